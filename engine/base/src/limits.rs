@@ -1,0 +1,91 @@
+//! Every bound that torc keeps, in one place, with the relations between them checked when it is compiled.
+//! Bytes unless the name says otherwise. What users may change is a setting whose default stands here.
+
+/// What O_DIRECT aligns to, what a batch is padded to, and the smallest pooled buffer.
+pub const PAGE: usize = 4096;
+
+/// Default size of a WAL segment.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// Smallest segment that can be asked for (the simulator uses it).
+pub const SEGMENT_BYTES_MIN: u64 = 256 << 10;
+/// Largest segment: positions inside it are 32 bits.
+pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
+/// A WAL batch is cut at the latest when it holds this much.
+pub const BATCH_BYTES_SOFT: usize = 4 << 20;
+/// Entries of one WAL batch.
+pub const BATCH_ENTRIES_MAX: usize = 16 << 10;
+/// Batches that may be in flight to the disk at once.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 16;
+/// Separate runs of memory that one WAL write gathers; the kernel's IOV_MAX is 1024.
+pub const BATCH_RUNS_MAX: usize = 512;
+
+/// Largest entry of a log, and so the largest value of `max.message.bytes`.
+pub const ENTRY_BYTES_MAX: usize = 32 << 20;
+/// Default of `message.max.bytes`, as in Kafka.
+pub const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
+/// From this size on a request is received into a buffer of its own and written from there.
+pub const LARGE_FRAME: usize = 32 << 10;
+/// Default of `socket.request.max.bytes`, as in Kafka.
+pub const FRAME_BYTES_MAX: usize = 100 << 20;
+
+/// One provided receive buffer.
+pub const RECV_BUF_BYTES: usize = 16 << 10;
+/// Provided receive buffers of a shard's ring (a power of two).
+pub const RECV_BUFS: usize = 128;
+/// Memory of one shard for requests that are being received or wait for their turn.
+pub const RECV_MEMORY: usize = 256 << 20;
+/// Memory of one shard for WAL batches in flight.
+pub const WAL_MEMORY: usize = 64 << 20;
+/// Memory of one shard for the newest batches, from which fetches of the tail are answered.
+pub const TAIL_CACHE_BYTES: usize = 32 << 20;
+/// Memory of one shard for reads from disk.
+pub const READ_MEMORY: usize = 128 << 20;
+
+/// Connections of one shard.
+pub const CONNECTIONS_MAX: usize = 20_000;
+/// Requests of one connection that may wait for their answers; beyond it the connection is not read.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
+/// Bytes of answers that may wait on one connection; beyond it the connection is not read.
+pub const REPLY_BYTES_MAX: usize = 8 << 20;
+
+/// Topics of a cluster.
+pub const TOPICS_MAX: usize = 100_000;
+/// Partitions of one topic.
+pub const TOPIC_PARTITIONS_MAX: usize = 100_000;
+/// Partitions of one node.
+pub const PARTITIONS_MAX: usize = 200_000;
+/// Length of a topic's name, as in Kafka.
+pub const TOPIC_NAME_MAX: usize = 249;
+/// Partitions named in one request.
+pub const REQUEST_PARTITIONS_MAX: usize = 200_000;
+/// Idempotent producers remembered by one partition; the longest idle is forgotten first.
+pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
+/// Record batches remembered of one idempotent producer, as in Kafka.
+pub const PRODUCER_BATCHES: usize = 5;
+/// Fetch sessions of one shard, as in Kafka (`max.incremental.fetch.session.cache.slots`).
+pub const FETCH_SESSIONS_MAX: usize = 1_000;
+/// Answer to one fetch, whatever the client asks for.
+pub const FETCH_BYTES_MAX: usize = 64 << 20;
+
+/// Shards of one node.
+pub const SHARDS_MAX: usize = 256;
+
+const _: () = {
+    assert!(PAGE.is_power_of_two());
+    assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES && SEGMENT_BYTES <= SEGMENT_BYTES_MAX);
+    assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64);
+    assert!(
+        BATCH_BYTES_SOFT <= ENTRY_BYTES_MAX,
+        "one entry may make a batch longer than its soft bound, not the other way round"
+    );
+    assert!((ENTRY_BYTES_MAX as u64) < SEGMENT_BYTES, "an entry lies in one segment, with its header and the footer");
+    assert!(BATCH_RUNS_MAX <= 1024, "IOV_MAX");
+    assert!(MESSAGE_BYTES_DEFAULT <= ENTRY_BYTES_MAX && ENTRY_BYTES_MAX < FRAME_BYTES_MAX);
+    assert!(FRAME_BYTES_MAX <= RECV_MEMORY, "the largest request fits into the memory for requests");
+    assert!(RECV_BUF_BYTES.is_multiple_of(PAGE) && RECV_BUFS.is_power_of_two() && RECV_BUFS <= 32768);
+    assert!(RECV_BUFS * RECV_BUF_BYTES * 4 <= RECV_MEMORY);
+    assert!(RECV_BUF_BYTES <= LARGE_FRAME);
+    assert!(BATCHES_IN_FLIGHT_MAX * BATCH_BYTES_SOFT <= WAL_MEMORY);
+    assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
+};

@@ -1,0 +1,1 @@
+//! Raft (and later ZAB) as step functions without I/O.

@@ -1,0 +1,1 @@
+//! The io_uring loop that carries out a shard's operations.

@@ -1,0 +1,1 @@
+//! Configuration, pinning, start and stop, metrics endpoint.

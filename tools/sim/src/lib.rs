@@ -1,0 +1,1 @@
+//! The simulator: production shards over simulated sectors and packets.

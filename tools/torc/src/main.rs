@@ -1,0 +1,3 @@
+//! The torc binary.
+
+fn main() {}

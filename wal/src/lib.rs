@@ -1,0 +1,1 @@
+//! The segmented write-ahead log, as a state machine over disk operations.
