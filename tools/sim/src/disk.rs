@@ -73,16 +73,43 @@ struct Flight {
 
 enum Flying {
     List,
-    Open { file: FileId, name: String },
-    Create { file: FileId, name: String, bytes: u64 },
-    Close { file: FileId },
-    Write { ino: Ino, at: usize, data: Data, durable: bool },
-    Read { ino: Ino, at: usize, bytes: BufMut },
-    Sync { ino: Ino },
+    Open {
+        file: FileId,
+        name: String,
+    },
+    Create {
+        file: FileId,
+        name: String,
+        bytes: u64,
+    },
+    Close {
+        file: FileId,
+    },
+    Write {
+        ino: Ino,
+        at: usize,
+        data: Data,
+        durable: bool,
+    },
+    Read {
+        ino: Ino,
+        at: usize,
+        bytes: BufMut,
+    },
+    Sync {
+        ino: Ino,
+    },
     /// `through`: directory changes that had been made when it was issued.
-    SyncDir { through: u64 },
-    Rename { from: String, to: String },
-    Remove { name: String },
+    SyncDir {
+        through: u64,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Remove {
+        name: String,
+    },
     Free,
 }
 
@@ -274,11 +301,11 @@ impl Disk {
                 tear::put(file, at, &bytes[..len], &keep, durable && self.rng.chance(1, 2), self.tick);
             }
             Flying::Sync { ino } => {
-                // The kernel marks the pages clean and forgets them: a later sync will not bring them to the medium.
                 let file = self.files.get_mut(&ino).expect("open files exist");
-                for unstable in file.undo.values_mut() {
-                    unstable.at = u64::MAX;
-                }
+                // With O_DIRECT there are no pages that the kernel could mark clean; the device may have dropped
+                // any of what it had not written yet.
+                let lost = tear::pattern(&mut self.rng, file.bytes.len() / SECTOR);
+                tear::drop_unstable(file, &lost);
             }
             _ => {}
         }
@@ -304,7 +331,6 @@ impl Disk {
             Flying::Read { ino, at, bytes } => return Ok(self.read(ino, at, bytes)),
             Flying::Sync { ino } => {
                 let file = self.files.get_mut(&ino).expect("open files exist");
-                // What failed once (`u64::MAX`) stays off the medium for good.
                 file.undo.retain(|_, unstable| unstable.at > issued);
                 file.stable_len = file.bytes.len();
             }

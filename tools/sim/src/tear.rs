@@ -69,7 +69,7 @@ pub(crate) fn settle(rng: &mut Prng, file: &mut Inode) {
             1 => true,
             _ => rng.chance(1, 2),
         };
-        if lost || unstable.at == u64::MAX {
+        if lost {
             let from = sector * SECTOR;
             let end = (from + SECTOR).min(file.bytes.len());
             if from < end {
@@ -81,6 +81,19 @@ pub(crate) fn settle(rng: &mut Prng, file: &mut Inode) {
         file.bytes.truncate(file.stable_len);
     }
     file.stable_len = file.bytes.len();
+}
+
+/// The device loses those unstable sectors that `lost` names: reads see the medium.
+pub(crate) fn drop_unstable(file: &mut Inode, lost: &Keep) {
+    let bytes = &mut file.bytes;
+    file.undo.retain(|sector, unstable| {
+        let from = sector * SECTOR;
+        let keeps = from + SECTOR > bytes.len() || !lost.keeps(*sector);
+        if !keeps {
+            bytes[from..from + SECTOR].copy_from_slice(&unstable.old);
+        }
+        keeps
+    });
 }
 
 /// Any order of `items`, each as likely.

@@ -33,6 +33,8 @@ pub enum Rule {
     Contract,
     /// Answers are well formed.
     Protocol,
+    /// Asserts hold.
+    NoPanic,
     /// Memory goes back when nothing is going on.
     Memory,
 }

@@ -79,7 +79,9 @@ enum AtHand<M> {
 
 /// One shard's place in the server process.
 struct Host<A: App> {
-    app: Option<A>,
+    app: A,
+    /// It has said `Exit`; it is stepped no more.
+    exited: bool,
     at_hand: VecDeque<AtHand<A::Mail>>,
     /// When its next turn is; entries of the queue for other times are stale.
     turn: Option<u64>,
@@ -145,7 +147,7 @@ impl<A: App> World<A> {
 
     /// A shard, while the process runs.
     pub fn app(&self, shard: usize) -> Option<&A> {
-        self.hosts.get(shard).and_then(|h| h.app.as_ref())
+        self.hosts.get(shard).map(|h| &h.app)
     }
 
     /// Starts the process.
@@ -155,7 +157,8 @@ impl<A: App> World<A> {
         let shards = self.shards();
         for shard in 0..shards {
             self.hosts.push(Host {
-                app: Some(make(shard)),
+                app: make(shard),
+                exited: false,
                 at_hand: VecDeque::new(),
                 turn: None,
                 mail_last: vec![0; shards],
@@ -264,7 +267,8 @@ impl<A: App> World<A> {
     /// The next thing that happens; `None` when nothing will ever happen again.
     pub fn step(&mut self) -> Result<Option<Happening>, Violation> {
         let Some(Reverse(entry)) = self.queue.pop() else { return Ok(None) };
-        if entry.life != 0 && entry.life != self.life || entry.life != 0 && self.hosts.is_empty() {
+        let stale = entry.life != 0 && (entry.life != self.life || self.hosts.is_empty());
+        if stale {
             return Ok(Some(Happening::Quiet));
         }
         assert!(entry.at >= self.now, "time goes forward");
@@ -305,7 +309,7 @@ impl<A: App> World<A> {
     /// One turn of a shard's loop.
     fn turn(&mut self, shard: usize) -> Result<Option<Happening>, Violation> {
         self.hosts[shard].turn = None;
-        if self.hosts[shard].app.is_none() {
+        if self.hosts[shard].exited {
             self.hosts[shard].at_hand.clear();
             return Ok(None);
         }
@@ -323,18 +327,24 @@ impl<A: App> World<A> {
                 self.net.forget(conn);
             }
             exited |= self.feed(shard, event, &mut quiet)?;
+            if exited {
+                break;
+            }
         }
-        exited |= self.feed(shard, Event::Turn, &mut quiet)?;
+        if !exited {
+            exited = self.feed(shard, Event::Turn, &mut quiet)?;
+        }
         let host = &mut self.hosts[shard];
         host.empty_turns = if quiet { host.empty_turns + 1 } else { 0 };
         if host.empty_turns > EMPTY_TURNS_MAX {
             return Err(Violation::new(Rule::Liveness, format!("shard {shard} spins: its deadline is always due")));
         }
         if exited {
+            host.exited = true;
             self.trail.mark("exit", shard, 0, 0);
             return Ok(Some(Happening::Exited { shard }));
         }
-        let deadline = host.app.as_ref().and_then(App::deadline);
+        let deadline = host.app.deadline();
         if let Some(Mono(deadline)) = deadline {
             let at = deadline.max(self.now + 1_000);
             self.turn_at(shard, at);
@@ -347,8 +357,7 @@ impl<A: App> World<A> {
         self.note(shard, &event);
         let now = self.clocks();
         let mut ops = std::mem::take(&mut self.ops);
-        let app = self.hosts[shard].app.as_mut().expect("checked by the caller");
-        app.step(now, event, &mut ops);
+        self.hosts[shard].app.step(now, event, &mut ops);
         *quiet &= ops.is_empty();
         let mut exits = false;
         for op in ops.drain(..) {
@@ -442,4 +451,3 @@ fn describe(kind: &DiskKind) -> (&'static str, u64, u64) {
         DiskKind::Free => ("free", 0, 0),
     }
 }
-
