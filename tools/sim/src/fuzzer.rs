@@ -47,16 +47,16 @@ impl Fuzzer {
                 let data = PartitionProduceData::default().with_records(Some(Bytes::from(batch)));
                 let topic = TopicProduceData::default().with_name(name()).with_partition_data(vec![data]);
                 let request = ProduceRequest::default().with_acks(1).with_topic_data(vec![topic]);
-                encode(&request, rng.between(3, 12) as i16, 7)
+                encode(TOPIC, &request, rng.between(3, 12) as i16, 7)
             }
             1 => {
                 let topic = FetchTopic::default().with_topic(name()).with_partitions(vec![FetchPartition::default()]);
                 let request = FetchRequest::default().with_max_wait_ms(10).with_topics(vec![topic]);
-                encode(&request, rng.between(4, 12) as i16, 7)
+                encode(TOPIC, &request, rng.between(4, 12) as i16, 7)
             }
-            2 => encode(&ListOffsetsRequest::default(), rng.between(1, 9) as i16, 7),
-            3 => encode(&MetadataRequest::default().with_topics(None), rng.between(1, 13) as i16, 7),
-            _ => encode(&ApiVersionsRequest::default(), rng.between(0, 2) as i16, 7),
+            2 => encode(TOPIC, &ListOffsetsRequest::default(), rng.between(1, 9) as i16, 7),
+            3 => encode(TOPIC, &MetadataRequest::default().with_topics(None), rng.between(1, 13) as i16, 7),
+            _ => encode(TOPIC, &ApiVersionsRequest::default(), rng.between(0, 2) as i16, 7),
         }
     }
 

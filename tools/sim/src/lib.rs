@@ -12,6 +12,7 @@ pub mod history;
 pub mod net;
 pub mod producer;
 pub mod run;
+pub mod story;
 pub mod tear;
 pub mod trail;
 pub mod violation;
@@ -22,5 +23,7 @@ pub mod world;
 mod disk_tests;
 #[cfg(test)]
 mod history_tests;
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod world_tests;

@@ -8,6 +8,9 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, Str
 use std::collections::VecDeque;
 use torc_base::prng::Prng;
 
+/// The client id of well-behaved clients.
+pub const NAME: &str = "torc-sim";
+
 /// What a client can do to the world.
 pub trait Port {
     /// Virtual nanoseconds.
@@ -100,7 +103,7 @@ impl Connection {
     pub fn ask<R: Request>(&mut self, port: &mut dyn Port, version: i16, request: &R, asked: Option<Asked>) {
         let link = self.link.expect("the connection is open");
         self.correlation += 1;
-        let frame = encode(request, version, self.correlation);
+        let frame = encode(NAME, request, version, self.correlation);
         if let Some(asked) = asked {
             self.waiting.push_back(Waiting { correlation: self.correlation, version, sent_at: port.now(), asked });
         }
@@ -142,12 +145,12 @@ impl Connection {
 }
 
 /// A request as a frame with its length.
-pub fn encode<R: Request>(request: &R, version: i16, correlation: i32) -> Vec<u8> {
+pub fn encode<R: Request>(client: &'static str, request: &R, version: i16, correlation: i32) -> Vec<u8> {
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY)
         .with_request_api_version(version)
         .with_correlation_id(correlation)
-        .with_client_id(Some(StrBytes::from_static_str("torc-sim")));
+        .with_client_id(Some(StrBytes::from_static_str(client)));
     let mut out = BytesMut::new();
     out.put_i32(0);
     header.encode(&mut out, R::header_version(version)).expect("a header that the simulator made");
