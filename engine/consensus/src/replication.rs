@@ -5,7 +5,7 @@ use crate::output::{Append, Output};
 use crate::progress::Flow;
 use crate::quorum::reached_by_majority;
 use crate::raft::{Raft, Role};
-use torc_base::ids::{Index, NodeId};
+use torc_base::ids::{Index, NodeId, Term};
 use torc_base::limits::{REPLICATE_ENTRIES_MAX, REPLICATE_WINDOW};
 
 impl Raft {
@@ -84,6 +84,9 @@ impl Raft {
         committed: Index,
         out: &mut Output,
     ) {
+        if !are_well_formed(prev, runs, self.term()) {
+            return;
+        }
         if prev.index < self.committed {
             // An old message; what is committed agrees with every later leader.
             self.accept(from, self.committed, out);
@@ -130,7 +133,10 @@ impl Raft {
     }
 
     pub(crate) fn receive_heartbeat(&mut self, from: NodeId, committed: Index, out: &mut Output) {
-        self.commit_to(committed, out);
+        // A leader tells no more than this member has acknowledged; what a broken peer claims must not count.
+        if committed <= self.log.last() {
+            self.commit_to(committed, out);
+        }
         out.send_now.push((from, self.message(Body::HeartbeatReply)));
     }
 
@@ -171,4 +177,12 @@ impl Raft {
     fn leads_to(&self, id: NodeId) -> Option<usize> {
         if self.role == Role::Leader { self.find(id) } else { None }
     }
+}
+
+/// True if a leader of `term` can have sent these entries: terms never fall, and none is newer than its own.
+fn are_well_formed(prev: Mark, runs: &[Run], term: Term) -> bool {
+    let terms = || std::iter::once(prev.term).chain(runs.iter().map(|run| run.term));
+    runs.iter().all(|run| run.entries > 0)
+        && terms().zip(terms().skip(1)).all(|(before, after)| before <= after)
+        && terms().all(|other| other <= term)
 }
