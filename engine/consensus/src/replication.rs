@@ -40,7 +40,9 @@ impl Raft {
             let room = match peer.flow {
                 Flow::Probe { waiting: true } => return,
                 Flow::Probe { waiting: false } => REPLICATE_ENTRIES_MAX,
-                Flow::Stream => (REPLICATE_WINDOW + peer.matched.0 + 1).saturating_sub(next.0).min(REPLICATE_ENTRIES_MAX),
+                Flow::Stream => {
+                    (REPLICATE_WINDOW + peer.matched.0 + 1).saturating_sub(next.0).min(REPLICATE_ENTRIES_MAX)
+                }
             };
             let probing = peer.flow != Flow::Stream;
             let entries = room.min(last.next().0 - next.0);
