@@ -181,7 +181,11 @@ pub(crate) fn put_length(out: &mut Vec<u8>, compact: bool, n: usize) {
 
 /// Appends a string, cut to the longest that the protocol can carry.
 pub(crate) fn put_string(out: &mut Vec<u8>, compact: bool, text: &str) {
-    let text = &text[..text.floor_char_boundary(STRING_MAX)];
+    let mut end = text.len().min(STRING_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = &text[..end];
     if compact {
         put_uvarint(out, text.len() as u32 + 1);
     } else {

@@ -98,7 +98,7 @@ impl fmt::Display for Invalid {
             Invalid::BaseOffset(offset) => write!(f, "the base offset of a new batch is {offset}, not 0"),
             Invalid::Sequence(sequence) => write!(f, "invalid sequence number {sequence} of an idempotent producer"),
             Invalid::Record { index, what } => write!(f, "record {index} of the batch: {what}"),
-            Invalid::Decompress { codec, what } => write!(f, "the {codec:?} records of the batch: {what}"),
+            Invalid::Decompress { codec, what } => write!(f, "{codec:?} records of the batch: {what}"),
         }
     }
 }

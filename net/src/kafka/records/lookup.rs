@@ -95,8 +95,8 @@ pub fn read(bytes: &[u8]) -> Result<Vec<OwnedRecord>, Invalid> {
     Ok(records)
 }
 
-const DAMAGED: &str = "they are damaged";
-const TOO_LONG: &str = "they take more than 128 MiB";
+const DAMAGED: &str = "the compressed bytes are damaged";
+const TOO_LONG: &str = "the decompressed records take more than 128 MiB";
 
 fn whole(bytes: &[u8]) -> Result<Batch, Invalid> {
     let batch = parse(bytes)?;
@@ -139,7 +139,7 @@ fn open<'a>(codec: Codec, body: &'a [u8]) -> Result<Box<dyn BufRead + 'a>, Inval
         Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(body)),
         Codec::Zstd => {
             let mut decoder =
-                zstd::stream::read::Decoder::with_buffer(body).map_err(|_| wrong("no memory to read them"))?;
+                zstd::stream::read::Decoder::with_buffer(body).map_err(|_| wrong("there is no memory to open them"))?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).expect("23 is a window that zstd allows");
             Box::new(BufReader::with_capacity(READ_BUF, decoder))
         }
