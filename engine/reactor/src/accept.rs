@@ -105,6 +105,9 @@ impl Acceptor {
             libc::ENFILE => "; raise the sysctl fs.file-max",
             _ => "",
         };
-        log(Level::Warn, &format!("cannot accept connections: {error}{cure}; those that are open are served, trying again"));
+        log(
+            Level::Warn,
+            &format!("cannot accept connections: {error}{cure}; those that are open are served, trying again"),
+        );
     }
 }

@@ -4,7 +4,7 @@
 use crate::provided::{GROUP, Provided};
 use crate::ring::{Completion, Key, Kind, Ring, RingError};
 use crate::stats::LoopStats;
-use io_uring::{opcode, types};
+use io_uring::{opcode, squeue, types};
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -16,16 +16,20 @@ use torc_base::io::Event;
 const PARTS_PER_SEND: usize = libc::UIO_MAXIOV as usize;
 /// Bytes that one send or receive asks for; the kernel's bound is a page below 2 GiB.
 const BYTES_PER_CALL: usize = 1 << 30;
+/// Receives in a row that left their buffer unfilled after which a connection is taken for one of small requests.
+const SMALL_RECEIVES: u8 = 4;
 /// Gather lists up to this length stay with their connection.
 const PARTS_KEPT: usize = 64;
 
 enum Recv {
     Idle,
-    /// The multishot receive is armed.
+    /// A receive into provided buffers is in flight.
     Armed {
         key: Key,
         pausing: bool,
     },
+    /// Armed for the core, but the next receive goes to the kernel only when the core has seen the last one's bytes.
+    Between,
     /// Filling `bytes` from `at`.
     Exact {
         bytes: BufMut,
@@ -72,6 +76,8 @@ struct Conn {
     iovecs: Vec<libc::iovec>,
     /// Operations whose last completion is still to come.
     in_flight: u8,
+    /// Receives in a row that left their buffer unfilled, since the last pause, up to [`SMALL_RECEIVES`].
+    small_receives: u8,
     /// No more events but the last.
     closing: bool,
 }
@@ -83,6 +89,8 @@ pub(crate) struct Conns {
     /// Connections so far.
     count: u64,
     provided: Provided,
+    /// Connections whose receive is between two completions.
+    between: Vec<ConnId>,
     stats: Arc<LoopStats>,
 }
 
@@ -98,7 +106,7 @@ fn empty_header() -> libc::msghdr {
 impl Conns {
     pub(crate) fn new(max: usize, provided: Provided, stats: Arc<LoopStats>) -> Conns {
         assert!(max < Key::SLOTS, "{max} connections do not fit into a key");
-        Conns { slots: Vec::new(), free: Vec::new(), max, count: 0, provided, stats }
+        Conns { slots: Vec::new(), free: Vec::new(), max, count: 0, provided, between: Vec::new(), stats }
     }
 
     /// Takes over an accepted socket, or closes it if there are enough.
@@ -127,6 +135,7 @@ impl Conns {
             header: empty_header(),
             iovecs: Vec::new(),
             in_flight: 0,
+            small_receives: 0,
             closing: false,
         }));
         out.push_back(Event::Accepted { conn: id });
@@ -142,9 +151,24 @@ impl Conns {
     /// `Op::Recv`.
     pub(crate) fn recv(&mut self, ring: &mut Ring, id: ConnId) -> Result<(), RingError> {
         match self.find(id) {
-            Some(conn) => conn.arm(ring),
+            Some(conn) => {
+                assert!(matches!(conn.recv, Recv::Idle), "{id}: a receive is armed already");
+                conn.arm(ring)
+            }
             None => Ok(()),
         }
+    }
+
+    /// Once per turn, when all events are delivered: lets the receives go on that the core has not paused.
+    pub(crate) fn rearm(&mut self, ring: &mut Ring) -> Result<(), RingError> {
+        let mut between = std::mem::take(&mut self.between);
+        for id in between.drain(..) {
+            if let Some(conn) = self.find(id).filter(|c| matches!(c.recv, Recv::Between)) {
+                conn.arm(ring)?;
+            }
+        }
+        self.between = between;
+        Ok(())
     }
 
     /// `Op::RecvExact`.
@@ -175,8 +199,12 @@ impl Conns {
         out: &mut VecDeque<Event<M>>,
     ) -> Result<(), RingError> {
         let Some(conn) = self.find(id) else { return Ok(()) };
+        conn.small_receives = 0;
         match &mut conn.recv {
-            Recv::Idle => out.push_back(Event::Paused { conn: id }),
+            Recv::Idle | Recv::Between => {
+                conn.recv = Recv::Idle;
+                out.push_back(Event::Paused { conn: id });
+            }
             Recv::Armed { pausing: true, .. } => {}
             Recv::Armed { key, pausing } => {
                 *pausing = true;
@@ -246,7 +274,11 @@ impl Conns {
                     Some(self.provided.take(id, completion.result as usize))
                 });
                 self.stats.received_bytes.add(completion.result.max(0) as u64);
-                conn.received(ring, completion, bytes, &mut self.provided, &self.stats, out)?
+                let failed = conn.received(completion, bytes, &mut self.provided, &self.stats, out);
+                if matches!(conn.recv, Recv::Between) {
+                    self.between.push(conn.id);
+                }
+                failed
             }
             Kind::RecvExact => {
                 self.stats.received_bytes.add(completion.result.max(0) as u64);
@@ -298,11 +330,19 @@ fn transient(result: i32) -> bool {
 }
 
 impl Conn {
-    /// Arms the multishot receive.
+    /// Lets the kernel receive into provided buffers. A connection of small requests gets one multishot receive. One
+    /// that may be about to send a large frame gets a receive at a time, so that the core can see a frame's length
+    /// and pause before more of it lands in provided buffers.
     fn arm(&mut self, ring: &mut Ring) -> Result<(), RingError> {
-        assert!(matches!(self.recv, Recv::Idle), "{}: a receive is armed already", self.id);
+        assert!(matches!(self.recv, Recv::Idle | Recv::Between));
         let key = ring.key(Kind::Recv, slot_of(self.id));
-        let entry = opcode::RecvMulti::new(types::Fd(self.fd.as_raw_fd()), GROUP).build();
+        let fd = types::Fd(self.fd.as_raw_fd());
+        let entry = if self.small_receives >= SMALL_RECEIVES {
+            opcode::RecvMulti::new(fd, GROUP).build()
+        } else {
+            let one = opcode::Recv::new(fd, std::ptr::null_mut(), 0).buf_group(GROUP).build();
+            one.flags(squeue::Flags::BUFFER_SELECT)
+        };
         // SAFETY: the memory is the buffer ring's, which lives until nothing is in flight.
         unsafe { ring.push(entry, key) }?;
         self.in_flight += 1;
@@ -364,25 +404,26 @@ impl Conn {
         Ok(())
     }
 
-    /// A completion of the multishot receive; true if the connection failed.
+    /// A completion of a receive into provided buffers; true if the connection failed.
     fn received<M>(
         &mut self,
-        ring: &mut Ring,
         completion: Completion,
         bytes: Option<BufMut>,
         provided: &mut Provided,
         stats: &LoopStats,
         out: &mut VecDeque<Event<M>>,
-    ) -> Result<bool, RingError> {
+    ) -> bool {
         if self.closing {
-            return Ok(false);
+            return false;
         }
         let Recv::Armed { pausing, .. } = self.recv else { unreachable!("completed while armed") };
         if let Some(bytes) = bytes {
+            let small = bytes.len() < provided.buf_bytes();
+            self.small_receives = if small { (self.small_receives + 1).min(SMALL_RECEIVES) } else { 0 };
             out.push_back(Event::Received { conn: self.id, bytes });
         }
         if completion.more() {
-            return Ok(false);
+            return false;
         }
         self.recv = Recv::Idle;
         let conn = self.id;
@@ -392,19 +433,19 @@ impl Conn {
                 out.push_back(Event::Paused { conn });
             }
             0 => out.push_back(Event::Eof { conn }),
-            n if n > 0 || transient(n) => self.arm(ring)?,
+            n if n > 0 || transient(n) => self.recv = Recv::Between,
             n if -n == libc::ENOBUFS => {
                 provided.refill();
                 if provided.available() > 0 {
-                    self.arm(ring)?;
+                    self.recv = Recv::Between;
                 } else {
                     stats.starved.add(1);
                     out.push_back(Event::Starved { conn });
                 }
             }
-            _ => return Ok(true),
+            _ => return true,
         }
-        Ok(false)
+        false
     }
 
     /// A completion of the exact receive; true if the connection failed.

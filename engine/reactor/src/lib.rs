@@ -16,4 +16,3 @@ mod disk;
 mod kernel;
 mod provided;
 mod ring;
-

@@ -41,6 +41,11 @@ impl Provided {
         Ok(provided)
     }
 
+    /// Bytes of one buffer.
+    pub(crate) fn buf_bytes(&self) -> usize {
+        self.buf_bytes
+    }
+
     /// Buffers that the kernel has.
     pub(crate) fn available(&self) -> usize {
         self.slots.len() - self.empty.len()

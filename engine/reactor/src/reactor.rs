@@ -158,6 +158,8 @@ impl<'a, A: App> Reactor<'a, A> {
         self.deliver_mail()?;
         self.now = clock::now();
         self.step(Event::Turn)?;
+        // What these operations answer at once comes with the next turn, so that a `Turn` follows it.
+        self.kernel.conns.rearm(&mut self.kernel.ring)?;
         self.hand_over_mail()
     }
 

@@ -271,10 +271,8 @@ impl Ring {
     /// takes in what completed.
     pub(crate) fn enter(&mut self, want: u32, timeout_ns: Option<u64>) -> Result<(), RingError> {
         let submit = self.uring.submission().len() as u32;
-        let timeout = timeout_ns.map(|ns| libc::timespec {
-            tv_sec: (ns / 1_000_000_000) as i64,
-            tv_nsec: (ns % 1_000_000_000) as i64,
-        });
+        let timeout = timeout_ns
+            .map(|ns| libc::timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 });
         let arg = EnterArg {
             sigmask: 0,
             sigmask_bytes: 0,
