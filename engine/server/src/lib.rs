@@ -7,8 +7,13 @@ pub mod keys;
 pub mod listen;
 pub mod log;
 pub mod machine;
+pub mod metrics;
+pub mod start;
+pub mod stop;
 
 pub mod units;
+
+mod standin;
 
 #[cfg(test)]
 mod config_tests;
@@ -20,5 +25,9 @@ mod endpoint_tests;
 mod listen_tests;
 #[cfg(test)]
 mod log_tests;
+#[cfg(test)]
+mod metrics_tests;
+#[cfg(test)]
+mod start_tests;
 #[cfg(test)]
 mod units_tests;

@@ -77,6 +77,8 @@ fn socket(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     // A restart must not wait for the connections of the server before it to time out.
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    // Connections inherit it: answers leave at once.
+    sockopt::set_tcp_nodelay(&socket, true)?;
     if share {
         sockopt::set_socket_reuseport(&socket, true)?;
     }

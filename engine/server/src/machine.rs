@@ -48,3 +48,10 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     assert_eq!(got, N);
     Ok(bytes)
 }
+
+/// Memory that this process has in RAM; `None` without /proc.
+pub fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
