@@ -300,15 +300,20 @@ pub fn reserve_bytes_for(total: u64) -> u64 {
     (total / 32).min(256 << 20)
 }
 
-/// 128 bits as Kafka writes its ids: base64 for URLs, without padding, never with a `-` in front (it would look like
-/// an option on a command line).
+/// A new cluster's id: Kafka's text of 128 random bits, never with a `-` in front (it would look like an option on a
+/// command line).
 pub fn cluster_id(mut random: [u8; 16]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     // `-` is letter 62, 0b111110.
     if random[0] >> 2 == 62 {
         random[0] &= 0x7f;
     }
-    let bits = u128::from_be_bytes(random);
+    kafka_id(random)
+}
+
+/// 128 bits as Kafka writes them, topic ids too: base64 for URLs, 22 letters, without padding.
+pub fn kafka_id(bytes: [u8; 16]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = u128::from_be_bytes(bytes);
     let letter = |i: u32| match 122u32.checked_sub(6 * i) {
         Some(shift) => (bits >> shift) as usize & 63,
         None => (bits << 4) as usize & 63,

@@ -336,8 +336,11 @@ impl Running {
                     End::Refused(why) => why,
                     End::Panicked => "its thread panicked".to_string(),
                 };
-                self.log.error(&format!("shard {shard}"), &why);
-                self.failure.get_or_insert(ServeError::Shard { shard, why });
+                // The first one is the reason that the process ends with; the others are told here.
+                match self.failure {
+                    Some(_) => self.log.error(&format!("shard {shard}"), &why),
+                    None => self.failure = Some(ServeError::Shard { shard, why }),
+                }
                 self.stop();
             }
         }
