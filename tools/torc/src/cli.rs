@@ -54,7 +54,7 @@ pub struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub struct TopicArgs {
-    /// Any server of the cluster.
+    /// A server of the cluster, or several with commas between: the first that answers.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092", global = true)]
     pub bootstrap_server: String,
     /// How to print.

@@ -35,10 +35,13 @@ pub enum ClientError {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClientError::Connect { address, error } => write!(
-                f,
-                "cannot connect to {address}: {error}; is a server running there? Choose another with --bootstrap-server"
-            ),
+            ClientError::Connect { address, error } => {
+                let hint = match error.kind() {
+                    io::ErrorKind::ConnectionRefused => "; is a server running there?",
+                    _ => "",
+                };
+                write!(f, "cannot connect to {address}: {error}{hint} (the address is set with --bootstrap-server)")
+            }
             ClientError::Lost { address, api, error } => write!(f, "{address} gave no answer to {api:?}: {error}"),
             ClientError::Protocol { address, api, what } => {
                 write!(f, "{address} answered {api:?} with what is not Kafka's protocol: {what}")
@@ -83,8 +86,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `host:port` and asks what the broker speaks.
-    pub fn connect(address: &str) -> Result<Client, ClientError> {
+    /// Connects to the first of `host:port,host:port,...` that answers, and asks what it speaks.
+    pub fn connect(addresses: &str) -> Result<Client, ClientError> {
+        let mut addresses = addresses.split(',').map(str::trim);
+        let mut client = Client::connect_one(addresses.next().unwrap_or_default());
+        for address in addresses {
+            if client.is_ok() {
+                break;
+            }
+            client = Client::connect_one(address);
+        }
+        client
+    }
+
+    fn connect_one(address: &str) -> Result<Client, ClientError> {
         let stream = open(address).map_err(|error| ClientError::Connect { address: address.to_string(), error })?;
         let mut client = Client { stream, address: address.to_string(), correlation: 0, versions: BTreeMap::new() };
         client.learn_versions()?;
@@ -209,6 +224,9 @@ fn api_key<R: Request>() -> ApiKey {
 
 /// Tries all addresses of the name, as it may have one in each family and listen on one.
 fn open(address: &str) -> io::Result<TcpStream> {
+    if !address.contains(':') {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the port is missing, write host:port"));
+    }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, CONNECT_TIME) {

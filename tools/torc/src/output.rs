@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::Serialize;
 use std::fmt;
+use std::io::Write;
 
 /// `--format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,8 +67,21 @@ impl fmt::Display for Table {
     }
 }
 
-/// Prints `value` as JSON, indented.
+/// Writes a result to standard output. A reader that has seen enough, such as `head`, ends the command quietly.
+pub fn print(text: impl fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("torc: cannot write to standard output: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// [`print`]s `value` as JSON, indented.
 pub fn print_json(value: &impl Serialize) {
     let text = serde_json::to_string_pretty(value).expect("results have only string keys and plain values");
-    println!("{text}");
+    print(format_args!("{text}\n"));
 }

@@ -1,7 +1,7 @@
 //! `torc serve`.
 
 use crate::cli::ServeArgs;
-use crate::output::{Align, Table};
+use crate::output::{Align, Table, print};
 use std::error::Error;
 use torc_server::config::{Config, Flag, Sources};
 use torc_server::keys::KEYS;
@@ -36,5 +36,5 @@ fn print_keys() {
     for key in KEYS {
         table.row([key.name.to_string(), key.default.to_string(), key.doc.to_string()]);
     }
-    print!("{table}");
+    print(&table);
 }

@@ -3,7 +3,7 @@
 use super::cluster::{Cluster, text, topic_name};
 use super::{Refusal, TIMEOUT_MS, TopicError, unless_refused};
 use crate::cli::{AlterArgs, CreateArgs};
-use crate::output::{Align, Format, Table, print_json};
+use crate::output::{Align, Format, Table, print, print_json};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -76,7 +76,7 @@ fn print_created(created: Created) {
     let partitions = created.partitions.map(|n| n.to_string()).unwrap_or_default();
     let replication = created.replication_factor.map(|n| n.to_string()).unwrap_or_default();
     table.row([created.name, partitions, replication, created.topic_id.unwrap_or_default()]);
-    print!("{table}");
+    print(&table);
 }
 
 /// `torc topic alter`: partitions first, since that is what a cluster refuses more often.
@@ -96,7 +96,7 @@ pub fn alter(cluster: &mut Cluster, args: &AlterArgs, format: Format) -> Result<
         done.row([args.name.clone(), key.clone(), "(default)".to_string()]);
     }
     match format {
-        Format::Table => print!("{done}"),
+        Format::Table => print(&done),
         Format::Json => {
             let set: serde_json::Map<_, _> = args.config.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
             print_json(&json!({
@@ -166,7 +166,7 @@ pub fn delete(cluster: &mut Cluster, names: &[String], format: Format) -> Result
         Format::Table => {
             let mut table = Table::new(&[("DELETED", Align::Left)]);
             deleted.into_iter().for_each(|name| table.row([name]));
-            print!("{table}");
+            print(&table);
         }
     }
     unless_refused(refusals)

@@ -3,7 +3,7 @@
 use super::change::{TOPIC_RESOURCE, refuse};
 use super::cluster::{Cluster, text, topic_name};
 use super::{Refusal, TIMEOUT_MS, TopicError, unless_refused};
-use crate::output::{Align, Format, Table, print_json};
+use crate::output::{Align, Format, Table, print, print_json};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
@@ -88,7 +88,7 @@ pub fn list(cluster: &mut Cluster, format: Format) -> Result<(), TopicError> {
             topic.topic_id.unwrap_or_default(),
         ]);
     }
-    print!("{table}");
+    print(&table);
     Ok(())
 }
 
@@ -103,7 +103,7 @@ pub fn describe(cluster: &mut Cluster, names: &[String], format: Format) -> Resu
         Format::Json => print_json(&topics),
         Format::Table => {
             let texts: Vec<String> = topics.iter().map(described).collect();
-            print!("{}", texts.join("\n"));
+            print(texts.join("\n\n"));
         }
     }
     unless_refused(refusals)
@@ -259,5 +259,5 @@ fn described(topic: &Topic) -> String {
             number(p.latest),
         ]);
     }
-    text + &table.to_string()
+    format!("{text}\n{table}")
 }
