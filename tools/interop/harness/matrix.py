@@ -15,7 +15,8 @@ from harness.clients import BUILD, Client, python
 QUICK_CODECS = ("none", "zstd")
 PARTITIONS = {"none": 64, "gzip": 1, "snappy": 3, "lz4": 16, "zstd": 7}
 PROCESSES = 2
-CLIENT_TIMEOUT_S = 240
+CLIENT_TIMEOUT_S = 120
+RUN_TIMEOUT_S = 600  # a server that died fails the run in bounded time
 
 
 @dataclasses.dataclass
@@ -31,13 +32,14 @@ class Topic:
 
 class Matrix:
     """Runs the chosen clients against each other. `checks` maps (writer, reader, topic) to None or what went wrong;
-    the reader `server` stands for creating the topic and for the bounds of its log, `-` for the produce itself."""
+    in place of a reader also the steps create, produce, verify (the bounds of the log) and delete."""
 
     def __init__(self, clients, bootstrap, quick):
         self.clients, self.bootstrap, self.quick = clients, bootstrap, quick
         self.work = BUILD / "work"
         self.logs = BUILD / "logs"
         self.checks = {}
+        self.deadline = time.monotonic() + RUN_TIMEOUT_S
         self.seconds = {}
 
     @property
@@ -79,25 +81,27 @@ class Matrix:
             yield Topic(name, kind, client, codec, partitions, expected, line)
 
     def admin(self, action):
-        print(f"{action} topics", file=sys.stderr)
-        answers = self.execute(f"admin-{action}", (*python("topics.py"), action), self.topics)
-        for topic in self.topics:
+        print(f"{action} topics", file=sys.stderr, flush=True)
+        topics = [topic for topic in self.topics if action == "create" or self.passed(topic, "create")]
+        answers = self.execute(f"admin-{action}", (*python("topics.py"), action), topics)
+        for topic in topics:
             self.checks[topic.producer.name, action, topic.name] = self.error_of(answers, topic, lambda lines: None if lines else "not done")
 
     def produce(self, client):
-        mine = [topic for topic in self.topics if topic.producer is client]
+        mine = [topic for topic in self.topics if topic.producer is client and self.passed(topic, "create")]
         answers = self.execute(f"{client.name}-produce", (*client.command, "produce"), mine)
         for topic in mine:
             self.checks[client.name, "produce", topic.name] = self.error_of(answers, topic, lambda lines: compare_acks(topic, lines))
 
     def consume(self, client):
-        readable = [topic for topic in self.topics if self.is_written(topic) and (topic.kind != "headers" or client.reads_odd_headers)]
+        written = [topic for topic in self.topics if self.passed(topic, "create", "produce", "verify")]
+        readable = [topic for topic in written if topic.kind != "headers" or client.reads_odd_headers]
         answers = self.execute(f"{client.name}-consume", (*client.command, "consume"), readable)
         for topic in readable:
             self.checks[topic.producer.name, client.name, topic.name] = self.error_of(answers, topic, lambda lines: compare_digests(topic, lines))
 
-    def is_written(self, topic):
-        return all(self.checks[topic.producer.name, step, topic.name] is None for step in ("create", "produce", "verify"))
+    def passed(self, topic, *steps):
+        return all(self.checks[topic.producer.name, step, topic.name] is None for step in steps)
 
     def execute(self, name, command, topics):
         """Runs one client on a list of topics; returns its answers as {topic: [fields after the topic]}."""
@@ -110,11 +114,11 @@ class Matrix:
             command = [*map(str, command), self.bootstrap, str(jobs)]
             client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, env=environment, text=True)
             try:
-                output, _ = client.communicate(timeout=CLIENT_TIMEOUT_S)
+                output, _ = client.communicate(timeout=max(1, min(CLIENT_TIMEOUT_S, self.deadline - started)))
             except subprocess.TimeoutExpired:
                 client.kill()
                 output, _ = client.communicate()
-                answers["*"] = f"killed after {CLIENT_TIMEOUT_S} s"
+                answers["*"] = f"was killed after {time.monotonic() - started:.0f} s"
         if client.returncode > 0:
             answers["*"] = f"exited with {client.returncode}, see logs/{name}.log"
         for line in output.splitlines():
@@ -160,8 +164,10 @@ class Matrix:
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
         lines += [f"{client.name}: {client.limits}" for client in self.clients if client.limits]
         lines += [f"FAILED {topic} at {step}: {error}" for (_, step, topic), error in self.checks.items() if error]
-        lines.append(f"{len(self.checks) - self.failed} passed, {self.failed} failed")
-        return "\n".join(lines)
+        return "\n".join([*lines, self.summary()])
+
+    def summary(self):
+        return f"{len(self.checks) - self.failed} passed, {self.failed} failed"
 
 
 def compare_acks(topic, lines):

@@ -1,6 +1,7 @@
 """Starts and stops the server under test."""
 
 import contextlib
+import dataclasses
 import signal
 import socket
 import subprocess
@@ -13,9 +14,17 @@ READY_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 20
 
 
+@dataclasses.dataclass
+class Server:
+    """`complaint` is set at the end of the run: None, or what was wrong with how the server ended."""
+
+    bootstrap: str
+    complaint: str | None = None
+
+
 @contextlib.contextmanager
 def running_torc(binary):
-    """Runs `torc serve` on free loopback ports and an empty directory; yields HOST:PORT. Its output goes to logs/torc.log."""
+    """Runs `torc serve` on free loopback ports and an empty directory; yields a Server. Its output goes to logs/torc.log."""
     kafka, metrics = free_port(), free_port()
     log_path = BUILD / "logs" / "torc.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,9 +34,12 @@ def running_torc(binary):
             stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
             wait_until_ready(server, kafka, log_path)
-            yield f"127.0.0.1:{kafka}"
+            running = Server(f"127.0.0.1:{kafka}")
+            yield running
             if server.poll() is not None:
-                raise RuntimeError(f"the server exited by itself with {server.returncode}; see {log_path}")
+                running.complaint = f"exited by itself with {server.returncode}; see {log_path}"
+            elif stop(server) != 0:
+                running.complaint = f"answered SIGTERM with exit code {server.returncode}; see {log_path}"
         finally:
             stop(server)
 
@@ -53,6 +65,7 @@ def stop(server):
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+    return server.returncode
 
 
 def free_port():

@@ -14,7 +14,7 @@ import confluent_kafka as ck
 import confluent_kafka.admin as admin
 import jobs
 
-TIMEOUT_S = 30
+TIMEOUT_S = 15
 
 
 def create(client, job):
