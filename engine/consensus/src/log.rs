@@ -57,6 +57,11 @@ impl Log {
         self.last
     }
 
+    /// The runs of terms, as [`LogView::terms`] has them.
+    pub fn terms(&self) -> &[TermRun] {
+        &self.terms
+    }
+
     /// Place of the last entry.
     pub fn last_mark(&self) -> Mark {
         Mark { term: self.terms.last().map_or(Term(0), |run| run.term), index: self.last }
