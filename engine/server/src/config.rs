@@ -60,6 +60,8 @@ pub struct Config {
     pub log_level: Level,
     /// What was odd about the sources, yet no reason not to start.
     pub notes: Vec<String>,
+    /// Keys that were given, with their values as written; of one key twice, the later counts.
+    pub given: Vec<(&'static str, String)>,
 }
 
 /// What a command line says about the configuration.
@@ -138,7 +140,10 @@ impl Config {
                 continue;
             };
             match KEYS[row].kind.parse(&setting.value) {
-                Ok(value) => good.push((row, value)),
+                Ok(value) => {
+                    self.given.push((KEYS[row].name, setting.value.clone()));
+                    good.push((row, value));
+                }
                 Err(why) => {
                     problems.push(format!("{}: `{}` cannot be `{}`: {why}", setting.place, setting.key, setting.value));
                 }
@@ -149,6 +154,15 @@ impl Config {
         for (row, value) in good {
             (KEYS[row].set)(self, value);
         }
+    }
+
+    /// Every key with the value in effect, as DescribeConfigs shows a broker's settings.
+    pub fn described(&self) -> Vec<(String, String)> {
+        let value = |key: &keys::Key| {
+            let given = self.given.iter().rev().find(|(name, _)| *name == key.name);
+            given.map_or(key.default.to_owned(), |(_, value)| value.clone())
+        };
+        KEYS.iter().map(|key| (key.name.to_owned(), value(key))).collect()
     }
 
     fn check_relations(&self, problems: &mut Vec<String>) {
@@ -200,6 +214,7 @@ impl Default for Config {
             producer_id_expiration_ms: 0,
             log_level: Level::Info,
             notes: Vec::new(),
+            given: Vec::new(),
         };
         for Key { name, kind, default, set, .. } in KEYS.iter().filter(|key| !key.default.is_empty()) {
             let value = kind.parse(default).unwrap_or_else(|why| panic!("default of {name}: {why}"));

@@ -13,7 +13,6 @@ pub mod stop;
 
 pub mod units;
 
-mod standin;
 
 #[cfg(test)]
 mod config_tests;

@@ -6,7 +6,6 @@ use crate::endpoint::Endpoint;
 use crate::listen::{self, ListenError};
 use crate::log::Log;
 use crate::metrics::{self, Kind, Sample};
-use crate::standin::{reactor, shard};
 use crate::stop::{self, End, EndNotice, News, signal_name};
 use crate::{machine, units};
 use std::fmt;
@@ -18,9 +17,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use torc_base::ids::{NodeId, ShardId};
+use torc_reactor as reactor;
+use torc_shard as shard;
 
 /// How often a starting server looks whether its shards are ready.
 const READY_POLL: Duration = Duration::from_millis(1);
+/// What requests in the log may take to be answered after a stop is asked for.
+const DRAIN_MS: u64 = 5_000;
 /// What the other shards may take to drain after one has failed.
 const DRAIN_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -75,7 +78,7 @@ pub fn serve(config: &Config, out: &mut dyn Write) -> Result<(), ServeError> {
     for note in &config.notes {
         log.warn("torc", note);
     }
-    reactor::probe().map_err(|refusal| ServeError::Kernel(refusal.to_string()))?;
+    let features = reactor::probe().map_err(|refusal| ServeError::Kernel(refusal.to_string()))?;
     if let Err(error) = machine::raise_open_files() {
         log.warn("torc", &format!("cannot raise the limit of open files: {error}"));
     }
@@ -89,12 +92,14 @@ pub fn serve(config: &Config, out: &mut dyn Write) -> Result<(), ServeError> {
     stop::forward_signals(log, sender.clone()).map_err(|error| ServeError::Io { what: "catch signals", error })?;
 
     let stats: Vec<Arc<shard::Stats>> = (0..data.identity.shards).map(|_| Arc::default()).collect();
+    let loops: Vec<Arc<reactor::LoopStats>> = (0..data.identity.shards).map(|_| Arc::default()).collect();
     let stopping = Arc::new(AtomicBool::new(false));
     let metrics = match &config.metrics {
-        Some(endpoint) => Some(metrics::start(endpoint, metrics_source(&stats, &stopping))?),
+        Some(endpoint) => Some(metrics::start(endpoint, metrics_source(&stats, &loops, &stopping))?),
         None => None,
     };
-    let stops = start_shards(config, &data, &cores, listeners, &stats, &sender, log)?;
+    let counters = (&stats[..], &loops[..]);
+    let stops = start_shards(config, &data, &cores, &features, listeners, counters, &sender, log)?;
     let mut running = Running { log, news, left: stops.len(), stops, stopping, failure: None };
     if running.until_ready(&stats) {
         announce(config, &data, kafka, metrics, began, out);
@@ -145,17 +150,22 @@ fn announce(
 }
 
 /// What the metrics endpoint shows: every shard's counters, and the process's.
-fn metrics_source(stats: &[Arc<shard::Stats>], stopping: &Arc<AtomicBool>) -> metrics::Source {
+fn metrics_source(
+    stats: &[Arc<shard::Stats>],
+    loops: &[Arc<reactor::LoopStats>],
+    stopping: &Arc<AtomicBool>,
+) -> metrics::Source {
     let (for_samples, for_ready, stopping) = (stats.to_vec(), stats.to_vec(), Arc::clone(stopping));
+    let loops = loops.to_vec();
     let samples = move || {
         let mut samples = Vec::new();
         for (shard, stats) in for_samples.iter().enumerate() {
-            samples.extend(stats.iter().map(|(name, help, kind, value)| {
-                let kind = match kind {
-                    shard::Kind::Counter => Kind::Counter,
-                    shard::Kind::Gauge => Kind::Gauge,
-                };
+            samples.extend(stats.each().into_iter().map(|(name, help, kind, value)| {
+                let kind = if kind == "counter" { Kind::Counter } else { Kind::Gauge };
                 Sample { name, help, kind, shard: Some(shard as u16), value }
+            }));
+            samples.extend(loops[shard].each().into_iter().map(|(name, help, value)| {
+                Sample { name, help, kind: Kind::Counter, shard: Some(shard as u16), value }
             }));
         }
         samples.push(Sample {
@@ -176,8 +186,9 @@ fn start_shards(
     config: &Config,
     data: &DataDir,
     cores: &[usize],
+    features: &reactor::Features,
     listeners: Vec<TcpListener>,
-    stats: &[Arc<shard::Stats>],
+    (stats, loops): (&[Arc<shard::Stats>], &[Arc<reactor::LoopStats>]),
     news: &Sender<News>,
     log: Log,
 ) -> Result<Vec<reactor::StopHandle>, ServeError> {
@@ -199,12 +210,14 @@ fn start_shards(
         let seed = u64::from_le_bytes(machine::random().map_err(failed("get randomness"))?);
         let space = machine::space(&data.path).map_err(failed("ask for the free space"))?;
         let shard_settings = shard_settings(config, data, id, port, seed, space);
+        let (features, counters) = (*features, Arc::clone(&loops[usize::from(id)]));
         let (stats, notice) = (Arc::clone(&stats[usize::from(id)]), EndNotice::new(id, news.clone()));
         let run = move || {
             let name = format!("shard {id}");
             let app = shard::Shard::new(shard_settings, stats);
-            let end = match reactor::run(settings, post, app, &mut |level, text| log.line(level, &name, text)) {
-                Ok(app) => app.refused().map_or(End::Drained, End::Refused),
+            let lines = &mut |level, text: &str| log.line(level, &name, text);
+            let end = match reactor::run(settings, &features, post, app, counters, lines) {
+                Ok(app) => app.refused().map_or(End::Drained, |why| End::Refused(why.to_owned())),
                 Err(error) => End::Refused(error.to_string()),
             };
             notice.end(end);
@@ -222,29 +235,42 @@ fn shard_settings(
     seed: u64,
     space: machine::Space,
 ) -> shard::Settings {
+    let defaults = shard::TopicConfig::default();
     shard::Settings {
         node: NodeId(data.identity.node_id),
         shard: ShardId(shard),
         shards: data.identity.shards,
         cluster_id: data.identity.cluster_id.clone(),
-        kafka: advertised(config, port, machine::host_name()),
+        advertised: advertised(config, port, machine::host_name()),
         seed,
-        segment_bytes: data.identity.segment_bytes,
-        wal_batches_in_flight: config.wal_batches_in_flight,
-        disk_reserve_bytes: config.disk_reserve_bytes.unwrap_or(data_dir::reserve_bytes_for(space.total)),
-        tail_cache_bytes: config.tail_cache_bytes,
+        wal: shard::WalSettings {
+            segment_bytes: data.identity.segment_bytes,
+            batches_in_flight: config.wal_batches_in_flight as usize,
+            tail_bytes: config.tail_cache_bytes as usize,
+            reserve_bytes: config.disk_reserve_bytes.unwrap_or(data_dir::reserve_bytes_for(space.total)),
+            ..shard::WalSettings::default()
+        },
         auto_create_topics: config.auto_create_topics,
         num_partitions: config.num_partitions,
-        message_max_bytes: config.message_max_bytes,
-        socket_request_max_bytes: config.socket_request_max_bytes,
-        connections_max_idle_ms: config.connections_max_idle_ms,
-        fetch_sessions_max: config.fetch_sessions_max,
-        log_retention_ms: config.log_retention_ms,
-        log_retention_bytes: config.log_retention_bytes,
-        log_retention_check_interval_ms: config.log_retention_check_interval_ms,
-        log_append_time: config.timestamp_type == TimestampType::LogAppendTime,
-        min_insync_replicas: config.min_insync_replicas,
-        producer_id_expiration_ms: config.producer_id_expiration_ms,
+        request_max_bytes: config.socket_request_max_bytes as usize,
+        topic_defaults: shard::TopicConfig {
+            retention_ms: config.log_retention_ms,
+            retention_bytes: config.log_retention_bytes,
+            max_message_bytes: config.message_max_bytes,
+            timestamp_type: match config.timestamp_type {
+                TimestampType::CreateTime => shard::TimestampType::CreateTime,
+                TimestampType::LogAppendTime => shard::TimestampType::LogAppendTime,
+            },
+            min_insync_replicas: config.min_insync_replicas,
+            ..defaults
+        },
+        retention_check_interval_ms: config.log_retention_check_interval_ms,
+        producer_expiration_ms: config.producer_id_expiration_ms as i64,
+        connection_idle_ms: u64::try_from(config.connections_max_idle_ms).unwrap_or(u64::MAX),
+        fetch_sessions: config.fetch_sessions_max as usize,
+        drain_ms: DRAIN_MS,
+        data_dir: data.path.display().to_string(),
+        described: config.described(),
     }
 }
 

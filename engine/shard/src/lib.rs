@@ -16,3 +16,6 @@ pub use mail::Mail;
 pub use settings::Settings;
 pub use shard::Shard;
 pub use stats::Stats;
+// Parts of `Settings`.
+pub use torc_state::config::{TimestampType, TopicConfig};
+pub use torc_wal::Settings as WalSettings;
