@@ -1,1 +1,32 @@
-//! Configuration, pinning, start and stop, metrics endpoint.
+//! Configuration, data directory, start and stop, metrics endpoint: what stands between `torc serve` and the shards.
+
+pub mod config;
+pub mod data_dir;
+pub mod endpoint;
+pub mod keys;
+pub mod listen;
+pub mod log;
+pub mod machine;
+pub mod metrics;
+pub mod start;
+pub mod stop;
+
+pub mod units;
+
+
+#[cfg(test)]
+mod config_tests;
+#[cfg(test)]
+mod data_dir_tests;
+#[cfg(test)]
+mod endpoint_tests;
+#[cfg(test)]
+mod listen_tests;
+#[cfg(test)]
+mod log_tests;
+#[cfg(test)]
+mod metrics_tests;
+#[cfg(test)]
+mod start_tests;
+#[cfg(test)]
+mod units_tests;

@@ -70,6 +70,11 @@ struct Sums {
     failed: AtomicBool,
 }
 
+/// Runs what `args` asks for over production shards; exit code 1 if a promise was broken.
+pub fn run(args: &Args) -> ExitCode {
+    run_with(args, crate::node::run)
+}
+
 /// Runs what `args` asks for with `runner`; exit code 1 if a promise was broken.
 pub fn run_with(args: &Args, runner: Runner) -> ExitCode {
     let seeds = match (&args.seeds, args.seed) {

@@ -10,6 +10,7 @@ pub mod faults;
 pub mod fuzzer;
 pub mod history;
 pub mod net;
+pub mod node;
 pub mod producer;
 pub mod run;
 pub mod story;

@@ -1,3 +1,37 @@
-//! The torc binary.
+//! The torc binary: the server and the tools for it.
 
-fn main() {}
+mod cli;
+mod kafka_client;
+mod output;
+mod serve;
+mod topic;
+
+#[cfg(test)]
+mod cli_tests;
+#[cfg(test)]
+mod kafka_client_tests;
+#[cfg(test)]
+mod output_tests;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => serve::run(cli.serve),
+        Some(Command::Serve(args)) => serve::run(args),
+        Some(Command::Topic(args)) => topic::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Several problems are several lines, each with the name in front.
+            for line in error.to_string().lines() {
+                eprintln!("torc: {line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The configuration of one server: defaults, then the file, then `--set`, then flags; the last that names a key wins.
+//!
+//! It is read once, at start, and handed on by value: nothing reaches for it later.
+
+use crate::endpoint::Endpoint;
+use crate::keys::{self, KEYS, Key, Value};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use torc_base::io::Level;
+
+/// Whose clock stamps records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The producer's.
+    CreateTime,
+    /// The server's.
+    LogAppendTime,
+}
+
+/// How a batch is made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalSync {
+    /// One write with RWF_DSYNC.
+    Dsync,
+    /// A write and an fdatasync, linked.
+    WriteFdatasync,
+}
+
+/// Everything that can be set. `None` is "not said": the data directory or the machine decides.
+/// The keys that set the fields, their bounds and defaults: [`KEYS`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub node_id: Option<u32>,
+    pub data_dir: PathBuf,
+    pub kafka: Endpoint,
+    pub advertised: Option<Endpoint>,
+    pub metrics: Option<Endpoint>,
+    pub shards: Option<u16>,
+    pub segment_bytes: Option<u64>,
+    pub disk_reserve_bytes: Option<u64>,
+    pub wal_sync: WalSync,
+    pub wal_batches_in_flight: u32,
+    pub spin_us: u32,
+    pub tail_cache_bytes: u64,
+    pub num_partitions: u32,
+    pub auto_create_topics: bool,
+    pub message_max_bytes: u32,
+    pub socket_request_max_bytes: u32,
+    /// -1: never.
+    pub connections_max_idle_ms: i64,
+    pub fetch_sessions_max: u32,
+    /// -1: for ever.
+    pub log_retention_ms: i64,
+    /// -1: no bound.
+    pub log_retention_bytes: i64,
+    pub log_retention_check_interval_ms: u64,
+    pub timestamp_type: TimestampType,
+    pub min_insync_replicas: u32,
+    pub producer_id_expiration_ms: u64,
+    pub log_level: Level,
+    /// What was odd about the sources, yet no reason not to start.
+    pub notes: Vec<String>,
+    /// Keys that were given, with their values as written; of one key twice, the later counts.
+    pub given: Vec<(&'static str, String)>,
+}
+
+/// What a command line says about the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// `--config`.
+    pub file: Option<PathBuf>,
+    /// Each `--set KEY=VALUE`, as written.
+    pub set: Vec<String>,
+    /// Flags that stand for a key.
+    pub flags: Vec<Flag>,
+}
+
+/// A flag that stands for a key.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// As the user wrote it, such as `--kafka`.
+    pub name: &'static str,
+    /// The key it stands for.
+    pub key: &'static str,
+    /// As written.
+    pub value: String,
+}
+
+/// Why a configuration is refused: every reason that was found, each with its place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// One line each: place, key, value, what is allowed.
+    pub problems: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problems.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// One `key=value` and where it stands.
+struct Setting {
+    place: String,
+    key: String,
+    value: String,
+}
+
+impl Config {
+    /// Reads all sources. Every problem in any of them is an error; none is skipped over.
+    pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        let mut problems = Vec::new();
+        if let Some(path) = &sources.file {
+            match std::fs::read_to_string(path) {
+                Ok(text) => {
+                    let settings = read_file(path, &text, &mut config.notes, &mut problems);
+                    config.apply(&settings, &mut problems);
+                }
+                Err(error) => problems.push(format!("cannot read the configuration {}: {error}", path.display())),
+            }
+        }
+        let set: Vec<Setting> = sources.set.iter().filter_map(|text| read_set(text, &mut problems)).collect();
+        config.apply(&set, &mut problems);
+        let flag = |f: &Flag| Setting { place: f.name.to_string(), key: f.key.to_string(), value: f.value.clone() };
+        let flags: Vec<Setting> = sources.flags.iter().map(flag).collect();
+        config.apply(&flags, &mut problems);
+        config.check_relations(&mut problems);
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
+    }
+
+    /// Takes one source in, in the order of the table: a stronger name of a field beats a weaker one beside it.
+    fn apply(&mut self, settings: &[Setting], problems: &mut Vec<String>) {
+        let mut good: Vec<(usize, Value)> = Vec::new();
+        for setting in settings {
+            let Some(row) = KEYS.iter().position(|key| key.name == setting.key) else {
+                problems.push(format!("{}: {}", setting.place, keys::advice(&setting.key)));
+                continue;
+            };
+            match KEYS[row].kind.parse(&setting.value) {
+                Ok(value) => {
+                    self.given.push((KEYS[row].name, setting.value.clone()));
+                    good.push((row, value));
+                }
+                Err(why) => {
+                    problems.push(format!("{}: `{}` cannot be `{}`: {why}", setting.place, setting.key, setting.value));
+                }
+            }
+        }
+        // Stable: of one key twice, the later stays the later.
+        good.sort_by_key(|(row, _)| *row);
+        for (row, value) in good {
+            (KEYS[row].set)(self, value);
+        }
+    }
+
+    /// Every key with the value in effect, as DescribeConfigs shows a broker's settings.
+    pub fn described(&self) -> Vec<(String, String)> {
+        let value = |key: &keys::Key| {
+            let given = self.given.iter().rev().find(|(name, _)| *name == key.name);
+            given.map_or(key.default.to_owned(), |(_, value)| value.clone())
+        };
+        KEYS.iter().map(|key| (key.name.to_owned(), value(key))).collect()
+    }
+
+    fn check_relations(&self, problems: &mut Vec<String>) {
+        if let Some(bytes) = self.segment_bytes.filter(|bytes| !bytes.is_power_of_two()) {
+            problems.push(format!("`torc.wal.segment.bytes` cannot be `{bytes}`: it must be a power of two"));
+        }
+        if self.message_max_bytes > self.socket_request_max_bytes {
+            problems.push(format!(
+                "`message.max.bytes` ({}) is more than `socket.request.max.bytes` ({}): such a batch could never arrive",
+                self.message_max_bytes, self.socket_request_max_bytes
+            ));
+        }
+        if let Some(endpoint) = self.advertised.as_ref().filter(|endpoint| endpoint.is_wildcard()) {
+            problems.push(format!(
+                "`advertised.listeners` cannot be `{endpoint}`: clients cannot connect to it; name a host they can reach"
+            ));
+        }
+    }
+}
+
+impl Default for Config {
+    /// What the table says, with no source read.
+    fn default() -> Config {
+        let nowhere = Endpoint { host: String::new(), port: 0 };
+        let mut config = Config {
+            node_id: None,
+            data_dir: PathBuf::new(),
+            kafka: nowhere,
+            advertised: None,
+            metrics: None,
+            shards: None,
+            segment_bytes: None,
+            disk_reserve_bytes: None,
+            wal_sync: WalSync::Dsync,
+            wal_batches_in_flight: 0,
+            spin_us: 0,
+            tail_cache_bytes: 0,
+            num_partitions: 0,
+            auto_create_topics: false,
+            message_max_bytes: 0,
+            socket_request_max_bytes: 0,
+            connections_max_idle_ms: 0,
+            fetch_sessions_max: 0,
+            log_retention_ms: 0,
+            log_retention_bytes: 0,
+            log_retention_check_interval_ms: 0,
+            timestamp_type: TimestampType::CreateTime,
+            min_insync_replicas: 0,
+            producer_id_expiration_ms: 0,
+            log_level: Level::Info,
+            notes: Vec::new(),
+            given: Vec::new(),
+        };
+        for Key { name, kind, default, set, .. } in KEYS.iter().filter(|key| !key.default.is_empty()) {
+            let value = kind.parse(default).unwrap_or_else(|why| panic!("default of {name}: {why}"));
+            set(&mut config, value);
+        }
+        config
+    }
+}
+
+/// The settings of a file in the format of `server.properties` and `zoo.cfg`: a `key=value` to each line, comments
+/// from `#` or `!` at its start. A key that stands twice has its last value, as there, and is noted.
+fn read_file(path: &Path, text: &str, notes: &mut Vec<String>, problems: &mut Vec<String>) -> Vec<Setting> {
+    let mut settings: Vec<Setting> = Vec::new();
+    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let place = format!("{}:{}", path.display(), number + 1);
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', '!']) {
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else {
+            problems.push(format!("{place}: `{line}` is not of the form key=value"));
+            continue;
+        };
+        let (key, value) = (key.trim().to_string(), value.trim().to_string());
+        if let Some(earlier) = settings.iter().find(|setting| setting.key == key) {
+            notes.push(format!("{place}: `{key}` stands at {} as well; the later line counts", earlier.place));
+        }
+        settings.push(Setting { place, key, value });
+    }
+    settings
+}
+
+fn read_set(text: &str, problems: &mut Vec<String>) -> Option<Setting> {
+    let Some((key, value)) = text.split_once('=') else {
+        problems.push(format!("--set {text}: it must be of the form KEY=VALUE"));
+        return None;
+    };
+    Some(Setting { place: "--set".to_string(), key: key.trim().to_string(), value: value.trim().to_string() })
+}

@@ -1,0 +1,142 @@
+use crate::data_dir::{DataDir, DataDirError, Identity, Wishes, cluster_id, reserve_bytes_for, segment_bytes_for};
+use std::fs;
+use std::path::Path;
+
+fn open(path: &Path, wishes: Wishes) -> Result<DataDir, DataDirError> {
+    DataDir::open(path, wishes, 3)
+}
+
+fn two_shards() -> Wishes {
+    Wishes { shards: Some(2), node_id: Some(7), segment_bytes: Some(8 << 20) }
+}
+
+#[test]
+fn the_first_start_makes_it_and_later_ones_find_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a/b");
+    let first = open(&path, two_shards()).unwrap();
+    assert!(first.fresh);
+    assert!(first.shard(0).is_dir() && first.shard(1).is_dir());
+    let identity = first.identity.clone();
+    assert_eq!((identity.node_id, identity.shards, identity.segment_bytes), (7, 2, 8 << 20));
+    assert_eq!(identity.cluster_id.len(), 22);
+    drop(first);
+
+    let second = open(&path, Wishes::default()).unwrap();
+    assert!(!second.fresh);
+    assert_eq!(second.identity, identity, "what is not wished for comes from the directory");
+    drop(second);
+    open(&path, two_shards()).expect("the same wishes are granted");
+}
+
+#[test]
+fn without_wishes_there_is_a_shard_for_each_core() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = open(dir.path(), Wishes::default()).unwrap();
+    assert_eq!((made.identity.node_id, made.identity.shards), (1, 3));
+    assert!(made.identity.segment_bytes.is_power_of_two());
+}
+
+#[test]
+fn what_cannot_change_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), two_shards()).unwrap());
+    for (wishes, key) in [
+        (Wishes { shards: Some(4), ..Wishes::default() }, "torc.shards=2"),
+        (Wishes { node_id: Some(8), ..Wishes::default() }, "node.id=7"),
+        (Wishes { segment_bytes: Some(16 << 20), ..Wishes::default() }, "torc.wal.segment.bytes=8MiB"),
+    ] {
+        let text = open(dir.path(), wishes).unwrap_err().to_string();
+        assert!(text.contains(key) && text.contains("new data directory"), "{text}");
+    }
+}
+
+#[test]
+fn one_process_owns_it_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let owner = open(dir.path(), two_shards()).unwrap();
+    let text = open(dir.path(), Wishes::default()).unwrap_err().to_string();
+    assert!(text.contains(&format!("(process {})", std::process::id())), "{text}");
+    drop(owner);
+    open(dir.path(), Wishes::default()).unwrap();
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("meta.properties"), "version=1\n").unwrap();
+    let text = open(dir.path(), Wishes::default()).unwrap_err().to_string();
+    assert!(text.contains("meta.properties"), "{text}");
+    assert!(!dir.path().join("torc.properties").exists());
+}
+
+#[test]
+fn an_interrupted_first_start_is_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    fs::create_dir(dir.path().join("shard-0")).unwrap();
+    fs::write(dir.path().join("torc.properties.new"), "format.ver").unwrap();
+    assert!(open(dir.path(), two_shards()).unwrap().fresh);
+}
+
+#[test]
+fn shards_with_data_but_no_properties_are_not_taken_for_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("shard-0")).unwrap();
+    fs::write(dir.path().join("shard-0/000001.wal"), "data").unwrap();
+    assert!(matches!(open(dir.path(), two_shards()), Err(DataDirError::Foreign { .. })));
+}
+
+#[test]
+fn a_lost_shard_is_not_replaced_by_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), two_shards()).unwrap());
+    fs::remove_dir(dir.path().join("shard-1")).unwrap();
+    assert!(matches!(open(dir.path(), Wishes::default()), Err(DataDirError::ShardMissing { .. })));
+}
+
+#[test]
+fn damaged_properties_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), two_shards()).unwrap());
+    let path = dir.path().join("torc.properties");
+    let good = fs::read_to_string(&path).unwrap();
+    for (from, to, part) in [
+        ("torc.shards=2", "torc.shards=0", "`torc.shards` is `0`"),
+        ("node.id=7\n", "", "`node.id` is missing"),
+        ("segment.bytes=8388608", "segment.bytes=8388607", "power of two"),
+        ("format.version=1", "format.version=2", "newer"),
+    ] {
+        fs::write(&path, good.replace(from, to)).unwrap();
+        let text = open(dir.path(), Wishes::default()).unwrap_err().to_string();
+        assert!(text.contains(part), "{from}: {text}");
+    }
+}
+
+#[test]
+fn sizes_fit_the_disk() {
+    const MIB: u64 = 1 << 20;
+    assert_eq!(segment_bytes_for(1 << 40), 64 * MIB);
+    assert_eq!(segment_bytes_for(4096 * MIB), 64 * MIB);
+    assert_eq!(segment_bytes_for(4095 * MIB), 32 * MIB);
+    assert_eq!(segment_bytes_for(240 * MIB), 4 * MIB);
+    assert_eq!(segment_bytes_for(0), 4 * MIB);
+    assert_eq!(reserve_bytes_for(1 << 40), 256 * MIB);
+    assert_eq!(reserve_bytes_for(256 * MIB), 8 * MIB);
+}
+
+#[test]
+fn cluster_ids_are_kafkas_base64() {
+    assert_eq!(cluster_id([0; 16]), "AAAAAAAAAAAAAAAAAAAAAA");
+    assert_eq!(cluster_id([0xff; 16]), "_____________________w");
+    let bytes: [u8; 16] = std::array::from_fn(|i| i as u8);
+    assert_eq!(cluster_id(bytes), "AAECAwQFBgcICQoLDA0ODw");
+    assert!(!cluster_id([0xf8; 16]).starts_with('-'));
+}
+
+#[test]
+fn two_directories_have_two_ids() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let id = |dir: &Path| -> Identity { open(dir, two_shards()).unwrap().identity.clone() };
+    assert_ne!(id(a.path()).cluster_id, id(b.path()).cluster_id);
+}

@@ -1,0 +1,400 @@
+//! The one table of configuration keys: name, type, default, meaning, and the field of [`Config`] that it sets.
+//!
+//! Names are Kafka's (`server.properties`) where the idea is Kafka's; torc's own start with `torc.`. Only keys that do
+//! something stand here. Rows that set the same field stand from the weakest to the strongest: within one source the
+//! later row wins, as `log.retention.ms` wins over `log.retention.hours` in Kafka.
+
+use crate::config::{Config, TimestampType, WalSync};
+use crate::endpoint::Endpoint;
+use crate::units;
+use std::path::PathBuf;
+use torc_base::io::Level;
+use torc_base::limits;
+
+/// What the text after `=` must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Bytes, with or without unit.
+    Size { min: i64, max: i64 },
+    /// A time; a plain number counts `plain_ms` milliseconds. The bounds are milliseconds.
+    Time { plain_ms: i64, min: i64, max: i64 },
+    /// A whole number.
+    Int { min: i64, max: i64 },
+    /// `true` or `false`.
+    Bool,
+    /// Where to listen: `host:port` or `PLAINTEXT://host:port`.
+    Address,
+    /// [`Kind::Address`], or `none`.
+    AddressOrNone,
+    /// A directory.
+    Path,
+    /// One of these words; upper and lower case are the same.
+    OneOf(&'static [&'static str]),
+}
+
+/// A value that was found to be of its key's [`Kind`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Of [`Kind::Size`] (bytes), [`Kind::Time`] (milliseconds), [`Kind::Int`].
+    Number(i64),
+    /// Of [`Kind::Bool`].
+    Bool(bool),
+    /// Of [`Kind::Address`]; `None` only of [`Kind::AddressOrNone`].
+    Address(Option<Endpoint>),
+    /// Of [`Kind::Path`].
+    Path(PathBuf),
+    /// Of [`Kind::OneOf`]: the position of the word.
+    Choice(usize),
+}
+
+/// One configuration key.
+pub struct Key {
+    /// As it is written before `=`.
+    pub name: &'static str,
+    /// What its value must be.
+    pub kind: Kind,
+    /// The value if none is given; empty: it follows from something else, which `doc` names.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+    /// Puts the value into its field.
+    pub set: fn(&mut Config, Value),
+}
+
+const NO_LIMIT: i64 = i64::MAX;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Every key, by field.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "broker.id",
+        kind: Kind::Int { min: 0, max: i32::MAX as i64 },
+        default: "",
+        doc: "Older name of node.id.",
+        set: |c, v| c.node_id = Some(v.number() as u32),
+    },
+    Key {
+        name: "node.id",
+        kind: Kind::Int { min: 0, max: i32::MAX as i64 },
+        default: "",
+        doc: "This server's number in its cluster; fixed at the first start (then 1 if not given).",
+        set: |c, v| c.node_id = Some(v.number() as u32),
+    },
+    Key {
+        name: "log.dir",
+        kind: Kind::Path,
+        default: "./torc-data",
+        doc: "Other name of log.dirs.",
+        set: |c, v| c.data_dir = v.path(),
+    },
+    Key {
+        name: "log.dirs",
+        kind: Kind::Path,
+        default: "",
+        doc: "The data directory: one, on one file system.",
+        set: |c, v| c.data_dir = v.path(),
+    },
+    Key {
+        name: "listeners",
+        kind: Kind::Address,
+        default: "127.0.0.1:9092",
+        doc: "Where Kafka clients connect. Port 0: any free one.",
+        set: |c, v| c.kafka = v.address(),
+    },
+    Key {
+        name: "advertised.listeners",
+        kind: Kind::Address,
+        default: "",
+        doc: "The address that clients are told; by default that of listeners (the host's name if that is 0.0.0.0).",
+        set: |c, v| c.advertised = Some(v.address()),
+    },
+    Key {
+        name: "num.partitions",
+        kind: Kind::Int { min: 1, max: limits::TOPIC_PARTITIONS_MAX as i64 },
+        default: "1",
+        doc: "Partitions of a topic that is created without a number.",
+        set: |c, v| c.num_partitions = v.number() as u32,
+    },
+    Key {
+        name: "auto.create.topics.enable",
+        kind: Kind::Bool,
+        default: "true",
+        doc: "Whether a topic comes into being when a client asks for it.",
+        set: |c, v| c.auto_create_topics = v.bool(),
+    },
+    Key {
+        name: "message.max.bytes",
+        kind: Kind::Size { min: 1, max: limits::ENTRY_BYTES_MAX as i64 },
+        default: "1048588",
+        doc: "Largest record batch, for topics without max.message.bytes.",
+        set: |c, v| c.message_max_bytes = v.number() as u32,
+    },
+    Key {
+        name: "socket.request.max.bytes",
+        kind: Kind::Size { min: 1 << 10, max: limits::FRAME_BYTES_MAX as i64 },
+        default: "104857600",
+        doc: "Largest request; a longer one closes its connection.",
+        set: |c, v| c.socket_request_max_bytes = v.number() as u32,
+    },
+    Key {
+        name: "connections.max.idle.ms",
+        kind: Kind::Time { plain_ms: 1, min: -1, max: NO_LIMIT },
+        default: "10m",
+        doc: "A connection that is idle for so long is closed; -1: never.",
+        set: |c, v| c.connections_max_idle_ms = v.number(),
+    },
+    Key {
+        name: "max.incremental.fetch.session.cache.slots",
+        kind: Kind::Int { min: 0, max: limits::FETCH_SESSIONS_MAX as i64 },
+        default: "1000",
+        doc: "Incremental fetch sessions of one shard.",
+        set: |c, v| c.fetch_sessions_max = v.number() as u32,
+    },
+    Key {
+        name: "log.retention.hours",
+        kind: Kind::Time { plain_ms: HOUR_MS, min: -1, max: NO_LIMIT },
+        default: "168",
+        doc: "log.retention.ms in hours.",
+        set: |c, v| c.log_retention_ms = v.number(),
+    },
+    Key {
+        name: "log.retention.minutes",
+        kind: Kind::Time { plain_ms: 60_000, min: -1, max: NO_LIMIT },
+        default: "",
+        doc: "log.retention.ms in minutes.",
+        set: |c, v| c.log_retention_ms = v.number(),
+    },
+    Key {
+        name: "log.retention.ms",
+        kind: Kind::Time { plain_ms: 1, min: -1, max: NO_LIMIT },
+        default: "",
+        doc: "Records older than this may be deleted, for topics without retention.ms; -1: never.",
+        set: |c, v| c.log_retention_ms = v.number(),
+    },
+    Key {
+        name: "log.retention.bytes",
+        kind: Kind::Size { min: -1, max: NO_LIMIT },
+        default: "-1",
+        doc: "What a partition may hold, for topics without retention.bytes; -1: no bound.",
+        set: |c, v| c.log_retention_bytes = v.number(),
+    },
+    Key {
+        name: "log.retention.check.interval.ms",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: NO_LIMIT },
+        default: "5m",
+        doc: "Time from one look for what may be deleted to the next.",
+        set: |c, v| c.log_retention_check_interval_ms = v.number() as u64,
+    },
+    Key {
+        name: "log.message.timestamp.type",
+        kind: Kind::OneOf(&["CreateTime", "LogAppendTime"]),
+        default: "CreateTime",
+        doc: "Whose clock stamps records, for topics without message.timestamp.type.",
+        set: |c, v| c.timestamp_type = [TimestampType::CreateTime, TimestampType::LogAppendTime][v.choice()],
+    },
+    Key {
+        name: "min.insync.replicas",
+        kind: Kind::Int { min: 1, max: i32::MAX as i64 },
+        default: "1",
+        doc: "Replicas that must have a record before acks=all is answered, for topics that do not say.",
+        set: |c, v| c.min_insync_replicas = v.number() as u32,
+    },
+    Key {
+        name: "producer.id.expiration.ms",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: NO_LIMIT },
+        default: "24h",
+        doc: "An idempotent producer that is silent for so long is forgotten.",
+        set: |c, v| c.producer_id_expiration_ms = v.number() as u64,
+    },
+    Key {
+        name: "torc.shards",
+        kind: Kind::Int { min: 1, max: limits::SHARDS_MAX as i64 },
+        default: "",
+        doc: "Shards, each with its core and its log; fixed at the first start (then one for each core).",
+        set: |c, v| c.shards = Some(v.number() as u16),
+    },
+    Key {
+        name: "torc.wal.segment.bytes",
+        kind: Kind::Size { min: limits::SEGMENT_BYTES_MIN as i64, max: limits::SEGMENT_BYTES_MAX as i64 },
+        default: "",
+        doc: "Size of a log segment, a power of two; fixed at the first start (then 64MiB, less on a small disk).",
+        set: |c, v| c.segment_bytes = Some(v.number() as u64),
+    },
+    Key {
+        name: "torc.wal.sync",
+        kind: Kind::OneOf(&["dsync", "write-fdatasync"]),
+        default: "dsync",
+        doc: "How a batch is made durable: one write with RWF_DSYNC, or a write with an fdatasync linked to it.",
+        set: |c, v| c.wal_sync = [WalSync::Dsync, WalSync::WriteFdatasync][v.choice()],
+    },
+    Key {
+        name: "torc.wal.batches.in.flight",
+        kind: Kind::Int { min: 1, max: limits::BATCHES_IN_FLIGHT_MAX as i64 },
+        default: "4",
+        doc: "Batches that a shard may have with the disk at once.",
+        set: |c, v| c.wal_batches_in_flight = v.number() as u32,
+    },
+    Key {
+        name: "torc.spin.us",
+        kind: Kind::Int { min: 0, max: 10_000 },
+        default: "50",
+        doc: "Microseconds that a shard may spin, instead of sleeping, while a flush is in flight; 0: never.",
+        set: |c, v| c.spin_us = v.number() as u32,
+    },
+    Key {
+        name: "torc.disk.reserve.bytes",
+        kind: Kind::Size { min: 0, max: NO_LIMIT },
+        default: "",
+        doc: "Free space below which producers are refused (by default 256MiB, at most 1/32 of the file system).",
+        set: |c, v| c.disk_reserve_bytes = Some(v.number() as u64),
+    },
+    Key {
+        name: "torc.tail.cache.bytes",
+        kind: Kind::Size { min: 1 << 20, max: 1 << 40 },
+        default: "32MiB",
+        doc: "Memory of one shard for its newest batches, from which consumers at the tail are served.",
+        set: |c, v| c.tail_cache_bytes = v.number() as u64,
+    },
+    Key {
+        name: "torc.metrics.listen",
+        kind: Kind::AddressOrNone,
+        default: "127.0.0.1:9644",
+        doc: "Where /metrics, /healthz and /readyz are served over HTTP; none: nowhere.",
+        set: |c, v| c.metrics = v.address_or_none(),
+    },
+    Key {
+        name: "torc.log.level",
+        kind: Kind::OneOf(&["error", "warn", "info", "debug"]),
+        default: "info",
+        doc: "The least important lines that are logged.",
+        set: |c, v| c.log_level = [Level::Error, Level::Warn, Level::Info, Level::Debug][v.choice()],
+    },
+];
+
+/// Keys of Kafka that have no place in torc, with what to do instead.
+static ELSEWHERE: &[(&str, &str)] = &[
+    ("log.segment.bytes", "a partition has no files of its own; the shard's segments are torc.wal.segment.bytes"),
+    ("log.flush.interval.messages", "torc flushes before it acknowledges"),
+    ("log.flush.interval.ms", "torc flushes before it acknowledges"),
+    ("num.network.threads", "a shard serves its own connections; see torc.shards"),
+    ("num.io.threads", "a shard does its own disk operations; see torc.shards"),
+    ("process.roles", "a torc server has no roles"),
+    ("controller.quorum.voters", "torc has no separate controllers"),
+    ("controller.listener.names", "torc has no separate controllers"),
+];
+
+/// The key of that name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// What to tell somebody who wrote a key that does not exist.
+pub fn advice(unknown: &str) -> String {
+    if let Some((_, why)) = ELSEWHERE.iter().find(|(name, _)| *name == unknown) {
+        return format!("torc does not have Kafka's key `{unknown}`: {why}");
+    }
+    let nearest = KEYS.iter().map(|key| key.name).min_by_key(|name| edits(unknown, name)).expect("a table with rows");
+    format!("unknown key `{unknown}`; the nearest known key is `{nearest}`")
+}
+
+/// Letters to insert, remove or replace to get from `a` to `b` (Levenshtein).
+pub fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl Kind {
+    /// Reads a value. The error names what is allowed, in words that follow "`key` cannot be `value`:".
+    pub fn parse(&self, text: &str) -> Result<Value, String> {
+        match *self {
+            Kind::Size { min, max } => {
+                let bytes = units::parse_size(text).ok_or("it must be a size, such as 1048576 or 64MiB")?;
+                within(bytes, min, max, |n| if n < 0 { n.to_string() } else { units::size(n as u64) })
+            }
+            Kind::Time { plain_ms, min, max } => {
+                let ms =
+                    units::parse_time_ms(text, plain_ms).ok_or("it must be a time, such as 500ms, 10s, 3h or 7d")?;
+                within(ms, min, max, |n| if n < 0 { n.to_string() } else { format!("{n}ms") })
+            }
+            Kind::Int { min, max } => {
+                let number = text.parse().map_err(|_| "it must be a whole number".to_string())?;
+                within(number, min, max, |n| n.to_string())
+            }
+            Kind::Bool if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
+            Kind::Bool if text.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
+            Kind::Bool => Err("it must be true or false".to_string()),
+            Kind::AddressOrNone if text == "none" => Ok(Value::Address(None)),
+            Kind::Address | Kind::AddressOrNone => Endpoint::parse(text).map(|e| Value::Address(Some(e))),
+            Kind::Path if text.is_empty() => Err("it must be a directory".to_string()),
+            Kind::Path if text.contains(',') => Err("torc keeps its data in one directory, this is a list".to_string()),
+            Kind::Path => Ok(Value::Path(PathBuf::from(text))),
+            Kind::OneOf(words) => words
+                .iter()
+                .position(|word| word.eq_ignore_ascii_case(text))
+                .map(Value::Choice)
+                .ok_or_else(|| format!("it must be one of {}", words.join(", "))),
+        }
+    }
+}
+
+fn within(number: i64, min: i64, max: i64, show: impl Fn(i64) -> String) -> Result<Value, String> {
+    if number >= min && number <= max {
+        return Ok(Value::Number(number));
+    }
+    Err(match max {
+        NO_LIMIT => format!("it must be at least {}", show(min)),
+        _ => format!("it must be from {} to {}", show(min), show(max)),
+    })
+}
+
+// A key's `set` is handed only values of its own kind; a row that breaks this is a mistake in the table.
+impl Value {
+    fn number(self) -> i64 {
+        match self {
+            Value::Number(number) => number,
+            other => panic!("no number: {other:?}"),
+        }
+    }
+
+    fn bool(self) -> bool {
+        match self {
+            Value::Bool(bool) => bool,
+            other => panic!("no bool: {other:?}"),
+        }
+    }
+
+    fn address_or_none(self) -> Option<Endpoint> {
+        match self {
+            Value::Address(endpoint) => endpoint,
+            other => panic!("no address: {other:?}"),
+        }
+    }
+
+    fn address(self) -> Endpoint {
+        self.address_or_none().expect("`none` is not of this kind")
+    }
+
+    fn path(self) -> PathBuf {
+        match self {
+            Value::Path(path) => path,
+            other => panic!("no path: {other:?}"),
+        }
+    }
+
+    fn choice(self) -> usize {
+        match self {
+            Value::Choice(position) => position,
+            other => panic!("no choice: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One listening socket for each shard, all on the same port: the kernel spreads connections among them.
+
+use crate::endpoint::Endpoint;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+/// Connections that may wait to be accepted on one socket; the kernel cuts it to net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// Why nothing listens.
+#[derive(Debug)]
+pub struct ListenError {
+    /// What was to listen, such as `kafka`.
+    pub what: &'static str,
+    /// As configured.
+    pub endpoint: Endpoint,
+    /// What the operating system said.
+    pub error: io::Error,
+    /// What the user may change.
+    pub setting: &'static str,
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ListenError { what, endpoint, error, setting } = self;
+        write!(f, "cannot listen for {what} on {endpoint}: ")?;
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                write!(f, "the port is in use; stop what listens there, or choose another with {setting}")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                write!(f, "this host does not have that address; choose another with {setting}")
+            }
+            io::ErrorKind::PermissionDenied => {
+                write!(f, "ports below 1024 need CAP_NET_BIND_SERVICE; choose another with {setting}")
+            }
+            _ => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+/// `count` listening sockets on one address. Port 0 is chosen by the kernel once, for all of them.
+pub fn shared(
+    what: &'static str,
+    endpoint: &Endpoint,
+    setting: &'static str,
+    count: u16,
+) -> Result<Vec<TcpListener>, ListenError> {
+    assert!(count > 0);
+    let fail = |error| ListenError { what, endpoint: endpoint.clone(), error, setting };
+    let mut address = endpoint.resolve().map_err(fail)?;
+    if address.port() != 0 {
+        // Sockets that share a port do not keep a second server of this user off it: one that does not share would
+        // fail, so that is tried first.
+        socket(address, false).map_err(fail)?;
+    }
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    for _ in 0..count {
+        let listener = socket(address, true).map_err(fail)?;
+        address = listener.local_addr().map_err(fail)?;
+        listeners.push(listener);
+    }
+    // Only when all are bound: the kernel shall not spread connections among fewer than there will be.
+    for listener in &listeners {
+        net::listen(listener, BACKLOG).map_err(|errno| fail(errno.into()))?;
+    }
+    Ok(listeners)
+}
+
+/// A bound socket that does not listen yet.
+fn socket(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // A restart must not wait for the connections of the server before it to time out.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    // Connections inherit it: answers leave at once.
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    if share {
+        sockopt::set_socket_reuseport(&socket, true)?;
+    }
+    net::bind(&socket, &address)?;
+    Ok(TcpListener::from(socket))
+}

@@ -1,0 +1,102 @@
+use crate::endpoint::Endpoint;
+use crate::metrics::{Kind, Sample, Source, render, respond, start};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+fn sample(name: &'static str, shard: Option<u16>, value: u64) -> Sample {
+    Sample { name, help: "How many.", kind: Kind::Counter, shard, value }
+}
+
+fn source(ready: bool) -> Source {
+    Source { samples: Box::new(|| vec![sample("torc_x_total", Some(0), 5)]), ready: Box::new(move || ready) }
+}
+
+fn text(head: &str, ready: bool) -> String {
+    String::from_utf8(respond(head.as_bytes(), &source(ready))).unwrap()
+}
+
+fn started() -> SocketAddr {
+    start(&Endpoint { host: "127.0.0.1".into(), port: 0 }, source(true)).unwrap()
+}
+
+/// Sends `request`, returns all that comes back until the server closes.
+fn exchange(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+#[test]
+fn samples_of_one_name_stand_together() {
+    let samples = [sample("b_total", Some(0), 1), sample("a_total", None, 2), sample("b_total", Some(1), 3)];
+    let expected = "# HELP a_total How many.\n# TYPE a_total counter\na_total 2\n\
+                    # HELP b_total How many.\n# TYPE b_total counter\nb_total{shard=\"0\"} 1\nb_total{shard=\"1\"} 3\n";
+    assert_eq!(render(&samples), expected);
+}
+
+#[test]
+fn each_target_has_its_answer() {
+    for (head, status, part) in [
+        ("GET /metrics HTTP/1.1\r\nHost: x", "200 OK", "torc_x_total{shard=\"0\"} 5\n"),
+        ("GET /metrics?x=1 HTTP/1.0", "200 OK", "torc_x_total"),
+        ("GET /healthz HTTP/1.1", "200 OK", "\r\n\r\nok\n"),
+        ("GET /readyz HTTP/1.1", "200 OK", "ready"),
+        ("GET / HTTP/1.1", "404 Not Found", "/metrics"),
+        ("POST /metrics HTTP/1.1", "405 Method", "only GET"),
+        ("GET /metrics", "400 Bad", "no HTTP"),
+        ("GET /metrics HTTP/2", "400 Bad", "HTTP/1.1"),
+        ("\u{0}\u{1}", "400 Bad", "no HTTP"),
+    ] {
+        let reply = text(head, true);
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")) && reply.contains(part), "{head}: {reply}");
+    }
+}
+
+#[test]
+fn readyz_waits_for_the_shards_and_healthz_does_not() {
+    assert!(text("GET /readyz HTTP/1.1", false).starts_with("HTTP/1.1 503"));
+    assert!(text("GET /healthz HTTP/1.1", false).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn head_has_the_length_but_no_body() {
+    let reply = text("HEAD /healthz HTTP/1.1", true);
+    assert!(reply.contains("Content-Length: 3\r\n") && reply.ends_with("\r\n\r\n"), "{reply}");
+}
+
+#[test]
+fn it_answers_over_tcp_also_when_the_head_comes_in_pieces() {
+    let address = started();
+    let mut stream = TcpStream::connect(address).unwrap();
+    for piece in ["GET /met", "rics HTTP/1.1\r", "\nHost: x\r\n\r", "\n"] {
+        stream.write_all(piece.as_bytes()).unwrap();
+        stream.flush().unwrap();
+    }
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("torc_x_total"), "{reply}");
+}
+
+#[test]
+fn a_head_without_end_is_refused_and_others_are_served() {
+    let address = started();
+    let reply = exchange(address, &[b'x'; 9 << 10]);
+    assert!(reply.starts_with("HTTP/1.1 431"), "{reply}");
+    // Fewer idle connections than the bound hold up nobody.
+    let _idle: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
+    assert!(exchange(address, b"GET /healthz HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn more_connections_than_the_bound_are_told_so() {
+    let address = started();
+    let held: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // Connections are accepted in order, so the eight are counted before the ninth is looked at.
+    let mut ninth = TcpStream::connect(address).unwrap();
+    let mut reply = String::new();
+    ninth.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
+    drop(held);
+}

@@ -1,0 +1,124 @@
+//! What can be written on the command line.
+
+use crate::output::Format;
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// torc stores and replicates logs, for Kafka clients.
+#[derive(Debug, Parser)]
+#[command(name = "torc", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Without a subcommand torc serves.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a server (also without any subcommand).
+    Serve(ServeArgs),
+    /// Create, list, describe, alter and delete topics, of torc or of any Kafka cluster.
+    Topic(TopicArgs),
+}
+
+/// Flags beat --set, --set beats the file.
+#[derive(Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Configuration in the format of Kafka's server.properties.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where data lives [default: ./torc-data].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// This server's number in its cluster; fixed at the first start [default: 1].
+    #[arg(long, value_name = "N")]
+    pub node_id: Option<String>,
+    /// Where Kafka clients connect [default: 127.0.0.1:9092].
+    #[arg(long, value_name = "ADDR")]
+    pub kafka: Option<String>,
+    /// Where metrics are served over HTTP, or none [default: 127.0.0.1:9644].
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
+    /// Shards; fixed at the first start [default: one for each core].
+    #[arg(long, value_name = "N")]
+    pub shards: Option<String>,
+    /// Any configuration key; see --keys.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print all configuration keys with their defaults, and exit.
+    #[arg(long)]
+    pub keys: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TopicArgs {
+    /// A server of the cluster, or several with commas between: the first that answers.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092", global = true)]
+    pub bootstrap_server: String,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
+    pub format: Format,
+    #[command(subcommand)]
+    pub command: TopicCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopicCommand {
+    /// Create a topic.
+    Create(CreateArgs),
+    /// List all topics.
+    List,
+    /// Show partitions, offsets and settings; of all topics if none is named.
+    Describe {
+        /// Topics to show.
+        names: Vec<String>,
+    },
+    /// Add partitions, set or reset settings.
+    Alter(AlterArgs),
+    /// Delete topics with all their records.
+    Delete {
+        /// Topics to delete.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Its name: letters, digits, `.`, `_`, `-`; at most 249.
+    pub name: String,
+    /// Partitions [default: the cluster's num.partitions].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub partitions: Option<i32>,
+    /// Copies of each partition [default: the cluster's].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
+    pub replication_factor: Option<i16>,
+    /// A setting of the topic, such as retention.ms=3600000.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub config: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["partitions", "config", "delete_config"]))]
+pub struct AlterArgs {
+    /// The topic.
+    pub name: String,
+    /// Partitions it shall have; more than now.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub partitions: Option<i32>,
+    /// A setting to change.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub config: Vec<(String, String)>,
+    /// A setting to take back to its default.
+    #[arg(long, value_name = "KEY")]
+    pub delete_config: Vec<String>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_string(), value.trim().to_string())),
+        _ => Err("it must be of the form KEY=VALUE".to_string()),
+    }
+}

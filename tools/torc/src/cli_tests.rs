@@ -1,0 +1,85 @@
+use crate::cli::{Cli, Command, TopicArgs, TopicCommand};
+use crate::output::Format;
+use crate::serve;
+use clap::{CommandFactory, Parser};
+use torc_server::config::Config;
+
+fn parse(line: &str) -> Cli {
+    Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn refused(line: &str) -> String {
+    Cli::try_parse_from(line.split(' ')).expect_err(line).to_string()
+}
+
+fn topic(line: &str) -> TopicArgs {
+    match parse(line).command {
+        Some(Command::Topic(args)) => args,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn no_subcommand_means_serve_with_the_same_flags() {
+    let flags = "--data-dir /d --node-id 3 --kafka 0.0.0.0:1 --metrics none --shards 2 --set num.partitions=8";
+    let bare = parse(&format!("torc {flags}"));
+    assert!(bare.command.is_none());
+    let Some(Command::Serve(named)) = parse(&format!("torc serve {flags}")).command else { panic!("no serve") };
+    let config = Config::load(&serve::sources(&bare.serve)).unwrap();
+    assert_eq!(config, Config::load(&serve::sources(&named)).unwrap());
+    assert_eq!(config.data_dir.to_str(), Some("/d"));
+    assert_eq!((config.node_id, config.shards, config.num_partitions), (Some(3), Some(2), 8));
+    assert_eq!(config.kafka.to_string(), "0.0.0.0:1");
+    assert_eq!(config.metrics, None);
+}
+
+#[test]
+fn a_flag_with_a_bad_value_is_named_as_written() {
+    let cli = parse("torc --shards many --kafka nowhere");
+    let error = Config::load(&serve::sources(&cli.serve)).unwrap_err().to_string();
+    assert!(error.contains("--shards: ") && error.contains("--kafka: "), "{error}");
+}
+
+#[test]
+fn topic_flags_stand_before_or_behind_the_verb() {
+    for line in
+        ["torc topic --format json --bootstrap-server h:1 list", "torc topic list --format json --bootstrap-server h:1"]
+    {
+        let args = topic(line);
+        assert_eq!((args.format, args.bootstrap_server.as_str()), (Format::Json, "h:1"), "{line}");
+    }
+    assert_eq!(topic("torc topic list").bootstrap_server, "127.0.0.1:9092");
+}
+
+#[test]
+fn settings_are_pairs() {
+    let args = topic("torc topic create t --partitions 3 --config retention.ms=5 --config a=b=c");
+    let TopicCommand::Create(create) = args.command else { panic!("no create") };
+    assert_eq!(create.partitions, Some(3));
+    let expected = [("retention.ms".to_string(), "5".to_string()), ("a".to_string(), "b=c".to_string())];
+    assert_eq!(create.config, expected);
+    assert!(refused("torc topic create t --config retention.ms").contains("KEY=VALUE"));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for line in [
+        "torc topic",
+        "torc topic create",
+        "torc topic create t --partitions 0",
+        "torc topic alter t",
+        "torc topic delete",
+        "torc topic list --format xml",
+        "torc --shards 2 topic list",
+        "torc nonsense",
+        "torc serve --zookeeper h:1",
+    ] {
+        refused(line);
+    }
+    topic("torc topic alter t --delete-config retention.ms");
+}

@@ -1,0 +1,87 @@
+//! How results are printed: as aligned columns for people, as JSON for programs.
+
+use clap::ValueEnum;
+use serde::Serialize;
+use std::fmt;
+use std::io::Write;
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// Where a column's text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// Columns under a headline, two spaces apart, no lines: it can be read, and cut with awk.
+pub struct Table {
+    columns: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// An empty table with these headings.
+    pub fn new(columns: &[(&'static str, Align)]) -> Table {
+        Table { columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// Appends a row: one cell to each column. An empty cell is shown as `-`.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        assert_eq!(N, self.columns.len());
+        self.rows.push(cells.into_iter().map(|cell| if cell.is_empty() { "-".to_string() } else { cell }).collect());
+    }
+
+    fn line<'a>(&self, widths: &[usize], cells: impl Iterator<Item = &'a str>) -> String {
+        let mut line = String::new();
+        for ((cell, width), (_, align)) in cells.zip(widths).zip(&self.columns) {
+            let padding = " ".repeat(width - cell.chars().count());
+            line += &match align {
+                Align::Left => format!("{cell}{padding}  "),
+                Align::Right => format!("{padding}{cell}  "),
+            };
+        }
+        line.trim_end().to_string()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cells = |column: usize| self.rows.iter().map(move |row| row[column].chars().count());
+        let width = |(column, (name, _)): (usize, &(&str, Align))| cells(column).chain([name.len()]).max().unwrap_or(0);
+        let widths: Vec<usize> = self.columns.iter().enumerate().map(width).collect();
+        writeln!(f, "{}", self.line(&widths, self.columns.iter().map(|(name, _)| *name)))?;
+        for row in &self.rows {
+            writeln!(f, "{}", self.line(&widths, row.iter().map(String::as_str)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a result to standard output. A reader that has seen enough, such as `head`, ends the command quietly.
+pub fn print(text: impl fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("torc: cannot write to standard output: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// [`print`]s `value` as JSON, indented.
+pub fn print_json(value: &impl Serialize) {
+    let text = serde_json::to_string_pretty(value).expect("results have only string keys and plain values");
+    print(format_args!("{text}\n"));
+}

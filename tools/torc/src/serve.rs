@@ -1,0 +1,40 @@
+//! `torc serve`.
+
+use crate::cli::ServeArgs;
+use crate::output::{Align, Table, print};
+use std::error::Error;
+use torc_server::config::{Config, Flag, Sources};
+use torc_server::keys::KEYS;
+use torc_server::start;
+
+/// Serves until it is told to stop.
+pub fn run(args: ServeArgs) -> Result<(), Box<dyn Error>> {
+    if args.keys {
+        print_keys();
+        return Ok(());
+    }
+    let config = Config::load(&sources(&args))?;
+    start::serve(&config, &mut std::io::stdout())?;
+    Ok(())
+}
+
+/// The flags as configuration: each stands for a key.
+pub fn sources(args: &ServeArgs) -> Sources {
+    let flags = [
+        ("--data-dir", "log.dirs", &args.data_dir),
+        ("--node-id", "node.id", &args.node_id),
+        ("--kafka", "listeners", &args.kafka),
+        ("--metrics", "torc.metrics.listen", &args.metrics),
+        ("--shards", "torc.shards", &args.shards),
+    ];
+    let given = |(name, key, value): (_, _, &Option<String>)| value.clone().map(|value| Flag { name, key, value });
+    Sources { file: args.config.clone(), set: args.set.clone(), flags: flags.into_iter().filter_map(given).collect() }
+}
+
+fn print_keys() {
+    let mut table = Table::new(&[("KEY", Align::Left), ("DEFAULT", Align::Left), ("MEANING", Align::Left)]);
+    for key in KEYS {
+        table.row([key.name.to_string(), key.default.to_string(), key.doc.to_string()]);
+    }
+    print(&table);
+}

@@ -1,0 +1,182 @@
+//! Commands that change topics.
+
+use super::cluster::{Cluster, text, topic_name};
+use super::{Refusal, TIMEOUT_MS, TopicError, unless_refused};
+use crate::cli::{AlterArgs, CreateArgs};
+use crate::output::{Align, Format, Table, print, print_json};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::{
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest,
+};
+use kafka_protocol::protocol::StrBytes;
+use serde::Serialize;
+use serde_json::json;
+use torc_server::data_dir::kafka_id;
+
+/// Kafka's number for "a topic" among what can be configured.
+pub const TOPIC_RESOURCE: i8 = 2;
+/// Operations of IncrementalAlterConfigs.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+
+#[derive(Serialize)]
+struct Created {
+    name: String,
+    /// Absent if the server is too old to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitions: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replication_factor: Option<i16>,
+}
+
+/// `torc topic create`.
+pub fn create(cluster: &mut Cluster, args: &CreateArgs, format: Format) -> Result<(), TopicError> {
+    let config = |(key, value): &(String, String)| {
+        CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
+    };
+    let topic = CreatableTopic::default()
+        .with_name(topic_name(&args.name))
+        .with_num_partitions(args.partitions.unwrap_or(-1))
+        .with_replication_factor(args.replication_factor.unwrap_or(-1))
+        .with_configs(args.config.iter().map(config).collect());
+    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
+    let response = cluster.controller()?.call(&request)?;
+    let mut refusals = Vec::new();
+    for result in &response.topics {
+        let what = format!("create topic {}", result.name.as_str());
+        if refuse(&mut refusals, what, result.error_code, &result.error_message) {
+            continue;
+        }
+        let created = Created {
+            name: result.name.to_string(),
+            topic_id: Some(*result.topic_id.as_bytes()).filter(|id| *id != [0; 16]).map(kafka_id),
+            partitions: Some(result.num_partitions).filter(|n| *n > 0),
+            replication_factor: Some(result.replication_factor).filter(|n| *n > 0),
+        };
+        match format {
+            Format::Json => print_json(&created),
+            Format::Table => print_created(created),
+        }
+    }
+    unless_refused(refusals)
+}
+
+fn print_created(created: Created) {
+    let mut table = Table::new(&[
+        ("TOPIC", Align::Left),
+        ("PARTITIONS", Align::Right),
+        ("REPLICATION", Align::Right),
+        ("ID", Align::Left),
+    ]);
+    let partitions = created.partitions.map(|n| n.to_string()).unwrap_or_default();
+    let replication = created.replication_factor.map(|n| n.to_string()).unwrap_or_default();
+    table.row([created.name, partitions, replication, created.topic_id.unwrap_or_default()]);
+    print(&table);
+}
+
+/// `torc topic alter`: partitions first, since that is what a cluster refuses more often.
+pub fn alter(cluster: &mut Cluster, args: &AlterArgs, format: Format) -> Result<(), TopicError> {
+    let mut done = Table::new(&[("TOPIC", Align::Left), ("CHANGED", Align::Left), ("TO", Align::Left)]);
+    if let Some(count) = args.partitions {
+        add_partitions(cluster, &args.name, count)?;
+        done.row([args.name.clone(), "partitions".to_string(), count.to_string()]);
+    }
+    if !args.config.is_empty() || !args.delete_config.is_empty() {
+        alter_config(cluster, args)?;
+    }
+    for (key, value) in &args.config {
+        done.row([args.name.clone(), key.clone(), value.clone()]);
+    }
+    for key in &args.delete_config {
+        done.row([args.name.clone(), key.clone(), "(default)".to_string()]);
+    }
+    match format {
+        Format::Table => print(&done),
+        Format::Json => {
+            let set: serde_json::Map<_, _> = args.config.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
+            print_json(&json!({
+                "name": args.name, "partitions": args.partitions, "set": set, "reset": args.delete_config,
+            }));
+        }
+    }
+    Ok(())
+}
+
+fn add_partitions(cluster: &mut Cluster, name: &str, count: i32) -> Result<(), TopicError> {
+    let topic = CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None);
+    let request = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
+    let response = cluster.controller()?.call(&request)?;
+    let mut refusals = Vec::new();
+    for result in &response.results {
+        let what = format!("give topic {name} {count} partitions");
+        refuse(&mut refusals, what, result.error_code, &result.error_message);
+    }
+    unless_refused(refusals)
+}
+
+fn alter_config(cluster: &mut Cluster, args: &AlterArgs) -> Result<(), TopicError> {
+    let set = args.config.iter().map(|(key, value)| (key, SET, Some(text(value))));
+    let delete = args.delete_config.iter().map(|key| (key, DELETE, None));
+    let config = |(key, operation, value): (&String, i8, Option<StrBytes>)| {
+        AlterableConfig::default().with_name(text(key)).with_config_operation(operation).with_value(value)
+    };
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(TOPIC_RESOURCE)
+        .with_resource_name(text(&args.name))
+        .with_configs(set.chain(delete).map(config).collect());
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    let response = cluster.controller()?.call(&request)?;
+    let mut refusals = Vec::new();
+    for result in &response.responses {
+        let done = if args.partitions.is_some() { " (its partitions are changed)" } else { "" };
+        let what = format!("change the settings of topic {}{done}", args.name);
+        refuse(&mut refusals, what, result.error_code, &result.error_message);
+    }
+    unless_refused(refusals)
+}
+
+/// `torc topic delete`.
+pub fn delete(cluster: &mut Cluster, names: &[String], format: Format) -> Result<(), TopicError> {
+    let client = cluster.controller()?;
+    let mut request = DeleteTopicsRequest::default().with_timeout_ms(TIMEOUT_MS);
+    // Version 6 came with topic ids, and with another place for the names.
+    if client.version::<DeleteTopicsRequest>()? >= 6 {
+        let state = |name: &String| DeleteTopicState::default().with_name(Some(topic_name(name)));
+        request.topics = names.iter().map(state).collect();
+    } else {
+        request.topic_names = names.iter().map(|name| topic_name(name)).collect();
+    }
+    let response = client.call(&request)?;
+    let (mut deleted, mut refusals) = (Vec::new(), Vec::new());
+    for result in &response.responses {
+        let name = result.name.as_ref().map_or_else(String::new, |name| name.to_string());
+        if !refuse(&mut refusals, format!("delete topic {name}"), result.error_code, &result.error_message) {
+            deleted.push(name);
+        }
+    }
+    deleted.sort();
+    match format {
+        Format::Json => print_json(&json!({ "deleted": deleted })),
+        Format::Table if deleted.is_empty() => {}
+        Format::Table => {
+            let mut table = Table::new(&[("DELETED", Align::Left)]);
+            deleted.into_iter().for_each(|name| table.row([name]));
+            print(&table);
+        }
+    }
+    unless_refused(refusals)
+}
+
+/// Notes a refusal; false if `code` is none.
+pub fn refuse(refusals: &mut Vec<Refusal>, what: String, code: i16, message: &Option<StrBytes>) -> bool {
+    if code != 0 {
+        let message = message.as_ref().map(|m| m.to_string()).filter(|m| !m.is_empty());
+        refusals.push(Refusal { what, code, message });
+    }
+    code != 0
+}

@@ -1,0 +1,73 @@
+//! The brokers of a cluster, each connected when it is first needed.
+
+use crate::kafka_client::{Client, ClientError};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+/// A cluster, reached through one of its brokers.
+pub struct Cluster {
+    bootstrap: Client,
+    /// Connections made since, by broker id.
+    clients: BTreeMap<i32, Client>,
+    /// Where brokers say they are, by id.
+    addresses: BTreeMap<i32, String>,
+    controller: i32,
+}
+
+/// Text of any lifetime as the protocol crate wants it.
+pub fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_string())
+}
+
+/// A topic's name as the protocol crate wants it.
+pub fn topic_name(name: &str) -> TopicName {
+    TopicName(text(name))
+}
+
+impl Cluster {
+    /// Connects to any broker.
+    pub fn connect(address: &str) -> Result<Cluster, ClientError> {
+        let bootstrap = Client::connect(address)?;
+        Ok(Cluster { bootstrap, clients: BTreeMap::new(), addresses: BTreeMap::new(), controller: -1 })
+    }
+
+    /// The broker that was named on the command line.
+    pub fn any(&mut self) -> &mut Client {
+        &mut self.bootstrap
+    }
+
+    /// What the cluster says about these topics, or about all. Creates none.
+    pub fn metadata(&mut self, names: Option<&[String]>) -> Result<MetadataResponse, ClientError> {
+        let named = |name: &String| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
+        let topics = names.map(|names| names.iter().map(named).collect());
+        let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
+        let response = self.bootstrap.call(&request)?;
+        let address = |host: &str, port: i32| match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        };
+        self.addresses = response.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect();
+        self.controller = response.controller_id.0;
+        Ok(response)
+    }
+
+    /// The broker of that id; the bootstrap one if the cluster does not say where it is.
+    pub fn broker(&mut self, id: i32) -> Result<&mut Client, ClientError> {
+        let Some(address) = self.addresses.get(&id) else {
+            return Ok(&mut self.bootstrap);
+        };
+        match self.clients.entry(id) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => Ok(new.insert(Client::connect(address)?)),
+        }
+    }
+
+    /// The broker that changes topics. Newer clusters forward such requests, older ones only take them there.
+    pub fn controller(&mut self) -> Result<&mut Client, ClientError> {
+        self.metadata(Some(&[]))?;
+        self.broker(self.controller)
+    }
+}

@@ -1,0 +1,159 @@
+//! The binary as its users start and stop it.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+fn torc(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_torc"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a command that is expected to refuse; returns what it says.
+fn refused(args: &[&str]) -> String {
+    let Output { status, stderr, .. } = torc(args).output().unwrap();
+    let text = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{args:?}: {text}");
+    assert!(text.lines().any(|line| line.starts_with("torc: ")), "{args:?}: {text}");
+    text
+}
+
+/// A server that has said that it is ready. Killed if a test fails before it is stopped.
+struct Server {
+    child: Child,
+    /// What it printed, up to `ready`.
+    lines: Vec<String>,
+}
+
+impl Server {
+    fn start(data: &Path, more: &[&str]) -> Server {
+        let fixed =
+            ["serve", "--data-dir", data.to_str().unwrap(), "--kafka", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
+        let child = torc(&[&fixed, more].concat()).spawn().unwrap();
+        let mut server = Server { child, lines: Vec::new() };
+        for line in BufReader::new(server.child.stdout.take().unwrap()).lines() {
+            server.lines.push(line.unwrap());
+            if server.lines.last().unwrap().starts_with("ready in ") {
+                return server;
+            }
+        }
+        let mut text = String::new();
+        server.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        panic!("it did not start: {text}");
+    }
+
+    /// What follows `name` on its line.
+    fn said(&self, name: &str) -> &str {
+        let line = self.lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no line `{name}` in {:?}", self.lines))
+    }
+
+    /// Answer of the metrics endpoint.
+    fn get(&self, path: &str) -> String {
+        let address = self.said("metrics").strip_prefix("http://").unwrap().strip_suffix("/metrics").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn stop(mut self, signal: Signal) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails if it has ended, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn it_says_what_listens_where_and_drains() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &["--shards", "2"]);
+    assert!(server.said("shards").starts_with("2,"));
+    assert!(server.get("/readyz").starts_with("HTTP/1.1 200"));
+    assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(server.get("/metrics").contains("\nprocess_resident_memory_bytes "));
+    TcpStream::connect(server.said("kafka")).expect("kafka listens where it says");
+    let first = server.lines[0].clone();
+    assert_eq!(server.stop(Signal::TERM).code(), Some(0));
+
+    let again = Server::start(dir.path(), &[]);
+    assert_eq!(again.lines[0], first, "it is the same node of the same cluster");
+    assert!(again.said("shards").starts_with("2,"), "shards come from the data directory");
+    assert_eq!(again.stop(Signal::INT).code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_shared_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mine, other) = (dir.path().join("mine"), dir.path().join("other"));
+    let (mine, other) = (mine.to_str().unwrap(), other.to_str().unwrap());
+    let server = Server::start(Path::new(mine), &["--shards", "1"]);
+    let (kafka, metrics) = (server.said("kafka").to_string(), "127.0.0.1:0");
+
+    let text = refused(&["serve", "--data-dir", mine, "--kafka", "127.0.0.1:0", "--metrics", metrics]);
+    assert!(text.contains("another torc") && text.contains(mine), "{text}");
+
+    let text = refused(&["--data-dir", other, "--kafka", &kafka, "--metrics", metrics]);
+    assert!(text.contains(&format!("cannot listen for kafka on {kafka}: the port is in use")), "{text}");
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let text = refused(&["--data-dir", other, "--kafka", "127.0.0.1:0", "--metrics", &taken]);
+    assert!(text.contains("cannot listen for metrics"), "{text}");
+    assert_eq!(server.stop(Signal::TERM).code(), Some(0));
+
+    let text = refused(&["--data-dir", mine, "--kafka", "127.0.0.1:0", "--metrics", metrics, "--shards", "3"]);
+    assert!(text.contains("torc.shards=1"), "{text}");
+}
+
+#[test]
+fn a_bad_configuration_stops_the_start_with_all_its_problems() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("server.properties");
+    std::fs::write(&file, "num.partitions=3\nlog.dir.s=/x\n").unwrap();
+    let data = dir.path().join("data");
+    let text = refused(&["--config", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap(), "--shards", "x"]);
+    assert!(text.contains("server.properties:2: unknown key `log.dir.s`") && text.contains("--shards: "), "{text}");
+    assert!(!data.exists(), "nothing is made before the configuration is good");
+}
+
+#[test]
+fn a_batch_that_no_segment_holds_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = refused(&[
+        "--data-dir",
+        dir.path().to_str().unwrap(),
+        "--set",
+        "torc.wal.segment.bytes=4MiB",
+        "--set",
+        "message.max.bytes=3MiB",
+    ]);
+    assert!(text.contains("message.max.bytes") && text.contains("4MiB"), "{text}");
+}
+
+#[test]
+fn a_topic_command_without_a_server_says_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let text = refused(&["topic", "list", "--bootstrap-server", &free]);
+    assert!(text.contains(&format!("cannot connect to {free}")), "{text}");
+}
+
+#[test]
+fn keys_are_listed() {
+    let output = torc(&["serve", "--keys"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("torc.shards"), "{text}");
+}
