@@ -27,6 +27,9 @@ pub struct Args {
     /// Crashes and other misfortunes of each run.
     #[arg(long, value_name = "N", default_value_t = STEPS)]
     pub steps: u32,
+    /// Lines of the trail that a failure shows.
+    #[arg(long, value_name = "N", default_value_t = crate::trail::SHOWN)]
+    pub trail: usize,
     /// Runs at the same time.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub jobs: usize,
@@ -52,8 +55,8 @@ fn parse_seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
 }
 
 thread_local! {
-    /// The run of this thread, for the report of a panic: seed, rounds, format, trail.
-    static CURRENT: RefCell<Option<(u64, u32, Format, Trail)>> = const { RefCell::new(None) };
+    /// The run of this thread, for the report of a panic.
+    static CURRENT: RefCell<Option<(u64, Args, Trail)>> = const { RefCell::new(None) };
 }
 
 /// Runs one seed with some rounds, leaving a trail.
@@ -111,7 +114,7 @@ pub fn run_with(args: &Args, runner: Runner) -> ExitCode {
 
 fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>) {
     let trail = Trail::default();
-    CURRENT.with(|current| *current.borrow_mut() = Some((seed, args.steps, args.format, trail.clone())));
+    CURRENT.with(|current| *current.borrow_mut() = Some((seed, args.clone(), trail.clone())));
     match runner(seed, args.steps, &trail) {
         Ok(report) => {
             sums.runs.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +130,7 @@ fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>)
         Err(failure) => {
             sums.failed.store(true, Ordering::Relaxed);
             let _one_at_a_time = printed.lock();
-            print_failure(args.format, seed, args.steps, &failure);
+            print_failure(args, seed, &failure);
         }
     }
 }
@@ -146,16 +149,17 @@ fn replay(seed: u64, steps: u32) -> String {
     format!("torc sim --seed {seed}{steps}")
 }
 
-fn print_failure(format: Format, seed: u64, steps: u32, failure: &Failure) {
+fn print_failure(args: &Args, seed: u64, failure: &Failure) {
     let (rule, text) = (format!("{:?}", failure.violation.rule), &failure.violation.text);
-    let replay = replay(seed, steps);
-    match format {
+    let replay = replay(seed, args.steps);
+    let lines: Vec<&str> = failure.trail.lines().collect();
+    let trail = &lines[lines.len().saturating_sub(args.trail)..];
+    match args.format {
         Format::Text => {
-            println!("seed {seed} FAILED\n\nthe last things that happened (virtual ms):\n{}", failure.trail);
+            println!("seed {seed} FAILED\n\nthe last things that happened (virtual ms):\n{}\n", trail.join("\n"));
             println!("broken: {rule}: {text}\nreplay: {replay}");
         }
         Format::Json => {
-            let trail: Vec<&str> = failure.trail.lines().collect();
             println!(
                 "{}",
                 json!({ "ok": false, "seed": seed, "rule": rule, "text": text, "replay": replay, "trail": trail })
@@ -187,9 +191,9 @@ fn report_panics() {
     std::panic::set_hook(Box::new(|info| {
         let current = CURRENT.with(|current| current.try_borrow_mut().ok().and_then(|mut c| c.take()));
         eprintln!("{info}");
-        if let Some((seed, steps, format, trail)) = current {
+        if let Some((seed, args, trail)) = current {
             let violation = crate::violation::Violation::new(crate::violation::Rule::NoPanic, info.to_string());
-            print_failure(format, seed, steps, &Failure { violation, trail: trail.tail() });
+            print_failure(&args, seed, &Failure { violation, trail: trail.tail() });
         }
         std::process::exit(1);
     }));

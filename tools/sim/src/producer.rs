@@ -255,7 +255,7 @@ impl Producer {
     }
 
     fn ask_for_id(&mut self, port: &mut dyn Port) {
-        let request = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
+        let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
         let version = self.rng.between(0, 4) as i16;
         self.connection.ask(port, version, &request, Some(Asked::InitProducerId));
     }

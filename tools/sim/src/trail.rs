@@ -6,7 +6,9 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 /// Lines that are kept for the report of a failure.
-const LINES: usize = 60;
+const LINES: usize = 4000;
+/// Lines of it that are shown if not all are asked for.
+pub const SHOWN: usize = 60;
 
 enum Line {
     Mark { what: &'static str, shard: usize, a: u64, b: u64 },
