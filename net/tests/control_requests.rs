@@ -5,10 +5,10 @@ mod samples;
 
 use samples::{Sampler, Tags, any_frame_of, buf, encode_control, frame, schema_version};
 use torc_base::prng::Prng;
-use torc_net::kafka::{API, Bad, CONTROL_BYTES_MAX, Request, WINDOWS, decode};
+use torc_net::kafka::{Bad, CONTROL_BYTES_MAX, Request, WINDOWS, api, decode};
 
 fn control_versions() -> impl Iterator<Item = (i16, i16)> {
-    let control = WINDOWS.iter().filter(|w| w.api != API::PRODUCE && w.api != API::FETCH);
+    let control = WINDOWS.iter().filter(|w| w.api != api::PRODUCE && w.api != api::FETCH);
     control.flat_map(|w| (w.min..=w.max).map(|version| (w.api, version)))
 }
 
@@ -51,7 +51,7 @@ fn a_request_that_ends_early_or_late_is_refused_at_every_version() {
 
 /// A Metadata request of version 0, whose body is one array of names.
 fn metadata_0(body: &[u8]) -> Vec<u8> {
-    frame(API::METADATA, 0, 7, Some("c"), body, Tags::new())
+    frame(api::METADATA, 0, 7, Some("c"), body, Tags::new())
 }
 
 fn refusal(bytes: &[u8]) -> &'static str {
@@ -68,14 +68,14 @@ fn counts_that_cannot_be_true_are_refused_before_memory_is_reserved() {
     assert_eq!(refusal(&metadata_0(&[0, 0, 0, 2, 0, 1, b'a'])), room);
     assert_eq!(refusal(&metadata_0(&(-2i32).to_be_bytes())), "a length is negative");
     assert_eq!(refusal(&metadata_0(&(-1i32).to_be_bytes())), "a field is null that may not be");
-    let compact = |body: &[u8]| frame(API::METADATA, 9, 7, Some("c"), body, Tags::new());
+    let compact = |body: &[u8]| frame(api::METADATA, 9, 7, Some("c"), body, Tags::new());
     assert_eq!(refusal(&compact(&[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0])), room);
     assert_eq!(refusal(&compact(&[0xff, 0xff, 0xff, 0xff, 0x10, 0, 0, 0, 0])), "a varint is longer than 32 bits");
     // No topics, three flags, then tagged fields without end.
     let tags = "more tagged fields than the request has room for";
     assert_eq!(refusal(&compact(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f])), tags);
     assert_eq!(refusal(&compact(&[1, 0, 0, 0, 1, 5, 3, 0])), "the request ends before its fields do");
-    let produce = |body: &[u8]| frame(API::PRODUCE, 3, 7, None, body, Tags::new());
+    let produce = |body: &[u8]| frame(api::PRODUCE, 3, 7, None, body, Tags::new());
     assert_eq!(refusal(&produce(&[0xff, 0xff, 0, 1, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff])), room);
 }
 
@@ -86,7 +86,7 @@ fn strings_that_cannot_be_are_refused() {
     assert_eq!(refusal(&metadata_0(&[0, 0, 0, 1, 0xff, 0xfe])), "a length is negative");
     let mut body = vec![2, 0x81, 0x80, 0x02]; // one topic with a name of 32768 bytes
     body.resize(40_000, b'a');
-    let long = frame(API::METADATA, 9, 7, None, &body, Tags::new());
+    let long = frame(api::METADATA, 9, 7, None, &body, Tags::new());
     assert_eq!(refusal(&long), "a string is longer than 32767 bytes");
 }
 
@@ -114,13 +114,13 @@ fn what_is_not_served_is_refused_by_name() {
         decode(buf(&bytes)).expect_err("not served")
     };
     for version in 0..3 {
-        assert_eq!(head(API::PRODUCE, version), Bad::Unsupported { api: API::PRODUCE, version });
+        assert_eq!(head(api::PRODUCE, version), Bad::Unsupported { api: api::PRODUCE, version });
     }
-    assert_eq!(head(API::FETCH, 19), Bad::Unsupported { api: API::FETCH, version: 19 });
-    assert_eq!(head(API::FETCH, -1), Bad::Unsupported { api: API::FETCH, version: -1 });
+    assert_eq!(head(api::FETCH, 19), Bad::Unsupported { api: api::FETCH, version: 19 });
+    assert_eq!(head(api::FETCH, -1), Bad::Unsupported { api: api::FETCH, version: -1 });
     assert_eq!(head(4, 0), Bad::Unsupported { api: 4, version: 0 });
     assert_eq!(head(-5, 0), Bad::Unsupported { api: -5, version: 0 });
-    assert_eq!(head(API::API_VERSIONS, 77), Bad::ApiVersionsUnknown { correlation: 9, version: 77 });
+    assert_eq!(head(api::API_VERSIONS, 77), Bad::ApiVersionsUnknown { correlation: 9, version: 77 });
     let short = decode(buf(&[0, 18, 0])).expect_err("too short");
     assert!(matches!(short, Bad::Malformed { api: -1, version: -1, .. }), "{short}");
 }
@@ -130,21 +130,21 @@ fn windows_are_in_order_and_reach_every_clients_ceiling() {
     assert!(WINDOWS.is_sorted_by(|a, b| a.api < b.api));
     // Highest version asked for by librdkafka 2.15, sarama 1.50, aiokafka 0.14.
     let ceilings = [
-        (API::PRODUCE, 10),
-        (API::FETCH, 16),
-        (API::LIST_OFFSETS, 7),
-        (API::METADATA, 13),
-        (API::CREATE_TOPICS, 7),
-        (API::DELETE_TOPICS, 6),
-        (API::CREATE_PARTITIONS, 3),
-        (API::DELETE_RECORDS, 2),
-        (API::INIT_PRODUCER_ID, 4),
-        (API::OFFSET_FOR_LEADER_EPOCH, 2),
-        (API::DESCRIBE_CONFIGS, 4),
-        (API::ALTER_CONFIGS, 2),
-        (API::INCREMENTAL_ALTER_CONFIGS, 1),
-        (API::API_VERSIONS, 4),
-        (API::FIND_COORDINATOR, 3),
+        (api::PRODUCE, 10),
+        (api::FETCH, 16),
+        (api::LIST_OFFSETS, 7),
+        (api::METADATA, 13),
+        (api::CREATE_TOPICS, 7),
+        (api::DELETE_TOPICS, 6),
+        (api::CREATE_PARTITIONS, 3),
+        (api::DELETE_RECORDS, 2),
+        (api::INIT_PRODUCER_ID, 4),
+        (api::OFFSET_FOR_LEADER_EPOCH, 2),
+        (api::DESCRIBE_CONFIGS, 4),
+        (api::ALTER_CONFIGS, 2),
+        (api::INCREMENTAL_ALTER_CONFIGS, 1),
+        (api::API_VERSIONS, 4),
+        (api::FIND_COORDINATOR, 3),
     ];
     for (api, ceiling) in ceilings {
         let window = WINDOWS.iter().find(|w| w.api == api).expect("served");

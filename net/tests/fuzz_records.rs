@@ -62,7 +62,7 @@ fn measured<T>(run: impl FnOnce() -> T) -> (T, usize) {
 fn random_batch(prng: &mut Prng) -> Vec<u8> {
     let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
     let codec = codecs[prng.below(5) as usize];
-    let mut content = vec![b'x'; 200];
+    let mut content = [b'x'; 200];
     let random = prng.below(200) as usize;
     prng.fill(&mut content[..random]);
     let part = |prng: &mut Prng| prng.chance(2, 3).then(|| &content[prng.below(200) as usize..]);

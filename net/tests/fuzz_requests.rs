@@ -19,7 +19,7 @@ const BASE: usize = 2048;
 // One test, so that nobody else allocates meanwhile.
 #[test]
 fn hostile_frames_do_no_harm() {
-    bolero::check!().with_iterations(20_000).for_each(|input: &[u8]| {
+    bolero::check!().with_iterations(40_000).for_each(|input: &[u8]| {
         let _ = bounded(input);
         let _ = bounded(&with_known_header(input));
         let mut prng = Prng::new(seed(input));

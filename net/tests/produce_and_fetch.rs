@@ -11,7 +11,7 @@ use torc_base::ids::TopicId;
 use torc_base::prng::Prng;
 use torc_net::kafka::fetch::{self, AbortedTransaction, Part, PartitionData, TopicData};
 use torc_net::kafka::produce::{self, PartitionResponse, TopicResponse};
-use torc_net::kafka::{API, Request, decode, topic_id, topic_uuid, window};
+use torc_net::kafka::{Request, api, decode, topic_id, topic_uuid, window};
 
 fn versions(api: i16) -> std::ops::RangeInclusive<i16> {
     let window = window(api).expect("served");
@@ -27,12 +27,12 @@ fn encoded(request: &impl Encodable, version: i16) -> Vec<u8> {
 #[test]
 fn produce_requests_decode_as_the_schema_crate_encodes_them() {
     let mut prng = Prng::new(3);
-    for version in versions(API::PRODUCE) {
+    for version in versions(api::PRODUCE) {
         for _ in 0..300 {
-            let mut sampler = Sampler { prng: &mut prng, api: API::PRODUCE, version };
+            let mut sampler = Sampler { prng: &mut prng, api: api::PRODUCE, version };
             let expected = sampler.produce();
             let tags = sampler.tags();
-            let bytes = frame(API::PRODUCE, version, 5, Some("p"), &encoded(&expected, version), tags);
+            let bytes = frame(api::PRODUCE, version, 5, Some("p"), &encoded(&expected, version), tags);
             let Ok((_, Request::Produce(request))) = decode(buf(&bytes)) else { panic!("refused: {expected:?}") };
             assert_eq!(request.version, version);
             assert_eq!(request.transactional_id.as_deref(), expected.transactional_id.as_ref().map(|id| &***id));
@@ -54,10 +54,10 @@ fn produce_requests_decode_as_the_schema_crate_encodes_them() {
 #[test]
 fn records_of_a_produce_request_stay_where_they_were_received() {
     let mut prng = Prng::new(4);
-    let mut sampler = Sampler { prng: &mut prng, api: API::PRODUCE, version: 9 };
+    let mut sampler = Sampler { prng: &mut prng, api: api::PRODUCE, version: 9 };
     let mut seen = 0;
     for _ in 0..50 {
-        let bytes = frame(API::PRODUCE, 9, 5, Some("p"), &encoded(&sampler.produce(), 9), Tags::new());
+        let bytes = frame(api::PRODUCE, 9, 5, Some("p"), &encoded(&sampler.produce(), 9), Tags::new());
         let mut received = buf(&bytes);
         let memory = received.as_raw().0 as usize;
         let Ok((_, Request::Produce(request))) = decode(received) else { panic!("refused") };
@@ -93,7 +93,7 @@ fn a_produce_request_byte_for_byte() {
         (13, &version_13[..], "", TopicId(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f)),
     ];
     for (version, body, name, id) in cases {
-        let bytes = frame(API::PRODUCE, version, 77, Some("client"), body, Tags::new());
+        let bytes = frame(api::PRODUCE, version, 77, Some("client"), body, Tags::new());
         let (header, request) = decode(buf(&bytes)).expect("sound");
         assert_eq!((header.correlation, header.client_id.as_deref()), (77, Some("client")));
         let Request::Produce(request) = request else { panic!("{request:?}") };
@@ -110,7 +110,7 @@ fn open_frame(frame: &[u8], api: i16, version: i16, correlation: i32) -> Bytes {
     let mut bytes = Bytes::copy_from_slice(frame);
     let length = bytes.split_to(4);
     assert_eq!(u32::from_be_bytes(length[..].try_into().expect("4 bytes")) as usize, bytes.len());
-    let header_version = i16::from(flexible(api, version) && api != API::API_VERSIONS);
+    let header_version = i16::from(flexible(api, version) && api != api::API_VERSIONS);
     let header = ResponseHeader::decode(&mut bytes, header_version).expect("a header");
     assert_eq!(header.correlation_id, correlation);
     bytes
@@ -119,9 +119,9 @@ fn open_frame(frame: &[u8], api: i16, version: i16, correlation: i32) -> Bytes {
 #[test]
 fn produce_responses_decode_by_the_schema_crate() {
     let mut prng = Prng::new(5);
-    for version in versions(API::PRODUCE) {
+    for version in versions(api::PRODUCE) {
         for _ in 0..100 {
-            let mut s = Sampler { prng: &mut prng, api: API::PRODUCE, version };
+            let mut s = Sampler { prng: &mut prng, api: api::PRODUCE, version };
             let response = produce::Response {
                 throttle_ms: s.i32(),
                 topics: s.list(|s| TopicResponse {
@@ -140,7 +140,7 @@ fn produce_responses_decode_by_the_schema_crate() {
             let mut out = b"before".to_vec();
             produce::encode(&response, version, 42, &mut out);
             assert_eq!(&out[..6], b"before");
-            let mut bytes = open_frame(&out[6..], API::PRODUCE, version, 42);
+            let mut bytes = open_frame(&out[6..], api::PRODUCE, version, 42);
             let decoded = ProduceResponse::decode(&mut bytes, version).expect("sound");
             assert!(bytes.is_empty());
             assert_eq!(produce_response_of(&decoded, &response, version), response);
@@ -180,12 +180,12 @@ fn produce_response_of(decoded: &ProduceResponse, original: &produce::Response, 
 #[test]
 fn fetch_requests_decode_as_the_schema_crate_encodes_them() {
     let mut prng = Prng::new(6);
-    for version in versions(API::FETCH) {
+    for version in versions(api::FETCH) {
         for _ in 0..300 {
-            let mut sampler = Sampler { prng: &mut prng, api: API::FETCH, version };
+            let mut sampler = Sampler { prng: &mut prng, api: api::FETCH, version };
             let sent = sampler.fetch();
             let tags = sampler.tags();
-            let bytes = frame(API::FETCH, version, 5, None, &encoded(&sent, version), tags);
+            let bytes = frame(api::FETCH, version, 5, None, &encoded(&sent, version), tags);
             let Ok((_, Request::Fetch(request))) = decode(buf(&bytes)) else { panic!("refused: {sent:?}") };
             let topics = sent.topics.iter().map(|topic| fetch::Topic {
                 name: topic.topic.to_string(),
@@ -274,9 +274,9 @@ impl Since7 for Sampler<'_> {
 #[test]
 fn fetch_responses_decode_by_the_schema_crate_and_copy_no_records() {
     let mut prng = Prng::new(7);
-    for version in versions(API::FETCH) {
+    for version in versions(api::FETCH) {
         for _ in 0..100 {
-            let response = random_fetch_response(&mut Sampler { prng: &mut prng, api: API::FETCH, version });
+            let response = random_fetch_response(&mut Sampler { prng: &mut prng, api: api::FETCH, version });
             let sent: Vec<Buf> = response
                 .topics
                 .iter()
@@ -299,7 +299,7 @@ fn fetch_responses_decode_by_the_schema_crate_and_copy_no_records() {
             for (slice, sent) in slices.iter().zip(&sent) {
                 assert_eq!(slice.as_ptr(), sent.as_ptr(), "records are not copied");
             }
-            let mut body = open_frame(&wire, API::FETCH, version, 42);
+            let mut body = open_frame(&wire, api::FETCH, version, 42);
             let decoded = FetchResponse::decode(&mut body, version).expect("sound");
             assert!(body.is_empty());
             compare_fetch(&decoded, &response, version);

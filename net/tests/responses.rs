@@ -7,7 +7,7 @@ use kafka_protocol::messages::{
     ApiVersionsResponse, DescribeClusterResponse, ListOffsetsResponse, MetadataResponse, ResponseHeader,
 };
 use kafka_protocol::protocol::{Decodable, StrBytes};
-use torc_net::kafka::{API, api_versions, encode, encode_api_versions_refusal, error, window};
+use torc_net::kafka::{api, api_versions, encode, encode_api_versions_refusal, error, window};
 
 /// Takes the length and the correlation id off a response frame; returns the body.
 fn open_frame(frame: &[u8], header_version: i16, correlation: i32) -> Bytes {
@@ -23,7 +23,7 @@ fn open_frame(frame: &[u8], header_version: i16, correlation: i32) -> Bytes {
 fn api_versions_name_every_window_in_a_header_of_version_0() {
     for version in 0..=4 {
         let mut out = Vec::new();
-        encode(&api_versions(), API::API_VERSIONS, version, 5, &mut out).expect("sound");
+        encode(&api_versions(), api::API_VERSIONS, version, 5, &mut out).expect("sound");
         let mut body = open_frame(&out, 0, 5);
         let decoded = ApiVersionsResponse::decode(&mut body, version).expect("sound");
         assert!(body.is_empty());
@@ -32,9 +32,9 @@ fn api_versions_name_every_window_in_a_header_of_version_0() {
             let found = decoded.api_keys.iter().find(|versions| versions.api_key == api);
             found.map(|versions| (versions.min_version, versions.max_version))
         };
-        assert_eq!(range(API::PRODUCE), Some((0, 13)), "0-2 are named though refused");
-        assert_eq!(range(API::FETCH), Some((4, 18)));
-        assert_eq!(range(API::LIST_OFFSETS), Some((1, 11)));
+        assert_eq!(range(api::PRODUCE), Some((0, 13)), "0-2 are named though refused");
+        assert_eq!(range(api::FETCH), Some((4, 18)));
+        assert_eq!(range(api::LIST_OFFSETS), Some((1, 11)));
         assert_eq!(range(4), None, "LeaderAndIsr is not served");
     }
 }
@@ -56,27 +56,27 @@ fn flexible_versions_have_flexible_headers() {
     for (version, header_version) in [(8, 0), (9, 1), (13, 1)] {
         let response = MetadataResponse::default().with_cluster_id(Some(StrBytes::from_static_str("c")));
         let mut out = Vec::new();
-        encode(&response, API::METADATA, version, -3, &mut out).expect("sound");
+        encode(&response, api::METADATA, version, -3, &mut out).expect("sound");
         let mut body = open_frame(&out, header_version, -3);
         assert_eq!(MetadataResponse::decode(&mut body, version).expect("sound").cluster_id.as_deref(), Some("c"));
         assert!(body.is_empty());
     }
     let response = DescribeClusterResponse::default().with_brokers(vec![DescribeClusterBroker::default()]);
     let mut out = Vec::new();
-    encode(&response, API::DESCRIBE_CLUSTER, 0, 1, &mut out).expect("sound");
+    encode(&response, api::DESCRIBE_CLUSTER, 0, 1, &mut out).expect("sound");
     assert_eq!(DescribeClusterResponse::decode(&mut open_frame(&out, 1, 1), 0).expect("sound").brokers.len(), 1);
 }
 
 #[test]
 fn versions_beyond_the_schema_crate_have_the_layout_of_its_last() {
-    let window = window(API::LIST_OFFSETS).expect("served");
+    let window = window(api::LIST_OFFSETS).expect("served");
     assert_eq!((window.max, window.schema_max), (11, 10));
     let partition = ListOffsetsPartitionResponse::default().with_offset(7).with_leader_epoch(2);
     let topic = ListOffsetsTopicResponse::default().with_partitions(vec![partition]);
     let response = ListOffsetsResponse::default().with_topics(vec![topic]);
     let frame = |version| {
         let mut out = Vec::new();
-        encode(&response, API::LIST_OFFSETS, version, 1, &mut out).expect("sound");
+        encode(&response, api::LIST_OFFSETS, version, 1, &mut out).expect("sound");
         out
     };
     assert_eq!(frame(11), frame(10));
@@ -86,6 +86,6 @@ fn versions_beyond_the_schema_crate_have_the_layout_of_its_last() {
 fn an_answer_that_does_not_fit_its_version_is_an_error_and_leaves_nothing_behind() {
     let response = MetadataResponse::default().with_cluster_id(Some(StrBytes::from_string("x".repeat(40_000))));
     let mut out = b"kept".to_vec();
-    let error = encode(&response, API::METADATA, 2, 1, &mut out).expect_err("a plain string has at most 32767 bytes");
-    assert_eq!((error.api, error.version, &out[..]), (API::METADATA, 2, &b"kept"[..]));
+    let error = encode(&response, api::METADATA, 2, 1, &mut out).expect_err("a plain string has at most 32767 bytes");
+    assert_eq!((error.api, error.version, &out[..]), (api::METADATA, 2, &b"kept"[..]));
 }

@@ -196,7 +196,6 @@ impl Descriptor {
         let sound = d.position as usize >= header.table_end()
             && end <= u64::from(header.total)
             && u32::from(d.prefix_len) <= d.length
-            && d.index.get() > 0
             && d.first_offset.get().checked_add(i64::from(d.records)).is_some();
         sound.then_some(d)
     }

@@ -17,6 +17,8 @@ pub struct Entry {
     /// Raft's term.
     pub term: Term,
     /// Its position in the group's log. At or below the group's last index it replaces the suffix from there on.
+    /// 0: a marker. It is durable and recovered like any entry, but no part of the group's log: it cannot be read, and
+    /// is dead as soon as a checkpoint says what it said.
     pub index: Index,
     /// First of the record offsets that it covers.
     pub first_offset: Offset,

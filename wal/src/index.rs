@@ -146,12 +146,16 @@ impl Extent {
     }
 }
 
-/// Cuts the descriptors of a batch at position `at` into extents, in the order of the table.
+/// Cuts the descriptors of a batch at position `at` into extents, in the order of the table. Markers are in none.
 pub fn extents_of(at: u32, count: usize, descriptors: impl Iterator<Item = Descriptor>, out: &mut Vec<Extent>) {
-    let start = out.len();
+    // An extent's descriptors are neighbours, so a marker ends it.
+    let mut open = false;
     for (number, d) in descriptors.enumerate() {
-        if out.len() == start || !out.last_mut().expect("not empty").take(&d) {
+        if d.index == Index(0) {
+            open = false;
+        } else if !open || !out.last_mut().expect("it is open").take(&d) {
             out.push(Extent::of(at, count as u16, number, &d));
+            open = true;
         }
     }
 }

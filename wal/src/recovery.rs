@@ -18,7 +18,7 @@ use crate::tags::Job;
 use crate::tail::item;
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
-use torc_base::ids::{BatchSeq, SegmentId};
+use torc_base::ids::{BatchSeq, Index, SegmentId};
 use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp};
 use torc_base::limits::PAGE;
 
@@ -458,7 +458,7 @@ impl Recovery {
         let line = |number| Descriptor::decode(&header, bytes, number).expect("checked");
         for d in (0..count).map(line) {
             // A group that the checkpoint does not know had been dropped when it was made.
-            if replayed || parts.directory.group(d.group).is_some() {
+            if d.index > Index(0) && (replayed || parts.directory.group(d.group).is_some()) {
                 parts.directory.note(d.group, d.index, d.end_offset());
             }
             if replayed {

@@ -268,7 +268,6 @@ impl Wal {
     pub fn append(&mut self, entry: Entry) -> BatchSeq {
         assert!(entry.bytes.len() <= self.settings.entry_bytes_max(), "an entry of {} bytes", entry.bytes.len());
         assert!(usize::from(entry.prefix_len) <= entry.bytes.len());
-        assert!(entry.index > Index(0), "indexes start at 1");
         match self.life {
             Life::Running => {}
             // Nobody waits for this number: no batch gets durable after the fence.
@@ -276,7 +275,9 @@ impl Wal {
             _ => panic!("entries are appended after recovery"),
         }
         let end_offset = entry.first_offset.plus(i64::from(entry.records));
-        self.directory.note(entry.group, entry.index, end_offset);
+        if entry.index > Index(0) {
+            self.directory.note(entry.group, entry.index, end_offset);
+        }
         self.writer.append(entry)
     }
 

@@ -54,8 +54,7 @@ impl OpenBatch {
     }
 
     fn push(&mut self, entry: Entry) {
-        // Less than a page is cheaper to copy than to gather.
-        let run = (entry.gather && entry.bytes.len() >= PAGE).then(|| self.gather(entry.bytes.pages()));
+        let run = entry.gather.then(|| self.gather(entry.bytes.pages()));
         if run.is_none() {
             self.inline += entry.bytes.len();
         }

@@ -57,12 +57,6 @@ struct Running {
     runs: Vec<Pages>,
     iovecs: Vec<libc::iovec>,
     read: Option<BufMut>,
-    /// Completions still to come: two for a write that is linked with its flush.
-    awaited: u8,
-    /// Result of the entry, or of the write of a linked pair.
-    result: i32,
-    /// Result of the flush of a linked pair.
-    flushed: i32,
     /// Opened with O_DIRECT.
     direct: bool,
 }
@@ -79,6 +73,7 @@ pub(crate) struct Disk {
     slots: Vec<Option<Box<Running>>>,
     free: Vec<usize>,
     /// Operations that ended, for reuse.
+    #[expect(clippy::vec_box, reason = "they move to a slot and back without being copied")]
     spare: Vec<Box<Running>>,
     stats: Arc<LoopStats>,
 }
@@ -118,9 +113,6 @@ impl Running {
             runs: Vec::new(),
             iovecs: Vec::new(),
             read: None,
-            awaited: 0,
-            result: 0,
-            flushed: 0,
             direct: false,
         })
     }
@@ -128,13 +120,6 @@ impl Running {
     /// Bytes of all runs.
     fn total(&self) -> u64 {
         self.runs.iter().map(|r| r.len() as u64).sum()
-    }
-
-    /// The result of the entry, and if that went well in full, of its flush. (A write that is short or fails cancels
-    /// the flush behind it.)
-    fn outcome(&self) -> i32 {
-        let in_full = self.step == Step::Write && self.bytes + self.result.max(0) as u64 == self.total();
-        if in_full && self.flushed < 0 { self.flushed } else { self.result }
     }
 
     fn end(&mut self) {
@@ -266,9 +251,6 @@ impl Disk {
     }
 
     fn push(&mut self, ring: &mut Ring, slot: usize, entry: squeue::Entry) -> Result<(), RingError> {
-        let running = self.slots[slot].as_mut().expect("in flight");
-        running.awaited = 1;
-        running.flushed = 0;
         let key = ring.key(Kind::Disk, slot);
         // SAFETY: whatever the entry names belongs to the boxed operation in `slot`, which stays there, untouched,
         // until the completion comes.
@@ -332,14 +314,13 @@ impl Disk {
         if !(running.durable && self.sync == Sync::WriteThenFdatasync) {
             return self.push(ring, slot, entry);
         }
-        running.awaited = 2;
         let flush = opcode::Fsync::new(file).flags(types::FsyncFlags::DATASYNC).build();
         let (write_key, flush_key) = (ring.key(Kind::Disk, slot), ring.key(Kind::DiskSync, slot));
         // SAFETY: as in `push`.
         unsafe { ring.push_linked((entry, write_key), (flush, flush_key)) }
     }
 
-    /// Takes the completion of one of an operation's entries.
+    /// Takes the completion of an operation's entry, or linked entries.
     pub(crate) fn complete<M>(
         &mut self,
         ring: &mut Ring,
@@ -349,16 +330,12 @@ impl Disk {
     ) -> Result<(), RingError> {
         let slot = completion.key.slot();
         let running = self.slots[slot].as_deref_mut().expect("an operation stays until its last completion");
-        running.awaited -= 1;
-        if completion.key.kind() == Kind::Disk {
-            running.result = completion.result;
-        } else {
-            running.flushed = completion.result;
-        }
-        if running.awaited > 0 {
-            return Ok(());
-        }
-        let result = running.outcome();
+        let result = match completion.key.kind() {
+            Kind::Disk => completion.result,
+            // Only a write in full gets as far as its flush.
+            _ if completion.result < 0 => completion.result,
+            _ => (running.total() - running.bytes) as i32,
+        };
         match running.step {
             Step::Open | Step::Create => self.opened(ring, slot, result, out, log),
             Step::OpenStat => {

@@ -16,3 +16,6 @@ mod disk;
 mod kernel;
 mod provided;
 mod ring;
+
+#[cfg(test)]
+mod probe_tests;

@@ -102,7 +102,7 @@ impl<'a, A: App> Reactor<'a, A> {
         log: &'a mut dyn FnMut(Level, &str),
     ) -> Result<Reactor<'a, A>, Error> {
         let spin_ns = u64::from(settings.spin_us) * 1000;
-        let kernel = Kernel::new(settings, features, Arc::clone(&stats))?;
+        let kernel = Kernel::new(settings, features, Arc::clone(&stats), log)?;
         post.attach(kernel.ring.fd()).map_err(|e| Error::new("sharing the ring with other shards", e))?;
         Ok(Reactor {
             app,

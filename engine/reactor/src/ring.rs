@@ -203,7 +203,8 @@ impl Ring {
         Ok(())
     }
 
-    /// Queues two entries of which the second runs only if the first succeeds in full.
+    /// Queues two entries of which the second runs only if the first succeeds in full. One completion comes: the
+    /// first's if it fails or is short, the second's otherwise.
     ///
     /// # Safety
     /// As for [`Ring::push`], for both.
@@ -212,11 +213,12 @@ impl Ring {
         first: (squeue::Entry, Key),
         second: (squeue::Entry, Key),
     ) -> Result<(), RingError> {
-        let first = first.0.user_data(first.1.raw()).flags(squeue::Flags::IO_LINK);
+        let flags = squeue::Flags::IO_LINK | squeue::Flags::SKIP_SUCCESS;
+        let first = first.0.user_data(first.1.raw()).flags(flags);
         let second = second.0.user_data(second.1.raw());
         // SAFETY: passed on to the caller.
         unsafe { self.push_all(&[first, second]) }?;
-        self.outstanding += 2;
+        self.outstanding += 1;
         Ok(())
     }
 

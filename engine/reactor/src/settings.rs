@@ -45,6 +45,9 @@ pub struct Settings {
     pub files_max: u32,
     /// Open files with O_DIRECT where the file system can.
     pub direct: bool,
+    /// A pool whose arena (`Pool::with_arena`) is registered with the kernel: writes from it skip the lookup of their
+    /// pages. Its memory counts against the limit of locked memory; if that refuses, writes are plain ones.
+    pub registered: Option<Pool>,
 }
 
 impl Settings {
@@ -64,6 +67,7 @@ impl Settings {
             connections_max: CONNECTIONS_MAX,
             files_max: 16 << 10,
             direct: true,
+            registered: None,
         }
     }
 }

@@ -217,7 +217,7 @@ fn a_failed_allocation_leaves_no_file_behind() {
 }
 
 #[test]
-fn a_write_beyond_the_largest_file_fails_in_both_modes_and_the_good_ones_around_it_do_not() {
+fn a_write_that_fails_does_so_in_both_modes_and_the_good_ones_around_it_do_not() {
     for sync in [Sync::Dsync, Sync::WriteThenFdatasync] {
         let bench = Bench::new(|settings| settings.sync = sync);
         bench.create(0, "a", 1 << 20);
@@ -230,6 +230,47 @@ fn a_write_beyond_the_largest_file_fails_in_both_modes_and_the_good_ones_around_
         ]);
         assert!(done(&results[0]) && done(&results[2]), "{results:?}");
         assert!(matches!(results[1], Err(DiskError::Io(_))), "{results:?}");
+        bench.running.finish();
+    }
+}
+
+#[test]
+fn writes_from_a_registered_arena_gather_and_read_back() {
+    let arena = Pool::with_arena(1 << 20, 0, 4 * PAGE, 8);
+    let registered = arena.clone();
+    let bench = Bench::new(|settings| settings.registered = Some(registered));
+    bench.create(0, "a", 1 << 20);
+    let piece = |seed| {
+        let mut buf = arena.take(4 * PAGE).unwrap();
+        buf.copy_from_slice(&pattern(seed, 4 * PAGE));
+        buf.freeze().pages()
+    };
+    let elsewhere = || bench.pages(&pattern(9, PAGE));
+    let whole = 4 * PAGE as u64;
+    let step = vec![
+        bench.write(0, 0, vec![piece(0)], true),
+        bench.write(0, whole, vec![piece(1), piece(2)], true),
+        // One run that is not registered makes the whole write a plain one.
+        bench.write(0, 3 * whole, vec![piece(3), elsewhere()], true),
+    ];
+    assert!(bench.all(step).iter().all(done));
+    let expected = [0, 1, 2, 3].map(|seed| pattern(seed, 4 * PAGE)).concat();
+    assert!(bench.read(0, 0, 16 * PAGE)[..] == expected[..]);
+    assert!(bench.read(0, 4 * whole, PAGE)[..] == pattern(9, PAGE)[..]);
+    let features = torc_reactor::probe::probe().unwrap();
+    assert_eq!(bench.running.stats.disk_writes_fixed.get(), 1 + u64::from(features.gather_fixed));
+    assert_eq!(arena.used(), 0, "buffers come back when their write is done");
+    bench.running.finish();
+}
+
+#[test]
+fn writing_to_and_reading_from_a_file_that_is_not_open_is_an_error_in_both_modes() {
+    for sync in [Sync::Dsync, Sync::WriteThenFdatasync] {
+        let bench = Bench::new(|settings| settings.sync = sync);
+        let write = bench.write(2, 0, vec![bench.pages(&pattern(1, PAGE))], true);
+        let read = DiskKind::Read { file: FileId(2), at: 0, bytes: bench.pool.take(PAGE).unwrap() };
+        let results = bench.all(vec![write, read]);
+        assert!(results.iter().all(|r| matches!(r, Err(DiskError::NotFound))), "{results:?}");
         bench.running.finish();
     }
 }

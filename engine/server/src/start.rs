@@ -17,7 +17,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use torc_base::ids::{NodeId, ShardId};
-use torc_reactor as reactor;
+use torc_reactor::probe::{self, Features};
+use torc_reactor::stats::LoopStats;
+use torc_reactor::{mail, reactor, settings};
 use torc_shard as shard;
 
 /// How often a starting server looks whether its shards are ready.
@@ -78,7 +80,7 @@ pub fn serve(config: &Config, out: &mut dyn Write) -> Result<(), ServeError> {
     for note in &config.notes {
         log.warn("torc", note);
     }
-    let features = reactor::probe().map_err(|refusal| ServeError::Kernel(refusal.to_string()))?;
+    let features = probe::probe().map_err(|refusal| ServeError::Kernel(refusal.to_string()))?;
     if let Err(error) = machine::raise_open_files() {
         log.warn("torc", &format!("cannot raise the limit of open files: {error}"));
     }
@@ -92,7 +94,7 @@ pub fn serve(config: &Config, out: &mut dyn Write) -> Result<(), ServeError> {
     stop::forward_signals(log, sender.clone()).map_err(|error| ServeError::Io { what: "catch signals", error })?;
 
     let stats: Vec<Arc<shard::Stats>> = (0..data.identity.shards).map(|_| Arc::default()).collect();
-    let loops: Vec<Arc<reactor::LoopStats>> = (0..data.identity.shards).map(|_| Arc::default()).collect();
+    let loops: Vec<Arc<LoopStats>> = (0..data.identity.shards).map(|_| Arc::default()).collect();
     let stopping = Arc::new(AtomicBool::new(false));
     let metrics = match &config.metrics {
         Some(endpoint) => Some(metrics::start(endpoint, metrics_source(&stats, &loops, &stopping))?),
@@ -152,7 +154,7 @@ fn announce(
 /// What the metrics endpoint shows: every shard's counters, and the process's.
 fn metrics_source(
     stats: &[Arc<shard::Stats>],
-    loops: &[Arc<reactor::LoopStats>],
+    loops: &[Arc<LoopStats>],
     stopping: &Arc<AtomicBool>,
 ) -> metrics::Source {
     let (for_samples, for_ready, stopping) = (stats.to_vec(), stats.to_vec(), Arc::clone(stopping));
@@ -186,31 +188,31 @@ fn start_shards(
     config: &Config,
     data: &DataDir,
     cores: &[usize],
-    features: &reactor::Features,
+    features: &Features,
     listeners: Vec<TcpListener>,
-    (stats, loops): (&[Arc<shard::Stats>], &[Arc<reactor::LoopStats>]),
+    (stats, loops): (&[Arc<shard::Stats>], &[Arc<LoopStats>]),
     news: &Sender<News>,
     log: Log,
-) -> Result<Vec<reactor::StopHandle>, ServeError> {
+) -> Result<Vec<mail::StopHandle>, ServeError> {
     let failed = |what| move |error| ServeError::Io { what, error };
-    let posts = reactor::mesh(data.identity.shards).map_err(failed("connect the shards"))?;
+    let posts = mail::mesh(data.identity.shards).map_err(failed("connect the shards"))?;
     let port = listeners[0].local_addr().map_err(failed("ask for the port"))?.port();
     let mut stops = Vec::new();
     for (id, (post, listener)) in (0..).zip(posts.into_iter().zip(listeners)) {
         stops.push(post.stop_handle());
-        let mut settings = reactor::Settings::new(ShardId(id), data.shard(id));
+        let mut settings = settings::Settings::new(ShardId(id), data.shard(id));
         settings.core = Some(cores[usize::from(id) % cores.len()]);
         settings.listener = Some(listener);
         settings.sync = match config.wal_sync {
-            WalSync::Dsync => reactor::Sync::Dsync,
-            WalSync::WriteFdatasync => reactor::Sync::WriteThenFdatasync,
+            WalSync::Dsync => settings::Sync::Dsync,
+            WalSync::WriteFdatasync => settings::Sync::WriteThenFdatasync,
         };
         // A spinning shard would only keep the other one from its core.
         settings.spin_us = if data.identity.shards as usize > cores.len() { 0 } else { config.spin_us };
         let seed = u64::from_le_bytes(machine::random().map_err(failed("get randomness"))?);
         let space = machine::space(&data.path).map_err(failed("ask for the free space"))?;
         let shard_settings = shard_settings(config, data, id, port, seed, space);
-        let (features, counters) = (*features, Arc::clone(&loops[usize::from(id)]));
+        let (features, counters) = (features.clone(), Arc::clone(&loops[usize::from(id)]));
         let (stats, notice) = (Arc::clone(&stats[usize::from(id)]), EndNotice::new(id, news.clone()));
         let run = move || {
             let name = format!("shard {id}");
@@ -286,7 +288,7 @@ pub fn advertised(config: &Config, port: u16, host_name: String) -> (String, u16
 struct Running {
     log: Log,
     news: Receiver<News>,
-    stops: Vec<reactor::StopHandle>,
+    stops: Vec<mail::StopHandle>,
     /// Shards that have not ended.
     left: usize,
     /// Shared with the metrics endpoint, which is not ready from here on.

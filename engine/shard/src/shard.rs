@@ -283,6 +283,7 @@ impl Shard {
     fn turn(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         self.with_kafka(now, ops, |kafka, out| kafka.turn(out));
         self.settle(now, ops);
+        self.turn_stop(now, ops);
         if let Some(owner) = &self.catalog
             && self.groups.wants_checkpoint(now.mono)
         {
@@ -292,7 +293,6 @@ impl Shard {
         self.with_groups(now, ops, |groups, out| groups.turn(out));
         self.settle(now, ops);
         self.with_kafka(now, ops, |kafka, out| kafka.send(out));
-        self.turn_stop(now, ops);
     }
 
     fn stop(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
@@ -340,11 +340,13 @@ impl Shard {
                     self.finish(now);
                 }
             }
-            Stopping::Finishing { until } if !self.groups.is_checkpointing() || now.mono >= until => {
-                self.stopping = Stopping::Done;
-                ops.push(Op::Exit);
-            }
-            _ => {}
+            Stopping::No | Stopping::Finishing { .. } | Stopping::Done => {}
+        }
+        if let Stopping::Finishing { until } = self.stopping
+            && (!self.groups.is_checkpointing() || now.mono >= until)
+        {
+            self.stopping = Stopping::Done;
+            ops.push(Op::Exit);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Fetch: requests, and answers whose record bytes are sent from where they lie.
 
-use super::windows::{API, window};
+use super::windows::{api, window};
 use super::wire::{self, Reader, Wire};
 use std::ops::Range;
 use torc_base::buf::Buf;
@@ -130,7 +130,7 @@ pub enum Part {
 }
 
 fn flexible(version: i16) -> bool {
-    version >= window(API::FETCH).expect("served").flexible
+    version >= window(api::FETCH).expect("served").flexible
 }
 
 /// Tag of `ReplicaState` in the request.

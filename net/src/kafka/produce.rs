@@ -1,6 +1,6 @@
 //! Produce: the hot path. Record batches stay where they were received.
 
-use super::windows::{API, window};
+use super::windows::{api, window};
 use super::wire::{self, Reader, Wire};
 use std::ops::Range;
 use torc_base::buf::BufMut;
@@ -71,7 +71,7 @@ impl PartitionResponse {
 }
 
 fn flexible(version: i16) -> bool {
-    version >= window(API::PRODUCE).expect("served").flexible
+    version >= window(api::PRODUCE).expect("served").flexible
 }
 
 /// Decodes a request whose header ended at `body`. Everything is checked before the frame is taken apart.

@@ -6,7 +6,7 @@ use super::schema::{
     FindCoordinatorRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
     OffsetForLeaderEpochRequest,
 };
-use super::windows::{API, ApiWindow, window};
+use super::windows::{ApiWindow, api, window};
 use super::wire::Reader;
 use super::{fetch, guard, produce, shapes};
 use bytes::Bytes;
@@ -93,12 +93,12 @@ pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
     let Some(window) = window(api) else { return Err(Bad::Unsupported { api, version }) };
     if !(window.min..=window.max).contains(&version) {
         return Err(match api {
-            API::API_VERSIONS => Bad::ApiVersionsUnknown { correlation, version },
+            api::API_VERSIONS => Bad::ApiVersionsUnknown { correlation, version },
             _ => Bad::Unsupported { api, version },
         });
     }
     let malformed = |(what, at)| Bad::Malformed { api, version, what, at };
-    if api != API::PRODUCE && frame.len() > CONTROL_BYTES_MAX {
+    if api != api::PRODUCE && frame.len() > CONTROL_BYTES_MAX {
         return Err(malformed(("the request is larger than 16 MiB", 0)));
     }
     // The client id never has a compact length: servers of all ages must be able to read it.
@@ -107,8 +107,8 @@ pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
     reader.skip_tags(version >= window.flexible).map_err(|what| malformed((what, reader.at())))?;
     let body = reader.at();
     let request = match api {
-        API::PRODUCE => Request::Produce(produce::decode(frame, body, version).map_err(malformed)?),
-        API::FETCH => Request::Fetch(fetch::decode(&frame, body, version).map_err(malformed)?),
+        api::PRODUCE => Request::Produce(produce::decode(frame, body, version).map_err(malformed)?),
+        api::FETCH => Request::Fetch(fetch::decode(&frame, body, version).map_err(malformed)?),
         _ => decode_control(&frame, body, window, version).map_err(malformed)?,
     };
     Ok((Header { api, version, correlation, client_id }, request))
@@ -139,21 +139,21 @@ fn by_schema(api: i16, mut bytes: Bytes, version: i16) -> Result<Request, ()> {
     }
     let b = &mut bytes;
     let request = match api {
-        API::LIST_OFFSETS => Request::ListOffsets(read(b, version)?),
-        API::METADATA => Request::Metadata(read(b, version)?),
-        API::FIND_COORDINATOR => Request::FindCoordinator(read(b, version)?),
-        API::API_VERSIONS => Request::ApiVersions(read(b, version)?),
-        API::CREATE_TOPICS => Request::CreateTopics(read(b, version)?),
-        API::DELETE_TOPICS => Request::DeleteTopics(read(b, version)?),
-        API::DELETE_RECORDS => Request::DeleteRecords(read(b, version)?),
-        API::INIT_PRODUCER_ID => Request::InitProducerId(read(b, version)?),
-        API::OFFSET_FOR_LEADER_EPOCH => Request::OffsetForLeaderEpoch(read(b, version)?),
-        API::DESCRIBE_CONFIGS => Request::DescribeConfigs(read(b, version)?),
-        API::ALTER_CONFIGS => Request::AlterConfigs(read(b, version)?),
-        API::DESCRIBE_LOG_DIRS => Request::DescribeLogDirs(read(b, version)?),
-        API::CREATE_PARTITIONS => Request::CreatePartitions(read(b, version)?),
-        API::INCREMENTAL_ALTER_CONFIGS => Request::IncrementalAlterConfigs(read(b, version)?),
-        API::DESCRIBE_CLUSTER => Request::DescribeCluster(read(b, version)?),
+        api::LIST_OFFSETS => Request::ListOffsets(read(b, version)?),
+        api::METADATA => Request::Metadata(read(b, version)?),
+        api::FIND_COORDINATOR => Request::FindCoordinator(read(b, version)?),
+        api::API_VERSIONS => Request::ApiVersions(read(b, version)?),
+        api::CREATE_TOPICS => Request::CreateTopics(read(b, version)?),
+        api::DELETE_TOPICS => Request::DeleteTopics(read(b, version)?),
+        api::DELETE_RECORDS => Request::DeleteRecords(read(b, version)?),
+        api::INIT_PRODUCER_ID => Request::InitProducerId(read(b, version)?),
+        api::OFFSET_FOR_LEADER_EPOCH => Request::OffsetForLeaderEpoch(read(b, version)?),
+        api::DESCRIBE_CONFIGS => Request::DescribeConfigs(read(b, version)?),
+        api::ALTER_CONFIGS => Request::AlterConfigs(read(b, version)?),
+        api::DESCRIBE_LOG_DIRS => Request::DescribeLogDirs(read(b, version)?),
+        api::CREATE_PARTITIONS => Request::CreatePartitions(read(b, version)?),
+        api::INCREMENTAL_ALTER_CONFIGS => Request::IncrementalAlterConfigs(read(b, version)?),
+        api::DESCRIBE_CLUSTER => Request::DescribeCluster(read(b, version)?),
         _ => unreachable!("API {api} has a window but no decoder"),
     };
     // The guard reads the same lengths as the schema crate (tests compare them); were they to differ, the bytes of a

@@ -2,7 +2,7 @@
 
 use super::schema::ApiVersionsResponse;
 use super::schema::api_versions_response::ApiVersion;
-use super::windows::{API, WINDOWS, window};
+use super::windows::{WINDOWS, api, window};
 use super::{error, wire};
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 use std::fmt;
@@ -59,8 +59,8 @@ pub fn api_versions() -> ApiVersionsResponse {
 /// client can read, with the versions of ApiVersions to choose from (KIP-511).
 pub fn encode_api_versions_refusal(correlation: i32, out: &mut Vec<u8>) {
     let mut response = api_versions().with_error_code(error::UNSUPPORTED_VERSION);
-    response.api_keys.retain(|versions| versions.api_key == API::API_VERSIONS);
-    encode(&response, API::API_VERSIONS, 0, correlation, out).expect("version 0 has these fields");
+    response.api_keys.retain(|versions| versions.api_key == api::API_VERSIONS);
+    encode(&response, api::API_VERSIONS, 0, correlation, out).expect("version 0 has these fields");
 }
 
 /// The schema crate's form of a topic id.

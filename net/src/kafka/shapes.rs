@@ -1,7 +1,7 @@
 //! The layouts of the requests that the schema crate decodes, as data for the guard. Source: the `*Request.json` files
 //! of Apache Kafka's `clients/src/main/resources/common/message`.
 
-use super::windows::API;
+use super::windows::api;
 
 /// One field of a request, in the versions `from..=to`.
 pub(crate) struct Field {
@@ -67,21 +67,21 @@ const UUID: usize = 16;
 /// The fields of requests of `api`, for the APIs that the schema crate decodes. None of them has a known tagged field.
 pub(crate) fn fields(api: i16) -> Option<&'static [Field]> {
     Some(match api {
-        API::LIST_OFFSETS => LIST_OFFSETS,
-        API::METADATA => METADATA,
-        API::FIND_COORDINATOR => FIND_COORDINATOR,
-        API::API_VERSIONS => API_VERSIONS,
-        API::CREATE_TOPICS => CREATE_TOPICS,
-        API::DELETE_TOPICS => DELETE_TOPICS,
-        API::DELETE_RECORDS => DELETE_RECORDS,
-        API::INIT_PRODUCER_ID => INIT_PRODUCER_ID,
-        API::OFFSET_FOR_LEADER_EPOCH => OFFSET_FOR_LEADER_EPOCH,
-        API::DESCRIBE_CONFIGS => DESCRIBE_CONFIGS,
-        API::ALTER_CONFIGS => ALTER_CONFIGS,
-        API::DESCRIBE_LOG_DIRS => DESCRIBE_LOG_DIRS,
-        API::CREATE_PARTITIONS => CREATE_PARTITIONS,
-        API::INCREMENTAL_ALTER_CONFIGS => INCREMENTAL_ALTER_CONFIGS,
-        API::DESCRIBE_CLUSTER => DESCRIBE_CLUSTER,
+        api::LIST_OFFSETS => LIST_OFFSETS,
+        api::METADATA => METADATA,
+        api::FIND_COORDINATOR => FIND_COORDINATOR,
+        api::API_VERSIONS => API_VERSIONS,
+        api::CREATE_TOPICS => CREATE_TOPICS,
+        api::DELETE_TOPICS => DELETE_TOPICS,
+        api::DELETE_RECORDS => DELETE_RECORDS,
+        api::INIT_PRODUCER_ID => INIT_PRODUCER_ID,
+        api::OFFSET_FOR_LEADER_EPOCH => OFFSET_FOR_LEADER_EPOCH,
+        api::DESCRIBE_CONFIGS => DESCRIBE_CONFIGS,
+        api::ALTER_CONFIGS => ALTER_CONFIGS,
+        api::DESCRIBE_LOG_DIRS => DESCRIBE_LOG_DIRS,
+        api::CREATE_PARTITIONS => CREATE_PARTITIONS,
+        api::INCREMENTAL_ALTER_CONFIGS => INCREMENTAL_ALTER_CONFIGS,
+        api::DESCRIBE_CLUSTER => DESCRIBE_CLUSTER,
         _ => return None,
     })
 }

@@ -1,8 +1,7 @@
 //! Which APIs torc serves, in which versions.
 
 /// Kafka's API keys, by the names of its schemas.
-#[expect(non_snake_case, reason = "reads as API::FETCH at the use")]
-pub mod API {
+pub mod api {
     pub const PRODUCE: i16 = 0;
     pub const FETCH: i16 = 1;
     pub const LIST_OFFSETS: i16 = 2;
@@ -45,26 +44,26 @@ const fn served(api: i16, min: i16, max: i16, flexible: i16) -> ApiWindow {
 /// Everything that is served, by API key. The ranges are those of a Kafka 4.4 broker but where a line says otherwise.
 pub const WINDOWS: &[ApiWindow] = &[
     // Versions 0-2 are named and refused, as Kafka does: old librdkafka takes their absence for "no compression".
-    ApiWindow { advertised_min: 0, ..served(API::PRODUCE, 3, 13, 9) },
-    served(API::FETCH, 4, 18, 12),
+    ApiWindow { advertised_min: 0, ..served(api::PRODUCE, 3, 13, 9) },
+    served(api::FETCH, 4, 18, 12),
     // 11 is 10 with one more special timestamp (-6, KIP-1023); the schema crate ends at 10.
-    ApiWindow { schema_max: 10, ..served(API::LIST_OFFSETS, 1, 11, 6) },
-    served(API::METADATA, 0, 13, 9),
-    served(API::FIND_COORDINATOR, 0, 6, 3),
+    ApiWindow { schema_max: 10, ..served(api::LIST_OFFSETS, 1, 11, 6) },
+    served(api::METADATA, 0, 13, 9),
+    served(api::FIND_COORDINATOR, 0, 6, 3),
     // Kafka 4.4 has 5; the schema crate ends at 4. Clients of version 5 fall back after the answer with error 35.
-    served(API::API_VERSIONS, 0, 4, 3),
-    served(API::CREATE_TOPICS, 2, 7, 5),
-    served(API::DELETE_TOPICS, 1, 6, 4),
-    served(API::DELETE_RECORDS, 0, 2, 2),
-    served(API::INIT_PRODUCER_ID, 0, 5, 2),
-    served(API::OFFSET_FOR_LEADER_EPOCH, 2, 4, 4),
-    served(API::DESCRIBE_CONFIGS, 1, 4, 4),
-    served(API::ALTER_CONFIGS, 0, 2, 2),
+    served(api::API_VERSIONS, 0, 4, 3),
+    served(api::CREATE_TOPICS, 2, 7, 5),
+    served(api::DELETE_TOPICS, 1, 6, 4),
+    served(api::DELETE_RECORDS, 0, 2, 2),
+    served(api::INIT_PRODUCER_ID, 0, 5, 2),
+    served(api::OFFSET_FOR_LEADER_EPOCH, 2, 4, 4),
+    served(api::DESCRIBE_CONFIGS, 1, 4, 4),
+    served(api::ALTER_CONFIGS, 0, 2, 2),
     // Kafka 4.4 has 5; the schema crate ends at 4.
-    served(API::DESCRIBE_LOG_DIRS, 1, 4, 2),
-    served(API::CREATE_PARTITIONS, 0, 3, 2),
-    served(API::INCREMENTAL_ALTER_CONFIGS, 0, 1, 1),
-    served(API::DESCRIBE_CLUSTER, 0, 2, 0),
+    served(api::DESCRIBE_LOG_DIRS, 1, 4, 2),
+    served(api::CREATE_PARTITIONS, 0, 3, 2),
+    served(api::INCREMENTAL_ALTER_CONFIGS, 0, 1, 1),
+    served(api::DESCRIBE_CLUSTER, 0, 2, 0),
 ];
 
 /// The window of `api`; `None` if torc does not serve it.

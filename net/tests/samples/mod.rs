@@ -23,7 +23,7 @@ use kafka_protocol::protocol::{Encodable, StrBytes};
 use std::collections::BTreeMap;
 use torc_base::buf::{BufMut, Pool};
 use torc_base::prng::Prng;
-use torc_net::kafka::{API, Request, Uuid, window};
+use torc_net::kafka::{Request, Uuid, api, window};
 
 /// The window's newest version that the schema crate can encode.
 pub fn schema_version(api: i16, version: i16) -> i16 {
@@ -131,19 +131,19 @@ impl Sampler<'_> {
     /// A request of any API but Produce and Fetch.
     pub fn control(&mut self) -> Request {
         match self.api {
-            API::LIST_OFFSETS => Request::ListOffsets(self.list_offsets()),
-            API::METADATA => Request::Metadata(self.metadata()),
-            API::FIND_COORDINATOR => Request::FindCoordinator(self.find_coordinator()),
-            API::API_VERSIONS => Request::ApiVersions(
+            api::LIST_OFFSETS => Request::ListOffsets(self.list_offsets()),
+            api::METADATA => Request::Metadata(self.metadata()),
+            api::FIND_COORDINATOR => Request::FindCoordinator(self.find_coordinator()),
+            api::API_VERSIONS => Request::ApiVersions(
                 ApiVersionsRequest::default()
                     .with_client_software_name(self.since(3, Self::text))
                     .with_client_software_version(self.since(3, Self::text))
                     .with_unknown_tagged_fields(self.tags()),
             ),
-            API::CREATE_TOPICS => Request::CreateTopics(self.create_topics()),
-            API::DELETE_TOPICS => Request::DeleteTopics(self.delete_topics()),
-            API::DELETE_RECORDS => Request::DeleteRecords(self.delete_records()),
-            API::INIT_PRODUCER_ID => Request::InitProducerId(
+            api::CREATE_TOPICS => Request::CreateTopics(self.create_topics()),
+            api::DELETE_TOPICS => Request::DeleteTopics(self.delete_topics()),
+            api::DELETE_RECORDS => Request::DeleteRecords(self.delete_records()),
+            api::INIT_PRODUCER_ID => Request::InitProducerId(
                 InitProducerIdRequest::default()
                     .with_transactional_id(self.maybe(|s| s.text().into()))
                     .with_transaction_timeout_ms(self.i32())
@@ -151,13 +151,13 @@ impl Sampler<'_> {
                     .with_producer_epoch(self.since_or(3, -1, Self::i16))
                     .with_unknown_tagged_fields(self.tags()),
             ),
-            API::OFFSET_FOR_LEADER_EPOCH => Request::OffsetForLeaderEpoch(self.offset_for_leader_epoch()),
-            API::DESCRIBE_CONFIGS => Request::DescribeConfigs(self.describe_configs()),
-            API::ALTER_CONFIGS => Request::AlterConfigs(self.alter_configs()),
-            API::DESCRIBE_LOG_DIRS => Request::DescribeLogDirs(self.describe_log_dirs()),
-            API::CREATE_PARTITIONS => Request::CreatePartitions(self.create_partitions()),
-            API::INCREMENTAL_ALTER_CONFIGS => Request::IncrementalAlterConfigs(self.incremental_alter_configs()),
-            API::DESCRIBE_CLUSTER => Request::DescribeCluster(
+            api::OFFSET_FOR_LEADER_EPOCH => Request::OffsetForLeaderEpoch(self.offset_for_leader_epoch()),
+            api::DESCRIBE_CONFIGS => Request::DescribeConfigs(self.describe_configs()),
+            api::ALTER_CONFIGS => Request::AlterConfigs(self.alter_configs()),
+            api::DESCRIBE_LOG_DIRS => Request::DescribeLogDirs(self.describe_log_dirs()),
+            api::CREATE_PARTITIONS => Request::CreatePartitions(self.create_partitions()),
+            api::INCREMENTAL_ALTER_CONFIGS => Request::IncrementalAlterConfigs(self.incremental_alter_configs()),
+            api::DESCRIBE_CLUSTER => Request::DescribeCluster(
                 DescribeClusterRequest::default()
                     .with_include_cluster_authorized_operations(self.bool())
                     .with_endpoint_type(self.since_or(1, 1, Self::i8))
@@ -482,8 +482,8 @@ pub fn any_frame_of(api: i16, version: i16, prng: &mut Prng) -> Vec<u8> {
     let schema = schema_version(api, version);
     let mut body = Vec::new();
     match api {
-        API::PRODUCE => sampler.produce().encode(&mut body, schema).expect("a sample fits its version"),
-        API::FETCH => sampler.fetch().encode(&mut body, schema).expect("a sample fits its version"),
+        api::PRODUCE => sampler.produce().encode(&mut body, schema).expect("a sample fits its version"),
+        api::FETCH => sampler.fetch().encode(&mut body, schema).expect("a sample fits its version"),
         _ => body = encode_control(&sampler.control(), schema),
     }
     let (client, tags, correlation) = (sampler.maybe(Sampler::text), sampler.tags(), sampler.i32());

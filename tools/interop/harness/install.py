@@ -24,7 +24,7 @@ def install(names):
     if {"franz-go", "sarama"} & names:
         run("go", "build", "-o", f"{BUILD / 'go'}/", "./franz", "./sarama", cwd=HERE / "go")
     if "rskafka" in names:
-        run("cargo", "build", "--release", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", BUILD / "rust")
+        run("cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", BUILD / "rust")
     if "java" in names:
         install_java()
     if "kafkajs" in names:
@@ -49,7 +49,7 @@ def install_java():
     pom, source = HERE / "java" / "pom.xml", HERE / "java" / "Interop.java"
     with Stamp("java", pom, source) as needed:
         if needed:
-            run("mvn", "-q", "-B", "-f", pom, MAVEN_COPY, f"-DoutputDirectory={BUILD / 'java' / 'lib'}", "-DincludeScope=runtime")
+            run("mvn", "-q", "-B", "-Dstyle.color=never", "-f", pom, MAVEN_COPY, f"-DoutputDirectory={BUILD / 'java' / 'lib'}", "-DincludeScope=runtime")
             run("javac", "-Xlint:all", "-Werror", "-cp", f"{BUILD}/java/lib/*", "-d", BUILD / "java" / "classes", source)
 
 

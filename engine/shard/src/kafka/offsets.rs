@@ -104,7 +104,12 @@ impl Kafka {
 
     pub(super) fn finish_list_offsets(&mut self, out: &mut Out, token: Token) {
         let pending = self.done(token);
-        let Waiting::ListOffsets(gather) = pending.what else { unreachable!("it was one") };
+        let Waiting::ListOffsets(mut gather) = pending.what else { unreachable!("it was one") };
+        if pending.to.version < 4 {
+            // Older versions have no leader epochs.
+            let partitions = gather.response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            partitions.for_each(|partition| partition.leader_epoch = -1);
+        }
         self.reply(out, pending.to, &gather.response);
     }
 
