@@ -421,7 +421,6 @@ impl Groups {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.wal.turn(out.now, &mut ops, &mut outcomes);
         self.take_outcomes(out, outcomes);
-        self.turn_checkpoint(out, &mut ops);
         out.ops.extend(ops.drain(..).map(Op::Disk));
         self.disk_ops = ops;
         self.publish_stats();
