@@ -187,7 +187,7 @@ impl Groups {
         if self.fenced().is_some() {
             return Err(error::KAFKA_STORAGE_ERROR);
         }
-        let group = self.groups.get_mut(&id).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let group = self.groups.get_mut(&id).ok_or(error::NOT_LEADER_OR_FOLLOWER)?;
         if !group.leads() {
             return Err(error::NOT_LEADER_OR_FOLLOWER);
         }
