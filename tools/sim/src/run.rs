@@ -185,6 +185,8 @@ impl<A: App> Run<A> {
 
     /// Makes the clients.
     fn hire(&mut self) {
+        // A batch lies in one segment, with room for what surrounds it.
+        let entry_max = self.segment_bytes as usize - 80 * 1024;
         let rng = &mut self.rng;
         let mut clients: Vec<Box<dyn Client>> = Vec::new();
         let ways = admin::Ways {
@@ -205,7 +207,7 @@ impl<A: App> Run<A> {
                 acks,
                 version: rng.between(3, 13) as i16,
                 in_flight: rng.between(1, 5) as usize,
-                bytes_max: if rng.chance(1, 4) { 300_000 } else { 60_000 },
+                bytes_max: if rng.chance(1, 4) { entry_max.min(300_000) } else { 60_000 },
                 pause: rng.between(1, 30) * MS,
             };
             clients.push(Box::new(Producer::new(ways, rng.fork(), lane + 1)));
