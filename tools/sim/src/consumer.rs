@@ -149,7 +149,7 @@ impl Consumer {
             .with_session_id(id)
             .with_session_epoch(epoch)
             .with_topics(topics.collect());
-        let session = self.session.is_some();
+        let session = self.session;
         self.connection.ask(port, self.version, &request, Some(Asked::Fetch { parts, session }));
     }
 
@@ -165,7 +165,7 @@ impl Consumer {
         match answer.error_code {
             code::NONE => {}
             // The session is gone (restart, eviction) or its epoch or topic ids do not fit any more.
-            70 | 71 | 103 | 106 if session => {
+            70 | 71 | 103 | 106 if session.is_some() => {
                 self.new_session();
                 return Ok(());
             }
@@ -176,7 +176,10 @@ impl Consumer {
                 return Ok(());
             }
         }
-        if let Some((id, epoch)) = &mut self.session {
+        // Unless the client has begun another session meanwhile.
+        if session == self.session
+            && let Some((id, epoch)) = &mut self.session
+        {
             if *epoch == 0 {
                 *id = answer.session_id;
             }
@@ -241,11 +244,13 @@ impl Consumer {
         place.changed = true;
         if error == code::OUT_OF_RANGE {
             place.next = None;
+            self.new_session();
             return history.out_of_range(t, p, from);
         }
         match history.explain("fetch", error, Some(t))? {
             Verdict::Drop => {
                 self.places.remove(&(t, p));
+                self.new_session();
             }
             // What was damaged at rest stays so: an error is an answer.
             Verdict::Retry if history.faults.damage && self.auditor => place.done = true,

@@ -35,7 +35,8 @@ pub enum Asked {
     /// Batches as (topic, partition, number).
     Produce(Vec<(usize, usize, u64)>),
     /// Partitions as (topic, partition, from offset, high watermark known when it was asked).
-    Fetch { parts: Vec<(usize, usize, i64, i64)>, session: bool },
+    /// `session`: the fetch session it belongs to, id and epoch.
+    Fetch { parts: Vec<(usize, usize, i64, i64)>, session: Option<(i32, i32)> },
     /// A topic's creation.
     Create(usize),
     /// A topic's deletion.
