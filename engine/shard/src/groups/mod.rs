@@ -436,7 +436,8 @@ impl Groups {
 
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
-        if self.phase != Phase::Running {
+        // Fenced, retention is at rest: its time would be due for ever.
+        if self.phase != Phase::Running || self.fenced().is_some() {
             return self.wal.deadline();
         }
         Some(self.wal.deadline().map_or(self.next_retention, |at| at.min(self.next_retention)))
