@@ -6,7 +6,7 @@ use crate::consumer::Consumer;
 use crate::disk::{Disk, Speed};
 use crate::faults::{self, Class};
 use crate::fuzzer::Fuzzer;
-use crate::history::{Faults, History};
+use crate::history::{Faults, History, Life};
 use crate::net::{Manner, Net};
 use crate::producer::{self, Producer};
 use crate::trail::Trail;
@@ -324,7 +324,9 @@ impl<A: App> Run<A> {
         }
         let shard = self.exited.unwrap_or(0);
         self.world.kill();
-        let excused = self.struck_now() > self.struck || self.history.faults.damage;
+        // On a disk that was full from the beginning there never was a log.
+        let never_began = self.history.faults.full && self.history.topics.iter().all(|t| t.life == Life::Asked);
+        let excused = self.struck_now() > self.struck || self.history.faults.damage || never_began;
         if excused {
             return Ok(());
         }
@@ -380,10 +382,11 @@ impl<A: App> Run<A> {
             disk.faults.clear();
         }
         if !self.world.running() {
-            self.history.faults = Faults {
-                full: self.theme == Theme::Full,
-                ..Faults { damage: self.history.faults.damage, ..Faults::default() }
-            };
+            // What was answered before the crash may still arrive: errors of the life that ended stay explained.
+            let before = self.history.faults;
+            let disk_errors = self.struck_now() > self.struck;
+            let full = self.theme == Theme::Full;
+            self.history.faults = Faults { disk_errors, full, damage: before.damage, stuck: false };
         }
         if self.theme == Theme::Damage && round + 2 >= rounds && !self.world.running() {
             self.damage();
