@@ -13,7 +13,6 @@ pub mod stop;
 
 pub mod units;
 
-
 #[cfg(test)]
 mod config_tests;
 #[cfg(test)]

@@ -166,8 +166,12 @@ fn metrics_source(
                 let kind = if kind == "counter" { Kind::Counter } else { Kind::Gauge };
                 Sample { name, help, kind, shard: Some(shard as u16), value }
             }));
-            samples.extend(loops[shard].each().into_iter().map(|(name, help, value)| {
-                Sample { name, help, kind: Kind::Counter, shard: Some(shard as u16), value }
+            samples.extend(loops[shard].each().into_iter().map(|(name, help, value)| Sample {
+                name,
+                help,
+                kind: Kind::Counter,
+                shard: Some(shard as u16),
+                value,
             }));
         }
         samples.push(Sample {
