@@ -4,6 +4,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::keys::{self, KEYS, Key, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use torc_base::io::Level;
@@ -56,8 +57,13 @@ pub struct Config {
     pub log_retention_check_interval_ms: u64,
     pub timestamp_type: TimestampType,
     pub min_insync_replicas: u32,
-    pub producer_id_expiration_ms: u64,
+    pub timestamp_before_max_ms: i64,
+    pub timestamp_after_max_ms: i64,
+    pub producer_id_expiration_ms: i64,
+    pub drain_ms: u64,
     pub log_level: Level,
+    /// Every key with a value, a default included, as DescribeConfigs shows it.
+    pub shown: BTreeMap<&'static str, String>,
     /// What was odd about the sources, yet no reason not to start.
     pub notes: Vec<String>,
 }
@@ -147,8 +153,13 @@ impl Config {
         // Stable: of one key twice, the later stays the later.
         good.sort_by_key(|(row, _)| *row);
         for (row, value) in good {
-            (KEYS[row].set)(self, value);
+            self.put(&KEYS[row], value);
         }
+    }
+
+    fn put(&mut self, key: &Key, value: Value) {
+        self.shown.insert(key.name, key.kind.show(&value));
+        (key.set)(self, value);
     }
 
     fn check_relations(&self, problems: &mut Vec<String>) {
@@ -197,13 +208,17 @@ impl Default for Config {
             log_retention_check_interval_ms: 0,
             timestamp_type: TimestampType::CreateTime,
             min_insync_replicas: 0,
+            timestamp_before_max_ms: 0,
+            timestamp_after_max_ms: 0,
             producer_id_expiration_ms: 0,
+            drain_ms: 0,
             log_level: Level::Info,
+            shown: BTreeMap::new(),
             notes: Vec::new(),
         };
-        for Key { name, kind, default, set, .. } in KEYS.iter().filter(|key| !key.default.is_empty()) {
-            let value = kind.parse(default).unwrap_or_else(|why| panic!("default of {name}: {why}"));
-            set(&mut config, value);
+        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+            let value = key.kind.parse(key.default).unwrap_or_else(|why| panic!("default of {}: {why}", key.name));
+            config.put(key, value);
         }
         config
     }

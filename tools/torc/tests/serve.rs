@@ -4,7 +4,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 fn torc(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_torc"));
@@ -12,11 +12,13 @@ fn torc(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command that is expected to refuse; returns what it says.
+/// Runs a command that is expected to refuse; returns what it says. A server that starts after all is ended.
 fn refused(args: &[&str]) -> String {
-    let Output { status, stderr, .. } = torc(args).output().unwrap();
-    let text = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(1), "{args:?}: {text}");
+    let mut server = Server { child: torc(args).spawn().unwrap(), lines: Vec::new() };
+    assert!(!server.until_ready(), "{args:?} is served: {:?}", server.lines);
+    let mut text = String::new();
+    server.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(1), "{args:?}: {text}");
     assert!(text.lines().any(|line| line.starts_with("torc: ")), "{args:?}: {text}");
     text
 }
@@ -34,15 +36,23 @@ impl Server {
             ["serve", "--data-dir", data.to_str().unwrap(), "--kafka", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
         let child = torc(&[&fixed, more].concat()).spawn().unwrap();
         let mut server = Server { child, lines: Vec::new() };
-        for line in BufReader::new(server.child.stdout.take().unwrap()).lines() {
-            server.lines.push(line.unwrap());
-            if server.lines.last().unwrap().starts_with("ready in ") {
-                return server;
-            }
+        if server.until_ready() {
+            return server;
         }
         let mut text = String::new();
         server.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
         panic!("it did not start: {text}");
+    }
+
+    /// Reads what it prints until it is ready; false if it ends before that.
+    fn until_ready(&mut self) -> bool {
+        for line in BufReader::new(self.child.stdout.take().unwrap()).lines() {
+            self.lines.push(line.unwrap());
+            if self.lines.last().unwrap().starts_with("ready in ") {
+                return true;
+            }
+        }
+        false
     }
 
     /// What follows `name` on its line.
@@ -137,7 +147,11 @@ fn a_batch_that_no_segment_holds_is_refused() {
         "--set",
         "torc.wal.segment.bytes=4MiB",
         "--set",
-        "message.max.bytes=3MiB",
+        "message.max.bytes=4MiB",
+        "--kafka",
+        "127.0.0.1:0",
+        "--metrics",
+        "none",
     ]);
     assert!(text.contains("message.max.bytes") && text.contains("4MiB"), "{text}");
 }
