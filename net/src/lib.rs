@@ -1,1 +1,3 @@
-//! Wire codecs: bytes in, typed requests out.
+//! Wire codecs: bytes in, typed requests out. No sockets, no state.
+
+pub mod kafka;

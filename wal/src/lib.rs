@@ -1,1 +1,31 @@
-//! The segmented write-ahead log, as a state machine over disk operations.
+//! The write-ahead log of a shard as a state machine: it emits disk operations and consumes their completions.
+
+mod bytes;
+mod directory;
+mod entry;
+mod error;
+mod footers;
+mod index;
+mod outcome;
+mod reader;
+mod recovery;
+mod search;
+mod segments;
+mod settings;
+mod spares;
+mod tags;
+mod tail;
+mod wal;
+mod writer;
+
+pub mod batch;
+pub mod checkpoint;
+pub mod segment;
+
+pub use directory::Group;
+pub use entry::{Entry, Item, Kind, Run};
+pub use error::{Corruption, WalError};
+pub use index::{Extent, SegmentIndex};
+pub use outcome::{Find, From, Outcome, Read, ReadId, State, Stats};
+pub use settings::Settings;
+pub use wal::Wal;

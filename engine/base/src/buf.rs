@@ -31,16 +31,22 @@ struct Shared {
     kept: AtomicUsize,
     /// Returned blocks by size class.
     free: Box<[Mutex<Vec<Memory>>]>,
+    /// Memory whose pieces are blocks that are never freed singly. Declared last, so dropped after them.
+    arena: Option<Memory>,
 }
 
-/// The owner of one allocation. Not `Clone`: whoever holds it may free it.
+/// The owner of one allocation, or of a piece of its pool's arena. Not `Clone`: whoever holds it may free it.
 struct Memory {
     start: NonNull<u8>,
     bytes: usize,
+    /// A piece of the arena, which goes back to its pool and is freed with the whole.
+    piece: bool,
 }
 
 // SAFETY: `Memory` is a uniquely owned allocation, like `Box<[u8]>`; nothing about it is tied to a thread.
 unsafe impl Send for Memory {}
+// SAFETY: a shared `Memory` tells where it lies, and gives no access to its bytes.
+unsafe impl Sync for Memory {}
 
 impl Memory {
     fn layout(bytes: usize) -> Layout {
@@ -53,7 +59,7 @@ impl Memory {
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
         match NonNull::new(start) {
-            Some(start) => Memory { start, bytes },
+            Some(start) => Memory { start, bytes, piece: false },
             None => handle_alloc_error(layout),
         }
     }
@@ -61,6 +67,9 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        if self.piece {
+            return;
+        }
         // SAFETY: allocated in `allocate` with this layout, and owned by nobody else.
         unsafe { dealloc(self.start.as_ptr(), Memory::layout(self.bytes)) }
     }
@@ -122,10 +131,12 @@ fn class_bytes(class: usize) -> usize {
 impl Shared {
     fn put_back(&self, memory: Memory) {
         self.used.fetch_sub(memory.bytes, Ordering::Relaxed);
-        if self.kept.load(Ordering::Relaxed) + memory.bytes > self.keep {
-            return;
+        if !memory.piece {
+            if self.kept.load(Ordering::Relaxed) + memory.bytes > self.keep {
+                return;
+            }
+            self.kept.fetch_add(memory.bytes, Ordering::Relaxed);
         }
-        self.kept.fetch_add(memory.bytes, Ordering::Relaxed);
         let class = class_of(memory.bytes);
         self.free[class].lock().unwrap_or_else(PoisonError::into_inner).push(memory);
     }
@@ -135,8 +146,31 @@ impl Pool {
     /// A pool of which at most `limit` bytes are out at once, and which keeps at most `keep` bytes for reuse.
     pub fn new(limit: usize, keep: usize) -> Pool {
         let free = (0..CLASSES).map(|_| Mutex::new(Vec::new())).collect();
-        let shared = Shared { limit, keep, used: AtomicUsize::new(0), kept: AtomicUsize::new(0), free };
+        let shared = Shared { limit, keep, used: AtomicUsize::new(0), kept: AtomicUsize::new(0), free, arena: None };
         Pool { shared: Arc::new(shared) }
+    }
+
+    /// A pool as [`Pool::new`] makes it, whose first `blocks` buffers of `block_bytes` lie in one piece of memory, the
+    /// arena, which can be registered with the kernel. `block_bytes` must be a power of two of at least a page.
+    pub fn with_arena(limit: usize, keep: usize, block_bytes: usize, blocks: usize) -> Pool {
+        let class = class_of(block_bytes);
+        assert!(block_bytes.is_power_of_two() && class_bytes(class) == block_bytes, "{block_bytes} is no block size");
+        let arena = Memory::allocate(block_bytes * blocks);
+        let pieces = (0..blocks).rev().map(|i| {
+            // SAFETY: `i` blocks from the start is inside the arena.
+            let start = unsafe { arena.start.add(i * block_bytes) };
+            Memory { start, bytes: block_bytes, piece: true }
+        });
+        let mut pool = Pool::new(limit, keep);
+        let shared = Arc::get_mut(&mut pool.shared).expect("not shared yet");
+        shared.free[class].get_mut().unwrap_or_else(PoisonError::into_inner).extend(pieces);
+        shared.arena = Some(arena);
+        pool
+    }
+
+    /// Where the arena lies; `None` if the pool has none. Valid as long as the pool, a clone or a buffer of it lives.
+    pub fn arena(&self) -> Option<(*const u8, usize)> {
+        self.shared.arena.as_ref().map(|a| (a.start.as_ptr().cast_const(), a.bytes))
     }
 
     /// A buffer of exactly `bytes` bytes that starts on a page boundary; `None` when the pool is at its limit.
@@ -153,7 +187,9 @@ impl Pool {
         let kept = self.shared.free[class].lock().unwrap_or_else(PoisonError::into_inner).pop();
         let memory = match kept {
             Some(memory) => {
-                self.shared.kept.fetch_sub(size, Ordering::Relaxed);
+                if !memory.piece {
+                    self.shared.kept.fetch_sub(size, Ordering::Relaxed);
+                }
                 memory
             }
             None => Memory::allocate(size),

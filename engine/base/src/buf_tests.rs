@@ -79,3 +79,26 @@ fn adjacent_slices_join() {
     assert!(head.join(&buf.slice(5..11)));
     assert_eq!(&head[..], b"hello world");
 }
+
+#[test]
+fn blocks_of_an_arena_lie_in_it_come_back_to_it_and_outlive_the_pool() {
+    let pool = Pool::with_arena(8 * PAGE, 0, 2 * PAGE, 2);
+    let (start, bytes) = pool.arena().expect("made with one");
+    assert_eq!(bytes, 4 * PAGE);
+    let inside = |buf: &mut crate::buf::BufMut| {
+        let at = buf.as_raw().0 as usize;
+        (start as usize..start as usize + bytes).contains(&at)
+    };
+    for _ in 0..3 {
+        let mut bufs: Vec<_> = (0..3).map(|_| pool.take(2 * PAGE).unwrap()).collect();
+        let places: Vec<bool> = bufs.iter_mut().map(inside).collect();
+        assert_eq!(places, [true, true, false], "the third finds the arena used up");
+        assert!(!inside(&mut pool.take(PAGE).unwrap()), "other sizes lie elsewhere");
+        assert_eq!(pool.used(), 6 * PAGE);
+    }
+    assert_eq!(pool.used(), 0);
+    let mut last = pool.take(2 * PAGE).unwrap();
+    drop(pool);
+    last.fill(5);
+    assert_eq!(last[2 * PAGE - 1], 5);
+}

@@ -68,6 +68,11 @@ pub const FETCH_SESSIONS_MAX: usize = 1_000;
 /// Answer to one fetch, whatever the client asks for.
 pub const FETCH_BYTES_MAX: usize = 64 << 20;
 
+/// Entries of one message from a leader to a follower.
+pub const REPLICATE_ENTRIES_MAX: u64 = 256;
+/// Entries that a leader sends to a follower beyond what it has acknowledged.
+pub const REPLICATE_WINDOW: u64 = 4096;
+
 /// Shards of one node.
 pub const SHARDS_MAX: usize = 256;
 

@@ -1,1 +1,21 @@
-//! The io_uring loop that carries out a shard's operations.
+//! The io_uring loop that carries out a shard's operations: the only crate that talks to the kernel.
+//!
+//! [`reactor::run`] drives one [`torc_base::io::App`] on one thread with one ring until it asks to exit.
+//! [`mail::mesh`] connects the shards of one process, [`probe::probe`] tells at start whether the kernel will do.
+
+pub mod mail;
+pub mod probe;
+pub mod reactor;
+pub mod settings;
+pub mod stats;
+
+mod accept;
+mod clock;
+mod conns;
+mod disk;
+mod kernel;
+mod provided;
+mod ring;
+
+#[cfg(test)]
+mod probe_tests;

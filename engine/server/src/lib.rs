@@ -12,10 +12,7 @@ pub mod metrics;
 pub mod running;
 pub mod start;
 pub mod stop;
-
 pub mod units;
-
-mod standin;
 
 #[cfg(test)]
 mod config_tests;

@@ -7,7 +7,6 @@ use crate::error::ServeError;
 use crate::log::Log;
 use crate::metrics::{self, Kind, Sample};
 use crate::running::Running;
-use crate::standin::{torc_reactor, torc_shard};
 use crate::stop::{self, End, EndNotice, News};
 use crate::{listen, machine, units};
 use std::io::{self, Write};
@@ -22,9 +21,7 @@ use torc_reactor::mail::{self, StopHandle};
 use torc_reactor::probe::{self, Features};
 use torc_reactor::stats::LoopStats;
 use torc_reactor::{reactor, settings as loop_settings};
-use torc_shard::settings::{Settings, TimestampType as TopicTimestampType, TopicConfig, WalSettings};
-use torc_shard::shard::Shard;
-use torc_shard::stats::Stats;
+use torc_shard::{Settings, Shard, Stats, TimestampType as TopicTimestampType, TopicConfig, WalSettings};
 
 /// What a shard and its loop count, for the metrics endpoint.
 #[derive(Clone, Default)]

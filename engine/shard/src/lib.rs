@@ -1,1 +1,21 @@
-//! One core's state machine: events in, operations out.
+//! One core's state machine: events in, operations out. Ties consensus, state, log and wire together.
+
+mod catalog;
+mod conns;
+mod frames;
+mod group;
+mod groups;
+mod kafka;
+mod mail;
+mod packer;
+mod settings;
+mod shard;
+mod stats;
+
+pub use mail::Mail;
+pub use settings::Settings;
+pub use shard::Shard;
+pub use stats::Stats;
+// Parts of `Settings`.
+pub use torc_state::config::{TimestampType, TopicConfig};
+pub use torc_wal::Settings as WalSettings;

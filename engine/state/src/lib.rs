@@ -1,1 +1,8 @@
-//! What logs mean: partitions, producers, the catalog.
+//! What logs mean: partitions, producers, retention, topic settings, the catalog. Pure data, no I/O, no wire types.
+
+pub mod catalog;
+pub mod codec;
+pub mod config;
+pub mod partition;
+pub mod producers;
+pub mod retention;

@@ -171,3 +171,40 @@ fn keys_are_listed() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.contains("torc.shards"), "{text}");
 }
+
+#[test]
+fn topics_are_created_altered_and_deleted_and_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &["--shards", "2"]);
+    let kafka = server.said("kafka").to_string();
+    let made = json(&kafka, &["create", "orders", "--partitions", "3", "--config", "retention.ms=3600000"]);
+    assert_eq!((&made["name"], &made["partitions"]), (&"orders".into(), &3.into()));
+    json(&kafka, &["create", "gone"]);
+    json(&kafka, &["alter", "orders", "--partitions", "5", "--config", "max.message.bytes=2000"]);
+    json(&kafka, &["alter", "orders", "--delete-config", "retention.ms"]);
+    assert_eq!(json(&kafka, &["delete", "gone"])["deleted"], serde_json::json!(["gone"]));
+    let text = refused(&["topic", "--bootstrap-server", &kafka, "create", "orders"]);
+    assert!(text.contains("TOPIC_ALREADY_EXISTS"), "{text}");
+    let text = refused(&["topic", "--bootstrap-server", &kafka, "describe", "gone"]);
+    assert!(text.contains("describe topic gone: UNKNOWN_TOPIC_OR_PARTITION"), "{text}");
+    assert_eq!(server.stop(Signal::TERM).code(), Some(0));
+
+    let again = Server::start(dir.path(), &[]);
+    let kafka = again.said("kafka").to_string();
+    let listed = json(&kafka, &["list"]);
+    assert_eq!((listed.as_array().map(Vec::len), &listed[0]["topic_id"]), (Some(1), &made["topic_id"]));
+    let orders = &json(&kafka, &["describe", "orders"])[0];
+    assert_eq!(orders["configs"], serde_json::json!({ "max.message.bytes": "2000" }));
+    let partitions = orders["partitions"].as_array().unwrap();
+    assert_eq!(partitions.len(), 5);
+    assert!(partitions.iter().all(|p| p["leader"] == 1 && p["earliest"] == 0 && p["latest"] == 0), "{partitions:?}");
+    assert_eq!(again.stop(Signal::TERM).code(), Some(0));
+}
+
+/// What a topic command prints with `--format json`.
+fn json(kafka: &str, args: &[&str]) -> serde_json::Value {
+    let fixed = ["topic", "--bootstrap-server", kafka, "--format", "json"];
+    let output = torc(&[&fixed, args].concat()).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}

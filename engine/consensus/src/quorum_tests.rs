@@ -1,0 +1,31 @@
+use super::*;
+
+fn reached(marks: &[u64]) -> u64 {
+    reached_by_majority(marks.iter().map(|&m| Index(m))).0
+}
+
+#[test]
+fn a_majority_is_more_than_half() {
+    assert_eq!([1, 2, 3, 4, 5].map(majority), [1, 2, 2, 3, 3]);
+}
+
+#[test]
+fn a_mark_counts_when_more_than_half_have_reached_it() {
+    assert_eq!(reached(&[7]), 7);
+    assert_eq!(reached(&[7, 3]), 3);
+    assert_eq!(reached(&[7, 3, 5]), 5);
+    assert_eq!(reached(&[9, 9, 1, 1]), 1);
+    assert_eq!(reached(&[9, 9, 9, 1, 1]), 9);
+    assert_eq!(reached(&[0, 0, 4]), 0);
+}
+
+#[test]
+fn a_poll_is_lost_as_soon_as_it_cannot_be_won() {
+    let count = |ballots: &[Option<bool>]| tally(ballots.iter().copied());
+    assert_eq!(count(&[None]), Tally::Open);
+    assert_eq!(count(&[Some(true)]), Tally::Won);
+    assert_eq!(count(&[Some(true), None, Some(false)]), Tally::Open);
+    assert_eq!(count(&[Some(true), None, Some(true)]), Tally::Won);
+    assert_eq!(count(&[Some(false), None, Some(false)]), Tally::Lost);
+    assert_eq!(count(&[Some(true), Some(true), Some(false), Some(false)]), Tally::Lost);
+}

@@ -1,0 +1,326 @@
+//! The loop: deliver events, carry out what the core asks for, submit it all and wait, in one system call per turn.
+
+use crate::clock;
+use crate::kernel::Kernel;
+use crate::mail::Post;
+use crate::probe::Features;
+use crate::ring::{Completion, Kind, RingError};
+use crate::settings::Settings;
+use crate::stats::LoopStats;
+use io_uring::{opcode, types};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use torc_base::ids::ShardId;
+use torc_base::io::{App, Event, Level, Op};
+use torc_base::time::Now;
+
+/// Events between two looks at the clock.
+const EVENTS_PER_CLOCK: u32 = 32;
+/// Checks of the ring between two looks at the clock while spinning.
+const SPINS_PER_CLOCK: u32 = 64;
+/// Why a loop could not start or go on.
+#[derive(Debug)]
+pub struct Error {
+    doing: String,
+    error: io::Error,
+}
+
+impl Error {
+    pub(crate) fn new(doing: impl Into<String>, error: io::Error) -> Error {
+        Error { doing: doing.into(), error }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.doing, self.error)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<RingError> for Error {
+    fn from(e: RingError) -> Error {
+        Error::new(e.doing, e.error)
+    }
+}
+
+/// Runs `app` on the calling thread until it asks to exit, and returns it. `log` gets the core's lines and the loop's.
+///
+/// On `Event::Stop` the listening socket is closed; connections go on until the core closes them or exits.
+pub fn run<A: App>(
+    settings: Settings,
+    features: &Features,
+    post: Post<A::Mail>,
+    app: A,
+    stats: Arc<LoopStats>,
+    log: &mut dyn FnMut(Level, &str),
+) -> Result<A, Error> {
+    if let Some(core) = settings.core
+        && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
+    {
+        log(Level::Warn, &format!("cannot pin the thread to core {core}; it runs where the kernel puts it"));
+    }
+    let mut reactor = Reactor::start(settings, features, post, app, stats, log)?;
+    reactor.work()?;
+    reactor.hand_over_mail()?;
+    Ok(reactor.app)
+}
+
+struct Reactor<'a, A: App> {
+    app: A,
+    kernel: Kernel,
+    post: Post<A::Mail>,
+    /// Events to deliver, in order.
+    events: VecDeque<Event<A::Mail>>,
+    /// What the last step asked for.
+    ops: Vec<Op<A::Mail>>,
+    mail: Vec<A::Mail>,
+    now: Now,
+    events_since_clock: u32,
+    stopping: bool,
+    exiting: bool,
+    spin_ns: u64,
+    ring_messages: bool,
+    stats: Arc<LoopStats>,
+    log: &'a mut dyn FnMut(Level, &str),
+}
+
+impl<'a, A: App> Reactor<'a, A> {
+    fn start(
+        settings: Settings,
+        features: &Features,
+        post: Post<A::Mail>,
+        app: A,
+        stats: Arc<LoopStats>,
+        log: &'a mut dyn FnMut(Level, &str),
+    ) -> Result<Reactor<'a, A>, Error> {
+        let spin_ns = u64::from(settings.spin_us) * 1000;
+        let kernel = Kernel::new(settings, features, Arc::clone(&stats), log)?;
+        post.attach(kernel.ring.fd()).map_err(|e| Error::new("sharing the ring with other shards", e))?;
+        Ok(Reactor {
+            app,
+            kernel,
+            post,
+            events: VecDeque::new(),
+            ops: Vec::new(),
+            mail: Vec::new(),
+            now: clock::now(),
+            events_since_clock: 0,
+            stopping: false,
+            exiting: false,
+            spin_ns,
+            ring_messages: features.ring_messages,
+            stats,
+            log,
+        })
+    }
+
+    fn work(&mut self) -> Result<(), Error> {
+        self.listen_for_bell()?;
+        self.kernel.acceptor.arm(&mut self.kernel.ring)?;
+        self.events.push_back(Event::Start);
+        while !self.exiting {
+            self.turn()?;
+            if !self.exiting {
+                self.submit_and_wait()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers everything at hand, then `Event::Turn`, and hands this turn's mail over.
+    fn turn(&mut self) -> Result<(), Error> {
+        self.stats.turns.add(1);
+        self.now = clock::now();
+        self.kernel.conns.refill();
+        if self.kernel.acceptor.retry_at().is_some_and(|at| at <= self.now.mono) {
+            self.kernel.acceptor.arm(&mut self.kernel.ring)?;
+        }
+        if self.post.waker().stop_asked() && !self.stopping {
+            self.stopping = true;
+            self.kernel.acceptor.stop(&mut self.kernel.ring)?;
+            self.events.push_back(Event::Stop);
+        }
+        self.deliver()?;
+        // Bounded: completions that an enter in the middle (a full submission queue) brings wait for the next turn.
+        for _ in 0..self.kernel.ring.at_hand() {
+            let Some(completion) = self.kernel.ring.next() else { break };
+            self.complete(completion)?;
+            self.deliver()?;
+        }
+        self.deliver_mail()?;
+        self.now = clock::now();
+        self.step(Event::Turn)?;
+        // What these operations answer at once comes with the next turn, so that a `Turn` follows it.
+        self.kernel.conns.rearm(&mut self.kernel.ring)?;
+        self.hand_over_mail()
+    }
+
+    /// Delivers queued events, and those that carrying out their operations makes. Ends, since only an operation that
+    /// is answered at once makes a new event, and the core asks for such a thing at most once per event.
+    fn deliver(&mut self) -> Result<(), Error> {
+        while let Some(event) = self.events.pop_front() {
+            self.step(event)?;
+        }
+        Ok(())
+    }
+
+    fn deliver_mail(&mut self) -> Result<(), Error> {
+        if !self.post.has_mail() {
+            return Ok(());
+        }
+        let mut mail = std::mem::take(&mut self.mail);
+        // One look at each lane: what comes in meanwhile is for the next turn.
+        for (i, mut senders) in self.post.senders().into_iter().enumerate() {
+            while senders != 0 {
+                let from = i * 64 + senders.trailing_zeros() as usize;
+                senders &= senders - 1;
+                self.post.take(from, &mut mail);
+                self.stats.mails.add(mail.len() as u64);
+                for mail in mail.drain(..) {
+                    self.step(Event::Mail { from: ShardId(from as u16), mail })?;
+                    self.deliver()?;
+                }
+            }
+        }
+        self.mail = mail;
+        Ok(())
+    }
+
+    /// One step of the core, and its operations.
+    fn step(&mut self, event: Event<A::Mail>) -> Result<(), Error> {
+        if self.exiting {
+            return Ok(());
+        }
+        self.events_since_clock += 1;
+        if self.events_since_clock >= EVENTS_PER_CLOCK {
+            self.events_since_clock = 0;
+            self.now = clock::now();
+        }
+        self.app.step(self.now, event, &mut self.ops);
+        let mut ops = std::mem::take(&mut self.ops);
+        for op in ops.drain(..) {
+            self.carry_out(op)?;
+        }
+        self.ops = ops;
+        Ok(())
+    }
+
+    fn carry_out(&mut self, op: Op<A::Mail>) -> Result<(), RingError> {
+        let Kernel { ring, conns, disk, .. } = &mut self.kernel;
+        let events = &mut self.events;
+        match op {
+            Op::Recv { conn } => conns.recv(ring, conn),
+            Op::RecvExact { conn, bytes, from } => conns.recv_exact(ring, conn, bytes, from, events),
+            Op::Pause { conn } => conns.pause(ring, conn, events),
+            Op::Send { conn, parts } => conns.send(ring, conn, parts, events),
+            Op::Close { conn } => conns.close(ring, conn, events),
+            Op::Disk(op) => disk.start(ring, op, events),
+            Op::Mail { to, mail } => {
+                self.post.send(to, mail);
+                Ok(())
+            }
+            Op::Log { level, text } => {
+                (self.log)(level, &text);
+                Ok(())
+            }
+            Op::Exit => {
+                self.exiting = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Turns a completion into events.
+    fn complete(&mut self, completion: Completion) -> Result<(), Error> {
+        let Kernel { ring, acceptor, conns, disk, .. } = &mut self.kernel;
+        let events = &mut self.events;
+        match completion.key.kind() {
+            Kind::Accept => {
+                if let Some(fd) = acceptor.complete(ring, completion, self.log)? {
+                    conns.open(ring, fd, events)?;
+                }
+            }
+            Kind::Recv | Kind::RecvExact | Kind::Send => conns.complete(ring, completion, events)?,
+            Kind::Disk | Kind::DiskSync => disk.complete(ring, completion, events, self.log)?,
+            Kind::Bell => self.listen_for_bell()?,
+            // The message could not be posted: the receiver's ring is full, or gone.
+            Kind::Wake => self.post.waker_of(completion.key.slot()).ring_bell(),
+            // Waking was all.
+            Kind::Woken | Kind::Silent => {}
+        }
+        Ok(())
+    }
+
+    /// Reads the own eventfd, through which a stop comes, and mail whose MSG_RING failed.
+    fn listen_for_bell(&mut self) -> Result<(), RingError> {
+        let bell = self.kernel.bell.as_mut_ptr();
+        let entry = opcode::Read::new(types::Fd(self.post.waker().eventfd()), bell, 8).build();
+        let key = self.kernel.ring.key(Kind::Bell, 0);
+        // SAFETY: the kernel's side keeps the box until nothing is in flight.
+        unsafe { self.kernel.ring.push(entry, key) }
+    }
+
+    fn hand_over_mail(&mut self) -> Result<(), Error> {
+        let Reactor { post, kernel: Kernel { ring, .. }, ring_messages, stats, .. } = self;
+        let mut asleep = Vec::new();
+        post.flush(|shard| asleep.push(shard));
+        for shard in asleep {
+            stats.wakes.add(1);
+            match post.waker_of(shard).ring() {
+                Some(target) if *ring_messages => ring.wake(target, shard)?,
+                _ => post.waker_of(shard).ring_bell(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits this turn's operations and waits for something to do.
+    fn submit_and_wait(&mut self) -> Result<(), Error> {
+        if !self.events.is_empty() || self.kernel.ring.at_hand() > 0 || self.post.has_mail() {
+            return Ok(self.kernel.ring.enter(0, None)?);
+        }
+        if self.spin_ns > 0 && self.app.busy() {
+            self.kernel.ring.enter(0, None)?;
+            if self.kernel.ring.at_hand() > 0 || self.spin() {
+                return Ok(self.kernel.ring.enter(0, None)?);
+            }
+        }
+        let due = [self.app.deadline(), self.kernel.acceptor.retry_at()].into_iter().flatten().min();
+        let timeout = due.map(|at| at.since(clock::mono()));
+        if timeout == Some(0) || !self.post.may_sleep() {
+            return Ok(self.kernel.ring.enter(0, None)?);
+        }
+        self.stats.sleeps.add(1);
+        let result = self.kernel.ring.enter(1, timeout);
+        self.post.awake();
+        Ok(result?)
+    }
+
+    /// Spins, in user space alone, until there is something to do (true) or the time for it is over.
+    fn spin(&mut self) -> bool {
+        self.stats.spins.add(1);
+        let start = clock::mono();
+        let due = self.app.deadline();
+        loop {
+            for _ in 0..SPINS_PER_CLOCK {
+                if self.kernel.ring.has_work() || self.post.has_mail() {
+                    self.stats.spins_won.add(1);
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            let now = clock::mono();
+            if now.since(start) >= self.spin_ns || due.is_some_and(|at| at <= now) {
+                return false;
+            }
+        }
+    }
+}

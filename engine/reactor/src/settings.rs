@@ -1,0 +1,134 @@
+//! What a loop is told at its start.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
+use torc_base::buf::Pool;
+use torc_base::ids::ShardId;
+use torc_base::limits::{CONNECTIONS_MAX, RECV_BUF_BYTES, RECV_BUFS, RECV_MEMORY};
+
+/// How a durable write reaches stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// One write with RWF_DSYNC.
+    Dsync,
+    /// A write linked with an fdatasync.
+    WriteThenFdatasync,
+}
+
+/// Settings of one loop.
+pub struct Settings {
+    /// The shard, for log lines.
+    pub shard: ShardId,
+    /// Core to pin the thread to.
+    pub core: Option<usize>,
+    /// Directory of the shard's files; must exist.
+    pub directory: PathBuf,
+    /// Where clients connect; see [`listen`].
+    pub listener: Option<TcpListener>,
+    /// How durable writes are made so.
+    pub sync: Sync,
+    /// Microseconds that the loop may spin before it sleeps while the core is busy; 0 never spins.
+    pub spin_us: u32,
+    /// Entries of the submission queue, a power of two.
+    pub ring_entries: u32,
+    /// Provided receive buffers, a power of two.
+    pub recv_bufs: u16,
+    /// Bytes of a provided receive buffer, a multiple of the page.
+    pub recv_buf_bytes: usize,
+    /// Where receive buffers come from.
+    pub recv_pool: Pool,
+    /// Connections served at once; further ones are closed when they come.
+    pub connections_max: usize,
+    /// File slots: a `FileId` is below this. Lowered to the limit of open files if that is lower.
+    pub files_max: u32,
+    /// Open files with O_DIRECT where the file system can.
+    pub direct: bool,
+    /// A pool whose arena (`Pool::with_arena`) is registered with the kernel: writes from it skip the lookup of their
+    /// pages. Its memory counts against the limit of locked memory; if that refuses, writes are plain ones.
+    pub registered: Option<Pool>,
+}
+
+impl Settings {
+    /// Defaults for `shard`, with its files in `directory`.
+    pub fn new(shard: ShardId, directory: PathBuf) -> Settings {
+        Settings {
+            shard,
+            core: None,
+            directory,
+            listener: None,
+            sync: Sync::Dsync,
+            spin_us: 0,
+            ring_entries: 1024,
+            recv_bufs: RECV_BUFS as u16,
+            recv_buf_bytes: RECV_BUF_BYTES,
+            recv_pool: Pool::new(RECV_MEMORY, 2 * RECV_BUFS * RECV_BUF_BYTES),
+            connections_max: CONNECTIONS_MAX,
+            files_max: 16 << 10,
+            direct: true,
+            registered: None,
+        }
+    }
+}
+
+/// Connections that may wait to be accepted; the kernel caps it at net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// A listening socket that shares its address with those of the other shards (SO_REUSEPORT) and whose connections
+/// send without delay (TCP_NODELAY is inherited).
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: no pointers are passed.
+    let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    for (level, name) in [
+        (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+        (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+        (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    ] {
+        let on: i32 = 1;
+        // SAFETY: the option's value is an i32 that outlives the call.
+        check(unsafe { libc::setsockopt(fd, level, name, (&raw const on).cast(), size_of::<i32>() as u32) })?;
+    }
+    bind(&socket, address)?;
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::listen(fd, BACKLOG) })?;
+    Ok(TcpListener::from(socket))
+}
+
+fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+    let fd = socket.as_raw_fd();
+    let result = match address {
+        SocketAddr::V4(v4) => {
+            let name = libc::sockaddr_in {
+                sin_family: libc::AF_INET as u16,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: `name` is a whole sockaddr_in and outlives the call.
+            unsafe { libc::bind(fd, (&raw const name).cast(), size_of_val(&name) as u32) }
+        }
+        SocketAddr::V6(v6) => {
+            let name = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as u16,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            // SAFETY: `name` is a whole sockaddr_in6 and outlives the call.
+            unsafe { libc::bind(fd, (&raw const name).cast(), size_of_val(&name) as u32) }
+        }
+    };
+    check(result)
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,334 @@
+//! The catalog's owner, on shard 0: topics and their settings as a log group of their own.
+//!
+//! A change is planned, appended, applied when it is committed, and told to all shards; whoever asked is answered
+//! when it is in force on every one of them, so that a topic that was just made has leaders.
+
+use crate::groups::{Groups, Out};
+use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, ConfigChange, TopicRef};
+use crate::settings::Settings;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use torc_base::ids::{Index, ProducerId, ShardId, TopicId};
+use torc_base::prng::Prng;
+use torc_base::time::Wall;
+use torc_net::kafka::error;
+use torc_state::catalog::{Catalog, CatalogError, Change, Command, Defaults, NewTopic};
+
+/// Producer ids that are taken from the log at once, as in Kafka.
+const PRODUCER_IDS: u32 = 1_000;
+
+/// A client's request for changes.
+struct Job {
+    asker: Asker,
+    results: Vec<Option<AdminResult>>,
+    /// Results that are not there yet.
+    missing: usize,
+    /// The last change that it led to; it is answered when that is in force.
+    change: u64,
+}
+
+/// Why a command was appended.
+#[derive(Clone, Copy)]
+enum Cause {
+    Job { job: u64, item: usize },
+    ProducerIds,
+}
+
+/// The owner of the catalog.
+pub struct CatalogOwner {
+    catalog: Catalog,
+    /// True from the first commit on: all that the log says is applied.
+    serving: bool,
+    fenced: bool,
+    /// Commands in the log that are not yet committed.
+    log: VecDeque<(Index, Command)>,
+    causes: BTreeMap<Index, Cause>,
+    requests: VecDeque<(Asker, Admin)>,
+    next_job: u64,
+    jobs: BTreeMap<u64, Job>,
+    /// Changes that the shards have not been told yet.
+    changes: Vec<(u64, CatalogChange)>,
+    last_change: u64,
+    /// By shard: the last change that is in force there.
+    in_force: Vec<u64>,
+    producer_ids: (i64, i64),
+    producer_askers: VecDeque<Asker>,
+    drained: BTreeSet<ShardId>,
+    prng: Prng,
+}
+
+impl CatalogOwner {
+    /// Knows nothing until the log has been read.
+    pub fn new(settings: Arc<Settings>) -> CatalogOwner {
+        let defaults = Defaults { partitions: settings.num_partitions, config: settings.topic_defaults, nodes: 1 };
+        CatalogOwner {
+            catalog: Catalog::new(defaults),
+            serving: false,
+            fenced: false,
+            log: VecDeque::new(),
+            causes: BTreeMap::new(),
+            requests: VecDeque::new(),
+            next_job: 0,
+            jobs: BTreeMap::new(),
+            changes: Vec::new(),
+            last_change: 0,
+            in_force: vec![0; usize::from(settings.shards)],
+            producer_ids: (0, 0),
+            producer_askers: VecDeque::new(),
+            drained: BTreeSet::new(),
+            prng: Prng::new(settings.seed ^ 0x0ca7_a109),
+        }
+    }
+
+    /// A request of a client; [`CatalogOwner::drive`] begins it.
+    pub fn admin(&mut self, asker: Asker, admin: Admin) {
+        self.requests.push_back((asker, admin));
+    }
+
+    /// Somebody needs a producer id.
+    pub fn producer_id(&mut self, asker: Asker) {
+        self.producer_askers.push_back(asker);
+    }
+
+    /// A command that recovery found in the log.
+    pub fn found(&mut self, index: Index, command: &[u8]) -> Result<(), String> {
+        let command = Command::decode(command).map_err(|error| format!("catalog entry {index}: {error}"))?;
+        self.log.push_back((index, command));
+        Ok(())
+    }
+
+    /// The catalog's log is committed through `through`.
+    pub fn committed(&mut self, groups: &mut Groups, through: Index) -> Result<(), String> {
+        if !self.serving
+            && let Some((_, state)) = groups.take_catalog()
+        {
+            let decoded = Catalog::decode(*self.catalog.defaults(), &mut &state[..]);
+            self.catalog = decoded.map_err(|error| format!("the checkpoint's catalog: {error}"))?;
+        }
+        while self.log.front().is_some_and(|(index, _)| *index <= through) {
+            let (index, command) = self.log.pop_front().expect("looked at above");
+            let change = self.catalog.apply(index, &command);
+            self.applied(index, change);
+        }
+        if !self.serving {
+            self.serving = true;
+            self.tell(CatalogChange::All(self.catalog.topics().cloned().collect()));
+        }
+        Ok(())
+    }
+
+    /// Tells all shards of a change; before the first telling there is nothing to add to.
+    fn tell(&mut self, change: CatalogChange) {
+        if self.serving {
+            self.last_change += 1;
+            self.changes.push((self.last_change, change));
+        }
+    }
+
+    fn applied(&mut self, index: Index, change: Change) {
+        let cause = self.causes.remove(&index);
+        let result = match change {
+            Change::Created(topic) | Change::Configured(topic) | Change::Grown { topic, .. } => {
+                self.tell(CatalogChange::Topic(Arc::clone(&topic)));
+                AdminResult { error: error::NONE, message: None, topic: Some(topic) }
+            }
+            Change::Deleted(topic) => {
+                self.tell(CatalogChange::Deleted(Arc::clone(&topic)));
+                AdminResult { error: error::NONE, message: None, topic: Some(topic) }
+            }
+            Change::ProducerIds { first, end } => {
+                if let Some(Cause::ProducerIds) = cause {
+                    self.producer_ids = (first.get(), end.get());
+                }
+                return;
+            }
+            Change::Refused(error) => refused(&error),
+            Change::Stale => return,
+        };
+        if let Some(Cause::Job { job, item }) = cause {
+            let change = self.last_change;
+            self.item_done(job, item, result, change);
+        }
+    }
+
+    fn item_done(&mut self, job: u64, item: usize, result: AdminResult, change: u64) {
+        let job = self.jobs.get_mut(&job).expect("a job lives until it is answered");
+        assert!(job.results[item].replace(result).is_none(), "an item is answered once");
+        job.missing -= 1;
+        job.change = job.change.max(change);
+    }
+
+    /// Begins what can begin, answers what can be answered.
+    pub fn drive(&mut self, groups: &mut Groups, out: &mut Out) {
+        if self.serving || self.fenced {
+            self.begin_requests(groups, out);
+            self.give_producer_ids(groups, out);
+        }
+        let in_force = self.in_force.iter().copied().min().unwrap_or(0);
+        let ready = |job: &Job| job.missing == 0 && job.change <= in_force;
+        let done: Vec<u64> = self.jobs.iter().filter(|(_, job)| ready(job)).map(|(number, _)| *number).collect();
+        for number in done {
+            let job = self.jobs.remove(&number).expect("listed above");
+            let results = job.results.into_iter().map(|result| result.expect("none is missing")).collect();
+            out.answers.push_back((job.asker, Answer::Admin(results)));
+        }
+    }
+
+    fn begin_requests(&mut self, groups: &mut Groups, out: &mut Out) {
+        while let Some((_, admin)) = self.requests.front() {
+            // Changes of settings build on the present ones, so nothing else may be under way.
+            if matches!(admin, Admin::Configs { .. }) && !self.log.is_empty() {
+                return;
+            }
+            let (asker, admin) = self.requests.pop_front().expect("looked at above");
+            self.begin(groups, out, asker, admin);
+        }
+    }
+
+    fn begin(&mut self, groups: &mut Groups, out: &mut Out, asker: Asker, admin: Admin) {
+        let (plans, validate_only) = self.plan(out.now.wall, admin);
+        let number = self.next_job;
+        self.next_job += 1;
+        let job = Job { asker, results: vec![None; plans.len()], missing: plans.len(), change: 0 };
+        self.jobs.insert(number, job);
+        for (item, plan) in plans.into_iter().enumerate() {
+            let result = match plan {
+                Err(result) => result,
+                Ok(_) if validate_only => AdminResult { error: error::NONE, message: None, topic: None },
+                Ok(command) => match self.append(groups, out, command, Cause::Job { job: number, item }) {
+                    Ok(()) => continue,
+                    Err(code) => AdminResult { error: code, message: None, topic: None },
+                },
+            };
+            self.item_done(number, item, result, 0);
+        }
+    }
+
+    fn append(&mut self, groups: &mut Groups, out: &mut Out, command: Command, cause: Cause) -> Result<(), i16> {
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        let index = groups.propose_command(out, &bytes)?;
+        self.log.push_back((index, command));
+        self.causes.insert(index, cause);
+        Ok(())
+    }
+
+    /// Turns a request's items into commands, or into the reasons why not.
+    fn plan(&mut self, now: Wall, admin: Admin) -> (Vec<Result<Command, AdminResult>>, bool) {
+        let catalog = &mut self.catalog;
+        match admin {
+            Admin::Create { topics, validate_only } => {
+                let plans = topics.into_iter().map(|topic| {
+                    if let Some((code, why)) = topic.refused {
+                        return Err(AdminResult::refused(code, why));
+                    }
+                    let id = u128::from(self.prng.next_u64()) << 64 | u128::from(self.prng.next_u64());
+                    let new = NewTopic {
+                        name: topic.name,
+                        id: TopicId(id),
+                        partitions: topic.partitions,
+                        replication: topic.replication,
+                        config: topic.config,
+                        created: now,
+                    };
+                    catalog.plan_create(new).map_err(|error| refused(&error))
+                });
+                (plans.collect(), validate_only)
+            }
+            Admin::Delete(topics) => {
+                let plans = topics.into_iter().map(|topic| match topic {
+                    TopicRef::Name(name) => catalog.plan_delete(&name).map_err(|error| refused(&error)),
+                    TopicRef::Id(id) if catalog.topic_by_id(id).is_some() => Ok(Command::DeleteTopic { id }),
+                    TopicRef::Id(id) => Err(refused(&CatalogError::UnknownTopicId(id))),
+                });
+                (plans.collect(), false)
+            }
+            Admin::AddPartitions { topics, validate_only } => {
+                let plans = topics
+                    .into_iter()
+                    .map(|(name, total)| catalog.plan_partitions(&name, total).map_err(|error| refused(&error)));
+                (plans.collect(), validate_only)
+            }
+            Admin::Configs { topics, validate_only } => {
+                let plans = topics.into_iter().map(|(name, change)| {
+                    let plan = match change {
+                        ConfigChange::Alter(changes) => catalog.plan_alter(&name, &changes),
+                        ConfigChange::Replace(overrides) => catalog.plan_config(&name, overrides),
+                    };
+                    plan.map_err(|error| refused(&error))
+                });
+                (plans.collect(), validate_only)
+            }
+        }
+    }
+
+    fn give_producer_ids(&mut self, groups: &mut Groups, out: &mut Out) {
+        while !self.producer_askers.is_empty() && self.producer_ids.0 < self.producer_ids.1 {
+            let asker = self.producer_askers.pop_front().expect("not empty");
+            let id = ProducerId(self.producer_ids.0);
+            self.producer_ids.0 += 1;
+            out.answers.push_back((asker, Answer::ProducerId(Ok(id))));
+        }
+        let under_way = self.causes.values().any(|cause| matches!(cause, Cause::ProducerIds));
+        if self.producer_askers.is_empty() || under_way {
+            return;
+        }
+        let result = match self.catalog.plan_producer_ids(PRODUCER_IDS) {
+            Ok(command) => self.append(groups, out, command, Cause::ProducerIds),
+            Err(error) => Err(error.code()),
+        };
+        if let Err(code) = result {
+            for asker in self.producer_askers.drain(..) {
+                out.answers.push_back((asker, Answer::ProducerId(Err(code))));
+            }
+        }
+    }
+
+    /// Changes that all shards are to be told.
+    pub fn take_changes(&mut self) -> Vec<(u64, CatalogChange)> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// All changes through `number` are in force on `shard`.
+    pub fn in_force(&mut self, shard: ShardId, number: u64) {
+        let known = &mut self.in_force[usize::from(shard.get())];
+        *known = (*known).max(number);
+    }
+
+    /// The log takes nothing more: what waits for it is refused.
+    pub fn fenced(&mut self, answers: &mut VecDeque<(Asker, Answer)>) {
+        self.fenced = true;
+        let code = error::KAFKA_STORAGE_ERROR;
+        for (_, job) in std::mem::take(&mut self.jobs) {
+            let refused = || AdminResult { error: code, message: None, topic: None };
+            let results = job.results.into_iter().map(|result| result.unwrap_or_else(refused)).collect();
+            answers.push_back((job.asker, Answer::Admin(results)));
+        }
+        self.causes.clear();
+        self.log.clear();
+        for asker in self.producer_askers.drain(..) {
+            answers.push_back((asker, Answer::ProducerId(Err(code))));
+        }
+    }
+
+    /// The catalog's state for a checkpoint, and the last entry that is in it. Nothing may be under way.
+    pub fn checkpoint(&self) -> (Index, Vec<u8>) {
+        let mut state = Vec::new();
+        self.catalog.encode(&mut state);
+        (self.catalog.applied(), state)
+    }
+
+    /// Nothing waits on that shard any more.
+    pub fn drained(&mut self, shard: ShardId) {
+        self.drained.insert(shard);
+    }
+
+    /// True if nothing waits anywhere.
+    pub fn all_drained(&self) -> bool {
+        self.drained.len() == self.in_force.len()
+    }
+}
+
+fn refused(error: &CatalogError) -> AdminResult {
+    AdminResult::refused(error.code(), error.to_string())
+}

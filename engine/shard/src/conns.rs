@@ -1,0 +1,354 @@
+//! Connections: what is received next, answers in the order of requests, and bounds on both.
+
+use crate::frames::{BadLength, Frames, Want};
+use crate::mail::{Mail, Token};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use torc_base::buf::{Buf, BufMut, Pool};
+use torc_base::ids::ConnId;
+use torc_base::io::Op;
+use torc_base::limits::{REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX};
+use torc_base::time::Mono;
+
+/// How long a connection without memory waits before it tries again.
+const STARVED_MS: u64 = 1;
+/// A half-received frame that made no progress for this long gives way when memory is short.
+const STALLED_NS: u64 = 1_000_000_000;
+/// Parts of one send; the kernel takes 1,024 at once.
+const SEND_PARTS: usize = 1_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receive {
+    /// Nothing is armed.
+    Idle,
+    /// Into shared buffers.
+    Any,
+    /// Asked to stop; more may arrive before it has.
+    Pausing,
+    /// Into a buffer of its own.
+    Exact,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Waiting,
+    Ready(Vec<Buf>),
+}
+
+/// Place of a request among the answers of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotId(u64);
+
+#[derive(Debug)]
+struct Conn {
+    frames: Frames,
+    receive: Receive,
+    slots: VecDeque<Slot>,
+    first_slot: u64,
+    sending: bool,
+    /// Bytes in ready slots and in the send under way.
+    reply_bytes: usize,
+    sending_bytes: usize,
+    eof: bool,
+    closing: bool,
+    active: Mono,
+    /// Requests of this connection that wait for an answer.
+    tokens: Vec<Token>,
+}
+
+impl Conn {
+    fn may_take(&self) -> bool {
+        !self.closing && self.slots.len() < REQUESTS_IN_FLIGHT_MAX && self.reply_bytes < REPLY_BYTES_MAX
+    }
+}
+
+/// All connections of a shard.
+pub struct Conns {
+    conns: BTreeMap<ConnId, Conn>,
+    frame_max: usize,
+    idle_ns: u64,
+    /// For frames; bounds what all connections together can hold.
+    pool: Pool,
+    /// Have answers to send.
+    dirty: BTreeSet<ConnId>,
+    /// Wait for memory.
+    starved: BTreeSet<ConnId>,
+    retry: Option<Mono>,
+    next_sweep: Mono,
+    draining: bool,
+}
+
+impl Conns {
+    /// No connections yet.
+    pub fn new(frame_max: usize, idle_ms: u64, pool: Pool) -> Conns {
+        Conns {
+            conns: BTreeMap::new(),
+            frame_max,
+            idle_ns: idle_ms.saturating_mul(1_000_000),
+            pool,
+            dirty: BTreeSet::new(),
+            starved: BTreeSet::new(),
+            retry: None,
+            next_sweep: Mono(0),
+            draining: false,
+        }
+    }
+
+    /// Connections that are open.
+    pub fn len(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// A client connected; its requests are read from now on.
+    pub fn accepted(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        let state = Conn {
+            frames: Frames::new(self.frame_max),
+            receive: Receive::Idle,
+            slots: VecDeque::new(),
+            first_slot: 0,
+            sending: false,
+            reply_bytes: 0,
+            sending_bytes: 0,
+            eof: false,
+            closing: false,
+            active: now,
+            tokens: Vec::new(),
+        };
+        assert!(self.conns.insert(conn, state).is_none(), "connection {conn} was there already");
+        self.arm(now, conn, ops);
+    }
+
+    /// Bytes came in.
+    pub fn received(&mut self, now: Mono, conn: ConnId, bytes: BufMut) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.active = now;
+            if !c.closing {
+                c.frames.push(bytes);
+            }
+        }
+    }
+
+    /// An exact receive is full; the frame, if it was one.
+    pub fn filled(&mut self, now: Mono, conn: ConnId, bytes: BufMut) -> Result<Option<BufMut>, BadLength> {
+        let Some(c) = self.conns.get_mut(&conn) else { return Ok(None) };
+        c.receive = Receive::Idle;
+        c.active = now;
+        if c.closing { Ok(None) } else { c.frames.filled(bytes, &self.pool) }
+    }
+
+    /// The receive stopped, asked for or for lack of buffers.
+    pub fn disarmed(&mut self, now: Mono, conn: ConnId, starved: bool) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.receive = Receive::Idle;
+            if starved {
+                self.starve(now, conn);
+            }
+        }
+    }
+
+    fn starve(&mut self, now: Mono, conn: ConnId) {
+        self.starved.insert(conn);
+        self.retry.get_or_insert(now.plus_ms(STARVED_MS));
+    }
+
+    /// The peer sends no more. It still gets its answers.
+    pub fn eof(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.eof = true;
+            c.receive = Receive::Idle;
+            self.close_if_done(conn, ops);
+        }
+    }
+
+    /// The connection is gone; its waiting requests.
+    pub fn closed(&mut self, conn: ConnId) -> Vec<Token> {
+        self.dirty.remove(&conn);
+        self.starved.remove(&conn);
+        self.conns.remove(&conn).map(|c| c.tokens).unwrap_or_default()
+    }
+
+    /// Drops a connection that broke the protocol, or all its answers are sent.
+    pub fn close(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        if let Some(c) = self.conns.get_mut(&conn)
+            && !c.closing
+        {
+            c.closing = true;
+            c.slots.clear();
+            ops.push(Op::Close { conn });
+        }
+    }
+
+    /// The next request of a connection, if there is one and the connection may have it.
+    pub fn next_frame(&mut self, conn: ConnId) -> Result<Option<BufMut>, BadLength> {
+        match self.conns.get_mut(&conn) {
+            Some(c) if c.may_take() && !self.draining => c.frames.pop(&self.pool),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes the next place among the answers.
+    pub fn open_slot(&mut self, conn: ConnId) -> SlotId {
+        let c = self.conns.get_mut(&conn).expect("a request has a connection");
+        c.slots.push_back(Slot::Waiting);
+        SlotId(c.first_slot + c.slots.len() as u64 - 1)
+    }
+
+    /// Remembers that `token` waits on behalf of a connection, or no longer does.
+    pub fn waits(&mut self, conn: ConnId, token: Token, waits: bool) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            if waits {
+                c.tokens.push(token);
+            } else {
+                c.tokens.retain(|t| *t != token);
+            }
+        }
+    }
+
+    /// The answer to the request of that place. No parts: there is none to send.
+    pub fn answer(&mut self, conn: ConnId, slot: SlotId, parts: Vec<Buf>) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(place) = slot.0.checked_sub(c.first_slot) else { return };
+        if let Some(place) = c.slots.get_mut(place as usize) {
+            assert!(matches!(place, Slot::Waiting), "a request is answered once");
+            c.reply_bytes += parts.iter().map(|p| p.len()).sum::<usize>();
+            *place = Slot::Ready(parts);
+            self.dirty.insert(conn);
+        }
+    }
+
+    /// Arms the receive that is wanted now, or disarms one that is not.
+    pub fn arm(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        if c.closing || c.eof {
+            return;
+        }
+        match c.receive {
+            Receive::Any if c.frames.wants_exact() || c.frames.is_starved() || !c.may_take() => {
+                c.receive = Receive::Pausing;
+                ops.push(Op::Pause { conn });
+            }
+            Receive::Idle if c.may_take() && !self.draining => match c.frames.want(&self.pool) {
+                Want::Any => {
+                    c.receive = Receive::Any;
+                    ops.push(Op::Recv { conn });
+                }
+                Want::Exact(bytes, from) => {
+                    c.receive = Receive::Exact;
+                    ops.push(Op::RecvExact { conn, bytes, from });
+                }
+                Want::Memory => self.starve(now, conn),
+            },
+            _ => {}
+        }
+    }
+
+    /// Sends what is ready, in order, one send per connection.
+    pub fn send(&mut self, ops: &mut Vec<Op<Mail>>) {
+        for conn in std::mem::take(&mut self.dirty) {
+            let Some(c) = self.conns.get_mut(&conn) else { continue };
+            if c.sending || c.closing {
+                continue;
+            }
+            let mut parts = Vec::new();
+            while let Some(Slot::Ready(ready)) = c.slots.front_mut() {
+                if !parts.is_empty() && parts.len() + ready.len() > SEND_PARTS {
+                    break;
+                }
+                for part in ready.drain(..) {
+                    if !parts.last_mut().is_some_and(|last: &mut Buf| last.join(&part)) {
+                        parts.push(part);
+                    }
+                }
+                c.slots.pop_front();
+                c.first_slot += 1;
+            }
+            if !parts.is_empty() {
+                c.sending = true;
+                c.sending_bytes = parts.iter().map(|p| p.len()).sum();
+                ops.push(Op::Send { conn, parts });
+            }
+            self.close_if_done(conn, ops);
+        }
+    }
+
+    /// A send has ended.
+    pub fn sent(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            assert!(c.sending, "a send that was not asked for");
+            c.sending = false;
+            c.active = now;
+            c.reply_bytes -= std::mem::take(&mut c.sending_bytes);
+            self.dirty.insert(conn);
+            self.close_if_done(conn, ops);
+        }
+    }
+
+    fn close_if_done(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        let done = self.conns.get(&conn).is_some_and(|c| (c.eof || self.draining) && c.slots.is_empty() && !c.sending);
+        if done {
+            self.close(conn, ops);
+        }
+    }
+
+    /// Connections that waited for memory and may try again; also closes what holds memory and does not move.
+    pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> Vec<ConnId> {
+        if now >= self.next_sweep {
+            self.sweep(now, ops);
+        }
+        if self.retry.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        self.retry = None;
+        let starved: Vec<ConnId> = std::mem::take(&mut self.starved).into_iter().collect();
+        if starved.iter().any(|conn| self.conns.get(conn).is_some_and(|c| c.frames.is_starved())) {
+            self.shed(now, ops);
+        }
+        starved
+    }
+
+    /// Memory for frames ran out: closes connections that hold part of a frame and have stalled.
+    fn shed(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
+        let stalled = |c: &Conn| c.frames.is_partial() && !c.frames.is_starved() && now.since(c.active) > STALLED_NS;
+        let doomed: Vec<ConnId> = self.conns.iter().filter(|(_, c)| stalled(c)).map(|(id, _)| *id).collect();
+        for conn in doomed {
+            self.close(conn, ops);
+        }
+    }
+
+    /// Closes idle connections.
+    fn sweep(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
+        self.next_sweep = now.plus_ms(10_000);
+        let idle = |c: &Conn| c.slots.is_empty() && !c.sending && now.since(c.active) > self.idle_ns;
+        let doomed: Vec<ConnId> = self.conns.iter().filter(|(_, c)| idle(c)).map(|(id, _)| *id).collect();
+        for conn in doomed {
+            self.close(conn, ops);
+        }
+    }
+
+    /// No new requests; connections close as their answers are sent.
+    pub fn drain(&mut self, ops: &mut Vec<Op<Mail>>) {
+        self.draining = true;
+        let all: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in all {
+            self.close_if_done(conn, ops);
+        }
+    }
+
+    /// True when draining has closed every connection.
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.conns.is_empty()
+    }
+
+    /// When [`Conns::retry`] is due.
+    pub fn deadline(&self) -> Option<Mono> {
+        let sweep = (!self.conns.is_empty()).then_some(self.next_sweep);
+        match (self.retry, sweep) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Bytes of memory that requests hold.
+    pub fn memory(&self) -> usize {
+        self.pool.used()
+    }
+}

@@ -1,0 +1,194 @@
+//! Cuts a connection's bytes into frames: a 4-byte length, then that many bytes.
+//!
+//! A frame that arrived in one piece is a slice of the receive buffer. One that did not is collected in a buffer of
+//! its own length. When a large one is coming, the connection switches to receiving exactly: first the length, then
+//! the frame, straight into a buffer of that size; it switches back when small frames return.
+
+use std::collections::VecDeque;
+use torc_base::buf::{BufMut, Pool};
+use torc_base::limits::LARGE_FRAME;
+
+/// Small frames in a row after which a connection goes back to shared receive buffers.
+const SMALL_AGAIN: u32 = 8;
+
+/// What to receive next.
+#[derive(Debug)]
+pub enum Want {
+    /// Whatever comes, into shared buffers.
+    Any,
+    /// Exactly this buffer, from that position on.
+    Exact(BufMut, usize),
+    /// Nothing now: no memory for the frame that is coming.
+    Memory,
+}
+
+/// The length in front of a frame is negative or above the limit.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadLength(pub i32);
+
+/// Assembles the frames of one connection.
+#[derive(Debug)]
+pub struct Frames {
+    max: usize,
+    head: [u8; 4],
+    head_len: usize,
+    /// The frame that is being collected, and how much of it is there.
+    body: Option<(BufMut, usize)>,
+    /// Length of a frame for which there was no memory.
+    waiting: Option<usize>,
+    /// Bytes behind it.
+    held: VecDeque<BufMut>,
+    exact: bool,
+    small_in_a_row: u32,
+}
+
+impl Frames {
+    /// For frames of up to `max` bytes.
+    pub fn new(max: usize) -> Frames {
+        Frames {
+            max,
+            head: [0; 4],
+            head_len: 0,
+            body: None,
+            waiting: None,
+            held: VecDeque::new(),
+            exact: false,
+            small_in_a_row: 0,
+        }
+    }
+
+    /// True in the middle of a frame.
+    pub fn is_partial(&self) -> bool {
+        self.head_len > 0 || self.body.is_some() || self.waiting.is_some()
+    }
+
+    /// True if a frame waits for memory.
+    pub fn is_starved(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// True if the connection is to receive exactly what is wanted, and not into shared buffers.
+    pub fn wants_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// Bytes came in.
+    pub fn push(&mut self, bytes: BufMut) {
+        self.held.push_back(bytes);
+    }
+
+    /// The next whole frame, if it is there.
+    pub fn pop(&mut self, pool: &Pool) -> Result<Option<BufMut>, BadLength> {
+        loop {
+            if let Some(len) = self.waiting {
+                let Some(buf) = pool.take(len) else { return Ok(None) };
+                self.waiting = None;
+                self.body = Some((buf, 0));
+            }
+            if let Some(frame) = self.fill_body() {
+                return Ok(Some(frame));
+            }
+            let Some(bytes) = self.held.front_mut() else { return Ok(None) };
+            if bytes.is_empty() {
+                self.held.pop_front();
+                continue;
+            }
+            if self.head_len < 4 {
+                let n = (4 - self.head_len).min(bytes.len());
+                self.head[self.head_len..self.head_len + n].copy_from_slice(&bytes.split_to(n));
+                self.head_len += n;
+                if self.head_len < 4 {
+                    continue;
+                }
+            }
+            let len = self.length()?;
+            let bytes = self.held.front_mut().expect("looked at above");
+            if bytes.len() >= len {
+                let frame = bytes.split_to(len);
+                self.end_of_frame(len);
+                return Ok(Some(frame));
+            }
+            self.waiting = Some(len);
+        }
+    }
+
+    fn length(&self) -> Result<usize, BadLength> {
+        let len = i32::from_be_bytes(self.head);
+        match usize::try_from(len) {
+            Ok(n) if n <= self.max => Ok(n),
+            _ => Err(BadLength(len)),
+        }
+    }
+
+    /// Moves held bytes into the frame that is being collected; the frame, if that completes it.
+    fn fill_body(&mut self) -> Option<BufMut> {
+        let (mut buf, mut filled) = self.body.take()?;
+        while filled < buf.len() {
+            let Some(bytes) = self.held.front_mut() else {
+                self.exact |= buf.len() >= LARGE_FRAME;
+                self.body = Some((buf, filled));
+                return None;
+            };
+            let n = (buf.len() - filled).min(bytes.len());
+            buf[filled..filled + n].copy_from_slice(&bytes.split_to(n));
+            filled += n;
+            if bytes.is_empty() {
+                self.held.pop_front();
+            }
+        }
+        self.end_of_frame(buf.len());
+        Some(buf)
+    }
+
+    fn end_of_frame(&mut self, len: usize) {
+        self.head_len = 0;
+        if len >= LARGE_FRAME {
+            self.small_in_a_row = 0;
+        } else {
+            self.small_in_a_row += 1;
+            self.exact &= self.small_in_a_row < SMALL_AGAIN;
+        }
+    }
+
+    /// What to receive next, when no receive is under way and all that came in has been looked at.
+    pub fn want(&mut self, pool: &Pool) -> Want {
+        assert!(self.held.is_empty() || self.waiting.is_some(), "bytes are left to look at");
+        if self.waiting.is_some() {
+            return Want::Memory;
+        }
+        if !self.exact {
+            return Want::Any;
+        }
+        if let Some((buf, filled)) = self.body.take() {
+            return Want::Exact(buf, filled);
+        }
+        match pool.take(4) {
+            Some(mut head) => {
+                head[..4].copy_from_slice(&self.head);
+                Want::Exact(head, self.head_len)
+            }
+            None => Want::Memory,
+        }
+    }
+
+    /// An exact receive has filled its buffer; the frame, if it was one.
+    pub fn filled(&mut self, buf: BufMut, pool: &Pool) -> Result<Option<BufMut>, BadLength> {
+        assert!(self.exact && self.body.is_none() && self.held.is_empty());
+        if self.head_len == 4 {
+            self.end_of_frame(buf.len());
+            return Ok(Some(buf));
+        }
+        self.head.copy_from_slice(&buf[..4]);
+        self.head_len = 4;
+        let len = self.length()?;
+        if len == 0 {
+            self.end_of_frame(0);
+            return Ok(pool.take(0));
+        }
+        match pool.take(len) {
+            Some(buf) => self.body = Some((buf, 0)),
+            None => self.waiting = Some(len),
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,206 @@
+//! The owner's half of a produce: offsets, a place in consensus, a place in the log.
+
+use super::{Groups, Mark, Out, Phase};
+use crate::group::{Reply, Waiter, kind};
+use crate::mail::{Acks, Answer, Asker, ProducePart, Produced};
+use crate::stats::add;
+use torc_base::buf::BufMut;
+use torc_base::ids::{GroupId, Index, Offset};
+use torc_net::kafka::{error, records};
+use torc_state::partition::{Admission, Incoming};
+use torc_wal::Entry;
+
+impl Groups {
+    /// Takes batches in, in order. Each is answered when it has reached the disks that its producer asked for.
+    pub fn produce(&mut self, out: &mut Out, asker: Asker, parts: Vec<ProducePart>) {
+        for part in parts {
+            // Once one waits, all that come later wait behind it.
+            if self.deferred.is_empty() && self.wal.admits(part.bytes.len()) {
+                self.append(out, asker, part);
+            } else if let Some(refusal) = self.refusal() {
+                refuse(out, asker, part.position, refusal);
+            } else {
+                self.deferred.push_back((asker, part));
+            }
+        }
+    }
+
+    /// Why no batch can be taken for now and for a while, if so.
+    fn refusal(&self) -> Option<i16> {
+        match self.wal.state() {
+            torc_wal::State::Running if self.phase == Phase::Running => None,
+            torc_wal::State::Running | torc_wal::State::Recovering => Some(error::NOT_LEADER_OR_FOLLOWER),
+            torc_wal::State::Full | torc_wal::State::Fenced(_) => Some(error::KAFKA_STORAGE_ERROR),
+        }
+    }
+
+    /// Appends what waited for room, as far as there is room now.
+    pub(super) fn take_deferred(&mut self, out: &mut Out) {
+        while let Some((_, part)) = self.deferred.front() {
+            if let Some(refusal) = self.refusal() {
+                return self.refuse_deferred(out, refusal);
+            }
+            if !self.wal.admits(part.bytes.len()) {
+                return;
+            }
+            let (asker, part) = self.deferred.pop_front().expect("looked at above");
+            self.append(out, asker, part);
+        }
+    }
+
+    pub(super) fn refuse_deferred(&mut self, out: &mut Out, refusal: i16) {
+        for (asker, part) in self.deferred.drain(..) {
+            refuse(out, asker, part.position, refusal);
+        }
+    }
+
+    fn append(&mut self, out: &mut Out, asker: Asker, part: ProducePart) {
+        match self.place(&part) {
+            Ok(Placed::New { base }) => self.write(out, asker, part, base),
+            Ok(Placed::Known { base, last, append_time }) => {
+                add(&self.stats.produce_duplicates_total, 1);
+                self.answer_known(out, asker, &part, base, last, append_time);
+            }
+            Err(refusal) => {
+                add(&self.stats.produce_errors_total, 1);
+                refuse(out, asker, part.position, refusal);
+            }
+        }
+    }
+
+    /// Asks the partition for offsets.
+    fn place(&self, part: &ProducePart) -> Result<Placed, i16> {
+        let group = self.groups.get(&part.group).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION)?;
+        if !group.leads() {
+            return Err(error::NOT_LEADER_OR_FOLLOWER);
+        }
+        let incoming = incoming(part);
+        match group.partition().admit(&incoming).map_err(super::recover::refusal_code)? {
+            Admission::Append { base } => Ok(Placed::New { base }),
+            Admission::Duplicate { base, last, max_timestamp } => {
+                Ok(Placed::Known { base, last, append_time: if part.stamp { max_timestamp } else { -1 } })
+            }
+        }
+    }
+
+    /// The batch has offsets from `base` on: it goes into the log and waits for its marks.
+    fn write(&mut self, out: &mut Out, asker: Asker, mut part: ProducePart, base: Offset) {
+        let append = match self.propose(out, part.group) {
+            Ok(append) => append,
+            Err(()) => return refuse(out, asker, part.position, error::NOT_LEADER_OR_FOLLOWER),
+        };
+        let group = self.groups.get_mut(&part.group).expect("it was there to give offsets");
+        records::place(&mut part.bytes, base, group.epoch());
+        let mut append_time = -1;
+        if part.stamp {
+            append_time = out.now.wall.0;
+            part.batch.crc = records::stamp(&mut part.bytes, out.now.wall);
+            part.batch.max_timestamp = append_time;
+        }
+        let incoming = incoming(&part);
+        group.partition_mut().append(out.now.wall, base, &incoming);
+        let end = group.partition().end();
+        group.uncommitted.push_back((append.first, end));
+        let waiter = Waiter {
+            index: append.first,
+            asker,
+            position: part.position,
+            reply: Reply::Produced { base, append_time },
+        };
+        match part.acks {
+            Acks::None => {}
+            Acks::Disks(_) => group.on_disk.push_back(waiter),
+            Acks::All => group.on_commit.push_back(waiter),
+        }
+        add(&self.stats.produce_batches_total, 1);
+        add(&self.stats.produce_records_total, incoming.records.into());
+        add(&self.stats.produce_bytes_total, part.bytes.len() as u64);
+        self.write_records(
+            part.group,
+            append.first,
+            append.term,
+            base,
+            &part.batch,
+            part.bytes,
+            part.gather,
+            append.cut,
+        );
+        if part.acks == Acks::None {
+            add(&self.stats.produce_acks_none_total, 1);
+            let produced = Produced { error: error::NONE, base, append_time, log_start: Offset(-1) };
+            out.answers.push_back((asker, Answer::Produced(vec![(part.position, produced)])));
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an entry has that many fields")]
+    fn write_records(
+        &mut self,
+        group: GroupId,
+        index: Index,
+        term: torc_base::ids::Term,
+        base: Offset,
+        batch: &records::Batch,
+        bytes: BufMut,
+        gather: bool,
+        cut: u32,
+    ) {
+        let entry = Entry {
+            group,
+            kind: kind::RECORDS,
+            term,
+            index,
+            first_offset: base,
+            records: batch.last_offset_delta as u32 + 1,
+            max_timestamp: batch.max_timestamp,
+            bytes: bytes.freeze(),
+            prefix_len: records::CRC_PREFIX as u8,
+            body_crc: batch.crc,
+            gather,
+        };
+        let seq = self.wal.append(entry);
+        self.track(seq, group, Mark::Log { cut, through: index });
+    }
+
+    /// A batch that is in the log already is answered as it was then, and not before it is where its producer wants
+    /// it: the first answer may have been lost on the way, or may not have been given yet.
+    fn answer_known(
+        &mut self,
+        out: &mut Out,
+        asker: Asker,
+        part: &ProducePart,
+        base: Offset,
+        last: Offset,
+        append_time: i64,
+    ) {
+        let group = self.groups.get_mut(&part.group).expect("it knew the batch");
+        let log_start = group.partition().log_start();
+        if last < group.partition().high_watermark() || part.acks == Acks::None {
+            let produced = Produced { error: error::NONE, base, append_time, log_start };
+            out.answers.push_back((asker, Answer::Produced(vec![(part.position, produced)])));
+            return;
+        }
+        let holds = |&&(_, end): &&(Index, Offset)| end > last;
+        let index = group.uncommitted.iter().find(holds).expect("what is not committed waits for it").0;
+        let waiter = Waiter { index, asker, position: part.position, reply: Reply::Produced { base, append_time } };
+        let at = group.on_commit.partition_point(|w| w.index <= index);
+        group.on_commit.insert(at, waiter);
+    }
+}
+
+/// Where a batch stands.
+enum Placed {
+    New { base: Offset },
+    Known { base: Offset, last: Offset, append_time: i64 },
+}
+
+fn incoming(part: &ProducePart) -> Incoming {
+    Incoming {
+        records: part.batch.last_offset_delta as u32 + 1,
+        producer: part.sequenced,
+        max_timestamp: part.batch.max_timestamp,
+    }
+}
+
+fn refuse(out: &mut Out, asker: Asker, position: u32, refusal: i16) {
+    out.answers.push_back((asker, Answer::Produced(vec![(position, Produced::refused(refusal))])));
+}

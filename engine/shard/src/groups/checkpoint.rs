@@ -1,0 +1,239 @@
+//! Checkpoints of the groups: what recovery starts from, so that it reads little of the log.
+
+use super::recover::{CHECKPOINT_FILE, Found, Recovery};
+use super::{Groups, Out, Phase};
+use crate::stats::add;
+use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Term};
+use torc_base::io::{DiskDone, DiskOp, Level};
+use torc_base::time::Mono;
+use torc_consensus::{HardState, TermRun};
+use torc_snapshot::{Progress, Section, Sections, Writer};
+use torc_state::partition::Partition;
+
+const SHARD: Section = Section(*b"SHRD");
+const GROUPS: Section = Section(*b"GRPS");
+const CATALOG: Section = Section(*b"CATL");
+const LOG: Section = Section(*b"WAL ");
+
+/// After a failed checkpoint the next one waits this long.
+const RETRY_MS: u64 = 1_000;
+
+/// The checkpoint that is being written, and what the next one needs to know.
+#[derive(Default)]
+pub(super) struct Checkpointing {
+    /// Number of the last published one.
+    pub number: u64,
+    writer: Option<(Writer, BatchSeq)>,
+    not_before: Mono,
+    /// One is wanted whatever the log says: the shard stops.
+    pub forced: bool,
+    /// Groups met while starting.
+    pub recovery: Recovery,
+    /// The catalog's state as of the last call of [`Groups::set_catalog`], and how much of its log is in it.
+    catalog: Option<(Index, Vec<u8>)>,
+}
+
+impl Groups {
+    /// The catalog's owner keeps its state; it is handed in when a checkpoint is about to be made.
+    pub fn set_catalog(&mut self, applied: Index, state: Vec<u8>) {
+        self.checkpoint.catalog = Some((applied, state));
+    }
+
+    /// The catalog's state that the checkpoint had.
+    pub fn take_catalog(&mut self) -> Option<(Index, Vec<u8>)> {
+        self.checkpoint.catalog.take()
+    }
+
+    /// True if a checkpoint is about to be made in this turn.
+    pub fn wants_checkpoint(&self, now: Mono) -> bool {
+        self.phase == Phase::Running
+            && self.checkpoint.writer.is_none()
+            && now >= self.checkpoint.not_before
+            && self.fenced().is_none()
+            && self.electing == 0
+            && self.catalog_is_quiet()
+            && (self.wal.wants_checkpoint() || self.checkpoint.forced)
+    }
+
+    /// True if no command is on its way: the catalog's state then says all that its log says.
+    fn catalog_is_quiet(&self) -> bool {
+        self.groups.get(&GroupId::CATALOG).is_none_or(|group| {
+            let marks = group.raft.marks();
+            marks.written == marks.committed
+        })
+    }
+
+    /// Asks for a last checkpoint, so that the next start reads nothing of the log.
+    pub fn force_checkpoint(&mut self) {
+        self.checkpoint.forced = true;
+    }
+
+    /// True while a checkpoint is wanted or written.
+    pub fn is_checkpointing(&self) -> bool {
+        self.fenced().is_none() && (self.checkpoint.forced || self.checkpoint.writer.is_some())
+    }
+
+    pub(super) fn turn_checkpoint(&mut self, out: &mut Out, ops: &mut Vec<DiskOp>) {
+        if !self.wants_checkpoint(out.now.mono) {
+            return;
+        }
+        if let Some((applied, _)) = &self.checkpoint.catalog {
+            // The commands are in the section; the log needs to keep none of them.
+            self.release(GroupId::CATALOG, applied.next());
+        }
+        self.checkpoint.forced = false;
+        let (log, needs) = self.wal.begin_checkpoint();
+        let mut sections: Sections = vec![(SHARD, self.encode_shard()), (GROUPS, self.encode_groups()), (LOG, log)];
+        if let Some((applied, state)) = self.checkpoint.catalog.take() {
+            let mut bytes = applied.get().to_le_bytes().to_vec();
+            bytes.extend_from_slice(&state);
+            sections.push((CATALOG, bytes));
+        }
+        let writer = Writer::begin(self.checkpoint.number + 1, &sections, CHECKPOINT_FILE, ops);
+        self.checkpoint.writer = Some((writer, needs));
+        if self.wal.durable() >= needs {
+            self.checkpoint_durable_now(ops);
+        }
+    }
+
+    fn checkpoint_durable_now(&mut self, ops: &mut Vec<DiskOp>) {
+        if let Some((writer, needs)) = &mut self.checkpoint.writer
+            && needs.0 != 0
+        {
+            writer.publish(ops);
+            *needs = BatchSeq(0);
+        }
+    }
+
+    /// A checkpoint never gets ahead of the log: it is published when all that it says is durable.
+    pub(super) fn checkpoint_durable(&mut self, out: &mut Out, seq: BatchSeq) {
+        if self.checkpoint.writer.as_ref().is_some_and(|(_, needs)| seq >= *needs) {
+            let mut ops = Vec::new();
+            self.checkpoint_durable_now(&mut ops);
+            out.ops.extend(ops.into_iter().map(torc_base::io::Op::Disk));
+        }
+    }
+
+    pub(super) fn on_checkpoint_disk(&mut self, out: &mut Out, done: DiskDone, ops: &mut Vec<DiskOp>) {
+        if let Phase::Loading(reader) = &mut self.phase {
+            let loaded = reader.on_disk(done, ops);
+            return self.loaded(out, loaded, ops);
+        }
+        let Some((writer, needs)) = &mut self.checkpoint.writer else { return };
+        match writer.on_disk(done, ops) {
+            Progress::Working => {}
+            Progress::Written => {
+                if needs.0 == 0 {
+                    writer.publish(ops);
+                }
+            }
+            Progress::Published => {
+                self.checkpoint.number = writer.number();
+                add(&self.stats.checkpoints_total, 1);
+                self.wal.checkpoint_published(ops);
+            }
+            Progress::Finished => self.checkpoint.writer = None,
+            Progress::Failed(error) => {
+                out.log(Level::Warn, format!("a checkpoint could not be written: {error}; it is tried again"));
+                self.checkpoint.writer = None;
+                self.checkpoint.not_before = out.now.mono.plus_ms(RETRY_MS);
+            }
+        }
+    }
+
+    fn encode_shard(&self) -> Vec<u8> {
+        let mut out = self.settings.shard.0.to_le_bytes().to_vec();
+        out.extend_from_slice(&self.settings.shards.to_le_bytes());
+        out
+    }
+
+    fn encode_groups(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend_from_slice(&(self.groups.len() as u64).to_le_bytes());
+        for (id, group) in &self.groups {
+            let (hard_state, log) = (group.raft.hard_state(), group.raft.log());
+            let vote = hard_state.vote.map_or(u64::from(u32::MAX), |vote| u64::from(vote.get()));
+            let marks = group.raft.marks();
+            let numbers =
+                [id.get(), hard_state.term.get(), vote, log.first().get(), log.last().get(), marks.applied.get()];
+            numbers.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+            put_list(&mut out, log.terms().iter().map(|run| [run.term.get(), run.first.get()]));
+            put_list(&mut out, group.trims.iter().map(|(index, to)| [index.get(), to.get() as u64]));
+            out.push(u8::from(group.partition.is_some()));
+            if let Some(partition) = &group.partition {
+                partition.encode(&mut out);
+            }
+        }
+        out
+    }
+
+    /// Takes a checkpoint's sections in; returns the log's.
+    pub(super) fn load_sections(&mut self, out: &mut Out, sections: Sections) -> Result<Vec<u8>, String> {
+        let mut log = None;
+        for (section, bytes) in sections {
+            match section {
+                SHARD if bytes == self.encode_shard() => {}
+                SHARD => return Err("belongs to another shard, or to another number of shards".into()),
+                GROUPS => self.decode_groups(&bytes).ok_or("the groups' section makes no sense")?,
+                CATALOG => {
+                    let (applied, state) = bytes.split_first_chunk().ok_or("the catalog's section is too short")?;
+                    self.checkpoint.catalog = Some((Index(u64::from_le_bytes(*applied)), state.to_vec()));
+                }
+                LOG => log = Some(bytes),
+                other => out.log(Level::Warn, format!("section {other:?} of the checkpoint is unknown")),
+            }
+        }
+        log.ok_or_else(|| "has no section of the log".into())
+    }
+
+    fn decode_groups(&mut self, bytes: &[u8]) -> Option<()> {
+        let rest = &mut &bytes[..];
+        for _ in 0..take_u64(rest)? {
+            let [id, term, vote, first, last, applied] = take_numbers(rest)?;
+            let terms = take_list(rest)?.into_iter().map(|[t, f]| TermRun { term: Term(t), first: Index(f) }).collect();
+            let trims = take_list(rest)?;
+            let trims = trims.into_iter().map(|[i, to]| (Index(i), torc_base::ids::Offset(to as i64))).collect();
+            let (has_partition, tail) = rest.split_first()?;
+            *rest = tail;
+            let partition = match has_partition {
+                0 => None,
+                _ => Some(Partition::decode(rest).ok()?),
+            };
+            let hard_state = HardState { term: Term(term), vote: u32::try_from(vote).ok().map(NodeId) };
+            let hard_state = HardState { vote: hard_state.vote.filter(|v| v.get() != u32::MAX), ..hard_state };
+            let (first, last, applied) = (Index(first), Index(last), Index(applied));
+            let found = Found { hard_state, first, last, applied, terms, partition, trims };
+            self.checkpoint.recovery.found.insert(GroupId(id), found);
+        }
+        rest.is_empty().then_some(())
+    }
+}
+
+fn put_list(out: &mut Vec<u8>, list: impl ExactSizeIterator<Item = [u64; 2]>) {
+    out.extend_from_slice(&(list.len() as u64).to_le_bytes());
+    for pair in list {
+        pair.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+    }
+}
+
+fn take_u64(rest: &mut &[u8]) -> Option<u64> {
+    let (head, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(u64::from_le_bytes(*head))
+}
+
+fn take_numbers<const N: usize>(rest: &mut &[u8]) -> Option<[u64; N]> {
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        *number = take_u64(rest)?;
+    }
+    Some(numbers)
+}
+
+fn take_list(rest: &mut &[u8]) -> Option<Vec<[u64; 2]>> {
+    let count = take_u64(rest)?;
+    if count > rest.len() as u64 / 16 {
+        return None;
+    }
+    (0..count).map(|_| take_numbers(rest)).collect()
+}

@@ -1,0 +1,480 @@
+//! The log groups that this shard owns, over its one write-ahead log.
+//!
+//! Every change goes the same way: consensus gives it a place, the log makes it durable, consensus says when it is
+//! committed, and only then it is answered. Nothing here knows how many voters a group has.
+
+mod append;
+mod checkpoint;
+mod read;
+mod recover;
+mod retention;
+
+pub use recover::{Phase, sequenced};
+
+use crate::group::{Group, Waiter, epoch_of, kind};
+use crate::mail::{Answer, Asker, Mail};
+use crate::packer::Packer;
+use crate::settings::Settings;
+use crate::stats::{Stats, set};
+use read::Reads;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use torc_base::crc::crc32c;
+use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Term};
+use torc_base::io::{DiskDone, DiskOp, Level, Op};
+use torc_base::time::{Mono, Now};
+use torc_consensus::{Append, HardState, Input, Output};
+use torc_wal::{Entry, Kind, Outcome, State, Wal};
+
+/// What becomes durable with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// The group's log through this index, handed out with this cut.
+    Log { cut: u32, through: Index },
+    /// The group's hard state.
+    HardState(HardState),
+}
+
+/// What the groups say to the rest of the shard.
+#[derive(Debug)]
+pub enum Notice {
+    /// The catalog's log is committed through this index.
+    CatalogCommitted(Index),
+    /// A catalog command was found in the log.
+    CatalogEntry(Index, Vec<u8>),
+    /// All groups of this shard have leaders.
+    AllServing,
+    /// The log takes nothing more.
+    Fenced,
+}
+
+/// What a call may leave behind.
+pub struct Out<'a> {
+    pub now: Now,
+    pub ops: &'a mut Vec<Op<Mail>>,
+    pub answers: &'a mut VecDeque<(Asker, Answer)>,
+    pub notices: &'a mut VecDeque<Notice>,
+}
+
+impl Out<'_> {
+    /// A line for the log.
+    pub fn log(&mut self, level: Level, text: String) {
+        self.ops.push(Op::Log { level, text });
+    }
+}
+
+/// The groups of one shard.
+pub struct Groups {
+    settings: Arc<Settings>,
+    stats: Arc<Stats>,
+    pub phase: Phase,
+    wal: Wal,
+    groups: BTreeMap<GroupId, Group>,
+    /// What is in the log and not yet durable, in the order of the log.
+    in_flight: VecDeque<(BatchSeq, GroupId, Mark)>,
+    /// Batches that wait for room in the log, in the order of arrival.
+    deferred: VecDeque<(Asker, crate::mail::ProducePart)>,
+    reads: Reads,
+    /// Groups of this shard that do not serve yet.
+    electing: usize,
+    packer: Packer,
+    output: Output,
+    disk_ops: Vec<DiskOp>,
+    outcomes: Vec<Outcome>,
+    checkpoint: checkpoint::Checkpointing,
+    next_retention: Mono,
+}
+
+impl Groups {
+    /// Nothing happens before [`Groups::start`].
+    pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Groups {
+        Groups {
+            phase: Phase::Idle,
+            wal: Wal::new(settings.wal.clone(), settings.seed),
+            groups: BTreeMap::new(),
+            in_flight: VecDeque::new(),
+            deferred: VecDeque::new(),
+            reads: Reads::default(),
+            electing: 0,
+            packer: Packer::new(),
+            output: Output::default(),
+            disk_ops: Vec::new(),
+            outcomes: Vec::new(),
+            checkpoint: checkpoint::Checkpointing::default(),
+            next_retention: Mono(0),
+            settings,
+            stats,
+        }
+    }
+
+    /// Groups of this shard.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// True while a flush is in flight.
+    pub fn flushing(&self) -> bool {
+        self.wal.flushing()
+    }
+
+    /// Why the log takes nothing more, if so.
+    pub fn fenced(&self) -> Option<String> {
+        match self.wal.state() {
+            State::Fenced(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// True when every group has its leader, or never will.
+    pub fn all_serving(&self) -> bool {
+        self.electing == 0 || self.fenced().is_some()
+    }
+
+    /// Entries that are not committed, or whose answers wait.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.deferred.is_empty()
+    }
+
+    /// Makes the group of a partition that is new here; it has a leader when its vote and no-op are committed.
+    pub fn create(&mut self, out: &mut Out, id: GroupId) {
+        if self.groups.contains_key(&id) || self.fenced().is_some() {
+            return;
+        }
+        let partition = (id != GroupId::CATALOG).then(torc_state::partition::Partition::new);
+        let raft = recover::fresh_raft(&self.settings);
+        self.groups.insert(id, Group::new(raft, partition));
+        self.campaign(out, id);
+    }
+
+    /// Stands for election. With one voter the vote alone decides, once it is durable.
+    fn campaign(&mut self, out: &mut Out, id: GroupId) {
+        self.electing += 1;
+        self.step(out, id, Input::Campaign);
+        set(&self.stats.groups, self.groups.len() as u64);
+    }
+
+    /// Drops a group and all that waits for it.
+    pub fn drop_group(&mut self, out: &mut Out, id: GroupId) {
+        let Some(group) = self.groups.remove(&id) else { return };
+        if !group.serving {
+            self.electing -= 1;
+        }
+        self.wal.drop_group(id);
+        let gone = torc_net::kafka::error::UNKNOWN_TOPIC_OR_PARTITION;
+        for waiter in group.on_disk.iter().chain(&group.on_commit) {
+            refuse(out, waiter, gone);
+        }
+        for (asker, _) in group.watchers {
+            out.answers.push_back((asker, Answer::Wake));
+        }
+        set(&self.stats.groups, self.groups.len() as u64);
+        self.note_serving(out);
+    }
+
+    /// The ids of all groups.
+    pub fn ids(&self) -> Vec<GroupId> {
+        self.groups.keys().copied().collect()
+    }
+
+    /// Appends a command to the catalog's log; [`Notice::CatalogCommitted`] tells when it counts.
+    pub fn propose_command(&mut self, out: &mut Out, command: &[u8]) -> Result<Index, i16> {
+        self.propose_internal(out, GroupId::CATALOG, kind::COMMAND, command)
+    }
+
+    /// Appends an entry of torc's own. Such entries are taken even when the disk is full: the reserve is for them.
+    fn propose_internal(&mut self, out: &mut Out, id: GroupId, kind: Kind, payload: &[u8]) -> Result<Index, i16> {
+        use torc_net::kafka::error;
+        if self.fenced().is_some() {
+            return Err(error::KAFKA_STORAGE_ERROR);
+        }
+        let group = self.groups.get_mut(&id).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION)?;
+        if !group.leads() {
+            return Err(error::NOT_LEADER_OR_FOLLOWER);
+        }
+        let append = self.propose(out, id).map_err(|()| error::NOT_LEADER_OR_FOLLOWER)?;
+        let seq = self.write_internal(id, kind, append.first, payload);
+        self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
+        Ok(append.first)
+    }
+
+    /// Asks consensus for the next place in a group's log.
+    fn propose(&mut self, out: &mut Out, id: GroupId) -> Result<Append, ()> {
+        let group = self.groups.get_mut(&id).ok_or(())?;
+        group.raft.step(Input::Propose { entries: 1 }, &mut self.output).map_err(|_| ())?;
+        let append = self.output.append.take().expect("an accepted proposal has a place");
+        assert_eq!(append.first, append.last);
+        self.obey(out, id);
+        Ok(append)
+    }
+
+    fn write_internal(&mut self, id: GroupId, kind: Kind, index: Index, payload: &[u8]) -> BatchSeq {
+        let group = &self.groups[&id];
+        let term = group.raft.term();
+        let end = group.partition.as_ref().map_or(Offset(0), |p| p.end());
+        let entry = Entry {
+            group: id,
+            kind,
+            term,
+            index,
+            first_offset: end,
+            records: 0,
+            max_timestamp: -1,
+            bytes: self.packer.put(payload),
+            prefix_len: 0,
+            body_crc: crc32c(payload),
+            gather: false,
+        };
+        self.wal.append(entry)
+    }
+
+    /// Remembers what becomes durable with batch `seq`.
+    fn track(&mut self, seq: BatchSeq, id: GroupId, mark: Mark) {
+        if let (Some((last_seq, last_id, Mark::Log { cut, through })), Mark::Log { cut: new_cut, through: new }) =
+            (self.in_flight.back_mut(), mark)
+            && (*last_seq, *last_id, *cut) == (seq, id, new_cut)
+        {
+            *through = new;
+            return;
+        }
+        self.in_flight.push_back((seq, id, mark));
+    }
+
+    /// Gives consensus an input and does what it says.
+    fn step(&mut self, out: &mut Out, id: GroupId, input: Input) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let result = group.raft.step(input, &mut self.output);
+        assert!(result.is_ok(), "only proposals are refused");
+        self.obey(out, id);
+    }
+
+    /// Carries out consensus' output, in the order of its contract.
+    fn obey(&mut self, out: &mut Out, id: GroupId) {
+        if let Some(hard_state) = self.output.hard_state.take() {
+            let payload = encode_hard_state(&hard_state);
+            let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
+            self.track(seq, id, Mark::HardState(hard_state));
+        }
+        if let Some(append) = self.output.append.take() {
+            assert!(append.noop && append.first == append.last, "proposals are appended by the proposer");
+            self.begin_term(id, append.first);
+            let seq = self.write_internal(id, kind::NOOP, append.first, b"");
+            self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
+        }
+        assert!(self.output.send_now.is_empty() && self.output.send_when_durable.is_empty(), "no peers yet");
+        if let Some(through) = self.output.committed.take() {
+            self.committed(out, id, through);
+        }
+    }
+
+    fn begin_term(&mut self, id: GroupId, noop: Index) {
+        let group = self.groups.get_mut(&id).expect("consensus spoke for it");
+        group.term_start = Some(noop);
+        let epoch = epoch_of(group.raft.term());
+        if let Some(partition) = &mut group.partition {
+            let end = partition.end();
+            partition.begin_epoch(epoch, end);
+            group.uncommitted.push_back((noop, end));
+        }
+    }
+
+    /// All batches through `seq` are on this disk.
+    fn durable(&mut self, out: &mut Out, seq: BatchSeq) {
+        while let Some(&(at, id, mark)) = self.in_flight.front() {
+            if at > seq {
+                break;
+            }
+            self.in_flight.pop_front();
+            match mark {
+                Mark::HardState(hard_state) => self.step(out, id, Input::HardStateDurable(hard_state)),
+                Mark::Log { cut, through } => {
+                    self.answer_on_disk(out, id, through);
+                    self.step(out, id, Input::Durable { cut, through });
+                }
+            }
+        }
+        self.checkpoint_durable(out, seq);
+    }
+
+    fn answer_on_disk(&mut self, out: &mut Out, id: GroupId, through: Index) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        while group.on_disk.front().is_some_and(|w| w.index <= through) {
+            let waiter = group.on_disk.pop_front().expect("looked at above");
+            answer(out, &waiter, group.partition().log_start());
+        }
+    }
+
+    /// A group's log is committed through `through`.
+    fn committed(&mut self, out: &mut Out, id: GroupId, through: Index) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if let Some(partition) = &mut group.partition {
+            while let Some(&(index, end)) = group.uncommitted.front()
+                && index <= through
+            {
+                group.uncommitted.pop_front();
+                partition.committed(end);
+            }
+            let high_watermark = partition.high_watermark();
+            let mut trimmed = false;
+            while let Some(&(index, to)) = group.trims.front()
+                && index <= through
+            {
+                group.trims.pop_front();
+                partition.trim(to);
+                trimmed = true;
+            }
+            let log_start = partition.log_start();
+            while group.on_commit.front().is_some_and(|w| w.index <= through) {
+                let waiter = group.on_commit.pop_front().expect("looked at above");
+                answer(out, &waiter, log_start);
+            }
+            group.watchers.retain(|&(asker, offset)| {
+                let wake = offset < high_watermark;
+                if wake {
+                    out.answers.push_back((asker, Answer::Wake));
+                }
+                !wake
+            });
+            if trimmed {
+                self.release_trimmed(id);
+            }
+        } else {
+            out.notices.push_back(Notice::CatalogCommitted(through));
+        }
+        let group = self.groups.get_mut(&id).expect("it was there");
+        if !group.serving && group.term_start.is_some_and(|start| start <= through) {
+            group.serving = true;
+            self.electing -= 1;
+            self.release_empty(id);
+            self.note_serving(out);
+        }
+    }
+
+    fn note_serving(&mut self, out: &mut Out) {
+        if self.electing == 0 {
+            out.notices.push_back(Notice::AllServing);
+        }
+    }
+
+    /// The log failed: everything that waits is refused, and nothing is taken from now on.
+    fn fence(&mut self, out: &mut Out, why: String) {
+        set(&self.stats.fenced, 1);
+        out.log(Level::Error, format!("the log is fenced: {why}; nothing more is written until a restart"));
+        self.in_flight.clear();
+        let refused = torc_net::kafka::error::KAFKA_STORAGE_ERROR;
+        for group in self.groups.values_mut() {
+            for waiter in group.on_disk.drain(..).chain(group.on_commit.drain(..)) {
+                refuse(out, &waiter, refused);
+            }
+        }
+        self.refuse_deferred(out, refused);
+        out.notices.push_back(Notice::Fenced);
+        out.notices.push_back(Notice::AllServing);
+    }
+
+    /// A completion of the log or of a checkpoint.
+    pub fn on_disk(&mut self, out: &mut Out, done: DiskDone) {
+        let mut ops = std::mem::take(&mut self.disk_ops);
+        if torc_snapshot::owns(done.tag) {
+            self.on_checkpoint_disk(out, done, &mut ops);
+        } else {
+            assert!(self.wal.owns(done.tag), "a completion that nobody asked for: {:?}", done.tag);
+            let mut outcomes = std::mem::take(&mut self.outcomes);
+            self.wal.on_disk(out.now, done, &mut ops, &mut outcomes);
+            self.take_outcomes(out, outcomes);
+        }
+        out.ops.extend(ops.drain(..).map(Op::Disk));
+        self.disk_ops = ops;
+    }
+
+    fn take_outcomes(&mut self, out: &mut Out, mut outcomes: Vec<Outcome>) {
+        for outcome in outcomes.drain(..) {
+            match outcome {
+                Outcome::Durable(seq) => self.durable(out, seq),
+                Outcome::Recovered(item) => self.recovered(out, item),
+                Outcome::RecoveryDone { torn } => self.recovery_done(out, torn),
+                Outcome::Refused(error) => self.refuse_start(error.to_string()),
+                Outcome::Read(id, result) => self.read_done(out, id, result),
+                Outcome::Found(id, result) => self.found(out, id, result),
+                Outcome::Fenced(why) => self.fence(out, why),
+                Outcome::Full(full) => {
+                    set(&self.stats.disk_full, u64::from(full));
+                    let (level, text) = match full {
+                        true => (Level::Warn, "the disk is full: producers are refused, all else goes on"),
+                        false => (Level::Info, "there is room on the disk again: producers are served"),
+                    };
+                    out.log(level, text.into());
+                }
+                Outcome::Log(level, text) => out.log(level, text),
+            }
+        }
+        self.outcomes = outcomes;
+    }
+
+    /// End of a turn: waiting batches go in, the open batch is cut, background work goes on.
+    pub fn turn(&mut self, out: &mut Out) {
+        if !matches!(self.phase, Phase::Running | Phase::Replaying) {
+            return;
+        }
+        self.take_deferred(out);
+        self.retain(out);
+        let mut ops = std::mem::take(&mut self.disk_ops);
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        self.wal.turn(out.now, &mut ops, &mut outcomes);
+        self.take_outcomes(out, outcomes);
+        self.turn_checkpoint(out, &mut ops);
+        out.ops.extend(ops.drain(..).map(Op::Disk));
+        self.disk_ops = ops;
+        self.publish_stats();
+    }
+
+    fn publish_stats(&self) {
+        let wal = self.wal.stats();
+        set(&self.stats.wal_batches_total, wal.batches);
+        set(&self.stats.wal_bytes_total, wal.bytes);
+        set(&self.stats.wal_segments, wal.segments);
+        set(&self.stats.fetch_cold_reads_total, wal.cold_reads);
+    }
+
+    /// When the next turn is due at the latest.
+    pub fn deadline(&self) -> Option<Mono> {
+        if self.phase != Phase::Running {
+            return self.wal.deadline();
+        }
+        Some(self.wal.deadline().map_or(self.next_retention, |at| at.min(self.next_retention)))
+    }
+}
+
+fn answer(out: &mut Out, waiter: &Waiter, log_start: Offset) {
+    let answer = match waiter.produced(log_start) {
+        Some(produced) => Answer::Produced(vec![(waiter.position, produced)]),
+        None => Answer::Deleted(vec![(waiter.position, 0, log_start)]),
+    };
+    out.answers.push_back((waiter.asker, answer));
+}
+
+fn refuse(out: &mut Out, waiter: &Waiter, error: i16) {
+    let answer = match waiter.produced(Offset(-1)) {
+        Some(_) => Answer::Produced(vec![(waiter.position, crate::mail::Produced::refused(error))]),
+        None => Answer::Deleted(vec![(waiter.position, error, Offset(-1))]),
+    };
+    out.answers.push_back((waiter.asker, answer));
+}
+
+/// Term and vote as they lie in the log.
+fn encode_hard_state(hard_state: &HardState) -> [u8; 13] {
+    let mut out = [0; 13];
+    out[..8].copy_from_slice(&hard_state.term.get().to_le_bytes());
+    if let Some(vote) = hard_state.vote {
+        out[8] = 1;
+        out[9..].copy_from_slice(&vote.get().to_le_bytes());
+    }
+    out
+}
+
+/// The reverse; `None` if the bytes make no sense.
+fn decode_hard_state(bytes: &[u8]) -> Option<HardState> {
+    let bytes: &[u8; 13] = bytes.try_into().ok()?;
+    let term = Term(u64::from_le_bytes(bytes[..8].try_into().ok()?));
+    let vote = u32::from_le_bytes(bytes[9..].try_into().ok()?);
+    Some(HardState { term, vote: (bytes[8] == 1).then_some(NodeId(vote)) })
+}

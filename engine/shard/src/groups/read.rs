@@ -1,0 +1,284 @@
+//! The owner's half of fetches, offset look-ups and watches.
+
+use super::{Groups, Out};
+use crate::group::{Group, epoch_of, kind};
+use crate::mail::{Answer, Asker, FetchPart, Fetched, OffsetAt, OffsetPart};
+use std::collections::BTreeMap;
+use torc_base::buf::Buf;
+use torc_base::ids::{GroupId, LeaderEpoch, Offset};
+use torc_base::io::Level;
+use torc_net::kafka::{error, records};
+use torc_wal::{Find, From, Item, Read, ReadId, WalError};
+
+/// A fetch of several partitions, some of which wait for the disk.
+struct Job {
+    asker: Asker,
+    done: Vec<(u32, Fetched)>,
+    waiting: usize,
+}
+
+/// What a read of the log is for.
+enum Purpose {
+    /// Number of the job, and what the answer says besides the records.
+    Fetch { job: u64, position: u32, offset: Offset, high_watermark: Offset, log_start: Offset },
+    /// A look-up by time; `None`: the largest time.
+    Offset { asker: Asker, part: OffsetPart, log_start: Offset, timestamp: Option<i64> },
+}
+
+/// Reads that wait for the disk.
+#[derive(Default)]
+pub(super) struct Reads {
+    next_job: u64,
+    jobs: BTreeMap<u64, Job>,
+    purposes: BTreeMap<ReadId, Purpose>,
+}
+
+impl Groups {
+    /// Reads partitions, in order, until `max_bytes` are together; the first that has records gives at least one batch.
+    pub fn fetch(&mut self, out: &mut Out, asker: Asker, parts: Vec<FetchPart>, max_bytes: usize) {
+        let number = self.reads.next_job;
+        let mut job = Job { asker, done: Vec::with_capacity(parts.len()), waiting: 0 };
+        let mut budget = max_bytes;
+        for part in parts {
+            match self.read(out, number, &part, budget) {
+                Some(fetched) => {
+                    budget = budget.saturating_sub(fetched.bytes);
+                    job.done.push((part.position, fetched));
+                }
+                None => {
+                    budget = budget.saturating_sub(part.max_bytes);
+                    job.waiting += 1;
+                }
+            }
+        }
+        if job.waiting == 0 {
+            out.answers.push_back((asker, Answer::Fetched(job.done)));
+        } else {
+            self.reads.next_job += 1;
+            self.reads.jobs.insert(number, job);
+        }
+    }
+
+    /// Reads one partition; `None` if the disk has to be asked.
+    fn read(&mut self, out: &mut Out, job: u64, part: &FetchPart, budget: usize) -> Option<Fetched> {
+        let group = match self.group_for_reading(part.group, part.epoch) {
+            Ok(group) => group,
+            Err(refusal) => return Some(Fetched::refused(refusal)),
+        };
+        let partition = group.partition();
+        let (high_watermark, log_start) = (partition.high_watermark(), partition.log_start());
+        if part.offset < log_start || part.offset > partition.end() {
+            return Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE));
+        }
+        if part.offset >= high_watermark || budget == 0 {
+            return Some(Fetched { error: 0, high_watermark, log_start, records: Vec::new(), bytes: 0 });
+        }
+        let upto = group.raft.marks().committed;
+        let bytes = part.max_bytes.min(budget).max(1);
+        match self.wal.read(part.group, From::Offset(part.offset), upto, bytes, &mut self.disk_ops) {
+            Read::Ready(items) => {
+                let (records, bytes) = record_slices(items, part.offset);
+                Some(Fetched { error: 0, high_watermark, log_start, records, bytes })
+            }
+            Read::Released => Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE)),
+            Read::Pending(id) => {
+                let purpose =
+                    Purpose::Fetch { job, position: part.position, offset: part.offset, high_watermark, log_start };
+                self.reads.purposes.insert(id, purpose);
+                self.emit_disk(out);
+                None
+            }
+        }
+    }
+
+    fn emit_disk(&mut self, out: &mut Out) {
+        out.ops.extend(self.disk_ops.drain(..).map(torc_base::io::Op::Disk));
+    }
+
+    /// The group of a partition that this node leads, if the client's epoch is the present one.
+    fn group_for_reading(&self, id: GroupId, epoch: i32) -> Result<&Group, i16> {
+        let group = self.groups.get(&id).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION)?;
+        group.check_epoch(epoch)?;
+        if !group.leads() {
+            return Err(error::NOT_LEADER_OR_FOLLOWER);
+        }
+        Ok(group)
+    }
+
+    /// The disk has answered a fetch.
+    pub(super) fn read_done(&mut self, out: &mut Out, id: ReadId, result: Result<Vec<Item>, WalError>) {
+        let Some(Purpose::Fetch { job, position, offset, high_watermark, log_start }) = self.reads.purposes.remove(&id)
+        else {
+            panic!("an answer to a read that nobody asked for");
+        };
+        let fetched = match result {
+            Ok(items) => {
+                let (records, bytes) = record_slices(items, offset);
+                Fetched { error: 0, high_watermark, log_start, records, bytes }
+            }
+            Err(error) => Fetched::refused(read_error(out, &error)),
+        };
+        let waiting = self.reads.jobs.get_mut(&job).expect("a job lives until its last read");
+        waiting.done.push((position, fetched));
+        waiting.waiting -= 1;
+        if waiting.waiting == 0 {
+            let job = self.reads.jobs.remove(&job).expect("it is there");
+            out.answers.push_back((job.asker, Answer::Fetched(job.done)));
+        }
+    }
+
+    /// Wakes the asker when one of the high watermarks passes its offset; at once if one has.
+    pub fn watch(&mut self, out: &mut Out, asker: Asker, parts: Vec<(GroupId, Offset)>) {
+        let passed = |(id, offset): &(GroupId, Offset)| {
+            self.groups.get(id).is_none_or(|group| group.partition().high_watermark() > *offset)
+        };
+        if parts.iter().any(passed) {
+            out.answers.push_back((asker, Answer::Wake));
+            return;
+        }
+        for (id, offset) in parts {
+            self.groups.get_mut(&id).expect("looked at above").watchers.push((asker, offset));
+        }
+    }
+
+    /// Forgets the asker's watches.
+    pub fn unwatch(&mut self, asker: Asker, groups: &[GroupId]) {
+        for id in groups {
+            if let Some(group) = self.groups.get_mut(id) {
+                group.watchers.retain(|(watcher, _)| *watcher != asker);
+            }
+        }
+    }
+
+    /// Looks offsets up.
+    pub fn offsets(&mut self, out: &mut Out, asker: Asker, parts: Vec<OffsetPart>) {
+        let mut done = Vec::with_capacity(parts.len());
+        for part in parts {
+            if let Some(found) = self.offset(out, asker, part) {
+                done.push(found);
+            }
+        }
+        if !done.is_empty() {
+            out.answers.push_back((asker, Answer::Offsets(done)));
+        }
+    }
+
+    fn offset(
+        &mut self,
+        out: &mut Out,
+        asker: Asker,
+        part: OffsetPart,
+    ) -> Option<(u32, i16, i64, Offset, LeaderEpoch)> {
+        let none = (Offset(-1), LeaderEpoch(-1));
+        let group = match self.group_for_reading(part.group, part.epoch) {
+            Ok(group) => group,
+            Err(refusal) => return Some((part.position, refusal, -1, none.0, none.1)),
+        };
+        let partition = group.partition();
+        let (epoch, log_start, upto) = (group.epoch(), partition.log_start(), group.raft.marks().committed);
+        let high_watermark = partition.high_watermark();
+        let find = match part.at {
+            OffsetAt::Earliest => {
+                let epoch = partition.epoch_of(log_start).unwrap_or(epoch);
+                return Some((part.position, 0, -1, log_start, epoch));
+            }
+            OffsetAt::Latest => return Some((part.position, 0, -1, high_watermark, epoch)),
+            _ if log_start == high_watermark => return Some((part.position, 0, -1, none.0, none.1)),
+            OffsetAt::MaxTimestamp => self.wal.find_max_timestamp(part.group, upto, &mut self.disk_ops),
+            OffsetAt::Timestamp(ts) => self.wal.find_timestamp(part.group, ts, upto, &mut self.disk_ops),
+        };
+        let timestamp = match part.at {
+            OffsetAt::Timestamp(ts) => Some(ts),
+            _ => None,
+        };
+        match find {
+            Find::Ready(item) => Some(offset_in(out, &part, item, timestamp, log_start)),
+            Find::Pending(id) => {
+                let purpose = Purpose::Offset { asker, part, log_start, timestamp };
+                self.reads.purposes.insert(id, purpose);
+                self.emit_disk(out);
+                None
+            }
+        }
+    }
+
+    /// The disk has answered a look-up by time.
+    pub(super) fn found(&mut self, out: &mut Out, id: ReadId, result: Result<Option<Item>, WalError>) {
+        let Some(Purpose::Offset { asker, part, log_start, timestamp }) = self.reads.purposes.remove(&id) else {
+            panic!("an answer to a look-up that nobody asked for");
+        };
+        let found = match result {
+            Ok(item) => offset_in(out, &part, item, timestamp, log_start),
+            Err(error) => (part.position, read_error(out, &error), -1, Offset(-1), LeaderEpoch(-1)),
+        };
+        out.answers.push_back((asker, Answer::Offsets(vec![found])));
+    }
+
+    /// Where leader epochs end (KIP-320).
+    pub fn epoch_ends(&mut self, out: &mut Out, asker: Asker, parts: Vec<(u32, GroupId, i32, LeaderEpoch)>) {
+        let ends =
+            parts.into_iter().map(|(position, id, current, requested)| match self.group_for_reading(id, current) {
+                Ok(group) => {
+                    let (epoch, end) = group.partition().epoch_end_offset(requested);
+                    (position, error::NONE, epoch, end)
+                }
+                Err(refusal) => (position, refusal, LeaderEpoch(-1), Offset(-1)),
+            });
+        let ends = ends.collect();
+        out.answers.push_back((asker, Answer::EpochEnds(ends)));
+    }
+
+    /// Bytes that groups hold in the log.
+    pub fn sizes(&mut self, out: &mut Out, asker: Asker, parts: Vec<(u32, GroupId)>) {
+        let sizes = parts.into_iter().map(|(position, id)| (position, self.wal.group_bytes(id))).collect();
+        out.answers.push_back((asker, Answer::Sizes(sizes)));
+    }
+}
+
+/// A damaged entry is reported to whoever runs the server, and never served.
+fn read_error(out: &mut Out, error: &WalError) -> i16 {
+    if let WalError::Released { .. } = error {
+        return error::OFFSET_OUT_OF_RANGE;
+    }
+    out.log(Level::Error, format!("a read of the log failed: {error}"));
+    error::KAFKA_STORAGE_ERROR
+}
+
+/// The record batches among `items` that end behind `from`, neighbours in memory joined.
+fn record_slices(items: Vec<Item>, from: Offset) -> (Vec<Buf>, usize) {
+    let mut slices: Vec<Buf> = Vec::with_capacity(items.len().min(16));
+    let mut bytes = 0;
+    for item in items {
+        if item.kind != kind::RECORDS || item.first_offset.0 + i64::from(item.records) <= from.0 {
+            continue;
+        }
+        bytes += item.bytes.len();
+        if !slices.last_mut().is_some_and(|last| last.join(&item.bytes)) {
+            slices.push(item.bytes);
+        }
+    }
+    (slices, bytes)
+}
+
+/// The record that was looked for, inside the batch that holds it.
+fn offset_in(
+    out: &mut Out,
+    part: &OffsetPart,
+    item: Option<Item>,
+    timestamp: Option<i64>,
+    log_start: Offset,
+) -> (u32, i16, i64, Offset, LeaderEpoch) {
+    let Some(item) = item else { return (part.position, 0, -1, Offset(-1), LeaderEpoch(-1)) };
+    let found = match timestamp {
+        Some(ts) => records::first_at_or_after(&item.bytes, ts),
+        None => records::max_timestamp_offset(&item.bytes),
+    };
+    match found {
+        Ok(Some((offset, ts))) => (part.position, 0, ts, Offset(offset.max(log_start.0)), epoch_of(item.term)),
+        Ok(None) => (part.position, 0, -1, Offset(-1), LeaderEpoch(-1)),
+        Err(invalid) => {
+            out.log(Level::Warn, format!("group {} offset {}: {invalid}", item.group, item.first_offset));
+            (part.position, error::CORRUPT_MESSAGE, -1, Offset(-1), LeaderEpoch(-1))
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! From a directory to running groups: checkpoint, then the log behind it, then elections.
+
+use super::{Groups, Notice, Out, decode_hard_state};
+use crate::group::{Group, epoch_of, kind};
+use crate::settings::Settings;
+use std::collections::BTreeMap;
+use torc_base::ids::{FileId, GroupId, Index, Offset, Term};
+use torc_base::io::{DiskOp, Level, Op};
+use torc_consensus::{Config, HardState, LogView, Raft, TermRun};
+use torc_net::kafka::{error, records};
+use torc_snapshot::{Loaded, Reader};
+use torc_state::partition::{Partition, Refusal, Sequenced};
+use torc_wal::Item;
+
+/// The file slot of checkpoints; the log uses others.
+pub(super) const CHECKPOINT_FILE: FileId = FileId(1);
+
+/// Where the groups of a shard stand.
+pub enum Phase {
+    /// Not started.
+    Idle,
+    /// The newest checkpoint is being read.
+    Loading(Reader),
+    /// The log behind it is being read.
+    Replaying,
+    /// Groups serve, or stand for election.
+    Running,
+    /// The start was refused; the reason.
+    Refused(String),
+}
+
+impl PartialEq for Phase {
+    fn eq(&self, other: &Phase) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+/// A group as the checkpoint and the log tell of it.
+pub(super) struct Found {
+    pub hard_state: HardState,
+    pub first: Index,
+    pub last: Index,
+    pub applied: Index,
+    pub terms: Vec<TermRun>,
+    pub partition: Option<Partition>,
+    /// Log starts that are in the log and not known to be committed.
+    pub trims: Vec<(Index, Offset)>,
+}
+
+impl Found {
+    fn new(partition: Option<Partition>) -> Found {
+        Found {
+            hard_state: HardState::default(),
+            first: Index(1),
+            last: Index(0),
+            applied: Index(0),
+            terms: Vec::new(),
+            partition,
+            trims: Vec::new(),
+        }
+    }
+
+    /// An entry behind all that was there. One node never replaces entries, so nothing is cut here.
+    fn extend(&mut self, term: Term, index: Index) -> Result<(), String> {
+        if index != self.last.next() {
+            return Err(format!("entry {index} follows entry {}", self.last));
+        }
+        if self.terms.last().is_none_or(|run| run.term < term) {
+            self.terms.push(TermRun { term, first: index });
+        }
+        self.last = index;
+        Ok(())
+    }
+}
+
+/// Groups that recovery has met so far.
+#[derive(Default)]
+pub(super) struct Recovery {
+    pub found: BTreeMap<GroupId, Found>,
+}
+
+/// Consensus for a group that never was.
+pub(super) fn fresh_raft(settings: &Settings) -> Raft {
+    let log = LogView { first: Index(1), last: Index(0), terms: Vec::new() };
+    Raft::new(config(settings), HardState::default(), log, Index(0))
+}
+
+fn config(settings: &Settings) -> Config {
+    Config {
+        id: settings.node,
+        voters: vec![settings.node],
+        election_ticks: 10,
+        heartbeat_ticks: 1,
+        seed: settings.seed,
+    }
+}
+
+/// Kafka's code for what a partition refuses.
+pub(super) fn refusal_code(refusal: Refusal) -> i16 {
+    match refusal {
+        Refusal::OutOfOrderSequence { .. } => error::OUT_OF_ORDER_SEQUENCE_NUMBER,
+        Refusal::InvalidProducerEpoch { .. } => error::INVALID_PRODUCER_EPOCH,
+        Refusal::InvalidSequence { .. } => error::INVALID_RECORD,
+    }
+}
+
+/// The producer that a batch names, if any.
+pub fn sequenced(batch: &records::Batch) -> Option<Sequenced> {
+    use torc_base::ids::{ProducerEpoch, ProducerId};
+    (batch.producer_id >= 0).then_some(Sequenced {
+        id: ProducerId(batch.producer_id),
+        epoch: ProducerEpoch(batch.producer_epoch),
+        base_sequence: batch.base_sequence,
+    })
+}
+
+impl Groups {
+    /// Begins with the checkpoint.
+    pub fn start(&mut self, out: &mut Out) {
+        let mut ops = Vec::new();
+        self.phase = Phase::Loading(Reader::begin(CHECKPOINT_FILE, &mut ops));
+        out.ops.extend(ops.into_iter().map(Op::Disk));
+    }
+
+    /// The checkpoint has been read, or there is none: the log is next.
+    pub(super) fn loaded(&mut self, out: &mut Out, loaded: Loaded, ops: &mut Vec<DiskOp>) {
+        let sections = match loaded {
+            Loaded::Reading => return,
+            Loaded::Damaged(damage) => return self.refuse_start(damage.to_string()),
+            Loaded::None => None,
+            Loaded::Some { number, sections } => {
+                self.checkpoint.number = number;
+                Some(sections)
+            }
+        };
+        let wal = match sections {
+            None => None,
+            Some(sections) => match self.load_sections(out, sections) {
+                Ok(wal) => Some(wal),
+                Err(what) => return self.refuse_start(format!("checkpoint {}: {what}", self.checkpoint.number)),
+            },
+        };
+        self.phase = Phase::Replaying;
+        if let Err(error) = self.wal.open(out.now, wal.as_deref(), ops) {
+            self.refuse_start(error.to_string());
+        }
+    }
+
+    /// The data cannot be trusted, or not be read: nothing is served.
+    pub(super) fn refuse_start(&mut self, why: String) {
+        self.phase = Phase::Refused(why);
+    }
+
+    /// An entry of the log, in the log's order.
+    pub(super) fn recovered(&mut self, out: &mut Out, item: Item) {
+        if let Phase::Refused(_) = self.phase {
+            return;
+        }
+        if let Err(what) = self.replay(out, &item) {
+            self.refuse_start(format!("group {} in the log: {what}", item.group));
+        }
+    }
+
+    fn replay(&mut self, out: &mut Out, item: &Item) -> Result<(), String> {
+        let partition = || (item.group != GroupId::CATALOG).then(Partition::new);
+        let found = self.checkpoint.recovery.found.entry(item.group).or_insert_with(|| Found::new(partition()));
+        if item.kind == kind::HARD_STATE {
+            found.hard_state = decode_hard_state(&item.bytes).ok_or("a hard state of the wrong length")?;
+            return Ok(());
+        }
+        if item.index <= found.last {
+            return Ok(());
+        }
+        found.extend(item.term, item.index)?;
+        match (item.kind, &mut found.partition) {
+            (kind::RECORDS, Some(partition)) => {
+                let batch = records::parse(&item.bytes).map_err(|invalid| invalid.to_string())?;
+                let incoming = torc_state::partition::Incoming {
+                    records: item.records,
+                    producer: sequenced(&batch),
+                    max_timestamp: item.max_timestamp,
+                };
+                if item.first_offset > partition.end() {
+                    return Err(format!("records {} follow the end {}", item.first_offset, partition.end()));
+                }
+                partition.replay(out.now.wall, epoch_of(item.term), item.first_offset, &incoming);
+            }
+            (kind::NOOP, Some(partition)) => {
+                let end = partition.end();
+                partition.begin_epoch(epoch_of(item.term), end);
+            }
+            (kind::TRIM, Some(_)) => {
+                let to = item.bytes[..].try_into().map_err(|_| "a trim of the wrong length")?;
+                found.trims.push((item.index, Offset(i64::from_le_bytes(to))));
+            }
+            (kind::COMMAND, None) => {
+                out.notices.push_back(Notice::CatalogEntry(item.index, item.bytes.to_vec()));
+            }
+            (kind::NOOP, None) => {}
+            (kind, _) => return Err(format!("an entry of kind {} does not belong there", kind.0)),
+        }
+        Ok(())
+    }
+
+    /// The log has been read to its end: all groups stand for election.
+    pub(super) fn recovery_done(&mut self, out: &mut Out, torn: Option<String>) {
+        if let Phase::Refused(_) = self.phase {
+            return;
+        }
+        if let Some(torn) = torn {
+            out.log(Level::Info, format!("the log ended in an unfinished write, which was never acknowledged: {torn}"));
+        }
+        self.phase = Phase::Running;
+        let found = std::mem::take(&mut self.checkpoint.recovery.found);
+        let mut ids = Vec::with_capacity(found.len());
+        for (id, found) in found {
+            let last = found.last;
+            let end = found.partition.as_ref().map(|p| p.end());
+            let log = LogView { first: found.first, last, terms: found.terms };
+            let raft = Raft::new(config(&self.settings), found.hard_state, log, found.applied);
+            let mut group = Group::new(raft, found.partition);
+            group.trims.extend(found.trims);
+            if let Some(end) = end {
+                group.uncommitted.push_back((last, end));
+            }
+            self.groups.insert(id, group);
+            ids.push(id);
+        }
+        if self.settings.shard.0 == 0 && !self.groups.contains_key(&GroupId::CATALOG) {
+            self.create(out, GroupId::CATALOG);
+        }
+        for id in ids {
+            self.campaign(out, id);
+        }
+        self.note_serving(out);
+    }
+}

@@ -1,0 +1,120 @@
+//! What leaves the log: by age, by size, by request. The decision is an entry of the group's own log.
+
+use super::{Groups, Out};
+use crate::group::{Reply, Waiter, kind};
+use crate::mail::{Answer, Asker};
+use torc_base::ids::{GroupId, Index, Offset};
+use torc_base::time::Mono;
+use torc_consensus::Input;
+use torc_net::kafka::error;
+use torc_state::retention::{self, Limits};
+
+impl Groups {
+    /// Retention of a topic's partitions, from now on.
+    pub fn set_retention(&mut self, limits: Limits, groups: impl Iterator<Item = GroupId>) {
+        for id in groups {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.retention = limits;
+            }
+        }
+    }
+
+    /// Drops what is too old or too much, when the check is due.
+    pub(super) fn retain(&mut self, out: &mut Out) {
+        let now = out.now.mono;
+        if now < self.next_retention || self.fenced().is_some() {
+            return;
+        }
+        let first = self.next_retention == Mono(0);
+        self.next_retention = now.plus_ms(self.settings.retention_check_interval_ms);
+        if first {
+            return;
+        }
+        for id in self.ids() {
+            let group = self.groups.get_mut(&id).expect("its id was listed");
+            if let Some(partition) = &mut group.partition {
+                partition.expire_producers(out.now.wall, self.settings.producer_expiration_ms);
+            }
+            let Some(partition) = &group.partition else { continue };
+            if !group.leads() || !group.trims.is_empty() {
+                continue;
+            }
+            let log_start = partition.log_start();
+            let runs = self.wal.runs(id).iter().filter(|run| run.end_offset > log_start).map(|run| retention::Run {
+                last_offset: Offset(run.end_offset.get() - 1),
+                bytes: run.bytes,
+                max_timestamp: run.max_timestamp,
+            });
+            let start = retention::new_log_start(runs, group.retention, out.now.wall, partition.high_watermark());
+            // A refusal (the log was fenced meanwhile) leaves the records where they are.
+            if let Some(start) = start {
+                let _ = self.trim(out, id, start);
+            }
+        }
+    }
+
+    /// Appends the decision that records before `to` are gone.
+    fn trim(&mut self, out: &mut Out, id: GroupId, to: Offset) -> Result<Index, i16> {
+        let index = self.propose_internal(out, id, kind::TRIM, &to.get().to_le_bytes())?;
+        self.groups.get_mut(&id).expect("it took the proposal").trims.push_back((index, to));
+        Ok(index)
+    }
+
+    /// Deletes records before the offsets named (-1: all that are committed), as DeleteRecords asks.
+    pub fn delete_records(&mut self, out: &mut Out, asker: Asker, parts: Vec<(u32, GroupId, Offset)>) {
+        for (position, id, to) in parts {
+            match self.delete_before(out, id, to) {
+                Ok(index) => {
+                    let waiter = Waiter { index, asker, position, reply: Reply::Trimmed };
+                    self.groups.get_mut(&id).expect("it took the proposal").on_commit.push_back(waiter);
+                }
+                Err(refusal) => {
+                    out.answers.push_back((asker, Answer::Deleted(vec![(position, refusal, Offset(-1))])));
+                }
+            }
+        }
+    }
+
+    fn delete_before(&mut self, out: &mut Out, id: GroupId, to: Offset) -> Result<Index, i16> {
+        let group = self.groups.get(&id).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION)?;
+        if !group.leads() {
+            return Err(error::NOT_LEADER_OR_FOLLOWER);
+        }
+        let partition = group.partition();
+        let to = if to == Offset(-1) { partition.high_watermark() } else { to };
+        if to < Offset(0) || to > partition.high_watermark() {
+            return Err(error::OFFSET_OUT_OF_RANGE);
+        }
+        self.trim(out, id, to.max(partition.log_start()))
+    }
+
+    /// Frees the log of what lies before a group's start: whole runs, or all of it when no records are left.
+    pub(super) fn release_trimmed(&mut self, id: GroupId) {
+        let group = &self.groups[&id];
+        let start = group.partition().log_start();
+        let committed = group.raft.marks().committed;
+        let kept = self.wal.runs(id).iter().find(|run| run.end_offset > start);
+        let below = kept.map_or(committed.next(), |run| run.first_index);
+        self.release(id, below.min(committed.next()));
+    }
+
+    /// A group without records needs none of its log: its state is in the checkpoint.
+    pub(super) fn release_empty(&mut self, id: GroupId) {
+        let group = &self.groups[&id];
+        let empty = group.partition.as_ref().is_some_and(|p| p.log_start() == p.end());
+        if empty {
+            self.release(id, group.raft.marks().committed.next());
+        }
+    }
+
+    pub(super) fn release(&mut self, id: GroupId, below: Index) {
+        self.wal.release(id, below);
+        let group = self.groups.get_mut(&id).expect("the caller has it");
+        let mut nothing = torc_consensus::Output::default();
+        let through = group.raft.marks().committed;
+        for input in [Input::Applied { through }, Input::Released { first: below }] {
+            group.raft.step(input, &mut nothing).expect("only proposals are refused");
+            assert!(nothing.is_empty());
+        }
+    }
+}

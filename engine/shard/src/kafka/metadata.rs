@@ -1,0 +1,211 @@
+//! Metadata and DescribeCluster, and the small answers about who serves what.
+
+use super::{Kafka, Out, ReplyTo};
+use crate::mail::{Admin, AdminResult, Ask, NewTopic, Token};
+use std::sync::Arc;
+use torc_base::ids::{ProducerId, ShardId, TopicId};
+use torc_net::kafka::schema::describe_cluster_response::DescribeClusterBroker;
+use torc_net::kafka::schema::find_coordinator_response::Coordinator;
+use torc_net::kafka::schema::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use torc_net::kafka::schema::{
+    BrokerId, DescribeClusterRequest, DescribeClusterResponse, FindCoordinatorRequest, FindCoordinatorResponse,
+    InitProducerIdRequest, InitProducerIdResponse, MetadataRequest, MetadataResponse, TopicName,
+};
+use torc_net::kafka::{StrBytes, error, topic_id, topic_uuid};
+use torc_state::catalog::Topic;
+
+/// "No answer to that": the authorized operations of a server that knows no authorization.
+const NOT_ASKED: i32 = i32::MIN;
+
+/// A metadata request that waits for its topics to be made.
+pub(super) struct Waiting {
+    request: MetadataRequest,
+    created: Vec<String>,
+}
+
+impl Kafka {
+    fn broker_id(&self) -> BrokerId {
+        BrokerId(self.settings.node.get() as i32)
+    }
+
+    pub(super) fn metadata(&mut self, out: &mut Out, to: ReplyTo, request: MetadataRequest) {
+        let may_create = self.settings.auto_create_topics && (to.version < 4 || request.allow_auto_topic_creation);
+        let missing: Vec<String> = match &request.topics {
+            Some(topics) if may_create => {
+                let names = topics.iter().filter_map(|topic| topic.name.as_ref().map(|name| name.to_string()));
+                let mut missing: Vec<String> = names.filter(|name| self.view.by_name(name).is_none()).collect();
+                missing.sort_unstable();
+                missing.dedup();
+                missing
+            }
+            _ => Vec::new(),
+        };
+        if missing.is_empty() {
+            let response = self.describe(to.version, &request, &[], &[]);
+            return self.reply(out, to, &response);
+        }
+        let topics = missing.iter().map(|name| NewTopic {
+            name: name.clone(),
+            partitions: -1,
+            replication: -1,
+            config: Default::default(),
+            refused: None,
+        });
+        let admin = Admin::Create { topics: topics.collect(), validate_only: false };
+        let waiting = Waiting { request, created: missing };
+        let token = self.wait(to, super::Waiting::Metadata(Box::new(waiting)));
+        out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
+    }
+
+    /// The topics that were missing have been made, or could not be.
+    pub(super) fn finish_metadata(&mut self, out: &mut Out, token: Token, results: Vec<AdminResult>) {
+        let pending = self.done(token);
+        let super::Waiting::Metadata(waiting) = pending.what else { unreachable!("it was one") };
+        let response = self.describe(pending.to.version, &waiting.request, &waiting.created, &results);
+        self.reply(out, pending.to, &response);
+    }
+
+    fn describe(
+        &self,
+        version: i16,
+        request: &MetadataRequest,
+        created: &[String],
+        results: &[AdminResult],
+    ) -> MetadataResponse {
+        let broker = MetadataResponseBroker::default()
+            .with_node_id(self.broker_id())
+            .with_host(StrBytes::from_string(self.settings.advertised.0.clone()))
+            .with_port(self.settings.advertised.1.into());
+        let mut response = MetadataResponse::default()
+            .with_brokers(vec![broker])
+            .with_cluster_id(Some(StrBytes::from_string(self.settings.cluster_id.clone())))
+            .with_controller_id(self.broker_id())
+            .with_cluster_authorized_operations(NOT_ASKED);
+        // Version 0 says "all" with an empty list, later ones with null.
+        let all = request.topics.as_ref().is_none_or(|topics| version == 0 && topics.is_empty());
+        if all {
+            response.topics = self.view.topics().map(|topic| self.describe_topic(topic)).collect();
+            return response;
+        }
+        for wanted in request.topics.iter().flatten() {
+            let name = wanted.name.as_ref().map(|name| name.to_string());
+            let id = topic_id(wanted.topic_id);
+            let by_id = name.is_none() || id != TopicId::ZERO;
+            let found = if by_id { self.view.by_id(id) } else { self.view.by_name(name.as_deref().unwrap_or("")) };
+            let answer = match found {
+                Some(topic) => self.describe_topic(topic),
+                None => {
+                    let at = name.as_ref().and_then(|name| created.iter().position(|created| created == name));
+                    let code = match at.map(|at| results[at].error) {
+                        // Made and deleted again meanwhile, or made by somebody else at the same time.
+                        Some(error::NONE | error::TOPIC_ALREADY_EXISTS) => error::LEADER_NOT_AVAILABLE,
+                        Some(code) => code,
+                        None if by_id => error::UNKNOWN_TOPIC_ID,
+                        None if name.as_deref().is_some_and(|name| torc_state::catalog::check_name(name).is_err()) => {
+                            error::INVALID_TOPIC_EXCEPTION
+                        }
+                        None => error::UNKNOWN_TOPIC_OR_PARTITION,
+                    };
+                    MetadataResponseTopic::default()
+                        .with_error_code(code)
+                        .with_topic_id(wanted.topic_id)
+                        .with_name(wanted.name.clone().or((version < 12).then(TopicName::default)))
+                        .with_topic_authorized_operations(NOT_ASKED)
+                }
+            };
+            response.topics.push(answer);
+        }
+        response
+    }
+
+    fn describe_topic(&self, topic: &Arc<Topic>) -> MetadataResponseTopic {
+        let broker = self.broker_id();
+        let partitions = (0..topic.partitions.len()).map(|index| {
+            MetadataResponsePartition::default()
+                .with_partition_index(index as i32)
+                .with_leader_id(broker)
+                .with_leader_epoch(-1)
+                .with_replica_nodes(vec![broker])
+                .with_isr_nodes(vec![broker])
+        });
+        MetadataResponseTopic::default()
+            .with_name(Some(TopicName(StrBytes::from_string(topic.name.to_string()))))
+            .with_topic_id(topic_uuid(topic.id))
+            .with_partitions(partitions.collect())
+            .with_topic_authorized_operations(NOT_ASKED)
+    }
+
+    pub(super) fn describe_cluster(&mut self, out: &mut Out, to: ReplyTo, request: DescribeClusterRequest) {
+        /// Clients may ask about brokers (1) or controllers (2).
+        const BROKERS: i8 = 1;
+        let mut response = DescribeClusterResponse::default()
+            .with_endpoint_type(BROKERS)
+            .with_cluster_id(StrBytes::from_string(self.settings.cluster_id.clone()))
+            .with_controller_id(self.broker_id())
+            .with_cluster_authorized_operations(NOT_ASKED);
+        if to.version >= 1 && request.endpoint_type != BROKERS {
+            response.error_code = error::MISMATCHED_ENDPOINT_TYPE;
+            response.error_message = Some(StrBytes::from_static_str("torc has no controllers apart from its brokers"));
+        } else {
+            let broker = DescribeClusterBroker::default()
+                .with_broker_id(self.broker_id())
+                .with_host(StrBytes::from_string(self.settings.advertised.0.clone()))
+                .with_port(self.settings.advertised.1.into());
+            response.brokers.push(broker);
+        }
+        self.reply(out, to, &response);
+    }
+
+    /// Groups and transactions come with a later release: their coordinators are not there yet.
+    pub(super) fn find_coordinator(&mut self, out: &mut Out, to: ReplyTo, request: FindCoordinatorRequest) {
+        let code = error::COORDINATOR_NOT_AVAILABLE;
+        let message = || Some(StrBytes::from_static_str("groups and transactions are not served yet"));
+        let none = BrokerId(-1);
+        let mut response = FindCoordinatorResponse::default();
+        if to.version >= 4 {
+            let coordinators = request.coordinator_keys.into_iter().map(|key| {
+                Coordinator::default()
+                    .with_key(key)
+                    .with_node_id(none)
+                    .with_port(-1)
+                    .with_error_code(code)
+                    .with_error_message(message())
+            });
+            response.coordinators = coordinators.collect();
+        } else {
+            response = response.with_node_id(none).with_port(-1).with_error_code(code);
+            if to.version >= 1 {
+                response.error_message = message();
+            }
+        }
+        self.reply(out, to, &response);
+    }
+
+    pub(super) fn init_producer_id(&mut self, out: &mut Out, to: ReplyTo, request: InitProducerIdRequest) {
+        if request.transactional_id.is_some() {
+            // Fatal to the client, which is right: it would wait for ever for a coordinator.
+            return self.reply_producer_id(out, to, Err(error::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+        }
+        let token = self.wait(to, super::Waiting::ProducerId);
+        out.asks.push_back((ShardId(0), token, Ask::ProducerId));
+    }
+
+    pub(super) fn finish_producer_id(&mut self, out: &mut Out, token: Token, result: Result<ProducerId, i16>) {
+        let pending = self.done(token);
+        self.reply_producer_id(out, pending.to, result);
+    }
+
+    fn reply_producer_id(&mut self, out: &mut Out, to: ReplyTo, result: Result<ProducerId, i16>) {
+        use torc_net::kafka::schema::ProducerId as WireId;
+        let response = match result {
+            Ok(id) => InitProducerIdResponse::default().with_producer_id(WireId(id.get())).with_producer_epoch(0),
+            Err(code) => InitProducerIdResponse::default()
+                .with_error_code(code)
+                .with_producer_id(WireId(-1))
+                .with_producer_epoch(-1),
+        };
+        self.reply(out, to, &response);
+    }
+}

@@ -1,0 +1,338 @@
+//! Kafka's clients: requests in, questions to the owners of partitions out, answers back in the order of requests.
+
+mod configs;
+mod fetch;
+mod metadata;
+mod offsets;
+mod produce;
+mod sessions;
+mod topics;
+mod view;
+
+pub use view::View;
+
+use crate::conns::{Conns, SlotId};
+use crate::mail::{Admin, Answer, Ask, Mail, Token};
+use crate::packer::Packer;
+use crate::settings::Settings;
+use crate::stats::{Stats, add, set};
+use sessions::Sessions;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use torc_base::buf::{Buf, BufMut, Pool};
+use torc_base::ids::{ConnId, ShardId};
+use torc_base::io::{Level, Op};
+use torc_base::limits::{FRAME_BYTES_MAX, RECV_MEMORY};
+use torc_base::time::{Mono, Now};
+use torc_net::kafka::{self, Bad, Encodable, Header, HeaderVersion, Request};
+
+/// What a call may leave behind.
+pub struct Out<'a> {
+    pub now: Now,
+    pub ops: &'a mut Vec<Op<Mail>>,
+    pub asks: &'a mut VecDeque<(ShardId, Token, Ask)>,
+}
+
+/// A request that waits for answers of owners.
+struct Pending {
+    to: ReplyTo,
+    what: Waiting,
+}
+
+/// Where an answer goes, and in which words.
+#[derive(Clone, Copy, Debug)]
+struct ReplyTo {
+    conn: ConnId,
+    slot: SlotId,
+    api: i16,
+    version: i16,
+    correlation: i32,
+}
+
+/// What a waiting request has so far.
+enum Waiting {
+    Produce(produce::Gather),
+    Fetch(Box<fetch::Gather>),
+    ListOffsets(offsets::ListGather),
+    EpochEnds(offsets::EpochGather),
+    DeleteRecords(topics::DeleteRecordsGather),
+    LogDirs(configs::LogDirsGather),
+    ProducerId,
+    Admin(topics::AdminGather),
+    /// Metadata that waits for topics to be made.
+    Metadata(Box<metadata::Waiting>),
+}
+
+/// The Kafka side of one shard.
+pub struct Kafka {
+    settings: Arc<Settings>,
+    stats: Arc<Stats>,
+    pub conns: Conns,
+    pub view: View,
+    sessions: Sessions,
+    pending: BTreeMap<Token, Pending>,
+    /// Fetches that wait for records, by when they are answered without.
+    deadlines: BTreeSet<(Mono, Token)>,
+    next_token: u64,
+    packer: Packer,
+    draining: bool,
+}
+
+impl Kafka {
+    /// No connections, no topics.
+    pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Kafka {
+        let frame_max = settings.request_max_bytes.min(FRAME_BYTES_MAX);
+        let pool = Pool::new(RECV_MEMORY, RECV_MEMORY / 8);
+        Kafka {
+            conns: Conns::new(frame_max, settings.connection_idle_ms, pool),
+            view: View::default(),
+            sessions: Sessions::new(settings.fetch_sessions, settings.seed),
+            pending: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            next_token: 0,
+            packer: Packer::new(),
+            draining: false,
+            settings,
+            stats,
+        }
+    }
+
+    /// A client connected.
+    pub fn accepted(&mut self, out: &mut Out, conn: ConnId) {
+        add(&self.stats.connections_accepted_total, 1);
+        self.conns.accepted(out.now.mono, conn, out.ops);
+        set(&self.stats.connections, self.conns.len() as u64);
+        if self.draining {
+            self.conns.close(conn, out.ops);
+        }
+    }
+
+    /// Bytes came in.
+    pub fn received(&mut self, out: &mut Out, conn: ConnId, bytes: BufMut) {
+        self.conns.received(out.now.mono, conn, bytes);
+        self.pump(out, conn);
+    }
+
+    /// An exact receive is full.
+    pub fn filled(&mut self, out: &mut Out, conn: ConnId, bytes: BufMut) {
+        match self.conns.filled(out.now.mono, conn, bytes) {
+            Ok(Some(frame)) => self.frame(out, conn, frame),
+            Ok(None) => {}
+            Err(bad) => return self.bad_length(out, conn, bad.0),
+        }
+        self.pump(out, conn);
+    }
+
+    /// The receive of a connection stopped.
+    pub fn disarmed(&mut self, out: &mut Out, conn: ConnId, starved: bool) {
+        self.conns.disarmed(out.now.mono, conn, starved);
+        if !starved {
+            self.pump(out, conn);
+        }
+    }
+
+    /// A send has ended: there may be room for more requests.
+    pub fn sent(&mut self, out: &mut Out, conn: ConnId) {
+        self.conns.sent(out.now.mono, conn, out.ops);
+        self.pump(out, conn);
+    }
+
+    /// A connection is gone, and with it the answers that it waits for.
+    pub fn closed(&mut self, out: &mut Out, conn: ConnId) {
+        for token in self.conns.closed(conn) {
+            if let Some(pending) = self.pending.remove(&token)
+                && let Waiting::Fetch(gather) = pending.what
+            {
+                self.forget_fetch(out, token, &gather);
+            }
+        }
+        set(&self.stats.connections, self.conns.len() as u64);
+    }
+
+    /// Handles the frames of a connection that are there, then receives on.
+    fn pump(&mut self, out: &mut Out, conn: ConnId) {
+        loop {
+            match self.conns.next_frame(conn) {
+                Ok(Some(frame)) => self.frame(out, conn, frame),
+                Ok(None) => break,
+                Err(bad) => return self.bad_length(out, conn, bad.0),
+            }
+        }
+        self.conns.arm(out.now.mono, conn, out.ops);
+    }
+
+    fn bad_length(&mut self, out: &mut Out, conn: ConnId, length: i32) {
+        let text = format!("connection {conn}: a frame of {length} bytes (socket.request.max.bytes); closed");
+        out.ops.push(Op::Log { level: Level::Warn, text });
+        add(&self.stats.requests_malformed_total, 1);
+        self.conns.close(conn, out.ops);
+    }
+
+    fn frame(&mut self, out: &mut Out, conn: ConnId, frame: BufMut) {
+        let frame_bytes = frame.len();
+        match kafka::decode(frame) {
+            Ok((header, request)) => {
+                add(&self.stats.requests_total, 1);
+                let slot = self.conns.open_slot(conn);
+                let Header { api, version, correlation, .. } = header;
+                let to = ReplyTo { conn, slot, api, version, correlation };
+                self.request(out, to, request, frame_bytes);
+            }
+            Err(Bad::ApiVersionsUnknown { correlation, .. }) => {
+                let slot = self.conns.open_slot(conn);
+                kafka::encode_api_versions_refusal(correlation, &mut self.packer.scratch);
+                let reply = self.packer.take_scratch();
+                self.conns.answer(conn, slot, vec![reply]);
+            }
+            Err(bad) => {
+                add(&self.stats.requests_malformed_total, 1);
+                out.ops.push(Op::Log { level: Level::Warn, text: format!("connection {conn}: {bad}; closed") });
+                self.conns.close(conn, out.ops);
+            }
+        }
+    }
+
+    fn request(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
+        match request {
+            Request::Produce(request) => self.produce(out, to, request, frame_bytes),
+            Request::Fetch(request) => self.fetch(out, to, request),
+            Request::ListOffsets(request) => self.list_offsets(out, to, request),
+            Request::Metadata(request) => self.metadata(out, to, request),
+            Request::ApiVersions(_) => self.reply(out, to, &kafka::api_versions()),
+            Request::CreateTopics(request) => self.create_topics(out, to, request),
+            Request::DeleteTopics(request) => self.delete_topics(out, to, request),
+            Request::CreatePartitions(request) => self.create_partitions(out, to, request),
+            Request::DeleteRecords(request) => self.delete_records(out, to, request),
+            Request::InitProducerId(request) => self.init_producer_id(out, to, request),
+            Request::OffsetForLeaderEpoch(request) => self.epoch_ends(out, to, request),
+            Request::DescribeConfigs(request) => self.describe_configs(out, to, request),
+            Request::AlterConfigs(request) => self.alter_configs(out, to, request),
+            Request::IncrementalAlterConfigs(request) => self.incremental_alter_configs(out, to, request),
+            Request::DescribeCluster(request) => self.describe_cluster(out, to, request),
+            Request::DescribeLogDirs(request) => self.describe_log_dirs(out, to, request),
+            Request::FindCoordinator(request) => self.find_coordinator(out, to, request),
+        }
+    }
+
+    /// Answers with one of the schema crate's messages.
+    fn reply<T: Encodable + HeaderVersion>(&mut self, out: &mut Out, to: ReplyTo, response: &T) {
+        let scratch = &mut self.packer.scratch;
+        match kafka::encode(response, to.api, to.version, to.correlation, scratch) {
+            Ok(()) => {
+                let reply = self.packer.take_scratch();
+                self.answer_parts(to, vec![reply]);
+            }
+            Err(error) => {
+                out.ops.push(Op::Log { level: Level::Error, text: format!("connection {}: {error}; closed", to.conn) });
+                self.conns.close(to.conn, out.ops);
+            }
+        }
+    }
+
+    fn answer_parts(&mut self, to: ReplyTo, parts: Vec<Buf>) {
+        self.conns.answer(to.conn, to.slot, parts);
+    }
+
+    /// Lets a request wait; its answers carry the token.
+    fn wait(&mut self, to: ReplyTo, what: Waiting) -> Token {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        self.conns.waits(to.conn, token, true);
+        self.pending.insert(token, Pending { to, what });
+        token
+    }
+
+    /// Takes a request out whose answers are all there.
+    fn done(&mut self, token: Token) -> Pending {
+        let pending = self.pending.remove(&token).expect("it waited");
+        self.conns.waits(pending.to.conn, token, false);
+        pending
+    }
+
+    /// Asks the catalog's owner for a change.
+    fn ask_admin(&mut self, out: &mut Out, to: ReplyTo, admin: Admin, gather: topics::AdminGather) {
+        let token = self.wait(to, Waiting::Admin(gather));
+        out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
+    }
+
+    /// An answer, or a part of one. What it was for may be gone with its connection.
+    pub fn answer(&mut self, out: &mut Out, token: Token, answer: Answer) {
+        let Some(pending) = self.pending.get_mut(&token) else { return };
+        match (&mut pending.what, answer) {
+            (Waiting::Produce(gather), Answer::Produced(parts)) => {
+                if gather.take(parts) {
+                    self.finish_produce(token);
+                }
+            }
+            (Waiting::Fetch(_), answer @ (Answer::Fetched(_) | Answer::Wake)) => self.fetch_answer(out, token, answer),
+            (Waiting::ListOffsets(gather), Answer::Offsets(parts)) => {
+                if gather.take(parts) {
+                    self.finish_list_offsets(out, token);
+                }
+            }
+            (Waiting::EpochEnds(gather), Answer::EpochEnds(parts)) => {
+                if gather.take(parts) {
+                    self.finish_epoch_ends(out, token);
+                }
+            }
+            (Waiting::DeleteRecords(gather), Answer::Deleted(parts)) => {
+                if gather.take(parts) {
+                    self.finish_delete_records(out, token);
+                }
+            }
+            (Waiting::LogDirs(gather), Answer::Sizes(parts)) => {
+                if gather.take(parts) {
+                    self.finish_log_dirs(out, token);
+                }
+            }
+            (Waiting::ProducerId, Answer::ProducerId(result)) => self.finish_producer_id(out, token, result),
+            (Waiting::Admin(_), Answer::Admin(results)) => self.finish_admin(out, token, results),
+            (Waiting::Metadata(_), Answer::Admin(results)) => self.finish_metadata(out, token, results),
+            (_, answer) => panic!("{answer:?} does not answer what was asked"),
+        }
+    }
+
+    /// End of a turn: fetches whose time is up, connections that waited for memory, then all answers leave.
+    pub fn turn(&mut self, out: &mut Out) {
+        while let Some(&(at, token)) = self.deadlines.first()
+            && at <= out.now.mono
+        {
+            self.deadlines.pop_first();
+            self.fetch_timeout(out, token);
+        }
+        for conn in self.conns.retry(out.now.mono, out.ops) {
+            self.pump(out, conn);
+        }
+    }
+
+    /// Sends what is ready; after all questions of the turn have been looked at.
+    pub fn send(&mut self, out: &mut Out) {
+        self.conns.send(out.ops);
+        set(&self.stats.request_memory_bytes, self.conns.memory() as u64);
+    }
+
+    /// When the next turn is due at the latest.
+    pub fn deadline(&self) -> Option<Mono> {
+        let fetch = self.deadlines.first().map(|(at, _)| *at);
+        match (fetch, self.conns.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// No new requests; fetches that wait for records are answered now.
+    pub fn drain(&mut self, out: &mut Out) {
+        self.draining = true;
+        let waiting: Vec<Token> = self.deadlines.iter().map(|(_, token)| *token).collect();
+        self.deadlines.clear();
+        for token in waiting {
+            self.fetch_timeout(out, token);
+        }
+        self.conns.drain(out.ops);
+    }
+
+    /// True when nothing waits any more.
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.pending.is_empty() && self.conns.is_drained()
+    }
+}

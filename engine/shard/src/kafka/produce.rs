@@ -1,0 +1,172 @@
+//! Produce: checks what can be checked without the partition, hands batches to the owners, answers when all are done.
+
+use super::{Kafka, Out, ReplyTo, Waiting, view};
+use crate::mail::{Acks, Ask, ProducePart, Produced, Token};
+use crate::stats::add;
+use std::collections::BTreeMap;
+use torc_base::ids::ShardId;
+use torc_base::limits::LARGE_FRAME;
+use torc_base::time::Wall;
+use torc_net::kafka::produce::{PartitionResponse, Request, Response, Topic, TopicResponse};
+use torc_net::kafka::{error, produce, records};
+use torc_state::catalog::Topic as CatalogTopic;
+use torc_state::config::TimestampType;
+
+/// A produce request whose answer is being put together.
+pub(super) struct Gather {
+    response: Response,
+    /// Where in the response each part's answer goes: topic, partition.
+    places: Vec<(u32, u32)>,
+    waiting: usize,
+    acks: Acks,
+}
+
+impl Gather {
+    /// Takes answers in; true if all are there.
+    pub fn take(&mut self, parts: Vec<(u32, Produced)>) -> bool {
+        for (position, produced) in parts {
+            let (topic, partition) = self.places[position as usize];
+            let place = &mut self.response.topics[topic as usize].partitions[partition as usize];
+            place.error = produced.error;
+            place.base_offset = produced.base.get();
+            place.log_append_time = produced.append_time;
+            place.log_start_offset = produced.log_start.get();
+            self.waiting -= 1;
+        }
+        self.waiting == 0
+    }
+}
+
+/// Why a batch goes no further: the code and, for people, the reason.
+type Refused = (i16, Option<String>);
+
+impl Kafka {
+    pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
+        let acks = match acks(request.acks) {
+            _ if request.transactional_id.is_some() => Err(error::INVALID_TXN_STATE),
+            acks => acks,
+        };
+        let mut gather =
+            Gather { response: Response::default(), places: Vec::new(), waiting: 0, acks: acks.unwrap_or(Acks::All) };
+        // One question per owner; nearly always there is only one owner.
+        let mut asks: BTreeMap<ShardId, Vec<ProducePart>> = BTreeMap::new();
+        for (t, topic) in request.topics.into_iter().enumerate() {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            let Topic { name, id, partitions: wanted } = topic;
+            let found = self.view.find(&name, id).cloned();
+            for (p, partition) in wanted.into_iter().enumerate() {
+                let position = gather.places.len() as u32;
+                let index = partition.index;
+                let part = acks.map_err(|code| (code, None)).and_then(|acks| {
+                    let topic = found.as_deref().ok_or((unknown(&name), None))?;
+                    self.part(out.now.wall, to.version, topic, position, partition, acks)
+                });
+                let mut answer = PartitionResponse::refused(index, error::NONE, None);
+                match part {
+                    Ok(part) => {
+                        gather.places.push((t as u32, p as u32));
+                        gather.waiting += 1;
+                        asks.entry(self.settings.owner(part.group)).or_default().push(part);
+                    }
+                    Err((code, message)) => {
+                        add(&self.stats.produce_errors_total, 1);
+                        answer.error = code;
+                        answer.message = message;
+                    }
+                }
+                partitions.push(answer);
+            }
+            gather.response.topics.push(TopicResponse { name, id, partitions });
+        }
+        if gather.waiting == 0 {
+            return self.answer_produce(to, &gather);
+        }
+        let token = self.wait(to, Waiting::Produce(gather));
+        for (owner, mut parts) in asks {
+            let bytes: usize = parts.iter().map(|part| part.bytes.len()).sum();
+            // Large requests are written from where they lie, unless most of their pages belong to other shards.
+            let gathers = frame_bytes >= LARGE_FRAME && bytes * 2 >= frame_bytes;
+            parts.iter_mut().for_each(|part| part.gather = gathers);
+            out.asks.push_back((owner, token, Ask::Produce(parts)));
+        }
+    }
+
+    /// Checks one partition's batch.
+    fn part(
+        &self,
+        now: Wall,
+        version: i16,
+        topic: &CatalogTopic,
+        position: u32,
+        partition: produce::Partition,
+        acks: Acks,
+    ) -> Result<ProducePart, Refused> {
+        let group = view::partition(topic, partition.index).ok_or((error::UNKNOWN_TOPIC_OR_PARTITION, None))?;
+        let config = &topic.config;
+        let not_enough = match acks {
+            Acks::All => config.min_insync_replicas > REPLICAS,
+            Acks::Disks(disks) => u32::from(disks) > REPLICAS,
+            Acks::None => false,
+        };
+        if not_enough {
+            return Err((error::NOT_ENOUGH_REPLICAS, None));
+        }
+        let Some(mut bytes) = partition.records else {
+            return Err((error::INVALID_RECORD, Some("the request has no record batch for the partition".into())));
+        };
+        if bytes.len() > config.max_message_bytes as usize {
+            let (is, may) = (bytes.len(), config.max_message_bytes);
+            let message = format!("the record batch is {is} bytes long; max.message.bytes of the topic is {may}");
+            return Err((error::MESSAGE_TOO_LARGE, Some(message)));
+        }
+        let batch = records::check(&mut bytes).map_err(|invalid| (invalid.code(), Some(invalid.to_string())))?;
+        if version < batch.produce_version_min() {
+            let message = "zstd needs Produce version 7 or later".to_owned();
+            return Err((error::UNSUPPORTED_COMPRESSION_TYPE, Some(message)));
+        }
+        if batch.is_transactional() {
+            return Err((error::INVALID_TXN_STATE, Some("transactions are not served yet".into())));
+        }
+        let stamp = config.timestamp_type == TimestampType::LogAppendTime;
+        let in_time = |timestamp| config.admits_timestamp(now, timestamp);
+        let timestamps = [batch.base_timestamp, batch.max_timestamp];
+        if !stamp && !timestamps.into_iter().all(in_time) {
+            let message =
+                "a timestamp is too far from the server's clock (message.timestamp.before.max.ms, after.max.ms)";
+            return Err((error::INVALID_TIMESTAMP, Some(message.into())));
+        }
+        let sequenced = crate::groups::sequenced(&batch);
+        Ok(ProducePart { position, group, batch, sequenced, bytes, gather: false, acks, stamp })
+    }
+
+    pub(super) fn finish_produce(&mut self, token: Token) {
+        let pending = self.done(token);
+        let Waiting::Produce(gather) = pending.what else { unreachable!("it was one") };
+        self.answer_produce(pending.to, &gather);
+    }
+
+    fn answer_produce(&mut self, to: ReplyTo, gather: &Gather) {
+        if gather.acks == Acks::None {
+            // The client waits for nothing; the place in the order of answers is given up.
+            return self.answer_parts(to, Vec::new());
+        }
+        produce::encode(&gather.response, to.version, to.correlation, &mut self.packer.scratch);
+        let reply = self.packer.take_scratch();
+        self.answer_parts(to, vec![reply]);
+    }
+}
+
+/// Disks that a partition has until replication comes.
+const REPLICAS: u32 = 1;
+
+fn acks(wire: i16) -> Result<Acks, i16> {
+    match wire {
+        0 => Ok(Acks::None),
+        -1 => Ok(Acks::All),
+        disks => u16::try_from(disks).map(Acks::Disks).map_err(|_| error::INVALID_REQUIRED_ACKS),
+    }
+}
+
+fn unknown(name: &str) -> i16 {
+    if name.is_empty() { error::UNKNOWN_TOPIC_ID } else { error::UNKNOWN_TOPIC_OR_PARTITION }
+}

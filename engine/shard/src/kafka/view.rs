@@ -1,0 +1,61 @@
+//! The catalog as this shard knows it.
+
+use crate::mail::CatalogChange;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use torc_base::ids::{GroupId, TopicId};
+use torc_state::catalog::Topic;
+
+/// Topics by name and by id.
+#[derive(Default)]
+pub struct View {
+    by_name: BTreeMap<Arc<str>, Arc<Topic>>,
+    by_id: BTreeMap<TopicId, Arc<Topic>>,
+}
+
+impl View {
+    /// The topic of that name.
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.by_name.get(name)
+    }
+
+    /// The topic of that id.
+    pub fn by_id(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.by_id.get(&id)
+    }
+
+    /// By id, unless that is zero.
+    pub fn find(&self, name: &str, id: TopicId) -> Option<&Arc<Topic>> {
+        if id == TopicId::ZERO { self.by_name(name) } else { self.by_id(id) }
+    }
+
+    /// All topics by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.by_name.values()
+    }
+
+    /// Takes a change in.
+    pub fn apply(&mut self, change: &CatalogChange) {
+        match change {
+            CatalogChange::All(topics) => {
+                *self = View::default();
+                topics.iter().for_each(|topic| self.put(topic));
+            }
+            CatalogChange::Topic(topic) => self.put(topic),
+            CatalogChange::Deleted(topic) => {
+                self.by_name.remove(&topic.name);
+                self.by_id.remove(&topic.id);
+            }
+        }
+    }
+
+    fn put(&mut self, topic: &Arc<Topic>) {
+        self.by_name.insert(Arc::clone(&topic.name), Arc::clone(topic));
+        self.by_id.insert(topic.id, Arc::clone(topic));
+    }
+}
+
+/// The group of partition `index`, if the topic has it.
+pub fn partition(topic: &Topic, index: i32) -> Option<GroupId> {
+    u32::try_from(index).ok().and_then(|index| topic.partitions.get(index))
+}

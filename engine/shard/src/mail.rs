@@ -1,0 +1,249 @@
+//! What shards ask of each other. A question of a shard to itself takes the same way, without the mailbox.
+
+use std::sync::Arc;
+use torc_base::buf::{Buf, BufMut};
+use torc_base::ids::{GroupId, LeaderEpoch, Offset, ProducerId, ShardId, TopicId};
+use torc_net::kafka::records::Batch;
+use torc_state::catalog::Topic;
+use torc_state::config::{Alter, Overrides};
+use torc_state::partition::Sequenced;
+
+/// Names a waiting request on the shard that asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(pub u64);
+
+/// Mail between shards.
+#[derive(Debug)]
+pub enum Mail {
+    /// A question to the owner of some groups, or of the catalog.
+    Ask { token: Token, ask: Ask },
+    /// Its answer; a question for several partitions may be answered in several parts.
+    Answer { token: Token, answer: Answer },
+    /// From the catalog's owner to all: this is what changed. Numbered from 1.
+    Catalog { number: u64, change: CatalogChange },
+    /// To the catalog's owner: the change is in force here, its partitions have leaders (or never will).
+    CatalogDone { number: u64 },
+    /// To the catalog's owner while stopping: nothing is waiting here any more.
+    Drained,
+    /// From the catalog's owner: all are drained.
+    Finish,
+}
+
+/// A change of the catalog as shards see it.
+#[derive(Clone, Debug)]
+pub enum CatalogChange {
+    /// All topics, at the start.
+    All(Vec<Arc<Topic>>),
+    /// A topic is new, has more partitions or other settings.
+    Topic(Arc<Topic>),
+    /// A topic is gone.
+    Deleted(Arc<Topic>),
+}
+
+/// How many disks must have a batch before its producer hears of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// No answer.
+    None,
+    /// On this many disks, the leader's among them. 1 is the leader's alone.
+    Disks(u16),
+    /// Committed: a quorum's disks.
+    All,
+}
+
+/// One record batch for one partition.
+#[derive(Debug)]
+pub struct ProducePart {
+    /// Its place in the answer.
+    pub position: u32,
+    pub group: GroupId,
+    /// The checked header of `bytes`.
+    pub batch: Batch,
+    pub sequenced: Option<Sequenced>,
+    pub bytes: BufMut,
+    /// Write it from where it was received.
+    pub gather: bool,
+    pub acks: Acks,
+    /// The topic says LogAppendTime.
+    pub stamp: bool,
+}
+
+/// One partition to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchPart {
+    pub position: u32,
+    pub group: GroupId,
+    pub offset: Offset,
+    pub max_bytes: usize,
+    /// What the client believes the leader's epoch is; -1: does not say.
+    pub epoch: i32,
+}
+
+/// A question about offsets.
+#[derive(Clone, Copy, Debug)]
+pub struct OffsetPart {
+    pub position: u32,
+    pub group: GroupId,
+    pub epoch: i32,
+    pub at: OffsetAt,
+}
+
+/// Which offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetAt {
+    Earliest,
+    Latest,
+    /// That of the record with the largest timestamp.
+    MaxTimestamp,
+    /// That of the first record at or after this time.
+    Timestamp(i64),
+}
+
+/// A question.
+#[derive(Debug)]
+pub enum Ask {
+    Produce(Vec<ProducePart>),
+    Fetch {
+        parts: Vec<FetchPart>,
+        max_bytes: usize,
+    },
+    /// Wake the asker once, when the high watermark of one of these passes the offset.
+    Watch(Vec<(GroupId, Offset)>),
+    /// Forget a watch.
+    Unwatch(Vec<GroupId>),
+    Offsets(Vec<OffsetPart>),
+    /// Position, group, the client's current epoch, the requested epoch.
+    EpochEnds(Vec<(u32, GroupId, i32, LeaderEpoch)>),
+    /// Position, group, first offset to keep (-1: the high watermark).
+    DeleteRecords(Vec<(u32, GroupId, Offset)>),
+    /// Bytes in the log.
+    Sizes(Vec<(u32, GroupId)>),
+    /// A producer id that nobody had.
+    ProducerId,
+    /// A change of the catalog.
+    Admin(Admin),
+}
+
+/// Changes of the catalog that clients ask for; each item is answered in its place.
+#[derive(Debug)]
+pub enum Admin {
+    Create {
+        topics: Vec<NewTopic>,
+        validate_only: bool,
+    },
+    Delete(Vec<TopicRef>),
+    /// Topics and how many partitions they are to have.
+    AddPartitions {
+        topics: Vec<(String, i32)>,
+        validate_only: bool,
+    },
+    /// Topics and what is to be changed.
+    Configs {
+        topics: Vec<(String, ConfigChange)>,
+        validate_only: bool,
+    },
+}
+
+/// A topic to be made.
+#[derive(Clone, Debug)]
+pub struct NewTopic {
+    pub name: String,
+    /// -1: the server's default.
+    pub partitions: i32,
+    /// -1: the server's default.
+    pub replication: i16,
+    pub config: Overrides,
+    /// Refused before it got here.
+    pub refused: Option<(i16, String)>,
+}
+
+/// A topic by name or id.
+#[derive(Clone, Debug)]
+pub enum TopicRef {
+    Name(String),
+    Id(TopicId),
+}
+
+/// A change of a topic's settings.
+#[derive(Clone, Debug)]
+pub enum ConfigChange {
+    /// Of these keys (IncrementalAlterConfigs).
+    Alter(Vec<(String, Alter)>),
+    /// To these, and no others (AlterConfigs).
+    Replace(Overrides),
+}
+
+/// An answer, or a part of one.
+#[derive(Debug)]
+pub enum Answer {
+    Produced(Vec<(u32, Produced)>),
+    Fetched(Vec<(u32, Fetched)>),
+    /// A watched partition has more.
+    Wake,
+    /// Position, error, timestamp, offset, leader epoch.
+    Offsets(Vec<(u32, i16, i64, Offset, LeaderEpoch)>),
+    /// Position, error, epoch, end offset.
+    EpochEnds(Vec<(u32, i16, LeaderEpoch, Offset)>),
+    /// Position, error, low watermark.
+    Deleted(Vec<(u32, i16, Offset)>),
+    /// Position, bytes.
+    Sizes(Vec<(u32, u64)>),
+    ProducerId(Result<ProducerId, i16>),
+    /// One result per item, in order.
+    Admin(Vec<AdminResult>),
+}
+
+/// What became of a produced batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Produced {
+    pub error: i16,
+    pub base: Offset,
+    pub append_time: i64,
+    pub log_start: Offset,
+}
+
+/// What was read of a partition.
+#[derive(Debug)]
+pub struct Fetched {
+    pub error: i16,
+    pub high_watermark: Offset,
+    pub log_start: Offset,
+    pub records: Vec<Buf>,
+    pub bytes: usize,
+}
+
+/// What became of one catalog change.
+#[derive(Clone, Debug)]
+pub struct AdminResult {
+    pub error: i16,
+    pub message: Option<String>,
+    pub topic: Option<Arc<Topic>>,
+}
+
+impl AdminResult {
+    /// Refused with `error`.
+    pub fn refused(error: i16, message: String) -> AdminResult {
+        AdminResult { error, message: Some(message), topic: None }
+    }
+}
+
+impl Produced {
+    /// Refused with `error`.
+    pub fn refused(error: i16) -> Produced {
+        Produced { error, base: Offset(-1), append_time: -1, log_start: Offset(-1) }
+    }
+}
+
+impl Fetched {
+    /// Refused with `error`.
+    pub fn refused(error: i16) -> Fetched {
+        Fetched { error, high_watermark: Offset(-1), log_start: Offset(-1), records: Vec::new(), bytes: 0 }
+    }
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asker {
+    pub shard: ShardId,
+    pub token: Token,
+}

@@ -1,0 +1,52 @@
+//! What a shard is told when it is made.
+
+use torc_base::ids::{NodeId, ShardId};
+
+/// Settings of one shard. Milliseconds and bytes; -1 where Kafka's keys say "no limit".
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This server (`node.id`).
+    pub node: NodeId,
+    /// This shard, and how many the data directory has.
+    pub shard: ShardId,
+    pub shards: u16,
+    /// As clients see it.
+    pub cluster_id: String,
+    /// Host and port that clients are told (`advertised.listeners`).
+    pub advertised: (String, u16),
+    /// All randomness of the shard follows from it.
+    pub seed: u64,
+    /// The log.
+    pub wal: torc_wal::Settings,
+    /// `auto.create.topics.enable`
+    pub auto_create_topics: bool,
+    /// `num.partitions`
+    pub num_partitions: u32,
+    /// `socket.request.max.bytes`
+    pub request_max_bytes: usize,
+    /// `message.max.bytes`, `log.retention.ms` and so on: what topics inherit, by their topic keys.
+    pub topic_defaults: torc_state::config::TopicConfig,
+    /// `log.retention.check.interval.ms`
+    pub retention_check_interval_ms: u64,
+    /// `producer.id.expiration.ms`
+    pub producer_expiration_ms: i64,
+    /// `connections.max.idle.ms`
+    pub connection_idle_ms: u64,
+    /// `max.incremental.fetch.session.cache.slots`, per shard
+    pub fetch_sessions: usize,
+    /// Time that requests in the log have to be answered after a stop is asked for.
+    pub drain_ms: u64,
+    /// The data directory and the broker's settings as DescribeConfigs and DescribeLogDirs show them.
+    pub data_dir: String,
+    pub described: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// The shard that owns a group's log.
+    pub fn owner(&self, group: torc_base::ids::GroupId) -> ShardId {
+        if group == torc_base::ids::GroupId::CATALOG {
+            return ShardId(0);
+        }
+        ShardId((group.get() % u64::from(self.shards)) as u16)
+    }
+}

@@ -1,0 +1,376 @@
+//! One core's state machine: events in, operations out.
+//!
+//! A shard has two halves that only speak by questions and answers: [`Kafka`] knows connections and requests,
+//! [`Groups`] owns logs. A question to the own half takes the same way as one to another shard, without the mailbox.
+
+use crate::catalog::CatalogOwner;
+use crate::groups::{self, Groups, Notice, Phase};
+use crate::kafka::{self, Kafka};
+use crate::mail::{Answer, Ask, Asker, CatalogChange, Mail, Token};
+use crate::settings::Settings;
+use crate::stats::Stats;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use torc_base::ids::{ConnId, GroupId, ShardId};
+use torc_base::io::{App, Event, Level, Op};
+use torc_base::time::{Mono, Now};
+use torc_state::catalog::Topic;
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// Requests in the log are being answered, until then at the latest.
+    Draining {
+        until: Mono,
+    },
+    /// All shards are drained; the last checkpoint is written.
+    Finishing {
+        until: Mono,
+    },
+    Done,
+}
+
+/// One shard.
+pub struct Shard {
+    settings: Arc<Settings>,
+    stats: Arc<Stats>,
+    kafka: Kafka,
+    groups: Groups,
+    /// On shard 0.
+    catalog: Option<CatalogOwner>,
+    asks: VecDeque<(ShardId, Token, Ask)>,
+    answers: VecDeque<(Asker, Answer)>,
+    notices: VecDeque<Notice>,
+    /// Changes of the catalog that came before the log was read.
+    early: Vec<(u64, CatalogChange)>,
+    /// Changes whose groups have no leaders yet.
+    unready: VecDeque<u64>,
+    /// Connections that came before the shard was ready.
+    waiting: Vec<ConnId>,
+    stopping: Stopping,
+    told_drained: bool,
+}
+
+impl Shard {
+    /// A shard that does nothing before [`Event::Start`].
+    pub fn new(settings: Settings, stats: Arc<Stats>) -> Shard {
+        let settings = Arc::new(settings);
+        let catalog = (settings.shard == ShardId(0)).then(|| CatalogOwner::new(Arc::clone(&settings)));
+        Shard {
+            kafka: Kafka::new(Arc::clone(&settings), Arc::clone(&stats)),
+            groups: Groups::new(Arc::clone(&settings), Arc::clone(&stats)),
+            catalog,
+            settings,
+            stats,
+            asks: VecDeque::new(),
+            answers: VecDeque::new(),
+            notices: VecDeque::new(),
+            early: Vec::new(),
+            unready: VecDeque::new(),
+            waiting: Vec::new(),
+            stopping: Stopping::No,
+            told_drained: false,
+        }
+    }
+
+    /// Why the shard would not start, if it did not.
+    pub fn refused(&self) -> Option<&str> {
+        match &self.groups.phase {
+            Phase::Refused(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.stats.ready.load(Ordering::Relaxed)
+    }
+
+    fn on_event(&mut self, now: Now, event: Event<Mail>, ops: &mut Vec<Op<Mail>>) {
+        match event {
+            Event::Start => self.with_groups(now, ops, |groups, out| groups.start(out)),
+            Event::Accepted { conn } if !self.is_ready() => self.waiting.push(conn),
+            Event::Accepted { conn } => self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn)),
+            Event::Received { conn, bytes } => self.with_kafka(now, ops, |kafka, out| kafka.received(out, conn, bytes)),
+            Event::Filled { conn, bytes } => self.with_kafka(now, ops, |kafka, out| kafka.filled(out, conn, bytes)),
+            Event::Starved { conn } => self.with_kafka(now, ops, |kafka, out| kafka.disarmed(out, conn, true)),
+            Event::Paused { conn } => self.with_kafka(now, ops, |kafka, out| kafka.disarmed(out, conn, false)),
+            Event::Eof { conn } => self.kafka.conns.eof(conn, ops),
+            Event::Sent { conn } => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
+            Event::Closed { conn } => self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn)),
+            Event::Disk(done) => self.with_groups(now, ops, |groups, out| groups.on_disk(out, done)),
+            Event::Mail { from, mail } => self.on_mail(now, from, mail, ops),
+            Event::Turn => self.turn(now, ops),
+            Event::Stop => self.stop(now, ops),
+        }
+    }
+
+    fn with_kafka(&mut self, now: Now, ops: &mut Vec<Op<Mail>>, f: impl FnOnce(&mut Kafka, &mut kafka::Out)) {
+        f(&mut self.kafka, &mut kafka::Out { now, ops, asks: &mut self.asks });
+    }
+
+    fn with_groups(&mut self, now: Now, ops: &mut Vec<Op<Mail>>, f: impl FnOnce(&mut Groups, &mut groups::Out)) {
+        let (answers, notices) = (&mut self.answers, &mut self.notices);
+        f(&mut self.groups, &mut groups::Out { now, ops, answers, notices });
+    }
+
+    fn on_mail(&mut self, now: Now, from: ShardId, mail: Mail, ops: &mut Vec<Op<Mail>>) {
+        match mail {
+            Mail::Ask { token, ask } => self.serve(now, Asker { shard: from, token }, ask, ops),
+            Mail::Answer { token, answer } => self.with_kafka(now, ops, |kafka, out| kafka.answer(out, token, answer)),
+            Mail::Catalog { number, change } => self.catalog_changed(now, number, change, ops),
+            Mail::CatalogDone { number } => {
+                self.catalog.as_mut().expect("mail to the owner").in_force(from, number);
+                self.drive_catalog(now, ops);
+            }
+            Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
+            Mail::Finish => self.finish(now),
+        }
+    }
+
+    /// Everything that a step leads to inside the shard, until nothing is left.
+    fn settle(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        loop {
+            if let Some((owner, token, ask)) = self.asks.pop_front() {
+                if owner == self.settings.shard {
+                    self.serve(now, Asker { shard: owner, token }, ask, ops);
+                } else {
+                    ops.push(Op::Mail { to: owner, mail: Mail::Ask { token, ask } });
+                }
+            } else if let Some((asker, answer)) = self.answers.pop_front() {
+                if asker.shard == self.settings.shard {
+                    self.with_kafka(now, ops, |kafka, out| kafka.answer(out, asker.token, answer));
+                } else {
+                    ops.push(Op::Mail { to: asker.shard, mail: Mail::Answer { token: asker.token, answer } });
+                }
+            } else if let Some(notice) = self.notices.pop_front() {
+                self.on_notice(now, notice, ops);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// A question to the groups of this shard, or to the catalog.
+    fn serve(&mut self, now: Now, asker: Asker, ask: Ask, ops: &mut Vec<Op<Mail>>) {
+        if matches!(ask, Ask::Admin(_) | Ask::ProducerId) {
+            let owner = self.catalog.as_mut().expect("only the owner is asked");
+            match ask {
+                Ask::Admin(admin) => owner.admin(asker, admin),
+                _ => owner.producer_id(asker),
+            }
+            return self.drive_catalog(now, ops);
+        }
+        self.with_groups(now, ops, |groups, out| match ask {
+            Ask::Produce(parts) => groups.produce(out, asker, parts),
+            Ask::Fetch { parts, max_bytes } => groups.fetch(out, asker, parts, max_bytes),
+            Ask::Watch(parts) => groups.watch(out, asker, parts),
+            Ask::Unwatch(ids) => groups.unwatch(asker, &ids),
+            Ask::Offsets(parts) => groups.offsets(out, asker, parts),
+            Ask::EpochEnds(parts) => groups.epoch_ends(out, asker, parts),
+            Ask::DeleteRecords(parts) => groups.delete_records(out, asker, parts),
+            Ask::Sizes(parts) => groups.sizes(out, asker, parts),
+            Ask::ProducerId | Ask::Admin(_) => unreachable!("handled above"),
+        });
+    }
+
+    fn drive_catalog(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        let Some(owner) = &mut self.catalog else { return };
+        let (answers, notices) = (&mut self.answers, &mut self.notices);
+        let mut out = groups::Out { now, ops, answers, notices };
+        owner.drive(&mut self.groups, &mut out);
+        for (number, change) in owner.take_changes() {
+            for shard in (0..self.settings.shards).map(ShardId).filter(|shard| *shard != self.settings.shard) {
+                let change = change.clone();
+                ops.push(Op::Mail { to: shard, mail: Mail::Catalog { number, change } });
+            }
+            self.catalog_changed(now, number, change, ops);
+        }
+    }
+
+    fn on_notice(&mut self, now: Now, notice: Notice, ops: &mut Vec<Op<Mail>>) {
+        match notice {
+            Notice::CatalogEntry(index, command) => {
+                let owner = self.catalog.as_mut().expect("the catalog's log is the owner's");
+                if let Err(what) = owner.found(index, &command) {
+                    self.groups.phase = Phase::Refused(what);
+                }
+            }
+            Notice::CatalogCommitted(through) => {
+                if let Some(owner) = &mut self.catalog
+                    && let Err(what) = owner.committed(&mut self.groups, through)
+                {
+                    self.groups.phase = Phase::Refused(what);
+                }
+                self.drive_catalog(now, ops);
+            }
+            Notice::AllServing => self.all_serving(now, ops),
+            Notice::Fenced => {
+                if let Some(owner) = &mut self.catalog {
+                    owner.fenced(&mut self.answers);
+                }
+            }
+        }
+    }
+
+    /// The catalog says something new: groups are made and dropped here as it says.
+    fn catalog_changed(&mut self, now: Now, number: u64, change: CatalogChange, ops: &mut Vec<Op<Mail>>) {
+        if self.groups.phase != Phase::Running {
+            self.early.push((number, change));
+            return;
+        }
+        let here = self.settings.shard;
+        let settings = Arc::clone(&self.settings);
+        let mine = |topic: &Topic| -> Vec<GroupId> {
+            topic.partitions.iter().filter(|id| settings.owner(*id) == here).collect()
+        };
+        self.with_groups(now, ops, |groups, out| match &change {
+            CatalogChange::All(topics) => {
+                let wanted: std::collections::BTreeSet<GroupId> = topics.iter().flat_map(|topic| mine(topic)).collect();
+                for id in groups.ids() {
+                    if id != GroupId::CATALOG && !wanted.contains(&id) {
+                        groups.drop_group(out, id);
+                    }
+                }
+                for topic in topics {
+                    let ids = mine(topic);
+                    ids.iter().for_each(|id| groups.create(out, *id));
+                    groups.set_retention(topic.config.retention(), ids.into_iter());
+                }
+            }
+            CatalogChange::Topic(topic) => {
+                let ids = mine(topic);
+                ids.iter().for_each(|id| groups.create(out, *id));
+                groups.set_retention(topic.config.retention(), ids.into_iter());
+            }
+            CatalogChange::Deleted(topic) => mine(topic).into_iter().for_each(|id| groups.drop_group(out, id)),
+        });
+        self.kafka.view.apply(&change);
+        self.unready.push_back(number);
+        self.all_serving(now, ops);
+    }
+
+    /// Whatever has been changed is in force here, if no group waits for its leader.
+    fn all_serving(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        if self.groups.phase != Phase::Running || !self.groups.all_serving() {
+            return;
+        }
+        if !self.early.is_empty() {
+            for (number, change) in std::mem::take(&mut self.early) {
+                self.catalog_changed(now, number, change, ops);
+            }
+            return;
+        }
+        let Some(number) = self.unready.back().copied() else { return };
+        self.unready.clear();
+        if !self.is_ready() {
+            self.stats.ready.store(true, Ordering::Release);
+            let text = format!("shard {} serves {} groups", self.settings.shard, self.groups.len());
+            ops.push(Op::Log { level: Level::Info, text });
+            for conn in std::mem::take(&mut self.waiting) {
+                self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn));
+            }
+        }
+        if self.settings.shard == ShardId(0) {
+            self.catalog.as_mut().expect("this is the owner").in_force(ShardId(0), number);
+            self.drive_catalog(now, ops);
+        } else {
+            ops.push(Op::Mail { to: ShardId(0), mail: Mail::CatalogDone { number } });
+        }
+    }
+
+    fn turn(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        self.with_kafka(now, ops, |kafka, out| kafka.turn(out));
+        self.settle(now, ops);
+        self.turn_stop(now, ops);
+        if let Some(owner) = &self.catalog
+            && self.groups.wants_checkpoint(now.mono)
+        {
+            let (applied, state) = owner.checkpoint();
+            self.groups.set_catalog(applied, state);
+        }
+        self.with_groups(now, ops, |groups, out| groups.turn(out));
+        self.settle(now, ops);
+        self.with_kafka(now, ops, |kafka, out| kafka.send(out));
+    }
+
+    fn stop(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        if self.stopping == Stopping::No {
+            self.stopping = Stopping::Draining { until: now.mono.plus_ms(self.settings.drain_ms) };
+            self.with_kafka(now, ops, |kafka, out| kafka.drain(out));
+        }
+    }
+
+    /// All shards are drained: one last checkpoint, so that the next start reads nothing of the log.
+    fn finish(&mut self, now: Now) {
+        self.stopping = Stopping::Finishing { until: now.mono.plus_ms(self.settings.drain_ms) };
+        if self.groups.phase == Phase::Running {
+            self.groups.force_checkpoint();
+        }
+    }
+
+    fn turn_stop(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        if let Phase::Refused(why) = &self.groups.phase
+            && self.stopping != Stopping::Done
+        {
+            ops.push(Op::Log { level: Level::Error, text: format!("shard {}: {why}", self.settings.shard) });
+            self.stopping = Stopping::Done;
+            ops.push(Op::Exit);
+            return;
+        }
+        match self.stopping {
+            Stopping::Draining { until } => {
+                let late = now.mono >= until;
+                let drained = late || (self.kafka.is_drained() && self.groups.is_idle());
+                if drained && !self.told_drained {
+                    self.told_drained = true;
+                    match &mut self.catalog {
+                        Some(owner) => owner.drained(ShardId(0)),
+                        None => ops.push(Op::Mail { to: ShardId(0), mail: Mail::Drained }),
+                    }
+                }
+                // Without the owner's word: it is gone.
+                let alone = self.catalog.is_none() && now.mono >= until.plus_ms(self.settings.drain_ms);
+                if alone || self.catalog.as_ref().is_some_and(|owner| late || owner.all_drained()) {
+                    let others = (1..self.settings.shards).map(ShardId).filter(|_| !alone);
+                    for shard in others {
+                        ops.push(Op::Mail { to: shard, mail: Mail::Finish });
+                    }
+                    self.finish(now);
+                }
+            }
+            Stopping::No | Stopping::Finishing { .. } | Stopping::Done => {}
+        }
+        if let Stopping::Finishing { until } = self.stopping
+            && (!self.groups.is_checkpointing() || now.mono >= until)
+        {
+            self.stopping = Stopping::Done;
+            ops.push(Op::Exit);
+        }
+    }
+}
+
+impl App for Shard {
+    type Mail = Mail;
+
+    fn step(&mut self, now: Now, event: Event<Mail>, ops: &mut Vec<Op<Mail>>) {
+        if self.stopping == Stopping::Done {
+            return;
+        }
+        self.on_event(now, event, ops);
+        self.settle(now, ops);
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        let stop = match self.stopping {
+            Stopping::Draining { until } | Stopping::Finishing { until } => Some(until),
+            _ => None,
+        };
+        [stop, self.kafka.deadline(), self.groups.deadline()].into_iter().flatten().min()
+    }
+
+    fn busy(&self) -> bool {
+        self.groups.flushing()
+    }
+}

@@ -1,0 +1,80 @@
+//! Counters that the metrics endpoint reads while the shard runs.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])* $kind:ident $name:ident,)*) => {
+        /// One shard's counters. Written by the shard alone, with plain stores of relaxed order; read by anybody.
+        #[derive(Debug, Default)]
+        pub struct Stats {
+            /// The shard serves clients.
+            pub ready: AtomicBool,
+            $($(#[doc = $doc])* pub $name: AtomicU64,)*
+        }
+
+        impl Stats {
+            /// Name (without prefix), help, Prometheus type, value.
+            pub fn each(&self) -> Vec<(&'static str, &'static str, &'static str, u64)> {
+                vec![$((
+                    stringify!($name),
+                    concat!($($doc),*),
+                    stringify!($kind),
+                    self.$name.load(Ordering::Relaxed),
+                )),*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections that are open.
+    gauge connections,
+    /// Connections that were accepted.
+    counter connections_accepted_total,
+    /// Requests that were decoded.
+    counter requests_total,
+    /// Requests that could not be decoded; each cost its connection.
+    counter requests_malformed_total,
+    /// Record batches that were appended.
+    counter produce_batches_total,
+    /// Records that were appended.
+    counter produce_records_total,
+    /// Bytes of record batches that were appended.
+    counter produce_bytes_total,
+    /// Produced partitions that were answered with an error.
+    counter produce_errors_total,
+    /// Repeated batches of idempotent producers that were answered from memory.
+    counter produce_duplicates_total,
+    /// Produced partitions answered with acks=0: nothing promised.
+    counter produce_acks_none_total,
+    /// Bytes of record batches that were sent to consumers.
+    counter fetch_bytes_total,
+    /// Partition reads that had to wait for the disk.
+    counter fetch_cold_reads_total,
+    /// Log groups of this shard.
+    gauge groups,
+    /// WAL batches that were written.
+    counter wal_batches_total,
+    /// Bytes that were written to the WAL, padding included.
+    counter wal_bytes_total,
+    /// WAL segments that hold data.
+    gauge wal_segments,
+    /// Checkpoints that were published.
+    counter checkpoints_total,
+    /// 1 while producers are refused for lack of disk space.
+    gauge disk_full,
+    /// 1 after a failed write: the shard takes nothing more.
+    gauge fenced,
+    /// Bytes of request buffers that are in use.
+    gauge request_memory_bytes,
+}
+
+/// Adds to a counter that only this thread writes.
+pub(crate) fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+}
+
+/// Sets a gauge.
+pub(crate) fn set(gauge: &AtomicU64, n: u64) {
+    gauge.store(n, Ordering::Relaxed);
+}

@@ -1,0 +1,131 @@
+//! A change of the catalog, as its log holds it.
+
+use crate::codec::{DecodeError, Reader, put_bytes, put_i64, put_u64};
+use crate::config::Overrides;
+use torc_base::ids::{GroupId, TopicId};
+use torc_base::limits::{TOPIC_NAME_MAX, TOPIC_PARTITIONS_MAX};
+use torc_base::time::Wall;
+
+/// First byte of an encoded command.
+const VERSION: u8 = 1;
+/// Settings of one topic.
+const OVERRIDES_MAX: usize = 128;
+/// Bytes of a setting's key, and of its value.
+const OVERRIDE_BYTES_MAX: usize = 4096;
+
+/// A planned change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A topic is made; its partitions are the groups from `first_group` on.
+    CreateTopic {
+        name: String,
+        id: TopicId,
+        first_group: GroupId,
+        partitions: u32,
+        replication: i16,
+        config: Overrides,
+        created: Wall,
+    },
+    /// A topic and all its records are gone.
+    DeleteTopic { id: TopicId },
+    /// A topic has `total` partitions; the new ones are the groups from `first_group` on.
+    AddPartitions { id: TopicId, total: u32, first_group: GroupId },
+    /// A topic has these settings of its own, and no others.
+    SetConfig { id: TopicId, config: Overrides },
+    /// Producer ids below `up_to` are given away.
+    AllocateProducerIds { up_to: i64 },
+}
+
+impl Command {
+    /// Appends the command.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        match self {
+            Command::CreateTopic { name, id, first_group, partitions, replication, config, created } => {
+                out.push(1);
+                put_bytes(out, name.as_bytes());
+                put_topic_id(out, *id);
+                put_u64(out, first_group.0);
+                put_u64(out, u64::from(*partitions));
+                put_u64(out, *replication as u64);
+                put_overrides(out, config);
+                put_i64(out, created.0);
+            }
+            Command::DeleteTopic { id } => {
+                out.push(2);
+                put_topic_id(out, *id);
+            }
+            Command::AddPartitions { id, total, first_group } => {
+                out.push(3);
+                put_topic_id(out, *id);
+                put_u64(out, u64::from(*total));
+                put_u64(out, first_group.0);
+            }
+            Command::SetConfig { id, config } => {
+                out.push(4);
+                put_topic_id(out, *id);
+                put_overrides(out, config);
+            }
+            Command::AllocateProducerIds { up_to } => {
+                out.push(5);
+                put_u64(out, *up_to as u64);
+            }
+        }
+    }
+
+    /// The command that all of `bytes` are.
+    pub fn decode(mut bytes: &[u8]) -> Result<Command, DecodeError> {
+        let mut from = Reader::new(&mut bytes);
+        let version = from.u8("command's version")?;
+        from.check(version == VERSION, "command's version")?;
+        let partitions_max = TOPIC_PARTITIONS_MAX as u64;
+        let command = match from.u8("command")? {
+            1 => Command::CreateTopic {
+                name: from.text(TOPIC_NAME_MAX, "topic's name")?.into(),
+                id: take_topic_id(&mut from)?,
+                first_group: GroupId(from.u64("first group")?),
+                partitions: from.u64_max(partitions_max, "number of partitions")? as u32,
+                replication: from.u64_max(i16::MAX as u64, "replication factor")? as i16,
+                config: take_overrides(&mut from)?,
+                created: Wall(from.i64("topic's time")?),
+            },
+            2 => Command::DeleteTopic { id: take_topic_id(&mut from)? },
+            3 => Command::AddPartitions {
+                id: take_topic_id(&mut from)?,
+                total: from.u64_max(partitions_max, "number of partitions")? as u32,
+                first_group: GroupId(from.u64("first group")?),
+            },
+            4 => Command::SetConfig { id: take_topic_id(&mut from)?, config: take_overrides(&mut from)? },
+            5 => Command::AllocateProducerIds { up_to: from.positive("producer id")? },
+            _ => return Err(from.bad("command")),
+        };
+        if bytes.is_empty() { Ok(command) } else { Err(DecodeError { what: "command's end", left: bytes.len() }) }
+    }
+}
+
+fn put_topic_id(out: &mut Vec<u8>, id: TopicId) {
+    out.extend_from_slice(&id.0.to_be_bytes());
+}
+
+pub(super) fn take_topic_id(from: &mut Reader<'_, '_>) -> Result<TopicId, DecodeError> {
+    let bytes = from.take(16, "topic's id")?;
+    Ok(TopicId(u128::from_be_bytes(bytes.try_into().expect("16 bytes"))))
+}
+
+pub(super) fn put_overrides(out: &mut Vec<u8>, overrides: &Overrides) {
+    put_u64(out, overrides.len() as u64);
+    for (key, value) in overrides {
+        put_bytes(out, key.as_bytes());
+        put_bytes(out, value.as_bytes());
+    }
+}
+
+pub(super) fn take_overrides(from: &mut Reader<'_, '_>) -> Result<Overrides, DecodeError> {
+    let mut overrides = Overrides::new();
+    for _ in 0..from.count(OVERRIDES_MAX, "number of settings")? {
+        let key = from.text(OVERRIDE_BYTES_MAX, "setting's key")?;
+        let value = from.text(OVERRIDE_BYTES_MAX, "setting's value")?;
+        overrides.insert(key.into(), value.into());
+    }
+    Ok(overrides)
+}

@@ -1,0 +1,135 @@
+//! Turning wishes into commands: everything is checked here, before the log is touched.
+
+use super::{Catalog, CatalogError, Command, check_name, topic};
+use crate::config::{Alter, Overrides, TopicConfig, alter};
+use torc_base::ids::{GroupId, TopicId};
+use torc_base::limits::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
+use torc_base::time::Wall;
+
+/// A topic that somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// A random id, not zero.
+    pub id: TopicId,
+    /// How many; -1: the server's default.
+    pub partitions: i32,
+    /// Copies; -1: the server's default.
+    pub replication: i16,
+    /// Settings of its own.
+    pub config: Overrides,
+    /// The time.
+    pub created: Wall,
+}
+
+impl Catalog {
+    /// Plans a topic.
+    pub fn plan_create(&mut self, new: NewTopic) -> Result<Command, CatalogError> {
+        let NewTopic { name, id, partitions, replication, config, created } = new;
+        self.check_new_name(&name)?;
+        if id == TopicId::ZERO || self.by_id.contains_key(&id) {
+            return Err(CatalogError::InvalidRequest(format!("topic id {id} is taken")));
+        }
+        let partitions = if partitions == -1 { i64::from(self.defaults.partitions) } else { i64::from(partitions) };
+        let replication = if replication == -1 { 1 } else { replication };
+        self.check_replication(replication)?;
+        let Some(count) = u32::try_from(partitions).ok().filter(|&count| count > 0) else {
+            let why = format!("Number of partitions must be larger than 0, or -1 for the default, not {partitions}.");
+            return Err(CatalogError::InvalidPartitions(why));
+        };
+        if self.by_name.len() >= TOPICS_MAX {
+            return Err(CatalogError::Limit(format!("There are {TOPICS_MAX} topics; more are not supported.")));
+        }
+        self.check_more(u64::from(count), count)?;
+        let config = TopicConfig::canonical(&config)?;
+        let first_group = self.plan_groups(count);
+        Ok(Command::CreateTopic { name, id, first_group, partitions: count, replication, config, created })
+    }
+
+    /// Plans the end of a topic.
+    pub fn plan_delete(&self, name: &str) -> Result<Command, CatalogError> {
+        Ok(Command::DeleteTopic { id: self.known(name)?.id })
+    }
+
+    /// Plans more partitions, up to `total`.
+    pub fn plan_partitions(&mut self, name: &str, total: i32) -> Result<Command, CatalogError> {
+        let topic = self.known(name)?;
+        let (id, has) = (topic.id, topic.partitions.len());
+        let count = u32::try_from(total).ok().filter(|&count| count > has);
+        let count = count.ok_or_else(|| CatalogError::too_few_partitions(topic, i64::from(total)))?;
+        self.check_more(u64::from(count), count - has)?;
+        Ok(Command::AddPartitions { id, total: count, first_group: self.plan_groups(count - has) })
+    }
+
+    /// Plans changes of single settings (IncrementalAlterConfigs).
+    pub fn plan_alter(&self, name: &str, changes: &[(String, Alter)]) -> Result<Command, CatalogError> {
+        let overrides = &self.known(name)?.overrides;
+        self.plan_config(name, alter(&self.defaults.config, overrides, changes)?)
+    }
+
+    /// Plans other settings in the place of all that the topic has of its own (AlterConfigs).
+    pub fn plan_config(&self, name: &str, config: Overrides) -> Result<Command, CatalogError> {
+        let id = self.known(name)?.id;
+        Ok(Command::SetConfig { id, config: TopicConfig::canonical(&config)? })
+    }
+
+    /// Plans `count` more producer ids for one shard to hand out.
+    pub fn plan_producer_ids(&mut self, count: u32) -> Result<Command, CatalogError> {
+        assert!(count > 0, "no producer ids asked for");
+        let up_to = self.planned_producer_id.checked_add(i64::from(count));
+        let up_to = up_to.ok_or_else(|| CatalogError::Limit("There are no producer ids left.".into()))?;
+        self.planned_producer_id = up_to;
+        Ok(Command::AllocateProducerIds { up_to })
+    }
+
+    fn known(&self, name: &str) -> Result<&topic::Topic, CatalogError> {
+        self.by_name.get(name).map(|topic| &**topic).ok_or_else(|| CatalogError::UnknownTopic(name.into()))
+    }
+
+    pub(super) fn check_new_name(&self, name: &str) -> Result<(), CatalogError> {
+        check_name(name)?;
+        if self.by_name.contains_key(name) {
+            return Err(CatalogError::TopicExists(name.into()));
+        }
+        match self.alike.get(&topic::alike(name)).filter(|_| topic::can_be_mistaken(name)) {
+            None => Ok(()),
+            Some(other) => Err(CatalogError::InvalidTopic(format!(
+                "Topic '{name}' collides with existing topic '{other}': '.' and '_' are alike in names of metrics."
+            ))),
+        }
+    }
+
+    fn check_replication(&self, replication: i16) -> Result<(), CatalogError> {
+        let nodes = self.defaults.nodes;
+        let why = if replication < 1 {
+            format!("Replication factor must be larger than 0, or -1 for the default, not {replication}.")
+        } else if replication as u32 > nodes {
+            format!("Unable to replicate the partition {replication} time(s): there is/are only {nodes} node(s).")
+        } else {
+            return Ok(());
+        };
+        Err(CatalogError::InvalidReplication(why))
+    }
+
+    /// Fails if a topic of `total` partitions, `more` of them new, would be more than torc bears.
+    fn check_more(&self, total: u64, more: u32) -> Result<(), CatalogError> {
+        if total > TOPIC_PARTITIONS_MAX as u64 {
+            let why = format!("A topic can have at most {TOPIC_PARTITIONS_MAX} partitions, not {total}.");
+            return Err(CatalogError::InvalidPartitions(why));
+        }
+        let has = self.partitions;
+        if has + more as usize > PARTITIONS_MAX {
+            let why =
+                format!("{more} more partitions than the {has} there are would exceed the {PARTITIONS_MAX} of a node.");
+            return Err(CatalogError::Limit(why));
+        }
+        Ok(())
+    }
+
+    fn plan_groups(&mut self, count: u32) -> GroupId {
+        let first = self.planned_group;
+        self.planned_group = first.plus(u64::from(count));
+        first
+    }
+}

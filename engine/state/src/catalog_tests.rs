@@ -1,0 +1,246 @@
+use super::*;
+use crate::config::Alter;
+use torc_base::limits::PARTITIONS_MAX;
+use torc_base::prng::Prng;
+
+fn wish(name: &str, id: u128, partitions: i32) -> NewTopic {
+    NewTopic {
+        name: name.into(),
+        id: TopicId(id),
+        partitions,
+        replication: -1,
+        config: Overrides::new(),
+        created: Wall(7),
+    }
+}
+
+/// A catalog and the log behind it.
+struct Logged {
+    catalog: Catalog,
+    log: Vec<Command>,
+}
+
+impl Logged {
+    fn new() -> Logged {
+        Logged { catalog: Catalog::new(Defaults::default()), log: Vec::new() }
+    }
+
+    fn apply(&mut self, command: Command) -> Change {
+        // What goes through the log is encoded.
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        assert_eq!(Command::decode(&bytes), Ok(command.clone()));
+        self.log.push(command);
+        self.catalog.apply(Index(self.log.len() as u64), self.log.last().expect("just pushed"))
+    }
+
+    fn create(&mut self, name: &str, id: u128, partitions: i32) -> Arc<Topic> {
+        let command = self.catalog.plan_create(wish(name, id, partitions)).unwrap_or_else(|e| panic!("{e}"));
+        match self.apply(command) {
+            Change::Created(topic) => topic,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn encoded(catalog: &Catalog) -> Vec<u8> {
+    let mut out = Vec::new();
+    catalog.encode(&mut out);
+    out
+}
+
+fn groups(topic: &Topic) -> Vec<u64> {
+    topic.partitions.iter().map(GroupId::get).collect()
+}
+
+#[test]
+fn a_topic_is_found_by_name_id_and_group() {
+    let mut logged = Logged::new();
+    let a = logged.create("a", 1, 3);
+    let b = logged.create("b", 2, -1);
+    assert_eq!((groups(&a), groups(&b)), (vec![1024, 1025, 1026], vec![1027]));
+    let catalog = &logged.catalog;
+    assert_eq!(catalog.topic("a"), Some(&a));
+    assert_eq!(catalog.topic_by_id(TopicId(2)), Some(&b));
+    assert_eq!(catalog.partition_of(GroupId(1025)), Some((&a, 1)));
+    assert_eq!(catalog.partition_of(GroupId(1027)), Some((&b, 0)));
+    assert_eq!([1, 1023, 1028].map(|g| catalog.partition_of(GroupId(g))), [None; 3]);
+    assert_eq!((a.partitions.get(2), a.partitions.get(3)), (Some(GroupId(1026)), None));
+    assert_eq!(catalog.partitions(), 4);
+}
+
+#[test]
+fn names_follow_kafkas_rules() {
+    let long = "x".repeat(249);
+    for name in ["a", "a.b_c-D9", "...", "__consumer_offsets", &long] {
+        assert_eq!(check_name(name), Ok(()), "{name}");
+    }
+    let longer = "x".repeat(250);
+    for name in ["", ".", "..", "a b", "a/b", "ä", "a\0", &longer] {
+        assert_eq!(check_name(name).expect_err("no name").code(), 17, "{name}");
+    }
+}
+
+#[test]
+fn a_wish_that_cannot_be_granted_gets_kafkas_error() {
+    let mut logged = Logged::new();
+    logged.create("a.b", 1, 1);
+    let mut code = |new: NewTopic| logged.catalog.plan_create(new).map_err(|e| e.code());
+    assert_eq!(code(wish("a.b", 2, 1)), Err(36));
+    assert_eq!(code(wish("a_b", 2, 1)), Err(17), "alike");
+    assert!(code(wish("a-b", 2, 1)).is_ok());
+    assert_eq!(code(wish("c", 2, 0)), Err(37));
+    assert_eq!(code(wish("c", 2, -2)), Err(37));
+    assert_eq!(code(wish("c", 2, 100_001)), Err(37));
+    assert_eq!(code(NewTopic { replication: 0, ..wish("c", 2, 1) }), Err(38));
+    assert_eq!(code(NewTopic { replication: 3, ..wish("c", 2, 1) }), Err(38));
+    assert!(code(NewTopic { replication: 1, ..wish("c", 2, 1) }).is_ok());
+    let config = [("cleanup.policy".to_string(), "compact".to_string())].into();
+    assert_eq!(code(NewTopic { config, ..wish("c", 2, 1) }), Err(40));
+    assert_eq!(code(wish("c", 1, 1)), Err(42), "the id is taken");
+    assert_eq!(code(wish("c", 0, 1)), Err(42), "no id");
+    let catalog = &mut logged.catalog;
+    assert_eq!(catalog.plan_delete("nope").map_err(|e| e.code()), Err(3));
+    assert_eq!(catalog.plan_partitions("nope", 2).map_err(|e| e.code()), Err(3));
+    assert_eq!(catalog.plan_partitions("a.b", 1).map_err(|e| e.code()), Err(37));
+    assert_eq!(catalog.plan_partitions("a.b", -1).map_err(|e| e.code()), Err(37));
+    assert_eq!(catalog.plan_alter("nope", &[]).map_err(|e| e.code()), Err(3));
+}
+
+#[test]
+fn of_two_plans_under_way_the_first_in_the_log_wins() {
+    let mut logged = Logged::new();
+    let first = logged.catalog.plan_create(wish("a", 1, 2)).expect("free");
+    let second = logged.catalog.plan_create(wish("a", 2, 2)).expect("still free");
+    let third = logged.catalog.plan_create(wish("b", 3, 2)).expect("free");
+    let Change::Created(a) = logged.apply(first) else { panic!("refused") };
+    assert_eq!(logged.apply(second), Change::Refused(CatalogError::TopicExists("a".into())));
+    let Change::Created(b) = logged.apply(third) else { panic!("refused") };
+    assert_eq!((groups(&a), groups(&b)), (vec![1024, 1025], vec![1028, 1029]), "no group is given twice");
+
+    let to_five = logged.catalog.plan_partitions("a", 5).expect("more");
+    let to_four = logged.catalog.plan_partitions("a", 4).expect("more");
+    let to_seven = logged.catalog.plan_partitions("a", 7).expect("more");
+    assert!(matches!(logged.apply(to_five), Change::Grown { from: 2, .. }));
+    assert!(matches!(logged.apply(to_four), Change::Refused(CatalogError::InvalidPartitions(_))));
+    let Change::Grown { topic, from: 5 } = logged.apply(to_seven) else { panic!("refused") };
+    assert_eq!(groups(&topic), [1024, 1025, 1030, 1031, 1032, 1035, 1036]);
+    for (partition, group) in topic.partitions.iter().enumerate() {
+        assert_eq!(logged.catalog.partition_of(group), Some((&topic, partition as u32)));
+    }
+    assert_eq!(logged.catalog.partition_of(GroupId(1033)), None);
+    let gone = logged.catalog.plan_delete("a").expect("there");
+    assert_eq!(logged.apply(gone.clone()), Change::Deleted(topic));
+    assert_eq!(logged.apply(gone), Change::Refused(CatalogError::UnknownTopicId(TopicId(1))));
+    assert_eq!(logged.catalog.partitions(), 2);
+}
+
+#[test]
+fn a_deleted_name_is_free_for_another_topic_with_other_groups() {
+    let mut logged = Logged::new();
+    let before = logged.create("a.b", 1, 2);
+    let command = logged.catalog.plan_delete("a.b").expect("there");
+    logged.apply(command);
+    assert_eq!(logged.catalog.partition_of(GroupId(1024)), None);
+    let after = logged.create("a_b", 2, 2);
+    assert!(groups(&before).iter().all(|group| !groups(&after).contains(group)));
+}
+
+#[test]
+fn settings_change_and_the_rest_stays() {
+    let mut logged = Logged::new();
+    logged.create("a", 1, 1);
+    let set = |key: &str, value: &str| (key.to_string(), Alter::Set(value.into()));
+    let command = logged.catalog.plan_alter("a", &[set("retention.ms", "5"), set("retention.bytes", "6")]);
+    let Change::Configured(topic) = logged.apply(command.expect("allowed")) else { panic!("refused") };
+    assert_eq!((topic.config.retention_ms, topic.config.retention_bytes), (5, 6));
+    let command = logged.catalog.plan_alter("a", &[("retention.ms".into(), Alter::Delete)]).expect("allowed");
+    let Change::Configured(topic) = logged.apply(command) else { panic!("refused") };
+    assert_eq!((topic.config.retention_ms, topic.config.retention_bytes), (604_800_000, 6));
+    assert_eq!(logged.catalog.topic("a"), Some(&topic));
+    let refused = logged.catalog.plan_alter("a", &[set("segment.ms", "5")]).expect_err("unsupported");
+    assert_eq!(refused.code(), 40);
+}
+
+#[test]
+fn a_command_is_applied_once() {
+    let mut logged = Logged::new();
+    logged.create("a", 1, 1);
+    let before = encoded(&logged.catalog);
+    let command = logged.log[0].clone();
+    assert_eq!(logged.catalog.apply(Index(1), &command), Change::Stale);
+    assert_eq!(encoded(&logged.catalog), before);
+}
+
+#[test]
+fn producer_ids_are_given_once_also_across_a_restart() {
+    let mut logged = Logged::new();
+    let (one, two) = (logged.catalog.plan_producer_ids(10), logged.catalog.plan_producer_ids(5));
+    let given = |first, end| Change::ProducerIds { first: ProducerId(first), end: ProducerId(end) };
+    assert_eq!(logged.apply(one.expect("enough")), given(0, 10));
+    assert_eq!(logged.apply(two.expect("enough")), given(10, 15));
+    let bytes = encoded(&logged.catalog);
+    logged.catalog = Catalog::decode(Defaults::default(), &mut &bytes[..]).expect("just encoded");
+    let three = logged.catalog.plan_producer_ids(1).expect("enough");
+    assert_eq!(logged.apply(three), given(15, 16));
+}
+
+#[test]
+fn a_node_bears_so_many_partitions_and_no_more() {
+    let mut logged = Logged::new();
+    for id in 1..=(PARTITIONS_MAX / TOPIC_PARTITIONS_MAX) {
+        let topic = logged.create(&format!("t{id}"), id as u128, TOPIC_PARTITIONS_MAX as i32);
+        assert_eq!(topic.partitions.ranges().len(), 1, "however many, one range");
+    }
+    let refused = logged.catalog.plan_create(wish("one-more", 99, 1)).expect_err("too many");
+    assert_eq!(refused.code(), 44);
+}
+
+#[test]
+fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
+    for seed in 0..60 {
+        let mut prng = Prng::new(seed);
+        let mut logged = Logged::new();
+        let mut planned = Vec::new();
+        let mut checkpoint = (0, encoded(&logged.catalog));
+        for id in 1..120u128 {
+            let name = format!("t{}", [".1", "_1", "2", "3", "4", "5"][prng.below(6) as usize]);
+            let catalog = &mut logged.catalog;
+            let plan = match prng.below(6) {
+                0 | 1 => catalog.plan_create(wish(&name, id, prng.between(1, 5) as i32)),
+                2 => catalog.plan_partitions(&name, prng.between(1, 12) as i32),
+                3 => catalog.plan_alter(&name, &[("retention.ms".into(), Alter::Set(id.to_string()))]),
+                4 => catalog.plan_delete(&name),
+                _ => catalog.plan_producer_ids(prng.between(1, 9) as u32),
+            };
+            planned.extend(plan.ok());
+            if prng.chance(1, 2) {
+                planned.drain(..).for_each(|command| drop(logged.apply(command)));
+            }
+            if prng.chance(1, 20) {
+                checkpoint = (logged.log.len(), encoded(&logged.catalog));
+            }
+        }
+        let expected = encoded(&logged.catalog);
+        let mut replayed = Catalog::new(Defaults::default());
+        let mut restored = Catalog::decode(Defaults::default(), &mut &checkpoint.1[..]).expect("just encoded");
+        for (at, command) in logged.log.iter().enumerate() {
+            let index = Index(at as u64 + 1);
+            let change = replayed.apply(index, command);
+            let again = restored.apply(index, command);
+            assert_eq!(again, if at < checkpoint.0 { Change::Stale } else { change }, "seed {seed}");
+        }
+        assert_eq!(encoded(&replayed), expected, "seed {seed}");
+        assert_eq!(encoded(&restored), expected, "seed {seed}");
+        let owners: usize = restored.topics().map(|topic| groups(topic).len()).sum();
+        assert_eq!(owners, restored.partitions(), "seed {seed}");
+        for topic in restored.topics() {
+            for (partition, group) in topic.partitions.iter().enumerate() {
+                assert_eq!(restored.partition_of(group), Some((topic, partition as u32)), "seed {seed}");
+            }
+        }
+        for cut in 0..expected.len() {
+            assert!(Catalog::decode(Defaults::default(), &mut &expected[..cut]).is_err(), "seed {seed}: {cut}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+use super::*;
+
+fn overrides(pairs: &[(&str, &str)]) -> Overrides {
+    pairs.iter().map(|&(k, v)| (k.into(), v.into())).collect()
+}
+
+fn refused(name: &str, value: &str) -> String {
+    let mut config = TopicConfig::default();
+    let error = config.set(name, value).expect_err("refused");
+    assert_eq!(config, TopicConfig::default(), "a refusal changes nothing");
+    error.to_string()
+}
+
+#[test]
+fn every_key_takes_its_own_value_and_names_stand_in_order() {
+    let defaults = TopicConfig::default();
+    for key in KEYS {
+        let mut config = defaults;
+        config.set(key.name, &key.value(&defaults)).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(config, defaults, "{}", key.name);
+        assert!(!UNSUPPORTED.iter().any(|(name, _)| *name == key.name));
+    }
+    assert!(KEYS.windows(2).all(|w| w[0].name < w[1].name));
+    assert!(UNSUPPORTED.windows(2).all(|w| w[0].0 < w[1].0));
+}
+
+#[test]
+fn values_are_taken_as_kafka_writes_them() {
+    let set = overrides(&[
+        ("retention.ms", "-1"),
+        ("retention.bytes", " 1000 "),
+        ("max.message.bytes", "5000000"),
+        ("message.timestamp.type", "LogAppendTime"),
+        ("message.timestamp.before.max.ms", "9223372036854775807"),
+        ("message.timestamp.after.max.ms", "0"),
+        ("min.insync.replicas", "3"),
+        ("cleanup.policy", "delete"),
+    ]);
+    let config = TopicConfig::resolve(&TopicConfig::default(), &set).expect("all allowed");
+    let expected = TopicConfig {
+        retention_ms: -1,
+        retention_bytes: 1000,
+        max_message_bytes: 5_000_000,
+        timestamp_type: TimestampType::LogAppendTime,
+        timestamp_before_max_ms: i64::MAX,
+        timestamp_after_max_ms: 0,
+        min_insync_replicas: 3,
+    };
+    assert_eq!(config, expected);
+    for key in KEYS {
+        if let Some(value) = set.get(key.name) {
+            assert_eq!(key.value(&config), value.trim());
+        }
+    }
+}
+
+#[test]
+fn what_does_not_work_is_refused_with_key_value_and_reason() {
+    assert_eq!(
+        refused("cleanup.policy", "compact"),
+        "cleanup.policy=compact: only delete is supported yet: compaction comes with the cleaner"
+    );
+    assert_eq!(
+        refused("segment.bytes", "1048576"),
+        "segment.bytes=1048576: not supported yet: all partitions of a shard share the segments of one log"
+    );
+    assert_eq!(refused("retention.msec", "1"), "retention.msec=1: there is no such topic setting");
+    assert_eq!(
+        refused("retention.ms", "-2"),
+        "retention.ms=-2: allowed is a whole number from -1 to 9223372036854775807"
+    );
+    assert_eq!(
+        refused("message.timestamp.type", "createtime"),
+        "message.timestamp.type=createtime: allowed is one of CreateTime, LogAppendTime"
+    );
+    for (key, value) in [
+        ("retention.ms", "7d"),
+        ("retention.ms", ""),
+        ("retention.ms", "9223372036854775808"),
+        ("max.message.bytes", "33554433"),
+        ("min.insync.replicas", "0"),
+        ("compression.type", "zstd"),
+        ("flush.messages", "1000"),
+    ] {
+        refused(key, value);
+    }
+}
+
+#[test]
+fn a_description_tells_where_each_value_comes_from() {
+    let server = TopicConfig { retention_ms: 1000, ..TopicConfig::default() };
+    let set = overrides(&[("retention.ms", "5"), ("retention.bytes", "7")]);
+    let all: Vec<_> = describe(&server, &set).collect();
+    assert_eq!(all.len(), KEYS.len());
+    let of = |name: &str| all.iter().find(|d| d.key.name == name).expect("described");
+    let told = |name: &str| of(name).synonyms.iter().map(|s| (s.name, s.value.as_str(), s.source)).collect::<Vec<_>>();
+    assert_eq!((of("retention.ms").value.as_str(), of("retention.ms").source), ("5", Source::Topic));
+    assert_eq!(
+        told("retention.ms"),
+        [
+            ("retention.ms", "5", Source::Topic),
+            ("log.retention.ms", "1000", Source::Server),
+            ("log.retention.ms", "604800000", Source::Default)
+        ]
+    );
+    assert_eq!(
+        told("retention.bytes"),
+        [("retention.bytes", "7", Source::Topic), ("log.retention.bytes", "-1", Source::Default)]
+    );
+    assert_eq!((of("cleanup.policy").value.as_str(), of("cleanup.policy").source), ("delete", Source::Default));
+    assert!(of("cleanup.policy").key.is_fixed());
+}
+
+#[test]
+fn timestamps_are_admitted_within_their_bounds() {
+    let config = TopicConfig { timestamp_before_max_ms: 100, timestamp_after_max_ms: 10, ..TopicConfig::default() };
+    let now = Wall(1000);
+    let admitted = |timestamp| config.admits_timestamp(now, timestamp);
+    assert_eq!([899, 900, 1010, 1011, -1].map(admitted), [false, true, true, false, true]);
+    assert_eq!([i64::MIN, i64::MAX].map(admitted), [false, false]);
+    let stamped = TopicConfig { timestamp_type: TimestampType::LogAppendTime, ..config };
+    assert!(stamped.admits_timestamp(now, 5));
+    assert!(TopicConfig::default().admits_timestamp(now, 0), "however old");
+}
+
+#[test]
+fn alterations_set_delete_and_change_lists() {
+    let defaults = TopicConfig::default();
+    let before = overrides(&[("retention.ms", "5"), ("retention.bytes", "7")]);
+    let change = |changes: &[(&str, Alter)]| {
+        let changes: Vec<_> = changes.iter().map(|(k, c)| (k.to_string(), c.clone())).collect();
+        alter(&defaults, &before, &changes)
+    };
+    let after = change(&[("retention.ms", Alter::Delete), ("max.message.bytes", Alter::Set("9".into()))]);
+    assert_eq!(after, Ok(overrides(&[("retention.bytes", "7"), ("max.message.bytes", "9")])));
+    let with_compact = change(&[("cleanup.policy", Alter::Append("compact".into()))]).expect("a list");
+    assert_eq!(with_compact["cleanup.policy"], "delete,compact");
+    assert!(TopicConfig::resolve(&defaults, &with_compact).is_err());
+    let back = change(&[
+        ("cleanup.policy", Alter::Append("compact, delete".into())),
+        ("cleanup.policy", Alter::Subtract("compact".into())),
+    ]);
+    assert_eq!(back.expect("a list")["cleanup.policy"], "delete");
+    assert!(change(&[("retention.ms", Alter::Append("1".into()))]).is_err());
+}
+
+#[test]
+fn what_is_stored_and_what_is_told_is_bounded() {
+    let long = format!("{}5  ", "0".repeat(100_000));
+    let stored = TopicConfig::canonical(&overrides(&[("retention.ms", &long), ("cleanup.policy", " delete")]));
+    assert_eq!(stored, Ok(overrides(&[("retention.ms", "5"), ("cleanup.policy", "delete")])));
+    let error = TopicConfig::canonical(&overrides(&[(&long, &long)])).expect_err("no such key");
+    assert!(error.to_string().len() < 300);
+}

@@ -1,0 +1,23 @@
+//! Kafka's protocol, the server's side: a frame becomes a [`Request`], an answer becomes a frame.
+//!
+//! Produce and Fetch are written by hand, so that record bytes are never copied. The other requests are decoded by the
+//! `kafka-protocol` crate, but only after the module `guard` has walked them: that crate trusts the lengths it reads.
+
+pub mod error;
+pub mod fetch;
+pub mod produce;
+pub mod records;
+
+mod guard;
+mod request;
+mod response;
+mod shapes;
+mod windows;
+mod wire;
+
+pub use kafka_protocol::messages as schema;
+pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+pub use request::{Bad, CONTROL_BYTES_MAX, Header, Request, decode};
+pub use response::{EncodeError, api_versions, encode, encode_api_versions_refusal, topic_id, topic_uuid};
+pub use uuid::Uuid;
+pub use windows::{ApiWindow, WINDOWS, api, window};

@@ -1,0 +1,171 @@
+//! The framing of records inside a batch: varint lengths that must agree with each other and with the batch.
+
+use super::{Batch, Invalid};
+use std::ops::Range;
+
+/// Where the (uncompressed) records of a batch come from.
+pub(super) trait Source {
+    /// The next byte.
+    fn byte(&mut self) -> Result<u8, &'static str>;
+    /// Passes over `n` bytes.
+    fn skip(&mut self, n: u64) -> Result<(), &'static str>;
+    /// Bytes read and passed over.
+    fn position(&self) -> u64;
+    /// True if nothing is left.
+    fn is_at_end(&mut self) -> Result<bool, &'static str>;
+}
+
+pub(super) const CUT_SHORT: &str = "the batch ends before its records do";
+
+/// Records that lie in memory.
+pub(super) struct SliceSource<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> SliceSource<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> SliceSource<'a> {
+        SliceSource { bytes, at: 0 }
+    }
+}
+
+impl Source for SliceSource<'_> {
+    #[inline]
+    fn byte(&mut self) -> Result<u8, &'static str> {
+        let byte = *self.bytes.get(self.at).ok_or(CUT_SHORT)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    #[inline]
+    fn skip(&mut self, n: u64) -> Result<(), &'static str> {
+        if n > (self.bytes.len() - self.at) as u64 {
+            return Err(CUT_SHORT);
+        }
+        self.at += n as usize;
+        Ok(())
+    }
+
+    fn position(&self) -> u64 {
+        self.at as u64
+    }
+
+    fn is_at_end(&mut self) -> Result<bool, &'static str> {
+        Ok(self.at == self.bytes.len())
+    }
+}
+
+/// One record of a walk.
+#[derive(Clone, Debug)]
+pub(super) struct Framed {
+    /// Its number in the batch, from 0.
+    pub(super) index: i32,
+    pub(super) offset_delta: i32,
+    pub(super) timestamp: i64,
+    /// Where key, value and headers lie in the source; `None` for null.
+    pub(super) key: Option<Range<u64>>,
+    pub(super) value: Option<Range<u64>>,
+    pub(super) headers: Range<u64>,
+    pub(super) header_count: u32,
+}
+
+/// Goes through the records of a batch, as many as its header claims, and demands that nothing follows them.
+pub(super) struct Walk<S> {
+    source: S,
+    base_timestamp: i64,
+    records: i32,
+    next: i32,
+}
+
+/// The least that a record takes behind its length: attributes, two deltas, two lengths, the number of headers.
+const RECORD_MIN: u64 = 6;
+
+impl<S: Source> Walk<S> {
+    pub(super) fn new(source: S, batch: &Batch) -> Walk<S> {
+        Walk { source, base_timestamp: batch.base_timestamp, records: batch.records, next: 0 }
+    }
+
+    /// The next record; `None` behind the last.
+    pub(super) fn next(&mut self) -> Result<Option<Framed>, Invalid> {
+        let index = self.next;
+        let at_end = index >= self.records;
+        self.next += i32::from(!at_end);
+        let result = if at_end { self.end() } else { self.record(index).map(Some) };
+        result.map_err(|what| Invalid::Record { index, what })
+    }
+
+    fn end(&mut self) -> Result<Option<Framed>, &'static str> {
+        if self.source.is_at_end()? { Ok(None) } else { Err("bytes are left behind the last record") }
+    }
+
+    fn record(&mut self, index: i32) -> Result<Framed, &'static str> {
+        let source = &mut self.source;
+        let length = u64::try_from(varint(source)?).map_err(|_| "its length is negative")?;
+        if length < RECORD_MIN {
+            return Err("its length is less than that of the shortest record");
+        }
+        let end = source.position() + length;
+        source.skip(1)?; // attributes: none are defined
+        let timestamp_delta = varlong(source)?;
+        let timestamp = self.base_timestamp.checked_add(timestamp_delta).ok_or("its timestamp is beyond 64 bits")?;
+        let offset_delta = varint(source)?;
+        let key = field(source, end)?;
+        let value = field(source, end)?;
+        let header_count = u32::try_from(varint(source)?).map_err(|_| "its number of headers is negative")?;
+        let start = source.position();
+        for _ in 0..header_count {
+            field(source, end)?.ok_or("a header's key is null")?;
+            field(source, end)?;
+        }
+        if source.position() != end {
+            return Err("its length is not that of its fields");
+        }
+        Ok(Framed { index, offset_delta, timestamp, key, value, headers: start..end, header_count })
+    }
+}
+
+/// Passes over a length and so many bytes, which must end before `end`. Any negative length is null, as for Kafka.
+fn field<S: Source>(source: &mut S, end: u64) -> Result<Option<Range<u64>>, &'static str> {
+    let Ok(n) = u64::try_from(varint(source)?) else { return Ok(None) };
+    let start = source.position();
+    if start + n > end {
+        return Err("a field ends behind the record's end");
+    }
+    source.skip(n)?;
+    Ok(Some(start..start + n))
+}
+
+/// The ranges of key and value of each header of `record`, whose batch's records are `bytes`.
+pub(super) fn headers(bytes: &[u8], record: &Framed) -> Vec<(Range<u64>, Option<Range<u64>>)> {
+    let mut source = SliceSource { bytes, at: record.headers.start as usize };
+    let mut next = || field(&mut source, record.headers.end).expect("the record was walked");
+    (0..record.header_count).map(|_| (next().expect("a key is not null"), next())).collect()
+}
+
+/// A zigzag varint of at most 32 bits.
+#[inline]
+fn varint<S: Source>(source: &mut S) -> Result<i32, &'static str> {
+    let mut value: u32 = 0;
+    for shift in [0, 7, 14, 21, 28] {
+        let byte = source.byte()?;
+        value |= u32::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok((value >> 1) as i32 ^ -((value & 1) as i32));
+        }
+    }
+    Err("a varint is longer than 5 bytes")
+}
+
+/// A zigzag varint of at most 64 bits.
+#[inline]
+fn varlong<S: Source>(source: &mut S) -> Result<i64, &'static str> {
+    let mut value: u64 = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = source.byte()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    Err("a varint is longer than 10 bytes")
+}

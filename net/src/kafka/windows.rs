@@ -1,0 +1,72 @@
+//! Which APIs torc serves, in which versions.
+
+/// Kafka's API keys, by the names of its schemas.
+pub mod api {
+    pub const PRODUCE: i16 = 0;
+    pub const FETCH: i16 = 1;
+    pub const LIST_OFFSETS: i16 = 2;
+    pub const METADATA: i16 = 3;
+    pub const FIND_COORDINATOR: i16 = 10;
+    pub const API_VERSIONS: i16 = 18;
+    pub const CREATE_TOPICS: i16 = 19;
+    pub const DELETE_TOPICS: i16 = 20;
+    pub const DELETE_RECORDS: i16 = 21;
+    pub const INIT_PRODUCER_ID: i16 = 22;
+    pub const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
+    pub const DESCRIBE_CONFIGS: i16 = 32;
+    pub const ALTER_CONFIGS: i16 = 33;
+    pub const DESCRIBE_LOG_DIRS: i16 = 35;
+    pub const CREATE_PARTITIONS: i16 = 37;
+    pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
+    pub const DESCRIBE_CLUSTER: i16 = 60;
+}
+
+/// The versions of one API that torc answers, and the first of its versions that take the compact encodings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiWindow {
+    pub api: i16,
+    /// Oldest version that is answered.
+    pub min: i16,
+    /// Newest version that is answered.
+    pub max: i16,
+    /// Oldest version that ApiVersions names: not `min` where clients draw wrong conclusions from the truth.
+    pub advertised_min: i16,
+    /// First version with compact lengths and tagged fields (KIP-482).
+    pub flexible: i16,
+    /// Newest version that the schema crate knows; later ones of the window have the same layout.
+    pub schema_max: i16,
+}
+
+const fn served(api: i16, min: i16, max: i16, flexible: i16) -> ApiWindow {
+    ApiWindow { api, min, max, advertised_min: min, flexible, schema_max: max }
+}
+
+/// Everything that is served, by API key. The ranges are those of a Kafka 4.4 broker but where a line says otherwise.
+pub const WINDOWS: &[ApiWindow] = &[
+    // Versions 0-2 are named and refused, as Kafka does: old librdkafka takes their absence for "no compression".
+    ApiWindow { advertised_min: 0, ..served(api::PRODUCE, 3, 13, 9) },
+    served(api::FETCH, 4, 18, 12),
+    // 11 is 10 with one more special timestamp (-6, KIP-1023); the schema crate ends at 10.
+    ApiWindow { schema_max: 10, ..served(api::LIST_OFFSETS, 1, 11, 6) },
+    served(api::METADATA, 0, 13, 9),
+    served(api::FIND_COORDINATOR, 0, 6, 3),
+    // Kafka 4.4 has 5; the schema crate ends at 4. Clients of version 5 fall back after the answer with error 35.
+    served(api::API_VERSIONS, 0, 4, 3),
+    served(api::CREATE_TOPICS, 2, 7, 5),
+    served(api::DELETE_TOPICS, 1, 6, 4),
+    served(api::DELETE_RECORDS, 0, 2, 2),
+    served(api::INIT_PRODUCER_ID, 0, 5, 2),
+    served(api::OFFSET_FOR_LEADER_EPOCH, 2, 4, 4),
+    served(api::DESCRIBE_CONFIGS, 1, 4, 4),
+    served(api::ALTER_CONFIGS, 0, 2, 2),
+    // Kafka 4.4 has 5; the schema crate ends at 4.
+    served(api::DESCRIBE_LOG_DIRS, 1, 4, 2),
+    served(api::CREATE_PARTITIONS, 0, 3, 2),
+    served(api::INCREMENTAL_ALTER_CONFIGS, 0, 1, 1),
+    served(api::DESCRIBE_CLUSTER, 0, 2, 0),
+];
+
+/// The window of `api`; `None` if torc does not serve it.
+pub fn window(api: i16) -> Option<&'static ApiWindow> {
+    WINDOWS.iter().find(|w| w.api == api)
+}

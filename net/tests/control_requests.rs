@@ -1,0 +1,154 @@
+//! Every request but Produce and Fetch, at every version: what the schema crate encodes is accepted, to the last byte,
+//! and decodes to the same; what is cut, lengthened or lies about its lengths is refused.
+
+mod samples;
+
+use samples::{Sampler, Tags, any_frame_of, buf, encode_control, frame, schema_version};
+use torc_base::prng::Prng;
+use torc_net::kafka::{Bad, CONTROL_BYTES_MAX, Request, WINDOWS, api, decode};
+
+fn control_versions() -> impl Iterator<Item = (i16, i16)> {
+    let control = WINDOWS.iter().filter(|w| w.api != api::PRODUCE && w.api != api::FETCH);
+    control.flat_map(|w| (w.min..=w.max).map(|version| (w.api, version)))
+}
+
+#[test]
+fn the_schema_crates_requests_are_decoded_as_they_were_at_every_version() {
+    let mut prng = Prng::new(1);
+    for (api, version) in control_versions() {
+        for round in 0..200 {
+            let mut sampler = Sampler { prng: &mut prng, api, version };
+            let request = sampler.control();
+            let (client, tags, correlation) = (sampler.maybe(Sampler::text), sampler.tags(), sampler.i32());
+            let body = encode_control(&request, schema_version(api, version));
+            let bytes = frame(api, version, correlation, client.as_deref(), &body, tags);
+            let (header, decoded) = decode(buf(&bytes))
+                .unwrap_or_else(|bad| panic!("API {api} version {version} round {round}: {bad}\n{request:?}"));
+            assert_eq!((header.api, header.version, header.correlation), (api, version, correlation));
+            assert_eq!(header.client_id.as_deref(), client.as_deref());
+            assert_eq!(format!("{decoded:?}"), format!("{request:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_request_that_ends_early_or_late_is_refused_at_every_version() {
+    let mut prng = Prng::new(2);
+    for window in WINDOWS {
+        for version in window.min..=window.max {
+            let bytes = any_frame_of(window.api, version, &mut prng);
+            for cut in 0..bytes.len() {
+                let refused = decode(buf(&bytes[..cut])).expect_err("a part of a request is no request");
+                assert!(matches!(refused, Bad::Malformed { .. }), "{refused}");
+            }
+            let mut longer = bytes.clone();
+            longer.push(0);
+            let refused = decode(buf(&longer)).expect_err("nothing may follow a request");
+            assert!(matches!(refused, Bad::Malformed { at, .. } if at == bytes.len()), "{refused}");
+        }
+    }
+}
+
+/// A Metadata request of version 0, whose body is one array of names.
+fn metadata_0(body: &[u8]) -> Vec<u8> {
+    frame(api::METADATA, 0, 7, Some("c"), body, Tags::new())
+}
+
+fn refusal(bytes: &[u8]) -> &'static str {
+    match decode(buf(bytes)) {
+        Err(Bad::Malformed { what, .. }) => what,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+#[test]
+fn counts_that_cannot_be_true_are_refused_before_memory_is_reserved() {
+    let room = "an array has more elements than the request has room for";
+    assert_eq!(refusal(&metadata_0(&i32::MAX.to_be_bytes())), room);
+    assert_eq!(refusal(&metadata_0(&[0, 0, 0, 2, 0, 1, b'a'])), room);
+    assert_eq!(refusal(&metadata_0(&(-2i32).to_be_bytes())), "a length is negative");
+    assert_eq!(refusal(&metadata_0(&(-1i32).to_be_bytes())), "a field is null that may not be");
+    let compact = |body: &[u8]| frame(api::METADATA, 9, 7, Some("c"), body, Tags::new());
+    assert_eq!(refusal(&compact(&[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0])), room);
+    assert_eq!(refusal(&compact(&[0xff, 0xff, 0xff, 0xff, 0x10, 0, 0, 0, 0])), "a varint is longer than 32 bits");
+    // No topics, three flags, then tagged fields without end.
+    let tags = "more tagged fields than the request has room for";
+    assert_eq!(refusal(&compact(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f])), tags);
+    assert_eq!(refusal(&compact(&[1, 0, 0, 0, 1, 5, 3, 0])), "the request ends before its fields do");
+    let produce = |body: &[u8]| frame(api::PRODUCE, 3, 7, None, body, Tags::new());
+    assert_eq!(refusal(&produce(&[0xff, 0xff, 0, 1, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff])), room);
+}
+
+#[test]
+fn strings_that_cannot_be_are_refused() {
+    assert_eq!(refusal(&metadata_0(&[0, 0, 0, 1, 0, 1, 0xff])), "a string is not UTF-8");
+    assert_eq!(refusal(&metadata_0(&[0, 0, 0, 1, 0xff, 0xff])), "a field is null that may not be");
+    assert_eq!(refusal(&metadata_0(&[0, 0, 0, 1, 0xff, 0xfe])), "a length is negative");
+    let mut body = vec![2, 0x81, 0x80, 0x02]; // one topic with a name of 32768 bytes
+    body.resize(40_000, b'a');
+    let long = frame(api::METADATA, 9, 7, None, &body, Tags::new());
+    assert_eq!(refusal(&long), "a string is longer than 32767 bytes");
+}
+
+#[test]
+fn a_request_may_have_only_so_many_elements_and_bytes() {
+    let names = |n: i32| {
+        let mut body = n.to_be_bytes().to_vec();
+        body.resize(4 + 2 * n as usize, 0);
+        metadata_0(&body)
+    };
+    match decode(buf(&names(400_000))) {
+        Ok((_, Request::Metadata(metadata))) => assert_eq!(metadata.topics.map(|topics| topics.len()), Some(400_000)),
+        other => panic!("as many as allowed: {other:?}"),
+    }
+    assert_eq!(refusal(&names(400_001)), "the request has too many elements");
+    assert_eq!(refusal(&metadata_0(&vec![0; CONTROL_BYTES_MAX])), "the request is larger than 16 MiB");
+}
+
+#[test]
+fn what_is_not_served_is_refused_by_name() {
+    let head = |api: i16, version: i16| {
+        let mut bytes = api.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&version.to_be_bytes());
+        bytes.extend_from_slice(&[0, 0, 0, 9, 0xff, 0xff]);
+        decode(buf(&bytes)).expect_err("not served")
+    };
+    for version in 0..3 {
+        assert_eq!(head(api::PRODUCE, version), Bad::Unsupported { api: api::PRODUCE, version });
+    }
+    assert_eq!(head(api::FETCH, 19), Bad::Unsupported { api: api::FETCH, version: 19 });
+    assert_eq!(head(api::FETCH, -1), Bad::Unsupported { api: api::FETCH, version: -1 });
+    assert_eq!(head(4, 0), Bad::Unsupported { api: 4, version: 0 });
+    assert_eq!(head(-5, 0), Bad::Unsupported { api: -5, version: 0 });
+    assert_eq!(head(api::API_VERSIONS, 77), Bad::ApiVersionsUnknown { correlation: 9, version: 77 });
+    let short = decode(buf(&[0, 18, 0])).expect_err("too short");
+    assert!(matches!(short, Bad::Malformed { api: -1, version: -1, .. }), "{short}");
+}
+
+#[test]
+fn windows_are_in_order_and_reach_every_clients_ceiling() {
+    assert!(WINDOWS.is_sorted_by(|a, b| a.api < b.api));
+    // Highest version asked for by librdkafka 2.15, sarama 1.50, aiokafka 0.14.
+    let ceilings = [
+        (api::PRODUCE, 10),
+        (api::FETCH, 16),
+        (api::LIST_OFFSETS, 7),
+        (api::METADATA, 13),
+        (api::CREATE_TOPICS, 7),
+        (api::DELETE_TOPICS, 6),
+        (api::CREATE_PARTITIONS, 3),
+        (api::DELETE_RECORDS, 2),
+        (api::INIT_PRODUCER_ID, 4),
+        (api::OFFSET_FOR_LEADER_EPOCH, 2),
+        (api::DESCRIBE_CONFIGS, 4),
+        (api::ALTER_CONFIGS, 2),
+        (api::INCREMENTAL_ALTER_CONFIGS, 1),
+        (api::API_VERSIONS, 4),
+        (api::FIND_COORDINATOR, 3),
+    ];
+    for (api, ceiling) in ceilings {
+        let window = WINDOWS.iter().find(|w| w.api == api).expect("served");
+        assert!(window.max >= ceiling, "API {api}");
+        assert!(window.min <= window.max && window.advertised_min <= window.min && window.schema_max <= window.max);
+    }
+}

@@ -1,0 +1,103 @@
+//! Fuzz target: arbitrary and damaged record batches never panic. Checking them allocates nothing, opening them a
+//! bounded amount.
+
+use peak_alloc::PeakAlloc;
+use torc_base::crc::crc32c;
+use torc_base::prng::Prng;
+use torc_net::kafka::records::{
+    BuildOptions, CRC_PREFIX, Codec, HEADER, Record, build, check, first_at_or_after, max_timestamp_offset, read,
+};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// Windows and blocks of the codecs (LZ4's blocks have up to 4 MiB; zstd's memory is C's and not counted).
+const OPEN_BASE: usize = 20 << 20;
+/// Snappy's largest expansion.
+const OPEN_GROWTH_MAX: usize = 22;
+
+// One test, so that nobody else allocates meanwhile.
+#[test]
+fn hostile_batches_do_no_harm() {
+    bolero::check!().with_iterations(6_000).for_each(|input: &[u8]| {
+        all_ways(&mut input.to_vec());
+        let seed = input.iter().fold(1, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+        let mut batch = random_batch(&mut Prng::new(seed));
+        assert!(all_ways(&mut batch), "undamaged");
+        damage(&mut batch, input);
+        all_ways(&mut batch.clone());
+        repair(&mut batch);
+        all_ways(&mut batch);
+    });
+}
+
+/// Checks and opens `bytes`; true if a client could append them.
+fn all_ways(bytes: &mut [u8]) -> bool {
+    let (checked, peak) = measured(|| check(bytes));
+    assert_eq!(peak, 0, "checking allocates nothing");
+    let most = OPEN_GROWTH_MAX * bytes.len() + OPEN_BASE;
+    let (found, peak) = measured(|| first_at_or_after(bytes, i64::MIN));
+    assert!(peak <= most, "{peak} bytes for a batch of {}", bytes.len());
+    let (largest, peak) = measured(|| max_timestamp_offset(bytes));
+    assert!(peak <= most, "{peak} bytes for a batch of {}", bytes.len());
+    let records = read(bytes);
+    let Ok(batch) = checked else { return false };
+    if batch.codec() == Ok(Codec::None) {
+        let records = records.expect("what was checked can be read");
+        assert_eq!(records.len(), batch.records as usize);
+        assert_eq!(found, Ok(Some((0, records[0].timestamp))));
+        let (_, timestamp) = largest.expect("can be read").expect("has records");
+        assert_eq!(timestamp, batch.max_timestamp);
+    }
+    true
+}
+
+fn measured<T>(run: impl FnOnce() -> T) -> (T, usize) {
+    ALLOCATOR.reset_peak_usage();
+    let before = ALLOCATOR.current_usage();
+    let result = run();
+    (result, ALLOCATOR.peak_usage().saturating_sub(before))
+}
+
+fn random_batch(prng: &mut Prng) -> Vec<u8> {
+    let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+    let codec = codecs[prng.below(5) as usize];
+    let mut content = [b'x'; 200];
+    let random = prng.below(200) as usize;
+    prng.fill(&mut content[..random]);
+    let part = |prng: &mut Prng| prng.chance(2, 3).then(|| &content[prng.below(200) as usize..]);
+    let headers = [(&b"key"[..], part(prng)), (&b""[..], None)];
+    let records: Vec<_> = (0..prng.between(1, 5))
+        .map(|_| Record {
+            timestamp: prng.below(1 << 40) as i64,
+            key: part(prng),
+            value: part(prng),
+            headers: &headers[..prng.below(3) as usize],
+        })
+        .collect();
+    build(&records, &BuildOptions { codec, ..BuildOptions::default() })
+}
+
+/// Changes bytes behind the fixed places of length, magic and CRC, as `input` says.
+fn damage(batch: &mut Vec<u8>, input: &[u8]) {
+    for change in input.chunks_exact(4).take(6) {
+        let at = CRC_PREFIX + usize::from(u16::from_be_bytes([change[0], change[1]])) % (batch.len() - CRC_PREFIX);
+        match change[2] % 6 {
+            0 => batch[at] ^= 1 << (change[3] % 8),
+            1 => batch[at] = change[3],
+            2 => batch.truncate(at.max(HEADER)),
+            3 => batch.insert(at, change[3]),
+            // Another codec than the one of the records.
+            4 => batch[22] = change[3] % 6,
+            _ => batch.extend_from_within(at..),
+        }
+    }
+}
+
+/// Makes length and CRC right, so that the damage is met by what comes behind them.
+fn repair(batch: &mut [u8]) {
+    let length = (batch.len() - 12) as u32;
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
+    let crc = crc32c(&batch[CRC_PREFIX..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}

@@ -1,0 +1,56 @@
+"""The clients under test: how each is started, and what it cannot express. This table is the one place that says so."""
+
+import dataclasses
+import pathlib
+
+HERE = pathlib.Path(__file__).resolve().parent.parent
+BUILD = HERE.parent.parent / "target" / "interop"
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+
+
+@dataclasses.dataclass(frozen=True)
+class Abilities:
+    """What a producer can say. A False here must name the reason in the client's entry below."""
+
+    timestamps: bool = True  # sets a record's timestamp
+    empty: bool = True  # tells an empty key or value from a null one
+    headers_per_record: bool = True
+    both_null: bool = True  # a record with neither key nor value
+    repeated_headers: bool = True  # a name twice; names in any order
+    null_headers: bool = True  # a header whose value is null
+
+
+@dataclasses.dataclass(frozen=True)
+class Client:
+    name: str
+    command: tuple
+    abilities: Abilities = Abilities()
+    consumes: bool = True
+    reads_odd_headers: bool = True  # repeated names, null values
+    codecs: tuple = CODECS
+    limits: str = ""  # for people: why something above is not the default
+
+
+def python(program: str) -> tuple:
+    return (BUILD / "python" / "bin" / "python", HERE / "python" / program)
+
+
+CLIENTS = (
+    Client("kcat", python("kcat_client.py"),
+           Abilities(timestamps=False, empty=False, headers_per_record=False),
+           limits="produces no timestamps; one set of headers per run; -Z makes every empty key and value null"),
+    Client("confluent", python("confluent_client.py")),
+    Client("kafka-python", python("kafka_python_client.py"), Abilities(both_null=False, null_headers=False),
+           limits="refuses to send a null key with a null value, and null header values"),
+    Client("aiokafka", python("aiokafka_client.py"), Abilities(both_null=False),
+           limits="refuses to send a null key with a null value"),
+    Client("franz-go", (BUILD / "go" / "franz",)),
+    Client("sarama", (BUILD / "go" / "sarama",)),
+    Client("rskafka", (BUILD / "rust" / "release" / "interop-rskafka",),
+           Abilities(repeated_headers=False, null_headers=False), reads_odd_headers=False,
+           limits="headers are a sorted map without nulls; cannot read a batch that holds a null header value"),
+    Client("java", ("java", "-XX:TieredStopAtLevel=1", "-Xmx768m", "-cp", f"{BUILD}/java/lib/*:{BUILD}/java/classes", "Interop")),
+    Client("kafkajs", ("node", HERE / "node" / "kafkajs_client.js"),
+           Abilities(repeated_headers=False, null_headers=False), consumes=False,
+           limits="consumes only in groups; headers are an object without nulls"),
+)

@@ -1,0 +1,85 @@
+"""Puts every client's pinned packages and programs under target/interop, by the registries' ordinary tools.
+
+Each step is repeated only when one of its inputs changed. Needs: python3 with venv, go, cargo, a JDK of 17 or later, mvn, node, npm;
+kcat is installed with apt-get when it is missing.
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+from harness.clients import BUILD, HERE
+
+MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+
+
+def install(names):
+    BUILD.mkdir(parents=True, exist_ok=True)
+    install_python()  # the harness's own admin client, too
+    if "kcat" in names and not shutil.which("kcat"):
+        install_kcat()
+    if {"franz-go", "sarama"} & names:
+        run("go", "build", "-o", f"{BUILD / 'go'}/", "./franz", "./sarama", cwd=HERE / "go")
+    if "rskafka" in names:
+        run("cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", BUILD / "rust")
+    if "java" in names:
+        install_java()
+    if "kafkajs" in names:
+        install_node()
+
+
+def install_kcat():
+    apt = ["apt-get"] if os.geteuid() == 0 else ["sudo", "apt-get"]
+    run(*apt, "update", "-qq")
+    run(*apt, "install", "-y", "-qq", "kcat")
+
+
+def install_python():
+    requirements = HERE / "python" / "requirements.txt"
+    with Stamp("python", requirements) as needed:
+        if needed:
+            run(sys.executable, "-m", "venv", BUILD / "python")
+            run(BUILD / "python" / "bin" / "pip", "install", "-q", "-r", requirements)
+
+
+def install_java():
+    pom, source = HERE / "java" / "pom.xml", HERE / "java" / "Interop.java"
+    with Stamp("java", pom, source) as needed:
+        if needed:
+            run("mvn", "-q", "-B", "-Dstyle.color=never", "-f", pom, MAVEN_COPY, f"-DoutputDirectory={BUILD / 'java' / 'lib'}", "-DincludeScope=runtime")
+            run("javac", "-Xlint:all", "-Werror", "-cp", f"{BUILD}/java/lib/*", "-d", BUILD / "java" / "classes", source)
+
+
+def install_node():
+    package, lock = HERE / "node" / "package.json", HERE / "node" / "package-lock.json"
+    with Stamp("node", package, lock) as needed:
+        if needed:
+            for file in (package, lock):
+                shutil.copy(file, BUILD / "node")
+            run("npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", cwd=BUILD / "node")
+
+
+def run(*command, cwd=None):
+    subprocess.run(list(map(str, command)), cwd=cwd, check=True, stdout=sys.stderr)
+
+
+class Stamp:
+    """Tells whether a step is needed, and remembers that it succeeded: a file that holds a digest of the step's inputs."""
+
+    def __init__(self, name: str, *inputs: pathlib.Path):
+        digest = hashlib.sha256()
+        for path in inputs:
+            digest.update(path.read_bytes())
+        self.digest = digest.hexdigest()
+        self.file = BUILD / name / "stamp"
+
+    def __enter__(self) -> bool:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        return not (self.file.exists() and self.file.read_text() == self.digest)
+
+    def __exit__(self, error, *_):
+        if error is None:
+            self.file.write_text(self.digest)

@@ -1,0 +1,197 @@
+"""The run itself: topics, producers, consumers, and the comparison."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from harness import plan
+from harness.clients import BUILD, Client, python
+
+QUICK_CODECS = ("none", "zstd")
+PARTITIONS = {"none": 64, "gzip": 1, "snappy": 3, "lz4": 16, "zstd": 7}
+PROCESSES = 2
+CLIENT_TIMEOUT_S = 120
+RUN_TIMEOUT_S = 600  # a server that died fails the run in bounded time
+
+
+@dataclasses.dataclass
+class Topic:
+    name: str
+    kind: str
+    producer: Client
+    codec: str
+    partitions: int
+    expected: list
+    line: str  # the job, as clients read it
+
+
+class Matrix:
+    """Runs the chosen clients against each other. `checks` maps (writer, reader, topic) to None or what went wrong;
+    in place of a reader also the steps create, produce, verify (the bounds of the log) and delete."""
+
+    def __init__(self, clients, bootstrap, quick):
+        self.clients, self.bootstrap, self.quick = clients, bootstrap, quick
+        self.work = BUILD / "work"
+        self.logs = BUILD / "logs"
+        self.checks = {}
+        self.deadline = time.monotonic() + RUN_TIMEOUT_S
+        self.seconds = {}
+
+    @property
+    def failed(self):
+        return sum(error is not None for error in self.checks.values())
+
+    def run(self):
+        shutil.rmtree(self.work, ignore_errors=True)
+        for folder in (self.work, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        # A name of its own for each run, so that a long-lived server can be tested again and again.
+        run_id = f"interop-{int(time.time())}-{os.getpid()}"
+        self.topics = [topic for client in self.clients for topic in self.plan_topics(run_id, client)]
+        self.admin("create")
+        with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
+            list(pool.map(self.produce, self.clients))
+            self.admin("verify")
+            list(pool.map(self.consume, (client for client in self.clients if client.consumes)))
+        self.admin("delete")
+        shutil.rmtree(self.work)
+
+    def plan_topics(self, run_id, client):
+        codecs = [codec for codec in client.codecs if not self.quick or codec in QUICK_CODECS]
+        shapes = [("base", codec, PARTITIONS[codec]) for codec in codecs]
+        if client.abilities.repeated_headers:
+            shapes.append(("headers", "none", 3))
+        if not self.quick:
+            shapes += [("large", codec, 2) for codec in codecs]
+        base_ms = (int(time.time()) - 3600) * 1000
+        for kind, codec, partitions in shapes:
+            name = f"{run_id}.{client.name}.{codec}.{kind}"
+            records = plan.make(f"{client.name}.{codec}.{kind}", kind, partitions, client.abilities, base_ms)
+            expected = plan.expect(records, partitions)
+            path = self.work / name
+            path.write_text("".join(map(plan.encode_line, records)))
+            max_request = plan.LARGEST_MESSAGE_BYTES if kind == "large" else 0
+            counts = ",".join(str(e.count) for e in expected)
+            line = f"{client.name}\t{name}\t{codec}\t{max_request}\t{counts}\t{path}\n"
+            yield Topic(name, kind, client, codec, partitions, expected, line)
+
+    def admin(self, action):
+        print(f"{action} topics", file=sys.stderr, flush=True)
+        topics = [topic for topic in self.topics if action == "create" or self.passed(topic, "create")]
+        answers = self.execute(f"admin-{action}", (*python("topics.py"), action), topics)
+        for topic in topics:
+            self.checks[topic.producer.name, action, topic.name] = self.error_of(answers, topic, lambda lines: None if lines else "not done")
+
+    def produce(self, client):
+        mine = [topic for topic in self.topics if topic.producer is client and self.passed(topic, "create")]
+        answers = self.execute(f"{client.name}-produce", (*client.command, "produce"), mine)
+        for topic in mine:
+            self.checks[client.name, "produce", topic.name] = self.error_of(answers, topic, lambda lines: compare_acks(topic, lines))
+
+    def consume(self, client):
+        written = [topic for topic in self.topics if self.passed(topic, "create", "produce", "verify")]
+        readable = [topic for topic in written if topic.kind != "headers" or client.reads_odd_headers]
+        answers = self.execute(f"{client.name}-consume", (*client.command, "consume"), readable)
+        for topic in readable:
+            self.checks[topic.producer.name, client.name, topic.name] = self.error_of(answers, topic, lambda lines: compare_digests(topic, lines))
+
+    def passed(self, topic, *steps):
+        return all(self.checks[topic.producer.name, step, topic.name] is None for step in steps)
+
+    def execute(self, name, command, topics):
+        """Runs one client on a list of topics; returns its answers as {topic: [fields after the topic]}."""
+        jobs = self.work / f"{name}.jobs"
+        jobs.write_text("".join(topic.line for topic in topics))
+        started = time.monotonic()
+        answers = collections.defaultdict(list)
+        environment = os.environ | {"NODE_PATH": str(BUILD / "node" / "node_modules")}
+        with open(self.logs / f"{name}.log", "wb") as log:
+            command = [*map(str, command), self.bootstrap, str(jobs)]
+            client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, env=environment, text=True)
+            try:
+                output, _ = client.communicate(timeout=max(1, min(CLIENT_TIMEOUT_S, self.deadline - started)))
+            except subprocess.TimeoutExpired:
+                client.kill()
+                output, _ = client.communicate()
+                answers["*"] = f"was killed after {time.monotonic() - started:.0f} s"
+        if client.returncode > 0:
+            answers["*"] = f"exited with {client.returncode}, see logs/{name}.log"
+        for line in output.splitlines():
+            topic, *fields = line.split("\t")
+            answers[topic].append(fields)
+        self.seconds[name] = round(time.monotonic() - started, 1)
+        print(f"{name}: {self.seconds[name]} s", file=sys.stderr)
+        return answers
+
+    @staticmethod
+    def error_of(answers, topic, compare):
+        """What the comparison says; if it is not content, then also why, as far as the client told."""
+        lines = answers.get(topic.name, [])
+        told = [fields[1] for fields in lines if fields[0] == "error"]
+        error = compare([fields for fields in lines if fields[0] != "error"])
+        if "*" in answers:
+            told.append(f"the client {answers['*']}")
+        return "; ".join([error, *told]) if error else None
+
+    def cell(self, writer, reader):
+        errors = [error for (w, r, _), error in self.checks.items() if (w, r) == (writer, reader)]
+        if not errors:
+            return "–"
+        bad = sum(error is not None for error in errors)
+        return f"{bad}/{len(errors)} failed" if bad else f"ok {len(errors)}"
+
+    def columns(self):
+        return ["create", "produce", "verify", *(client.name for client in self.clients if client.consumes), "delete"]
+
+    def as_json(self):
+        return {
+            "passed": len(self.checks) - self.failed,
+            "failed": self.failed,
+            "seconds": self.seconds,
+            "limits": {client.name: client.limits for client in self.clients if client.limits},
+            "checks": [{"writer": w, "step": r, "topic": t, "error": error} for (w, r, t), error in self.checks.items()],
+        }
+
+    def as_table(self):
+        rows = [["written by", *self.columns()]]
+        rows += [[client.name, *(self.cell(client.name, column) for column in self.columns())] for client in self.clients]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+        lines += [f"{client.name}: {client.limits}" for client in self.clients if client.limits]
+        lines += [f"FAILED {topic} at {step}: {error}" for (_, step, topic), error in self.checks.items() if error]
+        return "\n".join([*lines, self.summary()])
+
+    def summary(self):
+        return f"{len(self.checks) - self.failed} passed, {self.failed} failed"
+
+
+def compare_acks(topic, lines):
+    """Every record acknowledged, at the offset that a log written in order gives it; -1: the client does not tell offsets."""
+    found = {int(partition): (int(count), int(last)) for partition, count, last in lines}
+    for partition, expected in enumerate(topic.expected):
+        count, last = found.get(partition, (0, -1))
+        if count != expected.count:
+            return f"partition {partition}: {count} of {expected.count} records acknowledged"
+        if last not in (-1, expected.count - 1):
+            return f"partition {partition}: the last offset acknowledged is {last}, not {expected.count - 1}"
+    return None
+
+
+def compare_digests(topic, lines):
+    found = {int(partition): fields for partition, *fields in lines}
+    for partition, expected in enumerate(topic.expected):
+        count, contents, timestamps = found.get(partition, ("0", "", ""))
+        if int(count) != expected.count:
+            return f"partition {partition}: {count} of {expected.count} records read"
+        if contents != expected.digest:
+            return f"partition {partition}: keys, values, headers or offsets differ from the plan"
+        if expected.timestamps is None:
+            expected.timestamps = timestamps  # not the producer's choice: the first reader's word binds the others
+        if timestamps != expected.timestamps:
+            return f"partition {partition}: timestamps differ from the plan, or from another reader's"
+    return None

@@ -1,0 +1,137 @@
+//! The log's section of a checkpoint: where recovery starts, and what the segments before hold.
+//!
+//! Recovery reads from the start of the oldest segment without a durable footer. Entries of batches before `next` that
+//! it finds there are put into the index only: the checkpoint's other sections contain their effect.
+
+use crate::bytes::Get;
+use crate::directory::Group;
+use crate::entry::Run;
+use std::collections::BTreeMap;
+use torc_base::crc::crc32c;
+use torc_base::ids::{BatchSeq, GroupId, Index, Offset, SegmentId};
+
+const MAGIC: [u8; 8] = *b"torcWCP1";
+const GROUP_BYTES: usize = 36;
+const RUN_BYTES: usize = 56;
+const FOOTER_BYTES: usize = 12;
+
+/// What a checkpoint says of the log.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Section {
+    /// The first batch whose entries are not in the checkpoint. All before it were durable when it was published.
+    pub next: BatchSeq,
+    /// Recovery reads from the first batch of this segment...
+    pub scan: SegmentId,
+    /// ...which has this number...
+    pub scan_first: BatchSeq,
+    /// ...and follows a batch with this checksum.
+    pub scan_chain: u32,
+    /// Segments before `scan` that hold live entries, with the lengths of their footers.
+    pub footers: BTreeMap<SegmentId, u32>,
+    /// All groups, each with its runs in the segments before `scan`.
+    pub groups: Vec<(GroupId, Group)>,
+}
+
+impl Section {
+    /// The section's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let runs: usize = self.groups.iter().map(|(_, g)| g.runs.len()).sum();
+        let bytes = 48 + self.footers.len() * FOOTER_BYTES + self.groups.len() * GROUP_BYTES + runs * RUN_BYTES;
+        let mut out = Vec::with_capacity(bytes);
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&self.next.get().to_le_bytes());
+        out.extend_from_slice(&self.scan.get().to_le_bytes());
+        out.extend_from_slice(&self.scan_first.get().to_le_bytes());
+        out.extend_from_slice(&self.scan_chain.to_le_bytes());
+        out.extend_from_slice(&(self.footers.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(self.groups.len() as u32).to_le_bytes());
+        for (segment, bytes) in &self.footers {
+            out.extend_from_slice(&segment.get().to_le_bytes());
+            out.extend_from_slice(&bytes.to_le_bytes());
+        }
+        for (id, group) in &self.groups {
+            out.extend_from_slice(&id.get().to_le_bytes());
+            out.extend_from_slice(&group.first.get().to_le_bytes());
+            out.extend_from_slice(&group.last.get().to_le_bytes());
+            out.extend_from_slice(&group.end_offset.get().to_le_bytes());
+            out.extend_from_slice(&(group.runs.len() as u32).to_le_bytes());
+            for run in &group.runs {
+                out.extend_from_slice(&run.segment.get().to_le_bytes());
+                out.extend_from_slice(&run.first_index.get().to_le_bytes());
+                out.extend_from_slice(&run.last_index.get().to_le_bytes());
+                out.extend_from_slice(&run.first_offset.get().to_le_bytes());
+                out.extend_from_slice(&run.end_offset.get().to_le_bytes());
+                out.extend_from_slice(&run.max_timestamp.to_le_bytes());
+                out.extend_from_slice(&run.bytes.to_le_bytes());
+            }
+        }
+        let crc = crc32c(&out);
+        out.extend_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// Reads a section; what is wrong with it, if it is not one.
+    pub fn decode(bytes: &[u8]) -> Result<Section, String> {
+        let (body, crc) = bytes.split_last_chunk::<4>().ok_or("the log's section is too short")?;
+        if crc32c(body) != u32::from_le_bytes(*crc) {
+            return Err("the checksum of the log's section is wrong".to_string());
+        }
+        Section::read(&mut Get::new(body)).ok_or_else(|| "the log's section makes no sense".to_string())
+    }
+
+    fn read(get: &mut Get<'_>) -> Option<Section> {
+        if get.bytes::<8>()? != MAGIC {
+            return None;
+        }
+        let (next, scan) = (BatchSeq(get.u64()?), SegmentId(get.u64()?));
+        let (scan_first, scan_chain) = (BatchSeq(get.u64()?), get.u32()?);
+        let (footers, groups) = (get.u32()?, get.u32()?);
+        let mut section = Section { next, scan, scan_first, scan_chain, footers: BTreeMap::new(), groups: Vec::new() };
+        if scan_first.get() == 0 || next < scan_first {
+            return None;
+        }
+        for _ in 0..footers {
+            let (segment, bytes) = (SegmentId(get.u64()?), get.u32()?);
+            if segment >= scan {
+                return None;
+            }
+            section.footers.insert(segment, bytes);
+        }
+        for _ in 0..groups {
+            let (id, group) = read_group(get, &section.footers)?;
+            if section.groups.last().is_some_and(|(before, _)| *before >= id) {
+                return None;
+            }
+            section.groups.push((id, group));
+        }
+        (get.left() == 0).then_some(section)
+    }
+}
+
+fn read_group(get: &mut Get<'_>, footers: &BTreeMap<SegmentId, u32>) -> Option<(GroupId, Group)> {
+    let id = GroupId(get.u64()?);
+    let mut group =
+        Group { first: Index(get.u64()?), last: Index(get.u64()?), end_offset: Offset(get.i64()?), runs: Vec::new() };
+    for _ in 0..get.u32()? {
+        let run = Run {
+            segment: SegmentId(get.u64()?),
+            first_index: Index(get.u64()?),
+            last_index: Index(get.u64()?),
+            first_offset: Offset(get.i64()?),
+            end_offset: Offset(get.i64()?),
+            max_timestamp: get.i64()?,
+            bytes: get.u64()?,
+        };
+        let follows = group.runs.last().is_none_or(|b| b.segment < run.segment && b.last_index < run.first_index);
+        let sound = run.first_index.get() > 0
+            && run.first_index <= run.last_index
+            && run.last_index.get() < u64::MAX
+            && run.first_offset <= run.end_offset
+            && run.bytes < 1 << 40;
+        if !follows || !sound || !footers.contains_key(&run.segment) {
+            return None;
+        }
+        group.runs.push(run);
+    }
+    Some((id, group))
+}

@@ -1,0 +1,72 @@
+//! What can be wrong with a log.
+
+use std::fmt;
+use torc_base::ids::{GroupId, Index, SegmentId};
+use torc_base::io::DiskError;
+
+/// Why the log cannot do what was asked. Every one says what, where, and what can be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WalError {
+    /// Bytes on disk are not those that were written.
+    Corrupt(Box<Corruption>),
+    /// The disk refused an operation.
+    Disk {
+        /// What was being done.
+        doing: &'static str,
+        /// The file, empty if it was about the directory.
+        file: String,
+        /// The disk's answer.
+        error: DiskError,
+    },
+    /// The checkpoint's section cannot be used.
+    Checkpoint(String),
+    /// The entry was released while it was being read.
+    Released {
+        /// The log it belonged to.
+        group: GroupId,
+    },
+    /// The log is fenced or not yet recovered.
+    Closed(String),
+}
+
+/// Where a corruption was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// What does not fit.
+    pub what: String,
+    /// The file's name.
+    pub file: String,
+    /// The segment that the file holds or should hold.
+    pub segment: SegmentId,
+    /// Byte position in the file.
+    pub position: u64,
+    /// The entry, if the damage is in one.
+    pub entry: Option<(GroupId, Index)>,
+}
+
+impl fmt::Display for WalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WalError::Corrupt(c) => {
+                write!(f, "corrupt log: {} (file {}, segment {}, position {}", c.what, c.file, c.segment, c.position)?;
+                if let Some((group, index)) = c.entry {
+                    write!(f, ", group {group}, index {index}")?;
+                }
+                f.write_str("); restore this shard's directory from a copy or from a replica")
+            }
+            WalError::Disk { doing, file, error } if file.is_empty() => {
+                write!(f, "{doing}: {error}; check the disk, then restart")
+            }
+            WalError::Disk { doing, file, error } => {
+                write!(f, "{doing} of {file}: {error}; check the disk, then restart")
+            }
+            WalError::Checkpoint(what) => {
+                write!(f, "the checkpoint does not fit the log: {what}; restore the directory from a copy")
+            }
+            WalError::Released { group } => write!(f, "entries of group {group} were released while they were read"),
+            WalError::Closed(why) => write!(f, "the log takes no part: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for WalError {}

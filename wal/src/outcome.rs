@@ -1,0 +1,112 @@
+//! What the log says back.
+
+use crate::entry::Item;
+use crate::error::WalError;
+use torc_base::ids::{BatchSeq, Index, Offset};
+use torc_base::io::Level;
+
+/// What came of a completion or a turn.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All batches up to this one are on stable storage.
+    Durable(BatchSeq),
+    /// An entry behind the checkpoint, in log order, only while recovering.
+    Recovered(Item),
+    /// Recovery has ended and the log is running. `torn` says what was cut off the tail, if anything was.
+    RecoveryDone { torn: Option<String> },
+    /// Recovery found damage that is not a torn tail: the log stays closed.
+    Refused(WalError),
+    /// End of a pending [`Read`].
+    Read(ReadId, Result<Vec<Item>, WalError>),
+    /// End of a pending [`Find`].
+    Found(ReadId, Result<Option<Item>, WalError>),
+    /// A write or flush failed: nothing more becomes durable here.
+    Fenced(String),
+    /// The log became full (true), or has room again (false).
+    Full(bool),
+    /// A line for the shard's log.
+    Log(Level, String),
+}
+
+/// What the log can do at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Until [`Outcome::RecoveryDone`]: reads and appends are not possible.
+    Recovering,
+    /// All is well.
+    Running,
+    /// No room for another segment: producers are refused, internal entries still taken.
+    Full,
+    /// A write failed, or recovery was refused: reads go on as far as possible, nothing is appended.
+    Fenced(String),
+}
+
+/// Where a read starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// At this entry.
+    Index(Index),
+    /// At the entry that covers this offset, or the next one behind it.
+    Offset(Offset),
+}
+
+/// Names a read that needs the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadId(pub u64);
+
+/// Answer to a read.
+#[derive(Debug)]
+pub enum Read {
+    /// From memory. Empty: nothing at or behind the start.
+    Ready(Vec<Item>),
+    /// The disk was asked; the answer is [`Outcome::Read`].
+    Pending(ReadId),
+    /// The start lies below the group's first entry.
+    Released,
+}
+
+/// Answer to a search.
+#[derive(Debug)]
+pub enum Find {
+    /// From memory.
+    Ready(Option<Item>),
+    /// The disk was asked; the answer is [`Outcome::Found`].
+    Pending(ReadId),
+}
+
+/// Counters since the start, and the present state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Batches cut.
+    pub batches: u64,
+    /// Entries in them.
+    pub entries: u64,
+    /// Bytes written for batches, with padding.
+    pub bytes: u64,
+    /// Bytes of entries in them.
+    pub payload_bytes: u64,
+    /// Bytes of entries that were written without a copy.
+    pub gathered_bytes: u64,
+    /// Segments that hold entries, with the one being filled.
+    pub segments: u64,
+    /// Segments ready to be filled.
+    pub spares: u64,
+    /// Segments whose entries are all dead, waiting for a checkpoint.
+    pub dead_segments: u64,
+    /// Payload bytes of entries that are not dead.
+    pub live_bytes: u64,
+    /// Free bytes of the file system when last asked.
+    pub free_bytes: u64,
+    /// Batches in flight.
+    pub in_flight: u64,
+    /// Bytes that wait for a place in the pipeline.
+    pub queued_bytes: u64,
+    /// Bytes of memory that the tail holds.
+    pub tail_bytes: u64,
+    /// Reads that are under way.
+    pub reads: u64,
+    /// Reads that needed the disk.
+    pub cold_reads: u64,
+    /// The newest batch whose durability a later batch on disk vouches for: damage up to here is always noticed.
+    pub vouched: BatchSeq,
+}

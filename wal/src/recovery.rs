@@ -1,0 +1,611 @@
+//! From the files to a running log.
+//!
+//! Header pages say which file holds which segment. From the checkpoint's segment on, batches are read in order; each
+//! must follow from the one before. The first one that does not is where the log ends, if it can be a torn write; it is
+//! corruption, if anything says that it had been durable: the checkpoint, a later batch's durable mark, or a footer.
+
+use crate::batch::{self, Damage, Descriptor};
+use crate::checkpoint::Section;
+use crate::directory::Directory;
+use crate::error::WalError;
+use crate::index::extents_of;
+use crate::outcome::Outcome;
+use crate::reader::corrupt;
+use crate::segment::{BATCHES_START, Header, Slot, Trailer};
+use crate::segments::{Segment, Segments, Stage};
+use crate::spares::{Spares, header_write};
+use crate::tags::Job;
+use crate::tail::item;
+use std::collections::{BTreeMap, VecDeque};
+use torc_base::buf::{Buf, BufMut, Pool};
+use torc_base::ids::{BatchSeq, Index, SegmentId};
+use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp};
+use torc_base::limits::PAGE;
+
+/// Batches are read in pieces of this size...
+const WINDOW: u64 = 1 << 20;
+/// ...so many ahead.
+const AHEAD: usize = 3;
+/// Files that are opened at once.
+const OPENS: usize = 32;
+
+/// The parts of the log that recovery fills.
+pub(crate) struct Parts<'a> {
+    pub(crate) directory: &'a mut Directory,
+    pub(crate) segments: &'a mut Segments,
+    pub(crate) spares: &'a mut Spares,
+}
+
+/// Where recovery stands.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// More completions are needed.
+    Going,
+    /// There is no log yet.
+    Fresh,
+    /// The log has been read.
+    Done(End),
+}
+
+/// Where the log ends.
+#[derive(Debug)]
+pub(crate) struct End {
+    /// The first batch that is not there.
+    pub(crate) next: BatchSeq,
+    /// Checksum of the one before.
+    pub(crate) chain: u32,
+    /// Largest durable mark that was read.
+    pub(crate) vouched: BatchSeq,
+    /// The last batch with entries.
+    pub(crate) last_filled: BatchSeq,
+    /// What was cut off.
+    pub(crate) torn: Option<String>,
+}
+
+#[derive(Debug)]
+enum Task {
+    List,
+    Open(Slot),
+    Head(Slot),
+    Window { stream: u64, at: u64 },
+    Rehead(Header),
+    Sync(Slot),
+}
+
+/// A file as its first two pages show it.
+#[derive(Debug)]
+struct File {
+    bytes: u64,
+    header: Option<Header>,
+    first: Option<(batch::Header, u32)>,
+}
+
+/// Reads one file in order, some windows ahead.
+#[derive(Debug)]
+struct Stream {
+    number: u64,
+    segment: Header,
+    /// Position of the next window that is wanted, and of the next one to be asked for.
+    at: u64,
+    ask: u64,
+    ready: BTreeMap<u64, Buf>,
+}
+
+/// A batch that lies in several windows.
+#[derive(Debug)]
+struct Assembly {
+    header: batch::Header,
+    crc: u32,
+    bytes: BufMut,
+    filled: usize,
+}
+
+#[derive(Debug)]
+enum Mode {
+    /// Batches follow each other.
+    Chain,
+    /// The batch at `position` of `segment` is not there: does anything say that it had been durable?
+    Evidence { segment: Header, position: u64, what: String, pieces: u64 },
+}
+
+/// Recovery under way.
+pub(crate) struct Recovery {
+    section: Option<Section>,
+    tasks: BTreeMap<u64, Task>,
+    numbers: u64,
+    todo: VecDeque<(Slot, u64)>,
+    files: BTreeMap<Slot, File>,
+    by_id: BTreeMap<SegmentId, Slot>,
+    pool: Pool,
+    mode: Mode,
+    stream: Option<Stream>,
+    assembly: Option<Assembly>,
+    next: BatchSeq,
+    chain: u32,
+    vouched: BatchSeq,
+    last_filled: BatchSeq,
+    torn: Option<String>,
+    /// Files behind the end, which get new headers one after the other.
+    stale: VecDeque<Slot>,
+    finishing: bool,
+}
+
+impl Recovery {
+    /// Starts by listing the directory.
+    pub(crate) fn start(section: Option<Section>, ops: &mut Vec<DiskOp>) -> Recovery {
+        let mut recovery = Recovery {
+            section,
+            tasks: BTreeMap::new(),
+            numbers: 0,
+            todo: VecDeque::new(),
+            files: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            pool: Pool::new(usize::MAX, (AHEAD + 1) * WINDOW as usize),
+            mode: Mode::Chain,
+            stream: None,
+            assembly: None,
+            next: BatchSeq(1),
+            chain: 0,
+            vouched: BatchSeq(0),
+            last_filled: BatchSeq(0),
+            torn: None,
+            stale: VecDeque::new(),
+            finishing: false,
+        };
+        recovery.ask(Task::List, DiskKind::List, ops);
+        recovery
+    }
+
+    fn ask(&mut self, task: Task, kind: DiskKind, ops: &mut Vec<DiskOp>) {
+        self.numbers += 1;
+        self.tasks.insert(self.numbers, task);
+        ops.push(DiskOp { tag: Job::Recovery(self.numbers).tag(), kind });
+    }
+
+    /// A step has ended.
+    pub(crate) fn on_disk(
+        &mut self,
+        number: u64,
+        result: Result<DiskOk, DiskError>,
+        parts: &mut Parts<'_>,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+    ) -> Result<Progress, WalError> {
+        let task = self.tasks.remove(&number).expect("a step of this recovery");
+        let ok = result.map_err(|error| failure(&task, error))?;
+        match (task, ok) {
+            (Task::List, DiskOk::Listed(names)) => {
+                let slots = names.iter().filter_map(|(name, bytes)| Some((Slot::of_name(name)?, *bytes)));
+                self.todo = slots.collect();
+                self.todo.make_contiguous().sort_unstable();
+                self.open_some(ops);
+                if self.tasks.is_empty() { self.heads_read(parts, ops, out) } else { Ok(Progress::Going) }
+            }
+            (Task::Open(slot), DiskOk::Opened { bytes }) => {
+                self.files.insert(slot, File { bytes, header: None, first: None });
+                let pages = self.pool.take(2 * PAGE).expect("the pool has no limit");
+                let kind = DiskKind::Read { file: slot.file(), at: 0, bytes: pages };
+                self.ask(Task::Head(slot), kind, ops);
+                Ok(Progress::Going)
+            }
+            (Task::Head(slot), DiskOk::Read { bytes }) => {
+                let file = self.files.get_mut(&slot).expect("opened before");
+                file.header = Header::decode(&bytes).filter(|h| h.slot == slot);
+                file.first = bytes.get(PAGE..).and_then(batch::Header::decode);
+                self.open_some(ops);
+                if self.tasks.is_empty() { self.heads_read(parts, ops, out) } else { Ok(Progress::Going) }
+            }
+            (Task::Window { stream, at }, DiskOk::Read { bytes }) => {
+                if let Some(wanted) = self.stream.as_mut().filter(|s| s.number == stream) {
+                    wanted.ready.insert(at, bytes.freeze());
+                    return self.consume(parts, ops, out);
+                }
+                Ok(Progress::Going)
+            }
+            (Task::Rehead(header), _) => {
+                parts.spares.adopt(header);
+                self.rehead_next(parts, ops);
+                Ok(self.end_if_done())
+            }
+            (Task::Sync(_), _) => Ok(self.end_if_done()),
+            (task, ok) => panic!("{task:?} ended with {ok:?}"),
+        }
+    }
+
+    fn open_some(&mut self, ops: &mut Vec<DiskOp>) {
+        while self.tasks.len() < OPENS {
+            let Some((slot, _)) = self.todo.pop_front() else { return };
+            self.ask(Task::Open(slot), DiskKind::Open { file: slot.file(), name: slot.file_name() }, ops);
+        }
+    }
+
+    /// All header pages are read: find out what is there, what is missing, what is too much.
+    fn heads_read(
+        &mut self,
+        parts: &mut Parts<'_>,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+    ) -> Result<Progress, WalError> {
+        self.identify()?;
+        let scan = self.section.as_ref().map_or(SegmentId(1), |s| s.scan);
+        let needed = self.section.iter().flat_map(|s| s.footers.keys().copied().chain([s.scan]));
+        for id in needed.chain(self.by_id.keys().next().map(|_| scan)) {
+            if !self.by_id.contains_key(&id) {
+                let nowhere = Header { segment: id, slot: Slot(0), salt: 0, bytes: 0 };
+                return Err(corrupt("no file holds this segment, which the log needs", &nowhere, 0, None));
+            }
+        }
+        for &slot in self.files.keys() {
+            parts.spares.occupy(slot);
+        }
+        for (&slot, _) in self.files.iter().filter(|(_, f)| f.header.is_none()) {
+            out.push(Outcome::Log(
+                torc_base::io::Level::Info,
+                format!("{} holds no segment (left by an interrupted start); removing it", slot.file_name()),
+            ));
+            parts.spares.retire(slot, ops);
+        }
+        let section = self.section.take();
+        if let Some(section) = &section {
+            self.restore(section, parts, ops);
+        }
+        self.section = section;
+        let Some(&slot) = self.by_id.get(&scan) else { return Ok(Progress::Fresh) };
+        let header = self.header(slot);
+        parts.segments.activate(header, self.next, self.chain);
+        self.open_stream(header, u64::from(BATCHES_START));
+        self.consume(parts, ops, out)
+    }
+
+    /// Which file holds which segment.
+    fn identify(&mut self) -> Result<(), WalError> {
+        for (&slot, file) in &self.files {
+            let Some(header) = file.header else { continue };
+            if header.bytes != file.bytes || file.bytes < 4 * PAGE as u64 {
+                let what = format!("the file has {} bytes, its header says {}", file.bytes, header.bytes);
+                return Err(corrupt(&what, &header, 0, None));
+            }
+            if let Some(other) = self.by_id.insert(header.segment, slot) {
+                return Err(corrupt(&format!("{} holds this segment too", other.file_name()), &header, 0, None));
+            }
+        }
+        // A file without a header may be one that was never finished. If it holds a batch of a segment that is needed
+        // and nowhere else, its header was lost.
+        let scan = self.section.as_ref().map_or(SegmentId(1), |s| s.scan);
+        for (&slot, file) in self.files.iter().filter(|(_, f)| f.header.is_none()) {
+            let Some((first, _)) = file.first else { continue };
+            let needed =
+                first.segment >= scan || self.section.as_ref().is_some_and(|s| s.footers.contains_key(&first.segment));
+            if needed && !self.by_id.contains_key(&first.segment) {
+                let header = Header { segment: first.segment, slot, salt: first.salt, bytes: file.bytes };
+                return Err(corrupt("the header page of the segment is damaged", &header, 0, None));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts in what the checkpoint says of segments before the scan; their dead neighbours become spares.
+    fn restore(&mut self, section: &Section, parts: &mut Parts<'_>, ops: &mut Vec<DiskOp>) {
+        self.next = section.scan_first;
+        self.chain = section.scan_chain;
+        for (id, group) in &section.groups {
+            parts.directory.restore(*id, group.clone());
+        }
+        for (&id, &slot) in self.by_id.range(..section.scan) {
+            let header = self.header(slot);
+            let Some(&bytes) = section.footers.get(&id) else {
+                parts.spares.recycle(slot, header.bytes, ops);
+                continue;
+            };
+            let segment = Segment {
+                header,
+                stage: Stage::Footed { bytes },
+                first: BatchSeq(0),
+                first_chain: 0,
+                end: BATCHES_START,
+                last: BatchSeq(0),
+                chain: 0,
+                index: None,
+            };
+            parts.segments.by_id.insert(id, segment);
+        }
+    }
+
+    fn header(&self, slot: Slot) -> Header {
+        self.files[&slot].header.expect("identified by its header")
+    }
+
+    fn open_stream(&mut self, segment: Header, at: u64) {
+        self.numbers += 1;
+        self.stream = Some(Stream { number: self.numbers, segment, at, ask: at, ready: BTreeMap::new() });
+        self.assembly = None;
+    }
+
+    fn read_ahead(&mut self, ops: &mut Vec<DiskOp>) {
+        let Some(stream) = &mut self.stream else { return };
+        let mut reads = Vec::new();
+        while stream.ask < stream.segment.bytes && stream.ask < stream.at + AHEAD as u64 * WINDOW {
+            let at = stream.ask;
+            stream.ask = stream.segment.bytes.min(at + WINDOW);
+            let bytes = self.pool.take((stream.ask - at) as usize).expect("the pool has no limit");
+            let task = Task::Window { stream: stream.number, at };
+            reads.push((task, DiskKind::Read { file: stream.segment.slot.file(), at, bytes }));
+        }
+        for (task, kind) in reads {
+            self.ask(task, kind, ops);
+        }
+    }
+
+    /// Goes through the windows that are there.
+    fn consume(
+        &mut self,
+        parts: &mut Parts<'_>,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+    ) -> Result<Progress, WalError> {
+        loop {
+            let stream = self.stream.as_mut().expect("recovery reads until it ends");
+            let (segment, at) = (stream.segment, stream.at);
+            if at >= segment.bytes {
+                if matches!(self.mode, Mode::Chain) {
+                    let what = "the segment ends";
+                    let from = u64::from(parts.segments.active().end);
+                    self.chain_ends(segment, from, what.to_string(), parts)?;
+                } else if let Some((_, &slot)) = self.by_id.range(segment.segment.next()..).next() {
+                    self.open_stream(self.header(slot), u64::from(BATCHES_START));
+                } else {
+                    return Ok(self.finish(parts, ops));
+                }
+                continue;
+            }
+            let Some(window) = stream.ready.remove(&at) else {
+                self.read_ahead(ops);
+                return Ok(Progress::Going);
+            };
+            stream.at = segment.bytes.min(at + WINDOW);
+            if window.len() as u64 != stream.at - at {
+                return Err(corrupt("the file ends early", &segment, at + window.len() as u64, None));
+            }
+            match self.mode {
+                Mode::Chain => self.follow(segment, at, &window, parts, out)?,
+                Mode::Evidence { .. } => self.look_for_evidence(&segment, at, &window)?,
+            }
+        }
+    }
+
+    /// Takes the batches of a window in.
+    fn follow(
+        &mut self,
+        segment: Header,
+        base: u64,
+        window: &Buf,
+        parts: &mut Parts<'_>,
+        out: &mut Vec<Outcome>,
+    ) -> Result<(), WalError> {
+        let mut at = 0;
+        if let Some(assembly) = &mut self.assembly {
+            let missing = assembly.bytes.len() - assembly.filled;
+            at = missing.min(window.len());
+            assembly.bytes[assembly.filled..assembly.filled + at].copy_from_slice(&window[..at]);
+            assembly.filled += at;
+            if at < missing {
+                return Ok(());
+            }
+            let done = self.assembly.take().expect("just seen");
+            if let Err(what) = self.take_in(done.header, done.crc, &done.bytes.freeze(), parts, out) {
+                return self.chain_ends(segment, u64::from(done.header.position), what, parts);
+            }
+        }
+        while at < window.len() {
+            let position = base + at as u64;
+            let (header, crc) = match self.expect(&segment, position, &window[at..]) {
+                Ok(found) => found,
+                Err(what) => return self.chain_ends(segment, position, what, parts),
+            };
+            let total = header.total as usize;
+            if window.len() - at < total {
+                let mut bytes = self.pool.take(total).expect("the pool has no limit");
+                let filled = window.len() - at;
+                bytes[..filled].copy_from_slice(&window[at..]);
+                self.assembly = Some(Assembly { header, crc, bytes, filled });
+                return Ok(());
+            }
+            if let Err(what) = self.take_in(header, crc, &window.slice(at..at + total), parts, out) {
+                return self.chain_ends(segment, position, what, parts);
+            }
+            at += total;
+        }
+        Ok(())
+    }
+
+    /// The header at this place, if it is the next one of the log.
+    fn expect(&self, segment: &Header, position: u64, bytes: &[u8]) -> Result<(batch::Header, u32), String> {
+        let (header, crc) = batch::Header::decode(bytes).ok_or("there is no intact batch header")?;
+        let next = self.next;
+        if header.segment != segment.segment || header.salt != segment.salt {
+            return Err("the batch there belongs to an earlier use of the file".to_string());
+        }
+        if u64::from(header.position) != position || position + u64::from(header.total) > segment.bytes {
+            return Err(format!("the batch there was written for position {}", header.position));
+        }
+        if header.seq != next {
+            return Err(format!("batch {} is there, batch {next} should be", header.seq));
+        }
+        if header.chain != self.chain {
+            return Err(format!("batch {next} there does not follow from the batch before"));
+        }
+        Ok((header, crc))
+    }
+
+    /// Takes one whole batch in, if all its bytes are what was written; what is wrong if not.
+    fn take_in(
+        &mut self,
+        header: batch::Header,
+        crc: u32,
+        bytes: &Buf,
+        parts: &mut Parts<'_>,
+        out: &mut Vec<Outcome>,
+    ) -> Result<(), String> {
+        batch::check(&header, bytes).map_err(|damage| match damage {
+            Damage::Table => format!("the checksum of the table of batch {} is wrong", header.seq),
+            Damage::Payload { group, index, position } => format!(
+                "the checksum of entry {index} of group {group} is wrong (batch {}, {position} bytes in)",
+                header.seq
+            ),
+        })?;
+        let replayed = self.section.as_ref().is_none_or(|s| header.seq >= s.next);
+        let count = header.count as usize;
+        let line = |number| Descriptor::decode(&header, bytes, number).expect("checked");
+        for d in (0..count).map(line) {
+            // A group that the checkpoint does not know had been dropped when it was made.
+            if d.index > Index(0) && (replayed || parts.directory.group(d.group).is_some()) {
+                parts.directory.note(d.group, d.index, d.end_offset());
+            }
+            if replayed {
+                let payload = bytes.slice(d.position as usize..d.end() as usize);
+                out.push(Outcome::Recovered(item(&d, payload)));
+            }
+        }
+        let mut extents = Vec::new();
+        extents_of(header.position, count, (0..count).map(line), &mut extents);
+        parts.segments.active().take(&header, crc, &extents, parts.directory);
+        if count > 0 {
+            self.last_filled = header.seq;
+        }
+        self.next = header.seq.next();
+        self.chain = crc;
+        self.vouched = self.vouched.max(header.durable);
+        Ok(())
+    }
+
+    /// The next batch is not at `position`. It may be the first of the next segment; else the log ends here, if nothing
+    /// says otherwise.
+    fn chain_ends(
+        &mut self,
+        segment: Header,
+        position: u64,
+        what: String,
+        parts: &mut Parts<'_>,
+    ) -> Result<(), WalError> {
+        if let Some(&slot) = self.by_id.get(&segment.segment.next()) {
+            let header = self.header(slot);
+            let goes_on = self.files[&slot].first.is_some_and(|(first, _)| {
+                first.segment == header.segment
+                    && first.salt == header.salt
+                    && first.position == BATCHES_START
+                    && first.seq == self.next
+                    && first.chain == self.chain
+            });
+            if goes_on {
+                parts.segments.activate(header, self.next, self.chain);
+                self.open_stream(header, u64::from(BATCHES_START));
+                return Ok(());
+            }
+        }
+        if let Some(section) = self.section.as_ref().filter(|s| self.next < s.next) {
+            let what =
+                format!("{what}; the checkpoint says that batches up to {} were durable", section.next.get() - 1);
+            return Err(corrupt(&what, &segment, position, None));
+        }
+        self.open_stream(segment, position);
+        self.mode = Mode::Evidence { segment, position, what, pieces: 0 };
+        Ok(())
+    }
+
+    /// Looks for anything that says that the missing batch had been durable.
+    fn look_for_evidence(&mut self, here: &Header, base: u64, window: &Buf) -> Result<(), WalError> {
+        let next = self.next;
+        let Mode::Evidence { segment, position, what, pieces } = &mut self.mode else {
+            panic!("only called when the chain has ended")
+        };
+        for (number, page) in window.chunks(PAGE).enumerate() {
+            let at = base + (number * PAGE) as u64;
+            if let Some((header, _)) = batch::Header::decode(page) {
+                let ours =
+                    header.segment == here.segment && header.salt == here.salt && u64::from(header.position) == at;
+                if ours && header.durable >= next {
+                    let what = format!(
+                        "{what}; but batch {} in {} at {at} was written when batches up to {} were durable",
+                        header.seq,
+                        here.slot.file_name(),
+                        header.durable
+                    );
+                    return Err(corrupt(&what, segment, *position, None));
+                }
+                *pieces += u64::from(ours && header.seq >= next);
+            }
+            if at + PAGE as u64 == here.bytes
+                && let Some(trailer) = Trailer::decode(page)
+                && trailer.segment == here.segment
+                && trailer.salt == here.salt
+                && trailer.last >= next
+            {
+                let name = here.slot.file_name();
+                let what =
+                    format!("{what}; but the footer of {name} says that batches up to {} were durable", trailer.last);
+                return Err(corrupt(&what, segment, *position, None));
+            }
+        }
+        Ok(())
+    }
+
+    /// The log ends here. What was read must be on stable storage before it is shown to anybody, and files behind the
+    /// end must not be taken for their former segments.
+    fn finish(&mut self, parts: &mut Parts<'_>, ops: &mut Vec<DiskOp>) -> Progress {
+        let mode = std::mem::replace(&mut self.mode, Mode::Chain);
+        let Mode::Evidence { segment, position, what, pieces } = mode else {
+            panic!("the end is looked at before it is believed")
+        };
+        if pieces > 0 {
+            self.torn = Some(format!(
+                "batch {} was being written when the power or the process went ({}, position {position}: {what}; {pieces} piece(s) cut)",
+                self.next,
+                segment.slot.file_name(),
+            ));
+        }
+        self.stream = None;
+        self.finishing = true;
+        self.stale = self.by_id.range(segment.segment.next()..).map(|(_, &slot)| slot).collect();
+        parts.spares.resume(segment.segment.next());
+        let first = self.section.as_ref().map_or(SegmentId(1), |s| s.scan);
+        let scanned: Vec<Slot> = self.by_id.range(first..=segment.segment).map(|(_, &slot)| slot).collect();
+        for slot in scanned {
+            self.ask(Task::Sync(slot), DiskKind::Sync { file: slot.file() }, ops);
+        }
+        self.rehead_next(parts, ops);
+        Progress::Going
+    }
+
+    /// In rising order of their old segments, each file gets a number that no file after it holds.
+    fn rehead_next(&mut self, parts: &mut Parts<'_>, ops: &mut Vec<DiskOp>) {
+        let Some(slot) = self.stale.pop_front() else { return };
+        let header = parts.spares.next_header(slot, self.files[&slot].bytes);
+        self.ask(Task::Rehead(header), header_write(&header), ops);
+    }
+
+    fn end_if_done(&mut self) -> Progress {
+        let waits = self.tasks.values().any(|t| matches!(t, Task::Rehead(_) | Task::Sync(_)));
+        if !self.finishing || waits {
+            return Progress::Going;
+        }
+        Progress::Done(End {
+            next: self.next,
+            chain: self.chain,
+            vouched: self.vouched,
+            last_filled: self.last_filled,
+            torn: self.torn.take(),
+        })
+    }
+}
+
+fn failure(task: &Task, error: DiskError) -> WalError {
+    let (doing, file) = match task {
+        Task::List => ("listing the directory", String::new()),
+        Task::Open(slot) => ("opening", slot.file_name()),
+        Task::Head(slot) => ("reading the header", slot.file_name()),
+        Task::Window { .. } => ("reading a segment", String::new()),
+        Task::Rehead(header) => ("writing the header", header.slot.file_name()),
+        Task::Sync(slot) => ("flush", slot.file_name()),
+    };
+    WalError::Disk { doing, file, error }
+}

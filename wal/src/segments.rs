@@ -1,0 +1,171 @@
+//! The segments that hold entries: which file each is in, where it ends, whether its footer is on disk.
+
+use crate::batch;
+use crate::directory::Directory;
+use crate::index::{Extent, SegmentIndex};
+use crate::segment::{Header, Trailer, encode_footer, footer_bytes};
+use crate::tags::Job;
+use std::collections::BTreeMap;
+use torc_base::buf::Pool;
+use torc_base::ids::{BatchSeq, SegmentId};
+use torc_base::io::{DiskKind, DiskOp};
+
+/// Where a segment is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Batches go here.
+    Active,
+    /// Nothing is added any more; its last batches may not be durable yet.
+    Sealed,
+    /// The footer is being written.
+    Footing { bytes: u32 },
+    /// The footer is durable: this many bytes at the end of the file.
+    Footed { bytes: u32 },
+}
+
+/// One segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) header: Header,
+    pub(crate) stage: Stage,
+    /// Number of its first batch, and the checksum of the batch before: where recovery can start.
+    pub(crate) first: BatchSeq,
+    pub(crate) first_chain: u32,
+    /// Where the batches end.
+    pub(crate) end: u32,
+    /// Its last batch and that one's checksum.
+    pub(crate) last: BatchSeq,
+    pub(crate) chain: u32,
+    /// Extents; `None` once they can be loaded from the footer.
+    pub(crate) index: Option<SegmentIndex>,
+}
+
+impl Segment {
+    /// True if another batch of `bytes` with at most `extents` extents fits in front of the footer.
+    pub(crate) fn has_room(&self, bytes: usize, extents: usize) -> bool {
+        let held = self.index.as_ref().map_or(0, SegmentIndex::len);
+        self.end as usize + bytes + footer_bytes(held + extents) <= self.header.bytes as usize
+    }
+
+    /// Another batch has its place at the end.
+    pub(crate) fn take(&mut self, header: &batch::Header, crc: u32, extents: &[Extent], directory: &mut Directory) {
+        assert_eq!((header.position, header.seq), (self.end, self.last.next()), "batches of a segment are contiguous");
+        let index = self.index.as_mut().expect("an active segment keeps its extents");
+        for extent in extents {
+            index.push(*extent);
+            directory.place(self.header.segment, extent, u64::from(extent.length));
+        }
+        self.end += header.total;
+        self.last = header.seq;
+        self.chain = crc;
+    }
+
+    /// Bytes of the footer on disk.
+    pub(crate) fn footer(&self) -> Option<u32> {
+        match self.stage {
+            Stage::Footed { bytes } => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    pub(crate) by_id: BTreeMap<SegmentId, Segment>,
+}
+
+impl Segments {
+    /// The segment that is filled. There is one while the log runs.
+    pub(crate) fn active(&mut self) -> &mut Segment {
+        let segment = self.by_id.values_mut().next_back().expect("a running log has an active segment");
+        assert_eq!(segment.stage, Stage::Active);
+        segment
+    }
+
+    pub(crate) fn get(&self, id: SegmentId) -> Option<&Segment> {
+        self.by_id.get(&id)
+    }
+
+    /// Starts filling a prepared file. `first` is the next batch and `chain` the checksum of the one before.
+    pub(crate) fn activate(&mut self, header: Header, first: BatchSeq, chain: u32) {
+        if let Some(last) = self.by_id.values_mut().next_back() {
+            assert!(last.header.segment < header.segment);
+            if last.stage == Stage::Active {
+                last.stage = Stage::Sealed;
+            }
+        }
+        let segment = Segment {
+            header,
+            stage: Stage::Active,
+            first,
+            first_chain: chain,
+            end: crate::segment::BATCHES_START,
+            last: BatchSeq(first.get() - 1),
+            chain,
+            index: Some(SegmentIndex::default()),
+        };
+        self.by_id.insert(header.segment, segment);
+    }
+
+    /// The oldest segment whose footer is not durable: recovery after a checkpoint starts there.
+    pub(crate) fn scan_start(&self) -> &Segment {
+        // Footers of several segments may be on their way and become durable in any order; the chain is read from the
+        // oldest one that has none.
+        self.by_id.values().find(|s| s.footer().is_none()).expect("the active segment has none")
+    }
+
+    /// Starts to write the footers of sealed segments whose batches are all durable.
+    pub(crate) fn write_footers(&mut self, durable: BatchSeq, pool: &Pool, ops: &mut Vec<DiskOp>) {
+        // Footers are started in order, so whatever lies before one that was started was started too.
+        let waiting = |s: &&mut Segment| matches!(s.stage, Stage::Active | Stage::Sealed);
+        for segment in self.by_id.values_mut().rev().take_while(waiting) {
+            if segment.stage == Stage::Active || segment.last > durable {
+                continue;
+            }
+            let index = segment.index.as_ref().expect("kept until the footer is durable");
+            let bytes = footer_bytes(index.len());
+            let mut out = pool.take(bytes).expect("the pool has no limit");
+            let header = segment.header;
+            let trailer = Trailer {
+                segment: header.segment,
+                salt: header.salt,
+                last: segment.last,
+                chain: segment.chain,
+                end: segment.end,
+                extents: 0,
+                extents_crc: 0,
+            };
+            encode_footer(index, trailer, &mut out);
+            segment.stage = Stage::Footing { bytes: bytes as u32 };
+            ops.push(DiskOp {
+                tag: Job::Footer(header.segment).tag(),
+                kind: DiskKind::Write {
+                    file: header.slot.file(),
+                    at: header.bytes - bytes as u64,
+                    runs: vec![out.freeze().pages()],
+                    durable: true,
+                },
+            });
+        }
+    }
+
+    /// A footer is on disk.
+    pub(crate) fn footer_written(&mut self, id: SegmentId) {
+        let segment = self.by_id.get_mut(&id).expect("a segment stays while its footer is written");
+        let Stage::Footing { bytes } = segment.stage else { panic!("segment {id} has no footer under way") };
+        segment.stage = Stage::Footed { bytes };
+    }
+
+    /// Drops the extents in memory of segments that can be read from their footers and have no batch in the tail.
+    pub(crate) fn drop_indexes(&mut self, oldest_in_tail: Option<SegmentId>) {
+        for (id, segment) in &mut self.by_id {
+            if oldest_in_tail.is_some_and(|oldest| *id >= oldest) {
+                return;
+            }
+            if segment.footer().is_some() {
+                segment.index = None;
+            }
+        }
+    }
+}

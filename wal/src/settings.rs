@@ -1,0 +1,58 @@
+//! What can be set, with its defaults.
+
+use torc_base::limits::{
+    BATCH_BYTES_SOFT, BATCHES_IN_FLIGHT_MAX, ENTRY_BYTES_MAX, PAGE, SEGMENT_BYTES, SEGMENT_BYTES_MAX,
+    SEGMENT_BYTES_MIN, TAIL_CACHE_BYTES,
+};
+
+/// Settings of one log.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bytes of a segment file; a multiple of the page.
+    pub segment_bytes: u64,
+    /// Batches that may be in flight to the disk at once.
+    pub batches_in_flight: usize,
+    /// Memory for the newest batches, from which reads are served without the disk.
+    pub tail_bytes: usize,
+    /// Free bytes of the file system that are left alone when segments are made.
+    pub reserve_bytes: u64,
+    /// Segments written ahead; at least 1.
+    pub spare_segments: usize,
+    /// After this long without an append, an empty batch says on disk that the last batches had been durable, so that
+    /// damage to them is told from a torn write. 0: never.
+    pub idle_seal_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            segment_bytes: SEGMENT_BYTES,
+            batches_in_flight: 4,
+            tail_bytes: TAIL_CACHE_BYTES,
+            reserve_bytes: 256 << 20,
+            spare_segments: 2,
+            idle_seal_ms: 100,
+        }
+    }
+}
+
+impl Settings {
+    /// Panics on settings out of bounds: the configuration has been checked before it gets here.
+    pub(crate) fn check(&self) {
+        assert!(self.segment_bytes.is_multiple_of(PAGE as u64), "segment of {} bytes", self.segment_bytes);
+        assert!((SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes));
+        assert!((1..=BATCHES_IN_FLIGHT_MAX).contains(&self.batches_in_flight));
+        assert!(self.spare_segments >= 1);
+    }
+
+    /// A batch is cut at the latest when it holds this much.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        BATCH_BYTES_SOFT.min(self.segment_bytes as usize / 4)
+    }
+
+    /// The largest entry that a segment of this size takes.
+    pub fn entry_bytes_max(&self) -> usize {
+        // The header page, the batch's header block, the pages' ragged ends, the footer and the trailer.
+        ENTRY_BYTES_MAX.min(self.segment_bytes as usize - 16 * PAGE)
+    }
+}

@@ -1,0 +1,310 @@
+//! Segment files made ahead, and files got rid of.
+//!
+//! A new file is allocated, written once with zeroes and flushed, so that a batch written over it changes no metadata of
+//! the file system. A file whose entries are all dead gets a new header page only. One step is under way at a time, so
+//! that batches do not starve.
+
+use crate::error::WalError;
+use crate::segment::{Header, Slot};
+use crate::settings::Settings;
+use crate::tags::Job;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use torc_base::buf::{Buf, Pool};
+use torc_base::ids::SegmentId;
+use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp};
+use torc_base::limits::PAGE;
+use torc_base::prng::Prng;
+use torc_base::time::{Mono, Now};
+
+/// Zeroes are written in pieces of this size.
+const ZERO_BYTES: usize = 1 << 20;
+/// After a refusal, the next attempt comes this much later.
+const RETRY_MS: u64 = 1000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Idle,
+    /// Free space was asked for.
+    Asking,
+    Creating(Slot),
+    /// Zeroes up to `to` are being written.
+    Zeroing {
+        slot: Slot,
+        to: u64,
+    },
+    Syncing(Slot),
+    SyncingDirectory(Slot),
+    /// The header page is being written.
+    Heading(Header),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retiring {
+    Closing,
+    Removing,
+}
+
+/// What a completed step means to the log.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Nothing,
+    /// Another spare is ready.
+    Ready,
+    /// No room for another file.
+    NoRoom,
+    /// A write or flush failed.
+    Failed(WalError),
+}
+
+#[derive(Debug)]
+pub(crate) struct Spares {
+    /// Header on disk; used in this order.
+    prepared: VecDeque<Header>,
+    /// Written files that hold nothing any more. Open.
+    free: Vec<Slot>,
+    retiring: BTreeMap<Slot, Retiring>,
+    /// All slots whose names exist or are about to.
+    used: BTreeSet<Slot>,
+    step: Step,
+    /// The segment that the next prepared file will hold.
+    next: SegmentId,
+    refused: bool,
+    retry_at: Option<Mono>,
+    free_bytes: u64,
+    zeroes: Option<Buf>,
+    prng: Prng,
+    want: usize,
+    segment_bytes: u64,
+    reserve_bytes: u64,
+}
+
+impl Spares {
+    pub(crate) fn new(settings: &Settings, prng: Prng) -> Spares {
+        Spares {
+            prepared: VecDeque::new(),
+            free: Vec::new(),
+            retiring: BTreeMap::new(),
+            used: BTreeSet::new(),
+            step: Step::Idle,
+            next: SegmentId(1),
+            refused: false,
+            retry_at: None,
+            free_bytes: 0,
+            zeroes: None,
+            prng,
+            want: settings.spare_segments,
+            segment_bytes: settings.segment_bytes,
+            reserve_bytes: settings.reserve_bytes,
+        }
+    }
+
+    /// Sets the segment that the next prepared file will hold; recovery knows.
+    pub(crate) fn resume(&mut self, next: SegmentId) {
+        assert!(self.prepared.is_empty() && self.step == Step::Idle);
+        self.next = next;
+    }
+
+    /// Where salts come from in this life.
+    pub(crate) fn reseed(&mut self, prng: Prng) {
+        self.prng = prng;
+    }
+
+    /// A file exists under this slot's name.
+    pub(crate) fn occupy(&mut self, slot: Slot) {
+        self.used.insert(slot);
+    }
+
+    /// Takes over a file with a prepared header.
+    pub(crate) fn adopt(&mut self, header: Header) {
+        assert_eq!(header.segment, self.next);
+        self.prepared.push_back(header);
+        self.next = self.next.next();
+    }
+
+    /// A header that makes this file the next spare.
+    pub(crate) fn next_header(&mut self, slot: Slot, bytes: u64) -> Header {
+        Header { segment: self.next, slot, salt: self.prng.next_u64(), bytes }
+    }
+
+    /// Takes a file whose entries are all dead: kept for reuse, or removed if there are enough.
+    pub(crate) fn recycle(&mut self, slot: Slot, bytes: u64, ops: &mut Vec<DiskOp>) {
+        assert!(self.used.contains(&slot));
+        if bytes == self.segment_bytes && self.free.len() + self.prepared.len() < self.want {
+            self.free.push(slot);
+        } else {
+            self.retire(slot, ops);
+        }
+    }
+
+    /// Closes and removes an open file.
+    pub(crate) fn retire(&mut self, slot: Slot, ops: &mut Vec<DiskOp>) {
+        self.retiring.insert(slot, Retiring::Closing);
+        ops.push(DiskOp { tag: Job::Retire(slot).tag(), kind: DiskKind::Close { file: slot.file() } });
+    }
+
+    /// A step of [`Spares::retire`] has ended. A file that cannot be removed keeps its name taken.
+    pub(crate) fn retired(&mut self, slot: Slot, result: Result<DiskOk, DiskError>, ops: &mut Vec<DiskOp>) -> Progress {
+        let doing = *self.retiring.get(&slot).expect("a slot that is being retired");
+        match (doing, result) {
+            (Retiring::Closing, _) => {
+                self.retiring.insert(slot, Retiring::Removing);
+                ops.push(DiskOp { tag: Job::Retire(slot).tag(), kind: DiskKind::Remove { name: slot.file_name() } });
+                Progress::Nothing
+            }
+            (Retiring::Removing, Ok(_) | Err(DiskError::NotFound)) => {
+                self.retiring.remove(&slot);
+                self.used.remove(&slot);
+                // Its room may be what a refused attempt waits for.
+                self.retry_at = None;
+                Progress::Nothing
+            }
+            (Retiring::Removing, Err(error)) => {
+                self.retiring.remove(&slot);
+                Progress::Failed(WalError::Disk { doing: "removal", file: slot.file_name(), error })
+            }
+        }
+    }
+
+    /// The next file to be filled.
+    pub(crate) fn take(&mut self) -> Option<Header> {
+        self.prepared.pop_front()
+    }
+
+    pub(crate) fn prepared(&self) -> usize {
+        self.prepared.len()
+    }
+
+    /// Free bytes of the file system when last asked.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.free_bytes
+    }
+
+    /// True if a spare is wanted and cannot be made.
+    pub(crate) fn is_full(&self) -> bool {
+        self.refused && self.prepared.len() < self.want
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        self.retry_at.filter(|_| self.is_full())
+    }
+
+    /// Starts to make a spare if one is wanted.
+    pub(crate) fn turn(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
+        if self.step != Step::Idle || self.prepared.len() >= self.want {
+            return;
+        }
+        if let Some(slot) = self.free.pop() {
+            return self.write_header(slot, ops);
+        }
+        if self.retry_at.is_some_and(|at| now.mono < at) {
+            return;
+        }
+        self.go(Step::Asking, DiskKind::Free, ops);
+    }
+
+    fn go(&mut self, step: Step, kind: DiskKind, ops: &mut Vec<DiskOp>) {
+        self.step = step;
+        ops.push(DiskOp { tag: Job::Spare.tag(), kind });
+    }
+
+    fn write_header(&mut self, slot: Slot, ops: &mut Vec<DiskOp>) {
+        let header = self.next_header(slot, self.segment_bytes);
+        self.go(Step::Heading(header), header_write(&header), ops);
+    }
+
+    fn write_zeroes(&mut self, slot: Slot, at: u64, ops: &mut Vec<DiskOp>) {
+        let zeroes = self.zeroes.get_or_insert_with(|| {
+            let mut buf = Pool::new(ZERO_BYTES * 2, 0).take(ZERO_BYTES).expect("within the limit");
+            buf.fill(0);
+            buf.freeze()
+        });
+        let to = self.segment_bytes.min(at + ZERO_BYTES as u64);
+        let runs = vec![zeroes.slice(0..(to - at) as usize).pages()];
+        let kind = DiskKind::Write { file: slot.file(), at, runs, durable: false };
+        self.go(Step::Zeroing { slot, to }, kind, ops);
+    }
+
+    /// The outstanding step has ended.
+    pub(crate) fn on_disk(&mut self, now: Now, result: Result<DiskOk, DiskError>, ops: &mut Vec<DiskOp>) -> Progress {
+        let step = std::mem::replace(&mut self.step, Step::Idle);
+        let result = match (step, result) {
+            (_, Ok(ok)) => ok,
+            // The name is taken by something that is not a segment of this log: leave it alone, take the next.
+            (Step::Creating(_), Err(DiskError::Exists)) => return Progress::Nothing,
+            (Step::Creating(slot), Err(DiskError::NoSpace)) => {
+                // A failed creation may leave the file behind; closing what is not open does no harm.
+                self.retire(slot, ops);
+                return self.refuse(now);
+            }
+            (Step::Zeroing { slot, .. } | Step::Syncing(slot), Err(DiskError::NoSpace)) => {
+                self.retire(slot, ops);
+                return self.refuse(now);
+            }
+            (step, Err(error)) => return Progress::Failed(failure(step, error)),
+        };
+        match (step, result) {
+            (Step::Idle, _) => panic!("no step of making a spare was under way"),
+            (Step::Asking, DiskOk::Free { free, .. }) => {
+                self.free_bytes = free;
+                if free < self.reserve_bytes.saturating_add(self.segment_bytes) {
+                    return self.refuse(now);
+                }
+                let slot = self.unused_slot();
+                self.used.insert(slot);
+                let kind = DiskKind::Create { file: slot.file(), name: slot.file_name(), bytes: self.segment_bytes };
+                self.go(Step::Creating(slot), kind, ops);
+            }
+            (Step::Asking, other) => panic!("free space was asked for, the answer was {other:?}"),
+            (Step::Creating(slot), _) => self.write_zeroes(slot, 0, ops),
+            (Step::Zeroing { slot, to }, _) if to < self.segment_bytes => self.write_zeroes(slot, to, ops),
+            (Step::Zeroing { slot, .. }, _) => {
+                self.go(Step::Syncing(slot), DiskKind::Sync { file: slot.file() }, ops);
+            }
+            (Step::Syncing(slot), _) => self.go(Step::SyncingDirectory(slot), DiskKind::SyncDir, ops),
+            (Step::SyncingDirectory(slot), _) => self.write_header(slot, ops),
+            (Step::Heading(header), _) => {
+                self.adopt(header);
+                self.refused = false;
+                self.retry_at = None;
+                return Progress::Ready;
+            }
+        }
+        Progress::Nothing
+    }
+
+    fn refuse(&mut self, now: Now) -> Progress {
+        self.refused = true;
+        self.retry_at = Some(now.mono.plus_ms(RETRY_MS));
+        Progress::NoRoom
+    }
+
+    fn unused_slot(&self) -> Slot {
+        let mut number = 1;
+        for slot in &self.used {
+            if slot.0 != number {
+                break;
+            }
+            number += 1;
+        }
+        Slot(number)
+    }
+}
+
+/// The durable write of a header page.
+pub(crate) fn header_write(header: &Header) -> DiskKind {
+    let mut page = Pool::new(PAGE, 0).take(PAGE).expect("within the limit");
+    header.encode(&mut page);
+    DiskKind::Write { file: header.slot.file(), at: 0, runs: vec![page.freeze().pages()], durable: true }
+}
+
+fn failure(step: Step, error: DiskError) -> WalError {
+    let (doing, file) = match step {
+        Step::Idle | Step::Asking => ("asking for free space", String::new()),
+        Step::Creating(slot) => ("creation", slot.file_name()),
+        Step::Zeroing { slot, .. } => ("first writing", slot.file_name()),
+        Step::Syncing(slot) => ("flush", slot.file_name()),
+        Step::SyncingDirectory(_) => ("flush of the directory", String::new()),
+        Step::Heading(header) => ("writing the header", header.slot.file_name()),
+    };
+    WalError::Disk { doing, file, error }
+}

@@ -1,0 +1,573 @@
+//! The log of one shard: what ties its parts together.
+
+use crate::batch::{Descriptor, table_end};
+use crate::checkpoint::Section;
+use crate::directory::Directory;
+use crate::entry::{Entry, Run};
+use crate::error::WalError;
+use crate::index::{Extent, extents_of};
+use crate::outcome::{Find, From, Outcome, Read, ReadId, State, Stats};
+use crate::reader::{Reader, Ready};
+use crate::recovery::{self, Recovery};
+use crate::search::{Goal, Plan, View};
+use crate::segments::Segments;
+use crate::settings::Settings;
+use crate::spares::{self, Spares};
+use crate::tags::Job;
+use crate::tail::Tail;
+use crate::writer::{Place, Writer};
+use torc_base::buf::Pool;
+use torc_base::ids::{BatchSeq, GroupId, Index, Offset, SegmentId, Tag};
+use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp, Level};
+use torc_base::limits::WAL_MEMORY;
+use torc_base::prng::Prng;
+use torc_base::time::{Mono, Now};
+
+/// Entries that wait for a place in the pipeline hold at most this much, one entry aside.
+const QUEUE_BYTES_MAX: usize = 16 << 20;
+const _: () = assert!(QUEUE_BYTES_MAX <= WAL_MEMORY);
+
+/// Where the log is in its life.
+enum Life {
+    /// Not opened yet.
+    New,
+    Recovering(Box<Recovery>),
+    /// A first start: the first segment is being made.
+    FirstSegment,
+    Running,
+    Fenced(String),
+}
+
+/// A checkpoint that has begun.
+struct Checkpoint {
+    /// Segments that can be reused once it is published.
+    dead: Vec<SegmentId>,
+}
+
+/// The write-ahead log of one shard.
+pub struct Wal {
+    settings: Settings,
+    seed: u64,
+    life: Life,
+    /// Number of this process life in batch headers.
+    nonce: u64,
+    writer: Writer,
+    tail: Tail,
+    directory: Directory,
+    segments: Segments,
+    spares: Spares,
+    reader: Reader,
+    /// Header blocks and footers. Bounded by the pipeline, the tail and what readers hold, not by the pool.
+    blocks: Pool,
+    extents: Vec<Extent>,
+    checkpoint: Option<Checkpoint>,
+    /// Dead and published, but perhaps still being read from.
+    freeable: Vec<SegmentId>,
+    /// Where the last checkpoint's recovery would start.
+    checkpointed: SegmentId,
+    /// Something died or was sealed since `wants_checkpoint` was last worked out.
+    stale_wish: bool,
+    wants_checkpoint: bool,
+    idle_at: Option<Mono>,
+    was_full: bool,
+    stats: Stats,
+}
+
+impl Wal {
+    /// A log that is not open. `seed` should differ from one process life to the next.
+    pub fn new(settings: Settings, seed: u64) -> Wal {
+        settings.check();
+        Wal {
+            writer: Writer::new(settings.batch_bytes()),
+            tail: Tail::new(settings.tail_bytes),
+            directory: Directory::default(),
+            segments: Segments::default(),
+            spares: Spares::new(&settings, Prng::new(seed)),
+            reader: Reader::new(),
+            blocks: Pool::new(usize::MAX, WAL_MEMORY),
+            extents: Vec::new(),
+            checkpoint: None,
+            freeable: Vec::new(),
+            checkpointed: SegmentId(1),
+            stale_wish: false,
+            wants_checkpoint: false,
+            idle_at: None,
+            was_full: false,
+            stats: Stats::default(),
+            settings,
+            seed,
+            life: Life::New,
+            nonce: 0,
+        }
+    }
+
+    /// Starts recovery. `checkpoint` is the log's section of the newest checkpoint, as [`Wal::begin_checkpoint`] gave
+    /// it; `None` on a first start.
+    ///
+    /// # Errors
+    /// The section is not one.
+    pub fn open(&mut self, now: Now, checkpoint: Option<&[u8]>, ops: &mut Vec<DiskOp>) -> Result<(), WalError> {
+        assert!(matches!(self.life, Life::New), "a log is opened once");
+        let section = checkpoint.map(Section::decode).transpose().map_err(WalError::Checkpoint)?;
+        // Salts must not repeat from one life to the next, even if the seed does.
+        let mut prng = Prng::new(self.seed ^ now.mono.0.rotate_left(32) ^ now.wall.0 as u64);
+        self.nonce = prng.next_u64();
+        self.spares.reseed(prng.fork());
+        if let Some(section) = &section {
+            self.checkpointed = section.scan;
+        }
+        self.life = Life::Recovering(Box::new(Recovery::start(section, ops)));
+        Ok(())
+    }
+
+    /// True if a completion with this tag is for [`Wal::on_disk`].
+    pub fn owns(&self, tag: Tag) -> bool {
+        Job::owns(tag)
+    }
+
+    /// Takes a completion of one of the log's own operations; outcomes are appended.
+    pub fn on_disk(&mut self, now: Now, done: DiskDone, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) {
+        match Job::of(done.tag) {
+            Job::Batch(seq) => self.batch_written(seq, done.result, out),
+            Job::Footer(segment) => match done.result {
+                Ok(_) => {
+                    self.segments.footer_written(segment);
+                    self.segments.drop_indexes(self.tail.oldest_segment());
+                    self.stale_wish = true;
+                }
+                Err(error) => self.fence("writing the footer", segment, error, out),
+            },
+            Job::Spare => self.spare_step(now, done.result, ops, out),
+            Job::Retire(slot) => {
+                if let spares::Progress::Failed(error) = self.spares.retired(slot, done.result, ops) {
+                    out.push(Outcome::Log(Level::Warn, error.to_string()));
+                }
+            }
+            Job::Read { id, part } => {
+                let ready = self.reader.on_disk(id, part, done.result);
+                match ready {
+                    None => {}
+                    Some(Ok(Ready::Items(items))) => self.reader.finish(id, Ok(items), out),
+                    Some(Ok(Ready::PlanAgain)) => self.plan_again(id, ops, out),
+                    Some(Err(error)) => self.reader.finish(id, Err(error), out),
+                }
+            }
+            Job::Recovery(number) => self.recover(number, done.result, ops, out),
+        }
+    }
+
+    fn batch_written(&mut self, seq: BatchSeq, result: Result<DiskOk, DiskError>, out: &mut Vec<Outcome>) {
+        match result {
+            Ok(_) => {
+                if self.writer.written(seq) {
+                    out.push(Outcome::Durable(self.writer.durable()));
+                    self.evict();
+                }
+            }
+            Err(error) => {
+                let segment = self.segments.active().header.segment;
+                self.fence("writing a batch", segment, error, out);
+            }
+        }
+    }
+
+    fn evict(&mut self) {
+        let before = self.tail.oldest_segment();
+        self.tail.evict(self.writer.durable());
+        if self.tail.oldest_segment() != before {
+            self.segments.drop_indexes(self.tail.oldest_segment());
+        }
+    }
+
+    fn fence(&mut self, doing: &'static str, segment: SegmentId, error: DiskError, out: &mut Vec<Outcome>) {
+        let file = self.segments.get(segment).map_or(String::new(), |s| s.header.slot.file_name());
+        self.fence_for(WalError::Disk { doing, file, error }, out);
+    }
+
+    /// Nothing is written any more in this life of the process: what reached the disk is unknown.
+    fn fence_for(&mut self, error: WalError, out: &mut Vec<Outcome>) {
+        if matches!(self.life, Life::Fenced(_)) {
+            return;
+        }
+        let recovering = !matches!(self.life, Life::Running);
+        let text = error.to_string();
+        self.life = Life::Fenced(text.clone());
+        self.writer.abandon();
+        out.push(if recovering { Outcome::Refused(error) } else { Outcome::Fenced(text) });
+    }
+
+    fn spare_step(
+        &mut self,
+        now: Now,
+        result: Result<DiskOk, DiskError>,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+    ) {
+        if matches!(self.life, Life::Fenced(_)) {
+            return;
+        }
+        match self.spares.on_disk(now, result, ops) {
+            spares::Progress::Nothing => {}
+            spares::Progress::NoRoom if matches!(self.life, Life::FirstSegment) => {
+                let error = DiskError::NoSpace;
+                self.fence_for(WalError::Disk { doing: "making the first segment", file: String::new(), error }, out);
+            }
+            spares::Progress::NoRoom => {}
+            spares::Progress::Failed(error) => self.fence_for(error, out),
+            spares::Progress::Ready => {
+                if matches!(self.life, Life::FirstSegment) {
+                    let header = self.spares.take().expect("just made");
+                    self.segments.activate(header, BatchSeq(1), 0);
+                    self.life = Life::Running;
+                    out.push(Outcome::RecoveryDone { torn: None });
+                }
+            }
+        }
+    }
+
+    fn recover(
+        &mut self,
+        number: u64,
+        result: Result<DiskOk, DiskError>,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+    ) {
+        // Windows behind the end of the log may come in late.
+        let Life::Recovering(recovery) = &mut self.life else { return };
+        let mut parts =
+            recovery::Parts { directory: &mut self.directory, segments: &mut self.segments, spares: &mut self.spares };
+        match recovery.on_disk(number, result, &mut parts, ops, out) {
+            Ok(recovery::Progress::Going) => {}
+            Ok(recovery::Progress::Fresh) => {
+                self.life = Life::FirstSegment;
+                // The caller may sleep until the next completion: ask at once.
+                self.spares.turn(Now::default(), ops);
+            }
+            Ok(recovery::Progress::Done(end)) => {
+                self.writer.resume(end.next, end.chain, end.vouched, end.last_filled);
+                self.life = Life::Running;
+                self.stale_wish = true;
+                out.push(Outcome::RecoveryDone { torn: end.torn });
+            }
+            Err(error) => self.fence_for(error, out),
+        }
+    }
+
+    fn plan_again(&mut self, id: u64, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) {
+        let (directory, segments, tail, writer) = (&self.directory, &self.segments, &self.tail, &self.writer);
+        let plan = |footers: &mut _, group, goal: &mut Goal| {
+            View { directory, segments, tail, writer, footers }.plan(group, goal)
+        };
+        if let Some(result) = self.reader.plan_again(id, plan, segments, ops) {
+            self.reader.finish(id, result, out);
+        }
+    }
+
+    /// Puts an entry into the open batch. It is durable when [`Wal::durable`] has reached the returned number.
+    /// The caller has asked [`Wal::admits`], or the entry is internal.
+    pub fn append(&mut self, entry: Entry) -> BatchSeq {
+        assert!(entry.bytes.len() <= self.settings.entry_bytes_max(), "an entry of {} bytes", entry.bytes.len());
+        assert!(usize::from(entry.prefix_len) <= entry.bytes.len());
+        match self.life {
+            Life::Running => {}
+            // Nobody waits for this number: no batch gets durable after the fence.
+            Life::Fenced(_) => return BatchSeq(u64::MAX),
+            _ => panic!("entries are appended after recovery"),
+        }
+        let end_offset = entry.first_offset.plus(i64::from(entry.records));
+        if entry.index > Index(0) {
+            self.directory.note(entry.group, entry.index, end_offset);
+        }
+        self.writer.append(entry)
+    }
+
+    /// End of a loop turn: cuts the open batch into a write if there is a place in the pipeline, and does what waits.
+    pub fn turn(&mut self, now: Now, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) {
+        match self.life {
+            Life::Running => {}
+            Life::FirstSegment => return self.spares.turn(now, ops),
+            Life::Fenced(_) => return self.feed_readers(ops, out),
+            Life::New | Life::Recovering(_) => return,
+        }
+        self.vouch(now);
+        self.pump(ops);
+        self.segments.write_footers(self.writer.durable(), &self.blocks, ops);
+        self.free_dead(ops);
+        self.spares.turn(now, ops);
+        self.feed_readers(ops, out);
+        if self.stale_wish {
+            self.stale_wish = false;
+            self.wants_checkpoint = self.checkpoint_is_due();
+        }
+        let full = self.spares.is_full();
+        if full != self.was_full {
+            self.was_full = full;
+            out.push(Outcome::Full(full));
+        }
+    }
+
+    /// Cuts waiting batches while the pipeline and the segments have room.
+    fn pump(&mut self, ops: &mut Vec<DiskOp>) {
+        while self.writer.in_flight() < self.settings.batches_in_flight {
+            let Some(open) = self.writer.front() else { return };
+            let (count, total) = (open.entries.len(), open.total_bytes());
+            if !self.segments.active().has_room(total, count) {
+                let Some(header) = self.spares.take() else { return };
+                let (seq, chain) = self.writer.cut_mark();
+                self.segments.activate(header, seq, chain);
+                continue;
+            }
+            self.cut(ops);
+        }
+    }
+
+    fn cut(&mut self, ops: &mut Vec<DiskOp>) {
+        let bytes = self.writer.front().expect("the caller saw one").block_bytes();
+        let block = self.blocks.take(bytes).expect("the pool has no limit");
+        let segment = self.segments.active();
+        let place = Place { segment: segment.header, position: segment.end, life: self.nonce };
+        let cut = self.writer.cut(place, block);
+        let (header, block) = (cut.tail.header, &cut.tail.block);
+        debug_assert_eq!(block.len(), header.block as usize);
+        debug_assert!(table_end(header.count as usize) <= block.len());
+        let count = header.count as usize;
+        let lines = (0..count).map(|n| Descriptor::decode(&header, block, n).expect("encoded here"));
+        self.extents.clear();
+        extents_of(header.position, count, lines, &mut self.extents);
+        segment.take(&header, self.writer.cut_mark().1, &self.extents, &mut self.directory);
+        ops.push(DiskOp {
+            tag: Job::Batch(header.seq).tag(),
+            kind: DiskKind::Write {
+                file: place.segment.slot.file(),
+                at: u64::from(header.position),
+                runs: cut.runs,
+                durable: true,
+            },
+        });
+        self.tail.push(cut.tail);
+        self.stats.batches += 1;
+        self.stats.entries += count as u64;
+        self.stats.bytes += u64::from(header.total);
+        self.stats.payload_bytes += cut.payload_bytes as u64;
+        self.stats.gathered_bytes += cut.gathered_bytes as u64;
+    }
+
+    /// After a pause, an empty batch says that the last ones are durable.
+    fn vouch(&mut self, now: Now) {
+        if self.settings.idle_seal_ms == 0 || !self.writer.needs_mark() {
+            self.idle_at = None;
+            return;
+        }
+        let at = *self.idle_at.get_or_insert(now.mono.plus_ms(self.settings.idle_seal_ms));
+        if now.mono >= at {
+            self.idle_at = None;
+            self.writer.mark();
+        }
+    }
+
+    fn free_dead(&mut self, ops: &mut Vec<DiskOp>) {
+        if self.freeable.is_empty() {
+            return;
+        }
+        let (reader, segments, spares) = (&mut self.reader, &mut self.segments, &mut self.spares);
+        self.freeable.retain(|&id| {
+            if reader.reads_from(id) {
+                return true;
+            }
+            let segment = segments.by_id.remove(&id).expect("dead, not gone");
+            reader.footers.remove(id);
+            spares.recycle(segment.header.slot, segment.header.bytes, ops);
+            false
+        });
+        self.stale_wish = true;
+    }
+
+    fn feed_readers(&mut self, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) {
+        for _ in 0..self.reader.pending() {
+            let Some(id) = self.reader.starved() else { return };
+            self.plan_again(id, ops, out);
+        }
+    }
+
+    /// When [`Wal::turn`] is due at the latest.
+    pub fn deadline(&self) -> Option<Mono> {
+        match self.life {
+            Life::Running => [self.idle_at, self.spares.deadline()].into_iter().flatten().min(),
+            _ => None,
+        }
+    }
+
+    /// True while a batch is in flight.
+    pub fn flushing(&self) -> bool {
+        self.writer.in_flight() > 0
+    }
+
+    /// All batches up to this one are on stable storage.
+    pub fn durable(&self) -> BatchSeq {
+        self.writer.durable()
+    }
+
+    /// What the log can do at the moment.
+    pub fn state(&self) -> State {
+        match &self.life {
+            Life::New | Life::Recovering(_) | Life::FirstSegment => State::Recovering,
+            Life::Running if self.spares.is_full() => State::Full,
+            Life::Running => State::Running,
+            Life::Fenced(why) => State::Fenced(why.clone()),
+        }
+    }
+
+    /// True if producers' entries of together `bytes` may be appended now.
+    pub fn admits(&self, bytes: usize) -> bool {
+        let queued = self.writer.queued_bytes();
+        let fits = queued == 0 || queued.saturating_add(bytes) <= QUEUE_BYTES_MAX;
+        matches!(self.life, Life::Running) && !self.spares.is_full() && fits
+    }
+
+    /// Reads entries of a group from `from` up to index `upto` (included), about `max_bytes` of them, at least one.
+    pub fn read(&mut self, group: GroupId, from: From, upto: Index, max_bytes: usize, ops: &mut Vec<DiskOp>) -> Read {
+        let goal = Goal::Entries { from, upto, max_bytes };
+        match self.look(group, goal, ops) {
+            Ok(Some(items)) => Read::Ready(items),
+            Ok(None) => Read::Released,
+            Err(id) => Read::Pending(id),
+        }
+    }
+
+    /// The first entry up to index `upto` whose largest timestamp is at least `ts`.
+    pub fn find_timestamp(&mut self, group: GroupId, ts: i64, upto: Index, ops: &mut Vec<DiskOp>) -> Find {
+        self.find(group, Goal::Time { ts, from: Index(1), upto }, ops)
+    }
+
+    /// The first of the entries with the largest timestamp up to index `upto`; none if no entry has a timestamp.
+    pub fn find_max_timestamp(&mut self, group: GroupId, upto: Index, ops: &mut Vec<DiskOp>) -> Find {
+        self.find(group, Goal::MaxTime { upto, best: None, seen: Vec::new() }, ops)
+    }
+
+    fn find(&mut self, group: GroupId, goal: Goal, ops: &mut Vec<DiskOp>) -> Find {
+        match self.look(group, goal, ops) {
+            Ok(items) => Find::Ready(items.and_then(|items| items.into_iter().next())),
+            Err(id) => Find::Pending(id),
+        }
+    }
+
+    /// Items from memory (`None`: released), or the read that was started.
+    fn look(
+        &mut self,
+        group: GroupId,
+        mut goal: Goal,
+        ops: &mut Vec<DiskOp>,
+    ) -> Result<Option<Vec<crate::Item>>, ReadId> {
+        let (directory, segments, tail, writer) = (&self.directory, &self.segments, &self.tail, &self.writer);
+        let mut view = View { directory, segments, tail, writer, footers: &mut self.reader.footers };
+        match view.plan(group, &mut goal) {
+            Plan::Done(items) => Ok(Some(items)),
+            Plan::Released => Ok(None),
+            plan => Err(self.reader.start(group, goal, plan, &self.segments, ops)),
+        }
+    }
+
+    /// The first entry of the group that is not dead; the one after the last if all are. `None`: unknown group.
+    pub fn first_index(&self, group: GroupId) -> Option<Index> {
+        self.directory.group(group).map(|g| g.first)
+    }
+
+    /// The newest entry of the group that was appended. `None`: unknown group.
+    pub fn last_index(&self, group: GroupId) -> Option<Index> {
+        self.directory.group(group).map(|g| g.last)
+    }
+
+    /// The offset behind the group's newest entry. `None`: unknown group.
+    pub fn end_offset(&self, group: GroupId) -> Option<Offset> {
+        self.directory.group(group).map(|g| g.end_offset)
+    }
+
+    /// All groups that the log knows.
+    pub fn groups(&self) -> impl Iterator<Item = GroupId> {
+        self.directory.groups().map(|(id, _)| id)
+    }
+
+    /// Entries of the group below `below` are dead. Not durable by itself: the next checkpoint says it.
+    pub fn release(&mut self, group: GroupId, below: Index) {
+        self.directory.release(group, below);
+        self.stale_wish = true;
+    }
+
+    /// All entries of the group are dead, and its id is never used again.
+    pub fn drop_group(&mut self, group: GroupId) {
+        self.directory.drop_group(group);
+        self.stale_wish = true;
+    }
+
+    /// Payload bytes of the group on disk.
+    pub fn group_bytes(&self, group: GroupId) -> u64 {
+        self.directory.runs(group).iter().map(|run| run.bytes).sum()
+    }
+
+    /// One run per segment that holds entries of the group, oldest first. What waits for its batch is not among them.
+    pub fn runs(&self, group: GroupId) -> &[Run] {
+        self.directory.runs(group)
+    }
+
+    /// True if a checkpoint would shorten recovery by a segment, or free one.
+    pub fn wants_checkpoint(&self) -> bool {
+        self.wants_checkpoint && self.checkpoint.is_none() && matches!(self.life, Life::Running)
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        self.segments.scan_start().header.segment > self.checkpointed || !self.dead_segments().is_empty()
+    }
+
+    /// Segments that recovery from a checkpoint of now would not need.
+    fn dead_segments(&self) -> Vec<SegmentId> {
+        let scan = self.segments.scan_start().header.segment;
+        let before = self.segments.by_id.range(..scan).map(|(&id, _)| id);
+        before.filter(|id| self.directory.is_dead(*id) && !self.freeable.contains(id)).collect()
+    }
+
+    /// Closes the open batch. Returns the log's section of a checkpoint that contains the effect of everything appended
+    /// so far, and the batch that must be durable before that checkpoint may be published.
+    pub fn begin_checkpoint(&mut self) -> (Vec<u8>, BatchSeq) {
+        assert!(matches!(self.life, Life::Running), "a checkpoint of a running log");
+        let last = self.writer.close();
+        let scan = self.segments.scan_start();
+        let (scan_first, scan_chain, scan) = (scan.first, scan.first_chain, scan.header.segment);
+        let alive = self.segments.by_id.range(..scan).filter(|(id, _)| !self.directory.is_dead(**id));
+        let footers = alive.map(|(&id, s)| (id, s.footer().expect("before the scan all have one"))).collect();
+        let groups = self.directory.groups().map(|(id, group)| {
+            let mut group = group.clone();
+            group.runs.retain(|run| run.segment < scan);
+            (id, group)
+        });
+        let section = Section { next: last.next(), scan, scan_first, scan_chain, footers, groups: groups.collect() };
+        self.checkpoint = Some(Checkpoint { dead: self.dead_segments() });
+        self.checkpointed = scan;
+        (section.encode(), last)
+    }
+
+    /// The checkpoint begun last is published: what was dead when it began can be reused.
+    pub fn checkpoint_published(&mut self, ops: &mut Vec<DiskOp>) {
+        let checkpoint = self.checkpoint.take().expect("a checkpoint was begun");
+        self.freeable.extend(checkpoint.dead);
+        self.free_dead(ops);
+        self.stale_wish = true;
+    }
+
+    /// Counters and present state.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            segments: self.segments.by_id.len() as u64,
+            spares: self.spares.prepared() as u64,
+            dead_segments: self.segments.by_id.keys().filter(|id| self.directory.is_dead(**id)).count() as u64,
+            live_bytes: self.directory.live_bytes(),
+            free_bytes: self.spares.free_bytes(),
+            in_flight: self.writer.in_flight() as u64,
+            queued_bytes: self.writer.queued_bytes() as u64,
+            tail_bytes: self.tail.memory() as u64,
+            reads: self.reader.pending() as u64,
+            cold_reads: self.reader.fetches,
+            vouched: self.writer.vouched(),
+            ..self.stats.clone()
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! A log over a disk in memory, with operations completing in any order, and a model of what it must hold.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod disk;
+
+use disk::Disk;
+use std::collections::BTreeMap;
+use torc_base::buf::{Buf, Pool};
+use torc_base::crc::crc32c;
+use torc_base::ids::{BatchSeq, GroupId, Index, Offset, Term};
+use torc_base::io::{DiskDone, DiskOp};
+use torc_base::prng::Prng;
+use torc_base::time::{Mono, Now, Wall};
+use torc_wal::{Entry, Find, From, Item, Kind, Outcome, Read, ReadId, Settings, State, Wal, WalError};
+
+pub fn small() -> Settings {
+    Settings {
+        segment_bytes: 256 << 10,
+        batches_in_flight: 4,
+        tail_bytes: 64 << 10,
+        reserve_bytes: 0,
+        spare_segments: 1,
+        idle_seal_ms: 0,
+    }
+}
+
+/// An entry as the model remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub group: GroupId,
+    pub kind: u8,
+    pub term: u64,
+    pub index: u64,
+    pub first_offset: i64,
+    pub records: u32,
+    pub max_timestamp: i64,
+    pub bytes: Vec<u8>,
+    pub seq: BatchSeq,
+}
+
+impl Known {
+    pub fn is(&self, item: &Item) -> bool {
+        self.group == item.group
+            && self.kind == item.kind.0
+            && self.term == item.term.get()
+            && self.index == item.index.get()
+            && self.first_offset == item.first_offset.get()
+            && self.records == item.records
+            && self.max_timestamp == item.max_timestamp
+            && self.bytes[..] == item.bytes[..]
+    }
+}
+
+pub struct Rig {
+    pub disk: Disk,
+    pub wal: Wal,
+    pub settings: Settings,
+    pub prng: Prng,
+    pub now: Now,
+    /// Operations that the log has asked for and that have not been carried out.
+    pub pending: Vec<DiskOp>,
+    pub outcomes: Vec<Outcome>,
+    /// Everything appended and not replaced, by group.
+    pub model: BTreeMap<GroupId, Vec<Known>>,
+    /// The newest published section.
+    pub section: Option<Vec<u8>>,
+    pub durable: BatchSeq,
+    /// What recovery handed out.
+    pub recovered: Vec<Item>,
+    pub term: u64,
+    lives: u64,
+}
+
+impl Rig {
+    pub fn new(settings: Settings, seed: u64) -> Rig {
+        let mut prng = Prng::new(seed);
+        let wal = Wal::new(settings.clone(), prng.next_u64());
+        Rig {
+            disk: Disk::new(),
+            wal,
+            settings,
+            prng,
+            now: Now { mono: Mono(1), wall: Wall(1_000) },
+            pending: Vec::new(),
+            outcomes: Vec::new(),
+            model: BTreeMap::new(),
+            section: None,
+            durable: BatchSeq(0),
+            recovered: Vec::new(),
+            term: 1,
+            lives: 0,
+        }
+    }
+
+    /// A running log on an empty disk.
+    pub fn started(settings: Settings, seed: u64) -> Rig {
+        let mut rig = Rig::new(settings, seed);
+        rig.open().expect("a first start");
+        rig
+    }
+
+    /// Opens the log and runs recovery to its end. What was cut, or why it was refused.
+    pub fn open(&mut self) -> Result<Option<String>, WalError> {
+        self.lives += 1;
+        self.term += 1;
+        self.wal = Wal::new(self.settings.clone(), self.prng.next_u64());
+        self.pending.clear();
+        self.outcomes.clear();
+        self.recovered.clear();
+        let section = self.section.clone();
+        self.wal.open(self.now, section.as_deref(), &mut self.pending)?;
+        while self.wal.state() == State::Recovering {
+            assert!(!self.pending.is_empty(), "recovery waits for nothing");
+            self.step();
+        }
+        let mut torn = None;
+        for outcome in std::mem::take(&mut self.outcomes) {
+            match outcome {
+                Outcome::Recovered(item) => self.recovered.push(item),
+                Outcome::RecoveryDone { torn: t } => torn = t,
+                Outcome::Refused(error) => return Err(error),
+                Outcome::Log(..) => {}
+                other => panic!("{other:?} in recovery"),
+            }
+        }
+        self.durable = self.wal.durable();
+        Ok(torn)
+    }
+
+    /// Carries out one pending operation, any of them, and hands the completion in.
+    pub fn step(&mut self) {
+        let at = self.prng.below(self.pending.len() as u64) as usize;
+        self.step_at(at);
+    }
+
+    pub fn step_at(&mut self, at: usize) {
+        self.now.mono.0 += 10_000;
+        let op = self.pending.remove(at);
+        let result = self.disk.execute(op.kind);
+        let done = DiskDone { tag: op.tag, result };
+        assert!(self.wal.owns(done.tag));
+        let mut out = Vec::new();
+        self.wal.on_disk(self.now, done, &mut self.pending, &mut out);
+        for outcome in out {
+            if let Outcome::Durable(seq) = &outcome {
+                assert!(*seq > self.durable, "the durable mark only rises");
+                self.durable = *seq;
+            }
+            self.outcomes.push(outcome);
+        }
+    }
+
+    pub fn turn(&mut self) {
+        self.wal.turn(self.now, &mut self.pending, &mut self.outcomes);
+    }
+
+    /// Turns until nothing is left to do now.
+    pub fn settle(&mut self) {
+        self.turn();
+        while !self.pending.is_empty() {
+            self.step();
+            self.turn();
+        }
+    }
+
+    /// Appends behind the group's last entry. `records` offsets, random bytes.
+    pub fn append(&mut self, group: u64, bytes: usize, gather: bool) -> BatchSeq {
+        let last = self.model.get(&GroupId(group)).and_then(|known| known.last());
+        let (index, offset) = last.map_or((1, 0), |k| (k.index + 1, k.first_offset + i64::from(k.records)));
+        self.append_at(group, index, offset, bytes, gather)
+    }
+
+    pub fn append_at(&mut self, group: u64, index: u64, first_offset: i64, bytes: usize, gather: bool) -> BatchSeq {
+        let mut content = vec![0; bytes];
+        self.prng.fill(&mut content);
+        let prefix_len = if bytes >= 21 { 21 } else { 0 };
+        let known = Known {
+            group: GroupId(group),
+            kind: self.prng.below(4) as u8,
+            term: self.term,
+            index,
+            first_offset,
+            records: self.prng.below(5) as u32,
+            max_timestamp: 1_000 + self.prng.below(1_000) as i64,
+            bytes: content,
+            seq: BatchSeq(0),
+        };
+        // Received somewhere in a larger block, as frames are.
+        let shift = self.prng.below(5000) as usize;
+        let mut block = Pool::new(usize::MAX, 0).take(shift + bytes + 100).expect("no limit");
+        self.prng.fill(&mut block[..shift]);
+        block[shift..shift + bytes].copy_from_slice(&known.bytes);
+        let buf = block.freeze().slice(shift..shift + bytes);
+        self.append_known(known, buf, prefix_len, gather)
+    }
+
+    fn append_known(&mut self, mut known: Known, bytes: Buf, prefix_len: u8, gather: bool) -> BatchSeq {
+        let entry = Entry {
+            group: known.group,
+            kind: Kind(known.kind),
+            term: Term(known.term),
+            index: Index(known.index),
+            first_offset: Offset(known.first_offset),
+            records: known.records,
+            max_timestamp: known.max_timestamp,
+            prefix_len,
+            body_crc: crc32c(&bytes[usize::from(prefix_len)..]),
+            bytes,
+            gather,
+        };
+        let seq = self.wal.append(entry);
+        known.seq = seq;
+        let group = self.model.entry(known.group).or_default();
+        group.retain(|k| k.index < known.index);
+        group.push(known);
+        seq
+    }
+
+    /// Reads through the disk if need be.
+    pub fn read(&mut self, group: u64, from: From, upto: u64, max_bytes: usize) -> Result<Vec<Item>, WalError> {
+        let read = self.wal.read(GroupId(group), from, Index(upto), max_bytes, &mut self.pending);
+        match read {
+            Read::Ready(items) => Ok(items),
+            Read::Released => Err(WalError::Released { group: GroupId(group) }),
+            Read::Pending(id) => self.wait_read(id),
+        }
+    }
+
+    pub fn wait_read(&mut self, id: ReadId) -> Result<Vec<Item>, WalError> {
+        loop {
+            if let Some(at) = self.outcomes.iter().position(|o| matches!(o, Outcome::Read(i, _) if *i == id)) {
+                let Outcome::Read(_, result) = self.outcomes.remove(at) else { unreachable!() };
+                return result;
+            }
+            assert!(!self.pending.is_empty(), "the read waits for nothing");
+            self.step();
+            self.turn();
+        }
+    }
+
+    pub fn found(&mut self, find: Find) -> Result<Option<Item>, WalError> {
+        let id = match find {
+            Find::Ready(item) => return Ok(item),
+            Find::Pending(id) => id,
+        };
+        loop {
+            if let Some(at) = self.outcomes.iter().position(|o| matches!(o, Outcome::Found(i, _) if *i == id)) {
+                let Outcome::Found(_, result) = self.outcomes.remove(at) else { unreachable!() };
+                return result;
+            }
+            assert!(!self.pending.is_empty(), "the search waits for nothing");
+            self.step();
+            self.turn();
+        }
+    }
+
+    /// All live entries of a group, read piece by piece.
+    pub fn read_all(&mut self, group: u64, max_bytes: usize) -> Result<Vec<Item>, WalError> {
+        let Some(last) = self.wal.last_index(GroupId(group)) else { return Ok(Vec::new()) };
+        let mut next = self.wal.first_index(GroupId(group)).expect("known");
+        let mut all = Vec::new();
+        while next <= last {
+            let items = self.read(group, From::Index(next), last.get(), max_bytes)?;
+            assert!(!items.is_empty(), "group {group} has nothing at {next} of {last}");
+            for item in items {
+                assert!(item.index >= next, "in order");
+                next = item.index.next();
+                all.push(item);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Every group reads back as the model has it, from the log's first index on.
+    pub fn verify(&mut self, max_bytes: usize) {
+        for (group, known) in self.model.clone() {
+            let items = self.read_all(group.get(), max_bytes).unwrap_or_else(|e| panic!("{e}"));
+            let first = self.wal.first_index(group).map_or(0, Index::get);
+            let known: Vec<_> = known.iter().filter(|k| k.index >= first).collect();
+            assert_eq!(items.len(), known.len(), "entries of group {group}");
+            for (item, known) in items.iter().zip(known) {
+                assert!(known.is(item), "group {group} index {}", item.index);
+            }
+        }
+    }
+
+    /// Takes and publishes a checkpoint.
+    pub fn checkpoint(&mut self) {
+        let (section, upto) = self.wal.begin_checkpoint();
+        self.turn();
+        while self.durable < upto {
+            self.step();
+            self.turn();
+        }
+        self.section = Some(section);
+        self.wal.checkpoint_published(&mut self.pending);
+    }
+
+    /// The process dies; with `power`, the device's cache too.
+    pub fn kill(&mut self, power: bool) {
+        let mut prng = self.prng.fork();
+        for op in std::mem::take(&mut self.pending) {
+            self.disk.execute_torn(op.kind, &mut prng);
+        }
+        if power {
+            self.disk.power_cut(&mut prng);
+        } else {
+            self.disk.crash();
+        }
+    }
+
+    /// After a restart: the log is a prefix (by batch) of what was appended, with everything that had been durable.
+    /// The model forgets the rest.
+    pub fn settle_model(&mut self, durable_before: BatchSeq) {
+        let end = self.wal.durable();
+        assert!(end >= durable_before, "batches up to {durable_before} were durable, {end} are left");
+        for known in self.model.values_mut() {
+            known.retain(|k| k.seq <= end);
+        }
+        self.model.retain(|_, known| !known.is_empty());
+    }
+}
