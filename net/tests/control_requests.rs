@@ -144,7 +144,6 @@ fn windows_are_in_order_and_reach_every_clients_ceiling() {
         (api::ALTER_CONFIGS, 2),
         (api::INCREMENTAL_ALTER_CONFIGS, 1),
         (api::API_VERSIONS, 4),
-        (api::FIND_COORDINATOR, 3),
     ];
     for (api, ceiling) in ceilings {
         let window = WINDOWS.iter().find(|w| w.api == api).expect("served");

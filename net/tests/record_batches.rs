@@ -264,7 +264,7 @@ fn wrong_lengths_inside_records_are_refused() {
     assert_eq!(patched(9, 1), Err("a header's key is null"));
     assert_eq!(with(&sound, 2), Err("the batch ends before its records do"));
     assert_eq!(with(&[&sound[..], &sound[..]].concat(), 1), Err("bytes are left behind the last record"));
-    assert_eq!(with(&[0xff; 20], 1), Err("a varint is longer than 5 bytes"));
+    assert_eq!(with(&[0xff; 20], 1), Err("a varint is too long"));
 }
 
 #[test]

@@ -12,8 +12,8 @@ pub enum Input {
     Propose { entries: u32 },
     /// A message of another member.
     Message { from: NodeId, message: Message },
-    /// Every entry up to `through` that was handed out with [`Append::cut`] `cut` or before is on this disk.
-    /// Reports come in the order in which the appends were handed out; several may be folded into the last.
+    /// Every entry up to `through` is on this disk, as handed out with [`Append::cut`] `cut`. Reports come in the
+    /// order in which the appends were handed out; several may be folded into the last.
     Durable { cut: u32, through: Index },
     /// This hard state is on this disk.
     HardStateDurable(HardState),

@@ -82,8 +82,6 @@ pub struct Raft {
     pub(crate) applied: Index,
     /// How often a suffix of the log was cut off.
     pub(crate) cut: u32,
-    /// Reports of older cuts say nothing about entries from here on.
-    pub(crate) cut_floor: Index,
     /// All voters, this one included, by id.
     pub(crate) peers: Vec<Peer>,
 }
@@ -114,7 +112,6 @@ impl Raft {
             committed: applied.max(Index(log.first().0 - 1)),
             applied,
             cut: 0,
-            cut_floor: Index(u64::MAX),
             peers: voters.into_iter().map(Peer::new).collect(),
             log,
         };
@@ -231,13 +228,10 @@ impl Raft {
 
     fn log_durable(&mut self, cut: u32, through: Index, out: &mut Output) {
         assert!(cut <= self.cut, "a report about cut {cut} of {}", self.cut);
-        let through = if cut == self.cut {
-            // Reports come in order, so those of older cuts are all in.
-            self.cut_floor = Index(u64::MAX);
-            through
-        } else {
-            Index(through.0.min(self.cut_floor.0 - 1))
-        };
+        if cut < self.cut {
+            // The entries that followed the cut are under way; their report tells of all before them too.
+            return;
+        }
         assert!(through <= self.log.last(), "durable {through} of a log that ends at {}", self.log.last());
         if through <= self.durable {
             return;

@@ -126,7 +126,6 @@ impl Raft {
         assert!(from > self.committed, "cut at {from}, committed {}", self.committed);
         self.log.cut(from);
         self.cut += 1;
-        self.cut_floor = self.cut_floor.min(from);
         self.durable = self.durable.min(Index(from.0 - 1));
     }
 

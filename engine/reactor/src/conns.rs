@@ -150,21 +150,19 @@ impl Conns {
 
     /// `Op::Recv`.
     pub(crate) fn recv(&mut self, ring: &mut Ring, id: ConnId) -> Result<(), RingError> {
-        match self.find(id) {
-            Some(conn) => {
-                assert!(matches!(conn.recv, Recv::Idle), "{id}: a receive is armed already");
-                conn.arm(ring)
-            }
-            None => Ok(()),
-        }
+        let stats = Arc::clone(&self.stats);
+        let Some(conn) = self.find(id) else { return Ok(()) };
+        assert!(matches!(conn.recv, Recv::Idle), "{id}: a receive is armed already");
+        conn.arm(ring, &stats)
     }
 
     /// Once per turn, when all events are delivered: lets the receives go on that the core has not paused.
     pub(crate) fn rearm(&mut self, ring: &mut Ring) -> Result<(), RingError> {
+        let stats = Arc::clone(&self.stats);
         let mut between = std::mem::take(&mut self.between);
         for id in between.drain(..) {
             if let Some(conn) = self.find(id).filter(|c| matches!(c.recv, Recv::Between)) {
-                conn.arm(ring)?;
+                conn.arm(ring, &stats)?;
             }
         }
         self.between = between;
@@ -333,11 +331,12 @@ impl Conn {
     /// Lets the kernel receive into provided buffers. A connection of small requests gets one multishot receive. One
     /// that may be about to send a large frame gets a receive at a time, so that the core can see a frame's length
     /// and pause before more of it lands in provided buffers.
-    fn arm(&mut self, ring: &mut Ring) -> Result<(), RingError> {
+    fn arm(&mut self, ring: &mut Ring, stats: &LoopStats) -> Result<(), RingError> {
         assert!(matches!(self.recv, Recv::Idle | Recv::Between));
         let key = ring.key(Kind::Recv, slot_of(self.id));
         let fd = types::Fd(self.fd.as_raw_fd());
         let entry = if self.small_receives >= SMALL_RECEIVES {
+            stats.multishots.add(1);
             opcode::RecvMulti::new(fd, GROUP).build()
         } else {
             let one = opcode::Recv::new(fd, std::ptr::null_mut(), 0).buf_group(GROUP).build();

@@ -18,4 +18,6 @@ mod provided;
 mod ring;
 
 #[cfg(test)]
+mod mail_tests;
+#[cfg(test)]
 mod probe_tests;

@@ -127,6 +127,11 @@ impl<M> Post<M> {
         StopHandle(Arc::clone(&self.inboxes[self.me].waker))
     }
 
+    /// The shard whose post this is.
+    pub fn shard(&self) -> ShardId {
+        ShardId(self.me as u16)
+    }
+
     pub(crate) fn waker(&self) -> &Arc<Waker> {
         &self.inboxes[self.me].waker
     }
@@ -158,8 +163,8 @@ impl<M> Post<M> {
         self.outgoing[to].push(mail);
     }
 
-    /// Hands this turn's mail over; names each receiver that sleeps and must be woken to `wake`.
-    pub(crate) fn flush(&mut self, mut wake: impl FnMut(usize)) {
+    /// Hands this turn's mail over; appends each receiver that sleeps and must be woken to `asleep`.
+    pub(crate) fn flush(&mut self, asleep: &mut Vec<usize>) {
         for to in self.dirty.drain(..) {
             let inbox = &self.inboxes[to];
             if inbox.waker.state.load(Ordering::SeqCst) == GONE {
@@ -171,7 +176,7 @@ impl<M> Post<M> {
             // Sequentially consistent, here and in `may_sleep`: either the receiver sees the bit, or this sees it asleep.
             let woke = inbox.waker.state.compare_exchange(ASLEEP, AWAKE, Ordering::SeqCst, Ordering::SeqCst);
             if woke.is_ok() && to != self.me {
-                wake(to);
+                asleep.push(to);
             }
         }
     }

@@ -28,6 +28,10 @@ pub struct Error {
 }
 
 impl Error {
+    fn of_shard(self, shard: ShardId) -> Error {
+        Error { doing: format!("shard {shard}: {}", self.doing), error: self.error }
+    }
+
     pub(crate) fn new(doing: impl Into<String>, error: io::Error) -> Error {
         Error { doing: doing.into(), error }
     }
@@ -53,7 +57,11 @@ impl From<RingError> for Error {
 
 /// Runs `app` on the calling thread until it asks to exit, and returns it. `log` gets the core's lines and the loop's.
 ///
-/// On `Event::Stop` the listening socket is closed; connections go on until the core closes them or exits.
+/// On `Event::Stop` the listening socket is closed; connections go on until the core closes them or exits. One that was
+/// just being accepted may still come.
+///
+/// # Errors
+/// A resource that the loop needs is refused at the start, or the ring itself fails later.
 pub fn run<A: App>(
     settings: Settings,
     features: &Features,
@@ -67,9 +75,10 @@ pub fn run<A: App>(
     {
         log(Level::Warn, &format!("cannot pin the thread to core {core}; it runs where the kernel puts it"));
     }
-    let mut reactor = Reactor::start(settings, features, post, app, stats, log)?;
-    reactor.work()?;
-    reactor.hand_over_mail()?;
+    let shard = settings.shard;
+    assert_eq!(post.shard(), shard, "a shard runs with its own post");
+    let mut reactor = Reactor::start(settings, features, post, app, stats, log).map_err(|e| e.of_shard(shard))?;
+    reactor.work().and_then(|()| reactor.hand_over_mail()).map_err(|e| e.of_shard(shard))?;
     Ok(reactor.app)
 }
 
@@ -82,6 +91,8 @@ struct Reactor<'a, A: App> {
     /// What the last step asked for.
     ops: Vec<Op<A::Mail>>,
     mail: Vec<A::Mail>,
+    /// Receivers of this turn's mail that must be woken.
+    asleep: Vec<usize>,
     now: Now,
     events_since_clock: u32,
     stopping: bool,
@@ -111,6 +122,7 @@ impl<'a, A: App> Reactor<'a, A> {
             events: VecDeque::new(),
             ops: Vec::new(),
             mail: Vec::new(),
+            asleep: Vec::new(),
             now: clock::now(),
             events_since_clock: 0,
             stopping: false,
@@ -250,7 +262,11 @@ impl<'a, A: App> Reactor<'a, A> {
             }
             Kind::Recv | Kind::RecvExact | Kind::Send => conns.complete(ring, completion, events)?,
             Kind::Disk | Kind::DiskSync => disk.complete(ring, completion, events, self.log)?,
-            Kind::Bell => self.listen_for_bell()?,
+            Kind::Bell if completion.result == 8 => self.listen_for_bell()?,
+            Kind::Bell => {
+                let error = io::Error::from_raw_os_error(-completion.result);
+                return Err(Error::new("reading the eventfd that wakes a shard", error));
+            }
             // The message could not be posted: the receiver's ring is full, or gone.
             Kind::Wake => self.post.waker_of(completion.key.slot()).ring_bell(),
             // Waking was all.
@@ -269,10 +285,9 @@ impl<'a, A: App> Reactor<'a, A> {
     }
 
     fn hand_over_mail(&mut self) -> Result<(), Error> {
-        let Reactor { post, kernel: Kernel { ring, .. }, ring_messages, stats, .. } = self;
-        let mut asleep = Vec::new();
-        post.flush(|shard| asleep.push(shard));
-        for shard in asleep {
+        let Reactor { post, kernel: Kernel { ring, .. }, ring_messages, stats, asleep, .. } = self;
+        post.flush(asleep);
+        for shard in asleep.drain(..) {
             stats.wakes.add(1);
             match post.waker_of(shard).ring() {
                 Some(target) if *ring_messages => ring.wake(target, shard)?,

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use crate::stats::LoopStats;
+use torc_base::limits::BATCHES_IN_FLIGHT_MAX;
 
 /// What a completion belongs to; the top byte of its user data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ pub(crate) struct RingError {
 /// Completions per submission entry: multishot operations complete many times.
 const COMPLETIONS_PER_ENTRY: u32 = 8;
 /// Workers of the kernel's pool for operations that would block: [on files, others].
-const WORKERS_MAX: [u32; 2] = [8, 4];
+const WORKERS_MAX: [u32; 2] = [BATCHES_IN_FLIGHT_MAX as u32, 4];
 
 const ENTER_GETEVENTS: u32 = 1;
 const ENTER_EXT_ARG: u32 = 8;

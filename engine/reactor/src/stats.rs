@@ -29,7 +29,7 @@ macro_rules! counters {
         impl LoopStats {
             /// Every counter as (name, what it counts, value).
             pub fn each(&self) -> Vec<(&'static str, &'static str, u64)> {
-                vec![$((stringify!($name), concat!($($doc),*), self.$name.get()),)*]
+                vec![$((stringify!($name), concat!($($doc),*).trim_start(), self.$name.get()),)*]
             }
         }
     };
@@ -60,6 +60,8 @@ counters! {
     received_bytes,
     /// Bytes sent.
     sent_bytes,
+    /// Multishot receives armed.
+    multishots,
     /// Receives disarmed because no buffer was free.
     starved,
     /// Disk writes completed.

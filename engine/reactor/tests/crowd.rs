@@ -23,14 +23,16 @@ fn reset_on_drop(stream: &TcpStream) {
     assert_eq!(result, 0);
 }
 
-#[test]
-fn thousands_of_connections_are_served_and_end_in_every_way() {
-    let count = 4000.min((raise_open_files() as usize - 200) / 2);
+fn crowd(most: usize, rounds: usize, ring_entries: u32) {
+    let count = most.min((raise_open_files() as usize - 200) / 2);
     let pool = Pool::new(64 << 20, 4 << 20);
     let recv_pool = pool.clone();
-    let running = Running::start(Echo::new(Habit::Plain), |settings| settings.recv_pool = recv_pool);
+    let running = Running::start(Echo::new(Habit::Plain), |settings| {
+        settings.recv_pool = recv_pool;
+        settings.ring_entries = ring_entries;
+    });
     let mut streams: Vec<TcpStream> = (0..count).map(|_| TcpStream::connect(running.address).unwrap()).collect();
-    for round in 0..2 {
+    for round in 0..rounds {
         for (i, stream) in streams.iter_mut().enumerate() {
             stream.write_all(&pattern((round * count + i) as u64, 300)).unwrap();
         }
@@ -46,11 +48,22 @@ fn thousands_of_connections_are_served_and_end_in_every_way() {
         }
     }
     eventually("all are closed", || running.stats.closed.get() == count as u64);
+    assert!(running.stats.multishots.get() >= count as u64, "after some small requests each receives multishot");
     let provided = 128 * (16 << 10);
     assert_eq!(pool.used(), provided, "only the ring's own buffers are out");
     let echo = running.finish();
     assert_eq!((echo.accepted, echo.closed, echo.open()), (count, count, 0));
     assert_eq!(pool.used(), 0);
+}
+
+#[test]
+fn thousands_of_connections_are_served_and_end_in_every_way() {
+    crowd(4000, 8, 1024);
+}
+
+#[test]
+fn queues_that_are_far_too_small_only_cost_time() {
+    crowd(700, 12, 4);
 }
 
 #[test]

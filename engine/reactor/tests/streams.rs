@@ -10,12 +10,23 @@ use torc_base::buf::{Buf, Pool};
 use torc_base::io::{App, Event, Op};
 use torc_base::time::{Mono, Now};
 
+/// Sends the first `n` bytes a few at a time, so that the loop takes the connection for one of small requests.
+fn chat(mut stream: &TcpStream, bytes: &[u8], n: usize) {
+    stream.set_nodelay(true).unwrap();
+    for piece in bytes[..n].chunks(10) {
+        stream.write_all(piece).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
 /// Writes `bytes` on one thread, half-closes, and returns all that comes back.
 fn exchange(stream: &TcpStream, bytes: &[u8]) -> Vec<u8> {
     std::thread::scope(|s| {
         let writer = s.spawn(move || {
             let mut stream = stream;
-            stream.write_all(bytes).unwrap();
+            let small = bytes.len().min(100);
+            chat(stream, bytes, small);
+            stream.write_all(&bytes[small..]).unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
         });
         let mut back = Vec::new();
@@ -34,23 +45,36 @@ fn what_is_sent_comes_back_and_a_half_closed_peer_still_reads() {
         let stream = TcpStream::connect(running.address).unwrap();
         assert!(exchange(&stream, &sent) == sent, "{bytes} bytes came back changed");
     }
+    assert!(running.stats.multishots.get() > 0);
     let echo = running.finish();
     assert_eq!((echo.accepted, echo.eofs, echo.closed, echo.open(), echo.stops), (4, 4, 4, 0, 1));
 }
 
 #[test]
 fn pausing_and_exact_receives_under_load_lose_and_reorder_nothing() {
-    let running = Running::start(Echo::new(Habit::PauseAndExact { bytes: 100_001 }), |_| {});
+    for (chatter, seed) in [(0, 8), (200, 9)] {
+        pause_and_exact(chatter, seed);
+    }
+}
+
+/// `chatter` bytes of small sends come first and make the receive a multishot one.
+fn pause_and_exact(chatter: usize, seed: u64) {
+    let habit = Habit::PauseAndExact { after: chatter, bytes: 100_001 };
+    let running = Running::start(Echo::new(habit), |_| {});
     // The end must not fall into an exact receive, whose partial content is dropped: keep the stream open.
-    let sent = pattern(9, 20_000_000);
+    let sent = pattern(seed, 20_000_000);
     let stream = TcpStream::connect(running.address).unwrap();
     let back = std::thread::scope(|s| {
-        s.spawn(|| (&stream).write_all(&sent).unwrap());
+        s.spawn(|| {
+            chat(&stream, &sent, chatter);
+            (&stream).write_all(&sent[chatter..]).unwrap();
+        });
         let mut back = vec![0; sent.len() - 100_001];
         (&stream).read_exact(&mut back).unwrap();
         back
     });
     assert!(back[..] == sent[..back.len()]);
+    assert_eq!(running.stats.multishots.get() > 0, chatter > 0);
     let echo = running.finish();
     assert!(echo.pauses > 1 && echo.fills > 1, "{} pauses, {} fills", echo.pauses, echo.fills);
 }

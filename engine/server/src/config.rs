@@ -4,6 +4,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::keys::{self, KEYS, Key, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use torc_base::io::Level;
@@ -56,12 +57,15 @@ pub struct Config {
     pub log_retention_check_interval_ms: u64,
     pub timestamp_type: TimestampType,
     pub min_insync_replicas: u32,
-    pub producer_id_expiration_ms: u64,
+    pub timestamp_before_max_ms: i64,
+    pub timestamp_after_max_ms: i64,
+    pub producer_id_expiration_ms: i64,
+    pub drain_ms: u64,
     pub log_level: Level,
+    /// Every key with a value, a default included, as DescribeConfigs shows it.
+    pub shown: BTreeMap<&'static str, String>,
     /// What was odd about the sources, yet no reason not to start.
     pub notes: Vec<String>,
-    /// Keys that were given, with their values as written; of one key twice, the later counts.
-    pub given: Vec<(&'static str, String)>,
 }
 
 /// What a command line says about the configuration.
@@ -140,10 +144,7 @@ impl Config {
                 continue;
             };
             match KEYS[row].kind.parse(&setting.value) {
-                Ok(value) => {
-                    self.given.push((KEYS[row].name, setting.value.clone()));
-                    good.push((row, value));
-                }
+                Ok(value) => good.push((row, value)),
                 Err(why) => {
                     problems.push(format!("{}: `{}` cannot be `{}`: {why}", setting.place, setting.key, setting.value));
                 }
@@ -152,17 +153,13 @@ impl Config {
         // Stable: of one key twice, the later stays the later.
         good.sort_by_key(|(row, _)| *row);
         for (row, value) in good {
-            (KEYS[row].set)(self, value);
+            self.put(&KEYS[row], value);
         }
     }
 
-    /// Every key with the value in effect, as DescribeConfigs shows a broker's settings.
-    pub fn described(&self) -> Vec<(String, String)> {
-        let value = |key: &keys::Key| {
-            let given = self.given.iter().rev().find(|(name, _)| *name == key.name);
-            given.map_or(key.default.to_owned(), |(_, value)| value.clone())
-        };
-        KEYS.iter().map(|key| (key.name.to_owned(), value(key))).collect()
+    fn put(&mut self, key: &Key, value: Value) {
+        self.shown.insert(key.name, key.kind.show(&value));
+        (key.set)(self, value);
     }
 
     fn check_relations(&self, problems: &mut Vec<String>) {
@@ -211,14 +208,17 @@ impl Default for Config {
             log_retention_check_interval_ms: 0,
             timestamp_type: TimestampType::CreateTime,
             min_insync_replicas: 0,
+            timestamp_before_max_ms: 0,
+            timestamp_after_max_ms: 0,
             producer_id_expiration_ms: 0,
+            drain_ms: 0,
             log_level: Level::Info,
+            shown: BTreeMap::new(),
             notes: Vec::new(),
-            given: Vec::new(),
         };
-        for Key { name, kind, default, set, .. } in KEYS.iter().filter(|key| !key.default.is_empty()) {
-            let value = kind.parse(default).unwrap_or_else(|why| panic!("default of {name}: {why}"));
-            set(&mut config, value);
+        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+            let value = key.kind.parse(key.default).unwrap_or_else(|why| panic!("default of {}: {why}", key.name));
+            config.put(key, value);
         }
         config
     }

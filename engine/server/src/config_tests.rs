@@ -164,6 +164,23 @@ fn kafka_keys_without_a_place_here_say_what_to_do() {
 }
 
 #[test]
+fn values_are_shown_as_kafka_shows_them() {
+    let config = load_set(&["log.retention.hours=2d", "log.retention.bytes=1GiB", "torc.wal.sync=DSYNC"]).unwrap();
+    for (key, shown) in [
+        ("log.retention.hours", "48"),
+        ("log.retention.bytes", "1073741824"),
+        ("connections.max.idle.ms", "600000"),
+        ("listeners", "PLAINTEXT://127.0.0.1:9092"),
+        ("torc.metrics.listen", "127.0.0.1:9644"),
+        ("auto.create.topics.enable", "true"),
+        ("torc.wal.sync", "dsync"),
+    ] {
+        assert_eq!(config.shown.get(key).map(String::as_str), Some(shown), "{key}");
+    }
+    assert_eq!(config.shown.get("torc.shards"), None, "the data directory decides");
+}
+
+#[test]
 fn edit_distance_counts_letters() {
     assert_eq!(keys::edits("", "abc"), 3);
     assert_eq!(keys::edits("kitten", "sitting"), 3);

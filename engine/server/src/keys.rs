@@ -193,6 +193,20 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.timestamp_type = [TimestampType::CreateTime, TimestampType::LogAppendTime][v.choice()],
     },
     Key {
+        name: "log.message.timestamp.before.max.ms",
+        kind: Kind::Time { plain_ms: 1, min: 0, max: NO_LIMIT },
+        default: "9223372036854775807",
+        doc: "How far behind the server's clock a record's time may be, for topics that do not say.",
+        set: |c, v| c.timestamp_before_max_ms = v.number(),
+    },
+    Key {
+        name: "log.message.timestamp.after.max.ms",
+        kind: Kind::Time { plain_ms: 1, min: 0, max: NO_LIMIT },
+        default: "1h",
+        doc: "How far ahead of the server's clock a record's time may be, for topics that do not say.",
+        set: |c, v| c.timestamp_after_max_ms = v.number(),
+    },
+    Key {
         name: "min.insync.replicas",
         kind: Kind::Int { min: 1, max: i32::MAX as i64 },
         default: "1",
@@ -204,7 +218,7 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Time { plain_ms: 1, min: 1, max: NO_LIMIT },
         default: "24h",
         doc: "An idempotent producer that is silent for so long is forgotten.",
-        set: |c, v| c.producer_id_expiration_ms = v.number() as u64,
+        set: |c, v| c.producer_id_expiration_ms = v.number(),
     },
     Key {
         name: "torc.shards",
@@ -254,6 +268,13 @@ pub static KEYS: &[Key] = &[
         default: "32MiB",
         doc: "Memory of one shard for its newest batches, from which consumers at the tail are served.",
         set: |c, v| c.tail_cache_bytes = v.number() as u64,
+    },
+    Key {
+        name: "torc.drain.ms",
+        kind: Kind::Time { plain_ms: 1, min: 0, max: HOUR_MS },
+        default: "5s",
+        doc: "Time that requests in progress have to be answered when the server is told to stop.",
+        set: |c, v| c.drain_ms = v.number() as u64,
     },
     Key {
         name: "torc.metrics.listen",
@@ -343,6 +364,21 @@ impl Kind {
                 .position(|word| word.eq_ignore_ascii_case(text))
                 .map(Value::Choice)
                 .ok_or_else(|| format!("it must be one of {}", words.join(", "))),
+        }
+    }
+
+    /// The value as Kafka's DescribeConfigs shows it: numbers plain, in the key's own unit.
+    pub fn show(&self, value: &Value) -> String {
+        match (self, value) {
+            (Kind::Time { plain_ms, .. }, Value::Number(ms)) if *ms > 0 => (ms / plain_ms).to_string(),
+            (_, Value::Number(number)) => number.to_string(),
+            (_, Value::Bool(bool)) => bool.to_string(),
+            (Kind::Address, Value::Address(Some(endpoint))) => format!("PLAINTEXT://{endpoint}"),
+            (_, Value::Address(Some(endpoint))) => endpoint.to_string(),
+            (_, Value::Address(None)) => "none".to_string(),
+            (_, Value::Path(path)) => path.to_string_lossy().into_owned(),
+            (Kind::OneOf(words), Value::Choice(position)) => words[*position].to_string(),
+            (kind, Value::Choice(_)) => panic!("no words: {kind:?}"),
         }
     }
 }

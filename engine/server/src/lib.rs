@@ -3,16 +3,16 @@
 pub mod config;
 pub mod data_dir;
 pub mod endpoint;
+pub mod error;
 pub mod keys;
 pub mod listen;
 pub mod log;
 pub mod machine;
 pub mod metrics;
+pub mod running;
 pub mod start;
 pub mod stop;
-
 pub mod units;
-
 
 #[cfg(test)]
 mod config_tests;
@@ -26,6 +26,8 @@ mod listen_tests;
 mod log_tests;
 #[cfg(test)]
 mod metrics_tests;
+#[cfg(test)]
+mod running_tests;
 #[cfg(test)]
 mod start_tests;
 #[cfg(test)]

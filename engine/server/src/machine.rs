@@ -1,6 +1,5 @@
-//! What the server asks of the machine: cores, open files, disk space, a name, randomness.
+//! What the server asks of the machine: cores, memory, disk space, a name, randomness.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::path::Path;
 
@@ -17,15 +16,6 @@ pub struct Space {
 pub fn cores() -> Vec<usize> {
     let cores: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
     if cores.is_empty() { vec![0] } else { cores }
-}
-
-/// Raises the limit of open files as far as this user may, and returns it.
-pub fn raise_open_files() -> io::Result<u64> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum {
-        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
-    }
-    Ok(maximum.unwrap_or(u64::MAX))
 }
 
 /// The space of the file system that holds `path`.

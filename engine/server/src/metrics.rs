@@ -31,10 +31,10 @@ pub enum Kind {
 }
 
 /// One number of one shard, or of the process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sample {
     /// Prometheus' name, with the unit in it.
-    pub name: &'static str,
+    pub name: String,
     /// One sentence.
     pub help: &'static str,
     /// Counter or gauge.
@@ -183,11 +183,11 @@ fn answer(status: u16, content_type: &str, body: &str, with_body: bool) -> Vec<u
 pub fn render(samples: &[Sample]) -> String {
     let mut families: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
     for sample in samples {
-        families.entry(sample.name).or_default().push(sample);
+        families.entry(&sample.name).or_default().push(sample);
     }
     let mut text = String::new();
     for (name, family) in families {
-        let help = family[0].help.replace('\\', "\\\\").replace('\n', "\\n");
+        let help = family[0].help.trim().replace('\\', "\\\\").replace('\n', "\\n");
         let kind = match family[0].kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",

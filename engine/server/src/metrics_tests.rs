@@ -3,8 +3,8 @@ use crate::metrics::{Kind, Sample, Source, render, respond, start};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-fn sample(name: &'static str, shard: Option<u16>, value: u64) -> Sample {
-    Sample { name, help: "How many.", kind: Kind::Counter, shard, value }
+fn sample(name: &str, shard: Option<u16>, value: u64) -> Sample {
+    Sample { name: name.to_string(), help: "How many.", kind: Kind::Counter, shard, value }
 }
 
 fn source(ready: bool) -> Source {

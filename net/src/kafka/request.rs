@@ -3,7 +3,7 @@
 use super::schema::{
     AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    FindCoordinatorRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
     OffsetForLeaderEpochRequest,
 };
 use super::windows::{ApiWindow, api, window};
@@ -34,7 +34,6 @@ pub enum Request {
     Fetch(fetch::Request),
     ListOffsets(ListOffsetsRequest),
     Metadata(MetadataRequest),
-    FindCoordinator(FindCoordinatorRequest),
     ApiVersions(ApiVersionsRequest),
     CreateTopics(CreateTopicsRequest),
     DeleteTopics(DeleteTopicsRequest),
@@ -141,7 +140,6 @@ fn by_schema(api: i16, mut bytes: Bytes, version: i16) -> Result<Request, ()> {
     let request = match api {
         api::LIST_OFFSETS => Request::ListOffsets(read(b, version)?),
         api::METADATA => Request::Metadata(read(b, version)?),
-        api::FIND_COORDINATOR => Request::FindCoordinator(read(b, version)?),
         api::API_VERSIONS => Request::ApiVersions(read(b, version)?),
         api::CREATE_TOPICS => Request::CreateTopics(read(b, version)?),
         api::DELETE_TOPICS => Request::DeleteTopics(read(b, version)?),

@@ -69,7 +69,6 @@ pub(crate) fn fields(api: i16) -> Option<&'static [Field]> {
     Some(match api {
         api::LIST_OFFSETS => LIST_OFFSETS,
         api::METADATA => METADATA,
-        api::FIND_COORDINATOR => FIND_COORDINATOR,
         api::API_VERSIONS => API_VERSIONS,
         api::CREATE_TOPICS => CREATE_TOPICS,
         api::DELETE_TOPICS => DELETE_TOPICS,
@@ -105,12 +104,6 @@ const METADATA: &[Field] = &[
     fixed(BOOL).from(4),                                       // allow auto creation
     fixed(BOOL).from(8).to(10),                                // include cluster's operations
     fixed(BOOL).from(8),                                       // include topics' operations
-];
-
-const FIND_COORDINATOR: &[Field] = &[
-    text().to(3),                   // key
-    fixed(I8).from(1),              // type of key
-    field(Kind::TextItems).from(4), // keys
 ];
 
 const API_VERSIONS: &[Field] = &[text().from(3), text().from(3)]; // client software, its version

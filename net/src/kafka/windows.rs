@@ -6,7 +6,6 @@ pub mod api {
     pub const FETCH: i16 = 1;
     pub const LIST_OFFSETS: i16 = 2;
     pub const METADATA: i16 = 3;
-    pub const FIND_COORDINATOR: i16 = 10;
     pub const API_VERSIONS: i16 = 18;
     pub const CREATE_TOPICS: i16 = 19;
     pub const DELETE_TOPICS: i16 = 20;
@@ -49,7 +48,6 @@ pub const WINDOWS: &[ApiWindow] = &[
     // 11 is 10 with one more special timestamp (-6, KIP-1023); the schema crate ends at 10.
     ApiWindow { schema_max: 10, ..served(api::LIST_OFFSETS, 1, 11, 6) },
     served(api::METADATA, 0, 13, 9),
-    served(api::FIND_COORDINATOR, 0, 6, 3),
     // Kafka 4.4 has 5; the schema crate ends at 4. Clients of version 5 fall back after the answer with error 35.
     served(api::API_VERSIONS, 0, 4, 3),
     served(api::CREATE_TOPICS, 2, 7, 5),

@@ -133,7 +133,6 @@ impl Sampler<'_> {
         match self.api {
             api::LIST_OFFSETS => Request::ListOffsets(self.list_offsets()),
             api::METADATA => Request::Metadata(self.metadata()),
-            api::FIND_COORDINATOR => Request::FindCoordinator(self.find_coordinator()),
             api::API_VERSIONS => Request::ApiVersions(
                 ApiVersionsRequest::default()
                     .with_client_software_name(self.since(3, Self::text))
@@ -201,14 +200,6 @@ impl Sampler<'_> {
             .with_allow_auto_topic_creation(self.since_or(4, true, Self::bool))
             .with_include_cluster_authorized_operations(old_operations && self.bool())
             .with_include_topic_authorized_operations(self.since(8, Self::bool))
-            .with_unknown_tagged_fields(self.tags())
-    }
-
-    fn find_coordinator(&mut self) -> FindCoordinatorRequest {
-        FindCoordinatorRequest::default()
-            .with_key(if self.version <= 3 { self.text() } else { StrBytes::new() })
-            .with_key_type(self.since(1, Self::i8))
-            .with_coordinator_keys(self.since(4, |s| s.list(Self::text)))
             .with_unknown_tagged_fields(self.tags())
     }
 
@@ -452,7 +443,6 @@ pub fn encode_control(request: &Request, version: i16) -> Vec<u8> {
     match request {
         Request::ListOffsets(r) => body(r, version),
         Request::Metadata(r) => body(r, version),
-        Request::FindCoordinator(r) => body(r, version),
         Request::ApiVersions(r) => body(r, version),
         Request::CreateTopics(r) => body(r, version),
         Request::DeleteTopics(r) => body(r, version),

@@ -4,7 +4,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 fn torc(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_torc"));
@@ -12,11 +12,13 @@ fn torc(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command that is expected to refuse; returns what it says.
+/// Runs a command that is expected to refuse; returns what it says. A server that starts after all is ended.
 fn refused(args: &[&str]) -> String {
-    let Output { status, stderr, .. } = torc(args).output().unwrap();
-    let text = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(1), "{args:?}: {text}");
+    let mut server = Server { child: torc(args).spawn().unwrap(), lines: Vec::new() };
+    assert!(!server.until_ready(), "{args:?} is served: {:?}", server.lines);
+    let mut text = String::new();
+    server.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(1), "{args:?}: {text}");
     assert!(text.lines().any(|line| line.starts_with("torc: ")), "{args:?}: {text}");
     text
 }
@@ -34,15 +36,23 @@ impl Server {
             ["serve", "--data-dir", data.to_str().unwrap(), "--kafka", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
         let child = torc(&[&fixed, more].concat()).spawn().unwrap();
         let mut server = Server { child, lines: Vec::new() };
-        for line in BufReader::new(server.child.stdout.take().unwrap()).lines() {
-            server.lines.push(line.unwrap());
-            if server.lines.last().unwrap().starts_with("ready in ") {
-                return server;
-            }
+        if server.until_ready() {
+            return server;
         }
         let mut text = String::new();
         server.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
         panic!("it did not start: {text}");
+    }
+
+    /// Reads what it prints until it is ready; false if it ends before that.
+    fn until_ready(&mut self) -> bool {
+        for line in BufReader::new(self.child.stdout.take().unwrap()).lines() {
+            self.lines.push(line.unwrap());
+            if self.lines.last().unwrap().starts_with("ready in ") {
+                return true;
+            }
+        }
+        false
     }
 
     /// What follows `name` on its line.
@@ -137,7 +147,11 @@ fn a_batch_that_no_segment_holds_is_refused() {
         "--set",
         "torc.wal.segment.bytes=4MiB",
         "--set",
-        "message.max.bytes=3MiB",
+        "message.max.bytes=4MiB",
+        "--kafka",
+        "127.0.0.1:0",
+        "--metrics",
+        "none",
     ]);
     assert!(text.contains("message.max.bytes") && text.contains("4MiB"), "{text}");
 }
@@ -156,4 +170,41 @@ fn keys_are_listed() {
     let output = torc(&["serve", "--keys"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.contains("torc.shards"), "{text}");
+}
+
+#[test]
+fn topics_are_created_altered_and_deleted_and_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &["--shards", "2"]);
+    let kafka = server.said("kafka").to_string();
+    let made = json(&kafka, &["create", "orders", "--partitions", "3", "--config", "retention.ms=3600000"]);
+    assert_eq!((&made["name"], &made["partitions"]), (&"orders".into(), &3.into()));
+    json(&kafka, &["create", "gone"]);
+    json(&kafka, &["alter", "orders", "--partitions", "5", "--config", "max.message.bytes=2000"]);
+    json(&kafka, &["alter", "orders", "--delete-config", "retention.ms"]);
+    assert_eq!(json(&kafka, &["delete", "gone"])["deleted"], serde_json::json!(["gone"]));
+    let text = refused(&["topic", "--bootstrap-server", &kafka, "create", "orders"]);
+    assert!(text.contains("TOPIC_ALREADY_EXISTS"), "{text}");
+    let text = refused(&["topic", "--bootstrap-server", &kafka, "describe", "gone"]);
+    assert!(text.contains("describe topic gone: UNKNOWN_TOPIC_OR_PARTITION"), "{text}");
+    assert_eq!(server.stop(Signal::TERM).code(), Some(0));
+
+    let again = Server::start(dir.path(), &[]);
+    let kafka = again.said("kafka").to_string();
+    let listed = json(&kafka, &["list"]);
+    assert_eq!((listed.as_array().map(Vec::len), &listed[0]["topic_id"]), (Some(1), &made["topic_id"]));
+    let orders = &json(&kafka, &["describe", "orders"])[0];
+    assert_eq!(orders["configs"], serde_json::json!({ "max.message.bytes": "2000" }));
+    let partitions = orders["partitions"].as_array().unwrap();
+    assert_eq!(partitions.len(), 5);
+    assert!(partitions.iter().all(|p| p["leader"] == 1 && p["earliest"] == 0 && p["latest"] == 0), "{partitions:?}");
+    assert_eq!(again.stop(Signal::TERM).code(), Some(0));
+}
+
+/// What a topic command prints with `--format json`.
+fn json(kafka: &str, args: &[&str]) -> serde_json::Value {
+    let fixed = ["topic", "--bootstrap-server", kafka, "--format", "json"];
+    let output = torc(&[&fixed, args].concat()).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -11,7 +11,7 @@ use torc_base::ids::{ConnId, ShardId};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::time::{Mono, Now};
 use torc_reactor::mail::{Post, StopHandle, mesh};
-use torc_reactor::probe::probe;
+use torc_reactor::probe::{Features, probe};
 use torc_reactor::reactor::run;
 use torc_reactor::settings::{Settings, listen};
 use torc_reactor::stats::LoopStats;
@@ -33,6 +33,16 @@ impl<A: App + Send + 'static> Running<A> {
     }
 
     pub fn start_shard(app: A, post: Post<A::Mail>, shard: u16, change: impl FnOnce(&mut Settings)) -> Running<A> {
+        Running::start_with(app, post, shard, probe().expect("this machine runs torc"), change)
+    }
+
+    pub fn start_with(
+        app: A,
+        post: Post<A::Mail>,
+        shard: u16,
+        features: Features,
+        change: impl FnOnce(&mut Settings),
+    ) -> Running<A> {
         let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
@@ -42,7 +52,6 @@ impl<A: App + Send + 'static> Running<A> {
         let (stop, stats) = (post.stop_handle(), Arc::new(LoopStats::default()));
         let log = Arc::new(Mutex::new(Vec::new()));
         let (stats_inside, log_inside) = (Arc::clone(&stats), Arc::clone(&log));
-        let features = probe().expect("this machine runs torc");
         let thread = std::thread::spawn(move || {
             let mut log = |level: Level, text: &str| log_inside.lock().unwrap().push(format!("{level:?} {text}"));
             run(settings, &features, post, app, stats_inside, &mut log).expect("the loop runs to its end")
@@ -68,8 +77,9 @@ pub enum Habit {
     /// Nothing: echoes through provided buffers.
     #[default]
     Plain,
-    /// Pauses after every receive, then receives the next bytes exactly, in a buffer of its own, then goes back.
-    PauseAndExact { bytes: usize },
+    /// Pauses after every receive once `after` bytes have come, then receives the next `bytes` exactly, in a buffer of
+    /// its own, then goes back.
+    PauseAndExact { after: usize, bytes: usize },
     /// Keeps what it receives for a while, so that buffers run out.
     Hoard { bytes: usize },
 }
@@ -94,6 +104,7 @@ pub struct Echo {
     pool: Option<Pool>,
     hoard: Vec<(ConnId, BufMut)>,
     hoarded: usize,
+    received: usize,
     pub accepted: usize,
     pub closed: usize,
     pub eofs: usize,
@@ -162,8 +173,10 @@ impl App for Echo {
                 ops.push(Op::Recv { conn });
             }
             Event::Received { conn, bytes } => {
+                self.received += bytes.len();
+                let received = self.received;
                 self.take(conn, bytes, ops);
-                let pause = matches!(self.habit, Habit::PauseAndExact { .. });
+                let pause = matches!(self.habit, Habit::PauseAndExact { after, .. } if received > after);
                 if let Some(peer) = self.peers.get_mut(&conn).filter(|p| pause && !p.pausing) {
                     peer.pausing = true;
                     ops.push(Op::Pause { conn });
@@ -172,7 +185,7 @@ impl App for Echo {
             Event::Paused { conn } => {
                 self.pauses += 1;
                 self.peers.get_mut(&conn).expect("open").pausing = false;
-                let Habit::PauseAndExact { bytes } = self.habit else { unreachable!() };
+                let Habit::PauseAndExact { bytes, .. } = self.habit else { unreachable!() };
                 let bytes = self.pool.as_ref().unwrap().take(bytes).expect("memory");
                 ops.push(Op::RecvExact { conn, bytes, from: 0 });
             }

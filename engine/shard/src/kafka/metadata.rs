@@ -5,13 +5,12 @@ use crate::mail::{Admin, AdminResult, Ask, NewTopic, Token};
 use std::sync::Arc;
 use torc_base::ids::{ProducerId, ShardId, TopicId};
 use torc_net::kafka::schema::describe_cluster_response::DescribeClusterBroker;
-use torc_net::kafka::schema::find_coordinator_response::Coordinator;
 use torc_net::kafka::schema::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use torc_net::kafka::schema::{
-    BrokerId, DescribeClusterRequest, DescribeClusterResponse, FindCoordinatorRequest, FindCoordinatorResponse,
-    InitProducerIdRequest, InitProducerIdResponse, MetadataRequest, MetadataResponse, TopicName,
+    BrokerId, DescribeClusterRequest, DescribeClusterResponse, InitProducerIdRequest, InitProducerIdResponse,
+    MetadataRequest, MetadataResponse, TopicName,
 };
 use torc_net::kafka::{StrBytes, error, topic_id, topic_uuid};
 use torc_state::catalog::Topic;
@@ -154,31 +153,6 @@ impl Kafka {
                 .with_host(StrBytes::from_string(self.settings.advertised.0.clone()))
                 .with_port(self.settings.advertised.1.into());
             response.brokers.push(broker);
-        }
-        self.reply(out, to, &response);
-    }
-
-    /// Groups and transactions come with a later release: their coordinators are not there yet.
-    pub(super) fn find_coordinator(&mut self, out: &mut Out, to: ReplyTo, request: FindCoordinatorRequest) {
-        let code = error::COORDINATOR_NOT_AVAILABLE;
-        let message = || Some(StrBytes::from_static_str("groups and transactions are not served yet"));
-        let none = BrokerId(-1);
-        let mut response = FindCoordinatorResponse::default();
-        if to.version >= 4 {
-            let coordinators = request.coordinator_keys.into_iter().map(|key| {
-                Coordinator::default()
-                    .with_key(key)
-                    .with_node_id(none)
-                    .with_port(-1)
-                    .with_error_code(code)
-                    .with_error_message(message())
-            });
-            response.coordinators = coordinators.collect();
-        } else {
-            response = response.with_node_id(none).with_port(-1).with_error_code(code);
-            if to.version >= 1 {
-                response.error_message = message();
-            }
         }
         self.reply(out, to, &response);
     }

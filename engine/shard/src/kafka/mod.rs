@@ -210,7 +210,6 @@ impl Kafka {
             Request::IncrementalAlterConfigs(request) => self.incremental_alter_configs(out, to, request),
             Request::DescribeCluster(request) => self.describe_cluster(out, to, request),
             Request::DescribeLogDirs(request) => self.describe_log_dirs(out, to, request),
-            Request::FindCoordinator(request) => self.find_coordinator(out, to, request),
         }
     }
 

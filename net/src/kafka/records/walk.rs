@@ -142,30 +142,36 @@ pub(super) fn headers(bytes: &[u8], record: &Framed) -> Vec<(Range<u64>, Option<
     (0..record.header_count).map(|_| (next().expect("a key is not null"), next())).collect()
 }
 
-/// A zigzag varint of at most 32 bits.
+/// A zigzag varint of at most 32 bits. Most are of one byte.
 #[inline]
 fn varint<S: Source>(source: &mut S) -> Result<i32, &'static str> {
-    let mut value: u32 = 0;
-    for shift in [0, 7, 14, 21, 28] {
-        let byte = source.byte()?;
-        value |= u32::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Ok((value >> 1) as i32 ^ -((value & 1) as i32));
-        }
-    }
-    Err("a varint is longer than 5 bytes")
+    let first = source.byte()?;
+    let zigzag = if first < 0x80 { u64::from(first) } else { more_bytes(source, first, 5)? };
+    Ok(unzigzag(u64::from(zigzag as u32)) as i32)
 }
 
 /// A zigzag varint of at most 64 bits.
 #[inline]
 fn varlong<S: Source>(source: &mut S) -> Result<i64, &'static str> {
-    let mut value: u64 = 0;
-    for shift in (0..64).step_by(7) {
+    let first = source.byte()?;
+    let zigzag = if first < 0x80 { u64::from(first) } else { more_bytes(source, first, 10)? };
+    Ok(unzigzag(zigzag))
+}
+
+#[inline]
+fn unzigzag(zigzag: u64) -> i64 {
+    (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)
+}
+
+/// The varint that begins with `first` and has at most `most` bytes. Bits beyond 64 are dropped.
+fn more_bytes<S: Source>(source: &mut S, first: u8, most: u32) -> Result<u64, &'static str> {
+    let mut value = u64::from(first & 0x7f);
+    for n in 1..most {
         let byte = source.byte()?;
-        value |= u64::from(byte & 0x7f) << shift;
+        value |= u64::from(byte & 0x7f) << (7 * n);
         if byte < 0x80 {
-            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            return Ok(value);
         }
     }
-    Err("a varint is longer than 10 bytes")
+    Err("a varint is too long")
 }

@@ -187,8 +187,9 @@ fn add_offsets(
                 if refuse(refusals, what, told.error_code, &None) {
                     continue;
                 }
-                let mut mine = topics[at].partitions.iter_mut();
-                if let Some(partition) = mine.find(|p| p.partition == told.partition_index) {
+                let mine = &mut topics[at].partitions;
+                if let Ok(position) = mine.binary_search_by_key(&told.partition_index, |p| p.partition) {
+                    let partition = &mut mine[position];
                     let offset = Some(told.offset).filter(|offset| *offset >= 0);
                     if which == EARLIEST { partition.earliest = offset } else { partition.latest = offset }
                 }
@@ -214,11 +215,11 @@ fn add_configs(cluster: &mut Cluster, topics: &mut [Topic], refusals: &mut Vec<R
         if refuse(refusals, what, result.error_code, &result.error_message) {
             continue;
         }
-        let Some(topic) = topics.iter_mut().find(|topic| topic.name == result.resource_name.as_str()) else {
+        let Ok(at) = topics.binary_search_by(|topic| topic.name.as_str().cmp(result.resource_name.as_str())) else {
             continue;
         };
         let made = result.configs.iter().filter(|config| config.config_source == SET_FOR_TOPIC);
-        topic.configs = made.map(|c| (c.name.to_string(), c.value.as_ref().map(|v| v.to_string()))).collect();
+        topics[at].configs = made.map(|c| (c.name.to_string(), c.value.as_ref().map(|v| v.to_string()))).collect();
     }
     Ok(())
 }
