@@ -459,7 +459,7 @@ impl Recovery {
         for d in (0..count).map(line) {
             // A group that the checkpoint does not know had been dropped when it was made.
             if replayed || parts.directory.group(d.group).is_some() {
-                parts.directory.note(d.group, d.index, d.end_offset());
+                parts.directory.note(d.group, d.index, d.first_offset, d.end_offset());
             }
             if replayed {
                 let payload = bytes.slice(d.position as usize..d.end() as usize);
@@ -467,7 +467,7 @@ impl Recovery {
             }
         }
         let mut extents = Vec::new();
-        extents_of(header.position, count, (0..count).map(line), &mut extents);
+        extents_of(header.position, count, (0..count).map(|n| (n, line(n))), &mut extents);
         parts.segments.active().take(&header, crc, &extents, parts.directory);
         if count > 0 {
             self.last_filled = header.seq;

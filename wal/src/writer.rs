@@ -9,7 +9,7 @@ use crate::tail::TailBatch;
 use std::collections::VecDeque;
 use torc_base::buf::{BufMut, Pages};
 use torc_base::crc::crc32c;
-use torc_base::ids::BatchSeq;
+use torc_base::ids::{BatchSeq, GroupId, Index};
 use torc_base::limits::{BATCH_ENTRIES_MAX, BATCH_RUNS_MAX, PAGE};
 
 /// An entry that waits, and the page run it is gathered from.
@@ -17,6 +17,8 @@ use torc_base::limits::{BATCH_ENTRIES_MAX, BATCH_RUNS_MAX, PAGE};
 pub(crate) struct Waiting {
     pub(crate) entry: Entry,
     run: Option<u16>,
+    /// A later entry has its index or a smaller one: written, but not found by readers.
+    replaced: bool,
 }
 
 /// A batch that still takes entries, or waits for its turn to be written.
@@ -59,7 +61,7 @@ impl OpenBatch {
         if run.is_none() {
             self.inline += entry.bytes.len();
         }
-        self.entries.push(Waiting { entry, run });
+        self.entries.push(Waiting { entry, run, replaced: false });
     }
 
     fn gather(&mut self, pages: Pages) -> u16 {
@@ -123,6 +125,8 @@ pub(crate) struct Cut {
     pub(crate) runs: Vec<Pages>,
     pub(crate) payload_bytes: usize,
     pub(crate) gathered_bytes: usize,
+    /// Lines of the table whose entries were replaced before they were cut. Rising.
+    pub(crate) replaced: Vec<usize>,
 }
 
 impl Writer {
@@ -163,6 +167,14 @@ impl Writer {
         open.push(entry);
         self.queued_bytes += open.total_bytes() - before;
         open.seq
+    }
+
+    /// Entries of the group from `from` on that wait are not to be found any more. Rare: looks through all that wait.
+    pub(crate) fn replace(&mut self, group: GroupId, from: Index) {
+        let waiting = self.queue.iter_mut().flat_map(|open| &mut open.entries);
+        for w in waiting.filter(|w| w.entry.group == group && w.entry.index >= from) {
+            w.replaced = true;
+        }
     }
 
     fn open(&mut self) {
@@ -258,7 +270,7 @@ impl Writer {
 
     /// Entries that have no place on disk yet, oldest first.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Entry> {
-        self.queue.iter().flat_map(|open| open.entries.iter().map(|w| &w.entry))
+        self.queue.iter().flat_map(|open| &open.entries).filter(|w| !w.replaced).map(|w| &w.entry)
     }
 }
 
@@ -284,7 +296,11 @@ fn lay_out(open: &mut OpenBatch, place: Place, durable: BatchSeq, chain: u32, mu
     let (mut payload_bytes, mut gathered_bytes, mut memory) = (0, 0, block_bytes);
     let mut inline_at = table_end(count);
     let mut last_run = None;
-    for (number, Waiting { entry, run }) in open.entries.drain(..).enumerate() {
+    let mut replaced_lines = Vec::new();
+    for (number, Waiting { entry, run, replaced }) in open.entries.drain(..).enumerate() {
+        if replaced {
+            replaced_lines.push(number);
+        }
         let length = entry.bytes.len();
         let position = match run {
             Some(run) => {
@@ -339,5 +355,11 @@ fn lay_out(open: &mut OpenBatch, place: Place, durable: BatchSeq, chain: u32, mu
     header.encode(&mut block);
     let block = block.freeze();
     let runs = vec![block.pages()];
-    Cut { tail: TailBatch { header, block, gathered, memory }, runs, payload_bytes, gathered_bytes }
+    Cut {
+        tail: TailBatch { header, block, gathered, memory },
+        runs,
+        payload_bytes,
+        gathered_bytes,
+        replaced: replaced_lines,
+    }
 }
