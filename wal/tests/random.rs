@@ -129,6 +129,10 @@ impl World {
         let durable = self.rig.durable;
         self.begun = None;
         self.rig.kill(prng.chance(1, 2));
+        while prng.chance(1, 3) {
+            let steps = prng.below(40);
+            self.rig.open_and_die(steps, prng.chance(1, 2));
+        }
         if let Err(error) = self.rig.open() {
             panic!("refused: {error}");
         }

@@ -133,6 +133,21 @@ impl Rig {
         Ok(torn)
     }
 
+    /// Starts recovery and dies after `steps` operations.
+    pub fn open_and_die(&mut self, steps: u64, power: bool) {
+        self.wal = Wal::new(self.settings.clone(), self.prng.next_u64());
+        let section = self.section.clone();
+        self.wal.open(self.now, section.as_deref(), &mut self.pending).expect("a sound section");
+        for _ in 0..steps {
+            if !self.pending.is_empty() {
+                self.step();
+                self.turn();
+            }
+        }
+        self.outcomes.clear();
+        self.kill(power);
+    }
+
     /// Carries out one pending operation, any of them, and hands the completion in.
     pub fn step(&mut self) {
         let at = self.prng.below(self.pending.len() as u64) as usize;
