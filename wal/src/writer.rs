@@ -309,21 +309,7 @@ fn lay_out(open: &mut OpenBatch, place: Place, durable: BatchSeq, chain: u32, mu
             }
             None => inline_at,
         };
-        let descriptor = Descriptor {
-            group: entry.group,
-            term: entry.term,
-            index: entry.index,
-            first_offset: entry.first_offset,
-            max_timestamp: entry.max_timestamp,
-            records: entry.records,
-            position: position as u32,
-            length: length as u32,
-            prefix_crc: crc32c(&entry.bytes[..usize::from(entry.prefix_len)]),
-            body_crc: entry.body_crc,
-            kind: entry.kind.0,
-            prefix_len: entry.prefix_len,
-        };
-        descriptor.encode(&mut block[table_end(number)..]);
+        describe(&entry, position).encode(&mut block[table_end(number)..]);
         payload_bytes += length;
         if run.is_some() {
             if run != last_run {
@@ -361,5 +347,23 @@ fn lay_out(open: &mut OpenBatch, place: Place, durable: BatchSeq, chain: u32, mu
         payload_bytes,
         gathered_bytes,
         replaced: replaced_lines,
+    }
+}
+
+/// The entry's line in the table. The prefix is short: its checksum is the only pass over payload bytes here.
+fn describe(entry: &Entry, position: usize) -> Descriptor {
+    Descriptor {
+        group: entry.group,
+        term: entry.term,
+        index: entry.index,
+        first_offset: entry.first_offset,
+        max_timestamp: entry.max_timestamp,
+        records: entry.records,
+        position: position as u32,
+        length: entry.bytes.len() as u32,
+        prefix_crc: crc32c(&entry.bytes[..usize::from(entry.prefix_len)]),
+        body_crc: entry.body_crc,
+        kind: entry.kind.0,
+        prefix_len: entry.prefix_len,
     }
 }
