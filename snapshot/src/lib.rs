@@ -2,21 +2,13 @@
 
 mod format;
 mod reader;
+mod tags;
 mod writer;
 
 pub use format::{Damage, Section, Sections};
 pub use reader::{Loaded, Reader};
+pub use tags::owns;
 pub use writer::{Progress, Writer};
-
-use torc_base::ids::Tag;
-
-/// Tags of this crate's disk operations have this in their highest byte.
-const TAG: u64 = 0x53 << 56;
-
-/// True for completions that belong to the checkpoint reader or writer.
-pub fn owns(tag: Tag) -> bool {
-    tag.0 >> 56 == TAG >> 56
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Finds the newest published checkpoint and reads it, every byte verified.
 
-use crate::TAG;
 use crate::format::{self, Damage, Header, Sections};
+use crate::tags::TAG;
 use torc_base::buf::Pool;
 use torc_base::ids::{FileId, Tag};
 use torc_base::io::{DiskDone, DiskKind, DiskOk, DiskOp};

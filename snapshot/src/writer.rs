@@ -4,8 +4,8 @@
 //! allows it), rename, sync the directory, remove the old one. Before the rename's directory sync the old checkpoint
 //! is the one that counts.
 
-use crate::TAG;
 use crate::format::{self, Sections};
+use crate::tags::TAG;
 use torc_base::buf::Pool;
 use torc_base::ids::{FileId, Tag};
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOp};

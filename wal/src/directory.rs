@@ -69,21 +69,26 @@ impl Directory {
         self.groups.insert(id, group);
     }
 
-    /// Moves the group's end: an entry was appended (to a batch in memory, or found by recovery).
-    pub fn note(&mut self, group: GroupId, index: Index, end_offset: Offset) {
-        let fresh = Group { first: index, last: index, end_offset, runs: Vec::new() };
+    /// Moves the group's end: an entry was appended (to a batch in memory, or found by recovery). True if it replaces
+    /// others.
+    pub fn note(&mut self, group: GroupId, index: Index, first_offset: Offset, end_offset: Offset) -> bool {
+        let fresh = Group { first: index, last: Index(index.get() - 1), end_offset, runs: Vec::new() };
         let group = self.groups.entry(group).or_insert(fresh);
+        let replaces = index <= group.last;
+        if replaces {
+            truncate(&mut group.runs, &mut self.live, index, first_offset);
+        }
         group.last = index;
         group.end_offset = end_offset;
+        replaces
     }
 
-    /// An extent has its place in `segment`. True if it replaced a suffix of the group. A group that was dropped
-    /// meanwhile stays dropped.
-    pub fn place(&mut self, segment: SegmentId, extent: &Extent, bytes: u64) -> bool {
-        let Some(group) = self.groups.get_mut(&extent.group) else { return false };
-        let cut = truncate(&mut group.runs, &mut self.live, extent.first_index, extent.first_offset);
+    /// An extent has its place in `segment`. A group that was dropped meanwhile stays dropped.
+    pub fn place(&mut self, segment: SegmentId, extent: &Extent, bytes: u64) {
+        let Some(group) = self.groups.get_mut(&extent.group) else { return };
+        truncate(&mut group.runs, &mut self.live, extent.first_index, extent.first_offset);
         if extent.last_index() < group.first {
-            return cut;
+            return;
         }
         let live = self.live.entry(segment).or_default();
         live.bytes += bytes;
@@ -107,7 +112,6 @@ impl Directory {
                 });
             }
         }
-        cut
     }
 
     /// Entries of the group below `below` are dead.
@@ -143,13 +147,11 @@ fn forget(live: &mut BTreeMap<SegmentId, Live>, run: &Run) {
     }
 }
 
-fn truncate(runs: &mut Vec<Run>, live: &mut BTreeMap<SegmentId, Live>, from: Index, end_offset: Offset) -> bool {
-    let mut cut = false;
+fn truncate(runs: &mut Vec<Run>, live: &mut BTreeMap<SegmentId, Live>, from: Index, end_offset: Offset) {
     while let Some(run) = runs.last_mut() {
         if run.last_index < from {
             break;
         }
-        cut = true;
         if run.first_index >= from {
             forget(live, run);
             runs.pop();
@@ -166,5 +168,4 @@ fn truncate(runs: &mut Vec<Run>, live: &mut BTreeMap<SegmentId, Live>, from: Ind
         run.end_offset = run.end_offset.min(end_offset).max(run.first_offset);
         break;
     }
-    cut
 }

@@ -83,9 +83,10 @@ impl Extent {
     }
 
     /// Takes the next descriptor of the batch in, if it belongs here.
-    fn take(&mut self, d: &Descriptor) -> bool {
+    fn take(&mut self, number: usize, d: &Descriptor) -> bool {
         let position = self.batch + d.position;
         let fits = d.group == self.group
+            && number == usize::from(self.descriptor + self.count)
             && d.index == self.last_index().next()
             && d.first_offset >= self.end_offset
             && position >= self.payload_end()
@@ -146,16 +147,13 @@ impl Extent {
     }
 }
 
-/// Cuts the descriptors of a batch at position `at` into extents, in the order of the table. Markers are in none.
-pub fn extents_of(at: u32, count: usize, descriptors: impl Iterator<Item = Descriptor>, out: &mut Vec<Extent>) {
-    // An extent's descriptors are neighbours, so a marker ends it.
-    let mut open = false;
-    for (number, d) in descriptors.enumerate() {
-        if d.index == Index(0) {
-            open = false;
-        } else if !open || !out.last_mut().expect("it is open").take(&d) {
+/// Cuts the descriptors of a batch at position `at` into extents, in the order of the table. Lines that are left out
+/// are in no extent, as are markers.
+pub fn extents_of(at: u32, count: usize, lines: impl Iterator<Item = (usize, Descriptor)>, out: &mut Vec<Extent>) {
+    let start = out.len();
+    for (number, d) in lines.filter(|(_, d)| d.index > Index(0)) {
+        if out.len() == start || !out.last_mut().expect("not empty").take(number, &d) {
             out.push(Extent::of(at, count as u16, number, &d));
-            open = true;
         }
     }
 }

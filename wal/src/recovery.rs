@@ -228,13 +228,7 @@ impl Recovery {
     ) -> Result<Progress, WalError> {
         self.identify()?;
         let scan = self.section.as_ref().map_or(SegmentId(1), |s| s.scan);
-        let needed = self.section.iter().flat_map(|s| s.footers.keys().copied().chain([s.scan]));
-        for id in needed.chain(self.by_id.keys().next().map(|_| scan)) {
-            if !self.by_id.contains_key(&id) {
-                let nowhere = Header { segment: id, slot: Slot(0), salt: 0, bytes: 0 };
-                return Err(corrupt("no file holds this segment, which the log needs", &nowhere, 0, None));
-            }
-        }
+        self.find_missing(scan)?;
         for &slot in self.files.keys() {
             parts.spares.occupy(slot);
         }
@@ -282,6 +276,24 @@ impl Recovery {
             }
         }
         Ok(())
+    }
+
+    /// Segments that are named by the checkpoint, or whose successors exist, must exist: headers are written in order.
+    fn find_missing(&self, scan: SegmentId) -> Result<(), WalError> {
+        let nowhere = |id| {
+            let header = Header { segment: id, slot: Slot(0), salt: 0, bytes: 0 };
+            Err(corrupt("no file holds this segment, which the log needs", &header, 0, None))
+        };
+        let named = self.section.iter().flat_map(|s| s.footers.keys().copied().chain([s.scan]));
+        let first = (!self.by_id.is_empty()).then_some(scan);
+        if let Some(id) = named.chain(first).find(|id| !self.by_id.contains_key(id)) {
+            return nowhere(id);
+        }
+        let ids: Vec<SegmentId> = self.by_id.range(scan..).map(|(&id, _)| id).collect();
+        // A spare whose header was lost holds nothing; any other gap is a lost file.
+        let empty = self.files.values().filter(|f| f.header.is_none() && f.first.is_none()).count() as u64;
+        let gap = ids.windows(2).find(|pair| pair[1].get() - pair[0].get() > 1 + empty);
+        gap.map_or(Ok(()), |pair| nowhere(pair[0].next()))
     }
 
     /// Puts in what the checkpoint says of segments before the scan; their dead neighbours become spares.
@@ -459,7 +471,7 @@ impl Recovery {
         for d in (0..count).map(line) {
             // A group that the checkpoint does not know had been dropped when it was made.
             if d.index > Index(0) && (replayed || parts.directory.group(d.group).is_some()) {
-                parts.directory.note(d.group, d.index, d.end_offset());
+                parts.directory.note(d.group, d.index, d.first_offset, d.end_offset());
             }
             if replayed {
                 let payload = bytes.slice(d.position as usize..d.end() as usize);
@@ -467,7 +479,7 @@ impl Recovery {
             }
         }
         let mut extents = Vec::new();
-        extents_of(header.position, count, (0..count).map(line), &mut extents);
+        extents_of(header.position, count, (0..count).map(|n| (n, line(n))), &mut extents);
         parts.segments.active().take(&header, crc, &extents, parts.directory);
         if count > 0 {
             self.last_filled = header.seq;

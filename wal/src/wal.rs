@@ -275,8 +275,10 @@ impl Wal {
             _ => panic!("entries are appended after recovery"),
         }
         let end_offset = entry.first_offset.plus(i64::from(entry.records));
-        if entry.index > Index(0) {
-            self.directory.note(entry.group, entry.index, end_offset);
+        let replaces =
+            entry.index > Index(0) && self.directory.note(entry.group, entry.index, entry.first_offset, end_offset);
+        if replaces {
+            self.writer.replace(entry.group, entry.index);
         }
         self.writer.append(entry)
     }
@@ -331,7 +333,8 @@ impl Wal {
         debug_assert_eq!(block.len(), header.block as usize);
         debug_assert!(table_end(header.count as usize) <= block.len());
         let count = header.count as usize;
-        let lines = (0..count).map(|n| Descriptor::decode(&header, block, n).expect("encoded here"));
+        let found = (0..count).filter(|n| cut.replaced.binary_search(n).is_err());
+        let lines = found.map(|n| (n, Descriptor::decode(&header, block, n).expect("encoded here")));
         self.extents.clear();
         extents_of(header.position, count, lines, &mut self.extents);
         segment.take(&header, self.writer.cut_mark().1, &self.extents, &mut self.directory);

@@ -9,7 +9,7 @@ use crate::tail::TailBatch;
 use std::collections::VecDeque;
 use torc_base::buf::{BufMut, Pages};
 use torc_base::crc::crc32c;
-use torc_base::ids::BatchSeq;
+use torc_base::ids::{BatchSeq, GroupId, Index};
 use torc_base::limits::{BATCH_ENTRIES_MAX, BATCH_RUNS_MAX, PAGE};
 
 /// An entry that waits, and the page run it is gathered from.
@@ -17,6 +17,8 @@ use torc_base::limits::{BATCH_ENTRIES_MAX, BATCH_RUNS_MAX, PAGE};
 pub(crate) struct Waiting {
     pub(crate) entry: Entry,
     run: Option<u16>,
+    /// A later entry has its index or a smaller one: written, but not found by readers.
+    replaced: bool,
 }
 
 /// A batch that still takes entries, or waits for its turn to be written.
@@ -58,7 +60,7 @@ impl OpenBatch {
         if run.is_none() {
             self.inline += entry.bytes.len();
         }
-        self.entries.push(Waiting { entry, run });
+        self.entries.push(Waiting { entry, run, replaced: false });
     }
 
     fn gather(&mut self, pages: Pages) -> u16 {
@@ -122,6 +124,8 @@ pub(crate) struct Cut {
     pub(crate) runs: Vec<Pages>,
     pub(crate) payload_bytes: usize,
     pub(crate) gathered_bytes: usize,
+    /// Lines of the table whose entries were replaced before they were cut. Rising.
+    pub(crate) replaced: Vec<usize>,
 }
 
 impl Writer {
@@ -162,6 +166,14 @@ impl Writer {
         open.push(entry);
         self.queued_bytes += open.total_bytes() - before;
         open.seq
+    }
+
+    /// Entries of the group from `from` on that wait are not to be found any more. Rare: looks through all that wait.
+    pub(crate) fn replace(&mut self, group: GroupId, from: Index) {
+        let waiting = self.queue.iter_mut().flat_map(|open| &mut open.entries);
+        for w in waiting.filter(|w| w.entry.group == group && w.entry.index >= from) {
+            w.replaced = true;
+        }
     }
 
     fn open(&mut self) {
@@ -257,7 +269,7 @@ impl Writer {
 
     /// Entries that have no place on disk yet, oldest first.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Entry> {
-        self.queue.iter().flat_map(|open| open.entries.iter().map(|w| &w.entry))
+        self.queue.iter().flat_map(|open| &open.entries).filter(|w| !w.replaced).map(|w| &w.entry)
     }
 }
 
@@ -283,7 +295,11 @@ fn lay_out(open: &mut OpenBatch, place: Place, durable: BatchSeq, chain: u32, mu
     let (mut payload_bytes, mut gathered_bytes, mut memory) = (0, 0, block_bytes);
     let mut inline_at = table_end(count);
     let mut last_run = None;
-    for (number, Waiting { entry, run }) in open.entries.drain(..).enumerate() {
+    let mut replaced_lines = Vec::new();
+    for (number, Waiting { entry, run, replaced }) in open.entries.drain(..).enumerate() {
+        if replaced {
+            replaced_lines.push(number);
+        }
         let length = entry.bytes.len();
         let position = match run {
             Some(run) => {
@@ -292,21 +308,7 @@ fn lay_out(open: &mut OpenBatch, place: Place, durable: BatchSeq, chain: u32, mu
             }
             None => inline_at,
         };
-        let descriptor = Descriptor {
-            group: entry.group,
-            term: entry.term,
-            index: entry.index,
-            first_offset: entry.first_offset,
-            max_timestamp: entry.max_timestamp,
-            records: entry.records,
-            position: position as u32,
-            length: length as u32,
-            prefix_crc: crc32c(&entry.bytes[..usize::from(entry.prefix_len)]),
-            body_crc: entry.body_crc,
-            kind: entry.kind.0,
-            prefix_len: entry.prefix_len,
-        };
-        descriptor.encode(&mut block[table_end(number)..]);
+        describe(&entry, position).encode(&mut block[table_end(number)..]);
         payload_bytes += length;
         if run.is_some() {
             if run != last_run {
@@ -338,5 +340,29 @@ fn lay_out(open: &mut OpenBatch, place: Place, durable: BatchSeq, chain: u32, mu
     header.encode(&mut block);
     let block = block.freeze();
     let runs = vec![block.pages()];
-    Cut { tail: TailBatch { header, block, gathered, memory }, runs, payload_bytes, gathered_bytes }
+    Cut {
+        tail: TailBatch { header, block, gathered, memory },
+        runs,
+        payload_bytes,
+        gathered_bytes,
+        replaced: replaced_lines,
+    }
+}
+
+/// The entry's line in the table. The prefix is short: its checksum is the only pass over payload bytes here.
+fn describe(entry: &Entry, position: usize) -> Descriptor {
+    Descriptor {
+        group: entry.group,
+        term: entry.term,
+        index: entry.index,
+        first_offset: entry.first_offset,
+        max_timestamp: entry.max_timestamp,
+        records: entry.records,
+        position: position as u32,
+        length: entry.bytes.len() as u32,
+        prefix_crc: crc32c(&entry.bytes[..usize::from(entry.prefix_len)]),
+        body_crc: entry.body_crc,
+        kind: entry.kind.0,
+        prefix_len: entry.prefix_len,
+    }
 }

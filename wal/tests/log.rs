@@ -4,7 +4,8 @@ mod rig;
 
 use rig::{Rig, small};
 use torc_base::ids::{GroupId, Index, Offset};
-use torc_wal::{From, Outcome, Read, State};
+use torc_base::limits::{BATCH_ENTRIES_MAX, BATCH_RUNS_MAX};
+use torc_wal::{From, Outcome, Read, Settings, State};
 
 #[test]
 fn a_first_start_is_running_after_one_segment() {
@@ -77,4 +78,44 @@ fn what_waits_for_its_batch_can_be_read_and_is_not_durable() {
     rig.settle();
     assert_eq!(rig.wal.durable(), seq);
     assert!(rig.outcomes.iter().any(|o| matches!(o, Outcome::Durable(s) if *s == seq)));
+}
+
+#[test]
+fn entries_larger_than_a_recovery_window_survive() {
+    let mut rig = Rig::started(Settings { segment_bytes: 16 << 20, ..small() }, 6);
+    for round in 0..12 {
+        rig.append(1, 300, false);
+        rig.append(2, 3_000_000 + round * 1000, round % 2 == 0);
+        rig.turn();
+    }
+    rig.settle();
+    rig.verify(1 << 20);
+    let durable = rig.durable;
+    rig.kill(true);
+    assert_eq!(rig.open().expect("sound"), None);
+    rig.settle_model(durable);
+    rig.verify(8 << 20);
+}
+
+#[test]
+fn a_batch_is_cut_at_its_bounds() {
+    let mut rig = Rig::started(Settings { segment_bytes: 32 << 20, ..small() }, 7);
+    let first = rig.append(1, 30, false);
+    let mut last = first;
+    for n in 0..BATCH_ENTRIES_MAX as u64 {
+        last = rig.append(1 + n % 7, 30, false);
+    }
+    assert!(last > first, "too many entries for one batch");
+    let first = rig.append(8, 5_000, true);
+    for _ in 0..BATCH_RUNS_MAX {
+        last = rig.append(8, 5_000, true);
+    }
+    assert!(last > first, "too many runs for one batch");
+    rig.settle();
+    rig.verify(1 << 20);
+    let durable = rig.durable;
+    rig.kill(true);
+    rig.open().expect("sound");
+    rig.settle_model(durable);
+    rig.verify(1 << 20);
 }

@@ -4,7 +4,7 @@
 //! when it is in force on every one of them, so that a topic that was just made has leaders.
 
 use crate::groups::{Groups, Out};
-use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, ConfigChange, TopicRef};
+use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, ConfigChange, Leaders, TopicRef};
 use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -51,6 +51,9 @@ pub struct CatalogOwner {
     last_change: u64,
     /// By shard: the last change that is in force there.
     in_force: Vec<u64>,
+    /// Leaders that the shards have not been told of.
+    leaders: Leaders,
+    told_ready: bool,
     producer_ids: (i64, i64),
     producer_askers: VecDeque<Asker>,
     drained: BTreeSet<ShardId>,
@@ -73,6 +76,8 @@ impl CatalogOwner {
             changes: Vec::new(),
             last_change: 0,
             in_force: vec![0; usize::from(settings.shards)],
+            leaders: Leaders::new(),
+            told_ready: false,
             producer_ids: (0, 0),
             producer_askers: VecDeque::new(),
             drained: BTreeSet::new(),
@@ -289,8 +294,20 @@ impl CatalogOwner {
         std::mem::take(&mut self.changes)
     }
 
+    /// What all shards are to be told of leaders: when the first change is in force everywhere, and whenever there are
+    /// new ones after that. A shard serves clients from the first telling on.
+    pub fn take_leaders(&mut self) -> Option<Leaders> {
+        let ready = self.in_force.iter().all(|number| *number > 0);
+        if !ready || (self.told_ready && self.leaders.is_empty()) {
+            return None;
+        }
+        self.told_ready = true;
+        Some(std::mem::take(&mut self.leaders))
+    }
+
     /// All changes through `number` are in force on `shard`.
-    pub fn in_force(&mut self, shard: ShardId, number: u64) {
+    pub fn in_force(&mut self, shard: ShardId, number: u64, leaders: Leaders) {
+        self.leaders.extend(leaders);
         let known = &mut self.in_force[usize::from(shard.get())];
         *known = (*known).max(number);
     }

@@ -21,13 +21,19 @@ pub enum Mail {
     Answer { token: Token, answer: Answer },
     /// From the catalog's owner to all: this is what changed. Numbered from 1.
     Catalog { number: u64, change: CatalogChange },
-    /// To the catalog's owner: the change is in force here, its partitions have leaders (or never will).
-    CatalogDone { number: u64 },
+    /// To the catalog's owner: the change is in force here, its partitions have leaders (or never will). With the
+    /// epochs of the leaders that are new.
+    CatalogDone { number: u64, leaders: Leaders },
+    /// From the catalog's owner to all: partitions with new leaders.
+    Leaders(Leaders),
     /// To the catalog's owner while stopping: nothing is waiting here any more.
     Drained,
     /// From the catalog's owner: all are drained.
     Finish,
 }
+
+/// Groups and the epochs of their leaders.
+pub type Leaders = Vec<(GroupId, LeaderEpoch)>;
 
 /// A change of the catalog as shards see it.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@
 use crate::catalog::CatalogOwner;
 use crate::groups::{self, Groups, Notice, Phase};
 use crate::kafka::{self, Kafka};
-use crate::mail::{Answer, Ask, Asker, CatalogChange, Mail, Token};
+use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Token};
 use crate::settings::Settings;
 use crate::stats::Stats;
 use std::collections::VecDeque;
@@ -120,10 +120,11 @@ impl Shard {
             Mail::Ask { token, ask } => self.serve(now, Asker { shard: from, token }, ask, ops),
             Mail::Answer { token, answer } => self.with_kafka(now, ops, |kafka, out| kafka.answer(out, token, answer)),
             Mail::Catalog { number, change } => self.catalog_changed(now, number, change, ops),
-            Mail::CatalogDone { number } => {
-                self.catalog.as_mut().expect("mail to the owner").in_force(from, number);
+            Mail::CatalogDone { number, leaders } => {
+                self.catalog.as_mut().expect("mail to the owner").in_force(from, number, leaders);
                 self.drive_catalog(now, ops);
             }
+            Mail::Leaders(leaders) => self.lead(now, &leaders, ops),
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
             Mail::Finish => self.finish(now),
         }
@@ -176,12 +177,19 @@ impl Shard {
     }
 
     fn drive_catalog(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        // Leaders first: whoever is answered that a topic was made shall find its leaders.
+        if let Some(leaders) = self.catalog.as_mut().and_then(CatalogOwner::take_leaders) {
+            for shard in (1..self.settings.shards).map(ShardId) {
+                ops.push(Op::Mail { to: shard, mail: Mail::Leaders(leaders.clone()) });
+            }
+            self.lead(now, &leaders, ops);
+        }
         let Some(owner) = &mut self.catalog else { return };
         let (answers, notices) = (&mut self.answers, &mut self.notices);
         let mut out = groups::Out { now, ops, answers, notices };
         owner.drive(&mut self.groups, &mut out);
         for (number, change) in owner.take_changes() {
-            for shard in (0..self.settings.shards).map(ShardId).filter(|shard| *shard != self.settings.shard) {
+            for shard in (1..self.settings.shards).map(ShardId) {
                 let change = change.clone();
                 ops.push(Op::Mail { to: shard, mail: Mail::Catalog { number, change } });
             }
@@ -264,19 +272,25 @@ impl Shard {
         }
         let Some(number) = self.unready.back().copied() else { return };
         self.unready.clear();
-        if !self.is_ready() {
-            self.stats.ready.store(true, Ordering::Release);
-            let text = format!("shard {} serves {} groups", self.settings.shard, self.groups.len());
-            ops.push(Op::Log { level: Level::Info, text });
-            for conn in std::mem::take(&mut self.waiting) {
-                self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn));
-            }
-        }
-        if self.settings.shard == ShardId(0) {
-            self.catalog.as_mut().expect("this is the owner").in_force(ShardId(0), number);
+        let leaders = self.groups.take_leaders();
+        if let Some(owner) = &mut self.catalog {
+            owner.in_force(ShardId(0), number, leaders);
             self.drive_catalog(now, ops);
         } else {
-            ops.push(Op::Mail { to: ShardId(0), mail: Mail::CatalogDone { number } });
+            ops.push(Op::Mail { to: ShardId(0), mail: Mail::CatalogDone { number, leaders } });
+        }
+    }
+
+    /// Partitions, here or elsewhere, have new leaders. The first time it means that the node serves.
+    fn lead(&mut self, now: Now, leaders: &Leaders, ops: &mut Vec<Op<Mail>>) {
+        self.kafka.view.lead(leaders);
+        if self.is_ready() {
+            return;
+        }
+        self.stats.ready.store(true, Ordering::Release);
+        ops.push(Op::Log { level: Level::Info, text: format!("serves {} groups", self.groups.len()) });
+        for conn in std::mem::take(&mut self.waiting) {
+            self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn));
         }
     }
 
@@ -313,7 +327,7 @@ impl Shard {
         if let Phase::Refused(why) = &self.groups.phase
             && self.stopping != Stopping::Done
         {
-            ops.push(Op::Log { level: Level::Error, text: format!("shard {}: {why}", self.settings.shard) });
+            ops.push(Op::Log { level: Level::Error, text: why.clone() });
             self.stopping = Stopping::Done;
             ops.push(Op::Exit);
             return;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use torc_base::ids::FileId;
 use torc_base::io::{DiskError, DiskKind, DiskOk};
+use torc_base::limits::BATCH_RUNS_MAX;
 use torc_base::prng::Prng;
 
 const SECTOR: usize = 512;
@@ -81,6 +82,7 @@ impl Disk {
                 Ok(DiskOk::Done)
             }
             DiskKind::Write { file, at, runs, durable } => {
+                assert!(runs.len() <= BATCH_RUNS_MAX, "a write of {} runs", runs.len());
                 let mut data = Vec::new();
                 for run in runs {
                     let start = data.len();

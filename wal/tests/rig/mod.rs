@@ -60,6 +60,10 @@ pub struct Rig {
     /// Operations that the log has asked for and that have not been carried out.
     pub pending: Vec<DiskOp>,
     pub outcomes: Vec<Outcome>,
+    /// Everything ever appended whose batch may be in the log, in order.
+    pub history: Vec<Known>,
+    /// The first batch behind the published checkpoint.
+    pub replay_from: BatchSeq,
     /// Everything appended and not replaced, by group.
     pub model: BTreeMap<GroupId, Vec<Known>>,
     /// The newest published section.
@@ -83,6 +87,8 @@ impl Rig {
             now: Now { mono: Mono(1), wall: Wall(1_000) },
             pending: Vec::new(),
             outcomes: Vec::new(),
+            history: Vec::new(),
+            replay_from: BatchSeq(1),
             model: BTreeMap::new(),
             section: None,
             durable: BatchSeq(0),
@@ -125,6 +131,21 @@ impl Rig {
         }
         self.durable = self.wal.durable();
         Ok(torn)
+    }
+
+    /// Starts recovery and dies after `steps` operations.
+    pub fn open_and_die(&mut self, steps: u64, power: bool) {
+        self.wal = Wal::new(self.settings.clone(), self.prng.next_u64());
+        let section = self.section.clone();
+        self.wal.open(self.now, section.as_deref(), &mut self.pending).expect("a sound section");
+        for _ in 0..steps {
+            if !self.pending.is_empty() {
+                self.step();
+                self.turn();
+            }
+        }
+        self.outcomes.clear();
+        self.kill(power);
     }
 
     /// Carries out one pending operation, any of them, and hands the completion in.
@@ -210,9 +231,8 @@ impl Rig {
         };
         let seq = self.wal.append(entry);
         known.seq = seq;
-        let group = self.model.entry(known.group).or_default();
-        group.retain(|k| k.index < known.index);
-        group.push(known);
+        self.history.push(known.clone());
+        replace(&mut self.model, known);
         seq
     }
 
@@ -292,6 +312,7 @@ impl Rig {
             self.step();
             self.turn();
         }
+        self.replay_from = upto.next();
         self.section = Some(section);
         self.wal.checkpoint_published(&mut self.pending);
     }
@@ -314,9 +335,28 @@ impl Rig {
     pub fn settle_model(&mut self, durable_before: BatchSeq) {
         let end = self.wal.durable();
         assert!(end >= durable_before, "batches up to {durable_before} were durable, {end} are left");
-        for known in self.model.values_mut() {
-            known.retain(|k| k.seq <= end);
+        self.history.retain(|k| k.seq <= end);
+        let mut expected: Vec<&Known> = self.history.iter().filter(|k| k.seq >= self.replay_from).collect();
+        expected.sort_by_key(|k| (k.seq, k.group));
+        assert_eq!(expected.len(), self.recovered.len(), "entries behind the checkpoint");
+        for (known, item) in expected.iter().zip(&self.recovered) {
+            assert!(known.is(item), "recovered group {} index {}", item.group, item.index);
         }
-        self.model.retain(|_, known| !known.is_empty());
+        self.model.clear();
+        for known in self.history.clone() {
+            replace(&mut self.model, known);
+        }
     }
+
+    /// The group is dropped, in the log and in the model.
+    pub fn drop_group(&mut self, group: u64) {
+        self.wal.drop_group(GroupId(group));
+        self.model.remove(&GroupId(group));
+    }
+}
+
+fn replace(model: &mut BTreeMap<GroupId, Vec<Known>>, known: Known) {
+    let group = model.entry(known.group).or_default();
+    group.retain(|k| k.index < known.index);
+    group.push(known);
 }

@@ -12,7 +12,7 @@ mod retention;
 pub use recover::{Phase, sequenced};
 
 use crate::group::{Group, Waiter, epoch_of, kind};
-use crate::mail::{Answer, Asker, Mail};
+use crate::mail::{Answer, Asker, Leaders, Mail};
 use crate::packer::Packer;
 use crate::settings::Settings;
 use crate::stats::{Stats, set};
@@ -77,6 +77,8 @@ pub struct Groups {
     reads: Reads,
     /// Groups of this shard that do not serve yet.
     electing: usize,
+    /// Partitions that began to serve, and nobody has been told.
+    new_leaders: Leaders,
     packer: Packer,
     output: Output,
     disk_ops: Vec<DiskOp>,
@@ -96,6 +98,7 @@ impl Groups {
             deferred: VecDeque::new(),
             reads: Reads::default(),
             electing: 0,
+            new_leaders: Leaders::new(),
             packer: Packer::new(),
             output: Output::default(),
             disk_ops: Vec::new(),
@@ -130,7 +133,12 @@ impl Groups {
         self.electing == 0 || self.fenced().is_some()
     }
 
-    /// Entries that are not committed, or whose answers wait.
+    /// Partitions that began to serve since this was last asked.
+    pub fn take_leaders(&mut self) -> Leaders {
+        std::mem::take(&mut self.new_leaders)
+    }
+
+    /// True if all that was appended is durable, and nothing waits for room.
     pub fn is_idle(&self) -> bool {
         self.in_flight.is_empty() && self.deferred.is_empty()
     }
@@ -343,6 +351,9 @@ impl Groups {
         let group = self.groups.get_mut(&id).expect("it was there");
         if !group.serving && group.term_start.is_some_and(|start| start <= through) {
             group.serving = true;
+            if group.partition.is_some() {
+                self.new_leaders.push((id, group.epoch()));
+            }
             self.electing -= 1;
             self.release_empty(id);
             self.note_serving(out);

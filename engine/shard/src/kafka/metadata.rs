@@ -121,13 +121,18 @@ impl Kafka {
 
     fn describe_topic(&self, topic: &Arc<Topic>) -> MetadataResponseTopic {
         let broker = self.broker_id();
-        let partitions = (0..topic.partitions.len()).map(|index| {
-            MetadataResponsePartition::default()
+        let partitions = topic.partitions.iter().enumerate().map(|(index, group)| {
+            let partition = MetadataResponsePartition::default()
                 .with_partition_index(index as i32)
-                .with_leader_id(broker)
-                .with_leader_epoch(-1)
                 .with_replica_nodes(vec![broker])
-                .with_isr_nodes(vec![broker])
+                .with_isr_nodes(vec![broker]);
+            match self.view.leader(group) {
+                Some(epoch) => partition.with_leader_id(broker).with_leader_epoch(epoch.get()),
+                None => partition
+                    .with_error_code(error::LEADER_NOT_AVAILABLE)
+                    .with_leader_id(BrokerId(-1))
+                    .with_leader_epoch(-1),
+            }
         });
         MetadataResponseTopic::default()
             .with_name(Some(TopicName(StrBytes::from_string(topic.name.to_string()))))

@@ -1,9 +1,10 @@
 //! The catalog as this shard knows it.
 
 use crate::mail::CatalogChange;
+use crate::mail::Leaders;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use torc_base::ids::{GroupId, TopicId};
+use torc_base::ids::{GroupId, LeaderEpoch, TopicId};
 use torc_state::catalog::Topic;
 
 /// Topics by name and by id.
@@ -11,6 +12,7 @@ use torc_state::catalog::Topic;
 pub struct View {
     by_name: BTreeMap<Arc<str>, Arc<Topic>>,
     by_id: BTreeMap<TopicId, Arc<Topic>>,
+    leaders: BTreeMap<GroupId, LeaderEpoch>,
 }
 
 impl View {
@@ -38,15 +40,29 @@ impl View {
     pub fn apply(&mut self, change: &CatalogChange) {
         match change {
             CatalogChange::All(topics) => {
-                *self = View::default();
+                self.by_name.clear();
+                self.by_id.clear();
                 topics.iter().for_each(|topic| self.put(topic));
             }
             CatalogChange::Topic(topic) => self.put(topic),
             CatalogChange::Deleted(topic) => {
                 self.by_name.remove(&topic.name);
                 self.by_id.remove(&topic.id);
+                for group in topic.partitions.iter() {
+                    self.leaders.remove(&group);
+                }
             }
         }
+    }
+
+    /// The epoch of a partition's leader; `None` while it has none.
+    pub fn leader(&self, group: GroupId) -> Option<LeaderEpoch> {
+        self.leaders.get(&group).copied()
+    }
+
+    /// Partitions have new leaders.
+    pub fn lead(&mut self, leaders: &Leaders) {
+        self.leaders.extend(leaders.iter().copied());
     }
 
     fn put(&mut self, topic: &Arc<Topic>) {

@@ -1,0 +1,297 @@
+//! Torn tails are cut, damage is reported, wrong bytes are never served.
+
+mod rig;
+
+use rig::{Rig, small};
+use torc_base::ids::{BatchSeq, GroupId, Index};
+use torc_base::limits::PAGE;
+use torc_wal::{From, Settings, WalError, batch, segment};
+
+fn marked() -> Settings {
+    Settings { idle_seal_ms: 5, ..small() }
+}
+
+/// Two groups, small and gathered entries, several segments; the last batches vouched for by a mark.
+fn filled(seed: u64, rounds: u64) -> Rig {
+    let mut rig = Rig::started(marked(), seed);
+    for round in 0..rounds {
+        rig.append(1, 300, false);
+        rig.append(2, 700, false);
+        if round % 4 == 0 {
+            rig.append(1, 20_000, true);
+        }
+        rig.settle();
+    }
+    rig.now.mono = rig.now.mono.plus_ms(1);
+    rig.turn();
+    rig.now.mono = rig.now.mono.plus_ms(10);
+    rig.settle();
+    rig
+}
+
+/// The same disk, a new process.
+fn reborn(rig: &Rig) -> Rig {
+    let mut other = Rig::new(rig.settings.clone(), 77);
+    other.disk = rig.disk.clone();
+    other.disk.crash();
+    other.history = rig.history.clone();
+    other.model = rig.model.clone();
+    other.section = rig.section.clone();
+    other.replay_from = rig.replay_from;
+    other
+}
+
+/// Positions of all batches of a file, by their headers.
+fn batches(bytes: &[u8]) -> Vec<batch::Header> {
+    let header = segment::Header::decode(bytes).expect("a segment");
+    let pages = bytes.chunks(PAGE).enumerate();
+    let found = pages.filter_map(|(n, page)| batch::Header::decode(page).map(|(h, _)| (n, h)));
+    found.filter(|(n, h)| h.salt == header.salt && h.position as usize == n * PAGE).map(|(_, h)| h).collect()
+}
+
+/// After damage: refused; or open, and every entry is either right or an error; and nothing vouched for is missing.
+fn check(mut rig: Rig, vouched: BatchSeq, what: &str) -> bool {
+    match rig.open() {
+        Err(WalError::Corrupt(c)) => {
+            assert!(c.file.starts_with("wal-"), "{what}: {c:?}");
+            return true;
+        }
+        Err(other) => panic!("{what}: {other}"),
+        Ok(_) => assert!(rig.wal.durable() >= vouched, "{what}: lost batches that were known to be durable"),
+    }
+    let mut reported = false;
+    let end = rig.wal.durable();
+    for (group, known) in rig.model.clone() {
+        for k in known.iter().filter(|k| k.seq <= end) {
+            match rig.read(group.get(), From::Index(Index(k.index)), k.index, 1) {
+                Ok(items) => assert!(items.len() == 1 && k.is(&items[0]), "{what}: wrong bytes at {}", k.index),
+                Err(WalError::Corrupt(_)) => reported = true,
+                Err(other) => panic!("{what}: {other}"),
+            }
+        }
+    }
+    reported
+}
+
+#[test]
+fn a_flipped_bit_in_any_field_of_a_batch_is_noticed() {
+    let mut base = filled(1, 20);
+    let vouched = base.wal.stats().vouched;
+    assert!(base.history.iter().all(|k| k.seq <= vouched), "the mark vouches for all entries");
+    base.kill(true);
+    let names: Vec<String> = base.disk.files.keys().cloned().collect();
+    for name in names {
+        for header in batches(&base.disk.files[&name].bytes) {
+            if header.seq > vouched || header.count == 0 {
+                continue;
+            }
+            let at = header.position as usize;
+            // Each field of the header, then each of the first descriptor, then payload bytes.
+            let bytes = &base.disk.files[&name].bytes[at..at + header.total as usize];
+            let mut places: Vec<usize> = vec![0, 8, 12, 16, 24, 32, 40, 48, 56, 60, 64, 68, 72, 80];
+            places.extend([0, 8, 16, 24, 32, 40, 44, 48, 52, 56, 60, 61].map(|f| batch::HEADER_BYTES + f));
+            for number in 0..header.count as usize {
+                let d = batch::Descriptor::decode(&header, bytes, number).expect("intact");
+                places.extend([d.position as usize, d.position as usize + 21, d.end() as usize - 1]);
+            }
+            for place in places {
+                let mut rig = reborn(&base);
+                rig.disk.files.get_mut(&name).unwrap().bytes[at + place] ^= 0x10;
+                let what = format!("{name}: batch {} byte {place}", header.seq);
+                assert!(check(rig, vouched, &what), "{what} was not reported");
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_before_a_checkpoint_is_noticed_when_it_is_read() {
+    let mut base = filled(2, 120);
+    base.checkpoint();
+    for _ in 0..5 {
+        base.append(1, 200, false);
+        base.settle();
+    }
+    base.now.mono = base.now.mono.plus_ms(1);
+    base.turn();
+    base.now.mono = base.now.mono.plus_ms(10);
+    base.settle();
+    let vouched = base.wal.stats().vouched;
+    base.kill(true);
+    let names: Vec<String> = base.disk.files.keys().cloned().collect();
+    let mut tried = 0;
+    for name in names {
+        for header in batches(&base.disk.files[&name].bytes).into_iter().step_by(7) {
+            if header.seq > vouched || header.count == 0 {
+                continue;
+            }
+            for place in [9, 33, batch::HEADER_BYTES + 17, batch::table_end(header.count as usize) + 5] {
+                let mut rig = reborn(&base);
+                rig.disk.files.get_mut(&name).unwrap().bytes[header.position as usize + place] ^= 1;
+                let what = format!("{name}: batch {} byte {place}", header.seq);
+                assert!(check(rig, vouched, &what), "{what} was not reported");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 40);
+}
+
+#[test]
+fn zeroed_or_misplaced_pages_are_noticed_or_meant_nothing() {
+    let mut base = filled(3, 60);
+    base.checkpoint();
+    let vouched = base.wal.stats().vouched;
+    base.kill(true);
+    let names: Vec<String> = base.disk.files.keys().cloned().collect();
+    for name in &names {
+        for page in 0..base.disk.files[name].bytes.len() / PAGE {
+            let mut rig = reborn(&base);
+            rig.disk.files.get_mut(name).unwrap().bytes[page * PAGE..(page + 1) * PAGE].fill(0);
+            check(rig, vouched, &format!("{name}: page {page} zeroed"));
+            // A write that was meant for another file or place.
+            let mut rig = reborn(&base);
+            let from = rig.prng.below(names.len() as u64) as usize;
+            let source = base.disk.files[&names[from]].bytes[PAGE..2 * PAGE].to_vec();
+            rig.disk.files.get_mut(name).unwrap().bytes[page * PAGE..(page + 1) * PAGE].copy_from_slice(&source);
+            check(rig, vouched, &format!("{name}: page {page} overwritten"));
+        }
+    }
+}
+
+#[test]
+fn a_lost_header_page_or_file_stops_the_start() {
+    let mut base = filled(4, 60);
+    let vouched = base.wal.stats().vouched;
+    base.kill(true);
+    for name in base.disk.files.keys() {
+        let holds = batches(&base.disk.files[name].bytes).iter().any(|h| h.seq <= vouched);
+        let mut rig = reborn(&base);
+        rig.disk.files.get_mut(name).unwrap().bytes[20] ^= 1;
+        assert_eq!(rig.open().is_err(), holds, "{name}: header damaged");
+        let mut rig = reborn(&base);
+        rig.disk.files.remove(name);
+        assert_eq!(rig.open().is_err(), holds, "{name}: file lost");
+    }
+}
+
+#[test]
+fn a_cut_at_any_sector_of_the_last_batches_leaves_a_prefix() {
+    let mut base = Rig::started(small(), 5);
+    for _ in 0..6 {
+        base.append(1, 400, false);
+        base.append(2, 6_000, false);
+        base.settle();
+    }
+    let durable = base.durable;
+    // Three more in flight at the moment of the cut.
+    for _ in 0..3 {
+        base.append(1, 500, false);
+        base.append(2, 9_000, true);
+        base.turn();
+    }
+    let writes = base.pending.len();
+    assert!(writes >= 3);
+    while !base.pending.is_empty() {
+        let op = base.pending.remove(0);
+        base.disk.execute(op.kind).expect("no fault");
+    }
+    let name = base.disk.files.keys().next().unwrap().clone();
+    let all = batches(&base.disk.files[&name].bytes);
+    let last: Vec<_> = all.iter().filter(|h| h.seq > durable).collect();
+    let (start, end) = (last[0].position as usize, last.last().map(|h| (h.position + h.total) as usize).unwrap());
+    for sector in (start..end).step_by(512) {
+        // Everything from here on never arrived; or only this sector did not.
+        for lost in [sector..end, sector..sector + 512] {
+            let mut rig = reborn(&base);
+            rig.disk.files.get_mut(&name).unwrap().bytes[lost.clone()].fill(0);
+            rig.open().unwrap_or_else(|e| panic!("cut at {lost:?}: {e}"));
+            rig.settle_model(durable);
+            rig.verify(4096);
+            // The log goes on, and what the cut left behind never comes back.
+            rig.append(1, 300, false);
+            rig.append(2, 300, false);
+            rig.settle();
+            let durable = rig.durable;
+            rig.kill(true);
+            rig.open().unwrap_or_else(|e| panic!("second life after {lost:?}: {e}"));
+            rig.settle_model(durable);
+            rig.verify(4096);
+        }
+    }
+}
+
+#[test]
+fn batches_left_behind_a_cut_are_never_taken_for_live_ones() {
+    // The same entries are appended again after the cut: even then the old followers do not follow.
+    let mut base = Rig::started(small(), 6);
+    base.append(1, 100, false);
+    base.settle();
+    for _ in 0..3 {
+        base.append(1, 100, false);
+        base.turn();
+    }
+    let ops: Vec<_> = base.pending.drain(..).collect();
+    for op in ops.into_iter().filter(|op| matches!(op.kind, torc_base::io::DiskKind::Write { .. })).skip(1) {
+        base.disk.execute(op.kind).expect("no fault");
+    }
+    let durable = base.durable;
+    let mut rig = reborn(&base);
+    let torn = rig.open().expect("a torn tail");
+    assert!(torn.is_some(), "pieces of later batches were cut");
+    rig.settle_model(durable);
+    rig.append(1, 100, false);
+    rig.settle();
+    let durable = rig.durable;
+    rig.kill(false);
+    rig.open().expect("still sound");
+    assert_eq!(rig.wal.durable(), durable, "nothing of the first life came back");
+    rig.settle_model(durable);
+    rig.verify(1);
+}
+
+#[test]
+fn a_damaged_footer_is_reported_and_never_believed() {
+    let mut base = filled(7, 120);
+    base.checkpoint();
+    base.kill(true);
+    let mut reported = 0;
+    for name in base.disk.files.keys() {
+        let mut rig = reborn(&base);
+        let bytes = &mut rig.disk.files.get_mut(name).unwrap().bytes;
+        let at = bytes.len() - 2 * PAGE + 16;
+        bytes[at] ^= 4;
+        reported += u64::from(check(rig, BatchSeq(0), name));
+    }
+    assert!(reported > 0);
+}
+
+#[test]
+fn a_read_error_is_that_reads_error_only() {
+    let mut rig = filled(8, 120);
+    rig.disk.fail_read_in = Some(1);
+    let read = rig.read(1, From::Index(Index(1)), 1, 1);
+    assert!(matches!(read, Err(WalError::Disk { .. })), "{read:?}");
+    assert!(rig.read(1, From::Index(Index(1)), 1, 1).is_ok());
+    assert!(rig.wal.first_index(GroupId(1)).is_some());
+}
+
+#[test]
+fn a_spare_whose_header_is_lost_is_no_loss() {
+    let mut base = Rig::started(Settings { spare_segments: 3, ..small() }, 9);
+    base.append(1, 100, false);
+    base.settle();
+    assert_eq!(base.disk.files.len(), 4);
+    base.kill(true);
+    for name in ["wal-000002", "wal-000003", "wal-000004"] {
+        let mut rig = reborn(&base);
+        rig.disk.files.get_mut(name).unwrap().bytes[..PAGE].fill(0);
+        rig.open().unwrap_or_else(|e| panic!("{name}: {e}"));
+        rig.settle_model(base.durable);
+        for _ in 0..100 {
+            rig.append(1, 9_000, false);
+            rig.settle();
+        }
+        rig.verify(10_000);
+    }
+}

@@ -1,0 +1,214 @@
+//! Failing disks and full disks; the life of segments.
+
+mod rig;
+
+use rig::{Rig, small};
+use torc_base::ids::{BatchSeq, GroupId, Index};
+use torc_base::io::DiskError;
+use torc_wal::{From, Outcome, Read, Settings, State};
+
+#[test]
+fn an_error_on_any_write_fences_the_log_and_leaves_no_hole() {
+    for n in 1..60 {
+        let mut rig = Rig::started(Settings { spare_segments: 2, ..small() }, n);
+        rig.disk.fail_in = Some((n, DiskError::Io(5)));
+        let mut last = BatchSeq(0);
+        for _ in 0..150 {
+            last = rig.append(1, 12_000, false);
+            rig.append(2, 9_000, true);
+            rig.turn();
+            if rig.prng.chance(1, 3) && !rig.pending.is_empty() {
+                rig.step();
+            }
+        }
+        rig.settle();
+        let fences = rig.outcomes.iter().filter(|o| matches!(o, Outcome::Fenced(_))).count();
+        assert_eq!(fences, 1, "write {n}");
+        assert!(matches!(rig.wal.state(), State::Fenced(_)));
+        assert!(!rig.wal.admits(1));
+        let durable = rig.durable;
+        assert!(durable <= last);
+        // What is in memory can still be read.
+        assert!(matches!(
+            rig.wal.read(GroupId(9), From::Index(Index(1)), Index(1), 1, &mut rig.pending),
+            Read::Ready(items) if items.is_empty()
+        ));
+        // Entries appended after the fence were dropped; the rest is a prefix.
+        rig.history.retain(|k| k.seq != BatchSeq(u64::MAX));
+        rig.kill(true);
+        rig.open().unwrap_or_else(|e| panic!("write {n}: {e}"));
+        rig.settle_model(durable);
+        rig.verify(4096);
+    }
+}
+
+#[test]
+fn completions_out_of_order_move_the_durable_mark_in_order() {
+    let mut rig = Rig::started(Settings { spare_segments: 1, ..small() }, 3);
+    rig.settle();
+    for _ in 0..4 {
+        rig.append(1, 100, false);
+        rig.turn();
+    }
+    assert_eq!(rig.pending.len(), 4);
+    rig.step_at(3);
+    rig.step_at(1);
+    assert_eq!(rig.durable, BatchSeq(0));
+    rig.step_at(0);
+    assert_eq!(rig.durable, BatchSeq(2));
+    rig.step_at(0);
+    assert_eq!(rig.durable, BatchSeq(4));
+}
+
+#[test]
+fn the_pipeline_has_a_bound_and_the_queue_refuses_producers() {
+    let mut rig = Rig::started(small(), 4);
+    rig.settle();
+    for _ in 0..400 {
+        rig.append(1, 60_000, false);
+        rig.turn();
+        assert!(rig.wal.stats().in_flight <= 4);
+    }
+    assert!(!rig.wal.admits(1));
+    rig.settle();
+    assert!(rig.wal.admits(1));
+    rig.verify(1 << 20);
+}
+
+#[test]
+fn a_full_disk_refuses_producers_and_heals_when_segments_die() {
+    let mut rig = Rig::started(small(), 5);
+    rig.disk.capacity = 5 * (256 << 10);
+    let mut appended = 0;
+    while rig.wal.state() == State::Running && appended < 1000 {
+        rig.append(1, 10_000, false);
+        rig.settle();
+        appended += 1;
+    }
+    assert_eq!(rig.wal.state(), State::Full);
+    assert!(!rig.wal.admits(1));
+    assert!(rig.outcomes.iter().any(|o| matches!(o, Outcome::Full(true))));
+    // Internal entries are still taken, and everything reads.
+    let seq = rig.append(2, 50, false);
+    rig.settle();
+    assert!(rig.durable >= seq);
+    rig.verify(100_000);
+    // It is asked again after a while, and still full.
+    let deadline = rig.wal.deadline().expect("a retry");
+    rig.now.mono = deadline;
+    rig.settle();
+    assert_eq!(rig.wal.state(), State::Full);
+    // A restart works on the full disk.
+    let durable = rig.durable;
+    rig.kill(true);
+    rig.open().expect("sound");
+    rig.settle_model(durable);
+    rig.settle();
+    // Retention lets go of the oldest.
+    let runs = rig.wal.runs(GroupId(1)).to_vec();
+    rig.wal.release(GroupId(1), runs[runs.len() - 1].first_index);
+    rig.settle();
+    assert!(rig.wal.wants_checkpoint());
+    rig.checkpoint();
+    rig.settle();
+    assert_eq!(rig.wal.state(), State::Running);
+    assert!(rig.wal.admits(1000));
+    for _ in 0..20 {
+        rig.append(1, 10_000, false);
+        rig.settle();
+    }
+    rig.verify(100_000);
+}
+
+#[test]
+fn dead_segments_are_reused_only_after_the_checkpoint_is_published() {
+    let mut rig = Rig::started(small(), 6);
+    for _ in 0..100 {
+        rig.append(1, 10_000, false);
+        rig.settle();
+    }
+    let files = rig.disk.files.len();
+    rig.wal.release(GroupId(1), Index(90));
+    rig.settle();
+    assert_eq!(rig.disk.files.len(), files, "nothing is freed by a release alone");
+    let before = rig.wal.stats().segments;
+    let (section, upto) = rig.wal.begin_checkpoint();
+    rig.settle();
+    assert!(rig.durable >= upto);
+    assert_eq!(rig.wal.stats().segments, before);
+    rig.section = Some(section);
+    rig.replay_from = upto.next();
+    rig.wal.checkpoint_published(&mut rig.pending);
+    rig.settle();
+    assert!(rig.wal.stats().segments < before);
+    assert!(rig.disk.files.len() < files);
+    assert!(!rig.wal.wants_checkpoint());
+    for _ in 0..100 {
+        rig.append(1, 10_000, false);
+        rig.settle();
+        rig.verify(50_000);
+        if rig.wal.wants_checkpoint() {
+            let last = rig.wal.last_index(GroupId(1)).unwrap().get();
+            rig.wal.release(GroupId(1), Index(last - 5));
+            rig.checkpoint();
+        }
+    }
+    assert!(rig.disk.files.len() <= 6, "the log stays small: {}", rig.disk.files.len());
+    let durable = rig.durable;
+    rig.kill(true);
+    rig.open().expect("sound");
+    rig.settle_model(durable);
+    rig.verify(50_000);
+}
+
+#[test]
+fn dropped_groups_stay_dropped_over_a_checkpoint() {
+    let mut rig = Rig::started(small(), 7);
+    for _ in 0..10 {
+        rig.append(1, 1_000, false);
+        rig.append(2, 1_000, false);
+        rig.settle();
+    }
+    rig.drop_group(2);
+    rig.checkpoint();
+    rig.kill(true);
+    rig.open().expect("sound");
+    assert!(rig.recovered.is_empty());
+    assert_eq!(rig.wal.last_index(GroupId(2)), None);
+    assert_eq!(rig.wal.last_index(GroupId(1)), Some(Index(10)));
+    rig.verify(1000);
+}
+
+#[test]
+fn a_write_failure_in_recovery_refuses_the_start() {
+    let mut rig = Rig::started(small(), 8);
+    rig.append(1, 100, false);
+    rig.settle();
+    rig.kill(false);
+    rig.disk.fail_in = Some((1, DiskError::Io(5)));
+    assert!(rig.open().is_err());
+}
+
+#[test]
+fn segments_of_another_size_are_used_up_and_replaced() {
+    let mut rig = Rig::started(small(), 9);
+    for _ in 0..60 {
+        rig.append(1, 10_000, false);
+        rig.settle();
+    }
+    let durable = rig.durable;
+    rig.kill(true);
+    rig.settings.segment_bytes = 512 << 10;
+    rig.open().expect("sound");
+    rig.settle_model(durable);
+    for _ in 0..60 {
+        rig.append(1, 200_000, true);
+        rig.settle();
+    }
+    rig.verify(500_000);
+    let durable = rig.durable;
+    rig.kill(true);
+    rig.open().expect("sound");
+    rig.settle_model(durable);
+    rig.verify(500_000);
+}

@@ -1,0 +1,182 @@
+//! Long random lives: appends, conflicts, releases, checkpoints, reads, crashes and power cuts, in any order.
+
+mod rig;
+
+use rig::{Rig, small};
+use std::collections::BTreeSet;
+use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
+use torc_base::prng::Prng;
+use torc_wal::{From, Settings, State};
+
+struct World {
+    rig: Rig,
+    dropped: BTreeSet<u64>,
+    /// A checkpoint that waits for its batch.
+    begun: Option<(Vec<u8>, BatchSeq)>,
+}
+
+fn settings(prng: &mut Prng) -> Settings {
+    Settings {
+        batches_in_flight: prng.between(1, 6) as usize,
+        tail_bytes: (prng.below(3) * (100 << 10)) as usize,
+        spare_segments: prng.between(1, 3) as usize,
+        idle_seal_ms: prng.below(2) * 5,
+        ..small()
+    }
+}
+
+impl World {
+    fn append(&mut self, prng: &mut Prng) {
+        let group = prng.between(1, 6) + 10 * prng.below(2);
+        if self.dropped.contains(&group) || !self.rig.wal.admits(100) {
+            return;
+        }
+        let bytes = match prng.below(20) {
+            0 => 1 + prng.below(30),
+            1 => prng.between(30_000, 120_000),
+            _ => 20 + prng.below(3000),
+        } as usize;
+        let gather = bytes > 20_000 && prng.chance(3, 4);
+        let known = self.rig.model.get(&GroupId(group)).cloned().unwrap_or_default();
+        let first = self.rig.wal.first_index(GroupId(group)).map_or(1, Index::get);
+        // Sometimes a new leader replaces a suffix.
+        if prng.chance(1, 40) && known.len() > 3 {
+            let at = &known[known.len() - 1 - prng.below(3) as usize];
+            if at.index > first {
+                self.rig.append_at(group, at.index, at.first_offset, bytes, gather);
+                return;
+            }
+        }
+        self.rig.append(group, bytes, gather);
+    }
+
+    fn look(&mut self, prng: &mut Prng) {
+        let groups: Vec<GroupId> = self.rig.model.keys().copied().collect();
+        if groups.is_empty() {
+            return;
+        }
+        let group = groups[prng.below(groups.len() as u64) as usize];
+        let known = self.rig.model[&group].clone();
+        let (Some(first), Some(last)) = (self.rig.wal.first_index(group), self.rig.wal.last_index(group)) else {
+            return;
+        };
+        let live: Vec<_> = known.iter().filter(|k| k.index >= first.get()).collect();
+        if live.is_empty() {
+            return;
+        }
+        let at = prng.below(live.len() as u64) as usize;
+        let max = 1 + prng.below(100_000) as usize;
+        // Searches by time are asked up to the commit mark, which is durable.
+        let kinds = if live[at].seq <= self.rig.durable { 4 } else { 1 };
+        match prng.below(kinds) {
+            0 => {
+                let offset = live[at].first_offset;
+                let items = self.rig.read(group.get(), From::Offset(Offset(offset)), last.get(), max).unwrap();
+                let expected = live.iter().find(|k| k.first_offset + i64::from(k.records) > offset);
+                match expected {
+                    Some(k) => assert!(k.is(&items[0])),
+                    None => assert!(items.is_empty()),
+                }
+            }
+            1 => {
+                let ts = 1_000 + prng.below(1_010) as i64;
+                let upto = live[at].index;
+                let find = self.rig.wal.find_timestamp(group, ts, Index(upto), &mut self.rig.pending);
+                let found = self.rig.found(find).unwrap().map(|i| i.index.get());
+                let expected = live.iter().find(|k| k.max_timestamp >= ts && k.index <= upto).map(|k| k.index);
+                assert_eq!(found, expected, "first at or after {ts}");
+            }
+            2 => {
+                let upto = live[at].index;
+                let find = self.rig.wal.find_max_timestamp(group, Index(upto), &mut self.rig.pending);
+                let found = self.rig.found(find).unwrap().map(|i| i.index.get());
+                let max = live.iter().filter(|k| k.index <= upto).map(|k| k.max_timestamp).max();
+                let expected = live.iter().find(|k| Some(k.max_timestamp) == max).map(|k| k.index);
+                assert_eq!(found, expected, "first with the largest timestamp");
+            }
+            _ => {
+                let from = live[at].index;
+                let items = self.rig.read(group.get(), From::Index(Index(from)), last.get(), max).unwrap();
+                assert!(!items.is_empty());
+                for (item, k) in items.iter().zip(&live[at..]) {
+                    assert!(k.is(item));
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, prng: &mut Prng) {
+        let group = prng.between(1, 6);
+        if let Some(last) = self.rig.wal.last_index(GroupId(group)) {
+            let below = last.get().saturating_sub(prng.below(20)).max(1);
+            self.rig.wal.release(GroupId(group), Index(below));
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        match self.begun.take() {
+            None => self.begun = Some(self.rig.wal.begin_checkpoint()),
+            Some((section, upto)) if self.rig.durable >= upto => {
+                self.rig.section = Some(section);
+                self.rig.replay_from = upto.next();
+                self.rig.wal.checkpoint_published(&mut self.rig.pending);
+            }
+            begun => self.begun = begun,
+        }
+    }
+
+    fn restart(&mut self, prng: &mut Prng) {
+        let durable = self.rig.durable;
+        self.begun = None;
+        self.rig.kill(prng.chance(1, 2));
+        while prng.chance(1, 3) {
+            let steps = prng.below(40);
+            self.rig.open_and_die(steps, prng.chance(1, 2));
+        }
+        if let Err(error) = self.rig.open() {
+            panic!("refused: {error}");
+        }
+        self.rig.settle_model(durable);
+        for group in self.dropped.clone() {
+            self.rig.drop_group(group);
+        }
+        self.rig.verify(50_000);
+    }
+}
+
+fn live(seed: u64) {
+    let mut prng = Prng::new(seed);
+    let settings = settings(&mut prng);
+    let rig = Rig::started(settings, prng.next_u64());
+    let mut world = World { rig, dropped: BTreeSet::new(), begun: None };
+    for _ in 0..prng.between(200, 1500) {
+        match prng.below(100) {
+            0..40 => world.append(&mut prng),
+            40..60 => world.rig.turn(),
+            60..85 if !world.rig.pending.is_empty() => world.rig.step(),
+            85..90 => world.look(&mut prng),
+            90..92 => world.release(&mut prng),
+            92..95 => world.checkpoint(),
+            95 => world.rig.settle(),
+            96 if prng.chance(1, 4) => {
+                world.dropped.insert(15);
+                world.rig.drop_group(15);
+            }
+            97 => world.rig.now.mono = world.rig.now.mono.plus_ms(10),
+            98 | 99 if prng.chance(1, 5) => world.restart(&mut prng),
+            _ => {}
+        }
+        assert_eq!(world.rig.wal.state(), State::Running);
+    }
+    world.rig.settle();
+    world.rig.verify(100_000);
+    world.restart(&mut prng);
+}
+
+#[test]
+fn random_lives_lose_nothing() {
+    for seed in 0..120 {
+        let outcome = std::panic::catch_unwind(|| live(seed));
+        assert!(outcome.is_ok(), "seed {seed}");
+    }
+}
