@@ -118,7 +118,8 @@ impl Kafka {
         let may = self.settings.wal.entry_bytes_max().min(config.max_message_bytes as usize);
         if bytes.len() > may {
             let (is, of) = (bytes.len(), config.max_message_bytes);
-            let message = format!("the record batch is {is} bytes long; the log takes {may}, max.message.bytes is {of}");
+            let message =
+                format!("the record batch is {is} bytes long; the log takes {may}, max.message.bytes is {of}");
             return Err((error::MESSAGE_TOO_LARGE, Some(message)));
         }
         let batch = records::check(&mut bytes).map_err(|invalid| (invalid.code(), Some(invalid.to_string())))?;
