@@ -116,8 +116,8 @@ fn a_full_disk_refuses_producers_serves_readers_and_heals_by_deleting() {
         assert_eq!(story.create("doomed", 1), Answer::Ok(0), "seed {seed}");
         let acked = produce(story, "t", 2, 100);
         story.wait(200);
-        // The reserve, and little more.
-        story.leave_free(900 << 10);
+        // The reserve, and room for some segments that hold nothing else.
+        story.leave_free(3 << 20);
         let mut refused = false;
         for _ in 0..100 {
             match story.produce("doomed", 0, 60_000).1 {
