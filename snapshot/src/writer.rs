@@ -39,6 +39,8 @@ enum Step {
     Rename,
     SyncDir,
     RemoveOld,
+    /// It failed with this error while its file was open; the file is being closed.
+    Abandon(DiskError),
     Done,
 }
 
@@ -121,6 +123,15 @@ impl Writer {
                 // A checkpoint that could not be removed is found and removed at the next start.
                 self.step = Step::Done;
                 return Progress::Finished;
+            }
+            (Step::Write | Step::Sync, Err(error)) => {
+                self.step = Step::Abandon(error);
+                self.emit(ops, DiskKind::Close { file });
+            }
+            (Step::Abandon(error), _) => {
+                let error = error.clone();
+                self.step = Step::Done;
+                return Progress::Failed(error);
             }
             (_, Err(error)) => {
                 self.step = Step::Done;

@@ -42,6 +42,8 @@ enum Life {
 struct Checkpoint {
     /// Segments that can be reused once it is published.
     dead: Vec<SegmentId>,
+    /// What the one before had reached.
+    before: SegmentId,
 }
 
 /// The write-ahead log of one shard.
@@ -548,7 +550,7 @@ impl Wal {
             (id, group)
         });
         let section = Section { next: last.next(), scan, scan_first, scan_chain, footers, groups: groups.collect() };
-        self.checkpoint = Some(Checkpoint { dead: self.dead_segments() });
+        self.checkpoint = Some(Checkpoint { dead: self.dead_segments(), before: self.checkpointed });
         self.checkpointed = scan;
         (section.encode(), last)
     }
@@ -558,6 +560,13 @@ impl Wal {
         let checkpoint = self.checkpoint.take().expect("a checkpoint was begun");
         self.freeable.extend(checkpoint.dead);
         self.free_dead(ops);
+        self.stale_wish = true;
+    }
+
+    /// The checkpoint begun last will not be published, or nobody knows: another one is wanted, and nothing is freed.
+    pub fn checkpoint_failed(&mut self) {
+        let checkpoint = self.checkpoint.take().expect("a checkpoint was begun");
+        self.checkpointed = checkpoint.before;
         self.stale_wish = true;
     }
 

@@ -301,7 +301,7 @@ impl Shard {
         self.with_groups(now, ops, |groups, out| groups.turn(out));
         self.settle(now, ops);
         // Behind everything that the turn committed, so that the catalog's owner has applied it.
-        if self.groups.wants_checkpoint(now.mono) {
+        if self.groups.wants_checkpoint() {
             let catalog = self.catalog.as_ref().map(CatalogOwner::checkpoint);
             self.with_groups(now, ops, |groups, out| groups.begin_checkpoint(out, catalog));
         }

@@ -282,6 +282,11 @@ impl Consumer {
             place.next = Some(part.offset);
             place.start = part.offset;
             place.changed = true;
+        } else if timestamp >= 0 {
+            // Where records are deleted, they may go while the answer is looked for.
+            if !history.topics[topic].retention && history.part(topic, partition).start_most == 0 {
+                history.by_time(topic, partition, timestamp, (part.offset, part.timestamp), (start, hw))?;
+            }
         } else {
             history.high_watermark(topic, partition, hw, part.offset)?;
             if !self.auditor {
@@ -329,7 +334,12 @@ impl Client for Consumer {
             let latest = !self.auditor && self.rng.chance(1, 4);
             self.ask_offset(port, history, *one, if latest { LATEST } else { EARLIEST });
         }
-        if lost.is_empty() {
+        if lost.is_empty() && !self.places.is_empty() && self.rng.chance(1, if self.auditor { 8 } else { 20 }) {
+            let at = self.rng.below(self.places.len() as u64) as usize;
+            let one = *self.places.keys().nth(at).expect("within the length");
+            let time = port.wall_ms() - self.rng.below(8_000) as i64;
+            self.ask_offset(port, history, one, time);
+        } else if lost.is_empty() {
             self.fetch(port, history);
         }
         if !self.auditor && self.rng.chance(1, 100) {

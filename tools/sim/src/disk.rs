@@ -238,6 +238,9 @@ impl Disk {
     fn start(&mut self, kind: DiskKind) -> Result<(Flying, usize), Violation> {
         Ok(match kind {
             DiskKind::List => (Flying::List, 0),
+            DiskKind::Open { file, .. } | DiskKind::Create { file, .. } if self.handles.contains_key(&file) => {
+                return Err(Violation::contract(format!("file {file} is opened again before it was closed")));
+            }
             DiskKind::Open { file, name } => (Flying::Open { file, name }, 0),
             DiskKind::Create { file, name, bytes } => (Flying::Create { file, name, bytes }, 0),
             DiskKind::Close { file } => {

@@ -155,8 +155,8 @@ fn space_is_bounded_and_comes_back() {
     let mut disk = disk(1);
     let big = |name: &str| DiskKind::Create { file: FILE, name: name.into(), bytes: 700 << 10 };
     run(&mut disk, big("a")).unwrap();
-    assert_eq!(run(&mut disk, big("b")).unwrap_err(), DiskError::NoSpace);
     run(&mut disk, DiskKind::Close { file: FILE }).unwrap();
+    assert_eq!(run(&mut disk, big("b")).unwrap_err(), DiskError::NoSpace);
     for name in ["a", "b"] {
         run(&mut disk, DiskKind::Remove { name: name.into() }).unwrap();
     }

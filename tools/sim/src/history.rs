@@ -316,6 +316,45 @@ impl History {
         Ok(())
     }
 
+    /// Somebody asked for the first record with a timestamp of at least `asked`, and was told `offset` and its
+    /// timestamp, or -1 if there is none. `start` and `hw` were known when they asked.
+    pub fn by_time(
+        &mut self,
+        t: usize,
+        p: usize,
+        asked: i64,
+        told: (i64, i64),
+        marks: (i64, i64),
+    ) -> Result<(), Violation> {
+        let name = self.place_name(t, p);
+        let (offset, timestamp) = told;
+        let partition = self.part(t, p);
+        for (base, (number, end)) in &partition.at {
+            let sent = &partition.batches[number];
+            let first = sent.max_timestamp - i64::from(sent.records) + 1;
+            // Records of a batch have timestamps that follow each other.
+            let record = base + (asked - first).max(0);
+            let earlier = offset < 0 || record < offset;
+            if *base >= partition.start_most && *end <= marks.1 && record < *end && earlier {
+                let text =
+                    format!("{name}: asked for time {asked}, told offset {offset}; batch {number} has it at {record}");
+                return broken(Rule::BytesAreTrue, text);
+            }
+            if (*base..*end).contains(&offset) && first + (offset - base) != timestamp {
+                let text = format!(
+                    "{name}: offset {offset} of batch {number} ({base}..{end}) is said to have timestamp {timestamp}, it begins with {first}; asked for {asked}"
+                );
+                return broken(Rule::BytesAreTrue, text);
+            }
+        }
+        if offset >= 0 && (timestamp < asked || offset < marks.0) {
+            let text =
+                format!("{name}: asked for time {asked}, told offset {offset} with {timestamp}, start {}", marks.0);
+            return broken(Rule::BytesAreTrue, text);
+        }
+        Ok(())
+    }
+
     /// Somebody was told of a log start; `floor` was known when they asked.
     pub fn log_start(&mut self, t: usize, p: usize, floor: i64, start: i64) -> Result<(), Violation> {
         let name = self.place_name(t, p);

@@ -251,7 +251,9 @@ impl Store {
         let asked = &topic.partitions[0];
         let mut part = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
         match self.log(&topic.name.0, Uuid::nil(), asked.partition_index) {
-            Some(log) => part.offset = if asked.timestamp == -2 { log.start } else { log.end },
+            Some(log) if asked.timestamp == -2 => part.offset = log.start,
+            Some(log) if asked.timestamp == -1 => part.offset = log.end,
+            Some(log) => (part.offset, part.timestamp) = log.at_time(asked.timestamp).unwrap_or((-1, -1)),
             None => part.error_code = 3,
         }
         let of = ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(vec![part]);
@@ -331,6 +333,15 @@ impl Log {
         Ok(base)
     }
 
+    /// Timestamps of a batch's records follow each other.
+    fn at_time(&self, time: i64) -> Option<(i64, i64)> {
+        self.batches.iter().find_map(|(base, end, batch)| {
+            let first = i64::from_be_bytes(batch[27..35].try_into().unwrap());
+            let offset = base + (time - first).max(0);
+            (offset < *end).then_some((offset, first + offset - base))
+        })
+    }
+
     fn read(&self, fault: Fault, from: i64, data: &mut PartitionData) {
         data.high_watermark = self.end;
         data.log_start_offset = self.start;
@@ -390,7 +401,7 @@ fn bad_brokers_are_caught() {
     let bad = [
         (
             Fault::ForgetsOnRestart,
-            &[Rule::AckedIsKept, Rule::MarksAdvance, Rule::SeenIsFinal, Rule::UniqueProducerId][..],
+            &[Rule::ExpectedErrors, Rule::AckedIsKept, Rule::MarksAdvance, Rule::SeenIsFinal, Rule::UniqueProducerId][..],
         ),
         (Fault::ForgetsLastBatchOnRestart, &[Rule::AckedIsKept, Rule::MarksAdvance, Rule::SeenIsFinal]),
         (Fault::DoublesRetries, &[Rule::Once]),

@@ -22,6 +22,8 @@ use torc_base::prng::Prng;
 const PHASE_OVER: u64 = 1 << 40;
 /// Virtual time in which a healthy server must have answered everything at the end.
 const END_MS: u64 = 120_000;
+/// Virtual time after which a server without clients is at rest.
+const REST_MS: u64 = 3_000;
 /// Receive buffers of each shard: few, so that they run out.
 const RECV_BUFS: usize = 48;
 
@@ -246,7 +248,8 @@ impl<A: App> Run<A> {
         self.boot();
         for round in 0..rounds {
             self.plan_misfortune();
-            let ms = self.rng.between(20, 500);
+            // Some lives end before they have begun to serve.
+            let ms = if self.rng.chance(1, 5) { self.rng.below(12) } else { self.rng.between(20, 450) };
             let ended = self.phase(ms)?;
             self.judge_end(ended)?;
             self.strike(round, rounds)?;
@@ -388,7 +391,7 @@ impl<A: App> Run<A> {
             let full = self.theme == Theme::Full;
             self.history.faults = Faults { disk_errors, full, damage: before.damage, stuck: false };
         }
-        if self.theme == Theme::Damage && round + 2 >= rounds && !self.world.running() {
+        if self.theme == Theme::Damage && round + 2 >= rounds && (!self.world.running() || self.rng.chance(1, 2)) {
             self.damage();
         }
         Ok(())
@@ -453,9 +456,37 @@ impl<A: App> Run<A> {
             if self.exited.is_some() {
                 return Ok(true);
             }
+            self.check_rest()?;
             if self.rng.chance(1, 2) { self.world.cut_power() } else { self.world.kill() }
         }
         Ok(false)
+    }
+
+    /// No client is left: nothing holds receive buffers, and the disk comes to rest.
+    fn check_rest(&mut self) -> Result<(), Violation> {
+        for client in &self.clients {
+            if let Some(link) = client.link() {
+                self.world.abort(link);
+            }
+        }
+        // Half-open connections of clients that are gone are given up by the server itself, much later.
+        if let Ended::Exited = self.phase(REST_MS)? {
+            return self.judge_end(Ended::Exited);
+        }
+        for shard in 0..self.world.shards() {
+            let (open, held) = (self.world.net.open(), self.world.net.held(shard));
+            if open == 0 && held > 0 {
+                let text = format!("shard {shard} holds {held} bytes of receive buffers, with no connection open");
+                return Err(Violation::new(Rule::Memory, text));
+            }
+            let busy = self.world.disks[shard].in_flight();
+            if busy > 0 {
+                let text =
+                    format!("shard {shard} has {busy} disk operations in flight, {REST_MS} ms after the last request");
+                return Err(Violation::new(Rule::Liveness, text));
+            }
+        }
+        Ok(())
     }
 
     fn audit(&mut self, which: u32) -> Result<(), Violation> {

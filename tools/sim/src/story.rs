@@ -217,6 +217,22 @@ impl<A: App> Story<A> {
         (number, self.produce_again(topic, partition, number, bytes, who))
     }
 
+    /// Sends a batch and does not wait for the answer, but a moment.
+    pub fn produce_and_leave(&mut self, topic: &str, partition: i32, bytes: usize) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let request = self.produce_request(topic, partition, number, bytes, (-1, -1, -1));
+        if let Some(link) = self.connection.link {
+            self.world.send(link, &encode(NAME, &request, 9, 1));
+        }
+        let us = self.rng.below(400);
+        let end = self.world.now() + us * 1_000;
+        self.world.timer(us * 1_000, 0);
+        while self.world.now() < end {
+            self.world.step().unwrap_or_else(|v| panic!("{v}"));
+        }
+    }
+
     /// Sends batch `number` (again).
     pub fn produce_again(
         &mut self,
@@ -226,11 +242,7 @@ impl<A: App> Story<A> {
         bytes: usize,
         who: (i64, i16, i32),
     ) -> Answer {
-        let timestamp = self.world.clocks().wall.0;
-        let batch = batch::build(&Plan { number, records: 1, bytes, producer: who, timestamp });
-        let data = PartitionProduceData::default().with_index(partition).with_records(Some(Bytes::from(batch)));
-        let of = TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data]);
-        let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![of]);
+        let request = self.produce_request(topic, partition, number, bytes, who);
         let frame = match self.ask(9, &request) {
             Ok(frame) => frame,
             Err(answer) => return answer,
@@ -238,6 +250,14 @@ impl<A: App> Story<A> {
         let answer: ProduceResponse = decode(frame, 9).expect("a well formed answer");
         let part = &answer.responses[0].partition_responses[0];
         verdict(part.error_code, part.base_offset)
+    }
+
+    fn produce_request(&self, topic: &str, p: i32, number: u64, bytes: usize, who: (i64, i16, i32)) -> ProduceRequest {
+        let timestamp = self.world.clocks().wall.0;
+        let batch = batch::build(&Plan { number, records: 1, bytes, producer: who, timestamp });
+        let data = PartitionProduceData::default().with_index(p).with_records(Some(Bytes::from(batch)));
+        let of = TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data]);
+        ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![of])
     }
 
     /// Reads a partition from `from` to its high watermark.

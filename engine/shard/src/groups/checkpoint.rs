@@ -24,7 +24,8 @@ pub(super) struct Checkpointing {
     /// Number of the last published one.
     pub number: u64,
     writer: Option<(Writer, BatchSeq)>,
-    not_before: Mono,
+    /// The last one failed; until then no other is begun.
+    retry: Option<Mono>,
     /// One is wanted whatever the log says: the shard stops.
     pub forced: bool,
     /// Groups met while starting.
@@ -40,10 +41,10 @@ impl Groups {
     }
 
     /// True if a checkpoint is due; [`Groups::begin_checkpoint`] makes it.
-    pub fn wants_checkpoint(&self, now: Mono) -> bool {
+    pub fn wants_checkpoint(&self) -> bool {
         self.phase == Phase::Running
             && self.checkpoint.writer.is_none()
-            && now >= self.checkpoint.not_before
+            && self.checkpoint.retry.is_none()
             && self.fenced().is_none()
             && self.electing == 0
             && self.catalog_is_quiet()
@@ -112,6 +113,16 @@ impl Groups {
         }
     }
 
+    /// When a checkpoint that could not be written is tried again.
+    pub(super) fn checkpoint_deadline(&self) -> Option<Mono> {
+        self.checkpoint.retry
+    }
+
+    /// Lets a checkpoint be tried again whose time has come.
+    pub(super) fn turn_checkpoint(&mut self, now: Mono) {
+        self.checkpoint.retry = self.checkpoint.retry.filter(|at| now < *at);
+    }
+
     pub(super) fn on_checkpoint_disk(&mut self, out: &mut Out, done: DiskDone, ops: &mut Vec<DiskOp>) {
         if let Phase::Loading(reader) = &mut self.phase {
             let loaded = reader.on_disk(done, ops);
@@ -134,7 +145,8 @@ impl Groups {
             Progress::Failed(error) => {
                 out.log(Level::Warn, format!("a checkpoint could not be written: {error}; it is tried again"));
                 self.checkpoint.writer = None;
-                self.checkpoint.not_before = out.now.mono.plus_ms(RETRY_MS);
+                self.checkpoint.retry = Some(out.now.mono.plus_ms(RETRY_MS));
+                self.wal.checkpoint_failed();
             }
         }
     }

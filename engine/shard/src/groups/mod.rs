@@ -426,6 +426,7 @@ impl Groups {
         if !matches!(self.phase, Phase::Running | Phase::Replaying) {
             return;
         }
+        self.turn_checkpoint(out.now.mono);
         self.take_deferred(out);
         self.retain(out);
         let mut ops = std::mem::take(&mut self.disk_ops);
@@ -451,7 +452,7 @@ impl Groups {
         if self.phase != Phase::Running || self.fenced().is_some() {
             return self.wal.deadline();
         }
-        Some(self.wal.deadline().map_or(self.next_retention, |at| at.min(self.next_retention)))
+        [self.wal.deadline(), self.checkpoint_deadline(), Some(self.next_retention)].into_iter().flatten().min()
     }
 }
 

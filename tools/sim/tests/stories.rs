@@ -1,0 +1,181 @@
+//! What one server promises, told as stories. Each is told with several seeds, which vary times, orders and what a
+//! power cut keeps.
+
+use torc_shard::Shard;
+use torc_sim::faults::Class;
+use torc_sim::history::code;
+use torc_sim::node;
+use torc_sim::story::{Answer, Story};
+
+const MESSAGE_TOO_LARGE: i16 = 10;
+
+/// A server with a topic `t` of one partition, told with `seeds` seeds.
+fn stories(seeds: u64, tell: impl Fn(u64, &mut Story<Shard>)) {
+    for seed in 1..=seeds {
+        let mut story = node::story(seed);
+        assert_eq!(story.create("t", 1), Answer::Ok(0), "seed {seed}");
+        tell(seed, &mut story);
+    }
+}
+
+/// Produces until `count` batches are acknowledged, all of them at once; their numbers.
+fn produce(story: &mut Story<Shard>, topic: &str, count: usize, bytes: usize) -> Vec<u64> {
+    (0..count)
+        .map(|_| match story.produce(topic, 0, bytes) {
+            (number, Answer::Ok(_)) => number,
+            (number, other) => panic!("batch {number} got {other:?}\n{}", story.trail.tail()),
+        })
+        .collect()
+}
+
+#[test]
+fn a_record_is_acknowledged_and_the_power_cut_and_the_record_is_there() {
+    stories(20, |seed, story| {
+        let acked = produce(story, "t", 3, 100);
+        story.cut_power().boot();
+        let reading = story.read("t", 0, 0);
+        assert_eq!((reading.numbers, reading.error), (acked, None), "seed {seed}");
+    });
+}
+
+#[test]
+fn what_was_served_after_a_kill_is_there_after_a_power_cut() {
+    stories(20, |seed, story| {
+        let mut acked = produce(story, "t", 2, 100);
+        story.produce_and_leave("t", 0, 5_000);
+        story.kill().boot();
+        let served = story.read("t", 0, 0);
+        assert!(served.numbers.starts_with(&acked), "seed {seed}: {served:?}");
+        story.cut_power().boot();
+        assert_eq!(story.read("t", 0, 0), served, "seed {seed}: what a reader saw changed");
+        acked = served.numbers;
+        acked.extend(produce(story, "t", 1, 100));
+        assert_eq!(story.read("t", 0, 0).numbers, acked, "seed {seed}: the log does not go on where it ended");
+    });
+}
+
+#[test]
+fn a_record_larger_than_a_page_of_anything_comes_back_whole() {
+    stories(5, |seed, story| {
+        let mut acked = Vec::new();
+        for bytes in [1, 4_096, 16_384, 32_768, 100_000, 180_000] {
+            acked.extend(produce(story, "t", 1, bytes));
+        }
+        assert_eq!(story.read("t", 0, 0).numbers, acked, "seed {seed}: from memory");
+        story.cut_power().boot();
+        assert_eq!(story.read("t", 0, 0).numbers, acked, "seed {seed}: from disk");
+    });
+}
+
+#[test]
+fn a_batch_that_no_segment_holds_is_refused_and_the_connection_lives() {
+    stories(2, |_, story| {
+        assert_eq!(story.produce("t", 0, 250_000).1, Answer::Error(MESSAGE_TOO_LARGE));
+        let acked = produce(story, "t", 1, 100);
+        assert_eq!(story.read("t", 0, 0).numbers, acked);
+    });
+}
+
+#[test]
+fn a_retry_after_a_crash_gets_the_same_offset() {
+    stories(20, |seed, story| {
+        let (number, first) = story.produce_as("t", 0, 100, (7, 0, 0));
+        assert_eq!(first, Answer::Ok(0), "seed {seed}");
+        produce(story, "t", 1, 100);
+        story.cut_power().boot();
+        let again = story.produce_again("t", 0, number, 100, (7, 0, 0));
+        assert_eq!(again, Answer::Ok(0), "seed {seed}");
+        assert_eq!(story.produce_as("t", 0, 100, (7, 0, 2)).1, Answer::Error(code::OUT_OF_ORDER), "seed {seed}: a gap");
+        assert_eq!(story.produce_as("t", 0, 100, (7, 0, 1)).1, Answer::Ok(2), "seed {seed}");
+        assert_eq!(story.read("t", 0, 0).numbers.len(), 3, "seed {seed}");
+    });
+}
+
+#[test]
+fn eio_on_a_write_fences_and_leaves_no_hole() {
+    stories(20, |seed, story| {
+        let mut acked = produce(story, "t", 3, 100);
+        story.wait(1_000);
+        story.fail(Class::Write, 0);
+        let (_, refused) = story.produce("t", 0, 100);
+        assert_eq!(refused, Answer::Error(code::STORAGE), "seed {seed}");
+        assert_eq!(story.produce("t", 0, 100).1, Answer::Error(code::STORAGE), "seed {seed}: it was not fenced");
+        assert_eq!(story.read("t", 0, 0).numbers, acked, "seed {seed}: a fenced log can be read");
+        story.kill().boot();
+        let reading = story.read("t", 0, 0);
+        assert!(reading.numbers.starts_with(&acked) && reading.error.is_none(), "seed {seed}: {reading:?}");
+        acked = reading.numbers;
+        acked.extend(produce(story, "t", 1, 100));
+        assert_eq!(story.read("t", 0, 0).numbers, acked, "seed {seed}");
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_producers_serves_readers_and_heals_by_deleting() {
+    stories(5, |seed, story| {
+        assert_eq!(story.create("doomed", 1), Answer::Ok(0), "seed {seed}");
+        let acked = produce(story, "t", 2, 100);
+        story.wait(200);
+        // The reserve, and room for some segments that hold nothing else.
+        story.leave_free(3 << 20);
+        let mut refused = false;
+        for _ in 0..100 {
+            match story.produce("doomed", 0, 60_000).1 {
+                Answer::Ok(_) => {}
+                Answer::Error(code::STORAGE) => {
+                    refused = true;
+                    break;
+                }
+                other => panic!("seed {seed}: a full disk answered {other:?}\n{}", story.trail.tail()),
+            }
+        }
+        assert!(refused, "seed {seed}: the disk never got full");
+        assert_eq!(story.read("t", 0, 0).numbers, acked, "seed {seed}: readers are served");
+        story.cut_power().boot();
+        assert_eq!(story.read("t", 0, 0).numbers, acked, "seed {seed}: a restart works");
+        assert_eq!(story.delete("doomed"), Answer::Ok(0), "seed {seed}: a delete works");
+        story.wait(5_000);
+        produce(story, "t", 1, 60_000);
+    });
+}
+
+#[test]
+fn a_deleted_topic_stays_deleted() {
+    stories(10, |seed, story| {
+        assert_eq!(story.create("doomed", 3), Answer::Ok(0), "seed {seed}");
+        produce(story, "doomed", 2, 1_000);
+        assert_eq!(story.delete("doomed"), Answer::Ok(0), "seed {seed}");
+        story.cut_power().boot();
+        assert_eq!(story.read("doomed", 0, 0).error, Some(code::UNKNOWN_TOPIC), "seed {seed}");
+        assert_eq!(story.create("doomed", 1), Answer::Ok(0), "seed {seed}: its name is free");
+        assert!(story.read("doomed", 0, 0).numbers.is_empty(), "seed {seed}: something of the old one is left");
+    });
+}
+
+#[test]
+fn damage_is_reported_and_never_served() {
+    let (mut refusals, mut errors) = (0, 0);
+    for seed in 1..=40 {
+        let mut story = node::story(seed);
+        assert_eq!(story.create("t", 1), Answer::Ok(0));
+        let acked = produce(&mut story, "t", 30, 20_000);
+        story.wait(1_000);
+        story.cut_power();
+        let damage = story.damage_log();
+        story.boot();
+        if story.wait(3_000) {
+            assert!(damage.is_some(), "seed {seed}: refused to start on a sound log");
+            refusals += 1;
+            continue;
+        }
+        let reading = story.read("t", 0, 0);
+        match reading.error {
+            None => assert_eq!(reading.numbers, acked, "seed {seed}: {damage:?}"),
+            Some(_) => {
+                assert!(acked.starts_with(&reading.numbers), "seed {seed}: {damage:?}");
+                errors += 1;
+            }
+        }
+    }
+    assert!(refusals > 0, "no damage was ever found at the start ({errors} were found when reading)");
+}
