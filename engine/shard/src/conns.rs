@@ -138,6 +138,10 @@ impl Conns {
     /// The receive stopped, asked for or for lack of buffers.
     pub fn disarmed(&mut self, now: Mono, conn: ConnId, starved: bool) {
         if let Some(c) = self.conns.get_mut(&conn) {
+            if starved && c.receive == Receive::Pausing {
+                // They crossed: `Paused` still follows, and until then nothing may be armed.
+                return;
+            }
             c.receive = Receive::Idle;
             if starved {
                 self.starve(now, conn);

@@ -298,14 +298,13 @@ impl Shard {
         self.with_kafka(now, ops, |kafka, out| kafka.turn(out));
         self.settle(now, ops);
         self.turn_stop(now, ops);
-        if let Some(owner) = &self.catalog
-            && self.groups.wants_checkpoint(now.mono)
-        {
-            let (applied, state) = owner.checkpoint();
-            self.groups.set_catalog(applied, state);
-        }
         self.with_groups(now, ops, |groups, out| groups.turn(out));
         self.settle(now, ops);
+        // Behind everything that the turn committed, so that the catalog's owner has applied it.
+        if self.groups.wants_checkpoint(now.mono) {
+            let catalog = self.catalog.as_ref().map(CatalogOwner::checkpoint);
+            self.with_groups(now, ops, |groups, out| groups.begin_checkpoint(out, catalog));
+        }
         self.with_kafka(now, ops, |kafka, out| kafka.send(out));
     }
 

@@ -1,1 +1,30 @@
 //! The simulator: production shards over simulated sectors and packets.
+
+pub mod admin;
+pub mod batch;
+pub mod client;
+pub mod command;
+pub mod consumer;
+pub mod disk;
+pub mod faults;
+pub mod fuzzer;
+pub mod history;
+pub mod net;
+pub mod node;
+pub mod producer;
+pub mod run;
+pub mod story;
+pub mod tear;
+pub mod trail;
+pub mod violation;
+pub mod wire;
+pub mod world;
+
+#[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
+mod history_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod world_tests;

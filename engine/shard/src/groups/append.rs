@@ -70,7 +70,7 @@ impl Groups {
 
     /// Asks the partition for offsets.
     fn place(&self, part: &ProducePart) -> Result<Placed, i16> {
-        let group = self.groups.get(&part.group).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let group = self.groups.get(&part.group).ok_or(error::NOT_LEADER_OR_FOLLOWER)?;
         if !group.leads() {
             return Err(error::NOT_LEADER_OR_FOLLOWER);
         }

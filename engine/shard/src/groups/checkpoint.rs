@@ -29,22 +29,17 @@ pub(super) struct Checkpointing {
     pub forced: bool,
     /// Groups met while starting.
     pub recovery: Recovery,
-    /// The catalog's state as of the last call of [`Groups::set_catalog`], and how much of its log is in it.
+    /// The catalog's state as the loaded checkpoint had it, and how much of its log is in it.
     catalog: Option<(Index, Vec<u8>)>,
 }
 
 impl Groups {
-    /// The catalog's owner keeps its state; it is handed in when a checkpoint is about to be made.
-    pub fn set_catalog(&mut self, applied: Index, state: Vec<u8>) {
-        self.checkpoint.catalog = Some((applied, state));
-    }
-
     /// The catalog's state that the checkpoint had.
     pub fn take_catalog(&mut self) -> Option<(Index, Vec<u8>)> {
         self.checkpoint.catalog.take()
     }
 
-    /// True if a checkpoint is about to be made in this turn.
+    /// True if a checkpoint is due; [`Groups::begin_checkpoint`] makes it.
     pub fn wants_checkpoint(&self, now: Mono) -> bool {
         self.phase == Phase::Running
             && self.checkpoint.writer.is_none()
@@ -73,27 +68,30 @@ impl Groups {
         self.fenced().is_none() && (self.checkpoint.forced || self.checkpoint.writer.is_some())
     }
 
-    pub(super) fn turn_checkpoint(&mut self, out: &mut Out, ops: &mut Vec<DiskOp>) {
-        if !self.wants_checkpoint(out.now.mono) {
-            return;
-        }
-        if let Some((applied, _)) = &self.checkpoint.catalog {
+    /// Begins a checkpoint. The catalog's owner hands in its state and how much of its log is in it; a shard without the
+    /// catalog has none. A checkpoint without the state would lose all topics.
+    pub fn begin_checkpoint(&mut self, out: &mut Out, catalog: Option<(Index, Vec<u8>)>) {
+        assert_eq!(catalog.is_some(), self.groups.contains_key(&GroupId::CATALOG), "the catalog's state is in");
+        let mut ops = std::mem::take(&mut self.disk_ops);
+        if let Some((applied, _)) = &catalog {
             // The commands are in the section; the log needs to keep none of them.
             self.release(GroupId::CATALOG, applied.next());
         }
         self.checkpoint.forced = false;
         let (log, needs) = self.wal.begin_checkpoint();
         let mut sections: Sections = vec![(SHARD, self.encode_shard()), (GROUPS, self.encode_groups()), (LOG, log)];
-        if let Some((applied, state)) = self.checkpoint.catalog.take() {
+        if let Some((applied, state)) = catalog {
             let mut bytes = applied.get().to_le_bytes().to_vec();
             bytes.extend_from_slice(&state);
             sections.push((CATALOG, bytes));
         }
-        let writer = Writer::begin(self.checkpoint.number + 1, &sections, CHECKPOINT_FILE, ops);
+        let writer = Writer::begin(self.checkpoint.number + 1, &sections, CHECKPOINT_FILE, &mut ops);
         self.checkpoint.writer = Some((writer, needs));
         if self.wal.durable() >= needs {
-            self.checkpoint_durable_now(ops);
+            self.checkpoint_durable_now(&mut ops);
         }
+        out.ops.extend(ops.drain(..).map(torc_base::io::Op::Disk));
+        self.disk_ops = ops;
     }
 
     fn checkpoint_durable_now(&mut self, ops: &mut Vec<DiskOp>) {

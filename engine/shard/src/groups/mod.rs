@@ -92,7 +92,7 @@ impl Groups {
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Groups {
         Groups {
             phase: Phase::Idle,
-            wal: Wal::new(settings.wal.clone(), settings.seed),
+            wal: Wal::with_blocks(settings.wal.clone(), settings.seed, settings.log_blocks.clone()),
             groups: BTreeMap::new(),
             in_flight: VecDeque::new(),
             deferred: VecDeque::new(),
@@ -195,7 +195,7 @@ impl Groups {
         if self.fenced().is_some() {
             return Err(error::KAFKA_STORAGE_ERROR);
         }
-        let group = self.groups.get_mut(&id).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let group = self.groups.get_mut(&id).ok_or(error::NOT_LEADER_OR_FOLLOWER)?;
         if !group.leads() {
             return Err(error::NOT_LEADER_OR_FOLLOWER);
         }
@@ -432,7 +432,6 @@ impl Groups {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.wal.turn(out.now, &mut ops, &mut outcomes);
         self.take_outcomes(out, outcomes);
-        self.turn_checkpoint(out, &mut ops);
         out.ops.extend(ops.drain(..).map(Op::Disk));
         self.disk_ops = ops;
         self.publish_stats();
@@ -448,7 +447,8 @@ impl Groups {
 
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
-        if self.phase != Phase::Running {
+        // Fenced, retention is at rest: its time would be due for ever.
+        if self.phase != Phase::Running || self.fenced().is_some() {
             return self.wal.deadline();
         }
         Some(self.wal.deadline().map_or(self.next_retention, |at| at.min(self.next_retention)))

@@ -95,9 +95,11 @@ impl Groups {
         out.ops.extend(self.disk_ops.drain(..).map(torc_base::io::Op::Disk));
     }
 
-    /// The group of a partition that this node leads, if the client's epoch is the present one.
+    /// The group of a partition that this node leads, if the client's epoch is the present one. A group that is not
+    /// here is one that the asking shard's catalog has: it is about to come (this shard still starts) or just gone,
+    /// and the client shall look again.
     fn group_for_reading(&self, id: GroupId, epoch: i32) -> Result<&Group, i16> {
-        let group = self.groups.get(&id).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let group = self.groups.get(&id).ok_or(error::NOT_LEADER_OR_FOLLOWER)?;
         group.check_epoch(epoch)?;
         if !group.leads() {
             return Err(error::NOT_LEADER_OR_FOLLOWER);

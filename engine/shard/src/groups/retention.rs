@@ -76,7 +76,7 @@ impl Groups {
     }
 
     fn delete_before(&mut self, out: &mut Out, id: GroupId, to: Offset) -> Result<Index, i16> {
-        let group = self.groups.get(&id).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let group = self.groups.get(&id).ok_or(error::NOT_LEADER_OR_FOLLOWER)?;
         if !group.leads() {
             return Err(error::NOT_LEADER_OR_FOLLOWER);
         }

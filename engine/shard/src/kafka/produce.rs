@@ -114,9 +114,12 @@ impl Kafka {
         let Some(mut bytes) = partition.records else {
             return Err((error::INVALID_RECORD, Some("the request has no record batch for the partition".into())));
         };
-        if bytes.len() > config.max_message_bytes as usize {
-            let (is, may) = (bytes.len(), config.max_message_bytes);
-            let message = format!("the record batch is {is} bytes long; max.message.bytes of the topic is {may}");
+        // An entry lies in one segment, whatever the topic says.
+        let may = self.settings.wal.entry_bytes_max().min(config.max_message_bytes as usize);
+        if bytes.len() > may {
+            let (is, of) = (bytes.len(), config.max_message_bytes);
+            let message =
+                format!("the record batch is {is} bytes long; the log takes {may}, max.message.bytes is {of}");
             return Err((error::MESSAGE_TOO_LARGE, Some(message)));
         }
         let batch = records::check(&mut bytes).map_err(|invalid| (invalid.code(), Some(invalid.to_string())))?;

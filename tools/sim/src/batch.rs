@@ -1,0 +1,172 @@
+//! Record batches as the simulated producers write them, and as the readers take them apart.
+//!
+//! Written here, not taken from `torc_net`: a checker that shares its codec with what it checks shares its mistakes.
+//! Layout: Kafka's record batch, format 2, uncompressed.
+
+use crate::violation::{Rule, Violation};
+use torc_base::crc::crc32c;
+use torc_base::prng::Prng;
+
+/// Bytes of a batch before its records.
+pub const HEADER: usize = 61;
+/// Bytes before the part that a batch's CRC covers.
+const CRC_FROM: usize = 21;
+/// A record's value starts with the batch's number, so that a reader knows whose it is.
+const VALUE_MIN: usize = 8;
+
+/// What goes into a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The batch's number, unique in the run.
+    pub number: u64,
+    /// How many records, at least 1.
+    pub records: u32,
+    /// About how many bytes of values in all.
+    pub bytes: usize,
+    /// Producer id, epoch and base sequence; -1, -1, -1 without.
+    pub producer: (i64, i16, i32),
+    /// Milliseconds; records have this and the following.
+    pub timestamp: i64,
+}
+
+/// A batch of what `plan` says; its bytes follow from the plan alone.
+pub fn build(plan: &Plan) -> Vec<u8> {
+    let mut rng = Prng::new(plan.number ^ 0x6261_7463_6865_7300);
+    let mut out = Vec::with_capacity(HEADER + plan.bytes + plan.records as usize * 24);
+    let last = plan.records as i32 - 1;
+    out.extend(0i64.to_be_bytes()); // base offset
+    out.extend(0i32.to_be_bytes()); // length, below
+    out.extend((-1i32).to_be_bytes()); // leader epoch
+    out.push(2); // magic
+    out.extend(0u32.to_be_bytes()); // CRC, below
+    out.extend(0i16.to_be_bytes()); // attributes: no codec, CreateTime
+    out.extend(last.to_be_bytes());
+    out.extend(plan.timestamp.to_be_bytes());
+    out.extend((plan.timestamp + i64::from(last)).to_be_bytes());
+    out.extend(plan.producer.0.to_be_bytes());
+    out.extend(plan.producer.1.to_be_bytes());
+    out.extend(plan.producer.2.to_be_bytes());
+    out.extend(plan.records.to_be_bytes());
+    let each = plan.bytes / plan.records as usize;
+    let mut record = Vec::new();
+    for n in 0..plan.records {
+        record.clear();
+        record.push(0); // attributes
+        varint(&mut record, i64::from(n)); // timestamp delta
+        varint(&mut record, i64::from(n)); // offset delta
+        let key = rng.below(3) as usize * 5;
+        if key == 0 {
+            varint(&mut record, -1);
+        } else {
+            fill(&mut record, &mut rng, key);
+        }
+        varint(&mut record, (each.max(VALUE_MIN)) as i64);
+        record.extend(plan.number.to_be_bytes());
+        let from = record.len();
+        record.resize(from + each.max(VALUE_MIN) - VALUE_MIN, 0);
+        rng.fill(&mut record[from..]);
+        varint(&mut record, 0); // headers
+        varint(&mut out, record.len() as i64);
+        out.extend_from_slice(&record);
+    }
+    let length = (out.len() - 12) as i32;
+    out[8..12].copy_from_slice(&length.to_be_bytes());
+    let crc = crc32c(&out[CRC_FROM..]);
+    out[17..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
+    out
+}
+
+fn fill(out: &mut Vec<u8>, rng: &mut Prng, len: usize) {
+    varint(out, len as i64);
+    let from = out.len();
+    out.resize(from + len, 0);
+    rng.fill(&mut out[from..]);
+}
+
+fn varint(out: &mut Vec<u8>, value: i64) {
+    let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
+    while zigzag >= 0x80 {
+        out.push(zigzag as u8 | 0x80);
+        zigzag >>= 7;
+    }
+    out.push(zigzag as u8);
+}
+
+fn read_varint(bytes: &mut &[u8]) -> Option<i64> {
+    let (mut zigzag, mut shift) = (0u64, 0);
+    loop {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        zigzag |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
+        }
+        shift += 7;
+        if shift > 63 {
+            return None;
+        }
+    }
+}
+
+/// A batch that came back.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetched<'a> {
+    /// Offset of its first record.
+    pub base: i64,
+    /// Offset behind its last record.
+    pub end: i64,
+    /// Its number.
+    pub number: u64,
+    /// All of it.
+    pub bytes: &'a [u8],
+}
+
+impl Fetched<'_> {
+    /// True if it is `sent` but for what a broker may write: base offset and leader epoch.
+    pub fn is(&self, sent: &[u8]) -> bool {
+        self.bytes.len() == sent.len() && self.bytes[8..12] == sent[8..12] && self.bytes[16..] == sent[16..]
+    }
+}
+
+/// Takes what a fetch returned apart. A last batch that is cut short is left out, as Kafka's clients do.
+pub fn split(mut bytes: &[u8]) -> Result<Vec<Fetched<'_>>, Violation> {
+    let mut all = Vec::new();
+    while bytes.len() >= 12 {
+        let base = i64::from_be_bytes(bytes[..8].try_into().expect("8 bytes"));
+        let length = i32::from_be_bytes(bytes[8..12].try_into().expect("4 bytes"));
+        let total = 12 + usize::try_from(length).map_err(|_| wrong(base, "a negative length"))?;
+        if bytes.len() < total {
+            break;
+        }
+        let (batch, rest) = bytes.split_at(total);
+        bytes = rest;
+        if total < HEADER || batch[16] != 2 {
+            return Err(wrong(base, "no batch of format 2"));
+        }
+        let crc = u32::from_be_bytes(batch[17..21].try_into().expect("4 bytes"));
+        if crc != crc32c(&batch[CRC_FROM..]) {
+            return Err(wrong(base, "a wrong CRC"));
+        }
+        let last = i32::from_be_bytes(batch[23..27].try_into().expect("4 bytes"));
+        let number = number_of(batch).ok_or_else(|| wrong(base, "no record that a simulated producer wrote"))?;
+        all.push(Fetched { base, end: base + i64::from(last) + 1, number, bytes: batch });
+    }
+    Ok(all)
+}
+
+fn wrong(base: i64, what: &str) -> Violation {
+    Violation::new(Rule::BytesAreTrue, format!("the batch served at offset {base} has {what}"))
+}
+
+/// The number in the first record's value.
+fn number_of(batch: &[u8]) -> Option<u64> {
+    let mut rest = &batch[HEADER..];
+    read_varint(&mut rest)?;
+    rest = rest.get(1..)?;
+    read_varint(&mut rest)?;
+    read_varint(&mut rest)?;
+    let key = read_varint(&mut rest)?;
+    rest = rest.get(usize::try_from(key.max(0)).ok()?..)?;
+    read_varint(&mut rest)?;
+    Some(u64::from_be_bytes(rest.get(..8)?.try_into().ok()?))
+}

@@ -1,0 +1,200 @@
+//! `torc sim`: seeds in, verdicts out.
+
+use crate::run::{Failure, Report};
+use crate::trail::Trail;
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::cell::RefCell;
+use std::io::IsTerminal;
+use std::ops::RangeInclusive;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Rounds of a run, if nothing else is asked for.
+pub const STEPS: u32 = 5;
+
+/// Runs production shards over simulated disks and networks, and checks every promise.
+#[derive(Clone, Debug, Parser)]
+pub struct Args {
+    /// Run this one seed.
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub seed: Option<u64>,
+    /// Run these seeds, both ends included, such as 1..2000.
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    pub seeds: Option<RangeInclusive<u64>>,
+    /// Crashes and other misfortunes of each run.
+    #[arg(long, value_name = "N", default_value_t = STEPS)]
+    pub steps: u32,
+    /// Lines of the trail that a failure shows.
+    #[arg(long, value_name = "N", default_value_t = crate::trail::SHOWN)]
+    pub trail: usize,
+    /// Runs at the same time.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: usize,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// See [`Args::format`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
+}
+
+fn parse_seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let (low, high) = text.split_once("..").ok_or("two numbers with .. between them are wanted, such as 1..2000")?;
+    let number = |s: &str| s.trim_start_matches('=').parse::<u64>().map_err(|e| format!("{s:?} is no number: {e}"));
+    let (low, high) = (number(low)?, number(high)?);
+    if low > high { Err(format!("{low} is more than {high}")) } else { Ok(low..=high) }
+}
+
+thread_local! {
+    /// The run of this thread, for the report of a panic.
+    static CURRENT: RefCell<Option<(u64, Args, Trail)>> = const { RefCell::new(None) };
+}
+
+/// Runs one seed with some rounds, leaving a trail.
+pub type Runner = fn(u64, u32, &Trail) -> Result<Report, Failure>;
+
+#[derive(Default)]
+struct Sums {
+    runs: AtomicU64,
+    acked: AtomicU64,
+    fetched: AtomicU64,
+    lives: AtomicU64,
+    refused: AtomicU64,
+    virtual_ms: AtomicU64,
+    failed: AtomicBool,
+}
+
+/// Runs what `args` asks for over production shards; exit code 1 if a promise was broken.
+pub fn run(args: &Args) -> ExitCode {
+    run_with(args, crate::node::run)
+}
+
+/// Runs what `args` asks for with `runner`; exit code 1 if a promise was broken.
+pub fn run_with(args: &Args, runner: Runner) -> ExitCode {
+    let seeds = match (&args.seeds, args.seed) {
+        (Some(seeds), _) => seeds.clone(),
+        (None, Some(seed)) => seed..=seed,
+        (None, None) => 1..=100,
+    };
+    report_panics();
+    let sums = Sums::default();
+    let bar = progress(seeds.end() - seeds.start() + 1);
+    let next = AtomicU64::new(*seeds.start());
+    let printed = Mutex::new(());
+    std::thread::scope(|scope| {
+        for _ in 0..args.jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > *seeds.end() || sums.failed.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    one(args, seed, runner, &sums, &printed);
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    if sums.failed.load(Ordering::Relaxed) {
+        return ExitCode::FAILURE;
+    }
+    summary(args.format, &sums);
+    ExitCode::SUCCESS
+}
+
+fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>) {
+    let trail = Trail::default();
+    CURRENT.with(|current| *current.borrow_mut() = Some((seed, args.clone(), trail.clone())));
+    match runner(seed, args.steps, &trail) {
+        Ok(report) => {
+            sums.runs.fetch_add(1, Ordering::Relaxed);
+            sums.acked.fetch_add(report.acked, Ordering::Relaxed);
+            sums.fetched.fetch_add(report.fetched, Ordering::Relaxed);
+            sums.lives.fetch_add(u64::from(report.lives), Ordering::Relaxed);
+            sums.refused.fetch_add(u64::from(report.refused), Ordering::Relaxed);
+            sums.virtual_ms.fetch_add(report.virtual_ms, Ordering::Relaxed);
+            if args.seed.is_some() && args.format == Format::Text {
+                println!("seed {seed}: {} things happened, digest {:016x}", report.steps, report.digest);
+            }
+        }
+        Err(failure) => {
+            sums.failed.store(true, Ordering::Relaxed);
+            let _one_at_a_time = printed.lock();
+            print_failure(args, seed, &failure);
+        }
+    }
+}
+
+fn progress(runs: u64) -> ProgressBar {
+    if runs == 1 || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {per_sec}, {eta} left");
+    ProgressBar::new(runs).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// The command that does it again.
+fn replay(seed: u64, steps: u32) -> String {
+    let steps = if steps == STEPS { String::new() } else { format!(" --steps {steps}") };
+    format!("torc sim --seed {seed}{steps}")
+}
+
+fn print_failure(args: &Args, seed: u64, failure: &Failure) {
+    let (rule, text) = (format!("{:?}", failure.violation.rule), &failure.violation.text);
+    let replay = replay(seed, args.steps);
+    let lines: Vec<&str> = failure.trail.lines().collect();
+    let trail = &lines[lines.len().saturating_sub(args.trail)..];
+    match args.format {
+        Format::Text => {
+            println!("seed {seed} FAILED\n\nthe last things that happened (virtual ms):\n{}\n", trail.join("\n"));
+            println!("broken: {rule}: {text}\nreplay: {replay}");
+        }
+        Format::Json => {
+            println!(
+                "{}",
+                json!({ "ok": false, "seed": seed, "rule": rule, "text": text, "replay": replay, "trail": trail })
+            );
+        }
+    }
+}
+
+fn summary(format: Format, sums: &Sums) {
+    let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+    let (runs, acked, fetched) = (get(&sums.runs), get(&sums.acked), get(&sums.fetched));
+    let (lives, refused, ms) = (get(&sums.lives), get(&sums.refused), get(&sums.virtual_ms));
+    match format {
+        Format::Text => println!(
+            "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, \
+             {fetched} fetched and compared, {refused} damaged logs refused",
+            ms / 1000
+        ),
+        Format::Json => println!(
+            "{}",
+            json!({ "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked,
+                    "fetched": fetched, "refused": refused })
+        ),
+    }
+}
+
+/// A shard that panics ends the run like any other broken rule, with its trail and the command that replays it.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let current = CURRENT.with(|current| current.try_borrow_mut().ok().and_then(|mut c| c.take()));
+        eprintln!("{info}");
+        if let Some((seed, args, trail)) = current {
+            let violation = crate::violation::Violation::new(crate::violation::Rule::NoPanic, info.to_string());
+            print_failure(&args, seed, &Failure { violation, trail: trail.tail() });
+        }
+        std::process::exit(1);
+    }));
+}

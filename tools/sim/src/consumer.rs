@@ -1,0 +1,373 @@
+//! A consumer: long polls from anywhere in the log, with and without fetch sessions; or one that reads everything once.
+
+use crate::client::{self, Client, Next};
+use crate::history::{History, Life, Verdict, code};
+use crate::violation::{Rule, Violation};
+use crate::wire::{Asked, Connection, Port, Waiting, decode};
+use bytes::Bytes;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{
+    BrokerId, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeMap;
+use torc_base::prng::Prng;
+use uuid::Uuid;
+
+/// The timestamp that asks for the log's end; -2 asks for its start.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+
+/// Where a reader is in one partition.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// Next offset; `None` until the log start is known.
+    next: Option<i64>,
+    /// Auditor: where it began.
+    start: i64,
+    /// Auditor: the end that was there when it came.
+    end: Option<i64>,
+    done: bool,
+    /// The server's session has it at another offset, or not at all.
+    changed: bool,
+}
+
+/// See the module.
+pub struct Consumer {
+    rng: Prng,
+    connection: Connection,
+    version: i16,
+    /// Reads each partition once from start to end, and stops.
+    auditor: bool,
+    places: BTreeMap<(usize, usize), Place>,
+    /// Fetch session: id and next epoch; `None`: none is wanted.
+    session: Option<(i32, i32)>,
+    stopping: bool,
+    not_before: u64,
+}
+
+impl Consumer {
+    /// A reader that jumps about; or, if `auditor`, one that reads everything there is and stops.
+    pub fn new(mut rng: Prng, auditor: bool) -> Consumer {
+        let connection = Connection::new(client::manner(&mut rng));
+        let version = rng.between(4, 17) as i16;
+        let session = (!auditor && version >= 7 && rng.chance(1, 2)).then_some((0, 0));
+        Consumer { rng, connection, version, auditor, places: BTreeMap::new(), session, stopping: false, not_before: 0 }
+    }
+
+    /// True if everything has been read and compared.
+    fn audited(&self) -> bool {
+        self.auditor && self.places.values().all(|p| p.done)
+    }
+
+    /// Takes topics up that have become known, and drops those that are gone.
+    fn look_around(&mut self, history: &History) {
+        for t in history.live() {
+            for p in 0..history.topics[t].partitions.len() {
+                self.places.entry((t, p)).or_insert(Place { changed: true, ..Place::default() });
+            }
+        }
+        let before = self.places.len();
+        self.places.retain(|(t, _), _| matches!(history.topics[*t].life, Life::Live | Life::Asked));
+        if self.places.len() != before {
+            self.new_session();
+        }
+    }
+
+    fn new_session(&mut self) {
+        if self.session.is_some() {
+            self.session = Some((0, 0));
+            for place in self.places.values_mut() {
+                place.changed = true;
+            }
+        }
+    }
+
+    fn ask_offset(&mut self, port: &mut dyn Port, history: &mut History, one: (usize, usize), timestamp: i64) {
+        let (topic, partition) = one;
+        let name = TopicName(StrBytes::from_string(history.topics[topic].name.clone()));
+        let known = history.part(topic, partition);
+        let asked = Asked::ListOffsets { topic, partition, timestamp, hw: known.hw, start: known.start };
+        let part = ListOffsetsPartition::default()
+            .with_partition_index(partition as i32)
+            .with_current_leader_epoch(-1)
+            .with_timestamp(timestamp);
+        let of = ListOffsetsTopic::default().with_name(name).with_partitions(vec![part]);
+        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![of]);
+        let version = self.rng.between(1, 9) as i16;
+        self.connection.ask(port, version, &request, Some(asked));
+    }
+
+    fn fetch(&mut self, port: &mut dyn Port, history: &mut History) {
+        let mut parts = Vec::new();
+        let mut topics: BTreeMap<usize, Vec<FetchPartition>> = BTreeMap::new();
+        let incremental = self.session.is_some_and(|(_, epoch)| epoch > 0);
+        let few = self.rng.between(1, 6) as usize;
+        for ((t, p), place) in &mut self.places {
+            let Some(next) = place.next else { continue };
+            if place.done || self.session.is_none() && parts.len() == few {
+                continue;
+            }
+            let floor = history.part(*t, *p).hw;
+            // A session answers for everything it holds, asked again or not.
+            parts.push((*t, *p, next, floor));
+            if incremental && !place.changed {
+                continue;
+            }
+            place.changed = false;
+            let most = if self.rng.chance(1, 4) { self.rng.between(1, 5_000) } else { 300_000 };
+            let part = FetchPartition::default()
+                .with_partition(*p as i32)
+                .with_current_leader_epoch(-1)
+                .with_fetch_offset(next)
+                .with_last_fetched_epoch(-1)
+                .with_log_start_offset(-1)
+                .with_partition_max_bytes(most as i32);
+            topics.entry(*t).or_default().push(part);
+        }
+        if parts.is_empty() {
+            return;
+        }
+        let by_id = self.version >= 13;
+        let topics = topics.into_iter().map(|(t, parts)| {
+            let known = &history.topics[t];
+            let of = FetchTopic::default().with_partitions(parts);
+            if by_id {
+                of.with_topic_id(Uuid::from_u128(known.id.unwrap_or(0)))
+            } else {
+                of.with_topic(TopicName(StrBytes::from_string(known.name.clone())))
+            }
+        });
+        let (id, epoch) = self.session.unwrap_or((0, -1));
+        let wait = if self.auditor { 0 } else { self.rng.below(400) };
+        let request = FetchRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_max_wait_ms(wait as i32)
+            .with_min_bytes(self.rng.below(3) as i32)
+            .with_max_bytes(if self.rng.chance(1, 8) { 100 } else { 1 << 20 })
+            .with_session_id(id)
+            .with_session_epoch(epoch)
+            .with_topics(topics.collect());
+        let session = self.session;
+        self.connection.ask(port, self.version, &request, Some(Asked::Fetch { parts, session }));
+    }
+
+    fn fetched(
+        &mut self,
+        port: &mut dyn Port,
+        history: &mut History,
+        waiting: Waiting,
+        frame: Bytes,
+    ) -> Result<(), Violation> {
+        let answer: FetchResponse = decode(frame, waiting.version)?;
+        let Asked::Fetch { parts, session } = waiting.asked else { unreachable!("checked by the caller") };
+        match answer.error_code {
+            code::NONE => {}
+            // The session is gone (restart, eviction) or its epoch or topic ids do not fit any more.
+            70 | 71 | 103 | 106 if session.is_some() => {
+                self.new_session();
+                return Ok(());
+            }
+            error => {
+                history.explain("fetch", error, None)?;
+                self.new_session();
+                self.not_before = port.now() + 20_000_000;
+                return Ok(());
+            }
+        }
+        // Unless the client has begun another session meanwhile.
+        if session == self.session
+            && let Some((id, epoch)) = &mut self.session
+        {
+            if *epoch == 0 {
+                *id = answer.session_id;
+            }
+            *epoch = if *id == 0 { 0 } else { *epoch + 1 };
+            if *epoch == 0 {
+                self.new_session();
+            }
+        }
+        for topic in &answer.responses {
+            for part in &topic.partitions {
+                let by_id = waiting.version >= 13;
+                let asked = parts.iter().find(|(t, p, ..)| {
+                    let known = &history.topics[*t];
+                    let same = if by_id {
+                        known.id == Some(topic.topic_id.as_u128())
+                    } else {
+                        known.name == topic.topic.0.as_str()
+                    };
+                    same && *p == part.partition_index as usize
+                });
+                let Some(&(t, p, from, floor)) = asked else {
+                    let text =
+                        format!("a fetch answer names partition {} that was not asked for", part.partition_index);
+                    return Err(Violation::new(Rule::Protocol, text));
+                };
+                if part.error_code != code::NONE {
+                    self.refused(port, history, (t, p, from), part.error_code)?;
+                    continue;
+                }
+                history.log_start(t, p, 0, part.log_start_offset.max(0))?;
+                let bytes = part.records.as_deref().unwrap_or(&[]);
+                let next = history.fetched(t, p, from, floor, part.high_watermark, bytes)?;
+                self.advance((t, p), from, next, part.high_watermark);
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, one: (usize, usize), from: i64, next: i64, hw: i64) {
+        let Some(place) = self.places.get_mut(&one).filter(|p| p.next == Some(from)) else { return };
+        place.changed |= next != from;
+        place.next = Some(next);
+        if self.auditor && next == from && next >= hw && place.end.is_none() {
+            place.end = Some(hw);
+        }
+        if !self.auditor && self.rng.chance(1, 12) {
+            place.next = Some(self.rng.below(next as u64 + 1) as i64);
+            place.changed = true;
+        }
+    }
+
+    fn refused(
+        &mut self,
+        port: &mut dyn Port,
+        history: &mut History,
+        at: (usize, usize, i64),
+        error: i16,
+    ) -> Result<(), Violation> {
+        let (t, p, from) = at;
+        self.not_before = port.now() + self.rng.between(5, 50) * 1_000_000;
+        let Some(place) = self.places.get_mut(&(t, p)) else { return Ok(()) };
+        place.changed = true;
+        if error == code::OUT_OF_RANGE {
+            place.next = None;
+            self.new_session();
+            return history.out_of_range(t, p, from);
+        }
+        match history.explain("fetch", error, Some(t))? {
+            Verdict::Drop => {
+                self.places.remove(&(t, p));
+                self.new_session();
+            }
+            // What was damaged at rest stays so: an error is an answer.
+            Verdict::Retry if history.faults.damage && self.auditor => place.done = true,
+            Verdict::Retry => {}
+        }
+        Ok(())
+    }
+
+    fn listed(
+        &mut self,
+        port: &mut dyn Port,
+        history: &mut History,
+        waiting: Waiting,
+        frame: Bytes,
+    ) -> Result<(), Violation> {
+        let answer: ListOffsetsResponse = decode(frame, waiting.version)?;
+        let Asked::ListOffsets { topic, partition, timestamp, hw, start } = waiting.asked else {
+            unreachable!("checked by the caller")
+        };
+        let Some(part) = answer.topics.first().and_then(|t| t.partitions.first()) else {
+            return Err(Violation::new(Rule::Protocol, "an empty answer to ListOffsets"));
+        };
+        if part.error_code != code::NONE {
+            return self.refused(port, history, (topic, partition, 0), part.error_code);
+        }
+        let Some(place) = self.places.get_mut(&(topic, partition)) else { return Ok(()) };
+        if timestamp == EARLIEST {
+            history.log_start(topic, partition, start, part.offset)?;
+            place.next = Some(part.offset);
+            place.start = part.offset;
+            place.changed = true;
+        } else {
+            history.high_watermark(topic, partition, hw, part.offset)?;
+            if !self.auditor {
+                place.next = Some(part.offset);
+                place.changed = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn close_books(&mut self, history: &mut History) -> Result<(), Violation> {
+        for ((t, p), place) in &mut self.places {
+            if let Some(end) = place.end.filter(|_| !place.done) {
+                history.finish(*t, *p, place.start, end)?;
+                place.done = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client for Consumer {
+    fn wake(&mut self, port: &mut dyn Port, history: &mut History) -> Result<Next, Violation> {
+        if client::out_of_patience(port, history, &self.connection)? {
+            self.hang_up(port, history)?;
+        }
+        let outstanding = self.connection.outstanding();
+        if outstanding == 0 {
+            self.look_around(history);
+            self.close_books(history)?;
+        }
+        if outstanding == 0 && (self.stopping && !self.auditor || self.audited()) {
+            if let Some(link) = self.connection.link.take() {
+                port.half_close(link);
+            }
+            return Ok(Next::Done);
+        }
+        let pause = Next::Wake(self.rng.between(20_000, if self.auditor { 200_000 } else { 20_000_000 }));
+        if outstanding > 0 || port.now() < self.not_before || !self.connection.open(port, &mut self.rng) {
+            return Ok(pause);
+        }
+        let lost: Vec<(usize, usize)> =
+            self.places.iter().filter(|(_, p)| p.next.is_none() && !p.done).map(|(one, _)| *one).collect();
+        for one in lost.iter().take(8) {
+            let latest = !self.auditor && self.rng.chance(1, 4);
+            self.ask_offset(port, history, *one, if latest { LATEST } else { EARLIEST });
+        }
+        if lost.is_empty() {
+            self.fetch(port, history);
+        }
+        if !self.auditor && self.rng.chance(1, 100) {
+            self.hang_up(port, history)?;
+        }
+        Ok(pause)
+    }
+
+    fn receive(&mut self, port: &mut dyn Port, history: &mut History, bytes: &[u8]) -> Result<(), Violation> {
+        for (waiting, frame) in self.connection.receive(bytes)? {
+            match waiting.asked {
+                Asked::Fetch { .. } => self.fetched(port, history, waiting, frame)?,
+                _ => self.listed(port, history, waiting, frame)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, _port: &mut dyn Port, _history: &mut History) -> Result<(), Violation> {
+        self.connection.lost();
+        self.new_session();
+        Ok(())
+    }
+
+    fn link(&self) -> Option<u64> {
+        self.connection.link
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+}
+
+impl Consumer {
+    fn hang_up(&mut self, port: &mut dyn Port, history: &mut History) -> Result<(), Violation> {
+        if let Some(link) = self.connection.link {
+            port.abort(link);
+        }
+        self.lost(port, history)
+    }
+}

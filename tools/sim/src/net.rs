@@ -1,0 +1,501 @@
+//! Connections between simulated clients and shards, held to the contract of `base::io`.
+//!
+//! Bytes travel in pieces of any size, in order, late. A shard sees exactly what a reactor would show it: nothing
+//! before it asks, `Starved` when receive buffers run out, `Paused` some time after `Pause`, `Sent` when the kernel
+//! has taken the last byte, `Closed` once and last.
+
+use crate::violation::Violation;
+use std::collections::{BTreeMap, VecDeque};
+use torc_base::buf::{Buf, BufMut, Pool};
+use torc_base::ids::ConnId;
+use torc_base::io::Event;
+use torc_base::limits::RECV_BUF_BYTES;
+use torc_base::prng::Prng;
+
+/// What a connection does later.
+#[derive(Debug)]
+pub enum Step {
+    /// The shard learns of the connection.
+    Accept,
+    /// Bytes from the client reach the server's kernel.
+    Arrive(Vec<u8>),
+    /// The client's FIN reaches the server's kernel.
+    ArriveEof,
+    /// The client's RST reaches the server's kernel.
+    ArriveReset,
+    /// The server's kernel hands on what it has.
+    Pump,
+    /// A pause takes effect.
+    Pause,
+    /// The server's kernel takes more of what is being sent.
+    Drain,
+    /// A close takes effect.
+    Close,
+    /// Bytes reach the client.
+    ToClient(Vec<u8>),
+    /// The client learns that the connection is gone.
+    ClientLost,
+}
+
+/// What a step brought about.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing that anybody notices.
+    Quiet,
+    /// An event for a shard.
+    Shard(usize, ShardEvent),
+    /// Bytes for a client.
+    Client(Vec<u8>),
+    /// The connection is gone for the client.
+    Lost,
+}
+
+/// The network's part of `base::io::Event`.
+#[derive(Debug)]
+pub enum ShardEvent {
+    /// See `Event::Accepted`; the others likewise.
+    Accepted(ConnId),
+    /// Bytes.
+    Received(ConnId, BufMut),
+    /// A full buffer.
+    Filled(ConnId, BufMut),
+    /// No buffer.
+    Starved(ConnId),
+    /// Disarmed.
+    Paused(ConnId),
+    /// No more from the peer.
+    Eof(ConnId),
+    /// All sent.
+    Sent(ConnId),
+    /// Gone.
+    Closed(ConnId),
+}
+
+impl ShardEvent {
+    /// As the shard gets it.
+    pub fn event<M>(self) -> Event<M> {
+        match self {
+            ShardEvent::Accepted(conn) => Event::Accepted { conn },
+            ShardEvent::Received(conn, bytes) => Event::Received { conn, bytes },
+            ShardEvent::Filled(conn, bytes) => Event::Filled { conn, bytes },
+            ShardEvent::Starved(conn) => Event::Starved { conn },
+            ShardEvent::Paused(conn) => Event::Paused { conn },
+            ShardEvent::Eof(conn) => Event::Eof { conn },
+            ShardEvent::Sent(conn) => Event::Sent { conn },
+            ShardEvent::Closed(conn) => Event::Closed { conn },
+        }
+    }
+}
+
+/// What a shard asks of a connection.
+#[derive(Debug)]
+pub enum Ask {
+    /// See `Op::Recv`; the others likewise.
+    Recv,
+    /// Fill a buffer from a position.
+    RecvExact(BufMut, usize),
+    /// Disarm.
+    Pause,
+    /// Send.
+    Send(Vec<Buf>),
+    /// Drop.
+    Close,
+}
+
+enum Armed {
+    No,
+    Recv,
+    Exact(BufMut, usize),
+}
+
+struct Sending {
+    parts: VecDeque<Buf>,
+    /// Bytes of the first part that are gone.
+    done: usize,
+}
+
+/// How a client cuts what it sends into pieces, and how fast it reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Largest piece.
+    pub piece: usize,
+    /// Longest delay of a piece on its way, in nanoseconds.
+    pub delay: u64,
+    /// In this many of 64 cases the reader stalls.
+    pub stalls: u64,
+}
+
+struct Link {
+    shard: usize,
+    manner: Manner,
+    /// Arrived at the server's kernel, not yet handed on.
+    inbox: VecDeque<Vec<u8>>,
+    inbox_done: usize,
+    eof: bool,
+    broken: bool,
+    armed: Armed,
+    pausing: bool,
+    pumping: bool,
+    sending: Option<Sending>,
+    /// The shard said Close.
+    closing: bool,
+    /// `Closed` is on its way to the shard; whatever it asks meanwhile goes nowhere.
+    gone: bool,
+    /// The shard has been given `Closed`, or its process is gone.
+    told: bool,
+    /// The client holds its end.
+    client: bool,
+    /// When the last thing sent arrives, for either direction: nothing overtakes.
+    last_up: u64,
+    last_down: u64,
+}
+
+/// All connections of one server process.
+pub struct Net {
+    rng: Prng,
+    links: BTreeMap<u64, Link>,
+    next: u64,
+    /// Receive buffers of each shard.
+    pools: Vec<Pool>,
+    /// Steps to be scheduled: (virtual time, connection, step).
+    pub wishes: Vec<(u64, u64, Step)>,
+    /// In how many of 4096 receives no buffer is found.
+    pub starvation: u64,
+}
+
+impl Net {
+    /// No connections; `pools` hold the shards' receive buffers.
+    pub fn new(rng: Prng, pools: Vec<Pool>) -> Net {
+        Net { rng, links: BTreeMap::new(), next: 1, pools, wishes: Vec::new(), starvation: 1 }
+    }
+
+    /// A client connects to `shard`.
+    pub fn connect(&mut self, now: u64, shard: usize, manner: Manner) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        let at = now + self.rng.between(1_000, 100_000);
+        let link = Link {
+            shard,
+            manner,
+            inbox: VecDeque::new(),
+            inbox_done: 0,
+            eof: false,
+            broken: false,
+            armed: Armed::No,
+            pausing: false,
+            pumping: false,
+            sending: None,
+            closing: false,
+            gone: false,
+            told: false,
+            client: true,
+            last_up: at,
+            last_down: now,
+        };
+        self.links.insert(id, link);
+        self.wishes.push((at, id, Step::Accept));
+        id
+    }
+
+    fn upward(&mut self, now: u64, id: u64, step: Step) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let at = (now + self.rng.between(1_000, link.manner.delay.max(1_000))).max(link.last_up + 1);
+        link.last_up = at;
+        self.wishes.push((at, id, step));
+    }
+
+    fn downward(&mut self, now: u64, id: u64, step: Step) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let at = (now + self.rng.between(1_000, link.manner.delay.max(1_000))).max(link.last_down + 1);
+        link.last_down = at;
+        self.wishes.push((at, id, step));
+    }
+
+    /// The client sends; false if its end is gone.
+    pub fn send(&mut self, now: u64, id: u64, bytes: &[u8]) -> bool {
+        let Some(link) = self.links.get(&id).filter(|l| l.client) else { return false };
+        let most = link.manner.piece.max(bytes.len() / 64).max(1);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let cut = if self.rng.chance(1, 4) { most } else { self.rng.between(1, most as u64) as usize };
+            let (piece, left) = rest.split_at(cut.min(rest.len()));
+            rest = left;
+            self.upward(now, id, Step::Arrive(piece.to_vec()));
+        }
+        true
+    }
+
+    /// The client sends no more, and still reads.
+    pub fn half_close(&mut self, now: u64, id: u64) {
+        self.upward(now, id, Step::ArriveEof);
+    }
+
+    /// The client is gone without a word; it hears nothing more of this connection.
+    pub fn abort(&mut self, now: u64, id: u64) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.client = false;
+            self.upward(now, id, Step::ArriveReset);
+        }
+    }
+
+    /// The server process died: every client learns it, some after bytes that were on their way.
+    pub fn server_died(&mut self, now: u64) {
+        let ids: Vec<u64> = self.links.keys().copied().collect();
+        for id in ids {
+            let late = self.rng.chance(1, 2);
+            let link = self.links.get_mut(&id).expect("just listed");
+            link.gone = true;
+            link.told = true;
+            link.armed = Armed::No;
+            link.sending = None;
+            if !late {
+                link.last_down = now; // overtakes what was on its way
+            }
+            if link.client {
+                self.downward(now, id, Step::ClientLost);
+            } else {
+                self.links.remove(&id);
+            }
+        }
+    }
+
+    /// Connections whose ends the server still knows.
+    pub fn open(&self) -> usize {
+        self.links.values().filter(|l| !l.gone).count()
+    }
+
+    /// Bytes of receive buffers that shard `shard` holds.
+    pub fn held(&self, shard: usize) -> usize {
+        self.pools[shard].used()
+    }
+
+    /// The shard has been told that the connection is gone.
+    pub fn forget(&mut self, conn: ConnId) {
+        let Some(link) = self.links.get_mut(&conn.0) else { return };
+        link.told = true;
+        if !link.client {
+            self.links.remove(&conn.0);
+        }
+    }
+
+    /// A shard asks something of a connection.
+    pub fn ask(&mut self, now: u64, shard: usize, conn: ConnId, ask: Ask) -> Result<(), Violation> {
+        let id = conn.0;
+        let name = format_args!("connection {id}").to_string();
+        let Some(link) = self.links.get_mut(&id).filter(|l| l.shard == shard && !l.told) else {
+            return Err(Violation::contract(format!("{ask:?} on {name} after Closed")));
+        };
+        if link.closing {
+            return Err(Violation::contract(format!("{ask:?} on {name} after Close")));
+        }
+        if link.gone {
+            return Ok(());
+        }
+        let soon = now + self.rng.between(500, 20_000);
+        let armed = !matches!(link.armed, Armed::No);
+        match ask {
+            Ask::Recv | Ask::RecvExact(..) if armed || link.pausing => {
+                return Err(Violation::contract(format!("a receive on {name} while one is armed")));
+            }
+            Ask::Recv => link.armed = Armed::Recv,
+            Ask::RecvExact(bytes, from) => {
+                if from >= bytes.len() {
+                    return Err(Violation::contract(format!("RecvExact on {name} into a buffer that is full")));
+                }
+                link.armed = Armed::Exact(bytes, from);
+            }
+            Ask::Pause => {
+                if link.pausing || matches!(link.armed, Armed::Exact(..)) {
+                    return Err(Violation::contract(format!("Pause on {name} that no plain receive is armed on")));
+                }
+                link.pausing = true;
+                self.wishes.push((soon, id, Step::Pause));
+                return Ok(());
+            }
+            Ask::Send(parts) => {
+                if link.sending.is_some() {
+                    return Err(Violation::contract(format!("a second Send outstanding on {name}")));
+                }
+                if parts.iter().all(|p| p.is_empty()) {
+                    return Err(Violation::contract(format!("a Send of no bytes on {name}")));
+                }
+                link.sending = Some(Sending { parts: parts.into(), done: 0 });
+                self.wishes.push((soon, id, Step::Drain));
+                return Ok(());
+            }
+            Ask::Close => {
+                link.closing = true;
+                link.armed = Armed::No;
+                self.wishes.push((soon, id, Step::Close));
+                return Ok(());
+            }
+        }
+        self.pump_at(id, soon);
+        Ok(())
+    }
+
+    fn pump_at(&mut self, id: u64, at: u64) {
+        if let Some(link) = self.links.get_mut(&id)
+            && !link.pumping
+        {
+            link.pumping = true;
+            self.wishes.push((at, id, Step::Pump));
+        }
+    }
+
+    /// Carries a step out.
+    pub fn run(&mut self, now: u64, id: u64, step: Step) -> Outcome {
+        let Some(link) = self.links.get_mut(&id) else { return Outcome::Quiet };
+        let shard = link.shard;
+        match step {
+            Step::ToClient(bytes) if link.client => return Outcome::Client(bytes),
+            Step::ClientLost if link.client => {
+                link.client = false;
+                if link.told {
+                    self.links.remove(&id);
+                }
+                return Outcome::Lost;
+            }
+            _ if link.gone => {}
+            Step::Accept => return Outcome::Shard(shard, ShardEvent::Accepted(ConnId(id))),
+            Step::Arrive(bytes) => {
+                link.inbox.push_back(bytes);
+                self.pump_at(id, now);
+            }
+            Step::ArriveEof => {
+                link.eof = true;
+                self.pump_at(id, now);
+            }
+            Step::ArriveReset => {
+                link.broken = true;
+                // A reactor notices only if an operation is outstanding; the next one tells it otherwise.
+                self.pump_at(id, now);
+            }
+            Step::Pump => {
+                link.pumping = false;
+                return self.pump(now, id);
+            }
+            Step::Pause => {
+                link.pausing = false;
+                if !link.closing {
+                    link.armed = Armed::No;
+                    return Outcome::Shard(shard, ShardEvent::Paused(ConnId(id)));
+                }
+            }
+            Step::Drain => return self.drain(now, id),
+            Step::Close => return self.closed(now, id),
+            Step::ToClient(_) | Step::ClientLost => {}
+        }
+        Outcome::Quiet
+    }
+
+    fn closed(&mut self, now: u64, id: u64) -> Outcome {
+        let link = self.links.get_mut(&id).expect("checked by the caller");
+        link.gone = true;
+        link.armed = Armed::No;
+        link.sending = None;
+        let shard = link.shard;
+        if link.client {
+            self.downward(now, id, Step::ClientLost);
+        }
+        Outcome::Shard(shard, ShardEvent::Closed(ConnId(id)))
+    }
+
+    /// Hands the shard at most one event's worth of what has arrived.
+    fn pump(&mut self, now: u64, id: u64) -> Outcome {
+        let link = self.links.get_mut(&id).expect("checked by the caller");
+        let (shard, conn) = (link.shard, ConnId(id));
+        if link.closing {
+            return Outcome::Quiet;
+        }
+        if link.broken {
+            let noticed = !matches!(link.armed, Armed::No) || link.sending.is_some();
+            return if noticed { self.closed(now, id) } else { Outcome::Quiet };
+        }
+        match std::mem::replace(&mut link.armed, Armed::No) {
+            Armed::No => Outcome::Quiet,
+            _ if link.inbox.is_empty() && link.eof => Outcome::Shard(shard, ShardEvent::Eof(conn)),
+            armed if link.inbox.is_empty() => {
+                link.armed = armed;
+                Outcome::Quiet
+            }
+            Armed::Exact(mut bytes, mut from) => {
+                while from < bytes.len() && !link.inbox.is_empty() {
+                    from += link.take(&mut bytes[from..]);
+                }
+                if from == bytes.len() {
+                    return Outcome::Shard(shard, ShardEvent::Filled(conn, bytes));
+                }
+                link.armed = Armed::Exact(bytes, from);
+                self.pump_at(id, now + 1);
+                Outcome::Quiet
+            }
+            Armed::Recv => {
+                let starved = self.rng.chance(self.starvation, 4096);
+                let buffer = if starved { None } else { self.pools[shard].take(RECV_BUF_BYTES) };
+                let Some(mut bytes) = buffer else { return Outcome::Shard(shard, ShardEvent::Starved(conn)) };
+                let mut len = 0;
+                while len < RECV_BUF_BYTES && !link.inbox.is_empty() {
+                    len += link.take(&mut bytes[len..]);
+                }
+                bytes.truncate(len);
+                link.armed = Armed::Recv;
+                if !link.inbox.is_empty() || link.eof {
+                    let at = now + self.rng.between(1, 3_000);
+                    self.pump_at(id, at);
+                }
+                Outcome::Shard(shard, ShardEvent::Received(conn, bytes))
+            }
+        }
+    }
+
+    fn drain(&mut self, now: u64, id: u64) -> Outcome {
+        let link = self.links.get_mut(&id).expect("checked by the caller");
+        if link.broken {
+            return self.closed(now, id);
+        }
+        let Some(sending) = &mut link.sending else { return Outcome::Quiet };
+        let most = match self.rng.below(4) {
+            0 => self.rng.between(1, 4096),
+            _ => 256 << 10,
+        };
+        let mut taken = Vec::new();
+        while taken.len() < most as usize {
+            let Some(part) = sending.parts.front() else { break };
+            let len = (part.len() - sending.done).min(most as usize - taken.len());
+            taken.extend_from_slice(&part[sending.done..sending.done + len]);
+            sending.done += len;
+            if sending.done == part.len() {
+                sending.parts.pop_front();
+                sending.done = 0;
+            }
+        }
+        let all = sending.parts.is_empty();
+        let (shard, stalls) = (link.shard, link.manner.stalls);
+        if all {
+            link.sending = None;
+        }
+        self.downward(now, id, Step::ToClient(taken));
+        if all {
+            return Outcome::Shard(shard, ShardEvent::Sent(ConnId(id)));
+        }
+        let wait = if self.rng.chance(stalls, 64) { 20_000_000 } else { 50_000 };
+        self.wishes.push((now + self.rng.between(1_000, wait), id, Step::Drain));
+        Outcome::Quiet
+    }
+}
+
+impl Link {
+    /// Moves bytes of the first piece into `out`; returns how many.
+    fn take(&mut self, out: &mut [u8]) -> usize {
+        let Some(piece) = self.inbox.front() else { return 0 };
+        let len = (piece.len() - self.inbox_done).min(out.len());
+        out[..len].copy_from_slice(&piece[self.inbox_done..self.inbox_done + len]);
+        self.inbox_done += len;
+        if self.inbox_done == piece.len() {
+            self.inbox.pop_front();
+            self.inbox_done = 0;
+        }
+        len
+    }
+}

@@ -1,0 +1,55 @@
+//! The production shard in the simulator's hands: small settings, so that a short run sees everything.
+
+use crate::run::{self, Failure, Report, Start};
+use crate::story::Story;
+use crate::trail::Trail;
+use std::sync::Arc;
+use torc_base::buf::Pool;
+use torc_base::ids::{NodeId, ShardId};
+use torc_shard::{Settings, Shard, Stats, TopicConfig, WalSettings};
+
+/// A shard as `start` says.
+pub fn make(start: &Start) -> Shard {
+    let wal = WalSettings {
+        segment_bytes: start.segment_bytes,
+        tail_bytes: 256 << 10,
+        reserve_bytes: start.reserve_bytes,
+        spare_segments: 1 + (start.seed % 2) as usize,
+        batches_in_flight: 1 + (start.seed >> 8) as usize % 6,
+        ..WalSettings::default()
+    };
+    // Clocks jump in a run, timestamps do not.
+    let topic_defaults = TopicConfig { timestamp_after_max_ms: i64::MAX, ..TopicConfig::default() };
+    let settings = Settings {
+        node: NodeId(1),
+        shard: ShardId(start.shard as u16),
+        shards: start.shards as u16,
+        cluster_id: "simulated-cluster-0000".into(),
+        advertised: ("sim".into(), 9092),
+        seed: start.seed,
+        wal,
+        log_blocks: Pool::new(usize::MAX, 0),
+        auto_create_topics: true,
+        num_partitions: 1,
+        request_max_bytes: 4 << 20,
+        topic_defaults,
+        retention_check_interval_ms: 300,
+        producer_expiration_ms: 86_400_000 * 30,
+        connection_idle_ms: 600_000,
+        fetch_sessions: 3,
+        drain_ms: 5_000,
+        data_dir: "/sim".into(),
+        described: Vec::new(),
+    };
+    Shard::new(settings, Arc::new(Stats::default()))
+}
+
+/// Runs one seed over production shards.
+pub fn run(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
+    run::run(seed, rounds, trail, make)
+}
+
+/// A story about one production shard.
+pub fn story(seed: u64) -> Story<Shard> {
+    Story::begin(seed, 64 << 20, make)
+}

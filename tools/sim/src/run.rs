@@ -1,0 +1,487 @@
+//! One run: a server, its clients, its misfortunes, and the audit at the end. Everything follows from the seed.
+
+use crate::admin::{self, Admin};
+use crate::client::{Client, Next};
+use crate::consumer::Consumer;
+use crate::disk::{Disk, Speed};
+use crate::faults::{self, Class};
+use crate::fuzzer::Fuzzer;
+use crate::history::{Faults, History, Life};
+use crate::net::{Manner, Net};
+use crate::producer::{self, Producer};
+use crate::trail::Trail;
+use crate::violation::{Rule, Violation};
+use crate::wire::Port;
+use crate::world::{Happening, MS, World};
+use torc_base::buf::Pool;
+use torc_base::io::App;
+use torc_base::limits::RECV_BUF_BYTES;
+use torc_base::prng::Prng;
+
+/// Timers below this are clients'; this one ends a phase.
+const PHASE_OVER: u64 = 1 << 40;
+/// Virtual time in which a healthy server must have answered everything at the end.
+const END_MS: u64 = 120_000;
+/// Receive buffers of each shard: few, so that they run out.
+const RECV_BUFS: usize = 48;
+
+/// How a server process is started.
+pub struct Start {
+    /// Which shard.
+    pub shard: usize,
+    /// Of how many.
+    pub shards: usize,
+    /// Randomness of this life of this shard.
+    pub seed: u64,
+    /// Bytes of a WAL segment.
+    pub segment_bytes: u64,
+    /// Bytes of the file system that are held back.
+    pub reserve_bytes: u64,
+}
+
+/// Misfortunes that a run is made of; besides, every run has crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theme {
+    /// kill -9, power cuts, restarts.
+    Crashes,
+    /// Disk operations fail.
+    Errors,
+    /// The disk fills up.
+    Full,
+    /// What lies on the disk is damaged.
+    Damage,
+    /// The disk is slow, the clock jumps.
+    Slow,
+}
+
+/// What is known when a run has ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Of everything that happened.
+    pub digest: u64,
+    /// Things that happened.
+    pub steps: u64,
+    /// Batches acknowledged.
+    pub acked: u64,
+    /// Batches fetched and compared.
+    pub fetched: u64,
+    /// Lives of the server process.
+    pub lives: u32,
+    /// Virtual milliseconds.
+    pub virtual_ms: u64,
+    /// The server refused to start on damaged data, as it should.
+    pub refused: bool,
+}
+
+/// A run that ended badly.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The rule that was broken, and how.
+    pub violation: Violation,
+    /// The last things that happened.
+    pub trail: String,
+}
+
+impl<A: App> Port for World<A> {
+    fn now(&self) -> u64 {
+        World::now(self)
+    }
+    fn wall_ms(&self) -> i64 {
+        self.clocks().wall.0
+    }
+    fn shards(&self) -> usize {
+        World::shards(self)
+    }
+    fn connect(&mut self, shard: usize, manner: Manner) -> Option<u64> {
+        World::connect(self, shard, manner)
+    }
+    fn send(&mut self, link: u64, bytes: &[u8]) {
+        World::send(self, link, bytes);
+    }
+    fn abort(&mut self, link: u64) {
+        World::abort(self, link);
+    }
+    fn half_close(&mut self, link: u64) {
+        World::half_close(self, link);
+    }
+}
+
+/// A run under way.
+pub struct Run<A: App> {
+    rng: Prng,
+    theme: Theme,
+    world: World<A>,
+    history: History,
+    clients: Vec<Box<dyn Client>>,
+    done: Vec<bool>,
+    make: fn(&Start) -> A,
+    segment_bytes: u64,
+    /// A shard ended by itself since the last start.
+    exited: Option<usize>,
+    lives: u32,
+    phase: u64,
+    /// Disk faults that had struck when the server was last started.
+    struck: u64,
+}
+
+/// What a phase ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Its time was over.
+    Time,
+    /// All clients were done.
+    Done,
+    /// The server ended by itself.
+    Exited,
+}
+
+/// Runs `seed` with `rounds` misfortunes, over shards that `make` makes.
+pub fn run<A: App>(seed: u64, rounds: u32, trail: &Trail, make: fn(&Start) -> A) -> Result<Report, Failure> {
+    let mut run = Run::new(seed, trail.clone(), make);
+    match run.whole(rounds) {
+        Ok(refused) => Ok(run.report(refused)),
+        Err(violation) => Err(Failure { violation, trail: trail.tail() }),
+    }
+}
+
+impl<A: App> Run<A> {
+    fn new(seed: u64, trail: Trail, make: fn(&Start) -> A) -> Run<A> {
+        let mut rng = Prng::new(seed);
+        let theme = match rng.below(12) {
+            0..=4 => Theme::Crashes,
+            5 | 6 => Theme::Errors,
+            7 => Theme::Full,
+            8 | 9 => Theme::Damage,
+            _ => Theme::Slow,
+        };
+        let shards = [1, 1, 2, 3][rng.below(4) as usize];
+        let segment_bytes = (256 << 10) << rng.below(3);
+        let capacity = if theme == Theme::Full { segment_bytes * rng.between(10, 20) } else { 1 << 30 };
+        let least = rng.between(5_000, 100_000);
+        let speed = Speed { least, most: least * rng.between(2, 12), per_kib: rng.between(100, 2_000) };
+        let disks = (0..shards).map(|_| Disk::new(rng.fork(), capacity, speed)).collect();
+        let pools = (0..shards).map(|_| Pool::new(RECV_BUFS * RECV_BUF_BYTES, RECV_BUFS * RECV_BUF_BYTES)).collect();
+        let mut net = Net::new(rng.fork(), pools);
+        net.starvation = [0, 1, 40][rng.below(3) as usize];
+        trail.say(format!("seed {seed}: {theme:?}, {shards} shards, segments of {segment_bytes}, {speed:?}"));
+        let world = World::new(rng.fork(), disks, net, trail);
+        let mut run = Run {
+            rng,
+            theme,
+            world,
+            history: History::default(),
+            clients: Vec::new(),
+            done: Vec::new(),
+            make,
+            segment_bytes,
+            exited: None,
+            lives: 0,
+            phase: 0,
+            struck: 0,
+        };
+        run.hire();
+        run
+    }
+
+    /// Makes the clients.
+    fn hire(&mut self) {
+        // A batch lies in one segment, with room for what surrounds it.
+        let entry_max = self.segment_bytes as usize - 80 * 1024;
+        let rng = &mut self.rng;
+        let mut clients: Vec<Box<dyn Client>> = Vec::new();
+        let ways = admin::Ways {
+            topics: rng.between(1, 4) as usize,
+            partitions_max: [1, 3, 8][rng.below(3) as usize],
+            topics_max: 8,
+            deletes: rng.chance(2, 3),
+            pause: rng.between(20, 200) * MS,
+        };
+        clients.push(Box::new(Admin::new(ways, rng.fork())));
+        for lane in 0..rng.between(2, 5) {
+            let idempotent = rng.chance(1, 2);
+            let retries = idempotent || rng.chance(1, 2);
+            let acks = if idempotent { -1 } else { [0, 1, 1, -1, -1][rng.below(5) as usize] };
+            let ways = producer::Ways {
+                idempotent,
+                retries: retries && acks != 0,
+                acks,
+                version: rng.between(3, 13) as i16,
+                in_flight: rng.between(1, 5) as usize,
+                bytes_max: if rng.chance(1, 4) { entry_max.min(300_000) } else { 60_000 },
+                pause: rng.between(1, 30) * MS,
+            };
+            clients.push(Box::new(Producer::new(ways, rng.fork(), lane + 1)));
+        }
+        for _ in 0..rng.between(1, 3) {
+            clients.push(Box::new(Consumer::new(rng.fork(), false)));
+        }
+        if rng.chance(1, 3) {
+            clients.push(Box::new(Fuzzer::new(rng.fork())));
+        }
+        for client in clients {
+            self.employ(client);
+        }
+    }
+
+    fn employ(&mut self, client: Box<dyn Client>) {
+        self.world.timer(self.rng.below(5 * MS), self.clients.len() as u64);
+        self.clients.push(client);
+        self.done.push(false);
+    }
+
+    fn report(&self, refused: bool) -> Report {
+        Report {
+            digest: self.world.trail.digest(),
+            steps: self.world.trail.steps(),
+            acked: self.history.acked,
+            fetched: self.history.fetched,
+            lives: self.lives,
+            virtual_ms: self.world.now() / MS,
+            refused,
+        }
+    }
+
+    /// All of it; true if the server refused damaged data and the run ended there.
+    fn whole(&mut self, rounds: u32) -> Result<bool, Violation> {
+        self.boot();
+        for round in 0..rounds {
+            self.plan_misfortune();
+            let ms = self.rng.between(20, 500);
+            let ended = self.phase(ms)?;
+            self.judge_end(ended)?;
+            self.strike(round, rounds)?;
+            if !self.world.running() {
+                // Clients find nobody for a while.
+                let ms = self.rng.below(30);
+                self.phase(ms)?;
+                self.boot();
+            }
+        }
+        self.end()
+    }
+
+    fn boot(&mut self) {
+        let (make, shards, segment_bytes) = (self.make, self.world.shards(), self.segment_bytes);
+        let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
+        let reserve_bytes = segment_bytes * 2;
+        self.world.boot(|shard| make(&Start { shard, shards, seed: seeds[shard], segment_bytes, reserve_bytes }));
+        self.exited = None;
+        self.lives += 1;
+        self.struck = self.struck_now();
+    }
+
+    fn struck_now(&self) -> u64 {
+        self.world.disks.iter().map(|d| d.faults.struck).sum()
+    }
+
+    /// Lets things happen for `ms` virtual milliseconds.
+    fn phase(&mut self, ms: u64) -> Result<Ended, Violation> {
+        self.phase += 1;
+        let token = PHASE_OVER + self.phase;
+        self.world.timer(ms * MS, token);
+        loop {
+            let Some(happening) = self.world.step()? else { return Ok(Ended::Done) };
+            match happening {
+                Happening::Quiet => {}
+                Happening::Timer { token: t } if t == token => return Ok(Ended::Time),
+                Happening::Timer { token: t } if t < PHASE_OVER => {
+                    self.wake(t as usize)?;
+                    if self.done.iter().all(|d| *d) {
+                        return Ok(Ended::Done);
+                    }
+                }
+                Happening::Timer { .. } => {}
+                Happening::Bytes { link, bytes } => {
+                    if let Some(client) = self.clients.iter_mut().find(|c| c.link() == Some(link)) {
+                        client.receive(&mut self.world, &mut self.history, &bytes)?;
+                    }
+                }
+                Happening::Lost { link } => {
+                    if let Some(client) = self.clients.iter_mut().find(|c| c.link() == Some(link)) {
+                        client.lost(&mut self.world, &mut self.history)?;
+                    }
+                }
+                Happening::Exited { shard } => {
+                    self.exited = Some(shard);
+                    return Ok(Ended::Exited);
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, number: usize) -> Result<(), Violation> {
+        match self.clients[number].wake(&mut self.world, &mut self.history)? {
+            Next::Wake(after) => self.world.timer(after, number as u64),
+            Next::Done => self.done[number] = true,
+        }
+        Ok(())
+    }
+
+    /// A server that ends by itself needs a reason.
+    fn judge_end(&mut self, ended: Ended) -> Result<(), Violation> {
+        if ended != Ended::Exited {
+            return Ok(());
+        }
+        let shard = self.exited.unwrap_or(0);
+        self.world.kill();
+        // On a disk that was full from the beginning there never was a log.
+        let never_began = self.history.faults.full && self.history.topics.iter().all(|t| t.life == Life::Asked);
+        let excused = self.struck_now() > self.struck || self.history.faults.damage || never_began;
+        if excused {
+            return Ok(());
+        }
+        Err(Violation::new(Rule::Starts, format!("shard {shard} ended by itself, and nothing was wrong with its disk")))
+    }
+
+    /// Sets up what goes wrong during the next phase.
+    fn plan_misfortune(&mut self) {
+        let shard = self.rng.below(self.world.shards() as u64) as usize;
+        let now = self.world.now();
+        let disk = &mut self.world.disks[shard];
+        match self.theme {
+            Theme::Errors if self.rng.chance(1, 2) => {
+                let class = [Class::Write, Class::Write, Class::Sync, Class::Read, Class::Directory];
+                let class = class[self.rng.below(class.len() as u64) as usize];
+                let most = if class == Class::Write { 150 } else { 12 };
+                disk.faults.fail(class, self.rng.below(most));
+                self.history.faults.disk_errors = true;
+            }
+            Theme::Full => {
+                let used = disk.used();
+                let free = disk.capacity.saturating_sub(used);
+                disk.foreign = if self.rng.chance(1, 2) { self.rng.below(free + 1) } else { 0 };
+                self.history.faults.full = true;
+            }
+            Theme::Slow => {
+                if self.rng.chance(1, 2) {
+                    disk.slow = (torc_base::time::Mono(now + self.rng.between(10, 300) * MS), self.rng.between(5, 100));
+                }
+                if self.rng.chance(1, 3) {
+                    let hours = self.rng.between(0, 48) as i64 - 24;
+                    self.world.wall_skew += hours * 3_600_000;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends a life of the server, one way or another, or lets it live.
+    fn strike(&mut self, round: u32, rounds: u32) -> Result<(), Violation> {
+        if self.world.running() {
+            match self.rng.below(10) {
+                0..=3 => self.world.cut_power(),
+                4..=6 => self.world.kill(),
+                7 => self.stop()?,
+                _ if self.struck_now() > self.struck => self.world.kill(),
+                _ => {}
+            }
+        } else if self.rng.chance(1, 2) {
+            self.world.cut_power();
+        }
+        for disk in &mut self.world.disks {
+            disk.faults.clear();
+        }
+        if !self.world.running() {
+            // What was answered before the crash may still arrive: errors of the life that ended stay explained.
+            let before = self.history.faults;
+            let disk_errors = self.struck_now() > self.struck;
+            let full = self.theme == Theme::Full;
+            self.history.faults = Faults { disk_errors, full, damage: before.damage, stuck: false };
+        }
+        if self.theme == Theme::Damage && round + 2 >= rounds && !self.world.running() {
+            self.damage();
+        }
+        Ok(())
+    }
+
+    fn damage(&mut self) {
+        for _ in 0..self.rng.between(1, 3) {
+            let shard = self.rng.below(self.world.shards() as u64) as usize;
+            let log = self.rng.chance(3, 4);
+            let prefix = if log { "wal-" } else { "checkpoint" };
+            if let Some(done) = faults::damage(&mut self.world.disks[shard], &mut self.rng, prefix, log) {
+                self.history.faults.damage = true;
+                self.world.trail.say(format!("damage on shard {shard}: {done:?}"));
+            }
+        }
+    }
+
+    /// SIGTERM, and what must follow.
+    fn stop(&mut self) -> Result<(), Violation> {
+        self.world.stop();
+        self.history.faults.stuck = true;
+        for _ in 0..self.world.shards() {
+            match self.phase(30_000)? {
+                Ended::Exited => {}
+                _ if self.struck_now() > self.struck => {}
+                ended => {
+                    return Err(Violation::new(
+                        Rule::Liveness,
+                        format!("the server did not stop within 30 s: {ended:?}"),
+                    ));
+                }
+            }
+        }
+        if self.rng.chance(1, 2) {
+            self.world.cut_power();
+        } else {
+            self.world.kill();
+        }
+        self.history.faults.stuck = false;
+        Ok(())
+    }
+
+    /// The faults end; everything must come to rest, be there, and be there again after one more crash.
+    fn end(&mut self) -> Result<bool, Violation> {
+        for disk in &mut self.world.disks {
+            disk.faults.clear();
+            disk.foreign = 0;
+            disk.slow = (torc_base::time::Mono(0), 1);
+            disk.capacity = disk.capacity.max(1 << 30);
+        }
+        for client in &mut self.clients {
+            client.stop();
+        }
+        if self.struck_now() > self.struck && self.world.running() {
+            self.world.kill();
+        }
+        for audit in 0..2 {
+            if !self.world.running() {
+                self.boot();
+            }
+            self.audit(audit)?;
+            if self.exited.is_some() {
+                return Ok(true);
+            }
+            if self.rng.chance(1, 2) { self.world.cut_power() } else { self.world.kill() }
+        }
+        Ok(false)
+    }
+
+    fn audit(&mut self, which: u32) -> Result<(), Violation> {
+        if which == 0 {
+            let ended = self.phase(END_MS)?;
+            self.judge_end(ended)?;
+            if ended == Ended::Time && !self.history.faults.damage {
+                let busy: Vec<usize> = (0..self.done.len()).filter(|c| !self.done[*c]).collect();
+                return Err(Violation::new(
+                    Rule::Liveness,
+                    format!("clients {busy:?} were not done {END_MS} ms after the last fault"),
+                ));
+            }
+            if ended == Ended::Exited {
+                return Ok(());
+            }
+            let damage = self.history.faults.damage;
+            self.history.faults = Faults { damage, ..Faults::default() };
+        }
+        let auditor = Consumer::new(self.rng.fork(), true);
+        self.employ(Box::new(auditor));
+        let ended = self.phase(END_MS)?;
+        self.judge_end(ended)?;
+        if ended == Ended::Time && !self.history.faults.damage {
+            return Err(Violation::new(Rule::Liveness, format!("the log was not read to its end within {END_MS} ms")));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! What a run found wrong.
+
+use std::fmt;
+
+/// The rules a run is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// An acknowledged record is there after whatever happened.
+    AckedIsKept,
+    /// An acknowledged or idempotent record is there once.
+    Once,
+    /// Records of one producer lie in the order in which it sent them.
+    InOrder,
+    /// Bytes come back as they were sent; nothing comes back that nobody sent.
+    BytesAreTrue,
+    /// What was seen at an offset never changes.
+    SeenIsFinal,
+    /// Offsets follow each other without a gap.
+    NoGap,
+    /// High watermark, log start and log end never go back.
+    MarksAdvance,
+    /// Nothing beyond the high watermark is served.
+    BehindHighWatermark,
+    /// A producer id is given out once.
+    UniqueProducerId,
+    /// Only errors that the faults in play explain.
+    ExpectedErrors,
+    /// An answer comes in bounded time when no fault is in play.
+    Liveness,
+    /// The shard starts unless what it has on disk was damaged.
+    Starts,
+    /// The shard keeps to the contract of `base::io`.
+    Contract,
+    /// Answers are well formed.
+    Protocol,
+    /// Asserts hold.
+    NoPanic,
+    /// Memory goes back when nothing is going on.
+    Memory,
+}
+
+/// One broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule.
+    pub rule: Rule,
+    /// Where and how.
+    pub text: String,
+}
+
+impl Violation {
+    /// `rule` is broken, as `text` says.
+    pub fn new(rule: Rule, text: impl Into<String>) -> Violation {
+        Violation { rule, text: text.into() }
+    }
+
+    /// The shard asked for something that the contract of `base::io` forbids.
+    pub fn contract(text: impl Into<String>) -> Violation {
+        Violation::new(Rule::Contract, text)
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.rule, self.text)
+    }
+}
+
+impl std::error::Error for Violation {}

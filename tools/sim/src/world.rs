@@ -1,0 +1,453 @@
+//! Virtual time, and one queue of everything that is going to happen.
+//!
+//! The queue is ordered by time, then by a number from the seed, so that what falls on one moment comes in any order.
+//! The shards of one process are stepped as a reactor would: the events at hand, then `Turn`.
+
+use crate::disk::Disk;
+use crate::net::{Ask, Manner, Net, Outcome, Step};
+use crate::trail::Trail;
+use crate::violation::{Rule, Violation};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use torc_base::crc::crc32c;
+use torc_base::ids::{ConnId, ShardId};
+use torc_base::io::{App, DiskKind, Event, Level, Op};
+use torc_base::prng::Prng;
+use torc_base::time::{Mono, Now, Wall};
+
+/// 2026-01-01.
+const WALL_START_MS: i64 = 1_767_225_600_000;
+/// A shard that takes this many turns in a row without events or wishes is spinning.
+const EMPTY_TURNS_MAX: u32 = 20_000;
+
+/// One millisecond of virtual time.
+pub const MS: u64 = 1_000_000;
+
+/// What the run has to react to.
+#[derive(Debug)]
+pub enum Happening {
+    /// Something inside the server or the network.
+    Quiet,
+    /// Bytes for a client's connection.
+    Bytes { link: u64, bytes: Vec<u8> },
+    /// A client's connection is gone.
+    Lost { link: u64 },
+    /// A timer of the run is due.
+    Timer { token: u64 },
+    /// A shard ended by its own wish.
+    Exited { shard: usize },
+}
+
+enum Due<M> {
+    Net { link: u64, step: Step },
+    Disk { shard: usize, ticket: u64 },
+    Turn { shard: usize },
+    Mail { from: usize, to: usize, mail: M },
+    Timer { token: u64 },
+}
+
+struct Entry<M> {
+    at: u64,
+    tiebreak: u64,
+    /// The server's life that it belongs to; 0: any.
+    life: u32,
+    due: Due<M>,
+}
+
+impl<M> PartialEq for Entry<M> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.tiebreak) == (other.at, other.tiebreak)
+    }
+}
+impl<M> Eq for Entry<M> {}
+impl<M> PartialOrd for Entry<M> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<M> Ord for Entry<M> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.tiebreak).cmp(&(other.at, other.tiebreak))
+    }
+}
+
+enum AtHand<M> {
+    Event(Event<M>),
+    /// Completed when it is handed over: until then the device has promised nothing.
+    Disk(u64),
+}
+
+/// One shard's place in the server process.
+struct Host<A: App> {
+    app: A,
+    /// It has said `Exit`; it is stepped no more.
+    exited: bool,
+    at_hand: VecDeque<AtHand<A::Mail>>,
+    /// When its next turn is; entries of the queue for other times are stale.
+    turn: Option<u64>,
+    /// When the last mail to each shard arrives.
+    mail_last: Vec<u64>,
+    empty_turns: u32,
+}
+
+/// A server process with its disks, its connections, and time.
+pub struct World<A: App> {
+    now: u64,
+    /// Wall clock minus virtual time, milliseconds.
+    pub wall_skew: i64,
+    queue: BinaryHeap<Reverse<Entry<A::Mail>>>,
+    rng: Prng,
+    hosts: Vec<Host<A>>,
+    /// The shards' directories; they outlive the process.
+    pub disks: Vec<Disk>,
+    /// All connections.
+    pub net: Net,
+    /// What happened.
+    pub trail: Trail,
+    life: u32,
+    ops: Vec<Op<A::Mail>>,
+}
+
+impl<A: App> World<A> {
+    /// A world whose server does not run yet.
+    pub fn new(rng: Prng, disks: Vec<Disk>, net: Net, trail: Trail) -> World<A> {
+        World {
+            now: 0,
+            wall_skew: WALL_START_MS,
+            queue: BinaryHeap::new(),
+            rng,
+            hosts: Vec::new(),
+            disks,
+            net,
+            trail,
+            life: 0,
+            ops: Vec::new(),
+        }
+    }
+
+    /// Virtual nanoseconds since the beginning.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Both clocks.
+    pub fn clocks(&self) -> Now {
+        Now { mono: Mono(self.now), wall: Wall(self.wall_skew + (self.now / MS) as i64) }
+    }
+
+    /// Shards of the server.
+    pub fn shards(&self) -> usize {
+        self.disks.len()
+    }
+
+    /// True while the process runs.
+    pub fn running(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
+    /// A shard, while the process runs.
+    pub fn app(&self, shard: usize) -> Option<&A> {
+        self.hosts.get(shard).map(|h| &h.app)
+    }
+
+    /// Starts the process.
+    pub fn boot(&mut self, mut make: impl FnMut(usize) -> A) {
+        assert!(self.hosts.is_empty(), "the process runs already");
+        self.life += 1;
+        let shards = self.shards();
+        for shard in 0..shards {
+            self.hosts.push(Host {
+                app: make(shard),
+                exited: false,
+                at_hand: VecDeque::new(),
+                turn: None,
+                mail_last: vec![0; shards],
+                empty_turns: 0,
+            });
+            self.hand(shard, AtHand::Event(Event::Start));
+        }
+        self.trail.mark("boot", 0, u64::from(self.life), shards as u64);
+    }
+
+    /// SIGTERM.
+    pub fn stop(&mut self) {
+        self.trail.mark("stop", 0, 0, 0);
+        for shard in 0..self.hosts.len() {
+            self.hand(shard, AtHand::Event(Event::Stop));
+        }
+    }
+
+    /// kill -9, or a process that ended by itself.
+    pub fn kill(&mut self) {
+        self.trail.mark("kill -9", 0, u64::from(self.life), 0);
+        self.end_process();
+        for disk in &mut self.disks {
+            disk.kill();
+        }
+    }
+
+    /// The plug.
+    pub fn cut_power(&mut self) {
+        self.trail.mark("power cut", 0, u64::from(self.life), 0);
+        self.end_process();
+        for disk in &mut self.disks {
+            disk.cut_power();
+        }
+    }
+
+    fn end_process(&mut self) {
+        self.hosts.clear();
+        self.net.server_died(self.now);
+        self.take_net_wishes();
+    }
+
+    /// A client connects.
+    pub fn connect(&mut self, shard: usize, manner: Manner) -> Option<u64> {
+        if !self.running() {
+            return None;
+        }
+        let link = self.net.connect(self.now, shard, manner);
+        self.take_net_wishes();
+        Some(link)
+    }
+
+    /// A client sends.
+    pub fn send(&mut self, link: u64, bytes: &[u8]) -> bool {
+        self.trail.mark("client sends", 0, link, u64::from(crc32c(bytes)));
+        let sent = self.net.send(self.now, link, bytes);
+        self.take_net_wishes();
+        sent
+    }
+
+    /// A client hangs up without a word.
+    pub fn abort(&mut self, link: u64) {
+        self.net.abort(self.now, link);
+        self.take_net_wishes();
+    }
+
+    /// A client sends its FIN.
+    pub fn half_close(&mut self, link: u64) {
+        self.net.half_close(self.now, link);
+        self.take_net_wishes();
+    }
+
+    /// A timer of the run.
+    pub fn timer(&mut self, after_ns: u64, token: u64) {
+        self.push(self.now + after_ns, 0, Due::Timer { token });
+    }
+
+    fn push(&mut self, at: u64, life: u32, due: Due<A::Mail>) {
+        let tiebreak = self.rng.next_u64();
+        self.queue.push(Reverse(Entry { at, tiebreak, life, due }));
+    }
+
+    fn take_net_wishes(&mut self) {
+        for (at, link, step) in std::mem::take(&mut self.net.wishes) {
+            self.push(at, 0, Due::Net { link, step });
+        }
+    }
+
+    /// Puts an event at hand; the shard wakes soon.
+    fn hand(&mut self, shard: usize, event: AtHand<A::Mail>) {
+        let Some(host) = self.hosts.get_mut(shard) else { return };
+        host.at_hand.push_back(event);
+        let wake = self.now + self.rng.between(500, 30_000);
+        self.turn_at(shard, wake);
+    }
+
+    fn turn_at(&mut self, shard: usize, at: u64) {
+        let host = &mut self.hosts[shard];
+        if host.turn.is_none_or(|t| t > at) {
+            host.turn = Some(at);
+            let life = self.life;
+            self.push(at, life, Due::Turn { shard });
+        }
+    }
+
+    /// The next thing that happens; `None` when nothing will ever happen again.
+    pub fn step(&mut self) -> Result<Option<Happening>, Violation> {
+        let Some(Reverse(entry)) = self.queue.pop() else { return Ok(None) };
+        let stale = entry.life != 0 && (entry.life != self.life || self.hosts.is_empty());
+        if stale {
+            return Ok(Some(Happening::Quiet));
+        }
+        assert!(entry.at >= self.now, "time goes forward");
+        self.now = entry.at;
+        self.trail.at(self.now);
+        match entry.due {
+            Due::Timer { token } => return Ok(Some(Happening::Timer { token })),
+            Due::Net { link, step } => return Ok(Some(self.net_step(link, step))),
+            Due::Disk { shard, ticket } => self.hand(shard, AtHand::Disk(ticket)),
+            Due::Mail { from, to, mail } => {
+                self.hand(to, AtHand::Event(Event::Mail { from: ShardId(from as u16), mail }));
+            }
+            Due::Turn { shard } => {
+                if self.hosts[shard].turn == Some(entry.at)
+                    && let Some(exited) = self.turn(shard)?
+                {
+                    return Ok(Some(exited));
+                }
+            }
+        }
+        Ok(Some(Happening::Quiet))
+    }
+
+    fn net_step(&mut self, link: u64, step: Step) -> Happening {
+        let outcome = self.net.run(self.now, link, step);
+        self.take_net_wishes();
+        match outcome {
+            Outcome::Quiet => Happening::Quiet,
+            Outcome::Client(bytes) => Happening::Bytes { link, bytes },
+            Outcome::Lost => Happening::Lost { link },
+            Outcome::Shard(shard, event) => {
+                self.hand(shard, AtHand::Event(event.event()));
+                Happening::Quiet
+            }
+        }
+    }
+
+    /// One turn of a shard's loop.
+    fn turn(&mut self, shard: usize) -> Result<Option<Happening>, Violation> {
+        self.hosts[shard].turn = None;
+        if self.hosts[shard].exited {
+            self.hosts[shard].at_hand.clear();
+            return Ok(None);
+        }
+        let at_hand = std::mem::take(&mut self.hosts[shard].at_hand);
+        let (mut quiet, mut exited) = (at_hand.is_empty(), false);
+        for one in at_hand {
+            let event = match one {
+                AtHand::Event(event) => event,
+                AtHand::Disk(ticket) => match self.disks[shard].complete(ticket) {
+                    Some(done) => Event::Disk(done),
+                    None => continue,
+                },
+            };
+            if let Event::Closed { conn } = event {
+                self.net.forget(conn);
+            }
+            exited |= self.feed(shard, event, &mut quiet)?;
+            if exited {
+                break;
+            }
+        }
+        if !exited {
+            exited = self.feed(shard, Event::Turn, &mut quiet)?;
+        }
+        let host = &mut self.hosts[shard];
+        host.empty_turns = if quiet { host.empty_turns + 1 } else { 0 };
+        if host.empty_turns > EMPTY_TURNS_MAX {
+            return Err(Violation::new(Rule::Liveness, format!("shard {shard} spins: its deadline is always due")));
+        }
+        if exited {
+            host.exited = true;
+            self.trail.mark("exit", shard, 0, 0);
+            return Ok(Some(Happening::Exited { shard }));
+        }
+        let deadline = host.app.deadline();
+        if let Some(Mono(deadline)) = deadline {
+            let at = deadline.max(self.now + 1_000);
+            self.turn_at(shard, at);
+        }
+        Ok(None)
+    }
+
+    /// Gives one event to a shard and carries out what it asks; true if it exits.
+    fn feed(&mut self, shard: usize, event: Event<A::Mail>, quiet: &mut bool) -> Result<bool, Violation> {
+        self.note(shard, &event);
+        let now = self.clocks();
+        let mut ops = std::mem::take(&mut self.ops);
+        self.hosts[shard].app.step(now, event, &mut ops);
+        *quiet &= ops.is_empty();
+        let mut exits = false;
+        for op in ops.drain(..) {
+            exits |= self.carry_out(shard, op)?;
+        }
+        self.ops = ops;
+        Ok(exits)
+    }
+
+    fn carry_out(&mut self, shard: usize, op: Op<A::Mail>) -> Result<bool, Violation> {
+        let (conn, ask) = match op {
+            Op::Recv { conn } => (conn, Ask::Recv),
+            Op::RecvExact { conn, bytes, from } => (conn, Ask::RecvExact(bytes, from)),
+            Op::Pause { conn } => (conn, Ask::Pause),
+            Op::Send { conn, parts } => {
+                let crc = parts.iter().fold(0, |crc, part| torc_base::crc::extend(crc, part));
+                self.trail.mark("send", shard, conn.0, u64::from(crc));
+                (conn, Ask::Send(parts))
+            }
+            Op::Close { conn } => {
+                self.trail.mark("close", shard, conn.0, 0);
+                (conn, Ask::Close)
+            }
+            Op::Disk(op) => {
+                let (what, a, b) = describe(&op.kind);
+                self.trail.mark(what, shard, a, b);
+                let (ticket, takes) = self.disks[shard].issue(Mono(self.now), op)?;
+                self.push(self.now + takes, self.life, Due::Disk { shard, ticket });
+                return Ok(false);
+            }
+            Op::Mail { to, mail } => {
+                let to = usize::from(to.0);
+                if to >= self.hosts.len() {
+                    return Err(Violation::contract(format!("mail from shard {shard} to {to}, which does not exist")));
+                }
+                let at = self.now + self.rng.between(300, 20_000);
+                let last = &mut self.hosts[shard].mail_last[to];
+                let at = at.max(*last + 1);
+                *last = at;
+                self.push(at, self.life, Due::Mail { from: shard, to, mail });
+                return Ok(false);
+            }
+            Op::Log { level, text } => {
+                if level != Level::Debug {
+                    self.trail.say(format!("shard {shard}: {level:?}: {text}"));
+                }
+                return Ok(false);
+            }
+            Op::Exit => return Ok(true),
+        };
+        let result = self.net.ask(self.now, shard, conn, ask);
+        self.take_net_wishes();
+        result.map(|()| false)
+    }
+
+    fn note(&self, shard: usize, event: &Event<A::Mail>) {
+        let number = |conn: &ConnId| conn.0;
+        let (what, a, b) = match event {
+            Event::Start => ("start", 0, 0),
+            Event::Accepted { conn } => ("accepted", number(conn), 0),
+            Event::Received { conn, bytes } => ("received", number(conn), bytes.len() as u64),
+            Event::Filled { conn, bytes } => ("filled", number(conn), bytes.len() as u64),
+            Event::Starved { conn } => ("starved", number(conn), 0),
+            Event::Paused { conn } => ("paused", number(conn), 0),
+            Event::Eof { conn } => ("eof", number(conn), 0),
+            Event::Sent { conn } => ("sent", number(conn), 0),
+            Event::Closed { conn } => ("closed", number(conn), 0),
+            Event::Disk(done) => (if done.result.is_ok() { "disk done" } else { "disk FAILED" }, done.tag.0, 0),
+            Event::Mail { from, .. } => ("mail", u64::from(from.0), 0),
+            Event::Turn => return,
+            Event::Stop => ("stopping", 0, 0),
+        };
+        self.trail.mark(what, shard, a, b);
+    }
+}
+
+/// An operation in a word and two numbers.
+fn describe(kind: &DiskKind) -> (&'static str, u64, u64) {
+    match kind {
+        DiskKind::List => ("list", 0, 0),
+        DiskKind::Open { file, .. } => ("open", u64::from(file.0), 0),
+        DiskKind::Create { file, bytes, .. } => ("create", u64::from(file.0), *bytes),
+        DiskKind::Close { file } => ("close file", u64::from(file.0), 0),
+        DiskKind::Write { file, at, durable: true, .. } => ("write durable", u64::from(file.0), *at),
+        DiskKind::Write { file, at, .. } => ("write", u64::from(file.0), *at),
+        DiskKind::Read { file, at, .. } => ("read", u64::from(file.0), *at),
+        DiskKind::Sync { file } => ("sync", u64::from(file.0), 0),
+        DiskKind::SyncDir => ("sync directory", 0, 0),
+        DiskKind::Rename { .. } => ("rename", 0, 0),
+        DiskKind::Remove { .. } => ("remove", 0, 0),
+        DiskKind::Free => ("free", 0, 0),
+    }
+}
