@@ -51,6 +51,9 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
 /// Bytes of answers that may wait on one connection; beyond it the connection is not read.
 pub const REPLY_BYTES_MAX: usize = 8 << 20;
 
+/// Bytes of answers that may wait on all connections of a shard; beyond it fetches are answered without records.
+pub const REPLIES_MEMORY: usize = 512 << 20;
+
 /// Topics of a cluster.
 pub const TOPICS_MAX: usize = 100_000;
 /// Partitions of one topic.
@@ -95,4 +98,5 @@ const _: () = {
     assert!(RECV_BUF_BYTES <= LARGE_FRAME);
     assert!(BATCHES_IN_FLIGHT_MAX * BATCH_BYTES_SOFT <= WAL_MEMORY);
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
+    assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= REPLIES_MEMORY, "one connection cannot use up what all share");
 };

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::ConnId;
 use torc_base::io::Op;
-use torc_base::limits::{REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX};
+use torc_base::limits::{REPLIES_MEMORY, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX};
 use torc_base::time::Mono;
 
 /// How long a connection without memory waits before it tries again.
@@ -75,6 +75,8 @@ pub struct Conns {
     retry: Option<Mono>,
     next_sweep: Mono,
     draining: bool,
+    /// Bytes of answers that wait or are being sent, of all connections.
+    reply_bytes: usize,
 }
 
 impl Conns {
@@ -90,6 +92,7 @@ impl Conns {
             retry: None,
             next_sweep: Mono(0),
             draining: false,
+            reply_bytes: 0,
         }
     }
 
@@ -167,7 +170,9 @@ impl Conns {
     pub fn closed(&mut self, conn: ConnId) -> Vec<Token> {
         self.dirty.remove(&conn);
         self.starved.remove(&conn);
-        self.conns.remove(&conn).map(|c| c.tokens).unwrap_or_default()
+        let Some(c) = self.conns.remove(&conn) else { return Vec::new() };
+        self.reply_bytes -= c.reply_bytes;
+        c.tokens
     }
 
     /// Drops a connection that broke the protocol, or all its answers are sent.
@@ -213,7 +218,9 @@ impl Conns {
         let Some(place) = slot.0.checked_sub(c.first_slot) else { return };
         if let Some(place) = c.slots.get_mut(place as usize) {
             assert!(matches!(place, Slot::Waiting), "a request is answered once");
-            c.reply_bytes += parts.iter().map(|p| p.len()).sum::<usize>();
+            let bytes = parts.iter().map(|p| p.len()).sum::<usize>();
+            c.reply_bytes += bytes;
+            self.reply_bytes += bytes;
             *place = Slot::Ready(parts);
             self.dirty.insert(conn);
         }
@@ -280,7 +287,9 @@ impl Conns {
             assert!(c.sending, "a send that was not asked for");
             c.sending = false;
             c.active = now;
-            c.reply_bytes -= std::mem::take(&mut c.sending_bytes);
+            let bytes = std::mem::take(&mut c.sending_bytes);
+            c.reply_bytes -= bytes;
+            self.reply_bytes -= bytes;
             self.dirty.insert(conn);
             self.close_if_done(conn, ops);
         }
@@ -349,6 +358,11 @@ impl Conns {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
+    }
+
+    /// Bytes of answers that may be added before fetches are answered without records.
+    pub fn reply_room(&self) -> usize {
+        REPLIES_MEMORY.saturating_sub(self.reply_bytes)
     }
 
     /// Bytes of memory that requests hold.

@@ -95,9 +95,10 @@ impl Kafka {
     /// Asks all owners once.
     fn fetch_round(&mut self, out: &mut Out, token: Token) {
         let settings = std::sync::Arc::clone(&self.settings);
+        let reply_room = self.conns.reply_room();
         let gather = self.gather_mut(token).expect("it waits");
         gather.woken = false;
-        let max_bytes = gather.max_bytes;
+        let max_bytes = gather.max_bytes.min(reply_room);
         let mut asks: BTreeMap<ShardId, Vec<FetchPart>> = BTreeMap::new();
         for (position, place) in gather.places.iter_mut().enumerate() {
             place.fetched = None;

@@ -260,7 +260,7 @@ impl Kafka {
         match (&mut pending.what, answer) {
             (Waiting::Produce(gather), Answer::Produced(parts)) => {
                 if gather.take(parts) {
-                    self.finish_produce(token);
+                    self.finish_produce(out, token);
                 }
             }
             (Waiting::Fetch(_), answer @ (Answer::Fetched(_) | Answer::Wake)) => self.fetch_answer(out, token, answer),

@@ -79,7 +79,7 @@ impl Kafka {
             gather.response.topics.push(TopicResponse { name, id, partitions });
         }
         if gather.waiting == 0 {
-            return self.answer_produce(to, &gather);
+            return self.answer_produce(out, to, &gather);
         }
         let token = self.wait(to, Waiting::Produce(gather));
         for (owner, mut parts) in asks {
@@ -142,16 +142,22 @@ impl Kafka {
         Ok(ProducePart { position, group, batch, sequenced, bytes, gather: false, acks, stamp })
     }
 
-    pub(super) fn finish_produce(&mut self, token: Token) {
+    pub(super) fn finish_produce(&mut self, out: &mut Out, token: Token) {
         let pending = self.done(token);
         let Waiting::Produce(gather) = pending.what else { unreachable!("it was one") };
-        self.answer_produce(pending.to, &gather);
+        self.answer_produce(out, pending.to, &gather);
     }
 
-    fn answer_produce(&mut self, to: ReplyTo, gather: &Gather) {
+    fn answer_produce(&mut self, out: &mut Out, to: ReplyTo, gather: &Gather) {
         if gather.acks == Acks::None {
-            // The client waits for nothing; the place in the order of answers is given up.
-            return self.answer_parts(to, Vec::new());
+            // The client waits for nothing; the place in the order of answers is given up. That something is wrong it
+            // can only learn from losing the connection, as with Kafka.
+            self.answer_parts(to, Vec::new());
+            let mut partitions = gather.response.topics.iter().flat_map(|topic| &topic.partitions);
+            if partitions.any(|partition| partition.error != error::NONE) {
+                self.conns.close(to.conn, out.ops);
+            }
+            return;
         }
         produce::encode(&gather.response, to.version, to.correlation, &mut self.packer.scratch);
         let reply = self.packer.take_scratch();
