@@ -26,6 +26,9 @@ use torc_base::time::{Mono, Now};
 use torc_consensus::{Append, HardState, Input, Output};
 use torc_wal::{Entry, Kind, Outcome, State, Wal};
 
+/// Between two looks at the log's counters.
+const STATS_MS: u64 = 50;
+
 /// What becomes durable with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
@@ -85,6 +88,7 @@ pub struct Groups {
     outcomes: Vec<Outcome>,
     checkpoint: checkpoint::Checkpointing,
     next_retention: Mono,
+    next_stats: Mono,
 }
 
 impl Groups {
@@ -105,6 +109,7 @@ impl Groups {
             outcomes: Vec::new(),
             checkpoint: checkpoint::Checkpointing::default(),
             next_retention: Mono(0),
+            next_stats: Mono(0),
             settings,
             stats,
         }
@@ -435,10 +440,15 @@ impl Groups {
         self.take_outcomes(out, outcomes);
         out.ops.extend(ops.drain(..).map(Op::Disk));
         self.disk_ops = ops;
-        self.publish_stats();
+        self.publish_stats(out.now.mono);
     }
 
-    fn publish_stats(&self) {
+    /// Not in every turn: adding up what is alive costs more than a small request.
+    fn publish_stats(&mut self, now: Mono) {
+        if now < self.next_stats {
+            return;
+        }
+        self.next_stats = now.plus_ms(STATS_MS);
         let wal = self.wal.stats();
         set(&self.stats.wal_batches_total, wal.batches);
         set(&self.stats.wal_bytes_total, wal.bytes);
