@@ -235,7 +235,8 @@ impl Producer {
     fn next_batch(&mut self, bytes_before: usize) -> Pending {
         let partition = self.prng.below(PARTITIONS.into()) as u16;
         let lane = self.id * PARTITIONS + partition;
-        let largest = if bytes_before > ROUND_BYTES { 100 } else { [100, 2_000, 60_000, 300_000][self.prng.below(4) as usize] };
+        let largest =
+            if bytes_before > ROUND_BYTES { 100 } else { [100, 2_000, 60_000, 300_000][self.prng.below(4) as usize] };
         let count = self.prng.between(1, if largest > 2_000 { 2 } else { 20 });
         let size = |prng: &mut Prng| prng.between(content::VALUE_MIN as u64, largest / count.min(2)) as usize;
         let sizes: Vec<usize> = (0..count).map(|_| size(&mut self.prng)).collect();

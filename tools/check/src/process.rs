@@ -53,8 +53,15 @@ impl Launch {
         let mut child = self.spawn()?;
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let none = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server =
-            Server { child, stdout, lines: Vec::new(), kafka: none, metrics: none, ready: Duration::ZERO, ended: false };
+        let mut server = Server {
+            child,
+            stdout,
+            lines: Vec::new(),
+            kafka: none,
+            metrics: none,
+            ready: Duration::ZERO,
+            ended: false,
+        };
         if !server.until_ready()? {
             return wrong(format!("the server did not start; its log ends with:\n{}", tail(&self.log)));
         }
@@ -235,4 +242,3 @@ pub fn raise_open_files() -> u64 {
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
-

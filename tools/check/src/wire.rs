@@ -142,8 +142,7 @@ impl Client {
 
     /// Deletes a topic.
     pub fn delete_topic(&mut self, name: &str) -> Result<()> {
-        let request =
-            DeleteTopicsRequest::default().with_topic_names(vec![text(name).into()]).with_timeout_ms(20_000);
+        let request = DeleteTopicsRequest::default().with_topic_names(vec![text(name).into()]).with_timeout_ms(20_000);
         let response = self.call(&request, DELETE_TOPICS)?;
         accepted(format!("deleting topic {name}"), response.responses.first().map_or(-1, |t| t.error_code))
     }
