@@ -78,6 +78,11 @@ pub struct Wal {
 impl Wal {
     /// A log that is not open. `seed` should differ from one process life to the next.
     pub fn new(settings: Settings, seed: u64) -> Wal {
+        Wal::with_blocks(settings, seed, Pool::new(usize::MAX, WAL_MEMORY))
+    }
+
+    /// The same, with header blocks out of `blocks`, which must have no limit: its arena may be known to the kernel.
+    pub fn with_blocks(settings: Settings, seed: u64, blocks: Pool) -> Wal {
         settings.check();
         Wal {
             writer: Writer::new(settings.batch_bytes()),
@@ -86,7 +91,7 @@ impl Wal {
             segments: Segments::default(),
             spares: Spares::new(&settings, Prng::new(seed)),
             reader: Reader::new(),
-            blocks: Pool::new(usize::MAX, WAL_MEMORY),
+            blocks,
             extents: Vec::new(),
             checkpoint: None,
             freeable: Vec::new(),

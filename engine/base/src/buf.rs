@@ -209,6 +209,12 @@ impl Pool {
     }
 }
 
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({} of {} bytes)", self.used(), self.limit())
+    }
+}
+
 /// A range of a block that nobody else can see. Invariant: no other slice of the block overlaps it.
 pub struct BufMut {
     block: Arc<Block>,

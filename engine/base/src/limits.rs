@@ -35,6 +35,8 @@ pub const RECV_BUF_BYTES: usize = 16 << 10;
 pub const RECV_BUFS: usize = 128;
 /// Memory of one shard for requests that are being received or wait for their turn.
 pub const RECV_MEMORY: usize = 256 << 20;
+/// Pages of one shard that are registered with the kernel for WAL writes.
+pub const REGISTERED_PAGES: usize = 2048;
 /// Memory of one shard for WAL batches in flight.
 pub const WAL_MEMORY: usize = 64 << 20;
 /// Memory of one shard for the newest batches, from which fetches of the tail are answered.

@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -139,10 +139,16 @@ impl Disk {
         sync: Sync,
         direct: bool,
         files: u32,
+        hold: Option<OwnedFd>,
         stats: Arc<LoopStats>,
     ) -> io::Result<Disk> {
         let directory = File::open(path)?;
-        ring.submitter().register_files_sparse(files)?;
+        // The slot behind the last is for `hold`: the kernel gives a registered file up only with the ring, and the
+        // ring only when all its operations have ended.
+        ring.submitter().register_files_sparse(files + 1)?;
+        if let Some(hold) = hold {
+            ring.submitter().register_files_update(files, &[hold.as_raw_fd()])?;
+        }
         Ok(Disk {
             path: path.to_owned(),
             directory,

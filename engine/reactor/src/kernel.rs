@@ -40,8 +40,9 @@ impl Kernel {
     ) -> Result<Kernel, Error> {
         let ring = Ring::new(settings.ring_entries, Arc::clone(&stats))
             .map_err(|e| Error::new("building the io_uring of a shard", e))?;
-        let files = u64::from(settings.files_max).min(features.open_files) as u32;
-        let mut disk = Disk::new(&ring, &settings.directory, settings.sync, settings.direct, files, Arc::clone(&stats))
+        let files = u64::from(settings.files_max).min(features.open_files - 1) as u32;
+        let (directory, hold) = (&settings.directory, settings.hold);
+        let mut disk = Disk::new(&ring, directory, settings.sync, settings.direct, files, hold, Arc::clone(&stats))
             .map_err(|e| Error::new(format!("preparing files in {}", settings.directory.display()), e))?;
         let registered = settings.registered.filter(|pool| register(&ring, pool, log));
         if let Some((start, bytes)) = registered.as_ref().and_then(Pool::arena) {

@@ -45,6 +45,10 @@ pub struct Settings {
     pub files_max: u32,
     /// Open files with O_DIRECT where the file system can.
     pub direct: bool,
+    /// A descriptor that the kernel shall keep open until nothing of this loop is in flight any more, even if the
+    /// process is killed: the lock of the data directory. Else a write of a killed server could land after its
+    /// successor has read the log.
+    pub hold: Option<OwnedFd>,
     /// A pool whose arena (`Pool::with_arena`) is registered with the kernel: writes from it skip the lookup of their
     /// pages. Its memory counts against the limit of locked memory; if that refuses, writes are plain ones.
     pub registered: Option<Pool>,
@@ -67,6 +71,7 @@ impl Settings {
             connections_max: CONNECTIONS_MAX,
             files_max: 16 << 10,
             direct: true,
+            hold: None,
             registered: None,
         }
     }

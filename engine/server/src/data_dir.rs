@@ -9,8 +9,11 @@
 use crate::{machine, units};
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 use torc_base::limits;
 
 /// Of the directory's layout. A newer one is refused.
@@ -19,6 +22,11 @@ const PROPERTIES: &str = "torc.properties";
 /// [`PROPERTIES`] before its rename.
 const PROPERTIES_NEW: &str = "torc.properties.new";
 const LOCK: &str = "torc.lock";
+const LOCK_POLL: Duration = Duration::from_millis(2);
+/// How long the lock of a process is waited for that is still there: it may be about to end.
+const ALIVE: Duration = Duration::from_secs(1);
+/// And of one that is gone: until the kernel has ended what it had begun.
+const DYING: Duration = Duration::from_secs(30);
 /// Smallest segment that a first start chooses by itself.
 const SEGMENT_BYTES_SMALL_DISK: u64 = 4 << 20;
 
@@ -50,8 +58,10 @@ pub struct DataDir {
     pub identity: Identity,
     /// True if this start made the directory.
     pub fresh: bool,
-    /// Its flock ends with the descriptor.
-    _lock: File,
+    /// Its flock ends with the last copy of the descriptor.
+    lock: File,
+    /// The process that had the lock was dead, but not all that it had begun had ended.
+    pub waited: bool,
 }
 
 /// Why a data directory cannot be used.
@@ -124,7 +134,7 @@ impl DataDir {
     /// that fit the disk. Locks it against other processes.
     pub fn open(path: &Path, wishes: Wishes, cores: usize) -> Result<DataDir, DataDirError> {
         fs::create_dir_all(path).map_err(io_error("make the data directory", path))?;
-        let lock = take_lock(path)?;
+        let (lock, waited) = take_lock(path)?;
         let properties = path.join(PROPERTIES);
         match fs::read_to_string(&properties) {
             Ok(text) => {
@@ -136,16 +146,21 @@ impl DataDir {
                         return Err(DataDirError::ShardMissing { path });
                     }
                 }
-                Ok(DataDir { path: path.to_path_buf(), identity, fresh: false, _lock: lock })
+                Ok(DataDir { path: path.to_path_buf(), identity, fresh: false, lock, waited })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 refuse_foreign(path)?;
                 let identity = Identity::new(path, wishes, cores)?;
                 make(path, &identity)?;
-                Ok(DataDir { path: path.to_path_buf(), identity, fresh: true, _lock: lock })
+                Ok(DataDir { path: path.to_path_buf(), identity, fresh: true, lock, waited })
             }
             Err(error) => Err(io_error("read", &properties)(error)),
         }
+    }
+
+    /// The lock, for whoever must hold it even longer than this process lives.
+    pub fn lock(&self) -> io::Result<OwnedFd> {
+        Ok(self.lock.try_clone()?.into())
     }
 
     /// Where shard `shard` keeps its files.
@@ -160,23 +175,34 @@ fn shard_path(dir: &Path, shard: u16) -> PathBuf {
 }
 
 /// Locks the directory. The lock file says who holds it, for the message to the next one.
-fn take_lock(dir: &Path) -> Result<File, DataDirError> {
+///
+/// A killed server's lock is held until its last write has ended, which can be after the process is gone: that is
+/// waited for. True if it was.
+fn take_lock(dir: &Path) -> Result<(File, bool), DataDirError> {
     let path = dir.join(LOCK);
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = open.map_err(io_error("open the lock file", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-            let owner = if known { format!(" (process {})", pid.trim()) } else { String::new() };
-            return Err(DataDirError::Locked { path: dir.to_path_buf(), owner });
+    let began = Instant::now();
+    let mut waited = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {
+                let owner = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                let patience = if owner.is_some_and(machine::is_alive) { ALIVE } else { DYING };
+                if began.elapsed() >= patience {
+                    let owner = owner.map_or(String::new(), |pid| format!(" (process {pid})"));
+                    return Err(DataDirError::Locked { path: dir.to_path_buf(), owner });
+                }
+                waited = true;
+                thread::sleep(LOCK_POLL);
+            }
+            Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
         }
-        Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
     }
     // The pid only makes a message better: on a full disk the server must start without it.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(file)
+    Ok((file, waited))
 }
 
 /// What a first start may find: nothing, or what an interrupted first start and mkfs leave behind.

@@ -5,6 +5,8 @@ use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Connections that may wait to be accepted on one socket; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: i32 = 4096;
@@ -43,12 +45,14 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// `count` listening sockets on one address. Port 0 is chosen by the kernel once, for all of them.
+/// `count` listening sockets on one address. Port 0 is chosen by the kernel once, for all of them. A port in use is
+/// waited for as long as `patience` says.
 pub fn shared(
     what: &'static str,
     endpoint: &Endpoint,
     setting: &'static str,
     count: u16,
+    patience: Duration,
 ) -> Result<Vec<TcpListener>, ListenError> {
     assert!(count > 0);
     let fail = |error| ListenError { what, endpoint: endpoint.clone(), error, setting };
@@ -56,7 +60,13 @@ pub fn shared(
     if address.port() != 0 {
         // Sockets that share a port do not keep a second server of this user off it: one that does not share would
         // fail, so that is tried first.
-        socket(address, false).map_err(fail)?;
+        let began = Instant::now();
+        while let Err(error) = socket(address, false) {
+            if error.kind() != io::ErrorKind::AddrInUse || began.elapsed() >= patience {
+                return Err(fail(error));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
     }
     let mut listeners: Vec<TcpListener> = Vec::new();
     for _ in 0..count {

@@ -56,7 +56,7 @@ pub struct Source {
 /// Starts the endpoint and returns where it listens. It serves until the process ends.
 pub fn start(endpoint: &Endpoint, source: Source) -> Result<SocketAddr, ListenError> {
     let setting = "--metrics (or --metrics none)";
-    let listener = listen::shared("metrics", endpoint, setting, 1)?.remove(0);
+    let listener = listen::shared("metrics", endpoint, setting, 1, Duration::ZERO)?.remove(0);
     let fail = |error| ListenError { what: "metrics", endpoint: endpoint.clone(), error, setting };
     let address = listener.local_addr().map_err(fail)?;
     let builder = thread::Builder::new().name("metrics".to_string());

@@ -15,8 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
+use torc_base::limits::{PAGE, REGISTERED_PAGES, WAL_MEMORY};
 use torc_reactor::mail::{self, StopHandle};
 use torc_reactor::probe::{self, Features};
 use torc_reactor::stats::LoopStats;
@@ -29,6 +31,9 @@ struct Counters {
     shard: Arc<Stats>,
     reactor: Arc<LoopStats>,
 }
+
+/// A killed server's port is free a moment after its lock.
+const PORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs a server until SIGTERM or SIGINT, and drains it. What listens where goes to `out`, a line each, then
 /// `ready in N ms`. The log goes to standard error.
@@ -44,7 +49,8 @@ pub fn serve(config: &Config, out: &mut dyn Write) -> Result<(), ServeError> {
     let wishes = Wishes { node_id: config.node_id, shards: config.shards, segment_bytes: config.segment_bytes };
     let data = DataDir::open(&config.data_dir, wishes, cores.len())?;
     check_fit(config, &data)?;
-    let listeners = listen::shared("kafka", &config.kafka, "--kafka", data.identity.shards)?;
+    let patience = if data.waited { PORT_PATIENCE } else { Duration::ZERO };
+    let listeners = listen::shared("kafka", &config.kafka, "--kafka", data.identity.shards, patience)?;
     let kafka = listeners[0].local_addr().map_err(io_error("ask for the port"))?;
     let (sender, news) = channel();
     stop::forward_signals(log, sender.clone()).map_err(io_error("catch signals"))?;
@@ -174,7 +180,10 @@ fn start_shards(
         };
         // A spinning shard would keep another one from the core that they share.
         settings.spin_us = if usize::from(data.identity.shards) > cores.len() { 0 } else { config.spin_us };
-        let app = Shard::new(shard_settings(config, data, id, port)?, Arc::clone(&counters.shard));
+        settings.hold = Some(data.lock().map_err(io_error("share the lock of the data directory"))?);
+        let blocks = Pool::with_arena(usize::MAX, WAL_MEMORY, PAGE, REGISTERED_PAGES);
+        settings.registered = Some(blocks.clone());
+        let app = Shard::new(shard_settings(config, data, id, port, blocks)?, Arc::clone(&counters.shard));
         let (features, loop_stats) = (Arc::clone(&machine.features), Arc::clone(&counters.reactor));
         let notice = EndNotice::new(id, news.clone());
         let run = move || {
@@ -202,7 +211,13 @@ fn wal_settings(config: &Config, data: &DataDir, total_space: u64) -> WalSetting
     }
 }
 
-fn shard_settings(config: &Config, data: &DataDir, shard: u16, port: u16) -> Result<Settings, ServeError> {
+fn shard_settings(
+    config: &Config,
+    data: &DataDir,
+    shard: u16,
+    port: u16,
+    log_blocks: Pool,
+) -> Result<Settings, ServeError> {
     let space = machine::space(&data.path).map_err(io_error("ask for the free space"))?;
     let seed = u64::from_le_bytes(machine::random().map_err(io_error("get randomness"))?);
     let wal = wal_settings(config, data, space.total);
@@ -216,6 +231,7 @@ fn shard_settings(config: &Config, data: &DataDir, shard: u16, port: u16) -> Res
         advertised,
         seed,
         wal,
+        log_blocks,
         auto_create_topics: config.auto_create_topics,
         num_partitions: config.num_partitions,
         request_max_bytes: config.socket_request_max_bytes as usize,

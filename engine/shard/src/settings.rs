@@ -1,5 +1,6 @@
 //! What a shard is told when it is made.
 
+use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
 
 /// Settings of one shard. Milliseconds and bytes; -1 where Kafka's keys say "no limit".
@@ -18,6 +19,8 @@ pub struct Settings {
     pub seed: u64,
     /// The log.
     pub wal: torc_wal::Settings,
+    /// Memory for the log's blocks, without a limit of its own; its arena may be registered with the kernel.
+    pub log_blocks: Pool,
     /// `auto.create.topics.enable`
     pub auto_create_topics: bool,
     /// `num.partitions`

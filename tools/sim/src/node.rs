@@ -4,6 +4,7 @@ use crate::run::{self, Failure, Report, Start};
 use crate::story::Story;
 use crate::trail::Trail;
 use std::sync::Arc;
+use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
 use torc_shard::{Settings, Shard, Stats, TopicConfig, WalSettings};
 
@@ -27,6 +28,7 @@ pub fn make(start: &Start) -> Shard {
         advertised: ("sim".into(), 9092),
         seed: start.seed,
         wal,
+        log_blocks: Pool::new(usize::MAX, 0),
         auto_create_topics: true,
         num_partitions: 1,
         request_max_bytes: 4 << 20,

@@ -21,6 +21,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Create, list, describe, alter and delete topics, of torc or of any Kafka cluster.
     Topic(TopicArgs),
+    /// Run the production shard in the simulator: seeds, faults, checkers.
+    Sim(torc_sim::command::Args),
 }
 
 /// Flags beat --set, --set beats the file.

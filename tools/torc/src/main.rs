@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         None => serve::run(cli.serve),
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Topic(args)) => topic::run(args),
+        Some(Command::Sim(args)) => return torc_sim::command::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

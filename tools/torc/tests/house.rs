@@ -35,6 +35,8 @@ const CRATES: &[(&str, Nature, &[&str])] = &[
         &["torc-base", "torc-consensus", "torc-state", "torc-net", "torc-wal", "torc-snapshot", "torc-shard"],
     ),
     ("torc", Worldly, &["torc-base", "torc-net", "torc-server", "torc-sim"]),
+    // Starts `torc` as a process; its test of allocations steps a shard itself.
+    ("torc-check", Worldly, &["torc-base", "torc-net", "torc-shard"]),
 ];
 
 /// Crates of others that would bring the world into a pure crate.

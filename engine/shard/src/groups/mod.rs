@@ -92,7 +92,7 @@ impl Groups {
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Groups {
         Groups {
             phase: Phase::Idle,
-            wal: Wal::new(settings.wal.clone(), settings.seed),
+            wal: Wal::with_blocks(settings.wal.clone(), settings.seed, settings.log_blocks.clone()),
             groups: BTreeMap::new(),
             in_flight: VecDeque::new(),
             deferred: VecDeque::new(),

@@ -1,0 +1,85 @@
+//! `torc-check`: one subcommand to a promise.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use torc_check::failure::Result;
+use torc_check::report::Report;
+use torc_check::{kill, process};
+
+/// Shows that a torc server keeps its promises, with real processes, sockets and disks.
+#[derive(Parser)]
+#[command(name = "torc-check", version)]
+struct Cli {
+    /// The server's binary; by default the one beside this program.
+    #[arg(long, global = true)]
+    torc: Option<PathBuf>,
+    /// Where data directories are made (and removed afterwards); by default the system's place for temporary files.
+    #[arg(long, global = true)]
+    dir: Option<PathBuf>,
+    /// How the result is printed.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    format: Format,
+    #[command(subcommand)]
+    check: Check,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Check {
+    /// kill -9 in mid-load, restart, verify; again and again.
+    Kill(KillArgs),
+}
+
+#[derive(Args)]
+struct KillArgs {
+    #[arg(long, default_value_t = 200)]
+    rounds: u32,
+    #[arg(long, default_value_t = 2)]
+    shards: u16,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(report) => {
+            match cli.format {
+                Format::Text => print!("{}", report.to_text()),
+                Format::Json => {
+                    let text = serde_json::to_string_pretty(&report).expect("a report has plain values");
+                    println!("{text}");
+                }
+            }
+            if report.failed == 0 && report.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(failure) => {
+            eprintln!("torc-check: {failure}");
+            println!("0 passed, 1 failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Report> {
+    let torc = cli.torc.clone().map_or_else(process::beside, Ok)?;
+    let place = cli.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = tempfile::Builder::new().prefix("torc-check-").tempdir_in(place)?;
+    let dir = folder.path().to_path_buf();
+    let report = match &cli.check {
+        Check::Kill(args) => {
+            kill::run(&kill::Plan { torc, dir, rounds: args.rounds, shards: args.shards, seed: args.seed })
+        }
+    };
+    if !matches!(&report, Ok(report) if report.failed == 0) {
+        let kept = folder.keep();
+        eprintln!("torc-check: data directory and log are kept in {}", kept.display());
+    }
+    report
+}
