@@ -3,6 +3,7 @@
 use crate::output::Format;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
+use torc_load::command::BenchArgs;
 
 /// torc stores and replicates logs, for Kafka clients.
 #[derive(Debug, Parser)]
@@ -21,6 +22,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Create, list, describe, alter and delete topics, of torc or of any Kafka cluster.
     Topic(TopicArgs),
+    /// Load a server, measure the machine, compare.
+    Bench(BenchArgs),
 }
 
 /// Flags beat --set, --set beats the file.
