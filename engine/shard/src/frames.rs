@@ -26,6 +26,15 @@ pub enum Want {
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadLength(pub i32);
 
+/// Memory for a frame. Large ones leave an eighth of the pool to small ones: who holds half of a large frame, or promises
+/// one and does not send it, keeps others waiting that do the same, and nobody else.
+fn take(pool: &Pool, len: usize) -> Option<BufMut> {
+    if len >= LARGE_FRAME && pool.used() + len > pool.limit() / 8 * 7 {
+        return None;
+    }
+    pool.take(len)
+}
+
 /// Assembles the frames of one connection.
 #[derive(Debug)]
 pub struct Frames {
@@ -62,6 +71,11 @@ impl Frames {
         self.head_len > 0 || self.body.is_some() || self.waiting.is_some()
     }
 
+    /// True if no bytes came in that have not been looked at.
+    pub fn is_looked_through(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// True if a frame waits for memory.
     pub fn is_starved(&self) -> bool {
         self.waiting.is_some()
@@ -81,7 +95,7 @@ impl Frames {
     pub fn pop(&mut self, pool: &Pool) -> Result<Option<BufMut>, BadLength> {
         loop {
             if let Some(len) = self.waiting {
-                let Some(buf) = pool.take(len) else { return Ok(None) };
+                let Some(buf) = take(pool, len) else { return Ok(None) };
                 self.waiting = None;
                 self.body = Some((buf, 0));
             }
@@ -185,7 +199,7 @@ impl Frames {
             self.end_of_frame(0);
             return Ok(pool.take(0));
         }
-        match pool.take(len) {
+        match take(pool, len) {
             Some(buf) => self.body = Some((buf, 0)),
             None => self.waiting = Some(len),
         }
