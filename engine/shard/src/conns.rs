@@ -11,8 +11,12 @@ use torc_base::time::Mono;
 
 /// How long a connection without memory waits before it tries again.
 const STARVED_MS: u64 = 1;
+/// Connections that try again in one turn. Thousands may wait for memory, and others are to be served meanwhile.
+const RETRIES_MAX: usize = 64;
 /// A half-received frame that made no progress for this long gives way when memory is short.
 const STALLED_NS: u64 = 1_000_000_000;
+/// How often such frames are looked for while memory is short.
+const SHED_MS: u64 = 50;
 /// After a stop was asked for, what clients have sent before it is still read: until a connection has been silent for
 /// so long, which tells that nothing is left in its socket ...
 const QUIET_NS: u64 = 20_000_000;
@@ -80,6 +84,9 @@ pub struct Conns {
     /// Wait for memory.
     starved: BTreeSet<ConnId>,
     retry: Option<Mono>,
+    /// The first that tries again next; those before it have had their turn.
+    retry_from: ConnId,
+    next_shed: Mono,
     next_sweep: Mono,
     drain: Option<Drain>,
     /// Bytes of answers that wait or are being sent, of all connections.
@@ -106,6 +113,8 @@ impl Conns {
             dirty: BTreeSet::new(),
             starved: BTreeSet::new(),
             retry: None,
+            retry_from: ConnId(0),
+            next_shed: Mono(0),
             next_sweep: Mono(0),
             drain: None,
             reply_bytes: 0,
@@ -341,12 +350,18 @@ impl Conns {
         if self.retry.is_none_or(|at| at > now) {
             return Vec::new();
         }
-        self.retry = None;
-        let starved: Vec<ConnId> = std::mem::take(&mut self.starved).into_iter().collect();
-        if starved.iter().any(|conn| self.conns.get(conn).is_some_and(|c| c.frames.is_starved())) {
+        let behind = self.starved.range(self.retry_from..);
+        let turn = behind.chain(self.starved.range(..self.retry_from)).copied();
+        let turn: Vec<ConnId> = turn.take(RETRIES_MAX).collect();
+        turn.iter().for_each(|conn| assert!(self.starved.remove(conn)));
+        self.retry_from = turn.last().map_or(ConnId(0), |last| ConnId(last.get() + 1));
+        self.retry = (!self.starved.is_empty()).then(|| now.plus_ms(STARVED_MS));
+        let short = |conn| self.conns.get(conn).is_some_and(|c: &Conn| c.frames.is_starved());
+        if now >= self.next_shed && turn.iter().any(short) {
+            self.next_shed = now.plus_ms(SHED_MS);
             self.shed(now, ops);
         }
-        starved
+        turn
     }
 
     /// Memory for frames ran out: closes connections that hold part of a frame and have stalled.

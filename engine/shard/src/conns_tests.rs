@@ -115,3 +115,37 @@ fn large_frames_leave_memory_to_small_ones() {
     let frame = conns.next_frame(small).expect("a good length").expect("a small one is taken");
     assert_eq!(frame.len(), 100);
 }
+
+#[test]
+fn all_that_wait_for_memory_get_their_turn() {
+    let pool = Pool::new(16 * LARGE_FRAME, 0);
+    let all = pool.take(pool.limit()).expect("nothing is out");
+    let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, pool), Vec::new());
+    let waiting = 200;
+    for conn in (0..waiting).map(ConnId) {
+        conns.accepted(at(0), conn, &mut ops);
+        conns.received(at(0), conn, buffer(&[0, 0, 0, 9]));
+        assert!(conns.next_frame(conn).expect("a good length").is_none());
+        conns.disarmed(at(0), conn, false);
+        conns.arm(at(0), conn, &mut ops);
+    }
+    let mut tried = std::collections::BTreeSet::new();
+    for ms in 1..10 {
+        let turn = conns.retry(at(ms), &mut ops);
+        assert!(turn.len() < 100, "a turn is short, however many wait");
+        for conn in turn {
+            tried.insert(conn);
+            conns.arm(at(ms), conn, &mut ops);
+        }
+    }
+    assert_eq!(tried.len(), waiting as usize);
+    drop(all);
+    let mut served = 0;
+    for ms in 10..20 {
+        for conn in conns.retry(at(ms), &mut ops) {
+            conns.received(at(ms), conn, buffer(&[1; 9]));
+            served += usize::from(conns.next_frame(conn).expect("a good length").is_some());
+        }
+    }
+    assert_eq!(served, waiting as usize);
+}

@@ -26,10 +26,18 @@ pub enum Want {
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadLength(pub i32);
 
-/// Memory for a frame. Large ones leave an eighth of the pool to small ones: who holds half of a large frame, or promises
-/// one and does not send it, keeps others waiting that do the same, and nobody else.
+/// From this size on a frame leaves a quarter of the memory to others.
+const HUGE_FRAME: usize = 4 << 20;
+
+/// Memory for a frame. The larger it is the more it leaves to smaller ones: who promises large frames and does not send
+/// them keeps others waiting that send frames as large, and nobody else.
 fn take(pool: &Pool, len: usize) -> Option<BufMut> {
-    if len >= LARGE_FRAME && pool.used() + len > pool.limit() / 8 * 7 {
+    let left = match len {
+        0..LARGE_FRAME => 0,
+        LARGE_FRAME..HUGE_FRAME => pool.limit() / 8,
+        HUGE_FRAME.. => pool.limit() / 4,
+    };
+    if pool.used() + len > pool.limit() - left {
         return None;
     }
     pool.take(len)
