@@ -34,6 +34,8 @@ pub struct Plan {
 const TOPIC: &str = "attacked";
 /// A connection that was ended by its client must be gone from the server's side within this.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A round trip of the good client that is worth a line.
+const SLOW: Duration = Duration::from_millis(200);
 /// Frames of which connections send the first half: one that fits a receive buffer, one that gets a buffer of its own.
 const HALF_FRAMES: [usize; 2] = [600, 80_000];
 /// Connections that promise the longest frame that is allowed and send a little of it.
@@ -93,11 +95,15 @@ fn good_client(address: SocketAddr, stop: &AtomicBool) -> Result<Vec<Duration>> 
         let began = Instant::now();
         let batch = content::batch(Sender { producer: 0, idempotent: None }, number, &[200], Codec::None, now_ms());
         let produced = client.produce(Produce { topic: TOPIC, partition: 0, acks: ACKS_ALL, batch })?;
+        let produced_in = began.elapsed();
         if produced.error != 0 {
             return wrong(format!("its batch {number} got error {}", produced.error));
         }
         let fetched = client.fetch(TOPIC, &[(0, produced.base_offset)], 1 << 20, 1000)?;
         times.push(began.elapsed());
+        if began.elapsed() > SLOW {
+            eprintln!("      a good round trip took {:.0?}, of it {produced_in:.0?} to produce", began.elapsed());
+        }
         let part = fetched.into_iter().next().map_or_else(|| wrong("an empty fetch"), Ok)?;
         let got = batches(part.records)?;
         let Some((_, bytes)) = got.first() else { return wrong("what it produced does not come back") };
