@@ -11,8 +11,19 @@ use torc_base::time::Mono;
 
 /// How long a connection without memory waits before it tries again.
 const STARVED_MS: u64 = 1;
+/// Connections that try again in one turn. Thousands may wait for memory, and others are to be served meanwhile.
+const RETRIES_MAX: usize = 64;
 /// A half-received frame that made no progress for this long gives way when memory is short.
 const STALLED_NS: u64 = 1_000_000_000;
+/// How often such frames are looked for while memory is short.
+const SHED_MS: u64 = 50;
+/// After a stop was asked for, what clients have sent before it is still read: until a connection has been silent for
+/// so long, which tells that nothing is left in its socket ...
+const QUIET_NS: u64 = 20_000_000;
+/// ... but no longer than this, as some clients never stop sending.
+const DRAIN_READS_MS: u64 = 250;
+/// How often connections are looked at while they drain.
+const DRAIN_LOOK_MS: u64 = 5;
 /// Parts of one send; the kernel takes 1,024 at once.
 const SEND_PARTS: usize = 1_000;
 
@@ -73,10 +84,22 @@ pub struct Conns {
     /// Wait for memory.
     starved: BTreeSet<ConnId>,
     retry: Option<Mono>,
+    /// The first that tries again next; those before it have had their turn.
+    retry_from: ConnId,
+    next_shed: Mono,
     next_sweep: Mono,
-    draining: bool,
+    drain: Option<Drain>,
     /// Bytes of answers that wait or are being sent, of all connections.
     reply_bytes: usize,
+}
+
+/// A stop was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Drain {
+    since: Mono,
+    /// False: nothing more is read.
+    reads: bool,
+    next_look: Mono,
 }
 
 impl Conns {
@@ -90,8 +113,10 @@ impl Conns {
             dirty: BTreeSet::new(),
             starved: BTreeSet::new(),
             retry: None,
+            retry_from: ConnId(0),
+            next_shed: Mono(0),
             next_sweep: Mono(0),
-            draining: false,
+            drain: None,
             reply_bytes: 0,
         }
     }
@@ -158,11 +183,11 @@ impl Conns {
     }
 
     /// The peer sends no more. It still gets its answers.
-    pub fn eof(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+    pub fn eof(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         if let Some(c) = self.conns.get_mut(&conn) {
             c.eof = true;
             c.receive = Receive::Idle;
-            self.close_if_done(conn, ops);
+            self.close_if_done(now, conn, ops);
         }
     }
 
@@ -186,10 +211,16 @@ impl Conns {
         }
     }
 
+    /// True until a stop has been asked for and what was sent before it has been read.
+    pub fn reads(&self) -> bool {
+        self.drain.is_none_or(|drain| drain.reads)
+    }
+
     /// The next request of a connection, if there is one and the connection may have it.
     pub fn next_frame(&mut self, conn: ConnId) -> Result<Option<BufMut>, BadLength> {
+        let reads = self.reads();
         match self.conns.get_mut(&conn) {
-            Some(c) if c.may_take() && !self.draining => c.frames.pop(&self.pool),
+            Some(c) if c.may_take() && reads => c.frames.pop(&self.pool),
             _ => Ok(None),
         }
     }
@@ -228,16 +259,17 @@ impl Conns {
 
     /// Arms the receive that is wanted now, or disarms one that is not.
     pub fn arm(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        let reads = self.reads();
         let Some(c) = self.conns.get_mut(&conn) else { return };
         if c.closing || c.eof {
-            return;
+            return self.close_if_done(now, conn, ops);
         }
         match c.receive {
             Receive::Any if c.frames.wants_exact() || c.frames.is_starved() || !c.may_take() => {
                 c.receive = Receive::Pausing;
                 ops.push(Op::Pause { conn });
             }
-            Receive::Idle if c.may_take() && !self.draining => match c.frames.want(&self.pool) {
+            Receive::Idle if c.may_take() && reads => match c.frames.want(&self.pool) {
                 Want::Any => {
                     c.receive = Receive::Any;
                     ops.push(Op::Recv { conn });
@@ -253,7 +285,7 @@ impl Conns {
     }
 
     /// Sends what is ready, in order, one send per connection.
-    pub fn send(&mut self, ops: &mut Vec<Op<Mail>>) {
+    pub fn send(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
         for conn in std::mem::take(&mut self.dirty) {
             let Some(c) = self.conns.get_mut(&conn) else { continue };
             if c.sending || c.closing {
@@ -277,12 +309,12 @@ impl Conns {
                 c.sending_bytes = parts.iter().map(|p| p.len()).sum();
                 ops.push(Op::Send { conn, parts });
             }
-            self.close_if_done(conn, ops);
+            self.close_if_done(now, conn, ops);
         }
     }
 
-    /// A send has ended.
-    pub fn sent(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+    /// A send has ended; what else came on the connection is to be looked at.
+    pub fn sent(&mut self, now: Mono, conn: ConnId) {
         if let Some(c) = self.conns.get_mut(&conn) {
             assert!(c.sending, "a send that was not asked for");
             c.sending = false;
@@ -291,13 +323,20 @@ impl Conns {
             c.reply_bytes -= bytes;
             self.reply_bytes -= bytes;
             self.dirty.insert(conn);
-            self.close_if_done(conn, ops);
         }
     }
 
-    fn close_if_done(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
-        let done = self.conns.get(&conn).is_some_and(|c| (c.eof || self.draining) && c.slots.is_empty() && !c.sending);
-        if done {
+    /// Closes a connection that is owed nothing and will send nothing.
+    fn close_if_done(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        let Some(c) = self.conns.get(&conn) else { return };
+        let owed = !c.slots.is_empty() || c.sending;
+        let quiet = |drain: &Drain| !c.frames.is_partial() && now.since(c.active.max(drain.since)) >= QUIET_NS;
+        let done = match &self.drain {
+            Some(drain) if !drain.reads => true,
+            Some(drain) if quiet(drain) => c.frames.is_looked_through(),
+            _ => c.eof && c.frames.is_looked_through(),
+        };
+        if done && !owed {
             self.close(conn, ops);
         }
     }
@@ -307,15 +346,22 @@ impl Conns {
         if now >= self.next_sweep {
             self.sweep(now, ops);
         }
+        self.look_at_drain(now, ops);
         if self.retry.is_none_or(|at| at > now) {
             return Vec::new();
         }
-        self.retry = None;
-        let starved: Vec<ConnId> = std::mem::take(&mut self.starved).into_iter().collect();
-        if starved.iter().any(|conn| self.conns.get(conn).is_some_and(|c| c.frames.is_starved())) {
+        let behind = self.starved.range(self.retry_from..);
+        let turn = behind.chain(self.starved.range(..self.retry_from)).copied();
+        let turn: Vec<ConnId> = turn.take(RETRIES_MAX).collect();
+        turn.iter().for_each(|conn| assert!(self.starved.remove(conn)));
+        self.retry_from = turn.last().map_or(ConnId(0), |last| ConnId(last.get() + 1));
+        self.retry = (!self.starved.is_empty()).then(|| now.plus_ms(STARVED_MS));
+        let short = |conn| self.conns.get(conn).is_some_and(|c: &Conn| c.frames.is_starved());
+        if now >= self.next_shed && turn.iter().any(short) {
+            self.next_shed = now.plus_ms(SHED_MS);
             self.shed(now, ops);
         }
-        starved
+        turn
     }
 
     /// Memory for frames ran out: closes connections that hold part of a frame and have stalled.
@@ -337,27 +383,34 @@ impl Conns {
         }
     }
 
-    /// No new requests; connections close as their answers are sent.
-    pub fn drain(&mut self, ops: &mut Vec<Op<Mail>>) {
-        self.draining = true;
+    /// A stop was asked for: connections close as they fall silent and their answers are sent.
+    pub fn drain(&mut self, now: Mono) {
+        self.drain.get_or_insert(Drain { since: now, reads: true, next_look: now });
+    }
+
+    fn look_at_drain(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
+        let Some(drain) = &mut self.drain else { return };
+        if now < drain.next_look {
+            return;
+        }
+        drain.next_look = now.plus_ms(DRAIN_LOOK_MS);
+        drain.reads = now < drain.since.plus_ms(DRAIN_READS_MS);
         let all: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in all {
-            self.close_if_done(conn, ops);
+            self.close_if_done(now, conn, ops);
         }
     }
 
     /// True when draining has closed every connection.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.conns.is_empty()
+        self.drain.is_some() && self.conns.is_empty()
     }
 
     /// When [`Conns::retry`] is due.
     pub fn deadline(&self) -> Option<Mono> {
         let sweep = (!self.conns.is_empty()).then_some(self.next_sweep);
-        match (self.retry, sweep) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let look = self.drain.filter(|_| !self.conns.is_empty()).map(|drain| drain.next_look);
+        [self.retry, sweep, look].into_iter().flatten().min()
     }
 
     /// Bytes of answers that may be added before fetches are answered without records.

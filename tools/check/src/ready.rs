@@ -129,7 +129,11 @@ fn produce(address: SocketAddr, lane: usize, stop: &AtomicBool) -> Result<Tally>
     let sender = Sender { producer: lane as u16, idempotent: None };
     while !stop.load(Ordering::SeqCst) {
         let batch = content::batch(sender, number, &[SIZES[lane]], Codec::None, now_ms());
-        client.send_produce(Produce { topic: TOPIC, partition: lane as i32, acks: ACKS_ALL, batch })?;
+        let produce = Produce { topic: TOPIC, partition: lane as i32, acks: ACKS_ALL, batch };
+        match client.send_produce(produce) {
+            Err(failure) if failure.is_lost() && stop.load(Ordering::SeqCst) => break,
+            sent => sent?,
+        }
         // A request whose last bytes left after the signal may be refused.
         if stop.load(Ordering::SeqCst) {
             break;
