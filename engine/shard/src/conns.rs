@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::ConnId;
 use torc_base::io::Op;
-use torc_base::limits::{REPLIES_MEMORY, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX};
+use torc_base::limits::{REPLIES_MEMORY, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, WAITING_BYTES_MAX};
 use torc_base::time::Mono;
 
 /// How long a connection without memory waits before it tries again.
 const STARVED_MS: u64 = 1;
-/// A half-received frame that made no progress for this long gives way when memory is short.
+/// A half-received frame gives way when memory is short if nothing of its connection was heard for this long.
 const STALLED_NS: u64 = 1_000_000_000;
 /// Parts of one send; the kernel takes 1,024 at once.
 const SEND_PARTS: usize = 1_000;
@@ -30,7 +30,8 @@ enum Receive {
 
 #[derive(Debug)]
 enum Slot {
-    Waiting,
+    /// For the answer to a request of so many bytes.
+    Waiting(usize),
     Ready(Vec<Buf>),
 }
 
@@ -45,9 +46,15 @@ struct Conn {
     slots: VecDeque<Slot>,
     first_slot: u64,
     sending: bool,
+    /// Bytes of the requests that wait for their answers.
+    waiting_bytes: usize,
     /// Bytes in ready slots and in the send under way.
     reply_bytes: usize,
     sending_bytes: usize,
+    /// What came in has not been looked at to its end: whole requests may be left in it.
+    unread: bool,
+    /// Something was put off because too much waits; it is taken up when there is room.
+    stopped: bool,
     eof: bool,
     closing: bool,
     active: Mono,
@@ -57,7 +64,10 @@ struct Conn {
 
 impl Conn {
     fn may_take(&self) -> bool {
-        !self.closing && self.slots.len() < REQUESTS_IN_FLIGHT_MAX && self.reply_bytes < REPLY_BYTES_MAX
+        !self.closing
+            && self.slots.len() < REQUESTS_IN_FLIGHT_MAX
+            && self.waiting_bytes < WAITING_BYTES_MAX
+            && self.reply_bytes < REPLY_BYTES_MAX
     }
 }
 
@@ -72,6 +82,10 @@ pub struct Conns {
     dirty: BTreeSet<ConnId>,
     /// Wait for memory.
     starved: BTreeSet<ConnId>,
+    /// There was no memory for a frame since this was last looked at.
+    short: bool,
+    /// Have room again for what was put off.
+    resumed: BTreeSet<ConnId>,
     retry: Option<Mono>,
     next_sweep: Mono,
     draining: bool,
@@ -89,6 +103,8 @@ impl Conns {
             pool,
             dirty: BTreeSet::new(),
             starved: BTreeSet::new(),
+            short: false,
+            resumed: BTreeSet::new(),
             retry: None,
             next_sweep: Mono(0),
             draining: false,
@@ -109,8 +125,11 @@ impl Conns {
             slots: VecDeque::new(),
             first_slot: 0,
             sending: false,
+            waiting_bytes: 0,
             reply_bytes: 0,
             sending_bytes: 0,
+            unread: false,
+            stopped: false,
             eof: false,
             closing: false,
             active: now,
@@ -126,6 +145,7 @@ impl Conns {
             c.active = now;
             if !c.closing {
                 c.frames.push(bytes);
+                c.unread = true;
             }
         }
     }
@@ -157,7 +177,7 @@ impl Conns {
         self.retry.get_or_insert(now.plus_ms(STARVED_MS));
     }
 
-    /// The peer sends no more. It still gets its answers.
+    /// The peer sends no more. What it sent is served, and it still gets its answers.
     pub fn eof(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         if let Some(c) = self.conns.get_mut(&conn) {
             c.eof = true;
@@ -170,6 +190,7 @@ impl Conns {
     pub fn closed(&mut self, conn: ConnId) -> Vec<Token> {
         self.dirty.remove(&conn);
         self.starved.remove(&conn);
+        self.resumed.remove(&conn);
         let Some(c) = self.conns.remove(&conn) else { return Vec::new() };
         self.reply_bytes -= c.reply_bytes;
         c.tokens
@@ -182,22 +203,28 @@ impl Conns {
         {
             c.closing = true;
             c.slots.clear();
+            c.waiting_bytes = 0;
             ops.push(Op::Close { conn });
         }
     }
 
     /// The next request of a connection, if there is one and the connection may have it.
     pub fn next_frame(&mut self, conn: ConnId) -> Result<Option<BufMut>, BadLength> {
-        match self.conns.get_mut(&conn) {
-            Some(c) if c.may_take() && !self.draining => c.frames.pop(&self.pool),
-            _ => Ok(None),
+        let Some(c) = self.conns.get_mut(&conn).filter(|_| !self.draining) else { return Ok(None) };
+        c.stopped = !c.may_take();
+        if c.stopped {
+            return Ok(None);
         }
+        let frame = c.frames.pop(&self.pool)?;
+        c.unread = frame.is_some() || c.frames.is_starved();
+        Ok(frame)
     }
 
-    /// Takes the next place among the answers.
-    pub fn open_slot(&mut self, conn: ConnId) -> SlotId {
+    /// Takes the next place among the answers, for a request of `bytes` bytes.
+    pub fn open_slot(&mut self, conn: ConnId, bytes: usize) -> SlotId {
         let c = self.conns.get_mut(&conn).expect("a request has a connection");
-        c.slots.push_back(Slot::Waiting);
+        c.slots.push_back(Slot::Waiting(bytes));
+        c.waiting_bytes += bytes;
         SlotId(c.first_slot + c.slots.len() as u64 - 1)
     }
 
@@ -217,7 +244,8 @@ impl Conns {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(place) = slot.0.checked_sub(c.first_slot) else { return };
         if let Some(place) = c.slots.get_mut(place as usize) {
-            assert!(matches!(place, Slot::Waiting), "a request is answered once");
+            let Slot::Waiting(request_bytes) = place else { panic!("a request is answered once") };
+            c.waiting_bytes -= *request_bytes;
             let bytes = parts.iter().map(|p| p.len()).sum::<usize>();
             c.reply_bytes += bytes;
             self.reply_bytes += bytes;
@@ -229,9 +257,17 @@ impl Conns {
     /// Arms the receive that is wanted now, or disarms one that is not.
     pub fn arm(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
-        if c.closing || c.eof {
+        if c.closing {
             return;
         }
+        if c.eof {
+            if c.frames.is_starved() {
+                self.short = true;
+                return self.starve(now, conn);
+            }
+            return self.close_if_done(conn, ops);
+        }
+        c.stopped |= !c.may_take();
         match c.receive {
             Receive::Any if c.frames.wants_exact() || c.frames.is_starved() || !c.may_take() => {
                 c.receive = Receive::Pausing;
@@ -246,14 +282,17 @@ impl Conns {
                     c.receive = Receive::Exact;
                     ops.push(Op::RecvExact { conn, bytes, from });
                 }
-                Want::Memory => self.starve(now, conn),
+                Want::Memory => {
+                    self.short = true;
+                    self.starve(now, conn);
+                }
             },
             _ => {}
         }
     }
 
     /// Sends what is ready, in order, one send per connection.
-    pub fn send(&mut self, ops: &mut Vec<Op<Mail>>) {
+    pub fn send(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
         for conn in std::mem::take(&mut self.dirty) {
             let Some(c) = self.conns.get_mut(&conn) else { continue };
             if c.sending || c.closing {
@@ -274,8 +313,12 @@ impl Conns {
             }
             if !parts.is_empty() {
                 c.sending = true;
+                c.active = now;
                 c.sending_bytes = parts.iter().map(|p| p.len()).sum();
                 ops.push(Op::Send { conn, parts });
+            } else if c.stopped && c.may_take() {
+                // Places became free without a send, so that no end of one will tell of it.
+                self.resumed.insert(conn);
             }
             self.close_if_done(conn, ops);
         }
@@ -296,26 +339,27 @@ impl Conns {
     }
 
     fn close_if_done(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
-        let done = self.conns.get(&conn).is_some_and(|c| (c.eof || self.draining) && c.slots.is_empty() && !c.sending);
-        if done {
+        let done = |c: &Conn| (c.eof && !c.unread || self.draining) && c.slots.is_empty() && !c.sending;
+        if self.conns.get(&conn).is_some_and(done) {
             self.close(conn, ops);
         }
     }
 
-    /// Connections that waited for memory and may try again; also closes what holds memory and does not move.
-    pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> Vec<ConnId> {
+    /// Connections that waited for memory or for room and may try again; also closes what holds memory and does not
+    /// move.
+    pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> BTreeSet<ConnId> {
         if now >= self.next_sweep {
             self.sweep(now, ops);
         }
-        if self.retry.is_none_or(|at| at > now) {
-            return Vec::new();
+        let mut again = std::mem::take(&mut self.resumed);
+        if self.retry.is_some_and(|at| at <= now) {
+            self.retry = None;
+            again.append(&mut self.starved);
+            if std::mem::take(&mut self.short) {
+                self.shed(now, ops);
+            }
         }
-        self.retry = None;
-        let starved: Vec<ConnId> = std::mem::take(&mut self.starved).into_iter().collect();
-        if starved.iter().any(|conn| self.conns.get(conn).is_some_and(|c| c.frames.is_starved())) {
-            self.shed(now, ops);
-        }
-        starved
+        again
     }
 
     /// Memory for frames ran out: closes connections that hold part of a frame and have stalled.
@@ -327,10 +371,10 @@ impl Conns {
         }
     }
 
-    /// Closes idle connections.
+    /// Closes idle connections, and those that do not read what they asked for: their answers hold memory.
     fn sweep(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
         self.next_sweep = now.plus_ms(10_000);
-        let idle = |c: &Conn| c.slots.is_empty() && !c.sending && now.since(c.active) > self.idle_ns;
+        let idle = |c: &Conn| (c.slots.is_empty() || c.sending) && now.since(c.active) > self.idle_ns;
         let doomed: Vec<ConnId> = self.conns.iter().filter(|(_, c)| idle(c)).map(|(id, _)| *id).collect();
         for conn in doomed {
             self.close(conn, ops);
@@ -354,10 +398,8 @@ impl Conns {
     /// When [`Conns::retry`] is due.
     pub fn deadline(&self) -> Option<Mono> {
         let sweep = (!self.conns.is_empty()).then_some(self.next_sweep);
-        match (self.retry, sweep) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let resume = (!self.resumed.is_empty()).then_some(Mono(0));
+        [self.retry, sweep, resume].into_iter().flatten().min()
     }
 
     /// Bytes of answers that may be added before fetches are answered without records.
@@ -370,3 +412,7 @@ impl Conns {
         self.pool.used()
     }
 }
+
+#[cfg(test)]
+#[path = "conns_tests.rs"]
+mod tests;

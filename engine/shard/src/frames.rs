@@ -192,3 +192,7 @@ impl Frames {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+#[path = "frames_tests.rs"]
+mod tests;
