@@ -11,6 +11,8 @@ mod packer;
 mod settings;
 mod shard;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use mail::Mail;
 pub use settings::Settings;
