@@ -192,6 +192,7 @@ impl Rig {
 
     /// Lets time pass, deadline by deadline.
     pub fn pass(&mut self, ms: u64) {
+        self.run();
         let end = self.now.mono.plus_ms(ms);
         loop {
             let due = self.nodes.iter().filter(|node| !node.exited).filter_map(|node| node.shard.deadline()).min();
