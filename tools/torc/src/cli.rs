@@ -23,6 +23,10 @@ pub enum Command {
     Topic(TopicArgs),
     /// Run the production shard in the simulator: seeds, faults, checkers.
     Sim(torc_sim::command::Args),
+    /// Look into logs: segments, batches, entries, where a chain breaks.
+    Wal(torc_inspect::WalArgs),
+    /// Look into checkpoints: sections, checksums, groups.
+    Snapshot(torc_inspect::SnapshotArgs),
 }
 
 /// Flags beat --set, --set beats the file.

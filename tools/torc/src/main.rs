@@ -1,6 +1,7 @@
 //! The torc binary: the server and the tools for it.
 
 mod cli;
+mod inspect;
 mod kafka_client;
 mod output;
 mod serve;
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),
+        Some(Command::Wal(args)) => return inspect::run(|out| torc_inspect::wal(&args, out)),
+        Some(Command::Snapshot(args)) => return inspect::run(|out| torc_inspect::snapshot(&args, out)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

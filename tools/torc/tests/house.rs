@@ -34,7 +34,9 @@ const CRATES: &[(&str, Nature, &[&str])] = &[
         Pure,
         &["torc-base", "torc-consensus", "torc-state", "torc-net", "torc-wal", "torc-snapshot", "torc-shard"],
     ),
-    ("torc", Worldly, &["torc-base", "torc-net", "torc-server", "torc-sim"]),
+    // Reads files, and runs the log's own recovery over them without writing.
+    ("torc-inspect", Worldly, &["torc-base", "torc-state", "torc-net", "torc-wal", "torc-snapshot"]),
+    ("torc", Worldly, &["torc-base", "torc-net", "torc-server", "torc-sim", "torc-inspect"]),
     // Starts `torc` as a process; its test of allocations steps a shard itself.
     ("torc-check", Worldly, &["torc-base", "torc-net", "torc-shard"]),
 ];
