@@ -119,7 +119,12 @@ pub fn inspect(place: &Place, names: &Names, with_groups: bool) -> Result<Vec<Ch
             Some(_) if number == newest => "published",
             Some(_) => "old",
         };
-        reports.push(one(&path, name, state, names, with_groups).map_err(InspectError::io("read", &path))?);
+        match one(&path, name, state, names, with_groups) {
+            Ok(report) => reports.push(report),
+            // A server has replaced it since its name was read.
+            Err(error) if place.files.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(InspectError::io("read", &path)(error)),
+        }
     }
     Ok(reports)
 }

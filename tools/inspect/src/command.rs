@@ -1,11 +1,11 @@
 //! `torc wal inspect` and `torc snapshot inspect`.
 
 use crate::checkpoint;
-use crate::dry_run::{self, DryRun, Opened, Verdict};
+use crate::dry_run::{self, Opened, Verdict};
 use crate::follow;
 use crate::json::JsonWriter;
 use crate::names::Names;
-use crate::place::{self, InspectError, Place};
+use crate::place::{self, InspectError};
 use crate::shard::{self, Detail};
 use crate::text::{self, ShardText};
 use clap::{Args, Subcommand};
@@ -13,9 +13,6 @@ use serde_json::json;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use torc_base::ids::{GroupId, Offset};
-
-/// Recoveries over a log that changes meanwhile.
-const TRIES: usize = 5;
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -114,18 +111,6 @@ fn written(result: io::Result<()>) -> Result<(), InspectError> {
     result.map_err(InspectError::io("write to", Path::new("standard output")))
 }
 
-/// Runs recovery over a shard's directory; again if a server changes the log meanwhile.
-fn recover(place: &Place, server: bool) -> Result<DryRun, InspectError> {
-    let mut run = dry_run::run(&place.dir)?;
-    for _ in 1..if server { TRIES } else { 1 } {
-        if !matches!(run.verdict, Verdict::Refused { .. }) {
-            break;
-        }
-        run = dry_run::run(&place.dir)?;
-    }
-    Ok(run)
-}
-
 /// Topics, from shard 0 of the places or beside them.
 fn names_of(places: &[Opened]) -> Names {
     if let Some(run) = places.iter().find(|o| o.place.shard == Some(0)).and_then(|o| o.dry.as_ref()) {
@@ -145,7 +130,8 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Opened>, Names), InspectError> {
     let mut places = Vec::new();
     for place in place::resolve(paths)? {
         let dry = match place.files {
-            None => Some(recover(&place, place.server().is_some())?),
+            None if place.server().is_some() => Some(dry_run::run_live(&place.dir)?),
+            None => Some(dry_run::run(&place.dir)?),
             Some(_) => None,
         };
         places.push(Opened { place, dry });

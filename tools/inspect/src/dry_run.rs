@@ -32,6 +32,8 @@ pub enum Verdict {
     Accepted { last: BatchSeq, torn: Option<String> },
     /// The server does not start. `at`: where the log is corrupt, if that is why.
     Refused { why: String, at: Option<Box<Corruption>> },
+    /// A server writes faster than the log can be read: each look ended at another place, the last one for this reason.
+    Moving { why: String },
 }
 
 /// One group as it is after recovery.
@@ -150,6 +152,30 @@ fn load(disk: &mut ReadOnly) -> Result<Option<(u64, Sections)>, String> {
             Loaded::Damaged(damage) => return Err(damage.to_string()),
         }
     }
+}
+
+/// Recoveries over a log that changes meanwhile.
+const TRIES: usize = 5;
+
+/// Runs recovery over a directory that a server is writing to. A refusal counts only if it comes twice for the same
+/// reason: what was being written when its first part was read looks like damage once the rest is there.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_live(dir: &Path) -> Result<DryRun, InspectError> {
+    let mut before = None;
+    for _ in 0..TRIES {
+        let run = run(dir)?;
+        if !matches!(run.verdict, Verdict::Refused { .. }) || before.as_ref().is_some_and(|b| *b == run.verdict) {
+            return Ok(run);
+        }
+        before = Some(run.verdict);
+    }
+    let mut run = run(dir)?;
+    if let Verdict::Refused { why, .. } = run.verdict {
+        run.verdict = Verdict::Moving { why };
+    }
+    Ok(run)
 }
 
 /// Runs recovery over the shard's directory.

@@ -98,7 +98,12 @@ pub fn follow(places: &[Opened], names: &Names, group: GroupId, offset: Offset) 
         for (_, name) in shard::files(place)? {
             let path = place.dir.join(&name);
             let read = Source::open(&path).and_then(|mut source| candidates_in(&mut source, &name, group, offset));
-            candidates.extend(read.map_err(InspectError::io("read", &path))?);
+            match read {
+                Ok(found) => candidates.extend(found),
+                // A server has removed it since its name was read.
+                Err(error) if place.files.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(InspectError::io("read", &path)(error)),
+            }
         }
         if let Some(Verdict::Accepted { last, .. }) = dry.as_ref().map(|d| &d.verdict) {
             candidates.retain(|c| c.batch.seq <= *last);
@@ -145,7 +150,7 @@ fn candidates_in(source: &mut Source, name: &str, group: GroupId, offset: Offset
         }
         return Ok(found);
     }
-    let scanned = scan::scan(source, name, |_| None, false, &mut |batch, bytes| {
+    let scanned = scan::scan(source, name, &|_| None, false, &mut |batch, bytes| {
         for number in 0..batch.header.count as usize {
             if Descriptor::decode(&batch.header, bytes, number).is_some_and(|d| covers(&d, group, offset)) {
                 let by = "reading the segment's batches: it has no footer".to_string();

@@ -47,6 +47,7 @@ fn verdict(verdict: &Verdict) -> Value {
     match verdict {
         Verdict::Fresh => json!({ "verdict": "fresh" }),
         Verdict::Accepted { last, torn } => json!({ "verdict": "accepted", "last_batch": last.get(), "torn": torn }),
+        Verdict::Moving { why } => json!({ "verdict": "moving", "why": why }),
         Verdict::Refused { why, at } => json!({
             "verdict": "refused",
             "why": why,

@@ -161,7 +161,7 @@ pub fn read_footer(source: &mut Source, header: &Header) -> io::Result<Footer> {
 pub fn scan(
     source: &mut Source,
     name: &str,
-    expected: impl FnOnce(SegmentId) -> Option<Expected>,
+    expected: &dyn Fn(SegmentId) -> Option<Expected>,
     with_entries: bool,
     each: &mut dyn FnMut(&FoundBatch, &[u8]),
 ) -> io::Result<Scanned> {

@@ -7,10 +7,15 @@ use crate::place::{self, InspectError, Place};
 use crate::progress;
 use crate::scan::{self, Expected, Footer, FoundBatch, Scanned};
 use crate::source::Source;
+use indicatif::ProgressBar;
 use serde::Serialize;
+use std::io;
 use torc_base::ids::{BatchSeq, SegmentId};
 use torc_wal::batch::Descriptor;
 use torc_wal::segment::{BATCHES_START, Header, Slot};
+
+/// Scans of a file that changes meanwhile.
+const TRIES: usize = 5;
 
 /// How much is shown of each segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -198,9 +203,12 @@ pub fn files(place: &Place) -> Result<Vec<(Option<SegmentId>, String)>, InspectE
     let mut files = Vec::new();
     for name in names.into_iter().filter(|name| Slot::of_name(name).is_some()) {
         let path = place.dir.join(&name);
-        let mut source = Source::open(&path).map_err(InspectError::io("open", &path))?;
-        let header = scan::read_header(&mut source, &name).map_err(InspectError::io("read", &path))?;
-        files.push((header.ok().map(|h| h.segment), name));
+        match Source::open(&path).and_then(|mut source| scan::read_header(&mut source, &name)) {
+            Ok(header) => files.push((header.ok().map(|h| h.segment), name)),
+            // A server has removed it since its name was read.
+            Err(error) if place.files.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(InspectError::io("read", &path)(error)),
+        }
     }
     files.sort_by_key(|(segment, name)| (segment.is_none(), *segment, name.clone()));
     Ok(files)
@@ -221,31 +229,67 @@ pub fn inspect(
     let bytes = |(_, name): &(_, String)| std::fs::metadata(place.dir.join(name)).map_or(0, |m| m.len());
     let bar = progress::bar("reading", files.iter().map(bytes).sum());
     let mut before: Option<(SegmentId, Expected)> = None;
+    let live = place.server().is_some();
     for (_, name) in &files {
-        let path = place.dir.join(name);
-        let failed = || InspectError::io("read", &path);
-        let mut source = Source::open(&path).map_err(failed())?;
-        let mut scanned =
-            scan::scan(&mut source, name, |id| expected(id, before, dry), detail.entries, &mut |batch, _| {
-                bar.inc(u64::from(batch.header.total));
-            })
-            .map_err(failed())?;
-        prove(&mut scanned, name, dry);
-        scanned.settle();
+        let expected = |id: SegmentId| expected(id, before, dry);
+        let Some((scanned, notes)) = scan_file(place, name, live, detail, dry, &expected, &bar)? else { continue };
         if let Some(header) = scanned.header {
             // Behind a torn batch another with its number may come, but nothing that was written with it.
-            let next = scanned.next().or(expected(header.segment, before, dry));
+            let next = scanned.next().or(expected(header.segment));
             before = next.map(|next| (header.segment, next));
         }
         let mut report = report(name, &scanned, detail, names, dry);
-        let again = Source::open(&path).and_then(|mut again| scan::read_header(&mut again, name)).map_err(failed())?;
-        if again.ok() != scanned.header {
-            report.notes.push("the file got another segment while it was read".to_string());
-        }
+        report.notes.extend(notes);
         bar.suspend(|| each(&report))?;
     }
     bar.finish_and_clear();
     Ok(())
+}
+
+/// Scans one file; `None` if a server has removed it meanwhile.
+///
+/// While a server writes, a break counts only if it is found twice at the same place: what was being written when its
+/// first part was read looks like damage once the rest is there, and files change hands.
+fn scan_file(
+    place: &Place,
+    name: &str,
+    live: bool,
+    detail: Detail,
+    dry: Option<&DryRun>,
+    expected: &dyn Fn(SegmentId) -> Option<Expected>,
+    bar: &ProgressBar,
+) -> Result<Option<(Scanned, Option<String>)>, InspectError> {
+    let path = place.dir.join(name);
+    let mut before = None;
+    for attempt in 1.. {
+        let once = || -> io::Result<(Scanned, bool)> {
+            let mut source = Source::open(&path)?;
+            let count = &mut |batch: &FoundBatch, _: &[u8]| {
+                if attempt == 1 {
+                    bar.inc(u64::from(batch.header.total));
+                }
+            };
+            let scanned = scan::scan(&mut source, name, expected, detail.entries, count)?;
+            let same = scan::read_header(&mut Source::open(&path)?, name)?.ok() == scanned.header;
+            Ok((scanned, same))
+        };
+        let (mut scanned, same) = match once() {
+            Err(error) if live && error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            once => once.map_err(InspectError::io("read", &path))?,
+        };
+        prove(&mut scanned, name, dry);
+        scanned.settle();
+        let proven = scanned.breaks.iter().find(|b| b.proof.is_some()).map(|b| (scanned.header, b.position));
+        if same && (!live || proven.is_none() || proven == before) {
+            return Ok(Some((scanned, None)));
+        }
+        if attempt == TRIES {
+            scanned.breaks.clear();
+            return Ok(Some((scanned, Some("the file changed while it was read, again and again".to_string()))));
+        }
+        before = proven;
+    }
+    unreachable!("the last attempt returns")
 }
 
 /// The first batch that a segment must have, if the log's order says so.

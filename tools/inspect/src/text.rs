@@ -163,6 +163,9 @@ pub fn verdict_line(verdict: &Verdict) -> String {
             format!("a start would accept the log: it ends with batch {last}, behind it {torn}")
         }
         Verdict::Refused { why, .. } => format!("a start would REFUSE the log: {why}"),
+        Verdict::Moving { why } => {
+            format!("the log is written faster than it is read: what a start would say cannot be told (last: {why})")
+        }
     }
 }
 
