@@ -9,8 +9,10 @@ pub mod report;
 
 mod cluster;
 mod connection;
+mod consume;
 mod cpu;
 mod drive;
+mod end_to_end;
 mod pace;
 mod payload;
 mod produce;
@@ -18,6 +20,7 @@ mod progress;
 mod recorder;
 mod sizes;
 mod units;
+mod verify;
 mod wire;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::drive::Finished;
 use crate::recorder::Second;
 use crate::units::{thousands, three_digits, time};
+use crate::verify::Verdict;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2Serializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
@@ -50,6 +51,8 @@ pub struct Report {
     /// CPU time of the generator.
     pub generator_cpu_us_per_request: f64,
     pub server: Option<ServerReport>,
+    /// What checking the records found.
+    pub verdict: Option<Verdict>,
     pub seconds: Vec<Second>,
     /// The distribution as a curve.
     pub curve: Vec<Percentile>,
@@ -113,6 +116,7 @@ impl Report {
                 cores: server.cpu_ns as f64 / 1e9 / elapsed_s,
                 resident_bytes: server.resident_bytes,
             }),
+            verdict: None,
             seconds: recorder.seconds.clone(),
             curve: curve(&recorder.latency),
         }
@@ -171,7 +175,10 @@ impl fmt::Display for Report {
             let memory = three_digits(server.resident_bytes as f64 / f64::from(1 << 20));
             writeln!(f, "  server      {cpu} us CPU per request, {cores} cores, {memory} MiB resident")?;
         }
-        Ok(())
+        match &self.verdict {
+            Some(verdict) => writeln!(f, "  verified    {verdict}"),
+            None => Ok(()),
+        }
     }
 }
 
