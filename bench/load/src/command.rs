@@ -1,10 +1,13 @@
 //! `torc bench`: what can be run.
 
 use crate::bare::{self, BareArgs};
+use crate::compare::{self, CompareArgs};
 use crate::drive::Finished;
 use crate::error::Error;
+use crate::limits::{self, Limits, LimitsArgs};
 use crate::options::{ConsumeArgs, EndToEndArgs, Format, Output, ProduceArgs};
 use crate::report::{Report, write_hgrm, write_hlog};
+use crate::scenario::{self, RunArgs};
 use crate::verify::Verdict;
 use crate::{consume, end_to_end, produce};
 use clap::{Args, Subcommand};
@@ -27,6 +30,12 @@ pub enum BenchCommand {
     Consume(Box<ConsumeArgs>),
     /// Write and read at once: latency from when a record was due to when a consumer has it.
     E2e(Box<EndToEndArgs>),
+    /// Measure what the machine can do: disk, loopback, memory.
+    Limits(LimitsArgs),
+    /// Make the runs of a scenario file, and one report of all.
+    Run(RunArgs),
+    /// Put reports beside each other.
+    Compare(CompareArgs),
     /// Serve as the least program that could do the job, to be loaded with --protocol bare.
     Bare(BareArgs),
 }
@@ -35,6 +44,9 @@ pub enum BenchCommand {
 pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<(), Error> {
     match &args.command {
         BenchCommand::Bare(args) => bare::run(args, out),
+        BenchCommand::Limits(args) => limits::run(args, out),
+        BenchCommand::Run(args) => scenario::run(args, out),
+        BenchCommand::Compare(args) => compare::run(args, out),
         BenchCommand::Produce(args) => {
             let (finished, verdict) = produce::run(args)?;
             publish("produce", &finished, verdict, &args.output, out)
@@ -63,6 +75,9 @@ fn publish(
     let name = output.name.as_deref().unwrap_or(mode);
     let mut report = Report::new(name, mode, options(), finished);
     report.verdict = verdict;
+    if let Some(path) = &output.limits {
+        report.multiples = Some(Limits::load(path)?.multiples(&report));
+    }
     let json = serde_json::to_string_pretty(&report).expect("reports have only string keys and plain values");
     if let Some(path) = &output.json {
         write_file(path, |file| writeln!(file, "{json}"))?;

@@ -3,9 +3,13 @@
 
 pub mod bare;
 pub mod command;
+pub mod compare;
 pub mod error;
+pub mod limits;
 pub mod options;
+pub mod plot;
 pub mod report;
+pub mod scenario;
 
 mod cluster;
 mod connection;
@@ -19,6 +23,7 @@ mod produce;
 mod progress;
 mod recorder;
 mod sizes;
+mod target;
 mod units;
 mod verify;
 mod wire;

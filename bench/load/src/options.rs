@@ -147,6 +147,9 @@ pub struct Output {
     /// A histogram of each second, in HdrHistogram's log format, nanoseconds.
     #[arg(long, value_name = "FILE")]
     pub hlog: Option<PathBuf>,
+    /// What `torc bench limits --json` wrote: figures are quoted as multiples of it too.
+    #[arg(long, value_name = "FILE")]
+    pub limits: Option<PathBuf>,
     /// No progress bar.
     #[arg(long)]
     pub quiet: bool,

@@ -1,6 +1,7 @@
 //! The report of a run: for people as a table, for programs as JSON, for HdrHistogram's tools as its files.
 
 use crate::drive::Finished;
+use crate::limits::Multiples;
 use crate::recorder::Second;
 use crate::units::{thousands, three_digits, time};
 use crate::verify::Verdict;
@@ -53,6 +54,8 @@ pub struct Report {
     pub server: Option<ServerReport>,
     /// What checking the records found.
     pub verdict: Option<Verdict>,
+    /// The figures beside the machine's limits.
+    pub multiples: Option<Multiples>,
     pub seconds: Vec<Second>,
     /// The distribution as a curve.
     pub curve: Vec<Percentile>,
@@ -117,6 +120,7 @@ impl Report {
                 resident_bytes: server.resident_bytes,
             }),
             verdict: None,
+            multiples: None,
             seconds: recorder.seconds.clone(),
             curve: curve(&recorder.latency),
         }
@@ -174,6 +178,9 @@ impl fmt::Display for Report {
             let (cpu, cores) = (three_digits(server.cpu_us_per_request), three_digits(server.cores));
             let memory = three_digits(server.resident_bytes as f64 / f64::from(1 << 20));
             writeln!(f, "  server      {cpu} us CPU per request, {cores} cores, {memory} MiB resident")?;
+        }
+        if let Some(multiples) = &self.multiples {
+            writeln!(f, "  of limits   {multiples}")?;
         }
         match &self.verdict {
             Some(verdict) => writeln!(f, "  verified    {verdict}"),
