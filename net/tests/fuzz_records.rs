@@ -3,6 +3,7 @@
 
 use peak_alloc::PeakAlloc;
 use torc_base::crc::crc32c;
+use torc_base::ids::Offset;
 use torc_base::prng::Prng;
 use torc_net::kafka::records::{
     BuildOptions, CRC_PREFIX, Codec, HEADER, Record, build, check, first_at_or_after, max_timestamp_offset, read,
@@ -36,9 +37,9 @@ fn all_ways(bytes: &mut [u8]) -> bool {
     let (checked, peak) = measured(|| check(bytes));
     assert_eq!(peak, 0, "checking allocates nothing");
     let most = OPEN_GROWTH_MAX * bytes.len() + OPEN_BASE;
-    let (found, peak) = measured(|| first_at_or_after(bytes, i64::MIN));
+    let (found, peak) = measured(|| first_at_or_after(bytes, i64::MIN, Offset(0)));
     assert!(peak <= most, "{peak} bytes for a batch of {}", bytes.len());
-    let (largest, peak) = measured(|| max_timestamp_offset(bytes));
+    let (largest, peak) = measured(|| max_timestamp_offset(bytes, Offset(0)));
     assert!(peak <= most, "{peak} bytes for a batch of {}", bytes.len());
     let records = read(bytes);
     let Ok(batch) = checked else { return false };

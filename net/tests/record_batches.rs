@@ -283,7 +283,7 @@ fn a_batch_gets_its_place_without_a_new_checksum() {
     place(&mut bytes, Offset(1 << 40), LeaderEpoch(9));
     let batch = verify(&bytes).expect("the checksum still holds");
     assert_eq!((batch.base_offset, batch.leader_epoch, batch.last_offset()), (1 << 40, 9, (1 << 40) + 2));
-    assert_eq!(max_timestamp_offset(&bytes), Ok(Some(((1 << 40) + 1, 3000))));
+    assert_eq!(max_timestamp_offset(&bytes, Offset(0)), Ok(Some(((1 << 40) + 1, 3000))));
 }
 
 #[test]
@@ -296,9 +296,9 @@ fn a_stamped_batch_has_one_time_and_a_right_checksum() {
         assert_eq!((batch.crc, batch.max_timestamp), (crc, 5000));
         assert_eq!(batch.timestamp_type(), TimestampType::LogAppendTime);
         assert_eq!(batch.codec(), Ok(codec));
-        assert_eq!(first_at_or_after(&bytes, 4000), Ok(Some((100, 5000))));
-        assert_eq!(first_at_or_after(&bytes, 5001), Ok(None));
-        assert_eq!(max_timestamp_offset(&bytes), Ok(Some((100, 5000))));
+        assert_eq!(first_at_or_after(&bytes, 4000, Offset(0)), Ok(Some((100, 5000))));
+        assert_eq!(first_at_or_after(&bytes, 5001, Offset(0)), Ok(None));
+        assert_eq!(max_timestamp_offset(&bytes, Offset(0)), Ok(Some((100, 5000))));
         assert!(read(&bytes).expect("sound").iter().all(|record| record.timestamp == 5000));
     }
 }
@@ -314,11 +314,11 @@ fn records_are_found_by_time_in_every_codec() {
             let times: Vec<_> = records.iter().map(|record| (base_offset + record.offset, record.timestamp)).collect();
             for wanted in times.iter().flat_map(|(_, time)| [*time, time + 1]).chain([i64::MIN, 0, i64::MAX]) {
                 let expected = times.iter().find(|(_, time)| *time >= wanted).copied();
-                assert_eq!(first_at_or_after(&bytes, wanted), Ok(expected));
+                assert_eq!(first_at_or_after(&bytes, wanted, Offset(0)), Ok(expected));
             }
             let largest = records.iter().map(|record| record.timestamp).max();
             let expected = times.iter().find(|(_, time)| Some(*time) == largest).copied();
-            assert_eq!(max_timestamp_offset(&bytes), Ok(expected));
+            assert_eq!(max_timestamp_offset(&bytes, Offset(0)), Ok(expected));
         }
     }
 }
@@ -329,7 +329,7 @@ fn snappy_without_a_frame_is_read_too() {
     let compressed = snap::raw::Encoder::new().compress_vec(&plain[HEADER..]).expect("short");
     let bytes = rewrapped(&plain, Codec::Snappy, &compressed);
     assert_eq!(read(&bytes), read(&plain));
-    assert_eq!(first_at_or_after(&bytes, 2500), Ok(Some((1, 3000))));
+    assert_eq!(first_at_or_after(&bytes, 2500, Offset(0)), Ok(Some((1, 3000))));
 }
 
 /// A sound batch with the header of `batch` but another codec and body.
@@ -349,12 +349,12 @@ fn compressed_bytes_that_are_none_are_an_error_not_more() {
     for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         let bytes = rewrapped(&sound, codec, b"this is not what it claims to be, whichever codec it names");
         assert!(check(&mut bytes.clone()).is_ok(), "compressed batches pass unopened");
-        assert!(first_at_or_after(&bytes, 0).is_err(), "{codec:?}");
-        assert!(max_timestamp_offset(&bytes).is_err(), "{codec:?}");
+        assert!(first_at_or_after(&bytes, 0, Offset(0)).is_err(), "{codec:?}");
+        assert!(max_timestamp_offset(&bytes, Offset(0)).is_err(), "{codec:?}");
         assert!(read(&bytes).is_err(), "{codec:?}");
     }
     // A Snappy block that claims 4 GiB.
     let bytes = rewrapped(&sound, Codec::Snappy, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0]);
     let refused = Invalid::Record { index: 0, what: "the compressed bytes are damaged" };
-    assert_eq!(first_at_or_after(&bytes, 0), Err(refused));
+    assert_eq!(first_at_or_after(&bytes, 0, Offset(0)), Err(refused));
 }

@@ -61,6 +61,13 @@ pub struct Item {
     pub bytes: Buf,
 }
 
+impl Item {
+    /// The offset behind the last covered one.
+    pub fn end_offset(&self) -> Offset {
+        self.first_offset.plus(i64::from(self.records))
+    }
+}
+
 /// The entries of one group in one segment: what retention and listings work on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {

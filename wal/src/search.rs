@@ -27,10 +27,11 @@ pub(crate) struct View<'a> {
 pub(crate) enum Goal {
     /// Entries from a start on.
     Entries { from: From, upto: Index, max_bytes: usize },
-    /// The first entry from `from` on with a timestamp of at least `ts`.
-    Time { ts: i64, from: Index, upto: Index },
-    /// The first entry with the largest timestamp. `seen`: extents that have been looked into, by first index.
-    MaxTime { upto: Index, best: Option<Item>, seen: Vec<Index> },
+    /// The first entry from `from` on that ends behind the offset `behind`, with a timestamp of at least `ts`.
+    Time { ts: i64, from: Index, behind: Offset, upto: Index },
+    /// The first entry with the largest timestamp of those that end behind the offset `behind`. `seen`: extents that
+    /// have been looked into, by first index.
+    MaxTime { behind: Offset, upto: Index, best: Option<Item>, seen: Vec<Index> },
 }
 
 /// Which entries of the extents are wanted.
@@ -84,8 +85,8 @@ impl View<'_> {
         let Some(known) = directory.group(group) else { return Plan::Done(Vec::new()) };
         match goal {
             Goal::Entries { from, upto, max_bytes } => self.entries(group, known, *from, *upto, *max_bytes),
-            Goal::Time { ts, from, upto } => self.time(group, known, *ts, from, *upto),
-            Goal::MaxTime { upto, best, seen } => self.max_time(group, known, *upto, best, seen),
+            Goal::Time { ts, from, behind, upto } => self.time(group, known, *ts, from, *behind, *upto),
+            Goal::MaxTime { behind, upto, best, seen } => self.max_time(group, known, (*behind, *upto), best, seen),
         }
     }
 
@@ -183,19 +184,19 @@ impl View<'_> {
         Err(Plan::Fetch(run.segment, cold, Want { upto, ..*want }))
     }
 
-    fn time(&mut self, id: GroupId, group: &Group, ts: i64, from: &mut Index, upto: Index) -> Plan {
+    fn time(&mut self, id: GroupId, group: &Group, ts: i64, from: &mut Index, behind: Offset, upto: Index) -> Plan {
         *from = (*from).max(group.first);
         if *from > upto {
             return Plan::Done(Vec::new());
         }
-        for run in group.runs.iter().filter(|r| r.max_timestamp >= ts) {
+        for run in group.runs.iter().filter(|r| r.max_timestamp >= ts && r.end_offset > behind) {
             if run.last_index < *from || run.first_index > upto {
                 continue;
             }
             let tail = self.tail;
             let Some(index) = self.index(run.segment) else { return Plan::Footer(run.segment) };
             let end = upto.min(run.last_index);
-            let extents = index.of(id).iter().filter(|e| e.max_timestamp >= ts);
+            let extents = index.of(id).iter().filter(|e| e.max_timestamp >= ts && e.end_offset > behind);
             for extent in extents.filter(|e| e.last_index() >= *from && e.first_index <= end) {
                 let want = Want::extent(extent, run, group, upto);
                 let Some(batch) = tail.get(run.segment, extent.batch) else {
@@ -203,7 +204,8 @@ impl View<'_> {
                 };
                 let mut items = Vec::new();
                 batch.items(extent, &want, &mut usize::MAX.clone(), &mut items);
-                if let Some(item) = items.into_iter().find(|i| i.max_timestamp >= ts && i.index >= *from) {
+                let fits = |i: &Item| i.max_timestamp >= ts && i.index >= *from && i.end_offset() > behind;
+                if let Some(item) = items.into_iter().find(fits) {
                     return Plan::Done(vec![item]);
                 }
             }
@@ -215,7 +217,7 @@ impl View<'_> {
         &mut self,
         id: GroupId,
         group: &Group,
-        upto: Index,
+        (behind, upto): (Offset, Index),
         best: &mut Option<Item>,
         seen: &mut Vec<Index>,
     ) -> Plan {
@@ -225,7 +227,7 @@ impl View<'_> {
             let floor = best.as_ref().map_or(-1, |b| b.max_timestamp);
             let tail = self.tail;
             let mut choice: Option<(Run, Extent)> = None;
-            for run in group.runs.iter().filter(|r| r.first_index <= upto) {
+            for run in group.runs.iter().filter(|r| r.first_index <= upto && r.end_offset > behind) {
                 let bar = choice.as_ref().map_or(floor, |(_, e)| e.max_timestamp);
                 if run.max_timestamp <= bar {
                     continue;
@@ -246,7 +248,7 @@ impl View<'_> {
             };
             let mut items = Vec::new();
             batch.items(&extent, &want, &mut usize::MAX.clone(), &mut items);
-            take_best(items, best);
+            take_best(items, behind, best);
         }
     }
 }
@@ -255,21 +257,22 @@ impl View<'_> {
 pub(crate) fn fetched(goal: &mut Goal, items: Vec<Item>) -> Option<Vec<Item>> {
     match goal {
         Goal::Entries { .. } => Some(items),
-        Goal::Time { ts, from, .. } => {
+        Goal::Time { ts, from, behind, .. } => {
             let Some(last) = items.last().map(|i| i.index) else { return Some(Vec::new()) };
-            let found = items.into_iter().find(|i| i.max_timestamp >= *ts && i.index >= *from);
+            let fits = |i: &Item| i.max_timestamp >= *ts && i.index >= *from && i.end_offset() > *behind;
+            let found = items.into_iter().find(fits);
             *from = last.next();
             found.map(|item| vec![item])
         }
-        Goal::MaxTime { best, .. } => {
-            take_best(items, best);
+        Goal::MaxTime { behind, best, .. } => {
+            take_best(items, *behind, best);
             None
         }
     }
 }
 
-fn take_best(items: Vec<Item>, best: &mut Option<Item>) {
-    for item in items {
+fn take_best(items: Vec<Item>, behind: Offset, best: &mut Option<Item>) {
+    for item in items.into_iter().filter(|i| i.end_offset() > behind) {
         if item.max_timestamp > best.as_ref().map_or(-1, |b| b.max_timestamp) {
             *best = Some(item);
         }

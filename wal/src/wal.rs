@@ -444,14 +444,23 @@ impl Wal {
         }
     }
 
-    /// The first entry up to index `upto` whose largest timestamp is at least `ts`.
-    pub fn find_timestamp(&mut self, group: GroupId, ts: i64, upto: Index, ops: &mut Vec<DiskOp>) -> Find {
-        self.find(group, Goal::Time { ts, from: Index(1), upto }, ops)
+    /// The first entry up to index `upto` that ends behind the offset `behind` and whose largest timestamp is at least
+    /// `ts`.
+    pub fn find_timestamp(
+        &mut self,
+        group: GroupId,
+        ts: i64,
+        behind: Offset,
+        upto: Index,
+        ops: &mut Vec<DiskOp>,
+    ) -> Find {
+        self.find(group, Goal::Time { ts, from: Index(1), behind, upto }, ops)
     }
 
-    /// The first of the entries with the largest timestamp up to index `upto`; none if no entry has a timestamp.
-    pub fn find_max_timestamp(&mut self, group: GroupId, upto: Index, ops: &mut Vec<DiskOp>) -> Find {
-        self.find(group, Goal::MaxTime { upto, best: None, seen: Vec::new() }, ops)
+    /// The first of the entries with the largest timestamp of those up to index `upto` that end behind the offset
+    /// `behind`; none if no entry has a timestamp.
+    pub fn find_max_timestamp(&mut self, group: GroupId, behind: Offset, upto: Index, ops: &mut Vec<DiskOp>) -> Find {
+        self.find(group, Goal::MaxTime { behind, upto, best: None, seen: Vec::new() }, ops)
     }
 
     fn find(&mut self, group: GroupId, goal: Goal, ops: &mut Vec<DiskOp>) -> Find {

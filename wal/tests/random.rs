@@ -81,17 +81,25 @@ impl World {
             1 => {
                 let ts = 1_000 + prng.below(1_010) as i64;
                 let upto = live[at].index;
-                let find = self.rig.wal.find_timestamp(group, ts, Index(upto), &mut self.rig.pending);
+                let behind = live[prng.below(live.len() as u64) as usize].first_offset;
+                let (wal, ops) = (&mut self.rig.wal, &mut self.rig.pending);
+                let find = wal.find_timestamp(group, ts, Offset(behind), Index(upto), ops);
                 let found = self.rig.found(find).unwrap().map(|i| i.index.get());
-                let expected = live.iter().find(|k| k.max_timestamp >= ts && k.index <= upto).map(|k| k.index);
+                let fits = |k: &&&rig::Known| {
+                    k.max_timestamp >= ts && k.index <= upto && k.first_offset + i64::from(k.records) > behind
+                };
+                let expected = live.iter().find(fits).map(|k| k.index);
                 assert_eq!(found, expected, "first at or after {ts}");
             }
             2 => {
                 let upto = live[at].index;
-                let find = self.rig.wal.find_max_timestamp(group, Index(upto), &mut self.rig.pending);
+                let behind = live[prng.below(live.len() as u64) as usize].first_offset;
+                let (wal, ops) = (&mut self.rig.wal, &mut self.rig.pending);
+                let find = wal.find_max_timestamp(group, Offset(behind), Index(upto), ops);
                 let found = self.rig.found(find).unwrap().map(|i| i.index.get());
-                let max = live.iter().filter(|k| k.index <= upto).map(|k| k.max_timestamp).max();
-                let expected = live.iter().find(|k| Some(k.max_timestamp) == max).map(|k| k.index);
+                let fits = |k: &&&rig::Known| k.index <= upto && k.first_offset + i64::from(k.records) > behind;
+                let max = live.iter().filter(fits).map(|k| k.max_timestamp).max();
+                let expected = live.iter().filter(fits).find(|k| Some(k.max_timestamp) == max).map(|k| k.index);
                 assert_eq!(found, expected, "first with the largest timestamp");
             }
             _ => {

@@ -39,6 +39,8 @@ struct Shared {
 struct Memory {
     start: NonNull<u8>,
     bytes: usize,
+    /// Bytes of the allocation in front of `start`; more than 0 only from [`LAZY_BYTES`] on.
+    before: usize,
     /// A piece of the arena, which goes back to its pool and is freed with the whole.
     piece: bool,
 }
@@ -48,9 +50,14 @@ unsafe impl Send for Memory {}
 // SAFETY: a shared `Memory` tells where it lies, and gives no access to its bytes.
 unsafe impl Sync for Memory {}
 
+/// From this size on memory is zeroed by the kernel as it is first touched: asking for 100 MiB must cost nothing before
+/// the bytes come. Allocators do so only for alignments that they give anyhow, so a page more is asked for.
+const LAZY_BYTES: usize = 1 << 20;
+
 impl Memory {
     fn layout(bytes: usize) -> Layout {
-        Layout::from_size_align(bytes, PAGE).expect("a class size is a multiple of the page")
+        let (bytes, align) = if bytes >= LAZY_BYTES { (bytes + PAGE, 16) } else { (bytes, PAGE) };
+        Layout::from_size_align(bytes, align).expect("a class size is a multiple of the page")
     }
 
     fn allocate(bytes: usize) -> Memory {
@@ -58,10 +65,12 @@ impl Memory {
         let layout = Memory::layout(bytes);
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
-        match NonNull::new(start) {
-            Some(start) => Memory { start, bytes, piece: false },
-            None => handle_alloc_error(layout),
-        }
+        let Some(base) = NonNull::new(start) else { handle_alloc_error(layout) };
+        let before = base.align_offset(PAGE);
+        assert!(before + bytes <= layout.size());
+        // SAFETY: less than a page from the base, and with `bytes` behind it inside the allocation, as just checked.
+        let start = unsafe { base.add(before) };
+        Memory { start, bytes, before, piece: false }
     }
 }
 
@@ -70,8 +79,8 @@ impl Drop for Memory {
         if self.piece {
             return;
         }
-        // SAFETY: allocated in `allocate` with this layout, and owned by nobody else.
-        unsafe { dealloc(self.start.as_ptr(), Memory::layout(self.bytes)) }
+        // SAFETY: allocated in `allocate` with this layout, `before` bytes in front of `start`, and owned by nobody else.
+        unsafe { dealloc(self.start.sub(self.before).as_ptr(), Memory::layout(self.bytes)) }
     }
 }
 
@@ -159,7 +168,7 @@ impl Pool {
         let pieces = (0..blocks).rev().map(|i| {
             // SAFETY: `i` blocks from the start is inside the arena.
             let start = unsafe { arena.start.add(i * block_bytes) };
-            Memory { start, bytes: block_bytes, piece: true }
+            Memory { start, bytes: block_bytes, before: 0, piece: true }
         });
         let mut pool = Pool::new(limit, keep);
         let shared = Arc::get_mut(&mut pool.shared).expect("not shared yet");

@@ -25,6 +25,7 @@ fn every_size_up_to_the_largest_frame_fits_its_class_with_little_waste() {
     let mut bytes = 1;
     while bytes <= FRAME_BYTES_MAX + PAGE {
         let buf = pool.take(bytes).expect("no limit").freeze();
+        assert!((buf.pages().as_raw().0 as usize).is_multiple_of(PAGE), "{bytes} bytes");
         assert!(buf.block_bytes() >= bytes);
         assert!(buf.block_bytes() <= bytes + bytes / 4 + PAGE, "{bytes} took {}", buf.block_bytes());
         bytes = bytes * 9 / 8 + 1;

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
-use torc_base::limits::{PAGE, REGISTERED_PAGES, WAL_MEMORY};
+use torc_base::limits::{PAGE, REGISTERED_PAGES};
 use torc_reactor::mail::{self, StopHandle};
 use torc_reactor::probe::{self, Features};
 use torc_reactor::stats::LoopStats;
@@ -32,6 +32,8 @@ struct Counters {
     reactor: Arc<LoopStats>,
 }
 
+/// Memory of blocks that the tail has given up and the next batches take over, besides the registered ones.
+const KEPT_BLOCKS: usize = 4 << 20;
 /// A killed server's port is free a moment after its lock.
 const PORT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -181,7 +183,7 @@ fn start_shards(
         // A spinning shard would keep another one from the core that they share.
         settings.spin_us = if usize::from(data.identity.shards) > cores.len() { 0 } else { config.spin_us };
         settings.hold = Some(data.lock().map_err(io_error("share the lock of the data directory"))?);
-        let blocks = Pool::with_arena(usize::MAX, WAL_MEMORY, PAGE, REGISTERED_PAGES);
+        let blocks = Pool::with_arena(usize::MAX, KEPT_BLOCKS, PAGE, REGISTERED_PAGES);
         settings.registered = Some(blocks.clone());
         let app = Shard::new(shard_settings(config, data, id, port, blocks)?, Arc::clone(&counters.shard));
         let (features, loop_stats) = (Arc::clone(&machine.features), Arc::clone(&counters.reactor));

@@ -11,8 +11,19 @@ use torc_base::time::Mono;
 
 /// How long a connection without memory waits before it tries again.
 const STARVED_MS: u64 = 1;
+/// Connections that try again in one turn. Thousands may wait for memory, and others are to be served meanwhile.
+const RETRIES_MAX: usize = 64;
 /// A half-received frame gives way when memory is short if nothing of its connection was heard for this long.
 const STALLED_NS: u64 = 1_000_000_000;
+/// How often such frames are looked for while memory is short.
+const SHED_MS: u64 = 50;
+/// After a stop was asked for, what clients have sent before it is still read: until a connection has been silent for
+/// so long, which tells that nothing is left in its socket ...
+const QUIET_NS: u64 = 20_000_000;
+/// ... but no longer than this, as some clients never stop sending.
+const DRAIN_READS_MS: u64 = 250;
+/// How often connections are looked at while they drain.
+const DRAIN_LOOK_MS: u64 = 5;
 /// Parts of one send; the kernel takes 1,024 at once.
 const SEND_PARTS: usize = 1_000;
 
@@ -51,8 +62,6 @@ struct Conn {
     /// Bytes in ready slots and in the send under way.
     reply_bytes: usize,
     sending_bytes: usize,
-    /// What came in has not been looked at to its end: whole requests may be left in it.
-    unread: bool,
     /// Something was put off because too much waits; it is taken up when there is room.
     stopped: bool,
     eof: bool,
@@ -82,15 +91,27 @@ pub struct Conns {
     dirty: BTreeSet<ConnId>,
     /// Wait for memory.
     starved: BTreeSet<ConnId>,
-    /// There was no memory for a frame since this was last looked at.
+    /// There was no memory for a frame since stalled ones were last looked for.
     short: bool,
     /// Have room again for what was put off.
     resumed: BTreeSet<ConnId>,
     retry: Option<Mono>,
+    /// The first that tries again next; those before it have had their turn.
+    retry_from: ConnId,
+    next_shed: Mono,
     next_sweep: Mono,
-    draining: bool,
+    drain: Option<Drain>,
     /// Bytes of answers that wait or are being sent, of all connections.
     reply_bytes: usize,
+}
+
+/// A stop was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Drain {
+    since: Mono,
+    /// False: nothing more is read.
+    reads: bool,
+    next_look: Mono,
 }
 
 impl Conns {
@@ -106,8 +127,10 @@ impl Conns {
             short: false,
             resumed: BTreeSet::new(),
             retry: None,
+            retry_from: ConnId(0),
+            next_shed: Mono(0),
             next_sweep: Mono(0),
-            draining: false,
+            drain: None,
             reply_bytes: 0,
         }
     }
@@ -128,7 +151,6 @@ impl Conns {
             waiting_bytes: 0,
             reply_bytes: 0,
             sending_bytes: 0,
-            unread: false,
             stopped: false,
             eof: false,
             closing: false,
@@ -145,7 +167,6 @@ impl Conns {
             c.active = now;
             if !c.closing {
                 c.frames.push(bytes);
-                c.unread = true;
             }
         }
     }
@@ -178,11 +199,11 @@ impl Conns {
     }
 
     /// The peer sends no more. What it sent is served, and it still gets its answers.
-    pub fn eof(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+    pub fn eof(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         if let Some(c) = self.conns.get_mut(&conn) {
             c.eof = true;
             c.receive = Receive::Idle;
-            self.close_if_done(conn, ops);
+            self.close_if_done(now, conn, ops);
         }
     }
 
@@ -208,16 +229,17 @@ impl Conns {
         }
     }
 
+    /// True until a stop has been asked for and what was sent before it has been read.
+    pub fn reads(&self) -> bool {
+        self.drain.is_none_or(|drain| drain.reads)
+    }
+
     /// The next request of a connection, if there is one and the connection may have it.
     pub fn next_frame(&mut self, conn: ConnId) -> Result<Option<BufMut>, BadLength> {
-        let Some(c) = self.conns.get_mut(&conn).filter(|_| !self.draining) else { return Ok(None) };
+        let reads = self.reads();
+        let Some(c) = self.conns.get_mut(&conn).filter(|_| reads) else { return Ok(None) };
         c.stopped = !c.may_take();
-        if c.stopped {
-            return Ok(None);
-        }
-        let frame = c.frames.pop(&self.pool)?;
-        c.unread = frame.is_some() || c.frames.is_starved();
-        Ok(frame)
+        if c.stopped { Ok(None) } else { c.frames.pop(&self.pool) }
     }
 
     /// Takes the next place among the answers, for a request of `bytes` bytes.
@@ -256,16 +278,14 @@ impl Conns {
 
     /// Arms the receive that is wanted now, or disarms one that is not.
     pub fn arm(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        let reads = self.reads();
         let Some(c) = self.conns.get_mut(&conn) else { return };
-        if c.closing {
-            return;
+        if c.eof && c.frames.is_starved() && !c.frames.is_looked_through() {
+            self.short = true;
+            return self.starve(now, conn);
         }
-        if c.eof {
-            if c.frames.is_starved() {
-                self.short = true;
-                return self.starve(now, conn);
-            }
-            return self.close_if_done(conn, ops);
+        if c.closing || c.eof {
+            return self.close_if_done(now, conn, ops);
         }
         c.stopped |= !c.may_take();
         match c.receive {
@@ -273,7 +293,7 @@ impl Conns {
                 c.receive = Receive::Pausing;
                 ops.push(Op::Pause { conn });
             }
-            Receive::Idle if c.may_take() && !self.draining => match c.frames.want(&self.pool) {
+            Receive::Idle if c.may_take() && reads => match c.frames.want(&self.pool) {
                 Want::Any => {
                     c.receive = Receive::Any;
                     ops.push(Op::Recv { conn });
@@ -320,12 +340,12 @@ impl Conns {
                 // Places became free without a send, so that no end of one will tell of it.
                 self.resumed.insert(conn);
             }
-            self.close_if_done(conn, ops);
+            self.close_if_done(now, conn, ops);
         }
     }
 
-    /// A send has ended.
-    pub fn sent(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+    /// A send has ended; what else came on the connection is to be looked at.
+    pub fn sent(&mut self, now: Mono, conn: ConnId) {
         if let Some(c) = self.conns.get_mut(&conn) {
             assert!(c.sending, "a send that was not asked for");
             c.sending = false;
@@ -334,32 +354,50 @@ impl Conns {
             c.reply_bytes -= bytes;
             self.reply_bytes -= bytes;
             self.dirty.insert(conn);
-            self.close_if_done(conn, ops);
         }
     }
 
-    fn close_if_done(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
-        let done = |c: &Conn| (c.eof && !c.unread || self.draining) && c.slots.is_empty() && !c.sending;
-        if self.conns.get(&conn).is_some_and(done) {
+    /// Closes a connection that is owed nothing and will send nothing.
+    fn close_if_done(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        let Some(c) = self.conns.get(&conn) else { return };
+        let owed = !c.slots.is_empty() || c.sending;
+        let quiet = |drain: &Drain| !c.frames.is_partial() && now.since(c.active.max(drain.since)) >= QUIET_NS;
+        let done = match &self.drain {
+            Some(drain) if !drain.reads => true,
+            Some(drain) if quiet(drain) => c.frames.is_looked_through(),
+            _ => c.eof && c.frames.is_looked_through(),
+        };
+        if done && !owed {
             self.close(conn, ops);
         }
     }
 
-    /// Connections that waited for memory or for room and may try again; also closes what holds memory and does not
-    /// move.
-    pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> BTreeSet<ConnId> {
+    /// Connections that waited for memory or for room and may try again; also closes what holds memory and does not move.
+    pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> Vec<ConnId> {
         if now >= self.next_sweep {
             self.sweep(now, ops);
         }
-        let mut again = std::mem::take(&mut self.resumed);
+        self.look_at_drain(now, ops);
+        let mut again: Vec<ConnId> = std::mem::take(&mut self.resumed).into_iter().collect();
         if self.retry.is_some_and(|at| at <= now) {
-            self.retry = None;
-            again.append(&mut self.starved);
-            if std::mem::take(&mut self.short) {
-                self.shed(now, ops);
-            }
+            self.retry_starved(now, &mut again, ops);
         }
         again
+    }
+
+    fn retry_starved(&mut self, now: Mono, again: &mut Vec<ConnId>, ops: &mut Vec<Op<Mail>>) {
+        let behind = self.starved.range(self.retry_from..);
+        let turn = behind.chain(self.starved.range(..self.retry_from)).copied();
+        let turn: Vec<ConnId> = turn.take(RETRIES_MAX).collect();
+        turn.iter().for_each(|conn| assert!(self.starved.remove(conn)));
+        self.retry_from = turn.last().map_or(ConnId(0), |last| ConnId(last.get() + 1));
+        self.retry = (!self.starved.is_empty()).then(|| now.plus_ms(STARVED_MS));
+        if self.short && now >= self.next_shed {
+            self.short = false;
+            self.next_shed = now.plus_ms(SHED_MS);
+            self.shed(now, ops);
+        }
+        again.extend(turn);
     }
 
     /// Memory for frames ran out: closes connections that hold part of a frame and have stalled.
@@ -381,25 +419,35 @@ impl Conns {
         }
     }
 
-    /// No new requests; connections close as their answers are sent.
-    pub fn drain(&mut self, ops: &mut Vec<Op<Mail>>) {
-        self.draining = true;
+    /// A stop was asked for: connections close as they fall silent and their answers are sent.
+    pub fn drain(&mut self, now: Mono) {
+        self.drain.get_or_insert(Drain { since: now, reads: true, next_look: now });
+    }
+
+    fn look_at_drain(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
+        let Some(drain) = &mut self.drain else { return };
+        if now < drain.next_look {
+            return;
+        }
+        drain.next_look = now.plus_ms(DRAIN_LOOK_MS);
+        drain.reads = now < drain.since.plus_ms(DRAIN_READS_MS);
         let all: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in all {
-            self.close_if_done(conn, ops);
+            self.close_if_done(now, conn, ops);
         }
     }
 
     /// True when draining has closed every connection.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.conns.is_empty()
+        self.drain.is_some() && self.conns.is_empty()
     }
 
     /// When [`Conns::retry`] is due.
     pub fn deadline(&self) -> Option<Mono> {
         let sweep = (!self.conns.is_empty()).then_some(self.next_sweep);
+        let look = self.drain.filter(|_| !self.conns.is_empty()).map(|drain| drain.next_look);
         let resume = (!self.resumed.is_empty()).then_some(Mono(0));
-        [self.retry, sweep, resume].into_iter().flatten().min()
+        [self.retry, sweep, look, resume].into_iter().flatten().min()
     }
 
     /// Bytes of answers that may be added before fetches are answered without records.

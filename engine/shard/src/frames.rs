@@ -26,6 +26,23 @@ pub enum Want {
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadLength(pub i32);
 
+/// From this size on a frame leaves a quarter of the memory to others.
+const HUGE_FRAME: usize = 4 << 20;
+
+/// Memory for a frame. The larger it is the more it leaves to smaller ones: who promises large frames and does not send
+/// them keeps others waiting that send frames as large, and nobody else.
+fn take(pool: &Pool, len: usize) -> Option<BufMut> {
+    let left = match len {
+        0..LARGE_FRAME => 0,
+        LARGE_FRAME..HUGE_FRAME => pool.limit() / 8,
+        HUGE_FRAME.. => pool.limit() / 4,
+    };
+    if pool.used() + len > pool.limit() - left {
+        return None;
+    }
+    pool.take(len)
+}
+
 /// Assembles the frames of one connection.
 #[derive(Debug)]
 pub struct Frames {
@@ -62,6 +79,11 @@ impl Frames {
         self.head_len > 0 || self.body.is_some() || self.waiting.is_some()
     }
 
+    /// True if no bytes came in that have not been looked at.
+    pub fn is_looked_through(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// True if a frame waits for memory.
     pub fn is_starved(&self) -> bool {
         self.waiting.is_some()
@@ -81,7 +103,7 @@ impl Frames {
     pub fn pop(&mut self, pool: &Pool) -> Result<Option<BufMut>, BadLength> {
         loop {
             if let Some(len) = self.waiting {
-                let Some(buf) = pool.take(len) else { return Ok(None) };
+                let Some(buf) = take(pool, len) else { return Ok(None) };
                 self.waiting = None;
                 self.body = Some((buf, 0));
             }
@@ -185,7 +207,7 @@ impl Frames {
             self.end_of_frame(0);
             return Ok(pool.take(0));
         }
-        match pool.take(len) {
+        match take(pool, len) {
             Some(buf) => self.body = Some((buf, 0)),
             None => self.waiting = Some(len),
         }

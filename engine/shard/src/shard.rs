@@ -96,7 +96,7 @@ impl Shard {
             Event::Filled { conn, bytes } => self.with_kafka(now, ops, |kafka, out| kafka.filled(out, conn, bytes)),
             Event::Starved { conn } => self.with_kafka(now, ops, |kafka, out| kafka.disarmed(out, conn, true)),
             Event::Paused { conn } => self.with_kafka(now, ops, |kafka, out| kafka.disarmed(out, conn, false)),
-            Event::Eof { conn } => self.kafka.conns.eof(conn, ops),
+            Event::Eof { conn } => self.kafka.conns.eof(now.mono, conn, ops),
             Event::Sent { conn } => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
             Event::Closed { conn } => self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn)),
             Event::Disk(done) => self.with_groups(now, ops, |groups, out| groups.on_disk(out, done)),

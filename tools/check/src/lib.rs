@@ -1,9 +1,14 @@
 //! Checks of a torc server as its users meet it: real processes, sockets, signals, disks. One module to a promise.
 
+pub mod badinput;
 pub mod content;
+pub mod diskfull;
 pub mod failure;
+pub mod idle;
 pub mod kill;
 pub mod ledger;
 pub mod process;
+pub mod ready;
 pub mod report;
+pub mod restart;
 pub mod wire;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use torc_check::failure::Result;
 use torc_check::report::Report;
-use torc_check::{kill, process};
+use torc_check::{badinput, diskfull, idle, kill, process, ready, restart};
 
 /// Shows that a torc server keeps its promises, with real processes, sockets and disks.
 #[derive(Parser)]
@@ -34,6 +34,67 @@ enum Format {
 enum Check {
     /// kill -9 in mid-load, restart, verify; again and again.
     Kill(KillArgs),
+    /// Garbage, half frames, damaged batches; others notice nothing.
+    Badinput(BadinputArgs),
+    /// A small file system that fills up. Needs root.
+    Diskfull(DiskfullArgs),
+    /// Many idle partitions: memory and restart.
+    Idle(IdleArgs),
+    /// Restart with a long log.
+    Restart(RestartArgs),
+    /// Start on an empty directory, stop idle and under load.
+    Ready(ReadyArgs),
+}
+
+#[derive(Args)]
+struct BadinputArgs {
+    #[arg(long, default_value_t = 2)]
+    shards: u16,
+    /// Connections of each kind of short attack.
+    #[arg(long, default_value_t = 2000)]
+    tries: u32,
+    /// Connections that hold half a frame, at once.
+    #[arg(long, default_value_t = 10_000)]
+    halves: u32,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
+struct DiskfullArgs {
+    #[arg(long, default_value_t = 512)]
+    mib: u64,
+    #[arg(long, default_value_t = 2)]
+    shards: u16,
+    /// Times that it is filled and healed.
+    #[arg(long, default_value_t = 2)]
+    cycles: u32,
+}
+
+#[derive(Args)]
+struct IdleArgs {
+    #[arg(long, default_value_t = 10_000)]
+    partitions: u32,
+    #[arg(long, default_value_t = 2)]
+    shards: u16,
+}
+
+#[derive(Args)]
+struct RestartArgs {
+    #[arg(long, default_value_t = 10)]
+    gib: u64,
+    #[arg(long, default_value_t = 2)]
+    shards: u16,
+}
+
+#[derive(Args)]
+struct ReadyArgs {
+    #[arg(long, default_value_t = 2)]
+    shards: u16,
+    #[arg(long, default_value_t = 10)]
+    starts: u32,
+    #[arg(long, default_value_t = 10)]
+    stops: u32,
 }
 
 #[derive(Args)]
@@ -75,6 +136,20 @@ fn run(cli: &Cli) -> Result<Report> {
     let report = match &cli.check {
         Check::Kill(args) => {
             kill::run(&kill::Plan { torc, dir, rounds: args.rounds, shards: args.shards, seed: args.seed })
+        }
+        Check::Badinput(args) => {
+            let BadinputArgs { shards, tries, halves, seed } = *args;
+            badinput::run(&badinput::Plan { torc, dir, shards, tries, halves, seed })
+        }
+        Check::Diskfull(args) => {
+            let (bytes, shards, cycles) = (args.mib << 20, args.shards, args.cycles);
+            diskfull::run(&diskfull::Plan { torc, dir, bytes, shards, cycles })
+        }
+        Check::Idle(args) => idle::run(&idle::Plan { torc, dir, partitions: args.partitions, shards: args.shards }),
+        Check::Restart(args) => restart::run(&restart::Plan { torc, dir, bytes: args.gib << 30, shards: args.shards }),
+        Check::Ready(args) => {
+            let ReadyArgs { shards, starts, stops } = *args;
+            ready::run(&ready::Plan { torc, dir, shards, starts, stops })
         }
     };
     if !matches!(&report, Ok(report) if report.failed == 0) {

@@ -284,7 +284,7 @@ impl Consumer {
             place.changed = true;
         } else if timestamp >= 0 {
             // Where records are deleted, they may go while the answer is looked for.
-            if !history.topics[topic].retention && history.part(topic, partition).start_most == 0 {
+            if !history.topics[topic].retention {
                 history.by_time(topic, partition, timestamp, (part.offset, part.timestamp), (start, hw))?;
             }
         } else {

@@ -3,6 +3,7 @@
 use crate::output::Format;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
+use torc_load::command::BenchArgs;
 
 /// torc stores and replicates logs, for Kafka clients.
 #[derive(Debug, Parser)]
@@ -23,6 +24,8 @@ pub enum Command {
     Topic(TopicArgs),
     /// Run the production shard in the simulator: seeds, faults, checkers.
     Sim(torc_sim::command::Args),
+    /// Load a server, measure the machine, compare.
+    Bench(BenchArgs),
 }
 
 /// Flags beat --set, --set beats the file.

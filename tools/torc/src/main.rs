@@ -1,15 +1,12 @@
 //! The torc binary: the server and the tools for it.
 
 mod cli;
-mod kafka_client;
 mod output;
 mod serve;
 mod topic;
 
 #[cfg(test)]
 mod cli_tests;
-#[cfg(test)]
-mod kafka_client_tests;
 #[cfg(test)]
 mod output_tests;
 
@@ -24,6 +21,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),
+        Some(Command::Bench(args)) => torc_load::command::run(&args, &mut std::io::stdout()).map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

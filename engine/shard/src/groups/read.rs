@@ -5,7 +5,7 @@ use crate::group::{Group, epoch_of, kind};
 use crate::mail::{Answer, Asker, FetchPart, Fetched, OffsetAt, OffsetPart};
 use std::collections::BTreeMap;
 use torc_base::buf::Buf;
-use torc_base::ids::{GroupId, LeaderEpoch, Offset};
+use torc_base::ids::{GroupId, Index, LeaderEpoch, Offset};
 use torc_base::io::Level;
 use torc_net::kafka::{error, records};
 use torc_wal::{Find, From, Item, Read, ReadId, WalError};
@@ -21,8 +21,23 @@ struct Job {
 enum Purpose {
     /// Number of the job, and what the answer says besides the records.
     Fetch { job: u64, position: u32, offset: Offset, high_watermark: Offset, log_start: Offset },
-    /// A look-up by time; `None`: the largest time.
-    Offset { asker: Asker, part: OffsetPart, log_start: Offset, timestamp: Option<i64> },
+    /// A look-up by time.
+    Offset(Lookup),
+}
+
+/// What a look-up of an offset gives: position, error, timestamp, offset, leader epoch.
+type FoundOffset = (u32, i16, i64, Offset, LeaderEpoch);
+
+/// A look-up by time on its way.
+struct Lookup {
+    asker: Asker,
+    part: OffsetPart,
+    log_start: Offset,
+    upto: Index,
+    /// Batches that end here or before are not looked at.
+    behind: Offset,
+    /// Timestamp, offset and epoch of the record that is the answer if nothing better is found.
+    best: Option<(i64, Offset, LeaderEpoch)>,
 }
 
 /// Reads that wait for the disk.
@@ -165,12 +180,7 @@ impl Groups {
         }
     }
 
-    fn offset(
-        &mut self,
-        out: &mut Out,
-        asker: Asker,
-        part: OffsetPart,
-    ) -> Option<(u32, i16, i64, Offset, LeaderEpoch)> {
+    fn offset(&mut self, out: &mut Out, asker: Asker, part: OffsetPart) -> Option<FoundOffset> {
         let none = (Offset(-1), LeaderEpoch(-1));
         let group = match self.group_for_reading(part.group, part.epoch) {
             Ok(group) => group,
@@ -179,41 +189,55 @@ impl Groups {
         let partition = group.partition();
         let (epoch, log_start, upto) = (group.epoch(), partition.log_start(), group.raft.marks().committed);
         let high_watermark = partition.high_watermark();
-        let find = match part.at {
+        match part.at {
             OffsetAt::Earliest => {
                 let epoch = partition.epoch_of(log_start).unwrap_or(epoch);
                 return Some((part.position, 0, -1, log_start, epoch));
             }
             OffsetAt::Latest => return Some((part.position, 0, -1, high_watermark, epoch)),
             _ if log_start == high_watermark => return Some((part.position, 0, -1, none.0, none.1)),
-            OffsetAt::MaxTimestamp => self.wal.find_max_timestamp(part.group, upto, &mut self.disk_ops),
-            OffsetAt::Timestamp(ts) => self.wal.find_timestamp(part.group, ts, upto, &mut self.disk_ops),
-        };
-        let timestamp = match part.at {
-            OffsetAt::Timestamp(ts) => Some(ts),
-            _ => None,
-        };
-        match find {
-            Find::Ready(item) => Some(offset_in(out, &part, item, timestamp, log_start)),
-            Find::Pending(id) => {
-                let purpose = Purpose::Offset { asker, part, log_start, timestamp };
-                self.reads.purposes.insert(id, purpose);
-                self.emit_disk(out);
-                None
+            OffsetAt::MaxTimestamp | OffsetAt::Timestamp(_) => {}
+        }
+        let lookup = Lookup { asker, part, log_start, upto, behind: log_start, best: None };
+        self.look_up(out, lookup)
+    }
+
+    /// Looks for a record by time; `None` if the disk has to be asked.
+    fn look_up(&mut self, out: &mut Out, mut lookup: Lookup) -> Option<FoundOffset> {
+        loop {
+            let Lookup { part, behind, upto, .. } = lookup;
+            let find = match part.at {
+                OffsetAt::Timestamp(ts) => self.wal.find_timestamp(part.group, ts, behind, upto, &mut self.disk_ops),
+                _ => self.wal.find_max_timestamp(part.group, behind, upto, &mut self.disk_ops),
+            };
+            match find {
+                Find::Ready(item) => {
+                    if let Some(found) = lookup.take(out, item) {
+                        return Some(found);
+                    }
+                }
+                Find::Pending(id) => {
+                    self.reads.purposes.insert(id, Purpose::Offset(lookup));
+                    self.emit_disk(out);
+                    return None;
+                }
             }
         }
     }
 
     /// The disk has answered a look-up by time.
     pub(super) fn found(&mut self, out: &mut Out, id: ReadId, result: Result<Option<Item>, WalError>) {
-        let Some(Purpose::Offset { asker, part, log_start, timestamp }) = self.reads.purposes.remove(&id) else {
+        let Some(Purpose::Offset(mut lookup)) = self.reads.purposes.remove(&id) else {
             panic!("an answer to a look-up that nobody asked for");
         };
         let found = match result {
-            Ok(item) => offset_in(out, &part, item, timestamp, log_start),
-            Err(error) => (part.position, read_error(out, &error), -1, Offset(-1), LeaderEpoch(-1)),
+            Ok(item) => lookup.take(out, item),
+            Err(error) => Some((lookup.part.position, read_error(out, &error), -1, Offset(-1), LeaderEpoch(-1))),
         };
-        out.answers.push_back((asker, Answer::Offsets(vec![found])));
+        let asker = lookup.asker;
+        if let Some(found) = found.or_else(|| self.look_up(out, lookup)) {
+            out.answers.push_back((asker, Answer::Offsets(vec![found])));
+        }
     }
 
     /// Where leader epochs end (KIP-320).
@@ -262,25 +286,39 @@ fn record_slices(items: Vec<Item>, from: Offset) -> (Vec<Buf>, usize) {
     (slices, bytes)
 }
 
-/// The record that was looked for, inside the batch that holds it.
-fn offset_in(
-    out: &mut Out,
-    part: &OffsetPart,
-    item: Option<Item>,
-    timestamp: Option<i64>,
-    log_start: Offset,
-) -> (u32, i16, i64, Offset, LeaderEpoch) {
-    let Some(item) = item else { return (part.position, 0, -1, Offset(-1), LeaderEpoch(-1)) };
-    let found = match timestamp {
-        Some(ts) => records::first_at_or_after(&item.bytes, ts),
-        None => records::max_timestamp_offset(&item.bytes),
-    };
-    match found {
-        Ok(Some((offset, ts))) => (part.position, 0, ts, Offset(offset.max(log_start.0)), epoch_of(item.term)),
-        Ok(None) => (part.position, 0, -1, Offset(-1), LeaderEpoch(-1)),
-        Err(invalid) => {
-            out.log(Level::Warn, format!("group {} offset {}: {invalid}", item.group, item.first_offset));
-            (part.position, error::CORRUPT_MESSAGE, -1, Offset(-1), LeaderEpoch(-1))
+impl Lookup {
+    /// Takes the batch in that the log named. `None`: the record may be in a later one. That is so when the log starts
+    /// in the middle of this batch, and what was looked for lies before the start.
+    fn take(&mut self, out: &mut Out, item: Option<Item>) -> Option<FoundOffset> {
+        let Some(item) = item else { return Some(self.answer()) };
+        let found = match self.part.at {
+            OffsetAt::Timestamp(ts) => records::first_at_or_after(&item.bytes, ts, self.log_start),
+            _ => records::max_timestamp_offset(&item.bytes, self.log_start),
+        };
+        match found {
+            Err(invalid) => {
+                out.log(Level::Warn, format!("group {} offset {}: {invalid}", item.group, item.first_offset));
+                return Some((self.part.position, error::CORRUPT_MESSAGE, -1, Offset(-1), LeaderEpoch(-1)));
+            }
+            Ok(Some((offset, ts))) => {
+                if self.best.is_none_or(|(largest, ..)| ts > largest) {
+                    self.best = Some((ts, Offset(offset), epoch_of(item.term)));
+                }
+            }
+            Ok(None) => {}
         }
+        let whole = item.first_offset >= self.log_start;
+        let settled = self.best.is_some() && matches!(self.part.at, OffsetAt::Timestamp(_));
+        // The largest timestamp of a batch that is all there is the largest of all: the log goes by batches.
+        if settled || (whole && self.best.is_some()) {
+            return Some(self.answer());
+        }
+        self.behind = item.end_offset();
+        None
+    }
+
+    fn answer(&self) -> FoundOffset {
+        let (ts, offset, epoch) = self.best.unwrap_or((-1, Offset(-1), LeaderEpoch(-1)));
+        (self.part.position, error::NONE, ts, offset, epoch)
     }
 }

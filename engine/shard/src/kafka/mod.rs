@@ -102,7 +102,7 @@ impl Kafka {
         add(&self.stats.connections_accepted_total, 1);
         self.conns.accepted(out.now.mono, conn, out.ops);
         set(&self.stats.connections, self.conns.len() as u64);
-        if self.draining {
+        if !self.conns.reads() {
             self.conns.close(conn, out.ops);
         }
     }
@@ -133,7 +133,7 @@ impl Kafka {
 
     /// A send has ended: there may be room for more requests.
     pub fn sent(&mut self, out: &mut Out, conn: ConnId) {
-        self.conns.sent(out.now.mono, conn, out.ops);
+        self.conns.sent(out.now.mono, conn);
         self.pump(out, conn);
     }
 
@@ -319,7 +319,7 @@ impl Kafka {
         }
     }
 
-    /// No new requests; fetches that wait for records are answered now.
+    /// Requests that were sent before are still taken; fetches that wait for records are answered now.
     pub fn drain(&mut self, out: &mut Out) {
         self.draining = true;
         let waiting: Vec<Token> = self.deadlines.iter().map(|(_, token)| *token).collect();
@@ -327,7 +327,7 @@ impl Kafka {
         for token in waiting {
             self.fetch_timeout(out, token);
         }
-        self.conns.drain(out.ops);
+        self.conns.drain(out.now.mono);
     }
 
     /// True when nothing waits any more.

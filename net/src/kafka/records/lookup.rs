@@ -4,6 +4,7 @@ use super::Invalid;
 use super::batch::{Batch, Codec, HEADER, TimestampType, parse};
 use super::walk::{CUT_SHORT, Framed, SliceSource, Source, Walk, headers};
 use std::io::{self, BufRead, BufReader, Read};
+use torc_base::ids::Offset;
 use torc_base::limits::ENTRY_BYTES_MAX;
 
 /// A compressed batch is read up to so many bytes of records; a longer one is an error, since it was made to hurt.
@@ -15,19 +16,20 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Bytes of one read from a decompressor that has no buffer of its own.
 const READ_BUF: usize = 8 << 10;
 
-/// The first record of the batch in `bytes` whose timestamp is `timestamp` or later: its offset and timestamp.
+/// The first record of the batch in `bytes` from offset `from` on whose timestamp is `timestamp` or later: its offset
+/// and timestamp.
 ///
 /// Opens compressed batches, in memory that is bounded by the codec's window (at most some 8 MiB; for the unframed
 /// Snappy of old clients a multiple of the batch). What the batch header says about time is not used, but for
 /// LogAppendTime.
-pub fn first_at_or_after(bytes: &[u8], timestamp: i64) -> Result<Option<(i64, i64)>, Invalid> {
+pub fn first_at_or_after(bytes: &[u8], timestamp: i64, from: Offset) -> Result<Option<(i64, i64)>, Invalid> {
     let batch = whole(bytes)?;
     if batch.timestamp_type() == TimestampType::LogAppendTime {
-        return Ok((batch.max_timestamp >= timestamp).then_some((batch.base_offset, batch.max_timestamp)));
+        return Ok(appended(&batch, from).filter(|_| batch.max_timestamp >= timestamp));
     }
     let mut found = None;
     visit(bytes, &batch, |record| {
-        if record.timestamp >= timestamp {
+        if record.timestamp >= timestamp && offset(&batch, record) >= from.0 {
             found = Some((offset(&batch, record), record.timestamp));
         }
         found.is_none()
@@ -35,21 +37,27 @@ pub fn first_at_or_after(bytes: &[u8], timestamp: i64) -> Result<Option<(i64, i6
     Ok(found)
 }
 
-/// The first record with the largest timestamp of the batch in `bytes`: its offset and timestamp. `None` if the batch
-/// has no records, as a cleaner may leave it.
-pub fn max_timestamp_offset(bytes: &[u8]) -> Result<Option<(i64, i64)>, Invalid> {
+/// The first record with the largest timestamp of those in the batch in `bytes` from offset `from` on: its offset and
+/// timestamp. `None` if there are none.
+pub fn max_timestamp_offset(bytes: &[u8], from: Offset) -> Result<Option<(i64, i64)>, Invalid> {
     let batch = whole(bytes)?;
     if batch.timestamp_type() == TimestampType::LogAppendTime {
-        return Ok(Some((batch.base_offset, batch.max_timestamp)));
+        return Ok(appended(&batch, from));
     }
     let mut found: Option<(i64, i64)> = None;
     visit(bytes, &batch, |record| {
-        if found.is_none_or(|(_, largest)| record.timestamp > largest) {
+        if offset(&batch, record) >= from.0 && found.is_none_or(|(_, largest)| record.timestamp > largest) {
             found = Some((offset(&batch, record), record.timestamp));
         }
         true
     })?;
     Ok(found)
+}
+
+/// The first record from offset `from` on of a batch whose records all have the time of its append.
+fn appended(batch: &Batch, from: Offset) -> Option<(i64, i64)> {
+    let first = batch.base_offset.max(from.0);
+    (first <= batch.last_offset()).then_some((first, batch.max_timestamp))
 }
 
 /// A record with memory of its own.

@@ -1,6 +1,5 @@
 //! Commands that change topics.
 
-use super::cluster::{Cluster, text, topic_name};
 use super::{Refusal, TIMEOUT_MS, TopicError, unless_refused};
 use crate::cli::{AlterArgs, CreateArgs};
 use crate::output::{Align, Format, Table, print, print_json};
@@ -14,6 +13,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 use serde_json::json;
+use torc_client::{Cluster, text, topic_name};
 use torc_server::data_dir::kafka_id;
 
 /// Kafka's number for "a topic" among what can be configured.

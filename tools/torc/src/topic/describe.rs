@@ -1,7 +1,6 @@
 //! Commands that look at topics.
 
 use super::change::{TOPIC_RESOURCE, refuse};
-use super::cluster::{Cluster, text, topic_name};
 use super::{Refusal, TIMEOUT_MS, TopicError, unless_refused};
 use crate::output::{Align, Format, Table, print, print_json};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -10,6 +9,7 @@ use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{BrokerId, DescribeConfigsRequest, ListOffsetsRequest};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use torc_client::{Cluster, text, topic_name};
 use torc_server::data_dir::kafka_id;
 
 /// Timestamps of ListOffsets with a meaning of their own.

@@ -1,13 +1,12 @@
 //! `torc topic`: topics of torc, or of any Kafka cluster, over Kafka's own protocol.
 
 mod change;
-mod cluster;
 mod describe;
 
 use crate::cli::{TopicArgs, TopicCommand};
-use crate::kafka_client::{ClientError, error_name};
-use cluster::Cluster;
 use std::fmt;
+use torc_client::Cluster;
+use torc_client::{ClientError, error_name};
 
 /// What Kafka's requests may take on the servers' side, in milliseconds.
 const TIMEOUT_MS: i32 = 30_000;

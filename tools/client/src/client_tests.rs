@@ -1,6 +1,6 @@
 //! The client against a broker of a few lines: each test says what the broker answers.
 
-use crate::kafka_client::{Client, ClientError, error_name};
+use crate::client::{Client, ClientError, error_name};
 use bytes::BytesMut;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiVersionsResponse, MetadataRequest, MetadataResponse, ResponseHeader};

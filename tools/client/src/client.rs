@@ -106,6 +106,16 @@ impl Client {
         Ok(client)
     }
 
+    /// The versions of this request that the broker knows.
+    pub fn server_versions<R: Request>(&self) -> Result<VersionRange, ClientError> {
+        self.versions.get(&R::KEY).copied().ok_or_else(|| ClientError::Version {
+            address: self.address.clone(),
+            api: api_key::<R>(),
+            server: None,
+            client: R::VERSIONS,
+        })
+    }
+
     /// The version that a request of this type is sent in: the highest that both sides know.
     pub fn version<R: Request>(&self) -> Result<i16, ClientError> {
         let server = self.versions.get(&R::KEY).copied();

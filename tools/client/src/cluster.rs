@@ -1,6 +1,6 @@
 //! The brokers of a cluster, each connected when it is first needed.
 
-use crate::kafka_client::{Client, ClientError};
+use crate::client::{Client, ClientError};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;

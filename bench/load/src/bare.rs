@@ -1,0 +1,381 @@
+//! The bare server: the least program that could do a log server's job, as the measure of what torc adds.
+//!
+//! One thread, one ring; length-prefixed frames, the CRC32C of each, one aligned durable write for all that arrived,
+//! large frames written from where they were received, then a reply. It takes the frames of a Kafka produce request
+//! without looking into them, and answers each with its correlation id.
+
+use crate::error::Error;
+use crate::units::parse_size;
+use clap::Args;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use torc_base::buf::{Buf, BufMut, Pages, Pool};
+use torc_base::crc::crc32c;
+use torc_base::ids::{ConnId, FileId, ShardId, Tag};
+use torc_base::io::{App, DiskDone, DiskKind, DiskOk, DiskOp, Event, Level, Op};
+use torc_base::limits::{LARGE_FRAME, PAGE};
+use torc_base::time::{Mono, Now};
+use torc_reactor::mail::mesh;
+use torc_reactor::settings::{Settings, listen};
+use torc_reactor::stats::LoopStats;
+use torc_reactor::{probe, reactor};
+
+/// Memory for frames.
+const MEMORY: usize = 1 << 30;
+/// Small frames gather in buffers of this size.
+const GATHER_BYTES: usize = 256 << 10;
+/// A write is cut at this size, or at so many runs of memory.
+const WRITE_BYTES: usize = 4 << 20;
+const WRITE_RUNS: usize = 256;
+/// Largest frame.
+const FRAME_BYTES_MAX: usize = 100 << 20;
+/// Where a frame behind its length holds the correlation id.
+const AT_CORRELATION: usize = 4;
+const REPLY_BYTES: usize = 8;
+const FILE: FileId = FileId(0);
+
+/// `torc bench bare`.
+#[derive(Clone, Debug, Args)]
+pub struct BareArgs {
+    /// Where it listens.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9099")]
+    pub listen: SocketAddr,
+    /// The file that takes the frames, over and over; its content is lost.
+    #[arg(long, value_name = "PATH")]
+    pub file: PathBuf,
+    /// Length of the file, which is written once before the start.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
+    pub file_bytes: usize,
+    /// Writes that may be under way at once.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub depth: u8,
+    /// Microseconds that it spins before it sleeps while a write is under way.
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    pub spin_us: u32,
+}
+
+/// How a connection is read.
+enum Receiving {
+    /// The length of a frame, into a buffer of its own.
+    Head,
+    /// The frame itself.
+    Body,
+    /// Whatever comes: its frames are small.
+    Any,
+}
+
+struct Conn {
+    receiving: Receiving,
+    /// The beginning of a frame whose end has not come.
+    partial: Vec<u8>,
+    /// Replies that wait for the send under way.
+    ready: Vec<Buf>,
+    sending: bool,
+}
+
+/// Frames that become durable with one write, and who waits for it.
+#[derive(Default)]
+struct Batch {
+    runs: Vec<Pages>,
+    bytes: usize,
+    waiting: Vec<(ConnId, [u8; 4])>,
+}
+
+struct Bare {
+    pool: Pool,
+    name: String,
+    file_bytes: u64,
+    /// Where the next write goes.
+    at: u64,
+    depth: usize,
+    conns: BTreeMap<ConnId, Conn>,
+    /// Small frames that came, and how many bytes of the buffer they take.
+    small: Option<(BufMut, usize)>,
+    open: Batch,
+    cut: VecDeque<Batch>,
+    /// Who waits for the writes under way.
+    flying: BTreeMap<u64, Vec<(ConnId, [u8; 4])>>,
+    next_tag: u64,
+    /// The CRCs of all frames, so that computing them is not idle.
+    checksum: u32,
+}
+
+type Ops = Vec<Op<()>>;
+
+impl Bare {
+    /// Receives a frame's length.
+    fn want_head(&mut self, conn: ConnId, ops: &mut Ops) {
+        match self.pool.take(4) {
+            Some(bytes) => ops.push(Op::RecvExact { conn, bytes, from: 0 }),
+            None => ops.push(Op::Close { conn }),
+        }
+    }
+
+    /// A frame's length came.
+    fn head(&mut self, conn: ConnId, head: &[u8], ops: &mut Ops) {
+        let length = u32::from_be_bytes(head.try_into().expect("4 bytes were asked for")) as usize;
+        let sane = (AT_CORRELATION + 4..=FRAME_BYTES_MAX).contains(&length);
+        match self.pool.take(length).filter(|_| sane) {
+            Some(bytes) => ops.push(Op::RecvExact { conn, bytes, from: 0 }),
+            None => ops.push(Op::Close { conn }),
+        }
+    }
+
+    /// A frame came into a buffer of its own. Large ones are written from there.
+    fn body(&mut self, conn: ConnId, frame: BufMut, ops: &mut Ops) {
+        let large = frame.len() >= LARGE_FRAME;
+        if !large {
+            self.small_frame(conn, &frame, ops);
+        } else {
+            self.count(&frame);
+            self.close_small();
+            self.open.waiting.push((conn, correlation(&frame)));
+            self.open.bytes += frame.len();
+            self.open.runs.push(frame.freeze().pages());
+            self.cut_if_full();
+        }
+        let Some(state) = self.conns.get_mut(&conn) else { return };
+        if large {
+            state.receiving = Receiving::Head;
+            self.want_head(conn, ops);
+        } else {
+            state.receiving = Receiving::Any;
+            ops.push(Op::Recv { conn });
+        }
+    }
+
+    /// Bytes came that may hold several frames and parts of frames.
+    fn any(&mut self, conn: ConnId, bytes: &[u8], ops: &mut Ops) {
+        let Some(state) = self.conns.get_mut(&conn) else { return };
+        let mut partial = std::mem::take(&mut state.partial);
+        let joined = !partial.is_empty();
+        if joined {
+            partial.extend_from_slice(bytes);
+        }
+        let mut rest: &[u8] = if joined { &partial } else { bytes };
+        while let Some((head, behind)) = rest.split_first_chunk::<4>() {
+            let length = u32::from_be_bytes(*head) as usize;
+            if !(AT_CORRELATION + 4..=FRAME_BYTES_MAX).contains(&length) {
+                return ops.push(Op::Close { conn });
+            }
+            let Some((frame, behind)) = behind.split_at_checked(length) else { break };
+            self.small_frame(conn, frame, ops);
+            rest = behind;
+        }
+        let rest = rest.to_vec();
+        if let Some(state) = self.conns.get_mut(&conn) {
+            state.partial = rest;
+        }
+    }
+
+    fn small_frame(&mut self, conn: ConnId, frame: &[u8], ops: &mut Ops) {
+        self.count(frame);
+        let room = self.small.as_ref().map_or(0, |(buffer, used)| buffer.len() - used);
+        if room < frame.len() {
+            self.close_small();
+            let Some(buffer) = self.pool.take(GATHER_BYTES.max(frame.len())) else {
+                return ops.push(Op::Close { conn });
+            };
+            self.small = Some((buffer, 0));
+        }
+        let (buffer, used) = self.small.as_mut().expect("there is room");
+        buffer[*used..*used + frame.len()].copy_from_slice(frame);
+        *used += frame.len();
+        self.open.bytes += frame.len();
+        self.open.waiting.push((conn, correlation(frame)));
+        self.cut_if_full();
+    }
+
+    fn count(&mut self, frame: &[u8]) {
+        self.checksum ^= crc32c(frame);
+    }
+
+    /// Small frames so far become a run of the open batch.
+    fn close_small(&mut self) {
+        if let Some((buffer, used)) = self.small.take().filter(|(_, used)| *used > 0) {
+            self.open.runs.push(buffer.freeze().slice(0..used).pages());
+        }
+    }
+
+    fn cut_if_full(&mut self) {
+        if self.open.bytes >= WRITE_BYTES || self.open.runs.len() >= WRITE_RUNS {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.close_small();
+        if !self.open.waiting.is_empty() {
+            self.cut.push_back(std::mem::take(&mut self.open));
+        }
+    }
+
+    /// Everything has been delivered: writes what came, as far as writes may be under way.
+    fn turn(&mut self, ops: &mut Ops) {
+        while self.flying.len() < self.depth {
+            if self.cut.is_empty() {
+                self.cut();
+            }
+            let Some(batch) = self.cut.pop_front() else { return };
+            let length: u64 = batch.runs.iter().map(|run| run.len() as u64).sum();
+            if self.at + length > self.file_bytes {
+                self.at = 0;
+            }
+            let kind = DiskKind::Write { file: FILE, at: self.at, runs: batch.runs, durable: true };
+            self.at += length;
+            self.next_tag += 1;
+            self.flying.insert(self.next_tag, batch.waiting);
+            ops.push(Op::Disk(DiskOp { tag: Tag(self.next_tag), kind }));
+        }
+    }
+
+    /// A write is durable: everybody in it gets a reply.
+    fn durable(&mut self, done: DiskDone, ops: &mut Ops) {
+        let result = done.result.unwrap_or_else(|error| panic!("the bare server's file {}: {error}", self.name));
+        if let DiskOk::Opened { bytes } = result {
+            assert!(bytes >= self.file_bytes, "the file was written before the start");
+            return;
+        }
+        let waiting = self.flying.remove(&done.tag.get()).expect("a write that was asked for");
+        let mut replies = self.pool.take(waiting.len() * REPLY_BYTES).expect("replies are small");
+        for (reply, (_, correlation)) in replies.chunks_exact_mut(REPLY_BYTES).zip(&waiting) {
+            reply[..4].copy_from_slice(&4u32.to_be_bytes());
+            reply[4..].copy_from_slice(correlation);
+        }
+        let replies = replies.freeze();
+        for (i, (conn, _)) in waiting.into_iter().enumerate() {
+            let Some(state) = self.conns.get_mut(&conn) else { continue };
+            let reply = replies.slice(i * REPLY_BYTES..(i + 1) * REPLY_BYTES);
+            if state.sending {
+                state.ready.push(reply);
+            } else {
+                state.sending = true;
+                ops.push(Op::Send { conn, parts: vec![reply] });
+            }
+        }
+    }
+
+    fn sent(&mut self, conn: ConnId, ops: &mut Ops) {
+        let Some(state) = self.conns.get_mut(&conn) else { return };
+        state.sending = !state.ready.is_empty();
+        if state.sending {
+            ops.push(Op::Send { conn, parts: std::mem::take(&mut state.ready) });
+        }
+    }
+
+    fn filled(&mut self, conn: ConnId, bytes: BufMut, ops: &mut Ops) {
+        let Some(state) = self.conns.get_mut(&conn) else { return };
+        match state.receiving {
+            Receiving::Head => {
+                state.receiving = Receiving::Body;
+                self.head(conn, &bytes, ops);
+            }
+            Receiving::Body => self.body(conn, bytes, ops),
+            Receiving::Any => unreachable!("an exact receive that nobody asked for"),
+        }
+    }
+}
+
+/// A frame's correlation id, as it is sent back.
+fn correlation(frame: &[u8]) -> [u8; 4] {
+    frame[AT_CORRELATION..AT_CORRELATION + 4].try_into().expect("4 bytes")
+}
+
+impl App for Bare {
+    type Mail = ();
+
+    fn step(&mut self, _: Now, event: Event<()>, ops: &mut Ops) {
+        match event {
+            Event::Start => {
+                let kind = DiskKind::Open { file: FILE, name: self.name.clone() };
+                ops.push(Op::Disk(DiskOp { tag: Tag(0), kind }));
+            }
+            Event::Accepted { conn } => {
+                let state = Conn { receiving: Receiving::Head, partial: Vec::new(), ready: Vec::new(), sending: false };
+                self.conns.insert(conn, state);
+                self.want_head(conn, ops);
+            }
+            Event::Received { conn, bytes } => self.any(conn, &bytes, ops),
+            Event::Filled { conn, bytes } => self.filled(conn, bytes, ops),
+            Event::Starved { conn } => ops.push(Op::Recv { conn }),
+            Event::Eof { conn } => ops.push(Op::Close { conn }),
+            Event::Sent { conn } => self.sent(conn, ops),
+            Event::Closed { conn } => {
+                self.conns.remove(&conn);
+            }
+            Event::Disk(done) => self.durable(done, ops),
+            Event::Turn => self.turn(ops),
+            Event::Stop => ops.push(Op::Exit),
+            Event::Paused { .. } | Event::Mail { .. } => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        None
+    }
+
+    fn busy(&self) -> bool {
+        !self.flying.is_empty()
+    }
+}
+
+/// Serves until the process is ended.
+pub fn run(args: &BareArgs, out: &mut dyn Write) -> Result<(), Error> {
+    let file_bytes = (args.file_bytes.next_multiple_of(PAGE) as u64).max(64 << 20);
+    let (directory, name) = prewrite(&args.file, file_bytes)?;
+    let app = Bare {
+        pool: Pool::new(MEMORY, MEMORY / 4),
+        name,
+        file_bytes,
+        at: 0,
+        depth: usize::from(args.depth),
+        conns: BTreeMap::new(),
+        small: None,
+        open: Batch::default(),
+        cut: VecDeque::new(),
+        flying: BTreeMap::new(),
+        next_tag: 0,
+        checksum: 0,
+    };
+    let mut settings = Settings::new(ShardId(0), directory);
+    let listener = listen(args.listen).map_err(Error::io(format!("listening on {}", args.listen)))?;
+    let address = listener.local_addr().map_err(Error::io("asking for the port"))?;
+    settings.listener = Some(listener);
+    settings.spin_us = args.spin_us;
+    probe::raise_open_files();
+    let features = probe::probe().map_err(|refusal| Error::Unfit(refusal.to_string()))?;
+    let post = mesh(1).map_err(Error::io("making the loop"))?.remove(0);
+    writeln!(out, "bare server on {address}").and_then(|()| out.flush()).map_err(Error::io("saying so"))?;
+    let mut log = |level: Level, text: &str| eprintln!("{level:?} {text}");
+    let end = reactor::run(settings, &features, post, app, Arc::new(LoopStats::default()), &mut log);
+    end.map(drop).map_err(|error| Error::Unfit(error.to_string()))
+}
+
+/// Makes `path` a file of `bytes` that have all been written once, so that overwriting them touches no metadata.
+/// Returns its directory and its name.
+pub fn prewrite(path: &std::path::Path, bytes: u64) -> Result<(PathBuf, String), Error> {
+    const PIECE: usize = 1 << 20;
+    let doing = || format!("writing {}", path.display());
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Error::Unfit(format!("{} names no file", path.display())))?.to_string();
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == bytes) {
+        return Ok((directory, name));
+    }
+    let mut file = std::fs::File::create(path).map_err(Error::io(doing()))?;
+    let piece = vec![0xa5; PIECE];
+    let mut left = bytes;
+    while left > 0 {
+        let n = left.min(PIECE as u64) as usize;
+        file.write_all(&piece[..n]).map_err(Error::io(doing()))?;
+        left -= n as u64;
+    }
+    file.sync_all().map_err(Error::io(doing()))?;
+    Ok((directory, name))
+}

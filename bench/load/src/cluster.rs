@@ -1,0 +1,179 @@
+//! Preparations: the topic is there, its leaders are known, versions are agreed on.
+
+use crate::error::Error;
+use crate::options::{Protocol, Target};
+use crate::payload::Producer;
+use crate::wire::PRODUCE_VERSIONS;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::metadata_response::MetadataResponse;
+use kafka_protocol::messages::{CreateTopicsRequest, InitProducerIdRequest, ProduceRequest};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
+use torc_client::{Cluster, error_name, text, topic_name};
+
+/// Time that a broker gets for a request of the preparations, in milliseconds.
+const TIMEOUT_MS: i32 = 30_000;
+/// Time in which a new topic's leaders must be there.
+const LEADERS_TIME: Duration = Duration::from_secs(30);
+
+/// Kafka's error codes that this module handles.
+const UNKNOWN_TOPIC: i16 = 3;
+const LEADER_NOT_AVAILABLE: i16 = 5;
+
+/// A server and the partitions that it leads.
+#[derive(Clone, Debug)]
+pub struct Leader {
+    pub address: SocketAddr,
+    pub partitions: Vec<i32>,
+}
+
+/// Everything that connections must know of the target.
+pub struct Layout {
+    /// Servers that lead a partition of the run, one at least.
+    pub leaders: Vec<Leader>,
+    /// The version of Produce that both sides know.
+    pub produce_version: i16,
+    /// `None` for the bare server.
+    pub cluster: Option<Cluster>,
+}
+
+/// Connects to the target and makes the topic if it is missing.
+pub fn prepare(target: &Target) -> Result<Layout, Error> {
+    if target.protocol == Protocol::Bare {
+        let leader =
+            Leader { address: resolve(&target.bootstrap_server)?, partitions: (0..target.partitions).collect() };
+        return Ok(Layout { leaders: vec![leader], produce_version: PRODUCE_VERSIONS.1, cluster: None });
+    }
+    let mut cluster = Cluster::connect(&target.bootstrap_server)?;
+    let produce_version = agree(&mut cluster, PRODUCE_VERSIONS)?;
+    let metadata = topic(&mut cluster, target)?;
+    let leaders = leaders(&metadata, target.partitions)?;
+    Ok(Layout { leaders, produce_version, cluster: Some(cluster) })
+}
+
+/// The newest version of Produce of `ours` that the broker knows.
+fn agree(cluster: &mut Cluster, ours: (i16, i16)) -> Result<i16, Error> {
+    let server = cluster.any().server_versions::<ProduceRequest>()?;
+    let version = server.max.min(ours.1);
+    if version < server.min || version < ours.0 {
+        let (least, most) = ours;
+        return Err(Error::Unfit(format!(
+            "the broker speaks Produce versions {server}, the load generator {least} to {most}"
+        )));
+    }
+    Ok(version)
+}
+
+/// What the cluster says about the topic, once it has all its leaders.
+fn topic(cluster: &mut Cluster, target: &Target) -> Result<MetadataResponse, Error> {
+    let names = [target.topic.clone()];
+    let deadline = Instant::now() + LEADERS_TIME;
+    let mut created = false;
+    loop {
+        let metadata = cluster.metadata(Some(&names))?;
+        let topic = metadata
+            .topics
+            .first()
+            .ok_or_else(|| Error::Unfit("the cluster does not answer about the topic".into()))?;
+        let missing = topic.partitions.iter().any(|p| p.leader_id.0 < 0);
+        let what = match topic.error_code {
+            0 if !missing => return Ok(metadata),
+            0 | LEADER_NOT_AVAILABLE => "not all partitions have a leader",
+            UNKNOWN_TOPIC if created => "the topic does not appear",
+            UNKNOWN_TOPIC => {
+                create(cluster, target)?;
+                created = true;
+                continue;
+            }
+            code => return Err(Error::Unfit(format!("topic {}: {}", target.topic, error_name(code)))),
+        };
+        if Instant::now() > deadline {
+            return Err(Error::Unfit(format!("topic {}: {what}, after {} s", target.topic, LEADERS_TIME.as_secs())));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn create(cluster: &mut Cluster, target: &Target) -> Result<(), Error> {
+    let configs = target.topic_config.iter().map(|setting| match setting.split_once('=') {
+        Some((key, value)) => Ok(CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))),
+        None => Err(Error::Unfit(format!("--topic-config {setting}: it must be of the form KEY=VALUE"))),
+    });
+    let topic = CreatableTopic::default()
+        .with_name(topic_name(&target.topic))
+        .with_num_partitions(target.partitions)
+        .with_replication_factor(target.replication_factor.unwrap_or(-1))
+        .with_configs(configs.collect::<Result<_, Error>>()?);
+    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
+    let response = cluster.controller()?.call(&request)?;
+    match response.topics.first() {
+        Some(topic) if topic.error_code != 0 => {
+            let reason =
+                topic.error_message.as_ref().map(|message| format!(" ({})", message.as_str())).unwrap_or_default();
+            let error = error_name(topic.error_code);
+            Err(Error::Unfit(format!("cannot create topic {}: {error}{reason}", target.topic)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The leaders of the first `wanted` partitions.
+fn leaders(metadata: &MetadataResponse, wanted: i32) -> Result<Vec<Leader>, Error> {
+    let topic = &metadata.topics[0];
+    if (topic.partitions.len() as i64) < i64::from(wanted) {
+        let has = topic.partitions.len();
+        return Err(Error::Unfit(format!("the topic is there with {has} partitions, {wanted} were asked for")));
+    }
+    let mut leaders = Vec::new();
+    for broker in &metadata.brokers {
+        let led = topic.partitions.iter().filter(|p| p.leader_id == broker.node_id && p.partition_index < wanted);
+        let mut partitions: Vec<i32> = led.map(|p| p.partition_index).collect();
+        partitions.sort_unstable();
+        if !partitions.is_empty() {
+            let host = broker.host.as_str();
+            let address = if host.contains(':') {
+                format!("[{host}]:{}", broker.port)
+            } else {
+                format!("{host}:{}", broker.port)
+            };
+            leaders.push(Leader { address: resolve(&address)?, partitions });
+        }
+    }
+    if leaders.iter().map(|leader| leader.partitions.len()).sum::<usize>() < wanted as usize {
+        return Err(Error::Unfit("a partition's leader is not among the brokers that the cluster names".into()));
+    }
+    Ok(leaders)
+}
+
+fn resolve(address: &str) -> Result<SocketAddr, Error> {
+    let first = address.split(',').next().unwrap_or_default().trim();
+    let mut found = first.to_socket_addrs().map_err(Error::io(format!("looking up {first}")))?;
+    found.next().ok_or_else(|| Error::Unfit(format!("{first} has no address")))
+}
+
+/// An idempotent producer's id.
+pub fn producer(cluster: &mut Cluster) -> Result<Producer, Error> {
+    let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(TIMEOUT_MS);
+    let response = cluster.any().call(&request)?;
+    if response.error_code != 0 {
+        return Err(Error::Unfit(format!("no producer id: {}", error_name(response.error_code))));
+    }
+    Ok(Producer { id: response.producer_id.0, epoch: response.producer_epoch })
+}
+
+/// Spreads `connections` over the leaders, and the partitions of each leader over its connections: each connection has
+/// some, and each partition has a connection if there are enough.
+pub fn assign(leaders: &[Leader], connections: usize) -> Vec<Leader> {
+    let mut out = Vec::with_capacity(connections);
+    for (i, leader) in leaders.iter().enumerate() {
+        let share = connections.saturating_sub(i).div_ceil(leaders.len()).max(1);
+        for n in 0..share {
+            let own: Vec<i32> = match leader.partitions.len() {
+                few if few <= share => vec![leader.partitions[n % few]],
+                _ => leader.partitions.iter().copied().skip(n).step_by(share).collect(),
+            };
+            out.push(Leader { address: leader.address, partitions: own });
+        }
+    }
+    out
+}

@@ -1,0 +1,252 @@
+//! A run from its first connection to its last answer: warm-up, measurement, drain.
+
+use crate::connection::{Dialogue, Loop, Paced, start};
+use crate::cpu;
+use crate::error::Error;
+use crate::options::Pace;
+use crate::pace::{Schedule, Timer};
+use crate::progress::Progress;
+use crate::recorder::{Recorder, Second};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+
+/// Time that answers have after the end of the measurement.
+const DRAIN: Duration = Duration::from_secs(10);
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// Entries of the submission queue: two operations of each connection in one system call.
+const RING_ENTRIES: u32 = 4096;
+/// Requests that an open loop keeps unanswered on one connection at most.
+const OPEN_LOOP_MOST: usize = 100_000;
+
+/// What all tasks of a run share.
+pub struct Run {
+    clock: Instant,
+    pub recorder: RefCell<Recorder>,
+    /// Requests that are due and not sent.
+    pub queued: Cell<u64>,
+    /// Connections that are neither lost nor at their end.
+    pub open: Cell<usize>,
+    /// A connection ended.
+    pub ended: Notify,
+    stopping: Cell<bool>,
+    /// Measured requests after which the run ends.
+    limit: u64,
+    connections_lost: Cell<u64>,
+}
+
+impl Run {
+    /// Nanoseconds of the run's clock.
+    pub fn now(&self) -> u64 {
+        self.clock.elapsed().as_nanos() as u64
+    }
+
+    /// True once nothing new is asked.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Answers came.
+    pub fn answered(&self) {
+        if self.recorder.borrow().requests >= self.limit {
+            self.ended.notify_one();
+        }
+    }
+
+    /// A connection broke.
+    pub fn lost(&self, what: &str) {
+        self.open.set(self.open.get() - 1);
+        if !self.stopping.get() {
+            self.connections_lost.set(self.connections_lost.get() + 1);
+            *self.recorder.borrow_mut().errors.entry(what.to_string()).or_default() += 1;
+        }
+        self.ended.notify_one();
+    }
+
+    fn is_at_its_limit(&self) -> bool {
+        self.open.get() == 0 || self.recorder.borrow().requests >= self.limit
+    }
+}
+
+/// What a run leaves behind.
+pub struct Finished {
+    pub recorder: Recorder,
+    /// CPU time of this process during the measurement, in nanoseconds.
+    pub own_cpu_ns: u64,
+    pub server: Option<ServerUse>,
+    pub connections_lost: u64,
+    /// When the measurement began, in seconds since 1970.
+    pub began_s: f64,
+    /// That moment on the run's clock.
+    pub began: u64,
+}
+
+/// What the server took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerUse {
+    pub pid: u32,
+    /// During the measurement, in nanoseconds.
+    pub cpu_ns: u64,
+    /// At its end.
+    pub resident_bytes: u64,
+}
+
+/// How a run goes.
+#[derive(Clone)]
+pub struct Plan {
+    pub pace: Pace,
+    /// `None`: closed loop.
+    pub schedule: Option<Schedule>,
+    pub server_pid: Option<u32>,
+    pub keep_log: bool,
+    pub quiet: bool,
+    pub title: String,
+}
+
+impl Plan {
+    fn pacing(&self) -> Loop {
+        let outstanding = self.pace.outstanding.map(|n| n as usize);
+        match self.schedule {
+            Some(_) => Loop::Open { most: outstanding.unwrap_or(OPEN_LOOP_MOST) },
+            None => Loop::Closed { outstanding: outstanding.unwrap_or(1) },
+        }
+    }
+}
+
+/// Connects each dialogue to its server and runs them all.
+pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Result<Finished, Error> {
+    let run = Rc::new(Run {
+        clock: Instant::now(),
+        recorder: RefCell::new(Recorder::new(plan.keep_log)),
+        queued: Cell::new(0),
+        open: Cell::new(0),
+        ended: Notify::new(),
+        stopping: Cell::new(false),
+        limit: plan.pace.requests.unwrap_or(u64::MAX),
+        connections_lost: Cell::new(0),
+    });
+    let mut streams = Vec::with_capacity(dialogues.len());
+    for (address, dialogue) in dialogues {
+        streams.push((connect(address)?, dialogue));
+    }
+    let began = in_runtime(async {
+        let pacing = plan.pacing();
+        let start = |(stream, dialogue)| {
+            let stream = tokio_uring::net::TcpStream::from_std(stream);
+            start(&run, stream, pacing, dialogue) as Rc<dyn Paced>
+        };
+        let connections: Rc<Vec<Rc<dyn Paced>>> = Rc::new(streams.into_iter().map(start).collect());
+        if let Some(schedule) = plan.schedule {
+            tokio_uring::spawn(pace(Rc::clone(&run), schedule, Rc::clone(&connections), Timer::new()?));
+        }
+        let times = conduct(&run, plan).await;
+        connections.iter().for_each(|connection| connection.shut());
+        Ok(times)
+    })
+    .map_err(Error::io("running the load"))?;
+    let connections_lost = run.connections_lost.get();
+    let recorder = run.recorder.replace(Recorder::new(false));
+    Ok(Finished { recorder, connections_lost, ..began })
+}
+
+fn in_runtime<T>(future: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    let mut ring = tokio_uring::uring_builder();
+    ring.setup_coop_taskrun();
+    tokio_uring::builder().entries(RING_ENTRIES).uring_builder(&ring).start(future)
+}
+
+fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
+    let connected = TcpStream::connect_timeout(&address, CONNECT_TIME);
+    let stream = connected.map_err(Error::io(format!("connecting to {address}")))?;
+    stream.set_nodelay(true).map_err(Error::io("setting TCP_NODELAY"))?;
+    Ok(stream)
+}
+
+/// Hands requests to the connections in turn as they become due.
+async fn pace(run: Rc<Run>, schedule: Schedule, connections: Rc<Vec<Rc<dyn Paced>>>, timer: Timer) {
+    let start = run.now();
+    let mut n = 0;
+    while !run.is_stopping() {
+        let now = run.now();
+        while start + schedule.at(n) <= now {
+            let ready = start + schedule.at(n);
+            connections[n as usize % connections.len()].push(ready.saturating_sub(schedule.gather), ready);
+            n += 1;
+        }
+        let next = start + schedule.at(n);
+        if let Err(error) = timer.wait(Duration::from_nanos(next.saturating_sub(run.now()))).await {
+            return run.lost(&format!("the timer failed: {error}"));
+        }
+    }
+}
+
+/// Warm-up, measurement and drain of connections that have been started. The recorder stays in `run`.
+async fn conduct(run: &Run, plan: &Plan) -> Finished {
+    let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
+    pass(run, plan.pace.warmup, &mut progress).await;
+    let began = run.now();
+    run.recorder.borrow_mut().begin(began);
+    let began_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
+    let server_cpu = || plan.server_pid.and_then(cpu::process_ns);
+    let (own_before, server_before) = (cpu::own_ns(), server_cpu());
+    progress.measure();
+    pass(run, plan.pace.duration, &mut progress).await;
+    let (own_after, server_after) = (cpu::own_ns(), server_cpu());
+    let resident = plan.server_pid.and_then(cpu::resident_bytes);
+    run.recorder.borrow_mut().end(run.now());
+    run.stopping.set(true);
+    drain(run).await;
+    progress.end();
+    let server = server_before.zip(server_after).zip(plan.server_pid).map(|((before, after), pid)| ServerUse {
+        pid,
+        cpu_ns: after.saturating_sub(before),
+        resident_bytes: resident.unwrap_or(0),
+    });
+    Finished {
+        recorder: Recorder::new(false),
+        own_cpu_ns: own_after - own_before,
+        server,
+        connections_lost: 0,
+        began_s,
+        began,
+    }
+}
+
+/// Lets `time` pass, in steps of a second; less if the run is at its limit.
+async fn pass(run: &Run, time: Duration, progress: &mut Progress) {
+    let end = run.now() + time.as_nanos() as u64;
+    let mut next = run.now();
+    while run.now() < end && !run.is_at_its_limit() {
+        next = (next + 1_000_000_000).min(end);
+        while run.now() < next && !run.is_at_its_limit() {
+            let wait = tokio::time::sleep(Duration::from_nanos(next.saturating_sub(run.now())));
+            // Whichever comes first.
+            tokio::pin!(wait);
+            let ended = run.ended.notified();
+            tokio::pin!(ended);
+            std::future::poll_fn(|context| match wait.as_mut().poll(context) {
+                std::task::Poll::Ready(()) => std::task::Poll::Ready(()),
+                std::task::Poll::Pending => ended.as_mut().poll(context),
+            })
+            .await;
+        }
+        let second: Second = run.recorder.borrow_mut().tick(run.now());
+        progress.show(&second);
+    }
+}
+
+/// Waits for the last answers.
+async fn drain(run: &Run) {
+    let deadline = run.now() + DRAIN.as_nanos() as u64;
+    let left = || run.recorder.borrow().outstanding + run.queued.get();
+    while left() > 0 && run.open.get() > 0 && run.now() < deadline {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    if left() > 0 {
+        let what = format!("no answer within {} s of the end", DRAIN.as_secs());
+        *run.recorder.borrow_mut().errors.entry(what).or_default() += left();
+    }
+}

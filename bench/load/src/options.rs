@@ -1,0 +1,169 @@
+//! What can be asked of the load generator, on the command line and in scenario files.
+
+use crate::sizes::Sizes;
+use crate::units::{parse_size, parse_time};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the target speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// Kafka's, of any broker.
+    Kafka,
+    /// That of `torc bench bare`: the same frames, answered with four bytes.
+    Bare,
+}
+
+/// Who is loaded.
+#[derive(Clone, Debug, Args)]
+pub struct Target {
+    /// A server of the cluster, or several with commas between: the first that answers.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
+    pub bootstrap_server: String,
+    /// What the target speaks.
+    #[arg(long, value_enum, default_value_t = Protocol::Kafka)]
+    pub protocol: Protocol,
+    /// The topic; created if it is missing.
+    #[arg(long, value_name = "NAME", default_value = "torc-bench")]
+    pub topic: String,
+    /// Partitions that a new topic gets; of an older one the first so many are used.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    pub partitions: i32,
+    /// Copies of each partition of a new topic [default: the cluster's].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
+    pub replication_factor: Option<i16>,
+    /// A setting of a new topic, such as retention.ms=3600000.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub topic_config: Vec<String>,
+    /// Process whose CPU time and memory are reported [default: whoever listens at the address, if it runs here].
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+}
+
+/// How hard, and how long.
+#[derive(Clone, Debug, Args)]
+pub struct Pace {
+    /// Connections, spread over the leaders of the partitions.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub connections: u32,
+    /// Requests that one connection keeps unanswered (closed loop) [default: 1; with --rate as many as it takes].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub outstanding: Option<u32>,
+    /// Records per second of all connections (open loop): latency counts from when a request was due, so that a
+    /// stalled server cannot hide.
+    #[arg(long, value_name = "RECORDS")]
+    pub rate: Option<u64>,
+    /// Load before the measurement begins.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_time)]
+    pub warmup: Duration,
+    /// How long is measured.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    pub duration: Duration,
+    /// Measured requests after which the run ends, if that is before its time.
+    #[arg(long, value_name = "N")]
+    pub requests: Option<u64>,
+}
+
+/// How records are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CodecName {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+/// Whom a produce request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Acks {
+    /// Nobody: there is no answer; a request counts when it is written to the socket.
+    #[value(name = "0")]
+    None,
+    /// The leader.
+    #[value(name = "1")]
+    Leader,
+    /// All in-sync replicas.
+    All,
+}
+
+/// What is written.
+#[derive(Clone, Debug, Args)]
+pub struct Records {
+    /// Bytes of a record's value: 100, 50..150, or with weights 100:9,10KiB..20KiB:1.
+    #[arg(long, value_name = "SIZES", default_value = "100")]
+    pub record_size: Sizes,
+    /// Records of one request [default: 1, or what --batch-bytes holds].
+    #[arg(long, value_name = "N", conflicts_with = "batch_bytes", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub records: Option<u32>,
+    /// Bytes of one request's values, about: as many records as fit.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub batch_bytes: Option<usize>,
+    /// With --rate: the longest that a record waits for others of its batch; latency counts from the first record.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "rate")]
+    pub linger: Option<Duration>,
+    /// Whom a request waits for.
+    #[arg(long, value_enum, default_value_t = Acks::All)]
+    pub acks: Acks,
+    /// How records are compressed, before the run.
+    #[arg(long, value_enum, default_value_t = CodecName::None)]
+    pub codec: CodecName,
+    /// Different keys that records have; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keys: u64,
+    /// Each connection is an idempotent producer.
+    #[arg(long)]
+    pub idempotence: bool,
+    /// What keys, values and sizes follow from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// Where results go.
+#[derive(Clone, Debug, Args)]
+pub struct Output {
+    /// How the report is printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Name of the run in reports and plots [default: the mode].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The report as JSON, for `torc bench compare`.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// The percentile distribution in HdrHistogram's text format, microseconds.
+    #[arg(long, value_name = "FILE")]
+    pub hgrm: Option<PathBuf>,
+    /// A histogram of each second, in HdrHistogram's log format, nanoseconds.
+    #[arg(long, value_name = "FILE")]
+    pub hlog: Option<PathBuf>,
+    /// No progress bar.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `torc bench produce`.
+#[derive(Clone, Debug, Args)]
+pub struct ProduceArgs {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub pace: Pace,
+    #[command(flatten)]
+    pub records: Records,
+    #[command(flatten)]
+    pub output: Output,
+    /// Mark every record, and read all of them back after the run.
+    #[arg(long)]
+    pub verify: bool,
+}

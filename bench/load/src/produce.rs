@@ -1,0 +1,259 @@
+//! Producing: the dialogue of one connection, and the mode.
+
+use crate::cluster::{self, Layout, Leader};
+use crate::connection::Dialogue;
+use crate::cpu;
+use crate::drive::{Finished, Plan, drive};
+use crate::error::Error;
+use crate::options::{Acks, Pace, ProduceArgs, Protocol, Target};
+use crate::pace::Schedule;
+use crate::payload::{Producer, Recipe, Stamp, Template, seal, set_sequence};
+use crate::recorder::Request;
+use crate::wire::{Answer, ProduceFrame};
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use torc_client::error_name;
+
+/// Requests from this size on are sent from where they lie.
+const LARGE: usize = 32 << 10;
+/// Time that a broker has for a request, in milliseconds.
+const TIMEOUT_MS: i32 = 30_000;
+/// Requests of one connection of a run: a request's id is its connection's number and its own.
+const ID_BITS: u32 = 40;
+
+/// An acknowledged batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub partition: i32,
+    pub base_offset: i64,
+    pub records: u32,
+    pub id: u64,
+}
+
+/// What is acknowledged, kept for the comparison with what can be read.
+pub type Ledger = Rc<RefCell<Vec<Acknowledged>>>;
+
+/// What differs between the producers of a run.
+struct Setup {
+    number: u64,
+    producer: Producer,
+    partitions: Vec<i32>,
+}
+
+/// What the producers of a run share.
+struct Shared {
+    recipe: Recipe,
+    protocol: Protocol,
+    version: i16,
+    topic: String,
+    acks: i16,
+    /// Marks of each record are written.
+    stamped: bool,
+    ledger: Option<Ledger>,
+    /// Milliseconds since 1970.
+    timestamp: i64,
+}
+
+/// One connection that produces.
+pub struct Produce {
+    shared: Rc<Shared>,
+    setup: Setup,
+    templates: Vec<(Template, ProduceFrame)>,
+    /// The next sequence of each of the connection's partitions.
+    sequences: Vec<i32>,
+    /// Requests asked.
+    asked: u64,
+    large: bool,
+    /// Template whose frame is being written from where it lies.
+    lent: Option<usize>,
+}
+
+/// What is remembered of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Note {
+    partition: i32,
+    id: u64,
+}
+
+impl Produce {
+    fn new(shared: &Rc<Shared>, setup: Setup) -> Produce {
+        let batches = shared.recipe.batches(setup.producer, shared.timestamp);
+        let frame = |mut template: Template| {
+            let frame = ProduceFrame::new(shared.version, &shared.topic, shared.acks, TIMEOUT_MS, &template.batch);
+            // The frame holds the batch.
+            template.batch = Vec::new();
+            (template, frame)
+        };
+        let templates: Vec<(Template, ProduceFrame)> = batches.into_iter().map(frame).collect();
+        Produce {
+            sequences: vec![0; setup.partitions.len()],
+            large: !shared.recipe.rebuilds() && templates.iter().any(|(_, frame)| frame.bytes.len() >= LARGE),
+            shared: Rc::clone(shared),
+            setup,
+            templates,
+            asked: 0,
+            lent: None,
+        }
+    }
+
+    /// Writes what is this request's own into `frame`, which is at its place in the connection's output.
+    fn fill_in(&mut self, choice: usize, slot: usize, correlation: i32, stamp: Stamp, frame: &mut [u8]) {
+        let (template, layout) = &self.templates[choice];
+        layout.address(frame, correlation, self.setup.partitions[slot]);
+        let batch = &mut frame[layout.batch_at..];
+        if self.shared.stamped {
+            template.stamp(batch, stamp);
+        }
+        let idempotent = self.setup.producer != Producer::NONE;
+        if idempotent {
+            let sequence = &mut self.sequences[slot];
+            set_sequence(batch, *sequence);
+            // Kafka's sequences wrap to 0.
+            let next = i64::from(*sequence) + i64::from(template.records);
+            *sequence = (next & i64::from(i32::MAX)) as i32;
+        }
+        if self.shared.stamped || idempotent {
+            seal(batch);
+        }
+    }
+
+    /// A frame with a batch that is built for it.
+    fn rebuilt(&self, choice: usize, stamp: Stamp) -> Vec<u8> {
+        let shared = &self.shared;
+        let template = &self.templates[choice].0;
+        let batch = shared.recipe.rebuild(template, self.setup.producer, shared.timestamp, stamp);
+        ProduceFrame::new(shared.version, &shared.topic, shared.acks, TIMEOUT_MS, &batch).bytes
+    }
+}
+
+impl Dialogue for Produce {
+    type Note = Note;
+
+    fn ask(&mut self, correlation: i32, due: u64, out: &mut Vec<u8>) -> Option<(Request, Note)> {
+        let choice = self.asked as usize % self.templates.len();
+        let slot = self.asked as usize % self.setup.partitions.len();
+        let id = self.setup.number << ID_BITS | self.asked;
+        self.asked += 1;
+        let stamp = Stamp { id, due };
+        let at = out.len();
+        if self.shared.recipe.rebuilds() {
+            out.extend_from_slice(&self.rebuilt(choice, stamp));
+        } else if self.large {
+            assert!(out.is_empty() && self.lent.is_none(), "a large request is written alone");
+            std::mem::swap(out, &mut self.templates[choice].1.bytes);
+            self.lent = Some(choice);
+        } else {
+            out.extend_from_slice(&self.templates[choice].1.bytes);
+        }
+        self.fill_in(choice, slot, correlation, stamp, &mut out[at..]);
+        let (template, _) = &self.templates[choice];
+        let request = Request { due, records: template.records, payload: template.payload };
+        Some((request, Note { partition: self.setup.partitions[slot], id }))
+    }
+
+    fn large(&self) -> bool {
+        self.large
+    }
+
+    fn written(&mut self, out: &mut Vec<u8>) {
+        if let Some(choice) = self.lent.take() {
+            std::mem::swap(out, &mut self.templates[choice].1.bytes);
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.shared.acks != 0
+    }
+
+    fn answer(&mut self, request: Request, note: Note, frame: &[u8], _now: u64) -> Result<Request, String> {
+        if self.shared.protocol == Protocol::Bare {
+            return Ok(request);
+        }
+        let produced =
+            Answer::open(frame).and_then(|(_, body)| body.produced()).map_err(|nonsense| nonsense.to_string())?;
+        if produced.code != 0 {
+            return Err(error_name(produced.code));
+        }
+        if let Some(ledger) = &self.shared.ledger {
+            let Note { partition, id } = note;
+            let entry = Acknowledged { partition, base_offset: produced.base_offset, records: request.records, id };
+            ledger.borrow_mut().push(entry);
+        }
+        Ok(request)
+    }
+}
+
+/// The recipe and, in an open loop, the schedule that follow from the options.
+pub fn schedule(recipe: Recipe, pace: &Pace, args: &ProduceArgs) -> (Recipe, Option<Schedule>) {
+    let Some(rate) = pace.rate else { return (recipe, None) };
+    let mut records = recipe.batches(Producer::NONE, 0)[0].records;
+    let mut recipe = recipe;
+    if let Some(linger) = args.records.linger {
+        records = Schedule::gathered(rate, pace.connections, linger, records);
+        recipe = recipe.with_records(records);
+    }
+    (recipe, Some(Schedule::new(rate.max(1), records, pace.connections, args.records.linger)))
+}
+
+/// The dialogues of all producers of a run.
+pub fn dialogues(
+    args: &ProduceArgs,
+    layout: &mut Layout,
+    recipe: Recipe,
+    stamped: bool,
+    ledger: Option<Ledger>,
+) -> Result<Vec<(SocketAddr, Produce)>, Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as i64);
+    let shared = Rc::new(Shared {
+        recipe,
+        protocol: args.target.protocol,
+        version: layout.produce_version,
+        topic: args.target.topic.clone(),
+        acks: match args.records.acks {
+            Acks::None => 0,
+            Acks::Leader => 1,
+            Acks::All => -1,
+        },
+        stamped,
+        ledger,
+        timestamp: now,
+    });
+    let mut dialogues = Vec::new();
+    let assigned = cluster::assign(&layout.leaders, args.pace.connections as usize);
+    for (number, Leader { address, partitions }) in assigned.into_iter().enumerate() {
+        let producer = match &mut layout.cluster {
+            Some(cluster) if args.records.idempotence => cluster::producer(cluster)?,
+            _ => Producer::NONE,
+        };
+        let setup = Setup { number: number as u64, producer, partitions };
+        dialogues.push((address, Produce::new(&shared, setup)));
+    }
+    Ok(dialogues)
+}
+
+/// The process whose CPU time is reported.
+pub fn server_pid(target: &Target, layout: &Layout) -> Option<u32> {
+    target.server_pid.or_else(|| cpu::listener(layout.leaders[0].address))
+}
+
+/// Produces as `args` say.
+pub fn run(args: &ProduceArgs) -> Result<Finished, Error> {
+    if args.target.protocol == Protocol::Bare && (args.records.acks == Acks::None || args.verify) {
+        return Err(Error::Unfit("the bare server answers everything and keeps nothing to verify".into()));
+    }
+    let recipe = Recipe::new(&args.records, args.verify).map_err(Error::Unfit)?;
+    let mut layout = cluster::prepare(&args.target)?;
+    let (recipe, schedule) = schedule(recipe, &args.pace, args);
+    let dialogues = dialogues(args, &mut layout, recipe, args.verify, None)?;
+    let plan = Plan {
+        pace: args.pace.clone(),
+        schedule,
+        server_pid: server_pid(&args.target, &layout),
+        keep_log: args.output.hlog.is_some(),
+        quiet: args.output.quiet,
+        title: args.output.name.clone().unwrap_or_else(|| "produce".to_string()),
+    };
+    drive(&plan, dialogues)
+}

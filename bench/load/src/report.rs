@@ -1,0 +1,212 @@
+//! The report of a run: for people as a table, for programs as JSON, for HdrHistogram's tools as its files.
+
+use crate::drive::Finished;
+use crate::recorder::Second;
+use crate::units::{thousands, three_digits, time};
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2Serializer;
+use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Percentiles of the table.
+const PERCENTILES: &[f64] = &[50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999];
+
+/// A point of the latency distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Percentile {
+    pub percentile: f64,
+    pub ns: u64,
+}
+
+/// What a run brought.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    pub name: String,
+    /// produce, consume or end-to-end.
+    pub mode: String,
+    /// The options, as they would be written on the command line.
+    pub options: String,
+    /// Seconds since 1970.
+    pub began_s: f64,
+    pub elapsed_s: f64,
+    pub requests: u64,
+    pub records: u64,
+    pub payload_bytes: u64,
+    pub requests_per_s: f64,
+    pub records_per_s: f64,
+    /// Millions of bytes of keys and values per second.
+    pub megabytes_per_s: f64,
+    pub latency: Latency,
+    /// How much later than due requests were sent, because of the generator or of its bound of outstanding requests.
+    /// Absent in a closed loop.
+    pub late: Option<Lateness>,
+    pub longest_stall_ns: u64,
+    pub errors: BTreeMap<String, u64>,
+    pub connections_lost: u64,
+    /// CPU time of the generator.
+    pub generator_cpu_us_per_request: f64,
+    pub server: Option<ServerReport>,
+    pub seconds: Vec<Second>,
+    /// The distribution as a curve.
+    pub curve: Vec<Percentile>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Latency {
+    pub mean_ns: f64,
+    pub max_ns: u64,
+    pub percentiles: Vec<Percentile>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Lateness {
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+    pub max_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ServerReport {
+    pub pid: u32,
+    pub cpu_us_per_request: f64,
+    /// Cores that it kept busy.
+    pub cores: f64,
+    pub resident_bytes: u64,
+}
+
+impl Report {
+    /// The report of a run that has `finished`.
+    pub fn new(name: &str, mode: &str, options: String, finished: &Finished) -> Report {
+        let recorder = &finished.recorder;
+        let elapsed_s = recorder.elapsed() as f64 / 1e9;
+        let per_request = |ns: u64| ns as f64 / 1e3 / recorder.requests.max(1) as f64;
+        let late = &recorder.late;
+        Report {
+            name: name.to_string(),
+            mode: mode.to_string(),
+            options,
+            began_s: finished.began_s,
+            elapsed_s,
+            requests: recorder.requests,
+            records: recorder.records,
+            payload_bytes: recorder.payload,
+            requests_per_s: recorder.requests as f64 / elapsed_s,
+            records_per_s: recorder.records as f64 / elapsed_s,
+            megabytes_per_s: recorder.payload as f64 / elapsed_s / 1e6,
+            latency: latency(&recorder.latency),
+            late: (!late.is_empty()).then(|| Lateness {
+                p50_ns: late.value_at_quantile(0.5),
+                p99_ns: late.value_at_quantile(0.99),
+                max_ns: late.max(),
+            }),
+            longest_stall_ns: recorder.longest_stall,
+            errors: recorder.errors.clone(),
+            connections_lost: finished.connections_lost,
+            generator_cpu_us_per_request: per_request(finished.own_cpu_ns),
+            server: finished.server.map(|server| ServerReport {
+                pid: server.pid,
+                cpu_us_per_request: per_request(server.cpu_ns),
+                cores: server.cpu_ns as f64 / 1e9 / elapsed_s,
+                resident_bytes: server.resident_bytes,
+            }),
+            seconds: recorder.seconds.clone(),
+            curve: curve(&recorder.latency),
+        }
+    }
+
+    /// Requests that failed.
+    pub fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// The latency that so many percent of the requests stayed below, in nanoseconds.
+    pub fn percentile_ns(&self, percentile: f64) -> u64 {
+        let points = &self.latency.percentiles;
+        points.iter().find(|point| point.percentile == percentile).map_or(0, |point| point.ns)
+    }
+}
+
+fn latency(histogram: &Histogram<u64>) -> Latency {
+    let at = |&percentile: &f64| Percentile { percentile, ns: histogram.value_at_percentile(percentile) };
+    Latency { mean_ns: histogram.mean(), max_ns: histogram.max(), percentiles: PERCENTILES.iter().map(at).collect() }
+}
+
+fn curve(histogram: &Histogram<u64>) -> Vec<Percentile> {
+    const TICKS_PER_HALF_DISTANCE: u32 = 5;
+    let values = histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE);
+    values.map(|v| Percentile { percentile: v.percentile(), ns: v.value_iterated_to() }).collect()
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} ({}), {} s", self.name, self.mode, three_digits(self.elapsed_s))?;
+        writeln!(f, "  requests    {} ({}/s)", thousands(self.requests), thousands(self.requests_per_s as u64))?;
+        writeln!(f, "  records     {} ({}/s)", thousands(self.records), thousands(self.records_per_s as u64))?;
+        writeln!(f, "  payload     {} MB/s", three_digits(self.megabytes_per_s))?;
+        let mut line = String::new();
+        for (error, count) in &self.errors {
+            write!(line, "  {} x {error};", thousands(*count))?;
+        }
+        writeln!(f, "  errors      {}{line}", thousands(self.failed()))?;
+        if self.connections_lost > 0 {
+            writeln!(f, "  lost        {} connections", self.connections_lost)?;
+        }
+        for point in &self.latency.percentiles {
+            writeln!(f, "  {:<11} {}", format!("p{}", point.percentile), time(point.ns))?;
+        }
+        writeln!(f, "  max         {}", time(self.latency.max_ns))?;
+        writeln!(f, "  mean        {}", time(self.latency.mean_ns as u64))?;
+        writeln!(f, "  stall       {} without an answer, the longest", time(self.longest_stall_ns))?;
+        if let Some(late) = self.late {
+            let (p50, p99, max) = (time(late.p50_ns), time(late.p99_ns), time(late.max_ns));
+            writeln!(f, "  sent late   p50 {p50}, p99 {p99}, max {max}")?;
+        }
+        writeln!(f, "  generator   {} us CPU per request", three_digits(self.generator_cpu_us_per_request))?;
+        if let Some(server) = self.server {
+            let (cpu, cores) = (three_digits(server.cpu_us_per_request), three_digits(server.cores));
+            let memory = three_digits(server.resident_bytes as f64 / f64::from(1 << 20));
+            writeln!(f, "  server      {cpu} us CPU per request, {cores} cores, {memory} MiB resident")?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes the distribution as HdrHistogram's tools print it, in microseconds.
+pub fn write_hgrm(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
+    const TICKS_PER_HALF_DISTANCE: u32 = 5;
+    writeln!(out, "{:>12} {:>14} {:>10} {:>14}\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)")?;
+    let mut total = 0;
+    for v in histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE) {
+        total += v.count_since_last_iteration();
+        let (value, quantile) = (v.value_iterated_to() as f64 / 1e3, v.quantile_iterated_to());
+        let inverse = if quantile < 1.0 { format!("{:14.2}", 1.0 / (1.0 - quantile)) } else { String::new() };
+        writeln!(out, "{}", format!("{value:12.3} {quantile:14.12} {total:10} {inverse}").trim_end())?;
+    }
+    let (mean, deviation, max) = (histogram.mean() / 1e3, histogram.stdev() / 1e3, histogram.max() as f64 / 1e3);
+    writeln!(out, "#[Mean    = {mean:12.3}, StdDeviation   = {deviation:12.3}]")?;
+    writeln!(out, "#[Max     = {max:12.3}, Total count    = {:12}]", histogram.len())?;
+    let (buckets, sub_buckets) = (histogram.buckets(), histogram.distinct_values());
+    writeln!(out, "#[Buckets = {buckets:12}, SubBuckets     = {sub_buckets:12}]")
+}
+
+/// Writes the histogram of each second in HdrHistogram's log format, values in nanoseconds.
+pub fn write_hlog(finished: &Finished, out: &mut dyn Write) -> io::Result<()> {
+    let mut serializer = V2Serializer::new();
+    let began = std::time::UNIX_EPOCH + Duration::from_secs_f64(finished.began_s);
+    let mut out = out;
+    let mut log = IntervalLogWriterBuilder::new()
+        .with_start_time(began)
+        .with_base_time(began)
+        .add_comment("torc bench: latencies in ns")
+        .begin_log_with(&mut out, &mut serializer)?;
+    for (from, length, histogram) in &finished.recorder.log {
+        let start = Duration::from_nanos(from.saturating_sub(finished.began));
+        log.write_histogram(histogram, start, Duration::from_nanos(*length), None)
+            .map_err(|error| io::Error::other(format!("{error:?}")))?;
+    }
+    Ok(())
+}
