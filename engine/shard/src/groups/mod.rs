@@ -177,7 +177,7 @@ impl Groups {
         for waiter in group.on_disk.iter().chain(&group.on_commit) {
             refuse(out, waiter, gone);
         }
-        for (asker, _) in group.watchers {
+        for asker in group.watchers.into_keys() {
             out.answers.push_back((asker, Answer::Wake));
         }
         set(&self.stats.groups, self.groups.len() as u64);
@@ -340,10 +340,10 @@ impl Groups {
                 let waiter = group.on_commit.pop_front().expect("looked at above");
                 answer(out, &waiter, log_start);
             }
-            group.watchers.retain(|&(asker, offset)| {
-                let wake = offset < high_watermark;
+            group.watchers.retain(|asker, offset| {
+                let wake = *offset < high_watermark;
                 if wake {
-                    out.answers.push_back((asker, Answer::Wake));
+                    out.answers.push_back((*asker, Answer::Wake));
                 }
                 !wake
             });
