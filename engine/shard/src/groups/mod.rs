@@ -133,6 +133,11 @@ impl Groups {
         }
     }
 
+    /// True while there is no room for producers' records, nor for partitions to put them in.
+    pub fn is_full(&self) -> bool {
+        self.wal.state() == State::Full
+    }
+
     /// True when every group has its leader, or never will.
     pub fn all_serving(&self) -> bool {
         self.electing == 0 || self.fenced().is_some()
