@@ -73,6 +73,8 @@ pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
 pub const PRODUCER_BATCHES: usize = 5;
 /// Fetch sessions of one shard, as in Kafka (`max.incremental.fetch.session.cache.slots`).
 pub const FETCH_SESSIONS_MAX: usize = 1_000;
+/// Partitions in all fetch sessions of one shard.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 500_000;
 /// Answer to one fetch, whatever the client asks for.
 pub const FETCH_BYTES_MAX: usize = 64 << 20;
 

@@ -200,6 +200,10 @@ impl CatalogOwner {
             let result = match plan {
                 Err(result) => result,
                 Ok(_) if validate_only => AdminResult { error: error::NONE, message: None, topic: None },
+                // Deletions and settings go on: they can make room.
+                Ok(Command::CreateTopic { .. } | Command::AddPartitions { .. }) if groups.is_full() => {
+                    AdminResult::refused(error::KAFKA_STORAGE_ERROR, "the disk is full".into())
+                }
                 Ok(command) => match self.append(groups, out, command, Cause::Job { job: number, item }) {
                     Ok(()) => continue,
                     Err(code) => AdminResult { error: code, message: None, topic: None },

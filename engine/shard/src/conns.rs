@@ -62,8 +62,6 @@ struct Conn {
     /// Bytes in ready slots and in the send under way.
     reply_bytes: usize,
     sending_bytes: usize,
-    /// What came in has not been looked at to its end: whole requests may be left in it.
-    unread: bool,
     /// Something was put off because too much waits; it is taken up when there is room.
     stopped: bool,
     eof: bool,
@@ -93,7 +91,7 @@ pub struct Conns {
     dirty: BTreeSet<ConnId>,
     /// Wait for memory.
     starved: BTreeSet<ConnId>,
-    /// There was no memory for a frame since this was last looked at.
+    /// There was no memory for a frame since stalled ones were last looked for.
     short: bool,
     /// Have room again for what was put off.
     resumed: BTreeSet<ConnId>,
@@ -153,7 +151,6 @@ impl Conns {
             waiting_bytes: 0,
             reply_bytes: 0,
             sending_bytes: 0,
-            unread: false,
             stopped: false,
             eof: false,
             closing: false,
@@ -170,7 +167,6 @@ impl Conns {
             c.active = now;
             if !c.closing {
                 c.frames.push(bytes);
-                c.unread = true;
             }
         }
     }
@@ -243,12 +239,7 @@ impl Conns {
         let reads = self.reads();
         let Some(c) = self.conns.get_mut(&conn).filter(|_| reads) else { return Ok(None) };
         c.stopped = !c.may_take();
-        if c.stopped {
-            return Ok(None);
-        }
-        let frame = c.frames.pop(&self.pool)?;
-        c.unread = frame.is_some() || c.frames.is_starved();
-        Ok(frame)
+        if c.stopped { Ok(None) } else { c.frames.pop(&self.pool) }
     }
 
     /// Takes the next place among the answers, for a request of `bytes` bytes.
@@ -289,14 +280,11 @@ impl Conns {
     pub fn arm(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         let reads = self.reads();
         let Some(c) = self.conns.get_mut(&conn) else { return };
-        if c.closing {
-            return;
+        if c.eof && c.frames.is_starved() && !c.frames.is_looked_through() {
+            self.short = true;
+            return self.starve(now, conn);
         }
-        if c.eof {
-            if c.frames.is_starved() {
-                self.short = true;
-                return self.starve(now, conn);
-            }
+        if c.closing || c.eof {
             return self.close_if_done(now, conn, ops);
         }
         c.stopped |= !c.may_take();
@@ -384,31 +372,32 @@ impl Conns {
         }
     }
 
-    /// Connections that waited for memory or for room and may try again; also closes what holds memory and does not
-    /// move.
-    pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> BTreeSet<ConnId> {
+    /// Connections that waited for memory or for room and may try again; also closes what holds memory and does not move.
+    pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> Vec<ConnId> {
         if now >= self.next_sweep {
             self.sweep(now, ops);
         }
         self.look_at_drain(now, ops);
-        let mut again = std::mem::take(&mut self.resumed);
-        if self.retry.is_none_or(|at| at > now) {
-            return again;
+        let mut again: Vec<ConnId> = std::mem::take(&mut self.resumed).into_iter().collect();
+        if self.retry.is_some_and(|at| at <= now) {
+            self.retry_starved(now, &mut again, ops);
         }
+        again
+    }
+
+    fn retry_starved(&mut self, now: Mono, again: &mut Vec<ConnId>, ops: &mut Vec<Op<Mail>>) {
         let behind = self.starved.range(self.retry_from..);
         let turn = behind.chain(self.starved.range(..self.retry_from)).copied();
         let turn: Vec<ConnId> = turn.take(RETRIES_MAX).collect();
         turn.iter().for_each(|conn| assert!(self.starved.remove(conn)));
         self.retry_from = turn.last().map_or(ConnId(0), |last| ConnId(last.get() + 1));
         self.retry = (!self.starved.is_empty()).then(|| now.plus_ms(STARVED_MS));
-        let starved = |conn| self.conns.get(conn).is_some_and(|c: &Conn| c.frames.is_starved());
-        self.short |= turn.iter().any(starved);
-        if now >= self.next_shed && std::mem::take(&mut self.short) {
+        if self.short && now >= self.next_shed {
+            self.short = false;
             self.next_shed = now.plus_ms(SHED_MS);
             self.shed(now, ops);
         }
         again.extend(turn);
-        again
     }
 
     /// Memory for frames ran out: closes connections that hold part of a frame and have stalled.

@@ -1,7 +1,7 @@
 //! One replicated log on this shard: its consensus, what it means, and who waits for it.
 
 use crate::mail::{Asker, Produced};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use torc_base::ids::{Index, LeaderEpoch, Offset, Term};
 use torc_consensus::{Raft, Role};
 use torc_state::partition::Partition;
@@ -55,7 +55,7 @@ pub struct Group {
     /// Wait for the commit, in the order of the log.
     pub on_commit: VecDeque<Waiter>,
     /// Wait for the high watermark to pass an offset.
-    pub watchers: Vec<(Asker, Offset)>,
+    pub watchers: BTreeMap<Asker, Offset>,
     /// The no-op of the term that this node leads; once it is committed the group serves.
     pub term_start: Option<Index>,
     pub serving: bool,
@@ -72,7 +72,7 @@ impl Group {
             trims: VecDeque::new(),
             on_disk: VecDeque::new(),
             on_commit: VecDeque::new(),
-            watchers: Vec::new(),
+            watchers: BTreeMap::new(),
             term_start: None,
             serving: false,
         }

@@ -98,7 +98,10 @@ impl Shard {
             Event::Paused { conn } => self.with_kafka(now, ops, |kafka, out| kafka.disarmed(out, conn, false)),
             Event::Eof { conn } => self.kafka.conns.eof(now.mono, conn, ops),
             Event::Sent { conn } => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
-            Event::Closed { conn } => self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn)),
+            Event::Closed { conn } => {
+                self.waiting.retain(|waiting| *waiting != conn);
+                self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn));
+            }
             Event::Disk(done) => self.with_groups(now, ops, |groups, out| groups.on_disk(out, done)),
             Event::Mail { from, mail } => self.on_mail(now, from, mail, ops),
             Event::Turn => self.turn(now, ops),
@@ -217,6 +220,8 @@ impl Shard {
             Notice::Fenced => {
                 if let Some(owner) = &mut self.catalog {
                     owner.fenced(&mut self.answers);
+                    // Refuses what waited for its turn.
+                    self.drive_catalog(now, ops);
                 }
             }
         }

@@ -160,6 +160,9 @@ impl Catalog {
         match command {
             Command::CreateTopic { name, id, first_group, partitions, replication, config, created } => {
                 self.check_new_name(name)?;
+                // Again: plans do not count what is under way.
+                self.check_one_more()?;
+                self.check_more(u64::from(*partitions), *partitions)?;
                 if self.by_id.contains_key(id) || *id == TopicId::ZERO {
                     return Err(CatalogError::InvalidRequest(format!("topic id {id} is taken")));
                 }
@@ -191,6 +194,7 @@ impl Catalog {
                 let more = total.checked_sub(from).filter(|&more| more > 0);
                 let more = more.ok_or_else(|| CatalogError::too_few_partitions(topic, i64::from(*total)))?;
                 let mut topic = Topic::clone(topic);
+                self.check_more(u64::from(*total), more)?;
                 self.take_groups(*first_group, more)?;
                 topic.partitions.add(*first_group, more);
                 Ok(Change::Grown { topic: self.insert(topic), from })

@@ -196,6 +196,27 @@ fn a_node_bears_so_many_partitions_and_no_more() {
     assert_eq!(refused.code(), 44);
 }
 
+/// One request can name any number of topics, all of which are planned before the first is applied.
+#[test]
+fn plans_under_way_are_bounded_together() {
+    let mut logged = Logged::new();
+    let plan = |logged: &mut Logged, id: u128| {
+        let wish = wish(&format!("t{id}"), id, TOPIC_PARTITIONS_MAX as i32 - 1);
+        logged.catalog.plan_create(wish).expect("there is room yet")
+    };
+    let plans: Vec<Command> = (1..=3).map(|id| plan(&mut logged, id)).collect();
+    let grow = plans.into_iter().map(|plan| logged.apply(plan)).collect::<Vec<_>>();
+    assert!(matches!(grow[..], [Change::Created(_), Change::Created(_), Change::Refused(CatalogError::Limit(_))]));
+    let more =
+        ["t1", "t2"].map(|name| logged.catalog.plan_partitions(name, TOPIC_PARTITIONS_MAX as i32).expect("room"));
+    let one = logged.catalog.plan_create(wish("one", 9, 1)).expect("room");
+    for plan in more {
+        assert!(matches!(logged.apply(plan), Change::Grown { .. }));
+    }
+    assert!(matches!(logged.apply(one), Change::Refused(CatalogError::Limit(_))));
+    assert_eq!(logged.catalog.partitions(), PARTITIONS_MAX);
+}
+
 #[test]
 fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
     for seed in 0..60 {

@@ -133,6 +133,11 @@ impl Groups {
         }
     }
 
+    /// True while there is no room for producers' records, nor for partitions to put them in.
+    pub fn is_full(&self) -> bool {
+        self.wal.state() == State::Full
+    }
+
     /// True when every group has its leader, or never will.
     pub fn all_serving(&self) -> bool {
         self.electing == 0 || self.fenced().is_some()
@@ -177,7 +182,7 @@ impl Groups {
         for waiter in group.on_disk.iter().chain(&group.on_commit) {
             refuse(out, waiter, gone);
         }
-        for (asker, _) in group.watchers {
+        for asker in group.watchers.into_keys() {
             out.answers.push_back((asker, Answer::Wake));
         }
         set(&self.stats.groups, self.groups.len() as u64);
@@ -340,10 +345,10 @@ impl Groups {
                 let waiter = group.on_commit.pop_front().expect("looked at above");
                 answer(out, &waiter, log_start);
             }
-            group.watchers.retain(|&(asker, offset)| {
-                let wake = offset < high_watermark;
+            group.watchers.retain(|asker, offset| {
+                let wake = *offset < high_watermark;
                 if wake {
-                    out.answers.push_back((asker, Answer::Wake));
+                    out.answers.push_back((*asker, Answer::Wake));
                 }
                 !wake
             });

@@ -154,7 +154,7 @@ impl Groups {
             return;
         }
         for (id, offset) in parts {
-            self.groups.get_mut(&id).expect("looked at above").watchers.push((asker, offset));
+            self.groups.get_mut(&id).expect("looked at above").watchers.insert(asker, offset);
         }
     }
 
@@ -162,7 +162,7 @@ impl Groups {
     pub fn unwatch(&mut self, asker: Asker, groups: &[GroupId]) {
         for id in groups {
             if let Some(group) = self.groups.get_mut(id) {
-                group.watchers.retain(|(watcher, _)| *watcher != asker);
+                group.watchers.remove(&asker);
             }
         }
     }

@@ -25,6 +25,8 @@ use torc_state::config::{self, Alter, Overrides};
 /// Kinds of resources that have settings.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+/// Why a resource is refused that the request has named before.
+const NAMED_TWICE: &str = "the resource is named more than once";
 /// STATIC_BROKER_CONFIG
 const FROM_SERVER: i8 = 4;
 /// Kafka's number for a text setting.
@@ -65,6 +67,7 @@ impl LogDirsGather {
 
 impl Kafka {
     pub(super) fn describe_configs(&mut self, out: &mut Out, to: ReplyTo, request: DescribeConfigsRequest) {
+        let mut seen = BTreeSet::new();
         let results = request.resources.iter().map(|resource| {
             let keys = resource.configuration_keys.as_ref();
             let wanted = |name: &str| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == name));
@@ -72,6 +75,10 @@ impl Kafka {
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
             match resource.resource_type {
+                // A short request must not make an answer without bounds.
+                kind if !seen.insert((kind, &resource.resource_name)) => {
+                    result.with_error_code(error::INVALID_REQUEST).with_error_message(message(Some(NAMED_TWICE.into())))
+                }
                 TOPIC => match self.view.by_name(&resource.resource_name) {
                     Some(topic) => result.with_configs(self.topic_configs(&request, topic, wanted)),
                     None => result.with_error_code(error::UNKNOWN_TOPIC_OR_PARTITION),
@@ -192,9 +199,7 @@ impl Kafka {
         for (kind, name, change) in resources {
             let text = "only topics' settings can be changed while torc runs; others stand in its configuration file";
             let answer = match change {
-                _ if !seen.insert((kind, name.clone())) => {
-                    Some((error::INVALID_REQUEST, "the resource is named more than once".to_owned()))
-                }
+                _ if !seen.insert((kind, name.clone())) => Some((error::INVALID_REQUEST, NAMED_TWICE.to_owned())),
                 _ if kind != TOPIC => Some((error::INVALID_REQUEST, text.to_owned())),
                 Err(what) => Some((error::INVALID_CONFIG, what)),
                 Ok(change) => {

@@ -2,6 +2,7 @@
 
 use super::{Kafka, Out, ReplyTo};
 use crate::mail::{Admin, AdminResult, Ask, NewTopic, Token};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use torc_base::ids::{ProducerId, ShardId, TopicId};
 use torc_net::kafka::schema::describe_cluster_response::DescribeClusterBroker;
@@ -21,6 +22,7 @@ const NOT_ASKED: i32 = i32::MIN;
 /// A metadata request that waits for its topics to be made.
 pub(super) struct Waiting {
     request: MetadataRequest,
+    /// In order, each once.
     created: Vec<String>,
 }
 
@@ -88,7 +90,12 @@ impl Kafka {
             response.topics = self.view.topics().map(|topic| self.describe_topic(topic)).collect();
             return response;
         }
+        let mut seen = BTreeSet::new();
         for wanted in request.topics.iter().flatten() {
+            // As in Kafka each is told of once: a short request must not make an answer without bounds.
+            if !seen.insert((wanted.name.as_deref(), wanted.topic_id)) {
+                continue;
+            }
             let name = wanted.name.as_ref().map(|name| name.to_string());
             let id = topic_id(wanted.topic_id);
             let by_id = name.is_none() || id != TopicId::ZERO;
@@ -96,7 +103,7 @@ impl Kafka {
             let answer = match found {
                 Some(topic) => self.describe_topic(topic),
                 None => {
-                    let at = name.as_ref().and_then(|name| created.iter().position(|created| created == name));
+                    let at = name.as_ref().and_then(|name| created.binary_search(name).ok());
                     let code = match at.map(|at| results[at].error) {
                         // Made and deleted again meanwhile, or made by somebody else at the same time.
                         Some(error::NONE | error::TOPIC_ALREADY_EXISTS) => error::LEADER_NOT_AVAILABLE,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use torc_base::ids::TopicId;
+use torc_base::limits::FETCH_SESSION_PARTITIONS_MAX;
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
 use torc_net::kafka::error;
@@ -102,13 +103,21 @@ pub struct Plan {
 pub struct Sessions {
     max: usize,
     sessions: BTreeMap<i32, Session>,
+    /// Partitions of all sessions.
+    partitions: usize,
     prng: Prng,
 }
 
 impl Sessions {
     /// At most `max` at once; ids follow from the seed.
     pub fn new(max: usize, seed: u64) -> Sessions {
-        Sessions { max, sessions: BTreeMap::new(), prng: Prng::new(seed ^ 0x5e55_1045) }
+        Sessions { max, sessions: BTreeMap::new(), partitions: 0, prng: Prng::new(seed ^ 0x5e55_1045) }
+    }
+
+    fn end(&mut self, id: i32) {
+        if let Some(session) = self.sessions.remove(&id) {
+            self.partitions -= session.wanted.len();
+        }
     }
 
     /// What a request with this session id and epoch is to read. An error answers the whole request.
@@ -121,7 +130,7 @@ impl Sessions {
     ) -> Result<Plan, i16> {
         if epoch <= 0 {
             // A full fetch: without a session (-1), or to begin one (0). An old one of that client ends.
-            self.sessions.remove(&id);
+            self.end(id);
             let mut session = Session { epoch: 1, used: now, ..Session::default() };
             session.update(topics, &[]);
             let parts = session.in_order();
@@ -135,20 +144,32 @@ impl Sessions {
         session.epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
         session.used = now;
         session.busy = true;
+        self.partitions -= session.wanted.len();
         session.update(topics, forgotten);
-        Ok(Plan { session: id, incremental: true, parts: session.in_order() })
+        self.partitions += session.wanted.len();
+        let parts = session.in_order();
+        if self.partitions > FETCH_SESSION_PARTITIONS_MAX {
+            // The client begins anew, and does without a session if it is too much even so.
+            self.end(id);
+            return Err(error::FETCH_SESSION_ID_NOT_FOUND);
+        }
+        Ok(Plan { session: id, incremental: true, parts })
     }
 
     /// Keeps a new session if there is room, or an idle one to give up; its id, or 0.
     fn begin(&mut self, now: Mono, mut session: Session) -> i32 {
         /// As in Kafka: a session this long unused makes room for another.
         const EVICT_AFTER_NS: u64 = 120_000_000_000;
-        if self.sessions.len() >= self.max {
+        let more = session.wanted.len();
+        if self.sessions.len() >= self.max || self.partitions + more > FETCH_SESSION_PARTITIONS_MAX {
             let idle = self.sessions.iter().filter(|(_, s)| !s.busy).min_by_key(|(_, s)| s.used);
             match idle.map(|(id, s)| (*id, s.used)) {
-                Some((id, used)) if now.since(used) > EVICT_AFTER_NS => self.sessions.remove(&id),
+                Some((id, used)) if now.since(used) > EVICT_AFTER_NS => self.end(id),
                 _ => return 0,
             };
+            if self.partitions + more > FETCH_SESSION_PARTITIONS_MAX {
+                return 0;
+            }
         }
         let id = loop {
             let id = (self.prng.next_u64() >> 33) as i32;
@@ -157,6 +178,7 @@ impl Sessions {
             }
         };
         session.busy = true;
+        self.partitions += more;
         self.sessions.insert(id, session);
         id
     }

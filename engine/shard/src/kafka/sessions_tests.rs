@@ -84,3 +84,24 @@ fn a_busy_session_keeps_its_place() {
     let gone = sessions.plan(later, (first, 1), &[], &[]).expect_err("evicted");
     assert_eq!(gone, error::FETCH_SESSION_ID_NOT_FOUND);
 }
+
+/// A client may name what does not exist, and so any number of partitions, request by request.
+#[test]
+fn all_sessions_together_hold_only_so_many_partitions() {
+    let mut sessions = Sessions::new(5, 1);
+    let (half, third) = (FETCH_SESSION_PARTITIONS_MAX as i32 / 2, FETCH_SESSION_PARTITIONS_MAX as i32 / 3);
+    let many = |from: i32, count: i32| [topic("t", (from..from + count).map(|index| (index, 0)))];
+    let first = sessions.plan(NOW, (0, 0), &many(0, half), &[]).expect("room").session;
+    let second = sessions.plan(NOW, (0, 0), &many(0, third), &[]).expect("room").session;
+    assert!(first > 0 && second > 0);
+    let without = sessions.plan(NOW, (0, 0), &many(0, half), &[]).expect("answered, but not kept");
+    assert_eq!((without.session, without.parts.len()), (0, half as usize));
+    let all: Vec<i32> = (0..third).collect();
+    let forgotten = Forgotten { name: "t".into(), id: TopicId::ZERO, partitions: all };
+    sessions.plan(NOW, (second, 1), &many(third, third), &[forgotten]).expect("what is forgotten makes room");
+    let grown = sessions.plan(NOW, (second, 2), &many(0, third), &[]).expect_err("too many");
+    assert_eq!(grown, error::FETCH_SESSION_ID_NOT_FOUND);
+    sessions.plan(NOW, (first, 1), &many(half, third), &[]).expect("the other one has the room now");
+    sessions.plan(NOW, (first, -1), &[], &[]).expect("its end");
+    assert_eq!(sessions.partitions, 0);
+}

@@ -6,9 +6,9 @@ use torc_base::io::Event;
 use torc_net::kafka::error;
 use torc_net::kafka::schema::{FetchRequest, ProduceRequest};
 
+/// Asks for a stop and lets connections fall silent.
 fn stop(rig: &mut Rig, shards: usize) {
     (0..shards).for_each(|shard| rig.inject(shard, Event::Stop));
-    // What was sent before is read for a while.
     rig.pass(300);
 }
 
@@ -115,9 +115,10 @@ fn a_stop_answers_what_is_in_the_log_and_what_waits_for_records() {
     let late = rig.connect(0);
     assert!(rig.is_closed(late));
     rig.send(writer, PRODUCE, &produce_request(-1, &parts));
-    rig.run();
+    rig.pass(10);
     (0..2).for_each(|shard| rig.disk(shard).release());
-    rig.pass(50);
+    rig.run();
+    rig.pass(10);
     let answer = rig.take::<ProduceRequest>(writer, PRODUCE, produced_sent).expect("in the log before the stop");
     assert!(produced(answer).iter().all(|part| part.error_code == 0));
     assert!(rig.take_frame(writer).is_none() && rig.is_closed(writer));
@@ -137,7 +138,7 @@ fn a_stop_does_not_wait_for_ever() {
     rig.send(client, PRODUCE, &produce_request(-1, &[("t", 0, &batch(&["a"]))]));
     rig.run();
     stop(&mut rig, 2);
-    rig.pass(4_999);
+    rig.pass(4_699);
     assert!(!rig.has_exited());
     rig.pass(5_002);
     assert!(rig.has_exited());

@@ -117,6 +117,12 @@ impl Rig {
 
     /// A server on what a former one left behind.
     pub fn start(files: Vec<Files>, settings: &Settings, mono: Mono) -> Rig {
+        let mut rig = Rig::build(files, settings, mono);
+        rig.run();
+        rig
+    }
+
+    fn build(files: Vec<Files>, settings: &Settings, mono: Mono) -> Rig {
         let shards = files.len();
         let node = |(shard, files): (usize, Files)| {
             let stats = Arc::new(Stats::default());
@@ -135,15 +141,22 @@ impl Rig {
         };
         let now = Now { mono, wall: Wall(START_MS) };
         let nodes = files.into_iter().enumerate().map(node).collect();
-        let mut rig = Rig { nodes, now, next_conn: 1, piece: 16 << 10, starving: false, correlation: 0 };
-        rig.run();
-        rig
+        Rig { nodes, now, next_conn: 1, piece: 16 << 10, starving: false, correlation: 0 }
     }
 
     /// Ends the process without a word and starts another one on the same disks.
     pub fn restart(self, settings: &Settings) -> Rig {
         let mono = self.now.mono.plus_ms(1);
         Rig::start(self.nodes.into_iter().map(|node| node.disk.files).collect(), settings, mono)
+    }
+
+    /// The same, but the new process gets no answer to its reads before [`Disk::release`].
+    pub fn restart_held(self, settings: &Settings) -> Rig {
+        let mono = self.now.mono.plus_ms(1);
+        let mut rig = Rig::build(self.nodes.into_iter().map(|node| node.disk.files).collect(), settings, mono);
+        rig.nodes.iter_mut().for_each(|node| node.disk.hold_reads = true);
+        rig.run();
+        rig
     }
 
     pub fn is_ready(&self) -> bool {

@@ -38,9 +38,7 @@ impl Catalog {
             let why = format!("Number of partitions must be larger than 0, or -1 for the default, not {partitions}.");
             return Err(CatalogError::InvalidPartitions(why));
         };
-        if self.by_name.len() >= TOPICS_MAX {
-            return Err(CatalogError::Limit(format!("There are {TOPICS_MAX} topics; more are not supported.")));
-        }
+        self.check_one_more()?;
         self.check_more(u64::from(count), count)?;
         let config = TopicConfig::canonical(&config)?;
         let first_group = self.plan_groups(count);
@@ -112,8 +110,16 @@ impl Catalog {
         Err(CatalogError::InvalidReplication(why))
     }
 
+    /// Fails if there are as many topics as torc bears.
+    pub(super) fn check_one_more(&self) -> Result<(), CatalogError> {
+        if self.by_name.len() >= TOPICS_MAX {
+            return Err(CatalogError::Limit(format!("There are {TOPICS_MAX} topics; more are not supported.")));
+        }
+        Ok(())
+    }
+
     /// Fails if a topic of `total` partitions, `more` of them new, would be more than torc bears.
-    fn check_more(&self, total: u64, more: u32) -> Result<(), CatalogError> {
+    pub(super) fn check_more(&self, total: u64, more: u32) -> Result<(), CatalogError> {
         if total > TOPIC_PARTITIONS_MAX as u64 {
             let why = format!("A topic can have at most {TOPIC_PARTITIONS_MAX} partitions, not {total}.");
             return Err(CatalogError::InvalidPartitions(why));
