@@ -48,6 +48,9 @@ pub const READ_MEMORY: usize = 128 << 20;
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Requests of one connection that may wait for their answers; beyond it the connection is not read.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
+/// Bytes of requests of one connection that wait for their answers, the last of them aside; beyond it the connection is
+/// not read.
+pub const WAITING_BYTES_MAX: usize = 32 << 20;
 /// Bytes of answers that may wait on one connection; beyond it the connection is not read.
 pub const REPLY_BYTES_MAX: usize = 8 << 20;
 
@@ -95,6 +98,7 @@ const _: () = {
     assert!(FRAME_BYTES_MAX <= RECV_MEMORY, "the largest request fits into the memory for requests");
     assert!(RECV_BUF_BYTES.is_multiple_of(PAGE) && RECV_BUFS.is_power_of_two() && RECV_BUFS <= 32768);
     assert!(RECV_BUFS * RECV_BUF_BYTES * 4 <= RECV_MEMORY);
+    assert!(WAITING_BYTES_MAX + FRAME_BYTES_MAX <= RECV_MEMORY, "one connection cannot use up what all share");
     assert!(RECV_BUF_BYTES <= LARGE_FRAME);
     assert!(BATCHES_IN_FLIGHT_MAX * BATCH_BYTES_SOFT <= WAL_MEMORY);
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);

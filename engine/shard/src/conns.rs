@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::ConnId;
 use torc_base::io::Op;
-use torc_base::limits::{REPLIES_MEMORY, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX};
+use torc_base::limits::{REPLIES_MEMORY, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, WAITING_BYTES_MAX};
 use torc_base::time::Mono;
 
 /// How long a connection without memory waits before it tries again.
 const STARVED_MS: u64 = 1;
 /// Connections that try again in one turn. Thousands may wait for memory, and others are to be served meanwhile.
 const RETRIES_MAX: usize = 64;
-/// A half-received frame that made no progress for this long gives way when memory is short.
+/// A half-received frame gives way when memory is short if nothing of its connection was heard for this long.
 const STALLED_NS: u64 = 1_000_000_000;
 /// How often such frames are looked for while memory is short.
 const SHED_MS: u64 = 50;
@@ -41,7 +41,8 @@ enum Receive {
 
 #[derive(Debug)]
 enum Slot {
-    Waiting,
+    /// For the answer to a request of so many bytes.
+    Waiting(usize),
     Ready(Vec<Buf>),
 }
 
@@ -56,9 +57,15 @@ struct Conn {
     slots: VecDeque<Slot>,
     first_slot: u64,
     sending: bool,
+    /// Bytes of the requests that wait for their answers.
+    waiting_bytes: usize,
     /// Bytes in ready slots and in the send under way.
     reply_bytes: usize,
     sending_bytes: usize,
+    /// What came in has not been looked at to its end: whole requests may be left in it.
+    unread: bool,
+    /// Something was put off because too much waits; it is taken up when there is room.
+    stopped: bool,
     eof: bool,
     closing: bool,
     active: Mono,
@@ -68,7 +75,10 @@ struct Conn {
 
 impl Conn {
     fn may_take(&self) -> bool {
-        !self.closing && self.slots.len() < REQUESTS_IN_FLIGHT_MAX && self.reply_bytes < REPLY_BYTES_MAX
+        !self.closing
+            && self.slots.len() < REQUESTS_IN_FLIGHT_MAX
+            && self.waiting_bytes < WAITING_BYTES_MAX
+            && self.reply_bytes < REPLY_BYTES_MAX
     }
 }
 
@@ -83,6 +93,10 @@ pub struct Conns {
     dirty: BTreeSet<ConnId>,
     /// Wait for memory.
     starved: BTreeSet<ConnId>,
+    /// There was no memory for a frame since this was last looked at.
+    short: bool,
+    /// Have room again for what was put off.
+    resumed: BTreeSet<ConnId>,
     retry: Option<Mono>,
     /// The first that tries again next; those before it have had their turn.
     retry_from: ConnId,
@@ -112,6 +126,8 @@ impl Conns {
             pool,
             dirty: BTreeSet::new(),
             starved: BTreeSet::new(),
+            short: false,
+            resumed: BTreeSet::new(),
             retry: None,
             retry_from: ConnId(0),
             next_shed: Mono(0),
@@ -134,8 +150,11 @@ impl Conns {
             slots: VecDeque::new(),
             first_slot: 0,
             sending: false,
+            waiting_bytes: 0,
             reply_bytes: 0,
             sending_bytes: 0,
+            unread: false,
+            stopped: false,
             eof: false,
             closing: false,
             active: now,
@@ -151,6 +170,7 @@ impl Conns {
             c.active = now;
             if !c.closing {
                 c.frames.push(bytes);
+                c.unread = true;
             }
         }
     }
@@ -182,7 +202,7 @@ impl Conns {
         self.retry.get_or_insert(now.plus_ms(STARVED_MS));
     }
 
-    /// The peer sends no more. It still gets its answers.
+    /// The peer sends no more. What it sent is served, and it still gets its answers.
     pub fn eof(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         if let Some(c) = self.conns.get_mut(&conn) {
             c.eof = true;
@@ -195,6 +215,7 @@ impl Conns {
     pub fn closed(&mut self, conn: ConnId) -> Vec<Token> {
         self.dirty.remove(&conn);
         self.starved.remove(&conn);
+        self.resumed.remove(&conn);
         let Some(c) = self.conns.remove(&conn) else { return Vec::new() };
         self.reply_bytes -= c.reply_bytes;
         c.tokens
@@ -207,6 +228,7 @@ impl Conns {
         {
             c.closing = true;
             c.slots.clear();
+            c.waiting_bytes = 0;
             ops.push(Op::Close { conn });
         }
     }
@@ -219,16 +241,21 @@ impl Conns {
     /// The next request of a connection, if there is one and the connection may have it.
     pub fn next_frame(&mut self, conn: ConnId) -> Result<Option<BufMut>, BadLength> {
         let reads = self.reads();
-        match self.conns.get_mut(&conn) {
-            Some(c) if c.may_take() && reads => c.frames.pop(&self.pool),
-            _ => Ok(None),
+        let Some(c) = self.conns.get_mut(&conn).filter(|_| reads) else { return Ok(None) };
+        c.stopped = !c.may_take();
+        if c.stopped {
+            return Ok(None);
         }
+        let frame = c.frames.pop(&self.pool)?;
+        c.unread = frame.is_some() || c.frames.is_starved();
+        Ok(frame)
     }
 
-    /// Takes the next place among the answers.
-    pub fn open_slot(&mut self, conn: ConnId) -> SlotId {
+    /// Takes the next place among the answers, for a request of `bytes` bytes.
+    pub fn open_slot(&mut self, conn: ConnId, bytes: usize) -> SlotId {
         let c = self.conns.get_mut(&conn).expect("a request has a connection");
-        c.slots.push_back(Slot::Waiting);
+        c.slots.push_back(Slot::Waiting(bytes));
+        c.waiting_bytes += bytes;
         SlotId(c.first_slot + c.slots.len() as u64 - 1)
     }
 
@@ -248,7 +275,8 @@ impl Conns {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(place) = slot.0.checked_sub(c.first_slot) else { return };
         if let Some(place) = c.slots.get_mut(place as usize) {
-            assert!(matches!(place, Slot::Waiting), "a request is answered once");
+            let Slot::Waiting(request_bytes) = place else { panic!("a request is answered once") };
+            c.waiting_bytes -= *request_bytes;
             let bytes = parts.iter().map(|p| p.len()).sum::<usize>();
             c.reply_bytes += bytes;
             self.reply_bytes += bytes;
@@ -261,9 +289,17 @@ impl Conns {
     pub fn arm(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         let reads = self.reads();
         let Some(c) = self.conns.get_mut(&conn) else { return };
-        if c.closing || c.eof {
+        if c.closing {
+            return;
+        }
+        if c.eof {
+            if c.frames.is_starved() {
+                self.short = true;
+                return self.starve(now, conn);
+            }
             return self.close_if_done(now, conn, ops);
         }
+        c.stopped |= !c.may_take();
         match c.receive {
             Receive::Any if c.frames.wants_exact() || c.frames.is_starved() || !c.may_take() => {
                 c.receive = Receive::Pausing;
@@ -278,7 +314,10 @@ impl Conns {
                     c.receive = Receive::Exact;
                     ops.push(Op::RecvExact { conn, bytes, from });
                 }
-                Want::Memory => self.starve(now, conn),
+                Want::Memory => {
+                    self.short = true;
+                    self.starve(now, conn);
+                }
             },
             _ => {}
         }
@@ -306,8 +345,12 @@ impl Conns {
             }
             if !parts.is_empty() {
                 c.sending = true;
+                c.active = now;
                 c.sending_bytes = parts.iter().map(|p| p.len()).sum();
                 ops.push(Op::Send { conn, parts });
+            } else if c.stopped && c.may_take() {
+                // Places became free without a send, so that no end of one will tell of it.
+                self.resumed.insert(conn);
             }
             self.close_if_done(now, conn, ops);
         }
@@ -341,14 +384,16 @@ impl Conns {
         }
     }
 
-    /// Connections that waited for memory and may try again; also closes what holds memory and does not move.
-    pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> Vec<ConnId> {
+    /// Connections that waited for memory or for room and may try again; also closes what holds memory and does not
+    /// move.
+    pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> BTreeSet<ConnId> {
         if now >= self.next_sweep {
             self.sweep(now, ops);
         }
         self.look_at_drain(now, ops);
+        let mut again = std::mem::take(&mut self.resumed);
         if self.retry.is_none_or(|at| at > now) {
-            return Vec::new();
+            return again;
         }
         let behind = self.starved.range(self.retry_from..);
         let turn = behind.chain(self.starved.range(..self.retry_from)).copied();
@@ -356,12 +401,14 @@ impl Conns {
         turn.iter().for_each(|conn| assert!(self.starved.remove(conn)));
         self.retry_from = turn.last().map_or(ConnId(0), |last| ConnId(last.get() + 1));
         self.retry = (!self.starved.is_empty()).then(|| now.plus_ms(STARVED_MS));
-        let short = |conn| self.conns.get(conn).is_some_and(|c: &Conn| c.frames.is_starved());
-        if now >= self.next_shed && turn.iter().any(short) {
+        let starved = |conn| self.conns.get(conn).is_some_and(|c: &Conn| c.frames.is_starved());
+        self.short |= turn.iter().any(starved);
+        if now >= self.next_shed && std::mem::take(&mut self.short) {
             self.next_shed = now.plus_ms(SHED_MS);
             self.shed(now, ops);
         }
-        turn
+        again.extend(turn);
+        again
     }
 
     /// Memory for frames ran out: closes connections that hold part of a frame and have stalled.
@@ -373,10 +420,10 @@ impl Conns {
         }
     }
 
-    /// Closes idle connections.
+    /// Closes idle connections, and those that do not read what they asked for: their answers hold memory.
     fn sweep(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
         self.next_sweep = now.plus_ms(10_000);
-        let idle = |c: &Conn| c.slots.is_empty() && !c.sending && now.since(c.active) > self.idle_ns;
+        let idle = |c: &Conn| (c.slots.is_empty() || c.sending) && now.since(c.active) > self.idle_ns;
         let doomed: Vec<ConnId> = self.conns.iter().filter(|(_, c)| idle(c)).map(|(id, _)| *id).collect();
         for conn in doomed {
             self.close(conn, ops);
@@ -410,7 +457,8 @@ impl Conns {
     pub fn deadline(&self) -> Option<Mono> {
         let sweep = (!self.conns.is_empty()).then_some(self.next_sweep);
         let look = self.drain.filter(|_| !self.conns.is_empty()).map(|drain| drain.next_look);
-        [self.retry, sweep, look].into_iter().flatten().min()
+        let resume = (!self.resumed.is_empty()).then_some(Mono(0));
+        [self.retry, sweep, look, resume].into_iter().flatten().min()
     }
 
     /// Bytes of answers that may be added before fetches are answered without records.
@@ -423,3 +471,7 @@ impl Conns {
         self.pool.used()
     }
 }
+
+#[cfg(test)]
+#[path = "conns_tests.rs"]
+mod tests;

@@ -214,3 +214,7 @@ impl Frames {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+#[path = "frames_tests.rs"]
+mod tests;

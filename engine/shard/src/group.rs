@@ -48,7 +48,7 @@ pub struct Group {
     pub retention: Limits,
     /// Entries that move the high watermark when they are committed: index and the offset behind the entry.
     pub uncommitted: VecDeque<(Index, Offset)>,
-    /// Log starts to take effect when their entry is committed.
+    /// Log starts to take effect when their entry is committed; both members grow.
     pub trims: VecDeque<(Index, Offset)>,
     /// Wait for the leader's own disk, in the order of the log.
     pub on_disk: VecDeque<Waiter>,
@@ -81,6 +81,12 @@ impl Group {
     /// True if this node leads the group and has all that was committed before.
     pub fn leads(&self) -> bool {
         self.serving && self.raft.role() == Role::Leader
+    }
+
+    /// Lets somebody wait for the commit of an entry, which need not be the last one.
+    pub fn wait_for_commit(&mut self, waiter: Waiter) {
+        let at = self.on_commit.partition_point(|w| w.index <= waiter.index);
+        self.on_commit.insert(at, waiter);
     }
 
     /// The leader epoch that clients see.

@@ -11,6 +11,8 @@ mod packer;
 mod settings;
 mod shard;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use mail::Mail;
 pub use settings::Settings;
@@ -21,4 +23,4 @@ pub use torc_state::config::{TimestampType, TopicConfig};
 pub use torc_wal::Settings as WalSettings;
 
 #[cfg(test)]
-mod conns_tests;
+mod conns_stop_tests;

@@ -182,8 +182,7 @@ impl Groups {
         let holds = |&&(_, end): &&(Index, Offset)| end > last;
         let index = group.uncommitted.iter().find(holds).expect("what is not committed waits for it").0;
         let waiter = Waiter { index, asker, position: part.position, reply: Reply::Produced { base, append_time } };
-        let at = group.on_commit.partition_point(|w| w.index <= index);
-        group.on_commit.insert(at, waiter);
+        group.wait_for_commit(waiter);
     }
 }
 

@@ -64,9 +64,13 @@ impl Groups {
     pub fn delete_records(&mut self, out: &mut Out, asker: Asker, parts: Vec<(u32, GroupId, Offset)>) {
         for (position, id, to) in parts {
             match self.delete_before(out, id, to) {
-                Ok(index) => {
+                Ok(Some(index)) => {
                     let waiter = Waiter { index, asker, position, reply: Reply::Trimmed };
-                    self.groups.get_mut(&id).expect("it took the proposal").on_commit.push_back(waiter);
+                    self.groups.get_mut(&id).expect("it took the proposal").wait_for_commit(waiter);
+                }
+                Ok(None) => {
+                    let log_start = self.groups[&id].partition().log_start();
+                    out.answers.push_back((asker, Answer::Deleted(vec![(position, error::NONE, log_start)])));
                 }
                 Err(refusal) => {
                     out.answers.push_back((asker, Answer::Deleted(vec![(position, refusal, Offset(-1))])));
@@ -75,7 +79,9 @@ impl Groups {
         }
     }
 
-    fn delete_before(&mut self, out: &mut Out, id: GroupId, to: Offset) -> Result<Index, i16> {
+    /// The entry whose commit deletes the records before `to`; `None` if they are gone. Entries of torc's own are taken
+    /// even when the disk is full, so that a client must not get more of them than there are records to delete.
+    fn delete_before(&mut self, out: &mut Out, id: GroupId, to: Offset) -> Result<Option<Index>, i16> {
         let group = self.groups.get(&id).ok_or(error::NOT_LEADER_OR_FOLLOWER)?;
         if !group.leads() {
             return Err(error::NOT_LEADER_OR_FOLLOWER);
@@ -85,7 +91,14 @@ impl Groups {
         if to < Offset(0) || to > partition.high_watermark() {
             return Err(error::OFFSET_OUT_OF_RANGE);
         }
-        self.trim(out, id, to.max(partition.log_start()))
+        if to <= partition.log_start() {
+            return Ok(None);
+        }
+        let under_way = group.trims.partition_point(|(_, pending)| *pending < to);
+        match group.trims.get(under_way) {
+            Some(&(index, _)) => Ok(Some(index)),
+            None => self.trim(out, id, to).map(Some),
+        }
     }
 
     /// Frees the log of what lies before a group's start: whole runs, or all of it when no records are left.

@@ -41,10 +41,11 @@ impl Gather {
         self.places.iter().filter_map(|place| place.fetched.as_ref()).map(|fetched| fetched.bytes).sum()
     }
 
+    /// A partition that exists cannot be read. One that does not exist is told of with the others, as in Kafka: it
+    /// stays in a client's session for a while, and must not make every answer come at once.
     fn has_error(&self) -> bool {
-        self.places.iter().any(|place| {
-            place.group.is_err() || place.fetched.as_ref().is_some_and(|fetched| fetched.error != error::NONE)
-        })
+        let mut fetched = self.places.iter().filter_map(|place| place.fetched.as_ref());
+        fetched.any(|fetched| fetched.error != error::NONE)
     }
 }
 
@@ -72,7 +73,8 @@ impl Kafka {
             plan: (session, incremental),
             places: places.collect(),
             min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
-            max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(FETCH_BYTES_MAX),
+            // The first batch is sent however small the bound is.
+            max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).clamp(1, FETCH_BYTES_MAX),
             deadline: out.now.mono.plus_ms(wait_ms),
             waiting: 0,
             watching: BTreeMap::new(),
@@ -114,7 +116,8 @@ impl Kafka {
         }
         gather.waiting = asks.len();
         if asks.is_empty() {
-            return self.fetch_round_done(out, token);
+            // Nothing can be read, so there is nothing to wait for.
+            return self.finish_fetch(out, token);
         }
         for (owner, parts) in asks {
             out.asks.push_back((owner, token, Ask::Fetch { parts, max_bytes }));
@@ -145,7 +148,7 @@ impl Kafka {
 
     fn fetch_round_done(&mut self, out: &mut Out, token: Token) {
         let gather = self.gather_mut(token).expect("it waits");
-        let enough = gather.bytes() >= gather.min_bytes.max(1).min(gather.max_bytes.max(1));
+        let enough = gather.bytes() >= gather.min_bytes.clamp(1, gather.max_bytes);
         if enough || gather.timed_out || gather.has_error() || gather.min_bytes == 0 {
             return self.finish_fetch(out, token);
         }

@@ -173,13 +173,13 @@ impl Kafka {
         match kafka::decode(frame) {
             Ok((header, request)) => {
                 add(&self.stats.requests_total, 1);
-                let slot = self.conns.open_slot(conn);
+                let slot = self.conns.open_slot(conn, frame_bytes);
                 let Header { api, version, correlation, .. } = header;
                 let to = ReplyTo { conn, slot, api, version, correlation };
                 self.request(out, to, request, frame_bytes);
             }
             Err(Bad::ApiVersionsUnknown { correlation, .. }) => {
-                let slot = self.conns.open_slot(conn);
+                let slot = self.conns.open_slot(conn, frame_bytes);
                 kafka::encode_api_versions_refusal(correlation, &mut self.packer.scratch);
                 let reply = self.packer.take_scratch();
                 self.conns.answer(conn, slot, vec![reply]);
@@ -291,7 +291,7 @@ impl Kafka {
         }
     }
 
-    /// End of a turn: fetches whose time is up, connections that waited for memory, then all answers leave.
+    /// End of a turn: fetches whose time is up, connections that waited for memory or room, then all answers leave.
     pub fn turn(&mut self, out: &mut Out) {
         while let Some(&(at, token)) = self.deadlines.first()
             && at <= out.now.mono

@@ -42,12 +42,13 @@ type Refused = (i16, Option<String>);
 
 impl Kafka {
     pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
-        let acks = match acks(request.acks) {
-            _ if request.transactional_id.is_some() => Err(error::INVALID_TXN_STATE),
-            acks => acks,
-        };
+        let acks = acks(request.acks);
         let mut gather =
             Gather { response: Response::default(), places: Vec::new(), waiting: 0, acks: acks.unwrap_or(Acks::All) };
+        let acks = acks.and_then(|acks| match request.transactional_id {
+            Some(_) => Err(error::INVALID_TXN_STATE),
+            None => Ok(acks),
+        });
         // One question per owner; nearly always there is only one owner.
         let mut asks: BTreeMap<ShardId, Vec<ProducePart>> = BTreeMap::new();
         for (t, topic) in request.topics.into_iter().enumerate() {

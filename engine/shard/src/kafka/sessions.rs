@@ -188,3 +188,7 @@ impl Sessions {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;

@@ -1,0 +1,86 @@
+use super::*;
+use torc_net::kafka::fetch::Partition;
+
+const NOW: Mono = Mono(1);
+
+fn topic(name: &str, partitions: impl IntoIterator<Item = (i32, i64)>) -> Topic {
+    let partition = |(index, fetch_offset)| Partition {
+        index,
+        current_leader_epoch: -1,
+        fetch_offset,
+        last_fetched_epoch: -1,
+        log_start_offset: -1,
+        max_bytes: 100,
+    };
+    Topic { name: name.into(), id: TopicId::ZERO, partitions: partitions.into_iter().map(partition).collect() }
+}
+
+fn key(index: i32) -> Key {
+    Key { name: "t".into(), id: TopicId::ZERO, index }
+}
+
+fn forget(index: i32) -> Forgotten {
+    Forgotten { name: "t".into(), id: TopicId::ZERO, partitions: vec![index] }
+}
+
+/// Index and offset of what a plan reads, in its order.
+fn parts(plan: &Plan) -> Vec<(i32, i64)> {
+    plan.parts.iter().map(|(key, wanted)| (key.index, wanted.offset)).collect()
+}
+
+#[test]
+fn later_requests_change_what_the_first_one_named() {
+    let mut sessions = Sessions::new(5, 1);
+    let plan = sessions.plan(NOW, (0, 0), &[topic("t", [(2, 0), (0, 0), (2, 5)])], &[]).expect("a new session");
+    assert_eq!((plan.incremental, parts(&plan)), (false, vec![(2, 5), (0, 0)]), "named twice: the last one counts");
+    let id = plan.session;
+    let plan = sessions.plan(NOW, (id, 1), &[topic("t", [(0, 7), (1, 1)])], &[forget(2)]).expect("the next epoch");
+    assert_eq!((plan.session, plan.incremental, parts(&plan)), (id, true, vec![(0, 7), (1, 1)]));
+}
+
+#[test]
+fn a_session_without_partitions_is_not_kept() {
+    let mut sessions = Sessions::new(5, 1);
+    assert_eq!(sessions.plan(NOW, (0, 0), &[], &[]).expect("answered").session, 0);
+    assert_eq!(sessions.plan(NOW, (0, -1), &[topic("t", [(0, 0)])], &[]).expect("answered").session, 0);
+}
+
+#[test]
+fn epochs_wrap_to_1() {
+    let mut sessions = Sessions::new(5, 1);
+    let id = sessions.plan(NOW, (0, 0), &[topic("t", [(0, 0)])], &[]).expect("a new session").session;
+    sessions.sessions.get_mut(&id).expect("kept").epoch = i32::MAX;
+    sessions.plan(NOW, (id, i32::MAX), &[], &[]).expect("the expected epoch");
+    sessions.plan(NOW, (id, 1), &[], &[]).expect("0 and -1 mean something else");
+}
+
+#[test]
+fn only_news_is_told() {
+    let mut sessions = Sessions::new(5, 1);
+    let id = sessions.plan(NOW, (0, 0), &[topic("t", [(0, 0), (1, 0)])], &[]).expect("a new session").session;
+    assert!(sessions.tell(id, &key(0), (0, 5, 0), false), "the first time");
+    assert!(!sessions.tell(id, &key(0), (0, 5, 0), false));
+    assert!(sessions.tell(id, &key(0), (0, 5, 0), true), "records");
+    assert!(sessions.tell(id, &key(0), (0, 6, 0), false), "the high watermark");
+    assert!(sessions.tell(id, &key(0), (0, 6, 3), false), "the log start");
+    assert!(sessions.tell(id, &key(0), (1, -1, -1), false), "an error");
+    assert!(sessions.tell(id, &key(0), (1, -1, -1), false), "each time");
+    assert!(sessions.tell(id, &key(0), (0, 6, 3), false), "its end");
+    assert!(sessions.tell(id, &key(9), (0, 0, 0), false), "whatever the session does not know");
+    let plan = sessions.plan(NOW, (id, 1), &[], &[]).expect("the next epoch");
+    assert_eq!(parts(&plan), [(1, 0), (0, 0)], "who gave records is last");
+}
+
+#[test]
+fn a_busy_session_keeps_its_place() {
+    let mut sessions = Sessions::new(1, 1);
+    let first = sessions.plan(NOW, (0, 0), &[topic("t", [(0, 0)])], &[]).expect("a new session").session;
+    let later = Mono(NOW.0 + 121_000_000_000);
+    let open = |sessions: &mut Sessions| sessions.plan(later, (0, 0), &[topic("t", [(0, 0)])], &[]).unwrap().session;
+    assert_eq!(open(&mut sessions), 0, "its first fetch is not answered yet");
+    sessions.idle(first);
+    let second = open(&mut sessions);
+    assert!(second != 0 && second != first);
+    let gone = sessions.plan(later, (first, 1), &[], &[]).expect_err("evicted");
+    assert_eq!(gone, error::FETCH_SESSION_ID_NOT_FOUND);
+}
