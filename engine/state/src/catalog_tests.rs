@@ -207,7 +207,8 @@ fn plans_under_way_are_bounded_together() {
     let plans: Vec<Command> = (1..=3).map(|id| plan(&mut logged, id)).collect();
     let grow = plans.into_iter().map(|plan| logged.apply(plan)).collect::<Vec<_>>();
     assert!(matches!(grow[..], [Change::Created(_), Change::Created(_), Change::Refused(CatalogError::Limit(_))]));
-    let more = ["t1", "t2"].map(|name| logged.catalog.plan_partitions(name, TOPIC_PARTITIONS_MAX as i32).expect("room"));
+    let more =
+        ["t1", "t2"].map(|name| logged.catalog.plan_partitions(name, TOPIC_PARTITIONS_MAX as i32).expect("room"));
     let one = logged.catalog.plan_create(wish("one", 9, 1)).expect("room");
     for plan in more {
         assert!(matches!(logged.apply(plan), Change::Grown { .. }));

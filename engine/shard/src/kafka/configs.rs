@@ -76,9 +76,9 @@ impl Kafka {
                 .with_resource_name(resource.resource_name.clone());
             match resource.resource_type {
                 // A short request must not make an answer without bounds.
-                kind if !seen.insert((kind, &resource.resource_name)) => result
-                    .with_error_code(error::INVALID_REQUEST)
-                    .with_error_message(message(Some(NAMED_TWICE.into()))),
+                kind if !seen.insert((kind, &resource.resource_name)) => {
+                    result.with_error_code(error::INVALID_REQUEST).with_error_message(message(Some(NAMED_TWICE.into())))
+                }
                 TOPIC => match self.view.by_name(&resource.resource_name) {
                     Some(topic) => result.with_configs(self.topic_configs(&request, topic, wanted)),
                     None => result.with_error_code(error::UNKNOWN_TOPIC_OR_PARTITION),
@@ -199,9 +199,7 @@ impl Kafka {
         for (kind, name, change) in resources {
             let text = "only topics' settings can be changed while torc runs; others stand in its configuration file";
             let answer = match change {
-                _ if !seen.insert((kind, name.clone())) => {
-                    Some((error::INVALID_REQUEST, NAMED_TWICE.to_owned()))
-                }
+                _ if !seen.insert((kind, name.clone())) => Some((error::INVALID_REQUEST, NAMED_TWICE.to_owned())),
                 _ if kind != TOPIC => Some((error::INVALID_REQUEST, text.to_owned())),
                 Err(what) => Some((error::INVALID_CONFIG, what)),
                 Ok(change) => {

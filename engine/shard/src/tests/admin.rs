@@ -27,7 +27,10 @@ fn told(response: &MetadataResponse) -> Vec<(String, i16, usize)> {
     topics.map(|t| (t.name.as_ref().map_or("".into(), |n| n.to_string()), t.error_code, t.partitions.len())).collect()
 }
 
-fn describe(rig: &mut Rig, client: Client, kind: i8, names: &[&str]) -> Vec<(i16, Vec<(String, String, i8)>)> {
+/// Key, value and where it comes from.
+type Setting = (String, String, i8);
+
+fn describe(rig: &mut Rig, client: Client, kind: i8, names: &[&str]) -> Vec<(i16, Vec<Setting>)> {
     let resource = |resource: &&str| {
         DescribeConfigsResource::default()
             .with_resource_type(kind)
@@ -213,13 +216,10 @@ fn settings_are_described_changed_and_in_force_at_once() {
             .with_name(text(key))
             .with_config_operation(operation)
             .with_value(value.map(text));
-        let resource = Resource::default()
-            .with_resource_type(TOPIC)
-            .with_resource_name(text(topic))
-            .with_configs(vec![config]);
-        let request = IncrementalAlterConfigsRequest::default()
-            .with_resources(vec![resource])
-            .with_validate_only(validate_only);
+        let resource =
+            Resource::default().with_resource_type(TOPIC).with_resource_name(text(topic)).with_configs(vec![config]);
+        let request =
+            IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(validate_only);
         rig.ask(client, 1, &request).responses[0].error_code
     };
     assert_eq!(alter("t", "max.message.bytes", 0, Some("500"), true), 0);
@@ -266,7 +266,9 @@ fn log_dirs_tell_what_partitions_hold() {
     let client = rig.connect(0);
     assert_eq!(rig.create(client, "t", 2, &[]), 0);
     rig.produce(client, -1, "t", 1, &large(5_000));
-    for topics in [None, Some(vec![DescribableLogDirTopic::default().with_topic(name("t")).with_partitions(vec![0, 1, 2])])] {
+    for topics in
+        [None, Some(vec![DescribableLogDirTopic::default().with_topic(name("t")).with_partitions(vec![0, 1, 2])])]
+    {
         let answer = rig.ask(client, 4, &DescribeLogDirsRequest::default().with_topics(topics));
         let directory = &answer.results[0];
         assert_eq!((directory.error_code, directory.log_dir.as_str()), (0, "/data"));

@@ -15,9 +15,8 @@ fn answers_come_in_the_order_of_requests_whichever_shard_is_faster() {
     let client = rig.connect(0);
     assert_eq!(rig.create(client, "t", 2, &[]), 0);
     rig.disk(0).hold_writes = true;
-    let sent: Vec<i32> = (0..20)
-        .map(|n| rig.send(client, PRODUCE, &produce_request(-1, &[("t", n % 2, &batch(&["a"]))])))
-        .collect();
+    let sent: Vec<i32> =
+        (0..20).map(|n| rig.send(client, PRODUCE, &produce_request(-1, &[("t", n % 2, &batch(&["a"]))]))).collect();
     rig.run();
     let first: Vec<i32> = std::iter::from_fn(|| rig.take_frame(client)).map(|(correlation, _)| correlation).collect();
     assert!(first.len() <= 1, "the other shard's answers wait for those before them: {first:?}");
@@ -69,10 +68,8 @@ fn large_requests_between_small_ones_arrive_whole() {
     let client = rig.connect(0);
     assert_eq!(rig.create(client, "t", 2, &[]), 0);
     let sizes = [10, 200_000, 10, 10, 40_000, 300_000, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 100_000];
-    let sent: Vec<i32> = sizes
-        .iter()
-        .map(|&size| rig.send(client, PRODUCE, &produce_request(-1, &[("t", 1, &large(size))])))
-        .collect();
+    let sent: Vec<i32> =
+        sizes.iter().map(|&size| rig.send(client, PRODUCE, &produce_request(-1, &[("t", 1, &large(size))]))).collect();
     rig.run();
     for correlation in sent {
         let answer = rig.take::<ProduceRequest>(client, PRODUCE, correlation).expect("an answer");
@@ -97,8 +94,10 @@ fn a_client_that_does_not_read_is_not_read_either() {
     }
     rig.reads(client, false);
     let served = |rig: &Rig| rig.stats(0).requests_total.load(Ordering::Relaxed);
-    let mut ask = |rig: &mut Rig| {
-        (0..20).for_each(|_| drop(rig.send(client, FETCH, &fetch_request(vec![wanted("t", 0, 0)], 0))));
+    let ask = |rig: &mut Rig| {
+        for _ in 0..20 {
+            rig.send(client, FETCH, &fetch_request(vec![wanted("t", 0, 0)], 0));
+        }
         rig.run();
         served(rig)
     };

@@ -9,8 +9,8 @@ use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp};
 /// Files by name, as a restart finds them.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// Free bytes of the file system, as far as anybody asks.
-const FREE: u64 = 1 << 40;
+/// What is left on a full disk: room for a checkpoint, and for nothing larger.
+const RESERVE: u64 = 256 << 10;
 
 #[derive(Default)]
 pub struct Disk {
@@ -24,6 +24,8 @@ pub struct Disk {
     pub hold_reads: bool,
     /// The next durable write fails with EIO.
     pub fail_write: bool,
+    /// No segment can be made.
+    pub full: bool,
     pub reads: usize,
     done: VecDeque<DiskDone>,
 }
@@ -68,7 +70,10 @@ impl Disk {
             DiskKind::List => {
                 return Ok(DiskOk::Listed(self.files.iter().map(|(name, f)| (name.clone(), f.len() as u64)).collect()));
             }
-            DiskKind::Free => return Ok(DiskOk::Free { free: FREE, total: FREE }),
+            DiskKind::Free => {
+                let total = 1 << 40;
+                return Ok(DiskOk::Free { free: if self.full { 0 } else { total }, total });
+            }
             DiskKind::Open { file, name } => {
                 let bytes = self.files.get(&name).ok_or(DiskError::NotFound)?.len() as u64;
                 assert!(self.open.insert(file, name).is_none(), "a file slot is closed before it is used again");
@@ -77,6 +82,9 @@ impl Disk {
             DiskKind::Create { file, name, bytes } => {
                 if self.files.contains_key(&name) {
                     return Err(DiskError::Exists);
+                }
+                if self.full && bytes > RESERVE {
+                    return Err(DiskError::NoSpace);
                 }
                 self.files.insert(name.clone(), vec![0; bytes as usize]);
                 assert!(self.open.insert(file, name).is_none(), "a file slot is closed before it is used again");

@@ -61,12 +61,9 @@ fn the_leader_epoch_that_a_client_believes_in_is_checked() {
     let client = rig.connect(0);
     assert_eq!(rig.create(client, "t", 1, &[]), 0);
     let epoch = rig.metadata(client, &["t"]).topics[0].partitions[0].leader_epoch;
-    for (believed, code) in [
-        (epoch, 0),
-        (-1, 0),
-        (epoch - 1, error::FENCED_LEADER_EPOCH),
-        (epoch + 1, error::UNKNOWN_LEADER_EPOCH),
-    ] {
+    for (believed, code) in
+        [(epoch, 0), (-1, 0), (epoch - 1, error::FENCED_LEADER_EPOCH), (epoch + 1, error::UNKNOWN_LEADER_EPOCH)]
+    {
         let mut topic = wanted("t", 0, 0);
         topic.partitions[0].current_leader_epoch = believed;
         let answer = rig.ask(client, FETCH, &fetch_request(vec![topic], 0));
@@ -163,8 +160,7 @@ fn the_end_of_a_topic_wakes_who_waits_for_it() {
     let (reader, other) = (rig.connect(0), rig.connect(1));
     assert_eq!(rig.create(reader, "t", 2, &[]), 0);
     let parts = vec![wanted_partition(0, 0), wanted_partition(1, 0)];
-    let sent =
-        rig.send(reader, FETCH, &fetch_request(vec![wanted("t", 0, 0).with_partitions(parts)], 60_000));
+    let sent = rig.send(reader, FETCH, &fetch_request(vec![wanted("t", 0, 0).with_partitions(parts)], 60_000));
     rig.run();
     let request = DeleteTopicsRequest::default().with_topic_names(vec![name("t")]);
     assert_eq!(rig.ask(other, 5, &request).responses[0].error_code, 0);
@@ -199,7 +195,10 @@ fn what_has_left_memory_is_read_from_disk() {
 }
 
 /// A session's request: id and epoch, and what is new.
-fn session_request(session: (i32, i32), topics: Vec<torc_net::kafka::schema::fetch_request::FetchTopic>) -> FetchRequest {
+fn session_request(
+    session: (i32, i32),
+    topics: Vec<torc_net::kafka::schema::fetch_request::FetchTopic>,
+) -> FetchRequest {
     fetch_request(topics, 0).with_session_id(session.0).with_session_epoch(session.1)
 }
 
@@ -281,8 +280,13 @@ fn a_full_partition_does_not_starve_the_others_of_a_session() {
     let mut from = Vec::new();
     for epoch in 1..=6 {
         let answer = rig.ask(client, FETCH, &request);
-        let gave: Vec<i32> = answer.responses.iter().flat_map(|t| &t.partitions)
-            .filter(|p| !p.records.as_ref().unwrap().is_empty()).map(|p| p.partition_index).collect();
+        let gave: Vec<i32> = answer
+            .responses
+            .iter()
+            .flat_map(|t| &t.partitions)
+            .filter(|p| !p.records.as_ref().unwrap().is_empty())
+            .map(|p| p.partition_index)
+            .collect();
         assert_eq!(gave.len(), 1);
         from.extend(gave);
         request = session_request((answer.session_id, epoch), vec![]).with_max_bytes(1_000);

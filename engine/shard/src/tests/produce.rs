@@ -289,3 +289,31 @@ fn batches_wait_for_room_in_the_log_in_order() {
         assert_eq!((answer.error_code, answer.base_offset), (0, offset as i64));
     }
 }
+
+/// A full disk stops what makes it fuller, and nothing else; it heals by what is deleted.
+#[test]
+fn a_full_disk_takes_deletions_and_gives_reads() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    for topic in ["t", "u"] {
+        assert_eq!(rig.create(client, topic, 1, &[]), 0);
+    }
+    rig.disk(0).full = true;
+    let mut written = 0;
+    while rig.produce(client, -1, "t", 0, &large(200_000)).error_code == 0 {
+        written += 1;
+        assert!(written < 100, "the disk is never full");
+    }
+    assert_eq!(rig.produce(client, -1, "u", 0, &batch(&["a"])).error_code, error::KAFKA_STORAGE_ERROR);
+    assert_eq!(values(&rig.fetch(client, "t", 0, written - 1)).len(), 1);
+    for topic in ["new", "newer"] {
+        assert_eq!(rig.create(client, topic, 1, &[]), error::KAFKA_STORAGE_ERROR, "the reserve is not for topics");
+    }
+    let answer = rig.metadata(client, &["auto"]);
+    assert_eq!(answer.topics[0].error_code, error::KAFKA_STORAGE_ERROR);
+    let request = torc_net::kafka::schema::DeleteTopicsRequest::default().with_topic_names(vec![name("t")]);
+    assert_eq!(rig.ask(client, 5, &request).responses[0].error_code, 0);
+    rig.pass(60_000);
+    assert_eq!(rig.produce(client, -1, "u", 0, &batch(&["again"])).error_code, 0, "{:?}", rig.logs());
+    assert_eq!(rig.create(client, "new", 1, &[]), 0);
+}

@@ -12,8 +12,8 @@ use torc_net::kafka::schema::metadata_request::MetadataRequestTopic;
 use torc_net::kafka::schema::produce_request::{PartitionProduceData, TopicProduceData};
 use torc_net::kafka::schema::produce_response::PartitionProduceResponse;
 use torc_net::kafka::schema::{
-    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse, ProduceRequest,
-    ProduceResponse, TopicName,
+    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse,
+    ProduceRequest, ProduceResponse, TopicName,
 };
 use torc_net::kafka::{StrBytes, Uuid};
 
@@ -122,9 +122,9 @@ pub fn read(partition: &PartitionData) -> Vec<OwnedRecord> {
 impl Rig {
     /// Makes a topic with settings of its own; the error code.
     pub fn create(&mut self, client: Client, topic: &str, partitions: i32, configs: &[(&str, &str)]) -> i16 {
-        let configs = configs.iter().map(|(key, value)| {
-            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
-        });
+        let configs = configs
+            .iter()
+            .map(|(key, value)| CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value))));
         let new = CreatableTopic::default()
             .with_name(name(topic))
             .with_num_partitions(partitions)
