@@ -56,7 +56,7 @@ pub(crate) fn temporary(number: u64) -> String {
 }
 
 /// The number in a published checkpoint's name.
-pub(crate) fn number(name: &str) -> Option<u64> {
+pub fn number(name: &str) -> Option<u64> {
     name.strip_prefix("checkpoint-")?.parse().ok()
 }
 
@@ -86,11 +86,24 @@ pub(crate) fn encode(number: u64, sections: &Sections) -> Vec<u8> {
     out
 }
 
-/// A verified header.
-pub(crate) struct Header {
+/// A verified header page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
     /// Bytes behind the header page.
     pub bytes: u64,
-    sections: Vec<(Section, u32, u64)>,
+    /// What they are, in this order, one behind the other.
+    pub sections: Vec<Line>,
+}
+
+/// What the header page says of one section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its name.
+    pub section: Section,
+    /// CRC32C of its bytes.
+    pub crc: u32,
+    /// Its bytes.
+    pub bytes: u64,
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -102,7 +115,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Checks a header page; the error says what is wrong with it.
-pub(crate) fn decode_header(page: &[u8], expected_number: u64) -> Result<Header, String> {
+pub fn decode_header(page: &[u8], expected_number: u64) -> Result<Header, String> {
     if page.len() < PAGE {
         return Err(format!("is {} bytes long, shorter than its header", page.len()));
     }
@@ -128,9 +141,9 @@ pub(crate) fn decode_header(page: &[u8], expected_number: u64) -> Result<Header,
     for i in 0..count {
         let at = FIXED + i * PER_SECTION;
         let section = Section(page[at..at + 4].try_into().expect("four bytes"));
-        sections.push((section, u32_at(page, at + 4), u64_at(page, at + 8)));
+        sections.push(Line { section, crc: u32_at(page, at + 4), bytes: u64_at(page, at + 8) });
     }
-    let sum = sections.iter().try_fold(0u64, |sum, s| sum.checked_add(s.2));
+    let sum = sections.iter().try_fold(0u64, |sum, line| sum.checked_add(line.bytes));
     if sum.is_none_or(|sum| sum > bytes) {
         return Err("the sections are longer than the file".into());
     }
@@ -142,13 +155,13 @@ pub(crate) fn decode_body(header: &Header, body: &[u8]) -> Result<Sections, Stri
     assert_eq!(body.len() as u64, header.bytes);
     let mut at = 0;
     let mut out = Sections::new();
-    for &(section, crc, length) in &header.sections {
-        let bytes = &body[at..at + length as usize];
-        if crc32c(bytes) != crc {
-            return Err(format!("section {section:?} at byte {}: the checksum does not match", PAGE + at));
+    for line in &header.sections {
+        let bytes = &body[at..at + line.bytes as usize];
+        if crc32c(bytes) != line.crc {
+            return Err(format!("section {:?} at byte {}: the checksum does not match", line.section, PAGE + at));
         }
-        out.push((section, bytes.to_vec()));
-        at += length as usize;
+        out.push((line.section, bytes.to_vec()));
+        at += bytes.len();
     }
     Ok(out)
 }

@@ -5,7 +5,7 @@ mod reader;
 mod tags;
 mod writer;
 
-pub use format::{Damage, Section, Sections};
+pub use format::{Damage, Header, Line, Section, Sections, decode_header, number};
 pub use reader::{Loaded, Reader};
 pub use tags::owns;
 pub use writer::{Progress, Writer};

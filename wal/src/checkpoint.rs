@@ -38,6 +38,8 @@ impl Section {
         let runs: usize = self.groups.iter().map(|(_, g)| g.runs.len()).sum();
         let bytes = 48 + self.footers.len() * FOOTER_BYTES + self.groups.len() * GROUP_BYTES + runs * RUN_BYTES;
         let mut out = Vec::with_capacity(bytes);
+        // The checksum comes first: behind its bytes it would give every section the same outer checksum.
+        out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&self.next.get().to_le_bytes());
         out.extend_from_slice(&self.scan.get().to_le_bytes());
@@ -65,14 +67,14 @@ impl Section {
                 out.extend_from_slice(&run.bytes.to_le_bytes());
             }
         }
-        let crc = crc32c(&out);
-        out.extend_from_slice(&crc.to_le_bytes());
+        let crc = crc32c(&out[4..]);
+        out[..4].copy_from_slice(&crc.to_le_bytes());
         out
     }
 
     /// Reads a section; what is wrong with it, if it is not one.
     pub fn decode(bytes: &[u8]) -> Result<Section, String> {
-        let (body, crc) = bytes.split_last_chunk::<4>().ok_or("the log's section is too short")?;
+        let (crc, body) = bytes.split_first_chunk::<4>().ok_or("the log's section is too short")?;
         if crc32c(body) != u32::from_le_bytes(*crc) {
             return Err("the checksum of the log's section is wrong".to_string());
         }

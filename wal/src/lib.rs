@@ -25,7 +25,7 @@ pub mod segment;
 pub use directory::Group;
 pub use entry::{Entry, Item, Kind, Run};
 pub use error::{Corruption, WalError};
-pub use index::{Extent, SegmentIndex};
+pub use index::{Extent, SegmentIndex, extents_of};
 pub use outcome::{Find, From, Outcome, Read, ReadId, State, Stats};
 pub use settings::Settings;
 pub use wal::Wal;

@@ -3,10 +3,16 @@
 use crate::error::Error;
 use crate::options::{Protocol, Target};
 use crate::payload::Producer;
-use crate::wire::PRODUCE_VERSIONS;
+use crate::wire::{FETCH_VERSIONS, PRODUCE_VERSIONS};
+use kafka_protocol::messages::BrokerId;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_response::MetadataResponse;
-use kafka_protocol::messages::{CreateTopicsRequest, InitProducerIdRequest, ProduceRequest};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest,
+};
+use kafka_protocol::protocol::Request;
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 use torc_client::{Cluster, error_name, text, topic_name};
@@ -23,6 +29,8 @@ const LEADER_NOT_AVAILABLE: i16 = 5;
 /// A server and the partitions that it leads.
 #[derive(Clone, Debug)]
 pub struct Leader {
+    /// Kafka's broker id; of the bare server, 0.
+    pub id: i32,
     pub address: SocketAddr,
     pub partitions: Vec<i32>,
 }
@@ -31,8 +39,9 @@ pub struct Leader {
 pub struct Layout {
     /// Servers that lead a partition of the run, one at least.
     pub leaders: Vec<Leader>,
-    /// The version of Produce that both sides know.
+    /// The versions of Produce and Fetch that both sides know.
     pub produce_version: i16,
+    pub fetch_version: i16,
     /// `None` for the bare server.
     pub cluster: Option<Cluster>,
 }
@@ -41,24 +50,30 @@ pub struct Layout {
 pub fn prepare(target: &Target) -> Result<Layout, Error> {
     if target.protocol == Protocol::Bare {
         let leader =
-            Leader { address: resolve(&target.bootstrap_server)?, partitions: (0..target.partitions).collect() };
-        return Ok(Layout { leaders: vec![leader], produce_version: PRODUCE_VERSIONS.1, cluster: None });
+            Leader { id: 0, address: resolve(&target.bootstrap_server)?, partitions: (0..target.partitions).collect() };
+        return Ok(Layout {
+            leaders: vec![leader],
+            produce_version: PRODUCE_VERSIONS.1,
+            fetch_version: 0,
+            cluster: None,
+        });
     }
     let mut cluster = Cluster::connect(&target.bootstrap_server)?;
-    let produce_version = agree(&mut cluster, PRODUCE_VERSIONS)?;
+    let produce_version = agree::<ProduceRequest>(&mut cluster, "Produce", PRODUCE_VERSIONS)?;
+    let fetch_version = agree::<FetchRequest>(&mut cluster, "Fetch", FETCH_VERSIONS)?;
     let metadata = topic(&mut cluster, target)?;
     let leaders = leaders(&metadata, target.partitions)?;
-    Ok(Layout { leaders, produce_version, cluster: Some(cluster) })
+    Ok(Layout { leaders, produce_version, fetch_version, cluster: Some(cluster) })
 }
 
-/// The newest version of Produce of `ours` that the broker knows.
-fn agree(cluster: &mut Cluster, ours: (i16, i16)) -> Result<i16, Error> {
-    let server = cluster.any().server_versions::<ProduceRequest>()?;
+/// The newest version of `ours` that the broker knows.
+fn agree<R: Request>(cluster: &mut Cluster, api: &str, ours: (i16, i16)) -> Result<i16, Error> {
+    let server = cluster.any().server_versions::<R>()?;
     let version = server.max.min(ours.1);
     if version < server.min || version < ours.0 {
         let (least, most) = ours;
         return Err(Error::Unfit(format!(
-            "the broker speaks Produce versions {server}, the load generator {least} to {most}"
+            "the broker speaks {api} versions {server}, the load generator {least} to {most}"
         )));
     }
     Ok(version)
@@ -136,7 +151,7 @@ fn leaders(metadata: &MetadataResponse, wanted: i32) -> Result<Vec<Leader>, Erro
             } else {
                 format!("{host}:{}", broker.port)
             };
-            leaders.push(Leader { address: resolve(&address)?, partitions });
+            leaders.push(Leader { id: broker.node_id.0, address: resolve(&address)?, partitions });
         }
     }
     if leaders.iter().map(|leader| leader.partitions.len()).sum::<usize>() < wanted as usize {
@@ -161,6 +176,39 @@ pub fn producer(cluster: &mut Cluster) -> Result<Producer, Error> {
     Ok(Producer { id: response.producer_id.0, epoch: response.producer_epoch })
 }
 
+/// Where a log can be asked to begin or end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    Earliest = -2,
+    Latest = -1,
+}
+
+/// The offset at `edge` of each of the leaders' partitions.
+pub fn offsets(
+    cluster: &mut Cluster,
+    leaders: &[Leader],
+    topic: &str,
+    edge: Edge,
+) -> Result<BTreeMap<i32, i64>, Error> {
+    let mut offsets = BTreeMap::new();
+    for leader in leaders {
+        let ask =
+            |&index: &i32| ListOffsetsPartition::default().with_partition_index(index).with_timestamp(edge as i64);
+        let partitions = leader.partitions.iter().map(ask).collect();
+        let topics = vec![ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(partitions)];
+        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics);
+        let response = cluster.broker(leader.id)?.call(&request)?;
+        for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
+            if partition.error_code != 0 {
+                let (index, error) = (partition.partition_index, error_name(partition.error_code));
+                return Err(Error::Unfit(format!("offsets of {topic} partition {index}: {error}")));
+            }
+            offsets.insert(partition.partition_index, partition.offset);
+        }
+    }
+    Ok(offsets)
+}
+
 /// Spreads `connections` over the leaders, and the partitions of each leader over its connections: each connection has
 /// some, and each partition has a connection if there are enough.
 pub fn assign(leaders: &[Leader], connections: usize) -> Vec<Leader> {
@@ -172,7 +220,7 @@ pub fn assign(leaders: &[Leader], connections: usize) -> Vec<Leader> {
                 few if few <= share => vec![leader.partitions[n % few]],
                 _ => leader.partitions.iter().copied().skip(n).step_by(share).collect(),
             };
-            out.push(Leader { address: leader.address, partitions: own });
+            out.push(Leader { partitions: own, ..*leader });
         }
     }
     out

@@ -85,6 +85,8 @@ pub struct Connection<D: Dialogue> {
 pub trait Paced {
     /// A request is due: latency counts from `due`, it can be sent at `ready`.
     fn push(&self, due: u64, ready: u64);
+    /// The run is stopping: nothing new is asked.
+    fn wake(&self);
     /// Ends the connection.
     fn shut(&self);
 }
@@ -93,6 +95,10 @@ impl<D: Dialogue> Paced for Connection<D> {
     fn push(&self, due: u64, ready: u64) {
         self.run.queued.set(self.run.queued.get() + 1);
         self.state.borrow_mut().due.push_back((due, ready));
+        self.wake.notify_one();
+    }
+
+    fn wake(&self) {
         self.wake.notify_one();
     }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 /// Time that answers have after the end of the measurement.
-const DRAIN: Duration = Duration::from_secs(10);
+pub const DRAIN: Duration = Duration::from_secs(10);
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// Entries of the submission queue: two operations of each connection in one system call.
 const RING_ENTRIES: u32 = 4096;
@@ -39,6 +39,30 @@ pub struct Run {
 }
 
 impl Run {
+    /// A run whose clock began at `clock`.
+    pub fn new(clock: Instant, plan: &Plan) -> Rc<Run> {
+        Rc::new(Run {
+            clock,
+            recorder: RefCell::new(Recorder::new(plan.keep_log)),
+            queued: Cell::new(0),
+            open: Cell::new(0),
+            ended: Notify::new(),
+            stopping: Cell::new(false),
+            limit: plan.pace.requests.unwrap_or(u64::MAX),
+            connections_lost: Cell::new(0),
+        })
+    }
+
+    /// Nothing new is asked from now on.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Connections that broke before the end.
+    pub fn connections_lost(&self) -> u64 {
+        self.connections_lost.get()
+    }
+
     /// Nanoseconds of the run's clock.
     pub fn now(&self) -> u64 {
         self.clock.elapsed().as_nanos() as u64
@@ -94,6 +118,9 @@ pub struct ServerUse {
     pub resident_bytes: u64,
 }
 
+/// The connections of a run.
+pub type Connections = Rc<Vec<Rc<dyn Paced>>>;
+
 /// How a run goes.
 #[derive(Clone)]
 pub struct Plan {
@@ -107,7 +134,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn pacing(&self) -> Loop {
+    /// Who decides when a request is sent.
+    pub fn pacing(&self) -> Loop {
         let outstanding = self.pace.outstanding.map(|n| n as usize);
         match self.schedule {
             Some(_) => Loop::Open { most: outstanding.unwrap_or(OPEN_LOOP_MOST) },
@@ -118,41 +146,44 @@ impl Plan {
 
 /// Connects each dialogue to its server and runs them all.
 pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Result<Finished, Error> {
-    let run = Rc::new(Run {
-        clock: Instant::now(),
-        recorder: RefCell::new(Recorder::new(plan.keep_log)),
-        queued: Cell::new(0),
-        open: Cell::new(0),
-        ended: Notify::new(),
-        stopping: Cell::new(false),
-        limit: plan.pace.requests.unwrap_or(u64::MAX),
-        connections_lost: Cell::new(0),
-    });
-    let mut streams = Vec::with_capacity(dialogues.len());
-    for (address, dialogue) in dialogues {
-        streams.push((connect(address)?, dialogue));
-    }
-    let began = in_runtime(async {
-        let pacing = plan.pacing();
-        let start = |(stream, dialogue)| {
-            let stream = tokio_uring::net::TcpStream::from_std(stream);
-            start(&run, stream, pacing, dialogue) as Rc<dyn Paced>
-        };
-        let connections: Rc<Vec<Rc<dyn Paced>>> = Rc::new(streams.into_iter().map(start).collect());
+    let run = Run::new(Instant::now(), plan);
+    let streams = connect_all(dialogues)?;
+    let times = in_runtime(async {
+        let connections = start_all(&run, plan.pacing(), streams);
         if let Some(schedule) = plan.schedule {
             tokio_uring::spawn(pace(Rc::clone(&run), schedule, Rc::clone(&connections), Timer::new()?));
         }
-        let times = conduct(&run, plan).await;
+        let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
+        let times = measure(&run, &[], plan, &mut progress).await;
+        run.stop();
+        connections.iter().for_each(|connection| connection.wake());
+        drain(&run).await;
+        progress.end();
         connections.iter().for_each(|connection| connection.shut());
         Ok(times)
     })
     .map_err(Error::io("running the load"))?;
-    let connections_lost = run.connections_lost.get();
+    let connections_lost = run.connections_lost();
     let recorder = run.recorder.replace(Recorder::new(false));
-    Ok(Finished { recorder, connections_lost, ..began })
+    Ok(Finished { recorder, connections_lost, ..times })
 }
 
-fn in_runtime<T>(future: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+/// Starts the connections of a run.
+pub fn start_all<D: Dialogue>(run: &Rc<Run>, pacing: Loop, streams: Vec<(TcpStream, D)>) -> Connections {
+    let start = |(stream, dialogue)| {
+        let stream = tokio_uring::net::TcpStream::from_std(stream);
+        start(run, stream, pacing, dialogue) as Rc<dyn Paced>
+    };
+    Rc::new(streams.into_iter().map(start).collect())
+}
+
+/// Connects each dialogue to its server.
+pub fn connect_all<D: Dialogue>(dialogues: Vec<(SocketAddr, D)>) -> Result<Vec<(TcpStream, D)>, Error> {
+    dialogues.into_iter().map(|(address, dialogue)| Ok((connect(address)?, dialogue))).collect()
+}
+
+/// Runs the generator's one thread.
+pub fn in_runtime<T>(future: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
     let mut ring = tokio_uring::uring_builder();
     ring.setup_coop_taskrun();
     tokio_uring::builder().entries(RING_ENTRIES).uring_builder(&ring).start(future)
@@ -166,7 +197,7 @@ fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
 }
 
 /// Hands requests to the connections in turn as they become due.
-async fn pace(run: Rc<Run>, schedule: Schedule, connections: Rc<Vec<Rc<dyn Paced>>>, timer: Timer) {
+pub async fn pace(run: Rc<Run>, schedule: Schedule, connections: Connections, timer: Timer) {
     let start = run.now();
     let mut n = 0;
     while !run.is_stopping() {
@@ -183,36 +214,29 @@ async fn pace(run: Rc<Run>, schedule: Schedule, connections: Rc<Vec<Rc<dyn Paced
     }
 }
 
-/// Warm-up, measurement and drain of connections that have been started. The recorder stays in `run`.
-async fn conduct(run: &Run, plan: &Plan) -> Finished {
-    let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
-    pass(run, plan.pace.warmup, &mut progress).await;
+/// Warm-up and measurement of connections that have been started. The recorder stays in `run`; those of `others` count
+/// over the same time.
+pub async fn measure(run: &Run, others: &[&Run], plan: &Plan, progress: &mut Progress) -> Finished {
+    pass(run, plan.pace.warmup, progress).await;
     let began = run.now();
-    run.recorder.borrow_mut().begin(began);
+    let all = || others.iter().copied().chain([run]);
+    all().for_each(|run| run.recorder.borrow_mut().begin(began));
     let began_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
     let server_cpu = || plan.server_pid.and_then(cpu::process_ns);
     let (own_before, server_before) = (cpu::own_ns(), server_cpu());
     progress.measure();
-    pass(run, plan.pace.duration, &mut progress).await;
+    pass(run, plan.pace.duration, progress).await;
     let (own_after, server_after) = (cpu::own_ns(), server_cpu());
     let resident = plan.server_pid.and_then(cpu::resident_bytes);
-    run.recorder.borrow_mut().end(run.now());
-    run.stopping.set(true);
-    drain(run).await;
-    progress.end();
+    let ended = run.now();
+    all().for_each(|run| run.recorder.borrow_mut().end(ended));
     let server = server_before.zip(server_after).zip(plan.server_pid).map(|((before, after), pid)| ServerUse {
         pid,
         cpu_ns: after.saturating_sub(before),
         resident_bytes: resident.unwrap_or(0),
     });
-    Finished {
-        recorder: Recorder::new(false),
-        own_cpu_ns: own_after - own_before,
-        server,
-        connections_lost: 0,
-        began_s,
-        began,
-    }
+    let own_cpu_ns = own_after - own_before;
+    Finished { recorder: Recorder::new(false), own_cpu_ns, server, connections_lost: 0, began_s, began }
 }
 
 /// Lets `time` pass, in steps of a second; less if the run is at its limit.
@@ -239,7 +263,7 @@ async fn pass(run: &Run, time: Duration, progress: &mut Progress) {
 }
 
 /// Waits for the last answers.
-async fn drain(run: &Run) {
+pub async fn drain(run: &Run) {
     let deadline = run.now() + DRAIN.as_nanos() as u64;
     let left = || run.recorder.borrow().outstanding + run.queued.get();
     while left() > 0 && run.open.get() > 0 && run.now() < deadline {

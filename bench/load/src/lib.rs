@@ -3,21 +3,29 @@
 
 pub mod bare;
 pub mod command;
+pub mod compare;
 pub mod error;
+pub mod limits;
 pub mod options;
+pub mod plot;
 pub mod report;
+pub mod scenario;
 
 mod cluster;
 mod connection;
+mod consume;
 mod cpu;
 mod drive;
+mod end_to_end;
 mod pace;
 mod payload;
 mod produce;
 mod progress;
 mod recorder;
 mod sizes;
+mod target;
 mod units;
+mod verify;
 mod wire;
 
 #[cfg(test)]

@@ -147,6 +147,9 @@ pub struct Output {
     /// A histogram of each second, in HdrHistogram's log format, nanoseconds.
     #[arg(long, value_name = "FILE")]
     pub hlog: Option<PathBuf>,
+    /// What `torc bench limits --json` wrote: figures are quoted as multiples of it too.
+    #[arg(long, value_name = "FILE")]
+    pub limits: Option<PathBuf>,
     /// No progress bar.
     #[arg(long)]
     pub quiet: bool,
@@ -166,4 +169,46 @@ pub struct ProduceArgs {
     /// Mark every record, and read all of them back after the run.
     #[arg(long)]
     pub verify: bool,
+}
+
+/// `torc bench consume`.
+#[derive(Clone, Debug, Args)]
+pub struct ConsumeArgs {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub pace: Pace,
+    #[command(flatten)]
+    pub output: Output,
+    /// Bytes that one fetch asks for.
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size)]
+    pub fetch_bytes: usize,
+    /// Read only the newest so many records of each partition.
+    #[arg(long, value_name = "RECORDS")]
+    pub last: Option<u64>,
+    /// Read everything again and again until the time is over.
+    #[arg(long)]
+    pub repeat: bool,
+    /// Check the CRC of every batch, the order of offsets, and every value that torc bench has written.
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// `torc bench e2e`.
+#[derive(Clone, Debug, Args)]
+pub struct EndToEndArgs {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub pace: Pace,
+    #[command(flatten)]
+    pub records: Records,
+    #[command(flatten)]
+    pub output: Output,
+    /// Connections that read.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub consumers: u32,
+    /// Bytes that one fetch asks for.
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size)]
+    pub fetch_bytes: usize,
 }

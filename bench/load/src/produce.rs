@@ -1,6 +1,6 @@
 //! Producing: the dialogue of one connection, and the mode.
 
-use crate::cluster::{self, Layout, Leader};
+use crate::cluster::{self, Edge, Layout, Leader};
 use crate::connection::Dialogue;
 use crate::cpu;
 use crate::drive::{Finished, Plan, drive};
@@ -9,8 +9,10 @@ use crate::options::{Acks, Pace, ProduceArgs, Protocol, Target};
 use crate::pace::Schedule;
 use crate::payload::{Producer, Recipe, Stamp, Template, seal, set_sequence};
 use crate::recorder::Request;
+use crate::verify::{self, Verdict};
 use crate::wire::{Answer, ProduceFrame};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -222,7 +224,7 @@ pub fn dialogues(
     });
     let mut dialogues = Vec::new();
     let assigned = cluster::assign(&layout.leaders, args.pace.connections as usize);
-    for (number, Leader { address, partitions }) in assigned.into_iter().enumerate() {
+    for (number, Leader { address, partitions, .. }) in assigned.into_iter().enumerate() {
         let producer = match &mut layout.cluster {
             Some(cluster) if args.records.idempotence => cluster::producer(cluster)?,
             _ => Producer::NONE,
@@ -238,15 +240,26 @@ pub fn server_pid(target: &Target, layout: &Layout) -> Option<u32> {
     target.server_pid.or_else(|| cpu::listener(layout.leaders[0].address))
 }
 
-/// Produces as `args` say.
-pub fn run(args: &ProduceArgs) -> Result<Finished, Error> {
+/// Produces as `args` say; the second is what reading back found, if that was asked for.
+pub fn run(args: &ProduceArgs) -> Result<(Finished, Option<Verdict>), Error> {
     if args.target.protocol == Protocol::Bare && (args.records.acks == Acks::None || args.verify) {
         return Err(Error::Unfit("the bare server answers everything and keeps nothing to verify".into()));
+    }
+    if args.records.acks == Acks::None && args.verify {
+        return Err(Error::Unfit("with --acks 0 nothing is acknowledged that could be verified".into()));
     }
     let recipe = Recipe::new(&args.records, args.verify).map_err(Error::Unfit)?;
     let mut layout = cluster::prepare(&args.target)?;
     let (recipe, schedule) = schedule(recipe, &args.pace, args);
-    let dialogues = dialogues(args, &mut layout, recipe, args.verify, None)?;
+    let ledger = args.verify.then(Ledger::default);
+    let topic = &args.target.topic;
+    let before = match (&ledger, &mut layout) {
+        (Some(_), Layout { cluster: Some(cluster), leaders, .. }) => {
+            cluster::offsets(cluster, leaders, topic, Edge::Latest)?
+        }
+        _ => BTreeMap::new(),
+    };
+    let dialogues = dialogues(args, &mut layout, recipe, args.verify, ledger.clone())?;
     let plan = Plan {
         pace: args.pace.clone(),
         schedule,
@@ -255,5 +268,13 @@ pub fn run(args: &ProduceArgs) -> Result<Finished, Error> {
         quiet: args.output.quiet,
         title: args.output.name.clone().unwrap_or_else(|| "produce".to_string()),
     };
-    drive(&plan, dialogues)
+    let finished = drive(&plan, dialogues)?;
+    let verdict = match ledger {
+        Some(ledger) => {
+            let acknowledged = ledger.take();
+            Some(verify::read_back(&mut layout, topic, &before, acknowledged, args.output.quiet)?)
+        }
+        None => None,
+    };
+    Ok((finished, verdict))
 }

@@ -50,6 +50,8 @@ pub struct Recorder {
     pub requests: u64,
     pub records: u64,
     pub payload: u64,
+    /// Answers to requests of any time, but for refusals.
+    pub answered: u64,
     /// By what was said, with how often.
     pub errors: BTreeMap<String, u64>,
     /// Requests without answer now.
@@ -84,6 +86,7 @@ impl Recorder {
             requests: 0,
             records: 0,
             payload: 0,
+            answered: 0,
             errors: BTreeMap::new(),
             outstanding: 0,
             last_sign: 0,
@@ -122,6 +125,7 @@ impl Recorder {
     /// Its answer came.
     pub fn done(&mut self, now: u64, request: &Request) {
         self.sign(now);
+        self.answered += 1;
         let latency = now.saturating_sub(request.due).max(1);
         self.second.saturating_record(latency);
         self.second_payload += request.payload;

@@ -1,8 +1,10 @@
 //! The report of a run: for people as a table, for programs as JSON, for HdrHistogram's tools as its files.
 
 use crate::drive::Finished;
+use crate::limits::Multiples;
 use crate::recorder::Second;
 use crate::units::{thousands, three_digits, time};
+use crate::verify::Verdict;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2Serializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
@@ -50,6 +52,10 @@ pub struct Report {
     /// CPU time of the generator.
     pub generator_cpu_us_per_request: f64,
     pub server: Option<ServerReport>,
+    /// What checking the records found.
+    pub verdict: Option<Verdict>,
+    /// The figures beside the machine's limits.
+    pub multiples: Option<Multiples>,
     pub seconds: Vec<Second>,
     /// The distribution as a curve.
     pub curve: Vec<Percentile>,
@@ -113,6 +119,8 @@ impl Report {
                 cores: server.cpu_ns as f64 / 1e9 / elapsed_s,
                 resident_bytes: server.resident_bytes,
             }),
+            verdict: None,
+            multiples: None,
             seconds: recorder.seconds.clone(),
             curve: curve(&recorder.latency),
         }
@@ -171,7 +179,13 @@ impl fmt::Display for Report {
             let memory = three_digits(server.resident_bytes as f64 / f64::from(1 << 20));
             writeln!(f, "  server      {cpu} us CPU per request, {cores} cores, {memory} MiB resident")?;
         }
-        Ok(())
+        if let Some(multiples) = &self.multiples {
+            writeln!(f, "  of limits   {multiples}")?;
+        }
+        match &self.verdict {
+            Some(verdict) => writeln!(f, "  verified    {verdict}"),
+            None => Ok(()),
+        }
     }
 }
 

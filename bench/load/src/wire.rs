@@ -4,8 +4,11 @@ use std::fmt;
 
 /// Kafka's number of an API.
 const PRODUCE: i16 = 0;
+const FETCH: i16 = 1;
 /// Versions of Produce that this module writes; all without compact lengths.
 pub const PRODUCE_VERSIONS: (i16, i16) = (3, 8);
+/// Versions of Fetch that this module writes; all without compact lengths.
+pub const FETCH_VERSIONS: (i16, i16) = (4, 11);
 
 const CLIENT_ID: &str = "torc-bench";
 /// Where a request's correlation id lies in its frame, the length included.
@@ -56,6 +59,56 @@ impl ProduceFrame {
         frame[AT_CORRELATION..AT_CORRELATION + 4].copy_from_slice(&correlation.to_be_bytes());
         frame[self.partition_at..self.partition_at + 4].copy_from_slice(&partition.to_be_bytes());
     }
+}
+
+/// How much a fetch asks for, and how long it may wait for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchSize {
+    pub wait_ms: i32,
+    pub bytes_min: i32,
+    pub bytes_max: i32,
+}
+
+/// Appends a fetch of one partition from `offset` to `out`.
+pub fn put_fetch(
+    out: &mut Vec<u8>,
+    version: i16,
+    correlation: i32,
+    topic: &str,
+    size: FetchSize,
+    (partition, offset): (i32, i64),
+) {
+    let at = out.len();
+    out.extend_from_slice(&begin(FETCH, version));
+    out.extend_from_slice(&(-1i32).to_be_bytes()); // not a replica
+    out.extend_from_slice(&size.wait_ms.to_be_bytes());
+    out.extend_from_slice(&size.bytes_min.to_be_bytes());
+    out.extend_from_slice(&size.bytes_max.to_be_bytes());
+    out.push(0); // uncommitted is read too
+    if version >= 7 {
+        out.extend_from_slice(&0i32.to_be_bytes()); // no session
+        out.extend_from_slice(&(-1i32).to_be_bytes());
+    }
+    out.extend_from_slice(&1i32.to_be_bytes());
+    put_string(out, topic);
+    out.extend_from_slice(&1i32.to_be_bytes());
+    out.extend_from_slice(&partition.to_be_bytes());
+    if version >= 9 {
+        out.extend_from_slice(&(-1i32).to_be_bytes()); // any leader epoch
+    }
+    out.extend_from_slice(&offset.to_be_bytes());
+    if version >= 5 {
+        out.extend_from_slice(&(-1i64).to_be_bytes()); // only followers have a log start
+    }
+    out.extend_from_slice(&size.bytes_max.to_be_bytes());
+    if version >= 7 {
+        out.extend_from_slice(&0i32.to_be_bytes()); // no topics to forget
+    }
+    if version >= 11 {
+        put_string(out, ""); // no rack
+    }
+    end(&mut out[at..]);
+    out[at + AT_CORRELATION..at + AT_CORRELATION + 4].copy_from_slice(&correlation.to_be_bytes());
 }
 
 fn begin(api: i16, version: i16) -> Vec<u8> {
@@ -142,4 +195,47 @@ impl<'a> Answer<'a> {
         self.i32()?;
         Ok(Produced { code: self.i16()?, base_offset: self.i64()? })
     }
+
+    /// What a [`put_fetch`] in `version` brought.
+    pub fn fetched(mut self, version: i16) -> Result<Fetched<'a>, Nonsense> {
+        self.i32()?; // throttle time
+        if version >= 7 {
+            let code = self.i16()?;
+            self.i32()?;
+            if code != 0 {
+                return Ok(Fetched { code, high_watermark: -1, batches: &[] });
+            }
+        }
+        if self.length()? != 1 {
+            return Err(Nonsense("it is not about one topic"));
+        }
+        self.topic()?;
+        if self.length()? != 1 {
+            return Err(Nonsense("it is not about one partition"));
+        }
+        self.i32()?;
+        let (code, high_watermark) = (self.i16()?, self.i64()?);
+        self.i64()?; // last stable offset
+        if version >= 5 {
+            self.i64()?; // log start
+        }
+        for _ in 0..self.i32()?.max(0) {
+            self.take(16)?; // an aborted transaction
+        }
+        if version >= 11 {
+            self.i32()?; // preferred replica
+        }
+        let length = self.i32()?.max(0) as usize;
+        Ok(Fetched { code, high_watermark, batches: self.take(length)? })
+    }
+}
+
+/// What a fetch brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetched<'a> {
+    /// Kafka's error code; 0 is success.
+    pub code: i16,
+    pub high_watermark: i64,
+    /// Record batches; the last may be cut short.
+    pub batches: &'a [u8],
 }

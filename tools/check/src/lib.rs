@@ -11,4 +11,5 @@ pub mod process;
 pub mod ready;
 pub mod report;
 pub mod restart;
+pub mod trace;
 pub mod wire;

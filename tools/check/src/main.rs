@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use torc_check::failure::Result;
 use torc_check::report::Report;
-use torc_check::{badinput, diskfull, idle, kill, process, ready, restart};
+use torc_check::{badinput, diskfull, idle, kill, process, ready, restart, trace};
 
 /// Shows that a torc server keeps its promises, with real processes, sockets and disks.
 #[derive(Parser)]
@@ -44,6 +44,18 @@ enum Check {
     Restart(RestartArgs),
     /// Start on an empty directory, stop idle and under load.
     Ready(ReadyArgs),
+    /// What the kernel is asked to do, in which order. Needs root, tracefs and strace.
+    Trace(TraceArgs),
+}
+
+#[derive(Args)]
+struct TraceArgs {
+    /// Requests whose order is looked at.
+    #[arg(long, default_value_t = 300)]
+    requests: u32,
+    /// Seconds of load under strace.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
 }
 
 #[derive(Args)]
@@ -147,6 +159,10 @@ fn run(cli: &Cli) -> Result<Report> {
         }
         Check::Idle(args) => idle::run(&idle::Plan { torc, dir, partitions: args.partitions, shards: args.shards }),
         Check::Restart(args) => restart::run(&restart::Plan { torc, dir, bytes: args.gib << 30, shards: args.shards }),
+        Check::Trace(args) => {
+            let TraceArgs { requests, seconds } = *args;
+            trace::run(&trace::Plan { torc, dir, requests, seconds })
+        }
         Check::Ready(args) => {
             let ReadyArgs { shards, starts, stops } = *args;
             ready::run(&ready::Plan { torc, dir, shards, starts, stops })

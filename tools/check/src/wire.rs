@@ -127,15 +127,7 @@ impl Client {
 
     /// Creates a topic, with settings.
     pub fn create_topic(&mut self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
-        let setting = |(key, value): &(&str, &str)| {
-            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
-        };
-        let topic = CreatableTopic::default()
-            .with_name(text(name).into())
-            .with_num_partitions(partitions)
-            .with_replication_factor(-1)
-            .with_configs(settings.iter().map(setting).collect());
-        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(20_000);
+        let request = create_request(name, partitions, settings);
         let response = self.call(&request, CREATE_TOPICS)?;
         accepted(format!("creating topic {name}"), response.topics.first().map_or(-1, |t| t.error_code))
     }
@@ -231,6 +223,23 @@ pub fn frame<R: Request>(request: &R, version: i16, correlation: i32) -> Result<
     let length = (frame.len() - 4) as u32;
     frame[..4].copy_from_slice(&length.to_be_bytes());
     Ok(frame)
+}
+
+/// A whole frame that creates a topic.
+pub fn create_frame(name: &str, partitions: i32, correlation: i32) -> Result<BytesMut> {
+    frame(&create_request(name, partitions, &[]), CREATE_TOPICS, correlation)
+}
+
+fn create_request(name: &str, partitions: i32, settings: &[(&str, &str)]) -> CreateTopicsRequest {
+    let setting = |(key, value): &(&str, &str)| {
+        CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
+    };
+    let topic = CreatableTopic::default()
+        .with_name(text(name).into())
+        .with_num_partitions(partitions)
+        .with_replication_factor(-1)
+        .with_configs(settings.iter().map(setting).collect());
+    CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(20_000)
 }
 
 /// A whole produce frame, as a server receives it.

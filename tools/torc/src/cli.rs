@@ -26,6 +26,10 @@ pub enum Command {
     Sim(torc_sim::command::Args),
     /// Load a server, measure the machine, compare.
     Bench(BenchArgs),
+    /// Look into logs: segments, batches, entries, where a chain breaks.
+    Wal(torc_inspect::WalArgs),
+    /// Look into checkpoints: sections, checksums, groups.
+    Snapshot(torc_inspect::SnapshotArgs),
 }
 
 /// Flags beat --set, --set beats the file.

@@ -83,3 +83,19 @@ fn what_makes_no_sense_is_refused() {
     }
     topic("torc topic alter t --delete-config retention.ms");
 }
+
+#[test]
+fn inspectors_take_paths_and_an_offset_to_follow() {
+    for line in [
+        "torc wal inspect ./torc-data --entries --extents --format json",
+        "torc wal inspect shard-0/wal-000001 shard-0/wal-000002 --batches",
+        "torc wal inspect d --topic t --partition 3 --offset 41",
+        "torc wal inspect d --group 1024 --offset 41",
+        "torc snapshot inspect d --groups",
+    ] {
+        parse(line);
+    }
+    assert!(refused("torc wal inspect").contains("DIR|FILE"));
+    assert!(refused("torc wal inspect d --topic t --offset 1").contains("--partition"));
+    assert!(refused("torc wal inspect d --group 1024").contains("--offset"));
+}

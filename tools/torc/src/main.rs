@@ -1,6 +1,7 @@
 //! The torc binary: the server and the tools for it.
 
 mod cli;
+mod inspect;
 mod output;
 mod serve;
 mod topic;
@@ -22,6 +23,8 @@ fn main() -> ExitCode {
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),
         Some(Command::Bench(args)) => torc_load::command::run(&args, &mut std::io::stdout()).map_err(Into::into),
+        Some(Command::Wal(args)) => return inspect::run(|out| torc_inspect::wal(&args, out)),
+        Some(Command::Snapshot(args)) => return inspect::run(|out| torc_inspect::snapshot(&args, out)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

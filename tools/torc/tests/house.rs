@@ -34,12 +34,18 @@ const CRATES: &[(&str, Nature, &[&str])] = &[
         Pure,
         &["torc-base", "torc-consensus", "torc-state", "torc-net", "torc-wal", "torc-snapshot", "torc-shard"],
     ),
+    // Reads files, and runs the log's own recovery over them without writing.
+    ("torc-inspect", Worldly, &["torc-base", "torc-state", "torc-net", "torc-wal", "torc-snapshot"]),
     // Starts `torc` as a process; its test of allocations steps a shard itself.
     ("torc-check", Worldly, &["torc-base", "torc-net", "torc-shard"]),
     ("torc-client", Worldly, &[]),
     // The reactor carries the bare server and the disk limits: they are to be measured on the ring that torc runs on.
     ("torc-load", Worldly, &["torc-base", "torc-net", "torc-client", "torc-reactor"]),
-    ("torc", Worldly, &["torc-base", "torc-net", "torc-server", "torc-sim", "torc-client", "torc-load"]),
+    (
+        "torc",
+        Worldly,
+        &["torc-base", "torc-net", "torc-server", "torc-sim", "torc-client", "torc-load", "torc-inspect"],
+    ),
 ];
 
 /// Crates of others that would bring the world into a pure crate.

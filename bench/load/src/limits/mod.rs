@@ -1,0 +1,181 @@
+//! The machine's limits, measured beside a run so that figures of different machines can be compared.
+
+mod disk;
+mod loopback;
+mod memory;
+
+use crate::error::Error;
+use crate::options::Format;
+use crate::report::Report;
+use crate::units::{parse_size, parse_time, three_digits, time};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// `torc bench limits`.
+#[derive(Clone, Debug, Args)]
+pub struct LimitsArgs {
+    /// Where the file lies that is written and read; it is removed afterwards.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub directory: PathBuf,
+    /// Its length.
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = parse_size)]
+    pub file_bytes: usize,
+    /// Time for each figure.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_time)]
+    pub time: Duration,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// The result as JSON, for --limits of other commands.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Durable writes (O_DIRECT, RWF_DSYNC) over a file that had been written before.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DurableWrites {
+    pub block_bytes: usize,
+    /// Writes under way at once.
+    pub depth: usize,
+    pub per_s: f64,
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+}
+
+/// One byte there and back over the loopback interface.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoundTrip {
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+}
+
+/// What the machine can do. Bandwidths in millions of bytes per second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    pub durable_writes: Vec<DurableWrites>,
+    /// Not durable, large blocks, O_DIRECT.
+    pub sequential_write_mb_per_s: f64,
+    pub sequential_read_mb_per_s: f64,
+    /// Both ends sleep until something comes.
+    pub loopback_sleeping: RoundTrip,
+    /// Both ends spin.
+    pub loopback_spinning: RoundTrip,
+    pub loopback_mb_per_s: f64,
+    pub crc32c_mb_per_s: f64,
+    pub copy_mb_per_s: f64,
+}
+
+impl Limits {
+    /// The durable writes of this block size and depth, if they were measured.
+    pub fn durable(&self, block_bytes: usize, depth: usize) -> Option<&DurableWrites> {
+        self.durable_writes.iter().find(|w| w.block_bytes == block_bytes && w.depth == depth)
+    }
+
+    /// Reads what `torc bench limits --json` wrote.
+    pub fn load(path: &Path) -> Result<Limits, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(format!("reading {}", path.display())))?;
+        serde_json::from_str(&text)
+            .map_err(|error| Error::Unfit(format!("{} holds no limits: {error}", path.display())))
+    }
+
+    /// What a report's figures are beside the limits.
+    pub fn multiples(&self, report: &Report) -> Multiples {
+        let durable = self.durable(4096, 1);
+        let floor = durable.map(|w| w.p50_ns + self.loopback_sleeping.p50_ns);
+        let ratio = |value: f64, limit: f64| (limit > 0.0).then(|| value / limit);
+        Multiples {
+            p50_of_flush_and_round_trip: floor.and_then(|ns| ratio(report.percentile_ns(50.0) as f64, ns as f64)),
+            p99_of_flush_and_round_trip: floor.and_then(|ns| ratio(report.percentile_ns(99.0) as f64, ns as f64)),
+            requests_per_flush: durable.and_then(|w| ratio(report.requests_per_s, w.per_s)),
+            of_sequential_write: ratio(report.megabytes_per_s, self.sequential_write_mb_per_s),
+            of_sequential_read: ratio(report.megabytes_per_s, self.sequential_read_mb_per_s),
+            of_loopback: ratio(report.megabytes_per_s, self.loopback_mb_per_s),
+        }
+    }
+}
+
+/// A report's figures as multiples of the machine's limits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Multiples {
+    /// Latency beside one durable write of 4 KiB and one sleeping loopback round trip, both at their median.
+    pub p50_of_flush_and_round_trip: Option<f64>,
+    pub p99_of_flush_and_round_trip: Option<f64>,
+    /// Requests per second beside durable writes of 4 KiB per second, one at a time.
+    pub requests_per_flush: Option<f64>,
+    /// Payload bandwidth beside the disk's and the loopback interface's.
+    pub of_sequential_write: Option<f64>,
+    pub of_sequential_read: Option<f64>,
+    pub of_loopback: Option<f64>,
+}
+
+impl fmt::Display for Multiples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |value: Option<f64>| value.map_or("-".to_string(), three_digits);
+        let (p50, p99) = (show(self.p50_of_flush_and_round_trip), show(self.p99_of_flush_and_round_trip));
+        let (write, read) = (show(self.of_sequential_write), show(self.of_sequential_read));
+        write!(
+            f,
+            "p50 {p50} and p99 {p99} x (flush + round trip), {} requests per flush, ",
+            show(self.requests_per_flush)
+        )?;
+        write!(f, "{write} x disk write, {read} x disk read, {} x loopback bandwidth", show(self.of_loopback))
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "durable writes, O_DIRECT and RWF_DSYNC over a written file")?;
+        writeln!(f, "  {:>8} {:>6} {:>10} {:>10} {:>10} {:>10}", "block", "depth", "writes/s", "MB/s", "p50", "p99")?;
+        for w in &self.durable_writes {
+            let megabytes = three_digits(w.per_s * w.block_bytes as f64 / 1e6);
+            let (p50, p99, rate) = (time(w.p50_ns), time(w.p99_ns), three_digits(w.per_s));
+            writeln!(f, "  {:>8} {:>6} {rate:>10} {megabytes:>10} {p50:>10} {p99:>10}", w.block_bytes, w.depth)?;
+        }
+        let bandwidth =
+            |f: &mut fmt::Formatter<'_>, what: &str, value: f64| writeln!(f, "{what:<28} {} MB/s", three_digits(value));
+        bandwidth(f, "sequential write", self.sequential_write_mb_per_s)?;
+        bandwidth(f, "sequential read", self.sequential_read_mb_per_s)?;
+        for (what, trip) in [("sleeping", self.loopback_sleeping), ("spinning", self.loopback_spinning)] {
+            let what = format!("loopback round trip, {what}");
+            writeln!(f, "{what:<28} p50 {}, p99 {}", time(trip.p50_ns), time(trip.p99_ns))?;
+        }
+        bandwidth(f, "loopback", self.loopback_mb_per_s)?;
+        bandwidth(f, "CRC32C", self.crc32c_mb_per_s)?;
+        bandwidth(f, "copy", self.copy_mb_per_s)
+    }
+}
+
+/// Measures, and prints to `out`.
+pub fn run(args: &LimitsArgs, out: &mut dyn Write) -> Result<(), Error> {
+    let disk = disk::measure(&args.directory, args.file_bytes as u64, args.time)?;
+    let loopback = Error::io("measuring the loopback interface");
+    let (sleeping, spinning, bandwidth) = (|| {
+        let sleeping = loopback::round_trips(false, args.time)?;
+        let spinning = loopback::round_trips(true, args.time)?;
+        Ok((sleeping, spinning, loopback::bandwidth(args.time)?))
+    })()
+    .map_err(loopback)?;
+    let limits = Limits {
+        durable_writes: disk.durable_writes,
+        sequential_write_mb_per_s: disk.sequential_write_mb_per_s,
+        sequential_read_mb_per_s: disk.sequential_read_mb_per_s,
+        loopback_sleeping: sleeping,
+        loopback_spinning: spinning,
+        loopback_mb_per_s: bandwidth,
+        crc32c_mb_per_s: memory::crc32c_mb_per_s(args.time),
+        copy_mb_per_s: memory::copy_mb_per_s(args.time),
+    };
+    let json = serde_json::to_string_pretty(&limits).expect("limits are plain values");
+    if let Some(path) = &args.json {
+        std::fs::write(path, format!("{json}\n")).map_err(Error::io(format!("writing {}", path.display())))?;
+    }
+    let printed = match args.format {
+        Format::Json => writeln!(out, "{json}"),
+        Format::Table => write!(out, "{limits}"),
+    };
+    printed.map_err(Error::io("writing the result"))
+}
