@@ -76,12 +76,15 @@ struct Conn {
     sending: bool,
 }
 
+/// Whom to answer with what correlation id.
+type Waiting = Vec<(ConnId, [u8; 4])>;
+
 /// Frames that become durable with one write, and who waits for it.
 #[derive(Default)]
 struct Batch {
     runs: Vec<Pages>,
     bytes: usize,
-    waiting: Vec<(ConnId, [u8; 4])>,
+    waiting: Waiting,
 }
 
 struct Bare {
@@ -96,8 +99,9 @@ struct Bare {
     small: Option<(BufMut, usize)>,
     open: Batch,
     cut: VecDeque<Batch>,
-    /// Who waits for the writes under way.
-    flying: BTreeMap<u64, Vec<(ConnId, [u8; 4])>>,
+    /// Writes under way in the order of asking, and behind one of them those that ended before it: its tag, who waits
+    /// for it, whether it has ended.
+    flying: VecDeque<(u64, Waiting, bool)>,
     next_tag: u64,
     /// The CRCs of all frames, so that computing them is not idle.
     checksum: u32,
@@ -227,7 +231,7 @@ impl Bare {
             let kind = DiskKind::Write { file: FILE, at: self.at, runs: batch.runs, durable: true };
             self.at += length;
             self.next_tag += 1;
-            self.flying.insert(self.next_tag, batch.waiting);
+            self.flying.push_back((self.next_tag, batch.waiting, false));
             ops.push(Op::Disk(DiskOp { tag: Tag(self.next_tag), kind }));
         }
     }
@@ -239,7 +243,18 @@ impl Bare {
             assert!(bytes >= self.file_bytes, "the file was written before the start");
             return;
         }
-        let waiting = self.flying.remove(&done.tag.get()).expect("a write that was asked for");
+        let (_, _, ended) =
+            self.flying.iter_mut().find(|(tag, _, _)| *tag == done.tag.get()).expect("a write that was asked for");
+        *ended = true;
+        // Answers of a connection come in the order of its requests, so writes count in their order.
+        while let Some((_, waiting, true)) = self.flying.front_mut() {
+            let waiting = std::mem::take(waiting);
+            self.flying.pop_front();
+            self.reply(waiting, ops);
+        }
+    }
+
+    fn reply(&mut self, waiting: Waiting, ops: &mut Ops) {
         let mut replies = self.pool.take(waiting.len() * REPLY_BYTES).expect("replies are small");
         for (reply, (_, correlation)) in replies.chunks_exact_mut(REPLY_BYTES).zip(&waiting) {
             reply[..4].copy_from_slice(&4u32.to_be_bytes());
@@ -336,7 +351,7 @@ pub fn run(args: &BareArgs, out: &mut dyn Write) -> Result<(), Error> {
         small: None,
         open: Batch::default(),
         cut: VecDeque::new(),
-        flying: BTreeMap::new(),
+        flying: VecDeque::new(),
         next_tag: 0,
         checksum: 0,
     };

@@ -22,9 +22,14 @@ const TIMEOUT_MS: i32 = 30_000;
 /// Time in which a new topic's leaders must be there.
 const LEADERS_TIME: Duration = Duration::from_secs(30);
 
+/// Time between two tries.
+const RETRY: Duration = Duration::from_millis(100);
+
 /// Kafka's error codes that this module handles.
 const UNKNOWN_TOPIC: i16 = 3;
 const LEADER_NOT_AVAILABLE: i16 = 5;
+/// Those that pass by themselves soon after a start: unknown topic or leader, coordinator not there or still loading.
+const PASSING: &[i16] = &[UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, 6, 14, 15, 16];
 
 /// A server and the partitions that it leads.
 #[derive(Clone, Debug)]
@@ -63,6 +68,8 @@ pub fn prepare(target: &Target) -> Result<Layout, Error> {
     let fetch_version = agree::<FetchRequest>(&mut cluster, "Fetch", FETCH_VERSIONS)?;
     let metadata = topic(&mut cluster, target)?;
     let leaders = leaders(&metadata, target.partitions)?;
+    // Metadata names leaders before they know that they are.
+    offsets(&mut cluster, &leaders, &target.topic, Edge::Latest)?;
     Ok(Layout { leaders, produce_version, fetch_version, cluster: Some(cluster) })
 }
 
@@ -105,7 +112,7 @@ fn topic(cluster: &mut Cluster, target: &Target) -> Result<MetadataResponse, Err
         if Instant::now() > deadline {
             return Err(Error::Unfit(format!("topic {}: {what}, after {} s", target.topic, LEADERS_TIME.as_secs())));
         }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(RETRY);
     }
 }
 
@@ -169,11 +176,24 @@ fn resolve(address: &str) -> Result<SocketAddr, Error> {
 /// An idempotent producer's id.
 pub fn producer(cluster: &mut Cluster) -> Result<Producer, Error> {
     let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(TIMEOUT_MS);
-    let response = cluster.any().call(&request)?;
-    if response.error_code != 0 {
-        return Err(Error::Unfit(format!("no producer id: {}", error_name(response.error_code))));
-    }
+    let response = patiently("no producer id", || {
+        let response = cluster.any().call(&request)?;
+        let code = response.error_code;
+        Ok((response, code))
+    })?;
     Ok(Producer { id: response.producer_id.0, epoch: response.producer_epoch })
+}
+
+/// Asks until the answer has no error that passes by itself. `ask` returns the answer and its error code.
+fn patiently<T>(what: &str, mut ask: impl FnMut() -> Result<(T, i16), Error>) -> Result<T, Error> {
+    let deadline = Instant::now() + LEADERS_TIME;
+    loop {
+        match ask()? {
+            (answer, 0) => return Ok(answer),
+            (_, code) if PASSING.contains(&code) && Instant::now() < deadline => std::thread::sleep(RETRY),
+            (_, code) => return Err(Error::Unfit(format!("{what}: {}", error_name(code)))),
+        }
+    }
 }
 
 /// Where a log can be asked to begin or end.
@@ -197,12 +217,16 @@ pub fn offsets(
         let partitions = leader.partitions.iter().map(ask).collect();
         let topics = vec![ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(partitions)];
         let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics);
-        let response = cluster.broker(leader.id)?.call(&request)?;
+        let response = patiently(&format!("offsets of {topic}"), || {
+            let response = cluster.broker(leader.id)?.call(&request)?;
+            let codes =
+                || response.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
+            // One that lasts decides.
+            let lasting = codes().find(|code| *code != 0 && !PASSING.contains(code));
+            let code = lasting.or_else(|| codes().find(|code| *code != 0)).unwrap_or(0);
+            Ok((response, code))
+        })?;
         for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
-            if partition.error_code != 0 {
-                let (index, error) = (partition.partition_index, error_name(partition.error_code));
-                return Err(Error::Unfit(format!("offsets of {topic} partition {index}: {error}")));
-            }
             offsets.insert(partition.partition_index, partition.offset);
         }
     }

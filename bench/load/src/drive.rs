@@ -150,14 +150,10 @@ pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Resul
     let streams = connect_all(dialogues)?;
     let times = in_runtime(async {
         let connections = start_all(&run, plan.pacing(), streams);
-        if let Some(schedule) = plan.schedule {
-            tokio_uring::spawn(pace(Rc::clone(&run), schedule, Rc::clone(&connections), Timer::new()?));
-        }
+        let pacer = Pacer::start(plan, &run, &connections)?;
         let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
         let times = measure(&run, &[], plan, &mut progress).await;
-        run.stop();
-        connections.iter().for_each(|connection| connection.wake());
-        drain(&run).await;
+        finish(&run, pacer.as_deref(), &connections).await;
         progress.end();
         connections.iter().for_each(|connection| connection.shut());
         Ok(times)
@@ -197,21 +193,62 @@ fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
 }
 
 /// Hands requests to the connections in turn as they become due.
-pub async fn pace(run: Rc<Run>, schedule: Schedule, connections: Connections, timer: Timer) {
-    let start = run.now();
-    let mut n = 0;
-    while !run.is_stopping() {
-        let now = run.now();
-        while start + schedule.at(n) <= now {
-            let ready = start + schedule.at(n);
-            connections[n as usize % connections.len()].push(ready.saturating_sub(schedule.gather), ready);
-            n += 1;
-        }
-        let next = start + schedule.at(n);
-        if let Err(error) = timer.wait(Duration::from_nanos(next.saturating_sub(run.now()))).await {
-            return run.lost(&format!("the timer failed: {error}"));
+pub struct Pacer {
+    run: Rc<Run>,
+    schedule: Schedule,
+    connections: Connections,
+    /// When the first request is due, on the run's clock.
+    start: u64,
+    /// Requests handed out.
+    handed: Cell<u64>,
+}
+
+impl Pacer {
+    /// Begins to hand out requests, if there is a schedule.
+    pub fn start(plan: &Plan, run: &Rc<Run>, connections: &Connections) -> std::io::Result<Option<Rc<Pacer>>> {
+        let Some(schedule) = plan.schedule else { return Ok(None) };
+        let (start, handed) = (run.now(), Cell::new(0));
+        let pacer = Pacer { run: Rc::clone(run), schedule, connections: Rc::clone(connections), start, handed };
+        let pacer = Rc::new(pacer);
+        tokio_uring::spawn(Rc::clone(&pacer).work(Timer::new()?));
+        Ok(Some(pacer))
+    }
+
+    /// Hands out all that is due before `now`.
+    fn hand_out(&self, now: u64) {
+        while self.next() < now {
+            let (ready, n) = (self.next(), self.handed.get());
+            let connection = &self.connections[n as usize % self.connections.len()];
+            connection.push(ready.saturating_sub(self.schedule.gather), ready);
+            self.handed.set(n + 1);
         }
     }
+
+    fn next(&self) -> u64 {
+        self.start + self.schedule.at(self.handed.get())
+    }
+
+    async fn work(self: Rc<Self>, timer: Timer) {
+        while !self.run.is_stopping() {
+            self.hand_out(self.run.now());
+            let wait = Duration::from_nanos(self.next().saturating_sub(self.run.now()));
+            if let Err(error) = timer.wait(wait).await {
+                return self.run.lost(&format!("the timer failed: {error}"));
+            }
+        }
+    }
+}
+
+/// Ends a run: what was due before now is still sent, nothing else; waits for the answers.
+pub async fn finish(run: &Run, pacer: Option<&Pacer>, connections: &Connections) {
+    // Also what a generator that was late has not handed out, or it would hide the server's worst moment.
+    if let Some(pacer) = pacer {
+        let until = run.recorder.borrow().until();
+        pacer.hand_out(until);
+    }
+    run.stop();
+    connections.iter().for_each(|connection| connection.wake());
+    drain(run).await;
 }
 
 /// Warm-up and measurement of connections that have been started. The recorder stays in `run`; those of `others` count
@@ -263,7 +300,7 @@ async fn pass(run: &Run, time: Duration, progress: &mut Progress) {
 }
 
 /// Waits for the last answers.
-pub async fn drain(run: &Run) {
+async fn drain(run: &Run) {
     let deadline = run.now() + DRAIN.as_nanos() as u64;
     let left = || run.recorder.borrow().outstanding + run.queued.get();
     while left() > 0 && run.open.get() > 0 && run.now() < deadline {

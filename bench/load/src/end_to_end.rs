@@ -3,10 +3,11 @@
 use crate::cluster::{self, Edge, Layout};
 use crate::connection::Loop;
 use crate::consume::{self, Look, Range, Shared};
-use crate::drive::{Connections, DRAIN, Finished, Plan, Run, connect_all, drain, in_runtime, measure, pace, start_all};
+use crate::drive::{
+    Connections, DRAIN, Finished, Pacer, Plan, Run, connect_all, finish, in_runtime, measure, start_all,
+};
 use crate::error::Error;
 use crate::options::{EndToEndArgs, ProduceArgs, Protocol};
-use crate::pace::Timer;
 use crate::payload::{Recipe, read_stamp};
 use crate::produce;
 use crate::progress::Progress;
@@ -58,13 +59,13 @@ pub fn run(args: &EndToEndArgs) -> Result<Finished, Error> {
     let times = in_runtime(async {
         let reading = start_all(&sides.consumers, Loop::Closed { outstanding: usize::MAX }, consumers);
         let writing = start_all(&sides.producers, plan.pacing(), producers);
-        if let Some(schedule) = plan.schedule {
-            tokio_uring::spawn(pace(Rc::clone(&sides.producers), schedule, Rc::clone(&writing), Timer::new()?));
-        }
-        Ok(conduct(&sides, &plan, &reading, &writing).await)
+        let pacer = Pacer::start(&plan, &sides.producers, &writing)?;
+        Ok(conduct(&sides, &plan, pacer.as_deref(), &reading, &writing).await)
     })
     .map_err(Error::io("running the load"))?;
     let mut recorder = sides.arrivals.recorder.replace(Recorder::new(false));
+    // Arrivals are not waited for one by one; what stalls is the writing.
+    recorder.longest_stall = sides.producers.recorder.borrow().longest_stall;
     for side in [&sides.producers, &sides.consumers] {
         for (error, count) in &side.recorder.borrow().errors {
             *recorder.errors.entry(error.clone()).or_default() += count;
@@ -112,13 +113,17 @@ fn observe(arrivals: Rc<Run>) -> Look {
     })
 }
 
-async fn conduct(sides: &Sides, plan: &Plan, reading: &Connections, writing: &Connections) -> Finished {
+async fn conduct(
+    sides: &Sides,
+    plan: &Plan,
+    pacer: Option<&Pacer>,
+    reading: &Connections,
+    writing: &Connections,
+) -> Finished {
     let Sides { arrivals, producers, consumers } = sides;
     let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
     let times = measure(arrivals, &[producers, consumers], plan, &mut progress).await;
-    producers.stop();
-    writing.iter().for_each(|connection| connection.wake());
-    drain(producers).await;
+    finish(producers, pacer, writing).await;
     // All that was acknowledged must still arrive.
     let deadline = arrivals.now() + DRAIN.as_nanos() as u64;
     let behind = || producers.recorder.borrow().answered.saturating_sub(arrivals.recorder.borrow().answered);

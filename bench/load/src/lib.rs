@@ -29,10 +29,18 @@ mod verify;
 mod wire;
 
 #[cfg(test)]
+mod pace_tests;
+#[cfg(test)]
 mod payload_tests;
+#[cfg(test)]
+mod plot_tests;
 #[cfg(test)]
 mod recorder_tests;
 #[cfg(test)]
+mod sizes_tests;
+#[cfg(test)]
 mod units_tests;
+#[cfg(test)]
+mod verify_tests;
 #[cfg(test)]
 mod wire_tests;

@@ -3,7 +3,8 @@ use crate::payload::{Producer, Recipe, Stamp, Template, read_stamp, seal, set_se
 use clap::{Args, Command, FromArgMatches};
 use torc_net::kafka::records::{Batch, read, verify};
 
-fn recipe(arguments: &str, stamped: bool) -> Result<Recipe, String> {
+/// What `torc bench produce` would make of these options.
+pub fn recipe(arguments: &str, stamped: bool) -> Result<Recipe, String> {
     let command = ProduceArgs::augment_args(Command::new("produce").no_binary_name(true));
     let matches = command.try_get_matches_from(arguments.split_whitespace()).unwrap();
     Recipe::new(&ProduceArgs::from_arg_matches(&matches).unwrap().records, stamped)

@@ -107,6 +107,11 @@ impl Recorder {
         self.until = now;
     }
 
+    /// When the measurement ended, on the run's clock; the end of time before that.
+    pub fn until(&self) -> u64 {
+        self.until
+    }
+
     fn counts(&self, due: u64) -> bool {
         (self.from..self.until).contains(&due)
     }

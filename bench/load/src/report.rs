@@ -6,7 +6,7 @@ use crate::recorder::Second;
 use crate::units::{thousands, three_digits, time};
 use crate::verify::Verdict;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2Serializer;
+use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -143,10 +143,14 @@ fn latency(histogram: &Histogram<u64>) -> Latency {
     Latency { mean_ns: histogram.mean(), max_ns: histogram.max(), percentiles: PERCENTILES.iter().map(at).collect() }
 }
 
+/// Ten points to each nine, as far as there are requests to tell them apart, and the maximum.
 fn curve(histogram: &Histogram<u64>) -> Vec<Percentile> {
-    const TICKS_PER_HALF_DISTANCE: u32 = 5;
-    let values = histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE);
-    values.map(|v| Percentile { percentile: v.percentile(), ns: v.value_iterated_to() }).collect()
+    if histogram.is_empty() {
+        return Vec::new();
+    }
+    let points = ((histogram.len() as f64).log10() * 10.0) as i32;
+    let percentiles = (0..=points).map(|n| 100.0 * (1.0 - 10f64.powf(-f64::from(n) / 10.0))).chain([100.0]);
+    percentiles.map(|percentile| Percentile { percentile, ns: histogram.value_at_percentile(percentile) }).collect()
 }
 
 impl fmt::Display for Report {
@@ -192,6 +196,8 @@ impl fmt::Display for Report {
 /// Writes the distribution as HdrHistogram's tools print it, in microseconds.
 pub fn write_hgrm(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
     const TICKS_PER_HALF_DISTANCE: u32 = 5;
+    // What three digits take.
+    const SUB_BUCKETS: u32 = 2048;
     writeln!(out, "{:>12} {:>14} {:>10} {:>14}\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)")?;
     let mut total = 0;
     for v in histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE) {
@@ -203,13 +209,12 @@ pub fn write_hgrm(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result
     let (mean, deviation, max) = (histogram.mean() / 1e3, histogram.stdev() / 1e3, histogram.max() as f64 / 1e3);
     writeln!(out, "#[Mean    = {mean:12.3}, StdDeviation   = {deviation:12.3}]")?;
     writeln!(out, "#[Max     = {max:12.3}, Total count    = {:12}]", histogram.len())?;
-    let (buckets, sub_buckets) = (histogram.buckets(), histogram.distinct_values());
-    writeln!(out, "#[Buckets = {buckets:12}, SubBuckets     = {sub_buckets:12}]")
+    writeln!(out, "#[Buckets = {:12}, SubBuckets     = {SUB_BUCKETS:12}]", histogram.buckets())
 }
 
 /// Writes the histogram of each second in HdrHistogram's log format, values in nanoseconds.
 pub fn write_hlog(finished: &Finished, out: &mut dyn Write) -> io::Result<()> {
-    let mut serializer = V2Serializer::new();
+    let mut serializer = V2DeflateSerializer::new();
     let began = std::time::UNIX_EPOCH + Duration::from_secs_f64(finished.began_s);
     let mut out = out;
     let mut log = IntervalLogWriterBuilder::new()

@@ -2,6 +2,7 @@
 
 use crate::compare::{FIGURES, Figure, cell};
 use crate::error::Error;
+use crate::limits::{self, Limits};
 use crate::options::{ConsumeArgs, EndToEndArgs, ProduceArgs};
 use crate::report::Report;
 use crate::target::Servers;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// `torc bench run`.
 #[derive(Clone, Debug, Args)]
@@ -51,6 +53,9 @@ pub struct Scenario {
     /// Each run is made so often; the report has the medians.
     #[serde(default = "once")]
     pub repeat: u32,
+    /// Measure the machine's limits first, and quote all results as multiples of them.
+    #[serde(default)]
+    pub limits: bool,
     /// Options of all runs.
     #[serde(default)]
     pub defaults: Options,
@@ -117,9 +122,12 @@ impl Scenario {
     /// The command line of a run.
     fn arguments(&self, run: &RunSpec, target: &TargetSpec) -> Result<Vec<String>, String> {
         let mut options = self.defaults.clone();
-        // What the bare server does not have is no option of a run against it.
         options.extend(run.options.clone());
         options.extend(target.options.clone());
+        // Targets may be the same broker with other settings of the topic.
+        let topic = options.get("topic").and_then(toml::Value::as_str).unwrap_or(&run.name);
+        let topic = topic_name(&format!("{topic}-{}", target.name));
+        options.insert("topic".to_string(), toml::Value::String(topic));
         let mut arguments = Vec::new();
         for (name, value) in options {
             let values = match value {
@@ -138,6 +146,12 @@ impl Scenario {
         }
         Ok(arguments)
     }
+}
+
+/// `text` as a topic may be called.
+fn topic_name(text: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+    text.chars().map(allowed).take(TOPIC_NAME_MAX).collect()
 }
 
 impl RunSpec {
@@ -194,6 +208,12 @@ impl Job {
     }
 }
 
+/// Longest name of a topic.
+const TOPIC_NAME_MAX: usize = 249;
+/// Length of the file, and time of each figure, when a scenario measures the machine's limits.
+const LIMITS_FILE_BYTES: usize = 512 << 20;
+const LIMITS_TIME: Duration = Duration::from_millis(500);
+
 /// The reports of one run, by target, in the order of the scenario.
 type Results = Vec<(String, Vec<Report>)>;
 
@@ -211,12 +231,19 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Error> {
     for dir in [&args.out, &args.dir] {
         std::fs::create_dir_all(dir).map_err(Error::io(format!("making {}", dir.display())))?;
     }
+    let limits = match scenario.limits {
+        true => Some(limits::measure(&args.dir, LIMITS_FILE_BYTES, LIMITS_TIME)?),
+        false => None,
+    };
     let servers = Servers::start(&scenario.targets, &args.dir)?;
     let results = all_runs(&scenario, args, out)?;
     drop(servers);
     let mut markdown = format!("# {}\n\n", scenario.title);
+    if let Some(limits) = &limits {
+        markdown += &format!("The machine just before:\n\n```\n{limits}```\n\n");
+    }
     for (number, (run, results)) in scenario.runs.iter().zip(&results).enumerate() {
-        markdown += &section(number, run, results, &args.out)?;
+        markdown += &section(number, run, results, limits.as_ref(), &args.out)?;
     }
     let path = args.out.join("report.md");
     std::fs::write(&path, &markdown).map_err(Error::io(format!("writing {}", path.display())))?;
@@ -260,7 +287,13 @@ fn median(figure: &Figure, reports: &[Report]) -> f64 {
 }
 
 /// A run's part of the report: a table of medians, and plots of the repetitions in the middle.
-fn section(number: usize, run: &RunSpec, results: &Results, out: &Path) -> Result<String, Error> {
+fn section(
+    number: usize,
+    run: &RunSpec,
+    results: &Results,
+    limits: Option<&Limits>,
+    out: &Path,
+) -> Result<String, Error> {
     let mut text = format!("## {}\n\n", run.name);
     let mut line = |cells: Vec<String>| {
         writeln!(text, "| {} |", cells.join(" | ")).expect("writing to a string does not fail");
@@ -284,6 +317,10 @@ fn section(number: usize, run: &RunSpec, results: &Results, out: &Path) -> Resul
     let typical: Vec<Report> = results.iter().filter_map(|(_, reports)| typical(reports)).collect();
     let typical: Vec<&Report> = typical.iter().collect();
     text.push('\n');
+    for (report, limits) in typical.iter().zip(limits.into_iter().cycle()) {
+        let multiples = limits.multiples(report);
+        writeln!(text, "{}: {multiples}\n", report.name).expect("writing to a string does not fail");
+    }
     for (kind, svg) in
         [("percentiles", plot::percentiles(&run.name, &typical)), ("time", plot::over_time(&run.name, &typical))]
     {

@@ -55,3 +55,25 @@ fn answers_are_read_and_cut_ones_refused() {
         assert_eq!(cut, Err(Nonsense("it ends too early")), "{end}");
     }
 }
+
+#[test]
+fn a_server_reads_what_a_fetch_asks() {
+    use crate::wire::{FETCH_VERSIONS, FetchSize, put_fetch};
+    let size = FetchSize { wait_ms: 500, bytes_min: 1, bytes_max: 1 << 20 };
+    for version in FETCH_VERSIONS.0..=FETCH_VERSIONS.1 {
+        let mut bytes = vec![0xee; 3];
+        put_fetch(&mut bytes, version, 42, "topic", size, (7, 1234));
+        let frame = &bytes[3..];
+        assert_eq!(u32::from_be_bytes(frame[..4].try_into().unwrap()) as usize, frame.len() - 4);
+        let mut buf = Pool::new(1 << 20, 0).take(frame.len() - 4).unwrap();
+        buf.copy_from_slice(&frame[4..]);
+        let (header, request) = decode(buf).unwrap();
+        assert_eq!((header.version, header.correlation), (version, 42));
+        let Request::Fetch(request) = request else { panic!("{request:?}") };
+        assert_eq!((request.max_wait_ms, request.min_bytes, request.max_bytes), (500, 1, 1 << 20));
+        let topic = &request.topics[0];
+        assert_eq!(topic.name, "topic");
+        let partition = &topic.partitions[0];
+        assert_eq!((partition.index, partition.fetch_offset, partition.max_bytes), (7, 1234, 1 << 20));
+    }
+}

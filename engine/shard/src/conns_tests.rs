@@ -1,7 +1,7 @@
 use super::*;
 use torc_base::limits::LARGE_FRAME;
 
-const CONN: ConnId = ConnId(1);
+const CONN: ConnId = ConnId(7);
 const FRAME_MAX: usize = 64 << 20;
 const IDLE_MS: u64 = 60_000;
 
@@ -219,34 +219,38 @@ fn a_starved_receive_that_was_to_pause_waits_for_the_pause() {
     assert!(conns.retry(at(5), &mut ops).is_empty(), "Paused is still to come");
 }
 
-/// Two that hold all the memory with half-sent frames give way, whoever it is that lacks some.
+/// Who lacks memory for a length alone makes stalled frames give way too.
 #[test]
 fn a_stalled_frame_gives_way_when_memory_is_short() {
-    let head = |conns: &mut Conns, ms: u64, conn: ConnId, length: usize| {
+    let pool = Pool::new(1 << 20, 0);
+    let (mut conns, mut ops) = (Conns::new(FRAME_MAX, IDLE_MS, pool.clone()), Vec::new());
+    // Begins a large frame; what is received of it exactly.
+    let begin = |conns: &mut Conns, conn: ConnId, length: usize| {
         let mut ops = Vec::new();
-        conns.accepted(at(ms), conn, &mut ops);
-        conns.received(at(ms), conn, bytes(&(length as u32).to_be_bytes()));
+        conns.accepted(at(0), conn, &mut ops);
+        conns.received(at(0), conn, bytes(&[&(length as u32).to_be_bytes()[..], &[1]].concat()));
         assert!(take(conns, conn).is_empty());
-        conns.disarmed(at(ms), conn, false);
-        ops.clear();
-        conns.arm(at(ms), conn, &mut ops);
-        ops
+        conns.disarmed(at(0), conn, false);
+        conns.arm(at(0), conn, &mut ops);
+        let Some(Op::RecvExact { bytes, .. }) = ops.pop() else { panic!("{ops:?}") };
+        bytes
     };
-    // Together 1 MiB, of which large frames may have seven eighths.
-    let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
-    let (stalled, honest) = (ConnId(2), ConnId(9));
-    let held = head(&mut conns, 0, stalled, 24 * LARGE_FRAME);
-    assert!(matches!(held[..], [Op::RecvExact { .. }]), "{held:?}");
-    assert!(head(&mut conns, 10, honest, 5 * LARGE_FRAME).is_empty(), "no memory");
-    assert!(conns.retry(at(500), &mut ops).contains(&honest));
-    assert!(closes(&ops).is_empty(), "it may still move");
-    conns.arm(at(500), honest, &mut ops);
-    assert!(conns.retry(at(2_000), &mut ops).contains(&honest));
-    assert_eq!(closes(&ops), [stalled]);
-    drop(held);
+    let (victim, hog) = (ConnId(1), ConnId(2));
+    let frame = begin(&mut conns, victim, LARGE_FRAME);
+    let half = begin(&mut conns, hog, 20 * LARGE_FRAME);
+    drop(conns.filled(at(10), victim, frame).expect("a good length").expect("whole"));
+    let mut rest = Vec::new();
+    rest.extend(std::iter::from_fn(|| pool.take(4096)));
+    conns.arm(at(10), victim, &mut ops);
+    assert!(ops.is_empty(), "no memory: {ops:?}");
+    assert_eq!(conns.retry(at(500), &mut ops), [victim]);
+    assert!(closes(&ops).is_empty(), "the frame may still move");
+    conns.arm(at(500), victim, &mut ops);
+    conns.retry(at(2_000), &mut ops);
+    assert_eq!(closes(&ops), [hog]);
+    drop(half);
     ops.clear();
-    assert!(take(&mut conns, honest).is_empty());
-    conns.arm(at(2_000), honest, &mut ops);
+    conns.arm(at(2_000), victim, &mut ops);
     assert!(matches!(ops[..], [Op::RecvExact { .. }]), "{ops:?}");
 }
 
@@ -285,27 +289,132 @@ fn the_time_to_read_an_answer_begins_when_it_is_sent() {
     assert!(closes(&ops).is_empty());
 }
 
+/// Connections of which one is open.
+fn open(pool: Pool) -> (Conns, Vec<Op<Mail>>) {
+    let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, pool), Vec::new());
+    conns.accepted(at(0), CONN, &mut ops);
+    assert!(matches!(ops[..], [Op::Recv { conn: CONN }]));
+    ops.clear();
+    (conns, ops)
+}
+
+/// What the shard does each turn; true if the connection was closed.
+fn turn(conns: &mut Conns, ms: u64) -> bool {
+    let mut ops = Vec::new();
+    conns.retry(at(ms), &mut ops);
+    conns.send(at(ms), &mut ops);
+    ops.iter().any(|op| matches!(op, Op::Close { conn: CONN }))
+}
+
 #[test]
-fn draining_takes_nothing_new_and_closes_what_is_answered() {
-    let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
-    let (quiet, busy) = (ConnId(1), ConnId(2));
-    conns.accepted(at(0), quiet, &mut ops);
-    conns.accepted(at(0), busy, &mut ops);
-    conns.received(at(0), busy, frames(1));
-    let slots = take(&mut conns, busy);
-    conns.received(at(0), busy, frames(1));
-    conns.drain(at(0));
-    // Longer than anything that was sent before could take to be read.
-    conns.retry(at(300), &mut ops);
-    assert_eq!(closes(&ops), [quiet]);
-    assert!(take(&mut conns, busy).is_empty());
-    conns.answer(busy, slots[0], reply("a"));
-    conns.send(at(300), &mut ops);
-    conns.sent(at(300), busy);
-    conns.retry(at(310), &mut ops);
-    assert_eq!((sent(&ops), closes(&ops)), (vec!["a".to_owned()], vec![quiet, busy]));
+fn what_was_sent_before_a_stop_is_read_and_answered_before_the_connection_closes() {
+    let (mut conns, _) = open(Pool::new(1 << 20, 0));
+    conns.drain(at(1000));
+    assert!(!turn(&mut conns, 1000), "its socket may hold requests");
+    // The stop and these bytes were on their way at the same time.
+    conns.received(at(1002), CONN, bytes(&[0, 0, 0, 3, 1, 2, 3, 0, 0]));
+    let frame = conns.next_frame(CONN).expect("a good length").expect("a whole frame");
+    assert_eq!(&frame[..], [1, 2, 3]);
+    let slot = conns.open_slot(CONN, 1);
+    assert!(conns.next_frame(CONN).expect("no length yet").is_none());
+    assert!(!turn(&mut conns, 1100), "it is owed an answer");
+    conns.answer(CONN, slot, vec![Buf::copy_of(b"done")]);
+    assert!(!turn(&mut conns, 1101), "the answer is being sent");
+    conns.sent(at(1102), CONN);
+    assert!(!turn(&mut conns, 1150), "half a frame has come, the rest of it may follow");
+    conns.received(at(1151), CONN, bytes(&[0, 0]));
+    assert_eq!(conns.next_frame(CONN).expect("a good length").expect("an empty frame").len(), 0);
+    assert!(conns.next_frame(CONN).expect("nothing").is_none());
+    let slot = conns.open_slot(CONN, 1);
+    conns.answer(CONN, slot, Vec::new());
+    assert!(!turn(&mut conns, 1160), "it was not silent for long");
+    assert!(turn(&mut conns, 1180));
     assert!(!conns.is_drained());
-    conns.closed(quiet);
-    conns.closed(busy);
+    conns.closed(CONN);
     assert!(conns.is_drained());
+}
+
+#[test]
+fn a_client_that_never_falls_silent_does_not_hold_up_a_stop() {
+    let (mut conns, _) = open(Pool::new(1 << 20, 0));
+    conns.drain(at(0));
+    for ms in (0..250).step_by(5) {
+        conns.received(at(ms), CONN, bytes(&[0, 0, 0, 0]));
+        assert!(conns.next_frame(CONN).expect("a good length").is_some());
+        assert!(!turn(&mut conns, ms));
+    }
+    conns.received(at(250), CONN, bytes(&[0, 0, 0, 0]));
+    assert!(turn(&mut conns, 251));
+    assert!(conns.next_frame(CONN).expect("not looked at").is_none());
+    assert!(!conns.reads());
+}
+
+#[test]
+fn requests_behind_a_half_closed_connection_are_all_taken() {
+    let (mut conns, mut ops) = open(Pool::new(1 << 20, 0));
+    conns.received(at(1), CONN, bytes(&[0, 0, 0, 0, 0, 0, 0, 0]));
+    assert!(conns.next_frame(CONN).expect("a good length").is_some());
+    conns.eof(at(2), CONN, &mut ops);
+    assert!(ops.is_empty(), "a second request has come before the end");
+    assert!(conns.next_frame(CONN).expect("a good length").is_some());
+    assert!(conns.next_frame(CONN).expect("nothing").is_none());
+    conns.arm(at(3), CONN, &mut ops);
+    assert!(matches!(ops[..], [Op::Close { conn: CONN }]));
+}
+
+#[test]
+fn large_frames_leave_memory_to_small_ones() {
+    let pool = Pool::new(16 * LARGE_FRAME, 0);
+    let (mut conns, mut ops) = open(pool.clone());
+    let mut held = Vec::new();
+    while pool.used() + LARGE_FRAME <= pool.limit() / 8 * 7 {
+        held.push(pool.take(LARGE_FRAME).expect("within the limit"));
+    }
+    let length = |n: usize| (n as u32).to_be_bytes();
+    conns.received(at(1), CONN, bytes(&length(LARGE_FRAME)));
+    assert!(conns.next_frame(CONN).expect("a good length").is_none());
+    conns.disarmed(at(1), CONN, false);
+    conns.arm(at(1), CONN, &mut ops);
+    assert!(ops.is_empty(), "a large one waits for memory: {ops:?}");
+
+    let small = ConnId(8);
+    conns.accepted(at(2), small, &mut ops);
+    conns.received(at(2), small, bytes(&length(100)));
+    conns.received(at(2), small, bytes(&[1; 100]));
+    let frame = conns.next_frame(small).expect("a good length").expect("a small one is taken");
+    assert_eq!(frame.len(), 100);
+}
+
+#[test]
+fn all_that_wait_for_memory_get_their_turn() {
+    let pool = Pool::new(16 * LARGE_FRAME, 0);
+    let all = pool.take(pool.limit()).expect("nothing is out");
+    let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, pool), Vec::new());
+    let waiting = 200;
+    for conn in (0..waiting).map(ConnId) {
+        conns.accepted(at(0), conn, &mut ops);
+        conns.received(at(0), conn, bytes(&[0, 0, 0, 9]));
+        assert!(conns.next_frame(conn).expect("a good length").is_none());
+        conns.disarmed(at(0), conn, false);
+        conns.arm(at(0), conn, &mut ops);
+    }
+    let mut tried = std::collections::BTreeSet::new();
+    for ms in 1..10 {
+        let turn = conns.retry(at(ms), &mut ops);
+        assert!(turn.len() < 100, "a turn is short, however many wait");
+        for conn in turn {
+            tried.insert(conn);
+            conns.arm(at(ms), conn, &mut ops);
+        }
+    }
+    assert_eq!(tried.len(), waiting as usize);
+    drop(all);
+    let mut served = 0;
+    for ms in 10..20 {
+        for conn in conns.retry(at(ms), &mut ops) {
+            conns.received(at(ms), conn, bytes(&[1; 9]));
+            served += usize::from(conns.next_frame(conn).expect("a good length").is_some());
+        }
+    }
+    assert_eq!(served, waiting as usize);
 }

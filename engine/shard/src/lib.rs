@@ -21,6 +21,3 @@ pub use stats::Stats;
 // Parts of `Settings`.
 pub use torc_state::config::{TimestampType, TopicConfig};
 pub use torc_wal::Settings as WalSettings;
-
-#[cfg(test)]
-mod conns_stop_tests;

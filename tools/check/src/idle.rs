@@ -67,8 +67,7 @@ fn restarted(launch: &Launch, plan: &Plan, how: &str, report: &mut Report) -> Re
     let server = launch.start()?;
     report.number(format!("restart_after_{how}_ms"), ms(server.ready));
     if plan.partitions <= PROMISED {
-        let what = format!("restart after {how} in under {RESTART_MAX:?}");
-        report.demand(what, server.ready < RESTART_MAX, format!("{:.0?}", server.ready));
+        report.demand_within(format!("restart after {how}"), server.ready, RESTART_MAX);
     }
     resident(&server, plan, &format!("after {how}"), report)?;
     Ok(server)

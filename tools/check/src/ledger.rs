@@ -113,6 +113,11 @@ impl Ledger {
         for partition in 0..self.seen.len() {
             self.read_all(&mut client, partition)?;
         }
+        self.settle()
+    }
+
+    /// All that was acknowledged has been seen, where it was said to lie.
+    pub fn settle(&mut self) -> Result<()> {
         for (sent, base) in std::mem::take(&mut self.owed) {
             let found = self.found.get(usize::from(sent.lane));
             for n in 0..sent.count {

@@ -35,7 +35,8 @@ fn cost(rig: &mut Rig, records: usize) -> (usize, usize) {
     let mut costs: Vec<(usize, usize)> = (0..COUNTED)
         .map(|_| {
             rig.spent = Default::default();
-            (rig.frames.clear(), rig.writes.clear());
+            rig.frames.clear();
+            rig.writes.clear();
             let answer = rig.call(&frame);
             assert!(answer.len() > 8 && !rig.writes.is_empty());
             if frame.len() > LARGE_FRAME {

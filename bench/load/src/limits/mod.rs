@@ -149,26 +149,25 @@ impl fmt::Display for Limits {
     }
 }
 
-/// Measures, and prints to `out`.
-pub fn run(args: &LimitsArgs, out: &mut dyn Write) -> Result<(), Error> {
-    let disk = disk::measure(&args.directory, args.file_bytes as u64, args.time)?;
-    let loopback = Error::io("measuring the loopback interface");
-    let (sleeping, spinning, bandwidth) = (|| {
-        let sleeping = loopback::round_trips(false, args.time)?;
-        let spinning = loopback::round_trips(true, args.time)?;
-        Ok((sleeping, spinning, loopback::bandwidth(args.time)?))
-    })()
-    .map_err(loopback)?;
-    let limits = Limits {
+/// Measures with a file of `file_bytes` in `directory`, for `time` each figure.
+pub fn measure(directory: &Path, file_bytes: usize, time: Duration) -> Result<Limits, Error> {
+    let disk = disk::measure(directory, file_bytes as u64, time)?;
+    let loopback = || Error::io("measuring the loopback interface");
+    Ok(Limits {
         durable_writes: disk.durable_writes,
         sequential_write_mb_per_s: disk.sequential_write_mb_per_s,
         sequential_read_mb_per_s: disk.sequential_read_mb_per_s,
-        loopback_sleeping: sleeping,
-        loopback_spinning: spinning,
-        loopback_mb_per_s: bandwidth,
-        crc32c_mb_per_s: memory::crc32c_mb_per_s(args.time),
-        copy_mb_per_s: memory::copy_mb_per_s(args.time),
-    };
+        loopback_sleeping: loopback::round_trips(false, time).map_err(loopback())?,
+        loopback_spinning: loopback::round_trips(true, time).map_err(loopback())?,
+        loopback_mb_per_s: loopback::bandwidth(time).map_err(loopback())?,
+        crc32c_mb_per_s: memory::crc32c_mb_per_s(time),
+        copy_mb_per_s: memory::copy_mb_per_s(time),
+    })
+}
+
+/// Measures, and prints to `out`.
+pub fn run(args: &LimitsArgs, out: &mut dyn Write) -> Result<(), Error> {
+    let limits = measure(&args.directory, args.file_bytes, args.time)?;
     let json = serde_json::to_string_pretty(&limits).expect("limits are plain values");
     if let Some(path) = &args.json {
         std::fs::write(path, format!("{json}\n")).map_err(Error::io(format!("writing {}", path.display())))?;
