@@ -93,11 +93,11 @@ fn the_page_has_a_row_for_all_and_each_shard() {
     assert_eq!(page.matches("1.50ms 1.99ms").count(), 2, "{page}");
     let frame = view::frame(&page, false);
     assert!(frame.starts_with("\x1b[Htorc at h:1") && frame.ends_with("\x1b[J"));
-    assert!(!frame.contains("\x1b[2J") && view::frame("x\n", true) == "\x1b[2J\x1b[Hx\x1b[K\r\n\x1b[J");
+    assert!(!frame.contains("\x1b[2J") && view::frame("x\n", true) == "\x1b[2J\x1b[Hx\x1b[K\n\x1b[J");
 }
 
 #[test]
 fn times_have_three_digits() {
-    let shown = [0.5, 9.999, 12.34, 512.0, 1_234.0, 45_600.0, 2.5e6].map(view::time);
-    assert_eq!(shown, ["0.50us", "10.0us", "12.3us", "512us", "1.23ms", "45.6ms", "2.50s"]);
+    let shown = [0.5, 1.5, 9.999, 12.34, 512.0, 1_234.0, 45_600.0, 2.5e6].map(view::time);
+    assert_eq!(shown, ["<1us", "1.50us", "10.0us", "12.3us", "512us", "1.23ms", "45.6ms", "2.50s"]);
 }

@@ -7,7 +7,7 @@ use crate::output::{Align, Table};
 /// clears what the terminal showed before.
 pub fn frame(page: &str, first: bool) -> String {
     let clear = if first { "\x1b[2J" } else { "" };
-    let lines: String = page.lines().map(|line| format!("{line}\x1b[K\r\n")).collect();
+    let lines: String = page.lines().map(|line| format!("{line}\x1b[K\n")).collect();
     format!("{clear}\x1b[H{lines}\x1b[J")
 }
 
@@ -88,8 +88,11 @@ fn whole(number: f64) -> String {
     format!("{number:.0}")
 }
 
-/// Three digits and the unit.
+/// Three digits and the unit. Times of the first bucket are nobody knows how much less than a microsecond.
 pub fn time(us: f64) -> String {
+    if us <= 1.024 {
+        return "<1us".to_string();
+    }
     let (number, unit) = match us {
         ..1e3 => (us, "us"),
         1e3..1e6 => (us / 1e3, "ms"),
