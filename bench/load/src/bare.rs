@@ -50,7 +50,7 @@ pub struct BareArgs {
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     pub file_bytes: usize,
     /// Writes that may be under way at once.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub depth: u8,
     /// Microseconds that it spins before it sleeps while a write is under way.
     #[arg(long, value_name = "US", default_value_t = 0)]

@@ -10,7 +10,7 @@ pub struct Request {
     /// When it was due, in nanoseconds of the run's clock; in a closed loop, when it was sent.
     pub due: u64,
     pub records: u32,
-    /// Bytes of keys and values.
+    /// Bytes of keys and values; when batches are consumed without looking into them, bytes of the batches.
     pub payload: u64,
 }
 

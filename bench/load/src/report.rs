@@ -40,7 +40,7 @@ pub struct Report {
     pub payload_bytes: u64,
     pub requests_per_s: f64,
     pub records_per_s: f64,
-    /// Millions of bytes of keys and values per second.
+    /// Millions of bytes of keys and values per second; in mode consume, of record batches.
     pub megabytes_per_s: f64,
     pub latency: Latency,
     /// How much later than due requests were sent, because of the generator or of its bound of outstanding requests.

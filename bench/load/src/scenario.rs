@@ -263,7 +263,10 @@ fn all_runs(scenario: &Scenario, args: &RunArgs, out: &mut dyn Write) -> Result<
         for (number, (run, results)) in scenario.runs.iter().zip(&mut results).enumerate() {
             for target in scenario.targets.iter().filter(|target| run.is_for(target)) {
                 let arguments = scenario.arguments(run, target).map_err(Error::Unfit)?;
-                let report = Job::parse(&run.mode, arguments).map_err(Error::Unfit)?.run(&target.name, args.quiet)?;
+                let options = format!("{} {}", run.mode, arguments.join(" "));
+                let mut report =
+                    Job::parse(&run.mode, arguments).map_err(Error::Unfit)?.run(&target.name, args.quiet)?;
+                report.options = options;
                 let (rate, p99) = (report.requests_per_s, crate::units::time(report.percentile_ns(99.0)));
                 writeln!(out, "{round}/{repeat} {}, {}: {rate:.0} requests/s, p99 {p99}", run.name, target.name)
                     .map_err(Error::io("writing the progress"))?;

@@ -53,9 +53,13 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.is_good() { "good" } else { "BAD" };
         let Verdict { read, acknowledged, missing, wrong, damaged, damaged_batches, disordered, .. } = self;
-        write!(f, "{verdict}: {read} records read, {acknowledged} acknowledged by this run; {missing} missing, ")?;
-        write!(f, "{wrong} wrong, {damaged} damaged, {damaged_batches} batches damaged, {disordered} out of order; ")?;
-        write!(f, "{} unacknowledged, {} of others", self.unacknowledged, self.foreign)
+        write!(f, "{verdict}: {read} records read; {damaged} damaged, {damaged_batches} batches damaged, ")?;
+        write!(f, "{disordered} out of order, {} not written by torc bench", self.foreign)?;
+        if *acknowledged == 0 {
+            return Ok(());
+        }
+        write!(f, "; {acknowledged} acknowledged by this run, of them {missing} missing, {wrong} wrong; ")?;
+        write!(f, "{} more in the log without acknowledgement", self.unacknowledged)
     }
 }
 

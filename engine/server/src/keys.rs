@@ -251,8 +251,8 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "torc.spin.us",
         kind: Kind::Int { min: 0, max: 10_000 },
-        default: "50",
-        doc: "Microseconds that a shard may spin, instead of sleeping, while a flush is in flight; 0: never.",
+        default: "0",
+        doc: "Microseconds that a shard may spin, instead of sleeping, while a flush is in flight; pays where a shard has a core to itself.",
         set: |c, v| c.spin_us = v.number() as u32,
     },
     Key {

@@ -382,6 +382,10 @@ impl App for Shard {
 
     fn deadline(&self) -> Option<Mono> {
         let stop = match self.stopping {
+            // It has told the owner and waits for its word.
+            Stopping::Draining { until } if self.told_drained && self.catalog.is_none() => {
+                Some(until.plus_ms(self.settings.drain_ms))
+            }
             Stopping::Draining { until } | Stopping::Finishing { until } => Some(until),
             _ => None,
         };

@@ -337,7 +337,7 @@ impl Log {
     fn at_time(&self, time: i64) -> Option<(i64, i64)> {
         self.batches.iter().find_map(|(base, end, batch)| {
             let first = i64::from_be_bytes(batch[27..35].try_into().unwrap());
-            let offset = base + (time - first).max(0);
+            let offset = (base + (time - first).max(0)).max(self.start);
             (offset < *end).then_some((offset, first + offset - base))
         })
     }

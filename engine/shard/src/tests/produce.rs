@@ -298,7 +298,6 @@ fn a_full_disk_takes_deletions_and_gives_reads() {
     for topic in ["t", "u"] {
         assert_eq!(rig.create(client, topic, 1, &[]), 0);
     }
-    rig.produce(client, -1, "u", 0, &batch(&["small"]));
     rig.disk(0).full = true;
     let mut written = 0;
     while rig.produce(client, -1, "t", 0, &large(200_000)).error_code == 0 {
@@ -306,7 +305,6 @@ fn a_full_disk_takes_deletions_and_gives_reads() {
         assert!(written < 100, "the disk is never full");
     }
     assert_eq!(rig.produce(client, -1, "u", 0, &batch(&["a"])).error_code, error::KAFKA_STORAGE_ERROR);
-    assert_eq!(values(&rig.fetch(client, "u", 0, 0)), [(0, "small".into())]);
     assert_eq!(values(&rig.fetch(client, "t", 0, written - 1)).len(), 1);
     for topic in ["new", "newer"] {
         assert_eq!(rig.create(client, topic, 1, &[]), error::KAFKA_STORAGE_ERROR, "the reserve is not for topics");
