@@ -107,13 +107,17 @@ impl Log {
         }
     }
 
-    /// Batches that were written, and their bytes.
-    pub fn written(&self) -> (u64, u64) {
-        let stats = self.wal.stats();
-        (stats.batches, stats.bytes)
+    /// Batches that were written.
+    pub fn batches(&self) -> u64 {
+        self.wal.durable().get()
     }
 
-    /// Segments that hold entries.
+    /// Bytes that were written for batches. Goes over all segments.
+    pub fn bytes(&self) -> u64 {
+        self.wal.stats().bytes
+    }
+
+    /// Segments that hold entries. Goes over them.
     pub fn segments(&self) -> u64 {
         self.wal.stats().segments
     }

@@ -22,7 +22,7 @@ pub fn scan(c: &mut Criterion) {
             log.flush();
             appended += 64;
         }
-        group.throughput(Throughput::Bytes(log.written().1));
+        group.throughput(Throughput::Bytes(log.bytes()));
         let mut disk = Some(log.into_disk());
         group.bench_function(name, |b| {
             b.iter(|| {

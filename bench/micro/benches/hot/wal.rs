@@ -35,10 +35,10 @@ pub fn batch(c: &mut Criterion) {
         group.throughput(Throughput::Elements(entries));
         group.bench_function(name, |b| {
             b.iter(|| {
-                let before = log.written().0;
+                let before = log.batches();
                 (0..entries).for_each(|n| log.append(GroupId(1024 + n), &payload));
                 log.flush();
-                assert_eq!(log.written().0, before + 1, "one batch for all");
+                assert_eq!(log.batches(), before + 1, "one batch for all");
             });
         });
     }
