@@ -277,6 +277,13 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.drain_ms = v.number() as u64,
     },
     Key {
+        name: "torc.slow.request.ms",
+        kind: Kind::Time { plain_ms: 1, min: 0, max: NO_LIMIT },
+        default: "1s",
+        doc: "A request that takes longer is logged with the times of its stages, some a second; 0: none is.",
+        set: |c, v| c.slow_request_ms = v.number() as u64,
+    },
+    Key {
         name: "torc.metrics.listen",
         kind: Kind::AddressOrNone,
         default: "127.0.0.1:9644",
