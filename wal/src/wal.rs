@@ -412,6 +412,11 @@ impl Wal {
         self.writer.in_flight() > 0
     }
 
+    /// All batches up to this one have been handed to the disk.
+    pub fn written(&self) -> BatchSeq {
+        BatchSeq(self.writer.cut_mark().0.get() - 1)
+    }
+
     /// All batches up to this one are on stable storage.
     pub fn durable(&self) -> BatchSeq {
         self.writer.durable()

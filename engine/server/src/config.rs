@@ -25,6 +25,8 @@ pub enum WalSync {
     Dsync,
     /// A write and an fdatasync, linked.
     WriteFdatasync,
+    /// One or the other, by how many are under way.
+    Adaptive,
 }
 
 /// Everything that can be set. `None` is "not said": the data directory or the machine decides.
@@ -60,6 +62,7 @@ pub struct Config {
     pub timestamp_before_max_ms: i64,
     pub timestamp_after_max_ms: i64,
     pub producer_id_expiration_ms: i64,
+    pub slow_request_ms: u64,
     pub drain_ms: u64,
     pub log_level: Level,
     /// Every key with a value, a default included, as DescribeConfigs shows it.
@@ -211,6 +214,7 @@ impl Default for Config {
             timestamp_before_max_ms: 0,
             timestamp_after_max_ms: 0,
             producer_id_expiration_ms: 0,
+            slow_request_ms: 0,
             drain_ms: 0,
             log_level: Level::Info,
             shown: BTreeMap::new(),

@@ -236,10 +236,10 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "torc.wal.sync",
-        kind: Kind::OneOf(&["dsync", "write-fdatasync"]),
-        default: "dsync",
-        doc: "How a batch is made durable: one write with RWF_DSYNC, or a write with an fdatasync linked to it.",
-        set: |c, v| c.wal_sync = [WalSync::Dsync, WalSync::WriteFdatasync][v.choice()],
+        kind: Kind::OneOf(&["adaptive", "dsync", "write-fdatasync"]),
+        default: "adaptive",
+        doc: "How a batch is made durable: by RWF_DSYNC, by an fdatasync linked to its write, or one when it is alone and the other when not.",
+        set: |c, v| c.wal_sync = [WalSync::Adaptive, WalSync::Dsync, WalSync::WriteFdatasync][v.choice()],
     },
     Key {
         name: "torc.wal.batches.in.flight",
@@ -275,6 +275,13 @@ pub static KEYS: &[Key] = &[
         default: "5s",
         doc: "Time that requests in progress have to be answered when the server is told to stop.",
         set: |c, v| c.drain_ms = v.number() as u64,
+    },
+    Key {
+        name: "torc.slow.request.ms",
+        kind: Kind::Time { plain_ms: 1, min: 0, max: NO_LIMIT },
+        default: "1s",
+        doc: "A request that takes longer is logged with the times of its stages, some a second; 0: none is.",
+        set: |c, v| c.slow_request_ms = v.number() as u64,
     },
     Key {
         name: "torc.metrics.listen",

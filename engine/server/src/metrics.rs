@@ -45,10 +45,31 @@ pub struct Sample {
     pub value: u64,
 }
 
+/// A histogram of times, of one shard.
+#[derive(Clone, Debug)]
+pub struct Times {
+    /// Prometheus' name, ending in `_seconds`.
+    pub name: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// The shard it is of.
+    pub shard: u16,
+    /// Label `stage`, if it has one.
+    pub stage: Option<&'static str>,
+    /// Values up to each of `bounds` and above the one before; last, those above all bounds.
+    pub buckets: Vec<u64>,
+    /// All values together, in nanoseconds.
+    pub sum_ns: u64,
+}
+
 /// What the endpoint shows.
 pub struct Source {
     /// All numbers as they are now.
     pub samples: Box<dyn Fn() -> Vec<Sample> + Send + Sync>,
+    /// All histograms as they are now.
+    pub times: Box<dyn Fn() -> Vec<Times> + Send + Sync>,
+    /// Upper bounds of all histograms' buckets, in nanoseconds, rising.
+    pub bounds: Vec<u64>,
     /// True while clients are served.
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
@@ -151,7 +172,10 @@ pub fn respond(head: &[u8], source: &Source) -> Vec<u8> {
         _ => return answer(405, "text/plain", "only GET and HEAD\n", true),
     };
     match target.split('?').next().unwrap_or_default() {
-        "/metrics" => answer(200, "text/plain; version=0.0.4; charset=utf-8", &render(&(source.samples)()), body),
+        "/metrics" => {
+            let text = render(&(source.samples)()) + &render_times(&(source.times)(), &source.bounds);
+            answer(200, "text/plain; version=0.0.4; charset=utf-8", &text, body)
+        }
         "/healthz" => answer(200, "text/plain", "ok\n", body),
         "/readyz" if (source.ready)() => answer(200, "text/plain", "ready\n", body),
         "/readyz" => answer(503, "text/plain", "not ready\n", body),
@@ -201,4 +225,35 @@ pub fn render(samples: &[Sample]) -> String {
         }
     }
     text
+}
+
+/// The same for histograms. Buckets are cumulative, as Prometheus wants them.
+pub fn render_times(times: &[Times], bounds: &[u64]) -> String {
+    let mut families: BTreeMap<&str, Vec<&Times>> = BTreeMap::new();
+    for times in times {
+        families.entry(times.name).or_default().push(times);
+    }
+    let mut text = String::new();
+    for (name, family) in families {
+        let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} histogram", family[0].help);
+        for Times { shard, stage, buckets, sum_ns, .. } in family {
+            assert_eq!(buckets.len(), bounds.len() + 1, "a count for each bound, and one for what is above all");
+            let mut labels = format!("shard=\"{shard}\"");
+            if let Some(stage) = stage {
+                let _ = write!(labels, ",stage=\"{stage}\"");
+            }
+            let mut count = 0;
+            for (n, bucket) in buckets.iter().enumerate() {
+                count += bucket;
+                let le = bounds.get(n).map_or("+Inf".to_string(), |ns| seconds(*ns).to_string());
+                let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{le}\"}} {count}");
+            }
+            let _ = writeln!(text, "{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {count}", seconds(*sum_ns));
+        }
+    }
+    text
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
 }

@@ -1,5 +1,5 @@
 use crate::endpoint::Endpoint;
-use crate::metrics::{Kind, Sample, Source, render, respond, start};
+use crate::metrics::{Kind, Sample, Source, Times, render, render_times, respond, start};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -7,8 +7,17 @@ fn sample(name: &str, shard: Option<u16>, value: u64) -> Sample {
     Sample { name: name.to_string(), help: "How many.", kind: Kind::Counter, shard, value }
 }
 
+fn times(shard: u16, stage: Option<&'static str>, buckets: [u64; 3]) -> Times {
+    Times { name: "t_seconds", help: "How long.", shard, stage, buckets: buckets.to_vec(), sum_ns: 2_500_000_000 }
+}
+
 fn source(ready: bool) -> Source {
-    Source { samples: Box::new(|| vec![sample("torc_x_total", Some(0), 5)]), ready: Box::new(move || ready) }
+    Source {
+        samples: Box::new(|| vec![sample("torc_x_total", Some(0), 5)]),
+        times: Box::new(|| vec![times(0, Some("flush"), [1, 0, 0])]),
+        bounds: vec![1024, 1_500_000_000],
+        ready: Box::new(move || ready),
+    }
 }
 
 fn text(head: &str, ready: bool) -> String {
@@ -34,6 +43,30 @@ fn samples_of_one_name_stand_together() {
     let expected = "# HELP a_total How many.\n# TYPE a_total counter\na_total 2\n\
                     # HELP b_total How many.\n# TYPE b_total counter\nb_total{shard=\"0\"} 1\nb_total{shard=\"1\"} 3\n";
     assert_eq!(render(&samples), expected);
+}
+
+#[test]
+fn histograms_are_cumulative_and_in_seconds() {
+    let all = [times(0, Some("flush"), [1, 2, 4]), times(1, None, [0, 3, 0])];
+    let expected = "# HELP t_seconds How long.\n# TYPE t_seconds histogram\n\
+                    t_seconds_bucket{shard=\"0\",stage=\"flush\",le=\"0.000001024\"} 1\n\
+                    t_seconds_bucket{shard=\"0\",stage=\"flush\",le=\"1.5\"} 3\n\
+                    t_seconds_bucket{shard=\"0\",stage=\"flush\",le=\"+Inf\"} 7\n\
+                    t_seconds_sum{shard=\"0\",stage=\"flush\"} 2.5\n\
+                    t_seconds_count{shard=\"0\",stage=\"flush\"} 7\n\
+                    t_seconds_bucket{shard=\"1\",le=\"0.000001024\"} 0\n\
+                    t_seconds_bucket{shard=\"1\",le=\"1.5\"} 3\n\
+                    t_seconds_bucket{shard=\"1\",le=\"+Inf\"} 3\n\
+                    t_seconds_sum{shard=\"1\"} 2.5\n\
+                    t_seconds_count{shard=\"1\"} 3\n";
+    assert_eq!(render_times(&all, &[1024, 1_500_000_000]), expected);
+}
+
+#[test]
+fn counters_and_histograms_stand_in_one_answer() {
+    let reply = text("GET /metrics HTTP/1.1", true);
+    assert!(reply.contains("torc_x_total{shard=\"0\"} 5\n"), "{reply}");
+    assert!(reply.contains("t_seconds_count{shard=\"0\",stage=\"flush\"} 1\n"), "{reply}");
 }
 
 #[test]

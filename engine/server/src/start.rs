@@ -5,7 +5,7 @@ use crate::data_dir::{self, DataDir, Wishes};
 use crate::endpoint::Endpoint;
 use crate::error::ServeError;
 use crate::log::Log;
-use crate::metrics::{self, Kind, Sample};
+use crate::metrics::{self, Kind, Sample, Times};
 use crate::running::Running;
 use crate::stop::{self, End, EndNotice, News};
 use crate::{listen, machine, units};
@@ -23,7 +23,9 @@ use torc_reactor::mail::{self, StopHandle};
 use torc_reactor::probe::{self, Features};
 use torc_reactor::stats::LoopStats;
 use torc_reactor::{reactor, settings as loop_settings};
-use torc_shard::{Settings, Shard, Stats, TimestampType as TopicTimestampType, TopicConfig, WalSettings};
+use torc_shard::{
+    Histogram, Settings, Shard, Stage, Stats, TimestampType as TopicTimestampType, TopicConfig, WalSettings,
+};
 
 /// What a shard and its loop count, for the metrics endpoint.
 #[derive(Clone, Default)]
@@ -123,6 +125,7 @@ fn announce(
     text += &format!("data {}{}\n", data.path.display(), free.unwrap_or_default());
     text += &format!("shards {}, log segments of {}\n", id.shards, units::size(id.segment_bytes));
     text += match config.wal_sync {
+        WalSync::Adaptive => "durable before it is acknowledged\n",
         WalSync::Dsync => "durable before it is acknowledged, by RWF_DSYNC\n",
         WalSync::WriteFdatasync => "durable before it is acknowledged, by write and fdatasync\n",
     };
@@ -155,7 +158,28 @@ fn metrics_source(counters: &[Counters], stopping: &Arc<AtomicBool>) -> metrics:
         samples
     };
     let ready = move || !stopping.load(Ordering::Relaxed) && all_ready(&for_ready);
-    metrics::Source { samples: Box::new(samples), ready: Box::new(ready) }
+    let for_times = counters.to_vec();
+    let times = move || (0..).zip(&for_times).flat_map(|(shard, counters)| times_of(shard, &counters.shard)).collect();
+    metrics::Source {
+        samples: Box::new(samples),
+        times: Box::new(times),
+        bounds: Histogram::bounds().collect(),
+        ready: Box::new(ready),
+    }
+}
+
+/// The histograms of a shard.
+fn times_of(shard: u16, stats: &Stats) -> Vec<Times> {
+    let times = |name, help, stage, histogram: &Histogram| {
+        let (buckets, sum_ns) = histogram.read();
+        Times { name, help, shard, stage, buckets, sum_ns }
+    };
+    let help = "Where the time of answered requests went, counted by the shard of the connection; total and fetch_total \
+                are the whole of a produce and of a fetch.";
+    let of_stage = |stage: &Stage| times("torc_stage_seconds", help, Some(stage.name()), stats.stages.of(*stage));
+    let help = "From handing a batch of the shard's log to the disk until it is durable.";
+    let flush = times("torc_wal_flush_seconds", help, None, &stats.wal_flush);
+    Stage::ALL.iter().map(of_stage).chain([flush]).collect()
 }
 
 /// One pinned thread to each shard. More shards than cores share them in turn.
@@ -177,6 +201,7 @@ fn start_shards(
         settings.core = Some(cores[usize::from(id) % cores.len()]);
         settings.listener = Some(listener);
         settings.sync = match config.wal_sync {
+            WalSync::Adaptive => loop_settings::Sync::Adaptive,
             WalSync::Dsync => loop_settings::Sync::Dsync,
             WalSync::WriteFdatasync => loop_settings::Sync::WriteThenFdatasync,
         };
@@ -254,6 +279,7 @@ fn shard_settings(
         // "Never" is further off than any clock reaches.
         connection_idle_ms: u64::try_from(config.connections_max_idle_ms).unwrap_or(u64::MAX),
         fetch_sessions: config.fetch_sessions_max as usize,
+        slow_request_ms: config.slow_request_ms,
         drain_ms: config.drain_ms,
         data_dir: data.path.to_string_lossy().into_owned(),
         described,

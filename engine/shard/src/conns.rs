@@ -2,6 +2,7 @@
 
 use crate::frames::{BadLength, Frames, Want};
 use crate::mail::{Mail, Token};
+use crate::stages::{Path, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::ConnId;
@@ -42,8 +43,8 @@ enum Receive {
 #[derive(Debug)]
 enum Slot {
     /// For the answer to a request of so many bytes.
-    Waiting(usize),
-    Ready(Vec<Buf>),
+    Waiting(usize, Trace),
+    Ready(Vec<Buf>, Trace),
 }
 
 /// Place of a request among the answers of its connection.
@@ -103,6 +104,8 @@ pub struct Conns {
     drain: Option<Drain>,
     /// Bytes of answers that wait or are being sent, of all connections.
     reply_bytes: usize,
+    /// Requests whose answers left since this was last taken.
+    answered: Vec<(ConnId, Trace)>,
 }
 
 /// A stop was asked for.
@@ -132,6 +135,7 @@ impl Conns {
             next_sweep: Mono(0),
             drain: None,
             reply_bytes: 0,
+            answered: Vec::new(),
         }
     }
 
@@ -166,7 +170,7 @@ impl Conns {
         if let Some(c) = self.conns.get_mut(&conn) {
             c.active = now;
             if !c.closing {
-                c.frames.push(bytes);
+                c.frames.push(now, bytes);
             }
         }
     }
@@ -176,7 +180,7 @@ impl Conns {
         let Some(c) = self.conns.get_mut(&conn) else { return Ok(None) };
         c.receive = Receive::Idle;
         c.active = now;
-        if c.closing { Ok(None) } else { c.frames.filled(bytes, &self.pool) }
+        if c.closing { Ok(None) } else { c.frames.filled(now, bytes, &self.pool) }
     }
 
     /// The receive stopped, asked for or for lack of buffers.
@@ -242,10 +246,11 @@ impl Conns {
         if c.stopped { Ok(None) } else { c.frames.pop(&self.pool) }
     }
 
-    /// Takes the next place among the answers, for a request of `bytes` bytes.
-    pub fn open_slot(&mut self, conn: ConnId, bytes: usize) -> SlotId {
+    /// Takes the next place among the answers, for the request of `bytes` bytes that was given out last.
+    pub fn open_slot(&mut self, now: Mono, conn: ConnId, api: i16, bytes: usize) -> SlotId {
         let c = self.conns.get_mut(&conn).expect("a request has a connection");
-        c.slots.push_back(Slot::Waiting(bytes));
+        let trace = Trace { api, began: c.frames.began(), decoded: now, path: Path::Other };
+        c.slots.push_back(Slot::Waiting(bytes, trace));
         c.waiting_bytes += bytes;
         SlotId(c.first_slot + c.slots.len() as u64 - 1)
     }
@@ -261,17 +266,17 @@ impl Conns {
         }
     }
 
-    /// The answer to the request of that place. No parts: there is none to send.
-    pub fn answer(&mut self, conn: ConnId, slot: SlotId, parts: Vec<Buf>) {
+    /// The answer to the request of that place, and what way it went. No parts: there is none to send.
+    pub fn answer(&mut self, conn: ConnId, slot: SlotId, parts: Vec<Buf>, path: Path) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(place) = slot.0.checked_sub(c.first_slot) else { return };
         if let Some(place) = c.slots.get_mut(place as usize) {
-            let Slot::Waiting(request_bytes) = place else { panic!("a request is answered once") };
+            let Slot::Waiting(request_bytes, trace) = place else { panic!("a request is answered once") };
             c.waiting_bytes -= *request_bytes;
             let bytes = parts.iter().map(|p| p.len()).sum::<usize>();
             c.reply_bytes += bytes;
             self.reply_bytes += bytes;
-            *place = Slot::Ready(parts);
+            *place = Slot::Ready(parts, Trace { path, ..*trace });
             self.dirty.insert(conn);
         }
     }
@@ -319,9 +324,12 @@ impl Conns {
                 continue;
             }
             let mut parts = Vec::new();
-            while let Some(Slot::Ready(ready)) = c.slots.front_mut() {
+            while let Some(Slot::Ready(ready, trace)) = c.slots.front_mut() {
                 if !parts.is_empty() && parts.len() + ready.len() > SEND_PARTS {
                     break;
+                }
+                if !ready.is_empty() {
+                    self.answered.push((conn, *trace));
                 }
                 for part in ready.drain(..) {
                     if !parts.last_mut().is_some_and(|last: &mut Buf| last.join(&part)) {
@@ -342,6 +350,17 @@ impl Conns {
             }
             self.close_if_done(now, conn, ops);
         }
+    }
+
+    /// Requests whose answers left since this was last asked. [`Conns::give_back`] takes the list for the next.
+    pub fn take_answered(&mut self) -> Vec<(ConnId, Trace)> {
+        std::mem::take(&mut self.answered)
+    }
+
+    /// An emptied list, to be filled again.
+    pub fn give_back(&mut self, answered: Vec<(ConnId, Trace)>) {
+        assert!(answered.is_empty() && self.answered.is_empty());
+        self.answered = answered;
     }
 
     /// A send has ended; what else came on the connection is to be looked at.

@@ -57,7 +57,7 @@ fn closes(ops: &[Op<Mail>]) -> Vec<ConnId> {
 fn take(conns: &mut Conns, conn: ConnId) -> Vec<SlotId> {
     let mut slots = Vec::new();
     while let Some(frame) = conns.next_frame(conn).expect("good lengths") {
-        slots.push(conns.open_slot(conn, frame.len()));
+        slots.push(conns.open_slot(Mono(0), conn, 0, frame.len()));
     }
     slots
 }
@@ -67,14 +67,14 @@ fn answers_leave_in_the_order_of_requests() {
     let (mut conns, mut ops) = (one(1 << 20), Vec::new());
     conns.received(at(0), CONN, frames(4));
     let slots = take(&mut conns, CONN);
-    conns.answer(CONN, slots[2], reply("c"));
-    conns.answer(CONN, slots[1], Vec::new());
+    conns.answer(CONN, slots[2], reply("c"), Path::Other);
+    conns.answer(CONN, slots[1], Vec::new(), Path::Other);
     conns.send(at(0), &mut ops);
     assert!(ops.is_empty(), "the first request has no answer yet");
-    conns.answer(CONN, slots[0], reply("a"));
+    conns.answer(CONN, slots[0], reply("a"), Path::Other);
     conns.send(at(0), &mut ops);
     assert_eq!(sent(&ops), ["a", "c"]);
-    conns.answer(CONN, slots[3], reply("d"));
+    conns.answer(CONN, slots[3], reply("d"), Path::Other);
     ops.clear();
     conns.send(at(0), &mut ops);
     assert!(ops.is_empty(), "one send at a time");
@@ -100,7 +100,7 @@ fn too_many_requests_stop_the_receive_until_there_is_room() {
     ops.clear();
     conns.arm(at(0), CONN, &mut ops);
     assert!(ops.is_empty(), "nothing is received while there is no room");
-    conns.answer(CONN, slots[0], reply("a"));
+    conns.answer(CONN, slots[0], reply("a"), Path::Other);
     conns.send(at(0), &mut ops);
     conns.sent(at(0), CONN);
     assert_eq!(take(&mut conns, CONN).len(), 1, "one place is free");
@@ -112,7 +112,7 @@ fn places_that_become_free_without_a_send_are_used() {
     let (mut conns, mut ops) = (one(1 << 20), Vec::new());
     conns.received(at(0), CONN, frames(REQUESTS_IN_FLIGHT_MAX + 5));
     for slot in take(&mut conns, CONN) {
-        conns.answer(CONN, slot, Vec::new());
+        conns.answer(CONN, slot, Vec::new(), Path::Other);
     }
     conns.arm(at(0), CONN, &mut ops);
     conns.send(at(0), &mut ops);
@@ -135,13 +135,13 @@ fn large_waiting_requests_and_answers_stop_the_receive() {
     (0..3).for_each(|_| large(&mut conns));
     let slots = take(&mut conns, CONN);
     assert_eq!(slots.len(), 2, "the third would be beyond the bytes that may wait");
-    conns.answer(CONN, slots[0], reply("a"));
+    conns.answer(CONN, slots[0], reply("a"), Path::Other);
     conns.send(at(0), &mut ops);
     conns.sent(at(0), CONN);
     assert_eq!(take(&mut conns, CONN).len(), 1);
     // An answer of the largest size that may wait.
     conns.received(at(0), CONN, frames(1));
-    conns.answer(CONN, slots[1], vec![Buf::copy_of(&vec![b'x'; REPLY_BYTES_MAX])]);
+    conns.answer(CONN, slots[1], vec![Buf::copy_of(&vec![b'x'; REPLY_BYTES_MAX])], Path::Other);
     conns.send(at(0), &mut ops);
     assert_eq!(conns.reply_room(), REPLIES_MEMORY - REPLY_BYTES_MAX);
     assert!(take(&mut conns, CONN).is_empty());
@@ -156,14 +156,14 @@ fn after_the_peers_end_all_that_it_sent_is_served_and_then_closed() {
     conns.received(at(0), CONN, frames(REQUESTS_IN_FLIGHT_MAX + 5));
     let slots = take(&mut conns, CONN);
     conns.eof(at(0), CONN, &mut ops);
-    slots.into_iter().for_each(|slot| conns.answer(CONN, slot, reply("a")));
+    slots.into_iter().for_each(|slot| conns.answer(CONN, slot, reply("a"), Path::Other));
     conns.send(at(0), &mut ops);
     conns.sent(at(0), CONN);
     assert!(closes(&ops).is_empty(), "5 requests are left");
     let rest = take(&mut conns, CONN);
     assert_eq!(rest.len(), 5);
     conns.arm(at(0), CONN, &mut ops);
-    rest.into_iter().for_each(|slot| conns.answer(CONN, slot, Vec::new()));
+    rest.into_iter().for_each(|slot| conns.answer(CONN, slot, Vec::new(), Path::Other));
     conns.send(at(0), &mut ops);
     assert_eq!(closes(&ops), [CONN]);
 }
@@ -185,15 +185,15 @@ fn what_was_asked_for_a_closed_connection_is_dropped() {
     conns.waits(CONN, Token(4), true);
     conns.waits(CONN, Token(5), true);
     conns.waits(CONN, Token(4), false);
-    conns.answer(CONN, slots[0], reply("a"));
+    conns.answer(CONN, slots[0], reply("a"), Path::Other);
     conns.close(CONN, &mut ops);
     conns.close(CONN, &mut ops);
     assert_eq!(closes(&ops), [CONN], "closed once");
-    conns.answer(CONN, slots[1], reply("b"));
+    conns.answer(CONN, slots[1], reply("b"), Path::Other);
     conns.send(at(0), &mut ops);
     assert!(sent(&ops).is_empty());
     assert_eq!(conns.closed(CONN), [Token(5)]);
-    conns.answer(CONN, slots[1], reply("b"));
+    conns.answer(CONN, slots[1], reply("b"), Path::Other);
     assert_eq!((conns.len(), conns.reply_room()), (0, REPLIES_MEMORY));
 }
 
@@ -265,7 +265,7 @@ fn idle_connections_and_those_that_do_not_read_are_closed_but_not_those_that_wai
         conns.received(at(0), conn, frames(1));
         let slots = take(&mut conns, conn);
         if conn == deaf {
-            conns.answer(conn, slots[0], reply("a"));
+            conns.answer(conn, slots[0], reply("a"), Path::Other);
         }
     }
     conns.send(at(0), &mut ops);
@@ -283,7 +283,7 @@ fn the_time_to_read_an_answer_begins_when_it_is_sent() {
     let (mut conns, mut ops) = (one(1 << 20), Vec::new());
     conns.received(at(0), CONN, frames(1));
     let slots = take(&mut conns, CONN);
-    conns.answer(CONN, slots[0], reply("a"));
+    conns.answer(CONN, slots[0], reply("a"), Path::Other);
     conns.send(at(IDLE_MS * 2), &mut ops);
     conns.retry(at(IDLE_MS * 2 + 1), &mut ops);
     assert!(closes(&ops).is_empty());
@@ -315,18 +315,18 @@ fn what_was_sent_before_a_stop_is_read_and_answered_before_the_connection_closes
     conns.received(at(1002), CONN, bytes(&[0, 0, 0, 3, 1, 2, 3, 0, 0]));
     let frame = conns.next_frame(CONN).expect("a good length").expect("a whole frame");
     assert_eq!(&frame[..], [1, 2, 3]);
-    let slot = conns.open_slot(CONN, 1);
+    let slot = conns.open_slot(Mono(0), CONN, 0, 1);
     assert!(conns.next_frame(CONN).expect("no length yet").is_none());
     assert!(!turn(&mut conns, 1100), "it is owed an answer");
-    conns.answer(CONN, slot, vec![Buf::copy_of(b"done")]);
+    conns.answer(CONN, slot, vec![Buf::copy_of(b"done")], Path::Other);
     assert!(!turn(&mut conns, 1101), "the answer is being sent");
     conns.sent(at(1102), CONN);
     assert!(!turn(&mut conns, 1150), "half a frame has come, the rest of it may follow");
     conns.received(at(1151), CONN, bytes(&[0, 0]));
     assert_eq!(conns.next_frame(CONN).expect("a good length").expect("an empty frame").len(), 0);
     assert!(conns.next_frame(CONN).expect("nothing").is_none());
-    let slot = conns.open_slot(CONN, 1);
-    conns.answer(CONN, slot, Vec::new());
+    let slot = conns.open_slot(Mono(0), CONN, 0, 1);
+    conns.answer(CONN, slot, Vec::new(), Path::Other);
     assert!(!turn(&mut conns, 1160), "it was not silent for long");
     assert!(turn(&mut conns, 1180));
     assert!(!conns.is_drained());

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use torc_base::buf::{BufMut, Pool};
 use torc_base::limits::LARGE_FRAME;
+use torc_base::time::Mono;
 
 /// Small frames in a row after which a connection goes back to shared receive buffers.
 const SMALL_AGAIN: u32 = 8;
@@ -54,7 +55,9 @@ pub struct Frames {
     /// Length of a frame for which there was no memory.
     waiting: Option<usize>,
     /// Bytes behind it.
-    held: VecDeque<BufMut>,
+    held: VecDeque<(Mono, BufMut)>,
+    /// The first byte of the frame at hand, or of the one that was whole last, was there.
+    began: Mono,
     exact: bool,
     small_in_a_row: u32,
 }
@@ -69,6 +72,7 @@ impl Frames {
             body: None,
             waiting: None,
             held: VecDeque::new(),
+            began: Mono(0),
             exact: false,
             small_in_a_row: 0,
         }
@@ -94,9 +98,14 @@ impl Frames {
         self.exact
     }
 
+    /// When the first byte of the frame that was given out last came in.
+    pub fn began(&self) -> Mono {
+        self.began
+    }
+
     /// Bytes came in.
-    pub fn push(&mut self, bytes: BufMut) {
-        self.held.push_back(bytes);
+    pub fn push(&mut self, now: Mono, bytes: BufMut) {
+        self.held.push_back((now, bytes));
     }
 
     /// The next whole frame, if it is there.
@@ -110,12 +119,15 @@ impl Frames {
             if let Some(frame) = self.fill_body() {
                 return Ok(Some(frame));
             }
-            let Some(bytes) = self.held.front_mut() else { return Ok(None) };
+            let Some((at, bytes)) = self.held.front_mut() else { return Ok(None) };
             if bytes.is_empty() {
                 self.held.pop_front();
                 continue;
             }
             if self.head_len < 4 {
+                if self.head_len == 0 {
+                    self.began = *at;
+                }
                 let n = (4 - self.head_len).min(bytes.len());
                 self.head[self.head_len..self.head_len + n].copy_from_slice(&bytes.split_to(n));
                 self.head_len += n;
@@ -124,7 +136,7 @@ impl Frames {
                 }
             }
             let len = self.length()?;
-            let bytes = self.held.front_mut().expect("looked at above");
+            let (_, bytes) = self.held.front_mut().expect("looked at above");
             if bytes.len() >= len {
                 let frame = bytes.split_to(len);
                 self.end_of_frame(len);
@@ -146,7 +158,7 @@ impl Frames {
     fn fill_body(&mut self) -> Option<BufMut> {
         let (mut buf, mut filled) = self.body.take()?;
         while filled < buf.len() {
-            let Some(bytes) = self.held.front_mut() else {
+            let Some((_, bytes)) = self.held.front_mut() else {
                 self.exact |= buf.len() >= LARGE_FRAME;
                 self.body = Some((buf, filled));
                 return None;
@@ -194,11 +206,14 @@ impl Frames {
     }
 
     /// An exact receive has filled its buffer; the frame, if it was one.
-    pub fn filled(&mut self, buf: BufMut, pool: &Pool) -> Result<Option<BufMut>, BadLength> {
+    pub fn filled(&mut self, now: Mono, buf: BufMut, pool: &Pool) -> Result<Option<BufMut>, BadLength> {
         assert!(self.exact && self.body.is_none() && self.held.is_empty());
         if self.head_len == 4 {
             self.end_of_frame(buf.len());
             return Ok(Some(buf));
+        }
+        if self.head_len == 0 {
+            self.began = now;
         }
         self.head.copy_from_slice(&buf[..4]);
         self.head_len = 4;

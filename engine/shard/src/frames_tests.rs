@@ -36,7 +36,7 @@ fn deliver(frames: &mut Frames, pool: &Pool, mut bytes: &[u8], piece: usize) -> 
         match frames.want(pool) {
             Want::Any => {
                 let (head, rest) = bytes.split_at(piece.min(bytes.len()));
-                frames.push(buf(head));
+                frames.push(Mono(0), buf(head));
                 bytes = rest;
             }
             Want::Exact(mut into, at) => {
@@ -44,7 +44,7 @@ fn deliver(frames: &mut Frames, pool: &Pool, mut bytes: &[u8], piece: usize) -> 
                 into[at..].copy_from_slice(head);
                 exactly += head.len();
                 bytes = rest;
-                if let Some(frame) = frames.filled(into, pool).expect("good lengths") {
+                if let Some(frame) = frames.filled(Mono(0), into, pool).expect("good lengths") {
                     out.push(frame.to_vec());
                 }
             }
@@ -84,7 +84,7 @@ fn a_large_frame_is_received_exactly_and_small_ones_switch_back() {
 fn a_whole_frame_is_a_slice_and_takes_no_memory() {
     let none = Pool::new(0, 0);
     let mut frames = Frames::new(MAX);
-    frames.push(buf(&wire(&[300, 20])));
+    frames.push(Mono(0), buf(&wire(&[300, 20])));
     assert_eq!(frames.pop(&none).unwrap().expect("whole").len(), 300);
     assert_eq!(frames.pop(&none).unwrap().expect("whole").len(), 20);
     assert!(frames.pop(&none).unwrap().is_none() && !frames.is_partial());
@@ -95,13 +95,13 @@ fn without_memory_a_frame_waits_and_nothing_is_lost() {
     let small = Pool::new(8192, 0);
     let mut frames = Frames::new(MAX);
     let bytes = wire(&[6000, 50]);
-    frames.push(buf(&bytes[..100]));
+    frames.push(Mono(0), buf(&bytes[..100]));
     let hog = small.take(4096).expect("room");
     assert!(frames.pop(&small).unwrap().is_none());
     assert!(frames.is_starved() && frames.is_partial());
     assert!(matches!(frames.want(&small), Want::Memory));
     // More may come before the receive has stopped.
-    frames.push(buf(&bytes[100..]));
+    frames.push(Mono(0), buf(&bytes[100..]));
     assert!(frames.pop(&small).unwrap().is_none());
     drop(hog);
     assert_eq!(frames.pop(&small).unwrap().expect("whole").len(), 6000);
@@ -113,15 +113,15 @@ fn without_memory_a_frame_waits_and_nothing_is_lost() {
 fn lengths_out_of_bounds_are_refused_wherever_they_come() {
     for length in [-1, i32::MIN, MAX as i32 + 1, i32::MAX] {
         let mut frames = Frames::new(MAX);
-        frames.push(buf(&length.to_be_bytes()));
+        frames.push(Mono(0), buf(&length.to_be_bytes()));
         assert_eq!(frames.pop(&pool()).unwrap_err(), BadLength(length));
         let mut frames = Frames::new(MAX);
         deliver(&mut frames, &pool(), &wire(&[LARGE_FRAME + 1]), 1000);
         let Want::Exact(mut head, 0) = frames.want(&pool()) else { panic!("exact after a large frame") };
         head.copy_from_slice(&length.to_be_bytes());
-        assert_eq!(frames.filled(head, &pool()).unwrap_err(), BadLength(length));
+        assert_eq!(frames.filled(Mono(0), head, &pool()).unwrap_err(), BadLength(length));
     }
     let mut frames = Frames::new(MAX);
-    frames.push(buf(&wire(&[MAX])));
+    frames.push(Mono(0), buf(&wire(&[MAX])));
     assert_eq!(frames.pop(&pool()).unwrap().expect("the limit itself is allowed").len(), MAX);
 }

@@ -1,8 +1,10 @@
 //! One replicated log on this shard: its consensus, what it means, and who waits for it.
 
 use crate::mail::{Asker, Produced};
+use crate::stages::LogTimes;
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::ids::{Index, LeaderEpoch, Offset, Term};
+use torc_base::time::Mono;
 use torc_consensus::{Raft, Role};
 use torc_state::partition::Partition;
 use torc_state::retention::Limits;
@@ -30,6 +32,8 @@ pub struct Waiter {
     pub asker: Asker,
     pub position: u32,
     pub reply: Reply,
+    /// As far as they are known: until it was appended.
+    pub times: LogTimes,
 }
 
 /// What is answered when an entry has reached its mark.
@@ -123,10 +127,15 @@ pub fn epoch_of(term: Term) -> LeaderEpoch {
 }
 
 impl Waiter {
-    /// The answer, when the entry has reached the mark that it waits for.
-    pub fn produced(&self, log_start: Offset) -> Option<Produced> {
+    /// The answer, when the entry has reached the mark that it waits for, at `now`; its batch was handed to the disk
+    /// at `cut`.
+    pub fn produced(&self, log_start: Offset, cut: Mono, now: Mono) -> Option<Produced> {
         match self.reply {
-            Reply::Produced { base, append_time } => Some(Produced { error: 0, base, append_time, log_start }),
+            Reply::Produced { base, append_time } => {
+                // A repeated batch begins to wait when it is on its way to the disk already.
+                let times = LogTimes { cut: cut.max(self.times.appended), durable: now, ..self.times };
+                Some(Produced { error: 0, base, append_time, log_start, times: Some(times) })
+            }
             Reply::Trimmed => None,
         }
     }

@@ -10,6 +10,8 @@ mod mail;
 mod packer;
 mod settings;
 mod shard;
+mod slow;
+mod stages;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ mod tests;
 pub use mail::Mail;
 pub use settings::Settings;
 pub use shard::Shard;
+pub use stages::{Histogram, Stage, Stages};
 pub use stats::Stats;
 // Parts of `Settings`.
 pub use torc_state::config::{TimestampType, TopicConfig};

@@ -1,5 +1,6 @@
 //! What shards ask of each other. A question of a shard to itself takes the same way, without the mailbox.
 
+use crate::stages::LogTimes;
 use std::sync::Arc;
 use torc_base::buf::{Buf, BufMut};
 use torc_base::ids::{GroupId, LeaderEpoch, Offset, ProducerId, ShardId, TopicId};
@@ -206,6 +207,8 @@ pub struct Produced {
     pub base: Offset,
     pub append_time: i64,
     pub log_start: Offset,
+    /// `None`: it did not go through the log now.
+    pub times: Option<LogTimes>,
 }
 
 /// What was read of a partition.
@@ -216,6 +219,10 @@ pub struct Fetched {
     pub log_start: Offset,
     pub records: Vec<Buf>,
     pub bytes: usize,
+    /// Records in them.
+    pub count: u64,
+    /// The disk had to be asked.
+    pub cold: bool,
 }
 
 /// What became of one catalog change.
@@ -236,14 +243,19 @@ impl AdminResult {
 impl Produced {
     /// Refused with `error`.
     pub fn refused(error: i16) -> Produced {
-        Produced { error, base: Offset(-1), append_time: -1, log_start: Offset(-1) }
+        Produced { error, base: Offset(-1), append_time: -1, log_start: Offset(-1), times: None }
     }
 }
 
 impl Fetched {
+    /// No records.
+    pub fn empty(error: i16, high_watermark: Offset, log_start: Offset) -> Fetched {
+        Fetched { error, high_watermark, log_start, records: Vec::new(), bytes: 0, count: 0, cold: false }
+    }
+
     /// Refused with `error`.
     pub fn refused(error: i16) -> Fetched {
-        Fetched { error, high_watermark: Offset(-1), log_start: Offset(-1), records: Vec::new(), bytes: 0 }
+        Fetched::empty(error, Offset(-1), Offset(-1))
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Settings {
     pub connection_idle_ms: u64,
     /// `max.incremental.fetch.session.cache.slots`, per shard
     pub fetch_sessions: usize,
+    /// `torc.slow.request.ms`; 0: no request is slow.
+    pub slow_request_ms: u64,
     /// Time that requests in the log have to be answered after a stop is asked for.
     pub drain_ms: u64,
     /// The data directory and the broker's settings as DescribeConfigs and DescribeLogDirs show them.

@@ -1,5 +1,6 @@
 //! Counters that the metrics endpoint reads while the shard runs.
 
+use crate::stages::{Histogram, Stages};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 macro_rules! counters {
@@ -9,6 +10,10 @@ macro_rules! counters {
         pub struct Stats {
             /// The shard serves clients.
             pub ready: AtomicBool,
+            /// Times of requests.
+            pub stages: Stages,
+            /// From handing a batch to the disk until it is durable, of every batch of this shard's log.
+            pub wal_flush: Histogram,
             $($(#[doc = $doc])* pub $name: AtomicU64,)*
         }
 
@@ -47,6 +52,10 @@ counters! {
     counter produce_duplicates_total,
     /// Produced partitions answered with acks=0: nothing promised.
     counter produce_acks_none_total,
+    /// Requests that took longer than `torc.slow.request.ms`.
+    counter slow_requests_total,
+    /// Records in the batches that were sent to consumers.
+    counter fetch_records_total,
     /// Bytes of record batches that were sent to consumers.
     counter fetch_bytes_total,
     /// Partition reads that had to wait for the disk.
@@ -57,6 +66,8 @@ counters! {
     counter wal_batches_total,
     /// Bytes that were written to the WAL, padding included.
     counter wal_bytes_total,
+    /// Entries in WAL batches: record batches, and those of torc's own.
+    counter wal_entries_total,
     /// WAL segments that hold data.
     gauge wal_segments,
     /// Checkpoints that were published.

@@ -68,3 +68,11 @@ pub const WINDOWS: &[ApiWindow] = &[
 pub fn window(api: i16) -> Option<&'static ApiWindow> {
     WINDOWS.iter().find(|w| w.api == api)
 }
+
+/// Kafka's name of an API, such as `Fetch`; `api 99` if it has none.
+pub fn api_name(api: i16) -> String {
+    match kafka_protocol::messages::ApiKey::try_from(api) {
+        Ok(key) => format!("{key:?}"),
+        Err(()) => format!("api {api}"),
+    }
+}

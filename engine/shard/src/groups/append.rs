@@ -3,9 +3,11 @@
 use super::{Groups, Mark, Out, Phase};
 use crate::group::{Reply, Waiter, kind};
 use crate::mail::{Acks, Answer, Asker, ProducePart, Produced};
+use crate::stages::LogTimes;
 use crate::stats::add;
 use torc_base::buf::BufMut;
 use torc_base::ids::{GroupId, Index, Offset};
+use torc_base::time::Mono;
 use torc_net::kafka::{error, records};
 use torc_state::partition::{Admission, Incoming};
 use torc_wal::Entry;
@@ -16,11 +18,11 @@ impl Groups {
         for part in parts {
             // Once one waits, all that come later wait behind it.
             if self.deferred.is_empty() && self.wal.admits(part.bytes.len()) {
-                self.append(out, asker, part);
+                self.append(out, asker, out.now.mono, part);
             } else if let Some(refusal) = self.refusal() {
                 refuse(out, asker, part.position, refusal);
             } else {
-                self.deferred.push_back((asker, part));
+                self.deferred.push_back((asker, out.now.mono, part));
             }
         }
     }
@@ -36,30 +38,32 @@ impl Groups {
 
     /// Appends what waited for room, as far as there is room now.
     pub(super) fn take_deferred(&mut self, out: &mut Out) {
-        while let Some((_, part)) = self.deferred.front() {
+        while let Some((_, _, part)) = self.deferred.front() {
             if let Some(refusal) = self.refusal() {
                 return self.refuse_deferred(out, refusal);
             }
             if !self.wal.admits(part.bytes.len()) {
                 return;
             }
-            let (asker, part) = self.deferred.pop_front().expect("looked at above");
-            self.append(out, asker, part);
+            let (asker, asked, part) = self.deferred.pop_front().expect("looked at above");
+            self.append(out, asker, asked, part);
         }
     }
 
     pub(super) fn refuse_deferred(&mut self, out: &mut Out, refusal: i16) {
-        for (asker, part) in self.deferred.drain(..) {
+        for (asker, _, part) in self.deferred.drain(..) {
             refuse(out, asker, part.position, refusal);
         }
     }
 
-    fn append(&mut self, out: &mut Out, asker: Asker, part: ProducePart) {
+    fn append(&mut self, out: &mut Out, asker: Asker, asked: Mono, part: ProducePart) {
+        let hop = asker.shard != self.settings.shard;
+        let times = LogTimes { asked, appended: out.now.mono, hop, ..LogTimes::default() };
         match self.place(&part) {
-            Ok(Placed::New { base }) => self.write(out, asker, part, base),
+            Ok(Placed::New { base }) => self.write(out, asker, part, base, times),
             Ok(Placed::Known { base, last, append_time }) => {
                 add(&self.stats.produce_duplicates_total, 1);
-                self.answer_known(out, asker, &part, base, last, append_time);
+                self.answer_known(out, asker, &part, (base, last), append_time, times);
             }
             Err(refusal) => {
                 add(&self.stats.produce_errors_total, 1);
@@ -84,7 +88,7 @@ impl Groups {
     }
 
     /// The batch has offsets from `base` on: it goes into the log and waits for its marks.
-    fn write(&mut self, out: &mut Out, asker: Asker, mut part: ProducePart, base: Offset) {
+    fn write(&mut self, out: &mut Out, asker: Asker, mut part: ProducePart, base: Offset, times: LogTimes) {
         let append = match self.propose(out, part.group) {
             Ok(append) => append,
             Err(()) => return refuse(out, asker, part.position, error::NOT_LEADER_OR_FOLLOWER),
@@ -106,6 +110,7 @@ impl Groups {
             asker,
             position: part.position,
             reply: Reply::Produced { base, append_time },
+            times,
         };
         match part.acks {
             Acks::None => {}
@@ -127,7 +132,7 @@ impl Groups {
         );
         if part.acks == Acks::None {
             add(&self.stats.produce_acks_none_total, 1);
-            let produced = Produced { error: error::NONE, base, append_time, log_start: Offset(-1) };
+            let produced = Produced { error: error::NONE, base, append_time, log_start: Offset(-1), times: None };
             out.answers.push_back((asker, Answer::Produced(vec![(part.position, produced)])));
         }
     }
@@ -168,20 +173,21 @@ impl Groups {
         out: &mut Out,
         asker: Asker,
         part: &ProducePart,
-        base: Offset,
-        last: Offset,
+        (base, last): (Offset, Offset),
         append_time: i64,
+        times: LogTimes,
     ) {
         let group = self.groups.get_mut(&part.group).expect("it knew the batch");
         let log_start = group.partition().log_start();
         if last < group.partition().high_watermark() || part.acks == Acks::None {
-            let produced = Produced { error: error::NONE, base, append_time, log_start };
+            let produced = Produced { error: error::NONE, base, append_time, log_start, times: None };
             out.answers.push_back((asker, Answer::Produced(vec![(part.position, produced)])));
             return;
         }
         let holds = |&&(_, end): &&(Index, Offset)| end > last;
         let index = group.uncommitted.iter().find(holds).expect("what is not committed waits for it").0;
-        let waiter = Waiter { index, asker, position: part.position, reply: Reply::Produced { base, append_time } };
+        let reply = Reply::Produced { base, append_time };
+        let waiter = Waiter { index, asker, position: part.position, reply, times };
         group.wait_for_commit(waiter);
     }
 }

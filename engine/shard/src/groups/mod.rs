@@ -11,7 +11,7 @@ mod retention;
 
 pub use recover::{Phase, sequenced};
 
-use crate::group::{Group, Waiter, epoch_of, kind};
+use crate::group::{Group, Reply, Waiter, epoch_of, kind};
 use crate::mail::{Answer, Asker, Leaders, Mail};
 use crate::packer::Packer;
 use crate::settings::Settings;
@@ -75,8 +75,14 @@ pub struct Groups {
     groups: BTreeMap<GroupId, Group>,
     /// What is in the log and not yet durable, in the order of the log.
     in_flight: VecDeque<(BatchSeq, GroupId, Mark)>,
-    /// Batches that wait for room in the log, in the order of arrival.
-    deferred: VecDeque<(Asker, crate::mail::ProducePart)>,
+    /// Batches that wait for room in the log, in the order of arrival, with when that was.
+    deferred: VecDeque<(Asker, Mono, crate::mail::ProducePart)>,
+    /// When batches were handed to the disk, each time with the last one of its turn; those that are not durable.
+    cuts: VecDeque<(BatchSeq, Mono)>,
+    /// The same of the batch that was durable last.
+    last_cut: Mono,
+    /// That batch.
+    cut_seq: BatchSeq,
     reads: Reads,
     /// Groups of this shard that do not serve yet.
     electing: usize,
@@ -100,6 +106,9 @@ impl Groups {
             groups: BTreeMap::new(),
             in_flight: VecDeque::new(),
             deferred: VecDeque::new(),
+            cuts: VecDeque::new(),
+            last_cut: Mono(0),
+            cut_seq: BatchSeq(0),
             reads: Reads::default(),
             electing: 0,
             new_leaders: Leaders::new(),
@@ -302,6 +311,7 @@ impl Groups {
                 break;
             }
             self.in_flight.pop_front();
+            self.cut_through(out.now.mono, at);
             match mark {
                 Mark::HardState(hard_state) => self.step(out, id, Input::HardStateDurable(hard_state)),
                 Mark::Log { cut, through } => {
@@ -310,14 +320,31 @@ impl Groups {
                 }
             }
         }
+        self.cut_through(out.now.mono, seq);
         self.checkpoint_durable(out, seq);
+    }
+
+    /// Batches through `seq` are durable: goes on to when the last of them was handed to the disk.
+    fn cut_through(&mut self, now: Mono, seq: BatchSeq) {
+        while let Some(&(last, at)) = self.cuts.front()
+            && self.cut_seq < seq
+        {
+            let through = last.min(seq);
+            for _ in self.cut_seq.get()..through.get() {
+                self.stats.wal_flush.record(now.since(at));
+            }
+            (self.cut_seq, self.last_cut) = (through, at);
+            if last == through {
+                self.cuts.pop_front();
+            }
+        }
     }
 
     fn answer_on_disk(&mut self, out: &mut Out, id: GroupId, through: Index) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         while group.on_disk.front().is_some_and(|w| w.index <= through) {
             let waiter = group.on_disk.pop_front().expect("looked at above");
-            answer(out, &waiter, group.partition().log_start());
+            answer(out, &waiter, group.partition().log_start(), self.last_cut);
         }
     }
 
@@ -343,7 +370,7 @@ impl Groups {
             let log_start = partition.log_start();
             while group.on_commit.front().is_some_and(|w| w.index <= through) {
                 let waiter = group.on_commit.pop_front().expect("looked at above");
-                answer(out, &waiter, log_start);
+                answer(out, &waiter, log_start, self.last_cut);
             }
             group.watchers.retain(|asker, offset| {
                 let wake = *offset < high_watermark;
@@ -381,6 +408,7 @@ impl Groups {
         set(&self.stats.fenced, 1);
         out.log(Level::Error, format!("the log is fenced: {why}; nothing more is written until a restart"));
         self.in_flight.clear();
+        self.cuts.clear();
         let refused = torc_net::kafka::error::KAFKA_STORAGE_ERROR;
         for group in self.groups.values_mut() {
             for waiter in group.on_disk.drain(..).chain(group.on_commit.drain(..)) {
@@ -442,6 +470,10 @@ impl Groups {
         let mut ops = std::mem::take(&mut self.disk_ops);
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.wal.turn(out.now, &mut ops, &mut outcomes);
+        let cut = self.wal.written();
+        if self.cuts.back().map_or(self.cut_seq, |(last, _)| *last) < cut {
+            self.cuts.push_back((cut, out.now.mono));
+        }
         self.take_outcomes(out, outcomes);
         out.ops.extend(ops.drain(..).map(Op::Disk));
         self.disk_ops = ops;
@@ -457,6 +489,7 @@ impl Groups {
         let wal = self.wal.stats();
         set(&self.stats.wal_batches_total, wal.batches);
         set(&self.stats.wal_bytes_total, wal.bytes);
+        set(&self.stats.wal_entries_total, wal.entries);
         set(&self.stats.wal_segments, wal.segments);
         set(&self.stats.fetch_cold_reads_total, wal.cold_reads);
     }
@@ -471,8 +504,8 @@ impl Groups {
     }
 }
 
-fn answer(out: &mut Out, waiter: &Waiter, log_start: Offset) {
-    let answer = match waiter.produced(log_start) {
+fn answer(out: &mut Out, waiter: &Waiter, log_start: Offset, cut: Mono) {
+    let answer = match waiter.produced(log_start, cut, out.now.mono) {
         Some(produced) => Answer::Produced(vec![(waiter.position, produced)]),
         None => Answer::Deleted(vec![(waiter.position, 0, log_start)]),
     };
@@ -480,9 +513,9 @@ fn answer(out: &mut Out, waiter: &Waiter, log_start: Offset) {
 }
 
 fn refuse(out: &mut Out, waiter: &Waiter, error: i16) {
-    let answer = match waiter.produced(Offset(-1)) {
-        Some(_) => Answer::Produced(vec![(waiter.position, crate::mail::Produced::refused(error))]),
-        None => Answer::Deleted(vec![(waiter.position, error, Offset(-1))]),
+    let answer = match waiter.reply {
+        Reply::Produced { .. } => Answer::Produced(vec![(waiter.position, crate::mail::Produced::refused(error))]),
+        Reply::Trimmed => Answer::Deleted(vec![(waiter.position, error, Offset(-1))]),
     };
     out.answers.push_back((waiter.asker, answer));
 }

@@ -86,14 +86,14 @@ impl Groups {
             return Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE));
         }
         if part.offset >= high_watermark || budget == 0 {
-            return Some(Fetched { error: 0, high_watermark, log_start, records: Vec::new(), bytes: 0 });
+            return Some(Fetched::empty(error::NONE, high_watermark, log_start));
         }
         let upto = group.raft.marks().committed;
         let bytes = part.max_bytes.min(budget).max(1);
         match self.wal.read(part.group, From::Offset(part.offset), upto, bytes, &mut self.disk_ops) {
             Read::Ready(items) => {
-                let (records, bytes) = record_slices(items, part.offset);
-                Some(Fetched { error: 0, high_watermark, log_start, records, bytes })
+                let (records, bytes, count) = record_slices(items, part.offset);
+                Some(Fetched { error: 0, high_watermark, log_start, records, bytes, count, cold: false })
             }
             Read::Released => Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE)),
             Read::Pending(id) => {
@@ -130,8 +130,8 @@ impl Groups {
         };
         let fetched = match result {
             Ok(items) => {
-                let (records, bytes) = record_slices(items, offset);
-                Fetched { error: 0, high_watermark, log_start, records, bytes }
+                let (records, bytes, count) = record_slices(items, offset);
+                Fetched { error: 0, high_watermark, log_start, records, bytes, count, cold: true }
             }
             Err(error) => Fetched::refused(read_error(out, &error)),
         };
@@ -270,20 +270,21 @@ fn read_error(out: &mut Out, error: &WalError) -> i16 {
     error::KAFKA_STORAGE_ERROR
 }
 
-/// The record batches among `items` that end behind `from`, neighbours in memory joined.
-fn record_slices(items: Vec<Item>, from: Offset) -> (Vec<Buf>, usize) {
+/// The record batches among `items` that end behind `from`, neighbours in memory joined; their bytes and records.
+fn record_slices(items: Vec<Item>, from: Offset) -> (Vec<Buf>, usize, u64) {
     let mut slices: Vec<Buf> = Vec::with_capacity(items.len().min(16));
-    let mut bytes = 0;
+    let (mut bytes, mut count) = (0, 0);
     for item in items {
         if item.kind != kind::RECORDS || item.first_offset.0 + i64::from(item.records) <= from.0 {
             continue;
         }
         bytes += item.bytes.len();
+        count += u64::from(item.records);
         if !slices.last_mut().is_some_and(|last| last.join(&item.bytes)) {
             slices.push(item.bytes);
         }
     }
-    (slices, bytes)
+    (slices, bytes, count)
 }
 
 impl Lookup {

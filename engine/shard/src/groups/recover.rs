@@ -211,6 +211,7 @@ impl Groups {
             out.log(Level::Info, format!("the log ended in an unfinished write, which was never acknowledged: {torn}"));
         }
         self.phase = Phase::Running;
+        self.cut_seq = self.wal.written();
         let found = std::mem::take(&mut self.checkpoint.recovery.found);
         let mut ids = Vec::with_capacity(found.len());
         for (id, found) in found {

@@ -65,7 +65,7 @@ impl Groups {
         for (position, id, to) in parts {
             match self.delete_before(out, id, to) {
                 Ok(Some(index)) => {
-                    let waiter = Waiter { index, asker, position, reply: Reply::Trimmed };
+                    let waiter = Waiter { index, asker, position, reply: Reply::Trimmed, times: Default::default() };
                     self.groups.get_mut(&id).expect("it took the proposal").wait_for_commit(waiter);
                 }
                 Ok(None) => {

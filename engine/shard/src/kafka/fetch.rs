@@ -3,6 +3,7 @@
 use super::sessions::{Key, Plan, Wanted};
 use super::{Kafka, Out, ReplyTo, Waiting, view};
 use crate::mail::{Answer, Ask, FetchPart, Fetched, Token};
+use crate::stages::Path;
 use crate::stats::add;
 use std::collections::BTreeMap;
 use torc_base::buf::Buf;
@@ -34,6 +35,11 @@ pub(super) struct Gather {
     /// A watch has fired while a round was under way.
     woken: bool,
     timed_out: bool,
+    /// When the present round began, or the wait for records behind it.
+    since: Mono,
+    /// Nanoseconds of waiting for records, and of rounds that needed the disk.
+    waited_ns: u64,
+    read_ns: u64,
 }
 
 impl Gather {
@@ -56,7 +62,7 @@ impl Kafka {
             Ok(plan) => plan,
             Err(code) => {
                 let response = Response { error: code, session_id: 0, ..Response::default() };
-                return self.send_fetch(to, response);
+                return self.send_fetch(to, response, Path::Other);
             }
         };
         let Plan { session, incremental, parts } = plan;
@@ -80,6 +86,9 @@ impl Kafka {
             watching: BTreeMap::new(),
             woken: false,
             timed_out: wait_ms == 0 || self.draining,
+            since: out.now.mono,
+            waited_ns: 0,
+            read_ns: 0,
         };
         let deadline = gather.deadline;
         let token = self.wait(to, Waiting::Fetch(Box::new(gather)));
@@ -100,6 +109,7 @@ impl Kafka {
         let reply_room = self.conns.reply_room();
         let gather = self.gather_mut(token).expect("it waits");
         gather.woken = false;
+        gather.since = out.now.mono;
         let max_bytes = gather.max_bytes.min(reply_room);
         let mut asks: BTreeMap<ShardId, Vec<FetchPart>> = BTreeMap::new();
         for (position, place) in gather.places.iter_mut().enumerate() {
@@ -139,6 +149,7 @@ impl Kafka {
             }
             Answer::Wake if gather.waiting > 0 => gather.woken = true,
             Answer::Wake => {
+                gather.waited_ns += out.now.mono.since(gather.since);
                 self.unwatch(out, token);
                 self.fetch_round(out, token);
             }
@@ -148,6 +159,10 @@ impl Kafka {
 
     fn fetch_round_done(&mut self, out: &mut Out, token: Token) {
         let gather = self.gather_mut(token).expect("it waits");
+        let mut fetched = gather.places.iter().filter_map(|place| place.fetched.as_ref());
+        if fetched.any(|fetched| fetched.cold) {
+            gather.read_ns += out.now.mono.since(gather.since);
+        }
         let enough = gather.bytes() >= gather.min_bytes.clamp(1, gather.max_bytes);
         if enough || gather.timed_out || gather.has_error() || gather.min_bytes == 0 {
             return self.finish_fetch(out, token);
@@ -163,6 +178,7 @@ impl Kafka {
     fn watch(&mut self, out: &mut Out, token: Token) {
         let settings = std::sync::Arc::clone(&self.settings);
         let gather = self.gather_mut(token).expect("it waits");
+        gather.since = out.now.mono;
         let mut asks: BTreeMap<ShardId, Vec<(GroupId, Offset)>> = BTreeMap::new();
         for place in &mut gather.places {
             if let (Ok(group), Some(fetched)) = (place.group, &place.fetched) {
@@ -194,6 +210,7 @@ impl Kafka {
         let Some(gather) = self.gather_mut(token) else { return };
         gather.timed_out = true;
         if gather.waiting == 0 {
+            gather.waited_ns += out.now.mono.since(gather.since);
             self.unwatch(out, token);
             self.fetch_round(out, token);
         }
@@ -212,7 +229,7 @@ impl Kafka {
         self.unwatch(out, token);
         let pending = self.done(token);
         let Waiting::Fetch(gather) = pending.what else { unreachable!("it was one") };
-        let Gather { plan: (session, incremental), places, max_bytes, deadline, .. } = *gather;
+        let Gather { plan: (session, incremental), places, max_bytes, deadline, waited_ns, read_ns, .. } = *gather;
         self.deadlines.remove(&(deadline, token));
         let mut response = Response { session_id: session, ..Response::default() };
         let mut budget = max_bytes;
@@ -227,10 +244,12 @@ impl Kafka {
             if any && fetched.bytes > budget {
                 fetched.records = Vec::new();
                 fetched.bytes = 0;
+                fetched.count = 0;
             }
             any |= fetched.bytes > 0;
             budget = budget.saturating_sub(fetched.bytes);
             add(&self.stats.fetch_bytes_total, fetched.bytes as u64);
+            add(&self.stats.fetch_records_total, fetched.count);
             let told = (fetched.error, fetched.high_watermark.get(), fetched.log_start.get());
             let news = self.sessions.tell(session, &key, told, fetched.bytes > 0);
             if news || !incremental {
@@ -238,10 +257,10 @@ impl Kafka {
             }
         }
         self.sessions.idle(session);
-        self.send_fetch(pending.to, response);
+        self.send_fetch(pending.to, response, Path::Fetch { waited_ns, read_ns });
     }
 
-    fn send_fetch(&mut self, to: ReplyTo, response: Response) {
+    fn send_fetch(&mut self, to: ReplyTo, response: Response, path: Path) {
         let mut parts = Vec::new();
         let mut scratch = std::mem::take(&mut self.packer.scratch);
         fetch::encode(response, to.version, to.correlation, &mut scratch, &mut parts);
@@ -255,7 +274,7 @@ impl Kafka {
                 Part::Records(records) => records,
             })
             .collect();
-        self.answer_parts(to, parts);
+        self.answer_parts(to, parts, path);
     }
 }
 

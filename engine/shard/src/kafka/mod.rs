@@ -15,6 +15,8 @@ use crate::conns::{Conns, SlotId};
 use crate::mail::{Admin, Answer, Ask, Mail, Token};
 use crate::packer::Packer;
 use crate::settings::Settings;
+use crate::slow::SlowLog;
+use crate::stages::Path;
 use crate::stats::{Stats, add, set};
 use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -75,6 +77,7 @@ pub struct Kafka {
     deadlines: BTreeSet<(Mono, Token)>,
     next_token: u64,
     packer: Packer,
+    slow: SlowLog,
     draining: bool,
 }
 
@@ -91,6 +94,7 @@ impl Kafka {
             deadlines: BTreeSet::new(),
             next_token: 0,
             packer: Packer::new(),
+            slow: SlowLog::new(settings.slow_request_ms, Arc::clone(&stats)),
             draining: false,
             settings,
             stats,
@@ -173,16 +177,16 @@ impl Kafka {
         match kafka::decode(frame) {
             Ok((header, request)) => {
                 add(&self.stats.requests_total, 1);
-                let slot = self.conns.open_slot(conn, frame_bytes);
+                let slot = self.conns.open_slot(out.now.mono, conn, header.api, frame_bytes);
                 let Header { api, version, correlation, .. } = header;
                 let to = ReplyTo { conn, slot, api, version, correlation };
                 self.request(out, to, request, frame_bytes);
             }
             Err(Bad::ApiVersionsUnknown { correlation, .. }) => {
-                let slot = self.conns.open_slot(conn, frame_bytes);
+                let slot = self.conns.open_slot(out.now.mono, conn, kafka::api::API_VERSIONS, frame_bytes);
                 kafka::encode_api_versions_refusal(correlation, &mut self.packer.scratch);
                 let reply = self.packer.take_scratch();
-                self.conns.answer(conn, slot, vec![reply]);
+                self.conns.answer(conn, slot, vec![reply], Path::Other);
             }
             Err(bad) => {
                 add(&self.stats.requests_malformed_total, 1);
@@ -219,7 +223,7 @@ impl Kafka {
         match kafka::encode(response, to.api, to.version, to.correlation, scratch) {
             Ok(()) => {
                 let reply = self.packer.take_scratch();
-                self.answer_parts(to, vec![reply]);
+                self.answer_parts(to, vec![reply], Path::Other);
             }
             Err(error) => {
                 out.ops.push(Op::Log { level: Level::Error, text: format!("connection {}: {error}; closed", to.conn) });
@@ -228,8 +232,8 @@ impl Kafka {
         }
     }
 
-    fn answer_parts(&mut self, to: ReplyTo, parts: Vec<Buf>) {
-        self.conns.answer(to.conn, to.slot, parts);
+    fn answer_parts(&mut self, to: ReplyTo, parts: Vec<Buf>, path: Path) {
+        self.conns.answer(to.conn, to.slot, parts, path);
     }
 
     /// Lets a request wait; its answers carry the token.
@@ -307,6 +311,14 @@ impl Kafka {
     /// Sends what is ready; after all questions of the turn have been looked at.
     pub fn send(&mut self, out: &mut Out) {
         self.conns.send(out.now.mono, out.ops);
+        let mut answered = self.conns.take_answered();
+        for (conn, trace) in answered.drain(..) {
+            self.stats.stages.record(&trace, out.now.mono);
+            if let Some(line) = self.slow.look_at(out.now.mono, conn, &trace) {
+                out.ops.push(Op::Log { level: Level::Warn, text: line });
+            }
+        }
+        self.conns.give_back(answered);
         set(&self.stats.request_memory_bytes, self.conns.memory() as u64);
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Kafka, Out, ReplyTo, Waiting, view};
 use crate::mail::{Acks, Ask, ProducePart, Produced, Token};
+use crate::stages::{LogTimes, Path};
 use crate::stats::add;
 use std::collections::BTreeMap;
 use torc_base::ids::ShardId;
@@ -19,6 +20,8 @@ pub(super) struct Gather {
     places: Vec<(u32, u32)>,
     waiting: usize,
     acks: Acks,
+    /// Of the batch that was durable last.
+    times: Option<LogTimes>,
 }
 
 impl Gather {
@@ -31,6 +34,9 @@ impl Gather {
             place.base_offset = produced.base.get();
             place.log_append_time = produced.append_time;
             place.log_start_offset = produced.log_start.get();
+            if produced.times.map(|times| times.durable) > self.times.map(|times| times.durable) {
+                self.times = produced.times;
+            }
             self.waiting -= 1;
         }
         self.waiting == 0
@@ -43,8 +49,13 @@ type Refused = (i16, Option<String>);
 impl Kafka {
     pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
         let acks = acks(request.acks);
-        let mut gather =
-            Gather { response: Response::default(), places: Vec::new(), waiting: 0, acks: acks.unwrap_or(Acks::All) };
+        let mut gather = Gather {
+            response: Response::default(),
+            places: Vec::new(),
+            waiting: 0,
+            acks: acks.unwrap_or(Acks::All),
+            times: None,
+        };
         let acks = acks.and_then(|acks| match request.transactional_id {
             Some(_) => Err(error::INVALID_TXN_STATE),
             None => Ok(acks),
@@ -153,7 +164,7 @@ impl Kafka {
         if gather.acks == Acks::None {
             // The client waits for nothing; the place in the order of answers is given up. That something is wrong it
             // can only learn from losing the connection, as with Kafka.
-            self.answer_parts(to, Vec::new());
+            self.answer_parts(to, Vec::new(), Path::Other);
             let mut partitions = gather.response.topics.iter().flat_map(|topic| &topic.partitions);
             if partitions.any(|partition| partition.error != error::NONE) {
                 self.conns.close(to.conn, out.ops);
@@ -162,7 +173,7 @@ impl Kafka {
         }
         produce::encode(&gather.response, to.version, to.correlation, &mut self.packer.scratch);
         let reply = self.packer.take_scratch();
-        self.answer_parts(to, vec![reply]);
+        self.answer_parts(to, vec![reply], gather.times.map_or(Path::Other, Path::Log));
     }
 }
 

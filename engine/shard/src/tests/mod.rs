@@ -8,4 +8,5 @@ mod offsets;
 mod produce;
 mod restart;
 mod rig;
+mod stages;
 mod verbs;
