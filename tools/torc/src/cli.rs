@@ -3,6 +3,7 @@
 use crate::output::Format;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 use torc_load::command::BenchArgs;
 
 /// torc stores and replicates logs, for Kafka clients.
@@ -20,6 +21,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a server (also without any subcommand).
     Serve(ServeArgs),
+    /// Watch a server: rates, times by stage, batch sizes, flushes, of each shard and together.
+    Top(TopArgs),
     /// Create, list, describe, alter and delete topics, of torc or of any Kafka cluster.
     Topic(TopicArgs),
     /// Run the production shard in the simulator: seeds, faults, checkers.
@@ -59,6 +62,22 @@ pub struct ServeArgs {
     /// Print all configuration keys with their defaults, and exit.
     #[arg(long)]
     pub keys: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// The server's metrics endpoint.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9644")]
+    pub metrics: String,
+    /// Time that figures are of, such as 500ms or 2s; a plain number counts seconds.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+    /// Print once and end, also on a terminal; the same as where standard output is none.
+    #[arg(long)]
+    pub once: bool,
+    /// How to print; JSON is printed once.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +142,19 @@ pub struct AlterArgs {
     /// A setting to take back to its default.
     #[arg(long, value_name = "KEY")]
     pub delete_config: Vec<String>,
+}
+
+/// The shard publishes some counters only every 50 ms: a shorter interval would show that.
+fn interval(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => (number, 1e-3),
+        (None, Some(number)) => (number, 1.0),
+        (None, None) => (text, 1.0),
+    };
+    match number.parse::<f64>().map(|number| number * unit) {
+        Ok(seconds) if (0.2..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("it must be a time from 200ms to 3600s".to_string()),
+    }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

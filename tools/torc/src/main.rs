@@ -4,6 +4,7 @@ mod cli;
 mod inspect;
 mod output;
 mod serve;
+mod top;
 mod topic;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         None => serve::run(cli.serve),
         Some(Command::Serve(args)) => serve::run(args),
+        Some(Command::Top(args)) => top::run(args),
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),
         Some(Command::Bench(args)) => torc_load::command::run(&args, &mut std::io::stdout()).map_err(Into::into),

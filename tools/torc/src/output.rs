@@ -37,7 +37,12 @@ impl Table {
 
     /// Appends a row: one cell to each column. An empty cell is shown as `-`.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        assert_eq!(N, self.columns.len());
+        self.row_of(cells.into());
+    }
+
+    /// The same, where the number of columns is not known when this is compiled.
+    pub fn row_of(&mut self, cells: Vec<String>) {
+        assert_eq!(cells.len(), self.columns.len());
         self.rows.push(cells.into_iter().map(|cell| if cell.is_empty() { "-".to_string() } else { cell }).collect());
     }
 

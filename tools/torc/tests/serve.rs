@@ -104,6 +104,35 @@ fn it_says_what_listens_where_and_drains() {
 }
 
 #[test]
+fn top_shows_every_shard_and_says_what_is_wrong_with_an_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &["--shards", "2"]);
+    let url = server.said("metrics");
+    let metrics = server.get("/metrics");
+    for shard in [0, 1] {
+        for stage in ["receive", "hop", "queue", "wal_wait", "flush", "reply", "total", "fetch_read", "fetch_total"] {
+            let line = format!("\ntorc_stage_seconds_count{{shard=\"{shard}\",stage=\"{stage}\"}} ");
+            assert!(metrics.contains(&line), "no {line:?} in {metrics}");
+        }
+        assert!(metrics.contains(&format!("\ntorc_wal_flush_seconds_count{{shard=\"{shard}\"}} ")), "{metrics}");
+    }
+    let address = url.strip_prefix("http://").unwrap().strip_suffix("/metrics").unwrap();
+    let top = |args: &[&str]| {
+        let output = torc(&[&["top", "--interval", "200ms", "--metrics"], args].concat()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text, _) = top(&[address]);
+    assert_eq!(code, Some(0));
+    assert!(!text.contains('\x1b') && text.contains("requests/s") && text.contains("\nall "), "{text}");
+    let (code, text, _) = top(&[url, "--once", "--format", "json"]);
+    let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(code, Some(0));
+    assert!(figures["all"]["requests"].is_number() && figures["shards"]["1"]["stages"].is_object(), "{figures}");
+    let (code, _, text) = top(&[server.said("kafka")]);
+    assert!(code == Some(1) && text.contains("cannot read http://"), "{text}");
+}
+
+#[test]
 fn what_cannot_be_shared_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (mine, other) = (dir.path().join("mine"), dir.path().join("other"));

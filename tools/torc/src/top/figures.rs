@@ -1,0 +1,110 @@
+//! What two looks at `/metrics` say about the time between them.
+
+use super::scrape::{Histogram, Scrape};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Stages of a produce, in the order of its way, as the server calls them.
+pub const PRODUCE: [&str; 7] = ["receive", "hop", "queue", "wal_wait", "flush", "reply", "total"];
+/// Those of a fetch, and the flush of a log's batch.
+pub const OTHERS: [&str; 3] = ["fetch_read", "fetch_total", "torc_wal_flush"];
+
+/// Rates of a server in one interval.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    /// The interval's length.
+    pub seconds: f64,
+    pub all: Rates,
+    /// By shard.
+    pub shards: BTreeMap<u16, Rates>,
+}
+
+/// What one shard did, or all together. Per second where it does not say otherwise; MB are 10^6 bytes.
+#[derive(Debug, Default, Serialize)]
+pub struct Rates {
+    /// That are open now.
+    pub connections: f64,
+    pub requests: f64,
+    pub slow_requests: f64,
+    pub records_in: f64,
+    pub mb_in: f64,
+    pub records_out: f64,
+    pub mb_out: f64,
+    /// Batches that the log wrote: each is a flush.
+    pub flushes: f64,
+    /// Bytes on disk of such a batch, padding included; 0 if there was none.
+    pub batch_bytes: f64,
+    /// Entries in it.
+    pub batch_entries: f64,
+    /// Shards that take nothing more after a failed write, and those that refuse producers for lack of space.
+    pub fenced: f64,
+    pub disk_full: f64,
+    /// By stage; those without requests are left out.
+    pub stages: BTreeMap<String, Times>,
+}
+
+/// Times of one stage, in microseconds.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Times {
+    /// Requests (batches, for the log's flush) per second.
+    pub rate: f64,
+    pub mean_us: f64,
+    pub p50_us: f64,
+    pub p99_us: f64,
+}
+
+impl Figures {
+    /// What happened from `before` to `after`. Of a server that was restarted between, all since its start.
+    pub fn between(before: &Scrape, after: &Scrape) -> Figures {
+        let seconds = after.at.duration_since(before.at).as_secs_f64().max(1e-3);
+        let of = |shards: &[u16]| rates(before, after, seconds, shards);
+        let ids = after.shards();
+        Figures { seconds, all: of(&ids), shards: ids.iter().map(|id| (*id, of(&[*id]))).collect() }
+    }
+}
+
+fn rates(before: &Scrape, after: &Scrape, seconds: f64, shards: &[u16]) -> Rates {
+    let gauge = |name: &str| shards.iter().map(|shard| after.number(name, *shard)).sum::<f64>();
+    let grown = |name: &str| {
+        let of_shard = |shard: &u16| {
+            let (from, to) = (before.number(name, *shard), after.number(name, *shard));
+            if to < from { to } else { to - from }
+        };
+        shards.iter().map(of_shard).sum::<f64>()
+    };
+    let per_second = |name: &str| grown(name) / seconds;
+    let batches = grown("torc_wal_batches_total");
+    let per_batch = |name: &str| if batches > 0.0 { grown(name) / batches } else { 0.0 };
+    let times = |stage: &&str| {
+        let of_shard = |shard: &u16| {
+            let key = (*shard, stage.to_string());
+            Some(after.histograms.get(&key)?.since(before.histograms.get(&key)))
+        };
+        let all = shards.iter().filter_map(of_shard).fold(Histogram::default(), |sum, one| sum.plus(&one));
+        Some((stage.to_string(), Times::of(&all, seconds)?))
+    };
+    Rates {
+        connections: gauge("torc_connections"),
+        requests: per_second("torc_requests_total"),
+        slow_requests: per_second("torc_slow_requests_total"),
+        records_in: per_second("torc_produce_records_total"),
+        mb_in: per_second("torc_produce_bytes_total") / 1e6,
+        records_out: per_second("torc_fetch_records_total"),
+        mb_out: per_second("torc_fetch_bytes_total") / 1e6,
+        flushes: batches / seconds,
+        batch_bytes: per_batch("torc_wal_bytes_total"),
+        batch_entries: per_batch("torc_wal_entries_total"),
+        fenced: gauge("torc_fenced"),
+        disk_full: gauge("torc_disk_full"),
+        stages: PRODUCE.iter().chain(&OTHERS).filter_map(times).collect(),
+    }
+}
+
+impl Times {
+    fn of(histogram: &Histogram, seconds: f64) -> Option<Times> {
+        let (p50, p99) = (histogram.quantile(0.5)?, histogram.quantile(0.99)?);
+        let mean = histogram.sum / histogram.count();
+        let rate = histogram.count() / seconds;
+        Some(Times { rate, mean_us: mean * 1e6, p50_us: p50 * 1e6, p99_us: p99 * 1e6 })
+    }
+}

@@ -1,0 +1,167 @@
+//! Reading `/metrics`: one HTTP request, and the samples of Prometheus' text format that torc writes.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+/// For each of connecting, writing and one read.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A longer answer is not from torc.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// A histogram of one shard since its start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// Upper bounds in seconds, the last one infinite, and how many values are not above them.
+    pub buckets: Vec<(f64, f64)>,
+    /// Seconds.
+    pub sum: f64,
+}
+
+/// All that a server said at one time.
+#[derive(Clone, Debug)]
+pub struct Scrape {
+    pub at: Instant,
+    /// Counters and gauges, by name and shard.
+    pub numbers: BTreeMap<(String, Option<u16>), f64>,
+    /// Histograms, by shard and stage (or name, if it has no stages).
+    pub histograms: BTreeMap<(u16, String), Histogram>,
+}
+
+/// Asks the endpoint at `address`: `host:port`, or a URL of it.
+///
+/// # Errors
+/// Nobody answers, or it is not torc's metrics endpoint that does.
+pub fn scrape(address: &str) -> Result<Scrape, String> {
+    let text = get(address).map_err(|error| format!("cannot read http://{}/metrics: {error}", host_of(address)))?;
+    let scrape = parse(&text, Instant::now())?;
+    if scrape.shards().is_empty() {
+        return Err(format!("http://{}/metrics is not of a torc server", host_of(address)));
+    }
+    Ok(scrape)
+}
+
+fn host_of(address: &str) -> &str {
+    let address = address.strip_prefix("http://").unwrap_or(address);
+    address.split('/').next().unwrap_or_default()
+}
+
+fn get(address: &str) -> io::Result<String> {
+    let host = host_of(address);
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for target in host.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&target, PATIENCE) {
+            Ok(stream) => return exchange(stream, host),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn exchange(mut stream: TcpStream, host: &str) -> io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"));
+    };
+    let status = head.lines().next().unwrap_or_default();
+    match status.split(' ').nth(1) {
+        Some("200") => Ok(body.to_string()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("the answer is `{status}`"))),
+    }
+}
+
+/// Reads samples; `at` is when they were true.
+pub fn parse(text: &str, at: Instant) -> Result<Scrape, String> {
+    let mut scrape = Scrape { at, numbers: BTreeMap::new(), histograms: BTreeMap::new() };
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        scrape.take(line).ok_or_else(|| format!("`{line}` is no sample of Prometheus' text format"))?;
+    }
+    Ok(scrape)
+}
+
+impl Scrape {
+    fn take(&mut self, line: &str) -> Option<()> {
+        let (series, value) = line.rsplit_once(' ')?;
+        let value: f64 = value.parse().ok()?;
+        let (name, labels) = match series.split_once('{') {
+            Some((name, labels)) => (name, labels.strip_suffix('}')?),
+            None => (series, ""),
+        };
+        let (mut shard, mut stage, mut le) = (None, None, None);
+        for label in labels.split(',').filter(|label| !label.is_empty()) {
+            let (key, quoted) = label.split_once('=')?;
+            let text = quoted.strip_prefix('"')?.strip_suffix('"')?;
+            match key {
+                "shard" => shard = Some(text.parse::<u16>().ok()?),
+                "stage" => stage = Some(text.to_string()),
+                "le" => le = Some(if text == "+Inf" { f64::INFINITY } else { text.parse().ok()? }),
+                _ => {}
+            }
+        }
+        let Some((family, part)) = name.split_once("_seconds_") else {
+            self.numbers.insert((name.to_string(), shard), value);
+            return Some(());
+        };
+        let stage = stage.unwrap_or_else(|| family.to_string());
+        let histogram = self.histograms.entry((shard?, stage)).or_default();
+        match part {
+            "bucket" => histogram.buckets.push((le?, value)),
+            "sum" => histogram.sum = value,
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// The shards that said anything, rising.
+    pub fn shards(&self) -> Vec<u16> {
+        let torc = self.numbers.keys().filter(|(name, _)| name == "torc_requests_total");
+        torc.filter_map(|(_, shard)| *shard).collect()
+    }
+
+    /// A counter or gauge of a shard; 0 if it is not there.
+    pub fn number(&self, name: &str, shard: u16) -> f64 {
+        self.numbers.get(&(name.to_string(), Some(shard))).copied().unwrap_or(0.0)
+    }
+}
+
+impl Histogram {
+    /// What was counted since `earlier`; all if the server was restarted meanwhile.
+    pub fn since(&self, earlier: Option<&Histogram>) -> Histogram {
+        let Some(earlier) = earlier.filter(|earlier| earlier.count() <= self.count()) else { return self.clone() };
+        let before = |n: usize| earlier.buckets.get(n).map_or(0.0, |(_, count)| *count);
+        let buckets = self.buckets.iter().enumerate().map(|(n, (le, count))| (*le, (count - before(n)).max(0.0)));
+        Histogram { buckets: buckets.collect(), sum: (self.sum - earlier.sum).max(0.0) }
+    }
+
+    /// Both together. Buckets of one server are the same.
+    pub fn plus(mut self, other: &Histogram) -> Histogram {
+        if self.buckets.is_empty() {
+            return other.clone();
+        }
+        for ((_, count), (_, more)) in self.buckets.iter_mut().zip(&other.buckets) {
+            *count += more;
+        }
+        self.sum += other.sum;
+        self
+    }
+
+    /// How many values it has.
+    pub fn count(&self) -> f64 {
+        self.buckets.last().map_or(0.0, |(_, count)| *count)
+    }
+
+    /// The value in seconds that the fraction `q` of all values is not above, taking them as spread evenly in their
+    /// bucket; the last finite bound if it is above that. `None` without values.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let rank = self.count() * q;
+        let at = self.buckets.iter().position(|(_, count)| *count >= rank && *count > 0.0)?;
+        let (low, below) = at.checked_sub(1).map_or((0.0, 0.0), |before| self.buckets[before]);
+        let (high, count) = self.buckets[at];
+        Some(if high.is_finite() { low + (high - low) * (rank - below) / (count - below) } else { low })
+    }
+}
