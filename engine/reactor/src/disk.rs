@@ -51,6 +51,8 @@ struct Running {
     /// Bytes done of a write or read; bytes to allocate of a creation.
     bytes: u64,
     durable: bool,
+    /// Made durable by an fdatasync that is linked to it, not by its own flag.
+    linked: bool,
     name: CString,
     to: CString,
     stat: libc::statx,
@@ -70,6 +72,8 @@ pub(crate) struct Disk {
     /// Addresses of the registered arena, and whether gathered writes may use it.
     arena: Range<usize>,
     gather_fixed: bool,
+    /// Durable writes under way.
+    durable_writes: u32,
     slots: Vec<Option<Box<Running>>>,
     free: Vec<usize>,
     /// Operations that ended, for reuse.
@@ -106,6 +110,7 @@ impl Running {
             at: 0,
             bytes: 0,
             durable: false,
+            linked: false,
             name: CString::default(),
             to: CString::default(),
             // SAFETY: a statx is plain data.
@@ -157,6 +162,7 @@ impl Disk {
             files,
             arena: 0..0,
             gather_fixed: false,
+            durable_writes: 0,
             slots: Vec::new(),
             free: Vec::new(),
             spare: Vec::new(),
@@ -230,6 +236,13 @@ impl Disk {
                 assert!(at.is_multiple_of(PAGE as u64) && !runs.is_empty() && runs.len() <= RUNS_MAX);
                 (running.step, running.file, running.at) = (Step::Write, file, at);
                 (running.runs, running.durable) = (runs, durable);
+                running.linked = durable
+                    && match self.sync {
+                        Sync::Dsync => false,
+                        Sync::WriteThenFdatasync => true,
+                        Sync::Adaptive => self.durable_writes > 0,
+                    };
+                self.durable_writes += u32::from(durable);
                 self.slots[slot] = Some(running);
                 return self.write(ring, slot);
             }
@@ -298,7 +311,7 @@ impl Disk {
         }
         let arena = &self.arena;
         let fixed = running.iovecs.iter().all(|run| arena.contains(&(run.iov_base as usize)));
-        let flags = if running.durable && self.sync == Sync::Dsync { libc::RWF_DSYNC } else { 0 };
+        let flags = if running.durable && !running.linked { libc::RWF_DSYNC } else { 0 };
         let (file, at) = (types::Fixed(running.file.get()), running.at + running.bytes);
         let entry = match running.iovecs[..] {
             [run] if fixed => opcode::WriteFixed::new(file, run.iov_base.cast(), run.iov_len as u32, ARENA)
@@ -317,7 +330,7 @@ impl Disk {
             ref runs => opcode::Writev::new(file, runs.as_ptr(), runs.len() as u32).offset(at).rw_flags(flags).build(),
         };
         self.stats.disk_writes_fixed.add(u64::from(fixed && (running.iovecs.len() == 1 || self.gather_fixed)));
-        if !(running.durable && self.sync == Sync::WriteThenFdatasync) {
+        if !running.linked {
             return self.push(ring, slot, entry);
         }
         let flush = opcode::Fsync::new(file).flags(types::FsyncFlags::DATASYNC).build();
@@ -483,6 +496,7 @@ impl Disk {
         let result = if result < 0 { Err(disk_error(result)) } else { Ok(ok) };
         self.stats.disk_errors.add(u64::from(result.is_err()));
         out.push_back(Event::Disk(DiskDone { tag: running.tag, result }));
+        self.durable_writes -= u32::from(std::mem::take(&mut running.durable));
         running.end();
         self.spare.push(running);
         self.free.push(slot);

@@ -157,6 +157,11 @@ fn many_writes_at_once_read_back_with_linked_fdatasync() {
 }
 
 #[test]
+fn many_writes_at_once_read_back_in_the_adaptive_way() {
+    many_writes_at_once_read_back(Sync::Adaptive, true);
+}
+
+#[test]
 fn many_writes_at_once_read_back_through_the_page_cache() {
     many_writes_at_once_read_back(Sync::Dsync, false);
 }
@@ -224,7 +229,7 @@ fn a_failed_allocation_leaves_no_file_behind() {
 
 #[test]
 fn a_write_that_fails_does_so_in_both_modes_and_the_good_ones_around_it_do_not() {
-    for sync in [Sync::Dsync, Sync::WriteThenFdatasync] {
+    for sync in [Sync::Dsync, Sync::WriteThenFdatasync, Sync::Adaptive] {
         let bench = Bench::new(|settings| settings.sync = sync);
         bench.create(0, "a", 1 << 20);
         let page = || vec![bench.pages(&pattern(4, PAGE))];
@@ -271,7 +276,7 @@ fn writes_from_a_registered_arena_gather_and_read_back() {
 
 #[test]
 fn writing_to_and_reading_from_a_file_that_is_not_open_is_an_error_in_both_modes() {
-    for sync in [Sync::Dsync, Sync::WriteThenFdatasync] {
+    for sync in [Sync::Dsync, Sync::WriteThenFdatasync, Sync::Adaptive] {
         let bench = Bench::new(|settings| settings.sync = sync);
         let write = bench.write(2, 0, vec![bench.pages(&pattern(1, PAGE))], true);
         let read = DiskKind::Read { file: FileId(2), at: 0, bytes: bench.pool.take(PAGE).unwrap() };

@@ -56,7 +56,7 @@ fn a_write_that_fits_in_part_fails_with_the_reason() {
         assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
     }
     let (fits, half, beyond) = (LIMIT - 8 * PAGE as u64, LIMIT - 3 * PAGE as u64, LIMIT);
-    for sync in [Sync::Dsync, Sync::WriteThenFdatasync] {
+    for sync in [Sync::Dsync, Sync::WriteThenFdatasync, Sync::Adaptive] {
         let directory = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut settings = Settings::new(ShardId(0), directory.path().to_owned());
         settings.sync = sync;

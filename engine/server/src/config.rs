@@ -25,6 +25,8 @@ pub enum WalSync {
     Dsync,
     /// A write and an fdatasync, linked.
     WriteFdatasync,
+    /// One or the other, by how many are under way.
+    Adaptive,
 }
 
 /// Everything that can be set. `None` is "not said": the data directory or the machine decides.

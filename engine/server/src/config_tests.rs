@@ -86,7 +86,7 @@ fn every_problem_is_named_with_its_line() {
         format!("{name}:4: `nonsense` is not of the form key=value"),
         format!("{name}:2: unknown key `log.retention.hour`; the nearest known key is `log.retention.hours`"),
         format!("{name}:5: `num.partitions` cannot be `0`: it must be from 1 to 100000"),
-        format!("{name}:6: `torc.wal.sync` cannot be `never`: it must be one of dsync, write-fdatasync"),
+        format!("{name}:6: `torc.wal.sync` cannot be `never`: it must be one of adaptive, dsync, write-fdatasync"),
     ];
     assert_eq!(problems, expected);
 }

@@ -236,10 +236,10 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "torc.wal.sync",
-        kind: Kind::OneOf(&["dsync", "write-fdatasync"]),
-        default: "dsync",
-        doc: "How a batch is made durable: one write with RWF_DSYNC, or a write with an fdatasync linked to it.",
-        set: |c, v| c.wal_sync = [WalSync::Dsync, WalSync::WriteFdatasync][v.choice()],
+        kind: Kind::OneOf(&["adaptive", "dsync", "write-fdatasync"]),
+        default: "adaptive",
+        doc: "How a batch is made durable: by RWF_DSYNC, by an fdatasync linked to its write, or one when it is alone and the other when not.",
+        set: |c, v| c.wal_sync = [WalSync::Adaptive, WalSync::Dsync, WalSync::WriteFdatasync][v.choice()],
     },
     Key {
         name: "torc.wal.batches.in.flight",

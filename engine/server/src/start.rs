@@ -125,6 +125,7 @@ fn announce(
     text += &format!("data {}{}\n", data.path.display(), free.unwrap_or_default());
     text += &format!("shards {}, log segments of {}\n", id.shards, units::size(id.segment_bytes));
     text += match config.wal_sync {
+        WalSync::Adaptive => "durable before it is acknowledged\n",
         WalSync::Dsync => "durable before it is acknowledged, by RWF_DSYNC\n",
         WalSync::WriteFdatasync => "durable before it is acknowledged, by write and fdatasync\n",
     };
@@ -200,6 +201,7 @@ fn start_shards(
         settings.core = Some(cores[usize::from(id) % cores.len()]);
         settings.listener = Some(listener);
         settings.sync = match config.wal_sync {
+            WalSync::Adaptive => loop_settings::Sync::Adaptive,
             WalSync::Dsync => loop_settings::Sync::Dsync,
             WalSync::WriteFdatasync => loop_settings::Sync::WriteThenFdatasync,
         };

@@ -41,6 +41,8 @@ const CRATES: &[(&str, Nature, &[&str])] = &[
     ("torc-client", Worldly, &[]),
     // The reactor carries the bare server and the disk limits: they are to be measured on the ring that torc runs on.
     ("torc-load", Worldly, &["torc-base", "torc-net", "torc-client", "torc-reactor"]),
+    // Nobody depends on it. Frames are made as torc-check makes them.
+    ("torc-micro", Worldly, &["torc-base", "torc-net", "torc-wal", "torc-shard", "torc-reactor", "torc-check"]),
     (
         "torc",
         Worldly,

@@ -1,0 +1,24 @@
+//! Benches of the hot paths. `cargo bench -p torc-micro` measures, and compares with the run before;
+//! `cargo bench -p torc-micro -- --test` only runs each once.
+
+mod index;
+mod produce;
+mod recovery;
+mod ring;
+mod shard;
+mod wal;
+
+use criterion::{criterion_group, criterion_main};
+
+criterion_group!(
+    hot,
+    wal::checksum,
+    wal::batch,
+    recovery::scan,
+    index::look_up,
+    produce::decode,
+    produce::check,
+    ring::round_trip,
+    shard::produce
+);
+criterion_main!(hot);
