@@ -3,6 +3,7 @@
 use crate::connection::{Dialogue, Loop, Paced, start};
 use crate::cpu;
 use crate::error::Error;
+use crate::flamegraph::{Flamegraph, Sampling};
 use crate::options::Pace;
 use crate::pace::{Schedule, Timer};
 use crate::progress::Progress;
@@ -106,6 +107,15 @@ pub struct Finished {
     pub began_s: f64,
     /// That moment on the run's clock.
     pub began: u64,
+    /// Of the server, if a flamegraph was asked for; ended, and not drawn.
+    pub sampling: Option<Sampling>,
+}
+
+impl Finished {
+    /// Draws the flamegraph that was asked for.
+    pub fn draw(&mut self, title: &str) -> Result<(), Error> {
+        self.sampling.take().map_or(Ok(()), |sampling| sampling.draw(title))
+    }
 }
 
 /// What the server took.
@@ -128,6 +138,7 @@ pub struct Plan {
     /// `None`: closed loop.
     pub schedule: Option<Schedule>,
     pub server_pid: Option<u32>,
+    pub flamegraph: Option<Flamegraph>,
     pub keep_log: bool,
     pub quiet: bool,
     pub title: String,
@@ -148,7 +159,7 @@ impl Plan {
 pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Result<Finished, Error> {
     let run = Run::new(Instant::now(), plan);
     let streams = connect_all(dialogues)?;
-    let times = in_runtime(async {
+    let mut times = in_runtime(async {
         let connections = start_all(&run, plan.pacing(), streams);
         let pacer = Pacer::start(plan, &run, &connections)?;
         let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
@@ -159,6 +170,7 @@ pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Resul
         Ok(times)
     })
     .map_err(Error::io("running the load"))?;
+    times.draw(&plan.title)?;
     let connections_lost = run.connections_lost();
     let recorder = run.recorder.replace(Recorder::new(false));
     Ok(Finished { recorder, connections_lost, ..times })
@@ -254,6 +266,7 @@ pub async fn finish(run: &Run, pacer: Option<&Pacer>, connections: &Connections)
 /// Warm-up and measurement of connections that have been started. The recorder stays in `run`; those of `others` count
 /// over the same time.
 pub async fn measure(run: &Run, others: &[&Run], plan: &Plan, progress: &mut Progress) -> Finished {
+    let mut sampling = plan.flamegraph.as_ref().map(|flamegraph| flamegraph.begin(plan.pace.warmup));
     pass(run, plan.pace.warmup, progress).await;
     let began = run.now();
     let all = || others.iter().copied().chain([run]);
@@ -264,6 +277,7 @@ pub async fn measure(run: &Run, others: &[&Run], plan: &Plan, progress: &mut Pro
     progress.measure();
     pass(run, plan.pace.duration, progress).await;
     let (own_after, server_after) = (cpu::own_ns(), server_cpu());
+    sampling.iter_mut().for_each(Sampling::end);
     let resident = plan.server_pid.and_then(cpu::resident_bytes);
     let ended = run.now();
     all().for_each(|run| run.recorder.borrow_mut().end(ended));
@@ -273,7 +287,7 @@ pub async fn measure(run: &Run, others: &[&Run], plan: &Plan, progress: &mut Pro
         resident_bytes: resident.unwrap_or(0),
     });
     let own_cpu_ns = own_after - own_before;
-    Finished { recorder: Recorder::new(false), own_cpu_ns, server, connections_lost: 0, began_s, began }
+    Finished { recorder: Recorder::new(false), own_cpu_ns, server, connections_lost: 0, began_s, began, sampling }
 }
 
 /// Lets `time` pass, in steps of a second; less if the run is at its limit.

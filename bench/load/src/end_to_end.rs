@@ -7,6 +7,7 @@ use crate::drive::{
     Connections, DRAIN, Finished, Pacer, Plan, Run, connect_all, finish, in_runtime, measure, start_all,
 };
 use crate::error::Error;
+use crate::flamegraph::Flamegraph;
 use crate::options::{EndToEndArgs, ProduceArgs, Protocol};
 use crate::payload::{Recipe, read_stamp};
 use crate::produce;
@@ -41,10 +42,12 @@ pub fn run(args: &EndToEndArgs) -> Result<Finished, Error> {
     let recipe = Recipe::new(&args.records, true).map_err(Error::Unfit)?;
     let (recipe, schedule) = produce::schedule(recipe, &args.pace, &producing);
     let mut layout = cluster::prepare(&args.target)?;
+    let server_pid = produce::server_pid(&args.target, &layout);
     let plan = Plan {
         pace: args.pace.clone(),
         schedule,
-        server_pid: produce::server_pid(&args.target, &layout),
+        server_pid,
+        flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server_pid)?,
         keep_log: args.output.hlog.is_some(),
         quiet: args.output.quiet,
         title: args.output.name.clone().unwrap_or_else(|| "end-to-end".to_string()),
@@ -56,13 +59,14 @@ pub fn run(args: &EndToEndArgs) -> Result<Finished, Error> {
     sides.arrivals.open.set(1);
     let producers = connect_all(produce::dialogues(&producing, &mut layout, recipe, true, None)?)?;
     let consumers = connect_all(consumers(args, &mut layout, &sides.arrivals)?)?;
-    let times = in_runtime(async {
+    let mut times = in_runtime(async {
         let reading = start_all(&sides.consumers, Loop::Closed { outstanding: usize::MAX }, consumers);
         let writing = start_all(&sides.producers, plan.pacing(), producers);
         let pacer = Pacer::start(&plan, &sides.producers, &writing)?;
         Ok(conduct(&sides, &plan, pacer.as_deref(), &reading, &writing).await)
     })
     .map_err(Error::io("running the load"))?;
+    times.draw(&plan.title)?;
     let mut recorder = sides.arrivals.recorder.replace(Recorder::new(false));
     // Arrivals are not waited for one by one; what stalls is the writing.
     recorder.longest_stall = sides.producers.recorder.borrow().longest_stall;

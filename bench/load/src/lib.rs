@@ -17,6 +17,7 @@ mod consume;
 mod cpu;
 mod drive;
 mod end_to_end;
+mod flamegraph;
 mod pace;
 mod payload;
 mod produce;
@@ -28,6 +29,8 @@ mod units;
 mod verify;
 mod wire;
 
+#[cfg(test)]
+mod flamegraph_tests;
 #[cfg(test)]
 mod pace_tests;
 #[cfg(test)]

@@ -150,6 +150,10 @@ pub struct Output {
     /// What `torc bench limits --json` wrote: figures are quoted as multiples of it too.
     #[arg(long, value_name = "FILE")]
     pub limits: Option<PathBuf>,
+    /// A flamegraph (SVG) of the server's CPU time, if it runs on this machine: perf samples it during the measurement,
+    /// which costs some speed.
+    #[arg(long, value_name = "FILE")]
+    pub flamegraph: Option<PathBuf>,
     /// No progress bar.
     #[arg(long)]
     pub quiet: bool,

@@ -15,7 +15,8 @@ fn report(name: &str, requests: u64, latency: u64) -> Report {
     }
     recorder.tick(1_000_000_000);
     recorder.end(1_000_000_000);
-    let finished = Finished { recorder, own_cpu_ns: 0, server: None, connections_lost: 0, began_s: 0.0, began: 0 };
+    let finished =
+        Finished { recorder, own_cpu_ns: 0, server: None, connections_lost: 0, began_s: 0.0, began: 0, sampling: None };
     Report::new(name, "produce", String::new(), &finished)
 }
 

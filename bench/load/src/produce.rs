@@ -5,6 +5,7 @@ use crate::connection::Dialogue;
 use crate::cpu;
 use crate::drive::{Finished, Plan, drive};
 use crate::error::Error;
+use crate::flamegraph::Flamegraph;
 use crate::options::{Acks, Pace, ProduceArgs, Protocol, Target};
 use crate::pace::Schedule;
 use crate::payload::{Producer, Recipe, Stamp, Template, seal, set_sequence};
@@ -260,10 +261,12 @@ pub fn run(args: &ProduceArgs) -> Result<(Finished, Option<Verdict>), Error> {
         _ => BTreeMap::new(),
     };
     let dialogues = dialogues(args, &mut layout, recipe, args.verify, ledger.clone())?;
+    let server_pid = server_pid(&args.target, &layout);
     let plan = Plan {
         pace: args.pace.clone(),
         schedule,
-        server_pid: server_pid(&args.target, &layout),
+        server_pid,
+        flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server_pid)?,
         keep_log: args.output.hlog.is_some(),
         quiet: args.output.quiet,
         title: args.output.name.clone().unwrap_or_else(|| "produce".to_string()),

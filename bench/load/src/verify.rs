@@ -170,7 +170,7 @@ pub fn read_back(
         requests: None,
     };
     let title = "verify".to_string();
-    let plan = Plan { pace, schedule: None, server_pid: None, keep_log: false, quiet, title };
+    let plan = Plan { pace, schedule: None, server_pid: None, flamegraph: None, keep_log: false, quiet, title };
     let finished = drive(&plan, dialogues(&shared, leaders, connections, &ranges))?;
     if let Some(error) = finished.recorder.errors.keys().next() {
         return Err(Error::Unfit(format!("reading back what was written failed: {error}")));
