@@ -15,6 +15,11 @@ const SAMPLES_PER_SECOND: u32 = 997;
 /// What is counted between two samples. Virtual machines often have no counter of cycles; the clock is always there.
 const EVENTS: [Event; 2] = [Event { name: "cycles", unit: "cycles" }, Event { name: "cpu-clock", unit: "ns" }];
 
+/// Where perf puts its samples.
+const DATA: &str = "perf.data";
+/// What perf says on its standard error: a file, as more than a pipe holds would wait for a reader.
+const COMPLAINTS: &str = "complaints";
+
 /// What perf counts; each sample has the weight of what was counted since the one before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
@@ -49,10 +54,11 @@ impl Flamegraph {
         let scratch = scratch()?;
         let mut refusal = String::new();
         for event in EVENTS {
-            let flamegraph = Flamegraph { perf: perf.to_path_buf(), event, pid, svg: svg.to_path_buf() };
+            let mut flamegraph = Flamegraph { perf: perf.to_path_buf(), event, pid, svg: svg.to_path_buf() };
             let trial = flamegraph.record(scratch.path()).args(["--", "true"]).output();
             let trial = trial.map_err(|error| not_started(perf, error))?;
             if trial.status.success() {
+                flamegraph.event = flamegraph.taken(scratch.path()).unwrap_or(event);
                 return Ok(flamegraph);
             }
             refusal = String::from_utf8_lossy(&trial.stderr).trim().to_string();
@@ -69,18 +75,49 @@ impl Flamegraph {
     pub fn begin(&self, delay: Duration) -> Sampling {
         let scratch = scratch();
         let child = scratch.as_ref().map_err(|error| error.to_string()).and_then(|scratch| {
+            let complaints = File::create(scratch.path().join(COMPLAINTS)).map_err(|error| error.to_string())?;
             let mut command = self.record(scratch.path());
-            command.arg(format!("--delay={}", delay.as_millis())).stdout(Stdio::null()).stderr(Stdio::null());
-            command.spawn().map_err(|error| not_started(&self.perf, error).to_string())
+            // A delay of nothing is refused.
+            if delay.as_millis() > 0 {
+                command.arg(format!("--delay={}", delay.as_millis()));
+            }
+            let spawned = command.stdout(Stdio::null()).stderr(complaints).spawn();
+            spawned.map_err(|error| not_started(&self.perf, error).to_string())
         });
         Sampling { flamegraph: self.clone(), scratch: scratch.ok(), child }
+    }
+
+    /// The event that a trial has counted: some versions of perf take the clock by themselves where there are no cycles.
+    fn taken(&self, scratch: &Path) -> Option<Event> {
+        let list = Command::new(&self.perf).args(["evlist", "--input"]).arg(scratch.join(DATA)).output().ok()?;
+        let list = String::from_utf8_lossy(&list.stdout).into_owned();
+        EVENTS.into_iter().find(|event| list.starts_with(event.name))
+    }
+
+    /// The stacks of perf's file, a line each.
+    fn folded(&self, scratch: &Path) -> Result<Vec<u8>, Error> {
+        let doing = || "reading what perf sampled";
+        let complaints = scratch.join(COMPLAINTS);
+        let stderr = File::create(&complaints).map_err(Error::io(doing()))?;
+        let mut command = Command::new(&self.perf);
+        // Inlined frames would be looked up one by one by another program, which takes minutes.
+        command.args(["script", "--no-inline", "--input"]).arg(scratch.join(DATA));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        let mut child = command.spawn().map_err(|error| not_started(&self.perf, error))?;
+        let folded = fold(BufReader::new(child.stdout.take().expect("piped")));
+        let status = child.wait().map_err(Error::io(doing()))?;
+        if !status.success() {
+            let complaints = fs::read_to_string(complaints).unwrap_or_default();
+            return Err(Error::Unfit(format!("--flamegraph: perf script failed ({status}):\n{}", complaints.trim())));
+        }
+        folded.map_err(Error::io(doing()))
     }
 
     fn record(&self, scratch: &Path) -> Command {
         let mut command = Command::new(&self.perf);
         command.args(["record", "--call-graph=fp", "--no-buildid", "--event", self.event.name]);
         command.arg(format!("--freq={SAMPLES_PER_SECOND}")).arg(format!("--pid={}", self.pid));
-        command.arg("--output").arg(scratch.join("perf.data")).stdin(Stdio::null());
+        command.arg("--output").arg(scratch.join(DATA)).stdin(Stdio::null());
         command
     }
 }
@@ -114,7 +151,7 @@ impl Sampling {
             && let Some(pid) = rustix::process::Pid::from_raw(child.id() as i32)
         {
             // It may have ended with the server.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
     }
 
@@ -125,6 +162,10 @@ impl Sampling {
         // Not its status: perf ends itself by the signal that it was sent.
         child.wait().map_err(Error::io("waiting for perf"))?;
         let scratch = self.scratch.as_ref().expect("perf was started with a directory");
+        if !scratch.path().join(DATA).exists() {
+            let complaints = fs::read_to_string(scratch.path().join(COMPLAINTS)).unwrap_or_default();
+            return Err(failed(&format!("perf record left nothing behind:\n{}", complaints.trim())));
+        }
         let folded = self.flamegraph.folded(scratch.path())?;
         if folded.is_empty() {
             return Err(failed(&format!("process {} used no CPU time while it was sampled", self.flamegraph.pid)));
@@ -144,28 +185,6 @@ impl Drop for Sampling {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-}
-
-impl Flamegraph {
-    /// The stacks of perf's file, a line each.
-    fn folded(&self, scratch: &Path) -> Result<Vec<u8>, Error> {
-        let doing = || "reading what perf sampled";
-        // Into a file: more than a pipe holds would wait for a reader that waits for the end of something else.
-        let complaints = scratch.join("complaints");
-        let stderr = File::create(&complaints).map_err(Error::io(doing()))?;
-        let mut command = Command::new(&self.perf);
-        // Inlined frames would be looked up one by one by another program, which takes minutes.
-        command.args(["script", "--no-inline", "--input"]).arg(scratch.join("perf.data"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        let mut child = command.spawn().map_err(|error| not_started(&self.perf, error))?;
-        let folded = fold(BufReader::new(child.stdout.take().expect("piped")));
-        let status = child.wait().map_err(Error::io(doing()))?;
-        if !status.success() {
-            let complaints = fs::read_to_string(complaints).unwrap_or_default();
-            return Err(Error::Unfit(format!("--flamegraph: perf script failed ({status}):\n{}", complaints.trim())));
-        }
-        folded.map_err(Error::io(doing()))
     }
 }
 

@@ -41,7 +41,15 @@ fn a_process_is_sampled_from_begin_to_end_and_drawn() {
     let directory = tempfile::tempdir().unwrap();
     let svg = directory.path().join("out.svg");
     let flamegraph = Flamegraph::with(&perf(), &svg, Some(1)).unwrap();
-    let mut sampling = flamegraph.begin(Duration::from_millis(5));
+    [0, 5].into_iter().for_each(|delay_ms| sampled_and_drawn(&flamegraph, delay_ms, &svg));
+    let mut sampling = flamegraph.begin(Duration::from_secs(86_400));
+    sampling.end();
+    let error = sampling.draw("the run").unwrap_err().to_string();
+    assert!(error.contains("perf record left nothing behind"), "{error}");
+}
+
+fn sampled_and_drawn(flamegraph: &Flamegraph, delay_ms: u64, svg: &Path) {
+    let mut sampling = flamegraph.begin(Duration::from_millis(delay_ms));
     // It begins its file when it has got as far as to know what to do at its end.
     let data = sampling.scratch.as_ref().unwrap().path().join("perf.data");
     while !data.exists() {
