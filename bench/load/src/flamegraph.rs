@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Samples per second of CPU time of a thread; no divisor of what a server does in round intervals.
@@ -15,6 +15,8 @@ const SAMPLES_PER_SECOND: u32 = 997;
 /// What is counted between two samples. Virtual machines often have no counter of cycles; the clock is always there.
 const EVENTS: [Event; 2] = [Event { name: "cycles", unit: "cycles" }, Event { name: "cpu-clock", unit: "ns" }];
 
+/// Time that perf has to write its samples when it is told to end.
+const END_TIME: Duration = Duration::from_secs(60);
 /// Where perf puts its samples.
 const DATA: &str = "perf.data";
 /// What perf says on its standard error: a file, as more than a pipe holds would wait for a reader.
@@ -150,7 +152,7 @@ impl Sampling {
         if let Ok(child) = &self.child
             && let Some(pid) = rustix::process::Pid::from_raw(child.id() as i32)
         {
-            // It may have ended with the server.
+            // It may have ended with the server. Not SIGINT, which a shell's background jobs may ignore.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
     }
@@ -159,8 +161,14 @@ impl Sampling {
     pub fn draw(mut self, run: &str) -> Result<(), Error> {
         let failed = |what: &str| Error::Unfit(format!("--flamegraph: {what}"));
         let child = self.child.as_mut().map_err(|what| failed(what))?;
+        let began = Instant::now();
         // Not its status: perf ends itself by the signal that it was sent.
-        child.wait().map_err(Error::io("waiting for perf"))?;
+        while child.try_wait().map_err(Error::io("waiting for perf"))?.is_none() {
+            if began.elapsed() > END_TIME {
+                return Err(failed(&format!("perf record did not end in {} s", END_TIME.as_secs())));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let scratch = self.scratch.as_ref().expect("perf was started with a directory");
         if !scratch.path().join(DATA).exists() {
             let complaints = fs::read_to_string(scratch.path().join(COMPLAINTS)).unwrap_or_default();
