@@ -15,8 +15,7 @@ pub enum Sync {
     Dsync,
     /// A write linked with an fdatasync.
     WriteThenFdatasync,
-    /// RWF_DSYNC for a write that is alone, the linked pair for one that comes while others are under way: on the
-    /// machines that were measured each is the faster one there.
+    /// RWF_DSYNC for a write that is alone, the linked pair for one that comes while others are under way.
     Adaptive,
 }
 
