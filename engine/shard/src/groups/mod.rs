@@ -95,6 +95,8 @@ pub struct Groups {
     checkpoint: checkpoint::Checkpointing,
     next_retention: Mono,
     next_stats: Mono,
+    /// The counters have been left for later: a turn is due then, or they would stay old while the shard idles.
+    stats_due: bool,
 }
 
 impl Groups {
@@ -119,6 +121,7 @@ impl Groups {
             checkpoint: checkpoint::Checkpointing::default(),
             next_retention: Mono(0),
             next_stats: Mono(0),
+            stats_due: false,
             settings,
             stats,
         }
@@ -482,7 +485,8 @@ impl Groups {
 
     /// Not in every turn: adding up what is alive costs more than a small request.
     fn publish_stats(&mut self, now: Mono) {
-        if now < self.next_stats {
+        self.stats_due = now < self.next_stats;
+        if self.stats_due {
             return;
         }
         self.next_stats = now.plus_ms(STATS_MS);
@@ -500,7 +504,9 @@ impl Groups {
         if self.phase != Phase::Running || self.fenced().is_some() {
             return self.wal.deadline();
         }
-        [self.wal.deadline(), self.checkpoint_deadline(), Some(self.next_retention)].into_iter().flatten().min()
+        let stats = self.stats_due.then_some(self.next_stats);
+        let others = [self.wal.deadline(), self.checkpoint_deadline(), stats];
+        others.into_iter().flatten().chain([self.next_retention]).min()
     }
 }
 
