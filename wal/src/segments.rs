@@ -3,7 +3,7 @@
 use crate::batch;
 use crate::directory::Directory;
 use crate::index::{Extent, SegmentIndex};
-use crate::segment::{Header, Trailer, encode_footer, footer_bytes};
+use crate::segment::{Header, Trailer, encode_footer, footer_bytes, is_cold};
 use crate::tags::Job;
 use std::collections::BTreeMap;
 use torc_base::buf::Pool;
@@ -40,6 +40,20 @@ pub(crate) struct Segment {
     pub(crate) index: Option<SegmentIndex>,
 }
 
+/// A segment whose footer is durable and whose extents are read from there: from before recovery, or cold.
+pub(crate) fn footed(header: Header, bytes: u32) -> Segment {
+    Segment {
+        header,
+        stage: Stage::Footed { bytes },
+        first: BatchSeq(0),
+        first_chain: 0,
+        end: crate::segment::BATCHES_START,
+        last: BatchSeq(0),
+        chain: 0,
+        index: None,
+    }
+}
+
 impl Segment {
     /// True if another batch of `bytes` with at most `extents` extents fits in front of the footer.
     pub(crate) fn has_room(&self, bytes: usize, extents: usize) -> bool {
@@ -72,7 +86,10 @@ impl Segment {
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Segments {
+    /// The log, in its order; the last one is filled.
     pub(crate) by_id: BTreeMap<SegmentId, Segment>,
+    /// Cold segments, all with a durable footer.
+    pub(crate) cold: BTreeMap<SegmentId, Segment>,
 }
 
 impl Segments {
@@ -84,7 +101,16 @@ impl Segments {
     }
 
     pub(crate) fn get(&self, id: SegmentId) -> Option<&Segment> {
-        self.by_id.get(&id)
+        if is_cold(id) { self.cold.get(&id) } else { self.by_id.get(&id) }
+    }
+
+    pub(crate) fn remove(&mut self, id: SegmentId) -> Option<Segment> {
+        if is_cold(id) { self.cold.remove(&id) } else { self.by_id.remove(&id) }
+    }
+
+    /// Segments that a checkpoint describes by their footers: those of the log before `scan`, and cold ones.
+    pub(crate) fn described(&self, scan: SegmentId) -> impl Iterator<Item = (SegmentId, &Segment)> {
+        self.by_id.range(..scan).chain(&self.cold).map(|(&id, segment)| (id, segment))
     }
 
     /// Starts filling a prepared file. `first` is the next batch and `chain` the checksum of the one before.
