@@ -41,6 +41,8 @@ enum Step {
         borrow: bool,
     },
     CreatingCold(Slot),
+    /// Its length is flushed: the header page says it, and must not outlive it.
+    SyncingCold(Slot),
     NamingCold(Slot),
 }
 
@@ -309,7 +311,7 @@ impl Spares {
             (_, Ok(ok)) => ok,
             // The name is taken by something that is not a segment of this log: leave it alone, take the next.
             (Step::Creating(_) | Step::CreatingCold(_), Err(DiskError::Exists)) => return Progress::Nothing,
-            (Step::CreatingCold(slot), Err(DiskError::NoSpace)) => {
+            (Step::CreatingCold(slot) | Step::SyncingCold(slot), Err(DiskError::NoSpace)) => {
                 self.retire(slot, ops);
                 self.cold = Cold::Refused;
                 return Progress::Nothing;
@@ -340,7 +342,10 @@ impl Spares {
             (Step::Asking, other) => panic!("free space was asked for, the answer was {other:?}"),
             (Step::AskingCold { borrow }, DiskOk::Free { free, .. }) => self.answer_cold(free, borrow, ops),
             (Step::AskingCold { .. }, other) => panic!("free space was asked for, the answer was {other:?}"),
-            (Step::CreatingCold(slot), _) => self.go(Step::NamingCold(slot), DiskKind::SyncDir, ops),
+            (Step::CreatingCold(slot), _) => {
+                self.go(Step::SyncingCold(slot), DiskKind::Sync { file: slot.file() }, ops);
+            }
+            (Step::SyncingCold(slot), _) => self.go(Step::NamingCold(slot), DiskKind::SyncDir, ops),
             (Step::NamingCold(slot), _) => {
                 let borrowed = self.free_bytes < self.reserve_bytes.saturating_add(self.segment_bytes);
                 self.cold = Cold::Ready { slot, borrowed };
@@ -408,7 +413,7 @@ fn failure(step: Step, error: DiskError) -> WalError {
         Step::Idle | Step::Asking | Step::AskingCold { .. } => ("asking for free space", String::new()),
         Step::Creating(slot) | Step::CreatingCold(slot) => ("creation", slot.file_name()),
         Step::Zeroing { slot, .. } => ("first writing", slot.file_name()),
-        Step::Syncing(slot) => ("flush", slot.file_name()),
+        Step::Syncing(slot) | Step::SyncingCold(slot) => ("flush", slot.file_name()),
         Step::SyncingDirectory(_) | Step::NamingCold(_) => ("flush of the directory", String::new()),
         Step::Heading(header) => ("writing the header", header.slot.file_name()),
     };

@@ -15,7 +15,7 @@ use torc_inspect::{InspectError, Outcome, SnapshotArgs, WalArgs};
 use torc_net::kafka::records::{self, BuildOptions, CRC_PREFIX, Record};
 use torc_snapshot::{Progress, Section, Writer};
 use torc_state::catalog::{Catalog, Command, Defaults};
-use torc_wal::{Entry, Kind, Settings, State, Wal};
+use torc_wal::{CleanerSettings, Entry, Kind, Settings, State, Wal};
 
 const RECORDS: Kind = Kind(1);
 const HARD_STATE: Kind = Kind(3);
@@ -47,6 +47,7 @@ impl Rig {
             reserve_bytes: 0,
             spare_segments: 1,
             idle_seal_ms: if marks { 5 } else { 0 },
+            cleaner: CleanerSettings { enabled: false, ..CleanerSettings::default() },
         };
         let mut rig = Rig {
             dir: dir.to_path_buf(),
