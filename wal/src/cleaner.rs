@@ -28,16 +28,21 @@ use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp, Level};
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now};
 
-/// From one look at all segments to the next, at least; and after a pass that found no room.
+/// From one look at all segments to the next, at least, and a millisecond more for so many segments.
 const LOOK_MS: u64 = 50;
+const LOOK_SEGMENTS: u64 = 8;
+/// From a pass that found no room, or a victim that cannot be read, to the next look.
 const RETRY_MS: u64 = 1000;
+/// One write: a batch that comes to the disk meanwhile waits for no more.
+const WRITE_BYTES: usize = 256 << 10;
 /// With less room than so many files the pace is not kept: it must not be what fills the disk.
 const SHORT_FILES: u64 = 4;
-/// The same if so many files more than twice what is alive are there, then with this many times the pace.
+/// The same if what is dead is so many files more than what is alive, then with this many times the pace.
 const BEHIND_FILES: u64 = 16;
 const BEHIND_PACE: u64 = 4;
-/// Extents planned, or runs swapped, in one turn.
+/// Extents planned in one turn, and runs swapped: less than a millisecond's work.
 const STEPS: usize = 2048;
+const SWAPS: usize = 256;
 /// Memory that is kept from one read or batch to the next.
 const KEEP_BYTES: usize = 4 << 20;
 
@@ -96,6 +101,8 @@ struct Pass {
     /// Nothing is left to plan.
     exhausted: bool,
     output: Option<Output>,
+    /// The batch that is being written: its position, and what of it has not been written.
+    block: Option<(u32, Buf)>,
     footer_bytes: u32,
     /// Pieces of the output that readers find there.
     published: usize,
@@ -135,7 +142,7 @@ pub(crate) struct Cleaner {
     hurry: u64,
     /// When to look at the segments again; something changed since the last look.
     look_at: Option<Mono>,
-    looked_at: Mono,
+    next_look: Mono,
     changed: bool,
     /// There is work for the next turn, which can come at once.
     busy: Option<Mono>,
@@ -172,7 +179,7 @@ impl Cleaner {
             pace: Mono(0),
             hurry: 1,
             look_at: None,
-            looked_at: Mono(0),
+            next_look: Mono(0),
             changed: true,
             busy: None,
             since: BTreeMap::new(),
@@ -281,7 +288,7 @@ impl Cleaner {
 
     fn look_is_due(&mut self, now: Mono) -> bool {
         if std::mem::take(&mut self.changed) {
-            let next = now.max(self.looked_at.plus_ms(LOOK_MS));
+            let next = now.max(self.next_look);
             self.look_at = Some(self.look_at.map_or(next, |at| at.min(next)));
         }
         self.look_at.is_some_and(|at| at <= now)
@@ -303,6 +310,7 @@ impl Cleaner {
                     file_bytes: s.header.bytes,
                     footer_bytes: s.footer()?,
                     live,
+                    full: s.full,
                     since,
                 })
             })
@@ -311,23 +319,24 @@ impl Cleaner {
         let files = above / self.segment_bytes;
         let room = Room { files, short: files < SHORT_FILES || parts.spares.is_full() };
         let look = look(&candidates, &self.settings, self.segment_bytes, now, room);
-        let used = parts.segments.by_id.len() as u64 + parts.segments.cold.len() as u64;
-        let alive = parts.directory.live_bytes() / self.segment_bytes;
-        self.hurry = match used > 2 * alive + BEHIND_FILES {
+        let segments = parts.segments.by_id.len() as u64 + parts.segments.cold.len() as u64;
+        let behind = parts.directory.live_bytes() + BEHIND_FILES * self.segment_bytes;
+        self.hurry = match look.garbage > behind {
             _ if room.short => u64::MAX,
             true => BEHIND_PACE,
             false => 1,
         };
-        self.looked_at = now;
+        self.next_look = now.plus_ms(LOOK_MS + segments / LOOK_SEGMENTS);
         self.waiting = look.waiting;
-        self.look_at = look.again.map(|at| at.max(now.plus_ms(LOOK_MS)));
+        self.look_at = look.again.map(|at| at.max(self.next_look));
         look
     }
 
     fn begin(&mut self, free: u64, parts: &Parts<'_>) {
         let Some((reason, mut ids)) = self.look(parts, free).choice else {
             // What there is to do needs more room than there is.
-            self.look_at = Some(parts.now.mono.plus_ms(RETRY_MS));
+            self.next_look = parts.now.mono.plus_ms(RETRY_MS);
+            self.look_at = Some(self.next_look);
             return;
         };
         ids.sort_unstable();
@@ -341,6 +350,7 @@ impl Cleaner {
             next: 0,
             exhausted: false,
             output: None,
+            block: None,
             footer_bytes: 0,
             published: 0,
             outputs: Vec::new(),
@@ -439,6 +449,15 @@ impl Cleaner {
     }
 
     fn write(&mut self, pass: &mut Pass, parts: &mut Parts<'_>) -> Next {
+        if let (Some((at, block)), Some(output)) = (pass.block.take(), &pass.output) {
+            let piece = block.slice(0..block.len().min(WRITE_BYTES));
+            if piece.len() < block.len() {
+                pass.block = Some((at + piece.len() as u32, block.slice(piece.len()..block.len())));
+            }
+            let (file, runs) = (output.header.slot.file(), vec![piece.pages()]);
+            self.ask(DiskKind::Write { file, at: u64::from(at), runs, durable: false }, parts);
+            return Next::Again;
+        }
         if pass.next == pass.slice.len() {
             (pass.slice, pass.next) = (Slice::default(), 0);
             if !pass.exhausted {
@@ -461,8 +480,7 @@ impl Cleaner {
             None => pass.step = Step::Sync,
             Some((at, block, next)) => {
                 pass.next = next;
-                let (file, runs) = (output.header.slot.file(), vec![block.pages()]);
-                self.ask(DiskKind::Write { file, at: u64::from(at), runs, durable: false }, parts);
+                pass.block = Some((at, block));
             }
         }
         Next::Again
@@ -496,9 +514,10 @@ impl Cleaner {
         let output = pass.output.as_ref().expect("its footer is durable");
         let id = output.segment();
         if pass.published == 0 {
-            parts.segments.cold.insert(id, footed(output.header, pass.footer_bytes));
+            let full = output.moved.iter().map(|moved| moved.bytes).sum();
+            parts.segments.cold.insert(id, footed(output.header, pass.footer_bytes, full));
         }
-        let upto = output.moved.len().min(pass.published + STEPS);
+        let upto = output.moved.len().min(pass.published + SWAPS);
         for moved in &output.moved[pass.published..upto] {
             parts.directory.swap(id, moved);
         }
@@ -610,7 +629,7 @@ impl Cleaner {
             parts.spares.recycle(output.header.slot, output.header.bytes, parts.ops);
         }
         self.changed = true;
-        self.looked_at = parts.now.mono.plus_ms(RETRY_MS - LOOK_MS);
+        self.next_look = parts.now.mono.plus_ms(RETRY_MS);
     }
 
     fn end(&mut self, pass: Pass, parts: &mut Parts<'_>) {

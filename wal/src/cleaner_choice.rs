@@ -34,6 +34,8 @@ pub(crate) struct Candidate {
     pub(crate) file_bytes: u64,
     pub(crate) footer_bytes: u32,
     pub(crate) live: Live,
+    /// Payload bytes that were put into it.
+    pub(crate) full: u64,
     /// When it was first seen with a footer.
     pub(crate) since: Mono,
 }
@@ -45,8 +47,19 @@ impl Candidate {
         self.live.bytes + lines
     }
 
+    /// Much of the file would be gained.
     fn is_mostly_dead(&self, settings: &CleanerSettings) -> bool {
         self.needs() * 100 <= self.file_bytes * (100 - settings.dead_percent)
+    }
+
+    /// Much of it has died, and was not only padding from the beginning. What is cold has no padding; if it holds little
+    /// it was the last of its pass, and goes with the next one.
+    fn is_dying(&self, settings: &CleanerSettings) -> bool {
+        is_cold(self.id) || self.live.bytes * 100 <= self.full * (100 - settings.dead_percent)
+    }
+
+    fn ripe_at(&self, settings: &CleanerSettings) -> Mono {
+        self.since.plus_ms(settings.sort_after_ms)
     }
 
     fn is_in_pieces(&self) -> bool {
@@ -76,6 +89,8 @@ pub(crate) enum Reason {
 pub(crate) struct Look {
     /// The next pass.
     pub(crate) choice: Option<(Reason, Vec<SegmentId>)>,
+    /// Bytes that would be gained from segments that are dying.
+    pub(crate) garbage: u64,
     /// Segments that are worth a pass.
     pub(crate) waiting: u64,
     /// When time alone makes a difference.
@@ -104,8 +119,13 @@ pub(crate) fn look(
     let mut look = Look::default();
     let (dead, alive): (Vec<Candidate>, Vec<Candidate>) =
         candidates.iter().partition(|candidate| candidate.is_mostly_dead(settings));
-    look.waiting = dead.len() as u64;
-    let space = for_space(dead, segment_bytes, room);
+    // What is little but padding does no harm for a while, and the disk has better to do while it comes in so fast.
+    let (ripe, unripe): (Vec<Candidate>, Vec<Candidate>) =
+        dead.into_iter().partition(|c| room.short || c.is_dying(settings) || c.ripe_at(settings) <= now);
+    look.again = unripe.iter().map(|candidate| candidate.ripe_at(settings)).min();
+    look.garbage = ripe.iter().filter(|c| c.is_dying(settings)).map(|c| c.file_bytes - c.needs()).sum();
+    look.waiting = ripe.len() as u64;
+    let space = for_space(ripe, segment_bytes, room);
     let order = for_order(&alive, settings, segment_bytes, now, room, &mut look);
     look.choice = space.map(|ids| (Reason::Space, ids)).or(order.map(|ids| (Reason::Order, ids)));
     look
@@ -150,17 +170,16 @@ fn for_order(
     room: Room,
     look: &mut Look,
 ) -> Option<Vec<SegmentId>> {
-    let ripe_at = |candidate: &Candidate| candidate.since.plus_ms(settings.sort_after_ms);
     let in_pieces: Vec<Candidate> = alive.iter().filter(|candidate| candidate.is_in_pieces()).copied().collect();
-    let unripe = in_pieces.iter().map(ripe_at).filter(|at| *at > now).min();
-    let ripe: Vec<Candidate> = in_pieces.into_iter().filter(|candidate| ripe_at(candidate) <= now).collect();
+    let unripe = in_pieces.iter().map(|c| c.ripe_at(settings)).filter(|at| *at > now).min();
+    let ripe: Vec<Candidate> = in_pieces.into_iter().filter(|c| c.ripe_at(settings) <= now).collect();
     look.waiting += ripe.len() as u64;
-    look.again = unripe;
+    look.again = look.again.into_iter().chain(unripe).min();
     let window = fitting(&ripe);
     let late_at = window.iter().map(|c| c.since.plus_ms(settings.sort_after_ms.saturating_mul(LATE))).min()?;
     let is_full = window.len() == WINDOW || window.len() < ripe.len();
     if !is_full && now < late_at {
-        look.again = Some(unripe.map_or(late_at, |at| at.min(late_at)));
+        look.again = Some(look.again.map_or(late_at, |at| at.min(late_at)));
         return None;
     }
     let mut needs = 0;

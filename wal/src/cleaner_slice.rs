@@ -18,8 +18,8 @@ const SLICE_BYTES: usize = 32 << 20;
 /// Its entries, unless one extent alone has more, and its extents.
 const SLICE_ENTRIES: usize = 64 << 10;
 const SLICE_SOURCES: usize = 32 << 10;
-/// One read, unless what is wanted in one piece is longer.
-const READ_BYTES: u64 = 1 << 20;
+/// One read, unless what is wanted in one piece is longer: a batch that comes to the disk meanwhile waits for no more.
+const READ_BYTES: u64 = 256 << 10;
 /// Wanted ranges nearer to each other than this are read as one.
 const JOIN_BYTES: u64 = 32 << 10;
 

@@ -319,7 +319,8 @@ impl Recovery {
                 parts.spares.recycle(slot, header.bytes, ops);
                 continue;
             };
-            parts.segments.by_id.insert(id, footed(header, bytes));
+            let full = parts.directory.live(id).bytes;
+            parts.segments.by_id.insert(id, footed(header, bytes, full));
         }
     }
 
@@ -331,7 +332,8 @@ impl Recovery {
             parts.spares.note_cold(slot);
             match section.and_then(|s| s.footers.get(&id)) {
                 Some(&bytes) => {
-                    parts.segments.cold.insert(id, footed(header, bytes));
+                    let full = parts.directory.live(id).bytes;
+                    parts.segments.cold.insert(id, footed(header, bytes, full));
                 }
                 None => parts.spares.recycle(slot, header.bytes, ops),
             }

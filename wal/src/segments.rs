@@ -38,10 +38,14 @@ pub(crate) struct Segment {
     pub(crate) chain: u32,
     /// Extents; `None` once they can be loaded from the footer.
     pub(crate) index: Option<SegmentIndex>,
+    /// Payload bytes that were put into it, or that were alive when the log was opened: what has died since is what is
+    /// missing from them.
+    pub(crate) full: u64,
 }
 
-/// A segment whose footer is durable and whose extents are read from there: from before recovery, or cold.
-pub(crate) fn footed(header: Header, bytes: u32) -> Segment {
+/// A segment whose footer of `bytes` bytes is durable and whose extents are read from there: from before recovery, or
+/// cold.
+pub(crate) fn footed(header: Header, bytes: u32, full: u64) -> Segment {
     Segment {
         header,
         stage: Stage::Footed { bytes },
@@ -51,6 +55,7 @@ pub(crate) fn footed(header: Header, bytes: u32) -> Segment {
         last: BatchSeq(0),
         chain: 0,
         index: None,
+        full,
     }
 }
 
@@ -68,6 +73,7 @@ impl Segment {
         for extent in extents {
             index.push(*extent);
             directory.place(self.header.segment, extent, u64::from(extent.length));
+            self.full += u64::from(extent.length);
         }
         self.end += header.total;
         self.last = header.seq;
@@ -130,6 +136,7 @@ impl Segments {
             last: BatchSeq(first.get() - 1),
             chain,
             index: Some(SegmentIndex::default()),
+            full: 0,
         };
         self.by_id.insert(header.segment, segment);
     }

@@ -476,3 +476,22 @@ fn files_hold_at_most_twice_what_lives() {
     rig.verify(100_000);
     assert!(rig.wal.stats().cleaner_passes > 10 && most < 40 * SEGMENT, "{:?}", rig.wal.stats());
 }
+
+#[test]
+fn padding_is_taken_away_when_it_has_become_old() {
+    let cleaner = CleanerSettings { sort_after_ms: 60_000, ..cleaning().cleaner };
+    let mut rig = Rig::started(Settings { cleaner, ..cleaning() }, 22);
+    // Each entry has a page of its own.
+    for _ in 0..600 {
+        rig.append(KEPT, 100, false);
+        rig.settle();
+    }
+    rig.checkpoint();
+    let before = rig.disk.files.len();
+    rig.pass_time(30_000);
+    assert_eq!(rig.wal.stats().cleaner_read_bytes, 0, "there is no hurry");
+    rig.pass_time(60_000);
+    come_to_rest(&mut rig);
+    assert!(is_moved(&rig, KEPT) && rig.disk.files.len() * 2 < before, "{before}, {}", rig.disk.files.len());
+    rig.verify(10_000);
+}
