@@ -134,7 +134,7 @@ impl Node {
                 self.events.push_back(Event::Disk(DiskDone { tag, result }));
             }
             Op::Log { .. } => {}
-            Op::Close { .. } | Op::Mail { .. } | Op::Exit => panic!("not in a bench: {op:?}"),
+            Op::Close { .. } | Op::HandOver { .. } | Op::Mail { .. } | Op::Exit => panic!("not in a bench: {op:?}"),
         }
     }
 

@@ -167,7 +167,7 @@ impl Rig {
                 self.events.push_back(Event::Disk(DiskDone { tag, result }));
             }
             Op::Log { .. } => {}
-            Op::Close { .. } | Op::Mail { .. } | Op::Exit => panic!("not in this test: {op:?}"),
+            Op::Close { .. } | Op::HandOver { .. } | Op::Mail { .. } | Op::Exit => panic!("not in this test: {op:?}"),
         }
     }
 
