@@ -1,4 +1,4 @@
-use crate::mail::{Post, mesh};
+use crate::mail::{Parcel, Post, mesh};
 use std::sync::Arc;
 use torc_base::ids::ShardId;
 
