@@ -25,10 +25,8 @@ const QUIET_NS: u64 = 20_000_000;
 const DRAIN_READS_MS: u64 = 250;
 /// How often connections are looked at while they drain.
 const DRAIN_LOOK_MS: u64 = 5;
-/// A connection moves to the shard that owns what it produces to, after so many requests in a row for that shard...
-const MOVES_AFTER: u32 = 16;
-/// ...twice as many after each move, up to this.
-const MOVES_AFTER_MAX: u32 = 4_096;
+/// Each move doubles the requests in a row that the next one takes, up to this.
+const MOVE_AFTER_MAX: u32 = 4_096;
 /// Parts of one send; the kernel takes 1,024 at once.
 const SEND_PARTS: usize = 1_000;
 
@@ -125,6 +123,8 @@ pub struct Conns {
     conns: BTreeMap<ConnId, Conn>,
     frame_max: usize,
     idle_ns: u64,
+    /// Requests in a row for one other shard after which a connection moves there; 0: never.
+    move_after: u32,
     /// For frames; bounds what all connections together can hold.
     pool: Pool,
     /// Have answers to send.
@@ -158,11 +158,12 @@ struct Drain {
 
 impl Conns {
     /// No connections yet.
-    pub fn new(frame_max: usize, idle_ms: u64, pool: Pool) -> Conns {
+    pub fn new(frame_max: usize, idle_ms: u64, move_after: u32, pool: Pool) -> Conns {
         Conns {
             conns: BTreeMap::new(),
             frame_max,
             idle_ns: idle_ms.saturating_mul(1_000_000),
+            move_after,
             pool,
             dirty: BTreeSet::new(),
             starved: BTreeSet::new(),
@@ -207,8 +208,9 @@ impl Conns {
             Some(to) => c.drawn = (to, 1),
             None => c.drawn.1 = 0,
         }
-        let enough = (MOVES_AFTER << c.moves.min(31)).min(MOVES_AFTER_MAX);
-        if c.drawn.1 >= enough && self.drain.is_none() && !c.eof {
+        let enough = u64::from(self.move_after) << c.moves.min(31);
+        let enough = enough.min(MOVE_AFTER_MAX.into());
+        if enough > 0 && u64::from(c.drawn.1) >= enough && self.drain.is_none() && !c.eof {
             c.leaving = to;
         }
     }

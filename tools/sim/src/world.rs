@@ -104,6 +104,8 @@ pub struct World<A: App> {
     pub net: Net,
     /// What happened.
     pub trail: Trail,
+    /// Connections that one shard has handed to another.
+    pub moves: u64,
     life: u32,
     ops: Vec<Op<A::Mail>>,
 }
@@ -120,6 +122,7 @@ impl<A: App> World<A> {
             disks,
             net,
             trail,
+            moves: 0,
             life: 0,
             ops: Vec::new(),
         }
@@ -393,6 +396,7 @@ impl<A: App> World<A> {
             Op::HandOver { conn, to, with } => {
                 self.trail.mark("hand over", shard, conn.0, u64::from(to.0));
                 if self.net.hand_over(shard, conn, usize::from(to.0))? {
+                    self.moves += 1;
                     let from = ShardId(shard as u16);
                     self.post(shard, to, Event::Adopted { from, conn, with })?;
                 }

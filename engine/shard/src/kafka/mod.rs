@@ -87,7 +87,7 @@ impl Kafka {
         let frame_max = settings.request_max_bytes.min(FRAME_BYTES_MAX);
         let pool = Pool::new(RECV_MEMORY, RECV_MEMORY / 8);
         Kafka {
-            conns: Conns::new(frame_max, settings.connection_idle_ms, pool),
+            conns: Conns::new(frame_max, settings.connection_idle_ms, settings.move_after, pool),
             view: View::default(),
             sessions: Sessions::new(settings.fetch_sessions, settings.seed),
             pending: BTreeMap::new(),

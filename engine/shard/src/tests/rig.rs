@@ -96,6 +96,7 @@ pub fn settings() -> Settings {
         producer_expiration_ms: 86_400_000,
         connection_idle_ms: 600_000,
         fetch_sessions: 2,
+        move_after: 16,
         slow_request_ms: 1_000,
         drain_ms: 5_000,
         data_dir: "/data".into(),
