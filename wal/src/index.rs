@@ -194,6 +194,11 @@ impl SegmentIndex {
         self.groups.get(&group).map_or(&[], Vec::as_slice)
     }
 
+    /// The groups that have extents.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = GroupId> {
+        self.groups.keys().copied()
+    }
+
     /// All, by group.
     pub fn iter(&self) -> impl Iterator<Item = &Extent> {
         self.groups.values().flatten()

@@ -80,6 +80,17 @@ impl Segment {
         self.chain = crc;
     }
 
+    /// Bytes of a batch on disk, on average.
+    pub(crate) fn mean_batch(&self) -> u64 {
+        let batches = (self.last.get() + 1).saturating_sub(self.first.get()).max(1);
+        u64::from(self.end - crate::segment::BATCHES_START) / batches
+    }
+
+    /// The groups with entries here, while the extents are in memory.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = torc_base::ids::GroupId> {
+        self.index.iter().flat_map(SegmentIndex::groups)
+    }
+
     /// Bytes of the footer on disk.
     pub(crate) fn footer(&self) -> Option<u32> {
         match self.stage {

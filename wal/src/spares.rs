@@ -1,8 +1,9 @@
 //! Segment files made ahead, and files got rid of.
 //!
 //! A new file is allocated, written once with zeroes and flushed, so that a batch written over it changes no metadata of
-//! the file system. A file whose entries are all dead gets a new header page only. One step is under way at a time, so
-//! that batches do not starve.
+//! the file system. Where batches are large the zeroes are left out: they would take half of the disk's bandwidth, and
+//! the metadata costs little per byte. A file whose entries are all dead gets a new header page only; as many are kept
+//! for that as the log has lately filled. One step is under way at a time, so that batches do not starve.
 
 use crate::error::WalError;
 use crate::segment::{Header, Slot};
@@ -20,6 +21,12 @@ use torc_base::time::{Mono, Now};
 const ZERO_BYTES: usize = 1 << 20;
 /// After a refusal, the next attempt comes this much later.
 const RETRY_MS: u64 = 1000;
+/// Dead files are kept for reuse up to the number that was filled in this time...
+const DEMAND_MS: u64 = 2_000;
+/// ...but not more than this.
+const DEMAND_MAX: usize = 32;
+/// Files kept beyond the spares that are wanted are removed when none was filled for this long.
+const UNUSED_MS: u64 = 30_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -101,6 +108,12 @@ pub(crate) struct Spares {
     retry_at: Option<Mono>,
     free_bytes: u64,
     zeroes: Option<Buf>,
+    /// Batches are large: new files are not written ahead.
+    large: bool,
+    /// When the last files were filled, oldest first.
+    taken: VecDeque<Mono>,
+    /// When the last of all was.
+    last_taken: Mono,
     prng: Prng,
     want: usize,
     segment_bytes: u64,
@@ -124,6 +137,9 @@ impl Spares {
             retry_at: None,
             free_bytes: 0,
             zeroes: None,
+            large: false,
+            taken: VecDeque::new(),
+            last_taken: Mono(0),
             prng,
             want: settings.spare_segments,
             segment_bytes: settings.segment_bytes,
@@ -168,7 +184,7 @@ impl Spares {
             } else {
                 self.retire(slot, ops);
             }
-        } else if bytes == self.segment_bytes && self.free.len() + self.prepared.len() < self.want {
+        } else if bytes == self.segment_bytes && self.kept() < self.want.max(self.taken.len()) {
             self.free.push(slot);
         } else {
             self.retire(slot, ops);
@@ -231,8 +247,29 @@ impl Spares {
     }
 
     /// The next file to be filled.
-    pub(crate) fn take(&mut self) -> Option<Header> {
-        self.prepared.pop_front()
+    pub(crate) fn take(&mut self, now: Mono) -> Option<Header> {
+        let header = self.prepared.pop_front()?;
+        self.last_taken = now;
+        self.taken.push_back(now);
+        if self.taken.len() > DEMAND_MAX {
+            self.taken.pop_front();
+        }
+        Some(header)
+    }
+
+    /// Files that hold nothing.
+    fn kept(&self) -> usize {
+        self.free.len() + self.prepared.len()
+    }
+
+    /// True if dead files are kept beyond the spares that are always wanted.
+    fn has_unused(&self) -> bool {
+        !self.free.is_empty() && self.kept() > self.want
+    }
+
+    /// Says whether batches are large at present.
+    pub(crate) fn expect_large(&mut self, large: bool) {
+        self.large = large;
     }
 
     pub(crate) fn prepared(&self) -> usize {
@@ -250,11 +287,19 @@ impl Spares {
     }
 
     pub(crate) fn deadline(&self) -> Option<Mono> {
-        self.retry_at.filter(|_| self.is_full())
+        let unused = self.has_unused().then(|| self.last_taken.plus_ms(UNUSED_MS));
+        [self.retry_at.filter(|_| self.is_full()), unused].into_iter().flatten().min()
     }
 
     /// Starts to make a spare if one is wanted.
     pub(crate) fn turn(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
+        while self.taken.front().is_some_and(|at| at.plus_ms(DEMAND_MS) <= now.mono) {
+            self.taken.pop_front();
+        }
+        while self.has_unused() && self.last_taken.plus_ms(UNUSED_MS) <= now.mono {
+            let slot = self.free.pop().expect("just seen");
+            self.retire(slot, ops);
+        }
         if self.step != Step::Idle {
             return;
         }
@@ -350,9 +395,11 @@ impl Spares {
                 let borrowed = self.free_bytes < self.reserve_bytes.saturating_add(self.segment_bytes);
                 self.cold = Cold::Ready { slot, borrowed };
             }
-            (Step::Creating(slot), _) => self.write_zeroes(slot, 0, ops),
-            (Step::Zeroing { slot, to }, _) if to < self.segment_bytes => self.write_zeroes(slot, to, ops),
-            (Step::Zeroing { slot, .. }, _) => {
+            (Step::Creating(slot), _) if !self.large => self.write_zeroes(slot, 0, ops),
+            (Step::Zeroing { slot, to }, _) if to < self.segment_bytes && !self.large => {
+                self.write_zeroes(slot, to, ops);
+            }
+            (Step::Creating(slot) | Step::Zeroing { slot, .. }, _) => {
                 self.go(Step::Syncing(slot), DiskKind::Sync { file: slot.file() }, ops);
             }
             (Step::Syncing(slot), _) => self.go(Step::SyncingDirectory(slot), DiskKind::SyncDir, ops),

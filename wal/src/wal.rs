@@ -28,6 +28,8 @@ use torc_base::time::{Mono, Now};
 /// Entries that wait for a place in the pipeline hold at most this much, one entry aside.
 const QUEUE_BYTES_MAX: usize = 16 << 20;
 const _: () = assert!(QUEUE_BYTES_MAX <= WAL_MEMORY);
+/// From this mean size of a segment's batches on, the next files are not written ahead.
+const LARGE_BATCH: u64 = 256 << 10;
 
 /// Where the log is in its life.
 enum Life {
@@ -65,6 +67,8 @@ pub struct Wal {
     /// Header blocks and footers. Bounded by the pipeline, the tail and what readers hold, not by the pool.
     blocks: Pool,
     extents: Vec<Extent>,
+    /// Groups with entries in segments that were filled since [`Wal::take_filled`].
+    filled: Vec<GroupId>,
     checkpoint: Option<Checkpoint>,
     /// Dead and published, but perhaps still being read from.
     freeable: Vec<SegmentId>,
@@ -97,6 +101,7 @@ impl Wal {
             cleaner: Cleaner::new(&settings),
             blocks,
             extents: Vec::new(),
+            filled: Vec::new(),
             checkpoint: None,
             freeable: Vec::new(),
             checkpointed: SegmentId(1),
@@ -229,7 +234,7 @@ impl Wal {
             spares::Progress::Failed(error) => self.fence_for(error, out),
             spares::Progress::Ready => {
                 if matches!(self.life, Life::FirstSegment) {
-                    let header = self.spares.take().expect("just made");
+                    let header = self.spares.take(now.mono).expect("just made");
                     self.segments.activate(header, BatchSeq(1), 0);
                     self.life = Life::Running;
                     out.push(Outcome::RecoveryDone { torn: None });
@@ -306,7 +311,7 @@ impl Wal {
             Life::New | Life::Recovering(_) => return,
         }
         self.vouch(now);
-        self.pump(ops);
+        self.pump(now.mono, ops);
         self.segments.write_footers(self.writer.durable(), &self.blocks, ops);
         self.free_dead(ops);
         self.clean(now, ops, out);
@@ -323,13 +328,16 @@ impl Wal {
     }
 
     /// Cuts waiting batches while the pipeline and the segments have room.
-    fn pump(&mut self, ops: &mut Vec<DiskOp>) {
+    fn pump(&mut self, now: Mono, ops: &mut Vec<DiskOp>) {
         while self.writer.in_flight() < self.settings.batches_in_flight {
             let Some(open) = self.writer.front() else { return };
             let (count, total) = (open.entries.len(), open.total_bytes());
             if !self.segments.active().has_room(total, count) {
-                let Some(header) = self.spares.take() else { return };
+                let Some(header) = self.spares.take(now) else { return };
                 let (seq, chain) = self.writer.cut_mark();
+                let filled = self.segments.active();
+                self.spares.expect_large(filled.mean_batch() >= LARGE_BATCH.min(self.settings.batch_bytes() as u64));
+                self.filled.extend(filled.groups());
                 self.segments.activate(header, seq, chain);
                 continue;
             }
@@ -589,6 +597,12 @@ impl Wal {
     /// Payload bytes of the group on disk.
     pub fn group_bytes(&self, group: GroupId) -> u64 {
         self.directory.runs(group).iter().map(|run| run.bytes).sum()
+    }
+
+    /// The groups with entries in segments that were filled since this was last asked: what they hold has grown by a
+    /// run.
+    pub fn take_filled(&mut self) -> Vec<GroupId> {
+        std::mem::take(&mut self.filled)
     }
 
     /// One run per segment that holds entries of the group, oldest first. What waits for its batch is not among them.

@@ -324,7 +324,7 @@ impl App for Bare {
             Event::Disk(done) => self.durable(done, ops),
             Event::Turn => self.turn(ops),
             Event::Stop => ops.push(Op::Exit),
-            Event::Paused { .. } | Event::Mail { .. } => {}
+            Event::Paused { .. } | Event::Mail { .. } | Event::Adopted { .. } => {}
         }
     }
 

@@ -53,6 +53,7 @@ fn settings() -> Settings {
         connection_idle_ms: HOUR_MS,
         fetch_sessions: 10,
         drain_ms: 1000,
+        move_after: 0,
         slow_request_ms: 0,
         data_dir: "memory".into(),
         described: Vec::new(),
@@ -134,7 +135,7 @@ impl Node {
                 self.events.push_back(Event::Disk(DiskDone { tag, result }));
             }
             Op::Log { .. } => {}
-            Op::Close { .. } | Op::Mail { .. } | Op::Exit => panic!("not in a bench: {op:?}"),
+            Op::Close { .. } | Op::HandOver { .. } | Op::Mail { .. } | Op::Exit => panic!("not in a bench: {op:?}"),
         }
     }
 

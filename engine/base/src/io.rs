@@ -33,6 +33,9 @@ pub enum Event<M> {
     Disk(DiskDone),
     /// Mail of another shard; from one shard in the order of sending.
     Mail { from: ShardId, mail: M },
+    /// Another shard handed a connection over, with what it knows of it; in order with its mail. Nothing is received
+    /// before [`Op::Recv`].
+    Adopted { from: ShardId, conn: ConnId, with: M },
     /// All events at hand have been delivered. Deadlines that are due are handled here, and the open batch is cut.
     Turn,
     /// Drain: take no new requests, answer those in the log, make a checkpoint, then [`Op::Exit`].
@@ -52,6 +55,9 @@ pub enum Op<M> {
     Send { conn: ConnId, parts: Vec<Buf> },
     /// Drop the connection now; answered by [`Event::Closed`].
     Close { conn: ConnId },
+    /// Gives the connection to another shard, to which it is [`Event::Adopted`]; here it is gone, without another event.
+    /// Not while a receive is armed or a send outstanding.
+    HandOver { conn: ConnId, to: ShardId, with: M },
     /// A disk operation.
     Disk(DiskOp),
     /// Mail to another shard of this process.

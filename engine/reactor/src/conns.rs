@@ -116,9 +116,20 @@ impl Conns {
         fd: RawFd,
         out: &mut VecDeque<Event<M>>,
     ) -> Result<(), RingError> {
+        // SAFETY: the accept has just made the descriptor for this connection alone.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        if let Some(conn) = self.take_in(ring, fd)? {
+            out.push_back(Event::Accepted { conn });
+        }
+        Ok(())
+    }
+
+    /// Gives a socket a place here; closes it if there are enough.
+    pub(crate) fn take_in(&mut self, ring: &mut Ring, fd: OwnedFd) -> Result<Option<ConnId>, RingError> {
         if self.slots.len() - self.free.len() == self.max {
             self.stats.refused.add(1);
-            return ring.close_fd(fd);
+            ring.close_fd(fd.into_raw_fd())?;
+            return Ok(None);
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -128,8 +139,7 @@ impl Conns {
         let id = ConnId(self.count << 24 | slot as u64);
         self.slots[slot] = Some(Box::new(Conn {
             id,
-            // SAFETY: the accept has just made the descriptor for this connection alone.
-            fd: unsafe { OwnedFd::from_raw_fd(fd) },
+            fd,
             recv: Recv::Idle,
             send: None,
             header: empty_header(),
@@ -138,8 +148,17 @@ impl Conns {
             small_receives: 0,
             closing: false,
         }));
-        out.push_back(Event::Accepted { conn: id });
-        Ok(())
+        Ok(Some(id))
+    }
+
+    /// `Op::HandOver`: the socket of a connection, which has no place here any more.
+    pub(crate) fn give_away(&mut self, id: ConnId) -> Option<OwnedFd> {
+        let conn = self.find(id)?;
+        let idle = matches!(conn.recv, Recv::Idle) && conn.send.is_none() && conn.in_flight == 0;
+        assert!(idle, "{id}: handed over with operations in flight");
+        let conn = self.slots[slot_of(id)].take().expect("just found");
+        self.free.push(slot_of(id));
+        Some(conn.fd)
     }
 
     /// The connection, unless it is closed or closing: then what is asked for it is dropped.

@@ -83,12 +83,19 @@ impl StopHandle {
     }
 }
 
+/// What one shard hands to another.
+pub(crate) enum Parcel<M> {
+    Mail(M),
+    /// A connection, with the core's word on it.
+    Socket(OwnedFd, M),
+}
+
 struct Inbox<M> {
     waker: Arc<Waker>,
     /// A bit for each sender whose lane may hold something.
     pending: [AtomicU64; SHARDS_MAX / 64],
     /// By sender.
-    lanes: Box<[Mutex<Vec<M>>]>,
+    lanes: Box<[Mutex<Vec<Parcel<M>>>]>,
 }
 
 /// One shard's place in the mesh: its inbox, and the way to all others.
@@ -96,7 +103,7 @@ pub struct Post<M> {
     me: usize,
     inboxes: Arc<[Inbox<M>]>,
     /// Mail of this turn, by receiver.
-    outgoing: Box<[Vec<M>]>,
+    outgoing: Box<[Vec<Parcel<M>>]>,
     /// Receivers with mail of this turn.
     dirty: Vec<usize>,
 }
@@ -154,13 +161,13 @@ impl<M> Post<M> {
     }
 
     /// Queues mail until [`Post::flush`].
-    pub(crate) fn send(&mut self, to: ShardId, mail: M) {
+    pub(crate) fn send(&mut self, to: ShardId, parcel: Parcel<M>) {
         let to = usize::from(to.get());
         assert!(to < self.inboxes.len(), "mail to shard {to} of {}", self.inboxes.len());
         if self.outgoing[to].is_empty() {
             self.dirty.push(to);
         }
-        self.outgoing[to].push(mail);
+        self.outgoing[to].push(parcel);
     }
 
     /// Hands this turn's mail over; appends each receiver that sleeps and must be woken to `asleep`.
@@ -207,7 +214,7 @@ impl<M> Post<M> {
     }
 
     /// Takes the mail of shard `from` into `into`, which must be empty.
-    pub(crate) fn take(&mut self, from: usize, into: &mut Vec<M>) {
+    pub(crate) fn take(&mut self, from: usize, into: &mut Vec<Parcel<M>>) {
         assert!(into.is_empty());
         let inbox = &self.inboxes[self.me];
         // The bit goes first: what is put into the lane after the swap sets it again.

@@ -1,4 +1,4 @@
-use crate::mail::{Post, mesh};
+use crate::mail::{Parcel, Post, mesh};
 use std::sync::Arc;
 use torc_base::ids::ShardId;
 
@@ -8,7 +8,11 @@ fn drain<M>(post: &mut Post<M>) -> Vec<(usize, Vec<M>)> {
         for bit in (0..64).filter(|bit| word >> bit & 1 == 1) {
             let mut mail = Vec::new();
             post.take(i * 64 + bit, &mut mail);
-            all.push((i * 64 + bit, mail));
+            let letters = mail.into_iter().map(|parcel| match parcel {
+                Parcel::Mail(mail) => mail,
+                Parcel::Socket(..) => panic!("nobody sent a connection"),
+            });
+            all.push((i * 64 + bit, letters.collect()));
         }
     }
     all
@@ -20,8 +24,8 @@ fn mail_leaves_at_the_flush_and_arrives_by_sender_in_order() {
     let asleep = &mut Vec::new();
     let (early, late) = (3, 69);
     for n in 0..3 {
-        posts[late].send(ShardId(5), late * 10 + n);
-        posts[early].send(ShardId(5), early * 10 + n);
+        posts[late].send(ShardId(5), Parcel::Mail(late * 10 + n));
+        posts[early].send(ShardId(5), Parcel::Mail(early * 10 + n));
     }
     assert!(!posts[5].has_mail());
     posts[late].flush(asleep);
@@ -37,7 +41,7 @@ fn a_sleeper_is_woken_once_and_nobody_sleeps_over_waiting_mail() {
     let asleep = &mut Vec::new();
     assert!(posts[1].may_sleep());
     for _ in 0..2 {
-        posts[0].send(ShardId(1), ());
+        posts[0].send(ShardId(1), Parcel::Mail(()));
         posts[0].flush(asleep);
     }
     assert_eq!(*asleep, [1]);
@@ -50,12 +54,12 @@ fn a_sleeper_is_woken_once_and_nobody_sleeps_over_waiting_mail() {
 fn mail_to_a_shard_that_is_gone_is_dropped() {
     let mut posts = mesh(2).unwrap();
     let letter = Arc::new(());
-    posts[0].send(ShardId(1), Arc::clone(&letter));
+    posts[0].send(ShardId(1), Parcel::Mail(Arc::clone(&letter)));
     posts[0].flush(&mut Vec::new());
     assert_eq!(Arc::strong_count(&letter), 2);
     drop(posts.pop());
     assert_eq!(Arc::strong_count(&letter), 1);
-    posts[0].send(ShardId(1), Arc::clone(&letter));
+    posts[0].send(ShardId(1), Parcel::Mail(Arc::clone(&letter)));
     posts[0].flush(&mut Vec::new());
     assert_eq!(Arc::strong_count(&letter), 1);
 }

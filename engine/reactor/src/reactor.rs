@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::kernel::Kernel;
-use crate::mail::Post;
+use crate::mail::{Parcel, Post};
 use crate::probe::Features;
 use crate::ring::{Completion, Kind, RingError};
 use crate::settings::Settings;
@@ -11,6 +11,7 @@ use io_uring::{opcode, types};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use torc_base::ids::ShardId;
 use torc_base::io::{App, Event, Level, Op};
@@ -90,7 +91,7 @@ struct Reactor<'a, A: App> {
     events: VecDeque<Event<A::Mail>>,
     /// What the last step asked for.
     ops: Vec<Op<A::Mail>>,
-    mail: Vec<A::Mail>,
+    mail: Vec<Parcel<A::Mail>>,
     /// Receivers of this turn's mail that must be woken.
     asleep: Vec<usize>,
     now: Now,
@@ -196,14 +197,26 @@ impl<'a, A: App> Reactor<'a, A> {
                 senders &= senders - 1;
                 self.post.take(from, &mut mail);
                 self.stats.mails.add(mail.len() as u64);
-                for mail in mail.drain(..) {
-                    self.step(Event::Mail { from: ShardId(from as u16), mail })?;
+                let from = ShardId(from as u16);
+                for parcel in mail.drain(..) {
+                    match parcel {
+                        Parcel::Mail(mail) => self.step(Event::Mail { from, mail })?,
+                        Parcel::Socket(fd, with) => self.adopt(from, fd, with)?,
+                    }
                     self.deliver()?;
                 }
             }
         }
         self.mail = mail;
         Ok(())
+    }
+
+    /// A connection of another shard is this one's from now on.
+    fn adopt(&mut self, from: ShardId, fd: OwnedFd, with: A::Mail) -> Result<(), Error> {
+        match self.kernel.conns.take_in(&mut self.kernel.ring, fd)? {
+            Some(conn) => self.step(Event::Adopted { from, conn, with }),
+            None => Ok(()),
+        }
     }
 
     /// One step of the core, and its operations.
@@ -235,8 +248,15 @@ impl<'a, A: App> Reactor<'a, A> {
             Op::Send { conn, parts } => conns.send(ring, conn, parts, events),
             Op::Close { conn } => conns.close(ring, conn, events),
             Op::Disk(op) => disk.start(ring, op, events),
+            Op::HandOver { conn, to, with } => {
+                if let Some(fd) = conns.give_away(conn) {
+                    self.stats.handed_over.add(1);
+                    self.post.send(to, Parcel::Socket(fd, with));
+                }
+                Ok(())
+            }
             Op::Mail { to, mail } => {
-                self.post.send(to, mail);
+                self.post.send(to, Parcel::Mail(mail));
                 Ok(())
             }
             Op::Log { level, text } => {

@@ -54,6 +54,8 @@ counters! {
     refused,
     /// Times accepting had to pause because the process was out of file descriptors.
     accept_pauses,
+    /// Connections handed over to other shards.
+    handed_over,
     /// Connections closed.
     closed,
     /// Bytes received.

@@ -3,7 +3,10 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use support::{Running, eventually};
+use torc_base::buf::Buf;
 use torc_base::ids::ShardId;
 use torc_base::io::{App, Event, Op};
 use torc_base::time::{Mono, Now};
@@ -106,6 +109,101 @@ impl App for Player {
 
     fn busy(&self) -> bool {
         false
+    }
+}
+
+/// Echoes one piece, then hands the connection to the other shard with the number of pieces so far.
+#[derive(Default)]
+struct Bouncer {
+    me: u16,
+    held: Option<Buf>,
+    pieces: u64,
+    adopted: u64,
+    closed: u64,
+}
+
+impl App for Bouncer {
+    type Mail = u64;
+
+    fn step(&mut self, _: Now, event: Event<u64>, ops: &mut Vec<Op<u64>>) {
+        match event {
+            Event::Accepted { conn } => ops.push(Op::Recv { conn }),
+            Event::Adopted { from, conn, with } => {
+                assert_eq!(from, ShardId(1 - self.me));
+                self.pieces = with;
+                self.adopted += 1;
+                ops.push(Op::Recv { conn });
+            }
+            Event::Received { conn, bytes } => {
+                assert!(self.held.is_none(), "the client waits for its echo");
+                self.held = Some(bytes.freeze());
+                ops.push(Op::Pause { conn });
+            }
+            Event::Paused { conn } => {
+                let parts = vec![self.held.take().expect("received before the pause")];
+                ops.push(Op::Send { conn, parts });
+            }
+            Event::Sent { conn } => {
+                ops.push(Op::HandOver { conn, to: ShardId(1 - self.me), with: self.pieces + 1 });
+                // Too late: the connection is another's.
+                ops.push(Op::Close { conn });
+            }
+            Event::Eof { conn } => ops.push(Op::Close { conn }),
+            Event::Closed { .. } => self.closed += 1,
+            Event::Stop => ops.push(Op::Exit),
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        None
+    }
+
+    fn busy(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_connection_goes_from_shard_to_shard_and_loses_nothing() {
+    let start = |(me, post)| Running::start_shard(Bouncer { me, ..Bouncer::default() }, post, me, |_| {});
+    let running: Vec<_> = (0..).zip(mesh(2).unwrap()).map(start).collect();
+    let mut client = TcpStream::connect(running[0].address).unwrap();
+    for n in 0..501_u32 {
+        client.write_all(&n.to_be_bytes()).unwrap();
+        let mut echo = [0; 4];
+        client.read_exact(&mut echo).unwrap();
+        assert_eq!(u32::from_be_bytes(echo), n);
+    }
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0, "the shard that has it closes it");
+    let handed: u64 = running.iter().map(|shard| shard.stats.handed_over.get()).sum();
+    let apps: Vec<Bouncer> = running.into_iter().map(Running::finish).collect();
+    assert_eq!((handed, apps[0].adopted, apps[1].adopted), (501, 250, 251));
+    assert_eq!((apps[0].closed, apps[1].closed), (0, 1), "the end is told where the connection is");
+    assert_eq!(apps[1].pieces, 501);
+}
+
+#[test]
+fn a_connection_on_its_way_to_a_shard_that_is_gone_or_full_is_closed() {
+    for full in [false, true] {
+        let mut posts = mesh(2).unwrap();
+        let second = posts.remove(1);
+        let first = Running::start_shard(Bouncer::default(), posts.remove(0), 0, |_| {});
+        let second = Running::start_shard(Bouncer { me: 1, ..Bouncer::default() }, second, 1, |settings| {
+            settings.connections_max = usize::from(!full);
+        });
+        let mut client = TcpStream::connect(first.address).unwrap();
+        if !full {
+            second.stop.stop();
+            eventually("the second shard has exited", || second.is_over());
+        }
+        client.write_all(b"x").unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, b"x", "what was sent before stays sent");
+        first.finish();
+        second.finish();
     }
 }
 

@@ -284,6 +284,13 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.spin_us = v.number() as u32,
     },
     Key {
+        name: "torc.connection.move.after",
+        kind: Kind::Int { min: 0, max: 4096 },
+        default: "16",
+        doc: "Requests in a row for partitions of one other shard after which a producer's connection moves to that shard (0: never).",
+        set: |c, v| c.connection_move_after = v.number() as u32,
+    },
+    Key {
         name: "torc.disk.reserve.bytes",
         kind: Kind::Size { min: 0, max: NO_LIMIT },
         default: "",

@@ -286,6 +286,7 @@ fn shard_settings(
         // "Never" is further off than any clock reaches.
         connection_idle_ms: u64::try_from(config.connections_max_idle_ms).unwrap_or(u64::MAX),
         fetch_sessions: config.fetch_sessions_max as usize,
+        move_after: config.connection_move_after,
         slow_request_ms: config.slow_request_ms,
         drain_ms: config.drain_ms,
         data_dir: data.path.to_string_lossy().into_owned(),

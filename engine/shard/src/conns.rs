@@ -5,7 +5,7 @@ use crate::mail::{Mail, Token};
 use crate::stages::{Path, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
-use torc_base::ids::ConnId;
+use torc_base::ids::{ConnId, ShardId};
 use torc_base::io::Op;
 use torc_base::limits::{REPLIES_MEMORY, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, WAITING_BYTES_MAX};
 use torc_base::time::Mono;
@@ -25,6 +25,8 @@ const QUIET_NS: u64 = 20_000_000;
 const DRAIN_READS_MS: u64 = 250;
 /// How often connections are looked at while they drain.
 const DRAIN_LOOK_MS: u64 = 5;
+/// Each move doubles the requests in a row that the next one takes, up to this.
+const MOVE_AFTER_MAX: u32 = 4_096;
 /// Parts of one send; the kernel takes 1,024 at once.
 const SEND_PARTS: usize = 1_000;
 
@@ -70,11 +72,46 @@ struct Conn {
     active: Mono,
     /// Requests of this connection that wait for an answer.
     tokens: Vec<Token>,
+    /// The shard that the last requests were for, and how many.
+    drawn: (ShardId, u32),
+    /// Moves so far.
+    moves: u32,
+    /// It moves there when nothing is under way any more; no request is taken meanwhile.
+    leaving: Option<ShardId>,
+}
+
+/// A connection on its way to another shard.
+#[derive(Debug)]
+pub struct Moving {
+    frames: Frames,
+    moves: u32,
 }
 
 impl Conn {
+    fn new(now: Mono, frames: Frames, moves: u32) -> Conn {
+        Conn {
+            frames,
+            receive: Receive::Idle,
+            slots: VecDeque::new(),
+            first_slot: 0,
+            sending: false,
+            waiting_bytes: 0,
+            reply_bytes: 0,
+            sending_bytes: 0,
+            stopped: false,
+            eof: false,
+            closing: false,
+            active: now,
+            tokens: Vec::new(),
+            drawn: (ShardId(0), 0),
+            moves,
+            leaving: None,
+        }
+    }
+
     fn may_take(&self) -> bool {
         !self.closing
+            && self.leaving.is_none()
             && self.slots.len() < REQUESTS_IN_FLIGHT_MAX
             && self.waiting_bytes < WAITING_BYTES_MAX
             && self.reply_bytes < REPLY_BYTES_MAX
@@ -86,6 +123,8 @@ pub struct Conns {
     conns: BTreeMap<ConnId, Conn>,
     frame_max: usize,
     idle_ns: u64,
+    /// Requests in a row for one other shard after which a connection moves there; 0: never.
+    move_after: u32,
     /// For frames; bounds what all connections together can hold.
     pool: Pool,
     /// Have answers to send.
@@ -119,11 +158,12 @@ struct Drain {
 
 impl Conns {
     /// No connections yet.
-    pub fn new(frame_max: usize, idle_ms: u64, pool: Pool) -> Conns {
+    pub fn new(frame_max: usize, idle_ms: u64, move_after: u32, pool: Pool) -> Conns {
         Conns {
             conns: BTreeMap::new(),
             frame_max,
             idle_ns: idle_ms.saturating_mul(1_000_000),
+            move_after,
             pool,
             dirty: BTreeSet::new(),
             starved: BTreeSet::new(),
@@ -146,23 +186,63 @@ impl Conns {
 
     /// A client connected; its requests are read from now on.
     pub fn accepted(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
-        let state = Conn {
-            frames: Frames::new(self.frame_max),
-            receive: Receive::Idle,
-            slots: VecDeque::new(),
-            first_slot: 0,
-            sending: false,
-            waiting_bytes: 0,
-            reply_bytes: 0,
-            sending_bytes: 0,
-            stopped: false,
-            eof: false,
-            closing: false,
-            active: now,
-            tokens: Vec::new(),
-        };
-        assert!(self.conns.insert(conn, state).is_none(), "connection {conn} was there already");
+        self.insert(conn, Conn::new(now, Frames::new(self.frame_max), 0));
         self.arm(now, conn, ops);
+    }
+
+    /// Another shard handed a connection over; what it has received comes next.
+    pub fn adopted(&mut self, now: Mono, conn: ConnId, moving: Moving) {
+        self.insert(conn, Conn::new(now, moving.frames, moving.moves));
+    }
+
+    fn insert(&mut self, conn: ConnId, state: Conn) {
+        assert!(self.conns.insert(conn, state).is_none(), "connection {conn} was there already");
+    }
+
+    /// A request of the connection was for logs of shard `to` alone, or `None`: for others too, or this one's. Many in a
+    /// row, and the connection moves there, as each would pay the way to that shard and back.
+    pub fn drawn(&mut self, conn: ConnId, to: Option<ShardId>) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        match to {
+            Some(to) if c.drawn.0 == to => c.drawn.1 += 1,
+            Some(to) => c.drawn = (to, 1),
+            None => c.drawn.1 = 0,
+        }
+        let enough = u64::from(self.move_after) << c.moves.min(31);
+        let enough = enough.min(MOVE_AFTER_MAX.into());
+        if enough > 0 && u64::from(c.drawn.1) >= enough && self.drain.is_none() && !c.eof {
+            c.leaving = to;
+        }
+    }
+
+    /// Hands a connection over that is to leave and has nothing under way.
+    fn leave_if_idle(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
+        let Some(c) = self.conns.get(&conn) else { return };
+        let Some(to) = c.leaving else { return };
+        let idle = c.receive == Receive::Idle && c.slots.is_empty() && !c.sending;
+        if !idle || c.closing || c.eof {
+            return;
+        }
+        let c = self.conns.remove(&conn).expect("looked at above");
+        assert!(
+            c.tokens.is_empty() && c.reply_bytes == 0 && c.waiting_bytes == 0,
+            "an idle connection is owed nothing"
+        );
+        self.dirty.remove(&conn);
+        self.starved.remove(&conn);
+        self.resumed.remove(&conn);
+        let moving = Moving { frames: c.frames, moves: c.moves + 1 };
+        ops.push(Op::HandOver { conn, to, with: Mail::Moving(Box::new(moving)) });
+    }
+
+    /// The connection stays after all, and what it held back is looked at.
+    fn stay(&mut self, conn: ConnId) {
+        if let Some(c) = self.conns.get_mut(&conn)
+            && c.leaving.take().is_some()
+        {
+            c.drawn.1 = 0;
+            self.resumed.insert(conn);
+        }
     }
 
     /// Bytes came in.
@@ -207,6 +287,7 @@ impl Conns {
         if let Some(c) = self.conns.get_mut(&conn) {
             c.eof = true;
             c.receive = Receive::Idle;
+            self.stay(conn);
             self.close_if_done(now, conn, ops);
         }
     }
@@ -312,7 +393,7 @@ impl Conns {
                     self.starve(now, conn);
                 }
             },
-            _ => {}
+            _ => self.leave_if_idle(conn, ops),
         }
     }
 
@@ -349,6 +430,7 @@ impl Conns {
                 self.resumed.insert(conn);
             }
             self.close_if_done(now, conn, ops);
+            self.leave_if_idle(conn, ops);
         }
     }
 
@@ -441,6 +523,8 @@ impl Conns {
     /// A stop was asked for: connections close as they fall silent and their answers are sent.
     pub fn drain(&mut self, now: Mono) {
         self.drain.get_or_insert(Drain { since: now, reads: true, next_look: now });
+        let all: Vec<ConnId> = self.conns.keys().copied().collect();
+        all.into_iter().for_each(|conn| self.stay(conn));
     }
 
     fn look_at_drain(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {

@@ -10,7 +10,7 @@ fn at(ms: u64) -> Mono {
 }
 
 fn conns(memory: usize) -> Conns {
-    Conns::new(FRAME_MAX, IDLE_MS, Pool::new(memory, 0))
+    Conns::new(FRAME_MAX, IDLE_MS, 0, Pool::new(memory, 0))
 }
 
 /// One connection, accepted at the start.
@@ -223,7 +223,7 @@ fn a_starved_receive_that_was_to_pause_waits_for_the_pause() {
 #[test]
 fn a_stalled_frame_gives_way_when_memory_is_short() {
     let pool = Pool::new(1 << 20, 0);
-    let (mut conns, mut ops) = (Conns::new(FRAME_MAX, IDLE_MS, pool.clone()), Vec::new());
+    let (mut conns, mut ops) = (Conns::new(FRAME_MAX, IDLE_MS, 0, pool.clone()), Vec::new());
     // Begins a large frame; what is received of it exactly.
     let begin = |conns: &mut Conns, conn: ConnId, length: usize| {
         let mut ops = Vec::new();
@@ -291,7 +291,7 @@ fn the_time_to_read_an_answer_begins_when_it_is_sent() {
 
 /// Connections of which one is open.
 fn open(pool: Pool) -> (Conns, Vec<Op<Mail>>) {
-    let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, pool), Vec::new());
+    let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, 0, pool), Vec::new());
     conns.accepted(at(0), CONN, &mut ops);
     assert!(matches!(ops[..], [Op::Recv { conn: CONN }]));
     ops.clear();
@@ -389,7 +389,7 @@ fn large_frames_leave_memory_to_small_ones() {
 fn all_that_wait_for_memory_get_their_turn() {
     let pool = Pool::new(16 * LARGE_FRAME, 0);
     let all = pool.take(pool.limit()).expect("nothing is out");
-    let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, pool), Vec::new());
+    let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, 0, pool), Vec::new());
     let waiting = 200;
     for conn in (0..waiting).map(ConnId) {
         conns.accepted(at(0), conn, &mut ops);

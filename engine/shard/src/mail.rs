@@ -1,5 +1,6 @@
 //! What shards ask of each other. A question of a shard to itself takes the same way, without the mailbox.
 
+use crate::conns::Moving;
 use crate::stages::LogTimes;
 use std::sync::Arc;
 use torc_base::buf::{Buf, BufMut};
@@ -31,6 +32,8 @@ pub enum Mail {
     Drained,
     /// From the catalog's owner: all are drained.
     Finish,
+    /// What goes with a connection that another shard takes over.
+    Moving(Box<Moving>),
 }
 
 /// Groups and the epochs of their leaders.

@@ -37,6 +37,9 @@ pub struct Settings {
     pub connection_idle_ms: u64,
     /// `max.incremental.fetch.session.cache.slots`, per shard
     pub fetch_sessions: usize,
+    /// `torc.connection.move.after`: a connection moves to the shard that owns what it produces to, after so many
+    /// requests in a row for that shard. 0: never.
+    pub move_after: u32,
     /// `torc.slow.request.ms`; 0: no request is slow.
     pub slow_request_ms: u64,
     /// Time that requests in the log have to be answered after a stop is asked for.

@@ -104,6 +104,11 @@ impl Shard {
             }
             Event::Disk(done) => self.with_groups(now, ops, |groups, out| groups.on_disk(out, done)),
             Event::Mail { from, mail } => self.on_mail(now, from, mail, ops),
+            Event::Adopted { conn, with, .. } => {
+                let Mail::Moving(moving) = with else { panic!("a connection comes with its own kind of mail") };
+                assert!(self.is_ready(), "connections are drawn to shards that serve");
+                self.with_kafka(now, ops, |kafka, out| kafka.adopted(out, conn, *moving));
+            }
             Event::Turn => self.turn(now, ops),
             Event::Stop => self.stop(now, ops),
         }
@@ -130,6 +135,7 @@ impl Shard {
             Mail::Leaders(leaders) => self.lead(now, &leaders, ops),
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
             Mail::Finish => self.finish(now),
+            Mail::Moving(_) => panic!("a connection's mail comes with the connection"),
         }
     }
 

@@ -334,6 +334,20 @@ impl Net {
         Ok(())
     }
 
+    /// A shard hands a connection over to another; false if it is gone.
+    pub fn hand_over(&mut self, shard: usize, conn: ConnId, to: usize) -> Result<bool, Violation> {
+        let id = conn.0;
+        let Some(link) = self.links.get_mut(&id).filter(|l| l.shard == shard && !l.told) else {
+            return Err(Violation::contract(format!("HandOver of connection {id} after Closed")));
+        };
+        let idle = matches!(link.armed, Armed::No) && !link.pausing && link.sending.is_none() && !link.closing;
+        if !idle {
+            return Err(Violation::contract(format!("HandOver of connection {id} with something under way")));
+        }
+        link.shard = to;
+        Ok(!link.gone)
+    }
+
     fn pump_at(&mut self, id: u64, at: u64) {
         if let Some(link) = self.links.get_mut(&id)
             && !link.pumping

@@ -38,6 +38,7 @@ pub fn make(start: &Start) -> Shard {
         producer_expiration_ms: 86_400_000 * 30,
         connection_idle_ms: 600_000,
         fetch_sessions: 3,
+        move_after: [0, 1, 2, 16][(start.seed >> 16) as usize % 4],
         slow_request_ms: 1_000,
         drain_ms: 5_000,
         data_dir: "/sim".into(),

@@ -76,6 +76,8 @@ pub struct Report {
     pub fetched: u64,
     /// Lives of the server process.
     pub lives: u32,
+    /// Connections that moved from shard to shard.
+    pub moves: u64,
     /// Virtual milliseconds.
     pub virtual_ms: u64,
     /// The server refused to start on damaged data, as it should.
@@ -267,6 +269,7 @@ impl<A: App> Run<A> {
             acked: self.history.acked,
             fetched: self.history.fetched,
             lives: self.lives,
+            moves: self.world.moves,
             virtual_ms: self.world.now() / MS,
             refused,
         }

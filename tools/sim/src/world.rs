@@ -42,7 +42,7 @@ enum Due<M> {
     Net { link: u64, step: Step },
     Disk { shard: usize, ticket: u64 },
     Turn { shard: usize },
-    Mail { from: usize, to: usize, mail: M },
+    Letter { to: usize, letter: Event<M> },
     Timer { token: u64 },
 }
 
@@ -104,6 +104,8 @@ pub struct World<A: App> {
     pub net: Net,
     /// What happened.
     pub trail: Trail,
+    /// Connections that one shard has handed to another.
+    pub moves: u64,
     life: u32,
     ops: Vec<Op<A::Mail>>,
 }
@@ -120,6 +122,7 @@ impl<A: App> World<A> {
             disks,
             net,
             trail,
+            moves: 0,
             life: 0,
             ops: Vec::new(),
         }
@@ -278,9 +281,7 @@ impl<A: App> World<A> {
             Due::Timer { token } => return Ok(Some(Happening::Timer { token })),
             Due::Net { link, step } => return Ok(Some(self.net_step(link, step))),
             Due::Disk { shard, ticket } => self.hand(shard, AtHand::Disk(ticket)),
-            Due::Mail { from, to, mail } => {
-                self.hand(to, AtHand::Event(Event::Mail { from: ShardId(from as u16), mail }));
-            }
+            Due::Letter { to, letter } => self.hand(to, AtHand::Event(letter)),
             Due::Turn { shard } => {
                 if self.hosts[shard].turn == Some(entry.at)
                     && let Some(exited) = self.turn(shard)?
@@ -389,15 +390,16 @@ impl<A: App> World<A> {
                 return Ok(false);
             }
             Op::Mail { to, mail } => {
-                let to = usize::from(to.0);
-                if to >= self.hosts.len() {
-                    return Err(Violation::contract(format!("mail from shard {shard} to {to}, which does not exist")));
+                let from = ShardId(shard as u16);
+                return self.post(shard, to, Event::Mail { from, mail }).map(|()| false);
+            }
+            Op::HandOver { conn, to, with } => {
+                self.trail.mark("hand over", shard, conn.0, u64::from(to.0));
+                if self.net.hand_over(shard, conn, usize::from(to.0))? {
+                    self.moves += 1;
+                    let from = ShardId(shard as u16);
+                    self.post(shard, to, Event::Adopted { from, conn, with })?;
                 }
-                let at = self.now + self.rng.between(300, 20_000);
-                let last = &mut self.hosts[shard].mail_last[to];
-                let at = at.max(*last + 1);
-                *last = at;
-                self.push(at, self.life, Due::Mail { from: shard, to, mail });
                 return Ok(false);
             }
             Op::Log { level, text } => {
@@ -411,6 +413,20 @@ impl<A: App> World<A> {
         let result = self.net.ask(self.now, shard, conn, ask);
         self.take_net_wishes();
         result.map(|()| false)
+    }
+
+    /// From shard to shard, in the order of sending.
+    fn post(&mut self, shard: usize, to: ShardId, letter: Event<A::Mail>) -> Result<(), Violation> {
+        let to = usize::from(to.0);
+        if to >= self.hosts.len() {
+            return Err(Violation::contract(format!("mail from shard {shard} to {to}, which does not exist")));
+        }
+        let at = self.now + self.rng.between(300, 20_000);
+        let last = &mut self.hosts[shard].mail_last[to];
+        let at = at.max(*last + 1);
+        *last = at;
+        self.push(at, self.life, Due::Letter { to, letter });
+        Ok(())
     }
 
     fn note(&self, shard: usize, event: &Event<A::Mail>) {
@@ -427,6 +443,7 @@ impl<A: App> World<A> {
             Event::Closed { conn } => ("closed", number(conn), 0),
             Event::Disk(done) => (if done.result.is_ok() { "disk done" } else { "disk FAILED" }, done.tag.0, 0),
             Event::Mail { from, .. } => ("mail", u64::from(from.0), 0),
+            Event::Adopted { from, conn, .. } => ("adopted", number(conn), u64::from(from.0)),
             Event::Turn => return,
             Event::Stop => ("stopping", 0, 0),
         };

@@ -15,6 +15,7 @@ fn the_first_seeds_are_clean() {
     let reports: Vec<Report> = (1..=12).map(run).collect();
     assert!(reports.iter().map(|r| r.acked).sum::<u64>() > 1_000, "hardly anything was acknowledged: {reports:?}");
     assert!(reports.iter().map(|r| r.fetched).sum::<u64>() > 1_000, "hardly anything was read: {reports:?}");
+    assert!(reports.iter().map(|r| r.moves).sum::<u64>() > 5, "hardly a connection moved: {reports:?}");
     assert!(reports.iter().all(|r| r.lives > 1), "a server without a crash: {reports:?}");
 }
 

@@ -24,6 +24,8 @@ pub struct Disk {
     open: BTreeMap<FileId, String>,
     /// Bytes that all files together may have.
     pub capacity: u64,
+    /// Bytes of writes that nobody asked to be durable: of new files.
+    pub written_ahead: u64,
     /// Counts down with each write, flush or creation; at 0 that one fails with the error.
     pub fail_in: Option<(u64, DiskError)>,
     /// As above, for reads.
@@ -89,6 +91,7 @@ impl Disk {
                     data.resize(start + run.len(), 0);
                     run.copy_into(&mut data[start..]);
                 }
+                self.written_ahead += if durable { 0 } else { data.len() as u64 };
                 let f = self.file(file);
                 let range = at as usize..at as usize + data.len();
                 assert!(range.end <= f.bytes.len(), "no write makes a file longer");

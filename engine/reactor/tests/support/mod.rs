@@ -59,6 +59,11 @@ impl<A: App + Send + 'static> Running<A> {
         Running { address, stop, stats, log, directory, thread }
     }
 
+    /// True once the core has exited.
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Waits for the core's exit.
     pub fn join(self) -> A {
         self.thread.join().expect("the loop does not panic")
@@ -225,7 +230,7 @@ impl App for Echo {
                 self.stops += 1;
                 ops.push(Op::Exit);
             }
-            Event::Start | Event::Mail { .. } | Event::Disk(_) => {}
+            Event::Start | Event::Mail { .. } | Event::Adopted { .. } | Event::Disk(_) => {}
         }
     }
 

@@ -17,7 +17,7 @@ use crate::packer::Packer;
 use crate::settings::Settings;
 use crate::stats::{Stats, set};
 use read::Reads;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Term};
@@ -94,6 +94,8 @@ pub struct Groups {
     outcomes: Vec<Outcome>,
     checkpoint: checkpoint::Checkpointing,
     next_retention: Mono,
+    /// Groups whose size is to be looked at, because a segment with entries of them has been filled.
+    overfull: BTreeSet<GroupId>,
     next_stats: Mono,
     /// The counters have been left for later: a turn is due then, or they would stay old while the shard idles.
     stats_due: bool,
@@ -120,6 +122,7 @@ impl Groups {
             outcomes: Vec::new(),
             checkpoint: checkpoint::Checkpointing::default(),
             next_retention: Mono(0),
+            overfull: BTreeSet::new(),
             next_stats: Mono(0),
             stats_due: false,
             settings,
@@ -470,6 +473,7 @@ impl Groups {
         self.turn_checkpoint(out.now.mono);
         self.take_deferred(out);
         self.retain(out);
+        self.retain_filled(out);
         let mut ops = std::mem::take(&mut self.disk_ops);
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.wal.turn(out.now, &mut ops, &mut outcomes);
@@ -512,7 +516,8 @@ impl Groups {
             return self.wal.deadline();
         }
         let stats = self.stats_due.then_some(self.next_stats);
-        let others = [self.wal.deadline(), self.checkpoint_deadline(), stats];
+        let overfull = (!self.overfull.is_empty()).then_some(Mono(0));
+        let others = [self.wal.deadline(), self.checkpoint_deadline(), stats, overfull];
         others.into_iter().flatten().chain([self.next_retention]).min()
     }
 }

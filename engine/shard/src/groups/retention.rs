@@ -9,6 +9,9 @@ use torc_consensus::Input;
 use torc_net::kafka::error;
 use torc_state::retention::{self, Limits};
 
+/// Groups that one turn looks at because a segment has been filled; the others wait for the next.
+const OVERFULL_PER_TURN: usize = 64;
+
 impl Groups {
     /// Retention of a topic's partitions, from now on.
     pub fn set_retention(&mut self, limits: Limits, groups: impl Iterator<Item = GroupId>) {
@@ -35,20 +38,40 @@ impl Groups {
             if let Some(partition) = &mut group.partition {
                 partition.expire_producers(out.now.wall, self.settings.producer_expiration_ms);
             }
-            let Some(partition) = &group.partition else { continue };
-            if !group.leads() || !group.trims.is_empty() {
-                continue;
+            self.retain_group(out, id);
+        }
+    }
+
+    fn retain_group(&mut self, out: &mut Out, id: GroupId) {
+        let Some(group) = self.groups.get(&id) else { return };
+        let Some(partition) = &group.partition else { return };
+        if !group.leads() || !group.trims.is_empty() {
+            return;
+        }
+        let log_start = partition.log_start();
+        let runs = self.wal.runs(id).iter().filter(|run| run.end_offset > log_start).map(|run| retention::Run {
+            last_offset: Offset(run.end_offset.get() - 1),
+            bytes: run.bytes,
+            max_timestamp: run.max_timestamp,
+        });
+        let start = retention::new_log_start(runs, group.retention, out.now.wall, partition.high_watermark());
+        // A refusal (the log was fenced meanwhile) leaves the records where they are.
+        if let Some(start) = start {
+            let _ = self.trim(out, id, start);
+        }
+    }
+
+    /// A bound in bytes need not wait for the next check: it can be exceeded only when a segment has been filled.
+    pub(super) fn retain_filled(&mut self, out: &mut Out) {
+        for id in self.wal.take_filled() {
+            if self.groups.get(&id).is_some_and(|group| group.retention.bytes >= 0) {
+                self.overfull.insert(id);
             }
-            let log_start = partition.log_start();
-            let runs = self.wal.runs(id).iter().filter(|run| run.end_offset > log_start).map(|run| retention::Run {
-                last_offset: Offset(run.end_offset.get() - 1),
-                bytes: run.bytes,
-                max_timestamp: run.max_timestamp,
-            });
-            let start = retention::new_log_start(runs, group.retention, out.now.wall, partition.high_watermark());
-            // A refusal (the log was fenced meanwhile) leaves the records where they are.
-            if let Some(start) = start {
-                let _ = self.trim(out, id, start);
+        }
+        for _ in 0..self.overfull.len().min(OVERFULL_PER_TURN) {
+            let id = self.overfull.pop_first().expect("counted");
+            if self.fenced().is_none() {
+                self.retain_group(out, id);
             }
         }
     }

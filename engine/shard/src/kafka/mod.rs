@@ -87,7 +87,7 @@ impl Kafka {
         let frame_max = settings.request_max_bytes.min(FRAME_BYTES_MAX);
         let pool = Pool::new(RECV_MEMORY, RECV_MEMORY / 8);
         Kafka {
-            conns: Conns::new(frame_max, settings.connection_idle_ms, pool),
+            conns: Conns::new(frame_max, settings.connection_idle_ms, settings.move_after, pool),
             view: View::default(),
             sessions: Sessions::new(settings.fetch_sessions, settings.seed),
             pending: BTreeMap::new(),
@@ -105,10 +105,15 @@ impl Kafka {
     pub fn accepted(&mut self, out: &mut Out, conn: ConnId) {
         add(&self.stats.connections_accepted_total, 1);
         self.conns.accepted(out.now.mono, conn, out.ops);
-        set(&self.stats.connections, self.conns.len() as u64);
         if !self.conns.reads() {
             self.conns.close(conn, out.ops);
         }
+    }
+
+    /// Another shard handed a connection over.
+    pub fn adopted(&mut self, out: &mut Out, conn: ConnId, moving: crate::conns::Moving) {
+        self.conns.adopted(out.now.mono, conn, moving);
+        if self.conns.reads() { self.pump(out, conn) } else { self.conns.close(conn, out.ops) }
     }
 
     /// Bytes came in.
@@ -150,7 +155,6 @@ impl Kafka {
                 self.forget_fetch(out, token, &gather);
             }
         }
-        set(&self.stats.connections, self.conns.len() as u64);
     }
 
     /// Handles the frames of a connection that are there, then receives on.
@@ -319,6 +323,7 @@ impl Kafka {
             }
         }
         self.conns.give_back(answered);
+        set(&self.stats.connections, self.conns.len() as u64);
         set(&self.stats.request_memory_bytes, self.conns.memory() as u64);
     }
 

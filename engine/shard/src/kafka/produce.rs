@@ -93,6 +93,8 @@ impl Kafka {
         if gather.waiting == 0 {
             return self.answer_produce(out, to, &gather);
         }
+        let other = asks.first_key_value().map(|(owner, _)| *owner).filter(|owner| *owner != self.settings.shard);
+        self.conns.drawn(to.conn, other.filter(|_| asks.len() == 1));
         let token = self.wait(to, Waiting::Produce(gather));
         for (owner, mut parts) in asks {
             let bytes: usize = parts.iter().map(|part| part.bytes.len()).sum();

@@ -246,6 +246,23 @@ fn settings_are_described_changed_and_in_force_at_once() {
     assert_eq!(setting(&mut rig, client, "t", "retention.bytes"), ("5".into(), 1));
 }
 
+/// The check for old records comes every 10 seconds here; no time passes.
+#[test]
+fn a_bound_in_bytes_holds_as_soon_as_segments_fill() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "small", 1, &[("retention.bytes", "1500000")]), 0);
+    assert_eq!(rig.create(client, "all", 1, &[]), 0);
+    for _ in 0..100 {
+        assert_eq!(rig.produce(client, -1, "small", 0, &large(100_000)).error_code, 0);
+        assert_eq!(rig.produce(client, -1, "all", 0, &large(1_000)).error_code, 0);
+    }
+    let (end, start) = (rig.offset(client, "small", 0, -1).offset, rig.offset(client, "small", 0, -2).offset);
+    assert!((end - start) * 100_000 >= 1_500_000, "{start} to {end}: no more goes than has to");
+    assert!((end - start) * 100_000 <= 3_500_000, "{start} to {end}: two segments above the bound");
+    assert_eq!(rig.offset(client, "all", 0, -2).offset, 0);
+}
+
 #[test]
 fn each_resource_is_described_once() {
     let mut rig = Rig::new(1);

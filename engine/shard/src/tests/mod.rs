@@ -4,6 +4,7 @@ mod admin;
 mod connections;
 mod disk;
 mod fetch;
+mod moves;
 mod offsets;
 mod produce;
 mod restart;

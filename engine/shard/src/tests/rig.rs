@@ -50,7 +50,7 @@ struct Node {
     shard: Shard,
     stats: Arc<Stats>,
     disk: Disk,
-    mail: VecDeque<(ShardId, Mail)>,
+    mail: VecDeque<Event<Mail>>,
     events: VecDeque<Event<Mail>>,
     links: BTreeMap<ConnId, Link>,
     pool: Pool,
@@ -96,6 +96,7 @@ pub fn settings() -> Settings {
         producer_expiration_ms: 86_400_000,
         connection_idle_ms: 600_000,
         fetch_sessions: 2,
+        move_after: 16,
         slow_request_ms: 1_000,
         drain_ms: 5_000,
         data_dir: "/data".into(),
@@ -233,17 +234,33 @@ impl Rig {
         if node.events.is_empty() && !due {
             return false;
         }
-        let mut letters = Vec::new();
+        let (mut letters, mut moved) = (Vec::new(), Vec::new());
+        let from = ShardId(shard as u16);
         let events = std::mem::take(&mut node.events);
         for event in events.into_iter().chain([Event::Turn]) {
             let mut ops = Vec::new();
             node.shard.step(now, event, &mut ops);
             for op in ops {
-                node.obey(op, &mut letters);
+                match op {
+                    Op::Mail { to, mail } => letters.push((to, Event::Mail { from, mail })),
+                    Op::HandOver { conn, to, with } => {
+                        let Some(link) = node.links.remove(&conn) else { continue };
+                        assert!(
+                            matches!(link.armed, Armed::No) && !link.sending,
+                            "handed over with something under way"
+                        );
+                        moved.push((to, conn, link));
+                        letters.push((to, Event::Adopted { from, conn, with }));
+                    }
+                    op => node.obey(op),
+                }
             }
         }
-        for (to, mail) in letters {
-            self.nodes[usize::from(to.0)].mail.push_back((ShardId(shard as u16), mail));
+        for (to, conn, link) in moved {
+            self.nodes[usize::from(to.0)].links.insert(conn, link);
+        }
+        for (to, letter) in letters {
+            self.nodes[usize::from(to.0)].mail.push_back(letter);
         }
         true
     }
@@ -268,8 +285,14 @@ impl Rig {
         Client { shard, conn }
     }
 
+    /// The shard that has the connection now.
+    pub fn home(&self, client: Client) -> usize {
+        self.nodes.iter().position(|node| node.links.contains_key(&client.conn)).expect("a connection of this rig")
+    }
+
     fn link(&mut self, client: Client) -> &mut Link {
-        self.nodes[client.shard].links.get_mut(&client.conn).expect("a connection of this rig")
+        let home = self.home(client);
+        self.nodes[home].links.get_mut(&client.conn).expect("it is there")
     }
 
     /// True if the server has closed the connection.
@@ -285,7 +308,7 @@ impl Rig {
     /// The client goes away.
     pub fn abort(&mut self, client: Client) {
         self.link(client).closed = true;
-        self.inject(client.shard, Event::Closed { conn: client.conn });
+        self.inject(self.home(client), Event::Closed { conn: client.conn });
         self.run();
     }
 
@@ -340,9 +363,7 @@ impl Node {
         while let Some(done) = self.disk.pop() {
             self.events.push_back(Event::Disk(done));
         }
-        for (from, mail) in self.mail.drain(..) {
-            self.events.push_back(Event::Mail { from, mail });
-        }
+        self.events.extend(self.mail.drain(..));
         for (&conn, link) in &mut self.links {
             if link.closed {
                 continue;
@@ -355,17 +376,17 @@ impl Node {
         }
     }
 
-    fn obey(&mut self, op: Op<Mail>, letters: &mut Vec<(ShardId, Mail)>) {
+    fn obey(&mut self, op: Op<Mail>) {
         let conn = match &op {
             Op::Recv { conn } | Op::RecvExact { conn, .. } | Op::Pause { conn } => *conn,
             Op::Send { conn, .. } | Op::Close { conn } => *conn,
-            Op::Disk(_) | Op::Mail { .. } | Op::Log { .. } | Op::Exit => ConnId(0),
+            Op::Disk(_) | Op::Log { .. } | Op::Exit => ConnId(0),
+            Op::Mail { .. } | Op::HandOver { .. } => unreachable!("for another shard"),
         };
         // What is asked for a connection that is gone is dropped.
         let link = self.links.get_mut(&conn).filter(|link| !link.closed);
         match (op, link) {
             (Op::Disk(op), _) => self.disk.issue(op),
-            (Op::Mail { to, mail }, _) => letters.push((to, mail)),
             (Op::Log { level, text }, _) => self.log.push((level, text)),
             (Op::Exit, _) => self.exited = true,
             (Op::Recv { .. }, Some(link)) => {
@@ -390,7 +411,7 @@ impl Node {
                 link.closed = true;
                 self.events.push_back(Event::Closed { conn });
             }
-            (_, None) => {}
+            (_, None) | (Op::Mail { .. } | Op::HandOver { .. }, _) => {}
         }
     }
 }

@@ -69,6 +69,7 @@ fn settings() -> Settings {
         producer_expiration_ms: 3_600_000,
         connection_idle_ms: 3_600_000,
         fetch_sessions: 10,
+        move_after: 16,
         slow_request_ms: 1_000,
         drain_ms: 1000,
         data_dir: "memory".into(),
@@ -167,7 +168,7 @@ impl Rig {
                 self.events.push_back(Event::Disk(DiskDone { tag, result }));
             }
             Op::Log { .. } => {}
-            Op::Close { .. } | Op::Mail { .. } | Op::Exit => panic!("not in this test: {op:?}"),
+            Op::Close { .. } | Op::HandOver { .. } | Op::Mail { .. } | Op::Exit => panic!("not in this test: {op:?}"),
         }
     }
 
