@@ -106,8 +106,8 @@ fn an_ack_before_the_flush_is_caught() {
         old: "                runs: cut.runs,\n                durable: true,",
         new: "                runs: cut.runs,\n                durable: false,",
         // `Starts`: the log itself may notice that a batch is missing of which a later one, or a checkpoint, says that it
-        // was durable.
-        rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "UniqueProducerId", "Starts"],
+        // was durable. `ExpectedErrors`: in a sealed segment, which is not read at the start, a reader notices it.
+        rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "UniqueProducerId", "Starts", "ExpectedErrors"],
     });
 }
 
