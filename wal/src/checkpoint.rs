@@ -6,11 +6,14 @@
 use crate::bytes::Get;
 use crate::directory::Group;
 use crate::entry::Run;
+use crate::segment::is_cold;
 use std::collections::BTreeMap;
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset, SegmentId};
 
-const MAGIC: [u8; 8] = *b"torcWCP1";
+const MAGIC: [u8; 8] = *b"torcWCP2";
+/// The version before there were cold segments: the same, without them.
+const MAGIC_1: [u8; 8] = *b"torcWCP1";
 const GROUP_BYTES: usize = 36;
 const RUN_BYTES: usize = 56;
 const FOOTER_BYTES: usize = 12;
@@ -26,9 +29,10 @@ pub struct Section {
     pub scan_first: BatchSeq,
     /// ...and follows a batch with this checksum.
     pub scan_chain: u32,
-    /// Segments before `scan` that hold live entries, with the lengths of their footers.
+    /// Segments before `scan` and cold segments that hold live entries, with the lengths of their footers. A cold segment
+    /// that is not named here was never published.
     pub footers: BTreeMap<SegmentId, u32>,
-    /// All groups, each with its runs in the segments before `scan`.
+    /// All groups, each with its runs in those segments.
     pub groups: Vec<(GroupId, Group)>,
 }
 
@@ -82,7 +86,8 @@ impl Section {
     }
 
     fn read(get: &mut Get<'_>) -> Option<Section> {
-        if get.bytes::<8>()? != MAGIC {
+        let magic = get.bytes::<8>()?;
+        if magic != MAGIC && magic != MAGIC_1 {
             return None;
         }
         let (next, scan) = (BatchSeq(get.u64()?), SegmentId(get.u64()?));
@@ -94,7 +99,7 @@ impl Section {
         }
         for _ in 0..footers {
             let (segment, bytes) = (SegmentId(get.u64()?), get.u32()?);
-            if segment >= scan {
+            if segment >= scan && (magic == MAGIC_1 || !is_cold(segment)) {
                 return None;
             }
             section.footers.insert(segment, bytes);
@@ -124,7 +129,7 @@ fn read_group(get: &mut Get<'_>, footers: &BTreeMap<SegmentId, u32>) -> Option<(
             max_timestamp: get.i64()?,
             bytes: get.u64()?,
         };
-        let follows = group.runs.last().is_none_or(|b| b.segment < run.segment && b.last_index < run.first_index);
+        let follows = group.runs.last().is_none_or(|b| b.last_index < run.first_index);
         let sound = run.first_index.get() > 0
             && run.first_index <= run.last_index
             && run.last_index.get() < u64::MAX

@@ -20,9 +20,29 @@ pub struct Group {
 
 /// What is alive in one segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Live {
-    runs: u32,
-    bytes: u64,
+pub struct Live {
+    /// Runs.
+    pub runs: u32,
+    /// Their entries.
+    pub entries: u64,
+    /// Payload bytes of these.
+    pub bytes: u64,
+}
+
+/// Entries of one run that lie in another segment too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) group: GroupId,
+    /// Where they were copied from: all from one run there.
+    pub(crate) from: SegmentId,
+    pub(crate) first_index: Index,
+    pub(crate) last_index: Index,
+    pub(crate) first_offset: Offset,
+    pub(crate) end_offset: Offset,
+    pub(crate) max_timestamp: i64,
+    pub(crate) bytes: u64,
+    /// It belongs to one run with the piece before it, if that lies in front of it.
+    pub(crate) joins: bool,
 }
 
 /// All groups of the log.
@@ -31,6 +51,8 @@ pub struct Directory {
     groups: BTreeMap<GroupId, Group>,
     /// Segments with at least one live run.
     live: BTreeMap<SegmentId, Live>,
+    /// Runs that were swapped.
+    swaps: u64,
 }
 
 impl Directory {
@@ -54,6 +76,11 @@ impl Directory {
         !self.live.contains_key(&segment)
     }
 
+    /// What is alive in a segment; nothing if it is dead.
+    pub fn live(&self, segment: SegmentId) -> Live {
+        self.live.get(&segment).copied().unwrap_or_default()
+    }
+
     /// Payload bytes that are not dead.
     pub fn live_bytes(&self) -> u64 {
         self.live.values().map(|live| live.bytes).sum()
@@ -62,9 +89,7 @@ impl Directory {
     /// Puts a group in as a checkpoint describes it.
     pub fn restore(&mut self, id: GroupId, group: Group) {
         for run in &group.runs {
-            let live = self.live.entry(run.segment).or_default();
-            live.runs += 1;
-            live.bytes += run.bytes;
+            count(&mut self.live, run);
         }
         self.groups.insert(id, group);
     }
@@ -90,18 +115,18 @@ impl Directory {
         if extent.last_index() < group.first {
             return;
         }
-        let live = self.live.entry(segment).or_default();
-        live.bytes += bytes;
         match group.runs.last_mut() {
             Some(run) if run.segment == segment => {
+                let live = self.live.get_mut(&segment).expect("a segment with a run is alive");
+                live.bytes += bytes;
+                live.entries += extent.last_index().get() - run.last_index.get();
                 run.last_index = extent.last_index();
                 run.end_offset = extent.end_offset;
                 run.max_timestamp = run.max_timestamp.max(extent.max_timestamp);
                 run.bytes += bytes;
             }
             _ => {
-                live.runs += 1;
-                group.runs.push(Run {
+                let run = Run {
                     segment,
                     first_index: extent.first_index,
                     last_index: extent.last_index(),
@@ -109,7 +134,9 @@ impl Directory {
                     end_offset: extent.end_offset,
                     max_timestamp: extent.max_timestamp,
                     bytes,
-                });
+                };
+                count(&mut self.live, &run);
+                group.runs.push(run);
             }
         }
     }
@@ -127,6 +154,71 @@ impl Directory {
         }
     }
 
+    /// Readers find what was copied in `to` from now on, as far as it is alive and still where it was copied from: the
+    /// group may have been dropped, released or cut meanwhile.
+    pub(crate) fn swap(&mut self, to: SegmentId, moved: &Moved) {
+        self.swaps += 1;
+        let Some(group) = self.groups.get_mut(&moved.group) else { return };
+        if moved.last_index < group.first {
+            return;
+        }
+        let at = group.runs.partition_point(|run| run.last_index < moved.first_index);
+        let Some(&old) = group.runs.get(at) else { return };
+        if old.segment != moved.from || old.first_index > moved.first_index {
+            return;
+        }
+        let mut new = Run {
+            segment: to,
+            first_index: moved.first_index,
+            last_index: moved.last_index,
+            first_offset: moved.first_offset,
+            end_offset: moved.end_offset,
+            max_timestamp: moved.max_timestamp,
+            bytes: moved.bytes,
+        };
+        if new.last_index > old.last_index {
+            new.bytes = share(&new, old.last_index);
+            new.last_index = old.last_index;
+            new.end_offset = new.end_offset.min(old.end_offset).max(new.first_offset);
+        }
+        forget(&mut self.live, &old);
+        // What lies before is dead, or else would have been copied first; what lies behind is copied next.
+        let before = Index(moved.first_index.get() - 1);
+        let left = (old.first_index < moved.first_index && before >= group.first).then(|| Run {
+            last_index: before,
+            end_offset: moved.first_offset.max(old.first_offset),
+            bytes: share(&old, before),
+            ..old
+        });
+        let right = (new.last_index < old.last_index).then(|| Run {
+            first_index: new.last_index.next(),
+            first_offset: new.end_offset,
+            end_offset: old.end_offset.max(new.end_offset),
+            bytes: old.bytes - share(&old, new.last_index),
+            ..old
+        });
+        left.iter().chain([&new]).chain(&right).for_each(|run| count(&mut self.live, run));
+        match group.runs[..at].last_mut() {
+            Some(last) if left.is_none() && moved.joins && follows(last, &new) => {
+                let live = self.live.get_mut(&to).expect("just counted");
+                live.runs -= 1;
+                last.last_index = new.last_index;
+                last.end_offset = new.end_offset;
+                last.max_timestamp = last.max_timestamp.max(new.max_timestamp);
+                last.bytes += new.bytes;
+                group.runs.splice(at..=at, right);
+            }
+            _ => {
+                group.runs.splice(at..=at, left.into_iter().chain([new]).chain(right));
+            }
+        }
+    }
+
+    /// How often [`Directory::swap`] was called.
+    pub(crate) fn swaps(&self) -> u64 {
+        self.swaps
+    }
+
     /// The group does not exist any more.
     pub fn drop_group(&mut self, group: GroupId) {
         if let Some(group) = self.groups.remove(&group) {
@@ -137,12 +229,35 @@ impl Directory {
     }
 }
 
+fn follows(last: &Run, next: &Run) -> bool {
+    last.segment == next.segment && last.last_index.next() == next.first_index
+}
+
+fn entries(run: &Run) -> u64 {
+    run.last_index.get() - run.first_index.get() + 1
+}
+
+/// Bytes of a run's entries up to `upto`, which is in it. How many they are is not known without the segment's extents;
+/// their share of the entries is near it.
+fn share(run: &Run, upto: Index) -> u64 {
+    let kept = upto.get() - run.first_index.get() + 1;
+    (u128::from(run.bytes) * u128::from(kept) / u128::from(entries(run))) as u64
+}
+
+fn count(live: &mut BTreeMap<SegmentId, Live>, run: &Run) {
+    let entry = live.entry(run.segment).or_default();
+    entry.runs += 1;
+    entry.bytes += run.bytes;
+    entry.entries += entries(run);
+}
+
 fn forget(live: &mut BTreeMap<SegmentId, Live>, run: &Run) {
     let entry = live.get_mut(&run.segment).expect("a segment with a run is alive");
     entry.runs -= 1;
     entry.bytes -= run.bytes;
+    entry.entries -= entries(run);
     if entry.runs == 0 {
-        assert_eq!(entry.bytes, 0, "bytes of {} belong to runs", run.segment);
+        assert_eq!((entry.bytes, entry.entries), (0, 0), "what lives in {} belongs to runs", run.segment);
         live.remove(&run.segment);
     }
 }
@@ -157,14 +272,13 @@ fn truncate(runs: &mut Vec<Run>, live: &mut BTreeMap<SegmentId, Live>, from: Ind
             runs.pop();
             continue;
         }
-        // How many bytes went is not known without the segment's extents; their share of the entries is near it.
-        let entries = run.last_index.get() - run.first_index.get() + 1;
-        let kept = from.get() - run.first_index.get();
-        let bytes = (u128::from(run.bytes) * u128::from(kept) / u128::from(entries)) as u64;
+        let last = Index(from.get() - 1);
+        let bytes = share(run, last);
         let entry = live.get_mut(&run.segment).expect("a segment with a run is alive");
         entry.bytes -= run.bytes - bytes;
+        entry.entries -= run.last_index.get() - last.get();
         run.bytes = bytes;
-        run.last_index = Index(from.get() - 1);
+        run.last_index = last;
         run.end_offset = run.end_offset.min(end_offset).max(run.first_offset);
         break;
     }

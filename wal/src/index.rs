@@ -2,6 +2,7 @@
 
 use crate::batch::{self, Descriptor};
 use crate::bytes::{Get, Put};
+use crate::segment::is_cold;
 use std::collections::BTreeMap;
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::limits::{BATCH_ENTRIES_MAX, PAGE};
@@ -12,6 +13,8 @@ pub const EXTENT_BYTES: usize = 64;
 const GAP_MAX: u32 = 64 << 10;
 /// An extent grows to this length at most, unless one entry alone is longer: a reader from disk reads whole extents.
 const SPAN_MAX: u32 = 256 << 10;
+/// The same in cold segments, whose readers come from far behind and read on: what one disk read should be.
+pub(crate) const COLD_SPAN_MAX: u32 = 1 << 20;
 
 /// Adjacent entries of one group inside one batch: indexes without a gap, payloads near each other, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +86,7 @@ impl Extent {
     }
 
     /// Takes the next descriptor of the batch in, if it belongs here.
-    fn take(&mut self, number: usize, d: &Descriptor) -> bool {
+    fn take(&mut self, number: usize, d: &Descriptor, span_max: u32) -> bool {
         let position = self.batch + d.position;
         let fits = d.group == self.group
             && number == usize::from(self.descriptor + self.count)
@@ -91,7 +94,7 @@ impl Extent {
             && d.first_offset >= self.end_offset
             && position >= self.payload_end()
             && position - self.payload_end() <= GAP_MAX
-            && position + d.length - self.payload <= SPAN_MAX;
+            && position + d.length - self.payload <= span_max;
         if fits {
             self.count += 1;
             self.length = position + d.length - self.payload;
@@ -147,13 +150,14 @@ impl Extent {
     }
 }
 
-/// Cuts the descriptors of a batch at position `at` into extents, in the order of the table. Lines that are left out
-/// are in no extent, as are markers.
-pub fn extents_of(at: u32, count: usize, lines: impl Iterator<Item = (usize, Descriptor)>, out: &mut Vec<Extent>) {
+/// Cuts the descriptors of a batch into extents, in the order of the table. Lines that are left out are in no extent,
+/// as are markers.
+pub fn extents_of(header: &batch::Header, lines: impl Iterator<Item = (usize, Descriptor)>, out: &mut Vec<Extent>) {
     let start = out.len();
+    let span_max = if is_cold(header.segment) { COLD_SPAN_MAX } else { SPAN_MAX };
     for (number, d) in lines.filter(|(_, d)| d.index > Index(0)) {
-        if out.len() == start || !out.last_mut().expect("not empty").take(number, &d) {
-            out.push(Extent::of(at, count as u16, number, &d));
+        if out.len() == start || !out.last_mut().expect("not empty").take(number, &d, span_max) {
+            out.push(Extent::of(header.position, header.count as u16, number, &d));
         }
     }
 }

@@ -1,6 +1,10 @@
 //! The write-ahead log of a shard as a state machine: it emits disk operations and consumes their completions.
 
 mod bytes;
+mod cleaner;
+mod cleaner_choice;
+mod cleaner_output;
+mod cleaner_slice;
 mod directory;
 mod entry;
 mod error;
@@ -27,5 +31,5 @@ pub use entry::{Entry, Item, Kind, Run};
 pub use error::{Corruption, WalError};
 pub use index::{Extent, SegmentIndex, extents_of};
 pub use outcome::{Find, From, Outcome, Read, ReadId, State, Stats};
-pub use settings::Settings;
+pub use settings::{CleanerSettings, Settings};
 pub use wal::Wal;

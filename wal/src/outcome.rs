@@ -107,6 +107,18 @@ pub struct Stats {
     pub reads: u64,
     /// Reads that needed the disk.
     pub cold_reads: u64,
+    /// Passes of the cleaner that came to their end.
+    pub cleaner_passes: u64,
+    /// Bytes that it read.
+    pub cleaner_read_bytes: u64,
+    /// Bytes that it wrote: what lives, moved forward, with its footers.
+    pub cleaner_written_bytes: u64,
+    /// Bytes of files that were freed after it had emptied them.
+    pub cleaner_freed_bytes: u64,
+    /// Cold segments that hold entries.
+    pub cold_segments: u64,
+    /// Segments that are worth emptying or sorting and have not been, when it last looked.
+    pub cleaner_waiting: u64,
     /// The newest batch whose durability a later batch on disk vouches for: damage up to here is always noticed.
     pub vouched: BatchSeq,
 }

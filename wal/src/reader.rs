@@ -286,12 +286,9 @@ fn verify(
         }
         let (header, table) = checked.as_ref().expect("just set");
         for number in extent.numbers(want.from, want.upto) {
-            let expected = extent.first_index.plus(number as u64 - u64::from(extent.descriptor));
             let at = u64::from(extent.batch);
-            let bad = |what: &str, at| corrupt(what, segment, at, Some((group, expected)));
-            let d = Descriptor::decode(header, table, number)
-                .filter(|d| d.group == group && d.index == expected)
-                .ok_or_else(|| bad("the footer and the batch's table differ", at))?;
+            let d = descriptor(segment, extent, header, table, number)?;
+            let bad = |what: &str, at| corrupt(what, segment, at, Some((group, d.index)));
             if d.end_offset() <= want.behind {
                 continue;
             }
@@ -315,7 +312,13 @@ fn verify_table(segment: &Header, extent: &Extent, ranges: &[Range]) -> Result<(
     let at = u64::from(extent.batch);
     let bad = |what: &str| corrupt(what, segment, at, Some((extent.group, extent.first_index)));
     let table = find(ranges, at, u64::from(extent.table_end())).ok_or_else(|| bad("the file ends inside a batch"))?;
-    let (header, _) = batch::Header::decode(&table).ok_or_else(|| bad("a batch header's checksum is wrong"))?;
+    Ok((check_table(segment, extent, &table)?, table))
+}
+
+/// Checks header and descriptors of the extent's batch, which are all of `table`.
+pub(crate) fn check_table(segment: &Header, extent: &Extent, table: &[u8]) -> Result<batch::Header, WalError> {
+    let bad = |what: &str| corrupt(what, segment, u64::from(extent.batch), Some((extent.group, extent.first_index)));
+    let (header, _) = batch::Header::decode(table).ok_or_else(|| bad("a batch header's checksum is wrong"))?;
     let belongs = header.segment == segment.segment
         && header.salt == segment.salt
         && header.position == extent.batch
@@ -323,10 +326,27 @@ fn verify_table(segment: &Header, extent: &Extent, ranges: &[Range]) -> Result<(
     if !belongs {
         return Err(bad("a batch of another place or time stands here"));
     }
-    if !batch::table_matches(&header, &table) {
+    if !batch::table_matches(&header, table) {
         return Err(bad("the checksum of a batch's table is wrong"));
     }
-    Ok((header, table))
+    Ok(header)
+}
+
+/// The descriptor of entry `number` of the extent's batch, whose table was checked.
+pub(crate) fn descriptor(
+    segment: &Header,
+    extent: &Extent,
+    header: &batch::Header,
+    table: &[u8],
+    number: usize,
+) -> Result<Descriptor, WalError> {
+    let expected = extent.first_index.plus(number as u64 - u64::from(extent.descriptor));
+    Descriptor::decode(header, table, number).filter(|d| d.group == extent.group && d.index == expected).ok_or_else(
+        || {
+            let entry = Some((extent.group, expected));
+            corrupt("the footer and the batch's table differ", segment, u64::from(extent.batch), entry)
+        },
+    )
 }
 
 /// A corruption of this segment.

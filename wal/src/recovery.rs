@@ -11,8 +11,8 @@ use crate::error::WalError;
 use crate::index::extents_of;
 use crate::outcome::Outcome;
 use crate::reader::corrupt;
-use crate::segment::{BATCHES_START, Header, Slot, Trailer};
-use crate::segments::{Segment, Segments, Stage};
+use crate::segment::{BATCHES_START, Header, Slot, Trailer, cold_number, is_cold};
+use crate::segments::{Segments, footed};
 use crate::spares::{Spares, header_write};
 use crate::tags::Job;
 use crate::tail::item;
@@ -116,6 +116,8 @@ pub(crate) struct Recovery {
     todo: VecDeque<(Slot, u64)>,
     files: BTreeMap<Slot, File>,
     by_id: BTreeMap<SegmentId, Slot>,
+    /// Files with the header of a cold segment. Which of them count is for the checkpoint to say.
+    cold: BTreeMap<SegmentId, Slot>,
     pool: Pool,
     mode: Mode,
     stream: Option<Stream>,
@@ -140,6 +142,7 @@ impl Recovery {
             todo: VecDeque::new(),
             files: BTreeMap::new(),
             by_id: BTreeMap::new(),
+            cold: BTreeMap::new(),
             pool: Pool::new(usize::MAX, (AHEAD + 1) * WINDOW as usize),
             mode: Mode::Chain,
             stream: None,
@@ -243,6 +246,7 @@ impl Recovery {
         if let Some(section) = &section {
             self.restore(section, parts, ops);
         }
+        self.restore_cold(section.as_ref(), parts, ops);
         self.section = section;
         let Some(&slot) = self.by_id.get(&scan) else { return Ok(Progress::Fresh) };
         let header = self.header(slot);
@@ -259,7 +263,8 @@ impl Recovery {
                 let what = format!("the file has {} bytes, its header says {}", file.bytes, header.bytes);
                 return Err(corrupt(&what, &header, 0, None));
             }
-            if let Some(other) = self.by_id.insert(header.segment, slot) {
+            let found = if is_cold(header.segment) { &mut self.cold } else { &mut self.by_id };
+            if let Some(other) = found.insert(header.segment, slot) {
                 return Err(corrupt(&format!("{} holds this segment too", other.file_name()), &header, 0, None));
             }
         }
@@ -268,14 +273,18 @@ impl Recovery {
         let scan = self.section.as_ref().map_or(SegmentId(1), |s| s.scan);
         for (&slot, file) in self.files.iter().filter(|(_, f)| f.header.is_none()) {
             let Some((first, _)) = file.first else { continue };
-            let needed =
-                first.segment >= scan || self.section.as_ref().is_some_and(|s| s.footers.contains_key(&first.segment));
-            if needed && !self.by_id.contains_key(&first.segment) {
+            let in_log = first.segment >= scan && !is_cold(first.segment);
+            let needed = in_log || self.section.as_ref().is_some_and(|s| s.footers.contains_key(&first.segment));
+            if needed && !self.holds(first.segment) {
                 let header = Header { segment: first.segment, slot, salt: first.salt, bytes: file.bytes };
                 return Err(corrupt("the header page of the segment is damaged", &header, 0, None));
             }
         }
         Ok(())
+    }
+
+    fn holds(&self, id: SegmentId) -> bool {
+        self.by_id.contains_key(&id) || self.cold.contains_key(&id)
     }
 
     /// Segments that are named by the checkpoint, or whose successors exist, must exist: headers are written in order.
@@ -285,8 +294,9 @@ impl Recovery {
             Err(corrupt("no file holds this segment, which the log needs", &header, 0, None))
         };
         let named = self.section.iter().flat_map(|s| s.footers.keys().copied().chain([s.scan]));
-        let first = (!self.by_id.is_empty()).then_some(scan);
-        if let Some(id) = named.chain(first).find(|id| !self.by_id.contains_key(id)) {
+        // Nothing is cleaned before a checkpoint says where the log goes on: cold segments alone are no log.
+        let first = (!self.by_id.is_empty() || !self.cold.is_empty()).then_some(scan);
+        if let Some(id) = named.chain(first).find(|id| !self.holds(*id)) {
             return nowhere(id);
         }
         let ids: Vec<SegmentId> = self.by_id.range(scan..).map(|(&id, _)| id).collect();
@@ -309,18 +319,30 @@ impl Recovery {
                 parts.spares.recycle(slot, header.bytes, ops);
                 continue;
             };
-            let segment = Segment {
-                header,
-                stage: Stage::Footed { bytes },
-                first: BatchSeq(0),
-                first_chain: 0,
-                end: BATCHES_START,
-                last: BatchSeq(0),
-                chain: 0,
-                index: None,
-            };
-            parts.segments.by_id.insert(id, segment);
+            let full = parts.directory.live(id).bytes;
+            parts.segments.by_id.insert(id, footed(header, bytes, full));
         }
+    }
+
+    /// Cold segments that the checkpoint names count. The others were never published, or died: what they hold is
+    /// where it was copied from, or nowhere.
+    fn restore_cold(&mut self, section: Option<&Section>, parts: &mut Parts<'_>, ops: &mut Vec<DiskOp>) {
+        for (&id, &slot) in &self.cold {
+            let header = self.header(slot);
+            parts.spares.note_cold(slot);
+            match section.and_then(|s| s.footers.get(&id)) {
+                Some(&bytes) => {
+                    let full = parts.directory.live(id).bytes;
+                    parts.segments.cold.insert(id, footed(header, bytes, full));
+                }
+                None => parts.spares.recycle(slot, header.bytes, ops),
+            }
+        }
+    }
+
+    /// The highest number of a cold segment that any file shows; 0 if there is none.
+    pub(crate) fn last_cold(&self) -> u64 {
+        self.cold.keys().next_back().and_then(|&id| cold_number(id)).unwrap_or(0)
     }
 
     fn header(&self, slot: Slot) -> Header {
@@ -479,7 +501,7 @@ impl Recovery {
             }
         }
         let mut extents = Vec::new();
-        extents_of(header.position, count, (0..count).map(|n| (n, line(n))), &mut extents);
+        extents_of(&header, (0..count).map(|n| (n, line(n))), &mut extents);
         parts.segments.active().take(&header, crc, &extents, parts.directory);
         if count > 0 {
             self.last_filled = header.seq;

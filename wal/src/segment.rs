@@ -13,6 +13,25 @@ use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, FileId, SegmentId};
 use torc_base::limits::PAGE;
 
+/// Segments from this number on are cold. Log segments never get so far.
+const COLD_FROM: u64 = 1 << 40;
+
+/// Number of a cold segment: one that the cleaner wrote, in no chain. Its batches are numbered from 1 and begin a chain
+/// of their own; it counts only once its footer is durable and the groups' runs name it.
+pub fn cold_number(segment: SegmentId) -> Option<u64> {
+    segment.get().checked_sub(COLD_FROM)
+}
+
+/// The cold segment of this number.
+pub fn cold_segment(number: u64) -> SegmentId {
+    SegmentId(COLD_FROM).plus(number)
+}
+
+/// True for segments that the cleaner wrote.
+pub fn is_cold(segment: SegmentId) -> bool {
+    segment.get() >= COLD_FROM
+}
+
 const HEADER_MAGIC: [u8; 8] = *b"torcSEG1";
 const TRAILER_MAGIC: [u8; 8] = *b"torcFTR1";
 const HEADER_BYTES: usize = 48;
@@ -165,9 +184,9 @@ pub fn encode_footer(index: &SegmentIndex, mut trailer: Trailer, out: &mut [u8])
     trailer.encode(page);
 }
 
-/// Reads a footer; `None` if it is not an intact one of this segment. `bytes` ends where the file ends and starts
-/// where the extents do.
-pub fn decode_footer(segment: SegmentId, salt: u64, bytes: &[u8]) -> Option<(SegmentIndex, Trailer)> {
+/// The trailer of a footer; `None` if that is not an intact one of this segment. `bytes` ends where the file ends and
+/// starts where the extents do. They lie there by group, each group's in rising order.
+pub fn check_footer(segment: SegmentId, salt: u64, bytes: &[u8]) -> Option<Trailer> {
     let split = bytes.len().checked_sub(PAGE)?;
     let (extents, page) = bytes.split_at(split);
     let trailer = Trailer::decode(page)?;
@@ -175,12 +194,15 @@ pub fn decode_footer(segment: SegmentId, salt: u64, bytes: &[u8]) -> Option<(Seg
         && trailer.salt == salt
         && footer_bytes(trailer.extents as usize) == bytes.len()
         && crc32c(extents) == trailer.extents_crc;
-    if !fits {
-        return None;
-    }
+    fits.then_some(trailer)
+}
+
+/// Reads a footer; `None` if it is not an intact one of this segment. `bytes` as for [`check_footer`].
+pub fn decode_footer(segment: SegmentId, salt: u64, bytes: &[u8]) -> Option<(SegmentIndex, Trailer)> {
+    let trailer = check_footer(segment, salt, bytes)?;
     let mut index = SegmentIndex::default();
     for at in 0..trailer.extents as usize {
-        index.push(Extent::decode(&extents[at * EXTENT_BYTES..], trailer.end)?);
+        index.push(Extent::decode(&bytes[at * EXTENT_BYTES..], trailer.end)?);
     }
     Some((index, trailer))
 }

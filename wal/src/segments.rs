@@ -3,7 +3,7 @@
 use crate::batch;
 use crate::directory::Directory;
 use crate::index::{Extent, SegmentIndex};
-use crate::segment::{Header, Trailer, encode_footer, footer_bytes};
+use crate::segment::{Header, Trailer, encode_footer, footer_bytes, is_cold};
 use crate::tags::Job;
 use std::collections::BTreeMap;
 use torc_base::buf::Pool;
@@ -38,6 +38,25 @@ pub(crate) struct Segment {
     pub(crate) chain: u32,
     /// Extents; `None` once they can be loaded from the footer.
     pub(crate) index: Option<SegmentIndex>,
+    /// Payload bytes that were put into it, or that were alive when the log was opened: what has died since is what is
+    /// missing from them.
+    pub(crate) full: u64,
+}
+
+/// A segment whose footer of `bytes` bytes is durable and whose extents are read from there: from before recovery, or
+/// cold.
+pub(crate) fn footed(header: Header, bytes: u32, full: u64) -> Segment {
+    Segment {
+        header,
+        stage: Stage::Footed { bytes },
+        first: BatchSeq(0),
+        first_chain: 0,
+        end: crate::segment::BATCHES_START,
+        last: BatchSeq(0),
+        chain: 0,
+        index: None,
+        full,
+    }
 }
 
 impl Segment {
@@ -54,6 +73,7 @@ impl Segment {
         for extent in extents {
             index.push(*extent);
             directory.place(self.header.segment, extent, u64::from(extent.length));
+            self.full += u64::from(extent.length);
         }
         self.end += header.total;
         self.last = header.seq;
@@ -83,7 +103,10 @@ impl Segment {
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Segments {
+    /// The log, in its order; the last one is filled.
     pub(crate) by_id: BTreeMap<SegmentId, Segment>,
+    /// Cold segments, all with a durable footer.
+    pub(crate) cold: BTreeMap<SegmentId, Segment>,
 }
 
 impl Segments {
@@ -95,7 +118,16 @@ impl Segments {
     }
 
     pub(crate) fn get(&self, id: SegmentId) -> Option<&Segment> {
-        self.by_id.get(&id)
+        if is_cold(id) { self.cold.get(&id) } else { self.by_id.get(&id) }
+    }
+
+    pub(crate) fn remove(&mut self, id: SegmentId) -> Option<Segment> {
+        if is_cold(id) { self.cold.remove(&id) } else { self.by_id.remove(&id) }
+    }
+
+    /// Segments that a checkpoint describes by their footers: those of the log before `scan`, and cold ones.
+    pub(crate) fn described(&self, scan: SegmentId) -> impl Iterator<Item = (SegmentId, &Segment)> {
+        self.by_id.range(..scan).chain(&self.cold).map(|(&id, segment)| (id, segment))
     }
 
     /// Starts filling a prepared file. `first` is the next batch and `chain` the checksum of the one before.
@@ -115,6 +147,7 @@ impl Segments {
             last: BatchSeq(first.get() - 1),
             chain,
             index: Some(SegmentIndex::default()),
+            full: 0,
         };
         self.by_id.insert(header.segment, segment);
     }

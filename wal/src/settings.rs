@@ -21,6 +21,34 @@ pub struct Settings {
     /// After this long without an append, an empty batch says on disk that the last batches had been durable, so that
     /// damage to them is told from a torn write. 0: never.
     pub idle_seal_ms: u64,
+    /// Copying forward of what outlives its segment.
+    pub cleaner: CleanerSettings,
+}
+
+/// Settings of the cleaner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanerSettings {
+    /// Without it a segment is freed only when all of it is dead.
+    pub enabled: bool,
+    /// A segment of which this share is dead (padding counts as dead) is worth emptying. 1 to 99. With the default of
+    /// 40 the files hold at most 1/0.6 of what is alive, and some segments more.
+    pub dead_percent: u64,
+    /// Log segments that have been sealed for so long, and whose groups lie in small pieces, are sorted by group.
+    pub sort_after_ms: u64,
+    /// Bytes read and written for it in a second; more when garbage grows faster than it is taken away.
+    pub bytes_per_second: u64,
+}
+
+impl Default for CleanerSettings {
+    fn default() -> CleanerSettings {
+        CleanerSettings {
+            enabled: true,
+            dead_percent: 40,
+            sort_after_ms: 15 * 60_000,
+            // A few percent of what one NVMe disk does, and 30 to 60 MB/s of log emptied at the usual shares.
+            bytes_per_second: 64 << 20,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -32,6 +60,7 @@ impl Default for Settings {
             reserve_bytes: 256 << 20,
             spare_segments: 2,
             idle_seal_ms: 100,
+            cleaner: CleanerSettings::default(),
         }
     }
 }
@@ -43,6 +72,7 @@ impl Settings {
         assert!((SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes));
         assert!((1..=BATCHES_IN_FLIGHT_MAX).contains(&self.batches_in_flight));
         assert!(self.spare_segments >= 1);
+        assert!((1..=99).contains(&self.cleaner.dead_percent) && self.cleaner.bytes_per_second > 0);
     }
 
     /// A batch is cut at the latest when it holds this much.

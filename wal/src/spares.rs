@@ -43,6 +43,27 @@ enum Step {
     SyncingDirectory(Slot),
     /// The header page is being written.
     Heading(Header),
+    /// As above, for a file of the cleaner.
+    AskingCold {
+        borrow: bool,
+    },
+    CreatingCold(Slot),
+    /// Its length is flushed: the header page says it, and must not outlive it.
+    SyncingCold(Slot),
+    NamingCold(Slot),
+}
+
+/// What the cleaner wants of a file, and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cold {
+    /// Nothing is wanted.
+    None,
+    /// A file is wanted. `borrow`: the reserve may be used for it.
+    Wanted { borrow: bool },
+    /// An open file whose content means nothing. `borrowed`: it was made of the reserve.
+    Ready { slot: Slot, borrowed: bool },
+    /// There is no room for one.
+    Refused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +90,14 @@ pub(crate) struct Spares {
     prepared: VecDeque<Header>,
     /// Written files that hold nothing any more. Open.
     free: Vec<Slot>,
+    /// The same of files that were made for the cleaner: they were never written once in full, so that they are not
+    /// good enough for the log. At most one.
+    free_cold: Option<Slot>,
+    /// All files of that kind.
+    made_cold: BTreeSet<Slot>,
+    cold: Cold,
+    /// Files are kept for the cleaner.
+    cleans: bool,
     retiring: BTreeMap<Slot, Retiring>,
     /// All slots whose names exist or are about to.
     used: BTreeSet<Slot>,
@@ -96,6 +125,10 @@ impl Spares {
         Spares {
             prepared: VecDeque::new(),
             free: Vec::new(),
+            free_cold: None,
+            made_cold: BTreeSet::new(),
+            cold: Cold::None,
+            cleans: settings.cleaner.enabled,
             retiring: BTreeMap::new(),
             used: BTreeSet::new(),
             step: Step::Idle,
@@ -145,11 +178,42 @@ impl Spares {
     /// Takes a file whose entries are all dead: kept for reuse, or removed if there are enough.
     pub(crate) fn recycle(&mut self, slot: Slot, bytes: u64, ops: &mut Vec<DiskOp>) {
         assert!(self.used.contains(&slot));
-        if bytes == self.segment_bytes && self.kept() < self.want.max(self.taken.len()) {
+        if self.made_cold.contains(&slot) {
+            if bytes == self.segment_bytes && self.cleans && self.free_cold.is_none() {
+                self.free_cold = Some(slot);
+            } else {
+                self.retire(slot, ops);
+            }
+        } else if bytes == self.segment_bytes && self.kept() < self.want.max(self.taken.len()) {
             self.free.push(slot);
         } else {
             self.retire(slot, ops);
         }
+    }
+
+    /// This file was made for the cleaner, or may have been.
+    pub(crate) fn note_cold(&mut self, slot: Slot) {
+        self.made_cold.insert(slot);
+    }
+
+    /// The cleaner wants a file.
+    pub(crate) fn want_cold(&mut self, borrow: bool) {
+        if self.cold == Cold::None {
+            self.cold = Cold::Wanted { borrow };
+        }
+    }
+
+    /// What came of its wish; an answer is handed out once.
+    pub(crate) fn take_cold(&mut self) -> Cold {
+        match self.cold {
+            Cold::Ready { .. } | Cold::Refused => std::mem::replace(&mut self.cold, Cold::None),
+            waiting => waiting,
+        }
+    }
+
+    /// True if there is an answer for the cleaner.
+    pub(crate) fn has_cold(&self) -> bool {
+        matches!(self.cold, Cold::Ready { .. } | Cold::Refused)
     }
 
     /// Closes and removes an open file.
@@ -170,6 +234,7 @@ impl Spares {
             (Retiring::Removing, Ok(_) | Err(DiskError::NotFound)) => {
                 self.retiring.remove(&slot);
                 self.used.remove(&slot);
+                self.made_cold.remove(&slot);
                 // Its room may be what a refused attempt waits for.
                 self.retry_at = None;
                 Progress::Nothing
@@ -235,16 +300,31 @@ impl Spares {
             let slot = self.free.pop().expect("just seen");
             self.retire(slot, ops);
         }
-        if self.step != Step::Idle || self.prepared.len() >= self.want {
+        if self.step != Step::Idle {
             return;
         }
-        if let Some(slot) = self.free.pop() {
-            return self.write_header(slot, ops);
+        if self.prepared.len() < self.want {
+            if let Some(slot) = self.free.pop() {
+                return self.write_header(slot, ops);
+            }
+            if self.retry_at.is_none_or(|at| now.mono >= at) {
+                return self.go(Step::Asking, DiskKind::Free, ops);
+            }
         }
-        if self.retry_at.is_some_and(|at| now.mono < at) {
-            return;
+        // What is kept for the cleaner is the first to go when the log has no room.
+        if self.is_full()
+            && self.cold == Cold::None
+            && let Some(slot) = self.free_cold.take()
+        {
+            return self.retire(slot, ops);
         }
-        self.go(Step::Asking, DiskKind::Free, ops);
+        // The log comes first.
+        if let Cold::Wanted { borrow } = self.cold {
+            match self.free_cold.take() {
+                Some(slot) => self.cold = Cold::Ready { slot, borrowed: false },
+                None => self.go(Step::AskingCold { borrow }, DiskKind::Free, ops),
+            }
+        }
     }
 
     fn go(&mut self, step: Step, kind: DiskKind, ops: &mut Vec<DiskOp>) {
@@ -275,7 +355,12 @@ impl Spares {
         let result = match (step, result) {
             (_, Ok(ok)) => ok,
             // The name is taken by something that is not a segment of this log: leave it alone, take the next.
-            (Step::Creating(_), Err(DiskError::Exists)) => return Progress::Nothing,
+            (Step::Creating(_) | Step::CreatingCold(_), Err(DiskError::Exists)) => return Progress::Nothing,
+            (Step::CreatingCold(slot) | Step::SyncingCold(slot), Err(DiskError::NoSpace)) => {
+                self.retire(slot, ops);
+                self.cold = Cold::Refused;
+                return Progress::Nothing;
+            }
             (Step::Creating(slot), Err(DiskError::NoSpace)) => {
                 // A failed creation may leave the file behind; closing what is not open does no harm.
                 self.retire(slot, ops);
@@ -300,6 +385,16 @@ impl Spares {
                 self.go(Step::Creating(slot), kind, ops);
             }
             (Step::Asking, other) => panic!("free space was asked for, the answer was {other:?}"),
+            (Step::AskingCold { borrow }, DiskOk::Free { free, .. }) => self.answer_cold(free, borrow, ops),
+            (Step::AskingCold { .. }, other) => panic!("free space was asked for, the answer was {other:?}"),
+            (Step::CreatingCold(slot), _) => {
+                self.go(Step::SyncingCold(slot), DiskKind::Sync { file: slot.file() }, ops);
+            }
+            (Step::SyncingCold(slot), _) => self.go(Step::NamingCold(slot), DiskKind::SyncDir, ops),
+            (Step::NamingCold(slot), _) => {
+                let borrowed = self.free_bytes < self.reserve_bytes.saturating_add(self.segment_bytes);
+                self.cold = Cold::Ready { slot, borrowed };
+            }
             (Step::Creating(slot), _) if !self.large => self.write_zeroes(slot, 0, ops),
             (Step::Zeroing { slot, to }, _) if to < self.segment_bytes && !self.large => {
                 self.write_zeroes(slot, to, ops);
@@ -317,6 +412,22 @@ impl Spares {
             }
         }
         Progress::Nothing
+    }
+
+    /// The cleaner is what makes room: for one file it may take half of the reserve.
+    fn answer_cold(&mut self, free: u64, borrow: bool, ops: &mut Vec<DiskOp>) {
+        self.free_bytes = free;
+        let left_alone = if borrow { self.reserve_bytes / 2 } else { self.reserve_bytes };
+        if free < left_alone.saturating_add(self.segment_bytes) {
+            self.cold = Cold::Refused;
+            return;
+        }
+        // It is not written once with zeroes: it is flushed as a whole, not batch by batch.
+        let slot = self.unused_slot();
+        self.used.insert(slot);
+        self.made_cold.insert(slot);
+        let kind = DiskKind::Create { file: slot.file(), name: slot.file_name(), bytes: self.segment_bytes };
+        self.go(Step::CreatingCold(slot), kind, ops);
     }
 
     fn refuse(&mut self, now: Now) -> Progress {
@@ -346,11 +457,11 @@ pub(crate) fn header_write(header: &Header) -> DiskKind {
 
 fn failure(step: Step, error: DiskError) -> WalError {
     let (doing, file) = match step {
-        Step::Idle | Step::Asking => ("asking for free space", String::new()),
-        Step::Creating(slot) => ("creation", slot.file_name()),
+        Step::Idle | Step::Asking | Step::AskingCold { .. } => ("asking for free space", String::new()),
+        Step::Creating(slot) | Step::CreatingCold(slot) => ("creation", slot.file_name()),
         Step::Zeroing { slot, .. } => ("first writing", slot.file_name()),
-        Step::Syncing(slot) => ("flush", slot.file_name()),
-        Step::SyncingDirectory(_) => ("flush of the directory", String::new()),
+        Step::Syncing(slot) | Step::SyncingCold(slot) => ("flush", slot.file_name()),
+        Step::SyncingDirectory(_) | Step::NamingCold(_) => ("flush of the directory", String::new()),
         Step::Heading(header) => ("writing the header", header.slot.file_name()),
     };
     WalError::Disk { doing, file, error }

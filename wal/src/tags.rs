@@ -21,6 +21,8 @@ pub(crate) enum Job {
     Read { id: u64, part: u8 },
     /// A step of recovery.
     Recovery(u64),
+    /// A step of the cleaner.
+    Clean(u64),
 }
 
 impl Job {
@@ -32,6 +34,7 @@ impl Job {
             Job::Retire(slot) => (4, u64::from(slot.0)),
             Job::Read { id, part } => (5, id << 8 | u64::from(part)),
             Job::Recovery(number) => (6, number),
+            Job::Clean(number) => (7, number),
         };
         assert!(number < 1 << 48, "tags have 48 bits for the number");
         Tag(MARK << 56 | class << 48 | number)
@@ -47,6 +50,7 @@ impl Job {
             4 => Job::Retire(Slot(number as u32)),
             5 => Job::Read { id: number >> 8, part: (number & 0xff) as u8 },
             6 => Job::Recovery(number),
+            7 => Job::Clean(number),
             class => panic!("no tag of the log has class {class}"),
         }
     }

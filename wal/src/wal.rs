@@ -2,6 +2,7 @@
 
 use crate::batch::{Descriptor, table_end};
 use crate::checkpoint::Section;
+use crate::cleaner::{self, Cleaner};
 use crate::directory::Directory;
 use crate::entry::{Entry, Run};
 use crate::error::WalError;
@@ -10,6 +11,7 @@ use crate::outcome::{Find, From, Outcome, Read, ReadId, State, Stats};
 use crate::reader::{Reader, Ready};
 use crate::recovery::{self, Recovery};
 use crate::search::{Goal, Plan, View};
+use crate::segment::is_cold;
 use crate::segments::Segments;
 use crate::settings::Settings;
 use crate::spares::{self, Spares};
@@ -61,6 +63,7 @@ pub struct Wal {
     segments: Segments,
     spares: Spares,
     reader: Reader,
+    cleaner: Cleaner,
     /// Header blocks and footers. Bounded by the pipeline, the tail and what readers hold, not by the pool.
     blocks: Pool,
     extents: Vec<Extent>,
@@ -95,6 +98,7 @@ impl Wal {
             segments: Segments::default(),
             spares: Spares::new(&settings, Prng::new(seed)),
             reader: Reader::new(),
+            cleaner: Cleaner::new(&settings),
             blocks,
             extents: Vec::new(),
             filled: Vec::new(),
@@ -125,6 +129,7 @@ impl Wal {
         let mut prng = Prng::new(self.seed ^ now.mono.0.rotate_left(32) ^ now.wall.0 as u64);
         self.nonce = prng.next_u64();
         self.spares.reseed(prng.fork());
+        self.cleaner.reseed(prng.fork(), self.nonce);
         if let Some(section) = &section {
             self.checkpointed = section.scan;
         }
@@ -145,7 +150,7 @@ impl Wal {
                 Ok(_) => {
                     self.segments.footer_written(segment);
                     self.segments.drop_indexes(self.tail.oldest_segment());
-                    self.stale_wish = true;
+                    self.note_change();
                 }
                 Err(error) => self.fence("writing the footer", segment, error, out),
             },
@@ -165,6 +170,7 @@ impl Wal {
                 }
             }
             Job::Recovery(number) => self.recover(number, done.result, ops, out),
+            Job::Clean(number) => self.cleaned(now, number, done.result, ops, out),
         }
     }
 
@@ -257,8 +263,9 @@ impl Wal {
             }
             Ok(recovery::Progress::Done(end)) => {
                 self.writer.resume(end.next, end.chain, end.vouched, end.last_filled);
+                self.cleaner.resume(recovery.last_cold());
                 self.life = Life::Running;
-                self.stale_wish = true;
+                self.note_change();
                 out.push(Outcome::RecoveryDone { torn: end.torn });
             }
             Err(error) => self.fence_for(error, out),
@@ -307,7 +314,7 @@ impl Wal {
         self.pump(now.mono, ops);
         self.segments.write_footers(self.writer.durable(), &self.blocks, ops);
         self.free_dead(ops);
-        self.spares.turn(now, ops);
+        self.clean(now, ops, out);
         self.feed_readers(ops, out);
         if self.stale_wish {
             self.stale_wish = false;
@@ -351,7 +358,7 @@ impl Wal {
         let found = (0..count).filter(|n| cut.replaced.binary_search(n).is_err());
         let lines = found.map(|n| (n, Descriptor::decode(&header, block, n).expect("encoded here")));
         self.extents.clear();
-        extents_of(header.position, count, lines, &mut self.extents);
+        extents_of(&header, lines, &mut self.extents);
         segment.take(&header, self.writer.cut_mark().1, &self.extents, &mut self.directory);
         ops.push(DiskOp {
             tag: Job::Batch(header.seq).tag(),
@@ -388,16 +395,70 @@ impl Wal {
             return;
         }
         let (reader, segments, spares) = (&mut self.reader, &mut self.segments, &mut self.spares);
+        let cleaner = &mut self.cleaner;
         self.freeable.retain(|&id| {
-            if reader.reads_from(id) {
+            if reader.reads_from(id) || cleaner.pins(id) {
                 return true;
             }
-            let segment = segments.by_id.remove(&id).expect("dead, not gone");
+            let segment = segments.remove(id).expect("dead, not gone");
             reader.footers.remove(id);
             spares.recycle(segment.header.slot, segment.header.bytes, ops);
+            cleaner.freed(id, segment.header.bytes);
             false
         });
+        self.note_change();
+    }
+
+    /// What is alive, or where it lies, has changed.
+    fn note_change(&mut self) {
         self.stale_wish = true;
+        self.cleaner.changed();
+    }
+
+    /// Makes files, and copies forward what outlives its segment.
+    fn clean(&mut self, now: Now, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) {
+        self.cleaner_parts(now, ops, out, |cleaner, parts| cleaner.turn(parts));
+        self.spares.turn(now, ops);
+        if self.spares.has_cold() {
+            self.cleaner_parts(now, ops, out, |cleaner, parts| cleaner.turn(parts));
+        }
+    }
+
+    fn cleaned(
+        &mut self,
+        now: Now,
+        number: u64,
+        result: Result<DiskOk, DiskError>,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+    ) {
+        if matches!(self.life, Life::Fenced(_)) {
+            return;
+        }
+        let taken = self.cleaner_parts(now, ops, out, |cleaner, parts| cleaner.on_disk(number, result, parts));
+        if let Err(error) = taken {
+            self.fence_for(error, out);
+        }
+    }
+
+    fn cleaner_parts<T>(
+        &mut self,
+        now: Now,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+        act: impl FnOnce(&mut Cleaner, &mut cleaner::Parts<'_>) -> T,
+    ) -> T {
+        // What no checkpoint has behind it may be read by recovery; what is in the tail is served best from there.
+        let published = self.checkpoint.as_ref().map_or(self.checkpointed, |begun| begun.before);
+        let before = self.tail.oldest_segment().map_or(published, |tail| tail.min(published));
+        let (directory, segments, spares) = (&mut self.directory, &mut self.segments, &mut self.spares);
+        let emptied = directory.swaps();
+        let mut parts = cleaner::Parts { now, directory, segments, spares, before, ops, out };
+        let done = act(&mut self.cleaner, &mut parts);
+        if self.directory.swaps() != emptied {
+            self.stale_wish = true;
+        }
+        done
     }
 
     fn feed_readers(&mut self, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) {
@@ -410,7 +471,9 @@ impl Wal {
     /// When [`Wal::turn`] is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
         match self.life {
-            Life::Running => [self.idle_at, self.spares.deadline()].into_iter().flatten().min(),
+            Life::Running => {
+                [self.idle_at, self.spares.deadline(), self.cleaner.deadline()].into_iter().flatten().min()
+            }
             _ => None,
         }
     }
@@ -522,13 +585,13 @@ impl Wal {
     /// Entries of the group below `below` are dead. Not durable by itself: the next checkpoint says it.
     pub fn release(&mut self, group: GroupId, below: Index) {
         self.directory.release(group, below);
-        self.stale_wish = true;
+        self.note_change();
     }
 
     /// All entries of the group are dead, and its id is never used again.
     pub fn drop_group(&mut self, group: GroupId) {
         self.directory.drop_group(group);
-        self.stale_wish = true;
+        self.note_change();
     }
 
     /// Payload bytes of the group on disk.
@@ -559,8 +622,9 @@ impl Wal {
     /// Segments that recovery from a checkpoint of now would not need.
     fn dead_segments(&self) -> Vec<SegmentId> {
         let scan = self.segments.scan_start().header.segment;
-        let before = self.segments.by_id.range(..scan).map(|(&id, _)| id);
-        before.filter(|id| self.directory.is_dead(*id) && !self.freeable.contains(id)).collect()
+        let described = self.segments.described(scan).map(|(id, _)| id);
+        let is_dead = |id: &SegmentId| self.directory.is_dead(*id) && self.cleaner.publishing() != Some(*id);
+        described.filter(|id| is_dead(id) && !self.freeable.contains(id)).collect()
     }
 
     /// Closes the open batch. Returns the log's section of a checkpoint that contains the effect of everything appended
@@ -570,11 +634,11 @@ impl Wal {
         let last = self.writer.close();
         let scan = self.segments.scan_start();
         let (scan_first, scan_chain, scan) = (scan.first, scan.first_chain, scan.header.segment);
-        let alive = self.segments.by_id.range(..scan).filter(|(id, _)| !self.directory.is_dead(**id));
-        let footers = alive.map(|(&id, s)| (id, s.footer().expect("before the scan all have one"))).collect();
+        let alive = self.segments.described(scan).filter(|(id, _)| !self.directory.is_dead(*id));
+        let footers = alive.map(|(id, s)| (id, s.footer().expect("before the scan all have one"))).collect();
         let groups = self.directory.groups().map(|(id, group)| {
             let mut group = group.clone();
-            group.runs.retain(|run| run.segment < scan);
+            group.runs.retain(|run| run.segment < scan || is_cold(run.segment));
             (id, group)
         });
         let section = Section { next: last.next(), scan, scan_first, scan_chain, footers, groups: groups.collect() };
@@ -588,7 +652,7 @@ impl Wal {
         let checkpoint = self.checkpoint.take().expect("a checkpoint was begun");
         self.freeable.extend(checkpoint.dead);
         self.free_dead(ops);
-        self.stale_wish = true;
+        self.note_change();
     }
 
     /// The checkpoint begun last will not be published, or nobody knows: another one is wanted, and nothing is freed.
@@ -600,10 +664,12 @@ impl Wal {
 
     /// Counters and present state.
     pub fn stats(&self) -> Stats {
-        Stats {
-            segments: self.segments.by_id.len() as u64,
+        let ids = || self.segments.by_id.keys().chain(self.segments.cold.keys());
+        let mut stats = Stats {
+            segments: ids().count() as u64,
             spares: self.spares.prepared() as u64,
-            dead_segments: self.segments.by_id.keys().filter(|id| self.directory.is_dead(**id)).count() as u64,
+            dead_segments: ids().filter(|id| self.directory.is_dead(**id)).count() as u64,
+            cold_segments: self.segments.cold.len() as u64,
             live_bytes: self.directory.live_bytes(),
             free_bytes: self.spares.free_bytes(),
             in_flight: self.writer.in_flight() as u64,
@@ -613,6 +679,8 @@ impl Wal {
             cold_reads: self.reader.fetches,
             vouched: self.writer.vouched(),
             ..self.stats.clone()
-        }
+        };
+        self.cleaner.add_to(&mut stats);
+        stats
     }
 }

@@ -105,12 +105,12 @@ fn segment_headers_and_footers() {
 fn checkpoint_sections() {
     bolero::check!().with_type::<Vec<u8>>().for_each(|input| {
         let _ = Section::decode(input);
-        let mut bytes = b"torcWCP1".to_vec();
-        bytes.extend_from_slice(input);
-        let crc = crc32c(&bytes);
-        bytes.extend_from_slice(&crc.to_le_bytes());
-        if let Ok(section) = Section::decode(&bytes) {
-            assert_eq!(Section::decode(&section.encode()), Ok(section));
+        for magic in [b"torcWCP1", b"torcWCP2"] {
+            let body = [magic, &input[..]].concat();
+            let bytes = [&crc32c(&body).to_le_bytes()[..], &body].concat();
+            if let Ok(section) = Section::decode(&bytes) {
+                assert_eq!(Section::decode(&section.encode()), Ok(section));
+            }
         }
     });
 }

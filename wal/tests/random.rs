@@ -6,13 +6,17 @@ use rig::{Rig, small};
 use std::collections::BTreeSet;
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
 use torc_base::prng::Prng;
-use torc_wal::{From, Settings, State};
+use torc_wal::{CleanerSettings, From, Settings, State};
 
 struct World {
     rig: Rig,
     dropped: BTreeSet<u64>,
     /// A checkpoint that waits for its batch.
     begun: Option<(Vec<u8>, BatchSeq)>,
+    /// Of the cleaner, in former lives.
+    passes: u64,
+    /// Of most entries, at most.
+    entry_bytes: u64,
 }
 
 fn settings(prng: &mut Prng) -> Settings {
@@ -21,6 +25,12 @@ fn settings(prng: &mut Prng) -> Settings {
         tail_bytes: (prng.below(3) * (100 << 10)) as usize,
         spare_segments: prng.between(1, 3) as usize,
         idle_seal_ms: prng.below(2) * 5,
+        cleaner: CleanerSettings {
+            enabled: prng.chance(2, 3),
+            dead_percent: prng.between(5, 60),
+            sort_after_ms: prng.below(200),
+            bytes_per_second: 1 << prng.between(20, 40),
+        },
         ..small()
     }
 }
@@ -34,7 +44,7 @@ impl World {
         let bytes = match prng.below(20) {
             0 => 1 + prng.below(30),
             1 => prng.between(30_000, 120_000),
-            _ => 20 + prng.below(3000),
+            _ => 20 + prng.below(self.entry_bytes),
         } as usize;
         let gather = bytes > 20_000 && prng.chance(3, 4);
         let known = self.rig.model.get(&GroupId(group)).cloned().unwrap_or_default();
@@ -136,6 +146,7 @@ impl World {
     fn restart(&mut self, prng: &mut Prng) {
         let durable = self.rig.durable;
         self.begun = None;
+        self.passes += self.rig.wal.stats().cleaner_passes;
         self.rig.kill(prng.chance(1, 2));
         while prng.chance(1, 3) {
             let steps = prng.below(40);
@@ -152,25 +163,29 @@ impl World {
     }
 }
 
-fn live(seed: u64) {
+/// Some lives; how many passes the cleaner made to their end. `heavy`: long ones, with large entries.
+fn live(seed: u64, heavy: bool) -> u64 {
     let mut prng = Prng::new(seed);
-    let settings = settings(&mut prng);
+    let mut settings = settings(&mut prng);
+    settings.cleaner.enabled |= heavy;
+    let (entry_bytes, steps) = if heavy { (20_000, 3..6) } else { (3_000, 0..2) };
+    let steps = prng.between(steps.start * 750 + 200, steps.end * 750);
     let rig = Rig::started(settings, prng.next_u64());
-    let mut world = World { rig, dropped: BTreeSet::new(), begun: None };
-    for _ in 0..prng.between(200, 1500) {
+    let mut world = World { rig, dropped: BTreeSet::new(), begun: None, passes: 0, entry_bytes };
+    for _ in 0..steps {
         match prng.below(100) {
             0..40 => world.append(&mut prng),
             40..60 => world.rig.turn(),
             60..85 if !world.rig.pending.is_empty() => world.rig.step(),
             85..90 => world.look(&mut prng),
-            90..92 => world.release(&mut prng),
-            92..95 => world.checkpoint(),
+            90..93 => world.release(&mut prng),
+            93..95 => world.checkpoint(),
             95 => world.rig.settle(),
             96 if prng.chance(1, 4) => {
                 world.dropped.insert(15);
                 world.rig.drop_group(15);
             }
-            97 => world.rig.now.mono = world.rig.now.mono.plus_ms(10),
+            97 => world.rig.now.mono = world.rig.now.mono.plus_ms(10 + 40 * prng.below(3)),
             98 | 99 if prng.chance(1, 5) => world.restart(&mut prng),
             _ => {}
         }
@@ -178,13 +193,23 @@ fn live(seed: u64) {
     }
     world.rig.settle();
     world.rig.verify(100_000);
+    let passes = world.passes + world.rig.wal.stats().cleaner_passes;
     world.restart(&mut prng);
+    passes
 }
 
 #[test]
 fn random_lives_lose_nothing() {
     for seed in 0..120 {
-        let outcome = std::panic::catch_unwind(|| live(seed));
-        assert!(outcome.is_ok(), "seed {seed}");
+        std::panic::catch_unwind(|| live(seed, false)).unwrap_or_else(|_| panic!("seed {seed}"));
     }
+}
+
+#[test]
+fn long_lives_with_a_cleaner_lose_nothing() {
+    let mut passes = 0;
+    for seed in 1000..1040 {
+        passes += std::panic::catch_unwind(|| live(seed, true)).unwrap_or_else(|_| panic!("seed {seed}"));
+    }
+    assert!(passes > 100, "the cleaner hardly did anything: {passes} passes");
 }

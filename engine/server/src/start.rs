@@ -24,7 +24,8 @@ use torc_reactor::probe::{self, Features};
 use torc_reactor::stats::LoopStats;
 use torc_reactor::{reactor, settings as loop_settings};
 use torc_shard::{
-    Histogram, Settings, Shard, Stage, Stats, TimestampType as TopicTimestampType, TopicConfig, WalSettings,
+    CleanerSettings, Histogram, Settings, Shard, Stage, Stats, TimestampType as TopicTimestampType, TopicConfig,
+    WalSettings,
 };
 
 /// What a shard and its loop count, for the metrics endpoint.
@@ -234,6 +235,12 @@ fn wal_settings(config: &Config, data: &DataDir, total_space: u64) -> WalSetting
         batches_in_flight: config.wal_batches_in_flight as usize,
         tail_bytes: config.tail_cache_bytes as usize,
         reserve_bytes: config.disk_reserve_bytes.unwrap_or(data_dir::reserve_bytes_for(total_space)),
+        cleaner: CleanerSettings {
+            enabled: config.cleaner_enable,
+            dead_percent: u64::from(config.cleaner_dead_percent),
+            sort_after_ms: config.cleaner_sort_after_ms,
+            bytes_per_second: config.cleaner_bytes_per_second,
+        },
         ..WalSettings::default()
     }
 }

@@ -23,4 +23,4 @@ pub use stages::{Histogram, Stage, Stages};
 pub use stats::Stats;
 // Parts of `Settings`.
 pub use torc_state::config::{TimestampType, TopicConfig};
-pub use torc_wal::Settings as WalSettings;
+pub use torc_wal::{CleanerSettings, Settings as WalSettings};

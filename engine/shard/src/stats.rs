@@ -68,8 +68,22 @@ counters! {
     counter wal_bytes_total,
     /// Entries in WAL batches: record batches, and those of torc's own.
     counter wal_entries_total,
-    /// WAL segments that hold data.
+    /// WAL segments that hold data, cold ones included.
     gauge wal_segments,
+    /// Bytes of entries in the WAL that are not dead.
+    gauge wal_live_bytes,
+    /// Cold segments: what the cleaner moved forward is in them.
+    gauge cleaner_cold_segments,
+    /// Segments that are worth emptying or sorting and wait for the cleaner.
+    gauge cleaner_waiting_segments,
+    /// Passes of the cleaner.
+    counter cleaner_passes_total,
+    /// Bytes that the cleaner read.
+    counter cleaner_read_bytes_total,
+    /// Bytes that the cleaner wrote.
+    counter cleaner_written_bytes_total,
+    /// Bytes of files that were freed after the cleaner had emptied them.
+    counter cleaner_freed_bytes_total,
     /// Checkpoints that were published.
     counter checkpoints_total,
     /// 1 while producers are refused for lack of disk space.

@@ -2,7 +2,7 @@
 
 use crate::columns::{Align, Columns, size};
 use crate::dry_run::{CATALOG, LOG};
-use crate::follow::GroupLine;
+use crate::follow::{GroupLine, distinct};
 use crate::names::{self, Names};
 use crate::place::{self, InspectError, Place};
 use crate::source::Source;
@@ -14,6 +14,7 @@ use torc_base::ids::GroupId;
 use torc_base::limits::PAGE;
 use torc_snapshot::{Line, Section};
 use torc_wal::checkpoint::Section as LogSection;
+use torc_wal::segment::is_cold;
 
 /// Read at once.
 const CHUNK: usize = 1 << 20;
@@ -42,6 +43,8 @@ pub struct LogReport {
     pub scan_first_batch: u64,
     /// Segments before it whose footers are relied upon.
     pub sealed_segments: usize,
+    /// How many of these the cleaner wrote.
+    pub cold_segments: usize,
     pub groups: usize,
     pub entries: u64,
     /// Payload bytes in the segments before `scan_segment`.
@@ -278,7 +281,7 @@ fn log_report(section: &LogSection, names: &Names, with_groups: bool) -> LogRepo
             first_offset: group.runs.first().map_or(group.end_offset, |run| run.first_offset).get(),
             end_offset: group.end_offset.get(),
             bytes: group.runs.iter().map(|run| run.bytes).sum(),
-            segments: group.runs.iter().map(|run| run.segment.get()).collect(),
+            segments: distinct(group.runs.iter().map(|run| run.segment)),
         },
     };
     let entries = |g: &torc_wal::Group| (g.last.get() + 1).saturating_sub(g.first.get());
@@ -287,6 +290,7 @@ fn log_report(section: &LogSection, names: &Names, with_groups: bool) -> LogRepo
         scan_segment: section.scan.get(),
         scan_first_batch: section.scan_first.get(),
         sealed_segments: section.footers.len(),
+        cold_segments: section.footers.keys().filter(|id| is_cold(**id)).count(),
         groups: section.groups.len(),
         entries: section.groups.iter().map(|(_, g)| entries(g)).sum(),
         bytes: section.groups.iter().flat_map(|(_, g)| &g.runs).map(|run| run.bytes).sum(),
@@ -305,11 +309,12 @@ impl LogReport {
         )?;
         writeln!(
             out,
-            "  groups: {} with {} entries; {} in {} sealed segments",
+            "  groups: {} with {} entries; {} in {} sealed segments, {} of them cold",
             self.groups,
             self.entries,
             size(self.bytes),
-            self.sealed_segments
+            self.sealed_segments,
+            self.cold_segments
         )?;
         let Some(groups) = &self.group_list else { return Ok(()) };
         let mut columns = Columns::new(&[

@@ -49,8 +49,8 @@ pub struct GroupState {
     pub offsets: (Offset, Offset),
     /// Payload bytes.
     pub bytes: u64,
-    /// Segments that hold some of it.
-    pub segments: Vec<SegmentId>,
+    /// Segments that hold some of it, with the first and the last entry there.
+    pub runs: Vec<(SegmentId, Index, Index)>,
 }
 
 /// What recovery would know.
@@ -274,7 +274,7 @@ impl DryRun {
                 last: wal.last_index(group).unwrap_or_default(),
                 offsets: (runs.first().map_or(end, |run| run.first_offset), end),
                 bytes: runs.iter().map(|run| run.bytes).sum(),
-                segments: runs.iter().map(|run| run.segment).collect(),
+                runs: runs.iter().map(|run| (run.segment, run.first_index, run.last_index)).collect(),
             });
         }
     }

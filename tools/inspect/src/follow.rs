@@ -12,9 +12,9 @@ use crate::source::Source;
 use crate::text;
 use serde::Serialize;
 use std::io::{self, Write};
-use torc_base::ids::{GroupId, Offset};
+use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 use torc_wal::batch::{self, Descriptor};
-use torc_wal::segment::Header;
+use torc_wal::segment::{Header, is_cold};
 
 /// Bytes that are shown at most.
 const SHOWN: usize = 256;
@@ -42,7 +42,7 @@ pub struct Followed {
     /// Number of the entry in its batch, from 0.
     pub entry_number: usize,
     pub entry: EntryReport,
-    /// Copies of the offset in older batches: replaced, or moved by the cleaner.
+    /// Copies of the offset in other batches: replaced, or moved by the cleaner.
     pub older_copies: usize,
     /// Readers do not get it any more.
     pub released: bool,
@@ -74,8 +74,15 @@ pub fn group_line(state: &GroupState) -> GroupLine {
         first_offset: state.offsets.0.get(),
         end_offset: state.offsets.1.get(),
         bytes: state.bytes,
-        segments: state.segments.iter().map(|s| s.get()).collect(),
+        segments: distinct(state.runs.iter().map(|(segment, ..)| *segment)),
     }
+}
+
+/// The segments of runs in order: one may hold several neighbours.
+pub fn distinct(segments: impl Iterator<Item = SegmentId>) -> Vec<u64> {
+    let mut all: Vec<u64> = segments.map(SegmentId::get).collect();
+    all.dedup();
+    all
 }
 
 /// An entry that covers the offset.
@@ -84,11 +91,12 @@ struct Candidate {
     header: Header,
     batch: batch::Header,
     crc: u32,
+    index: Index,
     number: usize,
     found_by: String,
 }
 
-/// Follows `offset` of `group` through the shards of `places`; the newest entry that covers it counts.
+/// Follows `offset` of `group` through the shards of `places`; the entry that readers get counts, or the newest one.
 ///
 /// # Errors
 /// No entry covers it, or a file cannot be read.
@@ -106,9 +114,18 @@ pub fn follow(places: &[Opened], names: &Names, group: GroupId, offset: Offset) 
             }
         }
         if let Some(Verdict::Accepted { last, .. }) = dry.as_ref().map(|d| &d.verdict) {
-            candidates.retain(|c| c.batch.seq <= *last);
+            candidates.retain(|c| is_cold(c.header.segment) || c.batch.seq <= *last);
         }
-        candidates.sort_by_key(|c| (c.batch.seq, c.number));
+        // What readers get is where recovery finds it; the cleaner leaves copies behind. Else the newest of the log.
+        let runs = dry.iter().flat_map(|dry| &dry.groups).filter(|g| g.group == group).flat_map(|g| &g.runs);
+        let runs: Vec<_> = runs.collect();
+        let held = |c: &Candidate| {
+            let holds = |(segment, first, last): &&(SegmentId, Index, Index)| {
+                *segment == c.header.segment && (*first..=*last).contains(&c.index)
+            };
+            runs.iter().any(holds)
+        };
+        candidates.sort_by_key(|c| (held(c), !is_cold(c.header.segment), c.batch.seq, c.number));
         let older = candidates.len().saturating_sub(1);
         if let Some(found) = candidates.pop() {
             return describe(place, dry.as_ref(), names, group, offset, &found, older);
@@ -143,8 +160,9 @@ fn candidates_in(source: &mut Source, name: &str, group: GroupId, offset: Offset
             let bytes = source.bytes(u64::from(e.batch), (e.table_end() - e.batch) as usize)?;
             let Some((batch, crc)) = batch::Header::decode(bytes) else { continue };
             for number in e.numbers(e.first_index, e.last_index()) {
-                if Descriptor::decode(&batch, bytes, number).is_some_and(|d| covers(&d, group, offset)) {
-                    found.push(Candidate { file: name.into(), header, batch, crc, number, found_by: by.clone() });
+                if let Some(d) = Descriptor::decode(&batch, bytes, number).filter(|d| covers(d, group, offset)) {
+                    let (file, index, found_by) = (name.into(), d.index, by.clone());
+                    found.push(Candidate { file, header, batch, crc, index, number, found_by });
                 }
             }
         }
@@ -152,10 +170,11 @@ fn candidates_in(source: &mut Source, name: &str, group: GroupId, offset: Offset
     }
     let scanned = scan::scan(source, name, &|_| None, false, &mut |batch, bytes| {
         for number in 0..batch.header.count as usize {
-            if Descriptor::decode(&batch.header, bytes, number).is_some_and(|d| covers(&d, group, offset)) {
+            if let Some(d) = Descriptor::decode(&batch.header, bytes, number).filter(|d| covers(d, group, offset)) {
                 let by = "reading the segment's batches: it has no footer".to_string();
                 let (batch, crc) = (batch.header, batch.crc);
-                found.push(Candidate { file: name.into(), header, batch, crc, number, found_by: by });
+                let (file, index) = (name.into(), d.index);
+                found.push(Candidate { file, header, batch, crc, index, number, found_by: by });
             }
         }
     })?;
@@ -268,7 +287,9 @@ impl Followed {
             )?,
             None => writeln!(out, "  group    {}", self.group)?,
         }
-        writeln!(out, "  segment  {} in {}/{}, salt {}", self.segment, self.directory, self.file, self.salt)?;
+        let cold = torc_wal::segment::cold_number(SegmentId(self.segment));
+        let number = cold.map_or(self.segment.to_string(), |number| format!("cold {number}"));
+        writeln!(out, "  segment  {number} in {}/{}, salt {}", self.directory, self.file, self.salt)?;
         writeln!(out, "           found by {}", self.found_by)?;
         writeln!(
             out,
@@ -295,7 +316,11 @@ impl Followed {
         )?;
         self.write_records(out)?;
         if self.older_copies > 0 {
-            writeln!(out, "  note     {} older batch(es) cover the offset too; this is the newest", self.older_copies)?;
+            let copies = self.older_copies;
+            writeln!(
+                out,
+                "  note     {copies} other batch(es) cover the offset too; this is the one that readers get"
+            )?;
         }
         if self.released {
             writeln!(

@@ -303,7 +303,7 @@ impl Walk {
                 found.entries = lines().map(|(_, d)| (d, whole(&d))).collect();
             }
             let mut extents = Vec::new();
-            extents_of(header.position, count, lines(), &mut extents);
+            extents_of(&header, lines(), &mut extents);
             extents.into_iter().for_each(|extent| self.index.push(extent));
         }
         each(&found, bytes);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::io;
 use torc_base::ids::{BatchSeq, SegmentId};
 use torc_wal::batch::Descriptor;
-use torc_wal::segment::{BATCHES_START, Header, Slot};
+use torc_wal::segment::{BATCHES_START, Header, Slot, is_cold};
 
 /// Scans of a file that changes meanwhile.
 const TRIES: usize = 5;
@@ -40,6 +40,9 @@ pub enum State {
     Unsealed,
     /// Its batches lie behind the log's end: cut off by the next start.
     Cut,
+    /// A cold segment that the checkpoint does not name: not published when that was made, or dead. The next start takes
+    /// the file for other use.
+    Unknown,
     /// Prepared, nothing written yet.
     Spare,
     /// Without an intact header page.
@@ -54,6 +57,7 @@ impl State {
             State::Active => "active",
             State::Unsealed => "unsealed",
             State::Cut => "cut",
+            State::Unknown => "unknown",
             State::Spare => "spare",
             State::Headless => "headless",
         }
@@ -162,6 +166,9 @@ pub struct FooterReport {
 pub struct SegmentReport {
     pub file: String,
     pub file_bytes: u64,
+    /// `log`: a link of the chain. `cold`: written by the cleaner, a chain of its own.
+    pub kind: Option<&'static str>,
+    /// Cold segments are numbered from 2^40 on.
     pub segment: Option<u64>,
     pub salt: Option<String>,
     pub state: State,
@@ -233,7 +240,7 @@ pub fn inspect(
     for (_, name) in &files {
         let expected = |id: SegmentId| expected(id, before, dry);
         let Some((scanned, notes)) = scan_file(place, name, live, detail, dry, &expected, &bar)? else { continue };
-        if let Some(header) = scanned.header {
+        if let Some(header) = scanned.header.filter(|h| !is_cold(h.segment)) {
             // Behind a torn batch another with its number may come, but nothing that was written with it.
             let next = scanned.next().or(expected(header.segment));
             before = next.map(|next| (header.segment, next));
@@ -294,6 +301,9 @@ fn scan_file(
 
 /// The first batch that a segment must have, if the log's order says so.
 fn expected(id: SegmentId, before: Option<(SegmentId, Expected)>, dry: Option<&DryRun>) -> Option<Expected> {
+    if is_cold(id) {
+        return Some(Expected { seq: BatchSeq(1), chain: 0 });
+    }
     if let Some((_, next)) = before.filter(|(before, _)| before.next() == id) {
         return Some(next);
     }
@@ -307,7 +317,7 @@ fn expected(id: SegmentId, before: Option<(SegmentId, Expected)>, dry: Option<&D
 
 /// Adds what is known from outside the file: the checkpoint, and where recovery stops.
 fn prove(scanned: &mut Scanned, name: &str, dry: Option<&DryRun>) {
-    let Some(dry) = dry else { return };
+    let Some(dry) = dry.filter(|_| !scanned.header.is_some_and(|h| is_cold(h.segment))) else { return };
     for open in scanned.breaks.iter_mut().filter(|b| b.proof.is_none()) {
         if let Some(section) = dry.section.as_ref().filter(|s| open.missing.is_some_and(|m| m < s.next)) {
             let last = section.next.get() - 1;
@@ -332,8 +342,16 @@ fn state(scanned: &Scanned, dry: Option<&DryRun>) -> State {
     if scanned.header.is_none() {
         return State::Headless;
     }
+    let section = dry.and_then(|d| d.section.as_ref());
+    let named = |id| section.is_some_and(|s| s.footers.contains_key(&id));
+    if dry.is_some() && scanned.header.is_some_and(|h| is_cold(h.segment) && !named(h.segment)) {
+        return State::Unknown;
+    }
     if scanned.footer.trailer().is_some() {
         return State::Sealed;
+    }
+    if scanned.header.is_some_and(|h| is_cold(h.segment)) {
+        return State::Unsealed;
     }
     let end = match dry.map(|d| &d.verdict) {
         Some(Verdict::Accepted { last, .. }) => Some(*last),
@@ -369,6 +387,7 @@ fn report(name: &str, scanned: &Scanned, detail: Detail, names: &Names, dry: Opt
     SegmentReport {
         file: name.to_string(),
         file_bytes: scanned.file_bytes,
+        kind: scanned.header.map(|h| if is_cold(h.segment) { "cold" } else { "log" }),
         segment: scanned.header.map(|h| h.segment.get()),
         salt: scanned.header.map(|h| format!("{:016x}", h.salt)),
         state: state(scanned, dry),

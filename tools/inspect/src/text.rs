@@ -5,11 +5,24 @@ use crate::dry_run::{DryRun, Verdict};
 use crate::place::Place;
 use crate::shard::{BatchReport, Detail, EntryReport, SegmentReport};
 use std::io::{self, Write};
+use torc_base::ids::SegmentId;
+use torc_wal::segment;
 
 /// Writes a shard's report piece by piece; the table of segments comes last, since its columns are aligned.
 pub struct ShardText {
     segments: Columns,
     remarks: Vec<String>,
+}
+
+/// Cold segments are shown by their own numbers.
+fn number(segment: u64) -> u64 {
+    segment::cold_number(SegmentId(segment)).unwrap_or(segment)
+}
+
+/// `segment 7` or `cold segment 7`.
+pub fn segment(id: u64) -> String {
+    let kind = if segment::is_cold(SegmentId(id)) { "cold segment" } else { "segment" };
+    format!("{kind} {}", number(id))
 }
 
 fn optional(number: Option<impl ToString>) -> String {
@@ -34,6 +47,7 @@ impl ShardText {
         use Align::{Left, Right};
         let segments = Columns::new(&[
             ("FILE", Left),
+            ("KIND", Left),
             ("SEGMENT", Right),
             ("SALT", Left),
             ("STATE", Left),
@@ -52,7 +66,7 @@ impl ShardText {
 
     /// Writes the details of a segment and keeps its line for the table.
     pub fn segment(&mut self, report: &SegmentReport, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
-        let name = report.segment.map_or(report.file.clone(), |id| format!("{}, segment {id}", report.file));
+        let name = report.segment.map_or(report.file.clone(), |id| format!("{}, {}", report.file, segment(id)));
         if let Some(batches) = report.batch_list.as_ref().filter(|list| !list.is_empty()) {
             writeln!(out, "\n{name}: {} batches", batches.len())?;
             if detail.entries { with_entries(batches, out)? } else { batch_columns(batches).write(2, out)? }
@@ -75,7 +89,8 @@ impl ShardText {
         });
         self.segments.row([
             report.file.clone(),
-            optional(report.segment),
+            report.kind.unwrap_or_default().to_string(),
+            optional(report.segment.map(number)),
             report.salt.clone().unwrap_or_default(),
             report.state.name().to_string(),
             optional(report.first_batch),

@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use support::{ORDERS, Rig, filled, golden, snapshot, try_wal, wal};
+use support::{ORDERS, Rig, cleaned, filled, golden, snapshot, try_wal, wal};
 use torc_inspect::Outcome;
 
 /// Name, content and time of change of all files.
@@ -41,6 +41,44 @@ fn a_sound_log_in_every_detail() {
     }
     golden("checkpoint", dir.path(), &snapshot(dir.path(), "--groups").0);
     golden("checkpoint_json", dir.path(), &snapshot(dir.path(), "--groups --format json").0);
+}
+
+#[test]
+fn what_the_cleaner_moved_is_shown_and_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = cleaned(dir.path(), false);
+    let (text, outcome) = wal(&rig.dir, "");
+    assert_eq!(outcome, Outcome::Sound, "{text}");
+    golden("cold", dir.path(), &text);
+    golden("cold_follow", dir.path(), &wal(&rig.dir, "--topic orders --partition 1 --offset 7").0);
+    golden("cold_checkpoint", dir.path(), &snapshot(&rig.dir, "--groups").0);
+    for (group, offset, bytes) in rig.appended.iter().filter(|(group, ..)| *group == ORDERS[1]) {
+        let (text, outcome) = wal(&rig.dir, &format!("--group {group} --offset {offset} --format json"));
+        assert_eq!(outcome, Outcome::Sound, "{text}");
+        let found: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&found["entry"]["bytes"], &found["entry"]["intact"]), (&bytes.len().into(), &true.into()));
+    }
+}
+
+#[test]
+fn a_cold_segment_that_no_checkpoint_names_is_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = cleaned(dir.path(), true);
+    let (text, outcome) = wal(&rig.dir, "--format json");
+    assert_eq!(outcome, Outcome::Sound, "{text}");
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let segments = document["shards"][0]["segments"].as_array().unwrap();
+    let states = |kind: &str| -> Vec<&str> {
+        segments.iter().filter(|s| s["kind"] == kind).map(|s| s["state"].as_str().unwrap()).collect()
+    };
+    assert_eq!(states("cold"), ["sealed", "unknown"], "{text}");
+    assert!(states("log").contains(&"active") && !states("log").contains(&"unknown"), "{text}");
+    // What it holds is found where the checkpoint has it.
+    let (text, outcome) = wal(&rig.dir, "--topic orders --partition 1 --offset 150 --format json");
+    assert_eq!(outcome, Outcome::Sound, "{text}");
+    let found: Value = serde_json::from_str(&text).unwrap();
+    assert!(found["segment"].as_u64().unwrap() < 1000, "{text}");
+    assert_eq!(found["older_copies"], 1);
 }
 
 #[test]

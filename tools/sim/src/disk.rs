@@ -51,6 +51,22 @@ pub(crate) struct Inode {
     /// Length on the medium; `bytes.len()` once synced.
     pub stable_len: usize,
     pub notes: Vec<Note>,
+    /// Writes that are not durable by themselves, since the last sync: position, length, when they ended.
+    pub plain: Vec<(usize, usize, u64)>,
+}
+
+impl Inode {
+    /// What was written before a sync was asked for is durable with its end. Zeroes are not worth damaging.
+    fn note_synced(&mut self, issued: u64, completed: u64) {
+        let (synced, rest): (Vec<_>, Vec<_>) = self.plain.drain(..).partition(|(.., ended)| *ended < issued);
+        self.plain = rest;
+        for (at, len, _) in synced {
+            if self.bytes[at..at + len].iter().any(|byte| *byte != 0) {
+                self.notes.retain(|n| n.at + n.len <= at || n.at >= at + len);
+                self.notes.push(Note { at, len, issued, completed });
+            }
+        }
+    }
 }
 
 /// Number of a file, whatever it is called.
@@ -310,6 +326,10 @@ impl Disk {
                 let lost = tear::pattern(&mut self.rng, file.bytes.len() / SECTOR);
                 tear::drop_unstable(file, &lost);
             }
+            // As on Linux: whatever close says, the descriptor is gone.
+            Flying::Close { file } => {
+                self.handles.remove(&file);
+            }
             _ => {}
         }
         Err(DiskError::Io(EIO))
@@ -336,6 +356,7 @@ impl Disk {
                 let file = self.files.get_mut(&ino).expect("open files exist");
                 file.undo.retain(|_, unstable| unstable.at > issued);
                 file.stable_len = file.bytes.len();
+                file.note_synced(issued, self.tick);
             }
             Flying::SyncDir { through } => {
                 let journal = std::mem::take(&mut self.journal);
@@ -404,10 +425,14 @@ impl Disk {
             file.stable_len = file.stable_len.max(end);
             let note = Note { at, len: bytes.len(), issued, completed: self.tick };
             if at == 0 {
-                file.notes.clear(); // a recycled segment begins with its header page
+                // A recycled segment begins with its header page.
+                file.notes.clear();
+                file.plain.clear();
             }
             file.notes.retain(|n| n.at + n.len <= at || n.at >= end);
             file.notes.push(note);
+        } else {
+            file.plain.push((at, bytes.len(), self.tick));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Disk faults: failures of operations, and damage at rest, under a budget.
 //!
 //! The budget: damage strikes only what the log can prove to have been durable. Of a segment that is a durable write
-//! that has, behind it in the same file, another one that was issued after the first had completed: the later batch
+//! (or one that was synced) that has, behind it in the same file, another one that was issued after the first had completed: the later batch
 //! says so. The newest durable batch has no such witness; its damage looks like a torn tail, and no single node
 //! could tell them apart.
 

@@ -12,10 +12,11 @@ use torc_shard::{Settings, Shard, Stats, TopicConfig, WalSettings};
 pub fn make(start: &Start) -> Shard {
     let wal = WalSettings {
         segment_bytes: start.segment_bytes,
-        tail_bytes: 256 << 10,
+        tail_bytes: start.tail_bytes,
         reserve_bytes: start.reserve_bytes,
         spare_segments: 1 + (start.seed % 2) as usize,
         batches_in_flight: 1 + (start.seed >> 8) as usize % 6,
+        cleaner: start.cleaner,
         ..WalSettings::default()
     };
     // Clocks jump in a run, timestamps do not.

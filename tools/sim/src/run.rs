@@ -17,6 +17,7 @@ use torc_base::buf::Pool;
 use torc_base::io::App;
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::prng::Prng;
+use torc_shard::CleanerSettings;
 
 /// Timers below this are clients'; this one ends a phase.
 const PHASE_OVER: u64 = 1 << 40;
@@ -24,6 +25,8 @@ const PHASE_OVER: u64 = 1 << 40;
 const END_MS: u64 = 120_000;
 /// Virtual time after which a server without clients is at rest.
 const REST_MS: u64 = 3_000;
+/// So many times again, while a disk is busy.
+const REST_ROUNDS: u32 = 10;
 /// Receive buffers of each shard: few, so that they run out.
 const RECV_BUFS: usize = 48;
 
@@ -39,6 +42,10 @@ pub struct Start {
     pub segment_bytes: u64,
     /// Bytes of the file system that are held back.
     pub reserve_bytes: u64,
+    /// The log's cleaner.
+    pub cleaner: CleanerSettings,
+    /// Memory for the log's newest batches.
+    pub tail_bytes: usize,
 }
 
 /// Misfortunes that a run is made of; besides, every run has crashes.
@@ -120,6 +127,8 @@ pub struct Run<A: App> {
     done: Vec<bool>,
     make: fn(&Start) -> A,
     segment_bytes: u64,
+    cleaner: CleanerSettings,
+    tail_bytes: usize,
     /// A shard ended by itself since the last start.
     exited: Option<usize>,
     lives: u32,
@@ -148,6 +157,21 @@ pub fn run<A: App>(seed: u64, rounds: u32, trail: &Trail, make: fn(&Start) -> A)
     }
 }
 
+/// The cleaner of a run, and how much of the log stays in memory: in most runs it finds something to do all the time.
+fn cleaning(rng: &mut Prng) -> (CleanerSettings, usize) {
+    let eager = CleanerSettings {
+        enabled: true,
+        dead_percent: rng.between(2, 50),
+        sort_after_ms: rng.below(100),
+        bytes_per_second: (8 << 20) << rng.below(10),
+    };
+    match rng.below(6) {
+        0 => (CleanerSettings { enabled: false, ..eager }, 256 << 10),
+        1 => (CleanerSettings::default(), 256 << 10),
+        _ => (eager, (rng.below(2) * (64 << 10)) as usize),
+    }
+}
+
 impl<A: App> Run<A> {
     fn new(seed: u64, trail: Trail, make: fn(&Start) -> A) -> Run<A> {
         let mut rng = Prng::new(seed);
@@ -167,7 +191,10 @@ impl<A: App> Run<A> {
         let pools = (0..shards).map(|_| Pool::new(RECV_BUFS * RECV_BUF_BYTES, RECV_BUFS * RECV_BUF_BYTES)).collect();
         let mut net = Net::new(rng.fork(), pools);
         net.starvation = [0, 1, 40][rng.below(3) as usize];
-        trail.say(format!("seed {seed}: {theme:?}, {shards} shards, segments of {segment_bytes}, {speed:?}"));
+        let (cleaner, tail_bytes) = cleaning(&mut rng);
+        trail.say(format!(
+            "seed {seed}: {theme:?}, {shards} shards, segments of {segment_bytes}, {speed:?}, {cleaner:?}"
+        ));
         let world = World::new(rng.fork(), disks, net, trail);
         let mut run = Run {
             rng,
@@ -178,6 +205,8 @@ impl<A: App> Run<A> {
             done: Vec::new(),
             make,
             segment_bytes,
+            cleaner,
+            tail_bytes,
             exited: None,
             lives: 0,
             phase: 0,
@@ -268,9 +297,13 @@ impl<A: App> Run<A> {
 
     fn boot(&mut self) {
         let (make, shards, segment_bytes) = (self.make, self.world.shards(), self.segment_bytes);
+        let (cleaner, tail_bytes) = (self.cleaner, self.tail_bytes);
         let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
         let reserve_bytes = segment_bytes * 2;
-        self.world.boot(|shard| make(&Start { shard, shards, seed: seeds[shard], segment_bytes, reserve_bytes }));
+        self.world.boot(|shard| {
+            let seed = seeds[shard];
+            make(&Start { shard, shards, seed, segment_bytes, reserve_bytes, cleaner, tail_bytes })
+        });
         self.exited = None;
         self.lives += 1;
         self.struck = self.struck_now();
@@ -476,6 +509,15 @@ impl<A: App> Run<A> {
         if let Ended::Exited = self.phase(REST_MS)? {
             return self.judge_end(Ended::Exited);
         }
+        // The cleaner comes to its end, too, but at its own pace.
+        for _ in 0..REST_ROUNDS {
+            if self.world.disks.iter().all(|disk| disk.in_flight() == 0) {
+                break;
+            }
+            if let Ended::Exited = self.phase(REST_MS)? {
+                return self.judge_end(Ended::Exited);
+            }
+        }
         for shard in 0..self.world.shards() {
             let (open, held) = (self.world.net.open(), self.world.net.held(shard));
             if open == 0 && held > 0 {
@@ -484,8 +526,7 @@ impl<A: App> Run<A> {
             }
             let busy = self.world.disks[shard].in_flight();
             if busy > 0 {
-                let text =
-                    format!("shard {shard} has {busy} disk operations in flight, {REST_MS} ms after the last request");
+                let text = format!("shard {shard} has {busy} disk operations in flight, long after the last request");
                 return Err(Violation::new(Rule::Liveness, text));
             }
         }

@@ -23,6 +23,7 @@ use torc_base::buf::Pool;
 use torc_base::io::App;
 use torc_base::limits::{RECV_BUF_BYTES, SEGMENT_BYTES_MIN};
 use torc_base::prng::Prng;
+use torc_shard::CleanerSettings;
 
 /// Longest wait for an answer.
 const PATIENCE_MS: u64 = 5_000;
@@ -55,6 +56,8 @@ pub struct Story<A: App> {
     /// For whoever wants to look closer.
     pub world: World<A>,
     make: fn(&Start) -> A,
+    /// The log's cleaner, from the next start on. Without a word it is off.
+    pub cleaner: CleanerSettings,
     connection: Connection,
     next_number: u64,
     /// The trail of everything.
@@ -71,14 +74,15 @@ impl<A: App> Story<A> {
         let trail = Trail::default();
         let world = World::new(rng.fork(), disks, net, trail.clone());
         let connection = Connection::new(Manner { piece: 64 << 10, delay: 20_000, stalls: 0 });
-        let mut story = Story { rng, world, make, connection, next_number: 1, trail };
+        let cleaner = CleanerSettings { enabled: false, ..CleanerSettings::default() };
+        let mut story = Story { rng, world, make, cleaner, connection, next_number: 1, trail };
         story.boot();
         story
     }
 
     /// Starts the server.
     pub fn boot(&mut self) -> &mut Self {
-        let (make, seed) = (self.make, self.rng.next_u64());
+        let (make, seed, cleaner) = (self.make, self.rng.next_u64(), self.cleaner);
         self.world.boot(|shard| {
             make(&Start {
                 shard,
@@ -86,6 +90,8 @@ impl<A: App> Story<A> {
                 seed,
                 segment_bytes: SEGMENT_BYTES_MIN,
                 reserve_bytes: SEGMENT_BYTES_MIN * 2,
+                cleaner,
+                tail_bytes: 256 << 10,
             })
         });
         self

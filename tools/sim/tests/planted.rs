@@ -135,3 +135,14 @@ fn a_tail_cut_one_batch_too_far_is_caught() {
         rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "UniqueProducerId"],
     });
 }
+
+#[test]
+fn a_cold_segment_that_is_published_before_its_flush_is_caught() {
+    is_caught(&Bug {
+        name: "published-before-flush",
+        file: "wal/src/cleaner.rs",
+        old: "                self.ask(DiskKind::Sync { file }, parts);",
+        new: "                let _ = file;\n                self.ask(DiskKind::Free, parts);",
+        rules: &["AckedIsKept", "SeenIsFinal", "ExpectedErrors", "Starts", "Liveness"],
+    });
+}

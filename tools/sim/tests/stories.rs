@@ -1,7 +1,7 @@
 //! What one server promises, told as stories. Each is told with several seeds, which vary times, orders and what a
 //! power cut keeps.
 
-use torc_shard::Shard;
+use torc_shard::{CleanerSettings, Shard};
 use torc_sim::faults::Class;
 use torc_sim::history::code;
 use torc_sim::node;
@@ -136,6 +136,53 @@ fn a_full_disk_refuses_producers_serves_readers_and_heals_by_deleting() {
         assert_eq!(story.delete("doomed"), Answer::Ok(0), "seed {seed}: a delete works");
         story.wait(5_000);
         produce(story, "t", 1, 60_000);
+    });
+}
+
+/// A little of `t` in every segment, the rest of which was another topic's, now deleted; and a cleaner that works.
+fn pinned(seed: u64, story: &mut Story<Shard>) -> Vec<u64> {
+    story.cleaner = CleanerSettings { sort_after_ms: 50, ..CleanerSettings::default() };
+    story.kill().boot();
+    assert_eq!(story.create("doomed", 1), Answer::Ok(0), "seed {seed}");
+    let mut kept = Vec::new();
+    for _ in 0..50 {
+        kept.extend(produce(story, "t", 1, 2_000));
+        produce(story, "doomed", 1, 60_000);
+    }
+    // What lies in front of the last checkpoint and is not in memory any more is what can be moved.
+    story.wait(300);
+    assert_eq!(story.delete("doomed"), Answer::Ok(0), "seed {seed}");
+    kept
+}
+
+#[test]
+fn what_is_kept_for_ever_pins_no_segment_of_what_was_deleted() {
+    stories(5, |seed, story| {
+        let kept = pinned(seed, story);
+        let files = |story: &Story<Shard>| story.world.disks[0].listing().len();
+        let before = files(story);
+        story.wait(3_000);
+        assert!(files(story) * 2 < before, "seed {seed}: {before} files before, {} now", files(story));
+        assert_eq!(story.read("t", 0, 0).numbers, kept, "seed {seed}: moved");
+        story.cut_power().boot();
+        assert_eq!(story.read("t", 0, 0).numbers, kept, "seed {seed}: after a power cut");
+    });
+}
+
+#[test]
+fn a_power_cut_at_any_moment_of_cleaning_loses_nothing() {
+    stories(40, |seed, story| {
+        let mut kept = pinned(seed, story);
+        for cut in 0..4 {
+            story.wait(seed * 3 % 40 + cut);
+            story.cut_power().boot();
+            let reading = story.read("t", 0, 0);
+            assert_eq!((reading.numbers, reading.error), (kept.clone(), None), "seed {seed}, cut {cut}");
+            kept.extend(produce(story, "t", 1, 100));
+        }
+        story.wait(3_000);
+        assert_eq!(story.read("t", 0, 0).numbers, kept, "seed {seed}");
+        assert!(story.world.disks[0].listing().len() < 10, "seed {seed}: {:?}", story.world.disks[0].listing());
     });
 }
 

@@ -11,7 +11,7 @@ use torc_base::ids::{BatchSeq, GroupId, Index, Offset, Term};
 use torc_base::io::{DiskDone, DiskOp};
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
-use torc_wal::{Entry, Find, From, Item, Kind, Outcome, Read, ReadId, Settings, State, Wal, WalError};
+use torc_wal::{CleanerSettings, Entry, Find, From, Item, Kind, Outcome, Read, ReadId, Settings, State, Wal, WalError};
 
 pub fn small() -> Settings {
     Settings {
@@ -21,7 +21,15 @@ pub fn small() -> Settings {
         reserve_bytes: 0,
         spare_segments: 1,
         idle_seal_ms: 0,
+        cleaner: CleanerSettings { enabled: false, ..CleanerSettings::default() },
     }
+}
+
+/// The same with a cleaner that does what it can at once.
+pub fn cleaning() -> Settings {
+    let cleaner =
+        CleanerSettings { enabled: true, dead_percent: 40, sort_after_ms: 3_600_000, bytes_per_second: 1 << 40 };
+    Settings { cleaner, tail_bytes: 0, ..small() }
 }
 
 /// An entry as the model remembers it.
@@ -182,6 +190,19 @@ impl Rig {
             self.step();
             self.turn();
         }
+    }
+
+    /// Time goes by: everything that is due is done.
+    pub fn pass_time(&mut self, ms: u64) {
+        let end = self.now.mono.plus_ms(ms);
+        loop {
+            self.settle();
+            match self.wal.deadline() {
+                Some(at) if at <= end => self.now.mono = self.now.mono.max(at),
+                _ => break,
+            }
+        }
+        self.now.mono = self.now.mono.max(end);
     }
 
     /// Appends behind the group's last entry. `records` offsets, random bytes.

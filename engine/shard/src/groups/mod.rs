@@ -499,6 +499,13 @@ impl Groups {
         set(&self.stats.wal_bytes_total, wal.bytes);
         set(&self.stats.wal_entries_total, wal.entries);
         set(&self.stats.wal_segments, wal.segments);
+        set(&self.stats.wal_live_bytes, wal.live_bytes);
+        set(&self.stats.cleaner_cold_segments, wal.cold_segments);
+        set(&self.stats.cleaner_waiting_segments, wal.cleaner_waiting);
+        set(&self.stats.cleaner_passes_total, wal.cleaner_passes);
+        set(&self.stats.cleaner_read_bytes_total, wal.cleaner_read_bytes);
+        set(&self.stats.cleaner_written_bytes_total, wal.cleaner_written_bytes);
+        set(&self.stats.cleaner_freed_bytes_total, wal.cleaner_freed_bytes);
         set(&self.stats.fetch_cold_reads_total, wal.cold_reads);
     }
 

@@ -230,9 +230,13 @@ impl Groups {
         let Some(Purpose::Offset(mut lookup)) = self.reads.purposes.remove(&id) else {
             panic!("an answer to a look-up that nobody asked for");
         };
-        let found = match result {
-            Ok(item) => lookup.take(out, item),
-            Err(error) => Some((lookup.part.position, read_error(out, &error), -1, Offset(-1), LeaderEpoch(-1))),
+        let found = match (self.group_for_reading(lookup.part.group, lookup.part.epoch), result) {
+            // It was deleted meanwhile: that nothing was found says nothing.
+            (Err(refusal), _) => Some((lookup.part.position, refusal, -1, Offset(-1), LeaderEpoch(-1))),
+            (Ok(_), Ok(item)) => lookup.take(out, item),
+            (Ok(_), Err(error)) => {
+                Some((lookup.part.position, read_error(out, &error), -1, Offset(-1), LeaderEpoch(-1)))
+            }
         };
         let asker = lookup.asker;
         if let Some(found) = found.or_else(|| self.look_up(out, lookup)) {

@@ -208,12 +208,12 @@ impl Rig {
     /// Lets time pass, deadline by deadline.
     pub fn pass(&mut self, ms: u64) {
         self.run();
-        let end = self.now.mono.plus_ms(ms);
+        let (start, end) = (self.now, self.now.mono.plus_ms(ms));
         loop {
             let due = self.nodes.iter().filter(|node| !node.exited).filter_map(|node| node.shard.deadline()).min();
             let next = due.map_or(end, |due| due.max(Mono(self.now.mono.0 + 1)).min(end));
-            let passed = next.0 - self.now.mono.0;
-            self.now = Now { mono: next, wall: Wall(self.now.wall.0 + (passed / 1_000_000) as i64) };
+            let passed_ms = (next.0 - start.mono.0) / 1_000_000;
+            self.now = Now { mono: next, wall: Wall(start.wall.0 + passed_ms as i64) };
             self.run();
             if next == end {
                 return;

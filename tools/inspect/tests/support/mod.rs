@@ -15,7 +15,7 @@ use torc_inspect::{InspectError, Outcome, SnapshotArgs, WalArgs};
 use torc_net::kafka::records::{self, BuildOptions, CRC_PREFIX, Record};
 use torc_snapshot::{Progress, Section, Writer};
 use torc_state::catalog::{Catalog, Command, Defaults};
-use torc_wal::{Entry, Kind, Settings, State, Wal};
+use torc_wal::{CleanerSettings, Entry, Kind, Settings, State, Wal};
 
 const RECORDS: Kind = Kind(1);
 const HARD_STATE: Kind = Kind(3);
@@ -40,6 +40,10 @@ pub struct Rig {
 impl Rig {
     /// A running log in `dir`, which must exist. With `marks`, an idle log says on disk what was durable.
     pub fn new(dir: &Path, marks: bool) -> Rig {
+        Rig::with(dir, marks, CleanerSettings { enabled: false, ..CleanerSettings::default() })
+    }
+
+    fn with(dir: &Path, marks: bool, cleaner: CleanerSettings) -> Rig {
         let settings = Settings {
             segment_bytes: 256 << 10,
             batches_in_flight: 4,
@@ -47,6 +51,7 @@ impl Rig {
             reserve_bytes: 0,
             spare_segments: 1,
             idle_seal_ms: if marks { 5 } else { 0 },
+            cleaner,
         };
         let mut rig = Rig {
             dir: dir.to_path_buf(),
@@ -115,7 +120,11 @@ impl Rig {
             },
             DiskKind::Sync { .. } | DiskKind::SyncDir => DiskOk::Done,
             DiskKind::Free => DiskOk::Free { free: 1 << 40, total: 1 << 40 },
-            DiskKind::Open { .. } | DiskKind::Read { .. } => panic!("a first life opens and reads nothing"),
+            DiskKind::Read { file, at, mut bytes } => {
+                self.open[&file].read_exact_at(&mut bytes, at).unwrap();
+                DiskOk::Read { bytes }
+            }
+            DiskKind::Open { .. } => panic!("a first life opens nothing"),
         })
     }
 
@@ -237,6 +246,33 @@ pub fn filled(dir: &Path) -> Rig {
         rig.produce(ORDERS[1], 1, 24_000, true);
         rig.settle();
         if round == 12 {
+            rig.checkpoint(true);
+        }
+    }
+    rig.idle();
+    rig
+}
+
+/// A log of which the cleaner has moved the second partition, and a checkpoint that says so; with `more`, another
+/// output that no checkpoint names.
+pub fn cleaned(dir: &Path, more: bool) -> Rig {
+    let cleaner = CleanerSettings { bytes_per_second: 1 << 40, ..CleanerSettings::default() };
+    let mut rig = Rig::with(dir, true, cleaner);
+    rig.create_orders();
+    for part in 0..=u64::from(more) {
+        for _ in 0..50 {
+            rig.produce(ORDERS[0], 3, 10_000, false);
+            rig.produce(ORDERS[1], 2, 300, false);
+            rig.settle();
+        }
+        rig.checkpoint(true);
+        let last = rig.wal.last_index(ORDERS[0]).unwrap();
+        rig.wal.release(ORDERS[0], last);
+        for _ in 0..30 {
+            rig.now.mono = rig.now.mono.plus_ms(100);
+            rig.settle();
+        }
+        if part == 0 {
             rig.checkpoint(true);
         }
     }
