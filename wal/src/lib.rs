@@ -1,9 +1,11 @@
 //! The write-ahead log of a shard as a state machine: it emits disk operations and consumes their completions.
 
+mod ahead;
 mod bytes;
 mod directory;
 mod entry;
 mod error;
+mod flight;
 mod footers;
 mod index;
 mod outcome;
@@ -13,6 +15,7 @@ mod search;
 mod segments;
 mod settings;
 mod spares;
+mod tables;
 mod tags;
 mod tail;
 mod wal;

@@ -10,7 +10,7 @@ use crate::directory::Directory;
 use crate::error::WalError;
 use crate::index::extents_of;
 use crate::outcome::Outcome;
-use crate::reader::corrupt;
+use crate::flight::corrupt;
 use crate::segment::{BATCHES_START, Header, Slot, Trailer};
 use crate::segments::{Segment, Segments, Stage};
 use crate::spares::{Spares, header_write};

@@ -18,6 +18,7 @@ pub fn small() -> Settings {
         segment_bytes: 256 << 10,
         batches_in_flight: 4,
         tail_bytes: 64 << 10,
+        read_ahead_bytes: 1 << 20,
         reserve_bytes: 0,
         spare_segments: 1,
         idle_seal_ms: 0,

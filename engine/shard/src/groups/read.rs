@@ -90,7 +90,10 @@ impl Groups {
         }
         let upto = group.raft.marks().committed;
         let bytes = part.max_bytes.min(budget).max(1);
-        match self.wal.read(part.group, From::Offset(part.offset), upto, bytes, &mut self.disk_ops) {
+        let read = self.wal.read(part.group, From::Offset(part.offset), upto, bytes, &mut self.disk_ops);
+        // What is in memory may make the log read ahead.
+        self.emit_disk(out);
+        match read {
             Read::Ready(items) => {
                 let (records, bytes, count) = record_slices(items, part.offset);
                 Some(Fetched { error: 0, high_watermark, log_start, records, bytes, count, cold: false })
@@ -100,7 +103,6 @@ impl Groups {
                 let purpose =
                     Purpose::Fetch { job, position: part.position, offset: part.offset, high_watermark, log_start };
                 self.reads.purposes.insert(id, purpose);
-                self.emit_disk(out);
                 None
             }
         }
