@@ -101,7 +101,10 @@ pub(crate) struct Reach {
 /// What is known of a wanted place.
 pub(crate) enum Found {
     /// These entries, from there on. `ahead`: they had been read ahead.
-    Items { items: Vec<Item>, ahead: bool },
+    Items {
+        items: Vec<Item>,
+        ahead: bool,
+    },
     /// On its way: the read will be named by [`Ahead::landed`].
     Flying,
     Nothing,
@@ -292,8 +295,7 @@ impl Ahead {
         }
         let (waiting, used_at) = (reader.into_iter().collect(), self.now);
         let state = State::Flying;
-        let chunk =
-            Chunk { group, first, last, start, end, state, waiting, ahead, payload, memory, used: 0, used_at };
+        let chunk = Chunk { group, first, last, start, end, state, waiting, ahead, payload, memory, used: 0, used_at };
         self.chunks.insert(id, chunk);
         self.by_group.entry(group).or_default().push(id);
     }
@@ -398,13 +400,15 @@ impl Ahead {
         (next, bytes)
     }
 
-    /// Drops what nobody came for.
-    pub(crate) fn turn(&mut self, now: Mono) {
+    /// Drops what nobody came for. True if nothing is left.
+    pub(crate) fn turn(&mut self, now: Mono) -> bool {
         self.now = now;
+        let before = self.chunks.len();
         while self.deadline().is_some_and(|due| due <= now) {
             let (_, id) = self.oldest().expect("it has a deadline");
             self.remove(id);
         }
+        before > 0 && self.chunks.is_empty()
     }
 
     fn oldest(&self) -> Option<(Mono, u64)> {

@@ -240,8 +240,7 @@ impl Piece {
     fn check_table(&self, extent: &Extent) -> Result<(batch::Header, Buf), WalError> {
         let at = u64::from(extent.batch);
         let bad = |what: &str| self.bad_batch(extent, what);
-        let table =
-            self.find(at, u64::from(extent.table_end())).ok_or_else(|| bad("the file ends inside a batch"))?;
+        let table = self.find(at, u64::from(extent.table_end())).ok_or_else(|| bad("the file ends inside a batch"))?;
         let (header, _) = batch::Header::decode(&table).ok_or_else(|| bad("a batch header's checksum is wrong"))?;
         self.check_place(extent, &header)?;
         if !batch::table_matches(&header, &table) {

@@ -41,7 +41,10 @@ struct Pending {
 /// A trip to the disk.
 #[derive(Debug)]
 enum Trip {
-    Footer { segment: Header, waiting: Vec<u64> },
+    Footer {
+        segment: Header,
+        waiting: Vec<u64>,
+    },
     /// Brings a chunk of [`Ahead`].
     Chunk(Flight),
     /// For the read with this number alone.
@@ -415,7 +418,9 @@ impl Reader {
 
     /// End of a loop turn: reads that waited for memory go on, and what nobody came for is dropped.
     pub(crate) fn turn(&mut self, log: Sources, now: Mono, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) {
-        self.ahead.turn(now);
+        if self.ahead.turn(now) {
+            self.pool.trim();
+        }
         while self.has_room() {
             let Some(id) = self.starved.pop_front() else { return };
             self.resume(log, id, None, None, ops, out);

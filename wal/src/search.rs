@@ -3,8 +3,8 @@
 use crate::ahead::CHUNK_BYTES_MAX;
 use crate::directory::{Directory, Group};
 use crate::entry::{Entry, Item, Run};
-use crate::footers::Footers;
-use crate::index::{Extent, SegmentIndex};
+use crate::footers::{EXTENTS_MAX, Footers};
+use crate::index::{EXTENT_BYTES, Extent, SegmentIndex};
 use crate::outcome::From;
 use crate::segments::Segments;
 use crate::tail::Tail;
@@ -13,8 +13,11 @@ use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 
 /// Extents of one disk read at most.
 const EXTENTS_PER_FETCH: usize = 1024;
-/// Footers that are loaded at once for one read.
+/// Footers that are loaded at once for one read, and their bytes, one aside: they must not drive each other out of
+/// memory before they are used.
 const FOOTERS_PER_FETCH: usize = 32;
+const FOOTER_BYTES_PER_FETCH: usize = 4 << 20;
+const _: () = assert!(FOOTER_BYTES_PER_FETCH / EXTENT_BYTES <= EXTENTS_MAX / 2);
 
 /// The parts of the log that say where entries are.
 #[derive(Clone, Copy)]
@@ -62,11 +65,7 @@ impl Want {
     const BEHIND_ALL: Offset = Offset(i64::MIN);
 
     fn extent(extent: &Extent, run: &Run, group: &Group, upto: Index) -> Want {
-        Want {
-            from: extent.first_index.max(group.first),
-            behind: Want::BEHIND_ALL,
-            upto: upto.min(run.last_index),
-        }
+        Want { from: extent.first_index.max(group.first), behind: Want::BEHIND_ALL, upto: upto.min(run.last_index) }
     }
 }
 
@@ -165,11 +164,16 @@ impl View<'_> {
         let mut walk = Walk { want, room: max_bytes, items, cold, cold_extents: 0, cold_bytes: 0 };
         let first = group.runs.partition_point(|r| r.last_index < want.from || r.end_offset <= want.behind);
         let mut footers = Vec::new();
-        let mut unknown = 0;
+        let (mut footer_bytes, mut unknown) = (0, 0);
         for run in group.runs[first..].iter().take_while(|run| run.first_index <= upto) {
             if self.index(run.segment).is_none() {
                 let stop = !walk.items.is_empty() || (asked && (!walk.cold.is_empty() || !footers.is_empty()));
                 if stop || footers.len() == FOOTERS_PER_FETCH || walk.cold_bytes + unknown >= cold_max {
+                    break;
+                }
+                let segment = self.log.segments.get(run.segment).expect("a run's segment exists");
+                footer_bytes += segment.footer().expect("extents leave memory when the footer is durable") as usize;
+                if !footers.is_empty() && footer_bytes > FOOTER_BYTES_PER_FETCH {
                     break;
                 }
                 footers.push(run.segment);

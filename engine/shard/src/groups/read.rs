@@ -94,10 +94,7 @@ impl Groups {
         // What is in memory may make the log read ahead.
         self.emit_disk(out);
         match read {
-            Read::Ready(items) => {
-                let (records, bytes, count) = record_slices(items, part.offset);
-                Some(Fetched { error: 0, high_watermark, log_start, records, bytes, count, cold: false })
-            }
+            Read::Ready(items) => Some(fetched(items, part.offset, high_watermark, log_start)),
             Read::Released => Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE)),
             Read::Pending(id) => {
                 let purpose =
@@ -131,10 +128,7 @@ impl Groups {
             panic!("an answer to a read that nobody asked for");
         };
         let fetched = match result {
-            Ok(items) => {
-                let (records, bytes, count) = record_slices(items, offset);
-                Fetched { error: 0, high_watermark, log_start, records, bytes, count, cold: true }
-            }
+            Ok(items) => Fetched { cold: true, ..fetched(items, offset, high_watermark, log_start) },
             Err(error) => Fetched::refused(read_error(out, &error)),
         };
         let waiting = self.reads.jobs.get_mut(&job).expect("a job lives until its last read");
@@ -270,6 +264,13 @@ fn read_error(out: &mut Out, error: &WalError) -> i16 {
     }
     out.log(Level::Error, format!("a read of the log failed: {error}"));
     error::KAFKA_STORAGE_ERROR
+}
+
+/// What a consumer at `offset` is told.
+fn fetched(items: Vec<Item>, offset: Offset, high_watermark: Offset, log_start: Offset) -> Fetched {
+    let more = items.last().is_some_and(|last| last.end_offset() < high_watermark);
+    let (records, bytes, count) = record_slices(items, offset);
+    Fetched { error: error::NONE, high_watermark, log_start, records, bytes, count, cold: false, more }
 }
 
 /// The record batches among `items` that end behind `from`, neighbours in memory joined; their bytes and records.
