@@ -51,6 +51,14 @@ enum Trip {
     Look(Flight, u64),
 }
 
+/// What is known of wanted entries.
+enum Recalled {
+    Answer(Result<Vec<Item>, WalError>),
+    /// The read is noted with the trip that brings them.
+    Flying,
+    Nothing,
+}
+
 /// Answer to a read.
 pub(crate) enum Answer {
     Ready(Vec<Item>),
@@ -130,8 +138,10 @@ impl Reader {
         ops: &mut Vec<DiskOp>,
     ) -> Option<Result<Vec<Item>, WalError>> {
         let group = pending.group;
-        if let Some(answer) = self.from_memory(log, id, pending, ops) {
-            return answer;
+        match self.recall(log, id, pending, ops) {
+            Recalled::Answer(answer) => return Some(answer),
+            Recalled::Flying => return None,
+            Recalled::Nothing => {}
         }
         if let Some(error) = error {
             return Some(Err(error));
@@ -165,24 +175,18 @@ impl Reader {
         None
     }
 
-    /// Entries that had been read before. The inner `None`: they are on their way.
-    #[expect(clippy::option_option, reason = "the outer one: nothing is known of them")]
-    fn from_memory(
-        &mut self,
-        log: Sources,
-        id: u64,
-        pending: &Pending,
-        ops: &mut Vec<DiskOp>,
-    ) -> Option<Option<Result<Vec<Item>, WalError>>> {
-        let Goal::Entries { from, upto, max_bytes, .. } = pending.goal else { return None };
+    /// Looks for entries that were read before, or are on their way.
+    fn recall(&mut self, log: Sources, id: u64, pending: &Pending, ops: &mut Vec<DiskOp>) -> Recalled {
+        let Goal::Entries { from, upto, max_bytes, .. } = pending.goal else { return Recalled::Nothing };
         let group = pending.group;
-        let upto = upto.min(log.directory.group(group)?.last);
+        let Some(known) = log.directory.group(group) else { return Recalled::Nothing };
+        let upto = upto.min(known.last);
         if (View { log, footers: &mut self.footers }).released(group, from) {
-            return Some(Some(Err(WalError::Released { group })));
+            return Recalled::Answer(Err(WalError::Released { group }));
         }
         match self.ahead.find(group, from, upto, max_bytes, id) {
-            Found::Nothing => None,
-            Found::Flying => Some(None),
+            Found::Nothing => Recalled::Nothing,
+            Found::Flying => Recalled::Flying,
             Found::Items { items, ahead } => {
                 let wish = self.ahead.note(group, from, items.last().expect("not empty"), max_bytes);
                 self.ahead.counts.hits += u64::from(ahead);
@@ -190,7 +194,7 @@ impl Reader {
                 if let Some(wish) = wish {
                     self.top_up(log, group, wish, upto, ops);
                 }
-                Some(Some(Ok(items)))
+                Recalled::Answer(Ok(items))
             }
         }
     }
