@@ -58,7 +58,6 @@ impl Piece {
 /// Extents on their way from the disk.
 #[derive(Debug)]
 pub(crate) struct Flight {
-    group: GroupId,
     pieces: Vec<Piece>,
     missing: usize,
     error: Option<WalError>,
@@ -70,7 +69,6 @@ pub(crate) struct Flight {
 
 /// What a flight would take.
 pub(crate) struct Ticket {
-    group: GroupId,
     pieces: Vec<Piece>,
     bytes: usize,
     pub(crate) ops: usize,
@@ -78,14 +76,14 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// As many of the extents as one flight may take, from the front; at least one.
-    pub(crate) fn new(group: GroupId, mut parts: Vec<Part>, segments: &Segments, tables: &mut Tables) -> Ticket {
+    pub(crate) fn new(mut parts: Vec<Part>, segments: &Segments, tables: &mut Tables) -> Ticket {
         loop {
             let pieces: Vec<_> = parts.iter().map(|part| Piece::new(part, segments, tables)).collect();
             let ranges = || pieces.iter().flat_map(|piece| &piece.ranges);
             let (ops, bytes) = (ranges().count(), ranges().map(|r| (r.end - r.start) as usize).sum());
             let extents: usize = pieces.iter().map(|piece| piece.extents.len()).sum();
             if (ops <= RANGES_MAX && bytes <= FLIGHT_BYTES_MAX) || extents == 1 {
-                return Ticket { group, pieces, bytes, ops };
+                return Ticket { pieces, bytes, ops };
             }
             keep(&mut parts, extents / 2);
         }
@@ -113,8 +111,8 @@ impl Ticket {
                 part += 1;
             }
         }
-        let Ticket { group, pieces, bytes, .. } = self;
-        Ok(Flight { group, pieces, missing: usize::from(part), error: None, memory: block_bytes(memory), bytes })
+        let Ticket { pieces, bytes, .. } = self;
+        Ok(Flight { pieces, missing: usize::from(part), error: None, memory: block_bytes(memory), bytes })
     }
 }
 
@@ -165,7 +163,7 @@ impl Flight {
         let entries = self.pieces.iter().flat_map(|piece| &piece.extents).map(|(e, _)| usize::from(e.count)).sum();
         let mut items = Vec::with_capacity(entries);
         for piece in &self.pieces {
-            if let Err(damage) = piece.verify(self.group, tables, &mut items) {
+            if let Err(damage) = piece.verify(tables, &mut items) {
                 // A place that a failed read should have filled is no damage.
                 return (items, Some(self.error.unwrap_or(damage)));
             }
@@ -175,18 +173,20 @@ impl Flight {
 }
 
 impl Piece {
-    fn verify(&self, group: GroupId, tables: &mut Tables, items: &mut Vec<Item>) -> Result<(), WalError> {
+    fn verify(&self, tables: &mut Tables, items: &mut Vec<Item>) -> Result<(), WalError> {
         let segment = &self.segment;
         let mut read: Option<(batch::Header, Buf)> = None;
         for (extent, known) in &self.extents {
             let (header, table): (&batch::Header, &[u8]) = match known {
                 Some(table) => {
-                    self.check_place(extent, &table.header)?;
+                    check_place(segment, extent, &table.header)?;
                     (&table.header, &table.bytes)
                 }
                 None => {
                     if read.as_ref().is_none_or(|(h, _)| h.position != extent.batch) {
-                        let checked = self.check_table(extent)?;
+                        let table = self.find(u64::from(extent.batch), u64::from(extent.table_end()));
+                        let table = table.ok_or_else(|| bad_batch(segment, extent, "the file ends inside a batch"))?;
+                        let checked = (check_table(segment, extent, &table)?, table);
                         // Others have entries in it, who may be read next.
                         if extent.count < extent.batch_count {
                             tables.insert(checked.0, &checked.1);
@@ -198,18 +198,13 @@ impl Piece {
                 }
             };
             for number in extent.numbers(self.from, self.upto) {
-                let expected = extent.first_index.plus(number as u64 - u64::from(extent.descriptor));
-                let at = u64::from(extent.batch);
-                let bad = |what: &str, at| corrupt(what, segment, at, Some((group, expected)));
-                let d = Descriptor::decode(header, table, number)
-                    .filter(|d| d.group == group && d.index == expected)
-                    .ok_or_else(|| bad("the footer and the batch's table differ", at))?;
-                let position = at + u64::from(d.position);
-                let payload = self
-                    .find(position, position + u64::from(d.length))
-                    .ok_or_else(|| bad("the file ends inside an entry, or the footer is wrong", position))?;
+                let d = descriptor(segment, extent, header, table, number)?;
+                let position = u64::from(extent.batch) + u64::from(d.position);
+                let bad = |what: &str| corrupt(what, segment, position, Some((d.group, d.index)));
+                let payload = self.find(position, position + u64::from(d.length));
+                let payload = payload.ok_or_else(|| bad("the file ends inside an entry, or the footer is wrong"))?;
                 if !d.matches(&payload) {
-                    return Err(bad("an entry's checksum is wrong", position));
+                    return Err(bad("an entry's checksum is wrong"));
                 }
                 items.push(item(&d, payload));
             }
@@ -224,30 +219,45 @@ impl Piece {
         let (from, to) = ((start - range.start) as usize, (end - range.start) as usize);
         (to <= bytes.len()).then(|| bytes.slice(from..to))
     }
+}
 
-    fn check_place(&self, extent: &Extent, header: &batch::Header) -> Result<(), WalError> {
-        let belongs = header.segment == self.segment.segment
-            && header.salt == self.segment.salt
-            && header.position == extent.batch
-            && header.count == u32::from(extent.batch_count);
-        if belongs { Ok(()) } else { Err(self.bad_batch(extent, "a batch of another place or time stands here")) }
+/// Checks header and descriptors of the extent's batch, which are all of `table`.
+pub(crate) fn check_table(segment: &Header, extent: &Extent, table: &[u8]) -> Result<batch::Header, WalError> {
+    let bad = |what: &str| bad_batch(segment, extent, what);
+    let (header, _) = batch::Header::decode(table).ok_or_else(|| bad("a batch header's checksum is wrong"))?;
+    check_place(segment, extent, &header)?;
+    if !batch::table_matches(&header, table) {
+        return Err(bad("the checksum of a batch's table is wrong"));
     }
+    Ok(header)
+}
 
-    fn bad_batch(&self, extent: &Extent, what: &str) -> WalError {
-        corrupt(what, &self.segment, u64::from(extent.batch), Some((extent.group, extent.first_index)))
-    }
+fn check_place(segment: &Header, extent: &Extent, header: &batch::Header) -> Result<(), WalError> {
+    let belongs = header.segment == segment.segment
+        && header.salt == segment.salt
+        && header.position == extent.batch
+        && header.count == u32::from(extent.batch_count);
+    if belongs { Ok(()) } else { Err(bad_batch(segment, extent, "a batch of another place or time stands here")) }
+}
 
-    fn check_table(&self, extent: &Extent) -> Result<(batch::Header, Buf), WalError> {
-        let at = u64::from(extent.batch);
-        let bad = |what: &str| self.bad_batch(extent, what);
-        let table = self.find(at, u64::from(extent.table_end())).ok_or_else(|| bad("the file ends inside a batch"))?;
-        let (header, _) = batch::Header::decode(&table).ok_or_else(|| bad("a batch header's checksum is wrong"))?;
-        self.check_place(extent, &header)?;
-        if !batch::table_matches(&header, &table) {
-            return Err(bad("the checksum of a batch's table is wrong"));
-        }
-        Ok((header, table))
-    }
+fn bad_batch(segment: &Header, extent: &Extent, what: &str) -> WalError {
+    corrupt(what, segment, u64::from(extent.batch), Some((extent.group, extent.first_index)))
+}
+
+/// The descriptor of entry `number` of the extent's batch, whose table was checked.
+pub(crate) fn descriptor(
+    segment: &Header,
+    extent: &Extent,
+    header: &batch::Header,
+    table: &[u8],
+    number: usize,
+) -> Result<Descriptor, WalError> {
+    let expected = extent.first_index.plus(number as u64 - u64::from(extent.descriptor));
+    let found = Descriptor::decode(header, table, number).filter(|d| d.group == extent.group && d.index == expected);
+    found.ok_or_else(|| {
+        let entry = Some((extent.group, expected));
+        corrupt("the footer and the batch's table differ", segment, u64::from(extent.batch), entry)
+    })
 }
 
 /// Whole pages that hold the extents and those of their batches' tables that are not known, near ones joined. Rising.

@@ -42,8 +42,8 @@ pub(crate) enum Goal {
     /// The first entry from `from` on that ends behind the offset `behind`, with a timestamp of at least `ts`.
     Time { ts: i64, from: Index, behind: Offset, upto: Index },
     /// The first entry with the largest timestamp of those that end behind the offset `behind`. `seen`: extents that
-    /// have been looked into, by first index.
-    MaxTime { behind: Offset, upto: Index, best: Option<Item>, seen: Vec<Index> },
+    /// have been looked into, by segment and first index.
+    MaxTime { behind: Offset, upto: Index, best: Option<Item>, seen: Vec<(SegmentId, Index)> },
 }
 
 /// Which entries of the extents are wanted.
@@ -65,7 +65,11 @@ impl Want {
     const BEHIND_ALL: Offset = Offset(i64::MIN);
 
     fn extent(extent: &Extent, run: &Run, group: &Group, upto: Index) -> Want {
-        Want { from: extent.first_index.max(group.first), behind: Want::BEHIND_ALL, upto: upto.min(run.last_index) }
+        Want {
+            from: extent.first_index.max(group.first).max(run.first_index),
+            behind: Want::BEHIND_ALL,
+            upto: upto.min(run.last_index),
+        }
     }
 }
 
@@ -230,10 +234,9 @@ impl View<'_> {
         let (tail, upto) = (self.log.tail, walk.want.upto.min(run.last_index));
         let index = self.index(run.segment).expect("the caller has looked");
         let extents = index.of(id);
-        let want = Want { upto, ..walk.want };
+        let want = Want { from: walk.want.from.max(run.first_index), upto, ..walk.want };
         let first = extents.partition_point(|e| e.last_index() < want.from || e.end_offset <= want.behind);
-        let from = want.from.max(run.first_index);
-        let mut cold = Part { segment: run.segment, from, upto, extents: Vec::new() };
+        let mut cold = Part { segment: run.segment, from: want.from, upto, extents: Vec::new() };
         let mut more = true;
         for extent in extents[first..].iter().take_while(|e| e.first_index <= upto) {
             match tail.get(run.segment, extent.batch) {
@@ -274,7 +277,8 @@ impl View<'_> {
             let Some(index) = self.index(run.segment) else { return Plan::footer(run.segment) };
             let end = upto.min(run.last_index);
             let extents = index.of(id).iter().filter(|e| e.max_timestamp >= ts && e.end_offset > behind);
-            for extent in extents.filter(|e| e.last_index() >= *from && e.first_index <= end) {
+            let first = (*from).max(run.first_index);
+            for extent in extents.filter(|e| e.last_index() >= first && e.first_index <= end) {
                 let want = Want::extent(extent, run, group, upto);
                 let Some(batch) = tail.get(run.segment, extent.batch) else {
                     return Plan::extent(run.segment, *extent, &want);
@@ -296,7 +300,7 @@ impl View<'_> {
         group: &Group,
         (behind, upto): (Offset, Index),
         best: &mut Option<Item>,
-        seen: &mut Vec<Index>,
+        seen: &mut Vec<(SegmentId, Index)>,
     ) -> Plan {
         // A run may promise more than its entries hold (after a truncation, or behind `upto`): look into the most
         // promising extent until nothing promises more than what was found.
@@ -310,8 +314,10 @@ impl View<'_> {
                     continue;
                 }
                 let Some(index) = self.index(run.segment) else { return Plan::footer(run.segment) };
-                let inside = |e: &&Extent| e.first_index <= upto.min(run.last_index) && e.last_index() >= group.first;
-                for extent in index.of(id).iter().filter(inside).filter(|e| !seen.contains(&e.first_index)) {
+                let first = group.first.max(run.first_index);
+                let inside = |e: &&Extent| e.first_index <= upto.min(run.last_index) && e.last_index() >= first;
+                let unseen = |e: &&Extent| !seen.contains(&(run.segment, e.first_index));
+                for extent in index.of(id).iter().filter(inside).filter(unseen) {
                     if extent.max_timestamp > choice.as_ref().map_or(floor, |(_, e)| e.max_timestamp) {
                         choice = Some((*run, *extent));
                     }
@@ -319,7 +325,7 @@ impl View<'_> {
             }
             let Some((run, extent)) = choice else { return Plan::Done(best.take().into_iter().collect()) };
             let want = Want::extent(&extent, &run, group, upto);
-            seen.push(extent.first_index);
+            seen.push((run.segment, extent.first_index));
             let Some(batch) = tail.get(run.segment, extent.batch) else {
                 return Plan::extent(run.segment, extent, &want);
             };
