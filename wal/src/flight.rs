@@ -58,7 +58,6 @@ impl Piece {
 /// Extents on their way from the disk.
 #[derive(Debug)]
 pub(crate) struct Flight {
-    group: GroupId,
     pieces: Vec<Piece>,
     missing: usize,
     error: Option<WalError>,
@@ -70,7 +69,6 @@ pub(crate) struct Flight {
 
 /// What a flight would take.
 pub(crate) struct Ticket {
-    group: GroupId,
     pieces: Vec<Piece>,
     bytes: usize,
     pub(crate) ops: usize,
@@ -78,14 +76,14 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// As many of the extents as one flight may take, from the front; at least one.
-    pub(crate) fn new(group: GroupId, mut parts: Vec<Part>, segments: &Segments, tables: &mut Tables) -> Ticket {
+    pub(crate) fn new(mut parts: Vec<Part>, segments: &Segments, tables: &mut Tables) -> Ticket {
         loop {
             let pieces: Vec<_> = parts.iter().map(|part| Piece::new(part, segments, tables)).collect();
             let ranges = || pieces.iter().flat_map(|piece| &piece.ranges);
             let (ops, bytes) = (ranges().count(), ranges().map(|r| (r.end - r.start) as usize).sum());
             let extents: usize = pieces.iter().map(|piece| piece.extents.len()).sum();
             if (ops <= RANGES_MAX && bytes <= FLIGHT_BYTES_MAX) || extents == 1 {
-                return Ticket { group, pieces, bytes, ops };
+                return Ticket { pieces, bytes, ops };
             }
             keep(&mut parts, extents / 2);
         }
@@ -113,8 +111,8 @@ impl Ticket {
                 part += 1;
             }
         }
-        let Ticket { group, pieces, bytes, .. } = self;
-        Ok(Flight { group, pieces, missing: usize::from(part), error: None, memory: block_bytes(memory), bytes })
+        let Ticket { pieces, bytes, .. } = self;
+        Ok(Flight { pieces, missing: usize::from(part), error: None, memory: block_bytes(memory), bytes })
     }
 }
 
@@ -165,7 +163,7 @@ impl Flight {
         let entries = self.pieces.iter().flat_map(|piece| &piece.extents).map(|(e, _)| usize::from(e.count)).sum();
         let mut items = Vec::with_capacity(entries);
         for piece in &self.pieces {
-            if let Err(damage) = piece.verify(self.group, tables, &mut items) {
+            if let Err(damage) = piece.verify(tables, &mut items) {
                 // A place that a failed read should have filled is no damage.
                 return (items, Some(self.error.unwrap_or(damage)));
             }
@@ -175,7 +173,7 @@ impl Flight {
 }
 
 impl Piece {
-    fn verify(&self, group: GroupId, tables: &mut Tables, items: &mut Vec<Item>) -> Result<(), WalError> {
+    fn verify(&self, tables: &mut Tables, items: &mut Vec<Item>) -> Result<(), WalError> {
         let segment = &self.segment;
         let mut read: Option<(batch::Header, Buf)> = None;
         for (extent, known) in &self.extents {
@@ -186,7 +184,9 @@ impl Piece {
                 }
                 None => {
                     if read.as_ref().is_none_or(|(h, _)| h.position != extent.batch) {
-                        let checked = self.check_table(extent)?;
+                        let table = self.find(u64::from(extent.batch), u64::from(extent.table_end()));
+                        let table = table.ok_or_else(|| bad_batch(segment, extent, "the file ends inside a batch"))?;
+                        let checked = (check_table(segment, extent, &table)?, table);
                         // Others have entries in it, who may be read next.
                         if extent.count < extent.batch_count {
                             tables.insert(checked.0, &checked.1);
@@ -199,14 +199,12 @@ impl Piece {
             };
             for number in extent.numbers(self.from, self.upto) {
                 let d = descriptor(segment, extent, header, table, number)?;
-                let at = u64::from(extent.batch);
-                let bad = |what: &str, at| corrupt(what, segment, at, Some((group, d.index)));
-                let position = at + u64::from(d.position);
-                let payload = self
-                    .find(position, position + u64::from(d.length))
-                    .ok_or_else(|| bad("the file ends inside an entry, or the footer is wrong", position))?;
+                let position = u64::from(extent.batch) + u64::from(d.position);
+                let bad = |what: &str| corrupt(what, segment, position, Some((d.group, d.index)));
+                let payload = self.find(position, position + u64::from(d.length));
+                let payload = payload.ok_or_else(|| bad("the file ends inside an entry, or the footer is wrong"))?;
                 if !d.matches(&payload) {
-                    return Err(bad("an entry's checksum is wrong", position));
+                    return Err(bad("an entry's checksum is wrong"));
                 }
                 items.push(item(&d, payload));
             }
@@ -221,26 +219,6 @@ impl Piece {
         let (from, to) = ((start - range.start) as usize, (end - range.start) as usize);
         (to <= bytes.len()).then(|| bytes.slice(from..to))
     }
-
-    fn check_table(&self, extent: &Extent) -> Result<(batch::Header, Buf), WalError> {
-        let at = u64::from(extent.batch);
-        let table = self
-            .find(at, u64::from(extent.table_end()))
-            .ok_or_else(|| bad_batch(&self.segment, extent, "the file ends inside a batch"))?;
-        Ok((check_table(&self.segment, extent, &table)?, table))
-    }
-}
-
-fn bad_batch(segment: &Header, extent: &Extent, what: &str) -> WalError {
-    corrupt(what, segment, u64::from(extent.batch), Some((extent.group, extent.first_index)))
-}
-
-fn check_place(segment: &Header, extent: &Extent, header: &batch::Header) -> Result<(), WalError> {
-    let belongs = header.segment == segment.segment
-        && header.salt == segment.salt
-        && header.position == extent.batch
-        && header.count == u32::from(extent.batch_count);
-    if belongs { Ok(()) } else { Err(bad_batch(segment, extent, "a batch of another place or time stands here")) }
 }
 
 /// Checks header and descriptors of the extent's batch, which are all of `table`.
@@ -254,6 +232,18 @@ pub(crate) fn check_table(segment: &Header, extent: &Extent, table: &[u8]) -> Re
     Ok(header)
 }
 
+fn check_place(segment: &Header, extent: &Extent, header: &batch::Header) -> Result<(), WalError> {
+    let belongs = header.segment == segment.segment
+        && header.salt == segment.salt
+        && header.position == extent.batch
+        && header.count == u32::from(extent.batch_count);
+    if belongs { Ok(()) } else { Err(bad_batch(segment, extent, "a batch of another place or time stands here")) }
+}
+
+fn bad_batch(segment: &Header, extent: &Extent, what: &str) -> WalError {
+    corrupt(what, segment, u64::from(extent.batch), Some((extent.group, extent.first_index)))
+}
+
 /// The descriptor of entry `number` of the extent's batch, whose table was checked.
 pub(crate) fn descriptor(
     segment: &Header,
@@ -263,12 +253,11 @@ pub(crate) fn descriptor(
     number: usize,
 ) -> Result<Descriptor, WalError> {
     let expected = extent.first_index.plus(number as u64 - u64::from(extent.descriptor));
-    Descriptor::decode(header, table, number).filter(|d| d.group == extent.group && d.index == expected).ok_or_else(
-        || {
-            let entry = Some((extent.group, expected));
-            corrupt("the footer and the batch's table differ", segment, u64::from(extent.batch), entry)
-        },
-    )
+    let found = Descriptor::decode(header, table, number).filter(|d| d.group == extent.group && d.index == expected);
+    found.ok_or_else(|| {
+        let entry = Some((extent.group, expected));
+        corrupt("the footer and the batch's table differ", segment, u64::from(extent.batch), entry)
+    })
 }
 
 /// Whole pages that hold the extents and those of their batches' tables that are not known, near ones joined. Rising.

@@ -18,7 +18,7 @@ use torc_base::limits::{READ_AHEAD_BYTES, READ_MEMORY};
 use torc_base::time::Mono;
 
 /// Memory that is kept for the next reads: fresh memory costs a fault for each page.
-const KEEP_BYTES: usize = 32 << 20;
+const KEEP_BYTES: usize = 16 << 20;
 const _: () = assert!(KEEP_BYTES + READ_AHEAD_BYTES <= READ_MEMORY);
 /// Operations that may be with the disk at once, unless one flight alone has more; and how many there may be for
 /// something to be read ahead.
@@ -261,7 +261,7 @@ impl Reader {
             // Where its offsets begin is known if no entry of the extent is left out.
             (first, if first == extent.first_index { extent.first_offset } else { Offset(i64::MAX) })
         };
-        let ticket = Ticket::new(group, parts, log.segments, &mut self.tables);
+        let ticket = Ticket::new(parts, log.segments, &mut self.tables);
         if self.ops > 0 && self.ops + ticket.ops > OPS_MAX {
             return None;
         }

@@ -65,8 +65,11 @@ impl Want {
     const BEHIND_ALL: Offset = Offset(i64::MIN);
 
     fn extent(extent: &Extent, run: &Run, group: &Group, upto: Index) -> Want {
-        let from = extent.first_index.max(group.first).max(run.first_index);
-        Want { from, behind: Want::BEHIND_ALL, upto: upto.min(run.last_index) }
+        Want {
+            from: extent.first_index.max(group.first).max(run.first_index),
+            behind: Want::BEHIND_ALL,
+            upto: upto.min(run.last_index),
+        }
     }
 }
 
