@@ -109,7 +109,7 @@ pub fn forget(target: &Target) -> Result<(), Error> {
     }
     let deadline = Instant::now() + LEADERS_TIME;
     loop {
-        let metadata = cluster.metadata(Some(&[target.topic.clone()]))?;
+        let metadata = cluster.metadata(Some(std::slice::from_ref(&target.topic)))?;
         if metadata.topics.iter().all(|topic| topic.error_code == UNKNOWN_TOPIC) {
             return Ok(());
         }

@@ -288,14 +288,15 @@ pub async fn measure(run: &Run, others: &[&Run], plan: &Plan, progress: &mut Pro
     let ended = run.now();
     all().for_each(|run| run.recorder.borrow_mut().end(ended));
     let peak = watch.map(Watch::end).unwrap_or_default();
-    let server = server_before.zip(server_after).zip(plan.server.as_ref()).map(|((before, after), process)| ServerUse {
-        pid: process.pid(),
-        cpu_ns: after.saturating_sub(before),
-        resident_bytes: process.resident_bytes(),
-        resident_before_bytes: process.resident_before,
-        resident_max_bytes: peak.resident_bytes,
-        threads: peak.threads,
-    });
+    let server =
+        server_before.zip(server_after).zip(plan.server.as_ref()).map(|((before, after), process)| ServerUse {
+            pid: process.pid(),
+            cpu_ns: after.saturating_sub(before),
+            resident_bytes: process.resident_bytes(),
+            resident_before_bytes: process.resident_before,
+            resident_max_bytes: peak.resident_bytes,
+            threads: peak.threads,
+        });
     let own_cpu_ns = own_after - own_before;
     Finished { recorder: Recorder::new(false), own_cpu_ns, server, connections_lost: 0, began_s, began, sampling }
 }

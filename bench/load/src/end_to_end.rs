@@ -2,8 +2,8 @@
 
 use crate::cluster::{self, Edge, Layout};
 use crate::connection::Loop;
-use crate::cpu::Process;
 use crate::consume::{self, Look, Range, Shared};
+use crate::cpu::Process;
 use crate::drive::{
     Connections, DRAIN, Finished, Pacer, Plan, Run, connect_all, finish, in_runtime, measure, start_all,
 };

@@ -83,7 +83,12 @@ pub const FIGURES: &[Figure] = &[
         show: three_digits,
     },
     Figure { key: "threads", name: "threads", value: |r| of_server(r, |s| s.threads as f64), show: as_count },
-    Figure { key: "disk-peak", name: "GB on disk", value: |r| held_peak(r, |h| h.disk_bytes as f64 / 1e9), show: three_digits },
+    Figure {
+        key: "disk-peak",
+        name: "GB on disk",
+        value: |r| held_peak(r, |h| h.disk_bytes as f64 / 1e9),
+        show: three_digits,
+    },
     Figure { key: "disk-ratio", name: "disk/live", value: |r| held_peak(r, |h| h.ratio()), show: three_digits },
     Figure { key: "errors", name: "errors", value: |r| of_load(r, r.failed() as f64), show: as_count },
     Figure {
@@ -109,6 +114,11 @@ impl Figure {
     /// Whether its values are times, in nanoseconds.
     pub fn is_time(&self) -> bool {
         matches!(self.key, "p50" | "p99" | "p99.9" | "max" | "stall" | "ready")
+    }
+
+    /// Whether its values count things, of which parts say nothing.
+    pub fn is_count(&self) -> bool {
+        matches!(self.key, "threads" | "errors" | "faults")
     }
 
     /// Reads a bound on the figure itself: a time for times, a number for others.

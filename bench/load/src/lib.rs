@@ -44,6 +44,8 @@ mod plot_tests;
 #[cfg(test)]
 mod recorder_tests;
 #[cfg(test)]
+mod scrape_tests;
+#[cfg(test)]
 mod sizes_tests;
 #[cfg(test)]
 mod units_tests;

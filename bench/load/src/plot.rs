@@ -52,7 +52,13 @@ pub fn percentiles(title: &str, reports: &[&Report]) -> String {
     let labels =
         [(0.0, "0"), (50.0, "50"), (90.0, "90"), (99.0, "99"), (99.9, "99.9"), (99.99, "99.99"), (99.999, "99.999")];
     let x_ticks = labels.map(|(percentile, label)| (nines(percentile), format!("{label} %"))).to_vec();
-    draw(&Chart { title: title.to_string(), upwards: Upwards::Latency, x_title: "percentile".to_string(), x_ticks, series })
+    draw(&Chart {
+        title: title.to_string(),
+        upwards: Upwards::Latency,
+        x_title: "percentile".to_string(),
+        x_ticks,
+        series,
+    })
 }
 
 /// The p99 of each second.
@@ -123,7 +129,8 @@ impl Frame {
             }
             Upwards::Bytes => {
                 let decade = 10f64.powf(self.y.1.log10().floor());
-                let step = [0.1, 0.2, 0.5, 1.0].into_iter().map(|part| part * decade).find(|step| self.y.1 / step <= 10.0);
+                let step =
+                    [0.1, 0.2, 0.5, 1.0].into_iter().map(|part| part * decade).find(|step| self.y.1 / step <= 10.0);
                 let step = step.unwrap_or(2.0 * decade);
                 let ticks = (0..=(self.y.1 / step) as u32).map(|n| f64::from(n) * step);
                 ticks.map(|bytes| (bytes, format!("{} GB", three_digits(bytes / 1e9)))).collect()

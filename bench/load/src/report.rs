@@ -179,7 +179,8 @@ impl Report {
             threads: process.threads(),
         });
         let began_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
-        let finished = Finished { recorder, own_cpu_ns: 0, server, connections_lost: 0, began_s, began: 0, sampling: None };
+        let finished =
+            Finished { recorder, own_cpu_ns: 0, server, connections_lost: 0, began_s, began: 0, sampling: None };
         let mut report = Report::new(name, "restart", String::new(), &finished);
         // No time of a load has passed that rates could be of.
         (report.requests_per_s, report.records_per_s, report.megabytes_per_s) = (0.0, 0.0, 0.0);

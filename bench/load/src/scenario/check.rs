@@ -65,7 +65,7 @@ pub enum Bound {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Checked {
     pub what: String,
-    /// Such as "rate, torc over kafka".
+    /// Such as "p50: torc / kafka".
     pub of: String,
     pub asked: String,
     pub measured: String,
@@ -161,7 +161,7 @@ impl CheckSpec {
             of: self.describe(figure),
             asked,
             measured: measured.map_or("-".to_string(), |spread| show(spread.median)),
-            spread: measured.map_or("-".to_string(), |s| format!("{} to {}", show(s.least), show(s.most))),
+            spread: measured.map_or("-".to_string(), |s| range(show(s.least), show(s.most))),
             met,
         }
     }
@@ -169,17 +169,19 @@ impl CheckSpec {
     fn describe(&self, figure: &Figure) -> String {
         let term = |term: &Term| {
             let times = if term.times == 1.0 { String::new() } else { format!("{} x ", term.times) };
-            match (&term.limit, &term.run) {
-                (Some(limit), _) => format!("{times}{limit}"),
-                (None, Some(run)) => format!("{times}{} ({run})", self.target_of(term)),
-                (None, None) => format!("{times}{}", self.target_of(term)),
-            }
+            let of = match (&term.limit, &term.run, &term.target) {
+                (Some(limit), _, _) => limit.clone(),
+                (_, Some(run), Some(target)) if *target != self.target => format!("{target} in {run:?}"),
+                (_, Some(run), _) => format!("{run:?}"),
+                _ => self.target_of(term).to_string(),
+            };
+            times + &of
         };
         let terms: Vec<String> = self.terms().iter().map(term).collect();
         match terms.len() {
-            0 => format!("{} of {}", figure.name, self.target),
-            1 => format!("{}, {} over {}", figure.name, self.target, terms[0]),
-            _ => format!("{}, {} over the lowest of {}", figure.name, self.target, terms.join(", ")),
+            0 => format!("{}: {}", figure.name, self.target),
+            1 => format!("{}: {} / {}", figure.name, self.target, terms[0]),
+            _ => format!("{}: {} / lowest of {}", figure.name, self.target, terms.join(", ")),
         }
     }
 
@@ -214,6 +216,11 @@ impl CheckSpec {
         let median = Spread::of(&own)?.median / below_medians;
         Some(Spread { median, ..spread }).filter(|spread| spread.median.is_finite())
     }
+}
+
+/// From one to the other, or the one if that is all.
+fn range(least: String, most: String) -> String {
+    if least == most { "-".to_string() } else { format!("{least} to {most}") }
 }
 
 /// A limit of the machine, in MB/s.

@@ -17,6 +17,8 @@ mod file_tests;
 mod space_tests;
 #[cfg(test)]
 mod summary_tests;
+#[cfg(test)]
+mod testdata;
 
 pub use file::{Scenario, TargetSpec};
 
@@ -31,7 +33,7 @@ use summary::Summary;
 
 /// Length of the file, and time of each figure, when a scenario measures the machine's limits.
 const LIMITS_FILE_BYTES: usize = 512 << 20;
-const LIMITS_TIME: Duration = Duration::from_millis(500);
+const LIMITS_TIME: Duration = Duration::from_secs(1);
 
 /// `torc bench run`.
 #[derive(Clone, Debug, Args)]
@@ -88,7 +90,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Error> {
         false => None,
     };
     let results = conduct::all_runs(&scenario, args, out)?;
-    let summary = Summary::new(&scenario, args.repeat.unwrap_or(scenario.repeat), &results, machine);
+    let summary = Summary::new(&scenario, args, &results, machine);
     write_files(&summary, args)?;
     let report = args.out.join("report.html");
     write!(out, "{}\nthe whole report is {}\n", render::text(&summary), report.display())

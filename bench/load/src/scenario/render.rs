@@ -42,10 +42,14 @@ fn head(summary: &Summary) -> String {
 }
 
 fn repeated(summary: &Summary) -> String {
-    match summary.repeat {
+    let mut text = match summary.repeat {
         1 => "Each run was made once.".to_string(),
         n => format!("Medians of {n} interleaved repetitions; ± is half of the way from the lowest to the highest."),
+    };
+    if let Some(cut) = &summary.cut {
+        text += &format!(" A QUICK LOOK: no run was longer than {cut}, whatever its command says.");
     }
+    text
 }
 
 fn score(summary: &Summary) -> String {
@@ -70,8 +74,8 @@ fn markdown_table(table: &Table) -> String {
         writeln!(text, "| {} |", cells.join(" | ")).expect("writing to a string does not fail");
     };
     row(&table.head);
-    let rule = |(number, _): (usize, &String)| if number == 0 { "---".to_string() } else { "---:".to_string() };
-    row(&table.head.iter().enumerate().map(rule).collect::<Vec<_>>());
+    let rule = |number: usize| if number < table.words { "---" } else { "---:" }.to_string();
+    row(&(0..table.head.len()).map(rule).collect::<Vec<_>>());
     table.rows.iter().for_each(|cells| row(cells));
     text
 }
@@ -80,7 +84,7 @@ const STYLE: &str = "body { font: 15px/1.5 system-ui, sans-serif; max-width: 110
 color: #1a1a1a } h1 { font-size: 1.6em } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ddd } \
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px; display: block; overflow-x: auto } \
 th, td { padding: .3em .7em; border-bottom: 1px solid #e4e4e4; text-align: right; white-space: nowrap } \
-th { border-bottom: 2px solid #888 } th:first-child, td:first-child { text-align: left; white-space: normal } \
+th { border-bottom: 2px solid #888 } .words { text-align: left; white-space: normal } \
 .yes { color: #00694e; font-weight: 600 } .no { color: #fff; background: #c43c00; font-weight: 600 } \
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1em } \
 svg { width: 100%; height: auto } pre, code { font-size: 12px; background: #f5f5f5 } pre { padding: 1em; overflow-x: auto } \
@@ -128,16 +132,19 @@ fn marked(text: &str) -> String {
 
 fn html_table(table: &Table) -> String {
     let mut text = "<table><tr>".to_string();
-    table.head.iter().for_each(|cell| text += &format!("<th>{}</th>", escape(cell)));
+    let class = |number: usize, cell: &str| match cell {
+        "yes" => " class=\"yes\"",
+        "NO" => " class=\"no\"",
+        _ if number < table.words => " class=\"words\"",
+        _ => "",
+    };
+    for (number, cell) in table.head.iter().enumerate() {
+        text += &format!("<th{}>{}</th>", class(number, cell), escape(cell));
+    }
     for row in &table.rows {
         text += "</tr>\n<tr>";
-        for cell in row {
-            let class = match cell.as_str() {
-                "yes" => " class=\"yes\"",
-                "NO" => " class=\"no\"",
-                _ => "",
-            };
-            text += &format!("<td{class}>{}</td>", escape(cell));
+        for (number, cell) in row.iter().enumerate() {
+            text += &format!("<td{}>{}</td>", class(number, cell), escape(cell));
         }
     }
     text + "</tr></table>\n"
@@ -161,7 +168,7 @@ fn columns(table: &Table) -> String {
         let mut line = String::new();
         for (number, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let padding = " ".repeat(width - cell.chars().count());
-            line += &if number == 0 { format!("{cell}{padding}  ") } else { format!("{padding}{cell}  ") };
+            line += &if number < table.words { format!("{cell}{padding}  ") } else { format!("{padding}{cell}  ") };
         }
         text += line.trim_end();
         text.push('\n');

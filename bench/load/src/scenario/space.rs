@@ -44,7 +44,8 @@ impl Watch {
             let mut seen = Vec::new();
             loop {
                 let live_bytes = live_bytes(&mut cluster, &kept)?;
-                let disk_bytes = allocated(&directory).map_err(Error::io(format!("reading {}", directory.display())))?;
+                let disk_bytes =
+                    allocated(&directory).map_err(Error::io(format!("reading {}", directory.display())))?;
                 let at_s = began.elapsed().as_secs_f64();
                 seen.push(Held { at_s, disk_bytes, live_bytes, reserve_bytes: reserve });
                 if told.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {

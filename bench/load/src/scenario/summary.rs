@@ -1,5 +1,6 @@
 //! What a scenario brought, as it is shown: tables of medians, checks, plots.
 
+use super::RunArgs;
 use super::check::Checked;
 use super::file::Scenario;
 use super::results::{Results, Row, Spread};
@@ -10,6 +11,7 @@ use crate::report::Report;
 use crate::units::three_digits;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Figures of the table that shows all runs.
 const OVERVIEW: &[&str] = &["rate", "bandwidth", "p50", "p99", "server-cpu", "ready", "disk-ratio"];
@@ -20,6 +22,8 @@ pub struct Summary {
     pub title: String,
     pub about: String,
     pub repeat: u32,
+    /// How the runs were cut short, for a quick look.
+    pub cut: Option<String>,
     pub machine: Option<Limits>,
     pub checks: Vec<Checked>,
     pub sections: Vec<Section>,
@@ -61,13 +65,15 @@ pub struct Plot {
 
 /// A table whose cells are text.
 pub struct Table {
+    /// The first so many columns are words, the others figures.
+    pub words: usize,
     pub head: Vec<String>,
     pub rows: Vec<Vec<String>>,
 }
 
 impl Summary {
     /// What `results` are, and whether they meet the scenario's checks.
-    pub fn new(scenario: &Scenario, repeat: u32, results: &Results, machine: Option<Limits>) -> Summary {
+    pub fn new(scenario: &Scenario, args: &RunArgs, results: &Results, machine: Option<Limits>) -> Summary {
         let checks = scenario.checks.iter().map(|check| check.check(results, machine.as_ref())).collect();
         let mut titles: Vec<&str> = Vec::new();
         for run in &scenario.runs {
@@ -82,7 +88,8 @@ impl Summary {
             Section::new(title, number, &results.rows.iter().filter(of_it).collect::<Vec<_>>(), machine.as_ref())
         });
         let (title, about) = (scenario.title.clone(), scenario.about.trim().to_string());
-        Summary { title, about, repeat, sections: sections.collect(), machine, checks }
+        let repeat = args.repeat.unwrap_or(scenario.repeat);
+        Summary { title, about, repeat, cut: cut(args), sections: sections.collect(), machine, checks }
     }
 
     /// How many checks are met, are not, and were not measured.
@@ -93,17 +100,23 @@ impl Summary {
 
     /// Asked, measured, met.
     pub fn check_table(&self) -> Table {
-        let head = ["", "asked", "measured", "repetitions", "met"].map(str::to_string).to_vec();
+        let head = ["", "figure", "asked", "measured", "repetitions", "met"].map(str::to_string).to_vec();
         let row = |check: &Checked| {
             let met = match check.met {
                 Some(true) => "yes",
                 Some(false) => "NO",
                 None => "not measured",
             };
-            let what = format!("{} ({})", check.what, check.of);
-            vec![what, check.asked.clone(), check.measured.clone(), check.spread.clone(), met.to_string()]
+            vec![
+                check.what.clone(),
+                check.of.clone(),
+                check.asked.clone(),
+                check.measured.clone(),
+                check.spread.clone(),
+                met.to_string(),
+            ]
         };
-        Table { head, rows: self.checks.iter().map(row).collect() }
+        Table { words: 2, head, rows: self.checks.iter().map(row).collect() }
     }
 
     /// All runs in one table, with the figures that matter most.
@@ -119,8 +132,16 @@ impl Summary {
             });
             [line.run.clone(), line.target.clone()].into_iter().chain(cells).collect()
         };
-        Table { head: head.map(str::to_string).collect(), rows: lines().map(row).collect() }
+        Table { words: 2, head: head.map(str::to_string).collect(), rows: lines().map(row).collect() }
     }
+}
+
+/// The options that cut runs short, as they were given.
+fn cut(args: &RunArgs) -> Option<String> {
+    let option = |name: &str, time: Option<Duration>| time.map(|time| format!("--{name} {} ms", time.as_millis()));
+    let options: Vec<String> =
+        [option("warmup", args.warmup), option("duration", args.duration)].into_iter().flatten().collect();
+    (!options.is_empty()).then(|| options.join(" "))
 }
 
 /// Those of `figures` that a line has.
@@ -170,12 +191,21 @@ impl Section {
         Section { title: title.to_string(), lines: rows.iter().map(line).collect(), notes, plots }
     }
 
-    /// Medians, half of their spread, and what part they are of the first line's.
+    /// The line that is the measure of line `number`: the first of the same run if a run has several, else the first
+    /// of all.
+    fn measure_of(&self, number: usize) -> Option<&Line> {
+        let same = |a: &Line, b: &Line| a.run == b.run;
+        let several = self.lines.iter().any(|a| self.lines.iter().filter(|b| same(a, b)).count() > 1);
+        let first = self.lines.iter().position(|line| !several || same(line, &self.lines[number]));
+        first.filter(|first| *first < number).map(|first| &self.lines[first])
+    }
+
+    /// Medians, half of their spread, and what part they are of the line that is their measure.
     pub fn table(&self) -> Table {
         let all: Vec<&Figure> = FIGURES.iter().collect();
         let figures = present(&all, self.lines.iter());
         let row = |(number, line): (usize, &Line)| {
-            let first = |figure: &Figure| self.lines[0].figures.get(figure.key).filter(|_| number > 0);
+            let first = |figure: &Figure| self.measure_of(number).and_then(|line| line.figures.get(figure.key));
             let cells = figures.iter().map(|figure| match line.figures.get(figure.key) {
                 Some(spread) => cell(figure, spread, first(figure), line.repetitions),
                 None => "-".to_string(),
@@ -183,7 +213,7 @@ impl Section {
             [line.label.clone()].into_iter().chain(cells).collect()
         };
         let head = [""].into_iter().chain(figures.iter().map(|figure| figure.name)).map(str::to_string).collect();
-        Table { head, rows: self.lines.iter().enumerate().map(row).collect() }
+        Table { words: 1, head, rows: self.lines.iter().enumerate().map(row).collect() }
     }
 }
 
@@ -193,7 +223,7 @@ fn cell(figure: &Figure, spread: &Spread, first: Option<&Spread>, repetitions: u
     if repetitions > 1 && spread.relative() >= 0.005 {
         text += &format!(" ±{:.0}%", spread.relative() * 100.0);
     }
-    if let Some(first) = first.filter(|first| first.median > 0.0) {
+    if let Some(first) = first.filter(|first| first.median > 0.0 && !figure.is_count()) {
         text += &format!(" ({}x)", three_digits(spread.median / first.median));
     }
     text
