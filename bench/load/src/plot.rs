@@ -181,13 +181,29 @@ fn draw(chart: &Chart) -> String {
             write!(points, "{x:.1},{y:.1} ").expect("writing to a string does not fail");
         }
         line(format!(r#"<polyline fill="none" stroke="{colour}" stroke-width="2" points="{}"/>"#, points.trim_end()));
+    }
+    legend(chart, &mut line);
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// The names of the lines, on a ground that lines behind it shine through.
+fn legend(chart: &Chart, line: &mut impl FnMut(String)) {
+    /// About what a letter takes.
+    const LETTER: f64 = 6.5;
+    let longest = chart.series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0);
+    let (from, to) = (LEFT + 12.0, LEFT + 36.0);
+    let (width, height) = (52.0 + longest as f64 * LETTER, 8.0 + chart.series.len() as f64 * LEGEND);
+    line(format!(
+        r##"<rect x="{}" y="{TOP}" width="{width}" height="{height}" fill="#ffffff" fill-opacity="0.8"/>"##,
+        LEFT + 4.0
+    ));
+    for (i, series) in chart.series.iter().enumerate() {
+        let colour = COLOURS[i % COLOURS.len()];
         let y = TOP + 14.0 + i as f64 * LEGEND;
-        let (from, to) = (LEFT + 12.0, LEFT + 36.0);
         line(format!(r#"<path d="M{from} {:.1}H{to}" stroke="{colour}" stroke-width="2"/>"#, y - 4.0));
         line(format!(r#"<text x="{}" y="{y:.1}">{}</text>"#, to + 8.0, escape(&series.name)));
     }
-    svg.push_str("</svg>\n");
-    svg
 }
 
 fn axes(chart: &Chart, frame: &Frame, line: &mut impl FnMut(String)) {
