@@ -41,22 +41,23 @@ impl Watch {
         let began = Instant::now();
         let thread = thread::spawn(move || {
             let mut cluster = Cluster::connect(&address)?;
-            let mut seen = Vec::new();
+            let (mut seen, mut over) = (Vec::new(), false);
             loop {
                 let live_bytes = live_bytes(&mut cluster, &kept)?;
                 let disk_bytes =
                     allocated(&directory).map_err(Error::io(format!("reading {}", directory.display())))?;
                 let at_s = began.elapsed().as_secs_f64();
                 seen.push(Held { at_s, disk_bytes, live_bytes, reserve_bytes: reserve });
-                if told.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
+                if over {
                     return Ok(seen);
                 }
+                over = told.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout);
             }
         });
         Watch { over, thread, began }
     }
 
-    /// What was seen, with times that count from `begin` seconds since 1970.
+    /// Looks a last time. What was seen, with times that count from `begin` seconds since 1970.
     pub fn end(self, begin_s: f64) -> Result<Vec<Held>, Error> {
         // It may have ended by an error, which comes now.
         let _ = self.over.send(());
