@@ -25,6 +25,9 @@ mod tail;
 mod wal;
 mod writer;
 
+#[cfg(test)]
+mod cleaner_choice_tests;
+
 pub mod batch;
 pub mod checkpoint;
 pub mod segment;

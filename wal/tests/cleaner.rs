@@ -250,6 +250,22 @@ fn a_group_that_goes_in_mid_pass_is_gone() {
 }
 
 #[test]
+fn a_suffix_that_is_replaced_in_mid_pass_is_replaced_wherever_it_lies() {
+    at_every_step(|rig| {
+        let known = &rig.model[&GroupId(KEPT)];
+        let at = known[known.len() / 3].clone();
+        rig.append_at(KEPT, at.index, at.first_offset, 800, false);
+        rig.append(KEPT, 900, false);
+        rig.turn();
+        while !rig.pending.is_empty() {
+            rig.step();
+            rig.turn();
+        }
+        rig.verify(30_000);
+    });
+}
+
+#[test]
 fn an_error_on_any_write_of_a_pass_fences_and_loses_nothing() {
     let mut fences = 0;
     for n in 1..60 {

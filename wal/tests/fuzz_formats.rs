@@ -114,3 +114,48 @@ fn checkpoint_sections() {
         }
     });
 }
+
+/// A section of a version, with one run of one group in `segment`.
+fn section(magic: &[u8; 8], segment: SegmentId) -> Vec<u8> {
+    use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
+    let run = torc_wal::Run {
+        segment,
+        first_index: Index(1),
+        last_index: Index(9),
+        first_offset: Offset(0),
+        end_offset: Offset(20),
+        max_timestamp: 5,
+        bytes: 1_000,
+    };
+    let group = torc_wal::Group { first: Index(1), last: Index(9), end_offset: Offset(20), runs: vec![run] };
+    let section = Section {
+        next: BatchSeq(7),
+        scan: SegmentId(3),
+        scan_first: BatchSeq(5),
+        scan_chain: 1,
+        footers: [(segment, 8192)].into(),
+        groups: vec![(GroupId(4), group)],
+    };
+    let mut bytes = section.encode();
+    bytes[4..12].copy_from_slice(magic);
+    let crc = crc32c(&bytes[4..]);
+    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn sections_of_the_first_version_are_read_and_know_no_cold_segments() {
+    let cold = segment::cold_segment(1);
+    for (magic, id, is_sound) in [
+        (b"torcWCP1", SegmentId(2), true),
+        (b"torcWCP2", SegmentId(2), true),
+        (b"torcWCP1", cold, false),
+        (b"torcWCP2", cold, true),
+        (b"torcWCP2", SegmentId(3), false),
+        (b"torcWCP3", SegmentId(2), false),
+    ] {
+        let read = Section::decode(&section(magic, id));
+        assert_eq!(read.is_ok(), is_sound, "{magic:?} {id}: {read:?}");
+        assert!(read.is_err() || Section::decode(&section(b"torcWCP2", id)) == read);
+    }
+}
