@@ -18,7 +18,7 @@ use torc_base::limits::{READ_AHEAD_BYTES, READ_MEMORY};
 use torc_base::time::Mono;
 
 /// Memory that is kept for the next reads: fresh memory costs a fault for each page.
-const KEEP_BYTES: usize = 16 << 20;
+const KEEP_BYTES: usize = 32 << 20;
 const _: () = assert!(KEEP_BYTES + READ_AHEAD_BYTES <= READ_MEMORY);
 /// Operations that may be with the disk at once, unless one flight alone has more; and how many there may be for
 /// something to be read ahead.
