@@ -17,15 +17,11 @@ const STREAMS_MAX: usize = 8192;
 /// Fresh chunks that nobody came for in this time are dropped.
 const IDLE_MS: u64 = 5_000;
 /// Bytes of one chunk that is read ahead, at least; also what a reader's window starts with.
-const CHUNK_BYTES_MIN: usize = 256 << 10;
+pub(crate) const CHUNK_BYTES_MIN: usize = 256 << 10;
 /// Bytes of one chunk, one entry aside.
 pub(crate) const CHUNK_BYTES_MAX: usize = 4 << 20;
 /// Bytes that are read ahead of one reader, or two chunks if that is more.
 const WINDOW_BYTES_MAX: usize = 4 << 20;
-
-/// Bytes that may be on their way from the disk ahead of all readers, one chunk aside: whoever waits for the disk,
-/// producers before all, waits for these too.
-const FLYING_BYTES_MAX: usize = 4 << 20;
 
 /// Where a chunk is in its life.
 #[derive(Debug)]
@@ -135,8 +131,6 @@ pub(crate) struct Ahead {
     /// Memory of fresh chunks and of those that fly without anybody waiting when they started, and of spent ones.
     fresh_bytes: usize,
     spent_bytes: usize,
-    /// That part of the fresh ones that flies.
-    flying_bytes: usize,
     streams: BTreeMap<(GroupId, Offset), Stream>,
     streams_by_use: BTreeMap<u64, (GroupId, Offset)>,
     clock: u64,
@@ -154,7 +148,6 @@ impl Ahead {
             spent: BTreeMap::new(),
             fresh_bytes: 0,
             spent_bytes: 0,
-            flying_bytes: 0,
             streams: BTreeMap::new(),
             streams_by_use: BTreeMap::new(),
             clock: 0,
@@ -290,8 +283,7 @@ impl Ahead {
 
     /// True if a chunk of about this size may be read ahead.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        let flying = self.flying_bytes == 0 || self.flying_bytes + bytes <= FLYING_BYTES_MAX;
-        flying && self.fresh_bytes + bytes <= self.limit
+        self.fresh_bytes + bytes <= self.limit
     }
 
     /// A flight has started. `reader` waits for it; `None`: it is read ahead.
@@ -300,7 +292,6 @@ impl Ahead {
         let ahead = reader.is_none();
         if ahead {
             self.fresh_bytes += memory;
-            self.flying_bytes += memory;
         }
         let (waiting, used_at) = (reader.into_iter().collect(), self.now);
         let state = State::Flying;
@@ -318,7 +309,6 @@ impl Ahead {
         let last = items.last().map(|item| (item.index, item.end_offset(), items[0].first_offset));
         if ahead {
             self.fresh_bytes -= memory;
-            self.flying_bytes -= memory;
         }
         let Some((last, end, start)) = last.filter(|_| listed) else {
             self.chunks.remove(&id);

@@ -317,6 +317,8 @@ impl Cleaner {
             .collect();
         let above = free.saturating_sub(self.reserve_bytes);
         let files = above / self.segment_bytes;
+        // Asked for, not assumed: the reserve is whole again.
+        self.borrowed &= free == u64::MAX || files == 0;
         let room = Room { files, short: files < SHORT_FILES || parts.spares.is_full() };
         let look = look(&candidates, &self.settings, self.segment_bytes, now, room);
         let segments = parts.segments.by_id.len() as u64 + parts.segments.cold.len() as u64;

@@ -47,6 +47,10 @@ impl Candidate {
         self.live.bytes + lines
     }
 
+    fn mean_entry(&self) -> u64 {
+        self.live.bytes / self.live.entries.max(1)
+    }
+
     /// Much of the file would be gained.
     fn is_mostly_dead(&self, settings: &CleanerSettings) -> bool {
         self.needs() * 100 <= self.file_bytes * (100 - settings.dead_percent)
@@ -103,9 +107,11 @@ fn capacity(segment_bytes: u64) -> u64 {
     (segment_bytes - 4 * PAGE as u64) / 100 * 94
 }
 
-/// Outputs that together need `bytes`.
-fn outputs(bytes: u64, segment_bytes: u64) -> u64 {
-    bytes.div_ceil(capacity(segment_bytes))
+/// Outputs that together need `bytes`, of which one entry has about `entry` bytes: at the end of each output there is no
+/// room for another.
+fn outputs(bytes: u64, entry: u64, segment_bytes: u64) -> u64 {
+    let capacity = capacity(segment_bytes);
+    bytes.div_ceil(capacity.saturating_sub(entry).max(capacity / 2))
 }
 
 /// Looks at all candidates, which are in rising order of their numbers.
@@ -147,9 +153,10 @@ fn for_space(mut dead: Vec<Candidate>, segment_bytes: u64, room: Room) -> Option
     dead.sort_by_key(|candidate| (candidate.needs(), candidate.id));
     let window = fitting(&dead);
     // For each number of victims, how many outputs they need.
-    let needs = window.iter().scan(0, |sum, candidate| {
+    let needs = window.iter().scan((0, 0), |(sum, entry), candidate| {
         *sum += candidate.needs();
-        Some(outputs(*sum, segment_bytes).max(1) as usize)
+        *entry = candidate.mean_entry().max(*entry);
+        Some(outputs(*sum, *entry, segment_bytes).max(1) as usize)
     });
     let options: Vec<(usize, usize)> = needs.enumerate().map(|(at, outputs)| (at + 1, outputs)).collect();
     let gain = if room.short { 1 } else { GAIN };
@@ -182,10 +189,11 @@ fn for_order(
         look.again = Some(look.again.map_or(late_at, |at| at.min(late_at)));
         return None;
     }
-    let mut needs = 0;
+    let (mut needs, mut entry) = (0, 0);
     let affordable = window.iter().take_while(|candidate| {
         needs += candidate.needs();
-        !room.short && outputs(needs, segment_bytes) <= room.files
+        entry = candidate.mean_entry().max(entry);
+        !room.short && outputs(needs, entry, segment_bytes) <= room.files
     });
     let ids: Vec<SegmentId> = affordable.map(|candidate| candidate.id).collect();
     (!ids.is_empty()).then_some(ids)

@@ -1,6 +1,6 @@
 //! Reads under way: what each waits for, when to try again, and what is read before anybody asks.
 
-use crate::ahead::{Ahead, Found, Reach, Wish};
+use crate::ahead::{Ahead, CHUNK_BYTES_MIN, Found, Reach, Wish};
 use crate::entry::Item;
 use crate::error::WalError;
 use crate::flight::{Flight, RANGES_MAX, Ticket, corrupt};
@@ -20,11 +20,13 @@ use torc_base::time::Mono;
 /// Memory that is kept for the next reads: fresh memory costs a fault for each page.
 const KEEP_BYTES: usize = 32 << 20;
 const _: () = assert!(KEEP_BYTES + READ_AHEAD_BYTES <= READ_MEMORY);
-/// Operations that may be with the disk at once, unless one flight alone has more; and how many there may be for
-/// something to be read ahead.
+/// Operations that may be with the disk at once, unless one flight alone has more.
 const OPS_MAX: usize = 256;
-const OPS_AHEAD: usize = 64;
-const _: () = assert!(OPS_AHEAD < OPS_MAX && RANGES_MAX <= OPS_MAX);
+const _: () = assert!(RANGES_MAX <= OPS_MAX);
+/// A flight starts while those under way have fewer bytes: more in the disk's queue brings nothing, and whoever flushes
+/// waits behind it. The second is for when the log is flushing; then only one small chunk at a time is read ahead.
+const FLYING_BYTES: usize = 2 << 20;
+const FLYING_BYTES_FLUSHING: usize = 512 << 10;
 
 /// A read under way.
 #[derive(Debug)]
@@ -45,8 +47,8 @@ enum Trip {
         segment: Header,
         waiting: Vec<u64>,
     },
-    /// Brings a chunk of [`Ahead`].
-    Chunk(Flight),
+    /// Brings a chunk of [`Ahead`]. With the wish that it was read ahead for, and the last entry of interest.
+    Chunk(Flight, Option<(GroupId, Wish, Index)>),
     /// For the read with this number alone.
     Look(Flight, u64),
 }
@@ -77,7 +79,9 @@ pub(crate) struct Reader {
     starved: VecDeque<u64>,
     next_read: u64,
     next_trip: u64,
+    /// Operations with the disk, and bytes of flights.
     ops: usize,
+    flying: usize,
     footers: Footers,
     tables: Tables,
     ahead: Ahead,
@@ -104,6 +108,7 @@ impl Reader {
             next_read: 1,
             next_trip: 0,
             ops: 0,
+            flying: 0,
             footers: Footers::default(),
             tables: Tables::default(),
             ahead: Ahead::new(ahead_bytes),
@@ -167,7 +172,7 @@ impl Reader {
                     }
                 }
             }
-            Plan::Fetch(parts) => match self.launch(log, group, &pending.goal, parts, Some(id), ops) {
+            Plan::Fetch(parts) => match self.launch(log, group, &pending.goal, parts, Ok(id), ops) {
                 Some(trip) => pending.trip = Some(trip),
                 None => self.starved.push_back(id),
             },
@@ -203,14 +208,17 @@ impl Reader {
     fn top_up(&mut self, log: Sources, group: GroupId, wish: Wish, upto: Index, ops: &mut Vec<DiskOp>) {
         loop {
             let (next, bytes) = self.ahead.reach(group, wish.next, wish.window);
+            let flushing = log.writer.in_flight() > 0;
+            let max_bytes = if flushing { CHUNK_BYTES_MIN } else { wish.chunk };
             let done = bytes >= wish.window || next > upto;
-            if done || self.ops >= OPS_AHEAD || !self.starved.is_empty() || !self.ahead.has_room(wish.chunk) {
+            let busy = !self.starved.is_empty() || (flushing && self.flying > 0);
+            if done || busy || !self.ahead.has_room(max_bytes) {
                 return;
             }
-            let mut goal = Goal::Entries { from: From::Index(next), upto, max_bytes: wish.chunk, asked: true };
+            let mut goal = Goal::Entries { from: From::Index(next), upto, max_bytes, asked: true };
             match (View { log, footers: &mut self.footers }).plan(group, &mut goal) {
                 Plan::Fetch(parts) => {
-                    if self.launch(log, group, &goal, parts, None, ops).is_none() {
+                    if self.launch(log, group, &goal, parts, Err((wish, upto)), ops).is_none() {
                         return;
                     }
                 }
@@ -245,16 +253,21 @@ impl Reader {
         true
     }
 
-    /// Asks the disk for extents: for `reader`, or ahead. `None` if there is no memory, or too much is under way.
+    /// Asks the disk for extents: for a reader, or ahead as wished. `None` if there is no memory, or too much is under
+    /// way.
     fn launch(
         &mut self,
         log: Sources,
         group: GroupId,
         goal: &Goal,
         parts: Vec<Part>,
-        reader: Option<u64>,
+        whom: Result<u64, (Wish, Index)>,
         ops: &mut Vec<DiskOp>,
     ) -> Option<u64> {
+        if !self.may_fly(log) {
+            return None;
+        }
+        let reader = whom.ok();
         let (first, mut start) = {
             let (part, extent) = (&parts[0], &parts[0].extents[0]);
             let first = extent.first_index.max(part.from);
@@ -273,6 +286,7 @@ impl Reader {
             started.map_err(|back| ticket = Some(back)).ok()
         })?;
         self.count(count, flight.bytes);
+        self.flying += flight.bytes;
         let trip_of = match (goal, reader) {
             (Goal::Entries { from, .. }, _) => {
                 if let From::Offset(offset) = from {
@@ -280,7 +294,7 @@ impl Reader {
                 }
                 let reach = Reach { first, last, start, end, payload, memory: flight.memory };
                 self.ahead.started(trip, group, reach, reader);
-                Trip::Chunk(flight)
+                Trip::Chunk(flight, whom.err().map(|(wish, upto)| (group, wish, upto)))
             }
             (_, Some(reader)) => Trip::Look(flight, reader),
             (_, None) => panic!("only entries are read ahead"),
@@ -297,6 +311,11 @@ impl Reader {
                 return taken;
             }
         }
+    }
+
+    fn may_fly(&self, log: Sources) -> bool {
+        let flushing = log.writer.in_flight() > 0;
+        self.flying < if flushing { FLYING_BYTES_FLUSHING } else { FLYING_BYTES }
     }
 
     fn trip(&mut self) -> u64 {
@@ -322,7 +341,7 @@ impl Reader {
         self.ops -= 1;
         let footer = match self.trips.get_mut(&id).expect("a trip under way") {
             Trip::Footer { .. } => Some(result),
-            Trip::Chunk(flight) | Trip::Look(flight, _) => {
+            Trip::Chunk(flight, _) | Trip::Look(flight, _) => {
                 if !flight.arrived(part, result) {
                     return;
                 }
@@ -334,14 +353,19 @@ impl Reader {
                 let result = footer.expect("kept for it");
                 self.footer(log, segment, waiting, result, ops, out);
             }
-            Trip::Chunk(flight) => {
+            Trip::Chunk(flight, wish) => {
+                self.flying -= flight.bytes;
                 let (items, error) = flight.verify(&mut self.tables);
                 for reader in self.ahead.landed(id, items) {
                     self.resume(log, reader, Some(id), error.clone(), ops, out);
                 }
                 self.ahead.trim();
+                if let Some((group, wish, upto)) = wish.filter(|_| error.is_none()) {
+                    self.top_up(log, group, wish, upto, ops);
+                }
             }
             Trip::Look(flight, reader) => {
+                self.flying -= flight.bytes;
                 let (items, error) = flight.verify(&mut self.tables);
                 let mut pending = self.pending.remove(&reader).expect("a read that waits for it");
                 let found = match error {
@@ -425,7 +449,7 @@ impl Reader {
         if self.ahead.turn(now) {
             self.pool.trim();
         }
-        while self.has_room() {
+        while self.has_room(log) {
             let Some(id) = self.starved.pop_front() else { return };
             self.resume(log, id, None, None, ops, out);
             if self.starved.back() == Some(&id) {
@@ -436,10 +460,10 @@ impl Reader {
         }
     }
 
-    fn has_room(&self) -> bool {
+    fn has_room(&self, log: Sources) -> bool {
         let used = self.pool.used().saturating_sub(self.ahead.memory());
         let memory = used == 0 || used < self.pool.limit() / 4 * 3;
-        memory && (self.ops == 0 || self.ops < OPS_MAX / 4 * 3)
+        memory && self.may_fly(log) && (self.ops == 0 || self.ops < OPS_MAX / 4 * 3)
     }
 
     /// When [`Reader::turn`] has something to drop.
@@ -451,7 +475,7 @@ impl Reader {
     pub(crate) fn reads_from(&self, id: SegmentId) -> bool {
         self.trips.values().any(|trip| match trip {
             Trip::Footer { segment, .. } => segment.segment == id,
-            Trip::Chunk(flight) | Trip::Look(flight, _) => flight.touches(id),
+            Trip::Chunk(flight, _) | Trip::Look(flight, _) => flight.touches(id),
         })
     }
 

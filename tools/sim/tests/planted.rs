@@ -132,7 +132,8 @@ fn a_tail_cut_one_batch_too_far_is_caught() {
               let behind = bytes.get(header.total as usize..).and_then(batch::Header::decode);\n        \
               if behind.is_none_or(|(h, _)| h.seq != next.next()) && bytes.len() > header.total as usize {\n            \
               return Err(\"planted\".to_string());\n        }\n",
-        rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "UniqueProducerId"],
+        // `ExpectedErrors`: the first to notice may be an idempotent producer, whose next batch is refused as out of order.
+        rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "UniqueProducerId", "ExpectedErrors"],
     });
 }
 
