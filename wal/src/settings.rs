@@ -35,6 +35,8 @@ pub struct CleanerSettings {
     /// A segment of which this share is dead (padding counts as dead) is worth emptying. 1 to 99. With the default of
     /// 40 the files hold at most 1/0.6 of what is alive, and some segments more.
     pub dead_percent: u64,
+    /// What has begun to die is left to die for so long: retention that is about to free all of it needs no copies.
+    pub settle_ms: u64,
     /// Log segments that have been sealed for so long, and whose groups lie in small pieces, are sorted by group.
     pub sort_after_ms: u64,
     /// Bytes read and written for it in a second; more when garbage grows faster than it is taken away.
@@ -46,6 +48,7 @@ impl Default for CleanerSettings {
         CleanerSettings {
             enabled: true,
             dead_percent: 40,
+            settle_ms: 1_000,
             sort_after_ms: 15 * 60_000,
             // A few percent of what one NVMe disk does, and 30 to 60 MB/s of log emptied at the usual shares.
             bytes_per_second: 64 << 20,

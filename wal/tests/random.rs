@@ -31,6 +31,7 @@ fn settings(prng: &mut Prng) -> Settings {
         cleaner: CleanerSettings {
             enabled: prng.chance(2, 3),
             dead_percent: prng.between(5, 60),
+            settle_ms: prng.below(30),
             sort_after_ms: prng.below(200),
             bytes_per_second: 1 << prng.between(20, 40),
         },

@@ -241,6 +241,7 @@ fn wal_settings(config: &Config, data: &DataDir, total_space: u64) -> WalSetting
             dead_percent: u64::from(config.cleaner_dead_percent),
             sort_after_ms: config.cleaner_sort_after_ms,
             bytes_per_second: config.cleaner_bytes_per_second,
+            ..CleanerSettings::default()
         },
         ..WalSettings::default()
     }

@@ -29,7 +29,7 @@ pub fn small() -> Settings {
 /// The same with a cleaner that does what it can at once.
 pub fn cleaning() -> Settings {
     let cleaner =
-        CleanerSettings { enabled: true, dead_percent: 40, sort_after_ms: 3_600_000, bytes_per_second: 1 << 40 };
+        CleanerSettings { settle_ms: 0, sort_after_ms: 3_600_000, bytes_per_second: 1 << 40, ..Default::default() };
     Settings { cleaner, tail_bytes: 0, read_ahead_bytes: 0, ..small() }
 }
 
