@@ -62,6 +62,12 @@ impl Candidate {
         is_cold(self.id) || self.live.bytes * 100 <= self.full * (100 - settings.dead_percent)
     }
 
+    /// When it is worth emptying, if it still is then.
+    fn empty_at(&self, settings: &CleanerSettings) -> Mono {
+        let settle = if self.is_dying(settings) { settings.settle_ms } else { u64::MAX };
+        self.since.plus_ms(settings.sort_after_ms.min(settle))
+    }
+
     fn ripe_at(&self, settings: &CleanerSettings) -> Mono {
         self.since.plus_ms(settings.sort_after_ms)
     }
@@ -127,8 +133,8 @@ pub(crate) fn look(
         candidates.iter().partition(|candidate| candidate.is_mostly_dead(settings));
     // What is little but padding does no harm for a while, and the disk has better to do while it comes in so fast.
     let (ripe, unripe): (Vec<Candidate>, Vec<Candidate>) =
-        dead.into_iter().partition(|c| room.short || c.is_dying(settings) || c.ripe_at(settings) <= now);
-    look.again = unripe.iter().map(|candidate| candidate.ripe_at(settings)).min();
+        dead.into_iter().partition(|c| room.short || c.empty_at(settings) <= now);
+    look.again = unripe.iter().map(|candidate| candidate.empty_at(settings)).min();
     look.garbage = ripe.iter().filter(|c| c.is_dying(settings)).map(|c| c.file_bytes - c.needs()).sum();
     look.waiting = ripe.len() as u64;
     let space = for_space(ripe, segment_bytes, room);

@@ -44,7 +44,7 @@ fn chosen(look: &Look) -> Option<(Reason, Vec<u64>)> {
 #[test]
 fn the_emptiest_go_together_into_one_output() {
     let segments: Vec<Candidate> = (1..30).map(|id| segment(id, if id % 2 == 0 { 10 } else { 90 })).collect();
-    let look = at(&segments, 0, PLENTY);
+    let look = at(&segments, 1, PLENTY);
     let nine = (1..10).map(|n| n * 2).collect();
     assert_eq!(chosen(&look), Some((Reason::Space, nine)), "90 % of a segment");
     assert_eq!(look.waiting, 14);
@@ -53,25 +53,34 @@ fn the_emptiest_go_together_into_one_output() {
 #[test]
 fn a_pass_must_give_back_three_files_or_one_when_space_is_short() {
     let few: Vec<Candidate> = (1..4).map(|id| segment(id, 5)).collect();
-    assert_eq!(chosen(&at(&few, 0, PLENTY)), None);
+    assert_eq!(chosen(&at(&few, 1, PLENTY)), None);
     let short = Room { files: 0, short: true };
     assert_eq!(chosen(&at(&few, 0, short)), Some((Reason::Space, vec![1, 2, 3])));
     let enough: Vec<Candidate> = (1..5).map(|id| segment(id, 5)).collect();
-    assert_eq!(chosen(&at(&enough, 0, PLENTY)), Some((Reason::Space, vec![1, 2, 3, 4])));
+    assert_eq!(chosen(&at(&enough, 1, PLENTY)), Some((Reason::Space, vec![1, 2, 3, 4])));
     assert_eq!(chosen(&at(&[segment(1, 5)], 0, short)), None, "one for one is nothing gained");
 }
 
 #[test]
 fn half_dead_segments_need_several_outputs_and_room_for_them() {
     let half: Vec<Candidate> = (1..30).map(|id| segment(id, 55)).collect();
-    let Some((Reason::Space, ids)) = chosen(&at(&half, 0, PLENTY)) else { panic!("they are worth it") };
+    let Some((Reason::Space, ids)) = chosen(&at(&half, 1, PLENTY)) else { panic!("they are worth it") };
     assert_eq!(ids.len(), 7, "4 outputs");
-    assert_eq!(chosen(&at(&half, 0, Room { files: 3, short: false })), None);
+    assert_eq!(chosen(&at(&half, 1, Room { files: 3, short: false })), None);
     // With no room at all only what goes into one output is possible.
     let mut mixed = half;
     mixed.extend((30..33).map(|id| segment(id, 20)));
     let short = Room { files: 0, short: true };
     assert_eq!(chosen(&at(&mixed, 0, short)), Some((Reason::Space, vec![30, 31, 32])));
+}
+
+#[test]
+fn what_was_sealed_just_now_is_left_to_die_unless_space_is_short() {
+    let dying: Vec<Candidate> = (1..9).map(|id| segment(id, 5)).collect();
+    let early = at(&dying, 0, PLENTY);
+    assert_eq!((chosen(&early), early.garbage), (None, 0));
+    assert_eq!(early.again, Some(Mono(0).plus_ms(1_000)));
+    assert!(chosen(&at(&dying, 0, Room { files: 2, short: true })).is_some());
 }
 
 #[test]

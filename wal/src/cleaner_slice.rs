@@ -4,8 +4,8 @@
 use crate::batch::{self, Descriptor};
 use crate::directory::Directory;
 use crate::error::WalError;
+use crate::flight::{check_table, corrupt, descriptor};
 use crate::index::{EXTENT_BYTES, Extent};
-use crate::reader::{check_table, corrupt, descriptor};
 use crate::segment::{Header, Trailer};
 use std::ops::Range;
 use torc_base::buf::{Buf, BufMut, Pool};

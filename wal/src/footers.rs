@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use torc_base::ids::SegmentId;
 
 /// Extents that are kept; some 100 bytes each.
-const EXTENTS_MAX: usize = 256 << 10;
+pub(crate) const EXTENTS_MAX: usize = 256 << 10;
 
 /// The most recently used footers.
 #[derive(Debug, Default)]

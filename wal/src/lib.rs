@@ -1,5 +1,6 @@
 //! The write-ahead log of a shard as a state machine: it emits disk operations and consumes their completions.
 
+mod ahead;
 mod bytes;
 mod cleaner;
 mod cleaner_choice;
@@ -8,6 +9,7 @@ mod cleaner_slice;
 mod directory;
 mod entry;
 mod error;
+mod flight;
 mod footers;
 mod index;
 mod outcome;
@@ -17,6 +19,7 @@ mod search;
 mod segments;
 mod settings;
 mod spares;
+mod tables;
 mod tags;
 mod tail;
 mod wal;

@@ -105,7 +105,7 @@ pub struct Stats {
     pub tail_bytes: u64,
     /// Reads that are under way.
     pub reads: u64,
-    /// Reads that needed the disk.
+    /// Reads that had to wait for the disk.
     pub cold_reads: u64,
     /// Passes of the cleaner that came to their end.
     pub cleaner_passes: u64,
@@ -119,6 +119,17 @@ pub struct Stats {
     pub cold_segments: u64,
     /// Segments that are worth emptying or sorting and have not been, when it last looked.
     pub cleaner_waiting: u64,
+    /// Operations that reads gave to the disk, and their bytes.
+    pub disk_reads: u64,
+    pub disk_read_bytes: u64,
+    /// Reads of a sequential reader that found their entries read ahead or on their way.
+    pub ahead_hits: u64,
+    /// Reads of a sequential reader that had to ask the disk themselves.
+    pub ahead_misses: u64,
+    /// Chunks read ahead that were dropped before their last entry was read.
+    pub ahead_dropped: u64,
+    /// Memory that holds what has been read from disk and is kept.
+    pub ahead_bytes: u64,
     /// The newest batch whose durability a later batch on disk vouches for: damage up to here is always noticed.
     pub vouched: BatchSeq,
 }

@@ -1,366 +1,512 @@
-//! Reads that need the disk: which pages, what to check, when to try again.
+//! Reads under way: what each waits for, when to try again, and what is read before anybody asks.
 
-use crate::batch::{self, Descriptor};
+use crate::ahead::{Ahead, CHUNK_BYTES_MIN, Found, Reach, Wish};
 use crate::entry::Item;
-use crate::error::{Corruption, WalError};
+use crate::error::WalError;
+use crate::flight::{Flight, RANGES_MAX, Ticket, corrupt};
 use crate::footers::Footers;
-use crate::index::Extent;
-use crate::outcome::{Outcome, ReadId};
-use crate::search::{Goal, Plan, Want, fetched};
+use crate::outcome::{From, Outcome, ReadId, Stats};
+use crate::search::{Goal, Part, Plan, Sources, View, fetched};
 use crate::segment::{Header, decode_footer};
-use crate::segments::Segments;
-use crate::tags::Job;
-use crate::tail::item;
+use crate::tables::Tables;
+use crate::tags::{Job, TRIPS};
 use std::collections::{BTreeMap, VecDeque};
-use torc_base::buf::{Buf, Pool};
-use torc_base::ids::{GroupId, SegmentId};
+use torc_base::buf::Pool;
+use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp};
-use torc_base::limits::{PAGE, READ_MEMORY};
+use torc_base::limits::{READ_AHEAD_BYTES, READ_MEMORY};
+use torc_base::time::Mono;
 
-/// Wanted ranges nearer to each other than this are read as one.
-const JOIN_BYTES: u64 = 64 << 10;
-/// Memory that is kept for the next reads.
-const KEEP_BYTES: usize = 8 << 20;
-
-/// Bytes of one file, wanted or there.
-#[derive(Debug)]
-struct Range {
-    start: u64,
-    end: u64,
-    bytes: Option<Buf>,
-}
-
-#[derive(Debug)]
-enum Fetch {
-    /// Waits for memory; planned anew when there is some.
-    None,
-    Footer {
-        segment: Header,
-    },
-    Extents {
-        segment: Header,
-        extents: Vec<Extent>,
-        want: Want,
-        ranges: Vec<Range>,
-        missing: usize,
-        error: Option<DiskError>,
-    },
-}
+/// Memory that is kept for the next reads: fresh memory costs a fault for each page.
+const KEEP_BYTES: usize = 32 << 20;
+const _: () = assert!(KEEP_BYTES + READ_AHEAD_BYTES <= READ_MEMORY);
+/// Operations that may be with the disk at once, unless one flight alone has more.
+const OPS_MAX: usize = 256;
+const _: () = assert!(RANGES_MAX <= OPS_MAX);
+/// A flight starts while those under way have fewer bytes: more in the disk's queue brings nothing, and whoever flushes
+/// waits behind it. The second is for when the log is flushing; then only one small chunk at a time is read ahead.
+const FLYING_BYTES: usize = 2 << 20;
+const FLYING_BYTES_FLUSHING: usize = 512 << 10;
 
 /// A read under way.
 #[derive(Debug)]
 struct Pending {
     group: GroupId,
     goal: Goal,
-    fetch: Fetch,
+    /// Footers that it waits for.
+    footers: usize,
+    /// The trip that it has sent, and whether that has come back whole.
+    trip: Option<u64>,
+    back: bool,
+}
+
+/// A trip to the disk.
+#[derive(Debug)]
+enum Trip {
+    Footer {
+        segment: Header,
+        waiting: Vec<u64>,
+    },
+    /// Brings a chunk of [`Ahead`]. With the wish that it was read ahead for, and the last entry of interest.
+    Chunk(Flight, Option<(GroupId, Wish, Index)>),
+    /// For the read with this number alone.
+    Look(Flight, u64),
+}
+
+/// What is known of wanted entries.
+enum Recalled {
+    Answer(Result<Vec<Item>, WalError>),
+    /// The read is noted with the trip that brings them.
+    Flying,
+    Nothing,
+}
+
+/// Answer to a read.
+pub(crate) enum Answer {
+    Ready(Vec<Item>),
+    Released,
+    Pending(ReadId),
 }
 
 /// All reads under way, and the memory they use.
 pub(crate) struct Reader {
     pool: Pool,
     pending: BTreeMap<u64, Pending>,
-    /// Reads that found no memory, in order.
+    trips: BTreeMap<u64, Trip>,
+    /// Footers under way, by their trips.
+    loading: BTreeMap<SegmentId, u64>,
+    /// Reads that found no memory or too many operations with the disk, in order.
     starved: VecDeque<u64>,
-    next: u64,
-    pub(crate) footers: Footers,
-    pub(crate) fetches: u64,
+    next_read: u64,
+    next_trip: u64,
+    /// Operations with the disk, and bytes of flights.
+    ops: usize,
+    flying: usize,
+    footers: Footers,
+    tables: Tables,
+    ahead: Ahead,
+    stats: Counts,
+}
+
+/// Counters since the start.
+#[derive(Default)]
+struct Counts {
+    cold_reads: u64,
+    disk_reads: u64,
+    disk_read_bytes: u64,
 }
 
 impl Reader {
-    pub(crate) fn new() -> Reader {
+    /// `ahead_bytes`: memory for what is read ahead; 0: nothing is.
+    pub(crate) fn new(ahead_bytes: usize) -> Reader {
         Reader {
             pool: Pool::new(READ_MEMORY, KEEP_BYTES),
             pending: BTreeMap::new(),
+            trips: BTreeMap::new(),
+            loading: BTreeMap::new(),
             starved: VecDeque::new(),
-            next: 1,
+            next_read: 1,
+            next_trip: 0,
+            ops: 0,
+            flying: 0,
             footers: Footers::default(),
-            fetches: 0,
+            tables: Tables::default(),
+            ahead: Ahead::new(ahead_bytes),
+            stats: Counts::default(),
         }
     }
 
-    pub(crate) fn pending(&self) -> usize {
-        self.pending.len()
-    }
-
-    /// Starts a read whose plan was not [`Plan::Done`].
-    pub(crate) fn start(
-        &mut self,
-        group: GroupId,
-        goal: Goal,
-        plan: Plan,
-        segments: &Segments,
-        ops: &mut Vec<DiskOp>,
-    ) -> ReadId {
-        let id = self.next;
-        self.next += 1;
-        self.pending.insert(id, Pending { group, goal, fetch: Fetch::None });
-        self.fetch(id, plan, segments, ops);
-        ReadId(id)
-    }
-
-    /// Asks the disk for what the plan needs, or puts the read aside until there is memory.
-    fn fetch(&mut self, id: u64, plan: Plan, segments: &Segments, ops: &mut Vec<DiskOp>) {
-        let pending = self.pending.get_mut(&id).expect("a read under way");
-        let (segment, mut ranges) = match &plan {
-            Plan::Footer(id) => {
-                let segment = segments.get(*id).expect("a run's segment exists");
-                let bytes = segment.footer().expect("extents leave memory when the footer is durable");
-                let end = segment.header.bytes;
-                (segment.header, vec![Range { start: end - u64::from(bytes), end, bytes: None }])
+    /// Answers from memory, or asks the disk.
+    pub(crate) fn read(&mut self, log: Sources, group: GroupId, goal: Goal, ops: &mut Vec<DiskOp>) -> Answer {
+        let id = self.next_read;
+        let mut pending = Pending { group, goal, footers: 0, trip: None, back: false };
+        match self.advance(log, id, &mut pending, None, ops) {
+            Some(Ok(items)) => Answer::Ready(items),
+            Some(Err(WalError::Released { .. })) => Answer::Released,
+            Some(Err(other)) => panic!("nothing has failed yet: {other}"),
+            None => {
+                self.next_read += 1;
+                self.stats.cold_reads += 1;
+                self.pending.insert(id, pending);
+                Answer::Pending(ReadId(id))
             }
-            Plan::Fetch(id, extents, _) => {
-                (segments.get(*id).expect("a run's segment exists").header, ranges_of(extents))
-            }
-            Plan::Done(_) | Plan::Released => panic!("nothing to fetch for {plan:?}"),
-        };
-        let bufs: Option<Vec<_>> = ranges.iter().map(|r| self.pool.take((r.end - r.start) as usize)).collect();
-        let Some(bufs) = bufs else {
-            pending.fetch = Fetch::None;
-            self.starved.push_back(id);
-            return;
-        };
-        self.fetches += 1;
-        for (part, (range, bytes)) in ranges.iter_mut().zip(bufs).enumerate() {
-            let tag = Job::Read { id, part: part as u8 }.tag();
-            ops.push(DiskOp { tag, kind: DiskKind::Read { file: segment.slot.file(), at: range.start, bytes } });
         }
-        pending.fetch = match plan {
-            Plan::Fetch(_, extents, want) => {
-                let missing = ranges.len();
-                Fetch::Extents { segment, extents, want, ranges, missing, error: None }
-            }
-            _ => Fetch::Footer { segment },
-        };
     }
 
-    /// A part of a read has come.
-    pub(crate) fn on_disk(
+    /// The answer, or `None` when the read waits. `error`: what it waited for has failed; then it is not tried again.
+    fn advance(
         &mut self,
+        log: Sources,
         id: u64,
-        part: u8,
-        result: Result<DiskOk, DiskError>,
-    ) -> Option<Result<Ready, WalError>> {
-        let pending = self.pending.get_mut(&id).expect("a read under way");
-        match &mut pending.fetch {
-            Fetch::None => panic!("read {id} asked for nothing"),
-            Fetch::Footer { segment } => {
-                let segment = *segment;
-                pending.fetch = Fetch::None;
-                Some(self.footer(segment, result))
-            }
-            Fetch::Extents { ranges, missing, error, .. } => {
-                match result {
-                    Ok(DiskOk::Read { bytes }) => ranges[usize::from(part)].bytes = Some(bytes.freeze()),
-                    Ok(other) => panic!("a read ended with {other:?}"),
-                    Err(e) => *error = Some(e),
-                }
-                *missing -= 1;
-                if *missing > 0 {
-                    return None;
-                }
-                let Fetch::Extents { segment, extents, want, ranges, error, .. } =
-                    std::mem::replace(&mut pending.fetch, Fetch::None)
-                else {
-                    unreachable!("matched above")
-                };
-                let group = pending.group;
-                let items = match error {
-                    Some(error) => Err(WalError::Disk { doing: "read", file: segment.slot.file_name(), error }),
-                    None => verify(group, &segment, &extents, &want, &ranges),
-                };
-                Some(items.map(|items| match fetched(&mut pending.goal, items) {
-                    Some(items) => Ready::Items(items),
-                    None => Ready::PlanAgain,
-                }))
-            }
-        }
-    }
-
-    fn footer(&mut self, segment: Header, result: Result<DiskOk, DiskError>) -> Result<Ready, WalError> {
-        let bytes = match result {
-            Ok(DiskOk::Read { bytes }) => bytes,
-            Ok(other) => panic!("a read ended with {other:?}"),
-            Err(error) => return Err(WalError::Disk { doing: "read", file: segment.slot.file_name(), error }),
-        };
-        match decode_footer(segment.segment, segment.salt, &bytes) {
-            Some((index, _)) => {
-                self.footers.insert(segment.segment, index);
-                Ok(Ready::PlanAgain)
-            }
-            None => Err(corrupt("the footer is damaged", &segment, segment.bytes - bytes.len() as u64, None)),
-        }
-    }
-
-    /// Takes the read up again: the answer, or another fetch.
-    pub(crate) fn plan_again(
-        &mut self,
-        id: u64,
-        mut view: impl FnMut(&mut Footers, GroupId, &mut Goal) -> Plan,
-        segments: &Segments,
+        pending: &mut Pending,
+        error: Option<WalError>,
         ops: &mut Vec<DiskOp>,
     ) -> Option<Result<Vec<Item>, WalError>> {
-        let pending = self.pending.get_mut(&id).expect("a read under way");
         let group = pending.group;
-        match view(&mut self.footers, group, &mut pending.goal) {
-            Plan::Done(items) => Some(Ok(items)),
-            Plan::Released => Some(Err(WalError::Released { group })),
-            plan => {
-                self.fetch(id, plan, segments, ops);
-                None
+        match self.recall(log, id, pending, ops) {
+            Recalled::Answer(answer) => return Some(answer),
+            Recalled::Flying => return None,
+            Recalled::Nothing => {}
+        }
+        if let Some(error) = error {
+            return Some(Err(error));
+        }
+        if pending.back && matches!(pending.goal, Goal::Entries { .. }) {
+            // What the extents promised lies behind the last entry that is wanted.
+            return Some(Ok(Vec::new()));
+        }
+        match (View { log, footers: &mut self.footers }).plan(group, &mut pending.goal) {
+            Plan::Done(items) => return Some(Ok(items)),
+            Plan::Released => return Some(Err(WalError::Released { group })),
+            Plan::Footers(segments) => {
+                if let Goal::Entries { asked, .. } = &mut pending.goal {
+                    *asked = true;
+                }
+                pending.footers = segments.len();
+                for segment in segments {
+                    if !self.load(log, segment, Some(id), ops) {
+                        // Those that are under way already find it waiting for memory, and leave it so.
+                        pending.footers = 0;
+                        self.starved.push_back(id);
+                        break;
+                    }
+                }
+            }
+            Plan::Fetch(parts) => match self.launch(log, group, &pending.goal, parts, Ok(id), ops) {
+                Some(trip) => pending.trip = Some(trip),
+                None => self.starved.push_back(id),
+            },
+        }
+        None
+    }
+
+    /// Looks for entries that were read before, or are on their way.
+    fn recall(&mut self, log: Sources, id: u64, pending: &Pending, ops: &mut Vec<DiskOp>) -> Recalled {
+        let Goal::Entries { from, upto, max_bytes, .. } = pending.goal else { return Recalled::Nothing };
+        let group = pending.group;
+        let Some(known) = log.directory.group(group) else { return Recalled::Nothing };
+        let upto = upto.min(known.last);
+        if (View { log, footers: &mut self.footers }).released(group, from) {
+            return Recalled::Answer(Err(WalError::Released { group }));
+        }
+        match self.ahead.find(group, from, upto, max_bytes, id) {
+            Found::Nothing => Recalled::Nothing,
+            Found::Flying => Recalled::Flying,
+            Found::Items { items, ahead } => {
+                let wish = self.ahead.note(group, from, items.last().expect("not empty"), max_bytes);
+                self.ahead.counts.hits += u64::from(ahead);
+                self.ahead.counts.misses += u64::from(!ahead && wish.is_some() && pending.trip.is_some());
+                if let Some(wish) = wish {
+                    self.top_up(log, group, wish, upto, ops);
+                }
+                Recalled::Answer(Ok(items))
             }
         }
     }
 
-    /// The read is over.
-    pub(crate) fn finish(&mut self, id: u64, result: Result<Vec<Item>, WalError>, out: &mut Vec<Outcome>) {
-        let pending = self.pending.remove(&id).expect("a read under way");
-        out.push(match pending.goal {
-            Goal::Entries { .. } => Outcome::Read(ReadId(id), result),
-            _ => Outcome::Found(ReadId(id), result.map(|items| items.into_iter().next())),
-        });
+    /// Reads on for a reader that will come back.
+    fn top_up(&mut self, log: Sources, group: GroupId, wish: Wish, upto: Index, ops: &mut Vec<DiskOp>) {
+        loop {
+            let (next, bytes) = self.ahead.reach(group, wish.next, wish.window);
+            let flushing = log.writer.in_flight() > 0;
+            let max_bytes = if flushing { CHUNK_BYTES_MIN } else { wish.chunk };
+            let done = bytes >= wish.window || next > upto;
+            let busy = !self.starved.is_empty() || (flushing && self.flying > 0);
+            if done || busy || !self.ahead.has_room(max_bytes) {
+                return;
+            }
+            let mut goal = Goal::Entries { from: From::Index(next), upto, max_bytes, asked: true };
+            match (View { log, footers: &mut self.footers }).plan(group, &mut goal) {
+                Plan::Fetch(parts) => {
+                    if self.launch(log, group, &goal, parts, Err((wish, upto)), ops).is_none() {
+                        return;
+                    }
+                }
+                Plan::Footers(segments) => {
+                    // The reader's next read goes on from there.
+                    self.load(log, segments[0], None, ops);
+                    return;
+                }
+                // From here on the entries are in memory.
+                Plan::Done(_) | Plan::Released => return,
+            }
+        }
     }
 
-    /// True if a fetch from this segment is under way: its file must stay as it is.
+    /// Asks the disk for a footer. False if there is no memory.
+    fn load(&mut self, log: Sources, id: SegmentId, reader: Option<u64>, ops: &mut Vec<DiskOp>) -> bool {
+        if let Some(trip) = self.loading.get(&id) {
+            let Some(Trip::Footer { waiting, .. }) = self.trips.get_mut(trip) else { panic!("it loads a footer") };
+            waiting.extend(reader);
+            return true;
+        }
+        let segment = log.segments.get(id).expect("a run's segment exists");
+        let length = segment.footer().expect("extents leave memory when the footer is durable") as usize;
+        let Some(bytes) = self.memory(reader.is_some(), |pool| pool.take(length)) else { return false };
+        let trip = self.trip();
+        let at = segment.header.bytes - length as u64;
+        let tag = Job::Read { id: trip, part: 0 }.tag();
+        ops.push(DiskOp { tag, kind: DiskKind::Read { file: segment.header.slot.file(), at, bytes } });
+        self.count(1, length);
+        self.loading.insert(id, trip);
+        self.trips.insert(trip, Trip::Footer { segment: segment.header, waiting: reader.into_iter().collect() });
+        true
+    }
+
+    /// Asks the disk for extents: for a reader, or ahead as wished. `None` if there is no memory, or too much is under
+    /// way.
+    fn launch(
+        &mut self,
+        log: Sources,
+        group: GroupId,
+        goal: &Goal,
+        parts: Vec<Part>,
+        whom: Result<u64, (Wish, Index)>,
+        ops: &mut Vec<DiskOp>,
+    ) -> Option<u64> {
+        if !self.may_fly(log) {
+            return None;
+        }
+        let reader = whom.ok();
+        let (first, mut start) = {
+            let (part, extent) = (&parts[0], &parts[0].extents[0]);
+            let first = extent.first_index.max(part.from);
+            // Where its offsets begin is known if no entry of the extent is left out.
+            (first, if first == extent.first_index { extent.first_offset } else { Offset(i64::MAX) })
+        };
+        let ticket = Ticket::new(parts, log.segments, &mut self.tables);
+        if self.ops > 0 && self.ops + ticket.ops > OPS_MAX {
+            return None;
+        }
+        let (last, end, payload) = ticket.reach();
+        let (trip, count) = (self.trip(), ticket.ops);
+        let mut ticket = Some(ticket);
+        let flight = self.memory(reader.is_some(), |pool| {
+            let started = ticket.take().expect("given back").start(trip, pool, ops);
+            started.map_err(|back| ticket = Some(back)).ok()
+        })?;
+        self.count(count, flight.bytes);
+        self.flying += flight.bytes;
+        let trip_of = match (goal, reader) {
+            (Goal::Entries { from, .. }, _) => {
+                if let From::Offset(offset) = from {
+                    start = start.min(*offset);
+                }
+                let reach = Reach { first, last, start, end, payload, memory: flight.memory };
+                self.ahead.started(trip, group, reach, reader);
+                Trip::Chunk(flight, whom.err().map(|(wish, upto)| (group, wish, upto)))
+            }
+            (_, Some(reader)) => Trip::Look(flight, reader),
+            (_, None) => panic!("only entries are read ahead"),
+        };
+        self.trips.insert(trip, trip_of);
+        Some(trip)
+    }
+
+    /// Memory for a read. What is kept for later gives way to what somebody waits for.
+    fn memory<T>(&mut self, wanted: bool, mut take: impl FnMut(&Pool) -> Option<T>) -> Option<T> {
+        loop {
+            let taken = take(&self.pool);
+            if taken.is_some() || !wanted || !self.ahead.give_way() {
+                return taken;
+            }
+        }
+    }
+
+    fn may_fly(&self, log: Sources) -> bool {
+        let flushing = log.writer.in_flight() > 0;
+        self.flying < if flushing { FLYING_BYTES_FLUSHING } else { FLYING_BYTES }
+    }
+
+    fn trip(&mut self) -> u64 {
+        self.next_trip = (self.next_trip + 1) % TRIPS;
+        self.next_trip
+    }
+
+    fn count(&mut self, ops: usize, bytes: usize) {
+        self.ops += ops;
+        self.stats.disk_reads += ops as u64;
+        self.stats.disk_read_bytes += bytes as u64;
+    }
+
+    /// A part of a trip has come.
+    pub(crate) fn on_disk(
+        &mut self,
+        log: Sources,
+        (id, part): (u64, u16),
+        result: Result<DiskOk, DiskError>,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+    ) {
+        self.ops -= 1;
+        let footer = match self.trips.get_mut(&id).expect("a trip under way") {
+            Trip::Footer { .. } => Some(result),
+            Trip::Chunk(flight, _) | Trip::Look(flight, _) => {
+                if !flight.arrived(part, result) {
+                    return;
+                }
+                None
+            }
+        };
+        match self.trips.remove(&id).expect("just seen") {
+            Trip::Footer { segment, waiting } => {
+                let result = footer.expect("kept for it");
+                self.footer(log, segment, waiting, result, ops, out);
+            }
+            Trip::Chunk(flight, wish) => {
+                self.flying -= flight.bytes;
+                let (items, error) = flight.verify(&mut self.tables);
+                for reader in self.ahead.landed(id, items) {
+                    self.resume(log, reader, Some(id), error.clone(), ops, out);
+                }
+                self.ahead.trim();
+                if let Some((group, wish, upto)) = wish.filter(|_| error.is_none()) {
+                    self.top_up(log, group, wish, upto, ops);
+                }
+            }
+            Trip::Look(flight, reader) => {
+                self.flying -= flight.bytes;
+                let (items, error) = flight.verify(&mut self.tables);
+                let mut pending = self.pending.remove(&reader).expect("a read that waits for it");
+                let found = match error {
+                    Some(error) => Some(Err(error)),
+                    None => fetched(&mut pending.goal, items).map(Ok),
+                };
+                match found {
+                    Some(result) => finish(reader, &pending, result, out),
+                    None => self.go_on(log, reader, pending, None, ops, out),
+                }
+            }
+        }
+    }
+
+    fn footer(
+        &mut self,
+        log: Sources,
+        segment: Header,
+        waiting: Vec<u64>,
+        result: Result<DiskOk, DiskError>,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+    ) {
+        self.loading.remove(&segment.segment);
+        let error = match result {
+            Ok(DiskOk::Read { bytes }) => match decode_footer(segment.segment, segment.salt, &bytes) {
+                Some((index, _)) => {
+                    self.footers.insert(segment.segment, index);
+                    None
+                }
+                None => Some(corrupt("the footer is damaged", &segment, segment.bytes - bytes.len() as u64, None)),
+            },
+            Ok(other) => panic!("a read ended with {other:?}"),
+            Err(error) => Some(WalError::Disk { doing: "read", file: segment.slot.file_name(), error }),
+        };
+        for id in waiting {
+            // It may have been answered meanwhile, with another footer's error, or wait for memory.
+            let Some(pending) = self.pending.get_mut(&id).filter(|pending| pending.footers > 0) else { continue };
+            pending.footers -= 1;
+            if pending.footers == 0 || error.is_some() {
+                pending.footers = 0;
+                self.resume(log, id, None, error.clone(), ops, out);
+            }
+        }
+    }
+
+    /// Takes a read up again that waited, for this trip or for something else.
+    fn resume(
+        &mut self,
+        log: Sources,
+        id: u64,
+        trip: Option<u64>,
+        error: Option<WalError>,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+    ) {
+        let Some(mut pending) = self.pending.remove(&id) else { panic!("read {id} is not under way") };
+        pending.back |= trip.is_some() && pending.trip == trip && error.is_none();
+        self.go_on(log, id, pending, error, ops, out);
+    }
+
+    fn go_on(
+        &mut self,
+        log: Sources,
+        id: u64,
+        mut pending: Pending,
+        error: Option<WalError>,
+        ops: &mut Vec<DiskOp>,
+        out: &mut Vec<Outcome>,
+    ) {
+        match self.advance(log, id, &mut pending, error, ops) {
+            Some(result) => finish(id, &pending, result, out),
+            None => {
+                self.pending.insert(id, pending);
+            }
+        }
+    }
+
+    /// End of a loop turn: reads that waited for memory go on, and what nobody came for is dropped.
+    pub(crate) fn turn(&mut self, log: Sources, now: Mono, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) {
+        if self.ahead.turn(now) {
+            self.pool.trim();
+        }
+        while self.has_room(log) {
+            let Some(id) = self.starved.pop_front() else { return };
+            self.resume(log, id, None, None, ops, out);
+            if self.starved.back() == Some(&id) {
+                // It stays the first in the queue.
+                self.starved.rotate_right(1);
+                return;
+            }
+        }
+    }
+
+    fn has_room(&self, log: Sources) -> bool {
+        let used = self.pool.used().saturating_sub(self.ahead.memory());
+        let memory = used == 0 || used < self.pool.limit() / 4 * 3;
+        memory && self.may_fly(log) && (self.ops == 0 || self.ops < OPS_MAX / 4 * 3)
+    }
+
+    /// When [`Reader::turn`] has something to drop.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        self.ahead.deadline()
+    }
+
+    /// True if a trip to this segment is under way: its file must stay as it is.
     pub(crate) fn reads_from(&self, id: SegmentId) -> bool {
-        self.pending.values().any(|p| match &p.fetch {
-            Fetch::None => false,
-            Fetch::Footer { segment } | Fetch::Extents { segment, .. } => segment.segment == id,
+        self.trips.values().any(|trip| match trip {
+            Trip::Footer { segment, .. } => segment.segment == id,
+            Trip::Chunk(flight, _) | Trip::Look(flight, _) => flight.touches(id),
         })
     }
 
-    /// A read that waits for memory, if there is some again.
-    pub(crate) fn starved(&mut self) -> Option<u64> {
-        let has_room = self.pool.used() == 0 || self.pool.used() < self.pool.limit() / 4 * 3;
-        if has_room { self.starved.pop_front() } else { None }
+    /// The segment is gone. What was read from it may still be handed out.
+    pub(crate) fn forget(&mut self, segment: SegmentId) {
+        self.footers.remove(segment);
+        self.tables.forget(segment);
+    }
+
+    /// The group's entries from `from` on are not what they were.
+    pub(crate) fn truncate(&mut self, group: GroupId, from: Index) {
+        self.ahead.truncate(group, from);
+    }
+
+    /// Its part of the log's counters.
+    pub(crate) fn count_into(&self, stats: &mut Stats) {
+        stats.reads = self.pending.len() as u64;
+        stats.cold_reads = self.stats.cold_reads;
+        stats.disk_reads = self.stats.disk_reads;
+        stats.disk_read_bytes = self.stats.disk_read_bytes;
+        stats.ahead_hits = self.ahead.counts.hits;
+        stats.ahead_misses = self.ahead.counts.misses;
+        stats.ahead_dropped = self.ahead.counts.dropped;
+        stats.ahead_bytes = self.ahead.memory() as u64;
     }
 }
 
-/// What a completed fetch leads to.
-pub(crate) enum Ready {
-    Items(Vec<Item>),
-    PlanAgain,
-}
-
-/// Whole pages that hold the extents and their batches' descriptors, near ones joined.
-fn ranges_of(extents: &[Extent]) -> Vec<Range> {
-    let page = PAGE as u64;
-    let mut wanted: Vec<(u64, u64)> = Vec::with_capacity(extents.len() * 2);
-    for extent in extents {
-        wanted.push((u64::from(extent.batch), u64::from(extent.table_end())));
-        wanted.push((u64::from(extent.payload), u64::from(extent.payload_end())));
-    }
-    wanted.sort_unstable();
-    let mut ranges: Vec<Range> = Vec::new();
-    for (start, end) in wanted {
-        let (start, end) = (start / page * page, end.next_multiple_of(page));
-        match ranges.last_mut() {
-            Some(last) if start <= last.end + JOIN_BYTES => last.end = last.end.max(end),
-            _ => ranges.push(Range { start, end, bytes: None }),
-        }
-    }
-    assert!(ranges.len() <= usize::from(u8::MAX), "parts are numbered in a byte");
-    ranges
-}
-
-fn find(ranges: &[Range], start: u64, end: u64) -> Option<Buf> {
-    let range = ranges.iter().find(|r| r.start <= start && end <= r.end)?;
-    let bytes = range.bytes.as_ref()?;
-    let (from, to) = ((start - range.start) as usize, (end - range.start) as usize);
-    (to <= bytes.len()).then(|| bytes.slice(from..to))
-}
-
-/// Checks everything from the batch header to the bodies; nothing unchecked gets out.
-fn verify(
-    group: GroupId,
-    segment: &Header,
-    extents: &[Extent],
-    want: &Want,
-    ranges: &[Range],
-) -> Result<Vec<Item>, WalError> {
-    let mut items = Vec::new();
-    let mut room = want.max_bytes;
-    let mut checked: Option<(batch::Header, Buf)> = None;
-    for extent in extents {
-        if checked.as_ref().is_none_or(|(h, _)| h.position != extent.batch) {
-            checked = Some(verify_table(segment, extent, ranges)?);
-        }
-        let (header, table) = checked.as_ref().expect("just set");
-        for number in extent.numbers(want.from, want.upto) {
-            let at = u64::from(extent.batch);
-            let d = descriptor(segment, extent, header, table, number)?;
-            let bad = |what: &str, at| corrupt(what, segment, at, Some((group, d.index)));
-            if d.end_offset() <= want.behind {
-                continue;
-            }
-            if !items.is_empty() && d.length as usize > room {
-                return Ok(items);
-            }
-            let position = at + u64::from(d.position);
-            let payload = find(ranges, position, position + u64::from(d.length))
-                .ok_or_else(|| bad("the file ends inside an entry, or the footer is wrong", position))?;
-            if !d.matches(&payload) {
-                return Err(bad("an entry's checksum is wrong", position));
-            }
-            room = room.saturating_sub(d.length as usize);
-            items.push(item(&d, payload));
-        }
-    }
-    Ok(items)
-}
-
-fn verify_table(segment: &Header, extent: &Extent, ranges: &[Range]) -> Result<(batch::Header, Buf), WalError> {
-    let at = u64::from(extent.batch);
-    let bad = |what: &str| corrupt(what, segment, at, Some((extent.group, extent.first_index)));
-    let table = find(ranges, at, u64::from(extent.table_end())).ok_or_else(|| bad("the file ends inside a batch"))?;
-    Ok((check_table(segment, extent, &table)?, table))
-}
-
-/// Checks header and descriptors of the extent's batch, which are all of `table`.
-pub(crate) fn check_table(segment: &Header, extent: &Extent, table: &[u8]) -> Result<batch::Header, WalError> {
-    let bad = |what: &str| corrupt(what, segment, u64::from(extent.batch), Some((extent.group, extent.first_index)));
-    let (header, _) = batch::Header::decode(table).ok_or_else(|| bad("a batch header's checksum is wrong"))?;
-    let belongs = header.segment == segment.segment
-        && header.salt == segment.salt
-        && header.position == extent.batch
-        && header.count == u32::from(extent.batch_count);
-    if !belongs {
-        return Err(bad("a batch of another place or time stands here"));
-    }
-    if !batch::table_matches(&header, table) {
-        return Err(bad("the checksum of a batch's table is wrong"));
-    }
-    Ok(header)
-}
-
-/// The descriptor of entry `number` of the extent's batch, whose table was checked.
-pub(crate) fn descriptor(
-    segment: &Header,
-    extent: &Extent,
-    header: &batch::Header,
-    table: &[u8],
-    number: usize,
-) -> Result<Descriptor, WalError> {
-    let expected = extent.first_index.plus(number as u64 - u64::from(extent.descriptor));
-    Descriptor::decode(header, table, number).filter(|d| d.group == extent.group && d.index == expected).ok_or_else(
-        || {
-            let entry = Some((extent.group, expected));
-            corrupt("the footer and the batch's table differ", segment, u64::from(extent.batch), entry)
-        },
-    )
-}
-
-/// A corruption of this segment.
-pub(crate) fn corrupt(
-    what: &str,
-    segment: &Header,
-    position: u64,
-    entry: Option<(GroupId, torc_base::ids::Index)>,
-) -> WalError {
-    WalError::Corrupt(Box::new(Corruption {
-        what: what.to_string(),
-        file: segment.slot.file_name(),
-        segment: segment.segment,
-        position,
-        entry,
-    }))
+/// The read is over.
+fn finish(id: u64, pending: &Pending, result: Result<Vec<Item>, WalError>, out: &mut Vec<Outcome>) {
+    out.push(match pending.goal {
+        Goal::Entries { .. } => Outcome::Read(ReadId(id), result),
+        _ => Outcome::Found(ReadId(id), result.map(|items| items.into_iter().next())),
+    });
 }

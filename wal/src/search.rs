@@ -1,9 +1,10 @@
 //! From a wish to the extents that answer it.
 
+use crate::ahead::CHUNK_BYTES_MAX;
 use crate::directory::{Directory, Group};
 use crate::entry::{Entry, Item, Run};
-use crate::footers::Footers;
-use crate::index::{Extent, SegmentIndex};
+use crate::footers::{EXTENTS_MAX, Footers};
+use crate::index::{EXTENT_BYTES, Extent, SegmentIndex};
 use crate::outcome::From;
 use crate::segments::Segments;
 use crate::tail::Tail;
@@ -11,22 +12,33 @@ use crate::writer::Writer;
 use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 
 /// Extents of one disk read at most.
-const EXTENTS_PER_FETCH: usize = 64;
+const EXTENTS_PER_FETCH: usize = 1024;
+/// Footers that are loaded at once for one read, and their bytes, one aside: they must not drive each other out of
+/// memory before they are used.
+const FOOTERS_PER_FETCH: usize = 32;
+const FOOTER_BYTES_PER_FETCH: usize = 4 << 20;
+const _: () = assert!(FOOTER_BYTES_PER_FETCH / EXTENT_BYTES <= EXTENTS_MAX / 2);
 
 /// The parts of the log that say where entries are.
-pub(crate) struct View<'a> {
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
     pub(crate) directory: &'a Directory,
     pub(crate) segments: &'a Segments,
     pub(crate) tail: &'a Tail,
     pub(crate) writer: &'a Writer,
+}
+
+/// The same with the extents of sealed segments.
+pub(crate) struct View<'a> {
+    pub(crate) log: Sources<'a>,
     pub(crate) footers: &'a mut Footers,
 }
 
 /// What somebody wants of a group.
 #[derive(Debug)]
 pub(crate) enum Goal {
-    /// Entries from a start on.
-    Entries { from: From, upto: Index, max_bytes: usize },
+    /// Entries from a start on. `asked`: footers have been loaded for it once, so it takes what it can get.
+    Entries { from: From, upto: Index, max_bytes: usize, asked: bool },
     /// The first entry from `from` on that ends behind the offset `behind`, with a timestamp of at least `ts`.
     Time { ts: i64, from: Index, behind: Offset, upto: Index },
     /// The first entry with the largest timestamp of those that end behind the offset `behind`. `seen`: extents that
@@ -41,7 +53,12 @@ pub(crate) struct Want {
     /// Entries that end at or before this offset are not wanted.
     pub(crate) behind: Offset,
     pub(crate) upto: Index,
-    pub(crate) max_bytes: usize,
+}
+
+impl Walk {
+    fn plan(self) -> Plan {
+        if self.cold.is_empty() { Plan::Done(self.items) } else { Plan::Fetch(self.cold) }
+    }
 }
 
 impl Want {
@@ -52,7 +69,6 @@ impl Want {
             from: extent.first_index.max(group.first).max(run.first_index),
             behind: Want::BEHIND_ALL,
             upto: upto.min(run.last_index),
-            max_bytes: usize::MAX,
         }
     }
 }
@@ -64,16 +80,45 @@ pub(crate) enum Plan {
     Done(Vec<Item>),
     /// The start lies below the group's first entry.
     Released,
-    /// The segment's footer is needed.
-    Footer(SegmentId),
-    /// These extents must be read from disk.
-    Fetch(SegmentId, Vec<Extent>, Want),
+    /// Footers of these segments are needed.
+    Footers(Vec<SegmentId>),
+    /// These extents must be read from disk. Rising, and at least one.
+    Fetch(Vec<Part>),
+}
+
+/// Extents of one segment, and which entries of them are wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) segment: SegmentId,
+    pub(crate) from: Index,
+    pub(crate) upto: Index,
+    pub(crate) extents: Vec<Extent>,
+}
+
+impl Plan {
+    fn footer(segment: SegmentId) -> Plan {
+        Plan::Footers(vec![segment])
+    }
+
+    fn extent(segment: SegmentId, extent: Extent, want: &Want) -> Plan {
+        Plan::Fetch(vec![Part { segment, from: want.from, upto: want.upto, extents: vec![extent] }])
+    }
+}
+
+/// What a walk over the runs has found so far.
+struct Walk {
+    want: Want,
+    room: usize,
+    items: Vec<Item>,
+    cold: Vec<Part>,
+    cold_extents: usize,
+    cold_bytes: usize,
 }
 
 impl View<'_> {
     /// Extents of a segment, if they are in memory.
     fn index(&mut self, segment: SegmentId) -> Option<&SegmentIndex> {
-        match self.segments.get(segment).and_then(|s| s.index.as_ref()) {
+        match self.log.segments.get(segment).and_then(|s| s.index.as_ref()) {
             Some(index) => Some(index),
             None => self.footers.get(segment),
         }
@@ -81,54 +126,96 @@ impl View<'_> {
 
     /// The next step towards the goal.
     pub(crate) fn plan(&mut self, group: GroupId, goal: &mut Goal) -> Plan {
-        let directory = self.directory;
+        let directory = self.log.directory;
         let Some(known) = directory.group(group) else { return Plan::Done(Vec::new()) };
         match goal {
-            Goal::Entries { from, upto, max_bytes } => self.entries(group, known, *from, *upto, *max_bytes),
+            Goal::Entries { from, upto, max_bytes, asked } => {
+                if self.released(group, *from) {
+                    return Plan::Released;
+                }
+                self.entries(group, known, (*from, *upto), *max_bytes, *asked)
+            }
             Goal::Time { ts, from, behind, upto } => self.time(group, known, *ts, from, *behind, *upto),
             Goal::MaxTime { behind, upto, best, seen } => self.max_time(group, known, (*behind, *upto), best, seen),
         }
     }
 
-    fn entries(&mut self, id: GroupId, group: &Group, from: From, upto: Index, max_bytes: usize) -> Plan {
-        let upto = upto.min(group.last);
-        let mut want = Want { from: group.first, behind: Want::BEHIND_ALL, upto, max_bytes };
+    /// True if the start lies below the group's first entry.
+    pub(crate) fn released(&self, id: GroupId, from: From) -> bool {
+        let Some(group) = self.log.directory.group(id) else { return false };
         match from {
-            From::Index(index) if index < group.first => return Plan::Released,
+            From::Index(index) => index < group.first,
+            From::Offset(offset) => group.first > Index(1) && offset < self.start_offset(id, group),
+        }
+    }
+
+    fn entries(
+        &mut self,
+        id: GroupId,
+        group: &Group,
+        (from, upto): (From, Index),
+        max_bytes: usize,
+        asked: bool,
+    ) -> Plan {
+        let upto = upto.min(group.last);
+        let mut want = Want { from: group.first, behind: Want::BEHIND_ALL, upto };
+        match from {
             From::Index(index) => want.from = index,
-            From::Offset(offset) => {
-                if group.first > Index(1) && offset < self.start_offset(id, group) {
-                    return Plan::Released;
-                }
-                want.behind = offset;
-            }
+            From::Offset(offset) => want.behind = offset,
         }
-        let mut room = max_bytes;
-        let mut items = Vec::new();
+        let cold_max = max_bytes.min(CHUNK_BYTES_MAX);
+        let (items, cold) = (Vec::new(), Vec::new());
+        let mut walk = Walk { want, room: max_bytes, items, cold, cold_extents: 0, cold_bytes: 0 };
         let first = group.runs.partition_point(|r| r.last_index < want.from || r.end_offset <= want.behind);
-        for run in &group.runs[first..] {
-            if run.first_index > upto {
-                return Plan::Done(items);
-            }
-            match self.of_run(id, run, &want, &mut room, &mut items) {
-                Ok(true) => {}
-                Ok(false) => return Plan::Done(items),
-                Err(_) if !items.is_empty() => return Plan::Done(items),
-                Err(plan) => return plan,
-            }
-        }
-        let next = group.runs.last().map_or(want.from, |run| run.last_index.next()).max(want.from);
-        if next <= upto {
-            let waiting = self.writer.waiting().filter(|e| e.group == id && e.index >= next && e.index <= upto);
-            for entry in waiting.filter(|e| end_offset(e) > want.behind) {
-                if !items.is_empty() && entry.bytes.len() > room {
+        let mut footers = Vec::new();
+        let (mut footer_bytes, mut unknown) = (0, 0);
+        for run in group.runs[first..].iter().take_while(|run| run.first_index <= upto) {
+            if self.index(run.segment).is_none() {
+                let stop = !walk.items.is_empty() || (asked && (!walk.cold.is_empty() || !footers.is_empty()));
+                if stop || footers.len() == FOOTERS_PER_FETCH || walk.cold_bytes + unknown >= cold_max {
                     break;
                 }
-                room = room.saturating_sub(entry.bytes.len());
-                items.push(waiting_item(entry));
+                let segment = self.log.segments.get(run.segment).expect("a run's segment exists");
+                footer_bytes += segment.footer().expect("extents leave memory when the footer is durable") as usize;
+                if !footers.is_empty() && footer_bytes > FOOTER_BYTES_PER_FETCH {
+                    break;
+                }
+                footers.push(run.segment);
+                unknown += run.bytes as usize;
+                continue;
+            }
+            if !footers.is_empty() {
+                unknown += run.bytes as usize;
+                continue;
+            }
+            if !self.of_run(id, run, &mut walk, cold_max) {
+                return walk.plan();
             }
         }
-        Plan::Done(items)
+        if !footers.is_empty() {
+            return Plan::Footers(footers);
+        }
+        if walk.cold.is_empty() {
+            self.waiting(id, group, &mut walk);
+        }
+        walk.plan()
+    }
+
+    /// Entries that have no place on disk yet.
+    fn waiting(&self, id: GroupId, group: &Group, walk: &mut Walk) {
+        let Want { from, behind, upto } = walk.want;
+        let next = group.runs.last().map_or(from, |run| run.last_index.next()).max(from);
+        if next > upto {
+            return;
+        }
+        let waiting = self.log.writer.waiting().filter(|e| e.group == id && e.index >= next && e.index <= upto);
+        for entry in waiting.filter(|e| end_offset(e) > behind) {
+            if !walk.items.is_empty() && entry.bytes.len() > walk.room {
+                break;
+            }
+            walk.room = walk.room.saturating_sub(entry.bytes.len());
+            walk.items.push(waiting_item(entry));
+        }
     }
 
     /// The first offset that can still be read.
@@ -136,53 +223,45 @@ impl View<'_> {
         match group.runs.first() {
             Some(run) => run.first_offset,
             None => {
-                let waiting = self.writer.waiting().find(|e| e.group == id && e.index >= group.first);
+                let waiting = self.log.writer.waiting().find(|e| e.group == id && e.index >= group.first);
                 waiting.map_or(group.end_offset, |e| e.first_offset)
             }
         }
     }
 
-    /// Entries of one run. Ok(false): there is no room for more. Err: the disk is needed.
-    fn of_run(
-        &mut self,
-        id: GroupId,
-        run: &Run,
-        want: &Want,
-        room: &mut usize,
-        items: &mut Vec<Item>,
-    ) -> Result<bool, Plan> {
-        let (tail, upto) = (self.tail, want.upto.min(run.last_index));
-        let Some(index) = self.index(run.segment) else { return Err(Plan::Footer(run.segment)) };
+    /// Entries or extents of one run. False: that is all for now. Memory and disk are not mixed in one answer.
+    fn of_run(&mut self, id: GroupId, run: &Run, walk: &mut Walk, cold_max: usize) -> bool {
+        let (tail, upto) = (self.log.tail, walk.want.upto.min(run.last_index));
+        let index = self.index(run.segment).expect("the caller has looked");
         let extents = index.of(id);
-        let want = &Want { from: want.from.max(run.first_index), ..*want };
+        let want = Want { from: walk.want.from.max(run.first_index), upto, ..walk.want };
         let first = extents.partition_point(|e| e.last_index() < want.from || e.end_offset <= want.behind);
-        let mut cold: Vec<Extent> = Vec::new();
-        let mut cold_bytes = 0;
+        let mut cold = Part { segment: run.segment, from: want.from, upto, extents: Vec::new() };
+        let mut more = true;
         for extent in extents[first..].iter().take_while(|e| e.first_index <= upto) {
             match tail.get(run.segment, extent.batch) {
-                Some(batch) if cold.is_empty() => {
-                    let part = Want { upto, ..*want };
-                    if !batch.items(extent, &part, room, items) {
-                        return Ok(false);
+                Some(batch) if walk.cold_extents == 0 => {
+                    more = batch.items(extent, &want, &mut walk.room, &mut walk.items);
+                }
+                None if walk.items.is_empty() => {
+                    let full = walk.cold_bytes + extent.length as usize > cold_max;
+                    more = walk.cold_extents == 0 || !(full || walk.cold_extents == EXTENTS_PER_FETCH);
+                    if more {
+                        walk.cold_bytes += extent.length as usize;
+                        walk.cold_extents += 1;
+                        cold.extents.push(*extent);
                     }
                 }
-                None if items.is_empty() => {
-                    let full = cold_bytes + extent.length as usize > want.max_bytes;
-                    if !cold.is_empty() && (full || cold.len() == EXTENTS_PER_FETCH) {
-                        break;
-                    }
-                    cold_bytes += extent.length as usize;
-                    cold.push(*extent);
-                }
-                // Memory and disk are not mixed in one answer.
-                Some(_) => break,
-                None => return Ok(false),
+                _ => more = false,
+            }
+            if !more {
+                break;
             }
         }
-        if cold.is_empty() {
-            return Ok(true);
+        if !cold.extents.is_empty() {
+            walk.cold.push(cold);
         }
-        Err(Plan::Fetch(run.segment, cold, Want { upto, ..*want }))
+        more
     }
 
     fn time(&mut self, id: GroupId, group: &Group, ts: i64, from: &mut Index, behind: Offset, upto: Index) -> Plan {
@@ -194,15 +273,15 @@ impl View<'_> {
             if run.last_index < *from || run.first_index > upto {
                 continue;
             }
-            let tail = self.tail;
-            let Some(index) = self.index(run.segment) else { return Plan::Footer(run.segment) };
+            let tail = self.log.tail;
+            let Some(index) = self.index(run.segment) else { return Plan::footer(run.segment) };
             let end = upto.min(run.last_index);
             let extents = index.of(id).iter().filter(|e| e.max_timestamp >= ts && e.end_offset > behind);
             let first = (*from).max(run.first_index);
             for extent in extents.filter(|e| e.last_index() >= first && e.first_index <= end) {
                 let want = Want::extent(extent, run, group, upto);
                 let Some(batch) = tail.get(run.segment, extent.batch) else {
-                    return Plan::Fetch(run.segment, vec![*extent], want);
+                    return Plan::extent(run.segment, *extent, &want);
                 };
                 let mut items = Vec::new();
                 batch.items(extent, &want, &mut usize::MAX.clone(), &mut items);
@@ -227,14 +306,14 @@ impl View<'_> {
         // promising extent until nothing promises more than what was found.
         loop {
             let floor = best.as_ref().map_or(-1, |b| b.max_timestamp);
-            let tail = self.tail;
+            let tail = self.log.tail;
             let mut choice: Option<(Run, Extent)> = None;
             for run in group.runs.iter().filter(|r| r.first_index <= upto && r.end_offset > behind) {
                 let bar = choice.as_ref().map_or(floor, |(_, e)| e.max_timestamp);
                 if run.max_timestamp <= bar {
                     continue;
                 }
-                let Some(index) = self.index(run.segment) else { return Plan::Footer(run.segment) };
+                let Some(index) = self.index(run.segment) else { return Plan::footer(run.segment) };
                 let first = group.first.max(run.first_index);
                 let inside = |e: &&Extent| e.first_index <= upto.min(run.last_index) && e.last_index() >= first;
                 let unseen = |e: &&Extent| !seen.contains(&(run.segment, e.first_index));
@@ -248,7 +327,7 @@ impl View<'_> {
             let want = Want::extent(&extent, &run, group, upto);
             seen.push((run.segment, extent.first_index));
             let Some(batch) = tail.get(run.segment, extent.batch) else {
-                return Plan::Fetch(run.segment, vec![extent], want);
+                return Plan::extent(run.segment, extent, &want);
             };
             let mut items = Vec::new();
             batch.items(&extent, &want, &mut usize::MAX.clone(), &mut items);

@@ -1,8 +1,8 @@
 //! What can be set, with its defaults.
 
 use torc_base::limits::{
-    BATCH_BYTES_SOFT, BATCHES_IN_FLIGHT_MAX, ENTRY_BYTES_MAX, PAGE, SEGMENT_BYTES, SEGMENT_BYTES_MAX,
-    SEGMENT_BYTES_MIN, TAIL_CACHE_BYTES,
+    BATCH_BYTES_SOFT, BATCHES_IN_FLIGHT_MAX, ENTRY_BYTES_MAX, PAGE, READ_AHEAD_BYTES, READ_MEMORY, SEGMENT_BYTES,
+    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, TAIL_CACHE_BYTES,
 };
 
 /// Settings of one log.
@@ -14,6 +14,8 @@ pub struct Settings {
     pub batches_in_flight: usize,
     /// Memory for the newest batches, from which reads are served without the disk.
     pub tail_bytes: usize,
+    /// Memory for what is read ahead of readers that follow the log on disk; 0: nothing is read ahead.
+    pub read_ahead_bytes: usize,
     /// Free bytes of the file system that are left alone when segments are made.
     pub reserve_bytes: u64,
     /// Segments written ahead; at least 1.
@@ -33,6 +35,8 @@ pub struct CleanerSettings {
     /// A segment of which this share is dead (padding counts as dead) is worth emptying. 1 to 99. With the default of
     /// 40 the files hold at most 1/0.6 of what is alive, and some segments more.
     pub dead_percent: u64,
+    /// What has begun to die is left to die for so long: retention that is about to free all of it needs no copies.
+    pub settle_ms: u64,
     /// Log segments that have been sealed for so long, and whose groups lie in small pieces, are sorted by group.
     pub sort_after_ms: u64,
     /// Bytes read and written for it in a second; more when garbage grows faster than it is taken away.
@@ -44,6 +48,7 @@ impl Default for CleanerSettings {
         CleanerSettings {
             enabled: true,
             dead_percent: 40,
+            settle_ms: 1_000,
             sort_after_ms: 15 * 60_000,
             // A few percent of what one NVMe disk does, and 30 to 60 MB/s of log emptied at the usual shares.
             bytes_per_second: 64 << 20,
@@ -57,6 +62,7 @@ impl Default for Settings {
             segment_bytes: SEGMENT_BYTES,
             batches_in_flight: 4,
             tail_bytes: TAIL_CACHE_BYTES,
+            read_ahead_bytes: READ_AHEAD_BYTES,
             reserve_bytes: 256 << 20,
             spare_segments: 2,
             idle_seal_ms: 100,
@@ -73,6 +79,7 @@ impl Settings {
         assert!((1..=BATCHES_IN_FLIGHT_MAX).contains(&self.batches_in_flight));
         assert!(self.spare_segments >= 1);
         assert!((1..=99).contains(&self.cleaner.dead_percent) && self.cleaner.bytes_per_second > 0);
+        assert!(self.read_ahead_bytes <= READ_MEMORY / 2, "reads need memory of their own");
     }
 
     /// A batch is cut at the latest when it holds this much.

@@ -7,10 +7,10 @@ use crate::directory::Directory;
 use crate::entry::{Entry, Run};
 use crate::error::WalError;
 use crate::index::{Extent, extents_of};
-use crate::outcome::{Find, From, Outcome, Read, ReadId, State, Stats};
-use crate::reader::{Reader, Ready};
+use crate::outcome::{Find, From, Outcome, Read, State, Stats};
+use crate::reader::{Answer, Reader};
 use crate::recovery::{self, Recovery};
-use crate::search::{Goal, Plan, View};
+use crate::search::{Goal, Sources};
 use crate::segment::is_cold;
 use crate::segments::Segments;
 use crate::settings::Settings;
@@ -30,6 +30,13 @@ const QUEUE_BYTES_MAX: usize = 16 << 20;
 const _: () = assert!(QUEUE_BYTES_MAX <= WAL_MEMORY);
 /// From this mean size of a segment's batches on, the next files are not written ahead.
 const LARGE_BATCH: u64 = 256 << 10;
+
+/// What readers look into, borrowed apart from the reader.
+macro_rules! sources {
+    ($wal:ident) => {
+        Sources { directory: &$wal.directory, segments: &$wal.segments, tail: &$wal.tail, writer: &$wal.writer }
+    };
+}
 
 /// Where the log is in its life.
 enum Life {
@@ -97,7 +104,7 @@ impl Wal {
             directory: Directory::default(),
             segments: Segments::default(),
             spares: Spares::new(&settings, Prng::new(seed)),
-            reader: Reader::new(),
+            reader: Reader::new(settings.read_ahead_bytes),
             cleaner: Cleaner::new(&settings),
             blocks,
             extents: Vec::new(),
@@ -161,13 +168,8 @@ impl Wal {
                 }
             }
             Job::Read { id, part } => {
-                let ready = self.reader.on_disk(id, part, done.result);
-                match ready {
-                    None => {}
-                    Some(Ok(Ready::Items(items))) => self.reader.finish(id, Ok(items), out),
-                    Some(Ok(Ready::PlanAgain)) => self.plan_again(id, ops, out),
-                    Some(Err(error)) => self.reader.finish(id, Err(error), out),
-                }
+                let log = sources!(self);
+                self.reader.on_disk(log, (id, part), done.result, ops, out);
             }
             Job::Recovery(number) => self.recover(number, done.result, ops, out),
             Job::Clean(number) => self.cleaned(now, number, done.result, ops, out),
@@ -272,16 +274,6 @@ impl Wal {
         }
     }
 
-    fn plan_again(&mut self, id: u64, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) {
-        let (directory, segments, tail, writer) = (&self.directory, &self.segments, &self.tail, &self.writer);
-        let plan = |footers: &mut _, group, goal: &mut Goal| {
-            View { directory, segments, tail, writer, footers }.plan(group, goal)
-        };
-        if let Some(result) = self.reader.plan_again(id, plan, segments, ops) {
-            self.reader.finish(id, result, out);
-        }
-    }
-
     /// Puts an entry into the open batch. It is durable when [`Wal::durable`] has reached the returned number.
     /// The caller has asked [`Wal::admits`], or the entry is internal.
     pub fn append(&mut self, entry: Entry) -> BatchSeq {
@@ -297,6 +289,7 @@ impl Wal {
         let replaces =
             entry.index > Index(0) && self.directory.note(entry.group, entry.index, entry.first_offset, end_offset);
         if replaces {
+            self.reader.truncate(entry.group, entry.index);
             self.writer.replace(entry.group, entry.index);
         }
         self.writer.append(entry)
@@ -307,7 +300,7 @@ impl Wal {
         match self.life {
             Life::Running => {}
             Life::FirstSegment => return self.spares.turn(now, ops),
-            Life::Fenced(_) => return self.feed_readers(ops, out),
+            Life::Fenced(_) => return self.reader.turn(sources!(self), now.mono, ops, out),
             Life::New | Life::Recovering(_) => return,
         }
         self.vouch(now);
@@ -315,7 +308,7 @@ impl Wal {
         self.segments.write_footers(self.writer.durable(), &self.blocks, ops);
         self.free_dead(ops);
         self.clean(now, ops, out);
-        self.feed_readers(ops, out);
+        self.reader.turn(sources!(self), now.mono, ops, out);
         if self.stale_wish {
             self.stale_wish = false;
             self.wants_checkpoint = self.checkpoint_is_due();
@@ -401,7 +394,7 @@ impl Wal {
                 return true;
             }
             let segment = segments.remove(id).expect("dead, not gone");
-            reader.footers.remove(id);
+            reader.forget(id);
             spares.recycle(segment.header.slot, segment.header.bytes, ops);
             cleaner.freed(id, segment.header.bytes);
             false
@@ -461,18 +454,12 @@ impl Wal {
         done
     }
 
-    fn feed_readers(&mut self, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) {
-        for _ in 0..self.reader.pending() {
-            let Some(id) = self.reader.starved() else { return };
-            self.plan_again(id, ops, out);
-        }
-    }
-
     /// When [`Wal::turn`] is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
         match self.life {
             Life::Running => {
-                [self.idle_at, self.spares.deadline(), self.cleaner.deadline()].into_iter().flatten().min()
+                let parts = [self.spares.deadline(), self.cleaner.deadline(), self.reader.deadline()];
+                parts.into_iter().chain([self.idle_at]).flatten().min()
             }
             _ => None,
         }
@@ -512,11 +499,11 @@ impl Wal {
 
     /// Reads entries of a group from `from` up to index `upto` (included), about `max_bytes` of them, at least one.
     pub fn read(&mut self, group: GroupId, from: From, upto: Index, max_bytes: usize, ops: &mut Vec<DiskOp>) -> Read {
-        let goal = Goal::Entries { from, upto, max_bytes };
-        match self.look(group, goal, ops) {
-            Ok(Some(items)) => Read::Ready(items),
-            Ok(None) => Read::Released,
-            Err(id) => Read::Pending(id),
+        let goal = Goal::Entries { from, upto, max_bytes, asked: false };
+        match self.reader.read(sources!(self), group, goal, ops) {
+            Answer::Ready(items) => Read::Ready(items),
+            Answer::Released => Read::Released,
+            Answer::Pending(id) => Read::Pending(id),
         }
     }
 
@@ -540,25 +527,10 @@ impl Wal {
     }
 
     fn find(&mut self, group: GroupId, goal: Goal, ops: &mut Vec<DiskOp>) -> Find {
-        match self.look(group, goal, ops) {
-            Ok(items) => Find::Ready(items.and_then(|items| items.into_iter().next())),
-            Err(id) => Find::Pending(id),
-        }
-    }
-
-    /// Items from memory (`None`: released), or the read that was started.
-    fn look(
-        &mut self,
-        group: GroupId,
-        mut goal: Goal,
-        ops: &mut Vec<DiskOp>,
-    ) -> Result<Option<Vec<crate::Item>>, ReadId> {
-        let (directory, segments, tail, writer) = (&self.directory, &self.segments, &self.tail, &self.writer);
-        let mut view = View { directory, segments, tail, writer, footers: &mut self.reader.footers };
-        match view.plan(group, &mut goal) {
-            Plan::Done(items) => Ok(Some(items)),
-            Plan::Released => Ok(None),
-            plan => Err(self.reader.start(group, goal, plan, &self.segments, ops)),
+        match self.reader.read(sources!(self), group, goal, ops) {
+            Answer::Ready(items) => Find::Ready(items.into_iter().next()),
+            Answer::Released => Find::Ready(None),
+            Answer::Pending(id) => Find::Pending(id),
         }
     }
 
@@ -591,6 +563,7 @@ impl Wal {
     /// All entries of the group are dead, and its id is never used again.
     pub fn drop_group(&mut self, group: GroupId) {
         self.directory.drop_group(group);
+        self.reader.truncate(group, Index(0));
         self.note_change();
     }
 
@@ -675,12 +648,11 @@ impl Wal {
             in_flight: self.writer.in_flight() as u64,
             queued_bytes: self.writer.queued_bytes() as u64,
             tail_bytes: self.tail.memory() as u64,
-            reads: self.reader.pending() as u64,
-            cold_reads: self.reader.fetches,
             vouched: self.writer.vouched(),
             ..self.stats.clone()
         };
         self.cleaner.add_to(&mut stats);
+        self.reader.count_into(&mut stats);
         stats
     }
 }

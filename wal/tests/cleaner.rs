@@ -420,11 +420,11 @@ fn small_pieces_are_sorted_by_group() {
     }
     rig.checkpoint();
     let reads = |rig: &mut Rig| {
-        let before = rig.wal.stats().cold_reads;
+        let before = rig.wal.stats().disk_reads;
         groups.clone().for_each(|group| {
             rig.read_all(group, 64 << 10).expect("sound");
         });
-        rig.wal.stats().cold_reads - before
+        rig.wal.stats().disk_reads - before
     };
     let unsorted = reads(&mut rig);
     come_to_rest(&mut rig);

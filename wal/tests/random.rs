@@ -3,7 +3,7 @@
 mod rig;
 
 use rig::{Rig, small};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
 use torc_base::prng::Prng;
 use torc_wal::{CleanerSettings, From, Settings, State};
@@ -17,17 +17,21 @@ struct World {
     passes: u64,
     /// Of most entries, at most.
     entry_bytes: u64,
+    /// Where readers that go on are, by group.
+    readers: BTreeMap<u64, u64>,
 }
 
 fn settings(prng: &mut Prng) -> Settings {
     Settings {
         batches_in_flight: prng.between(1, 6) as usize,
         tail_bytes: (prng.below(3) * (100 << 10)) as usize,
+        read_ahead_bytes: [0, 400 << 10, 4 << 20][prng.below(3) as usize],
         spare_segments: prng.between(1, 3) as usize,
         idle_seal_ms: prng.below(2) * 5,
         cleaner: CleanerSettings {
             enabled: prng.chance(2, 3),
             dead_percent: prng.between(5, 60),
+            settle_ms: prng.below(30),
             sort_after_ms: prng.below(200),
             bytes_per_second: 1 << prng.between(20, 40),
         },
@@ -123,6 +127,33 @@ impl World {
         }
     }
 
+    /// A reader of a group goes on where it was.
+    fn go_on(&mut self, prng: &mut Prng) {
+        let group = prng.between(1, 3);
+        let known = self.rig.model.get(&GroupId(group)).cloned().unwrap_or_default();
+        let (Some(first), Some(last)) =
+            (self.rig.wal.first_index(GroupId(group)), self.rig.wal.last_index(GroupId(group)))
+        else {
+            return;
+        };
+        let next = self.readers.entry(group).or_insert(1);
+        *next = (*next).max(first.get());
+        for _ in 0..prng.below(6) {
+            if *next > last.get() {
+                *next = first.get();
+                return;
+            }
+            let max = 1 + prng.below(60_000) as usize;
+            let items = self.rig.read(group, From::Index(Index(*next)), last.get(), max).unwrap();
+            assert!(!items.is_empty());
+            for item in items {
+                let k = known.iter().find(|k| k.index == *next).expect("it is alive");
+                assert!(k.is(&item), "group {group} index {next}");
+                *next += 1;
+            }
+        }
+    }
+
     fn release(&mut self, prng: &mut Prng) {
         let group = prng.between(1, 6);
         if let Some(last) = self.rig.wal.last_index(GroupId(group)) {
@@ -171,13 +202,15 @@ fn live(seed: u64, heavy: bool) -> u64 {
     let (entry_bytes, steps) = if heavy { (20_000, 3..6) } else { (3_000, 0..2) };
     let steps = prng.between(steps.start * 750 + 200, steps.end * 750);
     let rig = Rig::started(settings, prng.next_u64());
-    let mut world = World { rig, dropped: BTreeSet::new(), begun: None, passes: 0, entry_bytes };
+    let mut world =
+        World { rig, dropped: BTreeSet::new(), begun: None, passes: 0, entry_bytes, readers: BTreeMap::new() };
     for _ in 0..steps {
         match prng.below(100) {
             0..40 => world.append(&mut prng),
             40..60 => world.rig.turn(),
             60..85 if !world.rig.pending.is_empty() => world.rig.step(),
-            85..90 => world.look(&mut prng),
+            85..88 => world.look(&mut prng),
+            88..90 => world.go_on(&mut prng),
             90..93 => world.release(&mut prng),
             93..95 => world.checkpoint(),
             95 => world.rig.settle(),

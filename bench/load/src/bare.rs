@@ -16,7 +16,7 @@ use torc_base::buf::{Buf, BufMut, Pages, Pool};
 use torc_base::crc::crc32c;
 use torc_base::ids::{ConnId, FileId, ShardId, Tag};
 use torc_base::io::{App, DiskDone, DiskKind, DiskOk, DiskOp, Event, Level, Op};
-use torc_base::limits::{LARGE_FRAME, PAGE};
+use torc_base::limits::{LARGE_FRAME, PAGE, RECV_BUFS};
 use torc_base::time::{Mono, Now};
 use torc_reactor::mail::mesh;
 use torc_reactor::settings::{Settings, listen};
@@ -25,8 +25,11 @@ use torc_reactor::{probe, reactor};
 
 /// Memory for frames.
 const MEMORY: usize = 1 << 30;
-/// Small frames gather in buffers of this size.
+/// Small frames gather in buffers of this size, which lie in memory that is registered with the kernel as torc's own.
 const GATHER_BYTES: usize = 256 << 10;
+const GATHER_BUFS: usize = 32;
+/// A receive takes small frames whole, and several at once, as far as possible: their parts would be copied twice.
+const RECV_BUF_BYTES: usize = 64 << 10;
 /// A write is cut at this size, or at so many runs of memory.
 const WRITE_BYTES: usize = 4 << 20;
 const WRITE_RUNS: usize = 256;
@@ -89,6 +92,8 @@ struct Batch {
 
 struct Bare {
     pool: Pool,
+    /// Where small frames gather.
+    gather: Pool,
     name: String,
     file_bytes: u64,
     /// Where the next write goes.
@@ -180,7 +185,7 @@ impl Bare {
         let room = self.small.as_ref().map_or(0, |(buffer, used)| buffer.len() - used);
         if room < frame.len() {
             self.close_small();
-            let Some(buffer) = self.pool.take(GATHER_BYTES.max(frame.len())) else {
+            let Some(buffer) = self.gather.take(GATHER_BYTES.max(frame.len())) else {
                 return ops.push(Op::Close { conn });
             };
             self.small = Some((buffer, 0));
@@ -341,8 +346,10 @@ impl App for Bare {
 pub fn run(args: &BareArgs, out: &mut dyn Write) -> Result<(), Error> {
     let file_bytes = (args.file_bytes.next_multiple_of(PAGE) as u64).max(64 << 20);
     let (directory, name) = prewrite(&args.file, file_bytes)?;
+    let gather = Pool::with_arena(MEMORY, MEMORY / 4, GATHER_BYTES, GATHER_BUFS);
     let app = Bare {
         pool: Pool::new(MEMORY, MEMORY / 4),
+        gather: gather.clone(),
         name,
         file_bytes,
         at: 0,
@@ -360,6 +367,9 @@ pub fn run(args: &BareArgs, out: &mut dyn Write) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::io("asking for the port"))?;
     settings.listener = Some(listener);
     settings.spin_us = args.spin_us;
+    settings.recv_buf_bytes = RECV_BUF_BYTES;
+    settings.recv_pool = Pool::new(MEMORY, 2 * RECV_BUFS * RECV_BUF_BYTES);
+    settings.registered = Some(gather);
     probe::raise_open_files();
     let features = probe::probe().map_err(|refusal| Error::Unfit(refusal.to_string()))?;
     let post = mesh(1).map_err(Error::io("making the loop"))?.remove(0);

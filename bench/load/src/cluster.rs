@@ -6,10 +6,11 @@ use crate::payload::Producer;
 use crate::wire::{FETCH_VERSIONS, PRODUCE_VERSIONS};
 use kafka_protocol::messages::BrokerId;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_response::MetadataResponse;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::Request;
 use std::collections::BTreeMap;
@@ -84,6 +85,39 @@ fn agree<R: Request>(cluster: &mut Cluster, api: &str, ours: (i16, i16)) -> Resu
         )));
     }
     Ok(version)
+}
+
+/// Deletes the topic if it is there, and returns when the cluster does not know it any more.
+pub fn forget(target: &Target) -> Result<(), Error> {
+    if target.protocol == Protocol::Bare {
+        return Ok(());
+    }
+    let mut cluster = Cluster::connect(&target.bootstrap_server)?;
+    let client = cluster.controller()?;
+    let name = || topic_name(&target.topic);
+    let mut request = DeleteTopicsRequest::default().with_timeout_ms(TIMEOUT_MS);
+    // Version 6 came with topic ids, and with another place for the names.
+    if client.version::<DeleteTopicsRequest>()? >= 6 {
+        request.topics = vec![DeleteTopicState::default().with_name(Some(name()))];
+    } else {
+        request.topic_names = vec![name()];
+    }
+    let response = client.call(&request)?;
+    let code = response.responses.first().map_or(0, |result| result.error_code);
+    if code != 0 && code != UNKNOWN_TOPIC {
+        return Err(Error::Unfit(format!("cannot delete topic {}: {}", target.topic, error_name(code))));
+    }
+    let deadline = Instant::now() + LEADERS_TIME;
+    loop {
+        let metadata = cluster.metadata(Some(std::slice::from_ref(&target.topic)))?;
+        if metadata.topics.iter().all(|topic| topic.error_code == UNKNOWN_TOPIC) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Error::Unfit(format!("topic {} was deleted, and does not go away", target.topic)));
+        }
+        std::thread::sleep(RETRY);
+    }
 }
 
 /// What the cluster says about the topic, once it has all its leaders.

@@ -1,9 +1,10 @@
 //! `torc bench compare`: reports beside each other, the first as the measure.
 
 use crate::error::Error;
+use crate::figures::{FIGURES, Figure};
 use crate::plot;
 use crate::report::Report;
-use crate::units::{three_digits, time};
+use crate::units::three_digits;
 use clap::Args;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -22,35 +23,6 @@ pub struct CompareArgs {
     #[arg(long, value_name = "FILE")]
     pub time_svg: Option<PathBuf>,
 }
-
-/// A figure of a report: what it is called, its value, and how it is written.
-pub struct Figure {
-    pub name: &'static str,
-    pub value: fn(&Report) -> f64,
-    pub show: fn(f64) -> String,
-}
-
-fn as_time(ns: f64) -> String {
-    time(ns as u64)
-}
-
-/// What is compared.
-pub const FIGURES: &[Figure] = &[
-    Figure { name: "requests/s", value: |r| r.requests_per_s, show: three_digits },
-    Figure { name: "MB/s", value: |r| r.megabytes_per_s, show: three_digits },
-    Figure { name: "p50", value: |r| r.percentile_ns(50.0) as f64, show: as_time },
-    Figure { name: "p99", value: |r| r.percentile_ns(99.0) as f64, show: as_time },
-    Figure { name: "p99.9", value: |r| r.percentile_ns(99.9) as f64, show: as_time },
-    Figure { name: "max", value: |r| r.latency.max_ns as f64, show: as_time },
-    Figure { name: "stall", value: |r| r.longest_stall_ns as f64, show: as_time },
-    Figure {
-        name: "server us/request",
-        value: |r| r.server.map_or(f64::NAN, |s| s.cpu_us_per_request),
-        show: three_digits,
-    },
-    Figure { name: "client us/request", value: |r| r.generator_cpu_us_per_request, show: three_digits },
-    Figure { name: "errors", value: |r| r.failed() as f64, show: |n| format!("{n:.0}") },
-];
 
 /// Reads a report.
 pub fn load(path: &Path) -> Result<Report, Error> {
@@ -74,7 +46,7 @@ pub fn cell(figure: &Figure, value: f64, first: Option<f64>) -> String {
 pub fn table(reports: &[Report]) -> String {
     let mut rows = vec![vec![String::new()]];
     rows[0].extend(reports.iter().map(|report| report.name.clone()));
-    for figure in FIGURES {
+    for figure in FIGURES.iter().filter(|figure| reports.iter().any(|report| !(figure.value)(report).is_nan())) {
         let mut row = vec![figure.name.to_string()];
         for (i, report) in reports.iter().enumerate() {
             let first = (i > 0).then(|| (figure.value)(&reports[0]));

@@ -2,11 +2,12 @@
 
 use crate::cluster::{self, Edge, Layout, Leader};
 use crate::connection::Dialogue;
+use crate::cpu::Process;
 use crate::drive::{Finished, Plan, drive};
 use crate::error::Error;
 use crate::flamegraph::Flamegraph;
 use crate::options::{ConsumeArgs, Protocol};
-use crate::produce::server_pid;
+use crate::produce::server;
 use crate::recorder::Request;
 use crate::verify::Checker;
 use crate::wire::{Answer, FetchSize, put_fetch};
@@ -156,12 +157,12 @@ pub fn run(args: &ConsumeArgs) -> Result<(Finished, Option<Checker>), Error> {
         look: checker.as_ref().map(|checker| RefCell::new(Checker::look(checker))),
     });
     let dialogues = dialogues(&shared, &layout.leaders, args.pace.connections as usize, &ranges);
-    let server_pid = server_pid(&args.target, &layout);
+    let server = server(&args.target, &layout);
     let plan = Plan {
         pace: args.pace.clone(),
         schedule: None,
-        server_pid,
-        flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server_pid)?,
+        flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server.as_ref().map(Process::pid))?,
+        server,
         keep_log: args.output.hlog.is_some(),
         quiet: args.output.quiet,
         title: args.output.name.clone().unwrap_or_else(|| "consume".to_string()),

@@ -1,8 +1,16 @@
-//! CPU time and memory, of this process and of the server if it runs on this machine.
+//! CPU time, memory and threads: of this process, and of the server if it runs on this machine.
 
 use rustix::time::{ClockId, clock_gettime};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Time between two looks at a process that is watched.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// CPU time of this process, in nanoseconds.
 pub fn own_ns() -> u64 {
@@ -10,22 +18,131 @@ pub fn own_ns() -> u64 {
     at.tv_sec as u64 * 1_000_000_000 + at.tv_nsec as u64
 }
 
-/// CPU time of the threads of `pid`, in nanoseconds; `None` if there is no such process. Threads that have ended do not
-/// count.
-pub fn process_ns(pid: u32) -> Option<u64> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
-        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        sum += text.split_ascii_whitespace().next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
-    }
-    Some(sum)
+/// A server's process and its descendants, as they were when it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The one that was asked for first.
+    pids: Vec<u32>,
+    /// Memory that was resident when it was found: before the load.
+    pub resident_before: u64,
 }
 
-/// Memory of `pid` that is resident, in bytes.
-pub fn resident_bytes(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+impl Process {
+    /// The process `pid` and all that it has started; `None` if there is none or this user may not see it.
+    pub fn find(pid: u32) -> Option<Process> {
+        let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for entry in fs::read_dir("/proc").ok()?.flatten() {
+            let Some(child) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            if let Some(stat) = stat(child) {
+                children.entry(stat.parent).or_default().push(child);
+            }
+        }
+        stat(pid)?;
+        let mut process = Process { pids: vec![pid], resident_before: 0 };
+        let mut at = 0;
+        while let Some(parent) = process.pids.get(at) {
+            process.pids.extend(children.remove(parent).unwrap_or_default());
+            at += 1;
+        }
+        process.resident_before = process.resident_bytes();
+        Some(process)
+    }
+
+    /// The process that was asked for.
+    pub fn pid(&self) -> u32 {
+        self.pids[0]
+    }
+
+    /// CPU time so far, of threads that have ended too, in nanoseconds; to the kernel's tick, a hundredth of a second.
+    pub fn cpu_ns(&self) -> Option<u64> {
+        stat(self.pid())?;
+        Some(self.stats().map(|stat| stat.cpu_ns).sum())
+    }
+
+    /// Memory that is resident, in bytes; what processes share counts for each.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        self.pids.iter().map(|pid| resident_in(&status(pid)).unwrap_or(0)).sum()
+    }
+
+    /// Threads that there are.
+    pub fn threads(&self) -> u64 {
+        self.stats().map(|stat| stat.threads).sum()
+    }
+
+    fn stats(&self) -> impl Iterator<Item = Stat> {
+        self.pids.iter().filter_map(|pid| stat(*pid))
+    }
+}
+
+/// What a line of /proc/PID/stat says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) parent: u32,
+    pub(crate) cpu_ns: u64,
+    pub(crate) threads: u64,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let ticks_per_s = rustix::param::clock_ticks_per_second();
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, ticks_per_s)
+}
+
+/// Reads a line of /proc/PID/stat (proc(5)).
+pub(crate) fn parse_stat(line: &str, ticks_per_s: u64) -> Option<Stat> {
+    // The name stands in parentheses and may hold any character: the last parenthesis ends it.
+    let (_, rest) = line.rsplit_once(')')?;
+    // From here on field 3 of the manual page is number 0.
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let ticks = number(14)? + number(15)?;
+    Some(Stat { parent: number(4)? as u32, cpu_ns: ticks * (1_000_000_000 / ticks_per_s), threads: number(20)? })
+}
+
+/// Resident bytes that the text of /proc/PID/status tells.
+pub(crate) fn resident_in(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+/// The most that a process had while it was watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peak {
+    pub resident_bytes: u64,
+    pub threads: u64,
+}
+
+/// Looks at a process again and again, on a thread of its own.
+pub struct Watch {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<Peak>,
+}
+
+impl Watch {
+    /// Begins to look.
+    pub fn start(process: Process) -> Watch {
+        let over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&over);
+        let thread = thread::spawn(move || {
+            let mut peak = Peak::default();
+            loop {
+                peak.resident_bytes = peak.resident_bytes.max(process.resident_bytes());
+                peak.threads = peak.threads.max(process.threads());
+                if told.load(Ordering::Relaxed) {
+                    return peak;
+                }
+                thread::park_timeout(LOOK);
+            }
+        });
+        Watch { over, thread }
+    }
+
+    /// Looks a last time.
+    pub fn end(self) -> Peak {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        self.thread.join().expect("looking does not panic")
+    }
 }
 
 /// The process that listens on the port of `address`, if `address` is of this machine and this user may see it.

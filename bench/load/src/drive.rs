@@ -1,7 +1,7 @@
 //! A run from its first connection to its last answer: warm-up, measurement, drain.
 
 use crate::connection::{Dialogue, Loop, Paced, start};
-use crate::cpu;
+use crate::cpu::{self, Process, Watch};
 use crate::error::Error;
 use crate::flamegraph::{Flamegraph, Sampling};
 use crate::options::Pace;
@@ -126,6 +126,12 @@ pub struct ServerUse {
     pub cpu_ns: u64,
     /// At its end.
     pub resident_bytes: u64,
+    /// Before the run's first connection.
+    pub resident_before_bytes: u64,
+    /// The most from the beginning of the warm-up to the end.
+    pub resident_max_bytes: u64,
+    /// The most of the same time.
+    pub threads: u64,
 }
 
 /// The connections of a run.
@@ -137,7 +143,7 @@ pub struct Plan {
     pub pace: Pace,
     /// `None`: closed loop.
     pub schedule: Option<Schedule>,
-    pub server_pid: Option<u32>,
+    pub server: Option<Process>,
     pub flamegraph: Option<Flamegraph>,
     pub keep_log: bool,
     pub quiet: bool,
@@ -266,26 +272,31 @@ pub async fn finish(run: &Run, pacer: Option<&Pacer>, connections: &Connections)
 /// Warm-up and measurement of connections that have been started. The recorder stays in `run`; those of `others` count
 /// over the same time.
 pub async fn measure(run: &Run, others: &[&Run], plan: &Plan, progress: &mut Progress) -> Finished {
+    let watch = plan.server.clone().map(Watch::start);
     let mut sampling = plan.flamegraph.as_ref().map(|flamegraph| flamegraph.begin(plan.pace.warmup));
     pass(run, plan.pace.warmup, progress).await;
     let began = run.now();
     let all = || others.iter().copied().chain([run]);
     all().for_each(|run| run.recorder.borrow_mut().begin(began));
     let began_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
-    let server_cpu = || plan.server_pid.and_then(cpu::process_ns);
+    let server_cpu = || plan.server.as_ref().and_then(Process::cpu_ns);
     let (own_before, server_before) = (cpu::own_ns(), server_cpu());
     progress.measure();
     pass(run, plan.pace.duration, progress).await;
     let (own_after, server_after) = (cpu::own_ns(), server_cpu());
     sampling.iter_mut().for_each(Sampling::end);
-    let resident = plan.server_pid.and_then(cpu::resident_bytes);
     let ended = run.now();
     all().for_each(|run| run.recorder.borrow_mut().end(ended));
-    let server = server_before.zip(server_after).zip(plan.server_pid).map(|((before, after), pid)| ServerUse {
-        pid,
-        cpu_ns: after.saturating_sub(before),
-        resident_bytes: resident.unwrap_or(0),
-    });
+    let peak = watch.map(Watch::end).unwrap_or_default();
+    let server =
+        server_before.zip(server_after).zip(plan.server.as_ref()).map(|((before, after), process)| ServerUse {
+            pid: process.pid(),
+            cpu_ns: after.saturating_sub(before),
+            resident_bytes: process.resident_bytes(),
+            resident_before_bytes: process.resident_before,
+            resident_max_bytes: peak.resident_bytes,
+            threads: peak.threads,
+        });
     let own_cpu_ns = own_after - own_before;
     Finished { recorder: Recorder::new(false), own_cpu_ns, server, connections_lost: 0, began_s, began, sampling }
 }

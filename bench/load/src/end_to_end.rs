@@ -3,6 +3,7 @@
 use crate::cluster::{self, Edge, Layout};
 use crate::connection::Loop;
 use crate::consume::{self, Look, Range, Shared};
+use crate::cpu::Process;
 use crate::drive::{
     Connections, DRAIN, Finished, Pacer, Plan, Run, connect_all, finish, in_runtime, measure, start_all,
 };
@@ -42,12 +43,12 @@ pub fn run(args: &EndToEndArgs) -> Result<Finished, Error> {
     let recipe = Recipe::new(&args.records, true).map_err(Error::Unfit)?;
     let (recipe, schedule) = produce::schedule(recipe, &args.pace, &producing);
     let mut layout = cluster::prepare(&args.target)?;
-    let server_pid = produce::server_pid(&args.target, &layout);
+    let server = produce::server(&args.target, &layout);
     let plan = Plan {
         pace: args.pace.clone(),
         schedule,
-        server_pid,
-        flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server_pid)?,
+        flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server.as_ref().map(Process::pid))?,
+        server,
         keep_log: args.output.hlog.is_some(),
         quiet: args.output.quiet,
         title: args.output.name.clone().unwrap_or_else(|| "end-to-end".to_string()),

@@ -17,18 +17,22 @@ mod consume;
 mod cpu;
 mod drive;
 mod end_to_end;
+mod figures;
 mod flamegraph;
 mod pace;
 mod payload;
 mod produce;
 mod progress;
 mod recorder;
+mod scrape;
 mod sizes;
 mod target;
 mod units;
 mod verify;
 mod wire;
 
+#[cfg(test)]
+mod cpu_tests;
 #[cfg(test)]
 mod flamegraph_tests;
 #[cfg(test)]
@@ -39,6 +43,8 @@ mod payload_tests;
 mod plot_tests;
 #[cfg(test)]
 mod recorder_tests;
+#[cfg(test)]
+mod scrape_tests;
 #[cfg(test)]
 mod sizes_tests;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::cluster::{self, Edge, Layout, Leader};
 use crate::connection::Dialogue;
-use crate::cpu;
+use crate::cpu::{self, Process};
 use crate::drive::{Finished, Plan, drive};
 use crate::error::Error;
 use crate::flamegraph::Flamegraph;
@@ -236,9 +236,9 @@ pub fn dialogues(
     Ok(dialogues)
 }
 
-/// The process whose CPU time is reported.
-pub fn server_pid(target: &Target, layout: &Layout) -> Option<u32> {
-    target.server_pid.or_else(|| cpu::listener(layout.leaders[0].address))
+/// The process whose CPU time and memory are reported.
+pub fn server(target: &Target, layout: &Layout) -> Option<Process> {
+    target.server_pid.or_else(|| cpu::listener(layout.leaders[0].address)).and_then(Process::find)
 }
 
 /// Produces as `args` say; the second is what reading back found, if that was asked for.
@@ -261,12 +261,12 @@ pub fn run(args: &ProduceArgs) -> Result<(Finished, Option<Verdict>), Error> {
         _ => BTreeMap::new(),
     };
     let dialogues = dialogues(args, &mut layout, recipe, args.verify, ledger.clone())?;
-    let server_pid = server_pid(&args.target, &layout);
+    let server = server(&args.target, &layout);
     let plan = Plan {
         pace: args.pace.clone(),
         schedule,
-        server_pid,
-        flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server_pid)?,
+        flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server.as_ref().map(Process::pid))?,
+        server,
         keep_log: args.output.hlog.is_some(),
         quiet: args.output.quiet,
         title: args.output.name.clone().unwrap_or_else(|| "produce".to_string()),

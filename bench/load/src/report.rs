@@ -1,8 +1,9 @@
 //! The report of a run: for people as a table, for programs as JSON, for HdrHistogram's tools as its files.
 
-use crate::drive::Finished;
+use crate::cpu::Process;
+use crate::drive::{Finished, ServerUse};
 use crate::limits::Multiples;
-use crate::recorder::Second;
+use crate::recorder::{Recorder, Second};
 use crate::units::{thousands, three_digits, time};
 use crate::verify::Verdict;
 use hdrhistogram::Histogram;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Percentiles of the table.
 const PERCENTILES: &[f64] = &[50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999];
@@ -56,6 +57,12 @@ pub struct Report {
     pub verdict: Option<Verdict>,
     /// The figures beside the machine's limits.
     pub multiples: Option<Multiples>,
+    /// From the command that starts the server until it answers, in nanoseconds; only of mode restart.
+    #[serde(default)]
+    pub ready_ns: Option<u64>,
+    /// What the server held on disk over time; empty if nobody looked.
+    #[serde(default)]
+    pub space: Vec<Held>,
     pub seconds: Vec<Second>,
     /// The distribution as a curve.
     pub curve: Vec<Percentile>,
@@ -81,7 +88,34 @@ pub struct ServerReport {
     pub cpu_us_per_request: f64,
     /// Cores that it kept busy.
     pub cores: f64,
+    /// At the end of the run.
     pub resident_bytes: u64,
+    /// Before the run's first connection.
+    pub resident_before_bytes: u64,
+    /// The most while it was loaded.
+    pub resident_max_bytes: u64,
+    /// The most while it was loaded.
+    pub threads: u64,
+}
+
+/// What a server held on disk at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// Seconds from the beginning of the measurement; negative during the warm-up.
+    pub at_s: f64,
+    /// Allocated blocks of its data directory.
+    pub disk_bytes: u64,
+    /// Bytes of records that it must keep.
+    pub live_bytes: u64,
+    /// Of `disk_bytes` those that do not count: the reserve.
+    pub reserve_bytes: u64,
+}
+
+impl Held {
+    /// Bytes on disk, without the reserve, for each live byte.
+    pub fn ratio(&self) -> f64 {
+        self.disk_bytes.saturating_sub(self.reserve_bytes) as f64 / self.live_bytes.max(1) as f64
+    }
 }
 
 impl Report {
@@ -118,12 +152,43 @@ impl Report {
                 cpu_us_per_request: per_request(server.cpu_ns),
                 cores: server.cpu_ns as f64 / 1e9 / elapsed_s,
                 resident_bytes: server.resident_bytes,
+                resident_before_bytes: server.resident_before_bytes,
+                resident_max_bytes: server.resident_max_bytes,
+                threads: server.threads,
             }),
             verdict: None,
             multiples: None,
+            ready_ns: None,
+            space: Vec::new(),
             seconds: recorder.seconds.clone(),
             curve: curve(&recorder.latency),
         }
+    }
+
+    /// The report of a restart: the server was `ready` so long after the command that started it.
+    pub fn restarted(name: &str, ready: Duration, process: Option<&Process>) -> Report {
+        let mut recorder = Recorder::new(false);
+        recorder.begin(0);
+        recorder.end(0);
+        let server = process.map(|process| ServerUse {
+            pid: process.pid(),
+            cpu_ns: 0,
+            resident_bytes: process.resident_before,
+            resident_before_bytes: process.resident_before,
+            resident_max_bytes: process.resident_before,
+            threads: process.threads(),
+        });
+        let began_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
+        let finished =
+            Finished { recorder, own_cpu_ns: 0, server, connections_lost: 0, began_s, began: 0, sampling: None };
+        let mut report = Report::new(name, "restart", String::new(), &finished);
+        // No time of a load has passed that rates could be of.
+        (report.requests_per_s, report.records_per_s, report.megabytes_per_s) = (0.0, 0.0, 0.0);
+        if let Some(server) = &mut report.server {
+            (server.cores, server.cpu_us_per_request) = (0.0, 0.0);
+        }
+        report.ready_ns = Some(ready.as_nanos() as u64);
+        report
     }
 
     /// Requests that failed.
@@ -180,8 +245,10 @@ impl fmt::Display for Report {
         writeln!(f, "  generator   {} us CPU per request", three_digits(self.generator_cpu_us_per_request))?;
         if let Some(server) = self.server {
             let (cpu, cores) = (three_digits(server.cpu_us_per_request), three_digits(server.cores));
-            let memory = three_digits(server.resident_bytes as f64 / f64::from(1 << 20));
-            writeln!(f, "  server      {cpu} us CPU per request, {cores} cores, {memory} MiB resident")?;
+            writeln!(f, "  server      {cpu} us CPU per request, {cores} cores, {} threads", server.threads)?;
+            let mib = |bytes: u64| three_digits(bytes as f64 / f64::from(1 << 20));
+            let (before, most) = (mib(server.resident_before_bytes), mib(server.resident_max_bytes));
+            writeln!(f, "  resident    {before} MiB before, {most} MiB at most")?;
         }
         if let Some(multiples) = &self.multiples {
             writeln!(f, "  of limits   {multiples}")?;

@@ -45,7 +45,12 @@ pub struct Verdict {
 impl Verdict {
     /// True if nothing is lost, damaged or out of its place.
     pub fn is_good(&self) -> bool {
-        self.missing + self.wrong + self.damaged + self.damaged_batches + self.disordered == 0
+        self.faults() == 0
+    }
+
+    /// Everything that is lost, damaged or out of its place.
+    pub fn faults(&self) -> u64 {
+        self.missing + self.wrong + self.damaged + self.damaged_batches + self.disordered
     }
 }
 
@@ -170,7 +175,7 @@ pub fn read_back(
         requests: None,
     };
     let title = "verify".to_string();
-    let plan = Plan { pace, schedule: None, server_pid: None, flamegraph: None, keep_log: false, quiet, title };
+    let plan = Plan { pace, schedule: None, server: None, flamegraph: None, keep_log: false, quiet, title };
     let finished = drive(&plan, dialogues(&shared, leaders, connections, &ranges))?;
     if let Some(error) = finished.recorder.errors.keys().next() {
         return Err(Error::Unfit(format!("reading back what was written failed: {error}")));

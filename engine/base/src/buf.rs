@@ -207,6 +207,19 @@ impl Pool {
         Some(BufMut { block: Arc::new(block), start: 0, end: bytes })
     }
 
+    /// Gives all memory back that is kept for reuse, the arena aside.
+    pub fn trim(&self) {
+        for class in &self.shared.free {
+            let mut free = class.lock().unwrap_or_else(PoisonError::into_inner);
+            free.retain(|memory| {
+                if !memory.piece {
+                    self.shared.kept.fetch_sub(memory.bytes, Ordering::Relaxed);
+                }
+                memory.piece
+            });
+        }
+    }
+
     /// Bytes that are out.
     pub fn used(&self) -> usize {
         self.shared.used.load(Ordering::Relaxed)

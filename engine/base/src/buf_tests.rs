@@ -82,6 +82,20 @@ fn adjacent_slices_join() {
 }
 
 #[test]
+fn a_trimmed_pool_keeps_its_arena_alone() {
+    let pool = Pool::with_arena(16 * PAGE, 8 * PAGE, 2 * PAGE, 1);
+    let bufs: Vec<_> = [2, 2, 3].map(|pages| pool.take(pages * PAGE).unwrap()).into();
+    drop(bufs);
+    pool.trim();
+    let (start, _) = pool.arena().expect("made with one");
+    assert_eq!(pool.take(2 * PAGE).unwrap().as_raw().0.cast_const(), start);
+    // As much as before can be kept again: what went is not counted.
+    let bufs: Vec<_> = [4, 4].map(|pages| pool.take(pages * PAGE).unwrap()).into();
+    drop(bufs);
+    assert_eq!(pool.used(), 0);
+}
+
+#[test]
 fn blocks_of_an_arena_lie_in_it_come_back_to_it_and_outlive_the_pool() {
     let pool = Pool::with_arena(8 * PAGE, 0, 2 * PAGE, 2);
     let (start, bytes) = pool.arena().expect("made with one");

@@ -43,6 +43,8 @@ pub const WAL_MEMORY: usize = 64 << 20;
 pub const TAIL_CACHE_BYTES: usize = 32 << 20;
 /// Memory of one shard for reads from disk.
 pub const READ_MEMORY: usize = 128 << 20;
+/// The part of it that may hold what is read ahead.
+pub const READ_AHEAD_BYTES: usize = 32 << 20;
 
 /// Connections of one shard.
 pub const CONNECTIONS_MAX: usize = 20_000;
@@ -103,6 +105,7 @@ const _: () = {
     assert!(WAITING_BYTES_MAX + FRAME_BYTES_MAX <= RECV_MEMORY, "one connection cannot use up what all share");
     assert!(RECV_BUF_BYTES <= LARGE_FRAME);
     assert!(BATCHES_IN_FLIGHT_MAX * BATCH_BYTES_SOFT <= WAL_MEMORY);
+    assert!(READ_AHEAD_BYTES <= READ_MEMORY / 2 && ENTRY_BYTES_MAX * 2 <= READ_MEMORY);
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
     assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= REPLIES_MEMORY, "one connection cannot use up what all share");
 };

@@ -45,6 +45,7 @@ fn defaults_are_those_of_kafka_and_of_the_limits() {
     assert_eq!(config.message_max_bytes as usize, limits::MESSAGE_BYTES_DEFAULT);
     assert_eq!(config.socket_request_max_bytes as usize, limits::FRAME_BYTES_MAX);
     assert_eq!(config.tail_cache_bytes as usize, limits::TAIL_CACHE_BYTES);
+    assert_eq!(config.read_ahead_bytes as usize, limits::READ_AHEAD_BYTES);
     assert_eq!(config.fetch_sessions_max as usize, limits::FETCH_SESSIONS_MAX);
     assert_eq!(config.log_retention_ms, 7 * 86_400_000);
     assert_eq!(config.log_retention_bytes, -1);

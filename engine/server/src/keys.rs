@@ -305,6 +305,13 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.tail_cache_bytes = v.number() as u64,
     },
     Key {
+        name: "torc.read.ahead.bytes",
+        kind: Kind::Size { min: 0, max: (limits::READ_MEMORY / 2) as i64 },
+        default: "32MiB",
+        doc: "Memory of one shard for what is read from disk before sequential consumers ask for it; 0: nothing is.",
+        set: |c, v| c.read_ahead_bytes = v.number() as u64,
+    },
+    Key {
         name: "torc.drain.ms",
         kind: Kind::Time { plain_ms: 1, min: 0, max: HOUR_MS },
         default: "5s",

@@ -234,12 +234,14 @@ fn wal_settings(config: &Config, data: &DataDir, total_space: u64) -> WalSetting
         segment_bytes: data.identity.segment_bytes,
         batches_in_flight: config.wal_batches_in_flight as usize,
         tail_bytes: config.tail_cache_bytes as usize,
+        read_ahead_bytes: config.read_ahead_bytes as usize,
         reserve_bytes: config.disk_reserve_bytes.unwrap_or(data_dir::reserve_bytes_for(total_space)),
         cleaner: CleanerSettings {
             enabled: config.cleaner_enable,
             dead_percent: u64::from(config.cleaner_dead_percent),
             sort_after_ms: config.cleaner_sort_after_ms,
             bytes_per_second: config.cleaner_bytes_per_second,
+            ..CleanerSettings::default()
         },
         ..WalSettings::default()
     }

@@ -226,6 +226,8 @@ pub struct Fetched {
     pub count: u64,
     /// The disk had to be asked.
     pub cold: bool,
+    /// There are records behind these that consumers may read.
+    pub more: bool,
 }
 
 /// What became of one catalog change.
@@ -253,7 +255,7 @@ impl Produced {
 impl Fetched {
     /// No records.
     pub fn empty(error: i16, high_watermark: Offset, log_start: Offset) -> Fetched {
-        Fetched { error, high_watermark, log_start, records: Vec::new(), bytes: 0, count: 0, cold: false }
+        Fetched { error, high_watermark, log_start, records: Vec::new(), bytes: 0, count: 0, cold: false, more: false }
     }
 
     /// Refused with `error`.

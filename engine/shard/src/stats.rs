@@ -60,6 +60,18 @@ counters! {
     counter fetch_bytes_total,
     /// Partition reads that had to wait for the disk.
     counter fetch_cold_reads_total,
+    /// Read operations on the WAL's files, recovery aside.
+    counter wal_reads_total,
+    /// Bytes of these reads.
+    counter wal_read_bytes_total,
+    /// Reads of sequential consumers that found their records read ahead, or on their way.
+    counter read_ahead_hits_total,
+    /// Reads of sequential consumers that had to ask the disk themselves.
+    counter read_ahead_misses_total,
+    /// Chunks read ahead that were dropped before their last record was asked for.
+    counter read_ahead_dropped_total,
+    /// Memory of what was read from disk and is kept for consumers.
+    gauge read_ahead_bytes,
     /// Log groups of this shard.
     gauge groups,
     /// WAL batches that were written.

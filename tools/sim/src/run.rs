@@ -162,6 +162,7 @@ fn cleaning(rng: &mut Prng) -> (CleanerSettings, usize) {
     let eager = CleanerSettings {
         enabled: true,
         dead_percent: rng.between(2, 50),
+        settle_ms: rng.below(50),
         sort_after_ms: rng.below(100),
         bytes_per_second: (8 << 20) << rng.below(10),
     };

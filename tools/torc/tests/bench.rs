@@ -93,3 +93,116 @@ fn records_arrive_at_consumers_once() {
     let requests = report["requests"].as_f64().unwrap();
     assert!(requests >= 95.0 && requests <= 500.0 * report["elapsed_s"].as_f64().unwrap() + 2.0, "{report}");
 }
+
+/// A port that nobody has now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Everything that a scenario can ask for, in runs of a moment.
+const SCENARIO: &str = r#"
+title = "All at once"
+before = "echo before >> {dir}/hooks"
+[defaults]
+warmup = "100ms"
+duration = "300ms"
+[[target]]
+name = "torc"
+serve = "{torc} serve --shards 1 --data-dir {dir}/torc --kafka 127.0.0.1:PORT --metrics 127.0.0.1:METRICS"
+data = "{dir}/torc"
+options = { bootstrap-server = "127.0.0.1:PORT" }
+[[target]]
+name = "fresh"
+serve = "{torc} serve --shards 1 --data-dir {dir}/fresh --kafka 127.0.0.1:FRESH --metrics none"
+fresh = "rm -rf {dir}/fresh; echo fresh >> {dir}/hooks"
+options = { bootstrap-server = "127.0.0.1:FRESH" }
+[[run]]
+name = "peak"
+mode = "produce"
+fresh-topic = true
+connections = 2
+[[run]]
+name = "half"
+mode = "produce"
+targets = ["torc"]
+rate = { part = 0.5, of = "peak", target = "torc" }
+settle = { metrics = "127.0.0.1:METRICS", prefix = "torc_groups", for = "10ms", timeout = "1m" }
+space = { reserve = "1MiB" }
+topic-config = "retention.bytes=1000"
+[[run.also]]
+name = "beside"
+rate = 100
+[[run]]
+name = "verified"
+mode = "produce"
+targets = ["torc"]
+verify = true
+[[run]]
+name = "again"
+mode = "restart"
+targets = ["torc"]
+[[check]]
+what = "met"
+figure = "faults"
+run = "verified"
+target = "torc"
+at-most = 0
+[[check]]
+what = "not met"
+figure = "ready"
+run = "again"
+target = "torc"
+at-most = "1us"
+"#;
+
+#[test]
+fn a_scenario_goes_from_start_to_report() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = dir.path().join("scenario.toml");
+    let text = ["PORT", "METRICS", "FRESH"]
+        .iter()
+        .fold(SCENARIO.to_string(), |text, name| text.replace(name, &free_port().to_string()));
+    std::fs::write(&file, text).unwrap();
+    let (out, data) = (dir.path().join("out"), dir.path().join("data"));
+    let run = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_torc"));
+        command.args(["bench", "run", "--quiet"]).arg(&file).arg("--out").arg(&out);
+        command.arg("--dir").arg(&data).args(more).output().unwrap()
+    };
+    let output = run(&["--repeat", "2"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("1 of 2 checks are met, 1 are not"), "{said}");
+
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    let lines: Vec<&Value> =
+        report["sections"].as_array().unwrap().iter().flat_map(|s| s["lines"].as_array().unwrap()).collect();
+    let of = |run: &str, target: &str| {
+        let line = lines.iter().find(|line| line["run"] == run && line["target"] == target);
+        &line.unwrap_or_else(|| panic!("{run}, {target}: {report}"))["figures"]
+    };
+    for (run, target) in
+        [("peak", "torc"), ("peak", "fresh"), ("half", "torc"), ("beside", "torc"), ("verified", "torc")]
+    {
+        let figures = of(run, target);
+        assert!(figures["rate"]["median"].as_f64().unwrap() > 0.0, "{run}: {figures}");
+        assert_eq!(figures["errors"]["most"], 0.0, "{run}: {figures}");
+        assert!(figures["resident-max"]["median"].as_f64().unwrap() > 1.0, "the server is watched: {figures}");
+    }
+    assert!(of("half", "torc")["disk-peak"]["median"].as_f64().unwrap() > 0.0);
+    assert!(of("again", "torc")["ready"]["median"].as_f64().unwrap() > 0.0);
+    assert!(of("again", "torc")["resident-before"]["median"].as_f64().unwrap() > 1.0);
+    let hooks = std::fs::read_to_string(data.join("hooks")).unwrap();
+    // Five runs of each repetition, two with a target that is cleaned up before and after.
+    assert_eq!((hooks.matches("before").count(), hooks.matches("fresh").count()), (10, 4));
+    assert!(!data.join("fresh").exists());
+    for name in ["report.md", "summary.md", "report.html", "1-percentiles.svg", "2-space.svg", "2-beside-1-torc-2.json"]
+    {
+        assert!(out.join(name).exists(), "{name}");
+    }
+
+    let strict = run(&["--strict", "--only", "again", "--repeat", "1"]);
+    assert!(!strict.status.success());
+    let why = String::from_utf8_lossy(&strict.stderr).into_owned();
+    assert!(why.contains("1 checks are not met, 1 were not measured"), "{why}");
+}

@@ -18,6 +18,7 @@ pub fn small() -> Settings {
         segment_bytes: 256 << 10,
         batches_in_flight: 4,
         tail_bytes: 64 << 10,
+        read_ahead_bytes: 1 << 20,
         reserve_bytes: 0,
         spare_segments: 1,
         idle_seal_ms: 0,
@@ -28,8 +29,8 @@ pub fn small() -> Settings {
 /// The same with a cleaner that does what it can at once.
 pub fn cleaning() -> Settings {
     let cleaner =
-        CleanerSettings { enabled: true, dead_percent: 40, sort_after_ms: 3_600_000, bytes_per_second: 1 << 40 };
-    Settings { cleaner, tail_bytes: 0, ..small() }
+        CleanerSettings { settle_ms: 0, sort_after_ms: 3_600_000, bytes_per_second: 1 << 40, ..Default::default() };
+    Settings { cleaner, tail_bytes: 0, read_ahead_bytes: 0, ..small() }
 }
 
 /// An entry as the model remembers it.

@@ -158,11 +158,16 @@ fn measure_all(directory: &Path, file_bytes: u64, time: Duration) -> Result<Disk
             durable_writes.push(DurableWrites { block_bytes, depth, per_s, p50_ns, p99_ns });
         }
     }
-    let megabytes = |load: Load| load.per_s() * SEQUENTIAL_BLOCK as f64 / 1e6;
+    let sequential = |work| {
+        super::best(time, |part| {
+            let load = load(directory, file_bytes, part, (work, SEQUENTIAL_BLOCK, SEQUENTIAL_DEPTH))?;
+            Ok::<f64, Error>(load.per_s() * SEQUENTIAL_BLOCK as f64 / 1e6)
+        })
+    };
     Ok(DiskLimits {
         durable_writes,
-        sequential_write_mb_per_s: megabytes(one(Work::Write, SEQUENTIAL_BLOCK, SEQUENTIAL_DEPTH)?),
-        sequential_read_mb_per_s: megabytes(one(Work::Read, SEQUENTIAL_BLOCK, SEQUENTIAL_DEPTH)?),
+        sequential_write_mb_per_s: sequential(Work::Write)?,
+        sequential_read_mb_per_s: sequential(Work::Read)?,
     })
 }
 

@@ -149,6 +149,12 @@ impl fmt::Display for Limits {
     }
 }
 
+/// The best of three parts of `time`: a limit is what the machine can do, and what disturbs it takes only away.
+fn best<E>(time: Duration, mut one: impl FnMut(Duration) -> Result<f64, E>) -> Result<f64, E> {
+    const PARTS: u32 = 3;
+    (0..PARTS).try_fold(0.0, |best: f64, _| one(time / PARTS).map(|rate| best.max(rate)))
+}
+
 /// Measures with a file of `file_bytes` in `directory`, for `time` each figure.
 pub fn measure(directory: &Path, file_bytes: usize, time: Duration) -> Result<Limits, Error> {
     let disk = disk::measure(directory, file_bytes as u64, time)?;
@@ -159,7 +165,7 @@ pub fn measure(directory: &Path, file_bytes: usize, time: Duration) -> Result<Li
         sequential_read_mb_per_s: disk.sequential_read_mb_per_s,
         loopback_sleeping: loopback::round_trips(false, time).map_err(loopback())?,
         loopback_spinning: loopback::round_trips(true, time).map_err(loopback())?,
-        loopback_mb_per_s: loopback::bandwidth(time).map_err(loopback())?,
+        loopback_mb_per_s: best(time, loopback::bandwidth).map_err(loopback())?,
         crc32c_mb_per_s: memory::crc32c_mb_per_s(time),
         copy_mb_per_s: memory::copy_mb_per_s(time),
     })

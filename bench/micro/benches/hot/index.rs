@@ -24,7 +24,7 @@ fn filled(settings: &Settings, groups: u64, batches: u64) -> Log {
 pub fn look_up(c: &mut Criterion) {
     let mut group = c.benchmark_group("look-up");
     let tail = Settings { reserve_bytes: 0, ..Settings::default() };
-    let disk = Settings { tail_bytes: 0, segment_bytes: 1 << 20, ..tail.clone() };
+    let disk = Settings { tail_bytes: 0, read_ahead_bytes: 0, segment_bytes: 1 << 20, ..tail.clone() };
     let cases = [
         ("in memory, 1 group", &tail, 1, 4000, false),
         ("in memory, 1,000 groups", &tail, 1000, 100, false),

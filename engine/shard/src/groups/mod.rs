@@ -507,6 +507,12 @@ impl Groups {
         set(&self.stats.cleaner_written_bytes_total, wal.cleaner_written_bytes);
         set(&self.stats.cleaner_freed_bytes_total, wal.cleaner_freed_bytes);
         set(&self.stats.fetch_cold_reads_total, wal.cold_reads);
+        set(&self.stats.wal_reads_total, wal.disk_reads);
+        set(&self.stats.wal_read_bytes_total, wal.disk_read_bytes);
+        set(&self.stats.read_ahead_hits_total, wal.ahead_hits);
+        set(&self.stats.read_ahead_misses_total, wal.ahead_misses);
+        set(&self.stats.read_ahead_dropped_total, wal.ahead_dropped);
+        set(&self.stats.read_ahead_bytes, wal.ahead_bytes);
     }
 
     /// When the next turn is due at the latest.

@@ -90,17 +90,16 @@ impl Groups {
         }
         let upto = group.raft.marks().committed;
         let bytes = part.max_bytes.min(budget).max(1);
-        match self.wal.read(part.group, From::Offset(part.offset), upto, bytes, &mut self.disk_ops) {
-            Read::Ready(items) => {
-                let (records, bytes, count) = record_slices(items, part.offset);
-                Some(Fetched { error: 0, high_watermark, log_start, records, bytes, count, cold: false })
-            }
+        let read = self.wal.read(part.group, From::Offset(part.offset), upto, bytes, &mut self.disk_ops);
+        // What is in memory may make the log read ahead.
+        self.emit_disk(out);
+        match read {
+            Read::Ready(items) => Some(fetched(items, part.offset, high_watermark, log_start)),
             Read::Released => Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE)),
             Read::Pending(id) => {
                 let purpose =
                     Purpose::Fetch { job, position: part.position, offset: part.offset, high_watermark, log_start };
                 self.reads.purposes.insert(id, purpose);
-                self.emit_disk(out);
                 None
             }
         }
@@ -129,10 +128,7 @@ impl Groups {
             panic!("an answer to a read that nobody asked for");
         };
         let fetched = match result {
-            Ok(items) => {
-                let (records, bytes, count) = record_slices(items, offset);
-                Fetched { error: 0, high_watermark, log_start, records, bytes, count, cold: true }
-            }
+            Ok(items) => Fetched { cold: true, ..fetched(items, offset, high_watermark, log_start) },
             Err(error) => Fetched::refused(read_error(out, &error)),
         };
         let waiting = self.reads.jobs.get_mut(&job).expect("a job lives until its last read");
@@ -272,6 +268,13 @@ fn read_error(out: &mut Out, error: &WalError) -> i16 {
     }
     out.log(Level::Error, format!("a read of the log failed: {error}"));
     error::KAFKA_STORAGE_ERROR
+}
+
+/// What a consumer at `offset` is told.
+fn fetched(items: Vec<Item>, offset: Offset, high_watermark: Offset, log_start: Offset) -> Fetched {
+    let more = items.last().is_some_and(|last| last.end_offset() < high_watermark);
+    let (records, bytes, count) = record_slices(items, offset);
+    Fetched { error: error::NONE, high_watermark, log_start, records, bytes, count, cold: false, more }
 }
 
 /// The record batches among `items` that end behind `from`, neighbours in memory joined; their bytes and records.

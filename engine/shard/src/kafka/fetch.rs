@@ -47,6 +47,13 @@ impl Gather {
         self.places.iter().filter_map(|place| place.fetched.as_ref()).map(|fetched| fetched.bytes).sum()
     }
 
+    /// A partition was not read to its end: what it gave is not enough for the reader only because of where the log
+    /// was cut, and nothing would wake a reader that waits.
+    fn has_more(&self) -> bool {
+        let mut fetched = self.places.iter().filter_map(|place| place.fetched.as_ref());
+        fetched.any(|fetched| fetched.more && fetched.bytes > 0)
+    }
+
     /// A partition that exists cannot be read. One that does not exist is told of with the others, as in Kafka: it
     /// stays in a client's session for a while, and must not make every answer come at once.
     fn has_error(&self) -> bool {
@@ -164,7 +171,7 @@ impl Kafka {
             gather.read_ns += out.now.mono.since(gather.since);
         }
         let enough = gather.bytes() >= gather.min_bytes.clamp(1, gather.max_bytes);
-        if enough || gather.timed_out || gather.has_error() || gather.min_bytes == 0 {
+        if enough || gather.has_more() || gather.timed_out || gather.has_error() || gather.min_bytes == 0 {
             return self.finish_fetch(out, token);
         }
         if gather.woken {

@@ -27,6 +27,7 @@ pub struct Disk {
     /// No segment can be made.
     pub full: bool,
     pub reads: usize,
+    pub read_bytes: usize,
     done: VecDeque<DiskDone>,
 }
 
@@ -106,6 +107,7 @@ impl Disk {
             }
             DiskKind::Read { file, at, mut bytes } => {
                 self.reads += 1;
+                self.read_bytes += bytes.len();
                 let (at, file) = (at as usize, self.file(file));
                 bytes.truncate(file.len().saturating_sub(at).min(bytes.len()));
                 let len = bytes.len();

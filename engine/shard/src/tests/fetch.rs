@@ -293,3 +293,92 @@ fn a_full_partition_does_not_starve_the_others_of_a_session() {
     }
     assert_eq!(from, [0, 1, 2, 0, 1, 2]);
 }
+
+/// What is left in the oldest part of the log is answered at once, though it is less than the client asked for: no
+/// produce would wake it.
+#[test]
+fn a_read_that_ends_before_the_log_does_is_enough() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[]), 0);
+    for _ in 0..40 {
+        rig.produce(client, -1, "t", 0, &large(100_000));
+    }
+    let mut offset = 0;
+    while offset < 40 {
+        let request = fetch_request(vec![wanted("t", 0, offset)], 60_000).with_min_bytes(16 << 20);
+        let sent = rig.send(client, FETCH, &request);
+        rig.run();
+        let Some(answer) = rig.take::<FetchRequest>(client, FETCH, sent) else { break };
+        let read = values(&answer.responses[0].partitions[0]);
+        assert!(!read.is_empty());
+        offset += read.len() as i64;
+    }
+    // Only the last one had nothing behind it.
+    assert!(offset < 40, "it waits for 16 MiB");
+    rig.pass(60_000);
+    assert!(rig.take_frame(client).is_some(), "until its time is up");
+    assert!(offset >= 30, "from {offset} on nothing came");
+}
+
+#[test]
+fn a_consumer_that_reads_on_finds_its_records_read_ahead() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[]), 0);
+    for _ in 0..120 {
+        rig.produce(client, -1, "t", 0, &large(50_000));
+    }
+    let (mut offset, mut waits) = (0, 0);
+    while offset < 120 {
+        let mut topic = wanted("t", 0, offset);
+        topic.partitions[0].partition_max_bytes = 250_000;
+        let before = rig.disk(0).reads;
+        let sent = rig.send(client, FETCH, &fetch_request(vec![topic], 0));
+        rig.disk(0).hold_reads = true;
+        rig.run();
+        let at_once = rig.take::<FetchRequest>(client, FETCH, sent);
+        rig.disk(0).release();
+        rig.run();
+        waits += u64::from(at_once.is_none());
+        let answer = at_once.or_else(|| rig.take::<FetchRequest>(client, FETCH, sent)).expect("answered");
+        for (at, value) in values(&answer.responses[0].partitions[0]) {
+            assert_eq!((at, value.len()), (offset, 50_000));
+            offset += 1;
+        }
+        assert!(rig.disk(0).reads >= before);
+    }
+    // Two reads until the consumer is known, and the footers of the segments that it begins with.
+    assert!(waits <= 4, "{waits} reads waited for the disk");
+}
+
+/// Two shards read up to the same bound for one answer. What does not fit is dropped, and not read a second time.
+#[test]
+fn what_does_not_fit_an_answer_is_not_read_twice() {
+    let mut rig = Rig::new(2);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 2, &[]), 0);
+    for _ in 0..60 {
+        for index in [0, 1] {
+            rig.produce(client, -1, "t", index, &large(50_000));
+        }
+    }
+    let before: usize = (0..2).map(|shard| rig.disk(shard).read_bytes).sum();
+    let mut offsets = [0, 0];
+    while offsets.iter().any(|offset| *offset < 60) {
+        // The client asks for the one first that it has least of, as clients do.
+        let mut order = [0, 1];
+        order.sort_by_key(|index| offsets[*index as usize]);
+        let parts = order.map(|index| wanted_partition(index, offsets[index as usize])).to_vec();
+        let request = fetch_request(vec![wanted("t", 0, 0).with_partitions(parts)], 0).with_max_bytes(400_000);
+        let answer = rig.ask(client, FETCH, &request);
+        let before = offsets;
+        for p in &answer.responses[0].partitions {
+            offsets[p.partition_index as usize] += values(p).len() as i64;
+        }
+        assert!(before != offsets);
+    }
+    let after: usize = (0..2).map(|shard| rig.disk(shard).read_bytes).sum();
+    let stored = 120 * 50_000;
+    assert!(after - before < stored * 3 / 2, "{} bytes were read of {stored}", after - before);
+}

@@ -1,0 +1,246 @@
+//! Makes the runs of a scenario.
+
+use super::RunArgs;
+use super::file::{AlsoSpec, RelativeRate, RunSpec, Scenario, Settle, TargetSpec};
+use super::job::Job;
+use super::results::{Results, Row, Spread};
+use super::space::{Kept, Watch};
+use crate::cluster;
+use crate::cpu::Process;
+use crate::error::Error;
+use crate::report::Report;
+use crate::scrape::scrape;
+use crate::target::Servers;
+use crate::units::{parse_size, time};
+use std::io::Write;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Time between two looks at metrics that are to settle.
+const SETTLE_LOOK: Duration = Duration::from_secs(1);
+/// Time that a server has to come to rest after a restart, before its memory is read.
+const REST: Duration = Duration::from_secs(1);
+
+/// All repetitions, and in each of them all runs, and of each run all targets: what disturbs the machine for a while
+/// disturbs all alike.
+pub fn all_runs(scenario: &Scenario, args: &RunArgs, out: &mut dyn Write) -> Result<Results, Error> {
+    let mut results = Results::default();
+    for run in &scenario.runs {
+        for target in scenario.targets.iter().filter(|target| run.is_for(target)) {
+            let row = |name: &str| Row { run: name.to_string(), target: target.name.clone(), reports: Vec::new() };
+            results.rows.extend(run.names().map(row));
+        }
+    }
+    let mut servers = Servers::new(&args.dir);
+    for target in scenario.targets.iter().filter(|target| target.fresh.is_none()) {
+        servers.start(target)?;
+    }
+    let repeat = args.repeat.unwrap_or(scenario.repeat);
+    let mut conduct = Conduct { scenario, args, servers, results };
+    for round in 1..=repeat {
+        for (number, run) in scenario.runs.iter().enumerate() {
+            for target in scenario.targets.iter().filter(|target| run.is_for(target)) {
+                for (name, report) in conduct.one(run, target)? {
+                    writeln!(out, "{round}/{repeat} {name}, {}: {}", target.name, said(&report))
+                        .and_then(|()| out.flush())
+                        .map_err(Error::io("writing the progress"))?;
+                    conduct.keep(number + 1, round, &name, target, report)?;
+                }
+            }
+        }
+    }
+    Ok(conduct.results)
+}
+
+/// A report in a few words.
+fn said(report: &Report) -> String {
+    if let Some(ready) = report.ready_ns {
+        return format!("ready in {}", time(ready));
+    }
+    let p99 = time(report.percentile_ns(99.0));
+    let errors = if report.failed() > 0 { format!(", {} ERRORS", report.failed()) } else { String::new() };
+    format!("{:.0} requests/s, {:.1} MB/s, p99 {p99}{errors}", report.requests_per_s, report.megabytes_per_s)
+}
+
+struct Conduct<'a> {
+    scenario: &'a Scenario,
+    args: &'a RunArgs,
+    servers: Servers,
+    results: Results,
+}
+
+impl Conduct<'_> {
+    /// Makes a run once. Returns its report and those of the loads beside it, by their names.
+    fn one(&mut self, run: &RunSpec, target: &TargetSpec) -> Result<Vec<(String, Report)>, Error> {
+        let Some(clean) = &target.fresh else { return self.prepared(run, target) };
+        let doing = format!("cleaning up for {}", target.name);
+        self.servers.command(clean, &doing)?;
+        self.servers.start(target)?;
+        let reports = self.prepared(run, target);
+        self.servers.end(target);
+        self.servers.command(clean, &doing)?;
+        reports
+    }
+
+    fn prepared(&mut self, run: &RunSpec, target: &TargetSpec) -> Result<Vec<(String, Report)>, Error> {
+        for command in [&self.scenario.before, &run.before].into_iter().flatten() {
+            self.servers.command(command, &format!("before {:?}", run.name))?;
+        }
+        if let Some(settle) = &run.settle {
+            settled(settle)?;
+        }
+        match run.mode.as_str() {
+            "restart" => Ok(vec![(run.name.clone(), self.restart(target)?)]),
+            _ => self.load(run, target),
+        }
+    }
+
+    /// Ends a target in an orderly way and starts it again.
+    fn restart(&mut self, target: &TargetSpec) -> Result<Report, Error> {
+        self.servers.end(target);
+        let ready = self.servers.start(target)?;
+        thread::sleep(REST);
+        let process = self.servers.pid(target)?.and_then(Process::find);
+        Ok(Report::restarted(&target.name, ready, process.as_ref()))
+    }
+
+    /// A run's load and those beside it.
+    fn load(&self, run: &RunSpec, target: &TargetSpec) -> Result<Vec<(String, Report)>, Error> {
+        let (mut main, options) = self.job(run, None, target)?;
+        let mut beside = Vec::new();
+        for also in &run.also {
+            beside.push((also.name.clone(), self.job(run, Some(also), target)?));
+        }
+        let jobs = beside.iter_mut().map(|(_, (job, _))| job).chain([&mut main]);
+        let mut kept = Vec::new();
+        for job in jobs {
+            if run.fresh_topic {
+                cluster::forget(job.target())?;
+            }
+            let retention = job.topic_setting("retention.bytes").and_then(|text| parse_size(&text).ok());
+            let (topic, partitions) = (job.target().topic.clone(), job.target().partitions);
+            kept.push(Kept { topic, partitions, retention: retention.map(|bytes| bytes as u64) });
+            if run.space.is_some() {
+                // Asked for its size before the load has made it, a topic would be unknown.
+                cluster::prepare(job.target())?;
+            }
+        }
+        let watch = match (&run.space, &target.data) {
+            (Some(space), Some(data)) => {
+                let data = PathBuf::from(self.servers.fill_in(data)?);
+                Some(Watch::start(data, main.target().bootstrap_server.clone(), kept, space.reserve))
+            }
+            _ => None,
+        };
+        let (quiet, title) = (self.args.quiet, &target.name);
+        let (main, beside) = thread::scope(|scope| {
+            let start = |(name, (job, options)): (String, (Job, String))| {
+                (name, scope.spawn(move || job.run(title, true).map(|report| Report { options, ..report })))
+            };
+            let threads: Vec<_> = beside.into_iter().map(start).collect();
+            let main = main.run(title, quiet).map(|report| Report { options, ..report });
+            let join = |(name, thread): (String, thread::ScopedJoinHandle<'_, Result<Report, Error>>)| {
+                thread.join().expect("a load does not panic").map(|report| (name, report))
+            };
+            (main, threads.into_iter().map(join).collect::<Vec<_>>())
+        });
+        let seen = watch.map(|watch| watch.end(main.as_ref().map_or(0.0, |report| report.began_s)));
+        let mut reports = vec![(run.name.clone(), main?)];
+        for beside in beside {
+            reports.push(beside?);
+        }
+        if let Some(seen) = seen {
+            reports[0].1.space = seen?;
+        }
+        share_costs(&mut reports);
+        Ok(reports)
+    }
+
+    /// The job of a run or of a load beside it, and its options as text.
+    fn job(&self, run: &RunSpec, also: Option<&AlsoSpec>, target: &TargetSpec) -> Result<(Job, String), Error> {
+        let mode = if also.is_some() { "produce" } else { run.mode.as_str() };
+        let arguments = self.scenario.arguments(run, also, target, &|rate| self.rate(rate)).map_err(Error::Unfit)?;
+        let options = format!("{mode} {}", arguments.join(" "));
+        let mut job = Job::parse(mode, arguments).map_err(Error::Unfit)?;
+        job.shorten(self.args.warmup, self.args.duration);
+        if job.target().server_pid.is_none() {
+            job.target().server_pid = self.servers.pid(target)?;
+        }
+        Ok((job, options))
+    }
+
+    /// Records per second of an earlier run: the median so far.
+    fn rate(&self, relative: &RelativeRate) -> Result<f64, String> {
+        let row = self.results.row(&relative.of, &relative.target);
+        let rates: Vec<f64> = row.iter().flat_map(|row| &row.reports).map(|report| report.records_per_s).collect();
+        Spread::of(&rates).map(|spread| spread.median).ok_or_else(|| {
+            let RelativeRate { of, target, .. } = relative;
+            format!("a rate is part of that of {of:?} against {target:?}, which was not run: see --only and --target")
+        })
+    }
+
+    /// Keeps a report, in memory and as a file.
+    fn keep(
+        &mut self,
+        number: usize,
+        round: u32,
+        name: &str,
+        target: &TargetSpec,
+        report: Report,
+    ) -> Result<(), Error> {
+        let json = serde_json::to_string(&report).expect("reports have only string keys and plain values");
+        let beside = self.scenario.runs[number - 1].names().position(|other| other == name).unwrap_or(0);
+        let beside = if beside > 0 { format!("-beside-{beside}") } else { String::new() };
+        let path = self.args.out.join(format!("{number}{beside}-{}-{round}.json", target.name));
+        std::fs::write(&path, json).map_err(Error::io(format!("writing {}", path.display())))?;
+        self.results.add(name, &target.name, report);
+        Ok(())
+    }
+}
+
+/// CPU time was taken of whole processes: of loads at the same time each request gets its share.
+fn share_costs(reports: &mut [(String, Report)]) {
+    let requests: u64 = reports.iter().map(|(_, report)| report.requests).sum();
+    let whole = |report: &Report, per_request: f64| per_request * report.requests.max(1) as f64;
+    if reports.len() < 2 || requests == 0 {
+        return;
+    }
+    let of_server = |report: &Report| report.server.map_or(0.0, |server| whole(report, server.cpu_us_per_request));
+    let server = reports.iter().map(|(_, report)| of_server(report)).fold(0.0, f64::max) / requests as f64;
+    let of_client = |report: &Report| whole(report, report.generator_cpu_us_per_request);
+    let client = reports.iter().map(|(_, report)| of_client(report)).fold(0.0, f64::max) / requests as f64;
+    for (_, report) in reports {
+        report.generator_cpu_us_per_request = client;
+        if let Some(use_of) = &mut report.server {
+            use_of.cpu_us_per_request = server;
+        }
+    }
+}
+
+/// Waits until metrics stop to change.
+fn settled(settle: &Settle) -> Result<(), Error> {
+    let Settle { metrics, prefix, quiet, timeout, at_least } = settle;
+    let (began, mut since, mut last) = (Instant::now(), Instant::now(), None);
+    loop {
+        let now = scrape(metrics, prefix)?;
+        if now.is_empty() {
+            return Err(Error::Unfit(format!("no metric at {metrics} has a name that begins with {prefix}")));
+        }
+        let reached = at_least.iter().all(|(name, least)| now.get(name).is_some_and(|value| value >= least));
+        if last.as_ref() != Some(&now) {
+            (since, last) = (Instant::now(), Some(now));
+        }
+        if reached && since.elapsed() >= *quiet {
+            return Ok(());
+        }
+        if began.elapsed() > *timeout {
+            return Err(Error::Unfit(format!(
+                "the metrics {prefix}* at {metrics} have not settled within {} s: {:?}",
+                timeout.as_secs(),
+                last.unwrap_or_default()
+            )));
+        }
+        thread::sleep(SETTLE_LOOK);
+    }
+}

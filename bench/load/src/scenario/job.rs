@@ -1,0 +1,81 @@
+//! A run with its options understood, and how it is made.
+
+use crate::error::Error;
+use crate::options::{ConsumeArgs, EndToEndArgs, Output, Pace, ProduceArgs, Target};
+use crate::report::Report;
+use crate::verify::Verdict;
+use crate::{consume, end_to_end, produce};
+use clap::{Args, Command, FromArgMatches};
+use std::time::Duration;
+
+/// A run with its options understood.
+pub enum Job {
+    Produce(Box<ProduceArgs>),
+    Consume(Box<ConsumeArgs>),
+    EndToEnd(Box<EndToEndArgs>),
+}
+
+fn understand<T: Args + FromArgMatches>(arguments: Vec<String>) -> Result<Box<T>, String> {
+    let command = T::augment_args(Command::new("run").no_binary_name(true));
+    let matches = command.try_get_matches_from(arguments).map_err(|error| error.to_string())?;
+    T::from_arg_matches(&matches).map(Box::new).map_err(|error| error.to_string())
+}
+
+impl Job {
+    /// Understands the options of a run in `mode`.
+    pub fn parse(mode: &str, arguments: Vec<String>) -> Result<Job, String> {
+        match mode {
+            "produce" => understand(arguments).map(Job::Produce),
+            "consume" => understand(arguments).map(Job::Consume),
+            "e2e" => understand(arguments).map(Job::EndToEnd),
+            other => Err(format!("mode {other:?} is none of produce, consume, e2e, restart")),
+        }
+    }
+
+    fn parts(&mut self) -> (&mut Target, &mut Pace, &mut Output) {
+        match self {
+            Job::Produce(args) => (&mut args.target, &mut args.pace, &mut args.output),
+            Job::Consume(args) => (&mut args.target, &mut args.pace, &mut args.output),
+            Job::EndToEnd(args) => (&mut args.target, &mut args.pace, &mut args.output),
+        }
+    }
+
+    /// Who is loaded.
+    pub fn target(&mut self) -> &mut Target {
+        self.parts().0
+    }
+
+    /// What a new topic's setting `key` is, if this run sets it.
+    pub fn topic_setting(&mut self, key: &str) -> Option<String> {
+        let settings = &self.target().topic_config;
+        settings.iter().find_map(|setting| setting.strip_prefix(key)?.strip_prefix('=').map(str::to_string))
+    }
+
+    /// Warm-up and measurement take no longer than this.
+    pub fn shorten(&mut self, warmup: Option<Duration>, duration: Option<Duration>) {
+        let (_, pace, _) = self.parts();
+        pace.warmup = pace.warmup.min(warmup.unwrap_or(Duration::MAX));
+        pace.duration = pace.duration.min(duration.unwrap_or(Duration::MAX));
+    }
+
+    /// Makes the run.
+    pub fn run(mut self, title: &str, quiet: bool) -> Result<Report, Error> {
+        let (_, _, output) = self.parts();
+        output.name = Some(title.to_string());
+        output.quiet |= quiet;
+        let (mode, finished, verdict): (_, _, Option<Verdict>) = match &self {
+            Job::Produce(args) => {
+                let (finished, verdict) = produce::run(args)?;
+                ("produce", finished, verdict)
+            }
+            Job::Consume(args) => {
+                let (finished, checker) = consume::run(args)?;
+                ("consume", finished, checker.map(|checker| checker.verdict()))
+            }
+            Job::EndToEnd(args) => ("end-to-end", end_to_end::run(args)?, None),
+        };
+        let mut report = Report::new(title, mode, String::new(), &finished);
+        report.verdict = verdict;
+        Ok(report)
+    }
+}

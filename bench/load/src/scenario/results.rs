@@ -1,0 +1,85 @@
+//! The reports of all repetitions of all runs, their medians and how far they spread.
+
+use crate::figures::Figure;
+use crate::report::Report;
+use serde::Serialize;
+
+/// Middle, lowest and highest of the repetitions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
+}
+
+impl Spread {
+    /// `None` if there are no values, or one is none (NaN).
+    pub fn of(values: &[f64]) -> Option<Spread> {
+        if values.is_empty() || values.iter().any(|value| value.is_nan()) {
+            return None;
+        }
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median =
+            if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] };
+        Some(Spread { median, least: values[0], most: values[values.len() - 1] })
+    }
+
+    /// Half the way from the lowest to the highest, in parts of the median.
+    pub fn relative(&self) -> f64 {
+        if self.median == 0.0 { 0.0 } else { (self.most - self.least) / 2.0 / self.median }
+    }
+}
+
+/// A load against a target, and its reports, one of each repetition.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Of the run, or of the load beside it.
+    pub run: String,
+    pub target: String,
+    pub reports: Vec<Report>,
+}
+
+impl Row {
+    /// A figure's median and spread.
+    pub fn spread(&self, figure: &Figure) -> Option<Spread> {
+        Spread::of(&self.values(figure))
+    }
+
+    fn values(&self, figure: &Figure) -> Vec<f64> {
+        self.reports.iter().map(figure.value).collect()
+    }
+
+    /// The repetition whose `figure` is nearest to the median.
+    pub fn typical(&self, figure: &Figure) -> Option<&Report> {
+        let Some(middle) = self.spread(figure).map(|spread| spread.median) else { return self.reports.first() };
+        let distance = |report: &Report| ((figure.value)(report) - middle).abs();
+        self.reports.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))
+    }
+}
+
+/// All rows, in the order of the scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Results {
+    pub rows: Vec<Row>,
+}
+
+impl Results {
+    /// The row of that run or load against that target.
+    pub fn row(&self, run: &str, target: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.run == run && row.target == target)
+    }
+
+    /// A figure of each repetition; `None` if there is none, or it is missing in one.
+    pub fn values(&self, run: &str, target: &str, figure: &Figure) -> Option<Vec<f64>> {
+        let values = self.row(run, target)?.values(figure);
+        Spread::of(&values).map(|_| values)
+    }
+
+    /// Adds a repetition's report.
+    pub fn add(&mut self, run: &str, target: &str, report: Report) {
+        let row = self.rows.iter_mut().find(|row| row.run == run && row.target == target);
+        row.expect("rows are made before the runs").reports.push(report);
+    }
+}

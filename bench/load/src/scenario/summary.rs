@@ -1,0 +1,246 @@
+//! What a scenario brought, as it is shown: tables of medians, checks, plots.
+
+use super::RunArgs;
+use super::check::Checked;
+use super::file::Scenario;
+use super::results::{Results, Row, Spread};
+use crate::figures::{self, FIGURES, Figure};
+use crate::limits::Limits;
+use crate::plot;
+use crate::report::Report;
+use crate::units::three_digits;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Figures of the table that shows all runs.
+const OVERVIEW: &[&str] = &["rate", "bandwidth", "p50", "p99", "server-cpu", "ready", "disk-ratio"];
+
+/// A scenario's results.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    pub title: String,
+    pub about: String,
+    pub repeat: u32,
+    /// How the runs were cut short, for a quick look.
+    pub cut: Option<String>,
+    pub machine: Option<Limits>,
+    pub checks: Vec<Checked>,
+    pub sections: Vec<Section>,
+}
+
+/// A table, what is to be said about it, and its plots.
+#[derive(Debug, Serialize)]
+pub struct Section {
+    pub title: String,
+    pub lines: Vec<Line>,
+    pub notes: Vec<String>,
+    #[serde(skip)]
+    pub plots: Vec<Plot>,
+}
+
+/// A load against a target.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    pub run: String,
+    pub target: String,
+    /// What tells it from the section's other lines.
+    #[serde(skip)]
+    pub label: String,
+    pub repetitions: usize,
+    /// The options, as they would be written on the command line.
+    pub options: String,
+    /// By the keys of the figures; without those that it does not have.
+    pub figures: BTreeMap<&'static str, Spread>,
+}
+
+/// A picture beside a report.
+#[derive(Debug)]
+pub struct Plot {
+    pub title: String,
+    /// Its name in the report's directory.
+    pub file: String,
+    pub svg: String,
+}
+
+/// A table whose cells are text.
+pub struct Table {
+    /// The first so many columns are words, the others figures.
+    pub words: usize,
+    pub head: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Summary {
+    /// What `results` are, and whether they meet the scenario's checks.
+    pub fn new(scenario: &Scenario, args: &RunArgs, results: &Results, machine: Option<Limits>) -> Summary {
+        let checks = scenario.checks.iter().map(|check| check.check(results, machine.as_ref())).collect();
+        let mut titles: Vec<&str> = Vec::new();
+        for run in &scenario.runs {
+            if !titles.contains(&run.section()) {
+                titles.push(run.section());
+            }
+        }
+        let sections = titles.iter().zip(1..).map(|(title, number)| {
+            let runs = scenario.runs.iter().filter(|run| run.section() == *title);
+            let names: Vec<&str> = runs.flat_map(|run| run.names()).collect();
+            let of_it = |row: &&Row| names.contains(&row.run.as_str()) && !row.reports.is_empty();
+            Section::new(title, number, &results.rows.iter().filter(of_it).collect::<Vec<_>>(), machine.as_ref())
+        });
+        let (title, about) = (scenario.title.clone(), scenario.about.trim().to_string());
+        let repeat = args.repeat.unwrap_or(scenario.repeat);
+        Summary { title, about, repeat, cut: cut(args), sections: sections.collect(), machine, checks }
+    }
+
+    /// How many checks are met, are not, and were not measured.
+    pub fn score(&self) -> (usize, usize, usize) {
+        let count = |met| self.checks.iter().filter(|check| check.met == met).count();
+        (count(Some(true)), count(Some(false)), count(None))
+    }
+
+    /// Asked, measured, met.
+    pub fn check_table(&self) -> Table {
+        let head = ["", "figure", "asked", "measured", "repetitions", "met"].map(str::to_string).to_vec();
+        let row = |check: &Checked| {
+            let met = match check.met {
+                Some(true) => "yes",
+                Some(false) => "NO",
+                None => "not measured",
+            };
+            vec![
+                check.what.clone(),
+                check.of.clone(),
+                check.asked.clone(),
+                check.measured.clone(),
+                check.spread.clone(),
+                met.to_string(),
+            ]
+        };
+        Table { words: 2, head, rows: self.checks.iter().map(row).collect() }
+    }
+
+    /// All runs in one table, with the figures that matter most.
+    pub fn overview(&self) -> Table {
+        let lines = || self.sections.iter().flat_map(|section| &section.lines);
+        let figures: Vec<&Figure> = OVERVIEW.iter().filter_map(|key| figures::find(key)).collect();
+        let figures = present(&figures, lines());
+        let head = ["run", "target"].into_iter().chain(figures.iter().map(|figure| figure.name));
+        let row = |line: &Line| {
+            let cells = figures.iter().map(|figure| {
+                let value = line.figures.get(figure.key);
+                value.map_or("-".to_string(), |spread| (figure.show)(spread.median))
+            });
+            [line.run.clone(), line.target.clone()].into_iter().chain(cells).collect()
+        };
+        Table { words: 2, head: head.map(str::to_string).collect(), rows: lines().map(row).collect() }
+    }
+}
+
+/// The options that cut runs short, as they were given.
+fn cut(args: &RunArgs) -> Option<String> {
+    let option = |name: &str, time: Option<Duration>| time.map(|time| format!("--{name} {} ms", time.as_millis()));
+    let options: Vec<String> =
+        [option("warmup", args.warmup), option("duration", args.duration)].into_iter().flatten().collect();
+    (!options.is_empty()).then(|| options.join(" "))
+}
+
+/// Those of `figures` that a line has.
+fn present<'a, 'b>(figures: &[&'a Figure], lines: impl Iterator<Item = &'b Line>) -> Vec<&'a Figure> {
+    let lines: Vec<&Line> = lines.collect();
+    let has = |figure: &&&Figure| lines.iter().any(|line| line.figures.contains_key(figure.key));
+    figures.iter().filter(has).copied().collect()
+}
+
+impl Section {
+    fn new(title: &str, number: usize, rows: &[&Row], machine: Option<&Limits>) -> Section {
+        let several = rows.iter().any(|row| row.run != rows[0].run);
+        let one_target = rows.iter().all(|row| row.target == rows[0].target);
+        let label = |row: &Row| match (several, one_target) {
+            (false, _) => row.target.clone(),
+            (true, true) => row.run.clone(),
+            (true, false) => format!("{}, {}", row.run, row.target),
+        };
+        let line = |row: &&Row| Line {
+            run: row.run.clone(),
+            target: row.target.clone(),
+            label: label(row),
+            repetitions: row.reports.len(),
+            options: row.reports[0].options.clone(),
+            figures: FIGURES.iter().filter_map(|figure| Some((figure.key, row.spread(figure)?))).collect(),
+        };
+        // The repetition in the middle stands for all in what is no figure.
+        let typical: Vec<Report> = rows
+            .iter()
+            .filter_map(|row| Some(Report { name: label(row), ..row.typical(&FIGURES[0])?.clone() }))
+            .collect();
+        let mut notes = Vec::new();
+        for report in &typical {
+            if let Some(limits) = machine.filter(|_| report.requests > 0) {
+                notes.push(format!("{}, beside the machine: {}", report.name, limits.multiples(report)));
+            }
+        }
+        for (row, report) in rows.iter().flat_map(|row| row.reports.iter().map(move |report| (row, report))) {
+            if let Some(verdict) = &report.verdict {
+                notes.push(format!("{}, verified: {verdict}", label(row)));
+            }
+            for (error, count) in &report.errors {
+                notes.push(format!("{}, ERROR {count} times: {error}", label(row)));
+            }
+        }
+        let plots = plots(title, number, &typical);
+        Section { title: title.to_string(), lines: rows.iter().map(line).collect(), notes, plots }
+    }
+
+    /// The line that is the measure of line `number`: the first of the same run if a run has several, else the first
+    /// of all.
+    fn measure_of(&self, number: usize) -> Option<&Line> {
+        let same = |a: &Line, b: &Line| a.run == b.run;
+        let several = self.lines.iter().any(|a| self.lines.iter().filter(|b| same(a, b)).count() > 1);
+        let first = self.lines.iter().position(|line| !several || same(line, &self.lines[number]));
+        first.filter(|first| *first < number).map(|first| &self.lines[first])
+    }
+
+    /// Medians, half of their spread, and what part they are of the line that is their measure.
+    pub fn table(&self) -> Table {
+        let all: Vec<&Figure> = FIGURES.iter().collect();
+        let figures = present(&all, self.lines.iter());
+        let row = |(number, line): (usize, &Line)| {
+            let first = |figure: &Figure| self.measure_of(number).and_then(|line| line.figures.get(figure.key));
+            let cells = figures.iter().map(|figure| match line.figures.get(figure.key) {
+                Some(spread) => cell(figure, spread, first(figure), line.repetitions),
+                None => "-".to_string(),
+            });
+            [line.label.clone()].into_iter().chain(cells).collect()
+        };
+        let head = [""].into_iter().chain(figures.iter().map(|figure| figure.name)).map(str::to_string).collect();
+        Table { words: 1, head, rows: self.lines.iter().enumerate().map(row).collect() }
+    }
+}
+
+/// A median, its spread if there are repetitions, and what part it is of `first`.
+fn cell(figure: &Figure, spread: &Spread, first: Option<&Spread>, repetitions: usize) -> String {
+    let mut text = (figure.show)(spread.median);
+    if repetitions > 1 && spread.relative() >= 0.005 {
+        text += &format!(" ±{:.0}%", spread.relative() * 100.0);
+    }
+    if let Some(first) = first.filter(|first| first.median > 0.0 && !figure.is_count()) {
+        text += &format!(" ({}x)", three_digits(spread.median / first.median));
+    }
+    text
+}
+
+fn plots(title: &str, number: usize, reports: &[Report]) -> Vec<Plot> {
+    let loads: Vec<&Report> = reports.iter().filter(|report| report.requests > 0).collect();
+    let mut plots = Vec::new();
+    let mut add = |kind: &str, svg: String| {
+        plots.push(Plot { title: format!("{title}: {kind}"), file: format!("{number}-{kind}.svg"), svg });
+    };
+    if !loads.is_empty() {
+        add("percentiles", plot::percentiles(title, &loads));
+        add("time", plot::over_time(title, &loads));
+    }
+    if loads.iter().any(|report| !report.space.is_empty()) {
+        add("space", plot::space(title, &loads));
+    }
+    plots
+}

@@ -1,0 +1,139 @@
+use super::RunArgs;
+use super::file::Scenario;
+use super::render;
+use super::summary::Summary;
+use super::testdata::{machine, results};
+use clap::{Args, Command, FromArgMatches};
+use std::time::Duration;
+
+const SCENARIO: &str = r#"
+title = "A & B"
+about = "Under it."
+limits = true
+[[target]]
+name = "torc"
+[[target]]
+name = "kafka"
+[[run]]
+name = "one"
+mode = "produce"
+[[run]]
+name = "before"
+section = "Both"
+mode = "produce"
+targets = ["torc"]
+[[run]]
+name = "after"
+section = "Both"
+mode = "produce"
+targets = ["torc"]
+[[check]]
+what = "Rate"
+figure = "rate"
+run = "one"
+target = "torc"
+over = "kafka"
+at-least = 1.5
+[[check]]
+what = "Latency"
+figure = "p50"
+run = "one"
+target = "torc"
+at-most = "1us"
+"#;
+
+fn run_args(more: &[&str]) -> RunArgs {
+    let command = RunArgs::augment_args(Command::new("run").no_binary_name(true));
+    RunArgs::from_arg_matches(&command.get_matches_from([&["file"], more].concat())).unwrap()
+}
+
+fn summary() -> Summary {
+    let results = results(&[
+        ("one", "torc", &[(100, 2_000), (200, 2_000)]),
+        ("one", "kafka", &[(100, 3_000), (100, 3_000)]),
+        ("before", "torc", &[(10, 1_000), (10, 1_000)]),
+        ("after", "torc", &[(20, 1_000), (20, 1_000)]),
+    ]);
+    Summary::new(&Scenario::parse(SCENARIO).unwrap(), &run_args(&["--repeat=2"]), &results, Some(machine()))
+}
+
+#[test]
+fn runs_of_a_section_share_a_table_and_plots() {
+    let summary = summary();
+    let titles: Vec<&str> = summary.sections.iter().map(|section| section.title.as_str()).collect();
+    assert_eq!(titles, ["one", "Both"]);
+    let both = &summary.sections[1];
+    let labels: Vec<&str> = both.lines.iter().map(|line| line.label.as_str()).collect();
+    assert_eq!(labels, ["before", "after"], "the target is the same for both");
+    assert!(both.plots[0].svg.contains("before") && both.plots[0].svg.contains("after"));
+    assert_eq!(both.plots[0].file, "2-percentiles.svg");
+    let row = &both.table().rows[1];
+    assert!(row.contains(&"20.0 (2.00x)".to_string()), "beside the first line: {row:?}");
+}
+
+#[test]
+fn medians_come_with_their_spread() {
+    let summary = summary();
+    let row = &summary.sections[0].table().rows[0];
+    assert_eq!((row[0].as_str(), row[1].as_str()), ("torc", "150 ±33%"));
+    let overview = summary.overview();
+    assert_eq!(overview.head[..3], ["run", "target", "requests/s"]);
+    assert_eq!(overview.rows[0][..3], ["one", "torc", "150"]);
+    assert!(!overview.head.contains(&"ready in".to_string()), "nobody was restarted: {:?}", overview.head);
+}
+
+#[test]
+fn a_line_is_measured_by_the_first_of_its_run() {
+    let scenario = SCENARIO.replace("targets = [\"torc\"]", "").replace("name = \"after\"", "name = \"late\"");
+    let results = results(&[
+        ("before", "torc", &[(10, 1_000)]),
+        ("before", "kafka", &[(30, 1_000)]),
+        ("late", "torc", &[(20, 1_000)]),
+        ("late", "kafka", &[(80, 1_000)]),
+    ]);
+    let summary = Summary::new(&Scenario::parse(&scenario).unwrap(), &run_args(&[]), &results, None);
+    let both = summary.sections.iter().find(|section| section.title == "Both").unwrap().table();
+    let cells: Vec<&str> = both.rows.iter().map(|row| row[1].as_str()).collect();
+    assert_eq!(cells, ["10.0", "30.0 (3.00x)", "20.0", "80.0 (4.00x)"]);
+    let errors = both.head.iter().position(|name| name == "errors").unwrap();
+    assert!(both.rows.iter().all(|row| row[errors] == "0"), "counts have no parts");
+}
+
+#[test]
+fn every_form_says_what_is_met() {
+    let summary = summary();
+    assert_eq!(summary.score(), (1, 1, 0));
+    let markdown = render::markdown(&summary);
+    assert!(markdown.contains("| Rate | requests/s: torc / kafka | ≥ 1.50 x | 1.50 x |"), "{markdown}");
+    assert!(markdown.contains("| Latency | p50: torc | ≤ 1.00 us | 2.00 us | - | NO |"), "{markdown}");
+    assert!(markdown.contains("![one: percentiles](1-percentiles.svg)"));
+    assert!(markdown.contains("`torc bench produce --connections=1`"));
+    let short = render::short_markdown(&summary);
+    assert!(short.contains("1 of 2 checks are met") && !short.contains(".svg"), "{short}");
+    let html = render::html(&summary);
+    assert!(html.contains("<h1>A &amp; B</h1>") && html.contains("class=\"no\">NO"), "{html}");
+    assert_eq!(html.matches("<svg").count(), 4, "all plots are inside");
+    assert_eq!(html.matches("<td").count(), html.matches("</td>").count());
+    let text = render::text(&summary);
+    assert!(text.lines().any(|line| line.starts_with("Rate ") && line.ends_with(" yes")), "{text}");
+    let json: serde_json::Value = serde_json::to_value(&summary).unwrap();
+    assert_eq!(json["sections"][0]["lines"][0]["figures"]["rate"]["most"], 200.0);
+    assert_eq!(json["checks"][1]["met"], false);
+}
+
+#[test]
+fn a_restart_has_no_figures_of_a_load() {
+    let mut results = results(&[("one", "torc", &[]), ("one", "kafka", &[])]);
+    results.add("one", "torc", crate::report::Report::restarted("torc", Duration::from_millis(90), None));
+    let scenario = Scenario::parse(SCENARIO).unwrap();
+    let summary = Summary::new(&scenario, &run_args(&["--duration=1s"]), &results, None);
+    let figures: Vec<&str> = summary.sections[0].lines[0].figures.keys().copied().collect();
+    assert_eq!(figures, ["ready"]);
+    assert!(summary.sections[0].plots.is_empty());
+    assert_eq!(summary.score(), (0, 0, 2));
+    assert!(render::short_markdown(&summary).contains("no run was longer than --duration 1000 ms"));
+    // What is kept as a file can be read again.
+    let report = &results.rows[0].reports[0];
+    let json = serde_json::to_string(report).unwrap();
+    assert_eq!(serde_json::from_str::<crate::report::Report>(&json).unwrap().ready_ns, Some(90_000_000));
+}
