@@ -322,7 +322,7 @@ impl Wal {
 
     /// Cuts waiting batches while the pipeline and the segments have room.
     fn pump(&mut self, now: Mono, ops: &mut Vec<DiskOp>) {
-        while self.writer.in_flight() < self.settings.batches_in_flight {
+        while self.writer.in_flight() < self.settings.batches_in_flight && self.writer.pipelines() {
             let Some(open) = self.writer.front() else { return };
             let (count, total) = (open.entries.len(), open.total_bytes());
             if !self.segments.active().has_room(total, count) {

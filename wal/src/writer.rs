@@ -12,6 +12,10 @@ use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index};
 use torc_base::limits::{BATCH_ENTRIES_MAX, BATCH_RUNS_MAX, PAGE};
 
+/// While so many entries or bytes are in flight, what comes waits, up to a full batch, and becomes one flush.
+const PIPELINED_ENTRIES: usize = 8;
+const PIPELINED_BYTES: usize = 64 << 10;
+
 /// An entry that waits, and the page run it is gathered from.
 #[derive(Debug)]
 pub(crate) struct Waiting {
@@ -88,6 +92,8 @@ struct InFlight {
     done: bool,
     /// The durable mark in its header.
     vouches: BatchSeq,
+    /// Entries, and bytes on disk.
+    size: (usize, usize),
 }
 
 /// What a batch header needs to know of its surroundings.
@@ -226,7 +232,8 @@ impl Writer {
         self.chain = crc_of(&cut.tail.block);
         self.vouching = header.durable;
         cut.runs.append(&mut open.runs);
-        self.in_flight.push_back(InFlight { seq: header.seq, done: false, vouches: header.durable });
+        let size = (header.count as usize, header.total as usize);
+        self.in_flight.push_back(InFlight { seq: header.seq, done: false, vouches: header.durable, size });
         self.spare_entries.push(open.entries);
         cut
     }
@@ -261,6 +268,15 @@ impl Writer {
 
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// True if the front batch had better go beside those in flight than wait for them: it is full, or they are small.
+    /// Many small flushes side by side cost more than they hide.
+    pub(crate) fn pipelines(&self) -> bool {
+        let sizes = || self.in_flight.iter().map(|batch| batch.size);
+        let entries: usize = sizes().map(|(entries, _)| entries).sum();
+        let bytes: usize = sizes().map(|(_, bytes)| bytes).sum();
+        self.in_flight.is_empty() || self.queue.len() > 1 || (entries < PIPELINED_ENTRIES && bytes < PIPELINED_BYTES)
     }
 
     pub(crate) fn queued_bytes(&self) -> usize {

@@ -245,7 +245,7 @@ pub static KEYS: &[Key] = &[
         name: "torc.wal.batches.in.flight",
         kind: Kind::Int { min: 1, max: limits::BATCHES_IN_FLIGHT_MAX as i64 },
         default: "4",
-        doc: "Batches that a shard may have with the disk at once.",
+        doc: "Batches that a shard may have with the disk at once. Beside large ones only full ones go.",
         set: |c, v| c.wal_batches_in_flight = v.number() as u32,
     },
     Key {

@@ -58,14 +58,14 @@ fn a_topic_is_found_by_name_id_and_group() {
     let mut logged = Logged::new();
     let a = logged.create("a", 1, 3);
     let b = logged.create("b", 2, -1);
-    assert_eq!((groups(&a), groups(&b)), (vec![1024, 1025, 1026], vec![1027]));
+    assert_eq!((groups(&a), groups(&b)), (vec![1025, 1026, 1027], vec![1028]));
     let catalog = &logged.catalog;
     assert_eq!(catalog.topic("a"), Some(&a));
     assert_eq!(catalog.topic_by_id(TopicId(2)), Some(&b));
-    assert_eq!(catalog.partition_of(GroupId(1025)), Some((&a, 1)));
-    assert_eq!(catalog.partition_of(GroupId(1027)), Some((&b, 0)));
-    assert_eq!([1, 1023, 1028].map(|g| catalog.partition_of(GroupId(g))), [None; 3]);
-    assert_eq!((a.partitions.get(2), a.partitions.get(3)), (Some(GroupId(1026)), None));
+    assert_eq!(catalog.partition_of(GroupId(1026)), Some((&a, 1)));
+    assert_eq!(catalog.partition_of(GroupId(1028)), Some((&b, 0)));
+    assert_eq!([1, 1024, 1029].map(|g| catalog.partition_of(GroupId(g))), [None; 3]);
+    assert_eq!((a.partitions.get(2), a.partitions.get(3)), (Some(GroupId(1027)), None));
     assert_eq!(catalog.partitions(), 4);
 }
 
@@ -116,7 +116,7 @@ fn of_two_plans_under_way_the_first_in_the_log_wins() {
     let Change::Created(a) = logged.apply(first) else { panic!("refused") };
     assert_eq!(logged.apply(second), Change::Refused(CatalogError::TopicExists("a".into())));
     let Change::Created(b) = logged.apply(third) else { panic!("refused") };
-    assert_eq!((groups(&a), groups(&b)), (vec![1024, 1025], vec![1028, 1029]), "no group is given twice");
+    assert_eq!((groups(&a), groups(&b)), (vec![1025, 1026], vec![1029, 1030]), "no group is given twice");
 
     let to_five = logged.catalog.plan_partitions("a", 5).expect("more");
     let to_four = logged.catalog.plan_partitions("a", 4).expect("more");
@@ -124,11 +124,11 @@ fn of_two_plans_under_way_the_first_in_the_log_wins() {
     assert!(matches!(logged.apply(to_five), Change::Grown { from: 2, .. }));
     assert!(matches!(logged.apply(to_four), Change::Refused(CatalogError::InvalidPartitions(_))));
     let Change::Grown { topic, from: 5 } = logged.apply(to_seven) else { panic!("refused") };
-    assert_eq!(groups(&topic), [1024, 1025, 1030, 1031, 1032, 1035, 1036]);
+    assert_eq!(groups(&topic), [1025, 1026, 1031, 1032, 1033, 1036, 1037]);
     for (partition, group) in topic.partitions.iter().enumerate() {
         assert_eq!(logged.catalog.partition_of(group), Some((&topic, partition as u32)));
     }
-    assert_eq!(logged.catalog.partition_of(GroupId(1033)), None);
+    assert_eq!(logged.catalog.partition_of(GroupId(1034)), None);
     let gone = logged.catalog.plan_delete("a").expect("there");
     assert_eq!(logged.apply(gone.clone()), Change::Deleted(topic));
     assert_eq!(logged.apply(gone), Change::Refused(CatalogError::UnknownTopicId(TopicId(1))));
@@ -141,7 +141,7 @@ fn a_deleted_name_is_free_for_another_topic_with_other_groups() {
     let before = logged.create("a.b", 1, 2);
     let command = logged.catalog.plan_delete("a.b").expect("there");
     logged.apply(command);
-    assert_eq!(logged.catalog.partition_of(GroupId(1024)), None);
+    assert_eq!(logged.catalog.partition_of(GroupId(1025)), None);
     let after = logged.create("a_b", 2, 2);
     assert!(groups(&before).iter().all(|group| !groups(&after).contains(group)));
 }
