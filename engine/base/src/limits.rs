@@ -30,7 +30,7 @@ pub const LARGE_FRAME: usize = 32 << 10;
 pub const FRAME_BYTES_MAX: usize = 100 << 20;
 
 /// One provided receive buffer.
-pub const RECV_BUF_BYTES: usize = 16 << 10;
+pub const RECV_BUF_BYTES: usize = 32 << 10;
 /// Provided receive buffers of a shard's ring (a power of two).
 pub const RECV_BUFS: usize = 128;
 /// Memory of one shard for requests that are being received or wait for their turn.
