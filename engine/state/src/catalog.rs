@@ -94,14 +94,14 @@ impl Catalog {
         Catalog {
             defaults,
             applied: Index(0),
-            // Shard 0 has the catalog, and often a core that the kernel keeps house on: the first partition goes elsewhere.
-            next_group: GroupId::FIRST_PARTITION.next(),
+            next_group: GroupId::FIRST_PARTITION,
             next_producer_id: 0,
             by_name: BTreeMap::new(),
             by_id: BTreeMap::new(),
             by_group: BTreeMap::new(),
             alike: BTreeMap::new(),
             partitions: 0,
+            // Shard 0 has the catalog, and often a core that the kernel keeps house on: the first partition goes elsewhere.
             planned_group: GroupId::FIRST_PARTITION.next(),
             planned_producer_id: 0,
         }

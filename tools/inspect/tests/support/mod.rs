@@ -257,7 +257,7 @@ pub fn filled(dir: &Path) -> Rig {
 /// A log of which the cleaner has moved the second partition, and a checkpoint that says so; with `more`, another
 /// output that no checkpoint names.
 pub fn cleaned(dir: &Path, more: bool) -> Rig {
-    let cleaner = CleanerSettings { bytes_per_second: 1 << 40, ..CleanerSettings::default() };
+    let cleaner = CleanerSettings { settle_ms: 0, bytes_per_second: 1 << 40, ..CleanerSettings::default() };
     let mut rig = Rig::with(dir, true, cleaner);
     rig.create_orders();
     for part in 0..=u64::from(more) {
