@@ -11,6 +11,7 @@ use torc_base::buf::{Buf, Pool};
 use torc_base::ids::{ConnId, FileId, Tag};
 use torc_base::io::{App, DiskKind, DiskOp, Event, Op};
 use torc_base::limits::PAGE;
+use torc_base::limits::{RECV_BUF_BYTES, RECV_BUFS};
 use torc_base::time::{Mono, Now};
 use torc_reactor::probe::raise_open_files;
 
@@ -49,7 +50,7 @@ fn crowd(most: usize, rounds: usize, ring_entries: u32) {
     }
     eventually("all are closed", || running.stats.closed.get() == count as u64);
     assert!(running.stats.multishots.get() >= count as u64, "after some small requests each receives multishot");
-    let provided = 128 * (16 << 10);
+    let provided = RECV_BUFS * RECV_BUF_BYTES;
     assert_eq!(pool.used(), provided, "only the ring's own buffers are out");
     let echo = running.finish();
     assert_eq!((echo.accepted, echo.closed, echo.open()), (count, count, 0));

@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use support::{Echo, Habit, Running, pattern};
 use torc_base::buf::{Buf, Pool};
 use torc_base::io::{App, Event, Op};
+use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::time::{Mono, Now};
 
 /// Sends the first `n` bytes a few at a time, so that the loop takes the connection for one of small requests.
@@ -243,5 +244,5 @@ fn of_a_large_frame_only_the_first_buffer_is_received_elsewhere_than_in_its_own(
     for (got, sent) in app.frames.iter().zip(&frames) {
         assert!(got[4..] == sent[..]);
     }
-    assert!(app.copied <= frames.len() * (16 << 10), "{} bytes went through provided buffers", app.copied);
+    assert!(app.copied <= frames.len() * RECV_BUF_BYTES, "{} bytes went through provided buffers", app.copied);
 }
