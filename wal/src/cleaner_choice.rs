@@ -62,14 +62,14 @@ impl Candidate {
         is_cold(self.id) || self.live.bytes * 100 <= self.full * (100 - settings.dead_percent)
     }
 
-    /// When it is worth emptying, if it still is then.
-    fn empty_at(&self, settings: &CleanerSettings) -> Mono {
-        let settle = if self.is_dying(settings) { settings.settle_ms } else { u64::MAX };
-        self.since.plus_ms(settings.sort_after_ms.min(settle))
-    }
-
     fn ripe_at(&self, settings: &CleanerSettings) -> Mono {
         self.since.plus_ms(settings.sort_after_ms)
+    }
+
+    /// When it is worth emptying, if it still is then.
+    fn empty_at(&self, settings: &CleanerSettings) -> Mono {
+        let ripe = self.ripe_at(settings);
+        if self.is_dying(settings) { ripe.min(self.since.plus_ms(settings.settle_ms)) } else { ripe }
     }
 
     fn is_in_pieces(&self) -> bool {
