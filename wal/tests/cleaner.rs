@@ -86,10 +86,7 @@ fn what_lives_in_mostly_dead_segments_is_moved_and_they_are_freed() {
         assert_eq!(leaked(&rig), 0, "{stats:?}");
         // The same after a restart, from the checkpoint alone and with more behind it.
         for power in [true, false] {
-            let durable = rig.durable;
-            rig.kill(power);
-            rig.open().expect("sound");
-            rig.settle_model(durable);
+            rig.restart(power);
             assert!(is_moved(&rig, KEPT));
             rig.verify(50_000);
             rig.append(KEPT, 700, false);
@@ -186,10 +183,7 @@ fn at_every_step(then: impl Fn(&mut Rig)) {
 #[test]
 fn a_power_cut_at_every_step_of_a_pass_loses_and_leaks_nothing() {
     at_every_step(|rig| {
-        let durable = rig.durable;
-        rig.kill(true);
-        rig.open().unwrap_or_else(|e| panic!("{e}"));
-        rig.settle_model(durable);
+        rig.restart(true);
         rig.verify(30_000);
         release(rig);
         come_to_rest(rig);
@@ -201,10 +195,7 @@ fn a_power_cut_at_every_step_of_a_pass_loses_and_leaks_nothing() {
 fn a_kill_at_every_step_and_a_power_cut_in_the_next_life() {
     at_every_step(|rig| {
         for power in [false, true] {
-            let durable = rig.durable;
-            rig.kill(power);
-            rig.open().unwrap_or_else(|e| panic!("{e}"));
-            rig.settle_model(durable);
+            rig.restart(power);
             rig.verify(30_000);
             release(rig);
             rig.now.mono = rig.now.mono.plus_ms(1_000);
@@ -216,10 +207,7 @@ fn a_kill_at_every_step_and_a_power_cut_in_the_next_life() {
                 }
             }
         }
-        let durable = rig.durable;
-        rig.kill(true);
-        rig.open().unwrap_or_else(|e| panic!("{e}"));
-        rig.settle_model(durable);
+        rig.restart(true);
         release(rig);
     });
 }
@@ -228,10 +216,7 @@ fn a_kill_at_every_step_and_a_power_cut_in_the_next_life() {
 fn a_checkpoint_at_every_step_of_a_pass_is_one_to_start_from() {
     at_every_step(|rig| {
         rig.checkpoint();
-        let durable = rig.durable;
-        rig.kill(true);
-        rig.open().unwrap_or_else(|e| panic!("{e}"));
-        rig.settle_model(durable);
+        rig.restart(true);
         rig.verify(30_000);
         release(rig);
     });
@@ -437,10 +422,7 @@ fn small_pieces_are_sorted_by_group() {
     let written = rig.wal.stats().cleaner_written_bytes;
     rig.pass_time(60_000);
     assert_eq!(rig.wal.stats().cleaner_written_bytes, written);
-    let durable = rig.durable;
-    rig.kill(true);
-    rig.open().expect("sound");
-    rig.settle_model(durable);
+    rig.restart(true);
     rig.verify(64 << 10);
 }
 

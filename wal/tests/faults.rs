@@ -99,10 +99,7 @@ fn a_full_disk_refuses_producers_and_heals_when_segments_die() {
     rig.settle();
     assert_eq!(rig.wal.state(), State::Full);
     // A restart works on the full disk.
-    let durable = rig.durable;
-    rig.kill(true);
-    rig.open().expect("sound");
-    rig.settle_model(durable);
+    rig.restart(true);
     rig.settle();
     // Retention lets go of the oldest.
     let runs = rig.wal.runs(GroupId(1)).to_vec();
@@ -159,10 +156,7 @@ fn dead_segments_are_reused_only_after_the_checkpoint_is_published() {
         }
     }
     assert!(rig.disk.files.len() <= 6, "the log stays small: {}", rig.disk.files.len());
-    let durable = rig.durable;
-    rig.kill(true);
-    rig.open().expect("sound");
-    rig.settle_model(durable);
+    rig.restart(true);
     rig.verify(50_000);
 }
 
@@ -185,10 +179,7 @@ fn files_for_large_batches_are_not_written_ahead() {
         assert!(made > 2, "the log grows");
         let expected = if ahead { made * settings.segment_bytes } else { 0 };
         assert_eq!(rig.disk.written_ahead - before.1, expected, "entries of {bytes} bytes");
-        let durable = rig.durable;
-        rig.kill(true);
-        rig.open().expect("sound");
-        rig.settle_model(durable);
+        rig.restart(true);
         rig.verify(500_000);
     }
 }
@@ -238,9 +229,6 @@ fn segments_of_another_size_are_used_up_and_replaced() {
         rig.settle();
     }
     rig.verify(500_000);
-    let durable = rig.durable;
-    rig.kill(true);
-    rig.open().expect("sound");
-    rig.settle_model(durable);
+    rig.restart(true);
     rig.verify(500_000);
 }

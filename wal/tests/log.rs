@@ -113,9 +113,6 @@ fn a_batch_is_cut_at_its_bounds() {
     assert!(last > first, "too many runs for one batch");
     rig.settle();
     rig.verify(1 << 20);
-    let durable = rig.durable;
-    rig.kill(true);
-    rig.open().expect("sound");
-    rig.settle_model(durable);
+    rig.restart(true);
     rig.verify(1 << 20);
 }

@@ -339,6 +339,14 @@ impl Rig {
         self.wal.checkpoint_published(&mut self.pending);
     }
 
+    /// The process dies, the power too if `power`; what is on the disk opens as a sound log that has all that was durable.
+    pub fn restart(&mut self, power: bool) {
+        let durable = self.durable;
+        self.kill(power);
+        self.open().unwrap_or_else(|e| panic!("{e}"));
+        self.settle_model(durable);
+    }
+
     /// The process dies; with `power`, the device's cache too.
     pub fn kill(&mut self, power: bool) {
         let mut prng = self.prng.fork();
