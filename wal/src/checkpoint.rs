@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset, SegmentId};
 
-const MAGIC: [u8; 8] = *b"torcWCP2";
-/// The version before there were cold segments: the same, without them.
+const MAGIC: [u8; 8] = *b"torcWCP3";
+/// The version before a log could be closed: the same, without the word for it.
+const MAGIC_2: [u8; 8] = *b"torcWCP2";
+/// The version before there were cold segments: as version 2, without them.
 const MAGIC_1: [u8; 8] = *b"torcWCP1";
 const GROUP_BYTES: usize = 36;
 const RUN_BYTES: usize = 56;
@@ -29,6 +31,9 @@ pub struct Section {
     pub scan_first: BatchSeq,
     /// ...and follows a batch with this checksum.
     pub scan_chain: u32,
+    /// Nothing was written behind the last batch before `next`, nor would be in that life of the log: if it ends there,
+    /// nothing is missing.
+    pub closed: bool,
     /// Segments before `scan` and cold segments that hold live entries, with the lengths of their footers. A cold segment
     /// that is not named here was never published.
     pub footers: BTreeMap<SegmentId, u32>,
@@ -40,7 +45,7 @@ impl Section {
     /// The section's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let runs: usize = self.groups.iter().map(|(_, g)| g.runs.len()).sum();
-        let bytes = 48 + self.footers.len() * FOOTER_BYTES + self.groups.len() * GROUP_BYTES + runs * RUN_BYTES;
+        let bytes = 52 + self.footers.len() * FOOTER_BYTES + self.groups.len() * GROUP_BYTES + runs * RUN_BYTES;
         let mut out = Vec::with_capacity(bytes);
         // The checksum comes first: behind its bytes it would give every section the same outer checksum.
         out.extend_from_slice(&[0; 4]);
@@ -49,6 +54,7 @@ impl Section {
         out.extend_from_slice(&self.scan.get().to_le_bytes());
         out.extend_from_slice(&self.scan_first.get().to_le_bytes());
         out.extend_from_slice(&self.scan_chain.to_le_bytes());
+        out.extend_from_slice(&u32::from(self.closed).to_le_bytes());
         out.extend_from_slice(&(self.footers.len() as u32).to_le_bytes());
         out.extend_from_slice(&(self.groups.len() as u32).to_le_bytes());
         for (segment, bytes) in &self.footers {
@@ -87,14 +93,26 @@ impl Section {
 
     fn read(get: &mut Get<'_>) -> Option<Section> {
         let magic = get.bytes::<8>()?;
-        if magic != MAGIC && magic != MAGIC_1 {
+        if ![MAGIC, MAGIC_2, MAGIC_1].contains(&magic) {
             return None;
         }
         let (next, scan) = (BatchSeq(get.u64()?), SegmentId(get.u64()?));
         let (scan_first, scan_chain) = (BatchSeq(get.u64()?), get.u32()?);
+        let closed = match magic {
+            MAGIC => get.u32()?,
+            _ => 0,
+        };
         let (footers, groups) = (get.u32()?, get.u32()?);
-        let mut section = Section { next, scan, scan_first, scan_chain, footers: BTreeMap::new(), groups: Vec::new() };
-        if scan_first.get() == 0 || next < scan_first {
+        let mut section = Section {
+            next,
+            scan,
+            scan_first,
+            scan_chain,
+            closed: closed == 1,
+            footers: BTreeMap::new(),
+            groups: Vec::new(),
+        };
+        if closed > 1 || scan_first.get() == 0 || next < scan_first {
             return None;
         }
         for _ in 0..footers {

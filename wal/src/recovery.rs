@@ -3,6 +3,7 @@
 //! Header pages say which file holds which segment. From the checkpoint's segment on, batches are read in order; each
 //! must follow from the one before. The first one that does not is where the log ends, if it can be a torn write; it is
 //! corruption, if anything says that it had been durable: the checkpoint, a later batch's durable mark, or a footer.
+//! Where the checkpoint says that the log was closed, nothing is looked for behind its end.
 
 use crate::batch::{self, Damage, Descriptor};
 use crate::checkpoint::Section;
@@ -60,6 +61,8 @@ pub(crate) struct End {
     pub(crate) last_filled: BatchSeq,
     /// What was cut off.
     pub(crate) torn: Option<String>,
+    /// The checkpoint says that the log was closed: no more.
+    pub(crate) closed: bool,
 }
 
 #[derive(Debug)]
@@ -106,6 +109,8 @@ enum Mode {
     Chain,
     /// The batch at `position` of `segment` is not there: does anything say that it had been durable?
     Evidence { segment: Header, position: u64, what: String, pieces: u64 },
+    /// The log was closed in `segment`, and ends where it did then.
+    Closed { segment: Header },
 }
 
 /// Recovery under way.
@@ -381,14 +386,16 @@ impl Recovery {
             let stream = self.stream.as_mut().expect("recovery reads until it ends");
             let (segment, at) = (stream.segment, stream.at);
             if at >= segment.bytes {
-                if matches!(self.mode, Mode::Chain) {
-                    let what = "the segment ends";
-                    let from = u64::from(parts.segments.active().end);
-                    self.chain_ends(segment, from, what.to_string(), parts)?;
-                } else if let Some((_, &slot)) = self.by_id.range(segment.segment.next()..).next() {
-                    self.open_stream(self.header(slot), u64::from(BATCHES_START));
-                } else {
-                    return Ok(self.finish(parts, ops));
+                let behind = self.by_id.range(segment.segment.next()..).next();
+                match (&self.mode, behind) {
+                    (Mode::Chain, _) => {
+                        let from = u64::from(parts.segments.active().end);
+                        self.chain_ends(segment, from, "the segment ends".to_string(), parts)?;
+                    }
+                    (Mode::Evidence { .. }, Some((_, &slot))) => {
+                        self.open_stream(self.header(slot), u64::from(BATCHES_START));
+                    }
+                    (Mode::Evidence { .. } | Mode::Closed { .. }, _) => return Ok(self.finish(parts, ops)),
                 }
                 continue;
             }
@@ -403,6 +410,7 @@ impl Recovery {
             match self.mode {
                 Mode::Chain => self.follow(segment, at, &window, parts, out)?,
                 Mode::Evidence { .. } => self.look_for_evidence(&segment, at, &window)?,
+                Mode::Closed { .. } => panic!("nothing is read of a log that was closed"),
             }
         }
     }
@@ -541,6 +549,11 @@ impl Recovery {
                 format!("{what}; the checkpoint says that batches up to {} were durable", section.next.get() - 1);
             return Err(corrupt(&what, &segment, position, None));
         }
+        if self.section.as_ref().is_some_and(|s| s.closed && s.next == self.next) {
+            self.open_stream(segment, segment.bytes);
+            self.mode = Mode::Closed { segment };
+            return Ok(());
+        }
         self.open_stream(segment, position);
         self.mode = Mode::Evidence { segment, position, what, pieces: 0 };
         Ok(())
@@ -586,17 +599,20 @@ impl Recovery {
     /// The log ends here. What was read must be on stable storage before it is shown to anybody, and files behind the
     /// end must not be taken for their former segments.
     fn finish(&mut self, parts: &mut Parts<'_>, ops: &mut Vec<DiskOp>) -> Progress {
-        let mode = std::mem::replace(&mut self.mode, Mode::Chain);
-        let Mode::Evidence { segment, position, what, pieces } = mode else {
-            panic!("the end is looked at before it is believed")
+        let segment = match std::mem::replace(&mut self.mode, Mode::Chain) {
+            Mode::Evidence { segment, position, what, pieces } => {
+                let file = segment.slot.file_name();
+                self.torn = (pieces > 0).then(|| {
+                    format!(
+                        "batch {} was being written when the power or the process went ({file}, position {position}: {what}; {pieces} piece(s) cut)",
+                        self.next,
+                    )
+                });
+                segment
+            }
+            Mode::Closed { segment } => segment,
+            Mode::Chain => panic!("the end is looked at before it is believed"),
         };
-        if pieces > 0 {
-            self.torn = Some(format!(
-                "batch {} was being written when the power or the process went ({}, position {position}: {what}; {pieces} piece(s) cut)",
-                self.next,
-                segment.slot.file_name(),
-            ));
-        }
         self.stream = None;
         self.finishing = true;
         self.stale = self.by_id.range(segment.segment.next()..).map(|(_, &slot)| slot).collect();
@@ -628,6 +644,7 @@ impl Recovery {
             vouched: self.vouched,
             last_filled: self.last_filled,
             torn: self.torn.take(),
+            closed: self.section.as_ref().is_some_and(|s| s.closed),
         })
     }
 }

@@ -84,6 +84,9 @@ pub struct Wal {
     /// Something died or was sealed since `wants_checkpoint` was last worked out.
     stale_wish: bool,
     wants_checkpoint: bool,
+    /// The checkpoint that recovery began with says that the log ends where it was closed. Until another is published, the
+    /// loss of what is written right there would look like that end.
+    closed: bool,
     idle_at: Option<Mono>,
     was_full: bool,
     stats: Stats,
@@ -114,6 +117,7 @@ impl Wal {
             checkpointed: SegmentId(1),
             stale_wish: false,
             wants_checkpoint: false,
+            closed: false,
             idle_at: None,
             was_full: false,
             stats: Stats::default(),
@@ -266,6 +270,7 @@ impl Wal {
             Ok(recovery::Progress::Done(end)) => {
                 self.writer.resume(end.next, end.chain, end.vouched, end.last_filled);
                 self.cleaner.resume(recovery.last_cold());
+                self.closed = end.closed;
                 self.life = Life::Running;
                 self.note_change();
                 out.push(Outcome::RecoveryDone { torn: end.torn });
@@ -583,13 +588,13 @@ impl Wal {
         self.directory.runs(group)
     }
 
-    /// True if a checkpoint would shorten recovery by a segment, or free one.
+    /// True if a checkpoint would shorten recovery by a segment, free one, or tell that a log that was closed goes on.
     pub fn wants_checkpoint(&self) -> bool {
         self.wants_checkpoint && self.checkpoint.is_none() && matches!(self.life, Life::Running)
     }
 
     fn checkpoint_is_due(&self) -> bool {
-        self.segments.scan_start().header.segment > self.checkpointed || !self.dead_segments().is_empty()
+        self.closed || self.segments.scan_start().header.segment > self.checkpointed || !self.dead_segments().is_empty()
     }
 
     /// Segments that recovery from a checkpoint of now would not need.
@@ -601,8 +606,9 @@ impl Wal {
     }
 
     /// Closes the open batch. Returns the log's section of a checkpoint that contains the effect of everything appended
-    /// so far, and the batch that must be durable before that checkpoint may be published.
-    pub fn begin_checkpoint(&mut self) -> (Vec<u8>, BatchSeq) {
+    /// so far, and the batch that must be durable before that checkpoint may be published. `closing`: nothing is appended
+    /// any more, and the next recovery need not look whether something is missing.
+    pub fn begin_checkpoint(&mut self, closing: bool) -> (Vec<u8>, BatchSeq) {
         assert!(matches!(self.life, Life::Running), "a checkpoint of a running log");
         let last = self.writer.close();
         let scan = self.segments.scan_start();
@@ -614,7 +620,8 @@ impl Wal {
             group.runs.retain(|run| run.segment < scan || is_cold(run.segment));
             (id, group)
         });
-        let section = Section { next: last.next(), scan, scan_first, scan_chain, footers, groups: groups.collect() };
+        let groups = groups.collect();
+        let section = Section { next: last.next(), scan, scan_first, scan_chain, closed: closing, footers, groups };
         self.checkpoint = Some(Checkpoint { dead: self.dead_segments(), before: self.checkpointed });
         self.checkpointed = scan;
         (section.encode(), last)
@@ -623,6 +630,7 @@ impl Wal {
     /// The checkpoint begun last is published: what was dead when it began can be reused.
     pub fn checkpoint_published(&mut self, ops: &mut Vec<DiskOp>) {
         let checkpoint = self.checkpoint.take().expect("a checkpoint was begun");
+        self.closed = false;
         self.freeable.extend(checkpoint.dead);
         self.free_dead(ops);
         self.note_change();

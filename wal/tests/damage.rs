@@ -295,3 +295,74 @@ fn a_spare_whose_header_is_lost_is_no_loss() {
         rig.verify(10_000);
     }
 }
+
+/// A log with three spare files and a few entries.
+fn with_spares(seed: u64) -> Rig {
+    let mut rig = Rig::started(Settings { spare_segments: 3, ..marked() }, seed);
+    for _ in 0..5 {
+        rig.append(1, 3_000, false);
+        rig.settle();
+    }
+    rig
+}
+
+#[test]
+fn of_a_log_that_was_closed_nothing_behind_its_end_is_read() {
+    let mut base = with_spares(10);
+    base.checkpoint();
+    let mut killed = reborn(&base);
+    killed.open().expect("sound");
+    base.close();
+    let mut rig = reborn(&base);
+    rig.open().expect("sound");
+    rig.settle_model(base.durable);
+    rig.verify(10_000);
+    let files = rig.disk.files.len() as u64;
+    assert_eq!(files, 4);
+    let whole = base.settings.segment_bytes * (files - 1);
+    let (closed, killed) = (rig.disk.bytes_read, killed.disk.bytes_read);
+    assert!(closed + whole < killed, "{closed} bytes read of the closed log, {killed} of the other");
+}
+
+#[test]
+fn a_log_that_was_closed_misses_nothing_of_what_came_before() {
+    let mut base = with_spares(11);
+    let last = base.durable;
+    base.close();
+    base.kill(true);
+    let bytes = &base.disk.files["wal-000001"].bytes;
+    let header = *batches(bytes).iter().find(|h| h.seq == last).expect("the last batch");
+    let mut rig = reborn(&base);
+    rig.disk.files.get_mut("wal-000001").unwrap().bytes[header.position as usize + 20] ^= 1;
+    assert!(matches!(rig.open(), Err(WalError::Corrupt(_))));
+}
+
+#[test]
+fn a_log_that_goes_on_wants_a_checkpoint_that_says_so() {
+    let mut base = with_spares(12);
+    base.close();
+    base.kill(true);
+    base.open().expect("sound");
+    base.settle_model(base.durable);
+    base.settle();
+    assert!(base.wal.wants_checkpoint());
+    let first = base.append(1, 100, false);
+    base.settle();
+    // Before it is published, the end is where the chain ends, as always.
+    let mut early = reborn(&base);
+    early.open().expect("sound");
+    early.settle_model(base.durable);
+    base.checkpoint();
+    base.settle();
+    assert!(!base.wal.wants_checkpoint());
+    for _ in 0..3 {
+        base.append(1, 100, false);
+        base.settle();
+    }
+    base.kill(true);
+    let bytes = &base.disk.files["wal-000001"].bytes;
+    let header = *batches(bytes).iter().find(|h| h.seq == first).expect("the first batch behind the old end");
+    let mut rig = reborn(&base);
+    rig.disk.files.get_mut("wal-000001").unwrap().bytes[header.position as usize + 20] ^= 1;
+    assert!(matches!(rig.open(), Err(WalError::Corrupt(_))), "the loss of that batch is noticed");
+}

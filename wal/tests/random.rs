@@ -164,7 +164,7 @@ impl World {
 
     fn checkpoint(&mut self) {
         match self.begun.take() {
-            None => self.begun = Some(self.rig.wal.begin_checkpoint()),
+            None => self.begun = Some(self.rig.wal.begin_checkpoint(false)),
             Some((section, upto)) if self.rig.durable >= upto => {
                 self.rig.section = Some(section);
                 self.rig.replay_from = upto.next();
@@ -175,6 +175,9 @@ impl World {
     }
 
     fn restart(&mut self, prng: &mut Prng) {
+        if self.begun.is_none() && prng.chance(1, 3) {
+            self.rig.close();
+        }
         let durable = self.rig.durable;
         self.begun = None;
         self.passes += self.rig.wal.stats().cleaner_passes;

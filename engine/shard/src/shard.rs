@@ -326,7 +326,7 @@ impl Shard {
         }
     }
 
-    /// All shards are drained: one last checkpoint, so that the next start reads nothing of the log.
+    /// All shards are drained: one last checkpoint closes the log.
     fn finish(&mut self, now: Now) {
         self.stopping = Stopping::Finishing { until: now.mono.plus_ms(self.settings.drain_ms) };
         if self.groups.phase == Phase::Running {

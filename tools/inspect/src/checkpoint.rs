@@ -41,6 +41,8 @@ pub struct LogReport {
     /// Where recovery starts to read.
     pub scan_segment: u64,
     pub scan_first_batch: u64,
+    /// The log was closed: an orderly stop.
+    pub closed: bool,
     /// Segments before it whose footers are relied upon.
     pub sealed_segments: usize,
     /// How many of these the cleaner wrote.
@@ -289,6 +291,7 @@ fn log_report(section: &LogSection, names: &Names, with_groups: bool) -> LogRepo
         next_batch: section.next.get(),
         scan_segment: section.scan.get(),
         scan_first_batch: section.scan_first.get(),
+        closed: section.closed,
         sealed_segments: section.footers.len(),
         cold_segments: section.footers.keys().filter(|id| is_cold(**id)).count(),
         groups: section.groups.len(),
@@ -302,8 +305,9 @@ impl LogReport {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
-            "  log: holds batches up to {}; recovery reads from segment {}, batch {}",
+            "  log: holds batches up to {}{}; recovery reads from segment {}, batch {}",
             self.next_batch - 1,
+            if self.closed { ", where the log was closed" } else { "" },
             self.scan_segment,
             self.scan_first_batch
         )?;

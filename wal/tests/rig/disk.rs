@@ -30,6 +30,8 @@ pub struct Disk {
     pub fail_in: Option<(u64, DiskError)>,
     /// As above, for reads.
     pub fail_read_in: Option<u64>,
+    /// Bytes that were read.
+    pub bytes_read: u64,
 }
 
 impl Disk {
@@ -113,6 +115,7 @@ impl Disk {
                 let start = end.min(at as usize);
                 bytes.truncate(end - start);
                 bytes.copy_from_slice(&f.bytes[start..end]);
+                self.bytes_read += bytes.len() as u64;
                 Ok(DiskOk::Read { bytes })
             }
             DiskKind::Sync { file } => {

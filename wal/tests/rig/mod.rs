@@ -328,7 +328,16 @@ impl Rig {
 
     /// Takes and publishes a checkpoint.
     pub fn checkpoint(&mut self) {
-        let (section, upto) = self.wal.begin_checkpoint();
+        self.make_checkpoint(false);
+    }
+
+    /// Ends the log in an orderly way.
+    pub fn close(&mut self) {
+        self.make_checkpoint(true);
+    }
+
+    fn make_checkpoint(&mut self, closing: bool) {
+        let (section, upto) = self.wal.begin_checkpoint(closing);
         self.turn();
         while self.durable < upto {
             self.step();

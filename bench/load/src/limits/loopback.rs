@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes of one call when bandwidth is measured.
 const PIECE: usize = 256 << 10;
+/// Streams at once when bandwidth is measured: what one carries depends more on its two threads than on the interface.
+const STREAMS: usize = 4;
 
 fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -56,25 +58,39 @@ pub fn round_trips(spinning: bool, time: Duration) -> io::Result<RoundTrip> {
     Ok(RoundTrip { p50_ns: latency.value_at_quantile(0.5), p99_ns: latency.value_at_quantile(0.99) })
 }
 
-/// Millions of bytes per second from one thread to another.
-pub fn bandwidth(time: Duration) -> io::Result<f64> {
-    let (mut near, mut far) = pair()?;
-    let sink = thread::spawn(move || -> io::Result<u64> {
-        let mut buffer = vec![0; PIECE];
-        let mut bytes = 0;
-        loop {
-            match far.read(&mut buffer)? {
-                0 => return Ok(bytes),
-                n => bytes += n as u64,
-            }
+/// Reads to the end of the stream; how many bytes.
+fn drain(mut stream: TcpStream) -> io::Result<u64> {
+    let mut buffer = vec![0; PIECE];
+    let mut bytes = 0;
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(bytes),
+            n => bytes += n as u64,
         }
-    });
-    let piece = vec![1; PIECE];
-    let began = Instant::now();
-    while began.elapsed() < time {
-        near.write_all(&piece)?;
     }
-    drop(near);
-    let bytes = sink.join().expect("the sink does not panic")?;
+}
+
+/// Writes until `end`.
+fn flood(mut stream: TcpStream, end: Instant) -> io::Result<()> {
+    let piece = vec![1; PIECE];
+    while Instant::now() < end {
+        stream.write_all(&piece)?;
+    }
+    Ok(())
+}
+
+/// Millions of bytes per second over all streams, each from one thread to another.
+pub fn bandwidth(time: Duration) -> io::Result<f64> {
+    let pairs = (0..STREAMS).map(|_| pair()).collect::<io::Result<Vec<_>>>()?;
+    let began = Instant::now();
+    let streams = pairs.into_iter().map(|(near, far)| {
+        let source = thread::spawn(move || flood(near, began + time));
+        (source, thread::spawn(move || drain(far)))
+    });
+    let mut bytes = 0;
+    for (source, sink) in streams.collect::<Vec<_>>() {
+        source.join().expect("writing does not panic")?;
+        bytes += sink.join().expect("reading does not panic")?;
+    }
     Ok(bytes as f64 / began.elapsed().as_secs_f64() / 1e6)
 }

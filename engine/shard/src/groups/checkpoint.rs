@@ -15,8 +15,11 @@ const GROUPS: Section = Section(*b"GRPS");
 const CATALOG: Section = Section(*b"CATL");
 const LOG: Section = Section(*b"WAL ");
 
-/// After a failed checkpoint the next one waits this long.
+/// After a failed checkpoint the next one waits this long...
 const RETRY_MS: u64 = 1_000;
+/// ...and after a published one this many times as long as that one took: where the log is recycled as fast as it is
+/// written, checkpoints of many groups would do little else.
+const REST: u64 = 4;
 
 /// The checkpoint that is being written, and what the next one needs to know.
 #[derive(Default)]
@@ -24,8 +27,12 @@ pub(super) struct Checkpointing {
     /// Number of the last published one.
     pub number: u64,
     writer: Option<(Writer, BatchSeq)>,
-    /// The last one failed; until then no other is begun.
+    /// When the last one was begun.
+    begun: Mono,
+    /// Until then no other is begun: the last one failed.
     retry: Option<Mono>,
+    /// Until then no other is begun, unless it is the last one.
+    rest: Option<Mono>,
     /// One is wanted whatever the log says: the shard stops.
     pub forced: bool,
     /// Groups met while starting.
@@ -48,7 +55,7 @@ impl Groups {
             && self.fenced().is_none()
             && self.electing == 0
             && self.catalog_is_quiet()
-            && (self.wal.wants_checkpoint() || self.checkpoint.forced)
+            && (self.checkpoint.forced || self.checkpoint.rest.is_none() && self.wal.wants_checkpoint())
     }
 
     /// True if no command is on its way: the catalog's state then says all that its log says.
@@ -59,7 +66,7 @@ impl Groups {
         })
     }
 
-    /// Asks for a last checkpoint, so that the next start reads nothing of the log.
+    /// Asks for a last checkpoint, which closes the log: the next start replays nothing and looks for nothing behind it.
     pub fn force_checkpoint(&mut self) {
         self.checkpoint.forced = true;
     }
@@ -74,12 +81,13 @@ impl Groups {
     pub fn begin_checkpoint(&mut self, out: &mut Out, catalog: Option<(Index, Vec<u8>)>) {
         assert_eq!(catalog.is_some(), self.groups.contains_key(&GroupId::CATALOG), "the catalog's state is in");
         let mut ops = std::mem::take(&mut self.disk_ops);
+        self.checkpoint.begun = out.now.mono;
         if let Some((applied, _)) = &catalog {
             // The commands are in the section; the log needs to keep none of them.
             self.release(GroupId::CATALOG, applied.next());
         }
-        self.checkpoint.forced = false;
-        let (log, needs) = self.wal.begin_checkpoint();
+        let closing = std::mem::take(&mut self.checkpoint.forced);
+        let (log, needs) = self.wal.begin_checkpoint(closing);
         let mut sections: Sections = vec![(SHARD, self.encode_shard()), (GROUPS, self.encode_groups()), (LOG, log)];
         if let Some((applied, state)) = catalog {
             let mut bytes = applied.get().to_le_bytes().to_vec();
@@ -113,14 +121,15 @@ impl Groups {
         }
     }
 
-    /// When a checkpoint that could not be written is tried again.
+    /// When the next checkpoint may begin, if one may not now.
     pub(super) fn checkpoint_deadline(&self) -> Option<Mono> {
-        self.checkpoint.retry
+        self.checkpoint.retry.max(self.checkpoint.rest)
     }
 
-    /// Lets a checkpoint be tried again whose time has come.
+    /// Lets the next checkpoint begin if its time has come.
     pub(super) fn turn_checkpoint(&mut self, now: Mono) {
         self.checkpoint.retry = self.checkpoint.retry.filter(|at| now < *at);
+        self.checkpoint.rest = self.checkpoint.rest.filter(|at| now < *at);
     }
 
     pub(super) fn on_checkpoint_disk(&mut self, out: &mut Out, done: DiskDone, ops: &mut Vec<DiskOp>) {
@@ -141,7 +150,11 @@ impl Groups {
                 add(&self.stats.checkpoints_total, 1);
                 self.wal.checkpoint_published(ops);
             }
-            Progress::Finished => self.checkpoint.writer = None,
+            Progress::Finished => {
+                self.checkpoint.writer = None;
+                let took = out.now.mono.since(self.checkpoint.begun);
+                self.checkpoint.rest = Some(Mono(out.now.mono.0.saturating_add(took * REST)));
+            }
             Progress::Failed(error) => {
                 out.log(Level::Warn, format!("a checkpoint could not be written: {error}; it is tried again"));
                 self.checkpoint.writer = None;

@@ -207,7 +207,7 @@ impl Rig {
 
     /// Writes and publishes a checkpoint; a shard without the catalog has no section for it.
     pub fn checkpoint(&mut self, with_catalog: bool) {
-        let (log, _) = self.wal.begin_checkpoint();
+        let (log, _) = self.wal.begin_checkpoint(false);
         self.settle();
         self.checkpoints += 1;
         let mut sections = vec![(Section(*b"SHRD"), vec![0, 0, 1, 0])];
