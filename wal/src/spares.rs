@@ -21,7 +21,8 @@ use torc_base::time::{Mono, Now};
 const ZERO_BYTES: usize = 1 << 20;
 /// After a refusal, the next attempt comes this much later.
 const RETRY_MS: u64 = 1000;
-/// Dead files are kept for reuse up to the number that was filled in this time...
+/// Dead files are kept for reuse up to the number that was filled in this time, and one: files that retention gives back
+/// come a little later than those that they could replace...
 const DEMAND_MS: u64 = 2_000;
 /// ...but not more than this.
 const DEMAND_MAX: usize = 32;
@@ -184,7 +185,7 @@ impl Spares {
             } else {
                 self.retire(slot, ops);
             }
-        } else if bytes == self.segment_bytes && self.kept() < self.want.max(self.taken.len()) {
+        } else if bytes == self.segment_bytes && self.kept() <= self.want.max(self.taken.len()) {
             self.free.push(slot);
         } else {
             self.retire(slot, ops);

@@ -2,14 +2,17 @@
 
 use crate::drive::Run;
 use crate::recorder::Request;
+use rustix::buffer::spare_capacity;
+use rustix::net::{RecvFlags, recv};
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::Shutdown;
+use std::io;
+use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
-use tokio_uring::buf::BoundedBuf;
-use tokio_uring::net::TcpStream;
 
 /// Frames are gathered into one write up to this size.
 const GATHER_BYTES: usize = 64 << 10;
@@ -75,7 +78,10 @@ struct State<D: Dialogue> {
 /// A connection of the run.
 pub struct Connection<D: Dialogue> {
     state: RefCell<State<D>>,
-    stream: TcpStream,
+    stream: tokio_uring::net::TcpStream,
+    /// The same socket, for what arrives: asked when something is there. As an operation of the ring a receipt would be
+    /// tried in vain, wait for a poll, and be tried again.
+    arrivals: AsyncFd<TcpStream>,
     wake: Notify,
     pace: Loop,
     run: Rc<Run>,
@@ -109,7 +115,16 @@ impl<D: Dialogue> Paced for Connection<D> {
 }
 
 /// Starts both tasks of a connection.
-pub fn start<D: Dialogue>(run: &Rc<Run>, stream: TcpStream, pace: Loop, dialogue: D) -> Rc<Connection<D>> {
+///
+/// # Errors
+/// The system has no more descriptors.
+pub fn start<D: Dialogue>(run: &Rc<Run>, stream: TcpStream, pace: Loop, dialogue: D) -> io::Result<Rc<Connection<D>>> {
+    #[expect(
+        deprecated,
+        reason = "its successor leaves it to the caller that the descriptor stays open; a TcpStream keeps it open"
+    )]
+    let arrivals = AsyncFd::with_interest(stream.try_clone()?, Interest::READABLE)?;
+    let stream = tokio_uring::net::TcpStream::from_std(stream);
     let state = State {
         dialogue,
         in_flight: VecDeque::new(),
@@ -118,12 +133,12 @@ pub fn start<D: Dialogue>(run: &Rc<Run>, stream: TcpStream, pace: Loop, dialogue
         refused: false,
         lost: false,
     };
-    let connection =
-        Rc::new(Connection { state: RefCell::new(state), stream, wake: Notify::new(), pace, run: Rc::clone(run) });
+    let (state, wake, run_too) = (RefCell::new(state), Notify::new(), Rc::clone(run));
+    let connection = Rc::new(Connection { state, stream, arrivals, wake, pace, run: run_too });
     run.open.set(run.open.get() + 1);
     tokio_uring::spawn(Rc::clone(&connection).write());
     tokio_uring::spawn(Rc::clone(&connection).read());
-    connection
+    Ok(connection)
 }
 
 impl<D: Dialogue> Connection<D> {
@@ -154,19 +169,19 @@ impl<D: Dialogue> Connection<D> {
     /// Puts the frames of all requests that may leave now into `out`, as far as one write goes.
     fn fill(&self, out: &mut Vec<u8>) {
         let state = &mut *self.state.borrow_mut();
-        let now = self.run.now();
         let mut recorder = self.run.recorder.borrow_mut();
+        // Looked at once, and only if something leaves: the clock is a good part of what a request costs.
+        let mut clock = None;
         while !state.lost && out.len() < GATHER_BYTES && (out.is_empty() || !state.dialogue.large()) {
-            let (due, ready) = match self.pace {
-                Loop::Closed { outstanding } if state.in_flight.len() < outstanding && !self.run.is_stopping() => {
-                    (now, now)
+            let waiting = match self.pace {
+                Loop::Closed { outstanding } if state.in_flight.len() < outstanding && !self.run.is_stopping() => None,
+                Loop::Open { most } if state.in_flight.len() < most && !state.due.is_empty() => {
+                    state.due.front().copied()
                 }
-                Loop::Open { most } if state.in_flight.len() < most => match state.due.front() {
-                    Some(first) => *first,
-                    None => return,
-                },
                 _ => return,
             };
+            let now = *clock.get_or_insert_with(|| self.run.now());
+            let (due, ready) = waiting.unwrap_or((now, now));
             let Some((request, note)) = state.dialogue.ask(state.correlation, due, out) else { return };
             if let Loop::Open { .. } = self.pace {
                 state.due.pop_front();
@@ -213,10 +228,7 @@ impl<D: Dialogue> Connection<D> {
             if buffer.len() == buffer.capacity() {
                 buffer.reserve(RECEIVE_BYTES);
             }
-            let filled = buffer.len();
-            let (result, slice) = self.stream.read(buffer.slice(filled..)).await;
-            buffer = slice.into_inner();
-            match result {
+            match self.receive(&mut buffer).await {
                 Ok(0) => return self.lose("connection lost: the server closed it"),
                 Err(error) => return self.lose(&format!("connection lost: {error}")),
                 Ok(_) => {}
@@ -228,6 +240,26 @@ impl<D: Dialogue> Connection<D> {
                     self.wake.notify_one();
                 }
                 Err(what) => return self.lose(&what),
+            }
+        }
+    }
+
+    /// Appends what has arrived to `buffer`, as far as it has room; 0 at the end of the stream.
+    async fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        loop {
+            let mut ready = self.arrivals.readable().await?;
+            let room = buffer.capacity() - buffer.len();
+            match recv(&self.arrivals, spare_capacity(buffer), RecvFlags::DONTWAIT) {
+                Ok((received, _)) => {
+                    // Less than there was room for: nothing is left.
+                    if 0 < received && received < room {
+                        ready.clear_ready();
+                    }
+                    return Ok(received);
+                }
+                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -20,6 +20,9 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// Entries of the submission queue: two operations of each connection in one system call.
 const RING_ENTRIES: u32 = 4096;
+/// In an open loop, requests that are due within this time leave together: setting the timer for each would take as much
+/// time as sending it. Latency counts from when each was due.
+const GRAIN: Duration = Duration::from_micros(50);
 /// Requests that an open loop keeps unanswered on one connection at most.
 const OPEN_LOOP_MOST: usize = 100_000;
 
@@ -166,7 +169,7 @@ pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Resul
     let run = Run::new(Instant::now(), plan);
     let streams = connect_all(dialogues)?;
     let mut times = in_runtime(async {
-        let connections = start_all(&run, plan.pacing(), streams);
+        let connections = start_all(&run, plan.pacing(), streams)?;
         let pacer = Pacer::start(plan, &run, &connections)?;
         let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
         let times = measure(&run, &[], plan, &mut progress).await;
@@ -183,12 +186,13 @@ pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Resul
 }
 
 /// Starts the connections of a run.
-pub fn start_all<D: Dialogue>(run: &Rc<Run>, pacing: Loop, streams: Vec<(TcpStream, D)>) -> Connections {
-    let start = |(stream, dialogue)| {
-        let stream = tokio_uring::net::TcpStream::from_std(stream);
-        start(run, stream, pacing, dialogue) as Rc<dyn Paced>
-    };
-    Rc::new(streams.into_iter().map(start).collect())
+pub fn start_all<D: Dialogue>(
+    run: &Rc<Run>,
+    pacing: Loop,
+    streams: Vec<(TcpStream, D)>,
+) -> std::io::Result<Connections> {
+    let start = |(stream, dialogue)| Ok(start(run, stream, pacing, dialogue)? as Rc<dyn Paced>);
+    Ok(Rc::new(streams.into_iter().map(start).collect::<std::io::Result<Vec<_>>>()?))
 }
 
 /// Connects each dialogue to its server.
@@ -249,7 +253,7 @@ impl Pacer {
     async fn work(self: Rc<Self>, timer: Timer) {
         while !self.run.is_stopping() {
             self.hand_out(self.run.now());
-            let wait = Duration::from_nanos(self.next().saturating_sub(self.run.now()));
+            let wait = Duration::from_nanos(self.next().saturating_sub(self.run.now())).max(GRAIN);
             if let Err(error) = timer.wait(wait).await {
                 return self.run.lost(&format!("the timer failed: {error}"));
             }

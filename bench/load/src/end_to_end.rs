@@ -61,8 +61,8 @@ pub fn run(args: &EndToEndArgs) -> Result<Finished, Error> {
     let producers = connect_all(produce::dialogues(&producing, &mut layout, recipe, true, None)?)?;
     let consumers = connect_all(consumers(args, &mut layout, &sides.arrivals)?)?;
     let mut times = in_runtime(async {
-        let reading = start_all(&sides.consumers, Loop::Closed { outstanding: usize::MAX }, consumers);
-        let writing = start_all(&sides.producers, plan.pacing(), producers);
+        let reading = start_all(&sides.consumers, Loop::Closed { outstanding: usize::MAX }, consumers)?;
+        let writing = start_all(&sides.producers, plan.pacing(), producers)?;
         let pacer = Pacer::start(&plan, &sides.producers, &writing)?;
         Ok(conduct(&sides, &plan, pacer.as_deref(), &reading, &writing).await)
     })
