@@ -25,7 +25,7 @@ const OPS_MAX: usize = 256;
 const _: () = assert!(RANGES_MAX <= OPS_MAX);
 /// A flight starts while those under way have fewer bytes: more in the disk's queue brings nothing, and whoever flushes
 /// waits behind it. The second is for when the log is flushing; then only one small chunk at a time is read ahead.
-const FLYING_BYTES: usize = 2 << 20;
+const FLYING_BYTES: usize = 6 << 20;
 const FLYING_BYTES_FLUSHING: usize = 512 << 10;
 
 /// A read under way.
