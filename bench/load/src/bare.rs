@@ -10,7 +10,7 @@ use clap::Args;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use torc_base::buf::{Buf, BufMut, Pages, Pool};
 use torc_base::crc::crc32c;
@@ -49,9 +49,12 @@ pub struct BareArgs {
     /// The file that takes the frames, over and over; its content is lost.
     #[arg(long, value_name = "PATH")]
     pub file: PathBuf,
-    /// Length of the file, which is written once before the start.
+    /// Length of the file, which is written once before the start
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     pub file_bytes: usize,
+    /// The file is new and only allocated: each block is written for the first time, as in a log that grows
+    #[arg(long)]
+    pub unwritten: bool,
     /// Writes that may be under way at once.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub depth: u8,
@@ -345,7 +348,10 @@ impl App for Bare {
 /// Serves until the process is ended.
 pub fn run(args: &BareArgs, out: &mut dyn Write) -> Result<(), Error> {
     let file_bytes = (args.file_bytes.next_multiple_of(PAGE) as u64).max(64 << 20);
-    let (directory, name) = prewrite(&args.file, file_bytes)?;
+    let (directory, name) = match args.unwritten {
+        true => allocate(&args.file, file_bytes)?,
+        false => prewrite(&args.file, file_bytes)?,
+    };
     let gather = Pool::with_arena(MEMORY, MEMORY / 4, GATHER_BYTES, GATHER_BUFS);
     let app = Bare {
         pool: Pool::new(MEMORY, MEMORY / 4),
@@ -379,17 +385,39 @@ pub fn run(args: &BareArgs, out: &mut dyn Write) -> Result<(), Error> {
     end.map(drop).map_err(|error| Error::Unfit(error.to_string()))
 }
 
-/// Makes `path` a file of `bytes` that have all been written once, so that overwriting them touches no metadata.
-/// Returns its directory and its name.
-pub fn prewrite(path: &std::path::Path, bytes: u64) -> Result<(PathBuf, String), Error> {
-    const PIECE: usize = 1 << 20;
-    let doing = || format!("writing {}", path.display());
+/// A path's directory and its name there.
+fn split(path: &Path) -> Result<(PathBuf, String), Error> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Error::Unfit(format!("{} names no file", path.display())))?.to_string();
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
         _ => PathBuf::from("."),
     };
+    Ok((directory, name))
+}
+
+/// Makes `path` a new file of `bytes` of which none has been written. Returns its directory and its name.
+fn allocate(path: &Path, bytes: u64) -> Result<(PathBuf, String), Error> {
+    let place = split(path)?;
+    let doing = || Error::io(format!("allocating {}", path.display()));
+    // What a file was written to before stays written.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(doing()(error)),
+        _ => {}
+    }
+    let file = std::fs::File::create(path).map_err(doing())?;
+    let allocated = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
+    allocated.map_err(|error| doing()(error.into()))?;
+    file.sync_all().map_err(doing())?;
+    Ok(place)
+}
+
+/// Makes `path` a file of `bytes` that have all been written once, so that overwriting them touches no metadata.
+/// Returns its directory and its name.
+pub fn prewrite(path: &Path, bytes: u64) -> Result<(PathBuf, String), Error> {
+    const PIECE: usize = 1 << 20;
+    let doing = || format!("writing {}", path.display());
+    let (directory, name) = split(path)?;
     if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == bytes) {
         return Ok((directory, name));
     }
