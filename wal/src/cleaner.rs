@@ -577,7 +577,7 @@ impl Cleaner {
             // The file goes back, and what it has taken with it.
             (_, Err(DiskError::NoSpace)) => {
                 let output = pass.output.take().expect("only outputs are written");
-                parts.spares.retire(output.header.slot, parts.ops);
+                parts.spares.retire(output.header.slot);
                 Ok(Next::GiveUp)
             }
             (step, Err(error)) => {
@@ -628,7 +628,7 @@ impl Cleaner {
     /// The pass ends before its end: an output that nobody finds anything in goes back.
     fn give_up(&mut self, pass: Pass, parts: &mut Parts<'_>) {
         if let Some(output) = pass.output {
-            parts.spares.recycle(output.header.slot, output.header.bytes, parts.ops);
+            parts.spares.recycle(output.header.slot, output.header.bytes);
         }
         self.changed = true;
         self.next_look = parts.now.mono.plus_ms(RETRY_MS);

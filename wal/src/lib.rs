@@ -15,6 +15,7 @@ mod index;
 mod outcome;
 mod reader;
 mod recovery;
+mod removals;
 mod search;
 mod segments;
 mod settings;

@@ -245,13 +245,13 @@ impl Recovery {
                 torc_base::io::Level::Info,
                 format!("{} holds no segment (left by an interrupted start); removing it", slot.file_name()),
             ));
-            parts.spares.retire(slot, ops);
+            parts.spares.retire(slot);
         }
         let section = self.section.take();
         if let Some(section) = &section {
-            self.restore(section, parts, ops);
+            self.restore(section, parts);
         }
-        self.restore_cold(section.as_ref(), parts, ops);
+        self.restore_cold(section.as_ref(), parts);
         self.section = section;
         let Some(&slot) = self.by_id.get(&scan) else { return Ok(Progress::Fresh) };
         let header = self.header(slot);
@@ -312,7 +312,7 @@ impl Recovery {
     }
 
     /// Puts in what the checkpoint says of segments before the scan; their dead neighbours become spares.
-    fn restore(&mut self, section: &Section, parts: &mut Parts<'_>, ops: &mut Vec<DiskOp>) {
+    fn restore(&mut self, section: &Section, parts: &mut Parts<'_>) {
         self.next = section.scan_first;
         self.chain = section.scan_chain;
         for (id, group) in &section.groups {
@@ -321,7 +321,7 @@ impl Recovery {
         for (&id, &slot) in self.by_id.range(..section.scan) {
             let header = self.header(slot);
             let Some(&bytes) = section.footers.get(&id) else {
-                parts.spares.recycle(slot, header.bytes, ops);
+                parts.spares.recycle(slot, header.bytes);
                 continue;
             };
             let full = parts.directory.live(id).bytes;
@@ -331,7 +331,7 @@ impl Recovery {
 
     /// Cold segments that the checkpoint names count. The others were never published, or died: what they hold is
     /// where it was copied from, or nowhere.
-    fn restore_cold(&mut self, section: Option<&Section>, parts: &mut Parts<'_>, ops: &mut Vec<DiskOp>) {
+    fn restore_cold(&mut self, section: Option<&Section>, parts: &mut Parts<'_>) {
         for (&id, &slot) in &self.cold {
             let header = self.header(slot);
             parts.spares.note_cold(slot);
@@ -340,7 +340,7 @@ impl Recovery {
                     let full = parts.directory.live(id).bytes;
                     parts.segments.cold.insert(id, footed(header, bytes, full));
                 }
-                None => parts.spares.recycle(slot, header.bytes, ops),
+                None => parts.spares.recycle(slot, header.bytes),
             }
         }
     }

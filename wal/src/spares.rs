@@ -3,13 +3,15 @@
 //! A new file is allocated, written once with zeroes and flushed, so that a batch written over it changes no metadata of
 //! the file system. Where batches are large the zeroes are left out: they would take half of the disk's bandwidth, and
 //! the metadata costs little per byte. A file whose entries are all dead gets a new header page only; as many are kept
-//! for that as the log has lately filled. One step is under way at a time, so that batches do not starve.
+//! for that as the log has lately filled, the others go (`removals.rs`). One step is under way at a time, so that batches do
+//! not starve.
 
 use crate::error::WalError;
+use crate::removals::Removals;
 use crate::segment::{Header, Slot};
 use crate::settings::Settings;
 use crate::tags::Job;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use torc_base::buf::{Buf, Pool};
 use torc_base::ids::SegmentId;
 use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp};
@@ -67,12 +69,6 @@ pub(crate) enum Cold {
     Refused,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Retiring {
-    Closing,
-    Removing,
-}
-
 /// What a completed step means to the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -99,7 +95,9 @@ pub(crate) struct Spares {
     cold: Cold,
     /// Files are kept for the cleaner.
     cleans: bool,
-    retiring: BTreeMap<Slot, Retiring>,
+    removals: Removals,
+    /// The cleaner was refused a file, and nothing has been removed since.
+    wants_room: bool,
     /// All slots whose names exist or are about to.
     used: BTreeSet<Slot>,
     step: Step,
@@ -130,7 +128,8 @@ impl Spares {
             made_cold: BTreeSet::new(),
             cold: Cold::None,
             cleans: settings.cleaner.enabled,
-            retiring: BTreeMap::new(),
+            removals: Removals::default(),
+            wants_room: false,
             used: BTreeSet::new(),
             step: Step::Idle,
             next: SegmentId(1),
@@ -177,18 +176,20 @@ impl Spares {
     }
 
     /// Takes a file whose entries are all dead: kept for reuse, or removed if there are enough.
-    pub(crate) fn recycle(&mut self, slot: Slot, bytes: u64, ops: &mut Vec<DiskOp>) {
+    pub(crate) fn recycle(&mut self, slot: Slot, bytes: u64) {
         assert!(self.used.contains(&slot));
-        if self.made_cold.contains(&slot) {
-            if bytes == self.segment_bytes && self.cleans && self.free_cold.is_none() {
+        if bytes != self.segment_bytes {
+            self.removals.add_unusable(slot);
+        } else if self.made_cold.contains(&slot) {
+            if self.cleans && self.free_cold.is_none() {
                 self.free_cold = Some(slot);
             } else {
-                self.retire(slot, ops);
+                self.removals.add_unusable(slot);
             }
-        } else if bytes == self.segment_bytes && self.kept() <= self.want.max(self.taken.len()) {
+        } else if self.kept() <= self.want.max(self.taken.len()) {
             self.free.push(slot);
         } else {
-            self.retire(slot, ops);
+            self.removals.add_excess(slot);
         }
     }
 
@@ -217,33 +218,32 @@ impl Spares {
         matches!(self.cold, Cold::Ready { .. } | Cold::Refused)
     }
 
-    /// Closes and removes an open file.
-    pub(crate) fn retire(&mut self, slot: Slot, ops: &mut Vec<DiskOp>) {
-        self.retiring.insert(slot, Retiring::Closing);
-        ops.push(DiskOp { tag: Job::Retire(slot).tag(), kind: DiskKind::Close { file: slot.file() } });
+    /// Closes and removes an open file, in its turn.
+    pub(crate) fn retire(&mut self, slot: Slot) {
+        self.removals.add_unusable(slot);
     }
 
-    /// A step of [`Spares::retire`] has ended. A file that cannot be removed keeps its name taken.
-    pub(crate) fn retired(&mut self, slot: Slot, result: Result<DiskOk, DiskError>, ops: &mut Vec<DiskOp>) -> Progress {
-        let doing = *self.retiring.get(&slot).expect("a slot that is being retired");
-        match (doing, result) {
-            (Retiring::Closing, _) => {
-                self.retiring.insert(slot, Retiring::Removing);
-                ops.push(DiskOp { tag: Job::Retire(slot).tag(), kind: DiskKind::Remove { name: slot.file_name() } });
-                Progress::Nothing
-            }
-            (Retiring::Removing, Ok(_) | Err(DiskError::NotFound)) => {
-                self.retiring.remove(&slot);
+    /// A step of a removal has ended. A file that cannot be removed keeps its name taken.
+    pub(crate) fn retired(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        result: Result<DiskOk, DiskError>,
+        ops: &mut Vec<DiskOp>,
+    ) -> Progress {
+        if !self.removals.stepped(now.mono, slot, ops) {
+            return Progress::Nothing;
+        }
+        match result {
+            Ok(_) | Err(DiskError::NotFound) => {
                 self.used.remove(&slot);
                 self.made_cold.remove(&slot);
                 // Its room may be what a refused attempt waits for.
                 self.retry_at = None;
+                self.wants_room = false;
                 Progress::Nothing
             }
-            (Retiring::Removing, Err(error)) => {
-                self.retiring.remove(&slot);
-                Progress::Failed(WalError::Disk { doing: "removal", file: slot.file_name(), error })
-            }
+            Err(error) => Progress::Failed(WalError::Disk { doing: "removal", file: slot.file_name(), error }),
         }
     }
 
@@ -289,7 +289,7 @@ impl Spares {
 
     pub(crate) fn deadline(&self) -> Option<Mono> {
         let unused = self.has_unused().then(|| self.last_taken.plus_ms(UNUSED_MS));
-        [self.retry_at.filter(|_| self.is_full()), unused].into_iter().flatten().min()
+        [self.retry_at.filter(|_| self.is_full()), unused, self.removals.deadline()].into_iter().flatten().min()
     }
 
     /// Starts to make a spare if one is wanted.
@@ -299,13 +299,19 @@ impl Spares {
         }
         while self.has_unused() && self.last_taken.plus_ms(UNUSED_MS) <= now.mono {
             let slot = self.free.pop().expect("just seen");
-            self.retire(slot, ops);
+            self.removals.add_excess(slot);
         }
+        self.make(now, ops);
+        self.removals.turn(now.mono, self.is_full() || self.wants_room, ops);
+    }
+
+    /// Begins the next step of what is wanted most.
+    fn make(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
         if self.step != Step::Idle {
             return;
         }
         if self.prepared.len() < self.want {
-            if let Some(slot) = self.free.pop() {
+            if let Some(slot) = self.free.pop().or_else(|| self.removals.take_back()) {
                 return self.write_header(slot, ops);
             }
             if self.retry_at.is_none_or(|at| now.mono >= at) {
@@ -317,7 +323,7 @@ impl Spares {
             && self.cold == Cold::None
             && let Some(slot) = self.free_cold.take()
         {
-            return self.retire(slot, ops);
+            return self.retire(slot);
         }
         // The log comes first.
         if let Cold::Wanted { borrow } = self.cold {
@@ -358,17 +364,17 @@ impl Spares {
             // The name is taken by something that is not a segment of this log: leave it alone, take the next.
             (Step::Creating(_) | Step::CreatingCold(_), Err(DiskError::Exists)) => return Progress::Nothing,
             (Step::CreatingCold(slot) | Step::SyncingCold(slot), Err(DiskError::NoSpace)) => {
-                self.retire(slot, ops);
-                self.cold = Cold::Refused;
+                self.retire(slot);
+                self.refuse_cold();
                 return Progress::Nothing;
             }
             (Step::Creating(slot), Err(DiskError::NoSpace)) => {
                 // A failed creation may leave the file behind; closing what is not open does no harm.
-                self.retire(slot, ops);
+                self.retire(slot);
                 return self.refuse(now);
             }
             (Step::Zeroing { slot, .. } | Step::Syncing(slot), Err(DiskError::NoSpace)) => {
-                self.retire(slot, ops);
+                self.retire(slot);
                 return self.refuse(now);
             }
             (step, Err(error)) => return Progress::Failed(failure(step, error)),
@@ -420,8 +426,7 @@ impl Spares {
         self.free_bytes = free;
         let left_alone = if borrow { self.reserve_bytes / 2 } else { self.reserve_bytes };
         if free < left_alone.saturating_add(self.segment_bytes) {
-            self.cold = Cold::Refused;
-            return;
+            return self.refuse_cold();
         }
         // It is not written once with zeroes: it is flushed as a whole, not batch by batch.
         let slot = self.unused_slot();
@@ -429,6 +434,11 @@ impl Spares {
         self.made_cold.insert(slot);
         let kind = DiskKind::Create { file: slot.file(), name: slot.file_name(), bytes: self.segment_bytes };
         self.go(Step::CreatingCold(slot), kind, ops);
+    }
+
+    fn refuse_cold(&mut self) {
+        self.cold = Cold::Refused;
+        self.wants_room = true;
     }
 
     fn refuse(&mut self, now: Now) -> Progress {

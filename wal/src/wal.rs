@@ -167,7 +167,7 @@ impl Wal {
             },
             Job::Spare => self.spare_step(now, done.result, ops, out),
             Job::Retire(slot) => {
-                if let spares::Progress::Failed(error) = self.spares.retired(slot, done.result, ops) {
+                if let spares::Progress::Failed(error) = self.spares.retired(now, slot, done.result, ops) {
                     out.push(Outcome::Log(Level::Warn, error.to_string()));
                 }
             }
@@ -311,7 +311,7 @@ impl Wal {
         self.vouch(now);
         self.pump(now.mono, ops);
         self.segments.write_footers(self.writer.durable(), &self.blocks, ops);
-        self.free_dead(ops);
+        self.free_dead();
         self.clean(now, ops, out);
         self.reader.turn(sources!(self), now.mono, ops, out);
         if self.stale_wish {
@@ -388,7 +388,7 @@ impl Wal {
         }
     }
 
-    fn free_dead(&mut self, ops: &mut Vec<DiskOp>) {
+    fn free_dead(&mut self) {
         if self.freeable.is_empty() {
             return;
         }
@@ -400,7 +400,7 @@ impl Wal {
             }
             let segment = segments.remove(id).expect("dead, not gone");
             reader.forget(id);
-            spares.recycle(segment.header.slot, segment.header.bytes, ops);
+            spares.recycle(segment.header.slot, segment.header.bytes);
             cleaner.freed(id, segment.header.bytes);
             false
         });
@@ -628,11 +628,11 @@ impl Wal {
     }
 
     /// The checkpoint begun last is published: what was dead when it began can be reused.
-    pub fn checkpoint_published(&mut self, ops: &mut Vec<DiskOp>) {
+    pub fn checkpoint_published(&mut self) {
         let checkpoint = self.checkpoint.take().expect("a checkpoint was begun");
         self.closed = false;
         self.freeable.extend(checkpoint.dead);
-        self.free_dead(ops);
+        self.free_dead();
         self.note_change();
     }
 

@@ -4,7 +4,7 @@ mod rig;
 
 use rig::{Rig, small};
 use torc_base::ids::{BatchSeq, GroupId, Index};
-use torc_base::io::DiskError;
+use torc_base::io::{DiskError, DiskKind};
 use torc_wal::{From, Outcome, Read, Settings, State};
 
 #[test]
@@ -135,7 +135,7 @@ fn dead_segments_are_reused_only_after_the_checkpoint_is_published() {
     assert_eq!(rig.wal.stats().segments, before);
     rig.section = Some(section);
     rig.replay_from = upto.next();
-    rig.wal.checkpoint_published(&mut rig.pending);
+    rig.wal.checkpoint_published();
     rig.settle();
     assert!(rig.wal.stats().segments < before);
     assert_eq!(rig.disk.files.len(), files, "a log that fills so fast needs them soon");
@@ -231,4 +231,70 @@ fn segments_of_another_size_are_used_up_and_replaced() {
     rig.verify(500_000);
     rig.restart(true);
     rig.verify(500_000);
+}
+
+/// Removals that the log has asked for.
+fn removals(rig: &Rig) -> usize {
+    rig.pending.iter().filter(|op| matches!(op.kind, DiskKind::Remove { .. })).count()
+}
+
+#[test]
+fn files_that_are_too_many_go_one_at_a_time_and_can_be_had_back() {
+    let mut rig = Rig::started(small(), 13);
+    for _ in 0..400 {
+        rig.append(1, 10_000, false);
+        rig.settle();
+    }
+    // Long enough that the log needs few files.
+    rig.pass_time(5_000);
+    let files = rig.disk.files.len();
+    assert!(files > 15, "{files} files");
+    rig.drop_group(1);
+    rig.history.clear();
+    rig.append(2, 100, false);
+    rig.checkpoint();
+    rig.turn();
+    while !rig.pending.is_empty() {
+        assert!(removals(&rig) <= 1);
+        rig.step();
+        rig.turn();
+    }
+    assert!(rig.disk.files.len() > files - 3, "after the first comes a rest");
+    let written_ahead = rig.disk.written_ahead;
+    for _ in 0..100 {
+        rig.append(3, 10_000, false);
+        rig.settle();
+    }
+    assert_eq!(rig.disk.written_ahead, written_ahead, "no new file while old ones wait for their end");
+    rig.restart(true);
+    rig.verify(100_000);
+    rig.pass_time(60_000);
+    assert!(rig.disk.files.len() < 9, "{} files are left", rig.disk.files.len());
+    rig.verify(100_000);
+}
+
+#[test]
+fn a_full_disk_heals_with_files_that_were_about_to_go() {
+    let mut rig = Rig::started(small(), 14);
+    for _ in 0..400 {
+        rig.append(1, 10_000, false);
+        rig.settle();
+    }
+    rig.pass_time(5_000);
+    rig.disk.capacity = rig.disk.files.values().map(|f| f.bytes.len() as u64).sum();
+    while !matches!(rig.wal.state(), State::Full) {
+        rig.append(1, 10_000, false);
+        rig.settle();
+    }
+    rig.drop_group(1);
+    rig.append(2, 100, false);
+    rig.checkpoint();
+    rig.turn();
+    let began = rig.now.mono;
+    while matches!(rig.wal.state(), State::Full) {
+        assert!(!rig.pending.is_empty(), "it waits for nothing but its own work");
+        rig.step();
+        rig.turn();
+    }
+    assert!(rig.now.mono.since(began) < 1_000_000_000);
 }

@@ -168,7 +168,7 @@ impl World {
             Some((section, upto)) if self.rig.durable >= upto => {
                 self.rig.section = Some(section);
                 self.rig.replay_from = upto.next();
-                self.rig.wal.checkpoint_published(&mut self.rig.pending);
+                self.rig.wal.checkpoint_published();
             }
             begun => self.begun = begun,
         }

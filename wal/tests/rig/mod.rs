@@ -345,7 +345,7 @@ impl Rig {
         }
         self.replay_from = upto.next();
         self.section = Some(section);
-        self.wal.checkpoint_published(&mut self.pending);
+        self.wal.checkpoint_published();
     }
 
     /// The process dies, the power too if `power`; what is on the disk opens as a sound log that has all that was durable.

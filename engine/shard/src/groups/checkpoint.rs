@@ -148,7 +148,7 @@ impl Groups {
             Progress::Published => {
                 self.checkpoint.number = writer.number();
                 add(&self.stats.checkpoints_total, 1);
-                self.wal.checkpoint_published(ops);
+                self.wal.checkpoint_published();
             }
             Progress::Finished => {
                 self.checkpoint.writer = None;

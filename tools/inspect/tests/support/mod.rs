@@ -224,9 +224,8 @@ impl Rig {
             match writer.on_disk(done, &mut ops) {
                 Progress::Written => writer.publish(&mut ops),
                 Progress::Published => {
-                    let mut ops = Vec::new();
-                    self.wal.checkpoint_published(&mut ops);
-                    self.execute(ops);
+                    self.wal.checkpoint_published();
+                    self.settle();
                 }
                 Progress::Failed(error) => panic!("{error}"),
                 Progress::Working | Progress::Finished => {}
