@@ -10,8 +10,10 @@ use std::collections::VecDeque;
 use torc_base::io::{DiskKind, DiskOp};
 use torc_base::time::Mono;
 
-/// After a removal comes a rest of so many times what it took.
-const REST: u64 = 12;
+/// After a removal comes a rest of so many times what it took, while the log is written...
+const REST_BUSY: u64 = 32;
+/// ...and while it is not.
+const REST_IDLE: u64 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -61,7 +63,8 @@ impl Removals {
     }
 
     /// A step has ended, well or not. True if it was the last one of its file. A file that was not open is removed too.
-    pub(crate) fn stepped(&mut self, now: Mono, slot: Slot, ops: &mut Vec<DiskOp>) -> bool {
+    /// `busy`: the log is being written.
+    pub(crate) fn stepped(&mut self, now: Mono, slot: Slot, busy: bool, ops: &mut Vec<DiskOp>) -> bool {
         let (going, step, since) = self.going.take().expect("a file that goes");
         assert_eq!(going, slot, "one goes at a time");
         match step {
@@ -71,7 +74,8 @@ impl Removals {
                 false
             }
             Step::Removing => {
-                self.rest_until = Some(Mono(now.0.saturating_add(now.since(since).saturating_mul(REST))));
+                let rest = now.since(since).saturating_mul(if busy { REST_BUSY } else { REST_IDLE });
+                self.rest_until = Some(Mono(now.0.saturating_add(rest)));
                 true
             }
         }

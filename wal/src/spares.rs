@@ -19,8 +19,12 @@ use torc_base::limits::PAGE;
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now};
 
-/// Zeroes are written in pieces of this size.
+/// Zeroes are written in pieces of this size...
 const ZERO_BYTES: usize = 1 << 20;
+/// ...or, while there is another spare, of this size, with rests of so many times what a piece took: a flush waits behind
+/// what the device has not written yet.
+const ZERO_BYTES_CALM: usize = 256 << 10;
+const ZERO_REST: u64 = 8;
 /// After a refusal, the next attempt comes this much later.
 const RETRY_MS: u64 = 1000;
 /// Dead files are kept for reuse up to the number that was filled in this time, and one: files that retention gives back
@@ -30,6 +34,9 @@ const DEMAND_MS: u64 = 2_000;
 const DEMAND_MAX: usize = 32;
 /// Files kept beyond the spares that are wanted are removed when none was filled for this long.
 const UNUSED_MS: u64 = 30_000;
+
+/// So long after a batch the log counts as being written.
+const BUSY_MS: u64 = 1_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -41,6 +48,13 @@ enum Step {
     Zeroing {
         slot: Slot,
         to: u64,
+        since: Mono,
+    },
+    /// The next zeroes begin at `at`, and can wait.
+    Resting {
+        slot: Slot,
+        at: u64,
+        until: Mono,
     },
     Syncing(Slot),
     SyncingDirectory(Slot),
@@ -96,6 +110,8 @@ pub(crate) struct Spares {
     /// Files are kept for the cleaner.
     cleans: bool,
     removals: Removals,
+    /// When a batch was last written.
+    written_at: Mono,
     /// The cleaner was refused a file, and nothing has been removed since.
     wants_room: bool,
     /// All slots whose names exist or are about to.
@@ -129,6 +145,7 @@ impl Spares {
             cold: Cold::None,
             cleans: settings.cleaner.enabled,
             removals: Removals::default(),
+            written_at: Mono(0),
             wants_room: false,
             used: BTreeSet::new(),
             step: Step::Idle,
@@ -231,7 +248,8 @@ impl Spares {
         result: Result<DiskOk, DiskError>,
         ops: &mut Vec<DiskOp>,
     ) -> Progress {
-        if !self.removals.stepped(now.mono, slot, ops) {
+        let busy = self.written_at.plus_ms(BUSY_MS) > now.mono;
+        if !self.removals.stepped(now.mono, slot, busy, ops) {
             return Progress::Nothing;
         }
         match result {
@@ -268,6 +286,11 @@ impl Spares {
         !self.free.is_empty() && self.kept() > self.want
     }
 
+    /// A batch is written now.
+    pub(crate) fn note_write(&mut self, now: Mono) {
+        self.written_at = now;
+    }
+
     /// Says whether batches are large at present.
     pub(crate) fn expect_large(&mut self, large: bool) {
         self.large = large;
@@ -289,7 +312,12 @@ impl Spares {
 
     pub(crate) fn deadline(&self) -> Option<Mono> {
         let unused = self.has_unused().then(|| self.last_taken.plus_ms(UNUSED_MS));
-        [self.retry_at.filter(|_| self.is_full()), unused, self.removals.deadline()].into_iter().flatten().min()
+        let rest = match self.step {
+            Step::Resting { until, .. } => Some(until),
+            _ => None,
+        };
+        let retry = self.retry_at.filter(|_| self.is_full());
+        [retry, unused, rest, self.removals.deadline()].into_iter().flatten().min()
     }
 
     /// Starts to make a spare if one is wanted.
@@ -307,6 +335,11 @@ impl Spares {
 
     /// Begins the next step of what is wanted most.
     fn make(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
+        if let Step::Resting { slot, at, until } = self.step
+            && (now.mono >= until || self.prepared.is_empty() || self.large)
+        {
+            return self.write_zeroes(now, slot, at, ops);
+        }
         if self.step != Step::Idle {
             return;
         }
@@ -344,16 +377,17 @@ impl Spares {
         self.go(Step::Heading(header), header_write(&header), ops);
     }
 
-    fn write_zeroes(&mut self, slot: Slot, at: u64, ops: &mut Vec<DiskOp>) {
+    fn write_zeroes(&mut self, now: Now, slot: Slot, at: u64, ops: &mut Vec<DiskOp>) {
+        let piece = if self.prepared.is_empty() { ZERO_BYTES } else { ZERO_BYTES_CALM };
         let zeroes = self.zeroes.get_or_insert_with(|| {
             let mut buf = Pool::new(ZERO_BYTES * 2, 0).take(ZERO_BYTES).expect("within the limit");
             buf.fill(0);
             buf.freeze()
         });
-        let to = self.segment_bytes.min(at + ZERO_BYTES as u64);
+        let to = self.segment_bytes.min(at + piece as u64);
         let runs = vec![zeroes.slice(0..(to - at) as usize).pages()];
         let kind = DiskKind::Write { file: slot.file(), at, runs, durable: false };
-        self.go(Step::Zeroing { slot, to }, kind, ops);
+        self.go(Step::Zeroing { slot, to, since: now.mono }, kind, ops);
     }
 
     /// The outstanding step has ended.
@@ -380,7 +414,7 @@ impl Spares {
             (step, Err(error)) => return Progress::Failed(failure(step, error)),
         };
         match (step, result) {
-            (Step::Idle, _) => panic!("no step of making a spare was under way"),
+            (Step::Idle | Step::Resting { .. }, _) => panic!("no step of making a spare was under way"),
             (Step::Asking, DiskOk::Free { free, .. }) => {
                 self.free_bytes = free;
                 if free < self.reserve_bytes.saturating_add(self.segment_bytes) {
@@ -402,9 +436,11 @@ impl Spares {
                 let borrowed = self.free_bytes < self.reserve_bytes.saturating_add(self.segment_bytes);
                 self.cold = Cold::Ready { slot, borrowed };
             }
-            (Step::Creating(slot), _) if !self.large => self.write_zeroes(slot, 0, ops),
-            (Step::Zeroing { slot, to }, _) if to < self.segment_bytes && !self.large => {
-                self.write_zeroes(slot, to, ops);
+            (Step::Creating(slot), _) if !self.large => self.write_zeroes(now, slot, 0, ops),
+            (Step::Zeroing { slot, to, since }, _) if to < self.segment_bytes && !self.large => {
+                let rest = now.mono.since(since).saturating_mul(ZERO_REST);
+                self.step = Step::Resting { slot, at: to, until: Mono(now.mono.0.saturating_add(rest)) };
+                self.make(now, ops);
             }
             (Step::Creating(slot) | Step::Zeroing { slot, .. }, _) => {
                 self.go(Step::Syncing(slot), DiskKind::Sync { file: slot.file() }, ops);
@@ -468,7 +504,9 @@ pub(crate) fn header_write(header: &Header) -> DiskKind {
 
 fn failure(step: Step, error: DiskError) -> WalError {
     let (doing, file) = match step {
-        Step::Idle | Step::Asking | Step::AskingCold { .. } => ("asking for free space", String::new()),
+        Step::Idle | Step::Resting { .. } | Step::Asking | Step::AskingCold { .. } => {
+            ("asking for free space", String::new())
+        }
         Step::Creating(slot) | Step::CreatingCold(slot) => ("creation", slot.file_name()),
         Step::Zeroing { slot, .. } => ("first writing", slot.file_name()),
         Step::Syncing(slot) | Step::SyncingCold(slot) => ("flush", slot.file_name()),

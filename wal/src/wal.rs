@@ -339,6 +339,7 @@ impl Wal {
                 self.segments.activate(header, seq, chain);
                 continue;
             }
+            self.spares.note_write(now);
             self.cut(ops);
         }
     }
