@@ -27,8 +27,8 @@ const ZERO_BYTES_CALM: usize = 256 << 10;
 const ZERO_REST: u64 = 8;
 /// After a refusal, the next attempt comes this much later.
 const RETRY_MS: u64 = 1000;
-/// Dead files are kept for reuse up to the number that was filled in this time, and one: files that retention gives back
-/// come a little later than those that they could replace...
+/// Dead files are kept for reuse up to the number that was filled in this time, and one more than the spares: what
+/// retention gives back comes a little later than the file that it could replace...
 const DEMAND_MS: u64 = 2_000;
 /// ...but not more than this.
 const DEMAND_MAX: usize = 32;
@@ -50,12 +50,6 @@ enum Step {
         to: u64,
         since: Mono,
     },
-    /// The next zeroes begin at `at`, and can wait.
-    Resting {
-        slot: Slot,
-        at: u64,
-        until: Mono,
-    },
     Syncing(Slot),
     SyncingDirectory(Slot),
     /// The header page is being written.
@@ -68,6 +62,15 @@ enum Step {
     /// Its length is flushed: the header page says it, and must not outlive it.
     SyncingCold(Slot),
     NamingCold(Slot),
+}
+
+/// A new file whose next zeroes can wait: others may have their step meanwhile.
+#[derive(Clone, Copy, Debug)]
+struct HalfWritten {
+    slot: Slot,
+    /// Where the next zeroes begin.
+    at: u64,
+    until: Mono,
 }
 
 /// What the cleaner wants of a file, and what came of it.
@@ -117,6 +120,7 @@ pub(crate) struct Spares {
     /// All slots whose names exist or are about to.
     used: BTreeSet<Slot>,
     step: Step,
+    half_written: Option<HalfWritten>,
     /// The segment that the next prepared file will hold.
     next: SegmentId,
     refused: bool,
@@ -149,6 +153,7 @@ impl Spares {
             wants_room: false,
             used: BTreeSet::new(),
             step: Step::Idle,
+            half_written: None,
             next: SegmentId(1),
             refused: false,
             retry_at: None,
@@ -203,7 +208,7 @@ impl Spares {
             } else {
                 self.removals.add_unusable(slot);
             }
-        } else if self.kept() <= self.want.max(self.taken.len()) {
+        } else if self.kept() < self.taken.len().max(self.want + 1) {
             self.free.push(slot);
         } else {
             self.removals.add_excess(slot);
@@ -312,10 +317,7 @@ impl Spares {
 
     pub(crate) fn deadline(&self) -> Option<Mono> {
         let unused = self.has_unused().then(|| self.last_taken.plus_ms(UNUSED_MS));
-        let rest = match self.step {
-            Step::Resting { until, .. } => Some(until),
-            _ => None,
-        };
+        let rest = self.half_written.filter(|_| self.step == Step::Idle).map(|half| half.until);
         let retry = self.retry_at.filter(|_| self.is_full());
         [retry, unused, rest, self.removals.deadline()].into_iter().flatten().min()
     }
@@ -335,21 +337,22 @@ impl Spares {
 
     /// Begins the next step of what is wanted most.
     fn make(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
-        if let Step::Resting { slot, at, until } = self.step
-            && (now.mono >= until || self.prepared.is_empty() || self.large)
-        {
-            return self.write_zeroes(now, slot, at, ops);
-        }
         if self.step != Step::Idle {
             return;
         }
-        if self.prepared.len() < self.want {
-            if let Some(slot) = self.free.pop().or_else(|| self.removals.take_back()) {
-                return self.write_header(slot, ops);
+        let wanted = self.prepared.len() < self.want;
+        if wanted && let Some(slot) = self.free.pop().or_else(|| self.removals.take_back()) {
+            return self.write_header(slot, ops);
+        }
+        match self.half_written {
+            Some(HalfWritten { slot, at, until }) if now.mono >= until || self.prepared.is_empty() || self.large => {
+                self.half_written = None;
+                return self.write_zeroes(now, slot, at, ops);
             }
-            if self.retry_at.is_none_or(|at| now.mono >= at) {
+            None if wanted && self.retry_at.is_none_or(|at| now.mono >= at) => {
                 return self.go(Step::Asking, DiskKind::Free, ops);
             }
+            _ => {}
         }
         // What is kept for the cleaner is the first to go when the log has no room.
         if self.is_full()
@@ -414,7 +417,7 @@ impl Spares {
             (step, Err(error)) => return Progress::Failed(failure(step, error)),
         };
         match (step, result) {
-            (Step::Idle | Step::Resting { .. }, _) => panic!("no step of making a spare was under way"),
+            (Step::Idle, _) => panic!("no step of making a spare was under way"),
             (Step::Asking, DiskOk::Free { free, .. }) => {
                 self.free_bytes = free;
                 if free < self.reserve_bytes.saturating_add(self.segment_bytes) {
@@ -439,7 +442,8 @@ impl Spares {
             (Step::Creating(slot), _) if !self.large => self.write_zeroes(now, slot, 0, ops),
             (Step::Zeroing { slot, to, since }, _) if to < self.segment_bytes && !self.large => {
                 let rest = now.mono.since(since).saturating_mul(ZERO_REST);
-                self.step = Step::Resting { slot, at: to, until: Mono(now.mono.0.saturating_add(rest)) };
+                let until = Mono(now.mono.0.saturating_add(rest));
+                self.half_written = Some(HalfWritten { slot, at: to, until });
                 self.make(now, ops);
             }
             (Step::Creating(slot) | Step::Zeroing { slot, .. }, _) => {
@@ -504,9 +508,7 @@ pub(crate) fn header_write(header: &Header) -> DiskKind {
 
 fn failure(step: Step, error: DiskError) -> WalError {
     let (doing, file) = match step {
-        Step::Idle | Step::Resting { .. } | Step::Asking | Step::AskingCold { .. } => {
-            ("asking for free space", String::new())
-        }
+        Step::Idle | Step::Asking | Step::AskingCold { .. } => ("asking for free space", String::new()),
         Step::Creating(slot) | Step::CreatingCold(slot) => ("creation", slot.file_name()),
         Step::Zeroing { slot, .. } => ("first writing", slot.file_name()),
         Step::Syncing(slot) | Step::SyncingCold(slot) => ("flush", slot.file_name()),
