@@ -34,6 +34,8 @@ pub struct Plan {
 }
 
 const TOPIC: &str = "traced";
+/// Looks, a second each, whether the server has ended what it writes by itself.
+const LOOKS_MAX: u32 = 60;
 /// Sizes of requests, small and large in turn.
 const SIZES: [usize; 4] = [100, 5_000, 50_000, 300_000];
 /// What a shard's thread may ask of the kernel under load, seldom: memory, waking, the free space of the disk. No data.
@@ -173,7 +175,14 @@ fn order(plan: &Plan, launch: &Launch, tracing: &Tracing, sync: &str, last: &str
     client.create_topic(TOPIC, 1, &[])?;
     // Spare segments are written ahead; afterwards the only writes are batches.
     (0..8).try_for_each(|n| produce(&mut client, n))?;
-    thread::sleep(Duration::from_millis(1500));
+    for _ in 0..LOOKS_MAX {
+        tracing.clear()?;
+        thread::sleep(Duration::from_millis(1000));
+        // A trace without any event of the shard is refused, and is what is waited for.
+        if !tracing.events(thread).is_ok_and(|events| events.iter().any(Event::is_write)) {
+            break;
+        }
+    }
     let batches = server.metric("torc_wal_batches_total")?;
     tracing.clear()?;
     (0..plan.requests).try_for_each(|n| produce(&mut client, n))?;
