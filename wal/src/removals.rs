@@ -74,8 +74,7 @@ impl Removals {
                 false
             }
             Step::Removing => {
-                let rest = now.since(since).saturating_mul(if busy { REST_BUSY } else { REST_IDLE });
-                self.rest_until = Some(Mono(now.0.saturating_add(rest)));
+                self.rest_until = Some(now.rested(since, if busy { REST_BUSY } else { REST_IDLE }));
                 true
             }
         }

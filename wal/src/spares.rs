@@ -34,7 +34,6 @@ const DEMAND_MS: u64 = 2_000;
 const DEMAND_MAX: usize = 32;
 /// Files kept beyond the spares that are wanted are removed when none was filled for this long.
 const UNUSED_MS: u64 = 30_000;
-
 /// So long after a batch the log counts as being written.
 const BUSY_MS: u64 = 1_000;
 
@@ -441,9 +440,7 @@ impl Spares {
             }
             (Step::Creating(slot), _) if !self.large => self.write_zeroes(now, slot, 0, ops),
             (Step::Zeroing { slot, to, since }, _) if to < self.segment_bytes && !self.large => {
-                let rest = now.mono.since(since).saturating_mul(ZERO_REST);
-                let until = Mono(now.mono.0.saturating_add(rest));
-                self.half_written = Some(HalfWritten { slot, at: to, until });
+                self.half_written = Some(HalfWritten { slot, at: to, until: now.mono.rested(since, ZERO_REST) });
                 self.make(now, ops);
             }
             (Step::Creating(slot) | Step::Zeroing { slot, .. }, _) => {

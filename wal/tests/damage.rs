@@ -108,10 +108,7 @@ fn a_flipped_bit_in_any_field_of_a_batch_is_noticed() {
 fn damage_before_a_checkpoint_is_noticed_when_it_is_read() {
     let mut base = filled(2, 120);
     base.checkpoint();
-    for _ in 0..5 {
-        base.append(1, 200, false);
-        base.settle();
-    }
+    base.fill(1, 5, 200);
     base.now.mono = base.now.mono.plus_ms(1);
     base.turn();
     base.now.mono = base.now.mono.plus_ms(10);
@@ -296,13 +293,19 @@ fn a_spare_whose_header_is_lost_is_no_loss() {
     }
 }
 
+/// The same disk, with a flipped bit in the header of batch `seq`, which lies in the first file.
+fn without(base: &Rig, seq: BatchSeq) -> Rig {
+    let mut rig = reborn(base);
+    let bytes = &mut rig.disk.files.get_mut("wal-000001").unwrap().bytes;
+    let header = *batches(bytes).iter().find(|h| h.seq == seq).expect("the batch is there");
+    bytes[header.position as usize + 20] ^= 1;
+    rig
+}
+
 /// A log with three spare files and a few entries.
 fn with_spares(seed: u64) -> Rig {
     let mut rig = Rig::started(Settings { spare_segments: 3, ..marked() }, seed);
-    for _ in 0..5 {
-        rig.append(1, 3_000, false);
-        rig.settle();
-    }
+    rig.fill(1, 5, 3_000);
     rig
 }
 
@@ -330,11 +333,7 @@ fn a_log_that_was_closed_misses_nothing_of_what_came_before() {
     let last = base.durable;
     base.close();
     base.kill(true);
-    let bytes = &base.disk.files["wal-000001"].bytes;
-    let header = *batches(bytes).iter().find(|h| h.seq == last).expect("the last batch");
-    let mut rig = reborn(&base);
-    rig.disk.files.get_mut("wal-000001").unwrap().bytes[header.position as usize + 20] ^= 1;
-    assert!(matches!(rig.open(), Err(WalError::Corrupt(_))));
+    assert!(matches!(without(&base, last).open(), Err(WalError::Corrupt(_))));
 }
 
 #[test]
@@ -355,14 +354,7 @@ fn a_log_that_goes_on_wants_a_checkpoint_that_says_so() {
     base.checkpoint();
     base.settle();
     assert!(!base.wal.wants_checkpoint());
-    for _ in 0..3 {
-        base.append(1, 100, false);
-        base.settle();
-    }
+    base.fill(1, 3, 100);
     base.kill(true);
-    let bytes = &base.disk.files["wal-000001"].bytes;
-    let header = *batches(bytes).iter().find(|h| h.seq == first).expect("the first batch behind the old end");
-    let mut rig = reborn(&base);
-    rig.disk.files.get_mut("wal-000001").unwrap().bytes[header.position as usize + 20] ^= 1;
-    assert!(matches!(rig.open(), Err(WalError::Corrupt(_))), "the loss of that batch is noticed");
+    assert!(matches!(without(&base, first).open(), Err(WalError::Corrupt(_))), "the loss of that batch is noticed");
 }

@@ -110,20 +110,14 @@ fn a_full_disk_refuses_producers_and_heals_when_segments_die() {
     rig.settle();
     assert_eq!(rig.wal.state(), State::Running);
     assert!(rig.wal.admits(1000));
-    for _ in 0..20 {
-        rig.append(1, 10_000, false);
-        rig.settle();
-    }
+    rig.fill(1, 20, 10_000);
     rig.verify(100_000);
 }
 
 #[test]
 fn dead_segments_are_reused_only_after_the_checkpoint_is_published() {
     let mut rig = Rig::started(small(), 6);
-    for _ in 0..100 {
-        rig.append(1, 10_000, false);
-        rig.settle();
-    }
+    rig.fill(1, 100, 10_000);
     let files = rig.disk.files.len();
     rig.wal.release(GroupId(1), Index(90));
     rig.settle();
@@ -215,10 +209,7 @@ fn a_write_failure_in_recovery_refuses_the_start() {
 #[test]
 fn segments_of_another_size_are_used_up_and_replaced() {
     let mut rig = Rig::started(small(), 9);
-    for _ in 0..60 {
-        rig.append(1, 10_000, false);
-        rig.settle();
-    }
+    rig.fill(1, 60, 10_000);
     let durable = rig.durable;
     rig.kill(true);
     rig.settings.segment_bytes = 512 << 10;
@@ -241,10 +232,7 @@ fn removals(rig: &Rig) -> usize {
 #[test]
 fn files_that_are_too_many_go_one_at_a_time_and_can_be_had_back() {
     let mut rig = Rig::started(small(), 13);
-    for _ in 0..400 {
-        rig.append(1, 10_000, false);
-        rig.settle();
-    }
+    rig.fill(1, 400, 10_000);
     // Long enough that the log needs few files.
     rig.pass_time(5_000);
     let files = rig.disk.files.len();
@@ -261,10 +249,7 @@ fn files_that_are_too_many_go_one_at_a_time_and_can_be_had_back() {
     }
     assert!(rig.disk.files.len() > files - 3, "after the first comes a rest");
     let written_ahead = rig.disk.written_ahead;
-    for _ in 0..100 {
-        rig.append(3, 10_000, false);
-        rig.settle();
-    }
+    rig.fill(3, 100, 10_000);
     assert_eq!(rig.disk.written_ahead, written_ahead, "no new file while old ones wait for their end");
     rig.restart(true);
     rig.verify(100_000);
@@ -276,10 +261,7 @@ fn files_that_are_too_many_go_one_at_a_time_and_can_be_had_back() {
 #[test]
 fn a_full_disk_heals_with_files_that_were_about_to_go() {
     let mut rig = Rig::started(small(), 14);
-    for _ in 0..400 {
-        rig.append(1, 10_000, false);
-        rig.settle();
-    }
+    rig.fill(1, 400, 10_000);
     rig.pass_time(5_000);
     rig.disk.capacity = rig.disk.files.values().map(|f| f.bytes.len() as u64).sum();
     while !matches!(rig.wal.state(), State::Full) {

@@ -54,10 +54,7 @@ fn what_was_appended_is_there_after_a_restart() {
 #[test]
 fn an_offset_finds_the_entry_that_holds_it_or_the_next() {
     let mut rig = Rig::started(small(), 4);
-    for _ in 0..200 {
-        rig.append(1, 2_000, false);
-        rig.settle();
-    }
+    rig.fill(1, 200, 2_000);
     let known = rig.model[&GroupId(1)].clone();
     let end = known.last().map(|k| k.first_offset + i64::from(k.records)).unwrap();
     for offset in 0..end {

@@ -49,10 +49,10 @@ pub struct BareArgs {
     /// The file that takes the frames, over and over; its content is lost.
     #[arg(long, value_name = "PATH")]
     pub file: PathBuf,
-    /// Length of the file, which is written once before the start
+    /// Length of the file, which is written once before the start.
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     pub file_bytes: usize,
-    /// The file is new and only allocated: each block is written for the first time, as in a log that grows
+    /// The file is new and only allocated: each block is written for the first time, as in a log that grows.
     #[arg(long)]
     pub unwritten: bool,
     /// Writes that may be under way at once.
@@ -400,7 +400,7 @@ fn split(path: &Path) -> Result<(PathBuf, String), Error> {
 fn allocate(path: &Path, bytes: u64) -> Result<(PathBuf, String), Error> {
     let place = split(path)?;
     let doing = || Error::io(format!("allocating {}", path.display()));
-    // What a file was written to before stays written.
+    // Blocks of an older file of this name would have been written before.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(doing()(error)),
         _ => {}

@@ -23,6 +23,11 @@ impl Mono {
         Mono(self.0.saturating_add(ms.saturating_mul(1_000_000)))
     }
 
+    /// The end of a rest that begins at this moment and is `times` as long as what began at `begun`; saturates.
+    pub const fn rested(self, begun: Mono, times: u64) -> Mono {
+        Mono(self.0.saturating_add(self.since(begun).saturating_mul(times)))
+    }
+
     /// Nanoseconds from `earlier` to this moment; 0 if it is later.
     pub const fn since(self, earlier: Mono) -> u64 {
         self.0.saturating_sub(earlier.0)

@@ -206,6 +206,14 @@ impl Rig {
         self.now.mono = self.now.mono.max(end);
     }
 
+    /// Entries of one group, each in a batch of its own.
+    pub fn fill(&mut self, group: u64, entries: usize, bytes: usize) {
+        for _ in 0..entries {
+            self.append(group, bytes, false);
+            self.settle();
+        }
+    }
+
     /// Appends behind the group's last entry. `records` offsets, random bytes.
     pub fn append(&mut self, group: u64, bytes: usize, gather: bool) -> BatchSeq {
         let last = self.model.get(&GroupId(group)).and_then(|known| known.last());

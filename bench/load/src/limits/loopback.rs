@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Bytes of one call when bandwidth is measured.
 const PIECE: usize = 256 << 10;
 /// Streams at once when bandwidth is measured: what one carries depends more on its two threads than on the interface.
-const STREAMS: usize = 4;
+pub const STREAMS: usize = 4;
 
 fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;

@@ -144,7 +144,7 @@ impl fmt::Display for Limits {
             let what = format!("loopback round trip, {what}");
             writeln!(f, "{what:<28} p50 {}, p99 {}", time(trip.p50_ns), time(trip.p99_ns))?;
         }
-        bandwidth(f, "loopback, 4 streams", self.loopback_mb_per_s)?;
+        bandwidth(f, &format!("loopback, {} streams", loopback::STREAMS), self.loopback_mb_per_s)?;
         bandwidth(f, "CRC32C", self.crc32c_mb_per_s)?;
         bandwidth(f, "copy", self.copy_mb_per_s)
     }

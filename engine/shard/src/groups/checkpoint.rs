@@ -152,8 +152,7 @@ impl Groups {
             }
             Progress::Finished => {
                 self.checkpoint.writer = None;
-                let took = out.now.mono.since(self.checkpoint.begun);
-                self.checkpoint.rest = Some(Mono(out.now.mono.0.saturating_add(took * REST)));
+                self.checkpoint.rest = Some(out.now.mono.rested(self.checkpoint.begun, REST));
             }
             Progress::Failed(error) => {
                 out.log(Level::Warn, format!("a checkpoint could not be written: {error}; it is tried again"));
