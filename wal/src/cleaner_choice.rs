@@ -18,8 +18,11 @@ const WINDOW: usize = 16;
 /// Their footers together, which are in memory during the pass; one segment alone may have more.
 const FOOTERS_BYTES: u64 = 16 << 20;
 /// A pass for space gives back at least this many files, unless space is short: with fewer the same entries would be
-/// copied again and again, a little of new ones each time.
+/// copied again and again, a little of new ones each time...
 const GAIN: usize = 3;
+/// ...or this many while all that lives would fit into so few files, of which three are too large a part.
+const GAIN_SMALL: usize = 2;
+const SMALL_FILES: u64 = 12;
 /// Extents of this mean length are as good for a sequential reader as any.
 const SORTED_BYTES: u64 = 128 << 10;
 /// A segment of fewer groups is not sorted: a reader of one reads not so much of the others.
@@ -137,7 +140,13 @@ pub(crate) fn look(
     look.again = unripe.iter().map(|candidate| candidate.empty_at(settings)).min();
     look.garbage = ripe.iter().filter(|c| c.is_dying(settings)).map(|c| c.file_bytes - c.needs()).sum();
     look.waiting = ripe.len() as u64;
-    let space = for_space(ripe, segment_bytes, room);
+    let lives: u64 = candidates.iter().map(|candidate| candidate.live.bytes).sum();
+    let gain = match lives < SMALL_FILES * segment_bytes {
+        _ if room.short => 1,
+        true => GAIN_SMALL,
+        false => GAIN,
+    };
+    let space = for_space(ripe, segment_bytes, room, gain);
     let order = for_order(&alive, settings, segment_bytes, now, room, &mut look);
     look.choice = space.map(|ids| (Reason::Space, ids)).or(order.map(|ids| (Reason::Order, ids)));
     look
@@ -155,7 +164,8 @@ fn fitting(candidates: &[Candidate]) -> &[Candidate] {
     &candidates[..count]
 }
 
-fn for_space(mut dead: Vec<Candidate>, segment_bytes: u64, room: Room) -> Option<Vec<SegmentId>> {
+/// `gain`: files that are given back, less those written.
+fn for_space(mut dead: Vec<Candidate>, segment_bytes: u64, room: Room, gain: usize) -> Option<Vec<SegmentId>> {
     dead.sort_by_key(|candidate| (candidate.needs(), candidate.id));
     let window = fitting(&dead);
     // For each number of victims, how many outputs they need.
@@ -165,7 +175,6 @@ fn for_space(mut dead: Vec<Candidate>, segment_bytes: u64, room: Room) -> Option
         Some(outputs(*sum, *entry, segment_bytes).max(1) as usize)
     });
     let options: Vec<(usize, usize)> = needs.enumerate().map(|(at, outputs)| (at + 1, outputs)).collect();
-    let gain = if room.short { 1 } else { GAIN };
     let affordable = |&&(victims, outputs): &&(usize, usize)| {
         outputs as u64 <= room.files.max(u64::from(room.short)) && victims >= outputs + gain
     };

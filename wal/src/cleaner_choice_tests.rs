@@ -51,14 +51,17 @@ fn the_emptiest_go_together_into_one_output() {
 }
 
 #[test]
-fn a_pass_must_give_back_three_files_or_one_when_space_is_short() {
-    let few: Vec<Candidate> = (1..4).map(|id| segment(id, 5)).collect();
-    assert_eq!(chosen(&at(&few, 1, PLENTY)), None);
+fn a_pass_must_give_back_three_files_of_many_two_of_few_and_one_when_space_is_short() {
+    let dead = |many: u64| (1..=many).map(|id| segment(id, 5));
+    let full = |many: u64| (100..100 + many).map(|id| segment(id, 100));
+    let with = |few, many| -> Vec<Candidate> { dead(few).chain(full(many)).collect() };
+    assert_eq!(chosen(&at(&with(3, 15), 1, PLENTY)), None);
+    assert_eq!(chosen(&at(&with(4, 15), 1, PLENTY)), Some((Reason::Space, vec![1, 2, 3, 4])));
+    assert_eq!(chosen(&at(&with(2, 9), 1, PLENTY)), None);
+    assert_eq!(chosen(&at(&with(3, 9), 1, PLENTY)), Some((Reason::Space, vec![1, 2, 3])));
     let short = Room { files: 0, short: true };
-    assert_eq!(chosen(&at(&few, 0, short)), Some((Reason::Space, vec![1, 2, 3])));
-    let enough: Vec<Candidate> = (1..5).map(|id| segment(id, 5)).collect();
-    assert_eq!(chosen(&at(&enough, 1, PLENTY)), Some((Reason::Space, vec![1, 2, 3, 4])));
-    assert_eq!(chosen(&at(&[segment(1, 5)], 0, short)), None, "one for one is nothing gained");
+    assert_eq!(chosen(&at(&with(2, 15), 0, short)), Some((Reason::Space, vec![1, 2])));
+    assert_eq!(chosen(&at(&with(1, 15), 0, short)), None, "one for one is nothing gained");
 }
 
 #[test]
