@@ -22,14 +22,16 @@ use torc_base::time::{Mono, Now};
 /// Zeroes are written in pieces of this size...
 const ZERO_BYTES: usize = 1 << 20;
 /// ...or, while there is another spare, of this size, with rests of so many times what a piece took: a flush waits behind
-/// what the device has not written yet.
+/// what the device has not written yet...
 const ZERO_BYTES_CALM: usize = 256 << 10;
 const ZERO_REST: u64 = 8;
+/// ...but so fast that a file is written so many times while another is filled: else the log would come to wait for it.
+const ZERO_HASTE: u64 = 2;
 /// After a refusal, the next attempt comes this much later.
 const RETRY_MS: u64 = 1000;
-/// Dead files are kept for reuse up to the number that was filled in this time, and one more than the spares: what
-/// retention gives back comes a little later than the file that it could replace...
-const DEMAND_MS: u64 = 2_000;
+/// Beside the spares, dead files are kept for reuse up to the number that was filled in this time, and at least one: what
+/// retention and the cleaner give back comes some at once, and later than the files that it could replace...
+const DEMAND_MS: u64 = 3_000;
 /// ...but not more than this.
 const DEMAND_MAX: usize = 32;
 /// Files kept beyond the spares that are wanted are removed when none was filled for this long.
@@ -130,8 +132,9 @@ pub(crate) struct Spares {
     large: bool,
     /// When the last files were filled, oldest first.
     taken: VecDeque<Mono>,
-    /// When the last of all was.
+    /// When the last of all was, and how long after the one before.
     last_taken: Mono,
+    filled_in: u64,
     prng: Prng,
     want: usize,
     segment_bytes: u64,
@@ -161,6 +164,7 @@ impl Spares {
             large: false,
             taken: VecDeque::new(),
             last_taken: Mono(0),
+            filled_in: u64::MAX,
             prng,
             want: settings.spare_segments,
             segment_bytes: settings.segment_bytes,
@@ -207,7 +211,7 @@ impl Spares {
             } else {
                 self.removals.add_unusable(slot);
             }
-        } else if self.kept() < self.taken.len().max(self.want + 1) {
+        } else if self.free.len() < self.taken.len().max(1) {
             self.free.push(slot);
         } else {
             self.removals.add_excess(slot);
@@ -272,6 +276,7 @@ impl Spares {
     /// The next file to be filled.
     pub(crate) fn take(&mut self, now: Mono) -> Option<Header> {
         let header = self.prepared.pop_front()?;
+        self.filled_in = now.0 - self.last_taken.0;
         self.last_taken = now;
         self.taken.push_back(now);
         if self.taken.len() > DEMAND_MAX {
@@ -440,7 +445,10 @@ impl Spares {
             }
             (Step::Creating(slot), _) if !self.large => self.write_zeroes(now, slot, 0, ops),
             (Step::Zeroing { slot, to, since }, _) if to < self.segment_bytes && !self.large => {
-                self.half_written = Some(HalfWritten { slot, at: to, until: now.mono.rested(since, ZERO_REST) });
+                let pieces = (self.segment_bytes / ZERO_BYTES_CALM as u64).max(1);
+                let paced = Mono(since.0.saturating_add(self.filled_in / ZERO_HASTE / pieces));
+                let until = paced.min(now.mono.rested(since, ZERO_REST));
+                self.half_written = Some(HalfWritten { slot, at: to, until });
                 self.make(now, ops);
             }
             (Step::Creating(slot) | Step::Zeroing { slot, .. }, _) => {
