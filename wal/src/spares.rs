@@ -276,7 +276,7 @@ impl Spares {
     /// The next file to be filled.
     pub(crate) fn take(&mut self, now: Mono) -> Option<Header> {
         let header = self.prepared.pop_front()?;
-        self.filled_in = now.0 - self.last_taken.0;
+        self.filled_in = now.since(self.last_taken);
         self.last_taken = now;
         self.taken.push_back(now);
         if self.taken.len() > DEMAND_MAX {
