@@ -1,21 +1,23 @@
 //! One connection: a task that writes and one that reads. What is said is the [`Dialogue`]'s business.
 
+use crate::arrivals::{Arrivals, Left};
 use crate::drive::Run;
 use crate::recorder::Request;
 use rustix::buffer::spare_capacity;
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
+use tokio_uring::buf::BoundedBuf;
 
 /// Frames are gathered into one write up to this size.
 const GATHER_BYTES: usize = 64 << 10;
+/// Up to so much is sent at once, which a socket that keeps up always takes; an operation of the ring costs more than the copy.
+const DIRECT_BYTES: usize = 4 << 10;
 /// First size of a connection's receive buffer; it grows to the largest answer.
 const RECEIVE_BYTES: usize = 64 << 10;
 /// A longer answer is taken for nonsense.
@@ -81,7 +83,7 @@ pub struct Connection<D: Dialogue> {
     stream: tokio_uring::net::TcpStream,
     /// The same socket, for what arrives: asked when something is there. As an operation of the ring a receipt would be
     /// tried in vain, wait for a poll, and be tried again.
-    arrivals: AsyncFd<TcpStream>,
+    arrivals: Arrivals<TcpStream>,
     wake: Notify,
     pace: Loop,
     run: Rc<Run>,
@@ -119,11 +121,7 @@ impl<D: Dialogue> Paced for Connection<D> {
 /// # Errors
 /// The system has no more descriptors.
 pub fn start<D: Dialogue>(run: &Rc<Run>, stream: TcpStream, pace: Loop, dialogue: D) -> io::Result<Rc<Connection<D>>> {
-    #[expect(
-        deprecated,
-        reason = "its successor leaves it to the caller that the descriptor stays open; a TcpStream keeps it open"
-    )]
-    let arrivals = AsyncFd::with_interest(stream.try_clone()?, Interest::READABLE)?;
+    let arrivals = Arrivals::new(stream.try_clone()?)?;
     let stream = tokio_uring::net::TcpStream::from_std(stream);
     let state = State {
         dialogue,
@@ -157,13 +155,27 @@ impl<D: Dialogue> Connection<D> {
                 }
                 continue;
             }
-            let (result, back) = self.stream.write_all(out).await;
-            out = back;
-            if let Err(error) = result {
-                return self.lose(&format!("connection lost: {error}"));
+            match self.send(out).await {
+                Ok(back) => out = back,
+                Err(error) => return self.lose(&format!("connection lost: {error}")),
             }
             self.written(&mut out);
         }
+    }
+
+    /// Sends all of `out`.
+    async fn send(&self, out: Vec<u8>) -> io::Result<Vec<u8>> {
+        let mut sent = 0;
+        if out.len() <= DIRECT_BYTES {
+            match send(self.arrivals.get(), &out, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(taken) if taken == out.len() => return Ok(out),
+                Ok(taken) => sent = taken,
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (result, rest) = self.stream.write_all(out.slice(sent..)).await;
+        result.map(|()| rest.into_inner())
     }
 
     /// Puts the frames of all requests that may leave now into `out`, as far as one write goes.
@@ -246,22 +258,13 @@ impl<D: Dialogue> Connection<D> {
 
     /// Appends what has arrived to `buffer`, as far as it has room; 0 at the end of the stream.
     async fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        loop {
-            let mut ready = self.arrivals.readable().await?;
-            let room = buffer.capacity() - buffer.len();
-            match recv(&self.arrivals, spare_capacity(buffer), RecvFlags::DONTWAIT) {
-                Ok((received, _)) => {
-                    // Less than there was room for: nothing is left.
-                    if 0 < received && received < room {
-                        ready.clear_ready();
-                    }
-                    return Ok(received);
-                }
-                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let room = buffer.capacity() - buffer.len();
+        let attempt = |stream: &TcpStream| {
+            let (received, _) = recv(stream, spare_capacity(buffer), RecvFlags::DONTWAIT)?;
+            let drained = 0 < received && received < room;
+            Ok((received, if drained { Left::Nothing } else { Left::Perhaps }))
+        };
+        self.arrivals.take(attempt).await
     }
 
     /// Takes all whole answers out of `buffer`; returns how many.

@@ -11,6 +11,7 @@ pub mod plot;
 pub mod report;
 pub mod scenario;
 
+mod arrivals;
 mod cluster;
 mod connection;
 mod consume;

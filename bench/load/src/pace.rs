@@ -1,27 +1,21 @@
 //! When requests are due in an open loop.
 
+use crate::arrivals::{Arrivals, Left};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
-/// A timer of the kernel's precision, not of milliseconds as the runtime's own. No read of it is ever left to the ring: one
-/// that is under way when the runtime ends would write into memory that the runtime has freed.
-pub struct Timer(AsyncFd<OwnedFd>);
+/// A timer of the kernel's precision, not of milliseconds as the runtime's own.
+pub struct Timer(Arrivals<OwnedFd>);
 
 impl Timer {
     /// A timer that is not set.
     pub fn new() -> io::Result<Timer> {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        #[expect(
-            deprecated,
-            reason = "its successor leaves it to the caller that the descriptor stays open; an OwnedFd keeps it open"
-        )]
-        Ok(Timer(AsyncFd::with_interest(fd, Interest::READABLE)?))
+        Ok(Timer(Arrivals::new(fd)?))
     }
 
     /// Waits for so long.
@@ -30,20 +24,9 @@ impl Timer {
         // A timer of zero would be none at all.
         let time = time.max(Duration::from_nanos(1));
         let value = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
-        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value: value })?;
-        loop {
-            let mut ready = self.0.readable().await?;
-            // How often it went off.
-            match rustix::io::read(&self.0, &mut [0; 8]) {
-                Ok(_) => {
-                    ready.clear_ready();
-                    return Ok(());
-                }
-                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        timerfd_settime(self.0.get(), TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value: value })?;
+        // Read, it tells how often it went off.
+        self.0.take(|timer| Ok((rustix::io::read(timer, &mut [0; 8])?, Left::Nothing))).await.map(drop)
     }
 }
 

@@ -130,9 +130,9 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDi
 }
 
 impl DataDir {
-    /// Opens the directory, or makes it: with what is wished, else one shard for each of `cores`, node 1, and segments
-    /// that fit the disk. Locks it against other processes.
-    pub fn open(path: &Path, wishes: Wishes, cores: usize) -> Result<DataDir, DataDirError> {
+    /// Opens the directory, or makes it: with what is wished, else so many `shards`, node 1, and segments that fit
+    /// the disk. Locks it against other processes.
+    pub fn open(path: &Path, wishes: Wishes, shards: u16) -> Result<DataDir, DataDirError> {
         fs::create_dir_all(path).map_err(io_error("make the data directory", path))?;
         let (lock, waited) = take_lock(path)?;
         let properties = path.join(PROPERTIES);
@@ -150,7 +150,7 @@ impl DataDir {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 refuse_foreign(path)?;
-                let identity = Identity::new(path, wishes, cores)?;
+                let identity = Identity::new(path, wishes, shards)?;
                 make(path, &identity)?;
                 Ok(DataDir { path: path.to_path_buf(), identity, fresh: true, lock, waited })
             }
@@ -246,13 +246,13 @@ fn make(dir: &Path, identity: &Identity) -> Result<(), DataDirError> {
 }
 
 impl Identity {
-    fn new(dir: &Path, wishes: Wishes, cores: usize) -> Result<Identity, DataDirError> {
+    fn new(dir: &Path, wishes: Wishes, shards: u16) -> Result<Identity, DataDirError> {
         let space = machine::space(dir).map_err(io_error("ask for the free space of", dir))?;
         let random = machine::random().map_err(io_error("get randomness for", dir))?;
         Ok(Identity {
             cluster_id: cluster_id(random),
             node_id: wishes.node_id.unwrap_or(1),
-            shards: wishes.shards.unwrap_or(cores.clamp(1, limits::SHARDS_MAX) as u16),
+            shards: wishes.shards.unwrap_or(shards),
             segment_bytes: wishes.segment_bytes.unwrap_or(segment_bytes_for(space.total)),
         })
     }

@@ -224,7 +224,7 @@ pub static KEYS: &[Key] = &[
         name: "torc.shards",
         kind: Kind::Int { min: 1, max: limits::SHARDS_MAX as i64 },
         default: "",
-        doc: "Shards, each with its core and its log; fixed at the first start (then one for each core).",
+        doc: "Shards, each with its core and its log; fixed at the first start (then one for each core; one on two cores if one of them takes all interrupts of the disk).",
         set: |c, v| c.shards = Some(v.number() as u16),
     },
     Key {

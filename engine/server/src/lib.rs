@@ -9,6 +9,7 @@ pub mod listen;
 pub mod log;
 pub mod machine;
 pub mod metrics;
+pub mod placement;
 pub mod running;
 pub mod start;
 pub mod stop;
@@ -26,6 +27,8 @@ mod listen_tests;
 mod log_tests;
 #[cfg(test)]
 mod metrics_tests;
+#[cfg(test)]
+mod placement_tests;
 #[cfg(test)]
 mod running_tests;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::endpoint::Endpoint;
 use crate::error::ServeError;
 use crate::log::Log;
 use crate::metrics::{self, Kind, Sample, Times};
+use crate::placement::{self, Placement};
 use crate::running::Running;
 use crate::stop::{self, End, EndNotice, News};
 use crate::{listen, machine, units};
@@ -50,9 +51,9 @@ pub fn serve(config: &Config, out: &mut dyn Write) -> Result<(), ServeError> {
     }
     probe::raise_open_files();
     let features = probe::probe().map_err(|refusal| ServeError::Kernel(refusal.to_string()))?;
-    let cores = machine::cores();
+    let placement = Placement::new(machine::cores(), placement::interrupted_core(&config.data_dir));
     let wishes = Wishes { node_id: config.node_id, shards: config.shards, segment_bytes: config.segment_bytes };
-    let data = DataDir::open(&config.data_dir, wishes, cores.len())?;
+    let data = DataDir::open(&config.data_dir, wishes, placement.default_shards())?;
     check_fit(config, &data)?;
     let patience = if data.waited { PORT_PATIENCE } else { Duration::ZERO };
     let listeners = listen::shared("kafka", &config.kafka, "--kafka", data.identity.shards, patience)?;
@@ -66,7 +67,7 @@ pub fn serve(config: &Config, out: &mut dyn Write) -> Result<(), ServeError> {
         Some(endpoint) => Some(metrics::start(endpoint, metrics_source(&counters, &stopping))?),
         None => None,
     };
-    let machine = Machine { cores, features: Arc::new(features), log };
+    let machine = Machine { placement, features: Arc::new(features), log };
     let stops = start_shards(config, &data, &machine, listeners, &counters, &sender)?;
     let ask_to_stop = Box::new(move || stops.iter().for_each(StopHandle::stop));
     let mut running = Running::new(log, data.identity.shards, news, stopping, ask_to_stop);
@@ -79,7 +80,7 @@ pub fn serve(config: &Config, out: &mut dyn Write) -> Result<(), ServeError> {
 
 /// What all shards share of the machine.
 struct Machine {
-    cores: Vec<usize>,
+    placement: Placement,
     features: Arc<Features>,
     log: Log,
 }
@@ -183,7 +184,7 @@ fn times_of(shard: u16, stats: &Stats) -> Vec<Times> {
     Stage::ALL.iter().map(of_stage).chain([flush]).collect()
 }
 
-/// One pinned thread to each shard. More shards than cores share them in turn.
+/// One pinned thread to each shard.
 fn start_shards(
     config: &Config,
     data: &DataDir,
@@ -194,12 +195,13 @@ fn start_shards(
 ) -> Result<Vec<StopHandle>, ServeError> {
     let posts = mail::mesh(data.identity.shards).map_err(io_error("connect the shards"))?;
     let port = listeners[0].local_addr().map_err(io_error("ask for the port"))?.port();
-    let (cores, log) = (&machine.cores, machine.log);
+    let (placement, log) = (&machine.placement, machine.log);
+    let cores = placement.cores(data.identity.shards);
     let mut stops = Vec::new();
     for ((id, post), (listener, counters)) in (0..).zip(posts).zip(listeners.into_iter().zip(counters)) {
         stops.push(post.stop_handle());
         let mut settings = loop_settings::Settings::new(ShardId(id), data.shard(id));
-        settings.core = Some(cores[usize::from(id) % cores.len()]);
+        settings.core = Some(cores[usize::from(id)]);
         settings.listener = Some(listener);
         settings.sync = match config.wal_sync {
             WalSync::Adaptive => loop_settings::Sync::Adaptive,
@@ -207,7 +209,7 @@ fn start_shards(
             WalSync::WriteFdatasync => loop_settings::Sync::WriteThenFdatasync,
         };
         // A spinning shard would keep another one from the core that they share.
-        settings.spin_us = if usize::from(data.identity.shards) > cores.len() { 0 } else { config.spin_us };
+        settings.spin_us = if placement.is_exclusive(data.identity.shards) { config.spin_us } else { 0 };
         settings.hold = Some(data.lock().map_err(io_error("share the lock of the data directory"))?);
         let blocks = Pool::with_arena(usize::MAX, KEPT_BLOCKS, PAGE, REGISTERED_PAGES);
         settings.registered = Some(blocks.clone());

@@ -146,7 +146,7 @@ impl CheckSpec {
     }
 
     /// What was measured, beside what is asked.
-    pub fn check(&self, results: &Results, limits: Option<&Limits>) -> Checked {
+    pub fn check(&self, results: &Results) -> Checked {
         let figure = self.figure().expect("checked when it was read");
         let (bound, least) = self.bound().expect("checked when it was read");
         let show = |value: f64| match self.over {
@@ -154,7 +154,7 @@ impl CheckSpec {
             _ => format!("{} x", three_digits(value)),
         };
         let asked = format!("{} {}", if least { "≥" } else { "≤" }, show(bound));
-        let measured = self.measure(figure, results, limits);
+        let measured = self.measure(figure, results);
         let met = measured.map(|spread| if least { spread.median >= bound } else { spread.median <= bound });
         Checked {
             what: self.what.clone(),
@@ -186,24 +186,20 @@ impl CheckSpec {
     }
 
     /// The medians' ratio, and the spread of the ratios of each repetition. `None` if something was not measured.
-    fn measure(&self, figure: &Figure, results: &Results, limits: Option<&Limits>) -> Option<Spread> {
+    fn measure(&self, figure: &Figure, results: &Results) -> Option<Spread> {
         let own = results.values(&self.run, &self.target, figure)?;
         let mut below = vec![f64::INFINITY; own.len()];
         let mut below_medians = f64::INFINITY;
         let terms = self.terms();
         for term in &terms {
-            let (median, each) = match &term.limit {
+            let each = match &term.limit {
                 Some(name) => {
                     let (_, limit) = LIMITS.iter().find(|(other, _)| other == name)?;
-                    let limit = limit(limits?);
-                    (limit, vec![limit; own.len()])
+                    results.machine.iter().map(limit).collect()
                 }
-                None => {
-                    let values = results.values(self.run_of(term), self.target_of(term), figure)?;
-                    (Spread::of(&values)?.median, values)
-                }
+                None => results.values(self.run_of(term), self.target_of(term), figure)?,
             };
-            below_medians = below_medians.min(median * term.times);
+            below_medians = below_medians.min(Spread::of(&each)?.median * term.times);
             // A run may have been made less often than another if a later repetition failed.
             below.truncate(each.len());
             below.iter_mut().zip(each).for_each(|(below, value)| *below = below.min(value * term.times));

@@ -2,6 +2,7 @@ use super::check::{CheckSpec, Checked};
 use super::file::Scenario;
 use super::results::{Results, Spread};
 use super::testdata::{machine, results};
+use crate::limits::Limits;
 
 const RUNS: &str = r#"
 title = "T"
@@ -33,7 +34,7 @@ fn measured() -> Results {
 }
 
 fn check(check: &str) -> Checked {
-    parse(check).unwrap().check(&measured(), Some(&machine()))
+    parse(check).unwrap().check(&measured())
 }
 
 #[test]
@@ -72,12 +73,23 @@ fn of_several_the_lowest_counts() {
 }
 
 #[test]
+fn a_limit_is_that_of_the_same_repetition() {
+    let of = |read| Limits { sequential_read_mb_per_s: read, ..machine() };
+    let results = Results { machine: vec![of(0.1), of(0.2), of(0.8)], ..measured() };
+    let spec = parse("figure = \"bandwidth\"\ntarget = \"torc\"\nat-least = 1\nover = { limit = \"sequential-read\" }");
+    let checked = spec.unwrap().check(&results);
+    // 0.1, 0.3 and 0.2 MB/s.
+    assert_eq!((checked.measured.as_str(), checked.spread.as_str()), ("1.00 x", "0.250 x to 1.50 x"));
+}
+
+#[test]
 fn what_was_not_measured_is_not_met() {
     let spec = parse("figure = \"rate\"\ntarget = \"torc\"\nover = \"kafka\"\nat-least = 0.1").unwrap();
     let without = results(&[("one", "torc", &[(1, 1)]), ("one", "kafka", &[])]);
-    assert_eq!(spec.check(&without, None).met, None);
+    assert_eq!(spec.check(&without).met, None);
     let of_limit = parse("figure = \"bandwidth\"\ntarget = \"torc\"\nover = { limit = \"loopback\" }\nat-least = 0.1");
-    assert_eq!(of_limit.unwrap().check(&measured(), None).met, None);
+    let no_machine = Results { machine: Vec::new(), ..measured() };
+    assert_eq!(of_limit.unwrap().check(&no_machine).met, None);
     let no_server = check("figure = \"server-cpu\"\ntarget = \"torc\"\nat-most = 13");
     assert_eq!((no_server.met, no_server.measured.as_str()), (None, "-"));
 }

@@ -8,6 +8,7 @@ use super::space::{Kept, Watch};
 use crate::cluster;
 use crate::cpu::Process;
 use crate::error::Error;
+use crate::limits::{self, Limits};
 use crate::report::Report;
 use crate::scrape::scrape;
 use crate::target::Servers;
@@ -17,6 +18,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Length of the file, and time of each figure, when the machine's limits are measured.
+const LIMITS_FILE_BYTES: usize = 512 << 20;
+const LIMITS_TIME: Duration = Duration::from_secs(1);
 /// Time between two looks at metrics that are to settle.
 const SETTLE_LOOK: Duration = Duration::from_secs(1);
 /// Time that a server has to come to rest after a restart, before its memory is read.
@@ -37,14 +41,20 @@ pub fn all_runs(scenario: &Scenario, args: &RunArgs, out: &mut dyn Write) -> Res
         servers.start(target)?;
     }
     let repeat = args.repeat.unwrap_or(scenario.repeat);
-    let mut conduct = Conduct { scenario, args, servers, results };
+    let mut conduct = Conduct { scenario, args, repeat, servers, results };
     for round in 1..=repeat {
+        if scenario.limits {
+            let limits = conduct.limits()?;
+            let (read, write) = (limits.sequential_read_mb_per_s, limits.sequential_write_mb_per_s);
+            let loopback = limits.loopback_mb_per_s;
+            conduct.results.machine.push(limits);
+            let said = format!("read {read:.0} MB/s, write {write:.0} MB/s, loopback {loopback:.0} MB/s");
+            conduct.say(round, "the machine", &said, out)?;
+        }
         for (number, run) in scenario.runs.iter().enumerate() {
             for target in scenario.targets.iter().filter(|target| run.is_for(target)) {
                 for (name, report) in conduct.one(run, target)? {
-                    writeln!(out, "{round}/{repeat} {name}, {}: {}", target.name, said(&report))
-                        .and_then(|()| out.flush())
-                        .map_err(Error::io("writing the progress"))?;
+                    conduct.say(round, &format!("{name}, {}", target.name), &said(&report), out)?;
                     conduct.keep(number + 1, round, &name, target, report)?;
                 }
             }
@@ -66,11 +76,28 @@ fn said(report: &Report) -> String {
 struct Conduct<'a> {
     scenario: &'a Scenario,
     args: &'a RunArgs,
+    repeat: u32,
     servers: Servers,
     results: Results,
 }
 
 impl Conduct<'_> {
+    /// A line of the progress.
+    fn say(&self, round: u32, what: &str, said: &str, out: &mut dyn Write) -> Result<(), Error> {
+        writeln!(out, "{round}/{} {what}: {said}", self.repeat)
+            .and_then(|()| out.flush())
+            .map_err(Error::io("writing the progress"))
+    }
+
+    /// What the machine can do now.
+    fn limits(&self) -> Result<Limits, Error> {
+        if let Some(command) = &self.scenario.before {
+            self.servers.command(command, "before the machine's limits")?;
+        }
+        let time = self.args.duration.map_or(LIMITS_TIME, |cut| cut.min(LIMITS_TIME));
+        limits::measure(&self.args.dir, LIMITS_FILE_BYTES, time)
+    }
+
     /// Makes a run once. Returns its report and those of the loads beside it, by their names.
     fn one(&mut self, run: &RunSpec, target: &TargetSpec) -> Result<Vec<(String, Report)>, Error> {
         let Some(clean) = &target.fresh else { return self.prepared(run, target) };

@@ -27,7 +27,7 @@ pub struct Scenario {
     /// Each run is made so often; the report has the medians.
     #[serde(default = "once")]
     pub repeat: u32,
-    /// Measure the machine's limits first, and quote all results as multiples of them.
+    /// Measure the machine's limits before each repetition, and quote all results as multiples of them.
     #[serde(default)]
     pub limits: bool,
     /// A command before each run of each target, such as `sync`, so that nobody pays for what another left behind.

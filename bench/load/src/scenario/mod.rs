@@ -4,6 +4,7 @@ mod check;
 mod conduct;
 mod file;
 mod job;
+mod machine;
 mod render;
 mod results;
 mod space;
@@ -14,6 +15,8 @@ mod check_tests;
 #[cfg(test)]
 mod file_tests;
 #[cfg(test)]
+mod machine_tests;
+#[cfg(test)]
 mod space_tests;
 #[cfg(test)]
 mod summary_tests;
@@ -23,17 +26,12 @@ mod testdata;
 pub use file::{Scenario, TargetSpec};
 
 use crate::error::Error;
-use crate::limits;
 use crate::units::parse_time;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 use summary::Summary;
-
-/// Length of the file, and time of each figure, when a scenario measures the machine's limits.
-const LIMITS_FILE_BYTES: usize = 512 << 20;
-const LIMITS_TIME: Duration = Duration::from_secs(1);
 
 /// `torc bench run`.
 #[derive(Clone, Debug, Args)]
@@ -85,12 +83,8 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Error> {
     for dir in [&args.out, &args.dir] {
         std::fs::create_dir_all(dir).map_err(Error::io(format!("making {}", dir.display())))?;
     }
-    let machine = match scenario.limits {
-        true => Some(limits::measure(&args.dir, LIMITS_FILE_BYTES, LIMITS_TIME)?),
-        false => None,
-    };
     let results = conduct::all_runs(&scenario, args, out)?;
-    let summary = Summary::new(&scenario, args, &results, machine);
+    let summary = Summary::new(&scenario, args, &results);
     write_files(&summary, args)?;
     let report = args.out.join("report.html");
     write!(out, "{}\nthe whole report is {}\n", render::text(&summary), report.display())

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 pub fn markdown(summary: &Summary) -> String {
     let mut text = head(summary);
     if let Some(limits) = &summary.machine {
-        text += &format!("The machine just before:\n\n```\n{limits}```\n\n");
+        text += &format!("The machine, just before each repetition:\n\n```\n{limits}```\n\n");
     }
     for section in &summary.sections {
         text += &format!("## {}\n\n{}\n", section.title, markdown_table(&section.table()));
@@ -116,7 +116,8 @@ pub fn html(summary: &Summary) -> String {
         text += "</ul>\n";
     }
     if let Some(limits) = &summary.machine {
-        text += &format!("<h2>The machine just before</h2>\n<pre>{}</pre>\n", escape(&limits.to_string()));
+        text +=
+            &format!("<h2>The machine, just before each repetition</h2>\n<pre>{}</pre>\n", escape(&limits.to_string()));
     }
     text + "</body></html>\n"
 }

@@ -1,6 +1,7 @@
 //! The reports of all repetitions of all runs, their medians and how far they spread.
 
 use crate::figures::Figure;
+use crate::limits::Limits;
 use crate::report::Report;
 use serde::Serialize;
 
@@ -63,6 +64,8 @@ impl Row {
 #[derive(Clone, Debug, Default)]
 pub struct Results {
     pub rows: Vec<Row>,
+    /// The machine's limits just before each repetition, if the scenario wants them.
+    pub machine: Vec<Limits>,
 }
 
 impl Results {

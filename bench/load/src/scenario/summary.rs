@@ -3,6 +3,7 @@
 use super::RunArgs;
 use super::check::Checked;
 use super::file::Scenario;
+use super::machine;
 use super::results::{Results, Row, Spread};
 use crate::figures::{self, FIGURES, Figure};
 use crate::limits::Limits;
@@ -24,6 +25,7 @@ pub struct Summary {
     pub repeat: u32,
     /// How the runs were cut short, for a quick look.
     pub cut: Option<String>,
+    /// Medians of its limits just before each repetition.
     pub machine: Option<Limits>,
     pub checks: Vec<Checked>,
     pub sections: Vec<Section>,
@@ -73,8 +75,9 @@ pub struct Table {
 
 impl Summary {
     /// What `results` are, and whether they meet the scenario's checks.
-    pub fn new(scenario: &Scenario, args: &RunArgs, results: &Results, machine: Option<Limits>) -> Summary {
-        let checks = scenario.checks.iter().map(|check| check.check(results, machine.as_ref())).collect();
+    pub fn new(scenario: &Scenario, args: &RunArgs, results: &Results) -> Summary {
+        let machine = machine::medians(&results.machine);
+        let checks = scenario.checks.iter().map(|check| check.check(results)).collect();
         let mut titles: Vec<&str> = Vec::new();
         for run in &scenario.runs {
             if !titles.contains(&run.section()) {

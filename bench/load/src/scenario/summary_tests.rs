@@ -2,7 +2,7 @@ use super::RunArgs;
 use super::file::Scenario;
 use super::render;
 use super::summary::Summary;
-use super::testdata::{machine, results};
+use super::testdata::results;
 use clap::{Args, Command, FromArgMatches};
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ fn summary() -> Summary {
         ("before", "torc", &[(10, 1_000), (10, 1_000)]),
         ("after", "torc", &[(20, 1_000), (20, 1_000)]),
     ]);
-    Summary::new(&Scenario::parse(SCENARIO).unwrap(), &run_args(&["--repeat=2"]), &results, Some(machine()))
+    Summary::new(&Scenario::parse(SCENARIO).unwrap(), &run_args(&["--repeat=2"]), &results)
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_line_is_measured_by_the_first_of_its_run() {
         ("late", "torc", &[(20, 1_000)]),
         ("late", "kafka", &[(80, 1_000)]),
     ]);
-    let summary = Summary::new(&Scenario::parse(&scenario).unwrap(), &run_args(&[]), &results, None);
+    let summary = Summary::new(&Scenario::parse(&scenario).unwrap(), &run_args(&[]), &results);
     let both = summary.sections.iter().find(|section| section.title == "Both").unwrap().table();
     let cells: Vec<&str> = both.rows.iter().map(|row| row[1].as_str()).collect();
     assert_eq!(cells, ["10.0", "30.0 (3.00x)", "20.0", "80.0 (4.00x)"]);
@@ -126,7 +126,7 @@ fn a_restart_has_no_figures_of_a_load() {
     let mut results = results(&[("one", "torc", &[]), ("one", "kafka", &[])]);
     results.add("one", "torc", crate::report::Report::restarted("torc", Duration::from_millis(90), None));
     let scenario = Scenario::parse(SCENARIO).unwrap();
-    let summary = Summary::new(&scenario, &run_args(&["--duration=1s"]), &results, None);
+    let summary = Summary::new(&scenario, &run_args(&["--duration=1s"]), &results);
     let figures: Vec<&str> = summary.sections[0].lines[0].figures.keys().copied().collect();
     assert_eq!(figures, ["ready"]);
     assert!(summary.sections[0].plots.is_empty());

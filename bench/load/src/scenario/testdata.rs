@@ -31,7 +31,7 @@ pub(super) fn results(rows: &[Sketch<'_>]) -> Results {
         target: target.to_string(),
         reports: reports.iter().map(|(rate, latency_ns)| report(*rate, *latency_ns)).collect(),
     };
-    Results { rows: rows.iter().map(row).collect() }
+    Results { rows: rows.iter().map(row).collect(), machine: vec![machine(); 3] }
 }
 
 /// A machine that reads a megabyte a second.
