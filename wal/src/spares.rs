@@ -19,14 +19,20 @@ use torc_base::limits::PAGE;
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now};
 
-/// Zeroes are written in pieces of this size...
+/// Zeroes are written in pieces of this size as long as there is no other spare.
 const ZERO_BYTES: usize = 1 << 20;
-/// ...or, while there is another spare, of this size, with rests of so many times what a piece took: a flush waits behind
-/// what the device has not written yet...
-const ZERO_BYTES_CALM: usize = 256 << 10;
+/// Otherwise with rests of so many times what a piece took, at least while batches are written: a flush waits behind what the
+/// device has not written yet...
 const ZERO_REST: u64 = 8;
-/// ...but so fast that a file is written so many times while another is filled: else the log would come to wait for it.
+/// ...but so fast that a file is written so many times while another is filled: else the log would come to wait for it...
 const ZERO_HASTE: u64 = 2;
+/// ...with a piece each so often, within these sizes: a small one delays no flush that can be noticed...
+const ZERO_INTERVAL_NS: u64 = 500_000;
+const ZERO_BYTES_LEAST: u64 = 16 << 10;
+const ZERO_BYTES_CALM: u64 = 256 << 10;
+/// ...and in a turn that is made anyway, but for so long: a timer that is due within microseconds costs each wait more than
+/// the piece.
+const ZERO_PATIENCE_MS: u64 = 4;
 /// After a refusal, the next attempt comes this much later.
 const RETRY_MS: u64 = 1000;
 /// Beside the spares, dead files are kept for reuse up to the number that was filled in this time, and at least one: what
@@ -72,6 +78,8 @@ struct HalfWritten {
     /// Where the next zeroes begin.
     at: u64,
     until: Mono,
+    /// When a turn is made for them if none came by itself.
+    wake: Mono,
 }
 
 /// What the cleaner wants of a file, and what came of it.
@@ -256,7 +264,7 @@ impl Spares {
         result: Result<DiskOk, DiskError>,
         ops: &mut Vec<DiskOp>,
     ) -> Progress {
-        let busy = self.written_at.plus_ms(BUSY_MS) > now.mono;
+        let busy = self.is_busy(now.mono);
         if !self.removals.stepped(now.mono, slot, busy, ops) {
             return Progress::Nothing;
         }
@@ -321,7 +329,7 @@ impl Spares {
 
     pub(crate) fn deadline(&self) -> Option<Mono> {
         let unused = self.has_unused().then(|| self.last_taken.plus_ms(UNUSED_MS));
-        let rest = self.half_written.filter(|_| self.step == Step::Idle).map(|half| half.until);
+        let rest = self.half_written.filter(|_| self.step == Step::Idle).map(|half| half.wake);
         let retry = self.retry_at.filter(|_| self.is_full());
         [retry, unused, rest, self.removals.deadline()].into_iter().flatten().min()
     }
@@ -349,7 +357,9 @@ impl Spares {
             return self.write_header(slot, ops);
         }
         match self.half_written {
-            Some(HalfWritten { slot, at, until }) if now.mono >= until || self.prepared.is_empty() || self.large => {
+            Some(HalfWritten { slot, at, until, .. })
+                if now.mono >= until || self.prepared.is_empty() || self.large =>
+            {
                 self.half_written = None;
                 return self.write_zeroes(now, slot, at, ops);
             }
@@ -384,14 +394,42 @@ impl Spares {
         self.go(Step::Heading(header), header_write(&header), ops);
     }
 
+    /// Batches are being written.
+    fn is_busy(&self, now: Mono) -> bool {
+        self.written_at.plus_ms(BUSY_MS) > now
+    }
+
+    /// Bytes of the next piece of zeroes.
+    fn piece(&self, now: Mono) -> u64 {
+        if self.prepared.is_empty() {
+            return ZERO_BYTES as u64;
+        }
+        if !self.is_busy(now) {
+            return ZERO_BYTES_CALM;
+        }
+        let due = u128::from(self.segment_bytes) * u128::from(ZERO_HASTE * ZERO_INTERVAL_NS);
+        let due = (due / u128::from(self.filled_in.max(1))).min(u128::from(ZERO_BYTES_CALM)) as u64;
+        due.max(ZERO_BYTES_LEAST).next_multiple_of(PAGE as u64)
+    }
+
+    /// A piece that ends at `to` has been written, begun at `since`: when the next is due.
+    fn rest(&self, now: Mono, slot: Slot, to: u64, since: Mono) -> HalfWritten {
+        let rested = now.rested(since, ZERO_REST);
+        if !self.is_busy(now) {
+            return HalfWritten { slot, at: to, until: rested, wake: rested };
+        }
+        let pieces = (self.segment_bytes / self.piece(now)).max(1);
+        let until = Mono(since.0.saturating_add(self.filled_in / ZERO_HASTE / pieces)).min(rested);
+        HalfWritten { slot, at: to, until, wake: until.plus_ms(ZERO_PATIENCE_MS) }
+    }
+
     fn write_zeroes(&mut self, now: Now, slot: Slot, at: u64, ops: &mut Vec<DiskOp>) {
-        let piece = if self.prepared.is_empty() { ZERO_BYTES } else { ZERO_BYTES_CALM };
+        let to = self.segment_bytes.min(at + self.piece(now.mono));
         let zeroes = self.zeroes.get_or_insert_with(|| {
             let mut buf = Pool::new(ZERO_BYTES * 2, 0).take(ZERO_BYTES).expect("within the limit");
             buf.fill(0);
             buf.freeze()
         });
-        let to = self.segment_bytes.min(at + piece as u64);
         let runs = vec![zeroes.slice(0..(to - at) as usize).pages()];
         let kind = DiskKind::Write { file: slot.file(), at, runs, durable: false };
         self.go(Step::Zeroing { slot, to, since: now.mono }, kind, ops);
@@ -445,10 +483,7 @@ impl Spares {
             }
             (Step::Creating(slot), _) if !self.large => self.write_zeroes(now, slot, 0, ops),
             (Step::Zeroing { slot, to, since }, _) if to < self.segment_bytes && !self.large => {
-                let pieces = (self.segment_bytes / ZERO_BYTES_CALM as u64).max(1);
-                let paced = Mono(since.0.saturating_add(self.filled_in / ZERO_HASTE / pieces));
-                let until = paced.min(now.mono.rested(since, ZERO_REST));
-                self.half_written = Some(HalfWritten { slot, at: to, until });
+                self.half_written = Some(self.rest(now.mono, slot, to, since));
                 self.make(now, ops);
             }
             (Step::Creating(slot) | Step::Zeroing { slot, .. }, _) => {
