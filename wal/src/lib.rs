@@ -28,6 +28,8 @@ mod writer;
 
 #[cfg(test)]
 mod cleaner_choice_tests;
+#[cfg(test)]
+mod spares_tests;
 
 pub mod batch;
 pub mod checkpoint;
