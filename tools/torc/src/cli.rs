@@ -53,7 +53,7 @@ pub struct ServeArgs {
     /// Where metrics are served over HTTP, or none [default: 127.0.0.1:9644].
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
-    /// Shards; fixed at the first start [default: one for each core].
+    /// Shards; fixed at the first start [default: one for each core, or fewer: see --keys].
     #[arg(long, value_name = "N")]
     pub shards: Option<String>,
     /// Any configuration key; see --keys.
