@@ -21,15 +21,16 @@ use torc_base::time::{Mono, Now};
 
 /// Zeroes are written in pieces of this size as long as there is no other spare.
 const ZERO_BYTES: usize = 1 << 20;
-/// Otherwise with rests of so many times what a piece took, at least while batches are written: a flush waits behind what the
-/// device has not written yet...
+/// Otherwise of this size at most, with rests of so many times what a piece took: a flush waits behind what the device has not
+/// written yet.
+const ZERO_BYTES_CALM: u64 = 256 << 10;
 const ZERO_REST: u64 = 8;
-/// ...but so fast that a file is written so many times while another is filled: else the log would come to wait for it...
+/// While batches are written no longer rests than let a file be written so many times while another is filled: else the log
+/// would come to wait for it...
 const ZERO_HASTE: u64 = 2;
-/// ...with a piece each so often, within these sizes: a small one delays no flush that can be noticed...
+/// ...with a piece each so often, but not smaller than this: a small one delays no flush that can be noticed...
 const ZERO_INTERVAL_NS: u64 = 500_000;
 const ZERO_BYTES_LEAST: u64 = 16 << 10;
-const ZERO_BYTES_CALM: u64 = 256 << 10;
 /// ...and in a turn that is made anyway, but for so long: a timer that is due within microseconds costs each wait more than
 /// the piece.
 const ZERO_PATIENCE_MS: u64 = 4;

@@ -81,8 +81,7 @@ struct State<D: Dialogue> {
 pub struct Connection<D: Dialogue> {
     state: RefCell<State<D>>,
     stream: tokio_uring::net::TcpStream,
-    /// The same socket, for what arrives: asked when something is there. As an operation of the ring a receipt would be
-    /// tried in vain, wait for a poll, and be tried again.
+    /// The same socket, for what arrives, and for small requests.
     arrivals: Arrivals<TcpStream>,
     wake: Notify,
     pace: Loop,

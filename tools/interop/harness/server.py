@@ -24,13 +24,15 @@ class Server:
 
 @contextlib.contextmanager
 def running_torc(binary):
-    """Runs `torc serve` with two shards on free loopback ports and an empty directory; yields a Server. Its output goes to logs/torc.log."""
+    """Runs `torc serve` with two shards, so that requests change them, on free loopback ports and an empty directory;
+    yields a Server. Its output goes to logs/torc.log."""
     kafka, metrics = free_port(), free_port()
     log_path = BUILD / "logs" / "torc.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="torc-interop-") as data, open(log_path, "wb") as log:
         server = subprocess.Popen(
-            [binary, "serve", "--shards", "2", "--data-dir", data, "--kafka", f"127.0.0.1:{kafka}", "--metrics", f"127.0.0.1:{metrics}"],
+            [binary, "serve", "--shards", "2", "--data-dir", data,
+             "--kafka", f"127.0.0.1:{kafka}", "--metrics", f"127.0.0.1:{metrics}"],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
             wait_until_ready(server, kafka, log_path)

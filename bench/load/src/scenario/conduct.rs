@@ -40,9 +40,8 @@ pub fn all_runs(scenario: &Scenario, args: &RunArgs, out: &mut dyn Write) -> Res
     for target in scenario.targets.iter().filter(|target| target.fresh.is_none()) {
         servers.start(target)?;
     }
-    let repeat = args.repeat.unwrap_or(scenario.repeat);
-    let mut conduct = Conduct { scenario, args, repeat, servers, results };
-    for round in 1..=repeat {
+    let mut conduct = Conduct { scenario, args, servers, results };
+    for round in 1..=args.repetitions(scenario) {
         if scenario.limits {
             let limits = conduct.limits()?;
             let (read, write) = (limits.sequential_read_mb_per_s, limits.sequential_write_mb_per_s);
@@ -76,7 +75,6 @@ fn said(report: &Report) -> String {
 struct Conduct<'a> {
     scenario: &'a Scenario,
     args: &'a RunArgs,
-    repeat: u32,
     servers: Servers,
     results: Results,
 }
@@ -84,7 +82,7 @@ struct Conduct<'a> {
 impl Conduct<'_> {
     /// A line of the progress.
     fn say(&self, round: u32, what: &str, said: &str, out: &mut dyn Write) -> Result<(), Error> {
-        writeln!(out, "{round}/{} {what}: {said}", self.repeat)
+        writeln!(out, "{round}/{} {what}: {said}", self.args.repetitions(self.scenario))
             .and_then(|()| out.flush())
             .map_err(Error::io("writing the progress"))
     }

@@ -67,6 +67,13 @@ pub struct RunArgs {
     pub quiet: bool,
 }
 
+impl RunArgs {
+    /// How often each run of `scenario` is made.
+    fn repetitions(&self, scenario: &Scenario) -> u32 {
+        self.repeat.unwrap_or(scenario.repeat)
+    }
+}
+
 /// Runs a scenario, and writes its report.
 pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Error> {
     let doing = || format!("reading {}", args.file.display());

@@ -91,7 +91,7 @@ impl Summary {
             Section::new(title, number, &results.rows.iter().filter(of_it).collect::<Vec<_>>(), machine.as_ref())
         });
         let (title, about) = (scenario.title.clone(), scenario.about.trim().to_string());
-        let repeat = args.repeat.unwrap_or(scenario.repeat);
+        let repeat = args.repetitions(scenario);
         Summary { title, about, repeat, cut: cut(args), sections: sections.collect(), machine, checks }
     }
 
