@@ -169,11 +169,9 @@ fn read(reader: &mut Reader, version: i16) -> Wire<Request> {
             let mut state = Reader::new(bytes);
             request.replica_id = state.i32()?;
             request.replica_epoch = state.i64()?;
-            state.skip_tags(true)?;
-            state.finish()
+            state.skip_tags(true)
         })?;
     }
-    reader.finish()?;
     Ok(request)
 }
 

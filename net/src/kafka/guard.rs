@@ -6,13 +6,8 @@
 use super::shapes::{Field, Kind};
 use super::wire::{Reader, Wire};
 
-/// Reads all of `fields` in `version`, to the end of the request.
+/// Reads all of `fields` in `version`; the reader is then behind the last of them.
 pub(crate) fn walk(reader: &mut Reader, fields: &'static [Field], version: i16, flexible: bool) -> Wire<()> {
-    walk_struct(reader, fields, version, flexible)?;
-    reader.finish()
-}
-
-fn walk_struct(reader: &mut Reader, fields: &'static [Field], version: i16, flexible: bool) -> Wire<()> {
     for field in fields.iter().filter(|field| field.from <= version && version <= field.to) {
         walk_field(reader, field, version, flexible)?;
     }
@@ -39,7 +34,7 @@ fn walk_field(reader: &mut Reader, field: &'static Field, version: i16, flexible
             Ok(())
         })?,
         Kind::Structs(fields) => walk_items(reader, flexible, struct_min(fields, version, flexible), |reader| {
-            walk_struct(reader, fields, version, flexible)
+            walk(reader, fields, version, flexible)
         })?,
     };
     if present || may_be_null { Ok(()) } else { Err("a field is null that may not be") }

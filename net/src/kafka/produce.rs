@@ -119,7 +119,6 @@ fn read(reader: &mut Reader, version: i16, places: &mut Vec<Option<Range<usize>>
         topics.push(Topic { name, id, partitions });
     }
     reader.skip_tags(compact)?;
-    reader.finish()?;
     Ok(Request { version, transactional_id, acks, timeout_ms, topics })
 }
 

@@ -78,7 +78,8 @@ impl std::error::Error for Bad {}
 /// Bytes of a header before the client id: API key, version, correlation id.
 const HEADER_FIXED: usize = 8;
 
-/// Decodes one request. `frame` is all of it without its 4-byte length. The record batches of a produce request are cut
+/// Decodes one request. `frame` is all of it without its 4-byte length; bytes behind the last field mean nothing, as in
+/// Kafka (librdkafka leaves three there in some Metadata requests). The record batches of a produce request are cut
 /// out of the frame, not copied; other requests own their memory, and the frame is free when this returns.
 pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
     if frame.len() < HEADER_FIXED {
@@ -126,8 +127,8 @@ fn decode_control(
     let flexible = version >= window.flexible;
     guard::walk(&mut reader, fields, version, flexible).map_err(|what| (what, reader.at()))?;
     // One copy, of which all strings are slices. They must not be slices of the frame: what a handler keeps would
-    // hold a receive buffer.
-    let bytes = Bytes::copy_from_slice(&frame[body..]);
+    // hold a receive buffer. What stands behind the last field is passed over.
+    let bytes = Bytes::copy_from_slice(&frame[body..reader.at()]);
     by_schema(window.api, bytes, version.min(window.schema_max))
         .map_err(|_| ("the schema does not allow this value", body))
 }

@@ -10,7 +10,7 @@ pub(crate) const ELEMENTS_MAX: usize = 2 * REQUEST_PARTITIONS_MAX;
 /// Why bytes are not what the schema says.
 pub(crate) type Wire<T> = Result<T, &'static str>;
 
-/// Reads a request from its first byte to its last; never past the end, never with more elements than allowed.
+/// Reads a request field by field; never past the end, never with more elements than allowed.
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -152,11 +152,6 @@ impl<'a> Reader<'a> {
     /// Skips tagged fields, if the version has them.
     pub(crate) fn skip_tags(&mut self, flexible: bool) -> Wire<()> {
         if flexible { self.tags(|_, _| Ok(())) } else { Ok(()) }
-    }
-
-    /// The request must be at its end.
-    pub(crate) fn finish(&self) -> Wire<()> {
-        if self.remaining() > 0 { Err("bytes are left behind the request's last field") } else { Ok(()) }
     }
 }
 
