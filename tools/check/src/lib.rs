@@ -7,6 +7,7 @@ pub mod failure;
 pub mod idle;
 pub mod kill;
 pub mod ledger;
+pub mod machine;
 pub mod process;
 pub mod ready;
 pub mod report;

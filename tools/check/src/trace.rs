@@ -6,7 +6,7 @@
 
 use crate::content::{self, Sender};
 use crate::failure::{Failure, Result, wrong};
-use crate::kill::now_ms;
+use crate::kill::{now_ms, wait_until};
 use crate::process::{Launch, Server, signal};
 use crate::report::Report;
 use crate::wire::{ACKS_ALL, Client, Produce};
@@ -41,35 +41,50 @@ const SIZES: [usize; 4] = [100, 5_000, 50_000, 300_000];
 /// What a shard's thread may ask of the kernel under load, seldom: memory, waking, the free space of the disk. No data.
 const RARE: [&str; 9] =
     ["futex", "madvise", "mmap", "munmap", "mprotect", "brk", "restart_syscall", "sched_yield", "fstatfs"];
+/// Requests after which a shard takes no more memory than it has: some 90 KB each, three times what it keeps.
+const WARM_REQUESTS: f64 = 1500.0;
+/// Nothing is judged by it: a server that does not serve so many in this time does not serve.
+const WARM_PATIENCE: Duration = Duration::from_secs(120);
 /// All of these together, for each time the shard enters its ring.
 const RARE_PART: f64 = 0.05;
 
 /// Traces both ways of flushing, then counts system calls.
 pub fn run(plan: &Plan) -> Result<Report> {
     let mut report = Report::new("trace");
+    orders(plan, &mut report)?;
+    system_calls(plan, &mut report)?;
+    Ok(report)
+}
+
+/// The order of writes and answers, for both ways of flushing.
+pub fn orders(plan: &Plan, report: &mut Report) -> Result<()> {
     for (sync, last) in [("dsync", "WRITE"), ("write-fdatasync", "FSYNC")] {
         let dir = plan.dir.join(sync);
         fs::create_dir(&dir)?;
         let mut launch = Launch::new(&plan.torc, &dir).shards(Some(1));
         launch.more = vec!["--set".to_string(), format!("torc.wal.sync={sync}")];
-        match Tracing::begin() {
-            Ok(tracing) => order(plan, &launch, &tracing, sync, last, &mut report)?,
-            Err(failure) => report.say(format!("no order is shown, as tracefs cannot be used here: {failure}")),
-        }
+        order(plan, &launch, &Tracing::begin()?, sync, last, report)?;
     }
-    let dir = plan.dir.join("calls");
-    fs::create_dir(&dir)?;
-    system_calls(plan, &Launch::new(&plan.torc, &dir).shards(Some(1)), &mut report)?;
-    Ok(report)
+    Ok(())
+}
+
+/// The error says why this machine cannot: strace is missing, or may not trace.
+pub fn may_strace() -> Result<()> {
+    match Command::new("strace").args(["-c", "-o", "/dev/null", "true"]).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => wrong(format!("strace ends with {status}")),
+        Err(error) => wrong(format!("strace: {error}")),
+    }
 }
 
 /// An instance of the kernel's tracing of its own; removed when dropped.
-struct Tracing {
+pub struct Tracing {
     folder: PathBuf,
 }
 
 impl Tracing {
-    fn begin() -> Result<Tracing> {
+    /// The error says why this machine cannot: it takes root and tracefs.
+    pub fn begin() -> Result<Tracing> {
         let root = Path::new("/sys/kernel/tracing");
         if !root.join("instances").is_dir() {
             // Fails without root, which the next step reports.
@@ -222,7 +237,10 @@ fn order(plan: &Plan, launch: &Launch, tracing: &Tracing, sync: &str, last: &str
 }
 
 /// Counts the system calls of the shard's thread under load.
-fn system_calls(plan: &Plan, launch: &Launch, report: &mut Report) -> Result<()> {
+pub fn system_calls(plan: &Plan, report: &mut Report) -> Result<()> {
+    let dir = plan.dir.join("calls");
+    fs::create_dir(&dir)?;
+    let launch = Launch::new(&plan.torc, &dir).shards(Some(1));
     let mut server = launch.start()?;
     let thread = shard_thread(&server)?;
     Client::connect(server.kafka)?.create_topic(TOPIC, 1, &[])?;
@@ -230,8 +248,7 @@ fn system_calls(plan: &Plan, launch: &Launch, report: &mut Report) -> Result<()>
     let out = launch.data.with_file_name("strace.txt");
     let result = thread::scope(|scope| {
         let hands: Vec<_> = (0..8).map(|_| scope.spawn(|| load(address, &stop))).collect();
-        thread::sleep(Duration::from_secs(1));
-        let before = server.metric("torc_requests_total");
+        let before = warm(&server);
         let traced = strace(thread, &out, Duration::from_secs(plan.seconds));
         let after = server.metric("torc_requests_total");
         stop.store(true, Ordering::Relaxed);
@@ -250,6 +267,16 @@ fn system_calls(plan: &Plan, launch: &Launch, report: &mut Report) -> Result<()>
     let often = rare.iter().map(|(_, count)| **count).sum::<u64>() as f64 / entered.max(1) as f64;
     report.demand("other calls are rare", often < RARE_PART, format!("{often:.4} for each io_uring_enter"));
     Ok(())
+}
+
+/// Waits until memory has been taken that is taken once: for the newest batches, above all. The requests so far.
+fn warm(server: &Server) -> Result<f64> {
+    let mut served = 0.0;
+    let warm = wait_until(WARM_PATIENCE, || {
+        served = server.metric("torc_requests_total")?;
+        Ok(served >= WARM_REQUESTS)
+    })?;
+    if warm { Ok(served) } else { wrong(format!("only {served} requests were served in {WARM_PATIENCE:?}")) }
 }
 
 /// Produces and fetches until told to stop.
