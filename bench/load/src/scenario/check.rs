@@ -205,7 +205,6 @@ impl CheckSpec {
 
     /// What the figure is divided by: the lowest median of all terms, and the lowest of them in each repetition. The
     /// outer `None`: a term was not measured; the inner: there is no term.
-    #[expect(clippy::type_complexity, reason = "a median and its repetitions; no other function has such")]
     fn below(&self, figure: &Figure, results: &Results, repetitions: usize) -> Option<Option<(f64, Vec<Option<f64>>)>> {
         let (mut medians, mut below) = (f64::INFINITY, vec![Some(f64::INFINITY); repetitions]);
         let terms = self.terms();

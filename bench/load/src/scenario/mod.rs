@@ -122,8 +122,11 @@ pub fn run(args: &RunArgs, build: Build, out: &mut dyn Write) -> Result<(), Erro
     }
 }
 
-/// The forms of the report.
-const REPORTS: [(&str, fn(&Summary) -> String); 4] = [
+/// Makes a form of the report.
+type Render = fn(&Summary) -> String;
+
+/// The forms of the report, by the names of their files.
+const REPORTS: [(&str, Render); 4] = [
     ("report.md", render::markdown),
     ("summary.md", render::short_markdown),
     ("report.html", render::html),
