@@ -8,6 +8,7 @@ pub mod idle;
 pub mod kill;
 pub mod ledger;
 pub mod machine;
+pub mod neighbours;
 pub mod process;
 pub mod ready;
 pub mod report;

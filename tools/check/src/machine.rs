@@ -11,7 +11,7 @@ pub const MAY_SKIP: &str = "TORC_TESTS_MAY_SKIP";
 pub fn cannot_run(test: &str, why: impl std::fmt::Display) {
     assert!(
         may_skip(std::env::var_os(MAY_SKIP).as_deref()),
-        "{test} cannot run here: {why}. Run it where it can, or set {MAY_SKIP}=1 to leave it out."
+        "{test} cannot run here: {why}; run it where it can, or set {MAY_SKIP}=1 to leave it out"
     );
     eprintln!("skipped, as {MAY_SKIP} is set: {test}: {why}");
 }

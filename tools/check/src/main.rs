@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use torc_check::failure::Result;
 use torc_check::report::Report;
-use torc_check::{badinput, diskfull, idle, kill, process, ready, restart, trace};
+use torc_check::{badinput, diskfull, idle, kill, neighbours, process, ready, restart, trace};
 
 /// Shows that a torc server keeps its promises, with real processes, sockets and disks.
 #[derive(Parser)]
@@ -42,6 +42,8 @@ enum Check {
     Idle(IdleArgs),
     /// Restart with a long log.
     Restart(RestartArgs),
+    /// Hundreds of greedy, slow, vanishing and hostile clients beside three that do nothing unusual.
+    Neighbours(NeighboursArgs),
     /// Start on an empty directory, stop idle and under load.
     Ready(ReadyArgs),
     /// What the kernel is asked to do, in which order. Needs root, tracefs and strace.
@@ -110,6 +112,23 @@ struct ReadyArgs {
 }
 
 #[derive(Args)]
+struct NeighboursArgs {
+    #[arg(long, default_value_t = 2)]
+    shards: u16,
+    /// Of all kinds together; filling the log for them takes a minute more.
+    #[arg(long, default_value_t = 300)]
+    seconds: u64,
+    /// The short form: little data, few neighbours, no ratios.
+    #[arg(long, conflicts_with = "seconds")]
+    short: bool,
+    /// Only this kind of neighbour; may be given several times.
+    #[arg(long, value_enum)]
+    only: Vec<neighbours::Kind>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
 struct KillArgs {
     #[arg(long, default_value_t = 200)]
     rounds: u32,
@@ -162,6 +181,11 @@ fn run(cli: &Cli) -> Result<Report> {
         Check::Trace(args) => {
             let TraceArgs { requests, seconds } = *args;
             trace::run(&trace::Plan { torc, dir, requests, seconds })
+        }
+        Check::Neighbours(args) => {
+            let NeighboursArgs { shards, seconds, short, ref only, seed } = *args;
+            let seconds = (!short).then_some(seconds);
+            neighbours::run(&neighbours::Plan { torc, dir, shards, seconds, only: only.clone(), seed })
         }
         Check::Ready(args) => {
             let ReadyArgs { shards, starts, stops } = *args;

@@ -50,11 +50,15 @@ impl Report {
         good
     }
 
+    /// Notes whether a demand was met that a busy machine may fail.
+    pub fn demand_of_time(&mut self, what: impl Into<String>, good: bool, seen: impl Into<String>) {
+        self.demand(what, good, seen);
+        self.lines.last_mut().expect("just noted").of_time = true;
+    }
+
     /// Notes whether something took less than `limit`.
     pub fn demand_within(&mut self, what: impl Into<String>, took: Duration, limit: Duration) {
-        let what = format!("{} in under {limit:?}", what.into());
-        self.demand(what, took < limit, format!("{took:.0?}"));
-        self.lines.last_mut().expect("just noted").of_time = true;
+        self.demand_of_time(format!("{} in under {limit:?}", what.into()), took < limit, format!("{took:.0?}"));
     }
 
     /// Notes a number; the name ends with its unit.

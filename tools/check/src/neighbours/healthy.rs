@@ -1,0 +1,219 @@
+//! Three clients that do nothing unusual: one produces, one reads what it produces, one reads old records. Each keeps
+//! a pace that leaves the server idle for most of the time, and compares every byte.
+
+use super::data::{COLD, HOT, Size};
+use crate::content::{self, Mark, Sender};
+use crate::failure::{Result, wrong};
+use crate::kill::now_ms;
+use crate::wire::{ACKS_ALL, Client, Fetched, Produce, batches};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+use torc_net::kafka::records::{self, Codec};
+
+/// Who is healthy.
+pub const NAMES: [&str; 3] = ["producer", "hot consumer", "cold consumer"];
+
+/// Of the producer: a batch each.
+const PRODUCE_EVERY: Duration = Duration::from_millis(5);
+const VALUE: usize = 2_000;
+/// Of the cold consumer: a fetch of so many bytes each.
+const COLD_EVERY: Duration = Duration::from_millis(50);
+const COLD_BYTES: i32 = 1 << 20;
+/// Longest wait of the hot consumer for the next record.
+const HOT_WAIT_MS: i32 = 500;
+
+/// Records that were acknowledged, or that came.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    ended: Instant,
+    took: Duration,
+    records: usize,
+}
+
+/// What a healthy client has done so far.
+struct Progress {
+    samples: Mutex<Vec<Sample>>,
+    /// Why it has ended, if it has.
+    failed: Mutex<Option<String>>,
+}
+
+/// What a client did between two moments.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    pub records: usize,
+    /// Records per second.
+    pub rate: f64,
+    /// Of the producer's round trips, of the way from the producer to the hot consumer, of the cold consumer's fetches.
+    /// `None` without any.
+    pub p99: Option<Duration>,
+}
+
+/// The three, and what joins them.
+pub struct Healthy {
+    address: SocketAddr,
+    size: Size,
+    progress: [Progress; 3],
+    /// When records were sent that the hot consumer has not seen, oldest first, by number.
+    sent: Mutex<VecDeque<(u32, Instant)>>,
+    /// Records that were acknowledged.
+    acknowledged: Mutex<u32>,
+    stop: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Healthy {
+    /// Clients that have not begun.
+    pub fn new(address: SocketAddr, size: Size) -> Healthy {
+        let progress = || Progress { samples: Mutex::default(), failed: Mutex::default() };
+        Healthy {
+            address,
+            size,
+            progress: [progress(), progress(), progress()],
+            sent: Mutex::default(),
+            acknowledged: Mutex::default(),
+            stop: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs all three, each on a thread of `scope`, until [`Healthy::stop`].
+    pub fn start<'a>(&'a self, scope: &'a thread::Scope<'a, '_>) {
+        scope.spawn(|| self.run(0, Healthy::produce));
+        scope.spawn(|| self.run(1, Healthy::read_hot));
+        scope.spawn(|| self.run(2, Healthy::read_cold));
+    }
+
+    fn run(&self, who: usize, work: impl Fn(&Healthy) -> Result<()>) {
+        if let Err(failure) = work(self) {
+            *lock(&self.progress[who].failed) = Some(failure.to_string());
+        }
+    }
+
+    /// The producer stops; the hot consumer when it has read everything; the cold one at once.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, who: usize, began: Instant, records: usize) {
+        let ended = Instant::now();
+        lock(&self.progress[who].samples).push(Sample { ended, took: ended - began, records });
+    }
+
+    /// Why a client has ended, by number.
+    pub fn failure(&self, who: usize) -> Option<String> {
+        lock(&self.progress[who].failed).clone()
+    }
+
+    /// What client `who` did from `from` to `to`. An operation belongs to where it ended.
+    pub fn figures(&self, who: usize, from: Instant, to: Instant) -> Figures {
+        let samples = lock(&self.progress[who].samples);
+        let first = samples.partition_point(|sample| sample.ended < from);
+        let end = samples.partition_point(|sample| sample.ended <= to);
+        let samples = &samples[first..end];
+        let records = samples.iter().map(|sample| sample.records).sum();
+        let mut took: Vec<Duration> = samples.iter().map(|sample| sample.took).collect();
+        took.sort();
+        let at = took.len().saturating_sub(1) * 99 / 100;
+        Figures { records, rate: records as f64 / (to - from).as_secs_f64(), p99: took.get(at).copied() }
+    }
+
+    fn produce(&self) -> Result<()> {
+        let mut client = Client::connect(self.address)?;
+        for number in 0.. {
+            if self.stopping() {
+                break;
+            }
+            let sender = Sender { producer: 0, idempotent: None };
+            let batch = content::batch(sender, number, &[VALUE], Codec::None, now_ms());
+            let began = Instant::now();
+            lock(&self.sent).push_back((number, began));
+            let produced = client.produce(Produce { topic: HOT, partition: 0, acks: ACKS_ALL, batch })?;
+            if produced.error != 0 || produced.base_offset != i64::from(number) {
+                return wrong(format!("batch {number} got {produced:?}"));
+            }
+            self.note(0, began, 1);
+            *lock(&self.acknowledged) = number + 1;
+            pace(began, PRODUCE_EVERY);
+        }
+        Ok(())
+    }
+
+    fn read_hot(&self) -> Result<()> {
+        let mut client = Client::connect(self.address)?;
+        let mut next = 0;
+        while !self.stopping() || next < *lock(&self.acknowledged) {
+            let fetched = client.fetch(HOT, &[(0, i64::from(next))], 1 << 20, HOT_WAIT_MS)?;
+            for (producer, number) in marks(fetched)? {
+                if (producer, number) != (0, next) {
+                    return wrong(format!("record {number} of producer {producer} came, {next} was due"));
+                }
+                next += 1;
+                let sent = lock(&self.sent).pop_front();
+                let Some((_, began)) = sent.filter(|(sent, _)| *sent == number) else {
+                    return wrong(format!("record {number} came, which was not sent"));
+                };
+                self.note(1, began, 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all partitions in turn from start to end, again and again.
+    fn read_cold(&self) -> Result<()> {
+        let mut client = Client::connect(self.address)?;
+        let (mut partition, mut next) = (0, 0u32);
+        let mut began = Instant::now();
+        while !self.stopping() {
+            let fetched = client.fetch(COLD, &[(partition, i64::from(next))], COLD_BYTES, HOT_WAIT_MS)?;
+            let marks = marks(fetched)?;
+            if marks.is_empty() {
+                continue; // an answer without records is none
+            }
+            self.note(2, began, marks.len());
+            for (producer, number) in marks {
+                if (i32::from(producer), number) != (partition, next) {
+                    return wrong(format!("partition {partition}: record {number} came, {next} was due"));
+                }
+                next += 1;
+            }
+            let end = if partition == 0 { self.size.cold_batches_first } else { self.size.cold_batches };
+            if next == end {
+                (partition, next) = ((partition + 1) % self.size.cold_partitions, 0);
+            }
+            pace(began, COLD_EVERY);
+            began = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+/// Sleeps until `interval` is over since `began`.
+fn pace(began: Instant, interval: Duration) {
+    thread::sleep(interval.saturating_sub(began.elapsed()));
+}
+
+/// Producer and number of every record in an answer for one partition.
+fn marks(fetched: Vec<Fetched>) -> Result<Vec<(u16, u32)>> {
+    let Some(part) = fetched.into_iter().next() else { return wrong("an answer without the partition") };
+    if part.error != 0 {
+        return wrong(format!("a fetch got error {}", part.error));
+    }
+    let mut marks = Vec::new();
+    for (_, bytes) in batches(part.records)? {
+        for record in records::read(&bytes).or_else(|error| wrong(error.to_string()))? {
+            let Mark { producer, number } = content::read(record.value.as_deref().unwrap_or_default())?;
+            marks.push((producer, number));
+        }
+    }
+    Ok(marks)
+}
