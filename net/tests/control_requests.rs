@@ -108,6 +108,15 @@ fn strings_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn a_client_may_call_itself_what_it_likes() {
+    let mut bytes = metadata_0(&[0, 0, 0, 0]);
+    let at = bytes.iter().position(|byte| *byte == b'c').expect("the client's name");
+    bytes[at] = 0xe4;
+    let (header, _) = decode(buf(&bytes)).expect("Latin-1 is no reason to refuse a client");
+    assert_eq!(header.client_id.as_deref(), Some("\u{fffd}"));
+}
+
+#[test]
 fn a_request_may_have_only_so_many_elements_and_bytes() {
     let names = |n: i32| {
         let mut body = n.to_be_bytes().to_vec();

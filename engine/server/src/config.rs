@@ -4,7 +4,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::keys::{self, KEYS, Key, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use torc_base::io::Level;
@@ -73,6 +73,8 @@ pub struct Config {
     pub log_level: Level,
     /// Every key with a value, a default included, as DescribeConfigs shows it.
     pub shown: BTreeMap<&'static str, String>,
+    /// The keys that a source names.
+    pub set: BTreeSet<&'static str>,
     /// What was odd about the sources, yet no reason not to start.
     pub notes: Vec<String>,
 }
@@ -162,6 +164,7 @@ impl Config {
         // Stable: of one key twice, the later stays the later.
         good.sort_by_key(|(row, _)| *row);
         for (row, value) in good {
+            self.set.insert(KEYS[row].name);
             self.put(&KEYS[row], value);
         }
     }
@@ -230,6 +233,7 @@ impl Default for Config {
             drain_ms: 0,
             log_level: Level::Info,
             shown: BTreeMap::new(),
+            set: BTreeSet::new(),
             notes: Vec::new(),
         };
         for key in KEYS.iter().filter(|key| !key.default.is_empty()) {

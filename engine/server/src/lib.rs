@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod data_dir;
+pub mod described;
 pub mod endpoint;
 pub mod error;
 pub mod keys;

@@ -9,7 +9,7 @@ use crate::metrics::{self, Kind, Sample, Times};
 use crate::placement::{self, Placement};
 use crate::running::Running;
 use crate::stop::{self, End, EndNotice, News};
-use crate::{listen, machine, units};
+use crate::{described, listen, machine, units};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -260,7 +260,7 @@ fn shard_settings(
     let seed = u64::from_le_bytes(machine::random().map_err(io_error("get randomness"))?);
     let wal = wal_settings(config, data, space.total);
     let advertised = advertised(config, port, machine::host_name());
-    let described = described(config, data, &advertised, wal.reserve_bytes);
+    let described = described::settings(config, data, &advertised, wal.reserve_bytes);
     Ok(Settings {
         node: NodeId(data.identity.node_id),
         shard: ShardId(shard),
@@ -296,24 +296,6 @@ fn shard_settings(
         data_dir: data.path.to_string_lossy().into_owned(),
         described,
     })
-}
-
-/// The settings in effect as DescribeConfigs shows them: those of the configuration, and what it left to the data
-/// directory and the machine.
-fn described(config: &Config, data: &DataDir, advertised: &(String, u16), reserve: u64) -> Vec<(String, String)> {
-    let mut shown = config.shown.clone();
-    let id = &data.identity;
-    let advertised = Endpoint { host: advertised.0.clone(), port: advertised.1 };
-    shown.insert("broker.id", id.node_id.to_string());
-    shown.insert("node.id", id.node_id.to_string());
-    shown.insert("log.dir", data.path.to_string_lossy().into_owned());
-    shown.insert("log.dirs", data.path.to_string_lossy().into_owned());
-    shown.insert("advertised.listeners", format!("PLAINTEXT://{advertised}"));
-    shown.insert("log.retention.ms", config.log_retention_ms.to_string());
-    shown.insert("torc.shards", id.shards.to_string());
-    shown.insert("torc.wal.segment.bytes", id.segment_bytes.to_string());
-    shown.insert("torc.disk.reserve.bytes", reserve.to_string());
-    shown.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
 }
 
 /// The host and port that clients are told. `port` is what is listened on, `host_name` this host's.

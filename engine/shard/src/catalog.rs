@@ -63,7 +63,11 @@ pub struct CatalogOwner {
 impl CatalogOwner {
     /// Knows nothing until the log has been read.
     pub fn new(settings: Arc<Settings>) -> CatalogOwner {
-        let defaults = Defaults { partitions: settings.num_partitions, config: settings.topic_defaults, nodes: 1 };
+        let defaults = Defaults {
+            partitions: settings.num_partitions,
+            config: settings.topic_defaults,
+            brokers: vec![settings.node],
+        };
         CatalogOwner {
             catalog: Catalog::new(defaults),
             serving: false,
@@ -107,7 +111,7 @@ impl CatalogOwner {
         if !self.serving
             && let Some((_, state)) = groups.take_catalog()
         {
-            let decoded = Catalog::decode(*self.catalog.defaults(), &mut &state[..]);
+            let decoded = Catalog::decode(self.catalog.defaults().clone(), &mut &state[..]);
             self.catalog = decoded.map_err(|error| format!("the checkpoint's catalog: {error}"))?;
         }
         while self.log.front().is_some_and(|(index, _)| *index <= through) {
@@ -199,7 +203,10 @@ impl CatalogOwner {
         for (item, plan) in plans.into_iter().enumerate() {
             let result = match plan {
                 Err(result) => result,
-                Ok(_) if validate_only => AdminResult { error: error::NONE, message: None, topic: None },
+                Ok(command) if validate_only => {
+                    let topic = self.catalog.preview(&command).map(Arc::new);
+                    AdminResult { error: error::NONE, message: None, topic }
+                }
                 // Deletions and settings go on: they can make room.
                 Ok(Command::CreateTopic { .. } | Command::AddPartitions { .. }) if groups.is_full() => {
                     AdminResult::refused(error::KAFKA_STORAGE_ERROR, "the disk is full".into())
@@ -237,6 +244,7 @@ impl CatalogOwner {
                         id: TopicId(id),
                         partitions: topic.partitions,
                         replication: topic.replication,
+                        assignments: topic.assignments,
                         config: topic.config,
                         created: now,
                     };
@@ -253,9 +261,10 @@ impl CatalogOwner {
                 (plans.collect(), false)
             }
             Admin::AddPartitions { topics, validate_only } => {
-                let plans = topics
-                    .into_iter()
-                    .map(|(name, total)| catalog.plan_partitions(&name, total).map_err(|error| refused(&error)));
+                let plans = topics.into_iter().map(|topic| {
+                    let plan = catalog.plan_partitions(&topic.name, topic.total, topic.assignments.as_deref());
+                    plan.map_err(|error| refused(&error))
+                });
                 (plans.collect(), validate_only)
             }
             Admin::Configs { topics, validate_only } => {

@@ -6,6 +6,7 @@ mod frames;
 mod group;
 mod groups;
 mod kafka;
+mod line_limit;
 mod mail;
 mod packer;
 mod settings;
@@ -17,10 +18,10 @@ mod stats;
 mod tests;
 
 pub use mail::Mail;
-pub use settings::Settings;
+pub use settings::{BrokerSetting, Settings};
 pub use shard::Shard;
 pub use stages::{Histogram, Stage, Stages};
 pub use stats::Stats;
 // Parts of `Settings`.
-pub use torc_state::config::{TimestampType, TopicConfig};
+pub use torc_state::config::{TimestampType, TopicConfig, Type as SettingType};
 pub use torc_wal::{CleanerSettings, Settings as WalSettings};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use torc_base::buf::{Buf, BufMut};
 use torc_base::ids::{GroupId, LeaderEpoch, Offset, ProducerId, ShardId, TopicId};
 use torc_net::kafka::records::Batch;
-use torc_state::catalog::Topic;
+use torc_state::catalog::{Assignments, Topic};
 use torc_state::config::{Alter, Overrides};
 use torc_state::partition::Sequenced;
 
@@ -103,6 +103,8 @@ pub struct OffsetPart {
 pub enum OffsetAt {
     Earliest,
     Latest,
+    /// The last one that remote storage has, or the first that it lacks: there is none.
+    Remote,
     /// That of the record with the largest timestamp.
     MaxTimestamp,
     /// That of the first record at or after this time.
@@ -142,9 +144,8 @@ pub enum Admin {
         validate_only: bool,
     },
     Delete(Vec<TopicRef>),
-    /// Topics and how many partitions they are to have.
     AddPartitions {
-        topics: Vec<(String, i32)>,
+        topics: Vec<MorePartitions>,
         validate_only: bool,
     },
     /// Topics and what is to be changed.
@@ -162,9 +163,21 @@ pub struct NewTopic {
     pub partitions: i32,
     /// -1: the server's default.
     pub replication: i16,
+    /// Where the client wants the replicas of each partition; empty: it does not say.
+    pub assignments: Assignments,
     pub config: Overrides,
     /// Refused before it got here.
     pub refused: Option<(i16, String)>,
+}
+
+/// A topic that is to have more partitions.
+#[derive(Clone, Debug)]
+pub struct MorePartitions {
+    pub name: String,
+    /// How many it is to have.
+    pub total: i32,
+    /// Where the client wants the replicas of the new ones, if it says so.
+    pub assignments: Option<Vec<Vec<i32>>>,
 }
 
 /// A topic by name or id.

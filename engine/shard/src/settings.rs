@@ -2,6 +2,7 @@
 
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
+use torc_state::config::Type as SettingType;
 
 /// Settings of one shard. Milliseconds and bytes; -1 where Kafka's keys say "no limit".
 #[derive(Clone, Debug)]
@@ -46,7 +47,22 @@ pub struct Settings {
     pub drain_ms: u64,
     /// The data directory and the broker's settings as DescribeConfigs and DescribeLogDirs show them.
     pub data_dir: String,
-    pub described: Vec<(String, String)>,
+    pub described: Vec<BrokerSetting>,
+}
+
+/// A setting of the server as DescribeConfigs shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerSetting {
+    pub name: &'static str,
+    /// In effect.
+    pub value: String,
+    /// Somebody has set it; if not, the value is the default.
+    pub is_set: bool,
+    /// What it is unless somebody says; `None`: it follows from something else.
+    pub default: Option<String>,
+    pub kind: SettingType,
+    /// What it means.
+    pub doc: &'static str,
 }
 
 impl Settings {

@@ -1,5 +1,6 @@
 //! The log of slow requests: a line for each, with the time of every stage, and few lines a second.
 
+use crate::line_limit::LineLimit;
 use crate::stages::{Path, Stage, Trace};
 use crate::stats::{Stats, add};
 use std::fmt::Write as _;
@@ -16,17 +17,13 @@ pub struct SlowLog {
     /// Nanoseconds; 0: nothing is slow.
     limit: u64,
     stats: Arc<Stats>,
-    /// End of the second that `lines` counts.
-    until: Mono,
-    lines: u32,
-    /// Slow requests without a line since the last line.
-    left_out: u64,
+    lines: LineLimit,
 }
 
 impl SlowLog {
     /// A request is slow that takes longer than `limit_ms`; 0: none is.
     pub fn new(limit_ms: u64, stats: Arc<Stats>) -> SlowLog {
-        SlowLog { limit: limit_ms.saturating_mul(1_000_000), stats, until: Mono(0), lines: 0, left_out: 0 }
+        SlowLog { limit: limit_ms.saturating_mul(1_000_000), stats, lines: LineLimit::new(LINES_MAX, 1_000) }
     }
 
     /// The line for a request that was slow, if it gets one. Its answer is handed to the socket at `sent`.
@@ -35,16 +32,8 @@ impl SlowLog {
             return None;
         }
         add(&self.stats.slow_requests_total, 1);
-        if sent >= self.until {
-            (self.until, self.lines) = (sent.plus_ms(1_000), 0);
-        }
-        if self.lines == LINES_MAX {
-            self.left_out += 1;
-            return None;
-        }
-        self.lines += 1;
+        let left_out = self.lines.admit(sent)?;
         let mut line = describe(sent, conn, trace);
-        let left_out = std::mem::take(&mut self.left_out);
         if left_out > 0 {
             let _ = write!(line, " ({left_out} more slow requests since the last line)");
         }

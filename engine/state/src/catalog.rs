@@ -5,21 +5,23 @@
 //! through the log as a [`Command`], and is applied in the log's order. Two plans may be under way at once: the later
 //! one can turn out impossible when it is applied ([`Change::Refused`]), the same on every replica.
 
+mod assignment;
 mod command;
 mod error;
 mod plan;
 mod topic;
 
+pub use assignment::Assignments;
 pub use command::Command;
 pub use error::CatalogError;
 pub use plan::NewTopic;
-pub use topic::{Groups, Topic, check_name};
+pub use topic::{Groups, Topic, check_name, is_internal, is_reserved};
 
 use crate::codec::{DecodeError, Reader, put_bytes, put_i64, put_u64};
 use crate::config::{Overrides, TopicConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use torc_base::ids::{GroupId, Index, ProducerId, TopicId};
+use torc_base::ids::{GroupId, Index, NodeId, ProducerId, TopicId};
 use torc_base::limits::{TOPIC_NAME_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
 use torc_base::time::Wall;
 
@@ -27,19 +29,19 @@ use torc_base::time::Wall;
 const VERSION: u8 = 1;
 
 /// What topics are made like when their creator does not say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// `num.partitions`.
     pub partitions: u32,
     /// Settings.
     pub config: TopicConfig,
-    /// Nodes that can hold a replica; the largest replication factor.
-    pub nodes: u32,
+    /// Nodes that can hold a replica; as many as the largest replication factor.
+    pub brokers: Vec<NodeId>,
 }
 
 impl Default for Defaults {
     fn default() -> Defaults {
-        Defaults { partitions: 1, config: TopicConfig::default(), nodes: 1 }
+        Defaults { partitions: 1, config: TopicConfig::default(), brokers: vec![NodeId(1)] }
     }
 }
 
@@ -274,7 +276,7 @@ impl Catalog {
         let mut from = Reader::new(bytes);
         let version = from.u8("catalog's version")?;
         from.check(version == VERSION, "catalog's version")?;
-        let mut catalog = Catalog::new(defaults);
+        let mut catalog = Catalog::new(defaults.clone());
         catalog.applied = Index(from.u64("catalog's index")?);
         let next_group = GroupId(from.u64("next group")?);
         from.check(next_group >= GroupId::FIRST_PARTITION, "next group")?;

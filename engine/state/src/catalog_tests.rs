@@ -9,6 +9,7 @@ fn wish(name: &str, id: u128, partitions: i32) -> NewTopic {
         id: TopicId(id),
         partitions,
         replication: -1,
+        assignments: Vec::new(),
         config: Overrides::new(),
         created: Wall(7),
     }
@@ -101,9 +102,9 @@ fn a_wish_that_cannot_be_granted_gets_kafkas_error() {
     assert_eq!(code(wish("c", 0, 1)), Err(42), "no id");
     let catalog = &mut logged.catalog;
     assert_eq!(catalog.plan_delete("nope").map_err(|e| e.code()), Err(3));
-    assert_eq!(catalog.plan_partitions("nope", 2).map_err(|e| e.code()), Err(3));
-    assert_eq!(catalog.plan_partitions("a.b", 1).map_err(|e| e.code()), Err(37));
-    assert_eq!(catalog.plan_partitions("a.b", -1).map_err(|e| e.code()), Err(37));
+    assert_eq!(catalog.plan_partitions("nope", 2, None).map_err(|e| e.code()), Err(3));
+    assert_eq!(catalog.plan_partitions("a.b", 1, None).map_err(|e| e.code()), Err(37));
+    assert_eq!(catalog.plan_partitions("a.b", -1, None).map_err(|e| e.code()), Err(37));
     assert_eq!(catalog.plan_alter("nope", &[]).map_err(|e| e.code()), Err(3));
 }
 
@@ -118,9 +119,9 @@ fn of_two_plans_under_way_the_first_in_the_log_wins() {
     let Change::Created(b) = logged.apply(third) else { panic!("refused") };
     assert_eq!((groups(&a), groups(&b)), (vec![1025, 1026], vec![1029, 1030]), "no group is given twice");
 
-    let to_five = logged.catalog.plan_partitions("a", 5).expect("more");
-    let to_four = logged.catalog.plan_partitions("a", 4).expect("more");
-    let to_seven = logged.catalog.plan_partitions("a", 7).expect("more");
+    let to_five = logged.catalog.plan_partitions("a", 5, None).expect("more");
+    let to_four = logged.catalog.plan_partitions("a", 4, None).expect("more");
+    let to_seven = logged.catalog.plan_partitions("a", 7, None).expect("more");
     assert!(matches!(logged.apply(to_five), Change::Grown { from: 2, .. }));
     assert!(matches!(logged.apply(to_four), Change::Refused(CatalogError::InvalidPartitions(_))));
     let Change::Grown { topic, from: 5 } = logged.apply(to_seven) else { panic!("refused") };
@@ -208,7 +209,7 @@ fn plans_under_way_are_bounded_together() {
     let grow = plans.into_iter().map(|plan| logged.apply(plan)).collect::<Vec<_>>();
     assert!(matches!(grow[..], [Change::Created(_), Change::Created(_), Change::Refused(CatalogError::Limit(_))]));
     let more =
-        ["t1", "t2"].map(|name| logged.catalog.plan_partitions(name, TOPIC_PARTITIONS_MAX as i32).expect("room"));
+        ["t1", "t2"].map(|name| logged.catalog.plan_partitions(name, TOPIC_PARTITIONS_MAX as i32, None).expect("room"));
     let one = logged.catalog.plan_create(wish("one", 9, 1)).expect("room");
     for plan in more {
         assert!(matches!(logged.apply(plan), Change::Grown { .. }));
@@ -229,7 +230,7 @@ fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
             let catalog = &mut logged.catalog;
             let plan = match prng.below(6) {
                 0 | 1 => catalog.plan_create(wish(&name, id, prng.between(1, 5) as i32)),
-                2 => catalog.plan_partitions(&name, prng.between(1, 12) as i32),
+                2 => catalog.plan_partitions(&name, prng.between(1, 12) as i32, None),
                 3 => catalog.plan_alter(&name, &[("retention.ms".into(), Alter::Set(id.to_string()))]),
                 4 => catalog.plan_delete(&name),
                 _ => catalog.plan_producer_ids(prng.between(1, 9) as u32),

@@ -266,7 +266,7 @@ pub const KEYS: &[Key] = &[
         kind: Type::List,
         doc: "What happens to old records: delete removes them when retention.ms or retention.bytes is exceeded.",
         server_key: "log.cleanup.policy",
-        rule: Rule::Only { value: "delete", why: "compaction comes with the cleaner" },
+        rule: Rule::Only { value: "delete", why: "there is no compaction" },
     },
     Key {
         name: "compression.type",
@@ -352,7 +352,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 const SHARED_SEGMENTS: &str = "all partitions of a shard share the segments of one log";
-const NO_COMPACTION: &str = "there is no compaction yet";
+const NO_COMPACTION: &str = "there is no compaction";
 const NO_RECOMPRESSION: &str = "batches are stored as they were sent";
 const NO_REMOTE: &str = "there is no remote storage";
 const NO_THROTTLE: &str = "there is no replication to throttle yet";

@@ -58,7 +58,7 @@ fn values_are_taken_as_kafka_writes_them() {
 fn what_does_not_work_is_refused_with_key_value_and_reason() {
     assert_eq!(
         refused("cleanup.policy", "compact"),
-        "cleanup.policy=compact: only delete is supported yet: compaction comes with the cleaner"
+        "cleanup.policy=compact: only delete is supported yet: there is no compaction"
     );
     assert_eq!(
         refused("segment.bytes", "1048576"),

@@ -48,6 +48,7 @@ fn wish(name: &str, id: u128) -> NewTopic {
         id: torc_base::ids::TopicId(id),
         partitions: 3,
         replication: 1,
+        assignments: Vec::new(),
         config,
         created: Wall(5),
     }

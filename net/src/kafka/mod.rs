@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod produce;
 pub mod records;
 
+mod foreign;
 mod guard;
 mod request;
 mod response;
@@ -15,6 +16,7 @@ mod shapes;
 mod windows;
 mod wire;
 
+pub use foreign::{Foreign, by_first_bytes};
 pub use kafka_protocol::messages as schema;
 pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 pub use request::{Bad, CONTROL_BYTES_MAX, Header, Request, decode};

@@ -8,7 +8,7 @@ use super::schema::{
 };
 use super::windows::{ApiWindow, api, window};
 use super::wire::Reader;
-use super::{fetch, guard, produce, shapes};
+use super::{Foreign, api_name, fetch, foreign, guard, produce, shapes};
 use bytes::Bytes;
 use kafka_protocol::protocol::Decodable;
 use std::fmt;
@@ -16,6 +16,10 @@ use torc_base::buf::BufMut;
 
 /// Largest request but for Produce, whose bytes are records.
 pub const CONTROL_BYTES_MAX: usize = 16 << 20;
+
+/// APIs of clients that want to log in; named so that the refusal can say so.
+const SASL_HANDSHAKE: i16 = 17;
+const SASL_AUTHENTICATE: i16 = 36;
 
 /// What every request begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub enum Bad {
     ApiVersionsUnknown { correlation: i32, version: i16 },
     /// An API or a version of it that is not served. Kafka closes the connection.
     Unsupported { api: i16, version: i16 },
+    /// The message of another protocol.
+    Foreign(Foreign),
     /// The bytes contradict the schema; `at` of them were sound. `api` and `version` are -1 if the frame is too short
     /// to hold them. Kafka closes the connection.
     Malformed { api: i16, version: i16, what: &'static str, at: usize },
@@ -65,9 +71,14 @@ impl fmt::Display for Bad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Bad::ApiVersionsUnknown { version, .. } => write!(f, "ApiVersions version {version} is not served"),
-            Bad::Unsupported { api, version } => write!(f, "API {api} version {version} is not served"),
+            Bad::Unsupported { api: api @ (SASL_HANDSHAKE | SASL_AUTHENTICATE), .. } => {
+                write!(f, "{} is not served: clients must have security.protocol=PLAINTEXT", api_name(*api))
+            }
+            Bad::Unsupported { api, version } => write!(f, "{} version {version} is not served", api_name(*api)),
+            Bad::Foreign(foreign) => foreign.fmt(f),
+            Bad::Malformed { api: -1, what, at, .. } => write!(f, "malformed request ({at} bytes): {what}"),
             Bad::Malformed { api, version, what, at } => {
-                write!(f, "malformed request (API {api} version {version}, byte {at}): {what}")
+                write!(f, "malformed request ({} version {version}, byte {at}): {what}", api_name(*api))
             }
         }
     }
@@ -90,11 +101,12 @@ pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
     let read = "8 bytes are there";
     let (api, version) = (reader.i16().expect(read), reader.i16().expect(read));
     let correlation = reader.i32().expect(read);
-    let Some(window) = window(api) else { return Err(Bad::Unsupported { api, version }) };
+    let unsupported = || foreign::by_frame(&frame).map_or(Bad::Unsupported { api, version }, Bad::Foreign);
+    let Some(window) = window(api) else { return Err(unsupported()) };
     if !(window.min..=window.max).contains(&version) {
         return Err(match api {
             api::API_VERSIONS => Bad::ApiVersionsUnknown { correlation, version },
-            _ => Bad::Unsupported { api, version },
+            _ => unsupported(),
         });
     }
     let malformed = |(what, at)| Bad::Malformed { api, version, what, at };
@@ -102,8 +114,7 @@ pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
         return Err(malformed(("the request is larger than 16 MiB", 0)));
     }
     // The client id never has a compact length: servers of all ages must be able to read it.
-    let client_id = reader.nullable_string(false).map_err(|what| malformed((what, reader.at())))?;
-    let client_id = client_id.map(str::to_owned);
+    let client_id = reader.nullable_lossy().map_err(|what| malformed((what, reader.at())))?;
     reader.skip_tags(version >= window.flexible).map_err(|what| malformed((what, reader.at())))?;
     let body = reader.at();
     let request = match api {

@@ -102,6 +102,13 @@ impl<'a> Reader<'a> {
         str::from_utf8(bytes).map(Some).map_err(|_| "a string is not UTF-8")
     }
 
+    /// A plain string for people: bytes that are not UTF-8 are replaced, as Kafka does with all strings.
+    pub(crate) fn nullable_lossy(&mut self) -> Wire<Option<String>> {
+        let Some(n) = self.length(false, false)? else { return Ok(None) };
+        let bytes = self.take(n)?;
+        Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
+    }
+
     pub(crate) fn string(&mut self, compact: bool) -> Wire<&'a str> {
         self.nullable_string(compact)?.ok_or("a string is null that may not be")
     }

@@ -2,7 +2,6 @@
 
 use super::summary::{Section, Summary, Table};
 use crate::plot::escape;
-use crate::units::counted;
 use std::fmt::Write as _;
 
 /// The whole report; plots are files beside it.
@@ -35,10 +34,7 @@ fn head(summary: &Summary) -> String {
     if !summary.about.is_empty() {
         text += &format!("{}\n\n", summary.about);
     }
-    for warning in warnings(summary) {
-        text += &format!("**{warning}**\n\n");
-    }
-    text += &format!("{}\n\nMeasured with {}.\n\n", repeated(summary), summary.environment);
+    text += &format!("{}\n\n", repeated(summary));
     if !summary.checks.is_empty() {
         text += &format!("{}\n{}\n", score(summary), markdown_table(&summary.check_table()));
     }
@@ -51,34 +47,15 @@ fn repeated(summary: &Summary) -> String {
         n => format!("Medians of {n} interleaved repetitions; ± is half of the way from the lowest to the highest."),
     };
     if let Some(cut) = &summary.cut {
-        text += &format!(" A QUICK LOOK, cut short by {cut}: caches and compilers are cold, so nothing is graded.");
+        text += &format!(" A QUICK LOOK: no run was longer than {cut}, whatever its command says.");
     }
     text
 }
 
-/// What a reader must know before the figures: whether they are all, and whether something went wrong.
-fn warnings(summary: &Summary) -> Vec<String> {
-    let partial = summary.interrupted.as_ref().map(|what| format!("PARTIAL: {what}."));
-    let failed = summary.problems.iter().map(|problem| format!("FAILED: {problem}"));
-    partial.into_iter().chain(failed).collect()
-}
-
 fn score(summary: &Summary) -> String {
-    let (met, missed) = summary.score();
-    let unmeasured = summary.unmeasured().len() as u64;
-    let graded = match (&summary.cut, met + missed) {
-        (Some(_), _) => "A quick look grades no check.".to_string(),
-        (None, 0) => "No check was measured.".to_string(),
-        (None, all) => {
-            let (checks, are) = (counted(all as u64, "check"), if met == 1 { "is" } else { "are" });
-            let missed_are = if missed == 1 { "is" } else { "are" };
-            format!("{met} of {checks} {are} met, {missed} {missed_are} not.")
-        }
-    };
-    match unmeasured {
-        0 => format!("{graded}\n"),
-        n => format!("{graded} {} {} not measured.\n", counted(n, "other check"), if n == 1 { "was" } else { "were" }),
-    }
+    let (met, missed, unknown) = summary.score();
+    let unknown = if unknown > 0 { format!(", {unknown} not measured") } else { String::new() };
+    format!("{met} of {} checks are met, {missed} are not{unknown}.\n", summary.checks.len())
 }
 
 /// The command line of each line of a section.
@@ -123,11 +100,7 @@ pub fn html(summary: &Summary) -> String {
     for paragraph in summary.about.split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
         text += &format!("<p>{}</p>\n", escape(paragraph));
     }
-    for warning in warnings(summary) {
-        text += &format!("<p class=\"no\">{}</p>\n", escape(&warning));
-    }
-    text +=
-        &format!("<p>{}</p>\n<p>Measured with {}.</p>\n", repeated(summary), escape(&summary.environment.to_string()));
+    text += &format!("<p>{}</p>\n", repeated(summary));
     if !summary.checks.is_empty() {
         text += &format!("<p>{}</p>\n{}", score(summary), html_table(&summary.check_table()));
     }
@@ -180,15 +153,11 @@ fn html_table(table: &Table) -> String {
 
 /// The checks and the figures that matter most, in columns.
 pub fn text(summary: &Summary) -> String {
-    let mut text = format!("\n{}\n\n", summary.title);
-    for warning in warnings(summary) {
-        text += &format!("{warning}\n");
-    }
-    text += &columns(&summary.overview());
+    let mut text = format!("\n{}\n\n{}", summary.title, columns(&summary.overview()));
     if !summary.checks.is_empty() {
         text += &format!("\n{}{}", columns(&summary.check_table()), score(summary));
     }
-    text + &format!("{}\n", repeated(summary)) + &format!("measured with {}\n", summary.environment)
+    text
 }
 
 fn columns(table: &Table) -> String {

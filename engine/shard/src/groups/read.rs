@@ -191,6 +191,7 @@ impl Groups {
                 return Some((part.position, 0, -1, log_start, epoch));
             }
             OffsetAt::Latest => return Some((part.position, 0, -1, high_watermark, epoch)),
+            OffsetAt::Remote => return Some((part.position, 0, -1, none.0, none.1)),
             _ if log_start == high_watermark => return Some((part.position, 0, -1, none.0, none.1)),
             OffsetAt::MaxTimestamp | OffsetAt::Timestamp(_) => {}
         }

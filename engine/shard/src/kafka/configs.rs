@@ -1,12 +1,14 @@
 //! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and DescribeLogDirs.
 
-use super::topics::{AdminGather, message};
-use super::{Kafka, Out, ReplyTo, Waiting, view};
+use super::repeats::repeated;
+use super::topics::{AdminGather, clip, message};
+use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
 use crate::mail::{Admin, AdminResult, Ask, ConfigChange, Token};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use torc_base::ids::{GroupId, ShardId};
+use torc_base::ids::{GroupId, ShardId, TopicId};
 use torc_net::kafka::schema::alter_configs_response::AlterConfigsResourceResponse;
+use torc_net::kafka::schema::describe_configs_request::DescribeConfigsResource;
 use torc_net::kafka::schema::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
@@ -19,18 +21,32 @@ use torc_net::kafka::schema::{
     DescribeLogDirsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, TopicName,
 };
 use torc_net::kafka::{StrBytes, error};
-use torc_state::catalog::Topic;
+use torc_state::catalog::{Topic, check_name};
 use torc_state::config::{self, Alter, Overrides};
 
-/// Kinds of resources that have settings.
+/// Kinds of resources, by Kafka's numbers.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
-/// Why a resource is refused that the request has named before.
-const NAMED_TWICE: &str = "the resource is named more than once";
-/// STATIC_BROKER_CONFIG
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
+/// Sources of the server's settings: STATIC_BROKER_CONFIG, DEFAULT_CONFIG, DYNAMIC_BROKER_LOGGER_CONFIG.
 const FROM_SERVER: i8 = 4;
-/// Kafka's number for a text setting.
-const STRING: i8 = 2;
+const BUILT_IN: i8 = 5;
+const FROM_LOGGER: i8 = 6;
+/// The one logger there is, and the setting that says what it logs.
+const LOGGER: &str = "root";
+const LOG_LEVEL: &str = "torc.log.level";
+/// Resources that one request may have described again. Kafka has no bound, but a short request must not make an answer
+/// without bounds.
+const REPEATS_MAX: usize = 1_000;
+
+/// Why a resource is refused: the code and, for people, the reason.
+type Refused = (i16, Option<String>);
+
+fn invalid<T>(why: String) -> Result<T, Refused> {
+    Err((error::INVALID_REQUEST, Some(why)))
+}
 
 /// One resource of a request that changes settings: answered already, or the next of those that were asked.
 pub(super) struct AlterGather {
@@ -43,7 +59,14 @@ struct Altered {
     kind: i8,
     name: StrBytes,
     /// If it is known before the catalog's owner is asked.
-    answer: Option<(i16, String)>,
+    answer: Option<Refused>,
+}
+
+impl AlterGather {
+    /// Results that are to come.
+    pub fn asked(&self) -> usize {
+        self.resources.iter().filter(|resource| resource.answer.is_none()).count()
+    }
 }
 
 /// A DescribeLogDirs request whose answer is being put together.
@@ -68,38 +91,72 @@ impl LogDirsGather {
 impl Kafka {
     pub(super) fn describe_configs(&mut self, out: &mut Out, to: ReplyTo, request: DescribeConfigsRequest) {
         let mut seen = BTreeSet::new();
+        let mut repeats = REPEATS_MAX;
         let results = request.resources.iter().map(|resource| {
-            let keys = resource.configuration_keys.as_ref();
-            let wanted = |name: &str| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == name));
             let result = DescribeConfigsResult::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
-            match resource.resource_type {
-                // A short request must not make an answer without bounds.
-                kind if !seen.insert((kind, &resource.resource_name)) => {
-                    result.with_error_code(error::INVALID_REQUEST).with_error_message(message(Some(NAMED_TWICE.into())))
-                }
-                TOPIC => match self.view.by_name(&resource.resource_name) {
-                    Some(topic) => result.with_configs(self.topic_configs(&request, topic, wanted)),
-                    None => result.with_error_code(error::UNKNOWN_TOPIC_OR_PARTITION),
-                },
-                BROKER if self.is_this_broker(&resource.resource_name) => {
-                    result.with_configs(self.broker_configs(wanted))
-                }
-                BROKER => result
-                    .with_error_code(error::INVALID_REQUEST)
-                    .with_error_message(message(Some(format!("this is broker {}", self.settings.node)))),
-                other => result
-                    .with_error_code(error::INVALID_REQUEST)
-                    .with_error_message(message(Some(format!("resources of type {other} have no settings here")))),
+            let described = if seen.insert((resource.resource_type, &resource.resource_name)) {
+                self.described(&request, resource)
+            } else if repeats > 0 {
+                repeats -= 1;
+                self.described(&request, resource)
+            } else {
+                invalid(format!("more than {REPEATS_MAX} resources are named again"))
+            };
+            match described {
+                Ok(configs) => result.with_configs(configs),
+                Err((code, why)) => result.with_error_code(code).with_error_message(message(why)),
             }
         });
         let response = DescribeConfigsResponse::default().with_results(results.collect());
         self.reply(out, to, &response);
     }
 
-    fn is_this_broker(&self, name: &str) -> bool {
-        name.is_empty() || name.parse() == Ok(self.settings.node.get())
+    /// The settings of one resource that its request asks for. No keys at all ask for all of them.
+    fn described(
+        &self,
+        request: &DescribeConfigsRequest,
+        resource: &DescribeConfigsResource,
+    ) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
+        let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
+        let keys: Option<BTreeSet<&str>> = keys.map(|keys| keys.iter().map(|key| key.as_str()).collect());
+        let wanted = |name: &str| keys.as_ref().is_none_or(|keys| keys.contains(name));
+        let name = resource.resource_name.as_str();
+        match resource.resource_type {
+            TOPIC => {
+                check_name(name).map_err(|error| (error.code(), Some(error.to_string())))?;
+                let topic = self.view.by_name(name).ok_or((error::UNKNOWN_TOPIC_OR_PARTITION, None))?;
+                Ok(self.topic_configs(request, topic, wanted))
+            }
+            // What all brokers have in common and was set while they ran: nothing can be.
+            BROKER if name.is_empty() => Ok(Vec::new()),
+            BROKER => {
+                self.check_broker(name, " or empty string")?;
+                Ok(self.broker_configs(request, wanted))
+            }
+            BROKER_LOGGER if name.is_empty() => invalid("Broker id must not be empty".into()),
+            BROKER_LOGGER => {
+                self.check_broker(name, "")?;
+                Ok(self.loggers(wanted))
+            }
+            CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty".into()),
+            GROUP if name.is_empty() => invalid("Group name must not be empty".into()),
+            // They can have settings in Kafka, and none here.
+            CLIENT_METRICS | GROUP => Ok(Vec::new()),
+            other => invalid(format!("Unexpected resource type {other}")),
+        }
+    }
+
+    fn check_broker(&self, name: &str, or: &str) -> Result<(), Refused> {
+        let node = self.settings.node.get();
+        match name.parse::<i32>() {
+            Err(_) => invalid(format!("Broker id must be an integer, but it is: {}", clip(name))),
+            Ok(id) if i64::from(id) != i64::from(node) => {
+                invalid(format!("Unexpected broker id, expected {node}{or}, but received {id}"))
+            }
+            Ok(_) => Ok(()),
+        }
     }
 
     fn topic_configs(
@@ -117,9 +174,7 @@ impl Kafka {
                     .with_read_only(entry.key.is_fixed())
                     .with_config_source(entry.source as i8)
                     .with_config_type(entry.key.kind as i8);
-                if request.include_documentation {
-                    result.documentation = Some(StrBytes::from_static_str(entry.key.doc));
-                }
+                result.documentation = request.include_documentation.then(|| StrBytes::from_static_str(entry.key.doc));
                 if request.include_synonyms {
                     let synonyms = entry.synonyms.into_iter().map(|synonym| {
                         DescribeConfigsSynonym::default()
@@ -134,18 +189,48 @@ impl Kafka {
             .collect()
     }
 
-    fn broker_configs(&self, wanted: impl Fn(&str) -> bool) -> Vec<DescribeConfigsResourceResult> {
-        let settings = self.settings.described.iter().filter(|(name, _)| wanted(name));
+    fn broker_configs(
+        &self,
+        request: &DescribeConfigsRequest,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Vec<DescribeConfigsResourceResult> {
+        let settings = self.settings.described.iter().filter(|setting| wanted(setting.name));
         settings
-            .map(|(name, value)| {
-                DescribeConfigsResourceResult::default()
-                    .with_name(StrBytes::from_string(name.clone()))
-                    .with_value(Some(StrBytes::from_string(value.clone())))
+            .map(|setting| {
+                let source = if setting.is_set { FROM_SERVER } else { BUILT_IN };
+                let mut result = DescribeConfigsResourceResult::default()
+                    .with_name(StrBytes::from_static_str(setting.name))
+                    .with_value(Some(StrBytes::from_string(setting.value.clone())))
                     .with_read_only(true)
-                    .with_config_source(FROM_SERVER)
-                    .with_config_type(STRING)
+                    .with_config_source(source)
+                    .with_config_type(setting.kind as i8);
+                result.documentation = request.include_documentation.then(|| StrBytes::from_static_str(setting.doc));
+                if request.include_synonyms {
+                    let set = setting.is_set.then(|| (setting.value.clone(), FROM_SERVER));
+                    let default = setting.default.iter().map(|default| (default.clone(), BUILT_IN));
+                    let synonyms = set.into_iter().chain(default).map(|(value, source)| {
+                        DescribeConfigsSynonym::default()
+                            .with_name(StrBytes::from_static_str(setting.name))
+                            .with_value(Some(StrBytes::from_string(value)))
+                            .with_source(source)
+                    });
+                    result.synonyms = synonyms.collect();
+                }
+                result
             })
             .collect()
+    }
+
+    fn loggers(&self, wanted: impl Fn(&str) -> bool) -> Vec<DescribeConfigsResourceResult> {
+        let level = self.settings.described.iter().find(|setting| setting.name == LOG_LEVEL);
+        let level = level.filter(|_| wanted(LOGGER)).map(|setting| {
+            DescribeConfigsResourceResult::default()
+                .with_name(StrBytes::from_static_str(LOGGER))
+                .with_value(Some(StrBytes::from_string(setting.value.to_uppercase())))
+                .with_read_only(true)
+                .with_config_source(FROM_LOGGER)
+        });
+        level.into_iter().collect()
     }
 
     pub(super) fn incremental_alter_configs(
@@ -155,19 +240,23 @@ impl Kafka {
         request: IncrementalAlterConfigsRequest,
     ) {
         let resources = request.resources.into_iter().map(|resource| {
-            let changes = resource.configs.into_iter().map(|change| {
-                let value = change.value.map(|value| value.to_string());
-                let alter = match (change.config_operation, value) {
-                    (1, _) => Alter::Delete,
-                    (0, Some(value)) => Alter::Set(value),
-                    (2, Some(value)) => Alter::Append(value),
-                    (3, Some(value)) => Alter::Subtract(value),
-                    (0, None) => return Err(format!("{}: a value is missing", change.name)),
-                    (operation, _) => return Err(format!("{}: operation {operation} is unknown", change.name)),
-                };
-                Ok((change.name.to_string(), alter))
+            let configs = &resource.configs;
+            let nulls = configs.iter().filter(|c| c.value.is_none() && c.config_operation != DELETE);
+            let checked = check_keys(configs.iter().map(|c| &c.name), nulls.map(|c| &c.name));
+            let changes = checked.and_then(|()| {
+                let changes = configs.iter().map(|change| {
+                    let value = change.value.as_ref().map(|value| value.to_string()).unwrap_or_default();
+                    let alter = match change.config_operation {
+                        0 => Alter::Set(value),
+                        DELETE => Alter::Delete,
+                        2 => Alter::Append(value),
+                        3 => Alter::Subtract(value),
+                        other => return invalid(format!("Unknown operations type {other}")),
+                    };
+                    Ok((change.name.to_string(), alter))
+                });
+                changes.collect::<Result<Vec<_>, Refused>>()
             });
-            let changes: Result<Vec<_>, String> = changes.collect();
             (resource.resource_type, resource.resource_name, changes.map(ConfigChange::Alter))
         });
         let resources = resources.collect();
@@ -176,10 +265,12 @@ impl Kafka {
 
     pub(super) fn alter_configs(&mut self, out: &mut Out, to: ReplyTo, request: AlterConfigsRequest) {
         let resources = request.resources.into_iter().map(|resource| {
-            let configs = resource.configs.into_iter();
+            let configs = &resource.configs;
+            let nulls = configs.iter().filter(|c| c.value.is_none());
+            let checked = check_keys(configs.iter().map(|c| &c.name), nulls.map(|c| &c.name));
             let overrides: Overrides =
-                configs.filter_map(|c| Some((c.name.to_string(), c.value?.to_string()))).collect();
-            (resource.resource_type, resource.resource_name, Ok(ConfigChange::Replace(overrides)))
+                configs.iter().filter_map(|c| Some((c.name.to_string(), c.value.as_ref()?.to_string()))).collect();
+            (resource.resource_type, resource.resource_name, checked.map(|()| ConfigChange::Replace(overrides)))
         });
         let resources = resources.collect();
         self.change_configs(out, to, false, resources, request.validate_only);
@@ -190,26 +281,61 @@ impl Kafka {
         out: &mut Out,
         to: ReplyTo,
         incremental: bool,
-        resources: Vec<(i8, StrBytes, Result<ConfigChange, String>)>,
+        resources: Vec<(i8, StrBytes, Result<ConfigChange, Refused>)>,
         validate_only: bool,
     ) {
+        let twice = repeated(resources.iter().map(|(kind, name, _)| (*kind, name.clone())));
         let mut gather = AlterGather { incremental, resources: Vec::new() };
         let mut topics = Vec::new();
-        let mut seen = BTreeSet::new();
         for (kind, name, change) in resources {
-            let text = "only topics' settings can be changed while torc runs; others stand in its configuration file";
-            let answer = match change {
-                _ if !seen.insert((kind, name.clone())) => Some((error::INVALID_REQUEST, NAMED_TWICE.to_owned())),
-                _ if kind != TOPIC => Some((error::INVALID_REQUEST, text.to_owned())),
-                Err(what) => Some((error::INVALID_CONFIG, what)),
+            let checked = if twice.contains(&(kind, name.clone())) {
+                invalid("Each resource must appear at most once.".into())
+            } else {
+                change.and_then(|change| self.check_changed(kind, &name, &change, incremental).map(|()| change))
+            };
+            let answer = match checked {
+                // A broker that is to be left as it is.
+                Ok(_) if kind != TOPIC => Some((error::NONE, None)),
                 Ok(change) => {
                     topics.push((name.to_string(), change));
                     None
                 }
+                Err(refused) => Some(refused),
             };
             gather.resources.push(Altered { kind, name, answer });
         }
-        self.ask_admin(out, to, Admin::Configs { topics, validate_only }, AdminGather::AlterConfigs(gather));
+        let admin = Admin::Configs { topics, validate_only };
+        self.ask_admin(out, to, expiry::NEVER, admin, AdminGather::AlterConfigs(gather));
+    }
+
+    /// Refuses changes of resources whose settings do not change while the server runs.
+    fn check_changed(&self, kind: i8, name: &str, change: &ConfigChange, incremental: bool) -> Result<(), Refused> {
+        match kind {
+            TOPIC => Ok(()),
+            BROKER => {
+                if !name.is_empty() {
+                    self.check_broker(name, "")?;
+                }
+                let keys: Vec<&str> = match change {
+                    ConfigChange::Alter(changes) => changes.iter().map(|(key, _)| key.as_str()).collect(),
+                    ConfigChange::Replace(overrides) => overrides.keys().map(String::as_str).collect(),
+                };
+                let Some(first) = keys.first() else { return Ok(()) };
+                invalid(format!(
+                    "Cannot update these configs dynamically: [{}{}]; they stand in torc's configuration file",
+                    clip(first),
+                    if keys.len() > 1 { ", ..." } else { "" }
+                ))
+            }
+            BROKER_LOGGER if incremental => {
+                invalid(format!("log levels stand in torc's configuration file ({LOG_LEVEL})"))
+            }
+            CLIENT_METRICS if name.is_empty() => invalid("Subscription name can't be empty".into()),
+            GROUP if name.is_empty() => invalid("Default group resources are not allowed.".into()),
+            CLIENT_METRICS => invalid("torc does not collect clients' metrics".into()),
+            GROUP => invalid("groups have no settings in torc yet".into()),
+            other => invalid(format!("Unknown resource type {other}")),
+        }
     }
 
     pub(super) fn finish_alter_configs(
@@ -222,7 +348,7 @@ impl Kafka {
         let mut results = results.into_iter();
         let answers = gather.resources.into_iter().map(|Altered { kind, name, answer }| {
             let (code, text) = match answer {
-                Some((code, text)) => (code, Some(text)),
+                Some(answer) => answer,
                 None => {
                     let result = results.next().expect("one result to each that was asked");
                     (result.error, result.message)
@@ -254,28 +380,33 @@ impl Kafka {
     }
 
     pub(super) fn describe_log_dirs(&mut self, out: &mut Out, to: ReplyTo, request: DescribeLogDirsRequest) {
-        let mut wanted: Vec<(Arc<Topic>, Vec<i32>)> = Vec::new();
+        // Each partition is told of once, and what is not there is left out, as in Kafka.
+        let mut wanted: BTreeMap<TopicId, (Arc<Topic>, BTreeSet<i32>)> = BTreeMap::new();
+        let mut want = |topic: &Arc<Topic>, partitions: &mut dyn Iterator<Item = i32>| {
+            let (_, indexes) = wanted.entry(topic.id).or_insert_with(|| (Arc::clone(topic), BTreeSet::new()));
+            indexes.extend(partitions.filter(|index| view::partition(topic, *index).is_some()));
+        };
         match request.topics {
             None => {
                 for topic in self.view.topics() {
-                    wanted.push((Arc::clone(topic), (0..topic.partitions.len() as i32).collect()));
+                    want(topic, &mut (0..topic.partitions.len() as i32));
                 }
             }
             Some(topics) => {
                 for topic in topics {
                     if let Some(found) = self.view.by_name(&topic.topic) {
-                        wanted.push((Arc::clone(found), topic.partitions));
+                        want(found, &mut topic.partitions.into_iter());
                     }
                 }
             }
         }
         let mut gather = LogDirsGather { topics: Vec::new(), places: Vec::new(), waiting: 0 };
         let mut asks: BTreeMap<ShardId, Vec<(u32, GroupId)>> = BTreeMap::new();
-        for (topic, indexes) in wanted {
+        for (topic, indexes) in wanted.into_values().filter(|(_, indexes)| !indexes.is_empty()) {
             let name = TopicName(StrBytes::from_string(topic.name.to_string()));
             let mut answer = DescribeLogDirsTopic::default().with_name(name);
             for index in indexes {
-                let Some(group) = view::partition(&topic, index) else { continue };
+                let group = view::partition(&topic, index).expect("looked at above");
                 let position = gather.places.len() as u32;
                 gather.places.push((gather.topics.len(), answer.partitions.len()));
                 answer.partitions.push(DescribeLogDirsPartition::default().with_partition_index(index));
@@ -306,4 +437,19 @@ impl Kafka {
         let response = DescribeLogDirsResponse::default().with_results(vec![directory]);
         self.reply(out, to, &response);
     }
+}
+
+/// IncrementalAlterConfigs' number for "the default again".
+const DELETE: i8 = 1;
+
+/// Refuses a resource whose keys are not all different, or whose values are missing.
+fn check_keys<'a>(
+    keys: impl Iterator<Item = &'a StrBytes>,
+    nulls: impl Iterator<Item = &'a StrBytes>,
+) -> Result<(), Refused> {
+    if !repeated(keys).is_empty() {
+        return invalid("Error due to duplicate config keys".into());
+    }
+    let nulls: Vec<&str> = nulls.take(5).map(|key| clip(key)).collect();
+    if nulls.is_empty() { Ok(()) } else { invalid(format!("Null value not supported for : {}", nulls.join(", "))) }
 }

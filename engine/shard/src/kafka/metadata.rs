@@ -1,11 +1,12 @@
 //! Metadata and DescribeCluster, and the small answers about who serves what.
 
-use super::{Kafka, Out, ReplyTo};
+use super::{Kafka, Out, ReplyTo, expiry};
 use crate::mail::{Admin, AdminResult, Ask, NewTopic, Token};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use torc_base::ids::{ProducerId, ShardId, TopicId};
 use torc_net::kafka::schema::describe_cluster_response::DescribeClusterBroker;
+use torc_net::kafka::schema::metadata_request::MetadataRequestTopic;
 use torc_net::kafka::schema::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -14,10 +15,31 @@ use torc_net::kafka::schema::{
     MetadataRequest, MetadataResponse, TopicName,
 };
 use torc_net::kafka::{StrBytes, error, topic_id, topic_uuid};
-use torc_state::catalog::Topic;
+use torc_state::catalog::{Topic, is_internal, is_reserved};
 
-/// "No answer to that": the authorized operations of a server that knows no authorization.
+/// Authorized operations that were not asked for.
 const NOT_ASKED: i32 = i32::MIN;
+/// A bit for each of Kafka's operations that a topic has, by their numbers: read, write, create, delete, alter,
+/// describe, describe configs, alter configs. Nothing is forbidden to anybody here.
+const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
+/// The same of a cluster: create, alter, describe, cluster action, describe configs, alter configs, idempotent write.
+const CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
+/// How long Metadata waits for topics to be made. Kafka's does not: it shall be no hindrance for the topics that are there.
+const CREATION_MS: i32 = 5_000;
+
+const fn bits(numbers: &[u32]) -> i32 {
+    let (mut bits, mut n) = (0, 0);
+    while n < numbers.len() {
+        bits |= 1 << numbers[n];
+        n += 1;
+    }
+    bits
+}
+
+/// The operations that are told of: all, if they were asked for.
+const fn asked(is: bool, all: i32) -> i32 {
+    if is { all } else { NOT_ASKED }
+}
 
 /// A metadata request that waits for its topics to be made.
 pub(super) struct Waiting {
@@ -32,11 +54,25 @@ impl Kafka {
     }
 
     pub(super) fn metadata(&mut self, out: &mut Out, to: ReplyTo, request: MetadataRequest) {
+        // Later versions go by id too, and with these Kafka knew no better than to refuse them.
+        let bad = |topic: &MetadataRequestTopic| topic.name.is_none() || topic_id(topic.topic_id) != TopicId::ZERO;
+        if matches!(to.version, 10 | 11) && request.topics.as_ref().is_some_and(|topics| topics.iter().any(bad)) {
+            let topics = request.topics.iter().flatten().map(|topic| {
+                MetadataResponseTopic::default()
+                    .with_error_code(error::INVALID_REQUEST)
+                    .with_name(Some(topic.name.clone().unwrap_or_default()))
+                    .with_topic_id(topic.topic_id)
+                    .with_topic_authorized_operations(NOT_ASKED)
+            });
+            let response = self.describe_brokers(&request).with_topics(topics.collect());
+            return self.reply(out, to, &response);
+        }
         let may_create = self.settings.auto_create_topics && (to.version < 4 || request.allow_auto_topic_creation);
         let missing: Vec<String> = match &request.topics {
             Some(topics) if may_create => {
                 let names = topics.iter().filter_map(|topic| topic.name.as_ref().map(|name| name.to_string()));
-                let mut missing: Vec<String> = names.filter(|name| self.view.by_name(name).is_none()).collect();
+                let may_come = |name: &String| self.view.by_name(name).is_none() && !is_reserved(name);
+                let mut missing: Vec<String> = names.filter(may_come).collect();
                 missing.sort_unstable();
                 missing.dedup();
                 missing
@@ -44,28 +80,46 @@ impl Kafka {
             _ => Vec::new(),
         };
         if missing.is_empty() {
-            let response = self.describe(to.version, &request, &[], &[]);
+            let response = self.describe(to.version, &request, &[], Some(&[]));
             return self.reply(out, to, &response);
         }
         let topics = missing.iter().map(|name| NewTopic {
             name: name.clone(),
             partitions: -1,
             replication: -1,
+            assignments: Vec::new(),
             config: Default::default(),
             refused: None,
         });
         let admin = Admin::Create { topics: topics.collect(), validate_only: false };
         let waiting = Waiting { request, created: missing };
-        let token = self.wait(to, super::Waiting::Metadata(Box::new(waiting)));
+        let expires = expiry::limit(out.now.mono, CREATION_MS);
+        let token = self.wait_until(expires, to, super::Waiting::Metadata(Box::new(waiting)));
         out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
     }
 
-    /// The topics that were missing have been made, or could not be.
-    pub(super) fn finish_metadata(&mut self, out: &mut Out, token: Token, results: Vec<AdminResult>) {
+    /// The topics that were missing have been made, or could not be. `None`: not in time.
+    pub(super) fn finish_metadata(&mut self, out: &mut Out, token: Token, results: Option<Vec<AdminResult>>) {
         let pending = self.done(token);
         let super::Waiting::Metadata(waiting) = pending.what else { unreachable!("it was one") };
-        let response = self.describe(pending.to.version, &waiting.request, &waiting.created, &results);
+        let response = self.describe(pending.to.version, &waiting.request, &waiting.created, results.as_deref());
         self.reply(out, pending.to, &response);
+    }
+
+    /// An answer without topics.
+    fn describe_brokers(&self, request: &MetadataRequest) -> MetadataResponse {
+        let broker = MetadataResponseBroker::default()
+            .with_node_id(self.broker_id())
+            .with_host(StrBytes::from_string(self.settings.advertised.0.clone()))
+            .with_port(self.settings.advertised.1.into());
+        MetadataResponse::default()
+            .with_brokers(vec![broker])
+            .with_cluster_id(Some(StrBytes::from_string(self.settings.cluster_id.clone())))
+            .with_controller_id(self.broker_id())
+            .with_cluster_authorized_operations(asked(
+                request.include_cluster_authorized_operations,
+                CLUSTER_OPERATIONS,
+            ))
     }
 
     fn describe(
@@ -73,21 +127,14 @@ impl Kafka {
         version: i16,
         request: &MetadataRequest,
         created: &[String],
-        results: &[AdminResult],
+        results: Option<&[AdminResult]>,
     ) -> MetadataResponse {
-        let broker = MetadataResponseBroker::default()
-            .with_node_id(self.broker_id())
-            .with_host(StrBytes::from_string(self.settings.advertised.0.clone()))
-            .with_port(self.settings.advertised.1.into());
-        let mut response = MetadataResponse::default()
-            .with_brokers(vec![broker])
-            .with_cluster_id(Some(StrBytes::from_string(self.settings.cluster_id.clone())))
-            .with_controller_id(self.broker_id())
-            .with_cluster_authorized_operations(NOT_ASKED);
+        let mut response = self.describe_brokers(request);
+        let operations = asked(request.include_topic_authorized_operations, TOPIC_OPERATIONS);
         // Version 0 says "all" with an empty list, later ones with null.
         let all = request.topics.as_ref().is_none_or(|topics| version == 0 && topics.is_empty());
         if all {
-            response.topics = self.view.topics().map(|topic| self.describe_topic(topic)).collect();
+            response.topics = self.view.topics().map(|topic| self.describe_topic(topic, operations)).collect();
             return response;
         }
         let mut seen = BTreeSet::new();
@@ -101,12 +148,15 @@ impl Kafka {
             let by_id = name.is_none() || id != TopicId::ZERO;
             let found = if by_id { self.view.by_id(id) } else { self.view.by_name(name.as_deref().unwrap_or("")) };
             let answer = match found {
-                Some(topic) => self.describe_topic(topic),
+                Some(topic) => self.describe_topic(topic, operations),
                 None => {
                     let at = name.as_ref().and_then(|name| created.binary_search(name).ok());
-                    let code = match at.map(|at| results[at].error) {
-                        // Made and deleted again meanwhile, or made by somebody else at the same time.
-                        Some(error::NONE | error::TOPIC_ALREADY_EXISTS) => error::LEADER_NOT_AVAILABLE,
+                    let code = match at.map(|at| results.map_or(error::REQUEST_TIMED_OUT, |results| results[at].error))
+                    {
+                        // Made and deleted again meanwhile, made by somebody else at the same time, or not made yet.
+                        Some(error::NONE | error::TOPIC_ALREADY_EXISTS | error::REQUEST_TIMED_OUT) => {
+                            error::LEADER_NOT_AVAILABLE
+                        }
                         Some(code) => code,
                         None if by_id => error::UNKNOWN_TOPIC_ID,
                         None if name.as_deref().is_some_and(|name| torc_state::catalog::check_name(name).is_err()) => {
@@ -118,7 +168,8 @@ impl Kafka {
                         .with_error_code(code)
                         .with_topic_id(wanted.topic_id)
                         .with_name(wanted.name.clone().or((version < 12).then(TopicName::default)))
-                        .with_topic_authorized_operations(NOT_ASKED)
+                        .with_is_internal(name.as_deref().is_some_and(is_internal))
+                        .with_topic_authorized_operations(if by_id { NOT_ASKED } else { operations })
                 }
             };
             response.topics.push(answer);
@@ -126,7 +177,7 @@ impl Kafka {
         response
     }
 
-    fn describe_topic(&self, topic: &Arc<Topic>) -> MetadataResponseTopic {
+    fn describe_topic(&self, topic: &Arc<Topic>, operations: i32) -> MetadataResponseTopic {
         let broker = self.broker_id();
         let partitions = topic.partitions.iter().enumerate().map(|(index, group)| {
             let partition = MetadataResponsePartition::default()
@@ -144,32 +195,54 @@ impl Kafka {
         MetadataResponseTopic::default()
             .with_name(Some(TopicName(StrBytes::from_string(topic.name.to_string()))))
             .with_topic_id(topic_uuid(topic.id))
+            .with_is_internal(is_internal(&topic.name))
             .with_partitions(partitions.collect())
-            .with_topic_authorized_operations(NOT_ASKED)
+            .with_topic_authorized_operations(operations)
     }
 
     pub(super) fn describe_cluster(&mut self, out: &mut Out, to: ReplyTo, request: DescribeClusterRequest) {
-        /// Clients may ask about brokers (1) or controllers (2).
+        /// Clients may ask about brokers or controllers. Before version 1 they cannot choose.
         const BROKERS: i8 = 1;
-        let mut response = DescribeClusterResponse::default()
-            .with_endpoint_type(BROKERS)
+        const CONTROLLERS: i8 = 2;
+        let mut response = DescribeClusterResponse::default().with_endpoint_type(BROKERS);
+        let refused = match request.endpoint_type {
+            _ if to.version == 0 => None,
+            BROKERS => None,
+            CONTROLLERS => {
+                let text = "The request was sent to an endpoint of type BROKER, but we wanted one of type CONTROLLER.";
+                Some((error::MISMATCHED_ENDPOINT_TYPE, text.to_owned()))
+            }
+            other => Some((error::UNSUPPORTED_ENDPOINT_TYPE, format!("Unsupported endpoint type {other}"))),
+        };
+        if let Some((code, text)) = refused {
+            response.error_code = code;
+            response.error_message = Some(StrBytes::from_string(text));
+            response.controller_id = BrokerId(-1);
+            response.cluster_authorized_operations = NOT_ASKED;
+            return self.reply(out, to, &response);
+        }
+        // No broker is fenced that could be included or left out.
+        let broker = DescribeClusterBroker::default()
+            .with_broker_id(self.broker_id())
+            .with_host(StrBytes::from_string(self.settings.advertised.0.clone()))
+            .with_port(self.settings.advertised.1.into());
+        let response = response
             .with_cluster_id(StrBytes::from_string(self.settings.cluster_id.clone()))
             .with_controller_id(self.broker_id())
-            .with_cluster_authorized_operations(NOT_ASKED);
-        if to.version >= 1 && request.endpoint_type != BROKERS {
-            response.error_code = error::MISMATCHED_ENDPOINT_TYPE;
-            response.error_message = Some(StrBytes::from_static_str("torc has no controllers apart from its brokers"));
-        } else {
-            let broker = DescribeClusterBroker::default()
-                .with_broker_id(self.broker_id())
-                .with_host(StrBytes::from_string(self.settings.advertised.0.clone()))
-                .with_port(self.settings.advertised.1.into());
-            response.brokers.push(broker);
-        }
+            .with_cluster_authorized_operations(asked(
+                request.include_cluster_authorized_operations,
+                CLUSTER_OPERATIONS,
+            ))
+            .with_brokers(vec![broker]);
         self.reply(out, to, &response);
     }
 
     pub(super) fn init_producer_id(&mut self, out: &mut Out, to: ReplyTo, request: InitProducerIdRequest) {
+        let is_empty = request.transactional_id.as_ref().is_some_and(|id| id.is_empty());
+        // Both are -1, or an id that the client had before and its epoch; it gets a new id all the same.
+        if is_empty || (request.producer_id.0 == -1) != (request.producer_epoch == -1) {
+            return self.reply_producer_id(out, to, Err(error::INVALID_REQUEST));
+        }
         if request.transactional_id.is_some() {
             // Fatal to the client, which is right: it would wait for ever for a coordinator.
             return self.reply_producer_id(out, to, Err(error::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));

@@ -1,10 +1,13 @@
 //! Kafka's clients: requests in, questions to the owners of partitions out, answers back in the order of requests.
 
+mod complaints;
 mod configs;
+mod expiry;
 mod fetch;
 mod metadata;
 mod offsets;
 mod produce;
+mod repeats;
 mod sessions;
 mod topics;
 mod view;
@@ -18,6 +21,8 @@ use crate::settings::Settings;
 use crate::slow::SlowLog;
 use crate::stages::Path;
 use crate::stats::{Stats, add, set};
+use complaints::{Complaint, Complaints};
+use expiry::Expiry;
 use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -39,6 +44,8 @@ pub struct Out<'a> {
 struct Pending {
     to: ReplyTo,
     what: Waiting,
+    /// When it is answered with what is there: [`expiry::NEVER`] if the request names no time.
+    expires: Mono,
 }
 
 /// Where an answer goes, and in which words.
@@ -75,9 +82,12 @@ pub struct Kafka {
     pending: BTreeMap<Token, Pending>,
     /// Fetches that wait for records, by when they are answered without.
     deadlines: BTreeSet<(Mono, Token)>,
+    /// When other requests are looked at that name a time.
+    expiry: Expiry,
     next_token: u64,
     packer: Packer,
     slow: SlowLog,
+    complaints: Complaints,
     draining: bool,
 }
 
@@ -92,9 +102,11 @@ impl Kafka {
             sessions: Sessions::new(settings.fetch_sessions, settings.seed),
             pending: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            expiry: Expiry::default(),
             next_token: 0,
             packer: Packer::new(),
             slow: SlowLog::new(settings.slow_request_ms, Arc::clone(&stats)),
+            complaints: Complaints::default(),
             draining: false,
             settings,
             stats,
@@ -170,9 +182,25 @@ impl Kafka {
     }
 
     fn bad_length(&mut self, out: &mut Out, conn: ConnId, length: i32) {
-        let text = format!("connection {conn}: a frame of {length} bytes (socket.request.max.bytes); closed");
-        out.ops.push(Op::Log { level: Level::Warn, text });
+        let complaint = match kafka::by_first_bytes(length.to_be_bytes()) {
+            Some(foreign) => Complaint::Foreign(foreign),
+            None => Complaint::Length,
+        };
         add(&self.stats.requests_malformed_total, 1);
+        match complaint {
+            Complaint::Foreign(foreign) => self.close_with(out, conn, complaint, &foreign),
+            _ => {
+                let why = format_args!("a frame of {length} bytes (socket.request.max.bytes)");
+                self.close_with(out, conn, complaint, &why);
+            }
+        }
+    }
+
+    /// Closes a connection that cannot go on, and says why if there have not been many such lines.
+    fn close_with(&mut self, out: &mut Out, conn: ConnId, complaint: Complaint, why: &dyn std::fmt::Display) {
+        if let Some(text) = self.complaints.line(out.now.mono, complaint, conn, why) {
+            out.ops.push(Op::Log { level: Level::Warn, text });
+        }
         self.conns.close(conn, out.ops);
     }
 
@@ -194,8 +222,12 @@ impl Kafka {
             }
             Err(bad) => {
                 add(&self.stats.requests_malformed_total, 1);
-                out.ops.push(Op::Log { level: Level::Warn, text: format!("connection {conn}: {bad}; closed") });
-                self.conns.close(conn, out.ops);
+                let complaint = match bad {
+                    Bad::Foreign(foreign) => Complaint::Foreign(foreign),
+                    Bad::Unsupported { .. } => Complaint::Unsupported,
+                    _ => Complaint::Malformed,
+                };
+                self.close_with(out, conn, complaint, &bad);
             }
         }
     }
@@ -229,10 +261,7 @@ impl Kafka {
                 let reply = self.packer.take_scratch();
                 self.answer_parts(to, vec![reply], Path::Other);
             }
-            Err(error) => {
-                out.ops.push(Op::Log { level: Level::Error, text: format!("connection {}: {error}; closed", to.conn) });
-                self.conns.close(to.conn, out.ops);
-            }
+            Err(error) => self.close_with(out, to.conn, Complaint::Answer, &error),
         }
     }
 
@@ -242,11 +271,34 @@ impl Kafka {
 
     /// Lets a request wait; its answers carry the token.
     fn wait(&mut self, to: ReplyTo, what: Waiting) -> Token {
+        self.wait_until(expiry::NEVER, to, what)
+    }
+
+    /// The same, but at `expires` it is answered with what is there.
+    fn wait_until(&mut self, expires: Mono, to: ReplyTo, what: Waiting) -> Token {
         let token = Token(self.next_token);
         self.next_token += 1;
         self.conns.waits(to.conn, token, true);
-        self.pending.insert(token, Pending { to, what });
+        self.expiry.note(expires);
+        self.pending.insert(token, Pending { to, what, expires });
         token
+    }
+
+    /// Answers the requests whose own time is up.
+    fn expire(&mut self, out: &mut Out) {
+        let pending = self.pending.iter().map(|(token, pending)| (*token, pending.expires));
+        for token in self.expiry.look(out.now.mono, pending) {
+            match self.pending.get(&token).expect("it waits").what {
+                Waiting::Produce(_) => self.finish_produce(out, token),
+                Waiting::ListOffsets(_) => self.finish_list_offsets(out, token),
+                Waiting::DeleteRecords(_) => self.finish_delete_records(out, token),
+                Waiting::Admin(_) => self.admin_timeout(out, token),
+                Waiting::Metadata(_) => self.finish_metadata(out, token, None),
+                Waiting::Fetch(_) | Waiting::EpochEnds(_) | Waiting::LogDirs(_) | Waiting::ProducerId => {
+                    unreachable!("these name no time, or have one of their own")
+                }
+            }
+        }
     }
 
     /// Takes a request out whose answers are all there.
@@ -257,8 +309,8 @@ impl Kafka {
     }
 
     /// Asks the catalog's owner for a change.
-    fn ask_admin(&mut self, out: &mut Out, to: ReplyTo, admin: Admin, gather: topics::AdminGather) {
-        let token = self.wait(to, Waiting::Admin(gather));
+    fn ask_admin(&mut self, out: &mut Out, to: ReplyTo, expires: Mono, admin: Admin, gather: topics::AdminGather) {
+        let token = self.wait_until(expires, to, Waiting::Admin(gather));
         out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
     }
 
@@ -294,18 +346,22 @@ impl Kafka {
             }
             (Waiting::ProducerId, Answer::ProducerId(result)) => self.finish_producer_id(out, token, result),
             (Waiting::Admin(_), Answer::Admin(results)) => self.finish_admin(out, token, results),
-            (Waiting::Metadata(_), Answer::Admin(results)) => self.finish_metadata(out, token, results),
+            (Waiting::Metadata(_), Answer::Admin(results)) => self.finish_metadata(out, token, Some(results)),
             (_, answer) => panic!("{answer:?} does not answer what was asked"),
         }
     }
 
-    /// End of a turn: fetches whose time is up, connections that waited for memory or room, then all answers leave.
+    /// End of a turn: requests whose time is up, connections that waited for memory or room, then all answers leave.
     pub fn turn(&mut self, out: &mut Out) {
         while let Some(&(at, token)) = self.deadlines.first()
             && at <= out.now.mono
         {
             self.deadlines.pop_first();
             self.fetch_timeout(out, token);
+        }
+        self.expire(out);
+        for text in self.complaints.left_out(out.now.mono) {
+            out.ops.push(Op::Log { level: Level::Warn, text });
         }
         for conn in self.conns.retry(out.now.mono, out.ops) {
             self.pump(out, conn);
@@ -330,10 +386,8 @@ impl Kafka {
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
         let fetch = self.deadlines.first().map(|(at, _)| *at);
-        match (fetch, self.conns.deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let expiry = self.expiry.due().filter(|_| !self.pending.is_empty());
+        [fetch, expiry, self.complaints.due(), self.conns.deadline()].into_iter().flatten().min()
     }
 
     /// Requests that were sent before are still taken; fetches that wait for records are answered now.

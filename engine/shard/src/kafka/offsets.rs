@@ -1,22 +1,29 @@
 //! ListOffsets and OffsetForLeaderEpoch.
 
-use super::{Kafka, Out, ReplyTo, Waiting, view};
+use super::repeats::repeated;
+use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
 use crate::mail::{Ask, OffsetAt, OffsetPart, Token};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{GroupId, LeaderEpoch, Offset, ShardId, TopicId};
 use torc_net::kafka::error;
 use torc_net::kafka::schema::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use torc_net::kafka::schema::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
 use torc_net::kafka::schema::{
-    ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, TopicName,
 };
 
-/// Special timestamps of ListOffsets. -4 and -5 (tiered storage) and -6 are not known to torc.
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
-const MAX_TIMESTAMP: i64 = -3;
-/// On a log without tiers the earliest local offset is the earliest one.
-const EARLIEST_LOCAL: i64 = -4;
+/// Special timestamps of ListOffsets, the first version that has each, and what they ask for. There is no remote
+/// storage, so that the earliest local offset is the earliest one.
+const SPECIAL: [(i64, i16, OffsetAt); 6] = [
+    (-1, 1, OffsetAt::Latest),
+    (-2, 1, OffsetAt::Earliest),
+    (-3, 7, OffsetAt::MaxTimestamp),
+    (-4, 8, OffsetAt::Earliest),
+    (-5, 9, OffsetAt::Remote),
+    (-6, 11, OffsetAt::Remote),
+];
+/// First version with a time limit.
+const WITH_TIMEOUT: i16 = 10;
 
 /// A ListOffsets request whose answer is being put together.
 pub(super) struct ListGather {
@@ -71,34 +78,55 @@ impl Kafka {
     }
 
     pub(super) fn list_offsets(&mut self, out: &mut Out, to: ReplyTo, request: ListOffsetsRequest) {
+        let named = request.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (&t.name, p.partition_index)));
+        let twice = repeated(named);
+        let mut told = BTreeSet::new();
         let mut gather = ListGather { response: ListOffsetsResponse::default(), places: Vec::new(), waiting: 0 };
+        // Each topic has one place in the answer, however often it is named.
+        let mut topics: BTreeMap<&TopicName, usize> = BTreeMap::new();
         let mut asks: BTreeMap<ShardId, Vec<OffsetPart>> = BTreeMap::new();
-        for (t, topic) in request.topics.into_iter().enumerate() {
-            let mut answer = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
-            for (p, partition) in topic.partitions.into_iter().enumerate() {
-                let mut place = ListOffsetsPartitionResponse::default()
-                    .with_partition_index(partition.partition_index)
-                    .with_timestamp(-1)
-                    .with_offset(-1);
-                let at = offset_at(partition.timestamp);
-                match at.and_then(|at| Ok((at, self.group_of(&topic.name, partition.partition_index)?))) {
+        for topic in &request.topics {
+            let answers = &mut gather.response.topics;
+            let t = *topics.entry(&topic.name).or_insert_with(|| {
+                answers.push(ListOffsetsTopicResponse::default().with_name(topic.name.clone()));
+                answers.len() - 1
+            });
+            for partition in &topic.partitions {
+                let index = partition.partition_index;
+                let key = (&topic.name, index);
+                if twice.contains(&key) && !told.insert(key) {
+                    continue;
+                }
+                let at = match offset_at(partition.timestamp, to.version) {
+                    _ if twice.contains(&key) => Err(error::INVALID_REQUEST),
+                    at => at.and_then(|at| Ok((at, self.group_of(&topic.name, index)?))),
+                };
+                let code = match at {
                     Ok((at, group)) => {
                         let position = gather.places.len() as u32;
-                        gather.places.push((t, p));
+                        gather.places.push((t, gather.response.topics[t].partitions.len()));
                         let part = OffsetPart { position, group, epoch: partition.current_leader_epoch, at };
                         asks.entry(self.settings.owner(group)).or_default().push(part);
+                        // Until its owner has answered.
+                        error::REQUEST_TIMED_OUT
                     }
-                    Err(code) => place.error_code = code,
-                }
-                answer.partitions.push(place);
+                    Err(code) => code,
+                };
+                let place = ListOffsetsPartitionResponse::default()
+                    .with_partition_index(index)
+                    .with_error_code(code)
+                    .with_timestamp(-1)
+                    .with_offset(-1);
+                gather.response.topics[t].partitions.push(place);
             }
-            gather.response.topics.push(answer);
         }
         gather.waiting = gather.places.len();
         if gather.waiting == 0 {
             return self.reply(out, to, &gather.response);
         }
-        let token = self.wait(to, Waiting::ListOffsets(gather));
+        let limited = to.version >= WITH_TIMEOUT && request.timeout_ms > 0;
+        let expires = if limited { expiry::limit(out.now.mono, request.timeout_ms) } else { expiry::NEVER };
+        let token = self.wait_until(expires, to, Waiting::ListOffsets(gather));
         out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::Offsets(parts))));
     }
 
@@ -150,12 +178,10 @@ impl Kafka {
     }
 }
 
-fn offset_at(timestamp: i64) -> Result<OffsetAt, i16> {
-    match timestamp {
-        LATEST => Ok(OffsetAt::Latest),
-        EARLIEST | EARLIEST_LOCAL => Ok(OffsetAt::Earliest),
-        MAX_TIMESTAMP => Ok(OffsetAt::MaxTimestamp),
-        ts if ts >= 0 => Ok(OffsetAt::Timestamp(ts)),
-        _ => Err(error::UNSUPPORTED_VERSION),
+fn offset_at(timestamp: i64, version: i16) -> Result<OffsetAt, i16> {
+    if timestamp >= 0 {
+        return Ok(OffsetAt::Timestamp(timestamp));
     }
+    let special = SPECIAL.iter().find(|(special, since, _)| *special == timestamp && *since <= version);
+    special.map(|(_, _, at)| *at).ok_or(error::UNSUPPORTED_VERSION)
 }

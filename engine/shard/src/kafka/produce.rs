@@ -1,6 +1,6 @@
 //! Produce: checks what can be checked without the partition, hands batches to the owners, answers when all are done.
 
-use super::{Kafka, Out, ReplyTo, Waiting, view};
+use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
 use crate::mail::{Acks, Ask, ProducePart, Produced, Token};
 use crate::stages::{LogTimes, Path};
 use crate::stats::add;
@@ -10,7 +10,7 @@ use torc_base::limits::LARGE_FRAME;
 use torc_base::time::Wall;
 use torc_net::kafka::produce::{PartitionResponse, Request, Response, Topic, TopicResponse};
 use torc_net::kafka::{error, produce, records};
-use torc_state::catalog::Topic as CatalogTopic;
+use torc_state::catalog::{Topic as CatalogTopic, is_reserved};
 use torc_state::config::TimestampType;
 
 /// A produce request whose answer is being put together.
@@ -70,12 +70,14 @@ impl Kafka {
                 let position = gather.places.len() as u32;
                 let index = partition.index;
                 let part = acks.map_err(|code| (code, None)).and_then(|acks| {
-                    let topic = found.as_deref().ok_or((unknown(&name), None))?;
+                    let topic = found.as_deref().ok_or_else(|| unknown(&name))?;
                     self.part(out.now.wall, to.version, topic, position, partition, acks)
                 });
                 let mut answer = PartitionResponse::refused(index, error::NONE, None);
                 match part {
                     Ok(part) => {
+                        // Until its owner has answered.
+                        answer.error = error::REQUEST_TIMED_OUT;
                         gather.places.push((t as u32, p as u32));
                         gather.waiting += 1;
                         asks.entry(self.settings.owner(part.group)).or_default().push(part);
@@ -95,7 +97,12 @@ impl Kafka {
         }
         let other = asks.first_key_value().map(|(owner, _)| *owner).filter(|owner| *owner != self.settings.shard);
         self.conns.drawn(to.conn, other.filter(|_| asks.len() == 1));
-        let token = self.wait(to, Waiting::Produce(gather));
+        let expires = match gather.acks {
+            // Its client waits for nothing.
+            Acks::None => expiry::NEVER,
+            Acks::Disks(_) | Acks::All => expiry::limit(out.now.mono, request.timeout_ms),
+        };
+        let token = self.wait_until(expires, to, Waiting::Produce(gather));
         for (owner, mut parts) in asks {
             let bytes: usize = parts.iter().map(|part| part.bytes.len()).sum();
             // Large requests are written from where they lie, unless most of their pages belong to other shards.
@@ -116,14 +123,19 @@ impl Kafka {
         acks: Acks,
     ) -> Result<ProducePart, Refused> {
         let group = view::partition(topic, partition.index).ok_or((error::UNKNOWN_TOPIC_OR_PARTITION, None))?;
+        if is_reserved(&topic.name) {
+            return Err(internal(&topic.name));
+        }
         let config = &topic.config;
-        let not_enough = match acks {
-            Acks::All => config.min_insync_replicas > REPLICAS,
-            Acks::Disks(disks) => u32::from(disks) > REPLICAS,
-            Acks::None => false,
-        };
-        if not_enough {
-            return Err((error::NOT_ENOUGH_REPLICAS, None));
+        match acks {
+            // More replicas may come, and the topic can be changed: Kafka has clients try again.
+            Acks::All if config.min_insync_replicas > REPLICAS => return Err((error::NOT_ENOUGH_REPLICAS, None)),
+            // No time makes this right, and a client must not try until its own is up.
+            Acks::Disks(disks) if u32::from(disks) > REPLICAS => {
+                let message = format!("acks={disks}: the partition is on {REPLICAS} disk(s)");
+                return Err((error::INVALID_REQUIRED_ACKS, Some(message)));
+            }
+            Acks::All | Acks::Disks(_) | Acks::None => {}
         }
         let Some(mut bytes) = partition.records else {
             return Err((error::INVALID_RECORD, Some("the request has no record batch for the partition".into())));
@@ -190,6 +202,15 @@ fn acks(wire: i16) -> Result<Acks, i16> {
     }
 }
 
-fn unknown(name: &str) -> i16 {
-    if name.is_empty() { error::UNKNOWN_TOPIC_ID } else { error::UNKNOWN_TOPIC_OR_PARTITION }
+/// Why a topic that is not there takes nothing. One of the server's own never comes for a client that waits for it.
+fn unknown(name: &str) -> Refused {
+    match name {
+        "" => (error::UNKNOWN_TOPIC_ID, None),
+        name if is_reserved(name) => internal(name),
+        _ => (error::UNKNOWN_TOPIC_OR_PARTITION, None),
+    }
+}
+
+fn internal(name: &str) -> Refused {
+    (error::INVALID_TOPIC_EXCEPTION, Some(format!("{name} is the server's own")))
 }

@@ -1,9 +1,11 @@
 //! CreateTopics, DeleteTopics, CreatePartitions and DeleteRecords.
 
-use super::{Kafka, Out, ReplyTo, Waiting};
-use crate::mail::{Admin, AdminResult, Ask, NewTopic, Token, TopicRef};
-use std::collections::BTreeMap;
-use torc_base::ids::{GroupId, Offset, ShardId};
+use super::repeats::repeated;
+use super::{Kafka, Out, ReplyTo, Waiting, expiry};
+use crate::mail::{Admin, AdminResult, Ask, MorePartitions, NewTopic, Token, TopicRef};
+use std::collections::{BTreeMap, BTreeSet};
+use torc_base::ids::{GroupId, Offset, ShardId, TopicId};
+use torc_net::kafka::schema::create_partitions_request::CreatePartitionsTopic;
 use torc_net::kafka::schema::create_partitions_response::CreatePartitionsTopicResult;
 use torc_net::kafka::schema::create_topics_request::CreatableTopic;
 use torc_net::kafka::schema::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
@@ -14,14 +16,26 @@ use torc_net::kafka::schema::{
     DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse, TopicName,
 };
 use torc_net::kafka::{StrBytes, error, topic_id, topic_uuid};
-use torc_state::config::{self, TopicConfig};
+use torc_state::catalog::is_reserved;
+use torc_state::config::{self, Overrides, TopicConfig};
 
-/// A change of the catalog that a client waits for: what its answer needs besides the results.
+/// A change of the catalog that a client waits for: what its answer needs besides the results of what was asked.
 pub(super) enum AdminGather {
-    Create(Vec<TopicName>),
-    Delete(Vec<TopicRef>),
-    AddPartitions(Vec<TopicName>),
+    Create { asked: Vec<TopicName>, refused: Vec<CreatableTopicResult> },
+    Delete { asked: Vec<TopicRef>, refused: Vec<DeletableTopicResult> },
+    AddPartitions { asked: Vec<TopicName>, refused: Vec<CreatePartitionsTopicResult> },
     AlterConfigs(super::configs::AlterGather),
+}
+
+impl AdminGather {
+    /// Results that are to come.
+    fn asked(&self) -> usize {
+        match self {
+            AdminGather::Create { asked, .. } | AdminGather::AddPartitions { asked, .. } => asked.len(),
+            AdminGather::Delete { asked, .. } => asked.len(),
+            AdminGather::AlterConfigs(gather) => gather.asked(),
+        }
+    }
 }
 
 /// A DeleteRecords request whose answer is being put together.
@@ -50,59 +64,128 @@ pub(super) fn message(text: Option<String>) -> Option<StrBytes> {
     text.map(StrBytes::from_string)
 }
 
-fn new_topic(topic: &CreatableTopic, twice: bool) -> NewTopic {
-    let mut refused = None;
-    let mut partitions = topic.num_partitions;
-    if twice {
-        refused = Some((error::INVALID_REQUEST, "the topic is named more than once in the request".to_owned()));
-    } else if !topic.assignments.is_empty() {
-        // With one node every assignment that makes sense is the same.
-        if topic.num_partitions != -1 || topic.replication_factor != -1 {
-            let text = "partitions and replication factor must be -1 where replicas are assigned";
-            refused = Some((error::INVALID_REQUEST, text.to_owned()));
-        } else if topic.assignments.iter().any(|assignment| assignment.broker_ids.len() != 1) {
-            refused = Some((error::INVALID_REPLICA_ASSIGNMENT, "each partition has one replica on one node".into()));
-        }
-        partitions = topic.assignments.len() as i32;
-    }
-    // A null value asks for the default.
+/// The beginning of what may be anything that fits into a request: answers have bounds too.
+pub(super) fn clip(text: &str) -> &str {
+    text.char_indices().nth(100).map_or(text, |(end, _)| &text[..end])
+}
+
+/// What a topic is refused with that the request names more than once.
+const NAME_TWICE: StrBytes = StrBytes::from_static_str("Duplicate topic name.");
+
+fn new_topic(topic: &CreatableTopic) -> NewTopic {
+    let nulls = topic.configs.iter().filter(|config| config.value.is_none()).map(|config| config.name.as_str());
+    let nulls: Vec<&str> = nulls.take(5).map(clip).collect();
+    let refused = (!nulls.is_empty())
+        .then(|| (error::INVALID_CONFIG, format!("Null value not supported for topic configs: {}", nulls.join(","))));
     let config = topic.configs.iter().filter_map(|c| Some((c.name.to_string(), c.value.as_ref()?.to_string())));
+    let assignment = |a: &torc_net::kafka::schema::create_topics_request::CreatableReplicaAssignment| {
+        (a.partition_index, a.broker_ids.iter().map(|broker| broker.0).collect())
+    };
     NewTopic {
         name: topic.name.to_string(),
-        partitions,
+        partitions: topic.num_partitions,
         replication: topic.replication_factor,
-        config: config.collect(),
+        assignments: topic.assignments.iter().map(assignment).collect(),
+        config: config.collect::<Overrides>(),
         refused,
     }
 }
 
+fn more_partitions(topic: &CreatePartitionsTopic) -> MorePartitions {
+    let assignments = topic.assignments.as_ref().map(|assignments| {
+        assignments.iter().map(|one| one.broker_ids.iter().map(|broker| broker.0).collect()).collect()
+    });
+    MorePartitions { name: topic.name.to_string(), total: topic.count, assignments }
+}
+
 impl Kafka {
+    /// Topics that are named twice are refused, each with one answer, and so in the requests below.
     pub(super) fn create_topics(&mut self, out: &mut Out, to: ReplyTo, request: CreateTopicsRequest) {
-        let mut times: BTreeMap<String, u32> = BTreeMap::new();
-        for topic in &request.topics {
-            *times.entry(topic.name.to_string()).or_default() += 1;
-        }
-        let topics: Vec<NewTopic> =
-            request.topics.iter().map(|topic| new_topic(topic, times[topic.name.as_str()] > 1)).collect();
-        let gather = AdminGather::Create(request.topics.into_iter().map(|topic| topic.name).collect());
-        self.ask_admin(out, to, Admin::Create { topics, validate_only: request.validate_only }, gather);
+        let twice = repeated(request.topics.iter().map(|topic| &topic.name));
+        let once = || request.topics.iter().filter(|topic| !twice.contains(&topic.name));
+        let refused = twice.iter().map(|name| {
+            CreatableTopicResult::default()
+                .with_name((*name).clone())
+                .with_error_code(error::INVALID_REQUEST)
+                .with_error_message(Some(NAME_TWICE))
+        });
+        let gather =
+            AdminGather::Create { asked: once().map(|topic| topic.name.clone()).collect(), refused: refused.collect() };
+        let admin = Admin::Create { topics: once().map(new_topic).collect(), validate_only: request.validate_only };
+        self.ask_admin(out, to, expiry::limit(out.now.mono, request.timeout_ms), admin, gather);
     }
 
     pub(super) fn delete_topics(&mut self, out: &mut Out, to: ReplyTo, request: DeleteTopicsRequest) {
-        let by_name = request.topic_names.iter().map(|name| TopicRef::Name(name.to_string()));
-        let by_state = request.topics.iter().map(|topic| match &topic.name {
-            Some(name) => TopicRef::Name(name.to_string()),
-            None => TopicRef::Id(topic_id(topic.topic_id)),
-        });
-        let topics: Vec<TopicRef> = by_name.chain(by_state).collect();
-        self.ask_admin(out, to, Admin::Delete(topics.clone()), AdminGather::Delete(topics));
+        let mut refused = Vec::new();
+        let mut refuse = |name: Option<&TopicName>, id: TopicId, why: &'static str| {
+            let mut answer = DeletableTopicResult::default().with_name(name.cloned());
+            if to.version >= 6 {
+                answer.topic_id = topic_uuid(id);
+            }
+            if to.version >= 5 {
+                answer.error_message = Some(StrBytes::from_static_str(why));
+            }
+            refused.push(answer.with_error_code(error::INVALID_REQUEST));
+        };
+        let mut names: Vec<&TopicName> = request.topic_names.iter().collect();
+        let mut ids = Vec::new();
+        for topic in &request.topics {
+            let id = topic_id(topic.topic_id);
+            match &topic.name {
+                Some(name) if id == TopicId::ZERO => names.push(name),
+                None if id != TopicId::ZERO => ids.push(id),
+                Some(name) => refuse(Some(name), id, "You may not specify both topic name and topic id."),
+                None => refuse(None, id, "Neither topic name nor id were specified."),
+            }
+        }
+        let (names_twice, ids_twice) = (repeated(names.iter().copied()), repeated(ids.iter().copied()));
+        names_twice.iter().for_each(|name| refuse(Some(name), TopicId::ZERO, "Duplicate topic name."));
+        ids_twice.iter().for_each(|id| refuse(None, *id, "Duplicate topic id."));
+        names.retain(|name| !names_twice.contains(name));
+        let all_ids: BTreeSet<TopicId> = ids.iter().copied().collect();
+        ids.retain(|id| !ids_twice.contains(id));
+        let mut asked = Vec::new();
+        for name in names {
+            match self.view.by_name(name).map(|topic| topic.id).filter(|id| all_ids.contains(id)) {
+                Some(id) => {
+                    refuse(Some(name), id, "The provided topic name maps to an ID that was already supplied.");
+                    ids.retain(|other| *other != id);
+                }
+                None => asked.push(TopicRef::Name(name.to_string())),
+            }
+        }
+        asked.extend(ids.into_iter().map(TopicRef::Id));
+        let admin = Admin::Delete(asked.clone());
+        let expires = expiry::limit(out.now.mono, request.timeout_ms);
+        self.ask_admin(out, to, expires, admin, AdminGather::Delete { asked, refused });
     }
 
     pub(super) fn create_partitions(&mut self, out: &mut Out, to: ReplyTo, request: CreatePartitionsRequest) {
-        let topics = request.topics.iter().map(|topic| (topic.name.to_string(), topic.count)).collect();
-        let names = request.topics.into_iter().map(|topic| topic.name).collect();
+        let twice = repeated(request.topics.iter().map(|topic| &topic.name));
+        let once = || request.topics.iter().filter(|topic| !twice.contains(&topic.name));
+        let refused = twice.iter().map(|name| {
+            CreatePartitionsTopicResult::default()
+                .with_name((*name).clone())
+                .with_error_code(error::INVALID_REQUEST)
+                .with_error_message(Some(NAME_TWICE))
+        });
+        let gather = AdminGather::AddPartitions {
+            asked: once().map(|topic| topic.name.clone()).collect(),
+            refused: refused.collect(),
+        };
+        let topics = once().map(more_partitions).collect();
         let admin = Admin::AddPartitions { topics, validate_only: request.validate_only };
-        self.ask_admin(out, to, admin, AdminGather::AddPartitions(names));
+        self.ask_admin(out, to, expiry::limit(out.now.mono, request.timeout_ms), admin, gather);
+    }
+
+    /// The time of a change is up. It may still be made.
+    pub(super) fn admin_timeout(&mut self, out: &mut Out, token: Token) {
+        let Some(Waiting::Admin(gather)) = self.pending.get(&token).map(|pending| &pending.what) else {
+            unreachable!("looked at by the caller");
+        };
+        let late = || AdminResult::refused(error::REQUEST_TIMED_OUT, "The request timed out.".into());
+        let results = std::iter::repeat_with(late).take(gather.asked()).collect();
+        self.finish_admin(out, token, results);
     }
 
     /// The catalog's owner has done what was asked, or not.
@@ -111,52 +194,63 @@ impl Kafka {
         let Waiting::Admin(gather) = pending.what else { unreachable!("it was one") };
         let to = pending.to;
         match gather {
-            AdminGather::Create(names) => {
+            AdminGather::Create { asked, refused } => {
                 let defaults = self.settings.topic_defaults;
-                let topics = names.into_iter().zip(results);
+                let topics = asked.into_iter().zip(results);
                 let topics = topics.map(|(name, result)| created(&defaults, to.version, name, result));
-                let response = CreateTopicsResponse::default().with_topics(topics.collect());
+                let response = CreateTopicsResponse::default().with_topics(topics.chain(refused).collect());
                 self.reply(out, to, &response);
             }
-            AdminGather::Delete(topics) => {
+            AdminGather::Delete { asked, refused } => {
                 let responses =
-                    topics.into_iter().zip(results).map(|(topic, result)| deleted(to.version, topic, result));
-                let response = DeleteTopicsResponse::default().with_responses(responses.collect());
+                    asked.into_iter().zip(results).map(|(topic, result)| deleted(to.version, topic, result));
+                let response = DeleteTopicsResponse::default().with_responses(responses.chain(refused).collect());
                 self.reply(out, to, &response);
             }
-            AdminGather::AddPartitions(names) => {
-                let results = names.into_iter().zip(results).map(|(name, result)| {
+            AdminGather::AddPartitions { asked, refused } => {
+                let results = asked.into_iter().zip(results).map(|(name, result)| {
                     CreatePartitionsTopicResult::default()
                         .with_name(name)
                         .with_error_code(result.error)
                         .with_error_message(message(result.message))
                 });
-                self.reply(out, to, &CreatePartitionsResponse::default().with_results(results.collect()));
+                let results = results.chain(refused).collect();
+                self.reply(out, to, &CreatePartitionsResponse::default().with_results(results));
             }
             AdminGather::AlterConfigs(gather) => self.finish_alter_configs(out, to, gather, results),
         }
     }
 
+    /// Of a partition that is named more than once the last offset counts, as in Kafka, and it is answered once.
     pub(super) fn delete_records(&mut self, out: &mut Out, to: ReplyTo, request: DeleteRecordsRequest) {
+        let mut wanted: BTreeMap<&TopicName, BTreeMap<i32, i64>> = BTreeMap::new();
+        for topic in &request.topics {
+            let partitions = topic.partitions.iter().map(|partition| (partition.partition_index, partition.offset));
+            wanted.entry(&topic.name).or_default().extend(partitions);
+        }
         let response = DeleteRecordsResponse::default();
         let mut gather = DeleteRecordsGather { response, places: Vec::new(), waiting: 0 };
         let mut asks: BTreeMap<ShardId, Vec<(u32, GroupId, Offset)>> = BTreeMap::new();
-        for (t, topic) in request.topics.into_iter().enumerate() {
-            let mut answer = DeleteRecordsTopicResult::default().with_name(topic.name.clone());
-            for (p, partition) in topic.partitions.into_iter().enumerate() {
-                let mut place = DeleteRecordsPartitionResult::default()
-                    .with_partition_index(partition.partition_index)
-                    .with_low_watermark(-1);
-                match self.group_of(&topic.name, partition.partition_index) {
+        for (t, (name, partitions)) in wanted.into_iter().enumerate() {
+            let mut answer = DeleteRecordsTopicResult::default().with_name(name.clone());
+            for (p, (index, offset)) in partitions.into_iter().enumerate() {
+                let group = match self.group_of(name, index) {
+                    _ if is_reserved(name) => Err(error::INVALID_TOPIC_EXCEPTION),
+                    group => group,
+                };
+                let code = match group {
                     Ok(group) => {
                         let position = gather.places.len() as u32;
                         gather.places.push((t, p));
-                        let part = (position, group, Offset(partition.offset));
+                        let part = (position, group, Offset(offset));
                         asks.entry(self.settings.owner(group)).or_default().push(part);
+                        // Until its owner has answered.
+                        error::REQUEST_TIMED_OUT
                     }
-                    Err(code) => place.error_code = code,
-                }
-                answer.partitions.push(place);
+                    Err(code) => code,
+                };
+                let place = DeleteRecordsPartitionResult::default().with_partition_index(index).with_low_watermark(-1);
+                answer.partitions.push(place.with_error_code(code));
             }
             gather.response.topics.push(answer);
         }
@@ -164,7 +258,8 @@ impl Kafka {
         if gather.waiting == 0 {
             return self.reply(out, to, &gather.response);
         }
-        let token = self.wait(to, Waiting::DeleteRecords(gather));
+        let expires = expiry::limit(out.now.mono, request.timeout_ms);
+        let token = self.wait_until(expires, to, Waiting::DeleteRecords(gather));
         out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::DeleteRecords(parts))));
     }
 
@@ -186,7 +281,7 @@ fn created(defaults: &TopicConfig, version: i16, name: TopicName, result: AdminR
     match result.topic {
         Some(topic) => {
             answer.num_partitions = topic.partitions.len() as i32;
-            answer.replication_factor = 1;
+            answer.replication_factor = topic.replication;
             let configs = config::describe(defaults, &topic.overrides).map(|entry| {
                 CreatableTopicConfigs::default()
                     .with_name(StrBytes::from_static_str(entry.key.name))

@@ -1,13 +1,17 @@
 //! Whole shards, driven by events, asked in Kafka's own frames.
 
 mod admin;
+mod complaints;
+mod configs;
 mod connections;
 mod disk;
 mod fetch;
+mod lists;
 mod moves;
 mod offsets;
 mod produce;
 mod restart;
 mod rig;
 mod stages;
+mod timeouts;
 mod verbs;

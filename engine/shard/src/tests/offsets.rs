@@ -53,6 +53,42 @@ fn offsets_are_found_at_both_ends_and_by_time() {
     assert_eq!(rig.offset(client, "t", 0, -9).error_code, error::UNSUPPORTED_VERSION);
 }
 
+/// Which special timestamps a version has, and that those of remote storage, which is not there, find nothing.
+#[test]
+fn every_special_timestamp_is_answered_from_its_version_on() {
+    let mut rig = Rig::new(2);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 2, &[]), 0);
+    for index in [0, 1] {
+        rig.produce(client, -1, "t", index, &batch_at(&["a", "b"], START_MS));
+        // Timestamp asked for, first version, offset and timestamp of the answer.
+        let special = [
+            (LATEST, 1, 2, -1),
+            (EARLIEST, 1, 0, -1),
+            (MAX_TIMESTAMP, 7, 1, START_MS + 1),
+            (-4, 8, 0, -1),
+            (-5, 9, -1, -1),
+            (-6, 11, -1, -1),
+            (-7, 99, -1, -1),
+            (i64::MIN, 99, -1, -1),
+        ];
+        for (timestamp, since, offset, of) in special {
+            for version in 1..=11 {
+                let found = rig.offset_in(client, version, "t", index, timestamp);
+                let code = if version >= since { 0 } else { error::UNSUPPORTED_VERSION };
+                let (offset, of) = if version >= since { (offset, of) } else { (-1, -1) };
+                let told = (found.error_code, found.offset, found.timestamp);
+                assert_eq!(told, (code, offset, of), "timestamp {timestamp} in version {version}");
+                assert_eq!(found.leader_epoch >= 0, version >= 4 && offset >= 0);
+            }
+        }
+    }
+    for timestamp in [-5, -6] {
+        let found = rig.offset_in(client, 11, "u", 0, timestamp);
+        assert_eq!(found.error_code, error::UNKNOWN_TOPIC_OR_PARTITION);
+    }
+}
+
 #[test]
 fn a_look_up_by_time_goes_to_the_disk_if_it_has_to() {
     let mut rig = Rig::new(1);
@@ -110,17 +146,23 @@ fn deleting_what_is_gone_writes_nothing() {
     rig.pass(1_000);
     assert_eq!(written(&rig), before);
     // Several at once for one partition are one entry, and each is answered when it counts.
-    let partition = |offset| DeleteRecordsPartition::default().with_partition_index(0).with_offset(offset);
-    let topic = DeleteRecordsTopic::default().with_name(name("t"));
-    let topic = topic.with_partitions(vec![partition(2), partition(2), partition(1), partition(-1)]);
+    let ask = |offset| {
+        let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(offset);
+        let topic = DeleteRecordsTopic::default().with_name(name("t")).with_partitions(vec![partition]);
+        DeleteRecordsRequest::default().with_topics(vec![topic])
+    };
     rig.disk(0).hold_writes = true;
-    let sent = rig.send(client, 2, &DeleteRecordsRequest::default().with_topics(vec![topic]));
+    let sent = [2, 2, 1, -1].map(|offset| rig.send(client, 2, &ask(offset)));
     rig.run();
-    assert!(rig.take_frame(client).is_none(), "not yet durable");
+    let first = rig.take_frame(client);
+    assert!(first.is_none(), "not yet durable");
     rig.disk(0).release();
     rig.run();
-    let answer = rig.take::<DeleteRecordsRequest>(client, 2, sent).expect("an answer");
-    let marks: Vec<_> = answer.topics[0].partitions.iter().map(|p| (p.error_code, p.low_watermark)).collect();
+    let marks = sent.map(|sent| {
+        let answer = rig.take::<DeleteRecordsRequest>(client, 2, sent).expect("an answer");
+        let partition = &answer.topics[0].partitions[0];
+        (partition.error_code, partition.low_watermark)
+    });
     assert!(marks[0] == (0, 2) && marks[1] == (0, 2) && marks[3] == (0, 2), "{marks:?}");
     assert!(matches!(marks[2], (0, 1 | 2)), "{marks:?}");
 }

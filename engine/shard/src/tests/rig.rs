@@ -100,8 +100,14 @@ pub fn settings() -> Settings {
         slow_request_ms: 1_000,
         drain_ms: 5_000,
         data_dir: "/data".into(),
-        described: vec![("num.partitions".into(), "1".into())],
+        described: vec![described("num.partitions", "3", true), described("num.io.threads", "8", false)],
     }
+}
+
+/// A number among the server's settings whose default is 8.
+fn described(name: &'static str, value: &str, is_set: bool) -> crate::BrokerSetting {
+    let kind = crate::SettingType::Int;
+    crate::BrokerSetting { name, value: value.into(), is_set, default: Some("8".into()), kind, doc: "How many." }
 }
 
 impl Rig {
@@ -344,7 +350,7 @@ impl Rig {
     pub fn take<R: Request>(&mut self, client: Client, version: i16, correlation: i32) -> Option<R::Response> {
         let (got, frame) = self.take_frame(client)?;
         assert_eq!(got, correlation, "answers come in the order of requests");
-        Some(decode::<R::Response>(frame, version))
+        Some(decode::<R::Response>(frame, schema::<R>(version)))
     }
 
     /// Sends a request and waits, without letting time pass, for its answer.
@@ -451,6 +457,11 @@ impl Link {
     }
 }
 
+/// The version whose layout a request and its answer have.
+fn schema<R: Request>(version: i16) -> i16 {
+    torc_net::kafka::window(R::KEY).map_or(version, |window| version.min(window.schema_max))
+}
+
 /// A request as a frame with its length.
 pub fn frame<R: Request>(request: &R, version: i16, correlation: i32) -> Vec<u8> {
     let header = RequestHeader::default()
@@ -461,7 +472,7 @@ pub fn frame<R: Request>(request: &R, version: i16, correlation: i32) -> Vec<u8>
     let mut out = BytesMut::new();
     out.put_i32(0);
     header.encode(&mut out, R::header_version(version)).expect("a header");
-    request.encode(&mut out, version).expect("a request that the version can express");
+    request.encode(&mut out, schema::<R>(version)).expect("a request that the version can express");
     let length = (out.len() - 4) as i32;
     out[..4].copy_from_slice(&length.to_be_bytes());
     out.to_vec()

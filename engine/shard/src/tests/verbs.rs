@@ -73,7 +73,7 @@ pub fn produce_request(acks: i16, parts: &[(&str, i32, &[u8])]) -> ProduceReques
         let data = PartitionProduceData::default().with_index(index).with_records(Some(Bytes::copy_from_slice(bytes)));
         topics.last_mut().expect("pushed").partition_data.push(data);
     }
-    ProduceRequest::default().with_acks(acks).with_timeout_ms(1_000).with_topic_data(topics)
+    ProduceRequest::default().with_acks(acks).with_timeout_ms(30_000).with_topic_data(topics)
 }
 
 /// The partitions of an answer, in its order.
@@ -156,13 +156,25 @@ impl Rig {
 
     /// Looks an offset up by time, or one of the special ones.
     pub fn offset(&mut self, client: Client, topic: &str, index: i32, timestamp: i64) -> ListOffsetsPartitionResponse {
+        self.offset_in(client, LIST_OFFSETS, topic, index, timestamp)
+    }
+
+    /// The same in that version.
+    pub fn offset_in(
+        &mut self,
+        client: Client,
+        version: i16,
+        topic: &str,
+        index: i32,
+        timestamp: i64,
+    ) -> ListOffsetsPartitionResponse {
         let partition = ListOffsetsPartition::default()
             .with_partition_index(index)
             .with_timestamp(timestamp)
             .with_current_leader_epoch(-1);
         let topic = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
         let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
-        self.ask(client, LIST_OFFSETS, &request).topics.remove(0).partitions.remove(0)
+        self.ask(client, version, &request).topics.remove(0).partitions.remove(0)
     }
 
     pub fn metadata(&mut self, client: Client, topics: &[&str]) -> MetadataResponse {

@@ -16,6 +16,8 @@ pub enum CatalogError {
     InvalidPartitions(String),
     /// INVALID_REPLICATION_FACTOR.
     InvalidReplication(String),
+    /// INVALID_REPLICA_ASSIGNMENT.
+    InvalidAssignment(String),
     /// INVALID_CONFIG.
     InvalidConfig(ConfigError),
     /// UNKNOWN_TOPIC_OR_PARTITION: the name.
@@ -24,7 +26,7 @@ pub enum CatalogError {
     UnknownTopicId(TopicId),
     /// POLICY_VIOLATION: a limit of torc.
     Limit(String),
-    /// INVALID_REQUEST: a command that no plan made.
+    /// INVALID_REQUEST: fields that contradict each other, a reserved name, or a command that no plan made.
     InvalidRequest(String),
 }
 
@@ -37,6 +39,7 @@ impl CatalogError {
             CatalogError::TopicExists(_) => 36,
             CatalogError::InvalidPartitions(_) => 37,
             CatalogError::InvalidReplication(_) => 38,
+            CatalogError::InvalidAssignment(_) => 39,
             CatalogError::InvalidConfig(_) => 40,
             CatalogError::InvalidRequest(_) => 42,
             CatalogError::Limit(_) => 44,
@@ -64,12 +67,13 @@ impl fmt::Display for CatalogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CatalogError::TopicExists(name) => write!(f, "Topic '{name}' already exists."),
-            CatalogError::UnknownTopic(name) => write!(f, "There is no topic '{name}'."),
+            CatalogError::UnknownTopic(name) => write!(f, "There is no topic '{name:.249}'."),
             CatalogError::UnknownTopicId(id) => write!(f, "There is no topic with id {id}."),
             CatalogError::InvalidConfig(error) => error.fmt(f),
             CatalogError::InvalidTopic(why)
             | CatalogError::InvalidPartitions(why)
             | CatalogError::InvalidReplication(why)
+            | CatalogError::InvalidAssignment(why)
             | CatalogError::Limit(why)
             | CatalogError::InvalidRequest(why) => f.write_str(why),
         }

@@ -1,6 +1,6 @@
 //! Turning wishes into commands: everything is checked here, before the log is touched.
 
-use super::{Catalog, CatalogError, Command, check_name, topic};
+use super::{Assignments, Catalog, CatalogError, Command, Groups, Topic, assignment, check_name, is_reserved, topic};
 use crate::config::{Alter, Overrides, TopicConfig, alter};
 use torc_base::ids::{GroupId, TopicId};
 use torc_base::limits::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
@@ -17,6 +17,8 @@ pub struct NewTopic {
     pub partitions: i32,
     /// Copies; -1: the server's default.
     pub replication: i16,
+    /// Which nodes have them; empty: the server chooses. If not, the two numbers above must be -1.
+    pub assignments: Assignments,
     /// Settings of its own.
     pub config: Overrides,
     /// The time.
@@ -26,23 +28,80 @@ pub struct NewTopic {
 impl Catalog {
     /// Plans a topic.
     pub fn plan_create(&mut self, new: NewTopic) -> Result<Command, CatalogError> {
-        let NewTopic { name, id, partitions, replication, config, created } = new;
+        let NewTopic { name, id, partitions, replication, assignments, config, created } = new;
         self.check_new_name(&name)?;
+        // Not when it is applied: an older torc may have made such a topic, and its log must be readable.
+        if is_reserved(&name) {
+            let why = format!("Creation of internal topic {name} is prohibited.");
+            return Err(CatalogError::InvalidRequest(why));
+        }
         if id == TopicId::ZERO || self.by_id.contains_key(&id) {
             return Err(CatalogError::InvalidRequest(format!("topic id {id} is taken")));
         }
-        let partitions = if partitions == -1 { i64::from(self.defaults.partitions) } else { i64::from(partitions) };
+        let config = TopicConfig::canonical(&config)?;
+        let (count, replication) = if assignments.is_empty() {
+            self.plan_size(partitions, replication)?
+        } else {
+            self.plan_assigned(partitions, replication, &assignments)?
+        };
+        self.check_one_more()?;
+        self.check_more(u64::from(count), count)?;
+        let first_group = self.plan_groups(count);
+        Ok(Command::CreateTopic { name, id, first_group, partitions: count, replication, config, created })
+    }
+
+    /// Partitions and copies of a topic whose replicas the server places.
+    fn plan_size(&self, partitions: i32, replication: i16) -> Result<(u32, i16), CatalogError> {
         let replication = if replication == -1 { 1 } else { replication };
-        self.check_replication(replication)?;
+        if replication < 1 {
+            let why = format!("Replication factor must be larger than 0, or -1 for the default, not {replication}.");
+            return Err(CatalogError::InvalidReplication(why));
+        }
+        let partitions = if partitions == -1 { i64::from(self.defaults.partitions) } else { i64::from(partitions) };
         let Some(count) = u32::try_from(partitions).ok().filter(|&count| count > 0) else {
             let why = format!("Number of partitions must be larger than 0, or -1 for the default, not {partitions}.");
             return Err(CatalogError::InvalidPartitions(why));
         };
-        self.check_one_more()?;
-        self.check_more(u64::from(count), count)?;
-        let config = TopicConfig::canonical(&config)?;
-        let first_group = self.plan_groups(count);
-        Ok(Command::CreateTopic { name, id, first_group, partitions: count, replication, config, created })
+        let nodes = self.defaults.brokers.len();
+        if replication as usize > nodes {
+            let why =
+                format!("Unable to replicate the partition {replication} time(s): there is/are only {nodes} node(s).");
+            return Err(CatalogError::InvalidReplication(why));
+        }
+        Ok((count, replication))
+    }
+
+    /// Partitions and copies of a topic whose replicas its creator places.
+    fn plan_assigned(
+        &self,
+        partitions: i32,
+        replication: i16,
+        assignments: &Assignments,
+    ) -> Result<(u32, i16), CatalogError> {
+        for (number, what) in [(i32::from(replication), "replication factor"), (partitions, "number of partitions")] {
+            if number != -1 {
+                let why = format!("A manual partition assignment was specified, but the {what} was not set to -1.");
+                return Err(CatalogError::InvalidRequest(why));
+            }
+        }
+        let copies = assignment::check_new(assignments, &self.defaults.brokers)?;
+        Ok((assignments.len() as u32, copies))
+    }
+
+    /// The topic that a planned command would make, for whoever only wants to know; `None` of another command.
+    pub fn preview(&self, command: &Command) -> Option<Topic> {
+        let Command::CreateTopic { name, id, first_group, partitions, replication, config, created } = command else {
+            return None;
+        };
+        Some(Topic {
+            name: name.as_str().into(),
+            id: *id,
+            partitions: Groups::new(*first_group, *partitions),
+            replication: *replication,
+            created: *created,
+            config: TopicConfig::resolve(&self.defaults.config, config).ok()?,
+            overrides: config.clone(),
+        })
     }
 
     /// Plans the end of a topic.
@@ -50,25 +109,33 @@ impl Catalog {
         Ok(Command::DeleteTopic { id: self.known(name)?.id })
     }
 
-    /// Plans more partitions, up to `total`.
-    pub fn plan_partitions(&mut self, name: &str, total: i32) -> Result<Command, CatalogError> {
+    /// Plans more partitions, up to `total`; where their replicas are, if the client says so, one list to each.
+    pub fn plan_partitions(
+        &mut self,
+        name: &str,
+        total: i32,
+        assignments: Option<&[Vec<i32>]>,
+    ) -> Result<Command, CatalogError> {
         let topic = self.known(name)?;
         let (id, has) = (topic.id, topic.partitions.len());
         let count = u32::try_from(total).ok().filter(|&count| count > has);
         let count = count.ok_or_else(|| CatalogError::too_few_partitions(topic, i64::from(total)))?;
+        if let Some(assignments) = assignments {
+            assignment::check_more(assignments, count - has, topic.replication, &self.defaults.brokers)?;
+        }
         self.check_more(u64::from(count), count - has)?;
         Ok(Command::AddPartitions { id, total: count, first_group: self.plan_groups(count - has) })
     }
 
     /// Plans changes of single settings (IncrementalAlterConfigs).
     pub fn plan_alter(&self, name: &str, changes: &[(String, Alter)]) -> Result<Command, CatalogError> {
-        let overrides = &self.known(name)?.overrides;
+        let overrides = &self.to_configure(name)?.overrides;
         self.plan_config(name, alter(&self.defaults.config, overrides, changes)?)
     }
 
     /// Plans other settings in the place of all that the topic has of its own (AlterConfigs).
     pub fn plan_config(&self, name: &str, config: Overrides) -> Result<Command, CatalogError> {
-        let id = self.known(name)?.id;
+        let id = self.to_configure(name)?.id;
         Ok(Command::SetConfig { id, config: TopicConfig::canonical(&config)? })
     }
 
@@ -79,6 +146,14 @@ impl Catalog {
         let up_to = up_to.ok_or_else(|| CatalogError::Limit("There are no producer ids left.".into()))?;
         self.planned_producer_id = up_to;
         Ok(Command::AllocateProducerIds { up_to })
+    }
+
+    fn to_configure(&self, name: &str) -> Result<&topic::Topic, CatalogError> {
+        if name.is_empty() {
+            return Err(CatalogError::InvalidRequest("Default topic resources are not allowed.".into()));
+        }
+        check_name(name)?;
+        self.known(name)
     }
 
     fn known(&self, name: &str) -> Result<&topic::Topic, CatalogError> {
@@ -96,18 +171,6 @@ impl Catalog {
                 "Topic '{name}' collides with existing topic '{other}': '.' and '_' are alike in names of metrics."
             ))),
         }
-    }
-
-    fn check_replication(&self, replication: i16) -> Result<(), CatalogError> {
-        let nodes = self.defaults.nodes;
-        let why = if replication < 1 {
-            format!("Replication factor must be larger than 0, or -1 for the default, not {replication}.")
-        } else if replication as u32 > nodes {
-            format!("Unable to replicate the partition {replication} time(s): there is/are only {nodes} node(s).")
-        } else {
-            return Ok(());
-        };
-        Err(CatalogError::InvalidReplication(why))
     }
 
     /// Fails if there are as many topics as torc bears.

@@ -101,3 +101,19 @@ pub(super) fn can_be_mistaken(name: &str) -> bool {
 pub(super) fn alike(name: &str) -> String {
     name.replace('.', "_")
 }
+
+/// Topics that coordinators keep their state in, as Kafka names them.
+const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+/// Kafka's own log of metadata, which is no topic that clients see.
+const METADATA: &str = "__cluster_metadata";
+
+/// True of a topic that is told of as internal.
+pub fn is_internal(name: &str) -> bool {
+    // Asked for each produced topic: nearly all are settled by their first bytes.
+    name.starts_with("__") && INTERNAL.contains(&name)
+}
+
+/// True of a name that belongs to the server: clients neither make such a topic nor write to it.
+pub fn is_reserved(name: &str) -> bool {
+    is_internal(name) || name == METADATA
+}

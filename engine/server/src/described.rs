@@ -1,0 +1,51 @@
+//! The server's settings as DescribeConfigs shows them.
+
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::endpoint::Endpoint;
+use crate::keys::{KEYS, Kind};
+use torc_shard::{BrokerSetting, SettingType};
+
+/// The settings in effect: those of the configuration, and what it left to the data directory and the machine.
+/// `advertised` is what clients are told, `reserve` the bytes of disk that are held back.
+pub fn settings(config: &Config, data: &DataDir, advertised: &(String, u16), reserve: u64) -> Vec<BrokerSetting> {
+    let id = &data.identity;
+    let advertised = Endpoint { host: advertised.0.clone(), port: advertised.1 };
+    let decided = |name: &str| match name {
+        "broker.id" | "node.id" => Some(id.node_id.to_string()),
+        "log.dir" | "log.dirs" => Some(data.path.to_string_lossy().into_owned()),
+        "advertised.listeners" => Some(format!("PLAINTEXT://{advertised}")),
+        "log.retention.ms" => Some(config.log_retention_ms.to_string()),
+        "torc.shards" => Some(id.shards.to_string()),
+        "torc.wal.segment.bytes" => Some(id.segment_bytes.to_string()),
+        "torc.disk.reserve.bytes" => Some(reserve.to_string()),
+        _ => None,
+    };
+    let rows = KEYS.iter().filter_map(|key| {
+        let value = decided(key.name).or_else(|| config.shown.get(key.name).cloned())?;
+        let default = key.kind.parse(key.default).ok().filter(|_| !key.default.is_empty());
+        Some(BrokerSetting {
+            name: key.name,
+            value,
+            is_set: config.set.contains(key.name),
+            default: default.map(|value| key.kind.show(&value)),
+            kind: kind(&key.kind),
+            doc: key.doc,
+        })
+    });
+    let mut rows: Vec<BrokerSetting> = rows.collect();
+    rows.sort_by_key(|row| row.name);
+    rows
+}
+
+/// The nearest of Kafka's types.
+fn kind(kind: &Kind) -> SettingType {
+    match kind {
+        Kind::Bool => SettingType::Boolean,
+        Kind::Size { max, .. } | Kind::Time { max, .. } | Kind::Int { max, .. } if *max > i64::from(i32::MAX) => {
+            SettingType::Long
+        }
+        Kind::Size { .. } | Kind::Time { .. } | Kind::Int { .. } => SettingType::Int,
+        Kind::Address | Kind::AddressOrNone | Kind::Path | Kind::OneOf(_) => SettingType::String,
+    }
+}
