@@ -52,8 +52,15 @@ pub struct Layout {
     pub cluster: Option<Cluster>,
 }
 
-/// Connects to the target and makes the topic if it is missing.
-pub fn prepare(target: &Target) -> Result<Layout, Error> {
+/// What becomes of a topic that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Create,
+    Refuse,
+}
+
+/// Connects to the target and looks up the topic.
+pub fn prepare(target: &Target, missing: Missing) -> Result<Layout, Error> {
     if target.protocol == Protocol::Bare {
         let leader =
             Leader { id: 0, address: resolve(&target.bootstrap_server)?, partitions: (0..target.partitions).collect() };
@@ -67,7 +74,7 @@ pub fn prepare(target: &Target) -> Result<Layout, Error> {
     let mut cluster = Cluster::connect(&target.bootstrap_server)?;
     let produce_version = agree::<ProduceRequest>(&mut cluster, "Produce", PRODUCE_VERSIONS)?;
     let fetch_version = agree::<FetchRequest>(&mut cluster, "Fetch", FETCH_VERSIONS)?;
-    let metadata = topic(&mut cluster, target)?;
+    let metadata = topic(&mut cluster, target, missing)?;
     let leaders = leaders(&metadata, target.partitions)?;
     // Metadata names leaders before they know that they are.
     offsets(&mut cluster, &leaders, &target.topic, Edge::Latest)?;
@@ -121,7 +128,7 @@ pub fn forget(target: &Target) -> Result<(), Error> {
 }
 
 /// What the cluster says about the topic, once it has all its leaders.
-fn topic(cluster: &mut Cluster, target: &Target) -> Result<MetadataResponse, Error> {
+fn topic(cluster: &mut Cluster, target: &Target, missing: Missing) -> Result<MetadataResponse, Error> {
     let names = [target.topic.clone()];
     let deadline = Instant::now() + LEADERS_TIME;
     let mut created = false;
@@ -131,11 +138,17 @@ fn topic(cluster: &mut Cluster, target: &Target) -> Result<MetadataResponse, Err
             .topics
             .first()
             .ok_or_else(|| Error::Unfit("the cluster does not answer about the topic".into()))?;
-        let missing = topic.partitions.iter().any(|p| p.leader_id.0 < 0);
+        let leaderless = topic.partitions.iter().any(|p| p.leader_id.0 < 0);
         let what = match topic.error_code {
-            0 if !missing => return Ok(metadata),
+            0 if !leaderless => return Ok(metadata),
             0 | LEADER_NOT_AVAILABLE => "not all partitions have a leader",
             UNKNOWN_TOPIC if created => "the topic does not appear",
+            UNKNOWN_TOPIC if missing == Missing::Refuse => {
+                let topic = &target.topic;
+                return Err(Error::Unfit(format!(
+                    "there is no topic {topic} to read: torc topic list shows those that are"
+                )));
+            }
             UNKNOWN_TOPIC => {
                 create(cluster, target)?;
                 created = true;

@@ -2,18 +2,15 @@
 
 use crate::bare::{self, BareArgs};
 use crate::compare::{self, CompareArgs};
-use crate::drive::Finished;
+use crate::environment::Build;
 use crate::error::Error;
-use crate::limits::{self, Limits, LimitsArgs};
-use crate::options::{ConsumeArgs, EndToEndArgs, Format, Output, ProduceArgs};
-use crate::report::{Report, write_hgrm, write_hlog};
+use crate::limits::{self, LimitsArgs};
+use crate::options::{ConsumeArgs, EndToEndArgs, ProduceArgs};
+use crate::publish::publish;
 use crate::scenario::{self, RunArgs};
-use crate::verify::Verdict;
 use crate::{consume, end_to_end, produce};
 use clap::{Args, Subcommand};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io::{self, Write};
 
 /// `torc bench`.
 #[derive(Debug, Args)]
@@ -40,67 +37,29 @@ pub enum BenchCommand {
     Bare(BareArgs),
 }
 
-/// Runs a subcommand; what it prints goes to `out`.
-pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<(), Error> {
+/// Runs a subcommand of the program `build`; what it prints goes to `out`.
+///
+/// # Errors
+/// Also if there is a report, and it is not complete.
+pub fn run(args: &BenchArgs, build: Build, out: &mut dyn Write) -> Result<(), Error> {
     match &args.command {
         BenchCommand::Bare(args) => bare::run(args, out),
         BenchCommand::Limits(args) => limits::run(args, out),
-        BenchCommand::Run(args) => scenario::run(args, out),
+        BenchCommand::Run(args) => scenario::run(args, build, out),
         BenchCommand::Compare(args) => compare::run(args, out),
-        BenchCommand::Produce(args) => {
-            let (finished, verdict) = produce::run(args)?;
-            publish("produce", &finished, verdict, &args.output, out)
-        }
-        BenchCommand::Consume(args) => {
-            let (finished, checker) = consume::run(args)?;
-            publish("consume", &finished, checker.map(|checker| checker.verdict()), &args.output, out)
-        }
-        BenchCommand::E2e(args) => publish("end-to-end", &end_to_end::run(args)?, None, &args.output, out),
+        BenchCommand::Produce(args) => publish("produce", &args.output, build, out, || produce::run(args)),
+        BenchCommand::Consume(args) => publish("consume", &args.output, build, out, || consume::run(args)),
+        BenchCommand::E2e(args) => publish("end-to-end", &args.output, build, out, || end_to_end::run(args)),
     }
 }
 
-/// The options as they were written.
-fn options() -> String {
-    std::env::args().skip(1).collect::<Vec<String>>().join(" ")
-}
-
-/// Prints the report and writes the files that were asked for.
-fn publish(
-    mode: &str,
-    finished: &Finished,
-    verdict: Option<Verdict>,
-    output: &Output,
-    out: &mut dyn Write,
-) -> Result<(), Error> {
-    let name = output.name.as_deref().unwrap_or(mode);
-    let mut report = Report::new(name, mode, options(), finished);
-    report.verdict = verdict;
-    if let Some(path) = &output.limits {
-        report.multiples = Some(Limits::load(path)?.multiples(&report));
-    }
-    let json = serde_json::to_string_pretty(&report).expect("reports have only string keys and plain values");
-    if let Some(path) = &output.json {
-        write_file(path, |file| writeln!(file, "{json}"))?;
-    }
-    if let Some(path) = &output.hgrm {
-        write_file(path, |file| write_hgrm(&finished.recorder.latency, file))?;
-    }
-    if let Some(path) = &output.hlog {
-        write_file(path, |file| write_hlog(finished, file))?;
-    }
-    let printed = match output.format {
-        Format::Json => writeln!(out, "{json}"),
-        Format::Table => write!(out, "{report}"),
-    };
-    printed.map_err(Error::io("writing the report"))?;
-    match verdict {
-        Some(verdict) if !verdict.is_good() => Err(Error::Unfit(format!("verification failed: {verdict}"))),
+/// Prints a result. A reader that has seen enough, such as `head`, is no error.
+///
+/// # Errors
+/// Nothing can be written there.
+pub fn print(out: &mut dyn Write, text: &str) -> Result<(), Error> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("writing the result")(error)),
         _ => Ok(()),
     }
-}
-
-fn write_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
-    let doing = || format!("writing {}", path.display());
-    let mut file = BufWriter::new(File::create(path).map_err(Error::io(doing()))?);
-    write(&mut file).and_then(|()| file.flush()).map_err(Error::io(doing()))
 }

@@ -48,6 +48,9 @@ pub trait Dialogue: 'static {
         true
     }
 
+    /// The measurement begins.
+    fn begin(&mut self) {}
+
     /// Understands an answer, given without its length. Returns the request with what came of it, or why it failed.
     fn answer(&mut self, request: Request, note: Self::Note, frame: &[u8], now: u64) -> Result<Request, String>;
 }
@@ -92,6 +95,8 @@ pub struct Connection<D: Dialogue> {
 pub trait Paced {
     /// A request is due: latency counts from `due`, it can be sent at `ready`.
     fn push(&self, due: u64, ready: u64);
+    /// The measurement begins.
+    fn begin(&self);
     /// The run is stopping: nothing new is asked.
     fn wake(&self);
     /// Ends the connection.
@@ -102,6 +107,11 @@ impl<D: Dialogue> Paced for Connection<D> {
     fn push(&self, due: u64, ready: u64) {
         self.run.queued.set(self.run.queued.get() + 1);
         self.state.borrow_mut().due.push_back((due, ready));
+        self.wake.notify_one();
+    }
+
+    fn begin(&self) {
+        self.state.borrow_mut().dialogue.begin();
         self.wake.notify_one();
     }
 

@@ -1,13 +1,14 @@
 //! Consuming: the dialogue of one connection, and the mode.
 
-use crate::cluster::{self, Edge, Layout, Leader};
+use crate::cluster::{self, Edge, Layout, Leader, Missing};
 use crate::connection::Dialogue;
 use crate::cpu::Process;
-use crate::drive::{Finished, Plan, drive};
+use crate::drive::{Plan, drive};
 use crate::error::Error;
 use crate::flamegraph::Flamegraph;
 use crate::options::{ConsumeArgs, Protocol};
 use crate::produce::server;
+use crate::publish::Ran;
 use crate::recorder::Request;
 use crate::verify::Checker;
 use crate::wire::{Answer, FetchSize, put_fetch};
@@ -51,13 +52,19 @@ pub struct Consume {
     shared: Rc<Shared>,
     slots: Vec<Slot>,
     turn: usize,
+    /// Its ranges are read over and over, and nobody looks at what is read.
+    warming: bool,
+    /// Of this time were requests asked whose answers count: 0 before the measurement, then 1.
+    time: u32,
 }
 
 impl Consume {
-    /// A consumer of these ranges.
+    /// A consumer of these ranges. Ranges that end are read for warming up until the measurement begins, and then from
+    /// their beginning.
     pub fn new(shared: &Rc<Shared>, ranges: Vec<Range>) -> Consume {
+        let warming = ranges.iter().all(|range| range.until != i64::MAX);
         let slots = ranges.into_iter().map(|range| Slot { range, next: range.from, asked: false }).collect();
-        Consume { shared: Rc::clone(shared), slots, turn: 0 }
+        Consume { shared: Rc::clone(shared), slots, turn: 0, warming, time: 0 }
     }
 
     /// The next partition of which something is to be asked.
@@ -66,7 +73,7 @@ impl Consume {
             let at = self.turn % self.slots.len();
             self.turn += 1;
             let slot = &mut self.slots[at];
-            if slot.next >= slot.range.until && self.shared.repeat {
+            if slot.next >= slot.range.until && (self.shared.repeat || self.warming) {
                 slot.next = slot.range.from;
             }
             if !slot.asked && slot.next < slot.range.until {
@@ -78,21 +85,33 @@ impl Consume {
 }
 
 impl Dialogue for Consume {
-    /// Which of the connection's partitions it is about.
-    type Note = usize;
+    /// Which of the connection's partitions it is about, and of what time it is.
+    type Note = (usize, u32);
 
-    fn ask(&mut self, correlation: i32, due: u64, out: &mut Vec<u8>) -> Option<(Request, usize)> {
+    fn begin(&mut self) {
+        if std::mem::take(&mut self.warming) {
+            self.time += 1;
+            self.slots.iter_mut().for_each(|slot| slot.next = slot.range.from);
+        }
+    }
+
+    fn ask(&mut self, correlation: i32, due: u64, out: &mut Vec<u8>) -> Option<(Request, Self::Note)> {
         let at = self.choose()?;
         let Shared { version, topic, size, .. } = &*self.shared;
         let slot = &mut self.slots[at];
         slot.asked = true;
         put_fetch(out, *version, correlation, topic, *size, (slot.range.partition, slot.next));
-        Some((Request { due, records: 0, payload: 0 }, at))
+        Some((Request { due, records: 0, payload: 0 }, (at, self.time)))
     }
 
-    fn answer(&mut self, request: Request, note: usize, frame: &[u8], now: u64) -> Result<Request, String> {
-        let slot = &mut self.slots[note];
+    fn answer(&mut self, request: Request, note: Self::Note, frame: &[u8], now: u64) -> Result<Request, String> {
+        let (at, time) = note;
+        let slot = &mut self.slots[at];
         slot.asked = false;
+        if time != self.time {
+            // It was for warming up, and says nothing about where the partition is read now.
+            return Ok(request);
+        }
         let (_, body) = Answer::open(frame).map_err(|nonsense| nonsense.to_string())?;
         let fetched = body.fetched(self.shared.version).map_err(|nonsense| nonsense.to_string())?;
         if fetched.code != 0 {
@@ -107,7 +126,7 @@ impl Dialogue for Consume {
             if batch.last_offset() < slot.next {
                 continue;
             }
-            if let Some(look) = &self.shared.look {
+            if let Some(look) = self.shared.look.as_ref().filter(|_| !self.warming) {
                 look.borrow_mut()(slot.range.partition, &batch, bytes, now);
             }
             records += (batch.last_offset() - slot.next.max(batch.base_offset) + 1) as u64;
@@ -139,14 +158,11 @@ pub fn dialogues(
 }
 
 /// Consumes as `args` say; the second is what checking found, if that was asked for.
-pub fn run(args: &ConsumeArgs) -> Result<(Finished, Option<Checker>), Error> {
+pub fn run(args: &ConsumeArgs) -> Result<Ran, Error> {
     if args.target.protocol == Protocol::Bare {
         return Err(Error::Unfit("nothing can be read from the bare server".into()));
     }
-    if args.pace.rate.is_some() {
-        return Err(Error::Unfit("consumers read as fast as they are answered; --rate is for producers".into()));
-    }
-    let mut layout = cluster::prepare(&args.target)?;
+    let mut layout = cluster::prepare(&args.target, Missing::Refuse)?;
     let ranges = ranges(&mut layout, args)?;
     let checker = args.verify.then(|| Rc::new(RefCell::new(Checker::new(Vec::new()))));
     let shared = Rc::new(Shared {
@@ -168,8 +184,8 @@ pub fn run(args: &ConsumeArgs) -> Result<(Finished, Option<Checker>), Error> {
         title: args.output.name.clone().unwrap_or_else(|| "consume".to_string()),
     };
     let finished = drive(&plan, dialogues)?;
-    let checked = checker.map(|checker| checker.replace(Checker::new(Vec::new())));
-    Ok((finished, checked))
+    let verdict = checker.map(|checker| checker.borrow().verdict());
+    Ok((finished, verdict))
 }
 
 fn ranges(layout: &mut Layout, args: &ConsumeArgs) -> Result<BTreeMap<i32, Range>, Error> {

@@ -2,8 +2,10 @@
 
 use crate::connection::{Dialogue, Loop, Paced, start};
 use crate::cpu::{self, Process, Watch};
+use crate::environment;
 use crate::error::Error;
 use crate::flamegraph::{Flamegraph, Sampling};
+use crate::interrupt::{self, Bell};
 use crate::options::Pace;
 use crate::pace::{Schedule, Timer};
 use crate::progress::Progress;
@@ -23,6 +25,8 @@ const RING_ENTRIES: u32 = 4096;
 /// In an open loop, requests that are due within this time leave together: setting the timer for each would take as much
 /// time as sending it. Latency counts from when each was due.
 const GRAIN: Duration = Duration::from_micros(50);
+/// The same, when the run was interrupted: somebody waits.
+const DRAIN_INTERRUPTED: Duration = Duration::from_secs(1);
 /// Requests that an open loop keeps unanswered on one connection at most.
 const OPEN_LOOP_MOST: usize = 100_000;
 
@@ -95,7 +99,7 @@ impl Run {
     }
 
     fn is_at_its_limit(&self) -> bool {
-        self.open.get() == 0 || self.recorder.borrow().requests >= self.limit
+        self.open.get() == 0 || self.recorder.borrow().requests >= self.limit || interrupt::caught().is_some()
     }
 }
 
@@ -110,11 +114,58 @@ pub struct Finished {
     pub began_s: f64,
     /// That moment on the run's clock.
     pub began: u64,
+    /// What the server writes to, if that can be seen from here.
+    pub disk: Option<String>,
     /// Of the server, if a flamegraph was asked for; ended, and not drawn.
     pub sampling: Option<Sampling>,
+    pub load: Load,
+    pub ending: Ending,
+}
+
+/// What was asked of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Load {
+    pub connections: u32,
+    /// Requests that a connection keeps unanswered at most; `None` in an open loop without that bound.
+    pub outstanding: Option<u32>,
+    /// `None` in a closed loop.
+    pub records_per_s: Option<f64>,
+    pub requests_per_s: Option<f64>,
+}
+
+/// How the measurement ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// How long it should have taken.
+    pub planned: Duration,
+    /// Every connection was lost before that.
+    pub abandoned: bool,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
 }
 
 impl Finished {
+    /// What `recorder` has counted, and nothing else.
+    pub fn of(recorder: Recorder) -> Finished {
+        Finished {
+            recorder,
+            own_cpu_ns: 0,
+            server: None,
+            connections_lost: 0,
+            began_s: 0.0,
+            began: 0,
+            disk: None,
+            sampling: None,
+            load: Load::default(),
+            ending: Ending::default(),
+        }
+    }
+
+    /// The same, with what `run` has counted.
+    pub fn with(self, run: &Run, connections_lost: u64) -> Finished {
+        Finished { recorder: run.recorder.replace(Recorder::new(false)), connections_lost, ..self }
+    }
+
     /// Draws the flamegraph that was asked for.
     pub fn draw(&mut self, title: &str) -> Result<(), Error> {
         self.sampling.take().map_or(Ok(()), |sampling| sampling.draw(title))
@@ -154,6 +205,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What is asked of the run.
+    fn load(&self) -> Load {
+        let outstanding = match self.schedule {
+            Some(_) => self.pace.outstanding,
+            None => Some(self.pace.outstanding.unwrap_or(1)),
+        };
+        let (records_per_s, requests_per_s) = self.schedule.map(|schedule| schedule.rates()).unzip();
+        Load { connections: self.pace.connections, outstanding, records_per_s, requests_per_s }
+    }
+
     /// Who decides when a request is sent.
     pub fn pacing(&self) -> Loop {
         let outstanding = self.pace.outstanding.map(|n| n as usize);
@@ -172,7 +233,7 @@ pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Resul
         let connections = start_all(&run, plan.pacing(), streams)?;
         let pacer = Pacer::start(plan, &run, &connections)?;
         let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
-        let times = measure(&run, &[], plan, &mut progress).await;
+        let times = measure(&run, &[], &connections, plan, &mut progress).await?;
         finish(&run, pacer.as_deref(), &connections).await;
         progress.end();
         connections.iter().for_each(|connection| connection.shut());
@@ -180,9 +241,7 @@ pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Resul
     })
     .map_err(Error::io("running the load"))?;
     times.draw(&plan.title)?;
-    let connections_lost = run.connections_lost();
-    let recorder = run.recorder.replace(Recorder::new(false));
-    Ok(Finished { recorder, connections_lost, ..times })
+    Ok(times.with(&run, run.connections_lost()))
 }
 
 /// Starts the connections of a run.
@@ -204,7 +263,10 @@ pub fn connect_all<D: Dialogue>(dialogues: Vec<(SocketAddr, D)>) -> Result<Vec<(
 pub fn in_runtime<T>(future: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
     let mut ring = tokio_uring::uring_builder();
     ring.setup_coop_taskrun();
-    tokio_uring::builder().entries(RING_ENTRIES).uring_builder(&ring).start(future)
+    let mut builder = tokio_uring::builder();
+    // Asked for first, as this says what to change; the runtime would panic.
+    torc_reactor::probe::probe().map_err(|refusal| std::io::Error::other(refusal.to_string()))?;
+    tokio_uring::Runtime::new(builder.entries(RING_ENTRIES).uring_builder(&ring))?.block_on(future)
 }
 
 fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
@@ -273,20 +335,35 @@ pub async fn finish(run: &Run, pacer: Option<&Pacer>, connections: &Connections)
     drain(run).await;
 }
 
-/// Warm-up and measurement of connections that have been started. The recorder stays in `run`; those of `others` count
-/// over the same time.
-pub async fn measure(run: &Run, others: &[&Run], plan: &Plan, progress: &mut Progress) -> Finished {
+/// Warm-up and measurement of connections that have been started, of which `reading` begin anew with the measurement.
+/// The recorder stays in `run`; those of `others` count over the same time. A signal ends both.
+pub async fn measure(
+    run: &Rc<Run>,
+    others: &[&Run],
+    reading: &Connections,
+    plan: &Plan,
+    progress: &mut Progress,
+) -> std::io::Result<Finished> {
+    let (bell, told) = (Bell::new()?, Rc::clone(run));
+    tokio_uring::spawn(async move {
+        // Without it the run ends in its time.
+        let _ = bell.rung().await;
+        told.ended.notify_one();
+    });
+    // Now, as it may not be there at the end.
+    let disk = plan.server.as_ref().and_then(environment::disk_of);
     let watch = plan.server.clone().map(Watch::start);
     let mut sampling = plan.flamegraph.as_ref().map(|flamegraph| flamegraph.begin(plan.pace.warmup));
-    pass(run, plan.pace.warmup, progress).await;
+    pass(run, others, plan.pace.warmup, progress).await;
     let began = run.now();
-    let all = || others.iter().copied().chain([run]);
+    let all = || others.iter().copied().chain([&**run]);
     all().for_each(|run| run.recorder.borrow_mut().begin(began));
+    reading.iter().for_each(|connection| connection.begin());
     let began_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
     let server_cpu = || plan.server.as_ref().and_then(Process::cpu_ns);
     let (own_before, server_before) = (cpu::own_ns(), server_cpu());
     progress.measure();
-    pass(run, plan.pace.duration, progress).await;
+    pass(run, others, plan.pace.duration, progress).await;
     let (own_after, server_after) = (cpu::own_ns(), server_cpu());
     sampling.iter_mut().for_each(Sampling::end);
     let ended = run.now();
@@ -301,17 +378,28 @@ pub async fn measure(run: &Run, others: &[&Run], plan: &Plan, progress: &mut Pro
             resident_max_bytes: peak.resident_bytes,
             threads: peak.threads,
         });
-    let own_cpu_ns = own_after - own_before;
-    Finished { recorder: Recorder::new(false), own_cpu_ns, server, connections_lost: 0, began_s, began, sampling }
+    let abandoned = all().any(|run| run.open.get() == 0 && run.connections_lost() > 0);
+    Ok(Finished {
+        own_cpu_ns: own_after - own_before,
+        server,
+        began_s,
+        began,
+        disk,
+        sampling,
+        load: plan.load(),
+        ending: Ending { planned: plan.pace.duration, abandoned, signal: interrupt::caught() },
+        ..Finished::of(Recorder::new(false))
+    })
 }
 
-/// Lets `time` pass, in steps of a second; less if the run is at its limit.
-async fn pass(run: &Run, time: Duration, progress: &mut Progress) {
+/// Lets `time` pass, in steps of a second; less if the run is at its limit, or one of `others` has no connection left.
+async fn pass(run: &Run, others: &[&Run], time: Duration, progress: &mut Progress) {
+    let is_over = || run.is_at_its_limit() || others.iter().any(|run| run.open.get() == 0);
     let end = run.now() + time.as_nanos() as u64;
     let mut next = run.now();
-    while run.now() < end && !run.is_at_its_limit() {
+    while run.now() < end && !is_over() {
         next = (next + 1_000_000_000).min(end);
-        while run.now() < next && !run.is_at_its_limit() {
+        while run.now() < next && !is_over() {
             let wait = tokio::time::sleep(Duration::from_nanos(next.saturating_sub(run.now())));
             // Whichever comes first.
             tokio::pin!(wait);
@@ -330,12 +418,15 @@ async fn pass(run: &Run, time: Duration, progress: &mut Progress) {
 
 /// Waits for the last answers.
 async fn drain(run: &Run) {
+    let interrupted = || interrupt::caught().is_some();
     let deadline = run.now() + DRAIN.as_nanos() as u64;
+    let hurried = run.now() + DRAIN_INTERRUPTED.as_nanos() as u64;
+    let due = || run.now() < if interrupted() { hurried } else { deadline };
     let left = || run.recorder.borrow().outstanding + run.queued.get();
-    while left() > 0 && run.open.get() > 0 && run.now() < deadline {
+    while left() > 0 && run.open.get() > 0 && due() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    if left() > 0 {
+    if left() > 0 && !interrupted() {
         let what = format!("no answer within {} s of the end", DRAIN.as_secs());
         *run.recorder.borrow_mut().errors.entry(what).or_default() += left();
     }

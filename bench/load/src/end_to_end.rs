@@ -1,6 +1,6 @@
 //! End to end: from when a record was due to be sent to when a consumer had it.
 
-use crate::cluster::{self, Edge, Layout};
+use crate::cluster::{self, Edge, Layout, Missing};
 use crate::connection::Loop;
 use crate::consume::{self, Look, Range, Shared};
 use crate::cpu::Process;
@@ -9,10 +9,12 @@ use crate::drive::{
 };
 use crate::error::Error;
 use crate::flamegraph::Flamegraph;
+use crate::interrupt;
 use crate::options::{EndToEndArgs, ProduceArgs, Protocol};
 use crate::payload::{Recipe, read_stamp};
 use crate::produce;
 use crate::progress::Progress;
+use crate::publish::Ran;
 use crate::recorder::{Recorder, Request};
 use crate::wire::FetchSize;
 use std::cell::RefCell;
@@ -29,20 +31,21 @@ struct Sides {
 }
 
 /// Produces and consumes as `args` say.
-pub fn run(args: &EndToEndArgs) -> Result<Finished, Error> {
+pub fn run(args: &EndToEndArgs) -> Result<Ran, Error> {
     if args.target.protocol == Protocol::Bare {
         return Err(Error::Unfit("nothing can be read from the bare server".into()));
     }
     let producing = ProduceArgs {
         target: args.target.clone(),
         pace: args.pace.clone(),
+        rate: args.rate.clone(),
         records: args.records.clone(),
         output: args.output.clone(),
         verify: false,
     };
     let recipe = Recipe::new(&args.records, true).map_err(Error::Unfit)?;
     let (recipe, schedule) = produce::schedule(recipe, &args.pace, &producing);
-    let mut layout = cluster::prepare(&args.target)?;
+    let mut layout = cluster::prepare(&args.target, Missing::Create)?;
     let server = produce::server(&args.target, &layout);
     let plan = Plan {
         pace: args.pace.clone(),
@@ -64,7 +67,7 @@ pub fn run(args: &EndToEndArgs) -> Result<Finished, Error> {
         let reading = start_all(&sides.consumers, Loop::Closed { outstanding: usize::MAX }, consumers)?;
         let writing = start_all(&sides.producers, plan.pacing(), producers)?;
         let pacer = Pacer::start(&plan, &sides.producers, &writing)?;
-        Ok(conduct(&sides, &plan, pacer.as_deref(), &reading, &writing).await)
+        conduct(&sides, &plan, pacer.as_deref(), &reading, &writing).await
     })
     .map_err(Error::io("running the load"))?;
     times.draw(&plan.title)?;
@@ -77,7 +80,7 @@ pub fn run(args: &EndToEndArgs) -> Result<Finished, Error> {
         }
     }
     let connections_lost = sides.producers.connections_lost() + sides.consumers.connections_lost();
-    Ok(Finished { recorder, connections_lost, ..times })
+    Ok((Finished { recorder, connections_lost, ..times }, None))
 }
 
 fn consumers(
@@ -124,23 +127,24 @@ async fn conduct(
     pacer: Option<&Pacer>,
     reading: &Connections,
     writing: &Connections,
-) -> Finished {
+) -> std::io::Result<Finished> {
     let Sides { arrivals, producers, consumers } = sides;
     let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
-    let times = measure(arrivals, &[producers, consumers], plan, &mut progress).await;
+    let times = measure(arrivals, &[producers, consumers], reading, plan, &mut progress).await?;
     finish(producers, pacer, writing).await;
     // All that was acknowledged must still arrive.
     let deadline = arrivals.now() + DRAIN.as_nanos() as u64;
     let behind = || producers.recorder.borrow().answered.saturating_sub(arrivals.recorder.borrow().answered);
-    while behind() > 0 && arrivals.now() < deadline && consumers.open.get() > 0 {
+    let interrupted = || interrupt::caught().is_some();
+    while behind() > 0 && arrivals.now() < deadline && consumers.open.get() > 0 && !interrupted() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    if behind() > 0 {
+    if behind() > 0 && !interrupted() {
         let what = "acknowledged, and not read within 10 s of the end".to_string();
         *arrivals.recorder.borrow_mut().errors.entry(what).or_default() += behind();
     }
     consumers.stop();
     progress.end();
     reading.iter().chain(writing.iter()).for_each(|connection| connection.shut());
-    times
+    Ok(times)
 }

@@ -1,10 +1,11 @@
-//! What ends a run without a report.
+//! What ends a run before its time, or in another way than it should.
 
+use crate::interrupt;
 use std::fmt;
 use std::io;
 use torc_client::ClientError;
 
-/// Why there is no report.
+/// Why a command fails.
 #[derive(Debug)]
 pub enum Error {
     /// A request of the preparations failed.
@@ -13,6 +14,10 @@ pub enum Error {
     Unfit(String),
     /// A system call failed; `doing` says at what.
     Io { doing: String, error: io::Error },
+    /// There is a report, and it says this: nothing was measured, or not all, or requests failed.
+    Report(String),
+    /// A signal ended it; what was done until then is said.
+    Interrupted { signal: i32, what: String },
 }
 
 impl Error {
@@ -21,13 +26,21 @@ impl Error {
         let doing = doing.into();
         |error| Error::Io { doing, error }
     }
+
+    /// What the process ends with: that of a shell for signals, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Interrupted { signal, .. } => interrupt::exit_code(*signal),
+            _ => 1,
+        }
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Client(error) => error.fmt(f),
-            Error::Unfit(what) => f.write_str(what),
+            Error::Unfit(what) | Error::Report(what) | Error::Interrupted { what, .. } => f.write_str(what),
             Error::Io { doing, error } => write!(f, "{doing}: {error}"),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::report::{Report, ServerReport};
 use crate::units::{parse_time, three_digits, time};
+use crate::verify::Verdict;
 
 /// A figure of a report.
 pub struct Figure {
@@ -16,7 +17,7 @@ pub struct Figure {
 }
 
 fn as_time(ns: f64) -> String {
-    time(ns as u64)
+    time(ns.round() as u64)
 }
 
 fn as_count(n: f64) -> String {
@@ -32,14 +33,21 @@ fn as_rate(value: f64) -> String {
     }
 }
 
-/// Reports of loads have these, of a restart they have not.
-fn of_load(report: &Report, value: f64) -> f64 {
-    if report.ready_ns.is_some() { f64::NAN } else { value }
+/// Reports of loads have these, if something was answered; of a restart they have not.
+fn of_load(report: &Report, value: Option<f64>) -> f64 {
+    value.filter(|_| report.is_measured()).unwrap_or(f64::NAN)
 }
 
-/// Without requests there is no latency.
-fn percentile(report: &Report, percentile: f64) -> f64 {
-    if report.requests > 0 { report.percentile_ns(percentile) as f64 } else { f64::NAN }
+fn time_of_load(report: &Report, ns: Option<u64>) -> f64 {
+    of_load(report, ns.map(|ns| ns as f64))
+}
+
+/// Requests that failed, if any were sent.
+fn errors(report: &Report) -> f64 {
+    match report.is_measured() || report.failed() > 0 {
+        true => report.failed() as f64,
+        false => f64::NAN,
+    }
 }
 
 fn of_server(report: &Report, value: fn(ServerReport) -> f64) -> f64 {
@@ -52,15 +60,15 @@ const MIB: f64 = (1 << 20) as f64;
 pub const FIGURES: &[Figure] = &[
     Figure { key: "rate", name: "requests/s", value: |r| of_load(r, r.requests_per_s), show: as_rate },
     Figure { key: "bandwidth", name: "MB/s", value: |r| of_load(r, r.megabytes_per_s), show: three_digits },
-    Figure { key: "p50", name: "p50", value: |r| percentile(r, 50.0), show: as_time },
-    Figure { key: "p99", name: "p99", value: |r| percentile(r, 99.0), show: as_time },
-    Figure { key: "p99.9", name: "p99.9", value: |r| percentile(r, 99.9), show: as_time },
-    Figure { key: "max", name: "max", value: |r| of_load(r, r.latency.max_ns as f64), show: as_time },
-    Figure { key: "stall", name: "stall", value: |r| of_load(r, r.longest_stall_ns as f64), show: as_time },
+    Figure { key: "p50", name: "p50", value: |r| time_of_load(r, r.percentile_ns(50.0)), show: as_time },
+    Figure { key: "p99", name: "p99", value: |r| time_of_load(r, r.percentile_ns(99.0)), show: as_time },
+    Figure { key: "p99.9", name: "p99.9", value: |r| time_of_load(r, r.percentile_ns(99.9)), show: as_time },
+    Figure { key: "max", name: "max", value: |r| time_of_load(r, r.latency.max_ns), show: as_time },
+    Figure { key: "stall", name: "stall", value: |r| time_of_load(r, r.longest_stall_ns), show: as_time },
     Figure {
         key: "server-cpu",
         name: "server us/request",
-        value: |r| of_load(r, of_server(r, |s| s.cpu_us_per_request)),
+        value: |r| of_load(r, r.server.and_then(|s| s.cpu_us_per_request)),
         show: three_digits,
     },
     Figure {
@@ -79,7 +87,7 @@ pub const FIGURES: &[Figure] = &[
     Figure {
         key: "resident-max",
         name: "MiB max",
-        value: |r| of_load(r, of_server(r, |s| s.resident_max_bytes as f64 / MIB)),
+        value: |r| of_load(r, r.server.map(|s| s.resident_max_bytes as f64 / MIB)),
         show: three_digits,
     },
     Figure { key: "threads", name: "threads", value: |r| of_server(r, |s| s.threads as f64), show: as_count },
@@ -90,14 +98,17 @@ pub const FIGURES: &[Figure] = &[
         show: three_digits,
     },
     Figure { key: "disk-ratio", name: "disk/live", value: |r| held_peak(r, |h| h.ratio()), show: three_digits },
-    Figure { key: "errors", name: "errors", value: |r| of_load(r, r.failed() as f64), show: as_count },
-    Figure {
-        key: "faults",
-        name: "faults",
-        value: |r| r.verdict.map_or(f64::NAN, |v| (v.faults() + v.acknowledged.saturating_sub(v.read)) as f64),
-        show: as_count,
-    },
+    Figure { key: "errors", name: "errors", value: errors, show: as_count },
+    Figure { key: "faults", name: "faults", value: |r| r.verdict.map_or(f64::NAN, faults), show: as_count },
 ];
+
+/// What is lost, damaged or out of its place; of nothing that was read nothing is known.
+fn faults(verdict: Verdict) -> f64 {
+    match verdict.read + verdict.acknowledged {
+        0 => f64::NAN,
+        _ => (verdict.faults() + verdict.acknowledged.saturating_sub(verdict.read)) as f64,
+    }
+}
 
 /// The most of what was seen on disk during the measurement.
 fn held_peak(report: &Report, value: impl Fn(&crate::report::Held) -> f64) -> f64 {

@@ -8,6 +8,7 @@ pub mod error;
 pub mod limits;
 pub mod options;
 pub mod plot;
+mod publish;
 pub mod report;
 pub mod scenario;
 
@@ -18,8 +19,12 @@ mod consume;
 mod cpu;
 mod drive;
 mod end_to_end;
+pub mod environment;
 mod figures;
+mod files;
 mod flamegraph;
+mod histogram_files;
+mod interrupt;
 mod pace;
 mod payload;
 mod produce;
@@ -35,7 +40,11 @@ mod wire;
 #[cfg(test)]
 mod cpu_tests;
 #[cfg(test)]
+mod environment_tests;
+#[cfg(test)]
 mod flamegraph_tests;
+#[cfg(test)]
+mod histogram_files_tests;
 #[cfg(test)]
 mod pace_tests;
 #[cfg(test)]

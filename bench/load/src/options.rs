@@ -1,7 +1,7 @@
 //! What can be asked of the load generator, on the command line and in scenario files.
 
 use crate::sizes::Sizes;
-use crate::units::{parse_size, parse_time};
+use crate::units::{parse_count, parse_size, parse_time};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,13 +47,9 @@ pub struct Pace {
     /// Connections, spread over the leaders of the partitions.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: u32,
-    /// Requests that one connection keeps unanswered (closed loop) [default: 1; with --rate as many as it takes].
+    /// Requests that one connection keeps unanswered [default: 1; with --rate, where there is one, as many as it takes].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub outstanding: Option<u32>,
-    /// Records per second of all connections (open loop): latency counts from when a request was due, so that a
-    /// stalled server cannot hide.
-    #[arg(long, value_name = "RECORDS")]
-    pub rate: Option<u64>,
     /// Load before the measurement begins.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_time)]
     pub warmup: Duration,
@@ -61,8 +57,20 @@ pub struct Pace {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     pub duration: Duration,
     /// Measured requests after which the run ends, if that is before its time.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     pub requests: Option<u64>,
+}
+
+/// Who decides when a request is sent: without a rate, the answers (closed loop).
+#[derive(Clone, Debug, Default, Args)]
+pub struct Rate {
+    /// Records per second of all connections, such as 10k (open loop): latency counts from when a request was due, so
+    /// that a stalled server cannot hide.
+    #[arg(long, value_name = "RECORDS", value_parser = parse_count)]
+    pub rate: Option<u64>,
+    /// With --rate: the longest that a record waits for others of its batch; latency counts from the first record.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "rate")]
+    pub linger: Option<Duration>,
 }
 
 /// How records are compressed.
@@ -100,9 +108,6 @@ pub struct Records {
     /// Bytes of one request's values, about: as many records as fit.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub batch_bytes: Option<usize>,
-    /// With --rate: the longest that a record waits for others of its batch; latency counts from the first record.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "rate")]
-    pub linger: Option<Duration>,
     /// Whom a request waits for.
     #[arg(long, value_enum, default_value_t = Acks::All)]
     pub acks: Acks,
@@ -138,7 +143,7 @@ pub struct Output {
     /// Name of the run in reports and plots [default: the mode].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// The report as JSON, for `torc bench compare`.
+    /// The report as JSON, for torc bench compare.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// The percentile distribution in HdrHistogram's text format, microseconds.
@@ -147,7 +152,7 @@ pub struct Output {
     /// A histogram of each second, in HdrHistogram's log format, nanoseconds.
     #[arg(long, value_name = "FILE")]
     pub hlog: Option<PathBuf>,
-    /// What `torc bench limits --json` wrote: figures are quoted as multiples of it too.
+    /// What torc bench limits --json wrote: figures are quoted as multiples of it too.
     #[arg(long, value_name = "FILE")]
     pub limits: Option<PathBuf>,
     /// A flamegraph (SVG) of the server's CPU time, if it runs on this machine: perf samples it during the measurement,
@@ -167,6 +172,8 @@ pub struct ProduceArgs {
     #[command(flatten)]
     pub pace: Pace,
     #[command(flatten)]
+    pub rate: Rate,
+    #[command(flatten)]
     pub records: Records,
     #[command(flatten)]
     pub output: Output,
@@ -177,6 +184,15 @@ pub struct ProduceArgs {
 
 /// `torc bench consume`.
 #[derive(Clone, Debug, Args)]
+#[command(
+    mut_arg("topic", |arg| arg.help("The topic, which must be there and hold records")),
+    mut_arg("partitions", |arg| arg.help("The first so many partitions are read")),
+    mut_arg("replication_factor", |arg| arg.hide(true)),
+    mut_arg("topic_config", |arg| arg.hide(true)),
+    mut_arg("outstanding", |arg| arg.help("Requests that one connection keeps unanswered [default: 1]")),
+    mut_arg("warmup", |arg| arg.help("Load before the measurement begins. Warming up reads the topic over and over; the \
+        measurement begins where the topic begins")),
+)]
 pub struct ConsumeArgs {
     #[command(flatten)]
     pub target: Target,
@@ -188,12 +204,12 @@ pub struct ConsumeArgs {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size)]
     pub fetch_bytes: usize,
     /// Read only the newest so many records of each partition.
-    #[arg(long, value_name = "RECORDS")]
+    #[arg(long, value_name = "RECORDS", value_parser = parse_count)]
     pub last: Option<u64>,
     /// Read everything again and again until the time is over.
     #[arg(long)]
     pub repeat: bool,
-    /// Check the CRC of every batch, the order of offsets, and every value that torc bench has written.
+    /// Check the CRC of every batch, the order of offsets, and every value that torc bench has marked.
     #[arg(long)]
     pub verify: bool,
 }
@@ -205,6 +221,8 @@ pub struct EndToEndArgs {
     pub target: Target,
     #[command(flatten)]
     pub pace: Pace,
+    #[command(flatten)]
+    pub rate: Rate,
     #[command(flatten)]
     pub records: Records,
     #[command(flatten)]

@@ -35,6 +35,8 @@ impl Timer {
 pub struct Schedule {
     /// Nanoseconds from one request to the next.
     gap: f64,
+    /// Records of a request.
+    records: u32,
     /// Nanoseconds that the first record of a request waits for the last.
     pub gather: u64,
 }
@@ -49,13 +51,18 @@ impl Schedule {
             Some(_) => 1e9 * f64::from(connections) / rate as f64 * f64::from(records - 1),
             None => 0.0,
         };
-        Schedule { gap, gather: gather as u64 }
+        Schedule { gap, records, gather: gather as u64 }
     }
 
     /// Records that gather on one of `connections` within `linger` at `rate`, at most `most`.
     pub fn gathered(rate: u64, connections: u32, linger: Duration, most: u32) -> u32 {
         let each = rate as f64 / f64::from(connections);
         ((each * linger.as_secs_f64()) as u32).saturating_add(1).min(most)
+    }
+
+    /// Records and requests per second.
+    pub fn rates(&self) -> (f64, f64) {
+        (1e9 / self.gap * f64::from(self.records), 1e9 / self.gap)
     }
 
     /// When request `n` is complete and may be sent, in nanoseconds from the beginning.

@@ -10,6 +10,9 @@ use torc_net::kafka::records::{BuildOptions, CRC_PREFIX, Codec, HEADER, Record, 
 /// Bytes that a stamped value begins with: mark, CRC32C of what follows the stamp, id, due time.
 pub const STAMP: usize = 24;
 const MARK: [u8; 4] = *b"TRCB";
+/// What a value begins with that is not stamped, if it is long enough: mark, CRC32C of the rest.
+const PLAIN: usize = 8;
+const PLAIN_MARK: [u8; 4] = *b"TRCP";
 const AT_FILLER_CRC: usize = 4;
 const AT_ID: usize = 8;
 const AT_DUE: usize = 16;
@@ -159,6 +162,10 @@ impl Recipe {
             let crc = crc32c(&value[STAMP..]);
             value[..AT_FILLER_CRC].copy_from_slice(&MARK);
             value[AT_FILLER_CRC..AT_ID].copy_from_slice(&crc.to_be_bytes());
+        } else if size >= PLAIN {
+            let crc = crc32c(&value[PLAIN..]);
+            value[..AT_FILLER_CRC].copy_from_slice(&PLAIN_MARK);
+            value[AT_FILLER_CRC..PLAIN].copy_from_slice(&crc.to_be_bytes());
         }
         value
     }
@@ -230,6 +237,29 @@ pub fn set_sequence(batch: &mut [u8], sequence: i32) {
 pub fn seal(batch: &mut [u8]) {
     let crc = crc32c(&batch[CRC_PREFIX..]);
     batch[AT_CRC..CRC_PREFIX].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Who wrote a value that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A run that marks each record.
+    Stamped(Stamp),
+    /// A run that does not: torc bench produce without --verify.
+    Plain,
+    /// Somebody else, or a run of such short values that a mark has no room.
+    Foreign,
+}
+
+/// Who wrote a value that came back. An error: torc bench, and it is damaged.
+pub fn origin(value: &[u8]) -> Result<Origin, String> {
+    if value.len() < PLAIN || value[..AT_FILLER_CRC] != PLAIN_MARK {
+        return read_stamp(value).map(|stamp| stamp.map_or(Origin::Foreign, Origin::Stamped));
+    }
+    let stored = u32::from_be_bytes(value[AT_FILLER_CRC..PLAIN].try_into().expect("4 bytes"));
+    match crc32c(&value[PLAIN..]) {
+        computed if computed == stored => Ok(Origin::Plain),
+        computed => Err(format!("a value of {} bytes has CRC {computed:08x} instead of {stored:08x}", value.len())),
+    }
 }
 
 /// What a value that came back says. `None`: it was not stamped by a run. An error: it was, and is damaged.

@@ -46,7 +46,7 @@ pub fn percentiles(title: &str, reports: &[&Report]) -> String {
     let points = |report: &Report| {
         // The last point is the maximum, at 100 %, which has no place on this axis.
         let inside = report.curve.iter().filter(|point| point.percentile < 100.0);
-        inside.map(|point| (nines(point.percentile), point.ns as f64)).collect()
+        inside.filter_map(|point| Some((nines(point.percentile), point.ns? as f64))).collect()
     };
     let series: Vec<Series> = reports.iter().map(|r| Series { name: r.name.clone(), points: points(r) }).collect();
     let labels =
@@ -64,8 +64,7 @@ pub fn percentiles(title: &str, reports: &[&Report]) -> String {
 /// The p99 of each second.
 pub fn over_time(title: &str, reports: &[&Report]) -> String {
     let points = |report: &Report| {
-        let busy = report.seconds.iter().filter(|second| second.requests > 0);
-        busy.map(|second| (second.at_s, second.p99_ns as f64)).collect()
+        report.seconds.iter().filter_map(|second| Some((second.at_s, second.p99_ns? as f64))).collect()
     };
     let series: Vec<Series> = reports.iter().map(|r| Series { name: r.name.clone(), points: points(r) }).collect();
     let longest = series.iter().flat_map(|s| &s.points).map(|(x, _)| *x).fold(1.0, f64::max);

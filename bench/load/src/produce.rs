@@ -1,16 +1,18 @@
 //! Producing: the dialogue of one connection, and the mode.
 
-use crate::cluster::{self, Edge, Layout, Leader};
+use crate::cluster::{self, Edge, Layout, Leader, Missing};
 use crate::connection::Dialogue;
 use crate::cpu::{self, Process};
-use crate::drive::{Finished, Plan, drive};
+use crate::drive::{Plan, drive};
 use crate::error::Error;
 use crate::flamegraph::Flamegraph;
+use crate::interrupt;
 use crate::options::{Acks, Pace, ProduceArgs, Protocol, Target};
 use crate::pace::Schedule;
 use crate::payload::{Producer, Recipe, Stamp, Template, seal, set_sequence};
+use crate::publish::Ran;
 use crate::recorder::Request;
-use crate::verify::{self, Verdict};
+use crate::verify;
 use crate::wire::{Answer, ProduceFrame};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -190,14 +192,14 @@ impl Dialogue for Produce {
 
 /// The recipe and, in an open loop, the schedule that follow from the options.
 pub fn schedule(recipe: Recipe, pace: &Pace, args: &ProduceArgs) -> (Recipe, Option<Schedule>) {
-    let Some(rate) = pace.rate else { return (recipe, None) };
+    let Some(rate) = args.rate.rate else { return (recipe, None) };
     let mut records = recipe.batches(Producer::NONE, 0)[0].records;
     let mut recipe = recipe;
-    if let Some(linger) = args.records.linger {
+    if let Some(linger) = args.rate.linger {
         records = Schedule::gathered(rate, pace.connections, linger, records);
         recipe = recipe.with_records(records);
     }
-    (recipe, Some(Schedule::new(rate.max(1), records, pace.connections, args.records.linger)))
+    (recipe, Some(Schedule::new(rate.max(1), records, pace.connections, args.rate.linger)))
 }
 
 /// The dialogues of all producers of a run.
@@ -242,7 +244,7 @@ pub fn server(target: &Target, layout: &Layout) -> Option<Process> {
 }
 
 /// Produces as `args` say; the second is what reading back found, if that was asked for.
-pub fn run(args: &ProduceArgs) -> Result<(Finished, Option<Verdict>), Error> {
+pub fn run(args: &ProduceArgs) -> Result<Ran, Error> {
     if args.target.protocol == Protocol::Bare && (args.records.acks == Acks::None || args.verify) {
         return Err(Error::Unfit("the bare server answers everything and keeps nothing to verify".into()));
     }
@@ -250,7 +252,7 @@ pub fn run(args: &ProduceArgs) -> Result<(Finished, Option<Verdict>), Error> {
         return Err(Error::Unfit("with --acks 0 nothing is acknowledged that could be verified".into()));
     }
     let recipe = Recipe::new(&args.records, args.verify).map_err(Error::Unfit)?;
-    let mut layout = cluster::prepare(&args.target)?;
+    let mut layout = cluster::prepare(&args.target, Missing::Create)?;
     let (recipe, schedule) = schedule(recipe, &args.pace, args);
     let ledger = args.verify.then(Ledger::default);
     let topic = &args.target.topic;
@@ -271,13 +273,16 @@ pub fn run(args: &ProduceArgs) -> Result<(Finished, Option<Verdict>), Error> {
         quiet: args.output.quiet,
         title: args.output.name.clone().unwrap_or_else(|| "produce".to_string()),
     };
-    let finished = drive(&plan, dialogues)?;
-    let verdict = match ledger {
+    let mut finished = drive(&plan, dialogues)?;
+    // Reading back would keep whoever interrupted it waiting.
+    let verdict = match ledger.filter(|_| finished.ending.signal.is_none()) {
         Some(ledger) => {
             let acknowledged = ledger.take();
             Some(verify::read_back(&mut layout, topic, &before, acknowledged, args.output.quiet)?)
         }
         None => None,
     };
-    Ok((finished, verdict))
+    finished.ending.signal = interrupt::caught();
+    // One that was interrupted has not seen all.
+    Ok((finished, verdict.filter(|_| interrupt::caught().is_none())))
 }

@@ -1,7 +1,7 @@
 //! What is shown on the terminal while a run goes on.
 
 use crate::recorder::Second;
-use crate::units::{thousands, three_digits, time};
+use crate::units::{thousands, three_digits, time_or_none};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ impl Progress {
         let phase = if self.warming { " (warm-up)" } else { "" };
         self.bar.set_message(format!(
             "{rate} requests/s, {bandwidth} MB/s, p50 {}, p99 {}{phase}",
-            time(second.p50_ns),
-            time(second.p99_ns)
+            time_or_none(second.p50_ns),
+            time_or_none(second.p99_ns)
         ));
     }
 

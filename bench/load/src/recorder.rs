@@ -23,10 +23,28 @@ pub struct Second {
     pub length_s: f64,
     pub requests: u64,
     pub payload_bytes: u64,
-    pub p50_ns: u64,
-    pub p99_ns: u64,
-    pub p999_ns: u64,
-    pub max_ns: u64,
+    /// Percentiles as far as the second's requests carry them.
+    pub p50_ns: Option<u64>,
+    #[serde(default)]
+    pub p90_ns: Option<u64>,
+    pub p99_ns: Option<u64>,
+    pub p999_ns: Option<u64>,
+    pub max_ns: Option<u64>,
+}
+
+/// Requests that must lie beyond a percentile, or it is the chance of a few.
+pub const BEYOND: u64 = 10;
+
+/// The latency at `percentile`, if the histogram's requests carry it: `BEYOND` of them lie beyond.
+pub fn percentile(histogram: &Histogram<u64>, percentile: f64) -> Option<u64> {
+    is_carried(histogram.len(), percentile).then(|| histogram.value_at_percentile(percentile))
+}
+
+/// Whether a percentile of so many requests says something.
+pub fn is_carried(requests: u64, percentile: f64) -> bool {
+    /// What 1 - 0.99 is besides 0.01 in binary.
+    const ROUNDING: f64 = 1e-6;
+    requests as f64 * (1.0 - percentile / 100.0) >= BEYOND as f64 - ROUNDING
 }
 
 /// Counters and histograms of a run. A request belongs to the measurement if it was due in it, whenever its answer came.
@@ -168,10 +186,11 @@ impl Recorder {
             length_s: length as f64 / 1e9,
             requests: self.second.len(),
             payload_bytes: self.second_payload,
-            p50_ns: self.second.value_at_quantile(0.5),
-            p99_ns: self.second.value_at_quantile(0.99),
-            p999_ns: self.second.value_at_quantile(0.999),
-            max_ns: self.second.max(),
+            p50_ns: percentile(&self.second, 50.0),
+            p90_ns: percentile(&self.second, 90.0),
+            p99_ns: percentile(&self.second, 99.0),
+            p999_ns: percentile(&self.second, 99.9),
+            max_ns: (!self.second.is_empty()).then(|| self.second.max()),
         };
         if self.from <= self.second_from {
             self.seconds.push(second);

@@ -1,4 +1,4 @@
-use crate::recorder::{Recorder, Request};
+use crate::recorder::{Recorder, Request, histogram, is_carried, percentile};
 
 const MS: u64 = 1_000_000;
 
@@ -53,6 +53,28 @@ fn seconds_are_those_of_the_measurement() {
     recorder.done(1203 * MS, &due(1200 * MS));
     let second = recorder.tick(2100 * MS);
     assert_eq!((second.requests, second.payload_bytes, second.at_s), (1, 200, 1.0));
-    assert!((3 * MS..4 * MS).contains(&second.max_ns));
+    assert!((3 * MS..4 * MS).contains(&second.max_ns.unwrap()));
+    assert_eq!(second.p50_ns, None, "one request has no median");
     assert_eq!((recorder.seconds.len(), recorder.log.len()), (1, 1));
+}
+
+#[test]
+fn percentiles_go_as_far_as_ten_requests_lie_beyond() {
+    for (requests, carried, not) in
+        [(20, 50.0, 75.0), (105, 90.0, 95.0), (1000, 99.0, 99.9), (9_999, 99.0, 99.9), (1_000_000, 99.999, 99.9999)]
+    {
+        assert!(is_carried(requests, carried) && !is_carried(requests, not), "{requests}");
+    }
+    let mut few = histogram();
+    (0..105).for_each(|n| few.saturating_record(n + 1));
+    assert_eq!((percentile(&few, 50.0), percentile(&few, 99.0)), (Some(53), None));
+    assert_eq!(percentile(&histogram(), 50.0), None, "of nothing there is no latency");
+}
+
+#[test]
+fn a_second_without_answers_has_no_latency() {
+    let mut recorder = Recorder::new(false);
+    recorder.begin(0);
+    let second = recorder.tick(1000 * MS);
+    assert_eq!((second.requests, second.p50_ns, second.p99_ns, second.max_ns), (0, None, None, None));
 }

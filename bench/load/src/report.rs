@@ -1,57 +1,92 @@
 //! The report of a run: for people as a table, for programs as JSON, for HdrHistogram's tools as its files.
 
 use crate::cpu::Process;
-use crate::drive::{Finished, ServerUse};
+use crate::drive::{Ending, Finished, ServerUse};
+use crate::environment::Environment;
+use crate::interrupt;
 use crate::limits::Multiples;
-use crate::recorder::{Recorder, Second};
-use crate::units::{thousands, three_digits, time};
+use crate::recorder::{BEYOND, Recorder, Second, is_carried, percentile};
+use crate::units::{counted, thousands, three_digits, three_or_none, time, time_or_none};
 use crate::verify::Verdict;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::io::{self, Write};
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Percentiles of the table.
 const PERCENTILES: &[f64] = &[50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999];
+/// Errors that are named one by one.
+const ERRORS_NAMED: usize = 3;
 
 /// A point of the latency distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Percentile {
     pub percentile: f64,
-    pub ns: u64,
+    /// `None` if too few requests lie beyond it to say.
+    pub ns: Option<u64>,
 }
 
-/// What a run brought.
+/// What a report is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// All was measured that was asked for, and every request was answered.
+    #[default]
+    Complete,
+    /// The run ended before its time, by a signal or because every connection was lost: the figures are of the time
+    /// until then.
+    Partial,
+    /// Requests failed or connections were lost: the figures are of the other requests.
+    Failed,
+    /// Nothing was measured: there are no figures.
+    None,
+}
+
+/// What a run brought. Figures that were not measured are `None`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     pub name: String,
-    /// produce, consume or end-to-end.
+    /// produce, consume, end-to-end or restart.
     pub mode: String,
+    #[serde(default)]
+    pub outcome: Outcome,
+    /// Why it is not complete.
+    #[serde(default)]
+    pub why: Option<String>,
     /// The options, as they would be written on the command line.
     pub options: String,
+    #[serde(default)]
+    pub environment: Option<Environment>,
     /// Seconds since 1970.
     pub began_s: f64,
     pub elapsed_s: f64,
+    /// What a run was asked to do; 0 connections if it was not made.
+    #[serde(default)]
+    pub connections: u32,
+    #[serde(default)]
+    pub outstanding: Option<u32>,
+    /// Of an open loop; absent in a closed one.
+    #[serde(default)]
+    pub asked_records_per_s: Option<f64>,
+    #[serde(default)]
+    pub asked_requests_per_s: Option<f64>,
     pub requests: u64,
     pub records: u64,
     pub payload_bytes: u64,
-    pub requests_per_s: f64,
-    pub records_per_s: f64,
+    pub requests_per_s: Option<f64>,
+    pub records_per_s: Option<f64>,
     /// Millions of bytes of keys and values per second; in mode consume, of record batches.
-    pub megabytes_per_s: f64,
+    pub megabytes_per_s: Option<f64>,
     pub latency: Latency,
     /// How much later than due requests were sent, because of the generator or of its bound of outstanding requests.
     /// Absent in a closed loop.
     pub late: Option<Lateness>,
-    pub longest_stall_ns: u64,
+    pub longest_stall_ns: Option<u64>,
     pub errors: BTreeMap<String, u64>,
     pub connections_lost: u64,
     /// CPU time of the generator.
-    pub generator_cpu_us_per_request: f64,
+    pub generator_cpu_us_per_request: Option<f64>,
     pub server: Option<ServerReport>,
     /// What checking the records found.
     pub verdict: Option<Verdict>,
@@ -64,30 +99,31 @@ pub struct Report {
     #[serde(default)]
     pub space: Vec<Held>,
     pub seconds: Vec<Second>,
-    /// The distribution as a curve.
+    /// The distribution as a curve, as far as the requests carry it, and the maximum.
     pub curve: Vec<Percentile>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Latency {
-    pub mean_ns: f64,
-    pub max_ns: u64,
+    pub mean_ns: Option<f64>,
+    pub max_ns: Option<u64>,
     pub percentiles: Vec<Percentile>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Lateness {
-    pub p50_ns: u64,
-    pub p99_ns: u64,
+    /// `None` if too few requests were late to say.
+    pub p50_ns: Option<u64>,
+    pub p99_ns: Option<u64>,
     pub max_ns: u64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ServerReport {
     pub pid: u32,
-    pub cpu_us_per_request: f64,
+    pub cpu_us_per_request: Option<f64>,
     /// Cores that it kept busy.
-    pub cores: f64,
+    pub cores: Option<f64>,
     /// At the end of the run.
     pub resident_bytes: u64,
     /// Before the run's first connection.
@@ -123,34 +159,44 @@ impl Report {
     pub fn new(name: &str, mode: &str, options: String, finished: &Finished) -> Report {
         let recorder = &finished.recorder;
         let elapsed_s = recorder.elapsed() as f64 / 1e9;
-        let per_request = |ns: u64| ns as f64 / 1e3 / recorder.requests.max(1) as f64;
+        let measured = recorder.requests > 0;
+        let per_request = |ns: u64| measured.then(|| ns as f64 / 1e3 / recorder.requests as f64);
+        let per_s = |n: f64| (measured && elapsed_s > 0.0).then(|| n / elapsed_s);
         let late = &recorder.late;
-        Report {
+        let load = finished.load;
+        let mut report = Report {
             name: name.to_string(),
             mode: mode.to_string(),
+            outcome: Outcome::Complete,
+            why: None,
             options,
+            environment: None,
             began_s: finished.began_s,
             elapsed_s,
+            connections: load.connections,
+            outstanding: load.outstanding,
+            asked_records_per_s: load.records_per_s,
+            asked_requests_per_s: load.requests_per_s,
             requests: recorder.requests,
             records: recorder.records,
             payload_bytes: recorder.payload,
-            requests_per_s: recorder.requests as f64 / elapsed_s,
-            records_per_s: recorder.records as f64 / elapsed_s,
-            megabytes_per_s: recorder.payload as f64 / elapsed_s / 1e6,
+            requests_per_s: per_s(recorder.requests as f64),
+            records_per_s: per_s(recorder.records as f64),
+            megabytes_per_s: per_s(recorder.payload as f64 / 1e6),
             latency: latency(&recorder.latency),
             late: (!late.is_empty()).then(|| Lateness {
-                p50_ns: late.value_at_quantile(0.5),
-                p99_ns: late.value_at_quantile(0.99),
+                p50_ns: percentile(late, 50.0),
+                p99_ns: percentile(late, 99.0),
                 max_ns: late.max(),
             }),
-            longest_stall_ns: recorder.longest_stall,
+            longest_stall_ns: measured.then_some(recorder.longest_stall),
             errors: recorder.errors.clone(),
             connections_lost: finished.connections_lost,
             generator_cpu_us_per_request: per_request(finished.own_cpu_ns),
             server: finished.server.map(|server| ServerReport {
                 pid: server.pid,
                 cpu_us_per_request: per_request(server.cpu_ns),
-                cores: server.cpu_ns as f64 / 1e9 / elapsed_s,
+                cores: (elapsed_s > 0.0).then(|| server.cpu_ns as f64 / 1e9 / elapsed_s),
                 resident_bytes: server.resident_bytes,
                 resident_before_bytes: server.resident_before_bytes,
                 resident_max_bytes: server.resident_max_bytes,
@@ -162,7 +208,18 @@ impl Report {
             space: Vec::new(),
             seconds: recorder.seconds.clone(),
             curve: curve(&recorder.latency),
-        }
+        };
+        (report.outcome, report.why) = report.judge(finished.ending);
+        report
+    }
+
+    /// The report of a run of which there is nothing to tell but `why`.
+    pub fn none(name: &str, mode: &str, options: String, why: String) -> Report {
+        let mut recorder = Recorder::new(false);
+        recorder.begin(0);
+        recorder.end(0);
+        let report = Report::new(name, mode, options, &Finished::of(recorder));
+        Report { outcome: Outcome::None, why: Some(why), began_s: now_s(), ..report }
     }
 
     /// The report of a restart: the server was `ready` so long after the command that started it.
@@ -178,17 +235,46 @@ impl Report {
             resident_max_bytes: process.resident_before,
             threads: process.threads(),
         });
-        let began_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
-        let finished =
-            Finished { recorder, own_cpu_ns: 0, server, connections_lost: 0, began_s, began: 0, sampling: None };
-        let mut report = Report::new(name, "restart", String::new(), &finished);
-        // No time of a load has passed that rates could be of.
-        (report.requests_per_s, report.records_per_s, report.megabytes_per_s) = (0.0, 0.0, 0.0);
-        if let Some(server) = &mut report.server {
-            (server.cores, server.cpu_us_per_request) = (0.0, 0.0);
+        let finished = Finished { server, began_s: now_s(), ..Finished::of(recorder) };
+        let report = Report::new(name, "restart", String::new(), &finished);
+        Report { ready_ns: Some(ready.as_nanos() as u64), outcome: Outcome::Complete, why: None, ..report }
+    }
+
+    /// What the report is worth, and why not more.
+    fn judge(&self, ending: Ending) -> (Outcome, Option<String>) {
+        let mut why = Vec::new();
+        let (elapsed, planned) = (three_digits(self.elapsed_s), three_digits(ending.planned.as_secs_f64()));
+        if let Some(signal) = ending.signal {
+            why.push(format!("interrupted by {} after {elapsed} of {planned} s", interrupt::name(signal)));
+        } else if ending.abandoned {
+            why.push(format!("every connection was lost, after {elapsed} of {planned} s"));
+        } else if self.connections_lost > 0 {
+            let lost = counted(self.connections_lost, "connection");
+            why.push(format!("{lost} of {} lost", thousands(self.connections.into())));
         }
-        report.ready_ns = Some(ready.as_nanos() as u64);
-        report
+        if self.failed() > 0 {
+            why.push(format!("{} failed ({})", counted(self.failed(), "request"), self.named_errors()));
+        }
+        if self.requests == 0 {
+            why.insert(0, "nothing was measured: no request was answered".to_string());
+        }
+        let outcome = match (self.requests, ending.signal.is_some() || ending.abandoned, why.is_empty()) {
+            (0, _, _) => Outcome::None,
+            (_, true, _) => Outcome::Partial,
+            (_, false, false) => Outcome::Failed,
+            (_, false, true) => Outcome::Complete,
+        };
+        (outcome, (!why.is_empty()).then(|| why.join("; ")))
+    }
+
+    /// The most frequent errors, with how often each came.
+    fn named_errors(&self) -> String {
+        let mut errors: Vec<(&String, &u64)> = self.errors.iter().collect();
+        errors.sort_by(|a, b| b.1.cmp(a.1));
+        let named = errors.iter().take(ERRORS_NAMED).map(|(error, count)| format!("{} x {error}", thousands(**count)));
+        let others = errors.len().saturating_sub(ERRORS_NAMED) as u64;
+        let others = (others > 0).then(|| counted(others, "other kind"));
+        named.chain(others).collect::<Vec<String>>().join(", ")
     }
 
     /// Requests that failed.
@@ -196,56 +282,93 @@ impl Report {
         self.errors.values().sum()
     }
 
-    /// The latency that so many percent of the requests stayed below, in nanoseconds.
-    pub fn percentile_ns(&self, percentile: f64) -> u64 {
+    /// Whether there are figures of a load.
+    pub fn is_measured(&self) -> bool {
+        self.requests > 0
+    }
+
+    /// The latency that so many percent of the requests stayed below, in nanoseconds; `None` if too few say so.
+    pub fn percentile_ns(&self, percentile: f64) -> Option<u64> {
         let points = &self.latency.percentiles;
-        points.iter().find(|point| point.percentile == percentile).map_or(0, |point| point.ns)
+        points.iter().find(|point| point.percentile == percentile && is_carried(self.requests, percentile))?.ns
+    }
+
+    /// Who decides when a request is sent, in a sentence; `None` if nobody did.
+    pub fn pacing(&self) -> Option<String> {
+        if self.connections == 0 {
+            return None;
+        }
+        let connections = counted(self.connections.into(), "connection");
+        match (self.asked_requests_per_s, self.outstanding) {
+            (Some(asked), _) => {
+                let achieved = three_or_none(self.requests_per_s);
+                Some(format!(
+                    "open loop, {connections}: asked {} requests/s, achieved {achieved}; latency counts from when a \
+                     request was due",
+                    three_digits(asked)
+                ))
+            }
+            (None, outstanding) => Some(format!(
+                "closed loop, {connections}, {} outstanding on each: {CLOSED_LOOP}",
+                outstanding.unwrap_or(1)
+            )),
+        }
     }
 }
 
-fn latency(histogram: &Histogram<u64>) -> Latency {
-    let at = |&percentile: &f64| Percentile { percentile, ns: histogram.value_at_percentile(percentile) };
-    Latency { mean_ns: histogram.mean(), max_ns: histogram.max(), percentiles: PERCENTILES.iter().map(at).collect() }
+/// What latencies of a closed loop do not show.
+pub const CLOSED_LOOP: &str = "while the server stalls nothing new is sent, so the figures hide what a stall costs; \
+                               an open loop (--rate) counts it";
+
+fn now_s() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// Ten points to each nine, as far as there are requests to tell them apart, and the maximum.
+fn latency(histogram: &Histogram<u64>) -> Latency {
+    let at = |&p: &f64| Percentile { percentile: p, ns: percentile(histogram, p) };
+    Latency {
+        mean_ns: (!histogram.is_empty()).then(|| histogram.mean()),
+        max_ns: (!histogram.is_empty()).then(|| histogram.max()),
+        percentiles: PERCENTILES.iter().map(at).collect(),
+    }
+}
+
+/// Ten points to each nine, as far as the requests carry them, and the maximum.
 fn curve(histogram: &Histogram<u64>) -> Vec<Percentile> {
     if histogram.is_empty() {
         return Vec::new();
     }
-    let points = ((histogram.len() as f64).log10() * 10.0) as i32;
-    let percentiles = (0..=points).map(|n| 100.0 * (1.0 - 10f64.powf(-f64::from(n) / 10.0))).chain([100.0]);
-    percentiles.map(|percentile| Percentile { percentile, ns: histogram.value_at_percentile(percentile) }).collect()
+    let points = ((histogram.len() as f64 / BEYOND as f64).log10() * 10.0).floor() as i32;
+    let percentiles = (0..=points).map(|n| 100.0 * (1.0 - 10f64.powf(-f64::from(n) / 10.0)));
+    let point = |percentile: f64| Percentile { percentile, ns: Some(histogram.value_at_percentile(percentile)) };
+    percentiles.chain([100.0]).map(point).collect()
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({}), {} s", self.name, self.mode, three_digits(self.elapsed_s))?;
-        writeln!(f, "  requests    {} ({}/s)", thousands(self.requests), thousands(self.requests_per_s as u64))?;
-        writeln!(f, "  records     {} ({}/s)", thousands(self.records), thousands(self.records_per_s as u64))?;
-        writeln!(f, "  payload     {} MB/s", three_digits(self.megabytes_per_s))?;
-        let mut line = String::new();
-        for (error, count) in &self.errors {
-            write!(line, "  {} x {error};", thousands(*count))?;
+        let mode = if self.name == self.mode { String::new() } else { format!(" ({})", self.mode) };
+        writeln!(f, "{}{mode}, {} s", self.name, three_digits(self.elapsed_s))?;
+        match self.outcome {
+            Outcome::Complete => {}
+            Outcome::Partial => writeln!(f, "  PARTIAL     {}", self.why.as_deref().unwrap_or("-"))?,
+            Outcome::Failed => writeln!(f, "  FAILED      {}", self.why.as_deref().unwrap_or("-"))?,
+            Outcome::None => writeln!(f, "  NO RESULT   {}", self.why.as_deref().unwrap_or("-"))?,
         }
-        writeln!(f, "  errors      {}{line}", thousands(self.failed()))?;
+        let rate = |value: Option<f64>| value.map_or("-".to_string(), |value| thousands(value as u64));
+        writeln!(f, "  requests    {} ({}/s)", thousands(self.requests), rate(self.requests_per_s))?;
+        writeln!(f, "  records     {} ({}/s)", thousands(self.records), rate(self.records_per_s))?;
+        writeln!(f, "  payload     {} MB/s", three_or_none(self.megabytes_per_s))?;
+        let errors = if self.errors.is_empty() { String::new() } else { format!("  {}", self.named_errors()) };
+        writeln!(f, "  errors      {}{errors}", thousands(self.failed()))?;
         if self.connections_lost > 0 {
-            writeln!(f, "  lost        {} connections", self.connections_lost)?;
+            writeln!(f, "  lost        {}", counted(self.connections_lost, "connection"))?;
         }
-        for point in &self.latency.percentiles {
-            writeln!(f, "  {:<11} {}", format!("p{}", point.percentile), time(point.ns))?;
-        }
-        writeln!(f, "  max         {}", time(self.latency.max_ns))?;
-        writeln!(f, "  mean        {}", time(self.latency.mean_ns as u64))?;
-        writeln!(f, "  stall       {} without an answer, the longest", time(self.longest_stall_ns))?;
-        if let Some(late) = self.late {
-            let (p50, p99, max) = (time(late.p50_ns), time(late.p99_ns), time(late.max_ns));
-            writeln!(f, "  sent late   p50 {p50}, p99 {p99}, max {max}")?;
-        }
-        writeln!(f, "  generator   {} us CPU per request", three_digits(self.generator_cpu_us_per_request))?;
+        self.show_latency(f)?;
+        writeln!(f, "  generator   {} us CPU per request", three_or_none(self.generator_cpu_us_per_request))?;
         if let Some(server) = self.server {
-            let (cpu, cores) = (three_digits(server.cpu_us_per_request), three_digits(server.cores));
-            writeln!(f, "  server      {cpu} us CPU per request, {cores} cores, {} threads", server.threads)?;
+            let (cpu, cores) = (three_or_none(server.cpu_us_per_request), three_or_none(server.cores));
+            let threads = counted(server.threads, "thread");
+            writeln!(f, "  server      {cpu} us CPU per request, {cores} cores, {threads}")?;
             let mib = |bytes: u64| three_digits(bytes as f64 / f64::from(1 << 20));
             let (before, most) = (mib(server.resident_before_bytes), mib(server.resident_max_bytes));
             writeln!(f, "  resident    {before} MiB before, {most} MiB at most")?;
@@ -253,46 +376,41 @@ impl fmt::Display for Report {
         if let Some(multiples) = &self.multiples {
             writeln!(f, "  of limits   {multiples}")?;
         }
-        match &self.verdict {
-            Some(verdict) => writeln!(f, "  verified    {verdict}"),
+        if let Some(verdict) = &self.verdict {
+            writeln!(f, "  verified    {verdict}")?;
+        }
+        if let Some(pacing) = self.pacing() {
+            writeln!(f, "  load        {pacing}")?;
+        }
+        match &self.environment {
+            Some(environment) => writeln!(f, "  on          {environment}"),
             None => Ok(()),
         }
     }
 }
 
-/// Writes the distribution as HdrHistogram's tools print it, in microseconds.
-pub fn write_hgrm(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
-    const TICKS_PER_HALF_DISTANCE: u32 = 5;
-    // What three digits take.
-    const SUB_BUCKETS: u32 = 2048;
-    writeln!(out, "{:>12} {:>14} {:>10} {:>14}\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)")?;
-    let mut total = 0;
-    for v in histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE) {
-        total += v.count_since_last_iteration();
-        let (value, quantile) = (v.value_iterated_to() as f64 / 1e3, v.quantile_iterated_to());
-        let inverse = if quantile < 1.0 { format!("{:14.2}", 1.0 / (1.0 - quantile)) } else { String::new() };
-        writeln!(out, "{}", format!("{value:12.3} {quantile:14.12} {total:10} {inverse}").trim_end())?;
+impl Report {
+    fn show_latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Beyond p99.9 a percentile that nothing carries needs no line.
+        let shown = |point: &&Percentile| point.ns.is_some() || point.percentile <= 99.9;
+        for point in self.latency.percentiles.iter().filter(shown) {
+            writeln!(f, "  {:<11} {}", format!("p{}", point.percentile), time_or_none(point.ns))?;
+        }
+        if self.requests > 0 && self.percentile_ns(99.9).is_none() {
+            writeln!(f, "              (- : fewer than {BEYOND} requests lie beyond that percentile)")?;
+        }
+        writeln!(f, "  max         {}", time_or_none(self.latency.max_ns))?;
+        writeln!(f, "  mean        {}", time_or_none(self.latency.mean_ns.map(|ns| ns as u64)))?;
+        match self.longest_stall_ns {
+            Some(stall) => writeln!(f, "  stall       {} without an answer, the longest", time(stall))?,
+            None => writeln!(f, "  stall       -")?,
+        }
+        match self.late {
+            Some(late) => {
+                let (p50, p99, max) = (time_or_none(late.p50_ns), time_or_none(late.p99_ns), time(late.max_ns));
+                writeln!(f, "  sent late   p50 {p50}, p99 {p99}, max {max}")
+            }
+            None => Ok(()),
+        }
     }
-    let (mean, deviation, max) = (histogram.mean() / 1e3, histogram.stdev() / 1e3, histogram.max() as f64 / 1e3);
-    writeln!(out, "#[Mean    = {mean:12.3}, StdDeviation   = {deviation:12.3}]")?;
-    writeln!(out, "#[Max     = {max:12.3}, Total count    = {:12}]", histogram.len())?;
-    writeln!(out, "#[Buckets = {:12}, SubBuckets     = {SUB_BUCKETS:12}]", histogram.buckets())
-}
-
-/// Writes the histogram of each second in HdrHistogram's log format, values in nanoseconds.
-pub fn write_hlog(finished: &Finished, out: &mut dyn Write) -> io::Result<()> {
-    let mut serializer = V2DeflateSerializer::new();
-    let began = std::time::UNIX_EPOCH + Duration::from_secs_f64(finished.began_s);
-    let mut out = out;
-    let mut log = IntervalLogWriterBuilder::new()
-        .with_start_time(began)
-        .with_base_time(began)
-        .add_comment("torc bench: latencies in ns")
-        .begin_log_with(&mut out, &mut serializer)?;
-    for (from, length, histogram) in &finished.recorder.log {
-        let start = Duration::from_nanos(from.saturating_sub(finished.began));
-        log.write_histogram(histogram, start, Duration::from_nanos(*length), None)
-            .map_err(|error| io::Error::other(format!("{error:?}")))?;
-    }
-    Ok(())
 }

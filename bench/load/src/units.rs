@@ -21,12 +21,22 @@ const SIZES: &[(&str, u64)] = &[
 const TIMES: &[(&str, u64)] =
     &[("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("min", 60_000_000), ("h", 3_600_000_000)];
 
+/// What a count may be followed by.
+const COUNTS: &[(&str, u64)] = &[("", 1), ("k", 1_000), ("m", 1_000_000)];
+
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
+    let number = number.replace('_', "");
     let unit = unit.trim().to_ascii_lowercase();
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
     number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// `500`, `10_000`, `10k`, `2M`.
+pub fn parse_count(text: &str) -> Result<u64, String> {
+    let count = scaled(text.trim(), COUNTS);
+    count.ok_or_else(|| format!("{text:?} is no count: write 500, 10_000, 10k or 2M"))
 }
 
 /// Bytes of `100`, `16KiB`, `1MB`.
@@ -50,6 +60,33 @@ pub fn time(ns: u64) -> String {
         _ => (ns as f64 / 1e9, "s"),
     };
     format!("{} {unit}", three_digits(value))
+}
+
+/// A time as it is written on the command line.
+pub fn option_time(time: Duration) -> String {
+    match time.as_micros() {
+        us if us.is_multiple_of(1_000_000) => format!("{}s", us / 1_000_000),
+        us if us.is_multiple_of(1_000) => format!("{}ms", us / 1_000),
+        us => format!("{us}us"),
+    }
+}
+
+/// A time, or `-` where there is none.
+pub fn time_or_none(ns: Option<u64>) -> String {
+    ns.map_or("-".to_string(), time)
+}
+
+/// A number with three digits, or `-` where there is none.
+pub fn three_or_none(value: Option<f64>) -> String {
+    value.map_or("-".to_string(), three_digits)
+}
+
+/// How many of what: `1 check`, `2 checks`.
+pub fn counted(n: u64, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{} {what}s", thousands(n)),
+    }
 }
 
 /// A number with three digits, and more only before the point.

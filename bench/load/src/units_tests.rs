@@ -1,4 +1,4 @@
-use crate::units::{parse_size, parse_time, thousands, three_digits, time};
+use crate::units::{counted, parse_count, parse_size, parse_time, thousands, three_digits, time, time_or_none};
 use std::time::Duration;
 
 #[test]
@@ -24,4 +24,23 @@ fn numbers_are_written_for_people() {
     assert_eq!(three_digits(0.5), "0.500");
     assert_eq!(thousands(1_234_567), "1 234 567");
     assert_eq!(thousands(12), "12");
+}
+
+#[test]
+fn counts_are_read_as_people_write_them() {
+    for (text, count) in [("500", 500), ("10_000", 10_000), ("10k", 10_000), ("2M", 2_000_000), ("0", 0)] {
+        assert_eq!(parse_count(text), Ok(count), "{text}");
+    }
+    for bad in ["", "k", "1.5k", "-1", "10 apples", "1KiB"] {
+        assert!(parse_count(bad).unwrap_err().contains("10k"), "{bad}");
+    }
+}
+
+#[test]
+fn one_is_singular_and_what_is_not_there_is_a_dash() {
+    assert_eq!(
+        [counted(0, "check"), counted(1, "check"), counted(2000, "check")],
+        ["0 checks", "1 check", "2 000 checks"]
+    );
+    assert_eq!((time_or_none(None), time_or_none(Some(5))), ("-".to_string(), "5 ns".to_string()));
 }

@@ -5,7 +5,7 @@ use crate::consume::{Look, Range, Shared, dialogues};
 use crate::drive::{Plan, drive};
 use crate::error::Error;
 use crate::options::Pace;
-use crate::payload::{Stamp, read_stamp};
+use crate::payload::{Origin, origin};
 use crate::produce::Acknowledged;
 use crate::wire::FetchSize;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub struct Verdict {
     pub missing: u64,
     /// Where an acknowledged record should be, another one is.
     pub wrong: u64,
-    /// Stamped values whose CRC is wrong.
+    /// Values of torc bench whose CRC is wrong.
     pub damaged: u64,
     /// Batches whose CRC or framing is wrong.
     pub damaged_batches: u64,
@@ -38,14 +38,17 @@ pub struct Verdict {
     pub disordered: u64,
     /// Stamped, in the log, and never acknowledged to this run: answers that were lost, or records of other runs.
     pub unacknowledged: u64,
-    /// Records of others.
+    /// Whole, and written by torc bench produce without --verify.
+    #[serde(default)]
+    pub plain: u64,
+    /// Records without torc bench's mark: of others, or shorter than 8 bytes.
     pub foreign: u64,
 }
 
 impl Verdict {
-    /// True if nothing is lost, damaged or out of its place.
+    /// True if something was read, and nothing is lost, damaged or out of its place.
     pub fn is_good(&self) -> bool {
-        self.faults() == 0
+        self.faults() == 0 && self.read > 0
     }
 
     /// Everything that is lost, damaged or out of its place.
@@ -56,10 +59,20 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.is_good() { "good" } else { "BAD" };
+        let verdict = match (self.faults(), self.read) {
+            (0, 0) => return f.write_str("nothing was read, so nothing is known"),
+            (0, _) => "good",
+            _ => "BAD",
+        };
         let Verdict { read, acknowledged, missing, wrong, damaged, damaged_batches, disordered, .. } = self;
         write!(f, "{verdict}: {read} records read; {damaged} damaged, {damaged_batches} batches damaged, ")?;
-        write!(f, "{disordered} out of order, {} not written by torc bench", self.foreign)?;
+        write!(f, "{disordered} out of order")?;
+        if self.plain > 0 {
+            write!(f, "; {} written by torc bench without --verify", self.plain)?;
+        }
+        if self.foreign > 0 {
+            write!(f, "; {} without torc bench's mark", self.foreign)?;
+        }
         if *acknowledged == 0 {
             return Ok(());
         }
@@ -110,23 +123,24 @@ impl Checker {
             self.verdict.read += 1;
             self.verdict.disordered += u64::from(record.offset <= before);
             before = record.offset;
-            match read_stamp(record.value.as_deref().unwrap_or_default()) {
-                Ok(stamp) => self.record(partition, record.offset, stamp),
+            match origin(record.value.as_deref().unwrap_or_default()) {
+                Ok(origin) => self.record(partition, record.offset, origin),
                 Err(_) => self.verdict.damaged += 1,
             }
         }
     }
 
-    fn record(&mut self, partition: i32, offset: i64, stamp: Option<Stamp>) {
+    fn record(&mut self, partition: i32, offset: i64, origin: Origin) {
         let behind = self.expected.partition_point(|e| (e.batch.partition, e.batch.base_offset) <= (partition, offset));
         let covering = self.expected[..behind]
             .last_mut()
             .filter(|e| e.batch.partition == partition && offset < e.batch.base_offset + i64::from(e.batch.records));
-        match (covering, stamp) {
-            (Some(expected), Some(stamp)) if stamp.id == expected.batch.id => expected.seen += 1,
+        match (covering, origin) {
+            (Some(expected), Origin::Stamped(stamp)) if stamp.id == expected.batch.id => expected.seen += 1,
             (Some(_), _) => self.verdict.wrong += 1,
-            (None, Some(_)) => self.verdict.unacknowledged += 1,
-            (None, None) => self.verdict.foreign += 1,
+            (None, Origin::Stamped(_)) => self.verdict.unacknowledged += 1,
+            (None, Origin::Plain) => self.verdict.plain += 1,
+            (None, Origin::Foreign) => self.verdict.foreign += 1,
         }
     }
 
@@ -166,14 +180,8 @@ pub fn read_back(
         look: Some(RefCell::new(Checker::look(&checker))),
     });
     let (connections, outstanding) = (leaders.len(), Some(1));
-    let pace = Pace {
-        connections: connections as u32,
-        outstanding,
-        rate: None,
-        warmup: Duration::ZERO,
-        duration: TIME,
-        requests: None,
-    };
+    let pace =
+        Pace { connections: connections as u32, outstanding, warmup: Duration::ZERO, duration: TIME, requests: None };
     let title = "verify".to_string();
     let plan = Plan { pace, schedule: None, server: None, flamegraph: None, keep_log: false, quiet, title };
     let finished = drive(&plan, dialogues(&shared, leaders, connections, &ranges))?;

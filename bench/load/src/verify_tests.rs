@@ -61,3 +61,31 @@ fn what_is_lost_replaced_doubled_or_damaged_is_found() {
     let found = verdict(ledger(), &[(0, batch(7, 0)), (0, damaged)]);
     assert_eq!((found.damaged, found.missing), (1, 1));
 }
+
+/// The batch of a run without --verify, with values of `size` bytes.
+fn plain(size: &str) -> Vec<u8> {
+    let recipe = crate::payload_tests::recipe(&format!("--records 3 --record-size {size}"), false).unwrap();
+    recipe_batches(recipe)[0].batch.clone()
+}
+
+#[test]
+fn records_of_plain_runs_are_told_from_those_of_others() {
+    let found = verdict(Vec::new(), &[(0, plain("100"))]);
+    assert_eq!((found.plain, found.foreign, found.damaged), (3, 0, 0));
+    assert!(found.is_good() && found.to_string().contains("3 written by torc bench without --verify"), "{found}");
+    assert_eq!(verdict(Vec::new(), &[(0, plain("8"))]).plain, 3, "the shortest that holds a mark");
+    let short = verdict(Vec::new(), &[(0, plain("7"))]);
+    assert_eq!((short.plain, short.foreign), (0, 3), "too short for a mark");
+    assert!(short.to_string().contains("3 without torc bench's mark"), "{short}");
+    let mut damaged = plain("100");
+    let last = damaged.len() - 5;
+    damaged[last] ^= 1;
+    seal(&mut damaged);
+    assert_eq!(verdict(Vec::new(), &[(0, damaged)]).damaged, 1, "what a broker changes under a CRC that fits");
+}
+
+#[test]
+fn a_check_that_read_nothing_is_not_good() {
+    let found = verdict(Vec::new(), &[]);
+    assert!(!found.is_good() && found.to_string().contains("nothing was read"), "{found}");
+}

@@ -5,6 +5,9 @@ use serde_json::Value;
 use std::io::{self, Write};
 use std::sync::mpsc::{Sender, channel};
 use torc_load::command::{self, BenchArgs};
+use torc_load::environment::Build;
+
+const BUILD: Build = Build { version: "0", commit: None };
 
 fn parse(arguments: &[&str]) -> BenchArgs {
     let command = BenchArgs::augment_args(Command::new("bench").no_binary_name(true));
@@ -35,7 +38,7 @@ fn bare(depth: &str) -> String {
         let file = directory.path().join("bare.dat");
         let arguments = ["bare", "--listen", "127.0.0.1:0", "--file-bytes", "64MiB", "--depth", &depth, "--file"];
         let arguments = [&arguments[..], &[file.to_str().unwrap()]].concat();
-        command::run(&parse(&arguments), &mut Lines(sender)).unwrap_or_else(|error| panic!("{error}"));
+        command::run(&parse(&arguments), BUILD, &mut Lines(sender)).unwrap_or_else(|error| panic!("{error}"));
     });
     let mut text = String::new();
     while !text.ends_with('\n') {
@@ -58,7 +61,7 @@ fn produce(address: &str, more: &[&str]) -> Value {
         address,
     ];
     let mut out = Vec::new();
-    command::run(&parse(&[&fixed, more].concat()), &mut out).unwrap_or_else(|error| panic!("{error}"));
+    command::run(&parse(&[&fixed, more].concat()), BUILD, &mut out).unwrap_or_else(|error| panic!("{error}"));
     serde_json::from_slice(&out).unwrap()
 }
 
@@ -119,7 +122,7 @@ fn an_open_loop_sends_what_is_due() {
 
 #[test]
 fn what_does_not_fit_together_is_refused() {
-    let refused = |arguments: &[&str]| command::run(&parse(arguments), &mut Vec::new()).unwrap_err().to_string();
+    let refused = |arguments: &[&str]| command::run(&parse(arguments), BUILD, &mut Vec::new()).unwrap_err().to_string();
     assert!(refused(&["produce", "--protocol", "bare", "--verify"]).contains("nothing to verify"));
     assert!(refused(&["consume", "--protocol", "bare"]).contains("bare server"));
     let missing = refused(&["produce", "--protocol", "bare", "--quiet", "--bootstrap-server", "127.0.0.1:1"]);

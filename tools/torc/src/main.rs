@@ -15,6 +15,7 @@ mod output_tests;
 use clap::Parser;
 use cli::{Cli, Command};
 use std::process::ExitCode;
+use torc_load::environment::Build;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -24,18 +25,34 @@ fn main() -> ExitCode {
         Some(Command::Top(args)) => top::run(args),
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),
-        Some(Command::Bench(args)) => torc_load::command::run(&args, &mut std::io::stdout()).map_err(Into::into),
+        Some(Command::Bench(args)) => return bench(&args),
         Some(Command::Wal(args)) => return inspect::run(|out| torc_inspect::wal(&args, out)),
         Some(Command::Snapshot(args)) => return inspect::run(|out| torc_inspect::snapshot(&args, out)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Several problems are several lines, each with the name in front.
-            for line in error.to_string().lines() {
-                eprintln!("torc: {line}");
-            }
+            complain(&error.to_string());
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Several problems are several lines, each with the name in front.
+fn complain(problems: &str) {
+    for line in problems.lines() {
+        eprintln!("torc: {line}");
+    }
+}
+
+/// A load that was interrupted ends as a shell expects it of one that a signal ended.
+fn bench(args: &torc_load::command::BenchArgs) -> ExitCode {
+    let build = Build { version: env!("CARGO_PKG_VERSION"), commit: option_env!("TORC_COMMIT") };
+    match torc_load::command::run(args, build, &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::from(error.exit_code())
         }
     }
 }

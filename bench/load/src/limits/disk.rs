@@ -3,6 +3,7 @@
 use super::DurableWrites;
 use crate::bare::prewrite;
 use crate::error::Error;
+use crate::interrupt;
 use crate::recorder::histogram;
 use hdrhistogram::Histogram;
 use std::path::Path;
@@ -148,7 +149,12 @@ pub fn measure(directory: &Path, file_bytes: u64, time: Duration) -> Result<Disk
 }
 
 fn measure_all(directory: &Path, file_bytes: u64, time: Duration) -> Result<DiskLimits, Error> {
-    let one = |work, block, depth| load(directory, file_bytes, time, (work, block, depth));
+    let one = |work, block, depth| match interrupt::caught() {
+        Some(signal) => {
+            Err(Error::Interrupted { signal, what: "interrupted: the limits were not measured".to_string() })
+        }
+        None => load(directory, file_bytes, time, (work, block, depth)),
+    };
     let mut durable_writes = Vec::new();
     for &block_bytes in BLOCKS {
         for &depth in DEPTHS {

@@ -4,7 +4,10 @@ mod disk;
 mod loopback;
 mod memory;
 
+use crate::command::print;
 use crate::error::Error;
+use crate::files::Sink;
+use crate::interrupt;
 use crate::options::Format;
 use crate::report::Report;
 use crate::units::{parse_size, parse_time, three_digits, time};
@@ -87,10 +90,11 @@ impl Limits {
     pub fn multiples(&self, report: &Report) -> Multiples {
         let durable = self.durable(4096, 1);
         let floor = durable.map(|w| w.p50_ns + self.loopback_sleeping.p50_ns);
-        let ratio = |value: f64, limit: f64| (limit > 0.0).then(|| value / limit);
+        let ratio = |value: Option<f64>, limit: f64| value.filter(|_| limit > 0.0).map(|value| value / limit);
+        let times = |percentile| ratio(report.percentile_ns(percentile).map(|ns| ns as f64), floor? as f64);
         Multiples {
-            p50_of_flush_and_round_trip: floor.and_then(|ns| ratio(report.percentile_ns(50.0) as f64, ns as f64)),
-            p99_of_flush_and_round_trip: floor.and_then(|ns| ratio(report.percentile_ns(99.0) as f64, ns as f64)),
+            p50_of_flush_and_round_trip: times(50.0),
+            p99_of_flush_and_round_trip: times(99.0),
             requests_per_flush: durable.and_then(|w| ratio(report.requests_per_s, w.per_s)),
             of_sequential_write: ratio(report.megabytes_per_s, self.sequential_write_mb_per_s),
             of_sequential_read: ratio(report.megabytes_per_s, self.sequential_read_mb_per_s),
@@ -173,15 +177,17 @@ pub fn measure(directory: &Path, file_bytes: usize, time: Duration) -> Result<Li
 }
 
 /// Measures, and prints to `out`.
+///
+/// # Errors
+/// It was interrupted; the disk failed; the result cannot be written.
 pub fn run(args: &LimitsArgs, out: &mut dyn Write) -> Result<(), Error> {
+    let file = args.json.as_deref().map(Sink::open).transpose()?;
+    interrupt::watch()?;
     let limits = measure(&args.directory, args.file_bytes, args.time)?;
-    let json = serde_json::to_string_pretty(&limits).expect("limits are plain values");
-    if let Some(path) = &args.json {
-        std::fs::write(path, format!("{json}\n")).map_err(Error::io(format!("writing {}", path.display())))?;
+    let json = serde_json::to_string_pretty(&limits).expect("limits are plain values") + "\n";
+    match args.format {
+        Format::Json => print(out, &json)?,
+        Format::Table => print(out, &limits.to_string())?,
     }
-    let printed = match args.format {
-        Format::Json => writeln!(out, "{json}"),
-        Format::Table => write!(out, "{limits}"),
-    };
-    printed.map_err(Error::io("writing the result"))
+    file.map_or(Ok(()), |file| file.write(json.as_bytes()))
 }

@@ -71,8 +71,10 @@ pub struct Checked {
     pub measured: String,
     /// The lowest and the highest of the repetitions.
     pub spread: String,
-    /// `None`: it was not measured.
+    /// `None`: it was not measured, or only looked at quickly.
     pub met: Option<bool>,
+    /// Whether there is a figure.
+    pub is_measured: bool,
 }
 
 impl CheckSpec {
@@ -145,8 +147,8 @@ impl CheckSpec {
         term.target.as_deref().unwrap_or(&self.target)
     }
 
-    /// What was measured, beside what is asked.
-    pub fn check(&self, results: &Results) -> Checked {
+    /// What was measured, beside what is asked. Of a quick look nothing is graded.
+    pub fn check(&self, results: &Results, quick: bool) -> Checked {
         let figure = self.figure().expect("checked when it was read");
         let (bound, least) = self.bound().expect("checked when it was read");
         let show = |value: f64| match self.over {
@@ -155,7 +157,9 @@ impl CheckSpec {
         };
         let asked = format!("{} {}", if least { "≥" } else { "≤" }, show(bound));
         let measured = self.measure(figure, results);
-        let met = measured.map(|spread| if least { spread.median >= bound } else { spread.median <= bound });
+        let met = measured
+            .filter(|_| !quick)
+            .map(|spread| if least { spread.median >= bound } else { spread.median <= bound });
         Checked {
             what: self.what.clone(),
             of: self.describe(figure),
@@ -163,6 +167,7 @@ impl CheckSpec {
             measured: measured.map_or("-".to_string(), |spread| show(spread.median)),
             spread: measured.map_or("-".to_string(), |s| range(show(s.least), show(s.most))),
             met,
+            is_measured: measured.is_some(),
         }
     }
 
@@ -188,29 +193,46 @@ impl CheckSpec {
     /// The medians' ratio, and the spread of the ratios of each repetition. `None` if something was not measured.
     fn measure(&self, figure: &Figure, results: &Results) -> Option<Spread> {
         let own = results.values(&self.run, &self.target, figure)?;
-        let mut below = vec![f64::INFINITY; own.len()];
-        let mut below_medians = f64::INFINITY;
+        let Some((below_medians, below)) = self.below(figure, results, own.len())? else {
+            return Spread::of(&own.into_iter().flatten().collect::<Vec<f64>>());
+        };
+        // A repetition counts if both sides were measured in it.
+        let ratio = |(own, below): (&Option<f64>, &Option<f64>)| Some((*own)? / (*below)?);
+        let spread = Spread::of(&own.iter().zip(&below).filter_map(ratio).collect::<Vec<f64>>())?;
+        let median = Spread::of(&own.into_iter().flatten().collect::<Vec<f64>>())?.median / below_medians;
+        Some(Spread { median, ..spread }).filter(|spread| spread.median.is_finite())
+    }
+
+    /// What the figure is divided by: the lowest median of all terms, and the lowest of them in each repetition. The
+    /// outer `None`: a term was not measured; the inner: there is no term.
+    fn below(&self, figure: &Figure, results: &Results, repetitions: usize) -> Option<Option<(f64, Vec<Option<f64>>)>> {
+        let (mut medians, mut below) = (f64::INFINITY, vec![Some(f64::INFINITY); repetitions]);
         let terms = self.terms();
         for term in &terms {
-            let each = match &term.limit {
+            let each: Vec<Option<f64>> = match &term.limit {
                 Some(name) => {
                     let (_, limit) = LIMITS.iter().find(|(other, _)| other == name)?;
-                    results.machine.iter().map(limit).collect()
+                    results.machine.iter().map(|limits| Some(limit(limits))).collect()
                 }
                 None => results.values(self.run_of(term), self.target_of(term), figure)?,
             };
-            below_medians = below_medians.min(Spread::of(&each)?.median * term.times);
-            // A run may have been made less often than another if a later repetition failed.
-            below.truncate(each.len());
-            below.iter_mut().zip(each).for_each(|(below, value)| *below = below.min(value * term.times));
+            medians =
+                medians.min(Spread::of(&each.iter().flatten().copied().collect::<Vec<f64>>())?.median * term.times);
+            let each = each.into_iter().chain(std::iter::repeat(None));
+            for (below, value) in below.iter_mut().zip(each) {
+                *below = below.zip(value).map(|(below, value)| below.min(value * term.times));
+            }
         }
-        if terms.is_empty() {
-            return Spread::of(&own);
-        }
-        let ratios: Vec<f64> = own.iter().zip(&below).map(|(value, below)| value / below).collect();
-        let spread = Spread::of(&ratios)?;
-        let median = Spread::of(&own)?.median / below_medians;
-        Some(Spread { median, ..spread }).filter(|spread| spread.median.is_finite())
+        Some((!terms.is_empty()).then_some((medians, below)))
+    }
+
+    /// What the check asks of the figure of its run and target, in the figure's own unit, and whether at least that:
+    /// where a plot of it has its limit. `None` if what it is compared with was not measured.
+    pub fn limit(&self, results: &Results) -> Option<(f64, bool)> {
+        let figure = self.figure().expect("checked when it was read");
+        let (bound, least) = self.bound().expect("checked when it was read");
+        let below = self.below(figure, results, 0)?.map_or(1.0, |(median, _)| median);
+        Some((bound * below, least)).filter(|(limit, _)| limit.is_finite())
     }
 }
 

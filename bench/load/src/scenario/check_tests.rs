@@ -34,7 +34,7 @@ fn measured() -> Results {
 }
 
 fn check(check: &str) -> Checked {
-    parse(check).unwrap().check(&measured())
+    parse(check).unwrap().check(&measured(), false)
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_limit_is_that_of_the_same_repetition() {
     let of = |read| Limits { sequential_read_mb_per_s: read, ..machine() };
     let results = Results { machine: vec![of(0.1), of(0.2), of(0.8)], ..measured() };
     let spec = parse("figure = \"bandwidth\"\ntarget = \"torc\"\nat-least = 1\nover = { limit = \"sequential-read\" }");
-    let checked = spec.unwrap().check(&results);
+    let checked = spec.unwrap().check(&results, false);
     // 0.1, 0.3 and 0.2 MB/s.
     assert_eq!((checked.measured.as_str(), checked.spread.as_str()), ("1.00 x", "0.250 x to 1.50 x"));
 }
@@ -86,10 +86,10 @@ fn a_limit_is_that_of_the_same_repetition() {
 fn what_was_not_measured_is_not_met() {
     let spec = parse("figure = \"rate\"\ntarget = \"torc\"\nover = \"kafka\"\nat-least = 0.1").unwrap();
     let without = results(&[("one", "torc", &[(1, 1)]), ("one", "kafka", &[])]);
-    assert_eq!(spec.check(&without).met, None);
+    assert_eq!(spec.check(&without, false).met, None);
     let of_limit = parse("figure = \"bandwidth\"\ntarget = \"torc\"\nover = { limit = \"loopback\" }\nat-least = 0.1");
     let no_machine = Results { machine: Vec::new(), ..measured() };
-    assert_eq!(of_limit.unwrap().check(&no_machine).met, None);
+    assert_eq!(of_limit.unwrap().check(&no_machine, false).met, None);
     let no_server = check("figure = \"server-cpu\"\ntarget = \"torc\"\nat-most = 13");
     assert_eq!((no_server.met, no_server.measured.as_str()), (None, "-"));
 }

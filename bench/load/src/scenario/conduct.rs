@@ -5,14 +5,18 @@ use super::file::{AlsoSpec, RelativeRate, RunSpec, Scenario, Settle, TargetSpec}
 use super::job::Job;
 use super::results::{Results, Row, Spread};
 use super::space::{Kept, Watch};
-use crate::cluster;
+use crate::cluster::{self, Missing};
+use crate::command::print;
 use crate::cpu::Process;
+use crate::environment::Build;
 use crate::error::Error;
+use crate::files::Sink;
+use crate::interrupt;
 use crate::limits::{self, Limits};
-use crate::report::Report;
+use crate::report::{Outcome, Report};
 use crate::scrape::scrape;
 use crate::target::Servers;
-use crate::units::{parse_size, time};
+use crate::units::{parse_size, three_or_none, time, time_or_none};
 use std::io::Write;
 use std::path::PathBuf;
 use std::thread;
@@ -28,7 +32,12 @@ const REST: Duration = Duration::from_secs(1);
 
 /// All repetitions, and in each of them all runs, and of each run all targets: what disturbs the machine for a while
 /// disturbs all alike.
-pub fn all_runs(scenario: &Scenario, args: &RunArgs, out: &mut dyn Write) -> Result<Results, Error> {
+///
+/// A run that fails is reported as such, and the next ones are made. A signal ends them all.
+///
+/// # Errors
+/// A target cannot be started.
+pub fn all_runs(scenario: &Scenario, args: &RunArgs, build: Build, out: &mut dyn Write) -> Result<Results, Error> {
     let mut results = Results::default();
     for run in &scenario.runs {
         for target in scenario.targets.iter().filter(|target| run.is_for(target)) {
@@ -40,26 +49,15 @@ pub fn all_runs(scenario: &Scenario, args: &RunArgs, out: &mut dyn Write) -> Res
     for target in scenario.targets.iter().filter(|target| target.fresh.is_none()) {
         servers.start(target)?;
     }
-    let mut conduct = Conduct { scenario, args, servers, results };
+    let mut conduct = Conduct { scenario, args, build, servers, results };
     for round in 1..=args.repetitions(scenario) {
-        if scenario.limits {
-            let limits = conduct.limits()?;
-            let (read, write) = (limits.sequential_read_mb_per_s, limits.sequential_write_mb_per_s);
-            let loopback = limits.loopback_mb_per_s;
-            conduct.results.machine.push(limits);
-            let said = format!("read {read:.0} MB/s, write {write:.0} MB/s, loopback {loopback:.0} MB/s");
-            conduct.say(round, "the machine", &said, out)?;
-        }
-        for (number, run) in scenario.runs.iter().enumerate() {
-            for target in scenario.targets.iter().filter(|target| run.is_for(target)) {
-                for (name, report) in conduct.one(run, target)? {
-                    conduct.say(round, &format!("{name}, {}", target.name), &said(&report), out)?;
-                    conduct.keep(number + 1, round, &name, target, report)?;
-                }
-            }
+        conduct.round(round, out)?;
+        if interrupt::caught().is_some() {
+            break;
         }
     }
-    Ok(conduct.results)
+    let Conduct { results, .. } = conduct;
+    Ok(Results { signal: interrupt::caught(), ..results })
 }
 
 /// A report in a few words.
@@ -67,24 +65,77 @@ fn said(report: &Report) -> String {
     if let Some(ready) = report.ready_ns {
         return format!("ready in {}", time(ready));
     }
-    let p99 = time(report.percentile_ns(99.0));
-    let errors = if report.failed() > 0 { format!(", {} ERRORS", report.failed()) } else { String::new() };
-    format!("{:.0} requests/s, {:.1} MB/s, p99 {p99}{errors}", report.requests_per_s, report.megabytes_per_s)
+    let why = report.why.as_deref().unwrap_or("-");
+    let (rate, bandwidth) = (three_or_none(report.requests_per_s), three_or_none(report.megabytes_per_s));
+    let figures = format!("{rate} requests/s, {bandwidth} MB/s, p99 {}", time_or_none(report.percentile_ns(99.0)));
+    match report.outcome {
+        Outcome::Complete => figures,
+        Outcome::Partial => format!("{figures}; PARTIAL: {why}"),
+        Outcome::Failed => format!("{figures}; FAILED: {why}"),
+        Outcome::None => format!("NO RESULT: {why}"),
+    }
 }
 
 struct Conduct<'a> {
     scenario: &'a Scenario,
     args: &'a RunArgs,
+    build: Build,
     servers: Servers,
     results: Results,
 }
 
 impl Conduct<'_> {
+    /// Makes each run once against each of its targets.
+    fn round(&mut self, round: u32, out: &mut dyn Write) -> Result<(), Error> {
+        if self.scenario.limits {
+            match self.limits() {
+                Ok(limits) => {
+                    let (read, write) = (limits.sequential_read_mb_per_s, limits.sequential_write_mb_per_s);
+                    let loopback = limits.loopback_mb_per_s;
+                    let said = format!("read {read:.0} MB/s, write {write:.0} MB/s, loopback {loopback:.0} MB/s");
+                    self.results.machine.push(limits);
+                    self.say(round, "the machine", &said, out)?;
+                }
+                Err(error) => self.results.problems.push(format!("repetition {round}, the machine's limits: {error}")),
+            }
+        }
+        let scenario = self.scenario;
+        for (number, run) in scenario.runs.iter().enumerate() {
+            for target in scenario.targets.iter().filter(|target| run.is_for(target)) {
+                if interrupt::caught().is_some() {
+                    return Ok(());
+                }
+                for (name, report) in self.made(run, target) {
+                    self.say(round, &format!("{name}, {}", target.name), &said(&report), out)?;
+                    if report.outcome != Outcome::Complete && interrupt::caught().is_none() {
+                        let why = report.why.as_deref().unwrap_or("-");
+                        self.results.problems.push(format!("{name}, {}, repetition {round}: {why}", target.name));
+                    }
+                    if let Some(verdict) = report.verdict.filter(|verdict| !verdict.is_good()) {
+                        let verdict = format!("{name}, {}, repetition {round}: {verdict}", target.name);
+                        self.results.problems.push(verdict);
+                    }
+                    self.keep(number + 1, round, &name, target, report);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a run once, or says why that failed.
+    fn made(&mut self, run: &RunSpec, target: &TargetSpec) -> Vec<(String, Report)> {
+        self.one(run, target).unwrap_or_else(|error| {
+            let none = |name: &str| {
+                let report = Report::none(&target.name, &run.mode, String::new(), error.to_string());
+                (name.to_string(), report)
+            };
+            run.names().map(none).collect()
+        })
+    }
+
     /// A line of the progress.
     fn say(&self, round: u32, what: &str, said: &str, out: &mut dyn Write) -> Result<(), Error> {
-        writeln!(out, "{round}/{} {what}: {said}", self.args.repetitions(self.scenario))
-            .and_then(|()| out.flush())
-            .map_err(Error::io("writing the progress"))
+        print(out, &format!("{round}/{} {what}: {said}\n", self.args.repetitions(self.scenario)))
     }
 
     /// What the machine can do now.
@@ -148,7 +199,7 @@ impl Conduct<'_> {
             kept.push(Kept { topic, partitions, retention: retention.map(|bytes| bytes as u64) });
             if run.space.is_some() {
                 // Asked for its size before the load has made it, a topic would be unknown.
-                cluster::prepare(job.target())?;
+                cluster::prepare(job.target(), Missing::Create)?;
             }
         }
         let watch = match (&run.space, &target.data) {
@@ -158,13 +209,13 @@ impl Conduct<'_> {
             }
             _ => None,
         };
-        let (quiet, title) = (self.args.quiet, &target.name);
+        let (quiet, title, build) = (self.args.quiet, &target.name, self.build);
         let (main, beside) = thread::scope(|scope| {
             let start = |(name, (job, options)): (String, (Job, String))| {
-                (name, scope.spawn(move || job.run(title, true).map(|report| Report { options, ..report })))
+                (name, scope.spawn(move || job.run(title, true, build).map(|report| Report { options, ..report })))
             };
             let threads: Vec<_> = beside.into_iter().map(start).collect();
-            let main = main.run(title, quiet).map(|report| Report { options, ..report });
+            let main = main.run(title, quiet, build).map(|report| Report { options, ..report });
             let join = |(name, thread): (String, thread::ScopedJoinHandle<'_, Result<Report, Error>>)| {
                 thread.join().expect("a load does not panic").map(|report| (name, report))
             };
@@ -185,10 +236,13 @@ impl Conduct<'_> {
     /// The job of a run or of a load beside it, and its options as text.
     fn job(&self, run: &RunSpec, also: Option<&AlsoSpec>, target: &TargetSpec) -> Result<(Job, String), Error> {
         let mode = if also.is_some() { "produce" } else { run.mode.as_str() };
-        let arguments = self.scenario.arguments(run, also, target, &|rate| self.rate(rate)).map_err(Error::Unfit)?;
-        let options = format!("{mode} {}", arguments.join(" "));
-        let mut job = Job::parse(mode, arguments).map_err(Error::Unfit)?;
-        job.shorten(self.args.warmup, self.args.duration);
+        let rate = |rate: &RelativeRate| self.rate(rate);
+        let mut arguments = self.scenario.arguments(run, also, target, &rate).map_err(Error::Unfit)?;
+        let mut job = Job::parse(mode, arguments.clone()).map_err(Error::Unfit)?;
+        // The command that is shown is the one that is run.
+        job.shorten(self.args.warmup, self.args.duration, &mut arguments);
+        let quoted: Vec<String> = arguments.iter().map(|argument| quote(argument)).collect();
+        let options = format!("{mode} {}", quoted.join(" "));
         if job.target().server_pid.is_none() {
             job.target().server_pid = self.servers.pid(target)?;
         }
@@ -198,7 +252,8 @@ impl Conduct<'_> {
     /// Records per second of an earlier run: the median so far.
     fn rate(&self, relative: &RelativeRate) -> Result<f64, String> {
         let row = self.results.row(&relative.of, &relative.target);
-        let rates: Vec<f64> = row.iter().flat_map(|row| &row.reports).map(|report| report.records_per_s).collect();
+        let reports = row.iter().flat_map(|row| &row.reports);
+        let rates: Vec<f64> = reports.filter_map(|report| report.records_per_s).collect();
         Spread::of(&rates).map(|spread| spread.median).ok_or_else(|| {
             let RelativeRate { of, target, .. } = relative;
             format!("a rate is part of that of {of:?} against {target:?}, which was not run: see --only and --target")
@@ -206,36 +261,40 @@ impl Conduct<'_> {
     }
 
     /// Keeps a report, in memory and as a file.
-    fn keep(
-        &mut self,
-        number: usize,
-        round: u32,
-        name: &str,
-        target: &TargetSpec,
-        report: Report,
-    ) -> Result<(), Error> {
+    fn keep(&mut self, number: usize, round: u32, name: &str, target: &TargetSpec, report: Report) {
         let json = serde_json::to_string(&report).expect("reports have only string keys and plain values");
         let beside = self.scenario.runs[number - 1].names().position(|other| other == name).unwrap_or(0);
         let beside = if beside > 0 { format!("-beside-{beside}") } else { String::new() };
         let path = self.args.out.join(format!("{number}{beside}-{}-{round}.json", target.name));
-        std::fs::write(&path, json).map_err(Error::io(format!("writing {}", path.display())))?;
+        let written = Sink::open(&path).and_then(|sink| sink.write(json.as_bytes()));
+        self.results.problems.extend(written.err().map(|error| error.to_string()));
         self.results.add(name, &target.name, report);
-        Ok(())
+    }
+}
+
+/// An argument as a shell wants it.
+fn quote(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
+    match argument.chars().all(plain) {
+        true => argument.to_string(),
+        false => format!("'{}'", argument.replace('\'', "'\\''")),
     }
 }
 
 /// CPU time was taken of whole processes: of loads at the same time each request gets its share.
 fn share_costs(reports: &mut [(String, Report)]) {
     let requests: u64 = reports.iter().map(|(_, report)| report.requests).sum();
-    let whole = |report: &Report, per_request: f64| per_request * report.requests.max(1) as f64;
     if reports.len() < 2 || requests == 0 {
         return;
     }
-    let of_server = |report: &Report| report.server.map_or(0.0, |server| whole(report, server.cpu_us_per_request));
-    let server = reports.iter().map(|(_, report)| of_server(report)).fold(0.0, f64::max) / requests as f64;
-    let of_client = |report: &Report| whole(report, report.generator_cpu_us_per_request);
-    let client = reports.iter().map(|(_, report)| of_client(report)).fold(0.0, f64::max) / requests as f64;
-    for (_, report) in reports {
+    // Each was asked over the same time, so the largest is all that was used.
+    let shared = |whole: &dyn Fn(&Report) -> Option<f64>| {
+        let all = reports.iter().filter_map(|(_, report)| Some(whole(report)? * report.requests as f64));
+        all.reduce(f64::max).map(|whole| whole / requests as f64)
+    };
+    let server = shared(&|report| report.server?.cpu_us_per_request);
+    let client = shared(&|report| report.generator_cpu_us_per_request);
+    for (_, report) in reports.iter_mut().filter(|(_, report)| report.is_measured()) {
         report.generator_cpu_us_per_request = client;
         if let Some(use_of) = &mut report.server {
             use_of.cpu_us_per_request = server;

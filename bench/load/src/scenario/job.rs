@@ -1,9 +1,10 @@
 //! A run with its options understood, and how it is made.
 
+use crate::environment::{Build, Environment};
 use crate::error::Error;
 use crate::options::{ConsumeArgs, EndToEndArgs, Output, Pace, ProduceArgs, Target};
 use crate::report::Report;
-use crate::verify::Verdict;
+use crate::units::option_time;
 use crate::{consume, end_to_end, produce};
 use clap::{Args, Command, FromArgMatches};
 use std::time::Duration;
@@ -51,31 +52,31 @@ impl Job {
         settings.iter().find_map(|setting| setting.strip_prefix(key)?.strip_prefix('=').map(str::to_string))
     }
 
-    /// Warm-up and measurement take no longer than this.
-    pub fn shorten(&mut self, warmup: Option<Duration>, duration: Option<Duration>) {
+    /// Warm-up and measurement take no longer than this; `arguments` then say so too.
+    pub fn shorten(&mut self, warmup: Option<Duration>, duration: Option<Duration>, arguments: &mut Vec<String>) {
         let (_, pace, _) = self.parts();
-        pace.warmup = pace.warmup.min(warmup.unwrap_or(Duration::MAX));
-        pace.duration = pace.duration.min(duration.unwrap_or(Duration::MAX));
+        for (name, most, time) in [("warmup", warmup, &mut pace.warmup), ("duration", duration, &mut pace.duration)] {
+            if let Some(most) = most.filter(|most| most < time) {
+                *time = most;
+                let option = format!("--{name}=");
+                arguments.retain(|argument| !argument.starts_with(&option));
+                arguments.push(format!("{option}{}", option_time(most)));
+            }
+        }
     }
 
     /// Makes the run.
-    pub fn run(mut self, title: &str, quiet: bool) -> Result<Report, Error> {
+    pub fn run(mut self, title: &str, quiet: bool, build: Build) -> Result<Report, Error> {
         let (_, _, output) = self.parts();
         output.name = Some(title.to_string());
         output.quiet |= quiet;
-        let (mode, finished, verdict): (_, _, Option<Verdict>) = match &self {
-            Job::Produce(args) => {
-                let (finished, verdict) = produce::run(args)?;
-                ("produce", finished, verdict)
-            }
-            Job::Consume(args) => {
-                let (finished, checker) = consume::run(args)?;
-                ("consume", finished, checker.map(|checker| checker.verdict()))
-            }
-            Job::EndToEnd(args) => ("end-to-end", end_to_end::run(args)?, None),
+        let (mode, (finished, verdict)) = match &self {
+            Job::Produce(args) => ("produce", produce::run(args)?),
+            Job::Consume(args) => ("consume", consume::run(args)?),
+            Job::EndToEnd(args) => ("end-to-end", end_to_end::run(args)?),
         };
-        let mut report = Report::new(title, mode, String::new(), &finished);
-        report.verdict = verdict;
-        Ok(report)
+        let environment = Environment { disk: finished.disk.clone(), ..Environment::here(build) };
+        let report = Report::new(title, mode, String::new(), &finished);
+        Ok(Report { verdict, environment: Some(environment), ..report })
     }
 }

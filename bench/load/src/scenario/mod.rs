@@ -25,8 +25,12 @@ mod testdata;
 
 pub use file::{Scenario, TargetSpec};
 
+use crate::command::print;
+use crate::environment::Build;
 use crate::error::Error;
-use crate::units::parse_time;
+use crate::files::Sink;
+use crate::interrupt;
+use crate::units::{counted, parse_time};
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -75,7 +79,10 @@ impl RunArgs {
 }
 
 /// Runs a scenario, and writes its report.
-pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Error> {
+///
+/// # Errors
+/// Also if a run failed, or what it needs could not be written: the report says what.
+pub fn run(args: &RunArgs, build: Build, out: &mut dyn Write) -> Result<(), Error> {
     let doing = || format!("reading {}", args.file.display());
     let text = std::fs::read_to_string(&args.file).map_err(Error::io(doing()))?;
     let mut scenario =
@@ -90,33 +97,49 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Error> {
     for dir in [&args.out, &args.dir] {
         std::fs::create_dir_all(dir).map_err(Error::io(format!("making {}", dir.display())))?;
     }
-    let results = conduct::all_runs(&scenario, args, out)?;
-    let summary = Summary::new(&scenario, args, &results);
-    write_files(&summary, args)?;
+    // Before anything runs: so much time for a report that cannot be written would be lost.
+    let files = REPORTS.iter().map(|(name, _)| Sink::open(&args.out.join(name))).collect::<Result<Vec<_>, Error>>()?;
+    interrupt::watch()?;
+    let results = conduct::all_runs(&scenario, args, build, out)?;
+    let summary = Summary::new(&scenario, args, build, &results);
     let report = args.out.join("report.html");
-    write!(out, "{}\nthe whole report is {}\n", render::text(&summary), report.display())
-        .map_err(Error::io("writing the report"))?;
-    let (_, missed, unknown) = summary.score();
-    if args.strict && missed + unknown > 0 {
-        return Err(Error::Unfit(format!("{missed} checks are not met, {unknown} were not measured")));
+    print(out, &format!("{}the whole report is {}\n", render::text(&summary), report.display()))?;
+    let mut problems = summary.problems.clone();
+    problems.extend(write_files(&summary, files, args));
+    let (_, missed) = summary.score();
+    let ungraded = summary.checks.iter().filter(|check| check.met.is_none()).count();
+    if args.strict && missed + ungraded > 0 {
+        let missed = counted(missed as u64, "check");
+        problems.push(format!("--strict: {missed} not met, {ungraded} not measured or not graded"));
     }
-    Ok(())
+    match results.signal {
+        Some(signal) => {
+            problems.insert(0, summary.interrupted.unwrap_or_default());
+            Err(Error::Interrupted { signal, what: problems.join("\n") })
+        }
+        None if problems.is_empty() => Ok(()),
+        None => Err(Error::Report(problems.join("\n"))),
+    }
 }
 
-/// The report in all its forms, and the plots.
-fn write_files(summary: &Summary, args: &RunArgs) -> Result<(), Error> {
-    let json = serde_json::to_string_pretty(summary).expect("summaries have only string keys and plain values");
-    let reports = [
-        ("report.md", render::markdown(summary)),
-        ("summary.md", render::short_markdown(summary)),
-        ("report.html", render::html(summary)),
-        ("report.json", json),
-    ];
+/// Makes a form of the report.
+type Render = fn(&Summary) -> String;
+
+/// The forms of the report, by the names of their files.
+const REPORTS: [(&str, Render); 4] = [
+    ("report.md", render::markdown),
+    ("summary.md", render::short_markdown),
+    ("report.html", render::html),
+    ("report.json", |summary| {
+        serde_json::to_string_pretty(summary).expect("summaries have only string keys and plain values") + "\n"
+    }),
+];
+
+/// The report in all its forms, and the plots. What cannot be written is returned.
+fn write_files(summary: &Summary, files: Vec<Sink>, args: &RunArgs) -> Vec<String> {
+    let reports = files.into_iter().zip(REPORTS).map(|(sink, (_, make))| sink.write(make(summary).as_bytes()));
     let plots = summary.sections.iter().flat_map(|section| &section.plots);
-    let files = reports.iter().map(|(name, text)| (*name, text.as_str()));
-    for (name, text) in files.chain(plots.map(|plot| (plot.file.as_str(), plot.svg.as_str()))) {
-        let path = args.out.join(name);
-        std::fs::write(&path, text).map_err(Error::io(format!("writing {}", path.display())))?;
-    }
-    Ok(())
+    let plots =
+        plots.map(|plot| Sink::open(&args.out.join(&plot.file)).and_then(|sink| sink.write(plot.svg.as_bytes())));
+    reports.chain(plots).filter_map(|written| Some(written.err()?.to_string())).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::summary::{Section, Summary, Table};
 use crate::plot::escape;
+use crate::units::counted;
 use std::fmt::Write as _;
 
 /// The whole report; plots are files beside it.
@@ -34,7 +35,10 @@ fn head(summary: &Summary) -> String {
     if !summary.about.is_empty() {
         text += &format!("{}\n\n", summary.about);
     }
-    text += &format!("{}\n\n", repeated(summary));
+    for warning in warnings(summary) {
+        text += &format!("**{warning}**\n\n");
+    }
+    text += &format!("{}\n\nMeasured with {}.\n\n", repeated(summary), summary.environment);
     if !summary.checks.is_empty() {
         text += &format!("{}\n{}\n", score(summary), markdown_table(&summary.check_table()));
     }
@@ -47,15 +51,34 @@ fn repeated(summary: &Summary) -> String {
         n => format!("Medians of {n} interleaved repetitions; ± is half of the way from the lowest to the highest."),
     };
     if let Some(cut) = &summary.cut {
-        text += &format!(" A QUICK LOOK: no run was longer than {cut}, whatever its command says.");
+        text += &format!(" A QUICK LOOK, cut short by {cut}: caches and compilers are cold, so nothing is graded.");
     }
     text
 }
 
+/// What a reader must know before the figures: whether they are all, and whether something went wrong.
+fn warnings(summary: &Summary) -> Vec<String> {
+    let partial = summary.interrupted.as_ref().map(|what| format!("PARTIAL: {what}."));
+    let failed = summary.problems.iter().map(|problem| format!("FAILED: {problem}"));
+    partial.into_iter().chain(failed).collect()
+}
+
 fn score(summary: &Summary) -> String {
-    let (met, missed, unknown) = summary.score();
-    let unknown = if unknown > 0 { format!(", {unknown} not measured") } else { String::new() };
-    format!("{met} of {} checks are met, {missed} are not{unknown}.\n", summary.checks.len())
+    let (met, missed) = summary.score();
+    let unmeasured = summary.unmeasured().len() as u64;
+    let graded = match (&summary.cut, met + missed) {
+        (Some(_), _) => "A quick look grades no check.".to_string(),
+        (None, 0) => "No check was measured.".to_string(),
+        (None, all) => {
+            let (checks, are) = (counted(all as u64, "check"), if met == 1 { "is" } else { "are" });
+            let missed_are = if missed == 1 { "is" } else { "are" };
+            format!("{met} of {checks} {are} met, {missed} {missed_are} not.")
+        }
+    };
+    match unmeasured {
+        0 => format!("{graded}\n"),
+        n => format!("{graded} {} {} not measured.\n", counted(n, "other check"), if n == 1 { "was" } else { "were" }),
+    }
 }
 
 /// The command line of each line of a section.
@@ -100,7 +123,11 @@ pub fn html(summary: &Summary) -> String {
     for paragraph in summary.about.split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
         text += &format!("<p>{}</p>\n", escape(paragraph));
     }
-    text += &format!("<p>{}</p>\n", repeated(summary));
+    for warning in warnings(summary) {
+        text += &format!("<p class=\"no\">{}</p>\n", escape(&warning));
+    }
+    text +=
+        &format!("<p>{}</p>\n<p>Measured with {}.</p>\n", repeated(summary), escape(&summary.environment.to_string()));
     if !summary.checks.is_empty() {
         text += &format!("<p>{}</p>\n{}", score(summary), html_table(&summary.check_table()));
     }
@@ -153,11 +180,15 @@ fn html_table(table: &Table) -> String {
 
 /// The checks and the figures that matter most, in columns.
 pub fn text(summary: &Summary) -> String {
-    let mut text = format!("\n{}\n\n{}", summary.title, columns(&summary.overview()));
+    let mut text = format!("\n{}\n\n", summary.title);
+    for warning in warnings(summary) {
+        text += &format!("{warning}\n");
+    }
+    text += &columns(&summary.overview());
     if !summary.checks.is_empty() {
         text += &format!("\n{}{}", columns(&summary.check_table()), score(summary));
     }
-    text
+    text + &format!("{}\n", repeated(summary)) + &format!("measured with {}\n", summary.environment)
 }
 
 fn columns(table: &Table) -> String {

@@ -2,7 +2,7 @@
 
 use crate::figures::Figure;
 use crate::limits::Limits;
-use crate::report::Report;
+use crate::report::{Outcome, Report};
 use serde::Serialize;
 
 /// Middle, lowest and highest of the repetitions.
@@ -43,21 +43,34 @@ pub struct Row {
 }
 
 impl Row {
-    /// A figure's median and spread.
+    /// A figure's median and spread over the repetitions that were measured to their end; `None` if there are none, or
+    /// one of them does not have it.
     pub fn spread(&self, figure: &Figure) -> Option<Spread> {
-        Spread::of(&self.values(figure))
+        Spread::of(&self.values(figure).into_iter().flatten().collect::<Vec<f64>>())
     }
 
-    fn values(&self, figure: &Figure) -> Vec<f64> {
-        self.reports.iter().map(figure.value).collect()
+    /// Of each repetition; `None` of one that counts for nothing.
+    fn values(&self, figure: &Figure) -> Vec<Option<f64>> {
+        self.reports.iter().map(|report| counts(report).then(|| (figure.value)(report))).collect()
     }
 
-    /// The repetition whose `figure` is nearest to the median.
-    pub fn typical(&self, figure: &Figure) -> Option<&Report> {
-        let Some(middle) = self.spread(figure).map(|spread| spread.median) else { return self.reports.first() };
+    /// Repetitions that were measured to their end.
+    pub fn measured(&self) -> usize {
+        self.reports.iter().filter(|report| counts(report)).count()
+    }
+
+    /// The repetition whose `figure` is nearest to the median, and its number from 1; of equals the first.
+    pub fn typical(&self, figure: &Figure) -> Option<(usize, &Report)> {
+        let counting = || (1..).zip(&self.reports).filter(|(_, report)| counts(report));
+        let Some(middle) = self.spread(figure).map(|spread| spread.median) else { return counting().next() };
         let distance = |report: &Report| ((figure.value)(report) - middle).abs();
-        self.reports.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))
+        counting().min_by(|(_, a), (_, b)| distance(a).total_cmp(&distance(b)))
     }
+}
+
+/// Whether a report is of a whole repetition: one that ended early, or brought nothing, is no measure.
+fn counts(report: &Report) -> bool {
+    matches!(report.outcome, Outcome::Complete | Outcome::Failed)
 }
 
 /// All rows, in the order of the scenario.
@@ -66,6 +79,10 @@ pub struct Results {
     pub rows: Vec<Row>,
     /// The machine's limits just before each repetition, if the scenario wants them.
     pub machine: Vec<Limits>,
+    /// The signal that ended them before their time.
+    pub signal: Option<i32>,
+    /// What went wrong, besides what the reports say.
+    pub problems: Vec<String>,
 }
 
 impl Results {
@@ -74,10 +91,11 @@ impl Results {
         self.rows.iter().find(|row| row.run == run && row.target == target)
     }
 
-    /// A figure of each repetition; `None` if there is none, or it is missing in one.
-    pub fn values(&self, run: &str, target: &str, figure: &Figure) -> Option<Vec<f64>> {
-        let values = self.row(run, target)?.values(figure);
-        Spread::of(&values).map(|_| values)
+    /// A figure of each repetition, `None` of one that counts for nothing; `None` if all are such, or it is missing in
+    /// another.
+    pub fn values(&self, run: &str, target: &str, figure: &Figure) -> Option<Vec<Option<f64>>> {
+        let row = self.row(run, target)?;
+        row.spread(figure).map(|_| row.values(figure))
     }
 
     /// Adds a repetition's report.

@@ -5,11 +5,13 @@ use super::check::Checked;
 use super::file::Scenario;
 use super::machine;
 use super::results::{Results, Row, Spread};
+use crate::environment::{Build, Environment};
 use crate::figures::{self, FIGURES, Figure};
+use crate::interrupt;
 use crate::limits::Limits;
 use crate::plot;
-use crate::report::Report;
-use crate::units::three_digits;
+use crate::report::{Outcome, Report};
+use crate::units::{counted, option_time, three_digits};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,8 +25,13 @@ pub struct Summary {
     pub title: String,
     pub about: String,
     pub repeat: u32,
-    /// How the runs were cut short, for a quick look.
+    /// How the runs were cut short. Such a quick look is not graded: caches and compilers are cold.
     pub cut: Option<String>,
+    /// What ended it before its time; what stands here is what was measured until then.
+    pub interrupted: Option<String>,
+    /// Runs that failed or brought nothing, and files that could not be written.
+    pub problems: Vec<String>,
+    pub environment: Environment,
     /// Medians of its limits just before each repetition.
     pub machine: Option<Limits>,
     pub checks: Vec<Checked>,
@@ -49,6 +56,7 @@ pub struct Line {
     /// What tells it from the section's other lines.
     #[serde(skip)]
     pub label: String,
+    /// Repetitions that were measured to their end.
     pub repetitions: usize,
     /// The options, as they would be written on the command line.
     pub options: String,
@@ -75,9 +83,10 @@ pub struct Table {
 
 impl Summary {
     /// What `results` are, and whether they meet the scenario's checks.
-    pub fn new(scenario: &Scenario, args: &RunArgs, results: &Results) -> Summary {
+    pub fn new(scenario: &Scenario, args: &RunArgs, build: Build, results: &Results) -> Summary {
         let machine = machine::medians(&results.machine);
-        let checks = scenario.checks.iter().map(|check| check.check(results)).collect();
+        let cut = cut(scenario, args);
+        let checks = scenario.checks.iter().map(|check| check.check(results, cut.is_some())).collect();
         let mut titles: Vec<&str> = Vec::new();
         for run in &scenario.runs {
             if !titles.contains(&run.section()) {
@@ -91,24 +100,39 @@ impl Summary {
             Section::new(title, number, &results.rows.iter().filter(of_it).collect::<Vec<_>>(), machine.as_ref())
         });
         let (title, about) = (scenario.title.clone(), scenario.about.trim().to_string());
-        let repeat = args.repetitions(scenario);
-        Summary { title, about, repeat, cut: cut(args), sections: sections.collect(), machine, checks }
+        Summary {
+            title,
+            about,
+            repeat: args.repetitions(scenario),
+            cut,
+            interrupted: results.signal.map(|signal| interrupted(scenario, args, results, signal)),
+            problems: results.problems.clone(),
+            environment: Environment::here(build).with_directory(&args.dir),
+            sections: sections.filter(|section| !section.lines.is_empty()).collect(),
+            machine,
+            checks,
+        }
     }
 
-    /// How many checks are met, are not, and were not measured.
-    pub fn score(&self) -> (usize, usize, usize) {
-        let count = |met| self.checks.iter().filter(|check| check.met == met).count();
-        (count(Some(true)), count(Some(false)), count(None))
+    /// How many checks are met, and how many are not.
+    pub fn score(&self) -> (usize, usize) {
+        let count = |met| self.checks.iter().filter(|check| check.met == Some(met)).count();
+        (count(true), count(false))
     }
 
-    /// Asked, measured, met.
+    /// Checks of which something was not measured.
+    pub fn unmeasured(&self) -> Vec<&Checked> {
+        self.checks.iter().filter(|check| !check.is_measured).collect()
+    }
+
+    /// Asked, measured, met, of all checks that were measured.
     pub fn check_table(&self) -> Table {
         let head = ["", "figure", "asked", "measured", "repetitions", "met"].map(str::to_string).to_vec();
         let row = |check: &Checked| {
             let met = match check.met {
                 Some(true) => "yes",
                 Some(false) => "NO",
-                None => "not measured",
+                None => "not graded",
             };
             vec![
                 check.what.clone(),
@@ -119,7 +143,7 @@ impl Summary {
                 met.to_string(),
             ]
         };
-        Table { words: 2, head, rows: self.checks.iter().map(row).collect() }
+        Table { words: 2, head, rows: self.checks.iter().filter(|check| check.is_measured).map(row).collect() }
     }
 
     /// All runs in one table, with the figures that matter most.
@@ -139,12 +163,21 @@ impl Summary {
     }
 }
 
-/// The options that cut runs short, as they were given.
-fn cut(args: &RunArgs) -> Option<String> {
-    let option = |name: &str, time: Option<Duration>| time.map(|time| format!("--{name} {} ms", time.as_millis()));
-    let options: Vec<String> =
-        [option("warmup", args.warmup), option("duration", args.duration)].into_iter().flatten().collect();
-    (!options.is_empty()).then(|| options.join(" "))
+/// The options that cut runs short, as they were given, and repetitions that are fewer than the scenario's.
+fn cut(scenario: &Scenario, args: &RunArgs) -> Option<String> {
+    let option = |name: &str, time: Option<Duration>| time.map(|time| format!("--{name} {}", option_time(time)));
+    let fewer = args.repeat.filter(|repeat| *repeat < scenario.repeat);
+    let repeat = fewer.map(|repeat| format!("--repeat {repeat} instead of {}", scenario.repeat));
+    let options = [option("warmup", args.warmup), option("duration", args.duration), repeat];
+    let options: Vec<String> = options.into_iter().flatten().collect();
+    (!options.is_empty()).then(|| options.join(", "))
+}
+
+/// How far the runs came before a signal.
+fn interrupted(scenario: &Scenario, args: &RunArgs, results: &Results, signal: i32) -> String {
+    let whole = results.rows.len() * args.repetitions(scenario) as usize;
+    let made: usize = results.rows.iter().map(Row::measured).sum();
+    format!("interrupted by {} after {made} of {}", interrupt::name(signal), counted(whole as u64, "run"))
 }
 
 /// Those of `figures` that a line has.
@@ -167,14 +200,14 @@ impl Section {
             run: row.run.clone(),
             target: row.target.clone(),
             label: label(row),
-            repetitions: row.reports.len(),
+            repetitions: row.measured(),
             options: row.reports[0].options.clone(),
             figures: FIGURES.iter().filter_map(|figure| Some((figure.key, row.spread(figure)?))).collect(),
         };
         // The repetition in the middle stands for all in what is no figure.
         let typical: Vec<Report> = rows
             .iter()
-            .filter_map(|row| Some(Report { name: label(row), ..row.typical(&FIGURES[0])?.clone() }))
+            .filter_map(|row| Some(Report { name: label(row), ..row.typical(&FIGURES[0])?.1.clone() }))
             .collect();
         let mut notes = Vec::new();
         for report in &typical {
@@ -186,8 +219,12 @@ impl Section {
             if let Some(verdict) = &report.verdict {
                 notes.push(format!("{}, verified: {verdict}", label(row)));
             }
-            for (error, count) in &report.errors {
-                notes.push(format!("{}, ERROR {count} times: {error}", label(row)));
+            let why = report.why.as_deref().unwrap_or("-");
+            match report.outcome {
+                Outcome::Complete => {}
+                Outcome::Partial => notes.push(format!("{}: PARTIAL, not counted: {why}", label(row))),
+                Outcome::Failed => notes.push(format!("{}: FAILED: {why}", label(row))),
+                Outcome::None => notes.push(format!("{}: NO RESULT: {why}", label(row))),
             }
         }
         let plots = plots(title, number, &typical);

@@ -16,9 +16,7 @@ pub(super) fn report(rate: u64, latency_ns: u64) -> Report {
         recorder.done(latency_ns, &request);
     }
     recorder.end(1_000_000_000);
-    let (own_cpu_ns, server, sampling) = (0, None, None);
-    let finished = Finished { recorder, own_cpu_ns, server, connections_lost: 0, began_s: 0.0, began: 0, sampling };
-    Report::new("x", "produce", "produce --connections=1".to_string(), &finished)
+    Report::new("x", "produce", "produce --connections=1".to_string(), &Finished::of(recorder))
 }
 
 /// Run, target, and the rate and latency of each repetition.
@@ -31,7 +29,7 @@ pub(super) fn results(rows: &[Sketch<'_>]) -> Results {
         target: target.to_string(),
         reports: reports.iter().map(|(rate, latency_ns)| report(*rate, *latency_ns)).collect(),
     };
-    Results { rows: rows.iter().map(row).collect(), machine: vec![machine(); 3] }
+    Results { rows: rows.iter().map(row).collect(), machine: vec![machine(); 3], ..Results::default() }
 }
 
 /// A machine that reads a megabyte a second.
