@@ -575,7 +575,7 @@ impl Cleaner {
                 Ok(Next::Again)
             }
             // The file goes back, and what it has taken with it.
-            (_, Err(DiskError::NoSpace)) => {
+            (_, Err(error)) if error.is_shortage() => {
                 let output = pass.output.take().expect("only outputs are written");
                 parts.spares.retire(output.header.slot);
                 Ok(Next::GiveUp)

@@ -55,10 +55,10 @@ impl fmt::Display for WalError {
                 f.write_str("); restore this shard's directory from a copy or from a replica")
             }
             WalError::Disk { doing, file, error } if file.is_empty() => {
-                write!(f, "{doing}: {error}; check the disk, then restart")
+                write!(f, "{doing}: {error}; {}, then restart", error.cure())
             }
             WalError::Disk { doing, file, error } => {
-                write!(f, "{doing} of {file}: {error}; check the disk, then restart")
+                write!(f, "{doing} of {file}: {error}; {}, then restart", error.cure())
             }
             WalError::Checkpoint(what) => {
                 write!(f, "the checkpoint does not fit the log: {what}; restore the directory from a copy")

@@ -3,7 +3,7 @@
 use crate::entry::Item;
 use crate::error::WalError;
 use torc_base::ids::{BatchSeq, Index, Offset};
-use torc_base::io::Level;
+use torc_base::io::{DiskError, Level};
 
 /// What came of a completion or a turn.
 #[derive(Debug)]
@@ -12,8 +12,8 @@ pub enum Outcome {
     Durable(BatchSeq),
     /// An entry behind the checkpoint, in log order, only while recovering.
     Recovered(Item),
-    /// Recovery has ended and the log is running. `torn` says what was cut off the tail, if anything was.
-    RecoveryDone { torn: Option<String> },
+    /// Recovery has ended and the log is running.
+    RecoveryDone(Recovered),
     /// Recovery found damage that is not a torn tail: the log stays closed.
     Refused(WalError),
     /// End of a pending [`Read`].
@@ -22,10 +22,25 @@ pub enum Outcome {
     Found(ReadId, Result<Option<Item>, WalError>),
     /// A write or flush failed: nothing more becomes durable here.
     Fenced(String),
-    /// The log became full (true), or has room again (false).
-    Full(bool),
+    /// The log became full, for want of this; or it has room again.
+    Full(Option<DiskError>),
     /// A line for the shard's log.
     Log(Level, String),
+}
+
+/// What a start found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// There was no log.
+    pub fresh: bool,
+    /// The log ends where it was closed: nothing was written behind its checkpoint.
+    pub closed: bool,
+    /// Batches with entries that the checkpoint does not contain, their entries, and the bytes of those.
+    pub batches: u64,
+    pub entries: u64,
+    pub bytes: u64,
+    /// What was cut off the tail, if anything was.
+    pub torn: Option<String>,
 }
 
 /// What the log can do at the moment.

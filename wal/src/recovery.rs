@@ -11,7 +11,7 @@ use crate::directory::Directory;
 use crate::error::WalError;
 use crate::flight::corrupt;
 use crate::index::extents_of;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Recovered};
 use crate::segment::{BATCHES_START, Header, Slot, Trailer, cold_number, is_cold};
 use crate::segments::{Segments, footed};
 use crate::spares::{Spares, header_write};
@@ -59,10 +59,9 @@ pub(crate) struct End {
     pub(crate) vouched: BatchSeq,
     /// The last batch with entries.
     pub(crate) last_filled: BatchSeq,
-    /// What was cut off.
-    pub(crate) torn: Option<String>,
-    /// The checkpoint says that the log was closed: no more.
+    /// The checkpoint says that the log was closed; it may have gone on since.
     pub(crate) closed: bool,
+    pub(crate) found: Recovered,
 }
 
 #[derive(Debug)]
@@ -131,7 +130,7 @@ pub(crate) struct Recovery {
     chain: u32,
     vouched: BatchSeq,
     last_filled: BatchSeq,
-    torn: Option<String>,
+    found: Recovered,
     /// Files behind the end, which get new headers one after the other.
     stale: VecDeque<Slot>,
     finishing: bool,
@@ -156,7 +155,7 @@ impl Recovery {
             chain: 0,
             vouched: BatchSeq(0),
             last_filled: BatchSeq(0),
-            torn: None,
+            found: Recovered::default(),
             stale: VecDeque::new(),
             finishing: false,
         };
@@ -243,7 +242,7 @@ impl Recovery {
         for (&slot, _) in self.files.iter().filter(|(_, f)| f.header.is_none()) {
             out.push(Outcome::Log(
                 torc_base::io::Level::Info,
-                format!("{} holds no segment (left by an interrupted start); removing it", slot.file_name()),
+                format!("{} was being made when the server ended; removing it", slot.file_name()),
             ));
             parts.spares.retire(slot);
         }
@@ -505,6 +504,8 @@ impl Recovery {
             }
             if replayed {
                 let payload = bytes.slice(d.position as usize..d.end() as usize);
+                self.found.entries += 1;
+                self.found.bytes += payload.len() as u64;
                 out.push(Outcome::Recovered(item(&d, payload)));
             }
         }
@@ -512,6 +513,7 @@ impl Recovery {
         extents_of(&header, (0..count).map(|n| (n, line(n))), &mut extents);
         parts.segments.active().take(&header, crc, &extents, parts.directory);
         if count > 0 {
+            self.found.batches += u64::from(replayed);
             self.last_filled = header.seq;
         }
         self.next = header.seq.next();
@@ -602,7 +604,7 @@ impl Recovery {
         let segment = match std::mem::replace(&mut self.mode, Mode::Chain) {
             Mode::Evidence { segment, position, what, pieces } => {
                 let file = segment.slot.file_name();
-                self.torn = (pieces > 0).then(|| {
+                self.found.torn = (pieces > 0).then(|| {
                     format!(
                         "batch {} was being written when the power or the process went ({file}, position {position}: {what}; {pieces} piece(s) cut)",
                         self.next,
@@ -610,7 +612,10 @@ impl Recovery {
                 });
                 segment
             }
-            Mode::Closed { segment } => segment,
+            Mode::Closed { segment } => {
+                self.found.closed = true;
+                segment
+            }
             Mode::Chain => panic!("the end is looked at before it is believed"),
         };
         self.stream = None;
@@ -643,8 +648,8 @@ impl Recovery {
             chain: self.chain,
             vouched: self.vouched,
             last_filled: self.last_filled,
-            torn: self.torn.take(),
             closed: self.section.as_ref().is_some_and(|s| s.closed),
+            found: std::mem::take(&mut self.found),
         })
     }
 }

@@ -49,6 +49,11 @@ impl Removals {
         self.excess.pop_back()
     }
 
+    /// True while a file waits or goes that is good for nothing.
+    pub(crate) fn has_unusable(&self) -> bool {
+        !self.unusable.is_empty() || self.going.is_some()
+    }
+
     /// Begins with the next one, if its time has come. `hurry`: somebody waits for the room.
     pub(crate) fn turn(&mut self, now: Mono, hurry: bool, ops: &mut Vec<DiskOp>) {
         let rests = !hurry && self.rest_until.is_some_and(|until| now < until);

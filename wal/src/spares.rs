@@ -72,6 +72,19 @@ enum Step {
     NamingCold(Slot),
 }
 
+impl Step {
+    /// The file that this step makes, as long as no header says what it holds.
+    fn unfinished(self) -> Option<Slot> {
+        match self {
+            Step::Creating(slot) | Step::Zeroing { slot, .. } | Step::Syncing(slot) | Step::SyncingDirectory(slot) => {
+                Some(slot)
+            }
+            Step::CreatingCold(slot) | Step::SyncingCold(slot) | Step::NamingCold(slot) => Some(slot),
+            Step::Idle | Step::Asking | Step::AskingCold { .. } | Step::Heading(_) => None,
+        }
+    }
+}
+
 /// A new file whose next zeroes can wait: others may have their step meanwhile.
 #[derive(Clone, Copy, Debug)]
 struct HalfWritten {
@@ -102,8 +115,8 @@ pub(crate) enum Progress {
     Nothing,
     /// Another spare is ready.
     Ready,
-    /// No room for another file.
-    NoRoom,
+    /// No other file can be had, for want of this.
+    NoRoom(DiskError),
     /// A write or flush failed.
     Failed(WalError),
 }
@@ -127,13 +140,16 @@ pub(crate) struct Spares {
     written_at: Mono,
     /// The cleaner was refused a file, and nothing has been removed since.
     wants_room: bool,
+    /// Files that could not be made, on their way out.
+    failed: BTreeSet<Slot>,
     /// All slots whose names exist or are about to.
     used: BTreeSet<Slot>,
     step: Step,
     half_written: Option<HalfWritten>,
     /// The segment that the next prepared file will hold.
     next: SegmentId,
-    refused: bool,
+    /// What the last attempt lacked.
+    refused: Option<DiskError>,
     retry_at: Option<Mono>,
     free_bytes: u64,
     zeroes: Option<Buf>,
@@ -146,6 +162,8 @@ pub(crate) struct Spares {
     filled_in: u64,
     prng: Prng,
     want: usize,
+    /// No more files are made, and none is left half made.
+    closing: bool,
     segment_bytes: u64,
     reserve_bytes: u64,
 }
@@ -162,11 +180,12 @@ impl Spares {
             removals: Removals::default(),
             written_at: Mono(0),
             wants_room: false,
+            failed: BTreeSet::new(),
             used: BTreeSet::new(),
             step: Step::Idle,
             half_written: None,
             next: SegmentId(1),
-            refused: false,
+            refused: None,
             retry_at: None,
             free_bytes: 0,
             zeroes: None,
@@ -176,6 +195,7 @@ impl Spares {
             filled_in: u64::MAX,
             prng,
             want: settings.spare_segments,
+            closing: false,
             segment_bytes: settings.segment_bytes,
             reserve_bytes: settings.reserve_bytes,
         }
@@ -273,9 +293,11 @@ impl Spares {
             Ok(_) | Err(DiskError::NotFound) => {
                 self.used.remove(&slot);
                 self.made_cold.remove(&slot);
-                // Its room may be what a refused attempt waits for.
-                self.retry_at = None;
-                self.wants_room = false;
+                // Its room may be what a refused attempt waits for, unless it is what that attempt has left behind.
+                if !self.failed.remove(&slot) {
+                    self.retry_at = None;
+                    self.wants_room = false;
+                }
                 Progress::Nothing
             }
             Err(error) => Progress::Failed(WalError::Disk { doing: "removal", file: slot.file_name(), error }),
@@ -325,7 +347,22 @@ impl Spares {
 
     /// True if a spare is wanted and cannot be made.
     pub(crate) fn is_full(&self) -> bool {
-        self.refused && self.prepared.len() < self.want
+        self.lack().is_some()
+    }
+
+    /// What keeps a spare from being made that is wanted.
+    pub(crate) fn lack(&self) -> Option<&DiskError> {
+        self.refused.as_ref().filter(|_| self.prepared.len() < self.want)
+    }
+
+    /// The log ends: no more files are made, and one that is half made goes.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// True when no file is under way, in or out, that the next start would wonder about.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.step == Step::Idle && self.half_written.is_none() && !self.removals.has_unusable()
     }
 
     pub(crate) fn deadline(&self) -> Option<Mono> {
@@ -345,12 +382,18 @@ impl Spares {
             self.removals.add_excess(slot);
         }
         self.make(now, ops);
-        self.removals.turn(now.mono, self.is_full() || self.wants_room, ops);
+        self.removals.turn(now.mono, self.is_full() || self.wants_room || self.closing, ops);
     }
 
     /// Begins the next step of what is wanted most.
     fn make(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
         if self.step != Step::Idle {
+            return;
+        }
+        if self.closing {
+            if let Some(half) = self.half_written.take() {
+                self.retire(half.slot);
+            }
             return;
         }
         let wanted = self.prepared.len() < self.want;
@@ -443,28 +486,37 @@ impl Spares {
             (_, Ok(ok)) => ok,
             // The name is taken by something that is not a segment of this log: leave it alone, take the next.
             (Step::Creating(_) | Step::CreatingCold(_), Err(DiskError::Exists)) => return Progress::Nothing,
-            (Step::CreatingCold(slot) | Step::SyncingCold(slot), Err(DiskError::NoSpace)) => {
+            (Step::CreatingCold(slot) | Step::SyncingCold(slot), Err(error)) if error.is_shortage() => {
+                self.failed.insert(slot);
                 self.retire(slot);
                 self.refuse_cold();
                 return Progress::Nothing;
             }
-            (Step::Creating(slot), Err(DiskError::NoSpace)) => {
-                // A failed creation may leave the file behind; closing what is not open does no harm.
+            // Nothing of the log is in it. A failed creation may leave the file behind; closing what is not open does no harm.
+            (Step::Creating(slot) | Step::Zeroing { slot, .. } | Step::Syncing(slot), Err(error))
+                if error.is_shortage() =>
+            {
+                self.failed.insert(slot);
                 self.retire(slot);
-                return self.refuse(now);
-            }
-            (Step::Zeroing { slot, .. } | Step::Syncing(slot), Err(DiskError::NoSpace)) => {
-                self.retire(slot);
-                return self.refuse(now);
+                return self.refuse(now, error);
             }
             (step, Err(error)) => return Progress::Failed(failure(step, error)),
         };
+        if self.closing
+            && let Some(slot) = step.unfinished()
+        {
+            self.retire(slot);
+            return Progress::Nothing;
+        }
         match (step, result) {
             (Step::Idle, _) => panic!("no step of making a spare was under way"),
             (Step::Asking, DiskOk::Free { free, .. }) => {
                 self.free_bytes = free;
                 if free < self.reserve_bytes.saturating_add(self.segment_bytes) {
-                    return self.refuse(now);
+                    return self.refuse(now, DiskError::NoSpace);
+                }
+                if self.closing {
+                    return Progress::Nothing;
                 }
                 let slot = self.unused_slot();
                 self.used.insert(slot);
@@ -494,7 +546,7 @@ impl Spares {
             (Step::SyncingDirectory(slot), _) => self.write_header(slot, ops),
             (Step::Heading(header), _) => {
                 self.adopt(header);
-                self.refused = false;
+                self.refused = None;
                 self.retry_at = None;
                 return Progress::Ready;
             }
@@ -506,7 +558,7 @@ impl Spares {
     fn answer_cold(&mut self, free: u64, borrow: bool, ops: &mut Vec<DiskOp>) {
         self.free_bytes = free;
         let left_alone = if borrow { self.reserve_bytes / 2 } else { self.reserve_bytes };
-        if free < left_alone.saturating_add(self.segment_bytes) {
+        if self.closing || free < left_alone.saturating_add(self.segment_bytes) {
             return self.refuse_cold();
         }
         // It is not written once with zeroes: it is flushed as a whole, not batch by batch.
@@ -522,10 +574,10 @@ impl Spares {
         self.wants_room = true;
     }
 
-    fn refuse(&mut self, now: Now) -> Progress {
-        self.refused = true;
+    fn refuse(&mut self, now: Now, lack: DiskError) -> Progress {
+        self.refused = Some(lack.clone());
         self.retry_at = Some(now.mono.plus_ms(RETRY_MS));
-        Progress::NoRoom
+        Progress::NoRoom(lack)
     }
 
     fn unused_slot(&self) -> Slot {

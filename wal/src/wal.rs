@@ -7,7 +7,7 @@ use crate::directory::Directory;
 use crate::entry::{Entry, Run};
 use crate::error::WalError;
 use crate::index::{Extent, extents_of};
-use crate::outcome::{Find, From, Outcome, Read, State, Stats};
+use crate::outcome::{Find, From, Outcome, Read, Recovered, State, Stats};
 use crate::reader::{Answer, Reader};
 use crate::recovery::{self, Recovery};
 use crate::search::{Goal, Sources};
@@ -88,7 +88,10 @@ pub struct Wal {
     /// loss of what is written right there would look like that end.
     closed: bool,
     idle_at: Option<Mono>,
-    was_full: bool,
+    /// What it lacked when that was last told.
+    told_lack: Option<DiskError>,
+    /// Nothing is appended any more: a log that stops in order leaves no file half made.
+    closing: bool,
     stats: Stats,
 }
 
@@ -119,7 +122,8 @@ impl Wal {
             wants_checkpoint: false,
             closed: false,
             idle_at: None,
-            was_full: false,
+            told_lack: None,
+            closing: false,
             stats: Stats::default(),
             settings,
             seed,
@@ -232,18 +236,17 @@ impl Wal {
         }
         match self.spares.on_disk(now, result, ops) {
             spares::Progress::Nothing => {}
-            spares::Progress::NoRoom if matches!(self.life, Life::FirstSegment) => {
-                let error = DiskError::NoSpace;
+            spares::Progress::NoRoom(error) if matches!(self.life, Life::FirstSegment) => {
                 self.fence_for(WalError::Disk { doing: "making the first segment", file: String::new(), error }, out);
             }
-            spares::Progress::NoRoom => {}
+            spares::Progress::NoRoom(_) => {}
             spares::Progress::Failed(error) => self.fence_for(error, out),
             spares::Progress::Ready => {
                 if matches!(self.life, Life::FirstSegment) {
                     let header = self.spares.take(now.mono).expect("just made");
                     self.segments.activate(header, BatchSeq(1), 0);
                     self.life = Life::Running;
-                    out.push(Outcome::RecoveryDone { torn: None });
+                    out.push(Outcome::RecoveryDone(Recovered { fresh: true, ..Recovered::default() }));
                 }
             }
         }
@@ -273,7 +276,7 @@ impl Wal {
                 self.closed = end.closed;
                 self.life = Life::Running;
                 self.note_change();
-                out.push(Outcome::RecoveryDone { torn: end.torn });
+                out.push(Outcome::RecoveryDone(end.found));
             }
             Err(error) => self.fence_for(error, out),
         }
@@ -310,6 +313,9 @@ impl Wal {
         }
         self.vouch(now);
         self.pump(now.mono, ops);
+        if self.closing && self.writer.front().is_none() {
+            self.spares.close();
+        }
         self.segments.write_footers(self.writer.durable(), &self.blocks, ops);
         self.free_dead();
         self.clean(now, ops, out);
@@ -318,10 +324,10 @@ impl Wal {
             self.stale_wish = false;
             self.wants_checkpoint = self.checkpoint_is_due();
         }
-        let full = self.spares.is_full();
-        if full != self.was_full {
-            self.was_full = full;
-            out.push(Outcome::Full(full));
+        let lack = self.spares.lack();
+        if lack != self.told_lack.as_ref() {
+            self.told_lack = lack.cloned();
+            out.push(Outcome::Full(self.told_lack.clone()));
         }
     }
 
@@ -612,6 +618,7 @@ impl Wal {
     pub fn begin_checkpoint(&mut self, closing: bool) -> (Vec<u8>, BatchSeq) {
         assert!(matches!(self.life, Life::Running), "a checkpoint of a running log");
         let last = self.writer.close();
+        self.closing |= closing;
         let scan = self.segments.scan_start();
         let (scan_first, scan_chain, scan) = (scan.first, scan.first_chain, scan.header.segment);
         let alive = self.segments.described(scan).filter(|(id, _)| !self.directory.is_dead(*id));
@@ -635,6 +642,11 @@ impl Wal {
         self.freeable.extend(checkpoint.dead);
         self.free_dead();
         self.note_change();
+    }
+
+    /// False while files are half made, or on their way out for want of a header. Only asked after a checkpoint that closes.
+    pub fn is_settled(&self) -> bool {
+        !matches!(self.life, Life::Running) || !self.closing || self.spares.is_settled()
     }
 
     /// The checkpoint begun last will not be published, or nobody knows: another one is wanted, and nothing is freed.

@@ -5,6 +5,8 @@ mod rig;
 use rig::{Rig, small};
 use torc_base::ids::{BatchSeq, GroupId, Index};
 use torc_base::io::{DiskError, DiskKind};
+use torc_base::limits::PAGE;
+use torc_wal::segment::Header;
 use torc_wal::{From, Outcome, Read, Settings, State};
 
 #[test]
@@ -87,7 +89,7 @@ fn a_full_disk_refuses_producers_and_heals_when_segments_die() {
     }
     assert_eq!(rig.wal.state(), State::Full);
     assert!(!rig.wal.admits(1));
-    assert!(rig.outcomes.iter().any(|o| matches!(o, Outcome::Full(true))));
+    assert!(rig.outcomes.iter().any(|o| matches!(o, Outcome::Full(Some(DiskError::NoSpace)))));
     // Internal entries are still taken, and everything reads.
     let seq = rig.append(2, 50, false);
     rig.settle();
@@ -112,6 +114,88 @@ fn a_full_disk_refuses_producers_and_heals_when_segments_die() {
     assert!(rig.wal.admits(1000));
     rig.fill(1, 20, 10_000);
     rig.verify(100_000);
+}
+
+/// What can run out besides space. None of it says anything about the disk.
+const SHORTAGES: [DiskError; 5] = [
+    DiskError::NoSpace,
+    DiskError::TooManyFiles,
+    DiskError::TooManyFilesInAll,
+    DiskError::FileTooLong,
+    DiskError::NoMemory,
+];
+
+#[test]
+fn a_log_that_can_have_no_more_files_is_full_and_heals_by_itself() {
+    for lack in SHORTAGES {
+        let mut rig = Rig::started(small(), 5);
+        rig.settle();
+        rig.disk.no_files = Some(lack.clone());
+        let mut appended = 0;
+        while rig.wal.state() == State::Running && appended < 1000 {
+            rig.append(1, 10_000, false);
+            rig.settle();
+            appended += 1;
+        }
+        assert_eq!(rig.wal.state(), State::Full, "{lack}");
+        let told = rig.outcomes.iter().filter(|o| matches!(o, Outcome::Full(Some(told)) if *told == lack)).count();
+        assert_eq!(told, 1, "{lack}: it is told once");
+        let seq = rig.append(2, 50, false);
+        rig.settle();
+        assert!(rig.durable >= seq, "internal entries are still taken");
+        rig.verify(100_000);
+        // A start that meets the same is no worse off.
+        rig.restart(true);
+        rig.settle();
+        rig.verify(100_000);
+        // Nobody asks for it: it is tried again in time.
+        rig.disk.no_files = None;
+        rig.pass_time(2_000);
+        assert_eq!(rig.wal.state(), State::Running, "{lack}");
+        rig.fill(1, 50, 10_000);
+        rig.verify(100_000);
+    }
+}
+
+#[test]
+fn a_first_start_without_a_file_is_refused_with_what_is_lacking() {
+    for lack in SHORTAGES {
+        let mut rig = Rig::new(small(), 5);
+        rig.disk.no_files = Some(lack.clone());
+        let refused = rig.open().expect_err("there is no segment to write to").to_string();
+        assert!(refused.contains(&lack.to_string()) && refused.contains(lack.cure()), "{refused}");
+    }
+}
+
+#[test]
+fn a_log_that_is_closed_leaves_no_file_half_made() {
+    let mut met = 0;
+    for steps in 0..60 {
+        let mut rig = Rig::started(Settings { spare_segments: 3, ..small() }, 9);
+        rig.append(1, 10_000, false);
+        // Wherever the making of files has got to.
+        for _ in 0..steps {
+            rig.turn();
+            if !rig.pending.is_empty() {
+                rig.step();
+            }
+        }
+        met += usize::from(rig.disk.files.values().any(|file| Header::decode(&file.bytes[..PAGE]).is_none()));
+        let durable = rig.durable;
+        rig.close();
+        while !rig.wal.is_settled() {
+            rig.turn();
+            assert!(!rig.pending.is_empty(), "it waits for nothing");
+            rig.step();
+        }
+        rig.kill(false);
+        rig.open().expect("a log that was closed");
+        rig.settle_model(durable);
+        assert_eq!(rig.said, Vec::<String>::new(), "after {steps} steps");
+        rig.fill(1, 60, 10_000);
+        rig.verify(100_000);
+    }
+    assert!(met > 10, "only {met} stops found a file half made");
 }
 
 #[test]

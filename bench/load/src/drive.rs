@@ -264,9 +264,11 @@ pub fn in_runtime<T>(future: impl Future<Output = std::io::Result<T>>) -> std::i
     let mut ring = tokio_uring::uring_builder();
     ring.setup_coop_taskrun();
     let mut builder = tokio_uring::builder();
-    // Asked for first, as this says what to change; the runtime would panic.
+    // Asked for first, as this says what to change.
     torc_reactor::probe::probe().map_err(|refusal| std::io::Error::other(refusal.to_string()))?;
-    tokio_uring::Runtime::new(builder.entries(RING_ENTRIES).uring_builder(&ring))?.block_on(future)
+    let runtime = tokio_uring::Runtime::new(builder.entries(RING_ENTRIES).uring_builder(&ring));
+    // A limit may leave room for a small ring and not for this one.
+    runtime.map_err(|error| std::io::Error::other(torc_reactor::probe::no_ring(&error).to_string()))?.block_on(future)
 }
 
 fn connect(address: SocketAddr) -> Result<TcpStream, Error> {

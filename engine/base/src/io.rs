@@ -151,6 +151,14 @@ pub enum DiskError {
     NotFound,
     /// The name exists.
     Exists,
+    /// EMFILE: this process may open no more files. Nothing was done.
+    TooManyFiles,
+    /// ENFILE: all processes together may open no more. Nothing was done.
+    TooManyFilesInAll,
+    /// EFBIG: no file of this process may be so long.
+    FileTooLong,
+    /// ENOMEM: the kernel had no memory for it.
+    NoMemory,
     /// EIO and every other error, with its number.
     Io(i32),
 }
@@ -161,6 +169,10 @@ impl fmt::Display for DiskError {
             DiskError::NoSpace => f.write_str("no space left on device"),
             DiskError::NotFound => f.write_str("no such file"),
             DiskError::Exists => f.write_str("file exists"),
+            DiskError::TooManyFiles => f.write_str("the limit of open files is reached"),
+            DiskError::TooManyFilesInAll => f.write_str("the machine's limit of open files is reached"),
+            DiskError::FileTooLong => f.write_str("the limit of a file's length is reached"),
+            DiskError::NoMemory => f.write_str("the kernel has no memory for it"),
             DiskError::Io(5) => f.write_str("input/output error (EIO)"),
             DiskError::Io(n) => write!(f, "operating system error {n}"),
         }
@@ -168,6 +180,34 @@ impl fmt::Display for DiskError {
 }
 
 impl std::error::Error for DiskError {}
+
+impl DiskError {
+    /// True if something ran out that may be there again later: no word about the disk.
+    pub fn is_shortage(&self) -> bool {
+        match self {
+            DiskError::NoSpace
+            | DiskError::TooManyFiles
+            | DiskError::TooManyFilesInAll
+            | DiskError::FileTooLong
+            | DiskError::NoMemory => true,
+            DiskError::NotFound | DiskError::Exists | DiskError::Io(_) => false,
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn cure(&self) -> &'static str {
+        match self {
+            DiskError::NoSpace => "free some space",
+            DiskError::TooManyFiles => "raise it (ulimit -n, LimitNOFILE=)",
+            DiskError::TooManyFilesInAll => "raise the sysctl fs.file-max",
+            DiskError::FileTooLong => "raise it (ulimit -f, LimitFSIZE=)",
+            DiskError::NoMemory => {
+                "free some memory, or raise the limit of the container or service (memory.max, MemoryMax=)"
+            }
+            DiskError::NotFound | DiskError::Exists | DiskError::Io(_) => "check the disk",
+        }
+    }
+}
 
 /// A state machine that a reactor (or the simulator) drives: one shard.
 pub trait App {

@@ -1,6 +1,7 @@
 //! The listening socket: one multishot accept, paused while the process is out of file descriptors.
 
 use crate::clock;
+use crate::resources::{Want, explain};
 use crate::ring::{Completion, Key, Kind, Ring, RingError};
 use crate::stats::LoopStats;
 use io_uring::{opcode, types};
@@ -14,6 +15,9 @@ use torc_base::time::Mono;
 /// How long accepting pauses when it failed.
 const PAUSE_MS: u64 = 100;
 
+/// Lines about connections that find no place come at most so often.
+const TELL_MS: u64 = 10_000;
+
 pub(crate) struct Acceptor {
     listener: Option<TcpListener>,
     armed: Option<Key>,
@@ -21,12 +25,15 @@ pub(crate) struct Acceptor {
     retry_at: Option<Mono>,
     /// The last connection could not be accepted, and the log says so.
     failing: bool,
+    /// Closed at once for want of a place, and not told yet; when the next line may be.
+    turned_away: u64,
+    tell_at: Option<Mono>,
     stats: Arc<LoopStats>,
 }
 
 impl Acceptor {
     pub(crate) fn new(listener: Option<TcpListener>, stats: Arc<LoopStats>) -> Acceptor {
-        Acceptor { listener, armed: None, retry_at: None, failing: false, stats }
+        Acceptor { listener, armed: None, retry_at: None, failing: false, turned_away: 0, tell_at: None, stats }
     }
 
     /// Accepts from now on.
@@ -99,15 +106,20 @@ impl Acceptor {
             return;
         }
         self.failing = true;
-        let error = io::Error::from_raw_os_error(errno);
-        let cure = match errno {
-            libc::EMFILE => "; raise the limit of open files (ulimit -n, LimitNOFILE=)",
-            libc::ENFILE => "; raise the sysctl fs.file-max",
-            _ => "",
-        };
-        log(
-            Level::Warn,
-            &format!("cannot accept connections: {error}{cure}; those that are open are served, trying again"),
-        );
+        let why = explain(Want::Descriptor, &io::Error::from_raw_os_error(errno));
+        log(Level::Warn, &format!("cannot accept connections: {why}; those that are open are served, trying again"));
+    }
+
+    /// A connection found no place beside the `max` that are open, and is closed. Few lines tell of many.
+    pub(crate) fn turned_away(&mut self, max: usize, log: &mut dyn FnMut(Level, &str)) {
+        self.turned_away += 1;
+        let now = clock::mono();
+        if self.tell_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.tell_at = Some(now.plus_ms(TELL_MS));
+        let count = std::mem::take(&mut self.turned_away);
+        let connections = if count == 1 { "connection was" } else { "connections were" };
+        log(Level::Warn, &format!("{count} {connections} closed at once: {max} are open here, and no more are served"));
     }
 }

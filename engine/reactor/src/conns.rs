@@ -109,19 +109,23 @@ impl Conns {
         Conns { slots: Vec::new(), free: Vec::new(), max, count: 0, provided, between: Vec::new(), stats }
     }
 
-    /// Takes over an accepted socket, or closes it if there are enough.
+    /// Connections served at once.
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Takes over an accepted socket, or closes it if there are enough; false if it was closed.
     pub(crate) fn open<M>(
         &mut self,
         ring: &mut Ring,
         fd: RawFd,
         out: &mut VecDeque<Event<M>>,
-    ) -> Result<(), RingError> {
+    ) -> Result<bool, RingError> {
         // SAFETY: the accept has just made the descriptor for this connection alone.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        if let Some(conn) = self.take_in(ring, fd)? {
-            out.push_back(Event::Accepted { conn });
-        }
-        Ok(())
+        let taken = self.take_in(ring, fd)?;
+        out.extend(taken.map(|conn| Event::Accepted { conn }));
+        Ok(taken.is_some())
     }
 
     /// Gives a socket a place here; closes it if there are enough.

@@ -1,6 +1,7 @@
 //! Disk operations. All go through the ring, on fixed files, except listing a directory and asking for free space:
 //! the kernel has no entries for these, and they are rare (at start, and about once a second).
 
+use crate::resources::Want;
 use crate::ring::{Completion, Kind, Ring, RingError};
 use crate::settings::Sync;
 use crate::stats::LoopStats;
@@ -87,6 +88,10 @@ fn disk_error(result: i32) -> DiskError {
         libc::ENOSPC | libc::EDQUOT => DiskError::NoSpace,
         libc::ENOENT | libc::EBADF => DiskError::NotFound,
         libc::EEXIST => DiskError::Exists,
+        libc::EMFILE => DiskError::TooManyFiles,
+        libc::ENFILE => DiskError::TooManyFilesInAll,
+        libc::EFBIG => DiskError::FileTooLong,
+        libc::ENOMEM => DiskError::NoMemory,
         errno => DiskError::Io(errno),
     }
 }
@@ -146,13 +151,16 @@ impl Disk {
         files: u32,
         hold: Option<OwnedFd>,
         stats: Arc<LoopStats>,
-    ) -> io::Result<Disk> {
-        let directory = File::open(path)?;
+    ) -> Result<Disk, (String, Want, io::Error)> {
+        let place = path.display();
+        let opening = |e| (format!("opening the directory {place}"), Want::Descriptor, e);
+        let directory = File::open(path).map_err(opening)?;
+        let registering = |e| (format!("registering {files} file slots for {place}"), Want::Ring, e);
         // The slot behind the last is for `hold`: the kernel gives a registered file up only with the ring, and the
         // ring only when all its operations have ended.
-        ring.submitter().register_files_sparse(files + 1)?;
+        ring.submitter().register_files_sparse(files + 1).map_err(registering)?;
         if let Some(hold) = hold {
-            ring.submitter().register_files_update(files, &[hold.as_raw_fd()])?;
+            ring.submitter().register_files_update(files, &[hold.as_raw_fd()]).map_err(registering)?;
         }
         Ok(Disk {
             path: path.to_owned(),
@@ -192,7 +200,7 @@ impl Disk {
             DiskKind::List => Some(list(&self.path).map(DiskOk::Listed)),
             DiskKind::Free => Some(self.free_space()),
             DiskKind::Open { file, .. } | DiskKind::Create { file, .. } if file.get() >= self.files => {
-                Some(Err(DiskError::Io(libc::EMFILE)))
+                Some(Err(DiskError::TooManyFiles))
             }
             kind => {
                 self.begin(ring, tag, kind)?;

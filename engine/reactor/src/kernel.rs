@@ -4,9 +4,10 @@
 use crate::accept::Acceptor;
 use crate::conns::Conns;
 use crate::disk::Disk;
-use crate::probe::Features;
+use crate::probe::{Features, Machine};
 use crate::provided::Provided;
 use crate::reactor::Error;
+use crate::resources::{Want, explain};
 use crate::ring::{Kind, Ring, RingError};
 use crate::settings::Settings;
 use crate::stats::LoopStats;
@@ -39,17 +40,17 @@ impl Kernel {
         log: &mut dyn FnMut(Level, &str),
     ) -> Result<Kernel, Error> {
         let ring = Ring::new(settings.ring_entries, Arc::clone(&stats))
-            .map_err(|e| Error::new("building the io_uring of a shard", e))?;
+            .map_err(|e| Error::refused(Machine::here().no_ring(&e).to_string(), e))?;
         let files = u64::from(settings.files_max).min(features.open_files - 1) as u32;
         let (directory, hold) = (&settings.directory, settings.hold);
         let mut disk = Disk::new(&ring, directory, settings.sync, settings.direct, files, hold, Arc::clone(&stats))
-            .map_err(|e| Error::new(format!("preparing files in {}", settings.directory.display()), e))?;
+            .map_err(|(doing, want, e)| Error::scarce(doing, want, e))?;
         let registered = settings.registered.filter(|pool| register(&ring, pool, log));
         if let Some((start, bytes)) = registered.as_ref().and_then(Pool::arena) {
             disk.use_arena(start as usize..start as usize + bytes, features.gather_fixed);
         }
         let provided = Provided::new(&ring, settings.recv_bufs, settings.recv_buf_bytes, settings.recv_pool)
-            .map_err(|e| Error::new("registering receive buffers", e))?;
+            .map_err(|e| Error::scarce("registering receive buffers".into(), Want::Ring, e))?;
         Ok(Kernel {
             ring,
             acceptor: Acceptor::new(settings.listener, Arc::clone(&stats)),
@@ -86,10 +87,10 @@ fn register(ring: &Ring, pool: &Pool, log: &mut dyn FnMut(Level, &str)) -> bool 
     // SAFETY: the arena stays where it is as long as the pool lives, and `Kernel` keeps the pool.
     let result = unsafe { ring.submitter().register_buffers(&[whole]) };
     if let Err(error) = &result {
-        let cure = "raise the limit of locked memory (ulimit -l, LimitMEMLOCK=) to save some work on each write";
+        let why = explain(Want::Ring, error);
         log(
             Level::Info,
-            &format!("{bytes} bytes of write buffers are not registered with the kernel ({error}); {cure}"),
+            &format!("{bytes} bytes of write buffers are not registered, each write costs a little more: {why}"),
         );
     }
     result.is_ok()

@@ -6,6 +6,7 @@
 pub mod mail;
 pub mod probe;
 pub mod reactor;
+pub mod resources;
 pub mod settings;
 pub mod stats;
 
@@ -21,3 +22,5 @@ mod ring;
 mod mail_tests;
 #[cfg(test)]
 mod probe_tests;
+#[cfg(test)]
+mod resources_tests;

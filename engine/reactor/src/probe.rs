@@ -1,7 +1,8 @@
 //! Whether this kernel will do, decided once at start, in words that say what to change.
 
+use crate::resources::{Limits, Want};
 use crate::ring;
-use io_uring::{Probe, opcode};
+use io_uring::{IoUring, Probe, opcode};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -44,6 +45,7 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     /// The sysctl kernel.io_uring_disabled, where it exists (Linux 6.6).
     pub(crate) io_uring_disabled: Option<String>,
+    pub(crate) limits: Limits,
 }
 
 /// The oldest kernel that has all that is needed.
@@ -79,6 +81,7 @@ impl Machine {
         Machine {
             kernel: read("/proc/sys/kernel/osrelease").unwrap_or_else(|| "of unknown version".to_owned()),
             io_uring_disabled: read("/proc/sys/kernel/io_uring_disabled"),
+            limits: Limits::here(),
         }
     }
 
@@ -103,13 +106,11 @@ impl Machine {
             Some(libc::EINVAL) => format!(
                 "this kernel ({kernel}) has an io_uring without IORING_SETUP_DEFER_TASKRUN; torc needs {KERNEL_NEEDED}"
             ),
-            Some(libc::ENOMEM) => "the memory of an io_uring is refused; raise the limit of locked memory \
-                 (ulimit -l, LimitMEMLOCK=) or free some memory"
-                .to_owned(),
-            Some(libc::EMFILE | libc::ENFILE) => "no file descriptor is left for an io_uring; raise the limit of \
-                 open files (ulimit -n, LimitNOFILE=)"
-                .to_owned(),
-            _ => format!("an io_uring cannot be built on this kernel ({kernel}): {error}"),
+            Some(errno) => match self.limits.cure(Want::Ring, errno) {
+                Some(cure) => format!("an io_uring is refused ({error}); {cure}"),
+                None => format!("an io_uring cannot be built on this kernel ({kernel}): {error}"),
+            },
+            None => format!("an io_uring cannot be built on this kernel ({kernel}): {error}"),
         })
     }
 
@@ -127,6 +128,11 @@ impl Machine {
     }
 }
 
+/// Why this machine builds no ring, given what the kernel said.
+pub fn no_ring(error: &io::Error) -> Refusal {
+    Machine::here().no_ring(error)
+}
+
 /// Tries what torc needs of the kernel.
 pub fn probe() -> Result<Features, Refusal> {
     let machine = Machine::here();
@@ -134,7 +140,7 @@ pub fn probe() -> Result<Features, Refusal> {
     if open_files < OPEN_FILES_MIN {
         return Err(machine.few_files(open_files));
     }
-    let uring = ring::build(ENTRIES).map_err(|e| machine.no_ring(&e))?;
+    let mut uring = ring::build(ENTRIES).map_err(|e| machine.no_ring(&e))?;
     let params = uring.params();
     if !params.is_feature_ext_arg() || !params.is_feature_nodrop() {
         return Err(machine.lacks("waits with a timeout"));
@@ -146,12 +152,21 @@ pub fn probe() -> Result<Features, Refusal> {
             return Err(machine.lacks(&format!("the operation {name}")));
         }
     }
+    // A policy may allow a ring to be built and forbid its use.
+    enter(&mut uring).map_err(|e| machine.no_ring(&e))?;
     Ok(Features {
         gather_fixed: probe.is_supported(opcode::WritevFixed::CODE),
         ring_messages: probe.is_supported(opcode::MsgRingData::CODE),
         open_files,
         kernel: machine.kernel,
     })
+}
+
+/// One operation that does nothing.
+fn enter(uring: &mut IoUring) -> io::Result<()> {
+    // SAFETY: the entry names no memory.
+    unsafe { uring.submission().push(&opcode::Nop::new().build()) }.expect("the ring is empty");
+    uring.submit_and_wait(1).map(drop)
 }
 
 fn open_file_limits() -> (u64, u64) {

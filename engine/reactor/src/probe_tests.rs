@@ -1,8 +1,13 @@
 use crate::probe::{Machine, probe, raise_open_files};
+use crate::resources::Limits;
 use std::io;
 
 fn machine(disabled: Option<&str>) -> Machine {
-    Machine { kernel: "5.15.0-test".to_owned(), io_uring_disabled: disabled.map(str::to_owned) }
+    Machine { kernel: "5.15.0-test".to_owned(), io_uring_disabled: disabled.map(str::to_owned), limits: limits() }
+}
+
+fn limits() -> Limits {
+    Limits { locked: Some(64 << 10), files: Some(300), ..Limits::default() }
 }
 
 fn refusal(disabled: Option<&str>, errno: i32) -> String {

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::kernel::Kernel;
 use crate::mail::{Parcel, Post};
 use crate::probe::Features;
+use crate::resources::{Want, explain};
 use crate::ring::{Completion, Kind, RingError};
 use crate::settings::Settings;
 use crate::stats::LoopStats;
@@ -24,23 +25,30 @@ const SPINS_PER_CLOCK: u32 = 64;
 /// Why a loop could not start or go on.
 #[derive(Debug)]
 pub struct Error {
-    doing: String,
+    /// The whole of it in words.
+    text: String,
     error: io::Error,
 }
 
 impl Error {
-    fn of_shard(self, shard: ShardId) -> Error {
-        Error { doing: format!("shard {shard}: {}", self.doing), error: self.error }
+    pub(crate) fn new(doing: &str, error: io::Error) -> Error {
+        Error { text: format!("{doing}: {error}"), error }
     }
 
-    pub(crate) fn new(doing: impl Into<String>, error: io::Error) -> Error {
-        Error { doing: doing.into(), error }
+    /// With what to raise, if something ran out or was forbidden.
+    pub(crate) fn scarce(doing: String, want: Want, error: io::Error) -> Error {
+        Error { text: format!("{doing}: {}", explain(want, &error)), error }
+    }
+
+    /// In words of the caller's own.
+    pub(crate) fn refused(text: String, error: io::Error) -> Error {
+        Error { text, error }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.doing, self.error)
+        f.write_str(&self.text)
     }
 }
 
@@ -52,7 +60,7 @@ impl std::error::Error for Error {
 
 impl From<RingError> for Error {
     fn from(e: RingError) -> Error {
-        Error::new(e.doing, e.error)
+        Error::scarce(e.doing.to_string(), Want::Ring, e.error)
     }
 }
 
@@ -74,12 +82,13 @@ pub fn run<A: App>(
     if let Some(core) = settings.core
         && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
     {
-        log(Level::Warn, &format!("cannot pin the thread to core {core}; it runs where the kernel puts it"));
+        let why = explain(Want::Thread, &io::Error::last_os_error());
+        log(Level::Warn, &format!("cannot pin the thread to core {core}, it runs where the kernel puts it: {why}"));
     }
     let shard = settings.shard;
     assert_eq!(post.shard(), shard, "a shard runs with its own post");
-    let mut reactor = Reactor::start(settings, features, post, app, stats, log).map_err(|e| e.of_shard(shard))?;
-    reactor.work().and_then(|()| reactor.hand_over_mail()).map_err(|e| e.of_shard(shard))?;
+    let mut reactor = Reactor::start(settings, features, post, app, stats, log)?;
+    reactor.work().and_then(|()| reactor.hand_over_mail())?;
     Ok(reactor.app)
 }
 
@@ -115,7 +124,8 @@ impl<'a, A: App> Reactor<'a, A> {
     ) -> Result<Reactor<'a, A>, Error> {
         let spin_ns = u64::from(settings.spin_us) * 1000;
         let kernel = Kernel::new(settings, features, Arc::clone(&stats), log)?;
-        post.attach(kernel.ring.fd()).map_err(|e| Error::new("sharing the ring with other shards", e))?;
+        post.attach(kernel.ring.fd())
+            .map_err(|e| Error::scarce("sharing the ring with other shards".into(), Want::Descriptor, e))?;
         Ok(Reactor {
             app,
             kernel,
@@ -215,7 +225,10 @@ impl<'a, A: App> Reactor<'a, A> {
     fn adopt(&mut self, from: ShardId, fd: OwnedFd, with: A::Mail) -> Result<(), Error> {
         match self.kernel.conns.take_in(&mut self.kernel.ring, fd)? {
             Some(conn) => self.step(Event::Adopted { from, conn, with }),
-            None => Ok(()),
+            None => {
+                self.kernel.acceptor.turned_away(self.kernel.conns.max(), self.log);
+                Ok(())
+            }
         }
     }
 
@@ -276,8 +289,10 @@ impl<'a, A: App> Reactor<'a, A> {
         let events = &mut self.events;
         match completion.key.kind() {
             Kind::Accept => {
-                if let Some(fd) = acceptor.complete(ring, completion, self.log)? {
-                    conns.open(ring, fd, events)?;
+                if let Some(fd) = acceptor.complete(ring, completion, self.log)?
+                    && !conns.open(ring, fd, events)?
+                {
+                    acceptor.turned_away(conns.max(), self.log);
                 }
             }
             Kind::Recv | Kind::RecvExact | Kind::Send => conns.complete(ring, completion, events)?,

@@ -86,6 +86,8 @@ fn one_connection_too_many_is_closed_and_the_others_notice_nothing() {
     eventually("a place is free", || running.stats.closed.get() == 1);
     talk(&mut TcpStream::connect(running.address).unwrap()).unwrap();
     assert_eq!(running.stats.refused.get(), 1);
+    let log = running.log.lock().unwrap().clone();
+    assert!(log.len() == 1 && log[0].contains("1 connection was closed at once: 2 are open"), "{log:?}");
     running.finish();
 }
 

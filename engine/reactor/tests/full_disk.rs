@@ -64,7 +64,7 @@ fn a_write_that_fits_in_part_fails_with_the_reason() {
         let stats = Arc::new(LoopStats::default());
         let app = run(settings, &probe().unwrap(), mesh(1).unwrap().remove(0), app, stats, &mut |_, _| {}).unwrap();
         let errors: Vec<_> = app.results.iter().map(|r| r.as_ref().err().cloned()).collect();
-        let too_big = Some(DiskError::Io(libc::EFBIG));
+        let too_big = Some(DiskError::FileTooLong);
         assert_eq!(errors, [None, None, too_big.clone(), too_big, None], "{sync:?}");
         assert_eq!(std::fs::metadata(directory.path().join("f")).unwrap().len(), LIMIT);
     }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 use torc_base::limits;
+use torc_reactor::resources::{Want, explain};
 
 /// Of the directory's layout. A newer one is refused.
 const FORMAT_VERSION: u64 = 1;
@@ -60,8 +61,6 @@ pub struct DataDir {
     pub fresh: bool,
     /// Its flock ends with the last copy of the descriptor.
     lock: File,
-    /// The process that had the lock was dead, but not all that it had begun had ended.
-    pub waited: bool,
 }
 
 /// Why a data directory cannot be used.
@@ -86,7 +85,9 @@ pub enum DataDirError {
 impl fmt::Display for DataDirError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DataDirError::Io { what, path, error } => write!(f, "cannot {what} {}: {error}", path.display()),
+            DataDirError::Io { what, path, error } => {
+                write!(f, "cannot {what} {}: {}", path.display(), explain(Want::Directory, error))
+            }
             DataDirError::Locked { path, owner } => write!(
                 f,
                 "another torc{owner} runs on the data directory {}: stop it, or choose another one with --data-dir",
@@ -131,10 +132,10 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDi
 
 impl DataDir {
     /// Opens the directory, or makes it: with what is wished, else so many `shards`, node 1, and segments that fit
-    /// the disk. Locks it against other processes.
-    pub fn open(path: &Path, wishes: Wishes, shards: u16) -> Result<DataDir, DataDirError> {
+    /// the disk. Locks it against other processes; `tell` gets a line if that has to wait.
+    pub fn open(path: &Path, wishes: Wishes, shards: u16, tell: &dyn Fn(&str)) -> Result<DataDir, DataDirError> {
         fs::create_dir_all(path).map_err(io_error("make the data directory", path))?;
-        let (lock, waited) = take_lock(path)?;
+        let lock = take_lock(path, tell)?;
         let properties = path.join(PROPERTIES);
         match fs::read_to_string(&properties) {
             Ok(text) => {
@@ -146,13 +147,13 @@ impl DataDir {
                         return Err(DataDirError::ShardMissing { path });
                     }
                 }
-                Ok(DataDir { path: path.to_path_buf(), identity, fresh: false, lock, waited })
+                Ok(DataDir { path: path.to_path_buf(), identity, fresh: false, lock })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 refuse_foreign(path)?;
                 let identity = Identity::new(path, wishes, shards)?;
                 make(path, &identity)?;
-                Ok(DataDir { path: path.to_path_buf(), identity, fresh: true, lock, waited })
+                Ok(DataDir { path: path.to_path_buf(), identity, fresh: true, lock })
             }
             Err(error) => Err(io_error("read", &properties)(error)),
         }
@@ -177,13 +178,13 @@ fn shard_path(dir: &Path, shard: u16) -> PathBuf {
 /// Locks the directory. The lock file says who holds it, for the message to the next one.
 ///
 /// A killed server's lock is held until its last write has ended, which can be after the process is gone: that is
-/// waited for. True if it was.
-fn take_lock(dir: &Path) -> Result<(File, bool), DataDirError> {
+/// waited for.
+fn take_lock(dir: &Path, tell: &dyn Fn(&str)) -> Result<File, DataDirError> {
     let path = dir.join(LOCK);
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = open.map_err(io_error("open the lock file", &path))?;
     let began = Instant::now();
-    let mut waited = false;
+    let mut told = false;
     loop {
         match file.try_lock() {
             Ok(()) => break,
@@ -194,7 +195,10 @@ fn take_lock(dir: &Path) -> Result<(File, bool), DataDirError> {
                     let owner = owner.map_or(String::new(), |pid| format!(" (process {pid})"));
                     return Err(DataDirError::Locked { path: dir.to_path_buf(), owner });
                 }
-                waited = true;
+                if !std::mem::replace(&mut told, true) {
+                    let dir = dir.display();
+                    tell(&format!("{dir} is still locked: waiting for the last writes of the server that had it"));
+                }
                 thread::sleep(LOCK_POLL);
             }
             Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
@@ -202,7 +206,7 @@ fn take_lock(dir: &Path) -> Result<(File, bool), DataDirError> {
     }
     // The pid only makes a message better: on a full disk the server must start without it.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok((file, waited))
+    Ok(file)
 }
 
 /// What a first start may find: nothing, or what an interrupted first start and mkfs leave behind.

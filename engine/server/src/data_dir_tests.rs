@@ -3,7 +3,7 @@ use std::fs;
 use std::path::Path;
 
 fn open(path: &Path, wishes: Wishes) -> Result<DataDir, DataDirError> {
-    DataDir::open(path, wishes, 3)
+    DataDir::open(path, wishes, 3, &|_| ())
 }
 
 fn two_shards() -> Wishes {

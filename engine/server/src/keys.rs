@@ -98,7 +98,7 @@ pub static KEYS: &[Key] = &[
         name: "listeners",
         kind: Kind::Address,
         default: "127.0.0.1:9092",
-        doc: "Where Kafka clients connect. Port 0: any free one.",
+        doc: "Where Kafka clients connect, without TLS and authentication. Port 0: any free one.",
         set: |c, v| c.kafka = v.address(),
     },
     Key {

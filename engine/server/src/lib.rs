@@ -9,8 +9,11 @@ pub mod keys;
 pub mod listen;
 pub mod log;
 pub mod machine;
+pub mod medium;
 pub mod metrics;
+pub mod outlet;
 pub mod placement;
+pub mod room;
 pub mod running;
 pub mod start;
 pub mod stop;
@@ -27,12 +30,20 @@ mod listen_tests;
 #[cfg(test)]
 mod log_tests;
 #[cfg(test)]
+mod medium_tests;
+#[cfg(test)]
 mod metrics_tests;
 #[cfg(test)]
+mod outlet_tests;
+#[cfg(test)]
 mod placement_tests;
+#[cfg(test)]
+mod room_tests;
 #[cfg(test)]
 mod running_tests;
 #[cfg(test)]
 mod start_tests;
+#[cfg(test)]
+mod stop_tests;
 #[cfg(test)]
 mod units_tests;

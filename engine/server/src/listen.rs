@@ -7,9 +7,13 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
+use torc_reactor::resources::{Want, explain};
 
 /// Connections that may wait to be accepted on one socket; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: i32 = 4096;
+
+/// Shorter waits are not worth a line.
+const TELL_AFTER: Duration = Duration::from_millis(20);
 
 /// Why nothing listens.
 #[derive(Debug)]
@@ -35,24 +39,39 @@ impl fmt::Display for ListenError {
             io::ErrorKind::AddrNotAvailable => {
                 write!(f, "this host does not have that address; choose another with {setting}")
             }
-            io::ErrorKind::PermissionDenied => {
+            io::ErrorKind::PermissionDenied if (1..1024).contains(&endpoint.port) => {
                 write!(f, "ports below 1024 need CAP_NET_BIND_SERVICE; choose another with {setting}")
             }
-            _ => write!(f, "{error}"),
+            _ => f.write_str(&explain(Want::Descriptor, error)),
         }
     }
 }
 
 impl std::error::Error for ListenError {}
 
-/// `count` listening sockets on one address. Port 0 is chosen by the kernel once, for all of them. A port in use is
-/// waited for as long as `patience` says.
+/// How long a port in use is waited for, and who is told.
+#[derive(Clone, Copy)]
+pub struct Patience<'a> {
+    /// None: a port in use is refused at once.
+    pub time: Duration,
+    /// Gets a line when the waiting begins, and one when it has been worth it.
+    pub tell: &'a dyn Fn(&str),
+}
+
+impl Patience<'_> {
+    /// For a port that nobody may be about to give up.
+    pub const NONE: Patience<'static> = Patience { time: Duration::ZERO, tell: &|_| () };
+}
+
+/// `count` listening sockets on one address. Port 0 is chosen by the kernel once, for all of them. A port in use is waited
+/// for: a server that was killed gives its own up only when the kernel has ended what it had begun, which on a slow disk comes
+/// some time after the process is gone.
 pub fn shared(
     what: &'static str,
     endpoint: &Endpoint,
     setting: &'static str,
     count: u16,
-    patience: Duration,
+    patience: Patience<'_>,
 ) -> Result<Vec<TcpListener>, ListenError> {
     assert!(count > 0);
     let fail = |error| ListenError { what, endpoint: endpoint.clone(), error, setting };
@@ -60,13 +79,7 @@ pub fn shared(
     if address.port() != 0 {
         // Sockets that share a port do not keep a second server of this user off it: one that does not share would
         // fail, so that is tried first.
-        let began = Instant::now();
-        while let Err(error) = socket(address, false) {
-            if error.kind() != io::ErrorKind::AddrInUse || began.elapsed() >= patience {
-                return Err(fail(error));
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
+        wait_for(address, patience).map_err(fail)?;
     }
     let mut listeners: Vec<TcpListener> = Vec::new();
     for _ in 0..count {
@@ -79,6 +92,28 @@ pub fn shared(
         net::listen(listener, BACKLOG).map_err(|errno| fail(errno.into()))?;
     }
     Ok(listeners)
+}
+
+/// Waits until nobody has that port.
+fn wait_for(address: SocketAddr, patience: Patience<'_>) -> io::Result<()> {
+    let (began, mut told) = (Instant::now(), false);
+    while let Err(error) = socket(address, false) {
+        if error.kind() != io::ErrorKind::AddrInUse || began.elapsed() >= patience.time {
+            return Err(error);
+        }
+        if began.elapsed() >= TELL_AFTER && !std::mem::replace(&mut told, true) {
+            (patience.tell)(&format!(
+                "{address} is in use: waiting up to {} s for it, since a server that was just killed gives its port up only \
+                 when its last write has ended",
+                patience.time.as_secs()
+            ));
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    if told {
+        (patience.tell)(&format!("{address} is free"));
+    }
+    Ok(())
 }
 
 /// A bound socket that does not listen yet.

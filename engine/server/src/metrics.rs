@@ -1,21 +1,26 @@
 //! The HTTP endpoint for monitoring: `/metrics` in Prometheus' text format, `/healthz`, `/readyz`.
 //!
 //! Plain HTTP/1.1 on threads of its own, one request to a connection. Everything is bounded: connections, the
-//! request's size, the time that one may take. It shares nothing with the shards but their counters.
+//! request's size, the time from connect to the last byte of the answer, however slowly a client reads. Where there are too
+//! many, the one that has been there longest goes: a scrape takes milliseconds, so that is one that stalls. It shares
+//! nothing with the shards but their counters.
 
 use crate::endpoint::Endpoint;
-use crate::listen::{self, ListenError};
+use crate::error::ServeError;
+use crate::listen::{self, ListenError, Patience};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+use torc_reactor::resources::Want;
 
-/// Requests answered at once; beyond it one is told 503.
-const CONNECTIONS_MAX: usize = 8;
+/// Connections at once; beyond it the oldest is shut down.
+const CONNECTIONS_MAX: usize = 16;
+/// Threads at once: those that were shut down need a moment to end. Beyond it a connection is told 503.
+const THREADS_MAX: usize = 4 * CONNECTIONS_MAX;
 /// A longer request head is told 431.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// From connect to the last byte of the answer.
@@ -75,39 +80,80 @@ pub struct Source {
 }
 
 /// Starts the endpoint and returns where it listens. It serves until the process ends.
-pub fn start(endpoint: &Endpoint, source: Source) -> Result<SocketAddr, ListenError> {
+pub fn start(endpoint: &Endpoint, source: Source, patience: Patience<'_>) -> Result<SocketAddr, ServeError> {
     let setting = "--metrics (or --metrics none)";
-    let listener = listen::shared("metrics", endpoint, setting, 1, Duration::ZERO)?.remove(0);
+    let listener = listen::shared("metrics", endpoint, setting, 1, patience)?.remove(0);
     let fail = |error| ListenError { what: "metrics", endpoint: endpoint.clone(), error, setting };
     let address = listener.local_addr().map_err(fail)?;
     let builder = thread::Builder::new().name("metrics".to_string());
-    builder.spawn(move || accept(&listener, &Arc::new(source))).map_err(fail)?;
+    let spawned = builder.spawn(move || accept(&listener, &Arc::new(source)));
+    spawned.map_err(|error| ServeError::Io { what: "start the thread of the metrics", want: Want::Thread, error })?;
     Ok(address)
 }
 
+/// Who is being served.
+#[derive(Default)]
+struct Open {
+    /// Oldest first.
+    connections: Vec<(u64, TcpStream)>,
+    count: u64,
+    threads: usize,
+}
+
+impl Open {
+    /// A place for this connection; `None` if too many threads have not ended yet.
+    fn enter(&mut self, stream: &TcpStream) -> io::Result<Option<u64>> {
+        if self.threads == THREADS_MAX {
+            return Ok(None);
+        }
+        let copy = stream.try_clone()?;
+        if self.connections.len() == CONNECTIONS_MAX {
+            // Its thread wakes up with an error or an end. One that is gone already cannot be shut down again.
+            let _ = self.connections.remove(0).1.shutdown(Shutdown::Both);
+        }
+        self.count += 1;
+        self.threads += 1;
+        self.connections.push((self.count, copy));
+        Ok(Some(self.count))
+    }
+
+    fn leave(&mut self, number: u64) {
+        self.threads -= 1;
+        self.connections.retain(|(other, _)| *other != number);
+    }
+}
+
 fn accept(listener: &TcpListener, source: &Arc<Source>) {
-    let open = Arc::new(AtomicUsize::new(0));
+    let open = Arc::new(Mutex::new(Open::default()));
     loop {
         let Ok((stream, _)) = listener.accept() else {
             // Out of descriptors, most likely: they come back with time, and nothing else depends on this thread.
             thread::sleep(Duration::from_millis(100));
             continue;
         };
-        if open.load(Ordering::Relaxed) >= CONNECTIONS_MAX {
-            refuse(stream);
-            continue;
-        }
-        open.fetch_add(1, Ordering::Relaxed);
+        let number = match lock(&open).enter(&stream) {
+            Ok(Some(number)) => number,
+            Ok(None) => {
+                refuse(stream);
+                continue;
+            }
+            // No descriptor to be had: this one gives one back.
+            Err(_) => continue,
+        };
         let (source, mine) = (Arc::clone(source), Arc::clone(&open));
         let spawned = thread::Builder::new().name("metrics-request".to_string()).spawn(move || {
             // A client that goes away or is too slow concerns only itself.
             let _ = serve(stream, &source);
-            mine.fetch_sub(1, Ordering::Relaxed);
+            lock(&mine).leave(number);
         });
         if spawned.is_err() {
-            open.fetch_sub(1, Ordering::Relaxed);
+            lock(&open).leave(number);
         }
     }
+}
+
+fn lock(open: &Mutex<Open>) -> std::sync::MutexGuard<'_, Open> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn refuse(mut stream: TcpStream) {
@@ -118,7 +164,6 @@ fn refuse(mut stream: TcpStream) {
 /// Reads one request and answers it.
 fn serve(mut stream: TcpStream, source: &Source) -> io::Result<()> {
     let deadline = Instant::now() + REQUEST_TIME;
-    stream.set_write_timeout(Some(REQUEST_TIME))?;
     let mut head = Vec::new();
     let complete = loop {
         if let Some(end) = head.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -135,7 +180,7 @@ fn serve(mut stream: TcpStream, source: &Source) -> io::Result<()> {
         Some(end) => respond(&head[..end], source),
         None => answer(431, "text/plain", "the request is too long\n", true),
     };
-    stream.write_all(&reply)?;
+    write_all(&mut stream, deadline, &reply)?;
     stream.shutdown(Shutdown::Write)?;
     // Closing with bytes unread would reset the connection, and the client might lose the answer.
     let mut rest = Vec::new();
@@ -143,12 +188,26 @@ fn serve(mut stream: TcpStream, source: &Source) -> io::Result<()> {
     Ok(())
 }
 
-fn read_some(stream: &mut TcpStream, deadline: Instant, into: &mut Vec<u8>) -> io::Result<usize> {
+/// What is left until then; an error if nothing is.
+fn time_left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Err(io::ErrorKind::TimedOut.into());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
+/// A timeout of the socket is one of each write: a client that takes a byte now and then would never meet it.
+fn write_all(stream: &mut TcpStream, deadline: Instant, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.set_write_timeout(Some(time_left(deadline)?))?;
+        match stream.write(bytes)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => bytes = &bytes[n..],
+        }
     }
-    stream.set_read_timeout(Some(left))?;
+    Ok(())
+}
+
+fn read_some(stream: &mut TcpStream, deadline: Instant, into: &mut Vec<u8>) -> io::Result<usize> {
+    stream.set_read_timeout(Some(time_left(deadline)?))?;
     let mut chunk = [0; 1024];
     let got = stream.read(&mut chunk)?;
     into.extend_from_slice(&chunk[..got]);

@@ -1,4 +1,5 @@
 use crate::endpoint::Endpoint;
+use crate::listen::Patience;
 use crate::metrics::{Kind, Sample, Source, Times, render, render_times, respond, start};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -25,7 +26,7 @@ fn text(head: &str, ready: bool) -> String {
 }
 
 fn started() -> SocketAddr {
-    start(&Endpoint { host: "127.0.0.1".into(), port: 0 }, source(true)).unwrap()
+    start(&Endpoint { host: "127.0.0.1".into(), port: 0 }, source(true), Patience::NONE).unwrap()
 }
 
 /// Sends `request`, returns all that comes back until the server closes.
@@ -122,14 +123,55 @@ fn a_head_without_end_is_refused_and_others_are_served() {
     assert!(exchange(address, b"GET /healthz HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200"));
 }
 
+/// Connections that never send a request, or never read the answer, or read it a byte at a time.
+fn stalled(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let stall = |n: usize| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        if n.is_multiple_of(2) {
+            // One that was shut down in the meantime may refuse.
+            let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n");
+        }
+        stream
+    };
+    (0..count).map(stall).collect()
+}
+
 #[test]
-fn more_connections_than_the_bound_are_told_so() {
-    let address = started();
-    let held: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
-    // Connections are accepted in order, so the eight are counted before the ninth is looked at.
-    let mut ninth = TcpStream::connect(address).unwrap();
-    let mut reply = String::new();
-    ninth.read_to_string(&mut reply).unwrap();
-    assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
-    drop(held);
+fn any_number_of_connections_that_stall_keeps_nobody_from_an_answer() {
+    let address = start(&Endpoint { host: "127.0.0.1".into(), port: 0 }, large(1 << 20), Patience::NONE).unwrap();
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.extend(stalled(address, 20));
+        let reply = exchange(address, b"GET /healthz HTTP/1.1\r\n\r\n");
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    }
+    // Those that were there longest are gone.
+    let mut rest = Vec::new();
+    let ended = held[1].read_to_end(&mut rest);
+    assert!(rest.is_empty() && ended.is_ok(), "{ended:?}");
+}
+
+/// An answer with so many bytes of help in it.
+fn large(bytes: usize) -> Source {
+    let help: &'static str = Box::leak("x".repeat(bytes).into_boxed_str());
+    let samples = move || vec![Sample { help, ..sample("torc_x_total", None, 1) }];
+    Source { samples: Box::new(samples), ..source(true) }
+}
+
+#[test]
+fn a_client_that_reads_slowly_is_cut_off_in_time() {
+    const LARGE: usize = 64 << 20;
+    let address = start(&Endpoint { host: "127.0.0.1".into(), port: 0 }, large(LARGE), Patience::NONE).unwrap();
+    let mut slow = TcpStream::connect(address).unwrap();
+    slow.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    // Each write of the server makes progress, so no timeout of a single one would ever end it.
+    let (mut chunk, mut got) = ([0; 16 << 10], 0);
+    loop {
+        match slow.read(&mut chunk) {
+            Ok(0) | Err(_) => break,
+            Ok(n) => got += n,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(got < LARGE, "{got} of {LARGE} bytes: it was served for as long as it liked");
 }

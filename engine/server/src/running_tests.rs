@@ -23,7 +23,8 @@ fn scene(shards: u16) -> Scene {
     let ask = Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
     });
-    let running = Running::new(Log::new(Level::Error), shards, receiver, Arc::clone(&stopping), ask);
+    let running =
+        Running::new(Log::to(Level::Error, std::io::sink()).unwrap(), shards, receiver, Arc::clone(&stopping), ask);
     Scene { running, news, asked, stopping }
 }
 

@@ -4,12 +4,15 @@ use crate::config::{Config, TimestampType, WalSync};
 use crate::data_dir::{self, DataDir, Wishes};
 use crate::endpoint::Endpoint;
 use crate::error::ServeError;
+use crate::listen::Patience;
 use crate::log::Log;
+use crate::medium::Medium;
 use crate::metrics::{self, Kind, Sample, Times};
+use crate::outlet::{Outlet, Weight};
 use crate::placement::{self, Placement};
 use crate::running::Running;
 use crate::stop::{self, End, EndNotice, News};
-use crate::{described, listen, machine, units};
+use crate::{described, listen, machine, room, units};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use torc_base::ids::{NodeId, ShardId};
 use torc_base::limits::{PAGE, REGISTERED_PAGES};
 use torc_reactor::mail::{self, StopHandle};
 use torc_reactor::probe::{self, Features};
+use torc_reactor::resources::{Limits, Want};
 use torc_reactor::stats::LoopStats;
 use torc_reactor::{reactor, settings as loop_settings};
 use torc_shard::{
@@ -38,41 +42,55 @@ struct Counters {
 
 /// Memory of blocks that the tail has given up and the next batches take over, besides the registered ones.
 const KEPT_BLOCKS: usize = 4 << 20;
-/// A killed server's port is free a moment after its lock.
-const PORT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a port in use is waited for: the kernel may still hold that of a server that was just killed.
+const PORT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs a server until SIGTERM or SIGINT, and drains it. What listens where goes to `out`, a line each, then
-/// `ready in N ms`. The log goes to standard error.
-pub fn serve(config: &Config, out: &mut dyn Write) -> Result<(), ServeError> {
+/// Runs a server until SIGTERM, SIGINT or SIGHUP, and drains it. What listens where goes to `out`, a line each, then
+/// `ready in N ms`. The log goes to standard error. Whoever reads neither holds up nothing.
+pub fn serve(config: &Config, out: impl Write + Send + 'static) -> Result<(), ServeError> {
+    let log = Log::start(config.log_level).map_err(no_thread("start the thread of the log"))?;
+    log.take_panics();
+    let result = run(config, &log, out);
+    log.flush();
+    result
+}
+
+fn run(config: &Config, log: &Log, out: impl Write + Send + 'static) -> Result<(), ServeError> {
     let began = Instant::now();
-    let log = Log::new(config.log_level);
     for note in &config.notes {
         log.warn("torc", note);
     }
-    probe::raise_open_files();
+    stop::ignore_long_files()?;
+    let open_files = probe::raise_open_files();
     let features = probe::probe().map_err(|refusal| ServeError::Kernel(refusal.to_string()))?;
     let placement = Placement::new(machine::cores(), placement::interrupted_core(&config.data_dir));
     let wishes = Wishes { node_id: config.node_id, shards: config.shards, segment_bytes: config.segment_bytes };
-    let data = DataDir::open(&config.data_dir, wishes, placement.default_shards())?;
+    let tell = |line: &str| log.info("torc", line);
+    let data = DataDir::open(&config.data_dir, wishes, placement.default_shards(), &tell)?;
     check_fit(config, &data)?;
-    let patience = if data.waited { PORT_PATIENCE } else { Duration::ZERO };
+    check_room(&data, log)?;
+    let patience = Patience { time: PORT_PATIENCE, tell: &tell };
     let listeners = listen::shared("kafka", &config.kafka, "--kafka", data.identity.shards, patience)?;
     let kafka = listeners[0].local_addr().map_err(io_error("ask for the port"))?;
-    let (sender, news) = channel();
-    stop::forward_signals(log, sender.clone()).map_err(io_error("catch signals"))?;
+    let banner =
+        Outlet::start("banner", out, |_| String::new()).map_err(no_thread("start the thread of the banner"))?;
 
     let counters: Vec<Counters> = (0..data.identity.shards).map(|_| Counters::default()).collect();
     let stopping = Arc::new(AtomicBool::new(false));
     let metrics = match &config.metrics {
-        Some(endpoint) => Some(metrics::start(endpoint, metrics_source(&counters, &stopping))?),
+        Some(endpoint) => Some(metrics::start(endpoint, metrics_source(&counters, &stopping), patience)?),
         None => None,
     };
-    let machine = Machine { placement, features: Arc::new(features), log };
+    warn_of_exposure(log, kafka, metrics);
+    let (sender, news) = channel();
+    stop::forward_signals(log.clone(), sender.clone())?;
+    let files = file_slots(&data, open_files, log)?;
+    let machine = Machine { placement, features: Arc::new(features), files, log: log.clone() };
     let stops = start_shards(config, &data, &machine, listeners, &counters, &sender)?;
     let ask_to_stop = Box::new(move || stops.iter().for_each(StopHandle::stop));
-    let mut running = Running::new(log, data.identity.shards, news, stopping, ask_to_stop);
+    let mut running = Running::new(log.clone(), data.identity.shards, news, stopping, ask_to_stop);
     if running.until_ready(|| all_ready(&counters)) {
-        announce(config, &data, kafka, metrics, began, out);
+        banner.line(Weight::Last, announcement(config, &data, kafka, metrics, began));
         running.until_stopping();
     }
     running.until_ended()
@@ -82,11 +100,19 @@ pub fn serve(config: &Config, out: &mut dyn Write) -> Result<(), ServeError> {
 struct Machine {
     placement: Placement,
     features: Arc<Features>,
+    /// File slots of each shard's log.
+    files: u32,
     log: Log,
 }
 
+/// Names a failed call that takes a descriptor, or nothing.
 fn io_error(what: &'static str) -> impl Fn(io::Error) -> ServeError {
-    move |error| ServeError::Io { what, error }
+    move |error| ServeError::Io { what, want: Want::Descriptor, error }
+}
+
+/// Names a thread that could not be started.
+fn no_thread(what: &'static str) -> impl Fn(io::Error) -> ServeError {
+    move |error| ServeError::Io { what, want: Want::Thread, error }
 }
 
 fn all_ready(counters: &[Counters]) -> bool {
@@ -108,44 +134,92 @@ fn check_fit(config: &Config, data: &DataDir) -> Result<(), ServeError> {
     )))
 }
 
-/// Says what listens where. A closed standard output is no reason to stop, so errors are dropped.
-fn announce(
+/// Refuses more shards than this process may have, and says what may become scarce.
+fn check_room(data: &DataDir, log: &Log) -> Result<(), ServeError> {
+    let limits = Limits::here();
+    if let Some(why) = room::refusal(&limits, data.identity.shards) {
+        return Err(ServeError::Settings(why));
+    }
+    if let Some(text) = room::warning(&limits, data.identity.shards) {
+        log.warn("torc", &text);
+    }
+    if let Some(text) = Medium::of(&data.path).warning(&data.path) {
+        log.warn("torc", &text);
+    }
+    Ok(())
+}
+
+/// How many files the log of a shard may have.
+fn file_slots(data: &DataDir, open_files: u64, log: &Log) -> Result<u32, ServeError> {
+    let space = machine::space(&data.path).map_err(io_error("ask for the free space"))?;
+    let (slots, warning) = room::file_slots(open_files, space.total, data.identity.segment_bytes, data.identity.shards);
+    if let Some(text) = warning {
+        log.warn("torc", &text);
+    }
+    Ok(slots)
+}
+
+/// There is no TLS and no authentication: said where others than this machine can connect.
+fn warn_of_exposure(log: &Log, kafka: SocketAddr, metrics: Option<SocketAddr>) {
+    if !kafka.ip().is_loopback() {
+        let text = format!(
+            "{kafka} is open to others, without TLS and without authentication: whoever reaches it can read, write and delete \
+             everything; let only a network that you trust reach it, or listen on 127.0.0.1"
+        );
+        log.warn("torc", &text);
+    }
+    if let Some(metrics) = metrics.filter(|metrics| !metrics.ip().is_loopback()) {
+        log.warn(
+            "torc",
+            &format!("{metrics} shows the metrics to whoever reaches it, without TLS and without authentication"),
+        );
+    }
+}
+
+/// What listens where.
+fn announcement(
     config: &Config,
     data: &DataDir,
     kafka: SocketAddr,
     metrics: Option<SocketAddr>,
     began: Instant,
-    out: &mut dyn Write,
-) {
+) -> String {
     let id = &data.identity;
     let mut text = format!("torc {} node {} cluster {}\n", env!("CARGO_PKG_VERSION"), id.node_id, id.cluster_id);
     text += &format!("kafka {kafka}\n");
+    let (host, port) = advertised(config, kafka.port(), machine::host_name());
+    text += &format!("advertised {}\n", Endpoint { host, port });
     if let Some(metrics) = metrics {
         text += &format!("metrics http://{metrics}/metrics\n");
     }
     let free = machine::space(&data.path).map(|space| format!(", {} free", units::rounded_size(space.free)));
-    text += &format!("data {}{}\n", data.path.display(), free.unwrap_or_default());
+    let path = std::path::absolute(&data.path).unwrap_or_else(|_| data.path.clone());
+    let made = if data.fresh { ", made now" } else { "" };
+    text += &format!("data {}{made}{}\n", path.display(), free.unwrap_or_default());
     text += &format!("shards {}, log segments of {}\n", id.shards, units::size(id.segment_bytes));
-    text += match config.wal_sync {
-        WalSync::Adaptive => "durable before it is acknowledged\n",
-        WalSync::Dsync => "durable before it is acknowledged, by RWF_DSYNC\n",
-        WalSync::WriteFdatasync => "durable before it is acknowledged, by write and fdatasync\n",
+    text += &match (Medium::of(&data.path).not_durable(), config.wal_sync) {
+        (Some(why), _) => format!("not durable: {why}\n"),
+        (None, WalSync::Adaptive) => "durable before it is acknowledged\n".to_string(),
+        (None, WalSync::Dsync) => "durable before it is acknowledged, by RWF_DSYNC\n".to_string(),
+        (None, WalSync::WriteFdatasync) => "durable before it is acknowledged, by write and fdatasync\n".to_string(),
     };
     text += &format!("ready in {} ms\n", began.elapsed().as_millis());
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    text
 }
 
 /// What the metrics endpoint shows: counters of every shard and its loop, and of the process.
 fn metrics_source(counters: &[Counters], stopping: &Arc<AtomicBool>) -> metrics::Source {
     let (for_samples, for_ready, stopping) = (counters.to_vec(), counters.to_vec(), Arc::clone(stopping));
     let samples = move || {
-        let mut samples = vec![Sample {
+        let resident = |value| Sample {
             name: "process_resident_memory_bytes".to_string(),
             help: "Memory of this process.",
             kind: Kind::Gauge,
             shard: None,
-            value: machine::resident_bytes().unwrap_or(0),
-        }];
+            value,
+        };
+        // What cannot be read is left out, never shown as nothing.
+        let mut samples: Vec<Sample> = machine::resident_bytes().map(resident).into_iter().collect();
         for (shard, counters) in (0..).zip(&for_samples) {
             let of_shard = counters.shard.each().into_iter().map(|(name, help, kind, value)| {
                 let kind = if kind == "gauge" { Kind::Gauge } else { Kind::Counter };
@@ -195,7 +269,7 @@ fn start_shards(
 ) -> Result<Vec<StopHandle>, ServeError> {
     let posts = mail::mesh(data.identity.shards).map_err(io_error("connect the shards"))?;
     let port = listeners[0].local_addr().map_err(io_error("ask for the port"))?.port();
-    let (placement, log) = (&machine.placement, machine.log);
+    let placement = &machine.placement;
     let cores = placement.cores(data.identity.shards);
     let mut stops = Vec::new();
     for ((id, post), (listener, counters)) in (0..).zip(posts).zip(listeners.into_iter().zip(counters)) {
@@ -203,6 +277,7 @@ fn start_shards(
         let mut settings = loop_settings::Settings::new(ShardId(id), data.shard(id));
         settings.core = Some(cores[usize::from(id)]);
         settings.listener = Some(listener);
+        settings.files_max = machine.files;
         settings.sync = match config.wal_sync {
             WalSync::Adaptive => loop_settings::Sync::Adaptive,
             WalSync::Dsync => loop_settings::Sync::Dsync,
@@ -215,7 +290,7 @@ fn start_shards(
         settings.registered = Some(blocks.clone());
         let app = Shard::new(shard_settings(config, data, id, port, blocks)?, Arc::clone(&counters.shard));
         let (features, loop_stats) = (Arc::clone(&machine.features), Arc::clone(&counters.reactor));
-        let notice = EndNotice::new(id, news.clone());
+        let (notice, log) = (EndNotice::new(id, news.clone()), machine.log.clone());
         let run = move || {
             let name = format!("shard {id}");
             let mut log = |level, text: &str| log.line(level, &name, text);
@@ -226,7 +301,7 @@ fn start_shards(
             notice.end(end);
         };
         let builder = thread::Builder::new().name(format!("shard-{id}"));
-        builder.spawn(run).map_err(io_error("start a shard's thread"))?;
+        builder.spawn(run).map_err(no_thread("start the thread of a shard"))?;
     }
     Ok(stops)
 }

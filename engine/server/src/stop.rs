@@ -1,16 +1,22 @@
 //! The end of a server: by signal, or because a shard ended on its own.
 
+use crate::error::ServeError;
 use crate::log::Log;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
-use std::io;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::thread;
+use std::time::{Duration, Instant};
+use torc_base::io::Level;
+use torc_reactor::resources::Want;
 
 /// What the starting thread waits for.
 #[derive(Debug)]
 pub enum News {
-    /// SIGTERM or SIGINT, the first one.
+    /// SIGTERM, SIGINT or SIGHUP, the first one.
     Signal(i32),
     /// A shard's thread is over.
     Ended { shard: u16, end: End },
@@ -27,24 +33,88 @@ pub enum End {
     Panicked,
 }
 
-/// Forwards the first SIGTERM or SIGINT as [`News::Signal`]; the second ends the process at once, whatever state the
-/// shards are in (what was acknowledged is durable by then as ever).
-pub fn forward_signals(log: Log, news: Sender<News>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+/// What a signal that asks for the end means, given those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The first: drain.
+    Drain,
+    /// The same wish, told twice, as `timeout` does with a process and its group.
+    Again,
+    /// Somebody does not want to wait.
+    Leave,
+}
+
+/// Signals so close to the first are the same wish, up to the second one.
+const ONE_WISH: Duration = Duration::from_secs(1);
+
+/// Tells one wish from several.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    first: Option<Instant>,
+    signals: u32,
+}
+
+impl Wishes {
+    /// A signal has come `at` that time.
+    pub fn take(&mut self, at: Instant) -> Meaning {
+        let first = *self.first.get_or_insert(at);
+        self.signals += 1;
+        match self.signals {
+            1 => Meaning::Drain,
+            2 if at.duration_since(first) < ONE_WISH => Meaning::Again,
+            _ => Meaning::Leave,
+        }
+    }
+}
+
+/// Forwards the first SIGTERM, SIGINT or SIGHUP as [`News::Signal`]. A third one, or one that comes a second or more after the
+/// first, ends the process at once, whatever state the shards are in (what was acknowledged is durable by then as ever).
+pub fn forward_signals(log: Log, news: Sender<News>) -> Result<(), ServeError> {
+    let mut asks = vec![SIGTERM, SIGINT];
+    // Under nohup a terminal that closes is to change nothing.
+    if !is_ignored(SIGHUP) {
+        asks.push(SIGHUP);
+    }
+    let catching = |error| ServeError::Io { what: "catch signals", want: Want::Descriptor, error };
+    let mut signals = Signals::new(asks).map_err(catching)?;
     let forward = move || {
-        let mut asked = false;
+        let mut wishes = Wishes::default();
         for signal in signals.forever() {
-            if asked {
-                log.warn("torc", &format!("{} again: leaving at once", signal_name(signal)));
-                std::process::exit(128 + signal);
+            let name = signal_name(signal);
+            match wishes.take(Instant::now()) {
+                // The receiver is gone only when the process is about to end anyway.
+                Meaning::Drain => drop(news.send(News::Signal(signal))),
+                Meaning::Again => log.info("torc", &format!("{name} again: still draining; once more ends it at once")),
+                Meaning::Leave => {
+                    log.last(Level::Warn, "torc", &format!("{name} again: ended at once, without draining"));
+                    log.flush();
+                    std::process::exit(128 + signal);
+                }
             }
-            asked = true;
-            // The receiver is gone only when the process is about to end anyway.
-            let _ = news.send(News::Signal(signal));
         }
     };
-    thread::Builder::new().name("signals".to_string()).spawn(forward)?;
+    let spawned = thread::Builder::new().name("signals".to_string()).spawn(forward);
+    spawned.map_err(|error| ServeError::Io { what: "start the thread of the signals", want: Want::Thread, error })?;
     Ok(())
+}
+
+/// A file that may not grow is an error of that write, and told as one: by default the kernel would end the process.
+pub fn ignore_long_files() -> Result<(), ServeError> {
+    let registered = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    registered.map_err(|error| ServeError::Io { what: "catch signals", want: Want::Descriptor, error })?;
+    Ok(())
+}
+
+/// True if whoever started this process wants it to ignore the signal.
+fn is_ignored(signal: i32) -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
+}
+
+/// The same, from the text of /proc/PID/status.
+pub(crate) fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }
 
 /// For people.
@@ -52,6 +122,7 @@ pub fn signal_name(signal: i32) -> &'static str {
     match signal {
         SIGTERM => "SIGTERM",
         SIGINT => "SIGINT",
+        SIGHUP => "SIGHUP",
         _ => "a signal",
     }
 }

@@ -9,10 +9,11 @@ use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::ids::{Index, ProducerId, ShardId, TopicId};
+use torc_base::io::Level;
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
 use torc_net::kafka::error;
-use torc_state::catalog::{Catalog, CatalogError, Change, Command, Defaults, NewTopic};
+use torc_state::catalog::{Catalog, CatalogError, Change, Command, Defaults, NewTopic, Topic};
 
 /// Producer ids that are taken from the log at once, as in Kafka.
 const PRODUCER_IDS: u32 = 1_000;
@@ -107,7 +108,7 @@ impl CatalogOwner {
     }
 
     /// The catalog's log is committed through `through`.
-    pub fn committed(&mut self, groups: &mut Groups, through: Index) -> Result<(), String> {
+    pub fn committed(&mut self, groups: &mut Groups, out: &mut Out, through: Index) -> Result<(), String> {
         if !self.serving
             && let Some((_, state)) = groups.take_catalog()
         {
@@ -117,6 +118,9 @@ impl CatalogOwner {
         while self.log.front().is_some_and(|(index, _)| *index <= through) {
             let (index, command) = self.log.pop_front().expect("looked at above");
             let change = self.catalog.apply(index, &command);
+            if self.serving {
+                tell(out, &change);
+            }
             self.applied(index, change);
         }
         if !self.serving {
@@ -209,7 +213,7 @@ impl CatalogOwner {
                 }
                 // Deletions and settings go on: they can make room.
                 Ok(Command::CreateTopic { .. } | Command::AddPartitions { .. }) if groups.is_full() => {
-                    AdminResult::refused(error::KAFKA_STORAGE_ERROR, "the disk is full".into())
+                    AdminResult::refused(error::KAFKA_STORAGE_ERROR, "the log has no room".into())
                 }
                 Ok(command) => match self.append(groups, out, command, Cause::Job { job: number, item }) {
                     Ok(()) => continue,
@@ -357,6 +361,28 @@ impl CatalogOwner {
     pub fn all_drained(&self) -> bool {
         self.drained.len() == self.in_force.len()
     }
+}
+
+/// A line for the log about each topic that was made, changed or deleted.
+fn tell(out: &mut Out, change: &Change) {
+    let partitions = |topic: &Topic| match topic.partitions.len() {
+        1 => "1 partition".to_string(),
+        n => format!("{n} partitions"),
+    };
+    let settings = |topic: &Topic| {
+        let each: Vec<String> = topic.overrides.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        if each.is_empty() { "all settings by default".to_string() } else { each.join(", ") }
+    };
+    let text = match change {
+        Change::Created(topic) => {
+            format!("topic {} was created: {}, {}", topic.name, partitions(topic), settings(topic))
+        }
+        Change::Configured(topic) => format!("topic {} was altered: {}", topic.name, settings(topic)),
+        Change::Grown { topic, .. } => format!("topic {} was altered: {}", topic.name, partitions(topic)),
+        Change::Deleted(topic) => format!("topic {} was deleted, with {}", topic.name, partitions(topic)),
+        Change::ProducerIds { .. } | Change::Refused(_) | Change::Stale => return,
+    };
+    out.log(Level::Info, text);
 }
 
 fn refused(error: &CatalogError) -> AdminResult {

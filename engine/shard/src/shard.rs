@@ -25,7 +25,7 @@ enum Stopping {
     Draining {
         until: Mono,
     },
-    /// All shards are drained; the last checkpoint is written.
+    /// All shards are drained; the last checkpoint is written, and files that are half made go.
     Finishing {
         until: Mono,
     },
@@ -215,15 +215,23 @@ impl Shard {
                 }
             }
             Notice::CatalogCommitted(through) => {
-                if let Some(owner) = &mut self.catalog
-                    && let Err(what) = owner.committed(&mut self.groups, through)
-                {
-                    self.groups.phase = Phase::Refused(what);
+                if let Some(owner) = &mut self.catalog {
+                    let (answers, notices) = (&mut self.answers, &mut self.notices);
+                    let mut out = groups::Out { now, ops, answers, notices };
+                    if let Err(what) = owner.committed(&mut self.groups, &mut out, through) {
+                        self.groups.phase = Phase::Refused(what);
+                    }
                 }
                 self.drive_catalog(now, ops);
             }
             Notice::AllServing => self.all_serving(now, ops),
             Notice::Fenced => {
+                // Nobody has been served yet, and nobody would ever be: what could be read then is not known everywhere.
+                if !self.is_ready()
+                    && let Some(why) = self.groups.fenced()
+                {
+                    self.groups.phase = Phase::Refused(why);
+                }
                 if let Some(owner) = &mut self.catalog {
                     owner.fenced(&mut self.answers);
                     // Refuses what waited for its turn.
@@ -367,7 +375,7 @@ impl Shard {
             Stopping::No | Stopping::Finishing { .. } | Stopping::Done => {}
         }
         if let Stopping::Finishing { until } = self.stopping
-            && (!self.groups.is_checkpointing() || now.mono >= until)
+            && ((!self.groups.is_checkpointing() && self.groups.is_settled()) || now.mono >= until)
         {
             self.stopping = Stopping::Done;
             ops.push(Op::Exit);

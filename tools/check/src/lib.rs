@@ -13,5 +13,6 @@ pub mod process;
 pub mod ready;
 pub mod report;
 pub mod restart;
+pub mod starts;
 pub mod trace;
 pub mod wire;

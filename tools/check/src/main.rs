@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use torc_check::failure::Result;
 use torc_check::report::Report;
-use torc_check::{badinput, diskfull, idle, kill, neighbours, process, ready, restart, trace};
+use torc_check::{badinput, diskfull, idle, kill, neighbours, process, ready, restart, starts, trace};
 
 /// Shows that a torc server keeps its promises, with real processes, sockets and disks.
 #[derive(Parser)]
@@ -46,6 +46,8 @@ enum Check {
     Neighbours(NeighboursArgs),
     /// Start on an empty directory, stop idle and under load.
     Ready(ReadyArgs),
+    /// Starts with too little of everything, stops by every signal, a log and metrics that nobody reads.
+    Starts(StartsArgs),
     /// What the kernel is asked to do, in which order. Needs root, tracefs and strace.
     Trace(TraceArgs),
 }
@@ -129,6 +131,16 @@ struct NeighboursArgs {
 }
 
 #[derive(Args)]
+struct StartsArgs {
+    /// Connections that send nonsense while nobody reads the log.
+    #[arg(long, default_value_t = 20_000)]
+    nonsense: u32,
+    /// Connections that stall at the metrics endpoint.
+    #[arg(long, default_value_t = 500)]
+    stalled: u32,
+}
+
+#[derive(Args)]
 struct KillArgs {
     #[arg(long, default_value_t = 200)]
     rounds: u32,
@@ -186,6 +198,10 @@ fn run(cli: &Cli) -> Result<Report> {
             let NeighboursArgs { shards, seconds, short, ref only, seed } = *args;
             let seconds = (!short).then_some(seconds);
             neighbours::run(&neighbours::Plan { torc, dir, shards, seconds, only: only.clone(), seed })
+        }
+        Check::Starts(args) => {
+            let StartsArgs { nonsense, stalled } = *args;
+            starts::run(&starts::Plan { torc, dir, nonsense, stalled })
         }
         Check::Ready(args) => {
             let ReadyArgs { shards, starts, stops } = *args;

@@ -72,6 +72,11 @@ impl Launch {
     /// Starts it and waits for nothing.
     pub fn spawn(&self) -> Result<Child> {
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        Ok(self.command().stdout(Stdio::piped()).stderr(log).spawn()?)
+    }
+
+    /// The command, with nothing to read.
+    pub fn command(&self) -> Command {
         let mut words = self.wrapper.clone();
         words.push(self.torc.display().to_string());
         let mut command = Command::new(&words[0]);
@@ -80,8 +85,8 @@ impl Launch {
         if let Some(shards) = self.shards {
             command.args(["--shards", &shards.to_string()]);
         }
-        command.args(&self.more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        Ok(command.spawn()?)
+        command.args(&self.more).stdin(Stdio::null());
+        command
     }
 }
 

@@ -247,8 +247,8 @@ impl DryRun {
                     Outcome::Recovered(item) if item.group == GroupId::CATALOG && item.kind.0 == kind::COMMAND => {
                         self.commands.push((item.index, item.bytes.to_vec()));
                     }
-                    Outcome::RecoveryDone { torn } => {
-                        done = Some(Verdict::Accepted { last: wal.durable(), torn });
+                    Outcome::RecoveryDone(found) => {
+                        done = Some(Verdict::Accepted { last: wal.durable(), torn: found.torn });
                     }
                     Outcome::Refused(error) => done = Some(refused(error)),
                     _ => {}

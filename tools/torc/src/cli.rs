@@ -47,10 +47,11 @@ pub struct ServeArgs {
     /// This server's number in its cluster; fixed at the first start [default: 1].
     #[arg(long, value_name = "N")]
     pub node_id: Option<String>,
-    /// Where Kafka clients connect [default: 127.0.0.1:9092].
+    /// Where Kafka clients connect; there is no TLS and no authentication, so keep to addresses that only those reach whom
+    /// you trust [default: 127.0.0.1:9092].
     #[arg(long, value_name = "ADDR")]
     pub kafka: Option<String>,
-    /// Where metrics are served over HTTP, or none [default: 127.0.0.1:9644].
+    /// Where metrics are served over HTTP, to whoever reaches it, or none [default: 127.0.0.1:9644].
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
     /// Shards; fixed at the first start [default: one for each core, or fewer: see --keys].

@@ -32,16 +32,9 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error.to_string());
+            output::complain(&error.to_string());
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Several problems are several lines, each with the name in front.
-fn complain(problems: &str) {
-    for line in problems.lines() {
-        eprintln!("torc: {line}");
     }
 }
 
@@ -51,7 +44,7 @@ fn bench(args: &torc_load::command::BenchArgs) -> ExitCode {
     match torc_load::command::run(args, build, &mut std::io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error.to_string());
+            output::complain(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }

@@ -3,7 +3,9 @@
 use clap::ValueEnum;
 use serde::Serialize;
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
+use std::time::Duration;
+use torc_server::outlet::{Outlet, Weight};
 
 /// `--format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -12,6 +14,23 @@ pub enum Format {
     Table,
     /// One JSON document.
     Json,
+}
+
+/// How long a reason waits for somebody who reads standard error.
+const READER_TIME: Duration = Duration::from_secs(1);
+
+/// Says on standard error why a command failed; several problems are several lines, each with the name in front. The exit code
+/// does not wait for a reader who sleeps.
+pub fn complain(why: &str) {
+    let text: String = why.lines().map(|line| format!("torc: {line}\n")).collect();
+    match Outlet::start("errors", io::stderr(), |_| String::new()) {
+        Ok(outlet) => {
+            outlet.line(Weight::Last, text);
+            outlet.flush(READER_TIME);
+        }
+        // No thread to be had may be the very reason.
+        Err(_) => eprint!("{text}"),
+    }
 }
 
 /// Where a column's text stands.

@@ -14,7 +14,7 @@ pub fn run(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let config = Config::load(&sources(&args))?;
-    start::serve(&config, &mut std::io::stdout())?;
+    start::serve(&config, std::io::stdout())?;
     Ok(())
 }
 

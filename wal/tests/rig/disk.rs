@@ -28,6 +28,8 @@ pub struct Disk {
     pub written_ahead: u64,
     /// Counts down with each write, flush or creation; at 0 that one fails with the error.
     pub fail_in: Option<(u64, DiskError)>,
+    /// Why no more files can be made or opened, if there is a reason.
+    pub no_files: Option<DiskError>,
     /// As above, for reads.
     pub fail_read_in: Option<u64>,
     /// Bytes that were read.
@@ -72,6 +74,9 @@ impl Disk {
             DiskKind::Create { file, name, bytes } => {
                 if self.files.contains_key(&name) {
                     return Err(DiskError::Exists);
+                }
+                if let Some(lack) = &self.no_files {
+                    return Err(lack.clone());
                 }
                 if self.used() + bytes > self.capacity {
                     return Err(DiskError::NoSpace);

@@ -69,6 +69,8 @@ pub struct Rig {
     /// Operations that the log has asked for and that have not been carried out.
     pub pending: Vec<DiskOp>,
     pub outcomes: Vec<Outcome>,
+    /// What the last recovery said.
+    pub said: Vec<String>,
     /// Everything ever appended whose batch may be in the log, in order.
     pub history: Vec<Known>,
     /// The first batch behind the published checkpoint.
@@ -96,6 +98,7 @@ impl Rig {
             now: Now { mono: Mono(1), wall: Wall(1_000) },
             pending: Vec::new(),
             outcomes: Vec::new(),
+            said: Vec::new(),
             history: Vec::new(),
             replay_from: BatchSeq(1),
             model: BTreeMap::new(),
@@ -122,6 +125,7 @@ impl Rig {
         self.pending.clear();
         self.outcomes.clear();
         self.recovered.clear();
+        self.said.clear();
         let section = self.section.clone();
         self.wal.open(self.now, section.as_deref(), &mut self.pending)?;
         while self.wal.state() == State::Recovering {
@@ -132,9 +136,9 @@ impl Rig {
         for outcome in std::mem::take(&mut self.outcomes) {
             match outcome {
                 Outcome::Recovered(item) => self.recovered.push(item),
-                Outcome::RecoveryDone { torn: t } => torn = t,
+                Outcome::RecoveryDone(found) => torn = found.torn,
                 Outcome::Refused(error) => return Err(error),
-                Outcome::Log(..) => {}
+                Outcome::Log(_, text) => self.said.push(text),
                 other => panic!("{other:?} in recovery"),
             }
         }

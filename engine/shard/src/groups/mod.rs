@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Term};
-use torc_base::io::{DiskDone, DiskOp, Level, Op};
+use torc_base::io::{DiskDone, DiskError, DiskOp, Level, Op};
 use torc_base::time::{Mono, Now};
 use torc_consensus::{Append, HardState, Input, Output};
 use torc_wal::{Entry, Kind, Outcome, State, Wal};
@@ -151,6 +151,11 @@ impl Groups {
     /// True while there is no room for producers' records, nor for partitions to put them in.
     pub fn is_full(&self) -> bool {
         self.wal.state() == State::Full
+    }
+
+    /// True when the log leaves no file half made. Asked after the last checkpoint.
+    pub fn is_settled(&self) -> bool {
+        self.wal.is_settled()
     }
 
     /// True when every group has its leader, or never will.
@@ -446,18 +451,22 @@ impl Groups {
             match outcome {
                 Outcome::Durable(seq) => self.durable(out, seq),
                 Outcome::Recovered(item) => self.recovered(out, item),
-                Outcome::RecoveryDone { torn } => self.recovery_done(out, torn),
+                Outcome::RecoveryDone(found) => self.recovery_done(out, found),
                 Outcome::Refused(error) => self.refuse_start(error.to_string()),
                 Outcome::Read(id, result) => self.read_done(out, id, result),
                 Outcome::Found(id, result) => self.found(out, id, result),
                 Outcome::Fenced(why) => self.fence(out, why),
-                Outcome::Full(full) => {
-                    set(&self.stats.disk_full, u64::from(full));
-                    let (level, text) = match full {
-                        true => (Level::Warn, "the disk is full: producers are refused, all else goes on"),
-                        false => (Level::Info, "there is room on the disk again: producers are served"),
+                Outcome::Full(lack) => {
+                    set(&self.stats.disk_full, u64::from(lack.is_some()));
+                    let consequence = "producers are refused, all else goes on";
+                    let (level, text) = match lack {
+                        Some(DiskError::NoSpace) => (Level::Warn, format!("the disk is full: {consequence}")),
+                        Some(lack) => {
+                            (Level::Warn, format!("the log cannot grow: {lack}: {consequence}; {}", lack.cure()))
+                        }
+                        None => (Level::Info, "the log has room again: producers are served".into()),
                     };
-                    out.log(level, text.into());
+                    out.log(level, text);
                 }
                 Outcome::Log(level, text) => out.log(level, text),
             }

@@ -10,7 +10,7 @@ use torc_consensus::{Config, HardState, LogView, Raft, TermRun};
 use torc_net::kafka::{error, records};
 use torc_snapshot::{Loaded, Reader};
 use torc_state::partition::{Partition, Refusal, Sequenced};
-use torc_wal::Item;
+use torc_wal::{Item, Recovered};
 
 /// The file slot of checkpoints; the log uses others.
 pub(super) const CHECKPOINT_FILE: FileId = FileId(1);
@@ -114,6 +114,20 @@ pub fn sequenced(batch: &records::Batch) -> Option<Sequenced> {
     })
 }
 
+/// What came back of a log that was not closed, and what did not.
+fn tell_recovered(out: &mut Out, found: &Recovered) {
+    let Recovered { batches, entries, bytes, .. } = found;
+    let cut = match &found.torn {
+        None => "nothing was cut".to_string(),
+        Some(torn) => format!("cut was an unfinished write, which was never acknowledged: {torn}"),
+    };
+    let text = format!(
+        "the last stop was no orderly one: {entries} entries in {batches} writes ({bytes} bytes) were recovered from behind \
+         the last checkpoint; {cut}"
+    );
+    out.log(Level::Info, text);
+}
+
 impl Groups {
     /// Begins with the checkpoint.
     pub fn start(&mut self, out: &mut Out) {
@@ -203,12 +217,12 @@ impl Groups {
     }
 
     /// The log has been read to its end: all groups stand for election.
-    pub(super) fn recovery_done(&mut self, out: &mut Out, torn: Option<String>) {
+    pub(super) fn recovery_done(&mut self, out: &mut Out, found: Recovered) {
         if let Phase::Refused(_) = self.phase {
             return;
         }
-        if let Some(torn) = torn {
-            out.log(Level::Info, format!("the log ended in an unfinished write, which was never acknowledged: {torn}"));
+        if !found.fresh && !found.closed {
+            tell_recovered(out, &found);
         }
         self.phase = Phase::Running;
         self.cut_seq = self.wal.written();

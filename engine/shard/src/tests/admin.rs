@@ -378,3 +378,28 @@ fn metadata_by_id_is_refused_in_the_versions_that_kafka_refuses_it_in() {
         assert_eq!((answer.topics[0].error_code, answer.topics[0].topic_id), (0, id));
     }
 }
+
+#[test]
+fn what_happens_to_topics_is_in_the_log() {
+    let mut rig = Rig::new(2);
+    let client = rig.connect(1);
+    assert_eq!(rig.create(client, "t", 3, &[("retention.ms", "5000")]), 0);
+    assert_ne!(rig.create(client, "t", 3, &[]), 0);
+    let resource = AlterConfigsResource::default().with_resource_type(TOPIC).with_resource_name(text("t"));
+    rig.ask(client, 2, &AlterConfigsRequest::default().with_resources(vec![resource]));
+    let request = torc_net::kafka::schema::DeleteTopicsRequest::default().with_topic_names(vec![name("t")]);
+    assert_eq!(rig.ask(client, 5, &request).responses[0].error_code, 0);
+    let about = |rig: &Rig| -> Vec<String> {
+        rig.logs().into_iter().filter(|line| line.starts_with("topic ")).map(str::to_owned).collect()
+    };
+    let expected = [
+        "topic t was created: 3 partitions, retention.ms=5000",
+        "topic t was altered: all settings by default",
+        "topic t was deleted, with 3 partitions",
+    ];
+    assert_eq!(about(&rig), expected);
+    // A start that reads it all again has nothing new to tell.
+    let rig = rig.restart(&settings());
+    assert!(rig.is_ready());
+    assert_eq!(about(&rig), Vec::<String>::new());
+}

@@ -160,3 +160,53 @@ fn a_damaged_log_is_refused_with_a_reason() {
     assert!(!rig.is_ready() && rig.has_exited());
     assert!(rig.shard(0).refused().is_some());
 }
+
+/// A write that fails before the first client is served ends the start with its reason; one that fails later leaves what can be
+/// read.
+#[test]
+fn a_fence_before_the_first_service_ends_the_start() {
+    for (shards, failing) in [(1, 0), (2, 0), (2, 1)] {
+        let mut rig = Rig::new(shards);
+        let client = rig.connect(0);
+        assert_eq!(rig.create(client, "t", 4, &[]), 0);
+        let mut rig = rig.restart_held(&settings());
+        rig.disk(failing).fail_write = true;
+        (0..shards).for_each(|shard| rig.disk(shard).release());
+        rig.run();
+        let why = rig.shard(failing).refused().expect("it cannot serve").to_string();
+        assert!(why.contains("EIO") && why.contains("restart"), "{why}");
+        assert!(!rig.is_ready());
+        // The server asks the others to end.
+        stop(&mut rig, shards);
+        rig.pass(20_000);
+        assert!(rig.has_exited(), "{shards} shards, {failing} fails");
+    }
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[]), 0);
+    rig.produce(client, -1, "t", 0, &batch(&["a"]));
+    rig.disk(0).fail_write = true;
+    assert_eq!(rig.produce(client, -1, "t", 0, &batch(&["b"])).error_code, error::KAFKA_STORAGE_ERROR);
+    assert_eq!(values(&rig.fetch(client, "t", 0, 0)).len(), 1);
+    assert!(rig.shard(0).refused().is_none() && !rig.has_exited());
+}
+
+#[test]
+fn a_start_says_what_it_recovered_unless_the_stop_was_orderly() {
+    let recovered = |rig: &Rig| rig.logs().iter().filter(|line| line.contains("were recovered")).count();
+    let mut rig = Rig::new(2);
+    assert_eq!(recovered(&rig), 0, "there was nothing");
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 4, &[]), 0);
+    let mut rig = rig.restart(&settings());
+    assert_eq!(recovered(&rig), 2, "one line to each shard: {:?}", rig.logs());
+    assert!(rig.logs().iter().any(|line| line.contains("nothing was cut")), "{:?}", rig.logs());
+    stop(&mut rig, 2);
+    assert!(rig.has_exited());
+    let rig = rig.restart(&settings());
+    assert!(rig.is_ready());
+    assert_eq!(recovered(&rig), 0, "{:?}", rig.logs());
+    // It went on from where it was closed, and was killed.
+    let rig = rig.restart(&settings());
+    assert_eq!(recovered(&rig), 2, "{:?}", rig.logs());
+}
