@@ -26,6 +26,8 @@ pub enum Complaint {
     Malformed,
     /// Its answer cannot be encoded.
     Answer,
+    /// A request failed that wants no answer, so that only the end of the connection can tell.
+    Unanswered,
     /// It speaks another protocol.
     Foreign(Foreign),
 }
@@ -42,6 +44,7 @@ impl Complaint {
             Complaint::Unsupported => "requests that are not served",
             Complaint::Malformed => "malformed requests",
             Complaint::Answer => "answers that cannot be encoded",
+            Complaint::Unanswered => "produce requests with acks=0 that failed",
             Complaint::Foreign(Foreign::Tls) => "TLS clients",
             Complaint::Foreign(Foreign::Http) => "HTTP clients",
             Complaint::Foreign(Foreign::ZooKeeper) => "ZooKeeper clients",

@@ -41,6 +41,9 @@ const LOG_LEVEL: &str = "torc.log.level";
 /// without bounds.
 const REPEATS_MAX: usize = 1_000;
 
+/// How long changes of settings, whose requests name no time, wait to be made.
+const ALTER_MS: i32 = 30_000;
+
 /// Why a resource is refused: the code and, for people, the reason.
 type Refused = (i16, Option<String>);
 
@@ -305,7 +308,8 @@ impl Kafka {
             gather.resources.push(Altered { kind, name, answer });
         }
         let admin = Admin::Configs { topics, validate_only };
-        self.ask_admin(out, to, expiry::NEVER, admin, AdminGather::AlterConfigs(gather));
+        let expires = expiry::limit(out.now.mono, ALTER_MS);
+        self.ask_admin(out, to, expires, admin, AdminGather::AlterConfigs(gather));
     }
 
     /// Refuses changes of resources whose settings do not change while the server runs.

@@ -27,6 +27,9 @@ const CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
 /// How long Metadata waits for topics to be made. Kafka's does not: it shall be no hindrance for the topics that are there.
 const CREATION_MS: i32 = 5_000;
 
+/// How long InitProducerId, which names no time, waits for an id.
+const PRODUCER_ID_MS: i32 = 10_000;
+
 const fn bits(numbers: &[u32]) -> i32 {
     let (mut bits, mut n) = (0, 0);
     while n < numbers.len() {
@@ -247,7 +250,8 @@ impl Kafka {
             // Fatal to the client, which is right: it would wait for ever for a coordinator.
             return self.reply_producer_id(out, to, Err(error::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
         }
-        let token = self.wait(to, super::Waiting::ProducerId);
+        let expires = expiry::limit(out.now.mono, PRODUCER_ID_MS);
+        let token = self.wait_until(expires, to, super::Waiting::ProducerId);
         out.asks.push_back((ShardId(0), token, Ask::ProducerId));
     }
 

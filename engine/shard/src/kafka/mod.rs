@@ -294,7 +294,11 @@ impl Kafka {
                 Waiting::DeleteRecords(_) => self.finish_delete_records(out, token),
                 Waiting::Admin(_) => self.admin_timeout(out, token),
                 Waiting::Metadata(_) => self.finish_metadata(out, token, None),
-                Waiting::Fetch(_) | Waiting::EpochEnds(_) | Waiting::LogDirs(_) | Waiting::ProducerId => {
+                Waiting::ProducerId => {
+                    // The code that has clients come again.
+                    self.finish_producer_id(out, token, Err(kafka::error::COORDINATOR_LOAD_IN_PROGRESS));
+                }
+                Waiting::Fetch(_) | Waiting::EpochEnds(_) | Waiting::LogDirs(_) => {
                     unreachable!("these name no time, or have one of their own")
                 }
             }

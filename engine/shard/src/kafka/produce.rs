@@ -1,5 +1,6 @@
 //! Produce: checks what can be checked without the partition, hands batches to the owners, answers when all are done.
 
+use super::complaints::Complaint;
 use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
 use crate::mail::{Acks, Ask, ProducePart, Produced, Token};
 use crate::stages::{LogTimes, Path};
@@ -180,8 +181,9 @@ impl Kafka {
             // can only learn from losing the connection, as with Kafka.
             self.answer_parts(to, Vec::new(), Path::Other);
             let mut partitions = gather.response.topics.iter().flat_map(|topic| &topic.partitions);
-            if partitions.any(|partition| partition.error != error::NONE) {
-                self.conns.close(to.conn, out.ops);
+            if let Some(failed) = partitions.find(|partition| partition.error != error::NONE) {
+                let why = format_args!("a produce request with acks=0 failed with error {}", failed.error);
+                self.close_with(out, to.conn, Complaint::Unanswered, &why);
             }
             return;
         }

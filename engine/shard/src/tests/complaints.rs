@@ -1,6 +1,7 @@
 //! Lines about connections that are closed for what they sent.
 
 use super::rig::{Client, Rig, frame};
+use super::verbs::*;
 use torc_net::kafka::schema::MetadataRequest;
 
 /// Lines about connections, without the number of the connection.
@@ -103,4 +104,16 @@ fn there_are_few_lines_of_a_kind_and_the_others_are_counted() {
     assert_eq!(complaints(&rig).len(), 9, "and there is nothing more to say");
     let client = rig.connect(0);
     assert_eq!(rig.create(client, "t", 1, &[]), 0, "others are served");
+}
+
+/// With acks=0 the end of the connection is all that a client hears of; whoever runs the server shall know why.
+#[test]
+fn a_failed_request_without_an_answer_is_told_of() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    rig.send(client, PRODUCE, &produce_request(0, &[("nope", 0, &batch(&["a"]))]));
+    rig.run();
+    assert!(rig.is_closed(client));
+    let told = complaints(&rig);
+    assert!(told.len() == 1 && told[0].contains("acks=0 failed with error 3"), "{told:?}");
 }

@@ -3,11 +3,13 @@
 use super::rig::{Client, Rig};
 use super::verbs::*;
 use torc_net::kafka::error;
+use torc_net::kafka::schema::alter_configs_request::AlterConfigsResource;
 use torc_net::kafka::schema::create_partitions_request::CreatePartitionsTopic;
 use torc_net::kafka::schema::create_topics_request::CreatableTopic;
 use torc_net::kafka::schema::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use torc_net::kafka::schema::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, ProduceRequest,
+    AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    InitProducerIdRequest, ProduceRequest,
 };
 
 const LATE: i16 = error::REQUEST_TIMED_OUT;
@@ -145,4 +147,27 @@ fn metadata_does_not_wait_for_ever_for_a_topic_to_be_made() {
         release(&mut rig, shards);
         assert_eq!(rig.metadata(client, &["new"]).topics[0].error_code, 0);
     }
+}
+
+/// Requests without a time of their own are answered too, in words that have clients come again.
+#[test]
+fn what_names_no_time_is_answered_all_the_same() {
+    let mut rig = Rig::new(2);
+    let client = rig.connect(1);
+    assert_eq!(rig.create(client, "t", 1, &[]), 0);
+    // Not one id has been given out yet.
+    rig.disk(0).hold_writes = true;
+    let other = rig.connect(0);
+    let asked = rig.send(client, 4, &new_producer());
+    let resource = AlterConfigsResource::default().with_resource_type(2).with_resource_name(text("t"));
+    let altered = rig.send(other, 2, &AlterConfigsRequest::default().with_resources(vec![resource]));
+    rig.pass(10_000 + COARSE_MS);
+    let answer = rig.take::<InitProducerIdRequest>(client, 4, asked).expect("in time");
+    assert_eq!((answer.error_code, answer.producer_id.0), (error::COORDINATOR_LOAD_IN_PROGRESS, -1));
+    rig.pass(20_000);
+    let answer = rig.take::<AlterConfigsRequest>(other, 2, altered).expect("in time");
+    assert_eq!(answer.responses[0].error_code, LATE);
+    rig.disk(0).release();
+    rig.run();
+    assert_eq!(rig.ask(client, 4, &new_producer()).error_code, 0);
 }
