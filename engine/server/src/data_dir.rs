@@ -131,6 +131,11 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDi
 }
 
 impl DataDir {
+    /// True if a start has made it.
+    pub fn exists(path: &Path) -> bool {
+        path.join(PROPERTIES).exists()
+    }
+
     /// Opens the directory, or makes it: with what is wished, else so many `shards`, node 1, and segments that fit
     /// the disk. Locks it against other processes; `tell` gets a line if that has to wait.
     pub fn open(path: &Path, wishes: Wishes, shards: u16, tell: &dyn Fn(&str)) -> Result<DataDir, DataDirError> {

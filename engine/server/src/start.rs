@@ -66,6 +66,10 @@ fn run(config: &Config, log: &Log, out: impl Write + Send + 'static) -> Result<(
     let placement = Placement::new(machine::cores(), placement::interrupted_core(&config.data_dir));
     let wishes = Wishes { node_id: config.node_id, shards: config.shards, segment_bytes: config.segment_bytes };
     let tell = |line: &str| log.info("torc", line);
+    if !DataDir::exists(&config.data_dir) {
+        // A directory once made keeps its number of shards, so that one which cannot start is not made.
+        check_shards(config.shards.unwrap_or(placement.default_shards()))?;
+    }
     let data = DataDir::open(&config.data_dir, wishes, placement.default_shards(), &tell)?;
     check_fit(config, &data)?;
     check_room(&data, log)?;
@@ -122,6 +126,15 @@ fn all_ready(counters: &[Counters]) -> bool {
 /// Refuses settings that this data directory cannot hold.
 fn check_fit(config: &Config, data: &DataDir) -> Result<(), ServeError> {
     let max = wal_settings(config, data, 0).entry_bytes_max();
+    let total = machine::space(&data.path).map_err(io_error("ask for the free space"))?.total;
+    if let Some(reserve) = config.disk_reserve_bytes.filter(|reserve| *reserve >= total) {
+        return Err(ServeError::Settings(format!(
+            "`torc.disk.reserve.bytes` cannot be {}: the file system of {} has {} in all; lower it",
+            units::size(reserve),
+            data.path.display(),
+            units::rounded_size(total)
+        )));
+    }
     if config.message_max_bytes as usize <= max {
         return Ok(());
     }
@@ -134,13 +147,14 @@ fn check_fit(config: &Config, data: &DataDir) -> Result<(), ServeError> {
     )))
 }
 
+fn check_shards(shards: u16) -> Result<(), ServeError> {
+    room::refusal(&Limits::here(), shards).map_or(Ok(()), |why| Err(ServeError::Settings(why)))
+}
+
 /// Refuses more shards than this process may have, and says what may become scarce.
 fn check_room(data: &DataDir, log: &Log) -> Result<(), ServeError> {
-    let limits = Limits::here();
-    if let Some(why) = room::refusal(&limits, data.identity.shards) {
-        return Err(ServeError::Settings(why));
-    }
-    if let Some(text) = room::warning(&limits, data.identity.shards) {
+    check_shards(data.identity.shards)?;
+    if let Some(text) = room::warning(&Limits::here(), data.identity.shards) {
         log.warn("torc", &text);
     }
     if let Some(text) = Medium::of(&data.path).warning(&data.path) {

@@ -144,6 +144,13 @@ fn narrow_places(plan: &Plan, report: &mut Report) -> Result<()> {
                 Start::Refused(code, text) => *code == Some(1) && text.contains(cure),
                 Start::Hangs => false,
             };
+            let left = launch.data.join("torc.properties").exists();
+            let kept = matches!(&seen, Start::Refused(_, text) if text.contains("fewer shards")) && left;
+            report.demand(
+                format!("{limit} {step}: no directory is made that cannot start"),
+                !kept,
+                format!("left: {left}"),
+            );
             started += u32::from(matches!(seen, Start::Ready));
             report.demand(format!("{limit} {step}: it starts, or names `{cure}`"), good, format!("{seen:?}"));
         }

@@ -12,7 +12,7 @@ use torc_load::command::BenchArgs;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Without a subcommand torc serves.
+    /// Without a subcommand torc serves; without --data-dir its data is in ./torc-data, which the first start makes.
     #[command(flatten)]
     pub serve: ServeArgs,
 }
