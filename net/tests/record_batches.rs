@@ -9,8 +9,8 @@ use torc_base::prng::Prng;
 use torc_base::time::Wall;
 use torc_net::kafka::error;
 use torc_net::kafka::records::{
-    BuildOptions, CRC_PREFIX, Codec, HEADER, Invalid, OwnedRecord, Record, TimestampType, build, check,
-    first_at_or_after, max_timestamp_offset, parse, place, read, stamp, verify,
+    self, Batch, BuildOptions, CRC_PREFIX, Codec, HEADER, Invalid, OwnedRecord, Record, Spares, Times, TimestampType,
+    build, first_at_or_after, max_timestamp_offset, parse, place, read, stamp, verify,
 };
 
 const CODECS: [(Codec, other::Compression); 5] = [
@@ -20,6 +20,10 @@ const CODECS: [(Codec, other::Compression); 5] = [
     (Codec::Lz4, other::Compression::Lz4),
     (Codec::Zstd, other::Compression::Zstd),
 ];
+
+fn check(bytes: &mut [u8]) -> Result<Batch, Invalid> {
+    records::check(bytes, Times::ALL, &mut Spares::default())
+}
 
 fn random_records(prng: &mut Prng) -> Vec<OwnedRecord> {
     let bytes = |prng: &mut Prng, most: u64| {
@@ -210,9 +214,7 @@ fn headers_that_a_client_may_not_send_are_refused_with_kafkas_codes() {
         (refused(8, &[0xff; 4]), Invalid::Length { declared: -1 }, error::CORRUPT_MESSAGE),
         (refused(7, &[1]), Invalid::BaseOffset(1), error::INVALID_RECORD),
         (refused(22, &[5]), Invalid::Codec(5), error::UNSUPPORTED_COMPRESSION_TYPE),
-        (refused(22, &[1 << 3]), Invalid::LogAppendTime, error::INVALID_TIMESTAMP),
         (refused(22, &[1 << 5]), Invalid::Control, error::INVALID_RECORD),
-        (refused(22, &[1 << 6]), Invalid::Attributes(1 << 6), error::INVALID_RECORD),
         (refused(26, &[3]), Invalid::Count { records: 3, last_offset_delta: 3 }, error::INVALID_RECORD),
         (refused(57, &[0xff; 4]), Invalid::Count { records: -1, last_offset_delta: 2 }, error::INVALID_RECORD),
         (refused(43, &[0; 8]), Invalid::Sequence(-1), error::INVALID_RECORD),
@@ -321,40 +323,4 @@ fn records_are_found_by_time_in_every_codec() {
             assert_eq!(max_timestamp_offset(&bytes, Offset(0)), Ok(expected));
         }
     }
-}
-
-#[test]
-fn snappy_without_a_frame_is_read_too() {
-    let plain = three(Codec::None);
-    let compressed = snap::raw::Encoder::new().compress_vec(&plain[HEADER..]).expect("short");
-    let bytes = rewrapped(&plain, Codec::Snappy, &compressed);
-    assert_eq!(read(&bytes), read(&plain));
-    assert_eq!(first_at_or_after(&bytes, 2500, Offset(0)), Ok(Some((1, 3000))));
-}
-
-/// A sound batch with the header of `batch` but another codec and body.
-fn rewrapped(batch: &[u8], codec: Codec, body: &[u8]) -> Vec<u8> {
-    let mut bytes = batch[..HEADER].to_vec();
-    bytes.extend_from_slice(body);
-    let length = bytes.len() as u32 - 12;
-    bytes[8..12].copy_from_slice(&length.to_be_bytes());
-    bytes[22] = codec as u8;
-    seal(&mut bytes);
-    bytes
-}
-
-#[test]
-fn compressed_bytes_that_are_none_are_an_error_not_more() {
-    let sound = three(Codec::None);
-    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
-        let bytes = rewrapped(&sound, codec, b"this is not what it claims to be, whichever codec it names");
-        assert!(check(&mut bytes.clone()).is_ok(), "compressed batches pass unopened");
-        assert!(first_at_or_after(&bytes, 0, Offset(0)).is_err(), "{codec:?}");
-        assert!(max_timestamp_offset(&bytes, Offset(0)).is_err(), "{codec:?}");
-        assert!(read(&bytes).is_err(), "{codec:?}");
-    }
-    // A Snappy block that claims 4 GiB.
-    let bytes = rewrapped(&sound, Codec::Snappy, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0]);
-    let refused = Invalid::Record { index: 0, what: "the compressed bytes are damaged" };
-    assert_eq!(first_at_or_after(&bytes, 0, Offset(0)), Err(refused));
 }

@@ -26,6 +26,21 @@ pub const ENTRY_BYTES_MAX: usize = 32 << 20;
 pub const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
 /// From this size on a request is received into a buffer of its own and written from there.
 pub const LARGE_FRAME: usize = 32 << 10;
+/// Bytes of records that a compressed batch may hold; one that holds more is MESSAGE_TOO_LARGE. (Kafka has no such bound;
+/// 1 MB of gzip holds no more.)
+pub const INFLATED_BYTES_MAX: u64 = 1 << 30;
+/// Largest window of a zstd frame, as a power of two: the 128 MiB that Kafka's clients read. Memory is touched only as far
+/// as records are decompressed.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// Memory of a decoder that is kept for the next compressed batch.
+pub const INFLATE_KEEP_BYTES: usize = 1 << 20;
+/// Bytes of records that one turn of a shard decompresses, so that other requests go on meanwhile, and how many of them
+/// belong to one connection before the next has its turn.
+pub const OPENING_TURN: usize = 256 << 10;
+pub const OPENING_SLICE: usize = 128 << 10;
+/// Memory of one shard for compressed batches whose opening takes more than a turn, besides the batches: one with the
+/// largest window of zstd at a time, with others that need less. What a single step asks for comes on top.
+pub const OPENING_MEMORY: usize = 160 << 20;
 /// Default of `socket.request.max.bytes`, as in Kafka.
 pub const FRAME_BYTES_MAX: usize = 100 << 20;
 
@@ -99,6 +114,9 @@ const _: () = {
     assert!((ENTRY_BYTES_MAX as u64) < SEGMENT_BYTES, "an entry lies in one segment, with its header and the footer");
     assert!(BATCH_RUNS_MAX <= 1024, "IOV_MAX");
     assert!(MESSAGE_BYTES_DEFAULT <= ENTRY_BYTES_MAX && ENTRY_BYTES_MAX < FRAME_BYTES_MAX);
+    assert!(INFLATED_BYTES_MAX >= 1000 * MESSAGE_BYTES_DEFAULT as u64 && INFLATED_BYTES_MAX < i32::MAX as u64);
+    assert!(OPENING_SLICE <= OPENING_TURN && OPENING_MEMORY > 1 << ZSTD_WINDOW_LOG_MAX);
+    assert!(INFLATED_BYTES_MAX >= 32 * ENTRY_BYTES_MAX as u64, "batches of any size may be well compressed");
     assert!(FRAME_BYTES_MAX <= RECV_MEMORY, "the largest request fits into the memory for requests");
     assert!(RECV_BUF_BYTES.is_multiple_of(PAGE) && RECV_BUFS.is_power_of_two() && RECV_BUFS <= 32768);
     assert!(RECV_BUFS * RECV_BUF_BYTES * 4 <= RECV_MEMORY);

@@ -4,6 +4,7 @@
 use crate::retention::Limits;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use torc_base::limits::{ENTRY_BYTES_MAX, MESSAGE_BYTES_DEFAULT};
 use torc_base::time::Wall;
 
@@ -101,12 +102,12 @@ impl TopicConfig {
         Limits { ms: self.retention_ms, bytes: self.retention_bytes }
     }
 
-    /// False if a producer's timestamp is too far from the clock (INVALID_TIMESTAMP). -1 is "none", and fine.
-    pub fn admits_timestamp(&self, now: Wall, timestamp: i64) -> bool {
-        timestamp == -1
-            || self.timestamp_type == TimestampType::LogAppendTime
-            || (now.0.saturating_sub(timestamp) <= self.timestamp_before_max_ms
-                && timestamp.saturating_sub(now.0) <= self.timestamp_after_max_ms)
+    /// The timestamps that records of producers may have, besides -1 (none); others are INVALID_TIMESTAMP. `None` if the
+    /// broker sets them itself.
+    pub fn admitted_timestamps(&self, now: Wall) -> Option<RangeInclusive<i64>> {
+        let from = now.0.saturating_sub(self.timestamp_before_max_ms);
+        let upto = now.0.saturating_add(self.timestamp_after_max_ms);
+        (self.timestamp_type == TimestampType::CreateTime).then_some(from..=upto)
     }
 }
 

@@ -6,6 +6,7 @@ mod expiry;
 mod fetch;
 mod metadata;
 mod offsets;
+mod openings;
 mod produce;
 mod repeats;
 mod sessions;
@@ -79,6 +80,7 @@ pub struct Kafka {
     pub conns: Conns,
     pub view: View,
     sessions: Sessions,
+    openings: openings::Openings,
     pending: BTreeMap<Token, Pending>,
     /// Fetches that wait for records, by when they are answered without.
     deadlines: BTreeSet<(Mono, Token)>,
@@ -100,6 +102,7 @@ impl Kafka {
             conns: Conns::new(frame_max, settings.connection_idle_ms, settings.move_after, pool),
             view: View::default(),
             sessions: Sessions::new(settings.fetch_sessions, settings.seed),
+            openings: openings::Openings::default(),
             pending: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             expiry: Expiry::default(),
@@ -160,6 +163,7 @@ impl Kafka {
 
     /// A connection is gone, and with it the answers that it waits for.
     pub fn closed(&mut self, out: &mut Out, conn: ConnId) {
+        self.openings.forget(conn);
         for token in self.conns.closed(conn) {
             if let Some(pending) = self.pending.remove(&token)
                 && let Waiting::Fetch(gather) = pending.what
@@ -367,6 +371,7 @@ impl Kafka {
         for text in self.complaints.left_out(out.now.mono) {
             out.ops.push(Op::Log { level: Level::Warn, text });
         }
+        self.open_compressed(out);
         for conn in self.conns.retry(out.now.mono, out.ops) {
             self.pump(out, conn);
         }
@@ -391,7 +396,8 @@ impl Kafka {
     pub fn deadline(&self) -> Option<Mono> {
         let fetch = self.deadlines.first().map(|(at, _)| *at);
         let expiry = self.expiry.due().filter(|_| !self.pending.is_empty());
-        [fetch, expiry, self.complaints.due(), self.conns.deadline()].into_iter().flatten().min()
+        let opening = self.openings.is_due().then_some(Mono(0));
+        [fetch, opening, expiry, self.complaints.due(), self.conns.deadline()].into_iter().flatten().min()
     }
 
     /// Requests that were sent before are still taken; fetches that wait for records are answered now.

@@ -10,9 +10,10 @@ use torc_base::ids::ShardId;
 use torc_base::limits::LARGE_FRAME;
 use torc_base::time::Wall;
 use torc_net::kafka::produce::{PartitionResponse, Request, Response, Topic, TopicResponse};
+use torc_net::kafka::records::{Batch, Invalid, Spares, Times};
 use torc_net::kafka::{error, produce, records};
 use torc_state::catalog::{Topic as CatalogTopic, is_reserved};
-use torc_state::config::TimestampType;
+use torc_state::config::{TimestampType, TopicConfig};
 
 /// A produce request whose answer is being put together.
 pub(super) struct Gather {
@@ -45,10 +46,21 @@ impl Gather {
 }
 
 /// Why a batch goes no further: the code and, for people, the reason.
-type Refused = (i16, Option<String>);
+pub(super) type Refused = (i16, Option<String>);
+
+/// What came of the compressed batches of a request, by their places in it: topic, partition.
+pub(super) type Opened = BTreeMap<(usize, usize), Result<Batch, Refused>>;
 
 impl Kafka {
-    pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
+    /// The same for a request whose compressed batches have been opened.
+    pub(super) fn produce_opened(
+        &mut self,
+        out: &mut Out,
+        to: ReplyTo,
+        request: Request,
+        frame_bytes: usize,
+        mut opened: Opened,
+    ) {
         let acks = acks(request.acks);
         let mut gather = Gather {
             response: Response::default(),
@@ -72,7 +84,8 @@ impl Kafka {
                 let index = partition.index;
                 let part = acks.map_err(|code| (code, None)).and_then(|acks| {
                     let topic = found.as_deref().ok_or_else(|| unknown(&name))?;
-                    self.part(out.now.wall, to.version, topic, position, partition, acks)
+                    let opened = opened.remove(&(t, p));
+                    self.part(out.now.wall, to.version, topic, position, (partition, opened), acks)
                 });
                 let mut answer = PartitionResponse::refused(index, error::NONE, None);
                 match part {
@@ -113,6 +126,11 @@ impl Kafka {
         }
     }
 
+    /// Bytes of the longest batch that a topic takes: an entry lies in one segment, whatever the topic says.
+    pub(super) fn batch_bytes_max(&self, config: &TopicConfig) -> usize {
+        self.settings.wal.entry_bytes_max().min(config.max_message_bytes as usize)
+    }
+
     /// Checks one partition's batch.
     fn part(
         &self,
@@ -120,7 +138,7 @@ impl Kafka {
         version: i16,
         topic: &CatalogTopic,
         position: u32,
-        partition: produce::Partition,
+        (partition, opened): (produce::Partition, Option<Result<Batch, Refused>>),
         acks: Acks,
     ) -> Result<ProducePart, Refused> {
         let group = view::partition(topic, partition.index).ok_or((error::UNKNOWN_TOPIC_OR_PARTITION, None))?;
@@ -141,30 +159,29 @@ impl Kafka {
         let Some(mut bytes) = partition.records else {
             return Err((error::INVALID_RECORD, Some("the request has no record batch for the partition".into())));
         };
-        // An entry lies in one segment, whatever the topic says.
-        let may = self.settings.wal.entry_bytes_max().min(config.max_message_bytes as usize);
+        let may = self.batch_bytes_max(config);
         if bytes.len() > may {
             let (is, of) = (bytes.len(), config.max_message_bytes);
             let message =
                 format!("the record batch is {is} bytes long; the log takes {may}, max.message.bytes is {of}");
             return Err((error::MESSAGE_TOO_LARGE, Some(message)));
         }
-        let batch = records::check(&mut bytes).map_err(|invalid| (invalid.code(), Some(invalid.to_string())))?;
+        let batch = match opened {
+            Some(opened) => opened?,
+            // When it was its turn to be opened, the topic was not there or took no batch of that length.
+            None if records::is_compressed(&bytes) => return Err((error::NOT_LEADER_OR_FOLLOWER, None)),
+            None => records::check(&mut bytes, times(config, now), &mut Spares::default()).map_err(refused)?,
+        };
         if version < batch.produce_version_min() {
             let message = "zstd needs Produce version 7 or later".to_owned();
             return Err((error::UNSUPPORTED_COMPRESSION_TYPE, Some(message)));
         }
         if batch.is_transactional() {
-            return Err((error::INVALID_TXN_STATE, Some("transactions are not served yet".into())));
+            // With such an id the request has been refused as a whole.
+            let message = "a transactional batch in a request without a transactional id".to_owned();
+            return Err((error::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Some(message)));
         }
         let stamp = config.timestamp_type == TimestampType::LogAppendTime;
-        let in_time = |timestamp| config.admits_timestamp(now, timestamp);
-        let timestamps = [batch.base_timestamp, batch.max_timestamp];
-        if !stamp && !timestamps.into_iter().all(in_time) {
-            let message =
-                "a timestamp is too far from the server's clock (message.timestamp.before.max.ms, after.max.ms)";
-            return Err((error::INVALID_TIMESTAMP, Some(message.into())));
-        }
         let sequenced = crate::groups::sequenced(&batch);
         Ok(ProducePart { position, group, batch, sequenced, bytes, gather: false, acks, stamp })
     }
@@ -202,6 +219,16 @@ fn acks(wire: i16) -> Result<Acks, i16> {
         -1 => Ok(Acks::All),
         disks => u16::try_from(disks).map(Acks::Disks).map_err(|_| error::INVALID_REQUIRED_ACKS),
     }
+}
+
+/// What a client is told of a batch that is not sound.
+pub(super) fn refused(invalid: Invalid) -> Refused {
+    (invalid.code(), Some(invalid.to_string()))
+}
+
+/// The times that records of a topic may have.
+pub(super) fn times(config: &TopicConfig, now: Wall) -> Times {
+    config.admitted_timestamps(now).map_or(Times::Append, Times::Create)
 }
 
 /// Why a topic that is not there takes nothing. One of the server's own never comes for a client that waits for it.

@@ -29,8 +29,6 @@ const CODEC_BITS: u16 = 0b111;
 const LOG_APPEND_TIME: u16 = 1 << 3;
 const TRANSACTIONAL: u16 = 1 << 4;
 const CONTROL: u16 = 1 << 5;
-/// What a client's batch may have set.
-pub(super) const CLIENT_BITS: u16 = CODEC_BITS | LOG_APPEND_TIME | TRANSACTIONAL | CONTROL;
 
 /// How a batch's records are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +147,11 @@ pub fn parse(bytes: &[u8]) -> Result<Batch, Invalid> {
     })
 }
 
+/// True if `bytes` begin with a batch of format 2 that says that its records are compressed. Checks nothing else.
+pub fn is_compressed(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER && bytes[AT_MAGIC] == 2 && bytes[AT_ATTRIBUTES + 1] & CODEC_BITS as u8 != 0
+}
+
 /// Checks that `bytes` are exactly one batch and that its CRC is right. For batches of the log; those of clients must
 /// pass [`check`](super::check).
 pub fn verify(bytes: &[u8]) -> Result<Batch, Invalid> {
@@ -178,8 +181,14 @@ pub fn stamp(bytes: &mut [u8], now: Wall) -> u32 {
     set_max_timestamp(bytes, now.0)
 }
 
-/// Stores the max timestamp, and the CRC that follows from it.
-pub(super) fn set_max_timestamp(bytes: &mut [u8], max_timestamp: i64) -> u32 {
+/// Stores the max timestamp of records that have times of their own (CreateTime), and the CRC that follows from it.
+pub(super) fn set_create_time(bytes: &mut [u8], max_timestamp: i64) -> u32 {
+    let attributes = u16::from_be_bytes(at(bytes, AT_ATTRIBUTES)) & !LOG_APPEND_TIME;
+    bytes[AT_ATTRIBUTES..AT_ATTRIBUTES + 2].copy_from_slice(&attributes.to_be_bytes());
+    set_max_timestamp(bytes, max_timestamp)
+}
+
+fn set_max_timestamp(bytes: &mut [u8], max_timestamp: i64) -> u32 {
     bytes[AT_MAX_TIMESTAMP..AT_MAX_TIMESTAMP + 8].copy_from_slice(&max_timestamp.to_be_bytes());
     seal(bytes)
 }

@@ -1,7 +1,7 @@
 //! Making batches, as clients do: for the simulator, the command line and tests.
 
 use super::batch::{Batch, Codec, HEADER, TimestampType, attributes, write};
-use super::lookup::XERIAL_HEADER;
+use super::inflate::XERIAL_HEADER;
 use std::io::Write;
 
 /// A record to be put into a batch.

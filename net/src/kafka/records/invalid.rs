@@ -1,5 +1,6 @@
 use crate::kafka::error;
 use std::fmt;
+use torc_base::limits::INFLATED_BYTES_MAX;
 
 /// Why bytes are not a record batch that may be appended, or cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,6 @@ pub enum Invalid {
     },
     /// Number of an unknown codec.
     Codec(u16),
-    /// Bits that have no meaning, or none in a batch of a client.
-    Attributes(u16),
     /// Only brokers write control batches.
     Control,
     /// A client's batch may not claim to have been stamped by the broker.
@@ -45,33 +44,41 @@ pub enum Invalid {
         index: i32,
         what: &'static str,
     },
+    /// A record whose timestamp is too far from the clock, or no time at all; `index` counts from 0.
+    Timestamp {
+        index: i32,
+    },
     /// The compressed records cannot be opened.
     Decompress {
         codec: Codec,
         what: &'static str,
     },
+    /// The compressed records are more than are ever decompressed. Producers split such batches.
+    Inflated,
 }
 
 use super::Codec;
 
 impl Invalid {
-    /// The error code with which Apache Kafka refuses the same batch.
+    /// The error code with which Apache Kafka refuses the same batch; where that is UNKNOWN_SERVER_ERROR, one that says more
+    /// and that clients do not retry either.
     pub fn code(&self) -> i16 {
         match self {
             Invalid::Length { .. } | Invalid::Crc { .. } => error::CORRUPT_MESSAGE,
             Invalid::Magic(magic) if !(0..=2).contains(magic) => error::CORRUPT_MESSAGE,
             Invalid::Codec(_) => error::UNSUPPORTED_COMPRESSION_TYPE,
-            Invalid::LogAppendTime => error::INVALID_TIMESTAMP,
-            Invalid::Decompress { .. } => error::CORRUPT_MESSAGE,
+            Invalid::LogAppendTime | Invalid::Timestamp { .. } => error::INVALID_TIMESTAMP,
+            Invalid::Inflated => error::MESSAGE_TOO_LARGE,
             Invalid::NoBatch { .. }
             | Invalid::NotOneBatch { .. }
             | Invalid::Magic(_)
-            | Invalid::Attributes(_)
             | Invalid::Control
             | Invalid::Count { .. }
             | Invalid::BaseOffset(_)
             | Invalid::Sequence(_)
-            | Invalid::Record { .. } => error::INVALID_RECORD,
+            | Invalid::Record { .. }
+            // The CRC was right: to send the same bytes again, as clients do for CORRUPT_MESSAGE, would not help.
+            | Invalid::Decompress { .. } => error::INVALID_RECORD,
         }
     }
 }
@@ -89,7 +96,6 @@ impl fmt::Display for Invalid {
                 write!(f, "record batch is corrupt: its checksum is {stored:08x}, that of its bytes {computed:08x}")
             }
             Invalid::Codec(codec) => write!(f, "unknown compression codec {codec}"),
-            Invalid::Attributes(bits) => write!(f, "attributes {bits:#06x} have bits that a client may not set"),
             Invalid::Control => write!(f, "clients may not write control records"),
             Invalid::LogAppendTime => write!(f, "a producer may not set the timestamp type to LogAppendTime"),
             Invalid::Count { records, last_offset_delta } => {
@@ -98,6 +104,14 @@ impl fmt::Display for Invalid {
             Invalid::BaseOffset(offset) => write!(f, "the base offset of a new batch is {offset}, not 0"),
             Invalid::Sequence(sequence) => write!(f, "invalid sequence number {sequence} of an idempotent producer"),
             Invalid::Record { index, what } => write!(f, "record {index} of the batch: {what}"),
+            Invalid::Timestamp { index } => write!(
+                f,
+                "the timestamp of record {index} is too far from the server's clock (message.timestamp.before.max.ms, \
+                 after.max.ms)"
+            ),
+            Invalid::Inflated => {
+                write!(f, "the records of the batch decompress to more than {} MiB", INFLATED_BYTES_MAX >> 20)
+            }
             Invalid::Decompress { codec, what } => write!(f, "{codec:?} records of the batch: {what}"),
         }
     }

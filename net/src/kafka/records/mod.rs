@@ -1,17 +1,22 @@
 //! Record batches of format 2: what producers send, the log stores and consumers get, one and the same bytes.
 //!
-//! The server looks into the 61 bytes of a batch's header, and walks the records of an uncompressed batch once to see
-//! that their lengths are right. Only a lookup by time opens a compressed batch.
+//! What a producer sends is looked at down to the records, whose lengths, offsets and timestamps must be right;
+//! compressed ones are decompressed for that, in steps whose cost the caller bounds. After that only lookups by time do so.
 
 mod batch;
 mod build;
 mod check;
+mod inflate;
 mod invalid;
 mod lookup;
+mod opening;
+mod scan;
 mod walk;
 
-pub use batch::{Batch, CRC_PREFIX, Codec, HEADER, TimestampType, parse, place, stamp, verify};
+pub use batch::{Batch, CRC_PREFIX, Codec, HEADER, TimestampType, is_compressed, parse, place, stamp, verify};
 pub use build::{BuildOptions, Record, build};
-pub use check::check;
+pub use check::{Check, Checked, Times, begin, check};
+pub use inflate::Spares;
 pub use invalid::Invalid;
-pub use lookup::{INFLATED_BYTES_MAX, OwnedRecord, first_at_or_after, max_timestamp_offset, read};
+pub use lookup::{OwnedRecord, first_at_or_after, max_timestamp_offset, read};
+pub use opening::{Learned, Opening, Question};

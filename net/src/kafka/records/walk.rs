@@ -3,33 +3,15 @@
 use super::{Batch, Invalid};
 use std::ops::Range;
 
-/// Where the (uncompressed) records of a batch come from.
-pub(super) trait Source {
-    /// The next byte.
-    fn byte(&mut self) -> Result<u8, &'static str>;
-    /// Passes over `n` bytes.
-    fn skip(&mut self, n: u64) -> Result<(), &'static str>;
-    /// Bytes read and passed over.
-    fn position(&self) -> u64;
-    /// True if nothing is left.
-    fn is_at_end(&mut self) -> Result<bool, &'static str>;
-}
-
 pub(super) const CUT_SHORT: &str = "the batch ends before its records do";
 
-/// Records that lie in memory.
-pub(super) struct SliceSource<'a> {
+/// Bytes and how far they are read.
+struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> SliceSource<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> SliceSource<'a> {
-        SliceSource { bytes, at: 0 }
-    }
-}
-
-impl Source for SliceSource<'_> {
+impl Cursor<'_> {
     #[inline]
     fn byte(&mut self) -> Result<u8, &'static str> {
         let byte = *self.bytes.get(self.at).ok_or(CUT_SHORT)?;
@@ -49,9 +31,28 @@ impl Source for SliceSource<'_> {
     fn position(&self) -> u64 {
         self.at as u64
     }
+}
 
-    fn is_at_end(&mut self) -> Result<bool, &'static str> {
-        Ok(self.at == self.bytes.len())
+/// What is wrong with a record.
+pub(super) enum Wrong {
+    Framing(&'static str),
+    /// Its timestamp is no number of 64 bits.
+    Timestamp,
+}
+
+impl From<&'static str> for Wrong {
+    fn from(what: &'static str) -> Wrong {
+        Wrong::Framing(what)
+    }
+}
+
+impl Wrong {
+    /// The error, for the record with this number.
+    pub(super) fn of(self, index: i32) -> Invalid {
+        match self {
+            Wrong::Framing(what) => Invalid::Record { index, what },
+            Wrong::Timestamp => Invalid::Timestamp { index },
+        }
     }
 }
 
@@ -70,18 +71,20 @@ pub(super) struct Framed {
 }
 
 /// Goes through the records of a batch, as many as its header claims, and demands that nothing follows them.
-pub(super) struct Walk<S> {
-    source: S,
+pub(super) struct Walk<'a> {
+    source: Cursor<'a>,
     base_timestamp: i64,
     records: i32,
     next: i32,
 }
 
 /// The least that a record takes behind its length: attributes, two deltas, two lengths, the number of headers.
-const RECORD_MIN: u64 = 6;
+pub(super) const RECORD_MIN: u64 = 6;
 
-impl<S: Source> Walk<S> {
-    pub(super) fn new(source: S, batch: &Batch) -> Walk<S> {
+impl<'a> Walk<'a> {
+    /// `body`: the records of the batch, uncompressed.
+    pub(super) fn new(body: &'a [u8], batch: &Batch) -> Walk<'a> {
+        let source = Cursor { bytes: body, at: 0 };
         Walk { source, base_timestamp: batch.base_timestamp, records: batch.records, next: 0 }
     }
 
@@ -90,42 +93,58 @@ impl<S: Source> Walk<S> {
         let index = self.next;
         let at_end = index >= self.records;
         self.next += i32::from(!at_end);
-        let result = if at_end { self.end() } else { self.record(index).map(Some) };
-        result.map_err(|what| Invalid::Record { index, what })
+        let result = if at_end { self.end() } else { record(&mut self.source, self.base_timestamp, index).map(Some) };
+        result.map_err(|wrong| wrong.of(index))
     }
 
-    fn end(&mut self) -> Result<Option<Framed>, &'static str> {
-        if self.source.is_at_end()? { Ok(None) } else { Err("bytes are left behind the last record") }
-    }
-
-    fn record(&mut self, index: i32) -> Result<Framed, &'static str> {
-        let source = &mut self.source;
-        let length = u64::try_from(varint(source)?).map_err(|_| "its length is negative")?;
-        if length < RECORD_MIN {
-            return Err("its length is less than that of the shortest record");
-        }
-        let end = source.position() + length;
-        source.skip(1)?; // attributes: none are defined
-        let timestamp_delta = varlong(source)?;
-        let timestamp = self.base_timestamp.checked_add(timestamp_delta).ok_or("its timestamp is beyond 64 bits")?;
-        let offset_delta = varint(source)?;
-        let key = field(source, end)?;
-        let value = field(source, end)?;
-        let header_count = u32::try_from(varint(source)?).map_err(|_| "its number of headers is negative")?;
-        let start = source.position();
-        for _ in 0..header_count {
-            field(source, end)?.ok_or("a header's key is null")?;
-            field(source, end)?;
-        }
-        if source.position() != end {
-            return Err("its length is not that of its fields");
-        }
-        Ok(Framed { index, offset_delta, timestamp, key, value, headers: start..end, header_count })
+    fn end(&mut self) -> Result<Option<Framed>, Wrong> {
+        let at_end = self.source.at == self.source.bytes.len();
+        if at_end { Ok(None) } else { Err("bytes are left behind the last record".into()) }
     }
 }
 
+/// Bytes of the record that `bytes` begin with, if they hold all of it.
+#[inline]
+pub(super) fn whole_record(bytes: &[u8]) -> Option<usize> {
+    let mut source = Cursor { bytes, at: 0 };
+    let length = usize::try_from(varint(&mut source).ok()?).ok()?;
+    let end = source.at + length;
+    (end <= bytes.len()).then_some(end)
+}
+
+/// The one record that `bytes` are: offset delta and timestamp.
+#[inline]
+pub(super) fn lone_record(bytes: &[u8], base_timestamp: i64) -> Result<(i32, i64), Wrong> {
+    let framed = record(&mut Cursor { bytes, at: 0 }, base_timestamp, 0)?;
+    Ok((framed.offset_delta, framed.timestamp))
+}
+
+#[inline]
+fn record(source: &mut Cursor, base_timestamp: i64, index: i32) -> Result<Framed, Wrong> {
+    let length = u64::try_from(varint(source)?).map_err(|_| "its length is negative")?;
+    if length < RECORD_MIN {
+        return Err("its length is less than that of the shortest record".into());
+    }
+    let end = source.position() + length;
+    source.skip(1)?; // attributes: none are defined
+    let timestamp = base_timestamp.checked_add(varlong(source)?).ok_or(Wrong::Timestamp)?;
+    let offset_delta = varint(source)?;
+    let key = field(source, end)?;
+    let value = field(source, end)?;
+    let header_count = u32::try_from(varint(source)?).map_err(|_| "its number of headers is negative")?;
+    let start = source.position();
+    for _ in 0..header_count {
+        field(source, end)?.ok_or("a header's key is null")?;
+        field(source, end)?;
+    }
+    if source.position() != end {
+        return Err("its length is not that of its fields".into());
+    }
+    Ok(Framed { index, offset_delta, timestamp, key, value, headers: start..end, header_count })
+}
+
 /// Passes over a length and so many bytes, which must end before `end`. Any negative length is null, as for Kafka.
-fn field<S: Source>(source: &mut S, end: u64) -> Result<Option<Range<u64>>, &'static str> {
+fn field(source: &mut Cursor, end: u64) -> Result<Option<Range<u64>>, &'static str> {
     let Ok(n) = u64::try_from(varint(source)?) else { return Ok(None) };
     let start = source.position();
     if start + n > end {
@@ -137,14 +156,14 @@ fn field<S: Source>(source: &mut S, end: u64) -> Result<Option<Range<u64>>, &'st
 
 /// The ranges of key and value of each header of `record`, whose batch's records are `bytes`.
 pub(super) fn headers(bytes: &[u8], record: &Framed) -> Vec<(Range<u64>, Option<Range<u64>>)> {
-    let mut source = SliceSource { bytes, at: record.headers.start as usize };
+    let mut source = Cursor { bytes, at: record.headers.start as usize };
     let mut next = || field(&mut source, record.headers.end).expect("the record was walked");
     (0..record.header_count).map(|_| (next().expect("a key is not null"), next())).collect()
 }
 
 /// A zigzag varint of at most 32 bits. Most are of one byte.
 #[inline]
-fn varint<S: Source>(source: &mut S) -> Result<i32, &'static str> {
+fn varint(source: &mut Cursor) -> Result<i32, &'static str> {
     let first = source.byte()?;
     let zigzag = if first < 0x80 { u64::from(first) } else { more_bytes(source, first, 5)? };
     Ok(unzigzag(u64::from(zigzag as u32)) as i32)
@@ -152,19 +171,19 @@ fn varint<S: Source>(source: &mut S) -> Result<i32, &'static str> {
 
 /// A zigzag varint of at most 64 bits.
 #[inline]
-fn varlong<S: Source>(source: &mut S) -> Result<i64, &'static str> {
+fn varlong(source: &mut Cursor) -> Result<i64, &'static str> {
     let first = source.byte()?;
     let zigzag = if first < 0x80 { u64::from(first) } else { more_bytes(source, first, 10)? };
     Ok(unzigzag(zigzag))
 }
 
 #[inline]
-fn unzigzag(zigzag: u64) -> i64 {
+pub(super) fn unzigzag(zigzag: u64) -> i64 {
     (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)
 }
 
 /// The varint that begins with `first` and has at most `most` bytes. Bits beyond 64 are dropped.
-fn more_bytes<S: Source>(source: &mut S, first: u8, most: u32) -> Result<u64, &'static str> {
+fn more_bytes(source: &mut Cursor, first: u8, most: u32) -> Result<u64, &'static str> {
     let mut value = u64::from(first & 0x7f);
     for n in 1..most {
         let byte = source.byte()?;

@@ -1,0 +1,161 @@
+//! Compressed batches of producers are opened before they go on, in slices, so that other requests go on meanwhile: a
+//! megabyte can hold a gigabyte of records.
+
+use super::produce::{Opened, refused, times};
+use super::{Kafka, Out, ReplyTo};
+use std::collections::{BTreeMap, VecDeque};
+use torc_base::ids::ConnId;
+use torc_base::limits::{OPENING_MEMORY, OPENING_SLICE, OPENING_TURN};
+use torc_net::kafka::produce::Request;
+use torc_net::kafka::records::{self, Check, Checked, Spares};
+
+/// A produce request on its way to being opened.
+struct Work {
+    to: ReplyTo,
+    request: Request,
+    frame_bytes: usize,
+    opened: Opened,
+    /// Topic and partition whose batch is looked at next.
+    at: (usize, usize),
+    check: Option<Check>,
+    /// There was no memory for its records beside those of others: it begins anew when it is alone.
+    alone: bool,
+}
+
+/// Produce requests with compressed batches. Those of one connection are opened, and go on, in the order in which they
+/// came; so do all that came behind them. Connections take turns.
+#[derive(Default)]
+pub(super) struct Openings {
+    spares: Spares,
+    works: BTreeMap<ConnId, VecDeque<Work>>,
+    /// The connections of `works`, the next one first.
+    turns: VecDeque<ConnId>,
+    /// Bytes that may still be decompressed in this turn.
+    budget: usize,
+    /// Bytes of memory that checks under way hold, besides the batches.
+    memory: usize,
+}
+
+impl Openings {
+    /// True if there is something to do.
+    pub(super) fn is_due(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
+    /// Forgets the requests of a connection that is gone.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        let Some(works) = self.works.remove(&conn) else { return };
+        self.turns.retain(|other| *other != conn);
+        for check in works.into_iter().filter_map(|work| work.check) {
+            self.memory -= check.memory();
+            check.end(&mut self.spares);
+        }
+    }
+}
+
+impl Kafka {
+    /// Takes a produce request in: one with compressed batches is opened first.
+    pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
+        let waits = self.openings.works.contains_key(&to.conn);
+        if !waits && !request.topics.iter().flat_map(|topic| &topic.partitions).any(is_compressed) {
+            return self.produce_opened(out, to, request, frame_bytes, Opened::default());
+        }
+        let works = self.openings.works.entry(to.conn).or_default();
+        let (opened, check) = (Opened::default(), None);
+        works.push_back(Work { to, request, frame_bytes, opened, at: (0, 0), check, alone: false });
+        if waits {
+            return;
+        }
+        // What is small is opened at once.
+        self.openings.turns.push_front(to.conn);
+        if self.openings.budget > 0 {
+            self.open_next(out);
+        }
+    }
+
+    /// Opens what is there, as far as one turn goes.
+    pub(super) fn open_compressed(&mut self, out: &mut Out) {
+        self.openings.budget = OPENING_TURN;
+        while self.openings.budget > 0 && !self.openings.turns.is_empty() {
+            self.open_next(out);
+        }
+    }
+
+    /// One slice of the connection whose turn it is, which is its first request's; one that is opened goes on.
+    fn open_next(&mut self, out: &mut Out) {
+        let conn = self.openings.turns.pop_front().expect("the caller has looked");
+        let works = self.openings.works.get_mut(&conn).expect("it has its turn for them");
+        let mut work = works.pop_front().expect("not empty");
+        let slice = OPENING_SLICE.min(self.openings.budget);
+        let mut left = slice;
+        let done = self.open(out, &mut work, &mut left);
+        // A slice costs something even if nothing could be done in it, so that a turn has an end.
+        self.openings.budget = self.openings.budget.saturating_sub((slice - left).max(1 << 10));
+        let works = self.openings.works.get_mut(&conn).expect("seen above");
+        if !done {
+            works.push_front(work);
+            self.openings.turns.push_back(conn);
+            return;
+        }
+        if works.is_empty() {
+            self.openings.works.remove(&conn);
+        } else {
+            self.openings.turns.push_back(conn);
+        }
+        self.produce_opened(out, work.to, work.request, work.frame_bytes, work.opened);
+    }
+
+    /// Opens the request's batches, in order, until the budget is used up. True if all are opened.
+    fn open(&mut self, out: &mut Out, work: &mut Work, budget: &mut usize) -> bool {
+        while let Some(topic) = work.request.topics.get_mut(work.at.0) {
+            let Some(partition) = topic.partitions.get_mut(work.at.1) else {
+                work.at = (work.at.0 + 1, 0);
+                continue;
+            };
+            let known = self.view.find(&topic.name, topic.id).filter(|_| is_compressed(partition)).cloned();
+            // What is refused for other reasons needs no opening.
+            if let Some(topic) = known
+                && let Some(bytes) = &mut partition.records
+                && bytes.len() <= self.batch_bytes_max(&topic.config)
+            {
+                let openings = &mut self.openings;
+                let begun = match work.check.take() {
+                    Some(check) => {
+                        openings.memory -= check.memory();
+                        Ok(Checked::Compressed(check))
+                    }
+                    None if work.alone && openings.memory > 0 => return false,
+                    None => records::begin(bytes, times(&topic.config, out.now.wall), &mut openings.spares),
+                };
+                let result = match begun {
+                    Ok(Checked::Compressed(mut check)) => match check.step(bytes, budget).transpose() {
+                        None if openings.memory > 0 && openings.memory + check.memory() > OPENING_MEMORY => {
+                            work.alone = true;
+                            return false;
+                        }
+                        None => {
+                            openings.memory += check.memory();
+                            work.check = Some(check);
+                            return false;
+                        }
+                        Some(result) => {
+                            check.end(&mut openings.spares);
+                            result
+                        }
+                    },
+                    Ok(Checked::Sound(batch)) => Ok(batch),
+                    Err(invalid) => Err(invalid),
+                };
+                work.opened.insert(work.at, result.map_err(refused));
+                work.alone = false;
+            }
+            work.at.1 += 1;
+        }
+        true
+    }
+}
+
+/// True if the partition has a batch that says that its records are compressed.
+fn is_compressed(partition: &torc_net::kafka::produce::Partition) -> bool {
+    partition.records.as_deref().is_some_and(records::is_compressed)
+}
