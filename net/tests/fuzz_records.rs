@@ -6,8 +6,8 @@ use torc_base::crc::crc32c;
 use torc_base::ids::Offset;
 use torc_base::prng::Prng;
 use torc_net::kafka::records::{
-    Batch, BuildOptions, CRC_PREFIX, Checked, Codec, HEADER, Invalid, Record, Spares, Times, begin, build, first_at_or_after,
-    is_compressed, max_timestamp_offset, read,
+    Batch, BuildOptions, CRC_PREFIX, Checked, Codec, HEADER, Invalid, Record, Spares, Times, begin, build,
+    first_at_or_after, is_compressed, max_timestamp_offset, read,
 };
 
 #[global_allocator]

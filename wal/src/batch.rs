@@ -136,7 +136,7 @@ pub struct Descriptor {
     pub index: Index,
     /// First covered offset.
     pub first_offset: Offset,
-    /// Largest timestamp, -1: none.
+    /// Largest timestamp, negative: none.
     pub max_timestamp: i64,
     /// Covered offsets.
     pub records: u32,

@@ -24,7 +24,8 @@ pub struct Entry {
     pub first_offset: Offset,
     /// How many offsets it covers, from `first_offset`; 0: none.
     pub records: u32,
-    /// Largest timestamp of its records in milliseconds since 1970; -1: none.
+    /// Largest timestamp of its records in milliseconds since 1970. Negative: none; which number is the group's matter, and
+    /// of several the largest counts.
     pub max_timestamp: i64,
     /// `prefix_len` bytes of prefix, then the body.
     pub bytes: Buf,
@@ -51,7 +52,8 @@ pub struct Item {
     pub first_offset: Offset,
     /// How many offsets it covers; 0: none.
     pub records: u32,
-    /// Largest timestamp of its records in milliseconds since 1970; -1: none.
+    /// Largest timestamp of its records in milliseconds since 1970. Negative: none; which number is the group's matter, and
+    /// of several the largest counts.
     pub max_timestamp: i64,
     /// Length of the prefix in `bytes`.
     pub prefix_len: u8,
@@ -81,7 +83,7 @@ pub struct Run {
     pub first_offset: Offset,
     /// The offset behind the last one covered.
     pub end_offset: Offset,
-    /// Largest timestamp, -1 if none has one. Too large (never too small) after a truncation.
+    /// Largest timestamp, negative if none has one. Too large (never too small) after a truncation.
     pub max_timestamp: i64,
     /// Payload bytes. An estimate after a truncation.
     pub bytes: u64,

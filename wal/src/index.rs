@@ -27,7 +27,7 @@ pub struct Extent {
     pub first_offset: Offset,
     /// The offset behind the last covered one.
     pub end_offset: Offset,
-    /// Largest timestamp (never too small), -1: none.
+    /// Largest timestamp (never too small), negative: none.
     pub max_timestamp: i64,
     /// Position of the batch in the segment.
     pub batch: u32,

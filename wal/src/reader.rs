@@ -367,7 +367,8 @@ impl Reader {
             Trip::Look(flight, reader) => {
                 self.flying -= flight.bytes;
                 let (items, error) = flight.verify(&mut self.tables);
-                let mut pending = self.pending.remove(&reader).expect("a read that waits for it");
+                // It may have been cancelled meanwhile.
+                let Some(mut pending) = self.pending.remove(&reader) else { return };
                 let found = match error {
                     Some(error) => Some(Err(error)),
                     None => fetched(&mut pending.goal, items).map(Ok),
@@ -409,6 +410,14 @@ impl Reader {
                 pending.footers = 0;
                 self.resume(log, id, None, error.clone(), ops, out);
             }
+        }
+    }
+
+    /// Forgets a search. What the disk was asked for still comes, and is dropped.
+    pub(crate) fn cancel_search(&mut self, id: ReadId) {
+        if let Some(pending) = self.pending.remove(&id.0) {
+            assert!(!matches!(pending.goal, Goal::Entries { .. }), "read {} is no search", id.0);
+            self.starved.retain(|other| *other != id.0);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::outcome::From;
 use crate::segments::Segments;
 use crate::tail::Tail;
 use crate::writer::Writer;
+use std::cmp::Reverse;
 use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 
 /// Extents of one disk read at most.
@@ -41,9 +42,17 @@ pub(crate) enum Goal {
     Entries { from: From, upto: Index, max_bytes: usize, asked: bool },
     /// The first entry from `from` on that ends behind the offset `behind`, with a timestamp of at least `ts`.
     Time { ts: i64, from: Index, behind: Offset, upto: Index },
-    /// The first entry with the largest timestamp of those that end behind the offset `behind`. `seen`: extents that
-    /// have been looked into, by segment and first index.
-    MaxTime { behind: Offset, upto: Index, best: Option<Item>, seen: Vec<(SegmentId, Index)> },
+    /// The first entry with the largest timestamp of those that end behind the offset `behind`.
+    MaxTime { behind: Offset, upto: Index, best: Option<Item>, seen: Seen },
+}
+
+/// Where a search for the largest timestamp has been: segment and first index.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Extents that were read.
+    extents: Vec<(SegmentId, Index)>,
+    /// Runs without an extent that promises more than what was found.
+    runs: Vec<(SegmentId, Index)>,
 }
 
 /// Which entries of the extents are wanted.
@@ -294,38 +303,39 @@ impl View<'_> {
         Plan::Done(Vec::new())
     }
 
+    /// Looks into the most promising extent of the most promising run until nothing promises more than what was found.
+    /// Nearly always that is one run and one extent. Promises are never too small; too large they are after a truncation,
+    /// or where the largest timestamp lies before `behind` or behind `upto`.
     fn max_time(
         &mut self,
         id: GroupId,
         group: &Group,
         (behind, upto): (Offset, Index),
         best: &mut Option<Item>,
-        seen: &mut Vec<(SegmentId, Index)>,
+        seen: &mut Seen,
     ) -> Plan {
-        // A run may promise more than its entries hold (after a truncation, or behind `upto`): look into the most
-        // promising extent until nothing promises more than what was found.
         loop {
             let floor = best.as_ref().map_or(-1, |b| b.max_timestamp);
             let tail = self.log.tail;
-            let mut choice: Option<(Run, Extent)> = None;
-            for run in group.runs.iter().filter(|r| r.first_index <= upto && r.end_offset > behind) {
-                let bar = choice.as_ref().map_or(floor, |(_, e)| e.max_timestamp);
-                if run.max_timestamp <= bar {
-                    continue;
-                }
-                let Some(index) = self.index(run.segment) else { return Plan::footer(run.segment) };
-                let first = group.first.max(run.first_index);
-                let inside = |e: &&Extent| e.first_index <= upto.min(run.last_index) && e.last_index() >= first;
-                let unseen = |e: &&Extent| !seen.contains(&(run.segment, e.first_index));
-                for extent in index.of(id).iter().filter(inside).filter(unseen) {
-                    if extent.max_timestamp > choice.as_ref().map_or(floor, |(_, e)| e.max_timestamp) {
-                        choice = Some((*run, *extent));
-                    }
-                }
-            }
-            let Some((run, extent)) = choice else { return Plan::Done(best.take().into_iter().collect()) };
+            let within = |r: &&Run| r.first_index <= upto && r.end_offset > behind && r.last_index >= group.first;
+            let unspent = |r: &&Run| r.max_timestamp > floor && !seen.runs.contains(&(r.segment, r.first_index));
+            let runs = group.runs.iter().filter(within).filter(unspent);
+            let Some(&run) = runs.max_by_key(|r| (r.max_timestamp, Reverse(r.first_index))) else {
+                return Plan::Done(best.take().into_iter().collect());
+            };
+            let Some(index) = self.index(run.segment) else { return Plan::footer(run.segment) };
+            let first = group.first.max(run.first_index);
+            let within = |e: &&Extent| {
+                e.first_index <= upto.min(run.last_index) && e.last_index() >= first && e.end_offset > behind
+            };
+            let unseen = |e: &&Extent| e.max_timestamp > floor && !seen.extents.contains(&(run.segment, e.first_index));
+            let extents = index.of(id).iter().filter(within).filter(unseen);
+            let Some(&extent) = extents.max_by_key(|e| (e.max_timestamp, Reverse(e.first_index))) else {
+                seen.runs.push((run.segment, run.first_index));
+                continue;
+            };
             let want = Want::extent(&extent, &run, group, upto);
-            seen.push((run.segment, extent.first_index));
+            seen.extents.push((run.segment, extent.first_index));
             let Some(batch) = tail.get(run.segment, extent.batch) else {
                 return Plan::extent(run.segment, extent, &want);
             };

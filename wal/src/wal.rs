@@ -7,10 +7,10 @@ use crate::directory::Directory;
 use crate::entry::{Entry, Run};
 use crate::error::WalError;
 use crate::index::{Extent, extents_of};
-use crate::outcome::{Find, From, Outcome, Read, Recovered, State, Stats};
+use crate::outcome::{Find, From, Outcome, Read, ReadId, Recovered, State, Stats};
 use crate::reader::{Answer, Reader};
 use crate::recovery::{self, Recovery};
-use crate::search::{Goal, Sources};
+use crate::search::{Goal, Seen, Sources};
 use crate::segment::is_cold;
 use crate::segments::Segments;
 use crate::settings::Settings;
@@ -535,7 +535,7 @@ impl Wal {
     /// The first of the entries with the largest timestamp of those up to index `upto` that end behind the offset
     /// `behind`; none if no entry has a timestamp.
     pub fn find_max_timestamp(&mut self, group: GroupId, behind: Offset, upto: Index, ops: &mut Vec<DiskOp>) -> Find {
-        self.find(group, Goal::MaxTime { behind, upto, best: None, seen: Vec::new() }, ops)
+        self.find(group, Goal::MaxTime { behind, upto, best: None, seen: Seen::default() }, ops)
     }
 
     fn find(&mut self, group: GroupId, goal: Goal, ops: &mut Vec<DiskOp>) -> Find {
@@ -544,6 +544,11 @@ impl Wal {
             Answer::Released => Find::Ready(None),
             Answer::Pending(id) => Find::Pending(id),
         }
+    }
+
+    /// Nobody waits for this search any more: it ends where it is, without an outcome.
+    pub fn cancel_find(&mut self, id: ReadId) {
+        self.reader.cancel_search(id);
     }
 
     /// The first entry of the group that is not dead; the one after the last if all are. `None`: unknown group.

@@ -41,6 +41,10 @@ pub const OPENING_SLICE: usize = 128 << 10;
 /// Memory of one shard for compressed batches whose opening takes more than a turn, besides the batches: one with the
 /// largest window of zstd at a time, with others that need less. What a single step asks for comes on top.
 pub const OPENING_MEMORY: usize = 160 << 20;
+/// Look-ups by time of one shard whose batches are being opened over several turns, and that wait for the disk; further
+/// ones wait without holding anything.
+pub const LOOKUPS_OPEN_MAX: usize = 8;
+pub const LOOKUPS_READING_MAX: usize = 64;
 /// Default of `socket.request.max.bytes`, as in Kafka.
 pub const FRAME_BYTES_MAX: usize = 100 << 20;
 

@@ -124,6 +124,8 @@ pub enum Ask {
     /// Forget a watch.
     Unwatch(Vec<GroupId>),
     Offsets(Vec<OffsetPart>),
+    /// Nobody waits for the answer to such a question any more.
+    CancelOffsets,
     /// Position, group, the client's current epoch, the requested epoch.
     EpochEnds(Vec<(u32, GroupId, i32, LeaderEpoch)>),
     /// Position, group, first offset to keep (-1: the high watermark).

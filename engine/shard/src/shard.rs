@@ -178,6 +178,7 @@ impl Shard {
             Ask::Watch(parts) => groups.watch(out, asker, parts),
             Ask::Unwatch(ids) => groups.unwatch(asker, &ids),
             Ask::Offsets(parts) => groups.offsets(out, asker, parts),
+            Ask::CancelOffsets => groups.cancel_lookups(asker),
             Ask::EpochEnds(parts) => groups.epoch_ends(out, asker, parts),
             Ask::DeleteRecords(parts) => groups.delete_records(out, asker, parts),
             Ask::Sizes(parts) => groups.sizes(out, asker, parts),

@@ -18,6 +18,7 @@ criterion_group!(
     index::look_up,
     produce::decode,
     produce::check,
+    produce::open,
     ring::round_trip,
     shard::produce
 );

@@ -10,6 +10,7 @@ use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::time::Mono;
 use torc_net::kafka::{error, records};
 use torc_state::partition::{Admission, Incoming};
+use torc_state::retention::Age;
 use torc_wal::Entry;
 
 impl Groups {
@@ -120,12 +121,13 @@ impl Groups {
         add(&self.stats.produce_batches_total, 1);
         add(&self.stats.produce_records_total, incoming.records.into());
         add(&self.stats.produce_bytes_total, part.bytes.len() as u64);
+        let age = Age::of(part.batch.max_timestamp, out.now.wall);
         self.write_records(
             part.group,
             append.first,
             append.term,
             base,
-            &part.batch,
+            (&part.batch, age),
             part.bytes,
             part.gather,
             append.cut,
@@ -144,7 +146,7 @@ impl Groups {
         index: Index,
         term: torc_base::ids::Term,
         base: Offset,
-        batch: &records::Batch,
+        (batch, age): (&records::Batch, Age),
         bytes: BufMut,
         gather: bool,
         cut: u32,
@@ -156,7 +158,7 @@ impl Groups {
             index,
             first_offset: base,
             records: batch.last_offset_delta as u32 + 1,
-            max_timestamp: batch.max_timestamp,
+            max_timestamp: age.0,
             bytes: bytes.freeze(),
             prefix_len: records::CRC_PREFIX as u8,
             body_crc: batch.crc,

@@ -5,6 +5,7 @@
 
 mod append;
 mod checkpoint;
+mod lookups;
 mod read;
 mod recover;
 mod retention;
@@ -24,6 +25,7 @@ use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Term};
 use torc_base::io::{DiskDone, DiskError, DiskOp, Level, Op};
 use torc_base::time::{Mono, Now};
 use torc_consensus::{Append, HardState, Input, Output};
+use torc_state::retention::Age;
 use torc_wal::{Entry, Kind, Outcome, State, Wal};
 
 /// Between two looks at the log's counters.
@@ -84,6 +86,7 @@ pub struct Groups {
     /// That batch.
     cut_seq: BatchSeq,
     reads: Reads,
+    lookups: lookups::Lookups,
     /// Groups of this shard that do not serve yet.
     electing: usize,
     /// Partitions that began to serve, and nobody has been told.
@@ -114,6 +117,7 @@ impl Groups {
             last_cut: Mono(0),
             cut_seq: BatchSeq(0),
             reads: Reads::default(),
+            lookups: lookups::Lookups::default(),
             electing: 0,
             new_leaders: Leaders::new(),
             packer: Packer::new(),
@@ -256,7 +260,7 @@ impl Groups {
             index,
             first_offset: end,
             records: 0,
-            max_timestamp: -1,
+            max_timestamp: Age::NONE.0,
             bytes: self.packer.put(payload),
             prefix_len: 0,
             body_crc: crc32c(payload),
@@ -483,6 +487,7 @@ impl Groups {
         self.take_deferred(out);
         self.retain(out);
         self.retain_filled(out);
+        self.turn_lookups(out);
         let mut ops = std::mem::take(&mut self.disk_ops);
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.wal.turn(out.now, &mut ops, &mut outcomes);
@@ -528,11 +533,13 @@ impl Groups {
     pub fn deadline(&self) -> Option<Mono> {
         // Fenced, retention is at rest: its time would be due for ever.
         if self.phase != Phase::Running || self.fenced().is_some() {
-            return self.wal.deadline();
+            let lookups = self.lookups.is_due().then_some(Mono(0));
+            return self.wal.deadline().into_iter().chain(lookups).min();
         }
         let stats = self.stats_due.then_some(self.next_stats);
         let overfull = (!self.overfull.is_empty()).then_some(Mono(0));
-        let others = [self.wal.deadline(), self.checkpoint_deadline(), stats, overfull];
+        let lookups = self.lookups.is_due().then_some(Mono(0));
+        let others = [self.wal.deadline(), self.checkpoint_deadline(), stats, overfull, lookups];
         others.into_iter().flatten().chain([self.next_retention]).min()
     }
 }

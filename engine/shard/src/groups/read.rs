@@ -1,14 +1,14 @@
-//! The owner's half of fetches, offset look-ups and watches.
+//! The owner's half of fetches and watches, and of what is known without a look into the log.
 
 use super::{Groups, Out};
-use crate::group::{Group, epoch_of, kind};
-use crate::mail::{Answer, Asker, FetchPart, Fetched, OffsetAt, OffsetPart};
+use crate::group::{Group, kind};
+use crate::mail::{Answer, Asker, FetchPart, Fetched};
 use std::collections::BTreeMap;
 use torc_base::buf::Buf;
-use torc_base::ids::{GroupId, Index, LeaderEpoch, Offset};
+use torc_base::ids::{GroupId, LeaderEpoch, Offset};
 use torc_base::io::Level;
-use torc_net::kafka::{error, records};
-use torc_wal::{Find, From, Item, Read, ReadId, WalError};
+use torc_net::kafka::error;
+use torc_wal::{From, Item, Read, ReadId, WalError};
 
 /// A fetch of several partitions, some of which wait for the disk.
 struct Job {
@@ -17,27 +17,13 @@ struct Job {
     waiting: usize,
 }
 
-/// What a read of the log is for.
-enum Purpose {
-    /// Number of the job, and what the answer says besides the records.
-    Fetch { job: u64, position: u32, offset: Offset, high_watermark: Offset, log_start: Offset },
-    /// A look-up by time.
-    Offset(Lookup),
-}
-
-/// What a look-up of an offset gives: position, error, timestamp, offset, leader epoch.
-type FoundOffset = (u32, i16, i64, Offset, LeaderEpoch);
-
-/// A look-up by time on its way.
-struct Lookup {
-    asker: Asker,
-    part: OffsetPart,
+/// What a read of the log is for: number of the job, and what the answer says besides the records.
+struct Purpose {
+    job: u64,
+    position: u32,
+    offset: Offset,
+    high_watermark: Offset,
     log_start: Offset,
-    upto: Index,
-    /// Batches that end here or before are not looked at.
-    behind: Offset,
-    /// Timestamp, offset and epoch of the record that is the answer if nothing better is found.
-    best: Option<(i64, Offset, LeaderEpoch)>,
 }
 
 /// Reads that wait for the disk.
@@ -97,22 +83,21 @@ impl Groups {
             Read::Ready(items) => Some(fetched(items, part.offset, high_watermark, log_start)),
             Read::Released => Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE)),
             Read::Pending(id) => {
-                let purpose =
-                    Purpose::Fetch { job, position: part.position, offset: part.offset, high_watermark, log_start };
+                let purpose = Purpose { job, position: part.position, offset: part.offset, high_watermark, log_start };
                 self.reads.purposes.insert(id, purpose);
                 None
             }
         }
     }
 
-    fn emit_disk(&mut self, out: &mut Out) {
+    pub(super) fn emit_disk(&mut self, out: &mut Out) {
         out.ops.extend(self.disk_ops.drain(..).map(torc_base::io::Op::Disk));
     }
 
     /// The group of a partition that this node leads, if the client's epoch is the present one. A group that is not
     /// here is one that the asking shard's catalog has: it is about to come (this shard still starts) or just gone,
     /// and the client shall look again.
-    fn group_for_reading(&self, id: GroupId, epoch: i32) -> Result<&Group, i16> {
+    pub(super) fn group_for_reading(&self, id: GroupId, epoch: i32) -> Result<&Group, i16> {
         let group = self.groups.get(&id).ok_or(error::NOT_LEADER_OR_FOLLOWER)?;
         group.check_epoch(epoch)?;
         if !group.leads() {
@@ -123,8 +108,7 @@ impl Groups {
 
     /// The disk has answered a fetch.
     pub(super) fn read_done(&mut self, out: &mut Out, id: ReadId, result: Result<Vec<Item>, WalError>) {
-        let Some(Purpose::Fetch { job, position, offset, high_watermark, log_start }) = self.reads.purposes.remove(&id)
-        else {
+        let Some(Purpose { job, position, offset, high_watermark, log_start }) = self.reads.purposes.remove(&id) else {
             panic!("an answer to a read that nobody asked for");
         };
         let fetched = match result {
@@ -163,84 +147,6 @@ impl Groups {
         }
     }
 
-    /// Looks offsets up.
-    pub fn offsets(&mut self, out: &mut Out, asker: Asker, parts: Vec<OffsetPart>) {
-        let mut done = Vec::with_capacity(parts.len());
-        for part in parts {
-            if let Some(found) = self.offset(out, asker, part) {
-                done.push(found);
-            }
-        }
-        if !done.is_empty() {
-            out.answers.push_back((asker, Answer::Offsets(done)));
-        }
-    }
-
-    fn offset(&mut self, out: &mut Out, asker: Asker, part: OffsetPart) -> Option<FoundOffset> {
-        let none = (Offset(-1), LeaderEpoch(-1));
-        let group = match self.group_for_reading(part.group, part.epoch) {
-            Ok(group) => group,
-            Err(refusal) => return Some((part.position, refusal, -1, none.0, none.1)),
-        };
-        let partition = group.partition();
-        let (epoch, log_start, upto) = (group.epoch(), partition.log_start(), group.raft.marks().committed);
-        let high_watermark = partition.high_watermark();
-        match part.at {
-            OffsetAt::Earliest => {
-                let epoch = partition.epoch_of(log_start).unwrap_or(epoch);
-                return Some((part.position, 0, -1, log_start, epoch));
-            }
-            OffsetAt::Latest => return Some((part.position, 0, -1, high_watermark, epoch)),
-            OffsetAt::Remote => return Some((part.position, 0, -1, none.0, none.1)),
-            _ if log_start == high_watermark => return Some((part.position, 0, -1, none.0, none.1)),
-            OffsetAt::MaxTimestamp | OffsetAt::Timestamp(_) => {}
-        }
-        let lookup = Lookup { asker, part, log_start, upto, behind: log_start, best: None };
-        self.look_up(out, lookup)
-    }
-
-    /// Looks for a record by time; `None` if the disk has to be asked.
-    fn look_up(&mut self, out: &mut Out, mut lookup: Lookup) -> Option<FoundOffset> {
-        loop {
-            let Lookup { part, behind, upto, .. } = lookup;
-            let find = match part.at {
-                OffsetAt::Timestamp(ts) => self.wal.find_timestamp(part.group, ts, behind, upto, &mut self.disk_ops),
-                _ => self.wal.find_max_timestamp(part.group, behind, upto, &mut self.disk_ops),
-            };
-            match find {
-                Find::Ready(item) => {
-                    if let Some(found) = lookup.take(out, item) {
-                        return Some(found);
-                    }
-                }
-                Find::Pending(id) => {
-                    self.reads.purposes.insert(id, Purpose::Offset(lookup));
-                    self.emit_disk(out);
-                    return None;
-                }
-            }
-        }
-    }
-
-    /// The disk has answered a look-up by time.
-    pub(super) fn found(&mut self, out: &mut Out, id: ReadId, result: Result<Option<Item>, WalError>) {
-        let Some(Purpose::Offset(mut lookup)) = self.reads.purposes.remove(&id) else {
-            panic!("an answer to a look-up that nobody asked for");
-        };
-        let found = match (self.group_for_reading(lookup.part.group, lookup.part.epoch), result) {
-            // It was deleted meanwhile: that nothing was found says nothing.
-            (Err(refusal), _) => Some((lookup.part.position, refusal, -1, Offset(-1), LeaderEpoch(-1))),
-            (Ok(_), Ok(item)) => lookup.take(out, item),
-            (Ok(_), Err(error)) => {
-                Some((lookup.part.position, read_error(out, &error), -1, Offset(-1), LeaderEpoch(-1)))
-            }
-        };
-        let asker = lookup.asker;
-        if let Some(found) = found.or_else(|| self.look_up(out, lookup)) {
-            out.answers.push_back((asker, Answer::Offsets(vec![found])));
-        }
-    }
-
     /// Where leader epochs end (KIP-320).
     pub fn epoch_ends(&mut self, out: &mut Out, asker: Asker, parts: Vec<(u32, GroupId, i32, LeaderEpoch)>) {
         let ends =
@@ -263,7 +169,7 @@ impl Groups {
 }
 
 /// A damaged entry is reported to whoever runs the server, and never served.
-fn read_error(out: &mut Out, error: &WalError) -> i16 {
+pub(super) fn read_error(out: &mut Out, error: &WalError) -> i16 {
     if let WalError::Released { .. } = error {
         return error::OFFSET_OUT_OF_RANGE;
     }
@@ -293,41 +199,4 @@ fn record_slices(items: Vec<Item>, from: Offset) -> (Vec<Buf>, usize, u64) {
         }
     }
     (slices, bytes, count)
-}
-
-impl Lookup {
-    /// Takes the batch in that the log named. `None`: the record may be in a later one. That is so when the log starts
-    /// in the middle of this batch, and what was looked for lies before the start.
-    fn take(&mut self, out: &mut Out, item: Option<Item>) -> Option<FoundOffset> {
-        let Some(item) = item else { return Some(self.answer()) };
-        let found = match self.part.at {
-            OffsetAt::Timestamp(ts) => records::first_at_or_after(&item.bytes, ts, self.log_start),
-            _ => records::max_timestamp_offset(&item.bytes, self.log_start),
-        };
-        match found {
-            Err(invalid) => {
-                out.log(Level::Warn, format!("group {} offset {}: {invalid}", item.group, item.first_offset));
-                return Some((self.part.position, error::CORRUPT_MESSAGE, -1, Offset(-1), LeaderEpoch(-1)));
-            }
-            Ok(Some((offset, ts))) => {
-                if self.best.is_none_or(|(largest, ..)| ts > largest) {
-                    self.best = Some((ts, Offset(offset), epoch_of(item.term)));
-                }
-            }
-            Ok(None) => {}
-        }
-        let whole = item.first_offset >= self.log_start;
-        let settled = self.best.is_some() && matches!(self.part.at, OffsetAt::Timestamp(_));
-        // The largest timestamp of a batch that is all there is the largest of all: the log goes by batches.
-        if settled || (whole && self.best.is_some()) {
-            return Some(self.answer());
-        }
-        self.behind = item.end_offset();
-        None
-    }
-
-    fn answer(&self) -> FoundOffset {
-        let (ts, offset, epoch) = self.best.unwrap_or((-1, Offset(-1), LeaderEpoch(-1)));
-        (self.part.position, error::NONE, ts, offset, epoch)
-    }
 }

@@ -192,7 +192,7 @@ impl Groups {
                 let incoming = torc_state::partition::Incoming {
                     records: item.records,
                     producer: sequenced(&batch),
-                    max_timestamp: item.max_timestamp,
+                    max_timestamp: batch.max_timestamp,
                 };
                 if item.first_offset > partition.end() {
                     return Err(format!("records {} follow the end {}", item.first_offset, partition.end()));

@@ -7,7 +7,7 @@ use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::time::Mono;
 use torc_consensus::Input;
 use torc_net::kafka::error;
-use torc_state::retention::{self, Limits};
+use torc_state::retention::{self, Age, Limits};
 
 /// Groups that one turn looks at because a segment has been filled; the others wait for the next.
 const OVERFULL_PER_TURN: usize = 64;
@@ -52,7 +52,7 @@ impl Groups {
         let runs = self.wal.runs(id).iter().filter(|run| run.end_offset > log_start).map(|run| retention::Run {
             last_offset: Offset(run.end_offset.get() - 1),
             bytes: run.bytes,
-            max_timestamp: run.max_timestamp,
+            age: Age(run.max_timestamp),
         });
         let start = retention::new_log_start(runs, group.retention, out.now.wall, partition.high_watermark());
         // A refusal (the log was fenced meanwhile) leaves the records where they are.

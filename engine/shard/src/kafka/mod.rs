@@ -165,10 +165,10 @@ impl Kafka {
     pub fn closed(&mut self, out: &mut Out, conn: ConnId) {
         self.openings.forget(conn);
         for token in self.conns.closed(conn) {
-            if let Some(pending) = self.pending.remove(&token)
-                && let Waiting::Fetch(gather) = pending.what
-            {
-                self.forget_fetch(out, token, &gather);
+            match self.pending.remove(&token).map(|pending| pending.what) {
+                Some(Waiting::Fetch(gather)) => self.forget_fetch(out, token, &gather),
+                Some(Waiting::ListOffsets(gather)) => self.forget_list_offsets(out, token, &gather),
+                _ => {}
             }
         }
     }

@@ -30,6 +30,8 @@ pub(super) struct ListGather {
     response: ListOffsetsResponse,
     places: Vec<(usize, usize)>,
     waiting: usize,
+    /// The shards that were asked.
+    owners: Vec<ShardId>,
 }
 
 impl ListGather {
@@ -81,7 +83,8 @@ impl Kafka {
         let named = request.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (&t.name, p.partition_index)));
         let twice = repeated(named);
         let mut told = BTreeSet::new();
-        let mut gather = ListGather { response: ListOffsetsResponse::default(), places: Vec::new(), waiting: 0 };
+        let response = ListOffsetsResponse::default();
+        let mut gather = ListGather { response, places: Vec::new(), waiting: 0, owners: Vec::new() };
         // Each topic has one place in the answer, however often it is named.
         let mut topics: BTreeMap<&TopicName, usize> = BTreeMap::new();
         let mut asks: BTreeMap<ShardId, Vec<OffsetPart>> = BTreeMap::new();
@@ -124,15 +127,25 @@ impl Kafka {
         if gather.waiting == 0 {
             return self.reply(out, to, &gather.response);
         }
+        gather.owners = asks.keys().copied().collect();
         let limited = to.version >= WITH_TIMEOUT && request.timeout_ms > 0;
         let expires = if limited { expiry::limit(out.now.mono, request.timeout_ms) } else { expiry::NEVER };
         let token = self.wait_until(expires, to, Waiting::ListOffsets(gather));
         out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::Offsets(parts))));
     }
 
+    /// Nobody waits for the answer any more.
+    pub(super) fn forget_list_offsets(&self, out: &mut Out, token: Token, gather: &ListGather) {
+        out.asks.extend(gather.owners.iter().map(|owner| (*owner, token, Ask::CancelOffsets)));
+    }
+
     pub(super) fn finish_list_offsets(&mut self, out: &mut Out, token: Token) {
         let pending = self.done(token);
         let Waiting::ListOffsets(mut gather) = pending.what else { unreachable!("it was one") };
+        if gather.waiting > 0 {
+            // Its time is up.
+            self.forget_list_offsets(out, token, &gather);
+        }
         if pending.to.version < 4 {
             // Older versions have no leader epochs.
             let partitions = gather.response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);

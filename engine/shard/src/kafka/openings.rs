@@ -17,7 +17,7 @@ struct Work {
     opened: Opened,
     /// Topic and partition whose batch is looked at next.
     at: (usize, usize),
-    check: Option<Check>,
+    check: Option<Box<Check>>,
     /// There was no memory for its records beside those of others: it begins anew when it is alone.
     alone: bool,
 }

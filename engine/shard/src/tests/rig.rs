@@ -228,7 +228,7 @@ impl Rig {
     }
 
     /// One turn of one shard's loop; false if there was nothing to do.
-    fn turn(&mut self, shard: usize) -> bool {
+    pub fn turn(&mut self, shard: usize) -> bool {
         let now = self.now;
         let (piece, starving) = (self.piece, self.starving);
         let node = &mut self.nodes[shard];

@@ -168,18 +168,22 @@ impl Rig {
         index: i32,
         timestamp: i64,
     ) -> ListOffsetsPartitionResponse {
-        let partition = ListOffsetsPartition::default()
-            .with_partition_index(index)
-            .with_timestamp(timestamp)
-            .with_current_leader_epoch(-1);
-        let topic = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
-        let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
+        let request = list_offsets_request(topic, index, timestamp);
         self.ask(client, version, &request).topics.remove(0).partitions.remove(0)
     }
 
     pub fn metadata(&mut self, client: Client, topics: &[&str]) -> MetadataResponse {
         self.ask(client, METADATA, &metadata_request(topics))
     }
+}
+
+pub fn list_offsets_request(topic: &str, index: i32, timestamp: i64) -> ListOffsetsRequest {
+    let partition = ListOffsetsPartition::default()
+        .with_partition_index(index)
+        .with_timestamp(timestamp)
+        .with_current_leader_epoch(-1);
+    let topic = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+    ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic])
 }
 
 pub fn metadata_request(topics: &[&str]) -> MetadataRequest {

@@ -33,7 +33,7 @@ pub enum Checked {
     /// It is as Apache Kafka would take it; this is its header.
     Sound(Batch),
     /// Its records are compressed and have yet to be looked at, see [`Check::step`].
-    Compressed(Check),
+    Compressed(Box<Check>),
 }
 
 /// Begins to check a client's batch, which must fill `bytes` exactly, as Apache Kafka does: sizes, format, CRC, attributes,
@@ -49,7 +49,7 @@ pub fn begin(bytes: &mut [u8], times: Times, spares: &mut Spares) -> Result<Chec
         return settle(bytes, batch, &times, max_timestamp).map(Checked::Sound);
     }
     let opening = Opening::new(bytes, Question::Sound { times: of_records(&batch, &times) }, spares)?;
-    Ok(Checked::Compressed(Check { batch, times, opening }))
+    Ok(Checked::Compressed(Box::new(Check { batch, times, opening })))
 }
 
 /// The same from beginning to end, however long it takes.
@@ -124,12 +124,13 @@ fn of_records(batch: &Batch, times: &Times) -> RangeInclusive<i64> {
     }
 }
 
-/// The records are sound. Makes the max timestamp what it should be.
+/// The records are sound. Makes the max timestamp what it should be: that of the records as they will be read, so that
+/// look-ups by time find what it promises, but not one that the topic would not have taken.
 fn settle(bytes: &mut [u8], batch: Batch, times: &Times, of_records: i64) -> Result<Batch, Invalid> {
-    let relayed = batch.timestamp_type() == TimestampType::LogAppendTime;
-    let max_timestamp = if relayed { batch.max_timestamp } else { of_records };
     // A batch that will be stamped gets its checksum then.
-    if *times != Times::Append && (relayed || max_timestamp != batch.max_timestamp) {
+    let Times::Create(times) = times else { return Ok(batch) };
+    let max_timestamp = of_records.min(*times.end()).max(NO_TIMESTAMP);
+    if batch.timestamp_type() == TimestampType::LogAppendTime || max_timestamp != batch.max_timestamp {
         set_create_time(bytes, max_timestamp);
         return parse(bytes);
     }

@@ -7,7 +7,7 @@
 use super::Codec;
 use flate2::{Decompress, FlushDecompress, Status};
 use std::hash::Hasher;
-use torc_base::limits::{ENTRY_BYTES_MAX, INFLATED_BYTES_MAX, INFLATE_KEEP_BYTES, ZSTD_WINDOW_LOG_MAX};
+use torc_base::limits::{ENTRY_BYTES_MAX, INFLATE_KEEP_BYTES, INFLATED_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
 use twox_hash::XxHash32;
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
@@ -68,10 +68,7 @@ impl Inflate {
             }
             Codec::Lz4 => State::Lz4(Some(Lz4::header(body, &mut at)?)),
             Codec::Zstd => {
-                let context = match spares.zstd.take() {
-                    Some(context) => context,
-                    None => new_context()?,
-                };
+                let context = new_context(spares.zstd.take())?;
                 State::Zstd { context, inside: false }
             }
         };
@@ -128,11 +125,7 @@ impl Inflate {
                 gzip.members = 0;
                 spares.gzip = Some(gzip);
             }
-            State::Zstd { mut context, .. } if context.sizeof() <= INFLATE_KEEP_BYTES => {
-                if context.reset(ResetDirective::SessionOnly).is_ok() {
-                    spares.zstd = Some(context);
-                }
-            }
+            State::Zstd { context, .. } if context.sizeof() <= INFLATE_KEEP_BYTES => spares.zstd = Some(context),
             _ => {}
         }
     }
@@ -373,8 +366,13 @@ impl Lz4 {
     }
 }
 
-fn new_context() -> Result<DCtx<'static>, Bad> {
+fn new_context(spare: Option<DCtx<'static>>) -> Result<DCtx<'static>, Bad> {
     let no_memory = Bad::Damaged("there is no memory to open them");
+    if let Some(mut context) = spare
+        && context.reset(ResetDirective::SessionOnly).is_ok()
+    {
+        return Ok(context);
+    }
     let mut context = DCtx::try_create().ok_or(no_memory)?;
     context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(|_| no_memory)?;
     Ok(context)

@@ -10,6 +10,8 @@ use torc_base::ids::Offset;
 
 /// What a record costs beside its bytes, in bytes that could be decompressed meanwhile.
 const RECORD_COST: usize = 16;
+/// How much faster bytes are walked than decompressed, about.
+const WALK_GAIN: usize = 4;
 /// Milliseconds since 1970 that mean "none".
 pub(super) const NO_TIMESTAMP: i64 = -1;
 
@@ -66,9 +68,11 @@ impl Opening {
     }
 
     /// Goes on until the answer is known or `budget` bytes have been decompressed (in steps of a block: at most 4 MiB of
-    /// LZ4, at most the whole of a Snappy block). The budget is left with what is over. `None`: there is more to do.
+    /// LZ4, at most the whole of a Snappy block). What is not compressed is looked at
+    /// in one step. The budget is left with what is over. `None`: there is more to do.
     pub fn step(&mut self, bytes: &[u8], budget: &mut usize) -> Result<Option<Learned>, Invalid> {
         if self.compressed.is_none() {
+            *budget = budget.saturating_sub(bytes.len() / WALK_GAIN);
             return self.at_once(bytes).map(Some);
         }
         let codec = self.batch.codec().expect("looked at before");

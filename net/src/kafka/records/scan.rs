@@ -104,7 +104,11 @@ impl Scan {
             }
             if self.field == Field::Length && self.bytes == 0 {
                 if self.done == self.records {
-                    return if rest.is_empty() { Ok(None) } else { Err("bytes are left behind the last record".into()) };
+                    return if rest.is_empty() {
+                        Ok(None)
+                    } else {
+                        Err("bytes are left behind the last record".into())
+                    };
                 }
                 // Most records lie in one piece, and are taken at once.
                 if let Some(end) = whole_record(rest) {

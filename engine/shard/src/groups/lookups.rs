@@ -1,0 +1,297 @@
+//! The owner's half of look-ups by time. The log names the batch, which is opened in slices: it may hold a gigabyte of
+//! records. Few look-ups hold memory at once, and what nobody waits for any more is dropped.
+
+use super::read::read_error;
+use super::{Groups, Out};
+use crate::group::epoch_of;
+use crate::mail::{Answer, Asker, OffsetAt, OffsetPart};
+use std::collections::{BTreeMap, VecDeque};
+use torc_base::ids::{Index, LeaderEpoch, Offset};
+use torc_base::io::Level;
+use torc_base::limits::{LOOKUPS_OPEN_MAX, LOOKUPS_READING_MAX, OPENING_MEMORY, OPENING_SLICE, OPENING_TURN};
+use torc_net::kafka::error;
+use torc_net::kafka::records::{Invalid, Learned, Opening, Question, Spares};
+use torc_wal::{Find, Item, ReadId, WalError};
+
+/// What asking the log for a batch costs, in bytes that could be decompressed meanwhile.
+const FIND_COST: usize = 4 << 10;
+
+/// What a look-up of an offset gives: position, error, timestamp, offset, leader epoch.
+type FoundOffset = (u32, i16, i64, Offset, LeaderEpoch);
+
+/// A look-up by time on its way.
+struct Lookup {
+    asker: Asker,
+    part: OffsetPart,
+    log_start: Offset,
+    upto: Index,
+    /// Batches that end here or before are not looked at.
+    behind: Offset,
+    /// Timestamp, offset and epoch of the record that is the answer if nothing better is found.
+    best: Option<(i64, Offset, LeaderEpoch)>,
+}
+
+/// A batch that has been found, and how far it is opened.
+struct Batch {
+    item: Item,
+    opening: Option<Opening>,
+}
+
+/// Look-ups by time under way.
+#[derive(Default)]
+pub(super) struct Lookups {
+    spares: Spares,
+    /// Wait for the disk.
+    reads: BTreeMap<ReadId, Lookup>,
+    /// Have not begun.
+    waiting: VecDeque<Lookup>,
+    /// Their batches take more than a slice; they take turns.
+    open: VecDeque<(Lookup, Batch)>,
+    /// As those, but there was no place among them: they begin anew.
+    large: VecDeque<Lookup>,
+    /// Bytes that may still be decompressed in this turn.
+    budget: usize,
+    /// Bytes of memory that those in `open` hold besides the batches.
+    memory: usize,
+}
+
+impl Lookups {
+    /// True if there is something to do that waits for nothing.
+    pub(super) fn is_due(&self) -> bool {
+        !self.open.is_empty() || !self.large.is_empty() || (!self.waiting.is_empty() && self.may_read())
+    }
+
+    fn may_read(&self) -> bool {
+        self.reads.len() < LOOKUPS_READING_MAX && self.open.len() < LOOKUPS_OPEN_MAX
+    }
+
+    /// Takes the next one out of those that are being opened.
+    fn take_open(&mut self) -> Option<(Lookup, Batch)> {
+        let (lookup, batch) = self.open.pop_front()?;
+        self.memory -= batch.opening.as_ref().map_or(0, Opening::memory);
+        Some((lookup, batch))
+    }
+}
+
+impl Groups {
+    /// Looks offsets up.
+    pub fn offsets(&mut self, out: &mut Out, asker: Asker, parts: Vec<OffsetPart>) {
+        let mut done = Vec::with_capacity(parts.len());
+        for part in parts {
+            if let Some(found) = self.offset(out, asker, part) {
+                done.push(found);
+            }
+        }
+        if !done.is_empty() {
+            out.answers.push_back((asker, Answer::Offsets(done)));
+        }
+    }
+
+    fn offset(&mut self, out: &mut Out, asker: Asker, part: OffsetPart) -> Option<FoundOffset> {
+        let none = (Offset(-1), LeaderEpoch(-1));
+        let group = match self.group_for_reading(part.group, part.epoch) {
+            Ok(group) => group,
+            Err(refusal) => return Some((part.position, refusal, -1, none.0, none.1)),
+        };
+        let partition = group.partition();
+        let (epoch, log_start, upto) = (group.epoch(), partition.log_start(), group.raft.marks().committed);
+        let high_watermark = partition.high_watermark();
+        match part.at {
+            OffsetAt::Earliest => {
+                let epoch = partition.epoch_of(log_start).unwrap_or(epoch);
+                return Some((part.position, 0, -1, log_start, epoch));
+            }
+            OffsetAt::Latest => return Some((part.position, 0, -1, high_watermark, epoch)),
+            OffsetAt::Remote => return Some((part.position, 0, -1, none.0, none.1)),
+            _ if log_start == high_watermark => return Some((part.position, 0, -1, none.0, none.1)),
+            OffsetAt::MaxTimestamp | OffsetAt::Timestamp(_) => {}
+        }
+        let lookup = Lookup { asker, part, log_start, upto, behind: log_start, best: None };
+        if self.lookups.budget == 0 || !self.lookups.waiting.is_empty() || !self.lookups.may_read() {
+            self.lookups.waiting.push_back(lookup);
+            return None;
+        }
+        self.look_up(out, lookup, None)
+    }
+
+    /// Goes on with a look-up, whose next batch may have been found. `None`: it waits for something.
+    fn look_up(&mut self, out: &mut Out, mut lookup: Lookup, mut batch: Option<Batch>) -> Option<FoundOffset> {
+        loop {
+            // It may have been deleted meanwhile: that nothing was found would say nothing.
+            if let Err(refusal) = self.group_for_reading(lookup.part.group, lookup.part.epoch) {
+                return Some(lookup.refused(refusal));
+            }
+            let Batch { item, opening } = match batch.take() {
+                Some(batch) => batch,
+                None if self.lookups.budget == 0 => {
+                    self.lookups.waiting.push_back(lookup);
+                    return None;
+                }
+                None => match self.find(&lookup) {
+                    Find::Ready(Some(item)) => Batch { item, opening: None },
+                    Find::Ready(None) => return Some(lookup.answer()),
+                    Find::Pending(id) => {
+                        self.lookups.reads.insert(id, lookup);
+                        self.emit_disk(out);
+                        return None;
+                    }
+                },
+            };
+            let lookups = &mut self.lookups;
+            let begun = match opening {
+                Some(opening) => Ok(opening),
+                None => Opening::new(&item.bytes, lookup.question(), &mut lookups.spares),
+            };
+            let mut opening = match begun {
+                Ok(opening) => opening,
+                Err(invalid) => return Some(lookup.damaged(out, &item, invalid)),
+            };
+            let slice = OPENING_SLICE.min(lookups.budget);
+            let mut left = slice;
+            let step = opening.step(&item.bytes, &mut left);
+            lookups.budget -= slice - left;
+            match step {
+                Ok(None) => {
+                    let memory = lookups.memory + opening.memory();
+                    let alone = lookups.open.is_empty();
+                    if alone || (lookups.open.len() < LOOKUPS_OPEN_MAX && memory <= OPENING_MEMORY) {
+                        lookups.memory = memory;
+                        lookups.open.push_back((lookup, Batch { item, opening: Some(opening) }));
+                    } else {
+                        opening.end(&mut lookups.spares);
+                        lookups.large.push_back(lookup);
+                    }
+                    return None;
+                }
+                Ok(Some(learned)) => {
+                    opening.end(&mut lookups.spares);
+                    let Learned::Record(record) = learned else { unreachable!("that was not the question") };
+                    if let Some(found) = lookup.take(&item, record) {
+                        return Some(found);
+                    }
+                }
+                Err(invalid) => return Some(lookup.damaged(out, &item, invalid)),
+            }
+        }
+    }
+
+    /// Asks the log for the next batch that may hold the record.
+    fn find(&mut self, lookup: &Lookup) -> Find {
+        self.lookups.budget = self.lookups.budget.saturating_sub(FIND_COST);
+        let Lookup { part, behind, upto, .. } = *lookup;
+        match part.at {
+            OffsetAt::Timestamp(ts) => self.wal.find_timestamp(part.group, ts, behind, upto, &mut self.disk_ops),
+            _ => self.wal.find_max_timestamp(part.group, behind, upto, &mut self.disk_ops),
+        }
+    }
+
+    fn look_up_and_answer(&mut self, out: &mut Out, lookup: Lookup, batch: Option<Batch>) {
+        let asker = lookup.asker;
+        if let Some(found) = self.look_up(out, lookup, batch) {
+            out.answers.push_back((asker, Answer::Offsets(vec![found])));
+        }
+    }
+
+    /// The disk has answered a look-up by time.
+    pub(super) fn found(&mut self, out: &mut Out, id: ReadId, result: Result<Option<Item>, WalError>) {
+        let Some(lookup) = self.lookups.reads.remove(&id) else {
+            panic!("an answer to a look-up that nobody asked for");
+        };
+        let found = match result {
+            Ok(Some(item)) => return self.look_up_and_answer(out, lookup, Some(Batch { item, opening: None })),
+            Ok(None) => match self.group_for_reading(lookup.part.group, lookup.part.epoch) {
+                Ok(_) => lookup.answer(),
+                Err(refusal) => lookup.refused(refusal),
+            },
+            Err(error) => lookup.refused(read_error(out, &error)),
+        };
+        out.answers.push_back((lookup.asker, Answer::Offsets(vec![found])));
+    }
+
+    /// One turn's part of the work: those that have not begun get half of it, then the large ones take turns.
+    pub(super) fn turn_lookups(&mut self, out: &mut Out) {
+        self.lookups.budget = OPENING_TURN;
+        while self.lookups.budget > OPENING_TURN / 2
+            && self.lookups.may_read()
+            && let Some(lookup) = self.lookups.waiting.pop_front()
+        {
+            self.look_up_and_answer(out, lookup, None);
+        }
+        if self.lookups.open.len() < LOOKUPS_OPEN_MAX
+            && let Some(lookup) = self.lookups.large.pop_front()
+        {
+            self.look_up_and_answer(out, lookup, None);
+        }
+        while self.lookups.budget > 0
+            && let Some((lookup, batch)) = self.lookups.take_open()
+        {
+            self.look_up_and_answer(out, lookup, Some(batch));
+        }
+    }
+
+    /// The asker has gone: what it waits for is dropped.
+    pub fn cancel_lookups(&mut self, asker: Asker) {
+        let lookups = &mut self.lookups;
+        lookups.reads.retain(|id, lookup| {
+            let goes = lookup.asker == asker;
+            if goes {
+                self.wal.cancel_find(*id);
+            }
+            !goes
+        });
+        lookups.waiting.retain(|lookup| lookup.asker != asker);
+        lookups.large.retain(|lookup| lookup.asker != asker);
+        for _ in 0..lookups.open.len() {
+            let (lookup, batch) = lookups.take_open().expect("counted");
+            let memory = batch.opening.as_ref().map_or(0, Opening::memory);
+            if lookup.asker != asker {
+                lookups.memory += memory;
+                lookups.open.push_back((lookup, batch));
+            } else if let Some(opening) = batch.opening {
+                opening.end(&mut lookups.spares);
+            }
+        }
+    }
+}
+
+impl Lookup {
+    fn question(&self) -> Question {
+        let from = self.log_start;
+        match self.part.at {
+            OffsetAt::Timestamp(timestamp) => Question::FirstAt { timestamp, from },
+            _ => Question::Largest { from },
+        }
+    }
+
+    /// Takes in what the batch has that the log named. `None`: the record may be in a later one. That is so when the log
+    /// starts in the middle of this batch, and what was looked for lies before the start.
+    fn take(&mut self, item: &Item, record: Option<(i64, i64)>) -> Option<FoundOffset> {
+        if let Some((offset, ts)) = record
+            && self.best.is_none_or(|(largest, ..)| ts > largest)
+        {
+            self.best = Some((ts, Offset(offset), epoch_of(item.term)));
+        }
+        let whole = item.first_offset >= self.log_start;
+        let settled = self.best.is_some() && matches!(self.part.at, OffsetAt::Timestamp(_));
+        // The largest timestamp of a batch that is all there is the largest of all: the log goes by batches.
+        if settled || (whole && self.best.is_some()) {
+            return Some(self.answer());
+        }
+        self.behind = item.end_offset();
+        None
+    }
+
+    fn answer(&self) -> FoundOffset {
+        let (ts, offset, epoch) = self.best.unwrap_or((-1, Offset(-1), LeaderEpoch(-1)));
+        (self.part.position, error::NONE, ts, offset, epoch)
+    }
+
+    fn refused(&self, refusal: i16) -> FoundOffset {
+        (self.part.position, refusal, -1, Offset(-1), LeaderEpoch(-1))
+    }
+
+    fn damaged(&self, out: &mut Out, item: &Item, invalid: Invalid) -> FoundOffset {
+        out.log(Level::Warn, format!("group {} offset {}: {invalid}", item.group, item.first_offset));
+        self.refused(error::CORRUPT_MESSAGE)
+    }
+}
