@@ -28,7 +28,12 @@ class Client:
     consumes: bool = True
     reads_odd_headers: bool = True  # repeated names, null values
     codecs: tuple = CODECS
+    lacking: tuple = ()  # (why, names of calls) pairs: calls of harness/calls.py that the client's API does not have
     limits: str = ""  # for people: why something above is not the default
+
+    @property
+    def lacks(self):
+        return {call for _, calls in self.lacking for call in calls.split()}
 
 
 def python(program: str) -> tuple:
@@ -39,7 +44,13 @@ CLIENTS = (
     Client("kcat", python("kcat_client.py"),
            Abilities(timestamps=False, empty=False, headers_per_record=False),
            limits="produces no timestamps; one set of headers per run; -Z makes every empty key and value null"),
-    Client("confluent", python("confluent_client.py")),
+    Client("confluent", python("confluent_client.py"), lacking=(
+        ("no call", "api_versions features describe_ids configs_some configs_broker_some log_dirs epoch_end delete_id delete_id_done"),
+        ("not in its answers", "create_result configs_documentation configs_types consume_position"),
+        ("no such spec", "offset_earliest_local offset_latest_tiered offset_pending_upload"),
+        ("not told of assigned partitions", "consume_unknown"),
+        ("refused by the client itself", "create_bad_partitions configs_broker_default"),
+    )),
     Client("kafka-python", python("kafka_python_client.py"), Abilities(both_null=False, null_headers=False),
            limits="refuses to send a null key with a null value, and null header values"),
     Client("aiokafka", python("aiokafka_client.py"), Abilities(both_null=False),

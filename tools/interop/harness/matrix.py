@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 
-from harness import plan
+from harness import plan, probe
+from harness.calls import CALLS, Day
 from harness.clients import BUILD, Client, python
 
 QUICK_CODECS = ("none", "zstd")
@@ -32,10 +33,10 @@ class Topic:
 
 class Matrix:
     """Runs the chosen clients against each other. `checks` maps (writer, reader, topic) to None or what went wrong;
-    in place of a reader also the steps create, produce, verify (the bounds of the log) and delete."""
+    in place of a reader also the steps create, produce, verify (the bounds of the log) and delete. (client, "calls", call) are the calls."""
 
-    def __init__(self, clients, bootstrap, quick):
-        self.clients, self.bootstrap, self.quick = clients, bootstrap, quick
+    def __init__(self, clients, bootstrap, quick, parts):
+        self.clients, self.bootstrap, self.quick, self.parts = clients, bootstrap, quick, parts
         self.work = BUILD / "work"
         self.logs = BUILD / "logs"
         self.checks = {}
@@ -52,14 +53,27 @@ class Matrix:
             folder.mkdir(parents=True, exist_ok=True)
         # A name of its own for each run, so that a long-lived server can be tested again and again.
         run_id = f"interop-{int(time.time())}-{os.getpid()}"
+        with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
+            if "calls" in self.parts:
+                facts = probe.ask(self.bootstrap)
+                list(pool.map(lambda client: self.call(client, facts, run_id), self.clients))
+            if "records" in self.parts:
+                self.exchange(pool, run_id)
+        shutil.rmtree(self.work)
+
+    def exchange(self, pool, run_id):
         self.topics = [topic for client in self.clients for topic in self.plan_topics(run_id, client)]
         self.admin("create")
-        with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
-            list(pool.map(self.produce, self.clients))
-            self.admin("verify")
-            list(pool.map(self.consume, (client for client in self.clients if client.consumes)))
+        list(pool.map(self.produce, self.clients))
+        self.admin("verify")
+        list(pool.map(self.consume, (client for client in self.clients if client.consumes)))
         self.admin("delete")
-        shutil.rmtree(self.work)
+
+    def call(self, client, facts, run_id):
+        day = Day(client, facts, f"{run_id}.{client.name}", (int(time.time()) - 3600) * 1000)
+        answers = self.execute(f"{client.name}-calls", (*client.command, "calls"), day.file())
+        for name, error in day.compare(answers).items():
+            self.checks[client.name, "calls", name] = error
 
     def plan_topics(self, run_id, client):
         codecs = [codec for codec in client.codecs if not self.quick or codec in QUICK_CODECS]
@@ -83,35 +97,35 @@ class Matrix:
     def admin(self, action):
         print(f"{action} topics", file=sys.stderr, flush=True)
         topics = [topic for topic in self.topics if action == "create" or self.passed(topic, "create")]
-        answers = self.execute(f"admin-{action}", (*python("topics.py"), action), topics)
+        answers = self.execute(f"admin-{action}", (*python("topics.py"), action), lines_of(topics))
         for topic in topics:
             self.checks[topic.producer.name, action, topic.name] = self.error_of(answers, topic, lambda lines: None if lines else "not done")
 
     def produce(self, client):
         mine = [topic for topic in self.topics if topic.producer is client and self.passed(topic, "create")]
-        answers = self.execute(f"{client.name}-produce", (*client.command, "produce"), mine)
+        answers = self.execute(f"{client.name}-produce", (*client.command, "produce"), lines_of(mine))
         for topic in mine:
             self.checks[client.name, "produce", topic.name] = self.error_of(answers, topic, lambda lines: compare_acks(topic, lines))
 
     def consume(self, client):
         written = [topic for topic in self.topics if self.passed(topic, "create", "produce", "verify")]
         readable = [topic for topic in written if topic.kind != "headers" or client.reads_odd_headers]
-        answers = self.execute(f"{client.name}-consume", (*client.command, "consume"), readable)
+        answers = self.execute(f"{client.name}-consume", (*client.command, "consume"), lines_of(readable))
         for topic in readable:
             self.checks[topic.producer.name, client.name, topic.name] = self.error_of(answers, topic, lambda lines: compare_digests(topic, lines))
 
     def passed(self, topic, *steps):
         return all(self.checks[topic.producer.name, step, topic.name] is None for step in steps)
 
-    def execute(self, name, command, topics):
-        """Runs one client on a list of topics; returns its answers as {topic: [fields after the topic]}."""
-        jobs = self.work / f"{name}.jobs"
-        jobs.write_text("".join(topic.line for topic in topics))
+    def execute(self, name, command, jobs):
+        """Runs one client on `jobs`, the text of a file; returns its answers as {first field: [other fields of each line]}."""
+        path = self.work / f"{name}.jobs"
+        path.write_text(jobs)
         started = time.monotonic()
         answers = collections.defaultdict(list)
         environment = os.environ | {"NODE_PATH": str(BUILD / "node" / "node_modules")}
         with open(self.logs / f"{name}.log", "wb") as log:
-            command = [*map(str, command), self.bootstrap, str(jobs)]
+            command = [*map(str, command), self.bootstrap, str(path)]
             client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, env=environment, text=True)
             try:
                 output, _ = client.communicate(timeout=max(1, min(CLIENT_TIMEOUT_S, self.deadline - started)))
@@ -119,11 +133,11 @@ class Matrix:
                 client.kill()
                 output, _ = client.communicate()
                 answers["*"] = f"was killed after {time.monotonic() - started:.0f} s"
-        if client.returncode > 0:
+        if client.returncode and "*" not in answers:
             answers["*"] = f"exited with {client.returncode}, see logs/{name}.log"
         for line in output.splitlines():
-            topic, *fields = line.split("\t")
-            answers[topic].append(fields)
+            first, *fields = line.split("\t")
+            answers[first].append(fields)
         self.seconds[name] = round(time.monotonic() - started, 1)
         print(f"{name}: {self.seconds[name]} s", file=sys.stderr)
         return answers
@@ -138,8 +152,8 @@ class Matrix:
             told.append(f"the client {answers['*']}")
         return "; ".join([error, *told]) if error else None
 
-    def cell(self, writer, reader):
-        errors = [error for (w, r, _), error in self.checks.items() if (w, r) == (writer, reader)]
+    def cell(self, writer, reader, subject=None):
+        errors = [error for (w, r, s), error in self.checks.items() if (w, r) == (writer, reader) and subject in (None, s.partition("/")[0])]
         if not errors:
             return "–"
         bad = sum(error is not None for error in errors)
@@ -154,20 +168,35 @@ class Matrix:
             "failed": self.failed,
             "seconds": self.seconds,
             "limits": {client.name: client.limits for client in self.clients if client.limits},
+            "lacking": {client.name: dict(client.lacking) for client in self.clients},
             "checks": [{"writer": w, "step": r, "topic": t, "error": error} for (w, r, t), error in self.checks.items()],
         }
 
     def as_table(self):
-        rows = [["written by", *self.columns()]]
-        rows += [[client.name, *(self.cell(client.name, column) for column in self.columns())] for client in self.clients]
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-        lines += [f"{client.name}: {client.limits}" for client in self.clients if client.limits]
-        lines += [f"FAILED {topic} at {step}: {error}" for (_, step, topic), error in self.checks.items() if error]
+        """Who made which call; then who read what whom wrote; then what failed. The numbers are checks."""
+        lines = []
+        if "calls" in self.parts:
+            rows = [["call", *(client.name for client in self.clients)]]
+            rows += [[call.name, *(self.cell(client.name, "calls", call.name) for client in self.clients)] for call in CALLS]
+            lines += [*aligned(rows), ""]
+        if "records" in self.parts:
+            rows = [["written by", *self.columns()]]
+            rows += [[client.name, *(self.cell(client.name, column) for column in self.columns())] for client in self.clients]
+            lines += [*aligned(rows), *(f"{client.name}: {client.limits}" for client in self.clients if client.limits), ""]
+        lines += [f"FAILED {writer}: {subject} at {step}: {error}" for (writer, step, subject), error in self.checks.items() if error]
         return "\n".join([*lines, self.summary()])
 
     def summary(self):
         return f"{len(self.checks) - self.failed} passed, {self.failed} failed"
+
+
+def aligned(rows):
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def lines_of(topics):
+    return "".join(topic.line for topic in topics)
 
 
 def compare_acks(topic, lines):

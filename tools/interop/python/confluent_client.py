@@ -1,5 +1,6 @@
 """confluent-kafka (librdkafka 2)."""
 
+import confluent_calls
 import confluent_kafka as ck
 import jobs
 
@@ -41,4 +42,4 @@ def consume(bootstrap, digests):
 
 
 if __name__ == "__main__":
-    jobs.main(produce, consume)
+    jobs.main(produce, consume, confluent_calls.make)

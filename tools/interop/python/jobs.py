@@ -116,9 +116,12 @@ def fail(jobs, error):
         print(job.topic, "error", " ".join(f"{type(error).__name__}: {error}".split()), sep="\t", flush=True)
 
 
-def main(produce, consume):
-    """The command line of every client: produce|consume BOOTSTRAP JOBS."""
+def main(produce, consume, call):
+    """The command line of every client: produce|consume BOOTSTRAP JOBS, or calls BOOTSTRAP FILE (described in harness/calls.py)."""
     action, bootstrap, path = sys.argv[1:]
+    if action == "calls":
+        call(bootstrap, path)
+        return
     jobs = list(load(path))
     if action == "produce":
         for job in jobs:
