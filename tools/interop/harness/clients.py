@@ -52,15 +52,33 @@ CLIENTS = (
         ("refused by the client itself", "create_bad_partitions configs_broker_default"),
     )),
     Client("kafka-python", python("kafka_python_client.py"), Abilities(both_null=False, null_headers=False),
-           limits="refuses to send a null key with a null value, and null header values"),
+           limits="refuses to send a null key with a null value, and null header values", lacking=(
+               ("no call", "configs_documentation epoch_end offset_pending_upload"),
+               ("refused by the client itself", "configs_broker_default"),
+               ("errors are dropped", "configs_unknown"),
+               ("the topic is created, whatever the option says", "produce_unknown"),
+               ("not told of assigned partitions", "consume_unknown"),
+           )),
     Client("aiokafka", python("aiokafka_client.py"), Abilities(both_null=False),
-           limits="refuses to send a null key with a null value"),
+           limits="refuses to send a null key with a null value", lacking=(
+               ("no call", """api_versions features create_result describe_ids configs_documentation configs_types alter_set alter_set_done alter_delete
+                   alter_delete_done alter_append alter_append_done alter_subtract alter_subtract_done alter_validate alter_bad_value alter_bad_key
+                   alter_unknown epoch_end log_dirs delete_id delete_id_done offset_largest offset_earliest_local offset_latest_tiered
+                   offset_pending_upload"""),
+               ("not in its answers", "cluster_operations topic_operations"),
+               ("refused by the client itself", "configs_broker_default"),
+               ("the topic is created, there is no option", "produce_unknown"),
+               ("waited for, not told", "consume_unknown offset_unknown"),
+           )),
     Client("franz-go", (BUILD / "go" / "franz",)),
     Client("sarama", (BUILD / "go" / "sarama",)),
     Client("rskafka", (BUILD / "rust" / "release" / "interop-rskafka",),
            Abilities(repeated_headers=False, null_headers=False), reads_odd_headers=False,
            limits="headers are a sorted map without nulls; cannot read a batch that holds a null header value"),
-    Client("java", ("java", "-XX:TieredStopAtLevel=1", "-Xmx768m", "-cp", f"{BUILD}/java/lib/*:{BUILD}/java/classes", "Interop")),
+    Client("java", ("java", "-XX:TieredStopAtLevel=1", "-Xmx768m", "-cp", f"{BUILD}/java/lib/*:{BUILD}/java/classes", "Interop"), lacking=(
+        ("no call", "api_versions configs_some configs_broker_some alter_legacy alter_legacy_done alter_legacy_bad_value alter_legacy_unknown epoch_end"),
+        ("waited for, not told", "produce_unknown consume_unknown delete_records_unknown"),
+    )),
     Client("kafkajs", ("node", HERE / "node" / "kafkajs_client.js"),
            Abilities(repeated_headers=False, null_headers=False), consumes=False,
            limits="consumes only in groups; headers are an object without nulls"),

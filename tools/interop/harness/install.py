@@ -46,11 +46,11 @@ def install_python():
 
 
 def install_java():
-    pom, source = HERE / "java" / "pom.xml", HERE / "java" / "Interop.java"
-    with Stamp("java", pom, source) as needed:
+    pom, sources = HERE / "java" / "pom.xml", sorted((HERE / "java").glob("*.java"))
+    with Stamp("java", pom, *sources) as needed:
         if needed:
             run("mvn", "-q", "-B", "-Dstyle.color=never", "-f", pom, MAVEN_COPY, f"-DoutputDirectory={BUILD / 'java' / 'lib'}", "-DincludeScope=runtime")
-            run("javac", "-Xlint:all", "-Werror", "-cp", f"{BUILD}/java/lib/*", "-d", BUILD / "java" / "classes", source)
+            run("javac", "-Xlint:all", "-Werror", "-cp", f"{BUILD}/java/lib/*", "-d", BUILD / "java" / "classes", *sources)
 
 
 def install_node():

@@ -28,7 +28,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * The Java client. Usage: produce|consume BOOTSTRAP JOBS.
+ * The Java client. Usage: produce|consume BOOTSTRAP JOBS, or calls BOOTSTRAP FILE.
  * Job list, plan and digest are described in harness/plan.py and python/jobs.py.
  */
 public final class Interop {
@@ -83,6 +83,10 @@ public final class Interop {
 
     public static void main(String[] arguments) throws IOException {
         String bootstrap = arguments[1];
+        if (arguments[0].equals("calls")) {
+            new Calls(bootstrap, Path.of(arguments[2])).run();
+            return;
+        }
         List<Job> jobs = Files.readAllLines(Path.of(arguments[2])).stream().map(Job::parse).toList();
         if (arguments[0].equals("produce")) {
             jobs.forEach(job -> produce(bootstrap, job));

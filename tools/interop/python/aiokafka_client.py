@@ -3,6 +3,7 @@
 import asyncio
 
 import aiokafka
+import aiokafka_calls
 import jobs
 
 
@@ -34,4 +35,4 @@ async def consume(bootstrap, digests):
 
 
 if __name__ == "__main__":
-    jobs.main(lambda *arguments: asyncio.run(produce(*arguments)), lambda *arguments: asyncio.run(consume(*arguments)))
+    jobs.main(lambda *arguments: asyncio.run(produce(*arguments)), lambda *arguments: asyncio.run(consume(*arguments)), aiokafka_calls.make)

@@ -2,6 +2,7 @@
 
 import jobs
 import kafka
+import kafka_python_calls
 
 
 def produce(bootstrap, job, acks):
@@ -35,4 +36,4 @@ def consume(bootstrap, digests):
 
 
 if __name__ == "__main__":
-    jobs.main(produce, consume)
+    jobs.main(produce, consume, kafka_python_calls.make)
