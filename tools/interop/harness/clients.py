@@ -66,12 +66,26 @@ CLIENTS = (
                    alter_unknown epoch_end log_dirs delete_id delete_id_done offset_largest offset_earliest_local offset_latest_tiered
                    offset_pending_upload"""),
                ("not in its answers", "cluster_operations topic_operations"),
-               ("refused by the client itself", "configs_broker_default"),
+               ("refused by the client itself", "configs_broker_default delete_records_unknown"),
                ("the topic is created, there is no option", "produce_unknown"),
                ("waited for, not told", "consume_unknown offset_unknown"),
            )),
-    Client("franz-go", (BUILD / "go" / "franz",)),
-    Client("sarama", (BUILD / "go" / "sarama",)),
+    Client("franz-go", (BUILD / "go" / "franz",), lacking=(
+        ("no call", "partitions_of consume_position"),
+        ("waited for, not told", "consume_unknown"),
+    )),
+    Client("sarama", (BUILD / "go" / "sarama",), lacking=(
+        ("no call", "describe_ids epoch_end delete_id delete_id_done consume_position"),
+        ("asks in a version without them", "offset_largest offset_earliest_local offset_latest_tiered offset_pending_upload"),
+        ("not in its answers", "create_result"),
+    )),
+    Client("kafka-go", (BUILD / "go" / "kafkago",), lacking=(
+        ("no call", """features cluster_operations describe_ids topic_operations produce_idempotent produce_codecs_idempotent epoch_end
+            offset_largest offset_earliest_local offset_latest_tiered offset_pending_upload consume_pause log_dirs delete_id delete_id_done
+            delete_records delete_records_done delete_records_beyond delete_records_all delete_records_unknown"""),
+        ("not in its answers", "create_result configs_synonyms configs_documentation offset_time_found"),
+        ("refused by the client itself", "configs_broker_default consume_unknown"),
+    )),
     Client("rskafka", (BUILD / "rust" / "release" / "interop-rskafka",),
            Abilities(repeated_headers=False, null_headers=False), reads_odd_headers=False,
            limits="headers are a sorted map without nulls; cannot read a batch that holds a null header value"),

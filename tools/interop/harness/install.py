@@ -21,8 +21,8 @@ def install(names):
     install_python()  # the harness's own admin client, too
     if "kcat" in names and not shutil.which("kcat"):
         install_kcat()
-    if {"franz-go", "sarama"} & names:
-        run("go", "build", "-o", f"{BUILD / 'go'}/", "./franz", "./sarama", cwd=HERE / "go")
+    if {"franz-go", "sarama", "kafka-go"} & names:
+        run("go", "build", "-o", f"{BUILD / 'go'}/", "./franz", "./sarama", "./kafkago", cwd=HERE / "go")
     if "rskafka" in names:
         run("cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", BUILD / "rust")
     if "java" in names:
