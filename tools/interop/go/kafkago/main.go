@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -57,23 +58,22 @@ func produce(bootstrap string, job *jobs.Job, acks *jobs.Acks) error {
 	return errors.Join(writer.WriteMessages(context.Background(), messages...), writer.Close())
 }
 
+// consume uses Client: Reader gives empty keys and values as null.
 func consume(bootstrap string, digests *jobs.Digests) error {
-	messages := make(chan kafka.Message)
+	client := &kafka.Client{Addr: kafka.TCP(bootstrap), Timeout: jobs.IdleTimeout}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	answers := make(chan answer)
 	for _, p := range digests.Partitions {
-		reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{bootstrap}, Topic: p.Topic, Partition: int(p.Partition), MaxBytes: 10 << 20})
-		defer reader.Close()
-		go forward(ctx, reader, messages)
+		go forward(ctx, client, p, answers)
 	}
 	for digests.Missing > 0 {
 		select {
-		case m := <-messages:
-			read := jobs.Record{Partition: int32(m.Partition), Timestamp: m.Time, Key: m.Key, Value: m.Value}
-			for _, h := range m.Headers {
-				read.Headers = append(read.Headers, jobs.Header{Name: []byte(h.Key), Value: h.Value})
+		case a := <-answers:
+			if a.err != nil {
+				return a.err
 			}
-			digests.Add(m.Topic, m.Offset, read)
+			digests.Add(a.topic, a.offset, a.record)
 		case <-time.After(jobs.IdleTimeout):
 			return errors.New("no record arrived in time")
 		}
@@ -81,16 +81,64 @@ func consume(bootstrap string, digests *jobs.Digests) error {
 	return nil
 }
 
-func forward(ctx context.Context, reader *kafka.Reader, messages chan<- kafka.Message) {
-	for {
-		m, err := reader.ReadMessage(ctx)
+// answer is a record that was read, or why no more will come.
+type answer struct {
+	topic  string
+	offset int64
+	record jobs.Record
+	err    error
+}
+
+func forward(ctx context.Context, client *kafka.Client, p jobs.Partition, answers chan<- answer) {
+	for next := int64(0); ctx.Err() == nil; {
+		read, err := fetch(ctx, client, p, next)
+		if err != nil {
+			read = []answer{{err: err}}
+		}
+		for _, a := range read {
+			select {
+			case answers <- a:
+				next = a.offset + 1
+			case <-ctx.Done():
+				return
+			}
+		}
 		if err != nil {
 			return
 		}
-		select {
-		case messages <- m:
-		case <-ctx.Done():
-			return
+	}
+}
+
+func fetch(ctx context.Context, client *kafka.Client, p jobs.Partition, offset int64) ([]answer, error) {
+	found, err := client.Fetch(ctx, &kafka.FetchRequest{
+		Topic: p.Topic, Partition: int(p.Partition), Offset: offset, MinBytes: 1, MaxBytes: 10 << 20, MaxWait: 500 * time.Millisecond})
+	if err != nil {
+		return nil, err
+	}
+	if found.Error != nil {
+		return nil, found.Error
+	}
+	var read []answer
+	for {
+		record, err := found.Records.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			return read, nil
 		}
+		if err != nil {
+			return nil, err
+		}
+		key, err := kafka.ReadAll(record.Key)
+		value, err2 := kafka.ReadAll(record.Value)
+		if err := errors.Join(err, err2); err != nil {
+			return nil, err
+		}
+		if record.Offset < offset { // of the same batch
+			continue
+		}
+		a := answer{topic: p.Topic, offset: record.Offset, record: jobs.Record{Partition: p.Partition, Timestamp: record.Time, Key: key, Value: value}}
+		for _, h := range record.Headers {
+			a.record.Headers = append(a.record.Headers, jobs.Header{Name: []byte(h.Key), Value: h.Value})
+		}
+		read = append(read, a)
 	}
 }
