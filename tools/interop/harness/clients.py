@@ -43,7 +43,20 @@ def python(program: str) -> tuple:
 CLIENTS = (
     Client("kcat", python("kcat_client.py"),
            Abilities(timestamps=False, empty=False, headers_per_record=False),
-           limits="produces no timestamps; one set of headers per run; -Z makes every empty key and value null"),
+           limits="produces no timestamps; one set of headers per run; -Z makes every empty key and value null",
+           lacking=(
+               ("lists, produces and consumes only", """api_versions features cluster_id cluster_operations create create_result create_defaults
+                   create_manual create_validate create_duplicate create_bad_value create_bad_key create_bad_partitions create_bad_replication
+                   create_bad_name create_bad_assignment create_p describe_ids topic_operations configs configs_some configs_synonyms
+                   configs_documentation configs_types configs_broker configs_broker_some configs_broker_default configs_unknown alter_set
+                   alter_set_done alter_delete alter_delete_done alter_append alter_append_done alter_subtract alter_subtract_done
+                   alter_validate alter_bad_value alter_bad_key alter_unknown alter_legacy alter_legacy_done alter_legacy_bad_value
+                   alter_legacy_unknown partitions_validate partitions partitions_manual partitions_done partitions_fewer
+                   partitions_bad_assignment partitions_unknown produce_times produce_future offset_committed offset_time_found offset_largest
+                   offset_earliest_local offset_latest_tiered offset_pending_upload offset_unknown epoch_end consume_position consume_pause
+                   delete_records delete_records_done delete_records_beyond delete_records_all delete_records_unknown log_dirs groups delete
+                   delete_id delete_unknown delete_done delete_id_done create_again create_again_done cleanup"""),
+           )),
     Client("confluent", python("confluent_client.py"), lacking=(
         ("no call", "api_versions features describe_ids configs_some configs_broker_some log_dirs epoch_end delete_id delete_id_done"),
         ("not in its answers", "create_result configs_documentation configs_types consume_position"),
@@ -88,12 +101,41 @@ CLIENTS = (
     )),
     Client("rskafka", (BUILD / "rust" / "release" / "interop-rskafka",),
            Abilities(repeated_headers=False, null_headers=False), reads_odd_headers=False,
-           limits="headers are a sorted map without nulls; cannot read a batch that holds a null header value"),
+           limits="headers are a sorted map without nulls; cannot read a batch that holds a null header value", lacking=(
+               ("no call", """api_versions features cluster_id controller nodes cluster_operations create_manual create_validate create_bad_value
+                   create_bad_key create_bad_assignment describe_partitions describe_ids topic_operations configs configs_some configs_synonyms
+                   configs_documentation configs_types configs_broker configs_broker_some configs_broker_default configs_unknown alter_set
+                   alter_set_done alter_delete alter_delete_done alter_append alter_append_done alter_subtract alter_subtract_done alter_validate
+                   alter_bad_value alter_bad_key alter_unknown alter_legacy alter_legacy_done alter_legacy_bad_value alter_legacy_unknown
+                   partitions_validate partitions partitions_manual partitions_done partitions_fewer partitions_bad_assignment
+                   partitions_unknown produce_leader produce_idempotent produce_codecs_idempotent produce_none produce_none_done auto_create
+                   offset_committed offset_largest offset_earliest_local offset_latest_tiered offset_pending_upload epoch_end consume_position
+                   consume_pause delete_records_unknown log_dirs groups delete_id delete_id_done"""),
+               ("not in its answers", "create_result offset_time_found"),
+           )),
+    Client("rdkafka", (BUILD / "rust" / "release" / "interop-rdkafka",), lacking=(
+        ("no call", """api_versions features cluster_id controller cluster_operations describe_ids topic_operations configs_some configs_synonyms
+            configs_documentation configs_types configs_broker_some configs_broker_default alter_set alter_set_done alter_delete alter_delete_done
+            alter_append alter_append_done alter_subtract alter_subtract_done alter_validate alter_bad_value alter_bad_key alter_unknown
+            offset_committed offset_largest offset_earliest_local offset_latest_tiered offset_pending_upload epoch_end log_dirs delete_id
+            delete_id_done"""),
+        ("not in its answers", "create_result offset_time_found consume_position"),
+        ("not told of assigned partitions", "consume_unknown"),
+        ("refused by the client itself", "create_bad_partitions"),
+    )),
     Client("java", ("java", "-XX:TieredStopAtLevel=1", "-Xmx768m", "-cp", f"{BUILD}/java/lib/*:{BUILD}/java/classes", "Interop"), lacking=(
         ("no call", "api_versions configs_some configs_broker_some alter_legacy alter_legacy_done alter_legacy_bad_value alter_legacy_unknown epoch_end"),
         ("waited for, not told", "produce_unknown consume_unknown delete_records_unknown"),
     )),
     Client("kafkajs", ("node", HERE / "node" / "kafkajs_client.js"),
            Abilities(repeated_headers=False, null_headers=False), consumes=False,
-           limits="consumes only in groups; headers are an object without nulls"),
+           limits="consumes only in groups; headers are an object without nulls", lacking=(
+               ("no call", """api_versions features describe_ids configs_documentation configs_types configs_broker_default alter_set alter_set_done
+                   alter_delete alter_delete_done alter_append alter_append_done alter_subtract alter_subtract_done alter_validate alter_bad_value
+                   alter_bad_key alter_unknown offset_committed offset_largest offset_earliest_local offset_latest_tiered offset_pending_upload
+                   epoch_end log_dirs delete_id delete_id_done"""),
+               ("consumes only in groups", """consume consume_seek consume_time consume_position consume_pause consume_out_of_range consume_unknown
+                   delete_records_unknown"""),
+               ("not in its answers", "cluster_operations topic_operations create_result offset_time_found offset_time_late"),
+           )),
 )

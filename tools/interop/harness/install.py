@@ -23,7 +23,7 @@ def install(names):
         install_kcat()
     if {"franz-go", "sarama", "kafka-go"} & names:
         run("go", "build", "-o", f"{BUILD / 'go'}/", "./franz", "./sarama", "./kafkago", cwd=HERE / "go")
-    if "rskafka" in names:
+    if {"rskafka", "rdkafka"} & names:
         run("cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", BUILD / "rust")
     if "java" in names:
         install_java()

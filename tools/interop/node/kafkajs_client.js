@@ -1,4 +1,4 @@
-// KafkaJS: produces only, for it can consume in groups alone. Usage: produce BOOTSTRAP JOBS.
+// KafkaJS: produces only, for it can consume in groups alone. Usage: produce BOOTSTRAP JOBS, or calls BOOTSTRAP FILE.
 // Job list and plan are described in harness/plan.py and python/jobs.py. gzip is built in; the other codecs are plugged in.
 'use strict'
 
@@ -7,6 +7,7 @@ const kafkajs = require('kafkajs')
 const snappy = require('kafkajs-snappy')
 const lz4 = require('lz4-napi')
 const zstd = require('@bokuweb/zstd-wasm')
+const { calls } = require('./calls')
 
 // KafkaJS makes one batch of all that one send() holds for a partition; stay below the broker's default limit.
 const BATCH_BYTES = 900_000
@@ -71,8 +72,9 @@ async function produce(producer, job, acks) {
 
 async function main() {
   const [action, bootstrap, path] = process.argv.slice(2)
-  if (action !== 'produce') throw new Error(`KafkaJS cannot ${action} without a group`)
   await zstd.init()
+  if (action === 'calls') return calls(bootstrap, path)
+  if (action !== 'produce') throw new Error(`KafkaJS cannot ${action} without a group`)
   const producer = new kafkajs.Kafka({ brokers: [bootstrap] }).producer()
   await producer.connect()
   for (const job of lines(path).map(parseJob)) {

@@ -4,6 +4,7 @@ import itertools
 import subprocess
 
 import jobs
+import kcat_calls
 
 # Separate messages and keys on kcat's input and output: random bytes, so that no record holds them by chance.
 MESSAGE_END = "9f1c6e0b7d2a4583"
@@ -63,4 +64,4 @@ def run(command, data):
 
 
 if __name__ == "__main__":
-    jobs.main(produce, consume)
+    jobs.main(produce, consume, kcat_calls.make)

@@ -1,15 +1,16 @@
 //! The job list, the plan and the digest: described in harness/plan.py and python/jobs.py.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use rskafka::chrono::DateTime;
-use rskafka::record::{Record, RecordAndOffset};
 use sha2::{Digest as _, Sha256};
 use std::fs::read_to_string;
 
-/// One topic. The client has no limit on the size of requests, so it has no use for the job's.
+/// One topic.
 pub struct Job {
+    pub group: String,
     pub topic: String,
     pub codec: String,
+    /// 0 where the client keeps its default limit.
+    pub max_request: usize,
     /// Records per partition.
     pub counts: Vec<usize>,
     plan: String,
@@ -21,13 +22,24 @@ pub fn load(path: &str) -> Vec<Job> {
 }
 
 fn parse_job(line: &str) -> Job {
-    let [_group, topic, codec, _max_request, counts, plan] = fields(line);
+    let [group, topic, codec, max_request, counts, plan] = fields(line);
     Job {
+        group: group.into(),
         topic: topic.into(),
         codec: codec.into(),
+        max_request: max_request.parse().expect("a size"),
         counts: counts.split(',').map(|count| count.parse().expect("a count")).collect(),
         plan: plan.into(),
     }
+}
+
+/// One line of a plan, or a record that was read.
+#[derive(Clone)]
+pub struct Record {
+    pub timestamp_ms: i64,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Job {
@@ -36,13 +48,12 @@ impl Job {
         let mut partitions = vec![Vec::new(); self.counts.len()];
         for line in read_to_string(&self.plan).expect("the plan is readable").lines() {
             let [partition, timestamp, key, value, headers] = fields(line);
-            let timestamp = timestamp.parse().ok().and_then(DateTime::from_timestamp_millis);
             let pairs = headers.split(',').filter_map(|pair| pair.split_once(':'));
             partitions[partition.parse::<usize>().expect("a partition")].push(Record {
                 key: decode(key),
                 value: decode(value),
-                headers: pairs.map(|(name, data)| (decode_name(name), decode(data).expect("no null here"))).collect(),
-                timestamp: timestamp.expect("a timestamp"),
+                headers: pairs.map(|(name, data)| (decode_name(name), decode(data))).collect(),
+                timestamp_ms: timestamp.parse().expect("a timestamp"),
             });
         }
         partitions
@@ -72,18 +83,17 @@ pub struct Digest {
 }
 
 impl Digest {
-    pub fn add(&mut self, read: &RecordAndOffset) {
-        let record = &read.record;
+    pub fn add(&mut self, offset: i64, record: &Record) {
         self.count += 1;
-        self.contents.update(read.offset.to_be_bytes());
+        self.contents.update(offset.to_be_bytes());
         self.add_bytes(record.key.as_deref());
         self.add_bytes(record.value.as_deref());
         self.contents.update((record.headers.len() as i32).to_be_bytes());
         for (name, value) in &record.headers {
             self.add_bytes(Some(name.as_bytes()));
-            self.add_bytes(Some(value));
+            self.add_bytes(value.as_deref());
         }
-        self.timestamps.update(record.timestamp.timestamp_millis().to_be_bytes());
+        self.timestamps.update(record.timestamp_ms.to_be_bytes());
     }
 
     fn add_bytes(&mut self, data: Option<&[u8]>) {

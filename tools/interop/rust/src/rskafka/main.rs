@@ -1,8 +1,13 @@
-//! rskafka. Usage: produce|consume BOOTSTRAP JOBS.
+//! rskafka. Usage: produce|consume BOOTSTRAP JOBS, or calls BOOTSTRAP FILE.
 
+mod calls;
+#[path = "../day.rs"]
+mod day;
+#[path = "../jobs.rs"]
 mod jobs;
 
 use jobs::{Digest, Job, fail, load};
+use rskafka::chrono::DateTime;
 use rskafka::client::error::Error;
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
@@ -22,8 +27,12 @@ const TOPIC_TIMEOUT: Duration = Duration::from_secs(60);
 async fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [action, bootstrap, path] = arguments.as_slice() else {
-        panic!("usage: produce|consume BOOTSTRAP JOBS");
+        panic!("usage: produce|consume BOOTSTRAP JOBS, or calls BOOTSTRAP FILE");
     };
+    if action == "calls" {
+        calls::make(bootstrap, path).await;
+        return Ok(());
+    }
     let client = ClientBuilder::new(vec![bootstrap.clone()]).build().await?;
     for job in &load(path) {
         let work = async {
@@ -53,12 +62,27 @@ async fn produce(client: &Client, job: &Job) -> Result<(), Error> {
     for (partition, records) in job.records().into_iter().enumerate() {
         let target = open(client, job, partition).await?;
         let mut offsets = Vec::new();
-        for batch in batches(records) {
+        for batch in batches(records.into_iter().map(encode).collect()) {
             offsets.extend(target.produce(batch, compression).await?);
         }
         println!("{}\t{partition}\t{}\t{}", job.topic, offsets.len(), offsets.iter().max().unwrap_or(&-1));
     }
     Ok(())
+}
+
+fn encode(record: jobs::Record) -> Record {
+    let headers = record.headers.into_iter().map(|(name, value)| (name, value.expect("no null here")));
+    let timestamp = DateTime::from_timestamp_millis(record.timestamp_ms).expect("a timestamp");
+    Record { key: record.key, value: record.value, headers: headers.collect(), timestamp }
+}
+
+fn decode(record: &Record) -> jobs::Record {
+    jobs::Record {
+        timestamp_ms: record.timestamp.timestamp_millis(),
+        key: record.key.clone(),
+        value: record.value.clone(),
+        headers: record.headers.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect(),
+    }
 }
 
 /// Splits records so that each part is small enough for one call, or is a single record.
@@ -86,7 +110,7 @@ async fn consume(client: &Client, job: &Job) -> Result<(), Error> {
             let (records, _high_watermark) = source.fetch_records(next_offset, FETCH_BYTES, FETCH_WAIT_MS).await?;
             idle = if records.is_empty() { idle + 1 } else { 0 };
             for record in &records {
-                digest.add(record);
+                digest.add(record.offset, &decode(&record.record));
                 next_offset = record.offset + 1;
             }
         }
