@@ -212,5 +212,5 @@ class Day:
             return f"was made {len(found)} times"
         expected = self.expected[call]
         if callable(expected):
-            return f"answered {found[0]!r}" if found[0].startswith(("error", "failed")) else expected(found[0])
+            return f"answered {found[0]!r}" if found[0].startswith(("error", "failed", "refused")) else expected(found[0])
         return None if found[0] == expected else f"answered {found[0]!r}, not {expected!r}"

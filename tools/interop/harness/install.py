@@ -1,7 +1,7 @@
 """Puts every client's pinned packages and programs under target/interop, by the registries' ordinary tools.
 
-Each step is repeated only when one of its inputs changed. Needs: python3 with venv, go, cargo, a JDK of 17 or later, mvn, node, npm;
-kcat is installed with apt-get when it is missing.
+Each step is repeated only when one of its inputs changed. Needs: python3 with venv, go, cargo, a C compiler and make (for librdkafka), a
+JDK of 17 or later, mvn, node, npm; kcat is installed with apt-get when it is missing.
 """
 
 import hashlib

@@ -5,8 +5,9 @@ import sys
 import tempfile
 import unittest
 
-from harness import plan
-from harness.clients import CLIENTS, HERE, Abilities
+from harness import plan, probe
+from harness.calls import CALLS, LIST_GROUPS, SERVED, Day
+from harness.clients import CLIENTS, HERE, Abilities, Client
 from harness.matrix import Topic, compare_acks, compare_digests
 
 sys.path.insert(0, str(HERE / "python"))
@@ -103,6 +104,78 @@ class Harness(unittest.TestCase):
         odd = [pair for r in self.records for pair in r.headers]
         self.assertTrue(any(value is None for _, value in odd))
         self.assertTrue(any(len({name for name, _ in r.headers}) < len(r.headers) for r in self.records))
+
+
+FACTS = probe.Facts(apis=SERVED | {LIST_GROUPS}, cluster="cluster-id", node=7, address="127.0.0.1:9092")
+LACKING = Client("lacking", (), lacking=(("no call", "epoch_end groups"),))
+
+
+class Calls(unittest.TestCase):
+    def day(self, client=LACKING, facts=FACTS):
+        return Day(client, facts, "run.client", BASE_MS)
+
+    def answers(self, day, **changes):
+        """What a client prints that makes every call and is told what the plan expects."""
+        told = {"api_versions": " ".join(map(str, SERVED | {77})), "features": "metadata.version=1-30"}
+        made = {name: [[told.get(name, wanted)]] for name, wanted in day.expected.items() if name not in day.client.lacks}
+        return {name: lines for name, lines in (made | changes).items() if lines is not None}
+
+    def errors(self, answers, day=None):
+        return {name: error for name, error in (day or self.day()).compare(answers).items() if error}
+
+    def test_expected_answers_pass(self):
+        day = self.day()
+        self.assertEqual(self.errors(self.answers(day)), {})
+        self.assertEqual(set(day.compare(self.answers(day))), {call.name for call in CALLS} - LACKING.lacks)
+
+    def test_wrong_missing_doubled_and_unknown_answers_fail(self):
+        day = self.day()
+        for change, word in (
+            ({"create": [["error 40"]]}, "answered"), ({"offset_latest": [["9"]]}, "answered"), ({"offset_latest": [[""]]}, "answered"),
+            ({"offset_latest": None}, "not made"), ({"create": [["ok"], ["ok"]]}, "2 times"), ({"no_such_call": [["ok"]]}, "no call of the plan"),
+            ({"groups": [[""]]}, "lacks"), ({"offset_latest/other": [["9"]]}, "answered"),
+        ):
+            errors = self.errors(self.answers(day, **change))
+            self.assertEqual(set(errors), set(change))
+            self.assertIn(word, next(iter(errors.values())))
+
+    def test_a_second_spelling_stands_for_the_first(self):
+        day = self.day()
+        self.assertEqual(self.errors(self.answers(day, **{"offset_latest": None, "offset_latest/consumer": [["10"]]})), {})
+
+    def test_a_client_that_died_fails_whatever_it_printed(self):
+        self.assertIn("exit", self.errors(self.answers(self.day(), **{"*": "exited with -11"})))
+
+    def test_answers_that_are_no_text_are_checked_too(self):
+        day = self.day()
+        for call, wrong in (("api_versions", "0 1 2 3 18"), ("features", "metadata.version=3-1"), ("features", "refused"), ("api_versions", "error 35")):
+            self.assertEqual(set(self.errors(self.answers(day, **{call: [[wrong]]}))), {call})
+
+    def test_groups_are_refused_if_the_server_does_not_advertise_them(self):
+        client = Client("all", ())
+        self.assertEqual(self.day(client).expected["groups"], "")
+        self.assertEqual(self.day(client, probe.Facts(SERVED, "c", 7, "h:1")).expected["groups"], "refused")
+
+    def test_clients_lack_only_calls_that_there_are(self):
+        names = [call.name for call in CALLS]
+        self.assertEqual(len(names), len(set(names)))
+        for client in CLIENTS:
+            listed = [call for _, calls in client.lacking for call in calls.split()]
+            self.assertEqual(len(listed), len(set(listed)), client.name)
+            self.assertEqual(set(listed) - set(names), set(), client.name)
+        for name in names:
+            self.assertTrue(any(name not in client.lacks for client in CLIENTS), f"nobody makes {name}")
+
+    def test_the_file_tells_what_reads_wait_for(self):
+        lines = dict(line.split("\t") for line in self.day().file().splitlines())
+        self.assertEqual((lines["prefix"], lines["node"], lines["base"]), ("run.client", "7", str(BASE_MS)))
+        self.assertEqual(lines["want.list_topics"], "d m p t")
+        self.assertNotIn("want.create", lines)
+
+    def test_facts_are_read_from_the_bytes(self):
+        reader = probe.Reader(bytes([0, 0, 0, 2, 0, 1, 0xFF, 0xFF]) + b"\0\2hi\xff\xff")
+        self.assertEqual(reader.array(lambda: reader.number(">h")), [1, -1])
+        self.assertEqual((reader.string(), reader.string()), ("hi", None))
 
 
 if __name__ == "__main__":
