@@ -186,11 +186,6 @@ impl Key {
             Rule::Only { value, .. } => value.into(),
         }
     }
-
-    /// True if no other value than the one it has is supported.
-    pub fn is_fixed(&self) -> bool {
-        matches!(self.rule, Rule::Only { .. })
-    }
 }
 
 /// The key of that name, if topics have it.

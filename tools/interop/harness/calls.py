@@ -142,7 +142,7 @@ CALLS = (
     Call("offset_latest_tiered", "-1"),
     Call("offset_pending_upload", "-1"),
     Call("offset_unknown", "error 3"),
-    Call("epoch_end", "0 10"),  # OffsetForLeaderEpoch of epoch 0: epoch and end
+    Call("epoch_end", "same 10"),  # OffsetForLeaderEpoch of the leader's epoch: whether the answer names it, and the end
     # Consuming p with assigned partitions.
     read("partitions_of", "0 1 2 3"),
     Call("consume", RECORDS),  # p/1

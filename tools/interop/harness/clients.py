@@ -80,7 +80,7 @@ CLIENTS = (
                    offset_pending_upload"""),
                ("not in its answers", "cluster_operations topic_operations"),
                ("refused by the client itself", "configs_broker_default delete_records_unknown"),
-               ("the topic is created, there is no option", "produce_unknown"),
+               ("what is asked for is created, there is no option", "describe_unknown produce_unknown"),
                ("waited for, not told", "consume_unknown offset_unknown"),
            )),
     Client("franz-go", (BUILD / "go" / "franz",), lacking=(

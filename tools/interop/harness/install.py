@@ -4,6 +4,7 @@ Each step is repeated only when one of its inputs changed. Needs: python3 with v
 JDK of 17 or later, mvn, node, npm; kcat is installed with apt-get when it is missing.
 """
 
+import concurrent.futures
 import hashlib
 import os
 import pathlib
@@ -17,18 +18,30 @@ MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-depend
 
 
 def install(names):
+    """What the named clients need. Steps run side by side: some download while others compile."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    install_python()  # the harness's own admin client, too
+    steps = [install_python]  # for the harness's own admin client, too
     if "kcat" in names and not shutil.which("kcat"):
-        install_kcat()
+        steps.append(install_kcat)
     if {"franz-go", "sarama", "kafka-go"} & names:
-        run("go", "build", "-o", f"{BUILD / 'go'}/", "./franz", "./sarama", "./kafkago", cwd=HERE / "go")
+        steps.append(install_go)
     if {"rskafka", "rdkafka"} & names:
-        run("cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", BUILD / "rust")
+        steps.append(install_rust)
     if "java" in names:
-        install_java()
+        steps.append(install_java)
     if "kafkajs" in names:
-        install_node()
+        steps.append(install_node)
+    with concurrent.futures.ThreadPoolExecutor(len(steps)) as pool:
+        for done in [pool.submit(step) for step in steps]:
+            done.result()
+
+
+def install_go():
+    run("go", "build", "-o", f"{BUILD / 'go'}/", "./franz", "./sarama", "./kafkago", cwd=HERE / "go")
+
+
+def install_rust():
+    run("cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", BUILD / "rust")
 
 
 def install_kcat():

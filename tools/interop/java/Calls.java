@@ -87,13 +87,15 @@ final class Calls {
 
     void run() {
         plan().forEach((name, call) -> {
-            long deadline = System.nanoTime() + PATIENCE.toNanos();
+            long started = System.nanoTime();
+            long deadline = started + PATIENCE.toNanos();
             String want = wanted.get("want." + name.split("/")[0]);
             String answer = attempt(call);
             while (want != null && !want.equals(answer) && System.nanoTime() < deadline) {
                 answer = attempt(call);
             }
             System.out.println(name + "\t" + answer);
+            System.err.printf("%s: %.1f s%n", name, (System.nanoTime() - started) / 1e9);
         });
         admin.close();
     }
@@ -304,7 +306,6 @@ final class Calls {
         calls.put("delete_records_done", () -> "" + offset("p", 1, OffsetSpec.earliest()).offset());
         calls.put("delete_records_beyond", () -> deleteRecords("p", 1000));
         calls.put("delete_records_all", () -> deleteRecords("p", -1));
-        calls.put("delete_records_unknown", () -> deleteRecords("x", 0));
         calls.put("log_dirs", () -> {
             Collection<LogDirDescription> directories = admin.describeLogDirs(List.of(node)).allDescriptions().get().get(node).values();
             long partitions = directories.stream().flatMap(d -> d.replicaInfos().keySet().stream()).filter(t -> t.topic().equals(prefix + "p")).count();

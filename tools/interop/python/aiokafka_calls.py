@@ -204,7 +204,7 @@ def plan(a):
     day, node, absent = a.day, a.day.node, a.day.node + 98
     settings = {"retention.ms": "3600000", "max.message.bytes": "2000000"}
     broker = {"kind": ConfigResourceType.BROKER, "name": str(node)}
-    return [  # y: what is asked for is made, there is no option
+    return [
         ("cluster_id", lambda: a.cluster("cluster_id")),
         ("controller", lambda: a.cluster("controller_id")),
         ("nodes", a.nodes),
@@ -224,7 +224,6 @@ def plan(a):
         ("list_topics/consumer", a.list_topics_of_consumer),
         ("describe_topics", lambda: a.sizes("d", "m", "t")),
         ("describe_partitions", a.placed),
-        ("describe_unknown", lambda: a.sizes("y")),
         ("configs", a.compared),
         ("configs_some", lambda: a.compared(asked=["retention.ms", "cleanup.policy"])),
         ("configs_synonyms", a.synonyms),
@@ -271,14 +270,13 @@ def plan(a):
         ("delete_records_done", a.beginning),
         ("delete_records_beyond", lambda: a.delete_records("p", 1000)),
         ("delete_records_all", lambda: a.delete_records("p", -1)),
-        ("delete_records_unknown", lambda: a.delete_records("x", 0)),
         ("groups", a.groups),
         ("delete", lambda: a.delete("d")),
         ("delete_unknown", lambda: a.delete("x")),
         ("delete_done", lambda: a.listed("d", "t")),
         ("create_again", lambda: a.create("d")),
         ("create_again_done", lambda: a.end("d", 0)),
-        ("cleanup", lambda: a.delete(*"admpty")),
+        ("cleanup", lambda: a.delete(*"admpt")),
     ]
 
 

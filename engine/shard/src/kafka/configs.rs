@@ -174,7 +174,6 @@ impl Kafka {
                 let mut result = DescribeConfigsResourceResult::default()
                     .with_name(StrBytes::from_static_str(entry.key.name))
                     .with_value(Some(StrBytes::from_string(entry.value)))
-                    .with_read_only(entry.key.is_fixed())
                     .with_config_source(entry.source as i8)
                     .with_config_type(entry.key.kind as i8);
                 result.documentation = request.include_documentation.then(|| StrBytes::from_static_str(entry.key.doc));

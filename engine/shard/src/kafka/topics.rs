@@ -286,7 +286,6 @@ fn created(defaults: &TopicConfig, version: i16, name: TopicName, result: AdminR
                 CreatableTopicConfigs::default()
                     .with_name(StrBytes::from_static_str(entry.key.name))
                     .with_value(Some(StrBytes::from_string(entry.value)))
-                    .with_read_only(entry.key.is_fixed())
                     .with_config_source(entry.source as i8)
             });
             answer.configs = Some(configs.collect());

@@ -5,10 +5,13 @@ use super::rig::{Client, Rig};
 use super::verbs::*;
 use torc_net::kafka::error;
 use torc_net::kafka::schema::alter_configs_request as plain;
+use torc_net::kafka::schema::create_topics_request::CreatableTopic;
 use torc_net::kafka::schema::describe_configs_request::DescribeConfigsResource;
 use torc_net::kafka::schema::describe_configs_response::DescribeConfigsResult;
 use torc_net::kafka::schema::incremental_alter_configs_request as incremental;
-use torc_net::kafka::schema::{AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use torc_net::kafka::schema::{
+    AlterConfigsRequest, CreateTopicsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
+};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -89,6 +92,27 @@ fn a_setting_has_its_source_type_synonyms_and_meaning() {
             }
         }
     }
+}
+
+/// Clients that look first refuse to name a key that is read-only, even to reset it. What a topic's key may hold is told
+/// by the error, as it is by Kafka.
+#[test]
+fn no_key_of_a_topic_is_read_only_and_all_of_a_broker_are() {
+    let (mut rig, client) = rig_with_topic();
+    let results = describe(&mut rig, client, vec![resource(TOPIC, "t", None), resource(BROKER, "7", None)]);
+    assert!(results[0].configs.iter().all(|config| !config.read_only));
+    assert!(results[1].configs.iter().all(|config| config.read_only));
+    for change in [("cleanup.policy", 1, None), ("cleanup.policy", 0, Some("delete"))] {
+        assert_eq!(alter(&mut rig, client, true, &[(TOPIC, "t", &[change])]), [0]);
+    }
+    assert_eq!(
+        alter(&mut rig, client, true, &[(TOPIC, "t", &[("cleanup.policy", 0, Some("compact"))])]),
+        [error::INVALID_CONFIG]
+    );
+    let topic = CreatableTopic::default().with_name(name("made")).with_num_partitions(1).with_replication_factor(1);
+    let made = rig.ask(client, 7, &CreateTopicsRequest::default().with_timeout_ms(1_000).with_topics(vec![topic]));
+    let configs = made.topics[0].configs.as_ref().expect("its settings are told");
+    assert!(!configs.is_empty() && configs.iter().all(|config| !config.read_only));
 }
 
 #[test]

@@ -24,8 +24,11 @@ type franz struct {
 	admin  *kadm.Client
 }
 
+// metadataAge is how long an answer is kept that may hide a change.
+var metadataAge = kgo.MetadataMinAge(50 * time.Millisecond)
+
 func calls(day *jobs.Day) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(day.Bootstrap), kgo.RequestRetries(2))
+	client, err := kgo.NewClient(kgo.SeedBrokers(day.Bootstrap), kgo.RequestRetries(2), metadataAge)
 	if err != nil {
 		return err
 	}
@@ -402,7 +405,7 @@ func (f *franz) partitions() []jobs.Call {
 }
 
 func (f *franz) produce(name string, partition int32, values []jobs.Value, options ...kgo.Opt) (string, error) {
-	options = append([]kgo.Opt{kgo.SeedBrokers(f.Bootstrap), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()),
+	options = append([]kgo.Opt{kgo.SeedBrokers(f.Bootstrap), metadataAge, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.UnknownTopicRetries(1), kgo.RecordRetries(3)}, options...)
 	client, err := kgo.NewClient(options...)
 	if err != nil {
@@ -517,11 +520,16 @@ func (f *franz) offsets() []jobs.Call {
 		{"offset_pending_upload", func() (string, error) { return f.listOffset("p", -6) }},
 		{"offset_unknown", func() (string, error) { return f.listOffset("x", -1) }},
 		{"epoch_end", func() (string, error) {
+			topics, err := f.admin.ListTopics(f.ctx, p)
+			if err != nil {
+				return "", err
+			}
+			epoch := topics[p].Partitions[1].LeaderEpoch
 			request := kadm.OffsetForLeaderEpochRequest{}
-			request.Add(p, 1, 0)
+			request.Add(p, 1, epoch)
 			found, err := f.admin.OffsetForLeaderEpoch(f.ctx, request)
 			answer := found[p][1]
-			return fmt.Sprintf("%d %d", answer.LeaderEpoch, answer.EndOffset), errors.Join(err, answer.Err)
+			return fmt.Sprintf("%s %d", map[bool]string{true: "same", false: "other"}[answer.LeaderEpoch == epoch], answer.EndOffset), errors.Join(err, answer.Err)
 		}},
 	}
 }
@@ -543,7 +551,7 @@ func (f *franz) listOffset(name string, at int64) (string, error) {
 
 func (f *franz) consumer(offsets map[int32]kgo.Offset, options ...kgo.Opt) (*kgo.Client, error) {
 	assigned := map[string]map[int32]kgo.Offset{f.Topic("p"): offsets}
-	return kgo.NewClient(append(options, kgo.SeedBrokers(f.Bootstrap), kgo.ConsumePartitions(assigned))...)
+	return kgo.NewClient(append(options, kgo.SeedBrokers(f.Bootstrap), metadataAge, kgo.ConsumePartitions(assigned))...)
 }
 
 func (f *franz) consume(from kgo.Offset, wanted int, options ...kgo.Opt) (string, error) {

@@ -54,7 +54,8 @@ func LoadDay() *Day {
 // Run makes the calls in turn and prints the answers. code gives Kafka's code of an error, "refused", or "" if it is neither.
 func (d *Day) Run(calls []Call, code func(error) string) {
 	for _, call := range calls {
-		deadline := time.Now().Add(patience)
+		started := time.Now()
+		deadline := started.Add(patience)
 		name, _, _ := strings.Cut(call.Name, "/")
 		wanted, eventually := d.wanted["want."+name]
 		answer := attempt(call, code)
@@ -63,6 +64,7 @@ func (d *Day) Run(calls []Call, code func(error) string) {
 			answer = attempt(call, code)
 		}
 		fmt.Printf("%s\t%s\n", call.Name, answer)
+		fmt.Fprintf(os.Stderr, "%s: %.1f s\n", call.Name, time.Since(started).Seconds())
 	}
 }
 

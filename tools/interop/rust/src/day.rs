@@ -34,8 +34,11 @@ pub struct Day {
 impl Day {
     pub fn load(bootstrap: &str, path: &str) -> Day {
         let text = std::fs::read_to_string(path).expect("the file is readable");
-        let wanted: HashMap<String, String> =
-            text.lines().map(|line| line.split_once('\t').expect("name<tab>value")).map(|(n, v)| (n.into(), v.into())).collect();
+        let wanted: HashMap<String, String> = text
+            .lines()
+            .map(|line| line.split_once('\t').expect("name<tab>value"))
+            .map(|(n, v)| (n.into(), v.into()))
+            .collect();
         Day {
             bootstrap: bootstrap.into(),
             node: wanted["node"].parse().expect("a node"),
@@ -51,7 +54,10 @@ impl Day {
 
     /// Those of the topics that the client made, by their short names.
     pub fn mine<'a>(&self, topics: impl Iterator<Item = &'a str>) -> String {
-        let mut mine: Vec<&str> = topics.filter_map(|t| t.strip_prefix(&self.prefix)?.strip_prefix('.')).filter(|name| *name != "r").collect();
+        let mut mine: Vec<&str> = topics
+            .filter_map(|t| t.strip_prefix(&self.prefix)?.strip_prefix('.'))
+            .filter(|name| *name != "r")
+            .collect();
         mine.sort_unstable();
         join(mine)
     }
@@ -70,7 +76,9 @@ impl Day {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(Told::Code(code))) => format!("error {code}"),
                 Ok(Err(Told::Refused)) => "refused".into(),
-                Ok(Err(Told::Other(text))) => format!("failed with {}", text.split_whitespace().collect::<Vec<_>>().join(" ")),
+                Ok(Err(Told::Other(text))) => {
+                    format!("failed with {}", text.split_whitespace().collect::<Vec<_>>().join(" "))
+                }
                 Err(late) => format!("failed with {late}"),
             };
             if wanted.is_none_or(|wanted| *wanted == answer) || Instant::now() > deadline {

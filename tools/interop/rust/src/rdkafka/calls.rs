@@ -2,7 +2,8 @@
 
 use crate::day::{Answer, Day, TIMEOUT, Told, join};
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -42,12 +43,20 @@ struct Calls {
 impl Calls {
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.day.bootstrap).set("allow.auto.create.topics", "false").set("linger.ms", "20");
+        config
+            .set("bootstrap.servers", &self.day.bootstrap)
+            .set("allow.auto.create.topics", "false")
+            .set("linger.ms", "20");
         config
     }
 
     fn consumer(&self) -> Result<BaseConsumer, Told> {
-        self.config().set("group.id", "unused").set("enable.auto.commit", "false").set("auto.offset.reset", "error").create().map_err(told)
+        self.config()
+            .set("group.id", "unused")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "error")
+            .create()
+            .map_err(told)
     }
 
     fn metadata(&self, name: Option<&str>) -> Result<Metadata, Told> {
@@ -156,7 +165,14 @@ impl Calls {
 
     // Records.
 
-    async fn produce(&self, name: &str, partition: i32, values: &[&str], times: &[i64], settings: &[(&str, &str)]) -> Answer {
+    async fn produce(
+        &self,
+        name: &str,
+        partition: i32,
+        values: &[&str],
+        times: &[i64],
+        settings: &[(&str, &str)],
+    ) -> Answer {
         let mut config = self.config();
         settings.iter().for_each(|(key, value)| {
             config.set(*key, *value);
@@ -183,7 +199,16 @@ impl Calls {
         let text = "some ".repeat(100);
         let mut offsets = Vec::new();
         for codec in CODECS {
-            offsets.push(self.produce("p", 2, &[&text, &text], &[], &[("compression.type", codec), ("enable.idempotence", idempotent)]).await?);
+            offsets.push(
+                self.produce(
+                    "p",
+                    2,
+                    &[&text, &text],
+                    &[],
+                    &[("compression.type", codec), ("enable.idempotence", idempotent)],
+                )
+                .await?,
+            );
         }
         Ok(join(offsets))
     }
@@ -201,7 +226,8 @@ impl Calls {
 
     /// -1 for the end, where there is no such record.
     fn at_time(&self, ms: i64) -> Result<i64, Told> {
-        let found = self.consumer()?.offsets_for_times(self.list_of("p", 1, Offset::Offset(ms))?, TIMEOUT).map_err(told)?;
+        let found =
+            self.consumer()?.offsets_for_times(self.list_of("p", 1, Offset::Offset(ms))?, TIMEOUT).map_err(told)?;
         let element = found.elements().into_iter().next().expect("an answer");
         element.error().map_err(told)?;
         Ok(match element.offset() {
@@ -270,14 +296,16 @@ fn take(consumer: &BaseConsumer, wanted: usize, idle: Duration) -> Result<Vec<(i
     while records.len() < wanted {
         let Some(message) = consumer.poll(idle) else { break };
         let message = message.map_err(told)?;
-        records.push((message.partition(), String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned()));
+        records
+            .push((message.partition(), String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned()));
     }
     Ok(records)
 }
 
 pub async fn make(bootstrap: &str, path: &str) {
     let day = Day::load(bootstrap, path);
-    let admin = ClientConfig::new().set("bootstrap.servers", bootstrap).set("allow.auto.create.topics", "false").create();
+    let admin =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).set("allow.auto.create.topics", "false").create();
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(Duration::from_secs(5)));
     let c = Calls { day, admin: admin.expect("a client"), options };
     topics(&c).await;
@@ -289,8 +317,14 @@ pub async fn make(bootstrap: &str, path: &str) {
 
 async fn topics(c: &Calls) {
     let (d, node) = (&c.day, c.day.node);
-    d.call("nodes", async || Ok(join(c.metadata(None)?.brokers().iter().map(|b| format!("{}={}:{}", b.id(), b.host(), b.port()))))).await;
-    d.call("create", async || c.plain("t", 3, 1, &[("retention.ms", "3600000"), ("max.message.bytes", "2000000")]).await).await;
+    d.call("nodes", async || {
+        Ok(join(c.metadata(None)?.brokers().iter().map(|b| format!("{}={}:{}", b.id(), b.host(), b.port()))))
+    })
+    .await;
+    d.call("create", async || {
+        c.plain("t", 3, 1, &[("retention.ms", "3600000"), ("max.message.bytes", "2000000")]).await
+    })
+    .await;
     d.call("create_defaults", async || c.plain("d", -1, -1, &[]).await).await;
     d.call("create_manual", async || c.placed("m", &[node, node]).await).await;
     d.call("create_validate", async || c.validate().await).await;
@@ -316,7 +350,10 @@ async fn topics(c: &Calls) {
 async fn settings(c: &Calls) {
     let d = &c.day;
     d.call("configs", async || c.compared().await).await;
-    d.call("configs_broker", async || c.configs(ResourceSpecifier::Broker(d.node), &["message.max.bytes", "num.partitions"]).await).await;
+    d.call("configs_broker", async || {
+        c.configs(ResourceSpecifier::Broker(d.node), &["message.max.bytes", "num.partitions"]).await
+    })
+    .await;
     d.call("configs_unknown", async || c.configs(ResourceSpecifier::Topic(&d.topic("x")), &COMPARED).await).await;
     d.call("alter_legacy", async || c.alter_legacy("t", "max.message.bytes", "1500000").await).await;
     d.call("alter_legacy_done", async || c.compared().await).await;
@@ -337,16 +374,21 @@ async fn producing(c: &Calls) {
     let timed: Vec<&str> = timed.iter().map(String::as_str).collect();
     d.call("produce_leader", async || c.produce("p", 0, &three, &[], &[("acks", "1")]).await).await;
     d.call("produce_all", async || c.produce("p", 0, &three, &[], &[("acks", "all")]).await).await;
-    d.call("produce_idempotent", async || c.produce("p", 0, &three, &[], &[("enable.idempotence", "true")]).await).await;
+    d.call("produce_idempotent", async || c.produce("p", 0, &three, &[], &[("enable.idempotence", "true")]).await)
+        .await;
     d.call("produce_times", async || c.produce("p", 1, &timed, &d.times(), &[]).await).await;
     d.call("produce_codecs", async || c.codecs("false").await).await;
     d.call("produce_codecs_idempotent", async || c.codecs("true").await).await;
     d.call("produce_none", async || c.produce("p", 3, &three, &[], &[("acks", "0")]).await).await;
     d.call("produce_none_done", async || Ok(c.bounds("p", 3)?.1.to_string())).await;
     let large = "x".repeat(3_000_000);
-    d.call("produce_large", async || c.produce("p", 0, &[&large], &[], &[("message.max.bytes", "4000000")]).await).await;
+    d.call("produce_large", async || c.produce("p", 0, &[&large], &[], &[("message.max.bytes", "4000000")]).await)
+        .await;
     d.call("produce_future", async || c.produce("p", 0, &["a"], &[d.base + 86_400_000], &[]).await).await;
-    d.call("produce_unknown", async || c.produce("x", 0, &["a"], &[], &[("topic.metadata.propagation.max.ms", "0")]).await).await;
+    d.call("produce_unknown", async || {
+        c.produce("x", 0, &["a"], &[], &[("topic.metadata.propagation.max.ms", "0")]).await
+    })
+    .await;
     d.call("auto_create", async || c.auto_create().await).await;
 }
 

@@ -50,7 +50,8 @@ async fn produce(bootstrap: &str, job: &Job) -> KafkaResult<()> {
     }
     let producer: FutureProducer = config.create()?;
     for (partition, records) in job.records().iter().enumerate() {
-        let sent: Vec<_> = records.iter().map(|record| producer.send_result(encode(&job.topic, partition, record))).collect();
+        let sent: Vec<_> =
+            records.iter().map(|record| producer.send_result(encode(&job.topic, partition, record))).collect();
         let mut last = -1;
         for delivery in sent {
             let delivery = delivery.map_err(|(error, _)| error)?.await.expect("the producer lives");
@@ -85,12 +86,12 @@ fn consume(bootstrap: &str, group: &[Job]) -> KafkaResult<()> {
         .set("enable.auto.commit", "false")
         .create()?;
     let mut assigned = TopicPartitionList::new();
-    let mut digests: HashMap<(&str, i32), Digest> = HashMap::new();
+    let mut digests: HashMap<(String, i32), Digest> = HashMap::new();
     let mut missing = 0;
     for job in group {
         for (partition, count) in job.counts.iter().enumerate() {
             assigned.add_partition_offset(&job.topic, partition as i32, Offset::Beginning)?;
-            digests.insert((&job.topic, partition as i32), Digest::default());
+            digests.insert((job.topic.clone(), partition as i32), Digest::default());
             missing += count;
         }
     }
@@ -98,18 +99,19 @@ fn consume(bootstrap: &str, group: &[Job]) -> KafkaResult<()> {
     while missing > 0 {
         let Some(message) = consumer.poll(IDLE_TIMEOUT) else { break };
         let message = message?;
-        let digest = digests.get_mut(&(message.topic(), message.partition())).expect("an assigned partition");
+        let digest = digests.get_mut(&(message.topic().into(), message.partition())).expect("an assigned partition");
         digest.add(message.offset(), &decode(&message));
         missing -= 1;
     }
     for ((topic, partition), digest) in digests {
-        digest.report(topic, partition as usize);
+        digest.report(&topic, partition as usize);
     }
     Ok(())
 }
 
 fn decode(message: &BorrowedMessage) -> Record {
-    let headers = message.headers().map(|headers| headers.iter().map(|h| (h.key.into(), h.value.map(Into::into))).collect());
+    let headers =
+        message.headers().map(|headers| headers.iter().map(|h| (h.key.into(), h.value.map(Into::into))).collect());
     Record {
         timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
         key: message.key().map(Into::into),

@@ -15,10 +15,12 @@ const CODECS: [Compression; 5] =
 
 fn told(error: Error) -> Told {
     match error {
-        Error::ServerError { protocol_error, .. } => match (-1..200).find(|code| ProtocolError::new(*code) == Some(protocol_error)) {
-            Some(code) => Told::Code(code.into()),
-            None => Told::Other(protocol_error.to_string()),
-        },
+        Error::ServerError { protocol_error, .. } => {
+            match (-1..200).find(|code| ProtocolError::new(*code) == Some(protocol_error)) {
+                Some(code) => Told::Code(code.into()),
+                None => Told::Other(protocol_error.to_string()),
+            }
+        }
         other => Told::Other(other.to_string()),
     }
 }
@@ -116,7 +118,8 @@ pub async fn make(bootstrap: &str, path: &str) {
     .await;
     d.call("describe_topics", async || {
         let topics = c.client.list_topics().await.map_err(told)?;
-        let size = |name: &str| Some(format!("{name}={}", topics.iter().find(|t| t.name == d.topic(name))?.partitions.len()));
+        let size =
+            |name: &str| Some(format!("{name}={}", topics.iter().find(|t| t.name == d.topic(name))?.partitions.len()));
         Ok(join(["d", "m", "t"].into_iter().filter_map(size)))
     })
     .await;
@@ -141,7 +144,8 @@ async fn records(c: &Calls) {
     .await;
     d.call("produce_times", async || c.produce("p", 1, c.timed(), plain).await).await;
     d.call("produce_codecs", async || c.codecs().await).await;
-    d.call("produce_large", async || c.produce("p", 0, vec![c.record(&"x".repeat(3_000_000), d.base)], plain).await).await;
+    d.call("produce_large", async || c.produce("p", 0, vec![c.record(&"x".repeat(3_000_000), d.base)], plain).await)
+        .await;
     d.call("produce_future", async || c.produce("p", 0, vec![c.record("a", d.base + 86_400_000)], plain).await).await;
     d.call("produce_unknown", async || c.produce("x", 0, vec![c.record("a", d.base)], plain).await).await;
     d.call("offset_earliest", async || c.offset("p", OffsetAt::Earliest).await).await;
@@ -156,8 +160,12 @@ async fn records(c: &Calls) {
     .await;
     d.call("consume", async || c.consume(0).await).await;
     d.call("consume_seek", async || c.consume(5).await).await;
-    d.call("consume_time", async || c.consume(c.offset("p", c.at(3_500)).await?.parse().expect("an offset")).await).await;
-    d.call("consume_bounds", async || Ok(join([c.offset("p", OffsetAt::Earliest).await?, c.offset("p", OffsetAt::Latest).await?]))).await;
+    d.call("consume_time", async || c.consume(c.offset("p", c.at(3_500)).await?.parse().expect("an offset")).await)
+        .await;
+    d.call("consume_bounds", async || {
+        Ok(join([c.offset("p", OffsetAt::Earliest).await?, c.offset("p", OffsetAt::Latest).await?]))
+    })
+    .await;
     d.call("consume_out_of_range", async || c.consume(1_000).await).await;
     d.call("consume_unknown", async || c.open("x", 1).await.map(|_| "found".into())).await;
     d.call("delete_records", async || c.delete_records(3).await).await;
