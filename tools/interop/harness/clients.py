@@ -108,10 +108,11 @@ CLIENTS = (
                    alter_set_done alter_delete alter_delete_done alter_append alter_append_done alter_subtract alter_subtract_done alter_validate
                    alter_bad_value alter_bad_key alter_unknown alter_legacy alter_legacy_done alter_legacy_bad_value alter_legacy_unknown
                    partitions_validate partitions partitions_manual partitions_done partitions_fewer partitions_bad_assignment
-                   partitions_unknown produce_leader produce_idempotent produce_codecs_idempotent produce_none produce_none_done auto_create
+                   partitions_unknown produce_leader produce_idempotent produce_codecs_idempotent produce_none produce_none_done
                    offset_committed offset_largest offset_earliest_local offset_latest_tiered offset_pending_upload epoch_end consume_position
                    consume_pause delete_records_unknown log_dirs groups delete_id delete_id_done"""),
                ("not in its answers", "create_result offset_time_found"),
+               ("what is asked for is created, there is no option", "describe_unknown produce_unknown offset_unknown consume_unknown"),
            )),
     Client("rdkafka", (BUILD / "rust" / "release" / "interop-rdkafka",), lacking=(
         ("no call", """api_versions features cluster_id controller cluster_operations describe_ids topic_operations configs_some configs_synonyms
@@ -120,6 +121,7 @@ CLIENTS = (
             offset_committed offset_largest offset_earliest_local offset_latest_tiered offset_pending_upload epoch_end log_dirs delete_id
             delete_id_done"""),
         ("not in its answers", "create_result offset_time_found consume_position"),
+        ("errors are dropped", "configs_unknown alter_legacy_bad_value alter_legacy_unknown"),
         ("not told of assigned partitions", "consume_unknown"),
         ("refused by the client itself", "create_bad_partitions"),
     )),

@@ -123,14 +123,13 @@ pub async fn make(bootstrap: &str, path: &str) {
         Ok(join(["d", "m", "t"].into_iter().filter_map(size)))
     })
     .await;
-    d.call("describe_unknown", async || c.open("x", 0).await.map(|_| "found".into())).await;
     records(&c).await;
     d.call("delete", async || c.delete(&["d"]).await).await;
     d.call("delete_unknown", async || c.delete(&["x"]).await).await;
     d.call("delete_done", async || c.listed(&["d", "t"]).await).await;
     d.call("create_again", async || c.create("d", 1, 1).await).await;
     d.call("create_again_done", async || c.offset("d", OffsetAt::Latest).await).await;
-    d.call("cleanup", async || c.delete(&["d", "m", "p", "t"]).await).await;
+    d.call("cleanup", async || c.delete(&["a", "d", "m", "p", "t"]).await).await;
 }
 
 async fn records(c: &Calls) {
@@ -147,12 +146,15 @@ async fn records(c: &Calls) {
     d.call("produce_large", async || c.produce("p", 0, vec![c.record(&"x".repeat(3_000_000), d.base)], plain).await)
         .await;
     d.call("produce_future", async || c.produce("p", 0, vec![c.record("a", d.base + 86_400_000)], plain).await).await;
-    d.call("produce_unknown", async || c.produce("x", 0, vec![c.record("a", d.base)], plain).await).await;
+    d.call("auto_create", async || {
+        let partition = c.client.partition_client(d.topic("a"), 0, UnknownTopicHandling::Retry).await.map_err(told)?;
+        Ok(partition.get_offset(OffsetAt::Earliest).await.map_err(told)?.to_string())
+    })
+    .await;
     d.call("offset_earliest", async || c.offset("p", OffsetAt::Earliest).await).await;
     d.call("offset_latest", async || c.offset("p", OffsetAt::Latest).await).await;
     d.call("offset_time", async || c.offset("p", c.at(3_500)).await).await;
     d.call("offset_time_late", async || c.offset("p", c.at(1_000_000)).await).await;
-    d.call("offset_unknown", async || c.offset("x", OffsetAt::Latest).await).await;
     d.call("partitions_of", async || {
         let topics = c.client.list_topics().await.map_err(told)?;
         Ok(topics.iter().find(|t| t.name == d.topic("p")).map(|t| join(&t.partitions)).unwrap_or_default())
@@ -167,7 +169,6 @@ async fn records(c: &Calls) {
     })
     .await;
     d.call("consume_out_of_range", async || c.consume(1_000).await).await;
-    d.call("consume_unknown", async || c.open("x", 1).await.map(|_| "found".into())).await;
     d.call("delete_records", async || c.delete_records(3).await).await;
     d.call("delete_records_done", async || c.offset("p", OffsetAt::Earliest).await).await;
     d.call("delete_records_beyond", async || c.delete_records(1_000).await).await;
