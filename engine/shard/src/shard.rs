@@ -83,6 +83,11 @@ impl Shard {
         }
     }
 
+    /// Its counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
     fn is_ready(&self) -> bool {
         self.stats.ready.load(Ordering::Relaxed)
     }

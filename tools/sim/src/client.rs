@@ -1,7 +1,7 @@
 //! What all simulated clients have in common.
 
 use crate::history::History;
-use crate::net::Manner;
+use crate::net::{Appetite, Manner};
 use crate::violation::{Rule, Violation};
 use crate::wire::{Connection, Port};
 use torc_base::prng::Prng;
@@ -30,6 +30,10 @@ pub trait Client {
     fn link(&self) -> Option<u64>;
     /// Begin nothing new.
     fn stop(&mut self);
+    /// True if it is there to be in the way of others: nobody waits for it, and it goes when all others are done.
+    fn is_neighbour(&self) -> bool {
+        false
+    }
 }
 
 /// How a new connection behaves: from whole requests at once to a byte at a time.
@@ -42,7 +46,7 @@ pub fn manner(rng: &mut Prng) -> Manner {
         _ => 256 << 10,
     };
     let delay = if rng.chance(1, 8) { 3_000_000 } else { rng.between(5_000, 100_000) };
-    Manner { piece, delay, stalls: if rng.chance(1, 8) { 16 } else { 0 } }
+    Manner { piece, delay, stalls: if rng.chance(1, 8) { 16 } else { 0 }, appetite: Appetite::All }
 }
 
 /// True if a client that has waited for so long should hang up; an error if nothing explains the delay.

@@ -200,6 +200,8 @@ pub struct Disk {
     pub slow: (Mono, u64),
     /// Failures to come.
     pub faults: DiskFaults,
+    /// Durable writes and syncs to come that the device says it has made, and has only in its cache.
+    pub lies: u64,
     /// What has been asked for.
     pub counts: DiskCounts,
 }
@@ -222,6 +224,7 @@ impl Disk {
             speed,
             slow: (Mono(0), 1),
             faults: DiskFaults::default(),
+            lies: 0,
             counts: DiskCounts::default(),
         }
     }
@@ -350,7 +353,11 @@ impl Disk {
             Flying::Close { file } => {
                 self.handles.remove(&file);
             }
-            Flying::Write { ino, at, data, durable } => self.write(ino, at, data.into_bytes(), durable, issued)?,
+            Flying::Write { ino, at, data, durable } => {
+                let durable = durable && !self.lies_now();
+                self.write(ino, at, data.into_bytes(), durable, issued)?;
+            }
+            Flying::Sync { .. } if self.lies_now() => {}
             Flying::Read { ino, at, bytes } => return Ok(self.read(ino, at, bytes)),
             Flying::Sync { ino } => {
                 let file = self.files.get_mut(&ino).expect("open files exist");
@@ -384,6 +391,12 @@ impl Disk {
             }
         }
         Ok(DiskOk::Done)
+    }
+
+    fn lies_now(&mut self) -> bool {
+        let lies = self.lies > 0;
+        self.lies = self.lies.saturating_sub(1);
+        lies
     }
 
     fn change(&mut self, change: DirChange) {

@@ -355,6 +355,30 @@ impl History {
         Ok(())
     }
 
+    /// Somebody asked for the record with the largest timestamp, and was told `offset` and its timestamp, or -1 if there
+    /// is none. `hw` was known when they asked.
+    pub fn max_timestamp(&mut self, t: usize, p: usize, told: (i64, i64), hw: i64) -> Result<(), Violation> {
+        let name = self.place_name(t, p);
+        let (offset, timestamp) = told;
+        let partition = self.part(t, p);
+        for (base, (number, end)) in &partition.at {
+            let sent = &partition.batches[number];
+            if *base >= partition.start_most && *end <= hw && (offset < 0 || sent.max_timestamp > timestamp) {
+                let text = format!(
+                    "{name}: the largest timestamp is said to be {timestamp} at {offset}; batch {number} at {base} has {}",
+                    sent.max_timestamp
+                );
+                return broken(Rule::BytesAreTrue, text);
+            }
+            let first = sent.max_timestamp - i64::from(sent.records) + 1;
+            if (*base..*end).contains(&offset) && first + (offset - base) != timestamp {
+                let text = format!("{name}: offset {offset} of batch {number} is said to have timestamp {timestamp}");
+                return broken(Rule::BytesAreTrue, text);
+            }
+        }
+        Ok(())
+    }
+
     /// Somebody was told of a log start; `floor` was known when they asked.
     pub fn log_start(&mut self, t: usize, p: usize, floor: i64, start: i64) -> Result<(), Violation> {
         let name = self.place_name(t, p);

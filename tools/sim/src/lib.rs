@@ -9,6 +9,7 @@ pub mod disk;
 pub mod faults;
 pub mod fuzzer;
 pub mod history;
+pub mod neighbour;
 pub mod net;
 pub mod node;
 pub mod producer;

@@ -114,6 +114,16 @@ struct Sending {
     done: usize,
 }
 
+/// How much of what is sent to it a client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appetite {
+    /// All, as it comes.
+    All,
+    /// No more than so many bytes and what the kernels keep for it; then so many a second, 0 for a client that has
+    /// stopped for good.
+    Stops { after: u64, per_second: u64 },
+}
+
 /// How a client cuts what it sends into pieces, and how fast it reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
@@ -123,6 +133,8 @@ pub struct Manner {
     pub delay: u64,
     /// In this many of 64 cases the reader stalls.
     pub stalls: u64,
+    /// What it reads.
+    pub appetite: Appetite,
 }
 
 struct Link {
@@ -137,6 +149,9 @@ struct Link {
     pausing: bool,
     pumping: bool,
     sending: Option<Sending>,
+    /// When it was made, and bytes that the server's kernel has taken for the client.
+    since: u64,
+    taken: u64,
     /// The shard said Close.
     closing: bool,
     /// `Closed` is on its way to the shard; whatever it asks meanwhile goes nowhere.
@@ -185,6 +200,8 @@ impl Net {
             pausing: false,
             pumping: false,
             sending: None,
+            since: now,
+            taken: 0,
             closing: false,
             gone: false,
             told: false,
@@ -473,6 +490,15 @@ impl Net {
             0 => self.rng.between(1, 4096),
             _ => 256 << 10,
         };
+        let most = match link.manner.room(now - link.since, link.taken) {
+            Room::Bytes(room) => room.min(most),
+            // The send stays outstanding.
+            Room::Never => return Outcome::Quiet,
+            Room::In(ns) => {
+                self.wishes.push((now + ns, id, Step::Drain));
+                return Outcome::Quiet;
+            }
+        };
         let mut taken = Vec::new();
         while taken.len() < most as usize {
             let Some(part) = sending.parts.front() else { break };
@@ -484,6 +510,7 @@ impl Net {
                 sending.done = 0;
             }
         }
+        link.taken += taken.len() as u64;
         let all = sending.parts.is_empty();
         let (shard, stalls) = (link.shard, link.manner.stalls);
         if all {
@@ -496,6 +523,27 @@ impl Net {
         let wait = if self.rng.chance(stalls, 64) { 20_000_000 } else { 50_000 };
         self.wishes.push((now + self.rng.between(1_000, wait), id, Step::Drain));
         Outcome::Quiet
+    }
+}
+
+/// What the server's kernel has room for.
+enum Room {
+    Bytes(u64),
+    /// Nothing before so many nanoseconds are over.
+    In(u64),
+    Never,
+}
+
+impl Manner {
+    /// Room for a client that has been there for `age` nanoseconds and has been given `taken` bytes.
+    fn room(&self, age: u64, taken: u64) -> Room {
+        let Appetite::Stops { after, per_second } = self.appetite else { return Room::Bytes(u64::MAX) };
+        let read = after + (u128::from(age) * u128::from(per_second) / 1_000_000_000) as u64;
+        match read.checked_sub(taken) {
+            Some(room) if room > 0 => Room::Bytes(room),
+            _ if per_second == 0 => Room::Never,
+            _ => Room::In(1_000_000_000 / per_second + 1),
+        }
     }
 }
 

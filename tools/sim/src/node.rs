@@ -1,12 +1,16 @@
 //! The production shard in the simulator's hands: small settings, so that a short run sees everything.
 
-use crate::run::{self, Failure, Report, Start};
+use crate::run::{self, Failure, Look, Report, Start, Subject};
 use crate::story::Story;
 use crate::trail::Trail;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
 use torc_shard::{Settings, Shard, Stats, TopicConfig, WalSettings};
+
+/// What requests of a shard may hold.
+const MEMORY_MAX: u64 = torc_base::limits::RECV_MEMORY as u64;
 
 /// A shard as `start` says.
 pub fn make(start: &Start) -> Shard {
@@ -47,9 +51,19 @@ pub fn make(start: &Start) -> Shard {
     Shard::new(settings, Arc::new(Stats::default()))
 }
 
+/// What its metrics show.
+fn look(shard: &Shard) -> Look {
+    let stats = shard.stats();
+    Look {
+        ready: stats.ready.load(Ordering::Relaxed),
+        memory: stats.request_memory_bytes.load(Ordering::Relaxed),
+        memory_max: MEMORY_MAX,
+    }
+}
+
 /// Runs one seed over production shards.
 pub fn run(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
-    run::run(seed, rounds, trail, make)
+    run::run(seed, rounds, trail, Subject { make, look })
 }
 
 /// A story about one production shard.

@@ -7,6 +7,7 @@ use crate::disk::{Disk, Speed};
 use crate::faults::{self, Class};
 use crate::fuzzer::Fuzzer;
 use crate::history::{Faults, History, Life};
+use crate::neighbour::Neighbour;
 use crate::net::{Manner, Net};
 use crate::producer::{self, Producer};
 use crate::trail::Trail;
@@ -23,6 +24,8 @@ use torc_shard::CleanerSettings;
 const PHASE_OVER: u64 = 1 << 40;
 /// Virtual time in which a healthy server must have answered everything at the end.
 const END_MS: u64 = 120_000;
+/// Virtual time in which a start comes to its end, on a slow disk, too.
+const START_MS: u64 = 60_000;
 /// Virtual time after which a server without clients is at rest.
 const REST_MS: u64 = 3_000;
 /// So many times again, while a disk is busy.
@@ -46,6 +49,25 @@ pub struct Start {
     pub cleaner: CleanerSettings,
     /// Memory for the log's newest batches.
     pub tail_bytes: usize,
+}
+
+/// What a run sees of a shard from outside, as its metrics show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// It serves.
+    pub ready: bool,
+    /// Bytes that requests and answers of its connections hold.
+    pub memory: u64,
+    /// The most that they may hold.
+    pub memory_max: u64,
+}
+
+/// What is simulated.
+pub struct Subject<A> {
+    /// Makes a shard.
+    pub make: fn(&Start) -> A,
+    /// Looks at one.
+    pub look: fn(&A) -> Look,
 }
 
 /// Misfortunes that a run is made of; besides, every run has crashes.
@@ -125,7 +147,7 @@ pub struct Run<A: App> {
     history: History,
     clients: Vec<Box<dyn Client>>,
     done: Vec<bool>,
-    make: fn(&Start) -> A,
+    subject: Subject<A>,
     segment_bytes: u64,
     cleaner: CleanerSettings,
     tail_bytes: usize,
@@ -148,9 +170,9 @@ enum Ended {
     Exited,
 }
 
-/// Runs `seed` with `rounds` misfortunes, over shards that `make` makes.
-pub fn run<A: App>(seed: u64, rounds: u32, trail: &Trail, make: fn(&Start) -> A) -> Result<Report, Failure> {
-    let mut run = Run::new(seed, trail.clone(), make);
+/// Runs `seed` with `rounds` misfortunes, over shards of `subject`.
+pub fn run<A: App>(seed: u64, rounds: u32, trail: &Trail, subject: Subject<A>) -> Result<Report, Failure> {
+    let mut run = Run::new(seed, trail.clone(), subject);
     match run.whole(rounds) {
         Ok(refused) => Ok(run.report(refused)),
         Err(violation) => Err(Failure { violation, trail: trail.tail() }),
@@ -174,7 +196,7 @@ fn cleaning(rng: &mut Prng) -> (CleanerSettings, usize) {
 }
 
 impl<A: App> Run<A> {
-    fn new(seed: u64, trail: Trail, make: fn(&Start) -> A) -> Run<A> {
+    fn new(seed: u64, trail: Trail, subject: Subject<A>) -> Run<A> {
         let mut rng = Prng::new(seed);
         let theme = match rng.below(12) {
             0..=4 => Theme::Crashes,
@@ -204,7 +226,7 @@ impl<A: App> Run<A> {
             history: History::default(),
             clients: Vec::new(),
             done: Vec::new(),
-            make,
+            subject,
             segment_bytes,
             cleaner,
             tail_bytes,
@@ -252,6 +274,10 @@ impl<A: App> Run<A> {
         if rng.chance(1, 3) {
             clients.push(Box::new(Fuzzer::new(rng.fork())));
         }
+        // In half of the runs, so that the others can do more in the same time.
+        for _ in 0..rng.below(10).saturating_sub(5) {
+            clients.push(Box::new(Neighbour::new(rng.fork())));
+        }
         for client in clients {
             self.employ(client);
         }
@@ -281,6 +307,9 @@ impl<A: App> Run<A> {
         self.boot();
         for round in 0..rounds {
             self.plan_misfortune();
+            if self.rng.chance(1, 4) {
+                self.await_start()?;
+            }
             // Some lives end before they have begun to serve.
             let ms = if self.rng.chance(1, 5) { self.rng.below(12) } else { self.rng.between(20, 450) };
             let ended = self.phase(ms)?;
@@ -297,7 +326,7 @@ impl<A: App> Run<A> {
     }
 
     fn boot(&mut self) {
-        let (make, shards, segment_bytes) = (self.make, self.world.shards(), self.segment_bytes);
+        let (make, shards, segment_bytes) = (self.subject.make, self.world.shards(), self.segment_bytes);
         let (cleaner, tail_bytes) = (self.cleaner, self.tail_bytes);
         let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
         let reserve_bytes = segment_bytes * 2;
@@ -308,6 +337,40 @@ impl<A: App> Run<A> {
         self.exited = None;
         self.lives += 1;
         self.struck = self.struck_now();
+    }
+
+    /// A start comes to its end, whatever the disk does: every shard serves, or one has ended.
+    fn await_start(&mut self) -> Result<(), Violation> {
+        let began = self.world.now();
+        loop {
+            let looks: Vec<Look> = (0..self.world.shards()).filter_map(|shard| self.look(shard)).collect();
+            if looks.len() < self.world.shards() || looks.iter().all(|look| look.ready) {
+                return Ok(());
+            }
+            if self.world.now() > began + START_MS * MS {
+                let waiting: Vec<usize> = (0..looks.len()).filter(|shard| !looks[*shard].ready).collect();
+                let text = format!("shards {waiting:?} neither serve nor end, {START_MS} ms after the start");
+                return Err(Violation::new(Rule::StartEnds, text));
+            }
+            let ended = self.phase(10)?;
+            self.judge_end(ended)?;
+        }
+    }
+
+    fn look(&self, shard: usize) -> Option<Look> {
+        self.world.app(shard).map(self.subject.look)
+    }
+
+    /// Nobody makes a shard hold more than it may.
+    fn check_memory(&self) -> Result<(), Violation> {
+        for shard in 0..self.world.shards() {
+            let Some(Look { memory, memory_max, .. }) = self.look(shard) else { continue };
+            if memory > memory_max {
+                let text = format!("requests and answers hold {memory} bytes of shard {shard}, of {memory_max}");
+                return Err(Violation::new(Rule::Memory, text));
+            }
+        }
+        Ok(())
     }
 
     fn struck_now(&self) -> u64 {
@@ -321,12 +384,13 @@ impl<A: App> Run<A> {
         self.world.timer(ms * MS, token);
         loop {
             let Some(happening) = self.world.step()? else { return Ok(Ended::Done) };
+            self.check_memory()?;
             match happening {
                 Happening::Quiet => {}
                 Happening::Timer { token: t } if t == token => return Ok(Ended::Time),
                 Happening::Timer { token: t } if t < PHASE_OVER => {
                     self.wake(t as usize)?;
-                    if self.done.iter().all(|d| *d) {
+                    if self.waiting_for().is_empty() {
                         return Ok(Ended::Done);
                     }
                 }
@@ -347,6 +411,11 @@ impl<A: App> Run<A> {
                 }
             }
         }
+    }
+
+    /// Clients that are not done. Those that are in the way of others stay until nobody else is left.
+    fn waiting_for(&self) -> Vec<usize> {
+        (0..self.done.len()).filter(|c| !self.done[*c] && !self.clients[*c].is_neighbour()).collect()
     }
 
     fn wake(&mut self, number: usize) -> Result<(), Violation> {
@@ -479,7 +548,8 @@ impl<A: App> Run<A> {
             disk.slow = (torc_base::time::Mono(0), 1);
             disk.capacity = disk.capacity.max(1 << 30);
         }
-        for client in &mut self.clients {
+        // The others end what they have begun beside their neighbours, and the log is read beside them.
+        for client in self.clients.iter_mut().filter(|client| !client.is_neighbour()) {
             client.stop();
         }
         if self.struck_now() > self.struck && self.world.running() {
@@ -490,6 +560,7 @@ impl<A: App> Run<A> {
                 self.boot();
             }
             self.audit(audit)?;
+            self.clients.iter_mut().for_each(|client| client.stop());
             if self.exited.is_some() {
                 return Ok(true);
             }
@@ -539,7 +610,7 @@ impl<A: App> Run<A> {
             let ended = self.phase(END_MS)?;
             self.judge_end(ended)?;
             if ended == Ended::Time && !self.history.faults.damage {
-                let busy: Vec<usize> = (0..self.done.len()).filter(|c| !self.done[*c]).collect();
+                let busy = self.waiting_for();
                 return Err(Violation::new(
                     Rule::Liveness,
                     format!("clients {busy:?} were not done {END_MS} ms after the last fault"),

@@ -4,7 +4,7 @@ use crate::batch::{self, Plan};
 use crate::disk::{Disk, Speed};
 use crate::faults::{self, Class, Damage};
 use crate::history::code;
-use crate::net::{Manner, Net};
+use crate::net::{Appetite, Manner, Net};
 use crate::run::Start;
 use crate::trail::Trail;
 use crate::wire::{Connection, NAME, decode, encode};
@@ -73,7 +73,7 @@ impl<A: App> Story<A> {
         let net = Net::new(rng.fork(), vec![Pool::new(128 * RECV_BUF_BYTES, 0)]);
         let trail = Trail::default();
         let world = World::new(rng.fork(), disks, net, trail.clone());
-        let connection = Connection::new(Manner { piece: 64 << 10, delay: 20_000, stalls: 0 });
+        let connection = Connection::new(Manner { piece: 64 << 10, delay: 20_000, stalls: 0, appetite: Appetite::All });
         let cleaner = CleanerSettings { enabled: false, ..CleanerSettings::default() };
         let mut story = Story { rng, world, make, cleaner, connection, next_number: 1, trail };
         story.boot();
@@ -122,6 +122,12 @@ impl<A: App> Story<A> {
         self
     }
 
+    /// The next `count` durable writes and syncs are only said to be durable.
+    pub fn lie(&mut self, count: u64) -> &mut Self {
+        self.world.disks[0].lies = count;
+        self
+    }
+
     /// Damages stable log data that has a witness; what, and where.
     pub fn damage_log(&mut self) -> Option<Damage> {
         faults::damage(&mut self.world.disks[0], &mut self.rng, "wal-", true)
@@ -165,7 +171,8 @@ impl<A: App> Story<A> {
     /// Asks, and waits for the answer's bytes.
     fn ask<R: Request>(&mut self, version: i16, request: &R) -> Result<Bytes, Answer> {
         if self.connection.link.is_none() {
-            self.connection.link = self.world.connect(0, Manner { piece: 64 << 10, delay: 20_000, stalls: 0 });
+            self.connection.link =
+                self.world.connect(0, Manner { piece: 64 << 10, delay: 20_000, stalls: 0, appetite: Appetite::All });
         }
         let link = self.connection.link.ok_or(Answer::Lost)?;
         self.world.send(link, &encode(NAME, request, version, 1));

@@ -29,13 +29,15 @@ pub enum Rule {
     Liveness,
     /// The shard starts unless what it has on disk was damaged.
     Starts,
+    /// A start ends in bounded time: every shard serves, or one ends with its reason.
+    StartEnds,
     /// The shard keeps to the contract of `base::io`.
     Contract,
     /// Answers are well formed.
     Protocol,
     /// Asserts hold.
     NoPanic,
-    /// Memory goes back when nothing is going on.
+    /// Memory stays below its bound, and goes back when nothing is going on.
     Memory,
 }
 

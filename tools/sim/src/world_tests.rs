@@ -1,5 +1,5 @@
 use crate::disk::{Disk, Speed};
-use crate::net::{Manner, Net};
+use crate::net::{Appetite, Manner, Net};
 use crate::trail::Trail;
 use crate::violation::Rule;
 use crate::world::{Happening, World};
@@ -128,7 +128,8 @@ fn echo(seed: u64, bytes: usize, rude: bool) -> Result<u64, crate::violation::Vi
     rng.fill(&mut sent);
     let mut back: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     for shard in 0..2 {
-        let manner = Manner { piece: [1, 100, 20_000][seed as usize % 3], delay: 10_000, stalls: 4 };
+        let manner =
+            Manner { piece: [1, 100, 20_000][seed as usize % 3], delay: 10_000, stalls: 4, appetite: Appetite::All };
         let link = world.connect(shard, manner).unwrap();
         for piece in sent.chunks(bytes / 3 + 1) {
             world.send(link, piece);
@@ -172,7 +173,7 @@ fn a_shard_that_breaks_the_contract_is_caught() {
 fn clients_learn_that_the_server_died_and_nothing_of_it_is_left() {
     let (mut world, _) = world(7);
     world.boot(|shard| Echo { shard: shard as u16, ..Echo::default() });
-    let manner = Manner { piece: 100, delay: 10_000, stalls: 0 };
+    let manner = Manner { piece: 100, delay: 10_000, stalls: 0, appetite: Appetite::All };
     let link = world.connect(0, manner).unwrap();
     world.send(link, b"hello");
     for _ in 0..3 {

@@ -227,3 +227,57 @@ fn damage_is_reported_and_never_served() {
     }
     assert!(refusals > 0, "no damage was ever found at the start ({errors} were found when reading)");
 }
+
+#[test]
+fn a_disk_that_lies_about_a_flush_is_found_out_or_costs_the_newest_records_alone() {
+    let (mut refusals, mut losses, mut unharmed) = (0, 0, 0);
+    for seed in 1..=60 {
+        let mut story = node::story(seed);
+        assert_eq!(story.create("t", 1), Answer::Ok(0));
+        let mut acked = produce(&mut story, "t", 5, 100);
+        story.wait(seed % 2 * 500);
+        story.lie(1 + seed % 3);
+        // What comes behind a lie and is kept tells of it; the newest write has nobody to tell.
+        acked.extend(produce(&mut story, "t", 1 + seed as usize % 6, 100));
+        story.cut_power().boot();
+        if story.wait(3_000) {
+            refusals += 1;
+            continue;
+        }
+        let reading = story.read("t", 0, 0);
+        assert!(acked.starts_with(&reading.numbers), "seed {seed}: {reading:?} of {acked:?}");
+        match reading.error {
+            Some(_) => refusals += 1,
+            None if reading.numbers.len() < acked.len() => losses += 1,
+            None => unharmed += 1,
+        }
+    }
+    let all = format!("{refusals} found out, {losses} lost, {unharmed} unharmed");
+    assert!(refusals > 0 && losses > 0 && unharmed > 0, "one of these never happened: {all}");
+}
+
+#[test]
+fn a_start_on_a_disk_that_fails_serves_or_ends() {
+    for class in [Class::Write, Class::Sync, Class::Read, Class::Directory] {
+        let mut ends = 0;
+        for after in 0..16 {
+            let mut story = node::story(1 + after);
+            assert_eq!(story.create("t", 2), Answer::Ok(0));
+            produce(&mut story, "t", 3, 5_000);
+            if after % 2 == 0 {
+                story.kill()
+            } else {
+                story.cut_power()
+            };
+            story.fail(class, after / 2).boot();
+            if story.wait(10_000) {
+                ends += 1;
+                continue;
+            }
+            let answer = story.create("u", 1);
+            let served = matches!(answer, Answer::Ok(_) | Answer::Error(_));
+            assert!(served, "{class:?} after {after}: neither served nor ended: {answer:?}\n{}", story.trail.tail());
+        }
+        println!("{class:?}: {ends} of 16 starts ended");
+    }
+}

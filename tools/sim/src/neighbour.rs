@@ -1,0 +1,235 @@
+//! Clients that take what they can get: they ask for much and read little or nothing, leave in mid-answer, upload
+//! slowly or stop half way, ask for every special offset without end. What becomes of them is their own affair;
+//! everybody else is served all the while.
+
+use crate::batch::{self, Plan};
+use crate::client::{self, Client, Next};
+use crate::history::History;
+use crate::net::Appetite;
+use crate::violation::Violation;
+use crate::wire::{Connection, NAME, Port, encode};
+use bytes::Bytes;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    BrokerId, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+use torc_base::prng::Prng;
+
+/// What a neighbour does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Asks for much, several times, and reads nothing.
+    NeverReads,
+    /// The same, and reads slowly.
+    ReadsSlowly,
+    /// The same, and is gone in the middle of an answer.
+    Vanishes,
+    /// Sends requests ahead and reads nothing: offsets of all kinds, metadata.
+    AsksAhead,
+    /// Uploads slowly.
+    UploadsSlowly,
+    /// Uploads a part, and no more.
+    StopsUploading,
+}
+
+const WAYS: [Way; 6] =
+    [Way::NeverReads, Way::ReadsSlowly, Way::Vanishes, Way::AsksAhead, Way::UploadsSlowly, Way::StopsUploading];
+/// Nobody else's topic, and it does not exist: what is uploaded is refused when it is there.
+const TOPIC: &str = "zz-uploads";
+/// Largest upload.
+const UPLOAD_BYTES_MAX: u64 = 900_000;
+/// As much as one answer may have.
+const MUCH: i32 = 64 << 20;
+
+/// See the module.
+pub struct Neighbour {
+    way: Way,
+    rng: Prng,
+    connection: Connection,
+    /// Requests of this connection.
+    asked: u64,
+    /// What is left of an upload.
+    upload: Vec<u8>,
+    stopping: bool,
+}
+
+impl Neighbour {
+    /// One of any kind.
+    pub fn new(mut rng: Prng) -> Neighbour {
+        let way = WAYS[rng.below(WAYS.len() as u64) as usize];
+        let mut manner = client::manner(&mut rng);
+        let after = rng.below(100_000);
+        manner.appetite = match way {
+            Way::NeverReads | Way::AsksAhead => Appetite::Stops { after, per_second: 0 },
+            Way::ReadsSlowly => Appetite::Stops { after, per_second: 1 << rng.below(18) },
+            Way::Vanishes | Way::UploadsSlowly | Way::StopsUploading => Appetite::All,
+        };
+        let connection = Connection::new(manner);
+        Neighbour { way, rng, connection, asked: 0, upload: Vec::new(), stopping: false }
+    }
+
+    fn name(text: &str) -> TopicName {
+        TopicName(StrBytes::from_string(text.to_owned()))
+    }
+
+    /// Much of one topic, from anywhere.
+    fn much(&mut self, history: &mut History) -> Option<Vec<u8>> {
+        let live = history.live();
+        let topic = *live.get(self.rng.below(live.len().max(1) as u64) as usize)?;
+        let partitions = history.topics[topic].partitions.len();
+        let mut parts = Vec::new();
+        for partition in 0..partitions {
+            let known = history.part(topic, partition);
+            let (low, high) = (known.start.min(known.hw), known.hw);
+            let part = FetchPartition::default()
+                .with_partition(partition as i32)
+                .with_current_leader_epoch(-1)
+                .with_fetch_offset(self.rng.between(low as u64, high as u64) as i64)
+                .with_partition_max_bytes(MUCH);
+            parts.push(part);
+        }
+        let of = FetchTopic::default().with_topic(Neighbour::name(&history.topics[topic].name)).with_partitions(parts);
+        let request = FetchRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_max_wait_ms(self.rng.below(500) as i32)
+            .with_min_bytes([1, 1, 20 << 20][self.rng.below(3) as usize])
+            .with_max_bytes(MUCH)
+            .with_session_epoch(-1)
+            .with_topics(vec![of]);
+        Some(encode(NAME, &request, 11, 1))
+    }
+
+    /// An offset of any kind, or all topics.
+    fn anything(&mut self, history: &mut History) -> Vec<u8> {
+        let live = history.live();
+        let topic = live.get(self.rng.below(live.len().max(1) as u64) as usize).copied();
+        let Some(topic) = topic.filter(|_| self.rng.chance(7, 8)) else {
+            return encode(NAME, &MetadataRequest::default().with_topics(None), 9, 1);
+        };
+        let known = &history.topics[topic];
+        let partition = self.rng.below(known.partitions.len() as u64) as i32;
+        let timestamp = if self.rng.chance(3, 4) { -(self.rng.between(1, 6) as i64) } else { 0 };
+        let part = ListOffsetsPartition::default()
+            .with_partition_index(partition)
+            .with_current_leader_epoch(-1)
+            .with_timestamp(timestamp);
+        let of = ListOffsetsTopic::default().with_name(Neighbour::name(&known.name)).with_partitions(vec![part]);
+        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![of]);
+        encode(NAME, &request, self.rng.between(1, 10) as i16, 1)
+    }
+
+    fn produce(&mut self) -> Vec<u8> {
+        let bytes = self.rng.between(100, UPLOAD_BYTES_MAX) as usize;
+        let batch = batch::build(&Plan { number: 0, records: 1, bytes, producer: (-1, -1, -1), timestamp: 1 });
+        let data = PartitionProduceData::default().with_records(Some(Bytes::from(batch)));
+        let topic = TopicProduceData::default().with_name(Neighbour::name(TOPIC)).with_partition_data(vec![data]);
+        let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
+        encode(NAME, &request, 9, 1)
+    }
+
+    /// Does the next rude thing.
+    fn act(&mut self, port: &mut dyn Port, history: &mut History, link: u64) {
+        match self.way {
+            Way::NeverReads | Way::ReadsSlowly if self.asked < 6 => {
+                if let Some(frame) = self.much(history) {
+                    self.asked += 1;
+                    port.send(link, &frame.repeat(self.rng.between(1, 3) as usize));
+                }
+            }
+            Way::NeverReads | Way::ReadsSlowly => {
+                // Another one comes in its place, now and then.
+                if self.rng.chance(1, 30) {
+                    self.hang_up(port);
+                }
+            }
+            Way::Vanishes => {
+                if self.asked > 0 {
+                    if self.rng.chance(1, 3) {
+                        port.half_close(link);
+                    }
+                    self.hang_up(port);
+                } else if let Some(frame) = self.much(history) {
+                    self.asked += 1;
+                    port.send(link, &frame.repeat(2));
+                }
+            }
+            Way::AsksAhead if self.asked < 300 => {
+                for _ in 0..10 {
+                    self.asked += 1;
+                    let frame = self.anything(history);
+                    port.send(link, &frame);
+                }
+            }
+            Way::AsksAhead => {}
+            Way::UploadsSlowly | Way::StopsUploading => self.send_piece(port, link),
+        }
+    }
+
+    fn send_piece(&mut self, port: &mut dyn Port, link: u64) {
+        if self.way == Way::StopsUploading {
+            if self.asked == 0 {
+                self.asked += 1;
+                let frame = self.produce();
+                port.send(link, &frame[..self.rng.below(frame.len() as u64) as usize]);
+            }
+            return;
+        }
+        if self.upload.is_empty() {
+            self.upload = self.produce();
+        }
+        let piece = (self.rng.between(1, 50_000) as usize).min(self.upload.len());
+        port.send(link, &self.upload[..piece]);
+        self.upload.drain(..piece);
+    }
+
+    fn hang_up(&mut self, port: &mut dyn Port) {
+        if let Some(link) = self.connection.link {
+            port.abort(link);
+        }
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.connection.lost();
+        self.asked = 0;
+        self.upload.clear();
+    }
+}
+
+impl Client for Neighbour {
+    fn wake(&mut self, port: &mut dyn Port, history: &mut History) -> Result<Next, Violation> {
+        if self.stopping {
+            self.hang_up(port);
+            return Ok(Next::Done);
+        }
+        if self.connection.open(port, &mut self.rng) {
+            let link = self.connection.link.expect("just opened");
+            self.act(port, history, link);
+        }
+        Ok(Next::Wake(self.rng.between(1_000_000, 100_000_000)))
+    }
+
+    fn receive(&mut self, _port: &mut dyn Port, _history: &mut History, _bytes: &[u8]) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn lost(&mut self, _port: &mut dyn Port, _history: &mut History) -> Result<(), Violation> {
+        self.forget();
+        Ok(())
+    }
+
+    fn link(&self) -> Option<u64> {
+        self.connection.link
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    fn is_neighbour(&self) -> bool {
+        true
+    }
+}
