@@ -8,6 +8,7 @@ use crate::limits::{self, LimitsArgs};
 use crate::options::{ConsumeArgs, EndToEndArgs, ProduceArgs};
 use crate::publish::publish;
 use crate::scenario::{self, RunArgs};
+use crate::sweep::{self, SweepArgs};
 use crate::{consume, end_to_end, produce};
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
@@ -27,6 +28,8 @@ pub enum BenchCommand {
     Consume(Box<ConsumeArgs>),
     /// Write and read at once: latency from when a record was due to when a consumer has it.
     E2e(Box<EndToEndArgs>),
+    /// Write at rates that go up in steps: the latency at each, up to the one that the target cannot keep up with.
+    Sweep(Box<SweepArgs>),
     /// Measure what the machine can do: disk, loopback, memory.
     Limits(LimitsArgs),
     /// Make the runs of a scenario file, and one report of all.
@@ -49,6 +52,7 @@ pub fn run(args: &BenchArgs, build: Build, out: &mut dyn Write) -> Result<(), Er
         BenchCommand::Compare(args) => compare::run(args, out),
         BenchCommand::Produce(args) => publish("produce", &args.output, build, out, || produce::run(args)),
         BenchCommand::Consume(args) => publish("consume", &args.output, build, out, || consume::run(args)),
+        BenchCommand::Sweep(args) => sweep::run(args, build, out),
         BenchCommand::E2e(args) => publish("end-to-end", &args.output, build, out, || end_to_end::run(args)),
     }
 }

@@ -5,13 +5,13 @@ use crate::error::Error;
 use crate::figures::{FIGURES, Figure};
 use crate::files::Sink;
 use crate::options::Format;
-use crate::plot;
+use crate::plot::{self, Line};
 use crate::report::{Outcome, Report};
+use crate::table::Table;
 use crate::units::three_digits;
 use clap::Args;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub struct CompareArgs {
     /// The percentile curves of all.
     #[arg(long, value_name = "FILE")]
     pub percentiles_svg: Option<PathBuf>,
-    /// The p99 of each second of all.
+    /// Latency over time of all: the highest percentile that each second carries.
     #[arg(long, value_name = "FILE")]
     pub time_svg: Option<PathBuf>,
 }
@@ -56,28 +56,17 @@ pub fn cell(figure: &Figure, value: f64, first: Option<f64>) -> String {
 
 /// The reports as a table, a column to each.
 pub fn table(reports: &[Report]) -> String {
-    let mut rows = vec![vec![String::new()]];
-    rows[0].extend(reports.iter().map(|report| report.name.clone()));
-    for figure in FIGURES.iter().filter(|figure| reports.iter().any(|report| !(figure.value)(report).is_nan())) {
-        let mut row = vec![figure.name.to_string()];
-        for (i, report) in reports.iter().enumerate() {
+    let head = [String::new()].into_iter().chain(reports.iter().map(|report| report.name.clone())).collect();
+    let has = |figure: &&Figure| reports.iter().any(|report| !(figure.value)(report).is_nan());
+    let row = |figure: &Figure| {
+        let cell = |(i, report): (usize, &Report)| {
             let first = (i > 0).then(|| (figure.value)(&reports[0]));
-            row.push(cell(figure, (figure.value)(report), first));
-        }
-        rows.push(row);
-    }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            write!(line, "{cell:<width$}  ").expect("writing to a string does not fail");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+            cell(figure, (figure.value)(report), first)
+        };
+        [figure.name.to_string()].into_iter().chain(reports.iter().enumerate().map(cell)).collect()
+    };
+    let rows = FIGURES.iter().filter(has).map(row).collect();
+    Table { words: reports.len() + 1, head, rows }.columns()
 }
 
 /// A figure of a report.
@@ -133,14 +122,27 @@ fn warnings(reports: &[Report]) -> String {
 pub fn run(args: &CompareArgs, out: &mut dyn Write) -> Result<(), Error> {
     let reports = args.reports.iter().map(|path| load(path)).collect::<Result<Vec<Report>, Error>>()?;
     let all: Vec<&Report> = reports.iter().collect();
+    let line = |(target, report): (usize, &&'_ Report)| {
+        // What is not complete says so wherever it is drawn.
+        let name = match report.outcome {
+            Outcome::Complete => report.name.clone(),
+            Outcome::Partial => format!("{} (PARTIAL)", report.name),
+            Outcome::Failed => format!("{} (FAILED)", report.name),
+            Outcome::None => format!("{} (NO RESULT)", report.name),
+        };
+        (target, name)
+    };
+    let names: Vec<(usize, String)> = all.iter().enumerate().map(line).collect();
+    let lines: Vec<Line<'_>> =
+        names.iter().zip(&all).map(|((target, name), report)| Line { report, name, target: *target, run: 0 }).collect();
     let plots = [
-        (&args.percentiles_svg, plot::percentiles("Latency", &all)),
-        (&args.time_svg, plot::over_time("Latency", &all)),
+        (&args.percentiles_svg, plot::percentiles("Latency", &lines, &[])),
+        (&args.time_svg, plot::latency_over_time("Latency", &lines)),
     ];
     let mut files = Vec::new();
-    for (path, svg) in plots {
+    for (path, picture) in plots {
         if let Some(path) = path {
-            files.push((Sink::open(path)?, svg));
+            files.push((Sink::open(path)?, picture.file()));
         }
     }
     let text = match args.format {

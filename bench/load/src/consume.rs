@@ -179,7 +179,7 @@ pub fn run(args: &ConsumeArgs) -> Result<Ran, Error> {
         schedule: None,
         flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server.as_ref().map(Process::pid))?,
         server,
-        keep_log: args.output.hlog.is_some(),
+        keep_log: args.output.keeps_log(),
         quiet: args.output.quiet,
         title: args.output.name.clone().unwrap_or_else(|| "consume".to_string()),
     };

@@ -19,6 +19,8 @@ use tokio::sync::Notify;
 
 /// Time that answers have after the end of the measurement.
 pub const DRAIN: Duration = Duration::from_secs(10);
+/// What is said of requests whose answer did not come in that time.
+pub const UNANSWERED: &str = "no answer within";
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// Entries of the submission queue: two operations of each connection in one system call.
 const RING_ENTRIES: u32 = 4096;
@@ -429,7 +431,7 @@ async fn drain(run: &Run) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     if left() > 0 && !interrupted() {
-        let what = format!("no answer within {} s of the end", DRAIN.as_secs());
+        let what = format!("{UNANSWERED} {} s of the end", DRAIN.as_secs());
         *run.recorder.borrow_mut().errors.entry(what).or_default() += left();
     }
 }

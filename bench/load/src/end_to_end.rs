@@ -52,7 +52,7 @@ pub fn run(args: &EndToEndArgs) -> Result<Ran, Error> {
         schedule,
         flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server.as_ref().map(Process::pid))?,
         server,
-        keep_log: args.output.hlog.is_some(),
+        keep_log: args.output.keeps_log(),
         quiet: args.output.quiet,
         title: args.output.name.clone().unwrap_or_else(|| "end-to-end".to_string()),
     };

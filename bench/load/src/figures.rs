@@ -25,7 +25,7 @@ fn as_count(n: f64) -> String {
 }
 
 /// Three digits, and `k` or `M` from ten thousand on.
-fn as_rate(value: f64) -> String {
+pub fn as_rate(value: f64) -> String {
     match value {
         v if v >= 1e6 => format!("{}M", three_digits(v / 1e6)),
         v if v >= 1e4 => format!("{}k", three_digits(v / 1e3)),

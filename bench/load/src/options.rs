@@ -126,16 +126,25 @@ pub struct Records {
 }
 
 /// How a result is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
+    #[default]
     Table,
     /// One JSON document.
     Json,
 }
 
+/// A plot's file says by its name what it is.
+pub fn plot_path(text: &str) -> Result<PathBuf, String> {
+    match text.rsplit('.').next() {
+        Some("svg" | "html") if text.contains('.') => Ok(PathBuf::from(text)),
+        _ => Err("it must end with .svg or .html".to_string()),
+    }
+}
+
 /// Where results go.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Output {
     /// How the report is printed.
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -152,6 +161,12 @@ pub struct Output {
     /// A histogram of each second, in HdrHistogram's log format, nanoseconds.
     #[arg(long, value_name = "FILE")]
     pub hlog: Option<PathBuf>,
+    /// A plot: of the percentiles if it ends with .svg, a page with all plots and figures if it ends with .html.
+    #[arg(long, value_name = "FILE", value_parser = plot_path)]
+    pub plot: Option<PathBuf>,
+    /// A directory that gets all of it: report.json, report.html, the plots, latency.hgrm and latency.hlog.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     /// What torc bench limits --json wrote: figures are quoted as multiples of it too.
     #[arg(long, value_name = "FILE")]
     pub limits: Option<PathBuf>,
@@ -162,6 +177,13 @@ pub struct Output {
     /// No progress bar.
     #[arg(long)]
     pub quiet: bool,
+}
+
+impl Output {
+    /// Whether a histogram of each second is wanted.
+    pub fn keeps_log(&self) -> bool {
+        self.hlog.is_some() || self.out.is_some()
+    }
 }
 
 /// `torc bench produce`.

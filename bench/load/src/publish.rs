@@ -12,9 +12,10 @@ use crate::limits::Limits;
 use crate::options::{Format, Output};
 use crate::recorder::histogram;
 use crate::report::{Outcome, Report};
+use crate::run_page;
 use crate::verify::Verdict;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// What a run leaves behind: its counts, and what checking found, if that was asked for.
 pub type Ran = (Finished, Option<Verdict>);
@@ -32,6 +33,9 @@ enum Form {
     Json,
     Hgrm,
     Hlog,
+    /// The plot of that name.
+    Svg(&'static str),
+    Html,
 }
 
 impl Form {
@@ -45,16 +49,42 @@ impl Form {
                 write_hgrm(report, finished.map_or(&nothing, |f| &f.recorder.latency), &mut bytes)?;
             }
             Form::Hlog => write_hlog(report, finished, &mut bytes)?,
+            Form::Svg(name) => {
+                // Of nothing there is one picture, which says so.
+                let plots = run_page::plots(report);
+                let plot = plots.iter().find(|(plot, _)| *plot == name).or(plots.first());
+                bytes = plot.map(|(_, picture)| picture.file().into_bytes()).unwrap_or_default();
+            }
+            Form::Html => bytes = run_page::html(report).into_bytes(),
         }
         Ok(bytes)
     }
 }
 
+/// What a directory of results gets.
+const DIRECTORY: [(Form, &str); 7] = [
+    (Form::Json, "report.json"),
+    (Form::Html, "report.html"),
+    (Form::Svg("percentiles"), "percentiles.svg"),
+    (Form::Svg("latency"), "latency.svg"),
+    (Form::Svg("throughput"), "throughput.svg"),
+    (Form::Hgrm, "latency.hgrm"),
+    (Form::Hlog, "latency.hlog"),
+];
+
 /// Opens the files that `output` names.
 fn open(output: &Output) -> Result<Vec<Wanted>, Error> {
-    let named = [(Form::Json, &output.json), (Form::Hgrm, &output.hgrm), (Form::Hlog, &output.hlog)];
-    let open = |(form, path): (Form, &Path)| Ok(Wanted { form, sink: Sink::open(path)? });
-    named.iter().filter_map(|(form, path)| Some((*form, path.as_deref()?))).map(open).collect()
+    let is_page = output.plot.as_ref().is_some_and(|path| path.extension().is_some_and(|ending| ending == "html"));
+    let plot = if is_page { Form::Html } else { Form::Svg("percentiles") };
+    let named =
+        [(Form::Json, &output.json), (Form::Hgrm, &output.hgrm), (Form::Hlog, &output.hlog), (plot, &output.plot)];
+    let mut paths: Vec<(Form, PathBuf)> = Vec::new();
+    paths.extend(named.into_iter().filter_map(|(form, path)| Some((form, path.clone()?))));
+    if let Some(directory) = &output.out {
+        std::fs::create_dir_all(directory).map_err(Error::io(format!("making {}", directory.display())))?;
+        paths.extend(DIRECTORY.iter().map(|(form, name)| (*form, directory.join(name))));
+    }
+    paths.into_iter().map(|(form, path)| Ok(Wanted { form, sink: Sink::open(&path)? })).collect()
 }
 
 fn json(report: &Report) -> String {

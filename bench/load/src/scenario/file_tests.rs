@@ -93,3 +93,45 @@ fn runs_that_others_need_are_kept() {
     assert_eq!(kept("again"), ["again"]);
     assert!(kept("nothing").is_empty());
 }
+
+const GUIDE: &str = include_str!("../../../scenarios/README.md");
+
+/// The fields that the parser names when it meets one that it does not know.
+fn fields(text: &str) -> Vec<String> {
+    let error = toml::from_str::<Scenario>(text).unwrap_err().to_string();
+    let (_, known) = error.split_once("expected ").unwrap_or_else(|| panic!("{error}"));
+    known.split('`').skip(1).step_by(2).map(str::to_string).collect()
+}
+
+#[test]
+fn the_guide_names_every_key_that_the_parser_knows() {
+    let target = "title = \"T\"\n[[target]]\nnonsense = 1";
+    let check =
+        "title = \"T\"\n[[target]]\nname = \"a\"\n[[run]]\nname = \"r\"\nmode = \"produce\"\n[[check]]\nnonsense = 1";
+    let run = "title = \"T\"\n[[target]]\nname = \"a\"\n[[run]]\nname = \"r\"\nmode = \"produce\"\n";
+    let mut keys = fields("nonsense = 1");
+    for text in
+        [target, check, &format!("{run}settle = {{ nonsense = 1 }}"), &format!("{run}space = {{ nonsense = 1 }}")]
+    {
+        keys.extend(fields(text));
+    }
+    // Of a run all other keys are options, so the parser cannot name its own.
+    keys.extend(["mode", "targets", "section", "needs", "settle", "fresh-topic", "space", "also"].map(str::to_string));
+    keys.extend(crate::figures::FIGURES.iter().map(|figure| figure.key.to_string()));
+    keys.retain(|key| !matches!(key.as_str(), "target" | "run" | "check"));
+    assert!(keys.len() > 40, "{keys:?}");
+    let is_named = |key: &String| {
+        GUIDE.contains(&format!("`{key}`"))
+            || GUIDE.contains(&format!("{key} = "))
+            || GUIDE.contains(&format!("[[{key}]]"))
+    };
+    let missing: Vec<&String> = keys.iter().filter(|key| !is_named(key)).collect();
+    assert!(missing.is_empty(), "the guide does not name {missing:?}");
+}
+
+#[test]
+fn the_example_of_the_guide_is_a_scenario() {
+    let example = GUIDE.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let scenario = Scenario::parse(example).unwrap();
+    assert_eq!((scenario.targets.len(), scenario.runs.len(), scenario.checks.len(), scenario.repeat), (2, 1, 1, 3));
+}

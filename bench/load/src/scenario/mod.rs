@@ -5,6 +5,7 @@ mod conduct;
 mod file;
 mod job;
 mod machine;
+mod pictures;
 mod render;
 mod results;
 mod space;
@@ -139,7 +140,7 @@ const REPORTS: [(&str, Render); 4] = [
 fn write_files(summary: &Summary, files: Vec<Sink>, args: &RunArgs) -> Vec<String> {
     let reports = files.into_iter().zip(REPORTS).map(|(sink, (_, make))| sink.write(make(summary).as_bytes()));
     let plots = summary.sections.iter().flat_map(|section| &section.plots);
-    let plots =
-        plots.map(|plot| Sink::open(&args.out.join(&plot.file)).and_then(|sink| sink.write(plot.svg.as_bytes())));
+    let plots = plots
+        .map(|plot| Sink::open(&args.out.join(&plot.file)).and_then(|sink| sink.write(plot.picture.file().as_bytes())));
     reports.chain(plots).filter_map(|written| Some(written.err()?.to_string())).collect()
 }

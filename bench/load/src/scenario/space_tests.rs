@@ -38,7 +38,7 @@ fn the_worst_moment_behind_the_warmup_counts() {
     ];
     assert_eq!(ratio(&report), 2.0);
     assert_eq!((figures::find("disk-peak").unwrap().value)(&report), 5.0);
-    let svg = plot::space("S", &[&report]);
-    assert!(svg.contains("x: on disk") && svg.contains("x: live") && svg.contains("5.00 GB"), "{svg}");
-    assert_eq!(svg.matches("<polyline").count(), 2);
+    let svg = plot::space("S", &[plot::Line { report: &report, name: &report.name, target: 0, run: 0 }]).file();
+    assert!(svg.contains("x: on disk") && svg.contains("x: live") && svg.contains("GB ↑"), "{svg}");
+    assert_eq!(svg.matches("<polyline").count(), 4, "in each of the two drawings");
 }

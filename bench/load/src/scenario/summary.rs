@@ -4,13 +4,15 @@ use super::RunArgs;
 use super::check::Checked;
 use super::file::Scenario;
 use super::machine;
+use super::pictures::{self, Drawn};
 use super::results::{Results, Row, Spread};
 use crate::environment::{Build, Environment};
 use crate::figures::{self, FIGURES, Figure};
 use crate::interrupt;
 use crate::limits::Limits;
-use crate::plot;
-use crate::report::{Outcome, Report};
+use crate::plot::Picture;
+use crate::report::Outcome;
+use crate::table::Table;
 use crate::units::{counted, option_time, three_digits};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -67,18 +69,9 @@ pub struct Line {
 /// A picture beside a report.
 #[derive(Debug)]
 pub struct Plot {
-    pub title: String,
     /// Its name in the report's directory.
     pub file: String,
-    pub svg: String,
-}
-
-/// A table whose cells are text.
-pub struct Table {
-    /// The first so many columns are words, the others figures.
-    pub words: usize,
-    pub head: Vec<String>,
-    pub rows: Vec<Vec<String>>,
+    pub picture: Picture,
 }
 
 impl Summary {
@@ -97,7 +90,8 @@ impl Summary {
             let runs = scenario.runs.iter().filter(|run| run.section() == *title);
             let names: Vec<&str> = runs.flat_map(|run| run.names()).collect();
             let of_it = |row: &&Row| names.contains(&row.run.as_str()) && !row.reports.is_empty();
-            Section::new(title, number, &results.rows.iter().filter(of_it).collect::<Vec<_>>(), machine.as_ref())
+            let rows: Vec<&Row> = results.rows.iter().filter(of_it).collect();
+            Section::new(title, number, &rows, &Context { scenario, results, machine: machine.as_ref() })
         });
         let (title, about) = (scenario.title.clone(), scenario.about.trim().to_string());
         Summary {
@@ -187,8 +181,16 @@ fn present<'a, 'b>(figures: &[&'a Figure], lines: impl Iterator<Item = &'b Line>
     figures.iter().filter(has).copied().collect()
 }
 
+/// What the sections of a summary share.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub scenario: &'a Scenario,
+    pub results: &'a Results,
+    pub machine: Option<&'a Limits>,
+}
+
 impl Section {
-    fn new(title: &str, number: usize, rows: &[&Row], machine: Option<&Limits>) -> Section {
+    fn new(title: &str, number: usize, rows: &[&Row], context: &Context<'_>) -> Section {
         let several = rows.iter().any(|row| row.run != rows[0].run);
         let one_target = rows.iter().all(|row| row.target == rows[0].target);
         let label = |row: &Row| match (several, one_target) {
@@ -204,31 +206,17 @@ impl Section {
             options: row.reports[0].options.clone(),
             figures: FIGURES.iter().filter_map(|figure| Some((figure.key, row.spread(figure)?))).collect(),
         };
-        // The repetition in the middle stands for all in what is no figure.
-        let typical: Vec<Report> = rows
-            .iter()
-            .filter_map(|row| Some(Report { name: label(row), ..row.typical(&FIGURES[0])?.1.clone() }))
-            .collect();
-        let mut notes = Vec::new();
-        for report in &typical {
-            if let Some(limits) = machine.filter(|_| report.requests > 0) {
-                notes.push(format!("{}, beside the machine: {}", report.name, limits.multiples(report)));
+        let drawn: Vec<Drawn<'_>> =
+            rows.iter().filter_map(|row| Drawn::of(row, label(row), context.scenario)).collect();
+        let mut notes = notes(rows, &label);
+        for Drawn { report, label, .. } in &drawn {
+            if let Some(limits) = context.machine.filter(|_| report.is_measured()) {
+                notes.push(format!("{label}, beside the machine: {}", limits.multiples(report)));
             }
         }
-        for (row, report) in rows.iter().flat_map(|row| row.reports.iter().map(move |report| (row, report))) {
-            if let Some(verdict) = &report.verdict {
-                notes.push(format!("{}, verified: {verdict}", label(row)));
-            }
-            let why = report.why.as_deref().unwrap_or("-");
-            match report.outcome {
-                Outcome::Complete => {}
-                Outcome::Partial => notes.push(format!("{}: PARTIAL, not counted: {why}", label(row))),
-                Outcome::Failed => notes.push(format!("{}: FAILED: {why}", label(row))),
-                Outcome::None => notes.push(format!("{}: NO RESULT: {why}", label(row))),
-            }
-        }
-        let plots = plots(title, number, &typical);
-        Section { title: title.to_string(), lines: rows.iter().map(line).collect(), notes, plots }
+        let lines: Vec<Line> = rows.iter().map(line).collect();
+        let plots = pictures::of_section(title, number, &lines, &drawn, context);
+        Section { title: title.to_string(), lines, notes, plots }
     }
 
     /// The line that is the measure of line `number`: the first of the same run if a run has several, else the first
@@ -240,7 +228,7 @@ impl Section {
         first.filter(|first| *first < number).map(|first| &self.lines[first])
     }
 
-    /// Medians, half of their spread, and what part they are of the line that is their measure.
+    /// Medians, half of their spread, and what part they are of the line that is their measure; a row to each line.
     pub fn table(&self) -> Table {
         let all: Vec<&Figure> = FIGURES.iter().collect();
         let figures = present(&all, self.lines.iter());
@@ -254,6 +242,21 @@ impl Section {
         };
         let head = [""].into_iter().chain(figures.iter().map(|figure| figure.name)).map(str::to_string).collect();
         Table { words: 1, head, rows: self.lines.iter().enumerate().map(row).collect() }
+    }
+
+    /// The same with a row to each figure, and up to `columns` lines in each of several tables.
+    pub fn upright(&self, columns: usize) -> Vec<Table> {
+        let table = self.table();
+        let numbers: Vec<usize> = (0..table.rows.len()).collect();
+        let part = |lines: &[usize]| {
+            let head = [String::new()].into_iter().chain(lines.iter().map(|line| table.rows[*line][0].clone()));
+            let row = |figure: usize| -> Vec<String> {
+                let cells = lines.iter().map(|line| table.rows[*line][figure].clone());
+                [table.head[figure].clone()].into_iter().chain(cells).collect()
+            };
+            Table { words: 1, head: head.collect(), rows: (1..table.head.len()).map(row).collect() }
+        };
+        numbers.chunks(columns).map(part).collect()
     }
 }
 
@@ -269,18 +272,29 @@ fn cell(figure: &Figure, spread: &Spread, first: Option<&Spread>, repetitions: u
     text
 }
 
-fn plots(title: &str, number: usize, reports: &[Report]) -> Vec<Plot> {
-    let loads: Vec<&Report> = reports.iter().filter(|report| report.requests > 0).collect();
-    let mut plots = Vec::new();
-    let mut add = |kind: &str, svg: String| {
-        plots.push(Plot { title: format!("{title}: {kind}"), file: format!("{number}-{kind}.svg"), svg });
-    };
-    if !loads.is_empty() {
-        add("percentiles", plot::percentiles(title, &loads));
-        add("time", plot::over_time(title, &loads));
+/// What is to be said of repetitions: how they were loaded, what checking found, what went wrong.
+fn notes(rows: &[&Row], label: &dyn Fn(&Row) -> String) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut pacings: Vec<(String, Vec<String>)> = Vec::new();
+    for row in rows {
+        let Some(pacing) = row.typical(&FIGURES[0]).and_then(|(_, report)| report.pacing()) else { continue };
+        match pacings.iter_mut().find(|(same, _)| *same == pacing) {
+            Some((_, labels)) => labels.push(label(row)),
+            None => pacings.push((pacing, vec![label(row)])),
+        }
     }
-    if loads.iter().any(|report| !report.space.is_empty()) {
-        add("space", plot::space(title, &loads));
+    notes.extend(pacings.into_iter().map(|(pacing, labels)| format!("{}: {pacing}", labels.join(", "))));
+    for (row, report) in rows.iter().flat_map(|row| row.reports.iter().map(move |report| (row, report))) {
+        if let Some(verdict) = &report.verdict {
+            notes.push(format!("{}, verified: {verdict}", label(row)));
+        }
+        let why = report.why.as_deref().unwrap_or("-");
+        match report.outcome {
+            Outcome::Complete => {}
+            Outcome::Partial => notes.push(format!("{}: PARTIAL, not counted: {why}", label(row))),
+            Outcome::Failed => notes.push(format!("{}: FAILED: {why}", label(row))),
+            Outcome::None => notes.push(format!("{}: NO RESULT: {why}", label(row))),
+        }
     }
-    plots
+    notes
 }

@@ -68,7 +68,8 @@ fn runs_of_a_section_share_a_table_and_plots() {
     let both = &summary.sections[1];
     let labels: Vec<&str> = both.lines.iter().map(|line| line.label.as_str()).collect();
     assert_eq!(labels, ["before", "after"], "the target is the same for both");
-    assert!(both.plots[0].svg.contains("before") && both.plots[0].svg.contains("after"));
+    let svg = both.plots[0].picture.file();
+    assert!(svg.contains("before") && svg.contains("after") && svg.contains("repetition 1 of 2"), "{svg}");
     assert_eq!(both.plots[0].file, "2-percentiles.svg");
     let row = &both.table().rows[1];
     assert!(row.contains(&"20.0 (2.00x)".to_string()), "beside the first line: {row:?}");
@@ -109,13 +110,19 @@ fn every_form_says_what_is_met() {
     let markdown = render::markdown(&summary);
     assert!(markdown.contains("| Rate | requests/s: torc / kafka | ≥ 1.50 x | 1.50 x |"), "{markdown}");
     assert!(markdown.contains("| Latency | p50: torc | ≤ 1.00 us | 2.00 us | - | NO |"), "{markdown}");
-    assert!(markdown.contains("![one: percentiles](1-percentiles.svg)"));
+    assert!(markdown.contains("![one: latency](1-percentiles.svg)"));
     assert!(markdown.contains("`torc bench produce --connections=1`"));
     let short = render::short_markdown(&summary);
     assert!(short.contains("1 of 2 checks is met, 1 is not.") && !short.contains(".svg"), "{short}");
     let html = render::html(&summary);
-    assert!(html.contains("<h1>A &amp; B</h1>") && html.contains("class=\"no\">NO"), "{html}");
-    assert_eq!(html.matches("<svg").count(), 4, "all plots are inside");
+    assert!(html.contains("<h1>A &amp; B</h1>") && html.contains("class=\"no\" data-label=\"met\">NO"), "{html}");
+    let plots: usize = summary.sections.iter().map(|section| section.plots.len()).sum();
+    assert_eq!(html.matches("<svg").count(), plots, "all plots are inside");
+    assert!(
+        !html.contains('`') && html.contains("<code>torc bench produce <span>--connections=1</span></code>"),
+        "{html}"
+    );
+    assert!(html.contains("commit abcdef0") && markdown.contains("commit abcdef0"));
     assert_eq!(html.matches("<td").count(), html.matches("</td>").count());
     let text = render::text(&summary);
     assert!(text.lines().any(|line| line.starts_with("Rate ") && line.ends_with(" yes")), "{text}");
@@ -139,4 +146,66 @@ fn a_restart_has_no_figures_of_a_load() {
     let report = &results.rows[0].reports[0];
     let json = serde_json::to_string(report).unwrap();
     assert_eq!(serde_json::from_str::<crate::report::Report>(&json).unwrap().ready_ns, Some(90_000_000));
+}
+
+#[test]
+fn a_quick_look_grades_nothing_and_shows_no_rows_of_what_was_not_measured() {
+    let results = results(&[("one", "torc", &[(200, 2_000)]), ("one", "kafka", &[(100, 3_000)])]);
+    let scenario = Scenario::parse(&SCENARIO.replacen("limits = true", "limits = true\nrepeat = 5", 1)).unwrap();
+    for cut in ["--repeat=1", "--duration=1s", "--warmup=0s"] {
+        let summary = Summary::new(&scenario, &run_args(&[cut]), BUILD, &results);
+        assert_eq!(summary.score(), (0, 0), "{cut}");
+        assert!(summary.checks.iter().all(|check| check.met.is_none() && check.is_measured), "{cut}");
+        let (html, text) = (render::html(&summary), render::text(&summary));
+        assert!(
+            !html.contains("class=\"yes\"") && html.contains("class=\"quick\">A QUICK LOOK, cut short by"),
+            "{cut}"
+        );
+        assert!(text.contains("not graded") && text.contains("A quick look grades no check"), "{text}");
+        assert_eq!(summary.sections.len(), 1, "the other section was not run");
+    }
+    // As long as the scenario asks, it is no quick look.
+    assert_eq!(Summary::new(&scenario, &run_args(&["--repeat=5"]), BUILD, &results).score(), (1, 1));
+    let half = super::testdata::results(&[("one", "torc", &[(100, 2_000)]), ("one", "kafka", &[])]);
+    let summary = Summary::new(&scenario, &run_args(&["--repeat=5"]), BUILD, &half);
+    assert_eq!(summary.check_table().rows.len(), 1, "the ratio has no row");
+    assert!(render::text(&summary).contains("1 check was not measured."), "{}", render::text(&summary));
+}
+
+#[test]
+fn what_was_broken_off_is_no_measure_and_is_said() {
+    let mut results = results(&[("one", "torc", &[(100, 2_000), (100, 2_000)]), ("one", "kafka", &[(100, 3_000)])]);
+    let why = Some("interrupted by Ctrl-C after 1 of 10 s".to_string());
+    let broken = super::testdata::report(7, 9);
+    results.add("one", "torc", crate::report::Report { outcome: crate::report::Outcome::Partial, why, ..broken });
+    results.signal = Some(2);
+    let summary = Summary::new(&Scenario::parse(SCENARIO).unwrap(), &run_args(&["--repeat=3"]), BUILD, &results);
+    let rate = summary.sections[0].lines[0].figures["rate"];
+    assert_eq!((rate.median, rate.least, summary.sections[0].lines[0].repetitions), (100.0, 100.0, 2));
+    for form in [render::text(&summary), render::html(&summary), render::markdown(&summary)] {
+        assert!(form.contains("PARTIAL: interrupted by Ctrl-C after 3 of 6 runs"), "{form}");
+    }
+    assert!(render::markdown(&summary).contains("PARTIAL, not counted"));
+}
+
+#[test]
+fn a_limit_is_drawn_where_it_lies_in_the_figures_own_unit() {
+    let scenario = SCENARIO.replace("figure = \"rate\"", "figure = \"p50\"");
+    let summary = {
+        let results = results(&[("one", "torc", &[(100, 2_000)]), ("one", "kafka", &[(100, 4_000)])]);
+        Summary::new(&Scenario::parse(&scenario).unwrap(), &run_args(&[]), BUILD, &results)
+    };
+    // One and a half times Kafka's, and the time itself.
+    let svg = summary.sections[0].plots[0].picture.file();
+    assert!(svg.contains("asked of torc: p50 ≥ 6.00 µs") && svg.contains("asked of torc: p50 ≤ 1.00 µs"), "{svg}");
+}
+
+#[test]
+fn long_tables_are_cut_so_that_they_fit_a_page() {
+    let summary = summary();
+    let tables = summary.sections[0].upright(1);
+    assert_eq!((tables.len(), tables[0].head.as_slice()), (2, &[String::new(), "torc".to_string()][..]));
+    assert_eq!(tables[0].rows[0], ["requests/s", "150 ±33%"]);
+    let whole = summary.sections[0].upright(4);
+    assert_eq!((whole.len(), whole[0].head.len()), (1, 3));
 }

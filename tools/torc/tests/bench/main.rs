@@ -161,3 +161,65 @@ fn a_scenario_goes_from_start_to_report() {
     let why = String::from_utf8_lossy(&strict.stderr).into_owned();
     assert!(why.contains("--strict: 1 check not met, 1 not measured"), "{why}");
 }
+
+#[test]
+fn a_run_draws_and_is_compared_by_programs() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let server = Server::torc(dir.path());
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (out, svg, html) = (path("out"), path("a.svg"), path("a.html"));
+    let files = ["--out", &out, "--plot", &svg, "--name", "mine"];
+    let first = server.bench("produce", &[&SHORT[..], &files].concat());
+    server.bench("produce", &[&SHORT[..], &["--plot", &html, "--json", &path("b.json")]].concat());
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    for name in ["a.svg", "out/percentiles.svg", "out/latency.svg", "out/throughput.svg"] {
+        assert!(read(name).starts_with("<svg xmlns") && read(name).contains("<polyline"), "{name}");
+    }
+    for name in ["a.html", "out/report.html"] {
+        assert!(read(name).contains("<svg class") && read(name).contains("Measured with torc "), "{name}");
+    }
+    assert!(read("out/latency.hgrm").contains("#[Max") && read("out/latency.hlog").contains("HIST"));
+    assert_eq!(serde_json::from_str::<Value>(&read("out/report.json")).unwrap(), first);
+    let compared = Command::new(env!("CARGO_BIN_EXE_torc"))
+        .args(["bench", "compare", "--format", "json", &path("out/report.json"), &path("b.json")])
+        .output()
+        .unwrap();
+    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
+    let compared: Value = serde_json::from_slice(&compared.stdout).unwrap();
+    let rate = |at: usize| &compared["reports"][at]["figures"]["rate"];
+    assert_eq!(compared["reports"][0]["name"], "mine");
+    assert!(rate(0)["ratio"].is_null() && rate(1)["ratio"].as_f64().unwrap() > 0.0, "{compared}");
+    assert_eq!(rate(0)["value"], first["requests_per_s"]);
+    assert!(compared["reports"][0]["figures"]["ready"]["value"].is_null(), "{compared}");
+}
+
+#[test]
+fn a_sweep_steps_through_rates() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let server = Server::torc(dir.path());
+    let html = dir.path().join("s.html");
+    let plot = ["--rates", "200,100", "--connections", "2", "--plot", html.to_str().unwrap()];
+    let sweep = server.bench("sweep", &[&SHORT[..], &plot].concat());
+    let asked: Vec<f64> = sweep["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["asked_records_per_s"].as_f64().unwrap().round())
+        .collect();
+    // The second is not made if a busy machine did not keep up with the first.
+    assert!(asked == [100.0, 200.0] || asked == [100.0], "{asked:?}");
+    assert_eq!((&sweep["outcome"], &sweep["peak_records_per_s"]), (&"complete".into(), &Value::Null));
+    assert!(std::fs::read_to_string(&html).unwrap().contains("latency against rate"));
+    // Without rates they are parts of a peak.
+    let sweep = server.bench("sweep", &SHORT);
+    assert!(sweep["peak_records_per_s"].as_f64().unwrap() > 0.0, "{sweep}");
+    let gone = Command::new(env!("CARGO_BIN_EXE_torc"))
+        .args(["bench", "sweep", "--format", "json", "--bootstrap-server", "127.0.0.1:1"])
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&gone.stdout).unwrap();
+    assert_eq!(
+        (gone.status.code(), &report["outcome"], report["steps"].as_array().unwrap().len()),
+        (Some(1), &"none".into(), 0)
+    );
+}

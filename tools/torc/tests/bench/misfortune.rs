@@ -242,3 +242,87 @@ fn who_reads_only_the_beginning_of_a_report_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 }
+
+/// A scenario of two runs, with its files.
+fn scenario(dir: &Path, duration: &str) -> Command {
+    let text = format!(
+        "title = \"T\"\n[defaults]\nwarmup = \"0s\"\nduration = \"{duration}\"\n[[target]]\nname = \"torc\"\n\
+         serve = \"{{torc}} serve --shards 1 --data-dir {{dir}}/torc --kafka 127.0.0.1:{port} --metrics none\"\n\
+         options = {{ bootstrap-server = \"127.0.0.1:{port}\" }}\n\
+         [[run]]\nname = \"first\"\nmode = \"produce\"\n[[run]]\nname = \"second\"\nmode = \"consume\"\n",
+        port = crate::free_port()
+    );
+    std::fs::write(dir.join("s.toml"), text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_torc"));
+    command.args(["bench", "run", "--quiet"]).arg(dir.join("s.toml")).arg("--out").arg(dir.join("out"));
+    command.arg("--dir").arg(dir.join("data")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_scenario_goes_on_behind_a_run_that_fails_and_says_so() {
+    let dir = directory();
+    // The second reads a topic of its own, which is not there.
+    let output = scenario(dir.path(), "200ms").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("second, torc, repetition 1: there is no topic"), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.contains("NO RESULT: there is no topic"), "{said}");
+    let report: Value = serde_json::from_slice(&std::fs::read(dir.path().join("out/report.json")).unwrap()).unwrap();
+    assert!(report["sections"][0]["lines"][0]["figures"]["rate"]["median"].as_f64().unwrap() > 0.0, "{report}");
+    assert_eq!(report["sections"][1]["lines"][0]["figures"].as_object().unwrap().len(), 0, "{report}");
+    let html = std::fs::read_to_string(dir.path().join("out/report.html")).unwrap();
+    assert!(html.contains("class=\"banner\">FAILED: second, torc"), "{html}");
+}
+
+#[test]
+fn ctrl_c_ends_a_scenario_with_a_partial_report() {
+    let dir = directory();
+    let child = scenario(dir.path(), "10m").spawn().unwrap();
+    let started = dir.path().join("data/torc");
+    while !started.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).contains("PARTIAL: interrupted by Ctrl-C after 0 of 2 runs"),
+        "{}",
+        text(&output.stdout)
+    );
+    let report: Value = serde_json::from_slice(&std::fs::read(dir.path().join("out/report.json")).unwrap()).unwrap();
+    assert!(report["interrupted"].as_str().unwrap().contains("Ctrl-C"), "{report}");
+}
+
+#[test]
+fn a_scenarios_report_that_does_not_fit_the_disk_is_said() {
+    let dir = directory();
+    std::fs::create_dir(dir.path().join("out")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", dir.path().join("out/report.html")).unwrap();
+    let output = scenario(dir.path(), "200ms").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("out/report.html: No space left on device"), "{said}");
+    assert!(dir.path().join("out/report.md").exists(), "the others are written");
+    let nowhere = Command::new(env!("CARGO_BIN_EXE_torc"))
+        .args(["bench", "run", "--out", "/dev/null/x"])
+        .arg(dir.path().join("s.toml"))
+        .output()
+        .unwrap();
+    assert!(!nowhere.status.success() && text(&nowhere.stderr).contains("/dev/null/x"), "{}", text(&nowhere.stderr));
+}
+
+#[test]
+fn no_option_is_offered_that_is_refused() {
+    let help = |mode: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_torc")).args(["bench", mode, "--help"]).output().unwrap();
+        text(&output.stdout)
+    };
+    assert!(help("produce").contains("--rate <") && help("e2e").contains("--rate <"));
+    for mode in ["consume", "sweep"] {
+        assert!(!help(mode).contains("--rate <") && !help(mode).contains("--linger"), "{mode}");
+    }
+    assert!(!help("consume").contains("created if"), "{}", help("consume"));
+}
