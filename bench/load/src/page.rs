@@ -21,7 +21,7 @@ tr{break-inside:avoid}\
 .no{color:#b3200c;font-weight:700}\
 .banner{border-left:4px solid #c4232e;background:#fdeeee;color:#7d1117;padding:.6em .9em;max-width:none}\
 .quick{border-left:4px solid #9a6b00;background:#fff6de;color:#5d4100;padding:.6em .9em;max-width:none}\
-.plots{columns:31rem 2;column-gap:1.2rem}.plots figure{margin-bottom:1.2rem}\
+.plots{columns:27rem 2;column-gap:1.2rem}.plots figure{margin-bottom:1.2rem;max-width:44rem}\
 svg{display:block;width:100%;height:auto;border:1px solid #e3e7eb;border-radius:6px}\
 ul{font-size:.82rem;padding-left:1.1em;margin:1em 0}li{margin:.25em 0}\
 code{font:.92em/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;background:#f3f5f7;padding:.1em .3em;\
@@ -35,7 +35,7 @@ footer{font-size:.82rem;margin-top:2.5em}\
 .cards td{display:flex;justify-content:space-between;gap:1em;border:0;padding:.08em 0;text-align:right}\
 .cards td::before{content:attr(data-label);color:#59636e;text-align:left;flex:none}\
 .cards td:first-child{font-weight:600;text-align:left}.cards td:first-child::before{content:none}\
-.pairs tr{display:grid;grid-template-columns:1fr 1fr;column-gap:1.4em}.pairs td:first-child{grid-column:1/3}\
+.pairs tr{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));column-gap:1em}.pairs td::before{flex:0 1 auto}.pairs td:first-child{grid-column:1/3}\
 .columns th,.columns td{padding:.3em .3em}.columns{font-size:.78rem}small{white-space:normal}}\
 @media screen and (prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}\
 .muted,small,footer,li{color:#9da7b3}h2,th,td,.cards tr,svg{border-color:#323a44}th{border-bottom-color:#5d6772}\

@@ -64,8 +64,9 @@ fn plots_have_a_line_to_each_report_and_words_beside_them() {
                 }
             }
             // The legend is below all data, whatever is drawn.
-            let named =
-                |name: &str| drawing.lines().filter(|line| line.contains(name)).map(str::to_string).last().unwrap();
+            let named = |name: &str| {
+                drawing.lines().filter(|line| line.contains(name)).map(str::to_string).next_back().unwrap()
+            };
             for name in ["fast &amp; furious", "slow"] {
                 assert!(numbers(&named(name), "text", "y")[0] > lowest + 20.0, "{name}: {drawing}");
             }

@@ -27,7 +27,7 @@ pub struct Look {
 }
 
 const WIDE: Look = Look { width: 640.0, left: 62.0, right: 22.0, ticks: (9, 8), least: 300.0 };
-const NARROW: Look = Look { width: 400.0, left: 58.0, right: 16.0, ticks: (5, 6), least: 210.0 };
+const NARROW: Look = Look { width: 400.0, left: 58.0, right: 22.0, ticks: (5, 6), least: 210.0 };
 
 /// Font sizes.
 const TITLE: f64 = 15.0;
