@@ -22,6 +22,9 @@ use std::path::PathBuf;
 /// Parts of the peak that are tried if no rates are named, in percent.
 const PARTS: [u64; 9] = [10, 25, 40, 55, 70, 80, 90, 100, 110];
 
+/// Records that are due at a step at least, if rates follow from a peak: a median is carried by so many.
+const DUE: f64 = 20.0;
+
 /// `torc bench sweep`.
 #[derive(Clone, Debug, Args)]
 pub struct SweepArgs {
@@ -112,7 +115,11 @@ fn rates(args: &SweepArgs, environment: &Environment) -> Result<(Vec<u64>, Optio
         };
     };
     let part = |percent: &u64| ((rate * *percent as f64 / 100.0) as u64).max(1);
-    Ok((PARTS.iter().map(part).collect(), Some(rate)))
+    let rates: Vec<u64> = PARTS.iter().map(part).collect();
+    // A part of which hardly anything is due in its time says nothing.
+    let says = |rate: &&u64| **rate as f64 * args.pace.duration.as_secs_f64() >= DUE;
+    let telling: Vec<u64> = rates.iter().filter(says).copied().collect();
+    Ok((if telling.is_empty() { rates } else { telling }, Some(rate)))
 }
 
 /// Steps through the rates until one is not kept up with.
