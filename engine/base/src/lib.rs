@@ -7,6 +7,9 @@ pub mod io;
 pub mod limits;
 pub mod prng;
 pub mod time;
+pub mod units;
 
 #[cfg(test)]
 mod buf_tests;
+#[cfg(test)]
+mod units_tests;

@@ -187,3 +187,25 @@ fn edit_distance_counts_letters() {
     assert_eq!(keys::edits("kitten", "sitting"), 3);
     assert_eq!(keys::edits("node.id", "node.id"), 0);
 }
+
+#[test]
+fn numbers_and_times_are_read_as_people_write_them() {
+    let config = load_set(&["num.partitions=1_0", "message.max.bytes=1.5MiB", "torc.drain.ms=1.5s"]).unwrap();
+    assert_eq!((config.num_partitions, config.message_max_bytes, config.drain_ms), (10, 3 << 19, 1_500));
+    assert_eq!(load_set(&["num.partitions=10k"]).unwrap().num_partitions, 10_000);
+    assert_eq!(load_set(&["log.retention.hours=7d"]).unwrap().log_retention_ms, 7 * 86_400_000);
+    assert_eq!(load_set(&["log.retention.minutes=1.5h"]).unwrap().log_retention_ms, 5_400_000);
+}
+
+#[test]
+fn a_key_in_hours_takes_whole_hours_only() {
+    for (set, part) in [
+        ("log.retention.hours=500ms", "it must be a whole number of hours"),
+        ("log.retention.hours=90m", "it must be a whole number of hours"),
+        ("log.retention.minutes=90s", "it must be a whole number of minutes"),
+        ("log.retention.ms=500us", "it must be a time"),
+    ] {
+        let problems = load_set(&[set]).unwrap_err();
+        assert!(problems.len() == 1 && problems[0].contains(part), "{set}: {problems:?}");
+    }
+}

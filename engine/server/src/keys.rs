@@ -384,6 +384,19 @@ pub fn edits(a: &str, b: &str) -> usize {
 }
 
 impl Kind {
+    /// What a value is called, for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Size { .. } => "size",
+            Kind::Time { .. } => "time",
+            Kind::Int { .. } => "integer",
+            Kind::Bool => "boolean",
+            Kind::Address | Kind::AddressOrNone => "address",
+            Kind::Path => "path",
+            Kind::OneOf(_) => "word",
+        }
+    }
+
     /// Reads a value. The error names what is allowed, in words that follow "`key` cannot be `value`:".
     pub fn parse(&self, text: &str) -> Result<Value, String> {
         match *self {
@@ -394,10 +407,13 @@ impl Kind {
             Kind::Time { plain_ms, min, max } => {
                 let ms =
                     units::parse_time_ms(text, plain_ms).ok_or("it must be a time, such as 500ms, 10s, 3h or 7d")?;
+                if ms > 0 && ms % plain_ms != 0 {
+                    return Err(format!("it must be a whole number of {}", plain_unit(plain_ms)));
+                }
                 within(ms, min, max, |n| if n < 0 { n.to_string() } else { format!("{n}ms") })
             }
             Kind::Int { min, max } => {
-                let number = text.parse().map_err(|_| "it must be a whole number".to_string())?;
+                let number = units::parse_count(text).ok_or("it must be a whole number, such as 500, 10_000 or 10k")?;
                 within(number, min, max, |n| n.to_string())
             }
             Kind::Bool if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
@@ -429,6 +445,16 @@ impl Kind {
             (Kind::OneOf(words), Value::Choice(position)) => words[*position].to_string(),
             (kind, Value::Choice(_)) => panic!("no words: {kind:?}"),
         }
+    }
+}
+
+/// What a plain number counts, for people.
+fn plain_unit(plain_ms: i64) -> &'static str {
+    match plain_ms {
+        HOUR_MS => "hours",
+        60_000 => "minutes",
+        1_000 => "seconds",
+        _ => "milliseconds",
     }
 }
 

@@ -17,7 +17,8 @@ pub mod room;
 pub mod running;
 pub mod start;
 pub mod stop;
-pub mod units;
+
+pub use torc_base::units;
 
 #[cfg(test)]
 mod config_tests;
@@ -45,5 +46,3 @@ mod running_tests;
 mod start_tests;
 #[cfg(test)]
 mod stop_tests;
-#[cfg(test)]
-mod units_tests;

@@ -4,6 +4,7 @@ use crate::output::Format;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
+use torc_base::units::parse_time_ms;
 use torc_load::command::BenchArgs;
 
 /// torc stores and replicates logs, for Kafka clients.
@@ -36,7 +37,7 @@ pub enum Command {
 }
 
 /// Flags beat --set, --set beats the file.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Configuration in the format of Kafka's server.properties.
     #[arg(long, value_name = "FILE")]
@@ -63,6 +64,9 @@ pub struct ServeArgs {
     /// Print all configuration keys with their defaults, and exit.
     #[arg(long)]
     pub keys: bool,
+    /// How --keys prints.
+    #[arg(long, value_enum, default_value_t = Format::Table, requires = "keys")]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -147,13 +151,8 @@ pub struct AlterArgs {
 
 /// The shard publishes some counters only every 50 ms: a shorter interval would show that.
 fn interval(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
-        (Some(number), _) => (number, 1e-3),
-        (None, Some(number)) => (number, 1.0),
-        (None, None) => (text, 1.0),
-    };
-    match number.parse::<f64>().map(|number| number * unit) {
-        Ok(seconds) if (0.2..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+    match parse_time_ms(text, 1_000) {
+        Some(ms @ 200..=3_600_000) => Ok(Duration::from_millis(ms as u64)),
         _ => Err("it must be a time from 200ms to 3600s".to_string()),
     }
 }

@@ -93,8 +93,9 @@ fn top_takes_an_address_and_an_interval() {
     assert_eq!(top("torc top"), ("127.0.0.1:9644".to_string(), 1_000, false, Format::Table));
     let line = "torc top --metrics h:1 --interval 500ms --once --format json";
     assert_eq!(top(line), ("h:1".to_string(), 500, true, Format::Json));
+    assert_eq!(top("torc top --interval 2m").1, 120_000);
     assert_eq!((top("torc top --interval 2").1, top("torc top --interval 1.5s").1), (2_000, 1_500));
-    for wrong in ["0", "50ms", "x", "2m", "nan"] {
+    for wrong in ["0", "50ms", "x", "2h", "nan"] {
         assert!(refused(&format!("torc top --interval {wrong}")).contains("200ms"), "{wrong}");
     }
 }

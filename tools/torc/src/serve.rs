@@ -1,16 +1,17 @@
 //! `torc serve`.
 
 use crate::cli::ServeArgs;
-use crate::output::{Align, Table, print};
+use crate::output::{Align, Format, Table, print, print_json};
+use serde_json::json;
 use std::error::Error;
 use torc_server::config::{Config, Flag, Sources};
-use torc_server::keys::KEYS;
+use torc_server::keys::{KEYS, Key};
 use torc_server::start;
 
 /// Serves until it is told to stop.
 pub fn run(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     if args.keys {
-        print_keys();
+        print_keys(args.format);
         return Ok(());
     }
     let config = Config::load(&sources(&args))?;
@@ -31,7 +32,14 @@ pub fn sources(args: &ServeArgs) -> Sources {
     Sources { file: args.config.clone(), set: args.set.clone(), flags: flags.into_iter().filter_map(given).collect() }
 }
 
-fn print_keys() {
+fn print_keys(format: Format) {
+    if format == Format::Json {
+        let key = |key: &Key| {
+            let default = Some(key.default).filter(|default| !default.is_empty());
+            json!({ "key": key.name, "default": default, "type": key.kind.name(), "meaning": key.doc })
+        };
+        return print_json(&KEYS.iter().map(key).collect::<Vec<_>>());
+    }
     let mut table = Table::new(&[("KEY", Align::Left), ("DEFAULT", Align::Left), ("MEANING", Align::Left)]);
     for key in KEYS {
         table.row([key.name.to_string(), key.default.to_string(), key.doc.to_string()]);

@@ -199,6 +199,15 @@ fn keys_are_listed() {
     let output = torc(&["serve", "--keys"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.contains("torc.shards"), "{text}");
+    let output = torc(&["serve", "--keys", "--format", "json"]).output().unwrap();
+    let keys: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = |name: &str| keys.as_array().unwrap().iter().find(|row| row["key"] == name).unwrap().clone();
+    assert_eq!(row("num.partitions")["default"], "1");
+    assert_eq!(
+        (&row("torc.shards")["default"], &row("torc.shards")["type"]),
+        (&serde_json::Value::Null, &"integer".into())
+    );
+    assert_eq!(text.lines().count(), keys.as_array().unwrap().len() + 1, "both list the same keys");
 }
 
 #[test]
