@@ -316,7 +316,7 @@ impl App for Bare {
                 let kind = DiskKind::Open { file: FILE, name: self.name.clone() };
                 ops.push(Op::Disk(DiskOp { tag: Tag(0), kind }));
             }
-            Event::Accepted { conn } => {
+            Event::Accepted { conn, .. } => {
                 let state = Conn { receiving: Receiving::Head, partial: Vec::new(), ready: Vec::new(), sending: false };
                 self.conns.insert(conn, state);
                 self.want_head(conn, ops);
@@ -371,7 +371,7 @@ pub fn run(args: &BareArgs, out: &mut dyn Write) -> Result<(), Error> {
     let mut settings = Settings::new(ShardId(0), directory);
     let listener = listen(args.listen).map_err(Error::io(format!("listening on {}", args.listen)))?;
     let address = listener.local_addr().map_err(Error::io("asking for the port"))?;
-    settings.listener = Some(listener);
+    settings.listeners = vec![listener];
     settings.spin_us = args.spin_us;
     settings.recv_buf_bytes = RECV_BUF_BYTES;
     settings.recv_pool = Pool::new(MEMORY, 2 * RECV_BUFS * RECV_BUF_BYTES);

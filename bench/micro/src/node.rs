@@ -4,7 +4,7 @@ use crate::disk::{Disk, Keep};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use torc_base::buf::{BufMut, Pool};
-use torc_base::ids::{ConnId, NodeId, ShardId};
+use torc_base::ids::{ConnId, ListenerId, NodeId, ShardId};
 use torc_base::io::{App, DiskDone, DiskOp, Event, Op};
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::time::{Mono, Now, Wall};
@@ -40,7 +40,7 @@ fn settings() -> Settings {
         shard: ShardId(0),
         shards: 1,
         cluster_id: "micro-cluster-00000000".into(),
-        advertised: ("here".into(), 9092),
+        advertised: vec![("here".into(), 9092)],
         seed: 1,
         wal: WalSettings { reserve_bytes: 0, ..WalSettings::default() },
         log_blocks: Pool::new(usize::MAX, 64 << 20),
@@ -75,7 +75,7 @@ impl Node {
         };
         node.step(Event::Start);
         node.turn();
-        node.step(Event::Accepted { conn: CONN });
+        node.step(Event::Accepted { conn: CONN, listener: ListenerId(0) });
         node.turn();
         node
     }

@@ -41,6 +41,7 @@ number!(/** A server of the cluster; Kafka's broker id. */ NodeId(u32));
 number!(/** One core of one server: its ring, its WAL, its groups. */ ShardId(u16));
 number!(/** One replicated log: a partition, or the catalog. Unique in the cluster, never reused. */ GroupId(u64));
 number!(/** One client connection of one shard; never reused while the process lives. */ ConnId(u64));
+number!(/** One of a server's Kafka listeners, from 0, in the order of the configuration. */ ListenerId(u8));
 number!(/** Raft's term. 0 before the first election. */ Term(u64));
 number!(/** Position of an entry in its group's log, from 1. 0 is "before the first". */ Index(u64));
 number!(/** Kafka's record offset, from 0. */ Offset(i64));

@@ -4,7 +4,7 @@
 //! complete in the order in which they were asked for; disk operations complete in any order.
 
 use crate::buf::{Buf, BufMut, Pages};
-use crate::ids::{ConnId, FileId, ShardId, Tag};
+use crate::ids::{ConnId, FileId, ListenerId, ShardId, Tag};
 use crate::time::{Mono, Now};
 use std::fmt;
 
@@ -13,8 +13,8 @@ use std::fmt;
 pub enum Event<M> {
     /// First event of a shard's life.
     Start,
-    /// A client connected. Nothing is received before [`Op::Recv`].
-    Accepted { conn: ConnId },
+    /// A client connected, at one of the server's listeners. Nothing is received before [`Op::Recv`].
+    Accepted { conn: ConnId, listener: ListenerId },
     /// Bytes of a connection whose receive is armed. The buffer's length is what arrived, at least 1.
     Received { conn: ConnId, bytes: BufMut },
     /// An [`Op::RecvExact`] has filled its buffer to the end.

@@ -1,4 +1,4 @@
-//! The listening socket: one multishot accept, paused while the process is out of file descriptors.
+//! A listening socket: one multishot accept, paused while the process is out of file descriptors.
 
 use crate::clock;
 use crate::resources::{Want, explain};
@@ -9,6 +9,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
+use torc_base::ids::ListenerId;
 use torc_base::io::Level;
 use torc_base::time::Mono;
 
@@ -19,6 +20,8 @@ const PAUSE_MS: u64 = 100;
 const TELL_MS: u64 = 10_000;
 
 pub(crate) struct Acceptor {
+    id: ListenerId,
+    /// `None` once it has stopped.
     listener: Option<TcpListener>,
     armed: Option<Key>,
     /// When to try again after a failure.
@@ -32,8 +35,14 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(crate) fn new(listener: Option<TcpListener>, stats: Arc<LoopStats>) -> Acceptor {
-        Acceptor { listener, armed: None, retry_at: None, failing: false, turned_away: 0, tell_at: None, stats }
+    pub(crate) fn new(id: ListenerId, listener: TcpListener, stats: Arc<LoopStats>) -> Acceptor {
+        let listener = Some(listener);
+        Acceptor { id, listener, armed: None, retry_at: None, failing: false, turned_away: 0, tell_at: None, stats }
+    }
+
+    /// Whose connections these are.
+    pub(crate) fn id(&self) -> ListenerId {
+        self.id
     }
 
     /// Accepts from now on.
@@ -43,7 +52,7 @@ impl Acceptor {
         if self.armed.is_some() {
             return Ok(());
         }
-        let key = ring.key(Kind::Accept, 0);
+        let key = ring.key(Kind::Accept, usize::from(self.id.get()));
         let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC).build();
         // SAFETY: the entry names no memory.
         unsafe { ring.push(entry, key) }?;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use torc_base::buf::{Buf, BufMut};
-use torc_base::ids::ConnId;
+use torc_base::ids::{ConnId, ListenerId};
 use torc_base::io::Event;
 
 /// Parts that one sendmsg takes.
@@ -119,12 +119,13 @@ impl Conns {
         &mut self,
         ring: &mut Ring,
         fd: RawFd,
+        listener: ListenerId,
         out: &mut VecDeque<Event<M>>,
     ) -> Result<bool, RingError> {
         // SAFETY: the accept has just made the descriptor for this connection alone.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let taken = self.take_in(ring, fd)?;
-        out.extend(taken.map(|conn| Event::Accepted { conn }));
+        out.extend(taken.map(|conn| Event::Accepted { conn, listener }));
         Ok(taken.is_some())
     }
 

@@ -15,6 +15,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 use torc_base::buf::Pool;
+use torc_base::ids::ListenerId;
 use torc_base::io::Level;
 
 /// How often, and how long each time, the end waits for what the kernel still works on.
@@ -23,7 +24,8 @@ const DRAIN_WAIT_NS: u64 = 100_000_000;
 
 pub(crate) struct Kernel {
     pub(crate) ring: Ring,
-    pub(crate) acceptor: Acceptor,
+    /// By the id of their listener.
+    pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) conns: ManuallyDrop<Conns>,
     pub(crate) disk: ManuallyDrop<Disk>,
     /// What the own eventfd is read into.
@@ -51,9 +53,11 @@ impl Kernel {
         }
         let provided = Provided::new(&ring, settings.recv_bufs, settings.recv_buf_bytes, settings.recv_pool)
             .map_err(|e| Error::scarce("registering receive buffers".into(), Want::Ring, e))?;
+        let listeners = (0..).map(ListenerId).zip(settings.listeners);
+        let acceptors = listeners.map(|(id, listener)| Acceptor::new(id, listener, Arc::clone(&stats)));
         Ok(Kernel {
             ring,
-            acceptor: Acceptor::new(settings.listener, Arc::clone(&stats)),
+            acceptors: acceptors.collect(),
             conns: ManuallyDrop::new(Conns::new(settings.connections_max, provided, stats)),
             disk: ManuallyDrop::new(disk),
             bell: ManuallyDrop::new(Box::new([0; 8])),

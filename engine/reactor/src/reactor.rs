@@ -1,5 +1,6 @@
 //! The loop: deliver events, carry out what the core asks for, submit it all and wait, in one system call per turn.
 
+use crate::accept::Acceptor;
 use crate::clock;
 use crate::kernel::Kernel;
 use crate::mail::{Parcel, Post};
@@ -147,7 +148,7 @@ impl<'a, A: App> Reactor<'a, A> {
 
     fn work(&mut self) -> Result<(), Error> {
         self.listen_for_bell()?;
-        self.kernel.acceptor.arm(&mut self.kernel.ring)?;
+        self.arm_acceptors(|_| true)?;
         self.events.push_back(Event::Start);
         while !self.exiting {
             self.turn()?;
@@ -158,17 +159,23 @@ impl<'a, A: App> Reactor<'a, A> {
         Ok(())
     }
 
+    /// Accepts at those that `wanted` picks.
+    fn arm_acceptors(&mut self, wanted: impl Fn(&Acceptor) -> bool) -> Result<(), RingError> {
+        let Kernel { ring, acceptors, .. } = &mut self.kernel;
+        acceptors.iter_mut().filter(|acceptor| wanted(acceptor)).try_for_each(|acceptor| acceptor.arm(ring))
+    }
+
     /// Delivers everything at hand, then `Event::Turn`, and hands this turn's mail over.
     fn turn(&mut self) -> Result<(), Error> {
         self.stats.turns.add(1);
         self.now = clock::now();
         self.kernel.conns.refill();
-        if self.kernel.acceptor.retry_at().is_some_and(|at| at <= self.now.mono) {
-            self.kernel.acceptor.arm(&mut self.kernel.ring)?;
-        }
+        let now = self.now.mono;
+        self.arm_acceptors(|acceptor| acceptor.retry_at().is_some_and(|at| at <= now))?;
         if self.post.waker().stop_asked() && !self.stopping {
             self.stopping = true;
-            self.kernel.acceptor.stop(&mut self.kernel.ring)?;
+            let Kernel { ring, acceptors, .. } = &mut self.kernel;
+            acceptors.iter_mut().try_for_each(|acceptor| acceptor.stop(ring))?;
             self.events.push_back(Event::Stop);
         }
         self.deliver()?;
@@ -285,12 +292,13 @@ impl<'a, A: App> Reactor<'a, A> {
 
     /// Turns a completion into events.
     fn complete(&mut self, completion: Completion) -> Result<(), Error> {
-        let Kernel { ring, acceptor, conns, disk, .. } = &mut self.kernel;
+        let Kernel { ring, acceptors, conns, disk, .. } = &mut self.kernel;
         let events = &mut self.events;
         match completion.key.kind() {
             Kind::Accept => {
+                let acceptor = &mut acceptors[completion.key.slot()];
                 if let Some(fd) = acceptor.complete(ring, completion, self.log)?
-                    && !conns.open(ring, fd, events)?
+                    && !conns.open(ring, fd, acceptor.id(), events)?
                 {
                     acceptor.turned_away(conns.max(), self.log);
                 }
@@ -343,7 +351,8 @@ impl<'a, A: App> Reactor<'a, A> {
                 return Ok(self.kernel.ring.enter(0, None)?);
             }
         }
-        let due = [self.app.deadline(), self.kernel.acceptor.retry_at()].into_iter().flatten().min();
+        let retries = self.kernel.acceptors.iter().filter_map(Acceptor::retry_at);
+        let due = retries.chain(self.app.deadline()).min();
         let timeout = due.map(|at| at.since(clock::mono()));
         if timeout == Some(0) || !self.post.may_sleep() {
             return Ok(self.kernel.ring.enter(0, None)?);

@@ -27,8 +27,8 @@ pub struct Settings {
     pub core: Option<usize>,
     /// Directory of the shard's files; must exist.
     pub directory: PathBuf,
-    /// Where clients connect; see [`listen`].
-    pub listener: Option<TcpListener>,
+    /// Where clients connect; see [`listen`]. Their places are their [`torc_base::ids::ListenerId`]s.
+    pub listeners: Vec<TcpListener>,
     /// How durable writes are made so.
     pub sync: Sync,
     /// Microseconds that the loop may spin before it sleeps while the core is busy; 0 never spins.
@@ -63,7 +63,7 @@ impl Settings {
             shard,
             core: None,
             directory,
-            listener: None,
+            listeners: Vec::new(),
             sync: Sync::Dsync,
             spin_us: 0,
             ring_entries: 1024,

@@ -114,7 +114,7 @@ impl Chaos {
             Event::Sent { conn } | Event::Closed { conn } => {
                 (*conn, &[Recv::Idle, Recv::Armed, Recv::Pausing, Recv::Exact], None)
             }
-            Event::Accepted { conn } => {
+            Event::Accepted { conn, .. } => {
                 let model = Model { recv: Recv::Idle, sending: false, eof: false, closing: false, place: 0, from: 0 };
                 assert!(self.conns.insert(*conn, model).is_none(), "{conn} is used again");
                 return Some(*conn);

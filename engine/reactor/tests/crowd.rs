@@ -120,7 +120,7 @@ impl App for Clog {
                 let create = DiskKind::Create { file: FileId(0), name: "f".into(), bytes: 1 << 20 };
                 ops.push(Op::Disk(DiskOp { tag: Tag(0), kind: create }));
             }
-            Event::Accepted { conn } => {
+            Event::Accepted { conn, .. } => {
                 let parts = (0..8).map(|_| self.pool.take(4 << 20).unwrap().freeze()).collect();
                 let bytes = self.pool.take(1 << 20).unwrap();
                 ops.extend([Op::Send { conn, parts }, Op::RecvExact { conn, bytes, from: 10 }]);

@@ -127,7 +127,7 @@ impl App for Bouncer {
 
     fn step(&mut self, _: Now, event: Event<u64>, ops: &mut Vec<Op<u64>>) {
         match event {
-            Event::Accepted { conn } => ops.push(Op::Recv { conn }),
+            Event::Accepted { conn, .. } => ops.push(Op::Recv { conn }),
             Event::Adopted { from, conn, with } => {
                 assert_eq!(from, ShardId(1 - self.me));
                 self.pieces = with;

@@ -10,6 +10,7 @@ use torc_base::buf::{Buf, Pool};
 use torc_base::io::{App, Event, Op};
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::time::{Mono, Now};
+use torc_reactor::settings::listen;
 
 /// Sends the first `n` bytes a few at a time, so that the loop takes the connection for one of small requests.
 fn chat(mut stream: &TcpStream, bytes: &[u8], n: usize) {
@@ -113,7 +114,7 @@ impl App for Push {
 
     fn step(&mut self, _: Now, event: Event<()>, ops: &mut Vec<Op<()>>) {
         match event {
-            Event::Accepted { conn } => ops.push(Op::Send { conn, parts: self.parts.clone() }),
+            Event::Accepted { conn, .. } => ops.push(Op::Send { conn, parts: self.parts.clone() }),
             Event::Sent { conn } => {
                 self.sent += 1;
                 ops.push(Op::Close { conn });
@@ -197,7 +198,7 @@ impl App for Frames {
 
     fn step(&mut self, _: Now, event: Event<()>, ops: &mut Vec<Op<()>>) {
         match event {
-            Event::Accepted { conn } => ops.push(Op::Recv { conn }),
+            Event::Accepted { conn, .. } => ops.push(Op::Recv { conn }),
             Event::Received { conn, bytes } => {
                 if self.head.is_empty() {
                     ops.push(Op::Pause { conn });
@@ -245,4 +246,47 @@ fn of_a_large_frame_only_the_first_buffer_is_received_elsewhere_than_in_its_own(
         assert!(got[4..] == sent[..]);
     }
     assert!(app.copied <= frames.len() * RECV_BUF_BYTES, "{} bytes went through provided buffers", app.copied);
+}
+
+#[test]
+fn every_listener_accepts_and_says_which_one_it_was() {
+    let others = [(); 2].map(|()| listen("127.0.0.1:0".parse().unwrap()).unwrap());
+    let addresses = others.each_ref().map(|listener| listener.local_addr().unwrap());
+    let running = Running::start(Doorman::default(), |settings| settings.listeners.extend(others));
+    for (address, id) in [running.address, addresses[0], addresses[1], addresses[0]].into_iter().zip([0, 1, 2, 1]) {
+        let mut byte = [0];
+        TcpStream::connect(address).unwrap().read_exact(&mut byte).unwrap();
+        assert_eq!(byte[0], id, "{address}");
+    }
+    running.finish();
+    for address in addresses {
+        assert!(TcpStream::connect(address).is_err(), "{address} is closed with the loop");
+    }
+}
+
+/// Tells each peer by which listener it came in, and closes.
+#[derive(Default)]
+struct Doorman;
+
+impl App for Doorman {
+    type Mail = ();
+
+    fn step(&mut self, _: Now, event: Event<()>, ops: &mut Vec<Op<()>>) {
+        match event {
+            Event::Accepted { conn, listener } => {
+                ops.push(Op::Send { conn, parts: vec![Buf::copy_of(&[listener.get()])] });
+            }
+            Event::Sent { conn } => ops.push(Op::Close { conn }),
+            Event::Stop => ops.push(Op::Exit),
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        None
+    }
+
+    fn busy(&self) -> bool {
+        false
+    }
 }

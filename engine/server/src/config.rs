@@ -1,12 +1,15 @@
-//! The configuration of one server: defaults, then the file, then `--set`, then flags; the last that names a key wins.
+//! The configuration of one server: defaults, then the file, then `--set`, then flags; the last that names a key wins
+//! (`reading.rs`).
 //!
 //! It is read once, at start, and handed on by value: nothing reaches for it later.
 
 use crate::endpoint::Endpoint;
-use crate::keys::{self, KEYS, Key, Value};
+use crate::keys::{KEYS, Key, Value};
+use crate::listeners::{Asked, KafkaListener};
+use crate::reading::Reading;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use torc_base::io::Level;
 
 /// Whose clock stamps records.
@@ -34,9 +37,14 @@ pub enum WalSync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub node_id: Option<u32>,
+    /// The one of `data_dirs` that is used.
     pub data_dir: PathBuf,
-    pub kafka: Endpoint,
-    pub advertised: Option<Endpoint>,
+    /// `log.dirs`, as written.
+    pub data_dirs: Vec<PathBuf>,
+    /// What is listened on for Kafka clients; never empty.
+    pub kafka: Vec<KafkaListener>,
+    /// The keys that `kafka` comes from.
+    pub asked: Asked,
     pub metrics: Option<Endpoint>,
     pub shards: Option<u16>,
     pub segment_bytes: Option<u64>,
@@ -75,8 +83,8 @@ pub struct Config {
     pub shown: BTreeMap<&'static str, String>,
     /// The keys that a source names.
     pub set: BTreeSet<&'static str>,
-    /// What was odd about the sources, yet no reason not to start.
-    pub notes: Vec<String>,
+    /// What is to be said of the sources at the start: what they ask for in vain, and what is odd about them.
+    pub notes: Vec<(Level, String)>,
 }
 
 /// What a command line says about the configuration.
@@ -116,65 +124,19 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// One `key=value` and where it stands.
-struct Setting {
-    place: String,
-    key: String,
-    value: String,
-}
-
 impl Config {
     /// Reads all sources. Every problem in any of them is an error; none is skipped over.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
-        let mut config = Config::default();
-        let mut problems = Vec::new();
-        if let Some(path) = &sources.file {
-            match std::fs::read_to_string(path) {
-                Ok(text) => {
-                    let settings = read_file(path, &text, &mut config.notes, &mut problems);
-                    config.apply(&settings, &mut problems);
-                }
-                Err(error) => problems.push(format!("cannot read the configuration {}: {error}", path.display())),
-            }
-        }
-        let set: Vec<Setting> = sources.set.iter().filter_map(|text| read_set(text, &mut problems)).collect();
-        config.apply(&set, &mut problems);
-        let flag = |f: &Flag| Setting { place: f.name.to_string(), key: f.key.to_string(), value: f.value.clone() };
-        let flags: Vec<Setting> = sources.flags.iter().map(flag).collect();
-        config.apply(&flags, &mut problems);
-        config.check_relations(&mut problems);
+        let Reading { config, problems, .. } = Reading::of(sources);
         if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
     }
 
-    /// Takes one source in, in the order of the table: a stronger name of a field beats a weaker one beside it.
-    fn apply(&mut self, settings: &[Setting], problems: &mut Vec<String>) {
-        let mut good: Vec<(usize, Value)> = Vec::new();
-        for setting in settings {
-            let Some(row) = KEYS.iter().position(|key| key.name == setting.key) else {
-                problems.push(format!("{}: {}", setting.place, keys::advice(&setting.key)));
-                continue;
-            };
-            match KEYS[row].kind.parse(&setting.value) {
-                Ok(value) => good.push((row, value)),
-                Err(why) => {
-                    problems.push(format!("{}: `{}` cannot be `{}`: {why}", setting.place, setting.key, setting.value));
-                }
-            }
-        }
-        // Stable: of one key twice, the later stays the later.
-        good.sort_by_key(|(row, _)| *row);
-        for (row, value) in good {
-            self.set.insert(KEYS[row].name);
-            self.put(&KEYS[row], value);
-        }
-    }
-
-    fn put(&mut self, key: &Key, value: Value) {
+    pub(crate) fn put(&mut self, key: &Key, value: Value) {
         self.shown.insert(key.name, key.kind.show(&value));
         (key.set)(self, value);
     }
 
-    fn check_relations(&self, problems: &mut Vec<String>) {
+    pub(crate) fn check_relations(&self, problems: &mut Vec<String>) {
         if let Some(bytes) = self.segment_bytes.filter(|bytes| !bytes.is_power_of_two()) {
             problems.push(format!("`torc.wal.segment.bytes` cannot be `{bytes}`: it must be a power of two"));
         }
@@ -184,23 +146,18 @@ impl Config {
                 self.message_max_bytes, self.socket_request_max_bytes
             ));
         }
-        if let Some(endpoint) = self.advertised.as_ref().filter(|endpoint| endpoint.is_wildcard()) {
-            problems.push(format!(
-                "`advertised.listeners` cannot be `{endpoint}`: clients cannot connect to it; name a host they can reach"
-            ));
-        }
     }
 }
 
 impl Default for Config {
     /// What the table says, with no source read.
     fn default() -> Config {
-        let nowhere = Endpoint { host: String::new(), port: 0 };
         let mut config = Config {
             node_id: None,
             data_dir: PathBuf::new(),
-            kafka: nowhere,
-            advertised: None,
+            data_dirs: Vec::new(),
+            kafka: Vec::new(),
+            asked: Asked::default(),
             metrics: None,
             shards: None,
             segment_bytes: None,
@@ -242,35 +199,4 @@ impl Default for Config {
         }
         config
     }
-}
-
-/// The settings of a file in the format of `server.properties` and `zoo.cfg`: a `key=value` to each line, comments
-/// from `#` or `!` at its start. A key that stands twice has its last value, as there, and is noted.
-fn read_file(path: &Path, text: &str, notes: &mut Vec<String>, problems: &mut Vec<String>) -> Vec<Setting> {
-    let mut settings: Vec<Setting> = Vec::new();
-    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let place = format!("{}:{}", path.display(), number + 1);
-        let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', '!']) {
-            continue;
-        }
-        let Some((key, value)) = line.split_once('=') else {
-            problems.push(format!("{place}: `{line}` is not of the form key=value"));
-            continue;
-        };
-        let (key, value) = (key.trim().to_string(), value.trim().to_string());
-        if let Some(earlier) = settings.iter().find(|setting| setting.key == key) {
-            notes.push(format!("{place}: `{key}` stands at {} as well; the later line counts", earlier.place));
-        }
-        settings.push(Setting { place, key, value });
-    }
-    settings
-}
-
-fn read_set(text: &str, problems: &mut Vec<String>) -> Option<Setting> {
-    let Some((key, value)) = text.split_once('=') else {
-        problems.push(format!("--set {text}: it must be of the form KEY=VALUE"));
-        return None;
-    };
-    Some(Setting { place: "--set".to_string(), key: key.trim().to_string(), value: value.trim().to_string() })
 }

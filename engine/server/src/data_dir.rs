@@ -176,6 +176,11 @@ impl DataDir {
     }
 }
 
+/// True if torc has made it its data directory.
+pub fn holds_data(dir: &Path) -> bool {
+    dir.join(PROPERTIES).exists()
+}
+
 fn shard_path(dir: &Path, shard: u16) -> PathBuf {
     dir.join(format!("shard-{shard}"))
 }

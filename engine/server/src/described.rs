@@ -8,13 +8,16 @@ use torc_shard::{BrokerSetting, SettingType};
 
 /// The settings in effect: those of the configuration, and what it left to the data directory and the machine.
 /// `advertised` is what clients are told, `reserve` the bytes of disk that are held back.
-pub fn settings(config: &Config, data: &DataDir, advertised: &(String, u16), reserve: u64) -> Vec<BrokerSetting> {
+pub fn settings(config: &Config, data: &DataDir, advertised: &[(String, u16)], reserve: u64) -> Vec<BrokerSetting> {
     let id = &data.identity;
-    let advertised = Endpoint { host: advertised.0.clone(), port: advertised.1 };
+    let told = config.kafka.iter().zip(advertised).map(|(listener, (host, port))| {
+        format!("{}://{}", listener.name, Endpoint { host: host.clone(), port: *port })
+    });
+    let advertised = told.collect::<Vec<_>>().join(",");
     let decided = |name: &str| match name {
         "broker.id" | "node.id" => Some(id.node_id.to_string()),
         "log.dir" | "log.dirs" => Some(data.path.to_string_lossy().into_owned()),
-        "advertised.listeners" => Some(format!("PLAINTEXT://{advertised}")),
+        "advertised.listeners" => Some(advertised.clone()),
         "log.retention.ms" => Some(config.log_retention_ms.to_string()),
         "torc.shards" => Some(id.shards.to_string()),
         "torc.wal.segment.bytes" => Some(id.segment_bytes.to_string()),
@@ -42,10 +45,12 @@ pub fn settings(config: &Config, data: &DataDir, advertised: &(String, u16), res
 fn kind(kind: &Kind) -> SettingType {
     match kind {
         Kind::Bool => SettingType::Boolean,
+        Kind::Rate { .. } => SettingType::Double,
         Kind::Size { max, .. } | Kind::Time { max, .. } | Kind::Int { max, .. } if *max > i64::from(i32::MAX) => {
             SettingType::Long
         }
         Kind::Size { .. } | Kind::Time { .. } | Kind::Int { .. } => SettingType::Int,
-        Kind::Address | Kind::AddressOrNone | Kind::Path | Kind::OneOf(_) => SettingType::String,
+        Kind::Listeners | Kind::Names | Kind::Paths => SettingType::List,
+        Kind::AddressOrNone | Kind::Name | Kind::Protocols | Kind::OneOf(_) => SettingType::String,
     }
 }

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 /// A host, by name or number, and a TCP port. Port 0 is "any free one" where something listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Without brackets if it is an IPv6 address.
+    /// Without brackets if it is an IPv6 address. Empty only where that has a meaning of its own.
     pub host: String,
     /// 0 to 65535.
     pub port: u16,
@@ -15,17 +15,22 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Reads `[PLAINTEXT://][host]:port`; an empty host is every interface, as in Kafka. The error says what is wrong
-    /// with the text, in words that follow "is not an address:".
+    /// with the text, in words that follow "cannot be".
     pub fn parse(text: &str) -> Result<Endpoint, String> {
         let text = text.trim();
         if text.contains(',') {
-            return Err("one listener is supported, this is a list".to_string());
+            return Err("one address is supported, this is a list".to_string());
         }
         let address = match text.split_once("://") {
             Some((protocol, rest)) if protocol.eq_ignore_ascii_case("PLAINTEXT") => rest,
             Some((protocol, _)) => return Err(format!("`{protocol}` is not supported, only PLAINTEXT is")),
             None => text,
         };
+        Endpoint::parse_address(address).map(Endpoint::or_every_interface)
+    }
+
+    /// Reads `[host]:port`; the host may be empty.
+    pub fn parse_address(address: &str) -> Result<Endpoint, String> {
         let Some((host, port)) = address.rsplit_once(':') else {
             return Err("the port is missing, write host:port".to_string());
         };
@@ -40,8 +45,15 @@ impl Endpoint {
         if host.contains(|c: char| c.is_whitespace() || c == '/') {
             return Err(format!("`{host}` is no host"));
         }
-        let host = if host.is_empty() { "0.0.0.0" } else { host };
         Ok(Endpoint { host: host.to_string(), port })
+    }
+
+    /// Every interface, if the host is empty.
+    pub fn or_every_interface(mut self) -> Endpoint {
+        if self.host.is_empty() {
+            self.host = "0.0.0.0".to_string();
+        }
+        self
     }
 
     /// The socket address to listen on: the first that the name resolves to.

@@ -20,7 +20,7 @@ fn kafkas_forms_and_plain_ones_are_read() {
 fn each_refusal_says_what_is_wrong() {
     let refused = [
         ("SSL://h:9093", "only PLAINTEXT"),
-        ("PLAINTEXT://a:1,PLAINTEXT://b:2", "list"),
+        ("a:1,b:2", "list"),
         ("localhost", "port is missing"),
         ("localhost:http", "no port"),
         ("localhost:65536", "no port"),

@@ -6,7 +6,8 @@
 
 use crate::config::{Config, TimestampType, WalSync};
 use crate::endpoint::Endpoint;
-use crate::units;
+use crate::listeners::{self, Listener};
+use crate::{kafka_keys, units};
 use std::path::PathBuf;
 use torc_base::io::Level;
 use torc_base::limits;
@@ -22,12 +23,20 @@ pub enum Kind {
     Int { min: i64, max: i64 },
     /// `true` or `false`.
     Bool,
-    /// Where to listen: `host:port` or `PLAINTEXT://host:port`.
-    Address,
-    /// [`Kind::Address`], or `none`.
+    /// Where to listen: `host:port` or `NAME://host:port`, or several with commas between.
+    Listeners,
+    /// The name of a listener.
+    Name,
+    /// Names of listeners with commas between.
+    Names,
+    /// `NAME:PROTOCOL` with commas between.
+    Protocols,
+    /// `host:port`, or `none`.
     AddressOrNone,
-    /// A directory.
-    Path,
+    /// A directory, or several with commas between.
+    Paths,
+    /// Bytes in a second, as [`Kind::Size`]; Kafka has a number with a fraction here, and more than `max` is `max`.
+    Rate { min: i64, max: i64 },
     /// One of these words; upper and lower case are the same.
     OneOf(&'static [&'static str]),
 }
@@ -39,10 +48,16 @@ pub enum Value {
     Number(i64),
     /// Of [`Kind::Bool`].
     Bool(bool),
-    /// Of [`Kind::Address`]; `None` only of [`Kind::AddressOrNone`].
+    /// Of [`Kind::Listeners`].
+    Listeners(Vec<Listener>),
+    /// Of [`Kind::Names`], and of [`Kind::Name`], which is one or none.
+    Names(Vec<String>),
+    /// Of [`Kind::Protocols`].
+    Protocols(Vec<(String, String)>),
+    /// Of [`Kind::AddressOrNone`].
     Address(Option<Endpoint>),
-    /// Of [`Kind::Path`].
-    Path(PathBuf),
+    /// Of [`Kind::Paths`]; never empty.
+    Paths(Vec<PathBuf>),
     /// Of [`Kind::OneOf`]: the position of the word.
     Choice(usize),
 }
@@ -68,45 +83,66 @@ const HOUR_MS: i64 = 3_600_000;
 pub static KEYS: &[Key] = &[
     Key {
         name: "broker.id",
-        kind: Kind::Int { min: 0, max: i32::MAX as i64 },
+        kind: Kind::Int { min: -1, max: i32::MAX as i64 },
         default: "",
-        doc: "Older name of node.id.",
-        set: |c, v| c.node_id = Some(v.number() as u32),
+        doc: "Older name of node.id; -1: as if it were not there.",
+        set: |c, v| c.node_id = u32::try_from(v.number()).ok(),
     },
     Key {
         name: "node.id",
-        kind: Kind::Int { min: 0, max: i32::MAX as i64 },
+        kind: Kind::Int { min: -1, max: i32::MAX as i64 },
         default: "",
-        doc: "This server's number in its cluster; fixed at the first start (then 1 if not given).",
-        set: |c, v| c.node_id = Some(v.number() as u32),
+        doc: "This server's number in its cluster; fixed at the first start (then 1 if not given, or -1).",
+        set: |c, v| c.node_id = u32::try_from(v.number()).ok(),
     },
     Key {
         name: "log.dir",
-        kind: Kind::Path,
+        kind: Kind::Paths,
         default: "./torc-data",
         doc: "Other name of log.dirs.",
-        set: |c, v| c.data_dir = v.path(),
+        set: |c, v| c.data_dirs = v.paths(),
     },
     Key {
         name: "log.dirs",
-        kind: Kind::Path,
+        kind: Kind::Paths,
         default: "",
-        doc: "The data directory: one, on one file system.",
-        set: |c, v| c.data_dir = v.path(),
+        doc: "The data directory. Of several the one that has data is used, or the first.",
+        set: |c, v| c.data_dirs = v.paths(),
     },
     Key {
         name: "listeners",
-        kind: Kind::Address,
+        kind: Kind::Listeners,
         default: "127.0.0.1:9092",
-        doc: "Where Kafka clients connect, without TLS and authentication. Port 0: any free one.",
-        set: |c, v| c.kafka = v.address(),
+        doc: "Where Kafka clients connect, without TLS and authentication: host:port or NAME://host:port, or several. Port 0: any free one.",
+        set: |c, v| c.asked.listeners = v.listeners(),
     },
     Key {
         name: "advertised.listeners",
-        kind: Kind::Address,
+        kind: Kind::Listeners,
         default: "",
-        doc: "The address that clients are told; by default that of listeners (the host's name if that is 0.0.0.0).",
-        set: |c, v| c.advertised = Some(v.address()),
+        doc: "The address that clients of each listener are told; by default the listener's own (the host's name if that is 0.0.0.0).",
+        set: |c, v| c.asked.advertised = v.listeners(),
+    },
+    Key {
+        name: "listener.security.protocol.map",
+        kind: Kind::Protocols,
+        default: "",
+        doc: "The protocol of each listener by its name, NAME:PROTOCOL; torc speaks PLAINTEXT.",
+        set: |c, v| c.asked.protocols = Some(v.protocols()),
+    },
+    Key {
+        name: "controller.listener.names",
+        kind: Kind::Names,
+        default: "",
+        doc: "Listeners that are left out: torc has no separate controllers.",
+        set: |c, v| c.asked.controllers = v.names(),
+    },
+    Key {
+        name: "inter.broker.listener.name",
+        kind: Kind::Name,
+        default: "",
+        doc: "The listener that brokers use among themselves; for nothing yet, as torc is one node.",
+        set: |c, v| c.asked.inter_broker = v.names().pop(),
     },
     Key {
         name: "num.partitions",
@@ -257,7 +293,7 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "log.cleaner.io.max.bytes.per.second",
-        kind: Kind::Size { min: 64 << 10, max: 1 << 40 },
+        kind: Kind::Rate { min: 64 << 10, max: 1 << 40 },
         default: "64MiB",
         doc: "What a shard reads and writes for that in a second; more when dead records grow faster than that, or the disk is nearly full.",
         set: |c, v| c.cleaner_bytes_per_second = v.number() as u64,
@@ -341,17 +377,25 @@ pub static KEYS: &[Key] = &[
     },
 ];
 
-/// Keys of Kafka that have no place in torc, with what to do instead.
-static ELSEWHERE: &[(&str, &str)] = &[
-    ("log.segment.bytes", "a partition has no files of its own; the shard's segments are torc.wal.segment.bytes"),
-    ("log.flush.interval.messages", "torc flushes before it acknowledges"),
-    ("log.flush.interval.ms", "torc flushes before it acknowledges"),
-    ("num.network.threads", "a shard serves its own connections; see torc.shards"),
-    ("num.io.threads", "a shard does its own disk operations; see torc.shards"),
-    ("process.roles", "a torc server has no roles"),
-    ("controller.quorum.voters", "torc has no separate controllers"),
-    ("controller.listener.names", "torc has no separate controllers"),
+/// Names of one setting, from the weakest to the strongest.
+static SYNONYMS: &[&[&str]] = &[
+    &["broker.id", "node.id"],
+    &["log.dir", "log.dirs"],
+    &["log.retention.hours", "log.retention.minutes", "log.retention.ms"],
 ];
+
+/// The strongest name of the same setting: mostly the name itself.
+pub fn strongest(name: &'static str) -> &'static str {
+    let synonyms = SYNONYMS.iter().find(|names| names.contains(&name));
+    synonyms.and_then(|names| names.last()).unwrap_or(&name)
+}
+
+/// Of the names of the setting that has `strongest` for its strongest one: the one that has a default, if any.
+pub fn default_name(strongest: &'static str) -> &'static str {
+    let has_default = |name: &&str| find(name).is_some_and(|key| !key.default.is_empty());
+    let synonyms = SYNONYMS.iter().find(|names| names.last() == Some(&strongest));
+    synonyms.and_then(|names| names.iter().copied().find(|name| has_default(name))).unwrap_or(strongest)
+}
 
 /// The key of that name.
 pub fn find(name: &str) -> Option<&'static Key> {
@@ -360,11 +404,18 @@ pub fn find(name: &str) -> Option<&'static Key> {
 
 /// What to tell somebody who wrote a key that does not exist.
 pub fn advice(unknown: &str) -> String {
-    if let Some((_, why)) = ELSEWHERE.iter().find(|(name, _)| *name == unknown) {
-        return format!("torc does not have Kafka's key `{unknown}`: {why}");
+    if let Some(server) = kafka_keys::of_topic(unknown) {
+        return format!("`{unknown}` is a setting of topics; its default for all topics is the key `{server}`");
     }
-    let nearest = KEYS.iter().map(|key| key.name).min_by_key(|name| edits(unknown, name)).expect("a table with rows");
-    format!("unknown key `{unknown}`; the nearest known key is `{nearest}`")
+    let names = KEYS.iter().map(|key| key.name).chain(kafka_keys::names());
+    let nearest = names.map(|name| (edits(unknown, name), name)).min().expect("a table with rows");
+    match nearest {
+        // A third of the letters is more than a slip of the pen.
+        (edits, name) if edits * 3 <= unknown.chars().count() => {
+            format!("unknown key `{unknown}`; the nearest known key is `{name}`")
+        }
+        _ => format!("unknown key `{unknown}`: neither torc nor Kafka 2.8 to 4.4 has one like it"),
+    }
 }
 
 /// Letters to insert, remove or replace to get from `a` to `b` (Levenshtein).
@@ -387,12 +438,15 @@ impl Kind {
     /// What a value is called, for programs.
     pub fn name(&self) -> &'static str {
         match self {
-            Kind::Size { .. } => "size",
+            Kind::Size { .. } | Kind::Rate { .. } => "size",
             Kind::Time { .. } => "time",
             Kind::Int { .. } => "integer",
             Kind::Bool => "boolean",
-            Kind::Address | Kind::AddressOrNone => "address",
-            Kind::Path => "path",
+            Kind::AddressOrNone => "address",
+            Kind::Listeners => "listeners",
+            Kind::Name | Kind::Names => "names",
+            Kind::Protocols => "protocols",
+            Kind::Paths => "path",
             Kind::OneOf(_) => "word",
         }
     }
@@ -419,11 +473,25 @@ impl Kind {
             Kind::Bool if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
             Kind::Bool if text.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
             Kind::Bool => Err("it must be true or false".to_string()),
+            Kind::Rate { min, max } => match units::parse_size(text) {
+                Some(bytes) => within(bytes.min(max), min, max, |n| units::size(n as u64)),
+                None => match text.parse::<f64>() {
+                    Ok(bytes) if bytes >= min as f64 => Ok(Value::Number(bytes.min(max as f64) as i64)),
+                    _ => Err("it must be a size, such as 1048576 or 64MiB".to_string()),
+                },
+            },
             Kind::AddressOrNone if text == "none" => Ok(Value::Address(None)),
-            Kind::Address | Kind::AddressOrNone => Endpoint::parse(text).map(|e| Value::Address(Some(e))),
-            Kind::Path if text.is_empty() => Err("it must be a directory".to_string()),
-            Kind::Path if text.contains(',') => Err("torc keeps its data in one directory, this is a list".to_string()),
-            Kind::Path => Ok(Value::Path(PathBuf::from(text))),
+            Kind::AddressOrNone => Endpoint::parse(text).map(|e| Value::Address(Some(e))),
+            Kind::Listeners => listeners::parse_listeners(text).map(Value::Listeners),
+            Kind::Name if text.is_empty() => Ok(Value::Names(Vec::new())),
+            Kind::Name => listeners::parse_name(text).map(|name| Value::Names(vec![name])),
+            Kind::Names => listeners::parse_names(text).map(Value::Names),
+            Kind::Protocols => listeners::parse_protocols(text).map(Value::Protocols),
+            Kind::Paths => {
+                let paths: Vec<PathBuf> =
+                    text.split(',').map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from).collect();
+                if paths.is_empty() { Err("it must be a directory".to_string()) } else { Ok(Value::Paths(paths)) }
+            }
             Kind::OneOf(words) => words
                 .iter()
                 .position(|word| word.eq_ignore_ascii_case(text))
@@ -438,14 +506,20 @@ impl Kind {
             (Kind::Time { plain_ms, .. }, Value::Number(ms)) if *ms > 0 => (ms / plain_ms).to_string(),
             (_, Value::Number(number)) => number.to_string(),
             (_, Value::Bool(bool)) => bool.to_string(),
-            (Kind::Address, Value::Address(Some(endpoint))) => format!("PLAINTEXT://{endpoint}"),
+            (_, Value::Listeners(listeners)) => joined(listeners),
+            (_, Value::Names(names)) => names.join(","),
+            (_, Value::Protocols(map)) => joined(map.iter().map(|(name, protocol)| format!("{name}:{protocol}"))),
             (_, Value::Address(Some(endpoint))) => endpoint.to_string(),
             (_, Value::Address(None)) => "none".to_string(),
-            (_, Value::Path(path)) => path.to_string_lossy().into_owned(),
+            (_, Value::Paths(paths)) => joined(paths.iter().map(|path| path.display())),
             (Kind::OneOf(words), Value::Choice(position)) => words[*position].to_string(),
             (kind, Value::Choice(_)) => panic!("no words: {kind:?}"),
         }
     }
+}
+
+fn joined(items: impl IntoIterator<Item = impl ToString>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// What a plain number counts, for people.
@@ -491,14 +565,31 @@ impl Value {
         }
     }
 
-    fn address(self) -> Endpoint {
-        self.address_or_none().expect("`none` is not of this kind")
+    fn listeners(self) -> Vec<Listener> {
+        match self {
+            Value::Listeners(listeners) => listeners,
+            other => panic!("no listeners: {other:?}"),
+        }
     }
 
-    fn path(self) -> PathBuf {
+    fn names(self) -> Vec<String> {
         match self {
-            Value::Path(path) => path,
-            other => panic!("no path: {other:?}"),
+            Value::Names(names) => names,
+            other => panic!("no names: {other:?}"),
+        }
+    }
+
+    fn protocols(self) -> Vec<(String, String)> {
+        match self {
+            Value::Protocols(map) => map,
+            other => panic!("no protocols: {other:?}"),
+        }
+    }
+
+    fn paths(self) -> Vec<PathBuf> {
+        match self {
+            Value::Paths(paths) => paths,
+            other => panic!("no paths: {other:?}"),
         }
     }
 

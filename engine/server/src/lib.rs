@@ -5,14 +5,18 @@ pub mod data_dir;
 pub mod described;
 pub mod endpoint;
 pub mod error;
+pub mod kafka_keys;
 pub mod keys;
 pub mod listen;
+pub mod listeners;
 pub mod log;
 pub mod machine;
 pub mod medium;
 pub mod metrics;
 pub mod outlet;
 pub mod placement;
+pub mod properties;
+pub mod reading;
 pub mod room;
 pub mod running;
 pub mod start;
@@ -27,7 +31,11 @@ mod data_dir_tests;
 #[cfg(test)]
 mod endpoint_tests;
 #[cfg(test)]
+mod kafka_keys_tests;
+#[cfg(test)]
 mod listen_tests;
+#[cfg(test)]
+mod listeners_tests;
 #[cfg(test)]
 mod log_tests;
 #[cfg(test)]
@@ -38,6 +46,10 @@ mod metrics_tests;
 mod outlet_tests;
 #[cfg(test)]
 mod placement_tests;
+#[cfg(test)]
+mod properties_tests;
+#[cfg(test)]
+mod reading_tests;
 #[cfg(test)]
 mod room_tests;
 #[cfg(test)]

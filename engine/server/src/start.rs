@@ -5,6 +5,7 @@ use crate::data_dir::{self, DataDir, Wishes};
 use crate::endpoint::Endpoint;
 use crate::error::ServeError;
 use crate::listen::Patience;
+use crate::listeners::KafkaListener;
 use crate::log::Log;
 use crate::medium::Medium;
 use crate::metrics::{self, Kind, Sample, Times};
@@ -57,8 +58,8 @@ pub fn serve(config: &Config, out: impl Write + Send + 'static) -> Result<(), Se
 
 fn run(config: &Config, log: &Log, out: impl Write + Send + 'static) -> Result<(), ServeError> {
     let began = Instant::now();
-    for note in &config.notes {
-        log.warn("torc", note);
+    for (level, note) in &config.notes {
+        log.line(*level, "torc", note);
     }
     stop::ignore_long_files()?;
     let open_files = probe::raise_open_files();
@@ -74,8 +75,7 @@ fn run(config: &Config, log: &Log, out: impl Write + Send + 'static) -> Result<(
     check_fit(config, &data)?;
     check_room(&data, log)?;
     let patience = Patience { time: PORT_PATIENCE, tell: &tell };
-    let listeners = listen::shared("kafka", &config.kafka, "--kafka", data.identity.shards, patience)?;
-    let kafka = listeners[0].local_addr().map_err(io_error("ask for the port"))?;
+    let (listeners, kafka) = listen_for_kafka(config, data.identity.shards, patience)?;
     let banner =
         Outlet::start("banner", out, |_| String::new()).map_err(no_thread("start the thread of the banner"))?;
 
@@ -85,19 +85,35 @@ fn run(config: &Config, log: &Log, out: impl Write + Send + 'static) -> Result<(
         Some(endpoint) => Some(metrics::start(endpoint, metrics_source(&counters, &stopping), patience)?),
         None => None,
     };
-    warn_of_exposure(log, kafka, metrics);
+    warn_of_exposure(log, &kafka, metrics);
     let (sender, news) = channel();
     stop::forward_signals(log.clone(), sender.clone())?;
     let files = file_slots(&data, open_files, log)?;
     let machine = Machine { placement, features: Arc::new(features), files, log: log.clone() };
-    let stops = start_shards(config, &data, &machine, listeners, &counters, &sender)?;
+    let stops = start_shards(config, &data, &machine, (listeners, &kafka), &counters, &sender)?;
     let ask_to_stop = Box::new(move || stops.iter().for_each(StopHandle::stop));
     let mut running = Running::new(log.clone(), data.identity.shards, news, stopping, ask_to_stop);
     if running.until_ready(|| all_ready(&counters)) {
-        banner.line(Weight::Last, announcement(config, &data, kafka, metrics, began));
+        banner.line(Weight::Last, announcement(config, &data, &kafka, metrics, began));
         running.until_stopping();
     }
     running.until_ended()
+}
+
+/// Opens all listeners of the configuration: for each shard one socket of each, and their addresses.
+fn listen_for_kafka(
+    config: &Config,
+    shards: u16,
+    patience: Patience,
+) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), ServeError> {
+    let mut by_shard: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for KafkaListener { listen, .. } in &config.kafka {
+        let sockets = listen::shared("kafka", listen, "--kafka", shards, patience)?;
+        addresses.push(sockets[0].local_addr().map_err(io_error("ask for the port"))?);
+        by_shard.iter_mut().zip(sockets).for_each(|(of_shard, socket)| of_shard.push(socket));
+    }
+    Ok((by_shard, addresses))
 }
 
 /// What all shards share of the machine.
@@ -174,8 +190,8 @@ fn file_slots(data: &DataDir, open_files: u64, log: &Log) -> Result<u32, ServeEr
 }
 
 /// There is no TLS and no authentication: said where others than this machine can connect.
-fn warn_of_exposure(log: &Log, kafka: SocketAddr, metrics: Option<SocketAddr>) {
-    if !kafka.ip().is_loopback() {
+fn warn_of_exposure(log: &Log, kafka: &[SocketAddr], metrics: Option<SocketAddr>) {
+    for kafka in kafka.iter().filter(|kafka| !kafka.ip().is_loopback()) {
         let text = format!(
             "{kafka} is open to others, without TLS and without authentication: whoever reaches it can read, write and delete \
              everything; let only a network that you trust reach it, or listen on 127.0.0.1"
@@ -194,15 +210,18 @@ fn warn_of_exposure(log: &Log, kafka: SocketAddr, metrics: Option<SocketAddr>) {
 fn announcement(
     config: &Config,
     data: &DataDir,
-    kafka: SocketAddr,
+    kafka: &[SocketAddr],
     metrics: Option<SocketAddr>,
     began: Instant,
 ) -> String {
     let id = &data.identity;
     let mut text = format!("torc {} node {} cluster {}\n", env!("CARGO_PKG_VERSION"), id.node_id, id.cluster_id);
-    text += &format!("kafka {kafka}\n");
-    let (host, port) = advertised(config, kafka.port(), machine::host_name());
-    text += &format!("advertised {}\n", Endpoint { host, port });
+    let told = advertised(config, kafka, &machine::host_name());
+    for ((address, listener), (host, port)) in kafka.iter().zip(&config.kafka).zip(told) {
+        let name = if kafka.len() > 1 { format!(" ({})", listener.name) } else { String::new() };
+        text += &format!("kafka {address}{name}\n");
+        text += &format!("advertised {}{name}\n", Endpoint { host, port });
+    }
     if let Some(metrics) = metrics {
         text += &format!("metrics http://{metrics}/metrics\n");
     }
@@ -277,20 +296,19 @@ fn start_shards(
     config: &Config,
     data: &DataDir,
     machine: &Machine,
-    listeners: Vec<TcpListener>,
+    (listeners, addresses): (Vec<Vec<TcpListener>>, &[SocketAddr]),
     counters: &[Counters],
     news: &Sender<News>,
 ) -> Result<Vec<StopHandle>, ServeError> {
     let posts = mail::mesh(data.identity.shards).map_err(io_error("connect the shards"))?;
-    let port = listeners[0].local_addr().map_err(io_error("ask for the port"))?.port();
     let placement = &machine.placement;
     let cores = placement.cores(data.identity.shards);
     let mut stops = Vec::new();
-    for ((id, post), (listener, counters)) in (0..).zip(posts).zip(listeners.into_iter().zip(counters)) {
+    for ((id, post), (listeners, counters)) in (0..).zip(posts).zip(listeners.into_iter().zip(counters)) {
         stops.push(post.stop_handle());
         let mut settings = loop_settings::Settings::new(ShardId(id), data.shard(id));
         settings.core = Some(cores[usize::from(id)]);
-        settings.listener = Some(listener);
+        settings.listeners = listeners;
         settings.files_max = machine.files;
         settings.sync = match config.wal_sync {
             WalSync::Adaptive => loop_settings::Sync::Adaptive,
@@ -302,7 +320,7 @@ fn start_shards(
         settings.hold = Some(data.lock().map_err(io_error("share the lock of the data directory"))?);
         let blocks = Pool::with_arena(usize::MAX, KEPT_BLOCKS, PAGE, REGISTERED_PAGES);
         settings.registered = Some(blocks.clone());
-        let app = Shard::new(shard_settings(config, data, id, port, blocks)?, Arc::clone(&counters.shard));
+        let app = Shard::new(shard_settings(config, data, id, addresses, blocks)?, Arc::clone(&counters.shard));
         let (features, loop_stats) = (Arc::clone(&machine.features), Arc::clone(&counters.reactor));
         let (notice, log) = (EndNotice::new(id, news.clone()), machine.log.clone());
         let run = move || {
@@ -342,13 +360,13 @@ fn shard_settings(
     config: &Config,
     data: &DataDir,
     shard: u16,
-    port: u16,
+    addresses: &[SocketAddr],
     log_blocks: Pool,
 ) -> Result<Settings, ServeError> {
     let space = machine::space(&data.path).map_err(io_error("ask for the free space"))?;
     let seed = u64::from_le_bytes(machine::random().map_err(io_error("get randomness"))?);
     let wal = wal_settings(config, data, space.total);
-    let advertised = advertised(config, port, machine::host_name());
+    let advertised = advertised(config, addresses, &machine::host_name());
     let described = described::settings(config, data, &advertised, wal.reserve_bytes);
     Ok(Settings {
         node: NodeId(data.identity.node_id),
@@ -387,10 +405,14 @@ fn shard_settings(
     })
 }
 
-/// The host and port that clients are told. `port` is what is listened on, `host_name` this host's.
-pub fn advertised(config: &Config, port: u16, host_name: String) -> (String, u16) {
-    let Endpoint { host, port: asked } = config.advertised.as_ref().unwrap_or(&config.kafka).clone();
-    let host = if config.kafka.is_wildcard() && config.advertised.is_none() { host_name } else { host };
-    let port = if asked == 0 { port } else { asked };
-    (host, port)
+/// The host and port that clients of each listener are told. `addresses` are listened on, `host_name` is this host's.
+pub fn advertised(config: &Config, addresses: &[SocketAddr], host_name: &str) -> Vec<(String, u16)> {
+    let told = |(listener, address): (&KafkaListener, &SocketAddr)| {
+        let Endpoint { host, port } = listener.advertised.as_ref().unwrap_or(&listener.listen);
+        // An address that is advertised is no wildcard, but may leave the host out.
+        let named = !host.is_empty() && (listener.advertised.is_some() || !listener.listen.is_wildcard());
+        let host = if named { host.clone() } else { host_name.to_string() };
+        (host, if *port == 0 { address.port() } else { *port })
+    };
+    config.kafka.iter().zip(addresses).map(told).collect()
 }

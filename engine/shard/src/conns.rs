@@ -5,7 +5,7 @@ use crate::mail::{Mail, Token};
 use crate::stages::{Path, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
-use torc_base::ids::{ConnId, ShardId};
+use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::Op;
 use torc_base::limits::{REPLIES_MEMORY, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, WAITING_BYTES_MAX};
 use torc_base::time::Mono;
@@ -55,6 +55,8 @@ pub struct SlotId(u64);
 
 #[derive(Debug)]
 struct Conn {
+    /// Where it came in.
+    listener: ListenerId,
     frames: Frames,
     receive: Receive,
     slots: VecDeque<Slot>,
@@ -83,13 +85,15 @@ struct Conn {
 /// A connection on its way to another shard.
 #[derive(Debug)]
 pub struct Moving {
+    listener: ListenerId,
     frames: Frames,
     moves: u32,
 }
 
 impl Conn {
-    fn new(now: Mono, frames: Frames, moves: u32) -> Conn {
+    fn new(now: Mono, listener: ListenerId, frames: Frames, moves: u32) -> Conn {
         Conn {
+            listener,
             frames,
             receive: Receive::Idle,
             slots: VecDeque::new(),
@@ -185,14 +189,19 @@ impl Conns {
     }
 
     /// A client connected; its requests are read from now on.
-    pub fn accepted(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
-        self.insert(conn, Conn::new(now, Frames::new(self.frame_max), 0));
+    pub fn accepted(&mut self, now: Mono, conn: ConnId, listener: ListenerId, ops: &mut Vec<Op<Mail>>) {
+        self.insert(conn, Conn::new(now, listener, Frames::new(self.frame_max), 0));
         self.arm(now, conn, ops);
     }
 
     /// Another shard handed a connection over; what it has received comes next.
     pub fn adopted(&mut self, now: Mono, conn: ConnId, moving: Moving) {
-        self.insert(conn, Conn::new(now, moving.frames, moving.moves));
+        self.insert(conn, Conn::new(now, moving.listener, moving.frames, moving.moves));
+    }
+
+    /// Where a connection came in, even if it has gone to another shard since. Of one that is gone: the first.
+    pub fn listener(&self, conn: ConnId) -> ListenerId {
+        self.conns.get(&conn).map_or(ListenerId(0), |c| c.listener)
     }
 
     fn insert(&mut self, conn: ConnId, state: Conn) {
@@ -231,7 +240,7 @@ impl Conns {
         self.dirty.remove(&conn);
         self.starved.remove(&conn);
         self.resumed.remove(&conn);
-        let moving = Moving { frames: c.frames, moves: c.moves + 1 };
+        let moving = Moving { listener: c.listener, frames: c.frames, moves: c.moves + 1 };
         ops.push(Op::HandOver { conn, to, with: Mail::Moving(Box::new(moving)) });
     }
 

@@ -16,7 +16,7 @@ fn conns(memory: usize) -> Conns {
 /// One connection, accepted at the start.
 fn one(memory: usize) -> Conns {
     let (mut conns, mut ops) = (conns(memory), Vec::new());
-    conns.accepted(at(0), CONN, &mut ops);
+    conns.accepted(at(0), CONN, ListenerId(0), &mut ops);
     assert!(matches!(ops[..], [Op::Recv { conn: CONN }]));
     conns
 }
@@ -227,7 +227,7 @@ fn a_stalled_frame_gives_way_when_memory_is_short() {
     // Begins a large frame; what is received of it exactly.
     let begin = |conns: &mut Conns, conn: ConnId, length: usize| {
         let mut ops = Vec::new();
-        conns.accepted(at(0), conn, &mut ops);
+        conns.accepted(at(0), conn, ListenerId(0), &mut ops);
         conns.received(at(0), conn, bytes(&[&(length as u32).to_be_bytes()[..], &[1]].concat()));
         assert!(take(conns, conn).is_empty());
         conns.disarmed(at(0), conn, false);
@@ -259,7 +259,7 @@ fn idle_connections_and_those_that_do_not_read_are_closed_but_not_those_that_wai
     let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
     let (idle, waits, deaf, gone) = (ConnId(1), ConnId(2), ConnId(3), ConnId(4));
     for conn in [idle, waits, deaf, gone] {
-        conns.accepted(at(0), conn, &mut ops);
+        conns.accepted(at(0), conn, ListenerId(0), &mut ops);
     }
     for conn in [waits, deaf] {
         conns.received(at(0), conn, frames(1));
@@ -292,7 +292,7 @@ fn the_time_to_read_an_answer_begins_when_it_is_sent() {
 /// Connections of which one is open.
 fn open(pool: Pool) -> (Conns, Vec<Op<Mail>>) {
     let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, 0, pool), Vec::new());
-    conns.accepted(at(0), CONN, &mut ops);
+    conns.accepted(at(0), CONN, ListenerId(0), &mut ops);
     assert!(matches!(ops[..], [Op::Recv { conn: CONN }]));
     ops.clear();
     (conns, ops)
@@ -378,7 +378,7 @@ fn large_frames_leave_memory_to_small_ones() {
     assert!(ops.is_empty(), "a large one waits for memory: {ops:?}");
 
     let small = ConnId(8);
-    conns.accepted(at(2), small, &mut ops);
+    conns.accepted(at(2), small, ListenerId(0), &mut ops);
     conns.received(at(2), small, bytes(&length(100)));
     conns.received(at(2), small, bytes(&[1; 100]));
     let frame = conns.next_frame(small).expect("a good length").expect("a small one is taken");
@@ -392,7 +392,7 @@ fn all_that_wait_for_memory_get_their_turn() {
     let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, 0, pool), Vec::new());
     let waiting = 200;
     for conn in (0..waiting).map(ConnId) {
-        conns.accepted(at(0), conn, &mut ops);
+        conns.accepted(at(0), conn, ListenerId(0), &mut ops);
         conns.received(at(0), conn, bytes(&[0, 0, 0, 9]));
         assert!(conns.next_frame(conn).expect("a good length").is_none());
         conns.disarmed(at(0), conn, false);

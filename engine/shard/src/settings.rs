@@ -14,8 +14,8 @@ pub struct Settings {
     pub shards: u16,
     /// As clients see it.
     pub cluster_id: String,
-    /// Host and port that clients are told (`advertised.listeners`).
-    pub advertised: (String, u16),
+    /// Host and port that clients of each listener are told (`advertised.listeners`), by the listener's id.
+    pub advertised: Vec<(String, u16)>,
     /// All randomness of the shard follows from it.
     pub seed: u64,
     /// The log.

@@ -12,7 +12,7 @@ use crate::stats::Stats;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use torc_base::ids::{ConnId, GroupId, ShardId};
+use torc_base::ids::{ConnId, GroupId, ListenerId, ShardId};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::time::{Mono, Now};
 use torc_state::catalog::Topic;
@@ -48,7 +48,7 @@ pub struct Shard {
     /// Changes whose groups have no leaders yet.
     unready: VecDeque<u64>,
     /// Connections that came before the shard was ready.
-    waiting: Vec<ConnId>,
+    waiting: Vec<(ConnId, ListenerId)>,
     stopping: Stopping,
     told_drained: bool,
 }
@@ -95,8 +95,10 @@ impl Shard {
     fn on_event(&mut self, now: Now, event: Event<Mail>, ops: &mut Vec<Op<Mail>>) {
         match event {
             Event::Start => self.with_groups(now, ops, |groups, out| groups.start(out)),
-            Event::Accepted { conn } if !self.is_ready() => self.waiting.push(conn),
-            Event::Accepted { conn } => self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn)),
+            Event::Accepted { conn, listener } if !self.is_ready() => self.waiting.push((conn, listener)),
+            Event::Accepted { conn, listener } => {
+                self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn, listener));
+            }
             Event::Received { conn, bytes } => self.with_kafka(now, ops, |kafka, out| kafka.received(out, conn, bytes)),
             Event::Filled { conn, bytes } => self.with_kafka(now, ops, |kafka, out| kafka.filled(out, conn, bytes)),
             Event::Starved { conn } => self.with_kafka(now, ops, |kafka, out| kafka.disarmed(out, conn, true)),
@@ -104,7 +106,7 @@ impl Shard {
             Event::Eof { conn } => self.kafka.conns.eof(now.mono, conn, ops),
             Event::Sent { conn } => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
             Event::Closed { conn } => {
-                self.waiting.retain(|waiting| *waiting != conn);
+                self.waiting.retain(|(waiting, _)| *waiting != conn);
                 self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn));
             }
             Event::Disk(done) => self.with_groups(now, ops, |groups, out| groups.on_disk(out, done)),
@@ -314,8 +316,8 @@ impl Shard {
         }
         self.stats.ready.store(true, Ordering::Release);
         ops.push(Op::Log { level: Level::Info, text: format!("serves {} groups", self.groups.len()) });
-        for conn in std::mem::take(&mut self.waiting) {
-            self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn));
+        for (conn, listener) in std::mem::take(&mut self.waiting) {
+            self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn, listener));
         }
     }
 

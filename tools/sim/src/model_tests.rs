@@ -90,7 +90,7 @@ impl App for Model {
 
     fn step(&mut self, _now: Now, event: Event<()>, ops: &mut Vec<Op<()>>) {
         match event {
-            Event::Accepted { conn } => {
+            Event::Accepted { conn, .. } => {
                 self.received.insert(conn, Vec::new());
                 self.unsent.insert(conn, (false, Vec::new()));
                 ops.push(Op::Recv { conn });

@@ -7,7 +7,7 @@
 use crate::violation::Violation;
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
-use torc_base::ids::ConnId;
+use torc_base::ids::{ConnId, ListenerId};
 use torc_base::io::Event;
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::prng::Prng;
@@ -75,7 +75,7 @@ impl ShardEvent {
     /// As the shard gets it.
     pub fn event<M>(self) -> Event<M> {
         match self {
-            ShardEvent::Accepted(conn) => Event::Accepted { conn },
+            ShardEvent::Accepted(conn) => Event::Accepted { conn, listener: ListenerId(0) },
             ShardEvent::Received(conn, bytes) => Event::Received { conn, bytes },
             ShardEvent::Filled(conn, bytes) => Event::Filled { conn, bytes },
             ShardEvent::Starved(conn) => Event::Starved { conn },

@@ -30,7 +30,7 @@ pub fn make(start: &Start) -> Shard {
         shard: ShardId(start.shard as u16),
         shards: start.shards as u16,
         cluster_id: "simulated-cluster-0000".into(),
-        advertised: ("sim".into(), 9092),
+        advertised: vec![("sim".into(), 9092)],
         seed: start.seed,
         wal,
         log_blocks: Pool::new(usize::MAX, 0),

@@ -433,7 +433,7 @@ impl<A: App> World<A> {
         let number = |conn: &ConnId| conn.0;
         let (what, a, b) = match event {
             Event::Start => ("start", 0, 0),
-            Event::Accepted { conn } => ("accepted", number(conn), 0),
+            Event::Accepted { conn, .. } => ("accepted", number(conn), 0),
             Event::Received { conn, bytes } => ("received", number(conn), bytes.len() as u64),
             Event::Filled { conn, bytes } => ("filled", number(conn), bytes.len() as u64),
             Event::Starved { conn } => ("starved", number(conn), 0),

@@ -57,7 +57,7 @@ impl App for Echo {
 
     fn step(&mut self, _now: Now, event: Event<Self::Mail>, ops: &mut Vec<Op<Self::Mail>>) {
         match event {
-            Event::Accepted { conn } => {
+            Event::Accepted { conn, .. } => {
                 self.conns.insert(conn, Conn::default());
                 ops.push(Op::Recv { conn });
                 if self.rude {

@@ -22,6 +22,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a server (also without any subcommand).
     Serve(ServeArgs),
+    /// Check a configuration file without starting, or show what is in force.
+    Config(ConfigArgs),
     /// Watch a server: rates, times by stage, batch sizes, flushes, of each shard and together.
     Top(TopArgs),
     /// Create, list, describe, alter and delete topics, of torc or of any Kafka cluster.
@@ -38,7 +40,7 @@ pub enum Command {
 
 /// Flags beat --set, --set beats the file.
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub struct SourceArgs {
     /// Configuration in the format of Kafka's server.properties.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -61,12 +63,39 @@ pub struct ServeArgs {
     /// Any configuration key; see --keys.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub sources: SourceArgs,
     /// Print all configuration keys with their defaults, and exit.
     #[arg(long)]
     pub keys: bool,
     /// How --keys prints.
     #[arg(long, value_enum, default_value_t = Format::Table, requires = "keys")]
     pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
+    pub format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say of each line of a file what becomes of it, and whether torc starts with it.
+    Check {
+        /// A file in the format of Kafka's server.properties, of torc or of Kafka.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print what is in force, and where each value comes from.
+    Show(SourceArgs),
 }
 
 #[derive(Debug, Args)]

@@ -30,18 +30,18 @@ fn no_subcommand_means_serve_with_the_same_flags() {
     let bare = parse(&format!("torc {flags}"));
     assert!(bare.command.is_none());
     let Some(Command::Serve(named)) = parse(&format!("torc serve {flags}")).command else { panic!("no serve") };
-    let config = Config::load(&serve::sources(&bare.serve)).unwrap();
-    assert_eq!(config, Config::load(&serve::sources(&named)).unwrap());
+    let config = Config::load(&serve::sources(&bare.serve.sources)).unwrap();
+    assert_eq!(config, Config::load(&serve::sources(&named.sources)).unwrap());
     assert_eq!(config.data_dir.to_str(), Some("/d"));
     assert_eq!((config.node_id, config.shards, config.num_partitions), (Some(3), Some(2), 8));
-    assert_eq!(config.kafka.to_string(), "0.0.0.0:1");
+    assert_eq!(config.kafka[0].listen.to_string(), "0.0.0.0:1");
     assert_eq!(config.metrics, None);
 }
 
 #[test]
 fn a_flag_with_a_bad_value_is_named_as_written() {
     let cli = parse("torc --shards many --kafka nowhere");
-    let error = Config::load(&serve::sources(&cli.serve)).unwrap_err().to_string();
+    let error = Config::load(&serve::sources(&cli.serve.sources)).unwrap_err().to_string();
     assert!(error.contains("--shards: ") && error.contains("--kafka: "), "{error}");
 }
 
@@ -114,4 +114,19 @@ fn inspectors_take_paths_and_an_offset_to_follow() {
     assert!(refused("torc wal inspect").contains("DIR|FILE"));
     assert!(refused("torc wal inspect d --topic t --offset 1").contains("--partition"));
     assert!(refused("torc wal inspect d --group 1024").contains("--offset"));
+}
+
+#[test]
+fn a_configuration_is_checked_or_shown() {
+    for line in [
+        "torc config check server.properties --format json",
+        "torc config --format json check server.properties",
+        "torc config show",
+        "torc config show --config server.properties --set num.partitions=3 --kafka :9092",
+    ] {
+        parse(line);
+    }
+    for line in ["torc config", "torc config check", "torc config show server.properties", "torc serve --format json"] {
+        refused(line);
+    }
 }

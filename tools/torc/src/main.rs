@@ -1,6 +1,7 @@
 //! The torc binary: the server and the tools for it.
 
 mod cli;
+mod config;
 mod inspect;
 mod output;
 mod serve;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         None => serve::run(cli.serve),
         Some(Command::Serve(args)) => serve::run(args),
+        Some(Command::Config(args)) => config::run(args),
         Some(Command::Top(args)) => top::run(args),
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),

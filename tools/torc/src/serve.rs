@@ -1,6 +1,6 @@
 //! `torc serve`.
 
-use crate::cli::ServeArgs;
+use crate::cli::{ServeArgs, SourceArgs};
 use crate::output::{Align, Format, Table, print, print_json};
 use serde_json::json;
 use std::error::Error;
@@ -14,13 +14,13 @@ pub fn run(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         print_keys(args.format);
         return Ok(());
     }
-    let config = Config::load(&sources(&args))?;
+    let config = Config::load(&sources(&args.sources))?;
     start::serve(&config, std::io::stdout())?;
     Ok(())
 }
 
 /// The flags as configuration: each stands for a key.
-pub fn sources(args: &ServeArgs) -> Sources {
+pub fn sources(args: &SourceArgs) -> Sources {
     let flags = [
         ("--data-dir", "log.dirs", &args.data_dir),
         ("--node-id", "node.id", &args.node_id),

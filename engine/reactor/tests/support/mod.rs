@@ -47,7 +47,7 @@ impl<A: App + Send + 'static> Running<A> {
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let mut settings = Settings::new(ShardId(shard), directory.path().to_owned());
-        settings.listener = Some(listener);
+        settings.listeners = vec![listener];
         change(&mut settings);
         let (stop, stats) = (post.stop_handle(), Arc::new(LoopStats::default()));
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -172,7 +172,7 @@ impl App for Echo {
     fn step(&mut self, now: Now, event: Event<u64>, ops: &mut Vec<Op<u64>>) {
         self.now = now.mono;
         match event {
-            Event::Accepted { conn } => {
+            Event::Accepted { conn, .. } => {
                 self.accepted += 1;
                 self.peers.insert(conn, Peer::default());
                 ops.push(Op::Recv { conn });

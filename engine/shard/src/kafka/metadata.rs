@@ -67,7 +67,7 @@ impl Kafka {
                     .with_topic_id(topic.topic_id)
                     .with_topic_authorized_operations(NOT_ASKED)
             });
-            let response = self.describe_brokers(&request).with_topics(topics.collect());
+            let response = self.describe_brokers(to, &request).with_topics(topics.collect());
             return self.reply(out, to, &response);
         }
         let may_create = self.settings.auto_create_topics && (to.version < 4 || request.allow_auto_topic_creation);
@@ -83,7 +83,7 @@ impl Kafka {
             _ => Vec::new(),
         };
         if missing.is_empty() {
-            let response = self.describe(to.version, &request, &[], Some(&[]));
+            let response = self.describe(to, &request, &[], Some(&[]));
             return self.reply(out, to, &response);
         }
         let topics = missing.iter().map(|name| NewTopic {
@@ -105,16 +105,17 @@ impl Kafka {
     pub(super) fn finish_metadata(&mut self, out: &mut Out, token: Token, results: Option<Vec<AdminResult>>) {
         let pending = self.done(token);
         let super::Waiting::Metadata(waiting) = pending.what else { unreachable!("it was one") };
-        let response = self.describe(pending.to.version, &waiting.request, &waiting.created, results.as_deref());
+        let response = self.describe(pending.to, &waiting.request, &waiting.created, results.as_deref());
         self.reply(out, pending.to, &response);
     }
 
     /// An answer without topics.
-    fn describe_brokers(&self, request: &MetadataRequest) -> MetadataResponse {
+    fn describe_brokers(&self, to: ReplyTo, request: &MetadataRequest) -> MetadataResponse {
+        let (host, port) = self.advertised(to);
         let broker = MetadataResponseBroker::default()
             .with_node_id(self.broker_id())
-            .with_host(StrBytes::from_string(self.settings.advertised.0.clone()))
-            .with_port(self.settings.advertised.1.into());
+            .with_host(StrBytes::from_string(host))
+            .with_port(port.into());
         MetadataResponse::default()
             .with_brokers(vec![broker])
             .with_cluster_id(Some(StrBytes::from_string(self.settings.cluster_id.clone())))
@@ -125,17 +126,22 @@ impl Kafka {
             ))
     }
 
+    /// The address of this server, as clients of the same listener can reach it.
+    fn advertised(&self, to: ReplyTo) -> (String, u16) {
+        self.settings.advertised[usize::from(self.conns.listener(to.conn).get())].clone()
+    }
+
     fn describe(
         &self,
-        version: i16,
+        to: ReplyTo,
         request: &MetadataRequest,
         created: &[String],
         results: Option<&[AdminResult]>,
     ) -> MetadataResponse {
-        let mut response = self.describe_brokers(request);
+        let mut response = self.describe_brokers(to, request);
         let operations = asked(request.include_topic_authorized_operations, TOPIC_OPERATIONS);
         // Version 0 says "all" with an empty list, later ones with null.
-        let all = request.topics.as_ref().is_none_or(|topics| version == 0 && topics.is_empty());
+        let all = request.topics.as_ref().is_none_or(|topics| to.version == 0 && topics.is_empty());
         if all {
             response.topics = self.view.topics().map(|topic| self.describe_topic(topic, operations)).collect();
             return response;
@@ -170,7 +176,7 @@ impl Kafka {
                     MetadataResponseTopic::default()
                         .with_error_code(code)
                         .with_topic_id(wanted.topic_id)
-                        .with_name(wanted.name.clone().or((version < 12).then(TopicName::default)))
+                        .with_name(wanted.name.clone().or((to.version < 12).then(TopicName::default)))
                         .with_is_internal(name.as_deref().is_some_and(is_internal))
                         .with_topic_authorized_operations(if by_id { NOT_ASKED } else { operations })
                 }
@@ -225,10 +231,11 @@ impl Kafka {
             return self.reply(out, to, &response);
         }
         // No broker is fenced that could be included or left out.
+        let (host, port) = self.advertised(to);
         let broker = DescribeClusterBroker::default()
             .with_broker_id(self.broker_id())
-            .with_host(StrBytes::from_string(self.settings.advertised.0.clone()))
-            .with_port(self.settings.advertised.1.into());
+            .with_host(StrBytes::from_string(host))
+            .with_port(port.into());
         let response = response
             .with_cluster_id(StrBytes::from_string(self.settings.cluster_id.clone()))
             .with_controller_id(self.broker_id())

@@ -28,7 +28,7 @@ use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::buf::{Buf, BufMut, Pool};
-use torc_base::ids::{ConnId, ShardId};
+use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::{Level, Op};
 use torc_base::limits::{FRAME_BYTES_MAX, RECV_MEMORY};
 use torc_base::time::{Mono, Now};
@@ -117,9 +117,9 @@ impl Kafka {
     }
 
     /// A client connected.
-    pub fn accepted(&mut self, out: &mut Out, conn: ConnId) {
+    pub fn accepted(&mut self, out: &mut Out, conn: ConnId, listener: ListenerId) {
         add(&self.stats.connections_accepted_total, 1);
-        self.conns.accepted(out.now.mono, conn, out.ops);
+        self.conns.accepted(out.now.mono, conn, listener, out.ops);
         if !self.conns.reads() {
             self.conns.close(conn, out.ops);
         }

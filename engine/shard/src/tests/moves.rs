@@ -2,8 +2,9 @@
 
 use super::rig::{Client, Rig};
 use super::verbs::*;
+use torc_base::ids::ListenerId;
 use torc_base::io::Event;
-use torc_net::kafka::schema::ProduceRequest;
+use torc_net::kafka::schema::{DescribeClusterRequest, ProduceRequest};
 
 /// Sends `count` requests without waiting; every third wants no answer. The correlation ids of the others.
 fn burst(rig: &mut Rig, client: Client, count: usize, bytes: usize, index: impl Fn(usize) -> i32) -> Vec<i32> {
@@ -42,6 +43,29 @@ fn a_producer_moves_to_the_owner_of_its_partition_and_every_request_is_answered(
         let last = rig.offset(clients[0], "t", 0, -1).offset;
         assert_eq!(last, 2 * count as i64, "nothing was lost or done twice");
     }
+}
+
+#[test]
+fn clients_are_told_the_address_of_the_listener_that_they_came_in_by_wherever_they_are() {
+    let mut rig = Rig::new(2);
+    let inside = (rig.connect_at(0, ListenerId(0)), "torc.example");
+    let outside = (rig.connect_at(1, ListenerId(1)), "outside.example");
+    let clients = [inside, outside];
+    assert_eq!(rig.create(clients[0].0, "t", 1, &[]), 0);
+    let mut moved = false;
+    for (client, host) in clients {
+        let before = rig.home(client);
+        for _ in 0..2 {
+            assert_eq!(rig.metadata(client, &["t"]).brokers[0].host.as_str(), host);
+            let cluster = rig.ask(client, 0, &DescribeClusterRequest::default());
+            assert_eq!(cluster.brokers[0].host.as_str(), host);
+            burst(&mut rig, client, 60, 10, |_| 0);
+            rig.run();
+            answers(&mut rig, client);
+        }
+        moved |= rig.home(client) != before;
+    }
+    assert!(moved, "none has gone to the owner of its partition");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::{Buf, BufMut, Pool};
-use torc_base::ids::{ConnId, NodeId, ShardId};
+use torc_base::ids::{ConnId, ListenerId, NodeId, ShardId};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::time::{Mono, Now, Wall};
 use torc_net::kafka::schema::{RequestHeader, ResponseHeader};
@@ -84,7 +84,7 @@ pub fn settings() -> Settings {
         shard: ShardId(0),
         shards: 1,
         cluster_id: "a-cluster".into(),
-        advertised: ("torc.example".into(), 9092),
+        advertised: vec![("torc.example".into(), 9092), ("outside.example".into(), 19_092)],
         seed: 1,
         wal,
         log_blocks: Pool::new(usize::MAX, 0),
@@ -273,6 +273,11 @@ impl Rig {
 
     /// A new connection to a shard.
     pub fn connect(&mut self, shard: usize) -> Client {
+        self.connect_at(shard, ListenerId(0))
+    }
+
+    /// The same at another listener than the first.
+    pub fn connect_at(&mut self, shard: usize, listener: ListenerId) -> Client {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         let link = Link {
@@ -286,7 +291,7 @@ impl Rig {
             closed: false,
         };
         self.nodes[shard].links.insert(conn, link);
-        self.inject(shard, Event::Accepted { conn });
+        self.inject(shard, Event::Accepted { conn, listener });
         self.run();
         Client { shard, conn }
     }
