@@ -252,7 +252,7 @@ fn of_a_large_frame_only_the_first_buffer_is_received_elsewhere_than_in_its_own(
 fn every_listener_accepts_and_says_which_one_it_was() {
     let others = [(); 2].map(|()| listen("127.0.0.1:0".parse().unwrap()).unwrap());
     let addresses = others.each_ref().map(|listener| listener.local_addr().unwrap());
-    let running = Running::start(Doorman::default(), |settings| settings.listeners.extend(others));
+    let running = Running::start(Doorman, |settings| settings.listeners.extend(others));
     for (address, id) in [running.address, addresses[0], addresses[1], addresses[0]].into_iter().zip([0, 1, 2, 1]) {
         let mut byte = [0];
         TcpStream::connect(address).unwrap().read_exact(&mut byte).unwrap();
@@ -265,7 +265,6 @@ fn every_listener_accepts_and_says_which_one_it_was() {
 }
 
 /// Tells each peer by which listener it came in, and closes.
-#[derive(Default)]
 struct Doorman;
 
 impl App for Doorman {

@@ -250,7 +250,7 @@ impl Reading {
     /// Refused keys of Kafka: one problem for each reason and source, however many keys it has.
     fn refuse_groups(&mut self) {
         for (source, why, lines) in self.grouped(|line| line.fate == Fate::Refused && kafka_key(&line.key)) {
-            let numbers: Vec<String> = lines.iter().filter_map(|line| line_number(line)).collect();
+            let numbers: Vec<String> = lines.iter().filter_map(line_number).collect();
             let colon = if numbers.is_empty() { "" } else { ":" };
             let keys: Vec<String> = lines.iter().map(|line| format!("`{}`", line.key)).collect();
             self.problems.push(format!("{source}{colon}{}: {}: {why}", numbers.join(","), keys.join(", ")));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use torc_base::buf::{BufMut, Pool};
-use torc_base::ids::{ConnId, FileId, NodeId, ShardId};
+use torc_base::ids::{ConnId, FileId, ListenerId, NodeId, ShardId};
 use torc_base::io::{App, DiskDone, DiskKind, DiskOk, DiskOp, Event, Op};
 use torc_base::limits::{PAGE, RECV_BUF_BYTES};
 use torc_base::time::{Mono, Now, Wall};
@@ -52,7 +52,7 @@ fn settings() -> Settings {
         shard: ShardId(0),
         shards: 1,
         cluster_id: "counted-cluster-000000".into(),
-        advertised: ("here".into(), 9092),
+        advertised: vec![("here".into(), 9092)],
         seed: 1,
         wal: WalSettings {
             segment_bytes: 16 << 20,
@@ -97,7 +97,7 @@ impl Rig {
         };
         rig.step(Event::Start);
         rig.settle();
-        rig.step(Event::Accepted { conn: CONN });
+        rig.step(Event::Accepted { conn: CONN, listener: ListenerId(0) });
         rig.settle();
         rig
     }
