@@ -71,7 +71,7 @@ impl Waker {
     }
 }
 
-/// Asks one shard to stop, from any thread.
+/// Asks one shard to stop, or to show that it turns, from any thread.
 #[derive(Clone)]
 pub struct StopHandle(Arc<Waker>);
 
@@ -79,6 +79,11 @@ impl StopHandle {
     /// Delivers `Event::Stop`, once however often this is called.
     pub fn stop(&self) {
         self.0.stop.store(true, Ordering::Release);
+        self.0.ring_bell();
+    }
+
+    /// Makes the shard turn once, even if it has nothing to do.
+    pub fn wake(&self) {
         self.0.ring_bell();
     }
 }

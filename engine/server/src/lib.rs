@@ -13,6 +13,7 @@ pub mod log;
 pub mod machine;
 pub mod medium;
 pub mod metrics;
+pub mod notify;
 pub mod outlet;
 pub mod placement;
 pub mod properties;
@@ -42,6 +43,8 @@ mod log_tests;
 mod medium_tests;
 #[cfg(test)]
 mod metrics_tests;
+#[cfg(test)]
+mod notify_tests;
 #[cfg(test)]
 mod outlet_tests;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::listeners::KafkaListener;
 use crate::log::Log;
 use crate::medium::Medium;
 use crate::metrics::{self, Kind, Sample, Times};
+use crate::notify::{Notify, Pulse};
 use crate::outlet::{Outlet, Weight};
 use crate::placement::{self, Placement};
 use crate::running::Running;
@@ -91,13 +92,42 @@ fn run(config: &Config, log: &Log, out: impl Write + Send + 'static) -> Result<(
     let files = file_slots(&data, open_files, log)?;
     let machine = Machine { placement, features: Arc::new(features), files, log: log.clone() };
     let stops = start_shards(config, &data, &machine, (listeners, &kafka), &counters, &sender)?;
+    let service = Notify::from_environment().unwrap_or_else(|error| {
+        log.warn("torc", &format!("cannot tell the service manager that started torc how it does: {error}"));
+        Notify::default()
+    });
+    let pulse = pulse(&stops, &counters, &stopping, log);
     let ask_to_stop = Box::new(move || stops.iter().for_each(StopHandle::stop));
     let mut running = Running::new(log.clone(), data.identity.shards, news, stopping, ask_to_stop);
     if running.until_ready(|| all_ready(&counters)) {
         banner.line(Weight::Last, announcement(config, &data, &kafka, metrics, began));
+        service.ready(&serving(&kafka));
+        service.watch(pulse).map_err(no_thread("start the thread of the watchdog"))?;
         running.until_stopping();
     }
+    service.stopping();
     running.until_ended()
+}
+
+/// What the service manager shows of a server that serves.
+fn serving(kafka: &[SocketAddr]) -> String {
+    let addresses: Vec<String> = kafka.iter().map(SocketAddr::to_string).collect();
+    format!("serving Kafka clients on {}", addresses.join(", "))
+}
+
+/// How the watchdog sees the shards.
+fn pulse(stops: &[StopHandle], counters: &[Counters], stopping: &Arc<AtomicBool>, log: &Log) -> Pulse {
+    let (stops, counters, stopping) = (stops.to_vec(), counters.to_vec(), Arc::clone(stopping));
+    let log = log.clone();
+    Pulse {
+        turns: Box::new(move || counters.iter().map(|counters| counters.reactor.turns.get()).collect()),
+        wake: Box::new(move || stops.iter().for_each(StopHandle::wake)),
+        goes_on: Box::new(move || !stopping.load(Ordering::Relaxed)),
+        stuck: Box::new(move |shard| {
+            let text = "it does not turn: the service manager will be told that torc is alive when it does again";
+            log.warn(&format!("shard {shard}"), text);
+        }),
+    }
 }
 
 /// Opens all listeners of the configuration: for each shard one socket of each, and their addresses.

@@ -24,6 +24,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Check a configuration file without starting, or show what is in force.
     Config(ConfigArgs),
+    /// Look for what of this machine costs a durable log time or safety; change it with --apply.
+    Tune(TuneArgs),
     /// Watch a server: rates, times by stage, batch sizes, flushes, of each shard and together.
     Top(TopArgs),
     /// Create, list, describe, alter and delete topics, of torc or of any Kafka cluster.
@@ -36,6 +38,17 @@ pub enum Command {
     Wal(torc_inspect::WalArgs),
     /// Look into checkpoints: sections, checksums, groups.
     Snapshot(torc_inspect::SnapshotArgs),
+    /// Print the completions of a shell, for its configuration.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page torc(1), or write the pages of all commands.
+    Man {
+        /// Where to write them.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// Flags beat --set, --set beats the file.
@@ -96,6 +109,19 @@ pub enum ConfigCommand {
     },
     /// Print what is in force, and where each value comes from.
     Show(SourceArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    /// Where data lives, or shall.
+    #[arg(long, value_name = "DIR", default_value = "./torc-data")]
+    pub data_dir: PathBuf,
+    /// Change what can be changed while the machine runs, until its next boot; needs root.
+    #[arg(long)]
+    pub apply: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -130,3 +130,18 @@ fn a_configuration_is_checked_or_shown() {
         refused(line);
     }
 }
+
+#[test]
+fn texts_and_tuning_have_their_flags() {
+    for line in [
+        "torc completions bash",
+        "torc completions zsh",
+        "torc man",
+        "torc man target/man",
+        "torc tune --apply --format json --data-dir /srv/torc",
+    ] {
+        parse(line);
+    }
+    refused("torc completions");
+    assert!(refused("torc completions csh").contains("bash"));
+}

@@ -5,8 +5,10 @@ mod config;
 mod inspect;
 mod output;
 mod serve;
+mod texts;
 mod top;
 mod topic;
+mod tune;
 
 #[cfg(test)]
 mod cli_tests;
@@ -24,6 +26,9 @@ fn main() -> ExitCode {
         None => serve::run(cli.serve),
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Config(args)) => config::run(args),
+        Some(Command::Tune(args)) => tune::run(args),
+        Some(Command::Completions { shell }) => texts::completions(shell),
+        Some(Command::Man { dir }) => texts::man(dir),
         Some(Command::Top(args)) => top::run(args),
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),

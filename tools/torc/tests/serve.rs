@@ -246,3 +246,32 @@ fn json(kafka: &str, args: &[&str]) -> serde_json::Value {
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
+
+#[test]
+fn a_service_manager_hears_that_it_is_ready_that_it_turns_and_that_it_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let heard = || {
+        let mut bytes = [0; 256];
+        let length = manager.recv(&mut bytes).expect("silence");
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    };
+    let data = dir.path().join("data");
+    let args =
+        ["serve", "--data-dir", data.to_str().unwrap(), "--kafka", "127.0.0.1:0", "--metrics", "none", "--shards", "2"];
+    let child = torc(&args).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000").spawn().unwrap();
+    let mut server = Server { child, lines: Vec::new() };
+    assert!(server.until_ready());
+    let ready = heard();
+    let address = server.said("kafka");
+    assert_eq!(ready, format!("READY=1\nSTATUS=serving Kafka clients on {address}"));
+    for _ in 0..3 {
+        assert_eq!(heard(), "WATCHDOG=1", "idle shards are alive too");
+    }
+    kill_process(Pid::from_child(&server.child), Signal::TERM).unwrap();
+    let end = std::iter::repeat_with(heard).find(|message| message != "WATCHDOG=1").unwrap();
+    assert!(end.starts_with("STOPPING=1"), "{end}");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
