@@ -389,3 +389,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     let words = KAFKA.iter().flat_map(|group| group.keys.split_whitespace());
     words.map(|word| word.split_once('=').map_or(word, |(key, _)| key)).filter(|key| !key.ends_with('*'))
 }
+
+#[cfg(test)]
+#[path = "kafka_keys_tests.rs"]
+mod tests;

@@ -32,11 +32,7 @@ mod data_dir_tests;
 #[cfg(test)]
 mod endpoint_tests;
 #[cfg(test)]
-mod kafka_keys_tests;
-#[cfg(test)]
 mod listen_tests;
-#[cfg(test)]
-mod listeners_tests;
 #[cfg(test)]
 mod log_tests;
 #[cfg(test)]
@@ -44,13 +40,9 @@ mod medium_tests;
 #[cfg(test)]
 mod metrics_tests;
 #[cfg(test)]
-mod notify_tests;
-#[cfg(test)]
 mod outlet_tests;
 #[cfg(test)]
 mod placement_tests;
-#[cfg(test)]
-mod properties_tests;
 #[cfg(test)]
 mod reading_tests;
 #[cfg(test)]

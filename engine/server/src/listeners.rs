@@ -208,3 +208,7 @@ impl Resolved {
         self.problems.push((key, why));
     }
 }
+
+#[cfg(test)]
+#[path = "listeners_tests.rs"]
+mod tests;

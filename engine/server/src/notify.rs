@@ -105,3 +105,7 @@ impl Notify {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "notify_tests.rs"]
+mod tests;

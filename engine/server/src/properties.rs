@@ -141,3 +141,7 @@ fn unescape(text: &str) -> Result<String, String> {
     }
     String::from_utf16(&units).map_err(|_| "a \\u escape is half of a character".to_string())
 }
+
+#[cfg(test)]
+#[path = "properties_tests.rs"]
+mod tests;
