@@ -1,53 +1,24 @@
-//! Sizes, times and numbers as people write and read them.
+//! Sizes, times and numbers as people write and read them; read as all of torc reads them ([`torc_base::units`]).
 
 use std::time::Duration;
-
-/// Bytes of one unit. `k`, `m`, `g` alone are the binary ones, as in torc's configuration.
-const SIZES: &[(&str, u64)] = &[
-    ("", 1),
-    ("b", 1),
-    ("k", 1 << 10),
-    ("kib", 1 << 10),
-    ("kb", 1_000),
-    ("m", 1 << 20),
-    ("mib", 1 << 20),
-    ("mb", 1_000_000),
-    ("g", 1 << 30),
-    ("gib", 1 << 30),
-    ("gb", 1_000_000_000),
-];
-
-/// Microseconds of one unit.
-const TIMES: &[(&str, u64)] =
-    &[("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("min", 60_000_000), ("h", 3_600_000_000)];
-
-/// What a count may be followed by.
-const COUNTS: &[(&str, u64)] = &[("", 1), ("k", 1_000), ("m", 1_000_000)];
-
-fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number = number.replace('_', "");
-    let unit = unit.trim().to_ascii_lowercase();
-    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
-    number.parse::<u64>().ok()?.checked_mul(*factor)
-}
+use torc_base::units;
 
 /// `500`, `10_000`, `10k`, `2M`.
 pub fn parse_count(text: &str) -> Result<u64, String> {
-    let count = scaled(text.trim(), COUNTS);
+    let count = units::parse_count(text).and_then(|count| u64::try_from(count).ok());
     count.ok_or_else(|| format!("{text:?} is no count: write 500, 10_000, 10k or 2M"))
 }
 
 /// Bytes of `100`, `16KiB`, `1MB`.
 pub fn parse_size(text: &str) -> Result<usize, String> {
-    let bytes = scaled(text.trim(), SIZES).and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes = units::parse_size(text).and_then(|bytes| usize::try_from(bytes).ok());
     bytes.ok_or_else(|| format!("{text:?} is no size: write 100, 16KiB or 1MB"))
 }
 
-/// `500us`, `5ms`, `10s`, `5m`.
+/// `500us`, `5ms`, `10s`, `5m`. A number without a unit could mean anything.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
-    let micros = scaled(text.trim(), TIMES);
+    let has_unit = text.trim_end().ends_with(|c: char| c.is_ascii_alphabetic());
+    let micros = units::parse_time_us(text, 1).and_then(|us| u64::try_from(us).ok()).filter(|_| has_unit);
     micros.map(Duration::from_micros).ok_or_else(|| format!("{text:?} is no time: write 500us, 5ms, 10s or 5m"))
 }
 

@@ -8,7 +8,12 @@ fn sizes_and_times_are_read() {
     assert_eq!(parse_size("1 MB"), Ok(1_000_000));
     assert_eq!(parse_time("500us"), Ok(Duration::from_micros(500)));
     assert_eq!(parse_time("2m"), Ok(Duration::from_secs(120)));
-    for bad in ["", "MB", "1.5KB", "-1", "10 apples", "99999999999999999999"] {
+    assert_eq!((parse_size("1.5KB"), parse_size("1_000")), (Ok(1_500), Ok(1_000)));
+    assert_eq!(
+        (parse_time("1.5s"), parse_time("1d")),
+        (Ok(Duration::from_millis(1_500)), Ok(Duration::from_secs(86_400)))
+    );
+    for bad in ["", "MB", "1.3B", "-1", "10 apples", "99999999999999999999"] {
         assert!(parse_size(bad).is_err(), "{bad}");
         assert!(parse_time(bad).is_err(), "{bad}");
     }
@@ -31,7 +36,7 @@ fn counts_are_read_as_people_write_them() {
     for (text, count) in [("500", 500), ("10_000", 10_000), ("10k", 10_000), ("2M", 2_000_000), ("0", 0)] {
         assert_eq!(parse_count(text), Ok(count), "{text}");
     }
-    for bad in ["", "k", "1.5k", "-1", "10 apples", "1KiB"] {
+    for bad in ["", "k", "0.1", "-1", "10 apples", "1KiB"] {
         assert!(parse_count(bad).unwrap_err().contains("10k"), "{bad}");
     }
 }
