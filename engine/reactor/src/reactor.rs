@@ -233,7 +233,11 @@ impl<'a, A: App> Reactor<'a, A> {
         match self.kernel.conns.take_in(&mut self.kernel.ring, fd)? {
             Some(conn) => self.step(Event::Adopted { from, conn, with }),
             None => {
-                self.kernel.acceptor.turned_away(self.kernel.conns.max(), self.log);
+                // Whichever listener it came in by: the first one tells, as often as any may.
+                let Kernel { acceptors, conns, .. } = &mut self.kernel;
+                if let Some(acceptor) = acceptors.first_mut() {
+                    acceptor.turned_away(conns.max(), self.log);
+                }
                 Ok(())
             }
         }
