@@ -25,6 +25,8 @@ pub enum WalError {
         /// The log it belonged to.
         group: GroupId,
     },
+    /// There is no memory for what the disk would bring. Not a fault: ask again when there is.
+    NoRoom,
     /// The log is fenced or not yet recovered.
     Closed(String),
 }
@@ -64,6 +66,7 @@ impl fmt::Display for WalError {
                 write!(f, "the checkpoint does not fit the log: {what}; restore the directory from a copy")
             }
             WalError::Released { group } => write!(f, "entries of group {group} were released while they were read"),
+            WalError::NoRoom => f.write_str("no memory for reads at the moment"),
             WalError::Closed(why) => write!(f, "the log takes no part: {why}"),
         }
     }

@@ -70,19 +70,19 @@ pub(crate) struct Flight {
 /// What a flight would take.
 pub(crate) struct Ticket {
     pieces: Vec<Piece>,
-    bytes: usize,
+    pub(crate) bytes: usize,
     pub(crate) ops: usize,
 }
 
 impl Ticket {
-    /// As many of the extents as one flight may take, from the front; at least one.
-    pub(crate) fn new(mut parts: Vec<Part>, segments: &Segments, tables: &mut Tables) -> Ticket {
+    /// As many of the extents as one flight of `most` bytes may take, from the front; at least one.
+    pub(crate) fn new(mut parts: Vec<Part>, most: usize, segments: &Segments, tables: &mut Tables) -> Ticket {
         loop {
             let pieces: Vec<_> = parts.iter().map(|part| Piece::new(part, segments, tables)).collect();
             let ranges = || pieces.iter().flat_map(|piece| &piece.ranges);
             let (ops, bytes) = (ranges().count(), ranges().map(|r| (r.end - r.start) as usize).sum());
             let extents: usize = pieces.iter().map(|piece| piece.extents.len()).sum();
-            if (ops <= RANGES_MAX && bytes <= FLIGHT_BYTES_MAX) || extents == 1 {
+            if (ops <= RANGES_MAX && bytes <= most) || extents == 1 {
                 return Ticket { pieces, bytes, ops };
             }
             keep(&mut parts, extents / 2);
@@ -98,9 +98,9 @@ impl Ticket {
         (extent.last_index().min(piece.upto), extent.end_offset, payload)
     }
 
-    /// Asks the disk; gives the ticket back if there is no memory.
-    pub(crate) fn start(self, id: u64, pool: &Pool, ops: &mut Vec<DiskOp>) -> Result<Flight, Ticket> {
-        let Some(mut memory) = pool.take(self.bytes) else { return Err(self) };
+    /// Asks the disk.
+    pub(crate) fn start(self, id: u64, pool: &Pool, ops: &mut Vec<DiskOp>) -> Flight {
+        let mut memory = pool.take(self.bytes).expect("the pool has no limit");
         let mut part = 0;
         for piece in &self.pieces {
             let file = piece.segment.slot.file();
@@ -112,7 +112,7 @@ impl Ticket {
             }
         }
         let Ticket { pieces, bytes, .. } = self;
-        Ok(Flight { pieces, missing: usize::from(part), error: None, memory: block_bytes(memory), bytes })
+        Flight { pieces, missing: usize::from(part), error: None, memory: block_bytes(memory), bytes }
     }
 }
 

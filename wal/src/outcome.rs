@@ -78,6 +78,17 @@ pub enum Read {
     Pending(ReadId),
     /// The start lies below the group's first entry.
     Released,
+    /// The disk would have to be asked, and there is no memory for what it would bring. Nothing waits for it.
+    NoRoom,
+}
+
+/// How much of the memory for reads a read may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// All of it: its reader has nothing yet.
+    First,
+    /// Half of it: its reader has something, and others shall get their first.
+    More,
 }
 
 /// Answer to a search.

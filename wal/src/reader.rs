@@ -3,9 +3,9 @@
 use crate::ahead::{Ahead, CHUNK_BYTES_MIN, Found, Reach, Wish};
 use crate::entry::Item;
 use crate::error::WalError;
-use crate::flight::{Flight, RANGES_MAX, Ticket, corrupt};
+use crate::flight::{FLIGHT_BYTES_MAX, Flight, RANGES_MAX, Ticket, corrupt};
 use crate::footers::Footers;
-use crate::outcome::{From, Outcome, ReadId, Stats};
+use crate::outcome::{Claim, From, Outcome, ReadId, Stats};
 use crate::search::{Goal, Part, Plan, Sources, View, fetched};
 use crate::segment::{Header, decode_footer};
 use crate::tables::Tables;
@@ -38,6 +38,7 @@ struct Pending {
     /// The trip that it has sent, and whether that has come back whole.
     trip: Option<u64>,
     back: bool,
+    claim: Claim,
 }
 
 /// A trip to the disk.
@@ -66,11 +67,27 @@ pub(crate) enum Answer {
     Ready(Vec<Item>),
     Released,
     Pending(ReadId),
+    NoRoom,
 }
+
+/// What became of the wish to ask the disk.
+enum Launch {
+    /// With this trip.
+    Flies(u64),
+    /// Too much is under way.
+    Busy,
+    /// There is no memory.
+    NoRoom,
+}
+
+/// Bytes that even a read that finds little room asks for.
+const SHARE_BYTES_MIN: usize = 128 << 10;
 
 /// All reads under way, and the memory they use.
 pub(crate) struct Reader {
+    /// Without a limit of its own: what a read would take is asked of [`Reader::fits`] first.
     pool: Pool,
+    limit: usize,
     pending: BTreeMap<u64, Pending>,
     trips: BTreeMap<u64, Trip>,
     /// Footers under way, by their trips.
@@ -97,10 +114,11 @@ struct Counts {
 }
 
 impl Reader {
-    /// `ahead_bytes`: memory for what is read ahead; 0: nothing is.
-    pub(crate) fn new(ahead_bytes: usize) -> Reader {
+    /// `limit`: memory for all reads. `ahead_bytes`: the part of it for what is read ahead; 0: nothing is.
+    pub(crate) fn new(limit: usize, ahead_bytes: usize) -> Reader {
         Reader {
-            pool: Pool::new(READ_MEMORY, KEEP_BYTES),
+            pool: Pool::new(usize::MAX, KEEP_BYTES),
+            limit,
             pending: BTreeMap::new(),
             trips: BTreeMap::new(),
             loading: BTreeMap::new(),
@@ -117,12 +135,20 @@ impl Reader {
     }
 
     /// Answers from memory, or asks the disk.
-    pub(crate) fn read(&mut self, log: Sources, group: GroupId, goal: Goal, ops: &mut Vec<DiskOp>) -> Answer {
+    pub(crate) fn read(
+        &mut self,
+        log: Sources,
+        group: GroupId,
+        goal: Goal,
+        claim: Claim,
+        ops: &mut Vec<DiskOp>,
+    ) -> Answer {
         let id = self.next_read;
-        let mut pending = Pending { group, goal, footers: 0, trip: None, back: false };
+        let mut pending = Pending { group, goal, footers: 0, trip: None, back: false, claim };
         match self.advance(log, id, &mut pending, None, ops) {
             Some(Ok(items)) => Answer::Ready(items),
             Some(Err(WalError::Released { .. })) => Answer::Released,
+            Some(Err(WalError::NoRoom)) => Answer::NoRoom,
             Some(Err(other)) => panic!("nothing has failed yet: {other}"),
             None => {
                 self.next_read += 1;
@@ -155,7 +181,8 @@ impl Reader {
             // What the extents promised lies behind the last entry that is wanted.
             return Some(Ok(Vec::new()));
         }
-        match (View { log, footers: &mut self.footers }).plan(group, &mut pending.goal) {
+        let share = (self.room() / 2).max(SHARE_BYTES_MIN);
+        match (View { log, footers: &mut self.footers }).plan(group, &mut pending.goal, share) {
             Plan::Done(items) => return Some(Ok(items)),
             Plan::Released => return Some(Err(WalError::Released { group })),
             Plan::Footers(segments) => {
@@ -164,19 +191,28 @@ impl Reader {
                 }
                 pending.footers = segments.len();
                 for segment in segments {
-                    if !self.load(log, segment, Some(id), ops) {
-                        // Those that are under way already find it waiting for memory, and leave it so.
+                    if !self.load(log, segment, Some((id, pending.claim)), ops) {
+                        // Those that are under way already find it gone or waiting for memory, and leave it so.
                         pending.footers = 0;
-                        self.starved.push_back(id);
-                        break;
+                        return self.without_room(id, pending);
                     }
                 }
             }
-            Plan::Fetch(parts) => match self.launch(log, group, &pending.goal, parts, Ok(id), ops) {
-                Some(trip) => pending.trip = Some(trip),
-                None => self.starved.push_back(id),
+            Plan::Fetch(parts) => match self.launch(log, group, &pending.goal, parts, Ok((id, pending.claim)), ops) {
+                Launch::Flies(trip) => pending.trip = Some(trip),
+                Launch::Busy => self.starved.push_back(id),
+                Launch::NoRoom => return self.without_room(id, pending),
             },
         }
+        None
+    }
+
+    /// A search, which holds nothing, waits for memory. Whoever reads entries may hold some, and does not.
+    fn without_room(&mut self, id: u64, pending: &Pending) -> Option<Result<Vec<Item>, WalError>> {
+        if matches!(pending.goal, Goal::Entries { .. }) {
+            return Some(Err(WalError::NoRoom));
+        }
+        self.starved.push_back(id);
         None
     }
 
@@ -216,9 +252,11 @@ impl Reader {
                 return;
             }
             let mut goal = Goal::Entries { from: From::Index(next), upto, max_bytes, asked: true };
-            match (View { log, footers: &mut self.footers }).plan(group, &mut goal) {
+            let share = (self.room() / 2).max(SHARE_BYTES_MIN);
+            match (View { log, footers: &mut self.footers }).plan(group, &mut goal, share) {
                 Plan::Fetch(parts) => {
-                    if self.launch(log, group, &goal, parts, Err((wish, upto)), ops).is_none() {
+                    let launch = self.launch(log, group, &goal, parts, Err((wish, upto)), ops);
+                    if !matches!(launch, Launch::Flies(_)) {
                         return;
                     }
                 }
@@ -234,57 +272,61 @@ impl Reader {
     }
 
     /// Asks the disk for a footer. False if there is no memory.
-    fn load(&mut self, log: Sources, id: SegmentId, reader: Option<u64>, ops: &mut Vec<DiskOp>) -> bool {
+    fn load(&mut self, log: Sources, id: SegmentId, reader: Option<(u64, Claim)>, ops: &mut Vec<DiskOp>) -> bool {
         if let Some(trip) = self.loading.get(&id) {
             let Some(Trip::Footer { waiting, .. }) = self.trips.get_mut(trip) else { panic!("it loads a footer") };
-            waiting.extend(reader);
+            waiting.extend(reader.map(|(reader, _)| reader));
             return true;
         }
         let segment = log.segments.get(id).expect("a run's segment exists");
         let length = segment.footer().expect("extents leave memory when the footer is durable") as usize;
-        let Some(bytes) = self.memory(reader.is_some(), |pool| pool.take(length)) else { return false };
+        if !self.fits(length, reader.map(|(_, claim)| claim)) {
+            return false;
+        }
+        let bytes = self.pool.take(length).expect("the pool has no limit");
         let trip = self.trip();
         let at = segment.header.bytes - length as u64;
         let tag = Job::Read { id: trip, part: 0 }.tag();
         ops.push(DiskOp { tag, kind: DiskKind::Read { file: segment.header.slot.file(), at, bytes } });
         self.count(1, length);
         self.loading.insert(id, trip);
-        self.trips.insert(trip, Trip::Footer { segment: segment.header, waiting: reader.into_iter().collect() });
+        self.trips.insert(
+            trip,
+            Trip::Footer { segment: segment.header, waiting: reader.into_iter().map(|(id, _)| id).collect() },
+        );
         true
     }
 
-    /// Asks the disk for extents: for a reader, or ahead as wished. `None` if there is no memory, or too much is under
-    /// way.
+    /// Asks the disk for extents: for a reader, or ahead as wished.
     fn launch(
         &mut self,
         log: Sources,
         group: GroupId,
         goal: &Goal,
         parts: Vec<Part>,
-        whom: Result<u64, (Wish, Index)>,
+        whom: Result<(u64, Claim), (Wish, Index)>,
         ops: &mut Vec<DiskOp>,
-    ) -> Option<u64> {
+    ) -> Launch {
         if !self.may_fly(log) {
-            return None;
+            return Launch::Busy;
         }
-        let reader = whom.ok();
+        let reader = whom.ok().map(|(id, _)| id);
         let (first, mut start) = {
             let (part, extent) = (&parts[0], &parts[0].extents[0]);
             let first = extent.first_index.max(part.from);
             // Where its offsets begin is known if no entry of the extent is left out.
             (first, if first == extent.first_index { extent.first_offset } else { Offset(i64::MAX) })
         };
-        let ticket = Ticket::new(parts, log.segments, &mut self.tables);
+        let ticket = Ticket::new(parts, FLIGHT_BYTES_MAX.min(self.limit / 4), log.segments, &mut self.tables);
         if self.ops > 0 && self.ops + ticket.ops > OPS_MAX {
-            return None;
+            return Launch::Busy;
+        }
+        if !self.fits(ticket.bytes, whom.ok().map(|(_, claim)| claim)) {
+            return Launch::NoRoom;
         }
         let (last, end, payload) = ticket.reach();
         let (trip, count) = (self.trip(), ticket.ops);
-        let mut ticket = Some(ticket);
-        let flight = self.memory(reader.is_some(), |pool| {
-            let started = ticket.take().expect("given back").start(trip, pool, ops);
-            started.map_err(|back| ticket = Some(back)).ok()
-        })?;
+        let flight = ticket.start(trip, &self.pool, ops);
         self.count(count, flight.bytes);
         self.flying += flight.bytes;
         let trip_of = match (goal, reader) {
@@ -300,17 +342,40 @@ impl Reader {
             (_, None) => panic!("only entries are read ahead"),
         };
         self.trips.insert(trip, trip_of);
-        Some(trip)
+        Launch::Flies(trip)
     }
 
-    /// Memory for a read. What is kept for later gives way to what somebody waits for.
-    fn memory<T>(&mut self, wanted: bool, mut take: impl FnMut(&Pool) -> Option<T>) -> Option<T> {
-        loop {
-            let taken = take(&self.pool);
-            if taken.is_some() || !wanted || !self.ahead.give_way() {
-                return taken;
+    /// True if there is memory for `bytes` more. `claim`: a reader's; `None`: they are read ahead. What is kept for later
+    /// gives way to what somebody waits for; the largest entry finds room when nothing else is there.
+    fn fits(&mut self, bytes: usize, claim: Option<Claim>) -> bool {
+        let most = if claim == Some(Claim::First) { self.limit } else { self.limit / 2 };
+        if claim.is_some() && self.wanted() > 0 && self.wanted() + bytes > most {
+            return false;
+        }
+        while self.pool.used() > 0 && self.pool.used() + bytes > self.limit {
+            if claim.is_none() || !self.ahead.give_way() {
+                // What is left is being read ahead, or small beside one entry.
+                return claim.is_some() && self.wanted() == 0;
             }
         }
+        true
+    }
+
+    /// Bytes that readers wait for or have not sent, as far as is known: what was kept for later may be among them.
+    fn wanted(&self) -> usize {
+        self.pool.used().saturating_sub(self.ahead.memory())
+    }
+
+    fn room(&self) -> usize {
+        self.limit.saturating_sub(self.wanted())
+    }
+
+    pub(crate) fn is_tight(&self) -> bool {
+        self.wanted() > self.limit / 2
+    }
+
+    pub(crate) fn memory_used(&self) -> (usize, usize) {
+        (self.pool.used(), self.ahead.memory())
     }
 
     fn may_fly(&self, log: Sources) -> bool {
@@ -470,8 +535,8 @@ impl Reader {
     }
 
     fn has_room(&self, log: Sources) -> bool {
-        let used = self.pool.used().saturating_sub(self.ahead.memory());
-        let memory = used == 0 || used < self.pool.limit() / 4 * 3;
+        let used = self.wanted();
+        let memory = used == 0 || used < self.limit / 4 * 3;
         memory && self.may_fly(log) && (self.ops == 0 || self.ops < OPS_MAX / 4 * 3)
     }
 

@@ -133,8 +133,8 @@ impl View<'_> {
         }
     }
 
-    /// The next step towards the goal.
-    pub(crate) fn plan(&mut self, group: GroupId, goal: &mut Goal) -> Plan {
+    /// The next step towards the goal. Of what must be read from disk about `share` bytes at most, one extent aside.
+    pub(crate) fn plan(&mut self, group: GroupId, goal: &mut Goal, share: usize) -> Plan {
         let directory = self.log.directory;
         let Some(known) = directory.group(group) else { return Plan::Done(Vec::new()) };
         match goal {
@@ -142,7 +142,7 @@ impl View<'_> {
                 if self.released(group, *from) {
                     return Plan::Released;
                 }
-                self.entries(group, known, (*from, *upto), *max_bytes, *asked)
+                self.entries(group, known, (*from, *upto), (*max_bytes, share), *asked)
             }
             Goal::Time { ts, from, behind, upto } => self.time(group, known, *ts, from, *behind, *upto),
             Goal::MaxTime { behind, upto, best, seen } => self.max_time(group, known, (*behind, *upto), best, seen),
@@ -163,7 +163,7 @@ impl View<'_> {
         id: GroupId,
         group: &Group,
         (from, upto): (From, Index),
-        max_bytes: usize,
+        (max_bytes, share): (usize, usize),
         asked: bool,
     ) -> Plan {
         let upto = upto.min(group.last);
@@ -172,7 +172,7 @@ impl View<'_> {
             From::Index(index) => want.from = index,
             From::Offset(offset) => want.behind = offset,
         }
-        let cold_max = max_bytes.min(CHUNK_BYTES_MAX);
+        let cold_max = max_bytes.min(CHUNK_BYTES_MAX).min(share);
         let (items, cold) = (Vec::new(), Vec::new());
         let mut walk = Walk { want, room: max_bytes, items, cold, cold_extents: 0, cold_bytes: 0 };
         let first = group.runs.partition_point(|r| r.last_index < want.from || r.end_offset <= want.behind);

@@ -14,6 +14,8 @@ pub struct Settings {
     pub batches_in_flight: usize,
     /// Memory for the newest batches, from which reads are served without the disk.
     pub tail_bytes: usize,
+    /// Memory for what is read from disk, until it has been sent.
+    pub read_memory: usize,
     /// Memory for what is read ahead of readers that follow the log on disk; 0: nothing is read ahead.
     pub read_ahead_bytes: usize,
     /// Free bytes of the file system that are left alone when segments are made.
@@ -62,6 +64,7 @@ impl Default for Settings {
             segment_bytes: SEGMENT_BYTES,
             batches_in_flight: 4,
             tail_bytes: TAIL_CACHE_BYTES,
+            read_memory: READ_MEMORY,
             read_ahead_bytes: READ_AHEAD_BYTES,
             reserve_bytes: 256 << 20,
             spare_segments: 2,
@@ -79,7 +82,7 @@ impl Settings {
         assert!((1..=BATCHES_IN_FLIGHT_MAX).contains(&self.batches_in_flight));
         assert!(self.spare_segments >= 1);
         assert!((1..=99).contains(&self.cleaner.dead_percent) && self.cleaner.bytes_per_second > 0);
-        assert!(self.read_ahead_bytes <= READ_MEMORY / 2, "reads need memory of their own");
+        assert!(self.read_ahead_bytes <= self.read_memory / 2, "reads need memory of their own");
     }
 
     /// A batch is cut at the latest when it holds this much.

@@ -7,7 +7,7 @@ use crate::directory::Directory;
 use crate::entry::{Entry, Run};
 use crate::error::WalError;
 use crate::index::{Extent, extents_of};
-use crate::outcome::{Find, From, Outcome, Read, ReadId, Recovered, State, Stats};
+use crate::outcome::{Claim, Find, From, Outcome, Read, ReadId, Recovered, State, Stats};
 use crate::reader::{Answer, Reader};
 use crate::recovery::{self, Recovery};
 use crate::search::{Goal, Seen, Sources};
@@ -110,7 +110,7 @@ impl Wal {
             directory: Directory::default(),
             segments: Segments::default(),
             spares: Spares::new(&settings, Prng::new(seed)),
-            reader: Reader::new(settings.read_ahead_bytes),
+            reader: Reader::new(settings.read_memory, settings.read_ahead_bytes),
             cleaner: Cleaner::new(&settings),
             blocks,
             extents: Vec::new(),
@@ -510,13 +510,32 @@ impl Wal {
     }
 
     /// Reads entries of a group from `from` up to index `upto` (included), about `max_bytes` of them, at least one.
-    pub fn read(&mut self, group: GroupId, from: From, upto: Index, max_bytes: usize, ops: &mut Vec<DiskOp>) -> Read {
+    pub fn read(
+        &mut self,
+        group: GroupId,
+        from: From,
+        upto: Index,
+        max_bytes: usize,
+        claim: Claim,
+        ops: &mut Vec<DiskOp>,
+    ) -> Read {
         let goal = Goal::Entries { from, upto, max_bytes, asked: false };
-        match self.reader.read(sources!(self), group, goal, ops) {
+        match self.reader.read(sources!(self), group, goal, claim, ops) {
             Answer::Ready(items) => Read::Ready(items),
             Answer::Released => Read::Released,
             Answer::Pending(id) => Read::Pending(id),
+            Answer::NoRoom => Read::NoRoom,
         }
+    }
+
+    /// True if more than half of the memory for reads is in use: what holds it for nothing should let go.
+    pub fn reads_are_tight(&self) -> bool {
+        self.reader.is_tight()
+    }
+
+    /// Bytes of memory that hold what was read from disk, and what of that is only kept for later.
+    pub fn read_memory(&self) -> (usize, usize) {
+        self.reader.memory_used()
     }
 
     /// The first entry up to index `upto` that ends behind the offset `behind` and whose largest timestamp is at least
@@ -539,10 +558,11 @@ impl Wal {
     }
 
     fn find(&mut self, group: GroupId, goal: Goal, ops: &mut Vec<DiskOp>) -> Find {
-        match self.reader.read(sources!(self), group, goal, ops) {
+        match self.reader.read(sources!(self), group, goal, Claim::First, ops) {
             Answer::Ready(items) => Find::Ready(items.into_iter().next()),
             Answer::Released => Find::Ready(None),
             Answer::Pending(id) => Find::Pending(id),
+            Answer::NoRoom => panic!("a search waits for memory"),
         }
     }
 

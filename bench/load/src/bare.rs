@@ -332,7 +332,8 @@ impl App for Bare {
             Event::Disk(done) => self.durable(done, ops),
             Event::Turn => self.turn(ops),
             Event::Stop => ops.push(Op::Exit),
-            Event::Paused { .. } | Event::Mail { .. } | Event::Adopted { .. } => {}
+            Event::Paused { .. } | Event::Halted { .. } | Event::TakenBack { .. } | Event::Room { .. } => {}
+            Event::Mail { .. } | Event::Adopted { .. } => {}
         }
     }
 

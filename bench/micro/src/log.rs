@@ -6,7 +6,7 @@ use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Index, Offset, Term};
 use torc_base::io::{DiskDone, DiskOp};
 use torc_base::time::{Mono, Now, Wall};
-use torc_wal::{Entry, From, Item, Kind, Outcome, Read, Settings, State, Wal};
+use torc_wal::{Claim, Entry, From, Item, Kind, Outcome, Read, Settings, State, Wal};
 
 /// Bytes at the front of an entry that its own checksum leaves out: those of a Kafka batch.
 const PREFIX: usize = 21;
@@ -92,10 +92,10 @@ impl Log {
     /// Looks an offset up and reads its entry, from memory or from the disk; says whether it was the disk.
     pub fn read(&mut self, group: GroupId, offset: Offset) -> (Item, bool) {
         let upto = self.wal.last_index(group).expect("the group has entries");
-        let read = self.wal.read(group, From::Offset(offset), upto, 1, &mut self.ops);
+        let read = self.wal.read(group, From::Offset(offset), upto, 1, Claim::First, &mut self.ops);
         match read {
             Read::Ready(items) => (items.into_iter().next().expect("the offset was written"), false),
-            Read::Released => panic!("nothing is released"),
+            Read::NoRoom | Read::Released => panic!("nothing is released"),
             Read::Pending(_) => loop {
                 assert!(!self.ops.is_empty(), "a read waits for nothing");
                 self.carry_out();

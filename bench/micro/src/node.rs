@@ -8,7 +8,7 @@ use torc_base::ids::{ConnId, ListenerId, NodeId, ShardId};
 use torc_base::io::{App, DiskDone, DiskOp, Event, Op};
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::time::{Mono, Now, Wall};
-use torc_shard::{Mail, Settings, Shard, TopicConfig, WalSettings};
+use torc_shard::{Mail, MemoryLimits, Settings, Shard, TopicConfig, WalSettings};
 
 const CONN: ConnId = ConnId(1);
 const HOUR_MS: u64 = 3_600_000;
@@ -53,6 +53,7 @@ fn settings() -> Settings {
         connection_idle_ms: HOUR_MS,
         fetch_sessions: 10,
         drain_ms: 1000,
+        memory: MemoryLimits::default(),
         move_after: 0,
         slow_request_ms: 0,
         data_dir: "memory".into(),
@@ -135,7 +136,12 @@ impl Node {
                 self.events.push_back(Event::Disk(DiskDone { tag, result }));
             }
             Op::Log { .. } => {}
-            Op::Close { .. } | Op::HandOver { .. } | Op::Mail { .. } | Op::Exit => panic!("not in a bench: {op:?}"),
+            Op::TakeBack { .. }
+            | Op::AwaitRoom { .. }
+            | Op::Close { .. }
+            | Op::HandOver { .. }
+            | Op::Mail { .. }
+            | Op::Exit => panic!("not in a bench: {op:?}"),
         }
     }
 

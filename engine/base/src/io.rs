@@ -19,14 +19,21 @@ pub enum Event<M> {
     Received { conn: ConnId, bytes: BufMut },
     /// An [`Op::RecvExact`] has filled its buffer to the end.
     Filled { conn: ConnId, bytes: BufMut },
+    /// Answer to [`Op::Pause`] of an [`Op::RecvExact`] that was not full: its buffer, which is filled up to `at`.
+    Halted { conn: ConnId, bytes: BufMut, at: usize },
     /// No receive buffer was free: the receive is disarmed; arm it again later.
     Starved { conn: ConnId },
-    /// Answer to [`Op::Pause`]: the receive is disarmed, nothing more arrives until it is armed.
+    /// Answer to [`Op::Pause`]: nothing is armed, nothing more arrives until it is.
     Paused { conn: ConnId },
     /// The peer sends no more; it may still read.
     Eof { conn: ConnId },
     /// All parts of the one outstanding [`Op::Send`] are with the kernel.
     Sent { conn: ConnId },
+    /// Answer to [`Op::TakeBack`]: the parts of the send that are not yet with the kernel, and the bytes of the first of
+    /// them that are. Nothing more of it will be sent.
+    TakenBack { conn: ConnId, rest: Vec<Buf>, sent: usize },
+    /// Answer to [`Op::AwaitRoom`]: the socket takes bytes.
+    Room { conn: ConnId },
     /// The connection is gone: by the peer, an error, or [`Op::Close`]. Its last event.
     Closed { conn: ConnId },
     /// A disk operation ended.
@@ -49,10 +56,16 @@ pub enum Op<M> {
     Recv { conn: ConnId },
     /// Receive into `bytes` from position `from` until it is full. Not while a receive is armed.
     RecvExact { conn: ConnId, bytes: BufMut, from: usize },
-    /// Disarm the receive; answered by [`Event::Paused`], before which bytes may still arrive.
+    /// Disarm the receive, whichever it is; answered by [`Event::Paused`], before which bytes may still arrive and an exact
+    /// receive be filled, or, for one that was not, by [`Event::Halted`].
     Pause { conn: ConnId },
     /// Send all parts in order. One outstanding per connection.
     Send { conn: ConnId, parts: Vec<Buf> },
+    /// Give up what the kernel has not taken of the outstanding send: answered by [`Event::TakenBack`], or by
+    /// [`Event::Sent`] if nothing was left. Without a send outstanding nothing happens.
+    TakeBack { conn: ConnId },
+    /// Tell when the socket takes bytes. Not while a send is outstanding, and one at a time.
+    AwaitRoom { conn: ConnId },
     /// Drop the connection now; answered by [`Event::Closed`].
     Close { conn: ConnId },
     /// Gives the connection to another shard, to which it is [`Event::Adopted`]; here it is gone, without another event.

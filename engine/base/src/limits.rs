@@ -52,8 +52,10 @@ pub const FRAME_BYTES_MAX: usize = 100 << 20;
 pub const RECV_BUF_BYTES: usize = 32 << 10;
 /// Provided receive buffers of a shard's ring (a power of two).
 pub const RECV_BUFS: usize = 128;
-/// Memory of one shard for requests that are being received or wait for their turn.
+/// Memory of one shard for receive buffers, which small requests stay in until they are answered.
 pub const RECV_MEMORY: usize = 256 << 20;
+/// Memory of one shard for requests that are being received or wait for their answers.
+pub const FRAMES_MEMORY: usize = 256 << 20;
 /// Pages of one shard that are registered with the kernel for WAL writes.
 pub const REGISTERED_PAGES: usize = 2048;
 /// Memory of one shard for WAL batches in flight.
@@ -74,9 +76,12 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
 pub const WAITING_BYTES_MAX: usize = 32 << 20;
 /// Bytes of answers that may wait on one connection; beyond it the connection is not read.
 pub const REPLY_BYTES_MAX: usize = 8 << 20;
-
-/// Bytes of answers that may wait on all connections of a shard; beyond it fetches are answered without records.
-pub const REPLIES_MEMORY: usize = 512 << 20;
+/// Memory of one shard for answers that wait for their sockets. What lies in the log is taken back from slow ones; what
+/// does not, makes those wait that ask for as much.
+pub const ANSWERS_MEMORY: usize = 256 << 20;
+/// What is sent next of an answer that was taken back: at first, and at most when the socket takes it quickly.
+pub const PIECE_BYTES_MIN: usize = 64 << 10;
+pub const PIECE_BYTES_MAX: usize = 1 << 20;
 
 /// Topics of a cluster.
 pub const TOPICS_MAX: usize = 100_000;
@@ -121,13 +126,17 @@ const _: () = {
     assert!(INFLATED_BYTES_MAX >= 1000 * MESSAGE_BYTES_DEFAULT as u64 && INFLATED_BYTES_MAX < i32::MAX as u64);
     assert!(OPENING_SLICE <= OPENING_TURN && OPENING_MEMORY > 1 << ZSTD_WINDOW_LOG_MAX);
     assert!(INFLATED_BYTES_MAX >= 32 * ENTRY_BYTES_MAX as u64, "batches of any size may be well compressed");
-    assert!(FRAME_BYTES_MAX <= RECV_MEMORY, "the largest request fits into the memory for requests");
+    assert!(
+        FRAME_BYTES_MAX + FRAMES_MEMORY / 8 + FRAMES_MEMORY / 4 <= FRAMES_MEMORY,
+        "the largest request gets its turn"
+    );
     assert!(RECV_BUF_BYTES.is_multiple_of(PAGE) && RECV_BUFS.is_power_of_two() && RECV_BUFS <= 32768);
     assert!(RECV_BUFS * RECV_BUF_BYTES * 4 <= RECV_MEMORY);
-    assert!(WAITING_BYTES_MAX + FRAME_BYTES_MAX <= RECV_MEMORY, "one connection cannot use up what all share");
+    assert!(WAITING_BYTES_MAX + FRAME_BYTES_MAX <= FRAMES_MEMORY, "one connection cannot use up what all share");
     assert!(RECV_BUF_BYTES <= LARGE_FRAME);
     assert!(BATCHES_IN_FLIGHT_MAX * BATCH_BYTES_SOFT <= WAL_MEMORY);
     assert!(READ_AHEAD_BYTES <= READ_MEMORY / 2 && ENTRY_BYTES_MAX * 2 <= READ_MEMORY);
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
-    assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= REPLIES_MEMORY, "one connection cannot use up what all share");
+    assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= ANSWERS_MEMORY, "one connection cannot use up what all share");
+    assert!(PIECE_BYTES_MIN <= PIECE_BYTES_MAX && PIECE_BYTES_MAX <= READ_MEMORY / 4);
 };

@@ -34,6 +34,8 @@ enum Recv {
     Exact {
         bytes: BufMut,
         at: usize,
+        key: Key,
+        pausing: bool,
     },
 }
 
@@ -42,6 +44,10 @@ struct Sending {
     parts: Vec<Buf>,
     part: usize,
     byte: usize,
+    /// The operation that is in flight.
+    key: Key,
+    /// What is left is given back, not sent.
+    taking_back: bool,
 }
 
 impl Sending {
@@ -209,7 +215,8 @@ impl Conns {
             out.push_back(Event::Filled { conn: id, bytes });
             return Ok(());
         }
-        conn.recv = Recv::Exact { bytes, at: from };
+        let key = ring.key(Kind::RecvExact, slot_of(id));
+        conn.recv = Recv::Exact { bytes, at: from, key, pausing: false };
         conn.fill(ring)
     }
 
@@ -227,12 +234,11 @@ impl Conns {
                 conn.recv = Recv::Idle;
                 out.push_back(Event::Paused { conn: id });
             }
-            Recv::Armed { pausing: true, .. } => {}
-            Recv::Armed { key, pausing } => {
+            Recv::Armed { pausing: true, .. } | Recv::Exact { pausing: true, .. } => {}
+            Recv::Armed { key, pausing } | Recv::Exact { key, pausing, .. } => {
                 *pausing = true;
                 ring.cancel(*key)?;
             }
-            Recv::Exact { .. } => panic!("{id}: a receive into a given buffer cannot pause, bytes would be lost"),
         }
         Ok(())
     }
@@ -247,10 +253,32 @@ impl Conns {
     ) -> Result<(), RingError> {
         let Some(conn) = self.find(id) else { return Ok(()) };
         assert!(conn.send.is_none(), "{id}: a send is outstanding already");
-        let mut sending = Sending { parts, part: 0, byte: 0 };
+        let key = ring.key(Kind::Send, slot_of(id));
+        let mut sending = Sending { parts, part: 0, byte: 0, key, taking_back: false };
         sending.skip_empty();
         conn.send = Some(sending);
         conn.transmit(ring, out)
+    }
+
+    /// `Op::TakeBack`.
+    pub(crate) fn take_back(&mut self, ring: &mut Ring, id: ConnId) -> Result<(), RingError> {
+        let Some(sending) = self.find(id).and_then(|conn| conn.send.as_mut()) else { return Ok(()) };
+        if std::mem::replace(&mut sending.taking_back, true) {
+            return Ok(());
+        }
+        ring.cancel(sending.key)
+    }
+
+    /// `Op::AwaitRoom`.
+    pub(crate) fn await_room(&mut self, ring: &mut Ring, id: ConnId) -> Result<(), RingError> {
+        let Some(conn) = self.find(id) else { return Ok(()) };
+        assert!(conn.send.is_none(), "{id}: waits for room while it sends");
+        let key = ring.key(Kind::Room, slot_of(id));
+        let entry = opcode::PollAdd::new(types::Fd(conn.fd.as_raw_fd()), libc::POLLOUT as u32).build();
+        // SAFETY: the entry names no memory.
+        unsafe { ring.push(entry, key) }?;
+        conn.in_flight += 1;
+        Ok(())
     }
 
     /// `Op::Close`.
@@ -309,6 +337,13 @@ impl Conns {
             Kind::Send => {
                 self.stats.sent_bytes.add(completion.result.max(0) as u64);
                 conn.sent(ring, completion, out)?
+            }
+            // An error of the socket shows at the next send.
+            Kind::Room => {
+                if !conn.closing {
+                    out.push_back(Event::Room { conn: conn.id });
+                }
+                false
             }
             other => unreachable!("{other:?} is not a connection's"),
         };
@@ -375,12 +410,12 @@ impl Conn {
 
     /// Asks for what is missing of an exact receive.
     fn fill(&mut self, ring: &mut Ring) -> Result<(), RingError> {
-        let Recv::Exact { bytes, at } = &mut self.recv else { unreachable!("only called while it fills") };
+        let Recv::Exact { bytes, at, key, .. } = &mut self.recv else { unreachable!("only called while it fills") };
+        let key = *key;
         let (address, len) = bytes.as_raw();
         let want = (len - *at).min(BYTES_PER_CALL) as u32;
         // SAFETY: `at` is below `len`.
         let address = unsafe { address.add(*at) };
-        let key = ring.key(Kind::RecvExact, slot_of(self.id));
         let entry = opcode::Recv::new(types::Fd(self.fd.as_raw_fd()), address, want).flags(libc::MSG_WAITALL).build();
         // SAFETY: the buffer stays in `self.recv`, which only the completion empties, and `self` stays in its slot
         // while anything is in flight.
@@ -419,7 +454,7 @@ impl Conn {
             self.header.msg_iovlen = self.iovecs.len();
             opcode::SendMsg::new(fd, &raw const self.header).flags(flags as u32).build()
         };
-        let key = ring.key(Kind::Send, slot_of(self.id));
+        let key = sending.key;
         // SAFETY: parts, gather list and header belong to `self`, which stays in its slot while anything is in
         // flight; they are next touched when this has completed.
         unsafe { ring.push(entry, key) }?;
@@ -481,21 +516,31 @@ impl Conn {
         if self.closing {
             return Ok(false);
         }
-        let Recv::Exact { bytes, at } = &mut self.recv else { unreachable!("completed while filling") };
+        let Recv::Exact { bytes, at, pausing, .. } = &mut self.recv else { unreachable!("completed while filling") };
+        let pausing = *pausing;
+        *at += completion.result.max(0) as usize;
+        let full = *at == bytes.len();
         match completion.result {
-            0 => {
+            // An end of the stream shows again when the receive goes on.
+            0 if !pausing => {
                 self.recv = Recv::Idle;
                 out.push_back(Event::Eof { conn: self.id });
             }
-            n if n > 0 => {
-                *at += n as usize;
-                if *at < bytes.len() {
+            n if n >= 0 || transient(n) || (pausing && -n == libc::ECANCELED) => {
+                if !full && !pausing {
                     self.fill(ring)?;
-                } else if let Recv::Exact { bytes, .. } = std::mem::replace(&mut self.recv, Recv::Idle) {
-                    out.push_back(Event::Filled { conn: self.id, bytes });
+                } else if let Recv::Exact { bytes, at, .. } = std::mem::replace(&mut self.recv, Recv::Idle) {
+                    let conn = self.id;
+                    if !full {
+                        out.push_back(Event::Halted { conn, bytes, at });
+                        return Ok(false);
+                    }
+                    out.push_back(Event::Filled { conn, bytes });
+                    if pausing {
+                        out.push_back(Event::Paused { conn });
+                    }
                 }
             }
-            n if transient(n) => self.fill(ring)?,
             _ => return Ok(true),
         }
         Ok(false)
@@ -511,10 +556,16 @@ impl Conn {
         if self.closing {
             return Ok(false);
         }
+        let sending = self.send.as_mut().expect("completed while sending");
         match completion.result {
-            n if n > 0 => self.send.as_mut().expect("completed while sending").advance(n as usize),
-            n if transient(n) => {}
+            n if n > 0 => sending.advance(n as usize),
+            n if transient(n) || (sending.taking_back && -n == libc::ECANCELED) => {}
             _ => return Ok(true),
+        }
+        if sending.taking_back && !sending.done() {
+            let Sending { mut parts, part, byte, .. } = self.send.take().expect("just seen");
+            out.push_back(Event::TakenBack { conn: self.id, rest: parts.split_off(part), sent: byte });
+            return Ok(false);
         }
         self.transmit(ring, out)?;
         Ok(false)

@@ -270,6 +270,8 @@ impl<'a, A: App> Reactor<'a, A> {
             Op::RecvExact { conn, bytes, from } => conns.recv_exact(ring, conn, bytes, from, events),
             Op::Pause { conn } => conns.pause(ring, conn, events),
             Op::Send { conn, parts } => conns.send(ring, conn, parts, events),
+            Op::TakeBack { conn } => conns.take_back(ring, conn),
+            Op::AwaitRoom { conn } => conns.await_room(ring, conn),
             Op::Close { conn } => conns.close(ring, conn, events),
             Op::Disk(op) => disk.start(ring, op, events),
             Op::HandOver { conn, to, with } => {
@@ -307,7 +309,7 @@ impl<'a, A: App> Reactor<'a, A> {
                     acceptor.turned_away(conns.max(), self.log);
                 }
             }
-            Kind::Recv | Kind::RecvExact | Kind::Send => conns.complete(ring, completion, events)?,
+            Kind::Recv | Kind::RecvExact | Kind::Send | Kind::Room => conns.complete(ring, completion, events)?,
             Kind::Disk | Kind::DiskSync => disk.complete(ring, completion, events, self.log)?,
             Kind::Bell if completion.result == 8 => self.listen_for_bell()?,
             Kind::Bell => {

@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     RecvExact,
     /// A connection's send.
     Send,
+    /// The wait for room in a connection's socket.
+    Room,
     /// A disk operation.
     Disk,
     /// The fdatasync behind a write.
@@ -49,11 +51,12 @@ impl Key {
     }
 
     pub(crate) fn kind(self) -> Kind {
-        const KINDS: [Kind; 10] = [
+        const KINDS: [Kind; 11] = [
             Kind::Accept,
             Kind::Recv,
             Kind::RecvExact,
             Kind::Send,
+            Kind::Room,
             Kind::Disk,
             Kind::DiskSync,
             Kind::Bell,

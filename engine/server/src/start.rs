@@ -31,8 +31,8 @@ use torc_reactor::resources::{Limits, Want};
 use torc_reactor::stats::LoopStats;
 use torc_reactor::{reactor, settings as loop_settings};
 use torc_shard::{
-    CleanerSettings, Histogram, Settings, Shard, Stage, Stats, TimestampType as TopicTimestampType, TopicConfig,
-    WalSettings,
+    CleanerSettings, Histogram, MemoryLimits, Settings, Shard, Stage, Stats, TimestampType as TopicTimestampType,
+    TopicConfig, WalSettings,
 };
 
 /// What a shard and its loop count, for the metrics endpoint.
@@ -427,6 +427,7 @@ fn shard_settings(
         // "Never" is further off than any clock reaches.
         connection_idle_ms: u64::try_from(config.connections_max_idle_ms).unwrap_or(u64::MAX),
         fetch_sessions: config.fetch_sessions_max as usize,
+        memory: MemoryLimits::default(),
         move_after: config.connection_move_after,
         slow_request_ms: config.slow_request_ms,
         drain_ms: config.drain_ms,

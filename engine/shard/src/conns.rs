@@ -1,23 +1,34 @@
-//! Connections: what is received next, answers in the order of requests, and bounds on both.
+//! Connections: what is received next, and the way out of their answers, with bounds on both.
 
-use crate::frames::{BadLength, Frames, Want};
+use crate::frames::{BadLength, Frames, Lender, Want};
 use crate::mail::{Mail, Token};
+use crate::memory::{Budget, MemoryLimits, Pace, Turns};
+use crate::outbox::{Action, Later, Outbox, Piece, SlotId};
 use crate::stages::{Path, Trace};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::Op;
-use torc_base::limits::{REPLIES_MEMORY, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, WAITING_BYTES_MAX};
+use torc_base::limits::{PIECE_BYTES_MIN, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, WAITING_BYTES_MAX};
 use torc_base::time::Mono;
 
-/// How long a connection without memory waits before it tries again.
+/// How long a connection that found no receive buffer waits before it tries again.
 const STARVED_MS: u64 = 1;
-/// Connections that try again in one turn. Thousands may wait for memory, and others are to be served meanwhile.
+/// Connections that try again in one turn. Thousands may wait for buffers, and others are to be served meanwhile.
 const RETRIES_MAX: usize = 64;
-/// A half-received frame gives way when memory is short if nothing of its connection was heard for this long.
-const STALLED_NS: u64 = 1_000_000_000;
-/// How often such frames are looked for while memory is short.
-const SHED_MS: u64 = 50;
+/// While nobody gets a turn at memory for requests for so long, those who have it are asked how far they are ...
+const STUCK_MS: u64 = 1_000;
+/// ... and lose it if nothing has come for this long. What moves on is never cut off for being slow ...
+const STALLED_NS: u64 = 5_000_000_000;
+/// ... unless nobody else has got a turn for this long: then the one that has held most for longest gives way.
+const HOPELESS_MS: u64 = 20_000;
+/// Answers that the socket has not taken for so long are taken back ...
+const PATIENCE_MS: u64 = 5_000;
+/// ... or for so long, while memory is short.
+const PATIENCE_PRESSED_MS: u64 = 100;
+/// How often stalled connections are looked for, and how often while memory is short.
+const LOOK_MS: u64 = 500;
+const LOOK_PRESSED_MS: u64 = 50;
 /// After a stop was asked for, what clients have sent before it is still read: until a connection has been silent for
 /// so long, which tells that nothing is left in its socket ...
 const QUIET_NS: u64 = 20_000_000;
@@ -27,8 +38,6 @@ const DRAIN_READS_MS: u64 = 250;
 const DRAIN_LOOK_MS: u64 = 5;
 /// Each move doubles the requests in a row that the next one takes, up to this.
 const MOVE_AFTER_MAX: u32 = 4_096;
-/// Parts of one send; the kernel takes 1,024 at once.
-const SEND_PARTS: usize = 1_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Receive {
@@ -36,22 +45,11 @@ enum Receive {
     Idle,
     /// Into shared buffers.
     Any,
-    /// Asked to stop; more may arrive before it has.
-    Pausing,
     /// Into a buffer of its own.
     Exact,
+    /// Asked to stop; more may arrive before it has.
+    Pausing,
 }
-
-#[derive(Debug)]
-enum Slot {
-    /// For the answer to a request of so many bytes.
-    Waiting(usize, Trace),
-    Ready(Vec<Buf>, Trace),
-}
-
-/// Place of a request among the answers of its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SlotId(u64);
 
 #[derive(Debug)]
 struct Conn {
@@ -59,14 +57,10 @@ struct Conn {
     listener: ListenerId,
     frames: Frames,
     receive: Receive,
-    slots: VecDeque<Slot>,
-    first_slot: u64,
-    sending: bool,
-    /// Bytes of the requests that wait for their answers.
-    waiting_bytes: usize,
-    /// Bytes in ready slots and in the send under way.
-    reply_bytes: usize,
-    sending_bytes: usize,
+    outbox: Outbox,
+    /// Bytes reserved for a frame that is not whole; 0 if there is none.
+    reserved: usize,
+    pace: Pace,
     /// Something was put off because too much waits; it is taken up when there is room.
     stopped: bool,
     eof: bool,
@@ -87,21 +81,20 @@ struct Conn {
 pub struct Moving {
     listener: ListenerId,
     frames: Frames,
+    reserved: usize,
+    pace: Pace,
     moves: u32,
 }
 
 impl Conn {
-    fn new(now: Mono, listener: ListenerId, frames: Frames, moves: u32) -> Conn {
+    fn new(now: Mono, Moving { listener, frames, reserved, pace, moves }: Moving) -> Conn {
         Conn {
             listener,
             frames,
             receive: Receive::Idle,
-            slots: VecDeque::new(),
-            first_slot: 0,
-            sending: false,
-            waiting_bytes: 0,
-            reply_bytes: 0,
-            sending_bytes: 0,
+            outbox: Outbox::new(now),
+            reserved,
+            pace,
             stopped: false,
             eof: false,
             closing: false,
@@ -113,12 +106,14 @@ impl Conn {
         }
     }
 
-    fn may_take(&self) -> bool {
+    /// True if another request may be taken; `free`: memory for requests. One may always be there.
+    fn may_take(&self, free: usize) -> bool {
+        let waiting = self.outbox.waiting_bytes();
         !self.closing
             && self.leaving.is_none()
-            && self.slots.len() < REQUESTS_IN_FLIGHT_MAX
-            && self.waiting_bytes < WAITING_BYTES_MAX
-            && self.reply_bytes < REPLY_BYTES_MAX
+            && self.outbox.len() < REQUESTS_IN_FLIGHT_MAX
+            && (waiting == 0 || waiting < WAITING_BYTES_MAX.min(free))
+            && self.outbox.held() < REPLY_BYTES_MAX
     }
 }
 
@@ -129,26 +124,31 @@ pub struct Conns {
     idle_ns: u64,
     /// Requests in a row for one other shard after which a connection moves there; 0: never.
     move_after: u32,
-    /// For frames; bounds what all connections together can hold.
+    /// For frames; how much of it may be in use is said by `turns`.
     pool: Pool,
+    turns: Turns,
+    answers: Budget,
+    /// Memory for answers is short elsewhere in the shard.
+    pressed: bool,
     /// Have answers to send.
     dirty: BTreeSet<ConnId>,
-    /// Wait for memory.
+    /// Found no receive buffer.
     starved: BTreeSet<ConnId>,
-    /// There was no memory for a frame since stalled ones were last looked for.
-    short: bool,
     /// Have room again for what was put off.
     resumed: BTreeSet<ConnId>,
+    /// Have given something to their sockets.
+    sending: BTreeSet<ConnId>,
+    /// What is to be read again for answers that were taken back.
+    reads: Vec<(ConnId, Later, usize)>,
     retry: Option<Mono>,
     /// The first that tries again next; those before it have had their turn.
     retry_from: ConnId,
-    next_shed: Mono,
+    last_look: Mono,
     next_sweep: Mono,
     drain: Option<Drain>,
-    /// Bytes of answers that wait or are being sent, of all connections.
-    reply_bytes: usize,
     /// Requests whose answers left since this was last taken.
     answered: Vec<(ConnId, Trace)>,
+    now: Mono,
 }
 
 /// A stop was asked for.
@@ -160,26 +160,43 @@ struct Drain {
     next_look: Mono,
 }
 
+macro_rules! lender {
+    ($self:ident, $c:ident, $conn:expr) => {
+        &mut Lender {
+            now: $self.now,
+            conn: $conn,
+            pace: $c.pace,
+            turns: &mut $self.turns,
+            pool: &$self.pool,
+            reserved: &mut $c.reserved,
+        }
+    };
+}
+
 impl Conns {
-    /// No connections yet.
-    pub fn new(frame_max: usize, idle_ms: u64, move_after: u32, pool: Pool) -> Conns {
+    /// No connections yet. `pool` has no limit of its own.
+    pub fn new(frame_max: usize, idle_ms: u64, move_after: u32, limits: MemoryLimits, pool: Pool) -> Conns {
         Conns {
             conns: BTreeMap::new(),
             frame_max,
             idle_ns: idle_ms.saturating_mul(1_000_000),
             move_after,
             pool,
+            turns: Turns::new(limits.frames, frame_max),
+            answers: Budget::new(limits.answers),
+            pressed: false,
             dirty: BTreeSet::new(),
             starved: BTreeSet::new(),
-            short: false,
             resumed: BTreeSet::new(),
+            sending: BTreeSet::new(),
+            reads: Vec::new(),
             retry: None,
             retry_from: ConnId(0),
-            next_shed: Mono(0),
+            last_look: Mono(0),
             next_sweep: Mono(0),
             drain: None,
-            reply_bytes: 0,
             answered: Vec::new(),
+            now: Mono(0),
         }
     }
 
@@ -190,13 +207,15 @@ impl Conns {
 
     /// A client connected; its requests are read from now on.
     pub fn accepted(&mut self, now: Mono, conn: ConnId, listener: ListenerId, ops: &mut Vec<Op<Mail>>) {
-        self.insert(conn, Conn::new(now, listener, Frames::new(self.frame_max), 0));
+        let frames = Frames::new(self.frame_max);
+        self.insert(now, conn, Moving { listener, frames, reserved: 0, pace: Pace::default(), moves: 0 });
         self.arm(now, conn, ops);
     }
 
     /// Another shard handed a connection over; what it has received comes next.
     pub fn adopted(&mut self, now: Mono, conn: ConnId, moving: Moving) {
-        self.insert(conn, Conn::new(now, moving.listener, moving.frames, moving.moves));
+        self.turns.take(moving.reserved);
+        self.insert(now, conn, moving);
     }
 
     /// Where a connection came in, even if it has gone to another shard since. Of one that is gone: the first.
@@ -204,8 +223,9 @@ impl Conns {
         self.conns.get(&conn).map_or(ListenerId(0), |c| c.listener)
     }
 
-    fn insert(&mut self, conn: ConnId, state: Conn) {
-        assert!(self.conns.insert(conn, state).is_none(), "connection {conn} was there already");
+    fn insert(&mut self, now: Mono, conn: ConnId, moving: Moving) {
+        let before = self.conns.insert(conn, Conn::new(now, moving));
+        assert!(before.is_none(), "connection {conn} was there already");
     }
 
     /// A request of the connection was for logs of shard `to` alone, or `None`: for others too, or this one's. Many in a
@@ -228,20 +248,24 @@ impl Conns {
     fn leave_if_idle(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         let Some(c) = self.conns.get(&conn) else { return };
         let Some(to) = c.leaving else { return };
-        let idle = c.receive == Receive::Idle && c.slots.is_empty() && !c.sending;
-        if !idle || c.closing || c.eof {
+        if c.receive != Receive::Idle || !c.outbox.is_empty() || c.closing || c.eof {
             return;
         }
-        let c = self.conns.remove(&conn).expect("looked at above");
-        assert!(
-            c.tokens.is_empty() && c.reply_bytes == 0 && c.waiting_bytes == 0,
-            "an idle connection is owed nothing"
-        );
-        self.dirty.remove(&conn);
-        self.starved.remove(&conn);
-        self.resumed.remove(&conn);
-        let moving = Moving { listener: c.listener, frames: c.frames, moves: c.moves + 1 };
+        let c = self.forget(conn).expect("looked at above");
+        let owed = c.outbox.held() + c.outbox.waiting_bytes();
+        assert!(c.tokens.is_empty() && owed == 0, "an idle connection is owed nothing");
+        self.turns.give(c.reserved);
+        let Conn { listener, frames, reserved, pace, moves, .. } = c;
+        let moving = Moving { listener, frames, reserved, pace, moves: moves + 1 };
         ops.push(Op::HandOver { conn, to, with: Mail::Moving(Box::new(moving)) });
+    }
+
+    fn forget(&mut self, conn: ConnId) -> Option<Conn> {
+        for set in [&mut self.dirty, &mut self.starved, &mut self.resumed, &mut self.sending] {
+            set.remove(&conn);
+        }
+        self.turns.leave(conn);
+        self.conns.remove(&conn)
     }
 
     /// The connection stays after all, and what it held back is looked at.
@@ -266,10 +290,25 @@ impl Conns {
 
     /// An exact receive is full; the frame, if it was one.
     pub fn filled(&mut self, now: Mono, conn: ConnId, bytes: BufMut) -> Result<Option<BufMut>, BadLength> {
+        self.now = now;
         let Some(c) = self.conns.get_mut(&conn) else { return Ok(None) };
-        c.receive = Receive::Idle;
+        if c.receive == Receive::Exact {
+            c.receive = Receive::Idle;
+        }
         c.active = now;
-        if c.closing { Ok(None) } else { c.frames.filled(now, bytes, &self.pool) }
+        if c.closing { Ok(None) } else { c.frames.filled(bytes, lender!(self, c, conn)) }
+    }
+
+    /// An exact receive was stopped to see how far it is.
+    pub fn halted(&mut self, now: Mono, conn: ConnId, bytes: BufMut, at: usize) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        c.receive = Receive::Idle;
+        if c.closing {
+            return;
+        }
+        if c.frames.halted(now, bytes, at) {
+            c.active = now;
+        }
     }
 
     /// The receive stopped, asked for or for lack of buffers.
@@ -291,24 +330,41 @@ impl Conns {
         self.retry.get_or_insert(now.plus_ms(STARVED_MS));
     }
 
-    /// The peer sends no more. What it sent is served, and it still gets its answers.
-    pub fn eof(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
-        if let Some(c) = self.conns.get_mut(&conn) {
-            c.eof = true;
-            c.receive = Receive::Idle;
-            self.stay(conn);
-            self.close_if_done(now, conn, ops);
-        }
+    /// The peer sends no more. What it sent is served, and it still gets its answers: those that wait for them.
+    pub fn eof(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) -> Vec<Token> {
+        let Some(c) = self.conns.get_mut(&conn) else { return Vec::new() };
+        c.eof = true;
+        c.receive = Receive::Idle;
+        let waiting = c.tokens.clone();
+        self.stay(conn);
+        self.close_if_done(now, conn, ops);
+        waiting
     }
 
-    /// The connection is gone; its waiting requests.
-    pub fn closed(&mut self, conn: ConnId) -> Vec<Token> {
-        self.dirty.remove(&conn);
-        self.starved.remove(&conn);
-        self.resumed.remove(&conn);
-        let Some(c) = self.conns.remove(&conn) else { return Vec::new() };
-        self.reply_bytes -= c.reply_bytes;
+    /// True if the peer sends no more.
+    pub fn has_ended(&self, conn: ConnId) -> bool {
+        self.conns.get(&conn).is_some_and(|c| c.eof)
+    }
+
+    /// The connection is gone; its waiting requests. Memory for requests stays taken for `kept` bytes of them, which others
+    /// still hold; see [`Conns::give`].
+    pub fn closed(&mut self, conn: ConnId, kept: impl FnOnce(&[Token]) -> usize) -> Vec<Token> {
+        let Some(c) = self.forget(conn) else { return Vec::new() };
+        self.answers.give(c.outbox.held());
+        let kept = kept(&c.tokens);
+        assert!(kept <= c.outbox.waiting_bytes(), "what is kept was waiting");
+        self.turns.give(c.reserved + c.outbox.waiting_bytes() - kept);
         c.tokens
+    }
+
+    /// Takes memory for a request that is answered while others still hold it.
+    pub fn keep(&mut self, bytes: usize) {
+        self.turns.take(bytes);
+    }
+
+    /// Gives back memory for requests that others held.
+    pub fn give(&mut self, bytes: usize) {
+        self.turns.give(bytes);
     }
 
     /// Drops a connection that broke the protocol, or all its answers are sent.
@@ -317,8 +373,7 @@ impl Conns {
             && !c.closing
         {
             c.closing = true;
-            c.slots.clear();
-            c.waiting_bytes = 0;
+            self.turns.leave(conn);
             ops.push(Op::Close { conn });
         }
     }
@@ -329,20 +384,26 @@ impl Conns {
     }
 
     /// The next request of a connection, if there is one and the connection may have it.
-    pub fn next_frame(&mut self, conn: ConnId) -> Result<Option<BufMut>, BadLength> {
-        let reads = self.reads();
+    pub fn next_frame(&mut self, now: Mono, conn: ConnId) -> Result<Option<BufMut>, BadLength> {
+        self.now = now;
+        let (reads, free) = (self.reads(), self.turns.budget().free());
         let Some(c) = self.conns.get_mut(&conn).filter(|_| reads) else { return Ok(None) };
-        c.stopped = !c.may_take();
-        if c.stopped { Ok(None) } else { c.frames.pop(&self.pool) }
+        c.stopped = !c.may_take(free);
+        if c.stopped { Ok(None) } else { c.frames.pop(lender!(self, c, conn)) }
     }
 
     /// Takes the next place among the answers, for the request of `bytes` bytes that was given out last.
     pub fn open_slot(&mut self, now: Mono, conn: ConnId, api: i16, bytes: usize) -> SlotId {
         let c = self.conns.get_mut(&conn).expect("a request has a connection");
         let trace = Trace { api, began: c.frames.began(), decoded: now, path: Path::Other };
-        c.slots.push_back(Slot::Waiting(bytes, trace));
-        c.waiting_bytes += bytes;
-        SlotId(c.first_slot + c.slots.len() as u64 - 1)
+        let collected = std::mem::take(&mut c.reserved);
+        if collected == 0 {
+            self.turns.take(bytes);
+        } else {
+            assert_eq!(collected, bytes, "what was reserved for the frame becomes the request's");
+        }
+        c.pace.arrived(now.since(c.frames.began()) / 1_000_000);
+        c.outbox.open(bytes, trace)
     }
 
     /// Remembers that `token` waits on behalf of a connection, or no longer does.
@@ -356,39 +417,50 @@ impl Conns {
         }
     }
 
-    /// The answer to the request of that place, and what way it went. No parts: there is none to send.
-    pub fn answer(&mut self, conn: ConnId, slot: SlotId, parts: Vec<Buf>, path: Path) {
+    /// The answer to the request of that place, and what way it went. No pieces: there is none to send.
+    pub fn answer(&mut self, conn: ConnId, slot: SlotId, pieces: Vec<Piece>, path: Path) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
-        let Some(place) = slot.0.checked_sub(c.first_slot) else { return };
-        if let Some(place) = c.slots.get_mut(place as usize) {
-            let Slot::Waiting(request_bytes, trace) = place else { panic!("a request is answered once") };
-            c.waiting_bytes -= *request_bytes;
-            let bytes = parts.iter().map(|p| p.len()).sum::<usize>();
-            c.reply_bytes += bytes;
-            self.reply_bytes += bytes;
-            *place = Slot::Ready(parts, Trace { path, ..*trace });
-            self.dirty.insert(conn);
-        }
+        let before = c.outbox.held();
+        let Some(request_bytes) = c.outbox.answer(self.now, slot, pieces, path) else { return };
+        self.answers.take(c.outbox.held() - before);
+        self.turns.give(request_bytes);
+        self.dirty.insert(conn);
+    }
+
+    /// Bytes of answers that the connection holds.
+    pub fn held(&self, conn: ConnId) -> usize {
+        self.conns.get(&conn).map_or(0, |c| c.outbox.held())
+    }
+
+    /// How much more of the memory for answers the connection may have.
+    pub fn share_of_answers(&self, conn: ConnId) -> usize {
+        self.answers.share(self.held(conn))
+    }
+
+    /// Memory for answers. What is taken of it for an answer that is being made is given back before it is answered.
+    pub fn answers(&mut self) -> &mut Budget {
+        &mut self.answers
     }
 
     /// Arms the receive that is wanted now, or disarms one that is not.
     pub fn arm(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
-        let reads = self.reads();
+        let (reads, free) = (self.reads(), self.turns.budget().free());
         let Some(c) = self.conns.get_mut(&conn) else { return };
         if c.eof && c.frames.is_starved() && !c.frames.is_looked_through() {
-            self.short = true;
-            return self.starve(now, conn);
+            // It has its turn to come, and nothing to receive.
+            return;
         }
         if c.closing || c.eof {
             return self.close_if_done(now, conn, ops);
         }
-        c.stopped |= !c.may_take();
+        let may_take = c.may_take(free);
+        c.stopped |= !may_take;
         match c.receive {
-            Receive::Any if c.frames.wants_exact() || c.frames.is_starved() || !c.may_take() => {
+            Receive::Any if c.frames.wants_exact() || c.frames.is_starved() || !may_take => {
                 c.receive = Receive::Pausing;
                 ops.push(Op::Pause { conn });
             }
-            Receive::Idle if c.may_take() && reads => match c.frames.want(&self.pool) {
+            Receive::Idle if may_take && reads => match c.frames.want(&self.pool) {
                 Want::Any => {
                     c.receive = Receive::Any;
                     ops.push(Op::Recv { conn });
@@ -397,10 +469,7 @@ impl Conns {
                     c.receive = Receive::Exact;
                     ops.push(Op::RecvExact { conn, bytes, from });
                 }
-                Want::Memory => {
-                    self.short = true;
-                    self.starve(now, conn);
-                }
+                Want::Memory => {}
             },
             _ => self.leave_if_idle(conn, ops),
         }
@@ -408,35 +477,25 @@ impl Conns {
 
     /// Sends what is ready, in order, one send per connection.
     pub fn send(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
+        self.now = now;
         for conn in std::mem::take(&mut self.dirty) {
+            let free = self.turns.budget().free();
             let Some(c) = self.conns.get_mut(&conn) else { continue };
-            if c.sending || c.closing {
+            if c.closing {
                 continue;
             }
-            let mut parts = Vec::new();
-            while let Some(Slot::Ready(ready, trace)) = c.slots.front_mut() {
-                if !parts.is_empty() && parts.len() + ready.len() > SEND_PARTS {
-                    break;
+            match c.outbox.next(|trace| self.answered.push((conn, *trace))) {
+                Some(Action::Send(parts)) => {
+                    c.active = now;
+                    self.sending.insert(conn);
+                    ops.push(Op::Send { conn, parts });
                 }
-                if !ready.is_empty() {
-                    self.answered.push((conn, *trace));
+                Some(Action::Read(later, most)) => self.reads.push((conn, later, most)),
+                None if c.stopped && c.may_take(free) => {
+                    // Places became free without a send, so that no end of one will tell of it.
+                    self.resumed.insert(conn);
                 }
-                for part in ready.drain(..) {
-                    if !parts.last_mut().is_some_and(|last: &mut Buf| last.join(&part)) {
-                        parts.push(part);
-                    }
-                }
-                c.slots.pop_front();
-                c.first_slot += 1;
-            }
-            if !parts.is_empty() {
-                c.sending = true;
-                c.active = now;
-                c.sending_bytes = parts.iter().map(|p| p.len()).sum();
-                ops.push(Op::Send { conn, parts });
-            } else if c.stopped && c.may_take() {
-                // Places became free without a send, so that no end of one will tell of it.
-                self.resumed.insert(conn);
+                None => {}
             }
             self.close_if_done(now, conn, ops);
             self.leave_if_idle(conn, ops);
@@ -454,15 +513,54 @@ impl Conns {
         self.answered = answered;
     }
 
+    /// What is to be read again, and about how much: answered by [`Conns::read`].
+    pub fn take_reads(&mut self) -> Vec<(ConnId, Later, usize)> {
+        std::mem::take(&mut self.reads)
+    }
+
+    /// Batches that were read again. False: they are not those that the client was promised, and it is dropped.
+    pub fn read(&mut self, conn: ConnId, parts: Vec<Buf>, ops: &mut Vec<Op<Mail>>) -> bool {
+        let Some(c) = self.conns.get_mut(&conn).filter(|c| !c.closing) else { return true };
+        let Ok(bytes) = c.outbox.read(parts) else {
+            self.close(conn, ops);
+            return false;
+        };
+        self.answers.take(bytes);
+        self.dirty.insert(conn);
+        true
+    }
+
     /// A send has ended; what else came on the connection is to be looked at.
     pub fn sent(&mut self, now: Mono, conn: ConnId) {
         if let Some(c) = self.conns.get_mut(&conn) {
-            assert!(c.sending, "a send that was not asked for");
-            c.sending = false;
             c.active = now;
-            let bytes = std::mem::take(&mut c.sending_bytes);
-            c.reply_bytes -= bytes;
-            self.reply_bytes -= bytes;
+            self.sending.remove(&conn);
+            self.answers.give(c.outbox.sent(now));
+            self.dirty.insert(conn);
+        }
+    }
+
+    /// A send was taken back: the rest waits until the socket takes more.
+    pub fn taken_back(&mut self, now: Mono, conn: ConnId, rest: &[Buf], sent: usize, ops: &mut Vec<Op<Mail>>) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        match c.outbox.taken_back(now, rest, sent) {
+            Ok(freed) => self.answers.give(freed),
+            Err(_) => return self.close(conn, ops),
+        }
+        if sent > 0 {
+            c.active = now;
+        }
+        if !c.closing {
+            ops.push(Op::AwaitRoom { conn });
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub fn room(&mut self, now: Mono, conn: ConnId) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.active = now;
+            c.outbox.room();
+            self.sending.remove(&conn);
             self.dirty.insert(conn);
         }
     }
@@ -470,59 +568,115 @@ impl Conns {
     /// Closes a connection that is owed nothing and will send nothing.
     fn close_if_done(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         let Some(c) = self.conns.get(&conn) else { return };
-        let owed = !c.slots.is_empty() || c.sending;
         let quiet = |drain: &Drain| !c.frames.is_partial() && now.since(c.active.max(drain.since)) >= QUIET_NS;
         let done = match &self.drain {
             Some(drain) if !drain.reads => true,
             Some(drain) if quiet(drain) => c.frames.is_looked_through(),
             _ => c.eof && c.frames.is_looked_through(),
         };
-        if done && !owed {
+        if done && c.outbox.is_empty() {
             self.close(conn, ops);
         }
     }
 
-    /// Connections that waited for memory or for room and may try again; also closes what holds memory and does not move.
+    /// Connections that waited for memory, buffers or room and may go on; takes back what stalled ones hold.
     pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> Vec<ConnId> {
+        self.now = now;
         if now >= self.next_sweep {
             self.sweep(now, ops);
         }
+        if now >= self.next_look() {
+            self.last_look = now;
+            self.look_at_frames(now, ops);
+            self.look_at_answers(now, ops);
+        }
         self.look_at_drain(now, ops);
         let mut again: Vec<ConnId> = std::mem::take(&mut self.resumed).into_iter().collect();
+        again.extend(std::iter::from_fn(|| self.turns.next(now)));
         if self.retry.is_some_and(|at| at <= now) {
-            self.retry_starved(now, &mut again, ops);
+            self.retry_starved(now, &mut again);
         }
         again
     }
 
-    fn retry_starved(&mut self, now: Mono, again: &mut Vec<ConnId>, ops: &mut Vec<Op<Mail>>) {
+    fn retry_starved(&mut self, now: Mono, again: &mut Vec<ConnId>) {
         let behind = self.starved.range(self.retry_from..);
         let turn = behind.chain(self.starved.range(..self.retry_from)).copied();
         let turn: Vec<ConnId> = turn.take(RETRIES_MAX).collect();
         turn.iter().for_each(|conn| assert!(self.starved.remove(conn)));
         self.retry_from = turn.last().map_or(ConnId(0), |last| ConnId(last.get() + 1));
         self.retry = (!self.starved.is_empty()).then(|| now.plus_ms(STARVED_MS));
-        if self.short && now >= self.next_shed {
-            self.short = false;
-            self.next_shed = now.plus_ms(SHED_MS);
-            self.shed(now, ops);
-        }
         again.extend(turn);
     }
 
-    /// Memory for frames ran out: closes connections that hold part of a frame and have stalled.
-    fn shed(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
-        let stalled = |c: &Conn| c.frames.is_partial() && !c.frames.is_starved() && now.since(c.active) > STALLED_NS;
-        let doomed: Vec<ConnId> = self.conns.iter().filter(|(_, c)| stalled(c)).map(|(id, _)| *id).collect();
+    /// Nobody gets a turn: connections that have one and stand still lose it. How far an exact receive is, is not known
+    /// before it is stopped; it goes on where it was.
+    fn look_at_frames(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
+        let Some(since) = self.turns.stuck_since().filter(|since| now >= since.plus_ms(STUCK_MS)) else { return };
+        let mut doomed = Vec::new();
+        let mut worst: Option<(u128, ConnId)> = None;
+        for (conn, c) in self.conns.iter_mut().filter(|(_, c)| c.reserved > 0 && !c.closing) {
+            let still = now.since(c.active);
+            if still > STALLED_NS {
+                doomed.push(*conn);
+            } else if still > STALLED_NS / 5 && c.receive == Receive::Exact {
+                c.receive = Receive::Pausing;
+                ops.push(Op::Pause { conn: *conn });
+            }
+            let cost = c.reserved as u128 * u128::from(now.since(c.frames.began()));
+            worst = worst.max(Some((cost, *conn)));
+        }
+        if doomed.is_empty() && now >= since.plus_ms(HOPELESS_MS) {
+            doomed.extend(worst.map(|(_, conn)| conn));
+        }
         for conn in doomed {
             self.close(conn, ops);
         }
     }
 
-    /// Closes idle connections, and those that do not read what they asked for: their answers hold memory.
+    /// Takes back what sockets have not taken for a while. Bytes that are nowhere else are kept, unless memory is short
+    /// and nothing has moved for long.
+    fn look_at_answers(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
+        let pressed = self.is_pressed();
+        let patience = if pressed { PATIENCE_PRESSED_MS } else { PATIENCE_MS };
+        let mut doomed = Vec::new();
+        for conn in &self.sending {
+            let c = self.conns.get_mut(conn).expect("a connection that sends is there");
+            let since = c.outbox.moved();
+            if c.closing || now < since.plus_ms(patience) {
+                continue;
+            }
+            let (sending, freed) = c.outbox.take_back();
+            self.answers.give(freed);
+            if sending {
+                ops.push(Op::TakeBack { conn: *conn });
+            } else if pressed && c.outbox.held() > PIECE_BYTES_MIN && now.since(since) > STALLED_NS {
+                doomed.push(*conn);
+            }
+        }
+        for conn in doomed {
+            self.close(conn, ops);
+        }
+    }
+
+    fn next_look(&self) -> Mono {
+        self.last_look.plus_ms(if self.is_pressed() || self.turns.is_short() { LOOK_PRESSED_MS } else { LOOK_MS })
+    }
+
+    /// True while memory for answers is short.
+    pub fn is_pressed(&self) -> bool {
+        self.pressed || self.answers.used() > self.answers.limit() / 4
+    }
+
+    /// Says whether what answers hold is wanted elsewhere in the shard.
+    pub fn press(&mut self, pressed: bool) {
+        self.pressed = pressed;
+    }
+
+    /// Closes idle connections, and those that do not read what they asked for.
     fn sweep(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
         self.next_sweep = now.plus_ms(10_000);
-        let idle = |c: &Conn| (c.slots.is_empty() || c.sending) && now.since(c.active) > self.idle_ns;
+        let idle = |c: &Conn| (c.outbox.is_empty() || c.outbox.is_sending()) && now.since(c.active) > self.idle_ns;
         let doomed: Vec<ConnId> = self.conns.iter().filter(|(_, c)| idle(c)).map(|(id, _)| *id).collect();
         for conn in doomed {
             self.close(conn, ops);
@@ -559,15 +713,21 @@ impl Conns {
         let sweep = (!self.conns.is_empty()).then_some(self.next_sweep);
         let look = self.drain.filter(|_| !self.conns.is_empty()).map(|drain| drain.next_look);
         let resume = (!self.resumed.is_empty()).then_some(Mono(0));
-        [self.retry, sweep, look, resume].into_iter().flatten().min()
-    }
-
-    /// Bytes of answers that may be added before fetches are answered without records.
-    pub fn reply_room(&self) -> usize {
-        REPLIES_MEMORY.saturating_sub(self.reply_bytes)
+        let stalled = (!self.sending.is_empty() || self.turns.is_short()).then(|| self.next_look());
+        [self.retry, sweep, look, resume, stalled].into_iter().flatten().min()
     }
 
     /// Bytes of memory that requests hold.
+    pub fn frames_used(&self) -> usize {
+        self.turns.budget().used()
+    }
+
+    /// Bytes of memory that answers hold.
+    pub fn answers_used(&self) -> usize {
+        self.answers.used()
+    }
+
+    /// Bytes of large frames' memory, those that the log or a reader holds among them.
     pub fn memory(&self) -> usize {
         self.pool.used()
     }

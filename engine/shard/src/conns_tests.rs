@@ -2,15 +2,15 @@ use super::*;
 use torc_base::limits::LARGE_FRAME;
 
 const CONN: ConnId = ConnId(7);
-const FRAME_MAX: usize = 64 << 20;
 const IDLE_MS: u64 = 60_000;
 
 fn at(ms: u64) -> Mono {
     Mono(ms * 1_000_000)
 }
 
-fn conns(memory: usize) -> Conns {
-    Conns::new(FRAME_MAX, IDLE_MS, 0, Pool::new(memory, 0))
+fn conns(frames: usize) -> Conns {
+    let limits = MemoryLimits { frames, ..MemoryLimits::default() };
+    Conns::new(frames / 2, IDLE_MS, 0, limits, Pool::new(usize::MAX, 0))
 }
 
 /// One connection, accepted at the start.
@@ -32,8 +32,8 @@ fn frames(count: usize) -> BufMut {
     bytes(&[0, 0, 0, 1, 9].repeat(count))
 }
 
-fn reply(text: &str) -> Vec<Buf> {
-    vec![Buf::copy_of(text.as_bytes())]
+fn reply(text: &str) -> Vec<Piece> {
+    vec![Piece::Bytes(Buf::copy_of(text.as_bytes()))]
 }
 
 /// What was sent, by part.
@@ -56,7 +56,7 @@ fn closes(ops: &[Op<Mail>]) -> Vec<ConnId> {
 /// Takes all frames that may be taken, a slot for each.
 fn take(conns: &mut Conns, conn: ConnId) -> Vec<SlotId> {
     let mut slots = Vec::new();
-    while let Some(frame) = conns.next_frame(conn).expect("good lengths") {
+    while let Some(frame) = conns.next_frame(Mono(0), conn).expect("good lengths") {
         slots.push(conns.open_slot(Mono(0), conn, 0, frame.len()));
     }
     slots
@@ -82,7 +82,7 @@ fn answers_leave_in_the_order_of_requests() {
     conns.send(at(0), &mut ops);
     assert_eq!(sent(&ops), ["d"]);
     conns.sent(at(0), CONN);
-    assert_eq!(conns.reply_room(), REPLIES_MEMORY);
+    assert_eq!(conns.answers_used(), 0);
 }
 
 #[test]
@@ -141,13 +141,13 @@ fn large_waiting_requests_and_answers_stop_the_receive() {
     assert_eq!(take(&mut conns, CONN).len(), 1);
     // An answer of the largest size that may wait.
     conns.received(at(0), CONN, frames(1));
-    conns.answer(CONN, slots[1], vec![Buf::copy_of(&vec![b'x'; REPLY_BYTES_MAX])], Path::Other);
+    conns.answer(CONN, slots[1], vec![Piece::Bytes(Buf::copy_of(&vec![b'x'; REPLY_BYTES_MAX]))], Path::Other);
     conns.send(at(0), &mut ops);
-    assert_eq!(conns.reply_room(), REPLIES_MEMORY - REPLY_BYTES_MAX);
+    assert_eq!(conns.answers_used(), REPLY_BYTES_MAX);
     assert!(take(&mut conns, CONN).is_empty());
     conns.sent(at(0), CONN);
     assert_eq!(take(&mut conns, CONN).len(), 1);
-    assert_eq!(conns.reply_room(), REPLIES_MEMORY);
+    assert_eq!(conns.answers_used(), 0);
 }
 
 #[test]
@@ -192,9 +192,9 @@ fn what_was_asked_for_a_closed_connection_is_dropped() {
     conns.answer(CONN, slots[1], reply("b"), Path::Other);
     conns.send(at(0), &mut ops);
     assert!(sent(&ops).is_empty());
-    assert_eq!(conns.closed(CONN), [Token(5)]);
+    assert_eq!(conns.closed(CONN, |_| 0), [Token(5)]);
     conns.answer(CONN, slots[1], reply("b"), Path::Other);
-    assert_eq!((conns.len(), conns.reply_room()), (0, REPLIES_MEMORY));
+    assert_eq!((conns.len(), conns.answers_used(), conns.frames_used()), (0, 0, 0));
 }
 
 #[test]
@@ -219,39 +219,96 @@ fn a_starved_receive_that_was_to_pause_waits_for_the_pause() {
     assert!(conns.retry(at(5), &mut ops).is_empty(), "Paused is still to come");
 }
 
-/// Who lacks memory for a length alone makes stalled frames give way too.
+/// Begins a frame that is received exactly; the receive, if there is memory for the frame.
+fn begin(conns: &mut Conns, now: Mono, conn: ConnId, length: usize) -> Option<(BufMut, usize)> {
+    let mut ops = Vec::new();
+    conns.accepted(now, conn, ListenerId(0), &mut ops);
+    conns.received(now, conn, bytes(&[&(length as u32).to_be_bytes()[..], &[1]].concat()));
+    assert!(conns.next_frame(now, conn).expect("a good length").is_none());
+    conns.disarmed(now, conn, false);
+    conns.arm(now, conn, &mut ops);
+    match ops.pop() {
+        Some(Op::RecvExact { bytes, from, .. }) => Some((bytes, from)),
+        _ => None,
+    }
+}
+
+/// Memory for requests of which stalled ones hold all that is given to those of whom nothing is known.
+fn stuffed() -> (Conns, Vec<(ConnId, BufMut)>) {
+    let mut conns = conns(64 * LARGE_FRAME);
+    let mut held = Vec::new();
+    while let Some((bytes, _)) = begin(&mut conns, at(0), ConnId(100 + held.len() as u64), LARGE_FRAME) {
+        held.push((ConnId(100 + held.len() as u64), bytes));
+    }
+    assert!(held.len() > 30, "{} frames in memory for 64", held.len());
+    // The last one waits, and so does this.
+    assert!(begin(&mut conns, at(0), CONN, LARGE_FRAME).is_none());
+    (conns, held)
+}
+
 #[test]
-fn a_stalled_frame_gives_way_when_memory_is_short() {
-    let pool = Pool::new(1 << 20, 0);
-    let (mut conns, mut ops) = (Conns::new(FRAME_MAX, IDLE_MS, 0, pool.clone()), Vec::new());
-    // Begins a large frame; what is received of it exactly.
-    let begin = |conns: &mut Conns, conn: ConnId, length: usize| {
+fn a_frame_that_moves_on_is_not_cut_off_however_slow_it_is() {
+    let (mut conns, mut held) = stuffed();
+    for second in 1..15 {
         let mut ops = Vec::new();
-        conns.accepted(at(0), conn, ListenerId(0), &mut ops);
-        conns.received(at(0), conn, bytes(&[&(length as u32).to_be_bytes()[..], &[1]].concat()));
-        assert!(take(conns, conn).is_empty());
-        conns.disarmed(at(0), conn, false);
-        conns.arm(at(0), conn, &mut ops);
-        let Some(Op::RecvExact { bytes, .. }) = ops.pop() else { panic!("{ops:?}") };
-        bytes
-    };
-    let (victim, hog) = (ConnId(1), ConnId(2));
-    let frame = begin(&mut conns, victim, LARGE_FRAME);
-    let half = begin(&mut conns, hog, 20 * LARGE_FRAME);
-    drop(conns.filled(at(10), victim, frame).expect("a good length").expect("whole"));
-    let mut rest = Vec::new();
-    rest.extend(std::iter::from_fn(|| pool.take(4096)));
-    conns.arm(at(10), victim, &mut ops);
-    assert!(ops.is_empty(), "no memory: {ops:?}");
-    assert_eq!(conns.retry(at(500), &mut ops), [victim]);
-    assert!(closes(&ops).is_empty(), "the frame may still move");
-    conns.arm(at(500), victim, &mut ops);
-    conns.retry(at(2_000), &mut ops);
-    assert_eq!(closes(&ops), [hog]);
-    drop(half);
-    ops.clear();
-    conns.arm(at(2_000), victim, &mut ops);
-    assert!(matches!(ops[..], [Op::RecvExact { .. }]), "{ops:?}");
+        conns.retry(at(second * 1_000 + 1), &mut ops);
+        assert!(closes(&ops).is_empty(), "after {second} s");
+        for op in ops {
+            let Op::Pause { conn } = op else { panic!("{op:?}") };
+            let (_, bytes) = held.iter_mut().find(|(id, _)| *id == conn).expect("one that has memory");
+            let bytes = std::mem::replace(bytes, self::bytes(b""));
+            let mut again = Vec::new();
+            // One byte more has come.
+            conns.halted(at(second * 1_000 + 2), conn, bytes, 1 + second as usize);
+            conns.arm(at(second * 1_000 + 2), conn, &mut again);
+            let Some(Op::RecvExact { bytes, from, .. }) = again.pop() else { panic!("it goes on") };
+            assert_eq!(from, 1 + second as usize);
+            held.iter_mut().find(|(id, _)| *id == conn).expect("as above").1 = bytes;
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_stands_still_gives_way_to_those_that_wait() {
+    let (mut conns, mut held) = stuffed();
+    let mut closed = Vec::new();
+    for half_second in 1..12 {
+        let (now, mut ops) = (at(half_second * 500 + 1), Vec::new());
+        conns.retry(now, &mut ops);
+        closed.extend(closes(&ops));
+        for op in ops {
+            let Op::Pause { conn } = op else { continue };
+            let place = held.iter().position(|(id, _)| *id == conn).expect("one that has memory");
+            let (_, bytes) = held.swap_remove(place);
+            let mut again = Vec::new();
+            conns.halted(now, conn, bytes, 1);
+            conns.arm(now, conn, &mut again);
+            let Some(Op::RecvExact { bytes, .. }) = again.pop() else { panic!("it goes on") };
+            held.push((conn, bytes));
+        }
+    }
+    assert_eq!(closed.len(), held.len(), "all of them, after five seconds");
+    for conn in closed {
+        conns.closed(conn, |_| 0);
+    }
+    assert!(conns.retry(at(6_001), &mut Vec::new()).contains(&CONN));
+    assert!(conns.next_frame(at(6_001), CONN).expect("a good length").is_none());
+    let mut ops = Vec::new();
+    conns.arm(at(6_001), CONN, &mut ops);
+    assert!(matches!(ops[..], [Op::RecvExact { conn: CONN, .. }]), "{ops:?}");
+}
+
+#[test]
+fn memory_of_requests_stays_taken_while_others_hold_them() {
+    let mut conns = one(1 << 20);
+    conns.received(at(0), CONN, frames(3));
+    take(&mut conns, CONN);
+    conns.waits(CONN, Token(1), true);
+    assert_eq!(conns.frames_used(), 3);
+    assert_eq!(conns.closed(CONN, |tokens| tokens.len()), [Token(1)]);
+    assert_eq!(conns.frames_used(), 1, "the log still has one of them");
+    conns.give(1);
+    assert_eq!(conns.frames_used(), 0);
 }
 
 #[test]
@@ -290,12 +347,8 @@ fn the_time_to_read_an_answer_begins_when_it_is_sent() {
 }
 
 /// Connections of which one is open.
-fn open(pool: Pool) -> (Conns, Vec<Op<Mail>>) {
-    let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, 0, pool), Vec::new());
-    conns.accepted(at(0), CONN, ListenerId(0), &mut ops);
-    assert!(matches!(ops[..], [Op::Recv { conn: CONN }]));
-    ops.clear();
-    (conns, ops)
+fn open() -> (Conns, Vec<Op<Mail>>) {
+    (one(1 << 20), Vec::new())
 }
 
 /// What the shard does each turn; true if the connection was closed.
@@ -308,113 +361,137 @@ fn turn(conns: &mut Conns, ms: u64) -> bool {
 
 #[test]
 fn what_was_sent_before_a_stop_is_read_and_answered_before_the_connection_closes() {
-    let (mut conns, _) = open(Pool::new(1 << 20, 0));
+    let (mut conns, _) = open();
     conns.drain(at(1000));
     assert!(!turn(&mut conns, 1000), "its socket may hold requests");
     // The stop and these bytes were on their way at the same time.
     conns.received(at(1002), CONN, bytes(&[0, 0, 0, 3, 1, 2, 3, 0, 0]));
-    let frame = conns.next_frame(CONN).expect("a good length").expect("a whole frame");
+    let frame = conns.next_frame(Mono(0), CONN).expect("a good length").expect("a whole frame");
     assert_eq!(&frame[..], [1, 2, 3]);
     let slot = conns.open_slot(Mono(0), CONN, 0, 1);
-    assert!(conns.next_frame(CONN).expect("no length yet").is_none());
+    assert!(conns.next_frame(Mono(0), CONN).expect("no length yet").is_none());
     assert!(!turn(&mut conns, 1100), "it is owed an answer");
-    conns.answer(CONN, slot, vec![Buf::copy_of(b"done")], Path::Other);
+    conns.answer(CONN, slot, reply("done"), Path::Other);
     assert!(!turn(&mut conns, 1101), "the answer is being sent");
     conns.sent(at(1102), CONN);
     assert!(!turn(&mut conns, 1150), "half a frame has come, the rest of it may follow");
     conns.received(at(1151), CONN, bytes(&[0, 0]));
-    assert_eq!(conns.next_frame(CONN).expect("a good length").expect("an empty frame").len(), 0);
-    assert!(conns.next_frame(CONN).expect("nothing").is_none());
+    assert_eq!(conns.next_frame(Mono(0), CONN).expect("a good length").expect("an empty frame").len(), 0);
+    assert!(conns.next_frame(Mono(0), CONN).expect("nothing").is_none());
     let slot = conns.open_slot(Mono(0), CONN, 0, 1);
     conns.answer(CONN, slot, Vec::new(), Path::Other);
     assert!(!turn(&mut conns, 1160), "it was not silent for long");
     assert!(turn(&mut conns, 1180));
     assert!(!conns.is_drained());
-    conns.closed(CONN);
+    conns.closed(CONN, |_| 0);
     assert!(conns.is_drained());
 }
 
 #[test]
 fn a_client_that_never_falls_silent_does_not_hold_up_a_stop() {
-    let (mut conns, _) = open(Pool::new(1 << 20, 0));
+    let (mut conns, _) = open();
     conns.drain(at(0));
     for ms in (0..250).step_by(5) {
         conns.received(at(ms), CONN, bytes(&[0, 0, 0, 0]));
-        assert!(conns.next_frame(CONN).expect("a good length").is_some());
+        assert!(conns.next_frame(Mono(0), CONN).expect("a good length").is_some());
         assert!(!turn(&mut conns, ms));
     }
     conns.received(at(250), CONN, bytes(&[0, 0, 0, 0]));
     assert!(turn(&mut conns, 251));
-    assert!(conns.next_frame(CONN).expect("not looked at").is_none());
+    assert!(conns.next_frame(Mono(0), CONN).expect("not looked at").is_none());
     assert!(!conns.reads());
 }
 
 #[test]
 fn requests_behind_a_half_closed_connection_are_all_taken() {
-    let (mut conns, mut ops) = open(Pool::new(1 << 20, 0));
+    let (mut conns, mut ops) = open();
     conns.received(at(1), CONN, bytes(&[0, 0, 0, 0, 0, 0, 0, 0]));
-    assert!(conns.next_frame(CONN).expect("a good length").is_some());
+    assert!(conns.next_frame(Mono(0), CONN).expect("a good length").is_some());
     conns.eof(at(2), CONN, &mut ops);
     assert!(ops.is_empty(), "a second request has come before the end");
-    assert!(conns.next_frame(CONN).expect("a good length").is_some());
-    assert!(conns.next_frame(CONN).expect("nothing").is_none());
+    assert!(conns.next_frame(Mono(0), CONN).expect("a good length").is_some());
+    assert!(conns.next_frame(Mono(0), CONN).expect("nothing").is_none());
     conns.arm(at(3), CONN, &mut ops);
     assert!(matches!(ops[..], [Op::Close { conn: CONN }]));
 }
 
 #[test]
-fn large_frames_leave_memory_to_small_ones() {
-    let pool = Pool::new(16 * LARGE_FRAME, 0);
-    let (mut conns, mut ops) = open(pool.clone());
-    let mut held = Vec::new();
-    while pool.used() + LARGE_FRAME <= pool.limit() / 8 * 7 {
-        held.push(pool.take(LARGE_FRAME).expect("within the limit"));
-    }
-    let length = |n: usize| (n as u32).to_be_bytes();
-    conns.received(at(1), CONN, bytes(&length(LARGE_FRAME)));
-    assert!(conns.next_frame(CONN).expect("a good length").is_none());
-    conns.disarmed(at(1), CONN, false);
-    conns.arm(at(1), CONN, &mut ops);
-    assert!(ops.is_empty(), "a large one waits for memory: {ops:?}");
-
+fn who_finds_no_memory_for_a_large_frame_does_not_keep_small_ones_waiting() {
+    let (mut conns, _) = stuffed();
     let small = ConnId(8);
-    conns.accepted(at(2), small, ListenerId(0), &mut ops);
-    conns.received(at(2), small, bytes(&length(100)));
+    conns.accepted(at(2), small, ListenerId(0), &mut Vec::new());
+    conns.received(at(2), small, bytes(&100u32.to_be_bytes()));
     conns.received(at(2), small, bytes(&[1; 100]));
-    let frame = conns.next_frame(small).expect("a good length").expect("a small one is taken");
+    let frame = conns.next_frame(at(2), small).expect("a good length").expect("a small one is taken");
     assert_eq!(frame.len(), 100);
 }
 
 #[test]
 fn all_that_wait_for_memory_get_their_turn() {
-    let pool = Pool::new(16 * LARGE_FRAME, 0);
-    let all = pool.take(pool.limit()).expect("nothing is out");
-    let (mut conns, mut ops) = (Conns::new(1 << 20, 600_000, 0, pool), Vec::new());
+    let mut conns = conns(64 * LARGE_FRAME);
+    let all = conns.turns.budget().limit();
+    conns.turns.take(all);
+    let mut ops = Vec::new();
     let waiting = 200;
     for conn in (0..waiting).map(ConnId) {
         conns.accepted(at(0), conn, ListenerId(0), &mut ops);
         conns.received(at(0), conn, bytes(&[0, 0, 0, 9]));
-        assert!(conns.next_frame(conn).expect("a good length").is_none());
+        assert!(conns.next_frame(at(0), conn).expect("a good length").is_none());
         conns.disarmed(at(0), conn, false);
         conns.arm(at(0), conn, &mut ops);
     }
-    let mut tried = std::collections::BTreeSet::new();
-    for ms in 1..10 {
-        let turn = conns.retry(at(ms), &mut ops);
-        assert!(turn.len() < 100, "a turn is short, however many wait");
-        for conn in turn {
-            tried.insert(conn);
-            conns.arm(at(ms), conn, &mut ops);
-        }
-    }
-    assert_eq!(tried.len(), waiting as usize);
-    drop(all);
+    assert!(conns.retry(at(1), &mut ops).is_empty(), "nobody tries in vain");
+    conns.turns.give(all);
     let mut served = 0;
-    for ms in 10..20 {
-        for conn in conns.retry(at(ms), &mut ops) {
-            conns.received(at(ms), conn, bytes(&[1; 9]));
-            served += usize::from(conns.next_frame(conn).expect("a good length").is_some());
-        }
+    for conn in conns.retry(at(10), &mut ops) {
+        conns.received(at(10), conn, bytes(&[1; 9]));
+        served += usize::from(conns.next_frame(at(10), conn).expect("a good length").is_some());
     }
     assert_eq!(served, waiting as usize);
+}
+
+#[test]
+fn what_a_client_does_not_read_is_taken_back_after_a_while() {
+    let (mut conns, mut ops) = open();
+    conns.received(at(0), CONN, frames(1));
+    let slots = take(&mut conns, CONN);
+    conns.answer(CONN, slots[0], reply("an answer"), Path::Other);
+    conns.send(at(0), &mut ops);
+    let Some(Op::Send { parts, .. }) = ops.pop() else { panic!("{ops:?}") };
+    conns.retry(at(PATIENCE_MS - 1), &mut ops);
+    assert!(ops.is_empty());
+    let due = conns.deadline().expect("somebody has to look");
+    assert!(due <= at(PATIENCE_MS + LOOK_MS));
+    conns.retry(at(PATIENCE_MS + LOOK_MS), &mut ops);
+    assert!(matches!(ops[..], [Op::TakeBack { conn: CONN }]), "{ops:?}");
+    ops.clear();
+    conns.taken_back(at(5_600), CONN, &parts, 3, &mut ops);
+    assert!(matches!(ops[..], [Op::AwaitRoom { conn: CONN }]), "{ops:?}");
+    conns.room(at(9_000), CONN);
+    ops.clear();
+    conns.send(at(9_000), &mut ops);
+    assert_eq!(sent(&ops), ["answer"]);
+    assert_eq!(conns.answers_used(), 6);
+    conns.sent(at(9_000), CONN);
+    assert_eq!(conns.answers_used(), 0);
+}
+
+#[test]
+fn while_memory_is_short_patience_is_short_and_who_never_reads_is_closed() {
+    let (mut conns, mut ops) = open();
+    conns.received(at(0), CONN, frames(1));
+    let slots = take(&mut conns, CONN);
+    let long = vec![b'x'; 2 * PIECE_BYTES_MIN];
+    conns.answer(CONN, slots[0], vec![Piece::Bytes(Buf::copy_of(&long))], Path::Other);
+    conns.send(at(0), &mut ops);
+    let Some(Op::Send { parts, .. }) = ops.pop() else { panic!("{ops:?}") };
+    conns.press(true);
+    conns.retry(at(PATIENCE_PRESSED_MS + LOOK_PRESSED_MS), &mut ops);
+    assert!(matches!(ops[..], [Op::TakeBack { conn: CONN }]), "{ops:?}");
+    conns.taken_back(at(200), CONN, &parts, 0, &mut ops);
+    ops.clear();
+    conns.retry(at(4_000), &mut ops);
+    assert!(closes(&ops).is_empty());
+    conns.retry(at(5_100), &mut ops);
+    assert_eq!(closes(&ops), [CONN]);
 }

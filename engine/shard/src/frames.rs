@@ -4,8 +4,10 @@
 //! its own length. When a large one is coming, the connection switches to receiving exactly: first the length, then
 //! the frame, straight into a buffer of that size; it switches back when small frames return.
 
+use crate::memory::{Pace, Turns};
 use std::collections::VecDeque;
 use torc_base::buf::{BufMut, Pool};
+use torc_base::ids::ConnId;
 use torc_base::limits::LARGE_FRAME;
 use torc_base::time::Mono;
 
@@ -19,7 +21,7 @@ pub enum Want {
     Any,
     /// Exactly this buffer, from that position on.
     Exact(BufMut, usize),
-    /// Nothing now: no memory for the frame that is coming.
+    /// Nothing now: the frame that is coming waits for memory.
     Memory,
 }
 
@@ -27,21 +29,26 @@ pub enum Want {
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadLength(pub i32);
 
-/// From this size on a frame leaves a quarter of the memory to others.
-const HUGE_FRAME: usize = 4 << 20;
+/// Where frames get their memory from: see [`Turns`].
+pub struct Lender<'a> {
+    pub now: Mono,
+    pub conn: ConnId,
+    pub pace: Pace,
+    pub turns: &'a mut Turns,
+    /// Without a limit of its own.
+    pub pool: &'a Pool,
+    /// Bytes that the connection has for a frame that is not whole.
+    pub reserved: &'a mut usize,
+}
 
-/// Memory for a frame. The larger it is the more it leaves to smaller ones: who promises large frames and does not send
-/// them keeps others waiting that send frames as large, and nobody else.
-fn take(pool: &Pool, len: usize) -> Option<BufMut> {
-    let left = match len {
-        0..LARGE_FRAME => 0,
-        LARGE_FRAME..HUGE_FRAME => pool.limit() / 8,
-        HUGE_FRAME.. => pool.limit() / 4,
-    };
-    if pool.used() + len > pool.limit() - left {
-        return None;
+impl Lender<'_> {
+    fn take(&mut self, len: usize) -> Option<BufMut> {
+        if !self.turns.ask(self.now, self.conn, len, self.pace) {
+            return None;
+        }
+        *self.reserved += len;
+        Some(self.pool.take(len).expect("the pool has no limit"))
     }
-    pool.take(len)
 }
 
 /// Assembles the frames of one connection.
@@ -59,6 +66,8 @@ pub struct Frames {
     /// The first byte of the frame at hand, or of the one that was whole last, was there.
     began: Mono,
     exact: bool,
+    /// How much of the frame was there when its exact receive was armed.
+    exact_from: usize,
     small_in_a_row: u32,
 }
 
@@ -74,6 +83,7 @@ impl Frames {
             held: VecDeque::new(),
             began: Mono(0),
             exact: false,
+            exact_from: 0,
             small_in_a_row: 0,
         }
     }
@@ -109,10 +119,10 @@ impl Frames {
     }
 
     /// The next whole frame, if it is there.
-    pub fn pop(&mut self, pool: &Pool) -> Result<Option<BufMut>, BadLength> {
+    pub fn pop(&mut self, memory: &mut Lender) -> Result<Option<BufMut>, BadLength> {
         loop {
             if let Some(len) = self.waiting {
-                let Some(buf) = take(pool, len) else { return Ok(None) };
+                let Some(buf) = memory.take(len) else { return Ok(None) };
                 self.waiting = None;
                 self.body = Some((buf, 0));
             }
@@ -194,35 +204,49 @@ impl Frames {
             return Want::Any;
         }
         if let Some((buf, filled)) = self.body.take() {
+            self.exact_from = filled;
             return Want::Exact(buf, filled);
         }
-        match pool.take(4) {
-            Some(mut head) => {
-                head[..4].copy_from_slice(&self.head);
-                Want::Exact(head, self.head_len)
-            }
-            None => Want::Memory,
+        let mut head = pool.take(4).expect("the pool has no limit");
+        head[..4].copy_from_slice(&self.head);
+        Want::Exact(head, self.head_len)
+    }
+
+    /// An exact receive was stopped when its buffer was filled up to `at`; it goes on from there when it is wanted again.
+    /// True if something has come since it began.
+    pub fn halted(&mut self, now: Mono, buf: BufMut, at: usize) -> bool {
+        assert!(self.exact && self.body.is_none());
+        if self.head_len == 4 {
+            let before = std::mem::replace(&mut self.exact_from, at);
+            self.body = Some((buf, at));
+            return at > before;
         }
+        if self.head_len == 0 {
+            self.began = now;
+        }
+        let before = std::mem::replace(&mut self.head_len, at);
+        self.head[..at].copy_from_slice(&buf[..at]);
+        at > before
     }
 
     /// An exact receive has filled its buffer; the frame, if it was one.
-    pub fn filled(&mut self, now: Mono, buf: BufMut, pool: &Pool) -> Result<Option<BufMut>, BadLength> {
+    pub fn filled(&mut self, buf: BufMut, memory: &mut Lender) -> Result<Option<BufMut>, BadLength> {
         assert!(self.exact && self.body.is_none() && self.held.is_empty());
         if self.head_len == 4 {
             self.end_of_frame(buf.len());
             return Ok(Some(buf));
         }
         if self.head_len == 0 {
-            self.began = now;
+            self.began = memory.now;
         }
         self.head.copy_from_slice(&buf[..4]);
         self.head_len = 4;
         let len = self.length()?;
         if len == 0 {
             self.end_of_frame(0);
-            return Ok(pool.take(0));
+            return Ok(memory.pool.take(0));
         }
-        match take(pool, len) {
+        match memory.take(len) {
             Some(buf) => self.body = Some((buf, 0)),
             None => self.waiting = Some(len),
         }

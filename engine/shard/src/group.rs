@@ -2,7 +2,7 @@
 
 use crate::mail::{Asker, Produced};
 use crate::stages::LogTimes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use torc_base::ids::{Index, LeaderEpoch, Offset, Term};
 use torc_base::time::Mono;
 use torc_consensus::{Raft, Role};
@@ -50,16 +50,18 @@ pub struct Group {
     pub partition: Option<Partition>,
     /// What the topic keeps.
     pub retention: Limits,
-    /// Entries that move the high watermark when they are committed: index and the offset behind the entry.
-    pub uncommitted: VecDeque<(Index, Offset)>,
+    /// Entries that move the high watermark when they are committed: index, the offset behind the entry, and its bytes.
+    pub uncommitted: VecDeque<(Index, Offset, u32)>,
+    /// Bytes of record batches that were committed since the start.
+    pub committed_bytes: u64,
     /// Log starts to take effect when their entry is committed; both members grow.
     pub trims: VecDeque<(Index, Offset)>,
     /// Wait for the leader's own disk, in the order of the log.
     pub on_disk: VecDeque<Waiter>,
     /// Wait for the commit, in the order of the log.
     pub on_commit: VecDeque<Waiter>,
-    /// Wait for the high watermark to pass an offset.
-    pub watchers: BTreeMap<Asker, Offset>,
+    /// Wait for `committed_bytes` to reach a number.
+    pub watchers: BTreeSet<(u64, Asker)>,
     /// The no-op of the term that this node leads; once it is committed the group serves.
     pub term_start: Option<Index>,
     pub serving: bool,
@@ -73,10 +75,11 @@ impl Group {
             partition,
             retention: Limits { ms: -1, bytes: -1 },
             uncommitted: VecDeque::new(),
+            committed_bytes: 0,
             trims: VecDeque::new(),
             on_disk: VecDeque::new(),
             on_commit: VecDeque::new(),
-            watchers: BTreeMap::new(),
+            watchers: BTreeSet::new(),
             term_start: None,
             serving: false,
         }

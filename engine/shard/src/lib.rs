@@ -8,6 +8,8 @@ mod groups;
 mod kafka;
 mod line_limit;
 mod mail;
+mod memory;
+mod outbox;
 mod packer;
 mod settings;
 mod shard;
@@ -18,6 +20,7 @@ mod stats;
 mod tests;
 
 pub use mail::Mail;
+pub use memory::MemoryLimits;
 pub use settings::{BrokerSetting, Settings};
 pub use shard::Shard;
 pub use stages::{Histogram, Stage, Stages};

@@ -118,11 +118,20 @@ pub enum Ask {
     Fetch {
         parts: Vec<FetchPart>,
         max_bytes: usize,
+        /// It may wait for memory, as the asker holds nothing for it.
+        may_wait: bool,
     },
-    /// Wake the asker once, when the high watermark of one of these passes the offset.
-    Watch(Vec<(GroupId, Offset)>),
-    /// Forget a watch.
-    Unwatch(Vec<GroupId>),
+    /// Do not let the asker's fetch wait for memory: answer it without records if it is still wanted.
+    Hurry {
+        wanted: bool,
+    },
+    /// Wake the asker once, when so many bytes have been committed in these groups since they had these counts.
+    Watch {
+        parts: Vec<(GroupId, u64)>,
+        need: u64,
+    },
+    /// Forget the asker's watch.
+    Unwatch,
     Offsets(Vec<OffsetPart>),
     /// Nobody waits for the answer to such a question any more.
     CancelOffsets,
@@ -203,8 +212,11 @@ pub enum ConfigChange {
 pub enum Answer {
     Produced(Vec<(u32, Produced)>),
     Fetched(Vec<(u32, Fetched)>),
-    /// A watched partition has more.
-    Wake,
+    /// The watched partitions have so many bytes more; [`u64::MAX`]: one of them is gone.
+    Wake {
+        shard: ShardId,
+        bytes: u64,
+    },
     /// Position, error, timestamp, offset, leader epoch.
     Offsets(Vec<(u32, i16, i64, Offset, LeaderEpoch)>),
     /// Position, error, epoch, end offset.
@@ -243,6 +255,10 @@ pub struct Fetched {
     pub cold: bool,
     /// There are records behind these that consumers may read.
     pub more: bool,
+    /// There was no memory to read them into.
+    pub no_room: bool,
+    /// The group's count of committed bytes when it was read.
+    pub committed_bytes: u64,
 }
 
 /// What became of one catalog change.
@@ -270,7 +286,18 @@ impl Produced {
 impl Fetched {
     /// No records.
     pub fn empty(error: i16, high_watermark: Offset, log_start: Offset) -> Fetched {
-        Fetched { error, high_watermark, log_start, records: Vec::new(), bytes: 0, count: 0, cold: false, more: false }
+        Fetched {
+            error,
+            high_watermark,
+            log_start,
+            records: Vec::new(),
+            bytes: 0,
+            count: 0,
+            cold: false,
+            more: false,
+            no_room: false,
+            committed_bytes: 0,
+        }
     }
 
     /// Refused with `error`.

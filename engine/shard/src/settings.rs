@@ -20,6 +20,8 @@ pub struct Settings {
     pub seed: u64,
     /// The log.
     pub wal: torc_wal::Settings,
+    /// Memory for requests and answers.
+    pub memory: crate::memory::MemoryLimits,
     /// Memory for the log's blocks, without a limit of its own; its arena may be registered with the kernel.
     pub log_blocks: Pool,
     /// `auto.create.topics.enable`

@@ -101,10 +101,17 @@ impl Shard {
             }
             Event::Received { conn, bytes } => self.with_kafka(now, ops, |kafka, out| kafka.received(out, conn, bytes)),
             Event::Filled { conn, bytes } => self.with_kafka(now, ops, |kafka, out| kafka.filled(out, conn, bytes)),
+            Event::Halted { conn, bytes, at } => {
+                self.with_kafka(now, ops, |kafka, out| kafka.halted(out, conn, bytes, at));
+            }
             Event::Starved { conn } => self.with_kafka(now, ops, |kafka, out| kafka.disarmed(out, conn, true)),
             Event::Paused { conn } => self.with_kafka(now, ops, |kafka, out| kafka.disarmed(out, conn, false)),
-            Event::Eof { conn } => self.kafka.conns.eof(now.mono, conn, ops),
+            Event::Eof { conn } => self.with_kafka(now, ops, |kafka, out| kafka.eof(out, conn)),
             Event::Sent { conn } => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
+            Event::TakenBack { conn, rest, sent } => {
+                self.with_kafka(now, ops, |kafka, out| kafka.taken_back(out, conn, &rest, sent));
+            }
+            Event::Room { conn } => self.with_kafka(now, ops, |kafka, out| kafka.room(out, conn)),
             Event::Closed { conn } => {
                 self.waiting.retain(|(waiting, _)| *waiting != conn);
                 self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn));
@@ -181,9 +188,10 @@ impl Shard {
         }
         self.with_groups(now, ops, |groups, out| match ask {
             Ask::Produce(parts) => groups.produce(out, asker, parts),
-            Ask::Fetch { parts, max_bytes } => groups.fetch(out, asker, parts, max_bytes),
-            Ask::Watch(parts) => groups.watch(out, asker, parts),
-            Ask::Unwatch(ids) => groups.unwatch(asker, &ids),
+            Ask::Fetch { parts, max_bytes, may_wait } => groups.fetch(out, asker, parts, max_bytes, may_wait),
+            Ask::Hurry { wanted } => groups.hurry(out, asker, wanted),
+            Ask::Watch { parts, need } => groups.watch(out, asker, parts, need),
+            Ask::Unwatch => groups.unwatch(asker),
             Ask::Offsets(parts) => groups.offsets(out, asker, parts),
             Ask::CancelOffsets => groups.cancel_lookups(asker),
             Ask::EpochEnds(parts) => groups.epoch_ends(out, asker, parts),
@@ -324,6 +332,8 @@ impl Shard {
     fn turn(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         self.with_kafka(now, ops, |kafka, out| kafka.turn(out));
         self.settle(now, ops);
+        let pressed = self.groups.is_pressed(self.kafka.conns.memory());
+        self.kafka.conns.press(pressed);
         self.turn_stop(now, ops);
         self.with_groups(now, ops, |groups, out| groups.turn(out));
         self.settle(now, ops);

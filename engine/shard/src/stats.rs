@@ -102,8 +102,14 @@ counters! {
     gauge disk_full,
     /// 1 after a failed write: the shard takes nothing more.
     gauge fenced,
-    /// Bytes of request buffers that are in use.
+    /// Memory of requests that are being received or wait for their answers.
     gauge request_memory_bytes,
+    /// Memory of answers that wait for their sockets.
+    gauge answer_memory_bytes,
+    /// Memory of what was read from disk: on its way, kept for consumers, or being sent.
+    gauge read_memory_bytes,
+    /// Memory of the log's batches: waiting, in flight, kept as its tail, or being sent.
+    gauge log_memory_bytes,
 }
 
 /// Adds to a counter that only this thread writes.

@@ -27,6 +27,10 @@ pub enum Step {
     Pump,
     /// A pause takes effect.
     Pause,
+    /// The rest of a send is given back.
+    TakeBack,
+    /// The server's kernel may have room for more.
+    Room,
     /// The server's kernel takes more of what is being sent.
     Drain,
     /// A close takes effect.
@@ -59,6 +63,8 @@ pub enum ShardEvent {
     Received(ConnId, BufMut),
     /// A full buffer.
     Filled(ConnId, BufMut),
+    /// A buffer that is full up to a position.
+    Halted(ConnId, BufMut, usize),
     /// No buffer.
     Starved(ConnId),
     /// Disarmed.
@@ -67,6 +73,10 @@ pub enum ShardEvent {
     Eof(ConnId),
     /// All sent.
     Sent(ConnId),
+    /// What was not sent.
+    TakenBack(ConnId, Vec<Buf>, usize),
+    /// More can be sent.
+    Room(ConnId),
     /// Gone.
     Closed(ConnId),
 }
@@ -78,10 +88,13 @@ impl ShardEvent {
             ShardEvent::Accepted(conn) => Event::Accepted { conn, listener: ListenerId(0) },
             ShardEvent::Received(conn, bytes) => Event::Received { conn, bytes },
             ShardEvent::Filled(conn, bytes) => Event::Filled { conn, bytes },
+            ShardEvent::Halted(conn, bytes, at) => Event::Halted { conn, bytes, at },
             ShardEvent::Starved(conn) => Event::Starved { conn },
             ShardEvent::Paused(conn) => Event::Paused { conn },
             ShardEvent::Eof(conn) => Event::Eof { conn },
             ShardEvent::Sent(conn) => Event::Sent { conn },
+            ShardEvent::TakenBack(conn, rest, sent) => Event::TakenBack { conn, rest, sent },
+            ShardEvent::Room(conn) => Event::Room { conn },
             ShardEvent::Closed(conn) => Event::Closed { conn },
         }
     }
@@ -98,6 +111,10 @@ pub enum Ask {
     Pause,
     /// Send.
     Send(Vec<Buf>),
+    /// Give back what is not sent.
+    TakeBack,
+    /// Tell when more can be sent.
+    AwaitRoom,
     /// Drop.
     Close,
 }
@@ -152,6 +169,8 @@ struct Link {
     /// When it was made, and bytes that the server's kernel has taken for the client.
     since: u64,
     taken: u64,
+    taking_back: bool,
+    awaits_room: bool,
     /// The shard said Close.
     closing: bool,
     /// `Closed` is on its way to the shard; whatever it asks meanwhile goes nowhere.
@@ -202,6 +221,8 @@ impl Net {
             sending: None,
             since: now,
             taken: 0,
+            taking_back: false,
+            awaits_room: false,
             closing: false,
             gone: false,
             told: false,
@@ -322,22 +343,38 @@ impl Net {
                 link.armed = Armed::Exact(bytes, from);
             }
             Ask::Pause => {
-                if link.pausing || matches!(link.armed, Armed::Exact(..)) {
-                    return Err(Violation::contract(format!("Pause on {name} that no plain receive is armed on")));
+                if link.pausing {
+                    return Err(Violation::contract(format!("a second Pause on {name}")));
                 }
                 link.pausing = true;
                 self.wishes.push((soon, id, Step::Pause));
                 return Ok(());
             }
             Ask::Send(parts) => {
-                if link.sending.is_some() {
-                    return Err(Violation::contract(format!("a second Send outstanding on {name}")));
+                if link.sending.is_some() || link.awaits_room {
+                    return Err(Violation::contract(format!(
+                        "a Send on {name} while one is outstanding, or awaits room"
+                    )));
                 }
                 if parts.iter().all(|p| p.is_empty()) {
                     return Err(Violation::contract(format!("a Send of no bytes on {name}")));
                 }
                 link.sending = Some(Sending { parts: parts.into(), done: 0 });
                 self.wishes.push((soon, id, Step::Drain));
+                return Ok(());
+            }
+            Ask::TakeBack => {
+                if link.sending.is_some() && !std::mem::replace(&mut link.taking_back, true) {
+                    self.wishes.push((soon, id, Step::TakeBack));
+                }
+                return Ok(());
+            }
+            Ask::AwaitRoom => {
+                if link.sending.is_some() || std::mem::replace(&mut link.awaits_room, true) {
+                    return Err(Violation::contract(format!("AwaitRoom on {name} with a send or another one")));
+                }
+                let wait = if self.rng.chance(link.manner.stalls, 64) { 20_000_000 } else { 50_000 };
+                self.wishes.push((soon + self.rng.below(wait), id, Step::Room));
                 return Ok(());
             }
             Ask::Close => {
@@ -357,7 +394,11 @@ impl Net {
         let Some(link) = self.links.get_mut(&id).filter(|l| l.shard == shard && !l.told) else {
             return Err(Violation::contract(format!("HandOver of connection {id} after Closed")));
         };
-        let idle = matches!(link.armed, Armed::No) && !link.pausing && link.sending.is_none() && !link.closing;
+        let idle = matches!(link.armed, Armed::No)
+            && !link.pausing
+            && link.sending.is_none()
+            && !link.awaits_room
+            && !link.closing;
         if !idle {
             return Err(Violation::contract(format!("HandOver of connection {id} with something under way")));
         }
@@ -409,8 +450,35 @@ impl Net {
             Step::Pause => {
                 link.pausing = false;
                 if !link.closing {
-                    link.armed = Armed::No;
-                    return Outcome::Shard(shard, ShardEvent::Paused(ConnId(id)));
+                    let conn = ConnId(id);
+                    return match std::mem::replace(&mut link.armed, Armed::No) {
+                        Armed::Exact(bytes, at) => Outcome::Shard(shard, ShardEvent::Halted(conn, bytes, at)),
+                        Armed::Recv | Armed::No => Outcome::Shard(shard, ShardEvent::Paused(conn)),
+                    };
+                }
+            }
+            Step::TakeBack => {
+                if std::mem::take(&mut link.taking_back)
+                    && let Some(Sending { parts, done }) = link.sending.take()
+                {
+                    return Outcome::Shard(shard, ShardEvent::TakenBack(ConnId(id), parts.into(), done));
+                }
+            }
+            Step::Room => {
+                if link.broken {
+                    return self.closed(now, id);
+                }
+                match link.manner.room(now - link.since, link.taken) {
+                    Room::Bytes(_) => {}
+                    Room::Never => return Outcome::Quiet,
+                    Room::In(ns) => {
+                        self.wishes.push((now + ns, id, Step::Room));
+                        return Outcome::Quiet;
+                    }
+                }
+                link.awaits_room = false;
+                if !link.closing {
+                    return Outcome::Shard(shard, ShardEvent::Room(ConnId(id)));
                 }
             }
             Step::Drain => return self.drain(now, id),
@@ -515,6 +583,7 @@ impl Net {
         let (shard, stalls) = (link.shard, link.manner.stalls);
         if all {
             link.sending = None;
+            link.taking_back = false;
         }
         self.downward(now, id, Step::ToClient(taken));
         if all {

@@ -7,10 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
-use torc_shard::{Settings, Shard, Stats, TopicConfig, WalSettings};
+use torc_shard::{MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
 
-/// What requests of a shard may hold.
-const MEMORY_MAX: u64 = torc_base::limits::RECV_MEMORY as u64;
+/// Memory of a shard: so little that every run meets the limits.
+const FRAMES: usize = 8 << 20;
+const ANSWERS: usize = 256 << 10;
+const READS: usize = 1 << 20;
+/// What requests and answers may hold: small requests are taken whole, and so is one answer that cannot be cut.
+const MEMORY_MAX: u64 = (FRAMES + ANSWERS + (4 << 20)) as u64;
 
 /// A shard as `start` says.
 pub fn make(start: &Start) -> Shard {
@@ -21,6 +25,8 @@ pub fn make(start: &Start) -> Shard {
         spare_segments: 1 + (start.seed % 2) as usize,
         batches_in_flight: 1 + (start.seed >> 8) as usize % 6,
         cleaner: start.cleaner,
+        read_memory: READS << (start.seed >> 24 & 3),
+        read_ahead_bytes: READS / 4,
         ..WalSettings::default()
     };
     // Clocks jump in a run, timestamps do not.
@@ -42,6 +48,7 @@ pub fn make(start: &Start) -> Shard {
         producer_expiration_ms: 86_400_000 * 30,
         connection_idle_ms: 600_000,
         fetch_sessions: 3,
+        memory: MemoryLimits { frames: FRAMES, answers: ANSWERS },
         move_after: [0, 1, 2, 16][(start.seed >> 16) as usize % 4],
         slow_request_ms: 1_000,
         drain_ms: 5_000,
@@ -56,7 +63,7 @@ fn look(shard: &Shard) -> Look {
     let stats = shard.stats();
     Look {
         ready: stats.ready.load(Ordering::Relaxed),
-        memory: stats.request_memory_bytes.load(Ordering::Relaxed),
+        memory: stats.request_memory_bytes.load(Ordering::Relaxed) + stats.answer_memory_bytes.load(Ordering::Relaxed),
         memory_max: MEMORY_MAX,
     }
 }

@@ -596,6 +596,12 @@ impl<A: App> Run<A> {
                 let text = format!("shard {shard} holds {held} bytes of receive buffers, with no connection open");
                 return Err(Violation::new(Rule::Memory, text));
             }
+            let memory = self.look(shard).map_or(0, |look| look.memory);
+            if open == 0 && memory > 0 {
+                let text =
+                    format!("requests and answers of shard {shard} take {memory} bytes, with no connection open");
+                return Err(Violation::new(Rule::Memory, text));
+            }
             let busy = self.world.disks[shard].in_flight();
             if busy > 0 {
                 let text = format!("shard {shard} has {busy} disk operations in flight, long after the last request");

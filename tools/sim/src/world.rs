@@ -373,6 +373,8 @@ impl<A: App> World<A> {
             Op::Recv { conn } => (conn, Ask::Recv),
             Op::RecvExact { conn, bytes, from } => (conn, Ask::RecvExact(bytes, from)),
             Op::Pause { conn } => (conn, Ask::Pause),
+            Op::TakeBack { conn } => (conn, Ask::TakeBack),
+            Op::AwaitRoom { conn } => (conn, Ask::AwaitRoom),
             Op::Send { conn, parts } => {
                 let crc = parts.iter().fold(0, |crc, part| torc_base::crc::extend(crc, part));
                 self.trail.mark("send", shard, conn.0, u64::from(crc));
@@ -436,10 +438,15 @@ impl<A: App> World<A> {
             Event::Accepted { conn, .. } => ("accepted", number(conn), 0),
             Event::Received { conn, bytes } => ("received", number(conn), bytes.len() as u64),
             Event::Filled { conn, bytes } => ("filled", number(conn), bytes.len() as u64),
+            Event::Halted { conn, at, .. } => ("halted", number(conn), *at as u64),
             Event::Starved { conn } => ("starved", number(conn), 0),
             Event::Paused { conn } => ("paused", number(conn), 0),
             Event::Eof { conn } => ("eof", number(conn), 0),
             Event::Sent { conn } => ("sent", number(conn), 0),
+            Event::TakenBack { conn, rest, .. } => {
+                ("taken back", number(conn), rest.iter().map(|p| p.len() as u64).sum())
+            }
+            Event::Room { conn } => ("room", number(conn), 0),
             Event::Closed { conn } => ("closed", number(conn), 0),
             Event::Disk(done) => (if done.result.is_ok() { "disk done" } else { "disk FAILED" }, done.tag.0, 0),
             Event::Mail { from, .. } => ("mail", u64::from(from.0), 0),

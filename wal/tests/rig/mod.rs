@@ -11,13 +11,15 @@ use torc_base::ids::{BatchSeq, GroupId, Index, Offset, Term};
 use torc_base::io::{DiskDone, DiskOp};
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
-use torc_wal::{CleanerSettings, Entry, Find, From, Item, Kind, Outcome, Read, ReadId, Settings, State, Wal, WalError};
+use torc_wal::WalError;
+use torc_wal::{Claim, CleanerSettings, Entry, Find, From, Item, Kind, Outcome, Read, ReadId, Settings, State, Wal};
 
 pub fn small() -> Settings {
     Settings {
         segment_bytes: 256 << 10,
         batches_in_flight: 4,
         tail_bytes: 64 << 10,
+        read_memory: 128 << 20,
         read_ahead_bytes: 1 << 20,
         reserve_bytes: 0,
         spare_segments: 1,
@@ -272,9 +274,10 @@ impl Rig {
 
     /// Reads through the disk if need be.
     pub fn read(&mut self, group: u64, from: From, upto: u64, max_bytes: usize) -> Result<Vec<Item>, WalError> {
-        let read = self.wal.read(GroupId(group), from, Index(upto), max_bytes, &mut self.pending);
+        let read = self.wal.read(GroupId(group), from, Index(upto), max_bytes, Claim::First, &mut self.pending);
         match read {
             Read::Ready(items) => Ok(items),
+            Read::NoRoom => Err(WalError::NoRoom),
             Read::Released => Err(WalError::Released { group: GroupId(group) }),
             Read::Pending(id) => self.wait_read(id),
         }

@@ -187,6 +187,7 @@ impl App for Echo {
                     ops.push(Op::Pause { conn });
                 }
             }
+            Event::Halted { .. } | Event::TakenBack { .. } | Event::Room { .. } => unreachable!("nobody asked"),
             Event::Paused { conn } => {
                 self.pauses += 1;
                 self.peers.get_mut(&conn).expect("open").pausing = false;

@@ -105,7 +105,7 @@ impl Groups {
         let incoming = incoming(&part);
         group.partition_mut().append(out.now.wall, base, &incoming);
         let end = group.partition().end();
-        group.uncommitted.push_back((append.first, end));
+        group.uncommitted.push_back((append.first, end, part.bytes.len() as u32));
         let waiter = Waiter {
             index: append.first,
             asker,
@@ -186,7 +186,7 @@ impl Groups {
             out.answers.push_back((asker, Answer::Produced(vec![(part.position, produced)])));
             return;
         }
-        let holds = |&&(_, end): &&(Index, Offset)| end > last;
+        let holds = |&&(_, end, _): &&(Index, Offset, u32)| end > last;
         let index = group.uncommitted.iter().find(holds).expect("what is not committed waits for it").0;
         let reply = Reply::Produced { base, append_time };
         let waiter = Waiter { index, asker, position: part.position, reply, times };

@@ -5,10 +5,12 @@
 
 mod append;
 mod checkpoint;
+mod fetch;
 mod lookups;
 mod read;
 mod recover;
 mod retention;
+mod watch;
 
 pub use recover::{Phase, sequenced};
 
@@ -17,7 +19,6 @@ use crate::mail::{Answer, Asker, Leaders, Mail};
 use crate::packer::Packer;
 use crate::settings::Settings;
 use crate::stats::{Stats, set};
-use read::Reads;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::crc::crc32c;
@@ -85,8 +86,10 @@ pub struct Groups {
     last_cut: Mono,
     /// That batch.
     cut_seq: BatchSeq,
-    reads: Reads,
+    fetches: fetch::Fetches,
     lookups: lookups::Lookups,
+    /// Who waits for bytes.
+    watches: BTreeMap<Asker, watch::Watch>,
     /// Groups of this shard that do not serve yet.
     electing: usize,
     /// Partitions that began to serve, and nobody has been told.
@@ -116,8 +119,9 @@ impl Groups {
             cuts: VecDeque::new(),
             last_cut: Mono(0),
             cut_seq: BatchSeq(0),
-            reads: Reads::default(),
+            fetches: fetch::Fetches::default(),
             lookups: lookups::Lookups::default(),
+            watches: BTreeMap::new(),
             electing: 0,
             new_leaders: Leaders::new(),
             packer: Packer::new(),
@@ -206,9 +210,7 @@ impl Groups {
         for waiter in group.on_disk.iter().chain(&group.on_commit) {
             refuse(out, waiter, gone);
         }
-        for asker in group.watchers.into_keys() {
-            out.answers.push_back((asker, Answer::Wake));
-        }
+        self.wake_all(out, group.watchers.into_iter().map(|(_, asker)| asker));
         set(&self.stats.groups, self.groups.len() as u64);
         self.note_serving(out);
     }
@@ -315,7 +317,7 @@ impl Groups {
         if let Some(partition) = &mut group.partition {
             let end = partition.end();
             partition.begin_epoch(epoch, end);
-            group.uncommitted.push_back((noop, end));
+            group.uncommitted.push_back((noop, end, 0));
         }
     }
 
@@ -367,13 +369,13 @@ impl Groups {
     fn committed(&mut self, out: &mut Out, id: GroupId, through: Index) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         if let Some(partition) = &mut group.partition {
-            while let Some(&(index, end)) = group.uncommitted.front()
+            while let Some(&(index, end, bytes)) = group.uncommitted.front()
                 && index <= through
             {
                 group.uncommitted.pop_front();
+                group.committed_bytes += u64::from(bytes);
                 partition.committed(end);
             }
-            let high_watermark = partition.high_watermark();
             let mut trimmed = false;
             while let Some(&(index, to)) = group.trims.front()
                 && index <= through
@@ -387,13 +389,9 @@ impl Groups {
                 let waiter = group.on_commit.pop_front().expect("looked at above");
                 answer(out, &waiter, log_start, self.last_cut);
             }
-            group.watchers.retain(|asker, offset| {
-                let wake = *offset < high_watermark;
-                if wake {
-                    out.answers.push_back((*asker, Answer::Wake));
-                }
-                !wake
-            });
+            if !group.watchers.is_empty() {
+                self.look_at_watchers(out, id);
+            }
             if trimmed {
                 self.release_trimmed(id);
             }
@@ -485,6 +483,7 @@ impl Groups {
         }
         self.turn_checkpoint(out.now.mono);
         self.take_deferred(out);
+        self.retry_fetches(out);
         self.retain(out);
         self.retain_filled(out);
         self.turn_lookups(out);
@@ -512,6 +511,8 @@ impl Groups {
         set(&self.stats.wal_batches_total, wal.batches);
         set(&self.stats.wal_bytes_total, wal.bytes);
         set(&self.stats.wal_entries_total, wal.entries);
+        set(&self.stats.read_memory_bytes, self.wal.read_memory().0 as u64);
+        set(&self.stats.log_memory_bytes, self.settings.log_blocks.used() as u64);
         set(&self.stats.wal_segments, wal.segments);
         set(&self.stats.wal_live_bytes, wal.live_bytes);
         set(&self.stats.cleaner_cold_segments, wal.cold_segments);

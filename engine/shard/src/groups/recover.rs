@@ -236,7 +236,7 @@ impl Groups {
             let mut group = Group::new(raft, found.partition);
             group.trims.extend(found.trims);
             if let Some(end) = end {
-                group.uncommitted.push_back((last, end));
+                group.uncommitted.push_back((last, end, 0));
             }
             self.groups.insert(id, group);
             ids.push(id);

@@ -3,15 +3,19 @@
 use super::sessions::{Key, Plan, Wanted};
 use super::{Kafka, Out, ReplyTo, Waiting, view};
 use crate::mail::{Answer, Ask, FetchPart, Fetched, Token};
+use crate::outbox::{Piece, Stretch};
 use crate::stages::Path;
 use crate::stats::add;
-use std::collections::BTreeMap;
-use torc_base::buf::Buf;
-use torc_base::ids::{GroupId, Offset, ShardId};
-use torc_base::limits::FETCH_BYTES_MAX;
+use std::collections::{BTreeMap, VecDeque};
+use torc_base::ids::{ConnId, GroupId, Offset, ShardId};
+use torc_base::io::{Level, Op};
+use torc_base::limits::{FETCH_BYTES_MAX, PIECE_BYTES_MIN};
 use torc_base::time::Mono;
 use torc_net::kafka::fetch::{Part, PartitionData, Request, Response, TopicData};
 use torc_net::kafka::{error, fetch};
+
+/// How long a fetch whose time is up may still wait for memory.
+const MEMORY_WAIT_MS: u64 = 1_000;
 
 /// One partition of a waiting fetch.
 struct Place {
@@ -21,20 +25,30 @@ struct Place {
     fetched: Option<Fetched>,
 }
 
+/// What the connection's other fetches do meanwhile: they wait, so that a consumer holds one answer at most.
+#[derive(Default)]
+pub(super) struct Fetches {
+    /// One is being answered.
+    active: bool,
+    later: VecDeque<(ReplyTo, Request)>,
+}
+
 /// A fetch whose answer is being put together.
 pub(super) struct Gather {
     plan: (i32, bool),
     places: Vec<Place>,
     min_bytes: usize,
     max_bytes: usize,
+    /// When it is answered with what there is; later once more, for a round that waits for memory.
     deadline: Mono,
-    /// Owners whose answer to the present round is missing.
-    waiting: usize,
-    /// Owners that were asked to say when there is more.
-    watching: BTreeMap<ShardId, Vec<GroupId>>,
+    stage: Stage,
+    /// Memory for answers that is taken for the present round.
+    reserved: usize,
     /// A watch has fired while a round was under way.
     woken: bool,
     timed_out: bool,
+    /// The timeout has come a second time: nothing more is waited for.
+    hurried: bool,
     /// When the present round began, or the wait for records behind it.
     since: Mono,
     /// Nanoseconds of waiting for records, and of rounds that needed the disk.
@@ -42,34 +56,83 @@ pub(super) struct Gather {
     read_ns: u64,
 }
 
+/// What a fetch waits for.
+enum Stage {
+    /// Memory to be answered into.
+    Parked,
+    /// Owners whose answer to the present round is missing.
+    Round(Vec<ShardId>),
+    /// Owners that count bytes. `had`: bytes that there were before.
+    Watching { had: u64, owners: BTreeMap<ShardId, Watched> },
+}
+
+/// What one owner counts.
+#[derive(Default)]
+struct Watched {
+    parts: Vec<(GroupId, u64)>,
+    counted: u64,
+}
+
 impl Gather {
+    fn fetched(&self) -> impl Iterator<Item = &Fetched> {
+        self.places.iter().filter_map(|place| place.fetched.as_ref())
+    }
+
     fn bytes(&self) -> usize {
-        self.places.iter().filter_map(|place| place.fetched.as_ref()).map(|fetched| fetched.bytes).sum()
+        self.fetched().map(|fetched| fetched.bytes).sum()
     }
 
     /// A partition was not read to its end: what it gave is not enough for the reader only because of where the log
     /// was cut, and nothing would wake a reader that waits.
     fn has_more(&self) -> bool {
-        let mut fetched = self.places.iter().filter_map(|place| place.fetched.as_ref());
-        fetched.any(|fetched| fetched.more && fetched.bytes > 0)
+        self.fetched().any(|fetched| fetched.more && fetched.bytes > 0)
     }
 
     /// A partition that exists cannot be read. One that does not exist is told of with the others, as in Kafka: it
     /// stays in a client's session for a while, and must not make every answer come at once.
     fn has_error(&self) -> bool {
-        let mut fetched = self.places.iter().filter_map(|place| place.fetched.as_ref());
-        fetched.any(|fetched| fetched.error != error::NONE)
+        self.fetched().any(|fetched| fetched.error != error::NONE)
+    }
+
+    /// Bytes that the client would take of all partitions together.
+    fn wants(&self) -> usize {
+        let of_place = |place: &Place| usize::try_from(place.wanted.max_bytes).unwrap_or(0).max(1);
+        let all = self.places.iter().map(of_place).fold(0, usize::saturating_add);
+        all.min(self.max_bytes)
     }
 }
 
 impl Kafka {
     pub(super) fn fetch(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
+        let full = self.conns.held(to.conn) > PIECE_BYTES_MIN;
+        let fetches = self.fetches.entry(to.conn).or_default();
+        if fetches.active || full || !fetches.later.is_empty() {
+            return fetches.later.push_back((to, request));
+        }
+        self.begin_fetch(out, to, request);
+    }
+
+    /// The next fetch of a connection begins when the answer to the one before it has left, all but a little.
+    pub(super) fn next_fetch(&mut self, out: &mut Out, conn: ConnId) {
+        while let Some(fetches) = self.fetches.get_mut(&conn) {
+            if fetches.active || (self.conns.held(conn) > PIECE_BYTES_MIN && !fetches.later.is_empty()) {
+                return;
+            }
+            let Some((to, request)) = fetches.later.pop_front() else {
+                self.fetches.remove(&conn);
+                return;
+            };
+            self.begin_fetch(out, to, request);
+        }
+    }
+
+    fn begin_fetch(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
         let session = (request.session_id, request.session_epoch);
         let plan = match self.sessions.plan(out.now.mono, session, &request.topics, &request.forgotten) {
             Ok(plan) => plan,
             Err(code) => {
                 let response = Response { error: code, session_id: 0, ..Response::default() };
-                return self.send_fetch(to, response, Path::Other);
+                return self.send_fetch(to, response, &[], Path::Other);
             }
         };
         let Plan { session, incremental, parts } = plan;
@@ -89,18 +152,20 @@ impl Kafka {
             // The first batch is sent however small the bound is.
             max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).clamp(1, FETCH_BYTES_MAX),
             deadline: out.now.mono.plus_ms(wait_ms),
-            waiting: 0,
-            watching: BTreeMap::new(),
+            stage: Stage::Parked,
+            reserved: 0,
             woken: false,
-            timed_out: wait_ms == 0 || self.draining,
+            timed_out: wait_ms == 0 || self.draining || self.conns.has_ended(to.conn),
+            hurried: false,
             since: out.now.mono,
             waited_ns: 0,
             read_ns: 0,
         };
         let deadline = gather.deadline;
+        self.fetches.entry(to.conn).or_default().active = true;
         let token = self.wait(to, Waiting::Fetch(Box::new(gather)));
         self.deadlines.insert((deadline, token));
-        self.fetch_round(out, token);
+        self.fetch_round(out, token, None);
     }
 
     fn gather_mut(&mut self, token: Token) -> Option<&mut Gather> {
@@ -110,18 +175,29 @@ impl Kafka {
         }
     }
 
-    /// Asks all owners once.
-    fn fetch_round(&mut self, out: &mut Out, token: Token) {
+    /// Asks all owners once, or `only` one, if there is memory for what they may give.
+    fn fetch_round(&mut self, out: &mut Out, token: Token, only: Option<ShardId>) {
         let settings = std::sync::Arc::clone(&self.settings);
-        let reply_room = self.conns.reply_room();
-        let gather = self.gather_mut(token).expect("it waits");
+        let pending = self.pending.get_mut(&token).expect("it waits");
+        let conn = pending.to.conn;
+        let Waiting::Fetch(gather) = &mut pending.what else { unreachable!("it is a fetch") };
+        assert_eq!(gather.reserved, 0, "a round gives back what it took");
         gather.woken = false;
         gather.since = out.now.mono;
-        let max_bytes = gather.max_bytes.min(reply_room);
+        let wants = if gather.hurried { 0 } else { gather.wants() };
+        let share = self.conns.share_of_answers(conn);
+        if wants > share && share < PIECE_BYTES_MIN {
+            gather.stage = Stage::Parked;
+            return self.parked.push_back(token);
+        }
         let mut asks: BTreeMap<ShardId, Vec<FetchPart>> = BTreeMap::new();
         for (position, place) in gather.places.iter_mut().enumerate() {
-            place.fetched = None;
             let Ok(group) = place.group else { continue };
+            let owner = settings.owner(group);
+            if only.is_some_and(|only| only != owner) {
+                continue;
+            }
+            place.fetched = None;
             let part = FetchPart {
                 position: position as u32,
                 group,
@@ -129,97 +205,167 @@ impl Kafka {
                 max_bytes: usize::try_from(place.wanted.max_bytes).unwrap_or(0),
                 epoch: place.wanted.epoch,
             };
-            asks.entry(settings.owner(group)).or_default().push(part);
+            asks.entry(owner).or_default().push(part);
         }
-        gather.waiting = asks.len();
         if asks.is_empty() {
             // Nothing can be read, so there is nothing to wait for.
             return self.finish_fetch(out, token);
         }
+        let max_bytes = wants.min(share);
+        gather.reserved = max_bytes;
+        gather.stage = Stage::Round(asks.keys().copied().collect());
+        // With several owners each holds what it has read while others wait: then none may wait for memory.
+        let may_wait = asks.len() == 1 && !gather.hurried;
+        self.conns.answers().take(max_bytes);
         for (owner, parts) in asks {
-            out.asks.push_back((owner, token, Ask::Fetch { parts, max_bytes }));
+            out.asks.push_back((owner, token, Ask::Fetch { parts, max_bytes, may_wait }));
+        }
+    }
+
+    /// Fetches that found no memory for their answers try again, in order, until one finds none.
+    pub(super) fn retry_parked(&mut self, out: &mut Out) {
+        for _ in 0..self.parked.len() {
+            let Some(token) = self.parked.pop_front() else { return };
+            if !self.gather_mut(token).is_some_and(|gather| matches!(gather.stage, Stage::Parked)) {
+                continue;
+            }
+            self.fetch_round(out, token, None);
+            if self.parked.back() == Some(&token) {
+                self.parked.rotate_right(1);
+                return;
+            }
         }
     }
 
     /// An owner's answer, or its word that there is more now.
     pub(super) fn fetch_answer(&mut self, out: &mut Out, token: Token, answer: Answer) {
+        let settings = std::sync::Arc::clone(&self.settings);
         let gather = self.gather_mut(token).expect("looked at by the caller");
         match answer {
             Answer::Fetched(parts) => {
+                let owner = parts.first().and_then(|(position, _)| gather.places[*position as usize].group.ok());
+                let owner = settings.owner(owner.expect("an owner was asked for partitions, and answers all of them"));
                 for (position, fetched) in parts {
                     gather.places[position as usize].fetched = Some(fetched);
                 }
-                gather.waiting -= 1;
-                if gather.waiting == 0 {
+                let Stage::Round(missing) = &mut gather.stage else { panic!("no round is under way") };
+                missing.retain(|shard| *shard != owner);
+                if missing.is_empty() {
                     self.fetch_round_done(out, token);
                 }
             }
-            Answer::Wake if gather.waiting > 0 => gather.woken = true,
-            Answer::Wake => {
-                gather.waited_ns += out.now.mono.since(gather.since);
-                self.unwatch(out, token);
-                self.fetch_round(out, token);
-            }
+            Answer::Wake { shard, bytes } => self.woken(out, token, shard, bytes),
             other => unreachable!("{other:?} was filtered by the caller"),
         }
     }
 
     fn fetch_round_done(&mut self, out: &mut Out, token: Token) {
+        let settings = std::sync::Arc::clone(&self.settings);
         let gather = self.gather_mut(token).expect("it waits");
-        let mut fetched = gather.places.iter().filter_map(|place| place.fetched.as_ref());
-        if fetched.any(|fetched| fetched.cold) {
+        if gather.fetched().any(|fetched| fetched.cold) {
             gather.read_ns += out.now.mono.since(gather.since);
         }
+        let reserved = std::mem::take(&mut gather.reserved);
         let enough = gather.bytes() >= gather.min_bytes.clamp(1, gather.max_bytes);
-        if enough || gather.has_more() || gather.timed_out || gather.has_error() || gather.min_bytes == 0 {
-            return self.finish_fetch(out, token);
+        let stop = gather.hurried || gather.has_error() || gather.bytes() > 0;
+        // Nothing was read for want of memory: then one owner alone is asked, which may wait for it.
+        let no_room = |place: &&Place| place.fetched.as_ref().is_some_and(|fetched| fetched.no_room);
+        let short = gather.places.iter().find(no_room).filter(|_| !stop).and_then(|place| place.group.ok());
+        let ends = enough || gather.has_more() || gather.timed_out || gather.has_error() || gather.min_bytes == 0;
+        let again = std::mem::take(&mut gather.woken);
+        self.conns.answers().give(reserved);
+        match short {
+            Some(group) => self.fetch_round(out, token, Some(settings.owner(group))),
+            None if ends => self.finish_fetch(out, token),
+            None if again => self.fetch_round(out, token, None),
+            None => self.watch(out, token),
         }
-        if gather.woken {
-            self.unwatch(out, token);
-            return self.fetch_round(out, token);
-        }
-        self.watch(out, token);
     }
 
-    /// Asks the owners to say when there is more than was read.
+    /// Asks the owners to say when there is as much more as is wanted.
     fn watch(&mut self, out: &mut Out, token: Token) {
         let settings = std::sync::Arc::clone(&self.settings);
         let gather = self.gather_mut(token).expect("it waits");
         gather.since = out.now.mono;
-        let mut asks: BTreeMap<ShardId, Vec<(GroupId, Offset)>> = BTreeMap::new();
+        let had = gather.bytes() as u64;
+        let mut owners: BTreeMap<ShardId, Watched> = BTreeMap::new();
         for place in &mut gather.places {
-            if let (Ok(group), Some(fetched)) = (place.group, &place.fetched) {
-                asks.entry(settings.owner(group)).or_default().push((group, fetched.high_watermark));
-            }
-        }
-        // What was read is read again: it is not kept in memory while nobody knows for how long.
-        gather.places.iter_mut().for_each(|place| {
-            if let Some(fetched) = &mut place.fetched {
+            if let (Ok(group), Some(fetched)) = (place.group, &mut place.fetched) {
+                owners.entry(settings.owner(group)).or_default().parts.push((group, fetched.committed_bytes));
+                // What was read is read again: it is not kept in memory while nobody knows for how long.
                 fetched.records = Vec::new();
             }
-        });
-        gather.watching =
-            asks.iter().map(|(owner, parts)| (*owner, parts.iter().map(|(group, _)| *group).collect())).collect();
-        for (owner, parts) in asks {
-            out.asks.push_back((owner, token, Ask::Watch(parts)));
         }
+        let need = (gather.min_bytes as u64 - had).div_ceil(owners.len() as u64);
+        for (owner, watched) in &owners {
+            out.asks.push_back((*owner, token, Ask::Watch { parts: watched.parts.clone(), need }));
+        }
+        gather.stage = Stage::Watching { had, owners };
+    }
+
+    /// An owner has counted what it was asked to. If that is not all that is wanted, all go on counting.
+    fn woken(&mut self, out: &mut Out, token: Token, shard: ShardId, bytes: u64) {
+        let gather = self.gather_mut(token).expect("looked at by the caller");
+        let wanted = gather.min_bytes.min(gather.max_bytes) as u64;
+        let Stage::Watching { had, owners } = &mut gather.stage else {
+            // It was on its way when the watch ended.
+            gather.woken = true;
+            return;
+        };
+        let Some(watched) = owners.get_mut(&shard) else { return };
+        watched.counted = bytes;
+        let all = owners.values().map(|watched| watched.counted).fold(*had, u64::saturating_add);
+        if all < wanted {
+            // Each may have counted more than it has told: what is missing is given out anew.
+            let part = (wanted - all).div_ceil(owners.len() as u64);
+            for (owner, Watched { parts, counted }) in owners {
+                let ask = Ask::Watch { parts: parts.clone(), need: *counted + part };
+                out.asks.push_back((*owner, token, ask));
+            }
+            return;
+        }
+        gather.waited_ns += out.now.mono.since(gather.since);
+        self.unwatch(out, token);
+        self.fetch_round(out, token, None);
     }
 
     fn unwatch(&mut self, out: &mut Out, token: Token) {
         let Some(gather) = self.gather_mut(token) else { return };
-        for (owner, groups) in std::mem::take(&mut gather.watching) {
-            out.asks.push_back((owner, token, Ask::Unwatch(groups)));
+        if let Stage::Watching { owners, .. } = std::mem::replace(&mut gather.stage, Stage::Parked) {
+            out.asks.extend(owners.into_keys().map(|owner| (owner, token, Ask::Unwatch)));
         }
     }
 
-    /// The time of a fetch is up: whatever there is now is its answer.
+    /// The time of a fetch is up: whatever there is now is its answer. One that waits for memory is given some time
+    /// more, then it is answered without records: its client asks again.
     pub(super) fn fetch_timeout(&mut self, out: &mut Out, token: Token) {
+        let draining = self.draining;
         let Some(gather) = self.gather_mut(token) else { return };
-        gather.timed_out = true;
-        if gather.waiting == 0 {
-            gather.waited_ns += out.now.mono.since(gather.since);
-            self.unwatch(out, token);
-            self.fetch_round(out, token);
+        let late = std::mem::replace(&mut gather.timed_out, true) && out.now.mono >= gather.deadline;
+        match &gather.stage {
+            Stage::Watching { .. } => {
+                gather.waited_ns += out.now.mono.since(gather.since);
+                self.unwatch(out, token);
+                self.fetch_round(out, token, None);
+            }
+            Stage::Parked if late || draining => {
+                gather.hurried = true;
+                self.fetch_round(out, token, None);
+            }
+            Stage::Round(missing) if late || draining => {
+                gather.hurried = true;
+                out.asks.extend(missing.iter().map(|owner| (*owner, token, Ask::Hurry { wanted: true })));
+            }
+            Stage::Parked | Stage::Round(_) => {}
+        }
+        // Once more, if it still waits.
+        if let Some(gather) = self.gather_mut(token)
+            && !gather.hurried
+        {
+            let deadline = out.now.mono.plus_ms(MEMORY_WAIT_MS);
+            let before = std::mem::replace(&mut gather.deadline, deadline);
+            self.deadlines.remove(&(before, token));
+            self.deadlines.insert((deadline, token));
         }
     }
 
@@ -227,13 +373,19 @@ impl Kafka {
     pub(super) fn forget_fetch(&mut self, out: &mut Out, token: Token, gather: &Gather) {
         self.deadlines.remove(&(gather.deadline, token));
         self.sessions.idle(gather.plan.0);
-        for (owner, groups) in &gather.watching {
-            out.asks.push_back((*owner, token, Ask::Unwatch(groups.clone())));
+        self.conns.answers().give(gather.reserved);
+        match &gather.stage {
+            Stage::Parked => {}
+            Stage::Round(missing) => {
+                out.asks.extend(missing.iter().map(|owner| (*owner, token, Ask::Hurry { wanted: false })));
+            }
+            Stage::Watching { owners, .. } => {
+                out.asks.extend(owners.keys().map(|owner| (*owner, token, Ask::Unwatch)));
+            }
         }
     }
 
     fn finish_fetch(&mut self, out: &mut Out, token: Token) {
-        self.unwatch(out, token);
         let pending = self.done(token);
         let Waiting::Fetch(gather) = pending.what else { unreachable!("it was one") };
         let Gather { plan: (session, incremental), places, max_bytes, deadline, waited_ns, read_ns, .. } = *gather;
@@ -241,6 +393,8 @@ impl Kafka {
         let mut response = Response { session_id: session, ..Response::default() };
         let mut budget = max_bytes;
         let mut any = false;
+        // Whose records the answer has, in its order.
+        let mut groups = Vec::new();
         for place in places {
             let Place { key, group, fetched, .. } = place;
             let mut fetched = match group {
@@ -260,28 +414,66 @@ impl Kafka {
             let told = (fetched.error, fetched.high_watermark.get(), fetched.log_start.get());
             let news = self.sessions.tell(session, &key, told, fetched.bytes > 0);
             if news || !incremental {
+                if let (Ok(group), true) = (group, fetched.bytes > 0) {
+                    groups.push(group);
+                }
                 put(&mut response, key, fetched);
             }
         }
         self.sessions.idle(session);
-        self.send_fetch(pending.to, response, Path::Fetch { waited_ns, read_ns });
+        let conn = pending.to.conn;
+        self.send_fetch(pending.to, response, &groups, Path::Fetch { waited_ns, read_ns });
+        if let Some(fetches) = self.fetches.get_mut(&conn) {
+            fetches.active = false;
+        }
+        self.next_fetch(out, conn);
     }
 
-    fn send_fetch(&mut self, to: ReplyTo, response: Response, path: Path) {
+    /// `groups`: one for each partition that has records, in the order of the response.
+    fn send_fetch(&mut self, to: ReplyTo, response: Response, groups: &[GroupId], path: Path) {
         let mut parts = Vec::new();
         let mut scratch = std::mem::take(&mut self.packer.scratch);
         fetch::encode(response, to.version, to.correlation, &mut scratch, &mut parts);
         let encoded = self.packer.put(&scratch);
         scratch.clear();
         self.packer.scratch = scratch;
-        let parts: Vec<Buf> = parts
-            .into_iter()
-            .map(|part| match part {
-                Part::Scratch(range) => encoded.slice(range),
-                Part::Records(records) => records,
-            })
-            .collect();
-        self.answer_parts(to, parts, path);
+        let mut groups = groups.iter();
+        let mut pieces: Vec<Piece> = Vec::with_capacity(2 * groups.len() + 1);
+        for part in parts {
+            match (part, pieces.last_mut()) {
+                (Part::Scratch(range), _) => pieces.push(Piece::Bytes(encoded.slice(range))),
+                // Records of one partition follow each other; there is always something else between two partitions.
+                (Part::Records(records), Some(Piece::Log(stretch))) => stretch.parts.push(records),
+                (Part::Records(records), _) => {
+                    let group = *groups.next().expect("a group for every partition with records");
+                    pieces.push(Piece::Log(Stretch { group, parts: vec![records], skip: 0 }));
+                }
+            }
+        }
+        self.conns.answer(to.conn, to.slot, pieces, path);
+    }
+
+    /// Asks for batches again that were taken back from slow connections.
+    pub(super) fn read_again(&mut self, out: &mut Out) {
+        for (conn, later, most) in self.conns.take_reads() {
+            let token = self.token();
+            self.rereads.insert(token, conn);
+            let max_bytes = later.skip.saturating_add(most);
+            let part = FetchPart { position: 0, group: later.group, offset: later.from, max_bytes, epoch: -1 };
+            let owner = self.settings.owner(later.group);
+            out.asks.push_back((owner, token, Ask::Fetch { parts: vec![part], max_bytes, may_wait: true }));
+        }
+    }
+
+    /// Batches that were asked for again; nothing, if they are gone.
+    pub(super) fn reread(&mut self, out: &mut Out, conn: ConnId, fetched: Fetched) {
+        let error = fetched.error;
+        if !self.conns.read(conn, fetched.records, out.ops) {
+            let text = format!(
+                "connection {conn}: the rest of an answer that it was slow to read is gone from the log (error {error}); closed"
+            );
+            out.ops.push(Op::Log { level: Level::Info, text });
+        }
     }
 }
 

@@ -15,8 +15,9 @@ mod view;
 
 pub use view::View;
 
-use crate::conns::{Conns, SlotId};
+use crate::conns::Conns;
 use crate::mail::{Admin, Answer, Ask, Mail, Token};
+use crate::outbox::{Piece, SlotId};
 use crate::packer::Packer;
 use crate::settings::Settings;
 use crate::slow::SlowLog;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::{Level, Op};
-use torc_base::limits::{FRAME_BYTES_MAX, RECV_MEMORY};
+use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
 use torc_net::kafka::{self, Bad, Encodable, Header, HeaderVersion, Request};
 
@@ -57,6 +58,8 @@ struct ReplyTo {
     api: i16,
     version: i16,
     correlation: i32,
+    /// Bytes of the request.
+    bytes: usize,
 }
 
 /// What a waiting request has so far.
@@ -86,6 +89,14 @@ pub struct Kafka {
     deadlines: BTreeSet<(Mono, Token)>,
     /// When other requests are looked at that name a time.
     expiry: Expiry,
+    /// Fetches of connections that have one under way, or an answer that has not left.
+    fetches: BTreeMap<ConnId, fetch::Fetches>,
+    /// Fetches that wait for memory for their answers, in order.
+    parked: VecDeque<Token>,
+    /// Connections whose answers were taken back, by what the log is asked for again.
+    rereads: BTreeMap<Token, ConnId>,
+    /// Bytes of produced requests whose connections are gone, while the log has not answered.
+    orphans: BTreeMap<Token, usize>,
     next_token: u64,
     packer: Packer,
     slow: SlowLog,
@@ -97,15 +108,20 @@ impl Kafka {
     /// No connections, no topics.
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Kafka {
         let frame_max = settings.request_max_bytes.min(FRAME_BYTES_MAX);
-        let pool = Pool::new(RECV_MEMORY, RECV_MEMORY / 8);
+        let pool = Pool::new(usize::MAX, settings.memory.frames / 8);
+        let (idle_ms, move_after) = (settings.connection_idle_ms, settings.move_after);
         Kafka {
-            conns: Conns::new(frame_max, settings.connection_idle_ms, settings.move_after, pool),
+            conns: Conns::new(frame_max, idle_ms, move_after, settings.memory, pool),
             view: View::default(),
             sessions: Sessions::new(settings.fetch_sessions, settings.seed),
             openings: openings::Openings::default(),
             pending: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             expiry: Expiry::default(),
+            fetches: BTreeMap::new(),
+            parked: VecDeque::new(),
+            rereads: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             next_token: 0,
             packer: Packer::new(),
             slow: SlowLog::new(settings.slow_request_ms, Arc::clone(&stats)),
@@ -147,6 +163,12 @@ impl Kafka {
         self.pump(out, conn);
     }
 
+    /// An exact receive was stopped, and goes on where it was.
+    pub fn halted(&mut self, out: &mut Out, conn: ConnId, bytes: BufMut, at: usize) {
+        self.conns.halted(out.now.mono, conn, bytes, at);
+        self.pump(out, conn);
+    }
+
     /// The receive of a connection stopped.
     pub fn disarmed(&mut self, out: &mut Out, conn: ConnId, starved: bool) {
         self.conns.disarmed(out.now.mono, conn, starved);
@@ -155,16 +177,44 @@ impl Kafka {
         }
     }
 
+    /// A client sends no more, which is nearly always its end: fetches that wait for records are answered with what there is.
+    pub fn eof(&mut self, out: &mut Out, conn: ConnId) {
+        for token in self.conns.eof(out.now.mono, conn, out.ops) {
+            self.fetch_timeout(out, token);
+        }
+    }
+
     /// A send has ended: there may be room for more requests.
     pub fn sent(&mut self, out: &mut Out, conn: ConnId) {
         self.conns.sent(out.now.mono, conn);
+        self.next_fetch(out, conn);
         self.pump(out, conn);
+    }
+
+    /// A send was taken back from a slow connection.
+    pub fn taken_back(&mut self, out: &mut Out, conn: ConnId, rest: &[Buf], sent: usize) {
+        self.conns.taken_back(out.now.mono, conn, rest, sent, out.ops);
+    }
+
+    /// A slow connection takes bytes again.
+    pub fn room(&mut self, out: &mut Out, conn: ConnId) {
+        self.conns.room(out.now.mono, conn);
     }
 
     /// A connection is gone, and with it the answers that it waits for.
     pub fn closed(&mut self, out: &mut Out, conn: ConnId) {
         self.openings.forget(conn);
-        for token in self.conns.closed(conn) {
+        self.fetches.remove(&conn);
+        let (pending, orphans) = (&self.pending, &mut self.orphans);
+        let tokens = self.conns.closed(conn, |tokens| {
+            for token in tokens {
+                if let Some(Pending { to, what: Waiting::Produce(_), .. }) = pending.get(token) {
+                    orphans.insert(*token, to.bytes);
+                }
+            }
+            tokens.iter().filter_map(|token| orphans.get(token)).sum()
+        });
+        for token in tokens {
             match self.pending.remove(&token).map(|pending| pending.what) {
                 Some(Waiting::Fetch(gather)) => self.forget_fetch(out, token, &gather),
                 Some(Waiting::ListOffsets(gather)) => self.forget_list_offsets(out, token, &gather),
@@ -176,7 +226,7 @@ impl Kafka {
     /// Handles the frames of a connection that are there, then receives on.
     fn pump(&mut self, out: &mut Out, conn: ConnId) {
         loop {
-            match self.conns.next_frame(conn) {
+            match self.conns.next_frame(out.now.mono, conn) {
                 Ok(Some(frame)) => self.frame(out, conn, frame),
                 Ok(None) => break,
                 Err(bad) => return self.bad_length(out, conn, bad.0),
@@ -215,14 +265,14 @@ impl Kafka {
                 add(&self.stats.requests_total, 1);
                 let slot = self.conns.open_slot(out.now.mono, conn, header.api, frame_bytes);
                 let Header { api, version, correlation, .. } = header;
-                let to = ReplyTo { conn, slot, api, version, correlation };
+                let to = ReplyTo { conn, slot, api, version, correlation, bytes: frame_bytes };
                 self.request(out, to, request, frame_bytes);
             }
             Err(Bad::ApiVersionsUnknown { correlation, .. }) => {
                 let slot = self.conns.open_slot(out.now.mono, conn, kafka::api::API_VERSIONS, frame_bytes);
                 kafka::encode_api_versions_refusal(correlation, &mut self.packer.scratch);
                 let reply = self.packer.take_scratch();
-                self.conns.answer(conn, slot, vec![reply], Path::Other);
+                self.conns.answer(conn, slot, vec![Piece::Bytes(reply)], Path::Other);
             }
             Err(bad) => {
                 add(&self.stats.requests_malformed_total, 1);
@@ -263,14 +313,15 @@ impl Kafka {
         match kafka::encode(response, to.api, to.version, to.correlation, scratch) {
             Ok(()) => {
                 let reply = self.packer.take_scratch();
-                self.answer_parts(to, vec![reply], Path::Other);
+                self.answer_with(to, Some(reply), Path::Other);
             }
             Err(error) => self.close_with(out, to.conn, Complaint::Answer, &error),
         }
     }
 
-    fn answer_parts(&mut self, to: ReplyTo, parts: Vec<Buf>, path: Path) {
-        self.conns.answer(to.conn, to.slot, parts, path);
+    /// `None`: the client waits for nothing.
+    fn answer_with(&mut self, to: ReplyTo, reply: Option<Buf>, path: Path) {
+        self.conns.answer(to.conn, to.slot, reply.map(Piece::Bytes).into_iter().collect(), path);
     }
 
     /// Lets a request wait; its answers carry the token.
@@ -280,8 +331,7 @@ impl Kafka {
 
     /// The same, but at `expires` it is answered with what is there.
     fn wait_until(&mut self, expires: Mono, to: ReplyTo, what: Waiting) -> Token {
-        let token = Token(self.next_token);
-        self.next_token += 1;
+        let token = self.token();
         self.conns.waits(to.conn, token, true);
         self.expiry.note(expires);
         self.pending.insert(token, Pending { to, what, expires });
@@ -293,7 +343,13 @@ impl Kafka {
         let pending = self.pending.iter().map(|(token, pending)| (*token, pending.expires));
         for token in self.expiry.look(out.now.mono, pending) {
             match self.pending.get(&token).expect("it waits").what {
-                Waiting::Produce(_) => self.finish_produce(out, token),
+                Waiting::Produce(_) => {
+                    // The log has its records all the same, and they take their memory until it answers.
+                    let bytes = self.pending[&token].to.bytes;
+                    self.conns.keep(bytes);
+                    self.orphans.insert(token, bytes);
+                    self.finish_produce(out, token);
+                }
                 Waiting::ListOffsets(_) => self.finish_list_offsets(out, token),
                 Waiting::DeleteRecords(_) => self.finish_delete_records(out, token),
                 Waiting::Admin(_) => self.admin_timeout(out, token),
@@ -307,6 +363,11 @@ impl Kafka {
                 }
             }
         }
+    }
+
+    fn token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
     }
 
     /// Takes a request out whose answers are all there.
@@ -324,14 +385,16 @@ impl Kafka {
 
     /// An answer, or a part of one. What it was for may be gone with its connection.
     pub fn answer(&mut self, out: &mut Out, token: Token, answer: Answer) {
-        let Some(pending) = self.pending.get_mut(&token) else { return };
+        let Some(pending) = self.pending.get_mut(&token) else { return self.unasked(out, token, answer) };
         match (&mut pending.what, answer) {
             (Waiting::Produce(gather), Answer::Produced(parts)) => {
                 if gather.take(parts) {
                     self.finish_produce(out, token);
                 }
             }
-            (Waiting::Fetch(_), answer @ (Answer::Fetched(_) | Answer::Wake)) => self.fetch_answer(out, token, answer),
+            (Waiting::Fetch(_), answer @ (Answer::Fetched(_) | Answer::Wake { .. })) => {
+                self.fetch_answer(out, token, answer)
+            }
             (Waiting::ListOffsets(gather), Answer::Offsets(parts)) => {
                 if gather.take(parts) {
                     self.finish_list_offsets(out, token);
@@ -359,6 +422,17 @@ impl Kafka {
         }
     }
 
+    /// An answer that no request waits for: its connection was slow, or is gone.
+    fn unasked(&mut self, out: &mut Out, token: Token, answer: Answer) {
+        if let Some(conn) = self.rereads.remove(&token) {
+            let Answer::Fetched(mut parts) = answer else { panic!("{answer:?} does not answer what was asked") };
+            let (_, fetched) = parts.pop().expect("one partition was asked for");
+            self.reread(out, conn, fetched);
+        } else if let Some(bytes) = self.orphans.remove(&token) {
+            self.conns.give(bytes);
+        }
+    }
+
     /// End of a turn: requests whose time is up, connections that waited for memory or room, then all answers leave.
     pub fn turn(&mut self, out: &mut Out) {
         while let Some(&(at, token)) = self.deadlines.first()
@@ -372,6 +446,7 @@ impl Kafka {
             out.ops.push(Op::Log { level: Level::Warn, text });
         }
         self.open_compressed(out);
+        self.retry_parked(out);
         for conn in self.conns.retry(out.now.mono, out.ops) {
             self.pump(out, conn);
         }
@@ -380,6 +455,7 @@ impl Kafka {
     /// Sends what is ready; after all questions of the turn have been looked at.
     pub fn send(&mut self, out: &mut Out) {
         self.conns.send(out.now.mono, out.ops);
+        self.read_again(out);
         let mut answered = self.conns.take_answered();
         for (conn, trace) in answered.drain(..) {
             self.stats.stages.record(&trace, out.now.mono);
@@ -389,7 +465,8 @@ impl Kafka {
         }
         self.conns.give_back(answered);
         set(&self.stats.connections, self.conns.len() as u64);
-        set(&self.stats.request_memory_bytes, self.conns.memory() as u64);
+        set(&self.stats.request_memory_bytes, self.conns.frames_used() as u64);
+        set(&self.stats.answer_memory_bytes, self.conns.answers_used() as u64);
     }
 
     /// When the next turn is due at the latest.

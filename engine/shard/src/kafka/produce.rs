@@ -196,7 +196,7 @@ impl Kafka {
         if gather.acks == Acks::None {
             // The client waits for nothing; the place in the order of answers is given up. That something is wrong it
             // can only learn from losing the connection, as with Kafka.
-            self.answer_parts(to, Vec::new(), Path::Other);
+            self.answer_with(to, None, Path::Other);
             let mut partitions = gather.response.topics.iter().flat_map(|topic| &topic.partitions);
             if let Some(failed) = partitions.find(|partition| partition.error != error::NONE) {
                 let why = format_args!("a produce request with acks=0 failed with error {}", failed.error);
@@ -206,7 +206,7 @@ impl Kafka {
         }
         produce::encode(&gather.response, to.version, to.correlation, &mut self.packer.scratch);
         let reply = self.packer.take_scratch();
-        self.answer_parts(to, vec![reply], gather.times.map_or(Path::Other, Path::Log));
+        self.answer_with(to, Some(reply), gather.times.map_or(Path::Other, Path::Log));
     }
 }
 

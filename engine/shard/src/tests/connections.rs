@@ -95,19 +95,20 @@ fn a_client_that_does_not_read_is_not_read_either() {
     rig.reads(client, false);
     let served = |rig: &Rig| rig.stats(0).requests_total.load(Ordering::Relaxed);
     let ask = |rig: &mut Rig| {
-        for _ in 0..20 {
+        for _ in 0..REQUESTS_IN_FLIGHT_MAX + 10 {
             rig.send(client, FETCH, &fetch_request(vec![wanted("t", 0, 0)], 0));
         }
         rig.run();
         served(rig)
     };
-    // Each answer is about 1 MB, and beyond 8 MB no request is taken.
     let before = ask(&mut rig);
-    assert_eq!(ask(&mut rig), before);
+    assert_eq!(ask(&mut rig), before, "so many requests wait, and no more");
+    let held = rig.stats(0).answer_memory_bytes.load(Ordering::Relaxed);
+    assert!((900_000..1_100_000).contains(&held), "one answer is made at a time: {held}");
     assert_eq!(rig.fetch(other, "t", 0, 4).error_code, 0, "others are served");
     rig.reads(client, true);
     rig.run();
-    assert_eq!(std::iter::from_fn(|| rig.take_frame(client)).count(), 40);
+    assert_eq!(std::iter::from_fn(|| rig.take_frame(client)).count(), 2 * (REQUESTS_IN_FLIGHT_MAX + 10));
 }
 
 #[test]

@@ -15,5 +15,6 @@ mod restart;
 mod retention;
 mod rig;
 mod stages;
+mod stalled;
 mod timeouts;
 mod verbs;

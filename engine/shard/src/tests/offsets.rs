@@ -1,6 +1,6 @@
 //! ListOffsets, OffsetForLeaderEpoch, DeleteRecords.
 
-use super::rig::{Client, Rig, START_MS, settings};
+use super::rig::{Rig, START_MS, settings};
 use super::verbs::*;
 use std::sync::atomic::Ordering;
 use torc_net::kafka::error;
@@ -11,15 +11,6 @@ use torc_net::kafka::schema::{DeleteRecordsRequest, OffsetForLeaderEpochRequest}
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
-
-/// Error and low watermark.
-fn delete(rig: &mut Rig, client: Client, topic: &str, index: i32, before: i64) -> (i16, i64) {
-    let partition = DeleteRecordsPartition::default().with_partition_index(index).with_offset(before);
-    let topic = DeleteRecordsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
-    let request = DeleteRecordsRequest::default().with_timeout_ms(1_000).with_topics(vec![topic]);
-    let answer = rig.ask(client, 2, &request).topics.remove(0).partitions.remove(0);
-    (answer.error_code, answer.low_watermark)
-}
 
 #[test]
 fn offsets_are_found_at_both_ends_and_by_time() {
@@ -113,20 +104,20 @@ fn records_are_deleted_up_to_the_high_watermark() {
         for _ in 0..3 {
             rig.produce(client, -1, "t", index, &batch(&["a", "b"]));
         }
-        assert_eq!(delete(&mut rig, client, "t", index, 3), (0, 3));
+        assert_eq!(rig.delete_records(client, "t", index, 3), (0, 3));
         assert_eq!(rig.fetch(client, "t", index, 2).error_code, error::OFFSET_OUT_OF_RANGE);
         let read = rig.fetch(client, "t", index, 3);
         assert_eq!((read.log_start_offset, values(&read)[0].0), (3, 2), "batches are served whole, as in Kafka");
         assert_eq!(rig.offset(client, "t", index, EARLIEST).offset, 3);
-        assert_eq!(delete(&mut rig, client, "t", index, 1), (0, 3), "what is gone stays gone");
-        assert_eq!(delete(&mut rig, client, "t", index, 7).0, error::OFFSET_OUT_OF_RANGE);
-        assert_eq!(delete(&mut rig, client, "t", index, -2).0, error::OFFSET_OUT_OF_RANGE);
-        assert_eq!(delete(&mut rig, client, "t", index, -1), (0, 6), "all of it");
+        assert_eq!(rig.delete_records(client, "t", index, 1), (0, 3), "what is gone stays gone");
+        assert_eq!(rig.delete_records(client, "t", index, 7).0, error::OFFSET_OUT_OF_RANGE);
+        assert_eq!(rig.delete_records(client, "t", index, -2).0, error::OFFSET_OUT_OF_RANGE);
+        assert_eq!(rig.delete_records(client, "t", index, -1), (0, 6), "all of it");
         assert_eq!(rig.produce(client, -1, "t", index, &batch(&["c"])).base_offset, 6);
         let append = rig.produce(client, -1, "t", index, &batch(&["d"]));
         assert_eq!((append.base_offset, append.log_start_offset), (7, 6));
     }
-    assert_eq!(delete(&mut rig, client, "t", 2, 0).0, error::UNKNOWN_TOPIC_OR_PARTITION);
+    assert_eq!(rig.delete_records(client, "t", 2, 0).0, error::UNKNOWN_TOPIC_OR_PARTITION);
 }
 
 /// A request that deletes nothing costs nothing: such entries are taken even when the disk is full.
@@ -136,12 +127,12 @@ fn deleting_what_is_gone_writes_nothing() {
     let client = rig.connect(0);
     assert_eq!(rig.create(client, "t", 1, &[]), 0);
     rig.produce(client, -1, "t", 0, &batch(&["a", "b"]));
-    assert_eq!(delete(&mut rig, client, "t", 0, 1), (0, 1));
+    assert_eq!(rig.delete_records(client, "t", 0, 1), (0, 1));
     rig.pass(1_000);
     let written = |rig: &Rig| rig.stats(0).wal_batches_total.load(Ordering::Relaxed);
     let before = written(&rig);
     for offset in [0, 1, 1] {
-        assert_eq!(delete(&mut rig, client, "t", 0, offset), (0, 1));
+        assert_eq!(rig.delete_records(client, "t", 0, offset), (0, 1));
     }
     rig.pass(1_000);
     assert_eq!(written(&rig), before);

@@ -2,7 +2,7 @@
 //! contract of `torc_base::io` forbids a shard ends the test.
 
 use super::disk::{Disk, Files};
-use crate::{Mail, Settings, Shard, Stats, TopicConfig, WalSettings};
+use crate::{Mail, MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use std::collections::{BTreeMap, VecDeque};
@@ -38,9 +38,13 @@ struct Link {
     inbound: VecDeque<u8>,
     /// What the client has received and not looked at.
     received: Vec<u8>,
-    sending: bool,
+    /// What is on the way to the client.
+    sending: Option<Vec<Buf>>,
+    awaits_room: bool,
     /// The client reads: sends end.
     reads: bool,
+    /// Bytes of a send that go through although the client does not read, when the send is taken back.
+    slips: usize,
     fin: bool,
     told_eof: bool,
     closed: bool,
@@ -96,6 +100,7 @@ pub fn settings() -> Settings {
         producer_expiration_ms: 86_400_000,
         connection_idle_ms: 600_000,
         fetch_sessions: 2,
+        memory: MemoryLimits::default(),
         move_after: 16,
         slow_request_ms: 1_000,
         drain_ms: 5_000,
@@ -169,6 +174,10 @@ impl Rig {
 
     pub fn is_ready(&self) -> bool {
         self.nodes.iter().all(|node| node.stats.ready.load(Ordering::Relaxed))
+    }
+
+    pub fn shards(&self) -> usize {
+        self.nodes.len()
     }
 
     pub fn stats(&self, shard: usize) -> &Stats {
@@ -252,7 +261,7 @@ impl Rig {
                     Op::HandOver { conn, to, with } => {
                         let Some(link) = node.links.remove(&conn) else { continue };
                         assert!(
-                            matches!(link.armed, Armed::No) && !link.sending,
+                            matches!(link.armed, Armed::No) && link.sending.is_none(),
                             "handed over with something under way"
                         );
                         moved.push((to, conn, link));
@@ -284,8 +293,10 @@ impl Rig {
             armed: Armed::No,
             inbound: VecDeque::new(),
             received: Vec::new(),
-            sending: false,
+            sending: None,
+            awaits_room: false,
             reads: true,
+            slips: 0,
             fin: false,
             told_eof: false,
             closed: false,
@@ -323,7 +334,12 @@ impl Rig {
         self.run();
     }
 
-    /// The client stops or goes on reading.
+    /// So many bytes of a send get through to a client that does not read, before the send is taken back.
+    pub fn slips(&mut self, client: Client, bytes: usize) {
+        self.link(client).slips = bytes;
+    }
+
+    /// Whether the client reads what is sent to it.
     pub fn reads(&mut self, client: Client, reads: bool) {
         self.link(client).reads = reads;
     }
@@ -379,9 +395,14 @@ impl Node {
             if link.closed {
                 continue;
             }
-            if link.sending && link.reads {
-                link.sending = false;
-                self.events.push_back(Event::Sent { conn });
+            if link.reads {
+                if let Some(parts) = link.sending.take() {
+                    parts.iter().for_each(|part: &Buf| link.received.extend_from_slice(part));
+                    self.events.push_back(Event::Sent { conn });
+                }
+                if std::mem::take(&mut link.awaits_room) {
+                    self.events.push_back(Event::Room { conn });
+                }
             }
             link.deliver(conn, &self.pool, piece, starving, &mut self.events);
         }
@@ -390,7 +411,7 @@ impl Node {
     fn obey(&mut self, op: Op<Mail>) {
         let conn = match &op {
             Op::Recv { conn } | Op::RecvExact { conn, .. } | Op::Pause { conn } => *conn,
-            Op::Send { conn, .. } | Op::Close { conn } => *conn,
+            Op::Send { conn, .. } | Op::Close { conn } | Op::TakeBack { conn } | Op::AwaitRoom { conn } => *conn,
             Op::Disk(_) | Op::Log { .. } | Op::Exit => ConnId(0),
             Op::Mail { .. } | Op::HandOver { .. } => unreachable!("for another shard"),
         };
@@ -409,14 +430,30 @@ impl Node {
                 link.armed = Armed::Exact(bytes, from);
             }
             (Op::Pause { .. }, Some(link)) => {
-                assert!(!matches!(link.armed, Armed::Exact(..)), "an exact receive cannot pause");
-                link.armed = Armed::No;
-                self.events.push_back(Event::Paused { conn });
+                self.events.push_back(match std::mem::replace(&mut link.armed, Armed::No) {
+                    Armed::Exact(bytes, at) => Event::Halted { conn, bytes, at },
+                    Armed::Any | Armed::No => Event::Paused { conn },
+                });
+            }
+            (Op::TakeBack { .. }, Some(link)) => {
+                if let Some(mut rest) = link.sending.take() {
+                    let mut sent = link.slips.min(rest.iter().map(|part| part.len()).sum::<usize>() - 1);
+                    while sent >= rest[0].len() {
+                        let part = rest.remove(0);
+                        sent -= part.len();
+                        link.received.extend_from_slice(&part);
+                    }
+                    link.received.extend_from_slice(&rest[0][..sent]);
+                    self.events.push_back(Event::TakenBack { conn, rest, sent });
+                }
+            }
+            (Op::AwaitRoom { .. }, Some(link)) => {
+                assert!(link.sending.is_none() && !link.awaits_room, "it waits for nothing else");
+                link.awaits_room = true;
             }
             (Op::Send { parts, .. }, Some(link)) => {
-                assert!(!link.sending, "one send at a time");
-                link.sending = true;
-                parts.iter().for_each(|part: &Buf| link.received.extend_from_slice(part));
+                assert!(link.sending.is_none() && !link.awaits_room, "one send at a time");
+                link.sending = Some(parts);
             }
             (Op::Close { .. }, Some(link)) => {
                 link.closed = true;

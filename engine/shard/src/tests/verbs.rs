@@ -4,6 +4,7 @@ use super::rig::{Client, Rig, START_MS};
 use bytes::Bytes;
 use torc_net::kafka::records::{self, BuildOptions, OwnedRecord, Record};
 use torc_net::kafka::schema::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use torc_net::kafka::schema::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use torc_net::kafka::schema::fetch_request::{FetchPartition, FetchTopic};
 use torc_net::kafka::schema::fetch_response::PartitionData;
 use torc_net::kafka::schema::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -12,8 +13,8 @@ use torc_net::kafka::schema::metadata_request::MetadataRequestTopic;
 use torc_net::kafka::schema::produce_request::{PartitionProduceData, TopicProduceData};
 use torc_net::kafka::schema::produce_response::PartitionProduceResponse;
 use torc_net::kafka::schema::{
-    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse,
-    ProduceRequest, ProduceResponse, TopicName,
+    CreateTopicsRequest, DeleteRecordsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
+    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, TopicName,
 };
 use torc_net::kafka::{StrBytes, Uuid};
 
@@ -170,6 +171,15 @@ impl Rig {
     ) -> ListOffsetsPartitionResponse {
         let request = list_offsets_request(topic, index, timestamp);
         self.ask(client, version, &request).topics.remove(0).partitions.remove(0)
+    }
+
+    /// Deletes the records before an offset; error and low watermark.
+    pub fn delete_records(&mut self, client: Client, topic: &str, index: i32, before: i64) -> (i16, i64) {
+        let partition = DeleteRecordsPartition::default().with_partition_index(index).with_offset(before);
+        let topic = DeleteRecordsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+        let request = DeleteRecordsRequest::default().with_timeout_ms(1_000).with_topics(vec![topic]);
+        let answer = self.ask(client, 2, &request).topics.remove(0).partitions.remove(0);
+        (answer.error_code, answer.low_watermark)
     }
 
     pub fn metadata(&mut self, client: Client, topics: &[&str]) -> MetadataResponse {

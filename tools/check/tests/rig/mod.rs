@@ -11,7 +11,7 @@ use torc_base::ids::{ConnId, FileId, ListenerId, NodeId, ShardId};
 use torc_base::io::{App, DiskDone, DiskKind, DiskOk, DiskOp, Event, Op};
 use torc_base::limits::{PAGE, RECV_BUF_BYTES};
 use torc_base::time::{Mono, Now, Wall};
-use torc_shard::{Mail, Settings, Shard, TopicConfig, WalSettings};
+use torc_shard::{Mail, MemoryLimits, Settings, Shard, TopicConfig, WalSettings};
 
 const CONN: ConnId = ConnId(1);
 const DISK: u64 = 1 << 40;
@@ -69,6 +69,7 @@ fn settings() -> Settings {
         producer_expiration_ms: 3_600_000,
         connection_idle_ms: 3_600_000,
         fetch_sessions: 10,
+        memory: MemoryLimits::default(),
         move_after: 16,
         slow_request_ms: 1_000,
         drain_ms: 1000,
@@ -168,7 +169,12 @@ impl Rig {
                 self.events.push_back(Event::Disk(DiskDone { tag, result }));
             }
             Op::Log { .. } => {}
-            Op::Close { .. } | Op::HandOver { .. } | Op::Mail { .. } | Op::Exit => panic!("not in this test: {op:?}"),
+            Op::TakeBack { .. }
+            | Op::AwaitRoom { .. }
+            | Op::Close { .. }
+            | Op::HandOver { .. }
+            | Op::Mail { .. }
+            | Op::Exit => panic!("not in this test: {op:?}"),
         }
     }
 

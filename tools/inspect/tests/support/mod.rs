@@ -48,6 +48,7 @@ impl Rig {
             segment_bytes: 256 << 10,
             batches_in_flight: 4,
             tail_bytes: 64 << 10,
+            read_memory: 64 << 20,
             read_ahead_bytes: 0,
             reserve_bytes: 0,
             spare_segments: 1,

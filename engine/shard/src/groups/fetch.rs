@@ -1,0 +1,237 @@
+//! The owner's half of fetches: reading partitions, and waiting for memory to read them into.
+//!
+//! A fetch that holds something waits for nothing but reads that are under way: what finds no memory is left out of the
+//! answer. One that has nothing yet waits in a queue, and holds nothing there.
+
+use super::read::read_error;
+use super::{Groups, Out};
+use crate::group::kind;
+use crate::mail::{Answer, Asker, FetchPart, Fetched};
+use std::collections::{BTreeMap, VecDeque};
+use torc_base::buf::Buf;
+use torc_base::ids::Offset;
+use torc_base::limits::WAL_MEMORY;
+use torc_net::kafka::error;
+use torc_wal::{Claim, From, Item, Read, ReadId, WalError};
+
+/// Fetches that are taken out of the queue in one turn.
+const RETRIES_MAX: usize = 16;
+
+/// A fetch, as it was asked for.
+#[derive(Debug)]
+struct Request {
+    asker: Asker,
+    parts: Vec<FetchPart>,
+    max_bytes: usize,
+    may_wait: bool,
+}
+
+/// A fetch some of whose partitions wait for the disk.
+struct Job {
+    request: Request,
+    done: Vec<(u32, Fetched)>,
+    waiting: usize,
+}
+
+/// What a read brings, besides the records.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    position: u32,
+    offset: Offset,
+    high_watermark: Offset,
+    log_start: Offset,
+    committed_bytes: u64,
+}
+
+/// All fetches under way.
+#[derive(Default)]
+pub(super) struct Fetches {
+    next: u64,
+    jobs: BTreeMap<u64, Job>,
+    /// Reads that wait for the disk: the number of the job, and what the read brings.
+    reads: BTreeMap<ReadId, (u64, Wanted)>,
+    /// Wait for memory, in the order of their coming.
+    queue: VecDeque<Request>,
+}
+
+impl Groups {
+    /// Reads partitions, in order, until `max_bytes` are together; the first that has records gives at least one batch.
+    /// Without memory for any of it the fetch waits, if it may, or is told so.
+    pub fn fetch(&mut self, out: &mut Out, asker: Asker, parts: Vec<FetchPart>, max_bytes: usize, may_wait: bool) {
+        let request = Request { asker, parts, max_bytes, may_wait };
+        // Nobody overtakes those that wait, but who wants no records.
+        if may_wait && max_bytes > 0 && !self.fetches.queue.is_empty() {
+            return self.fetches.queue.push_back(request);
+        }
+        if let Some(request) = self.try_fetch(out, request) {
+            self.fetches.queue.push_back(request);
+        }
+    }
+
+    /// Starts a fetch; gives it back if it is to wait for memory.
+    fn try_fetch(&mut self, out: &mut Out, request: Request) -> Option<Request> {
+        let number = self.fetches.next;
+        let mut job = Job { done: Vec::with_capacity(request.parts.len()), waiting: 0, request };
+        let mut budget = job.request.max_bytes;
+        let mut claim = Claim::First;
+        for at in 0..job.request.parts.len() {
+            let part = job.request.parts[at];
+            match self.read(out, number, &part, budget, claim) {
+                Some(fetched) => {
+                    budget = budget.saturating_sub(fetched.bytes);
+                    if fetched.bytes > 0 {
+                        claim = Claim::More;
+                    }
+                    job.done.push((part.position, fetched));
+                }
+                None => {
+                    claim = Claim::More;
+                    budget = budget.saturating_sub(part.max_bytes);
+                    job.waiting += 1;
+                }
+            }
+        }
+        if job.waiting > 0 {
+            self.fetches.next += 1;
+            self.fetches.jobs.insert(number, job);
+            return None;
+        }
+        job.end(out)
+    }
+
+    /// Reads one partition; `None` if the disk has to be asked.
+    fn read(&mut self, out: &mut Out, job: u64, part: &FetchPart, budget: usize, claim: Claim) -> Option<Fetched> {
+        let group = match self.group_for_reading(part.group, part.epoch) {
+            Ok(group) => group,
+            Err(refusal) => return Some(Fetched::refused(refusal)),
+        };
+        let partition = group.partition();
+        let wanted = Wanted {
+            position: part.position,
+            offset: part.offset,
+            high_watermark: partition.high_watermark(),
+            log_start: partition.log_start(),
+            committed_bytes: group.committed_bytes,
+        };
+        if part.offset < wanted.log_start || part.offset > partition.end() {
+            return Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE));
+        }
+        if part.offset >= wanted.high_watermark || budget == 0 {
+            return Some(wanted.empty());
+        }
+        let upto = group.raft.marks().committed;
+        let bytes = part.max_bytes.min(budget).max(1);
+        let read = self.wal.read(part.group, From::Offset(part.offset), upto, bytes, claim, &mut self.disk_ops);
+        // What is in memory may make the log read ahead.
+        self.emit_disk(out);
+        match read {
+            Read::Ready(items) => Some(wanted.fetched(items)),
+            Read::Released => Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE)),
+            Read::NoRoom => Some(Fetched { no_room: true, ..wanted.empty() }),
+            Read::Pending(id) => {
+                self.fetches.reads.insert(id, (job, wanted));
+                None
+            }
+        }
+    }
+
+    /// The disk has answered a fetch.
+    pub(super) fn read_done(&mut self, out: &mut Out, id: ReadId, result: Result<Vec<Item>, WalError>) {
+        let Some((number, wanted)) = self.fetches.reads.remove(&id) else {
+            panic!("an answer to a read that nobody asked for");
+        };
+        let fetched = match result {
+            Ok(items) => Fetched { cold: true, ..wanted.fetched(items) },
+            Err(WalError::NoRoom) => Fetched { no_room: true, ..wanted.empty() },
+            Err(error) => Fetched::refused(read_error(out, &error)),
+        };
+        let jobs = &mut self.fetches;
+        let job = jobs.jobs.get_mut(&number).expect("a job lives until its last read");
+        job.done.push((wanted.position, fetched));
+        job.waiting -= 1;
+        if job.waiting == 0 {
+            let job = jobs.jobs.remove(&number).expect("it is there");
+            if let Some(request) = job.end(out) {
+                jobs.queue.push_back(request);
+            }
+        }
+    }
+
+    /// Fetches that waited for memory try again, in order, until one finds none.
+    pub(super) fn retry_fetches(&mut self, out: &mut Out) {
+        for _ in 0..RETRIES_MAX {
+            let Some(request) = self.fetches.queue.pop_front() else { return };
+            if let Some(request) = self.try_fetch(out, request) {
+                return self.fetches.queue.push_front(request);
+            }
+        }
+    }
+
+    /// The asker's fetch waits no more for memory: it is answered without records, if it is still wanted.
+    pub fn hurry(&mut self, out: &mut Out, asker: Asker, wanted: bool) {
+        let queue = &mut self.fetches.queue;
+        let Some(at) = queue.iter().position(|request| request.asker == asker) else { return };
+        let request = queue.remove(at).expect("just found");
+        if wanted {
+            let rest = self.try_fetch(out, Request { max_bytes: 0, may_wait: false, ..request });
+            assert!(rest.is_none(), "it may not wait");
+        }
+    }
+
+    /// True if answers hold memory that is wanted: for reads, or, of batches that left the log's tail and are still being
+    /// sent, more than answers are meant to. `frames`: bytes that large frames hold.
+    pub fn is_pressed(&self, frames: usize) -> bool {
+        let limits = &self.settings.memory;
+        let blocks = self.settings.log_blocks.used();
+        let tail = self.settings.wal.tail_bytes;
+        !self.fetches.queue.is_empty()
+            || self.wal.reads_are_tight()
+            || blocks > WAL_MEMORY + tail + limits.answers / 2
+            || frames > limits.frames + WAL_MEMORY + tail + limits.answers / 2
+    }
+}
+
+impl Job {
+    /// Answers, or gives the fetch back that is to wait for memory.
+    fn end(self, out: &mut Out) -> Option<Request> {
+        let nothing = self.done.iter().all(|(_, fetched)| fetched.bytes == 0 && fetched.error == error::NONE);
+        if self.request.may_wait && nothing && self.done.iter().any(|(_, fetched)| fetched.no_room) {
+            return Some(self.request);
+        }
+        out.answers.push_back((self.request.asker, Answer::Fetched(self.done)));
+        None
+    }
+}
+
+impl Wanted {
+    fn empty(&self) -> Fetched {
+        Fetched {
+            committed_bytes: self.committed_bytes,
+            ..Fetched::empty(error::NONE, self.high_watermark, self.log_start)
+        }
+    }
+
+    /// What the consumer is told.
+    fn fetched(&self, items: Vec<Item>) -> Fetched {
+        let more = items.last().is_some_and(|last| last.end_offset() < self.high_watermark);
+        let (records, bytes, count) = record_slices(items, self.offset);
+        Fetched { records, bytes, count, more, ..self.empty() }
+    }
+}
+
+/// The record batches among `items` that end behind `from`, neighbours in memory joined; their bytes and records.
+fn record_slices(items: Vec<Item>, from: Offset) -> (Vec<Buf>, usize, u64) {
+    let mut slices: Vec<Buf> = Vec::with_capacity(items.len().min(16));
+    let (mut bytes, mut count) = (0, 0);
+    for item in items {
+        if item.kind != kind::RECORDS || item.first_offset.0 + i64::from(item.records) <= from.0 {
+            continue;
+        }
+        bytes += item.bytes.len();
+        count += u64::from(item.records);
+        if !slices.last_mut().is_some_and(|last| last.join(&item.bytes)) {
+            slices.push(item.bytes);
+        }
+    }
+    (slices, bytes, count)
+}

@@ -1,0 +1,236 @@
+//! One shard's memory for what clients make it hold: large things ask here before any work is done for them.
+//!
+//! Four rules keep one client from stopping the others:
+//! - Nobody holds memory while waiting for memory: a request's frame is reserved whole, an answer is what there is room
+//!   for now, a read of the log that finds no room leaves nothing behind (`torc_wal::Claim`).
+//! - A holder may have as much as it leaves free ([`Budget::share`]): of N that want all each gets about 1/(N + 1), and
+//!   the same is free for whoever comes next (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
+//! - What waits for a slow socket is taken back (`outbox.rs`): it is on disk.
+//! - Memory for requests goes round in turns ([`Turns`]); who is quick has it sooner, who is slow has it too.
+//!
+//! Each purpose has a bound of its own, so that clients never use up what the log or its followers need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use torc_base::ids::ConnId;
+use torc_base::limits::{ANSWERS_MEMORY, FRAMES_MEMORY, LARGE_FRAME};
+use torc_base::time::Mono;
+
+/// Bounds of one shard. What is read from disk has its own in the log's settings, received bytes in the reactor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Bytes of requests that are being received or wait for their answers.
+    pub frames: usize,
+    /// Bytes of answers that wait for their sockets.
+    pub answers: usize,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> MemoryLimits {
+        MemoryLimits { frames: FRAMES_MEMORY, answers: ANSWERS_MEMORY }
+    }
+}
+
+/// Bytes for one purpose: how many there may be, and how many there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    limit: usize,
+    used: usize,
+}
+
+impl Budget {
+    pub fn new(limit: usize) -> Budget {
+        Budget { limit, used: 0 }
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    pub fn free(&self) -> usize {
+        self.limit.saturating_sub(self.used)
+    }
+
+    /// How much more one who has `holds` may have: then it has as much as is left.
+    pub fn share(&self, holds: usize) -> usize {
+        self.free().saturating_sub(holds) / 2
+    }
+
+    /// Takes `bytes`, room or not: the caller has asked, or cannot do with less.
+    pub fn take(&mut self, bytes: usize) {
+        self.used += bytes;
+    }
+
+    pub fn give(&mut self, bytes: usize) {
+        assert!(bytes <= self.used, "{bytes} bytes are given back, {} were taken", self.used);
+        self.used -= bytes;
+    }
+}
+
+/// How quickly a connection's requests arrive, from their first byte to their last: memory is held as long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Of the last frames, the newest counting a quarter; unknown before the first.
+    ms: Option<u64>,
+}
+
+impl Pace {
+    /// What is taken of a connection that nothing is known of.
+    const UNKNOWN_MS: u64 = 100;
+    /// A quicker one is let at memory that the others leave alone.
+    const QUICK_MS: u64 = 500;
+    /// Nobody waits longer than this for those who come later.
+    const LATE_MS: u64 = 10_000;
+
+    /// A frame has arrived whole.
+    pub fn arrived(&mut self, took_ms: u64) {
+        self.ms = Some(self.ms.map_or(took_ms, |ms| (ms * 3 + took_ms) / 4));
+    }
+
+    fn is_quick(self) -> bool {
+        self.ms.is_some_and(|ms| ms < Pace::QUICK_MS)
+    }
+
+    /// Its place among those who wait: those who hold memory for a short time go before those who hold it long.
+    fn order(self, now: Mono) -> Mono {
+        now.plus_ms((self.ms.unwrap_or(Pace::UNKNOWN_MS) * 16).min(Pace::LATE_MS))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    order: Mono,
+    need: usize,
+    quick: bool,
+}
+
+/// Memory for requests, and who waits for it. A frame gets all that it needs, or nothing yet: what has not been read
+/// stays with the sender.
+#[derive(Debug)]
+pub struct Turns {
+    budget: Budget,
+    waiting: BTreeMap<ConnId, Waiting>,
+    queue: BTreeSet<(Mono, ConnId)>,
+    /// Have their turn; it is taken up with the next [`Turns::ask`].
+    granted: BTreeMap<ConnId, usize>,
+    /// Since when somebody waits and nobody has got a turn.
+    stuck_since: Option<Mono>,
+}
+
+impl Turns {
+    /// `frame_max`: the largest frame. It must fit beside what is left to others.
+    pub fn new(limit: usize, frame_max: usize) -> Turns {
+        assert!(frame_max + limit / 8 + limit / 4 <= limit, "a frame of {frame_max} bytes in {limit} bytes of memory");
+        Turns {
+            budget: Budget::new(limit),
+            waiting: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            granted: BTreeMap::new(),
+            stuck_since: None,
+        }
+    }
+
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Takes `need` bytes for a frame of the connection if it is its turn. If not it waits, and is named by
+    /// [`Turns::next`] when it is; then it asks again.
+    pub fn ask(&mut self, now: Mono, conn: ConnId, need: usize, pace: Pace) -> bool {
+        if let Some(granted) = self.granted.remove(&conn) {
+            assert_eq!(granted, need, "a connection waits for one frame");
+            return true;
+        }
+        if self.waiting.contains_key(&conn) {
+            return false;
+        }
+        let quick = pace.is_quick();
+        // Small frames do not queue behind large ones; others do, unless those leave a good part free.
+        let first = need < LARGE_FRAME || self.queue.is_empty() || (quick && need <= self.budget.limit / 64);
+        if first && self.has_room(need, quick, 0) {
+            self.budget.take(need);
+            return true;
+        }
+        let order = pace.order(now);
+        self.waiting.insert(conn, Waiting { order, need, quick });
+        self.queue.insert((order, conn));
+        self.stuck_since.get_or_insert(now);
+        false
+    }
+
+    /// The larger a frame is the more it leaves to smaller ones: who promises large ones keeps nobody else waiting. A
+    /// quarter is left to those who have shown that they hold memory for a short time. `spoken_for`: bytes that the
+    /// first in the queue waits for.
+    fn has_room(&self, need: usize, quick: bool, spoken_for: usize) -> bool {
+        let free = self.budget.free();
+        if need < LARGE_FRAME {
+            return need <= free;
+        }
+        let limit = self.budget.limit;
+        let left = need.min(limit / 8) + if quick { 0 } else { limit / 4 };
+        need + left + spoken_for <= free
+    }
+
+    /// The next one whose turn it is.
+    pub fn next(&mut self, now: Mono) -> Option<ConnId> {
+        let mut spoken_for = 0;
+        let mut found = None;
+        // Those behind one that does not fit yet may go before it, if they leave what it waits for.
+        for &(order, conn) in self.queue.iter().take(64) {
+            let Waiting { need, quick, .. } = self.waiting[&conn];
+            if self.has_room(need, quick, spoken_for) {
+                found = Some((order, conn, need));
+                break;
+            }
+            if spoken_for == 0 {
+                spoken_for = need;
+            }
+        }
+        let (order, conn, need) = found?;
+        self.queue.remove(&(order, conn));
+        self.waiting.remove(&conn);
+        self.budget.take(need);
+        self.granted.insert(conn, need);
+        self.stuck_since = (!self.queue.is_empty()).then_some(now);
+        Some(conn)
+    }
+
+    /// The connection waits no more.
+    pub fn leave(&mut self, conn: ConnId) {
+        if let Some(waiting) = self.waiting.remove(&conn) {
+            self.queue.remove(&(waiting.order, conn));
+        }
+        if let Some(granted) = self.granted.remove(&conn) {
+            self.budget.give(granted);
+        }
+        if self.queue.is_empty() {
+            self.stuck_since = None;
+        }
+    }
+
+    /// Takes memory for what is there already.
+    pub fn take(&mut self, bytes: usize) {
+        self.budget.take(bytes);
+    }
+
+    pub fn give(&mut self, bytes: usize) {
+        self.budget.give(bytes);
+    }
+
+    /// True if somebody waits.
+    pub fn is_short(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Since when somebody waits and nobody has got a turn.
+    pub fn stuck_since(&self) -> Option<Mono> {
+        self.stuck_since
+    }
+}
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;
