@@ -408,7 +408,12 @@ fn memory(plan: &Plan, mut server: Server, report: &mut Report) -> Result<()> {
     let (resident, highest) = server.memory()?;
     report.number("resident_mib", resident as f64 / 1048576.0);
     report.number("resident_highest_mib", highest as f64 / 1048576.0);
-    let per_shard = limits::RECV_MEMORY + limits::WAL_MEMORY + limits::TAIL_CACHE_BYTES + limits::READ_MEMORY;
+    let per_shard = limits::RECV_MEMORY
+        + limits::FRAMES_MEMORY
+        + limits::ANSWERS_MEMORY
+        + limits::WAL_MEMORY
+        + limits::TAIL_CACHE_BYTES
+        + limits::READ_MEMORY;
     let bound = usize::from(plan.shards) * per_shard + (128 << 20);
     let seen = format!("at most {} MiB of {} MiB", highest >> 20, bound >> 20);
     report.demand("memory stays below the sum of its bounds", highest < bound as u64, seen);

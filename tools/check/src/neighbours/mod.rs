@@ -63,7 +63,8 @@ const PROCESS_BYTES: usize = 192 << 20;
 
 /// The most that a server may ever have resident.
 pub fn memory_bound(shards: u16) -> u64 {
-    let shard = limits::RECV_MEMORY + limits::WAL_MEMORY + limits::TAIL_CACHE_BYTES + limits::READ_MEMORY;
+    let clients = limits::RECV_MEMORY + limits::FRAMES_MEMORY + limits::ANSWERS_MEMORY;
+    let shard = clients + limits::WAL_MEMORY + limits::TAIL_CACHE_BYTES + limits::READ_MEMORY;
     (usize::from(shards) * shard + PROCESS_BYTES) as u64
 }
 
@@ -225,9 +226,7 @@ impl Street<'_> {
     /// When all neighbours have left, so has what they held; what has not, if anything.
     fn settled(&self) -> Vec<String> {
         let mut left = Vec::new();
-        // The newest batches stay in the memory in which they were received.
-        let kept = usize::from(self.plan.shards) * limits::TAIL_CACHE_BYTES + SOME_REQUESTS;
-        let kept = kept as f64;
+        let kept = SOME_REQUESTS as f64;
         let looked = wait_until(PATIENCE, || {
             // It may have no room for one more reader yet.
             let metrics = self.server.metrics().unwrap_or_default();
@@ -235,7 +234,11 @@ impl Street<'_> {
                 let value = metrics.get(name).copied().unwrap_or(f64::NAN);
                 (value.is_nan() || value > most).then(|| format!("{name} = {value}"))
             };
-            let held = [over("torc_connections", NAMES.len() as f64), over("torc_request_memory_bytes", kept)];
+            let held = [
+                over("torc_connections", NAMES.len() as f64),
+                over("torc_request_memory_bytes", kept),
+                over("torc_answer_memory_bytes", kept),
+            ];
             left = held.into_iter().flatten().collect();
             Ok(left.is_empty())
         });
