@@ -75,7 +75,7 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
 /// not read.
 pub const WAITING_BYTES_MAX: usize = 32 << 20;
 /// Bytes of answers that may wait on one connection; beyond it the connection is not read.
-pub const REPLY_BYTES_MAX: usize = 8 << 20;
+pub const REPLY_BYTES_MAX: usize = 1 << 20;
 /// Memory of one shard for answers that wait for their sockets. What lies in the log is taken back from slow ones; what
 /// does not, makes those wait that ask for as much.
 pub const ANSWERS_MEMORY: usize = 256 << 20;

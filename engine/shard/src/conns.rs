@@ -639,7 +639,7 @@ impl Conns {
     fn look_at_answers(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
         let pressed = self.is_pressed();
         let patience = if pressed { PATIENCE_PRESSED_MS } else { PATIENCE_MS };
-        let mut doomed = Vec::new();
+        let (mut doomed, mut little, mut little_bytes) = (Vec::new(), Vec::new(), 0);
         for conn in &self.sending {
             let c = self.conns.get_mut(conn).expect("a connection that sends is there");
             let since = c.outbox.moved();
@@ -652,7 +652,14 @@ impl Conns {
                 ops.push(Op::TakeBack { conn: *conn });
             } else if pressed && c.outbox.held() > PIECE_BYTES_MIN && now.since(since) > STALLED_NS {
                 doomed.push(*conn);
+            } else if now.since(since) > STALLED_NS {
+                little.push(*conn);
+                little_bytes += c.outbox.held();
             }
+        }
+        // Little things are left to those who do not read, unless all of them together are too much.
+        if little_bytes > self.answers.limit() / 4 {
+            doomed.append(&mut little);
         }
         for conn in doomed {
             self.close(conn, ops);
@@ -661,6 +668,16 @@ impl Conns {
 
     fn next_look(&self) -> Mono {
         self.last_look.plus_ms(if self.is_pressed() || self.turns.is_short() { LOOK_PRESSED_MS } else { LOOK_MS })
+    }
+
+    /// True if no answer that may be long is to be made for now.
+    pub fn are_answers_full(&self) -> bool {
+        self.answers.used() > self.answers.limit() / 2
+    }
+
+    /// True if the connection is there, and not about to be closed.
+    pub fn is_open(&self, conn: ConnId) -> bool {
+        self.conns.get(&conn).is_some_and(|c| !c.closing)
     }
 
     /// True while memory for answers is short.

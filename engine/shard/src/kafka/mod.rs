@@ -93,6 +93,8 @@ pub struct Kafka {
     fetches: BTreeMap<ConnId, fetch::Fetches>,
     /// Fetches that wait for memory for their answers, in order.
     parked: VecDeque<Token>,
+    /// Requests for long lists that wait for memory for their answers, in order.
+    lists: VecDeque<(ReplyTo, Request, usize)>,
     /// Connections whose answers were taken back, by what the log is asked for again.
     rereads: BTreeMap<Token, ConnId>,
     /// Bytes of produced requests whose connections are gone, while the log has not answered.
@@ -120,6 +122,7 @@ impl Kafka {
             expiry: Expiry::default(),
             fetches: BTreeMap::new(),
             parked: VecDeque::new(),
+            lists: VecDeque::new(),
             rereads: BTreeMap::new(),
             orphans: BTreeMap::new(),
             next_token: 0,
@@ -286,7 +289,28 @@ impl Kafka {
         }
     }
 
+    /// Takes a request up, or lets it wait: answers that may be long, and lie nowhere else than in memory, are made when
+    /// there is some.
     fn request(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
+        let long = matches!(request, Request::Metadata(_) | Request::DescribeConfigs(_) | Request::DescribeLogDirs(_));
+        if long && (self.conns.are_answers_full() || !self.lists.is_empty()) {
+            return self.lists.push_back((to, request, frame_bytes));
+        }
+        self.serve(out, to, request, frame_bytes);
+    }
+
+    /// Takes up requests that waited for memory for their answers.
+    fn retry_lists(&mut self, out: &mut Out) {
+        while !self.conns.are_answers_full()
+            && let Some((to, request, frame_bytes)) = self.lists.pop_front()
+        {
+            if self.conns.is_open(to.conn) {
+                self.serve(out, to, request, frame_bytes);
+            }
+        }
+    }
+
+    fn serve(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
         match request {
             Request::Produce(request) => self.produce(out, to, request, frame_bytes),
             Request::Fetch(request) => self.fetch(out, to, request),
@@ -447,6 +471,7 @@ impl Kafka {
         }
         self.open_compressed(out);
         self.retry_parked(out);
+        self.retry_lists(out);
         for conn in self.conns.retry(out.now.mono, out.ops) {
             self.pump(out, conn);
         }

@@ -165,3 +165,34 @@ fn a_long_poll_for_many_bytes_is_counted_over_shards_and_partitions() {
         break;
     }
 }
+
+/// Long answers that lie in memory only are made one after the other, and who never reads them is closed in the end.
+#[test]
+fn lists_that_nobody_reads_keep_nobody_else_from_theirs() {
+    let settings = Settings { memory: MemoryLimits { frames: 16 << 20, answers: 64 << 10 }, ..settings() };
+    let mut rig = Rig::with(1, &settings);
+    let admin = rig.connect(0);
+    for n in 0..40 {
+        assert_eq!(rig.create(admin, &format!("{n:0>200}"), 1, &[]), 0);
+    }
+    let all = torc_net::kafka::schema::MetadataRequest::default().with_topics(None);
+    let deaf: Vec<Client> = (0..12).map(|_| rig.connect(0)).collect();
+    for client in &deaf {
+        rig.reads(*client, false);
+        for _ in 0..3 {
+            rig.send(*client, METADATA, &all);
+        }
+        rig.run();
+    }
+    assert!(held(&rig) < 64 << 10, "{} bytes of lists wait", held(&rig));
+    assert_eq!(rig.produce(admin, -1, &format!("{:0>200}", 7), 0, &batch(&["a"])).error_code, 0);
+    let sent = rig.send(admin, METADATA, &all);
+    for _ in 0..200 {
+        rig.pass(500);
+        if let Some(answer) = rig.take::<torc_net::kafka::schema::MetadataRequest>(admin, METADATA, sent) {
+            assert_eq!(answer.topics.len(), 40);
+            return;
+        }
+    }
+    panic!("no answer in 100 s");
+}
