@@ -13,7 +13,7 @@ mod flight;
 mod footers;
 mod index;
 mod outcome;
-mod reader;
+mod reads;
 mod recovery;
 mod removals;
 mod search;

@@ -8,7 +8,7 @@ use crate::entry::{Entry, Run};
 use crate::error::WalError;
 use crate::index::{Extent, extents_of};
 use crate::outcome::{Claim, Find, From, Outcome, Read, ReadId, Recovered, State, Stats};
-use crate::reader::{Answer, Reader};
+use crate::reads::{Answer, Reads};
 use crate::recovery::{self, Recovery};
 use crate::search::{Goal, Seen, Sources};
 use crate::segment::is_cold;
@@ -69,7 +69,7 @@ pub struct Wal {
     directory: Directory,
     segments: Segments,
     spares: Spares,
-    reader: Reader,
+    reader: Reads,
     cleaner: Cleaner,
     /// Header blocks and footers. Bounded by the pipeline, the tail and what readers hold, not by the pool.
     blocks: Pool,
@@ -110,7 +110,7 @@ impl Wal {
             directory: Directory::default(),
             segments: Segments::default(),
             spares: Spares::new(&settings, Prng::new(seed)),
-            reader: Reader::new(settings.read_memory, settings.read_ahead_bytes),
+            reader: Reads::new(settings.read_memory, settings.read_ahead_bytes),
             cleaner: Cleaner::new(&settings),
             blocks,
             extents: Vec::new(),

@@ -42,28 +42,4 @@ mod verify;
 mod wire;
 
 #[cfg(test)]
-mod cpu_tests;
-#[cfg(test)]
-mod environment_tests;
-#[cfg(test)]
-mod flamegraph_tests;
-#[cfg(test)]
-mod histogram_files_tests;
-#[cfg(test)]
-mod pace_tests;
-#[cfg(test)]
-mod payload_tests;
-#[cfg(test)]
-mod plot_tests;
-#[cfg(test)]
-mod recorder_tests;
-#[cfg(test)]
-mod scrape_tests;
-#[cfg(test)]
-mod sizes_tests;
-#[cfg(test)]
-mod units_tests;
-#[cfg(test)]
-mod verify_tests;
-#[cfg(test)]
-mod wire_tests;
+mod tests;

@@ -2,7 +2,6 @@
 //! knows. Dropping it, also while a panic unwinds, first ends all operations.
 
 use crate::accept::Acceptor;
-use crate::conns::Conns;
 use crate::disk::Disk;
 use crate::probe::{Features, Machine};
 use crate::provided::Provided;
@@ -10,6 +9,7 @@ use crate::reactor::Error;
 use crate::resources::{Want, explain};
 use crate::ring::{Kind, Ring, RingError};
 use crate::settings::Settings;
+use crate::sockets::Sockets;
 use crate::stats::LoopStats;
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -26,7 +26,7 @@ pub(crate) struct Kernel {
     pub(crate) ring: Ring,
     /// By the id of their listener.
     pub(crate) acceptors: Vec<Acceptor>,
-    pub(crate) conns: ManuallyDrop<Conns>,
+    pub(crate) conns: ManuallyDrop<Sockets>,
     pub(crate) disk: ManuallyDrop<Disk>,
     /// What the own eventfd is read into.
     pub(crate) bell: ManuallyDrop<Box<[u8; 8]>>,
@@ -58,7 +58,7 @@ impl Kernel {
         Ok(Kernel {
             ring,
             acceptors: acceptors.collect(),
-            conns: ManuallyDrop::new(Conns::new(settings.connections_max, provided, stats)),
+            conns: ManuallyDrop::new(Sockets::new(settings.connections_max, provided, stats)),
             disk: ManuallyDrop::new(disk),
             bell: ManuallyDrop::new(Box::new([0; 8])),
             registered,

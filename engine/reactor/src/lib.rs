@@ -12,11 +12,11 @@ pub mod stats;
 
 mod accept;
 mod clock;
-mod conns;
 mod disk;
 mod kernel;
 mod provided;
 mod ring;
+mod sockets;
 
 #[cfg(test)]
 mod mail_tests;

@@ -101,7 +101,7 @@ impl CatalogOwner {
     }
 
     /// A command that recovery found in the log.
-    pub fn found(&mut self, index: Index, command: &[u8]) -> Result<(), String> {
+    pub fn replayed(&mut self, index: Index, command: &[u8]) -> Result<(), String> {
         let command = Command::decode(command).map_err(|error| format!("catalog entry {index}: {error}"))?;
         self.log.push_back((index, command));
         Ok(())
@@ -119,19 +119,19 @@ impl CatalogOwner {
             let (index, command) = self.log.pop_front().expect("looked at above");
             let change = self.catalog.apply(index, &command);
             if self.serving {
-                tell(out, &change);
+                log_change(out, &change);
             }
             self.applied(index, change);
         }
         if !self.serving {
             self.serving = true;
-            self.tell(CatalogChange::All(self.catalog.topics().cloned().collect()));
+            self.publish(CatalogChange::All(self.catalog.topics().cloned().collect()));
         }
         Ok(())
     }
 
     /// Tells all shards of a change; before the first telling there is nothing to add to.
-    fn tell(&mut self, change: CatalogChange) {
+    fn publish(&mut self, change: CatalogChange) {
         if self.serving {
             self.last_change += 1;
             self.changes.push((self.last_change, change));
@@ -142,11 +142,11 @@ impl CatalogOwner {
         let cause = self.causes.remove(&index);
         let result = match change {
             Change::Created(topic) | Change::Configured(topic) | Change::Grown { topic, .. } => {
-                self.tell(CatalogChange::Topic(Arc::clone(&topic)));
+                self.publish(CatalogChange::Topic(Arc::clone(&topic)));
                 AdminResult { error: error::NONE, message: None, topic: Some(topic) }
             }
             Change::Deleted(topic) => {
-                self.tell(CatalogChange::Deleted(Arc::clone(&topic)));
+                self.publish(CatalogChange::Deleted(Arc::clone(&topic)));
                 AdminResult { error: error::NONE, message: None, topic: Some(topic) }
             }
             Change::ProducerIds { first, end } => {
@@ -364,7 +364,7 @@ impl CatalogOwner {
 }
 
 /// A line for the log about each topic that was made, changed or deleted.
-fn tell(out: &mut Out, change: &Change) {
+fn log_change(out: &mut Out, change: &Change) {
     let partitions = |topic: &Topic| match topic.partitions.len() {
         1 => "1 partition".to_string(),
         n => format!("{n} partitions"),

@@ -69,7 +69,7 @@ struct Conn {
     /// Requests of this connection that wait for an answer.
     tokens: Vec<Token>,
     /// The shard that the last requests were for, and how many.
-    drawn: (ShardId, u32),
+    toward: (ShardId, u32),
     /// Moves so far.
     moves: u32,
     /// It moves there when nothing is under way any more; no request is taken meanwhile.
@@ -100,7 +100,7 @@ impl Conn {
             closing: false,
             active: now,
             tokens: Vec::new(),
-            drawn: (ShardId(0), 0),
+            toward: (ShardId(0), 0),
             moves,
             leaving: None,
         }
@@ -230,16 +230,16 @@ impl Conns {
 
     /// A request of the connection was for logs of shard `to` alone, or `None`: for others too, or this one's. Many in a
     /// row, and the connection moves there, as each would pay the way to that shard and back.
-    pub fn drawn(&mut self, conn: ConnId, to: Option<ShardId>) {
+    pub fn note_owner(&mut self, conn: ConnId, to: Option<ShardId>) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         match to {
-            Some(to) if c.drawn.0 == to => c.drawn.1 += 1,
-            Some(to) => c.drawn = (to, 1),
-            None => c.drawn.1 = 0,
+            Some(to) if c.toward.0 == to => c.toward.1 += 1,
+            Some(to) => c.toward = (to, 1),
+            None => c.toward.1 = 0,
         }
         let enough = u64::from(self.move_after) << c.moves.min(31);
         let enough = enough.min(MOVE_AFTER_MAX.into());
-        if enough > 0 && u64::from(c.drawn.1) >= enough && self.drain.is_none() && !c.eof {
+        if enough > 0 && u64::from(c.toward.1) >= enough && self.drain.is_none() && !c.eof {
             c.leaving = to;
         }
     }
@@ -269,11 +269,11 @@ impl Conns {
     }
 
     /// The connection stays after all, and what it held back is looked at.
-    fn stay(&mut self, conn: ConnId) {
+    fn cancel_move(&mut self, conn: ConnId) {
         if let Some(c) = self.conns.get_mut(&conn)
             && c.leaving.take().is_some()
         {
-            c.drawn.1 = 0;
+            c.toward.1 = 0;
             self.resumed.insert(conn);
         }
     }
@@ -336,7 +336,7 @@ impl Conns {
         c.eof = true;
         c.receive = Receive::Idle;
         let waiting = c.tokens.clone();
-        self.stay(conn);
+        self.cancel_move(conn);
         self.close_if_done(now, conn, ops);
         waiting
     }
@@ -406,14 +406,17 @@ impl Conns {
         c.outbox.open(bytes, trace)
     }
 
-    /// Remembers that `token` waits on behalf of a connection, or no longer does.
-    pub fn waits(&mut self, conn: ConnId, token: Token, waits: bool) {
+    /// Remembers that `token` waits on behalf of a connection.
+    pub fn add_token(&mut self, conn: ConnId, token: Token) {
         if let Some(c) = self.conns.get_mut(&conn) {
-            if waits {
-                c.tokens.push(token);
-            } else {
-                c.tokens.retain(|t| *t != token);
-            }
+            c.tokens.push(token);
+        }
+    }
+
+    /// `token` waits no more.
+    pub fn remove_token(&mut self, conn: ConnId, token: Token) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.tokens.retain(|t| *t != token);
         }
     }
 
@@ -704,7 +707,7 @@ impl Conns {
     pub fn drain(&mut self, now: Mono) {
         self.drain.get_or_insert(Drain { since: now, reads: true, next_look: now });
         let all: Vec<ConnId> = self.conns.keys().copied().collect();
-        all.into_iter().for_each(|conn| self.stay(conn));
+        all.into_iter().for_each(|conn| self.cancel_move(conn));
     }
 
     fn look_at_drain(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {

@@ -182,9 +182,9 @@ fn what_was_asked_for_a_closed_connection_is_dropped() {
     let (mut conns, mut ops) = (one(1 << 20), Vec::new());
     conns.received(at(0), CONN, frames(2));
     let slots = take(&mut conns, CONN);
-    conns.waits(CONN, Token(4), true);
-    conns.waits(CONN, Token(5), true);
-    conns.waits(CONN, Token(4), false);
+    conns.add_token(CONN, Token(4));
+    conns.add_token(CONN, Token(5));
+    conns.remove_token(CONN, Token(4));
     conns.answer(CONN, slots[0], reply("a"), Path::Other);
     conns.close(CONN, &mut ops);
     conns.close(CONN, &mut ops);
@@ -303,7 +303,7 @@ fn memory_of_requests_stays_taken_while_others_hold_them() {
     let mut conns = one(1 << 20);
     conns.received(at(0), CONN, frames(3));
     take(&mut conns, CONN);
-    conns.waits(CONN, Token(1), true);
+    conns.add_token(CONN, Token(1));
     assert_eq!(conns.frames_used(), 3);
     assert_eq!(conns.closed(CONN, |tokens| tokens.len()), [Token(1)]);
     assert_eq!(conns.frames_used(), 1, "the log still has one of them");

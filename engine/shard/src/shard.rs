@@ -226,7 +226,7 @@ impl Shard {
         match notice {
             Notice::CatalogEntry(index, command) => {
                 let owner = self.catalog.as_mut().expect("the catalog's log is the owner's");
-                if let Err(what) = owner.found(index, &command) {
+                if let Err(what) = owner.replayed(index, &command) {
                     self.groups.phase = Phase::Refused(what);
                 }
             }

@@ -15,9 +15,9 @@ pub use assignment::Assignments;
 pub use command::Command;
 pub use error::CatalogError;
 pub use plan::NewTopic;
-pub use topic::{Groups, Topic, check_name, is_internal, is_reserved};
+pub use topic::{GroupRanges, Topic, check_name, is_internal, is_reserved};
 
-use crate::codec::{DecodeError, Reader, put_bytes, put_i64, put_u64};
+use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::{Overrides, TopicConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -173,7 +173,7 @@ impl Catalog {
                 let topic = Topic {
                     name: name.as_str().into(),
                     id: *id,
-                    partitions: Groups::new(*first_group, *partitions),
+                    partitions: GroupRanges::new(*first_group, *partitions),
                     replication: *replication,
                     created: *created,
                     config: TopicConfig::resolve(&self.defaults.config, config)?,
@@ -273,7 +273,7 @@ impl Catalog {
 
     /// Takes a catalog off the front of `bytes`.
     pub fn decode(defaults: Defaults, bytes: &mut &[u8]) -> Result<Catalog, DecodeError> {
-        let mut from = Reader::new(bytes);
+        let mut from = Decoder::new(bytes);
         let version = from.u8("catalog's version")?;
         from.check(version == VERSION, "catalog's version")?;
         let mut catalog = Catalog::new(defaults.clone());
@@ -303,13 +303,13 @@ impl Catalog {
     }
 }
 
-fn decode_topic(defaults: &Defaults, end: GroupId, from: &mut Reader<'_, '_>) -> Result<Topic, DecodeError> {
+fn decode_topic(defaults: &Defaults, end: GroupId, from: &mut Decoder<'_, '_>) -> Result<Topic, DecodeError> {
     let name = from.text(TOPIC_NAME_MAX, "topic's name")?.into();
     let id = command::take_topic_id(from)?;
     let created = Wall(from.i64("topic's time")?);
     let replication = from.u64_max(i16::MAX as u64, "replication factor")? as i16;
     from.check(replication > 0, "replication factor")?;
-    let mut partitions = Groups::default();
+    let mut partitions = GroupRanges::default();
     for _ in 0..from.count(TOPIC_PARTITIONS_MAX, "topic's groups")? {
         let first = GroupId(from.u64("topic's groups")?);
         let room = TOPIC_PARTITIONS_MAX as u64 - u64::from(partitions.len());

@@ -41,14 +41,14 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Takes values off the front of a slice.
-pub struct Reader<'a, 'b> {
+pub struct Decoder<'a, 'b> {
     bytes: &'b mut &'a [u8],
 }
 
-impl<'a, 'b> Reader<'a, 'b> {
+impl<'a, 'b> Decoder<'a, 'b> {
     /// Reads from the front of `bytes`, which is left at what was not read.
-    pub fn new(bytes: &'b mut &'a [u8]) -> Reader<'a, 'b> {
-        Reader { bytes }
+    pub fn new(bytes: &'b mut &'a [u8]) -> Decoder<'a, 'b> {
+        Decoder { bytes }
     }
 
     /// The error that `what` is wrong here.

@@ -9,7 +9,7 @@ fn numbers_come_back() {
     signed.iter().for_each(|&v| put_i64(&mut out, v));
     put_bytes(&mut out, "topic".as_bytes());
     let mut bytes = &out[..];
-    let mut reader = Reader::new(&mut bytes);
+    let mut reader = Decoder::new(&mut bytes);
     for v in unsigned {
         assert_eq!(reader.u64("v"), Ok(v));
     }
@@ -22,7 +22,7 @@ fn numbers_come_back() {
 
 #[test]
 fn only_the_shortest_form_of_a_number_is_taken() {
-    let read = |mut bytes: &[u8]| Reader::new(&mut bytes).u64("v");
+    let read = |mut bytes: &[u8]| Decoder::new(&mut bytes).u64("v");
     assert_eq!(read(&[0x80, 0x01]), Ok(128));
     assert_eq!(read(&[]), Err(DecodeError { what: "v", left: 0 }));
     assert!(read(&[0x80]).is_err(), "cut off");
@@ -34,11 +34,11 @@ fn only_the_shortest_form_of_a_number_is_taken() {
 #[test]
 fn lengths_are_checked_before_they_are_used() {
     let mut bytes: &[u8] = &[200, 1, b'a'];
-    assert!(Reader::new(&mut bytes).text(1000, "text").is_err());
+    assert!(Decoder::new(&mut bytes).text(1000, "text").is_err());
     let mut bytes: &[u8] = &[3, b'a', b'b', b'c'];
-    assert!(Reader::new(&mut bytes).text(2, "text").is_err());
+    assert!(Decoder::new(&mut bytes).text(2, "text").is_err());
     let mut bytes: &[u8] = &[5, 1, 1];
-    assert!(Reader::new(&mut bytes).count(100, "count").is_err());
+    assert!(Decoder::new(&mut bytes).count(100, "count").is_err());
     let mut bytes: &[u8] = &[2, 0xff, 0xfe];
-    assert!(Reader::new(&mut bytes).text(2, "text").is_err(), "not UTF-8");
+    assert!(Decoder::new(&mut bytes).text(2, "text").is_err(), "not UTF-8");
 }

@@ -1,6 +1,6 @@
 //! A partition: which offsets its records have, who wrote them, how far they are committed.
 
-use crate::codec::{DecodeError, Reader, put_u64};
+use crate::codec::{DecodeError, Decoder, put_u64};
 use crate::producers::Producers;
 pub use crate::producers::{Refusal, Sequenced};
 use torc_base::ids::{LeaderEpoch, Offset};
@@ -230,7 +230,7 @@ impl Partition {
 
     /// Takes a partition off the front of `bytes`.
     pub fn decode(bytes: &mut &[u8]) -> Result<Partition, DecodeError> {
-        let mut from = Reader::new(bytes);
+        let mut from = Decoder::new(bytes);
         let version = from.u8("partition's version")?;
         from.check(version == VERSION, "partition's version")?;
         let log_start = from.positive("log start")?;

@@ -1,7 +1,7 @@
 //! What a partition remembers of its idempotent producers, so that a repeated batch is found and a lost one noticed.
 //! The rules are those of Kafka's `ProducerStateManager` and `ProducerAppendInfo`.
 
-use crate::codec::{DecodeError, Reader, put_i64, put_u64};
+use crate::codec::{DecodeError, Decoder, put_i64, put_u64};
 use std::collections::BTreeMap;
 use std::fmt;
 use torc_base::ids::{Offset, ProducerEpoch, ProducerId};
@@ -207,7 +207,7 @@ impl Producers {
         }
     }
 
-    pub(crate) fn decode(end: Offset, from: &mut Reader<'_, '_>) -> Result<Producers, DecodeError> {
+    pub(crate) fn decode(end: Offset, from: &mut Decoder<'_, '_>) -> Result<Producers, DecodeError> {
         let mut by_id = BTreeMap::new();
         for _ in 0..from.count(PRODUCERS_PER_PARTITION_MAX, "number of producers")? {
             let id = ProducerId(from.i64("producer id")?);

@@ -140,7 +140,7 @@ fn no_order_of_retries_gives_a_batch_two_offsets_or_hides_a_gap() {
                     let mut out = Vec::new();
                     producers.encode(Offset(end), &mut out);
                     let mut bytes = &out[..];
-                    let back = Producers::decode(Offset(end), &mut Reader::new(&mut bytes)).expect("just encoded");
+                    let back = Producers::decode(Offset(end), &mut Decoder::new(&mut bytes)).expect("just encoded");
                     assert_eq!(back, producers, "seed {seed}");
                     producers = back;
                 }

@@ -193,7 +193,7 @@ impl Groups {
     }
 
     /// The disk has answered a look-up by time.
-    pub(super) fn found(&mut self, out: &mut Out, id: ReadId, result: Result<Option<Item>, WalError>) {
+    pub(super) fn find_done(&mut self, out: &mut Out, id: ReadId, result: Result<Option<Item>, WalError>) {
         let Some(lookup) = self.lookups.reads.remove(&id) else {
             panic!("an answer to a look-up that nobody asked for");
         };

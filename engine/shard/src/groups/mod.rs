@@ -247,7 +247,7 @@ impl Groups {
         group.raft.step(Input::Propose { entries: 1 }, &mut self.output).map_err(|_| ())?;
         let append = self.output.append.take().expect("an accepted proposal has a place");
         assert_eq!(append.first, append.last);
-        self.obey(out, id);
+        self.carry_out(out, id);
         Ok(append)
     }
 
@@ -288,11 +288,11 @@ impl Groups {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let result = group.raft.step(input, &mut self.output);
         assert!(result.is_ok(), "only proposals are refused");
-        self.obey(out, id);
+        self.carry_out(out, id);
     }
 
     /// Carries out consensus' output, in the order of its contract.
-    fn obey(&mut self, out: &mut Out, id: GroupId) {
+    fn carry_out(&mut self, out: &mut Out, id: GroupId) {
         if let Some(hard_state) = self.output.hard_state.take() {
             let payload = encode_hard_state(&hard_state);
             let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
@@ -456,7 +456,7 @@ impl Groups {
                 Outcome::RecoveryDone(found) => self.recovery_done(out, found),
                 Outcome::Refused(error) => self.refuse_start(error.to_string()),
                 Outcome::Read(id, result) => self.read_done(out, id, result),
-                Outcome::Found(id, result) => self.found(out, id, result),
+                Outcome::Found(id, result) => self.find_done(out, id, result),
                 Outcome::Fenced(why) => self.fence(out, why),
                 Outcome::Full(lack) => {
                     set(&self.stats.disk_full, u64::from(lack.is_some()));

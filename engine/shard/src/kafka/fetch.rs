@@ -27,7 +27,7 @@ struct Place {
 
 /// What the connection's other fetches do meanwhile: they wait, so that a consumer holds one answer at most.
 #[derive(Default)]
-pub(super) struct Fetches {
+pub(super) struct ConnFetches {
     /// One is being answered.
     active: bool,
     later: VecDeque<(ReplyTo, Request)>,
@@ -222,7 +222,7 @@ impl Kafka {
         }
     }
 
-    /// Fetches that found no memory for their answers try again, in order, until one finds none.
+    /// ConnFetches that found no memory for their answers try again, in order, until one finds none.
     pub(super) fn retry_parked(&mut self, out: &mut Out) {
         for _ in 0..self.parked.len() {
             let Some(token) = self.parked.pop_front() else { return };
@@ -412,7 +412,7 @@ impl Kafka {
             add(&self.stats.fetch_bytes_total, fetched.bytes as u64);
             add(&self.stats.fetch_records_total, fetched.count);
             let told = (fetched.error, fetched.high_watermark.get(), fetched.log_start.get());
-            let news = self.sessions.tell(session, &key, told, fetched.bytes > 0);
+            let news = self.sessions.note_sent(session, &key, told, fetched.bytes > 0);
             if news || !incremental {
                 if let (Ok(group), true) = (group, fetched.bytes > 0) {
                     groups.push(group);

@@ -90,7 +90,7 @@ pub struct Kafka {
     /// When other requests are looked at that name a time.
     expiry: Expiry,
     /// Fetches of connections that have one under way, or an answer that has not left.
-    fetches: BTreeMap<ConnId, fetch::Fetches>,
+    fetches: BTreeMap<ConnId, fetch::ConnFetches>,
     /// Fetches that wait for memory for their answers, in order.
     parked: VecDeque<Token>,
     /// Requests for long lists that wait for memory for their answers, in order.
@@ -356,7 +356,7 @@ impl Kafka {
     /// The same, but at `expires` it is answered with what is there.
     fn wait_until(&mut self, expires: Mono, to: ReplyTo, what: Waiting) -> Token {
         let token = self.token();
-        self.conns.waits(to.conn, token, true);
+        self.conns.add_token(to.conn, token);
         self.expiry.note(expires);
         self.pending.insert(token, Pending { to, what, expires });
         token
@@ -397,7 +397,7 @@ impl Kafka {
     /// Takes a request out whose answers are all there.
     fn done(&mut self, token: Token) -> Pending {
         let pending = self.pending.remove(&token).expect("it waited");
-        self.conns.waits(pending.to.conn, token, false);
+        self.conns.remove_token(pending.to.conn, token);
         pending
     }
 

@@ -110,7 +110,7 @@ impl Kafka {
             return self.answer_produce(out, to, &gather);
         }
         let other = asks.first_key_value().map(|(owner, _)| *owner).filter(|owner| *owner != self.settings.shard);
-        self.conns.drawn(to.conn, other.filter(|_| asks.len() == 1));
+        self.conns.note_owner(to.conn, other.filter(|_| asks.len() == 1));
         let expires = match gather.acks {
             // Its client waits for nothing.
             Acks::None => expiry::NEVER,

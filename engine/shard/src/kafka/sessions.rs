@@ -184,7 +184,7 @@ impl Sessions {
     }
 
     /// Notes what a client is told of a partition; false if it knows already and there are no records.
-    pub fn tell(&mut self, id: i32, key: &Key, told: (i16, i64, i64), has_records: bool) -> bool {
+    pub fn note_sent(&mut self, id: i32, key: &Key, told: (i16, i64, i64), has_records: bool) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else { return true };
         let Some(wanted) = session.wanted.get_mut(key) else { return true };
         let (told_error, told_high_watermark, told_log_start) = told;

@@ -58,15 +58,15 @@ fn epochs_wrap_to_1() {
 fn only_news_is_told() {
     let mut sessions = Sessions::new(5, 1);
     let id = sessions.plan(NOW, (0, 0), &[topic("t", [(0, 0), (1, 0)])], &[]).expect("a new session").session;
-    assert!(sessions.tell(id, &key(0), (0, 5, 0), false), "the first time");
-    assert!(!sessions.tell(id, &key(0), (0, 5, 0), false));
-    assert!(sessions.tell(id, &key(0), (0, 5, 0), true), "records");
-    assert!(sessions.tell(id, &key(0), (0, 6, 0), false), "the high watermark");
-    assert!(sessions.tell(id, &key(0), (0, 6, 3), false), "the log start");
-    assert!(sessions.tell(id, &key(0), (1, -1, -1), false), "an error");
-    assert!(sessions.tell(id, &key(0), (1, -1, -1), false), "each time");
-    assert!(sessions.tell(id, &key(0), (0, 6, 3), false), "its end");
-    assert!(sessions.tell(id, &key(9), (0, 0, 0), false), "whatever the session does not know");
+    assert!(sessions.note_sent(id, &key(0), (0, 5, 0), false), "the first time");
+    assert!(!sessions.note_sent(id, &key(0), (0, 5, 0), false));
+    assert!(sessions.note_sent(id, &key(0), (0, 5, 0), true), "records");
+    assert!(sessions.note_sent(id, &key(0), (0, 6, 0), false), "the high watermark");
+    assert!(sessions.note_sent(id, &key(0), (0, 6, 3), false), "the log start");
+    assert!(sessions.note_sent(id, &key(0), (1, -1, -1), false), "an error");
+    assert!(sessions.note_sent(id, &key(0), (1, -1, -1), false), "each time");
+    assert!(sessions.note_sent(id, &key(0), (0, 6, 3), false), "its end");
+    assert!(sessions.note_sent(id, &key(9), (0, 0, 0), false), "whatever the session does not know");
     let plan = sessions.plan(NOW, (id, 1), &[], &[]).expect("the next epoch");
     assert_eq!(parts(&plan), [(1, 0), (0, 0)], "who gave records is last");
 }

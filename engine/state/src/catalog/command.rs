@@ -1,6 +1,6 @@
 //! A change of the catalog, as its log holds it.
 
-use crate::codec::{DecodeError, Reader, put_bytes, put_i64, put_u64};
+use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::Overrides;
 use torc_base::ids::{GroupId, TopicId};
 use torc_base::limits::{TOPIC_NAME_MAX, TOPIC_PARTITIONS_MAX};
@@ -75,7 +75,7 @@ impl Command {
 
     /// The command that all of `bytes` are.
     pub fn decode(mut bytes: &[u8]) -> Result<Command, DecodeError> {
-        let mut from = Reader::new(&mut bytes);
+        let mut from = Decoder::new(&mut bytes);
         let version = from.u8("command's version")?;
         from.check(version == VERSION, "command's version")?;
         let partitions_max = TOPIC_PARTITIONS_MAX as u64;
@@ -107,7 +107,7 @@ fn put_topic_id(out: &mut Vec<u8>, id: TopicId) {
     out.extend_from_slice(&id.0.to_be_bytes());
 }
 
-pub(super) fn take_topic_id(from: &mut Reader<'_, '_>) -> Result<TopicId, DecodeError> {
+pub(super) fn take_topic_id(from: &mut Decoder<'_, '_>) -> Result<TopicId, DecodeError> {
     let bytes = from.take(16, "topic's id")?;
     Ok(TopicId(u128::from_be_bytes(bytes.try_into().expect("16 bytes"))))
 }
@@ -120,7 +120,7 @@ pub(super) fn put_overrides(out: &mut Vec<u8>, overrides: &Overrides) {
     }
 }
 
-pub(super) fn take_overrides(from: &mut Reader<'_, '_>) -> Result<Overrides, DecodeError> {
+pub(super) fn take_overrides(from: &mut Decoder<'_, '_>) -> Result<Overrides, DecodeError> {
     let mut overrides = Overrides::new();
     for _ in 0..from.count(OVERRIDES_MAX, "number of settings")? {
         let key = from.text(OVERRIDE_BYTES_MAX, "setting's key")?;

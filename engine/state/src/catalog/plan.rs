@@ -1,6 +1,8 @@
 //! Turning wishes into commands: everything is checked here, before the log is touched.
 
-use super::{Assignments, Catalog, CatalogError, Command, Groups, Topic, assignment, check_name, is_reserved, topic};
+use super::{
+    Assignments, Catalog, CatalogError, Command, GroupRanges, Topic, assignment, check_name, is_reserved, topic,
+};
 use crate::config::{Alter, Overrides, TopicConfig, alter};
 use torc_base::ids::{GroupId, TopicId};
 use torc_base::limits::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
@@ -96,7 +98,7 @@ impl Catalog {
         Some(Topic {
             name: name.as_str().into(),
             id: *id,
-            partitions: Groups::new(*first_group, *partitions),
+            partitions: GroupRanges::new(*first_group, *partitions),
             replication: *replication,
             created: *created,
             config: TopicConfig::resolve(&self.defaults.config, config).ok()?,

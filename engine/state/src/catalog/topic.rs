@@ -15,7 +15,7 @@ pub struct Topic {
     /// Its id, never used for another.
     pub id: TopicId,
     /// The logs of its partitions.
-    pub partitions: Groups,
+    pub partitions: GroupRanges,
     /// Copies that were asked for.
     pub replication: i16,
     /// When it was made.
@@ -28,15 +28,15 @@ pub struct Topic {
 
 /// The groups of a topic's partitions, by ranges: a topic that never grew is one range, however many it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Groups {
+pub struct GroupRanges {
     /// First group and count, in the order of partitions.
     ranges: Vec<(GroupId, u32)>,
 }
 
-impl Groups {
+impl GroupRanges {
     /// Partitions 0 to `count - 1` are the groups from `first` on.
-    pub fn new(first: GroupId, count: u32) -> Groups {
-        Groups { ranges: vec![(first, count)] }
+    pub fn new(first: GroupId, count: u32) -> GroupRanges {
+        GroupRanges { ranges: vec![(first, count)] }
     }
 
     pub(super) fn add(&mut self, first: GroupId, count: u32) {

@@ -198,9 +198,12 @@ fn everything_about_topics(server: &Server) {
     a_topic_that_is_deleted(server);
 }
 
+/// Takes a JDK, Maven and some minutes: only with TORC_TEST_KAFKA=1.
 #[test]
-#[ignore = "needs a JDK and Maven"]
 fn kafka_is_measured_with_the_same_care() {
+    if std::env::var_os("TORC_TEST_KAFKA").is_none_or(|value| value != "1") {
+        return println!("left out: TORC_TEST_KAFKA is not 1");
+    }
     a_server_that_is_killed(Server::kafka);
     a_run_that_is_interrupted(Server::kafka);
     let dir = directory();

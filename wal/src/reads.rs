@@ -84,8 +84,8 @@ enum Launch {
 const SHARE_BYTES_MIN: usize = 128 << 10;
 
 /// All reads under way, and the memory they use.
-pub(crate) struct Reader {
-    /// Without a limit of its own: what a read would take is asked of [`Reader::fits`] first.
+pub(crate) struct Reads {
+    /// Without a limit of its own: what a read would take is asked of [`Reads::fits`] first.
     pool: Pool,
     limit: usize,
     pending: BTreeMap<u64, Pending>,
@@ -113,10 +113,10 @@ struct Counts {
     disk_read_bytes: u64,
 }
 
-impl Reader {
+impl Reads {
     /// `limit`: memory for all reads. `ahead_bytes`: the part of it for what is read ahead; 0: nothing is.
-    pub(crate) fn new(limit: usize, ahead_bytes: usize) -> Reader {
-        Reader {
+    pub(crate) fn new(limit: usize, ahead_bytes: usize) -> Reads {
+        Reads {
             pool: Pool::new(usize::MAX, KEEP_BYTES),
             limit,
             pending: BTreeMap::new(),
@@ -540,7 +540,7 @@ impl Reader {
         memory && self.may_fly(log) && (self.ops == 0 || self.ops < OPS_MAX / 4 * 3)
     }
 
-    /// When [`Reader::turn`] has something to drop.
+    /// When [`Reads::turn`] has something to drop.
     pub(crate) fn deadline(&self) -> Option<Mono> {
         self.ahead.deadline()
     }

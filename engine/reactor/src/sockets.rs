@@ -88,7 +88,7 @@ struct Conn {
     closing: bool,
 }
 
-pub(crate) struct Conns {
+pub(crate) struct Sockets {
     slots: Vec<Option<Box<Conn>>>,
     free: Vec<usize>,
     max: usize,
@@ -109,10 +109,10 @@ fn empty_header() -> libc::msghdr {
     unsafe { std::mem::zeroed() }
 }
 
-impl Conns {
-    pub(crate) fn new(max: usize, provided: Provided, stats: Arc<LoopStats>) -> Conns {
+impl Sockets {
+    pub(crate) fn new(max: usize, provided: Provided, stats: Arc<LoopStats>) -> Sockets {
         assert!(max < Key::SLOTS, "{max} connections do not fit into a key");
-        Conns { slots: Vec::new(), free: Vec::new(), max, count: 0, provided, between: Vec::new(), stats }
+        Sockets { slots: Vec::new(), free: Vec::new(), max, count: 0, provided, between: Vec::new(), stats }
     }
 
     /// Connections served at once.
