@@ -6,7 +6,7 @@ use torc_net::kafka::records::place;
 
 /// A batch of three records with `id` at `offset`, as a broker would return it.
 fn batch(id: u64, offset: i64) -> Vec<u8> {
-    let template = &crate::payload_tests::recipe("--records 3", true).map(recipe_batches).unwrap()[0];
+    let template = &crate::tests::payload_tests::recipe("--records 3", true).map(recipe_batches).unwrap()[0];
     let mut batch = template.batch.clone();
     template.stamp(&mut batch, Stamp { id, due: 1 });
     seal(&mut batch);
@@ -64,7 +64,7 @@ fn what_is_lost_replaced_doubled_or_damaged_is_found() {
 
 /// The batch of a run without --verify, with values of `size` bytes.
 fn plain(size: &str) -> Vec<u8> {
-    let recipe = crate::payload_tests::recipe(&format!("--records 3 --record-size {size}"), false).unwrap();
+    let recipe = crate::tests::payload_tests::recipe(&format!("--records 3 --record-size {size}"), false).unwrap();
     recipe_batches(recipe)[0].batch.clone()
 }
 
