@@ -1,4 +1,5 @@
-//! Plants known bugs into a copy of the sources, and expects the simulator to find each within 200 seeds.
+//! Plants known bugs into a copy of the sources, and expects the simulator to find each within 200 seeds: in the log,
+//! the groups, what they remember of producers, connections, and memory.
 //!
 //! Nothing in production code knows of this. The copies and what is built of them lie under `target/planted`, and are
 //! written only where they differ, so that a second run builds nothing.
@@ -145,5 +146,64 @@ fn a_cold_segment_that_is_published_before_its_flush_is_caught() {
         old: "                self.ask(DiskKind::Sync { file }, parts);",
         new: "                let _ = file;\n                self.ask(DiskKind::Free, parts);",
         rules: &["AckedIsKept", "SeenIsFinal", "ExpectedErrors", "Starts", "Liveness"],
+    });
+}
+
+#[test]
+fn an_answer_before_its_commit_is_caught() {
+    is_caught(&Bug {
+        name: "answer-before-commit",
+        file: "engine/shard/src/groups/append.rs",
+        old: "            Acks::All => group.on_commit.push_back(waiter),",
+        new: "            Acks::All => out.answers.push_back((\n                asker,\n                Answer::Produced(vec![(\n                    \
+              part.position,\n                    Produced { error: error::NONE, base, append_time, log_start: Offset(-1), times: None },\n                \
+              )]),\n            )),",
+        rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "ExpectedErrors"],
+    });
+}
+
+#[test]
+fn a_high_watermark_that_moves_at_the_append_is_caught() {
+    is_caught(&Bug {
+        name: "high-watermark-at-append",
+        file: "engine/state/src/partition.rs",
+        old: "        self.end = base.plus(i64::from(incoming.records));\n",
+        new: "        self.end = base.plus(i64::from(incoming.records));\n        self.high_watermark = self.end;\n",
+        rules: &["MarksAdvance", "SeenIsFinal", "AckedIsKept", "BehindHighWatermark", "NoPanic"],
+    });
+}
+
+#[test]
+fn a_producer_that_is_forgotten_at_a_restart_is_caught() {
+    is_caught(&Bug {
+        name: "producer-forgotten",
+        file: "engine/state/src/partition.rs",
+        old: "        self.append(now, base, incoming);",
+        new: "        self.append(now, base, &Incoming { producer: None, ..*incoming });",
+        rules: &["Once", "InOrder", "ExpectedErrors", "SeenIsFinal"],
+    });
+}
+
+#[test]
+fn answers_in_the_wrong_order_are_caught() {
+    is_caught(&Bug {
+        name: "answers-swapped",
+        file: "engine/shard/src/outbox.rs",
+        old: "        while let Some(Slot::Ready(..)) = self.slots.front()\n",
+        new: "        if let [Slot::Ready(..), Slot::Ready(..), ..] = self.slots.make_contiguous() {\n            \
+              self.slots.swap(0, 1);\n        }\n        \
+              while let Some(Slot::Ready(..)) = self.slots.front()\n",
+        rules: &["Protocol"],
+    });
+}
+
+#[test]
+fn memory_that_is_not_given_back_at_a_close_is_caught() {
+    is_caught(&Bug {
+        name: "memory-not-given-back",
+        file: "engine/shard/src/conns.rs",
+        old: "        self.turns.give(c.reserved + c.outbox.waiting_bytes() - kept);\n",
+        new: "        self.turns.give(c.outbox.waiting_bytes() - kept);\n",
+        rules: &["Memory"],
     });
 }
