@@ -100,8 +100,21 @@ impl Pace {
     }
 }
 
+/// Sizes of frames that wait for each other: up to 128 KiB, 1 MiB, 8 MiB, and above.
+const CLASSES: usize = 4;
+
+fn class(need: usize) -> usize {
+    match need >> 10 {
+        0..128 => 0,
+        128..1024 => 1,
+        1024..8192 => 2,
+        _ => 3,
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
+    since: Mono,
     order: Mono,
     need: usize,
     quick: bool,
@@ -113,7 +126,8 @@ struct Waiting {
 pub struct Turns {
     budget: Budget,
     waiting: BTreeMap<ConnId, Waiting>,
-    queue: BTreeSet<(Mono, ConnId)>,
+    /// By size, so that small ones never stand behind large ones.
+    queues: [BTreeSet<(Mono, ConnId)>; CLASSES],
     /// Have their turn; it is taken up with the next [`Turns::ask`].
     granted: BTreeMap<ConnId, usize>,
     /// Since when somebody waits and nobody has got a turn.
@@ -127,7 +141,7 @@ impl Turns {
         Turns {
             budget: Budget::new(limit),
             waiting: BTreeMap::new(),
-            queue: BTreeSet::new(),
+            queues: Default::default(),
             granted: BTreeMap::new(),
             stuck_since: None,
         }
@@ -148,22 +162,21 @@ impl Turns {
             return false;
         }
         let quick = pace.is_quick();
-        // Small frames do not queue behind large ones; others do, unless those leave a good part free.
-        let first = need < LARGE_FRAME || self.queue.is_empty() || (quick && need <= self.budget.limit / 64);
-        if first && self.has_room(need, quick, 0) {
+        let first = need < LARGE_FRAME || self.queues[class(need)].is_empty();
+        if first && self.has_room(need, quick, self.spoken_for(now, class(need))) {
             self.budget.take(need);
             return true;
         }
         let order = pace.order(now);
-        self.waiting.insert(conn, Waiting { order, need, quick });
-        self.queue.insert((order, conn));
+        self.waiting.insert(conn, Waiting { since: now, order, need, quick });
+        self.queues[class(need)].insert((order, conn));
         self.stuck_since.get_or_insert(now);
         false
     }
 
     /// The larger a frame is the more it leaves to smaller ones: who promises large ones keeps nobody else waiting. A
-    /// quarter is left to those who have shown that they hold memory for a short time. `spoken_for`: bytes that the
-    /// first in the queue waits for.
+    /// quarter is left to those who have shown that they hold memory for a short time. `spoken_for`: bytes that a larger
+    /// one waits for.
     fn has_room(&self, need: usize, quick: bool, spoken_for: usize) -> bool {
         let free = self.budget.free();
         if need < LARGE_FRAME {
@@ -174,39 +187,41 @@ impl Turns {
         need + left + spoken_for <= free
     }
 
-    /// The next one whose turn it is.
-    pub fn next(&mut self, now: Mono) -> Option<ConnId> {
-        let mut spoken_for = 0;
-        let mut found = None;
-        // Those behind one that does not fit yet may go before it, if they leave what it waits for.
-        for &(order, conn) in self.queue.iter().take(64) {
-            let Waiting { need, quick, .. } = self.waiting[&conn];
-            if self.has_room(need, quick, spoken_for) {
-                found = Some((order, conn, need));
-                break;
-            }
-            if spoken_for == 0 {
-                spoken_for = need;
-            }
+    /// What a larger frame than those of the class has waited for too long: it is not to be used up before it is together.
+    fn spoken_for(&self, now: Mono, class: usize) -> usize {
+        if class == 0 {
+            return 0;
         }
-        let (order, conn, need) = found?;
-        self.queue.remove(&(order, conn));
-        self.waiting.remove(&conn);
+        let firsts = self.queues[class + 1..].iter().filter_map(|queue| queue.first());
+        let late = firsts.map(|(_, conn)| self.waiting[conn]).filter(|w| now >= w.since.plus_ms(Pace::LATE_MS));
+        late.map(|w| w.need).max().unwrap_or(0)
+    }
+
+    /// The next one whose turn it is: of each size the first may have it.
+    pub fn next(&mut self, now: Mono) -> Option<ConnId> {
+        let fits = |(size, &(order, conn)): (usize, &(Mono, ConnId))| {
+            let Waiting { need, quick, .. } = self.waiting[&conn];
+            self.has_room(need, quick, self.spoken_for(now, size)).then_some((order, conn))
+        };
+        let firsts = self.queues.iter().enumerate().filter_map(|(size, queue)| Some((size, queue.first()?)));
+        let (order, conn) = firsts.filter_map(fits).min()?;
+        let need = self.waiting.remove(&conn).expect("it waits").need;
+        self.queues[class(need)].remove(&(order, conn));
         self.budget.take(need);
         self.granted.insert(conn, need);
-        self.stuck_since = (!self.queue.is_empty()).then_some(now);
+        self.stuck_since = self.is_short().then_some(now);
         Some(conn)
     }
 
     /// The connection waits no more.
     pub fn leave(&mut self, conn: ConnId) {
         if let Some(waiting) = self.waiting.remove(&conn) {
-            self.queue.remove(&(waiting.order, conn));
+            self.queues[class(waiting.need)].remove(&(waiting.order, conn));
         }
         if let Some(granted) = self.granted.remove(&conn) {
             self.budget.give(granted);
         }
-        if self.queue.is_empty() {
+        if !self.is_short() {
             self.stuck_since = None;
         }
     }
@@ -222,7 +237,7 @@ impl Turns {
 
     /// True if somebody waits.
     pub fn is_short(&self) -> bool {
-        !self.queue.is_empty()
+        !self.waiting.is_empty()
     }
 
     /// Since when somebody waits and nobody has got a turn.

@@ -128,3 +128,34 @@ fn it_is_known_since_when_nobody_got_a_turn() {
     assert_eq!(turns.next(Mono(9)), Some(ConnId(1)));
     assert_eq!(turns.stuck_since(), Some(Mono(9)), "the queue moves");
 }
+
+#[test]
+fn those_who_promise_much_keep_nobody_waiting_who_wants_little() {
+    let mut turns = turns();
+    assert!(turns.ask(Mono(0), ConnId(0), 24 * MB, Pace::default()));
+    for conn in 1..500 {
+        assert!(!turns.ask(Mono(0), ConnId(conn), 24 * MB, Pace::default()), "for {conn} there is no room");
+    }
+    assert!(turns.ask(Mono(0), ConnId(500), MB / 4, Pace::default()), "a newcomer with a quarter of a megabyte");
+    assert!(turns.ask(Mono(0), ConnId(501), 2 * MB, Pace::default()), "or with two");
+    // Behind others of its own size it waits, and is not forgotten.
+    turns.take(30 * MB);
+    assert!(!turns.ask(Mono(0), ConnId(502), 2 * MB, Pace::default()));
+    turns.give(30 * MB);
+    assert_eq!(turns.next(Mono(1)), Some(ConnId(502)));
+    assert_eq!(turns.next(Mono(1)), None);
+}
+
+#[test]
+fn a_large_one_that_has_waited_long_is_not_starved_by_smaller_ones() {
+    let mut turns = turns();
+    turns.take(40 * MB);
+    assert!(!turns.ask(Mono(0), ConnId(1), 24 * MB, quick()));
+    assert!(turns.ask(Mono(0), ConnId(2), 2 * MB, quick()), "at first smaller ones go on");
+    let late = Mono(0).plus_ms(10_001);
+    assert!(!turns.ask(late, ConnId(3), 2 * MB, quick()), "then what it waits for is left alone");
+    assert!(turns.ask(late, ConnId(4), MB / 16, quick()), "but by the smallest");
+    turns.give(42 * MB);
+    assert_eq!(turns.next(late), Some(ConnId(1)));
+    assert_eq!(turns.next(late), Some(ConnId(3)));
+}
