@@ -1,4 +1,5 @@
-//! The catalog's owner, on shard 0: topics and their settings as a log group of their own.
+//! The catalog's owner, on shard 0: who wants changes of the topics, and who is told of them. The topics themselves are
+//! the meaning of a log group of their own (`meaning/catalog.rs`).
 //!
 //! A change is planned, appended, applied when it is committed, and told to all shards; whoever asked is answered
 //! when it is in force on every one of them, so that a topic that was just made has leaders.
@@ -13,7 +14,7 @@ use torc_base::io::Level;
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
 use torc_net::kafka::error;
-use torc_state::catalog::{Catalog, CatalogError, Change, Command, Defaults, NewTopic, Topic};
+use torc_state::catalog::{CatalogError, Change, Command, NewTopic, Topic};
 
 /// Producer ids that are taken from the log at once, as in Kafka.
 const PRODUCER_IDS: u32 = 1_000;
@@ -37,12 +38,9 @@ enum Cause {
 
 /// The owner of the catalog.
 pub struct CatalogOwner {
-    catalog: Catalog,
     /// True from the first commit on: all that the log says is applied.
     serving: bool,
     fenced: bool,
-    /// Commands in the log that are not yet committed.
-    log: VecDeque<(Index, Command)>,
     causes: BTreeMap<Index, Cause>,
     requests: VecDeque<(Asker, Admin)>,
     next_job: u64,
@@ -64,16 +62,9 @@ pub struct CatalogOwner {
 impl CatalogOwner {
     /// Knows nothing until the log has been read.
     pub fn new(settings: Arc<Settings>) -> CatalogOwner {
-        let defaults = Defaults {
-            partitions: settings.num_partitions,
-            config: settings.topic_defaults,
-            brokers: vec![settings.node],
-        };
         CatalogOwner {
-            catalog: Catalog::new(defaults),
             serving: false,
             fenced: false,
-            log: VecDeque::new(),
             causes: BTreeMap::new(),
             requests: VecDeque::new(),
             next_job: 0,
@@ -100,34 +91,18 @@ impl CatalogOwner {
         self.producer_askers.push_back(asker);
     }
 
-    /// A command that recovery found in the log.
-    pub fn replayed(&mut self, index: Index, command: &[u8]) -> Result<(), String> {
-        let command = Command::decode(command).map_err(|error| format!("catalog entry {index}: {error}"))?;
-        self.log.push_back((index, command));
-        Ok(())
-    }
-
-    /// The catalog's log is committed through `through`.
-    pub fn committed(&mut self, groups: &mut Groups, out: &mut Out, through: Index) -> Result<(), String> {
-        if !self.serving
-            && let Some((_, state)) = groups.take_catalog()
-        {
-            let decoded = Catalog::decode(self.catalog.defaults().clone(), &mut &state[..]);
-            self.catalog = decoded.map_err(|error| format!("the checkpoint's catalog: {error}"))?;
-        }
-        while self.log.front().is_some_and(|(index, _)| *index <= through) {
-            let (index, command) = self.log.pop_front().expect("looked at above");
-            let change = self.catalog.apply(index, &command);
+    /// More of the catalog's log is committed, and that is what it did.
+    pub fn applied(&mut self, groups: &Groups, out: &mut Out, changes: Vec<(Index, Change)>) {
+        for (index, change) in changes {
             if self.serving {
                 log_change(out, &change);
             }
-            self.applied(index, change);
+            self.change(index, change);
         }
         if !self.serving {
             self.serving = true;
-            self.publish(CatalogChange::All(self.catalog.topics().cloned().collect()));
+            self.publish(CatalogChange::All(groups.catalog().state().topics().cloned().collect()));
         }
-        Ok(())
     }
 
     /// Tells all shards of a change; before the first telling there is nothing to add to.
@@ -138,7 +113,7 @@ impl CatalogOwner {
         }
     }
 
-    fn applied(&mut self, index: Index, change: Change) {
+    fn change(&mut self, index: Index, change: Change) {
         let cause = self.causes.remove(&index);
         let result = match change {
             Change::Created(topic) | Change::Configured(topic) | Change::Grown { topic, .. } => {
@@ -190,7 +165,7 @@ impl CatalogOwner {
     fn begin_requests(&mut self, groups: &mut Groups, out: &mut Out) {
         while let Some((_, admin)) = self.requests.front() {
             // Changes of settings build on the present ones, so nothing else may be under way.
-            if matches!(admin, Admin::Configs { .. }) && !self.log.is_empty() {
+            if matches!(admin, Admin::Configs { .. }) && !self.fenced && groups.catalog().has_pending() {
                 return;
             }
             let (asker, admin) = self.requests.pop_front().expect("looked at above");
@@ -199,7 +174,7 @@ impl CatalogOwner {
     }
 
     fn begin(&mut self, groups: &mut Groups, out: &mut Out, asker: Asker, admin: Admin) {
-        let (plans, validate_only) = self.plan(out.now.wall, admin);
+        let (plans, validate_only) = self.plan(groups, out.now.wall, admin);
         let number = self.next_job;
         self.next_job += 1;
         let job = Job { asker, results: vec![None; plans.len()], missing: plans.len(), change: 0 };
@@ -208,7 +183,7 @@ impl CatalogOwner {
             let result = match plan {
                 Err(result) => result,
                 Ok(command) if validate_only => {
-                    let topic = self.catalog.preview(&command).map(Arc::new);
+                    let topic = groups.catalog().state().preview(&command).map(Arc::new);
                     AdminResult { error: error::NONE, message: None, topic }
                 }
                 // Deletions and settings go on: they can make room.
@@ -225,17 +200,14 @@ impl CatalogOwner {
     }
 
     fn append(&mut self, groups: &mut Groups, out: &mut Out, command: Command, cause: Cause) -> Result<(), i16> {
-        let mut bytes = Vec::new();
-        command.encode(&mut bytes);
-        let index = groups.propose_command(out, &bytes)?;
-        self.log.push_back((index, command));
+        let index = groups.propose_command(out, command)?;
         self.causes.insert(index, cause);
         Ok(())
     }
 
     /// Turns a request's items into commands, or into the reasons why not.
-    fn plan(&mut self, now: Wall, admin: Admin) -> (Vec<Result<Command, AdminResult>>, bool) {
-        let catalog = &mut self.catalog;
+    fn plan(&mut self, groups: &mut Groups, now: Wall, admin: Admin) -> (Vec<Result<Command, AdminResult>>, bool) {
+        let catalog = groups.catalog_mut().planner();
         match admin {
             Admin::Create { topics, validate_only } => {
                 let plans = topics.into_iter().map(|topic| {
@@ -295,7 +267,7 @@ impl CatalogOwner {
         if self.producer_askers.is_empty() || under_way {
             return;
         }
-        let result = match self.catalog.plan_producer_ids(PRODUCER_IDS) {
+        let result = match groups.catalog_mut().planner().plan_producer_ids(PRODUCER_IDS) {
             Ok(command) => self.append(groups, out, command, Cause::ProducerIds),
             Err(error) => Err(error.code()),
         };
@@ -339,17 +311,9 @@ impl CatalogOwner {
             answers.push_back((job.asker, Answer::Admin(results)));
         }
         self.causes.clear();
-        self.log.clear();
         for asker in self.producer_askers.drain(..) {
             answers.push_back((asker, Answer::ProducerId(Err(code))));
         }
-    }
-
-    /// The catalog's state for a checkpoint, and the last entry that is in it. Nothing may be under way.
-    pub fn checkpoint(&self) -> (Index, Vec<u8>) {
-        let mut state = Vec::new();
-        self.catalog.encode(&mut state);
-        (self.catalog.applied(), state)
     }
 
     /// Nothing waits on that shard any more.

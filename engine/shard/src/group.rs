@@ -1,6 +1,7 @@
 //! One replicated log on this shard: its consensus, what it means, and who waits for it.
 
 use crate::mail::{Asker, Produced};
+use crate::meaning::{Meaning, PartitionLog};
 use crate::stages::LogTimes;
 use std::collections::{BTreeSet, VecDeque};
 use torc_base::ids::{Index, LeaderEpoch, Offset, Term};
@@ -8,22 +9,6 @@ use torc_base::time::Mono;
 use torc_consensus::{Raft, Role};
 use torc_state::partition::Partition;
 use torc_state::retention::Limits;
-use torc_wal::Kind;
-
-/// What an entry of a group's log is.
-pub mod kind {
-    use super::Kind;
-    /// A Kafka record batch.
-    pub const RECORDS: Kind = Kind(1);
-    /// The first entry of a leader's term.
-    pub const NOOP: Kind = Kind(2);
-    /// Term and vote; not part of the log: its index is 0.
-    pub const HARD_STATE: Kind = Kind(3);
-    /// The first offset to keep, 8 bytes little endian.
-    pub const TRIM: Kind = Kind(4);
-    /// A catalog command.
-    pub const COMMAND: Kind = Kind(5);
-}
 
 /// Who waits for an entry, and what is answered then.
 #[derive(Debug)]
@@ -46,21 +31,14 @@ pub enum Reply {
 /// A log group.
 pub struct Group {
     pub raft: Raft,
-    /// `None` for the catalog, whose meaning the catalog's owner keeps.
-    pub partition: Option<Partition>,
+    pub meaning: Meaning,
     /// What the topic keeps.
     pub retention: Limits,
-    /// Entries that move the high watermark when they are committed: index, the offset behind the entry, and its bytes.
-    pub uncommitted: VecDeque<(Index, Offset, u32)>,
-    /// Bytes of record batches that were committed since the start.
-    pub committed_bytes: u64,
-    /// Log starts to take effect when their entry is committed; both members grow.
-    pub trims: VecDeque<(Index, Offset)>,
     /// Wait for the leader's own disk, in the order of the log.
     pub on_disk: VecDeque<Waiter>,
     /// Wait for the commit, in the order of the log.
     pub on_commit: VecDeque<Waiter>,
-    /// Wait for `committed_bytes` to reach a number.
+    /// Wait for the committed bytes to reach a number.
     pub watchers: BTreeSet<(u64, Asker)>,
     /// The no-op of the term that this node leads; once it is committed the group serves.
     pub term_start: Option<Index>,
@@ -69,14 +47,11 @@ pub struct Group {
 
 impl Group {
     /// A group that has just been made or recovered.
-    pub fn new(raft: Raft, partition: Option<Partition>) -> Group {
+    pub fn new(raft: Raft, meaning: Meaning) -> Group {
         Group {
             raft,
-            partition,
+            meaning,
             retention: Limits { ms: -1, bytes: -1 },
-            uncommitted: VecDeque::new(),
-            committed_bytes: 0,
-            trims: VecDeque::new(),
             on_disk: VecDeque::new(),
             on_commit: VecDeque::new(),
             watchers: BTreeSet::new(),
@@ -101,14 +76,19 @@ impl Group {
         epoch_of(self.raft.term())
     }
 
-    /// The partition of a group that has one.
+    /// The partition of a group that has records.
     pub fn partition(&self) -> &Partition {
-        self.partition.as_ref().expect("asked of a partition's group")
+        self.records().state()
+    }
+
+    /// The log of a group that has records.
+    pub fn records(&self) -> &PartitionLog {
+        self.meaning.partition().expect("asked of a group with records")
     }
 
     /// The same, to change it.
-    pub fn partition_mut(&mut self) -> &mut Partition {
-        self.partition.as_mut().expect("asked of a partition's group")
+    pub fn records_mut(&mut self) -> &mut PartitionLog {
+        self.meaning.partition_mut().expect("asked of a group with records")
     }
 
     /// Kafka's check of the epoch that a client believes in; -1 means that it does not say.

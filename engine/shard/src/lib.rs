@@ -1,5 +1,6 @@
 //! One core's state machine: events in, operations out. Ties consensus, state, log and wire together.
 
+mod batch;
 mod catalog;
 mod conns;
 mod frames;
@@ -8,6 +9,7 @@ mod groups;
 mod kafka;
 mod line_limit;
 mod mail;
+mod meaning;
 mod memory;
 mod outbox;
 mod packer;

@@ -8,7 +8,6 @@ use torc_base::ids::{GroupId, LeaderEpoch, Offset, ProducerId, ShardId, TopicId}
 use torc_net::kafka::records::Batch;
 use torc_state::catalog::{Assignments, Topic};
 use torc_state::config::{Alter, Overrides};
-use torc_state::partition::Sequenced;
 
 /// Names a waiting request on the shard that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +68,6 @@ pub struct ProducePart {
     pub group: GroupId,
     /// The checked header of `bytes`.
     pub batch: Batch,
-    pub sequenced: Option<Sequenced>,
     pub bytes: BufMut,
     /// Write it from where it was received.
     pub gather: bool,

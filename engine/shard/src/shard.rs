@@ -7,6 +7,7 @@ use crate::catalog::CatalogOwner;
 use crate::groups::{self, Groups, Notice, Phase};
 use crate::kafka::{self, Kafka};
 use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Token};
+use crate::meaning::LogKind;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use std::collections::VecDeque;
@@ -224,20 +225,10 @@ impl Shard {
 
     fn on_notice(&mut self, now: Now, notice: Notice, ops: &mut Vec<Op<Mail>>) {
         match notice {
-            Notice::CatalogEntry(index, command) => {
+            Notice::CatalogApplied(changes) => {
                 let owner = self.catalog.as_mut().expect("the catalog's log is the owner's");
-                if let Err(what) = owner.replayed(index, &command) {
-                    self.groups.phase = Phase::Refused(what);
-                }
-            }
-            Notice::CatalogCommitted(through) => {
-                if let Some(owner) = &mut self.catalog {
-                    let (answers, notices) = (&mut self.answers, &mut self.notices);
-                    let mut out = groups::Out { now, ops, answers, notices };
-                    if let Err(what) = owner.committed(&mut self.groups, &mut out, through) {
-                        self.groups.phase = Phase::Refused(what);
-                    }
-                }
+                let (answers, notices) = (&mut self.answers, &mut self.notices);
+                owner.applied(&self.groups, &mut groups::Out { now, ops, answers, notices }, changes);
                 self.drive_catalog(now, ops);
             }
             Notice::AllServing => self.all_serving(now, ops),
@@ -278,13 +269,13 @@ impl Shard {
                 }
                 for topic in topics {
                     let ids = mine(topic);
-                    ids.iter().for_each(|id| groups.create(out, *id));
+                    ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition));
                     groups.set_retention(topic.config.retention(), ids.into_iter());
                 }
             }
             CatalogChange::Topic(topic) => {
                 let ids = mine(topic);
-                ids.iter().for_each(|id| groups.create(out, *id));
+                ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition));
                 groups.set_retention(topic.config.retention(), ids.into_iter());
             }
             CatalogChange::Deleted(topic) => mine(topic).into_iter().for_each(|id| groups.drop_group(out, id)),
@@ -337,10 +328,8 @@ impl Shard {
         self.turn_stop(now, ops);
         self.with_groups(now, ops, |groups, out| groups.turn(out));
         self.settle(now, ops);
-        // Behind everything that the turn committed, so that the catalog's owner has applied it.
         if self.groups.wants_checkpoint() {
-            let catalog = self.catalog.as_ref().map(CatalogOwner::checkpoint);
-            self.with_groups(now, ops, |groups, out| groups.begin_checkpoint(out, catalog));
+            self.with_groups(now, ops, |groups, out| groups.begin_checkpoint(out));
         }
         self.with_kafka(now, ops, |kafka, out| kafka.send(out));
     }

@@ -1,15 +1,17 @@
 //! The owner's half of a produce: offsets, a place in consensus, a place in the log.
 
 use super::{Groups, Mark, Out, Phase};
-use crate::group::{Reply, Waiter, kind};
+use crate::batch;
+use crate::group::{Reply, Waiter};
 use crate::mail::{Acks, Answer, Asker, ProducePart, Produced};
+use crate::meaning::kind;
 use crate::stages::LogTimes;
 use crate::stats::add;
 use torc_base::buf::BufMut;
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::time::Mono;
 use torc_net::kafka::{error, records};
-use torc_state::partition::{Admission, Incoming};
+use torc_state::partition::Admission;
 use torc_state::retention::Age;
 use torc_wal::Entry;
 
@@ -79,8 +81,8 @@ impl Groups {
         if !group.leads() {
             return Err(error::NOT_LEADER_OR_FOLLOWER);
         }
-        let incoming = incoming(part);
-        match group.partition().admit(&incoming).map_err(super::recover::refusal_code)? {
+        let incoming = batch::incoming(&part.batch);
+        match group.records().admit(&incoming).map_err(super::recover::refusal_code)? {
             Admission::Append { base } => Ok(Placed::New { base }),
             Admission::Duplicate { base, last, max_timestamp } => {
                 Ok(Placed::Known { base, last, append_time: if part.stamp { max_timestamp } else { -1 } })
@@ -102,10 +104,8 @@ impl Groups {
             part.batch.crc = records::stamp(&mut part.bytes, out.now.wall);
             part.batch.max_timestamp = append_time;
         }
-        let incoming = incoming(&part);
-        group.partition_mut().append(out.now.wall, base, &incoming);
-        let end = group.partition().end();
-        group.uncommitted.push_back((append.first, end, part.bytes.len() as u32));
+        let incoming = batch::incoming(&part.batch);
+        group.records_mut().append(out.now.wall, append.first, base, &incoming, part.bytes.len() as u32);
         let waiter = Waiter {
             index: append.first,
             asker,
@@ -186,8 +186,7 @@ impl Groups {
             out.answers.push_back((asker, Answer::Produced(vec![(part.position, produced)])));
             return;
         }
-        let holds = |&&(_, end, _): &&(Index, Offset, u32)| end > last;
-        let index = group.uncommitted.iter().find(holds).expect("what is not committed waits for it").0;
+        let index = group.records().pending_entry(last);
         let reply = Reply::Produced { base, append_time };
         let waiter = Waiter { index, asker, position: part.position, reply, times };
         group.wait_for_commit(waiter);
@@ -198,14 +197,6 @@ impl Groups {
 enum Placed {
     New { base: Offset },
     Known { base: Offset, last: Offset, append_time: i64 },
-}
-
-fn incoming(part: &ProducePart) -> Incoming {
-    Incoming {
-        records: part.batch.last_offset_delta as u32 + 1,
-        producer: part.sequenced,
-        max_timestamp: part.batch.max_timestamp,
-    }
 }
 
 fn refuse(out: &mut Out, asker: Asker, position: u32, refusal: i16) {

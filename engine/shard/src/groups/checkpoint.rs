@@ -2,13 +2,13 @@
 
 use super::recover::{CHECKPOINT_FILE, Found, Recovery};
 use super::{Groups, Out, Phase};
+use crate::meaning::{Meaning, put_list, take_list, take_numbers, take_u64};
 use crate::stats::add;
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Term};
 use torc_base::io::{DiskDone, DiskOp, Level};
 use torc_base::time::Mono;
 use torc_consensus::{HardState, TermRun};
 use torc_snapshot::{Progress, Section, Sections, Writer};
-use torc_state::partition::Partition;
 
 const SHARD: Section = Section(*b"SHRD");
 const GROUPS: Section = Section(*b"GRPS");
@@ -37,16 +37,9 @@ pub(super) struct Checkpointing {
     pub forced: bool,
     /// Groups met while starting.
     pub recovery: Recovery,
-    /// The catalog's state as the loaded checkpoint had it, and how much of its log is in it.
-    catalog: Option<(Index, Vec<u8>)>,
 }
 
 impl Groups {
-    /// The catalog's state that the checkpoint had.
-    pub fn take_catalog(&mut self) -> Option<(Index, Vec<u8>)> {
-        self.checkpoint.catalog.take()
-    }
-
     /// True if a checkpoint is due; [`Groups::begin_checkpoint`] makes it.
     pub fn wants_checkpoint(&self) -> bool {
         self.phase == Phase::Running
@@ -76,12 +69,16 @@ impl Groups {
         self.fenced().is_none() && (self.checkpoint.forced || self.checkpoint.writer.is_some())
     }
 
-    /// Begins a checkpoint. The catalog's owner hands in its state and how much of its log is in it; a shard without the
-    /// catalog has none. A checkpoint without the state would lose all topics.
-    pub fn begin_checkpoint(&mut self, out: &mut Out, catalog: Option<(Index, Vec<u8>)>) {
-        assert_eq!(catalog.is_some(), self.groups.contains_key(&GroupId::CATALOG), "the catalog's state is in");
+    /// Begins a checkpoint.
+    pub fn begin_checkpoint(&mut self, out: &mut Out) {
         let mut ops = std::mem::take(&mut self.disk_ops);
         self.checkpoint.begun = out.now.mono;
+        let catalog = self.groups.contains_key(&GroupId::CATALOG).then(|| self.catalog());
+        let catalog = catalog.map(|catalog| {
+            let mut bytes = Vec::new();
+            catalog.encode(&mut bytes);
+            (catalog.state().applied(), bytes)
+        });
         if let Some((applied, _)) = &catalog {
             // The commands are in the section; the log needs to keep none of them.
             self.release(GroupId::CATALOG, applied.next());
@@ -89,11 +86,7 @@ impl Groups {
         let closing = std::mem::take(&mut self.checkpoint.forced);
         let (log, needs) = self.wal.begin_checkpoint(closing);
         let mut sections: Sections = vec![(SHARD, self.encode_shard()), (GROUPS, self.encode_groups()), (LOG, log)];
-        if let Some((applied, state)) = catalog {
-            let mut bytes = applied.get().to_le_bytes().to_vec();
-            bytes.extend_from_slice(&state);
-            sections.push((CATALOG, bytes));
-        }
+        sections.extend(catalog.map(|(_, bytes)| (CATALOG, bytes)));
         let writer = Writer::begin(self.checkpoint.number + 1, &sections, CHECKPOINT_FILE, &mut ops);
         self.checkpoint.writer = Some((writer, needs));
         if self.wal.durable() >= needs {
@@ -180,82 +173,48 @@ impl Groups {
                 [id.get(), hard_state.term.get(), vote, log.first().get(), log.last().get(), marks.applied.get()];
             numbers.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
             put_list(&mut out, log.terms().iter().map(|run| [run.term.get(), run.first.get()]));
-            put_list(&mut out, group.trims.iter().map(|(index, to)| [index.get(), to.get() as u64]));
-            out.push(u8::from(group.partition.is_some()));
-            if let Some(partition) = &group.partition {
-                partition.encode(&mut out);
-            }
+            group.meaning.encode(&mut out);
         }
         out
     }
 
     /// Takes a checkpoint's sections in; returns the log's.
     pub(super) fn load_sections(&mut self, out: &mut Out, sections: Sections) -> Result<Vec<u8>, String> {
-        let mut log = None;
+        let (mut log, mut catalog) = (None, None);
         for (section, bytes) in sections {
             match section {
                 SHARD if bytes == self.encode_shard() => {}
                 SHARD => return Err("belongs to another shard, or to another number of shards".into()),
-                GROUPS => self.decode_groups(&bytes).ok_or("the groups' section makes no sense")?,
-                CATALOG => {
-                    let (applied, state) = bytes.split_first_chunk().ok_or("the catalog's section is too short")?;
-                    self.checkpoint.catalog = Some((Index(u64::from_le_bytes(*applied)), state.to_vec()));
-                }
+                GROUPS => self.decode_groups(&bytes)?,
+                CATALOG => catalog = Some(bytes),
                 LOG => log = Some(bytes),
                 other => out.log(Level::Warn, format!("section {other:?} of the checkpoint is unknown")),
             }
         }
+        // A catalog without its state would have lost all topics.
+        let found = self.checkpoint.recovery.found.get_mut(&GroupId::CATALOG).map(|found| &mut found.meaning);
+        match (found, catalog) {
+            (Some(Meaning::Catalog(log)), Some(section)) => log.load(&section)?,
+            (None, None) => {}
+            _ => return Err("the sections of the groups and of the catalog do not fit together".into()),
+        }
         log.ok_or_else(|| "has no section of the log".into())
     }
 
-    fn decode_groups(&mut self, bytes: &[u8]) -> Option<()> {
+    fn decode_groups(&mut self, bytes: &[u8]) -> Result<(), String> {
+        const NONSENSE: &str = "the groups' section makes no sense";
         let rest = &mut &bytes[..];
-        for _ in 0..take_u64(rest)? {
-            let [id, term, vote, first, last, applied] = take_numbers(rest)?;
-            let terms = take_list(rest)?.into_iter().map(|[t, f]| TermRun { term: Term(t), first: Index(f) }).collect();
-            let trims = take_list(rest)?;
-            let trims = trims.into_iter().map(|[i, to]| (Index(i), torc_base::ids::Offset(to as i64))).collect();
-            let (has_partition, tail) = rest.split_first()?;
-            *rest = tail;
-            let partition = match has_partition {
-                0 => None,
-                _ => Some(Partition::decode(rest).ok()?),
-            };
+        for _ in 0..take_u64(rest).ok_or(NONSENSE)? {
+            let [id, term, vote, first, last, applied] = take_numbers(rest).ok_or(NONSENSE)?;
+            let terms = take_list(rest).ok_or(NONSENSE)?;
+            let terms = terms.into_iter().map(|[t, f]| TermRun { term: Term(t), first: Index(f) }).collect();
+            let meaning = Meaning::decode(&self.settings, rest).map_err(|what| format!("group {id}: {what}"))?;
             let hard_state = HardState { term: Term(term), vote: u32::try_from(vote).ok().map(NodeId) };
             let hard_state = HardState { vote: hard_state.vote.filter(|v| v.get() != u32::MAX), ..hard_state };
             let (first, last, applied) = (Index(first), Index(last), Index(applied));
-            let found = Found { hard_state, first, last, applied, terms, partition, trims };
+            let found = Found { hard_state, first, last, applied, terms, meaning };
             self.checkpoint.recovery.found.insert(GroupId(id), found);
         }
-        rest.is_empty().then_some(())
+        if rest.is_empty() { Ok(()) } else { Err(NONSENSE.into()) }
     }
-}
-
-fn put_list(out: &mut Vec<u8>, list: impl ExactSizeIterator<Item = [u64; 2]>) {
-    out.extend_from_slice(&(list.len() as u64).to_le_bytes());
-    for pair in list {
-        pair.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
-    }
-}
-
-fn take_u64(rest: &mut &[u8]) -> Option<u64> {
-    let (head, tail) = rest.split_first_chunk()?;
-    *rest = tail;
-    Some(u64::from_le_bytes(*head))
-}
-
-fn take_numbers<const N: usize>(rest: &mut &[u8]) -> Option<[u64; N]> {
-    let mut numbers = [0; N];
-    for number in &mut numbers {
-        *number = take_u64(rest)?;
-    }
-    Some(numbers)
-}
-
-fn take_list(rest: &mut &[u8]) -> Option<Vec<[u64; 2]>> {
-    let count = take_u64(rest)?;
-    if count > rest.len() as u64 / 16 {
-        return None;
-    }
-    (0..count).map(|_| take_numbers(rest)).collect()
 }

@@ -5,8 +5,8 @@
 
 use super::read::read_error;
 use super::{Groups, Out};
-use crate::group::kind;
 use crate::mail::{Answer, Asker, FetchPart, Fetched};
+use crate::meaning::kind;
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::buf::Buf;
 use torc_base::ids::Offset;
@@ -111,7 +111,7 @@ impl Groups {
             offset: part.offset,
             high_watermark: partition.high_watermark(),
             log_start: partition.log_start(),
-            committed_bytes: group.committed_bytes,
+            committed_bytes: group.records().committed_bytes(),
         };
         if part.offset < wanted.log_start || part.offset > partition.end() {
             return Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE));

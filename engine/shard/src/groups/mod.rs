@@ -12,10 +12,11 @@ mod recover;
 mod retention;
 mod watch;
 
-pub use recover::{Phase, sequenced};
+pub use recover::Phase;
 
-use crate::group::{Group, Reply, Waiter, epoch_of, kind};
+use crate::group::{Group, Reply, Waiter, epoch_of};
 use crate::mail::{Answer, Asker, Leaders, Mail};
+use crate::meaning::{Applied, CatalogLog, LogKind, Meaning, kind};
 use crate::packer::Packer;
 use crate::settings::Settings;
 use crate::stats::{Stats, set};
@@ -26,6 +27,7 @@ use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Term};
 use torc_base::io::{DiskDone, DiskError, DiskOp, Level, Op};
 use torc_base::time::{Mono, Now};
 use torc_consensus::{Append, HardState, Input, Output};
+use torc_state::catalog::{Change, Command};
 use torc_state::retention::Age;
 use torc_wal::{Entry, Kind, Outcome, State, Wal};
 
@@ -44,10 +46,8 @@ enum Mark {
 /// What the groups say to the rest of the shard.
 #[derive(Debug)]
 pub enum Notice {
-    /// The catalog's log is committed through this index.
-    CatalogCommitted(Index),
-    /// A catalog command was found in the log.
-    CatalogEntry(Index, Vec<u8>),
+    /// More of the catalog's log is committed: what that changed.
+    CatalogApplied(Vec<(Index, Change)>),
     /// All groups of this shard have leaders.
     AllServing,
     /// The log takes nothing more.
@@ -181,15 +181,30 @@ impl Groups {
         self.in_flight.is_empty() && self.deferred.is_empty()
     }
 
-    /// Makes the group of a partition that is new here; it has a leader when its vote and no-op are committed.
-    pub fn create(&mut self, out: &mut Out, id: GroupId) {
+    /// Makes a group that is new here; it has a leader when its vote and no-op are committed.
+    pub fn create(&mut self, out: &mut Out, id: GroupId, kind: LogKind) {
         if self.groups.contains_key(&id) || self.fenced().is_some() {
             return;
         }
-        let partition = (id != GroupId::CATALOG).then(torc_state::partition::Partition::new);
         let raft = recover::fresh_raft(&self.settings);
-        self.groups.insert(id, Group::new(raft, partition));
+        self.groups.insert(id, Group::new(raft, Meaning::new(kind, &self.settings)));
         self.campaign(out, id);
+    }
+
+    /// The catalog as its log says. Only the shard that owns it may ask, once it has been made.
+    pub fn catalog(&self) -> &CatalogLog {
+        match &self.groups.get(&GroupId::CATALOG).expect("asked of the catalog's owner").meaning {
+            Meaning::Catalog(catalog) => catalog,
+            Meaning::Partition(_) => unreachable!("the catalog's group has the catalog's log"),
+        }
+    }
+
+    /// The same, to plan changes of it.
+    pub fn catalog_mut(&mut self) -> &mut CatalogLog {
+        match &mut self.groups.get_mut(&GroupId::CATALOG).expect("asked of the catalog's owner").meaning {
+            Meaning::Catalog(catalog) => catalog,
+            Meaning::Partition(_) => unreachable!("the catalog's group has the catalog's log"),
+        }
     }
 
     /// Stands for election. With one voter the vote alone decides, once it is durable.
@@ -220,9 +235,13 @@ impl Groups {
         self.groups.keys().copied().collect()
     }
 
-    /// Appends a command to the catalog's log; [`Notice::CatalogCommitted`] tells when it counts.
-    pub fn propose_command(&mut self, out: &mut Out, command: &[u8]) -> Result<Index, i16> {
-        self.propose_internal(out, GroupId::CATALOG, kind::COMMAND, command)
+    /// Appends a command to the catalog's log; [`Notice::CatalogApplied`] tells what it did.
+    pub fn propose_command(&mut self, out: &mut Out, command: Command) -> Result<Index, i16> {
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        let index = self.propose_internal(out, GroupId::CATALOG, kind::COMMAND, &bytes)?;
+        self.catalog_mut().append(index, command);
+        Ok(index)
     }
 
     /// Appends an entry of torc's own. Such entries are taken even when the disk is full: the reserve is for them.
@@ -254,7 +273,7 @@ impl Groups {
     fn write_internal(&mut self, id: GroupId, kind: Kind, index: Index, payload: &[u8]) -> BatchSeq {
         let group = &self.groups[&id];
         let term = group.raft.term();
-        let end = group.partition.as_ref().map_or(Offset(0), |p| p.end());
+        let end = group.meaning.partition().map_or(Offset(0), |records| records.state().end());
         let entry = Entry {
             group: id,
             kind,
@@ -294,7 +313,7 @@ impl Groups {
     /// Carries out consensus' output, in the order of its contract.
     fn carry_out(&mut self, out: &mut Out, id: GroupId) {
         if let Some(hard_state) = self.output.hard_state.take() {
-            let payload = encode_hard_state(&hard_state);
+            let payload = encode_hard_state(&hard_state, self.groups[&id].meaning.kind());
             let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
             self.track(seq, id, Mark::HardState(hard_state));
         }
@@ -314,11 +333,7 @@ impl Groups {
         let group = self.groups.get_mut(&id).expect("consensus spoke for it");
         group.term_start = Some(noop);
         let epoch = epoch_of(group.raft.term());
-        if let Some(partition) = &mut group.partition {
-            let end = partition.end();
-            partition.begin_epoch(epoch, end);
-            group.uncommitted.push_back((noop, end, 0));
-        }
+        group.meaning.begin_term(epoch, noop);
     }
 
     /// All batches through `seq` are on this disk.
@@ -368,40 +383,26 @@ impl Groups {
     /// A group's log is committed through `through`.
     fn committed(&mut self, out: &mut Out, id: GroupId, through: Index) {
         let Some(group) = self.groups.get_mut(&id) else { return };
-        if let Some(partition) = &mut group.partition {
-            while let Some(&(index, end, bytes)) = group.uncommitted.front()
-                && index <= through
-            {
-                group.uncommitted.pop_front();
-                group.committed_bytes += u64::from(bytes);
-                partition.committed(end);
+        match group.meaning.apply(through) {
+            Applied::Catalog(changes) => out.notices.push_back(Notice::CatalogApplied(changes)),
+            Applied::Partition { trimmed } => {
+                let log_start = group.partition().log_start();
+                while group.on_commit.front().is_some_and(|w| w.index <= through) {
+                    let waiter = group.on_commit.pop_front().expect("looked at above");
+                    answer(out, &waiter, log_start, self.last_cut);
+                }
+                if !group.watchers.is_empty() {
+                    self.look_at_watchers(out, id);
+                }
+                if trimmed {
+                    self.release_trimmed(id);
+                }
             }
-            let mut trimmed = false;
-            while let Some(&(index, to)) = group.trims.front()
-                && index <= through
-            {
-                group.trims.pop_front();
-                partition.trim(to);
-                trimmed = true;
-            }
-            let log_start = partition.log_start();
-            while group.on_commit.front().is_some_and(|w| w.index <= through) {
-                let waiter = group.on_commit.pop_front().expect("looked at above");
-                answer(out, &waiter, log_start, self.last_cut);
-            }
-            if !group.watchers.is_empty() {
-                self.look_at_watchers(out, id);
-            }
-            if trimmed {
-                self.release_trimmed(id);
-            }
-        } else {
-            out.notices.push_back(Notice::CatalogCommitted(through));
         }
         let group = self.groups.get_mut(&id).expect("it was there");
         if !group.serving && group.term_start.is_some_and(|start| start <= through) {
             group.serving = true;
-            if group.partition.is_some() {
+            if group.meaning.partition().is_some() {
                 self.new_leaders.push((id, group.epoch()));
             }
             self.electing -= 1;
@@ -561,21 +562,28 @@ fn refuse(out: &mut Out, waiter: &Waiter, error: i16) {
     out.answers.push_back((waiter.asker, answer));
 }
 
-/// Term and vote as they lie in the log.
-fn encode_hard_state(hard_state: &HardState) -> [u8; 13] {
-    let mut out = [0; 13];
+/// Term and vote as they lie in the log, and the kind of the group's log: each log begins with its leader's vote for
+/// itself, so that a start knows what it reads before there is a checkpoint.
+fn encode_hard_state(hard_state: &HardState, kind: LogKind) -> [u8; 14] {
+    let mut out = [0; 14];
     out[..8].copy_from_slice(&hard_state.term.get().to_le_bytes());
     if let Some(vote) = hard_state.vote {
         out[8] = 1;
-        out[9..].copy_from_slice(&vote.get().to_le_bytes());
+        out[9..13].copy_from_slice(&vote.get().to_le_bytes());
     }
+    out[13] = kind as u8;
     out
 }
 
-/// The reverse; `None` if the bytes make no sense.
-fn decode_hard_state(bytes: &[u8]) -> Option<HardState> {
-    let bytes: &[u8; 13] = bytes.try_into().ok()?;
-    let term = Term(u64::from_le_bytes(bytes[..8].try_into().ok()?));
-    let vote = u32::from_le_bytes(bytes[9..].try_into().ok()?);
-    Some(HardState { term, vote: (bytes[8] == 1).then_some(NodeId(vote)) })
+/// The reverse; `None` if the bytes make no sense. Older logs do not name their kind: its tag is missing then.
+fn decode_hard_state(bytes: &[u8]) -> Option<(HardState, Option<u8>)> {
+    let (numbers, tag) = bytes.split_first_chunk::<13>()?;
+    let tag = match tag {
+        [] => None,
+        [tag] => Some(*tag),
+        _ => return None,
+    };
+    let term = Term(u64::from_le_bytes(numbers[..8].try_into().ok()?));
+    let vote = u32::from_le_bytes(numbers[9..].try_into().ok()?);
+    Some((HardState { term, vote: (numbers[8] == 1).then_some(NodeId(vote)) }, tag))
 }

@@ -1,15 +1,16 @@
 //! From a directory to running groups: checkpoint, then the log behind it, then elections.
 
-use super::{Groups, Notice, Out, decode_hard_state};
-use crate::group::{Group, epoch_of, kind};
+use super::{Groups, Out, decode_hard_state};
+use crate::group::Group;
+use crate::meaning::{LogKind, Meaning, kind};
 use crate::settings::Settings;
 use std::collections::BTreeMap;
-use torc_base::ids::{FileId, GroupId, Index, Offset, Term};
+use torc_base::ids::{FileId, GroupId, Index, Term};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_consensus::{Config, HardState, LogView, Raft, TermRun};
-use torc_net::kafka::{error, records};
+use torc_net::kafka::error;
 use torc_snapshot::{Loaded, Reader};
-use torc_state::partition::{Partition, Refusal, Sequenced};
+use torc_state::partition::Refusal;
 use torc_wal::{Item, Recovered};
 
 /// The file slot of checkpoints; the log uses others.
@@ -42,21 +43,18 @@ pub(super) struct Found {
     pub last: Index,
     pub applied: Index,
     pub terms: Vec<TermRun>,
-    pub partition: Option<Partition>,
-    /// Log starts that are in the log and not known to be committed.
-    pub trims: Vec<(Index, Offset)>,
+    pub meaning: Meaning,
 }
 
 impl Found {
-    fn new(partition: Option<Partition>) -> Found {
+    fn new(meaning: Meaning) -> Found {
         Found {
             hard_state: HardState::default(),
             first: Index(1),
             last: Index(0),
             applied: Index(0),
             terms: Vec::new(),
-            partition,
-            trims: Vec::new(),
+            meaning,
         }
     }
 
@@ -102,16 +100,6 @@ pub(super) fn refusal_code(refusal: Refusal) -> i16 {
         Refusal::InvalidProducerEpoch { .. } => error::INVALID_PRODUCER_EPOCH,
         Refusal::InvalidSequence { .. } => error::INVALID_RECORD,
     }
-}
-
-/// The producer that a batch names, if any.
-pub fn sequenced(batch: &records::Batch) -> Option<Sequenced> {
-    use torc_base::ids::{ProducerEpoch, ProducerId};
-    (batch.producer_id >= 0).then_some(Sequenced {
-        id: ProducerId(batch.producer_id),
-        epoch: ProducerEpoch(batch.producer_epoch),
-        base_sequence: batch.base_sequence,
-    })
 }
 
 /// What came back of a log that was not closed, and what did not.
@@ -176,44 +164,28 @@ impl Groups {
     }
 
     fn replay(&mut self, out: &mut Out, item: &Item) -> Result<(), String> {
-        let partition = || (item.group != GroupId::CATALOG).then(Partition::new);
-        let found = self.checkpoint.recovery.found.entry(item.group).or_insert_with(|| Found::new(partition()));
         if item.kind == kind::HARD_STATE {
-            found.hard_state = decode_hard_state(&item.bytes).ok_or("a hard state of the wrong length")?;
+            let (hard_state, tag) = decode_hard_state(&item.bytes).ok_or("a hard state of the wrong length")?;
+            self.found(item.group, tag.map(LogKind::of_tag).transpose()?)?.hard_state = hard_state;
             return Ok(());
         }
+        let found = self.found(item.group, None)?;
         if item.index <= found.last {
             return Ok(());
         }
         found.extend(item.term, item.index)?;
-        match (item.kind, &mut found.partition) {
-            (kind::RECORDS, Some(partition)) => {
-                let batch = records::parse(&item.bytes).map_err(|invalid| invalid.to_string())?;
-                let incoming = torc_state::partition::Incoming {
-                    records: item.records,
-                    producer: sequenced(&batch),
-                    max_timestamp: batch.max_timestamp,
-                };
-                if item.first_offset > partition.end() {
-                    return Err(format!("records {} follow the end {}", item.first_offset, partition.end()));
-                }
-                partition.replay(out.now.wall, epoch_of(item.term), item.first_offset, &incoming);
-            }
-            (kind::NOOP, Some(partition)) => {
-                let end = partition.end();
-                partition.begin_epoch(epoch_of(item.term), end);
-            }
-            (kind::TRIM, Some(_)) => {
-                let to = item.bytes[..].try_into().map_err(|_| "a trim of the wrong length")?;
-                found.trims.push((item.index, Offset(i64::from_le_bytes(to))));
-            }
-            (kind::COMMAND, None) => {
-                out.notices.push_back(Notice::CatalogEntry(item.index, item.bytes.to_vec()));
-            }
-            (kind::NOOP, None) => {}
-            (kind, _) => return Err(format!("an entry of kind {} does not belong there", kind.0)),
+        found.meaning.replay(out.now.wall, item)
+    }
+
+    /// What is known of a group, whose log says of which kind it is, if it does.
+    fn found(&mut self, id: GroupId, said: Option<LogKind>) -> Result<&mut Found, String> {
+        let kind = said.unwrap_or(LogKind::of_group(id));
+        let found = self.checkpoint.recovery.found.entry(id);
+        let found = found.or_insert_with(|| Found::new(Meaning::new(kind, &self.settings)));
+        match (found.meaning.kind(), said) {
+            (known, Some(said)) if known != said => Err(format!("it is of kind {said:?}, and was of kind {known:?}")),
+            _ => Ok(found),
         }
-        Ok(())
     }
 
     /// The log has been read to its end: all groups stand for election.
@@ -229,20 +201,14 @@ impl Groups {
         let found = std::mem::take(&mut self.checkpoint.recovery.found);
         let mut ids = Vec::with_capacity(found.len());
         for (id, found) in found {
-            let last = found.last;
-            let end = found.partition.as_ref().map(|p| p.end());
-            let log = LogView { first: found.first, last, terms: found.terms };
-            let raft = Raft::new(config(&self.settings), found.hard_state, log, found.applied);
-            let mut group = Group::new(raft, found.partition);
-            group.trims.extend(found.trims);
-            if let Some(end) = end {
-                group.uncommitted.push_back((last, end, 0));
-            }
-            self.groups.insert(id, group);
+            let Found { hard_state, first, last, applied, terms, mut meaning } = found;
+            let raft = Raft::new(config(&self.settings), hard_state, LogView { first, last, terms }, applied);
+            meaning.replayed(last);
+            self.groups.insert(id, Group::new(raft, meaning));
             ids.push(id);
         }
         if self.settings.shard.0 == 0 && !self.groups.contains_key(&GroupId::CATALOG) {
-            self.create(out, GroupId::CATALOG);
+            self.create(out, GroupId::CATALOG, LogKind::Catalog);
         }
         for id in ids {
             self.campaign(out, id);
@@ -250,3 +216,7 @@ impl Groups {
         self.note_serving(out);
     }
 }
+
+#[cfg(test)]
+#[path = "recover_tests.rs"]
+mod tests;

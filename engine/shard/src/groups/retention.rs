@@ -1,8 +1,9 @@
 //! What leaves the log: by age, by size, by request. The decision is an entry of the group's own log.
 
 use super::{Groups, Out};
-use crate::group::{Reply, Waiter, kind};
+use crate::group::{Reply, Waiter};
 use crate::mail::{Answer, Asker};
+use crate::meaning::{PartitionLog, kind};
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::time::Mono;
 use torc_consensus::Input;
@@ -35,7 +36,7 @@ impl Groups {
         }
         for id in self.ids() {
             let group = self.groups.get_mut(&id).expect("its id was listed");
-            if let Some(partition) = &mut group.partition {
+            if let Some(partition) = group.meaning.partition_mut() {
                 partition.expire_producers(out.now.wall, self.settings.producer_expiration_ms);
             }
             self.retain_group(out, id);
@@ -44,10 +45,11 @@ impl Groups {
 
     fn retain_group(&mut self, out: &mut Out, id: GroupId) {
         let Some(group) = self.groups.get(&id) else { return };
-        let Some(partition) = &group.partition else { return };
-        if !group.leads() || !group.trims.is_empty() {
+        let Some(records) = group.meaning.partition() else { return };
+        if !group.leads() || records.is_trimming() {
             return;
         }
+        let partition = records.state();
         let log_start = partition.log_start();
         let runs = self.wal.runs(id).iter().filter(|run| run.end_offset > log_start).map(|run| retention::Run {
             last_offset: Offset(run.end_offset.get() - 1),
@@ -79,7 +81,7 @@ impl Groups {
     /// Appends the decision that records before `to` are gone.
     fn trim(&mut self, out: &mut Out, id: GroupId, to: Offset) -> Result<Index, i16> {
         let index = self.propose_internal(out, id, kind::TRIM, &to.get().to_le_bytes())?;
-        self.groups.get_mut(&id).expect("it took the proposal").trims.push_back((index, to));
+        self.groups.get_mut(&id).expect("it took the proposal").records_mut().append_trim(index, to);
         Ok(index)
     }
 
@@ -117,9 +119,8 @@ impl Groups {
         if to <= partition.log_start() {
             return Ok(None);
         }
-        let under_way = group.trims.partition_point(|(_, pending)| *pending < to);
-        match group.trims.get(under_way) {
-            Some(&(index, _)) => Ok(Some(index)),
+        match group.records().pending_trim(to) {
+            Some(index) => Ok(Some(index)),
             None => self.trim(out, id, to).map(Some),
         }
     }
@@ -137,7 +138,8 @@ impl Groups {
     /// A group without records needs none of its log: its state is in the checkpoint.
     pub(super) fn release_empty(&mut self, id: GroupId) {
         let group = &self.groups[&id];
-        let empty = group.partition.as_ref().is_some_and(|p| p.log_start() == p.end());
+        let is_empty = |records: &PartitionLog| records.state().log_start() == records.state().end();
+        let empty = group.meaning.partition().is_some_and(is_empty);
         if empty {
             self.release(id, group.raft.marks().committed.next());
         }

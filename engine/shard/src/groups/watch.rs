@@ -30,7 +30,8 @@ impl Groups {
 
     /// Counts; wakes the asker or gives every partition its target.
     fn set_targets(&mut self, out: &mut Out, asker: Asker, mut watch: Watch) {
-        let count = |(id, since): &(GroupId, u64)| self.groups.get(id).map(|group| group.committed_bytes - since);
+        let count =
+            |(id, since): &(GroupId, u64)| self.groups.get(id).map(|group| group.records().committed_bytes() - since);
         let Some(bytes) = watch.parts.iter().map(count).sum::<Option<u64>>() else {
             return self.wake(out, asker, u64::MAX);
         };
@@ -40,7 +41,7 @@ impl Groups {
         let part = (watch.need - bytes).div_ceil(watch.parts.len() as u64);
         for ((id, _), target) in watch.parts.iter().zip(&mut watch.targets) {
             let group = self.groups.get_mut(id).expect("just counted");
-            *target = group.committed_bytes + part;
+            *target = group.records().committed_bytes() + part;
             group.watchers.insert((*target, asker));
         }
         self.watches.insert(asker, watch);
@@ -69,7 +70,7 @@ impl Groups {
     pub(super) fn look_at_watchers(&mut self, out: &mut Out, id: GroupId) {
         while let Some(group) = self.groups.get(&id)
             && let Some(&(target, asker)) = group.watchers.first()
-            && target <= group.committed_bytes
+            && target <= group.records().committed_bytes()
         {
             let watch = self.take_watch(asker).expect("a watcher has a watch");
             self.set_targets(out, asker, watch);

@@ -182,8 +182,7 @@ impl Kafka {
             return Err((error::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Some(message)));
         }
         let stamp = config.timestamp_type == TimestampType::LogAppendTime;
-        let sequenced = crate::groups::sequenced(&batch);
-        Ok(ProducePart { position, group, batch, sequenced, bytes, gather: false, acks, stamp })
+        Ok(ProducePart { position, group, batch, bytes, gather: false, acks, stamp })
     }
 
     pub(super) fn finish_produce(&mut self, out: &mut Out, token: Token) {

@@ -1,0 +1,202 @@
+//! What the log of a group means: a state for each kind of log, made by its entries and by nothing else.
+//!
+//! An entry is taken in twice: when it is appended, or found by recovery ([`Meaning::replay`]), and when it is committed
+//! ([`Meaning::apply`]). Only what is committed is in the state that others see; what is not lies behind it, in the order
+//! of the log.
+
+mod catalog;
+mod partition;
+
+pub use catalog::CatalogLog;
+pub use partition::PartitionLog;
+
+use crate::settings::Settings;
+use torc_base::ids::{GroupId, Index, LeaderEpoch};
+use torc_base::time::Wall;
+use torc_state::catalog::Change;
+use torc_wal::{Item, Kind};
+
+/// What an entry of a group's log is.
+pub mod kind {
+    use super::Kind;
+    /// A Kafka record batch.
+    pub const RECORDS: Kind = Kind(1);
+    /// The first entry of a leader's term.
+    pub const NOOP: Kind = Kind(2);
+    /// Term and vote; not part of the log: its index is 0.
+    pub const HARD_STATE: Kind = Kind(3);
+    /// The first offset to keep, 8 bytes little endian.
+    pub const TRIM: Kind = Kind(4);
+    /// A catalog command.
+    pub const COMMAND: Kind = Kind(5);
+}
+
+/// The kinds of logs. Their tags stand in checkpoints and beside the terms in the log; 2 is kept for coordinators, 3 for
+/// the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKind {
+    /// Topics and their settings.
+    Catalog = 0,
+    /// Records with offsets.
+    Partition = 1,
+}
+
+impl LogKind {
+    /// The kind of a tag; the error names one that this torc does not know.
+    pub fn of_tag(tag: u8) -> Result<LogKind, String> {
+        match tag {
+            0 => Ok(LogKind::Catalog),
+            1 => Ok(LogKind::Partition),
+            _ => Err(format!("its log is of kind {tag}, which this torc cannot read: it was written by a newer one")),
+        }
+    }
+
+    /// The kind of a group whose log does not say, as logs did before there were tags.
+    pub fn of_group(id: GroupId) -> LogKind {
+        if id == GroupId::CATALOG { LogKind::Catalog } else { LogKind::Partition }
+    }
+}
+
+/// The state that a group's log makes.
+pub enum Meaning {
+    Catalog(Box<CatalogLog>),
+    Partition(PartitionLog),
+}
+
+/// What newly committed entries did.
+#[derive(Debug)]
+pub enum Applied {
+    /// Changes of the catalog, with the entries that made them.
+    Catalog(Vec<(Index, Change)>),
+    /// Records before a new log start are gone.
+    Partition { trimmed: bool },
+}
+
+impl Meaning {
+    /// Of a log without entries.
+    pub fn new(kind: LogKind, settings: &Settings) -> Meaning {
+        match kind {
+            LogKind::Catalog => Meaning::Catalog(Box::new(CatalogLog::new(settings))),
+            LogKind::Partition => Meaning::Partition(PartitionLog::new()),
+        }
+    }
+
+    /// Which it is.
+    pub fn kind(&self) -> LogKind {
+        match self {
+            Meaning::Catalog(_) => LogKind::Catalog,
+            Meaning::Partition(_) => LogKind::Partition,
+        }
+    }
+
+    /// The records' side of a log that has records.
+    pub fn partition(&self) -> Option<&PartitionLog> {
+        match self {
+            Meaning::Partition(partition) => Some(partition),
+            Meaning::Catalog(_) => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn partition_mut(&mut self) -> Option<&mut PartitionLog> {
+        match self {
+            Meaning::Partition(partition) => Some(partition),
+            Meaning::Catalog(_) => None,
+        }
+    }
+
+    /// A term begins with the no-op at `index`.
+    pub fn begin_term(&mut self, epoch: LeaderEpoch, index: Index) {
+        match self {
+            Meaning::Partition(partition) => partition.begin_term(epoch, index),
+            Meaning::Catalog(_) => {}
+        }
+    }
+
+    /// Takes in an entry that recovery found, behind all that were found before. It waits for its commit.
+    pub fn replay(&mut self, now: Wall, item: &Item) -> Result<(), String> {
+        match self {
+            Meaning::Catalog(catalog) => catalog.replay(item),
+            Meaning::Partition(partition) => partition.replay(now, item),
+        }
+    }
+
+    /// The log has been read to its end, which is the entry `last`.
+    pub fn replayed(&mut self, last: Index) {
+        match self {
+            Meaning::Partition(partition) => partition.replayed(last),
+            Meaning::Catalog(_) => {}
+        }
+    }
+
+    /// All entries through `through` are committed.
+    pub fn apply(&mut self, through: Index) -> Applied {
+        match self {
+            Meaning::Partition(partition) => Applied::Partition { trimmed: partition.apply(through) },
+            Meaning::Catalog(catalog) => Applied::Catalog(catalog.apply(through)),
+        }
+    }
+
+    /// Appends it for a checkpoint's section of groups. Of the catalog that is its kind alone: its state has a section of
+    /// its own ([`CatalogLog::encode`]), in which tools look for the names of topics.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let tag = self.kind() as u8;
+        match self {
+            // Trims stand before the tag, as they did when each group had them.
+            Meaning::Partition(partition) => partition.encode(tag, out),
+            Meaning::Catalog(_) => {
+                put_list(out, [].into_iter());
+                out.push(tag);
+            }
+        }
+    }
+
+    /// Takes it off the front of `bytes`.
+    pub fn decode(settings: &Settings, bytes: &mut &[u8]) -> Result<Meaning, String> {
+        const SHORT: &str = "its state is cut short";
+        let trims = take_list(bytes).ok_or(SHORT)?;
+        let (tag, rest) = bytes.split_first().ok_or(SHORT)?;
+        *bytes = rest;
+        match LogKind::of_tag(*tag)? {
+            LogKind::Partition => Ok(Meaning::Partition(PartitionLog::decode(trims, bytes)?)),
+            LogKind::Catalog => Ok(Meaning::new(LogKind::Catalog, settings)),
+        }
+    }
+}
+
+/// Appends a list of pairs, after their number.
+pub fn put_list(out: &mut Vec<u8>, list: impl ExactSizeIterator<Item = [u64; 2]>) {
+    out.extend_from_slice(&(list.len() as u64).to_le_bytes());
+    for pair in list {
+        pair.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+    }
+}
+
+/// Takes a number off the front of `rest`.
+pub fn take_u64(rest: &mut &[u8]) -> Option<u64> {
+    let (head, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(u64::from_le_bytes(*head))
+}
+
+/// Takes `N` numbers off the front of `rest`.
+pub fn take_numbers<const N: usize>(rest: &mut &[u8]) -> Option<[u64; N]> {
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        *number = take_u64(rest)?;
+    }
+    Some(numbers)
+}
+
+/// Takes a list of pairs off the front of `rest`.
+pub fn take_list(rest: &mut &[u8]) -> Option<Vec<[u64; 2]>> {
+    let count = take_u64(rest)?;
+    if count > rest.len() as u64 / 16 {
+        return None;
+    }
+    (0..count).map(|_| take_numbers(rest)).collect()
+}
+
+#[cfg(test)]
+#[path = "meaning_tests.rs"]
+mod tests;

@@ -1,0 +1,87 @@
+//! The catalog's log: topics as its committed commands make them, and the commands that are not committed.
+
+use super::kind;
+use crate::settings::Settings;
+use std::collections::VecDeque;
+use torc_base::ids::Index;
+use torc_state::catalog::{Catalog, Change, Command, Defaults};
+use torc_wal::Item;
+
+/// The catalog and its log's uncommitted end.
+pub struct CatalogLog {
+    state: Catalog,
+    /// In the order of the log.
+    pending: VecDeque<(Index, Command)>,
+}
+
+impl CatalogLog {
+    /// Without topics.
+    pub fn new(settings: &Settings) -> CatalogLog {
+        let defaults = Defaults {
+            partitions: settings.num_partitions,
+            config: settings.topic_defaults,
+            brokers: vec![settings.node],
+        };
+        CatalogLog { state: Catalog::new(defaults), pending: VecDeque::new() }
+    }
+
+    /// All topics.
+    pub fn state(&self) -> &Catalog {
+        &self.state
+    }
+
+    /// The same, for plans: they are given ids that no other plan under way has.
+    pub fn planner(&mut self) -> &mut Catalog {
+        &mut self.state
+    }
+
+    /// True while a command is appended and not committed.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The command is entry `index`.
+    pub fn append(&mut self, index: Index, command: Command) {
+        self.pending.push_back((index, command));
+    }
+
+    /// See [`super::Meaning::replay`].
+    pub fn replay(&mut self, item: &Item) -> Result<(), String> {
+        let index = item.index;
+        match item.kind {
+            kind::NOOP => {}
+            kind::COMMAND => {
+                let command =
+                    Command::decode(&item.bytes).map_err(|error| format!("catalog entry {index}: {error}"))?;
+                self.append(index, command);
+            }
+            other => return Err(format!("an entry of kind {} does not belong into the catalog's log", other.0)),
+        }
+        Ok(())
+    }
+
+    /// See [`super::Meaning::apply`]: what each command did.
+    pub fn apply(&mut self, through: Index) -> Vec<(Index, Change)> {
+        let mut changes = Vec::new();
+        while self.pending.front().is_some_and(|(index, _)| *index <= through) {
+            let (index, command) = self.pending.pop_front().expect("looked at above");
+            changes.push((index, self.state.apply(index, &command)));
+        }
+        changes
+    }
+
+    /// Appends the state for its section of a checkpoint: the last command that is in it, 8 bytes little endian, and the
+    /// topics.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.state.applied().get().to_le_bytes());
+        self.state.encode(out);
+    }
+
+    /// Takes the state over that a checkpoint's section has.
+    pub fn load(&mut self, section: &[u8]) -> Result<(), String> {
+        let (_, mut state) = section.split_first_chunk::<8>().ok_or("the catalog's section is too short")?;
+        let defaults = self.state.defaults().clone();
+        self.state = Catalog::decode(defaults, &mut state).map_err(|error| format!("the catalog: {error}"))?;
+        Ok(())
+    }
+}
