@@ -104,6 +104,20 @@ pub const FETCH_SESSION_PARTITIONS_MAX: usize = 500_000;
 /// Answer to one fetch, whatever the client asks for.
 pub const FETCH_BYTES_MAX: usize = 64 << 20;
 
+/// Members of one consumer group, whatever `group.max.size` says.
+pub const GROUP_MEMBERS_MAX: usize = 10_000;
+/// Memory of one group's members: what they say of themselves and what is assigned to them stands in one record.
+pub const GROUP_BYTES_MAX: usize = 8 << 20;
+/// What one member may say of itself, in all protocols that it knows, and how many those may be.
+pub const MEMBER_METADATA_BYTES_MAX: usize = 1 << 20;
+pub const GROUP_PROTOCOLS_MAX: usize = 100;
+/// Groups of one coordinator, that is of one partition of `__consumer_offsets`.
+pub const GROUPS_PER_COORDINATOR_MAX: usize = 100_000;
+/// Memory of one coordinator for groups and offsets; beyond it nothing new is taken.
+pub const COORDINATOR_BYTES_MAX: usize = 256 << 20;
+/// Groups of which one turn looks for offsets that have expired.
+pub const EXPIRY_GROUPS: usize = 256;
+
 /// Entries of one message from a leader to a follower.
 pub const REPLICATE_ENTRIES_MAX: u64 = 256;
 /// Entries that a leader sends to a follower beyond what it has acknowledged.
@@ -138,5 +152,7 @@ const _: () = {
     assert!(READ_AHEAD_BYTES <= READ_MEMORY / 2 && ENTRY_BYTES_MAX * 2 <= READ_MEMORY);
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
     assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= ANSWERS_MEMORY, "one connection cannot use up what all share");
+    assert!(MEMBER_METADATA_BYTES_MAX < GROUP_BYTES_MAX && GROUP_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
+    assert!(GROUP_BYTES_MAX <= COORDINATOR_BYTES_MAX / 8, "one group cannot use up what all share");
     assert!(PIECE_BYTES_MIN <= PIECE_BYTES_MAX && PIECE_BYTES_MAX <= READ_MEMORY / 4);
 };

@@ -1,8 +1,9 @@
-//! What logs mean: partitions, producers, retention, topic settings, the catalog. Pure data, no I/O, no wire types.
+//! What logs mean: partitions, producers, retention, topic settings, the catalog, consumer groups. Pure data, no I/O, no wire types.
 
 pub mod catalog;
 pub mod codec;
 pub mod config;
+pub mod coordinator;
 pub mod partition;
 pub mod producers;
 pub mod retention;

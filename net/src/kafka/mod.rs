@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod fetch;
+pub mod group_records;
 pub mod produce;
 pub mod records;
 

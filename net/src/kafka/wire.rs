@@ -121,6 +121,12 @@ impl<'a> Reader<'a> {
         Ok(Some(start..start + n))
     }
 
+    /// A byte field.
+    pub(crate) fn bytes(&mut self, compact: bool) -> Wire<&'a [u8]> {
+        let n = self.length(compact, true)?.ok_or("a byte field is null that may not be")?;
+        self.take(n)
+    }
+
     /// The number of an array's elements, each of at least `element_min` bytes: they fit into what remains, so that
     /// memory may be reserved for them.
     pub(crate) fn nullable_array(&mut self, compact: bool, element_min: usize) -> Wire<Option<usize>> {

@@ -1,0 +1,189 @@
+//! What a group has committed, and the requests about it.
+
+use super::group::Group;
+use super::record::{OffsetValue, Record};
+use super::request::{Commit, DeleteOffsets, Fetch};
+use super::response::{CommittedOffset, FetchedOffset, PartitionResult, Refusal};
+use super::{Step, Text};
+use std::collections::BTreeMap;
+use torc_base::time::Wall;
+
+/// The committed offsets of one group, by topic and partition.
+#[derive(Debug, Default)]
+pub(super) struct Offsets {
+    topics: BTreeMap<Text, BTreeMap<i32, OffsetValue>>,
+    bytes: usize,
+}
+
+/// Bytes of memory of a topic and of an offset, roughly, besides their texts.
+const TOPIC_BYTES: usize = 160;
+const OFFSET_BYTES: usize = size_of::<OffsetValue>() + 32;
+
+impl Offsets {
+    pub(super) fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn topics(&self) -> &BTreeMap<Text, BTreeMap<i32, OffsetValue>> {
+        &self.topics
+    }
+
+    pub(super) fn get(&self, topic: &str, partition: i32) -> Option<&OffsetValue> {
+        self.topics.get(topic)?.get(&partition)
+    }
+
+    pub(super) fn put(&mut self, topic: &Text, partition: i32, value: OffsetValue) {
+        if !self.topics.contains_key(topic) {
+            self.topics.insert(topic.clone(), BTreeMap::new());
+            self.bytes += TOPIC_BYTES + topic.len();
+        }
+        self.bytes += OFFSET_BYTES + value.metadata.len();
+        let partitions = self.topics.get_mut(topic).expect("just made");
+        if let Some(before) = partitions.insert(partition, value) {
+            self.bytes -= OFFSET_BYTES + before.metadata.len();
+        }
+    }
+
+    pub(super) fn remove(&mut self, topic: &str, partition: i32) -> bool {
+        let Some(partitions) = self.topics.get_mut(topic) else { return false };
+        let Some(before) = partitions.remove(&partition) else { return false };
+        self.bytes -= OFFSET_BYTES + before.metadata.len();
+        if partitions.is_empty() {
+            self.topics.remove(topic);
+            self.bytes -= TOPIC_BYTES + topic.len();
+        }
+        true
+    }
+}
+
+impl Group {
+    /// Takes offsets over, if whoever commits may.
+    pub(super) fn commit(
+        &mut self,
+        step: &mut Step<'_>,
+        commit: &Commit,
+    ) -> Result<Vec<(Text, Vec<PartitionResult>)>, Refusal> {
+        self.check_commit(commit)?;
+        if let Some(classic) = &mut self.classic {
+            classic.committed(step, &commit.member);
+        }
+        let now = step.now.wall;
+        let expires = commit.retention.filter(|ms| *ms >= 0).map(|ms| Wall(now.0.saturating_add(ms)));
+        let max = step.settings.offset_metadata_max_bytes;
+        let mut results = Vec::with_capacity(commit.topics.len());
+        for topic in &commit.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for partition in &topic.partitions {
+                let is_long = partition.metadata.len() > max && partition.metadata.encode_utf16().count() > max;
+                let result = if is_long { Err(Refusal::OffsetMetadataTooLarge) } else { Ok(()) };
+                partitions.push((partition.index, result));
+                if is_long {
+                    continue;
+                }
+                let value = OffsetValue {
+                    offset: partition.offset,
+                    leader_epoch: partition.leader_epoch,
+                    metadata: partition.metadata.clone(),
+                    committed: now,
+                    expires,
+                    topic_id: topic.id,
+                };
+                self.offsets.put(&topic.name, partition.index, value.clone());
+                step.record(Record::Offset {
+                    group: step.group.clone(),
+                    topic: topic.name.clone(),
+                    partition: partition.index,
+                    value: Some(value),
+                });
+            }
+            results.push((topic.name.clone(), partitions));
+        }
+        Ok(results)
+    }
+
+    fn check_commit(&self, commit: &Commit) -> Result<(), Refusal> {
+        match &self.classic {
+            Some(classic) => classic.check_commit(&commit.member, commit.instance.as_ref(), commit.generation),
+            None if commit.generation < 0 => Ok(()),
+            // A name under which offsets are committed: it has no members.
+            None => Err(Refusal::UnknownMemberId),
+        }
+    }
+
+    /// What was committed.
+    pub(super) fn fetch(&self, fetch: &Fetch) -> Vec<(Text, Vec<FetchedOffset>)> {
+        let show = |(partition, value): (i32, Option<&OffsetValue>)| FetchedOffset {
+            partition,
+            committed: value.map(|value| CommittedOffset {
+                offset: value.offset,
+                leader_epoch: value.leader_epoch,
+                metadata: value.metadata.clone(),
+            }),
+        };
+        match &fetch.topics {
+            Some(topics) => {
+                let of = |topic: &Text, partitions: &[i32]| {
+                    partitions.iter().map(|index| show((*index, self.offsets.get(topic, *index)))).collect()
+                };
+                topics.iter().map(|(topic, partitions)| (topic.clone(), of(topic, partitions))).collect()
+            }
+            None => {
+                let all = |partitions: &BTreeMap<i32, OffsetValue>| {
+                    partitions.iter().map(|(index, value)| show((*index, Some(value)))).collect()
+                };
+                self.offsets.topics.iter().map(|(topic, partitions)| (topic.clone(), all(partitions))).collect()
+            }
+        }
+    }
+
+    /// Forgets offsets of topics that nobody in the group consumes.
+    pub(super) fn delete_offsets(
+        &mut self,
+        step: &mut Step<'_>,
+        delete: &DeleteOffsets,
+    ) -> Result<Vec<(Text, Vec<PartitionResult>)>, Refusal> {
+        let is_known = self.classic.as_ref().is_none_or(|classic| classic.is_empty() || classic.has_consumers());
+        if !is_known {
+            // What its members consume, only they know.
+            return Err(Refusal::NonEmptyGroup);
+        }
+        let subscription = self.subscription();
+        let mut results = Vec::with_capacity(delete.topics.len());
+        for (topic, partitions) in &delete.topics {
+            let is_consumed = subscription.may_have(topic);
+            let result = if is_consumed { Err(Refusal::GroupSubscribedToTopic) } else { Ok(()) };
+            results.push((topic.clone(), partitions.iter().map(|index| (*index, result)).collect()));
+            if !is_consumed {
+                partitions.iter().for_each(|index| self.forget(step, topic, *index));
+            }
+        }
+        Ok(results)
+    }
+
+    /// Forgets an offset, if there is one.
+    pub(super) fn forget(&mut self, step: &mut Step<'_>, topic: &Text, partition: i32) {
+        if self.offsets.remove(topic, partition) {
+            step.record(Record::Offset { group: step.group.clone(), topic: topic.clone(), partition, value: None });
+        }
+    }
+
+    /// Forgets all that was committed for `topic`, which is no more.
+    pub(super) fn forget_topic(&mut self, step: &mut Step<'_>, topic: &Text) {
+        let partitions: Vec<i32> = self.offsets.topics.get(topic).into_iter().flat_map(|p| p.keys().copied()).collect();
+        partitions.into_iter().for_each(|partition| self.forget(step, topic, partition));
+    }
+
+    /// Forgets the group. Nobody is in it.
+    pub(super) fn delete(&mut self, step: &mut Step<'_>) {
+        assert!(self.is_empty(), "only a group without members is deleted");
+        let topics: Vec<Text> = self.offsets.topics.keys().cloned().collect();
+        topics.iter().for_each(|topic| self.forget_topic(step, topic));
+        if self.classic.take().is_some_and(|classic| classic.is_recorded()) {
+            step.record(Record::Group { group: step.group.clone(), value: None });
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What coordinators are asked, without the wire's versions: where versions differ in meaning, a field says how.
+
+use super::{Blob, Text};
+use torc_base::ids::TopicId;
+
+/// A request to the coordinator of one group, or about the groups of one coordinator.
+#[derive(Clone, Debug)]
+pub enum Request {
+    Join(Join),
+    Sync(Sync),
+    Heartbeat(Heartbeat),
+    Leave(Leave),
+    Commit(Commit),
+    Fetch(Fetch),
+    DeleteOffsets(DeleteOffsets),
+    Describe { groups: Vec<Text> },
+    List(List),
+    DeleteGroups { groups: Vec<Text> },
+}
+
+/// JoinGroup.
+#[derive(Clone, Debug)]
+pub struct Join {
+    pub group: Text,
+    /// Empty for a member that has no id yet.
+    pub member: Text,
+    pub instance: Option<Text>,
+    pub client_id: Text,
+    pub client_host: Text,
+    /// Milliseconds.
+    pub session_timeout: i32,
+    /// Milliseconds; the session's timeout in version 0, which has no such field.
+    pub rebalance_timeout: i32,
+    pub protocol_type: Text,
+    /// Names and metadata, in the member's order of preference.
+    pub protocols: Vec<(Text, Blob)>,
+    /// The client can be told its id first and join with it (from version 4 on).
+    pub takes_id: bool,
+    /// The client understands that a leader shall not assign (from version 9 on).
+    pub skips_assignment: bool,
+}
+
+/// SyncGroup.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    pub group: Text,
+    pub member: Text,
+    pub instance: Option<Text>,
+    pub generation: i32,
+    /// From version 5 on, as is the next.
+    pub protocol_type: Option<Text>,
+    pub protocol: Option<Text>,
+    /// Members and their assignments, from the leader.
+    pub assignments: Vec<(Text, Blob)>,
+}
+
+/// Heartbeat of the classic protocol.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    pub group: Text,
+    pub member: Text,
+    pub instance: Option<Text>,
+    pub generation: i32,
+}
+
+/// LeaveGroup; one member before version 3.
+#[derive(Clone, Debug)]
+pub struct Leave {
+    pub group: Text,
+    pub members: Vec<Leaver>,
+}
+
+/// Who leaves: by its id, or by its instance's id with an empty `member`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaver {
+    pub member: Text,
+    pub instance: Option<Text>,
+}
+
+/// OffsetCommit. Topics that do not exist are answered before it comes here.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    pub group: Text,
+    /// Empty, as is a negative generation, for consumers that manage their partitions themselves.
+    pub member: Text,
+    pub instance: Option<Text>,
+    /// Generation, or the member's epoch in a group of the consumer protocol.
+    pub generation: i32,
+    /// Milliseconds that the offsets are to be kept for (versions 2 to 4).
+    pub retention: Option<i64>,
+    /// The client knows the consumer protocol and its errors (from version 9 on).
+    pub knows_epochs: bool,
+    pub topics: Vec<CommitTopic>,
+}
+
+/// A topic of a [`Commit`].
+#[derive(Clone, Debug)]
+pub struct CommitTopic {
+    pub name: Text,
+    /// Zero if unknown.
+    pub id: TopicId,
+    pub partitions: Vec<CommitPartition>,
+}
+
+/// A partition of a [`CommitTopic`].
+#[derive(Clone, Debug)]
+pub struct CommitPartition {
+    pub index: i32,
+    pub offset: i64,
+    /// -1 if the client does not say.
+    pub leader_epoch: i32,
+    pub metadata: Text,
+}
+
+/// OffsetFetch for one group.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    pub group: Text,
+    /// A member of the consumer protocol and its epoch (from version 9 on); the epoch is -1 otherwise.
+    pub member: Option<Text>,
+    pub epoch: i32,
+    /// Topics and partitions; `None` for all that the group has committed.
+    pub topics: Option<Vec<(Text, Vec<i32>)>>,
+}
+
+/// OffsetDelete.
+#[derive(Clone, Debug)]
+pub struct DeleteOffsets {
+    pub group: Text,
+    pub topics: Vec<(Text, Vec<i32>)>,
+}
+
+/// ListGroups. Empty filters pass everything; their words are taken as Kafka takes them, in any case.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    pub states: Vec<Text>,
+    pub types: Vec<Text>,
+}
+
+impl Request {
+    /// True if what it asks for may need more memory than the coordinator has now.
+    pub(super) fn may_grow(&self) -> bool {
+        matches!(self, Request::Join(_) | Request::Sync(_) | Request::Commit(_))
+    }
+}

@@ -1,0 +1,382 @@
+//! A coordinator with its log and its clients, for tests. After every step the replay of the log, whole and compacted,
+//! is compared with the state.
+
+use super::record::{GroupValue, OffsetValue, Record};
+use super::request::{Commit, CommitPartition, CommitTopic, Heartbeat, Join, Leave, Leaver, Request, Sync};
+use super::response::{GroupState, JoinResponse, Joined, Refusal, Response, Synced};
+use super::{Blob, Coordinator, Outcome, Settings, Text, Ticket, World};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use torc_base::ids::TopicId;
+use torc_base::prng::Prng;
+use torc_base::time::{Mono, Now, Wall};
+
+/// What survives of a group.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Durable {
+    /// `None` also while the group prepares a rebalance: the log then has its last generation.
+    group: Option<GroupValue>,
+    offsets: BTreeMap<(Text, i32), OffsetValue>,
+}
+
+pub(super) fn text(text: &str) -> Text {
+    text.into()
+}
+
+pub(super) struct Rig {
+    pub(super) coordinator: Coordinator,
+    pub(super) settings: Arc<Settings>,
+    pub(super) log: Vec<Record>,
+    pub(super) now: Now,
+    pub(super) prng: Prng,
+    ids: Prng,
+    tickets: u64,
+    answers: BTreeMap<Ticket, Response>,
+    checks: bool,
+}
+
+impl Rig {
+    pub(super) fn new(settings: Settings) -> Rig {
+        Rig::seeded(settings, 1)
+    }
+
+    pub(super) fn seeded(settings: Settings, seed: u64) -> Rig {
+        let settings = Arc::new(settings);
+        let mut rig = Rig {
+            coordinator: Coordinator::new(Arc::clone(&settings)),
+            settings,
+            log: Vec::new(),
+            now: Now { mono: Mono(1_000_000_000), wall: Wall(1_700_000_000_000) },
+            prng: Prng::new(seed),
+            ids: Prng::new(seed ^ 0x5eed),
+            tickets: 0,
+            answers: BTreeMap::new(),
+            checks: true,
+        };
+        rig.step(|coordinator, world| coordinator.start(world));
+        rig
+    }
+
+    fn step(&mut self, work: impl FnOnce(&mut Coordinator, &mut World<'_>) -> Outcome) {
+        let mut world = World { now: self.now, ids: &mut self.ids };
+        let out = work(&mut self.coordinator, &mut world);
+        self.log.extend(out.records);
+        for (ticket, response) in out.answers {
+            assert!(ticket.0 <= self.tickets, "an answer to nobody");
+            let before = self.answers.insert(ticket, response);
+            assert!(before.is_none(), "{ticket:?} is answered twice");
+        }
+        if self.checks {
+            self.check();
+        }
+    }
+
+    pub(super) fn ask(&mut self, request: Request) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.step(|coordinator, world| coordinator.handle(world, ticket, request));
+        ticket
+    }
+
+    pub(super) fn answer(&mut self, ticket: Ticket) -> Option<Response> {
+        self.answers.remove(&ticket)
+    }
+
+    /// Asks what is answered at once.
+    pub(super) fn now(&mut self, request: Request) -> Response {
+        let ticket = self.ask(request);
+        self.answer(ticket).expect("is answered at once")
+    }
+
+    pub(super) fn cancel(&mut self, ticket: Ticket) {
+        self.step(|coordinator, world| coordinator.cancel(world, ticket));
+    }
+
+    pub(super) fn topic_deleted(&mut self, topic: &str) {
+        self.step(|coordinator, world| coordinator.topic_deleted(world, &text(topic)));
+    }
+
+    /// Lets milliseconds pass, with every deadline on the way.
+    pub(super) fn pass(&mut self, ms: u64) {
+        let end = self.now.mono.plus_ms(ms);
+        for turns in 0.. {
+            let Some(next) = self.coordinator.next_deadline().filter(|next| *next <= end) else { break };
+            assert!(turns < 100_000, "time stands still");
+            self.set_time(next.max(self.now.mono));
+            self.step(|coordinator, world| coordinator.tick(world));
+            let after = self.coordinator.next_deadline();
+            assert!(after.is_none_or(|after| after > self.now.mono), "what was due is still due");
+        }
+        self.set_time(end);
+    }
+
+    /// The same, for long times in which nothing but time passes.
+    pub(super) fn pass_without_checks(&mut self, ms: u64) {
+        self.checks = false;
+        self.pass(ms);
+        self.checks = true;
+    }
+
+    /// A request that is answered at once, without a look at the invariants.
+    pub(super) fn quietly(&mut self, request: Request) -> Response {
+        self.checks = false;
+        let response = self.now(request);
+        self.checks = true;
+        response
+    }
+
+    /// A heartbeat in the first generation, without a look at the invariants.
+    pub(super) fn touch(&mut self, member: &Text) {
+        let heartbeat = Heartbeat { group: text("g"), member: member.clone(), instance: None, generation: 1 };
+        assert_eq!(self.quietly(Request::Heartbeat(heartbeat)), Response::Heartbeat(Ok(())));
+    }
+
+    /// Looks for expired offsets, long after their time, without any other timer going off.
+    pub(super) fn expire_now(&mut self) {
+        self.now.wall.0 += 1_000_000;
+        self.step(|coordinator, world| {
+            let mut out = Outcome::default();
+            coordinator.expire(world, &mut out);
+            out
+        });
+    }
+
+    /// True if the coordinator has a group of that id.
+    pub(super) fn knows(&self, group: &str) -> bool {
+        self.coordinator.groups.contains_key(group)
+    }
+
+    fn set_time(&mut self, to: Mono) {
+        self.now.wall.0 += (to.since(self.now.mono) / 1_000_000) as i64;
+        self.now.mono = to;
+    }
+
+    /// The coordinator moves: what was not written down is lost.
+    pub(super) fn restart(&mut self) {
+        let log = if self.prng.chance(1, 2) { self.log.clone() } else { compacted(&self.log, &mut self.prng) };
+        self.coordinator = replayed(&self.settings, &log);
+        self.step(|coordinator, world| coordinator.start(world));
+    }
+
+    /// The invariants.
+    fn check(&mut self) {
+        let live = durable(&self.coordinator, None);
+        let whole = durable(&replayed(&self.settings, &self.log), Some(&self.coordinator));
+        assert_eq!(live, whole, "the log says something else than the state");
+        let log = compacted(&self.log, &mut self.prng);
+        let after = durable(&replayed(&self.settings, &log), Some(&self.coordinator));
+        assert_eq!(whole, after, "compaction has changed the state:\n{:?}\n{log:?}", self.log);
+        let groups = &self.coordinator.groups;
+        let waiting = groups.values().filter_map(|group| group.classic.as_ref()).flat_map(|classic| classic.tickets());
+        let mut waiting: Vec<Ticket> = waiting.collect();
+        waiting.sort();
+        assert_eq!(waiting, self.coordinator.parked().collect::<Vec<_>>(), "who waits is known");
+        let bytes: usize = groups.iter().map(|(id, group)| group.bytes(id)).sum();
+        assert_eq!(self.coordinator.bytes(), bytes, "memory is counted");
+        for (id, group) in groups {
+            assert!(!group.is_nothing(), "{id} is nothing");
+            // What is due at once waits for the next turn.
+            let soon = group.wake().map(|wake| wake.max(self.now.mono.plus_ms(1)));
+            assert!(group.armed <= soon, "{id} sleeps too long");
+            assert_eq!(
+                group.armed.is_some(),
+                group.wake().is_some(),
+                "{id} has a timer while there is something to wait for"
+            );
+            let timer = group.armed.map(|at| (at, id.clone()));
+            assert!(timer.is_none_or(|timer| self.coordinator.timers.contains(&timer)));
+        }
+    }
+
+    // Requests that every test makes.
+
+    pub(super) fn join(&mut self, client: &str, member: &Text) -> Ticket {
+        self.ask(Request::Join(joining(client, member)))
+    }
+
+    /// The id of a new member.
+    pub(super) fn id(&mut self, client: &str) -> Text {
+        match self.now(Request::Join(joining(client, &text("")))) {
+            Response::Join(JoinResponse { member, result: Err(Refusal::MemberIdRequired) }) => member,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn joined(&mut self, ticket: Ticket) -> Joined {
+        match self.answer(ticket) {
+            Some(Response::Join(JoinResponse { result: Ok(joined), .. })) => joined,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn sync(&mut self, member: &Text, generation: i32, assignments: &[(&Text, &str)]) -> Ticket {
+        let assignments = assignments.iter().map(|(id, what)| (Text::clone(id), blob(what))).collect();
+        let (group, member) = (text("g"), member.clone());
+        let sync = Sync { group, member, instance: None, generation, protocol_type: None, protocol: None, assignments };
+        self.ask(Request::Sync(sync))
+    }
+
+    pub(super) fn synced(&mut self, ticket: Ticket) -> Result<Blob, Refusal> {
+        match self.answer(ticket) {
+            Some(Response::Sync(result)) => result.map(|Synced { assignment, .. }| assignment),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self, member: &Text, generation: i32) -> Result<(), Refusal> {
+        let heartbeat = Heartbeat { group: text("g"), member: member.clone(), instance: None, generation };
+        match self.now(Request::Heartbeat(heartbeat)) {
+            Response::Heartbeat(result) => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn leave(&mut self, member: &Text) -> Result<(), Refusal> {
+        let members = vec![Leaver { member: member.clone(), instance: None }];
+        match self.now(Request::Leave(Leave { group: text("g"), members })) {
+            Response::Leave(Ok(members)) => members[0].result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn commit(&mut self, member: &Text, generation: i32, topic: &str, offset: i64) -> Result<(), Refusal> {
+        match self.now(Request::Commit(committing("g", member, generation, topic, offset))) {
+            Response::Commit(result) => result.and_then(|topics| topics[0].1[0].1),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn state(&self) -> Option<GroupState> {
+        self.coordinator.groups.get("g").map(|group| group.state())
+    }
+
+    /// The offset of partition 0.
+    pub(super) fn offset(&self, topic: &str) -> Option<i64> {
+        self.coordinator.groups.get("g")?.offsets.get(topic, 0).map(|value| value.offset)
+    }
+
+    /// A stable group of new members, each of whom is assigned its own client's name.
+    pub(super) fn stable(&mut self, clients: &[&str]) -> Vec<Text> {
+        let ids: Vec<Text> = clients.iter().map(|client| self.id(client)).collect();
+        let tickets: Vec<Ticket> = clients.iter().zip(&ids).map(|(client, id)| self.join(client, id)).collect();
+        self.pass(u64::from(self.settings.initial_rebalance_delay_ms) * 4);
+        let joined: Vec<Joined> = tickets.into_iter().map(|ticket| self.joined(ticket)).collect();
+        let assignments: Vec<(&Text, &str)> = ids.iter().zip(clients.iter().copied()).collect();
+        let leader = joined[0].leader.clone();
+        let followers: Vec<&Text> = ids.iter().filter(|id| **id != leader).collect();
+        let waiting: Vec<Ticket> = followers.iter().map(|id| self.sync(id, joined[0].generation, &[])).collect();
+        let first = self.sync(&leader, joined[0].generation, &assignments);
+        for ticket in waiting.into_iter().chain([first]) {
+            self.synced(ticket).expect("the leader has assigned");
+        }
+        ids
+    }
+}
+
+pub(super) fn blob(text: &str) -> Blob {
+    text.as_bytes().into()
+}
+
+/// A subscription as Kafka's consumers write it.
+pub(super) fn subscription(topics: &[&str]) -> Blob {
+    let mut bytes = vec![0, 3];
+    bytes.extend_from_slice(&(topics.len() as u32).to_be_bytes());
+    for topic in topics {
+        bytes.extend_from_slice(&(topic.len() as u16).to_be_bytes());
+        bytes.extend_from_slice(topic.as_bytes());
+    }
+    bytes.extend_from_slice(&[0xff; 4]);
+    bytes.into()
+}
+
+/// A consumer of topic "t" that joins group "g".
+pub(super) fn joining(client: &str, member: &Text) -> Join {
+    Join {
+        group: text("g"),
+        member: member.clone(),
+        instance: None,
+        client_id: text(client),
+        client_host: text("/127.0.0.1"),
+        session_timeout: 10_000,
+        rebalance_timeout: 60_000,
+        protocol_type: text("consumer"),
+        protocols: vec![(text("range"), subscription(&["t"])), (text("sticky"), subscription(&["t"]))],
+        takes_id: true,
+        skips_assignment: true,
+    }
+}
+
+pub(super) fn committing(group: &str, member: &Text, generation: i32, topic: &str, offset: i64) -> Commit {
+    let partitions = vec![CommitPartition { index: 0, offset, leader_epoch: -1, metadata: text("") }];
+    Commit {
+        group: text(group),
+        member: member.clone(),
+        instance: None,
+        generation,
+        retention: None,
+        knows_epochs: true,
+        topics: vec![CommitTopic { name: text(topic), id: TopicId::ZERO, partitions }],
+    }
+}
+
+fn replayed(settings: &Arc<Settings>, log: &[Record]) -> Coordinator {
+    let mut coordinator = Coordinator::new(Arc::clone(settings));
+    log.iter().for_each(|record| coordinator.replay(record));
+    coordinator
+}
+
+/// What survives of a coordinator. A group that prepares a rebalance in `live` is compared without its last record.
+fn durable(coordinator: &Coordinator, live: Option<&Coordinator>) -> BTreeMap<Text, Durable> {
+    let live = live.unwrap_or(coordinator);
+    let is_preparing =
+        |id: &Text| live.groups.get(id).is_some_and(|group| group.state() == GroupState::PreparingRebalance);
+    let mut groups = BTreeMap::new();
+    for (id, group) in &coordinator.groups {
+        let recorded = group.classic.as_ref().filter(|classic| classic.is_recorded() && !is_preparing(id));
+        let mut offsets = BTreeMap::new();
+        for (topic, partitions) in group.offsets.topics() {
+            offsets.extend(partitions.iter().map(|(partition, value)| ((topic.clone(), *partition), value.clone())));
+        }
+        let durable = Durable { group: recorded.map(|classic| classic.value()), offsets };
+        if durable.group.is_some() || !durable.offsets.is_empty() {
+            groups.insert(id.clone(), durable);
+        }
+    }
+    groups
+}
+
+/// The record's key.
+fn key(record: &Record) -> String {
+    match record {
+        Record::Offset { group, topic, partition, .. } => format!("offset {group} {topic} {partition}"),
+        Record::Group { group, .. } => format!("group {group}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The log as compaction may leave it: of the part that was looked at each key keeps its last value, and by chance some
+/// earlier ones; tombstones may go once nothing is left that they would hide.
+pub(super) fn compacted(log: &[Record], prng: &mut Prng) -> Vec<Record> {
+    let cut = prng.below(log.len() as u64 + 1) as usize;
+    let mut last = BTreeMap::new();
+    for (at, record) in log[..cut].iter().enumerate() {
+        last.insert(key(record), at);
+    }
+    let keeps_some = prng.chance(1, 3);
+    let mut left = Vec::new();
+    let mut hidden = BTreeMap::new();
+    for (at, record) in log.iter().enumerate() {
+        let name = key(record);
+        let is_last = at >= cut || last[&name] == at;
+        let keep = if is_last {
+            !(at < cut && record.is_tombstone() && !hidden.contains_key(&name) && prng.chance(1, 2))
+        } else {
+            keeps_some && prng.chance(1, 4)
+        };
+        if keep {
+            hidden.insert(name, ());
+            left.push(record.clone());
+        }
+    }
+    left
+}
