@@ -1,31 +1,81 @@
 //! Record batches as logs handle them: the one door between logs and Kafka's format of records, which is torc's own on the
-//! disk, too. Requests and codes of Kafka's protocol do not come through it.
+//! disk, too. Kafka's requests and codes do not come through it.
 
-pub use torc_net::kafka::records::{Batch, Invalid};
+pub use torc_net::kafka::records::{Batch, Invalid, Learned, Opening, Question, Record, Spares};
 
-use torc_base::ids::{ProducerEpoch, ProducerId};
-use torc_net::kafka::records;
+use crate::meaning::kind;
+use torc_base::buf::BufMut;
+use torc_base::ids::{GroupId, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use torc_base::time::Wall;
+use torc_consensus::Append;
+use torc_net::kafka::records::{self, BuildOptions};
 use torc_state::partition::{Incoming, Sequenced};
+use torc_state::retention::Age;
+use torc_wal::Entry;
 
-/// The producer that a batch names, if any.
-pub fn sequenced(batch: &Batch) -> Option<Sequenced> {
-    (batch.producer_id >= 0).then_some(Sequenced {
-        id: ProducerId(batch.producer_id),
-        epoch: ProducerEpoch(batch.producer_epoch),
-        base_sequence: batch.base_sequence,
-    })
+/// A batch that wants its place in a log.
+#[derive(Debug)]
+pub struct NewBatch {
+    /// The checked header of `bytes`.
+    pub header: Batch,
+    pub bytes: BufMut,
+    /// Write it from where it was received.
+    pub gather: bool,
+    /// Its records are to have the time of the append (LogAppendTime).
+    pub stamp: bool,
+}
+
+impl NewBatch {
+    /// What the partition needs to know of it.
+    pub fn incoming(&self) -> Incoming {
+        incoming(&self.header)
+    }
+
+    /// Puts its place into it; the time of the append if it has that, -1 if not.
+    pub fn place(&mut self, base: Offset, epoch: LeaderEpoch, now: Wall) -> i64 {
+        records::place(&mut self.bytes, base, epoch);
+        if !self.stamp {
+            return -1;
+        }
+        self.header.crc = records::stamp(&mut self.bytes, now);
+        self.header.max_timestamp = now.0;
+        now.0
+    }
+
+    /// The entry of `group`'s log whose records begin at `base`.
+    pub fn into_entry(self, group: GroupId, append: &Append, base: Offset, now: Wall) -> Entry {
+        Entry {
+            group,
+            kind: kind::RECORDS,
+            term: append.term,
+            index: append.first,
+            first_offset: base,
+            records: self.incoming().records,
+            max_timestamp: Age::of(self.header.max_timestamp, now).0,
+            bytes: self.bytes.freeze(),
+            prefix_len: records::CRC_PREFIX as u8,
+            body_crc: self.header.crc,
+            gather: self.gather,
+        }
+    }
 }
 
 /// What a partition needs to know of a batch whose header has been checked.
-pub fn incoming(batch: &Batch) -> Incoming {
-    Incoming {
-        records: batch.last_offset_delta as u32 + 1,
-        producer: sequenced(batch),
-        max_timestamp: batch.max_timestamp,
-    }
+pub fn incoming(header: &Batch) -> Incoming {
+    let producer = (header.producer_id >= 0).then_some(Sequenced {
+        id: ProducerId(header.producer_id),
+        epoch: ProducerEpoch(header.producer_epoch),
+        base_sequence: header.base_sequence,
+    });
+    Incoming { records: header.last_offset_delta as u32 + 1, producer, max_timestamp: header.max_timestamp }
 }
 
 /// The header of a batch of the log.
 pub fn header(bytes: &[u8]) -> Result<Batch, Invalid> {
     records::parse(bytes)
+}
+
+/// The batch of records of the server's own, as a client would send it. There must be one at least.
+pub fn build(records: &[Record]) -> Vec<u8> {
+    records::build(records, &BuildOptions::default())
 }

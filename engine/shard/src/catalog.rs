@@ -5,6 +5,7 @@
 //! when it is in force on every one of them, so that a topic that was just made has leaders.
 
 use crate::groups::{Groups, Out};
+use crate::kafka::code;
 use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, ConfigChange, Leaders, TopicRef};
 use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -200,7 +201,7 @@ impl CatalogOwner {
     }
 
     fn append(&mut self, groups: &mut Groups, out: &mut Out, command: Command, cause: Cause) -> Result<(), i16> {
-        let index = groups.propose_command(out, command)?;
+        let index = groups.propose_command(out, command).map_err(code)?;
         self.causes.insert(index, cause);
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! One replicated log on this shard: its consensus, what it means, and who waits for it.
 
-use crate::mail::{Asker, Produced};
+use crate::mail::{Answer, Asker, Produced};
 use crate::meaning::{Meaning, PartitionLog};
+use crate::refusal::Refusal;
 use crate::stages::LogTimes;
 use std::collections::{BTreeSet, VecDeque};
 use torc_base::ids::{Index, LeaderEpoch, Offset, Term};
@@ -21,11 +22,24 @@ pub struct Waiter {
     pub times: LogTimes,
 }
 
-/// What is answered when an entry has reached its mark.
-#[derive(Clone, Copy, Debug)]
+/// What is answered when an entry has reached its mark, and when it never will.
+#[derive(Debug)]
 pub enum Reply {
-    Produced { base: Offset, append_time: i64 },
+    Produced {
+        base: Offset,
+        append_time: i64,
+    },
     Trimmed,
+    /// Of somebody inside the shard: ready before the entry was appended.
+    Ready(Box<Ready>),
+}
+
+/// An answer that is kept back until what it tells is committed.
+#[derive(Debug)]
+pub struct Ready {
+    pub answer: Answer,
+    /// What is answered instead if that will never be.
+    pub lost: fn(Refusal) -> Answer,
 }
 
 /// A log group.
@@ -92,13 +106,12 @@ impl Group {
     }
 
     /// Kafka's check of the epoch that a client believes in; -1 means that it does not say.
-    pub fn check_epoch(&self, epoch: i32) -> Result<(), i16> {
-        use torc_net::kafka::error;
+    pub fn check_epoch(&self, epoch: i32) -> Result<(), Refusal> {
         let current = self.epoch().get();
         match epoch {
             -1 => Ok(()),
-            e if e < current => Err(error::FENCED_LEADER_EPOCH),
-            e if e > current => Err(error::UNKNOWN_LEADER_EPOCH),
+            e if e < current => Err(Refusal::OldEpoch),
+            e if e > current => Err(Refusal::NewEpoch),
             _ => Ok(()),
         }
     }
@@ -112,14 +125,27 @@ pub fn epoch_of(term: Term) -> LeaderEpoch {
 impl Waiter {
     /// The answer, when the entry has reached the mark that it waits for, at `now`; its batch was handed to the disk
     /// at `cut`.
-    pub fn produced(&self, log_start: Offset, cut: Mono, now: Mono) -> Option<Produced> {
-        match self.reply {
+    pub fn reached(self, log_start: Offset, cut: Mono, now: Mono) -> (Asker, Answer) {
+        let answer = match self.reply {
             Reply::Produced { base, append_time } => {
                 // A repeated batch begins to wait when it is on its way to the disk already.
                 let times = LogTimes { cut: cut.max(self.times.appended), durable: now, ..self.times };
-                Some(Produced { error: 0, base, append_time, log_start, times: Some(times) })
+                let produced = Produced { base, append_time, log_start, times: Some(times) };
+                Answer::Produced(vec![(self.position, Ok(produced))])
             }
-            Reply::Trimmed => None,
-        }
+            Reply::Trimmed => Answer::Deleted(vec![(self.position, Ok(log_start))]),
+            Reply::Ready(ready) => ready.answer,
+        };
+        (self.asker, answer)
+    }
+
+    /// The answer, when it never will.
+    pub fn refused(self, refusal: Refusal) -> (Asker, Answer) {
+        let answer = match self.reply {
+            Reply::Produced { .. } => Answer::Produced(vec![(self.position, Err(refusal))]),
+            Reply::Trimmed => Answer::Deleted(vec![(self.position, Err(refusal))]),
+            Reply::Ready(ready) => (ready.lost)(refusal),
+        };
+        (self.asker, answer)
     }
 }

@@ -13,6 +13,7 @@ mod meaning;
 mod memory;
 mod outbox;
 mod packer;
+mod refusal;
 mod settings;
 mod shard;
 mod slow;

@@ -1,11 +1,12 @@
 //! What shards ask of each other. A question of a shard to itself takes the same way, without the mailbox.
 
+use crate::batch::NewBatch;
 use crate::conns::Moving;
+use crate::refusal::Refusal;
 use crate::stages::LogTimes;
 use std::sync::Arc;
-use torc_base::buf::{Buf, BufMut};
+use torc_base::buf::Buf;
 use torc_base::ids::{GroupId, LeaderEpoch, Offset, ProducerId, ShardId, TopicId};
-use torc_net::kafka::records::Batch;
 use torc_state::catalog::{Assignments, Topic};
 use torc_state::config::{Alter, Overrides};
 
@@ -66,14 +67,8 @@ pub struct ProducePart {
     /// Its place in the answer.
     pub position: u32,
     pub group: GroupId,
-    /// The checked header of `bytes`.
-    pub batch: Batch,
-    pub bytes: BufMut,
-    /// Write it from where it was received.
-    pub gather: bool,
+    pub batch: NewBatch,
     pub acks: Acks,
-    /// The topic says LogAppendTime.
-    pub stamp: bool,
 }
 
 /// One partition to be read.
@@ -205,33 +200,34 @@ pub enum ConfigChange {
     Replace(Overrides),
 }
 
+/// What became of parts of a question, by their places in it.
+pub type Parts<T> = Vec<(u32, Result<T, Refusal>)>;
+
 /// An answer, or a part of one.
 #[derive(Debug)]
 pub enum Answer {
-    Produced(Vec<(u32, Produced)>),
-    Fetched(Vec<(u32, Fetched)>),
+    Produced(Parts<Produced>),
+    Fetched(Parts<Fetched>),
     /// The watched partitions have so many bytes more; [`u64::MAX`]: one of them is gone.
     Wake {
         shard: ShardId,
         bytes: u64,
     },
-    /// Position, error, timestamp, offset, leader epoch.
-    Offsets(Vec<(u32, i16, i64, Offset, LeaderEpoch)>),
-    /// Position, error, epoch, end offset.
-    EpochEnds(Vec<(u32, i16, LeaderEpoch, Offset)>),
-    /// Position, error, low watermark.
-    Deleted(Vec<(u32, i16, Offset)>),
-    /// Position, bytes.
+    Offsets(Parts<FoundOffset>),
+    /// Epoch, end offset.
+    EpochEnds(Parts<(LeaderEpoch, Offset)>),
+    /// The low watermark.
+    Deleted(Parts<Offset>),
+    /// Bytes.
     Sizes(Vec<(u32, u64)>),
     ProducerId(Result<ProducerId, i16>),
     /// One result per item, in order.
     Admin(Vec<AdminResult>),
 }
 
-/// What became of a produced batch.
+/// A batch that has reached the disks that its producer asked for, or will be asked about by nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Produced {
-    pub error: i16,
     pub base: Offset,
     pub append_time: i64,
     pub log_start: Offset,
@@ -239,10 +235,18 @@ pub struct Produced {
     pub times: Option<LogTimes>,
 }
 
+/// The answer to a question about an offset; -1 in all if no record fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundOffset {
+    /// -1 if it was not asked for by time.
+    pub timestamp: i64,
+    pub offset: Offset,
+    pub epoch: LeaderEpoch,
+}
+
 /// What was read of a partition.
 #[derive(Debug)]
 pub struct Fetched {
-    pub error: i16,
     pub high_watermark: Offset,
     pub log_start: Offset,
     pub records: Vec<Buf>,
@@ -274,18 +278,15 @@ impl AdminResult {
     }
 }
 
-impl Produced {
-    /// Refused with `error`.
-    pub fn refused(error: i16) -> Produced {
-        Produced { error, base: Offset(-1), append_time: -1, log_start: Offset(-1), times: None }
-    }
+impl FoundOffset {
+    /// No record fits.
+    pub const NONE: FoundOffset = FoundOffset { timestamp: -1, offset: Offset(-1), epoch: LeaderEpoch(-1) };
 }
 
 impl Fetched {
     /// No records.
-    pub fn empty(error: i16, high_watermark: Offset, log_start: Offset) -> Fetched {
+    pub fn empty(high_watermark: Offset, log_start: Offset) -> Fetched {
         Fetched {
-            error,
             high_watermark,
             log_start,
             records: Vec::new(),
@@ -296,11 +297,6 @@ impl Fetched {
             no_room: false,
             committed_bytes: 0,
         }
-    }
-
-    /// Refused with `error`.
-    pub fn refused(error: i16) -> Fetched {
-        Fetched::empty(error, Offset(-1), Offset(-1))
     }
 }
 

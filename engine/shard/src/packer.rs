@@ -21,6 +21,11 @@ impl Packer {
 
     /// A copy of `bytes`.
     pub fn put(&mut self, bytes: &[u8]) -> Buf {
+        self.put_mut(bytes).freeze()
+    }
+
+    /// The same, that can still be changed.
+    pub fn put_mut(&mut self, bytes: &[u8]) -> BufMut {
         let mut piece = match &mut self.current {
             _ if bytes.len() > BLOCK / 4 => self.take(bytes.len()),
             Some(current) if current.len() >= bytes.len() => current.split_to(bytes.len()),
@@ -32,7 +37,7 @@ impl Packer {
             }
         };
         piece.copy_from_slice(bytes);
-        piece.freeze()
+        piece
     }
 
     fn take(&self, bytes: usize) -> BufMut {

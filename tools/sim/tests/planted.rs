@@ -156,7 +156,7 @@ fn an_answer_before_its_commit_is_caught() {
         file: "engine/shard/src/groups/append.rs",
         old: "            Acks::All => group.on_commit.push_back(waiter),",
         new: "            Acks::All => out.answers.push_back((\n                asker,\n                Answer::Produced(vec![(\n                    \
-              part.position,\n                    Produced { error: error::NONE, base, append_time, log_start: Offset(-1), times: None },\n                \
+              position,\n                    Ok(Produced { base, append_time, log_start: Offset(-1), times: None }),\n                \
               )]),\n            )),",
         rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "ExpectedErrors"],
     });

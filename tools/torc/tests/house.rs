@@ -239,6 +239,28 @@ fn protocols_do_not_know_each_other() {
     assert_none("kafka and zookeeper are apart", violations);
 }
 
+/// Logs, and what they mean, know Kafka's format of records (`batch.rs`), and nothing of its protocol: other protocols have
+/// logs, too.
+#[test]
+fn logs_know_no_protocol() {
+    let mut violations = Vec::new();
+    let shard = "engine/shard/src/";
+    let is_of_logs = |source: &&Source| {
+        let name = source.name.strip_prefix(shard).unwrap_or_default();
+        ["groups/", "group.rs", "meaning"].iter().any(|of| name.starts_with(of)) && !source.is_test()
+    };
+    let sources = sources();
+    assert!(sources.iter().filter(is_of_logs).count() > 10, "the files of logs are found");
+    for source in sources.iter().filter(is_of_logs) {
+        for (number, line) in source.code() {
+            if has_word(line, "torc_net") || has_word(line, "crate::kafka") {
+                violations.push(format!("{}:{number}: {}", source.name, line.trim()));
+            }
+        }
+    }
+    assert_none("logs that know a protocol", violations);
+}
+
 #[test]
 fn memory_is_handled_by_hand_only_where_it_is_allowed() {
     let word = concat!("un", "safe");

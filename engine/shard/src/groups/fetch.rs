@@ -5,13 +5,13 @@
 
 use super::read::read_error;
 use super::{Groups, Out};
-use crate::mail::{Answer, Asker, FetchPart, Fetched};
+use crate::mail::{Answer, Asker, FetchPart, Fetched, Parts};
 use crate::meaning::kind;
+use crate::refusal::Refusal;
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::buf::Buf;
 use torc_base::ids::Offset;
 use torc_base::limits::WAL_MEMORY;
-use torc_net::kafka::error;
 use torc_wal::{Claim, From, Item, Read, ReadId, WalError};
 
 /// Fetches that are taken out of the queue in one turn.
@@ -29,7 +29,7 @@ struct Request {
 /// A fetch some of whose partitions wait for the disk.
 struct Job {
     request: Request,
-    done: Vec<(u32, Fetched)>,
+    done: Parts<Fetched>,
     waiting: usize,
 }
 
@@ -77,12 +77,13 @@ impl Groups {
         for at in 0..job.request.parts.len() {
             let part = job.request.parts[at];
             match self.read(out, number, &part, budget, claim) {
-                Some(fetched) => {
-                    budget = budget.saturating_sub(fetched.bytes);
-                    if fetched.bytes > 0 {
+                Some(result) => {
+                    let bytes = result.as_ref().map_or(0, |fetched| fetched.bytes);
+                    budget = budget.saturating_sub(bytes);
+                    if bytes > 0 {
                         claim = Claim::More;
                     }
-                    job.done.push((part.position, fetched));
+                    job.done.push((part.position, result));
                 }
                 None => {
                     claim = Claim::More;
@@ -100,10 +101,17 @@ impl Groups {
     }
 
     /// Reads one partition; `None` if the disk has to be asked.
-    fn read(&mut self, out: &mut Out, job: u64, part: &FetchPart, budget: usize, claim: Claim) -> Option<Fetched> {
+    fn read(
+        &mut self,
+        out: &mut Out,
+        job: u64,
+        part: &FetchPart,
+        budget: usize,
+        claim: Claim,
+    ) -> Option<Result<Fetched, Refusal>> {
         let group = match self.group_for_reading(part.group, part.epoch) {
             Ok(group) => group,
-            Err(refusal) => return Some(Fetched::refused(refusal)),
+            Err(refusal) => return Some(Err(refusal)),
         };
         let partition = group.partition();
         let wanted = Wanted {
@@ -114,10 +122,10 @@ impl Groups {
             committed_bytes: group.records().committed_bytes(),
         };
         if part.offset < wanted.log_start || part.offset > partition.end() {
-            return Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE));
+            return Some(Err(Refusal::OffsetOutOfRange));
         }
         if part.offset >= wanted.high_watermark || budget == 0 {
-            return Some(wanted.empty());
+            return Some(Ok(wanted.empty()));
         }
         let upto = group.raft.marks().committed;
         let bytes = part.max_bytes.min(budget).max(1);
@@ -125,9 +133,9 @@ impl Groups {
         // What is in memory may make the log read ahead.
         self.emit_disk(out);
         match read {
-            Read::Ready(items) => Some(wanted.fetched(items)),
-            Read::Released => Some(Fetched::refused(error::OFFSET_OUT_OF_RANGE)),
-            Read::NoRoom => Some(Fetched { no_room: true, ..wanted.empty() }),
+            Read::Ready(items) => Some(Ok(wanted.fetched(items))),
+            Read::Released => Some(Err(Refusal::OffsetOutOfRange)),
+            Read::NoRoom => Some(Ok(Fetched { no_room: true, ..wanted.empty() })),
             Read::Pending(id) => {
                 self.fetches.reads.insert(id, (job, wanted));
                 None
@@ -141,9 +149,9 @@ impl Groups {
             panic!("an answer to a read that nobody asked for");
         };
         let fetched = match result {
-            Ok(items) => Fetched { cold: true, ..wanted.fetched(items) },
-            Err(WalError::NoRoom) => Fetched { no_room: true, ..wanted.empty() },
-            Err(error) => Fetched::refused(read_error(out, &error)),
+            Ok(items) => Ok(Fetched { cold: true, ..wanted.fetched(items) }),
+            Err(WalError::NoRoom) => Ok(Fetched { no_room: true, ..wanted.empty() }),
+            Err(error) => Err(read_error(out, &error)),
         };
         let jobs = &mut self.fetches;
         let job = jobs.jobs.get_mut(&number).expect("a job lives until its last read");
@@ -194,8 +202,9 @@ impl Groups {
 impl Job {
     /// Answers, or gives the fetch back that is to wait for memory.
     fn end(self, out: &mut Out) -> Option<Request> {
-        let nothing = self.done.iter().all(|(_, fetched)| fetched.bytes == 0 && fetched.error == error::NONE);
-        if self.request.may_wait && nothing && self.done.iter().any(|(_, fetched)| fetched.no_room) {
+        let nothing = self.done.iter().all(|(_, result)| matches!(result, Ok(fetched) if fetched.bytes == 0));
+        let no_room = |(_, result): &(u32, Result<Fetched, Refusal>)| matches!(result, Ok(fetched) if fetched.no_room);
+        if self.request.may_wait && nothing && self.done.iter().any(no_room) {
             return Some(self.request);
         }
         out.answers.push_back((self.request.asker, Answer::Fetched(self.done)));
@@ -205,10 +214,7 @@ impl Job {
 
 impl Wanted {
     fn empty(&self) -> Fetched {
-        Fetched {
-            committed_bytes: self.committed_bytes,
-            ..Fetched::empty(error::NONE, self.high_watermark, self.log_start)
-        }
+        Fetched { committed_bytes: self.committed_bytes, ..Fetched::empty(self.high_watermark, self.log_start) }
     }
 
     /// What the consumer is told.

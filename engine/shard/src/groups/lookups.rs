@@ -3,21 +3,21 @@
 
 use super::read::read_error;
 use super::{Groups, Out};
+use crate::batch::{Invalid, Learned, Opening, Question, Spares};
 use crate::group::epoch_of;
-use crate::mail::{Answer, Asker, OffsetAt, OffsetPart};
+use crate::mail::{Answer, Asker, FoundOffset, OffsetAt, OffsetPart};
+use crate::refusal::Refusal;
 use std::collections::{BTreeMap, VecDeque};
-use torc_base::ids::{Index, LeaderEpoch, Offset};
+use torc_base::ids::{Index, Offset};
 use torc_base::io::Level;
 use torc_base::limits::{LOOKUPS_OPEN_MAX, LOOKUPS_READING_MAX, OPENING_MEMORY, OPENING_SLICE, OPENING_TURN};
-use torc_net::kafka::error;
-use torc_net::kafka::records::{Invalid, Learned, Opening, Question, Spares};
 use torc_wal::{Find, Item, ReadId, WalError};
 
 /// What asking the log for a batch costs, in bytes that could be decompressed meanwhile.
 const FIND_COST: usize = 4 << 10;
 
-/// What a look-up of an offset gives: position, error, timestamp, offset, leader epoch.
-type FoundOffset = (u32, i16, i64, Offset, LeaderEpoch);
+/// What a look-up gives, with its place in the question.
+type Outcome = (u32, Result<FoundOffset, Refusal>);
 
 /// A look-up by time on its way.
 struct Lookup {
@@ -27,8 +27,8 @@ struct Lookup {
     upto: Index,
     /// Batches that end here or before are not looked at.
     behind: Offset,
-    /// Timestamp, offset and epoch of the record that is the answer if nothing better is found.
-    best: Option<(i64, Offset, LeaderEpoch)>,
+    /// The record that is the answer if nothing better is found.
+    best: Option<FoundOffset>,
 }
 
 /// A batch that has been found, and how far it is opened.
@@ -87,11 +87,12 @@ impl Groups {
         }
     }
 
-    fn offset(&mut self, out: &mut Out, asker: Asker, part: OffsetPart) -> Option<FoundOffset> {
-        let none = (Offset(-1), LeaderEpoch(-1));
+    fn offset(&mut self, out: &mut Out, asker: Asker, part: OffsetPart) -> Option<Outcome> {
+        let found = |offset, epoch| Some((part.position, Ok(FoundOffset { timestamp: -1, offset, epoch })));
+        let none = Some((part.position, Ok(FoundOffset::NONE)));
         let group = match self.group_for_reading(part.group, part.epoch) {
             Ok(group) => group,
-            Err(refusal) => return Some((part.position, refusal, -1, none.0, none.1)),
+            Err(refusal) => return Some((part.position, Err(refusal))),
         };
         let partition = group.partition();
         let (epoch, log_start, upto) = (group.epoch(), partition.log_start(), group.raft.marks().committed);
@@ -99,11 +100,11 @@ impl Groups {
         match part.at {
             OffsetAt::Earliest => {
                 let epoch = partition.epoch_of(log_start).unwrap_or(epoch);
-                return Some((part.position, 0, -1, log_start, epoch));
+                return found(log_start, epoch);
             }
-            OffsetAt::Latest => return Some((part.position, 0, -1, high_watermark, epoch)),
-            OffsetAt::Remote => return Some((part.position, 0, -1, none.0, none.1)),
-            _ if log_start == high_watermark => return Some((part.position, 0, -1, none.0, none.1)),
+            OffsetAt::Latest => return found(high_watermark, epoch),
+            OffsetAt::Remote => return none,
+            _ if log_start == high_watermark => return none,
             OffsetAt::MaxTimestamp | OffsetAt::Timestamp(_) => {}
         }
         let lookup = Lookup { asker, part, log_start, upto, behind: log_start, best: None };
@@ -115,7 +116,7 @@ impl Groups {
     }
 
     /// Goes on with a look-up, whose next batch may have been found. `None`: it waits for something.
-    fn look_up(&mut self, out: &mut Out, mut lookup: Lookup, mut batch: Option<Batch>) -> Option<FoundOffset> {
+    fn look_up(&mut self, out: &mut Out, mut lookup: Lookup, mut batch: Option<Batch>) -> Option<Outcome> {
         loop {
             // It may have been deleted meanwhile: that nothing was found would say nothing.
             if let Err(refusal) = self.group_for_reading(lookup.part.group, lookup.part.epoch) {
@@ -265,11 +266,11 @@ impl Lookup {
 
     /// Takes in what the batch has that the log named. `None`: the record may be in a later one. That is so when the log
     /// starts in the middle of this batch, and what was looked for lies before the start.
-    fn take(&mut self, item: &Item, record: Option<(i64, i64)>) -> Option<FoundOffset> {
-        if let Some((offset, ts)) = record
-            && self.best.is_none_or(|(largest, ..)| ts > largest)
+    fn take(&mut self, item: &Item, record: Option<(i64, i64)>) -> Option<Outcome> {
+        if let Some((offset, timestamp)) = record
+            && self.best.is_none_or(|best| timestamp > best.timestamp)
         {
-            self.best = Some((ts, Offset(offset), epoch_of(item.term)));
+            self.best = Some(FoundOffset { timestamp, offset: Offset(offset), epoch: epoch_of(item.term) });
         }
         let whole = item.first_offset >= self.log_start;
         let settled = self.best.is_some() && matches!(self.part.at, OffsetAt::Timestamp(_));
@@ -281,17 +282,16 @@ impl Lookup {
         None
     }
 
-    fn answer(&self) -> FoundOffset {
-        let (ts, offset, epoch) = self.best.unwrap_or((-1, Offset(-1), LeaderEpoch(-1)));
-        (self.part.position, error::NONE, ts, offset, epoch)
+    fn answer(&self) -> Outcome {
+        (self.part.position, Ok(self.best.unwrap_or(FoundOffset::NONE)))
     }
 
-    fn refused(&self, refusal: i16) -> FoundOffset {
-        (self.part.position, refusal, -1, Offset(-1), LeaderEpoch(-1))
+    fn refused(&self, refusal: Refusal) -> Outcome {
+        (self.part.position, Err(refusal))
     }
 
-    fn damaged(&self, out: &mut Out, item: &Item, invalid: Invalid) -> FoundOffset {
+    fn damaged(&self, out: &mut Out, item: &Item, invalid: Invalid) -> Outcome {
         out.log(Level::Warn, format!("group {} offset {}: {invalid}", item.group, item.first_offset));
-        self.refused(error::CORRUPT_MESSAGE)
+        self.refused(Refusal::Damaged)
     }
 }

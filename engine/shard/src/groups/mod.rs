@@ -6,7 +6,10 @@
 mod append;
 mod checkpoint;
 mod fetch;
+mod inside;
 mod lookups;
+mod outcomes;
+mod propose;
 mod read;
 mod recover;
 mod retention;
@@ -14,34 +17,24 @@ mod watch;
 
 pub use recover::Phase;
 
-use crate::group::{Group, Reply, Waiter, epoch_of};
+use crate::group::Group;
 use crate::mail::{Answer, Asker, Leaders, Mail};
-use crate::meaning::{Applied, CatalogLog, LogKind, Meaning, kind};
+use crate::meaning::{CatalogLog, LogKind, Meaning};
 use crate::packer::Packer;
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::stats::{Stats, set};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use torc_base::crc::crc32c;
-use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Term};
-use torc_base::io::{DiskDone, DiskError, DiskOp, Level, Op};
+use torc_base::ids::{BatchSeq, GroupId, Index};
+use torc_base::io::{DiskOp, Level, Op};
 use torc_base::time::{Mono, Now};
-use torc_consensus::{Append, HardState, Input, Output};
-use torc_state::catalog::{Change, Command};
-use torc_state::retention::Age;
-use torc_wal::{Entry, Kind, Outcome, State, Wal};
+use torc_consensus::{Input, Output};
+use torc_state::catalog::Change;
+use torc_wal::{Outcome, State, Wal};
 
 /// Between two looks at the log's counters.
 const STATS_MS: u64 = 50;
-
-/// What becomes durable with a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mark {
-    /// The group's log through this index, handed out with this cut.
-    Log { cut: u32, through: Index },
-    /// The group's hard state.
-    HardState(HardState),
-}
 
 /// What the groups say to the rest of the shard.
 #[derive(Debug)]
@@ -77,7 +70,7 @@ pub struct Groups {
     wal: Wal,
     groups: BTreeMap<GroupId, Group>,
     /// What is in the log and not yet durable, in the order of the log.
-    in_flight: VecDeque<(BatchSeq, GroupId, Mark)>,
+    in_flight: VecDeque<(BatchSeq, GroupId, propose::Mark)>,
     /// Batches that wait for room in the log, in the order of arrival, with when that was.
     deferred: VecDeque<(Asker, Mono, crate::mail::ProducePart)>,
     /// When batches were handed to the disk, each time with the last one of its turn; those that are not durable.
@@ -221,10 +214,8 @@ impl Groups {
             self.electing -= 1;
         }
         self.wal.drop_group(id);
-        let gone = torc_net::kafka::error::UNKNOWN_TOPIC_OR_PARTITION;
-        for waiter in group.on_disk.iter().chain(&group.on_commit) {
-            refuse(out, waiter, gone);
-        }
+        let waiters = group.on_disk.into_iter().chain(group.on_commit);
+        out.answers.extend(waiters.map(|waiter| waiter.refused(Refusal::Gone)));
         self.wake_all(out, group.watchers.into_iter().map(|(_, asker)| asker));
         set(&self.stats.groups, self.groups.len() as u64);
         self.note_serving(out);
@@ -233,248 +224,6 @@ impl Groups {
     /// The ids of all groups.
     pub fn ids(&self) -> Vec<GroupId> {
         self.groups.keys().copied().collect()
-    }
-
-    /// Appends a command to the catalog's log; [`Notice::CatalogApplied`] tells what it did.
-    pub fn propose_command(&mut self, out: &mut Out, command: Command) -> Result<Index, i16> {
-        let mut bytes = Vec::new();
-        command.encode(&mut bytes);
-        let index = self.propose_internal(out, GroupId::CATALOG, kind::COMMAND, &bytes)?;
-        self.catalog_mut().append(index, command);
-        Ok(index)
-    }
-
-    /// Appends an entry of torc's own. Such entries are taken even when the disk is full: the reserve is for them.
-    fn propose_internal(&mut self, out: &mut Out, id: GroupId, kind: Kind, payload: &[u8]) -> Result<Index, i16> {
-        use torc_net::kafka::error;
-        if self.fenced().is_some() {
-            return Err(error::KAFKA_STORAGE_ERROR);
-        }
-        let group = self.groups.get_mut(&id).ok_or(error::NOT_LEADER_OR_FOLLOWER)?;
-        if !group.leads() {
-            return Err(error::NOT_LEADER_OR_FOLLOWER);
-        }
-        let append = self.propose(out, id).map_err(|()| error::NOT_LEADER_OR_FOLLOWER)?;
-        let seq = self.write_internal(id, kind, append.first, payload);
-        self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
-        Ok(append.first)
-    }
-
-    /// Asks consensus for the next place in a group's log.
-    fn propose(&mut self, out: &mut Out, id: GroupId) -> Result<Append, ()> {
-        let group = self.groups.get_mut(&id).ok_or(())?;
-        group.raft.step(Input::Propose { entries: 1 }, &mut self.output).map_err(|_| ())?;
-        let append = self.output.append.take().expect("an accepted proposal has a place");
-        assert_eq!(append.first, append.last);
-        self.carry_out(out, id);
-        Ok(append)
-    }
-
-    fn write_internal(&mut self, id: GroupId, kind: Kind, index: Index, payload: &[u8]) -> BatchSeq {
-        let group = &self.groups[&id];
-        let term = group.raft.term();
-        let end = group.meaning.partition().map_or(Offset(0), |records| records.state().end());
-        let entry = Entry {
-            group: id,
-            kind,
-            term,
-            index,
-            first_offset: end,
-            records: 0,
-            max_timestamp: Age::NONE.0,
-            bytes: self.packer.put(payload),
-            prefix_len: 0,
-            body_crc: crc32c(payload),
-            gather: false,
-        };
-        self.wal.append(entry)
-    }
-
-    /// Remembers what becomes durable with batch `seq`.
-    fn track(&mut self, seq: BatchSeq, id: GroupId, mark: Mark) {
-        if let (Some((last_seq, last_id, Mark::Log { cut, through })), Mark::Log { cut: new_cut, through: new }) =
-            (self.in_flight.back_mut(), mark)
-            && (*last_seq, *last_id, *cut) == (seq, id, new_cut)
-        {
-            *through = new;
-            return;
-        }
-        self.in_flight.push_back((seq, id, mark));
-    }
-
-    /// Gives consensus an input and does what it says.
-    fn step(&mut self, out: &mut Out, id: GroupId, input: Input) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
-        let result = group.raft.step(input, &mut self.output);
-        assert!(result.is_ok(), "only proposals are refused");
-        self.carry_out(out, id);
-    }
-
-    /// Carries out consensus' output, in the order of its contract.
-    fn carry_out(&mut self, out: &mut Out, id: GroupId) {
-        if let Some(hard_state) = self.output.hard_state.take() {
-            let payload = encode_hard_state(&hard_state, self.groups[&id].meaning.kind());
-            let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
-            self.track(seq, id, Mark::HardState(hard_state));
-        }
-        if let Some(append) = self.output.append.take() {
-            assert!(append.noop && append.first == append.last, "proposals are appended by the proposer");
-            self.begin_term(id, append.first);
-            let seq = self.write_internal(id, kind::NOOP, append.first, b"");
-            self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
-        }
-        assert!(self.output.send_now.is_empty() && self.output.send_when_durable.is_empty(), "no peers yet");
-        if let Some(through) = self.output.committed.take() {
-            self.committed(out, id, through);
-        }
-    }
-
-    fn begin_term(&mut self, id: GroupId, noop: Index) {
-        let group = self.groups.get_mut(&id).expect("consensus spoke for it");
-        group.term_start = Some(noop);
-        let epoch = epoch_of(group.raft.term());
-        group.meaning.begin_term(epoch, noop);
-    }
-
-    /// All batches through `seq` are on this disk.
-    fn durable(&mut self, out: &mut Out, seq: BatchSeq) {
-        while let Some(&(at, id, mark)) = self.in_flight.front() {
-            if at > seq {
-                break;
-            }
-            self.in_flight.pop_front();
-            self.cut_through(out.now.mono, at);
-            match mark {
-                Mark::HardState(hard_state) => self.step(out, id, Input::HardStateDurable(hard_state)),
-                Mark::Log { cut, through } => {
-                    self.answer_on_disk(out, id, through);
-                    self.step(out, id, Input::Durable { cut, through });
-                }
-            }
-        }
-        self.cut_through(out.now.mono, seq);
-        self.checkpoint_durable(out, seq);
-    }
-
-    /// Batches through `seq` are durable: goes on to when the last of them was handed to the disk.
-    fn cut_through(&mut self, now: Mono, seq: BatchSeq) {
-        while let Some(&(last, at)) = self.cuts.front()
-            && self.cut_seq < seq
-        {
-            let through = last.min(seq);
-            for _ in self.cut_seq.get()..through.get() {
-                self.stats.wal_flush.record(now.since(at));
-            }
-            (self.cut_seq, self.last_cut) = (through, at);
-            if last == through {
-                self.cuts.pop_front();
-            }
-        }
-    }
-
-    fn answer_on_disk(&mut self, out: &mut Out, id: GroupId, through: Index) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
-        while group.on_disk.front().is_some_and(|w| w.index <= through) {
-            let waiter = group.on_disk.pop_front().expect("looked at above");
-            answer(out, &waiter, group.partition().log_start(), self.last_cut);
-        }
-    }
-
-    /// A group's log is committed through `through`.
-    fn committed(&mut self, out: &mut Out, id: GroupId, through: Index) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
-        match group.meaning.apply(through) {
-            Applied::Catalog(changes) => out.notices.push_back(Notice::CatalogApplied(changes)),
-            Applied::Partition { trimmed } => {
-                let log_start = group.partition().log_start();
-                while group.on_commit.front().is_some_and(|w| w.index <= through) {
-                    let waiter = group.on_commit.pop_front().expect("looked at above");
-                    answer(out, &waiter, log_start, self.last_cut);
-                }
-                if !group.watchers.is_empty() {
-                    self.look_at_watchers(out, id);
-                }
-                if trimmed {
-                    self.release_trimmed(id);
-                }
-            }
-        }
-        let group = self.groups.get_mut(&id).expect("it was there");
-        if !group.serving && group.term_start.is_some_and(|start| start <= through) {
-            group.serving = true;
-            if group.meaning.partition().is_some() {
-                self.new_leaders.push((id, group.epoch()));
-            }
-            self.electing -= 1;
-            self.release_empty(id);
-            self.note_serving(out);
-        }
-    }
-
-    fn note_serving(&mut self, out: &mut Out) {
-        if self.electing == 0 {
-            out.notices.push_back(Notice::AllServing);
-        }
-    }
-
-    /// The log failed: everything that waits is refused, and nothing is taken from now on.
-    fn fence(&mut self, out: &mut Out, why: String) {
-        set(&self.stats.fenced, 1);
-        out.log(Level::Error, format!("the log is fenced: {why}; nothing more is written until a restart"));
-        self.in_flight.clear();
-        self.cuts.clear();
-        let refused = torc_net::kafka::error::KAFKA_STORAGE_ERROR;
-        for group in self.groups.values_mut() {
-            for waiter in group.on_disk.drain(..).chain(group.on_commit.drain(..)) {
-                refuse(out, &waiter, refused);
-            }
-        }
-        self.refuse_deferred(out, refused);
-        out.notices.push_back(Notice::Fenced);
-        out.notices.push_back(Notice::AllServing);
-    }
-
-    /// A completion of the log or of a checkpoint.
-    pub fn on_disk(&mut self, out: &mut Out, done: DiskDone) {
-        let mut ops = std::mem::take(&mut self.disk_ops);
-        if torc_snapshot::owns(done.tag) {
-            self.on_checkpoint_disk(out, done, &mut ops);
-        } else {
-            assert!(self.wal.owns(done.tag), "a completion that nobody asked for: {:?}", done.tag);
-            let mut outcomes = std::mem::take(&mut self.outcomes);
-            self.wal.on_disk(out.now, done, &mut ops, &mut outcomes);
-            self.take_outcomes(out, outcomes);
-        }
-        out.ops.extend(ops.drain(..).map(Op::Disk));
-        self.disk_ops = ops;
-    }
-
-    fn take_outcomes(&mut self, out: &mut Out, mut outcomes: Vec<Outcome>) {
-        for outcome in outcomes.drain(..) {
-            match outcome {
-                Outcome::Durable(seq) => self.durable(out, seq),
-                Outcome::Recovered(item) => self.recovered(out, item),
-                Outcome::RecoveryDone(found) => self.recovery_done(out, found),
-                Outcome::Refused(error) => self.refuse_start(error.to_string()),
-                Outcome::Read(id, result) => self.read_done(out, id, result),
-                Outcome::Found(id, result) => self.find_done(out, id, result),
-                Outcome::Fenced(why) => self.fence(out, why),
-                Outcome::Full(lack) => {
-                    set(&self.stats.disk_full, u64::from(lack.is_some()));
-                    let consequence = "producers are refused, all else goes on";
-                    let (level, text) = match lack {
-                        Some(DiskError::NoSpace) => (Level::Warn, format!("the disk is full: {consequence}")),
-                        Some(lack) => {
-                            (Level::Warn, format!("the log cannot grow: {lack}: {consequence}; {}", lack.cure()))
-                        }
-                        None => (Level::Info, "the log has room again: producers are served".into()),
-                    };
-                    out.log(level, text);
-                }
-                Outcome::Log(level, text) => out.log(level, text),
-            }
-        }
-        self.outcomes = outcomes;
     }
 
     /// End of a turn: waiting batches go in, the open batch is cut, background work goes on.
@@ -544,46 +293,4 @@ impl Groups {
         let others = [self.wal.deadline(), self.checkpoint_deadline(), stats, overfull, lookups];
         others.into_iter().flatten().chain([self.next_retention]).min()
     }
-}
-
-fn answer(out: &mut Out, waiter: &Waiter, log_start: Offset, cut: Mono) {
-    let answer = match waiter.produced(log_start, cut, out.now.mono) {
-        Some(produced) => Answer::Produced(vec![(waiter.position, produced)]),
-        None => Answer::Deleted(vec![(waiter.position, 0, log_start)]),
-    };
-    out.answers.push_back((waiter.asker, answer));
-}
-
-fn refuse(out: &mut Out, waiter: &Waiter, error: i16) {
-    let answer = match waiter.reply {
-        Reply::Produced { .. } => Answer::Produced(vec![(waiter.position, crate::mail::Produced::refused(error))]),
-        Reply::Trimmed => Answer::Deleted(vec![(waiter.position, error, Offset(-1))]),
-    };
-    out.answers.push_back((waiter.asker, answer));
-}
-
-/// Term and vote as they lie in the log, and the kind of the group's log: each log begins with its leader's vote for
-/// itself, so that a start knows what it reads before there is a checkpoint.
-fn encode_hard_state(hard_state: &HardState, kind: LogKind) -> [u8; 14] {
-    let mut out = [0; 14];
-    out[..8].copy_from_slice(&hard_state.term.get().to_le_bytes());
-    if let Some(vote) = hard_state.vote {
-        out[8] = 1;
-        out[9..13].copy_from_slice(&vote.get().to_le_bytes());
-    }
-    out[13] = kind as u8;
-    out
-}
-
-/// The reverse; `None` if the bytes make no sense. Older logs do not name their kind: its tag is missing then.
-fn decode_hard_state(bytes: &[u8]) -> Option<(HardState, Option<u8>)> {
-    let (numbers, tag) = bytes.split_first_chunk::<13>()?;
-    let tag = match tag {
-        [] => None,
-        [tag] => Some(*tag),
-        _ => return None,
-    };
-    let term = Term(u64::from_le_bytes(numbers[..8].try_into().ok()?));
-    let vote = u32::from_le_bytes(numbers[9..].try_into().ok()?);
-    Some((HardState { term, vote: (numbers[8] == 1).then_some(NodeId(vote)) }, tag))
 }

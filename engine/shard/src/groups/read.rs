@@ -3,9 +3,9 @@
 use super::{Groups, Out};
 use crate::group::Group;
 use crate::mail::{Answer, Asker};
-use torc_base::ids::{GroupId, LeaderEpoch, Offset};
+use crate::refusal::Refusal;
+use torc_base::ids::{GroupId, LeaderEpoch};
 use torc_base::io::Level;
-use torc_net::kafka::error;
 use torc_wal::WalError;
 
 impl Groups {
@@ -16,25 +16,21 @@ impl Groups {
     /// The group of a partition that this node leads, if the client's epoch is the present one. A group that is not
     /// here is one that the asking shard's catalog has: it is about to come (this shard still starts) or just gone,
     /// and the client shall look again.
-    pub(super) fn group_for_reading(&self, id: GroupId, epoch: i32) -> Result<&Group, i16> {
-        let group = self.groups.get(&id).ok_or(error::NOT_LEADER_OR_FOLLOWER)?;
+    pub(super) fn group_for_reading(&self, id: GroupId, epoch: i32) -> Result<&Group, Refusal> {
+        let group = self.groups.get(&id).ok_or(Refusal::NotLeader)?;
         group.check_epoch(epoch)?;
         if !group.leads() {
-            return Err(error::NOT_LEADER_OR_FOLLOWER);
+            return Err(Refusal::NotLeader);
         }
         Ok(group)
     }
 
     /// Where leader epochs end (KIP-320).
     pub fn epoch_ends(&mut self, out: &mut Out, asker: Asker, parts: Vec<(u32, GroupId, i32, LeaderEpoch)>) {
-        let ends =
-            parts.into_iter().map(|(position, id, current, requested)| match self.group_for_reading(id, current) {
-                Ok(group) => {
-                    let (epoch, end) = group.partition().epoch_end_offset(requested);
-                    (position, error::NONE, epoch, end)
-                }
-                Err(refusal) => (position, refusal, LeaderEpoch(-1), Offset(-1)),
-            });
+        let ends = parts.into_iter().map(|(position, id, current, requested)| {
+            let group = self.group_for_reading(id, current);
+            (position, group.map(|group| group.partition().epoch_end_offset(requested)))
+        });
         let ends = ends.collect();
         out.answers.push_back((asker, Answer::EpochEnds(ends)));
     }
@@ -47,10 +43,10 @@ impl Groups {
 }
 
 /// A damaged entry is reported to whoever runs the server, and never served.
-pub(super) fn read_error(out: &mut Out, error: &WalError) -> i16 {
+pub(super) fn read_error(out: &mut Out, error: &WalError) -> Refusal {
     if let WalError::Released { .. } = error {
-        return error::OFFSET_OUT_OF_RANGE;
+        return Refusal::OffsetOutOfRange;
     }
     out.log(Level::Error, format!("a read of the log failed: {error}"));
-    error::KAFKA_STORAGE_ERROR
+    Refusal::Storage
 }

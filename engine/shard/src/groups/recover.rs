@@ -1,6 +1,7 @@
 //! From a directory to running groups: checkpoint, then the log behind it, then elections.
 
-use super::{Groups, Out, decode_hard_state};
+use super::propose::decode_hard_state;
+use super::{Groups, Out};
 use crate::group::Group;
 use crate::meaning::{LogKind, Meaning, kind};
 use crate::settings::Settings;
@@ -8,9 +9,7 @@ use std::collections::BTreeMap;
 use torc_base::ids::{FileId, GroupId, Index, Term};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_consensus::{Config, HardState, LogView, Raft, TermRun};
-use torc_net::kafka::error;
 use torc_snapshot::{Loaded, Reader};
-use torc_state::partition::Refusal;
 use torc_wal::{Item, Recovered};
 
 /// The file slot of checkpoints; the log uses others.
@@ -90,15 +89,6 @@ fn config(settings: &Settings) -> Config {
         election_ticks: 10,
         heartbeat_ticks: 1,
         seed: settings.seed,
-    }
-}
-
-/// Kafka's code for what a partition refuses.
-pub(super) fn refusal_code(refusal: Refusal) -> i16 {
-    match refusal {
-        Refusal::OutOfOrderSequence { .. } => error::OUT_OF_ORDER_SEQUENCE_NUMBER,
-        Refusal::InvalidProducerEpoch { .. } => error::INVALID_PRODUCER_EPOCH,
-        Refusal::InvalidSequence { .. } => error::INVALID_RECORD,
     }
 }
 

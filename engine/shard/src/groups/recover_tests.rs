@@ -100,7 +100,7 @@ fn marker(group: u64, bytes: &[u8]) -> Item {
 #[test]
 fn terms_say_of_which_kind_a_log_is_unless_they_are_old() {
     let hard_state = HardState { term: Term(3), vote: Some(torc_base::ids::NodeId(7)) };
-    let tagged = super::super::encode_hard_state(&hard_state, LogKind::Partition);
+    let tagged = crate::groups::propose::encode_hard_state(&hard_state, LogKind::Partition);
     let mut groups = groups();
     let replay = |groups: &mut Groups, item: Item| with_out(|out| groups.replay(out, &item));
     for (group, bytes, kind) in [

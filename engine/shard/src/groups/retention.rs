@@ -4,10 +4,10 @@ use super::{Groups, Out};
 use crate::group::{Reply, Waiter};
 use crate::mail::{Answer, Asker};
 use crate::meaning::{PartitionLog, kind};
+use crate::refusal::Refusal;
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::time::Mono;
 use torc_consensus::Input;
-use torc_net::kafka::error;
 use torc_state::retention::{self, Age, Limits};
 
 /// Groups that one turn looks at because a segment has been filled; the others wait for the next.
@@ -79,7 +79,7 @@ impl Groups {
     }
 
     /// Appends the decision that records before `to` are gone.
-    fn trim(&mut self, out: &mut Out, id: GroupId, to: Offset) -> Result<Index, i16> {
+    fn trim(&mut self, out: &mut Out, id: GroupId, to: Offset) -> Result<Index, Refusal> {
         let index = self.propose_internal(out, id, kind::TRIM, &to.get().to_le_bytes())?;
         self.groups.get_mut(&id).expect("it took the proposal").records_mut().append_trim(index, to);
         Ok(index)
@@ -95,10 +95,10 @@ impl Groups {
                 }
                 Ok(None) => {
                     let log_start = self.groups[&id].partition().log_start();
-                    out.answers.push_back((asker, Answer::Deleted(vec![(position, error::NONE, log_start)])));
+                    out.answers.push_back((asker, Answer::Deleted(vec![(position, Ok(log_start))])));
                 }
                 Err(refusal) => {
-                    out.answers.push_back((asker, Answer::Deleted(vec![(position, refusal, Offset(-1))])));
+                    out.answers.push_back((asker, Answer::Deleted(vec![(position, Err(refusal))])));
                 }
             }
         }
@@ -106,15 +106,15 @@ impl Groups {
 
     /// The entry whose commit deletes the records before `to`; `None` if they are gone. Entries of torc's own are taken
     /// even when the disk is full, so that a client must not get more of them than there are records to delete.
-    fn delete_before(&mut self, out: &mut Out, id: GroupId, to: Offset) -> Result<Option<Index>, i16> {
-        let group = self.groups.get(&id).ok_or(error::NOT_LEADER_OR_FOLLOWER)?;
+    fn delete_before(&mut self, out: &mut Out, id: GroupId, to: Offset) -> Result<Option<Index>, Refusal> {
+        let group = self.groups.get(&id).ok_or(Refusal::NotLeader)?;
         if !group.leads() {
-            return Err(error::NOT_LEADER_OR_FOLLOWER);
+            return Err(Refusal::NotLeader);
         }
         let partition = group.partition();
         let to = if to == Offset(-1) { partition.high_watermark() } else { to };
         if to < Offset(0) || to > partition.high_watermark() {
-            return Err(error::OFFSET_OUT_OF_RANGE);
+            return Err(Refusal::OffsetOutOfRange);
         }
         if to <= partition.log_start() {
             return Ok(None);

@@ -1,9 +1,10 @@
 //! Fetch: asks the owners, waits until there is enough or the time is up, sends record bytes from where they lie.
 
 use super::sessions::{Key, Plan, Wanted};
-use super::{Kafka, Out, ReplyTo, Waiting, view};
+use super::{Kafka, Out, ReplyTo, Waiting, code, view};
 use crate::mail::{Answer, Ask, FetchPart, Fetched, Token};
 use crate::outbox::{Piece, Stretch};
+use crate::refusal::Refusal;
 use crate::stages::Path;
 use crate::stats::add;
 use std::collections::{BTreeMap, VecDeque};
@@ -22,7 +23,7 @@ struct Place {
     key: Key,
     wanted: Wanted,
     group: Result<GroupId, i16>,
-    fetched: Option<Fetched>,
+    fetched: Option<Result<Fetched, Refusal>>,
 }
 
 /// What the connection's other fetches do meanwhile: they wait, so that a consumer holds one answer at most.
@@ -75,7 +76,7 @@ struct Watched {
 
 impl Gather {
     fn fetched(&self) -> impl Iterator<Item = &Fetched> {
-        self.places.iter().filter_map(|place| place.fetched.as_ref())
+        self.places.iter().filter_map(|place| place.fetched.as_ref()?.as_ref().ok())
     }
 
     fn bytes(&self) -> usize {
@@ -91,7 +92,7 @@ impl Gather {
     /// A partition that exists cannot be read. One that does not exist is told of with the others, as in Kafka: it
     /// stays in a client's session for a while, and must not make every answer come at once.
     fn has_error(&self) -> bool {
-        self.fetched().any(|fetched| fetched.error != error::NONE)
+        self.places.iter().any(|place| matches!(place.fetched, Some(Err(_))))
     }
 
     /// Bytes that the client would take of all partitions together.
@@ -269,7 +270,7 @@ impl Kafka {
         let enough = gather.bytes() >= gather.min_bytes.clamp(1, gather.max_bytes);
         let stop = gather.hurried || gather.has_error() || gather.bytes() > 0;
         // Nothing was read for want of memory: then one owner alone is asked, which may wait for it.
-        let no_room = |place: &&Place| place.fetched.as_ref().is_some_and(|fetched| fetched.no_room);
+        let no_room = |place: &&Place| matches!(&place.fetched, Some(Ok(fetched)) if fetched.no_room);
         let short = gather.places.iter().find(no_room).filter(|_| !stop).and_then(|place| place.group.ok());
         let ends = enough || gather.has_more() || gather.timed_out || gather.has_error() || gather.min_bytes == 0;
         let again = std::mem::take(&mut gather.woken);
@@ -290,7 +291,7 @@ impl Kafka {
         let had = gather.bytes() as u64;
         let mut owners: BTreeMap<ShardId, Watched> = BTreeMap::new();
         for place in &mut gather.places {
-            if let (Ok(group), Some(fetched)) = (place.group, &mut place.fetched) {
+            if let (Ok(group), Some(Ok(fetched))) = (place.group, &mut place.fetched) {
                 owners.entry(settings.owner(group)).or_default().parts.push((group, fetched.committed_bytes));
                 // What was read is read again: it is not kept in memory while nobody knows for how long.
                 fetched.records = Vec::new();
@@ -397,10 +398,12 @@ impl Kafka {
         let mut groups = Vec::new();
         for place in places {
             let Place { key, group, fetched, .. } = place;
-            let mut fetched = match group {
-                Ok(_) => fetched.expect("every owner has answered"),
-                Err(code) => Fetched::refused(code),
+            let result = match group {
+                Ok(_) => fetched.expect("every owner has answered").map_err(code),
+                Err(code) => Err(code),
             };
+            let code = result.as_ref().err().copied().unwrap_or(error::NONE);
+            let mut fetched = result.unwrap_or_else(|_| Fetched::empty(Offset(-1), Offset(-1)));
             // Owners read without knowing of each other: together it may be too much.
             if any && fetched.bytes > budget {
                 fetched.records = Vec::new();
@@ -411,13 +414,13 @@ impl Kafka {
             budget = budget.saturating_sub(fetched.bytes);
             add(&self.stats.fetch_bytes_total, fetched.bytes as u64);
             add(&self.stats.fetch_records_total, fetched.count);
-            let told = (fetched.error, fetched.high_watermark.get(), fetched.log_start.get());
+            let told = (code, fetched.high_watermark.get(), fetched.log_start.get());
             let news = self.sessions.note_sent(session, &key, told, fetched.bytes > 0);
             if news || !incremental {
                 if let (Ok(group), true) = (group, fetched.bytes > 0) {
                     groups.push(group);
                 }
-                put(&mut response, key, fetched);
+                put(&mut response, key, code, fetched);
             }
         }
         self.sessions.idle(session);
@@ -466,9 +469,10 @@ impl Kafka {
     }
 
     /// Batches that were asked for again; nothing, if they are gone.
-    pub(super) fn reread(&mut self, out: &mut Out, conn: ConnId, fetched: Fetched) {
-        let error = fetched.error;
-        if !self.conns.read(conn, fetched.records, out.ops) {
+    pub(super) fn reread(&mut self, out: &mut Out, conn: ConnId, result: Result<Fetched, Refusal>) {
+        let error = result.as_ref().err().map_or(error::NONE, |refusal| code(*refusal));
+        let records = result.map_or(Vec::new(), |fetched| fetched.records);
+        if !self.conns.read(conn, records, out.ops) {
             let text = format!(
                 "connection {conn}: the rest of an answer that it was slow to read is gone from the log (error {error}); closed"
             );
@@ -478,7 +482,7 @@ impl Kafka {
 }
 
 /// Adds a partition to an answer, in the topic's entry if that is the last one.
-fn put(response: &mut Response, key: Key, fetched: Fetched) {
+fn put(response: &mut Response, key: Key, error: i16, fetched: Fetched) {
     let Key { name, id, index } = key;
     if response.topics.last().is_none_or(|topic| topic.name != name || topic.id != id) {
         response.topics.push(TopicData { name, id, partitions: Vec::new() });
@@ -486,7 +490,7 @@ fn put(response: &mut Response, key: Key, fetched: Fetched) {
     let topic = response.topics.last_mut().expect("pushed above");
     topic.partitions.push(PartitionData {
         index,
-        error: fetched.error,
+        error,
         high_watermark: fetched.high_watermark.get(),
         last_stable_offset: fetched.high_watermark.get(),
         log_start_offset: fetched.log_start.get(),

@@ -8,11 +8,13 @@ mod metadata;
 mod offsets;
 mod openings;
 mod produce;
+mod refusals;
 mod repeats;
 mod sessions;
 mod topics;
 mod view;
 
+pub use refusals::code;
 pub use view::View;
 
 use crate::conns::Conns;

@@ -1,8 +1,8 @@
 //! ListOffsets and OffsetForLeaderEpoch.
 
 use super::repeats::repeated;
-use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
-use crate::mail::{Ask, OffsetAt, OffsetPart, Token};
+use super::{Kafka, Out, ReplyTo, Waiting, code, expiry, view};
+use crate::mail::{Ask, FoundOffset, OffsetAt, OffsetPart, Parts, Token};
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{GroupId, LeaderEpoch, Offset, ShardId, TopicId};
 use torc_net::kafka::error;
@@ -36,14 +36,15 @@ pub(super) struct ListGather {
 
 impl ListGather {
     /// Takes answers in; true if all are there.
-    pub fn take(&mut self, parts: Vec<(u32, i16, i64, Offset, LeaderEpoch)>) -> bool {
-        for (position, code, timestamp, offset, epoch) in parts {
+    pub fn take(&mut self, parts: Parts<FoundOffset>) -> bool {
+        for (position, result) in parts {
             let (topic, partition) = self.places[position as usize];
             let place = &mut self.response.topics[topic].partitions[partition];
-            place.error_code = code;
-            place.timestamp = timestamp;
-            place.offset = offset.get();
-            place.leader_epoch = epoch.get();
+            place.error_code = result.err().map_or(error::NONE, code);
+            let found = result.unwrap_or(FoundOffset::NONE);
+            place.timestamp = found.timestamp;
+            place.offset = found.offset.get();
+            place.leader_epoch = found.epoch.get();
             self.waiting -= 1;
         }
         self.waiting == 0
@@ -59,11 +60,12 @@ pub(super) struct EpochGather {
 
 impl EpochGather {
     /// Takes answers in; true if all are there.
-    pub fn take(&mut self, parts: Vec<(u32, i16, LeaderEpoch, Offset)>) -> bool {
-        for (position, code, epoch, end) in parts {
+    pub fn take(&mut self, parts: Parts<(LeaderEpoch, Offset)>) -> bool {
+        for (position, result) in parts {
             let (topic, partition) = self.places[position as usize];
             let place = &mut self.response.topics[topic].partitions[partition];
-            place.error_code = code;
+            place.error_code = result.err().map_or(error::NONE, code);
+            let (epoch, end) = result.unwrap_or((LeaderEpoch(-1), Offset(-1)));
             place.leader_epoch = epoch.get();
             place.end_offset = end.get();
             self.waiting -= 1;

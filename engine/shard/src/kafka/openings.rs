@@ -1,7 +1,7 @@
 //! Compressed batches of producers are opened before they go on, in slices, so that other requests go on meanwhile: a
 //! megabyte can hold a gigabyte of records.
 
-use super::produce::{Opened, refused, times};
+use super::produce::{Opened, is_compressed, refused, times};
 use super::{Kafka, Out, ReplyTo};
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::ids::ConnId;
@@ -42,6 +42,11 @@ impl Openings {
         !self.turns.is_empty()
     }
 
+    /// True if requests of the connection are here: those that come later wait behind them.
+    pub(super) fn holds(&self, conn: ConnId) -> bool {
+        self.works.contains_key(&conn)
+    }
+
     /// Forgets the requests of a connection that is gone.
     pub(super) fn forget(&mut self, conn: ConnId) {
         let Some(works) = self.works.remove(&conn) else { return };
@@ -54,12 +59,9 @@ impl Openings {
 }
 
 impl Kafka {
-    /// Takes a produce request in: one with compressed batches is opened first.
-    pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
-        let waits = self.openings.works.contains_key(&to.conn);
-        if !waits && !request.topics.iter().flat_map(|topic| &topic.partitions).any(is_compressed) {
-            return self.produce_opened(out, to, request, frame_bytes, Opened::default());
-        }
+    /// Opens a produce request's batches, behind the connection's requests that are being opened; then it goes on.
+    pub(super) fn open_first(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
+        let waits = self.openings.holds(to.conn);
         let works = self.openings.works.entry(to.conn).or_default();
         let (opened, check) = (Opened::default(), None);
         works.push_back(Work { to, request, frame_bytes, opened, at: (0, 0), check, alone: false });
@@ -153,9 +155,4 @@ impl Kafka {
         }
         true
     }
-}
-
-/// True if the partition has a batch that says that its records are compressed.
-fn is_compressed(partition: &torc_net::kafka::produce::Partition) -> bool {
-    partition.records.as_deref().is_some_and(records::is_compressed)
 }

@@ -1,8 +1,9 @@
 //! Produce: checks what can be checked without the partition, hands batches to the owners, answers when all are done.
 
 use super::complaints::Complaint;
-use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
-use crate::mail::{Acks, Ask, ProducePart, Produced, Token};
+use super::{Kafka, Out, ReplyTo, Waiting, code, expiry, view};
+use crate::batch::NewBatch;
+use crate::mail::{Acks, Ask, Parts, ProducePart, Produced, Token};
 use crate::stages::{LogTimes, Path};
 use crate::stats::add;
 use std::collections::BTreeMap;
@@ -28,18 +29,26 @@ pub(super) struct Gather {
 
 impl Gather {
     /// Takes answers in; true if all are there.
-    pub fn take(&mut self, parts: Vec<(u32, Produced)>) -> bool {
-        for (position, produced) in parts {
+    pub fn take(&mut self, parts: Parts<Produced>) -> bool {
+        for (position, result) in parts {
+            self.waiting -= 1;
             let (topic, partition) = self.places[position as usize];
             let place = &mut self.response.topics[topic as usize].partitions[partition as usize];
-            place.error = produced.error;
+            let produced = match result {
+                Ok(produced) => produced,
+                // All else in it says already that there is nothing.
+                Err(refusal) => {
+                    place.error = code(refusal);
+                    continue;
+                }
+            };
+            place.error = error::NONE;
             place.base_offset = produced.base.get();
             place.log_append_time = produced.append_time;
             place.log_start_offset = produced.log_start.get();
             if produced.times.map(|times| times.durable) > self.times.map(|times| times.durable) {
                 self.times = produced.times;
             }
-            self.waiting -= 1;
         }
         self.waiting == 0
     }
@@ -52,6 +61,15 @@ pub(super) type Refused = (i16, Option<String>);
 pub(super) type Opened = BTreeMap<(usize, usize), Result<Batch, Refused>>;
 
 impl Kafka {
+    /// Takes a produce request in: one with compressed batches is opened first.
+    pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
+        let compressed = || request.topics.iter().flat_map(|topic| &topic.partitions).any(is_compressed);
+        if self.openings.holds(to.conn) || compressed() {
+            return self.open_first(out, to, request, frame_bytes);
+        }
+        self.produce_opened(out, to, request, frame_bytes, Opened::default());
+    }
+
     /// The same for a request whose compressed batches have been opened.
     pub(super) fn produce_opened(
         &mut self,
@@ -118,10 +136,10 @@ impl Kafka {
         };
         let token = self.wait_until(expires, to, Waiting::Produce(gather));
         for (owner, mut parts) in asks {
-            let bytes: usize = parts.iter().map(|part| part.bytes.len()).sum();
+            let bytes: usize = parts.iter().map(|part| part.batch.bytes.len()).sum();
             // Large requests are written from where they lie, unless most of their pages belong to other shards.
             let gathers = frame_bytes >= LARGE_FRAME && bytes * 2 >= frame_bytes;
-            parts.iter_mut().for_each(|part| part.gather = gathers);
+            parts.iter_mut().for_each(|part| part.batch.gather = gathers);
             out.asks.push_back((owner, token, Ask::Produce(parts)));
         }
     }
@@ -182,7 +200,8 @@ impl Kafka {
             return Err((error::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Some(message)));
         }
         let stamp = config.timestamp_type == TimestampType::LogAppendTime;
-        Ok(ProducePart { position, group, batch, bytes, gather: false, acks, stamp })
+        let batch = NewBatch { header: batch, bytes, gather: false, stamp };
+        Ok(ProducePart { position, group, batch, acks })
     }
 
     pub(super) fn finish_produce(&mut self, out: &mut Out, token: Token) {
@@ -223,6 +242,11 @@ fn acks(wire: i16) -> Result<Acks, i16> {
 /// What a client is told of a batch that is not sound.
 pub(super) fn refused(invalid: Invalid) -> Refused {
     (invalid.code(), Some(invalid.to_string()))
+}
+
+/// True if the partition has a batch that says that its records are compressed.
+pub(super) fn is_compressed(partition: &produce::Partition) -> bool {
+    partition.records.as_deref().is_some_and(records::is_compressed)
 }
 
 /// The times that records of a topic may have.

@@ -1,8 +1,8 @@
 //! CreateTopics, DeleteTopics, CreatePartitions and DeleteRecords.
 
 use super::repeats::repeated;
-use super::{Kafka, Out, ReplyTo, Waiting, expiry};
-use crate::mail::{Admin, AdminResult, Ask, MorePartitions, NewTopic, Token, TopicRef};
+use super::{Kafka, Out, ReplyTo, Waiting, code, expiry};
+use crate::mail::{Admin, AdminResult, Ask, MorePartitions, NewTopic, Parts, Token, TopicRef};
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{GroupId, Offset, ShardId, TopicId};
 use torc_net::kafka::schema::create_partitions_request::CreatePartitionsTopic;
@@ -47,12 +47,12 @@ pub(super) struct DeleteRecordsGather {
 
 impl DeleteRecordsGather {
     /// Takes answers in; true if all are there.
-    pub fn take(&mut self, parts: Vec<(u32, i16, Offset)>) -> bool {
-        for (position, code, low_watermark) in parts {
+    pub fn take(&mut self, parts: Parts<Offset>) -> bool {
+        for (position, result) in parts {
             let (topic, partition) = self.places[position as usize];
             let place = &mut self.response.topics[topic].partitions[partition];
-            place.error_code = code;
-            place.low_watermark = low_watermark.get();
+            place.error_code = result.err().map_or(error::NONE, code);
+            place.low_watermark = result.unwrap_or(Offset(-1)).get();
             self.waiting -= 1;
         }
         self.waiting == 0

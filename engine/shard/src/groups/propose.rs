@@ -1,0 +1,176 @@
+//! A place in a group's log: consensus gives it, the write-ahead log gets the entry, and what becomes durable with it is
+//! remembered.
+
+use super::Groups;
+use super::Out;
+use crate::batch::NewBatch;
+use crate::group::{Group, epoch_of};
+use crate::meaning::{LogKind, kind};
+use crate::refusal::Refusal;
+use torc_base::crc::crc32c;
+use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Term};
+use torc_consensus::{Append, HardState, Input, Output};
+use torc_state::catalog::Command;
+use torc_state::retention::Age;
+use torc_wal::{Entry, Kind};
+
+/// What becomes durable with a batch of the write-ahead log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The group's log through this index, handed out with this cut.
+    Log { cut: u32, through: Index },
+    /// The group's hard state.
+    HardState(HardState),
+}
+
+/// Asks consensus for the next place in a group's log.
+fn next_place(group: &mut Group, output: &mut Output) -> Result<Append, Refusal> {
+    group.raft.step(Input::Propose { entries: 1 }, output).map_err(|_| Refusal::NotLeader)?;
+    let append = output.append.take().expect("an accepted proposal has a place");
+    assert_eq!(append.first, append.last);
+    Ok(append)
+}
+
+impl Groups {
+    /// Puts records into the log that their partition admitted at `base`. The group, the entry's index, and the time of
+    /// the append if the records are to have it, else -1.
+    pub(super) fn append_batch(
+        &mut self,
+        out: &mut Out,
+        id: GroupId,
+        base: Offset,
+        mut batch: NewBatch,
+    ) -> Result<(&mut Group, Index, i64), Refusal> {
+        let now = out.now.wall;
+        let group = self.groups.get_mut(&id).ok_or(Refusal::NotLeader)?;
+        let append = next_place(group, &mut self.output)?;
+        let append_time = batch.place(base, group.epoch(), now);
+        let bytes = batch.bytes.len() as u32;
+        group.records_mut().append(now, append.first, base, &batch.incoming(), bytes);
+        let seq = self.wal.append(batch.into_entry(id, &append, base, now));
+        self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
+        self.carry_out(out, id);
+        let group = self.groups.get_mut(&id).expect("it took the batch");
+        Ok((group, append.first, append_time))
+    }
+
+    /// Appends a command to the catalog's log; [`super::Notice::CatalogApplied`] tells what it did.
+    pub fn propose_command(&mut self, out: &mut Out, command: Command) -> Result<Index, Refusal> {
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        let index = self.propose_internal(out, GroupId::CATALOG, kind::COMMAND, &bytes)?;
+        self.catalog_mut().append(index, command);
+        Ok(index)
+    }
+
+    /// Appends an entry of torc's own. Such entries are taken even when the disk is full: the reserve is for them.
+    pub(super) fn propose_internal(
+        &mut self,
+        out: &mut Out,
+        id: GroupId,
+        kind: Kind,
+        payload: &[u8],
+    ) -> Result<Index, Refusal> {
+        if self.fenced().is_some() {
+            return Err(Refusal::Storage);
+        }
+        let group = self.groups.get_mut(&id).filter(|group| group.leads()).ok_or(Refusal::NotLeader)?;
+        let append = next_place(group, &mut self.output)?;
+        let seq = self.write_internal(id, kind, append.first, payload);
+        self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
+        self.carry_out(out, id);
+        Ok(append.first)
+    }
+
+    fn write_internal(&mut self, id: GroupId, kind: Kind, index: Index, payload: &[u8]) -> BatchSeq {
+        let group = &self.groups[&id];
+        let term = group.raft.term();
+        let end = group.meaning.partition().map_or(Offset(0), |records| records.state().end());
+        let entry = Entry {
+            group: id,
+            kind,
+            term,
+            index,
+            first_offset: end,
+            records: 0,
+            max_timestamp: Age::NONE.0,
+            bytes: self.packer.put(payload),
+            prefix_len: 0,
+            body_crc: crc32c(payload),
+            gather: false,
+        };
+        self.wal.append(entry)
+    }
+
+    /// Remembers what becomes durable with batch `seq`.
+    fn track(&mut self, seq: BatchSeq, id: GroupId, mark: Mark) {
+        if let (Some((last_seq, last_id, Mark::Log { cut, through })), Mark::Log { cut: new_cut, through: new }) =
+            (self.in_flight.back_mut(), mark)
+            && (*last_seq, *last_id, *cut) == (seq, id, new_cut)
+        {
+            *through = new;
+            return;
+        }
+        self.in_flight.push_back((seq, id, mark));
+    }
+
+    /// Gives consensus an input and does what it says.
+    pub(super) fn step(&mut self, out: &mut Out, id: GroupId, input: Input) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let result = group.raft.step(input, &mut self.output);
+        assert!(result.is_ok(), "only proposals are refused");
+        self.carry_out(out, id);
+    }
+
+    /// Carries out consensus' output, in the order of its contract.
+    fn carry_out(&mut self, out: &mut Out, id: GroupId) {
+        if let Some(hard_state) = self.output.hard_state.take() {
+            let payload = encode_hard_state(&hard_state, self.groups[&id].meaning.kind());
+            let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
+            self.track(seq, id, Mark::HardState(hard_state));
+        }
+        if let Some(append) = self.output.append.take() {
+            assert!(append.noop && append.first == append.last, "proposals are appended by the proposer");
+            self.begin_term(id, append.first);
+            let seq = self.write_internal(id, kind::NOOP, append.first, b"");
+            self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
+        }
+        assert!(self.output.send_now.is_empty() && self.output.send_when_durable.is_empty(), "no peers yet");
+        if let Some(through) = self.output.committed.take() {
+            self.committed(out, id, through);
+        }
+    }
+
+    fn begin_term(&mut self, id: GroupId, noop: Index) {
+        let group = self.groups.get_mut(&id).expect("consensus spoke for it");
+        group.term_start = Some(noop);
+        let epoch = epoch_of(group.raft.term());
+        group.meaning.begin_term(epoch, noop);
+    }
+}
+
+/// Term and vote as they lie in the log, and the kind of the group's log: each log begins with its leader's vote for
+/// itself, so that a start knows what it reads before there is a checkpoint.
+pub(super) fn encode_hard_state(hard_state: &HardState, kind: LogKind) -> [u8; 14] {
+    let mut out = [0; 14];
+    out[..8].copy_from_slice(&hard_state.term.get().to_le_bytes());
+    if let Some(vote) = hard_state.vote {
+        out[8] = 1;
+        out[9..13].copy_from_slice(&vote.get().to_le_bytes());
+    }
+    out[13] = kind as u8;
+    out
+}
+
+/// The reverse; `None` if the bytes make no sense. Older logs do not name their kind: its tag is missing then.
+pub(super) fn decode_hard_state(bytes: &[u8]) -> Option<(HardState, Option<u8>)> {
+    let (numbers, tag) = bytes.split_first_chunk::<13>()?;
+    let tag = match tag {
+        [] => None,
+        [tag] => Some(*tag),
+        _ => return None,
+    };
+    let term = Term(u64::from_le_bytes(numbers[..8].try_into().ok()?));
+    let vote = u32::from_le_bytes(numbers[9..].try_into().ok()?);
+    Some((HardState { term, vote: (numbers[8] == 1).then_some(NodeId(vote)) }, tag))
+}
