@@ -82,6 +82,9 @@ pub const ANSWERS_MEMORY: usize = 256 << 20;
 /// What is sent next of an answer that was taken back: at first, and at most when the socket takes it quickly.
 pub const PIECE_BYTES_MIN: usize = 64 << 10;
 pub const PIECE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of answers larger than [`PIECE_BYTES_MIN`] that a shard hands to its sockets in one turn, the last one aside:
+/// the kernel copies them before it comes to anything else.
+pub const TURN_SEND_BYTES: usize = 1 << 20;
 
 /// Topics of a cluster.
 pub const TOPICS_MAX: usize = 100_000;

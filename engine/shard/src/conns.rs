@@ -5,11 +5,11 @@ use crate::mail::{Mail, Token};
 use crate::memory::{Budget, MemoryLimits, Pace, Turns};
 use crate::outbox::{Action, Later, Outbox, Piece, SlotId};
 use crate::stages::{Path, Trace};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::Op;
-use torc_base::limits::{PIECE_BYTES_MIN, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, WAITING_BYTES_MAX};
+use torc_base::limits::{PIECE_BYTES_MIN, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, TURN_SEND_BYTES, WAITING_BYTES_MAX};
 use torc_base::time::Mono;
 
 /// How long a connection that found no receive buffer waits before it tries again.
@@ -63,6 +63,8 @@ struct Conn {
     pace: Pace,
     /// Something was put off because too much waits; it is taken up when there is room.
     stopped: bool,
+    /// It waits for its turn to send.
+    in_turn: bool,
     eof: bool,
     closing: bool,
     active: Mono,
@@ -96,6 +98,7 @@ impl Conn {
             reserved,
             pace,
             stopped: false,
+            in_turn: false,
             eof: false,
             closing: false,
             active: now,
@@ -132,6 +135,8 @@ pub struct Conns {
     pressed: bool,
     /// Have answers to send.
     dirty: BTreeSet<ConnId>,
+    /// Have long ones to send, and take turns.
+    long: VecDeque<ConnId>,
     /// Found no receive buffer.
     starved: BTreeSet<ConnId>,
     /// Have room again for what was put off.
@@ -186,6 +191,7 @@ impl Conns {
             answers: Budget::new(limits.answers),
             pressed: false,
             dirty: BTreeSet::new(),
+            long: VecDeque::new(),
             starved: BTreeSet::new(),
             resumed: BTreeSet::new(),
             sending: BTreeSet::new(),
@@ -265,7 +271,11 @@ impl Conns {
             set.remove(&conn);
         }
         self.turns.leave(conn);
-        self.conns.remove(&conn)
+        let c = self.conns.remove(&conn)?;
+        if c.in_turn {
+            self.long.retain(|other| *other != conn);
+        }
+        Some(c)
     }
 
     /// The connection stays after all, and what it held back is looked at.
@@ -478,31 +488,50 @@ impl Conns {
         }
     }
 
-    /// Sends what is ready, in order, one send per connection.
+    /// Sends what is ready, in order, one send per connection. Long ones take turns, so that a short one waits for a few
+    /// of them at most, however many there are.
     pub fn send(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
         self.now = now;
         for conn in std::mem::take(&mut self.dirty) {
-            let free = self.turns.budget().free();
-            let Some(c) = self.conns.get_mut(&conn) else { continue };
-            if c.closing {
-                continue;
-            }
-            match c.outbox.next(|trace| self.answered.push((conn, *trace))) {
-                Some(Action::Send(parts)) => {
-                    c.active = now;
-                    self.sending.insert(conn);
-                    ops.push(Op::Send { conn, parts });
+            match self.conns.get_mut(&conn) {
+                Some(c) if c.in_turn => {}
+                Some(c) if c.outbox.ready() > PIECE_BYTES_MIN => {
+                    c.in_turn = true;
+                    self.long.push_back(conn);
                 }
-                Some(Action::Read(later, most)) => self.reads.push((conn, later, most)),
-                None if c.stopped && c.may_take(free) => {
-                    // Places became free without a send, so that no end of one will tell of it.
-                    self.resumed.insert(conn);
-                }
-                None => {}
+                _ => _ = self.send_one(now, conn, ops),
             }
-            self.close_if_done(now, conn, ops);
-            self.leave_if_idle(conn, ops);
         }
+        let mut sent = 0;
+        while sent < TURN_SEND_BYTES
+            && let Some(conn) = self.long.pop_front()
+        {
+            self.conns.get_mut(&conn).expect("who goes leaves the line").in_turn = false;
+            sent += self.send_one(now, conn, ops);
+        }
+    }
+
+    /// Sends what is ready on one connection; its bytes.
+    fn send_one(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) -> usize {
+        let (free, mut sent) = (self.turns.budget().free(), 0);
+        let Some(c) = self.conns.get_mut(&conn).filter(|c| !c.closing) else { return 0 };
+        match c.outbox.next(|trace| self.answered.push((conn, *trace))) {
+            Some(Action::Send(parts)) => {
+                c.active = now;
+                self.sending.insert(conn);
+                sent = parts.iter().map(|part| part.len()).sum();
+                ops.push(Op::Send { conn, parts });
+            }
+            Some(Action::Read(later, most)) => self.reads.push((conn, later, most)),
+            None if c.stopped && c.may_take(free) => {
+                // Places became free without a send, so that no end of one will tell of it.
+                self.resumed.insert(conn);
+            }
+            None => {}
+        }
+        self.close_if_done(now, conn, ops);
+        self.leave_if_idle(conn, ops);
+        sent
     }
 
     /// Requests whose answers left since this was last asked. [`Conns::give_back`] takes the list for the next.
@@ -732,7 +761,7 @@ impl Conns {
     pub fn deadline(&self) -> Option<Mono> {
         let sweep = (!self.conns.is_empty()).then_some(self.next_sweep);
         let look = self.drain.filter(|_| !self.conns.is_empty()).map(|drain| drain.next_look);
-        let resume = (!self.resumed.is_empty()).then_some(Mono(0));
+        let resume = (!self.resumed.is_empty() || !self.long.is_empty()).then_some(Mono(0));
         let stalled = (!self.sending.is_empty() || self.turns.is_short()).then(|| self.next_look());
         [self.retry, sweep, look, resume, stalled].into_iter().flatten().min()
     }

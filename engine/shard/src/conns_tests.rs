@@ -403,6 +403,41 @@ fn a_client_that_never_falls_silent_does_not_hold_up_a_stop() {
 }
 
 #[test]
+fn long_answers_take_turns_and_short_ones_do_not_wait_for_them() {
+    let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
+    for number in 0..20 {
+        conns.accepted(at(0), ConnId(number), ListenerId(0), &mut ops);
+        conns.received(at(0), ConnId(number), frames(1));
+        let slot = take(&mut conns, ConnId(number))[0];
+        let text = if number == 19 { "short".into() } else { "x".repeat(TURN_SEND_BYTES / 2) };
+        conns.answer(ConnId(number), slot, reply(&text), Path::Other);
+    }
+    let mut order = Vec::new();
+    while order.len() < 20 {
+        ops.clear();
+        conns.send(at(0), &mut ops);
+        let sends = ops.iter().filter_map(|op| match op {
+            Op::Send { conn, parts } => Some((conn.get(), parts.iter().map(|part| part.len()).sum::<usize>())),
+            _ => None,
+        });
+        let sends: Vec<_> = sends.collect();
+        assert!(!sends.is_empty(), "what waits for its turn gets one: {order:?}");
+        let long: usize = sends.iter().map(|(_, bytes)| bytes).filter(|bytes| **bytes > PIECE_BYTES_MIN).sum();
+        assert!(long <= TURN_SEND_BYTES, "{long} bytes in one turn");
+        order.extend(sends.iter().map(|(conn, _)| *conn));
+        let waits = order.len() < 20;
+        assert_eq!(conns.deadline() == Some(Mono(0)), waits, "the next turn comes at once");
+        if order.len() == 3 {
+            // Who goes loses its place.
+            conns.closed(ConnId(2), |_| 0);
+            order.push(2);
+        }
+    }
+    let expected: Vec<u64> = [19, 0, 1, 2].into_iter().chain(3..19).collect();
+    assert_eq!(order, expected);
+}
+
+#[test]
 fn requests_behind_a_half_closed_connection_are_all_taken() {
     let (mut conns, mut ops) = open();
     conns.received(at(1), CONN, bytes(&[0, 0, 0, 0, 0, 0, 0, 0]));

@@ -176,6 +176,11 @@ impl Outbox {
         self.held
     }
 
+    /// Bytes in memory that may be sent now, at most; 0 while something is under way.
+    pub fn ready(&self) -> usize {
+        if let State::Idle = self.state { self.held } else { 0 }
+    }
+
     /// Bytes of requests that wait for their answers.
     pub fn waiting_bytes(&self) -> usize {
         self.waiting_bytes

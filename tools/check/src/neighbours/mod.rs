@@ -2,11 +2,13 @@
 //!
 //! Whatever the neighbours do, the three make progress, nothing of theirs is lost, and the server's memory stays under
 //! its bound. In the long form they keep besides half of their rate and twice their p99, each measured against what
-//! they had just before and after, without neighbours.
+//! they had just before and after, without neighbours, and less what the machine's own disk lost meanwhile: another
+//! process writes and reads a file of its own there, at the same pace.
 
 mod asks;
 mod consumers;
 mod data;
+mod disk;
 mod healthy;
 mod kinds;
 mod peer;
@@ -21,6 +23,7 @@ use crate::process::{Launch, Server, raise_open_files};
 use crate::report::{Report, ms};
 use clap::ValueEnum;
 use data::Size;
+use disk::{Disk, Times};
 use healthy::{Figures, Healthy, NAMES};
 use kinds::{Seen, Stage};
 use std::path::PathBuf;
@@ -80,13 +83,21 @@ pub fn run(plan: &Plan) -> Result<Report> {
     report.number("preparing_ms", ms(began.elapsed()));
     report.number("resident_prepared_mib", mib(server.memory()?.0));
     let healthy = Healthy::new(server.kafka, size);
-    let mut street = Street { plan, size, server: &server, healthy: &healthy, report: &mut report };
+    let disk = Disk::new(plan.dir.join("disk.dat"));
+    let mut street = Street { plan, size, server: &server, healthy: &healthy, disk: &disk, report: &mut report };
     thread::scope(|scope| {
         healthy.start(scope);
+        if plan.seconds.is_some() {
+            disk.start(scope);
+        }
         let result = kinds.iter().try_for_each(|kind| street.beside(*kind, kinds.len()));
         healthy.stop();
+        disk.stop();
         result
     })?;
+    if let Some(failure) = disk.failure() {
+        report.demand("the disk is measured", false, failure);
+    }
     for (who, name) in NAMES.iter().enumerate() {
         let failure = healthy.failure(who);
         let seen = failure.clone().unwrap_or_else(|| "every record, in order, unchanged".to_string());
@@ -111,11 +122,17 @@ struct Street<'a> {
     size: Size,
     server: &'a Server,
     healthy: &'a Healthy,
+    disk: &'a Disk,
     report: &'a mut Report,
 }
 
-/// The three clients' figures over one time.
-type All = [Figures; 3];
+/// The three clients' figures over one time, and what others' durable writes and reads took then.
+#[derive(Clone, Copy)]
+struct All {
+    clients: [Figures; 3],
+    writes: Option<Times>,
+    reads: Option<Times>,
+}
 
 impl Street<'_> {
     /// One kind of neighbours, with a time alone before and after.
@@ -162,7 +179,8 @@ impl Street<'_> {
 
     fn figures(&self, from: Instant) -> All {
         let to = Instant::now();
-        [0, 1, 2].map(|who| self.healthy.figures(who, from, to))
+        let clients = [0, 1, 2].map(|who| self.healthy.figures(who, from, to));
+        All { clients, writes: self.disk.writes(from, to), reads: self.disk.reads(from, to) }
     }
 
     /// The same, until each has got something done; and the server's memory all the while.
@@ -172,7 +190,7 @@ impl Street<'_> {
             thread::sleep(LOOK);
             memory.look(self.server);
             let figures = self.figures(from);
-            let all = figures.iter().all(|figures| figures.records >= RECORDS_MIN);
+            let all = figures.clients.iter().all(|figures| figures.records >= RECORDS_MIN);
             let failed = (0..3).any(|who| self.healthy.failure(who).is_some());
             if from.elapsed() >= time && (all || failed || from.elapsed() > time + PATIENCE) {
                 return figures;
@@ -193,10 +211,10 @@ impl Street<'_> {
             }
         }
         for (who, client) in NAMES.iter().enumerate() {
-            let records = figures[who].records;
+            let records = figures.clients[who].records;
             let seen = match self.healthy.failure(who) {
                 Some(failure) => format!("it has ended: {failure}"),
-                None => format!("{records} records, p99 {}", time(figures[who].p99)),
+                None => format!("{records} records, p99 {}", time(figures.clients[who].p99)),
             };
             self.report.demand(format!("{name}: the {client} makes progress"), records >= RECORDS_MIN, seen);
         }
@@ -204,22 +222,33 @@ impl Street<'_> {
         self.report.demand(format!("{name}: memory"), memory.resident < bound, memory.to_string());
     }
 
-    /// Rates and p99 beside the neighbours against those without.
+    /// Rates and p99 beside the neighbours against those without. What the disk itself was slower at for others is nobody's
+    /// fault here: a client that waits for it as often as it can loses as much.
     fn compare(&mut self, name: &str, before: &All, figures: &All, after: &All) {
-        for (who, client) in NAMES.iter().enumerate() {
-            let (alone, beside) = ([before[who], after[who]], figures[who]);
+        let writes = Times::slower(figures.writes, [before.writes, after.writes]);
+        let reads = Times::slower(figures.reads, [before.reads, after.reads]);
+        self.report.say(format!(
+            "{name}: the disk for others: p99 of writes {} ({:.1} times what it was), of reads {} ({:.1} times)",
+            time(figures.writes.map(|times| times.p99)),
+            writes.1,
+            time(figures.reads.map(|times| times.p99)),
+            reads.1
+        ));
+        for ((who, client), (mean, high)) in NAMES.iter().enumerate().zip([writes, writes, reads]) {
+            let (alone, beside) = ([before.clients[who], after.clients[who]], figures.clients[who]);
             let rate = (alone[0].rate + alone[1].rate) / 2.0;
             let kept = beside.rate / rate;
             let seen = format!("{:.0} records/s, {:.0} alone: {kept:.2}", beside.rate, rate);
-            self.report.demand_of_time(format!("{name}: the {client} keeps half of its rate"), kept >= RATE_KEPT, seen);
+            let what = format!("{name}: the {client} keeps half of its rate");
+            self.report.demand_of_time(what, kept * mean >= RATE_KEPT, seen);
             let p99 = alone.iter().filter_map(|figures| figures.p99).max();
             let times = match (beside.p99, p99) {
                 (Some(beside), Some(alone)) => beside.as_secs_f64() / alone.as_secs_f64(),
                 _ => f64::INFINITY,
             };
-            let seen = format!("{}, {} alone: {times:.2} times", time(beside.p99), time(p99));
+            let seen = format!("{}, {} alone: {times:.2} times, the disk {high:.2}", time(beside.p99), time(p99));
             let what = format!("{name}: the {client}'s p99 is at most twice what it was");
-            self.report.demand_of_time(what, times <= P99_TIMES, seen);
+            self.report.demand_of_time(what, times <= P99_TIMES * high, seen);
         }
     }
 
