@@ -15,6 +15,8 @@ use torc_base::time::Mono;
 use torc_net::kafka::fetch::{Part, PartitionData, Request, Response, TopicData};
 use torc_net::kafka::{error, fetch};
 
+/// Isolation level of a fetch.
+const READ_COMMITTED: i8 = 1;
 /// How long a fetch whose time is up may still wait for memory.
 const MEMORY_WAIT_MS: u64 = 1_000;
 
@@ -37,6 +39,8 @@ pub(super) struct ConnFetches {
 /// A fetch whose answer is being put together.
 pub(super) struct Gather {
     plan: (i32, bool),
+    /// The client reads only what is committed, and is told which transactions were not.
+    committed: bool,
     places: Vec<Place>,
     min_bytes: usize,
     max_bytes: usize,
@@ -148,6 +152,7 @@ impl Kafka {
         let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
         let gather = Gather {
             plan: (session, incremental),
+            committed: request.isolation_level == READ_COMMITTED,
             places: places.collect(),
             min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
             // The first batch is sent however small the bound is.
@@ -389,7 +394,8 @@ impl Kafka {
     fn finish_fetch(&mut self, out: &mut Out, token: Token) {
         let pending = self.done(token);
         let Waiting::Fetch(gather) = pending.what else { unreachable!("it was one") };
-        let Gather { plan: (session, incremental), places, max_bytes, deadline, waited_ns, read_ns, .. } = *gather;
+        let Gather { plan: (session, incremental), committed, places, max_bytes, deadline, waited_ns, read_ns, .. } =
+            *gather;
         self.deadlines.remove(&(deadline, token));
         let mut response = Response { session_id: session, ..Response::default() };
         let mut budget = max_bytes;
@@ -420,7 +426,7 @@ impl Kafka {
                 if let (Ok(group), true) = (group, fetched.bytes > 0) {
                     groups.push(group);
                 }
-                put(&mut response, key, code, fetched);
+                put(&mut response, key, (code, committed), fetched);
             }
         }
         self.sessions.idle(session);
@@ -482,7 +488,7 @@ impl Kafka {
 }
 
 /// Adds a partition to an answer, in the topic's entry if that is the last one.
-fn put(response: &mut Response, key: Key, error: i16, fetched: Fetched) {
+fn put(response: &mut Response, key: Key, (error, committed): (i16, bool), fetched: Fetched) {
     let Key { name, id, index } = key;
     if response.topics.last().is_none_or(|topic| topic.name != name || topic.id != id) {
         response.topics.push(TopicData { name, id, partitions: Vec::new() });
@@ -495,7 +501,8 @@ fn put(response: &mut Response, key: Key, error: i16, fetched: Fetched) {
         last_stable_offset: fetched.high_watermark.get(),
         log_start_offset: fetched.log_start.get(),
         preferred_read_replica: -1,
-        aborted: None,
+        // There are no transactions yet, so none was aborted.
+        aborted: (committed && error == torc_net::kafka::error::NONE).then(Vec::new),
         records: fetched.records,
     });
 }

@@ -33,6 +33,21 @@ fn a_fetch_begins_at_the_batch_that_holds_the_offset() {
 }
 
 #[test]
+fn who_reads_committed_records_is_told_that_no_transaction_was_aborted() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[]), 0);
+    rig.produce(client, -1, "t", 0, &batch(&["a"]));
+    let mut aborted = |isolation, offset| {
+        let request = fetch_request(vec![wanted("t", 0, offset)], 0).with_isolation_level(isolation);
+        let answer = rig.ask(client, FETCH, &request);
+        answer.responses[0].partitions[0].aborted_transactions.clone().map(|aborted| aborted.len())
+    };
+    assert_eq!((aborted(0, 0), aborted(1, 0)), (None, Some(0)));
+    assert_eq!(aborted(1, 9), None, "nor does a partition that cannot be read");
+}
+
+#[test]
 fn the_first_batch_comes_whole_however_small_the_bounds_are() {
     let mut rig = Rig::new(2);
     let client = rig.connect(0);
