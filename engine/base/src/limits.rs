@@ -34,6 +34,10 @@ pub const INFLATED_BYTES_MAX: u64 = 1 << 30;
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// Memory of a decoder that is kept for the next compressed batch.
 pub const INFLATE_KEEP_BYTES: usize = 1 << 20;
+/// Topics and partitions of requests that name many which one turn of a shard looks at, the last request aside, and how
+/// many a request may name that never waits for its turn.
+pub const TURN_ITEMS: usize = 512;
+pub const TURN_ITEMS_FREE: usize = 32;
 /// Bytes of records that one turn of a shard decompresses, so that other requests go on meanwhile, and how many of them
 /// belong to one connection before the next has its turn.
 pub const OPENING_TURN: usize = 256 << 10;

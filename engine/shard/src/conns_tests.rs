@@ -412,6 +412,7 @@ fn long_answers_take_turns_and_short_ones_do_not_wait_for_them() {
         let text = if number == 19 { "short".into() } else { "x".repeat(TURN_SEND_BYTES / 2) };
         conns.answer(ConnId(number), slot, reply(&text), Path::Other);
     }
+    conns.retry(at(0), &mut ops);
     let mut order = Vec::new();
     while order.len() < 20 {
         ops.clear();

@@ -13,7 +13,7 @@ use torc_base::io::{Level, Op};
 use torc_base::limits::{FETCH_BYTES_MAX, PIECE_BYTES_MIN};
 use torc_base::time::Mono;
 use torc_net::kafka::fetch::{Part, PartitionData, Request, Response, TopicData};
-use torc_net::kafka::{error, fetch};
+use torc_net::kafka::{self, error, fetch};
 
 /// Isolation level of a fetch.
 const READ_COMMITTED: i8 = 1;
@@ -132,12 +132,28 @@ impl Kafka {
     }
 
     fn begin_fetch(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
+        self.fetches.entry(to.conn).or_default().active = true;
+        if self.many.is_full(self.fetch_items(&request)) {
+            return self.many.push(to, kafka::Request::Fetch(request));
+        }
+        self.start_fetch(out, to, request);
+    }
+
+    /// Partitions that a fetch reads.
+    pub(super) fn fetch_items(&self, request: &Request) -> usize {
+        let named: usize = request.topics.iter().map(|topic| topic.partitions.len()).sum();
+        named + self.sessions.partitions(request.session_id)
+    }
+
+    /// Begins a fetch whose turn it is.
+    pub(super) fn start_fetch(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
         let session = (request.session_id, request.session_epoch);
         let plan = match self.sessions.plan(out.now.mono, session, &request.topics, &request.forgotten) {
             Ok(plan) => plan,
             Err(code) => {
                 let response = Response { error: code, session_id: 0, ..Response::default() };
-                return self.send_fetch(to, response, &[], Path::Other);
+                self.send_fetch(to, response, &[], Path::Other);
+                return self.end_fetch(out, to.conn);
             }
         };
         let Plan { session, incremental, parts } = plan;
@@ -168,7 +184,6 @@ impl Kafka {
             read_ns: 0,
         };
         let deadline = gather.deadline;
-        self.fetches.entry(to.conn).or_default().active = true;
         let token = self.wait(to, Waiting::Fetch(Box::new(gather)));
         self.deadlines.insert((deadline, token));
         self.fetch_round(out, token, None);
@@ -432,6 +447,11 @@ impl Kafka {
         self.sessions.idle(session);
         let conn = pending.to.conn;
         self.send_fetch(pending.to, response, &groups, Path::Fetch { waited_ns, read_ns });
+        self.end_fetch(out, conn);
+    }
+
+    /// A fetch of the connection is answered.
+    fn end_fetch(&mut self, out: &mut Out, conn: ConnId) {
         if let Some(fetches) = self.fetches.get_mut(&conn) {
             fetches.active = false;
         }

@@ -4,6 +4,7 @@ mod complaints;
 mod configs;
 mod expiry;
 mod fetch;
+mod lines;
 mod metadata;
 mod offsets;
 mod openings;
@@ -95,8 +96,10 @@ pub struct Kafka {
     fetches: BTreeMap<ConnId, fetch::ConnFetches>,
     /// Fetches that wait for memory for their answers, in order.
     parked: VecDeque<Token>,
-    /// Requests for long lists that wait for memory for their answers, in order.
-    lists: VecDeque<(ReplyTo, Request, usize)>,
+    /// Requests for long lists, which wait for memory for their answers, too.
+    lists: lines::Line,
+    /// Other requests that name many partitions.
+    many: lines::Line,
     /// Connections whose answers were taken back, by what the log is asked for again.
     rereads: BTreeMap<Token, ConnId>,
     /// Bytes of produced requests whose connections are gone, while the log has not answered.
@@ -124,7 +127,8 @@ impl Kafka {
             expiry: Expiry::default(),
             fetches: BTreeMap::new(),
             parked: VecDeque::new(),
-            lists: VecDeque::new(),
+            lists: lines::Line::default(),
+            many: lines::Line::default(),
             rereads: BTreeMap::new(),
             orphans: BTreeMap::new(),
             next_token: 0,
@@ -271,7 +275,7 @@ impl Kafka {
                 let slot = self.conns.open_slot(out.now.mono, conn, header.api, frame_bytes);
                 let Header { api, version, correlation, .. } = header;
                 let to = ReplyTo { conn, slot, api, version, correlation, bytes: frame_bytes };
-                self.request(out, to, request, frame_bytes);
+                self.request(out, to, request);
             }
             Err(Bad::ApiVersionsUnknown { correlation, .. }) => {
                 let slot = self.conns.open_slot(out.now.mono, conn, kafka::api::API_VERSIONS, frame_bytes);
@@ -291,30 +295,9 @@ impl Kafka {
         }
     }
 
-    /// Takes a request up, or lets it wait: answers that may be long, and lie nowhere else than in memory, are made when
-    /// there is some.
-    fn request(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
-        let long = matches!(request, Request::Metadata(_) | Request::DescribeConfigs(_) | Request::DescribeLogDirs(_));
-        if long && (self.conns.are_answers_full() || !self.lists.is_empty()) {
-            return self.lists.push_back((to, request, frame_bytes));
-        }
-        self.serve(out, to, request, frame_bytes);
-    }
-
-    /// Takes up requests that waited for memory for their answers.
-    fn retry_lists(&mut self, out: &mut Out) {
-        while !self.conns.are_answers_full()
-            && let Some((to, request, frame_bytes)) = self.lists.pop_front()
-        {
-            if self.conns.is_open(to.conn) {
-                self.serve(out, to, request, frame_bytes);
-            }
-        }
-    }
-
-    fn serve(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
+    fn serve(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
         match request {
-            Request::Produce(request) => self.produce(out, to, request, frame_bytes),
+            Request::Produce(request) => self.produce(out, to, request, to.bytes),
             Request::Fetch(request) => self.fetch(out, to, request),
             Request::ListOffsets(request) => self.list_offsets(out, to, request),
             Request::Metadata(request) => self.metadata(out, to, request),
@@ -473,7 +456,7 @@ impl Kafka {
         }
         self.open_compressed(out);
         self.retry_parked(out);
-        self.retry_lists(out);
+        self.turn_lines(out);
         for conn in self.conns.retry(out.now.mono, out.ops) {
             self.pump(out, conn);
         }
@@ -500,7 +483,7 @@ impl Kafka {
     pub fn deadline(&self) -> Option<Mono> {
         let fetch = self.deadlines.first().map(|(at, _)| *at);
         let expiry = self.expiry.due().filter(|_| !self.pending.is_empty());
-        let opening = self.openings.is_due().then_some(Mono(0));
+        let opening = (self.openings.is_due() || self.lines_are_due()).then_some(Mono(0));
         [fetch, opening, expiry, self.complaints.due(), self.conns.deadline()].into_iter().flatten().min()
     }
 

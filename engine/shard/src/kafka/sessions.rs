@@ -114,6 +114,11 @@ impl Sessions {
         Sessions { max, sessions: BTreeMap::new(), partitions: 0, prng: Prng::new(seed ^ 0x5e55_1045) }
     }
 
+    /// Partitions of a session; 0 without one.
+    pub fn partitions(&self, id: i32) -> usize {
+        self.sessions.get(&id).map_or(0, |session| session.wanted.len())
+    }
+
     fn end(&mut self, id: i32) {
         if let Some(session) = self.sessions.remove(&id) {
             self.partitions -= session.wanted.len();

@@ -36,6 +36,11 @@ impl View {
         self.by_name.values()
     }
 
+    /// Partitions of all topics that have leaders.
+    pub fn partitions(&self) -> usize {
+        self.leaders.len()
+    }
+
     /// Takes a change in.
     pub fn apply(&mut self, change: &CatalogChange) {
         match change {
