@@ -1,7 +1,8 @@
 //! Requests that name many partitions take turns, and who names few does not wait for them.
 
-use super::rig::{Client, Rig};
+use super::rig::{Client, Rig, settings};
 use super::verbs::*;
+use crate::settings::Settings;
 use torc_base::limits::TURN_ITEMS;
 use torc_net::kafka::schema::list_offsets_request::ListOffsetsPartition;
 use torc_net::kafka::schema::{FetchRequest, ListOffsetsRequest, MetadataRequest};
@@ -29,7 +30,7 @@ fn all_offsets() -> ListOffsetsRequest {
 
 /// A rig with a topic of many partitions, clients that are going to ask for all of them, and one that is not.
 fn street() -> (Rig, Vec<Client>, Client) {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::with(1, &Settings { fetch_sessions: 2 * MANY, ..settings() });
     let small = rig.connect(0);
     assert_eq!(rig.create(small, "t", PARTITIONS, &[]), 0);
     let many = (0..MANY).map(|_| rig.connect(0)).collect();
