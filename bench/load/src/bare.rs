@@ -18,6 +18,7 @@ use torc_base::ids::{ConnId, FileId, ShardId, Tag};
 use torc_base::io::{App, DiskDone, DiskKind, DiskOk, DiskOp, Event, Level, Op};
 use torc_base::limits::{LARGE_FRAME, PAGE, RECV_BUFS};
 use torc_base::time::{Mono, Now};
+use torc_base::units::count_in;
 use torc_reactor::mail::mesh;
 use torc_reactor::settings::{Settings, listen};
 use torc_reactor::stats::LoopStats;
@@ -56,10 +57,10 @@ pub struct BareArgs {
     #[arg(long)]
     pub unwritten: bool,
     /// Writes that may be under way at once.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = |text: &str| count_in::<u8>(text, 1..=64))]
     pub depth: u8,
     /// Microseconds that it spins before it sleeps while a write is under way.
-    #[arg(long, value_name = "US", default_value_t = 0)]
+    #[arg(long, value_name = "US", default_value_t = 0, value_parser = |text: &str| count_in::<u32>(text, 0..=u32::MAX.into()))]
     pub spin_us: u32,
 }
 

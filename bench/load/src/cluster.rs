@@ -164,15 +164,15 @@ fn topic(cluster: &mut Cluster, target: &Target, missing: Missing) -> Result<Met
 }
 
 fn create(cluster: &mut Cluster, target: &Target) -> Result<(), Error> {
-    let configs = target.topic_config.iter().map(|setting| match setting.split_once('=') {
-        Some((key, value)) => Ok(CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))),
-        None => Err(Error::Unfit(format!("--topic-config {setting}: it must be of the form KEY=VALUE"))),
+    let configs = target.topic_config.iter().map(|setting| {
+        let (key, value) = setting.split_once('=').expect("options are read as KEY=VALUE");
+        CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
     });
     let topic = CreatableTopic::default()
         .with_name(topic_name(&target.topic))
         .with_num_partitions(target.partitions)
         .with_replication_factor(target.replication_factor.unwrap_or(-1))
-        .with_configs(configs.collect::<Result<_, Error>>()?);
+        .with_configs(configs.collect());
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
     let response = cluster.controller()?.call(&request)?;
     match response.topics.first() {

@@ -160,7 +160,7 @@ pub fn dialogues(
 /// Consumes as `args` say; the second is what checking found, if that was asked for.
 pub fn run(args: &ConsumeArgs) -> Result<Ran, Error> {
     if args.target.protocol == Protocol::Bare {
-        return Err(Error::Unfit("nothing can be read from the bare server".into()));
+        return Err(Error::Usage("nothing can be read from the bare server".into()));
     }
     let mut layout = cluster::prepare(&args.target, Missing::Refuse)?;
     let ranges = ranges(&mut layout, args)?;

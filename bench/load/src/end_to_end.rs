@@ -33,7 +33,7 @@ struct Sides {
 /// Produces and consumes as `args` say.
 pub fn run(args: &EndToEndArgs) -> Result<Ran, Error> {
     if args.target.protocol == Protocol::Bare {
-        return Err(Error::Unfit("nothing can be read from the bare server".into()));
+        return Err(Error::Usage("nothing can be read from the bare server".into()));
     }
     let producing = ProduceArgs {
         target: args.target.clone(),

@@ -10,7 +10,9 @@ use torc_client::ClientError;
 pub enum Error {
     /// A request of the preparations failed.
     Client(ClientError),
-    /// What was asked for does not fit together, or the target cannot do it.
+    /// Options that do not fit together.
+    Usage(String),
+    /// The target, the machine or a file cannot do what was asked for.
     Unfit(String),
     /// A system call failed; `doing` says at what.
     Io { doing: String, error: io::Error },
@@ -27,10 +29,11 @@ impl Error {
         |error| Error::Io { doing, error }
     }
 
-    /// What the process ends with: that of a shell for signals, else 1.
+    /// What the process ends with: that of a shell for signals, 2 for options that are wrong, as clap does, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Interrupted { signal, .. } => interrupt::exit_code(*signal),
+            Error::Usage(_) => 2,
             _ => 1,
         }
     }
@@ -40,7 +43,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Client(error) => error.fmt(f),
-            Error::Unfit(what) | Error::Report(what) | Error::Interrupted { what, .. } => f.write_str(what),
+            Error::Usage(what) | Error::Unfit(what) | Error::Report(what) | Error::Interrupted { what, .. } => {
+                f.write_str(what)
+            }
             Error::Io { doing, error } => write!(f, "{doing}: {error}"),
         }
     }

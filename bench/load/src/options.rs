@@ -1,10 +1,11 @@
 //! What can be asked of the load generator, on the command line and in scenario files.
 
 use crate::sizes::Sizes;
-use crate::units::{parse_count, parse_size, parse_time};
+use crate::units::{parse_count, parse_setting, parse_size, parse_span, parse_time};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+use torc_base::units::count_in;
 
 /// What the target speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,13 +29,13 @@ pub struct Target {
     #[arg(long, value_name = "NAME", default_value = "torc-bench")]
     pub topic: String,
     /// Partitions that a new topic gets; of an older one the first so many are used.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = |text: &str| count_in::<i32>(text, 1..=100_000))]
     pub partitions: i32,
     /// Copies of each partition of a new topic [default: the cluster's].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<i16>(text, 1..=i16::MAX.into()))]
     pub replication_factor: Option<i16>,
     /// A setting of a new topic, such as retention.ms=3600000.
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     pub topic_config: Vec<String>,
     /// Process whose CPU time and memory are reported [default: whoever listens at the address, if it runs here].
     #[arg(long, value_name = "PID")]
@@ -45,16 +46,16 @@ pub struct Target {
 #[derive(Clone, Debug, Args)]
 pub struct Pace {
     /// Connections, spread over the leaders of the partitions.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = |text: &str| count_in::<u32>(text, 1..=10_000))]
     pub connections: u32,
     /// Requests that one connection keeps unanswered [default: 1; with --rate, where there is one, as many as it takes].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<u32>(text, 1..=100_000))]
     pub outstanding: Option<u32>,
-    /// Load before the measurement begins.
+    /// Load before the measurement begins; a plain number counts seconds, here as in every time.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_time)]
     pub warmup: Duration,
     /// How long is measured.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_span)]
     pub duration: Duration,
     /// Measured requests after which the run ends, if that is before its time.
     #[arg(long, value_name = "N", value_parser = parse_count)]
@@ -103,7 +104,7 @@ pub struct Records {
     #[arg(long, value_name = "SIZES", default_value = "100")]
     pub record_size: Sizes,
     /// Records of one request [default: 1, or what --batch-bytes holds].
-    #[arg(long, value_name = "N", conflicts_with = "batch_bytes", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "batch_bytes", value_parser = |text: &str| count_in::<u32>(text, 1..=1_000_000))]
     pub records: Option<u32>,
     /// Bytes of one request's values, about: as many records as fit.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -115,13 +116,13 @@ pub struct Records {
     #[arg(long, value_enum, default_value_t = CodecName::None)]
     pub codec: CodecName,
     /// Different keys that records have; 0 for none.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_count)]
     pub keys: u64,
     /// Each connection is an idempotent producer.
     #[arg(long)]
     pub idempotence: bool,
     /// What keys, values and sizes follow from.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse_count)]
     pub seed: u64,
 }
 
@@ -250,7 +251,7 @@ pub struct EndToEndArgs {
     #[command(flatten)]
     pub output: Output,
     /// Connections that read.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = |text: &str| count_in::<u32>(text, 1..=10_000))]
     pub consumers: u32,
     /// Bytes that one fetch asks for.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size)]

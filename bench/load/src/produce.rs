@@ -246,12 +246,12 @@ pub fn server(target: &Target, layout: &Layout) -> Option<Process> {
 /// Produces as `args` say; the second is what reading back found, if that was asked for.
 pub fn run(args: &ProduceArgs) -> Result<Ran, Error> {
     if args.target.protocol == Protocol::Bare && (args.records.acks == Acks::None || args.verify) {
-        return Err(Error::Unfit("the bare server answers everything and keeps nothing to verify".into()));
+        return Err(Error::Usage("the bare server answers everything and keeps nothing to verify".into()));
     }
     if args.records.acks == Acks::None && args.verify {
-        return Err(Error::Unfit("with --acks 0 nothing is acknowledged that could be verified".into()));
+        return Err(Error::Usage("with --acks 0 nothing is acknowledged that could be verified".into()));
     }
-    let recipe = Recipe::new(&args.records, args.verify).map_err(Error::Unfit)?;
+    let recipe = Recipe::new(&args.records, args.verify).map_err(Error::Usage)?;
     let mut layout = cluster::prepare(&args.target, Missing::Create)?;
     let (recipe, schedule) = schedule(recipe, &args.pace, args);
     let ledger = args.verify.then(Ledger::default);

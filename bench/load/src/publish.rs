@@ -119,6 +119,8 @@ pub fn publish(
             let environment = Environment { disk: finished.disk.clone(), ..environment };
             (Report { verdict, environment: Some(environment), ..report }, Some(finished), false)
         }
+        // As where clap refuses options: there was no run that could be reported.
+        Err(error @ Error::Usage(_)) => return Err(error),
         Err(error) => {
             let report = Report::none(name, mode, options(), error.to_string());
             (Report { environment: Some(environment), ..report }, None, true)

@@ -15,11 +15,26 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
     bytes.ok_or_else(|| format!("{text:?} is no size: write 100, 16KiB or 1MB"))
 }
 
-/// `500us`, `5ms`, `10s`, `5m`. A number without a unit could mean anything.
+/// `500us`, `5ms`, `10s`, `5m`; a plain number counts seconds.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
-    let has_unit = text.trim_end().ends_with(|c: char| c.is_ascii_alphabetic());
-    let micros = units::parse_time_us(text, 1).and_then(|us| u64::try_from(us).ok()).filter(|_| has_unit);
+    let micros = units::parse_time_us(text, 1_000_000).and_then(|us| u64::try_from(us).ok());
     micros.map(Duration::from_micros).ok_or_else(|| format!("{text:?} is no time: write 500us, 5ms, 10s or 5m"))
+}
+
+/// A time in which something can be measured: not 0.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    match parse_time(text)? {
+        Duration::ZERO => Err("nothing can be measured in no time".to_string()),
+        time => Ok(time),
+    }
+}
+
+/// A setting of a topic, as it is written.
+pub fn parse_setting(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_string()),
+        _ => Err("it must be of the form KEY=VALUE".to_string()),
+    }
 }
 
 /// Nanoseconds in the unit that suits them, with three digits.

@@ -1,4 +1,6 @@
-use crate::units::{counted, parse_count, parse_size, parse_time, thousands, three_digits, time, time_or_none};
+use crate::units::{
+    counted, parse_count, parse_size, parse_span, parse_time, thousands, three_digits, time, time_or_none,
+};
 use std::time::Duration;
 
 #[test]
@@ -17,7 +19,9 @@ fn sizes_and_times_are_read() {
         assert!(parse_size(bad).is_err(), "{bad}");
         assert!(parse_time(bad).is_err(), "{bad}");
     }
-    assert!(parse_time("5").is_err(), "a time without a unit could mean anything");
+    let seconds = [("5", 5_000), ("0", 0), ("0.5", 500)];
+    assert!(seconds.iter().all(|(text, ms)| parse_time(text) == Ok(Duration::from_millis(*ms))), "plain numbers");
+    assert!(parse_span("0").is_err() && parse_span("0ms").is_err() && parse_span("1us").is_ok());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Numbers, sizes and times as people write them: `10_000`, `10k`, `64MiB`, `1.5s`, `7d`. Configuration, command line and
 //! scenario files all read them here, so that they are read alike.
 
+use std::ops::RangeInclusive;
+
 /// Units of counts; decimal, as in "10k records".
 const COUNTS: &[(&str, i64)] = &[("k", 1_000), ("m", 1_000_000), ("g", 1_000_000_000)];
 
@@ -41,6 +43,20 @@ const DECIMALS_MAX: usize = 9;
 /// gives them a meaning.
 pub fn parse_count(text: &str) -> Option<i64> {
     scaled(text, COUNTS, 1)?.try_into().ok()
+}
+
+/// A count within `allowed`, for options.
+///
+/// # Errors
+/// What it must be instead, in words that can stand behind the option's name.
+pub fn count_in<N: TryFrom<i64>>(text: &str, allowed: RangeInclusive<i64>) -> Result<N, String> {
+    let count = parse_count(text).filter(|count| allowed.contains(count));
+    let (low, high) = (allowed.start(), allowed.end());
+    count.and_then(|count| N::try_from(count).ok()).ok_or_else(|| match high {
+        &i64::MAX => format!("it must be a whole number of at least {low}, such as 500, 10_000 or 10k"),
+        ..1_000 => format!("it must be a whole number from {low} to {high}"),
+        _ => format!("it must be a whole number from {low} to {high}, such as 500, 10_000 or 10k"),
+    })
 }
 
 /// Bytes of `text`, such as `1048588`, `64MiB`, `1GB`; upper and lower case are the same. `None` if it is no size, no whole

@@ -116,6 +116,13 @@ pub struct ConfigError {
     pub problems: Vec<String>,
 }
 
+impl ConfigError {
+    /// True if a flag or a `--set` is refused, and not only what a file says.
+    pub fn is_of_command_line(&self) -> bool {
+        self.problems.iter().any(|problem| problem.starts_with("--"))
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.problems.join("\n"))

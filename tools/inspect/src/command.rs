@@ -8,11 +8,12 @@ use crate::names::Names;
 use crate::place::{self, InspectError};
 use crate::shard::{self, Detail};
 use crate::text::{self, ShardText};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use torc_base::ids::{GroupId, Offset};
+use torc_base::units::count_in;
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -44,11 +45,13 @@ pub struct WalArgs {
 enum WalCommand {
     /// Show segments, batches, entries and extents, where the chain breaks, and what a start would make of it.
     ///
-    /// Exits with 0 if all is sound (an unfinished write at the log's end is), with 2 if something durable is damaged.
+    /// Exits with 0 if all is sound (so is an unfinished write at the end of the log), with 3 if something durable is damaged, with
+    /// 1 if there is nothing to show, with 2 if the command line is wrong.
     Inspect(InspectArgs),
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("log").args(["topic", "group"]))]
 struct InspectArgs {
     /// A server's data directory, one shard's directory, or segment files.
     #[arg(required = true, value_name = "DIR|FILE")]
@@ -63,16 +66,16 @@ struct InspectArgs {
     #[arg(long)]
     extents: bool,
     /// Follow this offset to its bytes.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "log", value_parser = |text: &str| count_in::<i64>(text, 0..=i64::MAX))]
     offset: Option<i64>,
     /// The topic of --offset.
-    #[arg(long, value_name = "NAME", requires = "offset", requires = "partition", conflicts_with = "group")]
+    #[arg(long, value_name = "NAME", requires = "offset")]
     topic: Option<String>,
-    /// The partition of --offset.
-    #[arg(long, value_name = "N", requires = "topic")]
+    /// The partition of --offset; not needed if the topic has only one.
+    #[arg(long, value_name = "N", requires = "topic", conflicts_with = "group", value_parser = |text: &str| count_in::<u32>(text, 0..=u32::MAX.into()))]
     partition: Option<u32>,
     /// The group of --offset, instead of topic and partition.
-    #[arg(long, value_name = "N", requires = "offset")]
+    #[arg(long, value_name = "N", requires = "offset", value_parser = |text: &str| count_in::<u64>(text, 0..=i64::MAX))]
     group: Option<u64>,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
@@ -90,7 +93,8 @@ pub struct SnapshotArgs {
 enum SnapshotCommand {
     /// Show checkpoints: sections, sizes, checksums, what they say of groups and topics.
     ///
-    /// Exits with 0 if all is sound, with 2 if a checkpoint that recovery needs is damaged.
+    /// Exits with 0 if all is sound, with 3 if a checkpoint that recovery needs is damaged, with 1 if there is nothing to show,
+    /// with 2 if the command line is wrong.
     Inspect(SnapshotInspectArgs),
 }
 
@@ -188,10 +192,10 @@ fn follow_offset(
     names: &Names,
     out: &mut dyn Write,
 ) -> Result<Outcome, InspectError> {
-    let group = match (&args.topic, args.partition, args.group) {
-        (Some(topic), Some(partition), _) => names.find(topic, partition).map_err(InspectError::Unknown)?,
-        (_, _, Some(group)) => GroupId(group),
-        _ => return Err(InspectError::Unknown("--offset needs --topic and --partition, or --group".to_string())),
+    let group = match (&args.topic, args.group) {
+        (Some(topic), _) => names.find(topic, args.partition).map_err(InspectError::Unknown)?,
+        (None, Some(group)) => GroupId(group),
+        (None, None) => unreachable!("--offset requires one of them"),
     };
     let found = follow::follow(places, names, group, Offset(offset))?;
     written(match args.format {

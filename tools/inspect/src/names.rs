@@ -50,8 +50,8 @@ impl Names {
         self.of_group(group).unwrap_or_else(|| format!("group {group}"))
     }
 
-    /// The group of a partition, or why there is none.
-    pub fn find(&self, topic: &str, partition: u32) -> Result<GroupId, String> {
+    /// The group of a partition, or why there is none. The partition may be left out if the topic has only one.
+    pub fn find(&self, topic: &str, partition: Option<u32>) -> Result<GroupId, String> {
         let Some(found) = self.catalog.topic(topic) else {
             let known: Vec<&str> = self.catalog.topics().map(|t| &*t.name).take(20).collect();
             let known =
@@ -60,6 +60,12 @@ impl Names {
             return Err(format!("no topic is called {topic}: {known}{why}; --group takes a group's number"));
         };
         let count = found.partitions.len();
+        let partition = match partition {
+            None if count != 1 => {
+                return Err(format!("topic {topic} has {count} partitions: say which one with --partition, from 0"));
+            }
+            named => named.unwrap_or(0),
+        };
         let missing = || format!("topic {topic} has no partition {partition}: it has {count}, numbered from 0");
         found.partitions.get(partition).ok_or_else(missing)
     }

@@ -149,7 +149,7 @@ fn what_is_not_there_is_said() {
         ("--topic orders --partition 2 --offset 0", "has no partition 2: it has 2"),
         ("--topic order --partition 0 --offset 0", "there are orders"),
         ("--group 5000 --offset 0", "the log holds nothing of it"),
-        ("--offset 0", "--offset needs --topic and --partition, or --group"),
+        ("--topic orders --offset 0", "topic orders has 2 partitions: say which one with --partition"),
     ] {
         let error = try_wal(&rig.dir, flags).expect_err(flags).to_string();
         assert!(error.contains(says), "{flags}: {error}");

@@ -6,11 +6,12 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::cell::RefCell;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use torc_base::units::count_in;
 
 /// Rounds of a run, if nothing else is asked for.
 pub const STEPS: u32 = 5;
@@ -19,19 +20,19 @@ pub const STEPS: u32 = 5;
 #[derive(Clone, Debug, Parser)]
 pub struct Args {
     /// Run this one seed.
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = |text: &str| count_in::<u64>(text, 0..=i64::MAX))]
     pub seed: Option<u64>,
     /// Run these seeds, both ends included, such as 1..2000.
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     pub seeds: Option<RangeInclusive<u64>>,
     /// Crashes and other misfortunes of each run.
-    #[arg(long, value_name = "N", default_value_t = STEPS)]
+    #[arg(long, value_name = "N", default_value_t = STEPS, value_parser = |text: &str| count_in::<u32>(text, 0..=u32::MAX.into()))]
     pub steps: u32,
     /// Lines of the trail that a failure shows.
-    #[arg(long, value_name = "N", default_value_t = crate::trail::SHOWN)]
+    #[arg(long, value_name = "N", default_value_t = crate::trail::SHOWN, value_parser = |text: &str| count_in::<usize>(text, 0..=i64::MAX))]
     pub trail: usize,
     /// Runs at the same time.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = |text: &str| count_in::<usize>(text, 1..=1024))]
     pub jobs: usize,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -49,8 +50,8 @@ pub enum Format {
 
 fn parse_seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let (low, high) = text.split_once("..").ok_or("two numbers with .. between them are wanted, such as 1..2000")?;
-    let number = |s: &str| s.trim_start_matches('=').parse::<u64>().map_err(|e| format!("{s:?} is no number: {e}"));
-    let (low, high) = (number(low)?, number(high)?);
+    let number = |s: &str| count_in::<u64>(s, 0..=i64::MAX).map_err(|why| format!("{s:?}: {why}"));
+    let (low, high) = (number(low)?, number(high.trim_start_matches('='))?);
     if low > high { Err(format!("{low} is more than {high}")) } else { Ok(low..=high) }
 }
 
@@ -91,7 +92,7 @@ pub fn run_with(args: &Args, runner: Runner) -> ExitCode {
     let next = AtomicU64::new(*seeds.start());
     let printed = Mutex::new(());
     std::thread::scope(|scope| {
-        for _ in 0..args.jobs.max(1) {
+        for _ in 0..args.jobs {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -124,7 +125,7 @@ fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>)
             sums.refused.fetch_add(u64::from(report.refused), Ordering::Relaxed);
             sums.virtual_ms.fetch_add(report.virtual_ms, Ordering::Relaxed);
             if args.seed.is_some() && args.format == Format::Text {
-                println!("seed {seed}: {} things happened, digest {:016x}", report.steps, report.digest);
+                say(&format!("seed {seed}: {} things happened, digest {:016x}", report.steps, report.digest));
             }
         }
         Err(failure) => {
@@ -156,15 +157,13 @@ fn print_failure(args: &Args, seed: u64, failure: &Failure) {
     let trail = &lines[lines.len().saturating_sub(args.trail)..];
     match args.format {
         Format::Text => {
-            println!("seed {seed} FAILED\n\nthe last things that happened (virtual ms):\n{}\n", trail.join("\n"));
-            println!("broken: {rule}: {text}\nreplay: {replay}");
+            say(&format!("seed {seed} FAILED\n\nthe last things that happened (virtual ms):\n{}\n", trail.join("\n")));
+            say(&format!("broken: {rule}: {text}\nreplay: {replay}"));
         }
-        Format::Json => {
-            println!(
-                "{}",
-                json!({ "ok": false, "seed": seed, "rule": rule, "text": text, "replay": replay, "trail": trail })
-            );
-        }
+        Format::Json => say(&json!({
+            "ok": false, "seed": seed, "rule": rule, "text": text, "replay": replay, "trail": trail,
+        })
+        .to_string()),
     }
 }
 
@@ -173,16 +172,27 @@ fn summary(format: Format, sums: &Sums) {
     let (runs, acked, fetched) = (get(&sums.runs), get(&sums.acked), get(&sums.fetched));
     let (lives, refused, ms) = (get(&sums.lives), get(&sums.refused), get(&sums.virtual_ms));
     match format {
-        Format::Text => println!(
+        Format::Text => say(&format!(
             "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, \
              {fetched} fetched and compared, {refused} damaged logs refused",
             ms / 1000
-        ),
-        Format::Json => println!(
-            "{}",
-            json!({ "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked,
-                    "fetched": fetched, "refused": refused })
-        ),
+        )),
+        Format::Json => say(&json!({
+            "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
+            "refused": refused,
+        })
+        .to_string()),
+    }
+}
+
+/// A line on standard output. A reader that has seen enough changes no verdict; a full disk does, since nobody will see it.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = writeln!(std::io::stderr(), "torc: cannot write to standard output: {error}");
+        std::process::exit(1);
     }
 }
 
@@ -190,7 +200,7 @@ fn summary(format: Format, sums: &Sums) {
 fn report_panics() {
     std::panic::set_hook(Box::new(|info| {
         let current = CURRENT.with(|current| current.try_borrow_mut().ok().and_then(|mut c| c.take()));
-        eprintln!("{info}");
+        let _ = writeln!(std::io::stderr(), "{info}");
         if let Some((seed, args, trail)) = current {
             let violation = crate::violation::Violation::new(crate::violation::Rule::NoPanic, info.to_string());
             print_failure(&args, seed, &Failure { violation, trail: trail.tail() });

@@ -4,7 +4,8 @@ use crate::output::Format;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
-use torc_base::units::parse_time_ms;
+use torc_base::limits::TOPIC_PARTITIONS_MAX;
+use torc_base::units::{count_in, parse_time_ms};
 use torc_load::command::BenchArgs;
 
 /// torc stores and replicates logs, for Kafka clients.
@@ -178,10 +179,10 @@ pub struct CreateArgs {
     /// Its name: letters, digits, `.`, `_`, `-`; at most 249.
     pub name: String,
     /// Partitions [default: the cluster's num.partitions].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<i32>(text, 1..=TOPIC_PARTITIONS_MAX as i64))]
     pub partitions: Option<i32>,
     /// Copies of each partition [default: the cluster's].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<i16>(text, 1..=i16::MAX.into()))]
     pub replication_factor: Option<i16>,
     /// A setting of the topic, such as retention.ms=3600000.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
@@ -194,7 +195,7 @@ pub struct AlterArgs {
     /// The topic.
     pub name: String,
     /// Partitions it shall have; more than now.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<i32>(text, 1..=TOPIC_PARTITIONS_MAX as i64))]
     pub partitions: Option<i32>,
     /// A setting to change.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]

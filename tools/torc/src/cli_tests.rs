@@ -112,8 +112,11 @@ fn inspectors_take_paths_and_an_offset_to_follow() {
         parse(line);
     }
     assert!(refused("torc wal inspect").contains("DIR|FILE"));
-    assert!(refused("torc wal inspect d --topic t --offset 1").contains("--partition"));
-    assert!(refused("torc wal inspect d --group 1024").contains("--offset"));
+    parse("torc wal inspect d --topic t --offset 1");
+    assert!(refused("torc wal inspect d --offset 1").contains("--topic <NAME>|--group <N>"));
+    for wrong in ["--group 1024", "--topic t", "--topic t --group 1 --offset 1", "--group 1 --partition 0 --offset 1"] {
+        refused(&format!("torc wal inspect d {wrong}"));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod exit;
 mod inspect;
 mod output;
 mod serve;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error.to_string());
-            ExitCode::FAILURE
+            ExitCode::from(exit::code(&*error))
         }
     }
 }

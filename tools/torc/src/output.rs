@@ -1,5 +1,6 @@
 //! How results are printed: as aligned columns for people, as JSON for programs.
 
+use crate::exit;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::fmt;
@@ -29,7 +30,7 @@ pub fn complain(why: &str) {
             outlet.flush(READER_TIME);
         }
         // No thread to be had may be the very reason.
-        Err(_) => eprint!("{text}"),
+        Err(_) => drop(io::stderr().write_all(text.as_bytes())),
     }
 }
 
@@ -91,16 +92,16 @@ impl fmt::Display for Table {
     }
 }
 
-/// Writes a result to standard output. A reader that has seen enough, such as `head`, ends the command quietly.
+/// Writes a result to standard output. A reader that has seen enough, such as `head`, is no error; a full disk is.
 pub fn print(text: impl fmt::Display) {
-    let mut out = std::io::stdout().lock();
-    match write!(out, "{text}").and_then(|()| out.flush()) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => {
-            eprintln!("torc: cannot write to standard output: {error}");
-            std::process::exit(1);
+    let mut out = io::stdout().lock();
+    // In one piece: the text may be made of many, and of each line a system call would be made.
+    match out.write_all(text.to_string().as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("cannot write to standard output: {error}"));
+            std::process::exit(exit::FAILED.into());
         }
+        _ => {}
     }
 }
 

@@ -1,17 +1,18 @@
 //! `torc completions` and `torc man`: what shells and man(1) know of the command line, made from its definition.
 
 use crate::cli::Cli;
+use crate::output::print;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use std::error::Error;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Prints the completions of one shell.
 pub fn completions(shell: Shell) -> Result<(), Box<dyn Error>> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "torc", &mut text);
-    written(io::stdout().write_all(&text))
+    print(String::from_utf8(text)?);
+    Ok(())
 }
 
 /// Writes `torc.1` and a page for each command to `dir`, or prints `torc.1`.
@@ -19,7 +20,8 @@ pub fn man(dir: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let Some(dir) = dir else {
         let mut page = Vec::new();
         clap_mangen::Man::new(built()).render(&mut page)?;
-        return written(io::stdout().write_all(&page));
+        print(String::from_utf8(page)?);
+        return Ok(());
     };
     std::fs::create_dir_all(&dir).map_err(|error| format!("cannot make {}: {error}", dir.display()))?;
     for (name, command) in pages(built(), "torc".to_string()) {
@@ -51,14 +53,4 @@ fn write_page(dir: &Path, name: &str, command: Command) -> Result<(), Box<dyn Er
     let mut page = Vec::new();
     clap_mangen::Man::new(command).title(name.to_string()).render(&mut page)?;
     std::fs::write(&path, page).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
-}
-
-/// A reader that has seen enough is no error.
-fn written(result: io::Result<()>) -> Result<(), Box<dyn Error>> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("cannot write to standard output: {error}").into())
-        }
-        _ => Ok(()),
-    }
 }

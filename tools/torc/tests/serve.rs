@@ -1,89 +1,12 @@
 //! The binary as its users start and stop it.
 
+mod support;
+
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Read, Write};
+
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-
-fn torc(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_torc"));
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// Runs a command that is expected to refuse; returns what it says. A server that starts after all is ended.
-fn refused(args: &[&str]) -> String {
-    let mut server = Server { child: torc(args).spawn().unwrap(), lines: Vec::new() };
-    assert!(!server.until_ready(), "{args:?} is served: {:?}", server.lines);
-    let mut text = String::new();
-    server.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!(server.child.wait().unwrap().code(), Some(1), "{args:?}: {text}");
-    assert!(text.lines().any(|line| line.starts_with("torc: ")), "{args:?}: {text}");
-    text
-}
-
-/// A server that has said that it is ready. Killed if a test fails before it is stopped.
-struct Server {
-    child: Child,
-    /// What it printed, up to `ready`.
-    lines: Vec<String>,
-}
-
-impl Server {
-    fn start(data: &Path, more: &[&str]) -> Server {
-        let fixed =
-            ["serve", "--data-dir", data.to_str().unwrap(), "--kafka", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
-        let child = torc(&[&fixed, more].concat()).spawn().unwrap();
-        let mut server = Server { child, lines: Vec::new() };
-        if server.until_ready() {
-            return server;
-        }
-        let mut text = String::new();
-        server.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-        panic!("it did not start: {text}");
-    }
-
-    /// Reads what it prints until it is ready; false if it ends before that.
-    fn until_ready(&mut self) -> bool {
-        for line in BufReader::new(self.child.stdout.take().unwrap()).lines() {
-            self.lines.push(line.unwrap());
-            if self.lines.last().unwrap().starts_with("ready in ") {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// What follows `name` on its line.
-    fn said(&self, name: &str) -> &str {
-        let line = self.lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no line `{name}` in {:?}", self.lines))
-    }
-
-    /// Answer of the metrics endpoint.
-    fn get(&self, path: &str) -> String {
-        let address = self.said("metrics").strip_prefix("http://").unwrap().strip_suffix("/metrics").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn stop(mut self, signal: Signal) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails if it has ended, which is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use support::{Server, refused, refused_with, torc};
 
 #[test]
 fn it_says_what_listens_where_and_drains() {
@@ -162,7 +85,8 @@ fn a_bad_configuration_stops_the_start_with_all_its_problems() {
     let file = dir.path().join("server.properties");
     std::fs::write(&file, "num.partitions=3\nlog.dir.s=/x\n").unwrap();
     let data = dir.path().join("data");
-    let text = refused(&["--config", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap(), "--shards", "x"]);
+    let args = ["--config", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap(), "--shards", "x"];
+    let text = refused_with(2, &args);
     assert!(text.contains("server.properties:2: unknown key `log.dir.s`") && text.contains("--shards: "), "{text}");
     assert!(!data.exists(), "nothing is made before the configuration is good");
 }

@@ -10,7 +10,7 @@ use crate::files::Sink;
 use crate::interrupt;
 use crate::options::Format;
 use crate::report::Report;
-use crate::units::{parse_size, parse_time, three_digits, time};
+use crate::units::{parse_size, parse_span, three_digits, time};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -28,7 +28,7 @@ pub struct LimitsArgs {
     #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = parse_size)]
     pub file_bytes: usize,
     /// Time for each figure.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_span)]
     pub time: Duration,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = Format::Table)]

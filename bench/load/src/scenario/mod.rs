@@ -31,12 +31,13 @@ use crate::environment::Build;
 use crate::error::Error;
 use crate::files::Sink;
 use crate::interrupt;
-use crate::units::{counted, parse_time};
+use crate::units::{counted, parse_span, parse_time};
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 use summary::Summary;
+use torc_base::units::count_in;
 
 /// `torc bench run`.
 #[derive(Clone, Debug, Args)]
@@ -56,13 +57,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "TEXT")]
     pub only: Option<String>,
     /// How often each run is made, instead of what the scenario says.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<u32>(text, 1..=1000))]
     pub repeat: Option<u32>,
     /// Warm up no longer than this, whatever the scenario says: for a quick look.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub warmup: Option<Duration>,
     /// Measure no longer than this, whatever the scenario says: for a quick look.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
     pub duration: Option<Duration>,
     /// Fail if a check is not met, or was not measured.
     #[arg(long)]
@@ -93,7 +94,7 @@ pub fn run(args: &RunArgs, build: Build, out: &mut dyn Write) -> Result<(), Erro
         scenario.retain_runs(only);
     }
     if scenario.targets.is_empty() || scenario.runs.is_empty() {
-        return Err(Error::Unfit("no run is left: see --target and --only".to_string()));
+        return Err(Error::Usage("no run is left: see --target and --only".to_string()));
     }
     for dir in [&args.out, &args.dir] {
         std::fs::create_dir_all(dir).map_err(Error::io(format!("making {}", dir.display())))?;

@@ -1,0 +1,5 @@
+//! Commands as a person types them: exit codes, numbers, readers that go away, topics, `torc top`.
+
+mod commands;
+#[path = "../support/mod.rs"]
+mod support;
