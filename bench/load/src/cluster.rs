@@ -16,6 +16,7 @@ use kafka_protocol::protocol::Request;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
+use torc_base::units::plain_setting;
 use torc_client::{Cluster, error_name, text, topic_name};
 
 /// Time that a broker gets for a request of the preparations, in milliseconds.
@@ -166,7 +167,7 @@ fn topic(cluster: &mut Cluster, target: &Target, missing: Missing) -> Result<Met
 fn create(cluster: &mut Cluster, target: &Target) -> Result<(), Error> {
     let configs = target.topic_config.iter().map(|setting| {
         let (key, value) = setting.split_once('=').expect("options are read as KEY=VALUE");
-        CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
+        CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(&plain_setting(key, value))))
     });
     let topic = CreatableTopic::default()
         .with_name(topic_name(&target.topic))

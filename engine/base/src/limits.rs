@@ -92,6 +92,8 @@ pub const TURN_SEND_BYTES: usize = 1 << 20;
 
 /// Topics of a cluster.
 pub const TOPICS_MAX: usize = 100_000;
+/// Topics that have metrics of their own; what the others do is added up.
+pub const TOPIC_METRICS_MAX: usize = 200;
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: usize = 100_000;
 /// Partitions of one node.
@@ -158,6 +160,7 @@ const _: () = {
     assert!(BATCHES_IN_FLIGHT_MAX * BATCH_BYTES_SOFT <= WAL_MEMORY);
     assert!(READ_AHEAD_BYTES <= READ_MEMORY / 2 && ENTRY_BYTES_MAX * 2 <= READ_MEMORY);
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
+    assert!(TOPIC_METRICS_MAX < u16::MAX as usize, "places in the table of metrics are 16 bits");
     assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= ANSWERS_MEMORY, "one connection cannot use up what all share");
     assert!(MEMBER_METADATA_BYTES_MAX < GROUP_BYTES_MAX && GROUP_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
     assert!(GROUP_BYTES_MAX <= COORDINATOR_BYTES_MAX / 8, "one group cannot use up what all share");

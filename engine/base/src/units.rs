@@ -117,6 +117,18 @@ fn digits_of(text: &str) -> Option<i128> {
     if sound { text.replace('_', "").parse::<i64>().ok().map(i128::from) } else { None }
 }
 
+/// The value of a topic's setting as Kafka's requests carry it: a plain number in the unit that its key ends with, so that
+/// `retention.ms=7d` is 604800000. What is no number is left as it stands, for the server to judge.
+pub fn plain_setting(key: &str, value: &str) -> String {
+    let number = match key.rsplit('.').next() {
+        Some("ms") => parse_time_ms(value, 1),
+        Some("bytes") => parse_size(value),
+        Some("messages") => parse_count(value),
+        _ => None,
+    };
+    number.map_or(value.to_string(), |number| number.to_string())
+}
+
 /// `bytes` in the largest unit that divides it, such as `64MiB`; [`parse_size`] reads it back exactly.
 pub fn size(bytes: u64) -> String {
     for (unit, factor) in [("TiB", 1u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {

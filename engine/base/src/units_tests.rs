@@ -26,6 +26,23 @@ fn counts_of_options_have_bounds_and_say_them() {
 }
 
 #[test]
+fn settings_of_topics_are_sent_as_plain_numbers() {
+    for (key, value, plain) in [
+        ("retention.ms", "7d", "604800000"),
+        ("retention.ms", "604_800_000", "604800000"),
+        ("retention.ms", "-1", "-1"),
+        ("max.message.bytes", "2MiB", "2097152"),
+        ("flush.messages", "10k", "10000"),
+        ("retention.ms", "soon", "soon"),
+        ("min.insync.replicas", "1", "1"),
+        ("cleanup.policy", "delete", "delete"),
+        ("follower.replication.throttled.replicas", "0:1", "0:1"),
+    ] {
+        assert_eq!(plain_setting(key, value), plain, "{key}={value}");
+    }
+}
+
+#[test]
 fn sizes_take_units() {
     assert_eq!(parse_size("1048588"), Some(1_048_588));
     assert_eq!(parse_size("1_048_588"), Some(1_048_588));

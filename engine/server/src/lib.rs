@@ -20,6 +20,7 @@ pub mod properties;
 pub mod reading;
 pub mod room;
 pub mod running;
+pub mod samples;
 pub mod start;
 pub mod stop;
 
@@ -49,6 +50,8 @@ mod reading_tests;
 mod room_tests;
 #[cfg(test)]
 mod running_tests;
+#[cfg(test)]
+mod samples_tests;
 #[cfg(test)]
 mod start_tests;
 #[cfg(test)]

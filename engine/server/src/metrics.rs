@@ -35,7 +35,7 @@ pub enum Kind {
     Gauge,
 }
 
-/// One number of one shard, or of the process.
+/// One number of one shard or topic, or of the process.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// Prometheus' name, with the unit in it.
@@ -44,10 +44,10 @@ pub struct Sample {
     pub help: &'static str,
     /// Counter or gauge.
     pub kind: Kind,
-    /// The shard it is of; `None`: the process.
-    pub shard: Option<u16>,
+    /// What it is of; none: the process.
+    pub labels: Vec<(&'static str, String)>,
     /// The number.
-    pub value: u64,
+    pub value: f64,
 }
 
 /// A histogram of times, of one shard.
@@ -277,13 +277,18 @@ pub fn render(samples: &[Sample]) -> String {
         };
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for sample in family {
-            let _ = match sample.shard {
-                Some(shard) => writeln!(text, "{name}{{shard=\"{shard}\"}} {}", sample.value),
-                None => writeln!(text, "{name} {}", sample.value),
+            let labels: Vec<String> = sample.labels.iter().map(|(key, value)| label(key, value)).collect();
+            let _ = match labels[..] {
+                [] => writeln!(text, "{name} {}", sample.value),
+                _ => writeln!(text, "{name}{{{}}} {}", labels.join(","), sample.value),
             };
         }
     }
     text
+}
+
+fn label(key: &str, value: &str) -> String {
+    format!("{key}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
 /// The same for histograms. Buckets are cumulative, as Prometheus wants them.

@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 fn sample(name: &str, shard: Option<u16>, value: u64) -> Sample {
-    Sample { name: name.to_string(), help: "How many.", kind: Kind::Counter, shard, value }
+    let labels = shard.map(|shard| ("shard", shard.to_string())).into_iter().collect();
+    Sample { name: name.to_string(), help: "How many.", kind: Kind::Counter, labels, value: value as f64 }
 }
 
 fn times(shard: u16, stage: Option<&'static str>, buckets: [u64; 3]) -> Times {
@@ -44,6 +45,16 @@ fn samples_of_one_name_stand_together() {
     let expected = "# HELP a_total How many.\n# TYPE a_total counter\na_total 2\n\
                     # HELP b_total How many.\n# TYPE b_total counter\nb_total{shard=\"0\"} 1\nb_total{shard=\"1\"} 3\n";
     assert_eq!(render(&samples), expected);
+}
+
+#[test]
+fn labels_are_quoted_and_large_and_broken_numbers_are_written_out() {
+    let labels = vec![("topic", "a\"b\\c\nd".to_string()), ("x", String::new())];
+    let row = |value| Sample { labels: labels.clone(), value, ..sample("a_total", None, 0) };
+    let text = render(&[row(0.25), row(9_007_199_254_740_992.0)]);
+    let lines: Vec<&str> = text.lines().skip(2).collect();
+    let series = r#"a_total{topic="a\"b\\c\nd",x=""}"#;
+    assert_eq!(lines, [format!("{series} 0.25"), format!("{series} 9007199254740992")]);
 }
 
 #[test]

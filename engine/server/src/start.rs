@@ -1,4 +1,4 @@
-//! From a configuration to a running server, and to its end. The only file that names the shard and the reactor.
+//! From a configuration to a running server, and to its end. Only this file and `samples.rs` name the shard and the reactor.
 
 use crate::config::{Config, TimestampType, WalSync};
 use crate::data_dir::{self, DataDir, Wishes};
@@ -8,11 +8,12 @@ use crate::listen::Patience;
 use crate::listeners::KafkaListener;
 use crate::log::Log;
 use crate::medium::Medium;
-use crate::metrics::{self, Kind, Sample, Times};
+use crate::metrics;
 use crate::notify::{Notify, Pulse};
 use crate::outlet::{Outlet, Weight};
 use crate::placement::{self, Placement};
 use crate::running::Running;
+use crate::samples::{self, Build, Counters, all_ready};
 use crate::stop::{self, End, EndNotice, News};
 use crate::{described, listen, machine, room, units};
 use std::io::{self, Write};
@@ -28,19 +29,10 @@ use torc_base::limits::{PAGE, REGISTERED_PAGES};
 use torc_reactor::mail::{self, StopHandle};
 use torc_reactor::probe::{self, Features};
 use torc_reactor::resources::{Limits, Want};
-use torc_reactor::stats::LoopStats;
 use torc_reactor::{reactor, settings as loop_settings};
 use torc_shard::{
-    CleanerSettings, Histogram, MemoryLimits, Settings, Shard, Stage, Stats, TimestampType as TopicTimestampType,
-    TopicConfig, WalSettings,
+    CleanerSettings, MemoryLimits, Settings, Shard, TimestampType as TopicTimestampType, TopicConfig, WalSettings,
 };
-
-/// What a shard and its loop count, for the metrics endpoint.
-#[derive(Clone, Default)]
-struct Counters {
-    shard: Arc<Stats>,
-    reactor: Arc<LoopStats>,
-}
 
 /// Memory of blocks that the tail has given up and the next batches take over, besides the registered ones.
 const KEPT_BLOCKS: usize = 4 << 20;
@@ -49,15 +41,15 @@ const PORT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a server until SIGTERM, SIGINT or SIGHUP, and drains it. What listens where goes to `out`, a line each, then
 /// `ready in N ms`. The log goes to standard error. Whoever reads neither holds up nothing.
-pub fn serve(config: &Config, out: impl Write + Send + 'static) -> Result<(), ServeError> {
+pub fn serve(config: &Config, build: Build, out: impl Write + Send + 'static) -> Result<(), ServeError> {
     let log = Log::start(config.log_level).map_err(no_thread("start the thread of the log"))?;
     log.take_panics();
-    let result = run(config, &log, out);
+    let result = run(config, build, &log, out);
     log.flush();
     result
 }
 
-fn run(config: &Config, log: &Log, out: impl Write + Send + 'static) -> Result<(), ServeError> {
+fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'static) -> Result<(), ServeError> {
     let began = Instant::now();
     for (level, note) in &config.notes {
         log.line(*level, "torc", note);
@@ -83,7 +75,10 @@ fn run(config: &Config, log: &Log, out: impl Write + Send + 'static) -> Result<(
     let counters: Vec<Counters> = (0..data.identity.shards).map(|_| Counters::default()).collect();
     let stopping = Arc::new(AtomicBool::new(false));
     let metrics = match &config.metrics {
-        Some(endpoint) => Some(metrics::start(endpoint, metrics_source(&counters, &stopping), patience)?),
+        Some(endpoint) => {
+            let source = samples::source(build, data.path.clone(), &counters, &stopping);
+            Some(metrics::start(endpoint, source, patience)?)
+        }
         None => None,
     };
     warn_of_exposure(log, &kafka, metrics);
@@ -100,7 +95,7 @@ fn run(config: &Config, log: &Log, out: impl Write + Send + 'static) -> Result<(
     let ask_to_stop = Box::new(move || stops.iter().for_each(StopHandle::stop));
     let mut running = Running::new(log.clone(), data.identity.shards, news, stopping, ask_to_stop);
     if running.until_ready(|| all_ready(&counters)) {
-        banner.line(Weight::Last, announcement(config, &data, &kafka, metrics, began));
+        banner.line(Weight::Last, announcement(config, build, &data, &kafka, metrics, began));
         service.ready(&serving(&kafka));
         service.watch(pulse).map_err(no_thread("start the thread of the watchdog"))?;
         running.until_stopping();
@@ -163,10 +158,6 @@ fn io_error(what: &'static str) -> impl Fn(io::Error) -> ServeError {
 /// Names a thread that could not be started.
 fn no_thread(what: &'static str) -> impl Fn(io::Error) -> ServeError {
     move |error| ServeError::Io { what, want: Want::Thread, error }
-}
-
-fn all_ready(counters: &[Counters]) -> bool {
-    counters.iter().all(|counters| counters.shard.ready.load(Ordering::Acquire))
 }
 
 /// Refuses settings that this data directory cannot hold.
@@ -239,13 +230,14 @@ fn warn_of_exposure(log: &Log, kafka: &[SocketAddr], metrics: Option<SocketAddr>
 /// What listens where.
 fn announcement(
     config: &Config,
+    build: Build,
     data: &DataDir,
     kafka: &[SocketAddr],
     metrics: Option<SocketAddr>,
     began: Instant,
 ) -> String {
     let id = &data.identity;
-    let mut text = format!("torc {} node {} cluster {}\n", env!("CARGO_PKG_VERSION"), id.node_id, id.cluster_id);
+    let mut text = format!("torc {} node {} cluster {}\n", build.version, id.node_id, id.cluster_id);
     let told = advertised(config, kafka, &machine::host_name());
     for ((address, listener), (host, port)) in kafka.iter().zip(&config.kafka).zip(told) {
         let name = if kafka.len() > 1 { format!(" ({})", listener.name) } else { String::new() };
@@ -268,57 +260,6 @@ fn announcement(
     };
     text += &format!("ready in {} ms\n", began.elapsed().as_millis());
     text
-}
-
-/// What the metrics endpoint shows: counters of every shard and its loop, and of the process.
-fn metrics_source(counters: &[Counters], stopping: &Arc<AtomicBool>) -> metrics::Source {
-    let (for_samples, for_ready, stopping) = (counters.to_vec(), counters.to_vec(), Arc::clone(stopping));
-    let samples = move || {
-        let resident = |value| Sample {
-            name: "process_resident_memory_bytes".to_string(),
-            help: "Memory of this process.",
-            kind: Kind::Gauge,
-            shard: None,
-            value,
-        };
-        // What cannot be read is left out, never shown as nothing.
-        let mut samples: Vec<Sample> = machine::resident_bytes().map(resident).into_iter().collect();
-        for (shard, counters) in (0..).zip(&for_samples) {
-            let of_shard = counters.shard.each().into_iter().map(|(name, help, kind, value)| {
-                let kind = if kind == "gauge" { Kind::Gauge } else { Kind::Counter };
-                (format!("torc_{name}"), help, kind, value)
-            });
-            let of_loop = counters.reactor.each().into_iter();
-            let of_loop =
-                of_loop.map(|(name, help, value)| (format!("torc_loop_{name}_total"), help, Kind::Counter, value));
-            let sample = |(name, help, kind, value)| Sample { name, help, kind, shard: Some(shard), value };
-            samples.extend(of_shard.chain(of_loop).map(sample));
-        }
-        samples
-    };
-    let ready = move || !stopping.load(Ordering::Relaxed) && all_ready(&for_ready);
-    let for_times = counters.to_vec();
-    let times = move || (0..).zip(&for_times).flat_map(|(shard, counters)| times_of(shard, &counters.shard)).collect();
-    metrics::Source {
-        samples: Box::new(samples),
-        times: Box::new(times),
-        bounds: Histogram::bounds().collect(),
-        ready: Box::new(ready),
-    }
-}
-
-/// The histograms of a shard.
-fn times_of(shard: u16, stats: &Stats) -> Vec<Times> {
-    let times = |name, help, stage, histogram: &Histogram| {
-        let (buckets, sum_ns) = histogram.read();
-        Times { name, help, shard, stage, buckets, sum_ns }
-    };
-    let help = "Where the time of answered requests went, counted by the shard of the connection; total and fetch_total \
-                are the whole of a produce and of a fetch.";
-    let of_stage = |stage: &Stage| times("torc_stage_seconds", help, Some(stage.name()), stats.stages.of(*stage));
-    let help = "From handing a batch of the shard's log to the disk until it is durable.";
-    let flush = times("torc_wal_flush_seconds", help, None, &stats.wal_flush);
-    Stage::ALL.iter().map(of_stage).chain([flush]).collect()
 }
 
 /// One pinned thread to each shard.
@@ -352,8 +293,10 @@ fn start_shards(
         settings.registered = Some(blocks.clone());
         let app = Shard::new(shard_settings(config, data, id, addresses, blocks)?, Arc::clone(&counters.shard));
         let (features, loop_stats) = (Arc::clone(&machine.features), Arc::clone(&counters.reactor));
+        let thread = Arc::clone(&counters.thread);
         let (notice, log) = (EndNotice::new(id, news.clone()), machine.log.clone());
         let run = move || {
+            thread.store(machine::thread_id(), Ordering::Relaxed);
             let name = format!("shard {id}");
             let mut log = |level, text: &str| log.line(level, &name, text);
             let end = match reactor::run(settings, &features, post, app, loop_stats, &mut log) {

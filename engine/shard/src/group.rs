@@ -2,6 +2,7 @@
 
 use crate::mail::{Answer, Asker, Produced};
 use crate::meaning::{Meaning, PartitionLog};
+use crate::meters::Meter;
 use crate::refusal::Refusal;
 use crate::stages::LogTimes;
 use std::collections::{BTreeSet, VecDeque};
@@ -48,6 +49,8 @@ pub struct Group {
     pub meaning: Meaning,
     /// What the topic keeps.
     pub retention: Limits,
+    /// Where its topic is counted.
+    pub meter: Meter,
     /// Wait for the leader's own disk, in the order of the log.
     pub on_disk: VecDeque<Waiter>,
     /// Wait for the commit, in the order of the log.
@@ -66,6 +69,7 @@ impl Group {
             raft,
             meaning,
             retention: Limits { ms: -1, bytes: -1 },
+            meter: Meter::OTHERS,
             on_disk: VecDeque::new(),
             on_commit: VecDeque::new(),
             watchers: BTreeSet::new(),

@@ -11,6 +11,7 @@ mod line_limit;
 mod mail;
 mod meaning;
 mod memory;
+mod meters;
 mod outbox;
 mod packer;
 mod refusal;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use mail::Mail;
 pub use memory::MemoryLimits;
+pub use meters::Counts;
 pub use settings::{BrokerSetting, Settings};
 pub use shard::Shard;
 pub use stages::{Histogram, Stage, Stages};

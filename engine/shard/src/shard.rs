@@ -270,15 +270,20 @@ impl Shard {
                 for topic in topics {
                     let ids = mine(topic);
                     ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition));
+                    groups.set_meter(topic, &ids);
                     groups.set_retention(topic.config.retention(), ids.into_iter());
                 }
             }
             CatalogChange::Topic(topic) => {
                 let ids = mine(topic);
                 ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition));
+                groups.set_meter(topic, &ids);
                 groups.set_retention(topic.config.retention(), ids.into_iter());
             }
-            CatalogChange::Deleted(topic) => mine(topic).into_iter().for_each(|id| groups.drop_group(out, id)),
+            CatalogChange::Deleted(topic) => {
+                mine(topic).into_iter().for_each(|id| groups.drop_group(out, id));
+                groups.drop_meter(topic);
+            }
         });
         self.kafka.view.apply(&change);
         self.unready.push_back(number);

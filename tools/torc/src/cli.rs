@@ -5,7 +5,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
 use torc_base::limits::TOPIC_PARTITIONS_MAX;
-use torc_base::units::{count_in, parse_time_ms};
+use torc_base::units::{count_in, parse_time_ms, plain_setting};
 use torc_load::command::BenchArgs;
 
 /// torc stores and replicates logs, for Kafka clients.
@@ -27,7 +27,7 @@ pub enum Command {
     Config(ConfigArgs),
     /// Look for what of this machine costs a durable log time or safety; change it with --apply.
     Tune(TuneArgs),
-    /// Watch a server: rates, times by stage, batch sizes, flushes, of each shard and together.
+    /// Watch a server: rates and their trend, times by stage, disk, memory, topics; `q` leaves.
     Top(TopArgs),
     /// Create, list, describe, alter and delete topics, of torc or of any Kafka cluster.
     Topic(TopicArgs),
@@ -133,7 +133,7 @@ pub struct TopArgs {
     /// Time that figures are of, such as 500ms or 2s; a plain number counts seconds.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
-    /// Print once and end, also on a terminal; the same as where standard output is none.
+    /// Print once and end, as it does where standard output is no terminal.
     #[arg(long)]
     pub once: bool,
     /// How to print; JSON is printed once.
@@ -157,21 +157,36 @@ pub struct TopicArgs {
 pub enum TopicCommand {
     /// Create a topic.
     Create(CreateArgs),
-    /// List all topics.
-    List,
-    /// Show partitions, offsets and settings; of all topics if none is named.
+    /// List topics, with what they hold on disk.
+    #[command(visible_alias = "ls")]
+    List {
+        /// Names, or patterns such as 'ord*' [default: all topics].
+        #[arg(value_name = "TOPIC")]
+        names: Vec<String>,
+    },
+    /// Show partitions, offsets, sizes and settings of topics.
     Describe {
-        /// Topics to show.
+        /// Names, or patterns such as 'ord*' [default: all topics].
+        #[arg(value_name = "TOPIC")]
         names: Vec<String>,
     },
-    /// Add partitions, set or reset settings.
+    /// Add partitions, change settings or reset them.
     Alter(AlterArgs),
-    /// Delete topics with all their records.
-    Delete {
-        /// Topics to delete.
-        #[arg(required = true)]
-        names: Vec<String>,
-    },
+    /// Delete topics with all their records; asks first.
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Names, or patterns such as 'ord*', in quotes to keep the shell from them.
+    #[arg(required = true, value_name = "TOPIC")]
+    pub names: Vec<String>,
+    /// Do not ask. Without a terminal nothing is deleted unless this is given.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Show what would be deleted, and delete nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -184,9 +199,12 @@ pub struct CreateArgs {
     /// Copies of each partition [default: the cluster's].
     #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<i16>(text, 1..=i16::MAX.into()))]
     pub replication_factor: Option<i16>,
-    /// A setting of the topic, such as retention.ms=3600000.
+    /// A setting of the topic, such as retention.ms=7d or max.message.bytes=2MiB.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub config: Vec<(String, String)>,
+    /// Ask the cluster whether it would do it, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -197,12 +215,15 @@ pub struct AlterArgs {
     /// Partitions it shall have; more than now.
     #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<i32>(text, 1..=TOPIC_PARTITIONS_MAX as i64))]
     pub partitions: Option<i32>,
-    /// A setting to change.
+    /// A setting to change, such as retention.ms=7d.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub config: Vec<(String, String)>,
     /// A setting to take back to its default.
     #[arg(long, value_name = "KEY")]
     pub delete_config: Vec<String>,
+    /// Ask the cluster whether it would do it, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// The shard publishes some counters only every 50 ms: a shorter interval would show that.
@@ -215,7 +236,9 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_string(), value.trim().to_string())),
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_string(), plain_setting(key.trim(), value.trim())))
+        }
         _ => Err("it must be of the form KEY=VALUE".to_string()),
     }
 }

@@ -58,7 +58,7 @@ fn topic_flags_stand_before_or_behind_the_verb() {
 
 #[test]
 fn settings_are_pairs() {
-    let args = topic("torc topic create t --partitions 3 --config retention.ms=5 --config a=b=c");
+    let args = topic("torc topic create t --partitions 3 --config retention.ms=5ms --config a=b=c");
     let TopicCommand::Create(create) = args.command else { panic!("no create") };
     assert_eq!(create.partitions, Some(3));
     let expected = [("retention.ms".to_string(), "5".to_string()), ("a".to_string(), "b=c".to_string())];

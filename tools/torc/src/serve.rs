@@ -6,6 +6,7 @@ use serde_json::json;
 use std::error::Error;
 use torc_server::config::{Config, Flag, Sources};
 use torc_server::keys::{KEYS, Key};
+use torc_server::samples::Build;
 use torc_server::start;
 
 /// Serves until it is told to stop.
@@ -15,7 +16,8 @@ pub fn run(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let config = Config::load(&sources(&args.sources))?;
-    start::serve(&config, std::io::stdout())?;
+    let build = Build { version: env!("CARGO_PKG_VERSION"), commit: option_env!("TORC_COMMIT") };
+    start::serve(&config, build, std::io::stdout())?;
     Ok(())
 }
 

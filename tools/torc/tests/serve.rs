@@ -144,7 +144,7 @@ fn topics_are_created_altered_and_deleted_and_survive_a_restart() {
     json(&kafka, &["create", "gone"]);
     json(&kafka, &["alter", "orders", "--partitions", "5", "--config", "max.message.bytes=2000"]);
     json(&kafka, &["alter", "orders", "--delete-config", "retention.ms"]);
-    assert_eq!(json(&kafka, &["delete", "gone"])["deleted"], serde_json::json!(["gone"]));
+    assert_eq!(json(&kafka, &["delete", "--yes", "gone"])["deleted"], serde_json::json!(["gone"]));
     let text = refused(&["topic", "--bootstrap-server", &kafka, "create", "orders"]);
     assert!(text.contains("TOPIC_ALREADY_EXISTS"), "{text}");
     let text = refused(&["topic", "--bootstrap-server", &kafka, "describe", "gone"]);

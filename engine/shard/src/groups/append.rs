@@ -85,6 +85,7 @@ impl Groups {
             Ok(appended) => appended,
             Err(refusal) => return refuse(out, asker, position, refusal),
         };
+        let meter = group.meter;
         let waiter = Waiter { index, asker, position, reply: Reply::Produced { base, append_time }, times };
         match acks {
             Acks::None => {
@@ -97,6 +98,7 @@ impl Groups {
         add(&self.stats.produce_batches_total, 1);
         add(&self.stats.produce_records_total, records.into());
         add(&self.stats.produce_bytes_total, bytes as u64);
+        self.stats.topics.took(meter, records, bytes);
         if acks == Acks::None {
             add(&self.stats.produce_acks_none_total, 1);
         }

@@ -7,6 +7,7 @@ use super::read::read_error;
 use super::{Groups, Out};
 use crate::mail::{Answer, Asker, FetchPart, Fetched, Parts};
 use crate::meaning::kind;
+use crate::meters::Meter;
 use crate::refusal::Refusal;
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::buf::Buf;
@@ -41,6 +42,7 @@ struct Wanted {
     high_watermark: Offset,
     log_start: Offset,
     committed_bytes: u64,
+    meter: Meter,
 }
 
 /// All fetches under way.
@@ -120,6 +122,7 @@ impl Groups {
             high_watermark: partition.high_watermark(),
             log_start: partition.log_start(),
             committed_bytes: group.records().committed_bytes(),
+            meter: group.meter,
         };
         if part.offset < wanted.log_start || part.offset > partition.end() {
             return Some(Err(Refusal::OffsetOutOfRange));
@@ -133,7 +136,7 @@ impl Groups {
         // What is in memory may make the log read ahead.
         self.emit_disk(out);
         match read {
-            Read::Ready(items) => Some(Ok(wanted.fetched(items))),
+            Read::Ready(items) => Some(Ok(self.count(&wanted, wanted.fetched(items)))),
             Read::Released => Some(Err(Refusal::OffsetOutOfRange)),
             Read::NoRoom => Some(Ok(Fetched { no_room: true, ..wanted.empty() })),
             Read::Pending(id) => {
@@ -149,7 +152,7 @@ impl Groups {
             panic!("an answer to a read that nobody asked for");
         };
         let fetched = match result {
-            Ok(items) => Ok(Fetched { cold: true, ..wanted.fetched(items) }),
+            Ok(items) => Ok(Fetched { cold: true, ..self.count(&wanted, wanted.fetched(items)) }),
             Err(WalError::NoRoom) => Ok(Fetched { no_room: true, ..wanted.empty() }),
             Err(error) => Err(read_error(out, &error)),
         };
@@ -163,6 +166,11 @@ impl Groups {
                 jobs.queue.push_back(request);
             }
         }
+    }
+
+    fn count(&self, wanted: &Wanted, fetched: Fetched) -> Fetched {
+        self.stats.topics.gave(wanted.meter, fetched.count, fetched.bytes);
+        fetched
     }
 
     /// Fetches that waited for memory try again, in order, until one finds none.

@@ -20,6 +20,7 @@ pub use recover::Phase;
 use crate::group::Group;
 use crate::mail::{Answer, Asker, Leaders, Mail};
 use crate::meaning::{CatalogLog, LogKind, Meaning};
+use crate::meters::Places;
 use crate::packer::Packer;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -66,6 +67,8 @@ impl Out<'_> {
 pub struct Groups {
     settings: Arc<Settings>,
     stats: Arc<Stats>,
+    /// Where topics are counted.
+    places: Places,
     pub phase: Phase,
     wal: Wal,
     groups: BTreeMap<GroupId, Group>,
@@ -128,6 +131,7 @@ impl Groups {
             stats_due: false,
             settings,
             stats,
+            places: Places::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::refusal::Refusal;
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::time::Mono;
 use torc_consensus::Input;
+use torc_state::catalog::Topic;
 use torc_state::retention::{self, Age, Limits};
 
 /// Groups that one turn looks at because a segment has been filled; the others wait for the next.
@@ -21,6 +22,21 @@ impl Groups {
                 group.retention = limits;
             }
         }
+    }
+
+    /// Counts a topic from now on where it has its place.
+    pub fn set_meter(&mut self, topic: &Topic, groups: &[GroupId]) {
+        let meter = self.places.take(&self.stats.topics, topic.id, &topic.name);
+        for id in groups {
+            if let Some(group) = self.groups.get_mut(id) {
+                group.meter = meter;
+            }
+        }
+    }
+
+    /// The topic is gone.
+    pub fn drop_meter(&mut self, topic: &Topic) {
+        self.places.give_back(&self.stats.topics, topic.id);
     }
 
     /// Drops what is too old or too much, when the check is due.

@@ -3,6 +3,7 @@
 use super::scrape::{Histogram, Scrape};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Stages of a produce, in the order of its way, as the server calls them.
 pub const PRODUCE: [&str; 7] = ["receive", "hop", "queue", "wal_wait", "flush", "reply", "total"];
@@ -14,14 +15,36 @@ pub const OTHERS: [&str; 3] = ["fetch_read", "fetch_total", "torc_wal_flush"];
 pub struct Figures {
     /// The interval's length.
     pub seconds: f64,
+    /// Of the server, with its commit; here as below, `None` is what it does not tell.
+    pub version: Option<String>,
+    pub uptime_seconds: Option<f64>,
+    /// CPU seconds per second of the whole process.
+    pub cpu_cores: Option<f64>,
+    pub resident_bytes: Option<f64>,
+    /// Of the data directory's file system.
+    pub disk_free_bytes: Option<f64>,
+    pub disk_size_bytes: Option<f64>,
     pub all: Rates,
     /// By shard.
     pub shards: BTreeMap<u16, Rates>,
+    /// By topic; those that the server does not count one by one are `(others)`.
+    pub topics: BTreeMap<String, TopicRates>,
+}
+
+/// What one topic took in and gave out, per second; MB are 10^6 bytes.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct TopicRates {
+    pub records_in: f64,
+    pub mb_in: f64,
+    pub records_out: f64,
+    pub mb_out: f64,
 }
 
 /// What one shard did, or all together. Per second where it does not say otherwise; MB are 10^6 bytes.
 #[derive(Debug, Default, Serialize)]
 pub struct Rates {
+    /// CPU seconds per second of the shard's thread, or of those of all shards.
+    pub cpu_cores: Option<f64>,
     /// That are open now.
     pub connections: f64,
     pub requests: f64,
@@ -39,6 +62,11 @@ pub struct Rates {
     /// Shards that take nothing more after a failed write, and those that refuse producers for lack of space.
     pub fenced: f64,
     pub disk_full: f64,
+    /// Memory of the log's newest batches, of what was read from disk, of requests, and of answers that wait for their sockets.
+    pub log_memory_bytes: f64,
+    pub read_memory_bytes: f64,
+    pub request_memory_bytes: f64,
+    pub answer_memory_bytes: f64,
     /// By stage; those without requests are left out.
     pub stages: BTreeMap<String, Times>,
 }
@@ -59,19 +87,47 @@ impl Figures {
         let seconds = after.at.duration_since(before.at).as_secs_f64().max(1e-3);
         let of = |shards: &[u16]| rates(before, after, seconds, shards);
         let ids = after.shards();
-        Figures { seconds, all: of(&ids), shards: ids.iter().map(|id| (*id, of(&[*id]))).collect() }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        let cpu = |scrape: &Scrape| scrape.of_process("process_cpu_seconds_total");
+        Figures {
+            seconds,
+            version: after.version.clone(),
+            uptime_seconds: after.of_process("process_start_time_seconds").map(|start| (now - start).max(0.0)),
+            cpu_cores: cpu(before).zip(cpu(after)).map(|(from, to)| grown(from, to) / seconds),
+            resident_bytes: after.of_process("process_resident_memory_bytes"),
+            disk_free_bytes: after.of_process("torc_disk_free_bytes"),
+            disk_size_bytes: after.of_process("torc_disk_size_bytes"),
+            all: of(&ids),
+            shards: ids.iter().map(|id| (*id, of(&[*id]))).collect(),
+            topics: after.topics.keys().map(|name| (name.clone(), topic_rates(before, after, seconds, name))).collect(),
+        }
+    }
+}
+
+/// How far a counter has come; all of it if the server was restarted meanwhile.
+fn grown(from: f64, to: f64) -> f64 {
+    if to < from { to } else { to - from }
+}
+
+fn topic_rates(before: &Scrape, after: &Scrape, seconds: f64, topic: &str) -> TopicRates {
+    let at = |scrape: &Scrape, name: &str| scrape.topics.get(topic).and_then(|of| of.get(name)).copied().unwrap_or(0.0);
+    let per_second = |name: &str| grown(at(before, name), at(after, name)) / seconds;
+    TopicRates {
+        records_in: per_second("torc_topic_produce_records_total"),
+        mb_in: per_second("torc_topic_produce_bytes_total") / 1e6,
+        records_out: per_second("torc_topic_fetch_records_total"),
+        mb_out: per_second("torc_topic_fetch_bytes_total") / 1e6,
     }
 }
 
 fn rates(before: &Scrape, after: &Scrape, seconds: f64, shards: &[u16]) -> Rates {
     let gauge = |name: &str| shards.iter().map(|shard| after.number(name, *shard)).sum::<f64>();
     let grown = |name: &str| {
-        let of_shard = |shard: &u16| {
-            let (from, to) = (before.number(name, *shard), after.number(name, *shard));
-            if to < from { to } else { to - from }
-        };
+        let of_shard = |shard: &u16| grown(before.number(name, *shard), after.number(name, *shard));
         shards.iter().map(of_shard).sum::<f64>()
     };
+    let cpu = "torc_shard_cpu_seconds_total";
+    let tells = shards.iter().all(|shard| after.numbers.contains_key(&(cpu.to_string(), Some(*shard))));
     let per_second = |name: &str| grown(name) / seconds;
     let batches = grown("torc_wal_batches_total");
     let per_batch = |name: &str| if batches > 0.0 { grown(name) / batches } else { 0.0 };
@@ -84,6 +140,7 @@ fn rates(before: &Scrape, after: &Scrape, seconds: f64, shards: &[u16]) -> Rates
         Some((stage.to_string(), Times::of(&all, seconds)?))
     };
     Rates {
+        cpu_cores: tells.then(|| per_second(cpu)),
         connections: gauge("torc_connections"),
         requests: per_second("torc_requests_total"),
         slow_requests: per_second("torc_slow_requests_total"),
@@ -96,6 +153,10 @@ fn rates(before: &Scrape, after: &Scrape, seconds: f64, shards: &[u16]) -> Rates
         batch_entries: per_batch("torc_wal_entries_total"),
         fenced: gauge("torc_fenced"),
         disk_full: gauge("torc_disk_full"),
+        log_memory_bytes: gauge("torc_log_memory_bytes"),
+        read_memory_bytes: gauge("torc_read_memory_bytes"),
+        request_memory_bytes: gauge("torc_request_memory_bytes"),
+        answer_memory_bytes: gauge("torc_answer_memory_bytes"),
         stages: PRODUCE.iter().chain(&OTHERS).filter_map(times).collect(),
     }
 }

@@ -2,6 +2,8 @@
 
 mod figures;
 mod scrape;
+mod terminal;
+mod trend;
 mod view;
 
 #[cfg(test)]
@@ -14,36 +16,81 @@ use figures::Figures;
 use scrape::{Scrape, scrape};
 use std::error::Error;
 use std::io::IsTerminal;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
+use terminal::{Terminal, Wish};
+use trend::{Glyphs, Trends};
 
-/// Prints once after one interval, or renews until it is interrupted, if standard output is a terminal.
+/// How long a key may wait for being looked at.
+const KEYS: Duration = Duration::from_millis(100);
+
+/// Prints once after one interval, or renews until `q`, if standard output is a terminal.
 pub fn run(args: TopArgs) -> Result<(), Box<dyn Error>> {
-    let mut before = scrape(&args.metrics)?;
-    if args.once || args.format == Format::Json || !std::io::stdout().is_terminal() {
-        thread::sleep(args.interval);
-        let figures = Figures::between(&before, &scrape(&args.metrics)?);
-        match args.format {
-            Format::Json => print_json(&figures),
-            Format::Table => print(view::page(&args.metrics, &figures)),
-        }
-        return Ok(());
+    let before = scrape(&args.metrics)?;
+    if !args.once && args.format == Format::Table && std::io::stdout().is_terminal() {
+        return watch(before, &args);
     }
-    print(view::frame(&format!("torc at {}: the first figures come in {:?}\n", args.metrics, args.interval), true));
-    loop {
-        thread::sleep(args.interval);
-        let page = next(&mut before, &args);
-        print(view::frame(&page, false));
+    thread::sleep(args.interval);
+    let figures = Figures::between(&before, &scrape(&args.metrics)?);
+    match args.format {
+        Format::Json => print_json(&figures),
+        Format::Table => print(view::page(scrape::host_of(&args.metrics), &figures)),
     }
+    Ok(())
 }
 
-/// The next page. A server that does not answer may come back.
-fn next(before: &mut Scrape, args: &TopArgs) -> String {
-    match scrape(&args.metrics) {
-        Ok(after) => {
-            let figures = Figures::between(before, &after);
-            *before = after;
-            view::page(&args.metrics, &figures)
+/// Looks at the server again and again, on a thread of its own: one that does not answer keeps no key waiting.
+fn looks(address: String, interval: Duration) -> std::io::Result<Receiver<Result<Scrape, String>>> {
+    let (sender, looks) = channel();
+    let again = move || {
+        loop {
+            thread::sleep(interval);
+            if sender.send(scrape(&address)).is_err() {
+                return;
+            }
         }
-        Err(error) => format!("{error}; trying again every {:?}\n", args.interval),
+    };
+    thread::Builder::new().name("top".to_string()).spawn(again)?;
+    Ok(looks)
+}
+
+fn watch(mut before: Scrape, args: &TopArgs) -> Result<(), Box<dyn Error>> {
+    let looks = looks(args.metrics.clone(), args.interval)?;
+    let (mut trends, glyphs) = (Trends::default(), Glyphs::of_locale(|name| std::env::var(name).ok()));
+    let terminal = Terminal::take()?;
+    let mut figures: Option<Figures> = None;
+    let mut note = Some(format!("the first figures come in {:?}", args.interval));
+    let mut changed = true;
+    loop {
+        while let Ok(look) = looks.try_recv() {
+            changed = true;
+            match look {
+                Ok(after) => {
+                    let new = Figures::between(&before, &after);
+                    trends.push(Some(&new));
+                    (before, figures, note) = (after, Some(new), None);
+                }
+                // It may come back.
+                Err(error) => {
+                    trends.push(None);
+                    note = Some(format!("{error}; trying again every {:?}", args.interval));
+                }
+            }
+        }
+        if changed {
+            let (size, note) = (terminal.size(), note.as_deref());
+            terminal.draw(&view::screen(
+                scrape::host_of(&args.metrics),
+                figures.as_ref(),
+                note,
+                (&trends, glyphs),
+                size,
+            ))?;
+        }
+        match terminal.wait(KEYS) {
+            Wish::Leave => return Ok(()),
+            wish => changed = wish == Wish::Redraw,
+        }
     }
 }

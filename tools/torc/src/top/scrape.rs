@@ -25,6 +25,10 @@ pub struct Scrape {
     pub at: Instant,
     /// Counters and gauges, by name and shard.
     pub numbers: BTreeMap<(String, Option<u16>), f64>,
+    /// Counters of topics, by topic and name.
+    pub topics: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Version of the server, with its commit.
+    pub version: Option<String>,
     /// Histograms, by shard and stage (or name, if it has no stages).
     pub histograms: BTreeMap<(u16, String), Histogram>,
 }
@@ -42,7 +46,8 @@ pub fn scrape(address: &str) -> Result<Scrape, String> {
     Ok(scrape)
 }
 
-fn host_of(address: &str) -> &str {
+/// `host:port` of an address, which may be a URL.
+pub fn host_of(address: &str) -> &str {
     let address = address.strip_prefix("http://").unwrap_or(address);
     address.split('/').next().unwrap_or_default()
 }
@@ -77,7 +82,8 @@ fn exchange(mut stream: TcpStream, host: &str) -> io::Result<String> {
 
 /// Reads samples; `at` is when they were true.
 pub fn parse(text: &str, at: Instant) -> Result<Scrape, String> {
-    let mut scrape = Scrape { at, numbers: BTreeMap::new(), histograms: BTreeMap::new() };
+    let mut scrape =
+        Scrape { at, numbers: BTreeMap::new(), topics: BTreeMap::new(), version: None, histograms: BTreeMap::new() };
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         scrape.take(line).ok_or_else(|| format!("`{line}` is no sample of Prometheus' text format"))?;
     }
@@ -93,25 +99,37 @@ impl Scrape {
             None => (series, ""),
         };
         let (mut shard, mut stage, mut le) = (None, None, None);
+        let (mut topic, mut version, mut commit) = (None, None, None);
         for label in labels.split(',').filter(|label| !label.is_empty()) {
             let (key, quoted) = label.split_once('=')?;
             let text = quoted.strip_prefix('"')?.strip_suffix('"')?;
             match key {
                 "shard" => shard = Some(text.parse::<u16>().ok()?),
+                "topic" => topic = Some(text.to_string()),
+                "version" => version = Some(text),
+                "commit" => commit = Some(text),
                 "stage" => stage = Some(text.to_string()),
                 "le" => le = Some(if text == "+Inf" { f64::INFINITY } else { text.parse().ok()? }),
                 _ => {}
             }
         }
-        let Some((family, part)) = name.split_once("_seconds_") else {
+        if let Some(topic) = topic {
+            self.topics.entry(topic).or_default().insert(name.to_string(), value);
+            return Some(());
+        }
+        if let ("torc_build_info", Some(version)) = (name, version) {
+            self.version = Some(format!("{version} ({})", commit.unwrap_or("unknown")));
+        }
+        let part_of = |part: &&'static str| Some((name.strip_suffix(part)?.strip_suffix("_seconds")?, *part));
+        let Some((family, part)) = ["_bucket", "_sum", "_count"].iter().find_map(part_of) else {
             self.numbers.insert((name.to_string(), shard), value);
             return Some(());
         };
         let stage = stage.unwrap_or_else(|| family.to_string());
         let histogram = self.histograms.entry((shard?, stage)).or_default();
         match part {
-            "bucket" => histogram.buckets.push((le?, value)),
-            "sum" => histogram.sum = value,
+            "_bucket" => histogram.buckets.push((le?, value)),
+            "_sum" => histogram.sum = value,
             _ => {}
         }
         Some(())
@@ -121,6 +139,11 @@ impl Scrape {
     pub fn shards(&self) -> Vec<u16> {
         let torc = self.numbers.keys().filter(|(name, _)| name == "torc_requests_total");
         torc.filter_map(|(_, shard)| *shard).collect()
+    }
+
+    /// A counter or gauge of the process.
+    pub fn of_process(&self, name: &str) -> Option<f64> {
+        self.numbers.get(&(name.to_string(), None)).copied()
     }
 
     /// A counter or gauge of a shard; 0 if it is not there.

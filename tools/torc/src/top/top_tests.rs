@@ -1,5 +1,7 @@
-use super::figures::{Figures, Times};
+use super::figures::{Figures, Times, TopicRates};
 use super::scrape::{Histogram, Scrape, parse};
+use super::terminal::{Size, Wish, frame, wish};
+use super::trend::{Glyphs, Trends, bars};
 use super::view;
 use std::time::{Duration, Instant};
 
@@ -86,14 +88,101 @@ fn the_page_has_a_row_for_all_and_each_shard() {
     let page = view::page("h:1", &Figures::between(&before, &after));
     assert!(page.starts_with("torc at h:1, 1.0 s\n"), "{page}");
     let rows: Vec<Vec<&str>> = page.lines().map(|line| line.split_whitespace().collect()).collect();
-    let throughput: Vec<_> = rows.iter().filter(|row| row.len() == 10 && row[0] != "shard").collect();
+    let throughput: Vec<_> = rows.iter().filter(|row| row.len() == 11 && row[0] != "shard").collect();
     assert_eq!(throughput.iter().map(|row| row[0]).collect::<Vec<_>>(), ["all", "0", "1"], "{page}");
-    assert_eq!(throughput[0][1..3], ["7", "2000"], "{page}");
-    assert_eq!(throughput[1][7..], ["50", "8192", "5.0"], "{page}");
+    assert_eq!(throughput[0][1..4], ["-", "7", "2000"], "what an older server does not tell is no 0: {page}");
+    assert_eq!(throughput[1][8..], ["50", "8192", "5.0"], "{page}");
+    assert!(page.contains("disk    - free of -\n"), "{page}");
     assert_eq!(page.matches("1.50ms 1.99ms").count(), 2, "{page}");
-    let frame = view::frame(&page, false);
-    assert!(frame.starts_with("\x1b[Htorc at h:1") && frame.ends_with("\x1b[J"));
-    assert!(!frame.contains("\x1b[2J") && view::frame("x\n", true) == "\x1b[2J\x1b[Hx\x1b[K\n\x1b[J");
+}
+
+/// The same server, which also tells of topics, disk and CPU.
+fn talkative(at: Instant, bytes: [u64; 2], cpu: f64) -> Scrape {
+    let text = format!(
+        "torc_build_info{{version=\"1.2.3\",commit=\"abc\"}} 1\ntorc_requests_total{{shard=\"0\"}} 1\n\
+         torc_topic_produce_bytes_total{{topic=\"orders\"}} {}\ntorc_topic_fetch_records_total{{topic=\"orders\"}} 10\n\
+         torc_topic_produce_bytes_total{{topic=\"(others)\"}} {}\ntorc_shard_cpu_seconds_total{{shard=\"0\"}} {cpu}\n\
+         process_cpu_seconds_total {cpu}\nprocess_start_time_seconds 1.5\nprocess_resident_memory_bytes 1048576\n\
+         torc_disk_free_bytes 3221225472\ntorc_disk_size_bytes 4294967296\n",
+        bytes[0], bytes[1],
+    );
+    parse(&text, at).unwrap()
+}
+
+fn told() -> Figures {
+    let begin = Instant::now();
+    let (before, after) =
+        (talkative(begin, [0, 0], 1.0), talkative(begin + Duration::from_secs(2), [4_000_000, 6_000_000], 2.0));
+    Figures::between(&before, &after)
+}
+
+#[test]
+fn topics_disk_and_cpu_are_shown() {
+    let figures = told();
+    assert_eq!(figures.topics["orders"], TopicRates { mb_in: 2.0, ..TopicRates::default() });
+    assert_eq!((figures.cpu_cores, figures.shards[&0].cpu_cores), (Some(0.5), Some(0.5)));
+    let page = view::page("h:1", &figures);
+    assert!(page.starts_with("torc at h:1, up ") && page.contains(", 2.0 s, 1.2.3 (abc)\n"), "{page}");
+    assert!(page.contains("disk    25 % used, 3.0 GiB free of 4.0 GiB\nmemory  1.0 MiB: log 0 B"), "{page}");
+    let (others, orders) = (page.find("(others)").unwrap(), page.find("orders").unwrap());
+    assert!(others < orders, "what does most stands first: {page}");
+}
+
+#[test]
+fn a_screen_is_never_wider_or_longer_than_the_terminal() {
+    let figures = told();
+    let mut trends = Trends::default();
+    (0..300).for_each(|_| trends.push(Some(&figures)));
+    for columns in [1, 2, 20, 40, 79, 80, 160, 400] {
+        for rows in [1, 2, 3, 10, 24, 60] {
+            for (figures, note) in [
+                (Some(&figures), None),
+                (None, Some("nobody answers at a rather long address")),
+                (Some(&figures), Some("x")),
+            ] {
+                let lines = view::screen("h:1", figures, note, (&trends, Glyphs::Blocks), Size { columns, rows });
+                assert_eq!(lines.len(), rows, "{columns}x{rows}");
+                assert!(lines.iter().all(|line| line.chars().count() <= columns), "{columns}x{rows}: {lines:?}");
+            }
+        }
+    }
+    let text = |columns, rows| {
+        view::screen("h:1", Some(&figures), None, (&trends, Glyphs::Blocks), Size { columns, rows }).join("\n")
+    };
+    for part in ["requests/s", "\u{2588}", "disk", "memory", "shard", "topic", "orders", "total", "q leaves"] {
+        assert!(text(80, 40).contains(part), "no {part} in {}", text(80, 40));
+    }
+    assert!(text(30, 40).contains("requests/s") && !text(30, 40).contains("bytes/batch"), "whole columns go");
+}
+
+#[test]
+fn bars_are_as_high_as_values_beside_the_highest() {
+    assert_eq!(
+        bars(&[Some(0.0), Some(1.0), Some(4.0), None, Some(8.0)], Glyphs::Blocks),
+        "\u{2581}\u{2581}\u{2584} \u{2588}"
+    );
+    assert_eq!(bars(&[Some(0.0), Some(0.0)], Glyphs::Ascii), "__");
+    assert_eq!(bars(&[], Glyphs::Ascii), "");
+    let locale = |set: &'static str| Glyphs::of_locale(move |name| (name == "LANG").then(|| set.to_string()));
+    assert_eq!([locale("en_US.UTF-8"), locale("C.utf8"), locale("C")], [Glyphs::Blocks, Glyphs::Blocks, Glyphs::Ascii]);
+    let mut trends = Trends::default();
+    trends.push(Some(&told()));
+    trends.push(None);
+    assert!(
+        trends.lines(80, Glyphs::Ascii).iter().all(|line| line.contains("  -  ")),
+        "a look that failed has no value"
+    );
+}
+
+#[test]
+fn keys_and_frames_are_those_of_a_terminal() {
+    for keys in ["q", "Q", "\u{3}", "\u{4}", "xq"] {
+        assert_eq!(wish(keys.as_bytes()), Wish::Leave, "{keys:?}");
+    }
+    for keys in ["", "x", "\u{1b}[A", "\u{1b}Oq"] {
+        assert_eq!(wish(keys.as_bytes()), Wish::Nothing, "{keys:?}");
+    }
+    assert_eq!(frame(&["a".to_string(), "b".to_string()]), "\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J");
 }
 
 #[test]

@@ -1,60 +1,130 @@
-//! Figures as a page of text.
+//! Figures as text: a page of all of them, or as much as a screen holds.
 
 use super::figures::{Figures, OTHERS, PRODUCE, Rates};
+use super::terminal::Size;
+use super::trend::{Glyphs, Trends};
 use crate::output::{Align, Table};
+use torc_base::units::rounded_size;
 
-/// Puts a page where the one before was: each line over the old one, and nothing of the old one below. `first`
-/// clears what the terminal showed before.
-pub fn frame(page: &str, first: bool) -> String {
-    let clear = if first { "\x1b[2J" } else { "" };
-    let lines: String = page.lines().map(|line| format!("{line}\x1b[K\n")).collect();
-    format!("{clear}\x1b[H{lines}\x1b[J")
+/// A column of a table, and how soon it is left out where the table is too wide: 0 never, then the highest first.
+type Column = (&'static str, Align, usize);
+
+/// Topics that a page names, those that do most.
+const TOPICS_MAX: usize = 10;
+
+/// All figures, shards one below the other, as wide as they are.
+pub fn page(address: &str, figures: &Figures) -> String {
+    let mut lines = vec![title(address, figures), warnings(&figures.all).unwrap_or_default()];
+    lines.extend(resources(figures));
+    lines.extend(sections(figures, usize::MAX).into_iter().flatten());
+    lines.join("\n") + "\n"
 }
 
-/// All figures, shards one below the other.
-pub fn page(address: &str, figures: &Figures) -> String {
+/// What fits on a screen: every line in one row, the more important figures first. Before the first figures, and where there
+/// are none, `note` says why.
+pub fn screen(
+    address: &str,
+    figures: Option<&Figures>,
+    note: Option<&str>,
+    (trends, glyphs): (&Trends, Glyphs),
+    size: Size,
+) -> Vec<String> {
+    let mut lines = vec![figures.map_or_else(|| format!("torc at {address}"), |figures| title(address, figures))];
+    lines.push(note.map(str::to_string).or_else(|| warnings(&figures?.all)).unwrap_or_default());
+    if let Some(figures) = figures {
+        lines.extend(trends.lines(size.columns, glyphs));
+        lines.extend(resources(figures));
+        for section in sections(figures, size.columns) {
+            // A heading without rows says nothing.
+            if lines.len() + 4 <= size.rows {
+                lines.extend(section);
+            }
+        }
+    }
+    lines.resize(size.rows, String::new());
+    if let [_, .., last] = &mut lines[..] {
+        *last = "q leaves".to_string();
+    }
+    lines.into_iter().map(|line| line.chars().take(size.columns).collect()).collect()
+}
+
+fn title(address: &str, figures: &Figures) -> String {
+    let version = figures.version.as_ref().map(|version| format!(", {version}")).unwrap_or_default();
+    let up = figures.uptime_seconds.map(|seconds| format!(", up {}", uptime(seconds))).unwrap_or_default();
+    format!("torc at {address}{up}, {:.1} s{version}", figures.seconds)
+}
+
+/// What must not be overlooked.
+fn warnings(all: &Rates) -> Option<String> {
+    let mut text = Vec::new();
+    for (count, what) in [(all.fenced, "fenced after a failed write"), (all.disk_full, "refusing producers: disk full")]
+    {
+        if count > 0.0 {
+            text.push(format!("SHARDS {what}: {count}"));
+        }
+    }
+    if all.slow_requests > 0.0 {
+        text.push(format!("slow requests: {:.1}/s, see the server's log", all.slow_requests));
+    }
+    (!text.is_empty()).then(|| text.join("; "))
+}
+
+/// Disk and memory.
+fn resources(figures: &Figures) -> Vec<String> {
+    let bytes = |bytes: f64| rounded_size(bytes as u64);
+    let known = |value: Option<f64>| value.map_or("-".to_string(), bytes);
+    let used = figures.disk_free_bytes.zip(figures.disk_size_bytes).filter(|(_, size)| *size > 0.0);
+    let used = used.map_or(String::new(), |(free, size)| format!("{:.0} % used, ", 100.0 * (1.0 - free / size)));
+    let all = &figures.all;
+    vec![
+        format!("disk    {used}{} free of {}", known(figures.disk_free_bytes), known(figures.disk_size_bytes)),
+        format!(
+            "memory  {}: log {}, reads {}, requests {}, answers {}",
+            known(figures.resident_bytes),
+            bytes(all.log_memory_bytes),
+            bytes(all.read_memory_bytes),
+            bytes(all.request_memory_bytes),
+            bytes(all.answer_memory_bytes)
+        ),
+    ]
+}
+
+/// Tables, each with an empty line in front, the more important first.
+fn sections(figures: &Figures, width: usize) -> Vec<Vec<String>> {
     let mut rows: Vec<(String, &Rates)> = figures.shards.iter().map(|(id, rates)| (id.to_string(), rates)).collect();
     if rows.len() != 1 {
         rows.insert(0, ("all".to_string(), &figures.all));
     }
-    let mut page = format!("torc at {address}, {:.1} s{}\n\n", figures.seconds, warnings(&figures.all));
-    page += &format!("{}\n", throughput(&rows));
-    page += &format!("produce, by stage: p50 p99\n{}\n", stages(&rows, &PRODUCE));
-    page += &format!("fetch (reads from disk, total) and flush of log batches: p50 p99\n{}", stages(&rows, &OTHERS));
-    page
+    let headed = |heading: &str, table: String| -> Vec<String> {
+        let lines = [String::new(), heading.to_string()].into_iter().chain(table.lines().map(str::to_string));
+        lines.enumerate().filter(|(n, line)| *n != 1 || !line.is_empty()).map(|(_, line)| line).collect()
+    };
+    vec![
+        headed("", throughput(&rows, width)),
+        headed("produce, by stage: p50 p99", stages(&rows, &PRODUCE, width)),
+        headed("", topics(figures, width)),
+        headed("fetch (reads from disk, total) and flush of log batches: p50 p99", stages(&rows, &OTHERS, width)),
+    ]
 }
 
-/// What must not be overlooked.
-fn warnings(all: &Rates) -> String {
-    let mut text = String::new();
-    for (count, what) in [(all.fenced, "fenced after a failed write"), (all.disk_full, "refusing producers: disk full")]
-    {
-        if count > 0.0 {
-            text += &format!("; SHARDS {what}: {count}");
-        }
-    }
-    if all.slow_requests > 0.0 {
-        text += &format!("; slow requests: {:.1}/s, see the server's log", all.slow_requests);
-    }
-    text
-}
-
-fn throughput(rows: &[(String, &Rates)]) -> Table {
-    let mut table = Table::new(&[
-        ("shard", Align::Left),
-        ("conns", Align::Right),
-        ("requests/s", Align::Right),
-        ("records in/s", Align::Right),
-        ("MB in/s", Align::Right),
-        ("records out/s", Align::Right),
-        ("MB out/s", Align::Right),
-        ("flushes/s", Align::Right),
-        ("bytes/batch", Align::Right),
-        ("entries/batch", Align::Right),
-    ]);
-    for (name, rates) in rows {
-        table.row([
+fn throughput(rows: &[(String, &Rates)], width: usize) -> String {
+    let columns = [
+        ("shard", Align::Left, 0),
+        ("cpu %", Align::Right, 4),
+        ("conns", Align::Right, 3),
+        ("requests/s", Align::Right, 0),
+        ("records in/s", Align::Right, 6),
+        ("MB in/s", Align::Right, 1),
+        ("records out/s", Align::Right, 7),
+        ("MB out/s", Align::Right, 2),
+        ("flushes/s", Align::Right, 5),
+        ("bytes/batch", Align::Right, 8),
+        ("entries/batch", Align::Right, 9),
+    ];
+    let cells = |(name, rates): &(String, &Rates)| {
+        vec![
             name.clone(),
+            rates.cpu_cores.map_or(String::new(), |cores| whole(cores * 100.0)),
             whole(rates.connections),
             whole(rates.requests),
             whole(rates.records_in),
@@ -64,28 +134,89 @@ fn throughput(rows: &[(String, &Rates)]) -> Table {
             whole(rates.flushes),
             whole(rates.batch_bytes),
             format!("{:.1}", rates.batch_entries),
-        ]);
-    }
-    table
+        ]
+    };
+    fitted(&columns, rows.iter().map(cells).collect(), width)
 }
 
-fn stages<const N: usize>(rows: &[(String, &Rates)], names: &[&'static str; N]) -> String {
-    let heading = |name: &&'static str| (name.strip_prefix("torc_").unwrap_or(name), Align::Right);
-    let columns: Vec<(&'static str, Align)> =
-        [("shard", Align::Left)].into_iter().chain(names.iter().map(heading)).collect();
-    let mut table = Table::new(&columns);
-    for (name, rates) in rows {
+fn stages<const N: usize>(rows: &[(String, &Rates)], names: &[&'static str; N], width: usize) -> String {
+    // The whole is worth most, then the flush, which is the larger part of it, then what stands last.
+    let worth = |name: &str| match name {
+        "total" | "fetch_total" => 1,
+        "flush" | "torc_wal_flush" => 2,
+        "wal_wait" => 3,
+        _ => 4,
+    };
+    let heading = |name: &&'static str| (name.strip_prefix("torc_").unwrap_or(name), Align::Right, worth(name));
+    let columns: Vec<Column> = [("shard", Align::Left, 0)].into_iter().chain(names.iter().map(heading)).collect();
+    let cells = |(name, rates): &(String, &Rates)| {
         let cell = |stage: &&str| match rates.stages.get(*stage) {
             Some(times) => format!("{} {}", time(times.p50_us), time(times.p99_us)),
             None => String::new(),
         };
-        table.row_of([name.clone()].into_iter().chain(names.iter().map(cell)).collect());
-    }
-    table.to_string()
+        [name.clone()].into_iter().chain(names.iter().map(cell)).collect()
+    };
+    fitted(&columns, rows.iter().map(cells).collect(), width)
 }
 
-fn whole(number: f64) -> String {
+/// Those topics that move most bytes.
+fn topics(figures: &Figures, width: usize) -> String {
+    let mut topics: Vec<_> = figures.topics.iter().collect();
+    topics.sort_by(|(_, a), (_, b)| (b.mb_in + b.mb_out).total_cmp(&(a.mb_in + a.mb_out)));
+    let columns = [
+        ("topic", Align::Left, 0),
+        ("records in/s", Align::Right, 3),
+        ("MB in/s", Align::Right, 1),
+        ("records out/s", Align::Right, 4),
+        ("MB out/s", Align::Right, 2),
+    ];
+    // A long name shall not push the figures out.
+    let room = (width / 2).max(16);
+    let cells = topics.iter().take(TOPICS_MAX).map(|(name, rates)| {
+        vec![
+            name.chars().take(room).collect(),
+            whole(rates.records_in),
+            format!("{:.2}", rates.mb_in),
+            whole(rates.records_out),
+            format!("{:.2}", rates.mb_out),
+        ]
+    });
+    fitted(&columns, cells.collect(), width)
+}
+
+/// A table without the columns that `width` has no room for.
+fn fitted(columns: &[Column], rows: Vec<Vec<String>>, width: usize) -> String {
+    let mut kept: Vec<usize> = (0..columns.len()).collect();
+    loop {
+        let headings: Vec<_> = kept.iter().map(|at| (columns[*at].0, columns[*at].1)).collect();
+        let mut table = Table::new(&headings);
+        for row in &rows {
+            table.row_of(kept.iter().map(|at| row[*at].clone()).collect());
+        }
+        let text = table.to_string();
+        // Of equals the last goes first.
+        let worst = kept.iter().copied().filter(|at| columns[*at].2 > 0).max_by_key(|at| columns[*at].2);
+        match worst {
+            Some(worst) if text.lines().any(|line| line.chars().count() > width) => kept.retain(|at| *at != worst),
+            _ => return text,
+        }
+    }
+}
+
+/// Without a fraction.
+pub fn whole(number: f64) -> String {
     format!("{number:.0}")
+}
+
+/// In the two largest units.
+fn uptime(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    match seconds {
+        ..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
 }
 
 /// Three digits and the unit. Times of the first bucket are nobody knows how much less than a microsecond.

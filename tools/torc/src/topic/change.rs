@@ -1,15 +1,12 @@
 //! Commands that change topics.
 
-use super::{Refusal, TIMEOUT_MS, TopicError, unless_refused};
+use super::{Refusal, TIMEOUT_MS, TopicError, refusals_of};
 use crate::cli::{AlterArgs, CreateArgs};
 use crate::output::{Align, Format, Table, print, print_json};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest,
-};
+use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, IncrementalAlterConfigsRequest};
 use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 use serde_json::json;
@@ -18,6 +15,8 @@ use torc_server::data_dir::kafka_id;
 
 /// Kafka's number for "a topic" among what can be configured.
 pub const TOPIC_RESOURCE: i8 = 2;
+/// What stands under a result that was only tried.
+pub const DRY_RUN: &str = "nothing is changed: this is a dry run";
 /// Operations of IncrementalAlterConfigs.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -32,6 +31,7 @@ struct Created {
     partitions: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replication_factor: Option<i16>,
+    dry_run: bool,
 }
 
 /// `torc topic create`.
@@ -45,6 +45,7 @@ pub fn create(cluster: &mut Cluster, args: &CreateArgs, format: Format) -> Resul
         .with_replication_factor(args.replication_factor.unwrap_or(-1))
         .with_configs(args.config.iter().map(config).collect());
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
+    let request = request.with_validate_only(args.dry_run);
     let response = cluster.controller()?.call(&request)?;
     let mut refusals = Vec::new();
     for result in &response.topics {
@@ -57,13 +58,14 @@ pub fn create(cluster: &mut Cluster, args: &CreateArgs, format: Format) -> Resul
             topic_id: Some(*result.topic_id.as_bytes()).filter(|id| *id != [0; 16]).map(kafka_id),
             partitions: Some(result.num_partitions).filter(|n| *n > 0),
             replication_factor: Some(result.replication_factor).filter(|n| *n > 0),
+            dry_run: args.dry_run,
         };
         match format {
             Format::Json => print_json(&created),
             Format::Table => print_created(created),
         }
     }
-    unless_refused(refusals)
+    refusals_of(refusals)
 }
 
 fn print_created(created: Created) {
@@ -76,14 +78,18 @@ fn print_created(created: Created) {
     let partitions = created.partitions.map(|n| n.to_string()).unwrap_or_default();
     let replication = created.replication_factor.map(|n| n.to_string()).unwrap_or_default();
     table.row([created.name, partitions, replication, created.topic_id.unwrap_or_default()]);
-    print(&table);
+    print(format_args!("{table}{}", note(created.dry_run)));
+}
+
+fn note(dry_run: bool) -> String {
+    if dry_run { format!("{DRY_RUN}\n") } else { String::new() }
 }
 
 /// `torc topic alter`: partitions first, since that is what a cluster refuses more often.
 pub fn alter(cluster: &mut Cluster, args: &AlterArgs, format: Format) -> Result<(), TopicError> {
     let mut done = Table::new(&[("TOPIC", Align::Left), ("CHANGED", Align::Left), ("TO", Align::Left)]);
     if let Some(count) = args.partitions {
-        add_partitions(cluster, &args.name, count)?;
+        add_partitions(cluster, &args.name, count, args.dry_run)?;
         done.row([args.name.clone(), "partitions".to_string(), count.to_string()]);
     }
     if !args.config.is_empty() || !args.delete_config.is_empty() {
@@ -96,27 +102,28 @@ pub fn alter(cluster: &mut Cluster, args: &AlterArgs, format: Format) -> Result<
         done.row([args.name.clone(), key.clone(), "(default)".to_string()]);
     }
     match format {
-        Format::Table => print(&done),
+        Format::Table => print(format_args!("{done}{}", note(args.dry_run))),
         Format::Json => {
             let set: serde_json::Map<_, _> = args.config.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
             print_json(&json!({
-                "name": args.name, "partitions": args.partitions, "set": set, "reset": args.delete_config,
+                "name": args.name, "partitions": args.partitions, "set": set, "reset": args.delete_config, "dry_run": args.dry_run,
             }));
         }
     }
     Ok(())
 }
 
-fn add_partitions(cluster: &mut Cluster, name: &str, count: i32) -> Result<(), TopicError> {
+fn add_partitions(cluster: &mut Cluster, name: &str, count: i32, dry_run: bool) -> Result<(), TopicError> {
     let topic = CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None);
     let request = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
+    let request = request.with_validate_only(dry_run);
     let response = cluster.controller()?.call(&request)?;
     let mut refusals = Vec::new();
     for result in &response.results {
         let what = format!("give topic {name} {count} partitions");
         refuse(&mut refusals, what, result.error_code, &result.error_message);
     }
-    unless_refused(refusals)
+    refusals_of(refusals)
 }
 
 fn alter_config(cluster: &mut Cluster, args: &AlterArgs) -> Result<(), TopicError> {
@@ -129,47 +136,16 @@ fn alter_config(cluster: &mut Cluster, args: &AlterArgs) -> Result<(), TopicErro
         .with_resource_type(TOPIC_RESOURCE)
         .with_resource_name(text(&args.name))
         .with_configs(set.chain(delete).map(config).collect());
-    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    let request =
+        IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(args.dry_run);
     let response = cluster.controller()?.call(&request)?;
     let mut refusals = Vec::new();
     for result in &response.responses {
-        let done = if args.partitions.is_some() { " (its partitions are changed)" } else { "" };
+        let done = if args.partitions.is_some() && !args.dry_run { " (its partitions are changed)" } else { "" };
         let what = format!("change the settings of topic {}{done}", args.name);
         refuse(&mut refusals, what, result.error_code, &result.error_message);
     }
-    unless_refused(refusals)
-}
-
-/// `torc topic delete`.
-pub fn delete(cluster: &mut Cluster, names: &[String], format: Format) -> Result<(), TopicError> {
-    let client = cluster.controller()?;
-    let mut request = DeleteTopicsRequest::default().with_timeout_ms(TIMEOUT_MS);
-    // Version 6 came with topic ids, and with another place for the names.
-    if client.version::<DeleteTopicsRequest>()? >= 6 {
-        let state = |name: &String| DeleteTopicState::default().with_name(Some(topic_name(name)));
-        request.topics = names.iter().map(state).collect();
-    } else {
-        request.topic_names = names.iter().map(|name| topic_name(name)).collect();
-    }
-    let response = client.call(&request)?;
-    let (mut deleted, mut refusals) = (Vec::new(), Vec::new());
-    for result in &response.responses {
-        let name = result.name.as_ref().map_or_else(String::new, |name| name.to_string());
-        if !refuse(&mut refusals, format!("delete topic {name}"), result.error_code, &result.error_message) {
-            deleted.push(name);
-        }
-    }
-    deleted.sort();
-    match format {
-        Format::Json => print_json(&json!({ "deleted": deleted })),
-        Format::Table if deleted.is_empty() => {}
-        Format::Table => {
-            let mut table = Table::new(&[("DELETED", Align::Left)]);
-            deleted.into_iter().for_each(|name| table.row([name]));
-            print(&table);
-        }
-    }
-    unless_refused(refusals)
+    refusals_of(refusals)
 }
 
 /// Notes a refusal; false if `code` is none.

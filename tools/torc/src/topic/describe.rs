@@ -1,7 +1,8 @@
 //! Commands that look at topics.
 
 use super::change::{TOPIC_RESOURCE, refuse};
-use super::{Refusal, TIMEOUT_MS, TopicError, unless_refused};
+use super::pattern::{NoMatch, chosen};
+use super::{Refusal, TIMEOUT_MS, TopicError, refusals_of, sizes};
 use crate::output::{Align, Format, Table, print, print_json};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -9,6 +10,7 @@ use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{BrokerId, DescribeConfigsRequest, ListOffsetsRequest};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use torc_base::units::rounded_size;
 use torc_client::{Cluster, text, topic_name};
 use torc_server::data_dir::kafka_id;
 
@@ -19,29 +21,56 @@ const EARLIEST: i64 = -2;
 const SET_FOR_TOPIC: i8 = 1;
 
 #[derive(Serialize)]
-struct Topic {
-    name: String,
+pub struct Topic {
+    pub name: String,
     /// Absent if the server is too old to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     topic_id: Option<String>,
-    internal: bool,
-    replication_factor: usize,
-    partitions: Vec<Partition>,
+    pub internal: bool,
+    pub replication_factor: usize,
+    pub partitions: Vec<Partition>,
     /// Settings that were made for this topic.
     configs: BTreeMap<String, Option<String>>,
 }
 
 #[derive(Serialize)]
-struct Partition {
-    partition: i32,
+pub struct Partition {
+    pub partition: i32,
     /// `None`: it has no leader now.
-    leader: Option<i32>,
+    pub leader: Option<i32>,
     leader_epoch: i32,
     replicas: Vec<i32>,
     isr: Vec<i32>,
     /// `None`: the leader does not say.
     earliest: Option<i64>,
     latest: Option<i64>,
+    /// Bytes on disk of the leader's copy; `None`: it does not say.
+    pub bytes: Option<u64>,
+}
+
+impl Topic {
+    /// One without partitions.
+    #[cfg(test)]
+    pub fn for_test(name: &str) -> Topic {
+        Topic {
+            name: name.to_string(),
+            topic_id: None,
+            internal: false,
+            replication_factor: 0,
+            partitions: Vec::new(),
+            configs: BTreeMap::new(),
+        }
+    }
+
+    /// What all its partitions hold; `None` if one of them is not known.
+    pub fn bytes(&self) -> Option<u64> {
+        self.partitions.iter().map(|partition| partition.bytes).sum()
+    }
+}
+
+/// A size for people, or nothing if it is not known.
+pub fn size(bytes: Option<u64>) -> String {
+    bytes.map(rounded_size).unwrap_or_default()
 }
 
 #[derive(Serialize)]
@@ -51,16 +80,20 @@ struct Listed {
     topic_id: Option<String>,
     partitions: usize,
     replication_factor: usize,
+    /// On disk, one copy of each partition; `None`: a leader does not say.
+    bytes: Option<u64>,
     internal: bool,
 }
 
 /// `torc topic list`.
-pub fn list(cluster: &mut Cluster, format: Format) -> Result<(), TopicError> {
-    let topics = topics(cluster, &[], &mut Vec::new())?;
+pub fn list(cluster: &mut Cluster, names: &[String], format: Format) -> Result<(), TopicError> {
+    let mut topics = chosen(cluster, names, NoMatch::Empty)?;
+    sizes::add(cluster, &mut topics);
     let listed: Vec<Listed> = topics
         .into_iter()
         .map(|topic| Listed {
             partitions: topic.partitions.len(),
+            bytes: topic.bytes(),
             name: topic.name,
             topic_id: topic.topic_id,
             replication_factor: topic.replication_factor,
@@ -75,6 +108,7 @@ pub fn list(cluster: &mut Cluster, format: Format) -> Result<(), TopicError> {
         ("TOPIC", Align::Left),
         ("PARTITIONS", Align::Right),
         ("REPLICATION", Align::Right),
+        ("SIZE", Align::Right),
         ("INTERNAL", Align::Left),
         ("ID", Align::Left),
     ]);
@@ -84,6 +118,7 @@ pub fn list(cluster: &mut Cluster, format: Format) -> Result<(), TopicError> {
             topic.name,
             topic.partitions.to_string(),
             topic.replication_factor.to_string(),
+            size(topic.bytes),
             internal.to_string(),
             topic.topic_id.unwrap_or_default(),
         ]);
@@ -95,7 +130,8 @@ pub fn list(cluster: &mut Cluster, format: Format) -> Result<(), TopicError> {
 /// `torc topic describe`.
 pub fn describe(cluster: &mut Cluster, names: &[String], format: Format) -> Result<(), TopicError> {
     let mut refusals = Vec::new();
-    let mut topics = topics(cluster, names, &mut refusals)?;
+    let mut topics = chosen(cluster, names, NoMatch::Refused)?;
+    sizes::add(cluster, &mut topics);
     add_offsets(cluster, &mut topics, EARLIEST, &mut refusals)?;
     add_offsets(cluster, &mut topics, LATEST, &mut refusals)?;
     add_configs(cluster, &mut topics, &mut refusals)?;
@@ -106,11 +142,11 @@ pub fn describe(cluster: &mut Cluster, names: &[String], format: Format) -> Resu
             print(texts.join("\n\n"));
         }
     }
-    unless_refused(refusals)
+    refusals_of(refusals)
 }
 
-/// The named topics, or all, in the order of their names, without offsets and settings.
-fn topics(cluster: &mut Cluster, names: &[String], refusals: &mut Vec<Refusal>) -> Result<Vec<Topic>, TopicError> {
+/// The named topics, or all, in the order of their names, without offsets, sizes and settings.
+pub fn topics(cluster: &mut Cluster, names: &[String], refusals: &mut Vec<Refusal>) -> Result<Vec<Topic>, TopicError> {
     let response = cluster.metadata(if names.is_empty() { None } else { Some(names) })?;
     let mut topics = Vec::new();
     for topic in &response.topics {
@@ -136,6 +172,7 @@ fn topic_of(name: String, topic: &MetadataResponseTopic) -> Topic {
             isr: ids(&p.isr_nodes),
             earliest: None,
             latest: None,
+            bytes: None,
         })
         .collect();
     partitions.sort_by_key(|p| p.partition);
@@ -232,6 +269,7 @@ fn described(topic: &Topic) -> String {
     }
     text += &format!("partitions   {}\n", topic.partitions.len());
     text += &format!("replication  {}\n", topic.replication_factor);
+    text += &format!("size         {}\n", topic.bytes().map_or("-".to_string(), rounded_size));
     if topic.internal {
         text += "internal     yes\n";
     }
@@ -246,6 +284,7 @@ fn described(topic: &Topic) -> String {
         ("ISR", Align::Left),
         ("EARLIEST", Align::Right),
         ("LATEST", Align::Right),
+        ("SIZE", Align::Right),
     ]);
     let ids = |ids: &[i32]| ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
     let number = |n: Option<i64>| n.map(|n| n.to_string()).unwrap_or_default();
@@ -258,6 +297,7 @@ fn described(topic: &Topic) -> String {
             ids(&p.isr),
             number(p.earliest),
             number(p.latest),
+            size(p.bytes),
         ]);
     }
     format!("{text}\n{table}")

@@ -1,9 +1,16 @@
 //! `torc topic`: topics of torc, or of any Kafka cluster, over Kafka's own protocol.
 
 mod change;
+mod delete;
 mod describe;
+mod pattern;
+mod sizes;
+
+#[cfg(test)]
+mod topic_tests;
 
 use crate::cli::{TopicArgs, TopicCommand};
+use crate::exit::Usage;
 use std::fmt;
 use torc_client::Cluster;
 use torc_client::{ClientError, error_name};
@@ -18,6 +25,10 @@ pub enum TopicError {
     Client(ClientError),
     /// Answers that refuse; what else was asked for is done.
     Refused(Vec<Refusal>),
+    /// What was asked for makes no sense; nothing was done.
+    Usage(Usage),
+    /// Somebody was asked, and said no.
+    NotMeant,
 }
 
 /// One thing that the cluster would not do.
@@ -39,6 +50,8 @@ impl fmt::Display for TopicError {
                 let lines: Vec<String> = refusals.iter().map(Refusal::to_string).collect();
                 f.write_str(&lines.join("\n"))
             }
+            TopicError::Usage(error) => error.fmt(f),
+            TopicError::NotMeant => f.write_str("nothing was deleted"),
         }
     }
 }
@@ -62,19 +75,25 @@ impl From<ClientError> for TopicError {
 }
 
 /// `Ok` if nothing was refused.
-fn unless_refused(refusals: Vec<Refusal>) -> Result<(), TopicError> {
+fn refusals_of(refusals: Vec<Refusal>) -> Result<(), TopicError> {
     if refusals.is_empty() { Ok(()) } else { Err(TopicError::Refused(refusals)) }
 }
 
 /// Does what the command line asks for.
 pub fn run(args: TopicArgs) -> Result<(), Box<dyn std::error::Error>> {
-    let mut cluster = Cluster::connect(&args.bootstrap_server)?;
-    match &args.command {
-        TopicCommand::Create(create) => change::create(&mut cluster, create, args.format)?,
-        TopicCommand::List => describe::list(&mut cluster, args.format)?,
-        TopicCommand::Describe { names } => describe::describe(&mut cluster, names, args.format)?,
-        TopicCommand::Alter(alter) => change::alter(&mut cluster, alter, args.format)?,
-        TopicCommand::Delete { names } => change::delete(&mut cluster, names, args.format)?,
+    if let TopicCommand::Delete(delete) = &args.command {
+        delete::check(delete)?;
     }
-    Ok(())
+    let mut cluster = Cluster::connect(&args.bootstrap_server)?;
+    let done = match &args.command {
+        TopicCommand::Create(create) => change::create(&mut cluster, create, args.format),
+        TopicCommand::List { names } => describe::list(&mut cluster, names, args.format),
+        TopicCommand::Describe { names } => describe::describe(&mut cluster, names, args.format),
+        TopicCommand::Alter(alter) => change::alter(&mut cluster, alter, args.format),
+        TopicCommand::Delete(delete) => delete::delete(&mut cluster, delete, args.format),
+    };
+    done.map_err(|error| match error {
+        TopicError::Usage(usage) => usage.into(),
+        other => other.into(),
+    })
 }

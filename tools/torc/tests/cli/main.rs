@@ -3,3 +3,5 @@
 mod commands;
 #[path = "../support/mod.rs"]
 mod support;
+mod top;
+mod topics;
