@@ -18,7 +18,6 @@ fn counts_of_options_have_bounds_and_say_them() {
     for text in ["0", "100001", "101k", "-1", "x", "", "1.5", "9223372036854775808"] {
         let why = count_in::<u32>(text, 1..=100_000).unwrap_err();
         assert!(why.contains("from 1 to 100000") && why.contains("10k"), "{text}: {why}");
-        assert!(count_in::<u8>(text, 1..=0).is_err(), "nothing is allowed");
     }
     assert!(count_in::<u64>("-1", 0..=i64::MAX).unwrap_err().contains("at least 0"));
     assert_eq!(count_in::<u64>("9223372036854775807", 0..=i64::MAX), Ok(i64::MAX as u64));
