@@ -31,10 +31,14 @@ fn main() {
     if let Some(branch) = git(&["symbolic-ref", "--quiet", "HEAD"]) {
         git(&["rev-parse", "--git-path", &branch]).iter().for_each(|path| watch(path));
     }
+    let version = std::env::var("CARGO_PKG_VERSION").expect("cargo sets it");
+    println!("cargo::rustc-env=TORC_VERSION={version}");
     let Some(commit) = git(&["rev-parse", "--short", "HEAD"]) else { return };
     let changed = [&["status", "--porcelain", "--untracked-files=no", "--"], SOURCES].concat();
     let modified = git(&changed).is_some_and(|changes| !changes.is_empty());
-    println!("cargo::rustc-env=TORC_COMMIT={commit}{}", if modified { "-modified" } else { "" });
+    let commit = format!("{commit}{}", if modified { "-modified" } else { "" });
+    println!("cargo::rustc-env=TORC_COMMIT={commit}");
+    println!("cargo::rustc-env=TORC_VERSION={version} ({commit})");
 }
 
 /// A path that is not there would make every build run this again.

@@ -32,11 +32,11 @@ pub enum BenchCommand {
     Sweep(Box<SweepArgs>),
     /// Measure what the machine can do: disk, loopback, memory.
     Limits(LimitsArgs),
-    /// Make the runs of a scenario file, and one report of all.
+    /// Make all runs of a scenario file, and one report of them.
     Run(RunArgs),
-    /// Put reports beside each other.
+    /// Compare reports.
     Compare(CompareArgs),
-    /// Serve as the least program that could do the job, to be loaded with --protocol bare.
+    /// Serve as the simplest program that could do the job; load it with --protocol bare.
     Bare(BareArgs),
 }
 

@@ -34,6 +34,16 @@ fn a_drawing_names_the_run_and_all_functions() {
     for text in ["<svg ", "64 connections", "process 812", "torc_reactor::reactor::run (3,009,027 ns, 100.00%)"] {
         assert!(svg.contains(text), "no {text:?}");
     }
+    // The kernel's functions are told by their colour, not by a mark behind their names: yellow is red and green.
+    assert!(svg.contains("<title>io_submit_sqes (") && !svg.contains("_[k]"), "{svg}");
+    let colour = |name: &str| {
+        let frame = svg.split("<title>").find(|frame| frame.starts_with(name)).unwrap();
+        let rgb = frame.split_once("fill=\"rgb(").unwrap().1.split_once(')').unwrap().0;
+        rgb.split(',').map(|part| part.parse::<u8>().unwrap()).collect::<Vec<_>>()
+    };
+    let (kernel, torc) = (colour("io_submit_sqes "), colour("torc_reactor::reactor::run "));
+    assert!(kernel[0] > kernel[2] && kernel[1] > kernel[2], "yellow: {kernel:?}");
+    assert!(torc[1] > torc[0] && torc[2] > torc[0], "blue-green: {torc:?}");
 }
 
 #[test]

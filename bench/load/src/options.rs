@@ -19,7 +19,7 @@ pub enum Protocol {
 /// Who is loaded.
 #[derive(Clone, Debug, Args)]
 pub struct Target {
-    /// A server of the cluster, or several with commas between: the first that answers.
+    /// A server of the cluster, or several separated by commas: the first that answers is asked.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
     pub bootstrap_server: String,
     /// What the target speaks.
@@ -28,13 +28,13 @@ pub struct Target {
     /// The topic; created if it is missing.
     #[arg(long, value_name = "NAME", default_value = "torc-bench")]
     pub topic: String,
-    /// Partitions that a new topic gets; of an older one the first so many are used.
+    /// Partitions of a new topic; of one that is there, the first N are used.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = |text: &str| count_in::<i32>(text, 1..=100_000))]
     pub partitions: i32,
     /// Copies of each partition of a new topic [default: the cluster's].
     #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<i16>(text, 1..=i16::MAX.into()))]
     pub replication_factor: Option<i16>,
-    /// A setting of a new topic, such as retention.ms=3600000.
+    /// A setting of a new topic, such as retention.ms=1h.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     pub topic_config: Vec<String>,
     /// Process whose CPU time and memory are reported [default: whoever listens at the address, if it runs here].
@@ -54,10 +54,10 @@ pub struct Pace {
     /// Load before the measurement begins; a plain number counts seconds, here as in every time.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_time)]
     pub warmup: Duration,
-    /// How long is measured.
+    /// How long to measure.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_span)]
     pub duration: Duration,
-    /// Measured requests after which the run ends, if that is before its time.
+    /// End after this many measured requests, if that comes before the end of the time.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub requests: Option<u64>,
 }
@@ -106,22 +106,22 @@ pub struct Records {
     /// Records of one request [default: 1, or what --batch-bytes holds].
     #[arg(long, value_name = "N", conflicts_with = "batch_bytes", value_parser = |text: &str| count_in::<u32>(text, 1..=1_000_000))]
     pub records: Option<u32>,
-    /// Bytes of one request's values, about: as many records as fit.
+    /// About how many bytes of values one request holds: as many records as fit.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub batch_bytes: Option<usize>,
-    /// Whom a request waits for.
+    /// Whose acknowledgement a request waits for.
     #[arg(long, value_enum, default_value_t = Acks::All)]
     pub acks: Acks,
-    /// How records are compressed, before the run.
+    /// Compression of the records, done before the run.
     #[arg(long, value_enum, default_value_t = CodecName::None)]
     pub codec: CodecName,
-    /// Different keys that records have; 0 for none.
+    /// Number of different keys; 0: records have none.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_count)]
     pub keys: u64,
     /// Each connection is an idempotent producer.
     #[arg(long)]
     pub idempotence: bool,
-    /// What keys, values and sizes follow from.
+    /// Seed of keys, values and sizes.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse_count)]
     pub seed: u64,
 }
@@ -209,7 +209,7 @@ pub struct ProduceArgs {
 #[derive(Clone, Debug, Args)]
 #[command(
     mut_arg("topic", |arg| arg.help("The topic, which must be there and hold records")),
-    mut_arg("partitions", |arg| arg.help("The first so many partitions are read")),
+    mut_arg("partitions", |arg| arg.help("Read the first N partitions")),
     mut_arg("replication_factor", |arg| arg.hide(true)),
     mut_arg("topic_config", |arg| arg.hide(true)),
     mut_arg("outstanding", |arg| arg.help("Requests that one connection keeps unanswered [default: 1]")),
@@ -226,8 +226,8 @@ pub struct ConsumeArgs {
     /// Bytes that one fetch asks for.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size)]
     pub fetch_bytes: usize,
-    /// Read only the newest so many records of each partition.
-    #[arg(long, value_name = "RECORDS", value_parser = parse_count)]
+    /// Read only the newest N records of each partition.
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     pub last: Option<u64>,
     /// Read everything again and again until the time is over.
     #[arg(long)]

@@ -25,13 +25,13 @@ pub struct Args {
     /// Run these seeds, both ends included, such as 1..2000.
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     pub seeds: Option<RangeInclusive<u64>>,
-    /// Crashes and other misfortunes of each run.
+    /// Crashes and other faults of each run.
     #[arg(long, value_name = "N", default_value_t = STEPS, value_parser = |text: &str| count_in::<u32>(text, 0..=u32::MAX.into()))]
     pub steps: u32,
-    /// Lines of the trail that a failure shows.
+    /// Lines of history that a failure prints.
     #[arg(long, value_name = "N", default_value_t = crate::trail::SHOWN, value_parser = |text: &str| count_in::<usize>(text, 0..=i64::MAX))]
     pub trail: usize,
-    /// Runs at the same time.
+    /// Runs in parallel.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = |text: &str| count_in::<usize>(text, 1..=1024))]
     pub jobs: usize,
     /// How the result is printed.

@@ -8,45 +8,50 @@ use torc_base::limits::TOPIC_PARTITIONS_MAX;
 use torc_base::units::{count_in, parse_time_ms, plain_setting};
 use torc_load::command::BenchArgs;
 
-/// torc stores and replicates logs, for Kafka clients.
+/// A durable log for Kafka clients: every write is on disk before it is acknowledged.
+///
+/// Without a command torc runs a server; without --data-dir its data is in ./torc-data, which the first start makes.
 #[derive(Debug, Parser)]
-#[command(name = "torc", version, args_conflicts_with_subcommands = true)]
+#[command(name = "torc", version = env!("TORC_VERSION"), args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Without a subcommand torc serves; without --data-dir its data is in ./torc-data, which the first start makes.
     #[command(flatten)]
     pub serve: ServeArgs,
 }
 
+/// What scripts may rely on.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 the command line is wrong, 3 damage was found (wal, snapshot), \
+                          130 interrupted (bench)";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a server (also without any subcommand).
+    /// Run a server; so does torc without a command.
     Serve(ServeArgs),
     /// Check a configuration file without starting, or show what is in force.
     Config(ConfigArgs),
-    /// Look for what of this machine costs a durable log time or safety; change it with --apply.
+    /// Check what on this machine costs a durable log speed or safety; --apply changes it.
     Tune(TuneArgs),
     /// Watch a server: rates and their trend, times by stage, disk, memory, topics; `q` leaves.
     Top(TopArgs),
     /// Create, list, describe, alter and delete topics, of torc or of any Kafka cluster.
     Topic(TopicArgs),
-    /// Run the production shard in the simulator: seeds, faults, checkers.
+    /// Run the server's code in a simulator that injects faults and checks every promise.
     Sim(torc_sim::command::Args),
-    /// Load a server, measure the machine, compare.
+    /// Load any Kafka server, measure this machine, compare reports.
     Bench(BenchArgs),
-    /// Look into logs: segments, batches, entries, where a chain breaks.
+    /// Look into the files of a log: segments, batches, entries, damage.
     Wal(torc_inspect::WalArgs),
-    /// Look into checkpoints: sections, checksums, groups.
+    /// Look into checkpoint files: sections, checksums, groups.
     Snapshot(torc_inspect::SnapshotArgs),
-    /// Print the completions of a shell, for its configuration.
+    /// Print the completions of a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the man page torc(1), or write the pages of all commands.
+    /// Print torc(1), or write the man pages of all commands.
     Man {
-        /// Where to write them.
+        /// Directory that gets a page for each command.
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
     },
@@ -64,17 +69,17 @@ pub struct SourceArgs {
     /// This server's number in its cluster; fixed at the first start [default: 1].
     #[arg(long, value_name = "N")]
     pub node_id: Option<String>,
-    /// Where Kafka clients connect; there is no TLS and no authentication, so keep to addresses that only those reach whom
-    /// you trust [default: 127.0.0.1:9092].
+    /// Address for Kafka clients; there is no TLS and no authentication, so choose one that only clients you trust can reach
+    /// [default: 127.0.0.1:9092].
     #[arg(long, value_name = "ADDR")]
     pub kafka: Option<String>,
-    /// Where metrics are served over HTTP, to whoever reaches it, or none [default: 127.0.0.1:9644].
+    /// Address of the metrics (HTTP, open to whoever can reach it), or none [default: 127.0.0.1:9644].
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
     /// Shards; fixed at the first start [default: one for each core, or fewer: see --keys].
     #[arg(long, value_name = "N")]
     pub shards: Option<String>,
-    /// Any configuration key; see --keys.
+    /// Set any configuration key; --keys lists them.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
@@ -102,22 +107,22 @@ pub struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Say of each line of a file what becomes of it, and whether torc starts with it.
+    /// Say what becomes of each line of a file, and whether torc would start with it.
     Check {
         /// A file in the format of Kafka's server.properties, of torc or of Kafka.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Print what is in force, and where each value comes from.
+    /// Print the settings in force, and where each comes from.
     Show(SourceArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct TuneArgs {
-    /// Where data lives, or shall.
+    /// Where data lives, or will live.
     #[arg(long, value_name = "DIR", default_value = "./torc-data")]
     pub data_dir: PathBuf,
-    /// Change what can be changed while the machine runs, until its next boot; needs root.
+    /// Change what can be changed without a reboot, until the next one; needs root.
     #[arg(long)]
     pub apply: bool,
     /// How to print.
@@ -130,7 +135,7 @@ pub struct TopArgs {
     /// The server's metrics endpoint.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9644")]
     pub metrics: String,
-    /// Time that figures are of, such as 500ms or 2s; a plain number counts seconds.
+    /// Time between two looks, such as 500ms or 2s; a plain number counts seconds.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
     /// Print once and end, as it does where standard output is no terminal.
@@ -143,7 +148,7 @@ pub struct TopArgs {
 
 #[derive(Debug, Args)]
 pub struct TopicArgs {
-    /// A server of the cluster, or several with commas between: the first that answers.
+    /// A server of the cluster, or several separated by commas: the first that answers is asked.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092", global = true)]
     pub bootstrap_server: String,
     /// How to print.
@@ -212,13 +217,13 @@ pub struct CreateArgs {
 pub struct AlterArgs {
     /// The topic.
     pub name: String,
-    /// Partitions it shall have; more than now.
+    /// Its new number of partitions, larger than now.
     #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<i32>(text, 1..=TOPIC_PARTITIONS_MAX as i64))]
     pub partitions: Option<i32>,
     /// A setting to change, such as retention.ms=7d.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub config: Vec<(String, String)>,
-    /// A setting to take back to its default.
+    /// A setting to reset to its default.
     #[arg(long, value_name = "KEY")]
     pub delete_config: Vec<String>,
     /// Ask the cluster whether it would do it, and change nothing.

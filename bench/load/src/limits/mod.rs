@@ -21,10 +21,10 @@ use std::time::Duration;
 /// `torc bench limits`.
 #[derive(Clone, Debug, Args)]
 pub struct LimitsArgs {
-    /// Where the file lies that is written and read; it is removed afterwards.
+    /// Where to put the file that is written and read; it is removed afterwards.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub directory: PathBuf,
-    /// Its length.
+    /// Length of that file.
     #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = parse_size)]
     pub file_bytes: usize,
     /// Time for each figure.

@@ -56,7 +56,7 @@ pub struct RunArgs {
     /// Only runs whose name contains this, and those that they need.
     #[arg(long, value_name = "TEXT")]
     pub only: Option<String>,
-    /// How often each run is made, instead of what the scenario says.
+    /// How often to make each run, whatever the scenario says.
     #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<u32>(text, 1..=1000))]
     pub repeat: Option<u32>,
     /// Warm up no longer than this, whatever the scenario says: for a quick look.
