@@ -319,7 +319,9 @@ impl Shard {
             return;
         }
         self.stats.ready.store(true, Ordering::Release);
-        ops.push(Op::Log { level: Level::Info, text: format!("serves {} groups", self.groups.len()) });
+        let groups = self.groups.len();
+        let text = if groups == 1 { "serves 1 group".to_string() } else { format!("serves {groups} groups") };
+        ops.push(Op::Log { level: Level::Info, text });
         for (conn, listener) in std::mem::take(&mut self.waiting) {
             self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn, listener));
         }

@@ -135,3 +135,39 @@ fn the_example_of_the_guide_is_a_scenario() {
     let scenario = Scenario::parse(example).unwrap();
     assert_eq!((scenario.targets.len(), scenario.runs.len(), scenario.checks.len(), scenario.repeat), (2, 1, 1, 3));
 }
+
+/// The keys that may stand where `nonsense` stands, as the refusal lists them.
+fn keys_beside_nonsense(text: &str) -> Vec<String> {
+    let refusal = Scenario::parse(text).expect_err(text);
+    let (_, listed) = refusal.split_once("unknown field `nonsense`, expected ").unwrap_or_else(|| panic!("{refusal}"));
+    listed.split('`').skip(1).step_by(2).map(str::to_string).collect()
+}
+
+#[test]
+fn the_readme_of_scenarios_names_every_key() {
+    let readme = include_str!("../../../scenarios/README.md");
+    let run = "title = 'T'\n[[target]]\nname = 'a'\n[[run]]\nname = 'r'\nmode = 'produce'\n";
+    let mut keys = Vec::new();
+    for text in [
+        "nonsense = 1\n".to_string() + run,
+        run.replace("name = 'a'", "name = 'a'\nnonsense = 1"),
+        format!("{run}[[check]]\nnonsense = 1\n"),
+        format!("{run}settle = {{ nonsense = 1 }}\n"),
+        format!("{run}space = {{ nonsense = 1 }}\n"),
+    ] {
+        keys.extend(keys_beside_nonsense(&text));
+    }
+    assert!(keys.len() > 25, "{keys:?}");
+    // A run takes options as well, so that its own keys are not listed by a refusal.
+    keys.extend(
+        ["name", "mode", "targets", "section", "needs", "before", "settle", "fresh-topic", "space", "also"]
+            .map(str::to_string),
+    );
+    let named = |key: &str| {
+        readme.contains(&format!("`{key}`"))
+            || readme.contains(&format!("[[{key}]]"))
+            || readme.contains(&format!("{key} = "))
+    };
+    let missing: Vec<&String> = keys.iter().filter(|key| !named(key)).collect();
+    assert!(missing.is_empty(), "bench/scenarios/README.md does not name {missing:?}");
+}
