@@ -3,7 +3,6 @@
 //! A fetch that holds something waits for nothing but reads that are under way: what finds no memory is left out of the
 //! answer. One that has nothing yet waits in a queue, and holds nothing there.
 
-use super::read::read_error;
 use super::{Groups, Out};
 use crate::mail::{Answer, Asker, FetchPart, Fetched, Parts};
 use crate::meaning::kind;
@@ -154,7 +153,7 @@ impl Groups {
         let fetched = match result {
             Ok(items) => Ok(Fetched { cold: true, ..self.count(&wanted, wanted.fetched(items)) }),
             Err(WalError::NoRoom) => Ok(Fetched { no_room: true, ..wanted.empty() }),
-            Err(error) => Err(read_error(out, &error)),
+            Err(error) => Err(self.read_error(out, &error)),
         };
         let jobs = &mut self.fetches;
         let job = jobs.jobs.get_mut(&number).expect("a job lives until its last read");

@@ -1,7 +1,6 @@
 //! The owner's half of look-ups by time. The log names the batch, which is opened in slices: it may hold a gigabyte of
 //! records. Few look-ups hold memory at once, and what nobody waits for any more is dropped.
 
-use super::read::read_error;
 use super::{Groups, Out};
 use crate::batch::{Invalid, Learned, Opening, Question, Spares};
 use crate::group::epoch_of;
@@ -145,7 +144,7 @@ impl Groups {
             };
             let mut opening = match begun {
                 Ok(opening) => opening,
-                Err(invalid) => return Some(lookup.damaged(out, &item, invalid)),
+                Err(invalid) => return Some(self.damaged(out, &lookup, &item, invalid)),
             };
             let slice = OPENING_SLICE.min(lookups.budget);
             let mut left = slice;
@@ -171,7 +170,7 @@ impl Groups {
                         return Some(found);
                     }
                 }
-                Err(invalid) => return Some(lookup.damaged(out, &item, invalid)),
+                Err(invalid) => return Some(self.damaged(out, &lookup, &item, invalid)),
             }
         }
     }
@@ -184,6 +183,12 @@ impl Groups {
             OffsetAt::Timestamp(ts) => self.wal.find_timestamp(part.group, ts, behind, upto, &mut self.disk_ops),
             _ => self.wal.find_max_timestamp(part.group, behind, upto, &mut self.disk_ops),
         }
+    }
+
+    fn damaged(&mut self, out: &mut Out, lookup: &Lookup, item: &Item, invalid: Invalid) -> Outcome {
+        let what = format_args!("group {} offset {}: {invalid}", item.group, item.first_offset);
+        self.report_damage(out, Level::Warn, &what);
+        lookup.refused(Refusal::Damaged)
     }
 
     fn look_up_and_answer(&mut self, out: &mut Out, lookup: Lookup, batch: Option<Batch>) {
@@ -204,7 +209,7 @@ impl Groups {
                 Ok(_) => lookup.answer(),
                 Err(refusal) => lookup.refused(refusal),
             },
-            Err(error) => lookup.refused(read_error(out, &error)),
+            Err(error) => lookup.refused(self.read_error(out, &error)),
         };
         out.answers.push_back((lookup.asker, Answer::Offsets(vec![found])));
     }
@@ -288,10 +293,5 @@ impl Lookup {
 
     fn refused(&self, refusal: Refusal) -> Outcome {
         (self.part.position, Err(refusal))
-    }
-
-    fn damaged(&self, out: &mut Out, item: &Item, invalid: Invalid) -> Outcome {
-        out.log(Level::Warn, format!("group {} offset {}: {invalid}", item.group, item.first_offset));
-        self.refused(Refusal::Damaged)
     }
 }

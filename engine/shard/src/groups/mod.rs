@@ -18,6 +18,7 @@ mod watch;
 pub use recover::Phase;
 
 use crate::group::Group;
+use crate::line_limit::LineLimit;
 use crate::mail::{Answer, Asker, Leaders, Mail};
 use crate::meaning::{CatalogLog, LogKind, Meaning};
 use crate::meters::Places;
@@ -36,6 +37,9 @@ use torc_wal::{Outcome, State, Wal};
 
 /// Between two looks at the log's counters.
 const STATS_MS: u64 = 50;
+/// Lines about what cannot be read, in so many milliseconds.
+const DAMAGE_LINES: u32 = 10;
+const DAMAGE_SPAN_MS: u64 = 60_000;
 
 /// What the groups say to the rest of the shard.
 #[derive(Debug)]
@@ -84,6 +88,7 @@ pub struct Groups {
     cut_seq: BatchSeq,
     fetches: fetch::Fetches,
     lookups: lookups::Lookups,
+    damage_lines: LineLimit,
     /// Who waits for bytes.
     watches: BTreeMap<Asker, watch::Watch>,
     /// Groups of this shard that do not serve yet.
@@ -117,6 +122,7 @@ impl Groups {
             cut_seq: BatchSeq(0),
             fetches: fetch::Fetches::default(),
             lookups: lookups::Lookups::default(),
+            damage_lines: LineLimit::new(DAMAGE_LINES, DAMAGE_SPAN_MS),
             watches: BTreeMap::new(),
             electing: 0,
             new_leaders: Leaders::new(),

@@ -40,13 +40,20 @@ impl Groups {
         let sizes = parts.into_iter().map(|(position, id)| (position, self.wal.group_bytes(id))).collect();
         out.answers.push_back((asker, Answer::Sizes(sizes)));
     }
-}
 
-/// A damaged entry is reported to whoever runs the server, and never served.
-pub(super) fn read_error(out: &mut Out, error: &WalError) -> Refusal {
-    if let WalError::Released { .. } = error {
-        return Refusal::OffsetOutOfRange;
+    /// A damaged entry is reported to whoever runs the server, and never served.
+    pub(super) fn read_error(&mut self, out: &mut Out, error: &WalError) -> Refusal {
+        if let WalError::Released { .. } = error {
+            return Refusal::OffsetOutOfRange;
+        }
+        self.report_damage(out, Level::Error, &format_args!("a read of the log failed: {error}"));
+        Refusal::Storage
     }
-    out.log(Level::Error, format!("a read of the log failed: {error}"));
-    Refusal::Storage
+
+    /// A line about what cannot be read. Clients try it again and again: few of these lines are written.
+    pub(super) fn report_damage(&mut self, out: &mut Out, level: Level, what: &dyn std::fmt::Display) {
+        let Some(left_out) = self.damage_lines.admit(out.now.mono) else { return };
+        let more = if left_out > 0 { format!(" ({left_out} more such lines were left out)") } else { String::new() };
+        out.log(level, format!("{what}{more}"));
+    }
 }

@@ -183,6 +183,31 @@ fn the_end_of_a_topic_wakes_who_waits_for_it() {
     assert_eq!(answer.responses[0].partitions[0].error_code, error::NOT_LEADER_OR_FOLLOWER);
 }
 
+/// Who comes again and again for what is damaged gets an error each time, and the log a few lines.
+#[test]
+fn damaged_entries_are_refused_each_time_and_told_of_a_few_times() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[]), 0);
+    for n in 0..120 {
+        let value = format!("{n:03}").repeat(10_000);
+        assert_eq!(rig.produce(client, -1, "t", 0, &batch(&[&value])).error_code, 0);
+    }
+    for (name, bytes) in &mut rig.disk(0).files {
+        if let (true, Some(at)) = (name.contains("wal"), bytes.windows(9).position(|bytes| bytes == b"001001001")) {
+            bytes[at + 300] ^= 1;
+        }
+    }
+    for _ in 0..50 {
+        assert_eq!(rig.fetch(client, "t", 0, 1).error_code, error::KAFKA_STORAGE_ERROR);
+    }
+    let lines = rig.logs().iter().filter(|line| line.contains("a read of the log failed")).count();
+    assert!((1..=10).contains(&lines), "{lines} lines");
+    rig.pass(120_000);
+    rig.fetch(client, "t", 0, 1);
+    assert!(rig.logs().iter().any(|line| line.contains("40 more such lines")), "{:?}", rig.logs().last());
+}
+
 #[test]
 fn what_has_left_memory_is_read_from_disk() {
     let mut rig = Rig::new(2);
