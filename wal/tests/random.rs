@@ -6,7 +6,7 @@ use rig::{Rig, small};
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
 use torc_base::prng::Prng;
-use torc_wal::{CleanerSettings, From, Settings, State};
+use torc_wal::{CleanerSettings, Find, From, Outcome, ReadId, Settings, State};
 
 struct World {
     rig: Rig,
@@ -110,6 +110,9 @@ impl World {
                 let behind = live[prng.below(live.len() as u64) as usize].first_offset;
                 let (wal, ops) = (&mut self.rig.wal, &mut self.rig.pending);
                 let find = wal.find_max_timestamp(group, Offset(behind), Index(upto), ops);
+                if let (Find::Pending(id), 0) = (&find, prng.below(4)) {
+                    return self.cancel(*id, prng);
+                }
                 let found = self.rig.found(find).unwrap().map(|i| i.index.get());
                 let fits = |k: &&&rig::Known| k.index <= upto && k.first_offset + i64::from(k.records) > behind;
                 let max = live.iter().filter(fits).map(|k| k.max_timestamp).max();
@@ -125,6 +128,26 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Nobody waits for a search any more, wherever it is: there is no outcome of it.
+    fn cancel(&mut self, id: ReadId, prng: &mut Prng) {
+        let ended = |rig: &rig::Rig| rig.outcomes.iter().any(|o| matches!(o, Outcome::Found(other, _) if *other == id));
+        for _ in 0..prng.below(6) {
+            if self.rig.pending.is_empty() || ended(&self.rig) {
+                break;
+            }
+            self.rig.step();
+            self.rig.turn();
+        }
+        let before = ended(&self.rig);
+        self.rig.wal.cancel_find(id);
+        while !self.rig.pending.is_empty() {
+            self.rig.step();
+            self.rig.turn();
+        }
+        assert_eq!(ended(&self.rig), before, "what was cancelled has no outcome");
+        self.rig.outcomes.retain(|o| !matches!(o, Outcome::Found(other, _) if *other == id));
     }
 
     /// A reader of a group goes on where it was.
