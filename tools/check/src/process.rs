@@ -227,9 +227,13 @@ pub fn beside() -> Result<PathBuf> {
 }
 
 /// For tests: builds `torc` with the profile that the running test was built with, and returns it.
+///
+/// `--examples`, of which there are none, makes cargo choose features as for the tests of the whole workspace, which have
+/// built `torc` already; with others, it would build half of the dependencies again.
 pub fn built() -> PathBuf {
     let mut build = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string()));
-    build.args(["build", "--quiet", "--offline", "-p", "torc"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    build.args(["build", "--quiet", "--offline", "--workspace", "--bin", "torc", "--examples"]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }

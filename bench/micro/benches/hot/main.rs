@@ -1,5 +1,5 @@
 //! Benches of the hot paths. `cargo bench -p torc-micro` measures, and compares with the run before;
-//! `cargo bench -p torc-micro -- --test` only runs each once.
+//! `cargo test -p torc-micro` only runs each once.
 
 mod index;
 mod produce;
