@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 
 from harness.clients import BUILD, HERE
 
@@ -32,8 +33,14 @@ def install(names):
     if "kafkajs" in names:
         steps.append(install_node)
     with concurrent.futures.ThreadPoolExecutor(len(steps)) as pool:
-        for done in [pool.submit(step) for step in steps]:
+        for done in [pool.submit(timed, step) for step in steps]:
             done.result()
+
+
+def timed(step):
+    started = time.monotonic()
+    step()
+    print(f"{step.__name__}: {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
 
 
 def install_go():
