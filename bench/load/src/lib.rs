@@ -24,7 +24,7 @@ mod figures;
 mod files;
 mod flamegraph;
 mod histogram_files;
-mod interrupt;
+pub mod interrupt;
 mod pace;
 mod page;
 mod payload;

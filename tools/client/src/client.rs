@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes, VersionRange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -59,6 +59,16 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
+impl ClientError {
+    /// True if a broker that restarts, or another one, may answer the same request.
+    pub fn passes(&self) -> bool {
+        match self {
+            ClientError::Connect { .. } | ClientError::Lost { .. } => true,
+            ClientError::Protocol { .. } | ClientError::Version { .. } | ClientError::Refused { .. } => false,
+        }
+    }
+}
+
 /// Kafka's name of an error code, such as `TOPIC_ALREADY_EXISTS`.
 pub fn error_name(code: i16) -> String {
     let name = match ResponseError::try_from_code(code) {
@@ -81,6 +91,8 @@ pub struct Client {
     stream: TcpStream,
     address: String,
     correlation: i32,
+    /// Correlation ids of requests that were sent and have no answer yet.
+    unanswered: VecDeque<i32>,
     /// What the broker speaks, by API key.
     versions: BTreeMap<i16, VersionRange>,
 }
@@ -101,7 +113,8 @@ impl Client {
 
     fn connect_one(address: &str) -> Result<Client, ClientError> {
         let stream = open(address).map_err(|error| ClientError::Connect { address: address.to_string(), error })?;
-        let mut client = Client { stream, address: address.to_string(), correlation: 0, versions: BTreeMap::new() };
+        let (address, unanswered) = (address.to_string(), VecDeque::new());
+        let mut client = Client { stream, address, correlation: 0, unanswered, versions: BTreeMap::new() };
         client.learn_versions()?;
         Ok(client)
     }
@@ -118,20 +131,49 @@ impl Client {
 
     /// The version that a request of this type is sent in: the highest that both sides know.
     pub fn version<R: Request>(&self) -> Result<i16, ClientError> {
+        self.version_up_to::<R>(R::VERSIONS.max)
+    }
+
+    /// The highest version up to `most` that both sides know, for requests whose later versions say things otherwise.
+    pub fn version_up_to<R: Request>(&self, most: i16) -> Result<i16, ClientError> {
         let server = self.versions.get(&R::KEY).copied();
-        let common = server.map(|server| server.intersect(&R::VERSIONS)).filter(|common| common.min <= common.max);
+        let client = VersionRange { max: most.min(R::VERSIONS.max), ..R::VERSIONS };
+        let common = server.map(|server| server.intersect(&client)).filter(|common| common.min <= common.max);
         common.map(|common| common.max).ok_or_else(|| ClientError::Version {
             address: self.address.clone(),
             api: api_key::<R>(),
             server,
-            client: R::VERSIONS,
+            client,
         })
     }
 
     /// Sends a request and waits for its answer. Error codes inside the answer are the caller's.
     pub fn call<R: Request>(&mut self, request: &R) -> Result<R::Response, ClientError> {
         let version = self.version::<R>()?;
-        let mut answer = self.exchange(request, version)?;
+        self.send(request, version)?;
+        self.receive::<R>(version)
+    }
+
+    /// Sends a request in `version`. Each [`Client::receive`] takes the answer to the oldest one that has none; to a Produce with
+    /// acks 0 there comes none.
+    pub fn send<R: Request>(&mut self, request: &R, version: i16) -> Result<(), ClientError> {
+        self.correlation += 1;
+        let frame = self.frame(request, version).map_err(|what| self.protocol::<R>(what))?;
+        self.stream.write_all(&frame).map_err(|error| self.lost::<R>(error))?;
+        self.unanswered.push_back(self.correlation);
+        Ok(())
+    }
+
+    /// Sends a request that the broker does not answer.
+    pub fn send_only<R: Request>(&mut self, request: &R, version: i16) -> Result<(), ClientError> {
+        self.send(request, version)?;
+        self.unanswered.pop_back();
+        Ok(())
+    }
+
+    /// Waits for the answer to a request of this type that was sent in `version`.
+    pub fn receive<R: Request>(&mut self, version: i16) -> Result<R::Response, ClientError> {
+        let mut answer = self.answer::<R>(version)?;
         R::Response::decode(&mut answer, version).map_err(|error| self.protocol::<R>(error.to_string()))
     }
 
@@ -171,9 +213,13 @@ impl Client {
 
     /// Sends a request in `version`; returns the body of the answer.
     fn exchange<R: Request>(&mut self, request: &R, version: i16) -> Result<Bytes, ClientError> {
-        self.correlation += 1;
-        let frame = self.frame(request, version).map_err(|what| self.protocol::<R>(what))?;
-        self.stream.write_all(&frame).map_err(|error| self.lost::<R>(error))?;
+        self.send(request, version)?;
+        self.answer::<R>(version)
+    }
+
+    /// The body of the next answer, which is one to the oldest request without.
+    fn answer<R: Request>(&mut self, version: i16) -> Result<Bytes, ClientError> {
+        let expected = self.unanswered.pop_front().expect("a request was sent");
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).map_err(|error| self.lost::<R>(error))?;
         let length = u32::from_be_bytes(length) as usize;
@@ -190,8 +236,8 @@ impl Client {
         let mut answer = Bytes::from(answer);
         let header = ResponseHeader::decode(&mut answer, R::Response::header_version(version))
             .map_err(|error| self.protocol::<R>(error.to_string()))?;
-        if header.correlation_id != self.correlation {
-            let what = format!("correlation id {} instead of {}", header.correlation_id, self.correlation);
+        if header.correlation_id != expected {
+            let what = format!("correlation id {} instead of {expected}", header.correlation_id);
             return Err(self.protocol::<R>(what));
         }
         Ok(answer)

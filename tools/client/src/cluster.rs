@@ -9,6 +9,8 @@ use std::collections::btree_map::Entry;
 
 /// A cluster, reached through one of its brokers.
 pub struct Cluster {
+    /// As it was named.
+    address: String,
     bootstrap: Client,
     /// Connections made since, by broker id.
     clients: BTreeMap<i32, Client>,
@@ -31,7 +33,19 @@ impl Cluster {
     /// Connects to any broker.
     pub fn connect(address: &str) -> Result<Cluster, ClientError> {
         let bootstrap = Client::connect(address)?;
-        Ok(Cluster { bootstrap, clients: BTreeMap::new(), addresses: BTreeMap::new(), controller: -1 })
+        let (address, clients, addresses) = (address.to_string(), BTreeMap::new(), BTreeMap::new());
+        Ok(Cluster { address, bootstrap, clients, addresses, controller: -1 })
+    }
+
+    /// Makes all connections anew, those to brokers when they are needed: what was asked on the old ones and has no answer is
+    /// forgotten. Where the named broker does not answer, one that it told of does.
+    pub fn reconnect(&mut self) -> Result<(), ClientError> {
+        self.clients.clear();
+        self.bootstrap = Client::connect(&self.address).or_else(|error| {
+            let known = self.addresses.values().find_map(|address| Client::connect(address).ok());
+            known.ok_or(error)
+        })?;
+        Ok(())
     }
 
     /// The broker that was named on the command line.

@@ -1,6 +1,8 @@
 //! What can be written on the command line.
 
+use crate::consume::args::ConsumeArgs;
 use crate::output::Format;
+use crate::produce::args::ProduceArgs;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,7 +24,7 @@ pub struct Cli {
 
 /// What scripts may rely on.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 the command line is wrong, 3 damage was found (wal, snapshot), \
-                          130 interrupted (bench)";
+                          130 interrupted";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -36,6 +38,19 @@ pub enum Command {
     Top(TopArgs),
     /// Create, list, describe, alter and delete topics, of torc or of any Kafka cluster.
     Topic(TopicArgs),
+    /// Write records to a topic, of torc or of any Kafka cluster: lines of standard input, or files.
+    ///
+    /// Keyed records go to the partitions that the Java client would choose; the others fill one partition's batch after another's.
+    /// With --acks all each record is written once, also if a server restarts meanwhile.
+    ///
+    /// Exit codes: 0 all records were sent; 1 something failed, and how many were sent before is said; 2 the command line is wrong;
+    /// 130 Ctrl-C came before the end of the input, and what was read until then is sent.
+    Produce(Box<ProduceArgs>),
+    /// Print records of a topic, of torc or of any Kafka cluster, until Ctrl-C or until what -e or -n say.
+    ///
+    /// Exit codes: 0 all that was asked for was read, which without -e and -n is until Ctrl-C, SIGTERM or the end of the reader of a
+    /// pipe; 1 something failed; 2 the command line is wrong; 130 Ctrl-C came before the end.
+    Consume(Box<ConsumeArgs>),
     /// Run the server's code in a simulator that injects faults and checks every promise.
     Sim(torc_sim::command::Args),
     /// Load any Kafka server, measure this machine, compare reports.

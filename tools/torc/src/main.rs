@@ -2,10 +2,14 @@
 
 mod cli;
 mod config;
+mod consume;
 mod exit;
+mod formats;
 mod inspect;
 mod output;
+mod produce;
 mod serve;
+mod tally;
 mod texts;
 mod top;
 mod topic;
@@ -32,6 +36,8 @@ fn main() -> ExitCode {
         Some(Command::Man { dir }) => texts::man(dir),
         Some(Command::Top(args)) => top::run(args),
         Some(Command::Topic(args)) => topic::run(args),
+        Some(Command::Produce(args)) => return produce::run(&args),
+        Some(Command::Consume(args)) => return consume::run(&args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),
         Some(Command::Bench(args)) => return bench(&args),
         Some(Command::Wal(args)) => return inspect::run(|out| torc_inspect::wal(&args, out)),
