@@ -152,7 +152,7 @@ fn alter_config(cluster: &mut Cluster, args: &AlterArgs) -> Result<(), TopicErro
 pub fn refuse(refusals: &mut Vec<Refusal>, what: String, code: i16, message: &Option<StrBytes>) -> bool {
     if code != 0 {
         let message = message.as_ref().map(|m| m.to_string()).filter(|m| !m.is_empty());
-        refusals.push(Refusal { what, code, message });
+        refusals.push(Refusal { what, code, message, record: None });
     }
     code != 0
 }

@@ -12,8 +12,7 @@ mod topic_tests;
 use crate::cli::{TopicArgs, TopicCommand};
 use crate::exit::Usage;
 use std::fmt;
-use torc_client::Cluster;
-use torc_client::{ClientError, error_name};
+use torc_client::{ClientError, Cluster, Refusal};
 
 /// What Kafka's requests may take on the servers' side, in milliseconds.
 const TIMEOUT_MS: i32 = 30_000;
@@ -31,17 +30,6 @@ pub enum TopicError {
     NotMeant,
 }
 
-/// One thing that the cluster would not do.
-#[derive(Debug)]
-pub struct Refusal {
-    /// Such as `create topic orders`.
-    pub what: String,
-    /// Kafka's error code.
-    pub code: i16,
-    /// The server's own words.
-    pub message: Option<String>,
-}
-
 impl fmt::Display for TopicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -52,16 +40,6 @@ impl fmt::Display for TopicError {
             }
             TopicError::Usage(error) => error.fmt(f),
             TopicError::NotMeant => f.write_str("nothing was deleted"),
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}", self.what, error_name(self.code))?;
-        match &self.message {
-            Some(message) => write!(f, ": {message}"),
-            None => Ok(()),
         }
     }
 }
