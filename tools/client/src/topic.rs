@@ -112,6 +112,9 @@ pub struct ProducerId {
     pub epoch: i16,
 }
 
+/// Things of partitions by the broker that leads them.
+pub(crate) type Led<T> = BTreeMap<i32, Vec<(i32, T)>>;
+
 /// A topic of a cluster.
 pub struct Topic {
     cluster: Cluster,
@@ -246,11 +249,8 @@ impl Topic {
     }
 
     /// Groups what concerns partitions by the brokers that lead them; the rest are those that nobody leads now.
-    pub(crate) fn by_leader<T>(
-        &self,
-        items: impl Iterator<Item = (i32, T)>,
-    ) -> (BTreeMap<i32, Vec<(i32, T)>>, Vec<i32>) {
-        let (mut by_leader, mut leaderless) = (BTreeMap::<i32, Vec<(i32, T)>>::new(), Vec::new());
+    pub(crate) fn by_leader<T>(&self, items: impl Iterator<Item = (i32, T)>) -> (Led<T>, Vec<i32>) {
+        let (mut by_leader, mut leaderless) = (Led::new(), Vec::new());
         for (partition, item) in items {
             match self.leaders.get(&partition) {
                 Some(leader) if *leader >= 0 => by_leader.entry(*leader).or_default().push((partition, item)),

@@ -69,6 +69,9 @@ pub struct Batches {
     taken: (u64, u64),
 }
 
+/// As batches are built of them.
+type Header<'a> = (&'a [u8], Option<&'a [u8]>);
+
 #[derive(Default)]
 struct Group {
     records: Vec<Input>,
@@ -175,7 +178,7 @@ impl Batches {
     }
 
     fn batch(&self, partition: i32, group: &Group) -> Bytes {
-        let headers: Vec<Vec<(&[u8], Option<&[u8]>)>> = group
+        let headers: Vec<Vec<Header>> = group
             .records
             .iter()
             .map(|input| input.headers.iter().map(|(key, value)| (key.as_slice(), value.as_deref())).collect())

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use torc_load::options::CodecName;
 
 const BUFFER: usize = 64 << 10;
 /// A chunk is handed on when it has so many bytes, or when no other whole record is there.
@@ -68,6 +69,8 @@ pub struct Rules {
     pub keep_partitions: bool,
     /// A record with more bytes is not read.
     pub bytes_max: usize,
+    /// Records are to be compressed: the topic judges what becomes of them.
+    pub compressed: bool,
 }
 
 impl Rules {
@@ -87,6 +90,7 @@ impl Rules {
             headers: args.header.iter().map(header).collect(),
             keep_partitions: args.keep_partitions,
             bytes_max,
+            compressed: args.codec != CodecName::None,
         }
     }
 
@@ -129,7 +133,8 @@ impl Rules {
     }
 
     fn too_long(&self) -> String {
-        format!("it is longer than {} bytes, the most that the topic takes (max.message.bytes)", self.bytes_max)
+        let whose = if self.compressed { "that is compressed" } else { "that the topic takes (max.message.bytes)" };
+        format!("it is longer than {} bytes, the most {whose}", self.bytes_max)
     }
 }
 

@@ -54,6 +54,7 @@ fn rules(format: RecordFormat) -> Rules {
         headers: vec![(b"h".to_vec(), None)],
         keep_partitions: false,
         bytes_max: 5_000,
+        compressed: false,
     }
 }
 
