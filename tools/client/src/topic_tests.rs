@@ -212,6 +212,19 @@ fn what_does_not_pass_in_time_is_given_up() {
 }
 
 #[test]
+fn what_nobody_leads_or_answers_about_is_given_up_too() {
+    let fake = Fake::start(vec![Next::Answer(0)]);
+    let mut short = Patience::new(Duration::from_millis(120), || false);
+    let mut lost = vec![Outgoing { partition: 9, batch: Bytes::from_static(b"batch"), outcome: None }];
+    let error = fake.topic().produce(&mut lost, Acks::All, &mut short).unwrap_err();
+    assert!(error.to_string().contains("partition 9 has no leader"), "{error}");
+    let asked: BTreeMap<i32, i64> = [(0, LATEST), (9, LATEST)].into();
+    let mut short = Patience::new(Duration::from_millis(120), || false);
+    let error = fake.topic().offsets(&asked, Isolation::ReadCommitted, &mut short).unwrap_err();
+    assert!(matches!(error, TopicError::GaveUp { .. }), "{error}");
+}
+
+#[test]
 fn offsets_and_fetches_survive_what_passes() {
     let fake = Fake::start(vec![Next::HangUp, Next::Answer(NOT_LEADER), Next::Answer(0)]);
     let mut topic = fake.topic();

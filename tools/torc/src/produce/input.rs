@@ -202,7 +202,7 @@ impl Lines {
                 Ok(Next::End) if rules.whole && self.chunk.is_empty() => {}
                 Ok(Next::End) => return Ok(()),
                 Ok(Next::TooLong) => return Err(wrong(self.line, rules.too_long())),
-                Err(error) => return Err(wrong(self.line, format!("cannot read: {error}"))),
+                Err(error) => return Err(wrong(0, format!("cannot read: {error}"))),
             }
             let mut input = rules.record(&bytes).map_err(|why| wrong(self.line, why))?;
             (input.line, input.file) = (self.line, file.cloned());

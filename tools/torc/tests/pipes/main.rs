@@ -138,6 +138,8 @@ fn delimiters_keep_bytes_apart_and_whole_files_are_records() {
     let all: Vec<Value> = pipes.records("files");
     assert_eq!((all.len(), &all[2]["value"], &all[6]["value"]), (7, &all[6]["value"], &"two\nlines\r\n".into()));
     assert_eq!((&all[0]["key"], &all[6]["key"]), (&"name".into(), &Value::Null));
+    let folder = pipes.bad(1, "produce files /", b"");
+    assert!(folder.contains("torc: /: cannot read: "), "{folder}");
     let missing = pipes.bad(1, &format!("produce files {} nowhere", paths[1]), b"");
     assert!(missing.contains("cannot open nowhere") && missing.contains("1 record sent"), "{missing}");
 }
