@@ -120,6 +120,8 @@ pub const GROUP_BYTES_MAX: usize = 8 << 20;
 /// What one member may say of itself, in all protocols that it knows, and how many those may be.
 pub const MEMBER_METADATA_BYTES_MAX: usize = 1 << 20;
 pub const GROUP_PROTOCOLS_MAX: usize = 100;
+/// Length of the pattern that a consumer subscribes with.
+pub const PATTERN_BYTES_MAX: usize = 4 << 10;
 /// Groups of one coordinator, that is of one partition of `__consumer_offsets`.
 pub const GROUPS_PER_COORDINATOR_MAX: usize = 100_000;
 /// Memory of one coordinator for groups and offsets; beyond it nothing new is taken.

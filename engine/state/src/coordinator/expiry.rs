@@ -31,6 +31,9 @@ impl Group {
 
     /// How offsets of the group expire now; `None` if they do not.
     fn rule(&self) -> Option<Rule> {
+        if self.consumer.is_some() {
+            return Some(Rule { since: None, subscription: self.subscription() });
+        }
         let Some(classic) = &self.classic else {
             return Some(Rule { since: None, subscription: Subscription::None });
         };

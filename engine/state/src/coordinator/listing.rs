@@ -8,7 +8,7 @@ use super::{Coordinator, Text};
 impl Coordinator {
     pub(super) fn describe(&self, groups: &[Text]) -> Vec<Described> {
         let describe = |id: &Text| {
-            let group = self.groups.get(id).ok_or(Refusal::GroupIdNotFound);
+            let group = self.groups.get(id).filter(|group| group.consumer.is_none()).ok_or(Refusal::GroupIdNotFound);
             Described { group: id.clone(), result: group.and_then(describe) }
         };
         groups.iter().map(describe).collect()

@@ -8,6 +8,7 @@
 //! What survives is a function of the last value of each key ([`Record`]), so it does not matter what compaction has
 //! left of the others. What does not survive: who waits, who is about to join, when who was last heard of.
 
+pub mod cluster;
 pub mod record;
 pub mod request;
 pub mod response;
@@ -17,8 +18,21 @@ mod embedded;
 mod expiry;
 mod group;
 mod listing;
+mod modern;
 mod offsets;
 
+#[cfg(test)]
+mod assign_tests;
+#[cfg(test)]
+mod consumer_random_tests;
+#[cfg(test)]
+mod consumer_tests;
+#[cfg(test)]
+mod embedded_tests;
+#[cfg(test)]
+mod foreign_tests;
+#[cfg(test)]
+mod migration_tests;
 #[cfg(test)]
 mod offsets_tests;
 #[cfg(test)]
@@ -29,7 +43,10 @@ mod rig;
 mod story_tests;
 
 use classic::Classic;
+use cluster::Cluster;
 use group::Group;
+use modern::Consumer;
+pub use modern::Migration;
 use record::Record;
 use request::{Join, Leave, Request};
 use response::{JoinResponse, Refusal, Response};
@@ -68,6 +85,16 @@ pub struct Settings {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`
     pub offsets_retention_check_interval_ms: u64,
+    /// `group.consumer.session.timeout.ms`
+    pub consumer_session_timeout_ms: i32,
+    /// `group.consumer.heartbeat.interval.ms`
+    pub consumer_heartbeat_interval_ms: i32,
+    /// `group.consumer.max.size`
+    pub consumer_group_max_size: usize,
+    /// `group.consumer.assignors`: of "uniform" and "range" those that members may ask for, the default first.
+    pub consumer_assignors: Vec<Text>,
+    /// `group.consumer.migration.policy`
+    pub migration: Migration,
     /// Memory for groups and offsets, in bytes.
     pub bytes_max: usize,
 }
@@ -83,6 +110,11 @@ impl Default for Settings {
             offset_metadata_max_bytes: 4_096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             offsets_retention_check_interval_ms: 600_000,
+            consumer_session_timeout_ms: 45_000,
+            consumer_heartbeat_interval_ms: 5_000,
+            consumer_group_max_size: usize::MAX,
+            consumer_assignors: modern::ASSIGNORS.map(Text::from).into(),
+            migration: Migration::Bidirectional,
             bytes_max: COORDINATOR_BYTES_MAX,
         }
     }
@@ -93,6 +125,7 @@ pub struct World<'a> {
     pub now: Now,
     /// For ids of members. Seeded with what no other coordinator of the cluster has, now or before.
     pub ids: &'a mut Prng,
+    pub cluster: &'a dyn Cluster,
 }
 
 /// What a request, or the passing of time, leads to.
@@ -109,6 +142,7 @@ struct Step<'a> {
     now: Now,
     settings: &'a Settings,
     ids: &'a mut Prng,
+    cluster: &'a dyn Cluster,
     group: Text,
     out: &'a mut Outcome,
 }
@@ -175,13 +209,10 @@ impl Coordinator {
             Record::Group { value, .. } => {
                 group.classic = value.as_ref().map(|value| Box::new(Classic::replay(value)));
             }
-            Record::ConsumerGroup { .. }
-            | Record::PartitionMetadata { .. }
-            | Record::Member { .. }
-            | Record::Target { .. }
-            | Record::TargetMember { .. }
-            | Record::CurrentAssignment { .. }
-            | Record::RegularExpression { .. } => {}
+            _ => {
+                group.consumer.get_or_insert_with(|| Box::new(Consumer::new())).replay(record);
+                group.consumer.take_if(|consumer| consumer.is_nothing());
+            }
         }
         let id = id.clone();
         self.settle(&id);
@@ -194,7 +225,7 @@ impl Coordinator {
         let mut out = Outcome::default();
         let ids: Vec<Text> = self.groups.keys().cloned().collect();
         for id in ids {
-            self.on_classic(world, &mut out, &id, |classic, step| classic.start(step));
+            self.on_group(world, &mut out, &id, |group, step| group.start(step));
         }
         self.finish(out)
     }
@@ -211,13 +242,14 @@ impl Coordinator {
             Request::Sync(sync) => {
                 let id = sync.group.clone();
                 self.parked.insert(ticket, (id.clone(), true));
-                if self.on_classic(world, &mut out, &id, |classic, step| classic.sync(step, ticket, sync)).is_none() {
+                let known = self.on_group(world, &mut out, &id, |group, step| group.sync(step, ticket, sync));
+                if known.is_none() {
                     out.answers.push((ticket, Response::Sync(Err(Refusal::UnknownMemberId))));
                 }
             }
             Request::Heartbeat(heartbeat) => {
                 let id = heartbeat.group.clone();
-                let result = self.on_classic(world, &mut out, &id, |classic, step| classic.heartbeat(step, &heartbeat));
+                let result = self.on_group(world, &mut out, &id, |group, step| group.heartbeat(step, &heartbeat));
                 let result = result.unwrap_or(Err(Refusal::UnknownMemberId));
                 out.answers.push((ticket, Response::Heartbeat(result)));
             }
@@ -243,6 +275,19 @@ impl Coordinator {
                 let results = groups.into_iter().map(delete).collect();
                 out.answers.push((ticket, Response::DeleteGroups(results)));
             }
+            Request::ConsumerHeartbeat(beat) => {
+                let result = self.consumer_heartbeat(world, &mut out, &beat);
+                out.answers.push((ticket, Response::ConsumerHeartbeat(result)));
+            }
+            Request::ConsumerDescribe { groups } => {
+                let describe = |group: &mut Group, step: &mut Step<'_>| Some(group.consumer.as_ref()?.describe(step));
+                let of = |id: Text| {
+                    let described = self.on_group(world, &mut out, &id, describe).flatten();
+                    (id, described.ok_or(Refusal::GroupIdNotFound))
+                };
+                let described = groups.into_iter().map(of).collect();
+                out.answers.push((ticket, Response::ConsumerDescribe(described)));
+            }
         }
         self.finish(out)
     }
@@ -256,7 +301,7 @@ impl Coordinator {
     pub fn tick(&mut self, world: &mut World<'_>) -> Outcome {
         let mut out = Outcome::default();
         while let Some((_, id)) = self.timers.first().filter(|(at, _)| *at <= world.now.mono).cloned() {
-            let _ = self.on_classic(world, &mut out, &id, |classic, step| classic.tick(step));
+            self.on_group(world, &mut out, &id, |group, step| group.tick(step));
             self.rearm(&id, world.now.mono);
         }
         if self.expiry.is_some_and(|at| at <= world.now.mono) {
@@ -334,6 +379,15 @@ impl Coordinator {
         self.parked.insert(ticket, (id.clone(), knows_id));
         self.groups.entry(id.clone()).or_default();
         self.on_group(world, out, &id, |group, step| {
+            if let Some(consumer) = &mut group.consumer {
+                if !consumer.is_empty() {
+                    consumer.join(step, ticket, join);
+                    return group.downgrade_if_due(step);
+                }
+                // Nobody is in it: it changes its protocol, and keeps its offsets.
+                consumer.delete(step);
+                group.consumer = None;
+            }
             let classic = group.classic.get_or_insert_with(|| Box::new(Classic::new()));
             let is_new = !classic.is_recorded();
             let records = step.out.records.len();
@@ -345,11 +399,29 @@ impl Coordinator {
         });
     }
 
+    fn consumer_heartbeat(
+        &mut self,
+        world: &mut World<'_>,
+        out: &mut Outcome,
+        beat: &request::ConsumerHeartbeat,
+    ) -> Result<response::ConsumerBeat, Refusal> {
+        modern::check_heartbeat(beat, &self.settings)?;
+        let is_known = self.groups.contains_key(&beat.group);
+        if beat.epoch == 0 && !is_known {
+            if self.groups.len() >= GROUPS_PER_COORDINATOR_MAX {
+                return Err(Refusal::CoordinatorNotAvailable);
+            }
+            self.groups.insert(beat.group.clone(), Group::default());
+        }
+        let result = self.on_group(world, out, &beat.group, |group, step| group.consumer_heartbeat(step, beat));
+        result.unwrap_or(Err(Refusal::GroupIdNotFound))
+    }
+
     fn leave(&mut self, world: &mut World<'_>, out: &mut Outcome, ticket: Ticket, leave: Leave) {
         let members = leave.members;
         let count = members.len();
-        let result = self.on_classic(world, out, &leave.group, |classic, step| classic.leave(step, members.clone()));
-        let result = result.unwrap_or_else(|| {
+        let result = self.on_group(world, out, &leave.group, |group, step| group.leave(step, members.clone()));
+        let result = result.flatten().unwrap_or_else(|| {
             let unknown = |leaver: request::Leaver| response::LeaverResponse {
                 member: leaver.member,
                 instance: leaver.instance,
@@ -382,7 +454,9 @@ impl Coordinator {
 
     fn fetch(&self, fetch: &request::Fetch) -> Result<Vec<(Text, Vec<response::FetchedOffset>)>, Refusal> {
         let nothing = Group::default();
-        Ok(self.groups.get(&fetch.group).unwrap_or(&nothing).fetch(fetch))
+        let group = self.groups.get(&fetch.group).unwrap_or(&nothing);
+        group.consumer.as_ref().map_or(Ok(()), |consumer| consumer.check_fetch(fetch))?;
+        Ok(group.fetch(fetch))
     }
 
     fn delete_group(&mut self, world: &mut World<'_>, out: &mut Outcome, id: &Text) -> Result<(), Refusal> {
@@ -419,7 +493,8 @@ impl Coordinator {
         let (key, _) = self.groups.get_key_value(id)?;
         let key = key.clone();
         let group = self.groups.get_mut(id).expect("is there");
-        let mut step = Step { now: world.now, settings: &self.settings, ids: world.ids, group: key, out };
+        let mut step =
+            Step { now: world.now, settings: &self.settings, ids: world.ids, cluster: world.cluster, group: key, out };
         let result = work(group, &mut step);
         self.settle(id);
         Some(result)
@@ -482,8 +557,13 @@ fn fits(bytes: usize) -> bool {
 
 /// A new member's id: a name that says who it is, and what nobody else has.
 fn new_id(name: &str, ids: &mut Prng) -> Text {
+    format!("{name}-{}", new_uuid(ids)).into()
+}
+
+/// What nobody else has, in the form of a random UUID.
+fn new_uuid(ids: &mut Prng) -> Text {
     let (high, low) = (ids.next_u64(), ids.next_u64());
     let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0x0fff);
     let (d, e) = (low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
-    format!("{name}-{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}").into()
+    format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}").into()
 }

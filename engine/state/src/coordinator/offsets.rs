@@ -106,6 +106,9 @@ impl Group {
     }
 
     fn check_commit(&self, commit: &Commit) -> Result<(), Refusal> {
+        if let Some(consumer) = &self.consumer {
+            return consumer.check_commit(commit);
+        }
         match &self.classic {
             Some(classic) => classic.check_commit(&commit.member, commit.instance.as_ref(), commit.generation),
             None if commit.generation < 0 => Ok(()),
@@ -182,6 +185,9 @@ impl Group {
         assert!(self.is_empty(), "only a group without members is deleted");
         let topics: Vec<Text> = self.offsets.topics.keys().cloned().collect();
         topics.iter().for_each(|topic| self.forget_topic(step, topic));
+        if let Some(mut consumer) = self.consumer.take() {
+            consumer.delete(step);
+        }
         if self.classic.take().is_some_and(|classic| classic.is_recorded()) {
             step.record(Record::Group { group: step.group.clone(), value: None });
         }

@@ -102,13 +102,16 @@ pub struct MemberValue {
     pub classic: Option<ClassicMember>,
 }
 
+/// Names of protocols, and what a member says of itself in each.
+pub type Protocols = Vec<(Text, Blob)>;
+
 /// What is kept of a member of a consumer group that speaks the classic protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassicMember {
     /// Milliseconds.
     pub session_timeout: i32,
     /// Names and metadata, in the member's order.
-    pub protocols: Vec<(Text, Blob)>,
+    pub protocols: Protocols,
 }
 
 /// ConsumerGroupTargetAssignmentMetadataValue.

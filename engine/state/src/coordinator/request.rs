@@ -16,6 +16,8 @@ pub enum Request {
     Describe { groups: Vec<Text> },
     List(List),
     DeleteGroups { groups: Vec<Text> },
+    ConsumerHeartbeat(ConsumerHeartbeat),
+    ConsumerDescribe { groups: Vec<Text> },
 }
 
 /// JoinGroup.
@@ -137,9 +139,36 @@ pub struct List {
     pub types: Vec<Text>,
 }
 
+/// Partitions of one topic that a member says it holds.
+pub type Owned = (TopicId, Vec<i32>);
+
+/// ConsumerGroupHeartbeat. What is `None` has not changed since the last one.
+#[derive(Clone, Debug)]
+pub struct ConsumerHeartbeat {
+    pub group: Text,
+    /// Chosen by the member; empty in version 0, where the coordinator chooses.
+    pub member: Text,
+    /// 0 joins, -1 leaves, -2 leaves for a while (of a static member).
+    pub epoch: i32,
+    pub instance: Option<Text>,
+    pub rack: Option<Text>,
+    /// Milliseconds; -1 if it has not changed.
+    pub rebalance_timeout: i32,
+    pub topics: Option<Vec<Text>>,
+    /// A pattern in RE2's syntax; empty takes back the one before.
+    pub regex: Option<Text>,
+    pub assignor: Option<Text>,
+    pub owned: Option<Vec<Owned>>,
+    pub client_id: Text,
+    pub client_host: Text,
+    /// The coordinator is to choose the member's id (version 0).
+    pub takes_id: bool,
+}
+
 impl Request {
     /// True if what it asks for may need more memory than the coordinator has now.
     pub(super) fn may_grow(&self) -> bool {
         matches!(self, Request::Join(_) | Request::Sync(_) | Request::Commit(_))
+            || matches!(self, Request::ConsumerHeartbeat(beat) if beat.epoch == 0)
     }
 }

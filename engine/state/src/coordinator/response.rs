@@ -1,5 +1,6 @@
 //! What coordinators answer, and why they refuse. The numbers of Kafka's errors are the wire's.
 
+use super::record::TopicPartitions;
 use super::{Blob, Text};
 use std::fmt;
 
@@ -20,6 +21,8 @@ pub enum Response {
     Describe(Vec<Described>),
     List(Vec<Listed>),
     DeleteGroups(Vec<(Text, Result<(), Refusal>)>),
+    ConsumerHeartbeat(Result<ConsumerBeat, Refusal>),
+    ConsumerDescribe(Vec<(Text, Result<DescribedConsumerGroup, Refusal>)>),
     /// To any request: nothing was done.
     Refused(Refusal),
 }
@@ -124,6 +127,44 @@ pub struct Listed {
     pub protocol_type: Text,
     pub state: GroupState,
     pub kind: GroupType,
+}
+
+/// What a member of the consumer protocol is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerBeat {
+    pub member: Text,
+    pub epoch: i32,
+    /// Milliseconds; 0 to a member that leaves.
+    pub heartbeat_interval: i32,
+    /// All that it is to hold; `None` if that has not changed.
+    pub assignment: Option<Vec<TopicPartitions>>,
+}
+
+/// A group of ConsumerGroupDescribe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedConsumerGroup {
+    pub state: GroupState,
+    pub epoch: i32,
+    pub assignment_epoch: i32,
+    pub assignor: Text,
+    pub members: Vec<DescribedConsumer>,
+}
+
+/// A member of a [`DescribedConsumerGroup`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedConsumer {
+    pub id: Text,
+    pub instance: Option<Text>,
+    pub rack: Option<Text>,
+    pub epoch: i32,
+    pub client_id: Text,
+    pub client_host: Text,
+    pub topics: Vec<Text>,
+    pub regex: Option<Text>,
+    pub assignment: Vec<TopicPartitions>,
+    pub target: Vec<TopicPartitions>,
+    /// It speaks the classic protocol (told from version 1 on).
+    pub is_classic: bool,
 }
 
 /// Where a group stands, of either protocol.

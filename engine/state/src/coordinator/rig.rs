@@ -1,6 +1,7 @@
 //! A coordinator with its log and its clients, for tests. After every step the replay of the log, whole and compacted,
 //! is compared with the state.
 
+use super::cluster::{Cluster, GroupConfig, TopicInfo};
 use super::record::{GroupValue, OffsetValue, Record};
 use super::request::{Commit, CommitPartition, CommitTopic, Heartbeat, Join, Leave, Leaver, Request, Sync};
 use super::response::{GroupState, JoinResponse, Joined, Refusal, Response, Synced};
@@ -17,6 +18,56 @@ pub(super) struct Durable {
     /// `None` also while the group prepares a rebalance: the log then has its last generation.
     group: Option<GroupValue>,
     offsets: BTreeMap<(Text, i32), OffsetValue>,
+    consumer: Vec<Record>,
+}
+
+/// Topics as a test makes them.
+#[derive(Default)]
+pub(super) struct Topics {
+    by_name: BTreeMap<Text, TopicInfo>,
+    version: u64,
+    next: u128,
+    pub(super) config: GroupConfig,
+}
+
+impl Topics {
+    /// Makes a topic, or gives it another number of partitions; 0 deletes it.
+    pub(super) fn set(&mut self, name: &str, partitions: u32) {
+        self.version += 1;
+        if partitions == 0 {
+            self.by_name.remove(name);
+            return;
+        }
+        self.next += 1;
+        let new = TopicInfo { name: text(name), id: TopicId(self.next), partitions };
+        self.by_name.entry(text(name)).or_insert(new).partitions = partitions;
+    }
+
+    pub(super) fn id(&self, name: &str) -> TopicId {
+        self.by_name[name].id
+    }
+}
+
+impl Cluster for Topics {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn topic(&self, name: &str) -> Option<TopicInfo> {
+        self.by_name.get(name).cloned()
+    }
+
+    fn topic_by_id(&self, id: TopicId) -> Option<TopicInfo> {
+        self.by_name.values().find(|topic| topic.id == id).cloned()
+    }
+
+    fn topic_names(&self, visit: &mut dyn FnMut(&Text)) {
+        self.by_name.keys().for_each(visit);
+    }
+
+    fn group_config(&self, _: &str) -> GroupConfig {
+        self.config
+    }
 }
 
 pub(super) fn text(text: &str) -> Text {
@@ -29,6 +80,7 @@ pub(super) struct Rig {
     pub(super) log: Vec<Record>,
     pub(super) now: Now,
     pub(super) prng: Prng,
+    pub(super) topics: Topics,
     ids: Prng,
     tickets: u64,
     answers: BTreeMap<Ticket, Response>,
@@ -48,6 +100,7 @@ impl Rig {
             log: Vec::new(),
             now: Now { mono: Mono(1_000_000_000), wall: Wall(1_700_000_000_000) },
             prng: Prng::new(seed),
+            topics: Topics::default(),
             ids: Prng::new(seed ^ 0x5eed),
             tickets: 0,
             answers: BTreeMap::new(),
@@ -58,7 +111,7 @@ impl Rig {
     }
 
     fn step(&mut self, work: impl FnOnce(&mut Coordinator, &mut World<'_>) -> Outcome) {
-        let mut world = World { now: self.now, ids: &mut self.ids };
+        let mut world = World { now: self.now, ids: &mut self.ids, cluster: &self.topics };
         let out = work(&mut self.coordinator, &mut world);
         self.log.extend(out.records);
         for (ticket, response) in out.answers {
@@ -141,6 +194,12 @@ impl Rig {
         });
     }
 
+    /// True if group "g" has that member of the consumer protocol.
+    pub(super) fn has_member(&self, id: &Text) -> bool {
+        let group = self.coordinator.groups.get("g").and_then(|group| group.consumer.as_ref());
+        group.is_some_and(|consumer| consumer.has_member(id))
+    }
+
     /// True if the coordinator has a group of that id.
     pub(super) fn knows(&self, group: &str) -> bool {
         self.coordinator.groups.contains_key(group)
@@ -175,6 +234,11 @@ impl Rig {
         assert_eq!(self.coordinator.bytes(), bytes, "memory is counted");
         for (id, group) in groups {
             assert!(!group.is_nothing(), "{id} is nothing");
+            assert!(group.classic.is_none() || group.consumer.is_none(), "{id} speaks two protocols");
+            if let Some(consumer) = &group.consumer {
+                assert!(!consumer.is_nothing(), "{id} has no record");
+                consumer.check();
+            }
             // What is due at once waits for the next turn.
             let soon = group.wake().map(|wake| wake.max(self.now.mono.plus_ms(1)));
             assert!(group.armed <= soon, "{id} sleeps too long");
@@ -285,7 +349,8 @@ pub(super) fn subscription(topics: &[&str]) -> Blob {
         bytes.extend_from_slice(&(topic.len() as u16).to_be_bytes());
         bytes.extend_from_slice(topic.as_bytes());
     }
-    bytes.extend_from_slice(&[0xff; 4]);
+    // No user data, nothing held, no generation, no rack.
+    bytes.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     bytes.into()
 }
 
@@ -337,8 +402,10 @@ fn durable(coordinator: &Coordinator, live: Option<&Coordinator>) -> BTreeMap<Te
         for (topic, partitions) in group.offsets.topics() {
             offsets.extend(partitions.iter().map(|(partition, value)| ((topic.clone(), *partition), value.clone())));
         }
-        let durable = Durable { group: recorded.map(|classic| classic.value()), offsets };
-        if durable.group.is_some() || !durable.offsets.is_empty() {
+        let group_value = recorded.map(|classic| classic.value());
+        let consumer = group.consumer.as_ref().map(|consumer| consumer.records(id)).unwrap_or_default();
+        let durable = Durable { group: group_value, offsets, consumer };
+        if durable.group.is_some() || !durable.offsets.is_empty() || !durable.consumer.is_empty() {
             groups.insert(id.clone(), durable);
         }
     }
@@ -350,7 +417,13 @@ fn key(record: &Record) -> String {
     match record {
         Record::Offset { group, topic, partition, .. } => format!("offset {group} {topic} {partition}"),
         Record::Group { group, .. } => format!("group {group}"),
-        other => panic!("{other:?}"),
+        Record::ConsumerGroup { group, .. } => format!("consumer group {group}"),
+        Record::PartitionMetadata { group, .. } => format!("metadata {group}"),
+        Record::Member { group, member, .. } => format!("member {group} {member}"),
+        Record::Target { group, .. } => format!("target {group}"),
+        Record::TargetMember { group, member, .. } => format!("target {group} {member}"),
+        Record::CurrentAssignment { group, member, .. } => format!("current {group} {member}"),
+        Record::RegularExpression { group, expression, .. } => format!("expression {group} {expression}"),
     }
 }
 

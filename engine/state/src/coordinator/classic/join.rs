@@ -181,7 +181,7 @@ impl Classic {
 }
 
 /// True if a member says more of itself than any client has to.
-fn is_too_large(join: &Join) -> bool {
+pub(in super::super) fn is_too_large(join: &Join) -> bool {
     let metadata: usize = join.protocols.iter().map(|(name, metadata)| name.len() + metadata.len()).sum();
     join.protocols.len() > GROUP_PROTOCOLS_MAX || metadata > MEMBER_METADATA_BYTES_MAX
 }

@@ -20,6 +20,7 @@ mod rebalance;
 mod replay;
 mod sync;
 
+pub(super) use join::is_too_large;
 pub(super) use member::{Member, Waiting};
 
 use super::embedded;
@@ -124,6 +125,10 @@ impl Classic {
 
     pub(super) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    pub(super) fn generation(&self) -> i32 {
+        self.generation
     }
 
     pub(super) fn protocol_type(&self) -> Option<&Text> {

@@ -144,6 +144,15 @@ impl Classic {
         }
     }
 
+    /// Refuses all that members wait for: they are to join a group of the other protocol.
+    pub(in super::super) fn dismiss(&mut self, step: &mut Step<'_>) {
+        let ids: Vec<Text> = self.members.keys().cloned().collect();
+        for id in ids {
+            let mut member = self.take(&id).expect("one of the members");
+            self.refuse_waiting(step, &id, &mut member, Refusal::RebalanceInProgress);
+        }
+    }
+
     /// Removes a member or a pending one; what it waits for is refused. True if it was there.
     pub(super) fn remove(&mut self, step: &mut Step<'_>, id: &Text, refusal: Refusal) -> bool {
         let was_pending = self.pending.remove(id).is_some();

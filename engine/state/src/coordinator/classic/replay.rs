@@ -1,7 +1,7 @@
 //! A classic group from its last record.
 
-use super::super::Step;
-use super::super::record::GroupValue;
+use super::super::record::{GroupValue, Protocols};
+use super::super::{Step, Text};
 use super::{Classic, Member, State, Waiting};
 use torc_base::limits::GROUP_MEMBERS_MAX;
 use torc_base::time::Mono;
@@ -50,6 +50,23 @@ impl Classic {
             () => State::Stable,
         };
         group
+    }
+
+    /// The group that `value` says, whose members have these protocols.
+    pub(in super::super) fn with_protocols(value: &GroupValue, protocols: Vec<(Text, Protocols)>) -> Classic {
+        let mut group = Classic::replay(value);
+        for (id, protocols) in protocols {
+            group.change(&id, |member| member.protocols = protocols.into());
+        }
+        group
+    }
+
+    /// The group has been made of one of the other protocol: it is written down, and its members rebalance.
+    pub(in super::super) fn take_over(&mut self, step: &mut Step<'_>) {
+        self.record(step);
+        self.start(step);
+        self.prepare_or_complete(step);
+        self.rewind();
     }
 
     /// The coordinator answers from now on: sessions begin anew.
