@@ -427,6 +427,25 @@ fn a_groups_own_settings_go_before_the_servers() {
 }
 
 #[test]
+fn memory_is_bounded_and_small() {
+    let mut rig = rig(6);
+    let mut clients = [Client::new("a", &["t"]), Client::new("b", &["t"]), Client::new("c", &["t"])];
+    settle(&mut rig, &mut clients);
+    let bytes = rig.coordinator.bytes();
+    assert!(bytes < 6 << 10, "{bytes} bytes for a group of three");
+    // Who has joined may not grow without bound either.
+    let mut small = Rig::new(Settings { bytes_max: 1_000, ..Settings::default() });
+    small.topics.set("t", 1);
+    let mut a = Client::new("a", &["t"]);
+    a.turn(&mut small);
+    let Response::Refused(refusal) = small.now(Request::ConsumerHeartbeat(a.beat())) else { panic!("taken") };
+    assert_eq!(refusal, Refusal::CoordinatorNotAvailable);
+    let mut short = a.beat();
+    (short.topics, short.owned, short.rebalance_timeout) = (None, None, -1);
+    let Response::ConsumerHeartbeat(Ok(_)) = small.now(Request::ConsumerHeartbeat(short)) else { panic!("refused") };
+}
+
+#[test]
 fn most_members_choose_the_assignor() {
     let mut rig = rig(4);
     let mut clients = [Client::new("a", &["t"]), Client::new("b", &["t"])];

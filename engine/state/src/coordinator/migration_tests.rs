@@ -4,8 +4,9 @@ use super::consumer_tests::Client;
 use super::request::{Heartbeat, Join, Leave, Leaver, Request, Sync};
 use super::response::{GroupState, GroupType, JoinResponse, Joined, LeaverResponse, Refusal, Response};
 use super::rig::{Rig, blob, joining, text};
-use super::{Blob, Migration, Settings, Text, embedded};
-use std::collections::BTreeSet;
+use super::{Blob, Migration, Settings, Text, Ticket, embedded};
+use std::collections::{BTreeMap, BTreeSet};
+use torc_base::prng::Prng;
 
 /// A subscription to "t" of one that holds these partitions of it.
 fn subscribing(held: &BTreeSet<i32>) -> Blob {
@@ -256,4 +257,118 @@ fn who_waits_in_a_classic_group_is_sent_to_join_again() {
     assert_eq!(result, Err(Refusal::RebalanceInProgress));
     let beat = Heartbeat { group: text("g"), member: text("nobody"), instance: None, generation: 1 };
     assert_eq!(rig.now(Request::Heartbeat(beat)), Response::Heartbeat(Err(Refusal::UnknownMemberId)));
+}
+
+/// Members of both protocols come and go at random; the group changes its protocol many times.
+#[test]
+fn members_of_both_protocols_share_a_topic_and_never_a_partition() {
+    let (mut consumers, mut classics_seen) = (0, 0);
+    for seed in 0..25 {
+        let mut rig = Rig::seeded(Settings { initial_rebalance_delay_ms: 0, ..Settings::default() }, seed);
+        rig.topics.set("t", 5);
+        let mut prng = Prng::new(seed);
+        let mut clients: Vec<Client> = Vec::new();
+        let mut classics: Vec<Classic> = Vec::new();
+        let mut tickets = Tickets::default();
+        for n in 0..120 {
+            match prng.below(12) {
+                0 if clients.len() < 3 => clients.push(Client::new(&format!("new-{n}"), &["t"])),
+                1 if classics.len() < 3 => {
+                    classics.push(Classic { id: text(""), generation: 0, held: BTreeSet::new() })
+                }
+                2 if !clients.is_empty() => {
+                    let mut client = clients.swap_remove(prng.below(clients.len() as u64) as usize);
+                    client.epoch = -1;
+                    let _ = client.ask(&mut rig);
+                }
+                3 if !classics.is_empty() => {
+                    let classic = classics.swap_remove(prng.below(classics.len() as u64) as usize);
+                    let members = vec![Leaver { member: classic.id, instance: None }];
+                    rig.now(Request::Leave(Leave { group: text("g"), members }));
+                }
+                4 => rig.pass([10, 3_000, 46_000][prng.below(3) as usize]),
+                5 => {
+                    rig.restart();
+                    tickets.0.clear();
+                }
+                _ => {
+                    for client in &mut clients {
+                        match client.ask(&mut rig) {
+                            Ok(beat) => client.take(&beat),
+                            Err(_) => (client.epoch, client.held) = (0, BTreeSet::new()),
+                        }
+                    }
+                    classics.iter_mut().for_each(|classic| classic.live(&mut rig, &mut tickets));
+                }
+            }
+            let Some(group) = rig.coordinator.groups.get("g") else { continue };
+            match group.kind() {
+                GroupType::Consumer => {
+                    consumers += 1;
+                    let is_member = |id: &Text| rig.has_member(id);
+                    clients.iter_mut().filter(|client| !is_member(&client.id)).for_each(|client| client.held.clear());
+                    let known: Vec<Classic> =
+                        classics.iter().filter(|classic| is_member(&classic.id)).cloned().collect();
+                    check(&clients, &known);
+                }
+                GroupType::Classic => classics_seen += 1,
+            }
+        }
+    }
+    assert!(consumers > 500 && classics_seen > 200, "{consumers} and {classics_seen}");
+}
+
+/// JoinGroups that wait, by member.
+#[derive(Default)]
+struct Tickets(BTreeMap<Text, Ticket>);
+
+impl Classic {
+    /// One round of a client's life, in a group of either protocol. Whoever leads assigns everything to itself.
+    fn live(&mut self, rig: &mut Rig, tickets: &mut Tickets) {
+        if let Some(ticket) = tickets.0.get(&self.id).copied() {
+            let Some(answer) = rig.answer(ticket) else { return };
+            tickets.0.remove(&self.id);
+            let Response::Join(JoinResponse { result, .. }) = answer else { panic!("another answer") };
+            return self.joined(rig, result);
+        }
+        if !self.id.is_empty() && self.heartbeat(rig).is_ok() {
+            return;
+        }
+        if rig.knows("g") && kind(rig) == GroupType::Classic {
+            // An eager one gives everything back before it joins again.
+            self.held.clear();
+        }
+        let protocols = vec![(text("cooperative"), subscribing(&self.held))];
+        let ticket = rig.ask(Request::Join(Join { protocols, ..joining("c", &self.id) }));
+        match rig.answer(ticket) {
+            Some(Response::Join(JoinResponse { member, result })) => {
+                self.id = member;
+                self.joined(rig, result);
+            }
+            None => drop(tickets.0.insert(self.id.clone(), ticket)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn joined(&mut self, rig: &mut Rig, result: Result<Joined, Refusal>) {
+        match result {
+            Ok(joined) => {
+                self.generation = joined.generation;
+                let everything = embedded::assignment(&subscribing(&self.held), &[(text("t"), vec![0, 1, 2, 3, 4])]);
+                let leads = joined.leader == self.id;
+                let assignments = leads.then(|| (self.id.clone(), everything)).into_iter().collect();
+                let (group, member) = (text("g"), self.id.clone());
+                let (generation, protocol_type, protocol) = (self.generation, None, None);
+                let sync = Sync { group, member, instance: None, generation, protocol_type, protocol, assignments };
+                let ticket = rig.ask(Request::Sync(sync));
+                // A follower asks again in its next round.
+                if let Some(Response::Sync(Ok(synced))) = rig.answer(ticket) {
+                    let topics = embedded::assigned(&synced.assignment).expect("can be read");
+                    self.held = topics.into_iter().flat_map(|(_, partitions)| partitions).collect();
+                }
+            }
+            Err(Refusal::MemberIdRequired | Refusal::RebalanceInProgress) => {}
+            Err(_) => (self.id, self.held) = (text(""), BTreeSet::new()),
+        }
+    }
 }

@@ -550,7 +550,7 @@ fn min_some<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     }
 }
 
-/// True if a group's members may take so many bytes: they stand in one record.
+/// True if a group's members may take so many bytes: those of a classic group stand in one record.
 fn fits(bytes: usize) -> bool {
     bytes <= GROUP_BYTES_MAX
 }

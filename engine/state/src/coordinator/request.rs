@@ -169,6 +169,7 @@ impl Request {
     /// True if what it asks for may need more memory than the coordinator has now.
     pub(super) fn may_grow(&self) -> bool {
         matches!(self, Request::Join(_) | Request::Sync(_) | Request::Commit(_))
-            || matches!(self, Request::ConsumerHeartbeat(beat) if beat.epoch == 0)
+            || matches!(self, Request::ConsumerHeartbeat(beat)
+                if beat.epoch >= 0 && (beat.topics.is_some() || beat.regex.is_some()))
     }
 }

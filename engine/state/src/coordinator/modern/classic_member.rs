@@ -6,7 +6,7 @@ use super::super::embedded;
 use super::super::record::{ClassicMember, MemberValue};
 use super::super::request::{Heartbeat, Join, Leaver, Owned, Sync};
 use super::super::response::{JoinResponse, Joined, LeaverResponse, Refusal, Response, Synced};
-use super::super::{Blob, Step, Text, Ticket, new_uuid};
+use super::super::{Blob, Step, Text, Ticket, fits, new_uuid};
 use super::{Consumer, Member, MemberState};
 use torc_base::limits::GROUP_MEMBERS_MAX;
 use torc_base::time::Mono;
@@ -33,7 +33,8 @@ impl Consumer {
         let is_new = id.is_empty();
         let holder = join.instance.as_ref().and_then(|instance| self.instances.get(instance)).cloned();
         let most = step.settings.consumer_group_max_size.min(GROUP_MEMBERS_MAX);
-        if self.members.len() >= most && !self.members.contains_key(id) && holder.is_none() {
+        let is_full = self.members.len() >= most || !fits(self.bytes);
+        if is_full && !self.members.contains_key(id) && holder.is_none() {
             return Err(Refusal::GroupMaxSizeReached);
         }
         let Some((protocol, metadata)) = join.protocols.first().cloned() else {

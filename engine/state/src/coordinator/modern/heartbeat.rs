@@ -5,7 +5,7 @@ use super::super::group::Group;
 use super::super::record::{MemberValue, Record};
 use super::super::request::{ConsumerHeartbeat, Owned};
 use super::super::response::{ConsumerBeat, Refusal};
-use super::super::{Settings, Step, Text, new_uuid};
+use super::super::{Settings, Step, Text, fits, new_uuid};
 use super::{Consumer, Current, Held, LEAVES, LEAVES_FOR_A_WHILE, MemberState, session_timeout};
 use torc_base::limits::{GROUP_MEMBERS_MAX, MEMBER_METADATA_BYTES_MAX};
 use torc_base::time::Mono;
@@ -121,23 +121,27 @@ impl Consumer {
         }
         let id = sender.id;
         let value = updated(self.members.get(&id).and_then(|member| member.value.as_ref()), beat);
-        let had = self.current(&id).map(|current| current.assigned.partitions());
-        self.take_in(step, &id, value, beat.owned.as_deref());
+        let is_moved = self.take_in(step, &id, value, beat.owned.as_deref());
         let current = self.current(&id).expect("was reconciled");
-        let holds = current.assigned.partitions();
         let says_all =
             beat.rebalance_timeout >= 0 && beat.owned.is_some() && (beat.topics.is_some() || beat.regex.is_some());
-        let is_told = beat.epoch != current.epoch || says_all || had.as_ref() != Some(&holds);
+        let is_told = beat.epoch != current.epoch || says_all || is_moved;
         Ok(ConsumerBeat {
             member: id.clone(),
             epoch: current.epoch,
             heartbeat_interval: heartbeat_interval(step),
-            assignment: is_told.then(|| holds.to_record()),
+            assignment: is_told.then(|| current.assigned.partitions().to_record()),
         })
     }
 
-    /// Hears what a member wants and what it holds, and moves it on.
-    pub(super) fn take_in(&mut self, step: &mut Step<'_>, id: &Text, value: MemberValue, owned: Option<&[Owned]>) {
+    /// Hears what a member wants and what it holds, and moves it on. True if what it has to hold has changed.
+    pub(super) fn take_in(
+        &mut self,
+        step: &mut Step<'_>,
+        id: &Text,
+        value: MemberValue,
+        owned: Option<&[Owned]>,
+    ) -> bool {
         let before = self.members.get(id).and_then(|member| member.value.as_ref());
         let wants_other = before.is_none_or(|b| b.topics != value.topics || b.regex != value.regex);
         if before != Some(&value) {
@@ -145,8 +149,9 @@ impl Consumer {
         }
         self.refresh(step, wants_other);
         self.assign_if_due(step);
-        self.reconcile(step, id, owned);
+        let is_moved = self.reconcile(step, id, owned);
         self.touch(step, id);
+        is_moved
     }
 
     pub(super) fn current(&self, id: &Text) -> Option<&Current> {
@@ -173,7 +178,8 @@ impl Consumer {
         let member = self.members.get(&beat.member);
         let holder = beat.instance.as_ref().map(|instance| self.instances.get(instance));
         let most = step.settings.consumer_group_max_size.min(GROUP_MEMBERS_MAX);
-        if member.is_none() && !matches!(holder, Some(Some(_))) && self.members.len() >= most && joins {
+        let is_full = self.members.len() >= most || !fits(self.bytes);
+        if member.is_none() && !matches!(holder, Some(Some(_))) && is_full && joins {
             return Err(Refusal::GroupMaxSizeReached);
         }
         let id = if beat.member.is_empty() { new_uuid(step.ids) } else { beat.member.clone() };
@@ -270,9 +276,11 @@ fn updated(before: Option<&MemberValue>, beat: &ConsumerHeartbeat) -> MemberValu
 }
 
 impl Consumer {
-    /// Brings a member nearer to its target, as far as what it and others hold allows.
-    fn reconcile(&mut self, step: &mut Step<'_>, id: &Text, owned: Option<&[Owned]>) {
-        let Some(next) = self.next_current(id, owned) else { return };
+    /// Brings a member nearer to its target, as far as what it and others hold allows; true if it is assigned anything
+    /// else than before.
+    fn reconcile(&mut self, step: &mut Step<'_>, id: &Text, owned: Option<&[Owned]>) -> bool {
+        let Some(next) = self.next_current(id, owned) else { return false };
+        let is_moved = self.current(id).is_none_or(|current| current.assigned != next.assigned);
         // One that speaks the classic protocol is called to join again, in as much time.
         let is_forced = next.state == MemberState::Revoking && self.members[id].classic().is_none();
         let timeout = self.members[id].value.as_ref().map_or(0, |value| value.rebalance_timeout).max(0) as u64;
@@ -282,6 +290,7 @@ impl Consumer {
         let member = self.members.get_mut(id).expect("just written");
         member.revoke_by = by;
         self.wake_for(id);
+        is_moved
     }
 }
 

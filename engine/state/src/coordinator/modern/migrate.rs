@@ -145,8 +145,11 @@ impl Consumer {
             let (value, classic) = (member.value.as_ref()?, member.classic()?);
             let (_, subscription) = classic.protocols.iter().find(|(name, _)| name == protocol)?;
             let named = |topic: TopicPartitions| Some((step.cluster.topic_by_id(topic.topic)?.name, topic.partitions));
-            let target = member.target.as_ref().map(Partitions::to_record).unwrap_or_default();
-            let target: Vec<(Text, Vec<i32>)> = target.into_iter().filter_map(named).collect();
+            // What it holds, not what it is to hold: nobody may have that yet. The rebalance that follows gives out the rest.
+            let current = member.current.as_ref()?;
+            let held: Partitions =
+                current.assigned.iter().chain(current.revoking.iter()).map(|(t, p, _)| (t, p)).collect();
+            let held: Vec<(Text, Vec<i32>)> = held.to_record().into_iter().filter_map(named).collect();
             members.push(GroupMember {
                 id: id.clone(),
                 instance: value.instance.clone(),
@@ -155,7 +158,7 @@ impl Consumer {
                 rebalance_timeout: value.rebalance_timeout,
                 session_timeout: classic.session_timeout,
                 subscription: subscription.clone(),
-                assignment: embedded::assignment(subscription, &target),
+                assignment: embedded::assignment(subscription, &held),
             });
         }
         Some(GroupValue {

@@ -7,8 +7,12 @@ use super::{Consumer, Current, Held, MemberState, Partitions};
 impl Consumer {
     /// The next state of a member that says it holds `owned` (`None`: nothing new); `None` if it stays as it is.
     pub(super) fn next_current(&self, id: &Text, owned: Option<&[Owned]>) -> Option<Current> {
-        let nothing = Partitions::default();
         let member = &self.members[id];
+        let is_there = |c: &Current| c.state == MemberState::Stable && c.epoch == self.target_epoch();
+        if member.current.as_ref().is_some_and(is_there) {
+            return None;
+        }
+        let nothing = Partitions::default();
         let target = member.target.as_ref().unwrap_or(&nothing);
         let new = || Current {
             epoch: 0,
@@ -19,7 +23,6 @@ impl Consumer {
         };
         let current = member.current.clone().unwrap_or_else(new);
         let next = match current.state {
-            MemberState::Stable if member.current.is_some() && current.epoch == self.target_epoch() => return None,
             // It must say that it has given up what it was asked for.
             MemberState::Revoking if owns_any(owned, &current.revoking) => return None,
             MemberState::Revoking => self.towards(&current, current.epoch.saturating_add(1), target, owned),
