@@ -8,7 +8,7 @@ use torc_base::ids::{ConnId, ListenerId, NodeId, ShardId};
 use torc_base::io::{App, DiskDone, DiskOp, Event, Op};
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::time::{Mono, Now, Wall};
-use torc_shard::{Mail, MemoryLimits, Settings, Shard, TopicConfig, WalSettings};
+use torc_shard::{Listener, Mail, MemoryLimits, Settings, Shard, TopicConfig, WalSettings};
 
 const CONN: ConnId = ConnId(1);
 const HOUR_MS: u64 = 3_600_000;
@@ -40,7 +40,7 @@ fn settings() -> Settings {
         shard: ShardId(0),
         shards: 1,
         cluster_id: "micro-cluster-00000000".into(),
-        advertised: vec![("here".into(), 9092)],
+        listeners: vec![Listener::kafka("here", 9092)],
         seed: 1,
         wal: WalSettings { reserve_bytes: 0, ..WalSettings::default() },
         log_blocks: Pool::new(usize::MAX, 64 << 20),

@@ -346,7 +346,7 @@ fn shard_settings(
         shard: ShardId(shard),
         shards: data.identity.shards,
         cluster_id: data.identity.cluster_id.clone(),
-        advertised,
+        listeners: advertised.into_iter().map(|(host, port)| torc_shard::Listener::kafka(host, port)).collect(),
         seed,
         wal,
         log_blocks,

@@ -4,6 +4,7 @@ use crate::frames::{BadLength, Frames, Lender, Want};
 use crate::mail::{Mail, Token};
 use crate::memory::{Budget, MemoryLimits, Pace, Turns};
 use crate::outbox::{Action, Later, Outbox, Piece, SlotId};
+use crate::settings::Protocol;
 use crate::stages::{Path, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
@@ -53,8 +54,9 @@ enum Receive {
 
 #[derive(Debug)]
 struct Conn {
-    /// Where it came in.
+    /// Where it came in, and what is spoken there.
     listener: ListenerId,
+    protocol: Protocol,
     frames: Frames,
     receive: Receive,
     outbox: Outbox,
@@ -82,6 +84,7 @@ struct Conn {
 #[derive(Debug)]
 pub struct Moving {
     listener: ListenerId,
+    protocol: Protocol,
     frames: Frames,
     reserved: usize,
     pace: Pace,
@@ -89,9 +92,10 @@ pub struct Moving {
 }
 
 impl Conn {
-    fn new(now: Mono, Moving { listener, frames, reserved, pace, moves }: Moving) -> Conn {
+    fn new(now: Mono, Moving { listener, protocol, frames, reserved, pace, moves }: Moving) -> Conn {
         Conn {
             listener,
+            protocol,
             frames,
             receive: Receive::Idle,
             outbox: Outbox::new(now),
@@ -120,7 +124,10 @@ impl Conn {
     }
 }
 
-/// All connections of a shard.
+/// A whole frame, if there is one, or a length that none has; and in which protocol it came.
+pub type Framed = Result<Option<(Protocol, BufMut)>, (Protocol, BadLength)>;
+
+/// All connections of a shard, whatever they speak.
 pub struct Conns {
     conns: BTreeMap<ConnId, Conn>,
     frame_max: usize,
@@ -212,9 +219,15 @@ impl Conns {
     }
 
     /// A client connected; its requests are read from now on.
-    pub fn accepted(&mut self, now: Mono, conn: ConnId, listener: ListenerId, ops: &mut Vec<Op<Mail>>) {
+    pub fn accepted(
+        &mut self,
+        now: Mono,
+        conn: ConnId,
+        (listener, protocol): (ListenerId, Protocol),
+        ops: &mut Vec<Op<Mail>>,
+    ) {
         let frames = Frames::new(self.frame_max);
-        self.insert(now, conn, Moving { listener, frames, reserved: 0, pace: Pace::default(), moves: 0 });
+        self.insert(now, conn, Moving { listener, protocol, frames, reserved: 0, pace: Pace::default(), moves: 0 });
         self.arm(now, conn, ops);
     }
 
@@ -227,6 +240,11 @@ impl Conns {
     /// Where a connection came in, even if it has gone to another shard since. Of one that is gone: the first.
     pub fn listener(&self, conn: ConnId) -> ListenerId {
         self.conns.get(&conn).map_or(ListenerId(0), |c| c.listener)
+    }
+
+    /// What is spoken on a connection, if it is there.
+    pub fn protocol(&self, conn: ConnId) -> Option<Protocol> {
+        self.conns.get(&conn).map(|c| c.protocol)
     }
 
     fn insert(&mut self, now: Mono, conn: ConnId, moving: Moving) {
@@ -261,8 +279,8 @@ impl Conns {
         let owed = c.outbox.held() + c.outbox.waiting_bytes();
         assert!(c.tokens.is_empty() && owed == 0, "an idle connection is owed nothing");
         self.turns.give(c.reserved);
-        let Conn { listener, frames, reserved, pace, moves, .. } = c;
-        let moving = Moving { listener, frames, reserved, pace, moves: moves + 1 };
+        let Conn { listener, protocol, frames, reserved, pace, moves, .. } = c;
+        let moving = Moving { listener, protocol, frames, reserved, pace, moves: moves + 1 };
         ops.push(Op::HandOver { conn, to, with: Mail::Moving(Box::new(moving)) });
     }
 
@@ -299,14 +317,14 @@ impl Conns {
     }
 
     /// An exact receive is full; the frame, if it was one.
-    pub fn filled(&mut self, now: Mono, conn: ConnId, bytes: BufMut) -> Result<Option<BufMut>, BadLength> {
+    pub fn filled(&mut self, now: Mono, conn: ConnId, bytes: BufMut) -> Framed {
         self.now = now;
         let Some(c) = self.conns.get_mut(&conn) else { return Ok(None) };
         if c.receive == Receive::Exact {
             c.receive = Receive::Idle;
         }
         c.active = now;
-        if c.closing { Ok(None) } else { c.frames.filled(bytes, lender!(self, c, conn)) }
+        if c.closing { Ok(None) } else { framed(c.protocol, c.frames.filled(bytes, lender!(self, c, conn))) }
     }
 
     /// An exact receive was stopped to see how far it is.
@@ -341,14 +359,14 @@ impl Conns {
     }
 
     /// The peer sends no more. What it sent is served, and it still gets its answers: those that wait for them.
-    pub fn eof(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) -> Vec<Token> {
-        let Some(c) = self.conns.get_mut(&conn) else { return Vec::new() };
+    pub fn eof(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) -> Option<(Protocol, Vec<Token>)> {
+        let c = self.conns.get_mut(&conn)?;
         c.eof = true;
         c.receive = Receive::Idle;
-        let waiting = c.tokens.clone();
+        let ended = (c.protocol, c.tokens.clone());
         self.cancel_move(conn);
         self.close_if_done(now, conn, ops);
-        waiting
+        Some(ended)
     }
 
     /// True if the peer sends no more.
@@ -394,12 +412,12 @@ impl Conns {
     }
 
     /// The next request of a connection, if there is one and the connection may have it.
-    pub fn next_frame(&mut self, now: Mono, conn: ConnId) -> Result<Option<BufMut>, BadLength> {
+    pub fn next_frame(&mut self, now: Mono, conn: ConnId) -> Framed {
         self.now = now;
         let (reads, free) = (self.reads(), self.turns.budget().free());
         let Some(c) = self.conns.get_mut(&conn).filter(|_| reads) else { return Ok(None) };
         c.stopped = !c.may_take(free);
-        if c.stopped { Ok(None) } else { c.frames.pop(lender!(self, c, conn)) }
+        if c.stopped { Ok(None) } else { framed(c.protocol, c.frames.pop(lender!(self, c, conn))) }
     }
 
     /// Takes the next place among the answers, for the request of `bytes` bytes that was given out last.
@@ -562,14 +580,14 @@ impl Conns {
         true
     }
 
-    /// A send has ended; what else came on the connection is to be looked at.
-    pub fn sent(&mut self, now: Mono, conn: ConnId) {
-        if let Some(c) = self.conns.get_mut(&conn) {
-            c.active = now;
-            self.sending.remove(&conn);
-            self.answers.give(c.outbox.sent(now));
-            self.dirty.insert(conn);
-        }
+    /// A send has ended; what else came on the connection is to be looked at, if it is still there.
+    pub fn sent(&mut self, now: Mono, conn: ConnId) -> Option<Protocol> {
+        let c = self.conns.get_mut(&conn)?;
+        c.active = now;
+        self.sending.remove(&conn);
+        self.answers.give(c.outbox.sent(now));
+        self.dirty.insert(conn);
+        Some(c.protocol)
     }
 
     /// A send was taken back: the rest waits until the socket takes more.
@@ -779,6 +797,13 @@ impl Conns {
     /// Bytes of large frames' memory, those that the log or a reader holds among them.
     pub fn memory(&self) -> usize {
         self.pool.used()
+    }
+}
+
+fn framed(protocol: Protocol, frame: Result<Option<BufMut>, BadLength>) -> Framed {
+    match frame {
+        Ok(frame) => Ok(frame.map(|frame| (protocol, frame))),
+        Err(bad) => Err((protocol, bad)),
     }
 }
 

@@ -16,7 +16,7 @@ fn conns(frames: usize) -> Conns {
 /// One connection, accepted at the start.
 fn one(memory: usize) -> Conns {
     let (mut conns, mut ops) = (conns(memory), Vec::new());
-    conns.accepted(at(0), CONN, ListenerId(0), &mut ops);
+    conns.accepted(at(0), CONN, (ListenerId(0), Protocol::Kafka), &mut ops);
     assert!(matches!(ops[..], [Op::Recv { conn: CONN }]));
     conns
 }
@@ -56,7 +56,7 @@ fn closes(ops: &[Op<Mail>]) -> Vec<ConnId> {
 /// Takes all frames that may be taken, a slot for each.
 fn take(conns: &mut Conns, conn: ConnId) -> Vec<SlotId> {
     let mut slots = Vec::new();
-    while let Some(frame) = conns.next_frame(Mono(0), conn).expect("good lengths") {
+    while let Some((_, frame)) = conns.next_frame(Mono(0), conn).expect("good lengths") {
         slots.push(conns.open_slot(Mono(0), conn, 0, frame.len()));
     }
     slots
@@ -222,7 +222,7 @@ fn a_starved_receive_that_was_to_pause_waits_for_the_pause() {
 /// Begins a frame that is received exactly; the receive, if there is memory for the frame.
 fn begin(conns: &mut Conns, now: Mono, conn: ConnId, length: usize) -> Option<(BufMut, usize)> {
     let mut ops = Vec::new();
-    conns.accepted(now, conn, ListenerId(0), &mut ops);
+    conns.accepted(now, conn, (ListenerId(0), Protocol::Kafka), &mut ops);
     conns.received(now, conn, bytes(&[&(length as u32).to_be_bytes()[..], &[1]].concat()));
     assert!(conns.next_frame(now, conn).expect("a good length").is_none());
     conns.disarmed(now, conn, false);
@@ -316,7 +316,7 @@ fn idle_connections_and_those_that_do_not_read_are_closed_but_not_those_that_wai
     let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
     let (idle, waits, deaf, gone) = (ConnId(1), ConnId(2), ConnId(3), ConnId(4));
     for conn in [idle, waits, deaf, gone] {
-        conns.accepted(at(0), conn, ListenerId(0), &mut ops);
+        conns.accepted(at(0), conn, (ListenerId(0), Protocol::Kafka), &mut ops);
     }
     for conn in [waits, deaf] {
         conns.received(at(0), conn, frames(1));
@@ -366,7 +366,7 @@ fn what_was_sent_before_a_stop_is_read_and_answered_before_the_connection_closes
     assert!(!turn(&mut conns, 1000), "its socket may hold requests");
     // The stop and these bytes were on their way at the same time.
     conns.received(at(1002), CONN, bytes(&[0, 0, 0, 3, 1, 2, 3, 0, 0]));
-    let frame = conns.next_frame(Mono(0), CONN).expect("a good length").expect("a whole frame");
+    let frame = conns.next_frame(Mono(0), CONN).expect("a good length").expect("a whole frame").1;
     assert_eq!(&frame[..], [1, 2, 3]);
     let slot = conns.open_slot(Mono(0), CONN, 0, 1);
     assert!(conns.next_frame(Mono(0), CONN).expect("no length yet").is_none());
@@ -376,7 +376,7 @@ fn what_was_sent_before_a_stop_is_read_and_answered_before_the_connection_closes
     conns.sent(at(1102), CONN);
     assert!(!turn(&mut conns, 1150), "half a frame has come, the rest of it may follow");
     conns.received(at(1151), CONN, bytes(&[0, 0]));
-    assert_eq!(conns.next_frame(Mono(0), CONN).expect("a good length").expect("an empty frame").len(), 0);
+    assert_eq!(conns.next_frame(Mono(0), CONN).expect("a good length").expect("an empty frame").1.len(), 0);
     assert!(conns.next_frame(Mono(0), CONN).expect("nothing").is_none());
     let slot = conns.open_slot(Mono(0), CONN, 0, 1);
     conns.answer(CONN, slot, Vec::new(), Path::Other);
@@ -406,7 +406,7 @@ fn a_client_that_never_falls_silent_does_not_hold_up_a_stop() {
 fn long_answers_take_turns_and_short_ones_do_not_wait_for_them() {
     let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
     for number in 0..20 {
-        conns.accepted(at(0), ConnId(number), ListenerId(0), &mut ops);
+        conns.accepted(at(0), ConnId(number), (ListenerId(0), Protocol::Kafka), &mut ops);
         conns.received(at(0), ConnId(number), frames(1));
         let slot = take(&mut conns, ConnId(number))[0];
         let text = if number == 19 { "short".into() } else { "x".repeat(TURN_SEND_BYTES / 2) };
@@ -455,10 +455,10 @@ fn requests_behind_a_half_closed_connection_are_all_taken() {
 fn who_finds_no_memory_for_a_large_frame_does_not_keep_small_ones_waiting() {
     let (mut conns, _) = stuffed();
     let small = ConnId(8);
-    conns.accepted(at(2), small, ListenerId(0), &mut Vec::new());
+    conns.accepted(at(2), small, (ListenerId(0), Protocol::Kafka), &mut Vec::new());
     conns.received(at(2), small, bytes(&100u32.to_be_bytes()));
     conns.received(at(2), small, bytes(&[1; 100]));
-    let frame = conns.next_frame(at(2), small).expect("a good length").expect("a small one is taken");
+    let frame = conns.next_frame(at(2), small).expect("a good length").expect("a small one is taken").1;
     assert_eq!(frame.len(), 100);
 }
 
@@ -470,7 +470,7 @@ fn all_that_wait_for_memory_get_their_turn() {
     let mut ops = Vec::new();
     let waiting = 200;
     for conn in (0..waiting).map(ConnId) {
-        conns.accepted(at(0), conn, ListenerId(0), &mut ops);
+        conns.accepted(at(0), conn, (ListenerId(0), Protocol::Kafka), &mut ops);
         conns.received(at(0), conn, bytes(&[0, 0, 0, 9]));
         assert!(conns.next_frame(at(0), conn).expect("a good length").is_none());
         conns.disarmed(at(0), conn, false);
@@ -530,4 +530,30 @@ fn while_memory_is_short_patience_is_short_and_who_never_reads_is_closed() {
     assert!(closes(&ops).is_empty());
     conns.retry(at(5_100), &mut ops);
     assert_eq!(closes(&ops), [CONN]);
+}
+
+#[test]
+fn a_connection_keeps_its_listener_and_its_protocol_when_it_moves() {
+    let limits = MemoryLimits::default();
+    let conns = || Conns::new(1 << 20, IDLE_MS, 1, limits, Pool::new(usize::MAX, 0));
+    let (mut here, mut there, mut ops) = (conns(), conns(), Vec::new());
+    here.accepted(at(0), CONN, (ListenerId(3), Protocol::Kafka), &mut ops);
+    assert_eq!((here.protocol(CONN), here.listener(CONN)), (Some(Protocol::Kafka), ListenerId(3)));
+    here.note_owner(CONN, Some(ShardId(1)));
+    here.arm(at(1), CONN, &mut ops);
+    here.disarmed(at(1), CONN, false);
+    ops.clear();
+    here.arm(at(1), CONN, &mut ops);
+    let Some(Op::HandOver { with: Mail::Moving(moving), .. }) = ops.pop() else { panic!("it moves: {ops:?}") };
+    assert_eq!(here.protocol(CONN), None, "it is not here any more");
+    there.adopted(at(2), CONN, *moving);
+    assert_eq!((there.protocol(CONN), there.listener(CONN)), (Some(Protocol::Kafka), ListenerId(3)));
+    // A frame comes with the protocol in which it is to be read.
+    there.received(at(3), CONN, bytes(&[0, 0, 0, 1, 9]));
+    let (protocol, frame) = there.next_frame(at(3), CONN).expect("a good length").expect("a whole frame");
+    assert_eq!((protocol, &frame[..]), (Protocol::Kafka, &[9][..]));
+    there.open_slot(at(3), CONN, 0, 1);
+    there.received(at(4), CONN, bytes(&[255; 4]));
+    let (protocol, bad) = there.next_frame(at(4), CONN).expect_err("no such length");
+    assert_eq!((protocol, bad), (Protocol::Kafka, BadLength(-1)));
 }

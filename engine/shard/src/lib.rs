@@ -22,11 +22,12 @@ mod stages;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use mail::Mail;
 pub use memory::MemoryLimits;
 pub use meters::Counts;
-pub use settings::{BrokerSetting, Settings};
+pub use settings::{BrokerSetting, Listener, Protocol, Settings};
 pub use shard::Shard;
 pub use stages::{Histogram, Stage, Stages};
 pub use stats::Stats;

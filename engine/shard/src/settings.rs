@@ -14,8 +14,8 @@ pub struct Settings {
     pub shards: u16,
     /// As clients see it.
     pub cluster_id: String,
-    /// Host and port that clients of each listener are told (`advertised.listeners`), by the listener's id.
-    pub advertised: Vec<(String, u16)>,
+    /// Where connections come in, by the listener's id.
+    pub listeners: Vec<Listener>,
     /// All randomness of the shard follows from it.
     pub seed: u64,
     /// The log.
@@ -50,6 +50,27 @@ pub struct Settings {
     /// The data directory and the broker's settings as DescribeConfigs and DescribeLogDirs show them.
     pub data_dir: String,
     pub described: Vec<BrokerSetting>,
+}
+
+/// What is spoken on a connection: that of the listener where it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Kafka,
+}
+
+/// Where connections come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub protocol: Protocol,
+    /// Host and port that its clients are told (`advertised.listeners`).
+    pub advertised: (String, u16),
+}
+
+impl Listener {
+    /// One for Kafka's clients, who are told this address.
+    pub fn kafka(host: impl Into<String>, port: u16) -> Listener {
+        Listener { protocol: Protocol::Kafka, advertised: (host.into(), port) }
+    }
 }
 
 /// A setting of the server as DescribeConfigs shows it.

@@ -1,20 +1,25 @@
 //! One core's state machine: events in, operations out.
 //!
-//! A shard has two halves that only speak by questions and answers: [`Kafka`] knows connections and requests,
-//! [`Groups`] owns logs. A question to the own half takes the same way as one to another shard, without the mailbox.
+//! A shard has two halves that only speak by questions and answers: [`Kafka`] knows requests, [`Groups`] owns logs. A
+//! question to the own half takes the same way as one to another shard, without the mailbox. Connections are the shard's
+//! ([`Conns`]); what comes in on them goes to the half that speaks their protocol (`wire.rs`).
 
 use crate::catalog::CatalogOwner;
+use crate::conns::Conns;
 use crate::groups::{self, Groups, Notice, Phase};
 use crate::kafka::{self, Kafka};
 use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Token};
 use crate::meaning::LogKind;
 use crate::settings::Settings;
+use crate::slow::SlowLog;
 use crate::stats::Stats;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use torc_base::buf::Pool;
 use torc_base::ids::{ConnId, GroupId, ListenerId, ShardId};
 use torc_base::io::{App, Event, Level, Op};
+use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
 use torc_state::catalog::Topic;
 
@@ -35,8 +40,10 @@ enum Stopping {
 
 /// One shard.
 pub struct Shard {
-    settings: Arc<Settings>,
-    stats: Arc<Stats>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) conns: Conns,
+    pub(super) slow: SlowLog,
     kafka: Kafka,
     groups: Groups,
     /// On shard 0.
@@ -59,7 +66,12 @@ impl Shard {
     pub fn new(settings: Settings, stats: Arc<Stats>) -> Shard {
         let settings = Arc::new(settings);
         let catalog = (settings.shard == ShardId(0)).then(|| CatalogOwner::new(Arc::clone(&settings)));
+        let frame_max = settings.request_max_bytes.min(FRAME_BYTES_MAX);
+        let pool = Pool::new(usize::MAX, settings.memory.frames / 8);
+        let (idle_ms, move_after) = (settings.connection_idle_ms, settings.move_after);
         Shard {
+            conns: Conns::new(frame_max, idle_ms, move_after, settings.memory, pool),
+            slow: SlowLog::new(settings.slow_request_ms, Arc::clone(&stats)),
             kafka: Kafka::new(Arc::clone(&settings), Arc::clone(&stats)),
             groups: Groups::new(Arc::clone(&settings), Arc::clone(&stats)),
             catalog,
@@ -97,40 +109,48 @@ impl Shard {
         match event {
             Event::Start => self.with_groups(now, ops, |groups, out| groups.start(out)),
             Event::Accepted { conn, listener } if !self.is_ready() => self.waiting.push((conn, listener)),
-            Event::Accepted { conn, listener } => {
-                self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn, listener));
+            Event::Accepted { conn, listener } => self.accepted(now, conn, listener, ops),
+            Event::Received { conn, bytes } => {
+                self.conns.received(now.mono, conn, bytes);
+                self.pump(now, conn, ops);
             }
-            Event::Received { conn, bytes } => self.with_kafka(now, ops, |kafka, out| kafka.received(out, conn, bytes)),
-            Event::Filled { conn, bytes } => self.with_kafka(now, ops, |kafka, out| kafka.filled(out, conn, bytes)),
+            Event::Filled { conn, bytes } => self.filled(now, conn, bytes, ops),
             Event::Halted { conn, bytes, at } => {
-                self.with_kafka(now, ops, |kafka, out| kafka.halted(out, conn, bytes, at));
+                self.conns.halted(now.mono, conn, bytes, at);
+                self.pump(now, conn, ops);
             }
-            Event::Starved { conn } => self.with_kafka(now, ops, |kafka, out| kafka.disarmed(out, conn, true)),
-            Event::Paused { conn } => self.with_kafka(now, ops, |kafka, out| kafka.disarmed(out, conn, false)),
-            Event::Eof { conn } => self.with_kafka(now, ops, |kafka, out| kafka.eof(out, conn)),
-            Event::Sent { conn } => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
-            Event::TakenBack { conn, rest, sent } => {
-                self.with_kafka(now, ops, |kafka, out| kafka.taken_back(out, conn, &rest, sent));
+            Event::Starved { conn } => self.conns.disarmed(now.mono, conn, true),
+            Event::Paused { conn } => {
+                self.conns.disarmed(now.mono, conn, false);
+                self.pump(now, conn, ops);
             }
-            Event::Room { conn } => self.with_kafka(now, ops, |kafka, out| kafka.room(out, conn)),
+            Event::Eof { conn } => self.eof(now, conn, ops),
+            Event::Sent { conn } => self.sent(now, conn, ops),
+            Event::TakenBack { conn, rest, sent } => self.conns.taken_back(now.mono, conn, &rest, sent, ops),
+            Event::Room { conn } => self.conns.room(now.mono, conn),
             Event::Closed { conn } => {
                 self.waiting.retain(|(waiting, _)| *waiting != conn);
-                self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn));
+                self.closed(now, conn, ops);
             }
             Event::Disk(done) => self.with_groups(now, ops, |groups, out| groups.on_disk(out, done)),
             Event::Mail { from, mail } => self.on_mail(now, from, mail, ops),
             Event::Adopted { conn, with, .. } => {
                 let Mail::Moving(moving) = with else { panic!("a connection comes with its own kind of mail") };
                 assert!(self.is_ready(), "connections are drawn to shards that serve");
-                self.with_kafka(now, ops, |kafka, out| kafka.adopted(out, conn, *moving));
+                self.adopted(now, conn, *moving, ops);
             }
             Event::Turn => self.turn(now, ops),
             Event::Stop => self.stop(now, ops),
         }
     }
 
-    fn with_kafka(&mut self, now: Now, ops: &mut Vec<Op<Mail>>, f: impl FnOnce(&mut Kafka, &mut kafka::Out)) {
-        f(&mut self.kafka, &mut kafka::Out { now, ops, asks: &mut self.asks });
+    pub(super) fn with_kafka(
+        &mut self,
+        now: Now,
+        ops: &mut Vec<Op<Mail>>,
+        f: impl FnOnce(&mut Kafka, &mut kafka::Out),
+    ) {
+        f(&mut self.kafka, &mut kafka::Out { now, ops, asks: &mut self.asks, conns: &mut self.conns });
     }
 
     fn with_groups(&mut self, now: Now, ops: &mut Vec<Op<Mail>>, f: impl FnOnce(&mut Groups, &mut groups::Out)) {
@@ -323,28 +343,30 @@ impl Shard {
         let text = if groups == 1 { "serves 1 group".to_string() } else { format!("serves {groups} groups") };
         ops.push(Op::Log { level: Level::Info, text });
         for (conn, listener) in std::mem::take(&mut self.waiting) {
-            self.with_kafka(now, ops, |kafka, out| kafka.accepted(out, conn, listener));
+            self.accepted(now, conn, listener, ops);
         }
     }
 
     fn turn(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         self.with_kafka(now, ops, |kafka, out| kafka.turn(out));
+        self.retry_conns(now, ops);
         self.settle(now, ops);
-        let pressed = self.groups.is_pressed(self.kafka.conns.memory());
-        self.kafka.conns.press(pressed);
+        let pressed = self.groups.is_pressed(self.conns.memory());
+        self.conns.press(pressed);
         self.turn_stop(now, ops);
         self.with_groups(now, ops, |groups, out| groups.turn(out));
         self.settle(now, ops);
         if self.groups.wants_checkpoint() {
             self.with_groups(now, ops, |groups, out| groups.begin_checkpoint(out));
         }
-        self.with_kafka(now, ops, |kafka, out| kafka.send(out));
+        self.send(now, ops);
     }
 
     fn stop(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         if self.stopping == Stopping::No {
             self.stopping = Stopping::Draining { until: now.mono.plus_ms(self.settings.drain_ms) };
             self.with_kafka(now, ops, |kafka, out| kafka.drain(out));
+            self.conns.drain(now.mono);
         }
     }
 
@@ -368,7 +390,7 @@ impl Shard {
         match self.stopping {
             Stopping::Draining { until } => {
                 let late = now.mono >= until;
-                let drained = late || (self.kafka.is_drained() && self.groups.is_idle());
+                let drained = late || (self.kafka.is_drained() && self.conns.is_drained() && self.groups.is_idle());
                 if drained && !self.told_drained {
                     self.told_drained = true;
                     match &mut self.catalog {
@@ -417,7 +439,8 @@ impl App for Shard {
             Stopping::Draining { until } | Stopping::Finishing { until } => Some(until),
             _ => None,
         };
-        [stop, self.kafka.deadline(), self.groups.deadline()].into_iter().flatten().min()
+        let deadlines = [stop, self.kafka.deadline(&self.conns), self.conns.deadline(), self.groups.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn busy(&self) -> bool {

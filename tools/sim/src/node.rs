@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
-use torc_shard::{MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
+use torc_shard::{Listener, MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
 
 /// Memory of a shard: so little that every run meets the limits.
 const FRAMES: usize = 8 << 20;
@@ -36,7 +36,7 @@ pub fn make(start: &Start) -> Shard {
         shard: ShardId(start.shard as u16),
         shards: start.shards as u16,
         cluster_id: "simulated-cluster-0000".into(),
-        advertised: vec![("sim".into(), 9092)],
+        listeners: vec![Listener::kafka("sim", 9092)],
         seed: start.seed,
         wal,
         log_blocks: Pool::new(usize::MAX, 0),

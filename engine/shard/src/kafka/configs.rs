@@ -421,12 +421,12 @@ impl Kafka {
         if gather.waiting == 0 {
             return self.answer_log_dirs(out, to, gather);
         }
-        let token = self.wait(to, Waiting::LogDirs(gather));
+        let token = self.wait(out, to, Waiting::LogDirs(gather));
         out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::Sizes(parts))));
     }
 
     pub(super) fn finish_log_dirs(&mut self, out: &mut Out, token: Token) {
-        let pending = self.done(token);
+        let pending = self.done(out, token);
         let Waiting::LogDirs(gather) = pending.what else { unreachable!("it was one") };
         self.answer_log_dirs(out, pending.to, gather);
     }

@@ -109,7 +109,7 @@ impl Gather {
 
 impl Kafka {
     pub(super) fn fetch(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
-        let full = self.conns.held(to.conn) > PIECE_BYTES_MIN;
+        let full = out.conns.held(to.conn) > PIECE_BYTES_MIN;
         let fetches = self.fetches.entry(to.conn).or_default();
         if fetches.active || full || !fetches.later.is_empty() {
             return fetches.later.push_back((to, request));
@@ -120,7 +120,7 @@ impl Kafka {
     /// The next fetch of a connection begins when the answer to the one before it has left, all but a little.
     pub(super) fn next_fetch(&mut self, out: &mut Out, conn: ConnId) {
         while let Some(fetches) = self.fetches.get_mut(&conn) {
-            if fetches.active || (self.conns.held(conn) > PIECE_BYTES_MIN && !fetches.later.is_empty()) {
+            if fetches.active || (out.conns.held(conn) > PIECE_BYTES_MIN && !fetches.later.is_empty()) {
                 return;
             }
             let Some((to, request)) = fetches.later.pop_front() else {
@@ -152,7 +152,7 @@ impl Kafka {
             Ok(plan) => plan,
             Err(code) => {
                 let response = Response { error: code, session_id: 0, ..Response::default() };
-                self.send_fetch(to, response, &[], Path::Other);
+                self.send_fetch(out, to, response, &[], Path::Other);
                 return self.end_fetch(out, to.conn);
             }
         };
@@ -177,14 +177,14 @@ impl Kafka {
             stage: Stage::Parked,
             reserved: 0,
             woken: false,
-            timed_out: wait_ms == 0 || self.draining || self.conns.has_ended(to.conn),
+            timed_out: wait_ms == 0 || self.draining || out.conns.has_ended(to.conn),
             hurried: false,
             since: out.now.mono,
             waited_ns: 0,
             read_ns: 0,
         };
         let deadline = gather.deadline;
-        let token = self.wait(to, Waiting::Fetch(Box::new(gather)));
+        let token = self.wait(out, to, Waiting::Fetch(Box::new(gather)));
         self.deadlines.insert((deadline, token));
         self.fetch_round(out, token, None);
     }
@@ -206,7 +206,7 @@ impl Kafka {
         gather.woken = false;
         gather.since = out.now.mono;
         let wants = if gather.hurried { 0 } else { gather.wants() };
-        let share = self.conns.share_of_answers(conn);
+        let share = out.conns.share_of_answers(conn);
         if wants > share && share < PIECE_BYTES_MIN {
             gather.stage = Stage::Parked;
             return self.parked.push_back(token);
@@ -237,7 +237,7 @@ impl Kafka {
         gather.stage = Stage::Round(asks.keys().copied().collect());
         // With several owners each holds what it has read while others wait: then none may wait for memory.
         let may_wait = asks.len() == 1 && !gather.hurried;
-        self.conns.answers().take(max_bytes);
+        out.conns.answers().take(max_bytes);
         for (owner, parts) in asks {
             out.asks.push_back((owner, token, Ask::Fetch { parts, max_bytes, may_wait }));
         }
@@ -294,7 +294,7 @@ impl Kafka {
         let short = gather.places.iter().find(no_room).filter(|_| !stop).and_then(|place| place.group.ok());
         let ends = enough || gather.has_more() || gather.timed_out || gather.has_error() || gather.min_bytes == 0;
         let again = std::mem::take(&mut gather.woken);
-        self.conns.answers().give(reserved);
+        out.conns.answers().give(reserved);
         match short {
             Some(group) => self.fetch_round(out, token, Some(settings.owner(group))),
             None if ends => self.finish_fetch(out, token),
@@ -394,7 +394,7 @@ impl Kafka {
     pub(super) fn forget_fetch(&mut self, out: &mut Out, token: Token, gather: &Gather) {
         self.deadlines.remove(&(gather.deadline, token));
         self.sessions.idle(gather.plan.0);
-        self.conns.answers().give(gather.reserved);
+        out.conns.answers().give(gather.reserved);
         match &gather.stage {
             Stage::Parked => {}
             Stage::Round(missing) => {
@@ -407,7 +407,7 @@ impl Kafka {
     }
 
     fn finish_fetch(&mut self, out: &mut Out, token: Token) {
-        let pending = self.done(token);
+        let pending = self.done(out, token);
         let Waiting::Fetch(gather) = pending.what else { unreachable!("it was one") };
         let Gather { plan: (session, incremental), committed, places, max_bytes, deadline, waited_ns, read_ns, .. } =
             *gather;
@@ -446,7 +446,7 @@ impl Kafka {
         }
         self.sessions.idle(session);
         let conn = pending.to.conn;
-        self.send_fetch(pending.to, response, &groups, Path::Fetch { waited_ns, read_ns });
+        self.send_fetch(out, pending.to, response, &groups, Path::Fetch { waited_ns, read_ns });
         self.end_fetch(out, conn);
     }
 
@@ -459,7 +459,7 @@ impl Kafka {
     }
 
     /// `groups`: one for each partition that has records, in the order of the response.
-    fn send_fetch(&mut self, to: ReplyTo, response: Response, groups: &[GroupId], path: Path) {
+    fn send_fetch(&mut self, out: &mut Out, to: ReplyTo, response: Response, groups: &[GroupId], path: Path) {
         let mut parts = Vec::new();
         let mut scratch = std::mem::take(&mut self.packer.scratch);
         fetch::encode(response, to.version, to.correlation, &mut scratch, &mut parts);
@@ -479,12 +479,12 @@ impl Kafka {
                 }
             }
         }
-        self.conns.answer(to.conn, to.slot, pieces, path);
+        out.conns.answer(to.conn, to.slot, pieces, path);
     }
 
     /// Asks for batches again that were taken back from slow connections.
-    pub(super) fn read_again(&mut self, out: &mut Out) {
-        for (conn, later, most) in self.conns.take_reads() {
+    pub fn read_again(&mut self, out: &mut Out) {
+        for (conn, later, most) in out.conns.take_reads() {
             let token = self.token();
             self.rereads.insert(token, conn);
             let max_bytes = later.skip.saturating_add(most);
@@ -498,7 +498,7 @@ impl Kafka {
     pub(super) fn reread(&mut self, out: &mut Out, conn: ConnId, result: Result<Fetched, Refusal>) {
         let error = result.as_ref().err().map_or(error::NONE, |refusal| code(*refusal));
         let records = result.map_or(Vec::new(), |fetched| fetched.records);
-        if !self.conns.read(conn, records, out.ops) {
+        if !out.conns.read(conn, records, out.ops) {
             let text = format!(
                 "connection {conn}: the rest of an answer that it was slow to read is gone from the log (error {error}); closed"
             );

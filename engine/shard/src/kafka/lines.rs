@@ -2,6 +2,7 @@
 //! names few is served meanwhile.
 
 use super::{Kafka, Out, ReplyTo};
+use crate::conns::Conns;
 use std::collections::VecDeque;
 use torc_base::limits::{TURN_ITEMS, TURN_ITEMS_FREE};
 use torc_net::kafka::Request;
@@ -44,7 +45,7 @@ impl Kafka {
     pub(super) fn request(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
         let items = self.items(&request);
         if is_list(&request) {
-            if self.conns.are_answers_full() || !self.lists.is_empty() || self.lists.is_full(items) {
+            if out.conns.are_answers_full() || !self.lists.is_empty() || self.lists.is_full(items) {
                 return self.lists.push(to, request);
             }
         } else if self.many.is_full(items) {
@@ -57,15 +58,15 @@ impl Kafka {
     pub(super) fn turn_lines(&mut self, out: &mut Out) {
         (self.many.left, self.lists.left) = (TURN_ITEMS, TURN_ITEMS);
         while let Some((to, request)) = self.many.next() {
-            if self.conns.is_open(to.conn) {
+            if out.conns.is_open(to.conn) {
                 self.many.left = self.many.left.saturating_sub(self.items_or_some(&request));
                 self.resume(out, to, request);
             }
         }
-        while !self.conns.are_answers_full()
+        while !out.conns.are_answers_full()
             && let Some((to, request)) = self.lists.next()
         {
-            if self.conns.is_open(to.conn) {
+            if out.conns.is_open(to.conn) {
                 self.lists.left = self.lists.left.saturating_sub(self.items_or_some(&request));
                 self.serve(out, to, request);
             }
@@ -73,8 +74,8 @@ impl Kafka {
     }
 
     /// True if something waits for nothing but its turn.
-    pub(super) fn lines_are_due(&self) -> bool {
-        !self.many.is_empty() || (!self.lists.is_empty() && !self.conns.are_answers_full())
+    pub(super) fn lines_are_due(&self, conns: &Conns) -> bool {
+        !self.many.is_empty() || (!self.lists.is_empty() && !conns.are_answers_full())
     }
 
     fn resume(&mut self, out: &mut Out, to: ReplyTo, request: Request) {

@@ -67,7 +67,7 @@ impl Kafka {
                     .with_topic_id(topic.topic_id)
                     .with_topic_authorized_operations(NOT_ASKED)
             });
-            let response = self.describe_brokers(to, &request).with_topics(topics.collect());
+            let response = self.describe_brokers(out, to, &request).with_topics(topics.collect());
             return self.reply(out, to, &response);
         }
         let may_create = self.settings.auto_create_topics && (to.version < 4 || request.allow_auto_topic_creation);
@@ -83,7 +83,7 @@ impl Kafka {
             _ => Vec::new(),
         };
         if missing.is_empty() {
-            let response = self.describe(to, &request, &[], Some(&[]));
+            let response = self.describe(out, to, &request, &[], Some(&[]));
             return self.reply(out, to, &response);
         }
         let topics = missing.iter().map(|name| NewTopic {
@@ -97,21 +97,21 @@ impl Kafka {
         let admin = Admin::Create { topics: topics.collect(), validate_only: false };
         let waiting = Waiting { request, created: missing };
         let expires = expiry::limit(out.now.mono, CREATION_MS);
-        let token = self.wait_until(expires, to, super::Waiting::Metadata(Box::new(waiting)));
+        let token = self.wait_until(out, expires, to, super::Waiting::Metadata(Box::new(waiting)));
         out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
     }
 
     /// The topics that were missing have been made, or could not be. `None`: not in time.
     pub(super) fn finish_metadata(&mut self, out: &mut Out, token: Token, results: Option<Vec<AdminResult>>) {
-        let pending = self.done(token);
+        let pending = self.done(out, token);
         let super::Waiting::Metadata(waiting) = pending.what else { unreachable!("it was one") };
-        let response = self.describe(pending.to, &waiting.request, &waiting.created, results.as_deref());
+        let response = self.describe(out, pending.to, &waiting.request, &waiting.created, results.as_deref());
         self.reply(out, pending.to, &response);
     }
 
     /// An answer without topics.
-    fn describe_brokers(&self, to: ReplyTo, request: &MetadataRequest) -> MetadataResponse {
-        let (host, port) = self.advertised(to);
+    fn describe_brokers(&self, out: &Out, to: ReplyTo, request: &MetadataRequest) -> MetadataResponse {
+        let (host, port) = self.advertised(out, to);
         let broker = MetadataResponseBroker::default()
             .with_node_id(self.broker_id())
             .with_host(StrBytes::from_string(host))
@@ -127,18 +127,19 @@ impl Kafka {
     }
 
     /// The address of this server, as clients of the same listener can reach it.
-    fn advertised(&self, to: ReplyTo) -> (String, u16) {
-        self.settings.advertised[usize::from(self.conns.listener(to.conn).get())].clone()
+    fn advertised(&self, out: &Out, to: ReplyTo) -> (String, u16) {
+        self.settings.listeners[usize::from(out.conns.listener(to.conn).get())].advertised.clone()
     }
 
     fn describe(
         &self,
+        out: &Out,
         to: ReplyTo,
         request: &MetadataRequest,
         created: &[String],
         results: Option<&[AdminResult]>,
     ) -> MetadataResponse {
-        let mut response = self.describe_brokers(to, request);
+        let mut response = self.describe_brokers(out, to, request);
         let operations = asked(request.include_topic_authorized_operations, TOPIC_OPERATIONS);
         // Version 0 says "all" with an empty list, later ones with null.
         let all = request.topics.as_ref().is_none_or(|topics| to.version == 0 && topics.is_empty());
@@ -231,7 +232,7 @@ impl Kafka {
             return self.reply(out, to, &response);
         }
         // No broker is fenced that could be included or left out.
-        let (host, port) = self.advertised(to);
+        let (host, port) = self.advertised(out, to);
         let broker = DescribeClusterBroker::default()
             .with_broker_id(self.broker_id())
             .with_host(StrBytes::from_string(host))
@@ -258,12 +259,12 @@ impl Kafka {
             return self.reply_producer_id(out, to, Err(error::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
         }
         let expires = expiry::limit(out.now.mono, PRODUCER_ID_MS);
-        let token = self.wait_until(expires, to, super::Waiting::ProducerId);
+        let token = self.wait_until(out, expires, to, super::Waiting::ProducerId);
         out.asks.push_back((ShardId(0), token, Ask::ProducerId));
     }
 
     pub(super) fn finish_producer_id(&mut self, out: &mut Out, token: Token, result: Result<ProducerId, i16>) {
-        let pending = self.done(token);
+        let pending = self.done(out, token);
         self.reply_producer_id(out, pending.to, result);
     }
 

@@ -23,18 +23,16 @@ use crate::mail::{Admin, Answer, Ask, Mail, Token};
 use crate::outbox::{Piece, SlotId};
 use crate::packer::Packer;
 use crate::settings::Settings;
-use crate::slow::SlowLog;
 use crate::stages::Path;
-use crate::stats::{Stats, add, set};
+use crate::stats::{Stats, add};
 use complaints::{Complaint, Complaints};
 use expiry::Expiry;
 use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use torc_base::buf::{Buf, BufMut, Pool};
-use torc_base::ids::{ConnId, ListenerId, ShardId};
+use torc_base::buf::{Buf, BufMut};
+use torc_base::ids::{ConnId, ShardId};
 use torc_base::io::{Level, Op};
-use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
 use torc_net::kafka::{self, Bad, Encodable, Header, HeaderVersion, Request};
 
@@ -43,6 +41,7 @@ pub struct Out<'a> {
     pub now: Now,
     pub ops: &'a mut Vec<Op<Mail>>,
     pub asks: &'a mut VecDeque<(ShardId, Token, Ask)>,
+    pub conns: &'a mut Conns,
 }
 
 /// A request that waits for answers of owners.
@@ -83,7 +82,6 @@ enum Waiting {
 pub struct Kafka {
     settings: Arc<Settings>,
     stats: Arc<Stats>,
-    pub conns: Conns,
     pub view: View,
     sessions: Sessions,
     openings: openings::Openings,
@@ -106,7 +104,6 @@ pub struct Kafka {
     orphans: BTreeMap<Token, usize>,
     next_token: u64,
     packer: Packer,
-    slow: SlowLog,
     complaints: Complaints,
     draining: bool,
 }
@@ -114,11 +111,7 @@ pub struct Kafka {
 impl Kafka {
     /// No connections, no topics.
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Kafka {
-        let frame_max = settings.request_max_bytes.min(FRAME_BYTES_MAX);
-        let pool = Pool::new(usize::MAX, settings.memory.frames / 8);
-        let (idle_ms, move_after) = (settings.connection_idle_ms, settings.move_after);
         Kafka {
-            conns: Conns::new(frame_max, idle_ms, move_after, settings.memory, pool),
             view: View::default(),
             sessions: Sessions::new(settings.fetch_sessions, settings.seed),
             openings: openings::Openings::default(),
@@ -133,7 +126,6 @@ impl Kafka {
             orphans: BTreeMap::new(),
             next_token: 0,
             packer: Packer::new(),
-            slow: SlowLog::new(settings.slow_request_ms, Arc::clone(&stats)),
             complaints: Complaints::default(),
             draining: false,
             settings,
@@ -141,73 +133,17 @@ impl Kafka {
         }
     }
 
-    /// A client connected.
-    pub fn accepted(&mut self, out: &mut Out, conn: ConnId, listener: ListenerId) {
-        add(&self.stats.connections_accepted_total, 1);
-        self.conns.accepted(out.now.mono, conn, listener, out.ops);
-        if !self.conns.reads() {
-            self.conns.close(conn, out.ops);
-        }
+    /// A send of a connection has ended: its next fetch may begin.
+    pub fn sent(&mut self, out: &mut Out, conn: ConnId) {
+        self.next_fetch(out, conn);
     }
 
-    /// Another shard handed a connection over.
-    pub fn adopted(&mut self, out: &mut Out, conn: ConnId, moving: crate::conns::Moving) {
-        self.conns.adopted(out.now.mono, conn, moving);
-        if self.conns.reads() { self.pump(out, conn) } else { self.conns.close(conn, out.ops) }
-    }
-
-    /// Bytes came in.
-    pub fn received(&mut self, out: &mut Out, conn: ConnId, bytes: BufMut) {
-        self.conns.received(out.now.mono, conn, bytes);
-        self.pump(out, conn);
-    }
-
-    /// An exact receive is full.
-    pub fn filled(&mut self, out: &mut Out, conn: ConnId, bytes: BufMut) {
-        match self.conns.filled(out.now.mono, conn, bytes) {
-            Ok(Some(frame)) => self.frame(out, conn, frame),
-            Ok(None) => {}
-            Err(bad) => return self.bad_length(out, conn, bad.0),
-        }
-        self.pump(out, conn);
-    }
-
-    /// An exact receive was stopped, and goes on where it was.
-    pub fn halted(&mut self, out: &mut Out, conn: ConnId, bytes: BufMut, at: usize) {
-        self.conns.halted(out.now.mono, conn, bytes, at);
-        self.pump(out, conn);
-    }
-
-    /// The receive of a connection stopped.
-    pub fn disarmed(&mut self, out: &mut Out, conn: ConnId, starved: bool) {
-        self.conns.disarmed(out.now.mono, conn, starved);
-        if !starved {
-            self.pump(out, conn);
-        }
-    }
-
-    /// A client sends no more, which is nearly always its end: fetches that wait for records are answered with what there is.
-    pub fn eof(&mut self, out: &mut Out, conn: ConnId) {
-        for token in self.conns.eof(out.now.mono, conn, out.ops) {
+    /// A client sends no more, which is nearly always its end: those of its requests that wait for records are answered with
+    /// what there is.
+    pub fn ended(&mut self, out: &mut Out, waiting: Vec<Token>) {
+        for token in waiting {
             self.fetch_timeout(out, token);
         }
-    }
-
-    /// A send has ended: there may be room for more requests.
-    pub fn sent(&mut self, out: &mut Out, conn: ConnId) {
-        self.conns.sent(out.now.mono, conn);
-        self.next_fetch(out, conn);
-        self.pump(out, conn);
-    }
-
-    /// A send was taken back from a slow connection.
-    pub fn taken_back(&mut self, out: &mut Out, conn: ConnId, rest: &[Buf], sent: usize) {
-        self.conns.taken_back(out.now.mono, conn, rest, sent, out.ops);
-    }
-
-    /// A slow connection takes bytes again.
-    pub fn room(&mut self, out: &mut Out, conn: ConnId) {
-        self.conns.room(out.now.mono, conn);
     }
 
     /// A connection is gone, and with it the answers that it waits for.
@@ -215,7 +151,7 @@ impl Kafka {
         self.openings.forget(conn);
         self.fetches.remove(&conn);
         let (pending, orphans) = (&self.pending, &mut self.orphans);
-        let tokens = self.conns.closed(conn, |tokens| {
+        let tokens = out.conns.closed(conn, |tokens| {
             for token in tokens {
                 if let Some(Pending { to, what: Waiting::Produce(_), .. }) = pending.get(token) {
                     orphans.insert(*token, to.bytes);
@@ -232,19 +168,8 @@ impl Kafka {
         }
     }
 
-    /// Handles the frames of a connection that are there, then receives on.
-    fn pump(&mut self, out: &mut Out, conn: ConnId) {
-        loop {
-            match self.conns.next_frame(out.now.mono, conn) {
-                Ok(Some(frame)) => self.frame(out, conn, frame),
-                Ok(None) => break,
-                Err(bad) => return self.bad_length(out, conn, bad.0),
-            }
-        }
-        self.conns.arm(out.now.mono, conn, out.ops);
-    }
-
-    fn bad_length(&mut self, out: &mut Out, conn: ConnId, length: i32) {
+    /// What came is no frame: its length says so.
+    pub fn bad_length(&mut self, out: &mut Out, conn: ConnId, length: i32) {
         let complaint = match kafka::by_first_bytes(length.to_be_bytes()) {
             Some(foreign) => Complaint::Foreign(foreign),
             None => Complaint::Length,
@@ -264,24 +189,25 @@ impl Kafka {
         if let Some(text) = self.complaints.line(out.now.mono, complaint, conn, why) {
             out.ops.push(Op::Log { level: Level::Warn, text });
         }
-        self.conns.close(conn, out.ops);
+        out.conns.close(conn, out.ops);
     }
 
-    fn frame(&mut self, out: &mut Out, conn: ConnId, frame: BufMut) {
+    /// A request, as it came.
+    pub fn frame(&mut self, out: &mut Out, conn: ConnId, frame: BufMut) {
         let frame_bytes = frame.len();
         match kafka::decode(frame) {
             Ok((header, request)) => {
                 add(&self.stats.requests_total, 1);
-                let slot = self.conns.open_slot(out.now.mono, conn, header.api, frame_bytes);
+                let slot = out.conns.open_slot(out.now.mono, conn, header.api, frame_bytes);
                 let Header { api, version, correlation, .. } = header;
                 let to = ReplyTo { conn, slot, api, version, correlation, bytes: frame_bytes };
                 self.request(out, to, request);
             }
             Err(Bad::ApiVersionsUnknown { correlation, .. }) => {
-                let slot = self.conns.open_slot(out.now.mono, conn, kafka::api::API_VERSIONS, frame_bytes);
+                let slot = out.conns.open_slot(out.now.mono, conn, kafka::api::API_VERSIONS, frame_bytes);
                 kafka::encode_api_versions_refusal(correlation, &mut self.packer.scratch);
                 let reply = self.packer.take_scratch();
-                self.conns.answer(conn, slot, vec![Piece::Bytes(reply)], Path::Other);
+                out.conns.answer(conn, slot, vec![Piece::Bytes(reply)], Path::Other);
             }
             Err(bad) => {
                 add(&self.stats.requests_malformed_total, 1);
@@ -322,26 +248,26 @@ impl Kafka {
         match kafka::encode(response, to.api, to.version, to.correlation, scratch) {
             Ok(()) => {
                 let reply = self.packer.take_scratch();
-                self.answer_with(to, Some(reply), Path::Other);
+                self.answer_with(out, to, Some(reply), Path::Other);
             }
             Err(error) => self.close_with(out, to.conn, Complaint::Answer, &error),
         }
     }
 
     /// `None`: the client waits for nothing.
-    fn answer_with(&mut self, to: ReplyTo, reply: Option<Buf>, path: Path) {
-        self.conns.answer(to.conn, to.slot, reply.map(Piece::Bytes).into_iter().collect(), path);
+    fn answer_with(&mut self, out: &mut Out, to: ReplyTo, reply: Option<Buf>, path: Path) {
+        out.conns.answer(to.conn, to.slot, reply.map(Piece::Bytes).into_iter().collect(), path);
     }
 
     /// Lets a request wait; its answers carry the token.
-    fn wait(&mut self, to: ReplyTo, what: Waiting) -> Token {
-        self.wait_until(expiry::NEVER, to, what)
+    fn wait(&mut self, out: &mut Out, to: ReplyTo, what: Waiting) -> Token {
+        self.wait_until(out, expiry::NEVER, to, what)
     }
 
     /// The same, but at `expires` it is answered with what is there.
-    fn wait_until(&mut self, expires: Mono, to: ReplyTo, what: Waiting) -> Token {
+    fn wait_until(&mut self, out: &mut Out, expires: Mono, to: ReplyTo, what: Waiting) -> Token {
         let token = self.token();
-        self.conns.add_token(to.conn, token);
+        out.conns.add_token(to.conn, token);
         self.expiry.note(expires);
         self.pending.insert(token, Pending { to, what, expires });
         token
@@ -355,7 +281,7 @@ impl Kafka {
                 Waiting::Produce(_) => {
                     // The log has its records all the same, and they take their memory until it answers.
                     let bytes = self.pending[&token].to.bytes;
-                    self.conns.keep(bytes);
+                    out.conns.keep(bytes);
                     self.orphans.insert(token, bytes);
                     self.finish_produce(out, token);
                 }
@@ -380,15 +306,15 @@ impl Kafka {
     }
 
     /// Takes a request out whose answers are all there.
-    fn done(&mut self, token: Token) -> Pending {
+    fn done(&mut self, out: &mut Out, token: Token) -> Pending {
         let pending = self.pending.remove(&token).expect("it waited");
-        self.conns.remove_token(pending.to.conn, token);
+        out.conns.remove_token(pending.to.conn, token);
         pending
     }
 
     /// Asks the catalog's owner for a change.
     fn ask_admin(&mut self, out: &mut Out, to: ReplyTo, expires: Mono, admin: Admin, gather: topics::AdminGather) {
-        let token = self.wait_until(expires, to, Waiting::Admin(gather));
+        let token = self.wait_until(out, expires, to, Waiting::Admin(gather));
         out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
     }
 
@@ -438,11 +364,11 @@ impl Kafka {
             let (_, fetched) = parts.pop().expect("one partition was asked for");
             self.reread(out, conn, fetched);
         } else if let Some(bytes) = self.orphans.remove(&token) {
-            self.conns.give(bytes);
+            out.conns.give(bytes);
         }
     }
 
-    /// End of a turn: requests whose time is up, connections that waited for memory or room, then all answers leave.
+    /// End of a turn: requests whose time is up, or that waited for memory.
     pub fn turn(&mut self, out: &mut Out) {
         while let Some(&(at, token)) = self.deadlines.first()
             && at <= out.now.mono
@@ -457,34 +383,14 @@ impl Kafka {
         self.open_compressed(out);
         self.retry_parked(out);
         self.turn_lines(out);
-        for conn in self.conns.retry(out.now.mono, out.ops) {
-            self.pump(out, conn);
-        }
-    }
-
-    /// Sends what is ready; after all questions of the turn have been looked at.
-    pub fn send(&mut self, out: &mut Out) {
-        self.conns.send(out.now.mono, out.ops);
-        self.read_again(out);
-        let mut answered = self.conns.take_answered();
-        for (conn, trace) in answered.drain(..) {
-            self.stats.stages.record(&trace, out.now.mono);
-            if let Some(line) = self.slow.look_at(out.now.mono, conn, &trace) {
-                out.ops.push(Op::Log { level: Level::Warn, text: line });
-            }
-        }
-        self.conns.give_back(answered);
-        set(&self.stats.connections, self.conns.len() as u64);
-        set(&self.stats.request_memory_bytes, self.conns.frames_used() as u64);
-        set(&self.stats.answer_memory_bytes, self.conns.answers_used() as u64);
     }
 
     /// When the next turn is due at the latest.
-    pub fn deadline(&self) -> Option<Mono> {
+    pub fn deadline(&self, conns: &Conns) -> Option<Mono> {
         let fetch = self.deadlines.first().map(|(at, _)| *at);
         let expiry = self.expiry.due().filter(|_| !self.pending.is_empty());
-        let opening = (self.openings.is_due() || self.lines_are_due()).then_some(Mono(0));
-        [fetch, opening, expiry, self.complaints.due(), self.conns.deadline()].into_iter().flatten().min()
+        let opening = (self.openings.is_due() || self.lines_are_due(conns)).then_some(Mono(0));
+        [fetch, opening, expiry, self.complaints.due()].into_iter().flatten().min()
     }
 
     /// Requests that were sent before are still taken; fetches that wait for records are answered now.
@@ -495,11 +401,10 @@ impl Kafka {
         for token in waiting {
             self.fetch_timeout(out, token);
         }
-        self.conns.drain(out.now.mono);
     }
 
     /// True when nothing waits any more.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.pending.is_empty() && self.conns.is_drained()
+        self.draining && self.pending.is_empty()
     }
 }

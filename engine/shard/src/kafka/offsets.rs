@@ -132,7 +132,7 @@ impl Kafka {
         gather.owners = asks.keys().copied().collect();
         let limited = to.version >= WITH_TIMEOUT && request.timeout_ms > 0;
         let expires = if limited { expiry::limit(out.now.mono, request.timeout_ms) } else { expiry::NEVER };
-        let token = self.wait_until(expires, to, Waiting::ListOffsets(gather));
+        let token = self.wait_until(out, expires, to, Waiting::ListOffsets(gather));
         out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::Offsets(parts))));
     }
 
@@ -142,7 +142,7 @@ impl Kafka {
     }
 
     pub(super) fn finish_list_offsets(&mut self, out: &mut Out, token: Token) {
-        let pending = self.done(token);
+        let pending = self.done(out, token);
         let Waiting::ListOffsets(mut gather) = pending.what else { unreachable!("it was one") };
         if gather.waiting > 0 {
             // Its time is up.
@@ -182,12 +182,12 @@ impl Kafka {
         if gather.waiting == 0 {
             return self.reply(out, to, &gather.response);
         }
-        let token = self.wait(to, Waiting::EpochEnds(gather));
+        let token = self.wait(out, to, Waiting::EpochEnds(gather));
         out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::EpochEnds(parts))));
     }
 
     pub(super) fn finish_epoch_ends(&mut self, out: &mut Out, token: Token) {
-        let pending = self.done(token);
+        let pending = self.done(out, token);
         let Waiting::EpochEnds(gather) = pending.what else { unreachable!("it was one") };
         self.reply(out, pending.to, &gather.response);
     }

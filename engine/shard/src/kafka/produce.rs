@@ -128,13 +128,13 @@ impl Kafka {
             return self.answer_produce(out, to, &gather);
         }
         let other = asks.first_key_value().map(|(owner, _)| *owner).filter(|owner| *owner != self.settings.shard);
-        self.conns.note_owner(to.conn, other.filter(|_| asks.len() == 1));
+        out.conns.note_owner(to.conn, other.filter(|_| asks.len() == 1));
         let expires = match gather.acks {
             // Its client waits for nothing.
             Acks::None => expiry::NEVER,
             Acks::Disks(_) | Acks::All => expiry::limit(out.now.mono, request.timeout_ms),
         };
-        let token = self.wait_until(expires, to, Waiting::Produce(gather));
+        let token = self.wait_until(out, expires, to, Waiting::Produce(gather));
         for (owner, mut parts) in asks {
             let bytes: usize = parts.iter().map(|part| part.batch.bytes.len()).sum();
             // Large requests are written from where they lie, unless most of their pages belong to other shards.
@@ -205,7 +205,7 @@ impl Kafka {
     }
 
     pub(super) fn finish_produce(&mut self, out: &mut Out, token: Token) {
-        let pending = self.done(token);
+        let pending = self.done(out, token);
         let Waiting::Produce(gather) = pending.what else { unreachable!("it was one") };
         self.answer_produce(out, pending.to, &gather);
     }
@@ -214,7 +214,7 @@ impl Kafka {
         if gather.acks == Acks::None {
             // The client waits for nothing; the place in the order of answers is given up. That something is wrong it
             // can only learn from losing the connection, as with Kafka.
-            self.answer_with(to, None, Path::Other);
+            self.answer_with(out, to, None, Path::Other);
             let mut partitions = gather.response.topics.iter().flat_map(|topic| &topic.partitions);
             if let Some(failed) = partitions.find(|partition| partition.error != error::NONE) {
                 let why = format_args!("a produce request with acks=0 failed with error {}", failed.error);
@@ -224,7 +224,7 @@ impl Kafka {
         }
         produce::encode(&gather.response, to.version, to.correlation, &mut self.packer.scratch);
         let reply = self.packer.take_scratch();
-        self.answer_with(to, Some(reply), gather.times.map_or(Path::Other, Path::Log));
+        self.answer_with(out, to, Some(reply), gather.times.map_or(Path::Other, Path::Log));
     }
 }
 

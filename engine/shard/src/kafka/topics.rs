@@ -190,7 +190,7 @@ impl Kafka {
 
     /// The catalog's owner has done what was asked, or not.
     pub(super) fn finish_admin(&mut self, out: &mut Out, token: Token, results: Vec<AdminResult>) {
-        let pending = self.done(token);
+        let pending = self.done(out, token);
         let Waiting::Admin(gather) = pending.what else { unreachable!("it was one") };
         let to = pending.to;
         match gather {
@@ -259,12 +259,12 @@ impl Kafka {
             return self.reply(out, to, &gather.response);
         }
         let expires = expiry::limit(out.now.mono, request.timeout_ms);
-        let token = self.wait_until(expires, to, Waiting::DeleteRecords(gather));
+        let token = self.wait_until(out, expires, to, Waiting::DeleteRecords(gather));
         out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::DeleteRecords(parts))));
     }
 
     pub(super) fn finish_delete_records(&mut self, out: &mut Out, token: Token) {
-        let pending = self.done(token);
+        let pending = self.done(out, token);
         let Waiting::DeleteRecords(gather) = pending.what else { unreachable!("it was one") };
         self.reply(out, pending.to, &gather.response);
     }

@@ -2,7 +2,7 @@
 //! contract of `torc_base::io` forbids a shard ends the test.
 
 use super::disk::{Disk, Files};
-use crate::{Mail, MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
+use crate::{Listener, Mail, MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use std::collections::{BTreeMap, VecDeque};
@@ -88,7 +88,7 @@ pub fn settings() -> Settings {
         shard: ShardId(0),
         shards: 1,
         cluster_id: "a-cluster".into(),
-        advertised: vec![("torc.example".into(), 9092), ("outside.example".into(), 19_092)],
+        listeners: vec![Listener::kafka("torc.example", 9092), Listener::kafka("outside.example", 19_092)],
         seed: 1,
         wal,
         log_blocks: Pool::new(usize::MAX, 0),

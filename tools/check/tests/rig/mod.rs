@@ -11,7 +11,7 @@ use torc_base::ids::{ConnId, FileId, ListenerId, NodeId, ShardId};
 use torc_base::io::{App, DiskDone, DiskKind, DiskOk, DiskOp, Event, Op};
 use torc_base::limits::{PAGE, RECV_BUF_BYTES};
 use torc_base::time::{Mono, Now, Wall};
-use torc_shard::{Mail, MemoryLimits, Settings, Shard, TopicConfig, WalSettings};
+use torc_shard::{Listener, Mail, MemoryLimits, Settings, Shard, TopicConfig, WalSettings};
 
 const CONN: ConnId = ConnId(1);
 const DISK: u64 = 1 << 40;
@@ -52,7 +52,7 @@ fn settings() -> Settings {
         shard: ShardId(0),
         shards: 1,
         cluster_id: "counted-cluster-000000".into(),
-        advertised: vec![("here".into(), 9092)],
+        listeners: vec![Listener::kafka("here", 9092)],
         seed: 1,
         wal: WalSettings {
             segment_bytes: 16 << 20,
