@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use torc_base::io::Level;
+use torc_shard::CoordinatorSettings;
 
 /// Whose clock stamps records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,10 @@ pub struct Config {
     pub timestamp_before_max_ms: i64,
     pub timestamp_after_max_ms: i64,
     pub producer_id_expiration_ms: i64,
+    /// What coordinators of consumer groups go by.
+    pub coordinator: CoordinatorSettings,
+    pub offsets_partitions: u32,
+    pub offsets_replication: i16,
     pub connection_move_after: u32,
     pub slow_request_ms: u64,
     pub drain_ms: u64,
@@ -192,6 +197,9 @@ impl Default for Config {
             timestamp_before_max_ms: 0,
             timestamp_after_max_ms: 0,
             producer_id_expiration_ms: 0,
+            coordinator: CoordinatorSettings::default(),
+            offsets_partitions: 0,
+            offsets_replication: 0,
             connection_move_after: 0,
             slow_request_ms: 0,
             drain_ms: 0,

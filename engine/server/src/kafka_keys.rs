@@ -150,8 +150,18 @@ pub static KAFKA: &[Group] = &[
         keys: "confluent.* io.confluent.* strimzi.* cluster.id max.partition.fetch.bytes max.request.size",
     },
     Group {
+        fate: Fate::Ignored,
+        why: "records of consumer groups are appended like all others: to one log, flushed before the answer",
+        keys: "\
+            group.coordinator.append.linger.ms group.coordinator.background.threads \
+            group.coordinator.cached.buffer.max.bytes group.coordinator.new.enable \
+            group.coordinator.rebalance.protocols group.coordinator.threads offsets.commit.required.acks \
+            offsets.commit.timeout.ms offsets.load.buffer.size offsets.topic.compression.codec \
+            offsets.topic.segment.bytes",
+    },
+    Group {
         fate: Fate::NotYet,
-        why: "consumer groups, share groups and transactions are not served",
+        why: "the consumer protocol of groups (KIP-848), share groups and transactions are not served",
         keys: "\
             add.partitions.to.txn.retry.backoff.max.ms add.partitions.to.txn.retry.backoff.ms \
             errors.deadletterqueue.auto.create.topics.enable errors.deadletterqueue.topic.name.prefix \
@@ -160,10 +170,10 @@ pub static KAFKA: &[Group] = &[
             group.consumer.max.heartbeat.interval.ms group.consumer.max.session.timeout.ms group.consumer.max.size \
             group.consumer.migration.policy group.consumer.min.assignment.interval.ms \
             group.consumer.min.heartbeat.interval.ms group.consumer.min.session.timeout.ms \
-            group.consumer.regex.refresh.interval.ms group.consumer.session.timeout.ms group.coordinator.append.linger.ms \
-            group.coordinator.background.threads group.coordinator.cached.buffer.max.bytes group.coordinator.new.enable \
-            group.coordinator.rebalance.protocols group.coordinator.threads group.initial.rebalance.delay.ms \
-            group.max.session.timeout.ms group.max.size group.min.session.timeout.ms group.share.assignment.interval.ms \
+            group.consumer.regex.refresh.interval.ms group.consumer.session.timeout.ms \
+            \
+            \
+            group.share.assignment.interval.ms \
             group.share.assignor.offload.enable group.share.assignors group.share.delivery.count.limit \
             group.share.dlq.manager.class.name group.share.enable group.share.heartbeat.interval.ms \
             group.share.initialize.retry.interval.ms group.share.max.assignment.interval.ms \
@@ -182,10 +192,10 @@ pub static KAFKA: &[Group] = &[
             group.streams.min.heartbeat.interval.ms group.streams.min.session.timeout.ms \
             group.streams.min.task.offset.interval.ms group.streams.num.standby.replicas group.streams.num.warmup.replicas \
             group.streams.rack.aware.assignment.tags group.streams.session.timeout.ms group.streams.task.offset.interval.ms \
-            group.streams.topology.description.plugin.class offset.metadata.max.bytes offsets.commit.required.acks \
-            offsets.commit.timeout.ms offsets.load.buffer.size offsets.retention.check.interval.ms offsets.retention.minutes \
-            offsets.topic.compression.codec offsets.topic.num.partitions offsets.topic.replication.factor \
-            offsets.topic.segment.bytes share.coordinator.append.linger.ms share.coordinator.cached.buffer.max.bytes \
+            group.streams.topology.description.plugin.class \
+            \
+            \
+            share.coordinator.append.linger.ms share.coordinator.cached.buffer.max.bytes \
             share.coordinator.cold.partition.snapshot.interval.ms share.coordinator.load.buffer.size \
             share.coordinator.snapshot.update.records.per.snapshot share.coordinator.state.topic.compression.codec \
             share.coordinator.state.topic.min.isr share.coordinator.state.topic.num.partitions \

@@ -96,7 +96,7 @@ fn each_line_has_its_fate() {
         ("num.partitions", Fate::Overridden),
         ("num.io.threads", Fate::Replaced("torc.shards")),
         ("zookeeper.connect", Fate::Ignored),
-        ("offsets.topic.replication.factor", Fate::NotYet),
+        ("offsets.topic.replication.factor", Fate::Works),
         ("delete.topic.enable", Fate::Works),
         ("log.retention.hours", Fate::Overridden),
         ("log.retention.ms", Fate::Works),

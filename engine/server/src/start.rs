@@ -364,9 +364,13 @@ fn shard_settings(
             timestamp_before_max_ms: config.timestamp_before_max_ms,
             timestamp_after_max_ms: config.timestamp_after_max_ms,
             min_insync_replicas: config.min_insync_replicas,
+            ..TopicConfig::default()
         },
         retention_check_interval_ms: config.log_retention_check_interval_ms,
         producer_expiration_ms: config.producer_id_expiration_ms,
+        coordinator: Arc::new(config.coordinator.clone()),
+        offsets_partitions: config.offsets_partitions,
+        offsets_replication: config.offsets_replication,
         // "Never" is further off than any clock reaches.
         connection_idle_ms: u64::try_from(config.connections_max_idle_ms).unwrap_or(u64::MAX),
         fetch_sessions: config.fetch_sessions_max as usize,

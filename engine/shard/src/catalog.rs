@@ -229,6 +229,11 @@ impl CatalogOwner {
                 });
                 (plans.collect(), validate_only)
             }
+            Admin::CreateInternal { name, partitions, replication } => {
+                let id = u128::from(self.prng.next_u64()) << 64 | u128::from(self.prng.next_u64());
+                let plan = catalog.plan_internal(name, TopicId(id), partitions, replication, now);
+                (vec![plan.map_err(|error| refused(&error))], false)
+            }
             Admin::Delete(topics) => {
                 let plans = topics.into_iter().map(|topic| match topic {
                     TopicRef::Name(name) => catalog.plan_delete(&name).map_err(|error| refused(&error)),

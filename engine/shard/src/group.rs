@@ -39,8 +39,8 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Ready {
     pub answer: Answer,
-    /// What is answered instead if that will never be.
-    pub lost: fn(Refusal) -> Answer,
+    /// What is answered instead if that will never be, made of the answer.
+    pub lost: fn(Answer, Refusal) -> Answer,
 }
 
 /// A log group.
@@ -148,7 +148,7 @@ impl Waiter {
         let answer = match self.reply {
             Reply::Produced { .. } => Answer::Produced(vec![(self.position, Err(refusal))]),
             Reply::Trimmed => Answer::Deleted(vec![(self.position, Err(refusal))]),
-            Reply::Ready(ready) => (ready.lost)(refusal),
+            Reply::Ready(ready) => (ready.lost)(ready.answer, refusal),
         };
         (self.asker, answer)
     }

@@ -3,6 +3,7 @@
 mod batch;
 mod catalog;
 mod conns;
+mod coordinators;
 mod frames;
 mod group;
 mod groups;
@@ -33,4 +34,5 @@ pub use stages::{Histogram, Stage, Stages};
 pub use stats::Stats;
 // Parts of `Settings`.
 pub use torc_state::config::{TimestampType, TopicConfig, Type as SettingType};
+pub use torc_state::coordinator::{Migration, Settings as CoordinatorSettings};
 pub use torc_wal::{CleanerSettings, Settings as WalSettings};

@@ -9,10 +9,26 @@ use torc_base::buf::Buf;
 use torc_base::ids::{GroupId, LeaderEpoch, Offset, ProducerId, ShardId, TopicId};
 use torc_state::catalog::{Assignments, Topic};
 use torc_state::config::{Alter, Overrides};
+use torc_state::coordinator::request::Request;
+use torc_state::coordinator::response::Response;
 
 /// Names a waiting request on the shard that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Token(pub u64);
+
+impl Token {
+    const INSIDE: u64 = 1 << 63;
+
+    /// Of a question that no client has asked: a number of the shard's own.
+    pub fn inside(number: u64) -> Token {
+        Token(Token::INSIDE | number)
+    }
+
+    /// True of such a token.
+    pub fn is_inside(self) -> bool {
+        self.0 & Token::INSIDE != 0
+    }
+}
 
 /// Mail between shards.
 #[derive(Debug)]
@@ -138,6 +154,33 @@ pub enum Ask {
     ProducerId,
     /// A change of the catalog.
     Admin(Admin),
+    /// Questions to coordinators; each is answered by itself.
+    Coordinate(Vec<CoordinatorPart>),
+    /// Nobody waits for the answers to such questions any more.
+    CancelCoordinate,
+}
+
+/// A question to the coordinator whose records are in the log `log`.
+#[derive(Debug)]
+pub struct CoordinatorPart {
+    /// Its place in the answer.
+    pub position: u32,
+    pub log: GroupId,
+    pub request: Request,
+}
+
+/// What a coordinator answers, or why there is none.
+pub type Coordinated = Result<Box<Response>, Unavailable>;
+
+/// Why a coordinator does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// It is being loaded.
+    Loading,
+    /// It is not here, or was and has lost its log: whoever asks shall look for it again.
+    NotCoordinator,
+    /// It can write nothing down, or its log makes no sense.
+    NoRoom,
 }
 
 /// Changes of the catalog that clients ask for; each item is answered in its place.
@@ -146,6 +189,12 @@ pub enum Admin {
     Create {
         topics: Vec<NewTopic>,
         validate_only: bool,
+    },
+    /// A topic of the server's own.
+    CreateInternal {
+        name: &'static str,
+        partitions: u32,
+        replication: i16,
     },
     Delete(Vec<TopicRef>),
     AddPartitions {
@@ -223,6 +272,11 @@ pub enum Answer {
     ProducerId(Result<ProducerId, i16>),
     /// One result per item, in order.
     Admin(Vec<AdminResult>),
+    /// To one of the questions to coordinators.
+    Coordinated {
+        position: u32,
+        result: Coordinated,
+    },
 }
 
 /// A batch that has reached the disks that its producer asked for, or will be asked about by nobody.

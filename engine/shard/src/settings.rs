@@ -1,5 +1,6 @@
 //! What a shard is told when it is made.
 
+use std::sync::Arc;
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
 use torc_state::config::Type as SettingType;
@@ -36,6 +37,12 @@ pub struct Settings {
     pub retention_check_interval_ms: u64,
     /// `producer.id.expiration.ms`
     pub producer_expiration_ms: i64,
+    /// `group.*` and `offsets.*`: what coordinators of groups go by.
+    pub coordinator: Arc<torc_state::coordinator::Settings>,
+    /// `offsets.topic.num.partitions`, when the topic is made.
+    pub offsets_partitions: u32,
+    /// `offsets.topic.replication.factor`, as far as there are nodes.
+    pub offsets_replication: i16,
     /// `connections.max.idle.ms`
     pub connection_idle_ms: u64,
     /// `max.incremental.fetch.session.cache.slots`, per shard

@@ -6,6 +6,7 @@
 
 use crate::catalog::CatalogOwner;
 use crate::conns::Conns;
+use crate::coordinators::{Around, Coordinators};
 use crate::groups::{self, Groups, Notice, Phase};
 use crate::kafka::{self, Kafka};
 use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Token};
@@ -46,6 +47,7 @@ pub struct Shard {
     pub(super) slow: SlowLog,
     kafka: Kafka,
     groups: Groups,
+    coordinators: Coordinators,
     /// On shard 0.
     catalog: Option<CatalogOwner>,
     asks: VecDeque<(ShardId, Token, Ask)>,
@@ -74,6 +76,7 @@ impl Shard {
             slow: SlowLog::new(settings.slow_request_ms, Arc::clone(&stats)),
             kafka: Kafka::new(Arc::clone(&settings), Arc::clone(&stats)),
             groups: Groups::new(Arc::clone(&settings), Arc::clone(&stats)),
+            coordinators: Coordinators::new(Arc::clone(&settings)),
             catalog,
             settings,
             stats,
@@ -158,6 +161,13 @@ impl Shard {
         f(&mut self.groups, &mut groups::Out { now, ops, answers, notices });
     }
 
+    fn with_coordinators(&mut self, now: Now, ops: &mut Vec<Op<Mail>>, f: impl FnOnce(&mut Coordinators, &mut Around)) {
+        let (answers, notices) = (&mut self.answers, &mut self.notices);
+        let out = &mut groups::Out { now, ops, answers, notices };
+        let around = &mut Around { groups: &mut self.groups, out, cluster: &self.kafka.view };
+        f(&mut self.coordinators, around);
+    }
+
     fn on_mail(&mut self, now: Now, from: ShardId, mail: Mail, ops: &mut Vec<Op<Mail>>) {
         match mail {
             Mail::Ask { token, ask } => self.serve(now, Asker { shard: from, token }, ask, ops),
@@ -184,7 +194,9 @@ impl Shard {
                     ops.push(Op::Mail { to: owner, mail: Mail::Ask { token, ask } });
                 }
             } else if let Some((asker, answer)) = self.answers.pop_front() {
-                if asker.shard == self.settings.shard {
+                if asker.token.is_inside() {
+                    self.with_coordinators(now, ops, |all, around| all.loaded(around, asker.token, answer));
+                } else if asker.shard == self.settings.shard {
                     self.with_kafka(now, ops, |kafka, out| kafka.answer(out, asker.token, answer));
                 } else {
                     ops.push(Op::Mail { to: asker.shard, mail: Mail::Answer { token: asker.token, answer } });
@@ -207,6 +219,12 @@ impl Shard {
             }
             return self.drive_catalog(now, ops);
         }
+        if matches!(ask, Ask::Coordinate(_) | Ask::CancelCoordinate) {
+            return self.with_coordinators(now, ops, |all, around| match ask {
+                Ask::Coordinate(parts) => all.ask(around, asker, parts),
+                _ => all.cancel(around, asker),
+            });
+        }
         self.with_groups(now, ops, |groups, out| match ask {
             Ask::Produce(parts) => groups.produce(out, asker, parts),
             Ask::Fetch { parts, max_bytes, may_wait } => groups.fetch(out, asker, parts, max_bytes, may_wait),
@@ -218,7 +236,9 @@ impl Shard {
             Ask::EpochEnds(parts) => groups.epoch_ends(out, asker, parts),
             Ask::DeleteRecords(parts) => groups.delete_records(out, asker, parts),
             Ask::Sizes(parts) => groups.sizes(out, asker, parts),
-            Ask::ProducerId | Ask::Admin(_) => unreachable!("handled above"),
+            Ask::ProducerId | Ask::Admin(_) | Ask::Coordinate(_) | Ask::CancelCoordinate => {
+                unreachable!("handled above")
+            }
         });
     }
 
@@ -264,6 +284,7 @@ impl Shard {
                     // Refuses what waited for its turn.
                     self.drive_catalog(now, ops);
                 }
+                self.with_coordinators(now, ops, |all, around| all.close(around));
             }
         }
     }
@@ -306,6 +327,12 @@ impl Shard {
             }
         });
         self.kafka.view.apply(&change);
+        if let CatalogChange::Deleted(topic) = &change {
+            self.with_coordinators(now, ops, |all, around| {
+                topic.partitions.iter().for_each(|log| all.leave(around, log));
+                all.topic_deleted(around, &topic.name);
+            });
+        }
         self.unready.push_back(number);
         self.all_serving(now, ops);
     }
@@ -324,6 +351,12 @@ impl Shard {
         let Some(number) = self.unready.back().copied() else { return };
         self.unready.clear();
         let leaders = self.groups.take_leaders();
+        if let Some(topic) = self.kafka.view.offsets_topic().cloned() {
+            self.with_coordinators(now, ops, |all, around| {
+                let logs = leaders.iter().map(|(log, _)| *log).filter(|log| topic.partitions.contains(*log));
+                logs.for_each(|log| all.lead(around, log));
+            });
+        }
         if let Some(owner) = &mut self.catalog {
             owner.in_force(ShardId(0), number, leaders);
             self.drive_catalog(now, ops);
@@ -354,6 +387,7 @@ impl Shard {
         let pressed = self.groups.is_pressed(self.conns.memory());
         self.conns.press(pressed);
         self.turn_stop(now, ops);
+        self.with_coordinators(now, ops, |all, around| all.turn(around));
         self.with_groups(now, ops, |groups, out| groups.turn(out));
         self.settle(now, ops);
         if self.groups.wants_checkpoint() {
@@ -365,6 +399,7 @@ impl Shard {
     fn stop(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         if self.stopping == Stopping::No {
             self.stopping = Stopping::Draining { until: now.mono.plus_ms(self.settings.drain_ms) };
+            self.with_coordinators(now, ops, |all, around| all.close(around));
             self.with_kafka(now, ops, |kafka, out| kafka.drain(out));
             self.conns.drain(now.mono);
         }
@@ -439,8 +474,9 @@ impl App for Shard {
             Stopping::Draining { until } | Stopping::Finishing { until } => Some(until),
             _ => None,
         };
-        let deadlines = [stop, self.kafka.deadline(&self.conns), self.conns.deadline(), self.groups.deadline()];
-        deadlines.into_iter().flatten().min()
+        let deadlines = [stop, self.kafka.deadline(&self.conns), self.conns.deadline()];
+        let inside = [self.coordinators.deadline(), self.groups.deadline()];
+        deadlines.into_iter().chain(inside).flatten().min()
     }
 
     fn busy(&self) -> bool {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use torc_base::ids::ConnId;
 use torc_base::time::Mono;
-use torc_net::kafka::api_name;
+use torc_net::kafka::{api, api_name};
 
 /// Lines in one second. When a disk stalls, thousands of requests are slow for the one reason.
 const LINES_MAX: u32 = 5;
@@ -28,7 +28,9 @@ impl SlowLog {
 
     /// The line for a request that was slow, if it gets one. Its answer is handed to the socket at `sent`.
     pub fn look_at(&mut self, sent: Mono, conn: ConnId, trace: &Trace) -> Option<String> {
-        if self.limit == 0 || trace.total(sent) <= self.limit {
+        // These wait for other members of their group.
+        let waits = matches!(trace.api, api::JOIN_GROUP | api::SYNC_GROUP);
+        if self.limit == 0 || waits || trace.total(sent) <= self.limit {
             return None;
         }
         add(&self.stats.slow_requests_total, 1);

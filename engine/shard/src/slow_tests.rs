@@ -42,6 +42,10 @@ fn waiting_for_records_is_not_slow_and_nothing_is_when_it_is_off() {
     let fetch = Trace { api: 1, began: at(0), decoded: at(0), path };
     assert_eq!(log.look_at(at(1_600_000), CONN, &fetch), None);
     assert!(log.look_at(at(1_600_001), CONN, &fetch).is_some());
+    for (api, is_slow) in [(api::JOIN_GROUP, false), (api::SYNC_GROUP, false), (api::HEARTBEAT, true)] {
+        let trace = Trace { api, began: at(0), decoded: at(0), path: Path::Other };
+        assert_eq!(log.look_at(at(1_600_001), CONN, &trace).is_some(), is_slow, "who waits for others is not slow");
+    }
     assert_eq!(SlowLog::new(0, Arc::default()).look_at(at(1 << 40), CONN, &produce()), None);
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Alter;
+use crate::retention::Limits;
 use torc_base::limits::PARTITIONS_MAX;
 use torc_base::prng::Prng;
 
@@ -106,6 +107,34 @@ fn a_wish_that_cannot_be_granted_gets_kafkas_error() {
     assert_eq!(catalog.plan_partitions("a.b", 1, None).map_err(|e| e.code()), Err(37));
     assert_eq!(catalog.plan_partitions("a.b", -1, None).map_err(|e| e.code()), Err(37));
     assert_eq!(catalog.plan_alter("nope", &[]).map_err(|e| e.code()), Err(3));
+}
+
+#[test]
+fn the_servers_own_topics_are_compacted_and_stay() {
+    let mut logged = Logged::new();
+    const NAME: &str = "__consumer_offsets";
+    assert_eq!(logged.catalog.plan_create(wish(NAME, 1, 1)).map_err(|e| e.code()), Err(42), "not for clients");
+    let plan = logged.catalog.plan_internal(NAME, TopicId(9), 50, 3, Wall(0)).expect("it is not there yet");
+    let Change::Created(topic) = logged.apply(plan) else { panic!("refused") };
+    assert_eq!((topic.partitions.len(), topic.replication), (50, 1), "as many copies as there are nodes");
+    assert_eq!(topic.overrides["cleanup.policy"], "compact");
+    assert_eq!(topic.config.retention(), Limits { ms: -1, bytes: -1 }, "nothing goes by age or size");
+    let inside: Vec<bool> = [0, 1, 50].map(|n| topic.partitions.contains(GroupId(groups(&topic)[0] + n))).into();
+    assert_eq!(inside, [true, true, false]);
+    let catalog = &mut logged.catalog;
+    assert!(matches!(catalog.plan_internal(NAME, TopicId(10), 50, 1, Wall(0)), Err(CatalogError::TopicExists(_))));
+    assert_eq!(catalog.plan_delete(NAME).map_err(|e| e.code()), Err(17));
+    assert_eq!(catalog.plan_partitions(NAME, 51, None).map_err(|e| e.code()), Err(17));
+    let set = |key: &str, value: &str| [(key.to_string(), Alter::Set(value.to_string()))];
+    assert_eq!(catalog.plan_alter(NAME, &set("cleanup.policy", "delete")).map_err(|e| e.code()), Err(42));
+    let plan = catalog.plan_alter(NAME, &set("max.message.bytes", "2000000")).expect("other settings can be altered");
+    let Change::Configured(topic) = logged.apply(plan) else { panic!("refused") };
+    assert_eq!((&*topic.overrides["cleanup.policy"], topic.config.max_message_bytes), ("compact", 2_000_000));
+    // A checkpoint has it, too.
+    let mut bytes = Vec::new();
+    logged.catalog.encode(&mut bytes);
+    let decoded = Catalog::decode(logged.catalog.defaults().clone(), &mut &bytes[..]).expect("sound");
+    assert_eq!(decoded.topic(NAME), Some(&topic));
 }
 
 #[test]

@@ -20,9 +20,21 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
+/// What happens to old records: `cleanup.policy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CleanupPolicy {
+    /// They are dropped by age and size.
+    Delete,
+    /// The last record of each key stays. Only topics of the server's own have it, until there is compaction: all of
+    /// their records stay.
+    Compact,
+}
+
 /// The settings of one topic, in effect. Milliseconds and bytes; -1 where it says so: without limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicConfig {
+    /// `cleanup.policy`.
+    pub cleanup_policy: CleanupPolicy,
     /// `retention.ms`, or -1.
     pub retention_ms: i64,
     /// `retention.bytes` of each partition, or -1.
@@ -43,6 +55,7 @@ impl Default for TopicConfig {
     /// Kafka 4's defaults.
     fn default() -> TopicConfig {
         TopicConfig {
+            cleanup_policy: CleanupPolicy::Delete,
             retention_ms: 7 * 24 * 60 * 60 * 1000,
             retention_bytes: -1,
             max_message_bytes: MESSAGE_BYTES_DEFAULT as u32,
@@ -59,7 +72,7 @@ impl TopicConfig {
     pub fn resolve(defaults: &TopicConfig, overrides: &Overrides) -> Result<TopicConfig, ConfigError> {
         let mut config = *defaults;
         for (name, value) in overrides {
-            config.set(name, value)?;
+            config.put(name, value)?;
         }
         Ok(config)
     }
@@ -67,13 +80,23 @@ impl TopicConfig {
     /// `overrides`, if all of them are allowed, each in the one form that is stored: a value that can be long can be
     /// wrong only here.
     pub fn canonical(overrides: &Overrides) -> Result<Overrides, ConfigError> {
-        let config = TopicConfig::resolve(&TopicConfig::default(), overrides)?;
+        let mut config = TopicConfig::default();
+        overrides.iter().try_for_each(|(name, value)| config.set(name, value))?;
         let form = |name: &String| (name.clone(), key(name).expect("resolved").value(&config));
         Ok(overrides.keys().map(form).collect())
     }
 
-    /// Takes one setting in, written as Kafka writes it.
+    /// Takes one setting in that somebody wants, written as Kafka writes it.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        let value = value.trim();
+        if name == "cleanup.policy" && value != "delete" {
+            return Err(ConfigError::new(name, value, format!("only delete is supported yet: {NO_COMPACTION}")));
+        }
+        self.put(name, value)
+    }
+
+    /// Takes one setting in that a topic may have.
+    fn put(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         let value = value.trim();
         let fail = |why: String| Err(ConfigError::new(name, value, why));
         let Some(key) = key(name) else {
@@ -99,7 +122,10 @@ impl TopicConfig {
 
     /// What retention goes by.
     pub fn retention(&self) -> Limits {
-        Limits { ms: self.retention_ms, bytes: self.retention_bytes }
+        match self.cleanup_policy {
+            CleanupPolicy::Delete => Limits { ms: self.retention_ms, bytes: self.retention_bytes },
+            CleanupPolicy::Compact => Limits { ms: -1, bytes: -1 },
+        }
     }
 
     /// The timestamps that records of producers may have, besides -1 (none); others are INVALID_TIMESTAMP. `None` if the
@@ -262,7 +288,11 @@ pub const KEYS: &[Key] = &[
         kind: Type::List,
         doc: "What happens to old records: delete removes them when retention.ms or retention.bytes is exceeded.",
         server_key: "log.cleanup.policy",
-        rule: Rule::Only { value: "delete", why: "there is no compaction" },
+        rule: Rule::Word {
+            words: &["delete", "compact"],
+            get: |config| config.cleanup_policy as usize,
+            set: |config, at| config.cleanup_policy = [CleanupPolicy::Delete, CleanupPolicy::Compact][at],
+        },
     },
     Key {
         name: "compression.type",

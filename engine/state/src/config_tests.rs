@@ -38,6 +38,7 @@ fn values_are_taken_as_kafka_writes_them() {
     ]);
     let config = TopicConfig::resolve(&TopicConfig::default(), &set).expect("all allowed");
     let expected = TopicConfig {
+        cleanup_policy: CleanupPolicy::Delete,
         retention_ms: -1,
         retention_bytes: 1000,
         max_message_bytes: 5_000_000,

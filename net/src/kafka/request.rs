@@ -1,10 +1,11 @@
 //! From a frame to a request.
 
 use super::schema::{
-    AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest,
+    AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    DescribeLogDirsRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, SyncGroupRequest,
 };
 use super::windows::{ApiWindow, api, window};
 use super::wire::Reader;
@@ -50,6 +51,17 @@ pub enum Request {
     CreatePartitions(CreatePartitionsRequest),
     IncrementalAlterConfigs(IncrementalAlterConfigsRequest),
     DescribeCluster(DescribeClusterRequest),
+    OffsetCommit(OffsetCommitRequest),
+    OffsetFetch(OffsetFetchRequest),
+    FindCoordinator(FindCoordinatorRequest),
+    JoinGroup(JoinGroupRequest),
+    Heartbeat(HeartbeatRequest),
+    LeaveGroup(LeaveGroupRequest),
+    SyncGroup(SyncGroupRequest),
+    DescribeGroups(DescribeGroupsRequest),
+    ListGroups(ListGroupsRequest),
+    DeleteGroups(DeleteGroupsRequest),
+    OffsetDelete(OffsetDeleteRequest),
 }
 
 /// Why a frame is no request.
@@ -164,6 +176,17 @@ fn by_schema(api: i16, mut bytes: Bytes, version: i16) -> Result<Request, ()> {
         api::CREATE_PARTITIONS => Request::CreatePartitions(read(b, version)?),
         api::INCREMENTAL_ALTER_CONFIGS => Request::IncrementalAlterConfigs(read(b, version)?),
         api::DESCRIBE_CLUSTER => Request::DescribeCluster(read(b, version)?),
+        api::OFFSET_COMMIT => Request::OffsetCommit(read(b, version)?),
+        api::OFFSET_FETCH => Request::OffsetFetch(read(b, version)?),
+        api::FIND_COORDINATOR => Request::FindCoordinator(read(b, version)?),
+        api::JOIN_GROUP => Request::JoinGroup(read(b, version)?),
+        api::HEARTBEAT => Request::Heartbeat(read(b, version)?),
+        api::LEAVE_GROUP => Request::LeaveGroup(read(b, version)?),
+        api::SYNC_GROUP => Request::SyncGroup(read(b, version)?),
+        api::DESCRIBE_GROUPS => Request::DescribeGroups(read(b, version)?),
+        api::LIST_GROUPS => Request::ListGroups(read(b, version)?),
+        api::DELETE_GROUPS => Request::DeleteGroups(read(b, version)?),
+        api::OFFSET_DELETE => Request::OffsetDelete(read(b, version)?),
         _ => unreachable!("API {api} has a window but no decoder"),
     };
     // The guard reads the same lengths as the schema crate (tests compare them); were they to differ, the bytes of a

@@ -40,6 +40,11 @@ const fn structs(fields: &'static [Field]) -> Field {
     field(Kind::Structs(fields))
 }
 
+/// Bytes without a meaning, which are laid out as an array of bytes.
+const fn bytes() -> Field {
+    field(Kind::FixedItems(1))
+}
+
 impl Field {
     const fn from(mut self, version: i16) -> Field {
         self.from = version;
@@ -69,6 +74,17 @@ pub(crate) fn fields(api: i16) -> Option<&'static [Field]> {
     Some(match api {
         api::LIST_OFFSETS => LIST_OFFSETS,
         api::METADATA => METADATA,
+        api::OFFSET_COMMIT => OFFSET_COMMIT,
+        api::OFFSET_FETCH => OFFSET_FETCH,
+        api::FIND_COORDINATOR => FIND_COORDINATOR,
+        api::JOIN_GROUP => JOIN_GROUP,
+        api::HEARTBEAT => HEARTBEAT,
+        api::LEAVE_GROUP => LEAVE_GROUP,
+        api::SYNC_GROUP => SYNC_GROUP,
+        api::DESCRIBE_GROUPS => DESCRIBE_GROUPS,
+        api::LIST_GROUPS => LIST_GROUPS,
+        api::DELETE_GROUPS => DELETE_GROUPS,
+        api::OFFSET_DELETE => OFFSET_DELETE,
         api::API_VERSIONS => API_VERSIONS,
         api::CREATE_TOPICS => CREATE_TOPICS,
         api::DELETE_TOPICS => DELETE_TOPICS,
@@ -176,3 +192,76 @@ const DESCRIBE_CLUSTER: &[Field] = &[
     fixed(I8).from(1),   // type of endpoint
     fixed(BOOL).from(2), // include fenced brokers
 ];
+
+const OFFSET_COMMIT: &[Field] = &[
+    text(),                 // group
+    fixed(I32),             // generation
+    text(),                 // member
+    text().from(7).null(7), // instance
+    fixed(I64).to(4),       // retention
+    structs(&[
+        text(), // topic
+        structs(&[
+            fixed(I32),         // partition
+            fixed(I64),         // offset
+            fixed(I32).from(6), // leader epoch
+            text().null(0),     // metadata
+        ]),
+    ]),
+];
+
+const OFFSET_FETCH: &[Field] = &[
+    text().to(7),                                                   // group
+    structs(&[text(), field(Kind::FixedItems(I32))]).to(7).null(2), // topic, partitions
+    structs(&[
+        text(),                                                   // group
+        text().from(9).null(9),                                   // member
+        fixed(I32).from(9),                                       // its epoch
+        structs(&[text(), field(Kind::FixedItems(I32))]).null(8), // topic, partitions
+    ])
+    .from(8),
+    fixed(BOOL).from(7), // without offsets of open transactions
+];
+
+const FIND_COORDINATOR: &[Field] = &[
+    text().to(3),                   // key
+    fixed(I8).from(1),              // its type
+    field(Kind::TextItems).from(4), // keys
+];
+
+const JOIN_GROUP: &[Field] = &[
+    text(),                      // group
+    fixed(I32),                  // session timeout
+    fixed(I32).from(1),          // rebalance timeout
+    text(),                      // member
+    text().from(5).null(5),      // instance
+    text(),                      // type of protocols
+    structs(&[text(), bytes()]), // protocol, metadata
+    text().from(8).null(8),      // reason
+];
+
+const HEARTBEAT: &[Field] = &[text(), fixed(I32), text(), text().from(3).null(3)]; // group, generation, member, instance
+
+const LEAVE_GROUP: &[Field] = &[
+    text(),                                                             // group
+    text().to(2),                                                       // member
+    structs(&[text(), text().null(3), text().from(5).null(5)]).from(3), // member, instance, reason
+];
+
+const SYNC_GROUP: &[Field] = &[
+    text(),                      // group
+    fixed(I32),                  // generation
+    text(),                      // member
+    text().from(3).null(3),      // instance
+    text().from(5).null(5),      // type of protocols
+    text().from(5).null(5),      // protocol
+    structs(&[text(), bytes()]), // member, assignment
+];
+
+const DESCRIBE_GROUPS: &[Field] = &[field(Kind::TextItems), fixed(BOOL).from(3)]; // groups, include operations
+
+const LIST_GROUPS: &[Field] = &[field(Kind::TextItems).from(4), field(Kind::TextItems).from(5)]; // states, types
+
+const DELETE_GROUPS: &[Field] = &[field(Kind::TextItems)];
+
+const OFFSET_DELETE: &[Field] = &[text(), structs(&[text(), structs(&[fixed(I32)])])]; // group, topic, partition

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod groups;
+
 use bytes::Bytes;
 use kafka_protocol::messages::alter_configs_request as alter_configs;
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
@@ -163,7 +165,7 @@ impl Sampler<'_> {
                     .with_include_fenced_brokers(self.since(2, Self::bool))
                     .with_unknown_tagged_fields(self.tags()),
             ),
-            api => panic!("no samples of API {api}"),
+            api => groups::request(self, api),
         }
     }
 
@@ -455,6 +457,17 @@ pub fn encode_control(request: &Request, version: i16) -> Vec<u8> {
         Request::CreatePartitions(r) => body(r, version),
         Request::IncrementalAlterConfigs(r) => body(r, version),
         Request::DescribeCluster(r) => body(r, version),
+        Request::OffsetCommit(r) => body(r, version),
+        Request::OffsetFetch(r) => body(r, version),
+        Request::FindCoordinator(r) => body(r, version),
+        Request::JoinGroup(r) => body(r, version),
+        Request::Heartbeat(r) => body(r, version),
+        Request::LeaveGroup(r) => body(r, version),
+        Request::SyncGroup(r) => body(r, version),
+        Request::DescribeGroups(r) => body(r, version),
+        Request::ListGroups(r) => body(r, version),
+        Request::DeleteGroups(r) => body(r, version),
+        Request::OffsetDelete(r) => body(r, version),
         Request::Produce(_) | Request::Fetch(_) => panic!("not a control request"),
     }
 }

@@ -15,11 +15,10 @@ pub struct KeptBack {
     pub asker: Asker,
     pub answer: Answer,
     /// What is answered instead when the log cannot take it, or loses it: the group is gone or led by another node, the
-    /// log is full or fenced.
-    pub lost: fn(Refusal) -> Answer,
+    /// log is full or fenced. It is made of the answer.
+    pub lost: fn(Answer, Refusal) -> Answer,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the coordinators, for which this is, come next"))]
 impl Groups {
     /// Appends records, of which there is one at least, as one batch to a partition that this node leads; the offset of
     /// the first. Each of `answers` leaves when the batch is committed, in their order, or says why it never will be.

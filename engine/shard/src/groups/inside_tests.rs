@@ -118,7 +118,7 @@ struct Sum(u64);
 
 impl Sum {
     fn answer(&self, asker: Asker) -> KeptBack {
-        let lost = |refusal| Answer::Deleted(vec![(0, Err(refusal))]);
+        let lost = |_, refusal| Answer::Deleted(vec![(0, Err(refusal))]);
         KeptBack { asker, answer: Answer::Sizes(vec![(0, self.0)]), lost }
     }
 

@@ -15,6 +15,7 @@ mod recover;
 mod retention;
 mod watch;
 
+pub use inside::KeptBack;
 pub use recover::Phase;
 
 use crate::group::Group;
@@ -28,13 +29,15 @@ use crate::settings::Settings;
 use crate::stats::{Stats, set};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use torc_base::ids::{BatchSeq, GroupId, Index};
+use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_base::time::{Mono, Now};
 use torc_consensus::{Input, Output};
 use torc_state::catalog::Change;
 use torc_wal::{Outcome, State, Wal};
 
+/// Room that the log is to have for records from inside.
+const INSIDE_BYTES: usize = 1 << 20;
 /// Between two looks at the log's counters.
 const STATS_MS: u64 = 50;
 /// Lines about what cannot be read, in so many milliseconds.
@@ -162,6 +165,28 @@ impl Groups {
     /// True while there is no room for producers' records, nor for partitions to put them in.
     pub fn is_full(&self) -> bool {
         self.wal.state() == State::Full
+    }
+
+    /// True while what is to be written waits for room: who makes records for clients lets their requests wait.
+    pub fn is_busy(&self) -> bool {
+        !self.refuses_records() && !self.wal.admits(INSIDE_BYTES)
+    }
+
+    /// True while the log takes no records, and for a while.
+    pub fn refuses_records(&self) -> bool {
+        self.refusal().is_some()
+    }
+
+    /// The first offset of a partition that this node leads and the one behind its last committed record.
+    pub fn extent(&self, id: GroupId) -> Option<(Offset, Offset)> {
+        let partition = self.group_for_reading(id, -1).ok()?.partition();
+        Some((partition.log_start(), partition.high_watermark()))
+    }
+
+    /// True if all that the partition's log has is committed.
+    pub fn is_committed(&self, id: GroupId) -> bool {
+        let marks = |group: &Group| group.raft.marks();
+        self.groups.get(&id).map(marks).is_some_and(|marks| marks.committed >= marks.written)
     }
 
     /// True when the log leaves no file half made. Asked after the last checkpoint.

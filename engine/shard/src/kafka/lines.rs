@@ -91,6 +91,16 @@ impl Kafka {
         match request {
             Request::ListOffsets(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::OffsetForLeaderEpoch(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
+            Request::OffsetCommit(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
+            Request::OffsetDelete(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
+            Request::OffsetFetch(request) => {
+                let old = request.topics.iter().flatten().map(|topic| topic.partition_indexes.len());
+                let topics = request.groups.iter().filter_map(|group| group.topics.as_ref()).flatten();
+                old.chain(topics.map(|topic| topic.partition_indexes.len())).sum::<usize>() + request.groups.len()
+            }
+            Request::DescribeGroups(request) => request.groups.len(),
+            Request::DeleteGroups(request) => request.groups_names.len(),
+            Request::FindCoordinator(request) => request.coordinator_keys.len(),
             Request::Metadata(request) => match &request.topics {
                 None => self.view.partitions(),
                 Some(topics) => {
@@ -122,4 +132,5 @@ const ITEMS_OF_SETTINGS: usize = 16;
 /// True if the answer may be long, and is made at once.
 fn is_list(request: &Request) -> bool {
     matches!(request, Request::Metadata(_) | Request::DescribeConfigs(_) | Request::DescribeLogDirs(_))
+        || matches!(request, Request::OffsetFetch(_) | Request::DescribeGroups(_) | Request::ListGroups(_))
 }

@@ -30,7 +30,7 @@ const CREATION_MS: i32 = 5_000;
 /// How long InitProducerId, which names no time, waits for an id.
 const PRODUCER_ID_MS: i32 = 10_000;
 
-const fn bits(numbers: &[u32]) -> i32 {
+pub(super) const fn bits(numbers: &[u32]) -> i32 {
     let (mut bits, mut n) = (0, 0);
     while n < numbers.len() {
         bits |= 1 << numbers[n];
@@ -40,7 +40,7 @@ const fn bits(numbers: &[u32]) -> i32 {
 }
 
 /// The operations that are told of: all, if they were asked for.
-const fn asked(is: bool, all: i32) -> i32 {
+pub(super) const fn asked(is: bool, all: i32) -> i32 {
     if is { all } else { NOT_ASKED }
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Waiting {
 }
 
 impl Kafka {
-    fn broker_id(&self) -> BrokerId {
+    pub(super) fn broker_id(&self) -> BrokerId {
         BrokerId(self.settings.node.get() as i32)
     }
 
@@ -127,7 +127,7 @@ impl Kafka {
     }
 
     /// The address of this server, as clients of the same listener can reach it.
-    fn advertised(&self, out: &Out, to: ReplyTo) -> (String, u16) {
+    pub(super) fn advertised(&self, out: &Out, to: ReplyTo) -> (String, u16) {
         self.settings.listeners[usize::from(out.conns.listener(to.conn).get())].advertised.clone()
     }
 

@@ -4,6 +4,7 @@ mod complaints;
 mod configs;
 mod expiry;
 mod fetch;
+mod groups;
 mod lines;
 mod metadata;
 mod offsets;
@@ -34,6 +35,7 @@ use torc_base::buf::{Buf, BufMut};
 use torc_base::ids::{ConnId, ShardId};
 use torc_base::io::{Level, Op};
 use torc_base::time::{Mono, Now};
+use torc_net::kafka::schema::FindCoordinatorRequest;
 use torc_net::kafka::{self, Bad, Encodable, Header, HeaderVersion, Request};
 
 /// What a call may leave behind.
@@ -76,6 +78,10 @@ enum Waiting {
     Admin(topics::AdminGather),
     /// Metadata that waits for topics to be made.
     Metadata(Box<metadata::Waiting>),
+    /// FindCoordinator that waits for the coordinators' topic to be made.
+    FindCoordinator(Box<FindCoordinatorRequest>),
+    /// A request that waits for coordinators.
+    Coordinate(Box<groups::Gather>),
 }
 
 /// The Kafka side of one shard.
@@ -163,6 +169,7 @@ impl Kafka {
             match self.pending.remove(&token).map(|pending| pending.what) {
                 Some(Waiting::Fetch(gather)) => self.forget_fetch(out, token, &gather),
                 Some(Waiting::ListOffsets(gather)) => self.forget_list_offsets(out, token, &gather),
+                Some(Waiting::Coordinate(gather)) => gather.forget(out, token),
                 _ => {}
             }
         }
@@ -201,7 +208,11 @@ impl Kafka {
                 let slot = out.conns.open_slot(out.now.mono, conn, header.api, frame_bytes);
                 let Header { api, version, correlation, .. } = header;
                 let to = ReplyTo { conn, slot, api, version, correlation, bytes: frame_bytes };
-                self.request(out, to, request);
+                match request {
+                    // The one request whose answer depends on who the client says it is.
+                    Request::JoinGroup(join) => self.join_group(out, to, header.client_id, join),
+                    request => self.request(out, to, request),
+                }
             }
             Err(Bad::ApiVersionsUnknown { correlation, .. }) => {
                 let slot = out.conns.open_slot(out.now.mono, conn, kafka::api::API_VERSIONS, frame_bytes);
@@ -239,6 +250,17 @@ impl Kafka {
             Request::IncrementalAlterConfigs(request) => self.incremental_alter_configs(out, to, request),
             Request::DescribeCluster(request) => self.describe_cluster(out, to, request),
             Request::DescribeLogDirs(request) => self.describe_log_dirs(out, to, request),
+            Request::FindCoordinator(request) => self.find_coordinator(out, to, request),
+            Request::JoinGroup(_) => unreachable!("taken up with its client's id"),
+            Request::SyncGroup(request) => self.sync_group(out, to, request),
+            Request::Heartbeat(request) => self.heartbeat(out, to, request),
+            Request::LeaveGroup(request) => self.leave_group(out, to, request),
+            Request::OffsetCommit(request) => self.offset_commit(out, to, request),
+            Request::OffsetFetch(request) => self.offset_fetch(out, to, request),
+            Request::OffsetDelete(request) => self.offset_delete(out, to, request),
+            Request::DescribeGroups(request) => self.describe_groups(out, to, request),
+            Request::ListGroups(request) => self.list_groups(out, to, request),
+            Request::DeleteGroups(request) => self.delete_groups(out, to, request),
         }
     }
 
@@ -293,7 +315,8 @@ impl Kafka {
                     // The code that has clients come again.
                     self.finish_producer_id(out, token, Err(kafka::error::COORDINATOR_LOAD_IN_PROGRESS));
                 }
-                Waiting::Fetch(_) | Waiting::EpochEnds(_) | Waiting::LogDirs(_) => {
+                Waiting::FindCoordinator(_) => self.finish_find_coordinator(out, token),
+                Waiting::Fetch(_) | Waiting::EpochEnds(_) | Waiting::LogDirs(_) | Waiting::Coordinate(_) => {
                     unreachable!("these name no time, or have one of their own")
                 }
             }
@@ -352,6 +375,12 @@ impl Kafka {
             }
             (Waiting::ProducerId, Answer::ProducerId(result)) => self.finish_producer_id(out, token, result),
             (Waiting::Admin(_), Answer::Admin(results)) => self.finish_admin(out, token, results),
+            (Waiting::FindCoordinator(_), Answer::Admin(_)) => self.finish_find_coordinator(out, token),
+            (Waiting::Coordinate(gather), Answer::Coordinated { position, result }) => {
+                if gather.take(position, result) {
+                    self.finish_coordinate(out, token);
+                }
+            }
             (Waiting::Metadata(_), Answer::Admin(results)) => self.finish_metadata(out, token, Some(results)),
             (_, answer) => panic!("{answer:?} does not answer what was asked"),
         }

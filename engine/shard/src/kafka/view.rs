@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use torc_base::ids::{GroupId, LeaderEpoch, TopicId};
 use torc_state::catalog::Topic;
+use torc_state::coordinator::Text;
+use torc_state::coordinator::cluster::{Cluster, GroupConfig, TopicInfo};
 
 /// Topics by name and by id.
 #[derive(Default)]
@@ -13,7 +15,12 @@ pub struct View {
     by_name: BTreeMap<Arc<str>, Arc<Topic>>,
     by_id: BTreeMap<TopicId, Arc<Topic>>,
     leaders: BTreeMap<GroupId, LeaderEpoch>,
+    /// Goes up with each change.
+    version: u64,
 }
+
+/// Where consumer groups live.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 impl View {
     /// The topic of that name.
@@ -31,6 +38,11 @@ impl View {
         if id == TopicId::ZERO { self.by_name(name) } else { self.by_id(id) }
     }
 
+    /// The topic that consumer groups live in, if it has been made.
+    pub fn offsets_topic(&self) -> Option<&Arc<Topic>> {
+        self.by_name(OFFSETS_TOPIC)
+    }
+
     /// All topics by name.
     pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
         self.by_name.values()
@@ -43,6 +55,7 @@ impl View {
 
     /// Takes a change in.
     pub fn apply(&mut self, change: &CatalogChange) {
+        self.version += 1;
         match change {
             CatalogChange::All(topics) => {
                 self.by_name.clear();
@@ -74,6 +87,33 @@ impl View {
         self.by_name.insert(Arc::clone(&topic.name), Arc::clone(topic));
         self.by_id.insert(topic.id, Arc::clone(topic));
     }
+}
+
+impl Cluster for View {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn topic(&self, name: &str) -> Option<TopicInfo> {
+        self.by_name(name).map(|topic| info(topic))
+    }
+
+    fn topic_by_id(&self, id: TopicId) -> Option<TopicInfo> {
+        self.by_id(id).map(|topic| info(topic))
+    }
+
+    fn topic_names(&self, visit: &mut dyn FnMut(&Text)) {
+        self.by_name.keys().for_each(visit);
+    }
+
+    fn group_config(&self, _group: &str) -> GroupConfig {
+        // Nothing can be set for a group yet.
+        GroupConfig::default()
+    }
+}
+
+fn info(topic: &Topic) -> TopicInfo {
+    TopicInfo { name: Arc::clone(&topic.name), id: topic.id, partitions: topic.partitions.len() }
 }
 
 /// The group of partition `index`, if the topic has it.

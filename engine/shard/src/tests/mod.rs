@@ -6,6 +6,7 @@ mod configs;
 mod connections;
 pub mod disk;
 mod fetch;
+mod groups;
 mod lines;
 mod lists;
 mod moves;

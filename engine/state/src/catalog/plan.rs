@@ -1,7 +1,8 @@
 //! Turning wishes into commands: everything is checked here, before the log is touched.
 
 use super::{
-    Assignments, Catalog, CatalogError, Command, GroupRanges, Topic, assignment, check_name, is_reserved, topic,
+    Assignments, Catalog, CatalogError, Command, GroupRanges, Topic, assignment, check_name, is_internal, is_reserved,
+    topic,
 };
 use crate::config::{Alter, Overrides, TopicConfig, alter};
 use torc_base::ids::{GroupId, TopicId};
@@ -41,6 +42,38 @@ impl Catalog {
             return Err(CatalogError::InvalidRequest(format!("topic id {id} is taken")));
         }
         let config = TopicConfig::canonical(&config)?;
+        let new = NewTopic { name, id, partitions, replication, assignments, config, created };
+        self.plan_checked(new)
+    }
+
+    /// Plans a topic of the server's own, which is compacted. `replication` is what there should be; it gets as many
+    /// copies as there are nodes.
+    pub fn plan_internal(
+        &mut self,
+        name: &str,
+        id: TopicId,
+        partitions: u32,
+        replication: i16,
+        created: Wall,
+    ) -> Result<Command, CatalogError> {
+        self.check_new_name(name)?;
+        assert!(is_internal(name), "only the server's own topics are made so");
+        let nodes = i16::try_from(self.defaults.brokers.len()).unwrap_or(i16::MAX);
+        let config = [("cleanup.policy", "compact"), ("compression.type", "producer")];
+        self.plan_checked(NewTopic {
+            name: name.into(),
+            id,
+            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+            replication: replication.min(nodes),
+            assignments: Assignments::new(),
+            config: config.map(|(key, value)| (key.into(), value.into())).into(),
+            created,
+        })
+    }
+
+    /// The rest of a plan, when name and settings have been looked at.
+    fn plan_checked(&mut self, new: NewTopic) -> Result<Command, CatalogError> {
+        let NewTopic { name, id, partitions, replication, assignments, config, created } = new;
         let (count, replication) = if assignments.is_empty() {
             self.plan_size(partitions, replication)?
         } else {
@@ -108,7 +141,7 @@ impl Catalog {
 
     /// Plans the end of a topic.
     pub fn plan_delete(&self, name: &str) -> Result<Command, CatalogError> {
-        Ok(Command::DeleteTopic { id: self.known(name)?.id })
+        Ok(Command::DeleteTopic { id: self.changeable(name)?.id })
     }
 
     /// Plans more partitions, up to `total`; where their replicas are, if the client says so, one list to each.
@@ -118,7 +151,7 @@ impl Catalog {
         total: i32,
         assignments: Option<&[Vec<i32>]>,
     ) -> Result<Command, CatalogError> {
-        let topic = self.known(name)?;
+        let topic = self.changeable(name)?;
         let (id, has) = (topic.id, topic.partitions.len());
         let count = u32::try_from(total).ok().filter(|&count| count > has);
         let count = count.ok_or_else(|| CatalogError::too_few_partitions(topic, i64::from(total)))?;
@@ -137,8 +170,22 @@ impl Catalog {
 
     /// Plans other settings in the place of all that the topic has of its own (AlterConfigs).
     pub fn plan_config(&self, name: &str, config: Overrides) -> Result<Command, CatalogError> {
-        let id = self.to_configure(name)?.id;
-        Ok(Command::SetConfig { id, config: TopicConfig::canonical(&config)? })
+        let topic = self.to_configure(name)?;
+        let id = topic.id;
+        if !is_internal(name) {
+            return Ok(Command::SetConfig { id, config: TopicConfig::canonical(&config)? });
+        }
+        // It stays compacted, whatever else is set.
+        const POLICY: &str = "cleanup.policy";
+        let policy = topic.overrides.get(POLICY).cloned();
+        if config.get(POLICY).is_some_and(|wanted| policy.as_ref() != Some(wanted)) {
+            let why = format!("The {POLICY} of {name} cannot be changed.");
+            return Err(CatalogError::InvalidRequest(why));
+        }
+        let others = config.into_iter().filter(|(key, _)| key != POLICY).collect();
+        let mut config = TopicConfig::canonical(&others)?;
+        config.extend(policy.map(|policy| (POLICY.to_string(), policy)));
+        Ok(Command::SetConfig { id, config })
     }
 
     /// Plans `count` more producer ids for one shard to hand out.
@@ -156,6 +203,15 @@ impl Catalog {
         }
         check_name(name)?;
         self.known(name)
+    }
+
+    /// A topic that clients may delete and extend: groups would lose what they have in one of the server's own.
+    fn changeable(&self, name: &str) -> Result<&topic::Topic, CatalogError> {
+        let topic = self.known(name)?;
+        if is_internal(name) {
+            return Err(CatalogError::InvalidTopic(format!("{name} is the server's own.")));
+        }
+        Ok(topic)
     }
 
     fn known(&self, name: &str) -> Result<&topic::Topic, CatalogError> {

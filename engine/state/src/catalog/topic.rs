@@ -64,6 +64,11 @@ impl GroupRanges {
         None
     }
 
+    /// True if the log is one of a partition.
+    pub fn contains(&self, log: GroupId) -> bool {
+        self.ranges.iter().any(|&(first, count)| log >= first && log.0 - first.0 < u64::from(count))
+    }
+
     /// The logs of all partitions in their order.
     pub fn iter(&self) -> impl Iterator<Item = GroupId> {
         self.ranges.iter().flat_map(|&(first, count)| (0..u64::from(count)).map(move |n| first.plus(n)))

@@ -69,7 +69,7 @@ pub struct Ticket(pub u64);
 const NEW_MEMBER_MS: u64 = 300_000;
 
 /// Kafka's settings for groups, under their names there. Times are milliseconds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `group.min.session.timeout.ms`
     pub min_session_timeout_ms: i32,

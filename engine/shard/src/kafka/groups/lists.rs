@@ -1,0 +1,157 @@
+//! DescribeGroups, ListGroups and DeleteGroups.
+
+use super::{Kafka, Out, Part, ReplyTo, What, code_of, text, wire};
+use crate::kafka::metadata::{asked, bits};
+use crate::kafka::refusals::group_code;
+use torc_net::kafka::error;
+use torc_net::kafka::schema::delete_groups_response::DeletableGroupResult;
+use torc_net::kafka::schema::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use torc_net::kafka::schema::list_groups_response::ListedGroup;
+use torc_net::kafka::schema::{
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
+    ListGroupsRequest, ListGroupsResponse,
+};
+use torc_state::coordinator::Text;
+use torc_state::coordinator::request::{List, Request};
+use torc_state::coordinator::response::{DescribedMember, GroupState, Refusal, Response};
+
+/// Kafka's operations on a group, by their numbers: read, delete, describe, describe configs, alter configs.
+const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8, 10, 11]);
+/// First versions: of DescribeGroups that tells that there is no such group, and that tells instances; of ListGroups that
+/// tells states, and types.
+const NOT_FOUND: i16 = 6;
+const INSTANCES: i16 = 4;
+const STATES: i16 = 4;
+const TYPES: i16 = 5;
+
+impl Kafka {
+    pub(in crate::kafka) fn describe_groups(&mut self, out: &mut Out, to: ReplyTo, request: DescribeGroupsRequest) {
+        let groups: Vec<Text> = request.groups.iter().map(|group| text(group)).collect();
+        let question = |group: &Text| {
+            let describe = Request::Describe { groups: vec![group.clone()] };
+            self.coordinator_of(group).map(|log| (log, describe))
+        };
+        let questions = groups.iter().map(question).collect();
+        let what = What::Describe { groups, operations: request.include_authorized_operations };
+        self.coordinate(out, to, what, questions);
+    }
+
+    pub(in crate::kafka) fn list_groups(&mut self, out: &mut Out, to: ReplyTo, request: ListGroupsRequest) {
+        let list = List {
+            states: request.states_filter.iter().map(text).collect(),
+            types: request.types_filter.iter().map(text).collect(),
+        };
+        let logs = self.view.offsets_topic().into_iter().flat_map(|topic| topic.partitions.iter());
+        let questions = logs.map(|log| Ok((log, Request::List(list.clone())))).collect();
+        self.coordinate(out, to, What::List, questions);
+    }
+
+    pub(in crate::kafka) fn delete_groups(&mut self, out: &mut Out, to: ReplyTo, request: DeleteGroupsRequest) {
+        let groups: Vec<Text> = request.groups_names.iter().map(|group| text(group)).collect();
+        let question = |group: &Text| {
+            let delete = Request::DeleteGroups { groups: vec![group.clone()] };
+            self.coordinator_of(group).map(|log| (log, delete))
+        };
+        let questions = groups.iter().map(question).collect();
+        self.coordinate(out, to, What::Delete(groups), questions);
+    }
+}
+
+fn id(group: &str) -> GroupId {
+    GroupId(wire(group))
+}
+
+pub(super) fn described(
+    version: i16,
+    operations: bool,
+    groups: Vec<Text>,
+    parts: impl Iterator<Item = Part>,
+) -> DescribeGroupsResponse {
+    let operations = asked(operations && version >= 3, GROUP_OPERATIONS);
+    let described = groups.iter().zip(parts).map(|(group, part)| {
+        let answer = DescribedGroup::default().with_group_id(id(group));
+        let result = match part {
+            Ok(response) => match *response {
+                Response::Describe(mut described) => described.pop().expect("one group was asked for").result,
+                other => unreachable!("{other:?} answers no DescribeGroups"),
+            },
+            Err(code) => return answer.with_error_code(code).with_authorized_operations(asked(false, 0)),
+        };
+        let described = match result {
+            Ok(described) => described,
+            Err(Refusal::GroupIdNotFound) => {
+                let dead =
+                    answer.with_group_state(wire(GroupState::Dead.name())).with_authorized_operations(operations);
+                if version < NOT_FOUND {
+                    return dead;
+                }
+                let why = wire(&format!("Group {group} not found."));
+                return dead.with_error_code(error::GROUP_ID_NOT_FOUND).with_error_message(Some(why));
+            }
+            Err(refusal) => return answer.with_error_code(group_code(refusal)),
+        };
+        let members = described.members.iter().map(|one| member(version, one)).collect();
+        answer
+            .with_group_state(wire(described.state.name()))
+            .with_protocol_type(wire(&described.protocol_type))
+            .with_protocol_data(wire(&described.protocol))
+            .with_members(members)
+            .with_authorized_operations(operations)
+    });
+    DescribeGroupsResponse::default().with_groups(described.collect())
+}
+
+fn member(version: i16, member: &DescribedMember) -> DescribedGroupMember {
+    let instance = member.instance.as_ref().filter(|_| version >= INSTANCES);
+    DescribedGroupMember::default()
+        .with_member_id(wire(&member.id))
+        .with_group_instance_id(instance.map(|instance| wire(instance)))
+        .with_client_id(wire(&member.client_id))
+        .with_client_host(wire(&member.client_host))
+        .with_member_metadata(member.metadata.to_vec().into())
+        .with_member_assignment(member.assignment.to_vec().into())
+}
+
+pub(super) fn listed(version: i16, parts: impl Iterator<Item = Part>) -> ListGroupsResponse {
+    let mut answer = ListGroupsResponse::default();
+    for part in parts {
+        let listed = match part {
+            Ok(response) => match *response {
+                Response::List(listed) => listed,
+                other => unreachable!("{other:?} answers no ListGroups"),
+            },
+            // Another node has them.
+            Err(error::NOT_COORDINATOR) => continue,
+            Err(code) => {
+                answer.error_code = code;
+                continue;
+            }
+        };
+        answer.groups.extend(listed.iter().map(|one| {
+            let mut group =
+                ListedGroup::default().with_group_id(id(&one.group)).with_protocol_type(wire(&one.protocol_type));
+            if version >= STATES {
+                group.group_state = wire(one.state.name());
+            }
+            if version >= TYPES {
+                group.group_type = wire(one.kind.name());
+            }
+            group
+        }));
+    }
+    answer
+}
+
+pub(super) fn deleted(groups: Vec<Text>, parts: impl Iterator<Item = Part>) -> DeleteGroupsResponse {
+    let results = groups.iter().zip(parts).map(|(group, part)| {
+        let code = match part {
+            Ok(response) => match *response {
+                Response::DeleteGroups(results) => code_of(&results.first().expect("one group was named").1),
+                other => unreachable!("{other:?} answers no DeleteGroups"),
+            },
+            Err(code) => code,
+        };
+        DeletableGroupResult::default().with_group_id(id(group)).with_error_code(code)
+    });
+    DeleteGroupsResponse::default().with_results(results.collect())
+}
