@@ -117,6 +117,9 @@ pub const FETCH_BYTES_MAX: usize = 64 << 20;
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
 /// Memory of one group's members: what they say of themselves and what is assigned to them stands in one record.
 pub const GROUP_BYTES_MAX: usize = 8 << 20;
+/// The names that a member gives itself: its client's id, which is cut, and its instance's, which is refused beyond this.
+/// Its id is made of them, and all three stand in records, whose texts have at most 32767 bytes.
+pub const MEMBER_NAME_BYTES_MAX: usize = 1_024;
 /// What one member may say of itself, in all protocols that it knows, and how many those may be.
 pub const MEMBER_METADATA_BYTES_MAX: usize = 1 << 20;
 pub const GROUP_PROTOCOLS_MAX: usize = 100;

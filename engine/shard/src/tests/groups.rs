@@ -294,3 +294,29 @@ fn a_stop_answers_who_waits_to_join() {
     rig.pass(1_000);
     assert!(rig.has_exited());
 }
+
+/// Two members with the same name of 32767 bytes would be one in the records, where longer texts are cut.
+#[test]
+fn names_that_no_record_could_hold_do_not_get_into_one() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    find(&mut rig, client, "g");
+    let named = |instance: usize| join_request("g", "").with_group_instance_id(Some(s(&"i".repeat(instance))));
+    assert_eq!(rig.ask(client, 9, &named(1_025)).error_code, error::INVALID_REQUEST);
+    let long = "é".repeat(16_380);
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let client = rig.connect(0);
+        rig.send_as(client, 3, &join_request("g", ""), &long);
+        waiting.push(client);
+    }
+    let client = rig.connect(0);
+    rig.send(client, 9, &named(1_024));
+    waiting.push(client);
+    rig.pass(13_000);
+    assert!(waiting.into_iter().all(|client| rig.take_frame(client).is_some()), "they form a generation");
+    let mut rig = rig.restart(&settings());
+    assert!(rig.is_ready(), "{:?}", rig.logs());
+    let client = rig.connect(0);
+    assert_eq!(list(&mut rig, client).len(), 1);
+}

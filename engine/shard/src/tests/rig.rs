@@ -361,6 +361,13 @@ impl Rig {
         correlation
     }
 
+    /// The same of a client that calls itself `name`.
+    pub fn send_as<R: Request>(&mut self, client: Client, version: i16, request: &R, name: &str) {
+        self.correlation += 1;
+        let frame = frame_as(request, version, self.correlation, name);
+        self.send_bytes(client, &frame);
+    }
+
     /// The next whole answer that has arrived: correlation id and all bytes from there on.
     pub fn take_frame(&mut self, client: Client) -> Option<(i32, Bytes)> {
         let received = &mut self.link(client).received;
@@ -509,11 +516,16 @@ fn schema<R: Request>(version: i16) -> i16 {
 
 /// A request as a frame with its length.
 pub fn frame<R: Request>(request: &R, version: i16, correlation: i32) -> Vec<u8> {
+    frame_as(request, version, correlation, "rig")
+}
+
+/// The same of a client that calls itself `name`.
+fn frame_as<R: Request>(request: &R, version: i16, correlation: i32, name: &str) -> Vec<u8> {
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY)
         .with_request_api_version(version)
         .with_correlation_id(correlation)
-        .with_client_id(Some(StrBytes::from_static_str("rig")));
+        .with_client_id(Some(StrBytes::from_string(name.to_owned())));
     let mut out = BytesMut::new();
     out.put_i32(0);
     header.encode(&mut out, R::header_version(version)).expect("a header");

@@ -2,6 +2,7 @@
 
 use super::{Kafka, Out, Part, ReplyTo, What, blob, code_of, maybe_text, text, wire};
 use crate::kafka::refusals::group_code;
+use torc_base::limits::MEMBER_NAME_BYTES_MAX;
 use torc_net::kafka::schema::join_group_response::JoinGroupResponseMember;
 use torc_net::kafka::schema::leave_group_response::MemberResponse;
 use torc_net::kafka::schema::{
@@ -31,12 +32,14 @@ impl Kafka {
         request: JoinGroupRequest,
     ) {
         let JoinGroupRequest { group_id, member_id, group_instance_id, protocol_type, protocols, .. } = &request;
-        let question = self.coordinator_of_named(group_id).map(|log| {
+        let is_long = group_instance_id.as_ref().is_some_and(|instance| instance.len() > MEMBER_NAME_BYTES_MAX);
+        let log = if is_long { Err(error::INVALID_REQUEST) } else { self.coordinator_of_named(group_id) };
+        let question = log.map(|log| {
             let join = Join {
                 group: text(group_id),
                 member: text(member_id),
                 instance: maybe_text(group_instance_id.as_ref()),
-                client_id: client_id.unwrap_or_default().into(),
+                client_id: cut(&client_id.unwrap_or_default()).into(),
                 client_host: UNKNOWN_HOST.into(),
                 session_timeout: request.session_timeout_ms,
                 rebalance_timeout: request.rebalance_timeout_ms,
@@ -93,6 +96,15 @@ impl Kafka {
         });
         self.coordinate(out, to, What::Leave, vec![question]);
     }
+}
+
+/// As much of a client's id as a member's id is made of.
+fn cut(client_id: &str) -> &str {
+    let mut end = client_id.len().min(MEMBER_NAME_BYTES_MAX);
+    while !client_id.is_char_boundary(end) {
+        end -= 1;
+    }
+    &client_id[..end]
 }
 
 /// Which machine a member is on; a shard is not told.
