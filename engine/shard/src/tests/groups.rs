@@ -320,3 +320,112 @@ fn names_that_no_record_could_hold_do_not_get_into_one() {
     let client = rig.connect(0);
     assert_eq!(list(&mut rig, client).len(), 1);
 }
+
+/// An answer that its version cannot express would cost the client its connection.
+#[test]
+fn every_version_of_every_request_is_answered() {
+    let mut rig = Rig::new(2);
+    let client = rig.connect(0);
+    rig.create(client, "t", 1, &[]);
+    find(&mut rig, client, "g");
+    for version in 0..=6 {
+        let named = if version < 4 {
+            FindCoordinatorRequest::default().with_key(s("g"))
+        } else {
+            FindCoordinatorRequest::default().with_coordinator_keys(vec![s("g"), s("h")])
+        };
+        rig.ask(client, version, &named);
+        if version >= 1 {
+            rig.ask(client, version, &named.with_key_type(1));
+        }
+    }
+    for version in 0..=9 {
+        let group = format!("g{version}");
+        let request = |member: &str| {
+            let request = join_request(&group, member);
+            if version == 0 { request.with_rebalance_timeout_ms(-1) } else { request }
+        };
+        let absurd = request("").with_session_timeout_ms(i32::MAX);
+        assert_eq!(rig.ask(client, version, &absurd).error_code, error::INVALID_SESSION_TIMEOUT);
+        assert_eq!(rig.ask(client, version, &request("nobody")).error_code, error::UNKNOWN_MEMBER_ID);
+        let nameless = request("").with_group_id(s("").into());
+        assert_eq!(rig.ask(client, version, &nameless).error_code, error::INVALID_GROUP_ID);
+        let member =
+            if version >= 4 { rig.ask(client, version, &request("")).member_id.to_string() } else { String::new() };
+        let correlation = rig.send(client, version, &request(&member));
+        rig.pass(4_000);
+        let joined = rig.take::<JoinGroupRequest>(client, version, correlation).expect("it joins alone");
+        assert_eq!((joined.error_code, joined.members.len()), (error::NONE, 1), "version {version}");
+        let member = joined.member_id.clone();
+        if version <= 5 {
+            let assignment = SyncGroupRequestAssignment::default().with_member_id(member.clone());
+            let sync = SyncGroupRequest::default()
+                .with_group_id(s(&group).into())
+                .with_generation_id(1)
+                .with_member_id(member.clone());
+            assert_eq!(rig.ask(client, version, &sync.clone().with_assignments(vec![assignment])).error_code, 0);
+            let late = rig.ask(client, version, &sync.with_generation_id(9));
+            assert_eq!(late.error_code, error::ILLEGAL_GENERATION);
+        }
+        if version <= 4 {
+            let beat = HeartbeatRequest::default().with_group_id(s(&group).into()).with_member_id(member.clone());
+            assert_eq!(rig.ask(client, version, &beat.clone().with_generation_id(1)).error_code, error::NONE);
+            assert_eq!(rig.ask(client, version, &beat).error_code, error::ILLEGAL_GENERATION);
+        }
+        if version <= 6 {
+            let groups = vec![s(&group).into(), s("none").into()];
+            let described = rig.ask(client, version, &DescribeGroupsRequest::default().with_groups(groups));
+            let not_found = if version >= 6 { error::GROUP_ID_NOT_FOUND } else { error::NONE };
+            assert_eq!((described.groups[0].error_code, described.groups[1].error_code), (error::NONE, not_found));
+            assert_eq!(&*described.groups[1].group_state, "Dead");
+        }
+        if version <= 5 {
+            assert_eq!(rig.ask(client, version, &ListGroupsRequest::default()).error_code, error::NONE);
+            let leave = LeaveGroupRequest::default().with_group_id(s(&group).into());
+            let leave = if version < 3 {
+                leave.with_member_id(member)
+            } else {
+                leave.with_members(vec![MemberIdentity::default().with_member_id(member)])
+            };
+            assert_eq!(rig.ask(client, version, &leave).error_code, error::NONE);
+        }
+        if version >= 2 {
+            let mut commit = commit_request("simple", "", -1, "t", &[(0, 1), (0, 2), (5, 1)]);
+            if version < 6 {
+                commit.topics[0].partitions.iter_mut().for_each(|one| one.committed_leader_epoch = -1);
+            }
+            let answer = rig.ask(client, version, &commit);
+            let codes: Vec<i16> = answer.topics[0].partitions.iter().map(|one| one.error_code).collect();
+            assert_eq!(codes, [0, 0, error::UNKNOWN_TOPIC_OR_PARTITION]);
+        }
+        if version >= 1 {
+            let request = OffsetFetchRequest::default();
+            let request = if version >= 8 {
+                let all = OffsetFetchRequestGroup::default().with_group_id(s("simple").into()).with_topics(None);
+                request.with_groups(vec![all.clone(), all])
+            } else {
+                let topic = offset_fetch_request::OffsetFetchRequestTopic::default()
+                    .with_name(s("t").into())
+                    .with_partition_indexes(vec![0, 7]);
+                request.with_group_id(s("simple").into()).with_topics(Some(vec![topic]))
+            };
+            assert_eq!(rig.ask(client, version, &request).error_code, error::NONE);
+        }
+        if version <= 2 {
+            let groups = vec![s("simple").into(), s("none").into()];
+            let deleted = rig.ask(client, version, &DeleteGroupsRequest::default().with_groups_names(groups));
+            let codes: Vec<i16> = deleted.results.iter().map(|one| one.error_code).collect();
+            assert_eq!(codes[1], error::GROUP_ID_NOT_FOUND);
+        }
+    }
+    let delete = OffsetDeleteRequest::default().with_group_id(s("simple").into()).with_topics(vec![
+        offset_delete_request::OffsetDeleteRequestTopic::default().with_name(s("t").into()).with_partitions(vec![
+            offset_delete_request::OffsetDeleteRequestPartition::default().with_partition_index(0),
+            offset_delete_request::OffsetDeleteRequestPartition::default().with_partition_index(9),
+        ]),
+    ]);
+    let answer = rig.ask(client, 0, &delete);
+    let codes: Vec<i16> = answer.topics[0].partitions.iter().map(|one| one.error_code).collect();
+    assert_eq!((answer.error_code, codes), (error::NONE, vec![0, error::UNKNOWN_TOPIC_OR_PARTITION]));
+    assert_eq!(committed(&mut rig, client, "simple", "t", &[0]), [(-1, -1, String::new())]);
+}
