@@ -429,3 +429,20 @@ fn every_version_of_every_request_is_answered() {
     assert_eq!((answer.error_code, codes), (error::NONE, vec![0, error::UNKNOWN_TOPIC_OR_PARTITION]));
     assert_eq!(committed(&mut rig, client, "simple", "t", &[0]), [(-1, -1, String::new())]);
 }
+
+/// As many as one request can name: the records are more than one batch, and come back in order.
+#[test]
+fn a_commit_of_a_hundred_thousand_partitions_is_one_of_many_batches() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    rig.create(client, "t", 1, &[]);
+    find(&mut rig, client, "g");
+    let offsets: Vec<(i32, i64)> = (0..100_000).map(|n| (i32::from(n % 10 == 0), n)).collect();
+    let answer = commit(&mut rig, client, &commit_request("g", "", -1, "t", &offsets));
+    assert_eq!(answer.len(), 100_000);
+    assert_eq!(answer.iter().filter(|code| **code == error::UNKNOWN_TOPIC_OR_PARTITION).count(), 10_000);
+    assert_eq!(committed(&mut rig, client, "g", "t", &[0]), [note(99_999)]);
+    let mut rig = rig.restart(&settings());
+    let client = rig.connect(0);
+    assert_eq!(committed(&mut rig, client, "g", "t", &[0]), [note(99_999)]);
+}
