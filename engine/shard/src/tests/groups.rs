@@ -446,3 +446,41 @@ fn a_commit_of_a_hundred_thousand_partitions_is_one_of_many_batches() {
     let client = rig.connect(0);
     assert_eq!(committed(&mut rig, client, "g", "t", &[0]), [note(99_999)]);
 }
+
+#[test]
+fn nothing_is_acknowledged_before_it_is_durable_nor_when_the_disk_fails() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    let other = rig.connect(0);
+    rig.create(client, "t", 1, &[]);
+    find(&mut rig, client, "g");
+    assert_eq!(commit(&mut rig, client, &commit_request("g", "", -1, "t", &[(0, 1)])), [error::NONE]);
+    rig.disk(0).hold_writes = true;
+    let sent = rig.send(client, 9, &commit_request("g", "", -1, "t", &[(0, 2)]));
+    rig.run();
+    assert!(rig.take_frame(client).is_none(), "it is not on the disk yet");
+    // Nor is anybody told of it.
+    let topic = OffsetFetchRequestTopics::default().with_name(s("t").into()).with_partition_indexes(vec![0]);
+    let group = OffsetFetchRequestGroup::default().with_group_id(s("g").into()).with_topics(Some(vec![topic]));
+    let asked = rig.send(other, 9, &OffsetFetchRequest::default().with_groups(vec![group]));
+    rig.run();
+    assert!(rig.take_frame(other).is_none());
+    rig.disk(0).hold_writes = false;
+    rig.disk(0).release();
+    rig.run();
+    let answer = rig.take::<OffsetCommitRequest>(client, 9, sent).expect("it is durable");
+    assert_eq!(answer.topics[0].partitions[0].error_code, error::NONE);
+    let told = rig.take::<OffsetFetchRequest>(other, 9, asked).expect("so is what was asked for");
+    assert_eq!(told.groups[0].topics[0].partitions[0].committed_offset, 2);
+
+    let waiting = rig.send(other, 3, &join_request("h", ""));
+    rig.run();
+    rig.disk(0).fail_write = true;
+    let lost = commit(&mut rig, client, &commit_request("g", "", -1, "t", &[(0, 3)]));
+    assert_eq!(lost, [error::NOT_COORDINATOR]);
+    let answer = rig.take::<JoinGroupRequest>(other, 3, waiting).expect("nobody waits for what never comes");
+    assert_eq!(answer.error_code, error::NOT_COORDINATOR);
+    let mut rig = rig.restart(&settings());
+    let client = rig.connect(0);
+    assert_eq!(committed(&mut rig, client, "g", "t", &[0]), [note(2)]);
+}
