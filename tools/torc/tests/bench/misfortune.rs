@@ -131,7 +131,7 @@ fn a_topic_that_is_deleted(server: &Server) {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         server.await_records(&topic);
         std::thread::sleep(std::time::Duration::from_secs(1));
-        assert!(server.topic(&["delete", &topic]).status.success());
+        assert!(server.topic(&["delete", "--yes", &topic]).status.success());
         let output = child.wait_with_output().unwrap();
         let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
         assert_eq!(output.status.code(), Some(1), "{report}");
