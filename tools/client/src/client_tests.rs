@@ -38,7 +38,8 @@ fn broker(mut answer: impl FnMut(Asked) -> Vec<u8> + Send + 'static) -> String {
     address
 }
 
-fn framed<R: Encodable + HeaderVersion>(correlation: i32, response: &R, version: i16) -> Vec<u8> {
+/// A whole answer, as it is sent.
+pub fn framed<R: Encodable + HeaderVersion>(correlation: i32, response: &R, version: i16) -> Vec<u8> {
     let mut body = BytesMut::new();
     let header = ResponseHeader::default().with_correlation_id(correlation);
     header.encode(&mut body, R::header_version(version)).unwrap();

@@ -1,11 +1,12 @@
 //! A topic of a cluster of a few lines: each test says what its brokers answer.
 
 use crate::client::ClientError;
+use crate::client_tests::framed;
 use crate::cluster::{Cluster, topic_name};
 use crate::patience::Patience;
 use crate::topic::{Topic, TopicError};
 use crate::topic_io::{Acks, FetchLimits, Isolation, LATEST, Outgoing};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
@@ -14,9 +15,9 @@ use kafka_protocol::messages::metadata_response::{
 };
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{
-    ApiVersionsResponse, FetchResponse, ListOffsetsResponse, MetadataResponse, ProduceResponse, ResponseHeader,
+    ApiVersionsResponse, FetchResponse, ListOffsetsResponse, MetadataResponse, ProduceResponse,
 };
-use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
+use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -144,16 +145,6 @@ fn answer(kind: i16, version: i16, correlation: i32, code: i16, address: SocketA
             framed(correlation, &ApiVersionsResponse::default().with_api_keys(apis), version)
         }
     }
-}
-
-fn framed<R: Encodable + HeaderVersion>(correlation: i32, response: &R, version: i16) -> Vec<u8> {
-    let mut body = BytesMut::new();
-    let header = ResponseHeader::default().with_correlation_id(correlation);
-    header.encode(&mut body, R::header_version(version)).unwrap();
-    response.encode(&mut body, version).unwrap();
-    let mut frame = (body.len() as u32).to_be_bytes().to_vec();
-    frame.extend_from_slice(&body);
-    frame
 }
 
 fn patience() -> Patience {
