@@ -59,13 +59,23 @@ impl Cluster {
         let topics = names.map(|names| names.iter().map(named).collect());
         let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
         let response = self.bootstrap.call(&request)?;
-        let address = |host: &str, port: i32| match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        };
-        self.addresses = response.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect();
+        self.addresses = response.brokers.iter().map(|b| (b.node_id.0, address_of(&b.host, b.port))).collect();
         self.controller = response.controller_id.0;
         Ok(response)
+    }
+
+    /// The ids of all brokers, as the last metadata told them.
+    pub fn brokers(&self) -> Vec<i32> {
+        self.addresses.keys().copied().collect()
+    }
+
+    /// Where a broker says it is that was told of elsewhere.
+    pub(crate) fn learn(&mut self, id: i32, host: &str, port: i32) {
+        let address = address_of(host, port);
+        if self.addresses.get(&id).is_some_and(|known| *known != address) {
+            self.clients.remove(&id);
+        }
+        self.addresses.insert(id, address);
     }
 
     /// The broker of that id; the bootstrap one if the cluster does not say where it is.
@@ -84,4 +94,8 @@ impl Cluster {
         self.metadata(Some(&[]))?;
         self.broker(self.controller)
     }
+}
+
+fn address_of(host: &str, port: i32) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

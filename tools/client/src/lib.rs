@@ -1,8 +1,11 @@
 //! A small blocking client of Kafka's protocol, for the commands of torc and the preparations of its load generator.
 
+mod ask;
 mod client;
 mod cluster;
+mod groups;
 mod near;
+mod offsets;
 mod partitioner;
 mod patience;
 mod topic;
@@ -15,9 +18,13 @@ mod partitioner_tests;
 #[cfg(test)]
 mod topic_tests;
 
+pub use ask::AskError;
 pub use client::{Client, ClientError, error_name};
 pub use cluster::{Cluster, text, topic_name};
+pub use groups::{Committed, Described, GroupMember, Groups, ListedGroup, OfGroups};
+pub use near::near;
+pub use offsets::{Outcomes, TopicPartition, offsets_at};
 pub use partitioner::partition_of;
-pub use patience::Patience;
+pub use patience::{Ended, Patience};
 pub use topic::{ProducerId, Refusal, Topic, TopicError};
 pub use topic_io::{Acks, EARLIEST, FetchLimits, Fetched, Isolation, LATEST, Outgoing};

@@ -1,13 +1,30 @@
 //! How long a failing request is tried again.
 
-use crate::topic::TopicError;
-use std::fmt::Display;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Whoever is told to stop does so after this time at most.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Why it is not tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was tried again for so long.
+    GaveUp { after: Duration, why: String },
+    /// Somebody wanted it to stop.
+    Stopped,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::GaveUp { after, why } => write!(f, "{why} (tried again for {} s)", after.as_secs_f64()),
+            Ended::Stopped => f.write_str("it was told to stop"),
+        }
+    }
+}
 
 /// Tries go on until nothing has succeeded for some time, or until somebody wants them to stop.
 #[derive(Clone, Debug)]
@@ -34,17 +51,17 @@ impl Patience {
     ///
     /// # Errors
     /// The time is up, or a stop is wanted.
-    pub fn again(&mut self, why: impl Display) -> Result<(), TopicError> {
+    pub fn again(&mut self, why: impl fmt::Display) -> Result<(), Ended> {
         let now = Instant::now();
         let end = *self.since.get_or_insert(now) + self.limit;
         if now >= end {
-            return Err(TopicError::GaveUp { after: self.limit, why: why.to_string() });
+            return Err(Ended::GaveUp { after: self.limit, why: why.to_string() });
         }
         let next = (now + self.pause).min(end);
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         while Instant::now() < next {
             if (self.stopped)() {
-                return Err(TopicError::Stopped);
+                return Err(Ended::Stopped);
             }
             std::thread::sleep(LOOK.min(next.saturating_duration_since(Instant::now())));
         }

@@ -4,7 +4,7 @@
 use crate::client::{ClientError, error_name};
 use crate::cluster::{Cluster, text, topic_name};
 use crate::near::near;
-use crate::patience::Patience;
+use crate::patience::{Ended, Patience};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -14,7 +14,6 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::Request;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 /// Time that a broker gets to do what it is asked for, in milliseconds.
 pub(crate) const TIMEOUT_MS: i32 = 30_000;
@@ -39,10 +38,8 @@ pub enum TopicError {
     NoPartition { name: String, partition: i32, partitions: usize },
     /// The cluster would not do it; to ask again would not help.
     Refused(Refusal),
-    /// It was tried again for so long.
-    GaveUp { after: Duration, why: String },
-    /// Somebody wanted it to stop.
-    Stopped,
+    /// It did not pass while it was tried again.
+    Ended(Ended),
 }
 
 /// What a broker refuses.
@@ -86,8 +83,7 @@ impl fmt::Display for TopicError {
                 write!(f, "topic {name} has no partition {partition}, it has {partitions}, from 0 on")
             }
             TopicError::Refused(refusal) => refusal.fmt(f),
-            TopicError::GaveUp { after, why } => write!(f, "{why} (tried again for {} s)", after.as_secs_f64()),
-            TopicError::Stopped => f.write_str("it was told to stop"),
+            TopicError::Ended(ended) => ended.fmt(f),
         }
     }
 }
@@ -97,6 +93,12 @@ impl std::error::Error for TopicError {}
 impl From<ClientError> for TopicError {
     fn from(error: ClientError) -> TopicError {
         TopicError::Client(error)
+    }
+}
+
+impl From<Ended> for TopicError {
+    fn from(ended: Ended) -> TopicError {
+        TopicError::Ended(ended)
     }
 }
 

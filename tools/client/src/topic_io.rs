@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 const PRODUCE: i16 = 12;
 const FETCH: i16 = 12;
 /// Later versions say nothing more that is of use here.
-const LIST_OFFSETS: i16 = 8;
+pub(crate) const LIST_OFFSETS: i16 = 8;
 const API_VERSIONS_OLDEST: i16 = 0;
 
 const OUT_OF_RANGE: i16 = ResponseError::OffsetOutOfRange.code();

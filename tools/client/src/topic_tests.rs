@@ -3,7 +3,7 @@
 use crate::client::ClientError;
 use crate::client_tests::framed;
 use crate::cluster::{Cluster, topic_name};
-use crate::patience::Patience;
+use crate::patience::{Ended, Patience};
 use crate::topic::{Topic, TopicError};
 use crate::topic_io::{Acks, FetchLimits, Isolation, LATEST, Outgoing};
 use bytes::Bytes;
@@ -199,7 +199,7 @@ fn what_does_not_pass_in_time_is_given_up() {
 
     let mut stopped = Patience::new(Duration::from_secs(3600), || true);
     let error = fake.topic().produce(&mut batches, Acks::All, &mut stopped).unwrap_err();
-    assert!(matches!(error, TopicError::Stopped), "{error}");
+    assert!(matches!(error, TopicError::Ended(Ended::Stopped)), "{error}");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn what_nobody_leads_or_answers_about_is_given_up_too() {
     let asked: BTreeMap<i32, i64> = [(0, LATEST), (9, LATEST)].into();
     let mut short = Patience::new(Duration::from_millis(120), || false);
     let error = fake.topic().offsets(&asked, Isolation::ReadCommitted, &mut short).unwrap_err();
-    assert!(matches!(error, TopicError::GaveUp { .. }), "{error}");
+    assert!(matches!(error, TopicError::Ended(Ended::GaveUp { .. })), "{error}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What can be written on the command line.
 
+use crate::admin::consent::Consent;
 use crate::consume::args::ConsumeArgs;
+use crate::group::args::GroupArgs;
 use crate::output::Format;
 use crate::produce::args::ProduceArgs;
 use clap::{ArgGroup, Args, Parser, Subcommand};
@@ -38,6 +40,9 @@ pub enum Command {
     Top(TopArgs),
     /// Create, list, describe, alter and delete topics, of torc or of any Kafka cluster.
     Topic(TopicArgs),
+    /// List and describe consumer groups with their lag, reset and delete their offsets, delete them; of torc or of any Kafka
+    /// cluster.
+    Group(GroupArgs),
     /// Write records to a topic, of torc or of any Kafka cluster: lines of standard input, or files.
     ///
     /// Keyed records go to the partitions that the Java client would choose; the others fill one partition's batch after another's.
@@ -201,12 +206,8 @@ pub struct DeleteArgs {
     /// Names, or patterns such as 'ord*', in quotes to keep the shell from them.
     #[arg(required = true, value_name = "TOPIC")]
     pub names: Vec<String>,
-    /// Do not ask. Without a terminal nothing is deleted unless this is given.
-    #[arg(long, short)]
-    pub yes: bool,
-    /// Show what would be deleted, and delete nothing.
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub consent: Consent,
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,12 @@
 //! The torc binary: the server and the tools for it.
 
+mod admin;
 mod cli;
 mod config;
 mod consume;
 mod exit;
 mod formats;
+mod group;
 mod inspect;
 mod output;
 mod produce;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Some(Command::Man { dir }) => texts::man(dir),
         Some(Command::Top(args)) => top::run(args),
         Some(Command::Topic(args)) => topic::run(args),
+        Some(Command::Group(args)) => group::run(args),
         Some(Command::Produce(args)) => return produce::run(&args),
         Some(Command::Consume(args)) => return consume::run(&args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),

@@ -23,7 +23,7 @@ const READER_TIME: Duration = Duration::from_secs(1);
 /// Says on standard error why a command failed; several problems are several lines, each with the name in front. The exit code
 /// does not wait for a reader who sleeps.
 pub fn complain(why: &str) {
-    let text: String = why.lines().map(|line| format!("torc: {line}\n")).collect();
+    let text: String = why.lines().map(|line| format!("torc: {}\n", plain(line))).collect();
     match Outlet::start("errors", io::stderr(), |_| String::new()) {
         Ok(outlet) => {
             outlet.line(Weight::Last, text);
@@ -63,7 +63,8 @@ impl Table {
     /// The same, where the number of columns is not known when this is compiled.
     pub fn row_of(&mut self, cells: Vec<String>) {
         assert_eq!(cells.len(), self.columns.len());
-        self.rows.push(cells.into_iter().map(|cell| if cell.is_empty() { "-".to_string() } else { cell }).collect());
+        let shown = |cell: String| if cell.is_empty() { "-".to_string() } else { plain(&cell) };
+        self.rows.push(cells.into_iter().map(shown).collect());
     }
 
     fn line<'a>(&self, widths: &[usize], cells: impl Iterator<Item = &'a str>) -> String {
@@ -90,6 +91,15 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
+}
+
+/// A name that strangers may have chosen, for a terminal: what would move its cursor or break the line is escaped.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    plain
 }
 
 /// Writes a result to standard output. A reader that has seen enough, such as `head`, is no error; a full disk is.

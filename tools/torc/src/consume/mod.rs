@@ -21,7 +21,7 @@ use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use torc_client::{Cluster, EARLIEST, Isolation, LATEST, Patience, Topic, TopicError};
+use torc_client::{Cluster, EARLIEST, Ended, Isolation, LATEST, Patience, Topic, TopicError};
 use torc_load::interrupt;
 use torc_net::kafka::records::OwnedRecord;
 
@@ -78,7 +78,9 @@ fn consume(args: &ConsumeArgs, tally: &mut Tally) -> Result<End, Box<dyn Error>>
     match (sink.failed.map_or(flushed, Err), read) {
         (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => Ok(End::Done),
         (Err(error), _) => Err(format!("cannot write to standard output: {error}").into()),
-        (Ok(()), Err(ReadError::Topic(TopicError::Stopped))) => Ok(End::Stopped(interrupt::caught().unwrap_or(0))),
+        (Ok(()), Err(ReadError::Topic(TopicError::Ended(Ended::Stopped)))) => {
+            Ok(End::Stopped(interrupt::caught().unwrap_or(0)))
+        }
         (Ok(()), Err(error)) => Err(error.to_string().into()),
         (Ok(()), Ok(end)) => Ok(end),
     }

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use torc_base::limits::MESSAGE_BYTES_DEFAULT;
-use torc_client::{Acks, Cluster, Patience, Topic, TopicError};
+use torc_client::{Acks, Cluster, Ended, Patience, Topic, TopicError};
 use torc_load::interrupt;
 use torc_load::options::CodecName;
 use torc_net::kafka::records::Codec;
@@ -213,7 +213,7 @@ impl Sender<'_> {
         self.tally.show();
         match result {
             Ok(()) => Ok(()),
-            Err(batches::SendError::Topic(TopicError::Stopped)) => Err(interrupt::caught()
+            Err(batches::SendError::Topic(TopicError::Ended(Ended::Stopped))) => Err(interrupt::caught()
                 .map_or_else(|| Failure::Failed("it was told to stop".to_string()), Failure::Stopped)),
             Err(error) => Err(Failure::Failed(error.to_string())),
         }

@@ -1,6 +1,7 @@
 //! Commands that change topics.
 
-use super::{Refusal, TIMEOUT_MS, TopicError, refusals_of};
+use super::TIMEOUT_MS;
+use crate::admin::{AdminError, note, refusals_of, refuse};
 use crate::cli::{AlterArgs, CreateArgs};
 use crate::output::{Align, Format, Table, print, print_json};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
@@ -15,8 +16,6 @@ use torc_server::data_dir::kafka_id;
 
 /// Kafka's number for "a topic" among what can be configured.
 pub const TOPIC_RESOURCE: i8 = 2;
-/// What stands under a result that was only tried.
-pub const DRY_RUN: &str = "nothing is changed: this is a dry run";
 /// Operations of IncrementalAlterConfigs.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -35,7 +34,7 @@ struct Created {
 }
 
 /// `torc topic create`.
-pub fn create(cluster: &mut Cluster, args: &CreateArgs, format: Format) -> Result<(), TopicError> {
+pub fn create(cluster: &mut Cluster, args: &CreateArgs, format: Format) -> Result<(), AdminError> {
     let config = |(key, value): &(String, String)| {
         CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
     };
@@ -81,12 +80,8 @@ fn print_created(created: Created) {
     print(format_args!("{table}{}", note(created.dry_run)));
 }
 
-fn note(dry_run: bool) -> String {
-    if dry_run { format!("{DRY_RUN}\n") } else { String::new() }
-}
-
 /// `torc topic alter`: partitions first, since that is what a cluster refuses more often.
-pub fn alter(cluster: &mut Cluster, args: &AlterArgs, format: Format) -> Result<(), TopicError> {
+pub fn alter(cluster: &mut Cluster, args: &AlterArgs, format: Format) -> Result<(), AdminError> {
     let mut done = Table::new(&[("TOPIC", Align::Left), ("CHANGED", Align::Left), ("TO", Align::Left)]);
     if let Some(count) = args.partitions {
         add_partitions(cluster, &args.name, count, args.dry_run)?;
@@ -113,7 +108,7 @@ pub fn alter(cluster: &mut Cluster, args: &AlterArgs, format: Format) -> Result<
     Ok(())
 }
 
-fn add_partitions(cluster: &mut Cluster, name: &str, count: i32, dry_run: bool) -> Result<(), TopicError> {
+fn add_partitions(cluster: &mut Cluster, name: &str, count: i32, dry_run: bool) -> Result<(), AdminError> {
     let topic = CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None);
     let request = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
     let request = request.with_validate_only(dry_run);
@@ -126,7 +121,7 @@ fn add_partitions(cluster: &mut Cluster, name: &str, count: i32, dry_run: bool) 
     refusals_of(refusals)
 }
 
-fn alter_config(cluster: &mut Cluster, args: &AlterArgs) -> Result<(), TopicError> {
+fn alter_config(cluster: &mut Cluster, args: &AlterArgs) -> Result<(), AdminError> {
     let set = args.config.iter().map(|(key, value)| (key, SET, Some(text(value))));
     let delete = args.delete_config.iter().map(|key| (key, DELETE, None));
     let config = |(key, operation, value): (&String, i8, Option<StrBytes>)| {
@@ -146,13 +141,4 @@ fn alter_config(cluster: &mut Cluster, args: &AlterArgs) -> Result<(), TopicErro
         refuse(&mut refusals, what, result.error_code, &result.error_message);
     }
     refusals_of(refusals)
-}
-
-/// Notes a refusal; false if `code` is none.
-pub fn refuse(refusals: &mut Vec<Refusal>, what: String, code: i16, message: &Option<StrBytes>) -> bool {
-    if code != 0 {
-        let message = message.as_ref().map(|m| m.to_string()).filter(|m| !m.is_empty());
-        refusals.push(Refusal { what, code, message, record: None });
-    }
-    code != 0
 }

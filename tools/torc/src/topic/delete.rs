@@ -1,54 +1,39 @@
 //! `torc topic delete`: which topics, whether that is meant, and then.
 
-use super::change::refuse;
 use super::describe::{Topic, size};
-use super::pattern::{NoMatch, chosen};
-use super::{TIMEOUT_MS, TopicError, refusals_of, sizes};
+use super::pattern::chosen;
+use super::{TIMEOUT_MS, sizes};
+use crate::admin::pattern::NoMatch;
+use crate::admin::{AdminError, DRY_RUN, refusals_of, refuse};
 use crate::cli::DeleteArgs;
-use crate::exit::Usage;
 use crate::output::{Align, Format, Table, print, print_json};
 use kafka_protocol::messages::DeleteTopicsRequest;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use serde_json::json;
-use std::io::{self, BufRead, IsTerminal, Write};
 use torc_client::{Cluster, topic_name};
 
-/// Refuses to delete where nobody can be asked, and nobody said that it need not be.
-pub fn check(args: &DeleteArgs) -> Result<(), Usage> {
-    if !args.yes && !args.dry_run && !io::stdin().is_terminal() {
-        let why = "there is no terminal to ask whether that is meant: say --yes to delete, --dry-run to see what would be deleted";
-        return Err(Usage(why.to_string()));
-    }
-    Ok(())
-}
-
 /// Deletes what is named or matched, all or nothing, if it is meant.
-pub fn delete(cluster: &mut Cluster, args: &DeleteArgs, format: Format) -> Result<(), TopicError> {
+pub fn delete(cluster: &mut Cluster, args: &DeleteArgs, format: Format) -> Result<(), AdminError> {
     let mut topics = chosen(cluster, &args.names, NoMatch::Refused)?;
-    if args.dry_run {
+    if !args.consent.yes {
         sizes::add(cluster, &mut topics);
+    }
+    if args.consent.dry_run {
         show_plan(&topics, format);
         return Ok(());
     }
-    if !args.yes {
-        sizes::add(cluster, &mut topics);
-        if !is_meant(&topics, &mut io::stdin().lock(), &mut io::stderr()) {
-            return Err(TopicError::NotMeant);
-        }
+    if !args.consent.is_given(table(&topics), &question(&topics)) {
+        return Err(AdminError::NotMeant("nothing was deleted"));
     }
     send(cluster, &topics, format)
 }
 
-/// Asks on the terminal. Anything but yes, the end of the input too, is no.
-pub fn is_meant(topics: &[Topic], answers: &mut dyn BufRead, to: &mut dyn Write) -> bool {
-    let what = match topics {
-        [topic] => format!("topic {} with all its records", topic.name),
-        _ => format!("these {} topics with all their records", topics.len()),
-    };
-    let mut answer = String::new();
-    let asked = write!(to, "{}Delete {what}? [y/N] ", table(topics)).and_then(|()| to.flush());
-    asked.and_then(|()| answers.read_line(&mut answer)).is_ok()
-        && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+/// What is asked.
+pub fn question(topics: &[Topic]) -> String {
+    match topics {
+        [topic] => format!("Delete topic {} with all its records?", topic.name),
+        _ => format!("Delete these {} topics with all their records?", topics.len()),
+    }
 }
 
 fn table(topics: &[Topic]) -> Table {
@@ -65,11 +50,11 @@ fn show_plan(topics: &[Topic], format: Format) {
             let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
             print_json(&json!({ "deleted": names, "dry_run": true }));
         }
-        Format::Table => print(format_args!("{}{}\n", table(topics), super::change::DRY_RUN)),
+        Format::Table => print(format_args!("{}{}\n", table(topics), DRY_RUN)),
     }
 }
 
-fn send(cluster: &mut Cluster, topics: &[Topic], format: Format) -> Result<(), TopicError> {
+fn send(cluster: &mut Cluster, topics: &[Topic], format: Format) -> Result<(), AdminError> {
     let client = cluster.controller()?;
     let mut request = DeleteTopicsRequest::default().with_timeout_ms(TIMEOUT_MS);
     let names = topics.iter().map(|topic| topic_name(&topic.name));

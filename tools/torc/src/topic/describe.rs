@@ -1,8 +1,10 @@
 //! Commands that look at topics.
 
-use super::change::{TOPIC_RESOURCE, refuse};
-use super::pattern::{NoMatch, chosen};
-use super::{Refusal, TIMEOUT_MS, TopicError, refusals_of, sizes};
+use super::change::TOPIC_RESOURCE;
+use super::pattern::chosen;
+use super::{TIMEOUT_MS, sizes};
+use crate::admin::pattern::NoMatch;
+use crate::admin::{AdminError, refusals_of, refuse};
 use crate::output::{Align, Format, Table, print, print_json};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -11,7 +13,7 @@ use kafka_protocol::messages::{BrokerId, DescribeConfigsRequest, ListOffsetsRequ
 use serde::Serialize;
 use std::collections::BTreeMap;
 use torc_base::units::rounded_size;
-use torc_client::{Cluster, text, topic_name};
+use torc_client::{Cluster, Refusal, text, topic_name};
 use torc_server::data_dir::kafka_id;
 
 /// Timestamps of ListOffsets with a meaning of their own.
@@ -86,7 +88,7 @@ struct Listed {
 }
 
 /// `torc topic list`.
-pub fn list(cluster: &mut Cluster, names: &[String], format: Format) -> Result<(), TopicError> {
+pub fn list(cluster: &mut Cluster, names: &[String], format: Format) -> Result<(), AdminError> {
     let mut topics = chosen(cluster, names, NoMatch::Empty)?;
     sizes::add(cluster, &mut topics);
     let listed: Vec<Listed> = topics
@@ -128,7 +130,7 @@ pub fn list(cluster: &mut Cluster, names: &[String], format: Format) -> Result<(
 }
 
 /// `torc topic describe`.
-pub fn describe(cluster: &mut Cluster, names: &[String], format: Format) -> Result<(), TopicError> {
+pub fn describe(cluster: &mut Cluster, names: &[String], format: Format) -> Result<(), AdminError> {
     let mut refusals = Vec::new();
     let mut topics = chosen(cluster, names, NoMatch::Refused)?;
     sizes::add(cluster, &mut topics);
@@ -146,7 +148,7 @@ pub fn describe(cluster: &mut Cluster, names: &[String], format: Format) -> Resu
 }
 
 /// The named topics, or all, in the order of their names, without offsets, sizes and settings.
-pub fn topics(cluster: &mut Cluster, names: &[String], refusals: &mut Vec<Refusal>) -> Result<Vec<Topic>, TopicError> {
+pub fn topics(cluster: &mut Cluster, names: &[String], refusals: &mut Vec<Refusal>) -> Result<Vec<Topic>, AdminError> {
     let response = cluster.metadata(if names.is_empty() { None } else { Some(names) })?;
     let mut topics = Vec::new();
     for topic in &response.topics {
@@ -192,7 +194,7 @@ fn add_offsets(
     topics: &mut [Topic],
     which: i64,
     refusals: &mut Vec<Refusal>,
-) -> Result<(), TopicError> {
+) -> Result<(), AdminError> {
     let mut by_leader: BTreeMap<i32, Vec<ListOffsetsTopic>> = BTreeMap::new();
     for topic in topics.iter() {
         let mut asked: BTreeMap<i32, Vec<ListOffsetsPartition>> = BTreeMap::new();
@@ -236,7 +238,7 @@ fn add_offsets(
     Ok(())
 }
 
-fn add_configs(cluster: &mut Cluster, topics: &mut [Topic], refusals: &mut Vec<Refusal>) -> Result<(), TopicError> {
+fn add_configs(cluster: &mut Cluster, topics: &mut [Topic], refusals: &mut Vec<Refusal>) -> Result<(), AdminError> {
     if topics.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! Commands as a person types them: exit codes, numbers, readers that go away, topics, `torc top`.
 
 mod commands;
+mod groups;
 #[path = "../support/mod.rs"]
 mod support;
 mod top;
