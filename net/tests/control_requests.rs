@@ -170,8 +170,8 @@ fn windows_are_in_order_and_reach_every_clients_ceiling() {
         (api::ALTER_CONFIGS, 2),
         (api::INCREMENTAL_ALTER_CONFIGS, 1),
         (api::API_VERSIONS, 4),
-        (api::OFFSET_COMMIT, 9),
-        (api::OFFSET_FETCH, 9),
+        (api::OFFSET_COMMIT, 10),
+        (api::OFFSET_FETCH, 10),
         (api::FIND_COORDINATOR, 4),
         (api::JOIN_GROUP, 7),
         (api::HEARTBEAT, 4),
@@ -181,6 +181,8 @@ fn windows_are_in_order_and_reach_every_clients_ceiling() {
         (api::LIST_GROUPS, 5),
         (api::DELETE_GROUPS, 2),
         (api::OFFSET_DELETE, 0),
+        (api::CONSUMER_GROUP_HEARTBEAT, 1),
+        (api::CONSUMER_GROUP_DESCRIBE, 0),
     ];
     for (api, ceiling) in ceilings {
         let window = WINDOWS.iter().find(|w| w.api == api).expect("served");

@@ -23,7 +23,7 @@ fn open_frame(frame: &[u8], header_version: i16, correlation: i32) -> Bytes {
 fn api_versions_name_every_window_in_a_header_of_version_0() {
     for version in 0..=4 {
         let mut out = Vec::new();
-        encode(&api_versions(), api::API_VERSIONS, version, 5, &mut out).expect("sound");
+        encode(&api_versions(version), api::API_VERSIONS, version, 5, &mut out).expect("sound");
         let mut body = open_frame(&out, 0, 5);
         let decoded = ApiVersionsResponse::decode(&mut body, version).expect("sound");
         assert!(body.is_empty());
@@ -36,6 +36,30 @@ fn api_versions_name_every_window_in_a_header_of_version_0() {
         assert_eq!(range(api::FETCH), Some((4, 18)));
         assert_eq!(range(api::LIST_OFFSETS), Some((1, 11)));
         assert_eq!(range(4), None, "LeaderAndIsr is not served");
+    }
+}
+
+/// What Java clients, librdkafka and franz-go look at before they choose the consumer protocol. Those of version 3 take a
+/// range that begins at 0 for an error, so that they are told of the level in force alone.
+#[test]
+fn api_versions_say_that_the_consumer_protocol_is_in_force() {
+    let told = |version| {
+        let mut out = Vec::new();
+        encode(&api_versions(version), api::API_VERSIONS, version, 5, &mut out).expect("sound");
+        ApiVersionsResponse::decode(&mut open_frame(&out, 0, 5), version).expect("sound")
+    };
+    for version in 0..=2 {
+        let decoded = told(version);
+        assert!(decoded.supported_features.is_empty() && decoded.finalized_features.is_empty());
+    }
+    for (version, is_supported) in [(3, false), (4, true)] {
+        let decoded = told(version);
+        let range = decoded.supported_features.iter().map(|one| (&*one.name, one.min_version, one.max_version));
+        assert_eq!(range.collect::<Vec<_>>(), Vec::from_iter(is_supported.then_some(("group.version", 0, 1))));
+        let level = &decoded.finalized_features[..];
+        assert_eq!(level.len(), 1);
+        assert_eq!((&*level[0].name, level[0].min_version_level, level[0].max_version_level), ("group.version", 1, 1));
+        assert!(decoded.finalized_features_epoch >= 0, "a negative one says that nothing is known");
     }
 }
 

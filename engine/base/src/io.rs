@@ -7,14 +7,15 @@ use crate::buf::{Buf, BufMut, Pages};
 use crate::ids::{ConnId, FileId, ListenerId, ShardId, Tag};
 use crate::time::{Mono, Now};
 use std::fmt;
+use std::net::IpAddr;
 
 /// What happened.
 #[derive(Debug)]
 pub enum Event<M> {
     /// First event of a shard's life.
     Start,
-    /// A client connected, at one of the server's listeners. Nothing is received before [`Op::Recv`].
-    Accepted { conn: ConnId, listener: ListenerId },
+    /// A client connected, at one of the server's listeners and from that address. Nothing is received before [`Op::Recv`].
+    Accepted { conn: ConnId, listener: ListenerId, peer: IpAddr },
     /// Bytes of a connection whose receive is armed. The buffer's length is what arrived, at least 1.
     Received { conn: ConnId, bytes: BufMut },
     /// An [`Op::RecvExact`] has filled its buffer to the end.

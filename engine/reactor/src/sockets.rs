@@ -6,6 +6,7 @@ use crate::ring::{Completion, Key, Kind, Ring, RingError};
 use crate::stats::LoopStats;
 use io_uring::{opcode, squeue, types};
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use torc_base::buf::{Buf, BufMut};
@@ -130,8 +131,11 @@ impl Sockets {
     ) -> Result<bool, RingError> {
         // SAFETY: the accept has just made the descriptor for this connection alone.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let taken = self.take_in(ring, fd)?;
-        out.extend(taken.map(|conn| Event::Accepted { conn, listener }));
+        let stream = TcpStream::from(fd);
+        // A client that has gone again has no address, and is about to be found gone.
+        let peer = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip().to_canonical());
+        let taken = self.take_in(ring, stream.into())?;
+        out.extend(taken.map(|conn| Event::Accepted { conn, listener, peer }));
         Ok(taken.is_some())
     }
 

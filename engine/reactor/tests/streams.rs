@@ -272,7 +272,7 @@ impl App for Doorman {
 
     fn step(&mut self, _: Now, event: Event<()>, ops: &mut Vec<Op<()>>) {
         match event {
-            Event::Accepted { conn, listener } => {
+            Event::Accepted { conn, listener, .. } => {
                 ops.push(Op::Send { conn, parts: vec![Buf::copy_of(&[listener.get()])] });
             }
             Event::Sent { conn } => ops.push(Op::Close { conn }),

@@ -7,6 +7,7 @@ use crate::outbox::{Action, Later, Outbox, Piece, SlotId};
 use crate::settings::Protocol;
 use crate::stages::{Path, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::Op;
@@ -52,11 +53,17 @@ enum Receive {
     Pausing,
 }
 
+/// Where a connection came in and what is spoken there, and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub listener: ListenerId,
+    pub protocol: Protocol,
+    pub peer: IpAddr,
+}
+
 #[derive(Debug)]
 struct Conn {
-    /// Where it came in, and what is spoken there.
-    listener: ListenerId,
-    protocol: Protocol,
+    origin: Origin,
     frames: Frames,
     receive: Receive,
     outbox: Outbox,
@@ -83,8 +90,7 @@ struct Conn {
 /// A connection on its way to another shard.
 #[derive(Debug)]
 pub struct Moving {
-    listener: ListenerId,
-    protocol: Protocol,
+    origin: Origin,
     frames: Frames,
     reserved: usize,
     pace: Pace,
@@ -92,10 +98,9 @@ pub struct Moving {
 }
 
 impl Conn {
-    fn new(now: Mono, Moving { listener, protocol, frames, reserved, pace, moves }: Moving) -> Conn {
+    fn new(now: Mono, Moving { origin, frames, reserved, pace, moves }: Moving) -> Conn {
         Conn {
-            listener,
-            protocol,
+            origin,
             frames,
             receive: Receive::Idle,
             outbox: Outbox::new(now),
@@ -219,15 +224,9 @@ impl Conns {
     }
 
     /// A client connected; its requests are read from now on.
-    pub fn accepted(
-        &mut self,
-        now: Mono,
-        conn: ConnId,
-        (listener, protocol): (ListenerId, Protocol),
-        ops: &mut Vec<Op<Mail>>,
-    ) {
+    pub fn accepted(&mut self, now: Mono, conn: ConnId, origin: Origin, ops: &mut Vec<Op<Mail>>) {
         let frames = Frames::new(self.frame_max);
-        self.insert(now, conn, Moving { listener, protocol, frames, reserved: 0, pace: Pace::default(), moves: 0 });
+        self.insert(now, conn, Moving { origin, frames, reserved: 0, pace: Pace::default(), moves: 0 });
         self.arm(now, conn, ops);
     }
 
@@ -239,12 +238,17 @@ impl Conns {
 
     /// Where a connection came in, even if it has gone to another shard since. Of one that is gone: the first.
     pub fn listener(&self, conn: ConnId) -> ListenerId {
-        self.conns.get(&conn).map_or(ListenerId(0), |c| c.listener)
+        self.conns.get(&conn).map_or(ListenerId(0), |c| c.origin.listener)
+    }
+
+    /// Where a connection comes from, if it is there.
+    pub fn peer(&self, conn: ConnId) -> Option<IpAddr> {
+        self.conns.get(&conn).map(|c| c.origin.peer)
     }
 
     /// What is spoken on a connection, if it is there.
     pub fn protocol(&self, conn: ConnId) -> Option<Protocol> {
-        self.conns.get(&conn).map(|c| c.protocol)
+        self.conns.get(&conn).map(|c| c.origin.protocol)
     }
 
     fn insert(&mut self, now: Mono, conn: ConnId, moving: Moving) {
@@ -279,8 +283,8 @@ impl Conns {
         let owed = c.outbox.held() + c.outbox.waiting_bytes();
         assert!(c.tokens.is_empty() && owed == 0, "an idle connection is owed nothing");
         self.turns.give(c.reserved);
-        let Conn { listener, protocol, frames, reserved, pace, moves, .. } = c;
-        let moving = Moving { listener, protocol, frames, reserved, pace, moves: moves + 1 };
+        let Conn { origin, frames, reserved, pace, moves, .. } = c;
+        let moving = Moving { origin, frames, reserved, pace, moves: moves + 1 };
         ops.push(Op::HandOver { conn, to, with: Mail::Moving(Box::new(moving)) });
     }
 
@@ -324,7 +328,7 @@ impl Conns {
             c.receive = Receive::Idle;
         }
         c.active = now;
-        if c.closing { Ok(None) } else { framed(c.protocol, c.frames.filled(bytes, lender!(self, c, conn))) }
+        if c.closing { Ok(None) } else { framed(c.origin.protocol, c.frames.filled(bytes, lender!(self, c, conn))) }
     }
 
     /// An exact receive was stopped to see how far it is.
@@ -363,7 +367,7 @@ impl Conns {
         let c = self.conns.get_mut(&conn)?;
         c.eof = true;
         c.receive = Receive::Idle;
-        let ended = (c.protocol, c.tokens.clone());
+        let ended = (c.origin.protocol, c.tokens.clone());
         self.cancel_move(conn);
         self.close_if_done(now, conn, ops);
         Some(ended)
@@ -417,7 +421,7 @@ impl Conns {
         let (reads, free) = (self.reads(), self.turns.budget().free());
         let Some(c) = self.conns.get_mut(&conn).filter(|_| reads) else { return Ok(None) };
         c.stopped = !c.may_take(free);
-        if c.stopped { Ok(None) } else { framed(c.protocol, c.frames.pop(lender!(self, c, conn))) }
+        if c.stopped { Ok(None) } else { framed(c.origin.protocol, c.frames.pop(lender!(self, c, conn))) }
     }
 
     /// Takes the next place among the answers, for the request of `bytes` bytes that was given out last.
@@ -587,7 +591,7 @@ impl Conns {
         self.sending.remove(&conn);
         self.answers.give(c.outbox.sent(now));
         self.dirty.insert(conn);
-        Some(c.protocol)
+        Some(c.origin.protocol)
     }
 
     /// A send was taken back: the rest waits until the socket takes more.

@@ -8,6 +8,10 @@ fn at(ms: u64) -> Mono {
     Mono(ms * 1_000_000)
 }
 
+fn origin(listener: u8) -> Origin {
+    Origin { listener: ListenerId(listener), protocol: Protocol::Kafka, peer: [10, 0, 0, 9].into() }
+}
+
 fn conns(frames: usize) -> Conns {
     let limits = MemoryLimits { frames, ..MemoryLimits::default() };
     Conns::new(frames / 2, IDLE_MS, 0, limits, Pool::new(usize::MAX, 0))
@@ -16,7 +20,7 @@ fn conns(frames: usize) -> Conns {
 /// One connection, accepted at the start.
 fn one(memory: usize) -> Conns {
     let (mut conns, mut ops) = (conns(memory), Vec::new());
-    conns.accepted(at(0), CONN, (ListenerId(0), Protocol::Kafka), &mut ops);
+    conns.accepted(at(0), CONN, origin(0), &mut ops);
     assert!(matches!(ops[..], [Op::Recv { conn: CONN }]));
     conns
 }
@@ -222,7 +226,7 @@ fn a_starved_receive_that_was_to_pause_waits_for_the_pause() {
 /// Begins a frame that is received exactly; the receive, if there is memory for the frame.
 fn begin(conns: &mut Conns, now: Mono, conn: ConnId, length: usize) -> Option<(BufMut, usize)> {
     let mut ops = Vec::new();
-    conns.accepted(now, conn, (ListenerId(0), Protocol::Kafka), &mut ops);
+    conns.accepted(now, conn, origin(0), &mut ops);
     conns.received(now, conn, bytes(&[&(length as u32).to_be_bytes()[..], &[1]].concat()));
     assert!(conns.next_frame(now, conn).expect("a good length").is_none());
     conns.disarmed(now, conn, false);
@@ -316,7 +320,7 @@ fn idle_connections_and_those_that_do_not_read_are_closed_but_not_those_that_wai
     let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
     let (idle, waits, deaf, gone) = (ConnId(1), ConnId(2), ConnId(3), ConnId(4));
     for conn in [idle, waits, deaf, gone] {
-        conns.accepted(at(0), conn, (ListenerId(0), Protocol::Kafka), &mut ops);
+        conns.accepted(at(0), conn, origin(0), &mut ops);
     }
     for conn in [waits, deaf] {
         conns.received(at(0), conn, frames(1));
@@ -406,7 +410,7 @@ fn a_client_that_never_falls_silent_does_not_hold_up_a_stop() {
 fn long_answers_take_turns_and_short_ones_do_not_wait_for_them() {
     let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
     for number in 0..20 {
-        conns.accepted(at(0), ConnId(number), (ListenerId(0), Protocol::Kafka), &mut ops);
+        conns.accepted(at(0), ConnId(number), origin(0), &mut ops);
         conns.received(at(0), ConnId(number), frames(1));
         let slot = take(&mut conns, ConnId(number))[0];
         let text = if number == 19 { "short".into() } else { "x".repeat(TURN_SEND_BYTES / 2) };
@@ -455,7 +459,7 @@ fn requests_behind_a_half_closed_connection_are_all_taken() {
 fn who_finds_no_memory_for_a_large_frame_does_not_keep_small_ones_waiting() {
     let (mut conns, _) = stuffed();
     let small = ConnId(8);
-    conns.accepted(at(2), small, (ListenerId(0), Protocol::Kafka), &mut Vec::new());
+    conns.accepted(at(2), small, origin(0), &mut Vec::new());
     conns.received(at(2), small, bytes(&100u32.to_be_bytes()));
     conns.received(at(2), small, bytes(&[1; 100]));
     let frame = conns.next_frame(at(2), small).expect("a good length").expect("a small one is taken").1;
@@ -470,7 +474,7 @@ fn all_that_wait_for_memory_get_their_turn() {
     let mut ops = Vec::new();
     let waiting = 200;
     for conn in (0..waiting).map(ConnId) {
-        conns.accepted(at(0), conn, (ListenerId(0), Protocol::Kafka), &mut ops);
+        conns.accepted(at(0), conn, origin(0), &mut ops);
         conns.received(at(0), conn, bytes(&[0, 0, 0, 9]));
         assert!(conns.next_frame(at(0), conn).expect("a good length").is_none());
         conns.disarmed(at(0), conn, false);
@@ -537,7 +541,7 @@ fn a_connection_keeps_its_listener_and_its_protocol_when_it_moves() {
     let limits = MemoryLimits::default();
     let conns = || Conns::new(1 << 20, IDLE_MS, 1, limits, Pool::new(usize::MAX, 0));
     let (mut here, mut there, mut ops) = (conns(), conns(), Vec::new());
-    here.accepted(at(0), CONN, (ListenerId(3), Protocol::Kafka), &mut ops);
+    here.accepted(at(0), CONN, origin(3), &mut ops);
     assert_eq!((here.protocol(CONN), here.listener(CONN)), (Some(Protocol::Kafka), ListenerId(3)));
     here.note_owner(CONN, Some(ShardId(1)));
     here.arm(at(1), CONN, &mut ops);
@@ -548,6 +552,7 @@ fn a_connection_keeps_its_listener_and_its_protocol_when_it_moves() {
     assert_eq!(here.protocol(CONN), None, "it is not here any more");
     there.adopted(at(2), CONN, *moving);
     assert_eq!((there.protocol(CONN), there.listener(CONN)), (Some(Protocol::Kafka), ListenerId(3)));
+    assert_eq!((there.peer(CONN), here.peer(CONN)), (Some(origin(3).peer), None));
     // A frame comes with the protocol in which it is to be read.
     there.received(at(3), CONN, bytes(&[0, 0, 0, 1, 9]));
     let (protocol, frame) = there.next_frame(at(3), CONN).expect("a good length").expect("a whole frame");

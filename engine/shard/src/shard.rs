@@ -15,6 +15,7 @@ use crate::settings::Settings;
 use crate::slow::SlowLog;
 use crate::stats::Stats;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
@@ -58,7 +59,7 @@ pub struct Shard {
     /// Changes whose groups have no leaders yet.
     unready: VecDeque<u64>,
     /// Connections that came before the shard was ready.
-    waiting: Vec<(ConnId, ListenerId)>,
+    waiting: Vec<(ConnId, ListenerId, IpAddr)>,
     stopping: Stopping,
     told_drained: bool,
 }
@@ -111,8 +112,8 @@ impl Shard {
     fn on_event(&mut self, now: Now, event: Event<Mail>, ops: &mut Vec<Op<Mail>>) {
         match event {
             Event::Start => self.with_groups(now, ops, |groups, out| groups.start(out)),
-            Event::Accepted { conn, listener } if !self.is_ready() => self.waiting.push((conn, listener)),
-            Event::Accepted { conn, listener } => self.accepted(now, conn, listener, ops),
+            Event::Accepted { conn, listener, peer } if !self.is_ready() => self.waiting.push((conn, listener, peer)),
+            Event::Accepted { conn, listener, peer } => self.accepted(now, conn, listener, peer, ops),
             Event::Received { conn, bytes } => {
                 self.conns.received(now.mono, conn, bytes);
                 self.pump(now, conn, ops);
@@ -132,7 +133,7 @@ impl Shard {
             Event::TakenBack { conn, rest, sent } => self.conns.taken_back(now.mono, conn, &rest, sent, ops),
             Event::Room { conn } => self.conns.room(now.mono, conn),
             Event::Closed { conn } => {
-                self.waiting.retain(|(waiting, _)| *waiting != conn);
+                self.waiting.retain(|(waiting, ..)| *waiting != conn);
                 self.closed(now, conn, ops);
             }
             Event::Disk(done) => self.with_groups(now, ops, |groups, out| groups.on_disk(out, done)),
@@ -375,8 +376,8 @@ impl Shard {
         let groups = self.groups.len();
         let text = if groups == 1 { "serves 1 group".to_string() } else { format!("serves {groups} groups") };
         ops.push(Op::Log { level: Level::Info, text });
-        for (conn, listener) in std::mem::take(&mut self.waiting) {
-            self.accepted(now, conn, listener, ops);
+        for (conn, listener, peer) in std::mem::take(&mut self.waiting) {
+            self.accepted(now, conn, listener, peer, ops);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Between the shard's connections and the halves that speak their protocols: frames go in, answers go out.
 
-use crate::conns::Moving;
+use crate::conns::{Moving, Origin};
 use crate::frames::BadLength;
 use crate::mail::Mail;
 use crate::settings::Protocol;
 use crate::shard::Shard;
 use crate::stats::{add, set};
+use std::net::IpAddr;
 use torc_base::buf::BufMut;
 use torc_base::ids::{ConnId, ListenerId};
 use torc_base::io::{Level, Op};
@@ -15,10 +16,10 @@ type Ops = Vec<Op<Mail>>;
 
 impl Shard {
     /// Somebody connected.
-    pub(super) fn accepted(&mut self, now: Now, conn: ConnId, listener: ListenerId, ops: &mut Ops) {
+    pub(super) fn accepted(&mut self, now: Now, conn: ConnId, listener: ListenerId, peer: IpAddr, ops: &mut Ops) {
         add(&self.stats.connections_accepted_total, 1);
         let protocol = self.settings.listeners[usize::from(listener.get())].protocol;
-        self.conns.accepted(now.mono, conn, (listener, protocol), ops);
+        self.conns.accepted(now.mono, conn, Origin { listener, protocol, peer }, ops);
         if !self.conns.reads() {
             self.conns.close(conn, ops);
         }

@@ -1,11 +1,13 @@
 //! Kafka's protocol, the server's side: a frame becomes a [`Request`], an answer becomes a frame.
 //!
-//! Produce and Fetch are written by hand, so that record bytes are never copied. The other requests are decoded by the
+//! Produce and Fetch are written by hand, so that record bytes are never copied, and so are two requests of versions that
+//! the `kafka-protocol` crate does not have (`offsets_by_id`). The other requests are decoded by the
 //! `kafka-protocol` crate, but only after the module `guard` has walked them: that crate trusts the lengths it reads.
 
 pub mod error;
 pub mod fetch;
 pub mod group_records;
+pub mod offsets_by_id;
 pub mod produce;
 pub mod records;
 

@@ -1,15 +1,15 @@
 //! From a frame to a request.
 
 use super::schema::{
-    AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    AlterConfigsRequest, ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
     DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
     DescribeLogDirsRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
     InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
     OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, SyncGroupRequest,
 };
 use super::windows::{ApiWindow, api, window};
-use super::wire::Reader;
-use super::{Foreign, api_name, fetch, foreign, guard, produce, shapes};
+use super::wire::{Reader, Wire};
+use super::{Foreign, api_name, fetch, foreign, guard, offsets_by_id, produce, shapes};
 use bytes::Bytes;
 use kafka_protocol::protocol::Decodable;
 use std::fmt;
@@ -53,6 +53,9 @@ pub enum Request {
     DescribeCluster(DescribeClusterRequest),
     OffsetCommit(OffsetCommitRequest),
     OffsetFetch(OffsetFetchRequest),
+    /// OffsetCommit of version 10, and OffsetFetch of it.
+    OffsetCommitById(offsets_by_id::Commit),
+    OffsetFetchById(offsets_by_id::Fetch),
     FindCoordinator(FindCoordinatorRequest),
     JoinGroup(JoinGroupRequest),
     Heartbeat(HeartbeatRequest),
@@ -62,6 +65,8 @@ pub enum Request {
     ListGroups(ListGroupsRequest),
     DeleteGroups(DeleteGroupsRequest),
     OffsetDelete(OffsetDeleteRequest),
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest),
+    ConsumerGroupDescribe(ConsumerGroupDescribeRequest),
 }
 
 /// Why a frame is no request.
@@ -132,9 +137,22 @@ pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
     let request = match api {
         api::PRODUCE => Request::Produce(produce::decode(frame, body, version).map_err(malformed)?),
         api::FETCH => Request::Fetch(fetch::decode(&frame, body, version).map_err(malformed)?),
+        api::OFFSET_COMMIT if version >= offsets_by_id::VERSION => {
+            Request::OffsetCommitById(read_own(&frame, body, offsets_by_id::commit).map_err(malformed)?)
+        }
+        api::OFFSET_FETCH if version >= offsets_by_id::VERSION => {
+            Request::OffsetFetchById(read_own(&frame, body, offsets_by_id::fetch).map_err(malformed)?)
+        }
         _ => decode_control(&frame, body, window, version).map_err(malformed)?,
     };
     Ok((Header { api, version, correlation, client_id }, request))
+}
+
+/// Reads a request whose layout is known here.
+fn read_own<T>(frame: &[u8], body: usize, fields: fn(&mut Reader) -> Wire<T>) -> Result<T, (&'static str, usize)> {
+    let mut reader = Reader::new(frame);
+    reader.take(body).expect("the header was read from this frame");
+    fields(&mut reader).map_err(|what| (what, reader.at()))
 }
 
 /// Decodes a request by the schema crate, after the guard has walked it.
@@ -187,6 +205,8 @@ fn by_schema(api: i16, mut bytes: Bytes, version: i16) -> Result<Request, ()> {
         api::LIST_GROUPS => Request::ListGroups(read(b, version)?),
         api::DELETE_GROUPS => Request::DeleteGroups(read(b, version)?),
         api::OFFSET_DELETE => Request::OffsetDelete(read(b, version)?),
+        api::CONSUMER_GROUP_HEARTBEAT => Request::ConsumerGroupHeartbeat(read(b, version)?),
+        api::CONSUMER_GROUP_DESCRIBE => Request::ConsumerGroupDescribe(read(b, version)?),
         _ => unreachable!("API {api} has a window but no decoder"),
     };
     // The guard reads the same lengths as the schema crate (tests compare them); were they to differ, the bytes of a

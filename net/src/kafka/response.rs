@@ -1,10 +1,10 @@
 //! From an answer to a frame, for all APIs but Produce and Fetch.
 
 use super::schema::ApiVersionsResponse;
-use super::schema::api_versions_response::ApiVersion;
+use super::schema::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use super::windows::{WINDOWS, api, window};
 use super::{error, wire};
-use kafka_protocol::protocol::{Encodable, HeaderVersion};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
 use std::fmt;
 use torc_base::ids::TopicId;
 use uuid::Uuid;
@@ -44,21 +44,43 @@ pub fn encode<T: Encodable + HeaderVersion>(
     Ok(())
 }
 
-/// The answer to ApiVersions: all windows, no features, no error.
-pub fn api_versions() -> ApiVersionsResponse {
+/// The feature whose level 1 lets clients choose the consumer protocol (KIP-848).
+const GROUP_VERSION: &str = "group.version";
+const GROUP_VERSION_MAX: i16 = 1;
+/// Versions of ApiVersions: the first with features, and the first that can say that a feature begins at level 0.
+const FEATURES: i16 = 3;
+const FEATURES_FROM_0: i16 = 4;
+
+/// The answer to ApiVersions of that version: all windows, the features, no error.
+pub fn api_versions(version: i16) -> ApiVersionsResponse {
     let versions = WINDOWS.iter().map(|window| {
         ApiVersion::default()
             .with_api_key(window.api)
             .with_min_version(window.advertised_min)
             .with_max_version(window.max)
     });
-    ApiVersionsResponse::default().with_api_keys(versions.collect())
+    let response = ApiVersionsResponse::default().with_api_keys(versions.collect());
+    if version < FEATURES {
+        return response;
+    }
+    let name = || StrBytes::from_static_str(GROUP_VERSION);
+    let supported = SupportedFeatureKey::default().with_name(name()).with_max_version(GROUP_VERSION_MAX);
+    let finalized = FinalizedFeatureKey::default()
+        .with_name(name())
+        .with_max_version_level(GROUP_VERSION_MAX)
+        .with_min_version_level(GROUP_VERSION_MAX);
+    // Java clients before 3.9 take a feature that begins at 0 for an error, so it is left out for them, as in Kafka.
+    let supported = (version >= FEATURES_FROM_0).then_some(supported);
+    response
+        .with_supported_features(supported.into_iter().collect())
+        .with_finalized_features_epoch(0)
+        .with_finalized_features(vec![finalized])
 }
 
 /// Appends the answer to an ApiVersions request of an unknown version: error 35 in the layout of version 0, which every
 /// client can read, with the versions of ApiVersions to choose from (KIP-511).
 pub fn encode_api_versions_refusal(correlation: i32, out: &mut Vec<u8>) {
-    let mut response = api_versions().with_error_code(error::UNSUPPORTED_VERSION);
+    let mut response = api_versions(0).with_error_code(error::UNSUPPORTED_VERSION);
     response.api_keys.retain(|versions| versions.api_key == api::API_VERSIONS);
     encode(&response, api::API_VERSIONS, 0, correlation, out).expect("version 0 has these fields");
 }

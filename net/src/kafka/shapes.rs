@@ -97,6 +97,8 @@ pub(crate) fn fields(api: i16) -> Option<&'static [Field]> {
         api::CREATE_PARTITIONS => CREATE_PARTITIONS,
         api::INCREMENTAL_ALTER_CONFIGS => INCREMENTAL_ALTER_CONFIGS,
         api::DESCRIBE_CLUSTER => DESCRIBE_CLUSTER,
+        api::CONSUMER_GROUP_HEARTBEAT => CONSUMER_GROUP_HEARTBEAT,
+        api::CONSUMER_GROUP_DESCRIBE => CONSUMER_GROUP_DESCRIBE,
         _ => return None,
     })
 }
@@ -265,3 +267,18 @@ const LIST_GROUPS: &[Field] = &[field(Kind::TextItems).from(4), field(Kind::Text
 const DELETE_GROUPS: &[Field] = &[field(Kind::TextItems)];
 
 const OFFSET_DELETE: &[Field] = &[text(), structs(&[text(), structs(&[fixed(I32)])])]; // group, topic, partition
+
+const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
+    text(),                                                         // group
+    text(),                                                         // member
+    fixed(I32),                                                     // its epoch
+    text().null(0),                                                 // instance
+    text().null(0),                                                 // rack
+    fixed(I32),                                                     // rebalance timeout
+    field(Kind::TextItems).null(0),                                 // names of topics
+    text().from(1).null(1),                                         // pattern of names
+    text().null(0),                                                 // assignor
+    structs(&[fixed(UUID), field(Kind::FixedItems(I32))]).null(0), // what it holds: topic id, partitions
+];
+
+const CONSUMER_GROUP_DESCRIBE: &[Field] = &[field(Kind::TextItems), fixed(BOOL)]; // groups, include operations

@@ -29,6 +29,8 @@ pub mod api {
     pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
     pub const OFFSET_DELETE: i16 = 47;
     pub const DESCRIBE_CLUSTER: i16 = 60;
+    pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
+    pub const CONSUMER_GROUP_DESCRIBE: i16 = 69;
 }
 
 /// The versions of one API that torc answers, and the first of its versions that take the compact encodings.
@@ -59,9 +61,9 @@ pub const WINDOWS: &[ApiWindow] = &[
     // 11 is 10 with one more special timestamp (-6, KIP-1023); the schema crate ends at 10.
     ApiWindow { schema_max: 10, ..served(api::LIST_OFFSETS, 1, 11, 6) },
     served(api::METADATA, 0, 13, 9),
-    // Kafka 4.4 has 10, with topics by id; the schema crate's requests end at 9. So with the next one.
-    served(api::OFFSET_COMMIT, 2, 9, 8),
-    served(api::OFFSET_FETCH, 1, 9, 6),
+    // Requests of version 10 are read in `offsets_by_id`.
+    served(api::OFFSET_COMMIT, 2, 10, 8),
+    served(api::OFFSET_FETCH, 1, 10, 6),
     served(api::FIND_COORDINATOR, 0, 6, 3),
     served(api::JOIN_GROUP, 0, 9, 6),
     served(api::HEARTBEAT, 0, 4, 4),
@@ -85,6 +87,8 @@ pub const WINDOWS: &[ApiWindow] = &[
     served(api::INCREMENTAL_ALTER_CONFIGS, 0, 1, 1),
     served(api::OFFSET_DELETE, 0, 0, i16::MAX),
     served(api::DESCRIBE_CLUSTER, 0, 2, 0),
+    served(api::CONSUMER_GROUP_HEARTBEAT, 0, 1, 0),
+    served(api::CONSUMER_GROUP_DESCRIBE, 0, 1, 0),
 ];
 
 /// The window of `api`; `None` if torc does not serve it.

@@ -1,6 +1,7 @@
 //! Random requests of groups.
 
-use super::Sampler;
+use super::{Sampler, by_id};
+use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -16,6 +17,8 @@ use torc_net::kafka::{Request, api};
 /// A request of `api`.
 pub fn request(s: &mut Sampler, api: i16) -> Request {
     match api {
+        api::OFFSET_COMMIT if s.version == by_id::VERSION => Request::OffsetCommitById(by_id::commit(s)),
+        api::OFFSET_FETCH if s.version == by_id::VERSION => Request::OffsetFetchById(by_id::fetch(s)),
         api::OFFSET_COMMIT => Request::OffsetCommit(offset_commit(s)),
         api::OFFSET_FETCH => Request::OffsetFetch(offset_fetch(s)),
         api::FIND_COORDINATOR => Request::FindCoordinator(
@@ -59,6 +62,13 @@ pub fn request(s: &mut Sampler, api: i16) -> Request {
                     .with_name(s.text().into())
                     .with_partitions(s.list(|s| OffsetDeleteRequestPartition::default().with_partition_index(s.i32())))
             })),
+        ),
+        api::CONSUMER_GROUP_HEARTBEAT => Request::ConsumerGroupHeartbeat(consumer_group_heartbeat(s)),
+        api::CONSUMER_GROUP_DESCRIBE => Request::ConsumerGroupDescribe(
+            ConsumerGroupDescribeRequest::default()
+                .with_group_ids(s.list(|s| s.text().into()))
+                .with_include_authorized_operations(s.bool())
+                .with_unknown_tagged_fields(s.tags()),
         ),
         api => panic!("no samples of API {api}"),
     }
@@ -174,6 +184,28 @@ fn sync_group(s: &mut Sampler) -> SyncGroupRequest {
                 .with_member_id(s.text())
                 .with_assignment(s.bytes())
                 .with_unknown_tagged_fields(s.tags())
+        }))
+        .with_unknown_tagged_fields(s.tags())
+}
+
+fn consumer_group_heartbeat(s: &mut Sampler) -> ConsumerGroupHeartbeatRequest {
+    ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(s.text().into())
+        .with_member_id(s.text())
+        .with_member_epoch(s.i32())
+        .with_instance_id(s.maybe(Sampler::text))
+        .with_rack_id(s.maybe(Sampler::text))
+        .with_rebalance_timeout_ms(s.i32())
+        .with_subscribed_topic_names(s.maybe(|s| s.list(|s| s.text().into())))
+        .with_subscribed_topic_regex(maybe_since(s, 1))
+        .with_server_assignor(s.maybe(Sampler::text))
+        .with_topic_partitions(s.maybe(|s| {
+            s.list(|s| {
+                TopicPartitions::default()
+                    .with_topic_id(s.uuid())
+                    .with_partitions(s.list(Sampler::i32))
+                    .with_unknown_tagged_fields(s.tags())
+            })
         }))
         .with_unknown_tagged_fields(s.tags())
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod by_id;
 mod groups;
 
 use bytes::Bytes;
@@ -459,6 +460,8 @@ pub fn encode_control(request: &Request, version: i16) -> Vec<u8> {
         Request::DescribeCluster(r) => body(r, version),
         Request::OffsetCommit(r) => body(r, version),
         Request::OffsetFetch(r) => body(r, version),
+        Request::OffsetCommitById(r) => by_id::encode_commit(r),
+        Request::OffsetFetchById(r) => by_id::encode_fetch(r),
         Request::FindCoordinator(r) => body(r, version),
         Request::JoinGroup(r) => body(r, version),
         Request::Heartbeat(r) => body(r, version),
@@ -468,6 +471,8 @@ pub fn encode_control(request: &Request, version: i16) -> Vec<u8> {
         Request::ListGroups(r) => body(r, version),
         Request::DeleteGroups(r) => body(r, version),
         Request::OffsetDelete(r) => body(r, version),
+        Request::ConsumerGroupHeartbeat(r) => body(r, version),
+        Request::ConsumerGroupDescribe(r) => body(r, version),
         Request::Produce(_) | Request::Fetch(_) => panic!("not a control request"),
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::violation::Violation;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{ConnId, ListenerId};
 use torc_base::io::Event;
@@ -85,7 +86,7 @@ impl ShardEvent {
     /// As the shard gets it.
     pub fn event<M>(self) -> Event<M> {
         match self {
-            ShardEvent::Accepted(conn) => Event::Accepted { conn, listener: ListenerId(0) },
+            ShardEvent::Accepted(conn) => Event::Accepted { conn, listener: ListenerId(0), peer: IpAddr::V4(Ipv4Addr::LOCALHOST) },
             ShardEvent::Received(conn, bytes) => Event::Received { conn, bytes },
             ShardEvent::Filled(conn, bytes) => Event::Filled { conn, bytes },
             ShardEvent::Halted(conn, bytes, at) => Event::Halted { conn, bytes, at },

@@ -264,6 +264,7 @@ impl Coordinators {
 /// True if the answer may need records in the log.
 fn may_append(request: &Request) -> bool {
     !matches!(request, Request::Heartbeat(_) | Request::Fetch(_) | Request::Describe { .. } | Request::List(_))
+        && !matches!(request, Request::ConsumerDescribe { .. })
 }
 
 /// What is answered when the log has lost what an answer tells.

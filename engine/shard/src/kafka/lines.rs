@@ -92,13 +92,19 @@ impl Kafka {
             Request::ListOffsets(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::OffsetForLeaderEpoch(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::OffsetCommit(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
+            Request::OffsetCommitById(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::OffsetDelete(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::OffsetFetch(request) => {
                 let old = request.topics.iter().flatten().map(|topic| topic.partition_indexes.len());
                 let topics = request.groups.iter().filter_map(|group| group.topics.as_ref()).flatten();
                 old.chain(topics.map(|topic| topic.partition_indexes.len())).sum::<usize>() + request.groups.len()
             }
+            Request::OffsetFetchById(request) => {
+                let topics = request.groups.iter().filter_map(|group| group.topics.as_ref()).flatten();
+                topics.map(|(_, partitions)| partitions.len()).sum::<usize>() + request.groups.len()
+            }
             Request::DescribeGroups(request) => request.groups.len(),
+            Request::ConsumerGroupDescribe(request) => request.group_ids.len(),
             Request::DeleteGroups(request) => request.groups_names.len(),
             Request::FindCoordinator(request) => request.coordinator_keys.len(),
             Request::Metadata(request) => match &request.topics {
@@ -133,4 +139,5 @@ const ITEMS_OF_SETTINGS: usize = 16;
 fn is_list(request: &Request) -> bool {
     matches!(request, Request::Metadata(_) | Request::DescribeConfigs(_) | Request::DescribeLogDirs(_))
         || matches!(request, Request::OffsetFetch(_) | Request::DescribeGroups(_) | Request::ListGroups(_))
+        || matches!(request, Request::ConsumerGroupDescribe(_) | Request::OffsetFetchById(_))
 }

@@ -209,8 +209,11 @@ impl Kafka {
                 let Header { api, version, correlation, .. } = header;
                 let to = ReplyTo { conn, slot, api, version, correlation, bytes: frame_bytes };
                 match request {
-                    // The one request whose answer depends on who the client says it is.
+                    // The requests whose answers depend on who the client says it is.
                     Request::JoinGroup(join) => self.join_group(out, to, header.client_id, join),
+                    Request::ConsumerGroupHeartbeat(beat) => {
+                        self.consumer_group_heartbeat(out, to, header.client_id, beat);
+                    }
                     request => self.request(out, to, request),
                 }
             }
@@ -238,7 +241,7 @@ impl Kafka {
             Request::Fetch(request) => self.fetch(out, to, request),
             Request::ListOffsets(request) => self.list_offsets(out, to, request),
             Request::Metadata(request) => self.metadata(out, to, request),
-            Request::ApiVersions(_) => self.reply(out, to, &kafka::api_versions()),
+            Request::ApiVersions(_) => self.reply(out, to, &kafka::api_versions(to.version)),
             Request::CreateTopics(request) => self.create_topics(out, to, request),
             Request::DeleteTopics(request) => self.delete_topics(out, to, request),
             Request::CreatePartitions(request) => self.create_partitions(out, to, request),
@@ -251,12 +254,17 @@ impl Kafka {
             Request::DescribeCluster(request) => self.describe_cluster(out, to, request),
             Request::DescribeLogDirs(request) => self.describe_log_dirs(out, to, request),
             Request::FindCoordinator(request) => self.find_coordinator(out, to, request),
-            Request::JoinGroup(_) => unreachable!("taken up with its client's id"),
+            Request::JoinGroup(_) | Request::ConsumerGroupHeartbeat(_) => {
+                unreachable!("taken up with its client's id")
+            }
+            Request::ConsumerGroupDescribe(request) => self.consumer_group_describe(out, to, request),
             Request::SyncGroup(request) => self.sync_group(out, to, request),
             Request::Heartbeat(request) => self.heartbeat(out, to, request),
             Request::LeaveGroup(request) => self.leave_group(out, to, request),
             Request::OffsetCommit(request) => self.offset_commit(out, to, request),
             Request::OffsetFetch(request) => self.offset_fetch(out, to, request),
+            Request::OffsetCommitById(request) => self.offset_commit_by_id(out, to, request),
+            Request::OffsetFetchById(request) => self.offset_fetch_by_id(out, to, request),
             Request::OffsetDelete(request) => self.offset_delete(out, to, request),
             Request::DescribeGroups(request) => self.describe_groups(out, to, request),
             Request::ListGroups(request) => self.list_groups(out, to, request),

@@ -9,14 +9,14 @@ use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::*;
 use torc_net::kafka::{StrBytes, error};
 
-const SESSION_MS: i32 = 120_000;
+pub(super) const SESSION_MS: i32 = 120_000;
 
-fn s(text: &str) -> StrBytes {
+pub(super) fn s(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
 /// Asks for the coordinator of a group, and waits until it serves.
-fn find(rig: &mut Rig, client: Client, group: &str) {
+pub(super) fn find(rig: &mut Rig, client: Client, group: &str) {
     let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![s(group)]);
     let found = rig.ask(client, 6, &request);
     let found = &found.coordinators[0];
@@ -63,7 +63,7 @@ fn sync(rig: &mut Rig, client: Client, group: &str, member: &str, generation: i3
     synced.assignment.to_vec()
 }
 
-fn heartbeat(rig: &mut Rig, client: Client, group: &str, member: &str, generation: i32) -> i16 {
+pub(super) fn heartbeat(rig: &mut Rig, client: Client, group: &str, member: &str, generation: i32) -> i16 {
     let request = HeartbeatRequest::default()
         .with_group_id(s(group).into())
         .with_generation_id(generation)
@@ -71,7 +71,7 @@ fn heartbeat(rig: &mut Rig, client: Client, group: &str, member: &str, generatio
     rig.ask(client, 4, &request).error_code
 }
 
-fn commit_request(
+pub(super) fn commit_request(
     group: &str,
     member: &str,
     generation: i32,
@@ -96,13 +96,13 @@ fn commit_request(
         ])
 }
 
-fn commit(rig: &mut Rig, client: Client, request: &OffsetCommitRequest) -> Vec<i16> {
+pub(super) fn commit(rig: &mut Rig, client: Client, request: &OffsetCommitRequest) -> Vec<i16> {
     let answer = rig.ask(client, 9, request);
     answer.topics.iter().flat_map(|topic| &topic.partitions).map(|one| one.error_code).collect()
 }
 
 /// What a group has committed for partitions of a topic.
-fn committed(rig: &mut Rig, client: Client, group: &str, topic: &str, partitions: &[i32]) -> Vec<(i64, i32, String)> {
+pub(super) fn committed(rig: &mut Rig, client: Client, group: &str, topic: &str, partitions: &[i32]) -> Vec<(i64, i32, String)> {
     let wanted =
         OffsetFetchRequestTopics::default().with_name(s(topic).into()).with_partition_indexes(partitions.into());
     let group = OffsetFetchRequestGroup::default().with_group_id(s(group).into()).with_topics(Some(vec![wanted]));
@@ -115,11 +115,11 @@ fn committed(rig: &mut Rig, client: Client, group: &str, topic: &str, partitions
     group.topics.iter().flat_map(|topic| &topic.partitions).map(offset).collect()
 }
 
-fn note(offset: i64) -> (i64, i32, String) {
+pub(super) fn note(offset: i64) -> (i64, i32, String) {
     (offset, 3, "note".into())
 }
 
-fn leave(rig: &mut Rig, client: Client, group: &str, member: &str) -> i16 {
+pub(super) fn leave(rig: &mut Rig, client: Client, group: &str, member: &str) -> i16 {
     let members = vec![MemberIdentity::default().with_member_id(s(member))];
     let request = LeaveGroupRequest::default().with_group_id(s(group).into()).with_members(members);
     let answer = rig.ask(client, 5, &request);

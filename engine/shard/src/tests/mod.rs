@@ -4,6 +4,7 @@ mod admin;
 mod complaints;
 mod configs;
 mod connections;
+mod consumers;
 pub mod disk;
 mod fetch;
 mod groups;

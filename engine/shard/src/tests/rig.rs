@@ -6,6 +6,7 @@ use crate::{Listener, Mail, MemoryLimits, Settings, Shard, Stats, TopicConfig, W
 use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::{Buf, BufMut, Pool};
@@ -15,6 +16,8 @@ use torc_base::time::{Mono, Now, Wall};
 use torc_net::kafka::schema::{RequestHeader, ResponseHeader};
 use torc_net::kafka::{Decodable, Encodable, HeaderVersion, StrBytes};
 
+/// Where all clients come from.
+pub const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
 /// Milliseconds since 1970 at the start of every test.
 pub const START_MS: i64 = 1_700_000_000_000;
 
@@ -305,7 +308,7 @@ impl Rig {
             closed: false,
         };
         self.nodes[shard].links.insert(conn, link);
-        self.inject(shard, Event::Accepted { conn, listener });
+        self.inject(shard, Event::Accepted { conn, listener, peer: PEER });
         self.run();
         Client { shard, conn }
     }

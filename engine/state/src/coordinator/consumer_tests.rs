@@ -299,6 +299,19 @@ fn patterns_match_whole_names_and_topics_to_come() {
     assert!(rig.log.iter().any(tombstone), "a pattern that nobody has is forgotten");
 }
 
+/// Kafka's own consumers join with an empty subscription when they have been told of none.
+#[test]
+fn a_member_may_want_nothing_and_something_later() {
+    let mut rig = rig(2);
+    let mut a = Client::new("a", &[]);
+    a.turn(&mut rig);
+    assert_eq!((a.held.len(), a.epoch), (0, 1));
+    a.topics = vec![text("t")];
+    a.turn(&mut rig);
+    a.turn(&mut rig);
+    assert_eq!(a.held.len(), 2);
+}
+
 fn refused(rig: &mut Rig, change: impl FnOnce(&mut ConsumerHeartbeat)) -> Refusal {
     let mut beat = Client::new("a", &["t"]).beat();
     change(&mut beat);
@@ -311,10 +324,10 @@ fn refused(rig: &mut Rig, change: impl FnOnce(&mut ConsumerHeartbeat)) -> Refusa
 #[test]
 fn heartbeats_that_make_no_sense_are_refused_and_leave_nothing() {
     let mut rig = rig(1);
-    assert_eq!(refused(&mut rig, |beat| beat.group = text("")), Refusal::InvalidGroupId);
+    assert_eq!(refused(&mut rig, |beat| beat.group = text(" ")), Refusal::InvalidRequest);
     assert_eq!(refused(&mut rig, |beat| beat.member = text("")), Refusal::InvalidRequest);
     assert_eq!(refused(&mut rig, |beat| beat.instance = Some(text(""))), Refusal::InvalidRequest);
-    assert_eq!(refused(&mut rig, |beat| beat.rack = Some(text(""))), Refusal::InvalidRequest);
+    assert_eq!(refused(&mut rig, |beat| beat.rack = Some(text("\t"))), Refusal::InvalidRequest);
     assert_eq!(refused(&mut rig, |beat| beat.topics = None), Refusal::InvalidRequest);
     assert_eq!(refused(&mut rig, |beat| beat.rebalance_timeout = -1), Refusal::InvalidRequest);
     assert_eq!(refused(&mut rig, |beat| beat.owned = None), Refusal::InvalidRequest);

@@ -4,6 +4,7 @@
 use stats_alloc::{Region, Stats, StatsAlloc};
 use std::alloc::System;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::sync::Arc;
 use torc_base::buf::{BufMut, Pool};
@@ -101,7 +102,7 @@ impl Rig {
         };
         rig.step(Event::Start);
         rig.settle();
-        rig.step(Event::Accepted { conn: CONN, listener: ListenerId(0) });
+        rig.step(Event::Accepted { conn: CONN, listener: ListenerId(0), peer: IpAddr::V4(Ipv4Addr::LOCALHOST) });
         rig.settle();
         rig
     }

@@ -2,11 +2,15 @@
 
 use super::{Kafka, Out, Part, ReplyTo, What, code_of, maybe_text, text, topic_name, wire};
 use crate::kafka::refusals::group_code;
-use crate::kafka::view;
+use crate::kafka::view::{self, View};
+use std::sync::Arc;
 use torc_base::ids::TopicId;
-use torc_net::kafka::error;
+use torc_net::kafka::schema::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use torc_net::kafka::schema::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use torc_net::kafka::schema::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use torc_net::kafka::schema::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
 use torc_net::kafka::schema::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
@@ -15,99 +19,205 @@ use torc_net::kafka::schema::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
     OffsetFetchResponse,
 };
+use torc_net::kafka::{StrBytes, error, offsets_by_id, topic_uuid};
 use torc_state::coordinator::Text;
 use torc_state::coordinator::request::{Commit, CommitPartition, CommitTopic, DeleteOffsets, Fetch, Request};
-use torc_state::coordinator::response::{FetchedOffset, PartitionResult, Refusal, Response};
+use torc_state::coordinator::response::{CommittedOffset, FetchedOffset, PartitionResult, Refusal, Response};
 
-/// First versions: of OffsetCommit that knows epochs of members; of OffsetFetch with many groups, and with a code for the
-/// whole answer. Last version of OffsetCommit that names a time to keep offsets for.
+/// First versions: of OffsetCommit that knows epochs of members; of OffsetFetch with many groups, with a code for the whole
+/// answer, and with leader epochs; of both that name topics by ids. Last version of OffsetCommit that names a time to keep
+/// offsets for.
 const KNOWS_EPOCHS: i16 = 9;
 const MANY_GROUPS: i16 = 8;
 const WHOLE_CODE: i16 = 2;
+const LEADER_EPOCHS: i16 = 5;
+const BY_ID: i16 = 10;
 const WITH_RETENTION: i16 = 4;
 
-/// Topics and partitions in the order of the request; those that the coordinator is not asked about have their codes.
-pub(super) type Places = Vec<(Text, Vec<(i32, Option<i16>)>)>;
+/// A topic as it was asked for, with its partitions in the order of the request; those that the coordinator is not asked
+/// about have their codes.
+pub(super) struct Place {
+    /// `None`: it was asked for by an id that no topic has.
+    name: Option<Text>,
+    /// Zero if it was asked for by a name that no topic has.
+    id: TopicId,
+    partitions: Vec<(i32, Option<i16>)>,
+}
+
+/// Topics in the order of the request.
+pub(super) type Places = Vec<Place>;
+
+/// A group of an OffsetFetch, with the topics that were asked for if not all of them were.
+pub(super) struct AskedGroup {
+    group: Text,
+    places: Option<Places>,
+}
 
 impl Kafka {
-    /// A topic as it was asked for, and which of its partitions there are.
-    fn place(&self, name: &str, partitions: impl Iterator<Item = i32>) -> (TopicId, Vec<(i32, Option<i16>)>) {
+    /// A topic that was asked for by its name, and which of its partitions there are.
+    fn place(&self, name: &StrBytes, partitions: impl Iterator<Item = i32>) -> Place {
         let topic = self.view.by_name(name);
         let is_there = |index| topic.is_some_and(|topic| view::partition(topic, index).is_some());
         let code = |index| (!is_there(index)).then_some(error::UNKNOWN_TOPIC_OR_PARTITION);
-        (topic.map_or(TopicId::ZERO, |topic| topic.id), partitions.map(|index| (index, code(index))).collect())
+        let partitions = partitions.map(|index| (index, code(index))).collect();
+        Place { name: Some(text(name)), id: topic.map_or(TopicId::ZERO, |topic| topic.id), partitions }
+    }
+
+    /// The same of one that was asked for by its id.
+    fn place_by_id(&self, id: TopicId, partitions: impl Iterator<Item = i32>) -> Place {
+        let topic = self.view.by_id(id);
+        let code = |index| match topic {
+            None => Some(error::UNKNOWN_TOPIC_ID),
+            Some(topic) => view::partition(topic, index).is_none().then_some(error::UNKNOWN_TOPIC_OR_PARTITION),
+        };
+        let partitions = partitions.map(|index| (index, code(index))).collect();
+        Place { name: topic.map(|topic| Arc::clone(&topic.name)), id, partitions }
     }
 
     pub(in crate::kafka) fn offset_commit(&mut self, out: &mut Out, to: ReplyTo, request: OffsetCommitRequest) {
-        let (mut places, mut topics) = (Places::new(), Vec::new());
-        for topic in &request.topics {
-            let (id, places_of) = self.place(&topic.name, topic.partitions.iter().map(|one| one.partition_index));
-            let known = topic.partitions.iter().zip(&places_of).filter(|(_, (_, code))| code.is_none());
-            let partitions: Vec<CommitPartition> = known
-                .map(|(one, _)| CommitPartition {
-                    index: one.partition_index,
-                    offset: one.committed_offset,
-                    leader_epoch: one.committed_leader_epoch,
-                    metadata: maybe_text(one.committed_metadata.as_ref()).unwrap_or_default(),
-                })
-                .collect();
-            let name = text(&topic.name);
-            if !partitions.is_empty() {
-                topics.push(CommitTopic { name: name.clone(), id, partitions });
+        let topic = |topic: &OffsetCommitRequestTopic| {
+            let place = self.place(&topic.name, topic.partitions.iter().map(|one| one.partition_index));
+            let partition = |one: &OffsetCommitRequestPartition| CommitPartition {
+                index: one.partition_index,
+                offset: one.committed_offset,
+                leader_epoch: one.committed_leader_epoch,
+                metadata: maybe_text(one.committed_metadata.as_ref()).unwrap_or_default(),
+            };
+            (place, topic.partitions.iter().map(partition).collect())
+        };
+        let topics = request.topics.iter().map(topic).collect();
+        let commit = Commit {
+            group: text(&request.group_id),
+            member: text(&request.member_id),
+            instance: maybe_text(request.group_instance_id.as_ref()),
+            generation: request.generation_id_or_member_epoch,
+            retention: (to.version <= WITH_RETENTION && request.retention_time_ms >= 0)
+                .then_some(request.retention_time_ms),
+            knows_epochs: to.version >= KNOWS_EPOCHS,
+            topics: Vec::new(),
+        };
+        self.commit(out, to, commit, topics);
+    }
+
+    pub(in crate::kafka) fn offset_commit_by_id(
+        &mut self,
+        out: &mut Out,
+        to: ReplyTo,
+        request: offsets_by_id::Commit,
+    ) {
+        let topic = |topic: offsets_by_id::CommitTopic| {
+            let place = self.place_by_id(topic.id, topic.partitions.iter().map(|one| one.index));
+            let partition = |one: offsets_by_id::CommitPartition| CommitPartition {
+                index: one.index,
+                offset: one.offset,
+                leader_epoch: one.leader_epoch,
+                metadata: maybe_text(one.metadata.as_ref()).unwrap_or_default(),
+            };
+            (place, topic.partitions.into_iter().map(partition).collect())
+        };
+        let topics = request.topics.into_iter().map(topic).collect();
+        let commit = Commit {
+            group: text(&request.group),
+            member: text(&request.member),
+            instance: maybe_text(request.instance.as_ref()),
+            generation: request.generation,
+            retention: None,
+            knows_epochs: true,
+            topics: Vec::new(),
+        };
+        self.commit(out, to, commit, topics);
+    }
+
+    /// Asks for a commit of those partitions that there are.
+    fn commit(
+        &mut self,
+        out: &mut Out,
+        to: ReplyTo,
+        mut commit: Commit,
+        topics: Vec<(Place, Vec<CommitPartition>)>,
+    ) {
+        let mut places = Places::with_capacity(topics.len());
+        for (place, partitions) in topics {
+            let known = partitions.into_iter().zip(&place.partitions).filter(|(_, (_, code))| code.is_none());
+            let partitions: Vec<CommitPartition> = known.map(|(partition, _)| partition).collect();
+            if let Some(name) = place.name.clone().filter(|_| !partitions.is_empty()) {
+                commit.topics.push(CommitTopic { name, id: place.id, partitions });
             }
-            places.push((name, places_of));
+            places.push(place);
         }
-        if topics.is_empty() && !places.is_empty() {
-            let response = committed(places, Ok(Box::new(Response::Commit(Ok(Vec::new())))));
+        if commit.topics.is_empty() && !places.is_empty() {
+            let response = committed(to.version, places, Ok(Box::new(Response::Commit(Ok(Vec::new())))));
             return self.reply(out, to, &response);
         }
-        let question = self.coordinator_of(&request.group_id).map(|log| {
-            let commit = Commit {
-                group: text(&request.group_id),
-                member: text(&request.member_id),
-                instance: maybe_text(request.group_instance_id.as_ref()),
-                generation: request.generation_id_or_member_epoch,
-                retention: (to.version <= WITH_RETENTION && request.retention_time_ms >= 0)
-                    .then_some(request.retention_time_ms),
-                knows_epochs: to.version >= KNOWS_EPOCHS,
-                topics,
-            };
-            (log, Request::Commit(commit))
-        });
+        let question = self.coordinator_of(&commit.group).map(|log| (log, Request::Commit(commit)));
         self.coordinate(out, to, What::Commit(places), vec![question]);
     }
 
     pub(in crate::kafka) fn offset_fetch(&mut self, out: &mut Out, to: ReplyTo, request: OffsetFetchRequest) {
-        let fetches: Vec<Fetch> = if to.version >= MANY_GROUPS {
-            let topics = |topics: &Vec<_>| topics.iter().map(named_many).collect();
-            let fetch = |group: &torc_net::kafka::schema::offset_fetch_request::OffsetFetchRequestGroup| Fetch {
-                group: text(&group.group_id),
-                member: maybe_text(group.member_id.as_ref()),
-                epoch: group.member_epoch,
-                topics: group.topics.as_ref().map(topics),
+        // Whether there is such a topic does not matter here.
+        let place = |name: &StrBytes, indexes: &[i32]| Place {
+            name: Some(text(name)),
+            id: TopicId::ZERO,
+            partitions: indexes.iter().map(|index| (*index, None)).collect(),
+        };
+        let fetches: Vec<(Fetch, Option<Places>)> = if to.version >= MANY_GROUPS {
+            let places = |topics: &Vec<OffsetFetchRequestTopics>| {
+                topics.iter().map(|topic| place(&topic.name, &topic.partition_indexes)).collect()
+            };
+            let fetch = |group: &OffsetFetchRequestGroup| {
+                let member = maybe_text(group.member_id.as_ref());
+                let fetch = Fetch { group: text(&group.group_id), member, epoch: group.member_epoch, topics: None };
+                (fetch, group.topics.as_ref().map(places))
             };
             request.groups.iter().map(fetch).collect()
         } else {
-            let named = |topic: &torc_net::kafka::schema::offset_fetch_request::OffsetFetchRequestTopic| {
-                (text(&topic.name), topic.partition_indexes.clone())
+            let places = |topics: &Vec<OffsetFetchRequestTopic>| {
+                topics.iter().map(|topic| place(&topic.name, &topic.partition_indexes)).collect()
             };
-            let topics = request.topics.as_ref().map(|topics| topics.iter().map(named).collect());
-            vec![Fetch { group: text(&request.group_id), member: None, epoch: -1, topics }]
+            let fetch = Fetch { group: text(&request.group_id), member: None, epoch: -1, topics: None };
+            vec![(fetch, request.topics.as_ref().map(places))]
         };
-        let groups = fetches.iter().map(|fetch| fetch.group.clone()).collect();
-        let question = |fetch: Fetch| self.coordinator_of(&fetch.group).map(|log| (log, Request::Fetch(fetch)));
-        let questions = fetches.into_iter().map(question).collect();
+        self.fetch_offsets(out, to, fetches);
+    }
+
+    pub(in crate::kafka) fn offset_fetch_by_id(&mut self, out: &mut Out, to: ReplyTo, request: offsets_by_id::Fetch) {
+        let fetch = |group: offsets_by_id::FetchGroup| {
+            let place = |(id, indexes): (TopicId, Vec<i32>)| {
+                let mut place = self.place_by_id(id, indexes.into_iter());
+                if place.name.is_some() {
+                    place.partitions.iter_mut().for_each(|(_, code)| *code = None);
+                }
+                place
+            };
+            let places = group.topics.map(|topics| topics.into_iter().map(place).collect());
+            let member = maybe_text(group.member.as_ref());
+            (Fetch { group: text(&group.group), member, epoch: group.epoch, topics: None }, places)
+        };
+        let fetches = request.groups.into_iter().map(fetch).collect();
+        self.fetch_offsets(out, to, fetches);
+    }
+
+    /// Asks for the offsets of the topics that are known.
+    fn fetch_offsets(&mut self, out: &mut Out, to: ReplyTo, fetches: Vec<(Fetch, Option<Places>)>) {
+        let (mut groups, mut questions) = (Vec::with_capacity(fetches.len()), Vec::with_capacity(fetches.len()));
+        for (mut fetch, places) in fetches {
+            let named = |place: &Place| {
+                Some((place.name.clone()?, place.partitions.iter().map(|(index, _)| *index).collect()))
+            };
+            fetch.topics = places.as_ref().map(|places| places.iter().filter_map(named).collect());
+            groups.push(AskedGroup { group: fetch.group.clone(), places });
+            questions.push(self.coordinator_of(&fetch.group).map(|log| (log, Request::Fetch(fetch))));
+        }
         self.coordinate(out, to, What::Fetch(groups), questions);
     }
 
     pub(in crate::kafka) fn offset_delete(&mut self, out: &mut Out, to: ReplyTo, request: OffsetDeleteRequest) {
         let (mut places, mut topics) = (Places::new(), Vec::new());
         for topic in &request.topics {
-            let (_, places_of) = self.place(&topic.name, topic.partitions.iter().map(|one| one.partition_index));
-            let known = places_of.iter().filter(|(_, code)| code.is_none()).map(|(index, _)| *index).collect();
-            let name = text(&topic.name);
-            topics.push((name.clone(), known));
-            places.push((name, places_of));
+            let place = self.place(&topic.name, topic.partitions.iter().map(|one| one.partition_index));
+            let known = place.partitions.iter().filter(|(_, code)| code.is_none()).map(|(index, _)| *index).collect();
+            topics.push((text(&topic.name), known));
+            places.push(place);
         }
         let question = self
             .coordinator_of_named(&request.group_id)
@@ -116,21 +226,17 @@ impl Kafka {
     }
 }
 
-fn named_many(topic: &torc_net::kafka::schema::offset_fetch_request::OffsetFetchRequestTopics) -> (Text, Vec<i32>) {
-    (text(&topic.name), topic.partition_indexes.clone())
-}
-
 /// Each partition's code: its own, the coordinator's, which come in the order of the request, or that of the whole.
 fn fill(
     places: Places,
     result: Result<Vec<(Text, Vec<PartitionResult>)>, i16>,
-) -> impl Iterator<Item = (Text, Vec<(i32, i16)>)> {
+) -> impl Iterator<Item = (Option<Text>, TopicId, Vec<(i32, i16)>)> {
     let (whole, results) = match result {
         Ok(topics) => (None, topics),
         Err(code) => (Some(code), Vec::new()),
     };
     let mut results = results.into_iter().flat_map(|(_, partitions)| partitions);
-    places.into_iter().map(move |(name, partitions)| {
+    places.into_iter().map(move |Place { name, id, partitions }| {
         let code = |(index, code): (i32, Option<i16>)| {
             let code = code.or(whole).unwrap_or_else(|| {
                 let (answered, result) = results.next().expect("each partition is answered");
@@ -139,11 +245,11 @@ fn fill(
             });
             (index, code)
         };
-        (name, partitions.into_iter().map(code).collect())
+        (name, id, partitions.into_iter().map(code).collect())
     })
 }
 
-pub(super) fn committed(places: Places, part: Part) -> OffsetCommitResponse {
+pub(super) fn committed(version: i16, places: Places, part: Part) -> OffsetCommitResponse {
     let result = match part {
         Ok(response) => match *response {
             Response::Commit(result) => result.map_err(group_code),
@@ -151,12 +257,16 @@ pub(super) fn committed(places: Places, part: Part) -> OffsetCommitResponse {
         },
         Err(code) => Err(code),
     };
-    let topics = fill(places, result).map(|(name, partitions)| {
+    let topics = fill(places, result).map(|(name, id, partitions)| {
         let partition =
             |(index, code)| OffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(code);
-        OffsetCommitResponseTopic::default()
-            .with_name(topic_name(&name))
-            .with_partitions(partitions.into_iter().map(partition).collect())
+        let topic = OffsetCommitResponseTopic::default()
+            .with_partitions(partitions.into_iter().map(partition).collect());
+        if version >= BY_ID {
+            topic.with_topic_id(topic_uuid(id))
+        } else {
+            topic.with_name(topic_name(&name.unwrap_or_default()))
+        }
     });
     OffsetCommitResponse::default().with_topics(topics.collect())
 }
@@ -172,11 +282,11 @@ pub(super) fn deleted(places: Places, part: Part) -> OffsetDeleteResponse {
     if let Err(code) = result {
         return OffsetDeleteResponse::default().with_error_code(code);
     }
-    let topics = fill(places, result).map(|(name, partitions)| {
+    let topics = fill(places, result).map(|(name, _, partitions)| {
         let partition =
             |(index, code)| OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(code);
         OffsetDeleteResponseTopic::default()
-            .with_name(topic_name(&name))
+            .with_name(topic_name(&name.unwrap_or_default()))
             .with_partitions(partitions.into_iter().map(partition).collect())
     });
     OffsetDeleteResponse::default().with_topics(topics.collect())
@@ -192,56 +302,115 @@ fn fetched_group(part: Part) -> FetchedGroup {
     }
 }
 
-/// Offset, leader epoch and metadata as the wire has them: -1 and nothing if there is no offset.
-fn offset(fetched: &FetchedOffset) -> (i64, i32, &str) {
-    fetched.committed.as_ref().map_or((-1, -1, ""), |one| (one.offset, one.leader_epoch, &one.metadata))
+/// What a topic's partitions are answered with.
+struct Told {
+    name: Text,
+    id: TopicId,
+    /// Index, offset, leader epoch, metadata, code.
+    partitions: Vec<(i32, CommittedOffset, i16)>,
 }
 
-pub(super) fn fetched(version: i16, groups: Vec<Text>, mut parts: impl Iterator<Item = Part>) -> OffsetFetchResponse {
+/// What there is of a partition of which nothing is known.
+fn nothing() -> CommittedOffset {
+    CommittedOffset { offset: -1, leader_epoch: -1, metadata: Text::default() }
+}
+
+/// Puts what the coordinator has said in the places of the request. Of all topics those have no id that are gone.
+fn tell(
+    view: &View,
+    version: i16,
+    places: Option<Places>,
+    topics: Vec<(Text, Vec<FetchedOffset>)>,
+) -> Vec<Told> {
+    let of = |partitions: Vec<FetchedOffset>| {
+        let one = |one: FetchedOffset| (one.partition, one.committed.unwrap_or_else(nothing), error::NONE);
+        partitions.into_iter().map(one).collect()
+    };
+    let Some(places) = places else {
+        let all = topics.into_iter().filter_map(|(name, partitions)| {
+            let id = view.by_name(&name).map_or(TopicId::ZERO, |topic| topic.id);
+            (version < BY_ID || id != TopicId::ZERO).then(|| Told { name, id, partitions: of(partitions) })
+        });
+        return all.collect();
+    };
+    let mut topics = topics.into_iter();
+    let told = |Place { name, id, partitions }| match name {
+        Some(name) => {
+            let (answered, partitions) = topics.next().expect("each topic is answered");
+            assert_eq!(answered, name, "in the order of the request");
+            Told { name, id, partitions: of(partitions) }
+        }
+        None => {
+            let refused = |(index, code): (i32, Option<i16>)| (index, nothing(), code.expect("it has no name"));
+            Told { name: Text::default(), id, partitions: partitions.into_iter().map(refused).collect() }
+        }
+    };
+    places.into_iter().map(told).collect()
+}
+
+pub(super) fn fetched(
+    view: &View,
+    version: i16,
+    groups: Vec<AskedGroup>,
+    parts: impl Iterator<Item = Part>,
+) -> OffsetFetchResponse {
+    let mut groups = groups.into_iter().zip(parts.map(fetched_group));
     if version >= MANY_GROUPS {
-        let groups = groups.iter().zip(parts).map(|(group, part)| fetched_many(group, fetched_group(part)));
+        let groups = groups.map(|(AskedGroup { group, places }, result)| {
+            let answer = OffsetFetchResponseGroup::default().with_group_id(wire(&group).into());
+            match result {
+                Ok(topics) => {
+                    let told = tell(view, version, places, topics);
+                    answer.with_topics(told.into_iter().map(|one| told_of_many(version, one)).collect())
+                }
+                Err(code) => answer.with_error_code(code),
+            }
+        });
         return OffsetFetchResponse::default().with_groups(groups.collect());
     }
-    let topics = match fetched_group(parts.next().expect("one group was asked for")) {
-        Ok(topics) => topics,
+    let (AskedGroup { places, .. }, result) = groups.next().expect("one group was asked for");
+    let told = match result {
+        Ok(topics) => tell(view, version, places, topics),
         Err(code) if version >= WHOLE_CODE => return OffsetFetchResponse::default().with_error_code(code),
-        // Version 1 has codes for partitions alone, and every request names some.
-        Err(_) => Vec::new(),
+        // Version 1 has codes for partitions alone.
+        Err(code) => refuse_all(places.unwrap_or_default(), code),
     };
-    let topics = topics.iter().map(|(name, partitions)| {
-        let partition = |fetched: &FetchedOffset| {
-            let (offset, epoch, metadata) = offset(fetched);
-            OffsetFetchResponsePartition::default()
-                .with_partition_index(fetched.partition)
-                .with_committed_offset(offset)
-                .with_committed_leader_epoch(if version >= 5 { epoch } else { -1 })
-                .with_metadata(Some(wire(metadata)))
-        };
-        OffsetFetchResponseTopic::default()
-            .with_name(topic_name(name))
-            .with_partitions(partitions.iter().map(partition).collect())
-    });
-    OffsetFetchResponse::default().with_topics(topics.collect())
+    OffsetFetchResponse::default().with_topics(told.into_iter().map(|one| told_of_one(version, one)).collect())
 }
 
-fn fetched_many(group: &Text, result: FetchedGroup) -> OffsetFetchResponseGroup {
-    let answer = OffsetFetchResponseGroup::default().with_group_id(wire(group).into());
-    let topics = match result {
-        Ok(topics) => topics,
-        Err(code) => return answer.with_error_code(code),
+/// All partitions with one code.
+fn refuse_all(places: Places, code: i16) -> Vec<Told> {
+    let told = |Place { name, id, partitions }: Place| {
+        let partitions = partitions.into_iter().map(|(index, _)| (index, nothing(), code)).collect();
+        Told { name: name.unwrap_or_default(), id, partitions }
     };
-    let topics = topics.iter().map(|(name, partitions)| {
-        let partition = |fetched: &FetchedOffset| {
-            let (offset, epoch, metadata) = offset(fetched);
-            OffsetFetchResponsePartitions::default()
-                .with_partition_index(fetched.partition)
-                .with_committed_offset(offset)
-                .with_committed_leader_epoch(epoch)
-                .with_metadata(Some(wire(metadata)))
-        };
-        OffsetFetchResponseTopics::default()
-            .with_name(topic_name(name))
-            .with_partitions(partitions.iter().map(partition).collect())
-    });
-    answer.with_topics(topics.collect())
+    places.into_iter().map(told).collect()
+}
+
+fn told_of_one(version: i16, Told { name, partitions, .. }: Told) -> OffsetFetchResponseTopic {
+    let partition = |(index, committed, code): (i32, CommittedOffset, i16)| {
+        OffsetFetchResponsePartition::default()
+            .with_partition_index(index)
+            .with_committed_offset(committed.offset)
+            .with_committed_leader_epoch(if version >= LEADER_EPOCHS { committed.leader_epoch } else { -1 })
+            .with_metadata(Some(wire(&committed.metadata)))
+            .with_error_code(code)
+    };
+    OffsetFetchResponseTopic::default()
+        .with_name(topic_name(&name))
+        .with_partitions(partitions.into_iter().map(partition).collect())
+}
+
+fn told_of_many(version: i16, Told { name, id, partitions }: Told) -> OffsetFetchResponseTopics {
+    let partition = |(index, committed, code): (i32, CommittedOffset, i16)| {
+        OffsetFetchResponsePartitions::default()
+            .with_partition_index(index)
+            .with_committed_offset(committed.offset)
+            .with_committed_leader_epoch(committed.leader_epoch)
+            .with_metadata(Some(wire(&committed.metadata)))
+            .with_error_code(code)
+    };
+    let topic =
+        OffsetFetchResponseTopics::default().with_partitions(partitions.into_iter().map(partition).collect());
+    if version >= BY_ID { topic.with_topic_id(topic_uuid(id)) } else { topic.with_name(topic_name(&name)) }
 }

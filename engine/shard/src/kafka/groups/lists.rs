@@ -16,7 +16,7 @@ use torc_state::coordinator::request::{List, Request};
 use torc_state::coordinator::response::{DescribedMember, GroupState, Refusal, Response};
 
 /// Kafka's operations on a group, by their numbers: read, delete, describe, describe configs, alter configs.
-const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8, 10, 11]);
+pub(super) const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8, 10, 11]);
 /// First versions: of DescribeGroups that tells that there is no such group, and that tells instances; of ListGroups that
 /// tells states, and types.
 const NOT_FOUND: i16 = 6;

@@ -1,6 +1,6 @@
 //! JoinGroup, SyncGroup, Heartbeat and LeaveGroup.
 
-use super::{Kafka, Out, Part, ReplyTo, What, blob, code_of, maybe_text, text, wire};
+use super::{Kafka, Out, Part, ReplyTo, What, blob, code_of, cut, host, maybe_text, text, wire};
 use crate::kafka::refusals::group_code;
 use torc_base::limits::MEMBER_NAME_BYTES_MAX;
 use torc_net::kafka::schema::join_group_response::JoinGroupResponseMember;
@@ -40,7 +40,7 @@ impl Kafka {
                 member: text(member_id),
                 instance: maybe_text(group_instance_id.as_ref()),
                 client_id: cut(&client_id.unwrap_or_default()).into(),
-                client_host: UNKNOWN_HOST.into(),
+                client_host: host(out, to),
                 session_timeout: request.session_timeout_ms,
                 rebalance_timeout: request.rebalance_timeout_ms,
                 protocol_type: text(protocol_type),
@@ -97,18 +97,6 @@ impl Kafka {
         self.coordinate(out, to, What::Leave, vec![question]);
     }
 }
-
-/// As much of a client's id as a member's id is made of.
-fn cut(client_id: &str) -> &str {
-    let mut end = client_id.len().min(MEMBER_NAME_BYTES_MAX);
-    while !client_id.is_char_boundary(end) {
-        end -= 1;
-    }
-    &client_id[..end]
-}
-
-/// Which machine a member is on; a shard is not told.
-pub(super) const UNKNOWN_HOST: &str = "";
 
 pub(super) fn joined(version: i16, part: Part) -> JoinGroupResponse {
     let empty = if version >= NULL_PROTOCOL { None } else { Some(StrBytes::default()) };

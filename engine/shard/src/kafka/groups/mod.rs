@@ -1,6 +1,7 @@
 //! Requests of consumer groups: each is taken apart by group, asked of the coordinators, and put together again.
 
 mod commits;
+mod consumer;
 mod find;
 mod lists;
 mod members;
@@ -11,6 +12,7 @@ use super::{Kafka, Out, ReplyTo, Waiting};
 use crate::mail::{Ask, Coordinated, CoordinatorPart, Token};
 use std::collections::BTreeMap;
 use torc_base::ids::{GroupId, ShardId};
+use torc_base::limits::MEMBER_NAME_BYTES_MAX;
 use torc_net::kafka::schema::TopicName;
 use torc_net::kafka::{StrBytes, error};
 use torc_state::coordinator::request::Request;
@@ -37,11 +39,13 @@ enum What {
     Heartbeat,
     Leave,
     Commit(commits::Places),
-    Fetch(Vec<Text>),
+    Fetch(Vec<commits::AskedGroup>),
     DeleteOffsets(commits::Places),
     Describe { groups: Vec<Text>, operations: bool },
     List,
     Delete(Vec<Text>),
+    Beat,
+    DescribeConsumers { groups: Vec<Text>, operations: bool },
 }
 
 impl Gather {
@@ -118,14 +122,22 @@ impl Kafka {
             What::Sync => self.reply(out, to, &members::synced(to.version, one(&mut parts))),
             What::Heartbeat => self.reply(out, to, &members::heard(one(&mut parts))),
             What::Leave => self.reply(out, to, &members::left(to.version, one(&mut parts))),
-            What::Commit(places) => self.reply(out, to, &commits::committed(places, one(&mut parts))),
+            What::Commit(places) => self.reply(out, to, &commits::committed(to.version, places, one(&mut parts))),
             What::DeleteOffsets(places) => self.reply(out, to, &commits::deleted(places, one(&mut parts))),
-            What::Fetch(groups) => self.reply(out, to, &commits::fetched(to.version, groups, parts)),
+            What::Fetch(groups) => {
+                let fetched = commits::fetched(&self.view, to.version, groups, parts);
+                self.reply(out, to, &fetched);
+            }
             What::Describe { groups, operations } => {
                 self.reply(out, to, &lists::described(to.version, operations, groups, parts));
             }
             What::List => self.reply(out, to, &lists::listed(to.version, parts)),
             What::Delete(groups) => self.reply(out, to, &lists::deleted(groups, parts)),
+            What::Beat => self.reply(out, to, &consumer::beaten(one(&mut parts))),
+            What::DescribeConsumers { groups, operations } => {
+                let described = consumer::described(&self.view, to.version, operations, groups, parts);
+                self.reply(out, to, &described);
+            }
         }
     }
 }
@@ -140,6 +152,20 @@ fn one(parts: &mut impl Iterator<Item = Part>) -> Part {
 fn partition_of(group: &str, count: u32) -> u32 {
     let hash = group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     hash.checked_abs().unwrap_or(0) as u32 % count
+}
+
+/// Which machine a request comes from, as Kafka writes it: `/10.0.0.1`.
+fn host(out: &Out, to: ReplyTo) -> Text {
+    out.conns.peer(to.conn).map_or_else(Text::default, |peer| format!("/{peer}").into())
+}
+
+/// As much of a client's id as a member's id is made of.
+fn cut(client_id: &str) -> &str {
+    let mut end = client_id.len().min(MEMBER_NAME_BYTES_MAX);
+    while !client_id.is_char_boundary(end) {
+        end -= 1;
+    }
+    &client_id[..end]
 }
 
 fn text(text: &StrBytes) -> Text {

@@ -12,20 +12,22 @@ use torc_base::time::Mono;
 
 /// What can be said of a heartbeat without knowing the group.
 pub(in super::super) fn check_heartbeat(beat: &ConsumerHeartbeat, settings: &Settings) -> Result<(), Refusal> {
-    let is_blank = |text: &Option<Text>| text.as_ref().is_some_and(|text| text.is_empty());
-    let wants_nothing = beat.topics.as_ref().is_none_or(|topics| topics.is_empty())
-        && beat.regex.as_ref().is_none_or(|regex| regex.is_empty());
+    let is_blank = |text: &Text| text.trim().is_empty();
+    let may_lack_id = beat.takes_id && matches!(beat.epoch, 0 | LEAVES_FOR_A_WHILE);
+    let lacks_id = is_blank(&beat.member) && !may_lack_id;
     let is_wrong = match beat.epoch {
         LEAVES_FOR_A_WHILE => beat.instance.is_none(),
-        0 => beat.rebalance_timeout < 0 || beat.owned.as_ref().is_none_or(|o| !o.is_empty()) || wants_nothing,
+        // A member may join and want nothing, but has to say so.
+        0 => {
+            beat.rebalance_timeout < 0
+                || beat.owned.as_ref().is_none_or(|owned| !owned.is_empty())
+                || (beat.topics.is_none() && beat.regex.is_none())
+        }
         epoch => epoch < LEAVES,
     };
-    let lacks_id = beat.member.is_empty() && !(beat.takes_id && beat.epoch == 0);
-    if is_wrong || lacks_id || is_blank(&beat.instance) || is_blank(&beat.rack) {
+    let has_blank = is_blank(&beat.group) || beat.instance.iter().chain(&beat.rack).any(is_blank);
+    if is_wrong || lacks_id || has_blank {
         return Err(Refusal::InvalidRequest);
-    }
-    if beat.group.is_empty() {
-        return Err(Refusal::InvalidGroupId);
     }
     if beat.assignor.as_ref().is_some_and(|name| !settings.consumer_assignors.contains(name)) {
         return Err(Refusal::UnsupportedAssignor);
