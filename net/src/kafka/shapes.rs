@@ -269,15 +269,15 @@ const DELETE_GROUPS: &[Field] = &[field(Kind::TextItems)];
 const OFFSET_DELETE: &[Field] = &[text(), structs(&[text(), structs(&[fixed(I32)])])]; // group, topic, partition
 
 const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
-    text(),                                                         // group
-    text(),                                                         // member
-    fixed(I32),                                                     // its epoch
-    text().null(0),                                                 // instance
-    text().null(0),                                                 // rack
-    fixed(I32),                                                     // rebalance timeout
-    field(Kind::TextItems).null(0),                                 // names of topics
-    text().from(1).null(1),                                         // pattern of names
-    text().null(0),                                                 // assignor
+    text(),                                                        // group
+    text(),                                                        // member
+    fixed(I32),                                                    // its epoch
+    text().null(0),                                                // instance
+    text().null(0),                                                // rack
+    fixed(I32),                                                    // rebalance timeout
+    field(Kind::TextItems).null(0),                                // names of topics
+    text().from(1).null(1),                                        // pattern of names
+    text().null(0),                                                // assignor
     structs(&[fixed(UUID), field(Kind::FixedItems(I32))]).null(0), // what it holds: topic id, partitions
 ];
 

@@ -86,7 +86,9 @@ impl ShardEvent {
     /// As the shard gets it.
     pub fn event<M>(self) -> Event<M> {
         match self {
-            ShardEvent::Accepted(conn) => Event::Accepted { conn, listener: ListenerId(0), peer: IpAddr::V4(Ipv4Addr::LOCALHOST) },
+            ShardEvent::Accepted(conn) => {
+                Event::Accepted { conn, listener: ListenerId(0), peer: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+            }
             ShardEvent::Received(conn, bytes) => Event::Received { conn, bytes },
             ShardEvent::Filled(conn, bytes) => Event::Filled { conn, bytes },
             ShardEvent::Halted(conn, bytes, at) => Event::Halted { conn, bytes, at },

@@ -358,7 +358,8 @@ fn offsets_are_committed_and_fetched_by_topic_id() {
     let (t, u, nobody) = (id_of(&mut rig, client, "t"), id_of(&mut rig, client, "u"), Uuid::from_u128(99));
     member.join(&mut rig, 1, &["t"]);
     let me = ("g", "m", member.epoch);
-    let told = commit_by_id(&mut rig, client, me, &[(t, &[(0, 5), (7, 1)]), (nobody, &[(0, 1), (1, 1)]), (u, &[(0, 9)])]);
+    let told =
+        commit_by_id(&mut rig, client, me, &[(t, &[(0, 5), (7, 1)]), (nobody, &[(0, 1), (1, 1)]), (u, &[(0, 9)])]);
     let (no_partition, no_id) = (error::UNKNOWN_TOPIC_OR_PARTITION, error::UNKNOWN_TOPIC_ID);
     assert_eq!(told, [(t, 0, 0), (t, 7, no_partition), (nobody, 0, no_id), (nobody, 1, no_id), (u, 0, 0)]);
     assert_eq!(commit_by_id(&mut rig, client, me, &[(nobody, &[(0, 1)])]), [(nobody, 0, no_id)]);
@@ -366,7 +367,10 @@ fn offsets_are_committed_and_fetched_by_topic_id() {
         let told = commit_by_id(&mut rig, client, ("g", member, epoch), &[(t, &[(0, 6)]), (nobody, &[(0, 6)])]);
         assert_eq!(told, [(t, 0, code), (nobody, 0, no_id)]);
     }
-    assert_eq!(commit_by_id(&mut rig, client, ("none", "m", 1), &[(t, &[(0, 6)])]), [(t, 0, error::GROUP_ID_NOT_FOUND)]);
+    assert_eq!(
+        commit_by_id(&mut rig, client, ("none", "m", 1), &[(t, &[(0, 6)])]),
+        [(t, 0, error::GROUP_ID_NOT_FOUND)]
+    );
     // By names it is the same.
     assert_eq!(committed(&mut rig, client, "g", "t", &[0, 1]), [note(5), (-1, -1, String::new())]);
     let old = commit_request("g", "m", member.epoch, "t", &[(1, 4)]);

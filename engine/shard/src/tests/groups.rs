@@ -102,7 +102,13 @@ pub(super) fn commit(rig: &mut Rig, client: Client, request: &OffsetCommitReques
 }
 
 /// What a group has committed for partitions of a topic.
-pub(super) fn committed(rig: &mut Rig, client: Client, group: &str, topic: &str, partitions: &[i32]) -> Vec<(i64, i32, String)> {
+pub(super) fn committed(
+    rig: &mut Rig,
+    client: Client,
+    group: &str,
+    topic: &str,
+    partitions: &[i32],
+) -> Vec<(i64, i32, String)> {
     let wanted =
         OffsetFetchRequestTopics::default().with_name(s(topic).into()).with_partition_indexes(partitions.into());
     let group = OffsetFetchRequestGroup::default().with_group_id(s(group).into()).with_topics(Some(vec![wanted]));

@@ -99,12 +99,7 @@ impl Kafka {
         self.commit(out, to, commit, topics);
     }
 
-    pub(in crate::kafka) fn offset_commit_by_id(
-        &mut self,
-        out: &mut Out,
-        to: ReplyTo,
-        request: offsets_by_id::Commit,
-    ) {
+    pub(in crate::kafka) fn offset_commit_by_id(&mut self, out: &mut Out, to: ReplyTo, request: offsets_by_id::Commit) {
         let topic = |topic: offsets_by_id::CommitTopic| {
             let place = self.place_by_id(topic.id, topic.partitions.iter().map(|one| one.index));
             let partition = |one: offsets_by_id::CommitPartition| CommitPartition {
@@ -129,13 +124,7 @@ impl Kafka {
     }
 
     /// Asks for a commit of those partitions that there are.
-    fn commit(
-        &mut self,
-        out: &mut Out,
-        to: ReplyTo,
-        mut commit: Commit,
-        topics: Vec<(Place, Vec<CommitPartition>)>,
-    ) {
+    fn commit(&mut self, out: &mut Out, to: ReplyTo, mut commit: Commit, topics: Vec<(Place, Vec<CommitPartition>)>) {
         let mut places = Places::with_capacity(topics.len());
         for (place, partitions) in topics {
             let known = partitions.into_iter().zip(&place.partitions).filter(|(_, (_, code))| code.is_none());
@@ -201,9 +190,8 @@ impl Kafka {
     fn fetch_offsets(&mut self, out: &mut Out, to: ReplyTo, fetches: Vec<(Fetch, Option<Places>)>) {
         let (mut groups, mut questions) = (Vec::with_capacity(fetches.len()), Vec::with_capacity(fetches.len()));
         for (mut fetch, places) in fetches {
-            let named = |place: &Place| {
-                Some((place.name.clone()?, place.partitions.iter().map(|(index, _)| *index).collect()))
-            };
+            let named =
+                |place: &Place| Some((place.name.clone()?, place.partitions.iter().map(|(index, _)| *index).collect()));
             fetch.topics = places.as_ref().map(|places| places.iter().filter_map(named).collect());
             groups.push(AskedGroup { group: fetch.group.clone(), places });
             questions.push(self.coordinator_of(&fetch.group).map(|log| (log, Request::Fetch(fetch))));
@@ -260,8 +248,8 @@ pub(super) fn committed(version: i16, places: Places, part: Part) -> OffsetCommi
     let topics = fill(places, result).map(|(name, id, partitions)| {
         let partition =
             |(index, code)| OffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(code);
-        let topic = OffsetCommitResponseTopic::default()
-            .with_partitions(partitions.into_iter().map(partition).collect());
+        let topic =
+            OffsetCommitResponseTopic::default().with_partitions(partitions.into_iter().map(partition).collect());
         if version >= BY_ID {
             topic.with_topic_id(topic_uuid(id))
         } else {
@@ -316,12 +304,7 @@ fn nothing() -> CommittedOffset {
 }
 
 /// Puts what the coordinator has said in the places of the request. Of all topics those have no id that are gone.
-fn tell(
-    view: &View,
-    version: i16,
-    places: Option<Places>,
-    topics: Vec<(Text, Vec<FetchedOffset>)>,
-) -> Vec<Told> {
+fn tell(view: &View, version: i16, places: Option<Places>, topics: Vec<(Text, Vec<FetchedOffset>)>) -> Vec<Told> {
     let of = |partitions: Vec<FetchedOffset>| {
         let one = |one: FetchedOffset| (one.partition, one.committed.unwrap_or_else(nothing), error::NONE);
         partitions.into_iter().map(one).collect()
@@ -410,7 +393,6 @@ fn told_of_many(version: i16, Told { name, id, partitions }: Told) -> OffsetFetc
             .with_metadata(Some(wire(&committed.metadata)))
             .with_error_code(code)
     };
-    let topic =
-        OffsetFetchResponseTopics::default().with_partitions(partitions.into_iter().map(partition).collect());
+    let topic = OffsetFetchResponseTopics::default().with_partitions(partitions.into_iter().map(partition).collect());
     if version >= BY_ID { topic.with_topic_id(topic_uuid(id)) } else { topic.with_name(topic_name(&name)) }
 }

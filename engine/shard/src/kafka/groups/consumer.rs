@@ -14,12 +14,10 @@ use torc_net::kafka::schema::{
     ConsumerGroupHeartbeatResponse, TopicName,
 };
 use torc_net::kafka::{error, topic_id, topic_uuid};
+use torc_state::coordinator::Text;
 use torc_state::coordinator::record::TopicPartitions as Held;
 use torc_state::coordinator::request::{ConsumerHeartbeat, Request};
-use torc_state::coordinator::response::{
-    ConsumerBeat, DescribedConsumer, DescribedConsumerGroup, Refusal, Response,
-};
-use torc_state::coordinator::Text;
+use torc_state::coordinator::response::{ConsumerBeat, DescribedConsumer, DescribedConsumerGroup, Refusal, Response};
 
 /// First versions: of ConsumerGroupHeartbeat whose members choose their ids; of ConsumerGroupDescribe that tells which protocol
 /// a member speaks.
@@ -53,9 +51,9 @@ impl Kafka {
                 topics: request.subscribed_topic_names.as_ref().map(names),
                 regex: maybe_text(request.subscribed_topic_regex.as_ref()),
                 assignor: maybe_text(request.server_assignor.as_ref()),
-                owned: request.topic_partitions.map(|owned| {
-                    owned.into_iter().map(|topic| (topic_id(topic.topic_id), topic.partitions)).collect()
-                }),
+                owned: request
+                    .topic_partitions
+                    .map(|owned| owned.into_iter().map(|topic| (topic_id(topic.topic_id), topic.partitions)).collect()),
                 client_id: cut(&client_id.unwrap_or_default()).into(),
                 client_host: host(out, to),
                 takes_id: to.version < CHOOSES_ID,
@@ -98,12 +96,10 @@ pub(super) fn beaten(part: Part) -> ConsumerGroupHeartbeatResponse {
                 .with_error_message(Some(wire(&refusal.to_string())));
         }
     };
-    let partitions = |held: Held| {
-        TopicPartitions::default().with_topic_id(topic_uuid(held.topic)).with_partitions(held.partitions)
-    };
-    let assignment = assignment.map(|all| {
-        Assignment::default().with_topic_partitions(all.into_iter().map(partitions).collect())
-    });
+    let partitions =
+        |held: Held| TopicPartitions::default().with_topic_id(topic_uuid(held.topic)).with_partitions(held.partitions);
+    let assignment =
+        assignment.map(|all| Assignment::default().with_topic_partitions(all.into_iter().map(partitions).collect()));
     ConsumerGroupHeartbeatResponse::default()
         .with_member_id(Some(wire(&member)))
         .with_member_epoch(epoch)
@@ -119,9 +115,8 @@ pub(super) fn described(
     parts: impl Iterator<Item = Part>,
 ) -> ConsumerGroupDescribeResponse {
     let described = groups.iter().zip(parts).map(|(group, part)| {
-        let answer = DescribedGroup::default()
-            .with_group_id(wire(group).into())
-            .with_authorized_operations(asked(false, 0));
+        let answer =
+            DescribedGroup::default().with_group_id(wire(group).into()).with_authorized_operations(asked(false, 0));
         let result = match part {
             Ok(response) => match *response {
                 Response::ConsumerDescribe(mut described) => described.pop().expect("one group was asked for").1,
