@@ -82,13 +82,21 @@ pub enum Read {
     NoRoom,
 }
 
-/// How much of the memory for reads a read may use.
+/// How much of the memory for reads a read may use, and when the disk is asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// All of it: its reader has nothing yet.
-    First,
-    /// Half of it: its reader has something, and others shall get their first.
-    More,
+pub struct Claim {
+    pub share: Share,
+    /// Of reads that wait for the disk the one with the lowest number goes first.
+    pub turn: u64,
+}
+
+/// A part of the memory for reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// All of it: the reader has nothing yet.
+    All,
+    /// Half of it: the reader has something, and others shall get their first.
+    Half,
 }
 
 /// Answer to a search.

@@ -5,12 +5,12 @@ use crate::entry::Item;
 use crate::error::WalError;
 use crate::flight::{FLIGHT_BYTES_MAX, Flight, RANGES_MAX, Ticket, corrupt};
 use crate::footers::Footers;
-use crate::outcome::{Claim, From, Outcome, ReadId, Stats};
+use crate::outcome::{Claim, From, Outcome, ReadId, Share, Stats};
 use crate::search::{Goal, Part, Plan, Sources, View, fetched};
 use crate::segment::{Header, decode_footer};
 use crate::tables::Tables;
 use crate::tags::{Job, TRIPS};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use torc_base::buf::Pool;
 use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp};
@@ -92,8 +92,11 @@ pub(crate) struct Reads {
     trips: BTreeMap<u64, Trip>,
     /// Footers under way, by their trips.
     loading: BTreeMap<SegmentId, u64>,
-    /// Reads that found no memory or too many operations with the disk, in order.
-    starved: VecDeque<u64>,
+    /// Reads that wait until less is with the disk, by their turns and in the order of their coming. They may hold what
+    /// their readers got before, so they are never kept waiting for memory.
+    busy: BTreeSet<(u64, u64)>,
+    /// Searches that wait for memory. They hold nothing.
+    roomless: BTreeSet<(u64, u64)>,
     next_read: u64,
     next_trip: u64,
     /// Operations with the disk, and bytes of flights.
@@ -122,7 +125,8 @@ impl Reads {
             pending: BTreeMap::new(),
             trips: BTreeMap::new(),
             loading: BTreeMap::new(),
-            starved: VecDeque::new(),
+            busy: BTreeSet::new(),
+            roomless: BTreeSet::new(),
             next_read: 1,
             next_trip: 0,
             ops: 0,
@@ -198,9 +202,15 @@ impl Reads {
                     }
                 }
             }
+            // Whoever has had less of the disk goes first.
+            Plan::Fetch(_) if self.busy.first().is_some_and(|first| *first < (pending.claim.turn, id)) => {
+                self.busy.insert((pending.claim.turn, id));
+            }
             Plan::Fetch(parts) => match self.launch(log, group, &pending.goal, parts, Ok((id, pending.claim)), ops) {
                 Launch::Flies(trip) => pending.trip = Some(trip),
-                Launch::Busy => self.starved.push_back(id),
+                Launch::Busy => {
+                    self.busy.insert((pending.claim.turn, id));
+                }
                 Launch::NoRoom => return self.without_room(id, pending),
             },
         }
@@ -212,7 +222,7 @@ impl Reads {
         if matches!(pending.goal, Goal::Entries { .. }) {
             return Some(Err(WalError::NoRoom));
         }
-        self.starved.push_back(id);
+        self.roomless.insert((pending.claim.turn, id));
         None
     }
 
@@ -247,7 +257,7 @@ impl Reads {
             let flushing = log.writer.in_flight() > 0;
             let max_bytes = if flushing { CHUNK_BYTES_MIN } else { wish.chunk };
             let done = bytes >= wish.window || next > upto;
-            let busy = !self.starved.is_empty() || (flushing && self.flying > 0);
+            let busy = !self.busy.is_empty() || (flushing && self.flying > 0);
             if done || busy || !self.ahead.has_room(max_bytes) {
                 return;
             }
@@ -348,7 +358,7 @@ impl Reads {
     /// True if there is memory for `bytes` more. `claim`: a reader's; `None`: they are read ahead. What is kept for later
     /// gives way to what somebody waits for; the largest entry finds room when nothing else is there.
     fn fits(&mut self, bytes: usize, claim: Option<Claim>) -> bool {
-        let most = if claim == Some(Claim::First) { self.limit } else { self.limit / 2 };
+        let most = if claim.is_some_and(|claim| claim.share == Share::All) { self.limit } else { self.limit / 2 };
         if claim.is_some() && self.wanted() > 0 && self.wanted() + bytes > most {
             return false;
         }
@@ -482,7 +492,8 @@ impl Reads {
     pub(crate) fn cancel_search(&mut self, id: ReadId) {
         if let Some(pending) = self.pending.remove(&id.0) {
             assert!(!matches!(pending.goal, Goal::Entries { .. }), "read {} is no search", id.0);
-            self.starved.retain(|other| *other != id.0);
+            self.busy.remove(&(pending.claim.turn, id.0));
+            self.roomless.remove(&(pending.claim.turn, id.0));
         }
     }
 
@@ -523,21 +534,33 @@ impl Reads {
         if self.ahead.turn(now) {
             self.pool.trim();
         }
-        while self.has_room(log) {
-            let Some(id) = self.starved.pop_front() else { return };
+        while self.disk_is_free(log)
+            && let Some((_, id)) = self.busy.pop_first()
+        {
             self.resume(log, id, None, None, ops, out);
-            if self.starved.back() == Some(&id) {
-                // It stays the first in the queue.
-                self.starved.rotate_right(1);
+            if self.pending.get(&id).is_some_and(|pending| self.busy.contains(&(pending.claim.turn, id))) {
+                // It is still too much for the disk, and stays the first.
+                return;
+            }
+        }
+        while self.disk_is_free(log)
+            && self.memory_is_free()
+            && let Some((_, id)) = self.roomless.pop_first()
+        {
+            self.resume(log, id, None, None, ops, out);
+            if self.pending.get(&id).is_some_and(|pending| self.roomless.contains(&(pending.claim.turn, id))) {
                 return;
             }
         }
     }
 
-    fn has_room(&self, log: Sources) -> bool {
+    fn memory_is_free(&self) -> bool {
         let used = self.wanted();
-        let memory = used == 0 || used < self.limit / 4 * 3;
-        memory && self.may_fly(log) && (self.ops == 0 || self.ops < OPS_MAX / 4 * 3)
+        used == 0 || used < self.limit / 4 * 3
+    }
+
+    fn disk_is_free(&self, log: Sources) -> bool {
+        self.may_fly(log) && (self.ops == 0 || self.ops < OPS_MAX / 4 * 3)
     }
 
     /// When [`Reads::turn`] has something to drop.

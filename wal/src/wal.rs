@@ -7,7 +7,7 @@ use crate::directory::Directory;
 use crate::entry::{Entry, Run};
 use crate::error::WalError;
 use crate::index::{Extent, extents_of};
-use crate::outcome::{Claim, Find, From, Outcome, Read, ReadId, Recovered, State, Stats};
+use crate::outcome::{Claim, Find, From, Outcome, Read, ReadId, Recovered, Share, State, Stats};
 use crate::reads::{Answer, Reads};
 use crate::recovery::{self, Recovery};
 use crate::search::{Goal, Seen, Sources};
@@ -539,26 +539,32 @@ impl Wal {
     }
 
     /// The first entry up to index `upto` that ends behind the offset `behind` and whose largest timestamp is at least
-    /// `ts`.
+    /// `ts`. `turn`: see [`Claim`].
     pub fn find_timestamp(
         &mut self,
         group: GroupId,
         ts: i64,
-        behind: Offset,
-        upto: Index,
+        (behind, upto): (Offset, Index),
+        turn: u64,
         ops: &mut Vec<DiskOp>,
     ) -> Find {
-        self.find(group, Goal::Time { ts, from: Index(1), behind, upto }, ops)
+        self.find(group, Goal::Time { ts, from: Index(1), behind, upto }, turn, ops)
     }
 
     /// The first of the entries with the largest timestamp of those up to index `upto` that end behind the offset
     /// `behind`; none if no entry has a timestamp.
-    pub fn find_max_timestamp(&mut self, group: GroupId, behind: Offset, upto: Index, ops: &mut Vec<DiskOp>) -> Find {
-        self.find(group, Goal::MaxTime { behind, upto, best: None, seen: Seen::default() }, ops)
+    pub fn find_max_timestamp(
+        &mut self,
+        group: GroupId,
+        (behind, upto): (Offset, Index),
+        turn: u64,
+        ops: &mut Vec<DiskOp>,
+    ) -> Find {
+        self.find(group, Goal::MaxTime { behind, upto, best: None, seen: Seen::default() }, turn, ops)
     }
 
-    fn find(&mut self, group: GroupId, goal: Goal, ops: &mut Vec<DiskOp>) -> Find {
-        match self.reader.read(sources!(self), group, goal, Claim::First, ops) {
+    fn find(&mut self, group: GroupId, goal: Goal, turn: u64, ops: &mut Vec<DiskOp>) -> Find {
+        match self.reader.read(sources!(self), group, goal, Claim { share: Share::All, turn }, ops) {
             Answer::Ready(items) => Find::Ready(items.into_iter().next()),
             Answer::Released => Find::Ready(None),
             Answer::Pending(id) => Find::Pending(id),

@@ -2,10 +2,10 @@
 
 mod rig;
 
-use rig::{Rig, small};
+use rig::{FIRST, Rig, small};
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::io::{DiskKind, DiskOp};
-use torc_wal::{Claim, From, Outcome, Read, Settings, WalError};
+use torc_wal::{From, Outcome, Read, Settings, WalError};
 
 const ASK: usize = 64 << 10;
 
@@ -28,7 +28,7 @@ fn ahead(bytes: usize) -> Settings {
 /// One read; true if it was answered at once.
 fn read(rig: &mut Rig, group: u64, next: u64) -> (u64, bool) {
     let last = rig.wal.last_index(GroupId(group)).unwrap();
-    let read = rig.wal.read(GroupId(group), From::Index(Index(next)), last, ASK, Claim::First, &mut rig.pending);
+    let read = rig.wal.read(GroupId(group), From::Index(Index(next)), last, ASK, FIRST, &mut rig.pending);
     let (items, at_once) = match read {
         Read::Ready(items) => (items, true),
         Read::Pending(id) => (rig.wait_read(id).expect("nothing is damaged"), false),
@@ -78,7 +78,7 @@ fn one_read_goes_to_many_segments_at_once() {
     let mut rig = filled(ahead(0), 4, 200, 5_000);
     let bytes = 500 << 10;
     // The footers first, together.
-    let read = rig.wal.read(GroupId(2), From::Index(Index(1)), Index(200), bytes, Claim::First, &mut rig.pending);
+    let read = rig.wal.read(GroupId(2), From::Index(Index(1)), Index(200), bytes, FIRST, &mut rig.pending);
     let Read::Pending(id) = read else { panic!("it is on disk") };
     let footers = rig.pending.len();
     assert!(footers >= 8, "{footers} at once");
@@ -233,7 +233,7 @@ fn a_segment_is_not_reused_while_it_is_read_ahead() {
     assert!(freed < pinned, "{pinned} while it was read, {freed} after");
     assert!(names.len() >= pinned as usize);
     // What was read of it is there, and dead.
-    let read = rig.wal.read(GroupId(1), From::Index(Index(next)), Index(120), ASK, Claim::First, &mut rig.pending);
+    let read = rig.wal.read(GroupId(1), From::Index(Index(next)), Index(120), ASK, FIRST, &mut rig.pending);
     assert!(matches!(read, Read::Released));
 }
 
@@ -292,7 +292,7 @@ fn reads_beyond_the_bound_on_operations_wait_their_turn() {
     for round in 0..10 {
         for group in 1..=40 {
             let from = From::Index(Index(1 + (group + round * 7) % 20));
-            let read = rig.wal.read(GroupId(group), from, Index(30), 30_000, Claim::First, &mut rig.pending);
+            let read = rig.wal.read(GroupId(group), from, Index(30), 30_000, FIRST, &mut rig.pending);
             if let Read::Pending(id) = read {
                 waiting.push((group, 1 + (group + round * 7) % 20, id));
             }

@@ -2,11 +2,11 @@
 
 mod rig;
 
-use rig::{Rig, cleaning};
+use rig::{FIRST, Rig, cleaning};
 use torc_base::ids::{GroupId, Index};
 use torc_base::io::{DiskError, DiskKind, Level};
 use torc_wal::segment::{Slot, is_cold};
-use torc_wal::{Claim, CleanerSettings, From, Outcome, Read, Settings, State};
+use torc_wal::{CleanerSettings, From, Outcome, Read, Settings, State};
 
 const SEGMENT: u64 = 256 << 10;
 /// It is kept.
@@ -123,7 +123,7 @@ fn a_read_under_way_keeps_the_file_of_an_emptied_segment() {
     let first = rig.wal.runs(GroupId(KEPT))[0];
     // Twice: the first answer loads the footer.
     for wait in [true, false] {
-        let read = rig.wal.read(GroupId(KEPT), From::Index(Index(1)), Index(3), 1, Claim::First, &mut rig.pending);
+        let read = rig.wal.read(GroupId(KEPT), From::Index(Index(1)), Index(3), 1, FIRST, &mut rig.pending);
         let Read::Pending(id) = read else { panic!("it is on disk: {read:?}") };
         if wait {
             rig.wait_read(id).expect("sound");

@@ -2,12 +2,12 @@
 
 mod rig;
 
-use rig::{Rig, small};
+use rig::{FIRST, Rig, small};
 use torc_base::ids::{BatchSeq, GroupId, Index};
 use torc_base::io::{DiskError, DiskKind};
 use torc_base::limits::PAGE;
 use torc_wal::segment::Header;
-use torc_wal::{Claim, From, Outcome, Read, Settings, State};
+use torc_wal::{From, Outcome, Read, Settings, State};
 
 #[test]
 fn an_error_on_any_write_fences_the_log_and_leaves_no_hole() {
@@ -32,7 +32,7 @@ fn an_error_on_any_write_fences_the_log_and_leaves_no_hole() {
         assert!(durable <= last);
         // What is in memory can still be read.
         assert!(matches!(
-            rig.wal.read(GroupId(9), From::Index(Index(1)), Index(1), 1, Claim::First, &mut rig.pending),
+            rig.wal.read(GroupId(9), From::Index(Index(1)), Index(1), 1, FIRST, &mut rig.pending),
             Read::Ready(items) if items.is_empty()
         ));
         // Entries appended after the fence were dropped; the rest is a prefix.

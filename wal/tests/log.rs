@@ -2,10 +2,10 @@
 
 mod rig;
 
-use rig::{Rig, small};
+use rig::{FIRST, Rig, small};
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::limits::{BATCH_ENTRIES_MAX, BATCH_RUNS_MAX};
-use torc_wal::{Claim, From, Outcome, Read, Settings, State};
+use torc_wal::{From, Outcome, Read, Settings, State};
 
 #[test]
 fn a_first_start_is_running_after_one_segment() {
@@ -69,7 +69,7 @@ fn an_offset_finds_the_entry_that_holds_it_or_the_next() {
 fn what_waits_for_its_batch_can_be_read_and_is_not_durable() {
     let mut rig = Rig::started(small(), 5);
     let seq = rig.append(1, 100, false);
-    let read = rig.wal.read(GroupId(1), From::Index(Index(1)), Index(1), 1000, Claim::First, &mut rig.pending);
+    let read = rig.wal.read(GroupId(1), From::Index(Index(1)), Index(1), 1000, FIRST, &mut rig.pending);
     assert!(matches!(read, Read::Ready(items) if items.len() == 1));
     assert!(rig.wal.durable() < seq);
     rig.settle();

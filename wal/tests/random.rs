@@ -97,7 +97,7 @@ impl World {
                 let upto = live[at].index;
                 let behind = live[prng.below(live.len() as u64) as usize].first_offset;
                 let (wal, ops) = (&mut self.rig.wal, &mut self.rig.pending);
-                let find = wal.find_timestamp(group, ts, Offset(behind), Index(upto), ops);
+                let find = wal.find_timestamp(group, ts, (Offset(behind), Index(upto)), prng.below(3), ops);
                 let found = self.rig.found(find).unwrap().map(|i| i.index.get());
                 let fits = |k: &&&rig::Known| {
                     k.max_timestamp >= ts && k.index <= upto && k.first_offset + i64::from(k.records) > behind
@@ -109,7 +109,7 @@ impl World {
                 let upto = live[at].index;
                 let behind = live[prng.below(live.len() as u64) as usize].first_offset;
                 let (wal, ops) = (&mut self.rig.wal, &mut self.rig.pending);
-                let find = wal.find_max_timestamp(group, Offset(behind), Index(upto), ops);
+                let find = wal.find_max_timestamp(group, (Offset(behind), Index(upto)), prng.below(3), ops);
                 if let (Find::Pending(id), 0) = (&find, prng.below(4)) {
                     return self.cancel(*id, prng);
                 }

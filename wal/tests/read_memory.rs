@@ -2,7 +2,7 @@
 
 mod rig;
 
-use rig::Rig;
+use rig::{FIRST, MORE, Rig};
 use torc_base::ids::{GroupId, Index};
 use torc_wal::{Claim, From, Item, Read, Settings, WalError};
 
@@ -38,7 +38,7 @@ fn what_readers_hold_is_bounded_and_those_who_have_nothing_come_first() {
     let mut held = Vec::new();
     let mut refused = 0;
     for group in 1..=GROUPS {
-        match read(&mut rig, group, Claim::More) {
+        match read(&mut rig, group, MORE) {
             Ok(items) => held.push(items),
             Err(WalError::NoRoom) => refused += 1,
             Err(other) => panic!("{other}"),
@@ -47,7 +47,7 @@ fn what_readers_hold_is_bounded_and_those_who_have_nothing_come_first() {
     assert!(held.len() >= 2 && refused >= 4, "{} got entries, {refused} did not", held.len());
     let (used, _) = rig.wal.read_memory();
     assert!(used <= LIMIT, "{used} bytes are in use");
-    let first = read(&mut rig, GROUPS, Claim::First).expect("half is left to those who have nothing");
+    let first = read(&mut rig, GROUPS, FIRST).expect("half is left to those who have nothing");
     assert!(!first.is_empty());
     assert!(rig.wal.reads_are_tight());
 }
@@ -58,7 +58,7 @@ fn what_is_given_back_is_there_for_the_next() {
     let mut held = Vec::new();
     let refused = loop {
         let group = held.len() as u64 % GROUPS + 1;
-        match read(&mut rig, group, Claim::First) {
+        match read(&mut rig, group, FIRST) {
             Ok(items) => held.push(items),
             Err(error) => break error,
         }
@@ -67,7 +67,7 @@ fn what_is_given_back_is_there_for_the_next() {
     assert_eq!(refused, WalError::NoRoom);
     held.clear();
     for group in 1..=GROUPS {
-        let items = read(&mut rig, group, Claim::First).expect("all that was held is given back");
+        let items = read(&mut rig, group, FIRST).expect("all that was held is given back");
         assert!(!items.is_empty());
     }
 }

@@ -6,7 +6,10 @@ use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Index, Offset, Term};
 use torc_base::io::{DiskDone, DiskOp};
 use torc_base::time::{Mono, Now, Wall};
-use torc_wal::{Claim, Entry, From, Item, Kind, Outcome, Read, Settings, State, Wal};
+use torc_wal::{Claim, Entry, From, Item, Kind, Outcome, Read, Settings, Share, State, Wal};
+
+/// The reader has nothing yet.
+const FIRST: Claim = Claim { share: Share::All, turn: 0 };
 
 /// Bytes at the front of an entry that its own checksum leaves out: those of a Kafka batch.
 const PREFIX: usize = 21;
@@ -92,7 +95,7 @@ impl Log {
     /// Looks an offset up and reads its entry, from memory or from the disk; says whether it was the disk.
     pub fn read(&mut self, group: GroupId, offset: Offset) -> (Item, bool) {
         let upto = self.wal.last_index(group).expect("the group has entries");
-        let read = self.wal.read(group, From::Offset(offset), upto, 1, Claim::First, &mut self.ops);
+        let read = self.wal.read(group, From::Offset(offset), upto, 1, FIRST, &mut self.ops);
         match read {
             Read::Ready(items) => (items.into_iter().next().expect("the offset was written"), false),
             Read::NoRoom | Read::Released => panic!("nothing is released"),

@@ -6,7 +6,7 @@ use crate::refusal::Refusal;
 use crate::stages::LogTimes;
 use std::sync::Arc;
 use torc_base::buf::Buf;
-use torc_base::ids::{GroupId, LeaderEpoch, Offset, ProducerId, ShardId, TopicId};
+use torc_base::ids::{ConnId, GroupId, LeaderEpoch, Offset, ProducerId, ShardId, TopicId};
 use torc_state::catalog::{Assignments, Topic};
 use torc_state::config::{Alter, Overrides};
 use torc_state::coordinator::request::Request;
@@ -125,6 +125,7 @@ pub enum OffsetAt {
 pub enum Ask {
     Produce(Vec<ProducePart>),
     Fetch {
+        conn: ConnId,
         parts: Vec<FetchPart>,
         max_bytes: usize,
         /// It may wait for memory, as the asker holds nothing for it.

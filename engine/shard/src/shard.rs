@@ -7,7 +7,7 @@
 use crate::catalog::CatalogOwner;
 use crate::conns::Conns;
 use crate::coordinators::{Around, Coordinators};
-use crate::groups::{self, Groups, Notice, Phase};
+use crate::groups::{self, FetchRequest, Groups, Notice, Phase, Reader};
 use crate::kafka::{self, Kafka};
 use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Token};
 use crate::meaning::LogKind;
@@ -228,7 +228,10 @@ impl Shard {
         }
         self.with_groups(now, ops, |groups, out| match ask {
             Ask::Produce(parts) => groups.produce(out, asker, parts),
-            Ask::Fetch { parts, max_bytes, may_wait } => groups.fetch(out, asker, parts, max_bytes, may_wait),
+            Ask::Fetch { conn, parts, max_bytes, may_wait } => {
+                let reader = Reader::Conn(asker.shard, conn);
+                groups.fetch(out, FetchRequest { asker, reader, parts, max_bytes, may_wait });
+            }
             Ask::Hurry { wanted } => groups.hurry(out, asker, wanted),
             Ask::Watch { parts, need } => groups.watch(out, asker, parts, need),
             Ask::Unwatch => groups.unwatch(asker),

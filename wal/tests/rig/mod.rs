@@ -12,7 +12,13 @@ use torc_base::io::{DiskDone, DiskOp};
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
 use torc_wal::WalError;
-use torc_wal::{Claim, CleanerSettings, Entry, Find, From, Item, Kind, Outcome, Read, ReadId, Settings, State, Wal};
+use torc_wal::{
+    Claim, CleanerSettings, Entry, Find, From, Item, Kind, Outcome, Read, ReadId, Settings, Share, State, Wal,
+};
+
+/// Claims of a read whose reader has nothing yet, and of one whose reader has something.
+pub const FIRST: Claim = Claim { share: Share::All, turn: 0 };
+pub const MORE: Claim = Claim { share: Share::Half, turn: 0 };
 
 pub fn small() -> Settings {
     Settings {
@@ -274,7 +280,7 @@ impl Rig {
 
     /// Reads through the disk if need be.
     pub fn read(&mut self, group: u64, from: From, upto: u64, max_bytes: usize) -> Result<Vec<Item>, WalError> {
-        let read = self.wal.read(GroupId(group), from, Index(upto), max_bytes, Claim::First, &mut self.pending);
+        let read = self.wal.read(GroupId(group), from, Index(upto), max_bytes, FIRST, &mut self.pending);
         match read {
             Read::Ready(items) => Ok(items),
             Read::NoRoom => Err(WalError::NoRoom),

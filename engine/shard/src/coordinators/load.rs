@@ -2,6 +2,7 @@
 
 use super::{Around, Coordinators, PAUSE_MS, Seat, State, records};
 use crate::batch;
+use crate::groups::{FetchRequest, Reader};
 use crate::mail::{Answer, Asker, FetchPart, Fetched, Token};
 use crate::refusal::Refusal;
 use std::collections::{BTreeMap, VecDeque};
@@ -105,7 +106,9 @@ impl Coordinators {
             self.loads.reads.insert(token, log);
             let part = FetchPart { position: 0, group: log, offset: load.from, max_bytes: PIECE, epoch: -1 };
             let asker = Asker { shard: self.settings.shard, token };
-            around.groups.fetch(around.out, asker, vec![part], PIECE, true);
+            let parts = vec![part];
+            let request = FetchRequest { asker, reader: Reader::Inside, parts, max_bytes: PIECE, may_wait: true };
+            around.groups.fetch(around.out, request);
         }
     }
 

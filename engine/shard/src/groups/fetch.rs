@@ -3,32 +3,39 @@
 //! A fetch that holds something waits for nothing but reads that are under way: what finds no memory is left out of the
 //! answer. One that has nothing yet waits in a queue, and holds nothing there.
 
+use super::fair::{Fair, Reader};
 use super::{Groups, Out};
 use crate::mail::{Answer, Asker, FetchPart, Fetched, Parts};
 use crate::meaning::kind;
 use crate::meters::Meter;
 use crate::refusal::Refusal;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use torc_base::buf::Buf;
 use torc_base::ids::Offset;
 use torc_base::limits::WAL_MEMORY;
-use torc_wal::{Claim, From, Item, Read, ReadId, WalError};
+use torc_wal::{Claim, From, Item, Read, ReadId, Share, WalError};
 
 /// Fetches that are taken out of the queue in one turn.
 const RETRIES_MAX: usize = 16;
 
 /// A fetch, as it was asked for.
 #[derive(Debug)]
-struct Request {
-    asker: Asker,
-    parts: Vec<FetchPart>,
-    max_bytes: usize,
-    may_wait: bool,
+pub struct Request {
+    pub asker: Asker,
+    pub reader: Reader,
+    pub parts: Vec<FetchPart>,
+    /// Of all partitions together; 0: none are wanted.
+    pub max_bytes: usize,
+    /// It may wait for memory, as the asker holds nothing for it.
+    pub may_wait: bool,
 }
 
 /// A fetch some of whose partitions wait for the disk.
 struct Job {
     request: Request,
+    turn: u64,
+    /// Bytes that came from disk.
+    cold: usize,
     done: Parts<Fetched>,
     waiting: usize,
 }
@@ -51,30 +58,47 @@ pub(super) struct Fetches {
     jobs: BTreeMap<u64, Job>,
     /// Reads that wait for the disk: the number of the job, and what the read brings.
     reads: BTreeMap<ReadId, (u64, Wanted)>,
-    /// Wait for memory, in the order of their coming.
-    queue: VecDeque<Request>,
+    /// Wait for memory: by their turns, and in the order of their coming.
+    queue: BTreeMap<(u64, u64), Request>,
+    /// Numbers those in the queue.
+    came: u64,
+    pub(super) fair: Fair,
+}
+
+impl Fetches {
+    fn wait(&mut self, request: Request) {
+        self.came += 1;
+        self.queue.insert((self.fair.turn(request.reader), self.came), request);
+    }
+
+    /// Readers that want something from the disk.
+    pub(super) fn readers(&self) -> usize {
+        self.jobs.len() + self.queue.len()
+    }
 }
 
 impl Groups {
     /// Reads partitions, in order, until `max_bytes` are together; the first that has records gives at least one batch.
     /// Without memory for any of it the fetch waits, if it may, or is told so.
-    pub fn fetch(&mut self, out: &mut Out, asker: Asker, parts: Vec<FetchPart>, max_bytes: usize, may_wait: bool) {
-        let request = Request { asker, parts, max_bytes, may_wait };
-        // Nobody overtakes those that wait, but who wants no records.
-        if may_wait && max_bytes > 0 && !self.fetches.queue.is_empty() {
-            return self.fetches.queue.push_back(request);
+    pub fn fetch(&mut self, out: &mut Out, request: Request) {
+        // Nobody overtakes those that wait and have had no more, but who wants no records.
+        let turn = self.fetches.fair.turn(request.reader);
+        let behind = self.fetches.queue.first_key_value().is_some_and(|((first, _), _)| *first <= turn);
+        if request.may_wait && request.max_bytes > 0 && behind {
+            return self.fetches.wait(request);
         }
         if let Some(request) = self.try_fetch(out, request) {
-            self.fetches.queue.push_back(request);
+            self.fetches.wait(request);
         }
     }
 
     /// Starts a fetch; gives it back if it is to wait for memory.
     fn try_fetch(&mut self, out: &mut Out, request: Request) -> Option<Request> {
         let number = self.fetches.next;
-        let mut job = Job { done: Vec::with_capacity(request.parts.len()), waiting: 0, request };
+        let turn = self.fetches.fair.turn(request.reader);
+        let mut job = Job { done: Vec::with_capacity(request.parts.len()), turn, cold: 0, waiting: 0, request };
         let mut budget = job.request.max_bytes;
-        let mut claim = Claim::First;
+        let mut claim = Claim { share: Share::All, turn };
         for at in 0..job.request.parts.len() {
             let part = job.request.parts[at];
             match self.read(out, number, &part, budget, claim) {
@@ -82,12 +106,12 @@ impl Groups {
                     let bytes = result.as_ref().map_or(0, |fetched| fetched.bytes);
                     budget = budget.saturating_sub(bytes);
                     if bytes > 0 {
-                        claim = Claim::More;
+                        claim.share = Share::Half;
                     }
                     job.done.push((part.position, result));
                 }
                 None => {
-                    claim = Claim::More;
+                    claim.share = Share::Half;
                     budget = budget.saturating_sub(part.max_bytes);
                     job.waiting += 1;
                 }
@@ -157,12 +181,14 @@ impl Groups {
         };
         let jobs = &mut self.fetches;
         let job = jobs.jobs.get_mut(&number).expect("a job lives until its last read");
+        job.cold += fetched.as_ref().map_or(0, |fetched| fetched.bytes);
         job.done.push((wanted.position, fetched));
         job.waiting -= 1;
         if job.waiting == 0 {
             let job = jobs.jobs.remove(&number).expect("it is there");
+            jobs.fair.gave(job.request.reader, job.turn, job.cold, jobs.readers());
             if let Some(request) = job.end(out) {
-                jobs.queue.push_back(request);
+                jobs.wait(request);
             }
         }
     }
@@ -172,12 +198,13 @@ impl Groups {
         fetched
     }
 
-    /// Fetches that waited for memory try again, in order, until one finds none.
+    /// Fetches that waited for memory try again, by their turns, until one finds none.
     pub(super) fn retry_fetches(&mut self, out: &mut Out) {
         for _ in 0..RETRIES_MAX {
-            let Some(request) = self.fetches.queue.pop_front() else { return };
+            let Some((place, request)) = self.fetches.queue.pop_first() else { return };
             if let Some(request) = self.try_fetch(out, request) {
-                return self.fetches.queue.push_front(request);
+                self.fetches.queue.insert(place, request);
+                return;
             }
         }
     }
@@ -185,8 +212,8 @@ impl Groups {
     /// The asker's fetch waits no more for memory: it is answered without records, if it is still wanted.
     pub fn hurry(&mut self, out: &mut Out, asker: Asker, wanted: bool) {
         let queue = &mut self.fetches.queue;
-        let Some(at) = queue.iter().position(|request| request.asker == asker) else { return };
-        let request = queue.remove(at).expect("just found");
+        let place = queue.iter().find(|(_, request)| request.asker == asker).map(|(place, _)| *place);
+        let Some(request) = place.and_then(|place| queue.remove(&place)) else { return };
         if wanted {
             let rest = self.try_fetch(out, Request { max_bytes: 0, may_wait: false, ..request });
             assert!(rest.is_none(), "it may not wait");

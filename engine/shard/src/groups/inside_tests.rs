@@ -2,6 +2,7 @@
 //! coordinators rely on is tried with it.
 
 use super::*;
+use crate::groups::{FetchRequest, Reader};
 use crate::mail::{Acks, FetchPart, ProducePart, Token};
 use crate::meaning::LogKind;
 use crate::stats::Stats;
@@ -76,7 +77,9 @@ impl Node {
     fn fetched(&mut self, group: GroupId) -> Vec<kafka_records::OwnedRecord> {
         let asker = self.asker();
         let part = FetchPart { position: 0, group, offset: Offset(0), max_bytes: 1 << 20, epoch: -1 };
-        self.call(|groups, out| groups.fetch(out, asker, vec![part], 1 << 20, false));
+        let request =
+            FetchRequest { asker, reader: Reader::Inside, parts: vec![part], max_bytes: 1 << 20, may_wait: false };
+        self.call(|groups, out| groups.fetch(out, request));
         self.run();
         let Some((_, Answer::Fetched(mut parts))) = self.answers.pop_front() else { panic!("no answer") };
         let fetched = parts.pop().unwrap().1.unwrap();

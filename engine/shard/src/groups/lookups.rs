@@ -14,6 +14,8 @@ use torc_wal::{Find, Item, ReadId, WalError};
 
 /// What asking the log for a batch costs, in bytes that could be decompressed meanwhile.
 const FIND_COST: usize = 4 << 10;
+/// What it reads, about, if it has to ask the disk.
+const FIND_BYTES: u64 = 64 << 10;
 
 /// What a look-up gives, with its place in the question.
 type Outcome = (u32, Result<FoundOffset, Refusal>);
@@ -179,10 +181,18 @@ impl Groups {
     fn find(&mut self, lookup: &Lookup) -> Find {
         self.lookups.budget = self.lookups.budget.saturating_sub(FIND_COST);
         let Lookup { part, behind, upto, .. } = *lookup;
-        match part.at {
-            OffsetAt::Timestamp(ts) => self.wal.find_timestamp(part.group, ts, behind, upto, &mut self.disk_ops),
-            _ => self.wal.find_max_timestamp(part.group, behind, upto, &mut self.disk_ops),
+        let fetches = &mut self.fetches;
+        let turn = fetches.fair.stranger();
+        let found = match part.at {
+            OffsetAt::Timestamp(ts) => {
+                self.wal.find_timestamp(part.group, ts, (behind, upto), turn, &mut self.disk_ops)
+            }
+            _ => self.wal.find_max_timestamp(part.group, (behind, upto), turn, &mut self.disk_ops),
+        };
+        if matches!(found, Find::Pending(_)) {
+            fetches.fair.gave_stranger(FIND_BYTES, fetches.readers());
         }
+        found
     }
 
     fn damaged(&mut self, out: &mut Out, lookup: &Lookup, item: &Item, invalid: Invalid) -> Outcome {

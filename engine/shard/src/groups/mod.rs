@@ -5,6 +5,7 @@
 
 mod append;
 mod checkpoint;
+mod fair;
 mod fetch;
 mod inside;
 mod lookups;
@@ -14,6 +15,9 @@ mod read;
 mod recover;
 mod retention;
 mod watch;
+
+pub use fair::Reader;
+pub use fetch::Request as FetchRequest;
 
 pub use inside::KeptBack;
 pub use recover::Phase;

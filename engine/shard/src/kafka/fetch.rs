@@ -239,7 +239,7 @@ impl Kafka {
         let may_wait = asks.len() == 1 && !gather.hurried;
         out.conns.answers().take(max_bytes);
         for (owner, parts) in asks {
-            out.asks.push_back((owner, token, Ask::Fetch { parts, max_bytes, may_wait }));
+            out.asks.push_back((owner, token, Ask::Fetch { conn, parts, max_bytes, may_wait }));
         }
     }
 
@@ -490,7 +490,7 @@ impl Kafka {
             let max_bytes = later.skip.saturating_add(most);
             let part = FetchPart { position: 0, group: later.group, offset: later.from, max_bytes, epoch: -1 };
             let owner = self.settings.owner(later.group);
-            out.asks.push_back((owner, token, Ask::Fetch { parts: vec![part], max_bytes, may_wait: true }));
+            out.asks.push_back((owner, token, Ask::Fetch { conn, parts: vec![part], max_bytes, may_wait: true }));
         }
     }
 
