@@ -1,6 +1,6 @@
 //! What has been read from disk and is wanted soon: chunks of groups, and who reads on where.
 //!
-//! A chunk is what one flight brings: entries of one group without a gap. It is *fresh* until its last entry has been
+//! A chunk is what one flight brings: entries of one group, none of those between them left out. It is *fresh* until its last entry has been
 //! handed out, then *spent*: kept for a while for others who read the same. A reader is known only by its position:
 //! a read that begins where another ended is taken for the next of the same reader, and makes the log read ahead.
 
@@ -32,7 +32,7 @@ enum State {
     Spent(Vec<Item>),
 }
 
-/// Entries of one group without a gap.
+/// Entries of one group: all that there are from the first index to the last.
 #[derive(Debug)]
 struct Chunk {
     group: GroupId,
@@ -83,6 +83,8 @@ struct Stream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wish {
     pub(crate) next: Index,
+    /// The offset where its last read ended.
+    pub(crate) at: Offset,
     pub(crate) window: usize,
     pub(crate) chunk: usize,
 }
@@ -375,7 +377,7 @@ impl Ahead {
             let (_, &oldest) = self.streams_by_use.first_key_value().expect("as many as streams");
             self.end_stream(oldest);
         }
-        before.map(|_| Wish { next, window, chunk })
+        before.map(|_| Wish { next, at: last.end_offset(), window, chunk })
     }
 
     fn end_stream(&mut self, key: (GroupId, Offset)) -> Option<Stream> {
@@ -384,10 +386,11 @@ impl Ahead {
         Some(stream)
     }
 
-    /// The first index from `from` on that no chunk holds or brings, and the bytes that they have up to there.
-    pub(crate) fn reach(&self, group: GroupId, from: Index, window: usize) -> (Index, usize) {
-        let (mut next, mut bytes) = (from, 0);
-        let Some(ids) = self.by_group.get(&group) else { return (next, bytes) };
+    /// The first index from the wish's on that no chunk holds or brings, the offset where the last of them ends, and the
+    /// bytes that they have up to there.
+    pub(crate) fn reach(&self, group: GroupId, wish: &Wish) -> (Index, Offset, usize) {
+        let (mut next, mut at, mut bytes, window) = (wish.next, wish.at, 0, wish.window);
+        let Some(ids) = self.by_group.get(&group) else { return (next, at, bytes) };
         while bytes < window {
             let mut chunks = ids.iter().map(|id| &self.chunks[id]);
             let Some(chunk) = chunks.find(|chunk| chunk.covers(From::Index(next))) else { break };
@@ -395,9 +398,9 @@ impl Ahead {
             let entries = chunk.last.get() - chunk.first.get() + 1;
             let left = chunk.last.get() - next.get() + 1;
             bytes += (chunk.payload as u64 * left / entries) as usize;
-            next = chunk.last.next();
+            (next, at) = (chunk.last.next(), chunk.end);
         }
-        (next, bytes)
+        (next, at, bytes)
     }
 
     /// Drops what nobody came for. True if nothing is left.

@@ -11,13 +11,16 @@ use std::collections::BTreeMap;
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset, SegmentId};
 
-const MAGIC: [u8; 8] = *b"torcWCP3";
+const MAGIC: [u8; 8] = *b"torcWCP4";
+/// The version before entries could be left out: the same, without the word up to where they are, and runs whose entries
+/// are as many as their indexes.
+const MAGIC_3: [u8; 8] = *b"torcWCP3";
 /// The version before a log could be closed: the same, without the word for it.
 const MAGIC_2: [u8; 8] = *b"torcWCP2";
 /// The version before there were cold segments: as version 2, without them.
 const MAGIC_1: [u8; 8] = *b"torcWCP1";
-const GROUP_BYTES: usize = 36;
-const RUN_BYTES: usize = 56;
+const GROUP_BYTES: usize = 44;
+const RUN_BYTES: usize = 64;
 const FOOTER_BYTES: usize = 12;
 
 /// What a checkpoint says of the log.
@@ -64,6 +67,7 @@ impl Section {
         for (id, group) in &self.groups {
             out.extend_from_slice(&id.get().to_le_bytes());
             out.extend_from_slice(&group.first.get().to_le_bytes());
+            out.extend_from_slice(&group.compacted.get().to_le_bytes());
             out.extend_from_slice(&group.last.get().to_le_bytes());
             out.extend_from_slice(&group.end_offset.get().to_le_bytes());
             out.extend_from_slice(&(group.runs.len() as u32).to_le_bytes());
@@ -75,6 +79,7 @@ impl Section {
                 out.extend_from_slice(&run.end_offset.get().to_le_bytes());
                 out.extend_from_slice(&run.max_timestamp.to_le_bytes());
                 out.extend_from_slice(&run.bytes.to_le_bytes());
+                out.extend_from_slice(&run.entries.to_le_bytes());
             }
         }
         let crc = crc32c(&out[4..]);
@@ -93,13 +98,13 @@ impl Section {
 
     fn read(get: &mut Get<'_>) -> Option<Section> {
         let magic = get.bytes::<8>()?;
-        if ![MAGIC, MAGIC_2, MAGIC_1].contains(&magic) {
+        if ![MAGIC, MAGIC_3, MAGIC_2, MAGIC_1].contains(&magic) {
             return None;
         }
         let (next, scan) = (BatchSeq(get.u64()?), SegmentId(get.u64()?));
         let (scan_first, scan_chain) = (BatchSeq(get.u64()?), get.u32()?);
         let closed = match magic {
-            MAGIC => get.u32()?,
+            MAGIC | MAGIC_3 => get.u32()?,
             _ => 0,
         };
         let (footers, groups) = (get.u32()?, get.u32()?);
@@ -123,7 +128,7 @@ impl Section {
             section.footers.insert(segment, bytes);
         }
         for _ in 0..groups {
-            let (id, group) = read_group(get, &section.footers)?;
+            let (id, group) = read_group(get, &section.footers, magic == MAGIC)?;
             if section.groups.last().is_some_and(|(before, _)| *before >= id) {
                 return None;
             }
@@ -133,12 +138,14 @@ impl Section {
     }
 }
 
-fn read_group(get: &mut Get<'_>, footers: &BTreeMap<SegmentId, u32>) -> Option<(GroupId, Group)> {
+fn read_group(get: &mut Get<'_>, footers: &BTreeMap<SegmentId, u32>, gaps: bool) -> Option<(GroupId, Group)> {
     let id = GroupId(get.u64()?);
-    let mut group =
-        Group { first: Index(get.u64()?), last: Index(get.u64()?), end_offset: Offset(get.i64()?), runs: Vec::new() };
+    let first = Index(get.u64()?);
+    let compacted = if gaps { Index(get.u64()?) } else { Index(0) };
+    let (last, end_offset) = (Index(get.u64()?), Offset(get.i64()?));
+    let mut group = Group { first, compacted, last, end_offset, runs: Vec::new() };
     for _ in 0..get.u32()? {
-        let run = Run {
+        let mut run = Run {
             segment: SegmentId(get.u64()?),
             first_index: Index(get.u64()?),
             last_index: Index(get.u64()?),
@@ -146,17 +153,20 @@ fn read_group(get: &mut Get<'_>, footers: &BTreeMap<SegmentId, u32>) -> Option<(
             end_offset: Offset(get.i64()?),
             max_timestamp: get.i64()?,
             bytes: get.u64()?,
+            entries: 0,
         };
         let follows = group.runs.last().is_none_or(|b| b.last_index < run.first_index);
+        let indexes = run.last_index.get().checked_sub(run.first_index.get())?.checked_add(1)?;
+        run.entries = if gaps { get.u64()? } else { indexes };
         let sound = run.first_index.get() > 0
-            && run.first_index <= run.last_index
             && run.last_index.get() < u64::MAX
             && run.first_offset <= run.end_offset
-            && run.bytes < 1 << 40;
+            && run.bytes < 1 << 40
+            && run.entries <= indexes;
         if !follows || !sound || !footers.contains_key(&run.segment) {
             return None;
         }
         group.runs.push(run);
     }
-    Some((id, group))
+    (compacted.get() <= last.get().checked_add(1)?).then_some((id, group))
 }

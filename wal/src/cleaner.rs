@@ -12,6 +12,7 @@
 use crate::cleaner_choice::{Candidate, Look, Reason, Room, look};
 use crate::cleaner_output::Output;
 use crate::cleaner_slice::{Piece, Planned, Planner, Slice, Victim};
+use crate::compaction::Compaction;
 use crate::directory::Directory;
 use crate::error::WalError;
 use crate::flight::corrupt;
@@ -27,6 +28,9 @@ use torc_base::ids::SegmentId;
 use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp, Level};
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now};
+
+#[path = "cleaner_compaction.rs"]
+mod compacting;
 
 /// From one look at all segments to the next, at least, and a millisecond more for so many segments.
 const LOOK_MS: u64 = 50;
@@ -64,6 +68,8 @@ enum Phase {
     /// There is something to do; free space was asked for.
     Asking,
     Pass(Box<Pass>),
+    /// What compaction leaves is being written.
+    Compaction(Box<Compaction>),
 }
 
 /// What a pass does next, or waits for.
@@ -161,6 +167,7 @@ pub(crate) struct Cleaner {
     written_bytes: u64,
     freed_bytes: u64,
     waiting: u64,
+    compactions: u64,
 }
 
 impl Cleaner {
@@ -192,6 +199,7 @@ impl Cleaner {
             written_bytes: 0,
             freed_bytes: 0,
             waiting: 0,
+            compactions: 0,
         }
     }
 
@@ -219,6 +227,7 @@ impl Cleaner {
     pub(crate) fn publishing(&self) -> Option<SegmentId> {
         match &self.phase {
             Phase::Pass(pass) if pass.step == Step::Publish => pass.output.as_ref().map(Output::segment),
+            Phase::Compaction(compaction) => compaction.publishing(),
             _ => None,
         }
     }
@@ -242,8 +251,9 @@ impl Cleaner {
             _ if self.busy.is_some() => self.busy,
             Phase::Idle => self.look_at,
             Phase::Pass(pass) if pass.step != Step::File => Some(self.pace),
-            // The file's own operations wake the log.
-            Phase::Asking | Phase::Pass(_) => None,
+            Phase::Compaction(compaction) if compaction.has_work() => Some(self.pace),
+            // The file's own operations wake the log, or whoever hands parts over.
+            Phase::Asking | Phase::Pass(_) | Phase::Compaction(_) => None,
         }
     }
 
@@ -253,6 +263,7 @@ impl Cleaner {
         stats.cleaner_written_bytes = self.written_bytes;
         stats.cleaner_freed_bytes = self.freed_bytes;
         stats.cleaner_waiting = self.waiting;
+        stats.compactions = self.compactions;
     }
 
     /// Does what can be done now.
@@ -272,6 +283,16 @@ impl Cleaner {
                     self.ask(DiskKind::Free, parts);
                 }
                 Phase::Asking => panic!("an answer is under way"),
+                Phase::Compaction(mut compaction) => match self.compact(&mut compaction, parts) {
+                    Next::Again => self.phase = Phase::Compaction(compaction),
+                    Next::Wait => return self.phase = Phase::Compaction(compaction),
+                    Next::Yield => {
+                        self.busy = Some(parts.now.mono);
+                        return self.phase = Phase::Compaction(compaction);
+                    }
+                    Next::Done => self.compacted(!compaction.cut_short, parts),
+                    Next::GiveUp => self.drop_compaction(*compaction, parts),
+                },
                 Phase::Pass(mut pass) => match self.advance(&mut pass, parts) {
                     Next::Again => self.phase = Phase::Pass(pass),
                     Next::Wait => return self.phase = Phase::Pass(pass),
@@ -373,12 +394,17 @@ impl Cleaner {
             }
             _ => 0,
         };
-        let per_second = self.settings.bytes_per_second.saturating_mul(self.hurry);
-        let takes = u128::from(bytes) * 1_000_000_000 / u128::from(per_second);
-        self.pace = Mono(self.pace.max(parts.now.mono).0.saturating_add(takes as u64));
+        self.pace_for(parts.now.mono, bytes);
         self.numbers += 1;
         self.under_way = Some(self.numbers);
         parts.ops.push(DiskOp { tag: Job::Clean(self.numbers).tag(), kind });
+    }
+
+    /// So many bytes take their time.
+    fn pace_for(&mut self, now: Mono, bytes: u64) {
+        let per_second = self.settings.bytes_per_second.saturating_mul(self.hurry);
+        let takes = u128::from(bytes) * 1_000_000_000 / u128::from(per_second);
+        self.pace = Mono(self.pace.max(now).0.saturating_add(takes as u64));
     }
 
     /// Takes the next step that is possible.
@@ -392,6 +418,7 @@ impl Cleaner {
             Step::Plan => self.plan(pass, parts),
             Step::Read => {
                 let Some(piece) = pass.slice.next_piece() else {
+                    pass.slice.complete();
                     pass.step = Step::Write;
                     return Next::Again;
                 };
@@ -547,6 +574,10 @@ impl Cleaner {
                 Ok(DiskOk::Free { free, .. }) => self.begin(free, parts),
                 Ok(other) => panic!("free space was asked for, the answer was {other:?}"),
                 Err(_) => self.look_at = Some(parts.now.mono.plus_ms(RETRY_MS)),
+            },
+            Phase::Compaction(mut compaction) => match compacting::took(&mut compaction, result, parts)? {
+                Next::GiveUp => self.drop_compaction(*compaction, parts),
+                _ => self.phase = Phase::Compaction(compaction),
             },
             Phase::Pass(mut pass) => match self.took(&mut pass, result, parts)? {
                 Next::GiveUp => self.give_up(*pass, parts),

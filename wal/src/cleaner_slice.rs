@@ -104,9 +104,14 @@ pub(crate) struct Source {
     /// First index and bytes of the run that they belong to.
     pub(crate) run: Index,
     pub(crate) run_bytes: u64,
+    /// The run stays one of its own: what is compacted ends where it begins.
+    pub(crate) apart: bool,
     extent: Extent,
     first: Index,
     last: Index,
+    /// The part of the run that they stand for: with indexes before and behind them that have no entry.
+    pub(crate) cover_first: Index,
+    pub(crate) cover_last: Index,
     /// Where their payloads go in the slice's memory, and their number among its entries.
     at: usize,
     number: usize,
@@ -193,6 +198,7 @@ impl Slice {
                 continue;
             };
             let first = run.first_index.max(known.first).max(planner.next);
+            let mut cover_first = first;
             let v = &victims[victim];
             let bad = |error| (victim, error);
             let mut number = v.first(v.range.clone(), |n| v.extent(n).is_ok_and(|e| e.last_index() < first));
@@ -202,19 +208,26 @@ impl Slice {
                     break;
                 }
                 let (first, last) = (extent.first_index.max(first), extent.last_index().min(run.last_index));
+                let behind = if number + 1 < v.range.end { Some(v.extent(number + 1).map_err(bad)?) } else { None };
+                let goes_on = behind.is_some_and(|behind| behind.first_index <= run.last_index);
+                let cover_last = if goes_on { last } else { run.last_index };
                 if !self.add(Source {
                     victim,
                     run: run.first_index,
                     run_bytes: run.bytes,
+                    apart: run.first_index == known.compacted,
                     extent,
                     first,
                     last,
+                    cover_first,
+                    cover_last,
                     at: self.bytes,
                     number: self.count,
                 }) {
                     return Ok(Planned::Full);
                 }
-                planner.next = last.next();
+                planner.next = cover_last.next();
+                cover_first = planner.next;
                 number += 1;
                 budget = budget.saturating_sub(1);
                 if budget == 0 {
@@ -227,7 +240,8 @@ impl Slice {
     }
 
     fn add(&mut self, source: Source) -> bool {
-        let (bytes, count) = (source.extent.length as usize, (source.last.get() - source.first.get() + 1) as usize);
+        let bytes = source.extent.length as usize;
+        let count = source.extent.numbers(source.first, source.last).len();
         let full = self.bytes + bytes > SLICE_BYTES
             || self.count + count > SLICE_ENTRIES
             || self.sources.len() == SLICE_SOURCES;
@@ -305,6 +319,9 @@ impl Slice {
         let (mut at, mut slot) = (source.at, source.number);
         for line in extent.numbers(source.first, source.last) {
             let d = descriptor(victim, extent, header, table, line)?;
+            if d.index < source.first || d.index > source.last {
+                continue;
+            }
             let position = u64::from(extent.batch) + u64::from(d.position);
             let bad = |what| corrupt(what, victim, position, Some((d.group, d.index)));
             let from = position.checked_sub(u64::from(extent.payload)).map(|from| from as usize);
@@ -318,6 +335,24 @@ impl Slice {
             (at, slot) = (at + bytes.len(), slot + 1);
         }
         Ok(())
+    }
+
+    /// All wants have been read: of an extent with gaps some entries may not have been wanted.
+    pub(crate) fn complete(&mut self) {
+        self.entries.retain(Option::is_some);
+    }
+
+    /// What an entry's move is true of: its index, and those around it that have no entry.
+    pub(crate) fn coverage(&self, number: usize) -> (Index, Index) {
+        let entry = self.entry(number);
+        let source = &self.sources[entry.source];
+        let neighbour = |at: Option<usize>| {
+            let other = self.entries.get(at?)?.as_ref().expect("all wants have been read");
+            (other.source == entry.source).then_some(other.descriptor.index)
+        };
+        let first = neighbour(number.checked_sub(1)).map_or(source.cover_first, Index::next);
+        let last = neighbour(number.checked_add(1)).map_or(source.cover_last, |_| entry.descriptor.index);
+        (first, last)
     }
 
     /// Entries.

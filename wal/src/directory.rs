@@ -10,6 +10,9 @@ use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 pub struct Group {
     /// Entries below are dead.
     pub first: Index,
+    /// Entries below have been compacted: they may be absent or shorter than they were, and lie where `runs` say, even if
+    /// the log still has them as they were. 0 if none ever was.
+    pub compacted: Index,
     /// The newest entry that was appended, whether or not it has reached a batch on disk.
     pub last: Index,
     /// The offset behind it.
@@ -41,8 +44,24 @@ pub(crate) struct Moved {
     pub(crate) end_offset: Offset,
     pub(crate) max_timestamp: i64,
     pub(crate) bytes: u64,
+    pub(crate) entries: u64,
     /// It belongs to one run with the piece before it, if that lies in front of it.
     pub(crate) joins: bool,
+}
+
+/// What compaction has left of a part of a group's log, all of it in one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    pub(crate) group: GroupId,
+    /// The part: all indexes and offsets from the first to the last, whether or not they still have entries.
+    pub(crate) first_index: Index,
+    pub(crate) last_index: Index,
+    pub(crate) first_offset: Offset,
+    pub(crate) end_offset: Offset,
+    /// Of the entries that are left.
+    pub(crate) max_timestamp: i64,
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
 }
 
 /// All groups of the log.
@@ -97,8 +116,16 @@ impl Directory {
     /// Moves the group's end: an entry was appended (to a batch in memory, or found by recovery). True if it replaces
     /// others.
     pub fn note(&mut self, group: GroupId, index: Index, first_offset: Offset, end_offset: Offset) -> bool {
-        let fresh = Group { first: index, last: Index(index.get() - 1), end_offset, runs: Vec::new() };
+        let (last, compacted, runs) = (Index(index.get() - 1), Index(0), Vec::new());
+        let fresh = Group { first: index, compacted, last, end_offset, runs };
         let group = self.groups.entry(group).or_insert(fresh);
+        if index < group.compacted {
+            // Recovery comes by what is elsewhere since. A suffix that had been written before it is replaced all the same.
+            truncate(&mut group.runs, &mut self.live, group.compacted, first_offset);
+            group.last = Index(group.compacted.get() - 1);
+            group.end_offset = group.runs.last().map_or(end_offset, |run| run.end_offset);
+            return true;
+        }
         let replaces = index <= group.last;
         if replaces {
             truncate(&mut group.runs, &mut self.live, index, first_offset);
@@ -111,30 +138,41 @@ impl Directory {
     /// An extent has its place in `segment`. A group that was dropped meanwhile stays dropped.
     pub fn place(&mut self, segment: SegmentId, extent: &Extent, bytes: u64) {
         let Some(group) = self.groups.get_mut(&extent.group) else { return };
-        truncate(&mut group.runs, &mut self.live, extent.first_index, extent.first_offset);
-        if extent.last_index() < group.first {
+        let mut run = Run {
+            segment,
+            first_index: extent.first_index,
+            last_index: extent.last_index(),
+            first_offset: extent.first_offset,
+            end_offset: extent.end_offset,
+            max_timestamp: extent.max_timestamp,
+            bytes,
+            entries: u64::from(extent.count),
+        };
+        if run.last_index < group.compacted {
+            return;
+        }
+        if run.first_index < group.compacted {
+            let before = Index(group.compacted.get() - 1);
+            (run.bytes, run.entries) = (bytes - share(&run, before).0, run.last_index.get() - before.get());
+            run.first_index = group.compacted;
+            run.first_offset = group.runs.last().map_or(run.first_offset, |last| last.end_offset.max(run.first_offset));
+        }
+        truncate(&mut group.runs, &mut self.live, run.first_index, run.first_offset);
+        if run.last_index < group.first {
             return;
         }
         match group.runs.last_mut() {
-            Some(run) if run.segment == segment => {
+            Some(last) if last.segment == segment => {
                 let live = self.live.get_mut(&segment).expect("a segment with a run is alive");
-                live.bytes += bytes;
-                live.entries += extent.last_index().get() - run.last_index.get();
-                run.last_index = extent.last_index();
-                run.end_offset = extent.end_offset;
-                run.max_timestamp = run.max_timestamp.max(extent.max_timestamp);
-                run.bytes += bytes;
+                live.bytes += run.bytes;
+                live.entries += run.entries;
+                last.last_index = run.last_index;
+                last.end_offset = run.end_offset;
+                last.max_timestamp = last.max_timestamp.max(run.max_timestamp);
+                last.bytes += run.bytes;
+                last.entries += run.entries;
             }
             _ => {
-                let run = Run {
-                    segment,
-                    first_index: extent.first_index,
-                    last_index: extent.last_index(),
-                    first_offset: extent.first_offset,
-                    end_offset: extent.end_offset,
-                    max_timestamp: extent.max_timestamp,
-                    bytes,
-                };
                 count(&mut self.live, &run);
                 group.runs.push(run);
             }
@@ -175,37 +213,39 @@ impl Directory {
             end_offset: moved.end_offset,
             max_timestamp: moved.max_timestamp,
             bytes: moved.bytes,
+            entries: moved.entries,
         };
         if new.last_index > old.last_index {
-            new.bytes = share(&new, old.last_index);
+            (new.bytes, new.entries) = share(&new, old.last_index);
             new.last_index = old.last_index;
             new.end_offset = new.end_offset.min(old.end_offset).max(new.first_offset);
+        }
+        // The run may span offsets before its first entry and behind its last one.
+        if new.first_index == old.first_index {
+            new.first_offset = new.first_offset.min(old.first_offset);
+        }
+        if new.last_index == old.last_index {
+            new.end_offset = new.end_offset.max(old.end_offset);
         }
         forget(&mut self.live, &old);
         // What lies before is dead, or else would have been copied first; what lies behind is copied next.
         let before = Index(moved.first_index.get() - 1);
-        let left = (old.first_index < moved.first_index && before >= group.first).then(|| Run {
-            last_index: before,
-            end_offset: moved.first_offset.max(old.first_offset),
-            bytes: share(&old, before),
-            ..old
-        });
-        let right = (new.last_index < old.last_index).then(|| Run {
-            first_index: new.last_index.next(),
-            first_offset: new.end_offset,
-            end_offset: old.end_offset.max(new.end_offset),
-            bytes: old.bytes - share(&old, new.last_index),
-            ..old
-        });
+        let left = (old.first_index < moved.first_index && before >= group.first)
+            .then(|| until(&old, before, moved.first_offset.max(old.first_offset)));
+        let right = (new.last_index < old.last_index).then(|| behind(&old, new.last_index, new.end_offset));
         left.iter().chain([&new]).chain(&right).for_each(|run| count(&mut self.live, run));
         match group.runs[..at].last_mut() {
-            Some(last) if left.is_none() && moved.joins && follows(last, &new) => {
+            // What is compacted and what is not stay apart.
+            Some(last)
+                if left.is_none() && moved.joins && follows(last, &new) && new.first_index != group.compacted =>
+            {
                 let live = self.live.get_mut(&to).expect("just counted");
                 live.runs -= 1;
                 last.last_index = new.last_index;
                 last.end_offset = new.end_offset;
                 last.max_timestamp = last.max_timestamp.max(new.max_timestamp);
                 last.bytes += new.bytes;
+                last.entries += new.entries;
                 group.runs.splice(at..=at, right);
             }
             _ => {
@@ -214,7 +254,49 @@ impl Directory {
         }
     }
 
-    /// How often [`Directory::swap`] was called.
+    /// Readers find what compaction has left in `to` from now on, wherever it was before. What has been released or dropped
+    /// meanwhile stays so.
+    pub(crate) fn replace(&mut self, to: SegmentId, part: &Replaced) {
+        self.swaps += 1;
+        let Some(group) = self.groups.get_mut(&part.group) else { return };
+        if part.last_index < group.first {
+            return;
+        }
+        let from = group.runs.partition_point(|run| run.last_index < part.first_index);
+        let upto = group.runs.partition_point(|run| run.first_index <= part.last_index);
+        if from >= upto {
+            return;
+        }
+        group.compacted = group.compacted.max(part.last_index.next());
+        let (first, last) = (group.runs[from], group.runs[upto - 1]);
+        group.runs[from..upto].iter().for_each(|run| forget(&mut self.live, run));
+        let before = Index(part.first_index.get() - 1);
+        let left = (first.first_index < part.first_index && before >= group.first)
+            .then(|| until(&first, before, part.first_offset.max(first.first_offset)));
+        let mut right = (last.last_index > part.last_index).then(|| behind(&last, part.last_index, part.end_offset));
+        let new = (part.entries > 0).then_some(Run {
+            segment: to,
+            first_index: part.first_index,
+            last_index: part.last_index,
+            first_offset: part.first_offset,
+            end_offset: part.end_offset,
+            max_timestamp: part.max_timestamp,
+            bytes: part.bytes,
+            entries: part.entries,
+        });
+        if new.is_none() && left.is_none() && from == 0 {
+            // The offsets in front can still be asked for: they are the next run's. Its indexes are not: there its segment may
+            // have what was replaced.
+            if let Some(next) = right.as_mut().or(group.runs.get_mut(upto)) {
+                next.first_offset = part.first_offset;
+            }
+        }
+        let runs = || left.into_iter().chain(new).chain(right);
+        runs().for_each(|run| count(&mut self.live, &run));
+        group.runs.splice(from..upto, runs());
+    }
+
+    /// How often [`Directory::swap`] or [`Directory::replace`] was called.
     pub(crate) fn swaps(&self) -> u64 {
         self.swaps
     }
@@ -233,29 +315,46 @@ fn follows(last: &Run, next: &Run) -> bool {
     last.segment == next.segment && last.last_index.next() == next.first_index
 }
 
-fn entries(run: &Run) -> u64 {
-    run.last_index.get() - run.first_index.get() + 1
+/// Bytes and entries of a run up to index `upto`, which is in it. How many they are is not known without the segment's
+/// extents; their share of the indexes is near it.
+fn share(run: &Run, upto: Index) -> (u64, u64) {
+    let kept = u128::from(upto.get() - run.first_index.get() + 1);
+    let indexes = u128::from(run.last_index.get() - run.first_index.get() + 1);
+    let of = |whole: u64| (u128::from(whole) * kept / indexes) as u64;
+    (of(run.bytes), of(run.entries))
 }
 
-/// Bytes of a run's entries up to `upto`, which is in it. How many they are is not known without the segment's extents;
-/// their share of the entries is near it.
-fn share(run: &Run, upto: Index) -> u64 {
-    let kept = upto.get() - run.first_index.get() + 1;
-    (u128::from(run.bytes) * u128::from(kept) / u128::from(entries(run))) as u64
+/// The run up to index `last`, whose end is at `end_offset`.
+fn until(run: &Run, last: Index, end_offset: Offset) -> Run {
+    let (bytes, entries) = share(run, last);
+    Run { last_index: last, end_offset, bytes, entries, ..*run }
+}
+
+/// The run behind index `last`, from `first_offset` on.
+fn behind(run: &Run, last: Index, first_offset: Offset) -> Run {
+    let (bytes, entries) = share(run, last);
+    Run {
+        first_index: last.next(),
+        first_offset,
+        end_offset: run.end_offset.max(first_offset),
+        bytes: run.bytes - bytes,
+        entries: run.entries - entries,
+        ..*run
+    }
 }
 
 fn count(live: &mut BTreeMap<SegmentId, Live>, run: &Run) {
     let entry = live.entry(run.segment).or_default();
     entry.runs += 1;
     entry.bytes += run.bytes;
-    entry.entries += entries(run);
+    entry.entries += run.entries;
 }
 
 fn forget(live: &mut BTreeMap<SegmentId, Live>, run: &Run) {
     let entry = live.get_mut(&run.segment).expect("a segment with a run is alive");
     entry.runs -= 1;
     entry.bytes -= run.bytes;
-    entry.entries -= entries(run);
+    entry.entries -= run.entries;
     if entry.runs == 0 {
         assert_eq!((entry.bytes, entry.entries), (0, 0), "what lives in {} belongs to runs", run.segment);
         live.remove(&run.segment);
@@ -273,11 +372,11 @@ fn truncate(runs: &mut Vec<Run>, live: &mut BTreeMap<SegmentId, Live>, from: Ind
             continue;
         }
         let last = Index(from.get() - 1);
-        let bytes = share(run, last);
+        let (bytes, entries) = share(run, last);
         let entry = live.get_mut(&run.segment).expect("a segment with a run is alive");
         entry.bytes -= run.bytes - bytes;
-        entry.entries -= run.last_index.get() - last.get();
-        run.bytes = bytes;
+        entry.entries -= run.entries - entries;
+        (run.bytes, run.entries) = (bytes, entries);
         run.last_index = last;
         run.end_offset = run.end_offset.min(end_offset).max(run.first_offset);
         break;

@@ -70,7 +70,8 @@ impl Item {
     }
 }
 
-/// The entries of one group in one segment: what retention and listings work on.
+/// The entries of one group in one segment: what retention and listings work on. Indexes and offsets may have gaps, where
+/// compaction has left entries out; what the run spans was there once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Where they lie.
@@ -87,4 +88,6 @@ pub struct Run {
     pub max_timestamp: i64,
     /// Payload bytes. An estimate after a truncation.
     pub bytes: u64,
+    /// Entries. An estimate after a truncation.
+    pub entries: u64,
 }

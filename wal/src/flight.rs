@@ -199,6 +199,9 @@ impl Piece {
             };
             for number in extent.numbers(self.from, self.upto) {
                 let d = descriptor(segment, extent, header, table, number)?;
+                if d.index < self.from || d.index > self.upto {
+                    continue;
+                }
                 let position = u64::from(extent.batch) + u64::from(d.position);
                 let bad = |what: &str| corrupt(what, segment, position, Some((d.group, d.index)));
                 let payload = self.find(position, position + u64::from(d.length));
@@ -253,7 +256,9 @@ pub(crate) fn descriptor(
     number: usize,
 ) -> Result<Descriptor, WalError> {
     let expected = extent.first_index.plus(number as u64 - u64::from(extent.descriptor));
-    let found = Descriptor::decode(header, table, number).filter(|d| d.group == extent.group && d.index == expected);
+    let range = expected..=expected.plus(u64::from(extent.absent));
+    let belongs = |d: &Descriptor| d.group == extent.group && range.contains(&d.index);
+    let found = Descriptor::decode(header, table, number).filter(belongs);
     found.ok_or_else(|| {
         let entry = Some((extent.group, expected));
         corrupt("the footer and the batch's table differ", segment, u64::from(extent.batch), entry)

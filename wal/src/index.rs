@@ -16,7 +16,8 @@ const SPAN_MAX: u32 = 256 << 10;
 /// The same in cold segments, whose readers come from far behind and read on: what one disk read should be.
 pub(crate) const COLD_SPAN_MAX: u32 = 1 << 20;
 
-/// Adjacent entries of one group inside one batch: indexes without a gap, payloads near each other, in rising order.
+/// Adjacent entries of one group inside one batch: payloads near each other, in rising order. Their indexes have gaps
+/// only in cold segments, where compaction has left entries out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The log.
@@ -41,6 +42,9 @@ pub struct Extent {
     pub count: u16,
     /// Descriptors of the whole batch.
     pub batch_count: u16,
+    /// Indexes between the first and the last that have no entry. (0 in segments from before there was compaction, whose
+    /// extents end here.)
+    pub absent: u32,
 }
 
 const _: () = assert!(BATCH_ENTRIES_MAX <= u16::MAX as usize);
@@ -48,7 +52,7 @@ const _: () = assert!(BATCH_ENTRIES_MAX <= u16::MAX as usize);
 impl Extent {
     /// Index of the last entry.
     pub fn last_index(&self) -> Index {
-        self.first_index.plus(u64::from(self.count) - 1)
+        self.first_index.plus(u64::from(self.count) - 1 + u64::from(self.absent))
     }
 
     /// Position behind the batch's descriptors, in the segment.
@@ -61,8 +65,13 @@ impl Extent {
         self.payload + self.length
     }
 
-    /// Descriptors of the entries from `from` to `upto`, both included.
+    /// Descriptors of the entries from `from` to `upto`, both included; of an extent with gaps, all descriptors, of which
+    /// only those are wanted that say so.
     pub fn numbers(&self, from: Index, upto: Index) -> std::ops::Range<usize> {
+        if self.absent > 0 {
+            let first = usize::from(self.descriptor);
+            return first..first + usize::from(self.count);
+        }
         let start = from.max(self.first_index).get() - self.first_index.get();
         let end = (upto.min(self.last_index()).get() + 1).saturating_sub(self.first_index.get());
         let first = u64::from(self.descriptor);
@@ -82,20 +91,24 @@ impl Extent {
             descriptor: number as u16,
             count: 1,
             batch_count,
+            absent: 0,
         }
     }
 
     /// Takes the next descriptor of the batch in, if it belongs here.
-    fn take(&mut self, number: usize, d: &Descriptor, span_max: u32) -> bool {
+    fn take(&mut self, number: usize, d: &Descriptor, span_max: u32, gaps: bool) -> bool {
+        let gap = d.index.get().checked_sub(self.last_index().next().get());
+        let absent = gap.and_then(|gap| u32::try_from(gap).ok()?.checked_add(self.absent));
+        let Some(absent) = absent.filter(|absent| gaps || *absent == 0) else { return false };
         let position = self.batch + d.position;
         let fits = d.group == self.group
             && number == usize::from(self.descriptor + self.count)
-            && d.index == self.last_index().next()
             && d.first_offset >= self.end_offset
             && position >= self.payload_end()
             && position - self.payload_end() <= GAP_MAX
             && position + d.length - self.payload <= span_max;
         if fits {
+            self.absent = absent;
             self.count += 1;
             self.length = position + d.length - self.payload;
             self.end_offset = d.end_offset();
@@ -118,6 +131,7 @@ impl Extent {
         put.u16(self.descriptor);
         put.u16(self.count);
         put.u16(self.batch_count);
+        put.u32(self.absent);
     }
 
     /// Reads an extent of a segment whose batches end at `end`; `None` if it points elsewhere.
@@ -135,8 +149,9 @@ impl Extent {
             descriptor: get.u16()?,
             count: get.u16()?,
             batch_count: get.u16()?,
+            absent: get.u32()?,
         };
-        let last = extent.first_index.get().checked_add(u64::from(extent.count));
+        let last = extent.first_index.get().checked_add(u64::from(extent.count) + u64::from(extent.absent));
         let table = u64::from(extent.batch) + batch::table_end(usize::from(extent.batch_count)) as u64;
         let sound = extent.count > 0
             && last.is_some()
@@ -153,10 +168,19 @@ impl Extent {
 /// Cuts the descriptors of a batch into extents, in the order of the table. Lines that are left out are in no extent,
 /// as are markers.
 pub fn extents_of(header: &batch::Header, lines: impl Iterator<Item = (usize, Descriptor)>, out: &mut Vec<Extent>) {
+    extents_with_gaps(header, lines.map(|(number, d)| (number, d, false)), out);
+}
+
+/// The same, each line with whether indexes that have no entry may lie between it and the one before.
+pub(crate) fn extents_with_gaps(
+    header: &batch::Header,
+    lines: impl Iterator<Item = (usize, Descriptor, bool)>,
+    out: &mut Vec<Extent>,
+) {
     let start = out.len();
     let span_max = if is_cold(header.segment) { COLD_SPAN_MAX } else { SPAN_MAX };
-    for (number, d) in lines.filter(|(_, d)| d.index > Index(0)) {
-        if out.len() == start || !out.last_mut().expect("not empty").take(number, &d, span_max) {
+    for (number, d, gaps) in lines.filter(|(_, d, _)| d.index > Index(0)) {
+        if out.len() == start || !out.last_mut().expect("not empty").take(number, &d, span_max, gaps) {
             out.push(Extent::of(header.position, header.count as u16, number, &d));
         }
     }
@@ -214,7 +238,10 @@ fn truncate(extents: &mut Vec<Extent>, from: Index, end_offset: Offset) {
             extents.pop();
             continue;
         }
-        last.count = (from.get() - last.first_index.get()) as u16;
+        // Which of the indexes have entries is not known; the batch's table says it.
+        let span = from.get() - last.first_index.get();
+        last.count = span.min(u64::from(last.count)) as u16;
+        last.absent = (span - u64::from(last.count)) as u32;
         last.end_offset = last.end_offset.min(end_offset).max(last.first_offset);
         return;
     }

@@ -6,6 +6,7 @@ mod cleaner;
 mod cleaner_choice;
 mod cleaner_output;
 mod cleaner_slice;
+mod compaction;
 mod directory;
 mod entry;
 mod error;
@@ -35,6 +36,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod segment;
 
+pub use compaction::{Compacting, Part};
 pub use directory::Group;
 pub use entry::{Entry, Item, Kind, Run};
 pub use error::{Corruption, WalError};

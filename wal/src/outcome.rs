@@ -24,6 +24,8 @@ pub enum Outcome {
     Fenced(String),
     /// The log became full, for want of this; or it has room again.
     Full(Option<DiskError>),
+    /// A compaction has ended. `whole`: readers find all that was handed over; if not, some of it is as it was before.
+    Compacted { whole: bool },
     /// A line for the shard's log.
     Log(Level, String),
 }
@@ -153,6 +155,8 @@ pub struct Stats {
     pub cold_segments: u64,
     /// Segments that are worth emptying or sorting and have not been, when it last looked.
     pub cleaner_waiting: u64,
+    /// Compactions that came to their end, or were given up.
+    pub compactions: u64,
     /// Operations that reads gave to the disk, and their bytes.
     pub disk_reads: u64,
     pub disk_read_bytes: u64,

@@ -253,7 +253,7 @@ impl Reads {
     /// Reads on for a reader that will come back.
     fn top_up(&mut self, log: Sources, group: GroupId, wish: Wish, upto: Index, ops: &mut Vec<DiskOp>) {
         loop {
-            let (next, bytes) = self.ahead.reach(group, wish.next, wish.window);
+            let (next, at, bytes) = self.ahead.reach(group, &wish);
             let flushing = log.writer.in_flight() > 0;
             let max_bytes = if flushing { CHUNK_BYTES_MIN } else { wish.chunk };
             let done = bytes >= wish.window || next > upto;
@@ -265,7 +265,7 @@ impl Reads {
             let share = (self.room() / 2).max(SHARE_BYTES_MIN);
             match (View { log, footers: &mut self.footers }).plan(group, &mut goal, share) {
                 Plan::Fetch(parts) => {
-                    let launch = self.launch(log, group, &goal, parts, Err((wish, upto)), ops);
+                    let launch = self.launch(log, group, &goal, parts, Err((wish, at, upto)), ops);
                     if !matches!(launch, Launch::Flies(_)) {
                         return;
                     }
@@ -314,14 +314,14 @@ impl Reads {
         group: GroupId,
         goal: &Goal,
         parts: Vec<Part>,
-        whom: Result<(u64, Claim), (Wish, Index)>,
+        whom: Result<(u64, Claim), (Wish, Offset, Index)>,
         ops: &mut Vec<DiskOp>,
     ) -> Launch {
         if !self.may_fly(log) {
             return Launch::Busy;
         }
         let reader = whom.ok().map(|(id, _)| id);
-        let (first, mut start) = {
+        let (mut first, mut start) = {
             let (part, extent) = (&parts[0], &parts[0].extents[0]);
             let first = extent.first_index.max(part.from);
             // Where its offsets begin is known if no entry of the extent is left out.
@@ -341,12 +341,15 @@ impl Reads {
         self.flying += flight.bytes;
         let trip_of = match (goal, reader) {
             (Goal::Entries { from, .. }, _) => {
-                if let From::Offset(offset) = from {
-                    start = start.min(*offset);
+                // Nothing lies between where the read begins and the first extent.
+                match *from {
+                    From::Offset(offset) => start = start.min(offset),
+                    From::Index(index) => first = first.min(index),
                 }
+                start = whom.err().map_or(start, |(_, at, _)| start.min(at));
                 let reach = Reach { first, last, start, end, payload, memory: flight.memory };
                 self.ahead.started(trip, group, reach, reader);
-                Trip::Chunk(flight, whom.err().map(|(wish, upto)| (group, wish, upto)))
+                Trip::Chunk(flight, whom.err().map(|(wish, _, upto)| (group, wish, upto)))
             }
             (_, Some(reader)) => Trip::Look(flight, reader),
             (_, None) => panic!("only entries are read ahead"),

@@ -95,6 +95,7 @@ impl TailBatch {
     pub(crate) fn items(&self, extent: &Extent, want: &Want, room: &mut usize, out: &mut Vec<Item>) -> bool {
         for number in extent.numbers(want.from, want.upto) {
             let d = Descriptor::decode(&self.header, &self.block, number).expect("encoded here");
+            debug_assert_eq!(extent.absent, 0, "nothing is compacted in the memory that it was written from");
             if d.end_offset() <= want.behind {
                 continue;
             }

@@ -3,8 +3,9 @@
 use crate::batch::{Descriptor, table_end};
 use crate::checkpoint::Section;
 use crate::cleaner::{self, Cleaner};
+use crate::compaction::{Compacting, Part};
 use crate::directory::Directory;
-use crate::entry::{Entry, Run};
+use crate::entry::{Entry, Item, Run};
 use crate::error::WalError;
 use crate::index::{Extent, extents_of};
 use crate::outcome::{Claim, Find, From, Outcome, Read, ReadId, Recovered, Share, State, Stats};
@@ -297,6 +298,7 @@ impl Wal {
         let replaces =
             entry.index > Index(0) && self.directory.note(entry.group, entry.index, entry.first_offset, end_offset);
         if replaces {
+            assert!(entry.index >= self.compacted(entry.group), "what is compacted is not replaced");
             self.reader.truncate(entry.group, entry.index);
             self.writer.replace(entry.group, entry.index);
         }
@@ -685,6 +687,50 @@ impl Wal {
         let checkpoint = self.checkpoint.take().expect("a checkpoint was begun");
         self.checkpointed = checkpoint.before;
         self.stale_wish = true;
+    }
+
+    /// Begins a compaction, if the cleaner has nothing else to do: parts of groups' logs are replaced by what the caller
+    /// says is left of them. It lasts until [`Outcome::Compacted`], which follows [`Wal::end_compaction`] or comes before.
+    pub fn begin_compaction(&mut self) -> bool {
+        matches!(self.life, Life::Running) && !self.spares.is_full() && self.cleaner.begin_compaction()
+    }
+
+    /// What the compaction wants now.
+    pub fn compacting(&self, now: Mono) -> Compacting {
+        if matches!(self.life, Life::Running) { self.cleaner.compacting(now) } else { Compacting::Nothing }
+    }
+
+    /// When it may want parts again, if it is only the pace that keeps it.
+    pub fn compaction_due(&self) -> Option<Mono> {
+        self.cleaner.compaction_due()
+    }
+
+    /// Hands over what is left of a part of a group's log, whose entries are all durable: `items`, in order, each with the
+    /// index, term, kind and offsets that it has. Of one compaction each group's parts follow one another, and of the last
+    /// one's last entry something is left: where it ends no run is of gaps alone.
+    pub fn compact(&mut self, part: &Part, items: Vec<Item>) {
+        assert!(part.first_index <= part.last_index && part.first_offset <= part.end_offset, "{part:?}");
+        self.cleaner.put_part(part, items);
+    }
+
+    /// So many bytes were read for the compaction: they count in the cleaner's pace.
+    pub fn charge_compaction(&mut self, now: Mono, bytes: u64) {
+        self.cleaner.charge(now, bytes);
+    }
+
+    /// All parts have been handed over (`whole`), or no more will be.
+    pub fn end_compaction(&mut self, whole: bool) {
+        self.cleaner.end_compaction(whole);
+    }
+
+    /// Entries of the group below have been compacted; 0 if none ever was.
+    pub fn compacted(&self, group: GroupId) -> Index {
+        self.directory.group(group).map_or(Index(0), |g| g.compacted)
+    }
+
+    /// The segment that is being filled: its runs still grow. Of a running log.
+    pub fn filling(&self) -> SegmentId {
+        *self.segments.by_id.last_key_value().expect("a running log has an active segment").0
     }
 
     /// Counters and present state.
