@@ -1,8 +1,9 @@
 //! What has been read from disk and is wanted soon: chunks of groups, and who reads on where.
 //!
-//! A chunk is what one flight brings: entries of one group, none of those between them left out. It is *fresh* until its last entry has been
-//! handed out, then *spent*: kept for a while for others who read the same. A reader is known only by its position:
-//! a read that begins where another ended is taken for the next of the same reader, and makes the log read ahead.
+//! A chunk is what one flight brings: entries of one group, none of those between them left out. It is *fresh* until its
+//! last entry has been handed out, then *spent*: kept for a while for others who read the same. A reader is known only by
+//! its position: a read that begins where another ended is taken for the next of the same reader, and makes the log read
+//! ahead.
 
 use crate::entry::Item;
 use crate::outcome::From;

@@ -45,6 +45,13 @@ pub const OPENING_SLICE: usize = 128 << 10;
 /// Memory of one shard for compressed batches whose opening takes more than a turn, besides the batches: one with the
 /// largest window of zstd at a time, with others that need less. What a single step asks for comes on top.
 pub const OPENING_MEMORY: usize = 160 << 20;
+/// Memory of one shard for the keys that compaction has come by, the default of `log.cleaner.dedupe.buffer.size`, and what
+/// one of them takes: a topic with more keys than that is compacted in several passes.
+pub const COMPACTION_KEYS_MEMORY: usize = 128 << 20;
+pub const COMPACTION_KEY_BYTES: usize = 24;
+/// Records of one compressed batch that compaction holds in memory while it makes a shorter one; a batch of which more is
+/// left stays as it is.
+pub const COMPACTION_BATCH_BYTES_MAX: usize = 16 << 20;
 /// Look-ups by time of one shard whose batches are being opened over several turns, and that wait for the disk; further
 /// ones wait without holding anything.
 pub const LOOKUPS_OPEN_MAX: usize = 8;
@@ -153,6 +160,7 @@ const _: () = {
     assert!(MESSAGE_BYTES_DEFAULT <= ENTRY_BYTES_MAX && ENTRY_BYTES_MAX < FRAME_BYTES_MAX);
     assert!(INFLATED_BYTES_MAX >= 1000 * MESSAGE_BYTES_DEFAULT as u64 && INFLATED_BYTES_MAX < i32::MAX as u64);
     assert!(OPENING_SLICE <= OPENING_TURN && OPENING_MEMORY > 1 << ZSTD_WINDOW_LOG_MAX);
+    assert!(COMPACTION_BATCH_BYTES_MAX <= ENTRY_BYTES_MAX && COMPACTION_BATCH_BYTES_MAX >= 8 * MESSAGE_BYTES_DEFAULT);
     assert!(INFLATED_BYTES_MAX >= 32 * ENTRY_BYTES_MAX as u64, "batches of any size may be well compressed");
     assert!(
         FRAME_BYTES_MAX + FRAMES_MEMORY / 8 + FRAMES_MEMORY / 4 <= FRAMES_MEMORY,

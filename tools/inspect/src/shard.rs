@@ -135,6 +135,8 @@ pub struct ExtentReport {
     pub name: Option<String>,
     pub first_index: u64,
     pub last_index: u64,
+    /// Fewer than the indexes where compaction has left some out.
+    pub entries: u16,
     pub first_offset: i64,
     pub end_offset: i64,
     pub max_timestamp: i64,
@@ -486,6 +488,7 @@ fn extent_list(scanned: &Scanned, names: &Names) -> Vec<ExtentReport> {
         name: names.of_group(e.group),
         first_index: e.first_index.get(),
         last_index: e.last_index().get(),
+        entries: e.count,
         first_offset: e.first_offset.get(),
         end_offset: e.end_offset.get(),
         max_timestamp: e.max_timestamp,

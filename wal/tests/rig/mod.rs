@@ -324,7 +324,11 @@ impl Rig {
         let mut all = Vec::new();
         while next <= last {
             let items = self.read(group, From::Index(next), last.get(), max_bytes)?;
-            assert!(!items.is_empty(), "group {group} has nothing at {next} of {last}: {:?}", self.wal.runs(GroupId(group)));
+            assert!(
+                !items.is_empty(),
+                "group {group} has nothing at {next} of {last}: {:?}",
+                self.wal.runs(GroupId(group))
+            );
             for item in items {
                 assert!(item.index >= next, "in order");
                 next = item.index.next();

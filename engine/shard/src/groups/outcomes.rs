@@ -146,6 +146,7 @@ impl Groups {
                     };
                     out.log(level, text);
                 }
+                Outcome::Compacted { .. } => {}
                 Outcome::Log(level, text) => out.log(level, text),
             }
         }

@@ -29,6 +29,8 @@ const CODEC_BITS: u16 = 0b111;
 const LOG_APPEND_TIME: u16 = 1 << 3;
 const TRANSACTIONAL: u16 = 1 << 4;
 const CONTROL: u16 = 1 << 5;
+/// The base timestamp is the time from which on compaction drops the batch's tombstones (KIP-534).
+const DELETE_HORIZON: u16 = 1 << 6;
 
 /// How a batch's records are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,22 @@ impl Batch {
 
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
+    }
+
+    /// When compaction may drop the batch's tombstones, if it has come by them: milliseconds since 1970.
+    pub fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
+    /// The header that says so. Times of records count from it then.
+    pub(super) fn with_delete_horizon(self, horizon: i64) -> Batch {
+        Batch { attributes: self.attributes | DELETE_HORIZON, base_timestamp: horizon, ..self }
+    }
+
+    /// The header of a batch that keeps its offsets, its producer and its sequence, but no record.
+    pub(super) fn emptied(self) -> Batch {
+        let attributes = self.attributes & !(CODEC_BITS | DELETE_HORIZON);
+        Batch { length: HEADER, attributes, base_timestamp: -1, records: 0, ..self }
     }
 
     pub fn timestamp_type(&self) -> TimestampType {

@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, Codec, HEADER, TimestampType, attributes, write};
 use super::inflate::XERIAL_HEADER;
+use super::walk::put_varlong;
 use std::io::Write;
 
 /// A record to be put into a batch.
@@ -97,42 +98,86 @@ fn put_field(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a zigzag varint; 32-bit ones have the same form.
-fn put_varlong(out: &mut Vec<u8>, value: i64) {
-    let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
-    while zigzag >= 0x80 {
-        out.push(zigzag as u8 | 0x80);
-        zigzag >>= 7;
-    }
-    out.push(zigzag as u8);
-}
-
 /// Bytes of an uncompressed Snappy block, as snappy-java cuts them.
 const SNAPPY_BLOCK: usize = 32 << 10;
 
 fn compress(codec: Codec, body: Vec<u8>) -> Vec<u8> {
-    let into_memory = "writing to memory does not fail";
-    match codec {
-        Codec::None => body,
-        Codec::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(&body).expect(into_memory);
-            encoder.finish().expect(into_memory)
-        }
-        Codec::Snappy => {
-            let mut out = XERIAL_HEADER.to_vec();
-            for block in body.chunks(SNAPPY_BLOCK) {
-                let compressed = snap::raw::Encoder::new().compress_vec(block).expect("a block is short");
-                out.extend_from_slice(&(compressed.len() as u32).to_be_bytes());
-                out.extend_from_slice(&compressed);
-            }
-            out
-        }
-        Codec::Lz4 => {
-            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
-            encoder.write_all(&body).expect(into_memory);
-            encoder.finish().expect(into_memory)
-        }
-        Codec::Zstd => zstd::stream::encode_all(&body[..], zstd::DEFAULT_COMPRESSION_LEVEL).expect(into_memory),
+    if codec == Codec::None {
+        return body;
     }
+    let mut deflate = Deflate::new(codec, Vec::new());
+    deflate.put(&body);
+    deflate.finish()
+}
+
+/// Records on their way into a compressed batch, piece by piece.
+pub(super) enum Deflate {
+    None(Vec<u8>),
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    /// What is compressed, and the block that is being filled.
+    Snappy(Vec<u8>, Vec<u8>),
+    Lz4(Box<lz4_flex::frame::FrameEncoder<Vec<u8>>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+const INTO_MEMORY: &str = "writing to memory does not fail";
+
+impl Deflate {
+    /// Appends to `out`.
+    pub(super) fn new(codec: Codec, mut out: Vec<u8>) -> Deflate {
+        match codec {
+            Codec::None => Deflate::None(out),
+            Codec::Gzip => Deflate::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::default())),
+            Codec::Snappy => {
+                out.extend_from_slice(&XERIAL_HEADER);
+                Deflate::Snappy(out, Vec::new())
+            }
+            Codec::Lz4 => Deflate::Lz4(Box::new(lz4_flex::frame::FrameEncoder::new(out))),
+            Codec::Zstd => {
+                let level = zstd::DEFAULT_COMPRESSION_LEVEL;
+                Deflate::Zstd(zstd::stream::write::Encoder::new(out, level).expect(INTO_MEMORY))
+            }
+        }
+    }
+
+    pub(super) fn put(&mut self, mut bytes: &[u8]) {
+        match self {
+            Deflate::None(out) => out.extend_from_slice(bytes),
+            Deflate::Gzip(encoder) => encoder.write_all(bytes).expect(INTO_MEMORY),
+            Deflate::Snappy(out, block) => {
+                while !bytes.is_empty() {
+                    let (now, later) = bytes.split_at(bytes.len().min(SNAPPY_BLOCK - block.len()));
+                    block.extend_from_slice(now);
+                    bytes = later;
+                    if block.len() == SNAPPY_BLOCK {
+                        put_snappy(out, block);
+                    }
+                }
+            }
+            Deflate::Lz4(encoder) => encoder.write_all(bytes).expect(INTO_MEMORY),
+            Deflate::Zstd(encoder) => encoder.write_all(bytes).expect(INTO_MEMORY),
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        match self {
+            Deflate::None(out) => out,
+            Deflate::Gzip(encoder) => encoder.finish().expect(INTO_MEMORY),
+            Deflate::Snappy(mut out, mut block) => {
+                if !block.is_empty() {
+                    put_snappy(&mut out, &mut block);
+                }
+                out
+            }
+            Deflate::Lz4(encoder) => encoder.finish().expect(INTO_MEMORY),
+            Deflate::Zstd(encoder) => encoder.finish().expect(INTO_MEMORY),
+        }
+    }
+}
+
+fn put_snappy(out: &mut Vec<u8>, block: &mut Vec<u8>) {
+    let compressed = snap::raw::Encoder::new().compress_vec(block).expect("a block is short");
+    out.extend_from_slice(&(compressed.len() as u32).to_be_bytes());
+    out.extend_from_slice(&compressed);
+    block.clear();
 }

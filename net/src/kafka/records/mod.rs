@@ -6,6 +6,7 @@
 mod batch;
 mod build;
 mod check;
+mod compact;
 mod inflate;
 mod invalid;
 mod lookup;
@@ -16,6 +17,7 @@ mod walk;
 pub use batch::{Batch, CRC_PREFIX, Codec, HEADER, TimestampType, is_compressed, parse, place, stamp, verify};
 pub use build::{BuildOptions, Record, build};
 pub use check::{Check, Checked, Times, begin, check};
+pub use compact::{Keyed, Left, Sift, emptied};
 pub use inflate::Spares;
 pub use invalid::Invalid;
 pub use lookup::{OwnedRecord, first_at_or_after, max_timestamp_offset, read};

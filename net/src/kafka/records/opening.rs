@@ -150,7 +150,7 @@ impl Opening {
     }
 }
 
-fn invalid(codec: Codec, bad: Bad) -> Invalid {
+pub(super) fn invalid(codec: Codec, bad: Bad) -> Invalid {
     match bad {
         Bad::Damaged(what) => Invalid::Decompress { codec, what },
         Bad::TooLong => Invalid::Inflated,

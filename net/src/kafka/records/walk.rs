@@ -119,6 +119,50 @@ pub(super) fn lone_record(bytes: &[u8], base_timestamp: i64) -> Result<(i32, i64
     Ok((framed.offset_delta, framed.timestamp))
 }
 
+/// The one record that `bytes` are, with the ranges of its fields in them.
+pub(super) fn lone_framed(bytes: &[u8], base_timestamp: i64) -> Result<Framed, Wrong> {
+    record(&mut Cursor { bytes, at: 0 }, base_timestamp, 0)
+}
+
+/// Bytes of the record that `bytes` begin with, its length included; `None` if they end inside the length.
+pub(super) fn record_bytes(bytes: &[u8]) -> Result<Option<usize>, Wrong> {
+    let mut source = Cursor { bytes, at: 0 };
+    match varint(&mut source) {
+        Ok(length) => match usize::try_from(length) {
+            Ok(length) => Ok(Some(source.at + length)),
+            Err(_) => Err("its length is negative".into()),
+        },
+        Err(CUT_SHORT) => Ok(None),
+        Err(what) => Err(what.into()),
+    }
+}
+
+/// The same record, with this number added to its timestamp's difference, behind `out`.
+pub(super) fn shifted(bytes: &[u8], shift: i64, out: &mut Vec<u8>) -> Result<(), Wrong> {
+    let mut source = Cursor { bytes, at: 0 };
+    varint(&mut source)?;
+    let attributes = source.byte()?;
+    let delta = varlong(&mut source)?.checked_add(shift).ok_or(Wrong::Timestamp)?;
+    let rest = &bytes[source.at..];
+    let mut front = Vec::with_capacity(11);
+    front.push(attributes);
+    put_varlong(&mut front, delta);
+    put_varlong(out, (front.len() + rest.len()) as i64);
+    out.extend_from_slice(&front);
+    out.extend_from_slice(rest);
+    Ok(())
+}
+
+/// Appends a zigzag varint; 32-bit ones have the same form.
+pub(super) fn put_varlong(out: &mut Vec<u8>, value: i64) {
+    let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
+    while zigzag >= 0x80 {
+        out.push(zigzag as u8 | 0x80);
+        zigzag >>= 7;
+    }
+    out.push(zigzag as u8);
+}
+
 #[inline]
 fn record(source: &mut Cursor, base_timestamp: i64, index: i32) -> Result<Framed, Wrong> {
     let length = u64::try_from(varint(source)?).map_err(|_| "its length is negative")?;
