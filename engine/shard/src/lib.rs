@@ -25,6 +25,7 @@ mod stats;
 mod tests;
 mod wire;
 
+pub use coordinators::decode_group_record;
 pub use mail::Mail;
 pub use memory::MemoryLimits;
 pub use meters::Counts;

@@ -19,11 +19,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
-use torc_base::ids::{ConnId, GroupId, ListenerId, ShardId};
+use torc_base::ids::{ConnId, GroupId, ListenerId, Offset, ShardId};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
 use torc_state::catalog::Topic;
+use torc_state::coordinator::Coordinator;
 
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +104,16 @@ impl Shard {
     /// Its counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// The coordinators of consumer groups that serve here, each with its partition and the end of that partition's log,
+    /// which its state comes of.
+    pub fn coordinators(&self) -> impl Iterator<Item = (u32, Offset, &Coordinator)> {
+        let logs = self.kafka.view.offsets_topic().into_iter().flat_map(|topic| topic.partitions.iter());
+        let of = |(partition, log): (usize, GroupId)| {
+            Some((partition as u32, self.groups.end(log)?, self.coordinators.serving(log)?))
+        };
+        logs.enumerate().filter_map(of)
     }
 
     fn is_ready(&self) -> bool {

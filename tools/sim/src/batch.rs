@@ -129,7 +129,16 @@ impl Fetched<'_> {
 }
 
 /// Takes what a fetch returned apart. A last batch that is cut short is left out, as Kafka's clients do.
-pub fn split(mut bytes: &[u8]) -> Result<Vec<Fetched<'_>>, Violation> {
+pub fn split(bytes: &[u8]) -> Result<Vec<Fetched<'_>>, Violation> {
+    let numbered = |(base, end, bytes)| match number_of(bytes) {
+        Some(number) => Ok(Fetched { base, end, number, bytes }),
+        None => Err(wrong(base, "no record that a simulated producer wrote")),
+    };
+    batches(bytes)?.into_iter().map(numbered).collect()
+}
+
+/// Whole batches, whoever wrote them, each with its first offset and the one behind its last.
+fn batches(mut bytes: &[u8]) -> Result<Vec<(i64, i64, &[u8])>, Violation> {
     let mut all = Vec::new();
     while bytes.len() >= 12 {
         let base = i64::from_be_bytes(bytes[..8].try_into().expect("8 bytes"));
@@ -148,10 +157,50 @@ pub fn split(mut bytes: &[u8]) -> Result<Vec<Fetched<'_>>, Violation> {
             return Err(wrong(base, "a wrong CRC"));
         }
         let last = i32::from_be_bytes(batch[23..27].try_into().expect("4 bytes"));
-        let number = number_of(batch).ok_or_else(|| wrong(base, "no record that a simulated producer wrote"))?;
-        all.push(Fetched { base, end: base + i64::from(last) + 1, number, bytes: batch });
+        all.push((base, base + i64::from(last) + 1, batch));
     }
     Ok(all)
+}
+
+/// A record that came back.
+pub struct Record<'a> {
+    /// Its offset.
+    pub offset: i64,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+}
+
+/// The records of what a fetch returned, of uncompressed batches, and the offset behind them if there are any.
+pub fn records(bytes: &[u8]) -> Result<(Vec<Record<'_>>, Option<i64>), Violation> {
+    let (mut all, mut behind) = (Vec::new(), None);
+    for (base, end, batch) in batches(bytes)? {
+        let count = u32::from_be_bytes(batch[57..HEADER].try_into().expect("4 bytes"));
+        let mut rest = &batch[HEADER..];
+        for _ in 0..count {
+            all.push(record(base, &mut rest).ok_or_else(|| wrong(base, "a record that cannot be read"))?);
+        }
+        behind = Some(end);
+    }
+    Ok((all, behind))
+}
+
+/// The record that `rest` begins with.
+fn record<'a>(base: i64, rest: &mut &'a [u8]) -> Option<Record<'a>> {
+    let length = usize::try_from(read_varint(rest)?).ok()?;
+    let (mut record, behind) = rest.split_at_checked(length)?;
+    *rest = behind;
+    record = record.get(1..)?;
+    read_varint(&mut record)?;
+    let offset = base + read_varint(&mut record)?;
+    let mut field = || -> Option<Option<&'a [u8]>> {
+        let Ok(length) = usize::try_from(read_varint(&mut record)?) else { return Some(None) };
+        let (field, behind) = record.split_at_checked(length)?;
+        record = behind;
+        Some(Some(field))
+    };
+    Some(Record { offset, key: field()?, value: field()? })
 }
 
 fn wrong(base: i64, what: &str) -> Violation {
@@ -160,13 +209,6 @@ fn wrong(base: i64, what: &str) -> Violation {
 
 /// The number in the first record's value.
 fn number_of(batch: &[u8]) -> Option<u64> {
-    let mut rest = &batch[HEADER..];
-    read_varint(&mut rest)?;
-    rest = rest.get(1..)?;
-    read_varint(&mut rest)?;
-    read_varint(&mut rest)?;
-    let key = read_varint(&mut rest)?;
-    rest = rest.get(usize::try_from(key.max(0)).ok()?..)?;
-    read_varint(&mut rest)?;
-    Some(u64::from_be_bytes(rest.get(..8)?.try_into().ok()?))
+    let value = record(0, &mut &batch[HEADER..])?.value?;
+    Some(u64::from_be_bytes(value.get(..8)?.try_into().ok()?))
 }

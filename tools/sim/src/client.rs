@@ -30,6 +30,10 @@ pub trait Client {
     fn link(&self) -> Option<u64>;
     /// Begin nothing new.
     fn stop(&mut self);
+    /// True if it is there for what others do: it is asked to stop when all of them have.
+    fn follows(&self) -> bool {
+        false
+    }
     /// True if it is there to be in the way of others: nobody waits for it, and it goes when all others are done.
     fn is_neighbour(&self) -> bool {
         false

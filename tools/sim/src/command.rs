@@ -70,6 +70,9 @@ struct Sums {
     fetched: AtomicU64,
     lives: AtomicU64,
     refused: AtomicU64,
+    commits: AtomicU64,
+    generations: AtomicU64,
+    compared: AtomicU64,
     virtual_ms: AtomicU64,
     failed: AtomicBool,
 }
@@ -123,6 +126,9 @@ fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>)
             sums.fetched.fetch_add(report.fetched, Ordering::Relaxed);
             sums.lives.fetch_add(u64::from(report.lives), Ordering::Relaxed);
             sums.refused.fetch_add(u64::from(report.refused), Ordering::Relaxed);
+            sums.commits.fetch_add(report.commits, Ordering::Relaxed);
+            sums.generations.fetch_add(report.generations, Ordering::Relaxed);
+            sums.compared.fetch_add(report.compared, Ordering::Relaxed);
             sums.virtual_ms.fetch_add(report.virtual_ms, Ordering::Relaxed);
             if args.seed.is_some() && args.format == Format::Text {
                 say(&format!("seed {seed}: {} things happened, digest {:016x}", report.steps, report.digest));
@@ -171,15 +177,17 @@ fn summary(format: Format, sums: &Sums) {
     let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
     let (runs, acked, fetched) = (get(&sums.runs), get(&sums.acked), get(&sums.fetched));
     let (lives, refused, ms) = (get(&sums.lives), get(&sums.refused), get(&sums.virtual_ms));
+    let (commits, generations, compared) = (get(&sums.commits), get(&sums.generations), get(&sums.compared));
     match format {
         Format::Text => say(&format!(
             "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, \
-             {fetched} fetched and compared, {refused} damaged logs refused",
+             {fetched} fetched and compared, {commits} offsets committed in {generations} generations of groups, \
+             coordinators compared with their logs {compared} times, {refused} damaged logs refused",
             ms / 1000
         )),
         Format::Json => say(&json!({
             "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
-            "refused": refused,
+            "commits": commits, "generations": generations, "compared": compared, "refused": refused,
         })
         .to_string()),
     }

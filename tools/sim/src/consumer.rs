@@ -2,22 +2,16 @@
 
 use crate::client::{self, Client, Next};
 use crate::history::{History, Life, Verdict, code};
+use crate::requests::{self, EARLIEST};
 use crate::violation::{Rule, Violation};
 use crate::wire::{Asked, Connection, Port, Waiting, decode};
 use bytes::Bytes;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::{
-    BrokerId, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, TopicName,
-};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{FetchResponse, ListOffsetsResponse};
 use std::collections::BTreeMap;
 use torc_base::prng::Prng;
-use uuid::Uuid;
 
-/// The timestamp that asks for the log's end; -2 asks for its start.
+/// The timestamp that asks for the log's end.
 const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
 /// The record with the largest timestamp.
 const MAX_TIMESTAMP: i64 = -3;
 /// The first offset on this server's own disk, and two that only a log with tiers has.
@@ -105,15 +99,9 @@ impl Consumer {
 
     fn ask_offset(&mut self, port: &mut dyn Port, history: &mut History, one: (usize, usize), timestamp: i64) {
         let (topic, partition) = one;
-        let name = TopicName(StrBytes::from_string(history.topics[topic].name.clone()));
         let known = history.part(topic, partition);
         let asked = Asked::ListOffsets { topic, partition, timestamp, hw: known.hw, start: known.start };
-        let part = ListOffsetsPartition::default()
-            .with_partition_index(partition as i32)
-            .with_current_leader_epoch(-1)
-            .with_timestamp(timestamp);
-        let of = ListOffsetsTopic::default().with_name(name).with_partitions(vec![part]);
-        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![of]);
+        let request = requests::list_offsets(&history.topics[topic].name, partition, timestamp);
         // The codec of the simulated clients ends with 10, where the last special offset is not known yet.
         let version = self.rng.between(first_version(timestamp).min(10), 10) as i16;
         self.connection.ask(port, version, &request, Some(asked));
@@ -121,7 +109,7 @@ impl Consumer {
 
     fn fetch(&mut self, port: &mut dyn Port, history: &mut History) {
         let mut parts = Vec::new();
-        let mut topics: BTreeMap<usize, Vec<FetchPartition>> = BTreeMap::new();
+        let mut wanted = Vec::new();
         let incremental = self.session.is_some_and(|(_, epoch)| epoch > 0);
         let few = self.rng.between(1, 6) as usize;
         for ((t, p), place) in &mut self.places {
@@ -137,38 +125,21 @@ impl Consumer {
             }
             place.changed = false;
             let most = if self.rng.chance(1, 4) { self.rng.between(1, 5_000) } else { 300_000 };
-            let part = FetchPartition::default()
-                .with_partition(*p as i32)
-                .with_current_leader_epoch(-1)
-                .with_fetch_offset(next)
-                .with_last_fetched_epoch(-1)
-                .with_log_start_offset(-1)
-                .with_partition_max_bytes(most as i32);
-            topics.entry(*t).or_default().push(part);
+            wanted.push((*t, requests::part(*p, next, most as i32)));
         }
         if parts.is_empty() {
             return;
         }
-        let by_id = self.version >= 13;
-        let topics = topics.into_iter().map(|(t, parts)| {
-            let known = &history.topics[t];
-            let of = FetchTopic::default().with_partitions(parts);
-            if by_id {
-                of.with_topic_id(Uuid::from_u128(known.id.unwrap_or(0)))
-            } else {
-                of.with_topic(TopicName(StrBytes::from_string(known.name.clone())))
-            }
-        });
+        let topics = requests::fetch_topics(history, self.version >= 13, wanted.into_iter());
         let (id, epoch) = self.session.unwrap_or((0, -1));
         let wait = if self.auditor { 0 } else { self.rng.below(400) };
-        let request = FetchRequest::default()
-            .with_replica_id(BrokerId(-1))
+        let request = requests::fetch()
             .with_max_wait_ms(wait as i32)
             .with_min_bytes(self.rng.below(3) as i32)
             .with_max_bytes(if self.rng.chance(1, 8) { 100 } else { 1 << 20 })
             .with_session_id(id)
             .with_session_epoch(epoch)
-            .with_topics(topics.collect());
+            .with_topics(topics);
         let session = self.session;
         self.connection.ask(port, self.version, &request, Some(Asked::Fetch { parts, session }));
     }
@@ -210,21 +181,7 @@ impl Consumer {
         }
         for topic in &answer.responses {
             for part in &topic.partitions {
-                let by_id = waiting.version >= 13;
-                let asked = parts.iter().find(|(t, p, ..)| {
-                    let known = &history.topics[*t];
-                    let same = if by_id {
-                        known.id == Some(topic.topic_id.as_u128())
-                    } else {
-                        known.name == topic.topic.0.as_str()
-                    };
-                    same && *p == part.partition_index as usize
-                });
-                let Some(&(t, p, from, floor)) = asked else {
-                    let text =
-                        format!("a fetch answer names partition {} that was not asked for", part.partition_index);
-                    return Err(Violation::new(Rule::Protocol, text));
-                };
+                let (t, p, from, floor) = requests::asked_part(history, &parts, waiting.version, topic, part)?;
                 if part.error_code != code::NONE {
                     self.refused(port, history, (t, p, from), part.error_code)?;
                     continue;

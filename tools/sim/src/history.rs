@@ -4,6 +4,8 @@
 //! told later: an acknowledged or fetched batch keeps its offset for ever, marks only advance, over any crash.
 
 use crate::batch::{self, Fetched, Plan};
+use crate::groups::Groups;
+use crate::ledger::Ledger;
 use crate::violation::{Rule, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,6 +110,10 @@ pub struct History {
     pub fetched: u64,
     /// Requests that got an error.
     pub errors: u64,
+    /// What is known of consumer groups.
+    pub groups: Groups,
+    /// What the log of their coordinators says.
+    pub ledger: Ledger,
 }
 
 /// Kafka's error codes, as far as the simulated clients tell them apart.
@@ -131,6 +137,22 @@ pub mod code {
     /// LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT, COORDINATOR_LOAD_IN_PROGRESS,
     /// COORDINATOR_NOT_AVAILABLE, NOT_CONTROLLER: come back later.
     pub const LATER: [i16; 6] = [5, 6, 7, 14, 15, 41];
+    /// COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR: look for the coordinator again.
+    pub const COORDINATOR: [i16; 3] = [14, 15, 16];
+    /// ILLEGAL_GENERATION
+    pub const OLD_GENERATION: i16 = 22;
+    /// UNKNOWN_MEMBER_ID
+    pub const UNKNOWN_MEMBER: i16 = 25;
+    /// REBALANCE_IN_PROGRESS
+    pub const REBALANCE: i16 = 27;
+    /// MEMBER_ID_REQUIRED
+    pub const ID_REQUIRED: i16 = 79;
+    /// GROUP_MAX_SIZE_REACHED
+    pub const GROUP_FULL: i16 = 81;
+    /// FENCED_INSTANCE_ID
+    pub const FENCED_INSTANCE: i16 = 82;
+    /// GROUP_ID_NOT_FOUND
+    pub const NO_GROUP: i16 = 69;
 }
 
 fn broken<T>(rule: Rule, text: String) -> Result<T, Violation> {
@@ -148,6 +170,11 @@ impl History {
     /// Topics that can be written and read.
     pub fn live(&self) -> Vec<usize> {
         (0..self.topics.len()).filter(|t| self.topics[*t].life == Life::Live).collect()
+    }
+
+    /// The topic of that name.
+    pub fn topic_named(&self, name: &str) -> Option<usize> {
+        self.topics.iter().position(|topic| topic.name == name)
     }
 
     /// The partition.
@@ -437,6 +464,18 @@ impl History {
             let text = format!("{what} of {name:?} ({life:?}) got error {error}, with {faults:?}");
             Violation::new(Rule::ExpectedErrors, text)
         })
+    }
+
+    /// Judges an error that a request about a consumer group got, where `expected` may come. True if a coordinator is to
+    /// be looked for.
+    pub fn explain_group(&mut self, what: &str, error: i16, expected: &[i16]) -> Result<bool, Violation> {
+        self.errors += 1;
+        let later = code::COORDINATOR.contains(&error);
+        if later || expected.contains(&error) {
+            return Ok(later);
+        }
+        let text = format!("{what} got error {error}, with {:?}", self.faults);
+        Err(Violation::new(Rule::ExpectedErrors, text))
     }
 
     /// The partition has been read from `start` to its end `hw`: is everything there?

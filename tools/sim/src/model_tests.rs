@@ -83,7 +83,8 @@ fn make(start: &Start) -> Model {
     Model { received: BTreeMap::new(), unsent: BTreeMap::new() }
 }
 
-const SUBJECT: Subject<Model> = Subject { make, look: |_| Look { ready: true, memory: 0, memory_max: 0 } };
+const SUBJECT: Subject<Model> =
+    Subject { make, look: |_| Look { ready: true, memory: 0, memory_max: 0 }, coordinators: None };
 
 impl App for Model {
     type Mail = ();

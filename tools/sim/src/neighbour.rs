@@ -6,16 +6,12 @@ use crate::batch::{self, Plan};
 use crate::client::{self, Client, Next};
 use crate::history::History;
 use crate::net::Appetite;
+use crate::requests;
 use crate::violation::Violation;
 use crate::wire::{Connection, NAME, Port, encode};
 use bytes::Bytes;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{
-    BrokerId, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
-};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
 use torc_base::prng::Prng;
 
 /// What a neighbour does.
@@ -71,10 +67,6 @@ impl Neighbour {
         Neighbour { way, rng, connection, asked: 0, upload: Vec::new(), stopping: false }
     }
 
-    fn name(text: &str) -> TopicName {
-        TopicName(StrBytes::from_string(text.to_owned()))
-    }
-
     /// Much of one topic, from anywhere.
     fn much(&mut self, history: &mut History) -> Option<Vec<u8>> {
         let live = history.live();
@@ -84,21 +76,14 @@ impl Neighbour {
         for partition in 0..partitions {
             let known = history.part(topic, partition);
             let (low, high) = (known.start.min(known.hw), known.hw);
-            let part = FetchPartition::default()
-                .with_partition(partition as i32)
-                .with_current_leader_epoch(-1)
-                .with_fetch_offset(self.rng.between(low as u64, high as u64) as i64)
-                .with_partition_max_bytes(MUCH);
-            parts.push(part);
+            let from = self.rng.between(low as u64, high as u64) as i64;
+            parts.push((topic, requests::part(partition, from, MUCH)));
         }
-        let of = FetchTopic::default().with_topic(Neighbour::name(&history.topics[topic].name)).with_partitions(parts);
-        let request = FetchRequest::default()
-            .with_replica_id(BrokerId(-1))
+        let request = requests::fetch()
             .with_max_wait_ms(self.rng.below(500) as i32)
             .with_min_bytes([1, 1, 20 << 20][self.rng.below(3) as usize])
             .with_max_bytes(MUCH)
-            .with_session_epoch(-1)
-            .with_topics(vec![of]);
+            .with_topics(requests::fetch_topics(history, false, parts.into_iter()));
         Some(encode(NAME, &request, 11, 1))
     }
 
@@ -110,14 +95,9 @@ impl Neighbour {
             return encode(NAME, &MetadataRequest::default().with_topics(None), 9, 1);
         };
         let known = &history.topics[topic];
-        let partition = self.rng.below(known.partitions.len() as u64) as i32;
+        let partition = self.rng.below(known.partitions.len() as u64) as usize;
         let timestamp = if self.rng.chance(3, 4) { -(self.rng.between(1, 6) as i64) } else { 0 };
-        let part = ListOffsetsPartition::default()
-            .with_partition_index(partition)
-            .with_current_leader_epoch(-1)
-            .with_timestamp(timestamp);
-        let of = ListOffsetsTopic::default().with_name(Neighbour::name(&known.name)).with_partitions(vec![part]);
-        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![of]);
+        let request = requests::list_offsets(&known.name, partition, timestamp);
         encode(NAME, &request, self.rng.between(1, 10) as i16, 1)
     }
 
@@ -125,7 +105,7 @@ impl Neighbour {
         let bytes = self.rng.between(100, UPLOAD_BYTES_MAX) as usize;
         let batch = batch::build(&Plan { number: 0, records: 1, bytes, producer: (-1, -1, -1), timestamp: 1 });
         let data = PartitionProduceData::default().with_records(Some(Bytes::from(batch)));
-        let topic = TopicProduceData::default().with_name(Neighbour::name(TOPIC)).with_partition_data(vec![data]);
+        let topic = TopicProduceData::default().with_name(requests::topic(TOPIC)).with_partition_data(vec![data]);
         let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
         encode(NAME, &request, 9, 1)
     }

@@ -1,6 +1,6 @@
 //! The production shard in the simulator's hands: small settings, so that a short run sees everything.
 
-use crate::run::{self, Failure, Look, Report, Start, Subject};
+use crate::run::{self, Failure, Look, Report, Shown, Start, Subject};
 use crate::story::Story;
 use crate::trail::Trail;
 use std::sync::Arc;
@@ -47,8 +47,8 @@ pub fn make(start: &Start) -> Shard {
         retention_check_interval_ms: 300,
         producer_expiration_ms: 86_400_000 * 30,
         connection_idle_ms: 600_000,
-        coordinator: Default::default(),
-        offsets_partitions: 50,
+        coordinator: Arc::clone(&start.coordinator),
+        offsets_partitions: start.offsets_partitions,
         offsets_replication: 1,
         fetch_sessions: 3,
         memory: MemoryLimits { frames: FRAMES, answers: ANSWERS },
@@ -71,9 +71,14 @@ fn look(shard: &Shard) -> Look {
     }
 }
 
+/// Shows its coordinators.
+fn coordinators(shard: &Shard, show: &mut Shown<'_>) {
+    shard.coordinators().for_each(|(partition, end, live)| show(partition as i32, end.get(), live));
+}
+
 /// Runs one seed over production shards.
 pub fn run(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
-    run::run(seed, rounds, trail, Subject { make, look })
+    run::run(seed, rounds, trail, Subject { make, look, coordinators: Some(coordinators) })
 }
 
 /// A story about one production shard.

@@ -1,24 +1,30 @@
 //! One run: a server, its clients, its misfortunes, and the audit at the end. Everything follows from the seed.
 
 use crate::admin::{self, Admin};
+use crate::by_hand::ByHand;
 use crate::client::{Client, Next};
 use crate::consumer::Consumer;
 use crate::disk::{Disk, Speed};
 use crate::faults::{self, Class};
 use crate::fuzzer::Fuzzer;
+use crate::groups::{Group, INSTANCE};
 use crate::history::{Faults, History, Life};
+use crate::member::{self, Member};
 use crate::neighbour::Neighbour;
 use crate::net::{Manner, Net};
 use crate::producer::{self, Producer};
+use crate::scribe::Scribe;
 use crate::trail::Trail;
 use crate::violation::{Rule, Violation};
 use crate::wire::Port;
 use crate::world::{Happening, MS, World};
+use std::sync::Arc;
 use torc_base::buf::Pool;
 use torc_base::io::App;
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::prng::Prng;
-use torc_shard::CleanerSettings;
+use torc_shard::{CleanerSettings, CoordinatorSettings};
+use torc_state::coordinator::Coordinator;
 
 /// Timers below this are clients'; this one ends a phase.
 const PHASE_OVER: u64 = 1 << 40;
@@ -49,6 +55,10 @@ pub struct Start {
     pub cleaner: CleanerSettings,
     /// Memory for the log's newest batches.
     pub tail_bytes: usize,
+    /// The coordinators of consumer groups.
+    pub coordinator: Arc<CoordinatorSettings>,
+    /// Partitions of their log.
+    pub offsets_partitions: u32,
 }
 
 /// What a run sees of a shard from outside, as its metrics show it.
@@ -68,7 +78,13 @@ pub struct Subject<A> {
     pub make: fn(&Start) -> A,
     /// Looks at one.
     pub look: fn(&A) -> Look,
+    /// Shows the coordinators that serve on a shard: partition and end of the log, and the state. `None` if the server
+    /// knows no consumer groups.
+    pub coordinators: Option<fn(&A, &mut Shown<'_>)>,
 }
+
+/// Who is shown coordinators.
+pub type Shown<'a> = dyn FnMut(i32, i64, &Coordinator) + 'a;
 
 /// Misfortunes that a run is made of; besides, every run has crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +112,12 @@ pub struct Report {
     pub acked: u64,
     /// Batches fetched and compared.
     pub fetched: u64,
+    /// Commits of offsets acknowledged.
+    pub commits: u64,
+    /// Generations that members were told of.
+    pub generations: u64,
+    /// Coordinators that were compared with their log.
+    pub compared: u64,
     /// Lives of the server process.
     pub lives: u32,
     /// Connections that moved from shard to shard.
@@ -151,12 +173,16 @@ pub struct Run<A: App> {
     segment_bytes: u64,
     cleaner: CleanerSettings,
     tail_bytes: usize,
+    coordinator: Arc<CoordinatorSettings>,
+    offsets_partitions: u32,
     /// A shard ended by itself since the last start.
     exited: Option<usize>,
     lives: u32,
     phase: u64,
     /// Disk faults that had struck when the server was last started.
     struck: u64,
+    /// Those that follow others have been told to stop.
+    last_stop: bool,
 }
 
 /// What a phase ended with.
@@ -195,6 +221,21 @@ fn cleaning(rng: &mut Prng) -> (CleanerSettings, usize) {
     }
 }
 
+/// The coordinators of a run: everything that takes minutes in life takes as many milliseconds.
+fn coordinating(rng: &mut Prng) -> CoordinatorSettings {
+    let day = 86_400_000;
+    let expires = rng.chance(1, 4);
+    CoordinatorSettings {
+        min_session_timeout_ms: 1,
+        initial_rebalance_delay_ms: [0, 5, 30][rng.below(3) as usize],
+        group_max_size: if rng.chance(1, 6) { 2 } else { usize::MAX },
+        // Clocks jump by days.
+        offsets_retention_ms: if expires { rng.between(50, 1_500) as i64 } else { 1_000 * day },
+        offsets_retention_check_interval_ms: if expires { rng.between(20, 200) } else { day as u64 },
+        ..CoordinatorSettings::default()
+    }
+}
+
 impl<A: App> Run<A> {
     fn new(seed: u64, trail: Trail, subject: Subject<A>) -> Run<A> {
         let mut rng = Prng::new(seed);
@@ -215,6 +256,8 @@ impl<A: App> Run<A> {
         let mut net = Net::new(rng.fork(), pools);
         net.starvation = [0, 1, 40][rng.below(3) as usize];
         let (cleaner, tail_bytes) = cleaning(&mut rng);
+        let coordinator = Arc::new(coordinating(&mut rng));
+        let offsets_partitions = rng.between(1, 3) as u32;
         trail.say(format!(
             "seed {seed}: {theme:?}, {shards} shards, segments of {segment_bytes}, {speed:?}, {cleaner:?}"
         ));
@@ -230,10 +273,13 @@ impl<A: App> Run<A> {
             segment_bytes,
             cleaner,
             tail_bytes,
+            coordinator,
+            offsets_partitions,
             exited: None,
             lives: 0,
             phase: 0,
             struck: 0,
+            last_stop: false,
         };
         run.hire();
         run
@@ -281,6 +327,39 @@ impl<A: App> Run<A> {
         for client in clients {
             self.employ(client);
         }
+        if self.subject.coordinators.is_some() && self.rng.chance(1, 2) {
+            self.hire_groups();
+        }
+    }
+
+    /// Makes consumer groups, and who commits without being in one.
+    fn hire_groups(&mut self) {
+        let expires = self.coordinator.offsets_retention_check_interval_ms < 1_000;
+        self.history.groups.retention_ms = expires.then_some(self.coordinator.offsets_retention_ms);
+        for number in 0..self.rng.between(1, 2) as usize {
+            let by_hand = self.rng.chance(1, 3);
+            let every = if self.rng.chance(1, 2) { 1 } else { 2 };
+            let topics = (every, self.rng.below(every as u64) as usize);
+            self.history.groups.all.push(Group::new(format!("group-{number}"), topics));
+            for one in 0..self.rng.between(1, if by_hand { 2 } else { 3 }) {
+                let rng = self.rng.fork();
+                if by_hand {
+                    self.employ(Box::new(ByHand::new(number, rng)));
+                    continue;
+                }
+                let instance = self.rng.chance(1, 3).then(|| format!("{INSTANCE}-{one}"));
+                let ways = member::Ways {
+                    group: number,
+                    old: instance.is_none() && self.rng.chance(1, 5),
+                    instance,
+                    session_ms: self.rng.between(60, 250),
+                    rebalance_ms: self.rng.between(30, 300),
+                };
+                self.employ(Box::new(Member::new(ways, rng)));
+            }
+        }
+        let scribe = Scribe::new(self.offsets_partitions as usize, self.rng.fork());
+        self.employ(Box::new(scribe));
     }
 
     fn employ(&mut self, client: Box<dyn Client>) {
@@ -295,6 +374,9 @@ impl<A: App> Run<A> {
             steps: self.world.trail.steps(),
             acked: self.history.acked,
             fetched: self.history.fetched,
+            commits: self.history.groups.commits,
+            generations: self.history.groups.generations,
+            compared: self.history.ledger.compared,
             lives: self.lives,
             moves: self.world.moves,
             virtual_ms: self.world.now() / MS,
@@ -328,11 +410,23 @@ impl<A: App> Run<A> {
     fn boot(&mut self) {
         let (make, shards, segment_bytes) = (self.subject.make, self.world.shards(), self.segment_bytes);
         let (cleaner, tail_bytes) = (self.cleaner, self.tail_bytes);
+        let (coordinator, offsets_partitions) = (&self.coordinator, self.offsets_partitions);
         let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
         let reserve_bytes = segment_bytes * 2;
         self.world.boot(|shard| {
             let seed = seeds[shard];
-            make(&Start { shard, shards, seed, segment_bytes, reserve_bytes, cleaner, tail_bytes })
+            let coordinator = Arc::clone(coordinator);
+            make(&Start {
+                shard,
+                shards,
+                seed,
+                segment_bytes,
+                reserve_bytes,
+                cleaner,
+                tail_bytes,
+                coordinator,
+                offsets_partitions,
+            })
         });
         self.exited = None;
         self.lives += 1;
@@ -373,6 +467,23 @@ impl<A: App> Run<A> {
         Ok(())
     }
 
+    /// What has been read of the coordinators' log is what their state is.
+    fn check_coordinators(&mut self) -> Result<(), Violation> {
+        let Some(show) = self.subject.coordinators.filter(|_| std::mem::take(&mut self.history.ledger.fresh)) else {
+            return Ok(());
+        };
+        let ledger = &mut self.history.ledger;
+        let mut verdict = Ok(());
+        for shard in (0..self.world.shards()).filter_map(|shard| self.world.app(shard)) {
+            show(shard, &mut |partition, end, live| {
+                if verdict.is_ok() {
+                    verdict = ledger.compare(partition, end, live);
+                }
+            });
+        }
+        verdict
+    }
+
     fn struck_now(&self) -> u64 {
         self.world.disks.iter().map(|d| d.faults.struck).sum()
     }
@@ -385,6 +496,8 @@ impl<A: App> Run<A> {
         loop {
             let Some(happening) = self.world.step()? else { return Ok(Ended::Done) };
             self.check_memory()?;
+            let wall = self.world.clocks().wall.0;
+            self.history.groups.wall_most = self.history.groups.wall_most.max(wall);
             match happening {
                 Happening::Quiet => {}
                 Happening::Timer { token: t } if t == token => return Ok(Ended::Time),
@@ -399,6 +512,7 @@ impl<A: App> Run<A> {
                     if let Some(client) = self.clients.iter_mut().find(|c| c.link() == Some(link)) {
                         client.receive(&mut self.world, &mut self.history, &bytes)?;
                     }
+                    self.check_coordinators()?;
                 }
                 Happening::Lost { link } => {
                     if let Some(client) = self.clients.iter_mut().find(|c| c.link() == Some(link)) {
@@ -413,9 +527,11 @@ impl<A: App> Run<A> {
         }
     }
 
-    /// Clients that are not done. Those that are in the way of others stay until nobody else is left.
+    /// Clients that are not done. Those that are in the way of others stay until nobody else is left; those that follow
+    /// the others are waited for when they have been told to stop.
     fn waiting_for(&self) -> Vec<usize> {
-        (0..self.done.len()).filter(|c| !self.done[*c] && !self.clients[*c].is_neighbour()).collect()
+        let counts = |client: &dyn Client| !client.is_neighbour() && (self.last_stop || !client.follows());
+        (0..self.done.len()).filter(|c| !self.done[*c] && counts(&*self.clients[*c])).collect()
     }
 
     fn wake(&mut self, number: usize) -> Result<(), Violation> {
@@ -549,7 +665,7 @@ impl<A: App> Run<A> {
             disk.capacity = disk.capacity.max(1 << 30);
         }
         // The others end what they have begun beside their neighbours, and the log is read beside them.
-        for client in self.clients.iter_mut().filter(|client| !client.is_neighbour()) {
+        for client in self.clients.iter_mut().filter(|client| !client.is_neighbour() && !client.follows()) {
             client.stop();
         }
         if self.struck_now() > self.struck && self.world.running() {
@@ -613,28 +729,42 @@ impl<A: App> Run<A> {
 
     fn audit(&mut self, which: u32) -> Result<(), Violation> {
         if which == 0 {
-            let ended = self.phase(END_MS)?;
-            self.judge_end(ended)?;
-            if ended == Ended::Time && !self.history.faults.damage {
-                let busy = self.waiting_for();
-                return Err(Violation::new(
-                    Rule::Liveness,
-                    format!("clients {busy:?} were not done {END_MS} ms after the last fault"),
-                ));
-            }
-            if ended == Ended::Exited {
+            let text = format!("were not done {END_MS} ms after the last fault");
+            if self.finish(&text)? == Ended::Exited {
                 return Ok(());
             }
             let damage = self.history.faults.damage;
             self.history.faults = Faults { damage, ..Faults::default() };
+            // Who follows the others has now seen all of what they do.
+            self.last_stop = true;
+            self.clients.iter_mut().filter(|client| client.follows()).for_each(|client| client.stop());
+            if self.finish(&text)? == Ended::Exited {
+                return Ok(());
+            }
+        } else if !self.history.groups.all.is_empty() {
+            (0..self.offsets_partitions as i32).for_each(|partition| self.history.ledger.begin_again(partition));
+            let mut scribe = Scribe::new(self.offsets_partitions as usize, self.rng.fork());
+            scribe.stop();
+            self.employ(Box::new(scribe));
         }
         let auditor = Consumer::new(self.rng.fork(), true);
         self.employ(Box::new(auditor));
+        self.finish(&format!("did not read the log to its end within {END_MS} ms")).map(|_| ())
+    }
+
+    /// Lets everybody come to an end; `late` says what it means if they do not.
+    fn finish(&mut self, late: &str) -> Result<Ended, Violation> {
+        if self.waiting_for().is_empty() {
+            return Ok(Ended::Done);
+        }
         let ended = self.phase(END_MS)?;
         self.judge_end(ended)?;
         if ended == Ended::Time && !self.history.faults.damage {
-            return Err(Violation::new(Rule::Liveness, format!("the log was not read to its end within {END_MS} ms")));
+            let busy = self.waiting_for();
+            let missing = (0..self.history.groups.all.len()).find_map(|group| self.history.missing(group));
+            let missing = missing.map_or_else(String::new, |what| format!("; a group has not got {what}"));
+            return Err(Violation::new(Rule::Liveness, format!("clients {busy:?} {late}{missing}")));
         }
-        Ok(())
+        Ok(ended)
     }
 }

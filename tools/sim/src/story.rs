@@ -5,25 +5,28 @@ use crate::disk::{Disk, Speed};
 use crate::faults::{self, Class, Damage};
 use crate::history::code;
 use crate::net::{Appetite, Manner, Net};
+use crate::requests;
 use crate::run::Start;
 use crate::trail::Trail;
-use crate::wire::{Connection, NAME, decode, encode};
+use crate::wire::{NAME, decode, encode};
 use crate::world::{Happening, MS, World};
 use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_request::FetchTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest,
-    FetchResponse, ProduceRequest, ProduceResponse, TopicName,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchResponse,
+    ProduceRequest, ProduceResponse,
 };
-use kafka_protocol::protocol::{Request, StrBytes};
+use kafka_protocol::protocol::{Decodable, HeaderVersion, Request};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use torc_base::buf::Pool;
 use torc_base::io::App;
 use torc_base::limits::{RECV_BUF_BYTES, SEGMENT_BYTES_MIN};
 use torc_base::prng::Prng;
-use torc_shard::CleanerSettings;
+use torc_shard::{CleanerSettings, CoordinatorSettings};
 
 /// Longest wait for an answer.
 const PATIENCE_MS: u64 = 5_000;
@@ -50,6 +53,13 @@ pub struct Reading {
     pub error: Option<i16>,
 }
 
+/// A client's connection, and what has come on it.
+#[derive(Default)]
+struct Caller {
+    link: Option<u64>,
+    received: Vec<u8>,
+}
+
 /// One server with one shard, one client, and a narrator.
 pub struct Story<A: App> {
     rng: Prng,
@@ -58,7 +68,9 @@ pub struct Story<A: App> {
     make: fn(&Start) -> A,
     /// The log's cleaner, from the next start on. Without a word it is off.
     pub cleaner: CleanerSettings,
-    connection: Connection,
+    /// The coordinators of consumer groups, from the next start on.
+    pub coordinator: CoordinatorSettings,
+    clients: BTreeMap<u32, Caller>,
     next_number: u64,
     /// The trail of everything.
     pub trail: Trail,
@@ -73,9 +85,10 @@ impl<A: App> Story<A> {
         let net = Net::new(rng.fork(), vec![Pool::new(128 * RECV_BUF_BYTES, 0)]);
         let trail = Trail::default();
         let world = World::new(rng.fork(), disks, net, trail.clone());
-        let connection = Connection::new(Manner { piece: 64 << 10, delay: 20_000, stalls: 0, appetite: Appetite::All });
         let cleaner = CleanerSettings { enabled: false, ..CleanerSettings::default() };
-        let mut story = Story { rng, world, make, cleaner, connection, next_number: 1, trail };
+        let coordinator = CoordinatorSettings::default();
+        let mut story =
+            Story { rng, world, make, cleaner, coordinator, clients: BTreeMap::new(), next_number: 1, trail };
         story.boot();
         story
     }
@@ -83,6 +96,7 @@ impl<A: App> Story<A> {
     /// Starts the server.
     pub fn boot(&mut self) -> &mut Self {
         let (make, seed, cleaner) = (self.make, self.rng.next_u64(), self.cleaner);
+        let coordinator = Arc::new(self.coordinator.clone());
         self.world.boot(|shard| {
             make(&Start {
                 shard,
@@ -92,6 +106,8 @@ impl<A: App> Story<A> {
                 reserve_bytes: SEGMENT_BYTES_MIN * 2,
                 cleaner,
                 tail_bytes: 256 << 10,
+                coordinator: Arc::clone(&coordinator),
+                offsets_partitions: 1,
             })
         });
         self
@@ -100,20 +116,20 @@ impl<A: App> Story<A> {
     /// The plug is pulled.
     pub fn cut_power(&mut self) -> &mut Self {
         self.world.cut_power();
-        self.connection.lost();
+        self.clients.clear();
         self
     }
 
     /// kill -9.
     pub fn kill(&mut self) -> &mut Self {
         self.world.kill();
-        self.connection.lost();
+        self.clients.clear();
         self
     }
 
     /// Time goes by; true if the server ended by itself meanwhile.
     pub fn wait(&mut self, ms: u64) -> bool {
-        self.until(ms, |_, _| false)
+        self.until(ms, |_| false)
     }
 
     /// An operation of `class` will fail, after `after` that do not.
@@ -141,22 +157,20 @@ impl<A: App> Story<A> {
         self
     }
 
-    /// Steps the world until `enough` or `ms` are over; true if the server ended by itself.
-    fn until(&mut self, ms: u64, mut enough: impl FnMut(&mut Self, &[u8]) -> bool) -> bool {
+    /// Steps the world until `enough` or `ms` are over; true if the server ended by itself. Bytes that come are kept by
+    /// client.
+    fn until(&mut self, ms: u64, mut enough: impl FnMut(&Self) -> bool) -> bool {
         let end = self.world.now() + ms * MS;
         self.world.timer(ms * MS, 0);
         loop {
             match self.world.step().unwrap_or_else(|v| panic!("{}\n{v}", self.trail.tail())) {
-                Some(Happening::Bytes { link, bytes }) if self.connection.link == Some(link) => {
-                    if enough(self, &bytes) {
-                        return false;
-                    }
+                Some(Happening::Bytes { link, bytes }) => {
+                    let client = self.clients.values_mut().find(|client| client.link == Some(link));
+                    client.into_iter().for_each(|client| client.received.extend_from_slice(&bytes));
                 }
-                Some(Happening::Lost { link }) if self.connection.link == Some(link) => {
-                    self.connection.lost();
-                    if enough(self, &[]) {
-                        return false;
-                    }
+                Some(Happening::Lost { link }) => {
+                    let client = self.clients.values_mut().find(|client| client.link == Some(link));
+                    client.into_iter().for_each(|client| *client = Caller::default());
                 }
                 Some(Happening::Exited { .. }) => {
                     self.kill();
@@ -165,36 +179,56 @@ impl<A: App> Story<A> {
                 Some(_) if self.world.now() < end => {}
                 _ => return false,
             }
+            if enough(self) {
+                return false;
+            }
         }
+    }
+
+    /// Sends a request as one of several clients, each with a connection of its own; nobody waits for the answer.
+    pub fn send<R: Request>(&mut self, client: u32, version: i16, request: &R) {
+        let manner = Manner { piece: 64 << 10, delay: 20_000, stalls: 0, appetite: Appetite::All };
+        let caller = self.clients.entry(client).or_default();
+        if caller.link.is_none() {
+            caller.link = self.world.connect(0, manner);
+        }
+        if let Some(link) = caller.link {
+            self.world.send(link, &encode(NAME, request, version, 1));
+        }
+    }
+
+    /// Waits for the answer to the oldest request of a client.
+    fn frame(&mut self, client: u32) -> Result<Bytes, Answer> {
+        let frame = |story: &Self| {
+            let received = &story.clients.get(&client)?.received;
+            let length = u32::from_be_bytes(received.get(..4)?.try_into().expect("4 bytes")) as usize;
+            received.get(4..4 + length).map(Bytes::copy_from_slice)
+        };
+        let is_lost = |story: &Self| story.clients.get(&client).is_none_or(|caller| caller.link.is_none());
+        if frame(self).is_none() && !is_lost(self) {
+            self.until(PATIENCE_MS, |story| frame(story).is_some() || is_lost(story));
+        }
+        let Some(frame) = frame(self) else { return Err(if is_lost(self) { Answer::Lost } else { Answer::Silence }) };
+        self.clients.get_mut(&client).expect("it has received").received.drain(..4 + frame.len());
+        Ok(frame)
+    }
+
+    /// Waits for the answer to the oldest request of a client, which has to come.
+    pub fn take<T: Decodable + HeaderVersion>(&mut self, client: u32, version: i16) -> T {
+        let frame = self.frame(client).unwrap_or_else(|answer| panic!("{answer:?}\n{}", self.trail.tail()));
+        decode(frame, version).expect("a well formed answer")
     }
 
     /// Asks, and waits for the answer's bytes.
     fn ask<R: Request>(&mut self, version: i16, request: &R) -> Result<Bytes, Answer> {
-        if self.connection.link.is_none() {
-            self.connection.link =
-                self.world.connect(0, Manner { piece: 64 << 10, delay: 20_000, stalls: 0, appetite: Appetite::All });
-        }
-        let link = self.connection.link.ok_or(Answer::Lost)?;
-        self.world.send(link, &encode(NAME, request, version, 1));
-        let mut received: Vec<u8> = Vec::new();
-        let mut frame = None;
-        let mut lost = false;
-        self.until(PATIENCE_MS, |_, bytes| {
-            lost |= bytes.is_empty();
-            received.extend_from_slice(bytes);
-            if let Some(head) = received.get(..4) {
-                let length = u32::from_be_bytes(head.try_into().expect("4 bytes")) as usize;
-                frame = received.get(4..4 + length).map(Bytes::copy_from_slice);
-            }
-            lost || frame.is_some()
-        });
-        frame.ok_or(if lost || !self.world.running() { Answer::Lost } else { Answer::Silence })
+        self.send(0, version, request);
+        self.frame(0)
     }
 
     /// Creates a topic, trying again for a while if the server is not ready.
     pub fn create(&mut self, name: &str, partitions: i32) -> Answer {
         let topic = CreatableTopic::default()
-            .with_name(topic_name(name))
+            .with_name(requests::topic(name))
             .with_num_partitions(partitions)
             .with_replication_factor(1);
         let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
@@ -208,7 +242,7 @@ impl<A: App> Story<A> {
 
     /// Deletes a topic.
     pub fn delete(&mut self, name: &str) -> Answer {
-        let state = DeleteTopicState::default().with_name(Some(topic_name(name)));
+        let state = DeleteTopicState::default().with_name(Some(requests::topic(name)));
         let request = DeleteTopicsRequest::default().with_topics(vec![state]).with_timeout_ms(10_000);
         let frame = match self.ask(6, &request) {
             Ok(frame) => frame,
@@ -235,7 +269,7 @@ impl<A: App> Story<A> {
         let number = self.next_number;
         self.next_number += 1;
         let request = self.produce_request(topic, partition, number, bytes, (-1, -1, -1));
-        if let Some(link) = self.connection.link {
+        if let Some(link) = self.clients.get(&0).and_then(|caller| caller.link) {
             self.world.send(link, &encode(NAME, &request, 9, 1));
         }
         let us = self.rng.below(400);
@@ -269,7 +303,7 @@ impl<A: App> Story<A> {
         let timestamp = self.world.clocks().wall.0;
         let batch = batch::build(&Plan { number, records: 1, bytes, producer: who, timestamp });
         let data = PartitionProduceData::default().with_index(p).with_records(Some(Bytes::from(batch)));
-        let of = TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data]);
+        let of = TopicProduceData::default().with_name(requests::topic(topic)).with_partition_data(vec![data]);
         ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![of])
     }
 
@@ -278,17 +312,9 @@ impl<A: App> Story<A> {
         let mut reading = Reading { numbers: Vec::new(), error: None };
         let mut next = from;
         loop {
-            let part = FetchPartition::default()
-                .with_partition(partition)
-                .with_fetch_offset(next)
-                .with_current_leader_epoch(-1)
-                .with_partition_max_bytes(1 << 20);
-            let of = FetchTopic::default().with_topic(topic_name(topic)).with_partitions(vec![part]);
-            let request = FetchRequest::default()
-                .with_replica_id(BrokerId(-1))
-                .with_max_bytes(1 << 20)
-                .with_session_epoch(-1)
-                .with_topics(vec![of]);
+            let part = requests::part(partition as usize, next, 1 << 20);
+            let of = FetchTopic::default().with_topic(requests::topic(topic)).with_partitions(vec![part]);
+            let request = requests::fetch().with_topics(vec![of]);
             let frame = match self.ask(11, &request) {
                 Ok(frame) => frame,
                 Err(_) => return Reading { error: Some(-1), ..reading },
@@ -312,10 +338,6 @@ impl<A: App> Story<A> {
             }
         }
     }
-}
-
-fn topic_name(name: &str) -> TopicName {
-    TopicName(StrBytes::from_string(name.to_owned()))
 }
 
 fn verdict(error: i16, offset: i64) -> Answer {

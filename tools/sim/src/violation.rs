@@ -39,6 +39,18 @@ pub enum Rule {
     NoPanic,
     /// Memory stays below its bound, and goes back when nothing is going on.
     Memory,
+    /// An acknowledged commit of offsets is there until another one takes its place, or it is deleted or expires.
+    CommitIsKept,
+    /// Generations of a group only go up, and each is given once.
+    GenerationsAdvance,
+    /// A partition has one owner in each generation.
+    OneOwner,
+    /// Who is of an older generation is refused.
+    OldIsRefused,
+    /// A group gets every record at least once, and commits no more than it has got.
+    AtLeastOnce,
+    /// The state of a coordinator is what its log says.
+    LogIsState,
 }
 
 /// One broken rule.

@@ -1,5 +1,6 @@
 //! A client's end of one connection: requests out, answers in, in order.
 
+use crate::groups::{Moment, Place};
 use crate::net::Manner;
 use crate::violation::{Rule, Violation};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -49,6 +50,26 @@ pub enum Asked {
     InitProducerId,
     /// All topics.
     Metadata,
+    /// A group's coordinator.
+    FindCoordinator,
+    /// To join a group of which this generation was known.
+    Join { floor: i32 },
+    /// An assignment in a generation.
+    Sync { generation: i32, asked: Moment },
+    /// A heartbeat in a generation.
+    Heartbeat { generation: i32, asked: Moment },
+    /// To leave a group.
+    Leave,
+    /// Commits, or deletions of them: places and the numbers of the writes. A member's are of a generation.
+    Commit { generation: i32, asked: Moment, writes: Vec<(Place, u64)> },
+    /// A deletion of what was committed.
+    Forget { writes: Vec<(Place, u64)> },
+    /// The same for a group with all that is its own.
+    ForgetGroup { writes: Vec<(Place, u64)> },
+    /// What was committed for these, or for all.
+    Committed { asked: Moment, places: Option<Vec<Place>> },
+    /// The coordinators' log, by partition and offset.
+    OffsetsLog(Vec<(i32, i64)>),
 }
 
 /// A request without its answer.

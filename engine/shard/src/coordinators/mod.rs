@@ -8,6 +8,8 @@
 mod load;
 mod records;
 
+pub use records::decode as decode_group_record;
+
 use crate::batch::Record as BatchRecord;
 use crate::groups::{Groups, KeptBack, Out};
 use crate::mail::{Answer, Asker, Coordinated, CoordinatorPart, Unavailable};
@@ -90,6 +92,14 @@ impl Coordinators {
             deferred: VecDeque::new(),
             loads: load::Loads::default(),
             closed: false,
+        }
+    }
+
+    /// The coordinator of a partition, if it serves.
+    pub fn serving(&self, log: GroupId) -> Option<&Coordinator> {
+        match &self.seats.get(&log)?.state {
+            State::Serving(coordinator) => Some(coordinator),
+            State::Loading(_) | State::Damaged => None,
         }
     }
 

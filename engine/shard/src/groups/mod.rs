@@ -187,6 +187,11 @@ impl Groups {
         Some((partition.log_start(), partition.high_watermark()))
     }
 
+    /// The end of a partition's log that this node leads, with what is not committed yet.
+    pub fn end(&self, id: GroupId) -> Option<Offset> {
+        Some(self.group_for_reading(id, -1).ok()?.partition().end())
+    }
+
     /// True if all that the partition's log has is committed.
     pub fn is_committed(&self, id: GroupId) -> bool {
         let marks = |group: &Group| group.raft.marks();

@@ -14,6 +14,7 @@ pub mod request;
 pub mod response;
 
 mod classic;
+mod durable;
 mod embedded;
 mod expiry;
 mod group;

@@ -2,7 +2,7 @@
 //! is compared with the state.
 
 use super::cluster::{Cluster, GroupConfig, TopicInfo};
-use super::record::{GroupValue, OffsetValue, Record};
+use super::record::Record;
 use super::request::{Commit, CommitPartition, CommitTopic, Heartbeat, Join, Leave, Leaver, Request, Sync};
 use super::response::{GroupState, JoinResponse, Joined, Refusal, Response, Synced};
 use super::{Blob, Coordinator, Outcome, Settings, Text, Ticket, World};
@@ -11,15 +11,6 @@ use std::sync::Arc;
 use torc_base::ids::TopicId;
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
-
-/// What survives of a group.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Durable {
-    /// `None` also while the group prepares a rebalance: the log then has its last generation.
-    group: Option<GroupValue>,
-    offsets: BTreeMap<(Text, i32), OffsetValue>,
-    consumer: Vec<Record>,
-}
 
 /// Topics as a test makes them.
 #[derive(Default)]
@@ -219,12 +210,11 @@ impl Rig {
 
     /// The log, whole and compacted, says what the state is.
     fn check_log(&mut self) {
-        let live = durable(&self.coordinator, None);
-        let whole = durable(&replayed(&self.settings, &self.log), Some(&self.coordinator));
-        assert_eq!(live, whole, "the log says something else than the state");
+        let whole = replayed(&self.settings, &self.log);
+        assert_eq!(self.coordinator.difference(&whole), None, "the log says something else than the state");
         let log = compacted(&self.log, &mut self.prng);
-        let after = durable(&replayed(&self.settings, &log), Some(&self.coordinator));
-        assert_eq!(whole, after, "compaction has changed the state:\n{:?}\n{log:?}", self.log);
+        let after = self.coordinator.difference(&replayed(&self.settings, &log));
+        assert_eq!(after, None, "compaction has changed the state:\n{:?}\n{log:?}", self.log);
     }
 
     /// The invariants.
@@ -396,28 +386,6 @@ fn replayed(settings: &Arc<Settings>, log: &[Record]) -> Coordinator {
     let mut coordinator = Coordinator::new(Arc::clone(settings));
     log.iter().for_each(|record| coordinator.replay(record));
     coordinator
-}
-
-/// What survives of a coordinator. A group that prepares a rebalance in `live` is compared without its last record.
-fn durable(coordinator: &Coordinator, live: Option<&Coordinator>) -> BTreeMap<Text, Durable> {
-    let live = live.unwrap_or(coordinator);
-    let is_preparing =
-        |id: &Text| live.groups.get(id).is_some_and(|group| group.state() == GroupState::PreparingRebalance);
-    let mut groups = BTreeMap::new();
-    for (id, group) in &coordinator.groups {
-        let recorded = group.classic.as_ref().filter(|classic| classic.is_recorded() && !is_preparing(id));
-        let mut offsets = BTreeMap::new();
-        for (topic, partitions) in group.offsets.topics() {
-            offsets.extend(partitions.iter().map(|(partition, value)| ((topic.clone(), *partition), value.clone())));
-        }
-        let group_value = recorded.map(|classic| classic.value());
-        let consumer = group.consumer.as_ref().map(|consumer| consumer.records(id)).unwrap_or_default();
-        let durable = Durable { group: group_value, offsets, consumer };
-        if durable.group.is_some() || !durable.offsets.is_empty() || !durable.consumer.is_empty() {
-            groups.insert(id.clone(), durable);
-        }
-    }
-    groups
 }
 
 /// The record's key.

@@ -108,7 +108,6 @@ impl Consumer {
     }
 
     /// All that the log says of the group, for comparison.
-    #[cfg(test)]
     pub(in super::super) fn records(&self, group: &Text) -> Vec<Record> {
         let group = || group.clone();
         let mut records = vec![

@@ -1,0 +1,702 @@
+//! A member of a consumer group of the classic protocol, as a process that consumes: it joins, is given partitions,
+//! reads them from where the group has committed, and commits what it has got. Unless it is told to stop it also has
+//! what real processes have: it dies without a word and comes back as somebody new, sleeps until it is given up and goes
+//! on as if nothing had been, never asks for its assignment, leaves, and is told of topics that come and go.
+
+use crate::assignor;
+use crate::client::{self, Client, Next};
+use crate::groups::{Place, Told};
+use crate::history::{History, Verdict, code};
+use crate::net::{Appetite, Manner};
+use crate::requests;
+use crate::violation::{Rule, Violation};
+use crate::wire::{Asked, Connection, Port, Waiting, decode};
+use crate::world::MS;
+use bytes::Bytes;
+use kafka_protocol::messages::*;
+use std::collections::BTreeMap;
+use torc_base::prng::Prng;
+
+/// Most bytes of one fetch: small, so that heartbeats behind it are not late.
+const FETCH_BYTES: i32 = 64 << 10;
+
+/// What kind of member it is.
+#[derive(Clone, Debug)]
+pub struct Ways {
+    /// Its group's number in the history.
+    pub group: usize,
+    /// It has a place of its own, whichever process takes it.
+    pub instance: Option<String>,
+    /// It speaks the first versions of everything.
+    pub old: bool,
+    /// Milliseconds.
+    pub session_ms: u64,
+    /// Milliseconds.
+    pub rebalance_ms: u64,
+}
+
+/// Versions of what it asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Versions {
+    pub find: i16,
+    pub join: i16,
+    pub sync: i16,
+    pub heartbeat: i16,
+    pub leave: i16,
+    pub commit: i16,
+    pub committed: i16,
+    pub fetch: i16,
+}
+
+impl Versions {
+    fn new(rng: &mut Prng, ways: &Ways) -> Versions {
+        let mut any = |low: u64, high: u64| rng.between(low, high) as i16;
+        // Instances came late; before version 4 of JoinGroup nobody was told an id before it joined.
+        let is_static = ways.instance.is_some();
+        let join = if is_static { any(5, 9) } else { any(if ways.old { 0 } else { 4 }, if ways.old { 3 } else { 9 }) };
+        let first = |of: u64| if is_static { of } else { 0 };
+        Versions {
+            find: any(0, 6),
+            join,
+            sync: any(first(3), 5),
+            heartbeat: any(first(3), 4),
+            leave: any(first(3), 5),
+            commit: any(first(7).max(2), 9),
+            committed: any(2, 9),
+            fetch: any(4, 12),
+        }
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It has to join.
+    Out,
+    /// It knows the generation, and not what it is to consume.
+    Joined,
+    /// It consumes.
+    Stable,
+}
+
+/// Where it is in a partition.
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
+    /// Next offset; `None` until it is known what the group has committed.
+    next: Option<i64>,
+    /// The log does not begin at 0: where, has to be asked.
+    lost: bool,
+    /// What it has committed.
+    committed: i64,
+}
+
+/// See the module.
+pub struct Member {
+    ways: Ways,
+    versions: Versions,
+    rng: Prng,
+    connection: Connection,
+    /// It knows where its coordinator is.
+    found: bool,
+    state: State,
+    /// Empty while it has none.
+    id: String,
+    generation: i32,
+    protocol: String,
+    /// If it leads: members and their topics; nothing if it shall not assign.
+    leads: Vec<(String, Vec<String>)>,
+    subscribed: Vec<usize>,
+    positions: BTreeMap<Place, Position>,
+    next_heartbeat: u64,
+    not_before: u64,
+    /// The last fetch brought nothing.
+    idle: bool,
+    left: bool,
+    stopping: bool,
+}
+
+impl Member {
+    /// One that has not joined yet.
+    pub fn new(ways: Ways, mut rng: Prng) -> Member {
+        let versions = Versions::new(&mut rng, &ways);
+        // Quick enough for its session.
+        let manner = Manner { piece: 4096, delay: rng.between(5_000, 60_000), stalls: 0, appetite: Appetite::All };
+        Member {
+            ways,
+            versions,
+            rng,
+            connection: Connection::new(manner),
+            found: false,
+            state: State::Out,
+            id: String::new(),
+            generation: -1,
+            protocol: String::new(),
+            leads: Vec::new(),
+            subscribed: Vec::new(),
+            positions: BTreeMap::new(),
+            next_heartbeat: 0,
+            not_before: 0,
+            idle: false,
+            left: false,
+            stopping: false,
+        }
+    }
+
+    /// Who it is to the others: a static member stays the same when its id changes.
+    fn identity(&self) -> &str {
+        self.ways.instance.as_deref().unwrap_or(&self.id)
+    }
+
+    fn sleep(&mut self, port: &dyn Port, most_ms: u64) {
+        self.not_before = port.now() + self.rng.below(most_ms.max(1) * MS);
+    }
+
+    /// It has no part in the group any more.
+    fn out(&mut self) {
+        self.state = State::Out;
+        self.positions.clear();
+    }
+
+    /// Another process in its place: what it knew is lost.
+    fn die(&mut self, port: &mut dyn Port, history: &mut History) -> Result<(), Violation> {
+        self.hang_up(port, history)?;
+        self.out();
+        self.id.clear();
+        self.versions = Versions::new(&mut self.rng, &self.ways);
+        self.sleep(port, 2 * self.ways.session_ms);
+        Ok(())
+    }
+
+    fn hang_up(&mut self, port: &mut dyn Port, history: &mut History) -> Result<(), Violation> {
+        if let Some(link) = self.connection.link {
+            port.abort(link);
+        }
+        self.lost(port, history)
+    }
+
+    /// Topics that the group wants, now.
+    fn wanted(&self, history: &History) -> Vec<usize> {
+        let group = &history.groups.all[self.ways.group];
+        history.live().into_iter().filter(|topic| group.consumes(*topic)).collect()
+    }
+
+    /// Does something that makes trouble; false if it does not this time.
+    fn misbehave(&mut self, port: &mut dyn Port, history: &mut History) -> Result<bool, Violation> {
+        match self.rng.below(400) {
+            0..4 => self.die(port, history)?,
+            // Asleep, with its connection open, perhaps beyond its session.
+            4..8 => self.sleep(port, 2 * self.ways.session_ms),
+            8..10 => self.hang_up(port, history)?,
+            10..12 if self.state == State::Stable => self.leave(port, history),
+            12..16 if self.state == State::Stable => self.out(),
+            // Its SyncGroup never comes, or late.
+            16..40 if self.state == State::Joined => {
+                self.sleep(port, 2 * self.ways.rebalance_ms);
+                if self.rng.chance(1, 2) {
+                    self.out();
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn act(&mut self, port: &mut dyn Port, history: &mut History) {
+        if !self.found {
+            let group = &history.groups.all[self.ways.group].name;
+            let request = requests::find(group, self.versions.find);
+            return self.connection.ask(port, self.versions.find, &request, Some(Asked::FindCoordinator));
+        }
+        match self.state {
+            State::Out => self.join(port, history),
+            State::Joined => self.sync(port, history),
+            State::Stable if self.subscribed != self.wanted(history) && self.rng.chance(1, 4) => {
+                // Old consumers give back what they have before they join again.
+                if self.rng.chance(1, 2) {
+                    self.commit(port, history);
+                }
+                self.out();
+                if self.connection.outstanding() == 0 {
+                    self.join(port, history);
+                }
+            }
+            State::Stable if port.now() >= self.next_heartbeat => self.heartbeat(port, history),
+            State::Stable => self.consume(port, history),
+        }
+    }
+
+    fn join(&mut self, port: &mut dyn Port, history: &mut History) {
+        self.subscribed = self.wanted(history);
+        let topics: Vec<&str> = self.subscribed.iter().map(|topic| &*history.topics[*topic].name).collect();
+        let metadata = assignor::subscription(&topics, self.rng.below(4) as i16);
+        let mut protocols = assignor::PROTOCOLS.to_vec();
+        // Both, always: of a group that was loaded only the one that it had chosen is known.
+        if self.rng.chance(1, 2) {
+            protocols.reverse();
+        }
+        let version = self.versions.join;
+        let request = JoinGroupRequest::default()
+            .with_group_id(requests::group(&history.groups.all[self.ways.group].name))
+            .with_session_timeout_ms(self.ways.session_ms as i32)
+            .with_rebalance_timeout_ms(if version >= 1 { self.ways.rebalance_ms as i32 } else { -1 })
+            .with_member_id(requests::text(&self.id))
+            .with_group_instance_id(self.ways.instance.as_deref().map(requests::text))
+            .with_protocol_type(requests::text("consumer"))
+            .with_protocols(protocols.into_iter().map(|name| requests::protocol(name, &metadata)).collect());
+        let floor = history.groups.generation(self.ways.group);
+        self.connection.ask(port, version, &request, Some(Asked::Join { floor }));
+    }
+
+    fn joined(
+        &mut self,
+        port: &dyn Port,
+        history: &mut History,
+        floor: i32,
+        answer: &JoinGroupResponse,
+    ) -> Result<(), Violation> {
+        match answer.error_code {
+            code::NONE => {}
+            code::ID_REQUIRED => {
+                self.id = answer.member_id.to_string();
+                return Ok(());
+            }
+            code::UNKNOWN_MEMBER | code::FENCED_INSTANCE => {
+                self.id.clear();
+                return Ok(());
+            }
+            code::GROUP_FULL => {
+                self.id.clear();
+                self.sleep(port, 50);
+                return Ok(());
+            }
+            error => return self.refused(port, history, "join", error, &[code::REBALANCE]),
+        }
+        self.id = answer.member_id.to_string();
+        self.generation = answer.generation_id;
+        self.protocol = answer.protocol_name.as_deref().unwrap_or_default().to_string();
+        self.state = State::Joined;
+        self.next_heartbeat = 0;
+        let members = answer.members.iter().map(|one| one.member_id.to_string()).collect();
+        let is_leader = *answer.leader == *self.id && !answer.skip_assignment;
+        let listed = answer.members.iter().map(|one| (one.member_id.to_string(), assignor::subscribed(&one.metadata)));
+        self.leads = if is_leader { listed.collect() } else { Vec::new() };
+        let (leader, protocol, member) = (&*answer.leader, &*self.protocol, &*self.id);
+        let told = Told { floor, generation: self.generation, leader, protocol, member, members };
+        history.groups.joined(self.ways.group, told)
+    }
+
+    fn sync(&mut self, port: &mut dyn Port, history: &mut History) {
+        let count = |name: &str| history.topic_named(name).map_or(0, |topic| history.topics[topic].partitions.len());
+        let shares = assignor::assign(&self.protocol, &self.leads, count);
+        let group = self.ways.group;
+        for (id, share) in &shares {
+            history.groups.assigns(group, self.generation, id, share.clone());
+        }
+        let version = self.versions.sync;
+        let named = |name: &str| (version >= 5).then(|| requests::text(name));
+        let request = SyncGroupRequest::default()
+            .with_group_id(requests::group(&history.groups.all[group].name))
+            .with_generation_id(self.generation)
+            .with_member_id(requests::text(&self.id))
+            .with_group_instance_id(self.ways.instance.as_deref().map(requests::text))
+            .with_protocol_type(named("consumer"))
+            .with_protocol_name(named(&self.protocol))
+            .with_assignments(shares.iter().map(|(id, share)| requests::share(id, share)).collect());
+        let asked = Asked::Sync { generation: self.generation, asked: history.groups.moment() };
+        self.connection.ask(port, version, &request, Some(asked));
+    }
+
+    fn synced(&mut self, history: &mut History, answer: &SyncGroupResponse) -> Result<(), Violation> {
+        let group = self.ways.group;
+        history.groups.assigned(group, self.generation, &self.id, &answer.assignment)?;
+        let Some(parts) = assignor::assigned(&answer.assignment) else {
+            return Err(Violation::new(Rule::BytesAreTrue, format!("{}: no assignment", self.id)));
+        };
+        let known = |(name, partition): (String, i32)| Some((history.topic_named(&name)?, partition as usize));
+        let places: Vec<Place> = parts.into_iter().filter_map(known).collect();
+        history.groups.owns(group, self.generation, self.identity(), &places)?;
+        self.positions = places.into_iter().map(|place| (place, Position::default())).collect();
+        self.state = State::Stable;
+        self.idle = false;
+        Ok(())
+    }
+
+    fn heartbeat(&mut self, port: &mut dyn Port, history: &mut History) {
+        self.next_heartbeat = port.now() + self.rng.between(1, self.ways.session_ms / 4) * MS;
+        let request = HeartbeatRequest::default()
+            .with_group_id(requests::group(&history.groups.all[self.ways.group].name))
+            .with_generation_id(self.generation)
+            .with_member_id(requests::text(&self.id))
+            .with_group_instance_id(self.ways.instance.as_deref().map(requests::text));
+        let asked = Asked::Heartbeat { generation: self.generation, asked: history.groups.moment() };
+        self.connection.ask(port, self.versions.heartbeat, &request, Some(asked));
+    }
+
+    fn leave(&mut self, port: &mut dyn Port, history: &mut History) {
+        let version = self.versions.leave;
+        let request = requests::leave(&history.groups.all[self.ways.group].name, version, &self.id);
+        self.connection.ask(port, version, &request, Some(Asked::Leave));
+        self.out();
+        self.id.clear();
+        self.left = true;
+    }
+
+    fn consume(&mut self, port: &mut dyn Port, history: &mut History) {
+        let unknown: Vec<Place> =
+            self.positions.iter().filter(|(_, at)| at.next.is_none() && !at.lost).map(|(place, _)| *place).collect();
+        if !unknown.is_empty() {
+            return self.ask_committed(port, history, unknown);
+        }
+        if let Some((place, _)) = self.positions.iter().find(|(_, at)| at.lost) {
+            let (topic, partition) = *place;
+            let known = history.part(topic, partition);
+            let asked = Asked::ListOffsets {
+                topic,
+                partition,
+                timestamp: requests::EARLIEST,
+                hw: known.hw,
+                start: known.start,
+            };
+            let request = requests::list_offsets(&history.topics[topic].name, partition, requests::EARLIEST);
+            let version = self.rng.between(1, 8) as i16;
+            return self.connection.ask(port, version, &request, Some(asked));
+        }
+        if self.rng.chance(1, 5) {
+            self.commit(port, history);
+            // What follows does not wait for it.
+            if self.connection.outstanding() == 0 || !self.rng.chance(1, 3) {
+                return;
+            }
+        }
+        self.fetch(port, history);
+    }
+
+    fn ask_committed(&mut self, port: &mut dyn Port, history: &mut History, places: Vec<Place>) {
+        let version = self.versions.committed;
+        let all = version >= 2 && self.rng.chance(1, 4);
+        let places = (!all).then_some(places);
+        let request = requests::committed(history, self.ways.group, version, places.as_deref());
+        let asked = Asked::Committed { asked: history.groups.moment(), places };
+        self.connection.ask(port, version, &request, Some(asked));
+    }
+
+    fn told_committed(
+        &mut self,
+        port: &dyn Port,
+        history: &mut History,
+        waiting: Waiting,
+        frame: Bytes,
+    ) -> Result<(), Violation> {
+        let Asked::Committed { asked, places } = waiting.asked else { unreachable!("checked by the caller") };
+        let answer = decode(frame, waiting.version)?;
+        let told = match requests::told_committed(history, waiting.version, places.as_deref(), answer)? {
+            Ok(told) => told,
+            Err(error) => return self.refused(port, history, "fetch offsets", error, &[]),
+        };
+        requests::check_committed(history, self.ways.group, asked, places.as_deref(), &told)?;
+        let mine: Vec<Place> =
+            self.positions.iter().filter(|(_, at)| at.next.is_none()).map(|(place, _)| *place).collect();
+        for place in mine.into_iter().filter(|place| places.as_ref().is_none_or(|asked| asked.contains(place))) {
+            let committed = told.get(&place).map(|(offset, _)| *offset);
+            if let Some(offset) = committed {
+                history.begins_at(self.ways.group, place, offset)?;
+            }
+            let at = self.positions.get_mut(&place).expect("one of them");
+            (at.next, at.committed) = (Some(committed.unwrap_or(0)), committed.unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, port: &mut dyn Port, history: &mut History) {
+        let mut writes = Vec::new();
+        let mut offsets = Vec::new();
+        for (place, at) in &mut self.positions {
+            let Some(next) = at.next.filter(|next| *next > at.committed && !at.lost) else { continue };
+            let number = history.groups.write_begins(self.ways.group, *place, Some(next));
+            at.committed = next;
+            writes.push((*place, number));
+            offsets.push((*place, next, number));
+        }
+        if writes.is_empty() {
+            return;
+        }
+        // Now and then in the name of the generation before.
+        let generation = self.generation - i32::from(!self.stopping && self.generation > 1 && self.rng.chance(1, 12));
+        let version = self.versions.commit;
+        let request = requests::commit(history, self.ways.group, &offsets)
+            .with_generation_id_or_member_epoch(generation)
+            .with_member_id(requests::text(&self.id))
+            .with_group_instance_id(self.ways.instance.as_deref().map(requests::text));
+        let asked = Asked::Commit { generation, asked: history.groups.moment(), writes };
+        self.connection.ask(port, version, &request, Some(asked));
+    }
+
+    fn fetch(&mut self, port: &mut dyn Port, history: &mut History) {
+        let mut parts = Vec::new();
+        for ((t, p), at) in &self.positions {
+            if let Some(next) = at.next {
+                parts.push((*t, *p, next, history.topics[*t].partitions[*p].hw));
+            }
+        }
+        if parts.is_empty() {
+            self.idle = true;
+            return;
+        }
+        let wanted = parts.iter().map(|(t, p, next, _)| (*t, requests::part(*p, *next, FETCH_BYTES)));
+        let topics = requests::fetch_topics(history, false, wanted);
+        let request = requests::fetch().with_max_bytes(FETCH_BYTES).with_topics(topics);
+        self.connection.ask(port, self.versions.fetch, &request, Some(Asked::Fetch { parts, session: None }));
+    }
+
+    fn fetched(
+        &mut self,
+        port: &dyn Port,
+        history: &mut History,
+        waiting: Waiting,
+        frame: Bytes,
+    ) -> Result<(), Violation> {
+        let Asked::Fetch { parts, .. } = waiting.asked else { unreachable!("checked by the caller") };
+        let answer: FetchResponse = decode(frame, waiting.version)?;
+        if answer.error_code != code::NONE {
+            history.explain("fetch", answer.error_code, None)?;
+            self.sleep(port, 20);
+            return Ok(());
+        }
+        self.idle = true;
+        for (topic, part) in
+            answer.responses.iter().flat_map(|topic| topic.partitions.iter().map(move |part| (topic, part)))
+        {
+            let (t, p, from, floor) = requests::asked_part(history, &parts, waiting.version, topic, part)?;
+            match part.error_code {
+                code::NONE => {}
+                code::OUT_OF_RANGE => {
+                    history.out_of_range(t, p, from)?;
+                    self.positions.entry((t, p)).and_modify(|at| at.lost = true);
+                    continue;
+                }
+                error => {
+                    if history.explain("fetch", error, Some(t))? == Verdict::Drop {
+                        self.positions.remove(&(t, p));
+                    }
+                    self.sleep(port, 20);
+                    continue;
+                }
+            }
+            let bytes = part.records.as_deref().unwrap_or(&[]);
+            let next = history.fetched(t, p, from, floor, part.high_watermark, bytes)?;
+            history.groups.delivered(self.ways.group, (t, p), from, next);
+            self.idle &= next == from;
+            if let Some(at) = self.positions.get_mut(&(t, p)).filter(|at| at.next == Some(from)) {
+                at.next = Some(next);
+            }
+        }
+        Ok(())
+    }
+
+    fn listed(
+        &mut self,
+        port: &dyn Port,
+        history: &mut History,
+        waiting: Waiting,
+        frame: Bytes,
+    ) -> Result<(), Violation> {
+        let Asked::ListOffsets { topic, partition, start, .. } = waiting.asked else {
+            unreachable!("checked by the caller")
+        };
+        let answer: ListOffsetsResponse = decode(frame, waiting.version)?;
+        let Some(part) = answer.topics.first().and_then(|t| t.partitions.first()) else {
+            return Err(Violation::new(Rule::Protocol, "an empty answer to ListOffsets"));
+        };
+        if part.error_code != code::NONE {
+            if history.explain("list offsets", part.error_code, Some(topic))? == Verdict::Drop {
+                self.positions.remove(&(topic, partition));
+            }
+            self.sleep(port, 20);
+            return Ok(());
+        }
+        history.log_start(topic, partition, start, part.offset)?;
+        if let Some(at) = self.positions.get_mut(&(topic, partition)) {
+            (at.next, at.lost) = (Some(part.offset), false);
+        }
+        Ok(())
+    }
+
+    /// Looks at an error that a request to the coordinator got.
+    fn refused(
+        &mut self,
+        port: &dyn Port,
+        history: &mut History,
+        what: &str,
+        error: i16,
+        expected: &[i16],
+    ) -> Result<(), Violation> {
+        if history.explain_group(what, error, expected)? {
+            self.found = false;
+            self.sleep(port, 20);
+        }
+        match error {
+            code::UNKNOWN_MEMBER | code::FENCED_INSTANCE => {
+                self.id.clear();
+                self.out();
+            }
+            code::OLD_GENERATION | code::REBALANCE => self.out(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The answer to something that only a member of `generation` may do.
+    fn done(
+        &mut self,
+        port: &dyn Port,
+        history: &mut History,
+        what: &str,
+        error: i16,
+        of: (i32, u64),
+    ) -> Result<(), Violation> {
+        let (generation, asked) = of;
+        if error == code::NONE {
+            return history.groups.served(self.ways.group, generation, asked, what);
+        }
+        let mut expected = vec![code::OLD_GENERATION, code::UNKNOWN_MEMBER, code::REBALANCE];
+        if self.ways.instance.is_some() {
+            expected.push(code::FENCED_INSTANCE);
+        }
+        if generation != self.generation {
+            // It has moved on since.
+            return history.explain_group(what, error, &expected).map(|_| ());
+        }
+        self.refused(port, history, what, error, &expected)
+    }
+
+    fn answered(
+        &mut self,
+        port: &dyn Port,
+        history: &mut History,
+        waiting: Waiting,
+        frame: Bytes,
+    ) -> Result<(), Violation> {
+        let version = waiting.version;
+        match &waiting.asked {
+            Asked::FindCoordinator => {
+                let error = requests::found(decode(frame, version)?, version);
+                self.found = error == code::NONE;
+                if error != code::NONE {
+                    self.refused(port, history, "find coordinator", error, &[])?;
+                }
+                Ok(())
+            }
+            Asked::Join { floor } => {
+                let floor = *floor;
+                self.joined(port, history, floor, &decode(frame, version)?)
+            }
+            Asked::Sync { generation, asked } => {
+                let answer: SyncGroupResponse = decode(frame, version)?;
+                let of = (*generation, *asked);
+                self.done(port, history, "sync", answer.error_code, of)?;
+                let current = of.0 == self.generation && self.state == State::Joined;
+                if answer.error_code == code::NONE && current { self.synced(history, &answer) } else { Ok(()) }
+            }
+            Asked::Heartbeat { generation, asked } => {
+                let answer: HeartbeatResponse = decode(frame, version)?;
+                self.done(port, history, "heartbeat", answer.error_code, (*generation, *asked))
+            }
+            Asked::Leave => {
+                let error = requests::left(&decode(frame, version)?, version)?;
+                if error != code::NONE {
+                    self.refused(port, history, "leave", error, &[code::UNKNOWN_MEMBER, code::FENCED_INSTANCE])?;
+                }
+                Ok(())
+            }
+            Asked::Commit { generation, asked, writes } => {
+                let of = (*generation, *asked);
+                for (error, place, number) in requests::judged(history, writes, &decode(frame, version)?)? {
+                    if error == code::UNKNOWN_TOPIC {
+                        history.explain("commit", error, Some(place.0))?;
+                        history.groups.write_refused(self.ways.group, place, number);
+                        continue;
+                    }
+                    self.done(port, history, "commit", error, of)?;
+                    match error {
+                        code::NONE => history.groups.write_ends(self.ways.group, place, number),
+                        // It may have been written before the coordinator was lost.
+                        error if code::COORDINATOR.contains(&error) => {}
+                        _ => history.groups.write_refused(self.ways.group, place, number),
+                    }
+                }
+                Ok(())
+            }
+            Asked::Committed { .. } => self.told_committed(port, history, waiting, frame),
+            Asked::Fetch { .. } => self.fetched(port, history, waiting, frame),
+            Asked::ListOffsets { .. } => self.listed(port, history, waiting, frame),
+            other => unreachable!("a member does not ask {other:?}"),
+        }
+    }
+
+    /// True if it may go: the group has got everything. Leaves politely, or not.
+    fn is_over(&mut self, port: &mut dyn Port, history: &mut History) -> bool {
+        let looks = self.stopping && self.connection.outstanding() == 0 && (self.idle || self.state != State::Stable);
+        if !looks || !self.left && history.missing(self.ways.group).is_some() {
+            return false;
+        }
+        if self.state == State::Stable && self.rng.chance(1, 2) && self.connection.link.is_some() {
+            self.leave(port, history);
+            return false;
+        }
+        if let Some(link) = self.connection.link.take() {
+            port.half_close(link);
+        }
+        true
+    }
+}
+
+impl Client for Member {
+    fn wake(&mut self, port: &mut dyn Port, history: &mut History) -> Result<Next, Violation> {
+        if client::out_of_patience(port, history, &self.connection)? {
+            self.hang_up(port, history)?;
+        }
+        if self.is_over(port, history) {
+            return Ok(Next::Done);
+        }
+        let slow = if self.stopping && self.idle { 20 } else { 4 };
+        let pause = Next::Wake(self.rng.between(100_000, slow * MS));
+        if port.now() < self.not_before || self.connection.outstanding() > 0 {
+            return Ok(pause);
+        }
+        if !self.connection.open(port, &mut self.rng) {
+            return Ok(pause);
+        }
+        if self.stopping || !self.misbehave(port, history)? {
+            self.act(port, history);
+        }
+        Ok(pause)
+    }
+
+    fn receive(&mut self, port: &mut dyn Port, history: &mut History, bytes: &[u8]) -> Result<(), Violation> {
+        for (waiting, frame) in self.connection.receive(bytes)? {
+            self.answered(port, history, waiting, frame)?;
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, _port: &mut dyn Port, _history: &mut History) -> Result<(), Violation> {
+        self.connection.lost();
+        self.found = false;
+        // What was not acknowledged is committed again.
+        self.positions.values_mut().for_each(|at| at.committed = -1);
+        Ok(())
+    }
+
+    fn link(&self) -> Option<u64> {
+        self.connection.link
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.left = false;
+    }
+
+    fn follows(&self) -> bool {
+        true
+    }
+}
