@@ -130,15 +130,23 @@ impl Fetched<'_> {
 
 /// Takes what a fetch returned apart. A last batch that is cut short is left out, as Kafka's clients do.
 pub fn split(bytes: &[u8]) -> Result<Vec<Fetched<'_>>, Violation> {
-    let numbered = |(base, end, bytes)| match number_of(bytes) {
+    let numbered = |Whole { base, end, bytes }| match number_of(bytes) {
         Some(number) => Ok(Fetched { base, end, number, bytes }),
         None => Err(wrong(base, "no record that a simulated producer wrote")),
     };
     batches(bytes)?.into_iter().map(numbered).collect()
 }
 
-/// Whole batches, whoever wrote them, each with its first offset and the one behind its last.
-fn batches(mut bytes: &[u8]) -> Result<Vec<(i64, i64, &[u8])>, Violation> {
+/// A batch, whoever wrote it.
+struct Whole<'a> {
+    /// Offset of its first record.
+    base: i64,
+    /// Offset behind its last record.
+    end: i64,
+    bytes: &'a [u8],
+}
+
+fn batches(mut bytes: &[u8]) -> Result<Vec<Whole<'_>>, Violation> {
     let mut all = Vec::new();
     while bytes.len() >= 12 {
         let base = i64::from_be_bytes(bytes[..8].try_into().expect("8 bytes"));
@@ -157,7 +165,7 @@ fn batches(mut bytes: &[u8]) -> Result<Vec<(i64, i64, &[u8])>, Violation> {
             return Err(wrong(base, "a wrong CRC"));
         }
         let last = i32::from_be_bytes(batch[23..27].try_into().expect("4 bytes"));
-        all.push((base, base + i64::from(last) + 1, batch));
+        all.push(Whole { base, end: base + i64::from(last) + 1, bytes: batch });
     }
     Ok(all)
 }
@@ -175,7 +183,7 @@ pub struct Record<'a> {
 /// The records of what a fetch returned, of uncompressed batches, and the offset behind them if there are any.
 pub fn records(bytes: &[u8]) -> Result<(Vec<Record<'_>>, Option<i64>), Violation> {
     let (mut all, mut behind) = (Vec::new(), None);
-    for (base, end, batch) in batches(bytes)? {
+    for Whole { base, end, bytes: batch } in batches(bytes)? {
         let count = u32::from_be_bytes(batch[57..HEADER].try_into().expect("4 bytes"));
         let mut rest = &batch[HEADER..];
         for _ in 0..count {

@@ -86,7 +86,7 @@ impl ByHand {
 
     fn look(&mut self, port: &mut dyn Port, history: &mut History) {
         self.looked = self.stopping;
-        let version = self.rng.between(2, 9) as i16;
+        let version = self.rng.between(1, 9) as i16;
         let all = version >= 2 && (self.stopping || self.rng.chance(1, 3));
         let places =
             (!all).then(|| if self.stopping { history.groups.written(self.group) } else { self.places(history) });

@@ -62,7 +62,7 @@ impl Versions {
             heartbeat: any(first(3), 4),
             leave: any(first(3), 5),
             commit: any(first(7).max(2), 9),
-            committed: any(2, 9),
+            committed: any(1, 9),
             fetch: any(4, 12),
         }
     }
