@@ -29,11 +29,20 @@ class Client:
     reads_odd_headers: bool = True  # repeated names, null values
     codecs: tuple = CODECS
     lacking: tuple = ()  # (why, names of calls) pairs: calls of harness/calls.py that the client's API does not have
+    protocols: tuple = ("classic", "consumer")  # of groups; none: it has no groups
+    cooperative: bool = True  # has the assignor cooperative-sticky
+    shares: bool = True  # a classic group with any other client
+    loses_in_hand: bool = False  # when told to leave, the record that it has just read and not yet given out
+    group_lacking: tuple = ()  # (why, names) pairs: steps of harness/groups.py, or words of harness/members.py
     limits: str = ""  # for people: why something above is not the default
 
     @property
     def lacks(self):
         return {call for _, calls in self.lacking for call in calls.split()}
+
+    @property
+    def group_lacks(self):
+        return {name for _, names in self.group_lacking for name in names.split()}
 
 
 def python(program: str) -> tuple:
@@ -43,6 +52,9 @@ def python(program: str) -> tuple:
 CLIENTS = (
     Client("kcat", python("kcat_client.py"),
            Abilities(timestamps=False, empty=False, headers_per_record=False),
+           protocols=("classic",), cooperative=False, loses_in_hand=True, group_lacking=(
+               ("takes no orders", "commit_sync pause seek commit_async commit_by_hand"),
+           ),
            limits="produces no timestamps; one set of headers per run; -Z makes every empty key and value null",
            lacking=(
                ("lists, produces and consumes only", """api_versions features cluster_id cluster_operations create create_result create_defaults
@@ -65,6 +77,7 @@ CLIENTS = (
         ("refused by the client itself", "create_bad_partitions configs_broker_default"),
     )),
     Client("kafka-python", python("kafka_python_client.py"), Abilities(both_null=False, null_headers=False),
+           protocols=("classic",),
            limits="refuses to send a null key with a null value, and null header values", lacking=(
                ("no call", "configs_documentation epoch_end offset_pending_upload"),
                ("refused by the client itself", "configs_broker_default"),
@@ -73,6 +86,7 @@ CLIENTS = (
                ("not told of assigned partitions", "consume_unknown"),
            )),
     Client("aiokafka", python("aiokafka_client.py"), Abilities(both_null=False),
+           protocols=("classic",), cooperative=False,
            limits="refuses to send a null key with a null value", lacking=(
                ("no call", """api_versions features create_result describe_ids configs_documentation configs_types alter_set alter_set_done alter_delete
                    alter_delete_done alter_append alter_append_done alter_subtract alter_subtract_done alter_validate alter_bad_value alter_bad_key
@@ -87,12 +101,20 @@ CLIENTS = (
         ("no call", "partitions_of consume_position"),
         ("waited for, not told", "consume_unknown"),
     )),
-    Client("sarama", (BUILD / "go" / "sarama",), lacking=(
+    Client("sarama", (BUILD / "go" / "sarama",), protocols=("classic",), group_lacking=(
+        ("no call", "seek"),
+        ("commits by itself, or waits", "commit_async"),
+    ), lacking=(
         ("no call", "describe_ids epoch_end delete_id delete_id_done consume_position"),
         ("asks in a version without them", "offset_largest offset_earliest_local offset_latest_tiered offset_pending_upload"),
         ("not in its answers", "create_result"),
     )),
-    Client("kafka-go", (BUILD / "go" / "kafkago",), lacking=(
+    Client("kafka-go", (BUILD / "go" / "kafkago",), protocols=("classic",), cooperative=False, shares=False,
+           limits="its subscriptions say version 1 and lack that version's field: the leaders of others fail to read them", group_lacking=(
+        ("no call", "pause seek"),
+        ("commits by itself, or waits", "commit_async"),
+        ("not told", "assigned"),
+    ), lacking=(
         ("no call", """features cluster_operations describe_ids topic_operations produce_idempotent produce_codecs_idempotent epoch_end
             offset_largest offset_earliest_local offset_latest_tiered offset_pending_upload consume_pause log_dirs delete_id delete_id_done
             delete_records delete_records_done delete_records_beyond delete_records_all delete_records_unknown"""),
@@ -100,7 +122,7 @@ CLIENTS = (
         ("refused by the client itself", "configs_broker_default consume_unknown"),
     )),
     Client("rskafka", (BUILD / "rust" / "release" / "interop-rskafka",),
-           Abilities(repeated_headers=False, null_headers=False), reads_odd_headers=False,
+           Abilities(repeated_headers=False, null_headers=False), reads_odd_headers=False, protocols=(), cooperative=False,
            limits="headers are a sorted map without nulls; cannot read a batch that holds a null header value", lacking=(
                ("no call", """api_versions features cluster_id controller nodes cluster_operations create_manual create_validate create_bad_value
                    create_bad_key create_bad_assignment describe_partitions describe_ids topic_operations configs configs_some configs_synonyms
@@ -130,7 +152,7 @@ CLIENTS = (
         ("waited for, not told", "produce_unknown consume_unknown delete_records_unknown"),
     )),
     Client("kafkajs", ("node", HERE / "node" / "kafkajs_client.js"),
-           Abilities(repeated_headers=False, null_headers=False), consumes=False,
+           Abilities(repeated_headers=False, null_headers=False), consumes=False, protocols=("classic",), cooperative=False,
            limits="consumes only in groups; headers are an object without nulls", lacking=(
                ("no call", """api_versions features describe_ids configs_documentation configs_types configs_broker_default alter_set alter_set_done
                    alter_delete alter_delete_done alter_append alter_append_done alter_subtract alter_subtract_done alter_validate alter_bad_value

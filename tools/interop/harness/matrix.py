@@ -12,11 +12,13 @@ import time
 from harness import plan, probe
 from harness.calls import CALLS, Day
 from harness.clients import BUILD, Client, python
+from harness.groups import CROWD_RESULTS, CROWD_STEPS, PROTOCOLS, STEPS, Alone, Crowd, Restarts, crowds_of, protocols_of
 
 QUICK_CODECS = ("none", "zstd")
 PARTITIONS = {"none": 64, "gzip": 1, "snappy": 3, "lz4": 16, "zstd": 7}
 PROCESSES = 2
 CALLING_PROCESSES = 4  # these wait more than they work
+GROUPS_AT_ONCE = 5  # so do these
 CLIENT_TIMEOUT_S = 120
 RUN_TIMEOUT_S = 600  # a server that died fails the run in bounded time
 
@@ -34,10 +36,12 @@ class Topic:
 
 class Matrix:
     """Runs the chosen clients against each other. `checks` maps (writer, reader, topic) to None or what went wrong;
-    in place of a reader also the steps create, produce, verify (the bounds of the log) and delete. (client, "calls", call) are the calls."""
+    in place of a reader also the steps create, produce, verify (the bounds of the log) and delete. (client, "calls", call) are the calls,
+    (client, protocol or crowd, step) what happened in groups."""
 
-    def __init__(self, clients, bootstrap, quick, parts):
+    def __init__(self, clients, bootstrap, quick, parts, server=None):
         self.clients, self.bootstrap, self.quick, self.parts = clients, bootstrap, quick, parts
+        self.server = server  # None: somebody else runs it, and it is never restarted
         self.work = BUILD / "work"
         self.logs = BUILD / "logs"
         self.checks = {}
@@ -54,13 +58,15 @@ class Matrix:
             folder.mkdir(parents=True, exist_ok=True)
         # A name of its own for each run, so that a long-lived server can be tested again and again.
         run_id = f"interop-{int(time.time())}-{os.getpid()}"
+        facts = probe.ask(self.bootstrap)
         if "calls" in self.parts:
-            facts = probe.ask(self.bootstrap)
             with concurrent.futures.ThreadPoolExecutor(CALLING_PROCESSES) as pool:
                 list(pool.map(lambda client: self.call(client, facts, run_id), self.clients))
         if "records" in self.parts:
             with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
                 self.exchange(pool, run_id)
+        if "groups" in self.parts:
+            self.group(facts, run_id)
         shutil.rmtree(self.work)
 
     def exchange(self, pool, run_id):
@@ -76,6 +82,20 @@ class Matrix:
         answers = self.execute(f"{client.name}-calls", (*client.command, "calls"), day.file())
         for name, error in day.compare(answers).items():
             self.checks[client.name, "calls", name] = error
+
+    def group(self, facts, run_id):
+        """Each client alone with each of its protocols; then the crowds, side by side, for the server is restarted under all of them."""
+        started = time.monotonic()
+        alone = [Alone(client, protocol, self.bootstrap, run_id, self.checks) for client in self.clients for protocol in protocols_of(client, facts.apis)]
+        with concurrent.futures.ThreadPoolExecutor(GROUPS_AT_ONCE) as pool:
+            list(pool.map(Alone.run, alone))
+        self.seconds["groups-alone"] = round(time.monotonic() - started, 1)
+        crowds = crowds_of(self.clients, facts.apis)
+        restarts = Restarts(self.server, len(crowds))
+        with concurrent.futures.ThreadPoolExecutor(len(crowds) or 1) as pool:
+            list(pool.map(Crowd.run, [Crowd(*crowd, self.bootstrap, run_id, self.checks, restarts) for crowd in crowds]))
+        self.seconds["groups"] = round(time.monotonic() - started, 1)
+        print(f"groups: {self.seconds['groups-alone']} s alone, {self.seconds['groups']} s in all", file=sys.stderr)
 
     def plan_topics(self, run_id, client):
         codecs = [codec for codec in client.codecs if not self.quick or codec in QUICK_CODECS]
@@ -161,6 +181,9 @@ class Matrix:
         bad = sum(error is not None for error in errors)
         return f"{bad}/{len(errors)} failed" if bad else f"ok {len(errors)}"
 
+    def crowds(self):
+        return dict.fromkeys(name for who, name, _ in self.checks if who == "crowd")
+
     def columns(self):
         return ["create", "produce", "verify", *(client.name for client in self.clients if client.consumes), "delete"]
 
@@ -185,6 +208,13 @@ class Matrix:
             rows = [["written by", *self.columns()]]
             rows += [[client.name, *(self.cell(client.name, column) for column in self.columns())] for client in self.clients]
             lines += [*aligned(rows), *(f"{client.name}: {client.limits}" for client in self.clients if client.limits), ""]
+        if "groups" in self.parts:
+            rows = [["in a group", *(client.name for client in self.clients), "all"]]
+            for protocol in (*PROTOCOLS, *self.crowds()):
+                steps = STEPS if protocol in PROTOCOLS else (*CROWD_STEPS, *CROWD_RESULTS)
+                rows += [[f"{protocol}: {step}", *(self.cell(client.name, protocol, step) for client in self.clients), self.cell("crowd", protocol, step)]
+                         for step in steps]
+            lines += [*aligned(rows), ""]
         lines += [f"FAILED {writer}: {subject} at {step}: {error}" for (writer, step, subject), error in self.checks.items() if error]
         return "\n".join([*lines, self.summary()])
 

@@ -1,7 +1,6 @@
 """Starts and stops the server under test."""
 
 import contextlib
-import dataclasses
 import signal
 import socket
 import subprocess
@@ -14,36 +13,65 @@ READY_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 20
 
 
-@dataclasses.dataclass
-class Server:
-    """`complaint` is set at the end of the run: None, or what was wrong with how the server ended."""
+# Rebalances soon after changes, for tests that make many; Kafka has the same keys.
+GROUP_SETTINGS = {
+    "group.initial.rebalance.delay.ms": 100,
+    "group.consumer.min.heartbeat.interval.ms": 500,
+    "group.consumer.heartbeat.interval.ms": 500,
+    "group.consumer.min.session.timeout.ms": 6_000,
+    "group.consumer.session.timeout.ms": 6_000,
+}
 
-    bootstrap: str
-    complaint: str | None = None
+
+class Server:
+    """A torc that the harness runs. `complaint` is None, or what was wrong with how it ended."""
+
+    def __init__(self, binary, data, log):
+        self.binary, self.data, self.log = binary, data, log
+        known = subprocess.run([binary, "serve", "--keys"], capture_output=True, text=True, check=True).stdout
+        self.settings = [word for key, value in GROUP_SETTINGS.items() if key in known for word in ("--set", f"{key}={value}")]
+        self.kafka, self.metrics = free_port(), free_port()
+        self.bootstrap = f"127.0.0.1:{self.kafka}"
+        self.complaint = None
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [self.binary, "serve", "--shards", "2", "--data-dir", self.data, "--kafka", self.bootstrap,
+                 "--metrics", f"127.0.0.1:{self.metrics}", *self.settings], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        wait_until_ready(self.process, self.kafka, self.log)
+
+    def restart(self, kill):
+        """As after `kill -9`, or in good order."""
+        if kill:
+            self.process.kill()
+            self.process.wait()
+        else:
+            self.end()
+        self.start()
+
+    def end(self):
+        if self.process.poll() is not None:
+            self.complaint = f"exited by itself with {self.process.returncode}; see {self.log}"
+        elif stop(self.process) != 0:
+            self.complaint = f"answered SIGTERM with exit code {self.process.returncode}; see {self.log}"
 
 
 @contextlib.contextmanager
 def running_torc(binary):
     """Runs `torc serve` with two shards, so that requests change them, on free loopback ports and an empty directory;
     yields a Server. Its output goes to logs/torc.log."""
-    kafka, metrics = free_port(), free_port()
-    log_path = BUILD / "logs" / "torc.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="torc-interop-") as data, open(log_path, "wb") as log:
-        server = subprocess.Popen(
-            [binary, "serve", "--shards", "2", "--data-dir", data,
-             "--kafka", f"127.0.0.1:{kafka}", "--metrics", f"127.0.0.1:{metrics}"],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    log = BUILD / "logs" / "torc.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    with tempfile.TemporaryDirectory(prefix="torc-interop-") as data:
+        server = Server(binary, data, log)
         try:
-            wait_until_ready(server, kafka, log_path)
-            running = Server(f"127.0.0.1:{kafka}")
-            yield running
-            if server.poll() is not None:
-                running.complaint = f"exited by itself with {server.returncode}; see {log_path}"
-            elif stop(server) != 0:
-                running.complaint = f"answered SIGTERM with exit code {server.returncode}; see {log_path}"
+            yield server
+            server.end()
         finally:
-            stop(server)
+            stop(server.process)
 
 
 def wait_until_ready(server, port, log_path):

@@ -28,7 +28,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * The Java client. Usage: produce|consume BOOTSTRAP JOBS, or calls BOOTSTRAP FILE.
+ * The Java client. Usage: produce|consume BOOTSTRAP JOBS, calls BOOTSTRAP FILE, or group BOOTSTRAP FILE.
  * Job list, plan and digest are described in harness/plan.py and python/jobs.py.
  */
 public final class Interop {
@@ -85,6 +85,10 @@ public final class Interop {
         String bootstrap = arguments[1];
         if (arguments[0].equals("calls")) {
             new Calls(bootstrap, Path.of(arguments[2])).run();
+            return;
+        }
+        if (arguments[0].equals("group")) {
+            new Member(bootstrap, Path.of(arguments[2])).run();
             return;
         }
         List<Job> jobs = Files.readAllLines(Path.of(arguments[2])).stream().map(Job::parse).toList();

@@ -1,4 +1,4 @@
-// KafkaJS: produces only, for it can consume in groups alone. Usage: produce BOOTSTRAP JOBS, or calls BOOTSTRAP FILE.
+// KafkaJS: consumes in groups alone. Usage: produce BOOTSTRAP JOBS, calls BOOTSTRAP FILE, or group BOOTSTRAP FILE.
 // Job list and plan are described in harness/plan.py and python/jobs.py. gzip is built in; the other codecs are plugged in.
 'use strict'
 
@@ -8,6 +8,7 @@ const snappy = require('kafkajs-snappy')
 const lz4 = require('lz4-napi')
 const zstd = require('@bokuweb/zstd-wasm')
 const { calls } = require('./calls')
+const { join } = require('./member')
 
 // KafkaJS makes one batch of all that one send() holds for a partition; stay below the broker's default limit.
 const BATCH_BYTES = 900_000
@@ -72,6 +73,7 @@ async function produce(producer, job, acks) {
 
 async function main() {
   const [action, bootstrap, path] = process.argv.slice(2)
+  if (action === 'group') return join(bootstrap, path)
   await zstd.init()
   if (action === 'calls') return calls(bootstrap, path)
   if (action !== 'produce') throw new Error(`KafkaJS cannot ${action} without a group`)

@@ -4,6 +4,7 @@ import asyncio
 
 import aiokafka
 import aiokafka_calls
+import aiokafka_member
 import jobs
 
 
@@ -35,4 +36,4 @@ async def consume(bootstrap, digests):
 
 
 if __name__ == "__main__":
-    jobs.main(lambda *arguments: asyncio.run(produce(*arguments)), lambda *arguments: asyncio.run(consume(*arguments)), aiokafka_calls.make)
+    jobs.main(lambda *arguments: asyncio.run(produce(*arguments)), lambda *arguments: asyncio.run(consume(*arguments)), aiokafka_calls.make, aiokafka_member.join)

@@ -1,6 +1,7 @@
 """confluent-kafka (librdkafka 2)."""
 
 import confluent_calls
+import confluent_member
 import confluent_kafka as ck
 import jobs
 
@@ -42,4 +43,4 @@ def consume(bootstrap, digests):
 
 
 if __name__ == "__main__":
-    jobs.main(produce, consume, confluent_calls.make)
+    jobs.main(produce, consume, confluent_calls.make, confluent_member.join)

@@ -116,11 +116,12 @@ def fail(jobs, error):
         print(job.topic, "error", " ".join(f"{type(error).__name__}: {error}".split()), sep="\t", flush=True)
 
 
-def main(produce, consume, call):
-    """The command line of every client: produce|consume BOOTSTRAP JOBS, or calls BOOTSTRAP FILE (described in harness/calls.py)."""
+def main(produce, consume, call, join):
+    """The command line of every client: produce|consume BOOTSTRAP JOBS, calls BOOTSTRAP FILE (described in harness/calls.py), or
+    group BOOTSTRAP FILE (harness/members.py)."""
     action, bootstrap, path = sys.argv[1:]
-    if action == "calls":
-        call(bootstrap, path)
+    if action in ("calls", "group"):
+        (call if action == "calls" else join)(bootstrap, path)
         return
     jobs = list(load(path))
     if action == "produce":

@@ -3,6 +3,7 @@
 import jobs
 import kafka
 import kafka_python_calls
+import kafka_python_member
 
 
 def produce(bootstrap, job, acks):
@@ -36,4 +37,4 @@ def consume(bootstrap, digests):
 
 
 if __name__ == "__main__":
-    jobs.main(produce, consume, kafka_python_calls.make)
+    jobs.main(produce, consume, kafka_python_calls.make, kafka_python_member.join)

@@ -5,6 +5,7 @@ import subprocess
 
 import jobs
 import kcat_calls
+import kcat_member
 
 # Separate messages and keys on kcat's input and output: random bytes, so that no record holds them by chance.
 MESSAGE_END = "9f1c6e0b7d2a4583"
@@ -64,4 +65,4 @@ def run(command, data):
 
 
 if __name__ == "__main__":
-    jobs.main(produce, consume, kcat_calls.make)
+    jobs.main(produce, consume, kcat_calls.make, kcat_member.join)

@@ -14,7 +14,7 @@ var codecs = map[string]kgo.CompressionCodec{
 }
 
 func main() {
-	jobs.Main(produce, consume, calls)
+	jobs.Main(produce, consume, calls, join)
 }
 
 func produce(bootstrap string, job *jobs.Job, acks *jobs.Acks) error {

@@ -41,13 +41,19 @@ type Value struct {
 	Time int64
 }
 
-// LoadDay takes the arguments of `calls BOOTSTRAP FILE`.
-func LoadDay() *Day {
+// loadValues reads the third argument, a file of names and values.
+func loadValues() map[string]string {
 	values := map[string]string{}
 	err := eachLine(os.Args[3], func(f []string) { values[f[0]] = f[1] })
 	if err != nil {
 		panic(err)
 	}
+	return values
+}
+
+// LoadDay takes the arguments of `calls BOOTSTRAP FILE`.
+func LoadDay() *Day {
+	values := loadValues()
 	return &Day{os.Args[2], values["prefix"], int32(number(values["node"])), int64(number(values["base"])), values}
 }
 

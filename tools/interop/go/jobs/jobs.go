@@ -167,16 +167,23 @@ func addBytes(digest hash.Hash, data []byte) {
 	digest.Write(data)
 }
 
-// Main is the command line of every client: produce|consume BOOTSTRAP JOBS, or calls BOOTSTRAP FILE.
+// Main is the command line of every client: produce|consume BOOTSTRAP JOBS, calls BOOTSTRAP FILE, or group BOOTSTRAP FILE.
 // consume is called once per group of jobs, with everything that the group's topics hold.
 func Main(
 	produce func(bootstrap string, job *Job, acks *Acks) error,
 	consume func(bootstrap string, digests *Digests) error,
 	calls func(day *Day) error,
+	join func(*Plan) (Member, error),
 ) {
 	action, bootstrap, path := os.Args[1], os.Args[2], os.Args[3]
-	if action == "calls" {
-		if err := calls(LoadDay()); err != nil {
+	if action == "calls" || action == "group" {
+		err := error(nil)
+		if action == "calls" {
+			err = calls(LoadDay())
+		} else {
+			err = runMember(join)
+		}
+		if err != nil {
 			panic(err)
 		}
 		return

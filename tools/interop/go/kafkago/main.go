@@ -17,7 +17,7 @@ var codecs = map[string]kafka.Compression{
 }
 
 func main() {
-	jobs.Main(produce, consume, calls)
+	jobs.Main(produce, consume, calls, join)
 }
 
 // newWriter gives a writer that puts each message into the partition that is its WriterData.

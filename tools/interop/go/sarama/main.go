@@ -15,7 +15,7 @@ var codecs = map[string]sarama.CompressionCodec{
 }
 
 func main() {
-	jobs.Main(produce, consume, calls)
+	jobs.Main(produce, consume, calls, join)
 }
 
 func produce(bootstrap string, job *jobs.Job, acks *jobs.Acks) error {

@@ -1,10 +1,11 @@
-//! rust-rdkafka. Usage: produce|consume BOOTSTRAP JOBS, or calls BOOTSTRAP FILE.
+//! rust-rdkafka. Usage: produce|consume BOOTSTRAP JOBS, calls BOOTSTRAP FILE, or group BOOTSTRAP FILE.
 
 mod calls;
 #[path = "../day.rs"]
 mod day;
 #[path = "../jobs.rs"]
 mod jobs;
+mod member;
 
 use jobs::{Digest, Job, Record, fail, load};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -21,10 +22,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [action, bootstrap, path] = arguments.as_slice() else {
-        panic!("usage: produce|consume BOOTSTRAP JOBS, or calls BOOTSTRAP FILE");
+        panic!("usage: produce|consume BOOTSTRAP JOBS, calls BOOTSTRAP FILE, or group BOOTSTRAP FILE");
     };
     match action.as_str() {
         "calls" => calls::make(bootstrap, path).await,
+        "group" => member::join(bootstrap, path),
         "produce" => {
             for job in &load(path) {
                 if let Err(error) = produce(bootstrap, job).await {
