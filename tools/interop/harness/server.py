@@ -13,14 +13,8 @@ READY_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 20
 
 
-# Rebalances soon after changes, for tests that make many; Kafka has the same keys.
-GROUP_SETTINGS = {
-    "group.initial.rebalance.delay.ms": 100,
-    "group.consumer.min.heartbeat.interval.ms": 500,
-    "group.consumer.heartbeat.interval.ms": 500,
-    "group.consumer.min.session.timeout.ms": 6_000,
-    "group.consumer.session.timeout.ms": 6_000,
-}
+# Rebalances soon after changes, for tests that make many; the key is Kafka's, too.
+SETTINGS = {"group.initial.rebalance.delay.ms": 100}
 
 
 class Server:
@@ -28,8 +22,7 @@ class Server:
 
     def __init__(self, binary, data, log):
         self.binary, self.data, self.log = binary, data, log
-        known = subprocess.run([binary, "serve", "--keys"], capture_output=True, text=True, check=True).stdout
-        self.settings = [word for key, value in GROUP_SETTINGS.items() if key in known for word in ("--set", f"{key}={value}")]
+        self.settings = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
         self.kafka, self.metrics = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.kafka}"
         self.complaint = None

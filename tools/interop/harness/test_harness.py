@@ -5,9 +5,10 @@ import sys
 import tempfile
 import unittest
 
-from harness import plan, probe
+from harness import groups, plan, probe
 from harness.calls import CALLS, LIST_GROUPS, SERVED, Day
 from harness.clients import CLIENTS, HERE, Abilities, Client
+from harness.groups import CROWD_STEPS, STEPS, Alone, Crowd, crowds_of
 from harness.matrix import Topic, compare_acks, compare_digests
 
 sys.path.insert(0, str(HERE / "python"))
@@ -176,6 +177,63 @@ class Calls(unittest.TestCase):
         reader = probe.Reader(bytes([0, 0, 0, 2, 0, 1, 0xFF, 0xFF]) + b"\0\2hi\xff\xff")
         self.assertEqual(reader.array(lambda: reader.number(">h")), [1, -1])
         self.assertEqual((reader.string(), reader.string()), ("hi", None))
+
+
+class FakeMember:
+    """One that has read what it is made with."""
+
+    def __init__(self, client, *records):
+        self.client, self.records, self.plan = client, list(records), {"commit": "sync"}
+
+    def alive(self):
+        return True
+
+
+class Groups(unittest.TestCase):
+    def setUp(self):
+        self.patience, groups.PATIENCE_S, groups.SETTLE_S = groups.PATIENCE_S, 0.05, 0
+
+    def tearDown(self):
+        groups.PATIENCE_S = self.patience
+
+    def expected(self, *records):
+        alone = Alone(Client("c", ()), "classic", "h:1", "run", {})
+        return alone.expect([FakeMember(alone.client, *records)], {0: range(2), 1: range(1)})
+
+    def test_records_read_once_and_in_order_pass(self):
+        self.assertIsNone(self.expected((0, 0), (1, 0), (0, 1)))
+
+    def test_missing_doubled_swapped_and_strange_records_fail(self):
+        for records in (((0, 0), (1, 0)), ((0, 0), (0, 1), (0, 1), (1, 0)), ((0, 1), (0, 0), (1, 0)), ((0, 0), (0, 1), (1, 0), (2, 0))):
+            self.assertIn("partition", self.expected(*records))
+
+    def test_a_member_tells_what_it_was_not_asked(self):
+        member = groups.Member.__new__(groups.Member)
+        member.records, member.garbled, member.failed, member.hears = [], [], [], None
+        for line in (["record", "1", "5", "5"], ["record", "1", "6", "5"], ["noise"], ["failed", "why"]):
+            member.hear(line)
+        self.assertEqual((member.records, len(member.garbled), member.failed), ([(1, 5), (1, 6)], 2, ["why"]))
+
+    def test_only_a_client_that_loses_what_it_has_in_hand_is_excused(self):
+        careful, careless = FakeMember(Client("a", ())), FakeMember(Client("b", (), loses_in_hand=True))
+        crowd = Crowd("range", "classic", "range", [], "h:1", "run", {}, None)
+        crowd.log = [(careless, 0, 3), (careful, 0, 5), (careful, 1, 3)]
+        self.assertTrue(crowd.in_hand(0, 4))
+        for record in ((0, 6), (1, 4), (0, 8), (2, 0)):
+            self.assertFalse(crowd.in_hand(*record))
+
+    def test_crowds_are_of_those_that_can_share(self):
+        apis = {groups.CONSUMER_HEARTBEAT}
+        crowds = {name: {client.name for client in clients} for name, _, _, clients in crowds_of(CLIENTS, apis)}
+        self.assertFalse(crowds["range"] & crowds["loners"])
+        self.assertNotIn("rskafka", set().union(*crowds.values()))
+        self.assertLessEqual(crowds["uniform"], crowds["range"])
+        self.assertLessEqual(max(map(len, crowds.values())), Crowd.PARTITIONS, "each member must get a partition")
+        self.assertNotIn("uniform", [name for name, *_ in crowds_of(CLIENTS, set())])
+
+    def test_clients_lack_only_steps_that_there_are(self):
+        for client in CLIENTS:
+            self.assertLessEqual(client.group_lacks, {*STEPS, *CROWD_STEPS, "assigned"}, client.name)
 
 
 if __name__ == "__main__":

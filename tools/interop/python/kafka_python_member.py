@@ -1,6 +1,7 @@
 """kafka-python as a member of a group."""
 
 import kafka
+import kafka.errors
 import members
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
@@ -27,7 +28,11 @@ class Member(kafka.ConsumerRebalanceListener):
         return kafka.TopicPartition(self.topic, number)
 
     def poll(self):
-        fetched = self.consumer.poll(int(members.POLL_S * 1000))
+        try:
+            fetched = self.consumer.poll(int(members.POLL_S * 1000))
+        except kafka.errors.KafkaConnectionError as error:  # the server is away; the next poll may find it
+            members.tell("uncommitted", error)
+            return []
         return [(r.partition, r.offset, r.value) for records in fetched.values() for r in records]
 
     def commit(self):
