@@ -17,7 +17,7 @@ import dataclasses
 import re
 import typing
 
-SERVED = frozenset({0, 1, 2, 3, *range(8, 17), 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 42, 44, 47, 60})
+SERVED = frozenset({0, 1, 2, 3, *range(8, 17), 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 42, 44, 47, 60, 68, 69})
 LIST_GROUPS = 16
 
 

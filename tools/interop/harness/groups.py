@@ -32,7 +32,7 @@ STEPS = (
     "commit_auto",
     "share",  # a second one: each reads some, nobody reads the same
     "take_over",  # which leaves: the first reads everything
-    "end",
+    "end",  # the group is empty, keeps its commits, and can be deleted
 )
 CROWD_STEPS = (
     "join",
@@ -229,7 +229,9 @@ class Alone:
         return self.expect(members, {p: range(before[p], end) for p, end in enumerate(self.ends)})
 
     def end(self):
-        return self.first.end() or self.clerk.eventually(["Empty"], "state", self.group) or self.commits(self.committed)
+        error = self.first.end() or self.clerk.eventually(["Empty"], "state", self.group) or self.commits(self.committed)
+        self.clerk.ask("forget", self.group)
+        return error or self.clerk.eventually(["-"], "state", self.group)
 
 
 class Crowd:
@@ -366,6 +368,7 @@ class Crowd:
                 self.checks[key] = self.checks.get(key) or left.result() or "; ".join(member.garbled) or None
         self.members = []
         error = error or self.clerk.eventually(["Empty"], "state", self.group)
+        self.clerk.ask("forget", self.group)
         self.clerk.ask("delete", self.topic)
         return error
 

@@ -8,6 +8,7 @@
     acked                       the number of acknowledged records per partition of the load
     offsets GROUP TOPIC N       what is committed for partitions 0 to N - 1; - for nothing
     state GROUP                 such as Stable
+    forget GROUP                deletes an empty group
     leave                       the end
 
 Answers `ok` with fields, or `error` with why. The producer is idempotent and alone: offsets are as planned, or the broker is wrong.
@@ -127,11 +128,16 @@ class Clerk:
         states = [listing.state.name.title() for listing in found.valid if listing.group_id == group]
         return states or ["-"]
 
+    def forget(self, group):
+        self.ask(lambda client: client.delete_consumer_groups([group], request_timeout=TIMEOUT_S))
+        return []
+
 
 def main():
     clerk = Clerk(sys.argv[1])
     orders = {"create": clerk.create, "delete": clerk.delete, "produce": clerk.produce, "load": clerk.load, "unload": clerk.unload,
-              "acked": clerk.acks, "offsets": clerk.offsets, "state": clerk.state}
+              "acked": clerk.acks, "offsets": clerk.offsets, "state": clerk.state,
+              "forget": clerk.forget}
     for line in sys.stdin:
         order, *arguments = line.split()
         if order == "leave":
