@@ -29,7 +29,7 @@ def install(names):
     if {"rskafka", "rdkafka"} & names:
         steps.append(install_rust)
     if "java" in names:
-        steps.append(install_java)
+        steps += [install_java, install_tools]
     if "kafkajs" in names:
         steps.append(install_node)
     with concurrent.futures.ThreadPoolExecutor(len(steps)) as pool:
@@ -66,11 +66,20 @@ def install_python():
 
 
 def install_java():
-    pom, sources = HERE / "java" / "pom.xml", sorted((HERE / "java").glob("*.java"))
-    with Stamp("java", pom, *sources) as needed:
+    install_jvm("java")
+
+
+def install_tools():
+    install_jvm("tools")
+
+
+def install_jvm(name):
+    """The jars of a pom, and the classes beside it."""
+    pom, sources = HERE / name / "pom.xml", sorted((HERE / name).glob("*.java"))
+    with Stamp(name, pom, *sources) as needed:
         if needed:
-            run("mvn", "-q", "-B", "-Dstyle.color=never", "-f", pom, MAVEN_COPY, f"-DoutputDirectory={BUILD / 'java' / 'lib'}", "-DincludeScope=runtime")
-            run("javac", "-Xlint:all", "-Werror", "-cp", f"{BUILD}/java/lib/*", "-d", BUILD / "java" / "classes", *sources)
+            run("mvn", "-q", "-B", "-Dstyle.color=never", "-f", pom, MAVEN_COPY, f"-DoutputDirectory={BUILD / name / 'lib'}", "-DincludeScope=runtime")
+            run("javac", "-Xlint:all", "-Werror", "-cp", f"{BUILD / name}/lib/*", "-d", BUILD / name / "classes", *sources)
 
 
 def install_node():

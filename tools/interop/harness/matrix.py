@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from harness import plan, probe
+from harness import plan, probe, tools
 from harness.calls import CALLS, Day
 from harness.clients import BUILD, Client, python
 from harness.groups import CROWD_RESULTS, CROWD_STEPS, PROTOCOLS, STEPS, Alone, Crowd, Restarts, crowds_of, protocols_of
@@ -37,7 +37,7 @@ class Topic:
 class Matrix:
     """Runs the chosen clients against each other. `checks` maps (writer, reader, topic) to None or what went wrong;
     in place of a reader also the steps create, produce, verify (the bounds of the log) and delete. (client, "calls", call) are the calls,
-    (client, protocol or crowd, step) what happened in groups."""
+    (client, protocol or crowd, step) what happened in groups, ("tools", "tools", run) what Kafka's tools printed."""
 
     def __init__(self, clients, bootstrap, quick, parts, server=None):
         self.clients, self.bootstrap, self.quick, self.parts = clients, bootstrap, quick, parts
@@ -67,6 +67,11 @@ class Matrix:
                 self.exchange(pool, run_id)
         if "groups" in self.parts:
             self.group(facts, run_id)
+        if "tools" in self.parts:
+            started = time.monotonic()
+            tools.check(self.bootstrap, run_id, self.checks)
+            self.seconds["tools"] = round(time.monotonic() - started, 1)
+            print(f"tools: {self.seconds['tools']} s", file=sys.stderr)
         shutil.rmtree(self.work)
 
     def exchange(self, pool, run_id):
@@ -215,6 +220,8 @@ class Matrix:
                 rows += [[f"{protocol}: {step}", *(self.cell(client.name, protocol, step) for client in self.clients), self.cell("crowd", protocol, step)]
                          for step in steps]
             lines += [*aligned(rows), ""]
+        if "tools" in self.parts:
+            lines += [f"Kafka's own tools: {self.cell('tools', 'tools')}", ""]
         lines += [f"FAILED {writer}: {subject} at {step}: {error}" for (writer, step, subject), error in self.checks.items() if error]
         return "\n".join([*lines, self.summary()])
 

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import unittest
 
-from harness import groups, plan, probe
+from harness import groups, plan, probe, tools
 from harness.calls import CALLS, LIST_GROUPS, SERVED, Day
 from harness.clients import CLIENTS, HERE, Abilities, Client
 from harness.groups import CROWD_STEPS, STEPS, Alone, Crowd, crowds_of
@@ -234,6 +234,36 @@ class Groups(unittest.TestCase):
     def test_clients_lack_only_steps_that_there_are(self):
         for client in CLIENTS:
             self.assertLessEqual(client.group_lacks, {*STEPS, *CROWD_STEPS, "assigned"}, client.name)
+
+
+class Tools(unittest.TestCase):
+    def run_of(self, *lines):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("\n".join(lines))
+            file.flush()
+            (run,) = tools.read_story(file.name)
+        return run
+
+    def test_a_run_passes_that_goes_as_told(self):
+        run = self.run_of("# why", "$ tool --topic {p}-t 'two words'", "< in", "a 1", "b 2", "= 0")
+        self.assertEqual((run.tool, run.arguments, run.given), ("tool", ["--topic", "{p}-t", "two words"], ["in"]))
+        self.assertIsNone(tools.difference(run, ["a 1", "b 2"], "0"))
+        for printed, code in ((["a 1"], "0"), (["b 2", "a 1"], "0"), (["a 1", "b 2", "c"], "0"), (["a 1", "b 2"], "1"), (["a 1", "b 2"], "never")):
+            self.assertIsNotNone(tools.difference(run, printed, code))
+
+    def test_order_matters_where_the_story_says_so(self):
+        run = self.run_of("~ tool", "a", "b", "= 0")
+        self.assertIsNone(tools.difference(run, ["b", "a"], "0"))
+        self.assertIsNotNone(tools.difference(run, ["b", "b"], "0"))
+
+    def test_what_cannot_be_the_same_twice_is_replaced(self):
+        run = self.run_of("$ tool --list", "= 0")
+        lines = ["Topic: p1-t\tTopicId: AAAAAAAAAAAAAAAAAAAAAA  at h:1, 1700000000000\n", "another\n", "SLF4J: p1\n"]
+        self.assertEqual(tools.normal(run, lines, "p1", "h:1"), ["Topic: {p}-t TopicId: {id} at {server}, {ms}"])
+
+    def test_the_story_has_an_end_for_each_run(self):
+        for run in tools.read_story():
+            self.assertRegex(run.code, r"^\d+$", run.name)
 
 
 if __name__ == "__main__":
