@@ -20,9 +20,9 @@ SETTINGS = {"group.initial.rebalance.delay.ms": 100}
 class Server:
     """A torc that the harness runs. `complaint` is None, or what was wrong with how it ended."""
 
-    def __init__(self, binary, data, log):
+    def __init__(self, binary, data, log, settings=SETTINGS):
         self.binary, self.data, self.log = binary, data, log
-        self.settings = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
+        self.settings = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         self.kafka, self.metrics = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.kafka}"
         self.complaint = None

@@ -1,0 +1,233 @@
+// Figures of consumer groups on one server. Usage: beside BOOTSTRAP. Prints `name<tab>value` lines: commits per second and their
+// latencies in ms, the time of rebalances in ms, the latency from producer to group consumer in ms.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	commitTime = 5 * time.Second
+	members    = 50
+	partitions = 100
+	records    = 1000
+	recordGap  = 5 * time.Millisecond
+	settled    = 60 * time.Second
+)
+
+func main() {
+	bootstrap := os.Args[1]
+	prefix := fmt.Sprintf("beside-%d", time.Now().UnixNano())
+	admin, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
+	check(err)
+	defer admin.Close()
+	for topic, count := range map[string]int32{"one": 1, "many": partitions} {
+		_, err := kadm.NewClient(admin).CreateTopic(context.Background(), count, 1, nil, prefix+topic)
+		check(err)
+	}
+	found, err := kadm.NewClient(admin).ListTopics(context.Background(), prefix+"one")
+	check(err)
+	one := kmsg.NewOffsetCommitRequestTopic() // by name before version 10, by id since
+	one.Topic, one.TopicID = prefix+"one", found[prefix+"one"].ID
+	for _, clients := range []int{1, 64} {
+		commits(bootstrap, prefix, one, clients)
+	}
+	for _, protocol := range []string{"classic", "consumer"} {
+		rebalances(bootstrap, prefix, protocol)
+		endToEnd(bootstrap, prefix, protocol)
+	}
+	_, err = kadm.NewClient(admin).DeleteTopics(context.Background(), prefix+"one", prefix+"many")
+	check(err)
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func tell(name string, value float64) {
+	fmt.Printf("%s\t%.3f\n", name, value)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[int(q*float64(len(sorted)-1))]
+}
+
+// commits lets each of `clients` commit one partition's offset to a group of its own, over and over, waiting for each answer.
+func commits(bootstrap, prefix string, topic kmsg.OffsetCommitRequestTopic, clients int) {
+	var lock sync.Mutex
+	var all []time.Duration
+	var wait sync.WaitGroup
+	started := make(chan struct{})
+	for c := range clients {
+		client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
+		check(err)
+		defer client.Close()
+		group := fmt.Sprintf("%s-%d-%d", prefix, clients, c)
+		commit(client, group, topic, 0) // finds the coordinator
+		wait.Go(func() {
+			<-started
+			var mine []time.Duration
+			for begin := time.Now(); time.Since(begin) < commitTime; {
+				sent := time.Now()
+				commit(client, group, topic, int64(len(mine)))
+				mine = append(mine, time.Since(sent))
+			}
+			lock.Lock()
+			defer lock.Unlock()
+			all = append(all, mine...)
+		})
+	}
+	close(started)
+	wait.Wait()
+	slices.Sort(all)
+	tell(fmt.Sprintf("commits per second, %d clients", clients), float64(len(all))/commitTime.Seconds())
+	tell(fmt.Sprintf("commit p50 ms, %d clients", clients), milliseconds(quantile(all, 0.5)))
+	tell(fmt.Sprintf("commit p99 ms, %d clients", clients), milliseconds(quantile(all, 0.99)))
+}
+
+func commit(client *kgo.Client, group string, topic kmsg.OffsetCommitRequestTopic, offset int64) {
+	request := kmsg.NewPtrOffsetCommitRequest()
+	request.Group, request.Generation = group, -1
+	partition := kmsg.NewOffsetCommitRequestTopicPartition()
+	partition.Offset = offset
+	topic.Partitions = []kmsg.OffsetCommitRequestTopicPartition{partition}
+	request.Topics = append(request.Topics, topic)
+	answer, err := request.RequestWith(context.Background(), client)
+	check(err)
+	check(kerr.ErrorForCode(answer.Topics[0].Partitions[0].ErrorCode))
+}
+
+// crowd knows who owns which partition.
+type crowd struct {
+	lock    sync.Mutex
+	owned   map[int]map[int32]bool
+	changed time.Time
+}
+
+func (c *crowd) change(member int, partitions []int32, owned bool) {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	for _, p := range partitions {
+		if owned {
+			if c.owned[member] == nil {
+				c.owned[member] = map[int32]bool{}
+			}
+			c.owned[member][p] = true
+		} else {
+			delete(c.owned[member], p)
+		}
+	}
+	c.changed = time.Now()
+}
+
+// balanced waits until each of `count` members has its share, and returns when that came about.
+func (c *crowd) balanced(count int) time.Time {
+	for deadline := time.Now().Add(settled); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		c.lock.Lock()
+		total, owners, fair := 0, 0, true
+		for _, owned := range c.owned {
+			total += len(owned)
+			if len(owned) > 0 {
+				owners++
+				fair = fair && len(owned) <= (partitions+count-1)/count
+			}
+		}
+		changed := c.changed
+		c.lock.Unlock()
+		if total == partitions && owners == count && fair {
+			return changed
+		}
+	}
+	check(fmt.Errorf("not balanced after %s", settled))
+	return time.Time{}
+}
+
+func (c *crowd) join(bootstrap, group, topic, protocol string, member int) *kgo.Client {
+	options := []kgo.Opt{
+		kgo.SeedBrokers(bootstrap), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.HeartbeatInterval(500 * time.Millisecond),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, added map[string][]int32) { c.change(member, added[topic], true) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, gone map[string][]int32) { c.change(member, gone[topic], false) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, gone map[string][]int32) { c.change(member, gone[topic], false) }),
+	}
+	if protocol == "consumer" {
+		options = append(options, kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer())
+	}
+	client, err := kgo.NewClient(options...)
+	check(err)
+	return client
+}
+
+// rebalances of 50 members: all join at once, one leaves, one comes.
+func rebalances(bootstrap, prefix, protocol string) {
+	c := &crowd{owned: map[int]map[int32]bool{}}
+	group, topic := prefix+"-"+protocol, prefix+"many"
+	begin := time.Now()
+	var clients []*kgo.Client
+	for member := range members {
+		clients = append(clients, c.join(bootstrap, group, topic, protocol, member))
+	}
+	tell("50 members join ms, "+protocol, milliseconds(c.balanced(members).Sub(begin)))
+	time.Sleep(time.Second)
+	begin = time.Now()
+	clients[7].Close()
+	tell("one leaves ms, "+protocol, milliseconds(c.balanced(members-1).Sub(begin)))
+	time.Sleep(time.Second)
+	begin = time.Now()
+	clients[7] = c.join(bootstrap, group, topic, protocol, members)
+	tell("one comes ms, "+protocol, milliseconds(c.balanced(members).Sub(begin)))
+	var wait sync.WaitGroup
+	for _, client := range clients {
+		wait.Go(client.Close)
+	}
+	wait.Wait()
+}
+
+// endToEnd: records at an even rate, from a producer to a consumer in a group.
+func endToEnd(bootstrap, prefix, protocol string) {
+	c := &crowd{owned: map[int]map[int32]bool{}}
+	topic := prefix + "one"
+	consumer := c.join(bootstrap, prefix+"-e2e-"+protocol, topic, protocol, 0)
+	defer consumer.Close()
+	producer, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.DefaultProduceTopic(topic), kgo.ProducerLinger(0))
+	check(err)
+	defer producer.Close()
+	check(producer.ProduceSync(context.Background(), &kgo.Record{Value: []byte("first")}).FirstErr())
+	consumer.PollFetches(context.Background())
+	time.Sleep(time.Second)
+	go func() {
+		for range records {
+			producer.Produce(context.Background(), &kgo.Record{Value: fmt.Appendf(nil, "%d", time.Now().UnixNano())}, func(_ *kgo.Record, err error) { check(err) })
+			time.Sleep(recordGap)
+		}
+	}()
+	var taken []time.Duration
+	for len(taken) < records {
+		fetched := consumer.PollFetches(context.Background())
+		now := time.Now().UnixNano()
+		fetched.EachRecord(func(r *kgo.Record) {
+			var sent int64
+			if _, err := fmt.Sscan(string(r.Value), &sent); err == nil {
+				taken = append(taken, time.Duration(now-sent))
+			}
+		})
+	}
+	slices.Sort(taken)
+	tell("end to end p50 ms, "+protocol, milliseconds(quantile(taken, 0.5)))
+	tell("end to end p99 ms, "+protocol, milliseconds(quantile(taken, 0.99)))
+}
