@@ -7,7 +7,7 @@
 use crate::catalog::CatalogOwner;
 use crate::conns::Conns;
 use crate::coordinators::{Around, Coordinators};
-use crate::groups::{self, FetchRequest, Groups, Notice, Phase, Reader};
+use crate::groups::{self, FetchRequest, Flow, Groups, Notice, Phase};
 use crate::kafka::{self, Kafka};
 use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Token};
 use crate::meaning::LogKind;
@@ -240,7 +240,7 @@ impl Shard {
         self.with_groups(now, ops, |groups, out| match ask {
             Ask::Produce(parts) => groups.produce(out, asker, parts),
             Ask::Fetch { conn, parts, max_bytes, may_wait } => {
-                let reader = Reader::Conn(asker.shard, conn);
+                let reader = Flow::Conn(asker.shard, conn);
                 groups.fetch(out, FetchRequest { asker, reader, parts, max_bytes, may_wait });
             }
             Ask::Hurry { wanted } => groups.hurry(out, asker, wanted),

@@ -2,7 +2,7 @@
 
 use super::{Around, Coordinators, PAUSE_MS, Seat, State, records};
 use crate::batch;
-use crate::groups::{FetchRequest, Reader};
+use crate::groups::{FetchRequest, Flow};
 use crate::mail::{Answer, Asker, FetchPart, Fetched, Token};
 use crate::refusal::Refusal;
 use std::collections::{BTreeMap, VecDeque};
@@ -107,7 +107,7 @@ impl Coordinators {
             let part = FetchPart { position: 0, group: log, offset: load.from, max_bytes: PIECE, epoch: -1 };
             let asker = Asker { shard: self.settings.shard, token };
             let parts = vec![part];
-            let request = FetchRequest { asker, reader: Reader::Inside, parts, max_bytes: PIECE, may_wait: true };
+            let request = FetchRequest { asker, reader: Flow::Inside, parts, max_bytes: PIECE, may_wait: true };
             around.groups.fetch(around.out, request);
         }
     }

@@ -10,7 +10,7 @@ use torc_base::ids::{ConnId, ShardId};
 
 /// Who reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reader {
+pub enum Flow {
     /// A connection of this shard.
     Conn(ShardId, ConnId),
     /// The shard itself, for its coordinators.
@@ -28,7 +28,7 @@ pub(super) struct Fair {
     /// Where those stand who are not remembered, if that is more.
     strangers: u64,
     /// Where those stand who have had more than `clock` says.
-    had: BTreeMap<Reader, u64>,
+    had: BTreeMap<Flow, u64>,
     /// How many may be remembered before some are forgotten.
     kept: usize,
 }
@@ -41,7 +41,7 @@ impl Default for Fair {
 
 impl Fair {
     /// A read's turn: the lowest goes first.
-    pub(super) fn turn(&self, reader: Reader) -> u64 {
+    pub(super) fn turn(&self, reader: Flow) -> u64 {
         self.had.get(&reader).map_or(self.stranger(), |had| self.clock.max(*had))
     }
 
@@ -51,7 +51,7 @@ impl Fair {
     }
 
     /// The reader has been given `bytes` from disk in this turn; so many others want some.
-    pub(super) fn gave(&mut self, reader: Reader, turn: u64, bytes: usize, others: usize) {
+    pub(super) fn gave(&mut self, reader: Flow, turn: u64, bytes: usize, others: usize) {
         let bytes = bytes as u64;
         self.clock = self.clock.max(turn);
         let stands = self.turn(reader).max(turn) + bytes;

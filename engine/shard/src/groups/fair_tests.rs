@@ -1,28 +1,28 @@
 //! A disk that serves one read at a time, and readers that want more than it gives.
 
-use super::{Fair, KEPT_MIN, Reader};
+use super::{Fair, Flow, KEPT_MIN};
 use torc_base::ids::{ConnId, ShardId};
 
-fn reader(number: u64) -> Reader {
-    Reader::Conn(ShardId(0), ConnId(number))
+fn reader(number: u64) -> Flow {
+    Flow::Conn(ShardId(0), ConnId(number))
 }
 
 /// Reads that wait: turn, order of coming, reader, bytes.
 #[derive(Default)]
 struct Queue {
     fair: Fair,
-    waiting: Vec<(u64, u64, Reader, usize)>,
+    waiting: Vec<(u64, u64, Flow, usize)>,
     came: u64,
 }
 
 impl Queue {
-    fn ask(&mut self, reader: Reader, bytes: usize) {
+    fn ask(&mut self, reader: Flow, bytes: usize) {
         self.came += 1;
         self.waiting.push((self.fair.turn(reader), self.came, reader, bytes));
     }
 
     /// Serves the next one.
-    fn serve(&mut self) -> (Reader, usize) {
+    fn serve(&mut self) -> (Flow, usize) {
         let at = (0..self.waiting.len()).min_by_key(|at| self.waiting[*at]).expect("somebody waits");
         let (turn, _, reader, bytes) = self.waiting.remove(at);
         self.fair.gave(reader, turn, bytes, self.waiting.len());
@@ -66,7 +66,7 @@ fn all_get_the_same_however_much_they_ask_for_at_a_time() {
     }
     for _ in 0..20_000 {
         let (served, bytes) = queue.serve();
-        let Reader::Conn(_, ConnId(number)) = served else { panic!("only connections") };
+        let Flow::Conn(_, ConnId(number)) = served else { panic!("only connections") };
         got[number as usize] += bytes;
         queue.ask(served, bytes);
     }

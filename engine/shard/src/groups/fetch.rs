@@ -3,7 +3,7 @@
 //! A fetch that holds something waits for nothing but reads that are under way: what finds no memory is left out of the
 //! answer. One that has nothing yet waits in a queue, and holds nothing there.
 
-use super::fair::{Fair, Reader};
+use super::fair::{Fair, Flow};
 use super::{Groups, Out};
 use crate::mail::{Answer, Asker, FetchPart, Fetched, Parts};
 use crate::meaning::kind;
@@ -22,7 +22,7 @@ const RETRIES_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Request {
     pub asker: Asker,
-    pub reader: Reader,
+    pub reader: Flow,
     pub parts: Vec<FetchPart>,
     /// Of all partitions together; 0: none are wanted.
     pub max_bytes: usize,

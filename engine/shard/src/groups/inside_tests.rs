@@ -2,7 +2,7 @@
 //! coordinators rely on is tried with it.
 
 use super::*;
-use crate::groups::{FetchRequest, Reader};
+use crate::groups::{FetchRequest, Flow};
 use crate::mail::{Acks, FetchPart, ProducePart, Token};
 use crate::meaning::LogKind;
 use crate::stats::Stats;
@@ -78,7 +78,7 @@ impl Node {
         let asker = self.asker();
         let part = FetchPart { position: 0, group, offset: Offset(0), max_bytes: 1 << 20, epoch: -1 };
         let request =
-            FetchRequest { asker, reader: Reader::Inside, parts: vec![part], max_bytes: 1 << 20, may_wait: false };
+            FetchRequest { asker, reader: Flow::Inside, parts: vec![part], max_bytes: 1 << 20, may_wait: false };
         self.call(|groups, out| groups.fetch(out, request));
         self.run();
         let Some((_, Answer::Fetched(mut parts))) = self.answers.pop_front() else { panic!("no answer") };

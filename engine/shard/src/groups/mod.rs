@@ -16,7 +16,7 @@ mod recover;
 mod retention;
 mod watch;
 
-pub use fair::Reader;
+pub use fair::Flow;
 pub use fetch::Request as FetchRequest;
 
 pub use inside::KeptBack;

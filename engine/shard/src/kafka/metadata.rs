@@ -2,9 +2,12 @@
 
 use super::{Kafka, Out, ReplyTo, expiry};
 use crate::mail::{Admin, AdminResult, Ask, NewTopic, Token};
-use std::collections::BTreeSet;
+use crate::outbox::Piece;
+use crate::stages::Path;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use torc_base::ids::{ProducerId, ShardId, TopicId};
+use torc_base::buf::Buf;
+use torc_base::ids::{ListenerId, ProducerId, ShardId, TopicId};
 use torc_net::kafka::schema::describe_cluster_response::DescribeClusterBroker;
 use torc_net::kafka::schema::metadata_request::MetadataRequestTopic;
 use torc_net::kafka::schema::metadata_response::{
@@ -51,12 +54,64 @@ pub(super) struct Waiting {
     created: Vec<String>,
 }
 
+/// What makes one answer about all topics differ from another: version, listener, and whether operations of topics and
+/// of the cluster are told.
+type Form = (i16, ListenerId, bool, bool);
+
+/// Answers about all topics, as frames. They are long, and clients ask for them again and again: all that ask in the same
+/// way get the same bytes, until something changes.
+#[derive(Default)]
+pub(super) struct AllTopics {
+    /// [`super::view::View::told`] when they were made.
+    told: u64,
+    frames: BTreeMap<Form, Buf>,
+}
+
+/// Forms that are kept: clients of few kinds are there at a time.
+const FORMS_MAX: usize = 4;
+/// A frame's length and the request's correlation id, which differs.
+const PER_REQUEST: usize = 8;
+
+impl AllTopics {
+    fn get(&mut self, told: u64, form: Form) -> Option<&Buf> {
+        if self.told != told {
+            self.told = told;
+            self.frames.clear();
+        }
+        self.frames.get(&form)
+    }
+
+    fn is_known(&self, told: u64, form: Form) -> bool {
+        self.told == told && self.frames.contains_key(&form)
+    }
+
+    fn put(&mut self, form: Form, frame: Buf) {
+        if self.frames.len() >= FORMS_MAX {
+            self.frames.clear();
+        }
+        self.frames.insert(form, frame);
+    }
+}
+
+/// True if the request is for all topics: version 0 says so with an empty list, later ones with null.
+fn is_for_all(request: &MetadataRequest, version: i16) -> bool {
+    request.topics.as_ref().is_none_or(|topics| version == 0 && topics.is_empty())
+}
+
+fn form(out: &Out, to: ReplyTo, request: &MetadataRequest) -> Form {
+    let operations = request.include_topic_authorized_operations;
+    (to.version, out.conns.listener(to.conn), operations, request.include_cluster_authorized_operations)
+}
+
 impl Kafka {
     pub(super) fn broker_id(&self) -> BrokerId {
         BrokerId(self.settings.node.get() as i32)
     }
 
     pub(super) fn metadata(&mut self, out: &mut Out, to: ReplyTo, request: MetadataRequest) {
+        if is_for_all(&request, to.version) {
+            return self.metadata_of_all(out, to, &request);
+        }
         // Later versions go by id too, and with these Kafka knew no better than to refuse them.
         let bad = |topic: &MetadataRequestTopic| topic.name.is_none() || topic_id(topic.topic_id) != TopicId::ZERO;
         if matches!(to.version, 10 | 11) && request.topics.as_ref().is_some_and(|topics| topics.iter().any(bad)) {
@@ -101,6 +156,30 @@ impl Kafka {
         out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
     }
 
+    fn metadata_of_all(&mut self, out: &mut Out, to: ReplyTo, request: &MetadataRequest) {
+        let form = form(out, to, request);
+        if let Some(frame) = self.all_topics.get(self.view.told(), form).cloned() {
+            let mut start = [0; PER_REQUEST];
+            start.copy_from_slice(&frame[..PER_REQUEST]);
+            start[4..].copy_from_slice(&to.correlation.to_be_bytes());
+            let pieces =
+                vec![Piece::Bytes(self.packer.put(&start)), Piece::Bytes(frame.slice(PER_REQUEST..frame.len()))];
+            return out.conns.answer(to.conn, to.slot, pieces, Path::Other);
+        }
+        let operations = asked(request.include_topic_authorized_operations, TOPIC_OPERATIONS);
+        let topics = self.view.topics().map(|topic| self.describe_topic(topic, operations)).collect();
+        let response = self.describe_brokers(out, to, request).with_topics(topics);
+        if let Some(frame) = self.encoded(out, to, &response) {
+            self.all_topics.put(form, frame.clone());
+            self.answer_with(out, to, Some(frame), Path::Other);
+        }
+    }
+
+    /// Partitions that have to be looked at for an answer about all topics.
+    pub(super) fn metadata_items(&self, out: &Out, to: ReplyTo, request: &MetadataRequest) -> usize {
+        if self.all_topics.is_known(self.view.told(), form(out, to, request)) { 1 } else { self.view.partitions() }
+    }
+
     /// The topics that were missing have been made, or could not be. `None`: not in time.
     pub(super) fn finish_metadata(&mut self, out: &mut Out, token: Token, results: Option<Vec<AdminResult>>) {
         let pending = self.done(out, token);
@@ -141,12 +220,6 @@ impl Kafka {
     ) -> MetadataResponse {
         let mut response = self.describe_brokers(out, to, request);
         let operations = asked(request.include_topic_authorized_operations, TOPIC_OPERATIONS);
-        // Version 0 says "all" with an empty list, later ones with null.
-        let all = request.topics.as_ref().is_none_or(|topics| to.version == 0 && topics.is_empty());
-        if all {
-            response.topics = self.view.topics().map(|topic| self.describe_topic(topic, operations)).collect();
-            return response;
-        }
         let mut seen = BTreeSet::new();
         for wanted in request.topics.iter().flatten() {
             // As in Kafka each is told of once: a short request must not make an answer without bounds.

@@ -89,6 +89,7 @@ pub struct Kafka {
     settings: Arc<Settings>,
     stats: Arc<Stats>,
     pub view: View,
+    all_topics: metadata::AllTopics,
     sessions: Sessions,
     openings: openings::Openings,
     pending: BTreeMap<Token, Pending>,
@@ -119,6 +120,7 @@ impl Kafka {
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Kafka {
         Kafka {
             view: View::default(),
+            all_topics: metadata::AllTopics::default(),
             sessions: Sessions::new(settings.fetch_sessions, settings.seed),
             openings: openings::Openings::default(),
             pending: BTreeMap::new(),
@@ -274,13 +276,20 @@ impl Kafka {
 
     /// Answers with one of the schema crate's messages.
     fn reply<T: Encodable + HeaderVersion>(&mut self, out: &mut Out, to: ReplyTo, response: &T) {
+        if let Some(reply) = self.encoded(out, to, response) {
+            self.answer_with(out, to, Some(reply), Path::Other);
+        }
+    }
+
+    /// A message as a frame. `None`: it cannot be one, and the connection is closed.
+    fn encoded<T: Encodable + HeaderVersion>(&mut self, out: &mut Out, to: ReplyTo, response: &T) -> Option<Buf> {
         let scratch = &mut self.packer.scratch;
         match kafka::encode(response, to.api, to.version, to.correlation, scratch) {
-            Ok(()) => {
-                let reply = self.packer.take_scratch();
-                self.answer_with(out, to, Some(reply), Path::Other);
+            Ok(()) => Some(self.packer.take_scratch()),
+            Err(error) => {
+                self.close_with(out, to.conn, Complaint::Answer, &error);
+                None
             }
-            Err(error) => self.close_with(out, to.conn, Complaint::Answer, &error),
         }
     }
 

@@ -17,6 +17,8 @@ pub struct View {
     leaders: BTreeMap<GroupId, LeaderEpoch>,
     /// Goes up with each change.
     version: u64,
+    /// Goes up with those and with new leaders.
+    told: u64,
 }
 
 /// Where consumer groups live.
@@ -53,9 +55,15 @@ impl View {
         self.leaders.len()
     }
 
+    /// Changes when Metadata tells something else than before.
+    pub fn told(&self) -> u64 {
+        self.told
+    }
+
     /// Takes a change in.
     pub fn apply(&mut self, change: &CatalogChange) {
         self.version += 1;
+        self.told += 1;
         match change {
             CatalogChange::All(topics) => {
                 self.by_name.clear();
@@ -80,6 +88,7 @@ impl View {
 
     /// Partitions have new leaders.
     pub fn lead(&mut self, leaders: &Leaders) {
+        self.told += 1;
         self.leaders.extend(leaders.iter().copied());
     }
 

@@ -10,6 +10,7 @@ mod fetch;
 mod groups;
 mod lines;
 mod lists;
+mod metadata;
 mod moves;
 mod offsets;
 mod openings;
