@@ -132,6 +132,9 @@ pub const MEMBER_METADATA_BYTES_MAX: usize = 1 << 20;
 pub const GROUP_PROTOCOLS_MAX: usize = 100;
 /// Length of the pattern that a consumer subscribes with.
 pub const PATTERN_BYTES_MAX: usize = 4 << 10;
+/// Consumer groups that have settings of their own, and the length of their names.
+pub const GROUP_CONFIGS_MAX: usize = 10_000;
+pub const GROUP_NAME_BYTES_MAX: usize = 1_024;
 /// Groups of one coordinator, that is of one partition of `__consumer_offsets`.
 pub const GROUPS_PER_COORDINATOR_MAX: usize = 100_000;
 /// Memory of one coordinator for groups and offsets; beyond it nothing new is taken.

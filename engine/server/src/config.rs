@@ -158,6 +158,34 @@ impl Config {
                 self.message_max_bytes, self.socket_request_max_bytes
             ));
         }
+        self.check_groups(problems);
+    }
+}
+
+impl Config {
+    /// As Kafka checks what stands for groups of the consumer protocol.
+    fn check_groups(&self, problems: &mut Vec<String>) {
+        let c = &self.coordinator;
+        let (session, heartbeat) = (c.consumer_session_timeout_ms, c.consumer_heartbeat_interval_ms);
+        for (what, value, allowed) in [
+            ("session.timeout.ms", session, &c.consumer_session_timeouts_ms),
+            ("heartbeat.interval.ms", heartbeat, &c.consumer_heartbeat_intervals_ms),
+        ] {
+            if !allowed.contains(&value) {
+                problems.push(format!(
+                    "`group.consumer.{what}` ({value}) is not between `group.consumer.min.{what}` ({}) and \
+                     `group.consumer.max.{what}` ({})",
+                    allowed.start(),
+                    allowed.end()
+                ));
+            }
+        }
+        if session <= heartbeat {
+            problems.push(format!(
+                "`group.consumer.session.timeout.ms` ({session}) is not more than \
+                 `group.consumer.heartbeat.interval.ms` ({heartbeat}): every member would be given up"
+            ));
+        }
     }
 }
 

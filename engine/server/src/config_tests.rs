@@ -203,3 +203,44 @@ fn a_key_in_hours_takes_whole_hours_only() {
         assert!(problems.len() == 1 && problems[0].contains(part), "{set}: {problems:?}");
     }
 }
+
+#[test]
+fn groups_of_the_consumer_protocol_are_set_as_in_kafka() {
+    let groups = |set: &[&str]| load_set(set).map(|config| config.coordinator);
+    let default = groups(&[]).unwrap();
+    assert_eq!(default, torc_shard::CoordinatorSettings::default());
+    let set = groups(&[
+        "group.consumer.assignors=range",
+        "group.consumer.migration.policy=UPGRADE",
+        "group.consumer.max.size=7",
+        "group.consumer.min.session.timeout.ms=1000",
+        "group.consumer.session.timeout.ms=2000",
+        "group.consumer.min.heartbeat.interval.ms=100",
+        "group.consumer.max.heartbeat.interval.ms=500",
+        "group.consumer.heartbeat.interval.ms=500",
+    ])
+    .unwrap();
+    assert_eq!(set.consumer_assignors, ["range".into()]);
+    assert_eq!((set.migration, set.consumer_group_max_size), (torc_shard::Migration::Upgrade, 7));
+    assert_eq!((set.consumer_session_timeout_ms, set.consumer_session_timeouts_ms), (2_000, 1_000..=60_000));
+    assert_eq!((set.consumer_heartbeat_interval_ms, set.consumer_heartbeat_intervals_ms), (500, 100..=500));
+    let both = load_set(&["group.consumer.assignors= range, uniform"]).unwrap();
+    assert_eq!(both.coordinator.consumer_assignors, ["range".into(), "uniform".into()]);
+    assert_eq!(both.shown["group.consumer.assignors"], "range,uniform");
+    for (wrong, why) in [
+        (&["group.consumer.assignors="][..], "at least one"),
+        (&["group.consumer.assignors=range,range"], "twice"),
+        (&["group.consumer.assignors=org.example.Mine"], "it must be of uniform, range"),
+        (&["group.consumer.migration.policy=never"], "it must be one of"),
+        (&["group.consumer.session.timeout.ms=61000"], "is not between"),
+        (&["group.consumer.heartbeat.interval.ms=1000"], "is not between"),
+        (&["group.consumer.min.session.timeout.ms=60001"], "is not between"),
+        (
+            &["group.consumer.min.session.timeout.ms=1000", "group.consumer.session.timeout.ms=5000"],
+            "every member would be given up",
+        ),
+    ] {
+        let problems = load_set(wrong).expect_err(why);
+        assert!(problems.iter().any(|problem| problem.contains(why)), "{problems:?}");
+    }
+}

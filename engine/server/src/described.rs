@@ -50,7 +50,7 @@ fn kind(kind: &Kind) -> SettingType {
             SettingType::Long
         }
         Kind::Size { .. } | Kind::Time { .. } | Kind::Int { .. } => SettingType::Int,
-        Kind::Listeners | Kind::Names | Kind::Paths => SettingType::List,
+        Kind::Listeners | Kind::Names | Kind::Paths | Kind::SomeOf(_) => SettingType::List,
         Kind::AddressOrNone | Kind::Name | Kind::Protocols | Kind::OneOf(_) => SettingType::String,
     }
 }

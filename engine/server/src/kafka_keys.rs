@@ -160,19 +160,19 @@ pub static KAFKA: &[Group] = &[
             offsets.topic.segment.bytes",
     },
     Group {
+        fate: Fate::Ignored,
+        why: "partitions are assigned, and patterns of topics looked up, as soon as something changes",
+        keys: "\
+            group.consumer.assignment.interval.ms group.consumer.assignor.offload.enable \
+            group.consumer.max.assignment.interval.ms group.consumer.min.assignment.interval.ms \
+            group.consumer.regex.refresh.interval.ms",
+    },
+    Group {
         fate: Fate::NotYet,
-        why: "the consumer protocol of groups (KIP-848), share groups and transactions are not served",
+        why: "share groups, streams groups and transactions are not served",
         keys: "\
             add.partitions.to.txn.retry.backoff.max.ms add.partitions.to.txn.retry.backoff.ms \
             errors.deadletterqueue.auto.create.topics.enable errors.deadletterqueue.topic.name.prefix \
-            group.consumer.assignment.interval.ms group.consumer.assignor.offload.enable group.consumer.assignors \
-            group.consumer.heartbeat.interval.ms group.consumer.max.assignment.interval.ms \
-            group.consumer.max.heartbeat.interval.ms group.consumer.max.session.timeout.ms group.consumer.max.size \
-            group.consumer.migration.policy group.consumer.min.assignment.interval.ms \
-            group.consumer.min.heartbeat.interval.ms group.consumer.min.session.timeout.ms \
-            group.consumer.regex.refresh.interval.ms group.consumer.session.timeout.ms \
-            \
-            \
             group.share.assignment.interval.ms \
             group.share.assignor.offload.enable group.share.assignors group.share.delivery.count.limit \
             group.share.dlq.manager.class.name group.share.enable group.share.heartbeat.interval.ms \

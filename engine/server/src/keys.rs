@@ -8,9 +8,11 @@ use crate::config::{Config, TimestampType, WalSync};
 use crate::endpoint::Endpoint;
 use crate::listeners::{self, Listener};
 use crate::{kafka_keys, units};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use torc_base::io::Level;
 use torc_base::limits;
+use torc_shard::Migration;
 
 /// What the text after `=` must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub enum Kind {
     Rate { min: i64, max: i64 },
     /// One of these words; upper and lower case are the same.
     OneOf(&'static [&'static str]),
+    /// Some of these words, in any order, with commas between.
+    SomeOf(&'static [&'static str]),
 }
 
 /// A value that was found to be of its key's [`Kind`].
@@ -60,6 +64,8 @@ pub enum Value {
     Paths(Vec<PathBuf>),
     /// Of [`Kind::OneOf`]: the position of the word.
     Choice(usize),
+    /// Of [`Kind::SomeOf`]: the positions of the words; never empty, and none twice.
+    Choices(Vec<usize>),
 }
 
 /// One configuration key.
@@ -78,6 +84,18 @@ pub struct Key {
 
 const NO_LIMIT: i64 = i64::MAX;
 const HOUR_MS: i64 = 3_600_000;
+
+/// The words of `group.consumer.migration.policy`, in their order.
+const MIGRATIONS: [Migration; 4] =
+    [Migration::Bidirectional, Migration::Upgrade, Migration::Downgrade, Migration::Disabled];
+
+fn with_start(range: &RangeInclusive<i32>, start: Value) -> RangeInclusive<i32> {
+    start.number() as i32..=*range.end()
+}
+
+fn with_end(range: &RangeInclusive<i32>, end: Value) -> RangeInclusive<i32> {
+    *range.start()..=end.number() as i32
+}
 
 /// Every key, by field.
 pub static KEYS: &[Key] = &[
@@ -283,6 +301,81 @@ pub static KEYS: &[Key] = &[
         default: "2147483647",
         doc: "Members that a consumer group may have; never more than 10000.",
         set: |c, v| c.coordinator.group_max_size = v.number() as usize,
+    },
+    Key {
+        name: "group.consumer.session.timeout.ms",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: i32::MAX as i64 },
+        default: "45s",
+        doc: "A member of the consumer protocol that is silent for so long is given up, unless its group says otherwise.",
+        set: |c, v| c.coordinator.consumer_session_timeout_ms = v.number() as i32,
+    },
+    Key {
+        name: "group.consumer.min.session.timeout.ms",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: i32::MAX as i64 },
+        default: "45s",
+        doc: "Shortest session timeout that a group of the consumer protocol may set for itself.",
+        set: |c, v| {
+            c.coordinator.consumer_session_timeouts_ms = with_start(&c.coordinator.consumer_session_timeouts_ms, v)
+        },
+    },
+    Key {
+        name: "group.consumer.max.session.timeout.ms",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: i32::MAX as i64 },
+        default: "60s",
+        doc: "Longest session timeout that a group of the consumer protocol may set for itself.",
+        set: |c, v| {
+            c.coordinator.consumer_session_timeouts_ms = with_end(&c.coordinator.consumer_session_timeouts_ms, v)
+        },
+    },
+    Key {
+        name: "group.consumer.heartbeat.interval.ms",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: i32::MAX as i64 },
+        default: "5s",
+        doc: "Time between two heartbeats of a member of the consumer protocol, unless its group says otherwise.",
+        set: |c, v| c.coordinator.consumer_heartbeat_interval_ms = v.number() as i32,
+    },
+    Key {
+        name: "group.consumer.min.heartbeat.interval.ms",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: i32::MAX as i64 },
+        default: "5s",
+        doc: "Shortest time between heartbeats that a group of the consumer protocol may set for itself.",
+        set: |c, v| {
+            c.coordinator.consumer_heartbeat_intervals_ms =
+                with_start(&c.coordinator.consumer_heartbeat_intervals_ms, v);
+        },
+    },
+    Key {
+        name: "group.consumer.max.heartbeat.interval.ms",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: i32::MAX as i64 },
+        default: "15s",
+        doc: "Longest time between heartbeats that a group of the consumer protocol may set for itself.",
+        set: |c, v| {
+            c.coordinator.consumer_heartbeat_intervals_ms = with_end(&c.coordinator.consumer_heartbeat_intervals_ms, v);
+        },
+    },
+    Key {
+        name: "group.consumer.max.size",
+        kind: Kind::Int { min: 1, max: i32::MAX as i64 },
+        default: "2147483647",
+        doc: "Members that a group of the consumer protocol may have; never more than 10000.",
+        set: |c, v| c.coordinator.consumer_group_max_size = v.number() as usize,
+    },
+    Key {
+        name: "group.consumer.assignors",
+        kind: Kind::SomeOf(&["uniform", "range"]),
+        default: "uniform,range",
+        doc: "Assignors that members of the consumer protocol may ask for; the first one assigns if they do not.",
+        set: |c, v| {
+            c.coordinator.consumer_assignors =
+                v.choices().into_iter().map(|at| ["uniform", "range"][at].into()).collect()
+        },
+    },
+    Key {
+        name: "group.consumer.migration.policy",
+        kind: Kind::OneOf(&["bidirectional", "upgrade", "downgrade", "disabled"]),
+        default: "bidirectional",
+        doc: "Whether a group with members may change from the classic to the consumer protocol (upgrade), or back (downgrade).",
+        set: |c, v| c.coordinator.migration = MIGRATIONS[v.choice()],
     },
     Key {
         name: "offset.metadata.max.bytes",
@@ -511,6 +604,7 @@ impl Kind {
             Kind::Protocols => "protocols",
             Kind::Paths => "path",
             Kind::OneOf(_) => "word",
+            Kind::SomeOf(_) => "words",
         }
     }
 
@@ -560,6 +654,7 @@ impl Kind {
                 .position(|word| word.eq_ignore_ascii_case(text))
                 .map(Value::Choice)
                 .ok_or_else(|| format!("it must be one of {}", words.join(", "))),
+            Kind::SomeOf(words) => some_of(words, text).map(Value::Choices),
         }
     }
 
@@ -576,9 +671,23 @@ impl Kind {
             (_, Value::Address(None)) => "none".to_string(),
             (_, Value::Paths(paths)) => joined(paths.iter().map(|path| path.display())),
             (Kind::OneOf(words), Value::Choice(position)) => words[*position].to_string(),
-            (kind, Value::Choice(_)) => panic!("no words: {kind:?}"),
+            (Kind::SomeOf(words), Value::Choices(positions)) => joined(positions.iter().map(|at| words[*at])),
+            (kind, Value::Choice(_) | Value::Choices(_)) => panic!("no words: {kind:?}"),
         }
     }
+}
+
+fn some_of(words: &[&str], text: &str) -> Result<Vec<usize>, String> {
+    let mut positions = Vec::new();
+    for asked in text.split(',').map(str::trim).filter(|asked| !asked.is_empty()) {
+        let position = words.iter().position(|word| word.eq_ignore_ascii_case(asked));
+        let position = position.ok_or_else(|| format!("it must be of {}, with commas between", words.join(", ")))?;
+        if positions.contains(&position) {
+            return Err(format!("{asked} stands twice"));
+        }
+        positions.push(position);
+    }
+    if positions.is_empty() { Err(format!("it must be at least one of {}", words.join(", "))) } else { Ok(positions) }
 }
 
 fn joined(items: impl IntoIterator<Item = impl ToString>) -> String {
@@ -653,6 +762,13 @@ impl Value {
         match self {
             Value::Paths(paths) => paths,
             other => panic!("no paths: {other:?}"),
+        }
+    }
+
+    fn choices(self) -> Vec<usize> {
+        match self {
+            Value::Choices(positions) => positions,
+            other => panic!("no choices: {other:?}"),
         }
     }
 

@@ -6,7 +6,7 @@
 
 use crate::groups::{Groups, Out};
 use crate::kafka::code;
-use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, ConfigChange, Leaders, TopicRef};
+use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, ConfigChange, Leaders, Resource, TopicRef};
 use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use torc_base::prng::Prng;
 use torc_base::time::Wall;
 use torc_net::kafka::error;
 use torc_state::catalog::{CatalogError, Change, Command, NewTopic, Topic};
+use torc_state::config::Overrides;
+use torc_state::coordinator::Settings as CoordinatorSettings;
 
 /// Producer ids that are taken from the log at once, as in Kafka.
 const PRODUCER_IDS: u32 = 1_000;
@@ -58,6 +60,8 @@ pub struct CatalogOwner {
     producer_askers: VecDeque<Asker>,
     drained: BTreeSet<ShardId>,
     prng: Prng,
+    /// What the server has and allows for groups.
+    coordinator: Arc<CoordinatorSettings>,
 }
 
 impl CatalogOwner {
@@ -79,6 +83,7 @@ impl CatalogOwner {
             producer_askers: VecDeque::new(),
             drained: BTreeSet::new(),
             prng: Prng::new(settings.seed ^ 0x0ca7_a109),
+            coordinator: Arc::clone(&settings.coordinator),
         }
     }
 
@@ -102,7 +107,10 @@ impl CatalogOwner {
         }
         if !self.serving {
             self.serving = true;
-            self.publish(CatalogChange::All(groups.catalog().state().topics().cloned().collect()));
+            let catalog = groups.catalog().state();
+            let topics = catalog.topics().cloned().collect();
+            let configs = catalog.group_configs().map(|(group, config)| (Arc::clone(group), Arc::clone(config)));
+            self.publish(CatalogChange::All { topics, groups: configs.collect() });
         }
     }
 
@@ -124,6 +132,10 @@ impl CatalogOwner {
             Change::Deleted(topic) => {
                 self.publish(CatalogChange::Deleted(Arc::clone(&topic)));
                 AdminResult { error: error::NONE, message: None, topic: Some(topic) }
+            }
+            Change::GroupConfigured { group, config } => {
+                self.publish(CatalogChange::Group { group, config });
+                AdminResult { error: error::NONE, message: None, topic: None }
             }
             Change::ProducerIds { first, end } => {
                 if let Some(Cause::ProducerIds) = cause {
@@ -249,11 +261,18 @@ impl CatalogOwner {
                 });
                 (plans.collect(), validate_only)
             }
-            Admin::Configs { topics, validate_only } => {
-                let plans = topics.into_iter().map(|(name, change)| {
-                    let plan = match change {
-                        ConfigChange::Alter(changes) => catalog.plan_alter(&name, &changes),
-                        ConfigChange::Replace(overrides) => catalog.plan_config(&name, overrides),
+            Admin::Configs { resources, validate_only } => {
+                let of_groups = &self.coordinator;
+                let plans = resources.into_iter().map(|(resource, change)| {
+                    let plan = match (resource, change) {
+                        (Resource::Topic(name), ConfigChange::Alter(changes)) => catalog.plan_alter(&name, &changes),
+                        (Resource::Topic(name), ConfigChange::Replace(all)) => catalog.plan_config(&name, all),
+                        (Resource::Group(name), ConfigChange::Alter(changes)) => {
+                            catalog.plan_group_alter(of_groups, &name, &changes)
+                        }
+                        (Resource::Group(name), ConfigChange::Replace(all)) => {
+                            catalog.plan_group_config(of_groups, &name, all)
+                        }
                     };
                     plan.map_err(|error| refused(&error))
                 });
@@ -333,23 +352,24 @@ impl CatalogOwner {
     }
 }
 
-/// A line for the log about each topic that was made, changed or deleted.
+/// A line for the log about each topic that was made, changed or deleted, and each group that was changed.
 fn log_change(out: &mut Out, change: &Change) {
     let partitions = |topic: &Topic| match topic.partitions.len() {
         1 => "1 partition".to_string(),
         n => format!("{n} partitions"),
     };
-    let settings = |topic: &Topic| {
-        let each: Vec<String> = topic.overrides.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let settings = |overrides: &Overrides| {
+        let each: Vec<String> = overrides.iter().map(|(key, value)| format!("{key}={value}")).collect();
         if each.is_empty() { "all settings by default".to_string() } else { each.join(", ") }
     };
     let text = match change {
         Change::Created(topic) => {
-            format!("topic {} was created: {}, {}", topic.name, partitions(topic), settings(topic))
+            format!("topic {} was created: {}, {}", topic.name, partitions(topic), settings(&topic.overrides))
         }
-        Change::Configured(topic) => format!("topic {} was altered: {}", topic.name, settings(topic)),
+        Change::Configured(topic) => format!("topic {} was altered: {}", topic.name, settings(&topic.overrides)),
         Change::Grown { topic, .. } => format!("topic {} was altered: {}", topic.name, partitions(topic)),
         Change::Deleted(topic) => format!("topic {} was deleted, with {}", topic.name, partitions(topic)),
+        Change::GroupConfigured { group, config } => format!("group {group} was altered: {}", settings(config)),
         Change::ProducerIds { .. } | Change::Refused(_) | Change::Stale => return,
     };
     out.log(Level::Info, text);

@@ -9,6 +9,7 @@ use torc_base::buf::Buf;
 use torc_base::ids::{ConnId, GroupId, LeaderEpoch, Offset, ProducerId, ShardId, TopicId};
 use torc_state::catalog::{Assignments, Topic};
 use torc_state::config::{Alter, Overrides};
+use torc_state::coordinator::Text;
 use torc_state::coordinator::request::Request;
 use torc_state::coordinator::response::Response;
 
@@ -58,12 +59,14 @@ pub type Leaders = Vec<(GroupId, LeaderEpoch)>;
 /// A change of the catalog as shards see it.
 #[derive(Clone, Debug)]
 pub enum CatalogChange {
-    /// All topics, at the start.
-    All(Vec<Arc<Topic>>),
+    /// All topics and the settings of groups, at the start.
+    All { topics: Vec<Arc<Topic>>, groups: Vec<(Text, Arc<Overrides>)> },
     /// A topic is new, has more partitions or other settings.
     Topic(Arc<Topic>),
     /// A topic is gone.
     Deleted(Arc<Topic>),
+    /// A consumer group has other settings.
+    Group { group: Text, config: Arc<Overrides> },
 }
 
 /// How many disks must have a batch before its producer hears of it.
@@ -202,11 +205,18 @@ pub enum Admin {
         topics: Vec<MorePartitions>,
         validate_only: bool,
     },
-    /// Topics and what is to be changed.
+    /// Settings that are to be changed.
     Configs {
-        topics: Vec<(String, ConfigChange)>,
+        resources: Vec<(Resource, ConfigChange)>,
         validate_only: bool,
     },
+}
+
+/// What has settings in the catalog, by name.
+#[derive(Debug)]
+pub enum Resource {
+    Topic(String),
+    Group(String),
 }
 
 /// A topic to be made.

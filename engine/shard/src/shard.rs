@@ -316,7 +316,7 @@ impl Shard {
             topic.partitions.iter().filter(|id| settings.owner(*id) == here).collect()
         };
         self.with_groups(now, ops, |groups, out| match &change {
-            CatalogChange::All(topics) => {
+            CatalogChange::All { topics, .. } => {
                 let wanted: std::collections::BTreeSet<GroupId> = topics.iter().flat_map(|topic| mine(topic)).collect();
                 for id in groups.ids() {
                     if id != GroupId::CATALOG && !wanted.contains(&id) {
@@ -340,6 +340,7 @@ impl Shard {
                 mine(topic).into_iter().for_each(|id| groups.drop_group(out, id));
                 groups.drop_meter(topic);
             }
+            CatalogChange::Group { .. } => {}
         });
         self.kafka.view.apply(&change);
         if let CatalogChange::Deleted(topic) = &change {

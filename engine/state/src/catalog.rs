@@ -19,14 +19,16 @@ pub use topic::{GroupRanges, Topic, check_name, is_internal, is_reserved};
 
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::{Overrides, TopicConfig};
+use crate::coordinator::Text;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index, NodeId, ProducerId, TopicId};
-use torc_base::limits::{TOPIC_NAME_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
+use torc_base::limits::{GROUP_CONFIGS_MAX, GROUP_NAME_BYTES_MAX, TOPIC_NAME_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
 use torc_base::time::Wall;
 
-/// First byte of an encoded catalog.
+/// First byte of an encoded catalog, and of one in which groups have settings: those follow the topics.
 const VERSION: u8 = 1;
+const VERSION_WITH_GROUPS: u8 = 2;
 
 /// What topics are made like when their creator does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub enum Change {
     Grown { topic: Arc<Topic>, from: u32 },
     /// A topic with other settings.
     Configured(Arc<Topic>),
+    /// A consumer group with other settings; none any more if they are empty.
+    GroupConfigured { group: Text, config: Arc<Overrides> },
     /// Producer ids `first..end` belong to whoever asked.
     ProducerIds { first: ProducerId, end: ProducerId },
     /// Nothing: another command came first.
@@ -85,6 +89,8 @@ pub struct Catalog {
     /// Names with '.' or '_', with all of them as '_': Kafka's metrics cannot tell such names apart.
     alike: BTreeMap<String, Arc<str>>,
     partitions: usize,
+    /// Settings of consumer groups; those without any do not stand here.
+    groups: BTreeMap<Text, Arc<Overrides>>,
     /// Ids that plans under way have been given; what is applied catches up. Not part of the state.
     planned_group: GroupId,
     planned_producer_id: i64,
@@ -103,6 +109,7 @@ impl Catalog {
             by_group: BTreeMap::new(),
             alike: BTreeMap::new(),
             partitions: 0,
+            groups: BTreeMap::new(),
             // Shard 0 has the catalog, and often a core that the kernel keeps house on: the first partition goes elsewhere.
             planned_group: GroupId::FIRST_PARTITION.next(),
             planned_producer_id: 0,
@@ -144,6 +151,11 @@ impl Catalog {
     /// Partitions of all topics.
     pub fn partitions(&self) -> usize {
         self.partitions
+    }
+
+    /// The settings of consumer groups that have some.
+    pub fn group_configs(&self) -> impl ExactSizeIterator<Item = (&Text, &Arc<Overrides>)> {
+        self.groups.iter()
     }
 
     /// Applies the command at `index` of the log. The same commands give the same state on every replica; one that the
@@ -209,6 +221,16 @@ impl Catalog {
                 topic.overrides = config.clone();
                 Ok(Change::Configured(self.insert(topic)))
             }
+            Command::SetGroupConfig { group, config } => {
+                let (group, config) = (Text::from(&**group), Arc::new(config.clone()));
+                if config.is_empty() {
+                    self.groups.remove(&group);
+                } else {
+                    self.check_one_more_group(&group)?;
+                    self.groups.insert(Arc::clone(&group), Arc::clone(&config));
+                }
+                Ok(Change::GroupConfigured { group, config })
+            }
             Command::AllocateProducerIds { up_to } => {
                 let first = self.next_producer_id;
                 if *up_to <= first {
@@ -252,7 +274,8 @@ impl Catalog {
 
     /// Appends the catalog for a checkpoint.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
+        // Without such settings an older torc can read it, too.
+        out.push(if self.groups.is_empty() { VERSION } else { VERSION_WITH_GROUPS });
         put_u64(out, self.applied.0);
         put_u64(out, self.next_group.0);
         put_u64(out, self.next_producer_id as u64);
@@ -269,13 +292,21 @@ impl Catalog {
             }
             command::put_overrides(out, &topic.overrides);
         }
+        if self.groups.is_empty() {
+            return;
+        }
+        put_u64(out, self.groups.len() as u64);
+        for (group, config) in &self.groups {
+            put_bytes(out, group.as_bytes());
+            command::put_overrides(out, config);
+        }
     }
 
     /// Takes a catalog off the front of `bytes`.
     pub fn decode(defaults: Defaults, bytes: &mut &[u8]) -> Result<Catalog, DecodeError> {
         let mut from = Decoder::new(bytes);
         let version = from.u8("catalog's version")?;
-        from.check(version == VERSION, "catalog's version")?;
+        from.check(matches!(version, VERSION | VERSION_WITH_GROUPS), "catalog's version")?;
         let mut catalog = Catalog::new(defaults.clone());
         catalog.applied = Index(from.u64("catalog's index")?);
         let next_group = GroupId(from.u64("next group")?);
@@ -288,6 +319,14 @@ impl Catalog {
             let free = |(first, count)| catalog.are_free(first, count);
             from.check(topic.partitions.ranges().all(free), "topic's groups")?;
             catalog.insert(topic);
+        }
+        if version == VERSION_WITH_GROUPS {
+            for _ in 0..from.count(GROUP_CONFIGS_MAX, "number of groups' settings")? {
+                let group = Text::from(from.text(GROUP_NAME_BYTES_MAX, "group's name")?);
+                let config = command::take_overrides(&mut from)?;
+                let is_new = !config.is_empty() && catalog.groups.insert(group, Arc::new(config)).is_none();
+                from.check(is_new, "group's settings")?;
+            }
         }
         catalog.next_group = next_group;
         catalog.planned_group = next_group;

@@ -1,8 +1,11 @@
 use super::*;
 use crate::config::Alter;
+use crate::coordinator::Settings;
 use crate::retention::Limits;
 use torc_base::limits::PARTITIONS_MAX;
 use torc_base::prng::Prng;
+
+const SESSION: &str = "consumer.session.timeout.ms";
 
 fn wish(name: &str, id: u128, partitions: i32) -> NewTopic {
     NewTopic {
@@ -216,6 +219,36 @@ fn producer_ids_are_given_once_also_across_a_restart() {
 }
 
 #[test]
+fn groups_have_settings_that_change_and_go() {
+    let settings = Settings::default();
+    let mut logged = Logged::new();
+    let set = |logged: &Logged, group: &str, ms: &str| {
+        logged.catalog.plan_group_alter(&settings, group, &[(SESSION.into(), Alter::Set(ms.into()))])
+    };
+    let plan = set(&logged, "g", "50000").expect("allowed");
+    let config = Arc::new(Overrides::from([(SESSION.into(), "50000".into())]));
+    assert_eq!(logged.apply(plan), Change::GroupConfigured { group: "g".into(), config });
+    let bytes = encoded(&logged.catalog);
+    let restored = Catalog::decode(Defaults::default(), &mut &bytes[..]).expect("just encoded");
+    assert_eq!(
+        restored.group_configs().map(|(group, config)| (&**group, config.len())).collect::<Vec<_>>(),
+        [("g", 1)]
+    );
+    assert_eq!(set(&logged, "g", "1").map_err(|error| error.code()), Err(40));
+    assert_eq!(set(&logged, &"g".repeat(1_025), "50000").map_err(|error| error.code()), Err(42));
+    let plan = logged.catalog.plan_group_config(&settings, "g", Overrides::new()).expect("allowed");
+    logged.apply(plan);
+    assert_eq!(logged.catalog.group_configs().len(), 0);
+    assert_eq!(encoded(&logged.catalog)[0], 1, "an older torc reads it, as nothing in it is new");
+    for n in 0..GROUP_CONFIGS_MAX {
+        let plan = set(&logged, &n.to_string(), "50000").expect("there is room");
+        logged.apply(plan);
+    }
+    assert_eq!(set(&logged, "one more", "50000").map_err(|error| error.code()), Err(44));
+    assert!(set(&logged, "0", "50001").is_ok());
+}
+
+#[test]
 fn a_node_bears_so_many_partitions_and_no_more() {
     let mut logged = Logged::new();
     for id in 1..=(PARTITIONS_MAX / TOPIC_PARTITIONS_MAX) {
@@ -249,6 +282,7 @@ fn plans_under_way_are_bounded_together() {
 
 #[test]
 fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
+    let groups_settings = Settings::default();
     for seed in 0..60 {
         let mut prng = Prng::new(seed);
         let mut logged = Logged::new();
@@ -257,11 +291,16 @@ fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
         for id in 1..120u128 {
             let name = format!("t{}", [".1", "_1", "2", "3", "4", "5"][prng.below(6) as usize]);
             let catalog = &mut logged.catalog;
-            let plan = match prng.below(6) {
+            let plan = match prng.below(8) {
                 0 | 1 => catalog.plan_create(wish(&name, id, prng.between(1, 5) as i32)),
                 2 => catalog.plan_partitions(&name, prng.between(1, 12) as i32, None),
                 3 => catalog.plan_alter(&name, &[("retention.ms".into(), Alter::Set(id.to_string()))]),
                 4 => catalog.plan_delete(&name),
+                5 => catalog.plan_group_alter(&groups_settings, &name, &[(SESSION.into(), Alter::Delete)]),
+                6 => {
+                    let ms = prng.between(45_000, 60_000).to_string();
+                    catalog.plan_group_config(&groups_settings, &name, [(SESSION.into(), ms)].into())
+                }
                 _ => catalog.plan_producer_ids(prng.between(1, 9) as u32),
             };
             planned.extend(plan.ok());

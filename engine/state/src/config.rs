@@ -150,7 +150,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// Key and value may be anything that fits into a request; what is told of them is bounded.
-    fn new(key: &str, value: &str, why: String) -> ConfigError {
+    pub(crate) fn new(key: &str, value: &str, why: String) -> ConfigError {
         let clip = |text: &str| text.chars().take(100).collect();
         ConfigError { key: clip(key), value: clip(value), why }
     }

@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod codec;
 pub mod config;
 pub mod coordinator;
+pub mod group_config;
 pub mod partition;
 pub mod producers;
 pub mod retention;

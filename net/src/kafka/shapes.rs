@@ -99,6 +99,7 @@ pub(crate) fn fields(api: i16) -> Option<&'static [Field]> {
         api::DESCRIBE_CLUSTER => DESCRIBE_CLUSTER,
         api::CONSUMER_GROUP_HEARTBEAT => CONSUMER_GROUP_HEARTBEAT,
         api::CONSUMER_GROUP_DESCRIBE => CONSUMER_GROUP_DESCRIBE,
+        api::LIST_CONFIG_RESOURCES => LIST_CONFIG_RESOURCES,
         _ => return None,
     })
 }
@@ -282,3 +283,5 @@ const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
 ];
 
 const CONSUMER_GROUP_DESCRIBE: &[Field] = &[field(Kind::TextItems), fixed(BOOL)]; // groups, include operations
+
+const LIST_CONFIG_RESOURCES: &[Field] = &[field(Kind::FixedItems(I8)).from(1)]; // types

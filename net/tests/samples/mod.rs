@@ -166,6 +166,11 @@ impl Sampler<'_> {
                     .with_include_fenced_brokers(self.since(2, Self::bool))
                     .with_unknown_tagged_fields(self.tags()),
             ),
+            api::LIST_CONFIG_RESOURCES => Request::ListConfigResources(
+                ListConfigResourcesRequest::default()
+                    .with_resource_types(self.since(1, |s| s.list(Self::i8)))
+                    .with_unknown_tagged_fields(self.tags()),
+            ),
             api => groups::request(self, api),
         }
     }
@@ -473,6 +478,7 @@ pub fn encode_control(request: &Request, version: i16) -> Vec<u8> {
         Request::OffsetDelete(r) => body(r, version),
         Request::ConsumerGroupHeartbeat(r) => body(r, version),
         Request::ConsumerGroupDescribe(r) => body(r, version),
+        Request::ListConfigResources(r) => body(r, version),
         Request::Produce(_) | Request::Fetch(_) => panic!("not a control request"),
     }
 }

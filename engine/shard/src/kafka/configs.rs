@@ -3,7 +3,7 @@
 use super::repeats::repeated;
 use super::topics::{AdminGather, clip, message};
 use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
-use crate::mail::{Admin, AdminResult, Ask, ConfigChange, Token};
+use crate::mail::{Admin, AdminResult, Ask, ConfigChange, Resource, Token};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use torc_base::ids::{GroupId, ShardId, TopicId};
@@ -16,13 +16,16 @@ use torc_net::kafka::schema::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 use torc_net::kafka::schema::incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementalResponse;
+use torc_net::kafka::schema::list_config_resources_response::ConfigResource;
 use torc_net::kafka::schema::{
     AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse, DescribeLogDirsRequest,
-    DescribeLogDirsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, TopicName,
+    DescribeLogDirsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    ListConfigResourcesRequest, ListConfigResourcesResponse, TopicName,
 };
 use torc_net::kafka::{StrBytes, error};
 use torc_state::catalog::{Topic, check_name};
 use torc_state::config::{self, Alter, Overrides};
+use torc_state::group_config;
 
 /// Kinds of resources, by Kafka's numbers.
 const TOPIC: i8 = 2;
@@ -30,10 +33,11 @@ const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
-/// Sources of the server's settings: STATIC_BROKER_CONFIG, DEFAULT_CONFIG, DYNAMIC_BROKER_LOGGER_CONFIG.
+/// Sources of settings: STATIC_BROKER_CONFIG, DEFAULT_CONFIG, DYNAMIC_BROKER_LOGGER_CONFIG, GROUP_CONFIG.
 const FROM_SERVER: i8 = 4;
 const BUILT_IN: i8 = 5;
 const FROM_LOGGER: i8 = 6;
+const FROM_GROUP: i8 = 8;
 /// The one logger there is, and the setting that says what it logs.
 const LOGGER: &str = "root";
 const LOG_LEVEL: &str = "torc.log.level";
@@ -146,9 +150,36 @@ impl Kafka {
             CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty".into()),
             GROUP if name.is_empty() => invalid("Group name must not be empty".into()),
             // They can have settings in Kafka, and none here.
-            CLIENT_METRICS | GROUP => Ok(Vec::new()),
+            CLIENT_METRICS => Ok(Vec::new()),
+            GROUP => Ok(self.group_configs(request, name, wanted)),
             other => invalid(format!("Unexpected resource type {other}")),
         }
+    }
+
+    /// What has settings: of all kinds if none is named. Version 0 asks for subscriptions to clients' metrics alone.
+    pub(super) fn list_config_resources(&mut self, out: &mut Out, to: ReplyTo, request: &ListConfigResourcesRequest) {
+        const KINDS: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
+        let asked: BTreeSet<i8> = match (to.version, &request.resource_types[..]) {
+            (0, _) => [CLIENT_METRICS].into(),
+            (_, []) => KINDS.into(),
+            (_, kinds) => kinds.iter().copied().collect(),
+        };
+        let mut response = ListConfigResourcesResponse::default();
+        if asked.iter().any(|kind| !KINDS.contains(kind)) {
+            return self.reply(out, to, &response.with_error_code(error::UNSUPPORTED_VERSION));
+        }
+        let node = self.settings.node.get().to_string();
+        for kind in asked {
+            let names: Vec<StrBytes> = match kind {
+                TOPIC => self.view.topics().map(|topic| StrBytes::from_string(topic.name.to_string())).collect(),
+                GROUP => self.view.configured_groups().map(|group| StrBytes::from_string(group.to_string())).collect(),
+                BROKER | BROKER_LOGGER => vec![StrBytes::from_string(node.clone())],
+                _ => Vec::new(),
+            };
+            let resource = |name| ConfigResource::default().with_resource_name(name).with_resource_type(kind);
+            response.config_resources.extend(names.into_iter().map(resource));
+        }
+        self.reply(out, to, &response);
     }
 
     fn check_broker(&self, name: &str, or: &str) -> Result<(), Refused> {
@@ -223,6 +254,46 @@ impl Kafka {
             .collect()
     }
 
+    /// Every group has settings, whether or not it is there.
+    fn group_configs(
+        &self,
+        request: &DescribeConfigsRequest,
+        group: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Vec<DescribeConfigsResourceResult> {
+        let own = self.view.group(group);
+        let describe = |key: &group_config::Key| {
+            let set = own.and_then(|own| own.get(key.name)).map(|value| (key.name, value.clone(), FROM_GROUP));
+            let server = self.settings.described.iter().find(|setting| setting.name == key.server_key);
+            let is_set = server.is_some_and(|server| server.is_set);
+            let server_value = key.default(&self.settings.coordinator);
+            let from_server = is_set.then(|| (key.server_key, server_value.clone(), FROM_SERVER));
+            let built_in = match server {
+                Some(server) => server.default.clone().map(|value| (key.server_key, value, BUILT_IN)),
+                None => Some((key.server_key, server_value, BUILT_IN)),
+            };
+            let synonyms: Vec<_> = set.into_iter().chain(from_server).chain(built_in).collect();
+            let (_, value, source) = synonyms.first().expect("every key has a default").clone();
+            let mut result = DescribeConfigsResourceResult::default()
+                .with_name(StrBytes::from_static_str(key.name))
+                .with_value(Some(StrBytes::from_string(value)))
+                .with_config_source(source)
+                .with_config_type(group_config::KIND as i8);
+            result.documentation = request.include_documentation.then(|| StrBytes::from_static_str(key.doc));
+            if request.include_synonyms {
+                let synonym = |(name, value, source): (&'static str, String, i8)| {
+                    DescribeConfigsSynonym::default()
+                        .with_name(StrBytes::from_static_str(name))
+                        .with_value(Some(StrBytes::from_string(value)))
+                        .with_source(source)
+                };
+                result.synonyms = synonyms.into_iter().map(synonym).collect();
+            }
+            result
+        };
+        group_config::KEYS.iter().filter(|key| wanted(key.name)).map(describe).collect()
+    }
+
     fn loggers(&self, wanted: impl Fn(&str) -> bool) -> Vec<DescribeConfigsResourceResult> {
         let level = self.settings.described.iter().find(|setting| setting.name == LOG_LEVEL);
         let level = level.filter(|_| wanted(LOGGER)).map(|setting| {
@@ -288,7 +359,7 @@ impl Kafka {
     ) {
         let twice = repeated(resources.iter().map(|(kind, name, _)| (*kind, name.clone())));
         let mut gather = AlterGather { incremental, resources: Vec::new() };
-        let mut topics = Vec::new();
+        let mut asked = Vec::new();
         for (kind, name, change) in resources {
             let checked = if twice.contains(&(kind, name.clone())) {
                 invalid("Each resource must appear at most once.".into())
@@ -296,17 +367,21 @@ impl Kafka {
                 change.and_then(|change| self.check_changed(kind, &name, &change, incremental).map(|()| change))
             };
             let answer = match checked {
-                // A broker that is to be left as it is.
-                Ok(_) if kind != TOPIC => Some((error::NONE, None)),
-                Ok(change) => {
-                    topics.push((name.to_string(), change));
+                Ok(change) if kind == TOPIC => {
+                    asked.push((Resource::Topic(name.to_string()), change));
                     None
                 }
+                Ok(change) if kind == GROUP => {
+                    asked.push((Resource::Group(name.to_string()), change));
+                    None
+                }
+                // A broker that is to be left as it is.
+                Ok(_) => Some((error::NONE, None)),
                 Err(refused) => Some(refused),
             };
             gather.resources.push(Altered { kind, name, answer });
         }
-        let admin = Admin::Configs { topics, validate_only };
+        let admin = Admin::Configs { resources: asked, validate_only };
         let expires = expiry::limit(out.now.mono, ALTER_MS);
         self.ask_admin(out, to, expires, admin, AdminGather::AlterConfigs(gather));
     }
@@ -336,7 +411,7 @@ impl Kafka {
             CLIENT_METRICS if name.is_empty() => invalid("Subscription name can't be empty".into()),
             GROUP if name.is_empty() => invalid("Default group resources are not allowed.".into()),
             CLIENT_METRICS => invalid("torc does not collect clients' metrics".into()),
-            GROUP => invalid("groups have no settings in torc yet".into()),
+            GROUP => Ok(()),
             other => invalid(format!("Unknown resource type {other}")),
         }
     }

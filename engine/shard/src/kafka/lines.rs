@@ -115,6 +115,7 @@ impl Kafka {
                 }
             },
             Request::DescribeConfigs(request) => request.resources.len() * ITEMS_OF_SETTINGS,
+            Request::ListConfigResources(_) => self.view.topics().len() + self.view.configured_groups().len(),
             Request::DescribeLogDirs(request) => match &request.topics {
                 None => self.view.partitions(),
                 Some(topics) => topics.iter().map(|topic| topic.partitions.len()).sum(),
@@ -140,4 +141,5 @@ fn is_list(request: &Request) -> bool {
     matches!(request, Request::Metadata(_) | Request::DescribeConfigs(_) | Request::DescribeLogDirs(_))
         || matches!(request, Request::OffsetFetch(_) | Request::DescribeGroups(_) | Request::ListGroups(_))
         || matches!(request, Request::ConsumerGroupDescribe(_) | Request::OffsetFetchById(_))
+        || matches!(request, Request::ListConfigResources(_))
 }

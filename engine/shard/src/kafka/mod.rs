@@ -253,6 +253,7 @@ impl Kafka {
             Request::DescribeConfigs(request) => self.describe_configs(out, to, request),
             Request::AlterConfigs(request) => self.alter_configs(out, to, request),
             Request::IncrementalAlterConfigs(request) => self.incremental_alter_configs(out, to, request),
+            Request::ListConfigResources(request) => self.list_config_resources(out, to, &request),
             Request::DescribeCluster(request) => self.describe_cluster(out, to, request),
             Request::DescribeLogDirs(request) => self.describe_log_dirs(out, to, request),
             Request::FindCoordinator(request) => self.find_coordinator(out, to, request),

@@ -6,15 +6,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use torc_base::ids::{GroupId, LeaderEpoch, TopicId};
 use torc_state::catalog::Topic;
+use torc_state::config::Overrides;
 use torc_state::coordinator::Text;
 use torc_state::coordinator::cluster::{Cluster, GroupConfig, TopicInfo};
+use torc_state::group_config;
 
-/// Topics by name and by id.
+/// Topics by name and by id, and the settings of consumer groups.
 #[derive(Default)]
 pub struct View {
     by_name: BTreeMap<Arc<str>, Arc<Topic>>,
     by_id: BTreeMap<TopicId, Arc<Topic>>,
     leaders: BTreeMap<GroupId, LeaderEpoch>,
+    /// Consumer groups with settings of their own, as they are set and in effect.
+    groups: BTreeMap<Text, (Arc<Overrides>, GroupConfig)>,
     /// Goes up with each change.
     version: u64,
     /// Goes up with those and with new leaders.
@@ -46,7 +50,7 @@ impl View {
     }
 
     /// All topics by name.
-    pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
+    pub fn topics(&self) -> impl ExactSizeIterator<Item = &Arc<Topic>> {
         self.by_name.values()
     }
 
@@ -65,11 +69,14 @@ impl View {
         self.version += 1;
         self.told += 1;
         match change {
-            CatalogChange::All(topics) => {
+            CatalogChange::All { topics, groups } => {
                 self.by_name.clear();
                 self.by_id.clear();
+                self.groups.clear();
                 topics.iter().for_each(|topic| self.put(topic));
+                groups.iter().for_each(|(group, config)| self.put_group(group, config));
             }
+            CatalogChange::Group { group, config } => self.put_group(group, config),
             CatalogChange::Topic(topic) => self.put(topic),
             CatalogChange::Deleted(topic) => {
                 self.by_name.remove(&topic.name);
@@ -90,6 +97,24 @@ impl View {
     pub fn lead(&mut self, leaders: &Leaders) {
         self.told += 1;
         self.leaders.extend(leaders.iter().copied());
+    }
+
+    /// What is set for a consumer group, if anything is.
+    pub fn group(&self, group: &str) -> Option<&Arc<Overrides>> {
+        self.groups.get(group).map(|(config, _)| config)
+    }
+
+    /// Names of groups for which something is set.
+    pub fn configured_groups(&self) -> impl ExactSizeIterator<Item = &Text> {
+        self.groups.keys()
+    }
+
+    fn put_group(&mut self, group: &Text, config: &Arc<Overrides>) {
+        if config.is_empty() {
+            self.groups.remove(group);
+        } else {
+            self.groups.insert(Arc::clone(group), (Arc::clone(config), group_config::resolve(config)));
+        }
     }
 
     fn put(&mut self, topic: &Arc<Topic>) {
@@ -115,9 +140,8 @@ impl Cluster for View {
         self.by_name.keys().for_each(visit);
     }
 
-    fn group_config(&self, _group: &str) -> GroupConfig {
-        // Nothing can be set for a group yet.
-        GroupConfig::default()
+    fn group_config(&self, group: &str) -> GroupConfig {
+        self.groups.get(group).map_or_else(GroupConfig::default, |(_, resolved)| *resolved)
     }
 }
 

@@ -1,16 +1,17 @@
 //! DescribeConfigs, AlterConfigs and IncrementalAlterConfigs: which resources there are, what is told of their settings,
 //! and what is refused.
 
-use super::rig::{Client, Rig};
+use super::rig::{Client, Rig, settings};
 use super::verbs::*;
 use torc_net::kafka::error;
 use torc_net::kafka::schema::alter_configs_request as plain;
 use torc_net::kafka::schema::create_topics_request::CreatableTopic;
 use torc_net::kafka::schema::describe_configs_request::DescribeConfigsResource;
-use torc_net::kafka::schema::describe_configs_response::DescribeConfigsResult;
+use torc_net::kafka::schema::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult};
 use torc_net::kafka::schema::incremental_alter_configs_request as incremental;
 use torc_net::kafka::schema::{
     AlterConfigsRequest, CreateTopicsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
+    ListConfigResourcesRequest,
 };
 
 const TOPIC: i8 = 2;
@@ -133,7 +134,6 @@ fn every_kind_of_resource_is_answered_as_kafka_answers_it() {
         (BROKER_LOGGER, "", bad),
         (CLIENT_METRICS, "subscription", 0),
         (CLIENT_METRICS, "", bad),
-        (GROUP, "group", 0),
         (GROUP, "", bad),
         (0, "t", bad),
         (1, "t", bad),
@@ -143,6 +143,7 @@ fn every_kind_of_resource_is_answered_as_kafka_answers_it() {
         assert_eq!(describe_one(&mut rig, client, kind, name), (code, 0), "kind {kind} name {name:?}");
     }
     assert_eq!(describe_one(&mut rig, client, BROKER, "7"), (0, 2));
+    assert_eq!(describe_one(&mut rig, client, GROUP, "group"), (0, 2), "whether or not there is one");
 }
 
 /// A short request must not make an answer without bounds.
@@ -230,7 +231,8 @@ fn what_cannot_be_changed_is_refused_for_good() {
             (BROKER_LOGGER, "7", bad),
             (CLIENT_METRICS, "subscription", bad),
             (CLIENT_METRICS, "", bad),
-            (GROUP, "group", bad),
+            (GROUP, "group", error::INVALID_CONFIG),
+            (GROUP, &"g".repeat(1_025), bad),
             (GROUP, "", bad),
             (1, "t", bad),
             (99, "t", bad),
@@ -241,4 +243,72 @@ fn what_cannot_be_changed_is_refused_for_good() {
         let nothing: &[(i8, &str, &[Change])] = &[(BROKER, "7", &[]), (BROKER, "", &[]), (BROKER, "8", &[])];
         assert_eq!(alter(&mut rig, client, newer, nothing), [0, 0, bad], "no change is none too many");
     }
+}
+
+/// Settings of a group: value and source of each.
+fn group_settings(rig: &mut Rig, client: Client, group: &str) -> Vec<(String, String, i8)> {
+    let results = describe(rig, client, vec![resource(GROUP, group, None)]);
+    let one = |config: &DescribeConfigsResourceResult| {
+        assert!(!config.read_only && config.config_type == 3 && !config.synonyms.is_empty());
+        let value = config.value.as_deref().expect("a value").to_string();
+        assert_eq!(config.synonyms[0].value.as_deref(), Some(&*value));
+        (config.name.to_string(), value, config.config_source)
+    };
+    results[0].configs.iter().map(one).collect()
+}
+
+#[test]
+fn groups_have_settings_of_their_own_also_behind_a_restart() {
+    let (mut rig, client) = rig_with_topic();
+    let (session, heartbeat) = ("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms");
+    let told = |value: &str, source| (session.to_string(), value.to_string(), source);
+    let other = || (heartbeat.to_string(), "5000".to_string(), 5);
+    assert_eq!(group_settings(&mut rig, client, "g"), [other(), told("45000", 5)]);
+    for (key, operation, value, code) in [
+        (session, 0, Some("44999"), error::INVALID_CONFIG),
+        (session, 0, Some("60001"), error::INVALID_CONFIG),
+        (session, 0, Some("a while"), error::INVALID_CONFIG),
+        (session, 2, Some("50000"), error::INVALID_CONFIG),
+        (session, 0, None, error::INVALID_REQUEST),
+        ("share.session.timeout.ms", 0, Some("50000"), error::INVALID_CONFIG),
+        (session, 0, Some("50000"), error::NONE),
+    ] {
+        let change = [(key, operation, value)];
+        assert_eq!(alter(&mut rig, client, true, &[(GROUP, "g", &change)]), [code], "{key} {operation} {value:?}");
+    }
+    assert_eq!(group_settings(&mut rig, client, "g"), [other(), told("50000", 8)]);
+    assert_eq!(group_settings(&mut rig, client, "h"), [other(), told("45000", 5)]);
+    let both = [(heartbeat, 0, Some("6000"))];
+    assert_eq!(alter(&mut rig, client, false, &[(GROUP, "h", &both)]), [0]);
+    // The older request replaces all.
+    assert_eq!(alter(&mut rig, client, false, &[(GROUP, "h", &[(session, 0, Some("46000"))])]), [0]);
+    assert_eq!(group_settings(&mut rig, client, "h"), [other(), told("46000", 8)]);
+    assert_eq!(listed(&mut rig, client, 1, &[GROUP]), ["32 g", "32 h"]);
+
+    let mut rig = rig.restart(&settings());
+    let client = rig.connect(0);
+    assert_eq!(group_settings(&mut rig, client, "g"), [other(), told("50000", 8)]);
+    assert_eq!(alter(&mut rig, client, true, &[(GROUP, "g", &[(session, 1, None)])]), [0]);
+    assert_eq!(alter(&mut rig, client, false, &[(GROUP, "h", &[])]), [0]);
+    assert_eq!(listed(&mut rig, client, 1, &[GROUP]), [""; 0]);
+    assert_eq!(group_settings(&mut rig, client, "g"), [other(), told("45000", 5)]);
+}
+
+/// Resources that have settings, by kind and name.
+fn listed(rig: &mut Rig, client: Client, version: i16, kinds: &[i8]) -> Vec<String> {
+    let answer = rig.ask(client, version, &ListConfigResourcesRequest::default().with_resource_types(kinds.into()));
+    assert_eq!(answer.error_code, error::NONE);
+    answer.config_resources.iter().map(|one| format!("{} {}", one.resource_type, one.resource_name)).collect()
+}
+
+#[test]
+fn what_has_settings_is_listed_by_its_kind() {
+    let (mut rig, client) = rig_with_topic();
+    assert_eq!(listed(&mut rig, client, 0, &[]), [""; 0], "version 0 asks for clients' metrics alone");
+    assert_eq!(listed(&mut rig, client, 1, &[]), ["2 t", "4 7", "8 7"]);
+    assert_eq!(listed(&mut rig, client, 1, &[TOPIC, TOPIC, CLIENT_METRICS]), ["2 t"]);
+    assert_eq!(listed(&mut rig, client, 1, &[BROKER]), ["4 7"]);
+    let unknown = ListConfigResourcesRequest::default().with_resource_types(vec![TOPIC, 3]);
+    let answer = rig.ask(client, 1, &unknown);
+    assert_eq!((answer.error_code, answer.config_resources.len()), (error::UNSUPPORTED_VERSION, 0));
 }

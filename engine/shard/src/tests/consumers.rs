@@ -6,6 +6,7 @@ use super::verbs::id_of;
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestTopic, OffsetFetchRequestTopics};
 use kafka_protocol::messages::*;
@@ -182,6 +183,30 @@ fn patterns_choose_topics_by_their_whole_names() {
     assert_eq!(member.ask(&mut rig, 1, &nothing), error::NONE);
     settle(&mut rig, &mut [&mut member]);
     assert_eq!(member.held.len(), 0);
+}
+
+#[test]
+fn a_groups_own_settings_are_those_of_its_members() {
+    let mut rig = Rig::new(2);
+    let mut member = Member::new(&mut rig, 0, "g", "m");
+    rig.create(member.client, "t", 1, &[]);
+    let interval = |rig: &mut Rig, member: &mut Member| {
+        let answer = rig.ask(member.client, 1, &member.beat());
+        assert_eq!(answer.error_code, error::NONE);
+        answer.heartbeat_interval_ms
+    };
+    member.join(&mut rig, 1, &["t"]);
+    assert_eq!(interval(&mut rig, &mut member), 5_000);
+    let set = |key: &str, value: &str| AlterableConfig::default().with_name(s(key)).with_value(Some(s(value)));
+    let configs = vec![set("consumer.heartbeat.interval.ms", "7000"), set("consumer.session.timeout.ms", "60000")];
+    let group = AlterConfigsResource::default().with_resource_type(32).with_resource_name(s("g"));
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![group.with_configs(configs)]);
+    assert_eq!(rig.ask(member.client, 1, &request).responses[0].error_code, error::NONE);
+    assert_eq!(interval(&mut rig, &mut member), 7_000);
+    rig.pass(50_000);
+    assert_eq!(member.turn(&mut rig), error::NONE, "its session is as long as the group says");
+    rig.pass(61_000);
+    assert_eq!(member.turn(&mut rig), error::UNKNOWN_MEMBER_ID);
 }
 
 /// What Apache Kafka 4.3 answers to each.
@@ -510,4 +535,133 @@ fn assigned_of(bytes: &[u8]) -> Vec<i32> {
     let _ = bytes.split_to(2);
     let assignment = <ConsumerProtocolAssignment as torc_net::kafka::Decodable>::decode(&mut bytes, version);
     assignment.expect("sound").assigned_partitions.iter().flat_map(|topic| topic.partitions.clone()).collect()
+}
+
+/// What of the classic protocol comes to a group of the consumer protocol from who is no classic member of it.
+#[test]
+fn classic_requests_do_not_disturb_a_consumer_group() {
+    let mut rig = Rig::new(2);
+    let mut member = Member::new(&mut rig, 1, "g", "m");
+    let client = member.client;
+    rig.create(client, "t", 2, &[]);
+    member.join(&mut rig, 1, &["t"]);
+    let epoch = member.epoch;
+    for id in ["m", "stranger"] {
+        assert_eq!(heartbeat(&mut rig, client, "g", id, epoch), error::UNKNOWN_MEMBER_ID);
+        assert_eq!(rig.ask(client, 5, &classic_sync(id, epoch, None)).error_code, error::UNKNOWN_MEMBER_ID);
+        assert_eq!(leave(&mut rig, client, "g", id), error::UNKNOWN_MEMBER_ID);
+    }
+    // Metadata that is no subscription, and another type of protocol.
+    let mut join = classic_join("", &[]);
+    join.protocols[0].metadata = vec![9].into();
+    assert_eq!(rig.ask(client, 9, &join).error_code, error::INCONSISTENT_GROUP_PROTOCOL);
+    let connect = classic_join("", &[]).with_protocol_type(s("connect"));
+    assert_eq!(rig.ask(client, 9, &connect).error_code, error::INCONSISTENT_GROUP_PROTOCOL);
+    let hasty = classic_join("", &[]).with_session_timeout_ms(i32::MAX);
+    assert_eq!(rig.ask(client, 9, &hasty).error_code, error::INVALID_SESSION_TIMEOUT);
+    // Nobody commits in a member's name.
+    let request = |id: &str, epoch: i32| commit_request("g", id, epoch, "t", &[(0, 7)]);
+    assert_eq!(commit(&mut rig, client, &request("", -1)), [error::UNKNOWN_MEMBER_ID]);
+    assert_eq!(commit(&mut rig, client, &request("m", epoch + 1)), [error::STALE_MEMBER_EPOCH]);
+    assert_eq!(commit(&mut rig, client, &request("m", -1)), [error::STALE_MEMBER_EPOCH]);
+    assert_eq!(commit(&mut rig, client, &request("m", epoch)), [error::NONE]);
+    // What is consumed keeps its offsets, and the group its members.
+    let delete = |topic: &str| {
+        let partition = offset_delete_request::OffsetDeleteRequestPartition::default();
+        let topic = offset_delete_request::OffsetDeleteRequestTopic::default().with_name(s(topic).into());
+        OffsetDeleteRequest::default()
+            .with_group_id(s("g").into())
+            .with_topics(vec![topic.with_partitions(vec![partition])])
+    };
+    let code = |answer: OffsetDeleteResponse| answer.topics[0].partitions[0].error_code;
+    assert_eq!(code(rig.ask(client, 0, &delete("t"))), error::GROUP_SUBSCRIBED_TO_TOPIC);
+    rig.create(client, "u", 1, &[]);
+    assert_eq!(code(rig.ask(client, 0, &delete("u"))), error::NONE);
+    let group = DeleteGroupsRequest::default().with_groups_names(vec![s("g").into()]);
+    assert_eq!(rig.ask(client, 2, &group).results[0].error_code, error::NON_EMPTY_GROUP);
+    assert_eq!(member.turn(&mut rig), error::NONE);
+    assert_eq!((member.epoch, member.indexes().len()), (epoch, 2));
+
+    // A classic group that speaks of something else than consuming does not change its protocol.
+    find(&mut rig, client, "c");
+    let join = |member: &str| {
+        let protocol = JoinGroupRequestProtocol::default().with_name(s("v0")).with_metadata(vec![1].into());
+        classic_join(member, &[])
+            .with_group_id(s("c").into())
+            .with_protocol_type(s("connect"))
+            .with_protocols(vec![protocol])
+    };
+    let id = rig.ask(client, 9, &join("")).member_id.to_string();
+    rig.send(client, 9, &join(&id));
+    rig.pass(4_000);
+    rig.take_frame(client).expect("it forms");
+    let mut late = Member::new(&mut rig, 0, "c", "late");
+    let hello = late.hello(&["t"]);
+    assert_eq!(late.ask(&mut rig, 1, &hello), error::GROUP_ID_NOT_FOUND);
+}
+
+/// The longest that a member may say, and what a server must bear without growing.
+#[test]
+fn heartbeats_of_any_size_and_time_are_borne() {
+    let mut rig = Rig::new(1);
+    let mut member = Member::new(&mut rig, 0, "g", "m");
+    let client = member.client;
+    rig.create(client, "t", 2, &[]);
+    let hello = |member: &Member| member.hello(&["t"]);
+    for timeout in [0, i32::MAX] {
+        let request = hello(&member).with_rebalance_timeout_ms(timeout);
+        assert_eq!(member.ask(&mut rig, 1, &request), error::NONE);
+        member.epoch = 0;
+        member.held.clear();
+    }
+    let mut other = Member::new(&mut rig, 0, "g", "n");
+    other.join(&mut rig, 1, &["t"]);
+    settle(&mut rig, &mut [&mut member, &mut other]);
+    // A hundred thousand partitions that it cannot hold, also ones that nobody has.
+    let owned = |id: Uuid| TopicPartitions::default().with_topic_id(id).with_partitions((-50_000..50_000).collect());
+    let t = id_of(&mut rig, client, "t");
+    let beat = member.beat().with_topic_partitions(Some(vec![owned(t), owned(Uuid::from_u128(9))]));
+    assert_eq!(member.ask(&mut rig, 1, &beat), error::NONE);
+    let names = (0..15_000).map(|n| s(&format!("{n:060}")).into()).collect();
+    let many = member.beat().with_subscribed_topic_names(Some(names));
+    assert_eq!(member.ask(&mut rig, 1, &many), error::NONE);
+    let described = describe(&mut rig, client, 1, "g");
+    let told = described.members.iter().map(|one| one.subscribed_topic_names.len()).max();
+    assert_eq!(told, Some(15_000));
+    settle(&mut rig, &mut [&mut other, &mut member]);
+    assert_eq!(other.indexes().len(), 2, "what the first one does not want any more is the other's");
+    let groups = ConsumerGroupDescribeRequest::default().with_group_ids(vec![s("nobody").into(); 10_000]);
+    let answer = rig.ask(client, 1, &groups);
+    assert!(
+        answer.groups.len() == 10_000 && answer.groups.iter().all(|one| one.error_code == error::GROUP_ID_NOT_FOUND)
+    );
+    let mut rig = rig.restart(&settings());
+    (member.client, other.client) = (rig.connect(0), rig.connect(0));
+    settle(&mut rig, &mut [&mut member, &mut other]);
+}
+
+#[test]
+fn a_commit_by_id_of_a_hundred_thousand_partitions_is_taken() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    rig.create(client, "t", 1, &[]);
+    find(&mut rig, client, "g");
+    let t = id_of(&mut rig, client, "t");
+    let mut body = vec![2, b'g'];
+    body.extend((-1i32).to_be_bytes());
+    body.extend([1, 0, 2]);
+    body.extend(t.as_bytes());
+    body.extend([0xa1, 0x8d, 0x06]); // 100,000 and one
+    for n in 0..100_000i64 {
+        body.extend(i32::from(n % 10 == 0).to_be_bytes());
+        body.extend(n.to_be_bytes());
+        body.extend((-1i32).to_be_bytes());
+        body.extend([0, 0]);
+    }
+    body.extend([0, 0]);
+    let sent = send_raw(&mut rig, client, (8, 10), &body);
+    let answer = rig.take::<OffsetCommitRequest>(client, 10, sent).expect("an answer");
+    let refused = answer.topics[0].partitions.iter().filter(|one| one.error_code == error::UNKNOWN_TOPIC_OR_PARTITION);
+    assert_eq!((answer.topics[0].partitions.len(), refused.count()), (100_000, 10_000));
+    assert_eq!(fetch_by_id(&mut rig, client, ("g", None, -1), None), Ok(vec![(t, 0, 99_999, 0)]));
 }

@@ -3,7 +3,7 @@
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::Overrides;
 use torc_base::ids::{GroupId, TopicId};
-use torc_base::limits::{TOPIC_NAME_MAX, TOPIC_PARTITIONS_MAX};
+use torc_base::limits::{GROUP_NAME_BYTES_MAX, TOPIC_NAME_MAX, TOPIC_PARTITIONS_MAX};
 use torc_base::time::Wall;
 
 /// First byte of an encoded command.
@@ -32,6 +32,8 @@ pub enum Command {
     AddPartitions { id: TopicId, total: u32, first_group: GroupId },
     /// A topic has these settings of its own, and no others.
     SetConfig { id: TopicId, config: Overrides },
+    /// A consumer group has these settings of its own, and no others.
+    SetGroupConfig { group: String, config: Overrides },
     /// Producer ids below `up_to` are given away.
     AllocateProducerIds { up_to: i64 },
 }
@@ -70,6 +72,11 @@ impl Command {
                 out.push(5);
                 put_u64(out, *up_to as u64);
             }
+            Command::SetGroupConfig { group, config } => {
+                out.push(6);
+                put_bytes(out, group.as_bytes());
+                put_overrides(out, config);
+            }
         }
     }
 
@@ -97,6 +104,10 @@ impl Command {
             },
             4 => Command::SetConfig { id: take_topic_id(&mut from)?, config: take_overrides(&mut from)? },
             5 => Command::AllocateProducerIds { up_to: from.positive("producer id")? },
+            6 => Command::SetGroupConfig {
+                group: from.text(GROUP_NAME_BYTES_MAX, "group's name")?.into(),
+                config: take_overrides(&mut from)?,
+            },
             _ => return Err(from.bad("command")),
         };
         if bytes.is_empty() { Ok(command) } else { Err(DecodeError { what: "command's end", left: bytes.len() }) }

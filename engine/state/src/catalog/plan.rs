@@ -5,8 +5,10 @@ use super::{
     topic,
 };
 use crate::config::{Alter, Overrides, TopicConfig, alter};
+use crate::coordinator::Settings;
+use crate::group_config;
 use torc_base::ids::{GroupId, TopicId};
-use torc_base::limits::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
+use torc_base::limits::{GROUP_CONFIGS_MAX, GROUP_NAME_BYTES_MAX, PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
 use torc_base::time::Wall;
 
 /// A topic that somebody wants.
@@ -188,6 +190,36 @@ impl Catalog {
         Ok(Command::SetConfig { id, config })
     }
 
+    /// Plans changes of single settings of a consumer group.
+    pub fn plan_group_alter(
+        &self,
+        settings: &Settings,
+        group: &str,
+        changes: &[(String, Alter)],
+    ) -> Result<Command, CatalogError> {
+        let nothing = Overrides::new();
+        let config = self.groups.get(group).map_or(&nothing, |config| &**config);
+        self.plan_group_config(settings, group, group_config::alter(config, changes)?)
+    }
+
+    /// Plans other settings in the place of all that the group has of its own.
+    pub fn plan_group_config(
+        &self,
+        settings: &Settings,
+        group: &str,
+        config: Overrides,
+    ) -> Result<Command, CatalogError> {
+        if group.len() > GROUP_NAME_BYTES_MAX {
+            let why = format!("A group's name of more than {GROUP_NAME_BYTES_MAX} bytes can have no settings.");
+            return Err(CatalogError::InvalidRequest(why));
+        }
+        let config = group_config::canonical(settings, &config)?;
+        if !config.is_empty() {
+            self.check_one_more_group(group)?;
+        }
+        Ok(Command::SetGroupConfig { group: group.into(), config })
+    }
+
     /// Plans `count` more producer ids for one shard to hand out.
     pub fn plan_producer_ids(&mut self, count: u32) -> Result<Command, CatalogError> {
         assert!(count > 0, "no producer ids asked for");
@@ -229,6 +261,15 @@ impl Catalog {
                 "Topic '{name}' collides with existing topic '{other}': '.' and '_' are alike in names of metrics."
             ))),
         }
+    }
+
+    /// Fails if as many groups have settings as torc bears.
+    pub(super) fn check_one_more_group(&self, group: &str) -> Result<(), CatalogError> {
+        if self.groups.len() >= GROUP_CONFIGS_MAX && !self.groups.contains_key(group) {
+            let why = format!("{GROUP_CONFIGS_MAX} groups have settings; more are not supported.");
+            return Err(CatalogError::Limit(why));
+        }
+        Ok(())
     }
 
     /// Fails if there are as many topics as torc bears.

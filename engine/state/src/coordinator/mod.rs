@@ -52,6 +52,7 @@ use record::Record;
 use request::{Join, Leave, Request};
 use response::{JoinResponse, Refusal, Response};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use torc_base::limits::{COORDINATOR_BYTES_MAX, EXPIRY_GROUPS, GROUP_BYTES_MAX, GROUPS_PER_COORDINATOR_MAX};
 use torc_base::prng::Prng;
@@ -90,6 +91,10 @@ pub struct Settings {
     pub consumer_session_timeout_ms: i32,
     /// `group.consumer.heartbeat.interval.ms`
     pub consumer_heartbeat_interval_ms: i32,
+    /// `group.consumer.min.session.timeout.ms` to `group.consumer.max.session.timeout.ms`: what a group may set for itself.
+    pub consumer_session_timeouts_ms: RangeInclusive<i32>,
+    /// `group.consumer.min.heartbeat.interval.ms` to `group.consumer.max.heartbeat.interval.ms`, likewise.
+    pub consumer_heartbeat_intervals_ms: RangeInclusive<i32>,
     /// `group.consumer.max.size`
     pub consumer_group_max_size: usize,
     /// `group.consumer.assignors`: of "uniform" and "range" those that members may ask for, the default first.
@@ -113,6 +118,8 @@ impl Default for Settings {
             offsets_retention_check_interval_ms: 600_000,
             consumer_session_timeout_ms: 45_000,
             consumer_heartbeat_interval_ms: 5_000,
+            consumer_session_timeouts_ms: 45_000..=60_000,
+            consumer_heartbeat_intervals_ms: 5_000..=15_000,
             consumer_group_max_size: usize::MAX,
             consumer_assignors: modern::ASSIGNORS.map(Text::from).into(),
             migration: Migration::Bidirectional,

@@ -1,4 +1,5 @@
-//! Who is to consume what. An assignor is a function of what members want and have.
+//! Who is to consume what. An assignor is a function of what members want and have. Racks play no part, as in Kafka 4.0 to 4.4,
+//! whose assignors do not look at them; members' racks are kept and shown.
 
 use super::super::Text;
 use super::Partitions;
