@@ -524,6 +524,7 @@ fn a_live_group_changes_its_protocol_and_changes_it_back() {
     assert_eq!(modern.ask(&mut rig, 1, &gone), error::NONE);
     assert_eq!(listed(&mut rig, client, &[], &["consumer"]), [""; 0], "nobody is left who speaks it");
     assert_eq!(heartbeat(&mut rig, client, "g", &id, generation + 2), error::ILLEGAL_GENERATION);
+    assert_eq!(heartbeat(&mut rig, client, "g", &id, generation), error::REBALANCE_IN_PROGRESS, "it loses nothing");
     assert_eq!(committed(&mut rig, client, "g", "t", &[held[0]]), [note(4)]);
     assert_eq!(leave(&mut rig, client, "g", &id), error::NONE);
 }

@@ -153,6 +153,7 @@ fn a_group_moves_to_the_consumer_protocol_member_by_member_and_back() {
     second.epoch = -1;
     second.ask(&mut rig).expect("leaves");
     assert_eq!((kind(&rig), rig.state()), (GroupType::Classic, Some(GroupState::PreparingRebalance)));
+    assert_eq!(classics[0].heartbeat(&mut rig), Err(Refusal::RebalanceInProgress), "it keeps what it holds");
     let before = classics[0].generation;
     let protocols = vec![(text("cooperative"), subscribing(&classics[0].held))];
     let ticket = rig.ask(Request::Join(Join { protocols, ..joining("c", &classics[0].id) }));

@@ -163,7 +163,8 @@ impl Consumer {
         }
         Some(GroupValue {
             protocol_type: embedded::PROTOCOL_TYPE.into(),
-            generation: self.epoch(),
+            // The last epoch that members were told: those that have come so far are called to join again, and lose nothing.
+            generation: self.target_epoch(),
             protocol: Some(protocol.clone()),
             leader: members.first().map(|member| member.id.clone()),
             since: step.now.wall,
