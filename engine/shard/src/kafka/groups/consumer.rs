@@ -155,7 +155,8 @@ fn member(view: &View, version: i16, member: DescribedConsumer) -> Member {
         .with_client_id(wire(&member.client_id))
         .with_client_host(wire(&member.client_host))
         .with_subscribed_topic_names(member.topics.iter().map(|name| topic_name(name)).collect())
-        .with_subscribed_topic_regex(member.regex.map(|one| wire(&one)))
+        // Not null, though it could be, as in Kafka.
+        .with_subscribed_topic_regex(Some(wire(&member.regex.unwrap_or_default())))
         .with_assignment(assignment(view, member.assignment))
         .with_target_assignment(assignment(view, member.target));
     if version >= MEMBER_TYPES { answer.with_member_type(kind) } else { answer }
