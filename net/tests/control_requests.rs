@@ -191,3 +191,47 @@ fn windows_are_in_order_and_reach_every_clients_ceiling() {
         assert!(window.min <= window.max && window.advertised_min <= window.min && window.schema_max <= window.max);
     }
 }
+
+/// The body of a request that Apache Kafka 4.4's own classes wrote, in a frame of version 10.
+fn written_by_kafka(api: i16, hex: &str) -> Request {
+    let body: Vec<u8> =
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect();
+    decode(buf(&frame(api, 10, 7, Some("c"), &body, Tags::new()))).expect("a request of Kafka's").1
+}
+
+#[test]
+fn requests_by_topic_id_are_read_as_kafka_writes_them() {
+    let id = torc_base::ids::TopicId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
+    let commit = "0467727000000007046d656d04696e73020102030405060708090a0b0c0d0e0f10030000000300000100000000000000\
+                  0005056e6f746500000000040000000000000009ffffffff00000000";
+    let Request::OffsetCommitById(commit) = written_by_kafka(api::OFFSET_COMMIT, commit) else { panic!("a commit") };
+    assert_eq!((&*commit.group, commit.generation, &*commit.member), ("grp", 7, "mem"));
+    assert_eq!((commit.instance.as_deref(), commit.topics.len(), commit.topics[0].id), (Some("ins"), 1, id));
+    let partitions = commit.topics[0].partitions.iter();
+    let partitions = partitions.map(|one| (one.index, one.offset, one.leader_epoch, one.metadata.as_deref()));
+    assert_eq!(partitions.collect::<Vec<_>>(), [(3, 1 << 40, 5, Some("note")), (4, 9, -1, None)]);
+
+    let fetch = "0304677270046d656d00000007020102030405060708090a0b0c0d0e0f10030000000300000004000004616c6c00ffff\
+                 ffff00000100";
+    let Request::OffsetFetchById(fetch) = written_by_kafka(api::OFFSET_FETCH, fetch) else { panic!("a fetch") };
+    assert!(fetch.require_stable);
+    let groups = fetch.groups.iter().map(|one| (&*one.group, one.member.as_deref(), one.epoch, one.topics.clone()));
+    let groups: Vec<_> = groups.collect();
+    assert_eq!(groups, [("grp", Some("mem"), 7, Some(vec![(id, vec![3, 4])])), ("all", None, -1, None)]);
+}
+
+#[test]
+fn requests_by_topic_id_reserve_nothing_for_what_cannot_be_there() {
+    let room = "an array has more elements than the request has room for";
+    let by_id = |api, body: &[u8]| refusal(&frame(api, 10, 7, None, body, Tags::new()));
+    let commit = |topics: &[u8]| by_id(api::OFFSET_COMMIT, &[&[2, b'g', 0, 0, 0, 0, 1, 0][..], topics].concat());
+    assert_eq!(commit(&[0xff, 0xff, 0xff, 0xff, 0x0f]), room);
+    assert_eq!(commit(&[0]), "an array is null that may not be");
+    let one_topic = |partitions: &[u8]| commit(&[&[2][..], &[9; 16], partitions, &[0, 0]].concat());
+    assert_eq!(one_topic(&[0xff, 0xff, 0xff, 0x7f]), room);
+    assert_eq!(by_id(api::OFFSET_COMMIT, &[0, 0, 0, 0, 0, 1, 0, 1, 0]), "a string is null that may not be");
+    let fetch = |groups: &[u8]| by_id(api::OFFSET_FETCH, groups);
+    assert_eq!(fetch(&[0xff, 0xff, 0x7f, 0]), room);
+    assert_eq!(fetch(&[&[2, 2, b'g', 0, 0, 0, 0, 0, 0xff, 0xff, 0x7f][..], &[0; 40]].concat()), room);
+    assert_eq!(fetch(&[0]), "an array is null that may not be");
+}
