@@ -195,6 +195,9 @@ impl Coordinators {
             }
             Some(State::Serving(_)) => None,
         };
+        if let (Some(Unavailable::NoRoom), Request::ConsumerHeartbeat(beat)) = (refused, &request) {
+            self.step(around, log, |coordinator, world| coordinator.put_off(world, beat));
+        }
         if let Some(refused) = refused {
             return around.answer(asker, position, Err(refused));
         }

@@ -183,6 +183,30 @@ fn who_is_silent_is_given_up_and_so_is_who_gives_nothing_back() {
 }
 
 /// The answer to a join gets lost, and the member joins again with its id, also when time has gone on meanwhile.
+/// While the disk is full no heartbeat is taken up, and nobody is to be given up for it when there is room again.
+#[test]
+fn the_time_of_who_is_put_off_does_not_run_out() {
+    let mut rig = rig(2);
+    let mut clients = [Client::new("a", &["t"]), Client::new("b", &["t"])];
+    clients[0].turn(&mut rig);
+    clients[1].turn(&mut rig);
+    // Asked to give one back, which it does at once, but cannot say.
+    clients[0].turn(&mut rig);
+    assert_eq!(clients[0].held.len(), 1);
+    let silent = Client::new("silent", &["t"]).ask(&mut rig);
+    assert!(silent.is_ok());
+    for _ in 0..20 {
+        // No timer is looked at, either.
+        rig.now.mono = rig.now.mono.plus_ms(5_000);
+        clients.iter().for_each(|client| rig.put_off(&client.beat()));
+    }
+    rig.pass(1);
+    settle(&mut rig, &mut clients);
+    assert_eq!(shares(&clients), [1, 1]);
+    let other = Client { epoch: 1, ..Client::new("silent", &["t"]) }.ask(&mut rig);
+    assert_eq!(other.map(drop), Err(Refusal::UnknownMemberId), "who says nothing is given up");
+}
+
 #[test]
 fn a_member_whose_answers_get_lost_is_not_fenced() {
     let mut rig = rig(4);

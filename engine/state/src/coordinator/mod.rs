@@ -300,6 +300,18 @@ impl Coordinator {
         self.finish(out)
     }
 
+    /// A member of the consumer protocol has sent a heartbeat that cannot be taken up now, as nothing can be written down: its
+    /// time does not run out meanwhile.
+    pub fn put_off(&mut self, world: &mut World<'_>, beat: &request::ConsumerHeartbeat) -> Outcome {
+        let mut out = Outcome::default();
+        self.on_group(world, &mut out, &beat.group, |group, step| {
+            if let Some(consumer) = &mut group.consumer {
+                consumer.put_off(step, &beat.member);
+            }
+        });
+        self.finish(out)
+    }
+
     /// The next moment at which [`Coordinator::tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Mono> {
         min_some(self.timers.first().map(|(at, _)| *at), self.expiry)

@@ -3,7 +3,9 @@
 
 use super::cluster::{Cluster, GroupConfig, TopicInfo};
 use super::record::Record;
-use super::request::{Commit, CommitPartition, CommitTopic, Heartbeat, Join, Leave, Leaver, Request, Sync};
+use super::request::{
+    Commit, CommitPartition, CommitTopic, ConsumerHeartbeat, Heartbeat, Join, Leave, Leaver, Request, Sync,
+};
 use super::response::{GroupState, JoinResponse, Joined, Refusal, Response, Synced};
 use super::{Blob, Coordinator, Outcome, Settings, Text, Ticket, World};
 use std::collections::BTreeMap;
@@ -134,6 +136,10 @@ impl Rig {
 
     pub(super) fn cancel(&mut self, ticket: Ticket) {
         self.step(|coordinator, world| coordinator.cancel(world, ticket));
+    }
+
+    pub(super) fn put_off(&mut self, beat: &ConsumerHeartbeat) {
+        self.step(|coordinator, world| coordinator.put_off(world, beat));
     }
 
     pub(super) fn topic_deleted(&mut self, topic: &str) {

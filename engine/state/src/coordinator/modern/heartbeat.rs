@@ -168,6 +168,17 @@ impl Consumer {
         self.wake_for(id);
     }
 
+    /// A member is there, and would have given back by now what it is asked for.
+    pub(in super::super) fn put_off(&mut self, step: &Step<'_>, id: &Text) {
+        self.touch(step, id);
+        if let Some(member) = self.members.get_mut(id)
+            && let Some(by) = member.revoke_by
+        {
+            let timeout = member.value.as_ref().map_or(0, |value| value.rebalance_timeout).max(0) as u64;
+            member.revoke_by = Some(by.max(step.now.mono.plus_ms(timeout)));
+        }
+    }
+
     /// Makes sure that a member's deadlines are kept.
     pub(super) fn wake_for(&mut self, id: &Text) {
         let due = self.members.get(id).map_or(Mono(u64::MAX), super::Member::due);
