@@ -208,7 +208,12 @@ fn a_key_in_hours_takes_whole_hours_only() {
 fn groups_of_the_consumer_protocol_are_set_as_in_kafka() {
     let groups = |set: &[&str]| load_set(set).map(|config| config.coordinator);
     let default = groups(&[]).unwrap();
-    assert_eq!(default, torc_shard::CoordinatorSettings::default());
+    let most = i32::MAX as usize;
+    let kafkas = torc_shard::CoordinatorSettings::default();
+    assert_eq!(
+        default,
+        torc_shard::CoordinatorSettings { group_max_size: most, consumer_group_max_size: most, ..kafkas }
+    );
     let set = groups(&[
         "group.consumer.assignors=range",
         "group.consumer.migration.policy=UPGRADE",
@@ -227,6 +232,9 @@ fn groups_of_the_consumer_protocol_are_set_as_in_kafka() {
     let both = load_set(&["group.consumer.assignors= range, uniform"]).unwrap();
     assert_eq!(both.coordinator.consumer_assignors, ["range".into(), "uniform".into()]);
     assert_eq!(both.shown["group.consumer.assignors"], "range,uniform");
+    let classes = "org.apache.kafka.coordinator.group.assignor.RangeAssignor";
+    let old = groups(&[&format!("group.consumer.assignors={classes}")]).unwrap();
+    assert_eq!(old.consumer_assignors, ["range".into()], "as Kafka before 4.0 names it");
     for (wrong, why) in [
         (&["group.consumer.assignors="][..], "at least one"),
         (&["group.consumer.assignors=range,range"], "twice"),

@@ -89,6 +89,14 @@ const HOUR_MS: i64 = 3_600_000;
 const MIGRATIONS: [Migration; 4] =
     [Migration::Bidirectional, Migration::Upgrade, Migration::Downgrade, Migration::Disabled];
 
+/// The words of `group.consumer.assignors`: names, and in the same order the classes that Kafka before 4.0 names instead.
+const ASSIGNORS: &[&str] = &[
+    "uniform",
+    "range",
+    "org.apache.kafka.coordinator.group.assignor.UniformAssignor",
+    "org.apache.kafka.coordinator.group.assignor.RangeAssignor",
+];
+
 fn with_start(range: &RangeInclusive<i32>, start: Value) -> RangeInclusive<i32> {
     start.number() as i32..=*range.end()
 }
@@ -362,12 +370,12 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "group.consumer.assignors",
-        kind: Kind::SomeOf(&["uniform", "range"]),
+        kind: Kind::SomeOf(ASSIGNORS),
         default: "uniform,range",
         doc: "Assignors that members of the consumer protocol may ask for; the first one assigns if they do not.",
         set: |c, v| {
-            c.coordinator.consumer_assignors =
-                v.choices().into_iter().map(|at| ["uniform", "range"][at].into()).collect()
+            let names = v.choices().into_iter().map(|at| ASSIGNORS[at % 2].into());
+            c.coordinator.consumer_assignors = names.collect();
         },
     },
     Key {

@@ -610,10 +610,9 @@ fn heartbeats_of_any_size_and_time_are_borne() {
     rig.create(client, "t", 2, &[]);
     let hello = |member: &Member| member.hello(&["t"]);
     for timeout in [0, i32::MAX] {
+        (member.epoch, member.held) = (0, BTreeSet::new());
         let request = hello(&member).with_rebalance_timeout_ms(timeout);
         assert_eq!(member.ask(&mut rig, 1, &request), error::NONE);
-        member.epoch = 0;
-        member.held.clear();
     }
     let mut other = Member::new(&mut rig, 0, "g", "n");
     other.join(&mut rig, 1, &["t"]);
