@@ -550,8 +550,8 @@ fn classic_requests_do_not_disturb_a_consumer_group() {
     for id in ["m", "stranger"] {
         assert_eq!(heartbeat(&mut rig, client, "g", id, epoch), error::UNKNOWN_MEMBER_ID);
         assert_eq!(rig.ask(client, 5, &classic_sync(id, epoch, None)).error_code, error::UNKNOWN_MEMBER_ID);
-        assert_eq!(leave(&mut rig, client, "g", id), error::UNKNOWN_MEMBER_ID);
     }
+    assert_eq!(leave(&mut rig, client, "g", "stranger"), error::UNKNOWN_MEMBER_ID);
     // Metadata that is no subscription, and another type of protocol.
     let mut join = classic_join("", &[]);
     join.protocols[0].metadata = vec![9].into();
@@ -599,6 +599,32 @@ fn classic_requests_do_not_disturb_a_consumer_group() {
     let mut late = Member::new(&mut rig, 0, "c", "late");
     let hello = late.hello(&["t"]);
     assert_eq!(late.ask(&mut rig, 1, &hello), error::GROUP_ID_NOT_FOUND);
+}
+
+/// `kafka-consumer-groups --remove-members`, or an admin client.
+#[test]
+fn an_administrator_removes_members_also_of_the_consumer_protocol() {
+    let mut rig = Rig::new(1);
+    let mut fixed = Member::new(&mut rig, 0, "g", "m");
+    let mut other = Member::new(&mut rig, 0, "g", "n");
+    let client = fixed.client;
+    rig.create(client, "t", 2, &[]);
+    let hello = fixed.hello(&["t"]).with_instance_id(Some(s("i")));
+    assert_eq!(fixed.ask(&mut rig, 1, &hello), error::NONE);
+    other.join(&mut rig, 1, &["t"]);
+    let away = fixed.beat().with_member_epoch(-2).with_instance_id(Some(s("i")));
+    assert_eq!(rig.ask(client, 1, &away).error_code, error::NONE);
+    let remove = |instance: &str| {
+        let member = leave_group_request::MemberIdentity::default().with_group_instance_id(Some(s(instance)));
+        LeaveGroupRequest::default().with_group_id(s("g").into()).with_members(vec![member])
+    };
+    for (instance, code) in [("j", error::UNKNOWN_MEMBER_ID), ("i", error::NONE), ("i", error::UNKNOWN_MEMBER_ID)] {
+        assert_eq!(rig.ask(client, 5, &remove(instance)).members[0].error_code, code);
+    }
+    settle(&mut rig, &mut [&mut other]);
+    assert_eq!(other.indexes(), [0, 1], "its place is free at once");
+    assert_eq!(leave(&mut rig, client, "g", "n"), error::NONE);
+    assert_eq!(other.turn(&mut rig), error::UNKNOWN_MEMBER_ID);
 }
 
 /// The longest that a member may say, and what a server must bear without growing.

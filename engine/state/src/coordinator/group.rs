@@ -77,7 +77,11 @@ impl Group {
     /// LeaveGroup; `None` if the group has no members.
     pub(super) fn leave(&mut self, step: &mut Step<'_>, leavers: Vec<Leaver>) -> Option<Vec<LeaverResponse>> {
         match (&mut self.consumer, &mut self.classic) {
-            (Some(consumer), _) => Some(consumer.classic_leave(step, leavers)),
+            (Some(consumer), _) => {
+                let left = consumer.classic_leave(step, leavers);
+                self.downgrade_if_due(step);
+                Some(left)
+            }
             (None, Some(classic)) => Some(classic.leave(step, leavers)),
             (None, None) => None,
         }

@@ -170,7 +170,7 @@ impl Consumer {
         if is_current { Ok(classic) } else { Err(Refusal::IllegalGeneration) }
     }
 
-    /// LeaveGroup.
+    /// LeaveGroup: of a member that goes, or from an administrator, who may remove any, of either protocol.
     pub(in super::super) fn classic_leave(&mut self, step: &mut Step<'_>, leavers: Vec<Leaver>) -> Vec<LeaverResponse> {
         let mut gone = Vec::new();
         let mut responses = Vec::with_capacity(leavers.len());
@@ -197,7 +197,6 @@ impl Consumer {
                 owner.clone()
             }
         };
-        let is_classic = self.members.get(&id).is_some_and(|member| member.classic().is_some());
-        if is_classic { Ok(id) } else { Err(Refusal::UnknownMemberId) }
+        if self.members.contains_key(&id) { Ok(id) } else { Err(Refusal::UnknownMemberId) }
     }
 }
