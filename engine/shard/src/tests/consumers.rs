@@ -243,12 +243,15 @@ fn heartbeats_that_are_wrong_are_refused_with_kafkas_codes() {
         (1, hello().with_instance_id(Some(s(&"i".repeat(1_025)))), wrong),
         (1, hello().with_subscribed_topic_names(Some(vec![s(&"x".repeat(30_000)).into(); 40])), wrong),
     ];
+    let mut whys = BTreeSet::new();
     for (at, (version, request, code)) in cases.iter().enumerate() {
         let answer = rig.ask(member.client, *version, request);
         assert_eq!(answer.error_code, *code, "case {at}");
+        whys.extend(answer.error_message.map(|why| why.to_string()));
         assert!(answer.member_id.is_none() && answer.assignment.is_none());
     }
     assert_eq!(listed(&mut rig, member.client, &[], &[]), [""; 0], "they leave nothing");
+    assert!(whys.len() >= 12 && whys.iter().any(|why| why.contains("uniform and range")), "each says why: {whys:?}");
 
     member.join(&mut rig, 1, &["t"]);
     let (id, epoch) = (member.id.clone(), member.epoch);

@@ -2,6 +2,7 @@
 
 use super::{Blob, Text};
 use torc_base::ids::TopicId;
+use torc_base::limits::{MEMBER_METADATA_BYTES_MAX, MEMBER_NAME_BYTES_MAX};
 
 /// A request to the coordinator of one group, or about the groups of one coordinator.
 #[derive(Clone, Debug)]
@@ -163,6 +164,42 @@ pub struct ConsumerHeartbeat {
     pub client_host: Text,
     /// The coordinator is to choose the member's id (version 0).
     pub takes_id: bool,
+}
+
+/// The epoch with which a static member leaves for a while.
+pub(super) const LEAVES_FOR_A_WHILE: i32 = -2;
+
+impl ConsumerHeartbeat {
+    /// What is wrong with it whatever the group is, for people; each is INVALID_REQUEST.
+    pub fn flaw(&self) -> Option<&'static str> {
+        let is_blank = |text: &Text| text.trim().is_empty();
+        let is_first = self.epoch == 0;
+        let may_lack_id = self.takes_id && matches!(self.epoch, 0 | LEAVES_FOR_A_WHILE);
+        let own = [Some(&self.member), self.instance.as_ref(), self.rack.as_ref()];
+        let is_long = own.into_iter().flatten().any(|name| name.len() > MEMBER_NAME_BYTES_MAX);
+        let names: usize = self.topics.iter().flatten().map(|topic| topic.len()).sum();
+        let flaws = [
+            (is_blank(&self.member) && !may_lack_id, "the member has no id"),
+            (is_blank(&self.group), "the group has no id"),
+            (self.instance.as_ref().is_some_and(is_blank), "the instance's id is blank"),
+            (self.rack.as_ref().is_some_and(is_blank), "the rack is blank"),
+            (is_first && self.rebalance_timeout < 0, "a member that joins must say its rebalance timeout"),
+            (
+                is_first && self.owned.as_ref().is_none_or(|owned| !owned.is_empty()),
+                "a member that joins must say that it holds no partitions",
+            ),
+            // It may want nothing, but has to say so.
+            (
+                is_first && self.topics.is_none() && self.regex.is_none(),
+                "a member that joins must name topics or a regular expression",
+            ),
+            (self.epoch == LEAVES_FOR_A_WHILE && self.instance.is_none(), "only static members leave for a while"),
+            (self.epoch < LEAVES_FOR_A_WHILE, "there is no such epoch"),
+            (is_long, "an id of the member, or its rack, is longer than 1024 bytes"),
+            (names > MEMBER_METADATA_BYTES_MAX, "the names of topics are longer than 1 MiB"),
+        ];
+        flaws.into_iter().find(|(is_there, _)| *is_there).map(|(_, what)| what)
+    }
 }
 
 impl Request {

@@ -4,7 +4,6 @@ use super::{Kafka, Out, Part, ReplyTo, What, cut, host, maybe_text, text, topic_
 use crate::kafka::View;
 use crate::kafka::metadata::asked;
 use crate::kafka::refusals::group_code;
-use torc_base::limits::MEMBER_NAME_BYTES_MAX;
 use torc_net::kafka::schema::consumer_group_describe_response::{
     Assignment as DescribedAssignment, DescribedGroup, Member, TopicPartitions as DescribedPartitions,
 };
@@ -35,31 +34,28 @@ impl Kafka {
         client_id: Option<String>,
         request: ConsumerGroupHeartbeatRequest,
     ) {
-        let names = [Some(&request.member_id), request.instance_id.as_ref(), request.rack_id.as_ref()];
-        let is_long = names.into_iter().flatten().any(|name| name.len() > MEMBER_NAME_BYTES_MAX);
-        // An empty group has no coordinator; the refusal is the same from any.
-        let log = if is_long { Err(error::INVALID_REQUEST) } else { self.coordinator_of(&request.group_id) };
-        let question = log.map(|log| {
-            let names = |names: &Vec<TopicName>| names.iter().map(|name| text(name)).collect();
-            let beat = ConsumerHeartbeat {
-                group: text(&request.group_id),
-                member: text(&request.member_id),
-                epoch: request.member_epoch,
-                instance: maybe_text(request.instance_id.as_ref()),
-                rack: maybe_text(request.rack_id.as_ref()),
-                rebalance_timeout: request.rebalance_timeout_ms,
-                topics: request.subscribed_topic_names.as_ref().map(names),
-                regex: maybe_text(request.subscribed_topic_regex.as_ref()),
-                assignor: maybe_text(request.server_assignor.as_ref()),
-                owned: request
-                    .topic_partitions
-                    .map(|owned| owned.into_iter().map(|topic| (topic_id(topic.topic_id), topic.partitions)).collect()),
-                client_id: cut(&client_id.unwrap_or_default()).into(),
-                client_host: host(out, to),
-                takes_id: to.version < CHOOSES_ID,
-            };
-            (log, Request::ConsumerHeartbeat(beat))
-        });
+        let names = |names: &Vec<TopicName>| names.iter().map(|name| text(name)).collect();
+        let beat = ConsumerHeartbeat {
+            group: text(&request.group_id),
+            member: text(&request.member_id),
+            epoch: request.member_epoch,
+            instance: maybe_text(request.instance_id.as_ref()),
+            rack: maybe_text(request.rack_id.as_ref()),
+            rebalance_timeout: request.rebalance_timeout_ms,
+            topics: request.subscribed_topic_names.as_ref().map(names),
+            regex: maybe_text(request.subscribed_topic_regex.as_ref()),
+            assignor: maybe_text(request.server_assignor.as_ref()),
+            owned: request
+                .topic_partitions
+                .map(|owned| owned.into_iter().map(|topic| (topic_id(topic.topic_id), topic.partitions)).collect()),
+            client_id: cut(&client_id.unwrap_or_default()).into(),
+            client_host: host(out, to),
+            takes_id: to.version < CHOOSES_ID,
+        };
+        if let Some(flaw) = beat.flaw() {
+            return self.reply(out, to, &refused_beat(error::INVALID_REQUEST, flaw));
+        }
+        let question = self.coordinator_of(&beat.group).map(|log| (log, Request::ConsumerHeartbeat(beat)));
         self.coordinate(out, to, What::Beat, vec![question]);
     }
 
@@ -80,7 +76,12 @@ impl Kafka {
     }
 }
 
-pub(super) fn beaten(part: Part) -> ConsumerGroupHeartbeatResponse {
+fn refused_beat(code: i16, why: &str) -> ConsumerGroupHeartbeatResponse {
+    ConsumerGroupHeartbeatResponse::default().with_error_code(code).with_error_message(Some(wire(why)))
+}
+
+/// `assignors`: those that the server has.
+pub(super) fn beaten(assignors: &[Text], part: Part) -> ConsumerGroupHeartbeatResponse {
     let result = match part {
         Ok(response) => match *response {
             Response::ConsumerHeartbeat(result) => result,
@@ -90,11 +91,11 @@ pub(super) fn beaten(part: Part) -> ConsumerGroupHeartbeatResponse {
     };
     let ConsumerBeat { member, epoch, heartbeat_interval, assignment } = match result {
         Ok(beat) => beat,
-        Err(refusal) => {
-            return ConsumerGroupHeartbeatResponse::default()
-                .with_error_code(group_code(refusal))
-                .with_error_message(Some(wire(&refusal.to_string())));
+        Err(Refusal::UnsupportedAssignor) => {
+            let why = format!("there is no such assignor; there is {}", assignors.join(" and "));
+            return refused_beat(error::UNSUPPORTED_ASSIGNOR, &why);
         }
+        Err(refusal) => return refused_beat(group_code(refusal), &refusal.to_string()),
     };
     let partitions =
         |held: Held| TopicPartitions::default().with_topic_id(topic_uuid(held.topic)).with_partitions(held.partitions);

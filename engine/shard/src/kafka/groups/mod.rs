@@ -133,7 +133,10 @@ impl Kafka {
             }
             What::List => self.reply(out, to, &lists::listed(to.version, parts)),
             What::Delete(groups) => self.reply(out, to, &lists::deleted(groups, parts)),
-            What::Beat => self.reply(out, to, &consumer::beaten(one(&mut parts))),
+            What::Beat => {
+                let beaten = consumer::beaten(&self.settings.coordinator.consumer_assignors, one(&mut parts));
+                self.reply(out, to, &beaten);
+            }
             What::DescribeConsumers { groups, operations } => {
                 let described = consumer::described(&self.view, to.version, operations, groups, parts);
                 self.reply(out, to, &described);

@@ -6,35 +6,17 @@ use super::super::record::{MemberValue, Record};
 use super::super::request::{ConsumerHeartbeat, Owned};
 use super::super::response::{ConsumerBeat, Refusal};
 use super::super::{Settings, Step, Text, fits, new_uuid};
-use super::{Consumer, Current, Held, LEAVES, LEAVES_FOR_A_WHILE, MemberState, session_timeout};
-use torc_base::limits::{GROUP_MEMBERS_MAX, MEMBER_METADATA_BYTES_MAX};
+use super::{Consumer, Current, Held, LEAVES_FOR_A_WHILE, MemberState, session_timeout};
+use torc_base::limits::GROUP_MEMBERS_MAX;
 use torc_base::time::Mono;
 
 /// What can be said of a heartbeat without knowing the group.
 pub(in super::super) fn check_heartbeat(beat: &ConsumerHeartbeat, settings: &Settings) -> Result<(), Refusal> {
-    let is_blank = |text: &Text| text.trim().is_empty();
-    let may_lack_id = beat.takes_id && matches!(beat.epoch, 0 | LEAVES_FOR_A_WHILE);
-    let lacks_id = is_blank(&beat.member) && !may_lack_id;
-    let is_wrong = match beat.epoch {
-        LEAVES_FOR_A_WHILE => beat.instance.is_none(),
-        // A member may join and want nothing, but has to say so.
-        0 => {
-            beat.rebalance_timeout < 0
-                || beat.owned.as_ref().is_none_or(|owned| !owned.is_empty())
-                || (beat.topics.is_none() && beat.regex.is_none())
-        }
-        epoch => epoch < LEAVES,
-    };
-    let has_blank = is_blank(&beat.group) || beat.instance.iter().chain(&beat.rack).any(is_blank);
-    if is_wrong || lacks_id || has_blank {
+    if beat.flaw().is_some() {
         return Err(Refusal::InvalidRequest);
     }
     if beat.assignor.as_ref().is_some_and(|name| !settings.consumer_assignors.contains(name)) {
         return Err(Refusal::UnsupportedAssignor);
-    }
-    let names: usize = beat.topics.iter().flatten().map(|topic| topic.len()).sum();
-    if names > MEMBER_METADATA_BYTES_MAX {
-        return Err(Refusal::InvalidRequest);
     }
     match beat.regex.as_deref().filter(|pattern| !pattern.is_empty()) {
         Some(pattern) => super::subscription::compile(pattern).map(drop),

@@ -29,15 +29,12 @@ pub(super) use partitions::{Held, Partitions};
 pub(super) use target::ASSIGNORS;
 
 use super::record::{ConsumerGroupValue, MemberValue, Record, RegularExpressionValue, TargetValue};
+use super::request::LEAVES_FOR_A_WHILE;
 use super::response::GroupState;
 use super::{Step, Text, min_some};
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::TopicId;
 use torc_base::time::Mono;
-
-/// The epoch with which a member leaves, and a static one for a while.
-pub(super) const LEAVES: i32 = -1;
-pub(super) const LEAVES_FOR_A_WHILE: i32 = -2;
 
 /// How far a member has come with its target; Kafka's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
