@@ -254,9 +254,9 @@ fn every_listener_accepts_and_says_which_one_it_was() {
     let addresses = others.each_ref().map(|listener| listener.local_addr().unwrap());
     let running = Running::start(Doorman, |settings| settings.listeners.extend(others));
     for (address, id) in [running.address, addresses[0], addresses[1], addresses[0]].into_iter().zip([0, 1, 2, 1]) {
-        let mut byte = [0];
-        TcpStream::connect(address).unwrap().read_exact(&mut byte).unwrap();
-        assert_eq!(byte[0], id, "{address}");
+        let mut told = String::new();
+        TcpStream::connect(address).unwrap().read_to_string(&mut told).unwrap();
+        assert_eq!(told, format!("{id} 127.0.0.1"), "{address}");
     }
     running.finish();
     for address in addresses {
@@ -264,7 +264,7 @@ fn every_listener_accepts_and_says_which_one_it_was() {
     }
 }
 
-/// Tells each peer by which listener it came in, and closes.
+/// Tells each peer by which listener it came in and from where, and closes.
 struct Doorman;
 
 impl App for Doorman {
@@ -272,8 +272,9 @@ impl App for Doorman {
 
     fn step(&mut self, _: Now, event: Event<()>, ops: &mut Vec<Op<()>>) {
         match event {
-            Event::Accepted { conn, listener, .. } => {
-                ops.push(Op::Send { conn, parts: vec![Buf::copy_of(&[listener.get()])] });
+            Event::Accepted { conn, listener, peer } => {
+                let told = format!("{} {peer}", listener.get());
+                ops.push(Op::Send { conn, parts: vec![Buf::copy_of(told.as_bytes())] });
             }
             Event::Sent { conn } => ops.push(Op::Close { conn }),
             Event::Stop => ops.push(Op::Exit),

@@ -181,7 +181,9 @@ fn a_group_lives_through_a_restart_of_the_node_on_any_number_of_shards() {
                 assert_eq!(state(&mut rig, client, &group), "Stable");
                 let described =
                     rig.ask(client, 5, &DescribeGroupsRequest::default().with_groups(vec![s(&group).into()]));
-                let member = described.groups[0].members[0].member_id.to_string();
+                let member = &described.groups[0].members[0];
+                assert_eq!((&*member.client_id, &*member.client_host), ("rig", "/10.0.0.9"));
+                let member = member.member_id.to_string();
                 // The member is still in its generation, and can go.
                 assert_eq!(heartbeat(&mut rig, client, &group, &member, 1), error::NONE);
                 assert_eq!(leave(&mut rig, client, &group, &member), error::NONE);
