@@ -53,10 +53,16 @@ pub struct Group {
     pub name: String,
     /// Its members consume every topic whose number leaves `topics.1` when it is divided by `topics.0`.
     pub topics: (usize, usize),
+    /// Its members speak both protocols: nobody knows whose generations are whose.
+    pub mixed: bool,
     writes: BTreeMap<Place, BTreeMap<u64, Write>>,
     /// Offsets that its members have got.
     delivered: BTreeMap<Place, Spans>,
     generations: BTreeMap<i32, Generation>,
+    /// Which member of the consumer protocol was last told to hold what.
+    holders: BTreeMap<Place, String>,
+    /// What members held when others were told to hold it, and since when those have been.
+    taken: BTreeMap<(String, Place), Moment>,
 }
 
 /// What an answer to JoinGroup tells of a generation.
@@ -189,6 +195,9 @@ impl Groups {
         let known = &mut self.all[group];
         let Told { floor, generation, leader, protocol, member, members } = told;
         let name = format!("{} generation {generation}", known.name);
+        if known.mixed {
+            return Ok(());
+        }
         if generation < floor {
             // A group that is forgotten with its last offset begins anew.
             if self.retention_ms.is_none() {
@@ -243,7 +252,13 @@ impl Groups {
     }
 
     /// `who` may consume partitions in a generation.
-    pub fn owns(&mut self, group: usize, generation: i32, who: &str, places: &[Place]) -> Result<(), Violation> {
+    pub fn owns(
+        &mut self,
+        group: usize,
+        generation: i32,
+        who: &str,
+        places: &BTreeSet<Place>,
+    ) -> Result<(), Violation> {
         let known = &mut self.all[group];
         let Some(of) = known.generations.get_mut(&generation) else { return Ok(()) };
         for place in places {
@@ -269,6 +284,49 @@ impl Groups {
             }
             None => Ok(()),
         }
+    }
+
+    /// A member of the consumer protocol says what it holds; anything else it has given back.
+    pub fn holds(&mut self, group: usize, member: &str, held: &BTreeSet<Place>) {
+        let known = &mut self.all[group];
+        known.holders.retain(|place, holder| holder != member || held.contains(place));
+        known.taken.retain(|(holder, place), _| holder != member || held.contains(place));
+    }
+
+    /// A member of the consumer protocol is told to hold `places`, whoever has held them.
+    pub fn told_to_hold(&mut self, group: usize, member: &str, places: &BTreeSet<Place>) {
+        let moment = self.moment();
+        let known = &mut self.all[group];
+        for place in places {
+            match known.holders.insert(*place, member.into()) {
+                Some(before) if before != member => {
+                    known.taken.entry((before, *place)).or_insert(moment);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Something was done for a member that held `held` when it asked for it.
+    pub fn still_holds(
+        &self,
+        group: usize,
+        member: &str,
+        held: &BTreeSet<Place>,
+        asked: Moment,
+        what: &str,
+    ) -> Result<(), Violation> {
+        let known = &self.all[group];
+        for place in held {
+            let taken = known.taken.get(&(member.to_string(), *place));
+            if taken.is_some_and(|taken| *taken < asked) {
+                let other = known.holders.get(place);
+                let text =
+                    format!("{}: {what} of {member} was taken, which holds {place:?} beside {other:?}", known.name);
+                return broken(Rule::OneOwner, text);
+            }
+        }
+        Ok(())
     }
 
     /// A member has got what lies at `from..to`.

@@ -116,11 +116,32 @@ fn a_partition_has_one_owner_and_the_assignment_is_the_leaders() {
     groups.assigns(0, 1, "a", bytes.clone());
     assert_eq!(rule(groups.assigned(0, 1, "a", &bytes)), None);
     assert_eq!(rule(groups.assigned(0, 1, "b", &bytes)), Some(Rule::BytesAreTrue));
-    assert_eq!(rule(groups.owns(0, 1, "a", &[(0, 0), (0, 1)])), None);
-    assert_eq!(rule(groups.owns(0, 1, "a", &[(0, 0)])), None, "told again");
-    assert_eq!(rule(groups.owns(0, 1, "b", &[(0, 1)])), Some(Rule::OneOwner));
+    assert_eq!(rule(groups.owns(0, 1, "a", &BTreeSet::from([(0, 0), (0, 1)]))), None);
+    assert_eq!(rule(groups.owns(0, 1, "a", &BTreeSet::from([(0, 0)]))), None, "told again");
+    assert_eq!(rule(groups.owns(0, 1, "b", &BTreeSet::from([(0, 1)]))), Some(Rule::OneOwner));
     groups.joined(0, told(2, "b", "b", &["a", "b"])).unwrap();
-    assert_eq!(rule(groups.owns(0, 2, "b", &[(0, 1)])), None, "of another generation");
+    assert_eq!(rule(groups.owns(0, 2, "b", &BTreeSet::from([(0, 1)]))), None, "of another generation");
+}
+
+#[test]
+fn members_of_the_consumer_protocol_never_hold_the_same() {
+    let mut groups = groups();
+    let (one, none) = (BTreeSet::from([PLACE]), BTreeSet::new());
+    let holds = |groups: &mut Groups, who: &str| {
+        let asked = groups.moment();
+        rule(groups.still_holds(0, who, &one, asked, "heartbeat"))
+    };
+    groups.told_to_hold(0, "a", &one);
+    assert_eq!(holds(&mut groups, "a"), None);
+    let before = groups.moment();
+    groups.told_to_hold(0, "b", &one);
+    assert_eq!(rule(groups.still_holds(0, "a", &one, before, "heartbeat")), None, "it was on its way");
+    assert_eq!(holds(&mut groups, "a"), Some(Rule::OneOwner), "it is a member, and has not given it back");
+    assert_eq!(holds(&mut groups, "b"), None);
+    groups.holds(0, "a", &none);
+    groups.holds(0, "b", &none);
+    groups.told_to_hold(0, "a", &one);
+    assert_eq!(holds(&mut groups, "a"), None, "it was given back, and given again");
 }
 
 #[test]

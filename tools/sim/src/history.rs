@@ -151,6 +151,14 @@ pub mod code {
     pub const GROUP_FULL: i16 = 81;
     /// FENCED_INSTANCE_ID
     pub const FENCED_INSTANCE: i16 = 82;
+    /// INCONSISTENT_GROUP_PROTOCOL
+    pub const INCONSISTENT: i16 = 23;
+    /// FENCED_MEMBER_EPOCH
+    pub const FENCED_EPOCH: i16 = 110;
+    /// UNRELEASED_INSTANCE_ID
+    pub const UNRELEASED_INSTANCE: i16 = 111;
+    /// STALE_MEMBER_EPOCH
+    pub const STALE_EPOCH: i16 = 113;
     /// GROUP_ID_NOT_FOUND
     pub const NO_GROUP: i16 = 69;
 }

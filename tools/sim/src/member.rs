@@ -1,26 +1,24 @@
 //! A member of a consumer group of the classic protocol, as a process that consumes: it joins, is given partitions,
-//! reads them from where the group has committed, and commits what it has got. Unless it is told to stop it also has
-//! what real processes have: it dies without a word and comes back as somebody new, sleeps until it is given up and goes
+//! reads them from where the group has committed, and commits what it has got. Unless it is told to stop it also does
+//! what real processes do: it dies without a word and comes back as somebody new, sleeps until it is given up and goes
 //! on as if nothing had been, never asks for its assignment, leaves, and is told of topics that come and go.
 
 use crate::assignor;
 use crate::client::{self, Client, Next};
 use crate::groups::{Place, Told};
-use crate::history::{History, Verdict, code};
+use crate::history::{History, code};
 use crate::net::{Appetite, Manner};
 use crate::requests;
+use crate::share::{self, Heard, Share, Who};
 use crate::violation::{Rule, Violation};
 use crate::wire::{Asked, Connection, Port, Waiting, decode};
 use crate::world::MS;
 use bytes::Bytes;
 use kafka_protocol::messages::*;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use torc_base::prng::Prng;
 
-/// Most bytes of one fetch: small, so that heartbeats behind it are not late.
-const FETCH_BYTES: i32 = 64 << 10;
-
-/// What kind of member it is.
+/// What kind of member it is, of either protocol.
 #[derive(Clone, Debug)]
 pub struct Ways {
     /// Its group's number in the history.
@@ -35,37 +33,42 @@ pub struct Ways {
     pub rebalance_ms: u64,
 }
 
-/// Versions of what it asks.
-#[derive(Clone, Copy, Debug)]
-pub struct Versions {
-    pub find: i16,
-    pub join: i16,
-    pub sync: i16,
-    pub heartbeat: i16,
-    pub leave: i16,
-    pub commit: i16,
-    pub committed: i16,
-    pub fetch: i16,
+/// A connection that is quick enough for short sessions.
+pub fn quick(rng: &mut Prng) -> Connection {
+    Connection::new(Manner { piece: 4096, delay: rng.between(5_000, 60_000), stalls: 0, appetite: Appetite::All })
 }
 
-impl Versions {
-    fn new(rng: &mut Prng, ways: &Ways) -> Versions {
-        let mut any = |low: u64, high: u64| rng.between(low, high) as i16;
-        // Instances came late; before version 4 of JoinGroup nobody was told an id before it joined.
-        let is_static = ways.instance.is_some();
-        let join = if is_static { any(5, 9) } else { any(if ways.old { 0 } else { 4 }, if ways.old { 3 } else { 9 }) };
-        let first = |of: u64| if is_static { of } else { 0 };
-        Versions {
-            find: any(0, 6),
-            join,
-            sync: any(first(3), 5),
-            heartbeat: any(first(3), 4),
-            leave: any(first(3), 5),
-            commit: any(first(7).max(2), 9),
-            committed: any(1, 9),
-            fetch: any(4, 12),
-        }
-    }
+/// Topics that a group wants, now.
+pub fn wanted(history: &History, group: usize) -> Vec<usize> {
+    let known = &history.groups.all[group];
+    history.live().into_iter().filter(|topic| known.consumes(*topic)).collect()
+}
+
+/// Versions of what only this protocol asks.
+#[derive(Clone, Copy, Debug)]
+struct Versions {
+    find: i16,
+    join: i16,
+    sync: i16,
+    heartbeat: i16,
+    leave: i16,
+}
+
+/// All versions of a process.
+fn versions(rng: &mut Prng, ways: &Ways) -> (Versions, share::Versions) {
+    let mut any = |low: u64, high: u64| rng.between(low, high) as i16;
+    // Instances came late; before version 4 of JoinGroup nobody was told an id before it joined.
+    let is_static = ways.instance.is_some();
+    let join = if is_static { any(5, 9) } else { any(if ways.old { 0 } else { 4 }, if ways.old { 3 } else { 9 }) };
+    let first = |of: u64| if is_static { of } else { 0 };
+    let own = Versions {
+        find: any(0, 6),
+        join,
+        sync: any(first(3), 5),
+        heartbeat: any(first(3), 4),
+        leave: any(first(3), 5),
+    };
+    (own, share::Versions { commit: any(first(7).max(2), 9), committed: any(1, 9), fetch: any(4, 12) })
 }
 
 /// How far it is.
@@ -77,17 +80,6 @@ enum State {
     Joined,
     /// It consumes.
     Stable,
-}
-
-/// Where it is in a partition.
-#[derive(Clone, Copy, Debug, Default)]
-struct Position {
-    /// Next offset; `None` until it is known what the group has committed.
-    next: Option<i64>,
-    /// The log does not begin at 0: where, has to be asked.
-    lost: bool,
-    /// What it has committed.
-    committed: i64,
 }
 
 /// See the module.
@@ -106,11 +98,9 @@ pub struct Member {
     /// If it leads: members and their topics; nothing if it shall not assign.
     leads: Vec<(String, Vec<String>)>,
     subscribed: Vec<usize>,
-    positions: BTreeMap<Place, Position>,
+    share: Share,
     next_heartbeat: u64,
     not_before: u64,
-    /// The last fetch brought nothing.
-    idle: bool,
     left: bool,
     stopping: bool,
 }
@@ -118,14 +108,11 @@ pub struct Member {
 impl Member {
     /// One that has not joined yet.
     pub fn new(ways: Ways, mut rng: Prng) -> Member {
-        let versions = Versions::new(&mut rng, &ways);
-        // Quick enough for its session.
-        let manner = Manner { piece: 4096, delay: rng.between(5_000, 60_000), stalls: 0, appetite: Appetite::All };
+        let (versions, of_share) = versions(&mut rng, &ways);
         Member {
-            ways,
             versions,
+            connection: quick(&mut rng),
             rng,
-            connection: Connection::new(manner),
             found: false,
             state: State::Out,
             id: String::new(),
@@ -133,10 +120,10 @@ impl Member {
             protocol: String::new(),
             leads: Vec::new(),
             subscribed: Vec::new(),
-            positions: BTreeMap::new(),
+            share: Share::new(ways.group, of_share),
+            ways,
             next_heartbeat: 0,
             not_before: 0,
-            idle: false,
             left: false,
             stopping: false,
         }
@@ -154,7 +141,7 @@ impl Member {
     /// It has no part in the group any more.
     fn out(&mut self) {
         self.state = State::Out;
-        self.positions.clear();
+        self.share.clear();
     }
 
     /// Another process in its place: what it knew is lost.
@@ -162,7 +149,7 @@ impl Member {
         self.hang_up(port, history)?;
         self.out();
         self.id.clear();
-        self.versions = Versions::new(&mut self.rng, &self.ways);
+        (self.versions, self.share.versions) = versions(&mut self.rng, &self.ways);
         self.sleep(port, 2 * self.ways.session_ms);
         Ok(())
     }
@@ -172,12 +159,6 @@ impl Member {
             port.abort(link);
         }
         self.lost(port, history)
-    }
-
-    /// Topics that the group wants, now.
-    fn wanted(&self, history: &History) -> Vec<usize> {
-        let group = &history.groups.all[self.ways.group];
-        history.live().into_iter().filter(|topic| group.consumes(*topic)).collect()
     }
 
     /// Does something that makes trouble; false if it does not this time.
@@ -210,23 +191,32 @@ impl Member {
         match self.state {
             State::Out => self.join(port, history),
             State::Joined => self.sync(port, history),
-            State::Stable if self.subscribed != self.wanted(history) && self.rng.chance(1, 4) => {
+            State::Stable if self.subscribed != wanted(history, self.ways.group) && self.rng.chance(1, 4) => {
                 // Old consumers give back what they have before they join again.
                 if self.rng.chance(1, 2) {
                     self.commit(port, history);
                 }
                 self.out();
-                if self.connection.outstanding() == 0 {
-                    self.join(port, history);
-                }
             }
             State::Stable if port.now() >= self.next_heartbeat => self.heartbeat(port, history),
-            State::Stable => self.consume(port, history),
+            State::Stable if self.rng.chance(1, 6) => self.commit(port, history),
+            State::Stable => {
+                let who = Who { id: &self.id, instance: self.ways.instance.as_deref(), generation: self.generation };
+                self.share.consume(port, history, &mut self.connection, &mut self.rng, &who);
+            }
         }
     }
 
+    /// Commits; now and then in the name of the generation before.
+    fn commit(&mut self, port: &mut dyn Port, history: &mut History) {
+        let is_late = !self.stopping && self.generation > 1 && self.rng.chance(1, 6);
+        let generation = self.generation - i32::from(is_late);
+        let who = Who { id: &self.id, instance: self.ways.instance.as_deref(), generation };
+        self.share.commit(port, history, &mut self.connection, &who);
+    }
+
     fn join(&mut self, port: &mut dyn Port, history: &mut History) {
-        self.subscribed = self.wanted(history);
+        self.subscribed = wanted(history, self.ways.group);
         let topics: Vec<&str> = self.subscribed.iter().map(|topic| &*history.topics[*topic].name).collect();
         let metadata = assignor::subscription(&topics, self.rng.below(4) as i16);
         let mut protocols = assignor::PROTOCOLS.to_vec();
@@ -313,11 +303,12 @@ impl Member {
             return Err(Violation::new(Rule::BytesAreTrue, format!("{}: no assignment", self.id)));
         };
         let known = |(name, partition): (String, i32)| Some((history.topic_named(&name)?, partition as usize));
-        let places: Vec<Place> = parts.into_iter().filter_map(known).collect();
+        let places: BTreeSet<Place> = parts.into_iter().filter_map(known).collect();
         history.groups.owns(group, self.generation, self.identity(), &places)?;
-        self.positions = places.into_iter().map(|place| (place, Position::default())).collect();
+        // Others may have had them meanwhile: all begins where the group has committed.
+        self.share.clear();
+        self.share.set(&places);
         self.state = State::Stable;
-        self.idle = false;
         Ok(())
     }
 
@@ -341,186 +332,6 @@ impl Member {
         self.left = true;
     }
 
-    fn consume(&mut self, port: &mut dyn Port, history: &mut History) {
-        let unknown: Vec<Place> =
-            self.positions.iter().filter(|(_, at)| at.next.is_none() && !at.lost).map(|(place, _)| *place).collect();
-        if !unknown.is_empty() {
-            return self.ask_committed(port, history, unknown);
-        }
-        if let Some((place, _)) = self.positions.iter().find(|(_, at)| at.lost) {
-            let (topic, partition) = *place;
-            let known = history.part(topic, partition);
-            let asked = Asked::ListOffsets {
-                topic,
-                partition,
-                timestamp: requests::EARLIEST,
-                hw: known.hw,
-                start: known.start,
-            };
-            let request = requests::list_offsets(&history.topics[topic].name, partition, requests::EARLIEST);
-            let version = self.rng.between(1, 8) as i16;
-            return self.connection.ask(port, version, &request, Some(asked));
-        }
-        if self.rng.chance(1, 5) {
-            self.commit(port, history);
-            // What follows does not wait for it.
-            if self.connection.outstanding() == 0 || !self.rng.chance(1, 3) {
-                return;
-            }
-        }
-        self.fetch(port, history);
-    }
-
-    fn ask_committed(&mut self, port: &mut dyn Port, history: &mut History, places: Vec<Place>) {
-        let version = self.versions.committed;
-        let all = version >= 2 && self.rng.chance(1, 4);
-        let places = (!all).then_some(places);
-        let request = requests::committed(history, self.ways.group, version, places.as_deref());
-        let asked = Asked::Committed { asked: history.groups.moment(), places };
-        self.connection.ask(port, version, &request, Some(asked));
-    }
-
-    fn told_committed(
-        &mut self,
-        port: &dyn Port,
-        history: &mut History,
-        waiting: Waiting,
-        frame: Bytes,
-    ) -> Result<(), Violation> {
-        let Asked::Committed { asked, places } = waiting.asked else { unreachable!("checked by the caller") };
-        let answer = decode(frame, waiting.version)?;
-        let told = match requests::told_committed(history, waiting.version, places.as_deref(), answer)? {
-            Ok(told) => told,
-            Err(error) => return self.refused(port, history, "fetch offsets", error, &[]),
-        };
-        requests::check_committed(history, self.ways.group, asked, places.as_deref(), &told)?;
-        let mine: Vec<Place> =
-            self.positions.iter().filter(|(_, at)| at.next.is_none()).map(|(place, _)| *place).collect();
-        for place in mine.into_iter().filter(|place| places.as_ref().is_none_or(|asked| asked.contains(place))) {
-            let committed = told.get(&place).map(|(offset, _)| *offset);
-            if let Some(offset) = committed {
-                history.begins_at(self.ways.group, place, offset)?;
-            }
-            let at = self.positions.get_mut(&place).expect("one of them");
-            (at.next, at.committed) = (Some(committed.unwrap_or(0)), committed.unwrap_or(0));
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self, port: &mut dyn Port, history: &mut History) {
-        let mut writes = Vec::new();
-        let mut offsets = Vec::new();
-        for (place, at) in &mut self.positions {
-            let Some(next) = at.next.filter(|next| *next > at.committed && !at.lost) else { continue };
-            let number = history.groups.write_begins(self.ways.group, *place, Some(next));
-            at.committed = next;
-            writes.push((*place, number));
-            offsets.push((*place, next, number));
-        }
-        if writes.is_empty() {
-            return;
-        }
-        // Now and then in the name of the generation before.
-        let generation = self.generation - i32::from(!self.stopping && self.generation > 1 && self.rng.chance(1, 12));
-        let version = self.versions.commit;
-        let request = requests::commit(history, self.ways.group, &offsets)
-            .with_generation_id_or_member_epoch(generation)
-            .with_member_id(requests::text(&self.id))
-            .with_group_instance_id(self.ways.instance.as_deref().map(requests::text));
-        let asked = Asked::Commit { generation, asked: history.groups.moment(), writes };
-        self.connection.ask(port, version, &request, Some(asked));
-    }
-
-    fn fetch(&mut self, port: &mut dyn Port, history: &mut History) {
-        let mut parts = Vec::new();
-        for ((t, p), at) in &self.positions {
-            if let Some(next) = at.next {
-                parts.push((*t, *p, next, history.topics[*t].partitions[*p].hw));
-            }
-        }
-        if parts.is_empty() {
-            self.idle = true;
-            return;
-        }
-        let wanted = parts.iter().map(|(t, p, next, _)| (*t, requests::part(*p, *next, FETCH_BYTES)));
-        let topics = requests::fetch_topics(history, false, wanted);
-        let request = requests::fetch().with_max_bytes(FETCH_BYTES).with_topics(topics);
-        self.connection.ask(port, self.versions.fetch, &request, Some(Asked::Fetch { parts, session: None }));
-    }
-
-    fn fetched(
-        &mut self,
-        port: &dyn Port,
-        history: &mut History,
-        waiting: Waiting,
-        frame: Bytes,
-    ) -> Result<(), Violation> {
-        let Asked::Fetch { parts, .. } = waiting.asked else { unreachable!("checked by the caller") };
-        let answer: FetchResponse = decode(frame, waiting.version)?;
-        if answer.error_code != code::NONE {
-            history.explain("fetch", answer.error_code, None)?;
-            self.sleep(port, 20);
-            return Ok(());
-        }
-        self.idle = true;
-        for (topic, part) in
-            answer.responses.iter().flat_map(|topic| topic.partitions.iter().map(move |part| (topic, part)))
-        {
-            let (t, p, from, floor) = requests::asked_part(history, &parts, waiting.version, topic, part)?;
-            match part.error_code {
-                code::NONE => {}
-                code::OUT_OF_RANGE => {
-                    history.out_of_range(t, p, from)?;
-                    self.positions.entry((t, p)).and_modify(|at| at.lost = true);
-                    continue;
-                }
-                error => {
-                    if history.explain("fetch", error, Some(t))? == Verdict::Drop {
-                        self.positions.remove(&(t, p));
-                    }
-                    self.sleep(port, 20);
-                    continue;
-                }
-            }
-            let bytes = part.records.as_deref().unwrap_or(&[]);
-            let next = history.fetched(t, p, from, floor, part.high_watermark, bytes)?;
-            history.groups.delivered(self.ways.group, (t, p), from, next);
-            self.idle &= next == from;
-            if let Some(at) = self.positions.get_mut(&(t, p)).filter(|at| at.next == Some(from)) {
-                at.next = Some(next);
-            }
-        }
-        Ok(())
-    }
-
-    fn listed(
-        &mut self,
-        port: &dyn Port,
-        history: &mut History,
-        waiting: Waiting,
-        frame: Bytes,
-    ) -> Result<(), Violation> {
-        let Asked::ListOffsets { topic, partition, start, .. } = waiting.asked else {
-            unreachable!("checked by the caller")
-        };
-        let answer: ListOffsetsResponse = decode(frame, waiting.version)?;
-        let Some(part) = answer.topics.first().and_then(|t| t.partitions.first()) else {
-            return Err(Violation::new(Rule::Protocol, "an empty answer to ListOffsets"));
-        };
-        if part.error_code != code::NONE {
-            if history.explain("list offsets", part.error_code, Some(topic))? == Verdict::Drop {
-                self.positions.remove(&(topic, partition));
-            }
-            self.sleep(port, 20);
-            return Ok(());
-        }
-        history.log_start(topic, partition, start, part.offset)?;
-        if let Some(at) = self.positions.get_mut(&(topic, partition)) {
-            (at.next, at.lost) = (Some(part.offset), false);
-        }
-        Ok(())
-    }
-
     /// Looks at an error that a request to the coordinator got.
     fn refused(
         &mut self,
@@ -530,7 +341,9 @@ impl Member {
         error: i16,
         expected: &[i16],
     ) -> Result<(), Violation> {
-        if history.explain_group(what, error, expected)? {
+        // Members of both protocols do not always understand each other.
+        let strange = history.groups.all[self.ways.group].mixed && error == code::INCONSISTENT;
+        if strange || history.explain_group(what, error, expected)? {
             self.found = false;
             self.sleep(port, 20);
         }
@@ -563,7 +376,7 @@ impl Member {
             expected.push(code::FENCED_INSTANCE);
         }
         if generation != self.generation {
-            // It has moved on since.
+            // It has moved on since, or has only pretended.
             return history.explain_group(what, error, &expected).map(|_| ());
         }
         self.refused(port, history, what, error, &expected)
@@ -577,65 +390,43 @@ impl Member {
         frame: Bytes,
     ) -> Result<(), Violation> {
         let version = waiting.version;
-        match &waiting.asked {
+        match waiting.asked {
             Asked::FindCoordinator => {
                 let error = requests::found(decode(frame, version)?, version);
                 self.found = error == code::NONE;
-                if error != code::NONE {
-                    self.refused(port, history, "find coordinator", error, &[])?;
-                }
-                Ok(())
+                if self.found { Ok(()) } else { self.refused(port, history, "find coordinator", error, &[]) }
             }
-            Asked::Join { floor } => {
-                let floor = *floor;
-                self.joined(port, history, floor, &decode(frame, version)?)
-            }
+            Asked::Join { floor } => self.joined(port, history, floor, &decode(frame, version)?),
             Asked::Sync { generation, asked } => {
                 let answer: SyncGroupResponse = decode(frame, version)?;
-                let of = (*generation, *asked);
-                self.done(port, history, "sync", answer.error_code, of)?;
-                let current = of.0 == self.generation && self.state == State::Joined;
-                if answer.error_code == code::NONE && current { self.synced(history, &answer) } else { Ok(()) }
+                self.done(port, history, "sync", answer.error_code, (generation, asked))?;
+                let is_current = generation == self.generation && self.state == State::Joined;
+                if answer.error_code == code::NONE && is_current { self.synced(history, &answer) } else { Ok(()) }
             }
             Asked::Heartbeat { generation, asked } => {
                 let answer: HeartbeatResponse = decode(frame, version)?;
-                self.done(port, history, "heartbeat", answer.error_code, (*generation, *asked))
+                self.done(port, history, "heartbeat", answer.error_code, (generation, asked))
             }
             Asked::Leave => {
                 let error = requests::left(&decode(frame, version)?, version)?;
-                if error != code::NONE {
-                    self.refused(port, history, "leave", error, &[code::UNKNOWN_MEMBER, code::FENCED_INSTANCE])?;
-                }
-                Ok(())
+                let expected = [code::UNKNOWN_MEMBER, code::FENCED_INSTANCE];
+                if error == code::NONE { Ok(()) } else { self.refused(port, history, "leave", error, &expected) }
             }
-            Asked::Commit { generation, asked, writes } => {
-                let of = (*generation, *asked);
-                for (error, place, number) in requests::judged(history, writes, &decode(frame, version)?)? {
-                    if error == code::UNKNOWN_TOPIC {
-                        history.explain("commit", error, Some(place.0))?;
-                        history.groups.write_refused(self.ways.group, place, number);
-                        continue;
-                    }
-                    self.done(port, history, "commit", error, of)?;
-                    match error {
-                        code::NONE => history.groups.write_ends(self.ways.group, place, number),
-                        // It may have been written before the coordinator was lost.
-                        error if code::COORDINATOR.contains(&error) => {}
-                        _ => history.groups.write_refused(self.ways.group, place, number),
-                    }
+            _ => match self.share.answered(port, history, waiting, frame)? {
+                Heard::Nothing => Ok(()),
+                Heard::Refused(what, error) => self.refused(port, history, what, error, &[]),
+                Heard::Commits { generation, asked, errors } => {
+                    let of = (generation, asked);
+                    errors.iter().try_for_each(|(error, _)| self.done(port, history, "commit", *error, of))
                 }
-                Ok(())
-            }
-            Asked::Committed { .. } => self.told_committed(port, history, waiting, frame),
-            Asked::Fetch { .. } => self.fetched(port, history, waiting, frame),
-            Asked::ListOffsets { .. } => self.listed(port, history, waiting, frame),
-            other => unreachable!("a member does not ask {other:?}"),
+            },
         }
     }
 
-    /// True if it may go: the group has got everything. Leaves politely, or not.
+    /// True if it may go: the group has got everything. It leaves politely, or not.
     fn is_over(&mut self, port: &mut dyn Port, history: &mut History) -> bool {
-        let looks = self.stopping && self.connection.outstanding() == 0 && (self.idle || self.state != State::Stable);
+        let looks = self.stopping && self.connection.outstanding() == 0;
+        let looks = looks && (self.share.idle || self.state != State::Stable);
         if !looks || !self.left && history.missing(self.ways.group).is_some() {
             return false;
         }
@@ -658,12 +449,10 @@ impl Client for Member {
         if self.is_over(port, history) {
             return Ok(Next::Done);
         }
-        let slow = if self.stopping && self.idle { 20 } else { 4 };
+        let slow = if self.stopping && self.share.idle { 20 } else { 4 };
         let pause = Next::Wake(self.rng.between(100_000, slow * MS));
-        if port.now() < self.not_before || self.connection.outstanding() > 0 {
-            return Ok(pause);
-        }
-        if !self.connection.open(port, &mut self.rng) {
+        let waits = port.now() < self.not_before || self.connection.outstanding() > 0;
+        if waits || !self.connection.open(port, &mut self.rng) {
             return Ok(pause);
         }
         if self.stopping || !self.misbehave(port, history)? {
@@ -682,8 +471,7 @@ impl Client for Member {
     fn lost(&mut self, _port: &mut dyn Port, _history: &mut History) -> Result<(), Violation> {
         self.connection.lost();
         self.found = false;
-        // What was not acknowledged is committed again.
-        self.positions.values_mut().for_each(|at| at.committed = -1);
+        self.share.doubt();
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use torc_base::ids::{NodeId, ShardId};
 use torc_shard::{Listener, MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
 
 /// Memory of a shard: so little that every run meets the limits.
-const FRAMES: usize = 8 << 20;
+const FRAMES: usize = 2 << 20;
 const ANSWERS: usize = 256 << 10;
 const READS: usize = 1 << 20;
 /// What requests and answers may hold: small requests are taken whole, and so is one answer that cannot be cut.
@@ -42,7 +42,7 @@ pub fn make(start: &Start) -> Shard {
         log_blocks: Pool::new(usize::MAX, 0),
         auto_create_topics: true,
         num_partitions: 1,
-        request_max_bytes: 4 << 20,
+        request_max_bytes: 1 << 20,
         topic_defaults,
         retention_check_interval_ms: 300,
         producer_expiration_ms: 86_400_000 * 30,

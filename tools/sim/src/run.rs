@@ -10,6 +10,7 @@ use crate::fuzzer::Fuzzer;
 use crate::groups::{Group, INSTANCE};
 use crate::history::{Faults, History, Life};
 use crate::member::{self, Member};
+use crate::modern::Modern;
 use crate::neighbour::Neighbour;
 use crate::net::{Manner, Net};
 use crate::producer::{self, Producer};
@@ -232,6 +233,8 @@ fn coordinating(rng: &mut Prng) -> CoordinatorSettings {
         // Clocks jump by days.
         offsets_retention_ms: if expires { rng.between(50, 1_500) as i64 } else { 1_000 * day },
         offsets_retention_check_interval_ms: if expires { rng.between(20, 200) } else { day as u64 },
+        consumer_session_timeout_ms: rng.between(60, 250) as i32,
+        consumer_heartbeat_interval_ms: rng.between(5, 30) as i32,
         ..CoordinatorSettings::default()
     }
 }
@@ -341,6 +344,9 @@ impl<A: App> Run<A> {
             let every = if self.rng.chance(1, 2) { 1 } else { 2 };
             let topics = (every, self.rng.below(every as u64) as usize);
             self.history.groups.all.push(Group::new(format!("group-{number}"), topics));
+            // Of the classic protocol, of the consumer protocol, or of both.
+            let modern = [0, 0, 0, 4, 4, 4, 4, 2][self.rng.below(8) as usize];
+            self.history.groups.all[number].mixed = modern == 2;
             for one in 0..self.rng.between(1, if by_hand { 2 } else { 3 }) {
                 let rng = self.rng.fork();
                 if by_hand {
@@ -355,7 +361,11 @@ impl<A: App> Run<A> {
                     session_ms: self.rng.between(60, 250),
                     rebalance_ms: self.rng.between(30, 300),
                 };
-                self.employ(Box::new(Member::new(ways, rng)));
+                if self.rng.chance(modern, 4) {
+                    self.employ(Box::new(Modern::new(ways, rng)));
+                } else {
+                    self.employ(Box::new(Member::new(ways, rng)));
+                }
             }
         }
         let scribe = Scribe::new(self.offsets_partitions as usize, self.rng.fork());

@@ -6,7 +6,7 @@ use crate::violation::{Rule, Violation};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use torc_base::prng::Prng;
 
 /// The client id of well-behaved clients.
@@ -58,6 +58,8 @@ pub enum Asked {
     Sync { generation: i32, asked: Moment },
     /// A heartbeat in a generation.
     Heartbeat { generation: i32, asked: Moment },
+    /// A heartbeat of the consumer protocol: who it was, and what it held.
+    Beat { id: String, epoch: i32, asked: Moment, held: BTreeSet<Place> },
     /// To leave a group.
     Leave,
     /// Commits, or deletions of them: places and the numbers of the writes. A member's are of a generation.
