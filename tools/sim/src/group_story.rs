@@ -9,6 +9,9 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::*;
 use torc_base::io::App;
 
+/// Partitions of a topic that a member holds.
+pub type Held = consumer_group_heartbeat_request::TopicPartitions;
+
 /// The group of all stories.
 pub const GROUP: &str = "g";
 
@@ -165,6 +168,31 @@ impl<A: App> Story<A> {
             .with_group_instance_id(member.instance.map(requests::text));
         self.send(member.client, 3, &request);
         self.take::<HeartbeatResponse>(member.client, 3).error_code
+    }
+
+    /// A member of the consumer protocol says that it wants `t` and what it holds, in its epoch; nobody waits.
+    pub fn beats(&mut self, client: u32, id: &str, epoch: i32, held: &[Held]) {
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(requests::group(GROUP))
+            .with_member_id(requests::text(id))
+            .with_member_epoch(epoch)
+            .with_rebalance_timeout_ms(5_000)
+            .with_subscribed_topic_names(Some(vec![requests::topic("t")]))
+            .with_topic_partitions(Some(held.to_vec()));
+        self.send(client, 1, &request);
+    }
+
+    /// What it is told: its epoch and what it is to hold, or the error.
+    pub fn beaten(&mut self, client: u32) -> Result<(i32, Vec<Held>), i16> {
+        let answer: ConsumerGroupHeartbeatResponse = self.take(client, 1);
+        if answer.error_code != code::NONE {
+            return Err(answer.error_code);
+        }
+        let topics = answer.assignment.map(|assignment| assignment.topic_partitions).unwrap_or_default();
+        let held = |topic: consumer_group_heartbeat_response::TopicPartitions| {
+            Held::default().with_topic_id(topic.topic_id).with_partitions(topic.partitions)
+        };
+        Ok((answer.member_epoch, topics.into_iter().map(held).collect()))
     }
 
     /// The error of a commit for partitions of `t`, of a member or of nobody.

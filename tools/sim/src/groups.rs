@@ -89,7 +89,7 @@ pub struct Groups {
     pub wall_most: i64,
     /// Commits that were acknowledged.
     pub commits: u64,
-    /// Generations that anybody was told of.
+    /// Generations that anybody was told of, and epochs that members of the consumer protocol were.
     pub generations: u64,
 }
 

@@ -214,6 +214,7 @@ impl Modern {
         if self.id.is_empty() {
             self.id = told.to_string();
         }
+        history.groups.generations += u64::from(answer.member_epoch > epoch);
         self.epoch = answer.member_epoch;
         self.says_all = false;
         let Some(assignment) = &answer.assignment else { return Ok(()) };

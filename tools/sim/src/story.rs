@@ -273,6 +273,11 @@ impl<A: App> Story<A> {
             self.world.send(link, &encode(NAME, &request, 9, 1));
         }
         let us = self.rng.below(400);
+        self.wait_us(us);
+    }
+
+    /// Microseconds go by; what clients are sent meanwhile is lost.
+    pub fn wait_us(&mut self, us: u64) {
         let end = self.world.now() + us * 1_000;
         self.world.timer(us * 1_000, 0);
         while self.world.now() < end {

@@ -2,7 +2,7 @@
 //! own stories, without a disk and a wire, are in `engine/state/src/coordinator`.
 
 use torc_shard::{CoordinatorSettings, Shard};
-use torc_sim::group_story::{GROUP, Teller};
+use torc_sim::group_story::{GROUP, Held, Teller};
 use torc_sim::history::code;
 use torc_sim::node;
 use torc_sim::story::{Answer, Story};
@@ -179,5 +179,38 @@ fn an_offset_expires_beside_a_commit_and_the_power_is_cut_and_nothing_comes_back
         assert_eq!(story.committed(GROUP), -1, "seed {seed}");
         restart(story);
         assert_eq!(story.committed(GROUP), -1, "seed {seed}: what had expired is back");
+    });
+}
+
+/// The answer to a join is lost, and later the one that tells of a new epoch: the member is not fenced by what it does not
+/// know.
+#[test]
+fn what_a_member_of_the_consumer_protocol_is_told_is_lost_with_the_power_and_it_goes_on() {
+    let parts = |held: &[Held]| held.iter().map(|topic| topic.partitions.len()).sum::<usize>();
+    stories(20, 2, |seed, story| {
+        story.beats(1, "one", 0, &[]);
+        story.wait_us(seed * 37);
+        restart(story);
+        story.beats(1, "one", 0, &[]);
+        let (epoch, held) = story.beaten(1).unwrap_or_else(|error| panic!("seed {seed}: it is refused: {error}"));
+        assert!(epoch >= 1 && parts(&held) == 2, "seed {seed}: epoch {epoch}, {held:?}");
+        // Another one comes, so that the first is to give one back.
+        story.beats(2, "two", 0, &[]);
+        let (newer, nothing) = story.beaten(2).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(newer > epoch && parts(&nothing) == 0, "seed {seed}: epoch {newer}, {nothing:?}");
+        story.beats(1, "one", epoch, &held);
+        story.wait_us(seed * 37);
+        restart(story);
+        story.beats(1, "one", epoch, &held);
+        let (_, mut left) = story.beaten(1).unwrap_or_else(|error| panic!("seed {seed}: it is refused: {error}"));
+        let mut epoch = epoch;
+        for _ in 0..4 {
+            story.beats(1, "one", epoch, &left);
+            let (now, told) = story.beaten(1).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            (epoch, left) = (now, told);
+        }
+        story.beats(2, "two", newer, &[]);
+        let (last, share) = story.beaten(2).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!((epoch, last, parts(&left), parts(&share)), (newer, newer, 1, 1), "seed {seed}");
     });
 }
