@@ -205,6 +205,13 @@ impl Groups {
             }
             known.generations.clear();
         }
+        // A static member that comes back has a new id in the same generation.
+        let leads =
+            |of: &Generation| of.leader == leader || (of.leader.starts_with(INSTANCE) && leader.starts_with(INSTANCE));
+        let differs = |of: &Generation| !leads(of) || of.protocol != protocol;
+        if self.retention_ms.is_some() && known.generations.get(&generation).is_some_and(differs) {
+            known.generations.clear();
+        }
         let is_new = !known.generations.contains_key(&generation);
         self.generations += u64::from(is_new);
         let of = known.generations.entry(generation).or_insert_with(|| Generation {
@@ -213,8 +220,7 @@ impl Groups {
             protocol: protocol.into(),
             ..Generation::default()
         });
-        // A static member that comes back has a new id in the same generation.
-        if of.leader != leader && !(of.leader.starts_with(INSTANCE) && leader.starts_with(INSTANCE)) {
+        if !leads(of) {
             return broken(Rule::GenerationsAdvance, format!("{name} has leaders {} and {leader}", of.leader));
         }
         if of.protocol != protocol {
@@ -225,7 +231,7 @@ impl Groups {
             of.listed = members.into_iter().collect();
         }
         let stray = of.heard.iter().find(|id| !id.starts_with(INSTANCE) && !of.listed.contains(*id));
-        match stray.filter(|_| !of.listed.is_empty()) {
+        match stray.filter(|_| !of.listed.is_empty() && self.retention_ms.is_none()) {
             Some(id) => broken(Rule::GenerationsAdvance, format!("{name} has {id}, of whom its leader knows nothing")),
             None => Ok(()),
         }
@@ -263,7 +269,7 @@ impl Groups {
         let Some(of) = known.generations.get_mut(&generation) else { return Ok(()) };
         for place in places {
             let owner = of.owners.entry(*place).or_insert_with(|| who.into());
-            if owner != who {
+            if owner != who && self.retention_ms.is_none() {
                 let text = format!("{} generation {generation}: {place:?} is {owner}'s and {who}'s", known.name);
                 return broken(Rule::OneOwner, text);
             }

@@ -262,7 +262,9 @@ impl<A: App> Run<A> {
         let coordinator = Arc::new(coordinating(&mut rng));
         let offsets_partitions = rng.between(1, 3) as u32;
         trail.say(format!(
-            "seed {seed}: {theme:?}, {shards} shards, segments of {segment_bytes}, {speed:?}, {cleaner:?}"
+            "seed {seed}: {theme:?}, {shards} shards, segments of {segment_bytes}, {speed:?}, {cleaner:?}, offsets kept for \
+             {} ms",
+            coordinator.offsets_retention_ms
         ));
         let world = World::new(rng.fork(), disks, net, trail);
         let mut run = Run {
