@@ -150,8 +150,12 @@ pub(super) fn synced(version: i16, part: Part) -> SyncGroupResponse {
     }
 }
 
+/// A member that is heard while its coordinator loads is told that all is well, for it will be there: clients take any other
+/// answer for the end of its membership, and some for an error that they cannot go on from.
+/// Source: `GroupCoordinatorService.heartbeat`.
 pub(super) fn heard(part: Part) -> HeartbeatResponse {
     let code = match part {
+        Err(error::COORDINATOR_LOAD_IN_PROGRESS) => error::NONE,
         Ok(response) => match *response {
             Response::Heartbeat(result) => code_of(&result),
             other => unreachable!("{other:?} answers no Heartbeat"),
