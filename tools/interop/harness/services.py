@@ -206,13 +206,12 @@ def smoke(stage):
     settings.write_text(f"bootstrap.servers={stage.bootstrap}\nprocessing.guarantee=at_least_once\nstate.dir={stage.work}/state\n"
                         "acceptable.recovery.lag=9223372036854775807\nsession.timeout.ms=10000\n")
     driver = stage.java("driver", "org.apache.kafka.streams.tests.StreamsSmokeTest", settings, "run")
-    stage.java("client", "org.apache.kafka.streams.tests.StreamsSmokeTest", settings, "process")
+    client = stage.java("client", "org.apache.kafka.streams.tests.StreamsSmokeTest", settings, "process")
     time.sleep(12)
     stage.restart(kill=True)
-    driver.wait(10 * PATIENCE_S)
+    stage.eventually(lambda: driver.poll() is not None or client.poll() is not None, 8 * PATIENCE_S)
     text = "\n".join(stage.printed("driver"))
     stage.check("all records were delivered", None if "ALL-RECORDS-DELIVERED" in text else "not: see logs")
-    stage.check("processed what was generated", None if "PROCESSED-MORE-THAN-GENERATED" in text or "SUCCESS" in text else "not: see logs")
     stage.check("verified", None if "SUCCESS" in text else "not: see logs")
 
 
