@@ -177,6 +177,14 @@ impl Client {
         R::Response::decode(&mut answer, version).map_err(|error| self.protocol::<R>(error.to_string()))
     }
 
+    /// The same, for an answer that others may keep waiting for so long.
+    pub fn receive_within<R: Request>(&mut self, version: i16, time: Duration) -> Result<R::Response, ClientError> {
+        self.stream.set_read_timeout(Some(time)).map_err(|error| self.lost::<R>(error))?;
+        let answer = self.receive::<R>(version);
+        self.stream.set_read_timeout(Some(ANSWER_TIME)).map_err(|error| self.lost::<R>(error))?;
+        answer
+    }
+
     /// ApiVersions, as clients do it: the newest version first; a broker that does not know it says so in the
     /// layout of version 0, with what it knows.
     fn learn_versions(&mut self) -> Result<(), ClientError> {

@@ -4,8 +4,10 @@
 mod describe;
 mod offsets;
 
+pub(crate) use describe::assigned;
 pub use describe::{Described, GroupMember};
 pub use offsets::Committed;
+pub(crate) use offsets::{OFFSETS, by_topic, commit_codes, commit_request};
 
 use crate::ask::AskError;
 use crate::client::{Client, ClientError, error_name};
@@ -170,6 +172,20 @@ impl Groups {
                 None => self.patience.progress(),
             }
         }
+    }
+
+    /// Puts one question about one group: `ask` gives an answer with its error code. What passes by itself is tried again.
+    pub(crate) fn one<T>(
+        &mut self,
+        group: &str,
+        what: &str,
+        ask: impl Fn(&mut Client) -> Result<(i16, T), ClientError>,
+    ) -> Result<Result<T, Refusal>, AskError> {
+        let told = self.each(&[group.to_string()], what, |client, _| {
+            let (code, answer) = ask(client)?;
+            Ok(vec![(group.to_string(), if code == 0 { Ok(answer) } else { Err((code, None)) })])
+        })?;
+        Ok(told.into_values().next().expect("one group was asked for"))
     }
 
     /// Asks about those of `groups` whose coordinators are known.

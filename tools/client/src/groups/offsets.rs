@@ -83,16 +83,11 @@ impl Groups {
         what: &str,
         ask: impl Fn(&mut Client) -> Result<(i16, Codes), ClientError>,
     ) -> Result<Result<Outcomes<()>, Refusal>, AskError> {
-        let told = self.each(&[group.to_string()], what, |client, _| {
+        let result = self.one(group, what, |client| {
             let (whole, codes) = ask(client)?;
             let passing = codes.iter().map(|(_, code)| *code).find(|code| is_of_coordinator(*code));
-            let result = match (whole, passing) {
-                (0, None) => Ok(codes),
-                (0, Some(code)) | (code, _) => Err((code, None)),
-            };
-            Ok(vec![(group.to_string(), result)])
+            Ok((if whole == 0 { passing.unwrap_or(0) } else { whole }, codes))
         })?;
-        let result = told.into_values().next().expect("one group was asked for");
         Ok(result.map(|codes| {
             let outcome = |(place, code): (TopicPartition, i16)| {
                 let refusal = || Refusal { what: format!("{what} {place}"), code, message: None, record: None };

@@ -7,6 +7,7 @@ use clap::Args;
 use std::time::Duration;
 use torc_base::limits::TOPIC_PARTITIONS_MAX;
 use torc_base::units::{count_in, parse_count, parse_time_ms};
+use torc_client::Assignor;
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -26,6 +27,18 @@ pub struct ConsumeArgs {
     /// Begin with the last N records of all that are there, in the order of their timestamps.
     #[arg(long, value_name = "N", conflicts_with = "from", value_parser = |text: &str| count_in::<usize>(text, 0..=1_000_000))]
     pub last: Option<usize>,
+    /// Read as a member of this consumer group: share the partitions with its other members, go on where the group has come to (or
+    /// begin at --from, where it has not), and commit what was written out.
+    #[arg(short, long, value_name = "GROUP", conflicts_with_all = ["partition", "last"])]
+    pub group: Option<String>,
+    /// How the group may give out partitions, with commas between: range, cooperative-sticky. With range among them this member
+    /// gives up all that it reads at each rebalance, as most clients do; with cooperative-sticky alone only what others get.
+    #[arg(long, value_name = "NAMES", requires = "group", value_delimiter = ',', default_value = "range,cooperative-sticky",
+        value_parser = assignor)]
+    pub assignor: Vec<Assignor>,
+    /// The group gives the partitions to others when it has not heard of this member for so long.
+    #[arg(long, value_name = "TIME", requires = "group", default_value = "45s", value_parser = session)]
+    pub session_timeout: Duration,
     /// End behind the last record that is there now.
     #[arg(short = 'e', long)]
     pub until_end: bool,
@@ -108,6 +121,18 @@ fn from(text: &str) -> Result<From, String> {
 /// A partition's number.
 pub fn partition(text: &str) -> Result<i32, String> {
     count_in(text, 0..=TOPIC_PARTITIONS_MAX as i64 - 1)
+}
+
+fn assignor(text: &str) -> Result<Assignor, String> {
+    let names = || Assignor::ALL.map(Assignor::name).join(", ");
+    Assignor::of_name(text).ok_or_else(|| format!("it must be one of {}", names()))
+}
+
+fn session(text: &str) -> Result<Duration, String> {
+    match parse_time_ms(text, 1_000) {
+        Some(ms @ 1_000..=86_400_000) => Ok(Duration::from_millis(ms as u64)),
+        _ => Err("it must be a time from 1s to 1d; servers allow from 6s to 30m by default".to_string()),
+    }
 }
 
 /// How long to wait for what passes by itself.

@@ -1,6 +1,7 @@
 //! `torc consume`: records of a topic to standard output.
 
 pub mod args;
+mod group;
 mod last;
 mod print;
 mod reader;
@@ -21,7 +22,7 @@ use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use torc_client::{Cluster, EARLIEST, Ended, Isolation, LATEST, Patience, Topic, TopicError};
+use torc_client::{Cluster, EARLIEST, Isolation, LATEST, Patience, Topic, TopicError};
 use torc_load::interrupt;
 use torc_net::kafka::records::OwnedRecord;
 
@@ -78,9 +79,7 @@ fn consume(args: &ConsumeArgs, tally: &mut Tally) -> Result<End, Box<dyn Error>>
     match (sink.failed.map_or(flushed, Err), read) {
         (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => Ok(End::Done),
         (Err(error), _) => Err(format!("cannot write to standard output: {error}").into()),
-        (Ok(()), Err(ReadError::Topic(TopicError::Ended(Ended::Stopped)))) => {
-            Ok(End::Stopped(interrupt::caught().unwrap_or(0)))
-        }
+        (Ok(()), Err(error)) if error.is_stop() => Ok(End::Stopped(interrupt::caught().unwrap_or(0))),
         (Ok(()), Err(error)) => Err(error.to_string().into()),
         (Ok(()), Ok(end)) => Ok(end),
     }
@@ -103,6 +102,9 @@ fn partitions(topic: &Topic, asked: &[i32]) -> Result<Vec<i32>, TopicError> {
 fn read(args: &ConsumeArgs, reader: &mut Reader, partitions: &[i32], sink: &mut Sink) -> Result<End, ReadError> {
     if args.count == Some(0) {
         return Ok(End::Done);
+    }
+    if let Some(group) = &args.group {
+        return group::read(args, group, reader, sink);
     }
     let mut ends = None;
     if args.until_end || args.last.is_some() {

@@ -3,7 +3,9 @@
 use crate::output::complain;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use torc_client::{EARLIEST, FetchLimits, Fetched, Isolation, LATEST, Patience, Topic, TopicError};
+use torc_client::{
+    AskError, EARLIEST, Ended, FetchLimits, Fetched, Isolation, LATEST, MemberError, Patience, Topic, TopicError,
+};
 use torc_net::kafka::records::{self, Batch, HEADER, Invalid, OwnedRecord, TimestampType};
 
 /// How long an answer may wait for records; Ctrl-C is seen after it.
@@ -35,6 +37,8 @@ pub enum ReadError {
         offset: i64,
         invalid: Invalid,
     },
+    /// It reads as a member of a group, and is none.
+    Member(MemberError),
     /// The log ends before what was read: records are gone.
     Truncated {
         partition: i32,
@@ -47,6 +51,7 @@ impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ReadError::Topic(error) => error.fmt(f),
+            ReadError::Member(error) => error.fmt(f),
             ReadError::Batch { partition, offset, invalid } => {
                 write!(f, "partition {partition} cannot be read at offset {offset}: {invalid}")
             }
@@ -54,6 +59,23 @@ impl std::fmt::Display for ReadError {
                 write!(f, "partition {partition} ends at offset {end} now, before {offset}: records are gone")
             }
         }
+    }
+}
+
+impl ReadError {
+    /// True if somebody wanted it to stop.
+    pub fn is_stop(&self) -> bool {
+        matches!(
+            self,
+            ReadError::Topic(TopicError::Ended(Ended::Stopped))
+                | ReadError::Member(MemberError::Ask(AskError::Ended(Ended::Stopped)))
+        )
+    }
+}
+
+impl From<MemberError> for ReadError {
+    fn from(error: MemberError) -> ReadError {
+        ReadError::Member(error)
     }
 }
 
@@ -100,13 +122,34 @@ impl Reader {
 
     /// From now on reads from these offsets, up to `ends` if there are any.
     pub fn begin(&mut self, starts: &BTreeMap<i32, i64>, ends: Option<&BTreeMap<i32, i64>>) {
+        self.positions.clear();
+        self.add(starts, ends);
+    }
+
+    /// Reads these too.
+    pub fn add(&mut self, starts: &BTreeMap<i32, i64>, ends: Option<&BTreeMap<i32, i64>>) {
         let until = |partition| ends.and_then(|ends| ends.get(partition).copied());
-        self.positions = starts.iter().map(|(p, next)| (*p, Position { next: *next, until: until(p) })).collect();
+        self.positions.extend(starts.iter().map(|(p, next)| (*p, Position { next: *next, until: until(p) })));
+    }
+
+    /// Does not read these any more.
+    pub fn remove(&mut self, partitions: impl Iterator<Item = i32>) {
+        partitions.for_each(|partition| drop(self.positions.remove(&partition)));
+    }
+
+    /// The next offset to read of each partition.
+    pub fn next_offsets(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.positions.iter().map(|(partition, at)| (*partition, at.next))
+    }
+
+    /// Looks up anew which partitions the topic has.
+    pub fn refresh(&mut self) -> Result<(), TopicError> {
+        self.topic.refresh(&mut self.patience)
     }
 
     /// Reads partitions that are new since the topic was looked up, from their beginning.
     pub fn look_for_new(&mut self) -> Result<(), TopicError> {
-        self.topic.refresh(&mut self.patience)?;
+        self.refresh()?;
         let new: Vec<i32> = self.topic.partitions().into_iter().filter(|p| !self.positions.contains_key(p)).collect();
         let starts = self.offsets(&new, EARLIEST)?;
         self.positions.extend(starts.into_iter().map(|(partition, next)| (partition, Position { next, until: None })));

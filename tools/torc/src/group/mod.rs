@@ -7,6 +7,8 @@ mod list;
 mod plan;
 mod reset;
 
+pub use describe::ranges_of;
+
 #[cfg(test)]
 mod group_tests;
 

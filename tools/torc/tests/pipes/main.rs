@@ -1,6 +1,7 @@
 //! `torc produce` and `torc consume`, as pipes and people use them.
 
 mod endings;
+mod groups;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -17,8 +18,12 @@ struct Pipes {
 
 impl Pipes {
     fn start() -> Pipes {
+        Pipes::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Pipes {
         let dir = tempfile::tempdir().unwrap();
-        Pipes { server: Server::start(dir.path(), &["--shards", "1"]), _dir: dir }
+        Pipes { server: Server::start(dir.path(), &[&["--shards", "1"], more].concat()), _dir: dir }
     }
 
     fn kafka(&self) -> &str {
