@@ -3,6 +3,7 @@
 mod ask;
 mod client;
 mod cluster;
+mod embedded;
 mod groups;
 mod member;
 mod near;

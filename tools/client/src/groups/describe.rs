@@ -3,18 +3,16 @@
 use super::{Groups, NOT_FOUND, OfGroups, Told, id};
 use crate::ask::AskError;
 use crate::client::{Client, ClientError};
+use crate::embedded;
 use crate::offsets::TopicPartition;
-use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::consumer_group_describe_response as modern;
 use kafka_protocol::messages::describe_groups_response as classic;
-use kafka_protocol::messages::{ConsumerGroupDescribeRequest, ConsumerProtocolAssignment, DescribeGroupsRequest};
-use kafka_protocol::protocol::{Decodable, StrBytes};
+use kafka_protocol::messages::{ConsumerGroupDescribeRequest, DescribeGroupsRequest};
+use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeSet;
 
 const UNSUPPORTED: i16 = ResponseError::UnsupportedVersion.code();
-/// Versions of a member's assignment in the classic protocol that are read; newer ones are read as the last.
-const ASSIGNMENT_VERSION_MAX: i16 = 3;
 /// The state of a group that is not there, for brokers that have no error for it.
 const DEAD: &str = "Dead";
 /// What groups say whose members read topics.
@@ -145,7 +143,11 @@ fn of_classic(group: classic::DescribedGroup) -> Told<Described> {
         client: member.client_id.to_string(),
         host: host(&member.client_host),
         epoch: None,
-        assigned: if reads_topics { assigned(&member.member_assignment) } else { BTreeSet::new() },
+        assigned: if reads_topics {
+            embedded::assignment(&member.member_assignment).unwrap_or_default()
+        } else {
+            BTreeSet::new()
+        },
         target: None,
     };
     let described = Described {
@@ -163,21 +165,4 @@ fn of_classic(group: classic::DescribedGroup) -> Told<Described> {
 /// Java prints addresses with a slash in front.
 fn host(text: &StrBytes) -> String {
     text.trim_start_matches('/').to_string()
-}
-
-/// The partitions in an assignment of the classic protocol; none if it cannot be read, since members may put into it what they
-/// like.
-pub(crate) fn assigned(assignment: &Bytes) -> BTreeSet<TopicPartition> {
-    let mut bytes = assignment.clone();
-    let Some(version) = bytes.first_chunk::<2>().map(|version| i16::from_be_bytes(*version)) else {
-        return BTreeSet::new();
-    };
-    let _ = bytes.split_to(2);
-    let version = version.clamp(0, ASSIGNMENT_VERSION_MAX);
-    let Ok(assignment) = ConsumerProtocolAssignment::decode(&mut bytes, version) else { return BTreeSet::new() };
-    let of_topic = |topic: &kafka_protocol::messages::consumer_protocol_assignment::TopicPartition| {
-        let name = topic.topic.to_string();
-        topic.partitions.clone().into_iter().map(move |partition| TopicPartition::new(&name, partition))
-    };
-    assignment.assigned_partitions.iter().flat_map(of_topic).collect()
 }

@@ -4,7 +4,6 @@
 mod describe;
 mod offsets;
 
-pub(crate) use describe::assigned;
 pub use describe::{Described, GroupMember};
 pub use offsets::Committed;
 pub(crate) use offsets::{OFFSETS, by_topic, commit_codes, commit_request};

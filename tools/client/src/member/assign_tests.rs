@@ -1,8 +1,7 @@
 use super::assign::{Assignment, Assignor, Joined};
 use super::texts::{assignment, read_subscription, subscription};
-use crate::groups::assigned;
+use crate::embedded;
 use crate::offsets::TopicPartition;
-use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 type Members = BTreeMap<String, Joined>;
@@ -138,21 +137,24 @@ fn subscriptions_and_assignments_are_kafkas() {
     let owned = &places("t", &[2, 5]) | &places("u", &[0]);
     let me = member(&["t", "u"], &owned, 17);
     assert_eq!(read_subscription(None, &subscription(&me)), me);
-    assert_eq!(assigned(&assignment(&owned)), owned);
+    assert_eq!(embedded::assignment(&assignment(&owned)), Some(owned));
     // Version 0, as the oldest consumers write it: topics, no data of their own.
-    let oldest = Bytes::from_static(b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff");
-    assert_eq!(read_subscription(None, &oldest), member(&["t"], &BTreeSet::new(), -1));
+    let oldest = b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff";
+    assert_eq!(read_subscription(None, oldest), member(&["t"], &BTreeSet::new(), -1));
     // Version 1 with the generation in the member's own data, as cooperative consumers before Kafka 3.2 write it.
     let older = b"\0\x01\0\0\0\x01\0\x01t\0\0\0\x04\0\0\0\x07\0\0\0\x01\0\x01t\0\0\0\x01\0\0\0\x03";
-    assert_eq!(read_subscription(None, &Bytes::from_static(older)), member(&["t"], &places("t", &[3]), 7));
+    assert_eq!(read_subscription(None, older), member(&["t"], &places("t", &[3]), 7));
     // A version to come, with more behind.
     let mut newer = subscription(&me).to_vec();
     newer[1] = 9;
     newer.extend_from_slice(&[0xff, 0xff, 1, 2, 3]);
-    assert_eq!(read_subscription(None, &newer.into()), me);
-    for garbage in [&b""[..], b"\0", b"\0\0\x7f\xff\xff\xff", b"\xff\xff\xff\xff"] {
-        let nothing = read_subscription(Some("i".to_string()), &Bytes::copy_from_slice(garbage));
-        assert!(nothing.topics.is_empty() && nothing.instance.as_deref() == Some("i"));
-        assert!(assigned(&Bytes::copy_from_slice(garbage)).is_empty());
+    assert_eq!(read_subscription(None, &newer), me);
+    let huge = b"\0\x01\0\0\0\x01\0\x01t\xff\xff\xff\xff\x7f\xff\xff\xff\0\x01t\x7f\xff\xff\xff";
+    for garbage in [&b""[..], b"\0", b"\0\0\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\0\0\0\0\0\x01\x7f\xff", huge] {
+        let nothing = read_subscription(Some("i".to_string()), garbage);
+        assert!(nothing.topics.is_empty() && nothing.instance.as_deref() == Some("i"), "{garbage:?}");
+    }
+    for garbage in [&b""[..], b"\0", b"\0\0\x7f\xff\xff\xff", b"\0\0\0\0\0\x01\0\x01t\x7f\xff\xff\xff"] {
+        assert_eq!(embedded::assignment(garbage), None, "{garbage:?}");
     }
 }

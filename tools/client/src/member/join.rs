@@ -4,7 +4,8 @@ use super::assign::{Assignor, Joined};
 use super::{MemberError, Membership, OLD_GENERATION, REBALANCING, UNKNOWN_MEMBER, texts};
 use crate::client::ClientError;
 use crate::cluster::{Cluster, text};
-use crate::groups::{Groups, assigned, id};
+use crate::embedded;
+use crate::groups::{Groups, id};
 use crate::offsets::TopicPartition;
 use crate::patience::Patience;
 use crate::topic::Refusal;
@@ -136,7 +137,7 @@ fn sync(entry: &Entry, groups: &mut Groups, joined: &JoinGroupResponse) -> Resul
         Ok(answer) => Ok(JoinOutcome::In {
             id: joined.member_id.to_string(),
             generation: joined.generation_id,
-            assigned: assigned(&answer.assignment),
+            assigned: embedded::assignment(&answer.assignment).unwrap_or_default(),
             led,
         }),
         Err(refusal) => again(refusal),

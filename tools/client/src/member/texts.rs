@@ -2,22 +2,19 @@
 
 use super::assign::Joined;
 use crate::cluster::{text, topic_name};
+use crate::embedded::{self, Subscription};
 use crate::groups::by_topic;
 use crate::offsets::TopicPartition;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::consumer_protocol_assignment as assignment;
 use kafka_protocol::messages::consumer_protocol_subscription as subscription;
 use kafka_protocol::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
-use kafka_protocol::protocol::{Decodable, Encodable};
+use kafka_protocol::protocol::Encodable;
 use std::collections::BTreeSet;
 
 /// The version that is written: with what is owned, and since which generation.
 const SUBSCRIPTION: i16 = 2;
-/// The newest that is read; later ones only have more behind.
-const SUBSCRIPTION_MAX: i16 = 3;
 const ASSIGNMENT: i16 = 0;
-/// First versions with the generation, and what older members write instead: the number alone, as their own data.
-const WITH_GENERATION: i16 = 2;
 
 /// What a member says of itself.
 pub fn subscription(joined: &Joined) -> Bytes {
@@ -33,25 +30,10 @@ pub fn subscription(joined: &Joined) -> Bytes {
 }
 
 /// Reads it. Nothing if it makes no sense: such a member gets nothing.
-pub fn read_subscription(instance: Option<String>, bytes: &Bytes) -> Joined {
-    let mut bytes = bytes.clone();
-    let nothing = || Joined { instance: instance.clone(), generation: -1, ..Joined::default() };
-    if bytes.remaining() < 2 {
-        return nothing();
-    }
-    let version = bytes.get_i16().clamp(0, SUBSCRIPTION_MAX);
-    let Ok(told) = ConsumerProtocolSubscription::decode(&mut bytes, version) else { return nothing() };
-    let owned = told.owned_partitions.iter().flat_map(|topic| {
-        let name = topic.topic.to_string();
-        topic.partitions.clone().into_iter().map(move |partition| TopicPartition::new(&name, partition))
-    });
-    let generation = match (version >= WITH_GENERATION, &told.user_data) {
-        (true, _) => told.generation_id,
-        (false, Some(data)) => data.first_chunk::<4>().map_or(-1, |number| i32::from_be_bytes(*number)),
-        (false, None) => -1,
-    };
-    let owned = owned.collect();
-    Joined { instance, topics: told.topics.iter().map(|topic| topic.to_string()).collect(), owned, generation }
+pub fn read_subscription(instance: Option<String>, bytes: &[u8]) -> Joined {
+    let nothing = Subscription { generation: -1, ..Subscription::default() };
+    let Subscription { topics, owned, generation } = embedded::subscription(bytes).unwrap_or(nothing);
+    Joined { instance, topics, owned, generation }
 }
 
 /// What the leader gives to a member.

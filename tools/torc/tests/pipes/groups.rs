@@ -16,6 +16,10 @@ impl Pipes {
     fn group(&self, name: &str) -> Value {
         let args = ["group", "describe", name, "--format", "json", "--bootstrap-server", self.kafka()];
         let output = crate::support::torc(&args).output().unwrap();
+        // It may not be there yet.
+        if said(&output).contains("there are no groups yet") {
+            return serde_json::json!({ "members": [] });
+        }
         assert!(output.status.success(), "{}", said(&output));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()[0].clone()
     }
