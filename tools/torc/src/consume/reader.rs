@@ -134,7 +134,9 @@ impl Reader {
 
     /// Does not read these any more.
     pub fn remove(&mut self, partitions: impl Iterator<Item = i32>) {
-        partitions.for_each(|partition| drop(self.positions.remove(&partition)));
+        for partition in partitions {
+            self.positions.remove(&partition);
+        }
     }
 
     /// The next offset to read of each partition.
