@@ -101,6 +101,8 @@ pub const TURN_SEND_BYTES: usize = 1 << 20;
 pub const TOPICS_MAX: usize = 100_000;
 /// Topics that have metrics of their own; what the others do is added up.
 pub const TOPIC_METRICS_MAX: usize = 200;
+/// Committed offsets of consumer groups that metrics can show, each in two lines of some hundred bytes.
+pub const METRICS_OFFSETS_MAX: usize = 200_000;
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: usize = 100_000;
 /// Partitions of one node.

@@ -82,6 +82,7 @@ pub struct Config {
     pub offsets_replication: i16,
     pub connection_move_after: u32,
     pub slow_request_ms: u64,
+    pub metrics_offsets_max: usize,
     pub drain_ms: u64,
     pub log_level: Level,
     /// Every key with a value, a default included, as DescribeConfigs shows it.
@@ -230,6 +231,7 @@ impl Default for Config {
             offsets_replication: 0,
             connection_move_after: 0,
             slow_request_ms: 0,
+            metrics_offsets_max: 0,
             drain_ms: 0,
             log_level: Level::Info,
             shown: BTreeMap::new(),

@@ -533,6 +533,13 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.metrics = v.address_or_none(),
     },
     Key {
+        name: "torc.metrics.offsets.max",
+        kind: Kind::Int { min: 0, max: limits::METRICS_OFFSETS_MAX as i64 },
+        default: "10000",
+        doc: "How many offsets of consumer groups /metrics shows, with their lag: whole groups; those left out are counted. 0: none.",
+        set: |c, v| c.metrics_offsets_max = v.number() as usize,
+    },
+    Key {
         name: "torc.log.level",
         kind: Kind::OneOf(&["error", "warn", "info", "debug"]),
         default: "info",

@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod error;
 pub mod kafka_keys;
 pub mod keys;
+pub mod lag;
 pub mod listen;
 pub mod listeners;
 pub mod log;
@@ -32,6 +33,8 @@ mod config_tests;
 mod data_dir_tests;
 #[cfg(test)]
 mod endpoint_tests;
+#[cfg(test)]
+mod lag_tests;
 #[cfg(test)]
 mod listen_tests;
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! What the metrics endpoint shows: the counters of shards and their loops, of topics, of the data directory's disk, of the process.
 //! What cannot be read is left out, never shown as nothing.
 
+use crate::lag;
 use crate::machine::{self, Process};
 use crate::metrics::{Kind, Sample, Source, Times};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use torc_base::limits::TOPIC_METRICS_MAX;
+use torc_reactor::mail::StopHandle;
 use torc_reactor::resources::Limits;
 use torc_reactor::stats::LoopStats;
 use torc_shard::{Counts, Histogram, Stage, Stats};
@@ -31,10 +33,18 @@ pub struct Counters {
     pub reactor: Arc<LoopStats>,
     /// The kernel's number of its thread; 0 until that runs.
     pub thread: Arc<AtomicU32>,
+    /// What makes it turn, once it has been made.
+    pub waker: Arc<OnceLock<StopHandle>>,
 }
 
-/// What the endpoint shows of a server. `ready`: all shards serve, and it is not stopping.
-pub fn source(build: Build, data: PathBuf, counters: &[Counters], stopping: &Arc<AtomicBool>) -> Source {
+/// What the endpoint shows of a server. `ready`: all shards serve, and it is not stopping. `offsets_max`: see [`lag::samples`].
+pub fn source(
+    build: Build,
+    data: PathBuf,
+    counters: &[Counters],
+    offsets_max: usize,
+    stopping: &Arc<AtomicBool>,
+) -> Source {
     let (for_samples, for_times, for_ready) = (counters.to_vec(), counters.to_vec(), counters.to_vec());
     let stopping = Arc::clone(stopping);
     let samples = move || {
@@ -42,6 +52,7 @@ pub fn source(build: Build, data: PathBuf, counters: &[Counters], stopping: &Arc
         samples.extend(of_disk(&data));
         samples.extend((0..).zip(&for_samples).flat_map(|(shard, counters)| of_shard(shard, counters)));
         samples.extend(of_topics(for_samples.iter().map(|counters| counters.shard.topics.read())));
+        samples.extend(lag::samples(&for_samples, offsets_max));
         samples
     };
     let times = move || (0..).zip(&for_times).flat_map(|(shard, counters)| times_of(shard, &counters.shard)).collect();

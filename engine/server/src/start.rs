@@ -76,7 +76,7 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     let stopping = Arc::new(AtomicBool::new(false));
     let metrics = match &config.metrics {
         Some(endpoint) => {
-            let source = samples::source(build, data.path.clone(), &counters, &stopping);
+            let source = samples::source(build, data.path.clone(), &counters, config.metrics_offsets_max, &stopping);
             Some(metrics::start(endpoint, source, patience)?)
         }
         None => None,
@@ -277,6 +277,7 @@ fn start_shards(
     let mut stops = Vec::new();
     for ((id, post), (listeners, counters)) in (0..).zip(posts).zip(listeners.into_iter().zip(counters)) {
         stops.push(post.stop_handle());
+        assert!(counters.waker.set(post.stop_handle()).is_ok(), "a shard starts once");
         let mut settings = loop_settings::Settings::new(ShardId(id), data.shard(id));
         settings.core = Some(cores[usize::from(id)]);
         settings.listeners = listeners;

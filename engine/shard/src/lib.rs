@@ -7,6 +7,7 @@ mod coordinators;
 mod frames;
 mod group;
 mod groups;
+mod inquiry;
 mod kafka;
 mod line_limit;
 mod mail;
@@ -26,6 +27,7 @@ mod tests;
 mod wire;
 
 pub use coordinators::decode_group_record;
+pub use inquiry::{Finding, GroupProgress, Inquiries, Inquiry, PartitionProgress};
 pub use mail::Mail;
 pub use memory::MemoryLimits;
 pub use meters::Counts;

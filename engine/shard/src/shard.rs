@@ -8,6 +8,7 @@ use crate::catalog::CatalogOwner;
 use crate::conns::Conns;
 use crate::coordinators::{Around, Coordinators};
 use crate::groups::{self, FetchRequest, Flow, Groups, Notice, Phase};
+use crate::inquiry::{Finding, Inquiry};
 use crate::kafka::{self, Kafka};
 use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Token};
 use crate::meaning::LogKind;
@@ -396,7 +397,24 @@ impl Shard {
         }
     }
 
+    /// What another thread asks.
+    fn answer_inquiry(&mut self) {
+        let Some((number, inquiry)) = self.stats.inquiries.next() else { return };
+        let finding = match inquiry {
+            Inquiry::Groups { offsets_max } => self.coordinators.progress(offsets_max, |topic, index| {
+                let log = self.kafka.view.log(topic, index)?;
+                Some((self.settings.owner(log), log))
+            }),
+            Inquiry::Ends(logs) => {
+                let end = |log: &GroupId| self.groups.extent(*log).map(|(_, end)| end);
+                Finding::Ends(logs.iter().map(end).collect())
+            }
+        };
+        self.stats.inquiries.answer(number, finding);
+    }
+
     fn turn(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        self.answer_inquiry();
         self.with_kafka(now, ops, |kafka, out| kafka.turn(out));
         self.retry_conns(now, ops);
         self.settle(now, ops);

@@ -1,5 +1,6 @@
 //! Counters that the metrics endpoint reads while the shard runs.
 
+use crate::inquiry::Inquiries;
 use crate::meters::TopicMeters;
 use crate::stages::{Histogram, Stages};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +16,8 @@ macro_rules! counters {
             pub stages: Stages,
             /// From handing a batch to the disk until it is durable, of every batch of this shard's log.
             pub wal_flush: Histogram,
+            /// Questions from outside.
+            pub inquiries: Inquiries,
             /// By topic.
             pub topics: TopicMeters,
             $($(#[doc = $doc])* pub $name: AtomicU64,)*

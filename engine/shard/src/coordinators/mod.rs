@@ -6,6 +6,7 @@
 //! ([`load`]), and dropped when that ends or the log does not take a record, since its state is then ahead of the log.
 
 mod load;
+mod progress;
 mod records;
 
 pub use records::decode as decode_group_record;

@@ -44,6 +44,11 @@ impl View {
         if id == TopicId::ZERO { self.by_name(name) } else { self.by_id(id) }
     }
 
+    /// The log of a topic's partition `index`, if there is one.
+    pub fn log(&self, topic: &str, index: i32) -> Option<GroupId> {
+        partition(self.by_name(topic)?, index)
+    }
+
     /// The topic that consumer groups live in, if it has been made.
     pub fn offsets_topic(&self) -> Option<&Arc<Topic>> {
         self.by_name(OFFSETS_TOPIC)

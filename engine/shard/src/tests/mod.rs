@@ -8,6 +8,7 @@ mod consumers;
 pub mod disk;
 mod fetch;
 mod groups;
+mod inquiries;
 mod lines;
 mod lists;
 mod metadata;

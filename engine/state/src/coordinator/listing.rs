@@ -1,9 +1,11 @@
 //! Requests about groups: DescribeGroups, ListGroups.
 
 use super::group::Group;
+use super::record::OffsetValue;
 use super::request::List;
-use super::response::{Described, DescribedGroup, DescribedMember, GroupState, Listed, Refusal};
+use super::response::{Described, DescribedGroup, DescribedMember, GroupState, GroupType, Listed, Refusal};
 use super::{Coordinator, Text};
+use std::collections::BTreeMap;
 
 impl Coordinator {
     pub(super) fn describe(&self, groups: &[Text]) -> Vec<Described> {
@@ -12,6 +14,11 @@ impl Coordinator {
             Described { group: id.clone(), result: group.and_then(describe) }
         };
         groups.iter().map(describe).collect()
+    }
+
+    /// All groups, in the order of their names.
+    pub fn progress(&self) -> impl Iterator<Item = Progress<'_>> {
+        self.groups.iter().map(|(id, group)| Progress { id, group })
     }
 
     pub(super) fn list(&self, list: &List) -> Vec<Listed> {
@@ -28,6 +35,49 @@ impl Coordinator {
             kind: group.kind(),
         };
         self.groups.iter().filter(passes).map(listed).collect()
+    }
+}
+
+/// A group, as whoever watches how far it comes sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    id: &'a Text,
+    group: &'a Group,
+}
+
+impl<'a> Progress<'a> {
+    /// Its name.
+    pub fn id(&self) -> &'a Text {
+        self.id
+    }
+
+    /// Its state.
+    pub fn state(&self) -> GroupState {
+        self.group.state()
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> GroupType {
+        self.group.kind()
+    }
+
+    /// How many members it has, by whichever protocol.
+    pub fn members(&self) -> usize {
+        let classic = self.group.classic.as_ref().map_or(0, |classic| classic.members().len());
+        classic + self.group.consumer.as_ref().map_or(0, |consumer| consumer.size())
+    }
+
+    /// How many offsets it has committed.
+    pub fn offsets_len(&self) -> usize {
+        self.group.offsets.topics().values().map(|partitions| partitions.len()).sum()
+    }
+
+    /// Topic, partition and the next offset to read.
+    pub fn offsets(&self) -> impl Iterator<Item = (&'a Text, i32, i64)> {
+        let of_topic = |(topic, partitions): (&'a Text, &'a BTreeMap<i32, OffsetValue>)| {
+            partitions.iter().map(move |(partition, value)| (topic, *partition, value.offset))
+        };
+        self.group.offsets.topics().iter().flat_map(of_topic)
     }
 }
 

@@ -46,6 +46,7 @@ mod story_tests;
 use classic::Classic;
 use cluster::Cluster;
 use group::Group;
+pub use listing::Progress;
 use modern::Consumer;
 pub use modern::Migration;
 use record::Record;

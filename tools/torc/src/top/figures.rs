@@ -1,6 +1,6 @@
 //! What two looks at `/metrics` say about the time between them.
 
-use super::scrape::{Histogram, Scrape};
+use super::scrape::{Group, Histogram, Scrape};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,6 +29,8 @@ pub struct Figures {
     pub shards: BTreeMap<u16, Rates>,
     /// By topic; those that the server does not count one by one are `(others)`.
     pub topics: BTreeMap<String, TopicRates>,
+    /// Consumer groups.
+    pub groups: BTreeMap<String, GroupRates>,
 }
 
 /// What one topic took in and gave out, per second; MB are 10^6 bytes.
@@ -38,6 +40,17 @@ pub struct TopicRates {
     pub mb_in: f64,
     pub records_out: f64,
     pub mb_out: f64,
+}
+
+/// How a consumer group comes on.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct GroupRates {
+    pub state: Option<String>,
+    pub members: Option<f64>,
+    /// Records that it has not committed yet; `None`: of some topic nobody knows.
+    pub lag: Option<f64>,
+    /// Records that it committed, per second; less than 0 if it went back.
+    pub committed: f64,
 }
 
 /// What one shard did, or all together. Per second where it does not say otherwise; MB are 10^6 bytes.
@@ -99,6 +112,11 @@ impl Figures {
             disk_size_bytes: after.of_process("torc_disk_size_bytes"),
             all: of(&ids),
             shards: ids.iter().map(|id| (*id, of(&[*id]))).collect(),
+            groups: after
+                .groups
+                .iter()
+                .map(|(name, group)| (name.clone(), group_rates(before, group, seconds, name)))
+                .collect(),
             topics: after.topics.keys().map(|name| (name.clone(), topic_rates(before, after, seconds, name))).collect(),
         }
     }
@@ -107,6 +125,15 @@ impl Figures {
 /// How far a counter has come; all of it if the server was restarted meanwhile.
 fn grown(from: f64, to: f64) -> f64 {
     if to < from { to } else { to - from }
+}
+
+fn group_rates(before: &Scrape, after: &Group, seconds: f64, name: &str) -> GroupRates {
+    // What is new since the last look was not committed since then: where it began nobody has said.
+    let from =
+        |topic: &String, to: f64| before.groups.get(name).and_then(|g| g.committed.get(topic)).copied().unwrap_or(to);
+    let committed = after.committed.iter().map(|(topic, to)| *to - from(topic, *to)).sum::<f64>();
+    let lag = after.committed.keys().map(|topic| after.lag.get(topic).copied()).sum();
+    GroupRates { state: after.state.clone(), members: after.members, lag, committed: committed / seconds }
 }
 
 fn topic_rates(before: &Scrape, after: &Scrape, seconds: f64, topic: &str) -> TopicRates {

@@ -21,6 +21,7 @@ use std::thread;
 use std::time::Duration;
 use terminal::{Terminal, Wish};
 use trend::{Glyphs, Trends};
+use view::Page;
 
 /// How long a key may wait for being looked at.
 const KEYS: Duration = Duration::from_millis(100);
@@ -61,7 +62,7 @@ fn watch(mut before: Scrape, args: &TopArgs) -> Result<(), Box<dyn Error>> {
     let terminal = Terminal::take()?;
     let mut figures: Option<Figures> = None;
     let mut note = Some(format!("the first figures come in {:?}", args.interval));
-    let mut changed = true;
+    let (mut changed, mut shown) = (true, Page::Server);
     loop {
         while let Ok(look) = looks.try_recv() {
             changed = true;
@@ -85,11 +86,12 @@ fn watch(mut before: Scrape, args: &TopArgs) -> Result<(), Box<dyn Error>> {
                 figures.as_ref(),
                 note,
                 (&trends, glyphs),
-                size,
+                (shown, size),
             ))?;
         }
         match terminal.wait(KEYS) {
             Wish::Leave => return Ok(()),
+            Wish::Page => (shown, changed) = (shown.next(), true),
             wish => changed = wish == Wish::Redraw,
         }
     }

@@ -19,6 +19,16 @@ pub struct Histogram {
     pub sum: f64,
 }
 
+/// A consumer group, as far as the server told of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Group {
+    pub state: Option<String>,
+    pub members: Option<f64>,
+    /// What is committed, all partitions of a topic together, and what is left to read, by topic.
+    pub committed: BTreeMap<String, f64>,
+    pub lag: BTreeMap<String, f64>,
+}
+
 /// All that a server said at one time.
 #[derive(Clone, Debug)]
 pub struct Scrape {
@@ -27,6 +37,8 @@ pub struct Scrape {
     pub numbers: BTreeMap<(String, Option<u16>), f64>,
     /// Counters of topics, by topic and name.
     pub topics: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Consumer groups.
+    pub groups: BTreeMap<String, Group>,
     /// Version of the server, with its commit.
     pub version: Option<String>,
     /// Histograms, by shard and stage (or name, if it has no stages).
@@ -82,8 +94,8 @@ fn exchange(mut stream: TcpStream, host: &str) -> io::Result<String> {
 
 /// Reads samples; `at` is when they were true.
 pub fn parse(text: &str, at: Instant) -> Result<Scrape, String> {
-    let mut scrape =
-        Scrape { at, numbers: BTreeMap::new(), topics: BTreeMap::new(), version: None, histograms: BTreeMap::new() };
+    let (numbers, topics, groups, histograms) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut scrape = Scrape { at, numbers, topics, groups, version: None, histograms };
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         scrape.take(line).ok_or_else(|| format!("`{line}` is no sample of Prometheus' text format"))?;
     }
@@ -100,25 +112,30 @@ impl Scrape {
         };
         let (mut shard, mut stage, mut le) = (None, None, None);
         let (mut topic, mut version, mut commit) = (None, None, None);
-        for label in labels.split(',').filter(|label| !label.is_empty()) {
-            let (key, quoted) = label.split_once('=')?;
-            let text = quoted.strip_prefix('"')?.strip_suffix('"')?;
+        let (mut group, mut state) = (None, None);
+        for (key, text) in labels_of(labels)? {
             match key {
                 "shard" => shard = Some(text.parse::<u16>().ok()?),
-                "topic" => topic = Some(text.to_string()),
+                "topic" => topic = Some(text),
                 "version" => version = Some(text),
                 "commit" => commit = Some(text),
-                "stage" => stage = Some(text.to_string()),
+                "stage" => stage = Some(text),
+                "consumergroup" => group = Some(text),
+                "state" => state = Some(text),
                 "le" => le = Some(if text == "+Inf" { f64::INFINITY } else { text.parse().ok()? }),
                 _ => {}
             }
+        }
+        if let Some(group) = group {
+            self.take_group(name, group, topic, state, value);
+            return Some(());
         }
         if let Some(topic) = topic {
             self.topics.entry(topic).or_default().insert(name.to_string(), value);
             return Some(());
         }
         if let ("torc_build_info", Some(version)) = (name, version) {
-            self.version = Some(format!("{version} ({})", commit.unwrap_or("unknown")));
+            self.version = Some(format!("{version} ({})", commit.as_deref().unwrap_or("unknown")));
         }
         let part_of = |part: &&'static str| Some((name.strip_suffix(part)?.strip_suffix("_seconds")?, *part));
         let Some((family, part)) = ["_bucket", "_sum", "_count"].iter().find_map(part_of) else {
@@ -133,6 +150,18 @@ impl Scrape {
             _ => {}
         }
         Some(())
+    }
+
+    /// A sample of a consumer group; those of single partitions are not kept.
+    fn take_group(&mut self, name: &str, group: String, topic: Option<String>, state: Option<String>, value: f64) {
+        let group = self.groups.entry(group).or_default();
+        match (name, topic) {
+            ("torc_consumergroup_info", _) => group.state = state,
+            ("kafka_consumergroup_members", _) => group.members = Some(value),
+            ("kafka_consumergroup_current_offset_sum", Some(topic)) => drop(group.committed.insert(topic, value)),
+            ("kafka_consumergroup_lag_sum", Some(topic)) => drop(group.lag.insert(topic, value)),
+            _ => {}
+        }
     }
 
     /// The shards that said anything, rising.
@@ -150,6 +179,31 @@ impl Scrape {
     pub fn number(&self, name: &str, shard: u16) -> f64 {
         self.numbers.get(&(name.to_string(), Some(shard))).copied().unwrap_or(0.0)
     }
+}
+
+/// Names and values of `a="x",b="y"`, in which quotes, backslashes and line breaks are escaped.
+fn labels_of(text: &str) -> Option<Vec<(&str, String)>> {
+    let (mut labels, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let (key, behind) = rest.split_once("=\"")?;
+        let (mut value, mut chars) = (String::new(), behind.char_indices());
+        let end = loop {
+            match chars.next()? {
+                (at, '"') => break at,
+                (_, '\\') => value.push(match chars.next()?.1 {
+                    'n' => '\n',
+                    other => other,
+                }),
+                (_, other) => value.push(other),
+            }
+        };
+        labels.push((key, value));
+        rest = &behind[end + 1..];
+        if !rest.is_empty() {
+            rest = rest.strip_prefix(',')?;
+        }
+    }
+    Some(labels)
 }
 
 impl Histogram {

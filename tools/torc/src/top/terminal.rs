@@ -31,6 +31,8 @@ pub struct Size {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
     Nothing,
+    /// The next page.
+    Page,
     /// The size has changed.
     Redraw,
     Leave,
@@ -126,7 +128,13 @@ impl Drop for Terminal {
 /// What keys mean. Sequences of several bytes, such as arrows, mean nothing.
 pub fn wish(keys: &[u8]) -> Wish {
     let leaves = |key: &u8| matches!(*key, b'q' | b'Q' | CTRL_C | CTRL_D);
-    if !keys.starts_with(b"\x1b") && keys.iter().any(leaves) { Wish::Leave } else { Wish::Nothing }
+    let turns = |key: &u8| matches!(*key, b'g' | b'G' | b'\t');
+    match keys.starts_with(b"\x1b") {
+        true => Wish::Nothing,
+        false if keys.iter().any(leaves) => Wish::Leave,
+        false if keys.iter().any(turns) => Wish::Page,
+        false => Wish::Nothing,
+    }
 }
 
 /// Each line over the one that was there, and nothing of the old ones behind and below. No line break at the end: in the last

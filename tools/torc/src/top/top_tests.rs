@@ -1,8 +1,8 @@
-use super::figures::{Figures, Times, TopicRates};
+use super::figures::{Figures, GroupRates, Times, TopicRates};
 use super::scrape::{Histogram, Scrape, parse};
 use super::terminal::{Size, Wish, frame, wish};
 use super::trend::{Glyphs, Trends, bars};
-use super::view;
+use super::view::{self, Page};
 use std::time::{Duration, Instant};
 
 /// A server of two shards: counters of shard 0, and its flush histogram by bucket, not cumulative.
@@ -140,14 +140,21 @@ fn a_screen_is_never_wider_or_longer_than_the_terminal() {
                 (None, Some("nobody answers at a rather long address")),
                 (Some(&figures), Some("x")),
             ] {
-                let lines = view::screen("h:1", figures, note, (&trends, Glyphs::Blocks), Size { columns, rows });
+                let lines = view::screen(
+                    "h:1",
+                    figures,
+                    note,
+                    (&trends, Glyphs::Blocks),
+                    (Page::Server, Size { columns, rows }),
+                );
                 assert_eq!(lines.len(), rows, "{columns}x{rows}");
                 assert!(lines.iter().all(|line| line.chars().count() <= columns), "{columns}x{rows}: {lines:?}");
             }
         }
     }
     let text = |columns, rows| {
-        view::screen("h:1", Some(&figures), None, (&trends, Glyphs::Blocks), Size { columns, rows }).join("\n")
+        view::screen("h:1", Some(&figures), None, (&trends, Glyphs::Blocks), (Page::Server, Size { columns, rows }))
+            .join("\n")
     };
     for part in ["requests/s", "\u{2588}", "disk", "memory", "shard", "topic", "orders", "total", "q leaves"] {
         assert!(text(80, 40).contains(part), "no {part} in {}", text(80, 40));
@@ -179,6 +186,9 @@ fn keys_and_frames_are_those_of_a_terminal() {
     for keys in ["q", "Q", "\u{3}", "\u{4}", "xq"] {
         assert_eq!(wish(keys.as_bytes()), Wish::Leave, "{keys:?}");
     }
+    for keys in ["g", "\t", "xG"] {
+        assert_eq!(wish(keys.as_bytes()), Wish::Page, "{keys:?}");
+    }
     for keys in ["", "x", "\u{1b}[A", "\u{1b}Oq"] {
         assert_eq!(wish(keys.as_bytes()), Wish::Nothing, "{keys:?}");
     }
@@ -189,4 +199,53 @@ fn keys_and_frames_are_those_of_a_terminal() {
 fn times_have_three_digits() {
     let shown = [0.5, 1.5, 9.999, 12.34, 512.0, 1_234.0, 45_600.0, 2.5e6].map(view::time);
     assert_eq!(shown, ["<1us", "1.50us", "10.0us", "12.3us", "512us", "1.23ms", "45.6ms", "2.50s"]);
+}
+
+fn with_groups(at: Instant, committed: u64) -> Scrape {
+    let text = format!(
+        "torc_requests_total{{shard=\"0\"}} 1\n\
+         torc_consumergroup_info{{consumergroup=\"app,\\\"1\\\"\",state=\"Stable\",type=\"classic\"}} 1\n\
+         kafka_consumergroup_members{{consumergroup=\"app,\\\"1\\\"\"}} 3\n\
+         kafka_consumergroup_current_offset{{consumergroup=\"app,\\\"1\\\"\",topic=\"t\",partition=\"0\"}} 9\n\
+         kafka_consumergroup_current_offset_sum{{consumergroup=\"app,\\\"1\\\"\",topic=\"t\"}} {committed}\n\
+         kafka_consumergroup_lag_sum{{consumergroup=\"app,\\\"1\\\"\",topic=\"t\"}} 40\n\
+         torc_consumergroup_info{{consumergroup=\"other\",state=\"Empty\",type=\"classic\"}} 1\n\
+         kafka_consumergroup_current_offset_sum{{consumergroup=\"other\",topic=\"gone\"}} 5\n",
+    );
+    parse(&text, at).unwrap()
+}
+
+#[test]
+fn groups_have_a_page() {
+    let begin = Instant::now();
+    let figures = Figures::between(&with_groups(begin, 100), &with_groups(begin + Duration::from_secs(2), 300));
+    let app = &figures.groups["app,\"1\""];
+    let expected =
+        GroupRates { state: Some("Stable".to_string()), members: Some(3.0), lag: Some(40.0), committed: 100.0 };
+    assert_eq!(*app, expected);
+    assert_eq!(figures.groups["other"].lag, None, "what nobody says is not 0");
+    assert!(figures.topics.is_empty(), "a group's topics are no topics of the server's: {:?}", figures.topics);
+    let trends = Trends::default();
+    let screen = |columns, rows| {
+        let size = Size { columns, rows };
+        view::screen("h:1", Some(&figures), None, (&trends, Glyphs::Blocks), (Page::Groups, size))
+    };
+    for columns in [1, 20, 40, 80, 200] {
+        for rows in [1, 2, 3, 5, 6, 7, 24] {
+            let lines = screen(columns, rows);
+            assert_eq!(lines.len(), rows, "{columns}x{rows}");
+            assert!(lines.iter().all(|line| line.chars().count() <= columns), "{columns}x{rows}: {lines:?}");
+        }
+    }
+    let text = screen(80, 24).join("\n");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(rows.contains(&vec!["app,\"1\"", "Stable", "3", "40", "100"]), "{text}");
+    assert!(rows.contains(&vec!["other", "Empty", "-", "-", "0"]) && text.contains("g shows the server"), "{text}");
+    let narrow = screen(40, 24).join("\n");
+    assert!(narrow.contains("lag") && !narrow.contains("members"), "whole columns go: {narrow}");
+    assert!(view::page("h:1", &figures).contains("committed/s"));
+    let none = Figures::between(&scraped(begin, 1, 1, [0, 0, 0], 0.0), &scraped(begin, 1, 1, [0, 0, 0], 0.0));
+    let empty =
+        view::screen("h:1", Some(&none), None, (&trends, Glyphs::Ascii), (Page::Groups, Size { columns: 80, rows: 9 }));
+    assert!(empty.iter().any(|line| line == "no consumer groups"), "{empty:?}");
 }

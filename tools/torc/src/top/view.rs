@@ -1,9 +1,9 @@
 //! Figures as text: a page of all of them, or as much as a screen holds.
 
-use super::figures::{Figures, OTHERS, PRODUCE, Rates};
+use super::figures::{Figures, GroupRates, OTHERS, PRODUCE, Rates};
 use super::terminal::Size;
 use super::trend::{Glyphs, Trends};
-use crate::output::{Align, Table};
+use crate::output::{Align, Table, plain};
 use torc_base::units::rounded_size;
 
 /// A column of a table, and how soon it is left out where the table is too wide: 0 never, then the highest first.
@@ -12,11 +12,37 @@ type Column = (&'static str, Align, usize);
 /// Topics that a page names, those that do most.
 const TOPICS_MAX: usize = 10;
 
+/// So many groups of consumers stand on a page that has all: those that are furthest behind.
+const GROUPS_MAX: usize = 10;
+
+/// What a screen shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Shards, stages, topics.
+    Server,
+    /// Consumer groups.
+    Groups,
+}
+
+impl Page {
+    /// The one behind it.
+    pub fn next(self) -> Page {
+        match self {
+            Page::Server => Page::Groups,
+            Page::Groups => Page::Server,
+        }
+    }
+}
+
 /// All figures, shards one below the other, as wide as they are.
 pub fn page(address: &str, figures: &Figures) -> String {
     let mut lines = vec![title(address, figures), warnings(&figures.all).unwrap_or_default()];
     lines.extend(resources(figures));
     lines.extend(sections(figures, usize::MAX).into_iter().flatten());
+    if !figures.groups.is_empty() {
+        lines.push(String::new());
+        lines.extend(groups(figures, usize::MAX, GROUPS_MAX));
+    }
     lines.join("\n") + "\n"
 }
 
@@ -27,11 +53,14 @@ pub fn screen(
     figures: Option<&Figures>,
     note: Option<&str>,
     (trends, glyphs): (&Trends, Glyphs),
-    size: Size,
+    (shown, size): (Page, Size),
 ) -> Vec<String> {
     let mut lines = vec![figures.map_or_else(|| format!("torc at {address}"), |figures| title(address, figures))];
     lines.push(note.map(str::to_string).or_else(|| warnings(&figures?.all)).unwrap_or_default());
-    if let Some(figures) = figures {
+    if let (Some(figures), Page::Groups) = (figures, shown) {
+        lines.extend(groups(figures, size.columns, size.rows.saturating_sub(5)));
+    }
+    if let (Some(figures), Page::Server) = (figures, shown) {
         lines.extend(trends.lines(size.columns, glyphs));
         lines.extend(resources(figures));
         for section in sections(figures, size.columns) {
@@ -43,7 +72,7 @@ pub fn screen(
     }
     lines.resize(size.rows, String::new());
     if let [_, .., last] = &mut lines[..] {
-        *last = "q leaves".to_string();
+        *last = format!("q leaves, g shows {}", if shown == Page::Groups { "the server" } else { "groups" });
     }
     lines.into_iter().map(|line| line.chars().take(size.columns).collect()).collect()
 }
@@ -182,6 +211,42 @@ fn topics(figures: &Figures, width: usize) -> String {
         ]
     });
     fitted(&columns, cells.collect(), width)
+}
+
+/// Those groups that are furthest behind, and how many there are besides.
+fn groups(figures: &Figures, width: usize, most: usize) -> Vec<String> {
+    if figures.groups.is_empty() {
+        return vec!["no consumer groups".to_string()];
+    }
+    let mut groups: Vec<_> = figures.groups.iter().collect();
+    // Of whom it is not known how far behind they are, is what has to be looked at first.
+    let lag = |group: &GroupRates| group.lag.unwrap_or(f64::INFINITY);
+    groups.sort_by(|(_, a), (_, b)| lag(b).total_cmp(&lag(a)));
+    let columns = [
+        ("group", Align::Left, 0),
+        ("state", Align::Left, 2),
+        ("members", Align::Right, 3),
+        ("lag", Align::Right, 0),
+        ("committed/s", Align::Right, 1),
+    ];
+    // A long name shall not push the figures out.
+    let room = (width / 2).max(16);
+    let known = |number: Option<f64>| number.map_or(String::new(), whole);
+    let cells = groups.iter().take(most.max(1)).map(|(name, rates)| {
+        vec![
+            plain(name).chars().take(room).collect(),
+            rates.state.clone().unwrap_or_default(),
+            known(rates.members),
+            known(rates.lag),
+            whole(rates.committed),
+        ]
+    });
+    let mut lines: Vec<String> = fitted(&columns, cells.collect(), width).lines().map(str::to_string).collect();
+    let without = groups.len().saturating_sub(most.max(1));
+    if without > 0 {
+        lines.push(format!("and {without} more, less far behind"));
+    }
+    lines
 }
 
 /// A table without the columns that `width` has no room for.

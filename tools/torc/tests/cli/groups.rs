@@ -256,3 +256,39 @@ fn names_cannot_play_with_the_terminal_nor_with_patterns() {
     }
     assert_eq!(groups.names(&["list", "app*"]), ["app*", "apple"]);
 }
+
+#[test]
+fn lag_is_among_the_metrics_and_on_top() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = with_orders(dir.path());
+    let groups = Groups(server.said("kafka"));
+    groups.json(&["reset-offsets", "app", "-t", "orders", "--to-offset", "4", "--create", "--yes"]);
+    let metrics = server.get("/metrics");
+    for line in [
+        "kafka_consumergroup_lag{consumergroup=\"app\",topic=\"orders\",partition=\"0\"} 6",
+        "kafka_consumergroup_lag{consumergroup=\"app\",topic=\"orders\",partition=\"1\"} 16",
+        "kafka_consumergroup_current_offset{consumergroup=\"app\",topic=\"orders\",partition=\"1\"} 4",
+        "kafka_consumergroup_lag_sum{consumergroup=\"app\",topic=\"orders\"} 22",
+        "kafka_consumergroup_members{consumergroup=\"app\"} 0",
+        "torc_consumergroups_left_out 0",
+    ] {
+        assert!(metrics.lines().any(|other| other == line), "no {line} in {metrics}");
+    }
+    let address = server.said("metrics").to_string();
+    let output = torc(&["top", "--metrics", &address, "--once", "--format", "json", "--interval", "200ms"]).output();
+    let figures: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let app = json!({ "state": "Empty", "members": 0.0, "lag": 22.0, "committed": 0.0 });
+    assert_eq!(figures["groups"], json!({ "app": app }));
+    drop(server);
+
+    let server = Server::start(dir.path(), &["--set", "torc.metrics.offsets.max=1"]);
+    let began = std::time::Instant::now();
+    while server.get("/metrics").contains("torc_consumergroups_left_out 0") {
+        assert!(began.elapsed().as_secs() < 60, "the coordinators are not loaded");
+    }
+    let metrics = server.get("/metrics");
+    assert!(metrics.contains("torc_consumergroups_left_out 1") && !metrics.contains("\"app\""), "{metrics}");
+    drop(server);
+    let server = Server::start(dir.path(), &["--set", "torc.metrics.offsets.max=0"]);
+    assert!(!server.get("/metrics").contains("consumergroup"), "nobody is asked");
+}

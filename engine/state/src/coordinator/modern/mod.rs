@@ -132,6 +132,11 @@ impl Consumer {
             && !self.has_old_metadata
     }
 
+    /// How many members it has.
+    pub(super) fn size(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }

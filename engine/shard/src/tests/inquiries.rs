@@ -1,0 +1,97 @@
+//! What other threads ask of shards.
+
+use super::rig::{Client, Rig, settings};
+use crate::{Finding, GroupProgress, Inquiry};
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::*;
+use torc_base::ids::{GroupId, Offset, ShardId};
+use torc_net::kafka::{StrBytes, error};
+
+fn s(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+fn commit(rig: &mut Rig, client: Client, group: &str, offsets: &[(&str, i32, i64)]) {
+    let topic = |&(name, partition, offset): &(&str, i32, i64)| {
+        let part = OffsetCommitRequestPartition::default().with_partition_index(partition);
+        let part = part.with_committed_offset(offset).with_committed_metadata(Some(s("")));
+        OffsetCommitRequestTopic::default().with_name(s(name).into()).with_partitions(vec![part])
+    };
+    let request = OffsetCommitRequest::default()
+        .with_group_id(s(group).into())
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(offsets.iter().map(topic).collect());
+    let answer = rig.ask(client, 8, &request);
+    assert!(answer.topics.iter().flat_map(|topic| &topic.partitions).all(|part| part.error_code == error::NONE));
+}
+
+fn inquire(rig: &mut Rig, shard: usize, inquiry: Inquiry) -> Finding {
+    let number = rig.stats(shard).inquiries.ask(inquiry);
+    assert_eq!(rig.stats(shard).inquiries.take(number), None, "it is answered in a turn");
+    rig.turn(shard);
+    rig.stats(shard).inquiries.take(number).expect("a turn answers")
+}
+
+/// All groups of all shards, by name, and how many were left out.
+fn groups(rig: &mut Rig, offsets_max: usize) -> (Vec<GroupProgress>, usize) {
+    let (mut all, mut without) = (Vec::new(), 0);
+    for shard in 0..rig.shards() {
+        let Finding::Groups { groups, left_out } = inquire(rig, shard, Inquiry::Groups { offsets_max }) else {
+            panic!("groups were asked for")
+        };
+        all.extend(groups);
+        without += left_out;
+    }
+    all.sort_by(|a, b| a.group.cmp(&b.group));
+    (all, without)
+}
+
+#[test]
+fn groups_tell_what_they_have_committed_and_logs_where_they_end() {
+    let mut rig = Rig::with(2, &settings());
+    let client = rig.connect(0);
+    let topic = CreatableTopic::default().with_name(s("t").into()).with_num_partitions(2).with_replication_factor(1);
+    let created = rig.ask(client, 7, &CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(1_000));
+    assert_eq!(created.topics[0].error_code, error::NONE);
+    let (none, left_out) = groups(&mut rig, 100);
+    assert!(none.is_empty() && left_out == 0);
+    for group in ["a", "b", "c", "d"] {
+        let found = rig.ask(client, 6, &FindCoordinatorRequest::default().with_coordinator_keys(vec![s(group)]));
+        assert_eq!(found.coordinators[0].error_code, error::NONE);
+        rig.run();
+        commit(&mut rig, client, group, &[("t", 0, 1), ("t", 1, 2), ("gone", 0, 3)]);
+    }
+    let (all, left_out) = groups(&mut rig, 100);
+    assert_eq!((all.iter().map(|g| &*g.group).collect::<Vec<_>>(), left_out), (vec!["a", "b", "c", "d"], 0));
+    let told: Vec<(&str, i32, i64, bool)> =
+        all[0].offsets.iter().map(|o| (&*o.topic, o.partition, o.offset, o.log.is_some())).collect();
+    assert_eq!(told, [("gone", 0, 3, false), ("t", 0, 1, true), ("t", 1, 2, true)]);
+    assert_eq!((all[0].members, all[0].state, all[0].kind), (0, "Empty", "classic"));
+    // No more than there is room for, and whole groups.
+    let (some, left_out) = groups(&mut rig, 3);
+    assert_eq!(some.len() + left_out, 4);
+    assert!(some.len() <= rig.shards() && some.iter().all(|group| group.offsets.len() == 3));
+    assert_eq!(groups(&mut rig, 2), (Vec::new(), 4));
+    // Ends are told by who owns the log.
+    for offset in all[0].offsets.iter().filter(|offset| offset.topic.as_ref() == "t") {
+        let (owner, log) = offset.log.unwrap();
+        let ask = |log| Inquiry::Ends(vec![log, GroupId(u64::MAX >> 8)]);
+        let found = inquire(&mut rig, usize::from(owner.get()), ask(log));
+        assert_eq!(found, Finding::Ends(vec![Some(Offset(0)), None]));
+        let other = ShardId(1 - owner.get());
+        assert_eq!(inquire(&mut rig, usize::from(other.get()), ask(log)), Finding::Ends(vec![None, None]));
+    }
+}
+
+#[test]
+fn an_answer_that_comes_late_is_not_taken_for_another() {
+    let mut rig = Rig::with(1, &settings());
+    let early = rig.stats(0).inquiries.ask(Inquiry::Ends(Vec::new()));
+    rig.turn(0);
+    let late = rig.stats(0).inquiries.ask(Inquiry::Groups { offsets_max: 1 });
+    assert_eq!(rig.stats(0).inquiries.take(late), None);
+    rig.turn(0);
+    assert_eq!(rig.stats(0).inquiries.take(early), None);
+    assert_eq!(rig.stats(0).inquiries.take(late), Some(Finding::Groups { groups: Vec::new(), left_out: 0 }));
+}
