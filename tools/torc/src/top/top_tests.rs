@@ -240,7 +240,7 @@ fn groups_have_a_page() {
     let text = screen(80, 24).join("\n");
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert!(rows.contains(&vec!["app,\"1\"", "Stable", "3", "40", "100"]), "{text}");
-    assert!(rows.contains(&vec!["other", "Empty", "-", "-", "0"]) && text.contains("g shows the server"), "{text}");
+    assert!(rows.contains(&vec!["other", "Empty", "-", "-", "0"]) && text.contains("q leaves, g server"), "{text}");
     let narrow = screen(40, 24).join("\n");
     assert!(narrow.contains("lag") && !narrow.contains("members"), "whole columns go: {narrow}");
     assert!(view::page("h:1", &figures).contains("committed/s"));

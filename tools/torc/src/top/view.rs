@@ -72,7 +72,7 @@ pub fn screen(
     }
     lines.resize(size.rows, String::new());
     if let [_, .., last] = &mut lines[..] {
-        *last = format!("q leaves, g shows {}", if shown == Page::Groups { "the server" } else { "groups" });
+        *last = format!("q leaves, g {}", if shown == Page::Groups { "server" } else { "groups" });
     }
     lines.into_iter().map(|line| line.chars().take(size.columns).collect()).collect()
 }

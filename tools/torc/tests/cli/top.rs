@@ -89,7 +89,11 @@ fn top_fits_its_terminal_and_gives_it_back_however_it_ends() {
         let lines = lines(&text);
         assert_eq!(lines.len(), usize::from(rows));
         assert!(lines.iter().all(|line| line.chars().count() <= usize::from(columns)), "{columns}: {lines:#?}");
-        assert_eq!(lines.last().map(String::as_str), Some("q leaves"));
+        assert_eq!(lines.last().map(String::as_str), Some("q leaves, g groups"));
+        screen.keys.write_all(b"g").unwrap();
+        screen.until("no consumer groups");
+        screen.keys.write_all(b"\t").unwrap();
+        screen.until("requests/s");
         let signal = |signal| kill_process(Pid::from_child(&screen.child), signal).unwrap();
         match end {
             "TERM" => signal(Signal::TERM),
