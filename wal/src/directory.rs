@@ -2,7 +2,7 @@
 
 use crate::entry::Run;
 use crate::index::Extent;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 
 /// One group's part of the log.
@@ -72,6 +72,8 @@ pub struct Directory {
     live: BTreeMap<SegmentId, Live>,
     /// Runs that were swapped.
     swaps: u64,
+    /// Groups of which parts were replaced since this was last taken.
+    replaced: BTreeSet<GroupId>,
 }
 
 impl Directory {
@@ -268,6 +270,7 @@ impl Directory {
             return;
         }
         group.compacted = group.compacted.max(part.last_index.next());
+        self.replaced.insert(part.group);
         let (first, last) = (group.runs[from], group.runs[upto - 1]);
         group.runs[from..upto].iter().for_each(|run| forget(&mut self.live, run));
         let before = Index(part.first_index.get() - 1);
@@ -294,6 +297,11 @@ impl Directory {
         let runs = || left.into_iter().chain(new).chain(right);
         runs().for_each(|run| count(&mut self.live, &run));
         group.runs.splice(from..upto, runs());
+    }
+
+    /// The groups of which parts were replaced since this was last asked: what was read of them before is not what there is.
+    pub(crate) fn take_replaced(&mut self) -> BTreeSet<GroupId> {
+        std::mem::take(&mut self.replaced)
     }
 
     /// How often [`Directory::swap`] or [`Directory::replace`] was called.

@@ -464,6 +464,9 @@ impl Wal {
         let done = act(&mut self.cleaner, &mut parts);
         if self.directory.swaps() != emptied {
             self.stale_wish = true;
+            for group in self.directory.take_replaced() {
+                self.reader.truncate(group, Index(0));
+            }
         }
         done
     }

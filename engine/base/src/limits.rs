@@ -49,6 +49,8 @@ pub const OPENING_MEMORY: usize = 160 << 20;
 /// one of them takes: a topic with more keys than that is compacted in several passes.
 pub const COMPACTION_KEYS_MEMORY: usize = 128 << 20;
 pub const COMPACTION_KEY_BYTES: usize = 24;
+/// Bytes of records that one turn of a shard compacts, as for those that it opens.
+pub const COMPACTION_TURN: usize = 128 << 10;
 /// Records of one compressed batch that compaction holds in memory while it makes a shorter one; a batch of which more is
 /// left stays as it is.
 pub const COMPACTION_BATCH_BYTES_MAX: usize = 16 << 20;

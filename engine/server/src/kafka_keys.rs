@@ -222,7 +222,7 @@ pub static KAFKA: &[Group] = &[
     },
     Group {
         fate: Fate::NotYet,
-        why: "there is no compaction; topics that ask for it are refused",
+        why: "compaction goes by Kafka's defaults; what a topic says of it itself holds",
         keys: "\
             log.cleaner.backoff.ms log.cleaner.dedupe.buffer.size log.cleaner.delete.retention.ms \
             log.cleaner.io.buffer.load.factor log.cleaner.io.buffer.size log.cleaner.max.compaction.lag.ms \
@@ -298,7 +298,7 @@ pub static KAFKA: &[Group] = &[
     },
     Group {
         fate: Fate::Only,
-        why: "there is no compaction yet, and records would be deleted instead; compacted topics need Kafka",
+        why: "a topic says itself that it is compacted; of those that say nothing records would be deleted instead",
         keys: "log.cleanup.policy=delete",
     },
     Group { fate: Fate::Only, why: "topics can always be deleted", keys: "delete.topic.enable=true" },

@@ -34,6 +34,9 @@ use torc_shard::{
     CleanerSettings, MemoryLimits, Settings, Shard, TimestampType as TopicTimestampType, TopicConfig, WalSettings,
 };
 
+/// Between two looks at what is to be compacted, as by default in Kafka.
+const COMPACTION_BACKOFF_MS: u64 = 15_000;
+
 /// Memory of blocks that the tail has given up and the next batches take over, besides the registered ones.
 const KEPT_BLOCKS: usize = 4 << 20;
 /// How long a port in use is waited for: the kernel may still hold that of a server that was just killed.
@@ -368,6 +371,8 @@ fn shard_settings(
             ..TopicConfig::default()
         },
         retention_check_interval_ms: config.log_retention_check_interval_ms,
+        compaction_backoff_ms: COMPACTION_BACKOFF_MS,
+        compaction_keys_bytes: torc_base::limits::COMPACTION_KEYS_MEMORY / usize::from(data.identity.shards.max(1)),
         producer_expiration_ms: config.producer_id_expiration_ms,
         coordinator: Arc::new(config.coordinator.clone()),
         offsets_partitions: config.offsets_partitions,

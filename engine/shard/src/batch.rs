@@ -1,7 +1,9 @@
 //! Record batches as logs handle them: the one door between logs and Kafka's format of records, which is torc's own on the
 //! disk, too. Kafka's requests and codes do not come through it.
 
-pub use torc_net::kafka::records::{Batch, Invalid, Learned, Opening, Question, Record, Spares, read};
+pub use torc_net::kafka::records::{
+    Batch, Invalid, Keyed, Learned, Left, Opening, Question, Record, Sift, Spares, emptied, read,
+};
 
 use crate::meaning::kind;
 use torc_base::buf::BufMut;

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use torc_base::ids::{Index, LeaderEpoch, Offset, Term};
 use torc_base::time::Mono;
 use torc_consensus::{Raft, Role};
+use torc_state::compaction::Compaction;
 use torc_state::partition::Partition;
 use torc_state::retention::Limits;
 
@@ -49,6 +50,8 @@ pub struct Group {
     pub meaning: Meaning,
     /// What the topic keeps.
     pub retention: Limits,
+    /// What compaction goes by, if its topic is compacted.
+    pub compaction: Option<Compaction>,
     /// Where its topic is counted.
     pub meter: Meter,
     /// Wait for the leader's own disk, in the order of the log.
@@ -69,6 +72,7 @@ impl Group {
             raft,
             meaning,
             retention: Limits { ms: -1, bytes: -1 },
+            compaction: None,
             meter: Meter::OTHERS,
             on_disk: VecDeque::new(),
             on_commit: VecDeque::new(),

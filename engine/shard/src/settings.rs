@@ -35,6 +35,10 @@ pub struct Settings {
     pub topic_defaults: torc_state::config::TopicConfig,
     /// `log.retention.check.interval.ms`
     pub retention_check_interval_ms: u64,
+    /// `log.cleaner.backoff.ms`: between two looks at what is to be compacted.
+    pub compaction_backoff_ms: u64,
+    /// `log.cleaner.dedupe.buffer.size`, this shard's part of it.
+    pub compaction_keys_bytes: usize,
     /// `producer.id.expiration.ms`
     pub producer_expiration_ms: i64,
     /// `group.*` and `offsets.*`: what coordinators of groups go by.

@@ -328,14 +328,14 @@ impl Shard {
                     let ids = mine(topic);
                     ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition));
                     groups.set_meter(topic, &ids);
-                    groups.set_retention(topic.config.retention(), ids.into_iter());
+                    groups.set_cleanup(&topic.config, ids.into_iter());
                 }
             }
             CatalogChange::Topic(topic) => {
                 let ids = mine(topic);
                 ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition));
                 groups.set_meter(topic, &ids);
-                groups.set_retention(topic.config.retention(), ids.into_iter());
+                groups.set_cleanup(&topic.config, ids.into_iter());
             }
             CatalogChange::Deleted(topic) => {
                 mine(topic).into_iter().for_each(|id| groups.drop_group(out, id));

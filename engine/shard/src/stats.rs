@@ -102,6 +102,13 @@ counters! {
     counter cleaner_written_bytes_total,
     /// Bytes of files that were freed after the cleaner had emptied them.
     counter cleaner_freed_bytes_total,
+    /// Compactions: each goes through the partitions that are due.
+    counter compactions_total,
+    /// Bytes of record batches that compaction went through, and of what it left out of them.
+    counter compaction_read_bytes_total,
+    counter compaction_removed_bytes_total,
+    /// The largest part of a compacted partition that has yet to be compacted, in percent, at the last look.
+    gauge compaction_max_dirty_percent,
     /// Checkpoints that were published.
     counter checkpoints_total,
     /// 1 while producers are refused for lack of disk space.

@@ -100,7 +100,7 @@ fn a_wish_that_cannot_be_granted_gets_kafkas_error() {
     assert_eq!(code(NewTopic { replication: 0, ..wish("c", 2, 1) }), Err(38));
     assert_eq!(code(NewTopic { replication: 3, ..wish("c", 2, 1) }), Err(38));
     assert!(code(NewTopic { replication: 1, ..wish("c", 2, 1) }).is_ok());
-    let config = [("cleanup.policy".to_string(), "compact".to_string())].into();
+    let config = [("cleanup.policy".to_string(), "compress".to_string())].into();
     assert_eq!(code(NewTopic { config, ..wish("c", 2, 1) }), Err(40));
     assert_eq!(code(wish("c", 1, 1)), Err(42), "the id is taken");
     assert_eq!(code(wish("c", 0, 1)), Err(42), "no id");

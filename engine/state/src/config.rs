@@ -1,6 +1,7 @@
 //! Topic settings: Kafka's keys with Kafka's meaning. One table says what there is; a setting that does not work yet is
 //! refused, not ignored.
 
+use crate::compaction::Compaction;
 use crate::retention::Limits;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,9 +26,22 @@ pub enum TimestampType {
 pub enum CleanupPolicy {
     /// They are dropped by age and size.
     Delete,
-    /// The last record of each key stays. Only topics of the server's own have it, until there is compaction: all of
-    /// their records stay.
+    /// The last record of each key stays.
     Compact,
+    /// The last record of each key stays, until it is dropped by age or size.
+    CompactDelete,
+}
+
+impl CleanupPolicy {
+    /// True if records must have keys.
+    pub fn compacts(self) -> bool {
+        self != CleanupPolicy::Delete
+    }
+
+    /// True if records are dropped by age and size, and may be by request.
+    pub fn deletes(self) -> bool {
+        self != CleanupPolicy::Compact
+    }
 }
 
 /// The settings of one topic, in effect. Milliseconds and bytes; -1 where it says so: without limit.
@@ -47,6 +61,14 @@ pub struct TopicConfig {
     pub timestamp_before_max_ms: i64,
     /// `message.timestamp.after.max.ms`: how far ahead of the clock a producer's timestamp may be.
     pub timestamp_after_max_ms: i64,
+    /// `delete.retention.ms`: how long tombstones stay once they are all that is left of their keys.
+    pub delete_retention_ms: i64,
+    /// `max.compaction.lag.ms`: records that are older are compacted, however few.
+    pub max_compaction_lag_ms: i64,
+    /// `min.compaction.lag.ms`: records that are younger are not compacted.
+    pub min_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`, in millionths.
+    pub dirty_ppm: u32,
     /// `min.insync.replicas`: with fewer, acks=all is answered by NOT_ENOUGH_REPLICAS.
     pub min_insync_replicas: u32,
 }
@@ -63,6 +85,10 @@ impl Default for TopicConfig {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 60 * 60 * 1000,
             min_insync_replicas: 1,
+            delete_retention_ms: 24 * 60 * 60 * 1000,
+            max_compaction_lag_ms: i64::MAX,
+            min_compaction_lag_ms: 0,
+            dirty_ppm: 500_000,
         }
     }
 }
@@ -88,10 +114,6 @@ impl TopicConfig {
 
     /// Takes one setting in that somebody wants, written as Kafka writes it.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
-        let value = value.trim();
-        if name == "cleanup.policy" && value != "delete" {
-            return Err(ConfigError::new(name, value, format!("only delete is supported yet: {NO_COMPACTION}")));
-        }
         self.put(name, value)
     }
 
@@ -110,6 +132,19 @@ impl TopicConfig {
                 Ok(number) if (min..=max).contains(&number) => set(self, number),
                 _ => return fail(format!("allowed is a whole number from {min} to {max}")),
             },
+            Rule::Part { set, .. } => match value.parse::<f64>() {
+                Ok(part) if (0.0..=1.0).contains(&part) => set(self, (part * PPM).round() as u32),
+                _ => return fail("allowed is a number from 0 to 1".into()),
+            },
+            Rule::Words { options, set, .. } => {
+                let mut words: Vec<&str> = value.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+                words.sort_unstable();
+                words.dedup();
+                match options.iter().position(|option| *option == words.join(",")) {
+                    Some(at) => set(self, at),
+                    None => return fail(format!("allowed is one of {}", options.join("; "))),
+                }
+            }
             Rule::Word { words, set, .. } => match words.iter().position(|word| *word == value) {
                 Some(at) => set(self, at),
                 None => return fail(format!("allowed is one of {}", words.join(", "))),
@@ -122,10 +157,20 @@ impl TopicConfig {
 
     /// What retention goes by.
     pub fn retention(&self) -> Limits {
-        match self.cleanup_policy {
-            CleanupPolicy::Delete => Limits { ms: self.retention_ms, bytes: self.retention_bytes },
-            CleanupPolicy::Compact => Limits { ms: -1, bytes: -1 },
+        match self.cleanup_policy.deletes() {
+            true => Limits { ms: self.retention_ms, bytes: self.retention_bytes },
+            false => Limits { ms: -1, bytes: -1 },
         }
+    }
+
+    /// What compaction goes by; `None` if there is none.
+    pub fn compaction(&self) -> Option<Compaction> {
+        self.cleanup_policy.compacts().then_some(Compaction {
+            min_lag_ms: self.min_compaction_lag_ms,
+            max_lag_ms: self.max_compaction_lag_ms,
+            dirty_ppm: self.dirty_ppm,
+            delete_retention_ms: self.delete_retention_ms,
+        })
     }
 
     /// The timestamps that records of producers may have, besides -1 (none); others are INVALID_TIMESTAMP. `None` if the
@@ -198,10 +243,35 @@ pub struct Key {
 /// What values a key takes.
 #[derive(Clone, Copy, Debug)]
 enum Rule {
-    Number { min: i64, max: i64, get: fn(&TopicConfig) -> i64, set: fn(&mut TopicConfig, i64) },
-    Word { words: &'static [&'static str], get: fn(&TopicConfig) -> usize, set: fn(&mut TopicConfig, usize) },
-    Only { value: &'static str, why: &'static str },
+    Number {
+        min: i64,
+        max: i64,
+        get: fn(&TopicConfig) -> i64,
+        set: fn(&mut TopicConfig, i64),
+    },
+    Word {
+        words: &'static [&'static str],
+        get: fn(&TopicConfig) -> usize,
+        set: fn(&mut TopicConfig, usize),
+    },
+    /// Words between commas, in any order; of each option in the order of the alphabet.
+    Words {
+        options: &'static [&'static str],
+        get: fn(&TopicConfig) -> usize,
+        set: fn(&mut TopicConfig, usize),
+    },
+    /// A number from 0 to 1, kept in millionths.
+    Part {
+        get: fn(&TopicConfig) -> u32,
+        set: fn(&mut TopicConfig, u32),
+    },
+    Only {
+        value: &'static str,
+        why: &'static str,
+    },
 }
+
+const PPM: f64 = 1_000_000.0;
 
 impl Key {
     /// The value that `config` has for this key, as Kafka writes it.
@@ -209,6 +279,8 @@ impl Key {
         match self.rule {
             Rule::Number { get, .. } => get(config).to_string(),
             Rule::Word { words, get, .. } => words[get(config)].into(),
+            Rule::Words { options, get, .. } => options[get(config)].into(),
+            Rule::Part { get, .. } => format!("{:?}", f64::from(get(config)) / PPM),
             Rule::Only { value, .. } => value.into(),
         }
     }
@@ -286,12 +358,16 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "cleanup.policy",
         kind: Type::List,
-        doc: "What happens to old records: delete removes them when retention.ms or retention.bytes is exceeded.",
+        doc: "What happens to old records: delete removes them when retention.ms or retention.bytes is exceeded, compact \
+              keeps the last one of each key; both together: compact,delete.",
         server_key: "log.cleanup.policy",
-        rule: Rule::Word {
-            words: &["delete", "compact"],
+        rule: Rule::Words {
+            options: &["delete", "compact", "compact,delete"],
             get: |config| config.cleanup_policy as usize,
-            set: |config, at| config.cleanup_policy = [CleanupPolicy::Delete, CleanupPolicy::Compact][at],
+            set: |config, at| {
+                config.cleanup_policy =
+                    [CleanupPolicy::Delete, CleanupPolicy::Compact, CleanupPolicy::CompactDelete][at];
+            },
         },
     },
     Key {
@@ -302,11 +378,25 @@ pub const KEYS: &[Key] = &[
         rule: Rule::Only { value: "producer", why: "batches are stored as they were sent" },
     },
     Key {
+        name: "delete.retention.ms",
+        kind: Type::Long,
+        doc: "How long, in ms, a compacted topic keeps records without a value (tombstones) that are the last of their key.",
+        server_key: "log.cleaner.delete.retention.ms",
+        rule: number!(delete_retention_ms, 0, i64::MAX),
+    },
+    Key {
         name: "flush.messages",
         kind: Type::Long,
         doc: "Records after which the log is flushed: 1, since nothing is acknowledged before it is on disk.",
         server_key: "log.flush.interval.messages",
         rule: Rule::Only { value: "1", why: "nothing is acknowledged before it is flushed" },
+    },
+    Key {
+        name: "max.compaction.lag.ms",
+        kind: Type::Long,
+        doc: "Age in ms from which records of a compacted topic are compacted even if they are few.",
+        server_key: "log.cleaner.max.compaction.lag.ms",
+        rule: number!(max_compaction_lag_ms, 1, i64::MAX),
     },
     Key {
         name: "max.message.bytes",
@@ -339,6 +429,20 @@ pub const KEYS: &[Key] = &[
             get: |config| config.timestamp_type as usize,
             set: |config, at| config.timestamp_type = [TimestampType::CreateTime, TimestampType::LogAppendTime][at],
         },
+    },
+    Key {
+        name: "min.cleanable.dirty.ratio",
+        kind: Type::Double,
+        doc: "Part of a partition that is not compacted, from 0 to 1, beyond which it is compacted.",
+        server_key: "log.cleaner.min.cleanable.ratio",
+        rule: Rule::Part { get: |config| config.dirty_ppm, set: |config, ppm| config.dirty_ppm = ppm },
+    },
+    Key {
+        name: "min.compaction.lag.ms",
+        kind: Type::Long,
+        doc: "Age in ms below which records of a compacted topic are not compacted.",
+        server_key: "log.cleaner.min.compaction.lag.ms",
+        rule: number!(min_compaction_lag_ms, 0, i64::MAX),
     },
     Key {
         name: "min.insync.replicas",
@@ -378,7 +482,6 @@ pub const KEYS: &[Key] = &[
 ];
 
 const SHARED_SEGMENTS: &str = "all partitions of a shard share the segments of one log";
-const NO_COMPACTION: &str = "there is no compaction";
 const NO_RECOMPRESSION: &str = "batches are stored as they were sent";
 const NO_REMOTE: &str = "there is no remote storage";
 const NO_THROTTLE: &str = "there is no replication to throttle yet";
@@ -388,7 +491,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("compression.gzip.level", NO_RECOMPRESSION),
     ("compression.lz4.level", NO_RECOMPRESSION),
     ("compression.zstd.level", NO_RECOMPRESSION),
-    ("delete.retention.ms", NO_COMPACTION),
     ("file.delete.delay.ms", SHARED_SEGMENTS),
     ("flush.ms", "nothing is acknowledged before it is flushed"),
     ("follower.replication.throttled.replicas", NO_THROTTLE),
@@ -396,12 +498,9 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("leader.replication.throttled.replicas", NO_THROTTLE),
     ("local.retention.bytes", NO_REMOTE),
     ("local.retention.ms", NO_REMOTE),
-    ("max.compaction.lag.ms", NO_COMPACTION),
     ("message.downconversion.enable", "record batches of format 2 only; Kafka 4 has no such key either"),
     ("message.format.version", "record batches of format 2 only; Kafka 4 has no such key either"),
     ("message.timestamp.difference.max.ms", "Kafka 4 has message.timestamp.before.max.ms and after.max.ms instead"),
-    ("min.cleanable.dirty.ratio", NO_COMPACTION),
-    ("min.compaction.lag.ms", NO_COMPACTION),
     ("preallocate", SHARED_SEGMENTS),
     ("remote.log.copy.disable", NO_REMOTE),
     ("remote.log.delete.on.disable", NO_REMOTE),

@@ -34,11 +34,19 @@ fn values_are_taken_as_kafka_writes_them() {
         ("message.timestamp.before.max.ms", "9223372036854775807"),
         ("message.timestamp.after.max.ms", "0"),
         ("min.insync.replicas", "3"),
-        ("cleanup.policy", "delete"),
+        ("cleanup.policy", "compact"),
+        ("min.cleanable.dirty.ratio", "0.25"),
+        ("delete.retention.ms", "7"),
+        ("min.compaction.lag.ms", "8"),
+        ("max.compaction.lag.ms", "9"),
     ]);
     let config = TopicConfig::resolve(&TopicConfig::default(), &set).expect("all allowed");
     let expected = TopicConfig {
-        cleanup_policy: CleanupPolicy::Delete,
+        cleanup_policy: CleanupPolicy::Compact,
+        dirty_ppm: 250_000,
+        delete_retention_ms: 7,
+        min_compaction_lag_ms: 8,
+        max_compaction_lag_ms: 9,
         retention_ms: -1,
         retention_bytes: 1000,
         max_message_bytes: 5_000_000,
@@ -58,8 +66,8 @@ fn values_are_taken_as_kafka_writes_them() {
 #[test]
 fn what_does_not_work_is_refused_with_key_value_and_reason() {
     assert_eq!(
-        refused("cleanup.policy", "compact"),
-        "cleanup.policy=compact: only delete is supported yet: there is no compaction"
+        refused("cleanup.policy", "compress"),
+        "cleanup.policy=compress: allowed is one of delete; compact; compact,delete"
     );
     assert_eq!(
         refused("segment.bytes", "1048576"),
@@ -80,6 +88,10 @@ fn what_does_not_work_is_refused_with_key_value_and_reason() {
         ("retention.ms", "9223372036854775808"),
         ("max.message.bytes", "33554433"),
         ("min.insync.replicas", "0"),
+        ("cleanup.policy", ""),
+        ("min.cleanable.dirty.ratio", "1.1"),
+        ("min.cleanable.dirty.ratio", "NaN"),
+        ("max.compaction.lag.ms", "0"),
         ("compression.type", "zstd"),
         ("flush.messages", "1000"),
     ] {
@@ -135,7 +147,11 @@ fn alterations_set_delete_and_change_lists() {
     assert_eq!(after, Ok(overrides(&[("retention.bytes", "7"), ("max.message.bytes", "9")])));
     let with_compact = change(&[("cleanup.policy", Alter::Append("compact".into()))]).expect("a list");
     assert_eq!(with_compact["cleanup.policy"], "delete,compact");
-    assert!(TopicConfig::resolve(&defaults, &with_compact).is_err());
+    let both = TopicConfig::resolve(&defaults, &with_compact).expect("in any order");
+    assert_eq!(both.cleanup_policy, CleanupPolicy::CompactDelete);
+    assert!(both.compaction().is_some() && both.retention().ms > 0);
+    let stored = TopicConfig::canonical(&with_compact).expect("allowed");
+    assert_eq!(stored["cleanup.policy"], "compact,delete");
     let back = change(&[
         ("cleanup.policy", Alter::Append("compact, delete".into())),
         ("cleanup.policy", Alter::Subtract("compact".into())),

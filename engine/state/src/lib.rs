@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod codec;
+pub mod compaction;
 pub mod config;
 pub mod coordinator;
 pub mod group_config;

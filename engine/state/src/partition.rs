@@ -3,6 +3,7 @@
 use crate::codec::{DecodeError, Decoder, put_u64};
 use crate::producers::Producers;
 pub use crate::producers::{Refusal, Sequenced};
+use std::collections::BTreeSet;
 use torc_base::ids::{LeaderEpoch, Offset};
 use torc_base::time::Wall;
 
@@ -78,6 +79,11 @@ impl Partition {
     /// Producers that are remembered.
     pub fn producers(&self) -> usize {
         self.producers.as_ref().map_or(0, |p| p.len())
+    }
+
+    /// The offsets of the last records of producers' newest batches: compaction leaves something of these.
+    pub fn producers_last(&self) -> BTreeSet<Offset> {
+        self.producers.iter().flat_map(|producers| producers.newest()).collect()
     }
 
     /// Says where a batch belongs, or why it is refused. Changes nothing.

@@ -124,6 +124,11 @@ impl Producers {
         self.by_id.is_empty()
     }
 
+    /// The offset of the last record of each one's newest batch.
+    pub fn newest(&self) -> impl Iterator<Item = Offset> {
+        self.by_id.values().map(|producer| producer.newest().last)
+    }
+
     /// The remembered batch that `producer` repeats, `None` if this one is new and in its place.
     ///
     /// A producer that is not remembered may start anywhere: its batches may have been deleted or forgotten.

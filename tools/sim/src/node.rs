@@ -45,6 +45,8 @@ pub fn make(start: &Start) -> Shard {
         request_max_bytes: 1 << 20,
         topic_defaults,
         retention_check_interval_ms: 300,
+        compaction_backoff_ms: 15_000,
+        compaction_keys_bytes: 16 << 20,
         producer_expiration_ms: 86_400_000 * 30,
         connection_idle_ms: 600_000,
         coordinator: Arc::clone(&start.coordinator),

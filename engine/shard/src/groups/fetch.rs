@@ -171,6 +171,9 @@ impl Groups {
 
     /// The disk has answered a fetch.
     pub(super) fn read_done(&mut self, out: &mut Out, id: ReadId, result: Result<Vec<Item>, WalError>) {
+        if self.compaction.asked(id) {
+            return self.compaction_read(out, result);
+        }
         let Some((number, wanted)) = self.fetches.reads.remove(&id) else {
             panic!("an answer to a read that nobody asked for");
         };

@@ -5,6 +5,7 @@
 
 mod append;
 mod checkpoint;
+mod compaction;
 mod fair;
 mod fetch;
 mod inside;
@@ -95,6 +96,7 @@ pub struct Groups {
     cut_seq: BatchSeq,
     fetches: fetch::Fetches,
     lookups: lookups::Lookups,
+    compaction: compaction::Compaction,
     damage_lines: LineLimit,
     /// Who waits for bytes.
     watches: BTreeMap<Asker, watch::Watch>,
@@ -129,6 +131,7 @@ impl Groups {
             cut_seq: BatchSeq(0),
             fetches: fetch::Fetches::default(),
             lookups: lookups::Lookups::default(),
+            compaction: compaction::Compaction::new(settings.seed),
             damage_lines: LineLimit::new(DAMAGE_LINES, DAMAGE_SPAN_MS),
             watches: BTreeMap::new(),
             electing: 0,
@@ -281,6 +284,7 @@ impl Groups {
         self.retain(out);
         self.retain_filled(out);
         self.turn_lookups(out);
+        self.turn_compaction(out);
         let mut ops = std::mem::take(&mut self.disk_ops);
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.wal.turn(out.now, &mut ops, &mut outcomes);
@@ -315,6 +319,7 @@ impl Groups {
         set(&self.stats.cleaner_read_bytes_total, wal.cleaner_read_bytes);
         set(&self.stats.cleaner_written_bytes_total, wal.cleaner_written_bytes);
         set(&self.stats.cleaner_freed_bytes_total, wal.cleaner_freed_bytes);
+        set(&self.stats.compactions_total, wal.compactions);
         set(&self.stats.fetch_cold_reads_total, wal.cold_reads);
         set(&self.stats.wal_reads_total, wal.disk_reads);
         set(&self.stats.wal_read_bytes_total, wal.disk_read_bytes);
@@ -334,7 +339,8 @@ impl Groups {
         let stats = self.stats_due.then_some(self.next_stats);
         let overfull = (!self.overfull.is_empty()).then_some(Mono(0));
         let lookups = self.lookups.is_due().then_some(Mono(0));
-        let others = [self.wal.deadline(), self.checkpoint_deadline(), stats, overfull, lookups];
+        let compaction = self.compaction_deadline();
+        let others = [self.wal.deadline(), self.checkpoint_deadline(), stats, overfull, lookups, compaction];
         others.into_iter().flatten().chain([self.next_retention]).min()
     }
 }

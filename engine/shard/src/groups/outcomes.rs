@@ -146,7 +146,7 @@ impl Groups {
                     };
                     out.log(level, text);
                 }
-                Outcome::Compacted { .. } => {}
+                Outcome::Compacted { whole } => self.compaction_ended(out, whole),
                 Outcome::Log(level, text) => out.log(level, text),
             }
         }

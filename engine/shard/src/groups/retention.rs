@@ -9,17 +9,21 @@ use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::time::Mono;
 use torc_consensus::Input;
 use torc_state::catalog::Topic;
-use torc_state::retention::{self, Age, Limits};
+use torc_state::config::TopicConfig;
+use torc_state::retention::{self, Age};
 
 /// Groups that one turn looks at because a segment has been filled; the others wait for the next.
 const OVERFULL_PER_TURN: usize = 64;
 
 impl Groups {
-    /// Retention of a topic's partitions, from now on.
-    pub fn set_retention(&mut self, limits: Limits, groups: impl Iterator<Item = GroupId>) {
+    /// What a topic's partitions keep, from now on.
+    pub fn set_cleanup(&mut self, config: &TopicConfig, groups: impl Iterator<Item = GroupId>) {
         for id in groups {
             if let Some(group) = self.groups.get_mut(&id) {
-                group.retention = limits;
+                (group.retention, group.compaction) = (config.retention(), config.compaction());
+                if group.compaction.is_some() {
+                    self.compaction.watch(id);
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Compressed batches of producers are opened before they go on, in slices, so that other requests go on meanwhile: a
 //! megabyte can hold a gigabyte of records.
 
-use super::produce::{Opened, is_compressed, refused, times};
+use super::produce::{Opened, demands, is_compressed, refused};
 use super::{Kafka, Out, ReplyTo};
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::ids::ConnId;
@@ -127,7 +127,7 @@ impl Kafka {
                         Ok(Checked::Compressed(check))
                     }
                     None if work.alone && openings.memory > 0 => return false,
-                    None => records::begin(bytes, times(&topic.config, out.now.wall), &mut openings.spares),
+                    None => records::begin(bytes, demands(&topic.config, out.now.wall), &mut openings.spares),
                 };
                 let result = match begun {
                     Ok(Checked::Compressed(mut check)) => match check.step(bytes, budget).transpose() {

@@ -11,7 +11,7 @@ use torc_base::ids::ShardId;
 use torc_base::limits::LARGE_FRAME;
 use torc_base::time::Wall;
 use torc_net::kafka::produce::{PartitionResponse, Request, Response, Topic, TopicResponse};
-use torc_net::kafka::records::{Batch, Invalid, Spares, Times};
+use torc_net::kafka::records::{Batch, Demands, Invalid, Spares, Times};
 use torc_net::kafka::{error, produce, records};
 use torc_state::catalog::{Topic as CatalogTopic, is_reserved};
 use torc_state::config::{TimestampType, TopicConfig};
@@ -188,7 +188,7 @@ impl Kafka {
             Some(opened) => opened?,
             // When it was its turn to be opened, the topic was not there or took no batch of that length.
             None if records::is_compressed(&bytes) => return Err((error::NOT_LEADER_OR_FOLLOWER, None)),
-            None => records::check(&mut bytes, times(config, now), &mut Spares::default()).map_err(refused)?,
+            None => records::check(&mut bytes, demands(config, now), &mut Spares::default()).map_err(refused)?,
         };
         if version < batch.produce_version_min() {
             let message = "zstd needs Produce version 7 or later".to_owned();
@@ -249,9 +249,10 @@ pub(super) fn is_compressed(partition: &produce::Partition) -> bool {
     partition.records.as_deref().is_some_and(records::is_compressed)
 }
 
-/// The times that records of a topic may have.
-pub(super) fn times(config: &TopicConfig, now: Wall) -> Times {
-    config.admitted_timestamps(now).map_or(Times::Append, Times::Create)
+/// What records of a topic must be.
+pub(super) fn demands(config: &TopicConfig, now: Wall) -> Demands {
+    let times = config.admitted_timestamps(now).map_or(Times::Append, Times::Create);
+    Demands { times, keyed: config.cleanup_policy.compacts() }
 }
 
 /// Why a topic that is not there takes nothing. One of the server's own never comes for a client that waits for it.

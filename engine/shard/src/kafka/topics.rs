@@ -236,6 +236,8 @@ impl Kafka {
             for (p, (index, offset)) in partitions.into_iter().enumerate() {
                 let group = match self.group_of(name, index) {
                     _ if is_reserved(name) => Err(error::INVALID_TOPIC_EXCEPTION),
+                    // Of a topic that only compacts the last record of a key is never deleted.
+                    Ok(_) if !self.deletes(name) => Err(error::POLICY_VIOLATION),
                     group => group,
                 };
                 let code = match group {
@@ -261,6 +263,12 @@ impl Kafka {
         let expires = expiry::limit(out.now.mono, request.timeout_ms);
         let token = self.wait_until(out, expires, to, Waiting::DeleteRecords(gather));
         out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::DeleteRecords(parts))));
+    }
+
+    /// True if the topic drops old records.
+    fn deletes(&self, name: &str) -> bool {
+        let topic = self.view.find(name, torc_base::ids::TopicId::ZERO);
+        topic.is_none_or(|topic| topic.config.cleanup_policy.deletes())
     }
 
     pub(super) fn finish_delete_records(&mut self, out: &mut Out, token: Token) {

@@ -107,7 +107,7 @@ fn no_key_of_a_topic_is_read_only_and_all_of_a_broker_are() {
         assert_eq!(alter(&mut rig, client, true, &[(TOPIC, "t", &[change])]), [0]);
     }
     assert_eq!(
-        alter(&mut rig, client, true, &[(TOPIC, "t", &[("cleanup.policy", 0, Some("compact"))])]),
+        alter(&mut rig, client, true, &[(TOPIC, "t", &[("cleanup.policy", 0, Some("compress"))])]),
         [error::INVALID_CONFIG]
     );
     let topic = CreatableTopic::default().with_name(name("made")).with_num_partitions(1).with_replication_factor(1);

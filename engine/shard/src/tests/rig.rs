@@ -100,6 +100,8 @@ pub fn settings() -> Settings {
         request_max_bytes: 4 << 20,
         topic_defaults: TopicConfig::default(),
         retention_check_interval_ms: 10_000,
+        compaction_backoff_ms: 15_000,
+        compaction_keys_bytes: 16 << 20,
         producer_expiration_ms: 86_400_000,
         coordinator: Arc::new(crate::CoordinatorSettings::default()),
         offsets_partitions: 50,

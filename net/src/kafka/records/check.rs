@@ -21,6 +21,20 @@ impl Times {
     pub const ALL: Times = Times::Create(i64::MIN..=i64::MAX);
 }
 
+/// What a topic demands of records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demands {
+    pub times: Times,
+    /// Each has a key: the topic is compacted.
+    pub keyed: bool,
+}
+
+impl From<Times> for Demands {
+    fn from(times: Times) -> Demands {
+        Demands { times, keyed: false }
+    }
+}
+
 /// A client's batch on its way into the log: header and CRC are sound, its records are still compressed.
 pub struct Check {
     batch: Batch,
@@ -42,19 +56,20 @@ pub enum Checked {
 ///
 /// The max timestamp is computed, as retention and lookups by time go by it. One that was wrong is corrected, and the
 /// CRC with it; a batch that is as it should be is not changed. Bits of the attributes without a meaning are left.
-pub fn begin(bytes: &mut [u8], times: Times, spares: &mut Spares) -> Result<Checked, Invalid> {
+pub fn begin(bytes: &mut [u8], demands: impl Into<Demands>, spares: &mut Spares) -> Result<Checked, Invalid> {
+    let Demands { times, keyed } = demands.into();
     let batch = header(bytes, &times)?;
     if batch.codec()? == Codec::None {
-        let max_timestamp = check_records(&batch, &of_records(&batch, &times), &bytes[HEADER..])?;
+        let max_timestamp = check_records(&batch, &of_records(&batch, &times), keyed, &bytes[HEADER..])?;
         return settle(bytes, batch, &times, max_timestamp).map(Checked::Sound);
     }
-    let opening = Opening::new(bytes, Question::Sound { times: of_records(&batch, &times) }, spares)?;
+    let opening = Opening::new(bytes, Question::Sound { times: of_records(&batch, &times), keyed }, spares)?;
     Ok(Checked::Compressed(Box::new(Check { batch, times, opening })))
 }
 
 /// The same from beginning to end, however long it takes.
-pub fn check(bytes: &mut [u8], times: Times, spares: &mut Spares) -> Result<Batch, Invalid> {
-    match begin(bytes, times, spares)? {
+pub fn check(bytes: &mut [u8], demands: impl Into<Demands>, spares: &mut Spares) -> Result<Batch, Invalid> {
+    match begin(bytes, demands, spares)? {
         Checked::Sound(batch) => Ok(batch),
         Checked::Compressed(mut check) => {
             let result = check.step(bytes, &mut usize::MAX.clone());
@@ -146,12 +161,15 @@ fn old_formats(bytes: &[u8]) -> Result<(), Invalid> {
 }
 
 /// Walks all records of an uncompressed batch; returns their largest timestamp, -1 at least.
-fn check_records(batch: &Batch, times: &RangeInclusive<i64>, body: &[u8]) -> Result<i64, Invalid> {
+fn check_records(batch: &Batch, times: &RangeInclusive<i64>, keyed: bool, body: &[u8]) -> Result<i64, Invalid> {
     let mut walk = Walk::new(body, batch);
     let mut max_timestamp = NO_TIMESTAMP;
     while let Some(record) = walk.next()? {
         if record.offset_delta != record.index {
             return Err(Invalid::Record { index: record.index, what: "its offset is not the next one" });
+        }
+        if keyed && record.key.is_none() {
+            return Err(Invalid::NoKey { index: record.index });
         }
         if record.timestamp != NO_TIMESTAMP && !times.contains(&record.timestamp) {
             return Err(Invalid::Timestamp { index: record.index });

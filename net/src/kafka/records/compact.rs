@@ -50,8 +50,9 @@ pub struct Sift {
     /// What its tombstones get, if some are left.
     horizon: Option<i64>,
     state: State,
-    /// Records gone through.
+    /// Records gone through, and their bytes.
     done: i32,
+    bytes: usize,
     /// The front of a record that lies in several pieces.
     part: Vec<u8>,
     /// Records that are left, how many they are, their largest timestamp.
@@ -87,7 +88,19 @@ impl Sift {
         };
         let horizon = horizon.filter(|_| !settled || batch.delete_horizon().is_none());
         let (part, kept, max_timestamp) = (Vec::new(), Vec::new(), NO_TIMESTAMP);
-        Ok(Sift { batch, codec, horizon, state, done: 0, part, kept, records: 0, max_timestamp, tombstones: false })
+        Ok(Sift {
+            batch,
+            codec,
+            horizon,
+            state,
+            done: 0,
+            bytes: 0,
+            part,
+            kept,
+            records: 0,
+            max_timestamp,
+            tombstones: false,
+        })
     }
 
     /// Goes on until all is done or about `budget` bytes have been looked at, which is left with what is over. Each record
@@ -194,11 +207,16 @@ impl Sift {
         Ok(true)
     }
 
-    /// Takes one record. False: what is left is too many bytes.
+    /// Takes one record. False: the records are too many bytes.
     fn take(&mut self, bytes: &[u8], keep: &mut impl FnMut(Keyed<'_>) -> bool) -> Result<bool, Invalid> {
         let index = self.done;
         if index == self.batch.records {
             return Err(Wrong::from("bytes are left behind the last record").of(index));
+        }
+        // A batch that is too large is so always, whatever is left of it: who has left it as it is knows that by then.
+        self.bytes += bytes.len();
+        if self.codec != Codec::None && self.bytes > COMPACTION_BATCH_BYTES_MAX {
+            return Ok(false);
         }
         let record = lone_framed(bytes, self.batch.base_timestamp).map_err(|wrong| wrong.of(index))?;
         self.done += 1;
@@ -207,10 +225,6 @@ impl Sift {
         let has_value = record.value.is_some();
         if !keep(Keyed { offset, key, has_value }) {
             return Ok(true);
-        }
-        let most = if self.codec == Codec::None { ENTRY_BYTES_MAX } else { COMPACTION_BATCH_BYTES_MAX };
-        if self.kept.len() + bytes.len() > most {
-            return Ok(false);
         }
         self.kept.extend_from_slice(bytes);
         self.records += 1;

@@ -48,6 +48,10 @@ pub enum Invalid {
     Timestamp {
         index: i32,
     },
+    /// A record of a compacted topic without a key; `index` counts from 0.
+    NoKey {
+        index: i32,
+    },
     /// The compressed records cannot be opened.
     Decompress {
         codec: Codec,
@@ -77,6 +81,7 @@ impl Invalid {
             | Invalid::BaseOffset(_)
             | Invalid::Sequence(_)
             | Invalid::Record { .. }
+            | Invalid::NoKey { .. }
             // The CRC was right: to send the same bytes again, as clients do for CORRUPT_MESSAGE, would not help.
             | Invalid::Decompress { .. } => error::INVALID_RECORD,
         }
@@ -104,6 +109,9 @@ impl fmt::Display for Invalid {
             Invalid::BaseOffset(offset) => write!(f, "the base offset of a new batch is {offset}, not 0"),
             Invalid::Sequence(sequence) => write!(f, "invalid sequence number {sequence} of an idempotent producer"),
             Invalid::Record { index, what } => write!(f, "record {index} of the batch: {what}"),
+            Invalid::NoKey { index } => {
+                write!(f, "record {index} of the batch has no key, which a compacted topic (cleanup.policy) needs")
+            }
             Invalid::Timestamp { index } => write!(
                 f,
                 "the timestamp of record {index} is too far from the server's clock (message.timestamp.before.max.ms, \

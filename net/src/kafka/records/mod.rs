@@ -16,7 +16,7 @@ mod walk;
 
 pub use batch::{Batch, CRC_PREFIX, Codec, HEADER, TimestampType, is_compressed, parse, place, stamp, verify};
 pub use build::{BuildOptions, Record, build};
-pub use check::{Check, Checked, Times, begin, check};
+pub use check::{Check, Checked, Demands, Times, begin, check};
 pub use compact::{Keyed, Left, Sift, emptied};
 pub use inflate::Spares;
 pub use invalid::Invalid;

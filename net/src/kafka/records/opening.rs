@@ -19,8 +19,8 @@ pub(super) const NO_TIMESTAMP: i64 = -1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// The largest timestamp (-1 at least, as for Kafka), and that all records are sound, have the offsets 0, 1, 2, ...,
-    /// and times within `times` or none.
-    Sound { times: RangeInclusive<i64> },
+    /// and times within `times` or none; and, if they must be `keyed`, that each has a key.
+    Sound { times: RangeInclusive<i64>, keyed: bool },
     /// The first record from offset `from` on whose timestamp is `timestamp` or later.
     FirstAt { timestamp: i64, from: Offset },
     /// The first record with the largest timestamp of those from offset `from` on.
@@ -135,7 +135,8 @@ impl Opening {
         let mut walk = Walk::new(&bytes[HEADER..], batch);
         while let Some(record) = walk.next()? {
             let (index, offset_delta, timestamp) = (record.index, record.offset_delta, record.timestamp);
-            if !look(batch, question, Scanned { index, offset_delta, timestamp }, found, max_timestamp)? {
+            let has_key = record.key.is_some();
+            if !look(batch, question, Scanned { index, offset_delta, timestamp, has_key }, found, max_timestamp)? {
                 break;
             }
         }
@@ -166,10 +167,13 @@ fn look(
     found: &mut Option<(i64, i64)>,
     max_timestamp: &mut i64,
 ) -> Result<bool, Invalid> {
-    let Scanned { index, offset_delta, timestamp } = record;
+    let Scanned { index, offset_delta, timestamp, has_key } = record;
     let offset = batch.base_offset.wrapping_add(i64::from(offset_delta));
     match question {
-        Question::Sound { times } => {
+        Question::Sound { times, keyed } => {
+            if *keyed && !has_key {
+                return Err(Invalid::NoKey { index });
+            }
             if offset_delta != index {
                 return Err(Invalid::Record { index, what: "its offset is not the next one" });
             }

@@ -24,6 +24,7 @@ pub(super) struct Scanned {
     pub(super) index: i32,
     pub(super) offset_delta: i32,
     pub(super) timestamp: i64,
+    pub(super) has_key: bool,
 }
 
 /// Goes through the records of a batch as their bytes come. It demands what [`Walk`](super::walk::Walk) does.
@@ -43,6 +44,7 @@ pub(super) struct Scan {
     headers: u32,
     timestamp: i64,
     offset_delta: i32,
+    has_key: bool,
 }
 
 impl Scan {
@@ -59,6 +61,7 @@ impl Scan {
             headers: 0,
             timestamp: 0,
             offset_delta: 0,
+            has_key: false,
         }
     }
 
@@ -113,10 +116,10 @@ impl Scan {
                 // Most records lie in one piece, and are taken at once.
                 if let Some(end) = whole_record(rest) {
                     let (record, behind) = rest.split_at(end);
-                    let (offset_delta, timestamp) = lone_record(record, self.base_timestamp)?;
+                    let (offset_delta, timestamp, has_key) = lone_record(record, self.base_timestamp)?;
                     *rest = behind;
                     self.done += 1;
-                    return Ok(Some(Scanned { index: self.done - 1, offset_delta, timestamp }));
+                    return Ok(Some(Scanned { index: self.done - 1, offset_delta, timestamp, has_key }));
                 }
             }
             if self.field == Field::Attributes {
@@ -138,7 +141,8 @@ impl Scan {
         }
         self.field = Field::Length;
         self.done += 1;
-        Ok(Scanned { index: self.done - 1, offset_delta: self.offset_delta, timestamp: self.timestamp })
+        let Scan { offset_delta, timestamp, has_key, .. } = *self;
+        Ok(Scanned { index: self.done - 1, offset_delta, timestamp, has_key })
     }
 
     /// Takes the number in that the field is.
@@ -163,6 +167,7 @@ impl Scan {
                 Field::Key
             }
             Field::Key => {
+                self.has_key = number >= 0;
                 self.pass(number)?;
                 Field::Value
             }

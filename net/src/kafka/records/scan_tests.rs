@@ -12,7 +12,8 @@ fn walked(body: &[u8], batch: &Batch) -> (Vec<Scanned>, Result<(), Invalid>) {
         match walk.next() {
             Ok(Some(record)) => {
                 let (index, offset_delta, timestamp) = (record.index, record.offset_delta, record.timestamp);
-                records.push(Scanned { index, offset_delta, timestamp });
+                let has_key = record.key.is_some();
+                records.push(Scanned { index, offset_delta, timestamp, has_key });
             }
             Ok(None) => return (records, Ok(())),
             Err(invalid) => return (records, Err(invalid)),

@@ -112,11 +112,11 @@ pub(super) fn whole_record(bytes: &[u8]) -> Option<usize> {
     (end <= bytes.len()).then_some(end)
 }
 
-/// The one record that `bytes` are: offset delta and timestamp.
+/// The one record that `bytes` are: offset delta, timestamp, and whether it has a key.
 #[inline]
-pub(super) fn lone_record(bytes: &[u8], base_timestamp: i64) -> Result<(i32, i64), Wrong> {
+pub(super) fn lone_record(bytes: &[u8], base_timestamp: i64) -> Result<(i32, i64, bool), Wrong> {
     let framed = record(&mut Cursor { bytes, at: 0 }, base_timestamp, 0)?;
-    Ok((framed.offset_delta, framed.timestamp))
+    Ok((framed.offset_delta, framed.timestamp, framed.key.is_some()))
 }
 
 /// The one record that `bytes` are, with the ranges of its fields in them.

@@ -67,6 +67,8 @@ fn settings() -> Settings {
         request_max_bytes: 100 << 20,
         topic_defaults: TopicConfig { timestamp_after_max_ms: i64::MAX, ..TopicConfig::default() },
         retention_check_interval_ms: 3_600_000,
+        compaction_backoff_ms: 15_000,
+        compaction_keys_bytes: 16 << 20,
         producer_expiration_ms: 3_600_000,
         connection_idle_ms: 3_600_000,
         coordinator: Default::default(),

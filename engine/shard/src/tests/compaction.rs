@@ -1,0 +1,186 @@
+//! Topics that keep the last record of each key.
+
+use super::rig::{Client, Rig, START_MS, settings};
+use crate::Settings;
+use std::collections::BTreeMap;
+use torc_base::prng::Prng;
+use torc_net::kafka::error;
+use torc_net::kafka::records::{self, BuildOptions, Codec, OwnedRecord, Record};
+
+const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+const COMPACT: (&str, &str) = ("cleanup.policy", "compact");
+
+/// Keys and the offset and value of their last record.
+type Last = BTreeMap<String, (i64, Option<String>)>;
+
+fn fast() -> Settings {
+    Settings { compaction_backoff_ms: 1_000, ..settings() }
+}
+
+fn keyed(updates: &[(String, Option<String>)], options: &BuildOptions) -> Vec<u8> {
+    let records: Vec<Record<'_>> = updates
+        .iter()
+        .map(|(key, value)| Record {
+            timestamp: START_MS,
+            key: Some(key.as_bytes()),
+            value: value.as_ref().map(|value| value.as_bytes()),
+            ..Record::default()
+        })
+        .collect();
+    records::build(&records, options)
+}
+
+/// Writes `batches` batches of ten updates each.
+fn update(rig: &mut Rig, client: Client, prng: &mut Prng, batches: usize, keys: u64, last: &mut Last) {
+    for n in 0..batches {
+        let updates: Vec<(String, Option<String>)> = (0..10)
+            .map(|_| {
+                let value = format!("{:0200}", prng.next_u64());
+                (format!("k{}", prng.below(keys)), (!prng.chance(1, 12)).then_some(value))
+            })
+            .collect();
+        let options = BuildOptions { codec: CODECS[n % 5], ..BuildOptions::default() };
+        let answer = rig.produce(client, -1, "t", 0, &keyed(&updates, &options));
+        assert_eq!(answer.error_code, 0);
+        for (at, (key, value)) in updates.into_iter().enumerate() {
+            last.insert(key, (answer.base_offset + at as i64, value));
+        }
+    }
+}
+
+/// All records of the partition from an offset on, as a consumer reads them.
+fn read_from(rig: &mut Rig, client: Client, mut offset: i64) -> Vec<OwnedRecord> {
+    let mut all = Vec::new();
+    loop {
+        let answer = rig.fetch(client, "t", 0, offset);
+        assert_eq!(answer.error_code, 0, "at {offset}");
+        let bytes = answer.records.unwrap_or_default();
+        let mut rest = &bytes[..];
+        if rest.is_empty() {
+            assert_eq!(offset, answer.high_watermark, "nothing is left");
+            return all;
+        }
+        while !rest.is_empty() {
+            let header = records::parse(rest).expect("a batch");
+            let (batch, behind) = rest.split_at(header.length);
+            records::verify(batch).expect("with its checksum");
+            all.extend(records::read(batch).expect("sound").into_iter().filter(|record| record.offset >= offset));
+            offset = header.last_offset() + 1;
+            rest = behind;
+        }
+    }
+}
+
+/// What is there is in order and was written, and the last record of each key is among it; a tombstone may be gone.
+fn check(rig: &mut Rig, client: Client, last: &Last, tombstones: bool) -> usize {
+    let all = read_from(rig, client, 0);
+    assert!(all.windows(2).all(|pair| pair[0].offset < pair[1].offset), "in order, none twice");
+    let mut found = Last::new();
+    for record in &all {
+        let key = String::from_utf8(record.key.clone().expect("keyed")).expect("text");
+        let value = record.value.clone().map(|value| String::from_utf8(value).expect("text"));
+        found.insert(key, (record.offset, value));
+    }
+    for (key, known) in last {
+        match found.get(key) {
+            Some(found) => assert_eq!(found, known, "{key}"),
+            None => assert!(known.1.is_none() && !tombstones, "{key}: {known:?}"),
+        }
+    }
+    all.len()
+}
+
+#[test]
+fn the_last_record_of_each_key_stays_and_nothing_else_for_long() {
+    for (keys_bytes, seed) in [(1 << 20, 1), (24 * 30, 2)] {
+        let settings = Settings { compaction_keys_bytes: keys_bytes, ..fast() };
+        let mut rig = Rig::with(1, &settings);
+        let mut client = rig.connect(0);
+        assert_eq!(rig.create(client, "t", 1, &[COMPACT, ("min.cleanable.dirty.ratio", "0.0")]), 0);
+        let (mut prng, mut last) = (Prng::new(seed), Last::new());
+        for round in 0..3 {
+            update(&mut rig, client, &mut prng, 60, 40, &mut last);
+            rig.pass(240_000);
+            let end = rig.offset(client, "t", 0, -1).offset;
+            assert_eq!((rig.offset(client, "t", 0, -2).offset, end), (0, 600 * (round + 1)));
+            let records = check(&mut rig, client, &last, true);
+            assert!(records <= 40 + 2 * 10, "seed {seed} round {round}: {records} records: {:?}", rig.logs());
+            // Each offset that is gone gives the next record.
+            let all = read_from(&mut rig, client, 0);
+            for offset in (0..end).step_by(37) {
+                let expected: Vec<i64> = all.iter().map(|r| r.offset).filter(|at| *at >= offset).collect();
+                let read: Vec<i64> = read_from(&mut rig, client, offset).iter().map(|r| r.offset).collect();
+                assert_eq!(read, expected, "from {offset}");
+            }
+            let found = rig.offset(client, "t", 0, START_MS);
+            assert_eq!((found.error_code, found.offset), (0, all[0].offset), "the first that is there");
+            rig = rig.restart(&settings);
+            client = rig.connect(0);
+            check(&mut rig, client, &last, true);
+        }
+    }
+}
+
+#[test]
+fn tombstones_go_when_their_time_is_up_and_never_what_they_deleted_comes_back() {
+    let mut rig = Rig::with(1, &fast());
+    let client = rig.connect(0);
+    let config = [COMPACT, ("delete.retention.ms", "300000"), ("min.cleanable.dirty.ratio", "0.0")];
+    assert_eq!(rig.create(client, "t", 1, &config), 0);
+    let (mut prng, mut last) = (Prng::new(5), Last::new());
+    update(&mut rig, client, &mut prng, 60, 40, &mut last);
+    let gone: Vec<(String, Option<String>)> = (0..20).map(|n| (format!("k{n}"), None)).collect();
+    let base = rig.produce(client, -1, "t", 0, &keyed(&gone, &BuildOptions::default())).base_offset;
+    last.extend(gone.into_iter().enumerate().map(|(at, (key, none))| (key, (base + at as i64, none))));
+    update(&mut rig, client, &mut prng, 1, 1, &mut last);
+    rig.pass(120_000);
+    check(&mut rig, client, &last, true);
+    let mut rig = rig.restart(&fast());
+    let client = rig.connect(0);
+    rig.pass(400_000);
+    // Kafka, too, looks for them when something is new.
+    update(&mut rig, client, &mut prng, 2, 1, &mut last);
+    rig.pass(120_000);
+    check(&mut rig, client, &last, false);
+    let all = read_from(&mut rig, client, 0);
+    let tombstones = all.iter().filter(|record| record.value.is_none() && record.offset < base + 20).count();
+    assert_eq!(tombstones, 0, "{:?}", rig.logs());
+}
+
+#[test]
+fn records_need_keys_and_none_is_deleted_by_request() {
+    let mut rig = Rig::with(1, &fast());
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[COMPACT]), 0);
+    let with = Record { timestamp: START_MS, key: Some(b"k"), value: Some(b"v"), ..Record::default() };
+    for codec in CODECS {
+        let options = BuildOptions { codec, ..BuildOptions::default() };
+        let bytes = records::build(&[with, Record { key: None, ..with }, with], &options);
+        assert_eq!(rig.produce(client, -1, "t", 0, &bytes).error_code, error::INVALID_RECORD, "{codec:?}");
+        assert_eq!(rig.produce(client, -1, "t", 0, &records::build(&[with], &options)).error_code, 0);
+    }
+    assert_eq!(rig.create(client, "free", 1, &[]), 0);
+    let bytes = records::build(&[Record { key: None, ..with }], &BuildOptions::default());
+    assert_eq!(rig.produce(client, -1, "free", 0, &bytes).error_code, 0);
+}
+
+#[test]
+fn a_producer_that_repeats_itself_is_known_after_compaction_and_a_restart() {
+    let mut rig = Rig::with(1, &fast());
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[COMPACT]), 0);
+    let updates = vec![("k1".to_string(), Some("v".to_string())); 3];
+    let options = BuildOptions { producer_id: 9, producer_epoch: 0, base_sequence: 0, ..BuildOptions::default() };
+    let bytes = keyed(&updates, &options);
+    let base = rig.produce(client, -1, "t", 0, &bytes).base_offset;
+    let (mut prng, mut last) = (Prng::new(7), Last::new());
+    update(&mut rig, client, &mut prng, 60, 3, &mut last);
+    rig.pass(90_000);
+    check(&mut rig, client, &last, true);
+    let mut rig = rig.restart(&fast());
+    let client = rig.connect(0);
+    let again = rig.produce(client, -1, "t", 0, &bytes);
+    assert_eq!((again.error_code, again.base_offset), (0, base));
+    let next = keyed(&updates, &BuildOptions { base_sequence: 3, ..options });
+    assert_eq!(rig.produce(client, -1, "t", 0, &next).error_code, 0);
+}
