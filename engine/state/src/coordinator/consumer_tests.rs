@@ -323,6 +323,41 @@ fn patterns_match_whole_names_and_topics_to_come() {
     assert!(rig.log.iter().any(tombstone), "a pattern that nobody has is forgotten");
 }
 
+#[test]
+fn patterns_find_topics_that_are_made_when_another_process_counts_versions_anew() {
+    for before in 0..8 {
+        let mut rig = Rig::new(Settings::default());
+        (0..4).for_each(|n| rig.topics.set(&format!("t-{n}"), 1));
+        let mut a = Client { regex: Some(text("t-.*")), ..Client::new("a", &[]) };
+        a.turn(&mut rig);
+        assert_eq!(a.held.len(), 4);
+        rig.restart();
+        rig.topics.count_from(before);
+        rig.pass(11_000);
+        a.turn(&mut rig);
+        rig.topics.set("t-4", 1);
+        rig.pass(11_000);
+        a.turn(&mut rig);
+        assert_eq!(a.held.len(), 5, "it counts from {before}");
+    }
+}
+
+#[test]
+fn patterns_find_topics_that_came_while_the_coordinator_was_away() {
+    for before in 0..8 {
+        let mut rig = Rig::new(Settings::default());
+        (0..4).for_each(|n| rig.topics.set(&format!("t-{n}"), 1));
+        let mut a = Client { regex: Some(text("t-.*")), ..Client::new("a", &[]) };
+        a.turn(&mut rig);
+        rig.restart();
+        rig.topics.count_from(before);
+        rig.topics.set("t-4", 1);
+        rig.pass(11_000);
+        a.turn(&mut rig);
+        assert_eq!(a.held.len(), 5, "it counts from {before}");
+    }
+}
+
 /// Kafka's own consumers join with an empty subscription when they have been told of none.
 #[test]
 fn a_member_may_want_nothing_and_something_later() {

@@ -36,6 +36,11 @@ impl Topics {
         self.by_name.entry(text(name)).or_insert(new).partitions = partitions;
     }
 
+    /// Another process: it counts changes anew.
+    pub(super) fn count_from(&mut self, version: u64) {
+        self.version = version;
+    }
+
     pub(super) fn id(&self, name: &str) -> TopicId {
         self.by_name[name].id
     }

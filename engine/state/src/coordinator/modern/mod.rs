@@ -92,6 +92,9 @@ pub(super) struct Consumer {
     held: BTreeMap<(TopicId, i32), u32>,
     /// The cluster's version that the group has looked at.
     seen: Option<u64>,
+    /// The cluster's version in which each pattern was looked up last. Versions are counted anew by each process, so those
+    /// that records hold say nothing here.
+    looked_up: BTreeMap<Text, u64>,
     /// When patterns may be looked up again.
     patterns_after: Mono,
     wake: Mono,
@@ -109,6 +112,7 @@ impl Consumer {
             has_old_metadata: false,
             held: BTreeMap::new(),
             seen: None,
+            looked_up: BTreeMap::new(),
             patterns_after: Mono(0),
             wake: Mono(u64::MAX),
             bytes: 0,

@@ -64,13 +64,14 @@ impl Consumer {
         for expression in unused {
             self.write(Record::RegularExpression { group: step.group.clone(), expression, value: None }, step);
         }
+        self.looked_up.retain(|pattern, _| wanted.contains(pattern));
         let rests = step.now.mono < self.patterns_after;
         if !rests || wanted.is_empty() {
             self.seen = Some(version);
         }
         for expression in wanted {
             let before = self.patterns.get(&expression);
-            if before.is_some_and(|before| rests || before.version == version as i64) {
+            if before.is_some() && (rests || self.looked_up.get(&expression) == Some(&version)) {
                 continue;
             }
             let Ok(pattern) = compile(&expression) else { continue };
@@ -82,6 +83,7 @@ impl Consumer {
             });
             topics.sort();
             self.patterns_after = step.now.mono.plus_ms(PATTERNS_REST_MS);
+            self.looked_up.insert(expression.clone(), version);
             if before.is_some_and(|before| before.topics == topics) {
                 continue;
             }
