@@ -147,3 +147,7 @@ pub fn of_groups(groups: &[GroupProgress], ends: &BTreeMap<GroupId, Offset>, lef
     }
     samples
 }
+
+#[cfg(test)]
+#[path = "lag_tests.rs"]
+mod tests;

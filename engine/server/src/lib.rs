@@ -34,8 +34,6 @@ mod data_dir_tests;
 #[cfg(test)]
 mod endpoint_tests;
 #[cfg(test)]
-mod lag_tests;
-#[cfg(test)]
 mod listen_tests;
 #[cfg(test)]
 mod log_tests;
