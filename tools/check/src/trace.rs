@@ -190,11 +190,14 @@ fn order(plan: &Plan, launch: &Launch, tracing: &Tracing, sync: &str, last: &str
     client.create_topic(TOPIC, 1, &[])?;
     // Spare segments are written ahead; afterwards the only writes are batches.
     (0..8).try_for_each(|n| produce(&mut client, n))?;
+    let mut quiet = 0;
     for _ in 0..LOOKS_MAX {
         tracing.clear()?;
         thread::sleep(Duration::from_millis(1000));
-        // A trace without any event of the shard is refused, and is what is waited for.
-        if !tracing.events(thread).is_ok_and(|events| events.iter().any(Event::is_write)) {
+        // A trace without any event of the shard is refused, and is what is waited for; on a slow disk files come with pauses.
+        let writes = tracing.events(thread).is_ok_and(|events| events.iter().any(Event::is_write));
+        quiet = if writes { 0 } else { quiet + 1 };
+        if quiet == 2 {
             break;
         }
     }
