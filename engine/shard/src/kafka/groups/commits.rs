@@ -20,6 +20,7 @@ use torc_net::kafka::schema::{
     OffsetFetchResponse,
 };
 use torc_net::kafka::{StrBytes, error, offsets_by_id, topic_uuid};
+use torc_state::catalog::Topic;
 use torc_state::coordinator::Text;
 use torc_state::coordinator::request::{Commit, CommitPartition, CommitTopic, DeleteOffsets, Fetch, Request};
 use torc_state::coordinator::response::{CommittedOffset, FetchedOffset, PartitionResult, Refusal, Response};
@@ -53,24 +54,27 @@ pub(super) struct AskedGroup {
     places: Option<Places>,
 }
 
+/// Partitions of a topic with their codes; `unknown` if there is no such topic.
+fn placed(topic: Option<&Arc<Topic>>, unknown: i16, partitions: impl Iterator<Item = i32>) -> Vec<(i32, Option<i16>)> {
+    let code = |index| match topic {
+        None => Some(unknown),
+        Some(topic) => view::partition(topic, index).is_none().then_some(error::UNKNOWN_TOPIC_OR_PARTITION),
+    };
+    partitions.map(|index| (index, code(index))).collect()
+}
+
 impl Kafka {
     /// A topic that was asked for by its name, and which of its partitions there are.
     fn place(&self, name: &StrBytes, partitions: impl Iterator<Item = i32>) -> Place {
         let topic = self.view.by_name(name);
-        let is_there = |index| topic.is_some_and(|topic| view::partition(topic, index).is_some());
-        let code = |index| (!is_there(index)).then_some(error::UNKNOWN_TOPIC_OR_PARTITION);
-        let partitions = partitions.map(|index| (index, code(index))).collect();
+        let partitions = placed(topic, error::UNKNOWN_TOPIC_OR_PARTITION, partitions);
         Place { name: Some(text(name)), id: topic.map_or(TopicId::ZERO, |topic| topic.id), partitions }
     }
 
     /// The same of one that was asked for by its id.
     fn place_by_id(&self, id: TopicId, partitions: impl Iterator<Item = i32>) -> Place {
         let topic = self.view.by_id(id);
-        let code = |index| match topic {
-            None => Some(error::UNKNOWN_TOPIC_ID),
-            Some(topic) => view::partition(topic, index).is_none().then_some(error::UNKNOWN_TOPIC_OR_PARTITION),
-        };
-        let partitions = partitions.map(|index| (index, code(index))).collect();
+        let partitions = placed(topic, error::UNKNOWN_TOPIC_ID, partitions);
         Place { name: topic.map(|topic| Arc::clone(&topic.name)), id, partitions }
     }
 
