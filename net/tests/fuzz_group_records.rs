@@ -1,15 +1,11 @@
 //! Fuzz target: arbitrary and damaged records of `__consumer_offsets` never panic, take memory in proportion to their
 //! length, and what is read can be written and read again the same.
 
-use peak_alloc::PeakAlloc;
 use torc_base::ids::TopicId;
 use torc_net::kafka::group_records::{
     ClassicMember, CurrentValue, GroupMember, GroupRecord, GroupValue, MemberValue, OffsetValue, TopicPartitions,
     decode,
 };
-
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// Bytes allocated for one byte of a value, at most: the name of a topic takes 1 there and 16 in a list of texts.
 const GROWTH_MAX: usize = 16;
@@ -87,7 +83,6 @@ fn values() -> Vec<(i16, Vec<u8>)> {
     records.iter().map(bytes).collect()
 }
 
-// One test, so that nobody else allocates meanwhile.
 #[test]
 fn hostile_records_do_no_harm() {
     let valid = values();
@@ -111,10 +106,9 @@ fn hostile_records_do_no_harm() {
 }
 
 fn check(key: &[u8], value: &[u8]) {
-    ALLOCATOR.reset_peak_usage();
-    let before = ALLOCATOR.current_usage();
-    let decoded = decode(key, Some(value));
-    let peak = ALLOCATOR.peak_usage().saturating_sub(before);
+    let mut decoded = None;
+    let peak = allocation_counter::measure(|| decoded = Some(decode(key, Some(value)))).bytes_max as usize;
+    let decoded = decoded.expect("has run");
     assert!(peak <= GROWTH_MAX * value.len() + BASE, "{peak} bytes for a record of {}: {value:?}", value.len());
     let Ok(record) = decoded else { return };
     if matches!(record, GroupRecord::Unknown { .. }) {

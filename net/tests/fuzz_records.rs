@@ -1,7 +1,6 @@
 //! Fuzz target: arbitrary and damaged record batches never panic and take a bounded amount of memory; a batch that is
 //! taken can be read, and says of its records what is true.
 
-use peak_alloc::PeakAlloc;
 use torc_base::crc::crc32c;
 use torc_base::ids::Offset;
 use torc_base::prng::Prng;
@@ -10,15 +9,11 @@ use torc_net::kafka::records::{
     first_at_or_after, is_compressed, max_timestamp_offset, read,
 };
 
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
-
 /// Windows and pieces of the codecs (LZ4's blocks have up to 4 MiB; zstd's memory is C's and not counted).
 const OPEN_BASE: usize = 5 << 20;
 /// Snappy's largest expansion.
 const OPEN_GROWTH_MAX: usize = 22;
 
-// One test, so that nobody else allocates meanwhile.
 #[test]
 fn hostile_batches_do_no_harm() {
     bolero::check!().with_iterations(6_000).for_each(|input: &[u8]| {
@@ -66,10 +61,9 @@ fn all_ways(bytes: &mut [u8]) -> bool {
 }
 
 fn measured<T>(run: impl FnOnce() -> T) -> (T, usize) {
-    ALLOCATOR.reset_peak_usage();
-    let before = ALLOCATOR.current_usage();
-    let result = run();
-    (result, ALLOCATOR.peak_usage().saturating_sub(before))
+    let mut result = None;
+    let peak = allocation_counter::measure(|| result = Some(run())).bytes_max as usize;
+    (result.expect("has run"), peak)
 }
 
 fn random_batch(prng: &mut Prng) -> Vec<u8> {

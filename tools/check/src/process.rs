@@ -233,13 +233,20 @@ pub fn beside() -> Result<PathBuf> {
 pub fn built() -> PathBuf {
     let mut build = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string()));
     build.args(["build", "--quiet", "--offline", "--workspace", "--bin", "torc", "--examples"]);
-    build.current_dir(env!("CARGO_MANIFEST_DIR"));
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
+    build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["--profile", &profile()]);
     let status = build.status().expect("cargo runs the tests, so it can be run");
     assert!(status.success(), "torc cannot be built");
     beside().expect("it was just built")
+}
+
+/// The profile that the running test was built with: it lies in `target/PROFILE/deps`.
+fn profile() -> String {
+    let here = std::env::current_exe().expect("a test has a path");
+    let folder = here.ancestors().nth(2).and_then(Path::file_name).expect("it lies in target/PROFILE/deps");
+    match folder.to_string_lossy().as_ref() {
+        "debug" => "dev".to_string(),
+        named => named.to_string(),
+    }
 }
 
 /// Raises the soft limit of open files to the hard one; returns it.

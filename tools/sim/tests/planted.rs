@@ -177,20 +177,26 @@ fn text(output: &Output) -> String {
 fn build() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tools/sim lies two levels down");
     let program = env::current_exe().expect("this test has a path");
-    let target = program.ancestors().nth(3).expect("it lies in target/debug/deps");
+    let folder = program.ancestors().nth(2).expect("it lies in target/PROFILE/deps");
+    let target = folder.parent().expect("it lies in target/PROFILE/deps");
+    let profile = match folder.file_name().and_then(|name| name.to_str()).expect("profiles have plain names") {
+        "debug" => "dev",
+        named => named,
+    };
     let copy = target.join("planted");
     copy_tree(workspace, &copy, Path::new(""));
     fs::create_dir_all(copy.join("tools/sim/examples")).expect("a directory under target");
     write_if_changed(&copy.join("tools/sim/examples/planted.rs"), PROGRAM.as_bytes());
-    let output = Command::new(env!("CARGO"))
-        .current_dir(&copy)
-        .env("CARGO_TARGET_DIR", target)
-        .args(["build", "--quiet", "--offline", "--locked", "--workspace", "--example", "planted"])
-        .args(["--config", "profile.dev.opt-level=1", "--config", "profile.dev.package.\"*\".opt-level=0"])
-        .output()
-        .expect("cargo can be run");
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(&copy).env("CARGO_TARGET_DIR", target);
+    build.args(["build", "--quiet", "--offline", "--locked", "--workspace", "--example", "planted"]);
+    build.args(["--profile", profile]);
+    if profile == "dev" {
+        build.args(["--config", "profile.dev.opt-level=1", "--config", "profile.dev.package.\"*\".opt-level=0"]);
+    }
+    let output = build.output().expect("cargo can be run");
     assert!(output.status.success(), "the copy cannot be built:\n{}", text(&output));
-    target.join("debug/examples/planted")
+    folder.join("examples/planted")
 }
 
 /// Copies the sources below `folder`, without what was built and what is hidden; bugs are planted on the way.
