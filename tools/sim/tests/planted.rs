@@ -191,8 +191,12 @@ fn build() -> PathBuf {
     build.current_dir(&copy).env("CARGO_TARGET_DIR", target);
     build.args(["build", "--quiet", "--offline", "--locked", "--workspace", "--example", "planted"]);
     build.args(["--profile", profile]);
+    // In flags of their own, what is built of the copy has names of its own: else it would take the place of what was built
+    // of the workspace.
     if profile == "dev" {
         build.args(["--config", "profile.dev.opt-level=1", "--config", "profile.dev.package.\"*\".opt-level=0"]);
+    } else {
+        build.args(["--config", &format!("profile.{profile}.debug=false")]);
     }
     let output = build.output().expect("cargo can be run");
     assert!(output.status.success(), "the copy cannot be built:\n{}", text(&output));
