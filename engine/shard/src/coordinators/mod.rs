@@ -204,9 +204,8 @@ impl Coordinators {
         }
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
-        self.waiting.insert(ticket, (asker, position, log));
-        self.tickets.insert((asker, ticket));
-        self.step(around, log, |coordinator, world| coordinator.handle(world, ticket, request));
+        let asking = Some((ticket, asker, position));
+        self.step_for(around, log, asking, |coordinator, world| coordinator.handle(world, ticket, request));
     }
 
     /// One step of a coordinator, if it serves: its records go into the log, its answers wait for them.
@@ -216,12 +215,23 @@ impl Coordinators {
         log: GroupId,
         work: impl FnOnce(&mut Coordinator, &mut World<'_>) -> Outcome,
     ) {
+        self.step_for(around, log, None, work);
+    }
+
+    /// The same, with the request that it takes up.
+    fn step_for(
+        &mut self,
+        around: &mut Around,
+        log: GroupId,
+        asking: Option<(Ticket, Asker, u32)>,
+        work: impl FnOnce(&mut Coordinator, &mut World<'_>) -> Outcome,
+    ) {
         let Some(Seat { state: State::Serving(coordinator), .. }) = self.seats.get_mut(&log) else { return };
         let mut world = World { now: around.out.now, ids: &mut self.ids, cluster: around.cluster };
         let outcome = work(coordinator, &mut world);
         let next = coordinator.next_deadline();
         self.arm(log, next);
-        self.carry_out(around, log, outcome);
+        self.carry_out(around, log, asking, outcome);
     }
 
     /// Sets when a coordinator's timers are due.
@@ -236,14 +246,25 @@ impl Coordinators {
         self.due.extend(at.map(|at| (at, log)));
     }
 
-    fn carry_out(&mut self, around: &mut Around, log: GroupId, outcome: Outcome) {
+    fn carry_out(
+        &mut self,
+        around: &mut Around,
+        log: GroupId,
+        mut asking: Option<(Ticket, Asker, u32)>,
+        outcome: Outcome,
+    ) {
         let mut answers = Vec::with_capacity(outcome.answers.len());
         for (ticket, response) in outcome.answers {
+            let to = asking.take_if(|(asking, ..)| *asking == ticket).map(|(_, asker, position)| (asker, position));
             // Whoever is not there has gone.
-            let Some((asker, position, _)) = self.waiting.remove(&ticket) else { continue };
-            self.tickets.remove(&(asker, ticket));
+            let Some((asker, position)) = to.or_else(|| self.stop_waiting(ticket)) else { continue };
             let answer = Answer::Coordinated { position, result: Ok(Box::new(response)) };
             answers.push(KeptBack { asker, answer, lost });
+        }
+        // Most requests are answered at once, and have not waited.
+        if let Some((ticket, asker, position)) = asking {
+            self.waiting.insert(ticket, (asker, position, log));
+            self.tickets.insert((asker, ticket));
         }
         if outcome.records.is_empty() {
             return answers.into_iter().for_each(|answer| around.groups.answer_behind(around.out, log, answer));
@@ -254,6 +275,13 @@ impl Coordinators {
             around.out.log(Level::Warn, text);
             self.lose(around, log);
         }
+    }
+
+    /// Takes somebody off the list of those who wait.
+    fn stop_waiting(&mut self, ticket: Ticket) -> Option<(Asker, u32)> {
+        let (asker, position, _) = self.waiting.remove(&ticket)?;
+        self.tickets.remove(&(asker, ticket));
+        Some((asker, position))
     }
 
     /// The log has not taken what the coordinator has done: it begins anew with what the log has.
@@ -268,8 +296,7 @@ impl Coordinators {
         let waits = self.waiting.iter().filter(|(_, (_, _, of))| *of == log);
         let gone: Vec<Ticket> = waits.map(|(ticket, _)| *ticket).collect();
         for ticket in gone {
-            let (asker, position, _) = self.waiting.remove(&ticket).expect("just seen");
-            self.tickets.remove(&(asker, ticket));
+            let (asker, position) = self.stop_waiting(ticket).expect("just seen");
             around.answer(asker, position, Err(Unavailable::NotCoordinator));
         }
     }

@@ -106,6 +106,23 @@ impl Group {
         min_some(classic, self.consumer.as_ref().map(|consumer| consumer.wake())).filter(|wake| *wake < Mono(u64::MAX))
     }
 
+    /// After something has happened to it: its memory is counted among `bytes`, its timer set among `timers`. False if it is nothing
+    /// any more, and has to go.
+    pub(super) fn settle(&mut self, id: &Text, timers: &mut BTreeSet<(Mono, Text)>, bytes: &mut usize) -> bool {
+        let is_nothing = self.is_nothing();
+        let counted = if is_nothing { 0 } else { self.bytes(id) };
+        *bytes = *bytes - std::mem::replace(&mut self.counted, counted) + counted;
+        let wake = self.wake().filter(|_| !is_nothing);
+        let is_later = wake.is_some() && self.armed <= wake && self.armed.is_some();
+        if !is_later && wake != self.armed {
+            if let Some(armed) = std::mem::replace(&mut self.armed, wake) {
+                timers.remove(&(armed, id.clone()));
+            }
+            timers.extend(wake.map(|at| (at, id.clone())));
+        }
+        !is_nothing
+    }
+
     /// Bytes of memory, roughly.
     pub(super) fn bytes(&self, id: &str) -> usize {
         const NODE: usize = 64;

@@ -201,13 +201,10 @@ impl Coordinator {
     pub fn replay(&mut self, record: &Record) {
         assert!(self.expiry.is_none(), "the log is replayed before the start");
         let id = record.group();
-        if !self.groups.contains_key(id) {
-            if record.is_tombstone() {
-                return;
-            }
-            self.groups.insert(id.clone(), Group::default());
+        if record.is_tombstone() && !self.groups.contains_key(id) {
+            return;
         }
-        let group = self.groups.get_mut(id).expect("is there");
+        let group = self.groups.entry(id.clone()).or_default();
         match record {
             Record::Offset { topic, partition, value: Some(value), .. } => {
                 group.offsets.put(topic, *partition, value.clone());
@@ -223,8 +220,9 @@ impl Coordinator {
                 group.consumer.take_if(|consumer| consumer.is_nothing());
             }
         }
-        let id = id.clone();
-        self.settle(&id);
+        if !group.settle(id, &mut self.timers, &mut self.bytes) {
+            self.groups.remove(id);
+        }
     }
 
     /// The log has been replayed to its end: timers run from now on.
@@ -503,7 +501,8 @@ impl Coordinator {
         self.expiry = Some(world.now.mono.plus_ms(rest));
     }
 
-    /// Works on a group, if it is there.
+    /// Works on a group, if it is there. It is looked up once: of thousands of groups each name that is looked at on the way is far
+    /// from the last, and a heartbeat does little else.
     fn on_group<T>(
         &mut self,
         world: &mut World<'_>,
@@ -511,13 +510,13 @@ impl Coordinator {
         id: &Text,
         work: impl FnOnce(&mut Group, &mut Step<'_>) -> T,
     ) -> Option<T> {
-        let (key, _) = self.groups.get_key_value(id)?;
-        let key = key.clone();
-        let group = self.groups.get_mut(id).expect("is there");
-        let mut step =
-            Step { now: world.now, settings: &self.settings, ids: world.ids, cluster: world.cluster, group: key, out };
+        let group = self.groups.get_mut(id)?;
+        let (settings, cluster) = (&self.settings, world.cluster);
+        let mut step = Step { now: world.now, settings, ids: world.ids, cluster, group: id.clone(), out };
         let result = work(group, &mut step);
-        self.settle(id);
+        if !group.settle(id, &mut self.timers, &mut self.bytes) {
+            self.groups.remove(id);
+        }
         Some(result)
     }
 
@@ -530,26 +529,6 @@ impl Coordinator {
         work: impl FnOnce(&mut Classic, &mut Step<'_>) -> T,
     ) -> Option<T> {
         self.on_group(world, out, id, |group, step| group.classic.as_mut().map(|classic| work(classic, step)))?
-    }
-
-    /// After something has happened to a group: its memory is counted, its timer set, and it goes if it is nothing.
-    fn settle(&mut self, id: &Text) {
-        let Some(group) = self.groups.get_mut(id) else { return };
-        let is_nothing = group.is_nothing();
-        let bytes = if is_nothing { 0 } else { group.bytes(id) };
-        self.bytes = self.bytes - group.counted + bytes;
-        group.counted = bytes;
-        let wake = group.wake().filter(|_| !is_nothing);
-        let is_later = wake.is_some() && group.armed <= wake && group.armed.is_some();
-        if !is_later && wake != group.armed {
-            if let Some(armed) = std::mem::replace(&mut group.armed, wake) {
-                self.timers.remove(&(armed, id.clone()));
-            }
-            self.timers.extend(wake.map(|at| (at, id.clone())));
-        }
-        if is_nothing {
-            self.groups.remove(id);
-        }
     }
 
     /// After a group's timer has gone off.
