@@ -86,7 +86,7 @@ pub fn run(plan: &Plan) -> Result<Report> {
 }
 
 /// Starts the server and kills it before it can have done much.
-fn kill_start(launch: &Launch, after: Duration) -> Result<()> {
+pub fn kill_start(launch: &Launch, after: Duration) -> Result<()> {
     let mut child = launch.spawn()?;
     thread::sleep(after);
     child.kill()?;

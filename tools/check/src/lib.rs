@@ -4,6 +4,7 @@ pub mod badinput;
 pub mod content;
 pub mod diskfull;
 pub mod failure;
+pub mod groups;
 pub mod idle;
 pub mod kill;
 pub mod ledger;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use torc_check::failure::Result;
 use torc_check::report::Report;
-use torc_check::{badinput, diskfull, idle, kill, neighbours, process, ready, restart, starts, trace};
+use torc_check::{badinput, diskfull, groups, idle, kill, neighbours, process, ready, restart, starts, trace};
 
 /// Shows that a torc server keeps its promises, with real processes, sockets and disks.
 #[derive(Parser)]
@@ -38,6 +38,9 @@ enum Check {
     Badinput(BadinputArgs),
     /// A small file system that fills up. Needs root.
     Diskfull(DiskfullArgs),
+    /// Consumer groups: commits under kill -9, thousands of groups that only beat, a large one restarted member by member, a member
+    /// that falls silent.
+    Groups(GroupsArgs),
     /// Many idle partitions: memory and restart.
     Idle(IdleArgs),
     /// Restart with a long log.
@@ -85,6 +88,30 @@ struct DiskfullArgs {
     /// Times that it is filled and healed.
     #[arg(long, default_value_t = 2)]
     cycles: u32,
+}
+
+#[derive(Args)]
+struct GroupsArgs {
+    /// Only this part; may be given several times.
+    #[arg(long, value_enum)]
+    only: Vec<groups::Part>,
+    /// Rounds of kill -9 while 20 groups commit.
+    #[arg(long, default_value_t = 20)]
+    rounds: u32,
+    /// Groups of three members that only send heartbeats. The promises speak of 10,000.
+    #[arg(long, default_value_t = 10_000)]
+    groups: u32,
+    /// Seconds of heartbeats.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Members of one group that are restarted one after the other. The promise speaks of 200, which takes half an hour.
+    #[arg(long, default_value_t = 200)]
+    members: u32,
+    /// By default 2, but what the server chooses where it is about cost.
+    #[arg(long)]
+    shards: Option<u16>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[derive(Args)]
@@ -187,6 +214,10 @@ fn run(cli: &Cli) -> Result<Report> {
         Check::Diskfull(args) => {
             let (bytes, shards, cycles) = (args.mib << 20, args.shards, args.cycles);
             diskfull::run(&diskfull::Plan { torc, dir, bytes, shards, cycles })
+        }
+        Check::Groups(args) => {
+            let GroupsArgs { ref only, rounds, groups, seconds, members, shards, seed } = *args;
+            groups::run(&groups::Plan { torc, dir, shards, seed, only: only.clone(), rounds, groups, seconds, members })
         }
         Check::Idle(args) => idle::run(&idle::Plan { torc, dir, partitions: args.partitions, shards: args.shards }),
         Check::Restart(args) => restart::run(&restart::Plan { torc, dir, bytes: args.gib << 30, shards: args.shards }),

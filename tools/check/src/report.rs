@@ -11,8 +11,8 @@ pub struct Report {
     pub passed: u32,
     pub failed: u32,
     pub lines: Vec<Line>,
-    /// Measured, in the order of measuring: name with its unit, number.
-    pub numbers: Vec<(String, f64)>,
+    /// In the order of measuring: name with its unit, number; `None`: it was not measured.
+    pub numbers: Vec<(String, Option<f64>)>,
     /// Progress goes to standard error as it comes.
     #[serde(skip)]
     pub quiet: bool,
@@ -67,7 +67,16 @@ impl Report {
         if !self.quiet {
             eprintln!("      {name} = {value:.3}");
         }
-        self.numbers.push((name, value));
+        self.numbers.push((name, Some(value)));
+    }
+
+    /// Notes that these numbers, as far as they are not there, were not measured.
+    pub fn not_measured(&mut self, names: &[&str]) {
+        for name in names {
+            if self.numbers.iter().all(|(noted, _)| noted != name) {
+                self.numbers.push((name.to_string(), None));
+            }
+        }
     }
 
     /// Says what is being done.
@@ -81,7 +90,8 @@ impl Report {
     pub fn to_text(&self) -> String {
         let mut text = format!("{}\n", self.check);
         for (name, value) in &self.numbers {
-            text += &format!("  {name:<48} {value:>14.3}\n");
+            let value = value.map_or("-".to_string(), |value| format!("{value:.3}"));
+            text += &format!("  {name:<48} {value:>14}\n");
         }
         for line in &self.lines {
             text += &format!("  {}  {}: {}\n", if line.good { "ok  " } else { "FAIL" }, line.what, line.seen);

@@ -273,6 +273,7 @@ fn accepted(what: String, code: i16) -> Result<()> {
     if code == 0 { Ok(()) } else { Err(Failure::Refused { what, code }) }
 }
 
-fn text(text: &str) -> StrBytes {
+/// Text as the protocol crate wants it.
+pub fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_string())
 }

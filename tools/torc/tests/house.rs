@@ -37,7 +37,7 @@ const CRATES: &[(&str, Nature, &[&str])] = &[
     // Reads files, and runs the log's own recovery over them without writing.
     ("torc-inspect", Worldly, &["torc-base", "torc-state", "torc-net", "torc-wal", "torc-snapshot"]),
     // Starts `torc` as a process; its test of allocations steps a shard itself.
-    ("torc-check", Worldly, &["torc-base", "torc-net", "torc-shard"]),
+    ("torc-check", Worldly, &["torc-base", "torc-client", "torc-net", "torc-shard"]),
     ("torc-client", Worldly, &[]),
     // The reactor carries the bare server and the disk limits: they are to be measured on the ring that torc runs on.
     ("torc-load", Worldly, &["torc-base", "torc-net", "torc-client", "torc-reactor"]),
