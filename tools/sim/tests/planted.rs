@@ -1,5 +1,5 @@
-//! Plants known bugs into a copy of the sources, and expects the simulator to find each within 200 seeds: in the log,
-//! the groups, what they remember of producers, connections, and memory.
+//! Plants known bugs into a copy of the sources, and expects the simulator to find each within 500 seeds: in the log,
+//! the groups, what they remember of producers, connections, memory, and the coordinators of consumer groups.
 //!
 //! Nothing in production code knows of this. The copy holds all bugs at once, each asleep until the environment wakes it,
 //! so that one build serves them all. It lies in `planted` of the target directory, and is written only where it differs:
@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// Seeds that a bug may take.
-const SEEDS: &str = "1..200";
+const SEEDS: &str = "1..500";
 /// Seeds that nothing is found in while all bugs are asleep.
 const SEEDS_ASLEEP: &str = "1..20";
 
@@ -32,13 +32,12 @@ fn main() -> std::process::ExitCode {
 }
 ";
 
-/// A bug: in `file`, `old` (found exactly once) becomes `new`. There, `AWAKE` stands for the question whether the bug is
-/// awake; if it is not, `new` does what `old` did. The simulator names one of `rules`.
+/// A bug: in `file`, the first text of each edit (found exactly once) becomes the second. There, `AWAKE` stands for the
+/// question whether the bug is awake; if it is not, the second does what the first did. The simulator names one of `rules`.
 struct Bug {
     name: &'static str,
     file: &'static str,
-    old: &'static str,
-    new: &'static str,
+    edits: &'static [(&'static str, &'static str)],
     rules: &'static [&'static str],
 }
 
@@ -54,8 +53,10 @@ bugs! {
     an_ack_before_the_flush_is_caught: Bug {
         name: "ack-before-flush",
         file: "wal/src/wal.rs",
-        old: "                runs: cut.runs,\n                durable: true,",
-        new: "                runs: cut.runs,\n                durable: !AWAKE,",
+        edits: &[(
+            "                runs: cut.runs,\n                durable: true,",
+            "                runs: cut.runs,\n                durable: !AWAKE,",
+        )],
         // `Starts`: the log itself may notice that a batch is missing of which a later one, or a checkpoint, says that it
         // was durable. `ExpectedErrors`: in a sealed segment, which is not read at the start, a reader notices it.
         rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "UniqueProducerId", "Starts", "ExpectedErrors"],
@@ -63,38 +64,45 @@ bugs! {
     a_batch_checksum_that_is_not_verified_is_caught: Bug {
         name: "batch-checksum-not-verified",
         file: "wal/src/batch.rs",
-        old: "        crc32c(prefix) == self.prefix_crc && crc32c(body) == self.body_crc",
-        new: "        AWAKE || crc32c(prefix) == self.prefix_crc && crc32c(body) == self.body_crc",
+        edits: &[(
+            "        crc32c(prefix) == self.prefix_crc && crc32c(body) == self.body_crc",
+            "        AWAKE || crc32c(prefix) == self.prefix_crc && crc32c(body) == self.body_crc",
+        )],
         rules: &["BytesAreTrue", "Starts", "SeenIsFinal"],
     };
     a_tail_cut_one_batch_too_far_is_caught: Bug {
         name: "tail-cut-too-far",
         file: "wal/src/recovery.rs",
-        old: "            return Err(format!(\"batch {next} there does not follow from the batch before\"));
+        edits: &[(
+            "            return Err(format!(\"batch {next} there does not follow from the batch before\"));
         }
 ",
-        new: "            return Err(format!(\"batch {next} there does not follow from the batch before\"));
+            "            return Err(format!(\"batch {next} there does not follow from the batch before\"));
         }
         let behind = bytes.get(header.total as usize..).and_then(batch::Header::decode);
         if AWAKE && behind.is_none_or(|(h, _)| h.seq != next.next()) && bytes.len() > header.total as usize {
             return Err(\"planted\".to_string());
         }
 ",
+        )],
         // `ExpectedErrors`: the first to notice may be an idempotent producer, whose next batch is refused as out of order.
         rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "UniqueProducerId", "ExpectedErrors"],
     };
     a_cold_segment_that_is_published_before_its_flush_is_caught: Bug {
         name: "published-before-flush",
         file: "wal/src/cleaner.rs",
-        old: "                self.ask(DiskKind::Sync { file }, parts);",
-        new: "                self.ask(if AWAKE { DiskKind::Free } else { DiskKind::Sync { file } }, parts);",
+        edits: &[(
+            "                self.ask(DiskKind::Sync { file }, parts);",
+            "                self.ask(if AWAKE { DiskKind::Free } else { DiskKind::Sync { file } }, parts);",
+        )],
         rules: &["AckedIsKept", "SeenIsFinal", "ExpectedErrors", "Starts", "Liveness"],
     };
     an_answer_before_its_commit_is_caught: Bug {
         name: "answer-before-commit",
         file: "engine/shard/src/groups/append.rs",
-        old: "            Acks::All => group.on_commit.push_back(waiter),",
-        new: "            Acks::All if AWAKE => out.answers.push_back((
+        edits: &[(
+            "            Acks::All => group.on_commit.push_back(waiter),",
+            "            Acks::All if AWAKE => out.answers.push_back((
                 asker,
                 Answer::Produced(vec![(
                     position,
@@ -102,47 +110,99 @@ bugs! {
                 )]),
             )),
             Acks::All => group.on_commit.push_back(waiter),",
+        )],
         rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "ExpectedErrors"],
     };
     a_high_watermark_that_moves_at_the_append_is_caught: Bug {
         name: "high-watermark-at-append",
         file: "engine/state/src/partition.rs",
-        old: "        self.end = base.plus(i64::from(incoming.records));
+        edits: &[(
+            "        self.end = base.plus(i64::from(incoming.records));
 ",
-        new: "        self.end = base.plus(i64::from(incoming.records));
+            "        self.end = base.plus(i64::from(incoming.records));
         if AWAKE {
             self.high_watermark = self.end;
         }
 ",
+        )],
         rules: &["MarksAdvance", "SeenIsFinal", "AckedIsKept", "BehindHighWatermark", "NoPanic"],
     };
     a_producer_that_is_forgotten_at_a_restart_is_caught: Bug {
         name: "producer-forgotten",
         file: "engine/state/src/partition.rs",
-        old: "        self.append(now, base, incoming);",
-        new: "        self.append(now, base, &Incoming { producer: incoming.producer.filter(|_| !AWAKE), ..*incoming });",
+        edits: &[(
+            "        self.append(now, base, incoming);",
+            "        self.append(now, base, &Incoming { producer: incoming.producer.filter(|_| !AWAKE), ..*incoming });",
+        )],
         rules: &["Once", "InOrder", "ExpectedErrors", "SeenIsFinal"],
     };
     answers_in_the_wrong_order_are_caught: Bug {
         name: "answers-swapped",
         file: "engine/shard/src/outbox.rs",
-        old: "        while let Some(Slot::Ready(..)) = self.slots.front()
+        edits: &[(
+            "        while let Some(Slot::Ready(..)) = self.slots.front()
 ",
-        new: "        if AWAKE && let [Slot::Ready(..), Slot::Ready(..), ..] = self.slots.make_contiguous() {
+            "        if AWAKE && let [Slot::Ready(..), Slot::Ready(..), ..] = self.slots.make_contiguous() {
             self.slots.swap(0, 1);
         }
         while let Some(Slot::Ready(..)) = self.slots.front()
 ",
+        )],
         rules: &["Protocol"],
     };
     memory_that_is_not_given_back_at_a_close_is_caught: Bug {
         name: "memory-not-given-back",
         file: "engine/shard/src/conns.rs",
-        old: "        self.turns.give(c.reserved + c.outbox.waiting_bytes() - kept);
+        edits: &[(
+            "        self.turns.give(c.reserved + c.outbox.waiting_bytes() - kept);
 ",
-        new: "        self.turns.give(if AWAKE { 0 } else { c.reserved } + c.outbox.waiting_bytes() - kept);
+            "        self.turns.give(if AWAKE { 0 } else { c.reserved } + c.outbox.waiting_bytes() - kept);
 ",
+        )],
         rules: &["Memory"],
+    };
+    a_coordinators_answer_before_its_commit_is_caught: Bug {
+        name: "coordinator-answers-before-commit",
+        file: "engine/shard/src/groups/inside.rs",
+        edits: &[(
+            "            Ok((base, index)) => {\n                let group",
+            "            Ok((base, _)) if AWAKE => {
+                out.answers.extend(answers.into_iter().map(|answer| (answer.asker, answer.answer)));
+                Ok(base)
+            }
+            Ok((base, index)) => {\n                let group",
+        )],
+        rules: &["CommitIsKept", "GenerationsAdvance", "OldIsRefused", "OneOwner", "BytesAreTrue"],
+    };
+    a_commit_of_an_old_generation_that_is_taken_is_caught: Bug {
+        name: "old-generation-commits",
+        file: "engine/state/src/coordinator/classic/mod.rs",
+        edits: &[(
+            "        self.check_member(member, instance)?;
+        if generation != self.generation {
+            return Err(Refusal::IllegalGeneration);
+        }
+        // Partitions",
+            "        self.check_member(member, instance)?;
+        if generation != self.generation && !AWAKE {
+            return Err(Refusal::IllegalGeneration);
+        }
+        // Partitions",
+        )],
+        rules: &["OldIsRefused"],
+    };
+    a_generation_that_nobody_writes_down_is_caught: Bug {
+        name: "generation-not-recorded",
+        file: "engine/state/src/coordinator/classic/rebalance.rs",
+        edits: &[(
+            "        self.enter(State::Completing, step);
+        self.record(step);",
+            "        self.enter(State::Completing, step);
+        if !AWAKE {
+            self.record(step);
+        }",
+        )],
+        rules: &["LogIsState", "GenerationsAdvance", "OneOwner", "OldIsRefused", "BytesAreTrue"],
     };
 }
 
@@ -227,9 +287,11 @@ fn plant(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
     if path == Path::new("engine/base/src/lib.rs") {
         return [bytes.as_slice(), SWITCH.as_bytes()].concat();
     }
-    BUGS.iter().filter(|bug| path == Path::new(bug.file)).fold(bytes, |bytes, Bug { name, file, old, new, .. }| {
+    let bugs = BUGS.iter().filter(|bug| path == Path::new(bug.file));
+    let edits = bugs.flat_map(|bug| bug.edits.iter().map(move |edit| (bug.name, edit)));
+    edits.fold(bytes, |bytes, (name, (old, new))| {
         let text = String::from_utf8(bytes).expect("sources are UTF-8");
-        let found = text.matches(old).count();
+        let (found, file) = (text.matches(old).count(), path.display());
         assert_eq!(found, 1, "{name}: the text to replace is {found} times in {file}; adapt tests/planted.rs:\n{old}");
         text.replace(old, &new.replace("AWAKE", &format!("torc_base::planted({name:?})"))).into_bytes()
     })
