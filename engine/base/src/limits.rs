@@ -45,9 +45,8 @@ pub const OPENING_SLICE: usize = 128 << 10;
 /// Memory of one shard for compressed batches whose opening takes more than a turn, besides the batches: one with the
 /// largest window of zstd at a time, with others that need less. What a single step asks for comes on top.
 pub const OPENING_MEMORY: usize = 160 << 20;
-/// Memory of one shard for the keys that compaction has come by, the default of `log.cleaner.dedupe.buffer.size`, and what
-/// one of them takes: a topic with more keys than that is compacted in several passes.
-pub const COMPACTION_KEYS_MEMORY: usize = 128 << 20;
+/// What one key takes that a compaction has come by, of `log.cleaner.dedupe.buffer.size`: a topic with more keys than that
+/// holds is compacted in several passes.
 pub const COMPACTION_KEY_BYTES: usize = 24;
 /// Bytes of records that one turn of a shard compacts, as for those that it opens.
 pub const COMPACTION_TURN: usize = 128 << 10;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use torc_base::io::Level;
-use torc_shard::CoordinatorSettings;
+use torc_shard::{CleanupPolicy, CoordinatorSettings};
 
 /// Whose clock stamps records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,9 @@ pub struct Config {
     pub cleaner_bytes_per_second: u64,
     pub cleaner_dead_percent: u32,
     pub cleaner_sort_after_ms: u64,
+    pub cleaner_backoff_ms: u64,
+    /// Of all shards.
+    pub cleaner_keys_bytes: u64,
     pub spin_us: u32,
     pub tail_cache_bytes: u64,
     pub read_ahead_bytes: u64,
@@ -71,6 +74,11 @@ pub struct Config {
     /// -1: no bound.
     pub log_retention_bytes: i64,
     pub log_retention_check_interval_ms: u64,
+    pub cleanup_policy: CleanupPolicy,
+    pub delete_retention_ms: i64,
+    pub min_compaction_lag_ms: i64,
+    pub max_compaction_lag_ms: i64,
+    pub min_cleanable_ppm: u32,
     pub timestamp_type: TimestampType,
     pub min_insync_replicas: u32,
     pub timestamp_before_max_ms: i64,
@@ -159,6 +167,12 @@ impl Config {
                 self.message_max_bytes, self.socket_request_max_bytes
             ));
         }
+        let (min, max) = (self.min_compaction_lag_ms, self.max_compaction_lag_ms);
+        if min > max {
+            problems.push(format!(
+                "`log.cleaner.min.compaction.lag.ms` ({min}) is more than `log.cleaner.max.compaction.lag.ms` ({max})"
+            ));
+        }
         self.check_groups(problems);
     }
 }
@@ -209,6 +223,8 @@ impl Default for Config {
             cleaner_bytes_per_second: 0,
             cleaner_dead_percent: 0,
             cleaner_sort_after_ms: 0,
+            cleaner_backoff_ms: 0,
+            cleaner_keys_bytes: 0,
             spin_us: 0,
             tail_cache_bytes: 0,
             read_ahead_bytes: 0,
@@ -221,6 +237,11 @@ impl Default for Config {
             log_retention_ms: 0,
             log_retention_bytes: 0,
             log_retention_check_interval_ms: 0,
+            cleanup_policy: CleanupPolicy::Delete,
+            delete_retention_ms: 0,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: 0,
+            min_cleanable_ppm: 0,
             timestamp_type: TimestampType::CreateTime,
             min_insync_replicas: 0,
             timestamp_before_max_ms: 0,

@@ -252,3 +252,41 @@ fn groups_of_the_consumer_protocol_are_set_as_in_kafka() {
         assert!(problems.iter().any(|problem| problem.contains(why)), "{problems:?}");
     }
 }
+
+#[test]
+fn the_cleaner_is_set_as_in_kafka() {
+    let default = Config::default();
+    assert_eq!((default.cleaner_backoff_ms, default.cleaner_keys_bytes), (15_000, 128 << 20));
+    for (key, shown) in [
+        ("log.cleanup.policy", "delete"),
+        ("log.cleaner.backoff.ms", "15000"),
+        ("log.cleaner.dedupe.buffer.size", "134217728"),
+        ("log.cleaner.delete.retention.ms", "86400000"),
+        ("log.cleaner.max.compaction.lag.ms", "9223372036854775807"),
+        ("log.cleaner.min.cleanable.ratio", "0.5"),
+        ("log.cleaner.min.compaction.lag.ms", "0"),
+    ] {
+        assert_eq!(default.shown.get(key).map(String::as_str), Some(shown), "{key}");
+    }
+    let config = load_set(&["log.cleaner.min.cleanable.ratio=1", "log.cleaner.backoff.ms=0"]).unwrap();
+    assert_eq!(
+        (config.min_cleanable_ppm, config.shown["log.cleaner.min.cleanable.ratio"].as_str()),
+        (1_000_000, "1.0")
+    );
+    for (wrong, why) in [
+        (&["log.cleaner.min.cleanable.ratio=1.1"][..], "it must be a number from 0 to 1"),
+        (&["log.cleaner.min.cleanable.ratio=NaN"], "it must be a number from 0 to 1"),
+        (&["log.cleaner.min.cleanable.ratio=half"], "it must be a number from 0 to 1"),
+        (&["log.cleaner.max.compaction.lag.ms=0"], "it must be at least 1ms"),
+        (&["log.cleaner.delete.retention.ms=-1"], "it must be at least 0ms"),
+        (&["log.cleanup.policy=compress"], "it must be of compact, delete"),
+        (&["log.cleanup.policy="], "at least one"),
+        (
+            &["log.cleaner.min.compaction.lag.ms=2", "log.cleaner.max.compaction.lag.ms=1"],
+            "is more than `log.cleaner.max.compaction.lag.ms`",
+        ),
+    ] {
+        let problems = load_set(wrong).expect_err(why);
+        assert!(problems.iter().any(|problem| problem.contains(why)), "{wrong:?}: {problems:?}");
+    }
+}

@@ -45,7 +45,7 @@ pub fn settings(config: &Config, data: &DataDir, advertised: &[(String, u16)], r
 fn kind(kind: &Kind) -> SettingType {
     match kind {
         Kind::Bool => SettingType::Boolean,
-        Kind::Rate { .. } => SettingType::Double,
+        Kind::Rate { .. } | Kind::Part => SettingType::Double,
         Kind::Size { max, .. } | Kind::Time { max, .. } | Kind::Int { max, .. } if *max > i64::from(i32::MAX) => {
             SettingType::Long
         }

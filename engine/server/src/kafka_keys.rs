@@ -90,6 +90,16 @@ pub static KAFKA: &[Group] = &[
             queued.max.requests socket.listen.backlog.size socket.receive.buffer.bytes socket.send.buffer.bytes",
     },
     Group {
+        fate: Fate::Replaced("torc.shards"),
+        why: "each shard compacts its own partitions, one after the other, beside everything else that it does",
+        keys: "log.cleaner.threads",
+    },
+    Group {
+        fate: Fate::Ignored,
+        why: "compaction reads as consumers do, in pieces of 256 KiB, and never fills its table of keys by more than nine tenths",
+        keys: "log.cleaner.io.buffer.load.factor log.cleaner.io.buffer.size",
+    },
+    Group {
         fate: Fate::Replaced("torc.wal.segment.bytes"),
         why: "all partitions of a shard share the segments of one log, and no partition has files of its own",
         keys: "\
@@ -222,14 +232,6 @@ pub static KAFKA: &[Group] = &[
     },
     Group {
         fate: Fate::NotYet,
-        why: "compaction goes by Kafka's defaults; what a topic says of it itself holds",
-        keys: "\
-            log.cleaner.backoff.ms log.cleaner.dedupe.buffer.size log.cleaner.delete.retention.ms \
-            log.cleaner.io.buffer.load.factor log.cleaner.io.buffer.size log.cleaner.max.compaction.lag.ms \
-            log.cleaner.min.cleanable.ratio log.cleaner.min.compaction.lag.ms log.cleaner.threads",
-    },
-    Group {
-        fate: Fate::NotYet,
         why: "there is no remote storage; all records stay on this disk",
         keys: "\
             follower.fetch.last.tiered.offset.enable log.local.retention.bytes log.local.retention.ms \
@@ -296,11 +298,6 @@ pub static KAFKA: &[Group] = &[
         why: "torc keeps one copy of each partition, as there is no replication yet; 1 accepts that",
         keys: "default.replication.factor=1",
     },
-    Group {
-        fate: Fate::Only,
-        why: "a topic says itself that it is compacted; of those that say nothing records would be deleted instead",
-        keys: "log.cleanup.policy=delete",
-    },
     Group { fate: Fate::Only, why: "topics can always be deleted", keys: "delete.topic.enable=true" },
     Group {
         fate: Fate::Refused,
@@ -346,12 +343,16 @@ pub static KAFKA: &[Group] = &[
 /// Settings of topics, which do nothing in a server's file, and the server's keys for their defaults.
 static TOPIC_KEYS: &[(&str, &str)] = &[
     ("cleanup.policy", "log.cleanup.policy"),
+    ("delete.retention.ms", "log.cleaner.delete.retention.ms"),
     ("flush.messages", "log.flush.interval.messages"),
     ("flush.ms", "log.flush.interval.ms"),
+    ("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"),
     ("max.message.bytes", "message.max.bytes"),
     ("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"),
     ("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"),
     ("message.timestamp.type", "log.message.timestamp.type"),
+    ("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio"),
+    ("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms"),
     ("retention.bytes", "log.retention.bytes"),
     ("retention.ms", "log.retention.ms"),
     ("segment.bytes", "log.segment.bytes"),

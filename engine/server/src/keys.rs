@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use torc_base::io::Level;
 use torc_base::limits;
-use torc_shard::Migration;
+use torc_shard::{CleanupPolicy, Migration};
 
 /// What the text after `=` must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub enum Kind {
     Paths,
     /// Bytes in a second, as [`Kind::Size`]; Kafka has a number with a fraction here, and more than `max` is `max`.
     Rate { min: i64, max: i64 },
+    /// A number from 0 to 1.
+    Part,
     /// One of these words; upper and lower case are the same.
     OneOf(&'static [&'static str]),
     /// Some of these words, in any order, with commas between.
@@ -48,7 +50,7 @@ pub enum Kind {
 /// A value that was found to be of its key's [`Kind`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Of [`Kind::Size`] (bytes), [`Kind::Time`] (milliseconds), [`Kind::Int`].
+    /// Of [`Kind::Size`] (bytes), [`Kind::Time`] (milliseconds), [`Kind::Int`], [`Kind::Part`] (millionths).
     Number(i64),
     /// Of [`Kind::Bool`].
     Bool(bool),
@@ -83,6 +85,7 @@ pub struct Key {
 }
 
 const NO_LIMIT: i64 = i64::MAX;
+const PPM: f64 = 1_000_000.0;
 const HOUR_MS: i64 = 3_600_000;
 
 /// The words of `group.consumer.migration.policy`, in their order.
@@ -246,6 +249,48 @@ pub static KEYS: &[Key] = &[
         default: "5m",
         doc: "Time from one look for what may be deleted to the next.",
         set: |c, v| c.log_retention_check_interval_ms = v.number() as u64,
+    },
+    Key {
+        name: "log.cleanup.policy",
+        kind: Kind::SomeOf(&["compact", "delete"]),
+        default: "delete",
+        doc: "What happens to old records, for topics without cleanup.policy: delete, compact, or compact,delete.",
+        set: |c, v| {
+            let words = v.choices();
+            c.cleanup_policy = match (words.contains(&0), words.contains(&1)) {
+                (true, true) => CleanupPolicy::CompactDelete,
+                (true, false) => CleanupPolicy::Compact,
+                (false, _) => CleanupPolicy::Delete,
+            };
+        },
+    },
+    Key {
+        name: "log.cleaner.delete.retention.ms",
+        kind: Kind::Time { plain_ms: 1, min: 0, max: NO_LIMIT },
+        default: "24h",
+        doc: "How long compaction keeps records without a value that are the last of their key, for topics without delete.retention.ms.",
+        set: |c, v| c.delete_retention_ms = v.number(),
+    },
+    Key {
+        name: "log.cleaner.min.compaction.lag.ms",
+        kind: Kind::Time { plain_ms: 1, min: 0, max: NO_LIMIT },
+        default: "0",
+        doc: "Age below which records are not compacted, for topics without min.compaction.lag.ms.",
+        set: |c, v| c.min_compaction_lag_ms = v.number(),
+    },
+    Key {
+        name: "log.cleaner.max.compaction.lag.ms",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: NO_LIMIT },
+        default: "9223372036854775807",
+        doc: "Age from which records are compacted even if they are few, for topics without max.compaction.lag.ms.",
+        set: |c, v| c.max_compaction_lag_ms = v.number(),
+    },
+    Key {
+        name: "log.cleaner.min.cleanable.ratio",
+        kind: Kind::Part,
+        default: "0.5",
+        doc: "Part of a partition that must be new before it is compacted, for topics without min.cleanable.dirty.ratio.",
+        set: |c, v| c.min_cleanable_ppm = v.number() as u32,
     },
     Key {
         name: "log.message.timestamp.type",
@@ -452,7 +497,7 @@ pub static KEYS: &[Key] = &[
         name: "log.cleaner.enable",
         kind: Kind::Bool,
         default: "true",
-        doc: "Whether records that outlive their log segment are moved on, so that it can be freed, and sorted by partition.",
+        doc: "Whether topics are compacted, and records that outlive their log segment moved on and sorted by partition.",
         set: |c, v| c.cleaner_enable = v.bool(),
     },
     Key {
@@ -461,6 +506,20 @@ pub static KEYS: &[Key] = &[
         default: "64MiB",
         doc: "What a shard reads and writes for that in a second; more when dead records grow faster than that, or the disk is nearly full.",
         set: |c, v| c.cleaner_bytes_per_second = v.number() as u64,
+    },
+    Key {
+        name: "log.cleaner.backoff.ms",
+        kind: Kind::Time { plain_ms: 1, min: 0, max: NO_LIMIT },
+        default: "15s",
+        doc: "Time from one look for what is to be compacted to the next; never less than 100 ms.",
+        set: |c, v| c.cleaner_backoff_ms = v.number() as u64,
+    },
+    Key {
+        name: "log.cleaner.dedupe.buffer.size",
+        kind: Kind::Size { min: 1 << 10, max: NO_LIMIT },
+        default: "128MiB",
+        doc: "Memory of all shards for the keys that a compaction has come by, 24 bytes each; with more of them it takes several passes.",
+        set: |c, v| c.cleaner_keys_bytes = v.number() as u64,
     },
     Key {
         name: "torc.cleaner.dead.percent",
@@ -618,6 +677,7 @@ impl Kind {
             Kind::Name | Kind::Names => "names",
             Kind::Protocols => "protocols",
             Kind::Paths => "path",
+            Kind::Part => "fraction",
             Kind::OneOf(_) => "word",
             Kind::SomeOf(_) => "words",
         }
@@ -652,6 +712,10 @@ impl Kind {
                     _ => Err("it must be a size, such as 1048576 or 64MiB".to_string()),
                 },
             },
+            Kind::Part => match text.parse::<f64>() {
+                Ok(part) if (0.0..=1.0).contains(&part) => Ok(Value::Number((part * PPM).round() as i64)),
+                _ => Err("it must be a number from 0 to 1".to_string()),
+            },
             Kind::AddressOrNone if text == "none" => Ok(Value::Address(None)),
             Kind::AddressOrNone => Endpoint::parse(text).map(|e| Value::Address(Some(e))),
             Kind::Listeners => listeners::parse_listeners(text).map(Value::Listeners),
@@ -677,6 +741,7 @@ impl Kind {
     pub fn show(&self, value: &Value) -> String {
         match (self, value) {
             (Kind::Time { plain_ms, .. }, Value::Number(ms)) if *ms > 0 => (ms / plain_ms).to_string(),
+            (Kind::Part, Value::Number(ppm)) => format!("{:?}", *ppm as f64 / PPM),
             (_, Value::Number(number)) => number.to_string(),
             (_, Value::Bool(bool)) => bool.to_string(),
             (_, Value::Listeners(listeners)) => joined(listeners),

@@ -116,8 +116,6 @@ fn each_line_has_its_fate() {
 fn what_would_weaken_a_promise_is_refused() {
     for (text, part) in [
         ("default.replication.factor=3", "keeps one copy of each partition"),
-        ("log.cleanup.policy=compact", "records would be deleted instead"),
-        ("log.cleanup.policy=compact,delete", "records would be deleted instead"),
         ("delete.topic.enable=false", "topics can always be deleted"),
         ("ssl.client.auth=required", NO_SECURITY),
         ("listener.name.external.ssl.client.auth=required", NO_SECURITY),

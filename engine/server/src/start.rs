@@ -34,8 +34,8 @@ use torc_shard::{
     CleanerSettings, MemoryLimits, Settings, Shard, TimestampType as TopicTimestampType, TopicConfig, WalSettings,
 };
 
-/// Between two looks at what is to be compacted, as by default in Kafka.
-const COMPACTION_BACKOFF_MS: u64 = 15_000;
+/// Between two looks at what is to be compacted, at least: a look takes time.
+const COMPACTION_BACKOFF_MS_MIN: u64 = 100;
 
 /// Memory of blocks that the tail has given up and the next batches take over, besides the registered ones.
 const KEPT_BLOCKS: usize = 4 << 20;
@@ -333,6 +333,27 @@ fn wal_settings(config: &Config, data: &DataDir, total_space: u64) -> WalSetting
     }
 }
 
+/// What topics that say nothing go by.
+pub(crate) fn topic_defaults(config: &Config) -> TopicConfig {
+    TopicConfig {
+        retention_ms: config.log_retention_ms,
+        retention_bytes: config.log_retention_bytes,
+        max_message_bytes: config.message_max_bytes,
+        timestamp_type: match config.timestamp_type {
+            TimestampType::CreateTime => TopicTimestampType::CreateTime,
+            TimestampType::LogAppendTime => TopicTimestampType::LogAppendTime,
+        },
+        timestamp_before_max_ms: config.timestamp_before_max_ms,
+        timestamp_after_max_ms: config.timestamp_after_max_ms,
+        min_insync_replicas: config.min_insync_replicas,
+        cleanup_policy: config.cleanup_policy,
+        delete_retention_ms: config.delete_retention_ms,
+        min_compaction_lag_ms: config.min_compaction_lag_ms,
+        max_compaction_lag_ms: config.max_compaction_lag_ms,
+        dirty_ppm: config.min_cleanable_ppm,
+    }
+}
+
 fn shard_settings(
     config: &Config,
     data: &DataDir,
@@ -357,22 +378,10 @@ fn shard_settings(
         auto_create_topics: config.auto_create_topics,
         num_partitions: config.num_partitions,
         request_max_bytes: config.socket_request_max_bytes as usize,
-        topic_defaults: TopicConfig {
-            retention_ms: config.log_retention_ms,
-            retention_bytes: config.log_retention_bytes,
-            max_message_bytes: config.message_max_bytes,
-            timestamp_type: match config.timestamp_type {
-                TimestampType::CreateTime => TopicTimestampType::CreateTime,
-                TimestampType::LogAppendTime => TopicTimestampType::LogAppendTime,
-            },
-            timestamp_before_max_ms: config.timestamp_before_max_ms,
-            timestamp_after_max_ms: config.timestamp_after_max_ms,
-            min_insync_replicas: config.min_insync_replicas,
-            ..TopicConfig::default()
-        },
+        topic_defaults: topic_defaults(config),
         retention_check_interval_ms: config.log_retention_check_interval_ms,
-        compaction_backoff_ms: COMPACTION_BACKOFF_MS,
-        compaction_keys_bytes: torc_base::limits::COMPACTION_KEYS_MEMORY / usize::from(data.identity.shards.max(1)),
+        compaction_backoff_ms: config.cleaner_backoff_ms.max(COMPACTION_BACKOFF_MS_MIN),
+        compaction_keys_bytes: config.cleaner_keys_bytes as usize / usize::from(data.identity.shards.max(1)),
         producer_expiration_ms: config.producer_id_expiration_ms,
         coordinator: Arc::new(config.coordinator.clone()),
         offsets_partitions: config.offsets_partitions,

@@ -1,6 +1,7 @@
 use crate::config::{Config, Sources};
-use crate::start::advertised;
+use crate::start::{advertised, topic_defaults};
 use std::net::SocketAddr;
+use torc_shard::{CleanupPolicy, TopicConfig};
 
 fn config(set: &[&str]) -> Config {
     Config::load(&Sources { set: set.iter().map(|s| s.to_string()).collect(), ..Sources::default() }).unwrap()
@@ -33,4 +34,36 @@ fn each_listener_has_its_own() {
         "listener.security.protocol.map=INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT",
     ];
     assert_eq!(told(&set), [("inside".to_string(), 40_001), ("outside".to_string(), 9092)]);
+}
+
+#[test]
+fn topics_that_say_nothing_go_by_the_servers_keys() {
+    assert_eq!(topic_defaults(&Config::default()), TopicConfig::default());
+    let set = [
+        "log.cleanup.policy=delete, compact",
+        "log.cleaner.delete.retention.ms=1h",
+        "log.cleaner.min.compaction.lag.ms=5",
+        "log.cleaner.max.compaction.lag.ms=6",
+        "log.cleaner.min.cleanable.ratio=0.01",
+        "log.retention.ms=7",
+        "log.retention.bytes=8",
+        "message.max.bytes=9",
+        "min.insync.replicas=2",
+    ];
+    let expected = TopicConfig {
+        cleanup_policy: CleanupPolicy::CompactDelete,
+        delete_retention_ms: 3_600_000,
+        min_compaction_lag_ms: 5,
+        max_compaction_lag_ms: 6,
+        dirty_ppm: 10_000,
+        retention_ms: 7,
+        retention_bytes: 8,
+        max_message_bytes: 9,
+        min_insync_replicas: 2,
+        ..TopicConfig::default()
+    };
+    assert_eq!(topic_defaults(&config(&set)), expected);
+    let policy = |set: &str| topic_defaults(&config(&[set])).cleanup_policy;
+    assert_eq!(policy("log.cleanup.policy=compact"), CleanupPolicy::Compact);
+    assert_eq!(policy("log.cleanup.policy=delete"), CleanupPolicy::Delete);
 }

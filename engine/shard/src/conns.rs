@@ -142,6 +142,8 @@ pub struct Conns {
     /// For frames; how much of it may be in use is said by `turns`.
     pool: Pool,
     turns: Turns,
+    /// Memory of requests that were answered while others still hold them.
+    kept: usize,
     answers: Budget,
     /// Memory for answers is short elsewhere in the shard.
     pressed: bool,
@@ -200,6 +202,7 @@ impl Conns {
             move_after,
             pool,
             turns: Turns::new(limits.frames, frame_max),
+            kept: 0,
             answers: Budget::new(limits.answers),
             pressed: false,
             dirty: BTreeSet::new(),
@@ -386,17 +389,20 @@ impl Conns {
         let kept = kept(&c.tokens);
         assert!(kept <= c.outbox.waiting_bytes(), "what is kept was waiting");
         self.turns.give(c.reserved + c.outbox.waiting_bytes() - kept);
+        self.kept += kept;
         c.tokens
     }
 
     /// Takes memory for a request that is answered while others still hold it.
     pub fn keep(&mut self, bytes: usize) {
         self.turns.take(bytes);
+        self.kept += bytes;
     }
 
     /// Gives back memory for requests that others held.
     pub fn give(&mut self, bytes: usize) {
         self.turns.give(bytes);
+        self.kept -= bytes;
     }
 
     /// Drops a connection that broke the protocol, or all its answers are sent.
@@ -791,6 +797,17 @@ impl Conns {
     /// Bytes of memory that requests hold.
     pub fn frames_used(&self) -> usize {
         self.turns.budget().used()
+    }
+
+    /// Of these, what nobody is served with while others wait: connections hold it that wait for more, or nobody does.
+    /// Always 0 (see [`Turns`]); it is for whoever checks that.
+    pub fn frames_idle(&self) -> usize {
+        if !self.turns.is_short() {
+            return 0;
+        }
+        let served = |c: &Conn| if c.frames.is_starved() { 0 } else { c.reserved };
+        let owned: usize = self.conns.values().map(|c| served(c) + c.outbox.waiting_bytes()).sum();
+        self.turns.budget().used() - owned - self.turns.granted() - self.kept
     }
 
     /// Bytes of memory that answers hold.

@@ -36,6 +36,6 @@ pub use shard::Shard;
 pub use stages::{Histogram, Stage, Stages};
 pub use stats::Stats;
 // Parts of `Settings`.
-pub use torc_state::config::{TimestampType, TopicConfig, Type as SettingType};
+pub use torc_state::config::{CleanupPolicy, TimestampType, TopicConfig, Type as SettingType};
 pub use torc_state::coordinator::{Migration, Settings as CoordinatorSettings};
 pub use torc_wal::{CleanerSettings, Settings as WalSettings};

@@ -226,6 +226,11 @@ impl Turns {
         }
     }
 
+    /// Bytes of those who have their turn and have not taken it up.
+    pub fn granted(&self) -> usize {
+        self.granted.values().sum()
+    }
+
     /// Takes memory for what is there already.
     pub fn take(&mut self, bytes: usize) {
         self.budget.take(bytes);

@@ -107,6 +107,12 @@ impl Shard {
         &self.stats
     }
 
+    /// Bytes of memory for requests that nobody is served with while others wait for memory. There are none: this is for
+    /// whoever checks that.
+    pub fn idle_request_memory(&self) -> usize {
+        self.conns.frames_idle()
+    }
+
     /// The coordinators of consumer groups that serve here, each with its partition and the end of that partition's log,
     /// which its state comes of.
     pub fn coordinators(&self) -> impl Iterator<Item = (u32, Offset, &Coordinator)> {

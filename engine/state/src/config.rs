@@ -108,6 +108,11 @@ impl TopicConfig {
     pub fn canonical(overrides: &Overrides) -> Result<Overrides, ConfigError> {
         let mut config = TopicConfig::default();
         overrides.iter().try_for_each(|(name, value)| config.set(name, value))?;
+        let (min, max) = (config.min_compaction_lag_ms, config.max_compaction_lag_ms);
+        if min > max {
+            let why = format!("it must not be more than max.compaction.lag.ms, which is {max}");
+            return Err(ConfigError::new("min.compaction.lag.ms", &min.to_string(), why));
+        }
         let form = |name: &String| (name.clone(), key(name).expect("resolved").value(&config));
         Ok(overrides.keys().map(form).collect())
     }

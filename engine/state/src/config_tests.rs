@@ -168,3 +168,44 @@ fn what_is_stored_and_what_is_told_is_bounded() {
     let error = TopicConfig::canonical(&overrides(&[(&long, &long)])).expect_err("no such key");
     assert!(error.to_string().len() < 300);
 }
+
+#[test]
+fn records_are_not_to_be_compacted_before_they_may_be() {
+    let lags = |min: &str, max: &str| {
+        let set = overrides(&[("min.compaction.lag.ms", min), ("max.compaction.lag.ms", max)]);
+        TopicConfig::canonical(&set).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!((lags("5", "5"), lags("0", "1")), (Ok(()), Ok(())));
+    let refused = "min.compaction.lag.ms=6: it must not be more than max.compaction.lag.ms, which is 5";
+    assert_eq!(lags("6", "5"), Err(refused.into()));
+}
+
+#[test]
+fn compaction_goes_by_the_servers_keys_where_a_topic_says_nothing() {
+    let server = TopicConfig {
+        cleanup_policy: CleanupPolicy::Compact,
+        dirty_ppm: 100_000,
+        delete_retention_ms: 1,
+        min_compaction_lag_ms: 2,
+        max_compaction_lag_ms: 3,
+        ..TopicConfig::default()
+    };
+    let set = overrides(&[("delete.retention.ms", "9")]);
+    let told: Vec<_> = describe(&server, &set).map(|d| (d.key.name, d.value, d.source, d.synonyms)).collect();
+    for (name, server_key, value, default) in [
+        ("cleanup.policy", "log.cleanup.policy", "compact", "delete"),
+        ("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", "0.1", "0.5"),
+        ("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", "2", "0"),
+        ("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", "3", "9223372036854775807"),
+    ] {
+        let (_, now, source, synonyms) = told.iter().find(|one| one.0 == name).expect("described");
+        assert_eq!((now.as_str(), *source), (value, Source::Server), "{name}");
+        let synonyms: Vec<_> = synonyms.iter().map(|s| (s.name, s.value.as_str(), s.source)).collect();
+        assert_eq!(synonyms, [(server_key, value, Source::Server), (server_key, default, Source::Default)], "{name}");
+    }
+    let (_, value, source, synonyms) = told.iter().find(|one| one.0 == "delete.retention.ms").expect("described");
+    assert_eq!((value.as_str(), *source, synonyms.len()), ("9", Source::Topic, 3));
+    assert_eq!((synonyms[1].name, synonyms[1].value.as_str()), ("log.cleaner.delete.retention.ms", "1"));
+    let rules = TopicConfig::resolve(&server, &set).expect("allowed").compaction().expect("compacted");
+    assert_eq!((rules.min_lag_ms, rules.max_lag_ms, rules.dirty_ppm, rules.delete_retention_ms), (2, 3, 100_000, 9));
+}

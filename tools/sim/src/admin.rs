@@ -2,6 +2,7 @@
 //! It is the only one that changes what topics there are, with one request at a time.
 
 use crate::client::{self, Client, Next};
+use crate::compacted::Compaction;
 use crate::history::{History, Life, code};
 use crate::violation::{Rule, Violation};
 use crate::wire::{Asked, Connection, Port, Waiting, decode};
@@ -27,6 +28,8 @@ pub struct Ways {
     pub topics_max: usize,
     /// Deletes records and topics.
     pub deletes: bool,
+    /// Of so many topics, one is compacted.
+    pub compacts: u64,
     /// Longest pause between requests, nanoseconds.
     pub pause: u64,
 }
@@ -64,6 +67,16 @@ impl Admin {
         // Clocks jump in these runs; only topics that ask for it lose records by retention.
         let bytes = if known.retention { 300_000 } else { -1 };
         new.configs = vec![config("retention.ms", "-1".into()), config("retention.bytes", bytes.to_string())];
+        if let Some(compaction) = known.compaction {
+            let policy = if known.retention { "compact,delete" } else { "compact" };
+            new.configs.extend([
+                config("cleanup.policy", policy.into()),
+                config("min.cleanable.dirty.ratio", "0".into()),
+                config("delete.retention.ms", compaction.tombstones_ms.to_string()),
+                config("min.compaction.lag.ms", compaction.lags_ms.0.to_string()),
+                config("max.compaction.lag.ms", compaction.lags_ms.1.to_string()),
+            ]);
+        }
         let request = CreateTopicsRequest::default().with_topics(vec![new]).with_timeout_ms(30_000);
         let version = self.rng.between(2, 7) as i16;
         self.connection.ask(port, version, &request, Some(Asked::Create(topic)));
@@ -86,9 +99,12 @@ impl Admin {
         let live = history.live();
         let Some(&topic) = live.get(self.rng.below(live.len().max(1) as u64) as usize) else { return };
         let partition = self.rng.below(history.topics[topic].partitions.len() as u64) as usize;
+        let deletes = history.deletes(topic);
         let known = history.part(topic, partition);
         let before = self.rng.below(known.hw as u64 + 1) as i64;
-        known.start_most = known.start_most.max(before);
+        if deletes {
+            known.start_most = known.start_most.max(before);
+        }
         let part = DeleteRecordsPartition::default().with_partition_index(partition as i32).with_offset(before);
         let of = DeleteRecordsTopic::default()
             .with_name(TopicName(StrBytes::from_string(history.topics[topic].name.clone())))
@@ -120,6 +136,8 @@ impl Admin {
             let partitions = self.rng.between(1, self.ways.partitions_max) as usize;
             let retention = self.ways.deletes && self.rng.chance(1, 8);
             let topic = history.new_topic(format!("topic-{}", history.topics.len()), partitions, retention);
+            let compacts = self.rng.chance(1, self.ways.compacts);
+            history.topics[topic].compaction = compacts.then(|| compaction(&mut self.rng));
             self.open.push(topic);
             self.create(port, history, topic);
         } else if self.ways.deletes && self.rng.chance(1, 4) {
@@ -166,9 +184,9 @@ impl Admin {
                 let answer: DeleteRecordsResponse = decode(frame, version)?;
                 let of = answer.topics.first().ok_or_else(empty)?;
                 let result = of.partitions.first().ok_or_else(empty)?;
-                if result.error_code == code::NONE {
+                if result.error_code == code::NONE && history.deletes(topic) {
                     history.log_start(topic, partition, before, result.low_watermark)?;
-                } else {
+                } else if history.deletes(topic) || result.error_code != code::POLICY {
                     // Retention may have gone further, or may be about to.
                     let gone = history.topics[topic].retention && result.error_code == code::OUT_OF_RANGE;
                     if !gone {
@@ -217,6 +235,19 @@ impl Admin {
             }
         }
         Ok(())
+    }
+}
+
+/// How a new topic is compacted: mostly at once, some records only when they have been there for a while.
+fn compaction(rng: &mut Prng) -> Compaction {
+    let min_lag_ms = [0, 0, 30][rng.below(3) as usize];
+    Compaction {
+        keys: rng.between(1, 12) as u32,
+        // For ever, as far as a run goes; or so that they go before its end.
+        tombstones_ms: [86_400_000 * 30, 2_000, 300][rng.below(3) as usize],
+        lags_ms: (min_lag_ms, min_lag_ms + rng.between(1, 100)),
+        // What is young stays as long as it lies in the segment that is being filled.
+        age_ms: if rng.chance(2, 3) { 11_000 } else { 0 },
     }
 }
 

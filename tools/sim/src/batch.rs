@@ -13,6 +13,8 @@ pub const HEADER: usize = 61;
 const CRC_FROM: usize = 21;
 /// A record's value starts with the batch's number, so that a reader knows whose it is.
 const VALUE_MIN: usize = 8;
+/// One header, named `n`, of 8 bytes.
+const NUMBER_HEADER: [u8; 4] = [1 << 1, 1 << 1, b'n', 8 << 1];
 
 /// What goes into a batch.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,8 @@ pub struct Plan {
     pub producer: (i64, i16, i32),
     /// Milliseconds; records have this and the following.
     pub timestamp: i64,
+    /// Records have one of so many keys, and now and then no value; 0: keys mean nothing, and some have none.
+    pub keys: u32,
 }
 
 /// A batch of what `plan` says; its bytes follow from the plan alone.
@@ -54,18 +58,11 @@ pub fn build(plan: &Plan) -> Vec<u8> {
         record.push(0); // attributes
         varint(&mut record, i64::from(n)); // timestamp delta
         varint(&mut record, i64::from(n)); // offset delta
-        let key = rng.below(3) as usize * 5;
-        if key == 0 {
-            varint(&mut record, -1);
+        if plan.keys > 0 {
+            keyed(&mut record, &mut rng, plan, each);
         } else {
-            fill(&mut record, &mut rng, key);
+            keyless(&mut record, &mut rng, plan, each);
         }
-        varint(&mut record, (each.max(VALUE_MIN)) as i64);
-        record.extend(plan.number.to_be_bytes());
-        let from = record.len();
-        record.resize(from + each.max(VALUE_MIN) - VALUE_MIN, 0);
-        rng.fill(&mut record[from..]);
-        varint(&mut record, 0); // headers
         varint(&mut out, record.len() as i64);
         out.extend_from_slice(&record);
     }
@@ -74,6 +71,36 @@ pub fn build(plan: &Plan) -> Vec<u8> {
     let crc = crc32c(&out[CRC_FROM..]);
     out[17..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
     out
+}
+
+/// A key that means nothing or none, a value that begins with the batch's number, no header.
+fn keyless(record: &mut Vec<u8>, rng: &mut Prng, plan: &Plan, each: usize) {
+    let key = rng.below(3) as usize * 5;
+    if key == 0 {
+        varint(record, -1);
+    } else {
+        fill(record, rng, key);
+    }
+    varint(record, (each.max(VALUE_MIN)) as i64);
+    record.extend(plan.number.to_be_bytes());
+    let from = record.len();
+    record.resize(from + each.max(VALUE_MIN) - VALUE_MIN, 0);
+    rng.fill(&mut record[from..]);
+    varint(record, 0);
+}
+
+/// One of the plan's keys, a value or none, and a header with the batch's number.
+fn keyed(record: &mut Vec<u8>, rng: &mut Prng, plan: &Plan, each: usize) {
+    let key = format!("key-{}", rng.below(u64::from(plan.keys)));
+    varint(record, key.len() as i64);
+    record.extend(key.as_bytes());
+    if rng.chance(1, 8) {
+        varint(record, -1);
+    } else {
+        fill(record, rng, each);
+    }
+    record.extend(NUMBER_HEADER);
+    record.extend(plan.number.to_be_bytes());
 }
 
 fn fill(out: &mut Vec<u8>, rng: &mut Prng, len: usize) {
@@ -138,15 +165,28 @@ pub fn split(bytes: &[u8]) -> Result<Vec<Fetched<'_>>, Violation> {
 }
 
 /// A batch, whoever wrote it.
-struct Whole<'a> {
+pub struct Whole<'a> {
     /// Offset of its first record.
-    base: i64,
+    pub base: i64,
     /// Offset behind its last record.
-    end: i64,
-    bytes: &'a [u8],
+    pub end: i64,
+    /// All of it, with its header.
+    pub bytes: &'a [u8],
 }
 
-fn batches(mut bytes: &[u8]) -> Result<Vec<Whole<'_>>, Violation> {
+impl<'a> Whole<'a> {
+    /// Its records, if it is not compressed.
+    pub fn records(&self) -> Result<Vec<Record<'a>>, Violation> {
+        let count = u32::from_be_bytes(self.bytes[57..HEADER].try_into().expect("4 bytes"));
+        let time = i64::from_be_bytes(self.bytes[27..35].try_into().expect("8 bytes"));
+        let mut rest = &self.bytes[HEADER..];
+        let mut next = || record((self.base, time), &mut rest);
+        (0..count).map(|_| next().ok_or_else(|| wrong(self.base, "a record that cannot be read"))).collect()
+    }
+}
+
+/// The batches of what a fetch returned, without one that is cut short.
+pub fn batches(mut bytes: &[u8]) -> Result<Vec<Whole<'_>>, Violation> {
     let mut all = Vec::new();
     while bytes.len() >= 12 {
         let base = i64::from_be_bytes(bytes[..8].try_into().expect("8 bytes"));
@@ -178,37 +218,46 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// Its value.
     pub value: Option<&'a [u8]>,
+    /// Its timestamp in milliseconds.
+    pub timestamp: i64,
+    /// Its headers.
+    pub tail: &'a [u8],
+}
+
+impl Record<'_> {
+    /// The number of its batch, if a simulated producer wrote it with a key.
+    pub fn number(&self) -> Option<u64> {
+        let number = self.tail.strip_prefix(&NUMBER_HEADER)?;
+        Some(u64::from_be_bytes(number.try_into().ok()?))
+    }
 }
 
 /// The records of what a fetch returned, of uncompressed batches, and the offset behind them if there are any.
 pub fn records(bytes: &[u8]) -> Result<(Vec<Record<'_>>, Option<i64>), Violation> {
     let (mut all, mut behind) = (Vec::new(), None);
-    for Whole { base, end, bytes: batch } in batches(bytes)? {
-        let count = u32::from_be_bytes(batch[57..HEADER].try_into().expect("4 bytes"));
-        let mut rest = &batch[HEADER..];
-        for _ in 0..count {
-            all.push(record(base, &mut rest).ok_or_else(|| wrong(base, "a record that cannot be read"))?);
-        }
-        behind = Some(end);
+    for batch in batches(bytes)? {
+        all.extend(batch.records()?);
+        behind = Some(batch.end);
     }
     Ok((all, behind))
 }
 
-/// The record that `rest` begins with.
-fn record<'a>(base: i64, rest: &mut &'a [u8]) -> Option<Record<'a>> {
+/// The record that `rest` begins with; its offset and timestamp count from `base`.
+fn record<'a>(base: (i64, i64), rest: &mut &'a [u8]) -> Option<Record<'a>> {
     let length = usize::try_from(read_varint(rest)?).ok()?;
     let (mut record, behind) = rest.split_at_checked(length)?;
     *rest = behind;
     record = record.get(1..)?;
-    read_varint(&mut record)?;
-    let offset = base + read_varint(&mut record)?;
+    let timestamp = base.1 + read_varint(&mut record)?;
+    let offset = base.0 + read_varint(&mut record)?;
     let mut field = || -> Option<Option<&'a [u8]>> {
         let Ok(length) = usize::try_from(read_varint(&mut record)?) else { return Some(None) };
         let (field, behind) = record.split_at_checked(length)?;
         record = behind;
         Some(Some(field))
     };
-    Some(Record { offset, key: field()?, value: field()? })
+    let (key, value) = (field()?, field()?);
+    Some(Record { offset, key, value, timestamp, tail: record })
 }
 
 fn wrong(base: i64, what: &str) -> Violation {
@@ -217,6 +266,6 @@ fn wrong(base: i64, what: &str) -> Violation {
 
 /// The number in the first record's value.
 fn number_of(batch: &[u8]) -> Option<u64> {
-    let value = record(0, &mut &batch[HEADER..])?.value?;
+    let value = record((0, 0), &mut &batch[HEADER..])?.value?;
     Some(u64::from_be_bytes(value.get(..8)?.try_into().ok()?))
 }

@@ -73,6 +73,8 @@ struct Sums {
     commits: AtomicU64,
     generations: AtomicU64,
     compared: AtomicU64,
+    compacted: AtomicU64,
+    compacting: AtomicU64,
     virtual_ms: AtomicU64,
     failed: AtomicBool,
 }
@@ -129,6 +131,8 @@ fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>)
             sums.commits.fetch_add(report.commits, Ordering::Relaxed);
             sums.generations.fetch_add(report.generations, Ordering::Relaxed);
             sums.compared.fetch_add(report.compared, Ordering::Relaxed);
+            sums.compacted.fetch_add(report.compacted, Ordering::Relaxed);
+            sums.compacting.fetch_add(u64::from(report.compacted > 0), Ordering::Relaxed);
             sums.virtual_ms.fetch_add(report.virtual_ms, Ordering::Relaxed);
             if args.seed.is_some() && args.format == Format::Text {
                 say(&format!("seed {seed}: {} things happened, digest {:016x}", report.steps, report.digest));
@@ -178,16 +182,19 @@ fn summary(format: Format, sums: &Sums) {
     let (runs, acked, fetched) = (get(&sums.runs), get(&sums.acked), get(&sums.fetched));
     let (lives, refused, ms) = (get(&sums.lives), get(&sums.refused), get(&sums.virtual_ms));
     let (commits, generations, compared) = (get(&sums.commits), get(&sums.generations), get(&sums.compared));
+    let (compacted, compacting) = (get(&sums.compacted), get(&sums.compacting));
     match format {
         Format::Text => say(&format!(
             "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, \
              {fetched} fetched and compared, {commits} offsets committed in {generations} generations of groups, \
-             coordinators compared with their logs {compared} times, {refused} damaged logs refused",
+             coordinators compared with their logs {compared} times, {compacted} records compacted away in {compacting} of \
+             the seeds, {refused} damaged logs refused",
             ms / 1000
         )),
         Format::Json => say(&json!({
             "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
             "commits": commits, "generations": generations, "compared": compared, "refused": refused,
+            "compacted": compacted, "compacting_seeds": compacting,
         })
         .to_string()),
     }

@@ -5,6 +5,7 @@ use crate::history::{History, Life, Verdict, code};
 use crate::requests::{self, EARLIEST};
 use crate::violation::{Rule, Violation};
 use crate::wire::{Asked, Connection, Port, Waiting, decode};
+use crate::world::MS;
 use bytes::Bytes;
 use kafka_protocol::messages::{FetchResponse, ListOffsetsResponse};
 use std::collections::BTreeMap;
@@ -152,6 +153,7 @@ impl Consumer {
         frame: Bytes,
     ) -> Result<(), Violation> {
         let answer: FetchResponse = decode(frame, waiting.version)?;
+        let (asked_ms, version) = (waiting.sent_at / MS, waiting.version);
         let Asked::Fetch { parts, session } = waiting.asked else { unreachable!("checked by the caller") };
         match answer.error_code {
             code::NONE => {}
@@ -181,13 +183,16 @@ impl Consumer {
         }
         for topic in &answer.responses {
             for part in &topic.partitions {
-                let (t, p, from, floor) = requests::asked_part(history, &parts, waiting.version, topic, part)?;
+                let (t, p, from, floor) = requests::asked_part(history, &parts, version, topic, part)?;
                 if part.error_code != code::NONE {
                     self.refused(port, history, (t, p, from), part.error_code)?;
                     continue;
                 }
                 history.log_start(t, p, 0, part.log_start_offset.max(0))?;
                 let bytes = part.records.as_deref().unwrap_or(&[]);
+                if history.is_compacted(t) {
+                    history.sighted(t, p, asked_ms, bytes);
+                }
                 let next = history.fetched(t, p, from, floor, part.high_watermark, bytes)?;
                 self.advance((t, p), from, next, part.high_watermark);
             }
@@ -331,7 +336,8 @@ impl Client for Consumer {
             let one = *self.places.keys().nth(at).expect("within the length");
             let time = match self.rng.below(3) {
                 0 => -(self.rng.between(if self.auditor { 3 } else { 1 }, 6) as i64),
-                _ => port.wall_ms() - self.rng.below(8_000) as i64,
+                1 => port.wall_ms() - self.rng.below(8_000) as i64,
+                _ => port.wall_ms() - self.rng.below(20_000) as i64,
             };
             self.ask_offset(port, history, one, time);
         } else if lost.is_empty() {

@@ -38,7 +38,7 @@ impl Fuzzer {
         match rng.below(5) {
             0 => {
                 let bytes = if rng.chance(1, 8) { 40_000 } else { 50 };
-                let plan = Plan { number: 0, records: 2, bytes, producer: (-1, -1, -1), timestamp: 1 };
+                let plan = Plan { number: 0, records: 2, bytes, producer: (-1, -1, -1), timestamp: 1, keys: 0 };
                 let mut batch = batch::build(&plan);
                 if rng.chance(1, 2) {
                     let at = rng.below(batch.len() as u64) as usize;

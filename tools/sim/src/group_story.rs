@@ -1,9 +1,11 @@
 //! What stories about consumer groups are told with: members with a client each, who say what they want and are told.
 
 use crate::assignor;
+use crate::batch;
 use crate::history::code;
 use crate::requests;
 use crate::story::Story;
+use kafka_protocol::messages::fetch_request::FetchTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::*;
@@ -11,6 +13,18 @@ use torc_base::io::App;
 
 /// Partitions of a topic that a member holds.
 pub type Held = consumer_group_heartbeat_request::TopicPartitions;
+
+/// A record of the coordinator's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Where it lies.
+    pub offset: i64,
+    /// What it is about: the version that its key begins with. Up to 1 it is an offset, 2 is a group of the classic
+    /// protocol, from 3 on it is a part of one of the consumer protocol.
+    pub about: u16,
+    /// False of a tombstone.
+    pub has_value: bool,
+}
 
 /// The group of all stories.
 pub const GROUP: &str = "g";
@@ -211,6 +225,37 @@ impl<A: App> Story<A> {
         self.send(0, 8, &request);
         let answer: OffsetCommitResponse = self.take(0, 8);
         answer.topics.iter().flat_map(|topic| &topic.partitions).map(|part| part.error_code).max().unwrap_or(code::NONE)
+    }
+
+    /// The error of the group's deletion.
+    pub fn deletes_group(&mut self) -> i16 {
+        let request = DeleteGroupsRequest::default().with_groups_names(vec![requests::group(GROUP)]);
+        self.send(0, 1, &request);
+        self.take::<DeleteGroupsResponse>(0, 1).results[0].error_code
+    }
+
+    /// What the coordinator's log has left.
+    pub fn logged(&mut self) -> Vec<Logged> {
+        let (mut all, mut next) = (Vec::new(), 0);
+        loop {
+            let topic = FetchTopic::default()
+                .with_topic(requests::topic("__consumer_offsets"))
+                .with_partitions(vec![requests::part(0, next, 1 << 20)]);
+            self.send(0, 11, &requests::fetch().with_topics(vec![topic]));
+            let answer: FetchResponse = self.take(0, 11);
+            let bytes = answer.responses[0].partitions[0].records.clone().unwrap_or_default();
+            let (records, behind) = batch::records(&bytes).expect("whole records");
+            let about = |key: Option<&[u8]>| key.map_or(u16::MAX, |key| u16::from_be_bytes([key[0], key[1]]));
+            all.extend(records.iter().map(|record| Logged {
+                offset: record.offset,
+                about: about(record.key),
+                has_value: record.value.is_some(),
+            }));
+            match behind {
+                Some(behind) => next = behind,
+                None => return all,
+            }
+        }
     }
 
     fn fetches_offset(&mut self, group: &str) -> OffsetFetchResponse {

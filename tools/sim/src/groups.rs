@@ -357,7 +357,7 @@ impl History {
     /// The first acknowledged batch of a live topic that no member of the group has got, if there is one.
     pub fn missing(&self, group: usize) -> Option<String> {
         let known = &self.groups.all[group];
-        // Where retention deletes, nobody can say what could still be got.
+        // Where retention deletes, nobody can say what could still be got. What is compacted away was passed over.
         let wanted = self.live().into_iter().filter(|t| known.consumes(*t) && !self.topics[*t].retention);
         let none = Spans::default();
         for t in wanted {

@@ -163,7 +163,7 @@ fn a_group_gets_everything_and_commits_what_it_has_got() {
     history.topics[0].life = Life::Live;
     history.groups.all.push(Group::new("g".into(), (1, 0)));
     for (number, base) in [(1, 0), (2, 3)] {
-        let plan = crate::batch::Plan { number, records: 3, bytes: 20, producer: (-1, -1, -1), timestamp: 1 };
+        let plan = crate::batch::Plan { number, records: 3, bytes: 20, producer: (-1, -1, -1), timestamp: 1, keys: 0 };
         history.compose(0, 0, &plan, (1, number));
         history.part(0, 0).batches.get_mut(&number).unwrap().attempts = 1;
         history.acknowledged(0, 0, number, base, true).unwrap();

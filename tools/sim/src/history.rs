@@ -4,6 +4,7 @@
 //! told later: an acknowledged or fetched batch keeps its offset for ever, marks only advance, over any crash.
 
 use crate::batch::{self, Fetched, Plan};
+use crate::compacted::{Compaction, Keys};
 use crate::groups::Groups;
 use crate::ledger::Ledger;
 use crate::violation::{Rule, Violation};
@@ -27,6 +28,15 @@ pub struct Sent {
     pub places: u32,
     /// Its largest timestamp.
     pub max_timestamp: i64,
+    /// When it was made, in milliseconds of the run.
+    pub made_ms: u64,
+}
+
+impl Sent {
+    /// In how many places of the log it may be.
+    pub fn places_max(&self) -> u32 {
+        if self.idempotent { 1 } else { self.attempts }
+    }
 }
 
 /// What is known of a partition.
@@ -44,6 +54,8 @@ pub struct Partition {
     pub hw: i64,
     /// (lane, order in it) -> offset.
     lanes: BTreeMap<(u64, u64), i64>,
+    /// Of a compacted topic: its records by their keys.
+    pub keys: Keys,
 }
 
 /// A topic's life.
@@ -69,6 +81,8 @@ pub struct Topic {
     pub life: Life,
     /// Retention may move the log starts.
     pub retention: bool,
+    /// Records may go when there are later ones of their keys.
+    pub compaction: Option<Compaction>,
     /// By partition.
     pub partitions: Vec<Partition>,
 }
@@ -114,6 +128,12 @@ pub struct History {
     pub groups: Groups,
     /// What the log of their coordinators says.
     pub ledger: Ledger,
+    /// Milliseconds since the run began.
+    pub now_ms: u64,
+    /// The server's clock was set while it ran.
+    pub clock_jumped: bool,
+    /// Records that readers found to be compacted away.
+    pub compacted: u64,
 }
 
 /// Kafka's error codes, as far as the simulated clients tell them apart.
@@ -130,6 +150,8 @@ pub mod code {
     pub const EXISTS: i16 = 36;
     /// OUT_OF_ORDER_SEQUENCE_NUMBER
     pub const OUT_OF_ORDER: i16 = 45;
+    /// POLICY_VIOLATION
+    pub const POLICY: i16 = 44;
     /// KAFKA_STORAGE_ERROR
     pub const STORAGE: i16 = 56;
     /// UNKNOWN_TOPIC_ID
@@ -171,13 +193,18 @@ impl History {
     /// A topic will be asked for.
     pub fn new_topic(&mut self, name: String, partitions: usize, retention: bool) -> usize {
         let partitions = (0..partitions).map(|_| Partition::default()).collect();
-        self.topics.push(Topic { name, id: None, life: Life::Asked, retention, partitions });
+        self.topics.push(Topic { name, id: None, life: Life::Asked, retention, compaction: None, partitions });
         self.topics.len() - 1
     }
 
     /// Topics that can be written and read.
     pub fn live(&self) -> Vec<usize> {
         (0..self.topics.len()).filter(|t| self.topics[*t].life == Life::Live).collect()
+    }
+
+    /// True if records of the topic can be deleted by request.
+    pub fn deletes(&self, t: usize) -> bool {
+        self.topics[t].compaction.is_none() || self.topics[t].retention
     }
 
     /// The topic of that name.
@@ -190,7 +217,7 @@ impl History {
         &mut self.topics[topic].partitions[partition]
     }
 
-    fn place_name(&self, topic: usize, partition: usize) -> String {
+    pub(crate) fn place_name(&self, topic: usize, partition: usize) -> String {
         format!("{}-{partition}", self.topics[topic].name)
     }
 
@@ -211,6 +238,7 @@ impl History {
             acked: None,
             places: 0,
             max_timestamp: plan.timestamp + i64::from(plan.records) - 1,
+            made_ms: self.now_ms,
         };
         self.part(topic, partition).batches.insert(plan.number, sent);
     }
@@ -238,8 +266,16 @@ impl History {
     }
 
     /// The batch was seen at `base..end`.
-    fn place(&mut self, t: usize, p: usize, number: u64, base: i64, end: i64, how: &str) -> Result<(), Violation> {
-        let name = self.place_name(t, p);
+    pub(crate) fn place(
+        &mut self,
+        t: usize,
+        p: usize,
+        number: u64,
+        base: i64,
+        end: i64,
+        how: &str,
+    ) -> Result<(), Violation> {
+        let (name, is_compacted) = (self.place_name(t, p), self.is_compacted(t));
         let partition = self.part(t, p);
         let below = partition.at.range(..=base).next_back().map(|(b, (n, e))| (*b, *n, *e));
         if let Some((other_base, other, other_end)) = below {
@@ -263,8 +299,10 @@ impl History {
         partition.at.insert(base, (number, end));
         let sent = partition.batches.get_mut(&number).expect("checked by the caller");
         sent.places += 1;
-        let most = if sent.idempotent { 1 } else { sent.attempts };
-        if sent.places > most {
+        if is_compacted {
+            partition.keys.add(base, sent);
+        }
+        if sent.places > sent.places_max() {
             let text = format!(
                 "{name}: batch {number} {how} at {base}; it is in the log {} times, sent {} times",
                 sent.places, sent.attempts
@@ -301,6 +339,9 @@ impl History {
     ) -> Result<i64, Violation> {
         let name = self.place_name(t, p);
         self.high_watermark(t, p, floor, hw)?;
+        if self.is_compacted(t) {
+            return self.fetched_compacted((t, p), from, hw, bytes);
+        }
         let mut next = from;
         for (n, batch) in batch::split(bytes)
             .map_err(|v| Violation::new(v.rule, format!("{name}: {}", v.text)))?
@@ -363,13 +404,19 @@ impl History {
     ) -> Result<(), Violation> {
         let name = self.place_name(t, p);
         let (offset, timestamp) = told;
+        let (is_compacted, end) = (self.is_compacted(t), if offset < 0 { marks.1 } else { offset.min(marks.1) });
+        let sure = || self.surely_there((t, p), 0..end, |time| time >= asked);
+        if let Some((record, time)) = is_compacted.then(sure).flatten() {
+            let text = format!("{name}: asked for time {asked}, told offset {offset}; at {record} is {time}");
+            return broken(Rule::BytesAreTrue, text);
+        }
         let partition = self.part(t, p);
         for (base, (number, end)) in &partition.at {
             let sent = &partition.batches[number];
             let first = sent.max_timestamp - i64::from(sent.records) + 1;
             // Records of a batch have timestamps that follow each other.
             let record = base + (asked - first).max(0);
-            let earlier = offset < 0 || record < offset;
+            let earlier = !is_compacted && (offset < 0 || record < offset);
             if *base >= partition.start_most && *end <= marks.1 && record < *end && earlier {
                 let text =
                     format!("{name}: asked for time {asked}, told offset {offset}; batch {number} has it at {record}");
@@ -395,10 +442,21 @@ impl History {
     pub fn max_timestamp(&mut self, t: usize, p: usize, told: (i64, i64), hw: i64) -> Result<(), Violation> {
         let name = self.place_name(t, p);
         let (offset, timestamp) = told;
+        let is_compacted = self.is_compacted(t);
+        let sure = || self.surely_there((t, p), 0..hw, |time| offset < 0 || time > timestamp);
+        if let Some((record, time)) = is_compacted.then(sure).flatten() {
+            let text =
+                format!("{name}: the largest timestamp is said to be {timestamp} at {offset}; at {record} is {time}");
+            return broken(Rule::BytesAreTrue, text);
+        }
         let partition = self.part(t, p);
         for (base, (number, end)) in &partition.at {
             let sent = &partition.batches[number];
-            if *base >= partition.start_most && *end <= hw && (offset < 0 || sent.max_timestamp > timestamp) {
+            if !is_compacted
+                && *base >= partition.start_most
+                && *end <= hw
+                && (offset < 0 || sent.max_timestamp > timestamp)
+            {
                 let text = format!(
                     "{name}: the largest timestamp is said to be {timestamp} at {offset}; batch {number} at {base} has {}",
                     sent.max_timestamp

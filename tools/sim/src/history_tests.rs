@@ -14,7 +14,7 @@ fn history() -> History {
 
 /// A batch of `records` records that was sent once; its number is `number`.
 fn sent(history: &mut History, number: u64, records: u32, producer: i64) {
-    let plan = Plan { number, records, bytes: 20, producer: (producer, 0, 0), timestamp: 1000 };
+    let plan = Plan { number, records, bytes: 20, producer: (producer, 0, 0), timestamp: 1000, keys: 0 };
     history.compose(0, 0, &plan, (1, number));
     history.part(0, 0).batches.get_mut(&number).unwrap().attempts = 1;
 }
@@ -34,7 +34,7 @@ fn rule(result: Result<impl std::fmt::Debug, Violation>) -> Rule {
 #[test]
 fn a_batch_comes_apart_as_it_was_put_together() {
     for (number, records, bytes) in [(1, 1, 1), (2, 7, 100), (3, 60, 50_000)] {
-        let plan = Plan { number, records, bytes, producer: (5, 0, 3), timestamp: 1 };
+        let plan = Plan { number, records, bytes, producer: (5, 0, 3), timestamp: 1, keys: 0 };
         let built = batch::build(&plan);
         let torc = torc_base::crc::crc32c(&built[21..]);
         assert_eq!(built[17..21], torc.to_be_bytes());
@@ -112,7 +112,8 @@ fn changed_and_foreign_bytes_are_noticed() {
     let crc = torc_base::crc::crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     assert_eq!(rule(h.fetched(0, 0, 0, 0, 1, &bytes)), Rule::BytesAreTrue, "the bytes");
-    let stranger = batch::build(&Plan { number: 77, records: 1, bytes: 9, producer: (-1, -1, -1), timestamp: 0 });
+    let stranger =
+        batch::build(&Plan { number: 77, records: 1, bytes: 9, producer: (-1, -1, -1), timestamp: 0, keys: 0 });
     assert_eq!(rule(h.fetched(0, 0, 0, 0, 1, &stranger)), Rule::BytesAreTrue, "nobody sent it");
 }
 

@@ -6,6 +6,7 @@ pub mod batch;
 pub mod by_hand;
 pub mod client;
 pub mod command;
+pub mod compacted;
 pub mod consumer;
 pub mod disk;
 pub mod faults;

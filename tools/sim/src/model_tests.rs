@@ -48,6 +48,7 @@ struct Log {
 #[derive(Clone)]
 struct Topic {
     name: String,
+    compacts: bool,
     id: u128,
     logs: Vec<Log>,
 }
@@ -84,7 +85,7 @@ fn make(start: &Start) -> Model {
 }
 
 const SUBJECT: Subject<Model> =
-    Subject { make, look: |_| Look { ready: true, memory: 0, memory_max: 0 }, coordinators: None };
+    Subject { make, look: |_| Look { ready: true, memory: 0, memory_max: 0, memory_idle: 0 }, coordinators: None };
 
 impl App for Model {
     type Mail = ();
@@ -284,7 +285,9 @@ impl Store {
         } else {
             let logs = vec![Log::default(); new.num_partitions as usize];
             let id = self.topics.len() as u128 + 1;
-            self.topics.push(Topic { name: new.name.0.to_string(), id, logs });
+            let policy = new.configs.iter().find(|config| config.name.as_str() == "cleanup.policy");
+            let compacts = policy.and_then(|policy| policy.value.as_deref()) == Some("compact");
+            self.topics.push(Topic { name: new.name.0.to_string(), compacts, id, logs });
         }
         CreateTopicsResponse::default().with_topics(vec![result])
     }
@@ -305,7 +308,10 @@ impl Store {
         let topic = &request.topics[0];
         let asked = &topic.partitions[0];
         let mut part = DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
-        if let Some(log) = self.log(&topic.name.0, Uuid::nil(), asked.partition_index) {
+        let compacts = self.topics.iter().any(|t| t.compacts && t.name == topic.name.0.as_str());
+        if compacts {
+            part.error_code = 44;
+        } else if let Some(log) = self.log(&topic.name.0, Uuid::nil(), asked.partition_index) {
             log.start = log.start.max(asked.offset);
             part.low_watermark = log.start;
         }
@@ -419,7 +425,7 @@ fn bad_brokers_are_caught() {
         (Fault::ForgetsLastBatchOnRestart, &[Rule::AckedIsKept, Rule::MarksAdvance, Rule::SeenIsFinal]),
         (Fault::DoublesRetries, &[Rule::Once]),
         (Fault::FlipsABit, &[Rule::BytesAreTrue]),
-        (Fault::SkipsABatch, &[Rule::NoGap]),
+        (Fault::SkipsABatch, &[Rule::NoGap, Rule::LastIsKept]),
         (Fault::GivesIdsTwice, &[Rule::UniqueProducerId]),
         (Fault::HighWatermarkLags, &[Rule::MarksAdvance, Rule::BehindHighWatermark, Rule::AckedIsKept]),
         (Fault::NeverAnswersFetches, &[Rule::Liveness]),

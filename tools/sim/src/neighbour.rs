@@ -103,7 +103,7 @@ impl Neighbour {
 
     fn produce(&mut self) -> Vec<u8> {
         let bytes = self.rng.between(100, UPLOAD_BYTES_MAX) as usize;
-        let batch = batch::build(&Plan { number: 0, records: 1, bytes, producer: (-1, -1, -1), timestamp: 1 });
+        let batch = batch::build(&Plan { number: 0, records: 1, bytes, producer: (-1, -1, -1), timestamp: 1, keys: 0 });
         let data = PartitionProduceData::default().with_records(Some(Bytes::from(batch)));
         let topic = TopicProduceData::default().with_name(requests::topic(TOPIC)).with_partition_data(vec![data]);
         let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);

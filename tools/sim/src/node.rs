@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
+use torc_base::limits::COMPACTION_KEY_BYTES;
 use torc_shard::{Listener, MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
 
 /// Memory of a shard: so little that every run meets the limits.
@@ -45,8 +46,9 @@ pub fn make(start: &Start) -> Shard {
         request_max_bytes: 1 << 20,
         topic_defaults,
         retention_check_interval_ms: 300,
-        compaction_backoff_ms: 15_000,
-        compaction_keys_bytes: 16 << 20,
+        compaction_backoff_ms: 20 << (start.seed >> 32 & 3),
+        // With few keys at once a partition takes several passes.
+        compaction_keys_bytes: [8, 40, 1 << 20][(start.seed >> 40) as usize % 3] * COMPACTION_KEY_BYTES,
         producer_expiration_ms: 86_400_000 * 30,
         connection_idle_ms: 600_000,
         coordinator: Arc::clone(&start.coordinator),
@@ -70,6 +72,7 @@ fn look(shard: &Shard) -> Look {
         ready: stats.ready.load(Ordering::Relaxed),
         memory: stats.request_memory_bytes.load(Ordering::Relaxed) + stats.answer_memory_bytes.load(Ordering::Relaxed),
         memory_max: MEMORY_MAX,
+        memory_idle: shard.idle_request_memory() as u64,
     }
 }
 

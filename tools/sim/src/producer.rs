@@ -138,8 +138,9 @@ impl Producer {
                 None => (-1, -1, -1),
             };
             self.order += 1;
-            let timestamp = port.wall_ms() - self.rng.below(5_000) as i64;
-            let plan = Plan { number, records, bytes, producer, timestamp };
+            let (keys, age) = history.topics[topic].compaction.map_or((0, 0), |how| (how.keys, how.age_ms));
+            let timestamp = port.wall_ms() - (age + self.rng.below(5_000)) as i64;
+            let plan = Plan { number, records, bytes, producer, timestamp, keys };
             // Without a producer id only what was sent once, on one connection, has an order.
             let lane = if self.id.is_some() { self.lane } else { ONE_CONNECTION | self.connection.link.unwrap_or(0) };
             history.compose(topic, partition, &plan, (lane, self.order));

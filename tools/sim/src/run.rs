@@ -71,6 +71,8 @@ pub struct Look {
     pub memory: u64,
     /// The most that they may hold.
     pub memory_max: u64,
+    /// What is held for requests of connections that wait for more, or for nobody, while somebody waits.
+    pub memory_idle: u64,
 }
 
 /// What is simulated.
@@ -119,6 +121,8 @@ pub struct Report {
     pub generations: u64,
     /// Coordinators that were compared with their log.
     pub compared: u64,
+    /// Records that were compacted away, as far as readers have noticed.
+    pub compacted: u64,
     /// Lives of the server process.
     pub lives: u32,
     /// Connections that moved from shard to shard.
@@ -301,6 +305,7 @@ impl<A: App> Run<A> {
             partitions_max: [1, 3, 8][rng.below(3) as usize],
             topics_max: 8,
             deletes: rng.chance(2, 3),
+            compacts: rng.between(1, 4),
             pause: rng.between(20, 200) * MS,
         };
         clients.push(Box::new(Admin::new(ways, rng.fork())));
@@ -389,6 +394,7 @@ impl<A: App> Run<A> {
             commits: self.history.groups.commits,
             generations: self.history.groups.generations,
             compared: self.history.ledger.compared,
+            compacted: self.history.compacted,
             lives: self.lives,
             moves: self.world.moves,
             virtual_ms: self.world.now() / MS,
@@ -467,10 +473,14 @@ impl<A: App> Run<A> {
         self.world.app(shard).map(self.subject.look)
     }
 
-    /// Nobody makes a shard hold more than it may.
+    /// Nobody makes a shard hold more than it may, and nobody holds memory while it waits for memory.
     fn check_memory(&self) -> Result<(), Violation> {
         for shard in 0..self.world.shards() {
-            let Some(Look { memory, memory_max, .. }) = self.look(shard) else { continue };
+            let Some(Look { memory, memory_max, memory_idle, .. }) = self.look(shard) else { continue };
+            if memory_idle > 0 {
+                let text = format!("{memory_idle} bytes of shard {shard} are held by those who wait for more of them");
+                return Err(Violation::new(Rule::Memory, text));
+            }
             if memory > memory_max {
                 let text = format!("requests and answers hold {memory} bytes of shard {shard}, of {memory_max}");
                 return Err(Violation::new(Rule::Memory, text));
@@ -510,6 +520,7 @@ impl<A: App> Run<A> {
             self.check_memory()?;
             let wall = self.world.clocks().wall.0;
             self.history.groups.wall_most = self.history.groups.wall_most.max(wall);
+            self.history.now_ms = self.world.now() / MS;
             match happening {
                 Happening::Quiet => {}
                 Happening::Timer { token: t } if t == token => return Ok(Ended::Time),
@@ -596,6 +607,7 @@ impl<A: App> Run<A> {
                 if self.rng.chance(1, 3) {
                     let hours = self.rng.between(0, 48) as i64 - 24;
                     self.world.wall_skew += hours * 3_600_000;
+                    self.history.clock_jumped = true;
                 }
             }
             _ => {}

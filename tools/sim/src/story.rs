@@ -306,7 +306,7 @@ impl<A: App> Story<A> {
 
     fn produce_request(&self, topic: &str, p: i32, number: u64, bytes: usize, who: (i64, i16, i32)) -> ProduceRequest {
         let timestamp = self.world.clocks().wall.0;
-        let batch = batch::build(&Plan { number, records: 1, bytes, producer: who, timestamp });
+        let batch = batch::build(&Plan { number, records: 1, bytes, producer: who, timestamp, keys: 0 });
         let data = PartitionProduceData::default().with_index(p).with_records(Some(Bytes::from(batch)));
         let of = TopicProduceData::default().with_name(requests::topic(topic)).with_partition_data(vec![data]);
         ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![of])

@@ -51,6 +51,8 @@ pub enum Rule {
     AtLeastOnce,
     /// The state of a coordinator is what its log says.
     LogIsState,
+    /// Of each key of a compacted topic the last record is there, a tombstone for its time.
+    LastIsKept,
 }
 
 /// One broken rule.

@@ -1,8 +1,8 @@
 //! What consumer groups are promised, over crashes, told as stories; each is told with several seeds. The coordinator's
 //! own stories, without a disk and a wire, are in `engine/state/src/coordinator`.
 
-use torc_shard::{CoordinatorSettings, Shard};
-use torc_sim::group_story::{GROUP, Held, Teller};
+use torc_shard::{CleanerSettings, CoordinatorSettings, Shard};
+use torc_sim::group_story::{GROUP, Held, Logged, Teller};
 use torc_sim::history::code;
 use torc_sim::node;
 use torc_sim::story::{Answer, Story};
@@ -212,5 +212,116 @@ fn what_a_member_of_the_consumer_protocol_is_told_is_lost_with_the_power_and_it_
         story.beats(2, "two", newer, &[]);
         let (last, share) = story.beaten(2).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert_eq!((epoch, last, parts(&left), parts(&share)), (newer, newer, 1, 1), "seed {seed}");
+    });
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// The cleaner works from now on.
+fn clean(story: &mut Story<Shard>) {
+    story.cleaner = CleanerSettings::default();
+    restart(story);
+}
+
+/// Waits until the coordinator's log has been compacted to what `left` says; what is left.
+fn compacted(story: &mut Story<Shard>, seed: u64, left: impl Fn(&[Logged]) -> bool) -> Vec<Logged> {
+    for _ in 0..60 {
+        let logged = story.logged();
+        if left(&logged) {
+            return logged;
+        }
+        story.wait(5_000);
+    }
+    panic!("seed {seed}: the log is not compacted: {:?}", story.logged());
+}
+
+#[test]
+fn only_tombstones_of_a_group_are_left_and_later_none_and_it_begins_anew() {
+    stories(6, 1, |seed, story| {
+        clean(story);
+        for offset in 1..=5 {
+            assert_eq!(story.commits(GROUP, "", -1, &[(0, offset)]), code::NONE, "seed {seed}");
+        }
+        assert_eq!(story.deletes_group(), code::NONE, "seed {seed}");
+        // The last entry of a log always stays as it is.
+        assert_eq!(story.commits("other", "", -1, &[(0, 1)]), code::NONE, "seed {seed}");
+        assert_eq!(story.commits("other", "", -1, &[(0, 2)]), code::NONE, "seed {seed}");
+        let of_group = |logged: &[Logged]| logged.iter().filter(|one| one.offset < 6).cloned().collect::<Vec<_>>();
+        let left = compacted(story, seed, |logged| of_group(logged).iter().all(|one| !one.has_value));
+        assert!(!of_group(&left).is_empty(), "seed {seed}: tombstones stay for their time: {left:?}");
+        restart(story);
+        assert_eq!(story.committed(GROUP), -1, "seed {seed}");
+        assert_eq!(story.deletes_group(), code::NO_GROUP, "seed {seed}");
+        assert_eq!(story.committed("other"), 2, "seed {seed}");
+        // A day later they are gone, too.
+        story.world.wall_skew += 25 * HOUR_MS;
+        compacted(story, seed, |logged| of_group(logged).is_empty());
+        restart(story);
+        assert_eq!(story.committed(GROUP), -1, "seed {seed}");
+        assert_eq!(story.commits(GROUP, "", -1, &[(0, 7)]), code::NONE, "seed {seed}");
+        restart(story);
+        assert_eq!((story.committed(GROUP), story.committed("other")), (7, 2), "seed {seed}");
+    });
+}
+
+/// The group is written down again and again, the offset once: compaction leaves the offset in front.
+#[test]
+fn a_commit_is_left_in_front_of_its_groups_record_and_the_power_cut_and_both_are_there() {
+    stories(6, 2, |seed, story| {
+        clean(story);
+        let long = |client| Teller { session_ms: 900_000, ..Teller::new(client, 5, None) };
+        let mut members = [long(1), long(2)];
+        story.settle(&mut members[..1], 2);
+        assert_eq!(story.commits(GROUP, &members[0].id, members[0].generation, &[(0, 42)]), code::NONE, "seed {seed}");
+        story.settle(&mut members, 2);
+        assert_eq!(story.commits("other", "", -1, &[(0, 1)]), code::NONE, "seed {seed}");
+        assert_eq!(story.commits("other", "", -1, &[(0, 2)]), code::NONE, "seed {seed}");
+        let left = compacted(story, seed, |logged| logged.first().is_some_and(|first| first.about < 2));
+        assert!(left.iter().any(|one| one.about == 2 && one.has_value), "seed {seed}: {left:?}");
+        restart(story);
+        assert_eq!(story.committed(GROUP), 42, "seed {seed}");
+        members.iter().for_each(|member| assert_eq!(story.heartbeat(member), code::NONE, "seed {seed}"));
+        let last = &members[1];
+        assert_eq!(story.commits(GROUP, &last.id, last.generation - 1, &[(0, 1)]), code::OLD_GENERATION, "seed {seed}");
+        assert_eq!(story.commits(GROUP, &last.id, last.generation, &[(0, 43)]), code::NONE, "seed {seed}");
+        restart(story);
+        assert_eq!(story.committed(GROUP), 43, "seed {seed}");
+    });
+}
+
+#[test]
+fn a_commit_is_left_in_front_of_the_epochs_of_its_group_and_the_power_cut_and_both_are_there() {
+    stories(6, 1, |seed, story| {
+        story.coordinator.consumer_session_timeout_ms = 900_000;
+        clean(story);
+        story.beats(1, "one", 0, &[]);
+        let (epoch, held) = story.beaten(1).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(story.commits(GROUP, "one", epoch, &[(0, 42)]), code::NONE, "seed {seed}");
+        story.beats(2, "two", 0, &[]);
+        let (newer, _) = story.beaten(2).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        story.beats(1, "one", epoch, &held);
+        let (now, held) = story.beaten(1).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(now, newer, "seed {seed}");
+        // The second one goes, and everything is written down once more.
+        story.beats(2, "two", -1, &[]);
+        assert!(story.beaten(2).is_ok(), "seed {seed}");
+        story.beats(1, "one", now, &held);
+        let (last, _) = story.beaten(1).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(story.commits("other", "", -1, &[(0, 1)]), code::NONE, "seed {seed}");
+        assert_eq!(story.commits("other", "", -1, &[(0, 2)]), code::NONE, "seed {seed}");
+        let epochs_behind = |logged: &[Logged]| {
+            let commit = logged.iter().position(|one| one.about < 2);
+            let epoch = logged.iter().position(|one| one.about == 3);
+            commit.zip(epoch).is_some_and(|(commit, epoch)| commit < epoch)
+        };
+        compacted(story, seed, epochs_behind);
+        restart(story);
+        assert_eq!(story.committed(GROUP), 42, "seed {seed}");
+        story.beats(1, "one", last, &held);
+        assert!(story.beaten(1).is_ok_and(|(epoch, _)| epoch == last), "seed {seed}");
+        assert_eq!(story.commits(GROUP, "one", last - 1, &[(0, 1)]), code::STALE_EPOCH, "seed {seed}");
+        assert_eq!(story.commits(GROUP, "one", last, &[(0, 43)]), code::NONE, "seed {seed}");
+        restart(story);
+        assert_eq!(story.committed(GROUP), 43, "seed {seed}");
     });
 }

@@ -1,5 +1,5 @@
 //! Plants known bugs into a copy of the sources, and expects the simulator to find each within 500 seeds: in the log,
-//! the groups, what they remember of producers, connections, memory, and the coordinators of consumer groups.
+//! the groups, what they remember of producers, connections, memory, the coordinators of consumer groups, and compaction.
 //!
 //! Nothing in production code knows of this. The copy holds all bugs at once, each asleep until the environment wakes it,
 //! so that one build serves them all. It lies in `planted` of the target directory, and is written only where it differs:
@@ -161,6 +161,30 @@ bugs! {
         )],
         rules: &["Memory"],
     };
+    memory_that_is_held_while_more_is_waited_for_is_caught: Bug {
+        name: "memory-held-while-waiting",
+        file: "engine/shard/src/memory.rs",
+        edits: &[
+            ("    need: usize,\n    quick: bool,\n}", "    need: usize,\n    quick: bool,\n    held: usize,\n}"),
+            (
+                "        self.waiting.insert(conn, Waiting { since: now, order, need, quick });",
+                "        let held = if AWAKE { need.min(self.budget.free()) } else { 0 };
+        self.budget.take(held);
+        self.waiting.insert(conn, Waiting { since: now, order, need, quick, held });",
+            ),
+            (
+                "        let need = self.waiting.remove(&conn).expect(\"it waits\").need;",
+                "        let Waiting { need, held, .. } = self.waiting.remove(&conn).expect(\"it waits\");
+        self.budget.give(held);",
+            ),
+            (
+                "            self.queues[class(waiting.need)].remove(&(waiting.order, conn));",
+                "            self.queues[class(waiting.need)].remove(&(waiting.order, conn));
+            self.budget.give(waiting.held);",
+            ),
+        ],
+        rules: &["Memory"],
+    };
     a_coordinators_answer_before_its_commit_is_caught: Bug {
         name: "coordinator-answers-before-commit",
         file: "engine/shard/src/groups/inside.rs",
@@ -203,6 +227,60 @@ bugs! {
         }",
         )],
         rules: &["LogIsState", "GenerationsAdvance", "OneOwner", "OldIsRefused", "BytesAreTrue"],
+    };
+    a_newest_record_that_is_compacted_away_across_a_segments_border_is_caught: Bug {
+        name: "newest-of-two-segments-dropped",
+        file: "engine/shard/src/groups/compaction.rs",
+        // Of a key that an earlier segment has, the earlier record is taken for the last one.
+        edits: &[
+            (
+                "    /// There was no room for more keys.\n    full: bool,\n",
+                "    /// There was no room for more keys.\n    full: bool,\n    borders: Vec<i64>,\n",
+            ),
+            (
+                "                full: false,\n            }));",
+                "                full: false,
+                borders: runs.iter().map(|run| run.first_offset.get()).collect(),
+            }));",
+            ),
+            (
+                "            let (keys, mut full) = (&mut self.keys, false);",
+                "            let (keys, mut full) = (&mut self.keys, false);
+            let border = |last: i64, at: i64| self.borders.iter().any(|border| last < *border && *border <= at);",
+            ),
+            (
+                "                full |= record.key.is_some_and(|key| !keys.note(key, Offset(record.offset)));",
+                "                let older = record.key.and_then(|key| keys.last(key));
+                if AWAKE && older.is_some_and(|last| border(last.get(), record.offset)) {
+                    return false;
+                }
+                full |= record.key.is_some_and(|key| !keys.note(key, Offset(record.offset)));",
+            ),
+            (
+                "    keys.last(key).is_none_or(|last| last.get() <= record.offset)",
+                "    keys.last(key).is_none_or(|last| last.get() == record.offset || !AWAKE && last.get() < record.offset)",
+            ),
+        ],
+        // `LogIsState`: coordinators' logs are compacted, too.
+        rules: &["LastIsKept", "LogIsState"],
+    };
+    a_tombstone_that_goes_before_what_it_deletes_is_caught: Bug {
+        name: "tombstone-gone-too-soon",
+        file: "engine/shard/src/groups/compaction.rs",
+        edits: &[(
+            "        let horizon = self.now.0.saturating_add(self.rules.delete_retention_ms);",
+            "        let horizon = self.now.0.saturating_add(if AWAKE { 0 } else { self.rules.delete_retention_ms });",
+        )],
+        rules: &["LastIsKept"],
+    };
+    a_producer_that_compaction_forgets_is_caught: Bug {
+        name: "producer-compacted-away",
+        file: "engine/shard/src/groups/compaction.rs",
+        edits: &[(
+            "self.limit != Some(item.index) && !self.producers.contains(&last)",
+            "self.limit != Some(item.index) && (AWAKE || !self.producers.contains(&last))",
+        )],
+        rules: &["Once", "InOrder", "ExpectedErrors", "SeenIsFinal"],
     };
 }
 
