@@ -37,6 +37,8 @@ const START_MS: u64 = 60_000;
 const REST_MS: u64 = 3_000;
 /// So many times again, while a disk is busy.
 const REST_ROUNDS: u32 = 10;
+/// Virtual time in which somebody gets an answer, mostly.
+const ANSWER_MS: u64 = 20;
 /// Receive buffers of each shard: few, so that they run out.
 const RECV_BUFS: usize = 48;
 
@@ -188,6 +190,8 @@ pub struct Run<A: App> {
     struck: u64,
     /// Those that follow others have been told to stop.
     last_stop: bool,
+    /// A phase ends when somebody has got something.
+    to_answer: bool,
 }
 
 /// What a phase ended with.
@@ -289,6 +293,7 @@ impl<A: App> Run<A> {
             phase: 0,
             struck: 0,
             last_stop: false,
+            to_answer: false,
         };
         run.hire();
         run
@@ -412,7 +417,10 @@ impl<A: App> Run<A> {
             }
             // Some lives end before they have begun to serve.
             let ms = if self.rng.chance(1, 5) { self.rng.below(12) } else { self.rng.between(20, 450) };
-            let ended = self.phase(ms)?;
+            let mut ended = self.phase(ms)?;
+            if ended == Ended::Time && self.rng.chance(1, 2) {
+                ended = self.phase_to_answer()?;
+            }
             self.judge_end(ended)?;
             self.strike(round, rounds)?;
             if !self.world.running() {
@@ -536,6 +544,9 @@ impl<A: App> Run<A> {
                         client.receive(&mut self.world, &mut self.history, &bytes)?;
                     }
                     self.check_coordinators()?;
+                    if self.to_answer {
+                        return Ok(Ended::Time);
+                    }
                 }
                 Happening::Lost { link } => {
                     if let Some(client) = self.clients.iter_mut().find(|c| c.link() == Some(link)) {
@@ -548,6 +559,15 @@ impl<A: App> Run<A> {
                 }
             }
         }
+    }
+
+    /// Lets things happen until somebody has got something: what strikes then finds an answer given that may be all that
+    /// there is yet.
+    fn phase_to_answer(&mut self) -> Result<Ended, Violation> {
+        self.to_answer = true;
+        let ended = self.phase(ANSWER_MS);
+        self.to_answer = false;
+        ended
     }
 
     /// Clients that are not done. Those that are in the way of others stay until nobody else is left; those that follow
