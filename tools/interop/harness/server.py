@@ -20,8 +20,8 @@ SETTINGS = {"group.initial.rebalance.delay.ms": 100}
 class Server:
     """A torc that the harness runs. `complaint` is None, or what was wrong with how it ended."""
 
-    def __init__(self, binary, data, log, settings=SETTINGS):
-        self.binary, self.data, self.log = binary, data, log
+    def __init__(self, binary, data, log, settings=SETTINGS, options=("--shards", "2")):
+        self.binary, self.data, self.log, self.options = binary, data, log, options
         self.settings = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         self.kafka, self.metrics = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.kafka}"
@@ -31,7 +31,7 @@ class Server:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, "serve", "--shards", "2", "--data-dir", self.data, "--kafka", self.bootstrap,
+                [self.binary, "serve", *self.options, "--data-dir", self.data, "--kafka", self.bootstrap,
                  "--metrics", f"127.0.0.1:{self.metrics}", *self.settings], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         wait_until_ready(self.process, self.kafka, self.log)
 

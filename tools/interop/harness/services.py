@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -14,12 +13,14 @@ import time
 import urllib.request
 
 from harness.clients import BUILD, HERE
+from harness.engines import flink, spark
 from harness.install import install_jvm, install_kcat, run
+from harness.registry import install_registry, registry
 from harness.server import free_port
+from harness.stage import LOGS, PATIENCE_S
+from harness.words import Words
 
-LOGS = BUILD / "logs" / "services"
 FRANZ_RECORDS = 50_000
-PATIENCE_S = 60
 
 
 def install(names):
@@ -28,87 +29,13 @@ def install(names):
         install_kcat()
     if set(names) - {"franz"}:
         install_jvm("service")
+    for name in ("spark", "flink"):
+        if name in names:
+            install_jvm(name)
+    if "registry" in names:
+        install_registry()
     if "franz" in names:
         run("go", "test", "-c", "-o", BUILD / "franz.test", "github.com/twmb/franz-go/pkg/kgo", cwd=HERE / "go")
-
-
-class Stage:
-    """A server, and what a service that runs against it needs. `checks` maps steps to None or what went wrong."""
-
-    def __init__(self, name, bootstrap, server):
-        self.name, self.bootstrap, self.server = name, bootstrap, server
-        self.prefix = f"{name}-{int(time.time()) % 1_000_000}"
-        self.work = BUILD / "work" / self.prefix
-        self.processes, self.checks = [], {}
-
-    def run(self, service):
-        LOGS.mkdir(parents=True, exist_ok=True)
-        self.work.mkdir(parents=True)
-        started = time.monotonic()
-        try:
-            service(self)
-        except Exception as error:
-            self.checks["all"] = f"{type(error).__name__}: {error}"
-        finally:
-            for process in self.processes:
-                if process.poll() is None:
-                    process.kill()
-                process.wait()
-            shutil.rmtree(self.work)
-        print(f"{self.name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
-
-    def start(self, name, *command, cwd=None, environment=None):
-        """A process whose output goes to logs/services."""
-        with open(LOGS / f"{self.name}-{name}.log", "wb") as log:
-            process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                       cwd=cwd or self.work, env=os.environ | (environment or {}))
-        self.processes.append(process)
-        return process
-
-    def java(self, name, main, *arguments):
-        classpath = f"{BUILD}/service/lib/*:{BUILD}/service/classes"
-        return self.start(name, "java", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-cp", classpath, main, *arguments)
-
-    def printed(self, name):
-        return (LOGS / f"{self.name}-{name}.log").read_text(errors="replace").splitlines()
-
-    def events(self, name):
-        """Lines of JSON that a process printed."""
-        for line in self.printed(name):
-            if line.startswith("{"):
-                with contextlib.suppress(json.JSONDecodeError):
-                    yield json.loads(line)
-
-    def kcat(self, *arguments, given="", bootstrap=None):
-        done = subprocess.run(["kcat", "-b", bootstrap or self.bootstrap, *map(str, arguments)], input=given, capture_output=True, text=True, timeout=PATIENCE_S)
-        if done.returncode:
-            raise RuntimeError(f"kcat {' '.join(map(str, arguments))}: {done.stderr[-300:]}")
-        return done.stdout
-
-    def create(self, *topics, partitions=4):
-        for topic in topics:
-            tool = self.java(f"create-{topic}", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", self.bootstrap, "--create",
-                             "--if-not-exists", "--topic", topic, "--partitions", partitions, "--replication-factor", 1)
-            if tool.wait(PATIENCE_S):
-                raise RuntimeError(f"{topic} was not created: {self.printed(f'create-{topic}')}")
-
-    def restart(self, kill):
-        if self.server:
-            self.server.restart(kill)
-
-    def eventually(self, wanted, seconds=PATIENCE_S):
-        """Whether `wanted()` becomes true; what it raises meanwhile is no answer."""
-        deadline = time.monotonic() + seconds
-        while True:
-            with contextlib.suppress(RuntimeError, OSError, subprocess.TimeoutExpired):
-                if wanted():
-                    return True
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.5)
-
-    def check(self, step, error):
-        self.checks[step] = error or None
 
 
 def franz(stage):
@@ -152,51 +79,28 @@ def verifiable(stage):
 
 
 def streams(stage):
-    words, output = f"{stage.prefix}-lines", f"{stage.prefix}-counts"
-    stage.create(words, output)
-    expected = collections.Counter()
-    arguments = (stage.bootstrap, f"{stage.prefix}-app", words, output)
-
-    def write(first, count):
-        lines = [" ".join(f"w{(i * k) % 97 * 11 ** (k % 3)}" for k in range(1, 6)) for i in range(first, first + count)]
-        expected.update(word for line in lines for word in line.split())
-        stage.kcat("-P", "-t", words, "-K:", given="".join(f"{i}:{line}\n" for i, line in enumerate(lines)))
-
-    def wanted():
-        lengths = collections.Counter()
-        for word, count in expected.items():
-            if not word.startswith("length-"):
-                lengths[f"length-{len(word)}"] += count
-        return {**expected, **lengths}
-
-    def found():
-        lines = stage.kcat("-C", "-t", output, "-e", "-q", "-o", "beginning", "-s", "value=q", "-f", "%k %s\n").splitlines()
-        return {key: int(count) for key, _, count in (line.partition(" ") for line in lines)}
+    words = Words(stage, serde="-s value=q")
+    arguments = (stage.bootstrap, f"{stage.prefix}-app", words.lines, words.counts)
 
     def right(step):
-        stage.check(step, None if stage.eventually(lambda: found() == wanted()) else differences(found(), wanted()))
+        words.right(step, words.written | collections.Counter(f"length-{len(word)}" for word in words.written.elements()))
 
     application = stage.java("one", "WordCount", *arguments, stage.work / "one")
-    write(0, 5_000)
+    words.write(5_000)
     right("counts")
-    write(5_000, 5_000)
+    words.write(5_000)
     stage.restart(kill=True)
-    write(10_000, 5_000)
+    words.write(5_000)
     right("counts after kill -9 of the server")
     application.send_signal(signal.SIGTERM)
     stage.check("the application ends", None if application.wait(PATIENCE_S) in (0, 143) else f"exit code {application.returncode}")
     stage.java("two", "WordCount", *arguments, stage.work / "two")  # an empty directory: its tables come from the changelogs
-    write(15_000, 5_000)
+    words.write(5_000)
     right("counts of another instance, restored from changelogs")
     stage.java("three", "WordCount", *arguments, stage.work / "three")
     stage.restart(kill=False)
-    write(20_000, 5_000)
+    words.write(5_000)
     right("counts of two instances, after SIGTERM of the server")
-
-
-def differences(found, wanted):
-    wrong = {key: (found.get(key), wanted.get(key)) for key in sorted(found.keys() | wanted.keys()) if found.get(key) != wanted.get(key)}
-    return f"{len(wrong)} of {len(wanted)} counts are wrong, such as (found, wanted) {dict(list(wrong.items())[:3])}"
 
 
 def smoke(stage):
@@ -304,18 +208,10 @@ def mirror(stage):
         arrived("from Kafka", f"a.{there}", stage.bootstrap, "there", 1000)
         arrived("to Kafka", f"b.{back}", other, "back", 1000)
 
-        def offsets():
-            tool = stage.java("groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", stage.bootstrap,
-                              "--describe", "--group", f"{stage.prefix}-g")
-            tool.wait(PATIENCE_S)
-            rows = [line.split() for line in stage.printed("groups")]
-            return [int(row[3]) for row in rows if len(row) > 4 and row[1] == f"a.{there}" and row[3].isdigit()]
+        def offset():
+            return stage.offsets(f"{stage.prefix}-g").get((f"a.{there}", 0), (0, 0))[0]
 
-        def synced():
-            found = offsets()
-            return found and 0 < found[0] <= 400
-
-        stage.check("the group's offset is synced, and not beyond what was read", None if stage.eventually(synced, 2 * PATIENCE_S) else f"{offsets()}")
+        stage.check("the group's offset is synced, and not beyond what was read", None if stage.eventually(lambda: 0 < offset() <= 400, 2 * PATIENCE_S) else f"{offset()}")
         stage.restart(kill=True)
         stage.kcat("-P", "-t", there, given="".join(f"there {i}\n" for i in range(1000, 2000)), bootstrap=other)
         stage.kcat("-P", "-t", back, given="".join(f"back {i}\n" for i in range(1000, 2000)))
@@ -334,4 +230,5 @@ def free_port_pair():
             return port
 
 
-SERVICES = {"franz": franz, "verifiable": verifiable, "streams": streams, "smoke": smoke, "connect": connect, "mirror": mirror}
+SERVICES = {"franz": franz, "verifiable": verifiable, "streams": streams, "smoke": smoke, "connect": connect, "mirror": mirror,
+            "registry": registry, "spark": spark, "flink": flink}

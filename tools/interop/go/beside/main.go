@@ -1,5 +1,8 @@
-// Figures of consumer groups on one server. Usage: beside BOOTSTRAP. Prints `name<tab>value` lines: commits per second and their
-// latencies in ms, the time of rebalances in ms, the latency from producer to group consumer in ms.
+// Figures of consumer groups and of compacted topics on one server. Prints `name<tab>value` lines.
+//
+//	beside BOOTSTRAP groups              commits per second and their latencies, the time of rebalances, the latency from producer to group consumer
+//	beside BOOTSTRAP updates N           the latency of N updates to a compacted topic
+//	beside BOOTSTRAP updates-compacts N  the same, and the size that the topic ends with
 package main
 
 import (
@@ -7,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,8 +30,20 @@ const (
 )
 
 func main() {
-	bootstrap := os.Args[1]
-	prefix := fmt.Sprintf("beside-%d", time.Now().UnixNano())
+	bootstrap, prefix := os.Args[1], fmt.Sprintf("beside-%d", time.Now().UnixNano())
+	switch os.Args[2] {
+	case "groups":
+		groups(bootstrap, prefix)
+	case "updates", "updates-compacts":
+		count, err := strconv.Atoi(os.Args[3])
+		check(err)
+		updates(bootstrap, prefix, count, os.Args[2] == "updates-compacts")
+	default:
+		check(fmt.Errorf("no such figures: %s", os.Args[2]))
+	}
+}
+
+func groups(bootstrap, prefix string) {
 	admin, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
 	check(err)
 	defer admin.Close()
