@@ -11,7 +11,7 @@ class Words:
         self.lines, self.counts = f"{stage.prefix}-lines", f"{stage.prefix}-counts"
         self.written, self.line = collections.Counter(), 0
         stage.create(self.lines)
-        stage.create(self.counts, config={"cleanup.policy": "compact", "min.cleanable.dirty.ratio": 0.1, "segment.bytes": 1 << 20})
+        stage.create(self.counts, config={"cleanup.policy": "compact", "min.cleanable.dirty.ratio": 0.1})
 
     def write(self, count):
         lines = [" ".join(f"w{(i * k) % 97 * 11 ** (k % 3)}" for k in range(1, 6)) for i in range(self.line, self.line + count)]
