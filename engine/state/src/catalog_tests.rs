@@ -191,7 +191,7 @@ fn settings_change_and_the_rest_stays() {
     let Change::Configured(topic) = logged.apply(command) else { panic!("refused") };
     assert_eq!((topic.config.retention_ms, topic.config.retention_bytes), (604_800_000, 6));
     assert_eq!(logged.catalog.topic("a"), Some(&topic));
-    let refused = logged.catalog.plan_alter("a", &[set("segment.ms", "5")]).expect_err("unsupported");
+    let refused = logged.catalog.plan_alter("a", &[set("compression.zstd.level", "5")]).expect_err("unsupported");
     assert_eq!(refused.code(), 40);
 }
 

@@ -1,7 +1,8 @@
 //! Topic settings: Kafka's keys with Kafka's meaning. One table says what there is; a setting that does not work yet is
-//! refused, not ignored.
+//! refused, not ignored. Those of [`Layout`] are taken and change nothing.
 
 use crate::compaction::Compaction;
+use crate::layout::Layout;
 use crate::retention::Limits;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -71,6 +72,8 @@ pub struct TopicConfig {
     pub dirty_ppm: u32,
     /// `min.insync.replicas`: with fewer, acks=all is answered by NOT_ENOUGH_REPLICAS.
     pub min_insync_replicas: u32,
+    /// What changes nothing.
+    pub layout: Layout,
 }
 
 impl Default for TopicConfig {
@@ -89,6 +92,7 @@ impl Default for TopicConfig {
             max_compaction_lag_ms: i64::MAX,
             min_compaction_lag_ms: 0,
             dirty_ppm: 500_000,
+            layout: Layout::default(),
         }
     }
 }
@@ -348,12 +352,12 @@ pub fn describe(defaults: &TopicConfig, overrides: &Overrides) -> impl Iterator<
 }
 
 macro_rules! number {
-    ($field:ident, $min:expr, $max:expr) => {
+    ($($field:ident).+, $min:expr, $max:expr) => {
         Rule::Number {
             min: $min,
             max: $max,
-            get: |config| i64::from(config.$field),
-            set: |config, number| config.$field = number.try_into().expect("in the key's range"),
+            get: |config| i64::from(config.$($field).+),
+            set: |config, number| config.$($field).+ = number.try_into().expect("in the key's range"),
         }
     };
 }
@@ -390,11 +394,32 @@ pub const KEYS: &[Key] = &[
         rule: number!(delete_retention_ms, 0, i64::MAX),
     },
     Key {
+        name: "file.delete.delay.ms",
+        kind: Type::Long,
+        doc: "Has no effect: all partitions share the segments of one log, which are freed as a whole.",
+        server_key: "log.segment.delete.delay.ms",
+        rule: number!(layout.file_delete_delay_ms, 0, i64::MAX),
+    },
+    Key {
         name: "flush.messages",
         kind: Type::Long,
-        doc: "Records after which the log is flushed: 1, since nothing is acknowledged before it is on disk.",
+        doc: "Has no effect: each record is flushed before it is acknowledged.",
         server_key: "log.flush.interval.messages",
-        rule: Rule::Only { value: "1", why: "nothing is acknowledged before it is flushed" },
+        rule: number!(layout.flush_messages, 1, i64::MAX),
+    },
+    Key {
+        name: "flush.ms",
+        kind: Type::Long,
+        doc: "Has no effect: each record is flushed before it is acknowledged.",
+        server_key: "log.flush.interval.ms",
+        rule: number!(layout.flush_ms, 0, i64::MAX),
+    },
+    Key {
+        name: "index.interval.bytes",
+        kind: Type::Int,
+        doc: "Has no effect: the index has an entry for each extent of the log.",
+        server_key: "log.index.interval.bytes",
+        rule: number!(layout.index_interval_bytes, 0, i32::MAX as i64),
     },
     Key {
         name: "max.compaction.lag.ms",
@@ -457,6 +482,17 @@ pub const KEYS: &[Key] = &[
         rule: number!(min_insync_replicas, 1, i32::MAX as i64),
     },
     Key {
+        name: "preallocate",
+        kind: Type::Boolean,
+        doc: "Has no effect: the log's segments are always allocated before they are used.",
+        server_key: "log.preallocate",
+        rule: Rule::Word {
+            words: &["false", "true"],
+            get: |config| usize::from(config.layout.preallocate),
+            set: |config, at| config.layout.preallocate = at == 1,
+        },
+    },
+    Key {
         name: "remote.storage.enable",
         kind: Type::Boolean,
         doc: "Whether old records move to remote storage.",
@@ -478,6 +514,34 @@ pub const KEYS: &[Key] = &[
         rule: number!(retention_ms, -1, i64::MAX),
     },
     Key {
+        name: "segment.bytes",
+        kind: Type::Int,
+        doc: "Has no effect: all partitions share the segments of one log.",
+        server_key: "log.segment.bytes",
+        rule: number!(layout.segment_bytes, 1 << 20, i32::MAX as i64),
+    },
+    Key {
+        name: "segment.index.bytes",
+        kind: Type::Int,
+        doc: "Has no effect: all partitions share the segments of one log.",
+        server_key: "log.index.size.max.bytes",
+        rule: number!(layout.segment_index_bytes, 4, i32::MAX as i64),
+    },
+    Key {
+        name: "segment.jitter.ms",
+        kind: Type::Long,
+        doc: "Has no effect: all partitions share the segments of one log.",
+        server_key: "log.roll.jitter.ms",
+        rule: number!(layout.segment_jitter_ms, 0, i64::MAX),
+    },
+    Key {
+        name: "segment.ms",
+        kind: Type::Long,
+        doc: "Has no effect: all partitions share the segments of one log.",
+        server_key: "log.roll.ms",
+        rule: number!(layout.segment_ms, 1, i64::MAX),
+    },
+    Key {
         name: "unclean.leader.election.enable",
         kind: Type::Boolean,
         doc: "Whether a replica without all committed records may lead.",
@@ -486,7 +550,6 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-const SHARED_SEGMENTS: &str = "all partitions of a shard share the segments of one log";
 const NO_RECOMPRESSION: &str = "batches are stored as they were sent";
 const NO_REMOTE: &str = "there is no remote storage";
 const NO_THROTTLE: &str = "there is no replication to throttle yet";
@@ -496,23 +559,15 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("compression.gzip.level", NO_RECOMPRESSION),
     ("compression.lz4.level", NO_RECOMPRESSION),
     ("compression.zstd.level", NO_RECOMPRESSION),
-    ("file.delete.delay.ms", SHARED_SEGMENTS),
-    ("flush.ms", "nothing is acknowledged before it is flushed"),
     ("follower.replication.throttled.replicas", NO_THROTTLE),
-    ("index.interval.bytes", "the index has an entry for each extent"),
     ("leader.replication.throttled.replicas", NO_THROTTLE),
     ("local.retention.bytes", NO_REMOTE),
     ("local.retention.ms", NO_REMOTE),
     ("message.downconversion.enable", "record batches of format 2 only; Kafka 4 has no such key either"),
     ("message.format.version", "record batches of format 2 only; Kafka 4 has no such key either"),
     ("message.timestamp.difference.max.ms", "Kafka 4 has message.timestamp.before.max.ms and after.max.ms instead"),
-    ("preallocate", SHARED_SEGMENTS),
     ("remote.log.copy.disable", NO_REMOTE),
     ("remote.log.delete.on.disable", NO_REMOTE),
-    ("segment.bytes", SHARED_SEGMENTS),
-    ("segment.index.bytes", SHARED_SEGMENTS),
-    ("segment.jitter.ms", SHARED_SEGMENTS),
-    ("segment.ms", SHARED_SEGMENTS),
 ];
 
 /// One change of a topic's settings, as IncrementalAlterConfigs names them.

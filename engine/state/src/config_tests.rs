@@ -54,6 +54,7 @@ fn values_are_taken_as_kafka_writes_them() {
         timestamp_before_max_ms: i64::MAX,
         timestamp_after_max_ms: 0,
         min_insync_replicas: 3,
+        layout: Layout::default(),
     };
     assert_eq!(config, expected);
     for key in KEYS {
@@ -70,8 +71,8 @@ fn what_does_not_work_is_refused_with_key_value_and_reason() {
         "cleanup.policy=compress: allowed is one of delete; compact; compact,delete"
     );
     assert_eq!(
-        refused("segment.bytes", "1048576"),
-        "segment.bytes=1048576: not supported yet: all partitions of a shard share the segments of one log"
+        refused("compression.zstd.level", "3"),
+        "compression.zstd.level=3: not supported yet: batches are stored as they were sent"
     );
     assert_eq!(refused("retention.msec", "1"), "retention.msec=1: there is no such topic setting");
     assert_eq!(
@@ -93,9 +94,42 @@ fn what_does_not_work_is_refused_with_key_value_and_reason() {
         ("min.cleanable.dirty.ratio", "NaN"),
         ("max.compaction.lag.ms", "0"),
         ("compression.type", "zstd"),
-        ("flush.messages", "1000"),
+        ("flush.messages", "0"),
+        ("flush.ms", "-1"),
+        ("segment.bytes", "1048575"),
+        ("segment.bytes", "2147483648"),
+        ("segment.ms", "0"),
+        ("segment.jitter.ms", "-1"),
+        ("segment.index.bytes", "3"),
+        ("index.interval.bytes", "-1"),
+        ("preallocate", "maybe"),
+        ("file.delete.delay.ms", "-1"),
     ] {
         refused(key, value);
+    }
+}
+
+/// Applications set these for their topics: Kafka Streams `segment.bytes` for each repartition topic, deployment tools all of them.
+#[test]
+fn settings_of_files_and_flushes_are_taken_and_told_and_change_nothing_else() {
+    let set = overrides(&[
+        ("file.delete.delay.ms", "1000"),
+        ("flush.messages", "10000"),
+        ("flush.ms", "1000"),
+        ("index.interval.bytes", "0"),
+        ("preallocate", "true"),
+        ("segment.bytes", "52428800"),
+        ("segment.index.bytes", "4096"),
+        ("segment.jitter.ms", "5"),
+        ("segment.ms", "9223372036854775807"),
+    ]);
+    let config = TopicConfig::resolve(&TopicConfig::default(), &set).expect("all allowed");
+    assert_eq!(TopicConfig { layout: Layout::default(), ..config }, TopicConfig::default());
+    assert_eq!(TopicConfig::canonical(&set).expect("all allowed"), set, "they are kept as they were set");
+    for (name, value) in &set {
+        let found = describe(&TopicConfig::default(), &set).find(|d| d.key.name == name).expect("described");
+        assert_eq!((&found.value, found.source), (value, Source::Topic), "{name}");
+        assert_ne!(found.synonyms[1].value, *value, "{name}: each has been set to something else than its default");
     }
 }
 
