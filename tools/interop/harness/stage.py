@@ -47,10 +47,10 @@ class Stage:
         self.processes.append(process)
         return process
 
-    def java(self, name, main, *arguments, of="service", options=()):
+    def java(self, name, main, *arguments, of="service", options=(), environment=None):
         """A program of the jars and classes that `of` names: a directory with a pom beside this one."""
         classpath = f"{BUILD}/{of}/lib/*:{BUILD}/{of}/classes"
-        return self.start(name, "java", "-XX:TieredStopAtLevel=1", "-Xmx512m", *options, "-cp", classpath, main, *arguments)
+        return self.start(name, "java", "-XX:TieredStopAtLevel=1", "-Xmx512m", *options, "-cp", classpath, main, *arguments, environment=environment)
 
     def printed(self, name):
         return (LOGS / f"{self.name}-{name}.log").read_text(errors="replace").splitlines()

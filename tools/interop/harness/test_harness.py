@@ -1,6 +1,8 @@
 """The harness must notice what it is there for. Run: python3 -m unittest discover -s tools/interop/harness -t tools/interop"""
 
+import collections
 import copy
+import pathlib
 import sys
 import tempfile
 import unittest
@@ -10,6 +12,9 @@ from harness.calls import CALLS, LIST_GROUPS, SERVED, Day
 from harness.clients import CLIENTS, HERE, Abilities, Client
 from harness.groups import CROWD_STEPS, STEPS, Alone, Crowd, crowds_of
 from harness.matrix import Topic, compare_acks, compare_digests
+from harness.services import SERVICES
+from harness.stage import Stage
+from harness.words import Words
 
 sys.path.insert(0, str(HERE / "python"))
 import jobs  # noqa: E402
@@ -264,6 +269,60 @@ class Tools(unittest.TestCase):
     def test_the_story_has_an_end_for_each_run(self):
         for run in tools.read_story():
             self.assertRegex(run.code, r"^\d+$", run.name)
+
+
+class Counting(Stage):
+    """A stage whose service counts words as it should, but for `damage`, and is looked at once."""
+
+    def __init__(self, damage=lambda counts: None):
+        super().__init__("counting", "nowhere:1", None)
+        self.damage, self.counts = damage, collections.Counter()
+
+    def create(self, *topics, **_):
+        pass
+
+    def kcat(self, mode, *_, given=""):
+        if mode == "-P":
+            self.counts.update(word for line in given.splitlines() for word in line.partition(":")[2].split())
+            return ""
+        counts = dict(self.counts)
+        self.damage(counts)
+        older = [f"{word} {count - 1}" for word, count in counts.items()]
+        return "\n".join(older + [f"{word} {count}" for word, count in counts.items()]) + "\n"
+
+    def eventually(self, wanted, seconds=0):
+        return bool(wanted())
+
+    def outcome(self):
+        words = Words(self)
+        words.write(10)
+        words.write(5)
+        words.right("counts")
+        return self.checks["counts"]
+
+
+class Services(unittest.TestCase):
+    def test_the_last_count_of_each_word_must_be_right(self):
+        self.assertIsNone(Counting().outcome())
+
+    def test_a_lost_doubled_or_strange_word_is_told(self):
+        for damage in (lambda c: c.popitem(), lambda c: c.update(w0=c["w0"] + 1), lambda c: c.update(w0=c["w0"] - 1), lambda c: c.update(stranger=1)):
+            self.assertRegex(Counting(damage).outcome(), "^1 of ")
+
+    def test_what_goes_wrong_in_a_service_is_a_failed_check(self):
+        def broken(_):
+            raise RuntimeError("no")
+
+        with tempfile.TemporaryDirectory() as directory:
+            stage = Stage("broken", "nowhere:1", None)
+            stage.work = pathlib.Path(directory) / "work"
+            stage.run(broken)
+        self.assertEqual(stage.checks, {"all": "RuntimeError: no"})
+
+    def test_the_script_tells_of_each_service(self):
+        text = (HERE / "services").read_text()
+        for name in SERVICES:
+            self.assertRegex(text, rf"(?m)^{name} +\S")
 
 
 if __name__ == "__main__":
