@@ -14,11 +14,13 @@ import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
+import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema.KafkaSinkContext;
 import org.apache.flink.connector.kafka.sink.KafkaSink;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.util.Collector;
+import org.apache.kafka.clients.producer.ProducerRecord;
 
 /**
  * Counts the words of a topic's lines into another topic, each count in place of the one before. Usage: Counts BOOTSTRAP INPUT OUTPUT CHECKPOINTS;
@@ -40,6 +42,21 @@ public final class Counts {
             long before = count.value() == null ? 0 : count.value();
             count.update(before + 1);
             return Tuple2.of(word, before + 1);
+        }
+    }
+
+    /** A word as the key, its count as the value. */
+    private static final class CountRecord implements KafkaRecordSerializationSchema<Tuple2<String, Long>> {
+        private static final long serialVersionUID = 1;
+        private final String topic;
+
+        CountRecord(String topic) {
+            this.topic = topic;
+        }
+
+        @Override
+        public ProducerRecord<byte[], byte[]> serialize(Tuple2<String, Long> count, KafkaSinkContext context, Long timestamp) {
+            return new ProducerRecord<>(topic, count.f0.getBytes(), count.f1.toString().getBytes());
         }
     }
 
@@ -69,8 +86,7 @@ public final class Counts {
                 .setStartingOffsets(OffsetsInitializer.earliest()).setValueOnlyDeserializer(new SimpleStringSchema()).build();
         KafkaSink<Tuple2<String, Long>> sink = KafkaSink.<Tuple2<String, Long>>builder()
                 .setBootstrapServers(arguments[0]).setDeliveryGuarantee(DeliveryGuarantee.AT_LEAST_ONCE)
-                .setRecordSerializer(KafkaRecordSerializationSchema.<Tuple2<String, Long>>builder().setTopic(arguments[2])
-                        .setKeySerializationSchema(count -> count.f0.getBytes()).setValueSerializationSchema(count -> count.f1.toString().getBytes()).build())
+                .setRecordSerializer(new CountRecord(arguments[2]))
                 .build();
         environment.fromSource(source, WatermarkStrategy.noWatermarks(), "lines")
                 .flatMap((String line, Collector<String> words) -> {
