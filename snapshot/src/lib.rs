@@ -6,9 +6,9 @@ mod tags;
 mod writer;
 
 pub use format::{Damage, Header, Line, Section, Sections, decode_header, number};
-pub use reader::{Loaded, Reader};
+pub use reader::{CheckpointReader, Loaded};
 pub use tags::owns;
-pub use writer::{Progress, Writer};
+pub use writer::{CheckpointWriter, Progress};
 
 #[cfg(test)]
 mod tests;

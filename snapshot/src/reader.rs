@@ -36,7 +36,7 @@ enum Step {
 }
 
 /// Reads the newest checkpoint of a shard's directory.
-pub struct Reader {
+pub struct CheckpointReader {
     file: FileId,
     number: u64,
     step: Step,
@@ -46,10 +46,10 @@ pub struct Reader {
     pool: Pool,
 }
 
-impl Reader {
+impl CheckpointReader {
     /// Starts by listing the directory. `file` is used while this reader lives.
-    pub fn begin(file: FileId, ops: &mut Vec<DiskOp>) -> Reader {
-        let reader = Reader {
+    pub fn begin(file: FileId, ops: &mut Vec<DiskOp>) -> CheckpointReader {
+        let reader = CheckpointReader {
             file,
             number: 0,
             step: Step::List,

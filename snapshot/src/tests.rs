@@ -1,5 +1,5 @@
 use crate::format::{self, Section, Sections};
-use crate::{Loaded, Progress, Reader, Writer};
+use crate::{CheckpointReader, CheckpointWriter, Loaded, Progress};
 use std::collections::BTreeMap;
 use torc_base::ids::FileId;
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp};
@@ -74,7 +74,7 @@ impl Directory {
 
     fn write(&mut self, number: u64, sections: &Sections) -> Vec<Progress> {
         let mut ops = Vec::new();
-        let mut writer = Writer::begin(number, sections, FileId(1), &mut ops);
+        let mut writer = CheckpointWriter::begin(number, sections, FileId(1), &mut ops);
         let mut seen = Vec::new();
         while let Some(op) = ops.pop() {
             let done = self.execute(op);
@@ -92,7 +92,7 @@ impl Directory {
 
     fn read(&mut self) -> Loaded {
         let mut ops = Vec::new();
-        let mut reader = Reader::begin(FileId(1), &mut ops);
+        let mut reader = CheckpointReader::begin(FileId(1), &mut ops);
         loop {
             let done = self.execute(ops.pop().expect("an operation while reading"));
             match reader.on_disk(done, &mut ops) {

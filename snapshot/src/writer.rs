@@ -18,7 +18,7 @@ const CHUNK: usize = 1 << 20;
 pub enum Progress {
     /// More to do; operations were appended.
     Working,
-    /// All is on disk; waits for [`Writer::publish`].
+    /// All is on disk; waits for [`CheckpointWriter::publish`].
     Written,
     /// This checkpoint is the one that recovery will read. The old one is being removed.
     Published,
@@ -45,7 +45,7 @@ enum Step {
 }
 
 /// One checkpoint on its way to the disk.
-pub struct Writer {
+pub struct CheckpointWriter {
     file: FileId,
     number: u64,
     bytes: Vec<u8>,
@@ -55,11 +55,11 @@ pub struct Writer {
     may_publish: bool,
 }
 
-impl Writer {
+impl CheckpointWriter {
     /// Begins checkpoint `number` (the last published one is `number - 1`). `file` is used while this writer lives.
-    pub fn begin(number: u64, sections: &Sections, file: FileId, ops: &mut Vec<DiskOp>) -> Writer {
+    pub fn begin(number: u64, sections: &Sections, file: FileId, ops: &mut Vec<DiskOp>) -> CheckpointWriter {
         assert!(number > 0);
-        let mut writer = Writer {
+        let mut writer = CheckpointWriter {
             file,
             number,
             bytes: format::encode(number, sections),

@@ -19,7 +19,7 @@ use crate::flight::corrupt;
 use crate::outcome::{Outcome, Stats};
 use crate::segment::{Header, Slot, check_footer, cold_segment};
 use crate::segments::{Segments, footed};
-use crate::settings::{CleanerSettings, Settings};
+use crate::settings::{CleanerSettings, WalSettings};
 use crate::spares::{Cold, Spares, header_write};
 use crate::tags::Job;
 use std::collections::{BTreeMap, BTreeSet};
@@ -171,7 +171,7 @@ pub(crate) struct Cleaner {
 }
 
 impl Cleaner {
-    pub(crate) fn new(settings: &Settings) -> Cleaner {
+    pub(crate) fn new(settings: &WalSettings) -> Cleaner {
         Cleaner {
             settings: settings.cleaner,
             segment_bytes: settings.segment_bytes,

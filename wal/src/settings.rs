@@ -7,7 +7,7 @@ use torc_base::limits::{
 
 /// Settings of one log.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct WalSettings {
     /// Bytes of a segment file; a multiple of the page.
     pub segment_bytes: u64,
     /// Batches that may be in flight to the disk at once.
@@ -58,9 +58,9 @@ impl Default for CleanerSettings {
     }
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for WalSettings {
+    fn default() -> WalSettings {
+        WalSettings {
             segment_bytes: SEGMENT_BYTES,
             batches_in_flight: 4,
             tail_bytes: TAIL_CACHE_BYTES,
@@ -74,7 +74,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl WalSettings {
     /// Panics on settings out of bounds: the configuration has been checked before it gets here.
     pub(crate) fn check(&self) {
         assert!(self.segment_bytes.is_multiple_of(PAGE as u64), "segment of {} bytes", self.segment_bytes);

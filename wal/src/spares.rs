@@ -9,7 +9,7 @@
 use crate::error::WalError;
 use crate::removals::Removals;
 use crate::segment::{Header, Slot};
-use crate::settings::Settings;
+use crate::settings::WalSettings;
 use crate::tags::Job;
 use std::collections::{BTreeSet, VecDeque};
 use torc_base::buf::{Buf, Pool};
@@ -169,7 +169,7 @@ pub(crate) struct Spares {
 }
 
 impl Spares {
-    pub(crate) fn new(settings: &Settings, prng: Prng) -> Spares {
+    pub(crate) fn new(settings: &WalSettings, prng: Prng) -> Spares {
         Spares {
             prepared: VecDeque::new(),
             free: Vec::new(),

@@ -1,6 +1,6 @@
 //! When new files are written once with zeroes, and in which pieces.
 
-use crate::settings::Settings;
+use crate::settings::WalSettings;
 use crate::spares::{Progress, Spares};
 use torc_base::io::{DiskKind, DiskOk, DiskOp};
 use torc_base::prng::Prng;
@@ -21,7 +21,7 @@ struct Scene {
 }
 
 fn scene() -> Scene {
-    let spares = Spares::new(&Settings::default(), Prng::new(7));
+    let spares = Spares::new(&WalSettings::default(), Prng::new(7));
     Scene { spares, now: Mono(SEC), under_way: None, pieces: Vec::new() }
 }
 

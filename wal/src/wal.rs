@@ -14,7 +14,7 @@ use crate::recovery::{self, Recovery};
 use crate::search::{Goal, Seen, Sources};
 use crate::segment::is_cold;
 use crate::segments::Segments;
-use crate::settings::Settings;
+use crate::settings::WalSettings;
 use crate::spares::{self, Spares};
 use crate::tags::Job;
 use crate::tail::Tail;
@@ -60,7 +60,7 @@ struct Checkpoint {
 
 /// The write-ahead log of one shard.
 pub struct Wal {
-    settings: Settings,
+    settings: WalSettings,
     seed: u64,
     life: Life,
     /// Number of this process life in batch headers.
@@ -98,12 +98,12 @@ pub struct Wal {
 
 impl Wal {
     /// A log that is not open. `seed` should differ from one process life to the next.
-    pub fn new(settings: Settings, seed: u64) -> Wal {
+    pub fn new(settings: WalSettings, seed: u64) -> Wal {
         Wal::with_blocks(settings, seed, Pool::new(usize::MAX, WAL_MEMORY))
     }
 
     /// The same, with header blocks out of `blocks`, which must have no limit: its arena may be known to the kernel.
-    pub fn with_blocks(settings: Settings, seed: u64, blocks: Pool) -> Wal {
+    pub fn with_blocks(settings: WalSettings, seed: u64, blocks: Pool) -> Wal {
         settings.check();
         Wal {
             writer: Writer::new(settings.batch_bytes()),

@@ -5,12 +5,12 @@ mod rig;
 use rig::{FIRST, Rig, small};
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::io::{DiskKind, DiskOp};
-use torc_wal::{From, Outcome, Read, Settings, WalError};
+use torc_wal::{From, Outcome, Read, WalError, WalSettings};
 
 const ASK: usize = 64 << 10;
 
 /// A log whose groups `1..=groups` have `rounds` entries of `bytes` each, all but the last few on disk only.
-fn filled(settings: Settings, groups: u64, rounds: u64, bytes: usize) -> Rig {
+fn filled(settings: WalSettings, groups: u64, rounds: u64, bytes: usize) -> Rig {
     let mut rig = Rig::started(settings, 5);
     for _ in 0..rounds {
         for group in 1..=groups {
@@ -21,8 +21,8 @@ fn filled(settings: Settings, groups: u64, rounds: u64, bytes: usize) -> Rig {
     rig
 }
 
-fn ahead(bytes: usize) -> Settings {
-    Settings { tail_bytes: 0, read_ahead_bytes: bytes, ..small() }
+fn ahead(bytes: usize) -> WalSettings {
+    WalSettings { tail_bytes: 0, read_ahead_bytes: bytes, ..small() }
 }
 
 /// One read; true if it was answered at once.

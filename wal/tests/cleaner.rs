@@ -6,7 +6,7 @@ use rig::{FIRST, Rig, cleaning};
 use torc_base::ids::{GroupId, Index};
 use torc_base::io::{DiskError, DiskKind, Level};
 use torc_wal::segment::{Slot, is_cold};
-use torc_wal::{CleanerSettings, From, Outcome, Read, Settings, State};
+use torc_wal::{CleanerSettings, From, Outcome, Read, State, WalSettings};
 
 const SEGMENT: u64 = 256 << 10;
 /// It is kept.
@@ -16,7 +16,7 @@ const BUSY: [u64; 2] = [2, 3];
 
 /// A log in which a little of every segment lives for ever: `rounds` times some entries, of which the busy groups'
 /// are then dead.
-fn mixed(settings: Settings, seed: u64, rounds: u64) -> Rig {
+fn mixed(settings: WalSettings, seed: u64, rounds: u64) -> Rig {
     let mut rig = Rig::started(settings, seed);
     for round in 0..rounds {
         rig.append(KEPT, 1_500, false);
@@ -346,7 +346,7 @@ fn no_room_for_an_output_is_no_reason_to_fence() {
 
 #[test]
 fn a_full_disk_is_emptied_with_the_help_of_the_reserve() {
-    let mut rig = Rig::started(Settings { reserve_bytes: 2 * SEGMENT, ..cleaning() }, 17);
+    let mut rig = Rig::started(WalSettings { reserve_bytes: 2 * SEGMENT, ..cleaning() }, 17);
     rig.disk.capacity = 24 * SEGMENT;
     while rig.wal.state() == State::Running {
         rig.append(KEPT, 1_500, false);
@@ -376,7 +376,7 @@ fn a_full_disk_is_emptied_with_the_help_of_the_reserve() {
 fn the_pace_is_kept() {
     let per_second = 256 << 10;
     let cleaner = CleanerSettings { bytes_per_second: per_second, ..cleaning().cleaner };
-    let mut rig = mixed(Settings { cleaner, ..cleaning() }, 18, 120);
+    let mut rig = mixed(WalSettings { cleaner, ..cleaning() }, 18, 120);
     release(&mut rig);
     let mut before = 0;
     let start = rig.now.mono;
@@ -395,7 +395,7 @@ fn the_pace_is_kept() {
 #[test]
 fn small_pieces_are_sorted_by_group() {
     let cleaner = CleanerSettings { sort_after_ms: 500, ..cleaning().cleaner };
-    let mut rig = Rig::started(Settings { cleaner, ..cleaning() }, 19);
+    let mut rig = Rig::started(WalSettings { cleaner, ..cleaning() }, 19);
     let groups = 10..30;
     for _ in 0..180 {
         for group in groups.clone() {
@@ -478,7 +478,7 @@ fn files_hold_at_most_twice_what_lives() {
 #[test]
 fn padding_is_taken_away_when_it_has_become_old() {
     let cleaner = CleanerSettings { sort_after_ms: 60_000, ..cleaning().cleaner };
-    let mut rig = Rig::started(Settings { cleaner, ..cleaning() }, 22);
+    let mut rig = Rig::started(WalSettings { cleaner, ..cleaning() }, 22);
     // Each entry has a page of its own.
     for _ in 0..600 {
         rig.append(KEPT, 100, false);

@@ -9,7 +9,7 @@ use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::io::DiskError;
 use torc_wal::segment::is_cold;
-use torc_wal::{Compacting, From, Item, Outcome, Part, Settings};
+use torc_wal::{Compacting, From, Item, Outcome, Part, WalSettings};
 
 const GROUPS: [u64; 3] = [1, 2, 3];
 /// It is never compacted.
@@ -22,7 +22,7 @@ struct World {
 }
 
 impl World {
-    fn new(settings: Settings, seed: u64, rounds: u64) -> World {
+    fn new(settings: WalSettings, seed: u64, rounds: u64) -> World {
         let mut rig = Rig::started(settings, seed);
         for round in 0..rounds {
             for group in GROUPS {
@@ -393,7 +393,7 @@ fn a_broken_disk_fences_and_loses_nothing() {
 
 #[test]
 fn a_reader_that_goes_on_over_gaps_is_read_ahead_of() {
-    let settings = Settings { read_ahead_bytes: 8 << 20, segment_bytes: 1 << 20, ..cleaning() };
+    let settings = WalSettings { read_ahead_bytes: 8 << 20, segment_bytes: 1 << 20, ..cleaning() };
     let mut world = World::new(settings, 70, 1_500);
     world.rig.checkpoint();
     assert!(world.compact(0, 1));

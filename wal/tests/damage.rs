@@ -5,10 +5,10 @@ mod rig;
 use rig::{Rig, small};
 use torc_base::ids::{BatchSeq, GroupId, Index};
 use torc_base::limits::PAGE;
-use torc_wal::{From, Settings, WalError, batch, segment};
+use torc_wal::{From, WalError, WalSettings, batch, segment};
 
-fn marked() -> Settings {
-    Settings { idle_seal_ms: 5, ..small() }
+fn marked() -> WalSettings {
+    WalSettings { idle_seal_ms: 5, ..small() }
 }
 
 /// Two groups, small and gathered entries, several segments; the last batches vouched for by a mark.
@@ -275,7 +275,7 @@ fn a_read_error_is_that_reads_error_only() {
 
 #[test]
 fn a_spare_whose_header_is_lost_is_no_loss() {
-    let mut base = Rig::started(Settings { spare_segments: 3, ..small() }, 9);
+    let mut base = Rig::started(WalSettings { spare_segments: 3, ..small() }, 9);
     base.append(1, 100, false);
     base.settle();
     assert_eq!(base.disk.files.len(), 4);
@@ -304,7 +304,7 @@ fn without(base: &Rig, seq: BatchSeq) -> Rig {
 
 /// A log with three spare files and a few entries.
 fn with_spares(seed: u64) -> Rig {
-    let mut rig = Rig::started(Settings { spare_segments: 3, ..marked() }, seed);
+    let mut rig = Rig::started(WalSettings { spare_segments: 3, ..marked() }, seed);
     rig.fill(1, 5, 3_000);
     rig
 }

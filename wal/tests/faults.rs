@@ -7,12 +7,12 @@ use torc_base::ids::{BatchSeq, GroupId, Index};
 use torc_base::io::{DiskError, DiskKind};
 use torc_base::limits::PAGE;
 use torc_wal::segment::Header;
-use torc_wal::{From, Outcome, Read, Settings, State};
+use torc_wal::{From, Outcome, Read, State, WalSettings};
 
 #[test]
 fn an_error_on_any_write_fences_the_log_and_leaves_no_hole() {
     for n in 1..60 {
-        let mut rig = Rig::started(Settings { spare_segments: 2, ..small() }, n);
+        let mut rig = Rig::started(WalSettings { spare_segments: 2, ..small() }, n);
         rig.disk.fail_in = Some((n, DiskError::Io(5)));
         let mut last = BatchSeq(0);
         for _ in 0..150 {
@@ -46,7 +46,7 @@ fn an_error_on_any_write_fences_the_log_and_leaves_no_hole() {
 
 #[test]
 fn completions_out_of_order_move_the_durable_mark_in_order() {
-    let mut rig = Rig::started(Settings { spare_segments: 1, ..small() }, 3);
+    let mut rig = Rig::started(WalSettings { spare_segments: 1, ..small() }, 3);
     rig.settle();
     for _ in 0..4 {
         rig.append(1, 100, false);
@@ -171,7 +171,7 @@ fn a_first_start_without_a_file_is_refused_with_what_is_lacking() {
 fn a_log_that_is_closed_leaves_no_file_half_made() {
     let mut met = 0;
     for steps in 0..60 {
-        let mut rig = Rig::started(Settings { spare_segments: 3, ..small() }, 9);
+        let mut rig = Rig::started(WalSettings { spare_segments: 3, ..small() }, 9);
         rig.append(1, 10_000, false);
         // Wherever the making of files has got to.
         for _ in 0..steps {

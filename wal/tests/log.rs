@@ -5,7 +5,7 @@ mod rig;
 use rig::{FIRST, Rig, small};
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::limits::{BATCH_ENTRIES_MAX, BATCH_RUNS_MAX};
-use torc_wal::{From, Outcome, Read, Settings, State};
+use torc_wal::{From, Outcome, Read, State, WalSettings};
 
 #[test]
 fn a_first_start_is_running_after_one_segment() {
@@ -79,7 +79,7 @@ fn what_waits_for_its_batch_can_be_read_and_is_not_durable() {
 
 #[test]
 fn entries_larger_than_a_recovery_window_survive() {
-    let mut rig = Rig::started(Settings { segment_bytes: 16 << 20, ..small() }, 6);
+    let mut rig = Rig::started(WalSettings { segment_bytes: 16 << 20, ..small() }, 6);
     for round in 0..12 {
         rig.append(1, 300, false);
         rig.append(2, 3_000_000 + round * 1000, round % 2 == 0);
@@ -96,7 +96,7 @@ fn entries_larger_than_a_recovery_window_survive() {
 
 #[test]
 fn a_batch_is_cut_at_its_bounds() {
-    let mut rig = Rig::started(Settings { segment_bytes: 32 << 20, ..small() }, 7);
+    let mut rig = Rig::started(WalSettings { segment_bytes: 32 << 20, ..small() }, 7);
     let first = rig.append(1, 30, false);
     let mut last = first;
     for n in 0..BATCH_ENTRIES_MAX as u64 {

@@ -6,7 +6,7 @@ use rig::{Rig, small};
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
 use torc_base::prng::Prng;
-use torc_wal::{CleanerSettings, Find, From, Outcome, ReadId, Settings, State};
+use torc_wal::{CleanerSettings, Find, From, Outcome, ReadId, State, WalSettings};
 
 struct World {
     rig: Rig,
@@ -21,8 +21,8 @@ struct World {
     readers: BTreeMap<u64, u64>,
 }
 
-fn settings(prng: &mut Prng) -> Settings {
-    Settings {
+fn settings(prng: &mut Prng) -> WalSettings {
+    WalSettings {
         batches_in_flight: prng.between(1, 6) as usize,
         tail_bytes: (prng.below(3) * (100 << 10)) as usize,
         read_ahead_bytes: [0, 400 << 10, 4 << 20][prng.below(3) as usize],

@@ -4,7 +4,7 @@ mod rig;
 
 use rig::{FIRST, MORE, Rig};
 use torc_base::ids::{GroupId, Index};
-use torc_wal::{Claim, From, Item, Read, Settings, WalError};
+use torc_wal::{Claim, From, Item, Read, WalError, WalSettings};
 
 const ENTRY: usize = 40_000;
 const GROUPS: u64 = 12;
@@ -12,7 +12,7 @@ const LIMIT: usize = 1 << 20;
 
 /// A log of several segments whose tail is not in memory, and little memory for reads.
 fn rig() -> Rig {
-    let settings = Settings { tail_bytes: 0, read_memory: LIMIT, read_ahead_bytes: LIMIT / 4, ..rig::small() };
+    let settings = WalSettings { tail_bytes: 0, read_memory: LIMIT, read_ahead_bytes: LIMIT / 4, ..rig::small() };
     let mut rig = Rig::started(settings, 1);
     for _ in 0..10 {
         for group in 1..=GROUPS {

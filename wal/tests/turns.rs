@@ -4,7 +4,7 @@ mod rig;
 
 use rig::{Rig, small};
 use torc_base::ids::{GroupId, Index};
-use torc_wal::{Claim, From, Item, Outcome, Read, ReadId, Settings, Share, WalError};
+use torc_wal::{Claim, From, Item, Outcome, Read, ReadId, Share, WalError, WalSettings};
 
 const ENTRY: usize = 40_000;
 const ENTRIES: u64 = 10;
@@ -13,7 +13,7 @@ const GROUPS: u64 = 32;
 
 /// A log whose entries are all cold.
 fn rig(read_memory: usize) -> Rig {
-    let settings = Settings { segment_bytes: 4 << 20, tail_bytes: 0, read_memory, read_ahead_bytes: 0, ..small() };
+    let settings = WalSettings { segment_bytes: 4 << 20, tail_bytes: 0, read_memory, read_ahead_bytes: 0, ..small() };
     let mut rig = Rig::started(settings, 1);
     for group in 1..=GROUPS {
         for _ in 0..ENTRIES {

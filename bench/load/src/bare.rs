@@ -20,7 +20,7 @@ use torc_base::limits::{LARGE_FRAME, PAGE, RECV_BUFS};
 use torc_base::time::{Mono, Now};
 use torc_base::units::count_in;
 use torc_reactor::mail::mesh;
-use torc_reactor::settings::{Settings, listen};
+use torc_reactor::settings::{LoopSettings, listen};
 use torc_reactor::stats::LoopStats;
 use torc_reactor::{probe, reactor};
 
@@ -370,7 +370,7 @@ pub fn run(args: &BareArgs, out: &mut dyn Write) -> Result<(), Error> {
         next_tag: 0,
         checksum: 0,
     };
-    let mut settings = Settings::new(ShardId(0), directory);
+    let mut settings = LoopSettings::new(ShardId(0), directory);
     let listener = listen(args.listen).map_err(Error::io(format!("listening on {}", args.listen)))?;
     let address = listener.local_addr().map_err(Error::io("asking for the port"))?;
     settings.listeners = vec![listener];

@@ -6,7 +6,7 @@ use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Index, Offset, Term};
 use torc_base::io::{DiskDone, DiskOp};
 use torc_base::time::{Mono, Now, Wall};
-use torc_wal::{Claim, Entry, From, Item, Kind, Outcome, Read, Settings, Share, State, Wal};
+use torc_wal::{Claim, Entry, From, Item, Kind, Outcome, Read, Share, State, Wal, WalSettings};
 
 /// The reader has nothing yet.
 const FIRST: Claim = Claim { share: Share::All, turn: 0 };
@@ -41,7 +41,7 @@ pub struct Log {
 
 impl Log {
     /// Opens a log and runs its recovery to the end. Returns it with the number of entries recovered.
-    pub fn open(settings: &Settings, disk: Disk) -> (Log, usize) {
+    pub fn open(settings: &WalSettings, disk: Disk) -> (Log, usize) {
         let now = Now { mono: Mono(1), wall: Wall(1_700_000_000_000) };
         let (ops, outcomes) = (Vec::new(), Vec::new());
         let mut log = Log { wal: Wal::new(settings.clone(), 1), disk, now, ops, outcomes };

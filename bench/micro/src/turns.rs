@@ -11,7 +11,7 @@ use torc_base::time::{Mono, Now};
 use torc_reactor::mail::{Post, mesh};
 use torc_reactor::probe::{Features, probe};
 use torc_reactor::reactor::run;
-use torc_reactor::settings::Settings;
+use torc_reactor::settings::LoopSettings;
 use torc_reactor::stats::LoopStats;
 
 /// Rounds that are left, and the time from the first to the last.
@@ -131,7 +131,7 @@ fn features() -> Features {
 }
 
 fn turn<A: App>(app: A, post: Post<A::Mail>, directory: &Path) -> A {
-    let mut settings = Settings::new(post.shard(), directory.to_path_buf());
+    let mut settings = LoopSettings::new(post.shard(), directory.to_path_buf());
     settings.direct = false;
     let mut silent = |_, _: &str| {};
     run(settings, &features(), post, app, Arc::<LoopStats>::default(), &mut silent)

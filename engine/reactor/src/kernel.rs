@@ -8,7 +8,7 @@ use crate::provided::Provided;
 use crate::reactor::Error;
 use crate::resources::{Want, explain};
 use crate::ring::{Kind, Ring, RingError};
-use crate::settings::Settings;
+use crate::settings::LoopSettings;
 use crate::sockets::Sockets;
 use crate::stats::LoopStats;
 use std::mem::ManuallyDrop;
@@ -36,7 +36,7 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     pub(crate) fn new(
-        settings: Settings,
+        settings: LoopSettings,
         features: &Features,
         stats: Arc<LoopStats>,
         log: &mut dyn FnMut(Level, &str),

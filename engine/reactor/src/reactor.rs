@@ -7,7 +7,7 @@ use crate::mail::{Parcel, Post};
 use crate::probe::Features;
 use crate::resources::{Want, explain};
 use crate::ring::{Completion, Kind, RingError};
-use crate::settings::Settings;
+use crate::settings::LoopSettings;
 use crate::stats::LoopStats;
 use io_uring::{opcode, types};
 use std::collections::VecDeque;
@@ -73,7 +73,7 @@ impl From<RingError> for Error {
 /// # Errors
 /// A resource that the loop needs is refused at the start, or the ring itself fails later.
 pub fn run<A: App>(
-    settings: Settings,
+    settings: LoopSettings,
     features: &Features,
     post: Post<A::Mail>,
     app: A,
@@ -116,7 +116,7 @@ struct Reactor<'a, A: App> {
 
 impl<'a, A: App> Reactor<'a, A> {
     fn start(
-        settings: Settings,
+        settings: LoopSettings,
         features: &Features,
         post: Post<A::Mail>,
         app: A,

@@ -20,7 +20,7 @@ pub enum Sync {
 }
 
 /// Settings of one loop.
-pub struct Settings {
+pub struct LoopSettings {
     /// The shard, for log lines.
     pub shard: ShardId,
     /// Core to pin the thread to.
@@ -56,10 +56,10 @@ pub struct Settings {
     pub registered: Option<Pool>,
 }
 
-impl Settings {
+impl LoopSettings {
     /// Defaults for `shard`, with its files in `directory`.
-    pub fn new(shard: ShardId, directory: PathBuf) -> Settings {
-        Settings {
+    pub fn new(shard: ShardId, directory: PathBuf) -> LoopSettings {
+        LoopSettings {
             shard,
             core: None,
             directory,

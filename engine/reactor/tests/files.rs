@@ -10,7 +10,7 @@ use torc_base::ids::{FileId, Tag};
 use torc_base::io::{App, DiskDone, DiskError, DiskKind, DiskOk, DiskOp, Event, Op};
 use torc_base::limits::PAGE;
 use torc_base::time::{Mono, Now};
-use torc_reactor::settings::{Settings, Sync};
+use torc_reactor::settings::{LoopSettings, Sync};
 
 /// Carries out scripts: all operations of a step at once, the next step when all have ended.
 struct Script {
@@ -62,7 +62,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(change: impl FnOnce(&mut Settings)) -> Bench {
+    fn new(change: impl FnOnce(&mut LoopSettings)) -> Bench {
         let (steps, steps_in) = channel();
         let (results_out, results) = channel();
         let app = Script { steps: steps_in, results: results_out, open: 0, done: BTreeMap::new(), now: Mono(0) };

@@ -9,7 +9,7 @@ use torc_base::time::{Mono, Now};
 use torc_reactor::mail::mesh;
 use torc_reactor::probe::probe;
 use torc_reactor::reactor::run;
-use torc_reactor::settings::{Settings, Sync};
+use torc_reactor::settings::{LoopSettings, Sync};
 use torc_reactor::stats::LoopStats;
 
 const LIMIT: u64 = 1 << 20;
@@ -58,7 +58,7 @@ fn a_write_that_fits_in_part_fails_with_the_reason() {
     let (fits, half, beyond) = (LIMIT - 8 * PAGE as u64, LIMIT - 3 * PAGE as u64, LIMIT);
     for sync in [Sync::Dsync, Sync::WriteThenFdatasync, Sync::Adaptive] {
         let directory = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let mut settings = Settings::new(ShardId(0), directory.path().to_owned());
+        let mut settings = LoopSettings::new(ShardId(0), directory.path().to_owned());
         settings.sync = sync;
         let app = Writer { places: vec![fits, half, beyond, 0], results: Vec::new() };
         let stats = Arc::new(LoopStats::default());

@@ -281,7 +281,7 @@ fn start_shards(
     for ((id, post), (listeners, counters)) in (0..).zip(posts).zip(listeners.into_iter().zip(counters)) {
         stops.push(post.stop_handle());
         assert!(counters.waker.set(post.stop_handle()).is_ok(), "a shard starts once");
-        let mut settings = loop_settings::Settings::new(ShardId(id), data.shard(id));
+        let mut settings = loop_settings::LoopSettings::new(ShardId(id), data.shard(id));
         settings.core = Some(cores[usize::from(id)]);
         settings.listeners = listeners;
         settings.files_max = machine.files;

@@ -17,7 +17,7 @@ use torc_base::time::Wall;
 use torc_net::kafka::error;
 use torc_state::catalog::{CatalogError, Change, Command, NewTopic, Topic};
 use torc_state::config::Overrides;
-use torc_state::coordinator::Settings as CoordinatorSettings;
+use torc_state::coordinator::CoordinatorSettings;
 
 /// Producer ids that are taken from the log at once, as in Kafka.
 const PRODUCER_IDS: u32 = 1_000;

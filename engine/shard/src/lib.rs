@@ -37,5 +37,5 @@ pub use stages::{Histogram, Stage, Stages};
 pub use stats::Stats;
 // Parts of `Settings`.
 pub use torc_state::config::{CleanupPolicy, TimestampType, TopicConfig, Type as SettingType};
-pub use torc_state::coordinator::{Migration, Settings as CoordinatorSettings};
-pub use torc_wal::{CleanerSettings, Settings as WalSettings};
+pub use torc_state::coordinator::{CoordinatorSettings, Migration};
+pub use torc_wal::{CleanerSettings, WalSettings};

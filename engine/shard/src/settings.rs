@@ -20,7 +20,7 @@ pub struct Settings {
     /// All randomness of the shard follows from it.
     pub seed: u64,
     /// The log.
-    pub wal: torc_wal::Settings,
+    pub wal: torc_wal::WalSettings,
     /// Memory for requests and answers.
     pub memory: crate::memory::MemoryLimits,
     /// Memory for the log's blocks, without a limit of its own; its arena may be registered with the kernel.
@@ -42,7 +42,7 @@ pub struct Settings {
     /// `producer.id.expiration.ms`
     pub producer_expiration_ms: i64,
     /// `group.*` and `offsets.*`: what coordinators of groups go by.
-    pub coordinator: Arc<torc_state::coordinator::Settings>,
+    pub coordinator: Arc<torc_state::coordinator::CoordinatorSettings>,
     /// `offsets.topic.num.partitions`, when the topic is made.
     pub offsets_partitions: u32,
     /// `offsets.topic.replication.factor`, as far as there are nodes.

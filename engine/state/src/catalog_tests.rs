@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::Alter;
-use crate::coordinator::Settings;
+use crate::coordinator::CoordinatorSettings;
 use crate::retention::Limits;
 use torc_base::limits::PARTITIONS_MAX;
 use torc_base::prng::Prng;
@@ -220,7 +220,7 @@ fn producer_ids_are_given_once_also_across_a_restart() {
 
 #[test]
 fn groups_have_settings_that_change_and_go() {
-    let settings = Settings::default();
+    let settings = CoordinatorSettings::default();
     let mut logged = Logged::new();
     let set = |logged: &Logged, group: &str, ms: &str| {
         logged.catalog.plan_group_alter(&settings, group, &[(SESSION.into(), Alter::Set(ms.into()))])
@@ -282,7 +282,7 @@ fn plans_under_way_are_bounded_together() {
 
 #[test]
 fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
-    let groups_settings = Settings::default();
+    let groups_settings = CoordinatorSettings::default();
     for seed in 0..60 {
         let mut prng = Prng::new(seed);
         let mut logged = Logged::new();

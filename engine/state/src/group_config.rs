@@ -2,7 +2,7 @@
 //! not there is one of that name.
 
 use crate::config::{Alter, ConfigError, Overrides, Type};
-use crate::coordinator::Settings;
+use crate::coordinator::CoordinatorSettings;
 use crate::coordinator::cluster::GroupConfig;
 use std::ops::RangeInclusive;
 
@@ -16,9 +16,9 @@ pub struct Key {
     /// The server's key that gives its default.
     pub server_key: &'static str,
     /// What the server has for it.
-    default: fn(&Settings) -> i32,
+    default: fn(&CoordinatorSettings) -> i32,
     /// What the server allows.
-    allowed: fn(&Settings) -> RangeInclusive<i32>,
+    allowed: fn(&CoordinatorSettings) -> RangeInclusive<i32>,
     put: fn(&mut GroupConfig, i32),
 }
 
@@ -61,7 +61,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 
 impl Key {
     /// The value of a group without one of its own.
-    pub fn default(&self, settings: &Settings) -> String {
+    pub fn default(&self, settings: &CoordinatorSettings) -> String {
         (self.default)(settings).to_string()
     }
 }
@@ -82,7 +82,7 @@ pub fn resolve(overrides: &Overrides) -> GroupConfig {
 }
 
 /// `overrides`, if the server allows all of them, each in the one form that is stored.
-pub fn canonical(settings: &Settings, overrides: &Overrides) -> Result<Overrides, ConfigError> {
+pub fn canonical(settings: &CoordinatorSettings, overrides: &Overrides) -> Result<Overrides, ConfigError> {
     let mut all = Overrides::new();
     for (name, value) in overrides {
         let value = value.trim();

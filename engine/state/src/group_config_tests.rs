@@ -6,7 +6,7 @@ fn overrides(all: &[(&str, &str)]) -> Overrides {
 
 #[test]
 fn settings_are_checked_against_what_the_server_allows() {
-    let settings = Settings::default();
+    let settings = CoordinatorSettings::default();
     let check = |all: &[(&str, &str)]| canonical(&settings, &overrides(all)).map_err(|error| error.to_string());
     assert_eq!(check(&[(SESSION, " 50000 ")]), Ok(overrides(&[(SESSION, "50000")])));
     assert_eq!(check(&[(SESSION, "60000"), (HEARTBEAT, "15000")]).map(|all| all.len()), Ok(2));
@@ -33,8 +33,11 @@ fn settings_are_checked_against_what_the_server_allows() {
         assert!(why.contains(word), "{why}");
     }
     // Where the server allows both, they must still fit each other, and each what the server has for the other.
-    let wide =
-        Settings { consumer_session_timeouts_ms: 1..=60_000, consumer_heartbeat_intervals_ms: 1..=50_000, ..settings };
+    let wide = CoordinatorSettings {
+        consumer_session_timeouts_ms: 1..=60_000,
+        consumer_heartbeat_intervals_ms: 1..=50_000,
+        ..settings
+    };
     let check = |all: &[(&str, &str)]| canonical(&wide, &overrides(all)).map_err(|error| error.to_string());
     assert!(check(&[(SESSION, "4000")]).is_err_and(|why| why.contains("5000")));
     assert!(check(&[(HEARTBEAT, "45000")]).is_err_and(|why| why.contains("45000")));
@@ -58,5 +61,5 @@ fn changes_build_on_what_is_set() {
 fn what_is_set_is_in_effect() {
     let config = resolve(&overrides(&[(SESSION, "50000"), ("of.times.to.come", "x")]));
     assert_eq!(config, GroupConfig { session_timeout_ms: Some(50_000), heartbeat_interval_ms: None });
-    assert_eq!(KEYS[1].default(&Settings::default()), "45000");
+    assert_eq!(KEYS[1].default(&CoordinatorSettings::default()), "45000");
 }

@@ -1,7 +1,7 @@
 //! Fetch: requests, and answers whose record bytes are sent from where they lie.
 
 use super::windows::{api, window};
-use super::wire::{self, Reader, Wire};
+use super::wire::{self, Wire, WireReader};
 use std::ops::Range;
 use torc_base::buf::Buf;
 use torc_base::ids::TopicId;
@@ -138,12 +138,12 @@ const TAG_REPLICA_STATE: u32 = 1;
 
 /// Decodes a request whose header ended at `body`.
 pub(crate) fn decode(frame: &[u8], body: usize, version: i16) -> Result<Request, (&'static str, usize)> {
-    let mut reader = Reader::new(frame);
+    let mut reader = WireReader::new(frame);
     reader.take(body).expect("the header was read from this frame");
     read(&mut reader, version).map_err(|what| (what, reader.at()))
 }
 
-fn read(reader: &mut Reader, version: i16) -> Wire<Request> {
+fn read(reader: &mut WireReader, version: i16) -> Wire<Request> {
     let compact = flexible(version);
     let replica_id = if version <= 14 { reader.i32()? } else { -1 };
     let mut request = Request {
@@ -166,7 +166,7 @@ fn read(reader: &mut Reader, version: i16) -> Wire<Request> {
             if tag != TAG_REPLICA_STATE || version < 15 {
                 return Ok(());
             }
-            let mut state = Reader::new(bytes);
+            let mut state = WireReader::new(bytes);
             request.replica_id = state.i32()?;
             request.replica_epoch = state.i64()?;
             state.skip_tags(true)
@@ -175,7 +175,7 @@ fn read(reader: &mut Reader, version: i16) -> Wire<Request> {
     Ok(request)
 }
 
-fn read_topic_name(reader: &mut Reader, version: i16) -> Wire<(String, TopicId)> {
+fn read_topic_name(reader: &mut WireReader, version: i16) -> Wire<(String, TopicId)> {
     if version <= 12 {
         Ok((reader.string(flexible(version))?.to_owned(), TopicId::ZERO))
     } else {
@@ -192,7 +192,7 @@ fn topic_min(version: i16) -> usize {
     }
 }
 
-fn read_topics(reader: &mut Reader, version: i16) -> Wire<Vec<Topic>> {
+fn read_topics(reader: &mut WireReader, version: i16) -> Wire<Vec<Topic>> {
     let compact = flexible(version);
     let partition_min = match version {
         12.. => 4 + 4 + 8 + 4 + 8 + 4 + 1,
@@ -223,7 +223,7 @@ fn read_topics(reader: &mut Reader, version: i16) -> Wire<Vec<Topic>> {
     Ok(topics)
 }
 
-fn read_forgotten(reader: &mut Reader, version: i16) -> Wire<Vec<Forgotten>> {
+fn read_forgotten(reader: &mut WireReader, version: i16) -> Wire<Vec<Forgotten>> {
     let compact = flexible(version);
     let topic_count = reader.array(compact, topic_min(version))?;
     let mut forgotten = Vec::with_capacity(topic_count);

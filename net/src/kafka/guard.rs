@@ -4,17 +4,17 @@
 //! What passes is decoded without a panic, into memory that is a small multiple of the request.
 
 use super::shapes::{Field, Kind};
-use super::wire::{Reader, Wire};
+use super::wire::{Wire, WireReader};
 
 /// Reads all of `fields` in `version`; the reader is then behind the last of them.
-pub(crate) fn walk(reader: &mut Reader, fields: &'static [Field], version: i16, flexible: bool) -> Wire<()> {
+pub(crate) fn walk(reader: &mut WireReader, fields: &'static [Field], version: i16, flexible: bool) -> Wire<()> {
     for field in fields.iter().filter(|field| field.from <= version && version <= field.to) {
         walk_field(reader, field, version, flexible)?;
     }
     reader.skip_tags(flexible)
 }
 
-fn walk_field(reader: &mut Reader, field: &'static Field, version: i16, flexible: bool) -> Wire<()> {
+fn walk_field(reader: &mut WireReader, field: &'static Field, version: i16, flexible: bool) -> Wire<()> {
     let may_be_null = version >= field.null;
     let present = match &field.kind {
         Kind::Fixed(bytes) => {
@@ -42,10 +42,10 @@ fn walk_field(reader: &mut Reader, field: &'static Field, version: i16, flexible
 
 /// Walks an array; false if it is null.
 fn walk_items(
-    reader: &mut Reader,
+    reader: &mut WireReader,
     flexible: bool,
     item_min: usize,
-    mut item: impl FnMut(&mut Reader) -> Wire<()>,
+    mut item: impl FnMut(&mut WireReader) -> Wire<()>,
 ) -> Wire<bool> {
     let Some(n) = reader.nullable_array(flexible, item_min)? else { return Ok(false) };
     for _ in 0..n {

@@ -1,7 +1,7 @@
 //! OffsetCommit and OffsetFetch of version 10, which name topics by their ids: the schema crate's requests end before it.
 //! Answers of that version are the schema crate's.
 
-use super::wire::{Reader, Wire};
+use super::wire::{Wire, WireReader};
 use kafka_protocol::protocol::StrBytes;
 use torc_base::ids::TopicId;
 
@@ -62,7 +62,7 @@ const PARTITION_MIN: usize = 4 + 8 + 4 + 1 + 1;
 const GROUP_MIN: usize = 1 + 1 + 4 + 1 + 1;
 
 /// Reads the body of an OffsetCommit. On an error `reader` is where it was found.
-pub(crate) fn commit(reader: &mut Reader) -> Wire<Commit> {
+pub(crate) fn commit(reader: &mut WireReader) -> Wire<Commit> {
     let group = owned(reader.string(true)?);
     let generation = reader.i32()?;
     let member = owned(reader.string(true)?);
@@ -77,7 +77,7 @@ pub(crate) fn commit(reader: &mut Reader) -> Wire<Commit> {
     Ok(Commit { group, generation, member, instance, topics })
 }
 
-fn commit_partition(reader: &mut Reader) -> Wire<CommitPartition> {
+fn commit_partition(reader: &mut WireReader) -> Wire<CommitPartition> {
     let (index, offset, leader_epoch) = (reader.i32()?, reader.i64()?, reader.i32()?);
     let metadata = reader.nullable_string(true)?.map(owned);
     reader.skip_tags(true)?;
@@ -85,7 +85,7 @@ fn commit_partition(reader: &mut Reader) -> Wire<CommitPartition> {
 }
 
 /// Reads the body of an OffsetFetch. On an error `reader` is where it was found.
-pub(crate) fn fetch(reader: &mut Reader) -> Wire<Fetch> {
+pub(crate) fn fetch(reader: &mut WireReader) -> Wire<Fetch> {
     let groups = list(reader, GROUP_MIN, |reader| {
         let group = owned(reader.string(true)?);
         let member = reader.nullable_string(true)?.map(owned);
@@ -107,12 +107,12 @@ pub(crate) fn fetch(reader: &mut Reader) -> Wire<Fetch> {
     Ok(Fetch { groups, require_stable })
 }
 
-fn list<T>(reader: &mut Reader, item_min: usize, item: impl FnMut(&mut Reader) -> Wire<T>) -> Wire<Vec<T>> {
+fn list<T>(reader: &mut WireReader, item_min: usize, item: impl FnMut(&mut WireReader) -> Wire<T>) -> Wire<Vec<T>> {
     let count = reader.array(true, item_min)?;
     items(reader, count, item)
 }
 
-fn items<T>(reader: &mut Reader, count: usize, mut item: impl FnMut(&mut Reader) -> Wire<T>) -> Wire<Vec<T>> {
+fn items<T>(reader: &mut WireReader, count: usize, mut item: impl FnMut(&mut WireReader) -> Wire<T>) -> Wire<Vec<T>> {
     let mut items = Vec::with_capacity(count);
     for _ in 0..count {
         items.push(item(reader)?);

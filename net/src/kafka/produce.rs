@@ -1,7 +1,7 @@
 //! Produce: the hot path. Record batches stay where they were received.
 
 use super::windows::{api, window};
-use super::wire::{self, Reader, Wire};
+use super::wire::{self, Wire, WireReader};
 use std::ops::Range;
 use torc_base::buf::BufMut;
 use torc_base::ids::TopicId;
@@ -76,7 +76,7 @@ fn flexible(version: i16) -> bool {
 
 /// Decodes a request whose header ended at `body`. Everything is checked before the frame is taken apart.
 pub(crate) fn decode(mut frame: BufMut, body: usize, version: i16) -> Result<Request, (&'static str, usize)> {
-    let mut reader = Reader::new(&frame);
+    let mut reader = WireReader::new(&frame);
     reader.take(body).expect("the header was read from this frame");
     let mut places = Vec::new();
     let mut request = read(&mut reader, version, &mut places).map_err(|what| (what, reader.at()))?;
@@ -92,7 +92,7 @@ pub(crate) fn decode(mut frame: BufMut, body: usize, version: i16) -> Result<Req
 }
 
 /// Reads all but the records, whose places in the frame go to `places`, one to each partition in order.
-fn read(reader: &mut Reader, version: i16, places: &mut Vec<Option<Range<usize>>>) -> Wire<Request> {
+fn read(reader: &mut WireReader, version: i16, places: &mut Vec<Option<Range<usize>>>) -> Wire<Request> {
     let compact = flexible(version);
     let transactional_id = reader.nullable_string(compact)?.map(str::to_owned);
     let acks = reader.i16()?;

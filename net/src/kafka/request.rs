@@ -9,7 +9,7 @@ use super::schema::{
     OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, SyncGroupRequest,
 };
 use super::windows::{ApiWindow, api, window};
-use super::wire::{Reader, Wire};
+use super::wire::{Wire, WireReader};
 use super::{Foreign, api_name, fetch, foreign, guard, offsets_by_id, produce, shapes};
 use bytes::Bytes;
 use kafka_protocol::protocol::Decodable;
@@ -116,7 +116,7 @@ pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
         let what = "the frame is shorter than a request header";
         return Err(Bad::Malformed { api: -1, version: -1, what, at: frame.len() });
     }
-    let mut reader = Reader::new(&frame);
+    let mut reader = WireReader::new(&frame);
     let read = "8 bytes are there";
     let (api, version) = (reader.i16().expect(read), reader.i16().expect(read));
     let correlation = reader.i32().expect(read);
@@ -151,8 +151,8 @@ pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
 }
 
 /// Reads a request whose layout is known here.
-fn read_own<T>(frame: &[u8], body: usize, fields: fn(&mut Reader) -> Wire<T>) -> Result<T, (&'static str, usize)> {
-    let mut reader = Reader::new(frame);
+fn read_own<T>(frame: &[u8], body: usize, fields: fn(&mut WireReader) -> Wire<T>) -> Result<T, (&'static str, usize)> {
+    let mut reader = WireReader::new(frame);
     reader.take(body).expect("the header was read from this frame");
     fields(&mut reader).map_err(|what| (what, reader.at()))
 }
@@ -165,7 +165,7 @@ fn decode_control(
     version: i16,
 ) -> Result<Request, (&'static str, usize)> {
     let fields = shapes::fields(window.api).expect("every served API but Produce and Fetch has a shape");
-    let mut reader = Reader::new(frame);
+    let mut reader = WireReader::new(frame);
     reader.take(body).expect("the header was read from this frame");
     let flexible = version >= window.flexible;
     guard::walk(&mut reader, fields, version, flexible).map_err(|what| (what, reader.at()))?;

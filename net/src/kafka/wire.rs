@@ -11,16 +11,16 @@ pub(crate) const ELEMENTS_MAX: usize = 2 * REQUEST_PARTITIONS_MAX;
 pub(crate) type Wire<T> = Result<T, &'static str>;
 
 /// Reads a request field by field; never past the end, never with more elements than allowed.
-pub(crate) struct Reader<'a> {
+pub(crate) struct WireReader<'a> {
     bytes: &'a [u8],
     at: usize,
     /// Array elements and tagged fields that may still come.
     elements_left: usize,
 }
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes, at: 0, elements_left: ELEMENTS_MAX }
+impl<'a> WireReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> WireReader<'a> {
+        WireReader { bytes, at: 0, elements_left: ELEMENTS_MAX }
     }
 
     /// Bytes read.

@@ -18,9 +18,9 @@ pub(crate) struct Subscription {
 const OWNED: i16 = 1;
 const GENERATION: i16 = 2;
 
-struct Reader<'a>(&'a [u8]);
+struct MemberBytes<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> MemberBytes<'a> {
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
 
 /// `None` if it makes no sense.
 pub(crate) fn subscription(bytes: &[u8]) -> Option<Subscription> {
-    let mut reader = Reader(bytes);
+    let mut reader = MemberBytes(bytes);
     let version = reader.i16()?;
     let mut topics = BTreeSet::new();
     for _ in 0..reader.i32()? {
@@ -80,7 +80,7 @@ pub(crate) fn subscription(bytes: &[u8]) -> Option<Subscription> {
 
 /// The partitions in an assignment; `None` if it makes no sense.
 pub(crate) fn assignment(bytes: &[u8]) -> Option<BTreeSet<TopicPartition>> {
-    let mut reader = Reader(bytes);
+    let mut reader = MemberBytes(bytes);
     reader.i16()?;
     reader.places()
 }

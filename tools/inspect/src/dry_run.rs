@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use torc_base::ids::{BatchSeq, FileId, GroupId, Index, Offset, SegmentId};
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp};
 use torc_base::time::Now;
-use torc_snapshot::{Loaded, Reader, Section, Sections};
+use torc_snapshot::{CheckpointReader, Loaded, Section, Sections};
 use torc_wal::checkpoint::Section as LogSection;
-use torc_wal::{Corruption, Outcome, Settings, Wal, WalError};
+use torc_wal::{Corruption, Outcome, Wal, WalError, WalSettings};
 
 /// The section of a checkpoint that is the log's.
 pub const LOG: Section = Section(*b"WAL ");
@@ -142,7 +142,7 @@ impl ReadOnly {
 
 fn load(disk: &mut ReadOnly) -> Result<Option<(u64, Sections)>, String> {
     let mut ops = Vec::new();
-    let mut reader = Reader::begin(CHECKPOINT_FILE, &mut ops);
+    let mut reader = CheckpointReader::begin(CHECKPOINT_FILE, &mut ops);
     loop {
         let done = disk.execute(ops.pop().expect("a reader that reads has asked for something"));
         match reader.on_disk(done, &mut ops) {
@@ -228,7 +228,7 @@ pub fn run(dir: &Path) -> Result<DryRun, InspectError> {
 impl DryRun {
     fn recover(&mut self, disk: &mut ReadOnly, log: Option<Vec<u8>>) {
         self.section = log.as_deref().and_then(|bytes| LogSection::decode(bytes).ok());
-        let (mut wal, mut ops) = (Wal::new(Settings::default(), 1), Vec::new());
+        let (mut wal, mut ops) = (Wal::new(WalSettings::default(), 1), Vec::new());
         if let Err(error) = wal.open(Now::default(), log.as_deref(), &mut ops) {
             return self.verdict = refused(error);
         }

@@ -13,15 +13,15 @@ use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
 use torc_wal::WalError;
 use torc_wal::{
-    Claim, CleanerSettings, Entry, Find, From, Item, Kind, Outcome, Read, ReadId, Settings, Share, State, Wal,
+    Claim, CleanerSettings, Entry, Find, From, Item, Kind, Outcome, Read, ReadId, Share, State, Wal, WalSettings,
 };
 
 /// Claims of a read whose reader has nothing yet, and of one whose reader has something.
 pub const FIRST: Claim = Claim { share: Share::All, turn: 0 };
 pub const MORE: Claim = Claim { share: Share::Half, turn: 0 };
 
-pub fn small() -> Settings {
-    Settings {
+pub fn small() -> WalSettings {
+    WalSettings {
         segment_bytes: 256 << 10,
         batches_in_flight: 4,
         tail_bytes: 64 << 10,
@@ -35,10 +35,10 @@ pub fn small() -> Settings {
 }
 
 /// The same with a cleaner that does what it can at once.
-pub fn cleaning() -> Settings {
+pub fn cleaning() -> WalSettings {
     let cleaner =
         CleanerSettings { settle_ms: 0, sort_after_ms: 3_600_000, bytes_per_second: 1 << 40, ..Default::default() };
-    Settings { cleaner, tail_bytes: 0, read_ahead_bytes: 0, ..small() }
+    WalSettings { cleaner, tail_bytes: 0, read_ahead_bytes: 0, ..small() }
 }
 
 /// An entry as the model remembers it.
@@ -71,7 +71,7 @@ impl Known {
 pub struct Rig {
     pub disk: Disk,
     pub wal: Wal,
-    pub settings: Settings,
+    pub settings: WalSettings,
     pub prng: Prng,
     pub now: Now,
     /// Operations that the log has asked for and that have not been carried out.
@@ -95,7 +95,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    pub fn new(settings: Settings, seed: u64) -> Rig {
+    pub fn new(settings: WalSettings, seed: u64) -> Rig {
         let mut prng = Prng::new(seed);
         let wal = Wal::new(settings.clone(), prng.next_u64());
         Rig {
@@ -119,7 +119,7 @@ impl Rig {
     }
 
     /// A running log on an empty disk.
-    pub fn started(settings: Settings, seed: u64) -> Rig {
+    pub fn started(settings: WalSettings, seed: u64) -> Rig {
         let mut rig = Rig::new(settings, seed);
         rig.open().expect("a first start");
         rig

@@ -15,7 +15,7 @@ use torc_base::io::{App, DiskKind, DiskOk, DiskOp, Event, Level, Op};
 use torc_base::limits::PAGE;
 use torc_base::time::{Mono, Now};
 use torc_reactor::mail::mesh;
-use torc_reactor::settings::Settings;
+use torc_reactor::settings::LoopSettings;
 use torc_reactor::stats::LoopStats;
 use torc_reactor::{probe, reactor};
 
@@ -204,7 +204,7 @@ fn load(
         failure: None,
     };
     let features = probe::probe().map_err(|refusal| Error::Unfit(refusal.to_string()))?;
-    let settings = Settings::new(ShardId(0), directory.to_path_buf());
+    let settings = LoopSettings::new(ShardId(0), directory.to_path_buf());
     let post = mesh(1).map_err(Error::io("making the loop"))?.remove(0);
     let mut log = |level: Level, text: &str| eprintln!("{level:?} {text}");
     let load = reactor::run(settings, &features, post, app, Arc::new(LoopStats::default()), &mut log)

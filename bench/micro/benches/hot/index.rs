@@ -5,12 +5,12 @@ use torc_base::ids::{GroupId, Offset};
 use torc_base::prng::Prng;
 use torc_micro::disk::{Disk, Keep};
 use torc_micro::log::{Log, Payload};
-use torc_wal::Settings;
+use torc_wal::WalSettings;
 
 const GROUP_FIRST: u64 = GroupId::FIRST_PARTITION.0;
 
 /// A log of `batches` batches, each with one entry of each of `groups` groups.
-fn filled(settings: &Settings, groups: u64, batches: u64) -> Log {
+fn filled(settings: &WalSettings, groups: u64, batches: u64) -> Log {
     let (mut log, _) = Log::open(settings, Disk::new(Keep::Bytes));
     let payload = Payload::new(&[7; 100], false);
     for _ in 0..batches {
@@ -23,8 +23,8 @@ fn filled(settings: &Settings, groups: u64, batches: u64) -> Log {
 /// Any offset of any group, in the tail in memory, and behind it through footers and descriptors on the disk.
 pub fn look_up(c: &mut Criterion) {
     let mut group = c.benchmark_group("look-up");
-    let tail = Settings { reserve_bytes: 0, ..Settings::default() };
-    let disk = Settings { tail_bytes: 0, read_ahead_bytes: 0, segment_bytes: 1 << 20, ..tail.clone() };
+    let tail = WalSettings { reserve_bytes: 0, ..WalSettings::default() };
+    let disk = WalSettings { tail_bytes: 0, read_ahead_bytes: 0, segment_bytes: 1 << 20, ..tail.clone() };
     let cases = [
         ("in memory, 1 group", &tail, 1, 4000, false),
         ("in memory, 1,000 groups", &tail, 1000, 100, false),

@@ -4,7 +4,7 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use torc_base::ids::GroupId;
 use torc_micro::disk::{Disk, Keep};
 use torc_micro::log::{Log, Payload};
-use torc_wal::Settings;
+use torc_wal::WalSettings;
 
 const SEGMENT_BYTES: u64 = 16 << 20;
 
@@ -13,7 +13,7 @@ pub fn scan(c: &mut Criterion) {
     let mut group = c.benchmark_group("recovery");
     group.sampling_mode(SamplingMode::Flat).sample_size(20);
     for (name, entry_bytes) in [("entries of 100 B", 100), ("entries of 4 KiB", 4 << 10)] {
-        let settings = Settings { segment_bytes: SEGMENT_BYTES, reserve_bytes: 0, ..Settings::default() };
+        let settings = WalSettings { segment_bytes: SEGMENT_BYTES, reserve_bytes: 0, ..WalSettings::default() };
         let (mut log, _) = Log::open(&settings, Disk::new(Keep::Bytes));
         let payload = Payload::new(&vec![7; entry_bytes], false);
         let mut appended = 0;

@@ -6,7 +6,7 @@ use torc_base::crc::crc32c;
 use torc_base::ids::GroupId;
 use torc_micro::disk::{Disk, Keep};
 use torc_micro::log::{Log, Payload};
-use torc_wal::Settings;
+use torc_wal::WalSettings;
 
 /// CRC32C, the one pass over a payload's bytes.
 pub fn checksum(c: &mut Criterion) {
@@ -29,7 +29,7 @@ pub fn batch(c: &mut Criterion) {
         ("1 gathered entry of 1 MiB", 1, 1 << 20, true),
     ];
     for (name, entries, bytes, gather) in cases {
-        let settings = Settings { reserve_bytes: 0, ..Settings::default() };
+        let settings = WalSettings { reserve_bytes: 0, ..WalSettings::default() };
         let (mut log, _) = Log::open(&settings, Disk::new(Keep::Lengths));
         let payload = Payload::new(&vec![7; bytes], gather);
         group.throughput(Throughput::Elements(entries));

@@ -13,7 +13,7 @@ use torc_base::time::{Mono, Now};
 use torc_reactor::mail::{Post, StopHandle, mesh};
 use torc_reactor::probe::{Features, probe};
 use torc_reactor::reactor::run;
-use torc_reactor::settings::{Settings, listen};
+use torc_reactor::settings::{LoopSettings, listen};
 use torc_reactor::stats::LoopStats;
 
 /// A running loop.
@@ -27,12 +27,12 @@ pub struct Running<A> {
 }
 
 impl<A: App + Send + 'static> Running<A> {
-    pub fn start(app: A, change: impl FnOnce(&mut Settings)) -> Running<A> {
+    pub fn start(app: A, change: impl FnOnce(&mut LoopSettings)) -> Running<A> {
         let post = mesh(1).unwrap().remove(0);
         Running::start_shard(app, post, 0, change)
     }
 
-    pub fn start_shard(app: A, post: Post<A::Mail>, shard: u16, change: impl FnOnce(&mut Settings)) -> Running<A> {
+    pub fn start_shard(app: A, post: Post<A::Mail>, shard: u16, change: impl FnOnce(&mut LoopSettings)) -> Running<A> {
         Running::start_with(app, post, shard, probe().expect("this machine runs torc"), change)
     }
 
@@ -41,12 +41,12 @@ impl<A: App + Send + 'static> Running<A> {
         post: Post<A::Mail>,
         shard: u16,
         features: Features,
-        change: impl FnOnce(&mut Settings),
+        change: impl FnOnce(&mut LoopSettings),
     ) -> Running<A> {
         let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let mut settings = Settings::new(ShardId(shard), directory.path().to_owned());
+        let mut settings = LoopSettings::new(ShardId(shard), directory.path().to_owned());
         settings.listeners = vec![listener];
         change(&mut settings);
         let (stop, stats) = (post.stop_handle(), Arc::new(LoopStats::default()));

@@ -8,7 +8,7 @@ use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Term};
 use torc_base::io::{DiskDone, DiskOp, Level};
 use torc_base::time::Mono;
 use torc_consensus::{HardState, TermRun};
-use torc_snapshot::{Progress, Section, Sections, Writer};
+use torc_snapshot::{CheckpointWriter, Progress, Section, Sections};
 
 const SHARD: Section = Section(*b"SHRD");
 const GROUPS: Section = Section(*b"GRPS");
@@ -26,7 +26,7 @@ const REST: u64 = 4;
 pub(super) struct Checkpointing {
     /// Number of the last published one.
     pub number: u64,
-    writer: Option<(Writer, BatchSeq)>,
+    writer: Option<(CheckpointWriter, BatchSeq)>,
     /// When the last one was begun.
     begun: Mono,
     /// Until then no other is begun: the last one failed.
@@ -87,7 +87,7 @@ impl Groups {
         let (log, needs) = self.wal.begin_checkpoint(closing);
         let mut sections: Sections = vec![(SHARD, self.encode_shard()), (GROUPS, self.encode_groups()), (LOG, log)];
         sections.extend(catalog.map(|(_, bytes)| (CATALOG, bytes)));
-        let writer = Writer::begin(self.checkpoint.number + 1, &sections, CHECKPOINT_FILE, &mut ops);
+        let writer = CheckpointWriter::begin(self.checkpoint.number + 1, &sections, CHECKPOINT_FILE, &mut ops);
         self.checkpoint.writer = Some((writer, needs));
         if self.wal.durable() >= needs {
             self.checkpoint_durable_now(&mut ops);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use torc_base::ids::{FileId, GroupId, Index, Term};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_consensus::{Config, HardState, LogView, Raft, TermRun};
-use torc_snapshot::{Loaded, Reader};
+use torc_snapshot::{CheckpointReader, Loaded};
 use torc_wal::{Item, Recovered};
 
 /// The file slot of checkpoints; the log uses others.
@@ -20,7 +20,7 @@ pub enum Phase {
     /// Not started.
     Idle,
     /// The newest checkpoint is being read.
-    Loading(Reader),
+    Loading(CheckpointReader),
     /// The log behind it is being read.
     Replaying,
     /// Groups serve, or stand for election.
@@ -110,7 +110,7 @@ impl Groups {
     /// Begins with the checkpoint.
     pub fn start(&mut self, out: &mut Out) {
         let mut ops = Vec::new();
-        self.phase = Phase::Loading(Reader::begin(CHECKPOINT_FILE, &mut ops));
+        self.phase = Phase::Loading(CheckpointReader::begin(CHECKPOINT_FILE, &mut ops));
         out.ops.extend(ops.into_iter().map(Op::Disk));
     }
 

@@ -4,7 +4,7 @@ use super::rig::{Rig, START_MS, settings};
 use super::verbs::*;
 use torc_net::kafka::error;
 use torc_net::kafka::schema::ProduceRequest;
-use torc_wal::Settings as WalSettings;
+use torc_wal::WalSettings;
 
 #[test]
 fn a_batch_gets_offsets_and_is_read_back_as_it_was_sent() {

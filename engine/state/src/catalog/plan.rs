@@ -5,7 +5,7 @@ use super::{
     topic,
 };
 use crate::config::{Alter, Overrides, TopicConfig, alter};
-use crate::coordinator::Settings;
+use crate::coordinator::CoordinatorSettings;
 use crate::group_config;
 use torc_base::ids::{GroupId, TopicId};
 use torc_base::limits::{GROUP_CONFIGS_MAX, GROUP_NAME_BYTES_MAX, PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
@@ -193,7 +193,7 @@ impl Catalog {
     /// Plans changes of single settings of a consumer group.
     pub fn plan_group_alter(
         &self,
-        settings: &Settings,
+        settings: &CoordinatorSettings,
         group: &str,
         changes: &[(String, Alter)],
     ) -> Result<Command, CatalogError> {
@@ -205,7 +205,7 @@ impl Catalog {
     /// Plans other settings in the place of all that the group has of its own.
     pub fn plan_group_config(
         &self,
-        settings: &Settings,
+        settings: &CoordinatorSettings,
         group: &str,
         config: Overrides,
     ) -> Result<Command, CatalogError> {

@@ -4,7 +4,7 @@ use super::consumer_tests::Client;
 use super::request::Request;
 use super::response::{GroupState, Response};
 use super::rig::{Rig, committing, text};
-use super::{Settings, Text};
+use super::{CoordinatorSettings, Text};
 use std::collections::BTreeMap;
 use torc_base::prng::Prng;
 
@@ -17,7 +17,7 @@ struct History {
 
 impl History {
     fn new(seed: u64) -> History {
-        let mut rig = Rig::seeded(Settings::default(), seed);
+        let mut rig = Rig::seeded(CoordinatorSettings::default(), seed);
         rig.topics.set("t", 5);
         rig.topics.set("u", 3);
         let mut history = History { rig, prng: Prng::new(seed), clients: Vec::new(), next: 0 };

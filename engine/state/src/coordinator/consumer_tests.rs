@@ -5,7 +5,7 @@ use super::record::Record;
 use super::request::{Commit, ConsumerHeartbeat, Request};
 use super::response::{ConsumerBeat, GroupState, Refusal, Response};
 use super::rig::{Rig, committing, text};
-use super::{Settings, Text};
+use super::{CoordinatorSettings, Text};
 use std::collections::BTreeSet;
 use torc_base::ids::TopicId;
 
@@ -89,7 +89,7 @@ fn shares(clients: &[Client]) -> Vec<usize> {
 }
 
 fn rig(partitions: u32) -> Rig {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     rig.topics.set("t", partitions);
     rig
 }
@@ -297,7 +297,7 @@ fn topics_come_grow_and_go() {
 
 #[test]
 fn patterns_match_whole_names_and_topics_to_come() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     for name in ["orders-1", "orders-22", "orders", "my-orders-1"] {
         rig.topics.set(name, 1);
     }
@@ -326,7 +326,7 @@ fn patterns_match_whole_names_and_topics_to_come() {
 #[test]
 fn patterns_find_topics_that_are_made_when_another_process_counts_versions_anew() {
     for before in 0..8 {
-        let mut rig = Rig::new(Settings::default());
+        let mut rig = Rig::new(CoordinatorSettings::default());
         (0..4).for_each(|n| rig.topics.set(&format!("t-{n}"), 1));
         let mut a = Client { regex: Some(text("t-.*")), ..Client::new("a", &[]) };
         a.turn(&mut rig);
@@ -345,7 +345,7 @@ fn patterns_find_topics_that_are_made_when_another_process_counts_versions_anew(
 #[test]
 fn patterns_find_topics_that_came_while_the_coordinator_was_away() {
     for before in 0..8 {
-        let mut rig = Rig::new(Settings::default());
+        let mut rig = Rig::new(CoordinatorSettings::default());
         (0..4).for_each(|n| rig.topics.set(&format!("t-{n}"), 1));
         let mut a = Client { regex: Some(text("t-.*")), ..Client::new("a", &[]) };
         a.turn(&mut rig);
@@ -401,7 +401,7 @@ fn heartbeats_that_make_no_sense_are_refused_and_leave_nothing() {
     let huge = |beat: &mut ConsumerHeartbeat| beat.topics = Some(vec![text(&"x".repeat(100)); 20_000]);
     assert_eq!(refused(&mut rig, huge), Refusal::InvalidRequest);
     assert_eq!((rig.coordinator.groups(), rig.log.len()), (0, 0));
-    let mut full = Rig::new(Settings { consumer_group_max_size: 1, ..Settings::default() });
+    let mut full = Rig::new(CoordinatorSettings { consumer_group_max_size: 1, ..CoordinatorSettings::default() });
     Client::new("a", &["t"]).turn(&mut full);
     assert_eq!(refused(&mut full, |beat| beat.member = text("b")), Refusal::GroupMaxSizeReached);
     assert_eq!(refused(&mut full, |beat| (beat.member, beat.epoch) = (text("b"), 1)), Refusal::UnknownMemberId);
@@ -506,7 +506,7 @@ fn memory_is_bounded_and_small() {
     let bytes = rig.coordinator.bytes();
     assert!(bytes < 6 << 10, "{bytes} bytes for a group of three");
     // Who has joined may not grow without bound either.
-    let mut small = Rig::new(Settings { bytes_max: 1_000, ..Settings::default() });
+    let mut small = Rig::new(CoordinatorSettings { bytes_max: 1_000, ..CoordinatorSettings::default() });
     small.topics.set("t", 1);
     let mut a = Client::new("a", &["t"]);
     a.turn(&mut small);

@@ -8,7 +8,7 @@ use super::record::{
 };
 use super::request::Request;
 use super::rig::{Topics, blob, committing, joining, subscription, text};
-use super::{Coordinator, Outcome, Settings, Text, Ticket, World};
+use super::{Coordinator, CoordinatorSettings, Outcome, Text, Ticket, World};
 use std::sync::Arc;
 use torc_base::ids::TopicId;
 use torc_base::prng::Prng;
@@ -134,7 +134,7 @@ fn any_log_can_be_taken_over() {
         let mut topics = Topics::default();
         topics.set("t", 3);
         let mut ids = Prng::new(seed);
-        let mut coordinator = Coordinator::new(Arc::new(Settings::default()));
+        let mut coordinator = Coordinator::new(Arc::new(CoordinatorSettings::default()));
         for _ in 0..prng.below(20) {
             coordinator.replay(&record(&mut prng));
         }

@@ -4,7 +4,7 @@ use super::consumer_tests::Client;
 use super::request::{Heartbeat, Join, Leave, Leaver, Request, Sync};
 use super::response::{GroupState, GroupType, JoinResponse, Joined, LeaverResponse, Refusal, Response};
 use super::rig::{Rig, blob, joining, text};
-use super::{Blob, Migration, Settings, Text, Ticket, embedded};
+use super::{Blob, CoordinatorSettings, Migration, Text, Ticket, embedded};
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::prng::Prng;
 
@@ -92,7 +92,7 @@ fn classic_group(rig: &mut Rig) -> [Classic; 2] {
 }
 
 fn rig(migration: Migration) -> Rig {
-    let mut rig = Rig::new(Settings { migration, ..Settings::default() });
+    let mut rig = Rig::new(CoordinatorSettings { migration, ..CoordinatorSettings::default() });
     rig.topics.set("t", 4);
     rig
 }
@@ -236,7 +236,7 @@ fn a_group_that_cannot_be_read_stays_what_it_is() {
     assert_eq!(Client::new("new", &["t"]).ask(&mut rig).map(drop), Err(Refusal::GroupIdNotFound));
     assert_eq!((kind(&rig), rig.log.len()), (GroupType::Classic, records));
     // Nor does a consumer group take one that it cannot read.
-    let mut other = Rig::new(Settings::default());
+    let mut other = Rig::new(CoordinatorSettings::default());
     Client::new("new", &["t"]).turn(&mut other);
     let broken = Join { protocols: vec![(text("range"), blob("nonsense"))], ..joining("a", &text("")) };
     let Response::Join(JoinResponse { result, .. }) = other.now(Request::Join(broken)) else { panic!("no join") };
@@ -265,7 +265,8 @@ fn who_waits_in_a_classic_group_is_sent_to_join_again() {
 fn members_of_both_protocols_share_a_topic_and_never_a_partition() {
     let (mut consumers, mut classics_seen) = (0, 0);
     for seed in 0..25 {
-        let mut rig = Rig::seeded(Settings { initial_rebalance_delay_ms: 0, ..Settings::default() }, seed);
+        let mut rig =
+            Rig::seeded(CoordinatorSettings { initial_rebalance_delay_ms: 0, ..CoordinatorSettings::default() }, seed);
         rig.topics.set("t", 5);
         let mut prng = Prng::new(seed);
         let mut clients: Vec<Client> = Vec::new();

@@ -73,7 +73,7 @@ const NEW_MEMBER_MS: u64 = 300_000;
 
 /// Kafka's settings for groups, under their names there. Times are milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct CoordinatorSettings {
     /// `group.min.session.timeout.ms`
     pub min_session_timeout_ms: i32,
     /// `group.max.session.timeout.ms`
@@ -106,10 +106,10 @@ pub struct Settings {
     pub bytes_max: usize,
 }
 
-impl Default for Settings {
+impl Default for CoordinatorSettings {
     /// Kafka's defaults.
-    fn default() -> Settings {
-        Settings {
+    fn default() -> CoordinatorSettings {
+        CoordinatorSettings {
             min_session_timeout_ms: 6_000,
             max_session_timeout_ms: 1_800_000,
             initial_rebalance_delay_ms: 3_000,
@@ -149,7 +149,7 @@ pub struct Outcome {
 /// What one step on one group works with.
 struct Step<'a> {
     now: Now,
-    settings: &'a Settings,
+    settings: &'a CoordinatorSettings,
     ids: &'a mut Prng,
     cluster: &'a dyn Cluster,
     group: Text,
@@ -169,7 +169,7 @@ impl Step<'_> {
 /// The groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
 pub struct Coordinator {
-    settings: Arc<Settings>,
+    settings: Arc<CoordinatorSettings>,
     groups: BTreeMap<Text, Group>,
     /// When to look at which group; each stands here at most once.
     timers: BTreeSet<(Mono, Text)>,
@@ -185,7 +185,7 @@ pub struct Coordinator {
 impl Coordinator {
     /// A coordinator whose log is empty. What the log holds is given to [`Coordinator::replay`], then
     /// [`Coordinator::start`] is called; only then requests may come.
-    pub fn new(settings: Arc<Settings>) -> Coordinator {
+    pub fn new(settings: Arc<CoordinatorSettings>) -> Coordinator {
         Coordinator {
             settings,
             groups: BTreeMap::new(),

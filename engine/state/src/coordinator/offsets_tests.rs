@@ -4,7 +4,7 @@ use super::record::Record;
 use super::request::{DeleteOffsets, Fetch, List, Request};
 use super::response::{GroupState, Refusal, Response};
 use super::rig::{Rig, committing, joining, text};
-use super::{Settings, Text};
+use super::{CoordinatorSettings, Text};
 
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
@@ -31,7 +31,7 @@ fn fetched(rig: &mut Rig, group: &str, topics: Option<&[(&str, &[i32])]>) -> Vec
 
 #[test]
 fn what_was_committed_is_fetched() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     assert_eq!(fetched(&mut rig, "g", None), [], "a group that nobody knows has committed nothing");
     assert_eq!(rig.commit(&nobody(), -1, "t", 5), Ok(()));
     assert_eq!(rig.commit(&nobody(), -1, "u", 6), Ok(()));
@@ -47,7 +47,7 @@ fn what_was_committed_is_fetched() {
 
 #[test]
 fn only_members_of_this_generation_commit() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     assert_eq!(rig.commit(&text("m"), 3, "t", 1), Err(Refusal::GroupIdNotFound));
     let mut old = committing("g", &text("m"), 3, "t", 1);
     old.knows_epochs = false;
@@ -71,7 +71,7 @@ fn only_members_of_this_generation_commit() {
 
 #[test]
 fn a_commit_is_a_sign_of_life() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a"]);
     for offset in 0..10 {
         rig.pass(9_000);
@@ -81,7 +81,7 @@ fn a_commit_is_a_sign_of_life() {
 
 #[test]
 fn metadata_has_a_largest_length_for_each_partition_apart() {
-    let mut rig = Rig::new(Settings { offset_metadata_max_bytes: 3, ..Settings::default() });
+    let mut rig = Rig::new(CoordinatorSettings { offset_metadata_max_bytes: 3, ..CoordinatorSettings::default() });
     let mut commit = committing("g", &nobody(), -1, "t", 1);
     let mut add = |index, metadata: &str| {
         let mut partition = commit.topics[0].partitions[0].clone();
@@ -109,7 +109,7 @@ fn deleted(rig: &mut Rig, topic: &str) -> Result<(), Refusal> {
 
 #[test]
 fn offsets_of_topics_that_are_consumed_are_not_deleted() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     assert_eq!(deleted(&mut rig, "t"), Err(Refusal::GroupIdNotFound));
     let ids = rig.stable(&["a"]);
     assert_eq!(rig.commit(&ids[0], 1, "t", 1), Ok(()));
@@ -125,7 +125,7 @@ fn offsets_of_topics_that_are_consumed_are_not_deleted() {
 /// The members of other kinds of groups do not say what they consume in a way that a coordinator could read.
 #[test]
 fn offsets_of_a_group_of_another_kind_are_not_deleted_while_it_has_members() {
-    let mut rig = Rig::new(Settings { initial_rebalance_delay_ms: 0, ..Settings::default() });
+    let mut rig = Rig::new(CoordinatorSettings { initial_rebalance_delay_ms: 0, ..CoordinatorSettings::default() });
     assert_eq!(rig.commit(&nobody(), -1, "t", 1), Ok(()));
     let id = rig.id("a");
     let mut join = joining("a", &id);
@@ -137,7 +137,7 @@ fn offsets_of_a_group_of_another_kind_are_not_deleted_while_it_has_members() {
 
 #[test]
 fn a_deleted_topic_takes_its_offsets_along() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     for group in ["g", "h"] {
         for topic in ["t", "u"] {
             rig.now(Request::Commit(committing(group, &nobody(), -1, topic, 1)));
@@ -154,7 +154,7 @@ fn a_deleted_topic_takes_its_offsets_along() {
 
 #[test]
 fn groups_are_deleted_with_all_that_is_theirs() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a"]);
     assert_eq!(rig.commit(&ids[0], 1, "t", 1), Ok(()));
     let delete = |rig: &mut Rig| match rig.now(Request::DeleteGroups { groups: vec![text("g"), text("h")] }) {
@@ -174,7 +174,7 @@ fn groups_are_deleted_with_all_that_is_theirs() {
 
 #[test]
 fn an_empty_group_keeps_its_offsets_for_the_retention_from_when_it_became_empty() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a"]);
     assert_eq!(rig.commit(&ids[0], 1, "t", 1), Ok(()));
     assert_eq!(rig.commit(&ids[0], 1, "gone", 1), Ok(()));
@@ -194,7 +194,7 @@ fn an_empty_group_keeps_its_offsets_for_the_retention_from_when_it_became_empty(
 
 #[test]
 fn offsets_without_a_group_expire_by_their_own_time() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     assert_eq!(rig.commit(&nobody(), -1, "t", 1), Ok(()));
     rig.pass(4 * DAY);
     assert_eq!(rig.commit(&nobody(), -1, "u", 1), Ok(()));
@@ -213,7 +213,7 @@ fn offsets_without_a_group_expire_by_their_own_time() {
 /// KAFKA-13636: what a group consumes is not known while it rebalances.
 #[test]
 fn nothing_expires_while_the_group_rebalances() {
-    let mut rig = Rig::new(Settings { offsets_retention_ms: 1_000, ..Settings::default() });
+    let mut rig = Rig::new(CoordinatorSettings { offsets_retention_ms: 1_000, ..CoordinatorSettings::default() });
     let ids = rig.stable(&["a", "b"]);
     assert_eq!(rig.commit(&ids[0], 1, "t", 1), Ok(()));
     let slow = rig.join("a", &ids[0]);
@@ -229,7 +229,7 @@ fn nothing_expires_while_the_group_rebalances() {
 
 #[test]
 fn many_groups_are_looked_through_over_many_turns() {
-    let mut rig = Rig::new(Settings { offsets_retention_ms: 1_000, ..Settings::default() });
+    let mut rig = Rig::new(CoordinatorSettings { offsets_retention_ms: 1_000, ..CoordinatorSettings::default() });
     let ids: Vec<String> = (0..600).map(|n| format!("g{n}")).collect();
     for id in &ids {
         rig.quietly(Request::Commit(committing(id, &nobody(), -1, "t", 1)));
@@ -241,7 +241,7 @@ fn many_groups_are_looked_through_over_many_turns() {
 
 #[test]
 fn groups_are_listed_by_state_and_type() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     rig.stable(&["a"]);
     rig.now(Request::Commit(committing("simple", &nobody(), -1, "t", 1)));
     let mut listed = |states: &[&str], types: &[&str]| {
@@ -260,7 +260,7 @@ fn groups_are_listed_by_state_and_type() {
 
 #[test]
 fn a_group_is_described_with_its_members_assignments_only_while_it_is_stable() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a"]);
     let described = |rig: &mut Rig| match rig.now(Request::Describe { groups: vec![text("g"), text("h")] }) {
         Response::Describe(mut groups) => {

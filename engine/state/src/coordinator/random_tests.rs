@@ -4,7 +4,7 @@
 use super::request::{DeleteOffsets, Heartbeat, Join, Leave, Leaver, Request, Sync};
 use super::response::{JoinResponse, Response};
 use super::rig::{Rig, blob, committing, joining, text};
-use super::{Settings, Text, Ticket};
+use super::{CoordinatorSettings, Text, Ticket};
 use std::collections::BTreeMap;
 use torc_base::prng::Prng;
 
@@ -26,13 +26,13 @@ struct History {
     generation: i32,
 }
 
-fn settings(prng: &mut Prng) -> Settings {
-    Settings {
+fn settings(prng: &mut Prng) -> CoordinatorSettings {
+    CoordinatorSettings {
         initial_rebalance_delay_ms: [0, 100, 3_000][prng.below(3) as usize],
         group_max_size: [2, 3, 100][prng.below(3) as usize],
         offsets_retention_ms: 30_000,
         offsets_retention_check_interval_ms: 20_000,
-        ..Settings::default()
+        ..CoordinatorSettings::default()
     }
 }
 

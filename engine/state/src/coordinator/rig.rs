@@ -7,7 +7,7 @@ use super::request::{
     Commit, CommitPartition, CommitTopic, ConsumerHeartbeat, Heartbeat, Join, Leave, Leaver, Request, Sync,
 };
 use super::response::{GroupState, JoinResponse, Joined, Refusal, Response, Synced};
-use super::{Blob, Coordinator, Outcome, Settings, Text, Ticket, World};
+use super::{Blob, Coordinator, CoordinatorSettings, Outcome, Text, Ticket, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use torc_base::ids::TopicId;
@@ -74,7 +74,7 @@ pub(super) fn text(text: &str) -> Text {
 
 pub(super) struct Rig {
     pub(super) coordinator: Coordinator,
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: Arc<CoordinatorSettings>,
     pub(super) log: Vec<Record>,
     pub(super) now: Now,
     pub(super) prng: Prng,
@@ -86,11 +86,11 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    pub(super) fn new(settings: Settings) -> Rig {
+    pub(super) fn new(settings: CoordinatorSettings) -> Rig {
         Rig::seeded(settings, 1)
     }
 
-    pub(super) fn seeded(settings: Settings, seed: u64) -> Rig {
+    pub(super) fn seeded(settings: CoordinatorSettings, seed: u64) -> Rig {
         let settings = Arc::new(settings);
         let mut rig = Rig {
             coordinator: Coordinator::new(Arc::clone(&settings)),
@@ -393,7 +393,7 @@ pub(super) fn committing(group: &str, member: &Text, generation: i32, topic: &st
     }
 }
 
-fn replayed(settings: &Arc<Settings>, log: &[Record]) -> Coordinator {
+fn replayed(settings: &Arc<CoordinatorSettings>, log: &[Record]) -> Coordinator {
     let mut coordinator = Coordinator::new(Arc::clone(settings));
     log.iter().for_each(|record| coordinator.replay(record));
     coordinator

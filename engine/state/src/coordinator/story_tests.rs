@@ -3,11 +3,11 @@
 use super::request::{Leave, Leaver, Request};
 use super::response::{GroupState, JoinResponse, Refusal, Response};
 use super::rig::{Rig, joining, text};
-use super::{Settings, Text};
+use super::{CoordinatorSettings, Text};
 
 #[test]
 fn members_join_one_of_them_assigns_and_all_are_told() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let (a, b) = (rig.id("a"), rig.id("b"));
     assert!(a.starts_with("a-") && a.len() == "a-".len() + 36, "{a}");
     let (one, two) = (rig.join("a", &a), rig.join("b", &b));
@@ -31,7 +31,7 @@ fn members_join_one_of_them_assigns_and_all_are_told() {
 
 #[test]
 fn a_newcomer_calls_all_to_a_new_generation() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a", "b"]);
     let c = rig.id("c");
     let late = rig.join("c", &c);
@@ -48,7 +48,7 @@ fn a_newcomer_calls_all_to_a_new_generation() {
 
 #[test]
 fn who_does_not_come_back_in_time_is_left_out() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a", "b", "c"]);
     assert_eq!(rig.leave(&ids[2]), Ok(()));
     let one = rig.join("a", &ids[0]);
@@ -64,7 +64,7 @@ fn who_does_not_come_back_in_time_is_left_out() {
 
 #[test]
 fn who_is_silent_is_given_up_after_its_own_session_and_holds_up_nobody_longer() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a", "b"]);
     rig.pass(6_000);
     assert_eq!(rig.heartbeat(&ids[0], 1), Ok(()));
@@ -79,7 +79,7 @@ fn who_is_silent_is_given_up_after_its_own_session_and_holds_up_nobody_longer() 
 /// KAFKA-12890: a member that never asks for its assignment.
 #[test]
 fn who_never_syncs_is_left_out_of_the_next_generation() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let (a, b) = (rig.id("a"), rig.id("b"));
     let (one, two) = (rig.join("a", &a), rig.join("b", &b));
     rig.pass(6_000);
@@ -100,7 +100,7 @@ fn who_never_syncs_is_left_out_of_the_next_generation() {
 
 #[test]
 fn ids_that_nobody_uses_are_forgotten_and_hold_up_the_others_only_so_long() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a"]);
     let ghost = rig.id("ghost");
     let again = rig.join("a", &ids[0]);
@@ -114,7 +114,7 @@ fn ids_that_nobody_uses_are_forgotten_and_hold_up_the_others_only_so_long() {
 
 #[test]
 fn clients_of_old_join_without_an_id_first() {
-    let mut rig = Rig::new(Settings { initial_rebalance_delay_ms: 0, ..Settings::default() });
+    let mut rig = Rig::new(CoordinatorSettings { initial_rebalance_delay_ms: 0, ..CoordinatorSettings::default() });
     let old = |client| super::request::Join { takes_id: false, ..joining(client, &text("")) };
     let one = rig.ask(Request::Join(old("a")));
     let first = rig.joined(one);
@@ -129,7 +129,7 @@ fn clients_of_old_join_without_an_id_first() {
 
 #[test]
 fn a_waiting_client_that_goes_is_given_up_after_its_session() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a", "b", "c"]);
     let gone = rig.join("a", &ids[0]);
     rig.cancel(gone);
@@ -144,7 +144,7 @@ fn a_waiting_client_that_goes_is_given_up_after_its_session() {
 
 #[test]
 fn a_group_moves_with_its_generation_in_every_state() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a", "b"]);
     assert_eq!(rig.commit(&ids[0], 1, "t", 7), Ok(()));
     rig.restart();
@@ -179,7 +179,7 @@ fn static_member(rig: &mut Rig, client: &str, instance: &str, skips: bool) -> su
 #[test]
 fn a_static_member_comes_back_to_what_it_had() {
     for skips in [true, false] {
-        let mut rig = Rig::new(Settings::default());
+        let mut rig = Rig::new(CoordinatorSettings::default());
         let tickets = [static_member(&mut rig, "a", "i-1", true), static_member(&mut rig, "b", "i-2", true)];
         rig.pass(10_000);
         let joined = tickets.map(|ticket| rig.joined(ticket));
@@ -216,7 +216,7 @@ fn a_static_member_comes_back_to_what_it_had() {
 
 #[test]
 fn an_administrator_removes_members_by_their_instances() {
-    let mut rig = Rig::new(Settings { initial_rebalance_delay_ms: 0, ..Settings::default() });
+    let mut rig = Rig::new(CoordinatorSettings { initial_rebalance_delay_ms: 0, ..CoordinatorSettings::default() });
     let one = static_member(&mut rig, "a", "i-1", true);
     let id = rig.joined(one).leader;
     let leaver =
@@ -240,7 +240,7 @@ fn an_administrator_removes_members_by_their_instances() {
 
 #[test]
 fn a_group_takes_whom_it_has_room_for() {
-    let mut rig = Rig::new(Settings { group_max_size: 2, ..Settings::default() });
+    let mut rig = Rig::new(CoordinatorSettings { group_max_size: 2, ..CoordinatorSettings::default() });
     let ids = rig.stable(&["a", "b"]);
     let full = |rig: &mut Rig, client: &str, id: &Text| {
         let ticket = rig.join(client, id);
@@ -262,7 +262,7 @@ fn a_group_takes_whom_it_has_room_for() {
 
 #[test]
 fn members_need_a_protocol_in_common() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let refused = |rig: &mut Rig, kind: &str, protocols: &[&str]| {
         let protocols = protocols.iter().map(|name| (text(name), super::Blob::default())).collect();
         let join = super::request::Join { protocol_type: text(kind), protocols, ..joining("z", &text("")) };
@@ -282,7 +282,7 @@ fn members_need_a_protocol_in_common() {
 
 #[test]
 fn requests_out_of_bounds_are_refused_and_leave_nothing() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let mut refused = |change: fn(&mut super::request::Join)| {
         let mut join = joining("a", &text(""));
         change(&mut join);
@@ -303,7 +303,7 @@ fn requests_out_of_bounds_are_refused_and_leave_nothing() {
     };
     assert_eq!(refused(many), Refusal::InvalidRequest);
     assert_eq!((rig.coordinator.groups(), rig.coordinator.bytes(), rig.log.len()), (0, 0, 0));
-    let mut small = Rig::new(Settings { bytes_max: 1, ..Settings::default() });
+    let mut small = Rig::new(CoordinatorSettings { bytes_max: 1, ..CoordinatorSettings::default() });
     assert_eq!(small.commit(&text(""), -1, "t", 1), Ok(()));
     let refused = small.now(Request::Join(joining("a", &text(""))));
     assert_eq!(refused, Response::Refused(Refusal::CoordinatorNotAvailable));
@@ -312,7 +312,7 @@ fn requests_out_of_bounds_are_refused_and_leave_nothing() {
 /// An assignment that would make a record too large for the log.
 #[test]
 fn an_assignment_that_no_record_holds_ends_the_generation() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     let ids = rig.stable(&["a"]);
     let again = rig.join("a", &ids[0]);
     assert_eq!(rig.joined(again).generation, 2);
@@ -324,7 +324,7 @@ fn an_assignment_that_no_record_holds_ends_the_generation() {
 
 #[test]
 fn a_group_costs_little() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(CoordinatorSettings::default());
     rig.stable(&["a", "b", "c"]);
     let bytes = rig.coordinator.bytes();
     assert!(bytes < 6 << 10, "{bytes} bytes for a group of three");

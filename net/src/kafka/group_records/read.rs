@@ -1,6 +1,6 @@
 //! Reading: whatever the bytes, never past their end, and memory in proportion to them.
 
-use super::super::wire::{Reader, Wire};
+use super::super::wire::{Wire, WireReader};
 use super::{
     ClassicMember, ConsumerGroupValue, CurrentValue, GroupMember, GroupRecord, GroupValue, MemberValue, OffsetValue,
     RegularExpressionValue, TargetValue, TopicMetadata, TopicPartitions, kind,
@@ -13,7 +13,7 @@ const GROUP_VERSION_MAX: i16 = 4;
 
 /// A record from its key and value. Kinds of keys that are not known are no error: see [`GroupRecord::Unknown`].
 pub fn decode<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> Result<GroupRecord<'a>, &'static str> {
-    let mut key = Reader::new(key);
+    let mut key = WireReader::new(key);
     let key_kind = key.i16()?;
     let record = match key_kind {
         kind::OFFSET_OF_OLD | kind::OFFSET => {
@@ -54,9 +54,9 @@ pub fn decode<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> Result<GroupRecord<
 }
 
 /// A value of a kind that has had one version so far.
-fn of_first<'a, T>(value: Option<&'a [u8]>, read: fn(&mut Reader<'a>) -> Wire<T>) -> Wire<Option<T>> {
+fn of_first<'a, T>(value: Option<&'a [u8]>, read: fn(&mut WireReader<'a>) -> Wire<T>) -> Wire<Option<T>> {
     let Some(value) = value else { return Ok(None) };
-    let mut from = Reader::new(value);
+    let mut from = WireReader::new(value);
     if from.i16()? != 0 {
         return Err("a value's version is not known");
     }
@@ -64,7 +64,7 @@ fn of_first<'a, T>(value: Option<&'a [u8]>, read: fn(&mut Reader<'a>) -> Wire<T>
 }
 
 fn offset(value: &[u8]) -> Wire<OffsetValue<'_>> {
-    let mut from = Reader::new(value);
+    let mut from = WireReader::new(value);
     let version = from.i16()?;
     if !(0..=OFFSET_VERSION_MAX).contains(&version) {
         return Err("an offset's version is not known");
@@ -79,7 +79,7 @@ fn offset(value: &[u8]) -> Wire<OffsetValue<'_>> {
     if flexible {
         from.tags(|tag, bytes| {
             if tag == 0 {
-                topic_id = TopicId(Reader::new(bytes).u128()?);
+                topic_id = TopicId(WireReader::new(bytes).u128()?);
             }
             Ok(())
         })?;
@@ -88,7 +88,7 @@ fn offset(value: &[u8]) -> Wire<OffsetValue<'_>> {
 }
 
 fn group_metadata(value: &[u8]) -> Wire<GroupValue<'_>> {
-    let mut from = Reader::new(value);
+    let mut from = WireReader::new(value);
     let version = from.i16()?;
     if !(0..=GROUP_VERSION_MAX).contains(&version) {
         return Err("a group's version is not known");
@@ -104,7 +104,7 @@ fn group_metadata(value: &[u8]) -> Wire<GroupValue<'_>> {
     Ok(GroupValue { protocol_type, generation, protocol, leader, current_state_timestamp, members })
 }
 
-fn group_member<'a>(from: &mut Reader<'a>, version: i16) -> Wire<GroupMember<'a>> {
+fn group_member<'a>(from: &mut WireReader<'a>, version: i16) -> Wire<GroupMember<'a>> {
     let flexible = version >= 4;
     let member = GroupMember {
         member_id: from.string(flexible)?,
@@ -120,18 +120,18 @@ fn group_member<'a>(from: &mut Reader<'a>, version: i16) -> Wire<GroupMember<'a>
     Ok(member)
 }
 
-fn consumer_group(from: &mut Reader<'_>) -> Wire<ConsumerGroupValue> {
+fn consumer_group(from: &mut WireReader<'_>) -> Wire<ConsumerGroupValue> {
     let mut value = ConsumerGroupValue { epoch: from.i32()?, metadata_hash: 0 };
     from.tags(|tag, bytes| {
         if tag == 0 {
-            value.metadata_hash = Reader::new(bytes).i64()?;
+            value.metadata_hash = WireReader::new(bytes).i64()?;
         }
         Ok(())
     })?;
     Ok(value)
 }
 
-fn partition_metadata<'a>(from: &mut Reader<'a>) -> Wire<Vec<TopicMetadata<'a>>> {
+fn partition_metadata<'a>(from: &mut WireReader<'a>) -> Wire<Vec<TopicMetadata<'a>>> {
     let topics = list(from, true, 23, |from| {
         let topic_id = TopicId(from.u128()?);
         let topic_name = from.string(true)?;
@@ -148,7 +148,7 @@ fn partition_metadata<'a>(from: &mut Reader<'a>) -> Wire<Vec<TopicMetadata<'a>>>
     Ok(topics)
 }
 
-fn member_metadata<'a>(from: &mut Reader<'a>) -> Wire<MemberValue<'a>> {
+fn member_metadata<'a>(from: &mut WireReader<'a>) -> Wire<MemberValue<'a>> {
     let mut value = MemberValue {
         instance_id: from.nullable_string(true)?,
         rack_id: from.nullable_string(true)?,
@@ -162,7 +162,7 @@ fn member_metadata<'a>(from: &mut Reader<'a>) -> Wire<MemberValue<'a>> {
     };
     from.tags(|tag, bytes| {
         if tag == 0 {
-            value.classic = classic_member(&mut Reader::new(bytes))?;
+            value.classic = classic_member(&mut WireReader::new(bytes))?;
         }
         Ok(())
     })?;
@@ -170,7 +170,7 @@ fn member_metadata<'a>(from: &mut Reader<'a>) -> Wire<MemberValue<'a>> {
 }
 
 /// A struct that may be null begins with a byte that says so.
-fn classic_member<'a>(from: &mut Reader<'a>) -> Wire<Option<ClassicMember<'a>>> {
+fn classic_member<'a>(from: &mut WireReader<'a>) -> Wire<Option<ClassicMember<'a>>> {
     if from.i8()? < 0 {
         return Ok(None);
     }
@@ -184,24 +184,24 @@ fn classic_member<'a>(from: &mut Reader<'a>) -> Wire<Option<ClassicMember<'a>>> 
     Ok(Some(ClassicMember { session_timeout, supported_protocols }))
 }
 
-fn target(from: &mut Reader<'_>) -> Wire<TargetValue> {
+fn target(from: &mut WireReader<'_>) -> Wire<TargetValue> {
     let mut value = TargetValue { assignment_epoch: from.i32()?, assignment_timestamp: 0 };
     from.tags(|tag, bytes| {
         if tag == 0 {
-            value.assignment_timestamp = Reader::new(bytes).i64()?;
+            value.assignment_timestamp = WireReader::new(bytes).i64()?;
         }
         Ok(())
     })?;
     Ok(value)
 }
 
-fn target_member(from: &mut Reader<'_>) -> Wire<Vec<TopicPartitions>> {
+fn target_member(from: &mut WireReader<'_>) -> Wire<Vec<TopicPartitions>> {
     let partitions = topic_partitions(from)?;
     from.skip_tags(true)?;
     Ok(partitions)
 }
 
-fn current(from: &mut Reader<'_>) -> Wire<CurrentValue> {
+fn current(from: &mut WireReader<'_>) -> Wire<CurrentValue> {
     let value = CurrentValue {
         member_epoch: from.i32()?,
         previous_member_epoch: from.i32()?,
@@ -213,14 +213,15 @@ fn current(from: &mut Reader<'_>) -> Wire<CurrentValue> {
     Ok(value)
 }
 
-fn topic_partitions(from: &mut Reader<'_>) -> Wire<Vec<TopicPartitions>> {
+fn topic_partitions(from: &mut WireReader<'_>) -> Wire<Vec<TopicPartitions>> {
     list(from, true, 18, |from| {
         let topic_id = TopicId(from.u128()?);
-        let partitions = list(from, true, 4, Reader::i32)?;
+        let partitions = list(from, true, 4, WireReader::i32)?;
         let mut assignment_epochs = Vec::new();
         from.tags(|tag, bytes| {
             if tag == 0 {
-                assignment_epochs = nullable_list(&mut Reader::new(bytes), true, 4, Reader::i32)?.unwrap_or_default();
+                assignment_epochs =
+                    nullable_list(&mut WireReader::new(bytes), true, 4, WireReader::i32)?.unwrap_or_default();
             }
             Ok(())
         })?;
@@ -231,7 +232,7 @@ fn topic_partitions(from: &mut Reader<'_>) -> Wire<Vec<TopicPartitions>> {
     })
 }
 
-fn regular_expression<'a>(from: &mut Reader<'a>) -> Wire<RegularExpressionValue<'a>> {
+fn regular_expression<'a>(from: &mut WireReader<'a>) -> Wire<RegularExpressionValue<'a>> {
     let topics = list(from, true, 1, |from| from.string(true))?;
     let value = RegularExpressionValue { topics, version: from.i64()?, timestamp: from.i64()? };
     from.skip_tags(true)?;
@@ -239,20 +240,20 @@ fn regular_expression<'a>(from: &mut Reader<'a>) -> Wire<RegularExpressionValue<
 }
 
 fn list<'a, T>(
-    from: &mut Reader<'a>,
+    from: &mut WireReader<'a>,
     flexible: bool,
     element_min: usize,
-    read: impl Fn(&mut Reader<'a>) -> Wire<T>,
+    read: impl Fn(&mut WireReader<'a>) -> Wire<T>,
 ) -> Wire<Vec<T>> {
     nullable_list(from, flexible, element_min, read)?.ok_or("an array is null that may not be")
 }
 
 /// An array whose elements take at least `element_min` bytes each.
 fn nullable_list<'a, T>(
-    from: &mut Reader<'a>,
+    from: &mut WireReader<'a>,
     flexible: bool,
     element_min: usize,
-    read: impl Fn(&mut Reader<'a>) -> Wire<T>,
+    read: impl Fn(&mut WireReader<'a>) -> Wire<T>,
 ) -> Wire<Option<Vec<T>>> {
     let Some(count) = from.nullable_array(flexible, element_min)? else { return Ok(None) };
     let mut elements = Vec::with_capacity(count);

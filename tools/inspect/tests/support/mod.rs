@@ -13,9 +13,9 @@ use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp};
 use torc_base::time::{Mono, Now, Wall};
 use torc_inspect::{InspectError, Outcome, SnapshotArgs, WalArgs};
 use torc_net::kafka::records::{self, BuildOptions, CRC_PREFIX, Record};
-use torc_snapshot::{Progress, Section, Writer};
+use torc_snapshot::{CheckpointWriter, Progress, Section};
 use torc_state::catalog::{Catalog, Command, Defaults};
-use torc_wal::{CleanerSettings, Entry, Kind, Settings, State, Wal};
+use torc_wal::{CleanerSettings, Entry, Kind, State, Wal, WalSettings};
 
 const RECORDS: Kind = Kind(1);
 const HARD_STATE: Kind = Kind(3);
@@ -44,7 +44,7 @@ impl Rig {
     }
 
     fn with(dir: &Path, marks: bool, cleaner: CleanerSettings) -> Rig {
-        let settings = Settings {
+        let settings = WalSettings {
             segment_bytes: 256 << 10,
             batches_in_flight: 4,
             tail_bytes: 64 << 10,
@@ -219,7 +219,7 @@ impl Rig {
         }
         sections.push((Section(*b"WAL "), log));
         let mut ops = Vec::new();
-        let mut writer = Writer::begin(self.checkpoints, &sections, FileId(1), &mut ops);
+        let mut writer = CheckpointWriter::begin(self.checkpoints, &sections, FileId(1), &mut ops);
         while let Some(op) = ops.pop() {
             let done = DiskDone { tag: op.tag, result: self.disk(op.kind) };
             match writer.on_disk(done, &mut ops) {

@@ -2,7 +2,7 @@
 //! so every record is read at least once.
 
 use super::args::ConsumeArgs;
-use super::reader::{ReadError, Reader, Taken, Wanted};
+use super::reader::{ReadError, Taken, TopicReader, Wanted};
 use super::{End, LOOK_EVERY, Sink, starts};
 use crate::group::ranges_of;
 use crate::output::complain;
@@ -22,7 +22,7 @@ const COMMIT_TIME: Duration = Duration::from_secs(10);
 
 struct Session<'a, 'b> {
     args: &'a ConsumeArgs,
-    reader: &'a mut Reader,
+    reader: &'a mut TopicReader,
     sink: &'a mut Sink<'b>,
     member: Member,
     /// The next offset of each partition after all that was written out, and what of that is committed.
@@ -34,7 +34,7 @@ struct Session<'a, 'b> {
 }
 
 /// Joins `group`, reads until the end that the command line says, commits, and leaves.
-pub fn read(args: &ConsumeArgs, group: &str, reader: &mut Reader, sink: &mut Sink) -> Result<End, ReadError> {
+pub fn read(args: &ConsumeArgs, group: &str, reader: &mut TopicReader, sink: &mut Sink) -> Result<End, ReadError> {
     let membership = Membership {
         address: args.bootstrap_server.clone(),
         group: group.to_string(),

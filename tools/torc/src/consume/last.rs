@@ -1,6 +1,6 @@
 //! The last N records of a topic: partitions have no common order but that of time.
 
-use super::reader::{ReadError, Reader, Taken, Wanted};
+use super::reader::{ReadError, Taken, TopicReader, Wanted};
 use std::collections::{BTreeMap, VecDeque};
 use torc_client::EARLIEST;
 use torc_net::kafka::records::OwnedRecord;
@@ -17,7 +17,7 @@ pub struct Kept {
 
 /// The last `count` records before `ends`, by their timestamps; those of one partition in the order of their offsets.
 pub fn read(
-    reader: &mut Reader,
+    reader: &mut TopicReader,
     ends: &BTreeMap<i32, i64>,
     count: usize,
     stopped: impl Fn() -> bool,
@@ -55,7 +55,7 @@ pub fn read(
 
 /// The last `count` records of some offsets of one partition.
 fn of_partition(
-    reader: &mut Reader,
+    reader: &mut TopicReader,
     partition: i32,
     offsets: std::ops::Range<i64>,
     count: usize,

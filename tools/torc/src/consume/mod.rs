@@ -16,7 +16,7 @@ use crate::output::complain;
 use crate::tally::Tally;
 use args::{ConsumeArgs, From};
 use print::Printer;
-use reader::{ReadError, Reader, Taken, Wanted};
+use reader::{ReadError, Taken, TopicReader, Wanted};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, IsTerminal};
@@ -71,7 +71,7 @@ fn consume(args: &ConsumeArgs, tally: &mut Tally) -> Result<End, Box<dyn Error>>
     let topic = Topic::open(Cluster::connect(&args.bootstrap_server)?, &args.topic, &mut patience)?;
     let partitions = partitions(&topic, &args.partition)?;
     let isolation = if args.uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted };
-    let mut reader = Reader::new(topic, patience, isolation);
+    let mut reader = TopicReader::new(topic, patience, isolation);
     let mut sink = Sink { printer: Printer::new(args), args, tally, failed: None };
     let read = read(args, &mut reader, &partitions, &mut sink);
     // What was read before something failed is handed on.
@@ -99,7 +99,7 @@ fn partitions(topic: &Topic, asked: &[i32]) -> Result<Vec<i32>, TopicError> {
     }
 }
 
-fn read(args: &ConsumeArgs, reader: &mut Reader, partitions: &[i32], sink: &mut Sink) -> Result<End, ReadError> {
+fn read(args: &ConsumeArgs, reader: &mut TopicReader, partitions: &[i32], sink: &mut Sink) -> Result<End, ReadError> {
     if args.count == Some(0) {
         return Ok(End::Done);
     }
@@ -148,7 +148,7 @@ fn read(args: &ConsumeArgs, reader: &mut Reader, partitions: &[i32], sink: &mut 
 }
 
 /// The offsets to begin with.
-fn starts(reader: &mut Reader, partitions: &[i32], from: From) -> Result<BTreeMap<i32, i64>, TopicError> {
+fn starts(reader: &mut TopicReader, partitions: &[i32], from: From) -> Result<BTreeMap<i32, i64>, TopicError> {
     let wanted = match from {
         From::Start => return reader.offsets(partitions, EARLIEST),
         From::End => return reader.offsets(partitions, LATEST),

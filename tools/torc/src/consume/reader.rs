@@ -99,7 +99,7 @@ impl Position {
 }
 
 /// Reads partitions of a topic.
-pub struct Reader {
+pub struct TopicReader {
     pub topic: Topic,
     pub patience: Patience,
     isolation: Isolation,
@@ -108,10 +108,10 @@ pub struct Reader {
     rounds: usize,
 }
 
-impl Reader {
+impl TopicReader {
     /// A reader that reads nothing yet.
-    pub fn new(topic: Topic, patience: Patience, isolation: Isolation) -> Reader {
-        Reader { topic, patience, isolation, positions: BTreeMap::new(), rounds: 0 }
+    pub fn new(topic: Topic, patience: Patience, isolation: Isolation) -> TopicReader {
+        TopicReader { topic, patience, isolation, positions: BTreeMap::new(), rounds: 0 }
     }
 
     /// The offset of each of `partitions` at `time`, or at an edge.

@@ -5,13 +5,16 @@ use super::super::group::Group;
 use super::super::record::{MemberValue, Record};
 use super::super::request::{ConsumerHeartbeat, Owned};
 use super::super::response::{ConsumerBeat, Refusal};
-use super::super::{Settings, Step, Text, fits, new_uuid};
+use super::super::{CoordinatorSettings, Step, Text, fits, new_uuid};
 use super::{Consumer, Current, Held, LEAVES_FOR_A_WHILE, MemberState, session_timeout};
 use torc_base::limits::GROUP_MEMBERS_MAX;
 use torc_base::time::Mono;
 
 /// What can be said of a heartbeat without knowing the group.
-pub(in super::super) fn check_heartbeat(beat: &ConsumerHeartbeat, settings: &Settings) -> Result<(), Refusal> {
+pub(in super::super) fn check_heartbeat(
+    beat: &ConsumerHeartbeat,
+    settings: &CoordinatorSettings,
+) -> Result<(), Refusal> {
     if beat.flaw().is_some() {
         return Err(Refusal::InvalidRequest);
     }
