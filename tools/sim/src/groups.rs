@@ -79,7 +79,7 @@ pub struct Told<'a> {
 
 /// All groups, with what their rules need.
 #[derive(Default)]
-pub struct Groups {
+pub struct GroupHistory {
     pub all: Vec<Group>,
     clock: Moment,
     next_number: u64,
@@ -100,7 +100,7 @@ fn broken<T>(rule: Rule, text: String) -> Result<T, Violation> {
     Err(Violation::new(rule, text))
 }
 
-impl Groups {
+impl GroupHistory {
     /// Now.
     pub fn moment(&mut self) -> Moment {
         self.clock += 1;

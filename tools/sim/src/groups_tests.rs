@@ -1,6 +1,6 @@
 //! Each rule about groups fires on a story that breaks it, and on nothing else.
 
-use crate::groups::{Group, Groups, Told};
+use crate::groups::{Group, GroupHistory, Told};
 use crate::history::{History, Life};
 use crate::spans::Spans;
 use crate::violation::{Rule, Violation};
@@ -10,8 +10,8 @@ use torc_base::prng::Prng;
 
 const PLACE: (usize, usize) = (0, 0);
 
-fn groups() -> Groups {
-    let mut groups = Groups::default();
+fn groups() -> GroupHistory {
+    let mut groups = GroupHistory::default();
     groups.all.push(Group::new("g".into(), (1, 0)));
     groups
 }
@@ -21,7 +21,7 @@ fn rule(result: Result<(), Violation>) -> Option<Rule> {
 }
 
 /// A commit of `offset`, acknowledged or not; what a reader would be told of it.
-fn commit(groups: &mut Groups, offset: i64, acked: bool) -> (i64, String) {
+fn commit(groups: &mut GroupHistory, offset: i64, acked: bool) -> (i64, String) {
     let number = groups.write_begins(0, PLACE, Some(offset));
     if acked {
         groups.write_ends(0, PLACE, number);
@@ -30,7 +30,7 @@ fn commit(groups: &mut Groups, offset: i64, acked: bool) -> (i64, String) {
 }
 
 /// Somebody asks now, and is told `told`.
-fn read(groups: &mut Groups, told: Option<&(i64, String)>) -> Option<Rule> {
+fn read(groups: &mut GroupHistory, told: Option<&(i64, String)>) -> Option<Rule> {
     let asked = groups.moment();
     rule(groups.committed(0, PLACE, asked, told.map(|(offset, metadata)| (*offset, &**metadata))))
 }
@@ -94,7 +94,7 @@ fn told<'a>(generation: i32, leader: &'a str, member: &'a str, members: &[&str])
 #[test]
 fn a_generation_is_given_once() {
     let mut groups = groups();
-    let join = |groups: &mut Groups, told: Told<'_>| rule(groups.joined(0, told));
+    let join = |groups: &mut GroupHistory, told: Told<'_>| rule(groups.joined(0, told));
     assert_eq!(join(&mut groups, told(1, "a", "b", &[])), None);
     assert_eq!(join(&mut groups, told(1, "a", "a", &["a", "b"])), None);
     assert_eq!(join(&mut groups, told(1, "b", "b", &[])), Some(Rule::GenerationsAdvance), "two leaders");
@@ -127,7 +127,7 @@ fn a_partition_has_one_owner_and_the_assignment_is_the_leaders() {
 fn members_of_the_consumer_protocol_never_hold_the_same() {
     let mut groups = groups();
     let (one, none) = (BTreeSet::from([PLACE]), BTreeSet::new());
-    let holds = |groups: &mut Groups, who: &str| {
+    let holds = |groups: &mut GroupHistory, who: &str| {
         let asked = groups.moment();
         rule(groups.still_holds(0, who, &one, asked, "heartbeat"))
     };

@@ -5,7 +5,7 @@
 
 use crate::batch::{self, Fetched, Plan};
 use crate::compacted::{Compaction, Keys};
-use crate::groups::Groups;
+use crate::groups::GroupHistory;
 use crate::ledger::Ledger;
 use crate::violation::{Rule, Violation};
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,7 +125,7 @@ pub struct History {
     /// Requests that got an error.
     pub errors: u64,
     /// What is known of consumer groups.
-    pub groups: Groups,
+    pub groups: GroupHistory,
     /// What the log of their coordinators says.
     pub ledger: Ledger,
     /// Milliseconds since the run began.
