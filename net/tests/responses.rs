@@ -3,11 +3,19 @@
 use bytes::Bytes;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use kafka_protocol::messages::{
-    ApiVersionsResponse, DescribeClusterResponse, ListOffsetsResponse, MetadataResponse, ResponseHeader,
+    ApiVersionsResponse, BrokerId, DescribeClusterResponse, ListOffsetsResponse, MetadataResponse, ResponseHeader,
+    TopicName,
 };
 use kafka_protocol::protocol::{Decodable, StrBytes};
-use torc_net::kafka::{api, api_versions, encode, encode_api_versions_refusal, error, window};
+use torc_base::ids::TopicId;
+use torc_base::prng::Prng;
+use torc_net::kafka::{
+    MetadataWriter, api, api_versions, encode, encode_api_versions_refusal, error, topic_uuid, window,
+};
 
 /// Takes the length and the correlation id off a response frame; returns the body.
 fn open_frame(frame: &[u8], header_version: i16, correlation: i32) -> Bytes {
@@ -112,4 +120,61 @@ fn an_answer_that_does_not_fit_its_version_is_an_error_and_leaves_nothing_behind
     let mut out = b"kept".to_vec();
     let error = encode(&response, api::METADATA, 2, 1, &mut out).expect_err("a plain string has at most 32767 bytes");
     assert_eq!((error.api, error.version, &out[..]), (api::METADATA, 2, &b"kept"[..]));
+}
+
+fn metadata_topic(prng: &mut Prng, name: String, version: i16) -> MetadataResponseTopic {
+    let partition = |index: u64, prng: &mut Prng| {
+        let led = prng.below(4) > 0;
+        let partition = MetadataResponsePartition::default()
+            .with_error_code(if led { 0 } else { error::LEADER_NOT_AVAILABLE })
+            .with_partition_index(index as i32)
+            .with_leader_id(BrokerId(if led { 7 } else { -1 }))
+            .with_replica_nodes((0..prng.below(4) as i32).map(BrokerId).collect())
+            .with_isr_nodes((0..prng.below(4) as i32).map(BrokerId).collect());
+        if version >= 7 { partition.with_leader_epoch(prng.below(9) as i32) } else { partition }
+    };
+    let partitions = [0, 1, 2, 126, 127, 128, 300][prng.below(7) as usize];
+    let topic = MetadataResponseTopic::default()
+        .with_name(Some(TopicName(StrBytes::from_string(name))))
+        .with_is_internal(version >= 1 && prng.below(2) == 0)
+        .with_partitions((0..partitions).map(|index| partition(index, prng)).collect());
+    let topic = if version >= 10 { topic.with_topic_id(topic_uuid(TopicId(prng.below(99).into()))) } else { topic };
+    if version >= 8 { topic.with_topic_authorized_operations(prng.below(4_000) as i32) } else { topic }
+}
+
+/// In whatever pieces an answer about topics is made, it is the same frame; topics that are gone in the end leave nothing.
+#[test]
+fn metadata_in_pieces_is_what_it_is_at_once() {
+    const SEED: u64 = 5;
+    let mut prng = Prng::new(SEED);
+    let window = window(api::METADATA).expect("it is served");
+    for version in window.min..=window.max {
+        for topics in [0, 1, 3, 130] {
+            let mut topic = |n| metadata_topic(&mut prng, format!("topic-{n}"), version.min(window.schema_max));
+            let topics: Vec<MetadataResponseTopic> = (0..topics).map(&mut topic).collect();
+            let broker = MetadataResponseBroker::default().with_node_id(BrokerId(7)).with_host("h".into()).with_port(9);
+            let response = MetadataResponse::default()
+                .with_brokers(vec![broker])
+                .with_cluster_id(Some("c".into()))
+                .with_controller_id(BrokerId(7))
+                .with_cluster_authorized_operations(if (8..=10).contains(&version) { 77 } else { i32::MIN });
+            let mut writer = MetadataWriter::new(version);
+            for topic in &topics {
+                let head = topic.clone().with_partitions(vec![]);
+                if prng.below(3) == 0 {
+                    writer.begin_topic(&head, topic.partitions.len() + 1).expect("sound");
+                    topic.partitions.iter().for_each(|partition| writer.partition(partition).expect("sound"));
+                    writer.drop_topic();
+                }
+                writer.begin_topic(&head, topic.partitions.len()).expect("sound");
+                topic.partitions.iter().for_each(|partition| writer.partition(partition).expect("sound"));
+                writer.end_topic();
+            }
+            let (mut pieces, mut whole) = (b"before".to_vec(), b"before".to_vec());
+            writer.finish(&response, 33, &mut pieces).expect("sound");
+            let response = response.with_topics(topics);
+            encode(&response, api::METADATA, version, 33, &mut whole).expect("sound");
+            assert!(pieces == whole, "seed {SEED}: {} topics in version {version} differ", response.topics.len());
+        }
+    }
 }

@@ -80,6 +80,13 @@ enum Launch {
     NoRoom,
 }
 
+/// What reads wait for in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Disk,
+    Memory,
+}
+
 /// Bytes that even a read that finds little room asks for.
 const SHARE_BYTES_MIN: usize = 128 << 10;
 
@@ -537,23 +544,30 @@ impl Reads {
         if self.ahead.turn(now) {
             self.pool.trim();
         }
+        // Whoever waits for the disk alone may hold something, and goes before those who wait for memory.
+        if self.resume_line(Line::Disk, log, ops, out) {
+            self.resume_line(Line::Memory, log, ops, out);
+        }
+    }
+
+    /// Lets those go on that wait in a line, by their turns. False if one of them has to wait on: it stays the first.
+    fn resume_line(&mut self, line: Line, log: Sources, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) -> bool {
         while self.disk_is_free(log)
-            && let Some((_, id)) = self.busy.pop_first()
+            && (line == Line::Disk || self.memory_is_free())
+            && let Some((turn, id)) = self.line(line).pop_first()
         {
             self.resume(log, id, None, None, ops, out);
-            if self.pending.get(&id).is_some_and(|pending| self.busy.contains(&(pending.claim.turn, id))) {
-                // It is still too much for the disk, and stays the first.
-                return;
+            if self.line(line).contains(&(turn, id)) {
+                return false;
             }
         }
-        while self.disk_is_free(log)
-            && self.memory_is_free()
-            && let Some((_, id)) = self.roomless.pop_first()
-        {
-            self.resume(log, id, None, None, ops, out);
-            if self.pending.get(&id).is_some_and(|pending| self.roomless.contains(&(pending.claim.turn, id))) {
-                return;
-            }
+        true
+    }
+
+    fn line(&mut self, line: Line) -> &mut BTreeSet<(u64, u64)> {
+        match line {
+            Line::Disk => &mut self.busy,
+            Line::Memory => &mut self.roomless,
         }
     }
 

@@ -119,8 +119,8 @@ impl Acceptor {
         log(Level::Warn, &format!("cannot accept connections: {why}; those that are open are served, trying again"));
     }
 
-    /// A connection found no place beside the `max` that are open, and is closed. Few lines tell of many.
-    pub(crate) fn turned_away(&mut self, max: usize, log: &mut dyn FnMut(Level, &str)) {
+    /// A connection found no place, for the reason that `why` gives, and is closed. Few lines tell of many.
+    pub(crate) fn turned_away(&mut self, why: impl FnOnce() -> String, log: &mut dyn FnMut(Level, &str)) {
         self.turned_away += 1;
         let now = clock::mono();
         if self.tell_at.is_some_and(|at| now < at) {
@@ -129,6 +129,6 @@ impl Acceptor {
         self.tell_at = Some(now.plus_ms(TELL_MS));
         let count = std::mem::take(&mut self.turned_away);
         let connections = if count == 1 { "connection was" } else { "connections were" };
-        log(Level::Warn, &format!("{count} {connections} closed at once: {max} are open here, and no more are served"));
+        log(Level::Warn, &format!("{count} {connections} closed at once: {}", why()));
     }
 }

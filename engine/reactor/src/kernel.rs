@@ -58,7 +58,7 @@ impl Kernel {
         Ok(Kernel {
             ring,
             acceptors: acceptors.collect(),
-            conns: ManuallyDrop::new(Sockets::new(settings.connections_max, provided, stats)),
+            conns: ManuallyDrop::new(Sockets::new(settings.connections_max, settings.places, provided, stats)),
             disk: ManuallyDrop::new(disk),
             bell: ManuallyDrop::new(Box::new([0; 8])),
             registered,

@@ -4,6 +4,7 @@
 //! [`mail::mesh`] connects the shards of one process, [`probe::probe`] tells at start whether the kernel will do.
 
 pub mod mail;
+pub mod places;
 pub mod probe;
 pub mod reactor;
 pub mod resources;

@@ -8,6 +8,7 @@
 //! in (`REQUESTS_IN_FLIGHT_MAX` per connection, `RECV_MEMORY` per shard). A shard that is gone takes no mail; what is
 //! sent to it is dropped.
 
+use crate::places::Socket;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -92,7 +93,7 @@ impl StopHandle {
 pub(crate) enum Parcel<M> {
     Mail(M),
     /// A connection, with the core's word on it.
-    Socket(OwnedFd, M),
+    Socket(Socket, M),
 }
 
 struct Inbox<M> {

@@ -4,6 +4,7 @@ use crate::accept::Acceptor;
 use crate::clock;
 use crate::kernel::Kernel;
 use crate::mail::{Parcel, Post};
+use crate::places::{Full, Socket};
 use crate::probe::Features;
 use crate::resources::{Want, explain};
 use crate::ring::{Completion, Kind, RingError};
@@ -13,7 +14,6 @@ use io_uring::{opcode, types};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use torc_base::ids::ShardId;
 use torc_base::io::{App, Event, Level, Op};
@@ -218,7 +218,7 @@ impl<'a, A: App> Reactor<'a, A> {
                 for parcel in mail.drain(..) {
                     match parcel {
                         Parcel::Mail(mail) => self.step(Event::Mail { from, mail })?,
-                        Parcel::Socket(fd, with) => self.adopt(from, fd, with)?,
+                        Parcel::Socket(socket, with) => self.adopt(from, socket, with)?,
                     }
                     self.deliver()?;
                 }
@@ -229,14 +229,14 @@ impl<'a, A: App> Reactor<'a, A> {
     }
 
     /// A connection of another shard is this one's from now on.
-    fn adopt(&mut self, from: ShardId, fd: OwnedFd, with: A::Mail) -> Result<(), Error> {
-        match self.kernel.conns.take_in(&mut self.kernel.ring, fd)? {
+    fn adopt(&mut self, from: ShardId, socket: Socket, with: A::Mail) -> Result<(), Error> {
+        match self.kernel.conns.take_in(&mut self.kernel.ring, socket)? {
             Some(conn) => self.step(Event::Adopted { from, conn, with }),
             None => {
                 // Whichever listener it came in by: the first one tells, as often as any may.
                 let Kernel { acceptors, conns, .. } = &mut self.kernel;
                 if let Some(acceptor) = acceptors.first_mut() {
-                    acceptor.turned_away(conns.max(), self.log);
+                    acceptor.turned_away(|| conns.full(Full::Shard), self.log);
                 }
                 Ok(())
             }
@@ -275,9 +275,9 @@ impl<'a, A: App> Reactor<'a, A> {
             Op::Close { conn } => conns.close(ring, conn, events),
             Op::Disk(op) => disk.start(ring, op, events),
             Op::HandOver { conn, to, with } => {
-                if let Some(fd) = conns.give_away(conn) {
+                if let Some(socket) = conns.give_away(conn) {
                     self.stats.handed_over.add(1);
-                    self.post.send(to, Parcel::Socket(fd, with));
+                    self.post.send(to, Parcel::Socket(socket, with));
                 }
                 Ok(())
             }
@@ -304,9 +304,9 @@ impl<'a, A: App> Reactor<'a, A> {
             Kind::Accept => {
                 let acceptor = &mut acceptors[completion.key.slot()];
                 if let Some(fd) = acceptor.complete(ring, completion, self.log)?
-                    && !conns.open(ring, fd, acceptor.id(), events)?
+                    && let Some(full) = conns.open(ring, fd, acceptor.id(), events)?
                 {
-                    acceptor.turned_away(conns.max(), self.log);
+                    acceptor.turned_away(|| conns.full(full), self.log);
                 }
             }
             Kind::Recv | Kind::RecvExact | Kind::Send | Kind::Room => conns.complete(ring, completion, events)?,

@@ -1,9 +1,11 @@
 //! What a loop is told at its start.
 
+use crate::places::Places;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use torc_base::buf::Pool;
 use torc_base::ids::ShardId;
 use torc_base::limits::{CONNECTIONS_MAX, RECV_BUF_BYTES, RECV_BUFS, RECV_MEMORY};
@@ -43,6 +45,8 @@ pub struct LoopSettings {
     pub recv_pool: Pool,
     /// Connections served at once; further ones are closed when they come.
     pub connections_max: usize,
+    /// The same for all loops of the process, which share it.
+    pub places: Arc<Places>,
     /// File slots: a `FileId` is below this. Lowered to the limit of open files if that is lower.
     pub files_max: u32,
     /// Open files with O_DIRECT where the file system can.
@@ -71,6 +75,7 @@ impl LoopSettings {
             recv_buf_bytes: RECV_BUF_BYTES,
             recv_pool: Pool::new(RECV_MEMORY, 2 * RECV_BUFS * RECV_BUF_BYTES),
             connections_max: CONNECTIONS_MAX,
+            places: Places::unlimited(),
             files_max: 16 << 10,
             direct: true,
             hold: None,

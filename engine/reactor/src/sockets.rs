@@ -1,6 +1,7 @@
 //! Connections: receiving into provided or given buffers, sending, and closing once the kernel has let go of all
 //! memory of the connection.
 
+use crate::places::{Full, Place, Places, Socket};
 use crate::provided::{GROUP, Provided};
 use crate::ring::{Completion, Key, Kind, Ring, RingError};
 use crate::stats::LoopStats;
@@ -77,6 +78,7 @@ impl Sending {
 struct Conn {
     id: ConnId,
     fd: OwnedFd,
+    place: Place,
     recv: Recv,
     send: Option<Sending>,
     header: libc::msghdr,
@@ -93,6 +95,7 @@ pub(crate) struct Sockets {
     slots: Vec<Option<Box<Conn>>>,
     free: Vec<usize>,
     max: usize,
+    places: Arc<Places>,
     /// Connections so far.
     count: u64,
     provided: Provided,
@@ -111,36 +114,46 @@ fn empty_header() -> libc::msghdr {
 }
 
 impl Sockets {
-    pub(crate) fn new(max: usize, provided: Provided, stats: Arc<LoopStats>) -> Sockets {
+    pub(crate) fn new(max: usize, places: Arc<Places>, provided: Provided, stats: Arc<LoopStats>) -> Sockets {
         assert!(max < Key::SLOTS, "{max} connections do not fit into a key");
-        Sockets { slots: Vec::new(), free: Vec::new(), max, count: 0, provided, between: Vec::new(), stats }
+        Sockets { slots: Vec::new(), free: Vec::new(), max, places, count: 0, provided, between: Vec::new(), stats }
     }
 
-    /// Connections served at once.
-    pub(crate) fn max(&self) -> usize {
-        self.max
+    /// What is said of connections that find no place, for the reason of the last of them.
+    pub(crate) fn full(&self, full: Full) -> String {
+        match full {
+            Full::Shard => format!("{} are open here, and no more are served", self.max),
+            Full::Process => format!("{} are open, {}", self.places.max(), self.places.reason()),
+        }
     }
 
-    /// Takes over an accepted socket, or closes it if there are enough; false if it was closed.
+    /// Takes over an accepted socket, or closes it if there are enough, and says of what.
     pub(crate) fn open<M>(
         &mut self,
         ring: &mut Ring,
         fd: RawFd,
         listener: ListenerId,
         out: &mut VecDeque<Event<M>>,
-    ) -> Result<bool, RingError> {
+    ) -> Result<Option<Full>, RingError> {
         // SAFETY: the accept has just made the descriptor for this connection alone.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let stream = TcpStream::from(fd);
         // A client that has gone again has no address, and is about to be found gone.
         let peer = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip().to_canonical());
-        let taken = self.take_in(ring, stream.into())?;
-        out.extend(taken.map(|conn| Event::Accepted { conn, listener, peer }));
-        Ok(taken.is_some())
+        let fd = OwnedFd::from(stream);
+        let Some(place) = self.places.take() else {
+            self.stats.refused.add(1);
+            ring.close_fd(fd.into_raw_fd())?;
+            return Ok(Some(Full::Process));
+        };
+        let Some(conn) = self.take_in(ring, Socket { fd, place })? else { return Ok(Some(Full::Shard)) };
+        out.push_back(Event::Accepted { conn, listener, peer });
+        Ok(None)
     }
 
     /// Gives a socket a place here; closes it if there are enough.
-    pub(crate) fn take_in(&mut self, ring: &mut Ring, fd: OwnedFd) -> Result<Option<ConnId>, RingError> {
+    pub(crate) fn take_in(&mut self, ring: &mut Ring, socket: Socket) -> Result<Option<ConnId>, RingError> {
+        let Socket { fd, place } = socket;
         if self.slots.len() - self.free.len() == self.max {
             self.stats.refused.add(1);
             ring.close_fd(fd.into_raw_fd())?;
@@ -155,6 +168,7 @@ impl Sockets {
         self.slots[slot] = Some(Box::new(Conn {
             id,
             fd,
+            place,
             recv: Recv::Idle,
             send: None,
             header: empty_header(),
@@ -167,13 +181,13 @@ impl Sockets {
     }
 
     /// `Op::HandOver`: the socket of a connection, which has no place here any more.
-    pub(crate) fn give_away(&mut self, id: ConnId) -> Option<OwnedFd> {
+    pub(crate) fn give_away(&mut self, id: ConnId) -> Option<Socket> {
         let conn = self.find(id)?;
         let idle = matches!(conn.recv, Recv::Idle) && conn.send.is_none() && conn.in_flight == 0;
         assert!(idle, "{id}: handed over with operations in flight");
         let conn = self.slots[slot_of(id)].take().expect("just found");
         self.free.push(slot_of(id));
-        Some(conn.fd)
+        Some(Socket { fd: conn.fd, place: conn.place })
     }
 
     /// The connection, unless it is closed or closing: then what is asked for it is dropped.

@@ -50,7 +50,7 @@ counters! {
     spins_won,
     /// Connections accepted.
     accepted,
-    /// Connections closed at once because the shard had as many as it may have.
+    /// Connections closed at once because the shard, or the process, had as many as it may have.
     refused,
     /// Times accepting had to pause because the process was out of file descriptors.
     accept_pauses,

@@ -6,6 +6,7 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use support::{Echo, Habit, Running, eventually, pattern};
 use torc_base::buf::{Buf, Pool};
 use torc_base::ids::{ConnId, FileId, Tag};
@@ -13,6 +14,7 @@ use torc_base::io::{App, DiskKind, DiskOp, Event, Op};
 use torc_base::limits::PAGE;
 use torc_base::limits::{RECV_BUF_BYTES, RECV_BUFS};
 use torc_base::time::{Mono, Now};
+use torc_reactor::places::Places;
 use torc_reactor::probe::raise_open_files;
 
 /// Makes dropping the stream reset the connection.
@@ -89,6 +91,37 @@ fn one_connection_too_many_is_closed_and_the_others_notice_nothing() {
     let log = running.log.lock().unwrap().clone();
     assert!(log.len() == 1 && log[0].contains("1 connection was closed at once: 2 are open"), "{log:?}");
     running.finish();
+}
+
+#[test]
+fn loops_share_the_places_of_their_process() {
+    let places = Places::new(3, "as many as there are");
+    let start = || Running::start(Echo::new(Habit::Plain), |settings| settings.places = Arc::clone(&places));
+    let running = [start(), start()];
+    let talk = |stream: &mut TcpStream| {
+        stream.write_all(b"x")?;
+        stream.read_exact(&mut [0])
+    };
+    // All but one with the first loop: a place is nobody's before it is taken.
+    let mut open: Vec<TcpStream> = [0, 0, 1].map(|at| TcpStream::connect(running[at].address).unwrap()).into();
+    open.iter_mut().for_each(|stream| talk(stream).unwrap());
+    for one in &running {
+        for _ in 0..50 {
+            talk(&mut TcpStream::connect(one.address).unwrap()).unwrap_err();
+        }
+    }
+    open.iter_mut().for_each(|stream| talk(stream).unwrap());
+    drop(open.remove(0));
+    eventually("a place is free", || places.taken() == 2);
+    talk(&mut TcpStream::connect(running[1].address).unwrap()).unwrap();
+    for one in running {
+        assert_eq!(one.stats.refused.get(), 50);
+        let log = one.log.lock().unwrap().clone();
+        let told = "1 connection was closed at once: 3 are open, as many as there are";
+        assert!(log.len() == 1 && log[0].contains(told), "few lines tell of many: {log:?}");
+        one.finish();
+    }
+    assert_eq!(places.taken(), 0);
 }
 
 /// Fills every connection's pipes: a send that the peer does not read and a receive that it does not fill. Closes

@@ -5,12 +5,14 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use support::{Running, eventually};
 use torc_base::buf::Buf;
 use torc_base::ids::ShardId;
 use torc_base::io::{App, Event, Op};
 use torc_base::time::{Mono, Now};
 use torc_reactor::mail::mesh;
+use torc_reactor::places::Places;
 use torc_reactor::probe::{Features, probe};
 
 /// Sends `rounds` numbered letters to every shard, a few per turn, and checks the order of those that come.
@@ -166,7 +168,11 @@ impl App for Bouncer {
 
 #[test]
 fn a_connection_goes_from_shard_to_shard_and_loses_nothing() {
-    let start = |(me, post)| Running::start_shard(Bouncer { me, ..Bouncer::default() }, post, me, |_| {});
+    let places = Places::new(1, "");
+    let start = |(me, post)| {
+        let bouncer = Bouncer { me, ..Bouncer::default() };
+        Running::start_shard(bouncer, post, me, |settings| settings.places = Arc::clone(&places))
+    };
     let running: Vec<_> = (0..).zip(mesh(2).unwrap()).map(start).collect();
     let mut client = TcpStream::connect(running[0].address).unwrap();
     for n in 0..501_u32 {
@@ -182,14 +188,17 @@ fn a_connection_goes_from_shard_to_shard_and_loses_nothing() {
     assert_eq!((handed, apps[0].adopted, apps[1].adopted), (501, 250, 251));
     assert_eq!((apps[0].closed, apps[1].closed), (0, 1), "the end is told where the connection is");
     assert_eq!(apps[1].pieces, 501);
+    assert_eq!(places.taken(), 0, "it has one place wherever it goes, and gives that back");
 }
 
 #[test]
 fn a_connection_on_its_way_to_a_shard_that_is_gone_or_full_is_closed() {
     for full in [false, true] {
         let mut posts = mesh(2).unwrap();
-        let second = posts.remove(1);
-        let first = Running::start_shard(Bouncer::default(), posts.remove(0), 0, |_| {});
+        let (second, places) = (posts.remove(1), Places::new(1, ""));
+        let first = Running::start_shard(Bouncer::default(), posts.remove(0), 0, |settings| {
+            settings.places = Arc::clone(&places);
+        });
         let second = Running::start_shard(Bouncer { me: 1, ..Bouncer::default() }, second, 1, |settings| {
             settings.connections_max = usize::from(!full);
         });
@@ -204,6 +213,7 @@ fn a_connection_on_its_way_to_a_shard_that_is_gone_or_full_is_closed() {
         assert_eq!(answer, b"x", "what was sent before stays sent");
         first.finish();
         second.finish();
+        assert_eq!(places.taken(), 0);
     }
 }
 

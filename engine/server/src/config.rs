@@ -66,6 +66,7 @@ pub struct Config {
     pub auto_create_topics: bool,
     pub message_max_bytes: u32,
     pub socket_request_max_bytes: u32,
+    pub connections_max: u32,
     /// -1: never.
     pub connections_max_idle_ms: i64,
     pub fetch_sessions_max: u32,
@@ -232,6 +233,7 @@ impl Default for Config {
             auto_create_topics: false,
             message_max_bytes: 0,
             socket_request_max_bytes: 0,
+            connections_max: 0,
             connections_max_idle_ms: 0,
             fetch_sessions_max: 0,
             log_retention_ms: 0,

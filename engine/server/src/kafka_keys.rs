@@ -264,7 +264,7 @@ pub static KAFKA: &[Group] = &[
         fate: Fate::NotYet,
         why: "connections and fetches have torc's own bounds",
         keys: "\
-            fetch.max.bytes max.connection.creation.rate max.connections max.connections.per.ip \
+            fetch.max.bytes max.connection.creation.rate max.connections.per.ip \
             max.connections.per.ip.overrides max.decompressed.message.bytes max.request.partition.size.limit",
     },
     Group { fate: Fate::NotYet, why: "clients' own metrics are not taken", keys: "telemetry.max.bytes" },

@@ -202,6 +202,13 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.socket_request_max_bytes = v.number() as u32,
     },
     Key {
+        name: "max.connections",
+        kind: Kind::Int { min: 1, max: i32::MAX as i64 },
+        default: "2147483647",
+        doc: "Connections served at once; further ones are closed. Fewer if the limit of open files (ulimit -n) is lower.",
+        set: |c, v| c.connections_max = v.number() as u32,
+    },
+    Key {
         name: "connections.max.idle.ms",
         kind: Kind::Time { plain_ms: 1, min: -1, max: NO_LIMIT },
         default: "10m",

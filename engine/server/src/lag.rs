@@ -3,31 +3,22 @@
 //! Nothing is kept for it: when somebody looks, the shards are asked what the groups that they coordinate have committed, and then
 //! where the logs of these partitions end. Of a shard that does not answer in time nothing is shown.
 
+use crate::inquire;
 use crate::metrics::{Kind, Sample};
 use crate::samples::{Counters, all_ready};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 use torc_base::ids::{GroupId, Offset, ShardId};
 use torc_shard::{Finding, GroupProgress, Inquiry};
-
-/// A shard turns within milliseconds; one that takes longer has more to do than to be looked at.
-const ANSWER_TIME: Duration = Duration::from_millis(500);
-const LOOK: Duration = Duration::from_micros(500);
-
-/// One look at a time: there is one place for questions in each shard.
-static LOOKS: Mutex<()> = Mutex::new(());
 
 /// All groups, as long as they have no more than `offsets_max` offsets together. 0: none, and nobody is asked.
 pub fn samples(counters: &[Counters], offsets_max: usize) -> Vec<Sample> {
     if offsets_max == 0 || !all_ready(counters) {
         return Vec::new();
     }
-    let _one = LOOKS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = inquire::one_look();
     let all = counters.iter().map(|_| Some(Inquiry::Groups { offsets_max })).collect();
     let (mut groups, mut left_out) = (Vec::new(), 0);
-    for finding in ask(counters, all) {
+    for finding in inquire::ask(counters, all) {
         if let Some(Finding::Groups { groups: some, left_out: more }) = finding {
             groups.extend(some);
             left_out += more;
@@ -63,7 +54,7 @@ fn ends(counters: &[Counters], groups: &[GroupProgress]) -> BTreeMap<GroupId, Of
         logs.dedup();
     }
     let question = |shard: u16| by_owner.get(&ShardId(shard)).cloned().map(Inquiry::Ends);
-    let findings = ask(counters, (0..counters.len() as u16).map(question).collect());
+    let findings = inquire::ask(counters, (0..counters.len() as u16).map(question).collect());
     let mut ends = BTreeMap::new();
     for ((_, logs), finding) in by_owner.iter().zip(findings.into_iter().flatten()) {
         if let Finding::Ends(of_logs) = finding {
@@ -71,35 +62,6 @@ fn ends(counters: &[Counters], groups: &[GroupProgress]) -> BTreeMap<GroupId, Of
         }
     }
     ends
-}
-
-/// Puts a question to each shard that has one; the answers, by shard, of those that gave one in time.
-fn ask(counters: &[Counters], questions: Vec<Option<Inquiry>>) -> Vec<Option<Finding>> {
-    let put = |(counters, question): (&Counters, Option<Inquiry>)| {
-        let number = question.map(|question| counters.shard.inquiries.ask(question));
-        if number.is_some()
-            && let Some(waker) = counters.waker.get()
-        {
-            waker.wake();
-        }
-        number
-    };
-    let numbers: Vec<Option<u64>> = counters.iter().zip(questions).map(put).collect();
-    let mut findings: Vec<Option<Finding>> = counters.iter().map(|_| None).collect();
-    let until = Instant::now() + ANSWER_TIME;
-    loop {
-        let mut open = false;
-        for ((counters, number), finding) in counters.iter().zip(&numbers).zip(&mut findings) {
-            if let (Some(number), None) = (number, &finding) {
-                *finding = counters.shard.inquiries.take(*number);
-                open |= finding.is_none();
-            }
-        }
-        if !open || Instant::now() >= until {
-            return findings;
-        }
-        thread::sleep(LOOK);
-    }
 }
 
 /// The samples of groups whose partitions end there.

@@ -5,6 +5,7 @@ pub mod data_dir;
 pub mod described;
 pub mod endpoint;
 pub mod error;
+mod inquire;
 pub mod kafka_keys;
 pub mod keys;
 pub mod lag;
@@ -22,6 +23,7 @@ pub mod reading;
 pub mod room;
 pub mod running;
 pub mod samples;
+pub mod sizes;
 pub mod start;
 pub mod stop;
 

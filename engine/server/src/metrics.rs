@@ -21,6 +21,9 @@ use torc_reactor::resources::Want;
 const CONNECTIONS_MAX: usize = 16;
 /// Threads at once: those that were shut down need a moment to end. Beyond it a connection is told 503.
 const THREADS_MAX: usize = 4 * CONNECTIONS_MAX;
+/// Descriptors of all that: each thread's connection, copies of those that can be shut down, the listening socket, and
+/// one that is being refused.
+pub(crate) const FILES_MAX: u64 = (THREADS_MAX + CONNECTIONS_MAX + 2) as u64;
 /// A longer request head is told 431.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// From connect to the last byte of the answer.

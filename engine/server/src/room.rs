@@ -1,15 +1,17 @@
 //! Whether what a process may use is enough for the shards that are asked for, before any of it is taken.
 
-use crate::units;
-use torc_base::limits::{RECV_BUF_BYTES, RECV_BUFS};
+use crate::{metrics, units};
+use torc_base::limits::{CONNECTIONS_MAX, RECV_BUF_BYTES, RECV_BUFS};
 use torc_reactor::resources::Limits;
 
-/// Descriptors of a process besides those of its shards: standard streams, the lock, signals, the log, metrics.
+/// Descriptors of a process besides those of its shards, its metrics and its clients: standard streams, the lock,
+/// signals, the log, files under /proc that are read, and connections that are about to be closed.
 const FILES_OF_PROCESS: u64 = 64;
 /// Descriptors of a shard: its ring (twice), directory, eventfd, listening socket, the lock.
 const FILES_OF_SHARD: u64 = 6;
 /// Clients without which serving makes no sense.
 const CLIENTS_MIN: u64 = 64;
+const _: () = assert!(CLIENTS_MIN < CONNECTIONS_MAX as u64);
 /// What a shard takes at once: receive buffers, blocks for writes, its stack, and the allocator's own.
 const SHARD_BYTES: u64 = (RECV_BUFS * RECV_BUF_BYTES) as u64 + (28 << 20);
 /// Code, libraries, and the threads besides the shards'.
@@ -19,9 +21,26 @@ const SLOTS_MAX: u64 = (1 << 20) - 2;
 /// Files of a shard that are no segments.
 const OTHER_SLOTS: u64 = 16;
 
+/// Descriptors of a process without clients. Files of the log are none: a ring keeps them in a table of its own.
+fn files_without_clients(shards: u16) -> u64 {
+    FILES_OF_PROCESS + metrics::FILES_MAX + FILES_OF_SHARD * u64::from(shards)
+}
+
+/// Connections that are served at once by all shards together: as many as the limit of open files leaves, and as many
+/// as `asked` (`max.connections`), if anybody has. With the reason, which says what to raise.
+pub fn connections(open_files: u64, shards: u16, asked: Option<u32>) -> (usize, &'static str) {
+    let left = open_files.saturating_sub(files_without_clients(shards)) as usize;
+    let most = usize::from(shards) * CONNECTIONS_MAX;
+    match asked.map(|asked| asked as usize) {
+        Some(asked) if asked <= left && asked <= most => (asked, "which is max.connections"),
+        _ if left < most => (left, "as many as the limit of open files (ulimit -n, LimitNOFILE=) has room for"),
+        _ => (most, "as many as its shards serve"),
+    }
+}
+
 /// What keeps so many `shards` from starting, and what to do; `None` if they fit.
 pub fn refusal(limits: &Limits, shards: u16) -> Option<String> {
-    let files = FILES_OF_PROCESS + CLIENTS_MIN + FILES_OF_SHARD * u64::from(shards);
+    let files = files_without_clients(shards) + CLIENTS_MIN;
     if let Some(allowed) = limits.files.filter(|allowed| *allowed < files) {
         return Some(format!(
             "{} at least {files} open files, this process may have {allowed}; raise the limit (ulimit -n, \

@@ -1,4 +1,4 @@
-use crate::room::{file_slots, refusal, warning};
+use crate::room::{connections, file_slots, refusal, warning};
 use torc_reactor::resources::Limits;
 
 const GIB: u64 = 1 << 30;
@@ -15,6 +15,28 @@ fn what_is_too_little_for_the_shards_is_refused_with_the_limit_and_its_remedy() 
     assert!(refusal(&narrow, 1).is_none_or(|text| text.contains("ulimit -v")));
     let text = refusal(&narrow, 8).expect("too little address space");
     assert!(text.contains("100 MiB") && text.contains("ulimit -v"), "{text}");
+}
+
+#[test]
+fn clients_have_what_the_limit_of_open_files_leaves_and_no_more_than_is_asked_for() {
+    for (open_files, shards, asked, least, most, reason) in [
+        (1 << 20, 2, None, 40_000, 40_000, "shards"),
+        (1024, 1, None, 512, 1000, "ulimit -n"),
+        (1024, 1, Some(5), 5, 5, "max.connections"),
+        (1024, 1, Some(5000), 512, 1000, "ulimit -n"),
+        (1 << 20, 1, Some(50_000), 20_000, 20_000, "shards"),
+        (0, 1, None, 0, 0, "ulimit -n"),
+    ] {
+        let (max, told) = connections(open_files, shards, asked);
+        let case = format!("{open_files} files, {shards} shards, {asked:?}: {max}, {told}");
+        assert!((least..=most).contains(&max) && told.contains(reason), "{case}");
+    }
+    // Whatever starts has room for some clients, and room for many more with many more files.
+    for shards in [1, 2, 40, 256] {
+        let enough =
+            (1..).find(|files| refusal(&Limits { files: Some(*files), ..Limits::default() }, shards).is_none());
+        assert_eq!(connections(enough.expect("some number is enough"), shards, None).0, 64, "{shards} shards");
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! What the metrics endpoint shows: the counters of shards and their loops, of topics, of the data directory's disk, of the process.
 //! What cannot be read is left out, never shown as nothing.
 
-use crate::lag;
 use crate::machine::{self, Process};
 use crate::metrics::{Kind, Sample, Source, Times};
+use crate::{lag, sizes};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -52,6 +52,7 @@ pub fn source(
         samples.extend(of_disk(&data));
         samples.extend((0..).zip(&for_samples).flat_map(|(shard, counters)| of_shard(shard, counters)));
         samples.extend(of_topics(for_samples.iter().map(|counters| counters.shard.topics.read())));
+        samples.extend(sizes::samples(&for_samples));
         samples.extend(lag::samples(&for_samples, offsets_max));
         samples
     };

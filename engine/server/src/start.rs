@@ -27,6 +27,7 @@ use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
 use torc_base::limits::{PAGE, REGISTERED_PAGES};
 use torc_reactor::mail::{self, StopHandle};
+use torc_reactor::places::Places;
 use torc_reactor::probe::{self, Features};
 use torc_reactor::resources::{Limits, Want};
 use torc_reactor::{reactor, settings as loop_settings};
@@ -88,7 +89,8 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     let (sender, news) = channel();
     stop::forward_signals(log.clone(), sender.clone())?;
     let files = file_slots(&data, open_files, log)?;
-    let machine = Machine { placement, features: Arc::new(features), files, log: log.clone() };
+    let places = places(config, &data, open_files, log);
+    let machine = Machine { placement, features: Arc::new(features), files, places, log: log.clone() };
     let stops = start_shards(config, &data, &machine, (listeners, &kafka), &counters, &sender)?;
     let service = Notify::from_environment().unwrap_or_else(|error| {
         log.warn("torc", &format!("cannot tell the service manager that started torc how it does: {error}"));
@@ -150,6 +152,8 @@ struct Machine {
     features: Arc<Features>,
     /// File slots of each shard's log.
     files: u32,
+    /// For connections.
+    places: Arc<Places>,
     log: Log,
 }
 
@@ -211,6 +215,16 @@ fn file_slots(data: &DataDir, open_files: u64, log: &Log) -> Result<u32, ServeEr
         log.warn("torc", &text);
     }
     Ok(slots)
+}
+
+/// Room for connections, whichever shard they come to.
+fn places(config: &Config, data: &DataDir, open_files: u64, log: &Log) -> Arc<Places> {
+    let asked = Some(config.connections_max).filter(|max| *max < i32::MAX as u32);
+    let (max, reason) = room::connections(open_files, data.identity.shards, asked);
+    if let Some(asked) = asked.filter(|asked| *asked as usize > max) {
+        log.warn("torc", &format!("max.connections is {asked}, but {max} are served at once, {reason}"));
+    }
+    Places::new(max, reason)
 }
 
 /// There is no TLS and no authentication: said where others than this machine can connect.
@@ -285,6 +299,7 @@ fn start_shards(
         settings.core = Some(cores[usize::from(id)]);
         settings.listeners = listeners;
         settings.files_max = machine.files;
+        settings.places = Arc::clone(&machine.places);
         settings.sync = match config.wal_sync {
             WalSync::Adaptive => loop_settings::Sync::Adaptive,
             WalSync::Dsync => loop_settings::Sync::Dsync,

@@ -1,5 +1,5 @@
-//! Questions of other threads to a shard: what its groups have committed, and where logs end. The metrics endpoint puts them when
-//! it is scraped; the shard answers in its next turn, and does nothing while nobody asks.
+//! Questions of other threads to a shard: what its groups have committed, where logs end, what topics take. The metrics endpoint
+//! puts them when it is scraped; the shard answers in its next turns, and does nothing while nobody asks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,8 @@ pub enum Inquiry {
     Groups { offsets_max: usize },
     /// Where these logs end, all of them owned by this shard.
     Ends(Vec<GroupId>),
+    /// What topics take in this shard's log.
+    Sizes,
 }
 
 /// What is answered.
@@ -26,6 +28,8 @@ pub enum Finding {
     },
     /// In the order of the question; `None`: nobody leads it here.
     Ends(Vec<Option<Offset>>),
+    /// Bytes of record batches, by topic; those of topics without metrics of their own together.
+    Sizes { topics: Vec<(String, u64)>, others: u64 },
 }
 
 /// A consumer group, and how far it has come.

@@ -49,6 +49,8 @@ pub enum Mail {
     Drained,
     /// From the catalog's owner: all are drained.
     Finish,
+    /// Answers of the receiver's connections hold memory that is wanted at the sender: it is to take them back soon.
+    Pressed,
     /// What goes with a connection that another shard takes over.
     Moving(Box<Moving>),
 }

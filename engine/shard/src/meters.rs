@@ -23,6 +23,11 @@ pub struct Meter(u16);
 impl Meter {
     /// Of all topics that have no place of their own.
     pub const OTHERS: Meter = Meter(0);
+
+    /// Which place of a table that is.
+    pub(crate) fn place(self) -> usize {
+        self.0.into()
+    }
 }
 
 /// What was counted of one topic since it has its place.
@@ -139,6 +144,12 @@ impl TopicMeters {
         add(&place.bytes_out, bytes as u64);
     }
 
+    /// The topics that have places of their own, each with the place's number.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (usize, String)> {
+        let named = |(number, place): (usize, &Place)| place.read().map(|(name, _)| (number, name));
+        self.places.iter().enumerate().skip(1).filter_map(named)
+    }
+
     /// What was counted of each topic that has a place, and of all others together.
     pub fn read(&self) -> (Vec<(String, Counts)>, Counts) {
         (self.places[1..].iter().filter_map(Place::read).collect(), self.places[0].counts())
@@ -170,12 +181,12 @@ impl Places {
         meter
     }
 
-    /// The topic is gone; its place is the next one's.
-    pub fn give_back(&mut self, meters: &TopicMeters, id: TopicId) {
-        if let Some(meter) = self.of.remove(&id) {
-            meters.places[usize::from(meter.0)].rename("");
-            self.free.insert(meter);
-        }
+    /// The topic is gone; its place, if it had one of its own, is the next one's.
+    pub fn give_back(&mut self, meters: &TopicMeters, id: TopicId) -> Option<Meter> {
+        let meter = self.of.remove(&id)?;
+        meters.places[meter.place()].rename("");
+        self.free.insert(meter);
+        Some(meter)
     }
 }
 

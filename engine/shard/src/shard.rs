@@ -27,6 +27,10 @@ use torc_base::time::{Mono, Now};
 use torc_state::catalog::Topic;
 use torc_state::coordinator::Coordinator;
 
+/// How often other shards are told that memory is short here, and how long they go by it.
+const PRESS_EVERY_MS: u64 = 50;
+const PRESSED_MS: u64 = 200;
+
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stopping {
@@ -62,6 +66,10 @@ pub struct Shard {
     unready: VecDeque<u64>,
     /// Connections that came before the shard was ready.
     waiting: Vec<(ConnId, ListenerId, IpAddr)>,
+    /// Until then other shards want memory back that answers of connections here hold.
+    pressed_until: Mono,
+    /// This one does, and tells the others again then. It is looked at then, too, what they have given back.
+    next_press: Option<Mono>,
     stopping: Stopping,
     told_drained: bool,
 }
@@ -89,6 +97,8 @@ impl Shard {
             early: Vec::new(),
             unready: VecDeque::new(),
             waiting: Vec::new(),
+            pressed_until: Mono(0),
+            next_press: None,
             stopping: Stopping::No,
             told_drained: false,
         }
@@ -199,6 +209,7 @@ impl Shard {
             Mail::Leaders(leaders) => self.lead(now, &leaders, ops),
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
             Mail::Finish => self.finish(now),
+            Mail::Pressed => self.pressed_until = now.mono.plus_ms(PRESSED_MS),
             Mail::Moving(_) => panic!("a connection's mail comes with the connection"),
         }
     }
@@ -415,17 +426,34 @@ impl Shard {
                 let end = |log: &GroupId| self.groups.extent(*log).map(|(_, end)| end);
                 Finding::Ends(logs.iter().map(end).collect())
             }
+            // Over turns.
+            Inquiry::Sizes => return self.groups.begin_sizes(number),
         };
         self.stats.inquiries.answer(number, finding);
     }
 
+    /// Has slow connections give back what is wanted: those that are here, and those of other shards that read from here.
+    fn press(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        let pressed = self.groups.is_pressed(self.conns.memory());
+        self.conns.press(pressed || now.mono < self.pressed_until);
+        if !pressed {
+            self.next_press = None;
+        } else if self.settings.shards > 1 && self.next_press.is_none_or(|at| at <= now.mono) {
+            self.next_press = Some(now.mono.plus_ms(PRESS_EVERY_MS));
+            let others = (0..self.settings.shards).map(ShardId).filter(|shard| *shard != self.settings.shard);
+            ops.extend(others.map(|to| Op::Mail { to, mail: Mail::Pressed }));
+        }
+    }
+
     fn turn(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         self.answer_inquiry();
+        if let Some((number, finding)) = self.groups.turn_sizes() {
+            self.stats.inquiries.answer(number, finding);
+        }
         self.with_kafka(now, ops, |kafka, out| kafka.turn(out));
         self.retry_conns(now, ops);
         self.settle(now, ops);
-        let pressed = self.groups.is_pressed(self.conns.memory());
-        self.conns.press(pressed);
+        self.press(now, ops);
         self.turn_stop(now, ops);
         self.with_coordinators(now, ops, |all, around| all.turn(around));
         self.with_groups(now, ops, |groups, out| groups.turn(out));
@@ -514,7 +542,7 @@ impl App for Shard {
             Stopping::Draining { until } | Stopping::Finishing { until } => Some(until),
             _ => None,
         };
-        let deadlines = [stop, self.kafka.deadline(&self.conns), self.conns.deadline()];
+        let deadlines = [stop, self.next_press, self.kafka.deadline(&self.conns), self.conns.deadline()];
         let inside = [self.coordinators.deadline(), self.groups.deadline()];
         deadlines.into_iter().chain(inside).flatten().min()
     }

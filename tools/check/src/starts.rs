@@ -38,6 +38,7 @@ pub fn run(plan: &Plan) -> Result<Report> {
     let mut report = Report::new("starts");
     narrow_places(plan, &mut report)?;
     file_limit(plan, &mut report)?;
+    few_descriptors(plan, &mut report)?;
     nobody_reads(plan, &mut report)?;
     stalled_metrics(plan, &mut report)?;
     signals(plan, &mut report)?;
@@ -201,6 +202,51 @@ fn file_limit(plan: &Plan, report: &mut Report) -> Result<()> {
     let fenced = server.metric("torc_fenced")?;
     report.demand("no shard is fenced", fenced == 0.0, format!("{fenced} fenced"));
     server.stop()
+}
+
+/// Clients beyond what the limit of open files, or `max.connections`, has room for are closed at once, on whichever shard:
+/// those who are there notice nothing, and neither does who looks at the metrics.
+fn few_descriptors(plan: &Plan, report: &mut Report) -> Result<()> {
+    for (name, files, asked, reason) in
+        [("descriptors", 240, "", "ulimit -n"), ("asked", 4096, "20", "max.connections")]
+    {
+        let mut launch = launch(plan, name)?.shards(Some(2));
+        launch.wrapper = words(&format!("prlimit --nofile={files}:{files}"));
+        if !asked.is_empty() {
+            launch.more = words(&format!("--set max.connections={asked}"));
+        }
+        let mut server = launch.start()?;
+        let mut first = Client::connect(server.kafka)?;
+        first.create_topic(TOPIC, 2, &[])?;
+        let mut served = Vec::new();
+        for number in 0..300 {
+            let mut client = Client::connect(server.kafka)?;
+            if produce(&mut client, number, 100).is_ok_and(|code| code == 0) {
+                served.push(client);
+            }
+        }
+        let some = (10..300).contains(&served.len());
+        report.demand(format!("{name}: some are served, not all"), some, format!("{} of 300", served.len()));
+        let refused = server.metric("torc_loop_refused_total")?;
+        let told = refused as usize + served.len() == 300;
+        report.demand(format!("{name}: metrics count the others"), told, format!("{refused}"));
+        let code = served
+            .iter_mut()
+            .chain([&mut first])
+            .map(|client| produce(client, 300, 100))
+            .find(|code| !matches!(code, Ok(0)));
+        report.demand(format!("{name}: those who are there are served on"), code.is_none(), format!("{code:?}"));
+        let said = fs::read_to_string(&launch.log)?;
+        let lines = said.lines().filter(|line| line.contains("closed at once")).count();
+        let good = (1..=20).contains(&lines) && said.contains(reason) && !said.contains("cannot accept");
+        report.demand(format!("{name}: few lines say why"), good, said);
+        drop(served);
+        let mut again = || Ok(produce(&mut Client::connect(server.kafka)?, 301, 100).is_ok_and(|code| code == 0));
+        let healed = wait_until(Duration::from_secs(30), &mut again)?;
+        report.demand(format!("{name}: when they leave others come"), healed, "nobody was served");
+        server.stop()?;
+    }
+    Ok(())
 }
 
 /// A server whose standard error is a pipe that nobody reads. Returns it with its address.

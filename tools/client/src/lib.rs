@@ -23,7 +23,7 @@ mod topic_tests;
 pub use ask::AskError;
 pub use client::{Client, ClientError, error_name};
 pub use cluster::{Cluster, text, topic_name};
-pub use groups::{Committed, Described, GroupAdmin, GroupMember, ListedGroup, OfGroups};
+pub use groups::{Committed, Described, GroupClient, GroupMember, ListedGroup, OfGroups};
 pub use member::{Assignment, Assignor, Change, Commit, Joined, Member, MemberError, Membership};
 pub use near::near;
 pub use offsets::{Outcomes, TopicPartition, offsets_at};

@@ -15,6 +15,7 @@ mod propose;
 mod read;
 mod recover;
 mod retention;
+mod sizes;
 mod watch;
 
 pub use fair::Flow;
@@ -98,6 +99,8 @@ pub struct Groups {
     lookups: lookups::Lookups,
     compaction: compaction::Compaction,
     damage_lines: LineLimit,
+    /// What topics take in the log, while it is being added up.
+    sizes: Option<sizes::Sizes>,
     /// Who waits for bytes.
     watches: BTreeMap<Asker, watch::Watch>,
     /// Groups of this shard that do not serve yet.
@@ -133,6 +136,7 @@ impl Groups {
             lookups: lookups::Lookups::default(),
             compaction: compaction::Compaction::new(settings.seed),
             damage_lines: LineLimit::new(DAMAGE_LINES, DAMAGE_SPAN_MS),
+            sizes: None,
             watches: BTreeMap::new(),
             electing: 0,
             new_leaders: Leaders::new(),
@@ -331,16 +335,17 @@ impl Groups {
 
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
+        let sizes = self.sizes.is_some().then_some(Mono(0));
         // Fenced, retention is at rest: its time would be due for ever.
         if self.phase != Phase::Running || self.fenced().is_some() {
             let lookups = self.lookups.is_due().then_some(Mono(0));
-            return self.wal.deadline().into_iter().chain(lookups).min();
+            return self.wal.deadline().into_iter().chain(lookups).chain(sizes).min();
         }
         let stats = self.stats_due.then_some(self.next_stats);
         let overfull = (!self.overfull.is_empty()).then_some(Mono(0));
         let lookups = self.lookups.is_due().then_some(Mono(0));
         let compaction = self.compaction_deadline();
-        let others = [self.wal.deadline(), self.checkpoint_deadline(), stats, overfull, lookups, compaction];
+        let others = [self.wal.deadline(), self.checkpoint_deadline(), stats, overfull, lookups, compaction, sizes];
         others.into_iter().flatten().chain([self.next_retention]).min()
     }
 }

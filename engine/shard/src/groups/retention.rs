@@ -40,7 +40,9 @@ impl Groups {
 
     /// The topic is gone.
     pub fn drop_meter(&mut self, topic: &Topic) {
-        self.places.give_back(&self.stats.topics, topic.id);
+        if let Some(meter) = self.places.give_back(&self.stats.topics, topic.id) {
+            self.forget_size(meter.place());
+        }
     }
 
     /// Drops what is too old or too much, when the check is due.

@@ -43,7 +43,7 @@ impl Kafka {
     /// Takes a request up, or lets it wait: for its turn, or, if its answer may be long and lies nowhere else than in
     /// memory, until there is some.
     pub(super) fn request(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
-        let items = self.items(out, to, &request);
+        let items = self.items(&request);
         if is_list(&request) {
             if out.conns.are_answers_full() || !self.lists.is_empty() || self.lists.is_full(items) {
                 return self.lists.push(to, request);
@@ -59,7 +59,7 @@ impl Kafka {
         (self.many.left, self.lists.left) = (TURN_ITEMS, TURN_ITEMS);
         while let Some((to, request)) = self.many.next() {
             if out.conns.is_open(to.conn) {
-                self.many.left = self.many.left.saturating_sub(self.items_or_some(out, to, &request));
+                self.many.left = self.many.left.saturating_sub(self.items_or_some(&request));
                 self.resume(out, to, request);
             }
         }
@@ -67,7 +67,7 @@ impl Kafka {
             && let Some((to, request)) = self.lists.next()
         {
             if out.conns.is_open(to.conn) {
-                self.lists.left = self.lists.left.saturating_sub(self.items_or_some(out, to, &request));
+                self.lists.left = self.lists.left.saturating_sub(self.items_or_some(&request));
                 self.serve(out, to, request);
             }
         }
@@ -87,7 +87,7 @@ impl Kafka {
 
     /// Topics and partitions that a request makes this shard look at; 0: it is not made to wait here. Fetches of one
     /// connection keep their order, and so are looked at when they begin.
-    fn items(&self, out: &Out, to: ReplyTo, request: &Request) -> usize {
+    fn items(&self, request: &Request) -> usize {
         match request {
             Request::ListOffsets(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::OffsetForLeaderEpoch(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
@@ -108,7 +108,8 @@ impl Kafka {
             Request::DeleteGroups(request) => request.groups_names.len(),
             Request::FindCoordinator(request) => request.coordinator_keys.len(),
             Request::Metadata(request) => match &request.topics {
-                None => self.metadata_items(out, to, request),
+                // It is made over turns by itself (`all_topics.rs`).
+                None => 1,
                 Some(topics) => {
                     let known = topics.iter().filter_map(|topic| self.view.by_name(topic.name.as_ref()?));
                     topics.len() + known.map(|topic| topic.partitions.len() as usize).sum::<usize>()
@@ -124,10 +125,10 @@ impl Kafka {
         }
     }
 
-    fn items_or_some(&self, out: &Out, to: ReplyTo, request: &Request) -> usize {
+    fn items_or_some(&self, request: &Request) -> usize {
         let items = match request {
             Request::Fetch(request) => self.fetch_items(request),
-            request => self.items(out, to, request),
+            request => self.items(request),
         };
         items.max(1)
     }

@@ -2,12 +2,9 @@
 
 use super::{Kafka, Out, ReplyTo, expiry};
 use crate::mail::{Admin, AdminResult, Ask, NewTopic, Token};
-use crate::outbox::Piece;
-use crate::stages::Path;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use torc_base::buf::Buf;
-use torc_base::ids::{ListenerId, ProducerId, ShardId, TopicId};
+use torc_base::ids::{GroupId, ListenerId, ProducerId, ShardId, TopicId};
 use torc_net::kafka::schema::describe_cluster_response::DescribeClusterBroker;
 use torc_net::kafka::schema::metadata_request::MetadataRequestTopic;
 use torc_net::kafka::schema::metadata_response::{
@@ -24,7 +21,7 @@ use torc_state::catalog::{Topic, is_internal, is_reserved};
 const NOT_ASKED: i32 = i32::MIN;
 /// A bit for each of Kafka's operations that a topic has, by their numbers: read, write, create, delete, alter,
 /// describe, describe configs, alter configs. Nothing is forbidden to anybody here.
-const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
+pub(super) const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
 /// The same of a cluster: create, alter, describe, cluster action, describe configs, alter configs, idempotent write.
 const CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
 /// How long Metadata waits for topics to be made. Kafka's does not: it shall be no hindrance for the topics that are there.
@@ -54,53 +51,9 @@ pub(super) struct Waiting {
     created: Vec<String>,
 }
 
-/// What makes one answer about all topics differ from another: version, listener, and whether operations of topics and
-/// of the cluster are told.
-type Form = (i16, ListenerId, bool, bool);
-
-/// Answers about all topics, as frames. They are long, and clients ask for them again and again: all that ask in the same
-/// way get the same bytes, until something changes.
-#[derive(Default)]
-pub(super) struct AllTopics {
-    /// [`super::view::View::told`] when they were made.
-    told: u64,
-    frames: BTreeMap<Form, Buf>,
-}
-
-/// Forms that are kept: clients of few kinds are there at a time.
-const FORMS_MAX: usize = 4;
-/// A frame's length and the request's correlation id, which differs.
-const PER_REQUEST: usize = 8;
-
-impl AllTopics {
-    fn get(&mut self, told: u64, form: Form) -> Option<&Buf> {
-        if self.told != told {
-            self.told = told;
-            self.frames.clear();
-        }
-        self.frames.get(&form)
-    }
-
-    fn is_known(&self, told: u64, form: Form) -> bool {
-        self.told == told && self.frames.contains_key(&form)
-    }
-
-    fn put(&mut self, form: Form, frame: Buf) {
-        if self.frames.len() >= FORMS_MAX {
-            self.frames.clear();
-        }
-        self.frames.insert(form, frame);
-    }
-}
-
 /// True if the request is for all topics: version 0 says so with an empty list, later ones with null.
 fn is_for_all(request: &MetadataRequest, version: i16) -> bool {
     request.topics.as_ref().is_none_or(|topics| version == 0 && topics.is_empty())
-}
-
-fn form(out: &Out, to: ReplyTo, request: &MetadataRequest) -> Form {
-    let operations = request.include_topic_authorized_operations;
-    (to.version, out.conns.listener(to.conn), operations, request.include_cluster_authorized_operations)
 }
 
 impl Kafka {
@@ -110,7 +63,7 @@ impl Kafka {
 
     pub(super) fn metadata(&mut self, out: &mut Out, to: ReplyTo, request: MetadataRequest) {
         if is_for_all(&request, to.version) {
-            return self.metadata_of_all(out, to, &request);
+            return self.metadata_of_all(out, to, request);
         }
         // Later versions go by id too, and with these Kafka knew no better than to refuse them.
         let bad = |topic: &MetadataRequestTopic| topic.name.is_none() || topic_id(topic.topic_id) != TopicId::ZERO;
@@ -122,7 +75,9 @@ impl Kafka {
                     .with_topic_id(topic.topic_id)
                     .with_topic_authorized_operations(NOT_ASKED)
             });
-            let response = self.describe_brokers(out, to, &request).with_topics(topics.collect());
+            let cluster_operations = request.include_cluster_authorized_operations;
+            let response = self.describe_brokers(out.conns.listener(to.conn), cluster_operations);
+            let response = response.with_topics(topics.collect());
             return self.reply(out, to, &response);
         }
         let may_create = self.settings.auto_create_topics && (to.version < 4 || request.allow_auto_topic_creation);
@@ -156,30 +111,6 @@ impl Kafka {
         out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
     }
 
-    fn metadata_of_all(&mut self, out: &mut Out, to: ReplyTo, request: &MetadataRequest) {
-        let form = form(out, to, request);
-        if let Some(frame) = self.all_topics.get(self.view.told(), form).cloned() {
-            let mut start = [0; PER_REQUEST];
-            start.copy_from_slice(&frame[..PER_REQUEST]);
-            start[4..].copy_from_slice(&to.correlation.to_be_bytes());
-            let pieces =
-                vec![Piece::Bytes(self.packer.put(&start)), Piece::Bytes(frame.slice(PER_REQUEST..frame.len()))];
-            return out.conns.answer(to.conn, to.slot, pieces, Path::Other);
-        }
-        let operations = asked(request.include_topic_authorized_operations, TOPIC_OPERATIONS);
-        let topics = self.view.topics().map(|topic| self.describe_topic(topic, operations)).collect();
-        let response = self.describe_brokers(out, to, request).with_topics(topics);
-        if let Some(frame) = self.encoded(out, to, &response) {
-            self.all_topics.put(form, frame.clone());
-            self.answer_with(out, to, Some(frame), Path::Other);
-        }
-    }
-
-    /// Partitions that have to be looked at for an answer about all topics.
-    pub(super) fn metadata_items(&self, out: &Out, to: ReplyTo, request: &MetadataRequest) -> usize {
-        if self.all_topics.is_known(self.view.told(), form(out, to, request)) { 1 } else { self.view.partitions() }
-    }
-
     /// The topics that were missing have been made, or could not be. `None`: not in time.
     pub(super) fn finish_metadata(&mut self, out: &mut Out, token: Token, results: Option<Vec<AdminResult>>) {
         let pending = self.done(out, token);
@@ -188,9 +119,9 @@ impl Kafka {
         self.reply(out, pending.to, &response);
     }
 
-    /// An answer without topics.
-    fn describe_brokers(&self, out: &Out, to: ReplyTo, request: &MetadataRequest) -> MetadataResponse {
-        let (host, port) = self.advertised(out, to);
+    /// An answer without topics, to a client of this listener.
+    pub(super) fn describe_brokers(&self, listener: ListenerId, cluster_operations: bool) -> MetadataResponse {
+        let (host, port) = self.advertised(listener);
         let broker = MetadataResponseBroker::default()
             .with_node_id(self.broker_id())
             .with_host(StrBytes::from_string(host))
@@ -199,15 +130,12 @@ impl Kafka {
             .with_brokers(vec![broker])
             .with_cluster_id(Some(StrBytes::from_string(self.settings.cluster_id.clone())))
             .with_controller_id(self.broker_id())
-            .with_cluster_authorized_operations(asked(
-                request.include_cluster_authorized_operations,
-                CLUSTER_OPERATIONS,
-            ))
+            .with_cluster_authorized_operations(asked(cluster_operations, CLUSTER_OPERATIONS))
     }
 
-    /// The address of this server, as clients of the same listener can reach it.
-    pub(super) fn advertised(&self, out: &Out, to: ReplyTo) -> (String, u16) {
-        self.settings.listeners[usize::from(out.conns.listener(to.conn).get())].advertised.clone()
+    /// The address of this server, as clients of this listener can reach it.
+    pub(super) fn advertised(&self, listener: ListenerId) -> (String, u16) {
+        self.settings.listeners[usize::from(listener.get())].advertised.clone()
     }
 
     fn describe(
@@ -218,7 +146,8 @@ impl Kafka {
         created: &[String],
         results: Option<&[AdminResult]>,
     ) -> MetadataResponse {
-        let mut response = self.describe_brokers(out, to, request);
+        let cluster_operations = request.include_cluster_authorized_operations;
+        let mut response = self.describe_brokers(out.conns.listener(to.conn), cluster_operations);
         let operations = asked(request.include_topic_authorized_operations, TOPIC_OPERATIONS);
         let mut seen = BTreeSet::new();
         for wanted in request.topics.iter().flatten() {
@@ -261,26 +190,33 @@ impl Kafka {
     }
 
     fn describe_topic(&self, topic: &Arc<Topic>, operations: i32) -> MetadataResponseTopic {
-        let broker = self.broker_id();
-        let partitions = topic.partitions.iter().enumerate().map(|(index, group)| {
-            let partition = MetadataResponsePartition::default()
-                .with_partition_index(index as i32)
-                .with_replica_nodes(vec![broker])
-                .with_isr_nodes(vec![broker]);
-            match self.view.leader(group) {
-                Some(epoch) => partition.with_leader_id(broker).with_leader_epoch(epoch.get()),
-                None => partition
-                    .with_error_code(error::LEADER_NOT_AVAILABLE)
-                    .with_leader_id(BrokerId(-1))
-                    .with_leader_epoch(-1),
-            }
-        });
+        let partitions = topic.partitions.iter().enumerate();
+        let partitions = partitions.map(|(index, group)| self.describe_partition(index, group)).collect();
+        self.describe_head(topic, operations).with_partitions(partitions)
+    }
+
+    /// A topic without its partitions.
+    pub(super) fn describe_head(&self, topic: &Topic, operations: i32) -> MetadataResponseTopic {
         MetadataResponseTopic::default()
             .with_name(Some(TopicName(StrBytes::from_string(topic.name.to_string()))))
             .with_topic_id(topic_uuid(topic.id))
             .with_is_internal(is_internal(&topic.name))
-            .with_partitions(partitions.collect())
             .with_topic_authorized_operations(operations)
+    }
+
+    pub(super) fn describe_partition(&self, index: usize, group: GroupId) -> MetadataResponsePartition {
+        let broker = self.broker_id();
+        let partition = MetadataResponsePartition::default()
+            .with_partition_index(index as i32)
+            .with_replica_nodes(vec![broker])
+            .with_isr_nodes(vec![broker]);
+        match self.view.leader(group) {
+            Some(epoch) => partition.with_leader_id(broker).with_leader_epoch(epoch.get()),
+            None => partition
+                .with_error_code(error::LEADER_NOT_AVAILABLE)
+                .with_leader_id(BrokerId(-1))
+                .with_leader_epoch(-1),
+        }
     }
 
     pub(super) fn describe_cluster(&mut self, out: &mut Out, to: ReplyTo, request: DescribeClusterRequest) {
@@ -305,7 +241,7 @@ impl Kafka {
             return self.reply(out, to, &response);
         }
         // No broker is fenced that could be included or left out.
-        let (host, port) = self.advertised(out, to);
+        let (host, port) = self.advertised(out.conns.listener(to.conn));
         let broker = DescribeClusterBroker::default()
             .with_broker_id(self.broker_id())
             .with_host(StrBytes::from_string(host))

@@ -1,5 +1,6 @@
 //! Kafka's clients: requests in, questions to the owners of partitions out, answers back in the order of requests.
 
+mod all_topics;
 mod complaints;
 mod configs;
 mod expiry;
@@ -89,7 +90,7 @@ pub struct Kafka {
     settings: Arc<Settings>,
     stats: Arc<Stats>,
     pub view: View,
-    all_topics: metadata::AllTopics,
+    all_topics: all_topics::AllTopics,
     sessions: Sessions,
     openings: openings::Openings,
     pending: BTreeMap<Token, Pending>,
@@ -120,7 +121,7 @@ impl Kafka {
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Kafka {
         Kafka {
             view: View::default(),
-            all_topics: metadata::AllTopics::default(),
+            all_topics: all_topics::AllTopics::default(),
             sessions: Sessions::new(settings.fetch_sessions, settings.seed),
             openings: openings::Openings::default(),
             pending: BTreeMap::new(),
@@ -430,13 +431,15 @@ impl Kafka {
         self.open_compressed(out);
         self.retry_parked(out);
         self.turn_lines(out);
+        self.turn_all_topics(out);
     }
 
     /// When the next turn is due at the latest.
     pub fn deadline(&self, conns: &Conns) -> Option<Mono> {
         let fetch = self.deadlines.first().map(|(at, _)| *at);
         let expiry = self.expiry.due().filter(|_| !self.pending.is_empty());
-        let opening = (self.openings.is_due() || self.lines_are_due(conns)).then_some(Mono(0));
+        let opening =
+            (self.openings.is_due() || self.lines_are_due(conns) || self.all_topics.is_due()).then_some(Mono(0));
         [fetch, opening, expiry, self.complaints.due()].into_iter().flatten().min()
     }
 

@@ -3,6 +3,7 @@
 use crate::mail::CatalogChange;
 use crate::mail::Leaders;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use torc_base::ids::{GroupId, LeaderEpoch, TopicId};
 use torc_state::catalog::Topic;
@@ -57,6 +58,12 @@ impl View {
     /// All topics by name.
     pub fn topics(&self) -> impl ExactSizeIterator<Item = &Arc<Topic>> {
         self.by_name.values()
+    }
+
+    /// The first topic by name behind this one.
+    pub fn topic_behind(&self, name: Option<&str>) -> Option<&Arc<Topic>> {
+        let from = name.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_name.range::<str, _>((from, Bound::Unbounded)).next().map(|(_, topic)| topic)
     }
 
     /// Partitions of all topics that have leaders.

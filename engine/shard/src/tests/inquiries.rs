@@ -1,12 +1,14 @@
 //! What other threads ask of shards.
 
 use super::rig::{Client, Rig, settings};
+use super::verbs::{batch, large, name};
 use crate::{Finding, GroupProgress, Inquiry};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::*;
 use torc_base::ids::{GroupId, Offset, ShardId};
 use torc_base::io::Event;
+use torc_base::limits::{TOPIC_METRICS_MAX, TURN_ITEMS};
 use torc_net::kafka::{StrBytes, error};
 
 fn s(text: &str) -> StrBytes {
@@ -101,4 +103,69 @@ fn an_answer_that_comes_late_is_not_taken_for_another() {
     wake(&mut rig, 0);
     assert_eq!(rig.stats(0).inquiries.take(early), None);
     assert_eq!(rig.stats(0).inquiries.take(late), Some(Finding::Groups { groups: Vec::new(), left_out: 0 }));
+}
+
+/// What topics take on all shards together, and the turns that it took one of them to say so.
+fn sizes(rig: &mut Rig) -> (Vec<(String, u64)>, u64, usize) {
+    let (mut sums, mut rest, mut turns) = (std::collections::BTreeMap::new(), 0, 0);
+    for shard in 0..rig.shards() {
+        let number = rig.stats(shard).inquiries.ask(Inquiry::Sizes);
+        let answer = (1..100).find_map(|turn| {
+            wake(rig, shard);
+            rig.stats(shard).inquiries.take(number).map(|finding| (turn, finding))
+        });
+        let Some((turn, Finding::Sizes { topics, others })) = answer else { panic!("sizes were asked for") };
+        topics.into_iter().for_each(|(topic, bytes)| *sums.entry(topic).or_insert(0) += bytes);
+        (rest, turns) = (rest + others, turns.max(turn));
+    }
+    (sums.into_iter().filter(|(topic, _)| !topic.starts_with("__")).collect(), rest, turns)
+}
+
+#[test]
+fn topics_tell_what_they_take_in_the_log_over_turns() {
+    let mut rig = Rig::with(2, &settings());
+    let client = rig.connect(0);
+    for (topic, partitions) in [("few", 2), ("many", 4 * TURN_ITEMS as i32)] {
+        assert_eq!(rig.create(client, topic, partitions, &[]), 0);
+    }
+    let (none, rest, turns) = sizes(&mut rig);
+    assert_eq!((none, rest), (vec![("few".to_string(), 0), ("many".to_string(), 0)], 0));
+    // Who is woken has two turns here.
+    assert!((2..=3).contains(&turns), "{turns} times for {} partitions on two shards", 4 * TURN_ITEMS);
+    let mut bytes = [0, 0];
+    for n in 0..20 {
+        let (topic, partition) = if n % 2 == 0 { ("few", n / 2 % 2) } else { ("many", n * 97) };
+        let batch = large(1_000 + n as usize);
+        assert_eq!(rig.produce(client, -1, topic, partition, &batch).error_code, 0);
+        bytes[n as usize % 2] += batch.len() as u64;
+    }
+    let (told, rest, _) = sizes(&mut rig);
+    assert_eq!((told, rest), (vec![("few".to_string(), bytes[0]), ("many".to_string(), bytes[1])], 0));
+    // One that is asked again begins anew; a topic that goes meanwhile takes nothing with it.
+    let first = rig.stats(0).inquiries.ask(Inquiry::Sizes);
+    wake(&mut rig, 0);
+    let request = DeleteTopicsRequest::default().with_topic_names(vec![name("few")]).with_timeout_ms(1_000);
+    assert_eq!(rig.ask(client, 5, &request).responses[0].error_code, error::NONE);
+    let (told, rest, _) = sizes(&mut rig);
+    assert_eq!((told, rest), (vec![("many".to_string(), bytes[1])], 0));
+    assert_eq!(rig.stats(0).inquiries.take(first), None);
+}
+
+#[test]
+fn topics_beyond_those_with_metrics_of_their_own_are_told_of_together() {
+    let mut rig = Rig::with(1, &settings());
+    let client = rig.connect(0);
+    let mut bytes = 0;
+    for n in 0..TOPIC_METRICS_MAX + 3 {
+        let topic = format!("t{n}");
+        assert_eq!(rig.create(client, &topic, 1, &[]), 0);
+        if n >= TOPIC_METRICS_MAX {
+            let batch = batch(&["a"]);
+            assert_eq!(rig.produce(client, -1, &topic, 0, &batch).error_code, 0);
+            bytes += batch.len() as u64;
+        }
+    }
+    let (told, rest, _) = sizes(&mut rig);
+    assert_eq!((told.len(), rest), (TOPIC_METRICS_MAX, bytes));
+    assert!(told.iter().all(|(_, bytes)| *bytes == 0));
 }

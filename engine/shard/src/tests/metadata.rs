@@ -2,7 +2,9 @@
 
 use super::rig::{Client, Rig};
 use super::verbs::*;
-use torc_net::kafka::schema::{DeleteTopicsRequest, MetadataRequest, MetadataResponse};
+use torc_base::limits::TURN_ITEMS;
+use torc_net::kafka::schema::create_partitions_request::CreatePartitionsTopic;
+use torc_net::kafka::schema::{CreatePartitionsRequest, DeleteTopicsRequest, MetadataRequest, MetadataResponse};
 
 fn all() -> MetadataRequest {
     MetadataRequest::default().with_topics(None)
@@ -83,4 +85,103 @@ fn who_never_reads_what_all_topics_are_does_not_make_the_shard_look_at_them_each
     }
     assert_eq!(waiting.next(), None);
     assert!(turns < 25, "{turns} turns for {} answers of 2,000 partitions: a turn looks at 512", sent.len());
+}
+
+/// A server with more partitions than a turn looks at, in a topic with many and in several with few.
+fn large() -> (Rig, Client) {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    for (name, partitions) in [("m", 3_000), ("a", 1), ("z", 700), ("b", 40)] {
+        assert_eq!(rig.create(client, name, partitions, &[]), 0);
+    }
+    rig.run();
+    (rig, client)
+}
+
+fn in_turns(rig: &mut Rig, clients: &[(Client, i32)]) -> Vec<(usize, MetadataResponse)> {
+    let (mut turns, mut answers) = (0, Vec::new());
+    while rig.turn(0) {
+        turns += 1;
+        for (client, sent) in clients {
+            answers.extend(rig.take::<MetadataRequest>(*client, 9, *sent).map(|answer| (turns, answer)));
+        }
+    }
+    answers
+}
+
+#[test]
+fn what_all_topics_are_is_written_over_turns_and_is_what_each_of_them_is() {
+    let (mut rig, client) = large();
+    let others: Vec<Client> = (0..5).map(|_| rig.connect(0)).collect();
+    let mut sent: Vec<(Client, i32)> = others.iter().map(|other| (*other, rig.send(*other, 9, &all()))).collect();
+    // One of them goes.
+    rig.turn(0);
+    rig.leave(sent.pop().expect("five were sent").0);
+    assert!(rig.turn(0), "nothing is left to be written");
+    let small = rig.send(client, LIST_OFFSETS, &list_offsets_request("a", 0, -1));
+    rig.turn(0);
+    rig.turn(0);
+    let served = rig.take::<torc_net::kafka::schema::ListOffsetsRequest>(client, LIST_OFFSETS, small);
+    assert!(served.is_some(), "who asks for little is served meanwhile");
+    let answers = in_turns(&mut rig, &sent);
+    assert_eq!(answers.len(), 4);
+    let by_name = rig.ask(client, 9, &metadata_request(&["a", "b", "m", "z"]));
+    for (_, answer) in &answers {
+        assert_eq!(answer.topics, by_name.topics);
+    }
+    assert_eq!(told(&by_name), [("a".into(), 1), ("b".into(), 40), ("m".into(), 3_000), ("z".into(), 700)]);
+    // From its first turn on it takes as many as there are parts.
+    let (mut rig, client) = large();
+    let sent = rig.send(client, 9, &all());
+    let (turns, _) = in_turns(&mut rig, &[(client, sent)])[0];
+    // The first one's part of a turn may come to another one's.
+    let least = 3_741 / (2 * TURN_ITEMS);
+    assert!((least..=2 * least + 3).contains(&turns), "{turns} turns of {TURN_ITEMS} partitions");
+}
+
+#[test]
+fn who_asks_after_a_change_is_told_of_it_and_who_asked_before_it_is_answered() {
+    let (mut rig, admin) = large();
+    let mut clients: Vec<Client> = (0..3).map(|_| rig.connect(0)).collect();
+    let mut sent = Vec::new();
+    let mut ask = |rig: &mut Rig, sent: &mut Vec<(Client, i32)>| {
+        let client = clients.pop().expect("three ask");
+        sent.push((client, rig.send(client, 9, &all())));
+    };
+    ask(&mut rig, &mut sent);
+    rig.turn(0);
+    // The one that is being written, one that has been, and ones that come.
+    let delete = DeleteTopicsRequest::default().with_topic_names(vec![name("m"), name("a")]).with_timeout_ms(1000);
+    let asked = rig.send(admin, 5, &delete);
+    let answer = loop {
+        assert!(rig.turn(0), "the topics are deleted");
+        if let Some(answer) = rig.take::<DeleteTopicsRequest>(admin, 5, asked) {
+            break answer;
+        }
+    };
+    assert!(answer.responses.iter().all(|topic| topic.error_code == 0), "{answer:?}");
+    ask(&mut rig, &mut sent);
+    let topic = CreatePartitionsTopic::default().with_name(name("z")).with_count(900).with_assignments(None);
+    let grow = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(1000);
+    let asked = rig.send(admin, 2, &grow);
+    let answer = loop {
+        assert!(rig.turn(0), "the partitions are made");
+        if let Some(answer) = rig.take::<CreatePartitionsRequest>(admin, 2, asked) {
+            break answer;
+        }
+    };
+    assert_eq!(answer.results[0].error_code, 0, "{answer:?}");
+    ask(&mut rig, &mut sent);
+    rig.run();
+    let of: Vec<Vec<(String, usize)>> = sent
+        .iter()
+        .map(|(client, sent)| told(&rig.take::<MetadataRequest>(*client, 9, *sent).expect("it is answered")))
+        .collect();
+    for (name, led) in of.iter().flatten() {
+        let whole: &[usize] = if name == "z" { &[700, 900] } else { &[1, 40, 3_000] };
+        assert!(whole.contains(led), "{name} with {led} partitions: {of:?}");
+    }
+    let names = |of: &[(String, usize)]| of.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&of[1]), ["b", "z"]);
+    assert_eq!(of[2], [("b".to_string(), 40), ("z".to_string(), 900)]);
 }

@@ -337,9 +337,14 @@ impl Rig {
 
     /// The client goes away.
     pub fn abort(&mut self, client: Client) {
+        self.leave(client);
+        self.run();
+    }
+
+    /// The same; the server has not heard of it yet.
+    pub fn leave(&mut self, client: Client) {
         self.link(client).closed = true;
         self.inject(self.home(client), Event::Closed { conn: client.conn });
-        self.run();
     }
 
     /// So many bytes of a send get through to a client that does not read, before the send is taken back.

@@ -91,6 +91,33 @@ fn the_same_on_two_shards() {
     stalls_and_goes_on(2);
 }
 
+/// What a shard has read may be held by connections of another one, which does not see that it is wanted: it is told.
+#[test]
+fn what_connections_of_another_shard_hold_is_given_back_as_soon_as_what_those_of_its_own_do() {
+    for at in [0, 1] {
+        let (mut rig, _) = filled(2);
+        // One of the partitions is the other shard's.
+        for n in 0..6 {
+            let client = rig.connect(at);
+            rig.reads(client, false);
+            ask_for_much(&mut rig, client, n % 2);
+            rig.run();
+        }
+        let healthy = [rig.connect(1 - at), rig.connect(1 - at)];
+        let mut offsets = [0, 0];
+        for _ in 0..40 {
+            for (partition, client) in healthy.iter().enumerate() {
+                if offsets[partition] < BATCHES / 2 {
+                    let got = values(&rig.fetch(*client, "t", partition as i32, offsets[partition]));
+                    offsets[partition] = got.last().map_or(offsets[partition], |(last, _)| last + 1);
+                }
+            }
+            rig.pass(50);
+        }
+        assert_eq!(offsets, [BATCHES / 2; 2], "after 2 s, with those who do not read on shard {at}");
+    }
+}
+
 #[test]
 fn producers_go_on_beside_consumers_of_the_tail_that_do_not_read() {
     let (mut rig, writer) = filled(1);

@@ -1,5 +1,6 @@
 //! What the machine's disk takes for an operation of its own beside the server: nobody can be quicker than that.
 
+use super::window::{Samples, Times};
 use crate::failure::{Failure, Result};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{pread, pwrite};
@@ -17,18 +18,11 @@ const READ_EVERY: Duration = Duration::from_millis(50);
 const READ_BYTES: usize = 1 << 20;
 const FILE_BYTES: usize = 64 << 20;
 
-/// An operation, and when it ended.
+/// What is measured.
 #[derive(Clone, Copy)]
 enum Op {
     Write,
     Read,
-}
-
-/// What operations took.
-#[derive(Clone, Copy, Debug)]
-pub struct Times {
-    pub mean: Duration,
-    pub p99: Duration,
 }
 
 impl Times {
@@ -47,7 +41,7 @@ impl Times {
 pub struct Disk {
     path: PathBuf,
     stop: AtomicBool,
-    took: [Mutex<Vec<(Instant, Duration)>>; 2],
+    took: [Samples; 2],
     failed: Mutex<Option<String>>,
 }
 
@@ -86,11 +80,7 @@ impl Disk {
     }
 
     fn times(&self, op: Op, from: Instant, to: Instant) -> Option<Times> {
-        let took = self.took[op as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        let mut took: Vec<_> = took.iter().filter(|(at, _)| (from..=to).contains(at)).map(|(_, took)| *took).collect();
-        took.sort();
-        let p99 = *took.get(took.len().saturating_sub(1) * 99 / 100)?;
-        Some(Times { mean: took.iter().sum::<Duration>() / took.len() as u32, p99 })
+        self.took[op as usize].window(from, to).times
     }
 
     fn run(&self) -> Result<()> {
@@ -122,7 +112,6 @@ impl Disk {
     }
 
     fn note(&self, op: Op, began: Instant) {
-        let ended = Instant::now();
-        self.took[op as usize].lock().unwrap_or_else(PoisonError::into_inner).push((ended, ended - began));
+        self.took[op as usize].note(began, 0);
     }
 }

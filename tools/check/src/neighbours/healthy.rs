@@ -2,6 +2,7 @@
 //! a pace that leaves the server idle for most of the time, and compares every byte.
 
 use super::data::{COLD, HOT, Size};
+use super::window::{Samples, Window};
 use crate::content::{self, Mark, Sender};
 use crate::failure::{Result, wrong};
 use crate::kill::now_ms;
@@ -26,17 +27,9 @@ const COLD_BYTES: i32 = 1 << 20;
 /// Longest wait of the hot consumer for the next record.
 const HOT_WAIT_MS: i32 = 500;
 
-/// Records that were acknowledged, or that came.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    ended: Instant,
-    took: Duration,
-    records: usize,
-}
-
 /// What a healthy client has done so far.
 struct Progress {
-    samples: Mutex<Vec<Sample>>,
+    samples: Samples,
     /// Why it has ended, if it has.
     failed: Mutex<Option<String>>,
 }
@@ -71,7 +64,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Healthy {
     /// Clients that have not begun.
     pub fn new(address: SocketAddr, size: Size) -> Healthy {
-        let progress = || Progress { samples: Mutex::default(), failed: Mutex::default() };
+        let progress = || Progress { samples: Samples::default(), failed: Mutex::default() };
         Healthy {
             address,
             size,
@@ -105,8 +98,7 @@ impl Healthy {
     }
 
     fn note(&self, who: usize, began: Instant, records: usize) {
-        let ended = Instant::now();
-        lock(&self.progress[who].samples).push(Sample { ended, took: ended - began, records });
+        self.progress[who].samples.note(began, records);
     }
 
     /// Why a client has ended, by number.
@@ -116,15 +108,8 @@ impl Healthy {
 
     /// What client `who` did from `from` to `to`. An operation belongs to where it ended.
     pub fn figures(&self, who: usize, from: Instant, to: Instant) -> Figures {
-        let samples = lock(&self.progress[who].samples);
-        let first = samples.partition_point(|sample| sample.ended < from);
-        let end = samples.partition_point(|sample| sample.ended <= to);
-        let samples = &samples[first..end];
-        let records = samples.iter().map(|sample| sample.records).sum();
-        let mut took: Vec<Duration> = samples.iter().map(|sample| sample.took).collect();
-        took.sort();
-        let at = took.len().saturating_sub(1) * 99 / 100;
-        Figures { records, rate: records as f64 / (to - from).as_secs_f64(), p99: took.get(at).copied() }
+        let Window { records, times } = self.progress[who].samples.window(from, to);
+        Figures { records, rate: records as f64 / (to - from).as_secs_f64(), p99: times.map(|times| times.p99) }
     }
 
     fn produce(&self) -> Result<()> {

@@ -14,6 +14,7 @@ mod kinds;
 mod peer;
 mod producers;
 mod strangers;
+mod window;
 
 pub use kinds::Kind;
 
@@ -23,7 +24,7 @@ use crate::process::{Launch, Server, raise_open_files};
 use crate::report::{Report, ms};
 use clap::ValueEnum;
 use data::Size;
-use disk::{Disk, Times};
+use disk::Disk;
 use healthy::{Figures, Healthy, NAMES};
 use kinds::{Seen, Stage};
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use torc_base::limits;
+use window::Times;
 
 /// What to run.
 #[derive(Clone, Debug)]

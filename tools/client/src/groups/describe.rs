@@ -1,6 +1,6 @@
 //! Who is in a group, and what each member has: DescribeGroups for the classic protocol, ConsumerGroupDescribe for the other.
 
-use super::{GroupAdmin, NOT_FOUND, OfGroups, Told, id};
+use super::{GroupClient, NOT_FOUND, OfGroups, Told, id};
 use crate::ask::AskError;
 use crate::client::{Client, ClientError};
 use crate::embedded;
@@ -53,7 +53,7 @@ pub struct GroupMember {
     pub target: Option<BTreeSet<TopicPartition>>,
 }
 
-impl GroupAdmin {
+impl GroupClient {
     /// Describes groups by their names.
     pub fn describe(&mut self, groups: &[String]) -> Result<OfGroups<Described>, AskError> {
         let mut told = self.each(groups, "describe", ask)?;

@@ -47,7 +47,7 @@ pub struct ListedGroup {
 pub type OfGroups<T> = BTreeMap<String, Result<T, Refusal>>;
 
 /// The groups of a cluster.
-pub struct GroupAdmin {
+pub struct GroupClient {
     cluster: Cluster,
     patience: Patience,
     /// Coordinators that are known, by group.
@@ -59,10 +59,10 @@ pub(crate) fn id(group: &str) -> GroupId {
     GroupId(text(group))
 }
 
-impl GroupAdmin {
+impl GroupClient {
     /// Of a cluster that is connected.
-    pub fn new(cluster: Cluster, patience: Patience) -> GroupAdmin {
-        GroupAdmin { cluster, patience, coordinators: BTreeMap::new() }
+    pub fn new(cluster: Cluster, patience: Patience) -> GroupClient {
+        GroupClient { cluster, patience, coordinators: BTreeMap::new() }
     }
 
     /// All groups, in the order of their names.

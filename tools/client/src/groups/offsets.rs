@@ -1,6 +1,6 @@
 //! What groups have committed.
 
-use super::{GroupAdmin, OfGroups, Told, id};
+use super::{GroupClient, OfGroups, Told, id};
 use crate::ask::AskError;
 use crate::client::{Client, ClientError};
 use crate::cluster::{text, topic_name};
@@ -30,7 +30,7 @@ pub struct Committed {
 /// Codes by partition, as a broker says them of a change of offsets.
 type Codes = Vec<(TopicPartition, i16)>;
 
-impl GroupAdmin {
+impl GroupClient {
     /// All that these groups have committed. A group that is not there has nothing.
     pub fn committed(&mut self, groups: &[String]) -> Result<OfGroups<BTreeMap<TopicPartition, Committed>>, AskError> {
         self.each(groups, "get the offsets of", fetch)

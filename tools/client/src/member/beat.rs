@@ -2,7 +2,7 @@
 
 use super::{OLD_GENERATION, REBALANCING, UNKNOWN_MEMBER};
 use crate::cluster::text;
-use crate::groups::{Groups, id};
+use crate::groups::{GroupClient, id};
 use kafka_protocol::messages::HeartbeatRequest;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -31,7 +31,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 impl Beats {
     /// Starts the thread; it ends when this is dropped.
-    pub fn start(groups: Groups, group: String) -> Beats {
+    pub fn start(groups: GroupClient, group: String) -> Beats {
         let state = State { of: None, rebalancing: false, lost: false, polled: Instant::now() };
         let state = Arc::new(Mutex::new(state));
         let weak = Arc::downgrade(&state);
@@ -69,7 +69,7 @@ impl Beats {
     }
 }
 
-fn run(mut groups: Groups, group: &str, state: &Weak<Mutex<State>>) {
+fn run(mut groups: GroupClient, group: &str, state: &Weak<Mutex<State>>) {
     loop {
         thread::sleep(INTERVAL);
         let Some(strong) = state.upgrade() else { return };

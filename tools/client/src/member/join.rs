@@ -5,7 +5,7 @@ use super::{MemberError, Membership, OLD_GENERATION, REBALANCING, UNKNOWN_MEMBER
 use crate::client::ClientError;
 use crate::cluster::{Cluster, text};
 use crate::embedded;
-use crate::groups::{Groups, id};
+use crate::groups::{GroupClient, id};
 use crate::offsets::TopicPartition;
 use crate::patience::Patience;
 use crate::topic::Refusal;
@@ -63,7 +63,7 @@ pub(super) fn start(entry: Entry) -> Receiver<Result<JoinOutcome, MemberError>> 
 
 fn join(entry: &Entry) -> Result<JoinOutcome, MemberError> {
     let membership = &entry.membership;
-    let mut groups = Groups::new(Cluster::connect(&membership.address)?, entry.patience.clone());
+    let mut groups = GroupClient::new(Cluster::connect(&membership.address)?, entry.patience.clone());
     let me = Joined {
         instance: None,
         topics: [membership.topic.clone()].into(),
@@ -106,7 +106,7 @@ fn again(refusal: Refusal) -> Result<JoinOutcome, MemberError> {
 }
 
 /// Takes what the leader gives; the leader gives to all.
-fn sync(entry: &Entry, groups: &mut Groups, joined: &JoinGroupResponse) -> Result<JoinOutcome, MemberError> {
+fn sync(entry: &Entry, groups: &mut GroupClient, joined: &JoinGroupResponse) -> Result<JoinOutcome, MemberError> {
     let group = &entry.membership.group;
     let name = joined.protocol_name.as_ref().map_or("", |name| name.as_str());
     let leads = joined.leader == joined.member_id && !joined.skip_assignment;
@@ -147,7 +147,7 @@ fn sync(entry: &Entry, groups: &mut Groups, joined: &JoinGroupResponse) -> Resul
 /// Gives all partitions of all topics that members want to them.
 fn give(
     assignor: Assignor,
-    groups: &mut Groups,
+    groups: &mut GroupClient,
     joined: &JoinGroupResponse,
 ) -> Result<(Vec<SyncGroupRequestAssignment>, BTreeMap<String, i32>), ClientError> {
     let members: BTreeMap<String, Joined> = joined

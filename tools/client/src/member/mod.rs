@@ -16,7 +16,7 @@ pub use assign::{Assignment, Assignor, Joined};
 use crate::ask::AskError;
 use crate::client::ClientError;
 use crate::cluster::Cluster;
-use crate::groups::{Committed, Groups, commit_codes, commit_request, id};
+use crate::groups::{Committed, GroupClient, commit_codes, commit_request, id};
 use crate::offsets::TopicPartition;
 use crate::patience::Patience;
 use crate::topic::Refusal;
@@ -111,7 +111,7 @@ enum Phase {
 pub struct Member {
     membership: Membership,
     patience: Patience,
-    commits: Groups,
+    commits: GroupClient,
     phase: Phase,
     beats: Beats,
     /// Its id; empty before it has one.
@@ -127,7 +127,8 @@ pub struct Member {
 impl Member {
     /// One that has not joined yet. Things that pass by themselves are tried again with `patience`.
     pub fn new(membership: Membership, patience: Patience) -> Result<Member, ClientError> {
-        let connect = || Ok::<_, ClientError>(Groups::new(Cluster::connect(&membership.address)?, patience.clone()));
+        let connect =
+            || Ok::<_, ClientError>(GroupClient::new(Cluster::connect(&membership.address)?, patience.clone()));
         Ok(Member {
             commits: connect()?,
             beats: Beats::start(connect()?, membership.group.clone()),

@@ -22,19 +22,14 @@ struct Written<'a> {
     offset: i64,
     timestamp: i64,
     timestamp_type: &'static str,
-    #[serde(skip_serializing_if = "Text::is_elsewhere")]
-    key: Text<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_hex: Option<String>,
-    #[serde(skip_serializing_if = "Text::is_elsewhere")]
-    value: Text<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_hex: Option<String>,
-    headers: Vec<WrittenHeader<'a>>,
+    #[serde(flatten)]
+    pair: Pair<'a>,
+    headers: Vec<Pair<'a>>,
 }
 
+/// Key and value, of a record or of a header.
 #[derive(Serialize)]
-struct WrittenHeader<'a> {
+struct Pair<'a> {
     #[serde(skip_serializing_if = "Text::is_elsewhere")]
     key: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,25 +64,24 @@ fn texts(bytes: Option<&[u8]>) -> (Text<'_>, Option<String>) {
     }
 }
 
+impl<'a> Pair<'a> {
+    fn new(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Pair<'a> {
+        let (key, key_hex) = texts(key);
+        let (value, value_hex) = texts(value);
+        Pair { key, key_hex, value, value_hex }
+    }
+}
+
 /// Appends `record` as a line, without its end.
 pub fn put(out: &mut Vec<u8>, place: &Place, record: &OwnedRecord) {
-    let (key, key_hex) = texts(record.key.as_deref());
-    let (value, value_hex) = texts(record.value.as_deref());
-    let headers = record.headers.iter().map(|(key, value)| {
-        let (key, key_hex) = texts(Some(key));
-        let (value, value_hex) = texts(value.as_deref());
-        WrittenHeader { key, key_hex, value, value_hex }
-    });
+    let headers = record.headers.iter().map(|(key, value)| Pair::new(Some(key), value.as_deref()));
     let written = Written {
         topic: place.topic,
         partition: place.partition,
         offset: record.offset,
         timestamp: record.timestamp,
         timestamp_type: place.timestamp_type,
-        key,
-        key_hex,
-        value,
-        value_hex,
+        pair: Pair::new(record.key.as_deref(), record.value.as_deref()),
         headers: headers.collect(),
     };
     serde_json::to_writer(out, &written).expect("memory takes it, and all keys are strings");

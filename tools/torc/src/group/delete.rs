@@ -6,7 +6,7 @@ use crate::admin::pattern::NoMatch;
 use crate::admin::{AdminError, note, refusals_of};
 use crate::output::{Align, Format, Table, plain, print, print_json};
 use serde_json::json;
-use torc_client::{GroupAdmin, Refusal, TopicPartition};
+use torc_client::{GroupClient, Refusal, TopicPartition};
 
 /// Kafka's code for a group that has members.
 const NON_EMPTY: i16 = 68;
@@ -14,7 +14,7 @@ const NON_EMPTY: i16 = 68;
 const DELETABLE: &[&str] = &["Empty", "Dead"];
 
 /// Deletes what is named or matched, all or nothing, if it is meant.
-pub fn groups(groups: &mut GroupAdmin, args: &DeleteArgs, format: Format) -> Result<(), AdminError> {
+pub fn groups(groups: &mut GroupClient, args: &DeleteArgs, format: Format) -> Result<(), AdminError> {
     let found = chosen(groups, &args.names, NoMatch::Refused)?;
     let busy = found.iter().filter(|group| group.state.as_deref().is_some_and(|s| !DELETABLE.contains(&s)));
     refusals_of(busy.map(|group| has_members(&group.name, group.state.as_deref())).collect())?;
@@ -67,7 +67,7 @@ fn show(names: &[String], table: Table, dry_run: bool, format: Format) -> Result
 }
 
 /// Deletes a group's offsets of the named partitions: of those that it has.
-pub fn offsets(groups: &mut GroupAdmin, args: &DeleteOffsetsArgs, format: Format) -> Result<(), AdminError> {
+pub fn offsets(groups: &mut GroupClient, args: &DeleteOffsetsArgs, format: Format) -> Result<(), AdminError> {
     let there = groups.list()?;
     if !there.iter().any(|group| group.name == args.group) {
         return Err(AdminError::Refused(vec![missing(&args.group, &there)]));

@@ -7,7 +7,7 @@ use crate::admin::{AdminError, refusals_of};
 use crate::output::{Align, Format, Table, print, print_json};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use torc_client::{Described, GroupAdmin, GroupMember, LATEST, ListedGroup, Refusal, TopicPartition};
+use torc_client::{Described, GroupClient, GroupMember, LATEST, ListedGroup, Refusal, TopicPartition};
 
 /// A share group's offsets are elsewhere, and so are those of streams groups' members.
 const NOT_DESCRIBED: &[&str] = &["share", "streams"];
@@ -70,7 +70,7 @@ struct Offset {
 }
 
 /// `torc group describe`.
-pub fn describe(groups: &mut GroupAdmin, args: &DescribeArgs, format: Format) -> Result<(), AdminError> {
+pub fn describe(groups: &mut GroupClient, args: &DescribeArgs, format: Format) -> Result<(), AdminError> {
     let listed = chosen(groups, &args.names, NoMatch::Refused)?;
     let (mut found, mut refusals) = (Vec::new(), Vec::new());
     for group in &listed {
@@ -118,7 +118,7 @@ fn not_described(group: &ListedGroup) -> Refusal {
 
 /// What each group has committed or reads, with the ends of the logs.
 fn offsets(
-    groups: &mut GroupAdmin,
+    groups: &mut GroupClient,
     described: &BTreeMap<String, Result<Described, Refusal>>,
     refusals: &mut Vec<Refusal>,
 ) -> Result<BTreeMap<String, Vec<Offset>>, AdminError> {

@@ -6,7 +6,7 @@ use crate::admin::pattern::{NoMatch, is_pattern, matches};
 use crate::exit::Usage;
 use crate::output::{Align, Format, Table, print, print_json};
 use serde::Serialize;
-use torc_client::{GroupAdmin, ListedGroup, Refusal, near};
+use torc_client::{GroupClient, ListedGroup, Refusal, near};
 
 /// Brokers that do not tell the types of groups have only these.
 const CLASSIC: &str = "classic";
@@ -32,7 +32,7 @@ pub fn kind(group: &ListedGroup) -> &str {
 }
 
 /// `torc group list`.
-pub fn list(groups: &mut GroupAdmin, args: &ListArgs, format: Format) -> Result<(), AdminError> {
+pub fn list(groups: &mut GroupClient, args: &ListArgs, format: Format) -> Result<(), AdminError> {
     let mut listed = chosen(groups, &args.names, NoMatch::Empty)?;
     listed.retain(|group| args.kind.is_empty() || args.kind.iter().any(|wanted| wanted == kind(group)));
     add_states(groups, &mut listed)?;
@@ -56,7 +56,7 @@ pub fn list(groups: &mut GroupAdmin, args: &ListArgs, format: Format) -> Result<
 }
 
 /// Asks for the states that an old broker's list does not have. One that is gone meanwhile has none.
-fn add_states(groups: &mut GroupAdmin, listed: &mut [ListedGroup]) -> Result<(), AdminError> {
+fn add_states(groups: &mut GroupClient, listed: &mut [ListedGroup]) -> Result<(), AdminError> {
     let without = listed.iter().filter(|group| group.state.is_none()).map(|group| group.name.clone());
     let described = groups.describe(&without.collect::<Vec<_>>())?;
     for group in listed.iter_mut().filter(|group| group.state.is_none()) {
@@ -69,7 +69,7 @@ fn add_states(groups: &mut GroupAdmin, listed: &mut [ListedGroup]) -> Result<(),
 ///
 /// # Errors
 /// A name that is no group's: then nothing is to be done.
-pub fn chosen(groups: &mut GroupAdmin, wanted: &[String], none: NoMatch) -> Result<Vec<ListedGroup>, AdminError> {
+pub fn chosen(groups: &mut GroupClient, wanted: &[String], none: NoMatch) -> Result<Vec<ListedGroup>, AdminError> {
     let all = groups.list()?;
     // Names of groups may contain anything, so one may look like a pattern.
     let means =

@@ -15,7 +15,7 @@ mod group_tests;
 use crate::admin::boxed;
 use crate::exit::Usage;
 use args::{GroupArgs, GroupCommand};
-use torc_client::{Cluster, GroupAdmin, Patience};
+use torc_client::{Cluster, GroupClient, Patience};
 
 /// Does what the command line asks for.
 pub fn run(args: GroupArgs) -> Result<(), Box<dyn std::error::Error>> {
@@ -23,7 +23,7 @@ pub fn run(args: GroupArgs) -> Result<(), Box<dyn std::error::Error>> {
     let format = args.format;
     // Ctrl-C ends it: nothing stands half done.
     let patience = Patience::new(args.timeout, || false);
-    let mut groups = GroupAdmin::new(Cluster::connect(&args.bootstrap_server)?, patience);
+    let mut groups = GroupClient::new(Cluster::connect(&args.bootstrap_server)?, patience);
     let done = match &args.command {
         GroupCommand::List(list) => list::list(&mut groups, list, format),
         GroupCommand::Describe(what) => describe::describe(&mut groups, what, format),

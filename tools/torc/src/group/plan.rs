@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
-use torc_client::{Committed, EARLIEST, GroupAdmin, LATEST, Outcomes, Refusal, TopicPartition};
+use torc_client::{Committed, EARLIEST, GroupClient, LATEST, Outcomes, Refusal, TopicPartition};
 
 /// Kafka's code for a partition that is not there.
 const UNKNOWN_TOPIC: i16 = 3;
@@ -44,7 +44,7 @@ fn whole<T>(outcomes: Outcomes<T>) -> Result<BTreeMap<TopicPartition, T>, AdminE
 }
 
 /// The partitions that are meant: those of topics that are there, with all that exist where none are named.
-pub fn places(groups: &mut GroupAdmin, wanted: &[TopicPartitions]) -> Result<Vec<TopicPartition>, AdminError> {
+pub fn places(groups: &mut GroupClient, wanted: &[TopicPartitions]) -> Result<Vec<TopicPartition>, AdminError> {
     let names: Vec<String> = wanted.iter().map(|topic| topic.topic.clone()).collect();
     let metadata = groups.metadata(&names)?;
     let (mut places, mut refusals) = (Vec::new(), Vec::new());
@@ -71,7 +71,7 @@ pub fn places(groups: &mut GroupAdmin, wanted: &[TopicPartitions]) -> Result<Vec
 
 /// Where each partition shall be, inside of its log.
 pub fn changes(
-    groups: &mut GroupAdmin,
+    groups: &mut GroupClient,
     args: &ResetArgs,
     committed: &BTreeMap<TopicPartition, Committed>,
 ) -> Result<Vec<Change>, AdminError> {

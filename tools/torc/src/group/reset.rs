@@ -7,14 +7,14 @@ use crate::admin::{AdminError, note};
 use crate::output::{Align, Format, Table, plain, print, print_json};
 use serde_json::json;
 use std::collections::BTreeMap;
-use torc_client::{GroupAdmin, TopicPartition};
+use torc_client::{GroupClient, TopicPartition};
 
 /// Kafka's codes: the group has members; and what a commit from outside gets then.
 const NON_EMPTY: i16 = 68;
 const UNKNOWN_MEMBER: i16 = 25;
 
 /// Shows what it would do, asks, does it.
-pub fn reset(groups: &mut GroupAdmin, args: &ResetArgs, format: Format) -> Result<(), AdminError> {
+pub fn reset(groups: &mut GroupClient, args: &ResetArgs, format: Format) -> Result<(), AdminError> {
     let name = args.group.clone();
     let there = groups.list()?;
     let mut committed = BTreeMap::new();
@@ -43,7 +43,7 @@ pub fn reset(groups: &mut GroupAdmin, args: &ResetArgs, format: Format) -> Resul
 }
 
 /// Members would go on where they are.
-fn refuse_members(groups: &mut GroupAdmin, name: &str) -> Result<(), AdminError> {
+fn refuse_members(groups: &mut GroupClient, name: &str) -> Result<(), AdminError> {
     for (_, told) in groups.describe(&[name.to_string()])? {
         let told = told.map_err(|refusal| AdminError::Refused(vec![refusal]))?;
         let many = told.members.len();
@@ -56,7 +56,7 @@ fn refuse_members(groups: &mut GroupAdmin, name: &str) -> Result<(), AdminError>
     Ok(())
 }
 
-fn commit(groups: &mut GroupAdmin, name: &str, changes: Vec<Change>, format: Format) -> Result<(), AdminError> {
+fn commit(groups: &mut GroupClient, name: &str, changes: Vec<Change>, format: Format) -> Result<(), AdminError> {
     if changes.is_empty() {
         show(name, &changes, false, format);
         return Ok(());

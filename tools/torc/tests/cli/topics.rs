@@ -102,6 +102,8 @@ fn sizes_are_those_on_disk() {
     assert!(value("torc_topic_produce_bytes_total{topic=\"orders\"}") >= 200.0 * 1024.0);
     assert_eq!(value("torc_topic_produce_bytes_total{topic=\"empty\"}"), 0.0);
     assert_eq!(value("torc_topic_fetch_bytes_total{topic=\"orders\"}"), 0.0);
+    assert_eq!(value("torc_topic_log_bytes{topic=\"orders\"}"), bytes as f64);
+    assert_eq!(value("torc_topic_log_bytes{topic=\"empty\"}"), 0.0);
     assert!(value("torc_disk_free_bytes") > 0.0 && value("torc_disk_free_bytes") <= value("torc_disk_size_bytes"));
     for shard in 0..2 {
         assert!(

@@ -42,7 +42,7 @@ impl Kafka {
     }
 
     fn found(&self, out: &Out, to: ReplyTo, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
-        let (host, port) = self.advertised(out, to);
+        let (host, port) = self.advertised(out.conns.listener(to.conn));
         let find = |key: &StrBytes| {
             let refused = |code: i16, why: &str| {
                 Coordinator::default()
