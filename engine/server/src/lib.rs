@@ -50,8 +50,6 @@ mod placement_tests;
 #[cfg(test)]
 mod reading_tests;
 #[cfg(test)]
-mod room_tests;
-#[cfg(test)]
 mod running_tests;
 #[cfg(test)]
 mod samples_tests;

@@ -98,3 +98,7 @@ pub fn file_slots(open_files: u64, total: u64, segment_bytes: u64, shards: u16) 
     });
     (slots as u32, warning)
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;
