@@ -61,12 +61,12 @@ impl Notify {
 
     /// The server serves; `status` is what `systemctl status` shows.
     pub fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+        self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
     /// The server ends, in order.
     pub fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=draining");
+        self.send("STOPPING=1\nSTATUS=draining");
     }
 
     /// From now on says that the server is alive as long as every shard turns when it is woken.
@@ -90,7 +90,7 @@ impl Notify {
             let now = (pulse.turns)();
             let still = before.iter().zip(&now).position(|(before, now)| before == now);
             match still {
-                None => self.tell("WATCHDOG=1"),
+                None => self.send("WATCHDOG=1"),
                 Some(shard) if stuck != still => (pulse.stuck)(shard),
                 Some(_) => {}
             }
@@ -99,7 +99,7 @@ impl Notify {
     }
 
     /// A message that cannot be sent is no reason to stop serving, so errors are dropped.
-    fn tell(&self, message: &str) {
+    fn send(&self, message: &str) {
         if let Some(socket) = &self.socket {
             let _ = socket.send(message.as_bytes());
         }

@@ -1,6 +1,6 @@
 //! Checkpoints of the groups: what recovery starts from, so that it reads little of the log.
 
-use super::recover::{CHECKPOINT_FILE, Found, Recovery};
+use super::recover::{CHECKPOINT_FILE, RecoveredGroup, Recovery};
 use super::{Groups, Out, Phase};
 use crate::meaning::{Meaning, put_list, take_list, take_numbers, take_u64};
 use crate::stats::add;
@@ -212,7 +212,7 @@ impl Groups {
             let hard_state = HardState { term: Term(term), vote: u32::try_from(vote).ok().map(NodeId) };
             let hard_state = HardState { vote: hard_state.vote.filter(|v| v.get() != u32::MAX), ..hard_state };
             let (first, last, applied) = (Index(first), Index(last), Index(applied));
-            let found = Found { hard_state, first, last, applied, terms, meaning };
+            let found = RecoveredGroup { hard_state, first, last, applied, terms, meaning };
             self.checkpoint.recovery.found.insert(GroupId(id), found);
         }
         if rest.is_empty() { Ok(()) } else { Err(NONSENSE.into()) }

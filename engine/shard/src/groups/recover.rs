@@ -36,7 +36,7 @@ impl PartialEq for Phase {
 }
 
 /// A group as the checkpoint and the log tell of it.
-pub(super) struct Found {
+pub(super) struct RecoveredGroup {
     pub hard_state: HardState,
     pub first: Index,
     pub last: Index,
@@ -45,9 +45,9 @@ pub(super) struct Found {
     pub meaning: Meaning,
 }
 
-impl Found {
-    fn new(meaning: Meaning) -> Found {
-        Found {
+impl RecoveredGroup {
+    fn new(meaning: Meaning) -> RecoveredGroup {
+        RecoveredGroup {
             hard_state: HardState::default(),
             first: Index(1),
             last: Index(0),
@@ -73,7 +73,7 @@ impl Found {
 /// Groups that recovery has met so far.
 #[derive(Default)]
 pub(super) struct Recovery {
-    pub found: BTreeMap<GroupId, Found>,
+    pub found: BTreeMap<GroupId, RecoveredGroup>,
 }
 
 /// Consensus for a group that never was.
@@ -156,10 +156,10 @@ impl Groups {
     fn replay(&mut self, out: &mut Out, item: &Item) -> Result<(), String> {
         if item.kind == kind::HARD_STATE {
             let (hard_state, tag) = decode_hard_state(&item.bytes).ok_or("a hard state of the wrong length")?;
-            self.found(item.group, tag.map(LogKind::of_tag).transpose()?)?.hard_state = hard_state;
+            self.recovered_group(item.group, tag.map(LogKind::of_tag).transpose()?)?.hard_state = hard_state;
             return Ok(());
         }
-        let found = self.found(item.group, None)?;
+        let found = self.recovered_group(item.group, None)?;
         if item.index <= found.last {
             return Ok(());
         }
@@ -168,10 +168,10 @@ impl Groups {
     }
 
     /// What is known of a group, whose log says of which kind it is, if it does.
-    fn found(&mut self, id: GroupId, said: Option<LogKind>) -> Result<&mut Found, String> {
+    fn recovered_group(&mut self, id: GroupId, said: Option<LogKind>) -> Result<&mut RecoveredGroup, String> {
         let kind = said.unwrap_or(LogKind::of_group(id));
         let found = self.checkpoint.recovery.found.entry(id);
-        let found = found.or_insert_with(|| Found::new(Meaning::new(kind, &self.settings)));
+        let found = found.or_insert_with(|| RecoveredGroup::new(Meaning::new(kind, &self.settings)));
         match (found.meaning.kind(), said) {
             (known, Some(said)) if known != said => Err(format!("it is of kind {said:?}, and was of kind {known:?}")),
             _ => Ok(found),
@@ -191,7 +191,7 @@ impl Groups {
         let found = std::mem::take(&mut self.checkpoint.recovery.found);
         let mut ids = Vec::with_capacity(found.len());
         for (id, found) in found {
-            let Found { hard_state, first, last, applied, terms, mut meaning } = found;
+            let RecoveredGroup { hard_state, first, last, applied, terms, mut meaning } = found;
             let raft = Raft::new(config(&self.settings), hard_state, LogView { first, last, terms }, applied);
             meaning.replayed(last);
             self.groups.insert(id, Group::new(raft, meaning));

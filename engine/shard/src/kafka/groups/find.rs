@@ -20,7 +20,7 @@ impl Kafka {
     pub(in crate::kafka) fn find_coordinator(&mut self, out: &mut Out, to: ReplyTo, request: FindCoordinatorRequest) {
         let under_way = || self.pending.values().any(|pending| matches!(pending.what, Waiting::FindCoordinator(_)));
         if request.key_type != GROUP || self.view.offsets_topic().is_some() || under_way() {
-            let response = self.found(out, to, &request);
+            let response = self.coordinators_response(out, to, &request);
             return self.reply(out, to, &response);
         }
         let admin = Admin::CreateInternal {
@@ -37,11 +37,16 @@ impl Kafka {
     pub(in crate::kafka) fn finish_find_coordinator(&mut self, out: &mut Out, token: Token) {
         let pending = self.done(out, token);
         let Waiting::FindCoordinator(request) = pending.what else { unreachable!("it was one") };
-        let response = self.found(out, pending.to, &request);
+        let response = self.coordinators_response(out, pending.to, &request);
         self.reply(out, pending.to, &response);
     }
 
-    fn found(&self, out: &Out, to: ReplyTo, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
+    fn coordinators_response(
+        &self,
+        out: &Out,
+        to: ReplyTo,
+        request: &FindCoordinatorRequest,
+    ) -> FindCoordinatorResponse {
         let (host, port) = self.advertised(out.conns.listener(to.conn));
         let find = |key: &StrBytes| {
             let refused = |code: i16, why: &str| {
