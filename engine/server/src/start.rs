@@ -383,6 +383,7 @@ fn shard_settings(
     let described = described::settings(config, data, &advertised, wal.reserve_bytes);
     Ok(Settings {
         node: NodeId(data.identity.node_id),
+        voters: vec![NodeId(data.identity.node_id)],
         shard: ShardId(shard),
         shards: data.identity.shards,
         cluster_id: data.identity.cluster_id.clone(),

@@ -1,18 +1,19 @@
 //! What the log of a group means: a state for each kind of log, made by its entries and by nothing else.
 //!
-//! An entry is taken in twice: when it is appended, or found by recovery ([`Meaning::replay`]), and when it is committed
-//! ([`Meaning::apply`]). Only what is committed is in the state that others see; what is not lies behind it, in the order
-//! of the log.
+//! An entry is taken in twice: when it is appended, or found by recovery, or sent by a leader ([`Meaning::replay`]), and when
+//! it is committed ([`Meaning::apply`]). Only what is committed is in the state that others see; what is not lies behind it,
+//! in the order of the log, and is taken back from its end when another leader's entries replace it ([`Meaning::cut`]).
+//! Nothing else changes a state, so that replicas which have applied the same entries have the same one: what goes by a
+//! clock is told by an entry of its own.
 
 mod catalog;
 mod partition;
 
 pub use catalog::CatalogLog;
-pub use partition::PartitionLog;
+pub use partition::{PartitionLog, encode_clock};
 
 use crate::settings::Settings;
 use torc_base::ids::{GroupId, Index, LeaderEpoch};
-use torc_base::time::Wall;
 use torc_state::catalog::Change;
 use torc_wal::{Item, Kind};
 
@@ -29,6 +30,8 @@ pub mod kind {
     pub const TRIM: Kind = Kind(4);
     /// A catalog command.
     pub const COMMAND: Kind = Kind(5);
+    /// The leader's clock, for what a partition forgets with time.
+    pub const CLOCK: Kind = Kind(6);
 }
 
 /// The kinds of logs. Their tags stand in checkpoints and beside the terms in the log; 2 is kept for coordinators, 3 for
@@ -113,19 +116,32 @@ impl Meaning {
         }
     }
 
-    /// Takes in an entry that recovery found, behind all that were found before. It waits for its commit.
-    pub fn replay(&mut self, now: Wall, item: &Item) -> Result<(), String> {
+    /// Takes in an entry that recovery found or a leader has sent, behind all that were there before. It waits for its
+    /// commit.
+    pub fn replay(&mut self, item: &Item) -> Result<(), String> {
         match self {
             Meaning::Catalog(catalog) => catalog.replay(item),
-            Meaning::Partition(partition) => partition.replay(now, item),
+            Meaning::Partition(partition) => partition.replay(item),
         }
     }
 
-    /// The log has been read to its end, which is the entry `last`.
-    pub fn replayed(&mut self, last: Index) {
+    /// Entries from `from` on, none of which is committed, are replaced: they were never there.
+    pub fn cut(&mut self, from: Index) {
         match self {
-            Meaning::Partition(partition) => partition.replayed(last),
-            Meaning::Catalog(_) => {}
+            Meaning::Catalog(catalog) => catalog.cut(from),
+            Meaning::Partition(partition) => partition.cut(from),
+        }
+    }
+
+    /// The first and the last entry that it has taken in, and that wait for their commit.
+    pub fn pending(&self) -> Option<(Index, Index)> {
+        match self {
+            Meaning::Catalog(catalog) => {
+                let mut pending = catalog.state().pending().map(|(index, _)| *index);
+                let first = pending.next()?;
+                Some((first, pending.last().unwrap_or(first)))
+            }
+            Meaning::Partition(partition) => partition.state().pending(),
         }
     }
 
@@ -142,7 +158,7 @@ impl Meaning {
     pub fn encode(&self, out: &mut Vec<u8>) {
         let tag = self.kind() as u8;
         match self {
-            // Trims stand before the tag, as they did when each group had them.
+            // A list stands before the tag, in which older torcs had trims.
             Meaning::Partition(partition) => partition.encode(tag, out),
             Meaning::Catalog(_) => {
                 put_list(out, [].into_iter());

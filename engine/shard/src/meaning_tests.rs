@@ -4,7 +4,8 @@
 use super::*;
 use crate::tests::rig::settings;
 use torc_base::buf::Pool;
-use torc_base::ids::{GroupId, Offset, ProducerEpoch, ProducerId, Term, TopicId};
+use torc_base::ids::{Offset, ProducerEpoch, ProducerId, Term, TopicId};
+use torc_base::time::Wall;
 use torc_net::kafka::records::{self, BuildOptions, Record};
 use torc_state::catalog::{Command, NewTopic};
 use torc_state::partition::{Incoming, Sequenced};
@@ -52,8 +53,8 @@ fn partition() -> (Vec<Item>, PartitionLog) {
     ];
     let mut log = PartitionLog::new();
     log.begin_term(LeaderEpoch(2), Index(1));
-    log.append(NOW, Index(2), Offset(0), &first_incoming, first.len() as u32);
-    log.append(NOW, Index(3), Offset(3), &second_incoming, second.len() as u32);
+    log.append(Index(2), Offset(0), &first_incoming, first.len() as u32);
+    log.append(Index(3), Offset(3), &second_incoming, second.len() as u32);
     log.append_trim(Index(4), Offset(2));
     (entries, log)
 }
@@ -63,17 +64,23 @@ fn a_partition_is_the_same_by_appends_by_replay_and_from_a_checkpoint() {
     for kept in 0..=4 {
         let (entries, mut appended) = partition();
         let mut before = PartitionLog::new();
-        entries[..kept].iter().for_each(|entry| before.replay(NOW, entry).unwrap());
+        entries[..kept].iter().for_each(|entry| before.replay(entry).unwrap());
+        // Some of them are committed.
+        before.apply(Index(kept as u64 / 2));
         let mut checkpoint = Vec::new();
         Meaning::Partition(before).encode(&mut checkpoint);
         let mut rest = &checkpoint[..];
         let mut meaning = Meaning::decode(&settings(), &mut rest).unwrap();
         assert!(rest.is_empty() && meaning.kind() == LogKind::Partition);
-        entries[kept..].iter().for_each(|entry| meaning.replay(NOW, entry).unwrap());
-        meaning.replayed(Index(4));
+        entries[kept..].iter().for_each(|entry| meaning.replay(entry).unwrap());
         assert!(matches!(meaning.apply(Index(4)), Applied::Partition { trimmed: true }));
         assert!(appended.apply(Index(4)));
-        assert_eq!(meaning.partition().unwrap().state(), appended.state(), "{kept} entries in the checkpoint");
+        let state = |log: &PartitionLog| {
+            let mut bytes = Vec::new();
+            log.state().encode(&mut bytes);
+            bytes
+        };
+        assert_eq!(state(meaning.partition().unwrap()), state(&appended), "{kept} entries in the checkpoint");
     }
 }
 
@@ -94,11 +101,11 @@ fn nothing_counts_before_its_commit() {
 #[test]
 fn what_is_pending_is_found_by_offset() {
     let (_, mut log) = partition();
-    assert_eq!([0, 2, 3, 4].map(|offset| log.pending_entry(Offset(offset)).get()), [2, 2, 3, 3]);
-    assert_eq!((log.pending_trim(Offset(1)), log.pending_trim(Offset(3))), (Some(Index(4)), None));
-    assert!(log.is_trimming());
+    assert_eq!([0, 2, 3, 4].map(|offset| log.state().pending_entry(Offset(offset)).get()), [2, 2, 3, 3]);
+    assert_eq!((log.state().pending_trim(Offset(1)), log.state().pending_trim(Offset(3))), (Some(Index(4)), None));
+    assert!(log.state().is_trimming());
     log.apply(Index(4));
-    assert!(!log.is_trimming());
+    assert!(!log.state().is_trimming());
 }
 
 fn create(catalog: &mut CatalogLog, name: &str, id: u128) -> Command {
@@ -158,20 +165,42 @@ fn entries_of_another_kind_of_log_are_refused() {
         (LogKind::Catalog, item(kind::RECORDS, 1, (0, 1), &records)),
         (LogKind::Catalog, item(kind::TRIM, 1, (0, 0), &[0; 8])),
         (LogKind::Partition, item(kind::COMMAND, 1, (0, 0), b"")),
+        (LogKind::Catalog, item(kind::CLOCK, 1, (0, 0), &[0; 16])),
         (LogKind::Partition, item(Kind(77), 1, (0, 0), b"")),
         (LogKind::Catalog, item(Kind(77), 1, (0, 0), b"")),
     ];
     for (log, entry) in foreign {
-        let refused = Meaning::new(log, &settings).replay(NOW, &entry).unwrap_err();
+        let refused = Meaning::new(log, &settings).replay(&entry).unwrap_err();
         assert!(refused.contains(&format!("kind {}", entry.kind.0)), "{refused}");
     }
+}
+
+#[test]
+fn entries_that_do_not_fit_are_refused_and_change_nothing() {
+    let (entries, _) = partition();
+    let (records, _) = batch(0, 3);
+    let mut log = PartitionLog::new();
+    entries.iter().for_each(|entry| log.replay(entry).unwrap());
+    for unfit in [
+        item(kind::RECORDS, 5, (6, 3), &records),
+        item(kind::RECORDS, 5, (4, 3), &records),
+        item(kind::RECORDS, 5, (5, 0), &records),
+        item(kind::RECORDS, 5, (5, 3), b"no batch"),
+        item(kind::TRIM, 5, (5, 0), &6i64.to_le_bytes()),
+        item(kind::TRIM, 5, (5, 0), b"short"),
+        item(kind::CLOCK, 5, (5, 0), &[0; 15]),
+    ] {
+        log.replay(&unfit).unwrap_err();
+        assert_eq!(log.state().pending(), Some((Index(1), Index(4))));
+    }
+    log.replay(&item(kind::CLOCK, 5, (5, 0), &[0; 16])).unwrap();
 }
 
 #[test]
 fn damaged_states_are_refused_and_never_panic() {
     let (entries, _) = partition();
     let mut log = PartitionLog::new();
-    entries.iter().for_each(|entry| log.replay(NOW, entry).unwrap());
+    entries.iter().for_each(|entry| log.replay(entry).unwrap());
     let mut bytes = Vec::new();
     Meaning::Partition(log).encode(&mut bytes);
     for cut in 0..bytes.len() {

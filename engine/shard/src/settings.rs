@@ -10,6 +10,8 @@ use torc_state::config::Type as SettingType;
 pub struct Settings {
     /// This server (`node.id`).
     pub node: NodeId,
+    /// Who votes in the groups of this node, which is one of them.
+    pub voters: Vec<NodeId>,
     /// This shard, and how many the data directory has.
     pub shard: ShardId,
     pub shards: u16,

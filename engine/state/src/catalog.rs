@@ -3,7 +3,8 @@
 //!
 //! A change is planned ([`Catalog::plan_create`] and its like check it against the state and give it its ids), goes
 //! through the log as a [`Command`], and is applied in the log's order. Two plans may be under way at once: the later
-//! one can turn out impossible when it is applied ([`Change::Refused`]), the same on every replica.
+//! one can turn out impossible when it is applied ([`Change::Refused`]), the same on every replica. What is appended and
+//! not known to be committed waits beside the state, and can be taken back.
 
 mod assignment;
 mod command;
@@ -20,7 +21,7 @@ pub use topic::{GroupRanges, Topic, check_name, is_internal, is_reserved};
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::{Overrides, TopicConfig};
 use crate::coordinator::Text;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index, NodeId, ProducerId, TopicId};
 use torc_base::limits::{GROUP_CONFIGS_MAX, GROUP_NAME_BYTES_MAX, TOPIC_NAME_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
@@ -29,6 +30,8 @@ use torc_base::time::Wall;
 /// First byte of an encoded catalog, and of one in which groups have settings: those follow the topics.
 const VERSION: u8 = 1;
 const VERSION_WITH_GROUPS: u8 = 2;
+/// The same with groups, whether or not there are any, and commands that are not committed behind them.
+const VERSION_WITH_PENDING: u8 = 3;
 
 /// What topics are made like when their creator does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +94,8 @@ pub struct Catalog {
     partitions: usize,
     /// Settings of consumer groups; those without any do not stand here.
     groups: BTreeMap<Text, Arc<Overrides>>,
+    /// Appended and not committed, in the order of the log.
+    pending: VecDeque<(Index, Command)>,
     /// Ids that plans under way have been given; what is applied catches up. Not part of the state.
     planned_group: GroupId,
     planned_producer_id: i64,
@@ -110,6 +115,7 @@ impl Catalog {
             alike: BTreeMap::new(),
             partitions: 0,
             groups: BTreeMap::new(),
+            pending: VecDeque::new(),
             // Shard 0 has the catalog, and often a core that the kernel keeps house on: the first partition goes elsewhere.
             planned_group: GroupId::FIRST_PARTITION.next(),
             planned_producer_id: 0,
@@ -156,6 +162,35 @@ impl Catalog {
     /// The settings of consumer groups that have some.
     pub fn group_configs(&self) -> impl ExactSizeIterator<Item = (&Text, &Arc<Overrides>)> {
         self.groups.iter()
+    }
+
+    /// The command is entry `index`.
+    pub fn append(&mut self, index: Index, command: Command) {
+        assert!(self.pending.back().is_none_or(|(last, _)| *last < index), "commands come in the order of the log");
+        self.pending.push_back((index, command));
+    }
+
+    /// Appended and not committed, in the order of the log.
+    pub fn pending(&self) -> impl ExactSizeIterator<Item = &(Index, Command)> {
+        self.pending.iter()
+    }
+
+    /// All commands through entry `through` are committed: what each of them did.
+    pub fn commit(&mut self, through: Index) -> Vec<(Index, Change)> {
+        let mut changes = Vec::new();
+        while self.pending.front().is_some_and(|(index, _)| *index <= through) {
+            let (index, command) = self.pending.pop_front().expect("looked at above");
+            changes.push((index, self.apply(index, &command)));
+        }
+        changes
+    }
+
+    /// Commands from entry `from` on, none of which is committed, were never there. Ids that they had are given to nobody
+    /// else.
+    pub fn cut(&mut self, from: Index) {
+        while self.pending.back().is_some_and(|(index, _)| *index >= from) {
+            self.pending.pop_back();
+        }
     }
 
     /// Applies the command at `index` of the log. The same commands give the same state on every replica; one that the
@@ -274,8 +309,13 @@ impl Catalog {
 
     /// Appends the catalog for a checkpoint.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        // Without such settings an older torc can read it, too.
-        out.push(if self.groups.is_empty() { VERSION } else { VERSION_WITH_GROUPS });
+        // Without such settings, and commands, an older torc can read it, too.
+        let version = match (self.pending.is_empty(), self.groups.is_empty()) {
+            (true, true) => VERSION,
+            (true, false) => VERSION_WITH_GROUPS,
+            (false, _) => VERSION_WITH_PENDING,
+        };
+        out.push(version);
         put_u64(out, self.applied.0);
         put_u64(out, self.next_group.0);
         put_u64(out, self.next_producer_id as u64);
@@ -292,7 +332,7 @@ impl Catalog {
             }
             command::put_overrides(out, &topic.overrides);
         }
-        if self.groups.is_empty() {
+        if version == VERSION {
             return;
         }
         put_u64(out, self.groups.len() as u64);
@@ -300,13 +340,41 @@ impl Catalog {
             put_bytes(out, group.as_bytes());
             command::put_overrides(out, config);
         }
+        if version == VERSION_WITH_PENDING {
+            self.encode_pending(out);
+        }
+    }
+
+    fn encode_pending(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.pending.len() as u64);
+        let mut bytes = Vec::new();
+        for (index, command) in &self.pending {
+            bytes.clear();
+            command.encode(&mut bytes);
+            put_u64(out, index.0);
+            put_bytes(out, &bytes);
+        }
+    }
+
+    fn decode_pending(&mut self, from: &mut Decoder<'_, '_>) -> Result<(), DecodeError> {
+        let count = from.count(usize::MAX, "number of commands")?;
+        from.check(count > 0, "number of commands")?;
+        for _ in 0..count {
+            let index = Index(from.u64("command's index")?);
+            let before = self.pending.back().map_or(self.applied, |(last, _)| *last);
+            from.check(index > before, "command's index")?;
+            let length = from.count(usize::MAX, "command's length")?;
+            let command = Command::decode(from.take(length, "command")?)?;
+            self.pending.push_back((index, command));
+        }
+        Ok(())
     }
 
     /// Takes a catalog off the front of `bytes`.
     pub fn decode(defaults: Defaults, bytes: &mut &[u8]) -> Result<Catalog, DecodeError> {
         let mut from = Decoder::new(bytes);
         let version = from.u8("catalog's version")?;
-        from.check(matches!(version, VERSION | VERSION_WITH_GROUPS), "catalog's version")?;
+        from.check(matches!(version, VERSION | VERSION_WITH_GROUPS | VERSION_WITH_PENDING), "catalog's version")?;
         let mut catalog = Catalog::new(defaults.clone());
         catalog.applied = Index(from.u64("catalog's index")?);
         let next_group = GroupId(from.u64("next group")?);
@@ -320,7 +388,7 @@ impl Catalog {
             from.check(topic.partitions.ranges().all(free), "topic's groups")?;
             catalog.insert(topic);
         }
-        if version == VERSION_WITH_GROUPS {
+        if version != VERSION {
             for _ in 0..from.count(GROUP_CONFIGS_MAX, "number of groups' settings")? {
                 let group = Text::from(from.text(GROUP_NAME_BYTES_MAX, "group's name")?);
                 let config = command::take_overrides(&mut from)?;
@@ -331,6 +399,9 @@ impl Catalog {
         catalog.next_group = next_group;
         catalog.planned_group = next_group;
         catalog.planned_producer_id = catalog.next_producer_id;
+        if version == VERSION_WITH_PENDING {
+            catalog.decode_pending(&mut from)?;
+        }
         Ok(catalog)
     }
 

@@ -334,3 +334,37 @@ fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
         }
     }
 }
+
+#[test]
+fn commands_wait_for_their_commit_in_checkpoints_too_and_can_be_taken_back() {
+    let mut catalog = Catalog::new(Defaults::default());
+    let create = |catalog: &mut Catalog, index: u64, name: &str| {
+        let command = catalog.plan_create(wish(name, u128::from(index), 2)).expect("a good wish");
+        catalog.append(Index(index), command);
+    };
+    for (index, name) in [(2, "a"), (3, "b"), (5, "c")] {
+        create(&mut catalog, index, name);
+    }
+    assert_eq!(catalog.commit(Index(2)).len(), 1);
+    let encoded = |catalog: &Catalog| {
+        let mut bytes = Vec::new();
+        catalog.encode(&mut bytes);
+        bytes
+    };
+    let bytes = encoded(&catalog);
+    let mut back = Catalog::decode(Defaults::default(), &mut &bytes[..]).expect("just encoded");
+    assert!(back.pending().eq(catalog.pending()) && back.topics().eq(catalog.topics()));
+    for cut in 0..bytes.len() {
+        assert!(Catalog::decode(Defaults::default(), &mut &bytes[..cut]).is_err(), "{cut} of {} bytes", bytes.len());
+    }
+    // One of them stays, and then another leader's comes.
+    back.cut(Index(4));
+    let mut straight = Catalog::decode(Defaults::default(), &mut &bytes[..]).unwrap();
+    for catalog in [&mut back, &mut straight] {
+        catalog.cut(Index(4));
+        create(catalog, 4, "d");
+        let names: Vec<Change> = catalog.commit(Index(9)).into_iter().map(|(_, change)| change).collect();
+        assert!(matches!(&names[..], [Change::Created(b), Change::Created(d)] if &*b.name == "b" && &*d.name == "d"));
+    }
+    assert_eq!(encoded(&back), encoded(&straight));
+}

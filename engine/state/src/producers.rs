@@ -2,6 +2,7 @@
 //! The rules are those of Kafka's `ProducerStateManager` and `ProducerAppendInfo`.
 
 use crate::codec::{DecodeError, Decoder, put_i64, put_u64};
+use crate::partition::overlay::{Clock, Overlay};
 use std::collections::BTreeMap;
 use std::fmt;
 use torc_base::ids::{Offset, ProducerEpoch, ProducerId};
@@ -32,6 +33,12 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    /// The batch whose last record is at `last` and whose first one has that sequence number.
+    pub(crate) fn new(last: Offset, max_timestamp: i64, base_sequence: i32, records: u32) -> Remembered {
+        assert!(records > 0, "a batch without records has no sequence");
+        Remembered { last, max_timestamp, last_sequence: sequence_plus(base_sequence, records - 1), records }
+    }
+
     /// Offset of its first record.
     pub fn base(&self) -> Offset {
         Offset(self.last.0 - i64::from(self.records) + 1)
@@ -72,29 +79,43 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+/// Stands for "not seen at a logged time" in a checkpoint: older torcs take it for a time that never expires.
+const UNSEEN: i64 = i64::MAX;
+
 /// The sequence number `n` further on: 31 bits, wrapping.
 fn sequence_plus(sequence: i32, n: u32) -> i32 {
     ((sequence as u32).wrapping_add(n) & 0x7fff_ffff) as i32
 }
 
-/// One producer's newest batches of its newest epoch, oldest first.
+/// What is known of one producer: its newest committed batches, all of one epoch, oldest first, and where its batches among
+/// the partition's pending entries are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Producer {
     epoch: ProducerEpoch,
-    /// Batches in use, at least 1.
+    /// Batches in use; 0 if nothing of it is committed, or has been forgotten while something is pending.
     len: u8,
-    /// When the last of them came.
-    seen: Wall,
+    /// The logged time when the last of them was there; `None`: none has been logged since.
+    seen: Option<Wall>,
     batches: [Remembered; PRODUCER_BATCHES],
+    /// The number of its newest pending entry, from which the older ones are found; 0: none is pending.
+    pending: u64,
 }
 
 impl Producer {
+    const NEW: Producer = Producer {
+        epoch: ProducerEpoch(-1),
+        len: 0,
+        seen: None,
+        batches: [Remembered { last: Offset(0), max_timestamp: 0, last_sequence: 0, records: 0 }; PRODUCER_BATCHES],
+        pending: 0,
+    };
+
     fn batches(&self) -> &[Remembered] {
         &self.batches[..usize::from(self.len)]
     }
 
-    fn newest(&self) -> &Remembered {
-        self.batches().last().expect("a producer is remembered by a batch")
+    fn newest(&self) -> Option<&Remembered> {
+        self.batches().last()
     }
 
     fn push(&mut self, batch: Remembered) {
@@ -105,52 +126,84 @@ impl Producer {
         self.batches[usize::from(self.len)] = batch;
         self.len += 1;
     }
+
+    /// Its newest epoch, and its newest batches in a row of that one, pending or committed, the newest first.
+    fn tip(&self, overlay: &Overlay) -> (ProducerEpoch, [Remembered; PRODUCER_BATCHES], usize) {
+        let (mut epoch, mut newest, mut len) = (self.epoch, [Remembered::default(); PRODUCER_BATCHES], 0);
+        let mut number = self.pending;
+        while number > 0 && len < PRODUCER_BATCHES {
+            let entry = overlay.get(number);
+            let (by, batch) = entry.producer().zip(entry.remembered()).expect("only batches of producers are linked");
+            if len > 0 && by.epoch != epoch {
+                return (epoch, newest, len);
+            }
+            (epoch, newest[len]) = (by.epoch, batch);
+            len += 1;
+            number = overlay.before(number);
+        }
+        if epoch == self.epoch {
+            for batch in self.batches().iter().rev().take(PRODUCER_BATCHES - len) {
+                newest[len] = *batch;
+                len += 1;
+            }
+        }
+        (epoch, newest, len)
+    }
 }
 
-/// The producers of one partition. Bounded by [`PRODUCERS_PER_PARTITION_MAX`].
+/// The producers of one partition. Bounded by [`PRODUCERS_PER_PARTITION_MAX`], those aside of which something is pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Producers {
     by_id: BTreeMap<ProducerId, Producer>,
+    /// Those of which something is committed.
+    known: usize,
 }
 
 impl Producers {
-    /// Producers that are remembered.
+    /// Producers that are remembered by what is committed.
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.known
     }
 
-    /// True if none is remembered.
+    /// True if none is remembered, and nothing of one is pending.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
-    /// The offset of the last record of each one's newest batch.
+    /// The offset of the last record of each one's newest committed batch.
     pub fn newest(&self) -> impl Iterator<Item = Offset> {
-        self.by_id.values().map(|producer| producer.newest().last)
+        self.by_id.values().filter_map(|producer| Some(producer.newest()?.last))
     }
 
     /// The remembered batch that `producer` repeats, `None` if this one is new and in its place.
     ///
     /// A producer that is not remembered may start anywhere: its batches may have been deleted or forgotten.
-    pub fn check(&self, producer: Sequenced, records: u32) -> Result<Option<Remembered>, Refusal> {
+    pub(crate) fn check(
+        &self,
+        overlay: &Overlay,
+        producer: Sequenced,
+        records: u32,
+    ) -> Result<Option<Remembered>, Refusal> {
         assert!(records > 0, "a batch without records has no sequence");
         let Sequenced { id, epoch, base_sequence } = producer;
         if epoch.0 < 0 || base_sequence < 0 {
             return Err(Refusal::InvalidSequence { producer });
         }
         let Some(known) = self.by_id.get(&id) else { return Ok(None) };
-        if epoch < known.epoch {
-            return Err(Refusal::InvalidProducerEpoch { producer, current: known.epoch });
+        let (current, newest, len) = known.tip(overlay);
+        if epoch < current {
+            return Err(Refusal::InvalidProducerEpoch { producer, current });
         }
-        let expected = if epoch > known.epoch {
+        let expected = if epoch > current {
             0
         } else {
             let last_sequence = sequence_plus(base_sequence, records - 1);
-            let same = |batch: &&Remembered| batch.last_sequence == last_sequence && batch.records == records;
-            if let Some(&batch) = known.batches().iter().find(same) {
+            let same = |batch: &Remembered| batch.last_sequence == last_sequence && batch.records == records;
+            if let Some(batch) = newest[..len].iter().copied().find(same) {
                 return Ok(Some(batch));
             }
-            sequence_plus(known.newest().last_sequence, 1)
+            assert!(len > 0, "a producer is remembered by a batch");
+            sequence_plus(newest[0].last_sequence, 1)
         };
         if base_sequence != expected {
             return Err(Refusal::OutOfOrderSequence { producer, expected });
@@ -158,50 +211,86 @@ impl Producers {
         Ok(None)
     }
 
-    /// Remembers a batch that was given `base` and the offsets behind it.
-    pub fn remember(&mut self, now: Wall, producer: Sequenced, base: Offset, records: u32, max_timestamp: i64) {
-        assert!(records > 0, "a batch without records has no sequence");
-        let last = base.plus(i64::from(records) - 1);
-        let last_sequence = sequence_plus(producer.base_sequence, records - 1);
-        let batch = Remembered { last, max_timestamp, last_sequence, records };
-        if let Some(known) = self.by_id.get_mut(&producer.id)
-            && known.epoch == producer.epoch
-        {
-            known.push(batch);
-            known.seen = known.seen.max(now);
-            return;
+    /// A batch of the producer is pending entry `number`; the number of the one before it, 0 if none is pending.
+    pub(crate) fn appended(&mut self, id: ProducerId, number: u64) -> u64 {
+        std::mem::replace(&mut self.by_id.entry(id).or_insert(Producer::NEW).pending, number)
+    }
+
+    /// The producer's newest pending entry is gone; `before` is the number of the one before it.
+    pub(crate) fn cut(&mut self, id: ProducerId, before: u64) {
+        let producer = self.by_id.get_mut(&id).expect("it has something pending");
+        producer.pending = before;
+        if producer.pending == 0 && producer.len == 0 {
+            self.by_id.remove(&id);
         }
-        self.make_room(producer.id);
-        let mut batches = [Remembered::default(); PRODUCER_BATCHES];
-        batches[0] = batch;
-        self.by_id.insert(producer.id, Producer { epoch: producer.epoch, len: 1, seen: now, batches });
+    }
+
+    /// The producer's oldest pending entry, `number`, is committed.
+    pub(crate) fn committed(&mut self, number: u64, by: Sequenced, batch: Remembered) {
+        let is_known = self.by_id.get(&by.id).is_some_and(|known| known.len > 0);
+        if !is_known {
+            self.make_room();
+            self.known += 1;
+        }
+        let known = self.by_id.get_mut(&by.id).expect("it had something pending");
+        if known.epoch != by.epoch {
+            (known.epoch, known.len) = (by.epoch, 0);
+        }
+        known.push(batch);
+        known.seen = None;
+        if known.pending == number {
+            known.pending = 0;
+        }
     }
 
     /// Forgets the longest idle, a share of them at once so that the search is paid for, if one more would be too many.
-    /// Idleness goes by offsets, so that a replay forgets the same ones.
-    fn make_room(&mut self, id: ProducerId) {
-        if self.by_id.len() < PRODUCERS_PER_PARTITION_MAX || self.by_id.contains_key(&id) {
+    /// Idleness goes by offsets, so that all replicas forget the same ones.
+    fn make_room(&mut self) {
+        if self.known < PRODUCERS_PER_PARTITION_MAX {
             return;
         }
-        let mut lasts: Vec<Offset> = self.by_id.values().map(|p| p.newest().last).collect();
+        let mut lasts: Vec<Offset> = self.newest().collect();
         let share = PRODUCERS_PER_PARTITION_MAX / 16;
         let (_, &mut bound, _) = lasts.select_nth_unstable(share);
-        self.by_id.retain(|_, p| p.newest().last >= bound);
+        self.forget(|producer| producer.newest().is_some_and(|newest| newest.last < bound));
     }
 
-    /// Forgets all that have written nothing for `after_ms`. Returns how many.
-    pub fn expire(&mut self, now: Wall, after_ms: i64) -> usize {
-        let before = self.by_id.len();
-        self.by_id.retain(|_, p| now.0.saturating_sub(p.seen.0) < after_ms);
-        before - self.by_id.len()
+    /// Forgets what is committed of some, and all of those of which nothing is pending then. How many.
+    fn forget(&mut self, which: impl Fn(&Producer) -> bool) -> usize {
+        let before = self.known;
+        let known = &mut self.known;
+        self.by_id.retain(|_, producer| {
+            if producer.len > 0 && which(producer) {
+                producer.len = 0;
+                *known -= 1;
+            }
+            producer.len > 0 || producer.pending > 0
+        });
+        before - self.known
     }
 
+    /// True if the log is to be told the time, which is `clock`: there are producers to be forgotten, or some that have
+    /// written since it was last told.
+    pub(crate) fn need(&self, clock: Clock) -> bool {
+        let needs = |p: &Producer| p.len > 0 && p.seen.is_none_or(|seen| seen <= clock.forget);
+        self.by_id.values().any(needs)
+    }
+
+    /// The log tells the time. How many are forgotten.
+    pub(crate) fn tell(&mut self, clock: Clock) -> usize {
+        let forgotten = self.forget(|producer| producer.seen.is_some_and(|seen| seen <= clock.forget));
+        let unseen = self.by_id.values_mut().filter(|producer| producer.len > 0);
+        unseen.for_each(|producer| producer.seen = producer.seen.or(Some(clock.now)));
+        forgotten
+    }
+
+    /// Appends what is committed.
     pub(crate) fn encode(&self, end: Offset, out: &mut Vec<u8>) {
-        put_u64(out, self.by_id.len() as u64);
-        for (id, producer) in &self.by_id {
+        put_u64(out, self.known as u64);
+        for (id, producer) in self.by_id.iter().filter(|(_, producer)| producer.len > 0) {
             put_i64(out, id.0);
             put_u64(out, producer.epoch.0 as u64);
-            put_i64(out, producer.seen.0);
+            put_i64(out, producer.seen.map_or(UNSEEN, |seen| seen.0));
             out.push(producer.len);
             for batch in producer.batches() {
                 put_u64(out, (end.0 - batch.last.0) as u64);
@@ -217,7 +306,8 @@ impl Producers {
         for _ in 0..from.count(PRODUCERS_PER_PARTITION_MAX, "number of producers")? {
             let id = ProducerId(from.i64("producer id")?);
             let epoch = ProducerEpoch(from.u64_max(i16::MAX as u64, "producer epoch")? as i16);
-            let seen = Wall(from.i64("producer's last time")?);
+            let seen = from.i64("producer's last time")?;
+            let seen = (seen != UNSEEN).then_some(Wall(seen));
             let len = from.u8("producer's batches")?;
             from.check((1..=PRODUCER_BATCHES).contains(&usize::from(len)), "producer's batches")?;
             let mut batches = [Remembered::default(); PRODUCER_BATCHES];
@@ -230,10 +320,11 @@ impl Producers {
                 batch.records = from.u64_max(u64::from(u32::MAX), "producer's records")? as u32;
                 from.check(batch.records > 0 && batch.base() >= Offset(0), "producer's records")?;
             }
-            let before = by_id.insert(id, Producer { epoch, len, seen, batches });
+            let before = by_id.insert(id, Producer { epoch, len, seen, batches, pending: 0 });
             from.check(before.is_none(), "producer id")?;
         }
-        Ok(Producers { by_id })
+        let known = by_id.len();
+        Ok(Producers { by_id, known })
     }
 }
 

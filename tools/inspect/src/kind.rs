@@ -12,6 +12,7 @@ pub fn name(kind: u8) -> Option<&'static str> {
         2 => "no-op",
         3 => "hard-state",
         4 => "trim",
+        6 => "clock",
         COMMAND => "command",
         _ => return None,
     })

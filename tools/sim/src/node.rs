@@ -34,6 +34,7 @@ pub fn make(start: &Start) -> Shard {
     let topic_defaults = TopicConfig { timestamp_after_max_ms: i64::MAX, ..TopicConfig::default() };
     let settings = Settings {
         node: NodeId(1),
+        voters: vec![NodeId(1)],
         shard: ShardId(start.shard as u16),
         shards: start.shards as u16,
         cluster_id: "simulated-cluster-0000".into(),

@@ -122,7 +122,7 @@ impl Groups {
             out.answers.push_back((asker, Answer::Produced(vec![(part.position, Ok(produced))])));
             return;
         }
-        let index = group.records().pending_entry(last);
+        let index = group.partition().pending_entry(last);
         let reply = Reply::Produced { base, append_time };
         group.wait_for_commit(Waiter { index, asker, position: part.position, reply, times });
     }

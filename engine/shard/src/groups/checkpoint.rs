@@ -2,6 +2,7 @@
 
 use super::recover::{CHECKPOINT_FILE, RecoveredGroup, Recovery};
 use super::{Groups, Out, Phase};
+use crate::group::Group;
 use crate::meaning::{Meaning, put_list, take_list, take_numbers, take_u64};
 use crate::stats::add;
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Term};
@@ -14,6 +15,10 @@ const SHARD: Section = Section(*b"SHRD");
 const GROUPS: Section = Section(*b"GRPS");
 const CATALOG: Section = Section(*b"CATL");
 const LOG: Section = Section(*b"WAL ");
+
+/// Added to the number of groups: what each has applied is less than what it has, and counts. Older torcs did not say what
+/// was applied: they had one voter, and all that their checkpoints have was on its disk, and so committed.
+const SAYS_APPLIED: u64 = 1 << 63;
 
 /// After a failed checkpoint the next one waits this long...
 const RETRY_MS: u64 = 1_000;
@@ -46,17 +51,7 @@ impl Groups {
             && self.checkpoint.writer.is_none()
             && self.checkpoint.retry.is_none()
             && self.fenced().is_none()
-            && self.electing == 0
-            && self.catalog_is_quiet()
             && (self.checkpoint.forced || self.checkpoint.rest.is_none() && self.wal.wants_checkpoint())
-    }
-
-    /// True if no command is on its way: the catalog's state then says all that its log says.
-    fn catalog_is_quiet(&self) -> bool {
-        self.groups.get(&GroupId::CATALOG).is_none_or(|group| {
-            let marks = group.raft.marks();
-            marks.written == marks.committed
-        })
     }
 
     /// Asks for a last checkpoint, which closes the log: the next start replays nothing and looks for nothing behind it.
@@ -69,7 +64,9 @@ impl Groups {
         self.fenced().is_none() && (self.checkpoint.forced || self.checkpoint.writer.is_some())
     }
 
-    /// Begins a checkpoint.
+    /// Begins a checkpoint. It says what each group has applied, and what it has appended behind that, apart: the log's own
+    /// section says where the entries are, and the replay begins behind them. So no group holds up a checkpoint, whether it
+    /// has a leader or not.
     pub fn begin_checkpoint(&mut self, out: &mut Out) {
         let mut ops = std::mem::take(&mut self.disk_ops);
         self.checkpoint.begun = out.now.mono;
@@ -77,16 +74,17 @@ impl Groups {
         let catalog = catalog.map(|catalog| {
             let mut bytes = Vec::new();
             catalog.encode(&mut bytes);
-            (catalog.state().applied(), bytes)
+            bytes
         });
-        if let Some((applied, _)) = &catalog {
-            // The commands are in the section; the log needs to keep none of them.
+        if catalog.is_some() {
+            // What is applied is in the section; the log needs to keep none of it.
+            let applied = self.groups[&GroupId::CATALOG].raft.marks().applied;
             self.release(GroupId::CATALOG, applied.next());
         }
         let closing = std::mem::take(&mut self.checkpoint.forced);
         let (log, needs) = self.wal.begin_checkpoint(closing);
         let mut sections: Sections = vec![(SHARD, self.encode_shard()), (GROUPS, self.encode_groups()), (LOG, log)];
-        sections.extend(catalog.map(|(_, bytes)| (CATALOG, bytes)));
+        sections.extend(catalog.map(|bytes| (CATALOG, bytes)));
         let writer = CheckpointWriter::begin(self.checkpoint.number + 1, &sections, CHECKPOINT_FILE, &mut ops);
         self.checkpoint.writer = Some((writer, needs));
         if self.wal.durable() >= needs {
@@ -162,9 +160,15 @@ impl Groups {
         out
     }
 
-    fn encode_groups(&self) -> Vec<u8> {
+    pub(super) fn encode_groups(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.extend_from_slice(&(self.groups.len() as u64).to_le_bytes());
+        let behind = |group: &Group| {
+            let marks = group.raft.marks();
+            marks.applied < marks.written
+        };
+        // Where all is applied an older torc can read it, too.
+        let flag = if self.groups.values().any(behind) { SAYS_APPLIED } else { 0 };
+        out.extend_from_slice(&(self.groups.len() as u64 | flag).to_le_bytes());
         for (id, group) in &self.groups {
             let (hard_state, log) = (group.raft.hard_state(), group.raft.log());
             let vote = hard_state.vote.map_or(u64::from(u32::MAX), |vote| u64::from(vote.get()));
@@ -201,10 +205,11 @@ impl Groups {
         log.ok_or_else(|| "has no section of the log".into())
     }
 
-    fn decode_groups(&mut self, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn decode_groups(&mut self, bytes: &[u8]) -> Result<(), String> {
         const NONSENSE: &str = "the groups' section makes no sense";
         let rest = &mut &bytes[..];
-        for _ in 0..take_u64(rest).ok_or(NONSENSE)? {
+        let count = take_u64(rest).ok_or(NONSENSE)?;
+        for _ in 0..count & !SAYS_APPLIED {
             let [id, term, vote, first, last, applied] = take_numbers(rest).ok_or(NONSENSE)?;
             let terms = take_list(rest).ok_or(NONSENSE)?;
             let terms = terms.into_iter().map(|[t, f]| TermRun { term: Term(t), first: Index(f) }).collect();
@@ -212,6 +217,11 @@ impl Groups {
             let hard_state = HardState { term: Term(term), vote: u32::try_from(vote).ok().map(NodeId) };
             let hard_state = HardState { vote: hard_state.vote.filter(|v| v.get() != u32::MAX), ..hard_state };
             let (first, last, applied) = (Index(first), Index(last), Index(applied));
+            let applied = if count & SAYS_APPLIED == 0 { last } else { applied };
+            let fits = meaning.pending().is_none_or(|(head, tail)| applied < head && tail <= last);
+            if !fits || applied > last || first > applied.next() {
+                return Err(format!("group {id}: its marks do not fit its state"));
+            }
             let found = RecoveredGroup { hard_state, first, last, applied, terms, meaning };
             self.checkpoint.recovery.found.insert(GroupId(id), found);
         }

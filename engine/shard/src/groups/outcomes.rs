@@ -60,7 +60,10 @@ impl Groups {
     /// A group's log is committed through `through`.
     pub(super) fn committed(&mut self, out: &mut Out, id: GroupId, through: Index) {
         let Some(group) = self.groups.get_mut(&id) else { return };
-        match group.meaning.apply(through) {
+        let applied = group.meaning.apply(through);
+        group.raft.step(Input::Applied { through }, &mut self.output).expect("only proposals are refused");
+        assert!(self.output.is_empty(), "nothing follows from that");
+        match applied {
             Applied::Catalog(changes) => out.notices.push_back(Notice::CatalogApplied(changes)),
             Applied::Partition { trimmed } => {
                 let log_start = group.partition().log_start();
@@ -128,7 +131,7 @@ impl Groups {
         for outcome in outcomes.drain(..) {
             match outcome {
                 Outcome::Durable(seq) => self.durable(out, seq),
-                Outcome::Recovered(item) => self.recovered(out, item),
+                Outcome::Recovered(item) => self.recovered(item),
                 Outcome::RecoveryDone(found) => self.recovery_done(out, found),
                 Outcome::Refused(error) => self.refuse_start(error.to_string()),
                 Outcome::Read(id, result) => self.read_done(out, id, result),

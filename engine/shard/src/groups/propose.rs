@@ -46,7 +46,7 @@ impl Groups {
         let append = next_place(group, &mut self.output)?;
         let append_time = batch.place(base, group.epoch(), now);
         let bytes = batch.bytes.len() as u32;
-        group.records_mut().append(now, append.first, base, &batch.incoming(), bytes);
+        group.records_mut().append(append.first, base, &batch.incoming(), bytes);
         let seq = self.wal.append(batch.into_entry(id, &append, base, now));
         self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
         self.carry_out(out, id);

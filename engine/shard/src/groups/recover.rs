@@ -57,16 +57,49 @@ impl RecoveredGroup {
         }
     }
 
-    /// An entry behind all that was there. One node never replaces entries, so nothing is cut here.
-    fn extend(&mut self, term: Term, index: Index) -> Result<(), String> {
+    /// Takes in an entry, which follows all that was there or replaces what is there from its index on. A leader's
+    /// entries replace those of another leader, of a newer or of an older term: only that they differ counts.
+    fn extend(&mut self, item: &Item) -> Result<(), String> {
+        let (term, index) = (item.term, item.index);
+        if index <= self.last {
+            match self.term_at(index) {
+                Some(known) if known == term => return Ok(()),
+                // Released: the state has it.
+                None => return Ok(()),
+                Some(known) if index <= self.applied => {
+                    let applied = self.applied;
+                    return Err(format!(
+                        "entry {index} of term {term} replaces one of term {known}, and {applied} is applied"
+                    ));
+                }
+                Some(_) => self.cut(index),
+            }
+        }
         if index != self.last.next() {
             return Err(format!("entry {index} follows entry {}", self.last));
         }
-        if self.terms.last().is_none_or(|run| run.term < term) {
-            self.terms.push(TermRun { term, first: index });
+        match self.terms.last() {
+            Some(run) if run.term > term => {
+                return Err(format!("entry {index} of term {term} follows term {}", run.term));
+            }
+            Some(run) if run.term == term => {}
+            _ => self.terms.push(TermRun { term, first: index }),
         }
         self.last = index;
-        Ok(())
+        self.meaning.replay(item)
+    }
+
+    /// The term of an entry; `None` before the first of which it is known.
+    fn term_at(&self, index: Index) -> Option<Term> {
+        let after = self.terms.partition_point(|run| run.first <= index);
+        after.checked_sub(1).map(|at| self.terms[at].term)
+    }
+
+    /// Entries from `from` on were never there.
+    fn cut(&mut self, from: Index) {
+        self.last = Index(from.get() - 1);
+        self.terms.retain(|run| run.first < from);
+        self.meaning.cut(from);
     }
 }
 
@@ -85,7 +118,7 @@ pub(super) fn fresh_raft(settings: &Settings) -> Raft {
 fn config(settings: &Settings) -> Config {
     Config {
         id: settings.node,
-        voters: vec![settings.node],
+        voters: settings.voters.clone(),
         election_ticks: 10,
         heartbeat_ticks: 1,
         seed: settings.seed,
@@ -144,27 +177,22 @@ impl Groups {
     }
 
     /// An entry of the log, in the log's order.
-    pub(super) fn recovered(&mut self, out: &mut Out, item: Item) {
+    pub(super) fn recovered(&mut self, item: Item) {
         if let Phase::Refused(_) = self.phase {
             return;
         }
-        if let Err(what) = self.replay(out, &item) {
+        if let Err(what) = self.replay(&item) {
             self.refuse_start(format!("group {} in the log: {what}", item.group));
         }
     }
 
-    fn replay(&mut self, out: &mut Out, item: &Item) -> Result<(), String> {
+    fn replay(&mut self, item: &Item) -> Result<(), String> {
         if item.kind == kind::HARD_STATE {
             let (hard_state, tag) = decode_hard_state(&item.bytes).ok_or("a hard state of the wrong length")?;
             self.recovered_group(item.group, tag.map(LogKind::of_tag).transpose()?)?.hard_state = hard_state;
             return Ok(());
         }
-        let found = self.recovered_group(item.group, None)?;
-        if item.index <= found.last {
-            return Ok(());
-        }
-        found.extend(item.term, item.index)?;
-        found.meaning.replay(out.now.wall, item)
+        self.recovered_group(item.group, None)?.extend(item)
     }
 
     /// What is known of a group, whose log says of which kind it is, if it does.
@@ -191,9 +219,8 @@ impl Groups {
         let found = std::mem::take(&mut self.checkpoint.recovery.found);
         let mut ids = Vec::with_capacity(found.len());
         for (id, found) in found {
-            let RecoveredGroup { hard_state, first, last, applied, terms, mut meaning } = found;
+            let RecoveredGroup { hard_state, first, last, applied, terms, meaning } = found;
             let raft = Raft::new(config(&self.settings), hard_state, LogView { first, last, terms }, applied);
-            meaning.replayed(last);
             self.groups.insert(id, Group::new(raft, meaning));
             ids.push(id);
         }

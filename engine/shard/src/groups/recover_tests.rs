@@ -102,7 +102,7 @@ fn terms_say_of_which_kind_a_log_is_unless_they_are_old() {
     let hard_state = HardState { term: Term(3), vote: Some(torc_base::ids::NodeId(7)) };
     let tagged = crate::groups::propose::encode_hard_state(&hard_state, LogKind::Partition);
     let mut groups = groups();
-    let replay = |groups: &mut Groups, item: Item| with_out(|out| groups.replay(out, &item));
+    let replay = |groups: &mut Groups, item: Item| groups.replay(&item);
     for (group, bytes, kind) in [
         (1024, &tagged[..], LogKind::Partition),
         (1025, &tagged[..13], LogKind::Partition),
@@ -125,4 +125,81 @@ fn terms_say_of_which_kind_a_log_is_unless_they_are_old() {
     unknown[13] = 2;
     let refused = replay(&mut groups, marker(1028, &unknown)).unwrap_err();
     assert!(refused.contains("kind 2"), "{refused}");
+}
+
+/// An entry of a partition's log: a no-op, or a batch of `records` at `base`.
+fn entry(term: u64, index: u64, base: i64, records: u32) -> Item {
+    let record = torc_net::kafka::records::Record { value: Some(b"v"), ..Default::default() };
+    let bytes = crate::batch::build(&vec![record; records.max(1) as usize]);
+    let (kind, bytes) = if records > 0 { (kind::RECORDS, &bytes[..]) } else { (kind::NOOP, &b""[..]) };
+    Item { kind, term: Term(term), index: Index(index), first_offset: Offset(base), records, ..marker(1024, bytes) }
+}
+
+fn told(found: &Found) -> (u64, u64, i64, i32, Vec<(u64, u64)>) {
+    let state = found.meaning.partition().unwrap().state();
+    let terms = found.terms.iter().map(|run| (run.term.get(), run.first.get())).collect();
+    (found.last.get(), found.applied.get(), state.end().get(), state.epoch().get(), terms)
+}
+
+/// A follower's log has entries that other leaders' replaced, of newer terms and of older ones, which are as good.
+#[test]
+fn entries_of_another_term_replace_what_is_there() {
+    let mut groups = groups();
+    for entry in [
+        entry(1, 1, 0, 0),
+        entry(1, 2, 0, 5),
+        // Of a leader that was alone.
+        entry(3, 3, 5, 0),
+        entry(3, 4, 5, 2),
+        entry(3, 5, 7, 2),
+        // Of one that had another history, which it had from the leader before.
+        entry(2, 3, 5, 0),
+        entry(2, 4, 5, 1),
+        entry(4, 5, 6, 0),
+        entry(4, 6, 6, 3),
+        // Twice the same.
+        entry(4, 6, 6, 3),
+        entry(5, 6, 6, 0),
+    ] {
+        groups.replay(&entry).unwrap();
+    }
+    let found = &groups.checkpoint.recovery.found[&GroupId(1024)];
+    assert_eq!(told(found), (6, 0, 6, 5, vec![(1, 1), (2, 3), (4, 5), (5, 6)]));
+    let refused = groups.replay(&entry(5, 8, 6, 1)).unwrap_err();
+    assert!(refused.contains("entry 8 follows entry 6"), "{refused}");
+    let refused = groups.replay(&entry(4, 7, 6, 1)).unwrap_err();
+    assert!(refused.contains("follows term 5"), "{refused}");
+}
+
+/// What is applied is committed, and replaced by nobody; what is behind it in the checkpoint can be replaced.
+#[test]
+fn a_checkpoint_keeps_what_is_applied_apart_from_what_is_not() {
+    let mut settings = settings();
+    settings.voters = vec![settings.node, torc_base::ids::NodeId(8), torc_base::ids::NodeId(9)];
+    let settings = Arc::new(settings);
+    let mut first = Groups::new(Arc::clone(&settings), Arc::new(Stats::default()));
+    for entry in [entry(1, 1, 0, 0), entry(1, 2, 0, 5), entry(1, 3, 5, 2), entry(3, 4, 7, 2)] {
+        first.replay(&entry).unwrap();
+    }
+    let (terms, hard_state) = (Term(3), HardState { term: Term(3), vote: None });
+    assert_eq!(hard_state.term, terms);
+    let found = std::mem::take(&mut first.checkpoint.recovery.found);
+    for (id, mut found) in found {
+        found.meaning.apply(Index(2));
+        let log = LogView { first: found.first, last: found.last, terms: found.terms };
+        let raft = Raft::new(config(&settings), hard_state, log, Index(2));
+        first.groups.insert(id, Group::new(raft, found.meaning));
+    }
+    let mut second = groups();
+    second.decode_groups(&first.encode_groups()).unwrap();
+    let found = &second.checkpoint.recovery.found[&GroupId(1024)];
+    assert_eq!(told(found), (4, 2, 9, 3, vec![(1, 1), (3, 4)]));
+    assert_eq!(found.meaning.partition().unwrap().state().high_watermark(), Offset(5));
+    // The log goes on behind the checkpoint, with another leader.
+    second.replay(&entry(2, 3, 5, 0)).unwrap();
+    second.replay(&entry(4, 4, 5, 1)).unwrap();
+    let found = &second.checkpoint.recovery.found[&GroupId(1024)];
+    assert_eq!(told(found), (4, 2, 6, 4, vec![(1, 1), (2, 3), (4, 4)]));
+    let refused = second.replay(&entry(4, 2, 0, 5)).unwrap_err();
+    assert!(refused.contains("2 is applied"), "{refused}");
 }

@@ -3,7 +3,7 @@
 use super::{Groups, Out};
 use crate::group::{Reply, Waiter};
 use crate::mail::{Answer, Asker};
-use crate::meaning::{PartitionLog, kind};
+use crate::meaning::{PartitionLog, encode_clock, kind};
 use crate::refusal::Refusal;
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::time::Mono;
@@ -57,18 +57,31 @@ impl Groups {
             return;
         }
         for id in self.ids() {
-            let group = self.groups.get_mut(&id).expect("its id was listed");
-            if let Some(partition) = group.meaning.partition_mut() {
-                partition.expire_producers(out.now.wall, self.settings.producer_expiration_ms);
-            }
+            self.tell_time(out, id);
             self.retain_group(out, id);
+        }
+    }
+
+    /// Has producers forgotten that have been idle for long: the leader's clock goes through the log, so that all replicas
+    /// forget the same ones. Nothing is written while there is nothing to forget or to remember the time of.
+    fn tell_time(&mut self, out: &mut Out, id: GroupId) {
+        let Some(group) = self.groups.get(&id).filter(|group| group.leads()) else { return };
+        let Some(records) = group.meaning.partition() else { return };
+        let after_ms = self.settings.producer_expiration_ms;
+        let Some(clock) = records.state().clock_to_tell(out.now.wall, after_ms) else { return };
+        // The reserve of a full disk is for what makes room.
+        if self.is_full() {
+            return;
+        }
+        if let Ok(index) = self.propose_internal(out, id, kind::CLOCK, &encode_clock(clock)) {
+            self.groups.get_mut(&id).expect("it took the proposal").records_mut().append_clock(index, clock);
         }
     }
 
     fn retain_group(&mut self, out: &mut Out, id: GroupId) {
         let Some(group) = self.groups.get(&id) else { return };
         let Some(records) = group.meaning.partition() else { return };
-        if !group.leads() || records.is_trimming() {
+        if !group.leads() || records.state().is_trimming() {
             return;
         }
         let partition = records.state();
@@ -141,7 +154,7 @@ impl Groups {
         if to <= partition.log_start() {
             return Ok(None);
         }
-        match group.records().pending_trim(to) {
+        match group.partition().pending_trim(to) {
             Some(index) => Ok(Some(index)),
             None => self.trim(out, id, to).map(Some),
         }
@@ -171,10 +184,7 @@ impl Groups {
         self.wal.release(id, below);
         let group = self.groups.get_mut(&id).expect("the caller has it");
         let mut nothing = torc_consensus::Output::default();
-        let through = group.raft.marks().committed;
-        for input in [Input::Applied { through }, Input::Released { first: below }] {
-            group.raft.step(input, &mut nothing).expect("only proposals are refused");
-            assert!(nothing.is_empty());
-        }
+        group.raft.step(Input::Released { first: below }, &mut nothing).expect("only proposals are refused");
+        assert!(nothing.is_empty());
     }
 }

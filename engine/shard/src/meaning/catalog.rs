@@ -2,16 +2,13 @@
 
 use super::kind;
 use crate::settings::Settings;
-use std::collections::VecDeque;
 use torc_base::ids::Index;
 use torc_state::catalog::{Catalog, Change, Command, Defaults};
 use torc_wal::Item;
 
-/// The catalog and its log's uncommitted end.
+/// The catalog with its log's uncommitted end.
 pub struct CatalogLog {
     state: Catalog,
-    /// In the order of the log.
-    pending: VecDeque<(Index, Command)>,
 }
 
 impl CatalogLog {
@@ -22,7 +19,7 @@ impl CatalogLog {
             config: settings.topic_defaults,
             brokers: vec![settings.node],
         };
-        CatalogLog { state: Catalog::new(defaults), pending: VecDeque::new() }
+        CatalogLog { state: Catalog::new(defaults) }
     }
 
     /// All topics.
@@ -37,12 +34,12 @@ impl CatalogLog {
 
     /// True while a command is appended and not committed.
     pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        self.state.pending().len() > 0
     }
 
     /// The command is entry `index`.
     pub fn append(&mut self, index: Index, command: Command) {
-        self.pending.push_back((index, command));
+        self.state.append(index, command);
     }
 
     /// See [`super::Meaning::replay`].
@@ -62,16 +59,16 @@ impl CatalogLog {
 
     /// See [`super::Meaning::apply`]: what each command did.
     pub fn apply(&mut self, through: Index) -> Vec<(Index, Change)> {
-        let mut changes = Vec::new();
-        while self.pending.front().is_some_and(|(index, _)| *index <= through) {
-            let (index, command) = self.pending.pop_front().expect("looked at above");
-            changes.push((index, self.state.apply(index, &command)));
-        }
-        changes
+        self.state.commit(through)
     }
 
-    /// Appends the state for its section of a checkpoint: the last command that is in it, 8 bytes little endian, and the
-    /// topics.
+    /// See [`super::Meaning::cut`].
+    pub fn cut(&mut self, from: Index) {
+        self.state.cut(from);
+    }
+
+    /// Appends the state for its section of a checkpoint: the last command that is in it, 8 bytes little endian, the topics,
+    /// and what is not committed.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.state.applied().get().to_le_bytes());
         self.state.encode(out);

@@ -88,6 +88,7 @@ pub fn settings() -> Settings {
     };
     Settings {
         node: NodeId(7),
+        voters: vec![NodeId(7)],
         shard: ShardId(0),
         shards: 1,
         cluster_id: "a-cluster".into(),
