@@ -167,7 +167,27 @@ impl Catalog {
     /// The command is entry `index`.
     pub fn append(&mut self, index: Index, command: Command) {
         assert!(self.pending.back().is_none_or(|(last, _)| *last < index), "commands come in the order of the log");
+        self.note_plan(&command);
         self.pending.push_back((index, command));
+    }
+
+    /// The ids of a command that waits are not for others, whoever planned it.
+    fn note_plan(&mut self, command: &Command) {
+        let groups = match command {
+            Command::CreateTopic { first_group, partitions, .. } => Some((*first_group, *partitions)),
+            Command::AddPartitions { id, total, first_group } => {
+                let had = self.by_id.get(id).map_or(0, |topic| topic.partitions.len());
+                Some((*first_group, total.saturating_sub(had)))
+            }
+            Command::AllocateProducerIds { up_to } => {
+                self.planned_producer_id = self.planned_producer_id.max(*up_to);
+                None
+            }
+            _ => None,
+        };
+        if let Some((first, count)) = groups {
+            self.planned_group = self.planned_group.max(GroupId(first.0.saturating_add(count.into())));
+        }
     }
 
     /// Appended and not committed, in the order of the log.
@@ -365,7 +385,7 @@ impl Catalog {
             from.check(index > before, "command's index")?;
             let length = from.count(usize::MAX, "command's length")?;
             let command = Command::decode(from.take(length, "command")?)?;
-            self.pending.push_back((index, command));
+            self.append(index, command);
         }
         Ok(())
     }
