@@ -53,6 +53,15 @@ number!(/** Number of a WAL segment in the order of writing, from 1; a recycled 
 number!(/** A file slot that the core has asked to open; the reactor keeps the descriptor. */ FileId(u32));
 number!(/** Names an outstanding disk operation; returned with its completion. */ Tag(u64));
 
+/// A shard of a node of the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Its node.
+    pub node: NodeId,
+    /// Which of that node's shards.
+    pub shard: ShardId,
+}
+
 impl GroupId {
     /// The log of topics and their settings, on shard 0.
     pub const CATALOG: GroupId = GroupId(1);

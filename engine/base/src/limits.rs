@@ -79,6 +79,10 @@ pub const READ_MEMORY: usize = 128 << 20;
 /// The part of it that may hold what is read ahead.
 pub const READ_AHEAD_BYTES: usize = 32 << 20;
 
+/// Memory of one shard for entries that leaders of other nodes have sent, until they are on this disk: whatever clients
+/// hold, replication goes on.
+pub const FOLLOWERS_MEMORY: usize = 128 << 20;
+
 /// Connections of one shard.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Requests of one connection that may wait for their answers; beyond it the connection is not read.
@@ -183,5 +187,6 @@ const _: () = {
     assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= ANSWERS_MEMORY, "one connection cannot use up what all share");
     assert!(MEMBER_METADATA_BYTES_MAX < GROUP_BYTES_MAX && GROUP_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
     assert!(GROUP_BYTES_MAX <= COORDINATOR_BYTES_MAX / 8, "one group cannot use up what all share");
+    assert!(FOLLOWERS_MEMORY >= 2 * ENTRY_BYTES_MAX, "one entry is written while the next one comes");
     assert!(PIECE_BYTES_MIN <= PIECE_BYTES_MAX && PIECE_BYTES_MAX <= READ_MEMORY / 4);
 };

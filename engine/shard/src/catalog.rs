@@ -7,10 +7,11 @@
 use crate::groups::{Groups, Out};
 use crate::kafka::code;
 use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, ConfigChange, Leaders, Resource, TopicRef};
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use torc_base::ids::{Index, ProducerId, ShardId, TopicId};
+use torc_base::ids::{GroupId, Index, ProducerId, ShardId, TopicId};
 use torc_base::io::Level;
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
@@ -97,7 +98,8 @@ impl CatalogOwner {
         self.producer_askers.push_back(asker);
     }
 
-    /// More of the catalog's log is committed, and that is what it did.
+    /// More of the catalog's log is committed, and that is what it did. The shards are told of topics when this node leads
+    /// the catalog for the first time: it has all of them then.
     pub fn applied(&mut self, groups: &Groups, out: &mut Out, changes: Vec<(Index, Change)>) {
         for (index, change) in changes {
             if self.serving {
@@ -105,7 +107,7 @@ impl CatalogOwner {
             }
             self.change(index, change);
         }
-        if !self.serving {
+        if !self.serving && groups.leads(GroupId::CATALOG) {
             self.serving = true;
             let catalog = groups.catalog().state();
             let topics = catalog.topics().cloned().collect();
@@ -213,7 +215,10 @@ impl CatalogOwner {
     }
 
     fn append(&mut self, groups: &mut Groups, out: &mut Out, command: Command, cause: Cause) -> Result<(), i16> {
-        let index = groups.propose_command(out, command).map_err(code)?;
+        let index = groups.propose_command(out, command).map_err(|refusal| match refusal {
+            Refusal::NotLeader => error::NOT_CONTROLLER,
+            other => code(other),
+        })?;
         self.causes.insert(index, cause);
         Ok(())
     }
@@ -242,6 +247,7 @@ impl CatalogOwner {
                 (plans.collect(), validate_only)
             }
             Admin::CreateInternal { name, partitions, replication } => {
+                let name = name.as_str();
                 let id = u128::from(self.prng.next_u64()) << 64 | u128::from(self.prng.next_u64());
                 let plan = catalog.plan_internal(name, TopicId(id), partitions, replication, now);
                 (vec![plan.map_err(|error| refused(&error))], false)
@@ -298,7 +304,7 @@ impl CatalogOwner {
         };
         if let Err(code) = result {
             for asker in self.producer_askers.drain(..) {
-                out.answers.push_back((asker, Answer::ProducerId(Err(code))));
+                out.answers.push_back((asker, Answer::ProducerId(Err(producers_code(code)))));
             }
         }
     }
@@ -329,7 +335,11 @@ impl CatalogOwner {
     /// The log takes nothing more: what waits for it is refused.
     pub fn fenced(&mut self, answers: &mut VecDeque<(Asker, Answer)>) {
         self.fenced = true;
-        let code = error::KAFKA_STORAGE_ERROR;
+        self.lost(error::KAFKA_STORAGE_ERROR, answers);
+    }
+
+    /// What waits for the log is refused with `code`: its commits are nothing that this node would learn of, or answer for.
+    pub fn lost(&mut self, code: i16, answers: &mut VecDeque<(Asker, Answer)>) {
         for (_, job) in std::mem::take(&mut self.jobs) {
             let refused = || AdminResult { error: code, message: None, topic: None };
             let results = job.results.into_iter().map(|result| result.unwrap_or_else(refused)).collect();
@@ -337,7 +347,7 @@ impl CatalogOwner {
         }
         self.causes.clear();
         for asker in self.producer_askers.drain(..) {
-            answers.push_back((asker, Answer::ProducerId(Err(code))));
+            answers.push_back((asker, Answer::ProducerId(Err(producers_code(code)))));
         }
     }
 
@@ -350,6 +360,11 @@ impl CatalogOwner {
     pub fn all_drained(&self) -> bool {
         self.drained.len() == self.in_force.len()
     }
+}
+
+/// What a producer that wants an id is told, so that it asks again: it knows no controller.
+fn producers_code(code: i16) -> i16 {
+    if code == error::NOT_CONTROLLER { error::COORDINATOR_LOAD_IN_PROGRESS } else { code }
 }
 
 /// A line for the log about each topic that was made, changed or deleted, and each group that was changed.

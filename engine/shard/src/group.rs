@@ -6,7 +6,7 @@ use crate::meters::Meter;
 use crate::refusal::Refusal;
 use crate::stages::LogTimes;
 use std::collections::{BTreeSet, VecDeque};
-use torc_base::ids::{Index, LeaderEpoch, Offset, Term};
+use torc_base::ids::{BatchSeq, Index, LeaderEpoch, Offset, Term};
 use torc_base::time::Mono;
 use torc_consensus::{Raft, Role};
 use torc_state::compaction::Compaction;
@@ -63,6 +63,14 @@ pub struct Group {
     /// The no-op of the term that this node leads; once it is committed the group serves.
     pub term_start: Option<Index>,
     pub serving: bool,
+    /// The shard waits for its leader: this node's vote alone decides.
+    pub awaited: bool,
+    /// It gets ticks.
+    pub ticks: bool,
+    /// The last batch of the write-ahead log with something of it.
+    pub written: BatchSeq,
+    /// How often a suffix of its log had been cut off when something was last appended ([`torc_consensus::Append::cut`]).
+    pub cut: u32,
 }
 
 impl Group {
@@ -79,12 +87,22 @@ impl Group {
             watchers: BTreeSet::new(),
             term_start: None,
             serving: false,
+            awaited: false,
+            ticks: false,
+            written: BatchSeq(0),
+            cut: 0,
         }
     }
 
     /// True if this node leads the group and has all that was committed before.
     pub fn leads(&self) -> bool {
         self.serving && self.raft.role() == Role::Leader
+    }
+
+    /// Something of it is in batch `seq`: entries handed out with `cut`, or something else.
+    pub fn wrote(&mut self, seq: BatchSeq, cut: Option<u32>) {
+        self.written = seq;
+        self.cut = cut.unwrap_or(self.cut);
     }
 
     /// Lets somebody wait for the commit of an entry, which need not be the last one.

@@ -1,4 +1,6 @@
-//! What shards ask of each other. A question of a shard to itself takes the same way, without the mailbox.
+//! What shards ask of each other. A question of a shard to itself takes the same way, without the mailbox, and one to a
+//! shard of another node takes it with a frame instead: questions and answers are plain data, of which nothing borrows or
+//! belongs to this process, but for the times of [`LogTimes`] ([`Answer::abroad`]).
 
 use crate::batch::NewBatch;
 use crate::conns::Moving;
@@ -6,7 +8,8 @@ use crate::refusal::Refusal;
 use crate::stages::LogTimes;
 use std::sync::Arc;
 use torc_base::buf::Buf;
-use torc_base::ids::{ConnId, GroupId, LeaderEpoch, Offset, ProducerId, ShardId, TopicId};
+pub use torc_base::ids::Place;
+use torc_base::ids::{ConnId, GroupId, LeaderEpoch, Offset, ProducerId, TopicId};
 use torc_state::catalog::{Assignments, Topic};
 use torc_state::config::{Alter, Overrides};
 use torc_state::coordinator::Text;
@@ -55,8 +58,8 @@ pub enum Mail {
     Moving(Box<Moving>),
 }
 
-/// Groups and the epochs of their leaders.
-pub type Leaders = Vec<(GroupId, LeaderEpoch)>;
+/// Groups and the epochs of their leaders, in the order in which they changed; `None`: the group has lost its leader.
+pub type Leaders = Vec<(GroupId, Option<LeaderEpoch>)>;
 
 /// A change of the catalog as shards see it.
 #[derive(Clone, Debug)]
@@ -198,7 +201,7 @@ pub enum Admin {
     },
     /// A topic of the server's own.
     CreateInternal {
-        name: &'static str,
+        name: String,
         partitions: u32,
         replication: i16,
     },
@@ -272,7 +275,7 @@ pub enum Answer {
     Fetched(Parts<Fetched>),
     /// The watched partitions have so many bytes more; [`u64::MAX`]: one of them is gone.
     Wake {
-        shard: ShardId,
+        place: Place,
         bytes: u64,
     },
     Offsets(Parts<FoundOffset>),
@@ -370,6 +373,16 @@ impl Fetched {
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asker {
-    pub shard: ShardId,
+    pub place: Place,
     pub token: Token,
+}
+
+impl Answer {
+    /// The answer as another node can use it: without what only means something here, times of this node's clock.
+    pub fn abroad(mut self) -> Answer {
+        if let Answer::Produced(parts) = &mut self {
+            parts.iter_mut().filter_map(|(_, result)| result.as_mut().ok()).for_each(|produced| produced.times = None);
+        }
+        self
+    }
 }

@@ -13,7 +13,7 @@ pub use catalog::CatalogLog;
 pub use partition::{PartitionLog, encode_clock};
 
 use crate::settings::Settings;
-use torc_base::ids::{GroupId, Index, LeaderEpoch};
+use torc_base::ids::{GroupId, Index, LeaderEpoch, Offset};
 use torc_state::catalog::Change;
 use torc_wal::{Item, Kind};
 
@@ -123,6 +123,19 @@ impl Meaning {
             Meaning::Catalog(catalog) => catalog.replay(item),
             Meaning::Partition(partition) => partition.replay(item),
         }
+    }
+
+    /// What is wrong with an entry of a log whose end is `end` there; nothing changes.
+    pub fn check(&self, item: &Item, end: Offset) -> Result<(), String> {
+        match self {
+            Meaning::Catalog(_) => CatalogLog::check(item),
+            Meaning::Partition(_) => PartitionLog::check(item, end),
+        }
+    }
+
+    /// The end of the log's records behind entry `index`, which is applied last or one of those behind it.
+    pub fn end_at(&self, index: Index) -> Offset {
+        self.partition().map_or(Offset(0), |partition| partition.state().end_at(index))
     }
 
     /// Entries from `from` on, none of which is committed, are replaced: they were never there.

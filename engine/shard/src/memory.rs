@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::ConnId;
-use torc_base::limits::{ANSWERS_MEMORY, FRAMES_MEMORY, LARGE_FRAME};
+use torc_base::limits::{ANSWERS_MEMORY, FOLLOWERS_MEMORY, FRAMES_MEMORY, LARGE_FRAME};
 use torc_base::time::Mono;
 
 /// Bounds of one shard. What is read from disk has its own in the log's settings, received bytes in the reactor's.
@@ -22,11 +22,13 @@ pub struct MemoryLimits {
     pub frames: usize,
     /// Bytes of answers that wait for their sockets.
     pub answers: usize,
+    /// Bytes of entries that leaders have sent, until they are on this disk. No client's request or answer counts there.
+    pub followers: usize,
 }
 
 impl Default for MemoryLimits {
     fn default() -> MemoryLimits {
-        MemoryLimits { frames: FRAMES_MEMORY, answers: ANSWERS_MEMORY }
+        MemoryLimits { frames: FRAMES_MEMORY, answers: ANSWERS_MEMORY, followers: FOLLOWERS_MEMORY }
     }
 }
 

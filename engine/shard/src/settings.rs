@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use torc_base::buf::Pool;
-use torc_base::ids::{NodeId, ShardId};
+use torc_base::ids::{GroupId, NodeId, Place, ShardId};
 use torc_state::config::Type as SettingType;
 
 /// Settings of one shard. Milliseconds and bytes; -1 where Kafka's keys say "no limit".
@@ -102,11 +102,19 @@ pub struct BrokerSetting {
 }
 
 impl Settings {
-    /// The shard that owns a group's log.
-    pub fn owner(&self, group: torc_base::ids::GroupId) -> ShardId {
-        if group == torc_base::ids::GroupId::CATALOG {
-            return ShardId(0);
-        }
-        ShardId((group.get() % u64::from(self.shards)) as u16)
+    /// Where this shard is.
+    pub fn here(&self) -> Place {
+        Place { node: self.node, shard: self.shard }
+    }
+
+    /// Who owns a group's log.
+    pub fn owner(&self, group: GroupId) -> Place {
+        let shard = if group == GroupId::CATALOG { 0 } else { group.get() % u64::from(self.shards) };
+        Place { node: self.node, shard: ShardId(shard as u16) }
+    }
+
+    /// True if this node's vote alone decides who leads its groups.
+    pub fn votes_alone(&self) -> bool {
+        self.voters == [self.node]
     }
 }

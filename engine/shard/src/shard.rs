@@ -7,23 +7,26 @@
 use crate::catalog::CatalogOwner;
 use crate::conns::Conns;
 use crate::coordinators::{Around, Coordinators};
-use crate::groups::{self, FetchRequest, Flow, Groups, Notice, Phase};
+use crate::groups::{self, FetchRequest, Flow, Groups, Notice, Phase, Sent, Untaken};
 use crate::inquiry::{Finding, Inquiry};
 use crate::kafka::{self, Kafka};
-use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Token};
+use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Place, Token};
 use crate::meaning::LogKind;
+use crate::peers::Parcel;
 use crate::settings::Settings;
 use crate::slow::SlowLog;
 use crate::stats::Stats;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
-use torc_base::ids::{ConnId, GroupId, ListenerId, Offset, ShardId};
+use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, Offset, ShardId};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
+use torc_consensus::Message;
+use torc_net::kafka::error;
 use torc_state::catalog::Topic;
 use torc_state::coordinator::Coordinator;
 
@@ -57,13 +60,16 @@ pub struct Shard {
     coordinators: Coordinators,
     /// On shard 0.
     catalog: Option<CatalogOwner>,
-    asks: VecDeque<(ShardId, Token, Ask)>,
+    asks: VecDeque<(Place, Token, Ask)>,
     answers: VecDeque<(Asker, Answer)>,
     notices: VecDeque<Notice>,
     /// Changes of the catalog that came before the log was read.
     early: Vec<(u64, CatalogChange)>,
-    /// Changes whose groups have no leaders yet.
-    unready: VecDeque<u64>,
+    /// The last change whose groups have no leaders yet, and the last one that is in force here.
+    unready: Option<u64>,
+    in_force: u64,
+    /// What the last turn has to say to other nodes.
+    parcels: BTreeMap<NodeId, Parcel>,
     /// Connections that came before the shard was ready.
     waiting: Vec<(ConnId, ListenerId, IpAddr)>,
     /// Until then other shards want memory back that answers of connections here hold.
@@ -95,7 +101,9 @@ impl Shard {
             answers: VecDeque::new(),
             notices: VecDeque::new(),
             early: Vec::new(),
-            unready: VecDeque::new(),
+            unready: None,
+            in_force: 0,
+            parcels: BTreeMap::new(),
             waiting: Vec::new(),
             pressed_until: Mono(0),
             next_press: None,
@@ -131,6 +139,35 @@ impl Shard {
             Some((partition as u32, self.groups.end(log)?, self.coordinators.serving(log)?))
         };
         logs.enumerate().filter_map(of)
+    }
+
+    /// What is to be told to other nodes, once in a turn. What is not taken before the next turn is lost, as it may be on any
+    /// link: consensus says it again.
+    pub fn take_parcels(&mut self) -> BTreeMap<NodeId, Parcel> {
+        std::mem::take(&mut self.parcels)
+    }
+
+    /// Takes in what a member of a group on another node says, with the entries that it speaks of.
+    pub fn receive(
+        &mut self,
+        now: Now,
+        (from, group): (NodeId, GroupId),
+        message: Message,
+        sent: Vec<Sent>,
+        ops: &mut Vec<Op<Mail>>,
+    ) -> Result<(), Untaken> {
+        let (answers, notices) = (&mut self.answers, &mut self.notices);
+        let mut out = groups::Out { now, ops, answers, notices };
+        let taken = self.groups.receive(&mut out, group, from, message, sent);
+        self.settle(now, ops);
+        taken
+    }
+
+    /// As if consensus had said that others lead these groups.
+    #[cfg(test)]
+    pub fn lose(&mut self, now: Now, which: impl Fn(GroupId) -> bool) {
+        let lost: Vec<GroupId> = self.groups.ids().into_iter().filter(|id| which(*id)).collect();
+        self.with_groups(now, &mut Vec::new(), |groups, out| lost.into_iter().for_each(|id| groups.step_down(out, id)));
     }
 
     fn is_ready(&self) -> bool {
@@ -199,7 +236,9 @@ impl Shard {
 
     fn on_mail(&mut self, now: Now, from: ShardId, mail: Mail, ops: &mut Vec<Op<Mail>>) {
         match mail {
-            Mail::Ask { token, ask } => self.serve(now, Asker { shard: from, token }, ask, ops),
+            Mail::Ask { token, ask } => {
+                self.serve(now, Asker { place: Place { node: self.settings.node, shard: from }, token }, ask, ops)
+            }
             Mail::Answer { token, answer } => self.with_kafka(now, ops, |kafka, out| kafka.answer(out, token, answer)),
             Mail::Catalog { number, change } => self.catalog_changed(now, number, change, ops),
             Mail::CatalogDone { number, leaders } => {
@@ -218,24 +257,35 @@ impl Shard {
     fn settle(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         loop {
             if let Some((owner, token, ask)) = self.asks.pop_front() {
-                if owner == self.settings.shard {
-                    self.serve(now, Asker { shard: owner, token }, ask, ops);
+                if owner == self.settings.here() {
+                    self.serve(now, Asker { place: owner, token }, ask, ops);
                 } else {
-                    ops.push(Op::Mail { to: owner, mail: Mail::Ask { token, ask } });
+                    self.post(owner, Mail::Ask { token, ask }, ops);
                 }
             } else if let Some((asker, answer)) = self.answers.pop_front() {
                 if asker.token.is_inside() {
                     self.with_coordinators(now, ops, |all, around| all.loaded(around, asker.token, answer));
-                } else if asker.shard == self.settings.shard {
+                } else if asker.place == self.settings.here() {
                     self.with_kafka(now, ops, |kafka, out| kafka.answer(out, asker.token, answer));
                 } else {
-                    ops.push(Op::Mail { to: asker.shard, mail: Mail::Answer { token: asker.token, answer } });
+                    let abroad = asker.place.node != self.settings.node;
+                    let answer = if abroad { answer.abroad() } else { answer };
+                    self.post(asker.place, Mail::Answer { token: asker.token, answer }, ops);
                 }
             } else if let Some(notice) = self.notices.pop_front() {
                 self.on_notice(now, notice, ops);
             } else {
                 return;
             }
+        }
+    }
+
+    /// Mail for another shard, of this node or of another.
+    fn post(&mut self, to: Place, mail: Mail, ops: &mut Vec<Op<Mail>>) {
+        if to.node == self.settings.node {
+            ops.push(Op::Mail { to: to.shard, mail });
+        } else {
+            self.groups.outboxes.post(to, mail);
         }
     }
 
@@ -258,7 +308,7 @@ impl Shard {
         self.with_groups(now, ops, |groups, out| match ask {
             Ask::Produce(parts) => groups.produce(out, asker, parts),
             Ask::Fetch { conn, parts, max_bytes, may_wait } => {
-                let reader = Flow::Conn(asker.shard, conn);
+                let reader = Flow::Conn(asker.place, conn);
                 groups.fetch(out, FetchRequest { asker, reader, parts, max_bytes, may_wait });
             }
             Ask::Hurry { wanted } => groups.hurry(out, asker, wanted),
@@ -305,6 +355,16 @@ impl Shard {
                 self.drive_catalog(now, ops);
             }
             Notice::AllServing => self.all_serving(now, ops),
+            Notice::Lost(GroupId::CATALOG) => {
+                let owner = self.catalog.as_mut().expect("the catalog's log is the owner's");
+                owner.lost(error::NOT_CONTROLLER, &mut self.answers);
+                self.drive_catalog(now, ops);
+            }
+            Notice::Lost(log) => {
+                self.kafka.view.lead(&vec![(log, None)]);
+                self.with_coordinators(now, ops, |all, around| all.leave(around, log));
+                self.all_serving(now, ops);
+            }
             Notice::Fenced => {
                 // Nobody has been served yet, and nobody would ever be: what could be read then is not known everywhere.
                 if !self.is_ready()
@@ -328,7 +388,7 @@ impl Shard {
             self.early.push((number, change));
             return;
         }
-        let here = self.settings.shard;
+        let here = self.settings.here();
         let settings = Arc::clone(&self.settings);
         let mine = |topic: &Topic| -> Vec<GroupId> {
             topic.partitions.iter().filter(|id| settings.owner(*id) == here).collect()
@@ -367,11 +427,12 @@ impl Shard {
                 all.topic_deleted(around, &topic.name);
             });
         }
-        self.unready.push_back(number);
+        self.unready = Some(number);
         self.all_serving(now, ops);
     }
 
-    /// Whatever has been changed is in force here, if no group waits for its leader.
+    /// Whatever has been changed is in force here, if no group waits for a leader that this node alone decides about; and
+    /// what is new about leaders is told.
     fn all_serving(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         if self.groups.phase != Phase::Running || !self.groups.all_serving() {
             return;
@@ -382,12 +443,16 @@ impl Shard {
             }
             return;
         }
-        let Some(number) = self.unready.back().copied() else { return };
-        self.unready.clear();
-        let leaders = self.groups.take_leaders();
+        let number = self.unready.take();
+        if number.is_none() && (self.in_force == 0 || !self.groups.has_news_of_leaders()) {
+            return;
+        }
+        self.in_force = number.unwrap_or(self.in_force);
+        let (number, leaders) = (self.in_force, self.groups.take_leaders());
         if let Some(topic) = self.kafka.view.offsets_topic().cloned() {
             self.with_coordinators(now, ops, |all, around| {
-                let logs = leaders.iter().map(|(log, _)| *log).filter(|log| topic.partitions.contains(*log));
+                let led = leaders.iter().filter(|(_, leader)| leader.is_some());
+                let logs = led.map(|(log, _)| *log).filter(|log| topic.partitions.contains(*log));
                 logs.for_each(|log| all.lead(around, log));
             });
         }
@@ -420,7 +485,7 @@ impl Shard {
         let finding = match inquiry {
             Inquiry::Groups { offsets_max } => self.coordinators.progress(offsets_max, |topic, index| {
                 let log = self.kafka.view.log(topic, index)?;
-                Some((self.settings.owner(log), log))
+                Some((self.settings.owner(log).shard, log))
             }),
             Inquiry::Ends(logs) => {
                 let end = |log: &GroupId| self.groups.extent(*log).map(|(_, end)| end);
@@ -461,6 +526,7 @@ impl Shard {
         if self.groups.wants_checkpoint() {
             self.with_groups(now, ops, |groups, out| groups.begin_checkpoint(out));
         }
+        self.parcels = self.groups.outboxes.take();
         self.send(now, ops);
     }
 

@@ -123,6 +123,8 @@ counters! {
     gauge read_memory_bytes,
     /// Memory of the log's batches: waiting, in flight, kept as its tail, or being sent.
     gauge log_memory_bytes,
+    /// Memory of entries that leaders have sent and that are not on this disk yet.
+    gauge follower_memory_bytes,
 }
 
 /// Adds to a counter that only this thread writes.

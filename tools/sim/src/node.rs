@@ -56,7 +56,7 @@ pub fn make(start: &Start) -> Shard {
         offsets_partitions: start.offsets_partitions,
         offsets_replication: 1,
         fetch_sessions: 3,
-        memory: MemoryLimits { frames: FRAMES, answers: ANSWERS },
+        memory: MemoryLimits { frames: FRAMES, answers: ANSWERS, ..MemoryLimits::default() },
         move_after: [0, 1, 2, 16][(start.seed >> 16) as usize % 4],
         slow_request_ms: 1_000,
         drain_ms: 5_000,

@@ -105,7 +105,7 @@ impl Coordinators {
             load.read = Some(token);
             self.loads.reads.insert(token, log);
             let part = FetchPart { position: 0, group: log, offset: load.from, max_bytes: PIECE, epoch: -1 };
-            let asker = Asker { shard: self.settings.shard, token };
+            let asker = Asker { place: self.settings.here(), token };
             let parts = vec![part];
             let request = FetchRequest { asker, reader: Flow::Inside, parts, max_bytes: PIECE, may_wait: true };
             around.groups.fetch(around.out, request);

@@ -55,7 +55,7 @@ impl Groups {
     }
 
     fn append(&mut self, out: &mut Out, asker: Asker, asked: Mono, part: ProducePart) {
-        let hop = asker.shard != self.settings.shard;
+        let hop = asker.place != self.settings.here();
         let times = LogTimes { asked, appended: out.now.mono, hop, ..LogTimes::default() };
         match self.admit(&part) {
             Ok(Admission::Append { base }) => self.write(out, asker, part, base, times),

@@ -6,13 +6,13 @@
 //! so that nobody waits for ever behind clients that come and go.
 
 use std::collections::BTreeMap;
-use torc_base::ids::{ConnId, ShardId};
+use torc_base::ids::{ConnId, Place};
 
 /// Who reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flow {
-    /// A connection of this shard.
-    Conn(ShardId, ConnId),
+    /// A connection of that shard.
+    Conn(Place, ConnId),
     /// The shard itself, for its coordinators.
     Inside,
 }

@@ -1,10 +1,10 @@
 //! A disk that serves one read at a time, and readers that want more than it gives.
 
 use super::{Fair, Flow, KEPT_MIN};
-use torc_base::ids::{ConnId, ShardId};
+use torc_base::ids::{ConnId, Place};
 
 fn reader(number: u64) -> Flow {
-    Flow::Conn(ShardId(0), ConnId(number))
+    Flow::Conn(Place::default(), ConnId(number))
 }
 
 /// Reads that wait: turn, order of coming, reader, bytes.

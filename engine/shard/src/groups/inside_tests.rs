@@ -10,7 +10,6 @@ use crate::tests::disk::{Disk, Files};
 use crate::tests::rig::{START_MS, settings};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use torc_base::ids::ShardId;
 use torc_base::io::{DiskOp, Op};
 use torc_base::time::{Mono, Now, Wall};
 use torc_net::kafka::records as kafka_records;
@@ -65,7 +64,7 @@ impl Node {
 
     fn asker(&mut self) -> Asker {
         self.next_token += 1;
-        Asker { shard: ShardId(0), token: Token(self.next_token) }
+        Asker { place: settings().here(), token: Token(self.next_token) }
     }
 
     /// All answers so far, by token.

@@ -8,6 +8,7 @@ mod checkpoint;
 mod compaction;
 mod fair;
 mod fetch;
+mod follow;
 mod inside;
 mod lookups;
 mod outcomes;
@@ -20,6 +21,7 @@ mod watch;
 
 pub use fair::Flow;
 pub use fetch::Request as FetchRequest;
+pub use follow::{Sent, Untaken};
 
 pub use inside::KeptBack;
 pub use recover::Phase;
@@ -30,6 +32,7 @@ use crate::mail::{Answer, Asker, Leaders, Mail};
 use crate::meaning::{CatalogLog, LogKind, Meaning};
 use crate::meters::Places;
 use crate::packer::Packer;
+use crate::peers::Outboxes;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::stats::{Stats, set};
@@ -55,8 +58,10 @@ const DAMAGE_SPAN_MS: u64 = 60_000;
 pub enum Notice {
     /// More of the catalog's log is committed: what that changed.
     CatalogApplied(Vec<(Index, Change)>),
-    /// All groups of this shard have leaders.
+    /// All groups of this shard have leaders, of those that this node alone decides about; or there is news of leaders.
     AllServing,
+    /// This node does not lead the group any more.
+    Lost(GroupId),
     /// The log takes nothing more.
     Fenced,
 }
@@ -103,10 +108,17 @@ pub struct Groups {
     sizes: Option<sizes::Sizes>,
     /// Who waits for bytes.
     watches: BTreeMap<Asker, watch::Watch>,
-    /// Groups of this shard that do not serve yet.
+    /// Groups of this shard that do not serve yet, and whose leader is this node's decision alone. Of the others nobody
+    /// knows when they will have one: they keep nothing from going on.
     electing: usize,
-    /// Partitions that began to serve, and nobody has been told.
+    /// Partitions that began or ceased to serve, and nobody has been told.
     new_leaders: Leaders,
+    /// What leaves for other nodes.
+    pub outboxes: Outboxes,
+    arrived: follow::Arrived,
+    /// Groups that get ticks, and when the next one is due.
+    ticking: BTreeSet<GroupId>,
+    next_tick: Mono,
     packer: Packer,
     output: Output,
     disk_ops: Vec<DiskOp>,
@@ -140,6 +152,10 @@ impl Groups {
             watches: BTreeMap::new(),
             electing: 0,
             new_leaders: Leaders::new(),
+            outboxes: Outboxes::default(),
+            arrived: follow::Arrived::new(settings.memory.followers),
+            ticking: BTreeSet::new(),
+            next_tick: Mono(0),
             packer: Packer::new(),
             output: Output::default(),
             disk_ops: Vec::new(),
@@ -210,12 +226,22 @@ impl Groups {
         self.wal.is_settled()
     }
 
-    /// True when every group has its leader, or never will.
+    /// True if this node leads the group and has all that was committed before.
+    pub fn leads(&self, id: GroupId) -> bool {
+        self.groups.get(&id).is_some_and(Group::leads)
+    }
+
+    /// True if partitions began or ceased to serve since [`Groups::take_leaders`].
+    pub fn has_news_of_leaders(&self) -> bool {
+        !self.new_leaders.is_empty()
+    }
+
+    /// True when every group has its leader that waits for nobody but this node, or never will.
     pub fn all_serving(&self) -> bool {
         self.electing == 0 || self.fenced().is_some()
     }
 
-    /// Partitions that began to serve since this was last asked.
+    /// Partitions that began or ceased to serve since this was last asked.
     pub fn take_leaders(&mut self) -> Leaders {
         std::mem::take(&mut self.new_leaders)
     }
@@ -253,17 +279,20 @@ impl Groups {
 
     /// Stands for election. With one voter the vote alone decides, once it is durable.
     fn campaign(&mut self, out: &mut Out, id: GroupId) {
-        self.electing += 1;
+        if self.settings.votes_alone() {
+            self.groups.get_mut(&id).expect("just made").awaited = true;
+            self.electing += 1;
+        }
         self.step(out, id, Input::Campaign);
         set(&self.stats.groups, self.groups.len() as u64);
     }
 
     /// Drops a group and all that waits for it.
     pub fn drop_group(&mut self, out: &mut Out, id: GroupId) {
+        self.waits_no_more(id);
         let Some(group) = self.groups.remove(&id) else { return };
-        if !group.serving {
-            self.electing -= 1;
-        }
+        self.ticking.remove(&id);
+        self.outboxes.forget(id);
         self.wal.drop_group(id);
         let waiters = group.on_disk.into_iter().chain(group.on_commit);
         out.answers.extend(waiters.map(|waiter| waiter.refused(Refusal::Gone)));
@@ -283,6 +312,7 @@ impl Groups {
             return;
         }
         self.turn_checkpoint(out.now.mono);
+        self.turn_ticks(out);
         self.take_deferred(out);
         self.retry_fetches(out);
         self.retain(out);
@@ -314,6 +344,7 @@ impl Groups {
         set(&self.stats.wal_bytes_total, wal.bytes);
         set(&self.stats.wal_entries_total, wal.entries);
         set(&self.stats.read_memory_bytes, self.wal.read_memory().0 as u64);
+        set(&self.stats.follower_memory_bytes, self.arrived.used() as u64);
         set(&self.stats.log_memory_bytes, self.settings.log_blocks.used() as u64);
         set(&self.stats.wal_segments, wal.segments);
         set(&self.stats.wal_live_bytes, wal.live_bytes);
@@ -345,7 +376,16 @@ impl Groups {
         let overfull = (!self.overfull.is_empty()).then_some(Mono(0));
         let lookups = self.lookups.is_due().then_some(Mono(0));
         let compaction = self.compaction_deadline();
-        let others = [self.wal.deadline(), self.checkpoint_deadline(), stats, overfull, lookups, compaction, sizes];
+        let others = [
+            self.wal.deadline(),
+            self.checkpoint_deadline(),
+            self.tick_deadline(),
+            stats,
+            overfull,
+            lookups,
+            compaction,
+            sizes,
+        ];
         others.into_iter().flatten().chain([self.next_retention]).min()
     }
 }

@@ -23,12 +23,14 @@ impl Groups {
             match mark {
                 Mark::HardState(hard_state) => self.step(out, id, Input::HardStateDurable(hard_state)),
                 Mark::Log { cut, through } => {
-                    self.answer_on_disk(out, id, through);
+                    self.answer_on_disk(out, id, cut, through);
                     self.step(out, id, Input::Durable { cut, through });
                 }
             }
         }
         self.cut_through(out.now.mono, seq);
+        self.outboxes.durable(seq);
+        self.give_back(seq);
         self.checkpoint_durable(out, seq);
     }
 
@@ -48,8 +50,10 @@ impl Groups {
         }
     }
 
-    fn answer_on_disk(&mut self, out: &mut Out, id: GroupId, through: Index) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
+    /// Entries through `through`, handed out with `cut`, are on this disk: what was replaced meanwhile is nobody's who waits
+    /// now.
+    fn answer_on_disk(&mut self, out: &mut Out, id: GroupId, cut: u32, through: Index) {
+        let Some(group) = self.groups.get_mut(&id).filter(|group| group.cut == cut) else { return };
         while group.on_disk.front().is_some_and(|w| w.index <= through) {
             let waiter = group.on_disk.pop_front().expect("looked at above");
             let log_start = group.partition().log_start();
@@ -62,7 +66,6 @@ impl Groups {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let applied = group.meaning.apply(through);
         group.raft.step(Input::Applied { through }, &mut self.output).expect("only proposals are refused");
-        assert!(self.output.is_empty(), "nothing follows from that");
         match applied {
             Applied::Catalog(changes) => out.notices.push_back(Notice::CatalogApplied(changes)),
             Applied::Partition { trimmed } => {
@@ -83,11 +86,21 @@ impl Groups {
         if !group.serving && group.term_start.is_some_and(|start| start <= through) {
             group.serving = true;
             if group.meaning.partition().is_some() {
-                self.new_leaders.push((id, group.epoch()));
+                self.new_leaders.push((id, Some(group.epoch())));
             }
-            self.electing -= 1;
+            self.waits_no_more(id);
             self.release_empty(id);
             self.note_serving(out);
+        }
+        self.carry_out(out, id);
+    }
+
+    /// Nobody waits for the group's leader any more.
+    pub(super) fn waits_no_more(&mut self, id: GroupId) {
+        if let Some(group) = self.groups.get_mut(&id)
+            && std::mem::take(&mut group.awaited)
+        {
+            self.electing -= 1;
         }
     }
 
@@ -103,6 +116,7 @@ impl Groups {
         out.log(Level::Error, format!("the log is fenced: {why}; nothing more is written until a restart"));
         self.in_flight.clear();
         self.cuts.clear();
+        self.outboxes.never();
         for group in self.groups.values_mut() {
             let waiters = group.on_disk.drain(..).chain(group.on_commit.drain(..));
             out.answers.extend(waiters.map(|waiter| waiter.refused(Refusal::Storage)));

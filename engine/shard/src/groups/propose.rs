@@ -1,15 +1,15 @@
 //! A place in a group's log: consensus gives it, the write-ahead log gets the entry, and what becomes durable with it is
 //! remembered.
 
-use super::Groups;
-use super::Out;
+use super::follow::Sent;
+use super::{Groups, Out};
 use crate::batch::NewBatch;
 use crate::group::{Group, epoch_of};
 use crate::meaning::{LogKind, kind};
 use crate::refusal::Refusal;
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Term};
-use torc_consensus::{Append, HardState, Input, Output};
+use torc_consensus::{Append, HardState, Input, Output, Role};
 use torc_state::catalog::Command;
 use torc_state::retention::Age;
 use torc_wal::{Entry, Kind};
@@ -21,6 +21,16 @@ pub(super) enum Mark {
     Log { cut: u32, through: Index },
     /// The group's hard state.
     HardState(HardState),
+}
+
+impl Mark {
+    /// The cut of a log's mark.
+    fn cut(self) -> Option<u32> {
+        match self {
+            Mark::Log { cut, .. } => Some(cut),
+            Mark::HardState(_) => None,
+        }
+    }
 }
 
 /// Asks consensus for the next place in a group's log.
@@ -48,7 +58,8 @@ impl Groups {
         let bytes = batch.bytes.len() as u32;
         group.records_mut().append(append.first, base, &batch.incoming(), bytes);
         let seq = self.wal.append(batch.into_entry(id, &append, base, now));
-        self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
+        group.wrote(seq, Some(append.cut));
+        self.track_written(seq, id, Mark::Log { cut: append.cut, through: append.last });
         self.carry_out(out, id);
         let group = self.groups.get_mut(&id).expect("it took the batch");
         Ok((group, append.first, append_time))
@@ -103,7 +114,14 @@ impl Groups {
     }
 
     /// Remembers what becomes durable with batch `seq`.
-    fn track(&mut self, seq: BatchSeq, id: GroupId, mark: Mark) {
+    pub(super) fn track(&mut self, seq: BatchSeq, id: GroupId, mark: Mark) {
+        let group = self.groups.get_mut(&id).expect("the caller has it");
+        group.wrote(seq, mark.cut());
+        self.track_written(seq, id, mark);
+    }
+
+    /// The same of a group that knows it.
+    fn track_written(&mut self, seq: BatchSeq, id: GroupId, mark: Mark) {
         if let (Some((last_seq, last_id, Mark::Log { cut, through })), Mark::Log { cut: new_cut, through: new }) =
             (self.in_flight.back_mut(), mark)
             && (*last_seq, *last_id, *cut) == (seq, id, new_cut)
@@ -119,26 +137,55 @@ impl Groups {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let result = group.raft.step(input, &mut self.output);
         assert!(result.is_ok(), "only proposals are refused");
+        let ticks = group.raft.needs_ticks() != group.ticks;
         self.carry_out(out, id);
+        if ticks {}
     }
 
-    /// Carries out consensus' output, in the order of its contract.
-    fn carry_out(&mut self, out: &mut Out, id: GroupId) {
-        if let Some(hard_state) = self.output.hard_state.take() {
+    /// Carries out consensus' output, whose entries are a proposer's or this leader's own.
+    pub(super) fn carry_out(&mut self, out: &mut Out, id: GroupId) {
+        if !self.output.is_empty() {
+            self.obey(out, id, Vec::new());
+        }
+    }
+
+    /// Carries out consensus' output, in the order of its contract: the one place where that is done. `sent`: entries that
+    /// came with a leader's message; consensus says which of them are to be written.
+    pub(super) fn obey(&mut self, out: &mut Out, id: GroupId, sent: Vec<Sent>) {
+        let mut output = std::mem::take(&mut self.output);
+        if let Some(hard_state) = output.hard_state.take() {
             let payload = encode_hard_state(&hard_state, self.groups[&id].meaning.kind());
             let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
             self.track(seq, id, Mark::HardState(hard_state));
         }
-        if let Some(append) = self.output.append.take() {
-            assert!(append.noop && append.first == append.last, "proposals are appended by the proposer");
-            self.begin_term(id, append.first);
-            let seq = self.write_internal(id, kind::NOOP, append.first, b"");
-            self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
+        if let Some(append) = output.append.take() {
+            if append.noop {
+                assert_eq!(append.first, append.last, "a term begins with one entry");
+                self.begin_term(id, append.first);
+                let seq = self.write_internal(id, kind::NOOP, append.first, b"");
+                self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
+            } else {
+                self.take_back(out, id, append.first);
+                self.write_sent(id, &append, sent);
+            }
         }
-        assert!(self.output.send_now.is_empty() && self.output.send_when_durable.is_empty(), "no peers yet");
-        if let Some(through) = self.output.committed.take() {
+        for (peer, message) in output.send_now.drain(..) {
+            self.outboxes.send(peer, id, message);
+        }
+        for (peer, message) in output.send_when_durable.drain(..) {
+            self.outboxes.send_behind(self.groups[&id].written, self.wal.durable(), peer, id, message);
+        }
+        if let Some(through) = output.committed.take() {
             self.committed(out, id, through);
         }
+        if let Some(role) = output.role.take()
+            && role != Role::Leader
+        {
+            self.step_down(out, id);
+        }
+        self.note_ticks(out.now.mono, id);
+        // For the sake of its memory; what was done meanwhile has left nothing in the other one.
+        self.output = output;
     }
 
     fn begin_term(&mut self, id: GroupId, noop: Index) {

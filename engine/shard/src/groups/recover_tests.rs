@@ -135,7 +135,7 @@ fn entry(term: u64, index: u64, base: i64, records: u32) -> Item {
     Item { kind, term: Term(term), index: Index(index), first_offset: Offset(base), records, ..marker(1024, bytes) }
 }
 
-fn told(found: &Found) -> (u64, u64, i64, i32, Vec<(u64, u64)>) {
+fn told(found: &RecoveredGroup) -> (u64, u64, i64, i32, Vec<(u64, u64)>) {
     let state = found.meaning.partition().unwrap().state();
     let terms = found.terms.iter().map(|run| (run.term.get(), run.first.get())).collect();
     (found.last.get(), found.applied.get(), state.end().get(), state.epoch().get(), terms)

@@ -170,8 +170,12 @@ impl Groups {
         self.release(id, below.min(committed.next()));
     }
 
-    /// A group without records needs none of its log: its state is in the checkpoint.
+    /// A group without records needs none of its log: its state is in the checkpoint. A follower may need it, if there are
+    /// any.
     pub(super) fn release_empty(&mut self, id: GroupId) {
+        if !self.settings.votes_alone() {
+            return;
+        }
         let group = &self.groups[&id];
         let is_empty = |records: &PartitionLog| records.state().log_start() == records.state().end();
         let empty = group.meaning.partition().is_some_and(is_empty);

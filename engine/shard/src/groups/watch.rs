@@ -48,7 +48,7 @@ impl Groups {
     }
 
     fn wake(&self, out: &mut Out, asker: Asker, bytes: u64) {
-        out.answers.push_back((asker, Answer::Wake { shard: self.settings.shard, bytes }));
+        out.answers.push_back((asker, Answer::Wake { place: self.settings.here(), bytes }));
     }
 
     /// Forgets the asker's watch.

@@ -6,7 +6,7 @@ use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
 use crate::mail::{Admin, AdminResult, Ask, ConfigChange, Resource, Token};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use torc_base::ids::{GroupId, ShardId, TopicId};
+use torc_base::ids::{GroupId, Place, TopicId};
 use torc_net::kafka::schema::alter_configs_response::AlterConfigsResourceResponse;
 use torc_net::kafka::schema::describe_configs_request::DescribeConfigsResource;
 use torc_net::kafka::schema::describe_configs_response::{
@@ -479,7 +479,7 @@ impl Kafka {
             }
         }
         let mut gather = LogDirsGather { topics: Vec::new(), places: Vec::new(), waiting: 0 };
-        let mut asks: BTreeMap<ShardId, Vec<(u32, GroupId)>> = BTreeMap::new();
+        let mut asks: BTreeMap<Place, Vec<(u32, GroupId)>> = BTreeMap::new();
         for (topic, indexes) in wanted.into_values().filter(|(_, indexes)| !indexes.is_empty()) {
             let name = TopicName(StrBytes::from_string(topic.name.to_string()));
             let mut answer = DescribeLogDirsTopic::default().with_name(name);

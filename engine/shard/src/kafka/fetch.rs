@@ -8,7 +8,7 @@ use crate::refusal::Refusal;
 use crate::stages::Path;
 use crate::stats::add;
 use std::collections::{BTreeMap, VecDeque};
-use torc_base::ids::{ConnId, GroupId, Offset, ShardId};
+use torc_base::ids::{ConnId, GroupId, Offset, Place};
 use torc_base::io::{Level, Op};
 use torc_base::limits::{FETCH_BYTES_MAX, PIECE_BYTES_MIN};
 use torc_base::time::Mono;
@@ -21,7 +21,7 @@ const READ_COMMITTED: i8 = 1;
 const MEMORY_WAIT_MS: u64 = 1_000;
 
 /// One partition of a waiting fetch.
-struct Place {
+struct Spot {
     key: Key,
     wanted: Wanted,
     group: Result<GroupId, i16>,
@@ -41,7 +41,7 @@ pub(super) struct Gather {
     plan: (i32, bool),
     /// The client reads only what is committed, and is told which transactions were not.
     committed: bool,
-    places: Vec<Place>,
+    places: Vec<Spot>,
     min_bytes: usize,
     max_bytes: usize,
     /// When it is answered with what there is; later once more, for a round that waits for memory.
@@ -66,9 +66,9 @@ enum Stage {
     /// Memory to be answered into.
     Parked,
     /// Owners whose answer to the present round is missing.
-    Round(Vec<ShardId>),
+    Round(Vec<Place>),
     /// Owners that count bytes. `had`: bytes that there were before.
-    Watching { had: u64, owners: BTreeMap<ShardId, Watched> },
+    Watching { had: u64, owners: BTreeMap<Place, Watched> },
 }
 
 /// What one owner counts.
@@ -101,7 +101,7 @@ impl Gather {
 
     /// Bytes that the client would take of all partitions together.
     fn wants(&self) -> usize {
-        let of_place = |place: &Place| usize::try_from(place.wanted.max_bytes).unwrap_or(0).max(1);
+        let of_place = |place: &Spot| usize::try_from(place.wanted.max_bytes).unwrap_or(0).max(1);
         let all = self.places.iter().map(of_place).fold(0, usize::saturating_add);
         all.min(self.max_bytes)
     }
@@ -163,7 +163,7 @@ impl Kafka {
             let group = topic
                 .ok_or(unknown)
                 .and_then(|topic| view::partition(topic, key.index).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION));
-            Place { key, wanted, group, fetched: None }
+            Spot { key, wanted, group, fetched: None }
         });
         let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
         let gather = Gather {
@@ -197,7 +197,7 @@ impl Kafka {
     }
 
     /// Asks all owners once, or `only` one, if there is memory for what they may give.
-    fn fetch_round(&mut self, out: &mut Out, token: Token, only: Option<ShardId>) {
+    fn fetch_round(&mut self, out: &mut Out, token: Token, only: Option<Place>) {
         let settings = std::sync::Arc::clone(&self.settings);
         let pending = self.pending.get_mut(&token).expect("it waits");
         let conn = pending.to.conn;
@@ -211,7 +211,7 @@ impl Kafka {
             gather.stage = Stage::Parked;
             return self.parked.push_back(token);
         }
-        let mut asks: BTreeMap<ShardId, Vec<FetchPart>> = BTreeMap::new();
+        let mut asks: BTreeMap<Place, Vec<FetchPart>> = BTreeMap::new();
         for (position, place) in gather.places.iter_mut().enumerate() {
             let Ok(group) = place.group else { continue };
             let owner = settings.owner(group);
@@ -275,7 +275,7 @@ impl Kafka {
                     self.fetch_round_done(out, token);
                 }
             }
-            Answer::Wake { shard, bytes } => self.woken(out, token, shard, bytes),
+            Answer::Wake { place, bytes } => self.woken(out, token, place, bytes),
             other => unreachable!("{other:?} was filtered by the caller"),
         }
     }
@@ -290,7 +290,7 @@ impl Kafka {
         let enough = gather.bytes() >= gather.min_bytes.clamp(1, gather.max_bytes);
         let stop = gather.hurried || gather.has_error() || gather.bytes() > 0;
         // Nothing was read for want of memory: then one owner alone is asked, which may wait for it.
-        let no_room = |place: &&Place| matches!(&place.fetched, Some(Ok(fetched)) if fetched.no_room);
+        let no_room = |place: &&Spot| matches!(&place.fetched, Some(Ok(fetched)) if fetched.no_room);
         let short = gather.places.iter().find(no_room).filter(|_| !stop).and_then(|place| place.group.ok());
         let ends = enough || gather.has_more() || gather.timed_out || gather.has_error() || gather.min_bytes == 0;
         let again = std::mem::take(&mut gather.woken);
@@ -309,7 +309,7 @@ impl Kafka {
         let gather = self.gather_mut(token).expect("it waits");
         gather.since = out.now.mono;
         let had = gather.bytes() as u64;
-        let mut owners: BTreeMap<ShardId, Watched> = BTreeMap::new();
+        let mut owners: BTreeMap<Place, Watched> = BTreeMap::new();
         for place in &mut gather.places {
             if let (Ok(group), Some(Ok(fetched))) = (place.group, &mut place.fetched) {
                 owners.entry(settings.owner(group)).or_default().parts.push((group, fetched.committed_bytes));
@@ -325,7 +325,7 @@ impl Kafka {
     }
 
     /// An owner has counted what it was asked to. If that is not all that is wanted, all go on counting.
-    fn woken(&mut self, out: &mut Out, token: Token, shard: ShardId, bytes: u64) {
+    fn woken(&mut self, out: &mut Out, token: Token, place: Place, bytes: u64) {
         let gather = self.gather_mut(token).expect("looked at by the caller");
         let wanted = gather.min_bytes.min(gather.max_bytes) as u64;
         let Stage::Watching { had, owners } = &mut gather.stage else {
@@ -333,7 +333,7 @@ impl Kafka {
             gather.woken = true;
             return;
         };
-        let Some(watched) = owners.get_mut(&shard) else { return };
+        let Some(watched) = owners.get_mut(&place) else { return };
         watched.counted = bytes;
         let all = owners.values().map(|watched| watched.counted).fold(*had, u64::saturating_add);
         if all < wanted {
@@ -418,7 +418,7 @@ impl Kafka {
         // Whose records the answer has, in its order.
         let mut groups = Vec::new();
         for place in places {
-            let Place { key, group, fetched, .. } = place;
+            let Spot { key, group, fetched, .. } = place;
             let result = match group {
                 Ok(_) => fetched.expect("every owner has answered").map_err(code),
                 Err(code) => Err(code),

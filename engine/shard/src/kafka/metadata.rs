@@ -4,7 +4,7 @@ use super::{Kafka, Out, ReplyTo, expiry};
 use crate::mail::{Admin, AdminResult, Ask, NewTopic, Token};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use torc_base::ids::{GroupId, ListenerId, ProducerId, ShardId, TopicId};
+use torc_base::ids::{GroupId, ListenerId, ProducerId, TopicId};
 use torc_net::kafka::schema::describe_cluster_response::DescribeClusterBroker;
 use torc_net::kafka::schema::metadata_request::MetadataRequestTopic;
 use torc_net::kafka::schema::metadata_response::{
@@ -108,7 +108,7 @@ impl Kafka {
         let waiting = Waiting { request, created: missing };
         let expires = expiry::limit(out.now.mono, CREATION_MS);
         let token = self.wait_until(out, expires, to, super::Waiting::Metadata(Box::new(waiting)));
-        out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
+        out.asks.push_back((self.settings.owner(GroupId::CATALOG), token, Ask::Admin(admin)));
     }
 
     /// The topics that were missing have been made, or could not be. `None`: not in time.
@@ -269,7 +269,7 @@ impl Kafka {
         }
         let expires = expiry::limit(out.now.mono, PRODUCER_ID_MS);
         let token = self.wait_until(out, expires, to, super::Waiting::ProducerId);
-        out.asks.push_back((ShardId(0), token, Ask::ProducerId));
+        out.asks.push_back((self.settings.owner(GroupId::CATALOG), token, Ask::ProducerId));
     }
 
     pub(super) fn finish_producer_id(&mut self, out: &mut Out, token: Token, result: Result<ProducerId, i16>) {

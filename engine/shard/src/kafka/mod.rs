@@ -33,7 +33,7 @@ use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::buf::{Buf, BufMut};
-use torc_base::ids::{ConnId, ShardId};
+use torc_base::ids::{ConnId, GroupId, Place};
 use torc_base::io::{Level, Op};
 use torc_base::time::{Mono, Now};
 use torc_net::kafka::schema::FindCoordinatorRequest;
@@ -43,7 +43,7 @@ use torc_net::kafka::{self, Bad, Encodable, Header, HeaderVersion, Request};
 pub struct Out<'a> {
     pub now: Now,
     pub ops: &'a mut Vec<Op<Mail>>,
-    pub asks: &'a mut VecDeque<(ShardId, Token, Ask)>,
+    pub asks: &'a mut VecDeque<(Place, Token, Ask)>,
     pub conns: &'a mut Conns,
 }
 
@@ -357,7 +357,7 @@ impl Kafka {
     /// Asks the catalog's owner for a change.
     fn ask_admin(&mut self, out: &mut Out, to: ReplyTo, expires: Mono, admin: Admin, gather: topics::AdminGather) {
         let token = self.wait_until(out, expires, to, Waiting::Admin(gather));
-        out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
+        out.asks.push_back((self.settings.owner(GroupId::CATALOG), token, Ask::Admin(admin)));
     }
 
     /// An answer, or a part of one. What it was for may be gone with its connection.

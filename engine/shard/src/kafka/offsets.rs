@@ -4,7 +4,7 @@ use super::repeats::repeated;
 use super::{Kafka, Out, ReplyTo, Waiting, code, expiry, view};
 use crate::mail::{Ask, FoundOffset, OffsetAt, OffsetPart, Parts, Token};
 use std::collections::{BTreeMap, BTreeSet};
-use torc_base::ids::{GroupId, LeaderEpoch, Offset, ShardId, TopicId};
+use torc_base::ids::{GroupId, LeaderEpoch, Offset, Place, TopicId};
 use torc_net::kafka::error;
 use torc_net::kafka::schema::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use torc_net::kafka::schema::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
@@ -31,7 +31,7 @@ pub(super) struct ListGather {
     places: Vec<(usize, usize)>,
     waiting: usize,
     /// The shards that were asked.
-    owners: Vec<ShardId>,
+    owners: Vec<Place>,
 }
 
 impl ListGather {
@@ -89,7 +89,7 @@ impl Kafka {
         let mut gather = ListGather { response, places: Vec::new(), waiting: 0, owners: Vec::new() };
         // Each topic has one place in the answer, however often it is named.
         let mut topics: BTreeMap<&TopicName, usize> = BTreeMap::new();
-        let mut asks: BTreeMap<ShardId, Vec<OffsetPart>> = BTreeMap::new();
+        let mut asks: BTreeMap<Place, Vec<OffsetPart>> = BTreeMap::new();
         for topic in &request.topics {
             let answers = &mut gather.response.topics;
             let t = *topics.entry(&topic.name).or_insert_with(|| {
@@ -159,7 +159,7 @@ impl Kafka {
     pub(super) fn epoch_ends(&mut self, out: &mut Out, to: ReplyTo, request: OffsetForLeaderEpochRequest) {
         let response = OffsetForLeaderEpochResponse::default();
         let mut gather = EpochGather { response, places: Vec::new(), waiting: 0 };
-        let mut asks: BTreeMap<ShardId, Vec<(u32, GroupId, i32, LeaderEpoch)>> = BTreeMap::new();
+        let mut asks: BTreeMap<Place, Vec<(u32, GroupId, i32, LeaderEpoch)>> = BTreeMap::new();
         for (t, topic) in request.topics.into_iter().enumerate() {
             let mut answer = OffsetForLeaderTopicResult::default().with_topic(topic.topic.clone());
             for (p, partition) in topic.partitions.into_iter().enumerate() {

@@ -7,7 +7,7 @@ use crate::mail::{Acks, Ask, Parts, ProducePart, Produced, Token};
 use crate::stages::{LogTimes, Path};
 use crate::stats::add;
 use std::collections::BTreeMap;
-use torc_base::ids::ShardId;
+use torc_base::ids::Place;
 use torc_base::limits::LARGE_FRAME;
 use torc_base::time::Wall;
 use torc_net::kafka::produce::{PartitionResponse, Request, Response, Topic, TopicResponse};
@@ -92,7 +92,7 @@ impl Kafka {
             None => Ok(acks),
         });
         // One question per owner; nearly always there is only one owner.
-        let mut asks: BTreeMap<ShardId, Vec<ProducePart>> = BTreeMap::new();
+        let mut asks: BTreeMap<Place, Vec<ProducePart>> = BTreeMap::new();
         for (t, topic) in request.topics.into_iter().enumerate() {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             let Topic { name, id, partitions: wanted } = topic;
@@ -127,7 +127,8 @@ impl Kafka {
         if gather.waiting == 0 {
             return self.answer_produce(out, to, &gather);
         }
-        let other = asks.first_key_value().map(|(owner, _)| *owner).filter(|owner| *owner != self.settings.shard);
+        let (here, other) = (self.settings.here(), asks.first_key_value().map(|(owner, _)| *owner));
+        let other = other.filter(|owner| owner.node == here.node && *owner != here).map(|owner| owner.shard);
         out.conns.note_owner(to.conn, other.filter(|_| asks.len() == 1));
         let expires = match gather.acks {
             // Its client waits for nothing.

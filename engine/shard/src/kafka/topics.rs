@@ -4,7 +4,7 @@ use super::repeats::repeated;
 use super::{Kafka, Out, ReplyTo, Waiting, code, expiry};
 use crate::mail::{Admin, AdminResult, Ask, MorePartitions, NewTopic, Parts, Token, TopicRef};
 use std::collections::{BTreeMap, BTreeSet};
-use torc_base::ids::{GroupId, Offset, ShardId, TopicId};
+use torc_base::ids::{GroupId, Offset, Place, TopicId};
 use torc_net::kafka::schema::create_partitions_request::CreatePartitionsTopic;
 use torc_net::kafka::schema::create_partitions_response::CreatePartitionsTopicResult;
 use torc_net::kafka::schema::create_topics_request::CreatableTopic;
@@ -230,7 +230,7 @@ impl Kafka {
         }
         let response = DeleteRecordsResponse::default();
         let mut gather = DeleteRecordsGather { response, places: Vec::new(), waiting: 0 };
-        let mut asks: BTreeMap<ShardId, Vec<(u32, GroupId, Offset)>> = BTreeMap::new();
+        let mut asks: BTreeMap<Place, Vec<(u32, GroupId, Offset)>> = BTreeMap::new();
         for (t, (name, partitions)) in wanted.into_iter().enumerate() {
             let mut answer = DeleteRecordsTopicResult::default().with_name(name.clone());
             for (p, (index, offset)) in partitions.into_iter().enumerate() {

@@ -105,10 +105,15 @@ impl View {
         self.leaders.get(&group).copied()
     }
 
-    /// Partitions have new leaders.
+    /// Partitions have new leaders, or lost theirs.
     pub fn lead(&mut self, leaders: &Leaders) {
         self.told += 1;
-        self.leaders.extend(leaders.iter().copied());
+        for (group, leader) in leaders {
+            match leader {
+                Some(epoch) => self.leaders.insert(*group, *epoch),
+                None => self.leaders.remove(group),
+            };
+        }
     }
 
     /// What is set for a consumer group, if anything is.

@@ -42,17 +42,15 @@ impl CatalogLog {
         self.state.append(index, command);
     }
 
+    /// See [`super::Meaning::check`].
+    pub fn check(item: &Item) -> Result<(), String> {
+        read(item).map(|_| ())
+    }
+
     /// See [`super::Meaning::replay`].
     pub fn replay(&mut self, item: &Item) -> Result<(), String> {
-        let index = item.index;
-        match item.kind {
-            kind::NOOP => {}
-            kind::COMMAND => {
-                let command =
-                    Command::decode(&item.bytes).map_err(|error| format!("catalog entry {index}: {error}"))?;
-                self.append(index, command);
-            }
-            other => return Err(format!("an entry of kind {} does not belong into the catalog's log", other.0)),
+        if let Some(command) = read(item)? {
+            self.append(item.index, command);
         }
         Ok(())
     }
@@ -80,5 +78,17 @@ impl CatalogLog {
         let defaults = self.state.defaults().clone();
         self.state = Catalog::decode(defaults, &mut state).map_err(|error| format!("the catalog: {error}"))?;
         Ok(())
+    }
+}
+
+/// The command of an entry, if it has one.
+fn read(item: &Item) -> Result<Option<Command>, String> {
+    match item.kind {
+        kind::NOOP => Ok(None),
+        kind::COMMAND => match Command::decode(&item.bytes) {
+            Ok(command) => Ok(Some(command)),
+            Err(error) => Err(format!("catalog entry {}: {error}", item.index)),
+        },
+        other => Err(format!("an entry of kind {} does not belong into the catalog's log", other.0)),
     }
 }

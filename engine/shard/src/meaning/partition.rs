@@ -58,35 +58,25 @@ impl PartitionLog {
         self.state.begin_term(index, epoch);
     }
 
+    /// See [`super::Meaning::check`].
+    pub fn check(item: &Item, end: Offset) -> Result<(), String> {
+        read(item, end).map(|_| ())
+    }
+
     /// See [`super::Meaning::replay`].
     pub fn replay(&mut self, item: &Item) -> Result<(), String> {
-        let epoch = crate::group::epoch_of(item.term);
-        let end = self.state.end();
-        match item.kind {
-            kind::RECORDS => {
-                let header = batch::header(&item.bytes).map_err(|invalid| invalid.to_string())?;
-                let incoming = Incoming { records: item.records, ..batch::incoming(&header) };
-                if item.first_offset != end || item.records == 0 {
-                    return Err(format!("{} records at {} follow the end {end}", item.records, item.first_offset));
-                }
+        let (end, index, epoch) = (self.state.end(), item.index, crate::group::epoch_of(item.term));
+        match read(item, end)? {
+            Said::Records(incoming, bytes) => {
                 // The log may begin behind the no-op of the term.
                 if epoch > self.state.epoch() {
-                    self.state.begin_term(item.index, epoch);
+                    self.state.begin_term(index, epoch);
                 }
-                let bytes = u32::try_from(item.bytes.len()).map_err(|_| "an entry of over 4 GiB")?;
-                self.state.append(item.index, end, &incoming, bytes);
+                self.state.append(index, end, &incoming, bytes);
             }
-            kind::NOOP => self.state.begin_term(item.index, epoch),
-            kind::TRIM => {
-                let to = item.bytes[..].try_into().map_err(|_| "a trim of the wrong length")?;
-                let to = Offset(i64::from_le_bytes(to));
-                if to > end {
-                    return Err(format!("a trim to {to} follows the end {end}"));
-                }
-                self.state.append_trim(item.index, to);
-            }
-            kind::CLOCK => self.state.append_clock(item.index, decode_clock(&item.bytes)?),
-            other => return Err(format!("an entry of kind {} does not belong into a partition's log", other.0)),
+            Said::Term => self.state.begin_term(index, epoch),
+            Said::Trim(to) => self.state.append_trim(index, to),
+            Said::Clock(clock) => self.state.append_clock(index, clock),
         }
         Ok(())
     }
@@ -123,6 +113,40 @@ impl PartitionLog {
         }
         Ok(PartitionLog::of(state))
     }
+}
+
+/// What an entry says.
+enum Said {
+    /// The batch, and its bytes.
+    Records(Incoming, u32),
+    Term,
+    Trim(Offset),
+    Clock(Clock),
+}
+
+/// Reads an entry of a log whose end is `end` there.
+fn read(item: &Item, end: Offset) -> Result<Said, String> {
+    Ok(match item.kind {
+        kind::RECORDS => {
+            let header = batch::header(&item.bytes).map_err(|invalid| invalid.to_string())?;
+            if item.first_offset != end || item.records == 0 {
+                return Err(format!("{} records at {} follow the end {end}", item.records, item.first_offset));
+            }
+            let bytes = u32::try_from(item.bytes.len()).map_err(|_| "an entry of over 4 GiB")?;
+            Said::Records(Incoming { records: item.records, ..batch::incoming(&header) }, bytes)
+        }
+        kind::NOOP => Said::Term,
+        kind::TRIM => {
+            let to = item.bytes[..].try_into().map_err(|_| "a trim of the wrong length")?;
+            let to = Offset(i64::from_le_bytes(to));
+            if to > end {
+                return Err(format!("a trim to {to} follows the end {end}"));
+            }
+            Said::Trim(to)
+        }
+        kind::CLOCK => Said::Clock(decode_clock(&item.bytes)?),
+        other => return Err(format!("an entry of kind {} does not belong into a partition's log", other.0)),
+    })
 }
 
 /// The entry's bytes: both times, little endian.

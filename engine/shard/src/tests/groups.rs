@@ -24,7 +24,7 @@ pub(super) fn find(rig: &mut Rig, client: Client, group: &str) {
     rig.run();
 }
 
-fn join_request(group: &str, member: &str) -> JoinGroupRequest {
+pub(super) fn join_request(group: &str, member: &str) -> JoinGroupRequest {
     JoinGroupRequest::default()
         .with_group_id(s(group).into())
         .with_session_timeout_ms(SESSION_MS)

@@ -20,6 +20,7 @@ mod produce;
 mod restart;
 mod retention;
 pub mod rig;
+mod roles;
 mod stages;
 mod stalled;
 mod timeouts;

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::{Buf, BufMut, Pool};
-use torc_base::ids::{ConnId, ListenerId, NodeId, ShardId};
+use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, ShardId};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::time::{Mono, Now, Wall};
 use torc_net::kafka::schema::{RequestHeader, ResponseHeader};
@@ -208,6 +208,13 @@ impl Rig {
     /// All lines of all logs.
     pub fn logs(&self) -> Vec<&str> {
         self.nodes.iter().flat_map(|node| &node.log).map(|(_, text)| text.as_str()).collect()
+    }
+
+    /// Tells a shard that it leads some of its groups no longer.
+    pub fn lose(&mut self, shard: usize, which: impl Fn(GroupId) -> bool) {
+        self.nodes[shard].shard.lose(self.now, which);
+        self.inject(shard, Event::Turn);
+        self.run();
     }
 
     /// Hands one event to a shard.

@@ -11,7 +11,11 @@ const BATCHES: i64 = 40;
 /// Memory for a few of the batches that follow.
 fn tight() -> Settings {
     let wal = WalSettings { read_memory: 1 << 20, read_ahead_bytes: 256 << 10, ..settings().wal };
-    Settings { wal, memory: MemoryLimits { frames: 16 << 20, answers: 1 << 20 }, ..settings() }
+    Settings {
+        wal,
+        memory: MemoryLimits { frames: 16 << 20, answers: 1 << 20, ..MemoryLimits::default() },
+        ..settings()
+    }
 }
 
 /// A topic of 100 KB batches, more than memory holds, and who produced them.
@@ -196,7 +200,10 @@ fn a_long_poll_for_many_bytes_is_counted_over_shards_and_partitions() {
 /// Long answers that lie in memory only are made one after the other, and who never reads them is closed in the end.
 #[test]
 fn lists_that_nobody_reads_keep_nobody_else_from_theirs() {
-    let settings = Settings { memory: MemoryLimits { frames: 16 << 20, answers: 64 << 10 }, ..settings() };
+    let settings = Settings {
+        memory: MemoryLimits { frames: 16 << 20, answers: 64 << 10, ..MemoryLimits::default() },
+        ..settings()
+    };
     let mut rig = Rig::with(1, &settings);
     let admin = rig.connect(0);
     for n in 0..40 {

@@ -3,7 +3,7 @@
 use super::{Kafka, OFFSETS_TOPIC, Out, ReplyTo, Waiting, wire};
 use crate::kafka::expiry;
 use crate::mail::{Admin, Ask, Token};
-use torc_base::ids::ShardId;
+use torc_base::ids::GroupId;
 use torc_net::kafka::schema::find_coordinator_response::Coordinator;
 use torc_net::kafka::schema::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use torc_net::kafka::{StrBytes, error};
@@ -24,13 +24,13 @@ impl Kafka {
             return self.reply(out, to, &response);
         }
         let admin = Admin::CreateInternal {
-            name: OFFSETS_TOPIC,
+            name: OFFSETS_TOPIC.into(),
             partitions: self.settings.offsets_partitions,
             replication: self.settings.offsets_replication,
         };
         let expires = expiry::limit(out.now.mono, CREATION_MS);
         let token = self.wait_until(out, expires, to, Waiting::FindCoordinator(Box::new(request)));
-        out.asks.push_back((ShardId(0), token, Ask::Admin(admin)));
+        out.asks.push_back((self.settings.owner(GroupId::CATALOG), token, Ask::Admin(admin)));
     }
 
     /// The topic has been made, or could not be, by this request or another.

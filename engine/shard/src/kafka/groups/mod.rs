@@ -11,7 +11,7 @@ use super::view::OFFSETS_TOPIC;
 use super::{Kafka, Out, ReplyTo, Waiting};
 use crate::mail::{Ask, Coordinated, CoordinatorPart, Token};
 use std::collections::BTreeMap;
-use torc_base::ids::{GroupId, ShardId};
+use torc_base::ids::{GroupId, Place};
 use torc_base::limits::MEMBER_NAME_BYTES_MAX;
 use torc_net::kafka::schema::TopicName;
 use torc_net::kafka::{StrBytes, error};
@@ -26,7 +26,7 @@ pub(super) struct Gather {
     parts: Vec<Option<Part>>,
     waiting: usize,
     /// The shards that were asked.
-    owners: Vec<ShardId>,
+    owners: Vec<Place>,
 }
 
 /// What a coordinator has answered, or the code for why it has not.
@@ -87,7 +87,7 @@ impl Kafka {
     /// Asks coordinators; the request is answered when all of them have.
     fn coordinate(&mut self, out: &mut Out, to: ReplyTo, what: What, questions: Vec<Question>) {
         let mut parts = Vec::with_capacity(questions.len());
-        let mut asks: BTreeMap<ShardId, Vec<CoordinatorPart>> = BTreeMap::new();
+        let mut asks: BTreeMap<Place, Vec<CoordinatorPart>> = BTreeMap::new();
         for (position, question) in questions.into_iter().enumerate() {
             parts.push(match question {
                 Ok((log, request)) => {

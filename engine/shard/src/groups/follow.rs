@@ -1,0 +1,223 @@
+//! The follower's half: entries that a leader sends, entries that are taken back because another leader replaced them, and
+//! the end of this node's own leadership. Nothing here waits for a client, and no client's memory is needed for it.
+
+use super::propose::Mark;
+use super::{Groups, Notice, Out, Phase};
+use crate::group::{Group, Waiter};
+use crate::meaning::kind;
+use crate::memory::Budget;
+use crate::refusal::Refusal;
+use std::collections::VecDeque;
+use torc_base::ids::{BatchSeq, GroupId, Index, NodeId};
+use torc_base::time::Mono;
+use torc_consensus::{Append, Body, Input, Message};
+use torc_wal::{Entry, Item, State, Wal};
+
+/// Between two ticks of those groups that need some.
+pub const TICK_MS: u64 = 100;
+
+/// An entry as a leader sent it: checked, and in the memory that it came in.
+#[derive(Debug)]
+pub struct Sent {
+    pub item: Item,
+    /// Write it from where it lies.
+    pub gather: bool,
+}
+
+/// Why a leader's message was not taken in. It is as if it had been lost: the leader sends it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Untaken {
+    /// The group is not here, or the log takes nothing now.
+    NotHere,
+    /// There is no memory for its entries, or no disk for their records.
+    NoRoom,
+    /// What it brings is not what it says: whoever sent it is broken.
+    Unsound(String),
+}
+
+/// Memory of entries that leaders have sent, until they are on this disk.
+pub(super) struct Arrived {
+    budget: Budget,
+    /// By the batch that makes them durable, in the order of the log.
+    waiting: VecDeque<(BatchSeq, usize)>,
+}
+
+impl Arrived {
+    pub(super) fn new(limit: usize) -> Arrived {
+        Arrived { budget: Budget::new(limit), waiting: VecDeque::new() }
+    }
+
+    pub(super) fn used(&self) -> usize {
+        self.budget.used()
+    }
+}
+
+impl Groups {
+    /// Takes in what another member says of a group, with the entries that it speaks of.
+    pub fn receive(
+        &mut self,
+        out: &mut Out,
+        id: GroupId,
+        from: NodeId,
+        message: Message,
+        sent: Vec<Sent>,
+    ) -> Result<(), Untaken> {
+        if self.phase != Phase::Running || self.fenced().is_some() {
+            return Err(Untaken::NotHere);
+        }
+        let group = self.groups.get(&id).ok_or(Untaken::NotHere)?;
+        check(group, id, &message, &sent).map_err(Untaken::Unsound)?;
+        let bytes: usize = sent.iter().map(|sent| sent.item.bytes.len()).sum();
+        let budget = &self.arrived.budget;
+        // One message is taken whatever its size, or it would never be.
+        let no_memory = bytes > budget.free() && budget.used() > 0;
+        // The reserve of a full disk is for what makes room.
+        let has_records = || sent.iter().any(|sent| sent.item.kind == kind::RECORDS);
+        if no_memory || self.wal.state() == State::Full && has_records() {
+            return Err(Untaken::NoRoom);
+        }
+        let group = self.groups.get_mut(&id).expect("just seen");
+        let result = group.raft.step(Input::Message { from, message }, &mut self.output);
+        assert!(result.is_ok(), "only proposals are refused");
+        self.obey(out, id, sent);
+        self.note_ticks(out.now.mono, id);
+        Ok(())
+    }
+
+    /// Writes the entries that consensus has accepted of those that were sent.
+    pub(super) fn write_sent(&mut self, id: GroupId, append: &Append, sent: Vec<Sent>) {
+        let group = self.groups.get_mut(&id).expect("consensus spoke for it");
+        let mut next = append.first;
+        let mut bytes = 0;
+        let mut seq = BatchSeq(0);
+        for Sent { item, gather } in sent {
+            if item.index < append.first || item.index > append.last {
+                continue;
+            }
+            assert_eq!(item.index, next, "a leader's entries are adjacent");
+            next = next.next();
+            group.meaning.replay(&item).expect("checked before consensus was asked");
+            bytes += item.bytes.len();
+            seq = append_to(&mut self.wal, item, gather);
+        }
+        assert_eq!(next, append.last.next(), "consensus accepts what was sent");
+        self.arrived.budget.take(bytes);
+        if self.fenced().is_none() {
+            self.arrived.waiting.push_back((seq, bytes));
+        }
+        self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
+    }
+
+    /// Everything through batch `seq` is on this disk.
+    pub(super) fn give_back(&mut self, seq: BatchSeq) {
+        while let Some(&(at, bytes)) = self.arrived.waiting.front()
+            && at <= seq
+        {
+            self.arrived.waiting.pop_front();
+            self.arrived.budget.give(bytes);
+        }
+    }
+
+    /// Entries from `from` on are not to be: another leader replaces them. They are taken out of what the log means, and
+    /// whoever waits for one of them shall look for the leader; the log itself forgets them with the next entry.
+    pub(super) fn take_back(&mut self, out: &mut Out, id: GroupId, from: Index) {
+        let group = self.groups.get_mut(&id).expect("consensus spoke for it");
+        group.meaning.cut(from);
+        refuse(out, &mut group.on_disk, from);
+        refuse(out, &mut group.on_commit, from);
+    }
+
+    /// This node does not lead the group, or leads it no longer: what waits for it is answered so.
+    pub fn step_down(&mut self, out: &mut Out, id: GroupId) {
+        let group = self.groups.get_mut(&id).expect("consensus spoke for it");
+        group.term_start = None;
+        refuse(out, &mut group.on_disk, Index(0));
+        refuse(out, &mut group.on_commit, Index(0));
+        if std::mem::take(&mut group.serving) {
+            let is_partition = group.meaning.partition().is_some();
+            let watchers: Vec<_> = group.watchers.iter().map(|(_, asker)| *asker).collect();
+            self.wake_all(out, watchers);
+            if is_partition {
+                self.new_leaders.push((id, None));
+            }
+            out.notices.push_back(Notice::Lost(id));
+        }
+    }
+
+    /// Groups get ticks as long as consensus wants some.
+    pub(super) fn note_ticks(&mut self, now: Mono, id: GroupId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let needs = group.raft.needs_ticks();
+        if needs == group.ticks {
+            return;
+        }
+        group.ticks = needs;
+        if !needs {
+            self.ticking.remove(&id);
+        } else if self.ticking.insert(id) && self.ticking.len() == 1 {
+            self.next_tick = now.plus_ms(TICK_MS);
+        }
+    }
+
+    /// Time passes for those groups that need to know.
+    pub(super) fn turn_ticks(&mut self, out: &mut Out) {
+        if self.ticking.is_empty() || out.now.mono < self.next_tick {
+            return;
+        }
+        self.next_tick = out.now.mono.plus_ms(TICK_MS);
+        for id in self.ticking.iter().copied().collect::<Vec<_>>() {
+            self.step(out, id, Input::Tick);
+        }
+    }
+
+    /// When ticks are due, if any group needs them.
+    pub(super) fn tick_deadline(&self) -> Option<Mono> {
+        (!self.ticking.is_empty()).then_some(self.next_tick)
+    }
+}
+
+fn refuse(out: &mut Out, waiters: &mut VecDeque<Waiter>, from: Index) {
+    let at = waiters.partition_point(|waiter| waiter.index < from);
+    out.answers.extend(waiters.drain(at..).map(|waiter| waiter.refused(Refusal::NotLeader)));
+}
+
+fn append_to(wal: &mut Wal, item: Item, gather: bool) -> BatchSeq {
+    let Item { group, kind, term, index, first_offset, records, max_timestamp, prefix_len, body_crc, bytes } = item;
+    let entry =
+        Entry { group, kind, term, index, first_offset, records, max_timestamp, bytes, prefix_len, body_crc, gather };
+    wal.append(entry)
+}
+
+/// Says what is wrong with entries that a message brings: consensus trusts that they are what it says, and the state that
+/// they fit.
+fn check(group: &Group, id: GroupId, message: &Message, sent: &[Sent]) -> Result<(), String> {
+    let Body::Append { prev, runs, .. } = &message.body else {
+        return if sent.is_empty() { Ok(()) } else { Err("entries with a message that names none".into()) };
+    };
+    let count: u64 = runs.iter().map(|run| u64::from(run.entries)).sum();
+    if count != sent.len() as u64 {
+        return Err(format!("{count} entries were named and {} sent", sent.len()));
+    }
+    let applied = group.raft.marks().applied;
+    // Where the logs do not agree nothing is taken in, and offsets may differ.
+    let agrees = prev.index < applied || group.raft.log().term_at(prev.index) == Some(prev.term);
+    let mut end = (agrees && prev.index >= applied).then(|| group.meaning.end_at(prev.index));
+    let terms = runs.iter().flat_map(|run| std::iter::repeat_n(run.term, run.entries as usize));
+    for (at, (Sent { item, .. }, term)) in sent.iter().zip(terms).enumerate() {
+        let index = prev.index.plus(at as u64 + 1);
+        if (item.group, item.index, item.term) != (id, index, term) {
+            let (of, found, its) = (item.group, item.index, item.term);
+            return Err(format!("instead of entry {index} of term {term}: entry {found} of term {its} of group {of}"));
+        }
+        if agrees && index > applied {
+            let end = *end.get_or_insert_with(|| group.meaning.end_at(applied));
+            group.meaning.check(item, end).map_err(|what| format!("entry {index}: {what}"))?;
+        }
+        end = end.map(|_| item.end_offset());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "follow_tests.rs"]
+mod tests;
