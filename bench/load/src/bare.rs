@@ -335,6 +335,7 @@ impl App for Bare {
             Event::Stop => ops.push(Op::Exit),
             Event::Paused { .. } | Event::Halted { .. } | Event::TakenBack { .. } | Event::Room { .. } => {}
             Event::Mail { .. } | Event::Adopted { .. } => {}
+            Event::Connected { .. } | Event::Unreachable { .. } => {}
         }
     }
 

@@ -142,7 +142,8 @@ impl Node {
                 self.events.push_back(Event::Disk(DiskDone { tag, result }));
             }
             Op::Log { .. } => {}
-            Op::TakeBack { .. }
+            Op::Connect { .. }
+            | Op::TakeBack { .. }
             | Op::AwaitRoom { .. }
             | Op::Close { .. }
             | Op::HandOver { .. }

@@ -7,7 +7,7 @@ use crate::buf::{Buf, BufMut, Pages};
 use crate::ids::{ConnId, FileId, ListenerId, ShardId, Tag};
 use crate::time::{Mono, Now};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What happened.
 #[derive(Debug)]
@@ -16,6 +16,10 @@ pub enum Event<M> {
     Start,
     /// A client connected, at one of the server's listeners and from that address. Nothing is received before [`Op::Recv`].
     Accepted { conn: ConnId, listener: ListenerId, peer: IpAddr },
+    /// An [`Op::Connect`] came through. Nothing is received before [`Op::Recv`].
+    Connected { call: u64, conn: ConnId },
+    /// It did not: nobody is there, or nobody answered in time. Nothing is left of it.
+    Unreachable { call: u64, error: ConnectError },
     /// Bytes of a connection whose receive is armed. The buffer's length is what arrived, at least 1.
     Received { conn: ConnId, bytes: BufMut },
     /// An [`Op::RecvExact`] has filled its buffer to the end.
@@ -53,6 +57,10 @@ pub enum Event<M> {
 /// What a shard wants done.
 #[derive(Debug)]
 pub enum Op<M> {
+    /// Connect to another server; answered by [`Event::Connected`] or [`Event::Unreachable`] with the same `call`. What was
+    /// sent and is not acknowledged by the other side's kernel within `patience_ms` breaks the attempt, and later the
+    /// connection.
+    Connect { call: u64, to: SocketAddr, patience_ms: u32 },
     /// Receive into provided buffers, until disarmed. Not while a receive is armed.
     Recv { conn: ConnId },
     /// Receive into `bytes` from position `from` until it is full. Not while a receive is armed.
@@ -222,6 +230,35 @@ impl DiskError {
         }
     }
 }
+
+/// Why a connection could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectError {
+    /// ECONNREFUSED: nobody listens there.
+    Refused,
+    /// ETIMEDOUT: no answer.
+    TimedOut,
+    /// EHOSTUNREACH, ENETUNREACH: no way there.
+    NoRoute,
+    /// This process may have no more connections or descriptors.
+    Full,
+    /// Every other error, with its number.
+    Other(i32),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::Refused => f.write_str("connection refused: nobody listens there"),
+            ConnectError::TimedOut => f.write_str("no answer"),
+            ConnectError::NoRoute => f.write_str("there is no route to it"),
+            ConnectError::Full => f.write_str("this process may open no more connections"),
+            ConnectError::Other(n) => write!(f, "operating system error {n}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
 
 /// A state machine that a reactor (or the simulator) drives: one shard.
 pub trait App {

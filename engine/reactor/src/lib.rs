@@ -12,6 +12,7 @@ pub mod settings;
 pub mod stats;
 
 mod accept;
+mod address;
 mod clock;
 mod disk;
 mod kernel;

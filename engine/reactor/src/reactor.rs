@@ -266,6 +266,7 @@ impl<'a, A: App> Reactor<'a, A> {
         let Kernel { ring, conns, disk, .. } = &mut self.kernel;
         let events = &mut self.events;
         match op {
+            Op::Connect { call, to, patience_ms } => conns.connect(ring, call, to, patience_ms, events),
             Op::Recv { conn } => conns.recv(ring, conn),
             Op::RecvExact { conn, bytes, from } => conns.recv_exact(ring, conn, bytes, from, events),
             Op::Pause { conn } => conns.pause(ring, conn, events),
@@ -309,7 +310,9 @@ impl<'a, A: App> Reactor<'a, A> {
                     acceptor.turned_away(|| conns.full(full), self.log);
                 }
             }
-            Kind::Recv | Kind::RecvExact | Kind::Send | Kind::Room => conns.complete(ring, completion, events)?,
+            Kind::Recv | Kind::RecvExact | Kind::Send | Kind::Room | Kind::Connect => {
+                conns.complete(ring, completion, events)?
+            }
             Kind::Disk | Kind::DiskSync => disk.complete(ring, completion, events, self.log)?,
             Kind::Bell if completion.result == 8 => self.listen_for_bell()?,
             Kind::Bell => {

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Send,
     /// The wait for room in a connection's socket.
     Room,
+    /// A connection to another server that is being made.
+    Connect,
     /// A disk operation.
     Disk,
     /// The fdatasync behind a write.
@@ -51,12 +53,13 @@ impl Key {
     }
 
     pub(crate) fn kind(self) -> Kind {
-        const KINDS: [Kind; 11] = [
+        const KINDS: [Kind; 12] = [
             Kind::Accept,
             Kind::Recv,
             Kind::RecvExact,
             Kind::Send,
             Kind::Room,
+            Kind::Connect,
             Kind::Disk,
             Kind::DiskSync,
             Kind::Bell,

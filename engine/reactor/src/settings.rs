@@ -1,5 +1,6 @@
 //! What a loop is told at its start.
 
+use crate::address::Name;
 use crate::places::Places;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -90,55 +91,37 @@ const BACKLOG: i32 = 4096;
 /// A listening socket that shares its address with those of the other shards (SO_REUSEPORT) and whose connections
 /// send without delay (TCP_NODELAY is inherited).
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    // SAFETY: no pointers are passed.
-    let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    for (level, name) in [
+    let name = Name::new(address);
+    let socket = socket(&name)?;
+    for (level, option) in [
         (libc::SOL_SOCKET, libc::SO_REUSEADDR),
         (libc::SOL_SOCKET, libc::SO_REUSEPORT),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY),
     ] {
-        let on: i32 = 1;
-        // SAFETY: the option's value is an i32 that outlives the call.
-        check(unsafe { libc::setsockopt(fd, level, name, (&raw const on).cast(), size_of::<i32>() as u32) })?;
+        set_option(&socket, level, option, 1)?;
     }
-    bind(&socket, address)?;
+    let (start, bytes) = name.as_raw();
+    // SAFETY: `name` is a whole address and outlives the call.
+    check(unsafe { libc::bind(socket.as_raw_fd(), start, bytes) })?;
     // SAFETY: no pointers are passed.
-    check(unsafe { libc::listen(fd, BACKLOG) })?;
+    check(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) })?;
     Ok(TcpListener::from(socket))
 }
 
-fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
-    let fd = socket.as_raw_fd();
-    let result = match address {
-        SocketAddr::V4(v4) => {
-            let name = libc::sockaddr_in {
-                sin_family: libc::AF_INET as u16,
-                sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
-                sin_zero: [0; 8],
-            };
-            // SAFETY: `name` is a whole sockaddr_in and outlives the call.
-            unsafe { libc::bind(fd, (&raw const name).cast(), size_of_val(&name) as u32) }
-        }
-        SocketAddr::V6(v6) => {
-            let name = libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as u16,
-                sin6_port: v6.port().to_be(),
-                sin6_flowinfo: v6.flowinfo(),
-                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
-                sin6_scope_id: v6.scope_id(),
-            };
-            // SAFETY: `name` is a whole sockaddr_in6 and outlives the call.
-            unsafe { libc::bind(fd, (&raw const name).cast(), size_of_val(&name) as u32) }
-        }
-    };
-    check(result)
+/// A TCP socket for addresses of that family.
+pub(crate) fn socket(name: &Name) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd = unsafe { libc::socket(name.family(), libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    check(fd)?;
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets an option whose value is an `i32`.
+pub(crate) fn set_option(socket: &OwnedFd, level: i32, option: i32, value: i32) -> io::Result<()> {
+    let bytes = size_of::<i32>() as u32;
+    // SAFETY: the option's value is an i32 that outlives the call.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), bytes) })
 }
 
 fn check(result: i32) -> io::Result<()> {

@@ -1,18 +1,21 @@
 //! Connections: receiving into provided or given buffers, sending, and closing once the kernel has let go of all
 //! memory of the connection.
 
+use crate::address::Name;
 use crate::places::{Full, Place, Places, Socket};
 use crate::provided::{GROUP, Provided};
 use crate::ring::{Completion, Key, Kind, Ring, RingError};
+use crate::settings::{set_option, socket};
 use crate::stats::LoopStats;
 use io_uring::{opcode, squeue, types};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use torc_base::buf::{Buf, BufMut};
 use torc_base::ids::{ConnId, ListenerId};
-use torc_base::io::Event;
+use torc_base::io::{ConnectError, Event};
 
 /// Parts that one sendmsg takes.
 const PARTS_PER_SEND: usize = libc::UIO_MAXIOV as usize;
@@ -74,7 +77,13 @@ impl Sending {
     }
 }
 
-/// One connection. Boxed: the kernel is given addresses of `header` and of `iovecs`' elements.
+/// A connection that is being made.
+struct Calling {
+    call: u64,
+    to: Name,
+}
+
+/// One connection. Boxed: the kernel is given addresses of `calling`, of `header` and of `iovecs`' elements.
 struct Conn {
     id: ConnId,
     fd: OwnedFd,
@@ -83,6 +92,8 @@ struct Conn {
     send: Option<Sending>,
     header: libc::msghdr,
     iovecs: Vec<libc::iovec>,
+    /// While the connection is being made: the call that it answers, and whom it reaches.
+    calling: Option<Calling>,
     /// Operations whose last completion is still to come.
     in_flight: u8,
     /// Receives in a row that left their buffer unfilled, since the last pause, up to [`SMALL_RECEIVES`].
@@ -173,11 +184,47 @@ impl Sockets {
             send: None,
             header: empty_header(),
             iovecs: Vec::new(),
+            calling: None,
             in_flight: 0,
             small_receives: 0,
             closing: false,
         }));
         Ok(Some(id))
+    }
+
+    /// `Op::Connect`.
+    pub(crate) fn connect<M>(
+        &mut self,
+        ring: &mut Ring,
+        call: u64,
+        to: SocketAddr,
+        patience_ms: u32,
+        out: &mut VecDeque<Event<M>>,
+    ) -> Result<(), RingError> {
+        let to = Name::new(to);
+        let socket = match calling_socket(&to, patience_ms) {
+            Ok(socket) => socket,
+            Err(error) => {
+                out.push_back(Event::Unreachable { call, error: connect_error(&error) });
+                return Ok(());
+            }
+        };
+        let socket = self.places.take().map(|place| Socket { fd: socket, place });
+        let id = socket.map(|socket| self.take_in(ring, socket)).transpose()?.flatten();
+        let Some(id) = id else {
+            out.push_back(Event::Unreachable { call, error: ConnectError::Full });
+            return Ok(());
+        };
+        let key = ring.key(Kind::Connect, slot_of(id));
+        let conn = self.slots[slot_of(id)].as_deref_mut().expect("just taken in");
+        let calling = conn.calling.insert(Calling { call, to });
+        let (name, bytes) = calling.to.as_raw();
+        let entry = opcode::Connect::new(types::Fd(conn.fd.as_raw_fd()), name, bytes).build();
+        // SAFETY: the address belongs to the connection, which stays in its slot while anything is in flight, and is next
+        // touched when this has completed.
+        unsafe { ring.push(entry, key) }?;
+        conn.in_flight += 1;
+        Ok(())
     }
 
     /// `Op::HandOver`: the socket of a connection, which has no place here any more.
@@ -363,6 +410,19 @@ impl Sockets {
                 }
                 false
             }
+            Kind::Connect => {
+                let Calling { call, .. } = conn.calling.take().expect("completed while it was made");
+                if completion.result == 0 {
+                    self.stats.connected.add(1);
+                    out.push_back(Event::Connected { call, conn: conn.id });
+                    return Ok(());
+                }
+                let error = io::Error::from_raw_os_error(-completion.result);
+                out.push_back(Event::Unreachable { call, error: connect_error(&error) });
+                let conn = self.slots[slot].take().expect("taken");
+                self.free.push(slot);
+                return ring.close_fd(conn.fd.into_raw_fd());
+            }
             other => unreachable!("{other:?} is not a connection's"),
         };
         if conn.closing {
@@ -396,6 +456,24 @@ impl Sockets {
         self.stats.closed.add(1);
         out.push_back(Event::Closed { conn: conn.id });
         ring.close_fd(conn.fd.into_raw_fd())
+    }
+}
+
+/// A socket whose kernel gives up after `patience_ms` without an acknowledgement, when it connects and later.
+fn calling_socket(to: &Name, patience_ms: u32) -> io::Result<OwnedFd> {
+    let socket = socket(to)?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, patience_ms.min(i32::MAX as u32) as i32)?;
+    Ok(socket)
+}
+
+fn connect_error(error: &io::Error) -> ConnectError {
+    match error.raw_os_error().unwrap_or(0) {
+        libc::ECONNREFUSED => ConnectError::Refused,
+        libc::ETIMEDOUT => ConnectError::TimedOut,
+        libc::EHOSTUNREACH | libc::ENETUNREACH => ConnectError::NoRoute,
+        libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL => ConnectError::Full,
+        other => ConnectError::Other(other),
     }
 }
 

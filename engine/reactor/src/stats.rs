@@ -54,6 +54,8 @@ counters! {
     refused,
     /// Times accepting had to pause because the process was out of file descriptors.
     accept_pauses,
+    /// Connections made to other servers.
+    connected,
     /// Connections handed over to other shards.
     handed_over,
     /// Connections closed.

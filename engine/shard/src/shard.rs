@@ -179,6 +179,7 @@ impl Shard {
             Event::Start => self.with_groups(now, ops, |groups, out| groups.start(out)),
             Event::Accepted { conn, listener, peer } if !self.is_ready() => self.waiting.push((conn, listener, peer)),
             Event::Accepted { conn, listener, peer } => self.accepted(now, conn, listener, peer, ops),
+            Event::Connected { .. } | Event::Unreachable { .. } => unreachable!("a shard calls nobody yet"),
             Event::Received { conn, bytes } => {
                 self.conns.received(now.mono, conn, bytes);
                 self.pump(now, conn, ops);

@@ -404,6 +404,7 @@ impl<A: App> World<A> {
                 }
                 return Ok(false);
             }
+            Op::Connect { .. } => return Err(Violation::contract("a shard calls another server".to_string())),
             Op::Log { level, text } => {
                 if level != Level::Debug {
                     self.trail.say(format!("shard {shard}: {level:?}: {text}"));
@@ -436,6 +437,8 @@ impl<A: App> World<A> {
         let (what, a, b) = match event {
             Event::Start => ("start", 0, 0),
             Event::Accepted { conn, .. } => ("accepted", number(conn), 0),
+            Event::Connected { call, conn } => ("connected", *call, number(conn)),
+            Event::Unreachable { call, .. } => ("unreachable", *call, 0),
             Event::Received { conn, bytes } => ("received", number(conn), bytes.len() as u64),
             Event::Filled { conn, bytes } => ("filled", number(conn), bytes.len() as u64),
             Event::Halted { conn, at, .. } => ("halted", number(conn), *at as u64),

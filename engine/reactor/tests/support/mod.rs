@@ -187,7 +187,11 @@ impl App for Echo {
                     ops.push(Op::Pause { conn });
                 }
             }
-            Event::Halted { .. } | Event::TakenBack { .. } | Event::Room { .. } => unreachable!("nobody asked"),
+            Event::Halted { .. }
+            | Event::TakenBack { .. }
+            | Event::Room { .. }
+            | Event::Connected { .. }
+            | Event::Unreachable { .. } => unreachable!("nobody asked"),
             Event::Paused { conn } => {
                 self.pauses += 1;
                 self.peers.get_mut(&conn).expect("open").pausing = false;

@@ -441,7 +441,7 @@ impl Node {
             Op::Recv { conn } | Op::RecvExact { conn, .. } | Op::Pause { conn } => *conn,
             Op::Send { conn, .. } | Op::Close { conn } | Op::TakeBack { conn } | Op::AwaitRoom { conn } => *conn,
             Op::Disk(_) | Op::Log { .. } | Op::Exit => ConnId(0),
-            Op::Mail { .. } | Op::HandOver { .. } => unreachable!("for another shard"),
+            Op::Mail { .. } | Op::HandOver { .. } | Op::Connect { .. } => unreachable!("for another shard"),
         };
         // What is asked for a connection that is gone is dropped.
         let link = self.links.get_mut(&conn).filter(|link| !link.closed);
@@ -487,7 +487,7 @@ impl Node {
                 link.closed = true;
                 self.events.push_back(Event::Closed { conn });
             }
-            (_, None) | (Op::Mail { .. } | Op::HandOver { .. }, _) => {}
+            (_, None) | (Op::Mail { .. } | Op::HandOver { .. } | Op::Connect { .. }, _) => {}
         }
     }
 }

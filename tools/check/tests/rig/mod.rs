@@ -175,7 +175,8 @@ impl Rig {
                 self.events.push_back(Event::Disk(DiskDone { tag, result }));
             }
             Op::Log { .. } => {}
-            Op::TakeBack { .. }
+            Op::Connect { .. }
+            | Op::TakeBack { .. }
             | Op::AwaitRoom { .. }
             | Op::Close { .. }
             | Op::HandOver { .. }
