@@ -1,3 +1,4 @@
 //! Wire codecs: bytes in, typed requests out. No sockets, no state.
 
 pub mod kafka;
+pub mod peer;

@@ -154,6 +154,13 @@ pub const REPLICATE_ENTRIES_MAX: u64 = 256;
 /// Entries that a leader sends to a follower beyond what it has acknowledged.
 pub const REPLICATE_WINDOW: u64 = 4096;
 
+/// One message between members of a group, its entries aside, and the messages of all groups in one frame between two
+/// servers, with what stands before their entries.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 8 << 10;
+pub const PEER_HEAD_BYTES_MAX: usize = 1 << 20;
+/// Bytes of entries in such a frame, the last one aside.
+pub const PEER_ENTRIES_BYTES: usize = 4 << 20;
+
 /// Shards of one node.
 pub const SHARDS_MAX: usize = 256;
 
@@ -188,5 +195,7 @@ const _: () = {
     assert!(MEMBER_METADATA_BYTES_MAX < GROUP_BYTES_MAX && GROUP_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
     assert!(GROUP_BYTES_MAX <= COORDINATOR_BYTES_MAX / 8, "one group cannot use up what all share");
     assert!(FOLLOWERS_MEMORY >= 2 * ENTRY_BYTES_MAX, "one entry is written while the next one comes");
+    assert!(PEER_MESSAGE_BYTES_MAX <= u16::MAX as usize && PEER_MESSAGE_BYTES_MAX < PEER_HEAD_BYTES_MAX / 16);
+    assert!(PEER_HEAD_BYTES_MAX + PEER_ENTRIES_BYTES + ENTRY_BYTES_MAX < FRAME_BYTES_MAX);
     assert!(PIECE_BYTES_MIN <= PIECE_BYTES_MAX && PIECE_BYTES_MAX <= READ_MEMORY / 4);
 };
