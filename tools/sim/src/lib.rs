@@ -4,6 +4,7 @@ pub mod admin;
 pub mod assignor;
 pub mod batch;
 pub mod by_hand;
+pub mod cables;
 pub mod client;
 pub mod command;
 pub mod compacted;
@@ -33,6 +34,8 @@ pub mod violation;
 pub mod wire;
 pub mod world;
 
+#[cfg(test)]
+mod cables_tests;
 #[cfg(test)]
 mod disk_tests;
 #[cfg(test)]

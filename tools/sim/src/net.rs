@@ -3,13 +3,16 @@
 //! Bytes travel in pieces of any size, in order, late. A shard sees exactly what a reactor would show it: nothing
 //! before it asks, `Starved` when receive buffers run out, `Paused` some time after `Pause`, `Sent` when the kernel
 //! has taken the last byte, `Closed` once and last.
+//!
+//! A connection between two shards of different nodes is two of these, each the other's far end ([`crate::cables`]).
 
+use crate::cables::{Cables, Machine};
 use crate::violation::Violation;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{ConnId, ListenerId};
-use torc_base::io::Event;
+use torc_base::io::{ConnectError, Event};
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::prng::Prng;
 
@@ -18,12 +21,22 @@ use torc_base::prng::Prng;
 pub enum Step {
     /// The shard learns of the connection.
     Accept,
-    /// Bytes from the client reach the server's kernel.
+    /// Bytes from the other end reach the server's kernel.
     Arrive(Vec<u8>),
-    /// The client's FIN reaches the server's kernel.
+    /// The other end's FIN reaches the server's kernel.
     ArriveEof,
-    /// The client's RST reaches the server's kernel.
+    /// The other end's RST reaches the server's kernel.
     ArriveReset,
+    /// Something comes to the other node's end of the cable.
+    Cross(Crossing),
+    /// What a slow way held up goes on.
+    Release,
+    /// The kernel looks whether what it sent has been acknowledged.
+    Expire,
+    /// The shard learns that its call was taken.
+    Connected(u64),
+    /// The shard learns that its call was not taken.
+    Unreachable(u64, ConnectError),
     /// The server's kernel hands on what it has.
     Pump,
     /// A pause takes effect.
@@ -40,6 +53,17 @@ pub enum Step {
     ToClient(Vec<u8>),
     /// The client learns that the connection is gone.
     ClientLost,
+}
+
+/// What goes from one node to another.
+#[derive(Debug)]
+pub enum Crossing {
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A FIN.
+    Fin,
+    /// A RST.
+    Reset,
 }
 
 /// What a step brought about.
@@ -59,7 +83,11 @@ pub enum Outcome {
 #[derive(Debug)]
 pub enum ShardEvent {
     /// See `Event::Accepted`; the others likewise.
-    Accepted(ConnId),
+    Accepted(ConnId, ListenerId, IpAddr),
+    /// A call that was taken.
+    Connected(u64, ConnId),
+    /// A call that was not taken.
+    Unreachable(u64, ConnectError),
     /// Bytes.
     Received(ConnId, BufMut),
     /// A full buffer.
@@ -86,9 +114,9 @@ impl ShardEvent {
     /// As the shard gets it.
     pub fn event<M>(self) -> Event<M> {
         match self {
-            ShardEvent::Accepted(conn) => {
-                Event::Accepted { conn, listener: ListenerId(0), peer: IpAddr::V4(Ipv4Addr::LOCALHOST) }
-            }
+            ShardEvent::Accepted(conn, listener, peer) => Event::Accepted { conn, listener, peer },
+            ShardEvent::Connected(call, conn) => Event::Connected { call, conn },
+            ShardEvent::Unreachable(call, error) => Event::Unreachable { call, error },
             ShardEvent::Received(conn, bytes) => Event::Received { conn, bytes },
             ShardEvent::Filled(conn, bytes) => Event::Filled { conn, bytes },
             ShardEvent::Halted(conn, bytes, at) => Event::Halted { conn, bytes, at },
@@ -157,14 +185,31 @@ pub struct Manner {
     pub appetite: Appetite,
 }
 
-struct Link {
-    shard: usize,
-    manner: Manner,
+/// Who holds the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Far {
+    /// Nobody any more.
+    Nobody,
+    Client,
+    /// Another shard, by this connection of its own.
+    Peer(u64),
+}
+
+pub(crate) struct Link {
+    pub(crate) shard: usize,
+    pub(crate) manner: Manner,
+    /// Where the caller found the server, and from where it came.
+    pub(crate) origin: (ListenerId, IpAddr),
+    /// Of a connection to another node: which; what is bound for it and held up, in order; how long the kernel waits for them to be acknowledged.
+    pub(crate) opposite: Option<usize>,
+    pub(crate) held: VecDeque<Crossing>,
+    pub(crate) patience: u64,
+    pub(crate) expiring: bool,
     /// Arrived at the server's kernel, not yet handed on.
-    inbox: VecDeque<Vec<u8>>,
+    pub(crate) inbox: VecDeque<Vec<u8>>,
     inbox_done: usize,
     eof: bool,
-    broken: bool,
+    pub(crate) broken: bool,
     armed: Armed,
     pausing: bool,
     pumping: bool,
@@ -177,23 +222,26 @@ struct Link {
     /// The shard said Close.
     closing: bool,
     /// `Closed` is on its way to the shard; whatever it asks meanwhile goes nowhere.
-    gone: bool,
+    pub(crate) gone: bool,
     /// The shard has been given `Closed`, or its process is gone.
-    told: bool,
-    /// The client holds its end.
-    client: bool,
+    pub(crate) told: bool,
+    pub(crate) far: Far,
     /// When the last thing sent arrives, for either direction: nothing overtakes.
     last_up: u64,
-    last_down: u64,
+    pub(crate) last_down: u64,
 }
 
-/// All connections of one server process.
+/// All connections of all nodes. Shards are counted through all of them.
 pub struct Net {
-    rng: Prng,
-    links: BTreeMap<u64, Link>,
+    pub(crate) rng: Prng,
+    pub(crate) links: BTreeMap<u64, Link>,
     next: u64,
     /// Receive buffers of each shard.
     pools: Vec<Pool>,
+    /// The node of each shard.
+    pub(crate) nodes: Vec<usize>,
+    /// What lies between the nodes.
+    pub cables: Cables,
     /// Steps to be scheduled: (virtual time, connection, step).
     pub wishes: Vec<(u64, u64, Step)>,
     /// In how many of 4096 receives no buffer is found.
@@ -201,19 +249,48 @@ pub struct Net {
 }
 
 impl Net {
-    /// No connections; `pools` hold the shards' receive buffers.
+    /// No connections; `pools` hold the receive buffers of one node's shards.
     pub fn new(rng: Prng, pools: Vec<Pool>) -> Net {
-        Net { rng, links: BTreeMap::new(), next: 1, pools, wishes: Vec::new(), starvation: 1 }
+        Net::of_nodes(rng, vec![pools])
+    }
+
+    /// No connections of several nodes; `pools` hold the receive buffers of the shards of each.
+    pub fn of_nodes(rng: Prng, pools: Vec<Vec<Pool>>) -> Net {
+        let nodes = pools.iter().enumerate().flat_map(|(node, pools)| vec![node; pools.len()]).collect();
+        let cables = Cables::new(pools.len());
+        let pools = pools.into_iter().flatten().collect();
+        Net { rng, links: BTreeMap::new(), next: 1, pools, nodes, cables, wishes: Vec::new(), starvation: 1 }
     }
 
     /// A client connects to `shard`.
     pub fn connect(&mut self, now: u64, shard: usize, manner: Manner) -> u64 {
+        let at = now + self.rng.between(1_000, 100_000);
+        let origin = (ListenerId(0), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let id = self.link(now, shard, manner, origin, Far::Client);
+        self.links.get_mut(&id).expect("just made").last_up = at;
+        self.wishes.push((at, id, Step::Accept));
+        id
+    }
+
+    /// One end of a connection.
+    pub(crate) fn link(
+        &mut self,
+        now: u64,
+        shard: usize,
+        manner: Manner,
+        origin: (ListenerId, IpAddr),
+        far: Far,
+    ) -> u64 {
         let id = self.next;
         self.next += 1;
-        let at = now + self.rng.between(1_000, 100_000);
         let link = Link {
             shard,
             manner,
+            origin,
+            opposite: None,
+            held: VecDeque::new(),
+            patience: u64::MAX,
+            expiring: false,
             inbox: VecDeque::new(),
             inbox_done: 0,
             eof: false,
@@ -229,12 +306,11 @@ impl Net {
             closing: false,
             gone: false,
             told: false,
-            client: true,
-            last_up: at,
+            far,
+            last_up: now,
             last_down: now,
         };
         self.links.insert(id, link);
-        self.wishes.push((at, id, Step::Accept));
         id
     }
 
@@ -254,7 +330,7 @@ impl Net {
 
     /// The client sends; false if its end is gone.
     pub fn send(&mut self, now: u64, id: u64, bytes: &[u8]) -> bool {
-        let Some(link) = self.links.get(&id).filter(|l| l.client) else { return false };
+        let Some(link) = self.links.get(&id).filter(|l| l.far == Far::Client) else { return false };
         let most = link.manner.piece.max(bytes.len() / 64).max(1);
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -274,14 +350,17 @@ impl Net {
     /// The client is gone without a word; it hears nothing more of this connection.
     pub fn abort(&mut self, now: u64, id: u64) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.client = false;
+            link.far = Far::Nobody;
             self.upward(now, id, Step::ArriveReset);
         }
     }
 
-    /// The server process died: every client learns it, some after bytes that were on their way.
-    pub fn server_died(&mut self, now: u64) {
-        let ids: Vec<u64> = self.links.keys().copied().collect();
+    /// The process of a node died: every client learns it, some after bytes that were on their way. Other nodes do, unless
+    /// the whole machine is off.
+    pub fn server_died(&mut self, now: u64, node: usize, machine: Machine) {
+        self.cables.machines[node] = machine;
+        let of_node = |link: &Link| self.nodes[link.shard] == node;
+        let ids: Vec<u64> = self.links.iter().filter(|(_, link)| of_node(link)).map(|(id, _)| *id).collect();
         for id in ids {
             let late = self.rng.chance(1, 2);
             let link = self.links.get_mut(&id).expect("just listed");
@@ -292,10 +371,19 @@ impl Net {
             if !late {
                 link.last_down = now; // overtakes what was on its way
             }
-            if link.client {
-                self.downward(now, id, Step::ClientLost);
-            } else {
-                self.links.remove(&id);
+            match link.far {
+                Far::Client => self.downward(now, id, Step::ClientLost),
+                // The cable's end answers for it from now on.
+                Far::Peer(other) => {
+                    self.links.remove(&id);
+                    if machine == Machine::Up {
+                        let at = now + self.rng.between(1_000, 100_000);
+                        self.wishes.push((at, other, Step::ArriveReset));
+                    }
+                }
+                Far::Nobody => {
+                    self.links.remove(&id);
+                }
             }
         }
     }
@@ -314,7 +402,7 @@ impl Net {
     pub fn forget(&mut self, conn: ConnId) {
         let Some(link) = self.links.get_mut(&conn.0) else { return };
         link.told = true;
-        if !link.client {
+        if link.far == Far::Nobody {
             self.links.remove(&conn.0);
         }
     }
@@ -409,7 +497,7 @@ impl Net {
         Ok(!link.gone)
     }
 
-    fn pump_at(&mut self, id: u64, at: u64) {
+    pub(crate) fn pump_at(&mut self, id: u64, at: u64) {
         if let Some(link) = self.links.get_mut(&id)
             && !link.pumping
         {
@@ -423,16 +511,28 @@ impl Net {
         let Some(link) = self.links.get_mut(&id) else { return Outcome::Quiet };
         let shard = link.shard;
         match step {
-            Step::ToClient(bytes) if link.client => return Outcome::Client(bytes),
-            Step::ClientLost if link.client => {
-                link.client = false;
+            Step::ToClient(bytes) if link.far == Far::Client => return Outcome::Client(bytes),
+            Step::ClientLost if link.far == Far::Client => {
+                link.far = Far::Nobody;
                 if link.told {
                     self.links.remove(&id);
                 }
                 return Outcome::Lost;
             }
+            // What was sent arrives, whatever becomes of the sender's end.
+            Step::Cross(crossing) => self.cross(now, id, crossing),
+            Step::Release => self.release(now, id),
             _ if link.gone => {}
-            Step::Accept => return Outcome::Shard(shard, ShardEvent::Accepted(ConnId(id))),
+            Step::Accept => {
+                let (listener, peer) = link.origin;
+                return Outcome::Shard(shard, ShardEvent::Accepted(ConnId(id), listener, peer));
+            }
+            Step::Connected(call) => return Outcome::Shard(shard, ShardEvent::Connected(call, ConnId(id))),
+            Step::Unreachable(call, error) => {
+                self.links.remove(&id);
+                return Outcome::Shard(shard, ShardEvent::Unreachable(call, error));
+            }
+            Step::Expire => self.expire(now, id),
             Step::Arrive(bytes) => {
                 link.inbox.push_back(bytes);
                 self.pump_at(id, now);
@@ -497,8 +597,13 @@ impl Net {
         link.armed = Armed::No;
         link.sending = None;
         let shard = link.shard;
-        if link.client {
-            self.downward(now, id, Step::ClientLost);
+        match link.far {
+            Far::Client => self.downward(now, id, Step::ClientLost),
+            Far::Peer(_) => {
+                let end = if self.rng.chance(1, 2) { Crossing::Fin } else { Crossing::Reset };
+                self.downward(now, id, Step::Cross(end));
+            }
+            Far::Nobody => {}
         }
         Outcome::Shard(shard, ShardEvent::Closed(ConnId(id)))
     }
@@ -588,7 +693,11 @@ impl Net {
             link.sending = None;
             link.taking_back = false;
         }
-        self.downward(now, id, Step::ToClient(taken));
+        let step = match link.far {
+            Far::Peer(_) => Step::Cross(Crossing::Bytes(taken)),
+            Far::Client | Far::Nobody => Step::ToClient(taken),
+        };
+        self.downward(now, id, step);
         if all {
             return Outcome::Shard(shard, ShardEvent::Sent(ConnId(id)));
         }

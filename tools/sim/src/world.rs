@@ -1,14 +1,17 @@
 //! Virtual time, and one queue of everything that is going to happen.
 //!
 //! The queue is ordered by time, then by a number from the seed, so that what falls on one moment comes in any order.
-//! The shards of one process are stepped as a reactor would: the events at hand, then `Turn`.
+//! The shards of a process are stepped as a reactor would: the events at hand, then `Turn`. A world has one process or,
+//! as nodes of a cluster, several; shards are counted through all of them.
 
+use crate::cables::Machine;
 use crate::disk::Disk;
 use crate::net::{Ask, Manner, Net, Outcome, Step};
 use crate::trail::Trail;
 use crate::violation::{Rule, Violation};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::ops::Range;
 use torc_base::crc::crc32c;
 use torc_base::ids::{ConnId, ShardId};
 use torc_base::io::{App, DiskKind, Event, Level, Op};
@@ -49,8 +52,8 @@ enum Due<M> {
 struct Entry<M> {
     at: u64,
     tiebreak: u64,
-    /// The server's life that it belongs to; 0: any.
-    life: u32,
+    /// The node and its life that it belongs to; `None`: it comes whoever lives.
+    life: Option<(usize, u32)>,
     due: Due<M>,
 }
 
@@ -77,7 +80,18 @@ enum AtHand<M> {
     Disk(u64),
 }
 
-/// One shard's place in the server process.
+/// A server process, or what is left of one.
+struct Node {
+    /// Its shards, as they are counted in the world.
+    shards: Range<usize>,
+    /// How often it was started.
+    life: u32,
+    running: bool,
+    /// Stopped by SIGSTOP: its shards do nothing before then.
+    stands_until: u64,
+}
+
+/// One shard's place in its process.
 struct Host<A: App> {
     app: A,
     /// It has said `Exit`; it is stepped no more.
@@ -85,20 +99,22 @@ struct Host<A: App> {
     at_hand: VecDeque<AtHand<A::Mail>>,
     /// When its next turn is; entries of the queue for other times are stale.
     turn: Option<u64>,
-    /// When the last mail to each shard arrives.
+    /// When the last mail to each shard of the process arrives.
     mail_last: Vec<u64>,
     empty_turns: u32,
 }
 
-/// A server process with its disks, its connections, and time.
+/// Server processes with their disks, their connections, and time.
 pub struct World<A: App> {
     now: u64,
     /// Wall clock minus virtual time, milliseconds.
     pub wall_skew: i64,
     queue: BinaryHeap<Reverse<Entry<A::Mail>>>,
     rng: Prng,
-    hosts: Vec<Host<A>>,
-    /// The shards' directories; they outlive the process.
+    nodes: Vec<Node>,
+    /// Of each shard, while its process runs.
+    hosts: Vec<Option<Host<A>>>,
+    /// The shards' directories; they outlive the processes.
     pub disks: Vec<Disk>,
     /// All connections.
     pub net: Net,
@@ -106,24 +122,27 @@ pub struct World<A: App> {
     pub trail: Trail,
     /// Connections that one shard has handed to another.
     pub moves: u64,
-    life: u32,
     ops: Vec<Op<A::Mail>>,
 }
 
 impl<A: App> World<A> {
-    /// A world whose server does not run yet.
+    /// A world whose servers do not run yet; `net` knows which shards, and so which `disks`, belong together.
     pub fn new(rng: Prng, disks: Vec<Disk>, net: Net, trail: Trail) -> World<A> {
+        assert_eq!(disks.len(), net.nodes.len(), "a disk for each shard");
+        let count = net.nodes.last().map_or(0, |last| last + 1);
+        let first = |node: usize| net.nodes.partition_point(|of| *of < node);
+        let node = |node| Node { shards: first(node)..first(node + 1), life: 0, running: false, stands_until: 0 };
         World {
             now: 0,
             wall_skew: WALL_START_MS,
             queue: BinaryHeap::new(),
             rng,
-            hosts: Vec::new(),
+            nodes: (0..count).map(node).collect(),
+            hosts: disks.iter().map(|_| None).collect(),
             disks,
             net,
             trail,
             moves: 0,
-            life: 0,
             ops: Vec::new(),
         }
     }
@@ -138,75 +157,127 @@ impl<A: App> World<A> {
         Now { mono: Mono(self.now), wall: Wall(self.wall_skew + (self.now / MS) as i64) }
     }
 
-    /// Shards of the server.
+    /// Shards of all nodes.
     pub fn shards(&self) -> usize {
         self.disks.len()
     }
 
-    /// True while the process runs.
+    /// Nodes, running or not.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The shards of a node.
+    pub fn shards_of(&self, node: usize) -> Range<usize> {
+        self.nodes[node].shards.clone()
+    }
+
+    /// True while a process runs.
     pub fn running(&self) -> bool {
-        !self.hosts.is_empty()
+        self.nodes.iter().any(|node| node.running)
     }
 
-    /// A shard, while the process runs.
+    /// True while the process of that node runs.
+    pub fn runs(&self, node: usize) -> bool {
+        self.nodes[node].running
+    }
+
+    /// A shard, while its process runs.
     pub fn app(&self, shard: usize) -> Option<&A> {
-        self.hosts.get(shard).map(|h| &h.app)
+        self.hosts.get(shard)?.as_ref().map(|host| &host.app)
     }
 
-    /// Starts the process.
-    pub fn boot(&mut self, mut make: impl FnMut(usize) -> A) {
-        assert!(self.hosts.is_empty(), "the process runs already");
-        self.life += 1;
-        let shards = self.shards();
-        for shard in 0..shards {
-            self.hosts.push(Host {
-                app: make(shard),
+    /// Starts the process of the first node.
+    pub fn boot(&mut self, make: impl FnMut(usize) -> A) {
+        self.boot_node(0, make);
+    }
+
+    /// Starts the process of a node; `make` gets the numbers of its shards within it.
+    pub fn boot_node(&mut self, node: usize, mut make: impl FnMut(usize) -> A) {
+        let Node { shards, life, running, stands_until } = &mut self.nodes[node];
+        assert!(!std::mem::replace(running, true), "the process runs already");
+        *life += 1;
+        *stands_until = 0;
+        let (shards, life) = (shards.clone(), *life);
+        self.net.cables.machines[node] = Machine::Serving;
+        for shard in shards.clone() {
+            self.hosts[shard] = Some(Host {
+                app: make(shard - shards.start),
                 exited: false,
                 at_hand: VecDeque::new(),
                 turn: None,
-                mail_last: vec![0; shards],
+                mail_last: vec![0; shards.len()],
                 empty_turns: 0,
             });
             self.hand(shard, AtHand::Event(Event::Start));
         }
-        self.trail.mark("boot", 0, u64::from(self.life), shards as u64);
+        self.trail.mark("boot", node, u64::from(life), shards.len() as u64);
+    }
+
+    /// SIGTERM, to all processes.
+    pub fn stop(&mut self) {
+        (0..self.nodes.len()).for_each(|node| self.stop_node(node));
     }
 
     /// SIGTERM.
-    pub fn stop(&mut self) {
-        self.trail.mark("stop", 0, 0, 0);
-        for shard in 0..self.hosts.len() {
-            self.hand(shard, AtHand::Event(Event::Stop));
-        }
+    pub fn stop_node(&mut self, node: usize) {
+        self.trail.mark("stop", node, 0, 0);
+        self.shards_of(node).for_each(|shard| self.hand(shard, AtHand::Event(Event::Stop)));
+    }
+
+    /// SIGSTOP, and SIGCONT after `ns`: the process does nothing, its kernel goes on.
+    pub fn pause_node(&mut self, node: usize, ns: u64) {
+        self.trail.mark("pause", node, ns, 0);
+        self.nodes[node].stands_until = self.now + ns;
+    }
+
+    /// kill -9 of all, or processes that ended by themselves.
+    pub fn kill(&mut self) {
+        (0..self.nodes.len()).for_each(|node| self.kill_node(node));
     }
 
     /// kill -9, or a process that ended by itself.
-    pub fn kill(&mut self) {
-        self.trail.mark("kill -9", 0, u64::from(self.life), 0);
-        self.end_process();
-        for disk in &mut self.disks {
-            disk.kill();
-        }
+    pub fn kill_node(&mut self, node: usize) {
+        self.trail.mark("kill -9", node, u64::from(self.nodes[node].life), 0);
+        self.end_process(node, Machine::Up);
+        self.shards_of(node).for_each(|shard| self.disks[shard].kill());
+    }
+
+    /// The plug of all.
+    pub fn cut_power(&mut self) {
+        (0..self.nodes.len()).for_each(|node| self.cut_power_of(node));
     }
 
     /// The plug.
-    pub fn cut_power(&mut self) {
-        self.trail.mark("power cut", 0, u64::from(self.life), 0);
-        self.end_process();
-        for disk in &mut self.disks {
-            disk.cut_power();
-        }
+    pub fn cut_power_of(&mut self, node: usize) {
+        self.trail.mark("power cut", node, u64::from(self.nodes[node].life), 0);
+        self.end_process(node, Machine::Off);
+        self.shards_of(node).for_each(|shard| self.disks[shard].cut_power());
     }
 
-    fn end_process(&mut self) {
-        self.hosts.clear();
-        self.net.server_died(self.now);
+    fn end_process(&mut self, node: usize, machine: Machine) {
+        self.nodes[node].running = false;
+        self.shards_of(node).for_each(|shard| self.hosts[shard] = None);
+        self.net.server_died(self.now, node, machine);
+        self.take_net_wishes();
+    }
+
+    /// Nothing that `from` sends comes to `to` any more.
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.trail.mark("cut", from, to as u64, 0);
+        self.net.cables.cut(self.now, from, to);
+    }
+
+    /// It does again.
+    pub fn mend(&mut self, from: usize, to: usize) {
+        self.trail.mark("mend", from, to as u64, 0);
+        self.net.mend(self.now, from, to);
         self.take_net_wishes();
     }
 
     /// A client connects.
     pub fn connect(&mut self, shard: usize, manner: Manner) -> Option<u64> {
-        if !self.running() {
+        if !self.runs(self.net.nodes[shard]) {
             return None;
         }
         let link = self.net.connect(self.now, shard, manner);
@@ -236,33 +307,40 @@ impl<A: App> World<A> {
 
     /// A timer of the run.
     pub fn timer(&mut self, after_ns: u64, token: u64) {
-        self.push(self.now + after_ns, 0, Due::Timer { token });
+        self.push(self.now + after_ns, None, Due::Timer { token });
     }
 
-    fn push(&mut self, at: u64, life: u32, due: Due<A::Mail>) {
+    /// The life of a shard's process.
+    fn life(&self, shard: usize) -> Option<(usize, u32)> {
+        let node = self.net.nodes[shard];
+        Some((node, self.nodes[node].life))
+    }
+
+    fn push(&mut self, at: u64, life: Option<(usize, u32)>, due: Due<A::Mail>) {
         let tiebreak = self.rng.next_u64();
         self.queue.push(Reverse(Entry { at, tiebreak, life, due }));
     }
 
     fn take_net_wishes(&mut self) {
         for (at, link, step) in std::mem::take(&mut self.net.wishes) {
-            self.push(at, 0, Due::Net { link, step });
+            self.push(at, None, Due::Net { link, step });
         }
     }
 
     /// Puts an event at hand; the shard wakes soon.
     fn hand(&mut self, shard: usize, event: AtHand<A::Mail>) {
-        let Some(host) = self.hosts.get_mut(shard) else { return };
+        let Some(host) = &mut self.hosts[shard] else { return };
         host.at_hand.push_back(event);
         let wake = self.now + self.rng.between(500, 30_000);
         self.turn_at(shard, wake);
     }
 
     fn turn_at(&mut self, shard: usize, at: u64) {
-        let host = &mut self.hosts[shard];
+        let at = at.max(self.nodes[self.net.nodes[shard]].stands_until);
+        let life = self.life(shard);
+        let host = self.hosts[shard].as_mut().expect("its process runs");
         if host.turn.is_none_or(|t| t > at) {
             host.turn = Some(at);
-            let life = self.life;
             self.push(at, life, Due::Turn { shard });
         }
     }
@@ -270,8 +348,8 @@ impl<A: App> World<A> {
     /// The next thing that happens; `None` when nothing will ever happen again.
     pub fn step(&mut self) -> Result<Option<Happening>, Violation> {
         let Some(Reverse(entry)) = self.queue.pop() else { return Ok(None) };
-        let stale = entry.life != 0 && (entry.life != self.life || self.hosts.is_empty());
-        if stale {
+        let lives = |(node, life): (usize, u32)| self.nodes[node].running && self.nodes[node].life == life;
+        if !entry.life.is_none_or(lives) {
             return Ok(Some(Happening::Quiet));
         }
         assert!(entry.at >= self.now, "time goes forward");
@@ -283,9 +361,15 @@ impl<A: App> World<A> {
             Due::Disk { shard, ticket } => self.hand(shard, AtHand::Disk(ticket)),
             Due::Letter { to, letter } => self.hand(to, AtHand::Event(letter)),
             Due::Turn { shard } => {
-                if self.hosts[shard].turn == Some(entry.at)
-                    && let Some(exited) = self.turn(shard)?
-                {
+                let host = self.hosts[shard].as_mut().expect("its process runs");
+                let stands_until = self.nodes[self.net.nodes[shard]].stands_until;
+                if host.turn != Some(entry.at) {
+                    return Ok(Some(Happening::Quiet));
+                }
+                if stands_until > self.now {
+                    host.turn = None;
+                    self.turn_at(shard, stands_until);
+                } else if let Some(exited) = self.turn(shard)? {
                     return Ok(Some(exited));
                 }
             }
@@ -307,14 +391,18 @@ impl<A: App> World<A> {
         }
     }
 
+    fn host(&mut self, shard: usize) -> &mut Host<A> {
+        self.hosts[shard].as_mut().expect("its process runs")
+    }
+
     /// One turn of a shard's loop.
     fn turn(&mut self, shard: usize) -> Result<Option<Happening>, Violation> {
-        self.hosts[shard].turn = None;
-        if self.hosts[shard].exited {
-            self.hosts[shard].at_hand.clear();
+        let host = self.host(shard);
+        host.turn = None;
+        let at_hand = std::mem::take(&mut host.at_hand);
+        if host.exited {
             return Ok(None);
         }
-        let at_hand = std::mem::take(&mut self.hosts[shard].at_hand);
         let (mut quiet, mut exited) = (at_hand.is_empty(), false);
         for one in at_hand {
             let event = match one {
@@ -335,7 +423,7 @@ impl<A: App> World<A> {
         if !exited {
             exited = self.feed(shard, Event::Turn, &mut quiet)?;
         }
-        let host = &mut self.hosts[shard];
+        let host = self.host(shard);
         host.empty_turns = if quiet { host.empty_turns + 1 } else { 0 };
         if host.empty_turns > EMPTY_TURNS_MAX {
             return Err(Violation::new(Rule::Liveness, format!("shard {shard} spins: its deadline is always due")));
@@ -358,7 +446,7 @@ impl<A: App> World<A> {
         self.note(shard, &event);
         let now = self.clocks();
         let mut ops = std::mem::take(&mut self.ops);
-        self.hosts[shard].app.step(now, event, &mut ops);
+        self.host(shard).app.step(now, event, &mut ops);
         *quiet &= ops.is_empty();
         let mut exits = false;
         for op in ops.drain(..) {
@@ -388,23 +476,29 @@ impl<A: App> World<A> {
                 let (what, a, b) = describe(&op.kind);
                 self.trail.mark(what, shard, a, b);
                 let (ticket, takes) = self.disks[shard].issue(Mono(self.now), op)?;
-                self.push(self.now + takes, self.life, Due::Disk { shard, ticket });
+                self.push(self.now + takes, self.life(shard), Due::Disk { shard, ticket });
                 return Ok(false);
             }
             Op::Mail { to, mail } => {
-                let from = ShardId(shard as u16);
+                let from = self.shard_id(shard);
                 return self.post(shard, to, Event::Mail { from, mail }).map(|()| false);
             }
             Op::HandOver { conn, to, with } => {
                 self.trail.mark("hand over", shard, conn.0, u64::from(to.0));
-                if self.net.hand_over(shard, conn, usize::from(to.0))? {
+                let first = self.shards_of(self.net.nodes[shard]).start;
+                if self.net.hand_over(shard, conn, first + usize::from(to.0))? {
                     self.moves += 1;
-                    let from = ShardId(shard as u16);
+                    let from = self.shard_id(shard);
                     self.post(shard, to, Event::Adopted { from, conn, with })?;
                 }
                 return Ok(false);
             }
-            Op::Connect { .. } => return Err(Violation::contract("a shard calls another server".to_string())),
+            Op::Connect { call, to, patience_ms } => {
+                self.trail.mark("connect", shard, call, 0);
+                self.net.call(self.now, shard, call, to, u64::from(patience_ms) * MS);
+                self.take_net_wishes();
+                return Ok(false);
+            }
             Op::Log { level, text } => {
                 if level != Level::Debug {
                     self.trail.say(format!("shard {shard}: {level:?}: {text}"));
@@ -420,16 +514,21 @@ impl<A: App> World<A> {
 
     /// From shard to shard, in the order of sending.
     fn post(&mut self, shard: usize, to: ShardId, letter: Event<A::Mail>) -> Result<(), Violation> {
-        let to = usize::from(to.0);
-        if to >= self.hosts.len() {
+        let (shards, to) = (self.shards_of(self.net.nodes[shard]), usize::from(to.0));
+        if to >= shards.len() {
             return Err(Violation::contract(format!("mail from shard {shard} to {to}, which does not exist")));
         }
         let at = self.now + self.rng.between(300, 20_000);
-        let last = &mut self.hosts[shard].mail_last[to];
+        let last = &mut self.host(shard).mail_last[to];
         let at = at.max(*last + 1);
         *last = at;
-        self.push(at, self.life, Due::Letter { to, letter });
+        self.push(at, self.life(shard), Due::Letter { to: shards.start + to, letter });
         Ok(())
+    }
+
+    /// A shard as its process knows it.
+    fn shard_id(&self, shard: usize) -> ShardId {
+        ShardId((shard - self.shards_of(self.net.nodes[shard]).start) as u16)
     }
 
     fn note(&self, shard: usize, event: &Event<A::Mail>) {
