@@ -31,13 +31,20 @@ impl Write for Lines {
 
 /// Starts a bare server, which ends with the test's process; returns its address.
 fn bare(depth: &str) -> String {
+    bare_with(depth, &[])
+}
+
+/// The same, with followers.
+fn bare_with(depth: &str, followers: &[String]) -> String {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (sender, lines) = channel();
     let depth = depth.to_string();
+    let followers: Vec<String> = followers.iter().map(|address| format!("--follower={address}")).collect();
     std::thread::spawn(move || {
         let file = directory.path().join("bare.dat");
         let arguments = ["bare", "--listen", "127.0.0.1:0", "--file-bytes", "64MiB", "--depth", &depth, "--file"];
-        let arguments = [&arguments[..], &[file.to_str().unwrap()]].concat();
+        let followers: Vec<&str> = followers.iter().map(String::as_str).collect();
+        let arguments = [&arguments[..], &[file.to_str().unwrap()], &followers].concat();
         command::run(&parse(&arguments), BUILD, &mut Lines(sender)).unwrap_or_else(|error| panic!("{error}"));
     });
     let mut text = String::new();
@@ -100,6 +107,26 @@ fn sizes_on_both_sides_of_large_share_a_connection() {
     let address = bare("1");
     let mixed = ["--record-size", "10:5,40KiB:1", "--outstanding", "5"];
     assert_sound(&produce(&address, &[&mixed[..], &["--requests", "500", "--duration", "60s"]].concat()), 500);
+}
+
+#[test]
+fn three_servers_take_every_frame_and_a_majority_answers() {
+    let followers = [bare("2"), bare("1")];
+    let address = bare_with("2", &followers);
+    let small = ["--connections", "8", "--outstanding", "3", "--requests", "2000", "--duration", "60s"];
+    assert_sound(&produce(&address, &small), 2000);
+    let mixed = ["--record-size", "10:5,40KiB:1", "--outstanding", "5", "--requests", "500", "--duration", "60s"];
+    assert_sound(&produce(&address, &mixed), 500);
+}
+
+#[test]
+fn a_server_without_one_of_its_followers_says_so() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = directory.path().join("bare.dat");
+    let arguments = ["bare", "--listen", "127.0.0.1:0", "--file-bytes", "64MiB", "--follower", "127.0.0.1:1", "--file"];
+    let arguments = [&arguments[..], &[file.to_str().unwrap()]].concat();
+    let ended = command::run(&parse(&arguments), BUILD, &mut Vec::new()).unwrap_err().to_string();
+    assert!(ended.contains("follower 127.0.0.1:1: connection refused"), "{ended}");
 }
 
 #[test]

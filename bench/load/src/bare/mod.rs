@@ -3,10 +3,16 @@
 //! One thread, one ring; length-prefixed frames, the CRC32C of each, one aligned durable write for all that arrived,
 //! large frames written from where they were received, then a reply. It takes the frames of a Kafka produce request
 //! without looking into them, and answers each with its correlation id.
+//!
+//! With followers it is the least program that could replicate, too: it sends them what it writes, and answers what a
+//! majority has on disk.
+
+mod followers;
 
 use crate::error::Error;
 use crate::units::parse_size;
 use clap::Args;
+use followers::Followers;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -59,6 +65,9 @@ pub struct BareArgs {
     /// Writes that may be under way at once.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = |text: &str| count_in::<u8>(text, 1..=64))]
     pub depth: u8,
+    /// Another bare server that gets every frame, too; answers then wait for a majority of all disks. Can be repeated.
+    #[arg(long = "follower", value_name = "ADDR")]
+    pub followers: Vec<SocketAddr>,
     /// Microseconds that it spins before it sleeps while a write is under way.
     #[arg(long, value_name = "US", default_value_t = 0, value_parser = |text: &str| count_in::<u32>(text, 0..=u32::MAX.into()))]
     pub spin_us: u32,
@@ -90,6 +99,8 @@ type Waiting = Vec<(ConnId, [u8; 4])>;
 #[derive(Default)]
 struct Batch {
     runs: Vec<Pages>,
+    /// The same as followers get it: frames with their lengths. Empty without followers.
+    wire: Vec<Buf>,
     bytes: usize,
     waiting: Waiting,
 }
@@ -108,9 +119,17 @@ struct Bare {
     small: Option<(BufMut, usize)>,
     open: Batch,
     cut: VecDeque<Batch>,
-    /// Writes under way in the order of asking, and behind one of them those that ended before it: its tag, who waits
-    /// for it, whether it has ended.
-    flying: VecDeque<(u64, Waiting, bool)>,
+    /// Writes under way in the order of asking, and behind one of them those that ended before it: its tag, how many
+    /// frames are written when it has ended, whether it has.
+    flying: VecDeque<(u64, u64, bool)>,
+    followers: Followers,
+    /// Who waits for what was written and is not yet answered: the count of frames that must be held, and whom to answer.
+    unanswered: VecDeque<(u64, Waiting)>,
+    /// Frames that were handed to the disk, and those that are durable there.
+    written: u64,
+    durable: u64,
+    /// Why it cannot go on.
+    failed: Option<String>,
     next_tag: u64,
     /// The CRCs of all frames, so that computing them is not idle.
     checksum: u32,
@@ -147,7 +166,11 @@ impl Bare {
             self.close_small();
             self.open.waiting.push((conn, correlation(&frame)));
             self.open.bytes += frame.len();
-            self.open.runs.push(frame.freeze().pages());
+            let frame = frame.freeze();
+            self.open.runs.push(frame.pages());
+            if !self.followers.are_none() {
+                self.open.wire.extend([Buf::copy_of(&(frame.len() as u32).to_be_bytes()), frame]);
+            }
             self.cut_if_full();
         }
         let Some(state) = self.conns.get_mut(&conn) else { return };
@@ -186,17 +209,23 @@ impl Bare {
 
     fn small_frame(&mut self, conn: ConnId, frame: &[u8], ops: &mut Ops) {
         self.count(frame);
+        let length = (frame.len() as u32).to_be_bytes();
+        // Followers want it, the disk does not.
+        let length = if self.followers.are_none() { &[][..] } else { &length[..] };
+        let bytes = length.len() + frame.len();
         let room = self.small.as_ref().map_or(0, |(buffer, used)| buffer.len() - used);
-        if room < frame.len() {
+        if room < bytes {
             self.close_small();
-            let Some(buffer) = self.gather.take(GATHER_BYTES.max(frame.len())) else {
+            let Some(buffer) = self.gather.take(GATHER_BYTES.max(bytes)) else {
                 return ops.push(Op::Close { conn });
             };
             self.small = Some((buffer, 0));
         }
         let (buffer, used) = self.small.as_mut().expect("there is room");
-        buffer[*used..*used + frame.len()].copy_from_slice(frame);
-        *used += frame.len();
+        let (before, rest) = buffer[*used..*used + bytes].split_at_mut(length.len());
+        before.copy_from_slice(length);
+        rest.copy_from_slice(frame);
+        *used += bytes;
         self.open.bytes += frame.len();
         self.open.waiting.push((conn, correlation(frame)));
         self.cut_if_full();
@@ -209,7 +238,11 @@ impl Bare {
     /// Small frames so far become a run of the open batch.
     fn close_small(&mut self) {
         if let Some((buffer, used)) = self.small.take().filter(|(_, used)| *used > 0) {
-            self.open.runs.push(buffer.freeze().slice(0..used).pages());
+            let frames = buffer.freeze().slice(0..used);
+            self.open.runs.push(frames.pages());
+            if !self.followers.are_none() {
+                self.open.wire.push(frames);
+            }
         }
     }
 
@@ -240,12 +273,15 @@ impl Bare {
             let kind = DiskKind::Write { file: FILE, at: self.at, runs: batch.runs, durable: true };
             self.at += length;
             self.next_tag += 1;
-            self.flying.push_back((self.next_tag, batch.waiting, false));
+            self.written += batch.waiting.len() as u64;
+            self.flying.push_back((self.next_tag, self.written, false));
+            self.unanswered.push_back((self.written, batch.waiting));
+            self.followers.forward(&batch.wire, ops);
             ops.push(Op::Disk(DiskOp { tag: Tag(self.next_tag), kind }));
         }
     }
 
-    /// A write is durable: everybody in it gets a reply.
+    /// A write is durable.
     fn durable(&mut self, done: DiskDone, ops: &mut Ops) {
         let result = done.result.unwrap_or_else(|error| panic!("the bare server's file {}: {error}", self.name));
         if let DiskOk::Opened { bytes } = result {
@@ -256,9 +292,17 @@ impl Bare {
             self.flying.iter_mut().find(|(tag, _, _)| *tag == done.tag.get()).expect("a write that was asked for");
         *ended = true;
         // Answers of a connection come in the order of its requests, so writes count in their order.
-        while let Some((_, waiting, true)) = self.flying.front_mut() {
-            let waiting = std::mem::take(waiting);
+        while let Some((_, frames, true)) = self.flying.front() {
+            self.durable = *frames;
             self.flying.pop_front();
+        }
+        self.answer(ops);
+    }
+
+    /// Everybody whose frame enough disks have gets a reply.
+    fn answer(&mut self, ops: &mut Ops) {
+        let held = self.followers.held_by_majority(self.durable);
+        while let Some((_, waiting)) = self.unanswered.pop_front_if(|(frames, _)| *frames <= held) {
             self.reply(waiting, ops);
         }
     }
@@ -282,7 +326,30 @@ impl Bare {
         }
     }
 
+    fn received(&mut self, conn: ConnId, bytes: &[u8], ops: &mut Ops) {
+        if self.followers.answered(conn, bytes.len()) {
+            self.answer(ops);
+        } else {
+            self.any(conn, bytes, ops);
+        }
+    }
+
+    fn closed(&mut self, conn: ConnId, ops: &mut Ops) {
+        match self.followers.lost(conn) {
+            Some(why) => self.fail(why, ops),
+            None => drop(self.conns.remove(&conn)),
+        }
+    }
+
+    fn fail(&mut self, why: String, ops: &mut Ops) {
+        self.failed = Some(why);
+        ops.push(Op::Exit);
+    }
+
     fn sent(&mut self, conn: ConnId, ops: &mut Ops) {
+        if self.followers.sent(conn, ops) {
+            return;
+        }
         let Some(state) = self.conns.get_mut(&conn) else { return };
         state.sending = !state.ready.is_empty();
         if state.sending {
@@ -316,26 +383,26 @@ impl App for Bare {
             Event::Start => {
                 let kind = DiskKind::Open { file: FILE, name: self.name.clone() };
                 ops.push(Op::Disk(DiskOp { tag: Tag(0), kind }));
+                self.followers.call(ops);
             }
             Event::Accepted { conn, .. } => {
                 let state = Conn { receiving: Receiving::Head, partial: Vec::new(), ready: Vec::new(), sending: false };
                 self.conns.insert(conn, state);
                 self.want_head(conn, ops);
             }
-            Event::Received { conn, bytes } => self.any(conn, &bytes, ops),
+            Event::Received { conn, bytes } => self.received(conn, &bytes, ops),
             Event::Filled { conn, bytes } => self.filled(conn, bytes, ops),
             Event::Starved { conn } => ops.push(Op::Recv { conn }),
             Event::Eof { conn } => ops.push(Op::Close { conn }),
             Event::Sent { conn } => self.sent(conn, ops),
-            Event::Closed { conn } => {
-                self.conns.remove(&conn);
-            }
+            Event::Closed { conn } => self.closed(conn, ops),
+            Event::Connected { call, conn } => self.followers.connected(call, conn, ops),
+            Event::Unreachable { call, error } => self.fail(self.followers.unreachable(call, error), ops),
             Event::Disk(done) => self.durable(done, ops),
             Event::Turn => self.turn(ops),
             Event::Stop => ops.push(Op::Exit),
             Event::Paused { .. } | Event::Halted { .. } | Event::TakenBack { .. } | Event::Room { .. } => {}
             Event::Mail { .. } | Event::Adopted { .. } => {}
-            Event::Connected { .. } | Event::Unreachable { .. } => {}
         }
     }
 
@@ -368,6 +435,11 @@ pub fn run(args: &BareArgs, out: &mut dyn Write) -> Result<(), Error> {
         open: Batch::default(),
         cut: VecDeque::new(),
         flying: VecDeque::new(),
+        followers: Followers::new(&args.followers),
+        unanswered: VecDeque::new(),
+        written: 0,
+        durable: 0,
+        failed: None,
         next_tag: 0,
         checksum: 0,
     };
@@ -385,7 +457,8 @@ pub fn run(args: &BareArgs, out: &mut dyn Write) -> Result<(), Error> {
     writeln!(out, "bare server on {address}").and_then(|()| out.flush()).map_err(Error::io("saying so"))?;
     let mut log = |level: Level, text: &str| eprintln!("{level:?} {text}");
     let end = reactor::run(settings, &features, post, app, Arc::new(LoopStats::default()), &mut log);
-    end.map(drop).map_err(|error| Error::Unfit(error.to_string()))
+    let app = end.map_err(|error| Error::Unfit(error.to_string()))?;
+    app.failed.map_or(Ok(()), |why| Err(Error::Unfit(why)))
 }
 
 /// A path's directory and its name there.
