@@ -38,6 +38,7 @@ pub struct Node {
 fn settings() -> Settings {
     Settings {
         node: NodeId(1),
+        voters: vec![NodeId(1)],
         shard: ShardId(0),
         shards: 1,
         cluster_id: "micro-cluster-00000000".into(),

@@ -366,6 +366,7 @@ pub(crate) fn topic_defaults(config: &Config) -> TopicConfig {
         min_compaction_lag_ms: config.min_compaction_lag_ms,
         max_compaction_lag_ms: config.max_compaction_lag_ms,
         dirty_ppm: config.min_cleanable_ppm,
+        ..TopicConfig::default()
     }
 }
 

@@ -66,6 +66,7 @@ impl Outboxes {
     }
 
     /// True if nothing is to leave.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty()
     }

@@ -43,7 +43,8 @@ fn fuzz_partition() {
             let mut third = Vec::new();
             back.encode(&mut third);
             assert_eq!(third, again);
-            assert!(again.len() <= bytes.len() - left.len());
+            // Two numbers of older torcs, the commit mark and the end behind it, may be one that takes a byte more.
+            assert!(again.len() <= bytes.len() - left.len() + 1);
             // Whatever it says, what is pending can be cut, or committed.
             let mut cut = back.clone();
             cut.cut(Index(0));

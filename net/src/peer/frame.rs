@@ -223,7 +223,7 @@ impl Groups {
         let entries = message + len;
         let mut payloads = 0;
         for _ in 0..count {
-            payloads += heads.bytes(ENTRY_HEAD, "an entry").map(|head| length_of(head))?;
+            payloads += heads.bytes(ENTRY_HEAD, "an entry").map(length_of)?;
         }
         if payloads > self.bytes.len() - self.payload {
             return Err(Malformed { what: "a frame (its entries are cut short)" });

@@ -171,7 +171,8 @@ impl Welcome {
 impl Refusal {
     /// The frame, with its length. The text is cut to 1 KiB.
     pub fn encode(&self) -> Buf {
-        let cut = self.text.floor_char_boundary(TEXT_MAX);
+        let most = self.text.len().min(TEXT_MAX);
+        let cut = (0..=most).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0);
         let mut head = vec![self.reason as u8];
         head.extend_from_slice(&self.text.as_bytes()[..cut]);
         framed(kind::REFUSAL, &head)

@@ -152,7 +152,7 @@ impl Net {
     /// Something that `id` has sent comes to the end of the way, or is held up on it.
     pub(crate) fn cross(&mut self, now: u64, id: u64, crossing: Crossing) {
         let Some((from, to)) = self.ends(id) else {
-            return self.into_the_void(now, id);
+            return self.answer_for_nobody(now, id);
         };
         let delay = self.cables.delay(from, to);
         let silent = self.cables.silent_since(from, to).is_some();
@@ -206,7 +206,7 @@ impl Net {
     }
 
     /// Sent to an end that is gone: its kernel says so, if there is one.
-    fn into_the_void(&mut self, now: u64, id: u64) {
+    fn answer_for_nobody(&mut self, now: u64, id: u64) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.gone {
             return self.part(id);

@@ -302,7 +302,8 @@ impl Bare {
     /// Everybody whose frame enough disks have gets a reply.
     fn answer(&mut self, ops: &mut Ops) {
         let held = self.followers.held_by_majority(self.durable);
-        while let Some((_, waiting)) = self.unanswered.pop_front_if(|(frames, _)| *frames <= held) {
+        while self.unanswered.front().is_some_and(|(frames, _)| *frames <= held) {
+            let (_, waiting) = self.unanswered.pop_front().expect("just seen");
             self.reply(waiting, ops);
         }
     }

@@ -348,7 +348,7 @@ fn what_a_leader_that_was_cut_off_has_taken_is_taken_back() {
 fn whoever_waits_at_a_leader_that_was_replaced_is_woken() {
     let mut cluster = Cluster::new();
     let old = cluster.leader();
-    let here = Place { node: old, shard: ShardId(0) };
+    let here = cluster.member(old).groups.settings.here();
     let asker = |token| Asker { place: here, token: Token(token) };
     let member = cluster.member(old);
     member.call(|groups, out| groups.watch(out, asker(1), vec![(LOG, 0)], 1 << 20));
@@ -359,7 +359,8 @@ fn whoever_waits_at_a_leader_that_was_replaced_is_woken() {
     let member = cluster.member(old);
     let wakes: Vec<_> = member.answers.drain(..).collect();
     assert!(
-        matches!(wakes[..], [(Asker { token: Token(1), .. }, Answer::Wake { place, bytes: u64::MAX })] if place == here)
+        matches!(wakes[..], [(Asker { token: Token(1), .. }, Answer::Wake { place, bytes: u64::MAX })] if place == here),
+        "{wakes:?}"
     );
     assert!(member.group().watchers.is_empty() && member.groups.watches.is_empty());
     assert_eq!(member.groups.take_leaders().last(), Some(&(LOG, None)));

@@ -158,7 +158,7 @@ fn on_each(committers: &mut [Committer], work: impl Fn(usize, &mut Committer) ->
     let work = &work;
     thread::scope(|scope| {
         let hands: Vec<_> = committers.iter_mut().enumerate().map(|(n, c)| scope.spawn(move || work(n, c))).collect();
-        hands.into_iter().map(|hand| hand.join().expect("a committer's thread does not panic")).collect()
+        hands.into_iter().try_for_each(|hand| hand.join().expect("a committer's thread does not panic"))
     })
 }
 

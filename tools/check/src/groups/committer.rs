@@ -96,7 +96,7 @@ impl Committer {
         let pending = self.pending.take();
         let was_taken = pending.as_ref() == Some(&found);
         let was_seen = pending.is_some() && pending.as_deref() == seen;
-        if (found != self.acknowledged && !was_taken) || (was_seen && !was_taken) {
+        if !was_taken && (was_seen || found != self.acknowledged) {
             let (group, acknowledged) = (&self.group, &self.acknowledged);
             return wrong(format!(
                 "{group}: {found:?} is there; {acknowledged:?} was acknowledged, {pending:?} was sent, {seen:?} was read"

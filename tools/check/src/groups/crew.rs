@@ -255,7 +255,7 @@ impl Crew {
                 let mut prng = Prng::new(crate::kill::now_ms() as u64 ^ (u64::from(number) << 48));
                 let rebalance = self.rebalance.as_millis() as i32;
                 let member = consumer::Member::new(self.topic, &[self.topic], rebalance, &mut prng);
-                Ok(Part::Consumer { member, client, beat_at: Instant::now() })
+                Ok(Part::Consumer { member, client: Box::new(client), beat_at: Instant::now() })
             }
         }
     }
@@ -270,7 +270,7 @@ struct Move {
 /// A member's side of its protocol. When it is dropped it is heard of no more.
 enum Part {
     Cooperative(Box<torc_client::Member>),
-    Consumer { member: consumer::Member, client: Client, beat_at: Instant },
+    Consumer { member: consumer::Member, client: Box<Client>, beat_at: Instant },
 }
 
 impl Part {

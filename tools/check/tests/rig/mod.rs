@@ -50,6 +50,7 @@ pub struct Rig {
 fn settings() -> Settings {
     Settings {
         node: NodeId(1),
+        voters: vec![NodeId(1)],
         shard: ShardId(0),
         shards: 1,
         cluster_id: "counted-cluster-000000".into(),
