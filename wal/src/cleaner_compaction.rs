@@ -39,9 +39,11 @@ impl Cleaner {
         }
     }
 
-    /// Takes a part, if the compaction has not ended meanwhile.
+    /// Takes a part, if the compaction has not ended meanwhile, or is about to: on a full disk. Then the part stays as it is.
     pub(crate) fn put_part(&mut self, part: &Part, items: Vec<Item>) {
-        if let Phase::Compaction(compaction) = &mut self.phase {
+        if let Phase::Compaction(compaction) = &mut self.phase
+            && !compaction.cut_short
+        {
             compaction.put(part, items);
         }
     }
