@@ -222,8 +222,9 @@ impl<A: App> Story<A> {
             .with_generation_id_or_member_epoch(generation)
             .with_member_id(requests::text(member))
             .with_topics(if offsets.is_empty() { Vec::new() } else { vec![topic] });
-        self.send(0, 8, &request);
-        let answer: OffsetCommitResponse = self.take(0, 8);
+        // The first version that members of the consumer protocol may use.
+        self.send(0, 9, &request);
+        let answer: OffsetCommitResponse = self.take(0, 9);
         answer.topics.iter().flat_map(|topic| &topic.partitions).map(|part| part.error_code).max().unwrap_or(code::NONE)
     }
 
