@@ -208,7 +208,7 @@ fn file_limit(plan: &Plan, report: &mut Report) -> Result<()> {
 /// those who are there notice nothing, and neither does who looks at the metrics.
 fn few_descriptors(plan: &Plan, report: &mut Report) -> Result<()> {
     for (name, files, asked, reason) in
-        [("descriptors", 240, "", "ulimit -n"), ("asked", 4096, "20", "max.connections")]
+        [("descriptors", 260, "", "ulimit -n"), ("asked", 4096, "20", "max.connections")]
     {
         let mut launch = launch(plan, name)?.shards(Some(2));
         launch.wrapper = words(&format!("prlimit --nofile={files}:{files}"));
