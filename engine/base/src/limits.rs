@@ -153,6 +153,10 @@ pub const EXPIRY_GROUPS: usize = 256;
 pub const REPLICATE_ENTRIES_MAX: u64 = 256;
 /// Entries that a leader sends to a follower beyond what it has acknowledged.
 pub const REPLICATE_WINDOW: u64 = 4096;
+/// Messages that hold them; while so many are under way the next one grows.
+pub const REPLICATE_MESSAGES_WINDOW: usize = 256;
+/// Bytes of them; the message that reaches it may exceed it.
+pub const REPLICATE_BYTES_WINDOW: u64 = 8 << 20;
 
 /// One message between members of a group, its entries aside, and the messages of all groups in one frame between two
 /// servers, with what stands before their entries.

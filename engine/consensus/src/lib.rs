@@ -1,8 +1,9 @@
 //! Raft (and later ZAB) as step functions without I/O: marks in, marks and messages out.
 //!
-//! Payloads stay with the shard and its write-ahead log; the core knows (term, index) only. See [`raft::Raft`] for
-//! the contract between a core and the shard that drives it.
+//! Payloads stay with the shard and its write-ahead log; the core knows (term, index) only, and the configurations that
+//! stand among the entries. See [`raft::Raft`] for the contract between a core and the shard that drives it.
 
+pub mod configuration;
 pub mod log;
 pub mod message;
 pub mod output;
@@ -10,10 +11,18 @@ pub mod progress;
 pub mod quorum;
 pub mod raft;
 
+mod doubt;
 mod election;
+mod liveness;
+mod membership;
+mod reads;
 mod replication;
+mod snapshot;
+mod transfer;
 
+pub use configuration::{Configuration, Member, Seat};
+pub use doubt::Doubt;
 pub use log::{LogView, TermRun};
-pub use message::{Body, Mark, Message};
-pub use output::{Append, Input, NotLeader, Output};
+pub use message::{Body, Mark, Message, Run};
+pub use output::{Append, Input, Output, ReadsReady, Refused, Restore, SnapshotOutcome};
 pub use raft::{Config, HardState, Marks, Raft, Role};

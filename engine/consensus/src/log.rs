@@ -113,6 +113,13 @@ impl Log {
         self.terms.drain(..keep.saturating_sub(1));
     }
 
+    /// Begins anew behind `mark`, of which a snapshot has the state.
+    pub(crate) fn restore(&mut self, mark: Mark) {
+        self.first = mark.index.next();
+        self.last = mark.index;
+        self.terms = vec![TermRun { term: mark.term, first: mark.index }];
+    }
+
     /// The last entry that is neither behind `mark` nor of a newer term: the first place where a log that has not
     /// `mark` could agree.
     pub(crate) fn not_newer(&self, mark: Mark) -> Mark {

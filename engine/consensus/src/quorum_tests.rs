@@ -29,3 +29,25 @@ fn a_poll_is_lost_as_soon_as_it_cannot_be_won() {
     assert_eq!(count(&[Some(false), None, Some(false)]), Tally::Lost);
     assert_eq!(count(&[Some(true), Some(true), Some(false), Some(false)]), Tally::Lost);
 }
+
+const JOINT: [Seat; 5] = [Seat::Voter, Seat::Leaving, Seat::Demoted, Seat::Joining, Seat::Learner];
+
+#[test]
+fn a_joint_quorum_is_a_majority_of_the_old_voters_and_one_of_the_new() {
+    let reached = |marks: [u64; 5]| reached_by_quorum(JOINT.into_iter().zip(marks.map(Index))).0;
+    // Old: the first three. New: the first and the fourth.
+    assert_eq!(reached([9, 9, 0, 9, 0]), 9);
+    assert_eq!(reached([9, 9, 9, 4, 9]), 4, "the new voters lag");
+    assert_eq!(reached([9, 3, 2, 9, 9]), 3, "the old voters lag");
+}
+
+#[test]
+fn a_joint_poll_needs_both_and_is_lost_by_either() {
+    let (yes, no) = (Some(true), Some(false));
+    let count = |ballots: [Option<bool>; 5]| poll(JOINT.into_iter().zip(ballots));
+    assert_eq!(count([yes, yes, None, yes, None]), Tally::Won);
+    assert_eq!(count([yes, yes, yes, None, yes]), Tally::Open, "a learner's vote is none");
+    assert_eq!(count([None, yes, yes, yes, None]), Tally::Open);
+    assert_eq!(count([yes, yes, yes, no, None]), Tally::Lost);
+    assert_eq!(count([yes, no, no, yes, None]), Tally::Lost);
+}

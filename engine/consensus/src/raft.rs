@@ -4,26 +4,35 @@
 //! its fields. The disk is one more asynchronous peer: what was handed out to be written comes back as
 //! [`Input::Durable`] or [`Input::HardStateDurable`], and nothing counts towards a quorum before that. Nothing here
 //! knows how many voters there are: a group of one goes through the same poll and the same count.
+//!
+//! Nodes are watched once for all groups. A link that loses a message breaks, and whoever notices says
+//! [`Input::Suspected`] on both sides, and [`Input::Alive`] when there is a new one. So a group that has nothing to do
+//! needs neither ticks nor messages ([`Raft::needs_ticks`]): a follower trusts its leader until the leader's node is
+//! suspected, and a leader whose followers have all asks nobody.
 
+use crate::configuration::{Configuration, Seat};
+use crate::doubt::Doubt;
 use crate::log::{Log, LogView};
-use crate::message::{Body, Message};
-use crate::output::{Append, Input, NotLeader, Output};
+use crate::message::{Body, Mark, Message};
+use crate::output::{Append, Input, Output, Refused};
 use crate::progress::Peer;
+use crate::reads::Reads;
+use crate::transfer::Transfer;
 use torc_base::ids::{Index, NodeId, Term};
-use torc_base::prng::Prng;
 
 /// What a member is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// This member; one of `voters`.
+    /// This member. It need not be one of the group yet, or any more.
     pub id: NodeId,
-    /// All members, at least one, each once.
-    pub voters: Vec<NodeId>,
-    /// A follower campaigns after this many silent ticks, at the latest after twice as many. At least 1.
+    /// Who belongs to the group: the configuration that holds at the applied mark, with its index (0: from the
+    /// beginning), and those of the entries behind it, in order.
+    pub configurations: Vec<(Index, Configuration)>,
+    /// A voter without a leader campaigns after this many silent ticks, at the latest after twice as many. At least 1.
     pub election_ticks: u16,
-    /// A leader speaks at least every so many ticks. At least 1, less than `election_ticks`.
+    /// A leader that waits for answers asks at least every so many ticks. At least 1, less than `election_ticks`.
     pub heartbeat_ticks: u16,
-    /// Spreads the timeouts of members and groups.
+    /// Spreads the timeouts of groups; the same for all members of one, best.
     pub seed: u64,
 }
 
@@ -34,6 +43,8 @@ pub struct HardState {
     pub term: Term,
     /// Who got this member's vote in that term.
     pub vote: Option<NodeId>,
+    /// What it may have forgotten nevertheless.
+    pub doubt: Option<Doubt>,
 }
 
 /// The four marks of a log.
@@ -66,38 +77,47 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Raft {
     pub(crate) id: NodeId,
-    seed: u64,
+    pub(crate) seed: u64,
     pub(crate) election_ticks: u16,
     pub(crate) heartbeat_ticks: u16,
-    /// Ticks since the leader was heard (as follower), the poll began, or heartbeats were sent (as leader).
+    /// Ticks since heartbeats were sent (as leader), or since the wait for a leader or a poll began.
     pub(crate) elapsed: u16,
     /// Ticks after which this member campaigns.
     pub(crate) timeout: u16,
     pub(crate) role: Role,
     pub(crate) hard_state: HardState,
     pub(crate) leader: Option<NodeId>,
+    /// The leader's node was suspected, and the leader was not heard since.
+    pub(crate) leader_suspected: bool,
     pub(crate) log: Log,
     pub(crate) durable: Index,
     pub(crate) committed: Index,
     pub(crate) applied: Index,
     /// How often a suffix of the log was cut off.
     pub(crate) cut: u32,
-    /// All voters, this one included, by id.
+    /// The entry that opened the term that this member leads.
+    pub(crate) term_start: Index,
+    /// The last configuration that is applied, and all behind it; the last of them holds, committed or not. Never empty.
+    pub(crate) configurations: Vec<(Index, Configuration)>,
+    /// All members, by id; this one is among them if it is a member.
     pub(crate) peers: Vec<Peer>,
+    pub(crate) transfer: Option<Transfer>,
+    pub(crate) reads: Reads,
 }
 
 impl Raft {
     /// A member as recovery found it: a follower without a leader. `applied` is what the state holds, and so at least
     /// as much is committed.
     pub fn new(config: Config, hard_state: HardState, log: LogView, applied: Index) -> Raft {
-        let Config { id, mut voters, election_ticks, heartbeat_ticks, seed } = config;
-        voters.sort_unstable();
-        assert!(voters.windows(2).all(|w| w[0] != w[1]), "voters {voters:?} name a member twice");
-        assert!(voters.contains(&id), "member {id} is not one of {voters:?}");
+        let Config { id, configurations, election_ticks, heartbeat_ticks, seed } = config;
         assert!(heartbeat_ticks > 0 && heartbeat_ticks < election_ticks, "heartbeats come before elections");
         let log = Log::new(log);
         assert!(log.last_mark().term <= hard_state.term, "an entry of a term that the hard state does not know");
         assert!(applied <= log.last(), "applied {applied} of a log that ends at {}", log.last());
+        let indexes = || configurations.iter().map(|&(index, _)| index);
+        assert!(indexes().is_sorted_by(|a, b| a < b), "configurations stand in the order of their entries");
+        assert!(indexes().next().is_some_and(|first| first <= applied), "no configuration holds at {applied}");
+        assert!(indexes().all(|index| index <= log.last()), "a configuration behind the log's end {}", log.last());
         let mut raft = Raft {
             id,
             seed,
@@ -108,19 +128,29 @@ impl Raft {
             role: Role::Follower,
             hard_state,
             leader: None,
+            leader_suspected: false,
             durable: log.last(),
             committed: applied.max(Index(log.first().0 - 1)),
             applied,
             cut: 0,
-            peers: voters.into_iter().map(Peer::new).collect(),
+            term_start: Index(0),
+            configurations,
+            peers: Vec::new(),
+            transfer: None,
+            reads: Reads::default(),
             log,
         };
+        if raft.lost_tail() != Mark::default() && raft.log.last_mark() >= raft.lost_tail() {
+            raft.hard_state.doubt = None;
+        }
+        raft.seat_peers();
         raft.restart_timeout();
         raft
     }
 
-    /// Takes one input in. `out` is cleared first. Only [`Input::Propose`] can be refused.
-    pub fn step(&mut self, input: Input, out: &mut Output) -> Result<(), NotLeader> {
+    /// Takes one input in. `out` is cleared first. Only what is asked for ([`Input::Propose`], `Read`, `Reconfigure`,
+    /// `Transfer`) can be refused.
+    pub fn step(&mut self, input: Input, out: &mut Output) -> Result<(), Refused> {
         out.clear();
         match input {
             Input::Propose { entries } => return self.propose(entries, out),
@@ -128,15 +158,20 @@ impl Raft {
             Input::Durable { cut, through } => self.log_durable(cut, through, out),
             Input::HardStateDurable(hard_state) => self.hard_state_durable(hard_state, out),
             Input::Tick => self.tick(out),
-            Input::Applied { through } => {
-                assert!(through <= self.committed, "applied {through}, committed {}", self.committed);
-                self.applied = self.applied.max(through);
-            }
+            Input::Applied { through } => self.applied(through),
             Input::Released { first } => {
                 assert!(first <= self.applied.next(), "release to {first}, applied {}", self.applied);
                 self.log.release(first);
             }
             Input::Campaign => self.campaign(out),
+            Input::Suspected(node) => self.suspect(node),
+            Input::Alive(node) => self.alive(node, out),
+            Input::Sent { to, through, bytes } => self.sent(to, through, bytes, out),
+            Input::Snapshot { to, outcome } => self.snapshot_ended(to, outcome, out),
+            Input::Reconfigure { voters, learners } => return self.reconfigure(&voters, &learners, out),
+            Input::Transfer { to } => return self.transfer_to(to, out),
+            Input::Resign => self.resign(out),
+            Input::Read => return self.read(out),
         }
         Ok(())
     }
@@ -176,54 +211,50 @@ impl Raft {
         &self.log
     }
 
-    /// Voters of the group by id, with what a leader knows of them.
+    /// Members of the group by id, with what a leader knows of them.
     pub fn peers(&self) -> &[Peer] {
         &self.peers
     }
 
-    /// False while ticks do nothing: nobody else is there to be heard or to be spoken to.
-    pub fn needs_ticks(&self) -> bool {
-        self.peers.len() > 1
+    /// Who belongs to the group as far as the log says, and since which entry: it holds from its append on, and is
+    /// taken back if its entry is.
+    pub fn configuration(&self) -> (Index, &Configuration) {
+        let (index, configuration) = self.configurations.last().expect("there is always one");
+        (*index, configuration)
     }
 
-    fn tick(&mut self, out: &mut Output) {
-        if !self.needs_ticks() {
-            return;
-        }
-        self.elapsed = self.elapsed.saturating_add(1);
-        if self.role == Role::Leader {
-            if self.elapsed >= self.heartbeat_ticks {
-                self.elapsed = 0;
-                self.heartbeat(out);
-            }
-        } else if self.elapsed >= self.timeout {
-            self.campaign(out);
-        }
+    /// The configurations that a checkpoint at the applied mark must have, and those of the entries behind it:
+    /// [`Config::configurations`].
+    pub fn configurations(&self) -> &[(Index, Configuration)] {
+        &self.configurations
     }
 
-    /// Starts the silence anew, with another timeout, so that members do not campaign in step.
-    pub(crate) fn restart_timeout(&mut self) {
-        self.elapsed = 0;
-        let salt = (u64::from(self.id.0) << 32) ^ self.hard_state.term.0.rotate_left(17) ^ u64::from(self.timeout);
-        let extra = Prng::new(self.seed ^ salt).below(u64::from(self.election_ticks));
-        self.timeout = self.election_ticks + extra as u16;
+    /// This member's seat; `None` if it is no member.
+    pub fn seat(&self) -> Option<Seat> {
+        self.find(self.id).map(|at| self.peers[at].seat)
     }
 
-    fn propose(&mut self, entries: u32, out: &mut Output) -> Result<(), NotLeader> {
-        if self.role != Role::Leader {
-            return Err(NotLeader { leader: self.leader });
+    fn propose(&mut self, entries: u32, out: &mut Output) -> Result<(), Refused> {
+        self.check_leads()?;
+        if let Some(Transfer { to, .. }) = self.transfer {
+            return Err(Refused::Transferring { to });
         }
         self.append(entries, false, out);
+        self.send_appends(out);
         Ok(())
     }
 
-    /// Appends entries of this leader's own term and sends them on at once, beside the disk write.
+    pub(crate) fn check_leads(&self) -> Result<(), Refused> {
+        if self.role == Role::Leader { Ok(()) } else { Err(Refused::NotLeader { leader: self.leader }) }
+    }
+
+    /// Appends entries of this leader's own term. They are sent on in the same step, beside the disk write.
     pub(crate) fn append(&mut self, entries: u32, noop: bool, out: &mut Output) {
         assert_eq!(self.role, Role::Leader, "only a leader appends");
+        assert_eq!(out.append, None, "one append in a step");
         let term = self.term();
         let first = self.log.append(term, entries);
         out.append = Some(Append { term, first, last: self.log.last(), noop, cut: self.cut });
-        self.send_appends(false, out);
     }
 
     fn log_durable(&mut self, cut: u32, through: Index, out: &mut Output) {
@@ -237,14 +268,27 @@ impl Raft {
             return;
         }
         self.durable = through;
+        self.check_repaired(out);
         if self.role == Role::Leader {
             self.count_commit(out);
         }
     }
 
+    fn applied(&mut self, through: Index) {
+        assert!(through <= self.committed, "applied {through}, committed {}", self.committed);
+        self.applied = self.applied.max(through);
+        self.forget_configurations();
+    }
+
+    pub(crate) fn set_hard_state(&mut self, hard_state: HardState, out: &mut Output) {
+        self.hard_state = hard_state;
+        out.hard_state = Some(hard_state);
+    }
+
     pub(crate) fn set_role(&mut self, role: Role, out: &mut Output) {
         if self.role != role {
             self.role = role;
+            self.transfer = None;
             out.role = Some(role);
         }
     }
@@ -261,14 +305,13 @@ impl Raft {
         Message { term: self.term(), body }
     }
 
-    pub(crate) fn others(&self) -> impl Iterator<Item = NodeId> + use<> {
-        let id = self.id;
-        let ids: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).filter(|&peer| peer != id).collect();
-        ids.into_iter()
-    }
-
-    /// Position of another voter; `None` for strangers, whose messages are ignored.
+    /// Position of a member; `None` for strangers.
     pub(crate) fn find(&self, id: NodeId) -> Option<usize> {
         self.peers.binary_search_by_key(&id, |peer| peer.id).ok()
+    }
+
+    /// Position of another member that this one leads.
+    pub(crate) fn leads_to(&self, id: NodeId) -> Option<usize> {
+        if self.role == Role::Leader && id != self.id { self.find(id) } else { None }
     }
 }

@@ -7,7 +7,7 @@ use torc_consensus::Body;
 const PEERS: [NodeId; 2] = [NodeId(2), NodeId(3)];
 
 fn message(term: u64) -> Message {
-    Message { term: Term(term), body: Body::HeartbeatReply }
+    Message { term: Term(term), body: Body::HeartbeatReply { round: 0, incarnation: 0 } }
 }
 
 fn terms(parcel: &Parcel) -> Vec<(u64, u64)> {

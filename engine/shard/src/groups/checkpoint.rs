@@ -214,7 +214,7 @@ impl Groups {
             let terms = take_list(rest).ok_or(NONSENSE)?;
             let terms = terms.into_iter().map(|[t, f]| TermRun { term: Term(t), first: Index(f) }).collect();
             let meaning = Meaning::decode(&self.settings, rest).map_err(|what| format!("group {id}: {what}"))?;
-            let hard_state = HardState { term: Term(term), vote: u32::try_from(vote).ok().map(NodeId) };
+            let hard_state = HardState { term: Term(term), vote: u32::try_from(vote).ok().map(NodeId), doubt: None };
             let hard_state = HardState { vote: hard_state.vote.filter(|v| v.get() != u32::MAX), ..hard_state };
             let (first, last, applied) = (Index(first), Index(last), Index(applied));
             let applied = if count & SAYS_APPLIED == 0 { last } else { applied };

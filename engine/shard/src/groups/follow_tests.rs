@@ -145,6 +145,8 @@ struct Cluster {
     members: BTreeMap<NodeId, Member>,
     /// Who hears nobody and is heard by nobody.
     away: BTreeSet<NodeId>,
+    /// Links that are known to be cut, by who knows of it.
+    cut: BTreeSet<(NodeId, NodeId)>,
     now: Now,
     next_token: u64,
     store: Store,
@@ -155,7 +157,7 @@ impl Cluster {
         let now = Now { mono: Mono(1), wall: Wall(START_MS) };
         let member = |node: NodeId| (node, Member::start(Member::settings(node), Files::new(), now));
         let members = MEMBERS.into_iter().map(member).collect();
-        Cluster { members, away: BTreeSet::new(), now, next_token: 0, store: Store::new() }
+        Cluster { members, away: BTreeSet::new(), cut: BTreeSet::new(), now, next_token: 0, store: Store::new() }
     }
 
     fn member(&mut self, node: NodeId) -> &mut Member {
@@ -164,6 +166,7 @@ impl Cluster {
 
     /// Carries what is said until nobody says anything. Whoever is away loses what is said to it and by it.
     fn run(&mut self) {
+        self.watch();
         for _ in 0..10_000 {
             let mut letters = Vec::new();
             for (&from, member) in &mut self.members {
@@ -191,6 +194,18 @@ impl Cluster {
             }
         }
         panic!("the members do not come to rest");
+    }
+
+    /// Nodes notice whose links are cut, and whose are whole again.
+    fn watch(&mut self) {
+        for (a, b) in MEMBERS.into_iter().flat_map(|a| MEMBERS.map(|b| (a, b))).filter(|(a, b)| a != b) {
+            let away = self.away.contains(&a) || self.away.contains(&b);
+            let news = if away { self.cut.insert((a, b)) } else { self.cut.remove(&(a, b)) };
+            if news {
+                let input = if away { Input::Suspected(b) } else { Input::Alive(b) };
+                self.member(a).call(|groups, out| groups.step(out, LOG, input));
+            }
+        }
     }
 
     /// What a message speaks of.
@@ -424,7 +439,10 @@ fn any_history_leaves_members_that_agree_and_have_all_that_was_acknowledged() {
 fn append(prev: Spot, committed: u64, entries: &[Sent]) -> Message {
     let entries = entries.len() as u32;
     let runs = if entries > 0 { vec![Run { term: Term(9), entries }] } else { Vec::new() };
-    Message { term: Term(9), body: Body::Append { prev, runs, committed: Index(committed) } }
+    Message {
+        term: Term(9),
+        body: Body::Append { prev, runs, configurations: Vec::new(), committed: Index(committed) },
+    }
 }
 
 fn sent(index: u64, base: i64, value: &[u8]) -> Sent {
@@ -460,7 +478,11 @@ fn what_does_not_fit_is_not_taken_in() {
         ("another group", append(start, 0, &[sent(1, 0, b"x")]), vec![other_group]),
         ("another term", append(start, 0, &[sent(1, 0, b"x")]), vec![other_term]),
         ("an unknown kind", append(start, 0, &[sent(1, 0, b"x")]), vec![unknown]),
-        ("more than nothing", Message { term: Term(9), body: Body::HeartbeatReply }, vec![sent(1, 0, b"x")]),
+        (
+            "more than nothing",
+            Message { term: Term(9), body: Body::HeartbeatReply { round: 0, incarnation: 0 } },
+            vec![sent(1, 0, b"x")],
+        ),
     ];
     let before = (member.state(), member.group().raft.term());
     for (what, message, entries) in cases {
@@ -482,7 +504,7 @@ fn what_does_not_fit_is_not_taken_in() {
             out,
             GroupId(9_999),
             MEMBERS[1],
-            Message { term: Term(9), body: Body::HeartbeatReply },
+            Message { term: Term(9), body: Body::HeartbeatReply { round: 0, incarnation: 0 } },
             Vec::new(),
         )
     });
@@ -514,7 +536,7 @@ fn entries_are_acknowledged_when_they_are_durable_and_hold_memory_until_then() {
         let parcels = member.groups.outboxes.take();
         let said = parcels.into_values().flat_map(|parcel| parcel.messages);
         let through = said.filter_map(|(_, message)| match message.body {
-            Body::Accepted { through } => Some(through.get()),
+            Body::Accepted { through, .. } => Some(through.get()),
             _ => None,
         });
         through.collect::<Vec<_>>()
@@ -561,7 +583,8 @@ fn a_group_without_a_leader_holds_up_neither_the_node_nor_its_checkpoints() {
     let entries = vec![Sent { item: Item { term: Term(10), ..sent(2, 1, b"z").item }, gather: false }];
     let runs = vec![Run { term: Term(10), entries: 1 }];
     let prev = Spot { term: Term(9), index: Index(1) };
-    let message = Message { term: Term(10), body: Body::Append { prev, runs, committed: Index(2) } };
+    let message =
+        Message { term: Term(10), body: Body::Append { prev, runs, configurations: Vec::new(), committed: Index(2) } };
     assert_eq!(again.call(|groups, out| groups.receive(out, LOG, MEMBERS[2], message, entries)), Ok(()));
     again.run();
     let partition = again.group().partition();

@@ -169,7 +169,9 @@ impl Groups {
                 self.write_sent(id, &append, sent);
             }
         }
+        let mut offers = Vec::new();
         for (peer, message) in output.send_now.drain(..) {
+            offers.extend(message.last_entry().map(|through| (peer, through)));
             self.outboxes.send(peer, id, message);
         }
         for (peer, message) in output.send_when_durable.drain(..) {
@@ -186,6 +188,10 @@ impl Groups {
         self.note_ticks(out.now.mono, id);
         // For the sake of its memory; what was done meanwhile has left nothing in the other one.
         self.output = output;
+        // An outbox takes all; whoever reads the entries out of the log will say how many left, and how large they are.
+        for (to, through) in offers {
+            self.step(out, id, Input::Sent { to, through, bytes: 0 });
+        }
     }
 
     fn begin_term(&mut self, id: GroupId, noop: Index) {
@@ -199,6 +205,7 @@ impl Groups {
 /// Term and vote as they lie in the log, and the kind of the group's log: each log begins with its leader's vote for
 /// itself, so that a start knows what it reads before there is a checkpoint.
 pub(super) fn encode_hard_state(hard_state: &HardState, kind: LogKind) -> [u8; 14] {
+    assert_eq!(hard_state.doubt, None, "nobody finds damage yet");
     let mut out = [0; 14];
     out[..8].copy_from_slice(&hard_state.term.get().to_le_bytes());
     if let Some(vote) = hard_state.vote {
@@ -219,5 +226,5 @@ pub(super) fn decode_hard_state(bytes: &[u8]) -> Option<(HardState, Option<u8>)>
     };
     let term = Term(u64::from_le_bytes(numbers[..8].try_into().ok()?));
     let vote = u32::from_le_bytes(numbers[9..].try_into().ok()?);
-    Some((HardState { term, vote: (numbers[8] == 1).then_some(NodeId(vote)) }, tag))
+    Some((HardState { term, vote: (numbers[8] == 1).then_some(NodeId(vote)), doubt: None }, tag))
 }

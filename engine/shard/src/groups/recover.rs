@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use std::collections::BTreeMap;
 use torc_base::ids::{FileId, GroupId, Index, Term};
 use torc_base::io::{DiskOp, Level, Op};
-use torc_consensus::{Config, HardState, LogView, Raft, TermRun};
+use torc_consensus::{Config, Configuration, HardState, LogView, Raft, TermRun};
 use torc_snapshot::{CheckpointReader, Loaded};
 use torc_wal::{Item, Recovered};
 
@@ -118,7 +118,7 @@ pub(super) fn fresh_raft(settings: &Settings) -> Raft {
 fn config(settings: &Settings) -> Config {
     Config {
         id: settings.node,
-        voters: settings.voters.clone(),
+        configurations: vec![(Index(0), Configuration::of_voters(settings.voters.iter().copied()))],
         election_ticks: 10,
         heartbeat_ticks: 1,
         seed: settings.seed,

@@ -99,7 +99,7 @@ fn marker(group: u64, bytes: &[u8]) -> Item {
 /// Terms and votes of logs with and without the kind behind them.
 #[test]
 fn terms_say_of_which_kind_a_log_is_unless_they_are_old() {
-    let hard_state = HardState { term: Term(3), vote: Some(torc_base::ids::NodeId(7)) };
+    let hard_state = HardState { term: Term(3), vote: Some(torc_base::ids::NodeId(7)), doubt: None };
     let tagged = crate::groups::propose::encode_hard_state(&hard_state, LogKind::Partition);
     let mut groups = groups();
     let replay = |groups: &mut Groups, item: Item| groups.replay(&item);
@@ -181,7 +181,7 @@ fn a_checkpoint_keeps_what_is_applied_apart_from_what_is_not() {
     for entry in [entry(1, 1, 0, 0), entry(1, 2, 0, 5), entry(1, 3, 5, 2), entry(3, 4, 7, 2)] {
         first.replay(&entry).unwrap();
     }
-    let (terms, hard_state) = (Term(3), HardState { term: Term(3), vote: None });
+    let (terms, hard_state) = (Term(3), HardState { term: Term(3), vote: None, doubt: None });
     assert_eq!(hard_state.term, terms);
     let found = std::mem::take(&mut first.checkpoint.recovery.found);
     for (id, mut found) in found {

@@ -1,0 +1,100 @@
+//! Members that may have forgotten what they promised.
+//!
+//! A vote, and an acknowledgement that a commit counted, are promises; a disk that was damaged or replaced breaks them
+//! unless its member stays out of what rests on them (protocol-aware recovery: Alagappan et al., FAST 2018).
+//!
+//! - Damage in the log, the hard state being whole: the member knows the last entry that it may have held. It votes only
+//!   for logs that have that entry, and does not stand itself, until it holds it again or what replaced it.
+//! - Anything else: it is not known whom it voted for, nor what it acknowledged. It takes no part in votes, and what it
+//!   says counts for nothing. Its leader appends an entry after it has heard of that. Once this is committed (by others,
+//!   since this member's word does not count), no candidate that it may have voted for can be elected: the quorum that
+//!   holds the entry was in the leader's term after the disk was lost, and a candidate of a later term lacks the entry.
+//!   Once the member holds the entry as well, it holds all that it may have acknowledged. Then it is readmitted.
+
+use crate::message::{Body, Mark};
+use crate::output::Output;
+use crate::raft::{HardState, Raft};
+use torc_base::ids::{Index, NodeId};
+
+/// What a member may have lost. Durable, as part of [`HardState`], before the member takes part in anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Entries of the log, up to this one at most; votes and terms are known.
+    Tail(Mark),
+    /// Votes, terms, entries: the disk was replaced, or it is not known how far the log reached.
+    All {
+        /// Names this life of the disk; another in each. Not 0.
+        incarnation: u64,
+    },
+}
+
+impl Raft {
+    /// The life of this member's disk if its word does not count, else 0.
+    pub(crate) fn incarnation(&self) -> u64 {
+        match self.hard_state.doubt {
+            Some(Doubt::All { incarnation }) => incarnation,
+            _ => 0,
+        }
+    }
+
+    /// False for a member that does not know whom it has voted for.
+    pub(crate) fn may_vote(&self) -> bool {
+        self.incarnation() == 0
+    }
+
+    /// The last entry that may have been held here and is lost.
+    pub(crate) fn lost_tail(&self) -> Mark {
+        match self.hard_state.doubt {
+            Some(Doubt::Tail(mark)) => mark,
+            _ => Mark::default(),
+        }
+    }
+
+    /// Damage is repaired when the log reaches at least as far as it may have: it then has the entry that was lost, or
+    /// one of a newer term, before which all stands that is committed.
+    pub(crate) fn check_repaired(&mut self, out: &mut Output) {
+        let Some(Doubt::Tail(lost)) = self.hard_state.doubt else { return };
+        let Some(term) = self.log.term_at(self.durable) else { return };
+        if (Mark { term, index: self.durable }) >= lost {
+            self.set_hard_state(HardState { doubt: None, ..self.hard_state }, out);
+        }
+    }
+
+    /// The leader hears from a member whether its word counts. Known lives are forgotten once it does.
+    pub(crate) fn hear_doubt(&mut self, from: NodeId, incarnation: u64, out: &mut Output) {
+        let last = self.log.last();
+        let at = self.find(from).expect("strangers were turned away");
+        let peer = &mut self.peers[at];
+        if incarnation == 0 {
+            peer.incarnation = 0;
+            peer.barrier = Index(0);
+            return;
+        }
+        if peer.doubted(incarnation, last) {
+            self.settle_members(out);
+        }
+    }
+
+    /// Readmits a member that has got the entry that shows that it forgot nothing.
+    pub(crate) fn readmit(&mut self, at: usize, out: &mut Output) {
+        let peer = &self.peers[at];
+        let shown = peer.barrier > Index(0) && peer.barrier <= self.committed.min(peer.held);
+        if peer.incarnation != 0 && shown {
+            let body = Body::Readmitted { through: peer.barrier, incarnation: peer.incarnation };
+            out.send_now.push((peer.id, self.message(body)));
+        }
+    }
+
+    /// The leader says that this member's word counts again. Its vote in this term is the leader's: it may have given it
+    /// away before it forgot.
+    pub(crate) fn readmitted(&mut self, from: NodeId, through: Index, incarnation: u64, out: &mut Output) {
+        if self.incarnation() == incarnation && incarnation != 0 && through <= self.durable {
+            let vote = self.hard_state.vote.or(Some(from));
+            self.set_hard_state(HardState { vote, doubt: None, ..self.hard_state }, out);
+        }
+        if self.incarnation() == 0 && self.log.term_at(through) == Some(self.term()) {
+            // Entries of this term come from this leader alone, and none of an older term is behind one of them.
+            self.accept(from, self.log.last(), out);
+        }
+    }
+}

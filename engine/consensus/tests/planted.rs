@@ -1,0 +1,201 @@
+//! Plants known bugs into a copy of this crate, and expects the random schedules (`storm`) to find each.
+//!
+//! Nothing in production code knows of this. The copy holds all bugs at once, each asleep until the environment wakes it,
+//! so that one build serves them all (as in the simulator's test of the same name). It lies in `planted-consensus` of the
+//! target directory, and is written only where it differs: a second run builds nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// Seeds that a bug may take.
+const SEEDS: &str = "500";
+/// Seeds that nothing is found in while all bugs are asleep.
+const SEEDS_ASLEEP: &str = "20";
+
+/// What the copy's torc-base has besides: whether a bug is awake. The rules about the world hold for what is shipped;
+/// this is not.
+const SWITCH: &str = "
+pub fn planted(name: &str) -> bool {
+    static AWAKE: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    AWAKE.get_or_init(|| std::env::var(\"TORC_PLANTED\").ok()).as_deref() == Some(name)
+}
+";
+
+/// The schedules, as a program of the copy alone.
+const PROGRAM: &str = "#[path = \"../tests/cluster/mod.rs\"]
+mod cluster;
+#[path = \"../tests/storm/mod.rs\"]
+mod storm;
+
+fn main() {
+    let seeds = std::env::args().nth(1).and_then(|n| n.parse().ok()).expect(\"a number of seeds\");
+    for seed in 0..seeds {
+        if let Err(panic) = std::panic::catch_unwind(|| storm::run(seed)) {
+            eprintln!(\"seed {seed} does that\");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+";
+
+/// A bug: in `file`, `old` (found exactly once) becomes `new`. There, `AWAKE` stands for the question whether the bug is
+/// awake; if it is not, `new` does what `old` did. One of `rules` is what is broken.
+struct Bug {
+    name: &'static str,
+    file: &'static str,
+    old: &'static str,
+    new: &'static str,
+    rules: &'static [&'static str],
+}
+
+/// All bugs, each with the test that wakes it.
+macro_rules! bugs {
+    ($($test:ident: $bug:expr;)*) => {
+        const BUGS: &[Bug] = &[$($bug),*];
+        $(#[test] fn $test() { is_caught(&$bug); })*
+    };
+}
+
+bugs! {
+    an_ack_before_it_is_durable_is_caught: Bug {
+        name: "ack-before-durable",
+        file: "replication.rs",
+        old: "        out.send_when_durable.push((from, self.message(body)));\n    }\n\n    pub(crate) fn receive_commit",
+        new: "        let sends = if AWAKE { &mut out.send_now } else { &mut out.send_when_durable };\n        \
+              sends.push((from, self.message(body)));\n    }\n\n    pub(crate) fn receive_commit",
+        rules: &["durable:", "leader completeness:", "state machine safety:"],
+    };
+    a_leader_that_counts_itself_before_it_is_durable_is_caught: Bug {
+        name: "leader-counts-early",
+        file: "replication.rs",
+        old: "if peer.id == id { durable } else",
+        new: "if peer.id == id { if AWAKE { self.log.last() } else { durable } } else",
+        rules: &["durable:", "leader completeness:", "state machine safety:"],
+    };
+    a_second_vote_in_a_term_is_caught: Bug {
+        name: "vote-twice",
+        file: "election.rs",
+        old: "            Some(vote) => vote == from,",
+        new: "            Some(vote) => AWAKE || vote == from,",
+        rules: &["vote once:", "election safety:"],
+    };
+    a_log_match_that_is_not_checked_is_caught: Bug {
+        name: "log-match-skipped",
+        file: "replication.rs",
+        old: "        if self.log.term_at(prev.index) != Some(prev.term) {",
+        new: "        if self.log.term_at(prev.index) != Some(prev.term) && !(AWAKE && prev.index <= self.log.last()) {",
+        rules: &["log matching:", "state machine safety:", "leader completeness:", "durable:"],
+    };
+    a_disk_with_amnesia_that_votes_is_caught: Bug {
+        name: "amnesia",
+        file: "doubt.rs",
+        old: "        self.incarnation() == 0\n",
+        new: "        AWAKE || self.incarnation() == 0\n",
+        rules: &["leader completeness:", "state machine safety:", "election safety:"],
+    };
+}
+
+/// Without this, what a bug's test finds might be a fault of the copy.
+#[test]
+fn nothing_is_found_while_all_bugs_are_asleep() {
+    let output = storm("none", SEEDS_ASLEEP);
+    assert!(output.status.success(), "{SEEDS_ASLEEP} seeds:\n{}", text(&output));
+}
+
+fn is_caught(bug: &Bug) {
+    let output = storm(bug.name, SEEDS);
+    let (name, text) = (bug.name, text(&output));
+    assert!(!output.status.success(), "{name}: not caught within {SEEDS} seeds:\n{text}");
+    let named = bug.rules.iter().any(|rule| text.contains(rule));
+    assert!(named, "{name}: caught, but by none of {:?}:\n{text}", bug.rules);
+    eprintln!("{name}: {}", text.lines().find(|line| line.starts_with("seed ")).unwrap_or_default());
+}
+
+/// Runs the schedules in the copy, with one bug awake.
+fn storm(awake: &str, seeds: &str) -> Output {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let mut command = Command::new(PROGRAM.get_or_init(build));
+    command.env("TORC_PLANTED", awake).env("RUST_BACKTRACE", "0").arg(seeds);
+    command.output().expect("the program was just built")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Builds the schedules from a copy with all bugs; the program's path.
+fn build() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this crate lies two levels down");
+    let program = std::env::current_exe().expect("this test has a path");
+    let folder = program.ancestors().nth(2).expect("it lies in target/PROFILE/deps");
+    let target = folder.parent().expect("it lies in target/PROFILE/deps");
+    let copy = target.join("planted-consensus");
+    for part in ["engine/base/src", "engine/consensus/src", "engine/consensus/tests"] {
+        copy_tree(workspace, &copy, Path::new(part));
+    }
+    for file in ["engine/base/Cargo.toml", "engine/consensus/Cargo.toml", "Cargo.lock"] {
+        copy_file(workspace, &copy, Path::new(file));
+    }
+    let manifest = fs::read_to_string(workspace.join("Cargo.toml")).expect("the workspace has a manifest");
+    write_if_changed(&copy.join("Cargo.toml"), only_these_crates(&manifest).as_bytes());
+    fs::create_dir_all(copy.join("engine/consensus/examples")).expect("a directory under target");
+    write_if_changed(&copy.join("engine/consensus/examples/planted_consensus.rs"), PROGRAM.as_bytes());
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(&copy).env("CARGO_TARGET_DIR", target.join("planted-consensus/target"));
+    build.args(["build", "--quiet", "--offline", "-p", "torc-consensus", "--example", "planted_consensus"]);
+    build.args(["--config", "profile.dev.opt-level=1"]);
+    let output = build.output().expect("cargo can be run");
+    assert!(output.status.success(), "the copy cannot be built:\n{}", text(&output));
+    copy.join("target/debug/examples/planted_consensus")
+}
+
+/// The workspace's manifest without the crates that the copy has not.
+fn only_these_crates(manifest: &str) -> String {
+    let is_absent = |line: &str| {
+        let crate_folder = line.trim_start().starts_with('"') && line.trim_end().ends_with("\",");
+        let kept = line.contains("\"engine/base\"") || line.contains("\"engine/consensus\"");
+        (crate_folder && !kept) || line.starts_with("default-members")
+    };
+    manifest.lines().filter(|line| !is_absent(line)).map(|line| format!("{line}\n")).collect()
+}
+
+/// Copies what lies below `folder`; bugs are planted on the way.
+fn copy_tree(from: &Path, to: &Path, folder: &Path) {
+    for entry in fs::read_dir(from.join(folder)).expect("the sources can be read") {
+        let entry = entry.expect("the sources can be read");
+        let path = folder.join(entry.file_name());
+        if entry.file_type().expect("the sources can be read").is_dir() {
+            copy_tree(from, to, &path);
+        } else {
+            copy_file(from, to, &path);
+        }
+    }
+}
+
+fn copy_file(from: &Path, to: &Path, path: &Path) {
+    let bytes = fs::read(from.join(path)).expect("the sources can be read");
+    fs::create_dir_all(to.join(path.parent().expect("a file lies in a folder"))).expect("a directory under target");
+    write_if_changed(&to.join(path), &plant(path, bytes));
+}
+
+/// The file with all bugs that belong into it, or as it was.
+fn plant(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
+    if path == Path::new("engine/base/src/lib.rs") {
+        return [bytes.as_slice(), SWITCH.as_bytes()].concat();
+    }
+    let here = |bug: &&Bug| path == Path::new("engine/consensus/src").join(bug.file);
+    BUGS.iter().filter(here).fold(bytes, |bytes, Bug { name, file, old, new, .. }| {
+        let text = String::from_utf8(bytes).expect("sources are UTF-8");
+        let found = text.matches(old).count();
+        assert_eq!(found, 1, "{name}: the text to replace is {found} times in {file}; adapt tests/planted.rs:\n{old}");
+        text.replace(old, &new.replace("AWAKE", &format!("torc_base::planted({name:?})"))).into_bytes()
+    })
+}
+
+fn write_if_changed(path: &Path, bytes: &[u8]) {
+    if fs::read(path).ok().as_deref() != Some(bytes) {
+        fs::write(path, bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+}
