@@ -243,6 +243,7 @@ func endToEnd(bootstrap, prefix, protocol string) {
 			}
 		})
 	}
+	check(producer.Flush(context.Background())) // the last answer may come after the record
 	slices.Sort(taken)
 	tell("end to end p50 ms, "+protocol, milliseconds(quantile(taken, 0.5)))
 	tell("end to end p99 ms, "+protocol, milliseconds(quantile(taken, 0.99)))
