@@ -68,8 +68,9 @@ impl InFlight {
     }
 
     pub(crate) fn acknowledge(&mut self, through: Index) {
-        while let Some((_, bytes)) = self.sent.pop_front_if(|(last, _)| *last <= through) {
+        while let Some((_, bytes)) = self.sent.front().filter(|(last, _)| *last <= through) {
             self.bytes -= bytes;
+            self.sent.pop_front();
         }
     }
 
