@@ -139,7 +139,9 @@ impl Groups {
         assert!(result.is_ok(), "only proposals are refused");
         let ticks = group.raft.needs_ticks() != group.ticks;
         self.carry_out(out, id);
-        if ticks {}
+        if ticks {
+            self.note_ticks(out.now.mono, id);
+        }
     }
 
     /// Carries out consensus' output, whose entries are a proposer's or this leader's own.
