@@ -116,7 +116,11 @@ impl Peer {
     }
 
     /// Entries that may be offered to it now.
-    pub(crate) fn room(&self) -> u64 {
+    pub(crate) fn room(&mut self) -> u64 {
+        if self.next == self.held.next() {
+            // Nothing is under way; what was is lost.
+            self.in_flight = InFlight::default();
+        }
         if self.in_flight.is_full() {
             return 0;
         }

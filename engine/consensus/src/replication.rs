@@ -54,7 +54,7 @@ impl Raft {
 
     /// Offers one follower what it lacks, as far as its flow admits: one message, until it is known that it left.
     pub(crate) fn send_append(&mut self, at: usize, out: &mut Output) {
-        let peer = &self.peers[at];
+        let peer = &mut self.peers[at];
         if !peer.is_open() {
             return;
         }

@@ -79,7 +79,15 @@ bugs! {
         file: "election.rs",
         old: "            Some(vote) => vote == from,",
         new: "            Some(vote) => AWAKE || vote == from,",
-        rules: &["vote once:", "election safety:"],
+        rules: &["vote once:", "vote durable:", "election safety:", "log matching:"],
+    };
+    a_vote_before_it_is_durable_is_caught: Bug {
+        name: "vote-before-durable",
+        file: "election.rs",
+        old: "        out.send_when_durable.push((from, self.message(Body::VoteReply { granted: true })));",
+        new: "        let sends = if AWAKE { &mut out.send_now } else { &mut out.send_when_durable };\n        \
+              sends.push((from, self.message(Body::VoteReply { granted: true })));",
+        rules: &["vote durable:", "vote once:", "election safety:"],
     };
     a_log_match_that_is_not_checked_is_caught: Bug {
         name: "log-match-skipped",
@@ -88,12 +96,48 @@ bugs! {
         new: "        if self.log.term_at(prev.index) != Some(prev.term) && !(AWAKE && prev.index <= self.log.last()) {",
         rules: &["log matching:", "state machine safety:", "leader completeness:", "durable:"],
     };
+    an_entry_of_an_older_term_that_is_committed_by_count_is_caught: Bug {
+        name: "older-term-by-count",
+        file: "replication.rs",
+        old: "&& self.log.term_at(reached) == Some(self.term())",
+        new: "&& (AWAKE || self.log.term_at(reached) == Some(self.term()))",
+        rules: &["own term:", "leader completeness:", "state machine safety:"],
+    };
+    a_vote_of_a_removed_member_that_counts_is_caught: Bug {
+        name: "removed-votes",
+        file: "quorum.rs",
+        old: "    let after = ballots.filter(|(seat, _)| seat.votes_after()).map(|(_, ballot)| ballot);",
+        new: "    let counts = |seat: Seat| if AWAKE { seat.votes_before() } else { seat.votes_after() };\n    \
+              let after = ballots.filter(move |(seat, _)| counts(*seat)).map(|(_, ballot)| ballot);",
+        rules: &["leader completeness:", "state machine safety:", "election safety:"],
+    };
+    a_change_of_voters_without_a_joint_configuration_is_caught: Bug {
+        name: "not-joint",
+        file: "membership.rs",
+        old: "        self.append_configuration(next, out);\n        Ok(())",
+        new: "        self.append_configuration(if AWAKE { next.settled() } else { next }, out);\n        Ok(())",
+        rules: &["leader completeness:", "state machine safety:", "election safety:"],
+    };
     a_disk_with_amnesia_that_votes_is_caught: Bug {
         name: "amnesia",
         file: "doubt.rs",
         old: "        self.incarnation() == 0\n",
         new: "        AWAKE || self.incarnation() == 0\n",
         rules: &["leader completeness:", "state machine safety:", "election safety:"],
+    };
+    a_damaged_log_that_votes_for_a_shorter_one_is_caught: Bug {
+        name: "damage-forgotten",
+        file: "election.rs",
+        old: "last >= self.log.last_mark().max(self.lost_tail())",
+        new: "last >= self.log.last_mark().max(if AWAKE { Mark::default() } else { self.lost_tail() })",
+        rules: &["leader completeness:", "state machine safety:"],
+    };
+    a_read_that_is_served_without_asking_is_caught: Bug {
+        name: "read-unasked",
+        file: "reads.rs",
+        old: "        if poll(answers) != Tally::Won {",
+        new: "        if !AWAKE && poll(answers) != Tally::Won {",
+        rules: &["a read of"],
     };
 }
 

@@ -4,7 +4,7 @@ use super::Member;
 use super::disk::{Disk, Entry};
 use std::collections::BTreeMap;
 use torc_base::ids::{Index, NodeId, Term};
-use torc_consensus::{Configuration, Mark, Output, Raft};
+use torc_consensus::{Configuration, HardState, Mark, Output, Raft};
 
 /// What has been seen so far.
 #[derive(Default)]
@@ -26,8 +26,10 @@ impl Checks {
         self.disks_lost = true;
     }
 
-    /// A vote was given. Only once in a term, as long as the disk lives.
-    pub fn voted(&mut self, voter: NodeId, life: u64, term: Term, candidate: NodeId) {
+    /// A vote was given. Only once in a term, as long as the disk lives, and the disk knows of it.
+    pub fn voted(&mut self, voter: NodeId, life: u64, term: Term, candidate: NodeId, disk: HardState) {
+        let known = disk.term > term || (disk.term == term && disk.vote == Some(candidate));
+        assert!(known, "vote durable: node {voter} votes for {candidate} in term {term}, its disk has {disk:?}");
         let first = *self.votes.entry((voter, life, term)).or_insert(candidate);
         assert_eq!(first, candidate, "vote once: node {voter} votes twice in term {term}");
     }
@@ -62,6 +64,8 @@ impl Checks {
             for index in new.applied.0 + 1..=through.0 {
                 self.committed(member, Index(index));
             }
+            let own = !before.is_leader() || raft.log().term_at(through) == Some(before.term());
+            assert!(own, "own term: a leader of term {} commits {through} by count", before.term());
             // The leader counts with the members that it knew when it did.
             if before.is_leader() && !self.disks_lost {
                 self.is_on_a_quorum(before.configuration().1, through, members);

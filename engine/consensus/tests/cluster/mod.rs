@@ -156,7 +156,8 @@ impl Cluster {
 
     fn send(&mut self, from: NodeId, to: NodeId, message: Message) {
         if let Body::VoteReply { granted: true } = message.body {
-            self.checks.voted(from, self.members[&from].life, message.term, to);
+            let Member { life, disk, .. } = &self.members[&from];
+            self.checks.voted(from, *life, message.term, to, disk.hard_state);
         }
         match &message.body {
             Body::Append { runs, .. } if !runs.is_empty() => self.offers.push((from, to, message)),

@@ -11,7 +11,7 @@ use torc_consensus::{Configuration, Input, Seat};
 pub fn run(seed: u64) {
     let mut storm = Storm::new(seed);
     for _ in 0..4 {
-        storm.rage(500);
+        storm.rage(600);
     }
     storm.calm(60);
     storm.works();
@@ -90,37 +90,67 @@ impl Storm {
         for _ in 0..steps {
             let id = self.node();
             match self.prng.below(100) {
-                0..=44 => (0..self.prng.between(1, 3)).for_each(|_| self.move_a_message()),
-                45..=59 => {
-                    let (count, folded) = (self.prng.between(1, 3) as usize, self.prng.chance(1, 2));
-                    let outs = self.cluster.flush(id, count, folded);
-                    self.look_at_reads(id, &outs);
+                0..=34 => (0..self.prng.between(1, 6)).for_each(|_| self.move_a_message()),
+                35..=59 => self.write(),
+                60..=68 => {
+                    let (leader, entries) = (self.leader(), self.prng.between(1, 4) as u32);
+                    self.input(leader, Input::Propose { entries });
                 }
-                60..=66 => {
-                    let entries = self.prng.between(1, 4) as u32;
-                    self.input(id, Input::Propose { entries });
+                69..=77 => self.pass_time(),
+                78..=83 => self.carry(),
+                84 => {
+                    let leader = self.leader();
+                    self.input(leader, Input::Read);
                 }
-                67..=80 => self.input(id, Input::Tick),
-                81..=85 => self.carry(),
-                86 => self.input(id, Input::Read),
-                87 if self.prng.chance(1, 2) => self.cluster.compact(id),
-                88 => self.liveness(id),
-                89..=90 if self.changes => self.change(id),
-                91 if self.prng.chance(1, 4) => {
-                    let to = self.node();
-                    self.input(id, Input::Transfer { to });
+                85 if self.prng.chance(1, 2) => self.cluster.compact(id),
+                86 => self.liveness(id),
+                87..=88 if self.changes => self.change(),
+                89 if self.prng.chance(1, 4) => {
+                    let (leader, to) = (self.leader(), self.node());
+                    self.input(leader, Input::Transfer { to });
                 }
-                92 => self.depose(id),
-                93 => self.input(id, Input::Campaign),
-                94 if self.prng.chance(1, 2) => self.heal(),
-                95.. if self.prng.chance(self.trouble, 100) => self.disaster(id),
+                90..=91 if self.prng.chance(1, 2) => self.depose(),
+                92 => self.input(id, Input::Campaign),
+                93 => self.heal(),
+                94.. if self.prng.chance(self.trouble, 100) => self.disaster(id),
                 _ => {}
             }
         }
     }
 
+    /// Most disks end some of their writes.
+    fn write(&mut self) {
+        for id in (1..=self.nodes as u32).map(NodeId) {
+            if self.prng.chance(2, 3) {
+                let (count, folded) = (self.prng.between(1, 4) as usize, self.prng.chance(1, 2));
+                let outs = self.cluster.flush(id, count, folded);
+                self.look_at_reads(id, &outs);
+            }
+        }
+    }
+
+    /// Mostly one that leads, or thinks so.
+    fn leader(&mut self) -> NodeId {
+        let leaders = self.cluster.members.iter().filter(|(_, member)| member.raft.is_leader());
+        let leaders: Vec<NodeId> = leaders.map(|(&id, _)| id).collect();
+        if leaders.is_empty() || self.prng.chance(1, 8) {
+            return self.node();
+        }
+        leaders[self.prng.below(leaders.len() as u64) as usize]
+    }
+
+    /// Most clocks tick.
+    fn pass_time(&mut self) {
+        for id in (1..=self.nodes as u32).map(NodeId) {
+            if self.prng.chance(3, 4) {
+                self.input(id, Input::Tick);
+            }
+        }
+    }
+
     /// Most nodes suspect this one, which may be cut off, and may or may not suspect them.
-    fn depose(&mut self, id: NodeId) {
+    fn depose(&mut self) {
+        let id = self.leader();
         if self.prng.chance(1, 2) {
             self.cluster.cut_off(id);
         }
@@ -186,7 +216,8 @@ impl Storm {
         self.input(id, input);
     }
 
-    fn change(&mut self, id: NodeId) {
+    fn change(&mut self) {
+        let id = self.leader();
         let raft = &self.cluster.members[&id].raft;
         if !raft.is_leader() {
             return;
