@@ -5,6 +5,7 @@
 //! readers find it ([`torc_wal::Wal::compact`]). Reads are those of all readers, in the pace of the cleaner; one turn looks
 //! at [`COMPACTION_TURN`] bytes of records.
 //!
+//! - What is left is copied: nobody holds memory of reads while waiting for more of it.
 //! - Only what is committed is touched, and never the last entry of it; entries that are no record batches stay.
 //! - A tombstone gets the time of its end when all older records of its key have gone with it. Behind a batch that could
 //!   not be taken apart tombstones stay: there may be older records in it.
@@ -404,7 +405,7 @@ impl Groups {
                 job.sift = None;
                 let what = format!("group {}, entry {}: it is not compacted: {invalid}", job.id, item.index);
                 self.report_damage(out, Level::Warn, &what);
-                Done::Noted.or_left(&job, &item)
+                Done::Noted.or_left(&job, &item, &self.compaction.pool)
             }
         };
         *budget = budget.saturating_sub(256);
@@ -462,8 +463,8 @@ enum Done {
 
 impl Done {
     /// Of an entry that stays as it is.
-    fn or_left(self, job: &Job, item: &Item) -> Done {
-        if job.notes { self } else { Done::Left(Some(item.clone())) }
+    fn or_left(self, job: &Job, item: &Item, pool: &Pool) -> Done {
+        if job.notes { self } else { Done::Left(Some(kept(item, pool))) }
     }
 }
 
@@ -485,7 +486,7 @@ impl Job {
         budget: &mut usize,
     ) -> Result<Option<Done>, batch::Invalid> {
         if item.kind != kind::RECORDS {
-            return Ok(Some(Done::Noted.or_left(self, item)));
+            return Ok(Some(Done::Noted.or_left(self, item, pool)));
         }
         let settled = item.index < self.compacted;
         let horizon = self.now.0.saturating_add(self.rules.delete_retention_ms);
@@ -522,11 +523,11 @@ impl Job {
         let bytes = match left {
             Left::All if batch::header(&item.bytes)?.records > 0 => {
                 self.note_end(settled.then_some(own_end).flatten());
-                return Ok(Some(Done::Left(Some(item.clone()))));
+                return Ok(Some(Done::Left(Some(kept(item, pool)))));
             }
             Left::TooLarge => {
                 self.holds_back = true;
-                return Ok(Some(Done::Left(Some(item.clone()))));
+                return Ok(Some(Done::Left(Some(kept(item, pool)))));
             }
             Left::Some(bytes) => bytes,
             Left::All | Left::Nothing => {
@@ -553,6 +554,14 @@ impl Job {
 fn stays(keys: &Keys, record: &Keyed<'_>, tombstones_end: bool) -> bool {
     let Some(key) = record.key else { return false };
     keys.last(key).is_none_or(|last| last.get() <= record.offset) && (record.has_value || !tombstones_end)
+}
+
+/// The entry as it is, with bytes of its own: it waits to be written until more is left, and what more is left is read into
+/// the memory that it would hold.
+fn kept(item: &Item, pool: &Pool) -> Item {
+    let mut copy = pool.take(item.bytes.len()).expect("the pool has no limit");
+    copy.copy_from_slice(&item.bytes);
+    Item { bytes: copy.freeze(), ..item.clone() }
 }
 
 /// The entry with other bytes, which are a batch with this header.

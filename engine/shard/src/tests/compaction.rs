@@ -1,7 +1,7 @@
 //! Topics that keep the last record of each key.
 
 use super::rig::{Client, Rig, START_MS, settings};
-use crate::Settings;
+use crate::{Settings, WalSettings};
 use std::collections::BTreeMap;
 use torc_base::prng::Prng;
 use torc_net::kafka::error;
@@ -183,4 +183,27 @@ fn a_producer_that_repeats_itself_is_known_after_compaction_and_a_restart() {
     assert_eq!((again.error_code, again.base_offset), (0, base));
     let next = keyed(&updates, &BuildOptions { base_sequence: 3, ..options });
     assert_eq!(rig.produce(client, -1, "t", 0, &next).error_code, 0);
+}
+
+/// What is left of each read is little, and waits for more of it: the memory that it was read into does not.
+#[test]
+fn little_that_is_left_of_much_does_not_use_up_the_memory_for_reads() {
+    let wal = WalSettings { read_memory: 2 << 20, tail_bytes: 0, read_ahead_bytes: 0, ..fast().wal };
+    let settings = Settings { wal, ..fast() };
+    let mut rig = Rig::with(1, &settings);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[COMPACT, ("min.cleanable.dirty.ratio", "0.0")]), 0);
+    let mut last = Last::new();
+    for n in 0..600 {
+        let (key, bytes) = if n % 10 == 0 { (format!("single-{n}"), 10) } else { (format!("k{}", n % 3), 20_000) };
+        let value = format!("{n:0bytes$}");
+        let one = [(key.clone(), Some(value.clone()))];
+        let answer = rig.produce(client, -1, "t", 0, &keyed(&one, &BuildOptions::default()));
+        assert_eq!(answer.error_code, 0);
+        last.insert(key, (answer.base_offset, Some(value)));
+    }
+    rig.pass(240_000);
+    let records = check(&mut rig, client, &last, true);
+    assert!(records < 150, "{records} records: {:?}", rig.logs());
+    assert_eq!(rig.offset(client, "t", 0, START_MS).error_code, 0, "look-ups find memory");
 }
