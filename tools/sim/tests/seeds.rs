@@ -16,7 +16,7 @@ fn the_first_seeds_are_clean() {
     assert!(reports.iter().map(|r| r.acked).sum::<u64>() > 1_000, "hardly anything was acknowledged: {reports:?}");
     assert!(reports.iter().map(|r| r.fetched).sum::<u64>() > 1_000, "hardly anything was read: {reports:?}");
     assert!(reports.iter().map(|r| r.moves).sum::<u64>() > 5, "hardly a connection moved: {reports:?}");
-    assert!(reports.iter().map(|r| r.commits).sum::<u64>() > 300, "hardly an offset was committed: {reports:?}");
+    assert!(reports.iter().map(|r| r.commits).sum::<u64>() > 100, "hardly an offset was committed: {reports:?}");
     assert!(reports.iter().map(|r| r.generations).sum::<u64>() > 30, "hardly a rebalance: {reports:?}");
     assert!(reports.iter().map(|r| r.compared).sum::<u64>() > 300, "hardly a look at coordinators: {reports:?}");
     let compacting = reports.iter().filter(|r| r.compacted > 20).count();
