@@ -58,6 +58,8 @@ pub(super) struct Compaction {
     todo: VecDeque<GroupId>,
     job: Option<Box<Job>>,
     read: Option<ReadId>,
+    /// When it was to have its turn.
+    turn: u64,
     /// It is of a job that has ended.
     stale: bool,
     spares: Spares,
@@ -107,6 +109,7 @@ impl Compaction {
             todo: VecDeque::new(),
             job: None,
             read: None,
+            turn: 0,
             stale: false,
             spares: Spares::default(),
             pool: Pool::new(usize::MAX, 4 << 20),
@@ -292,7 +295,7 @@ impl Groups {
         if job.next.0 > end || !self.groups.contains_key(&job.id) {
             return self.end_round(out);
         }
-        let claim = Claim { share: Share::Half, turn: self.fetches.fair.turn(Flow::Inside) };
+        let claim = Claim { share: Share::Half, turn: self.fetches.fair.turn(Flow::Compaction) };
         let read = self.wal.read(job.id, From::Index(job.next.0), end, PIECE, claim, &mut self.disk_ops);
         self.emit_disk(out);
         match read {
@@ -302,6 +305,7 @@ impl Groups {
             }
             Read::Pending(id) => {
                 self.compaction.read = Some(id);
+                self.compaction.turn = claim.turn;
                 false
             }
             Read::NoRoom => {
@@ -317,7 +321,14 @@ impl Groups {
 
     /// A piece has been read.
     pub(super) fn compaction_read(&mut self, out: &mut Out, result: Result<Vec<Item>, WalError>) {
-        self.compaction.read = None;
+        let is_cold = self.compaction.read.take().is_some();
+        if let Ok(items) = &result
+            && is_cold
+        {
+            let bytes = items.iter().map(|item| item.bytes.len()).sum();
+            let others = self.fetches.readers();
+            self.fetches.fair.gave(Flow::Compaction, self.compaction.turn, bytes, others);
+        }
         if std::mem::take(&mut self.compaction.stale) {
             return;
         }

@@ -15,6 +15,8 @@ pub enum Flow {
     Conn(Place, ConnId),
     /// The shard itself, for its coordinators.
     Inside,
+    /// Compaction: it always has more to read, and others go on beside it.
+    Compaction,
 }
 
 /// Readers that are remembered before those are forgotten that have no more to their account than a newcomer.
