@@ -1,11 +1,11 @@
 //! Frames, and the messages of many groups in one.
 
 use super::hello::{Hello, Refusal, Welcome};
-use super::reader::Reader;
+use super::reader::HeadReader;
 use super::{PRELUDE, kind};
 use std::fmt;
 use torc_base::buf::{Buf, Pool};
-use torc_base::crc::{crc32c, extend};
+use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Offset};
 use torc_base::limits::{PEER_HEAD_BYTES_MAX, PEER_MESSAGE_BYTES_MAX, REPLICATE_ENTRIES_MAX};
 
@@ -61,7 +61,7 @@ pub struct EntryHead {
 
 /// Takes `bytes`, a frame without its length, apart. The head is checked, entries are as they are looked at.
 pub fn decode(bytes: &Buf) -> Result<Frame, Malformed> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = HeadReader::new(bytes);
     let crc = reader.u32("a frame")?;
     let kind = reader.u8("a frame")?;
     let zeros: [u8; 3] = reader.array("a frame")?;
@@ -210,7 +210,7 @@ impl Groups {
 
     fn take(&mut self) -> Result<Said, Malformed> {
         let head = &self.bytes[self.at..self.end];
-        let mut reader = Reader::new(head);
+        let mut reader = HeadReader::new(head);
         let group = GroupId(reader.u64("a message's group")?);
         let len = usize::from(reader.u16("a message's length")?);
         let count = usize::from(reader.u16("a message's entries")?);
@@ -218,7 +218,7 @@ impl Groups {
             return Err(Malformed { what: "a message's length" });
         }
         reader.bytes(len, "a message")?;
-        let mut heads = Reader::new(reader.bytes(count * ENTRY_HEAD, "a message's entries")?);
+        let mut heads = HeadReader::new(reader.bytes(count * ENTRY_HEAD, "a message's entries")?);
         let message = self.at + MESSAGE_HEAD;
         let entries = message + len;
         let mut payloads = 0;
@@ -286,7 +286,7 @@ impl Entries {
 
 fn entry_of(head: &[u8], bytes: &[u8]) -> Result<EntryHead, Malformed> {
     const WHAT: &str = "an entry";
-    let mut reader = Reader::new(head);
+    let mut reader = HeadReader::new(head);
     let (kind, prefix_len, _) = (reader.u8(WHAT)?, reader.u8(WHAT)?, reader.u32(WHAT)?);
     let prefix_crc = reader.u32(WHAT)?;
     let entry = EntryHead {
@@ -299,7 +299,7 @@ fn entry_of(head: &[u8], bytes: &[u8]) -> Result<EntryHead, Malformed> {
     };
     reader.end(WHAT)?;
     let prefix = bytes.get(..usize::from(prefix_len)).ok_or(Malformed { what: "an entry's prefix" })?;
-    if crc32c(prefix) != prefix_crc || extend(0, &bytes[prefix.len()..]) != entry.body_crc {
+    if crc32c(prefix) != prefix_crc || crc32c(&bytes[prefix.len()..]) != entry.body_crc {
         return Err(Malformed { what: "an entry (its checksum differs)" });
     }
     Ok(entry)

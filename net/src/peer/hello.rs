@@ -2,7 +2,7 @@
 
 use super::frame::{Malformed, framed};
 use super::kind;
-use super::reader::Reader;
+use super::reader::HeadReader;
 use std::fmt;
 use torc_base::buf::Buf;
 use torc_base::ids::{NodeId, ShardId};
@@ -123,7 +123,7 @@ impl Hello {
 
     /// What a later version appends is not looked at.
     pub(super) fn decode(head: &[u8]) -> Result<Hello, Malformed> {
-        let mut reader = Reader::new(head);
+        let mut reader = HeadReader::new(head);
         if reader.array::<8>("a hello")? != MAGIC {
             return Err(Malformed { what: "a hello of another protocol" });
         }
@@ -158,7 +158,7 @@ impl Welcome {
     }
 
     pub(super) fn decode(head: &[u8]) -> Result<Welcome, Malformed> {
-        let mut reader = Reader::new(head);
+        let mut reader = HeadReader::new(head);
         Ok(Welcome {
             version: reader.u16("a welcome's version")?,
             cluster: u128::from_le_bytes(reader.array("a welcome's cluster")?),
@@ -179,7 +179,7 @@ impl Refusal {
     }
 
     pub(super) fn decode(head: &[u8]) -> Result<Refusal, Malformed> {
-        let mut reader = Reader::new(head);
+        let mut reader = HeadReader::new(head);
         let reason = Reason::of(reader.u8("a refusal's reason")?)?;
         let text = &reader.rest[..reader.rest.len().min(TEXT_MAX)];
         Ok(Refusal { reason, text: String::from_utf8_lossy(text).into_owned() })

@@ -3,13 +3,13 @@
 use super::Malformed;
 
 /// Reads from the front of `rest`.
-pub(super) struct Reader<'a> {
+pub(super) struct HeadReader<'a> {
     pub(super) rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(rest: &'a [u8]) -> Reader<'a> {
-        Reader { rest }
+impl<'a> HeadReader<'a> {
+    pub(super) fn new(rest: &'a [u8]) -> HeadReader<'a> {
+        HeadReader { rest }
     }
 
     pub(super) fn bytes(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], Malformed> {

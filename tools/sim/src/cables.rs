@@ -136,10 +136,7 @@ impl Net {
         self.cables.cuts.remove(&(from, to));
         let of_way = |net: &Net, id: u64| net.ends(id).is_some_and(|ends| ends == (from, to));
         let ids: Vec<u64> = self.links.keys().copied().filter(|id| of_way(self, *id)).collect();
-        for id in ids {
-            let held = std::mem::take(&mut self.links.get_mut(&id).expect("just listed").held);
-            held.into_iter().for_each(|crossing| self.arrive(now, id, crossing));
-        }
+        ids.into_iter().for_each(|id| self.release(now, id));
     }
 
     /// The nodes of a connection's two ends, if both are there.
@@ -173,7 +170,7 @@ impl Net {
         }
     }
 
-    /// What a slow way held up goes on, unless the way is cut by now.
+    /// What was held up on its way goes on, unless the way is cut.
     pub(crate) fn release(&mut self, now: u64, id: u64) {
         let Some((from, to)) = self.ends(id) else { return };
         if self.cables.is_cut(from, to) {

@@ -322,10 +322,8 @@ impl Groups {
     /// A piece has been read.
     pub(super) fn compaction_read(&mut self, out: &mut Out, result: Result<Vec<Item>, WalError>) {
         let is_cold = self.compaction.read.take().is_some();
-        if let Ok(items) = &result
-            && is_cold
-        {
-            let bytes = items.iter().map(|item| item.bytes.len()).sum();
+        let bytes = result.iter().flatten().map(|item| item.bytes.len()).sum();
+        if is_cold && result.is_ok() {
             let others = self.fetches.readers();
             self.fetches.fair.gave(Flow::Compaction, self.compaction.turn, bytes, others);
         }
@@ -341,8 +339,7 @@ impl Groups {
                 out.log(Level::Debug, format!("group {id}: its compaction found no more entries and waits"));
             }
             Ok(items) => {
-                let bytes = items.iter().map(|item| item.bytes.len() as u64).sum();
-                self.wal.charge_compaction(out.now.mono, bytes);
+                self.wal.charge_compaction(out.now.mono, bytes as u64);
                 job.items = items.into();
             }
             Err(WalError::NoRoom) => self.compaction.retry_at = out.now.mono.plus_ms(RETRY_MS),

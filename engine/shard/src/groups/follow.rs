@@ -80,7 +80,6 @@ impl Groups {
         let result = group.raft.step(Input::Message { from, message }, &mut self.output);
         assert!(result.is_ok(), "only proposals are refused");
         self.obey(out, id, sent);
-        self.note_ticks(out.now.mono, id);
         Ok(())
     }
 

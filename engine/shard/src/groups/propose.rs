@@ -137,16 +137,15 @@ impl Groups {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let result = group.raft.step(input, &mut self.output);
         assert!(result.is_ok(), "only proposals are refused");
-        let ticks = group.raft.needs_ticks() != group.ticks;
         self.carry_out(out, id);
-        if ticks {
-            self.note_ticks(out.now.mono, id);
-        }
     }
 
     /// Carries out consensus' output, whose entries are a proposer's or this leader's own.
     pub(super) fn carry_out(&mut self, out: &mut Out, id: GroupId) {
-        if !self.output.is_empty() {
+        if self.output.is_empty() {
+            // All that a step says may be that it waits now.
+            self.note_ticks(out.now.mono, id);
+        } else {
             self.obey(out, id, Vec::new());
         }
     }

@@ -55,15 +55,21 @@ const FORMS_MAX: usize = 4;
 const PER_REQUEST: usize = 8;
 
 impl AllTopics {
-    fn get(&mut self, told: u64, form: Form) -> Option<&Buf> {
+    /// Frames that are older than the view are none.
+    fn outdate(&mut self, told: u64) {
         if self.told != told {
             self.told = told;
             self.frames.clear();
         }
+    }
+
+    fn get(&mut self, told: u64, form: Form) -> Option<&Buf> {
+        self.outdate(told);
         self.frames.get(&form)
     }
 
-    fn put(&mut self, form: Form, frame: Buf) {
+    fn put(&mut self, told: u64, form: Form, frame: Buf) {
+        self.outdate(told);
         if self.frames.len() >= FORMS_MAX {
             self.frames.clear();
         }
@@ -175,8 +181,7 @@ impl Kafka {
         }
         let frame = self.packer.take_scratch();
         if told == Some(self.view.told()) {
-            self.all_topics.get(self.view.told(), form);
-            self.all_topics.put(form, frame.clone());
+            self.all_topics.put(self.view.told(), form, frame.clone());
         }
         for (to, request) in waiting {
             if out.conns.are_answers_full() {
