@@ -52,10 +52,7 @@ pub fn run(plan: &Plan) -> Result<Report> {
     let mut ledger = Ledger::new(String::new(), PARTITIONS);
     let (mut restarts, mut killed_starts, mut batches) = (Vec::new(), 0, 0);
     for round in 0..plan.rounds {
-        if round > 0 && prng.chance(1, 4) {
-            kill_start(&launch, Duration::from_micros(prng.below(START_MS * 1000)))?;
-            killed_starts += 1;
-        }
+        killed_starts += u32::from(round > 0 && kill_a_start(&launch, &mut prng)?);
         let mut server = launch.start()?;
         restarts.push(server.ready);
         let told = format!("round {round} of {} with seed {}", plan.rounds, plan.seed);
@@ -85,13 +82,17 @@ pub fn run(plan: &Plan) -> Result<Report> {
     Ok(report)
 }
 
-/// Starts the server and kills it before it can have done much.
-pub fn kill_start(launch: &Launch, after: Duration) -> Result<()> {
-    let mut child = launch.spawn()?;
-    thread::sleep(after);
-    child.kill()?;
-    child.wait()?;
-    Ok(())
+/// Now and then starts the server and kills it before or soon after it is ready; true if it did.
+pub fn kill_a_start(launch: &Launch, prng: &mut Prng) -> Result<bool> {
+    let kills = prng.chance(1, 4);
+    if kills {
+        let after = Duration::from_micros(prng.below(START_MS * 1000));
+        let mut child = launch.spawn()?;
+        thread::sleep(after);
+        child.kill()?;
+        child.wait()?;
+    }
+    Ok(kills)
 }
 
 /// Verifies what the last round left, then produces and reads until the server is killed.

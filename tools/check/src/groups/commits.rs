@@ -5,7 +5,7 @@ use super::Plan;
 use super::committer::{Committer, PARTITIONS, TOPIC, TOPIC_MORE};
 use super::requests::{self, Committed};
 use crate::failure::{Result, wrong};
-use crate::kill::{kill_start, wait_until};
+use crate::kill::{kill_a_start, wait_until};
 use crate::process::{Launch, Server};
 use crate::report::{Report, percentiles};
 use crate::wire::Client;
@@ -20,8 +20,6 @@ use torc_base::prng::Prng;
 const GROUPS: u32 = 20;
 /// The server is killed at a moment of this span after load began.
 const LOAD_MS: (u64, u64) = (20, 400);
-/// A start is now and then killed in this span, before or soon after it is ready.
-const START_MS: u64 = 120;
 
 /// Longer than the first commits of any busy machine take.
 const FIRST_COMMITS_MAX: Duration = Duration::from_secs(120);
@@ -57,10 +55,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let (mut restarts, mut killed_starts) = (Vec::new(), 0);
     let (seen, begun) = (Mutex::new(vec![None; GROUPS as usize]), AtomicUsize::new(0));
     for round in 0..plan.rounds {
-        if round > 0 && prng.chance(1, 4) {
-            kill_start(&launch, Duration::from_micros(prng.below(START_MS * 1000)))?;
-            killed_starts += 1;
-        }
+        killed_starts += u32::from(round > 0 && kill_a_start(&launch, &mut prng)?);
         let mut server = launch.start()?;
         restarts.push(server.ready);
         let wait = Duration::from_millis(prng.between(LOAD_MS.0, LOAD_MS.1));
