@@ -4,6 +4,9 @@
 //! so that one build serves them all (as in the simulator's test of the same name). It lies in `planted-consensus` of the
 //! target directory, and is written only where it differs: a second run builds nothing.
 
+mod planting;
+
+use planting::{plant, text, write_if_changed};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,15 +16,6 @@ use std::sync::OnceLock;
 const SEEDS: &str = "500";
 /// Seeds that nothing is found in while all bugs are asleep.
 const SEEDS_ASLEEP: &str = "20";
-
-/// What the copy's torc-base has besides: whether a bug is awake. The rules about the world hold for what is shipped;
-/// this is not.
-const SWITCH: &str = "
-pub fn planted(name: &str) -> bool {
-    static AWAKE: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    AWAKE.get_or_init(|| std::env::var(\"TORC_PLANTED\").ok()).as_deref() == Some(name)
-}
-";
 
 /// The schedules, as a program of the copy alone.
 const PROGRAM: &str = "#[path = \"../tests/cluster/mod.rs\"]
@@ -165,10 +159,6 @@ fn storm(awake: &str, seeds: &str) -> Output {
     command.output().expect("the program was just built")
 }
 
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
 /// Builds the schedules from a copy with all bugs; the program's path.
 fn build() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this crate lies two levels down");
@@ -221,25 +211,11 @@ fn copy_tree(from: &Path, to: &Path, folder: &Path) {
 fn copy_file(from: &Path, to: &Path, path: &Path) {
     let bytes = fs::read(from.join(path)).expect("the sources can be read");
     fs::create_dir_all(to.join(path.parent().expect("a file lies in a folder"))).expect("a directory under target");
-    write_if_changed(&to.join(path), &plant(path, bytes));
+    write_if_changed(&to.join(path), &with_bugs(path, bytes));
 }
 
 /// The file with all bugs that belong into it, or as it was.
-fn plant(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
-    if path == Path::new("engine/base/src/lib.rs") {
-        return [bytes.as_slice(), SWITCH.as_bytes()].concat();
-    }
+fn with_bugs(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
     let here = |bug: &&Bug| path == Path::new("engine/consensus/src").join(bug.file);
-    BUGS.iter().filter(here).fold(bytes, |bytes, Bug { name, file, old, new, .. }| {
-        let text = String::from_utf8(bytes).expect("sources are UTF-8");
-        let found = text.matches(old).count();
-        assert_eq!(found, 1, "{name}: the text to replace is {found} times in {file}; adapt tests/planted.rs:\n{old}");
-        text.replace(old, &new.replace("AWAKE", &format!("torc_base::planted({name:?})"))).into_bytes()
-    })
-}
-
-fn write_if_changed(path: &Path, bytes: &[u8]) {
-    if fs::read(path).ok().as_deref() != Some(bytes) {
-        fs::write(path, bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    }
+    plant(path, bytes, BUGS.iter().filter(here).map(|bug| (bug.name, bug.old, bug.new)))
 }

@@ -5,6 +5,10 @@
 //! so that one build serves them all. It lies in `planted` of the target directory, and is written only where it differs:
 //! a second run builds nothing.
 
+#[path = "../../../engine/consensus/tests/planting/mod.rs"]
+mod planting;
+
+use planting::{plant, text, write_if_changed};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,15 +19,6 @@ use std::sync::OnceLock;
 const SEEDS: &str = "1..500";
 /// Seeds that nothing is found in while all bugs are asleep.
 const SEEDS_ASLEEP: &str = "1..20";
-
-/// What the copy's torc-base has besides: whether a bug is awake. The simulator's rules about the world hold for what
-/// is shipped; this is not.
-const SWITCH: &str = "
-pub fn planted(name: &str) -> bool {
-    static AWAKE: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    AWAKE.get_or_init(|| std::env::var(\"TORC_PLANTED\").ok()).as_deref() == Some(name)
-}
-";
 
 /// The simulator's command, as a program of the copy alone.
 const PROGRAM: &str = "use clap::Parser;
@@ -294,10 +289,6 @@ fn simulate(awake: &str, seeds: &str) -> Output {
     command.output().expect("the simulator was just built")
 }
 
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
 /// Builds the simulator from a copy with all bugs; its path. What others wrote is taken as it was built for the tests.
 fn build() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tools/sim lies two levels down");
@@ -342,28 +333,13 @@ fn copy_tree(from: &Path, to: &Path, folder: &Path) {
             copy_tree(from, to, &path);
         } else if kind.is_file() {
             let bytes = fs::read(entry.path()).expect("the workspace can be read");
-            write_if_changed(&to.join(&path), &plant(&path, bytes));
+            write_if_changed(&to.join(&path), &with_bugs(&path, bytes));
         }
     }
 }
 
 /// The file with all bugs that belong into it, or as it was.
-fn plant(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
-    if path == Path::new("engine/base/src/lib.rs") {
-        return [bytes.as_slice(), SWITCH.as_bytes()].concat();
-    }
+fn with_bugs(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
     let bugs = BUGS.iter().filter(|bug| path == Path::new(bug.file));
-    let edits = bugs.flat_map(|bug| bug.edits.iter().map(move |edit| (bug.name, edit)));
-    edits.fold(bytes, |bytes, (name, (old, new))| {
-        let text = String::from_utf8(bytes).expect("sources are UTF-8");
-        let (found, file) = (text.matches(old).count(), path.display());
-        assert_eq!(found, 1, "{name}: the text to replace is {found} times in {file}; adapt tests/planted.rs:\n{old}");
-        text.replace(old, &new.replace("AWAKE", &format!("torc_base::planted({name:?})"))).into_bytes()
-    })
-}
-
-fn write_if_changed(path: &Path, bytes: &[u8]) {
-    if fs::read(path).ok().as_deref() != Some(bytes) {
-        fs::write(path, bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    }
+    plant(path, bytes, bugs.flat_map(|bug| bug.edits.iter().map(|(old, new)| (bug.name, *old, *new))))
 }
