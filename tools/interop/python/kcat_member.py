@@ -31,8 +31,10 @@ def join(bootstrap, path):
 
 def run(command, leaving):
     """Runs kcat until it ends, or is told to; returns its exit code."""
-    kcat = subprocess.Popen(command, stdout=None, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    kcat = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     threading.Thread(target=lambda: leaving.wait() and kcat.terminate(), daemon=True).start()
+    records = threading.Thread(target=pass_on, args=(kcat.stdout,))
+    records.start()
     owned = set()
     for line in kcat.stderr:
         sys.stderr.write(line)
@@ -43,7 +45,15 @@ def run(command, leaving):
         else:
             continue
         members.tell_assigned(owned)
+    records.join()
     return kcat.wait()
+
+
+def pass_on(records):
+    """kcat writes a record in pieces, between which a line of ours would come; so it does not write to our output itself."""
+    for line in records:
+        if line.endswith("\n"):
+            members.tell_lines([line])
 
 
 def wait_to_leave(leaving):

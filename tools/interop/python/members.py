@@ -20,10 +20,18 @@ class Plan:
         self.auto = self.commit == "auto"
 
 
+telling = threading.Lock()
+
+
+def tell_lines(lines):
+    """Whole lines, each with its end. All that goes to the output goes through here: nobody else's text may come in between."""
+    with telling:
+        sys.stdout.write("".join(lines))
+        sys.stdout.flush()
+
+
 def tell(*fields):
-    """One line; several threads may call it."""
-    sys.stdout.write("\t".join(map(str, fields)) + "\n")
-    sys.stdout.flush()
+    tell_lines(["\t".join(map(str, fields)) + "\n"])
 
 
 def tell_assigned(partitions):
@@ -67,8 +75,7 @@ class Positions:
         """Tells `records`, each (partition, offset, value)."""
         for partition, offset, value in records:
             self.next[partition] = offset + 1
-        sys.stdout.write("".join(f"record\t{p}\t{o}\t{v.decode()}\n" for p, o, v in records))
-        sys.stdout.flush()
+        tell_lines(f"record\t{p}\t{o}\t{v.decode()}\n" for p, o, v in records)
 
     def lose(self, partitions):
         for partition in partitions:
