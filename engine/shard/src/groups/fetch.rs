@@ -2,6 +2,9 @@
 //!
 //! A fetch that holds something waits for nothing but reads that are under way: what finds no memory is left out of the
 //! answer. One that has nothing yet waits in a queue, and holds nothing there.
+//!
+//! A partition's answer is empty only where nothing more is committed, or where there was no memory: its consumer would ask the
+//! same again for ever. Entries that bring no records are read over, however many lie side by side.
 
 use super::fair::{Fair, Flow};
 use super::{Groups, Out};
@@ -11,7 +14,7 @@ use crate::meters::Meter;
 use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 use torc_base::buf::Buf;
-use torc_base::ids::Offset;
+use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::limits::WAL_MEMORY;
 use torc_wal::{Claim, From, Item, Read, ReadId, Share, WalError};
 
@@ -40,11 +43,15 @@ struct Job {
     waiting: usize,
 }
 
-/// What a read brings, besides the records.
+/// What a read is to bring, and what is told besides the records.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     position: u32,
+    group: GroupId,
     offset: Offset,
+    /// The last entry that may be read, and about how much.
+    upto: Index,
+    max_bytes: usize,
     high_watermark: Offset,
     log_start: Offset,
     committed_bytes: u64,
@@ -141,7 +148,10 @@ impl Groups {
         let partition = group.partition();
         let wanted = Wanted {
             position: part.position,
+            group: part.group,
             offset: part.offset,
+            upto: group.raft.marks().committed,
+            max_bytes: part.max_bytes.min(budget).max(1),
             high_watermark: partition.high_watermark(),
             log_start: partition.log_start(),
             committed_bytes: group.records().committed_bytes(),
@@ -153,18 +163,34 @@ impl Groups {
         if part.offset >= wanted.high_watermark || budget == 0 {
             return Some(Ok(wanted.empty()));
         }
-        let upto = group.raft.marks().committed;
-        let bytes = part.max_bytes.min(budget).max(1);
-        let read = self.wal.read(part.group, From::Offset(part.offset), upto, bytes, claim, &mut self.disk_ops);
-        // What is in memory may make the log read ahead.
-        self.emit_disk(out);
-        match read {
-            Read::Ready(items) => Some(Ok(self.count(&wanted, wanted.fetched(items)))),
-            Read::Released => Some(Err(Refusal::OffsetOutOfRange)),
-            Read::NoRoom => Some(Ok(Fetched { no_room: true, ..wanted.empty() })),
-            Read::Pending(id) => {
-                self.fetches.reads.insert(id, (job, wanted));
-                None
+        self.read_records(out, job, wanted, From::Offset(part.offset), claim)
+    }
+
+    /// Reads until there are records, or the end; `None` if the disk has to be asked.
+    fn read_records(
+        &mut self,
+        out: &mut Out,
+        job: u64,
+        wanted: Wanted,
+        mut from: From,
+        claim: Claim,
+    ) -> Option<Result<Fetched, Refusal>> {
+        loop {
+            let Wanted { group, upto, max_bytes, .. } = wanted;
+            let read = self.wal.read(group, from, upto, max_bytes, claim, &mut self.disk_ops);
+            // What is in memory may make the log read ahead.
+            self.emit_disk(out);
+            match read {
+                Read::Ready(items) => match wanted.fetched(items) {
+                    Ok(fetched) => return Some(Ok(self.count(&wanted, fetched))),
+                    Err(next) => from = From::Index(next),
+                },
+                Read::Released => return Some(Err(Refusal::OffsetOutOfRange)),
+                Read::NoRoom => return Some(Ok(Fetched { no_room: true, ..wanted.empty() })),
+                Read::Pending(id) => {
+                    self.fetches.reads.insert(id, (job, wanted));
+                    return None;
+                }
             }
         }
     }
@@ -177,14 +203,22 @@ impl Groups {
         let Some((number, wanted)) = self.fetches.reads.remove(&id) else {
             panic!("an answer to a read that nobody asked for");
         };
-        let fetched = match result {
-            Ok(items) => Ok(Fetched { cold: true, ..self.count(&wanted, wanted.fetched(items)) }),
+        let bytes = result.iter().flatten().map(|item| item.bytes.len()).sum::<usize>();
+        let job = self.fetches.jobs.get_mut(&number).expect("a job lives until its last read");
+        job.cold += bytes;
+        let claim = Claim { share: job.share(), turn: job.turn };
+        let fetched = match result.map(|items| wanted.fetched(items)) {
+            Ok(Ok(fetched)) => Ok(self.count(&wanted, fetched)),
+            Ok(Err(next)) => match self.read_records(out, number, wanted, From::Index(next), claim) {
+                Some(result) => result,
+                None => return,
+            },
             Err(WalError::NoRoom) => Ok(Fetched { no_room: true, ..wanted.empty() }),
             Err(error) => Err(self.read_error(out, &error)),
         };
+        let fetched = fetched.map(|fetched| Fetched { cold: !fetched.no_room, ..fetched });
         let jobs = &mut self.fetches;
-        let job = jobs.jobs.get_mut(&number).expect("a job lives until its last read");
-        job.cold += fetched.as_ref().map_or(0, |fetched| fetched.bytes);
+        let job = jobs.jobs.get_mut(&number).expect("it is still there");
         job.done.push((wanted.position, fetched));
         job.waiting -= 1;
         if job.waiting == 0 {
@@ -237,6 +271,12 @@ impl Groups {
 }
 
 impl Job {
+    /// Memory that its one read under way may have: whoever has something already leaves half of it to others.
+    fn share(&self) -> Share {
+        let has_some = self.done.iter().any(|(_, result)| result.as_ref().is_ok_and(|fetched| fetched.bytes > 0));
+        if has_some || self.waiting > 1 { Share::Half } else { Share::All }
+    }
+
     /// Answers, or gives the fetch back that is to wait for memory.
     fn end(self, out: &mut Out) -> Option<Request> {
         let nothing = self.done.iter().all(|(_, result)| matches!(result, Ok(fetched) if fetched.bytes == 0));
@@ -254,11 +294,15 @@ impl Wanted {
         Fetched { committed_bytes: self.committed_bytes, ..Fetched::empty(self.high_watermark, self.log_start) }
     }
 
-    /// What the consumer is told.
-    fn fetched(&self, items: Vec<Item>) -> Fetched {
+    /// What the consumer is told; or the entry to go on with, if these have no records for it.
+    fn fetched(&self, items: Vec<Item>) -> Result<Fetched, Index> {
         let more = items.last().is_some_and(|last| last.end_offset() < self.high_watermark);
+        let next = items.last().map(|last| last.index.next()).filter(|next| *next <= self.upto);
         let (records, bytes, count) = record_slices(items, self.offset);
-        Fetched { records, bytes, count, more, ..self.empty() }
+        match next {
+            Some(next) if bytes == 0 => Err(next),
+            _ => Ok(Fetched { records, bytes, count, more, ..self.empty() }),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Topics that keep the last record of each key.
 
 use super::rig::{Client, Rig, START_MS, settings};
+use super::verbs::{FETCH, fetch_request, read, wanted};
 use crate::{Settings, WalSettings};
 use std::collections::BTreeMap;
 use torc_base::prng::Prng;
@@ -206,4 +207,41 @@ fn little_that_is_left_of_much_does_not_use_up_the_memory_for_reads() {
     let records = check(&mut rig, client, &last, true);
     assert!(records < 150, "{records} records: {:?}", rig.logs());
     assert_eq!(rig.offset(client, "t", 0, START_MS).error_code, 0, "look-ups find memory");
+}
+
+/// Where the records are gone that lay beside entries of torc's own, these are all that a small read brings. The consumer must not
+/// be told to ask for the same again.
+#[test]
+fn a_fetch_goes_on_behind_entries_that_bring_no_records() {
+    let mut rig = Rig::with(1, &fast());
+    let mut client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[COMPACT, ("min.cleanable.dirty.ratio", "0.0")]), 0);
+    let mut last = Last::new();
+    for _ in 0..5 {
+        update(&mut rig, client, &mut Prng::new(1), 20, 1, &mut last);
+        // Each term begins with an entry of its own.
+        rig = rig.restart(&fast());
+        client = rig.connect(0);
+    }
+    update(&mut rig, client, &mut Prng::new(2), 1, 1, &mut last);
+    rig.pass(240_000);
+    assert!(check(&mut rig, client, &last, true) <= 20, "{:?}", rig.logs());
+    for _ in 0..2 {
+        for max_bytes in [1, 100, 1 << 20] {
+            for offset in (0..1_010).step_by(50) {
+                let wanted = wanted("t", 0, offset);
+                let topics = vec![
+                    wanted
+                        .clone()
+                        .with_partitions(vec![wanted.partitions[0].clone().with_partition_max_bytes(max_bytes)]),
+                ];
+                let mut answer = rig.ask(client, FETCH, &fetch_request(topics, 0));
+                let records = read(&answer.responses.remove(0).partitions.remove(0));
+                assert!(records.iter().any(|record| record.offset >= offset), "{max_bytes} bytes from {offset}");
+            }
+        }
+        // From disk.
+        rig = rig.restart(&fast());
+        client = rig.connect(0);
+    }
 }
