@@ -63,7 +63,8 @@ pub enum State {
 pub enum From {
     /// At this entry.
     Index(Index),
-    /// At the entry that covers this offset, or the next one behind it.
+    /// At the entry that covers this offset, or the next one behind it that is there: nobody is told that what lay before
+    /// was released.
     Offset(Offset),
 }
 
@@ -78,7 +79,7 @@ pub enum Read {
     Ready(Vec<Item>),
     /// The disk was asked; the answer is [`Outcome::Read`].
     Pending(ReadId),
-    /// The start lies below the group's first entry.
+    /// The start is an index below the group's first entry.
     Released,
     /// The disk would have to be asked, and there is no memory for what it would bring. Nothing waits for it.
     NoRoom,

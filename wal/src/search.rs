@@ -149,13 +149,11 @@ impl View<'_> {
         }
     }
 
-    /// True if the start lies below the group's first entry.
+    /// True if the start lies below the group's first entry. Of an offset that is not known here: its record may have been
+    /// released, or compacted away in front of the first entry that is left. The caller knows where the records begin.
     pub(crate) fn released(&self, id: GroupId, from: From) -> bool {
         let Some(group) = self.log.directory.group(id) else { return false };
-        match from {
-            From::Index(index) => index < group.first,
-            From::Offset(offset) => group.first > Index(1) && offset < self.start_offset(id, group),
-        }
+        matches!(from, From::Index(index) if index < group.first)
     }
 
     fn entries(
@@ -224,17 +222,6 @@ impl View<'_> {
             }
             walk.room = walk.room.saturating_sub(entry.bytes.len());
             walk.items.push(waiting_item(entry));
-        }
-    }
-
-    /// The first offset that can still be read.
-    fn start_offset(&self, id: GroupId, group: &Group) -> Offset {
-        match group.runs.first() {
-            Some(run) => run.first_offset,
-            None => {
-                let waiting = self.log.writer.waiting().find(|e| e.group == id && e.index >= group.first);
-                waiting.map_or(group.end_offset, |e| e.first_offset)
-            }
         }
     }
 

@@ -298,6 +298,38 @@ fn nothing_may_be_left_of_a_part_or_of_the_front_of_a_log() {
     }
 }
 
+/// What is first after a release may lie far behind the offset up to which records were released.
+#[test]
+fn offsets_in_front_of_what_is_left_can_be_read_after_a_release() {
+    for seed in 60..72 {
+        let mut world = World::new(cleaning(), seed, 60);
+        let mut start = Offset(0);
+        for round in 0..4 {
+            assert!(world.compact(round, 1));
+            world.come_to_rest();
+            let last = world.rig.wal.last_index(GroupId(1)).expect("known");
+            let end = world.rig.wal.end_offset(GroupId(1)).expect("known");
+            start = start.plus(world.rig.prng.below((end.get() - start.get()) as u64 / 2) as i64);
+            // Whole runs go, of which all offsets are below the start.
+            let kept = world.rig.wal.runs(GroupId(1)).iter().find(|run| run.end_offset > start).expect("not all goes");
+            let first = kept.first_index;
+            world.rig.wal.release(GroupId(1), first);
+            let items = world.rig.read_all(1, 1 << 20).expect("sound");
+            for offset in (start.get()..end.get()).map(Offset) {
+                let expected = items.iter().find(|item| item.end_offset() > offset);
+                let read = world.rig.read(1, From::Offset(offset), last.get(), 1).expect("not released");
+                let (read, expected) = (read.first().map(|i| i.index), expected.map(|i| i.index));
+                assert_eq!(read, expected, "seed {seed} round {round}: offset {offset} of {start} on");
+            }
+            world.come_to_rest();
+            for group in GROUPS {
+                world.rig.append(group, 900, false);
+            }
+            world.rig.settle();
+        }
+    }
+}
+
 #[test]
 fn a_power_cut_at_every_step_leaves_the_old_or_the_new() {
     for checkpoint in [false, true] {

@@ -203,6 +203,9 @@ impl Groups {
         let Some((number, wanted)) = self.fetches.reads.remove(&id) else {
             panic!("an answer to a read that nobody asked for");
         };
+        // Records may have been deleted meanwhile.
+        let released = self.groups.get(&wanted.group).is_none_or(|group| wanted.offset < group.partition().log_start());
+        let result = if released { Err(WalError::Released { group: wanted.group }) } else { result };
         let bytes = result.iter().flatten().map(|item| item.bytes.len()).sum::<usize>();
         let job = self.fetches.jobs.get_mut(&number).expect("a job lives until its last read");
         job.cold += bytes;

@@ -245,3 +245,32 @@ fn a_fetch_goes_on_behind_entries_that_bring_no_records() {
         client = rig.connect(0);
     }
 }
+
+/// What is first in the log may lie behind the offset where the records begin: what lay between is compacted away.
+#[test]
+fn deleted_records_leave_a_start_that_can_be_read_whatever_compaction_has_left_there() {
+    let mut rig = Rig::with(1, &fast());
+    let mut client = rig.connect(0);
+    let config = [("cleanup.policy", "compact,delete"), ("min.cleanable.dirty.ratio", "0.0"), ("retention.ms", "-1")];
+    assert_eq!(rig.create(client, "t", 1, &config), 0);
+    let (mut prng, mut last) = (Prng::new(8), Last::new());
+    for round in 0..12 {
+        // Here and there a key that stays, among many that do not.
+        let stays = vec![(format!("stays-{round}"), Some("x".repeat(2_000)))];
+        assert_eq!(rig.produce(client, -1, "t", 0, &keyed(&stays, &BuildOptions::default())).error_code, 0);
+        update(&mut rig, client, &mut prng, 60, 3, &mut last);
+        rig.pass(60_000);
+    }
+    rig.pass(240_000);
+    let end = rig.offset(client, "t", 0, -1).offset;
+    for before in (0..end).step_by(113) {
+        assert_eq!(rig.delete_records(client, "t", 0, before), (0, before));
+        rig.pass(1_000);
+        let all = read_from(&mut rig, client, before);
+        assert!(all.first().is_some_and(|first| first.offset >= before), "from {before}");
+        if prng.chance(1, 4) {
+            rig = rig.restart(&fast());
+            client = rig.connect(0);
+        }
+    }
+}
