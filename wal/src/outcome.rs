@@ -96,8 +96,10 @@ pub struct Claim {
 /// A part of the memory for reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// All of it: the reader has nothing yet.
+    /// All of it: the reader has nothing yet, and has had no more than others before.
     All,
+    /// Three quarters of it: the reader has nothing yet, but has had more than others. These shall find room at once.
+    Most,
     /// Half of it: the reader has something, and others shall get their first.
     Half,
 }

@@ -368,7 +368,11 @@ impl Reads {
     /// True if there is memory for `bytes` more. `claim`: a reader's; `None`: they are read ahead. What is kept for later
     /// gives way to what somebody waits for; the largest entry finds room when nothing else is there.
     fn fits(&mut self, bytes: usize, claim: Option<Claim>) -> bool {
-        let most = if claim.is_some_and(|claim| claim.share == Share::All) { self.limit } else { self.limit / 2 };
+        let most = match claim.map(|claim| claim.share) {
+            Some(Share::All) => self.limit,
+            Some(Share::Most) => self.limit / 4 * 3,
+            Some(Share::Half) | None => self.limit / 2,
+        };
         if claim.is_some() && self.wanted() > 0 && self.wanted() + bytes > most {
             return false;
         }

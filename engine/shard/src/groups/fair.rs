@@ -47,6 +47,11 @@ impl Fair {
         self.had.get(&reader).map_or(self.stranger(), |had| self.clock.max(*had))
     }
 
+    /// True if the reader has had more than whoever was served last.
+    pub(super) fn is_ahead(&self, reader: Flow) -> bool {
+        self.had.get(&reader).is_some_and(|had| *had > self.clock)
+    }
+
     /// The turn of who is not remembered.
     pub(super) fn stranger(&self) -> u64 {
         self.clock.max(self.strangers)

@@ -105,7 +105,8 @@ impl Groups {
         let turn = self.fetches.fair.turn(request.reader);
         let mut job = Job { done: Vec::with_capacity(request.parts.len()), turn, cold: 0, waiting: 0, request };
         let mut budget = job.request.max_bytes;
-        let mut claim = Claim { share: Share::All, turn };
+        let whole = if self.fetches.fair.is_ahead(job.request.reader) { Share::Most } else { Share::All };
+        let mut claim = Claim { share: whole, turn };
         for at in 0..job.request.parts.len() {
             let part = job.request.parts[at];
             match self.read(out, number, &part, budget, claim) {
