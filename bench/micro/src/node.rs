@@ -38,6 +38,14 @@ pub struct Node {
 fn settings() -> Settings {
     Settings {
         node: NodeId(1),
+        peers: Vec::new(),
+        cluster: 0,
+        start: 0,
+        doubt: None,
+        rack: None,
+        beat_ms: 100,
+        silent_beats: 5,
+        founding: Vec::new(),
         voters: vec![NodeId(1)],
         shard: ShardId(0),
         shards: 1,

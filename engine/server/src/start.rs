@@ -384,6 +384,14 @@ fn shard_settings(
     let described = described::settings(config, data, &advertised, wal.reserve_bytes);
     Ok(Settings {
         node: NodeId(data.identity.node_id),
+        peers: Vec::new(),
+        cluster: 0,
+        start: 0,
+        doubt: None,
+        rack: None,
+        beat_ms: 100,
+        silent_beats: 5,
+        founding: Vec::new(),
         voters: vec![NodeId(data.identity.node_id)],
         shard: ShardId(shard),
         shards: data.identity.shards,

@@ -99,6 +99,11 @@ impl Group {
         self.serving && self.raft.role() == Role::Leader
     }
 
+    /// True if this node is its only member, whose vote alone decides.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.raft.peers(), [only] if self.raft.seat() == Some(only.seat) && only.seat.votes())
+    }
+
     /// Something of it is in batch `seq`: entries handed out with `cut`, or something else.
     pub fn wrote(&mut self, seq: BatchSeq, cut: Option<u32>) {
         self.written = seq;

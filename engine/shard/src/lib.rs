@@ -34,7 +34,7 @@ pub use mail::Mail;
 pub use memory::MemoryLimits;
 pub use meters::Counts;
 pub use peers::Parcel;
-pub use settings::{BrokerSetting, Listener, Protocol, Settings};
+pub use settings::{BrokerSetting, Listener, Peer, Protocol, Settings};
 pub use shard::Shard;
 pub use stages::{Histogram, Stage, Stages};
 pub use stats::Stats;

@@ -1,8 +1,10 @@
 //! What a shard is told when it is made.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use torc_base::buf::Pool;
 use torc_base::ids::{GroupId, NodeId, Place, ShardId};
+use torc_consensus::{Configuration, Member, Seat};
 use torc_state::config::Type as SettingType;
 
 /// Settings of one shard. Milliseconds and bytes; -1 where Kafka's keys say "no limit".
@@ -10,7 +12,23 @@ use torc_state::config::Type as SettingType;
 pub struct Settings {
     /// This server (`node.id`).
     pub node: NodeId,
-    /// Who votes in the groups of this node, which is one of them.
+    /// All other nodes, by id; each once, and never this one.
+    pub peers: Vec<Peer>,
+    /// Which cluster this is; 0: one node without peers.
+    pub cluster: u128,
+    /// Drawn at each start of this node: two nodes that go by one id differ in it.
+    pub start: u64,
+    /// This node's disk is new in a cluster that was there before, under this number: what its votes once said is lost.
+    pub doubt: Option<u64>,
+    /// `broker.rack`
+    pub rack: Option<String>,
+    /// `torc.peer.beat.ms`: what a link says at least every so often.
+    pub beat_ms: u64,
+    /// `torc.peer.silent.beats`: missed beats after which a node is suspected. At least 1.
+    pub silent_beats: u32,
+    /// What is answered to a node that asks how the cluster was founded, as it stands.
+    pub founding: Vec<u8>,
+    /// Who votes in the catalog's group, by id; all other nodes learn it.
     pub voters: Vec<NodeId>,
     /// This shard, and how many the data directory has.
     pub shard: ShardId,
@@ -69,6 +87,15 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     Kafka,
+    /// That of other nodes of the cluster (`torc_net::peer`).
+    Peer,
+}
+
+/// Another node of the cluster, and where it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub node: NodeId,
+    pub address: SocketAddr,
 }
 
 /// Where connections come in.
@@ -113,8 +140,12 @@ impl Settings {
         Place { node: self.node, shard: ShardId(shard as u16) }
     }
 
-    /// True if this node's vote alone decides who leads its groups.
-    pub fn votes_alone(&self) -> bool {
-        self.voters == [self.node]
+    /// Who belongs to the catalog's group: every node, and of them the voters vote.
+    pub fn catalog_members(&self) -> Configuration {
+        let nodes = self.peers.iter().map(|peer| peer.node).chain([self.node]);
+        let learners = nodes.filter(|node| !self.voters.contains(node));
+        let learners = learners.map(|id| Member { id, seat: Seat::Learner });
+        let voters = self.voters.iter().map(|&id| Member { id, seat: Seat::Voter });
+        Configuration::new(voters.chain(learners).collect()).expect("the catalog has voters, each named once")
     }
 }

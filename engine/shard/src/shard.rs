@@ -380,6 +380,7 @@ impl Shard {
                 }
                 self.with_coordinators(now, ops, |all, around| all.close(around));
             }
+            Notice::PeerUp(_) | Notice::PeerDown(_) => {}
         }
     }
 
@@ -404,14 +405,14 @@ impl Shard {
                 }
                 for topic in topics {
                     let ids = mine(topic);
-                    ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition));
+                    ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition, &[settings.node]));
                     groups.set_meter(topic, &ids);
                     groups.set_cleanup(&topic.config, ids.into_iter());
                 }
             }
             CatalogChange::Topic(topic) => {
                 let ids = mine(topic);
-                ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition));
+                ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition, &[settings.node]));
                 groups.set_meter(topic, &ids);
                 groups.set_cleanup(&topic.config, ids.into_iter());
             }

@@ -56,12 +56,14 @@ impl Shard {
     fn frame(&mut self, now: Now, conn: ConnId, protocol: Protocol, frame: BufMut, ops: &mut Ops) {
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.frame(out, conn, frame)),
+            Protocol::Peer => self.conns.close(conn, ops),
         }
     }
 
     fn bad_length(&mut self, now: Now, conn: ConnId, protocol: Protocol, bad: BadLength, ops: &mut Ops) {
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.bad_length(out, conn, bad.0)),
+            Protocol::Peer => self.conns.close(conn, ops),
         }
     }
 
@@ -70,6 +72,7 @@ impl Shard {
         let Some((protocol, waiting)) = self.conns.eof(now.mono, conn, ops) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.ended(out, waiting)),
+            Protocol::Peer => self.conns.close(conn, ops),
         }
     }
 
@@ -78,6 +81,7 @@ impl Shard {
         let Some(protocol) = self.conns.sent(now.mono, conn) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
+            Protocol::Peer => {}
         }
         self.pump(now, conn, ops);
     }
@@ -87,6 +91,7 @@ impl Shard {
         let Some(protocol) = self.conns.protocol(conn) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn)),
+            Protocol::Peer => drop(self.conns.closed(conn, |_| 0)),
         }
     }
 

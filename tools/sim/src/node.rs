@@ -34,6 +34,14 @@ pub fn make(start: &Start) -> Shard {
     let topic_defaults = TopicConfig { timestamp_after_max_ms: i64::MAX, ..TopicConfig::default() };
     let settings = Settings {
         node: NodeId(1),
+        peers: Vec::new(),
+        cluster: 0,
+        start: 0,
+        doubt: None,
+        rack: None,
+        beat_ms: 100,
+        silent_beats: 5,
+        founding: Vec::new(),
         voters: vec![NodeId(1)],
         shard: ShardId(start.shard as u16),
         shards: start.shards as u16,

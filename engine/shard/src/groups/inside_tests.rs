@@ -34,7 +34,7 @@ impl Node {
         node.call(|groups, out| groups.start(out));
         node.run();
         for id in [LOG, OTHER] {
-            node.call(|groups, out| groups.create(out, id, LogKind::Partition));
+            node.call(|groups, out| groups.create(out, id, LogKind::Partition, &[settings().node]));
         }
         node.run();
         node
@@ -280,7 +280,7 @@ fn records_that_the_log_cannot_take_are_refused_and_change_nothing() {
     assert_eq!(node.answers(), [(asker.token.0, Told::Refused(Refusal::NotLeader))]);
     node.disk.hold_writes = true;
     let id = GroupId(4001);
-    node.call(|groups, out| groups.create(out, id, LogKind::Partition));
+    node.call(|groups, out| groups.create(out, id, LogKind::Partition, &[settings().node]));
     let asker = node.asker();
     let answer = sum.answer(asker);
     let record = Record { timestamp: START_MS, value: Some(b"x"), ..Record::default() };

@@ -38,7 +38,7 @@ use crate::settings::Settings;
 use crate::stats::{Stats, set};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
+use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Place};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_base::time::{Mono, Now};
 use torc_consensus::{Input, Output};
@@ -64,6 +64,10 @@ pub enum Notice {
     Lost(GroupId),
     /// The log takes nothing more.
     Fenced,
+    /// There is a link to a shard of another node, perhaps again.
+    PeerUp(Place),
+    /// There is none any more: what was under way to it or from it may be lost.
+    PeerDown(Place),
 }
 
 /// What a call may leave behind.
@@ -251,14 +255,17 @@ impl Groups {
         self.in_flight.is_empty() && self.deferred.is_empty()
     }
 
-    /// Makes a group that is new here; it has a leader when its vote and no-op are committed.
-    pub fn create(&mut self, out: &mut Out, id: GroupId, kind: LogKind) {
+    /// Makes a group that is new here, with these nodes as its voters; those of the catalog are in the settings. It has a
+    /// leader when the votes and a no-op are committed; the first of `replicas` stands for election at once.
+    pub fn create(&mut self, out: &mut Out, id: GroupId, kind: LogKind, replicas: &[NodeId]) {
         if self.groups.contains_key(&id) || self.fenced().is_some() {
             return;
         }
-        let raft = recover::fresh_raft(&self.settings);
+        let first = if id == GroupId::CATALOG { self.settings.voters.first() } else { replicas.first() };
+        let stands = first == Some(&self.settings.node);
+        let raft = recover::fresh_raft(&self.settings, id, replicas);
         self.groups.insert(id, Group::new(raft, Meaning::new(kind, &self.settings)));
-        self.campaign(out, id);
+        self.seek_leader(out, id, stands);
     }
 
     /// The catalog as its log says. Only the shard that owns it may ask, once it has been made.
@@ -277,13 +284,20 @@ impl Groups {
         }
     }
 
-    /// Stands for election. With one voter the vote alone decides, once it is durable.
-    fn campaign(&mut self, out: &mut Out, id: GroupId) {
-        if self.settings.votes_alone() {
-            self.groups.get_mut(&id).expect("just made").awaited = true;
+    /// A group has been made or recovered. With one voter the vote alone decides, once it is durable; of several, one
+    /// stands at once, if any, and the others give it time.
+    fn seek_leader(&mut self, out: &mut Out, id: GroupId, stands: bool) {
+        let group = self.groups.get_mut(&id).expect("just made");
+        let alone = group.is_alone();
+        if alone {
+            group.awaited = true;
             self.electing += 1;
         }
-        self.step(out, id, Input::Campaign);
+        if alone || stands {
+            self.step(out, id, Input::Campaign);
+        } else {
+            self.note_ticks(out.now.mono, id);
+        }
         set(&self.stats.groups, self.groups.len() as u64);
     }
 

@@ -6,7 +6,7 @@ use crate::group::Group;
 use crate::meaning::{LogKind, Meaning, kind};
 use crate::settings::Settings;
 use std::collections::BTreeMap;
-use torc_base::ids::{FileId, GroupId, Index, Term};
+use torc_base::ids::{FileId, GroupId, Index, NodeId, Term};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_consensus::{Config, Configuration, HardState, LogView, Raft, TermRun};
 use torc_snapshot::{CheckpointReader, Loaded};
@@ -110,19 +110,19 @@ pub(super) struct Recovery {
 }
 
 /// Consensus for a group that never was.
-pub(super) fn fresh_raft(settings: &Settings) -> Raft {
+pub(super) fn fresh_raft(settings: &Settings, id: GroupId, replicas: &[NodeId]) -> Raft {
     let log = LogView { first: Index(1), last: Index(0), terms: Vec::new() };
-    Raft::new(config(settings), HardState::default(), log, Index(0))
+    let members = match id {
+        GroupId::CATALOG => settings.catalog_members(),
+        _ => Configuration::of_voters(replicas.iter().copied()),
+    };
+    Raft::new(config(settings, id, vec![(Index(0), members)]), HardState::default(), log, Index(0))
 }
 
-fn config(settings: &Settings) -> Config {
-    Config {
-        id: settings.node,
-        configurations: vec![(Index(0), Configuration::of_voters(settings.voters.iter().copied()))],
-        election_ticks: 10,
-        heartbeat_ticks: 1,
-        seed: settings.seed,
-    }
+fn config(settings: &Settings, id: GroupId, configurations: Vec<(Index, Configuration)>) -> Config {
+    // The same on all its members.
+    let seed = id.get();
+    Config { id: settings.node, configurations, election_ticks: 10, heartbeat_ticks: 1, seed }
 }
 
 /// What came back of a log that was not closed, and what did not.
@@ -220,15 +220,20 @@ impl Groups {
         let mut ids = Vec::with_capacity(found.len());
         for (id, found) in found {
             let RecoveredGroup { hard_state, first, last, applied, terms, meaning } = found;
-            let raft = Raft::new(config(&self.settings), hard_state, LogView { first, last, terms }, applied);
+            let members = match id {
+                GroupId::CATALOG => self.settings.catalog_members(),
+                _ => Configuration::of_voters(self.settings.voters.iter().copied()),
+            };
+            let config = config(&self.settings, id, vec![(Index(0), members)]);
+            let raft = Raft::new(config, hard_state, LogView { first, last, terms }, applied);
             self.groups.insert(id, Group::new(raft, meaning));
             ids.push(id);
         }
         if self.settings.shard.0 == 0 && !self.groups.contains_key(&GroupId::CATALOG) {
-            self.create(out, GroupId::CATALOG, LogKind::Catalog);
+            self.create(out, GroupId::CATALOG, LogKind::Catalog, &[]);
         }
         for id in ids {
-            self.campaign(out, id);
+            self.seek_leader(out, id, false);
         }
         self.note_serving(out);
     }

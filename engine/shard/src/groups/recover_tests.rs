@@ -187,7 +187,9 @@ fn a_checkpoint_keeps_what_is_applied_apart_from_what_is_not() {
     for (id, mut found) in found {
         found.meaning.apply(Index(2));
         let log = LogView { first: found.first, last: found.last, terms: found.terms };
-        let raft = Raft::new(config(&settings), hard_state, log, Index(2));
+        let members = Configuration::of_voters(settings.voters.iter().copied());
+        let config = config(&settings, id, vec![(Index(0), members)]);
+        let raft = Raft::new(config, hard_state, log, Index(2));
         first.groups.insert(id, Group::new(raft, found.meaning));
     }
     let mut second = groups();

@@ -173,10 +173,10 @@ impl Groups {
     /// A group without records needs none of its log: its state is in the checkpoint. A follower may need it, if there are
     /// any.
     pub(super) fn release_empty(&mut self, id: GroupId) {
-        if !self.settings.votes_alone() {
+        let group = &self.groups[&id];
+        if !group.is_alone() {
             return;
         }
-        let group = &self.groups[&id];
         let is_empty = |records: &PartitionLog| records.state().log_start() == records.state().end();
         let empty = group.meaning.partition().is_some_and(is_empty);
         if empty {

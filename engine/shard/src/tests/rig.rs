@@ -88,6 +88,14 @@ pub fn settings() -> Settings {
     };
     Settings {
         node: NodeId(7),
+        peers: Vec::new(),
+        cluster: 0,
+        start: 0,
+        doubt: None,
+        rack: None,
+        beat_ms: 100,
+        silent_beats: 5,
+        founding: Vec::new(),
         voters: vec![NodeId(7)],
         shard: ShardId(0),
         shards: 1,
