@@ -11,7 +11,7 @@ use torc_net::peer::{Frame, PRELUDE, decode};
 fn hostile_frames_do_no_harm() {
     bolero::check!().with_iterations(10_000).for_each(|input: &[u8]| {
         walk(&buf(input).freeze());
-        for kind in 0..6 {
+        for kind in 0..10 {
             walk(&buf(&sealed(kind, input)).freeze());
         }
     });
@@ -33,7 +33,18 @@ fn sealed(kind: u8, input: &[u8]) -> Vec<u8> {
 /// Looks at all that the frame says; slices are all that is made of it, but for the text of a refusal.
 fn walk(frame: &Buf) {
     let taken = allocation_counter::measure(|| {
-        let Ok(Frame::Groups(mut groups)) = decode(frame) else { return };
+        let mut groups = match decode(frame) {
+            Ok(Frame::Groups(groups)) => groups,
+            Ok(Frame::Mail(mut mails)) => {
+                while let Some(Ok((_, mail))) = mails.next() {
+                    assert!(mail.len() <= frame.len());
+                }
+                return;
+            }
+            Ok(Frame::Untaken(untaken)) => return assert!(untaken.groups().count() * 8 <= frame.len()),
+            Ok(Frame::Form(bytes)) => return assert!(bytes.len() <= frame.len()),
+            _ => return,
+        };
         while let Some(Ok(mut said)) = groups.next() {
             assert!(said.message.len() + said.entries.bytes() <= frame.len());
             while let Some(Ok((_, bytes))) = said.entries.next() {

@@ -164,6 +164,23 @@ pub const PEER_MESSAGE_BYTES_MAX: usize = 8 << 10;
 pub const PEER_HEAD_BYTES_MAX: usize = 1 << 20;
 /// Bytes of entries in such a frame, the last one aside.
 pub const PEER_ENTRIES_BYTES: usize = 4 << 20;
+/// Bytes of mail in one frame between two servers, and so of one piece of it.
+pub const PEER_MAIL_BYTES_MAX: usize = 16 << 20;
+/// Longest frame between two servers.
+pub const PEER_FRAME_BYTES_MAX: usize = 40 << 20;
+/// Memory of one shard for such frames that are being received. Their entries are counted from then on until they are on
+/// this disk ([`FOLLOWERS_MEMORY`]).
+pub const PEER_FRAMES_MEMORY: usize = 96 << 20;
+/// What waits for one link, while the frame before is on its way: messages between members of groups, and bytes of mail. A
+/// link for which more waits is as if broken.
+pub const PEER_MESSAGES_MAX: usize = 1 << 18;
+pub const PEER_MAIL_WAITING_MAX: usize = 2 * PEER_MAIL_BYTES_MAX;
+/// Reads of a shard for followers that lag may have so much memory beyond what other readers use, the last entry aside; and
+/// so many bytes come of one of them.
+pub const PEER_READ_MEMORY: usize = 16 << 20;
+pub const PEER_READ_BYTES: usize = 1 << 20;
+/// Connections of a shard that have not said yet which node calls.
+pub const PEER_STRANGERS_MAX: usize = 1_024;
 
 /// Shards of one node.
 pub const SHARDS_MAX: usize = 256;
@@ -192,6 +209,7 @@ const _: () = {
     assert!(WAITING_BYTES_MAX + FRAME_BYTES_MAX <= FRAMES_MEMORY, "one connection cannot use up what all share");
     assert!(RECV_BUF_BYTES <= LARGE_FRAME);
     assert!(BATCHES_IN_FLIGHT_MAX * BATCH_BYTES_SOFT <= WAL_MEMORY);
+    assert!(16 * PEER_READ_BYTES <= PEER_READ_MEMORY);
     assert!(READ_AHEAD_BYTES <= READ_MEMORY / 2 && ENTRY_BYTES_MAX * 2 <= READ_MEMORY);
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
     assert!(TOPIC_METRICS_MAX < u16::MAX as usize, "places in the table of metrics are 16 bits");
@@ -200,6 +218,9 @@ const _: () = {
     assert!(GROUP_BYTES_MAX <= COORDINATOR_BYTES_MAX / 8, "one group cannot use up what all share");
     assert!(FOLLOWERS_MEMORY >= 2 * ENTRY_BYTES_MAX, "one entry is written while the next one comes");
     assert!(PEER_MESSAGE_BYTES_MAX <= u16::MAX as usize && PEER_MESSAGE_BYTES_MAX < PEER_HEAD_BYTES_MAX / 16);
-    assert!(PEER_HEAD_BYTES_MAX + PEER_ENTRIES_BYTES + ENTRY_BYTES_MAX < FRAME_BYTES_MAX);
+    assert!(PEER_HEAD_BYTES_MAX + PEER_ENTRIES_BYTES + ENTRY_BYTES_MAX < PEER_FRAME_BYTES_MAX);
+    assert!(PEER_MAIL_BYTES_MAX < PEER_FRAME_BYTES_MAX && PEER_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
+    assert!(PEER_FRAME_BYTES_MAX + PEER_FRAMES_MEMORY / 8 + PEER_FRAMES_MEMORY / 4 <= PEER_FRAMES_MEMORY);
+    assert!(2 * PEER_FRAME_BYTES_MAX <= FOLLOWERS_MEMORY, "a frame comes while the one before is written");
     assert!(PIECE_BYTES_MIN <= PIECE_BYTES_MAX && PIECE_BYTES_MAX <= READ_MEMORY / 4);
 };

@@ -10,6 +10,7 @@ pub mod output;
 pub mod progress;
 pub mod quorum;
 pub mod raft;
+pub mod wire;
 
 mod doubt;
 mod election;

@@ -1,4 +1,4 @@
-//! What members of a Raft group say to each other. The wire form lives in `net/peer`.
+//! What members of a Raft group say to each other. The wire form is in [`crate::wire`].
 
 use crate::configuration::Configuration;
 use torc_base::ids::{Index, Term};

@@ -2,6 +2,7 @@
 
 use super::hello::{Hello, Refusal, Welcome};
 use super::reader::HeadReader;
+use super::small::{Mails, Untaken};
 use super::{PRELUDE, kind};
 use std::fmt;
 use torc_base::buf::{Buf, Pool};
@@ -40,6 +41,14 @@ pub enum Frame {
     Refusal(Refusal),
     /// What members of groups say.
     Groups(Groups),
+    /// The sender is there.
+    Beat,
+    /// What members of these groups were sent was not taken in.
+    Untaken(Untaken),
+    /// Mail between shards.
+    Mail(Mails),
+    /// About the founding of the cluster; what it says is the server's matter.
+    Form(Buf),
 }
 
 /// What the log keeps of an entry beside its bytes, its place and its term: those follow from the message.
@@ -78,6 +87,10 @@ pub fn decode(bytes: &Buf) -> Result<Frame, Malformed> {
             let groups = Groups { bytes: bytes.clone(), at: PRELUDE, end: PRELUDE + len, payload: PRELUDE + len };
             Ok(Frame::Groups(groups))
         }
+        kind::BEAT => Ok(Frame::Beat),
+        kind::UNTAKEN => Untaken::decode(bytes.slice(PRELUDE..PRELUDE + len)).map(Frame::Untaken),
+        kind::MAIL => Mails::decode(bytes.slice(PRELUDE..PRELUDE + len)).map(Frame::Mail),
+        kind::FORM if len <= PEER_HEAD_BYTES_MAX => Ok(Frame::Form(bytes.slice(PRELUDE..PRELUDE + len))),
         _ => Err(Malformed { what: "a frame's kind" }),
     }
 }

@@ -10,14 +10,17 @@
 //! in, and are written from those that they land in. Each has its own checksums in the head, one of which is the body's that
 //! the log keeps anyway: a receiver runs over the bytes once.
 //!
-//! The first frame of a connection is a [`Hello`], answered by a [`Welcome`] or a [`Refusal`], after which it is closed.
+//! The first frame of a connection is a [`Hello`], answered by a [`Welcome`] or a [`Refusal`], after which it is closed; or it
+//! is one about the founding of the cluster ([`form`]), answered by another.
 
 mod frame;
 mod hello;
 mod reader;
+mod small;
 
 pub use frame::{Entries, EntryHead, Frame, Groups, GroupsWriter, Malformed, Said, decode};
 pub use hello::{Hello, Reason, Refusal, VERSIONS, Welcome};
+pub use small::{MailWriter, Mails, UNTAKEN_MAX, Untaken, beat, form, untaken};
 
 /// Bytes between a frame's length and its head.
 pub const PRELUDE: usize = 12;
@@ -28,9 +31,15 @@ mod kind {
     pub const WELCOME: u8 = 2;
     pub const REFUSAL: u8 = 3;
     pub const GROUPS: u8 = 4;
+    pub const BEAT: u8 = 5;
+    pub const UNTAKEN: u8 = 6;
+    pub const MAIL: u8 = 7;
+    pub const FORM: u8 = 8;
 }
 
 #[cfg(test)]
 mod frame_tests;
 #[cfg(test)]
 mod hello_tests;
+#[cfg(test)]
+mod small_tests;
