@@ -102,6 +102,8 @@ pub enum Share {
     Most,
     /// Half of it: the reader has something, and others shall get their first.
     Half,
+    /// Beyond all that others use, up to a bound of its own: for followers, who wait for no client.
+    Followers,
 }
 
 /// Answer to a search.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use torc_base::buf::Pool;
 use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp};
-use torc_base::limits::{READ_AHEAD_BYTES, READ_MEMORY};
+use torc_base::limits::{PEER_READ_MEMORY, READ_AHEAD_BYTES, READ_MEMORY};
 use torc_base::time::Mono;
 
 /// Memory that is kept for the next reads: fresh memory costs a fault for each page.
@@ -371,12 +371,14 @@ impl Reads {
         let most = match claim.map(|claim| claim.share) {
             Some(Share::All) => self.limit,
             Some(Share::Most) => self.limit / 4 * 3,
+            Some(Share::Followers) => self.limit + PEER_READ_MEMORY,
             Some(Share::Half) | None => self.limit / 2,
         };
+        let limit = self.limit.max(most);
         if claim.is_some() && self.wanted() > 0 && self.wanted() + bytes > most {
             return false;
         }
-        while self.pool.used() > 0 && self.pool.used() + bytes > self.limit {
+        while self.pool.used() > 0 && self.pool.used() + bytes > limit {
             if claim.is_none() || !self.ahead.give_way() {
                 // What is left is being read ahead, or small beside one entry.
                 return claim.is_some() && self.wanted() == 0;

@@ -88,6 +88,11 @@ impl Frames {
         }
     }
 
+    /// From now on frames of up to `max` bytes are taken.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max;
+    }
+
     /// True in the middle of a frame.
     pub fn is_partial(&self) -> bool {
         self.head_len > 0 || self.body.is_some() || self.waiting.is_some()

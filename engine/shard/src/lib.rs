@@ -28,12 +28,10 @@ mod tests;
 mod wire;
 
 pub use coordinators::decode_group_record;
-pub use groups::{Sent, Untaken};
 pub use inquiry::{Finding, GroupProgress, Inquiries, Inquiry, PartitionProgress};
 pub use mail::Mail;
 pub use memory::MemoryLimits;
 pub use meters::Counts;
-pub use peers::Parcel;
 pub use settings::{BrokerSetting, Listener, Peer, Protocol, Settings};
 pub use shard::Shard;
 pub use stages::{Histogram, Stage, Stages};

@@ -4,6 +4,7 @@
 
 use crate::batch::NewBatch;
 use crate::conns::Moving;
+use crate::peers::Calling;
 use crate::refusal::Refusal;
 use crate::stages::LogTimes;
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub enum Mail {
     Pressed,
     /// What goes with a connection that another shard takes over.
     Moving(Box<Moving>),
+    /// The same, with one of a peer that wants that shard.
+    Calling(Box<Calling>),
 }
 
 /// Groups and the epochs of their leaders, in the order in which they changed; `None`: the group has lost its leader.

@@ -14,6 +14,8 @@ pub use partition::{PartitionLog, encode_clock};
 
 use crate::settings::Settings;
 use torc_base::ids::{GroupId, Index, LeaderEpoch, Offset};
+use torc_consensus::Configuration;
+use torc_consensus::wire::take_configuration;
 use torc_state::catalog::Change;
 use torc_wal::{Item, Kind};
 
@@ -32,6 +34,8 @@ pub mod kind {
     pub const COMMAND: Kind = Kind(5);
     /// The leader's clock, for what a partition forgets with time.
     pub const CLOCK: Kind = Kind(6);
+    /// Who belongs to the group from here on.
+    pub const MEMBERS: Kind = Kind(7);
 }
 
 /// The kinds of logs. Their tags stand in checkpoints and beside the terms in the log; 2 is kept for coordinators, 3 for
@@ -190,6 +194,16 @@ impl Meaning {
             LogKind::Partition => Ok(Meaning::Partition(PartitionLog::decode(trims, bytes)?)),
             LogKind::Catalog => Ok(Meaning::new(LogKind::Catalog, settings)),
         }
+    }
+}
+
+/// The members that an entry of kind [`kind::MEMBERS`] names.
+pub fn members(item: &Item) -> Result<Configuration, String> {
+    let rest = &mut &item.bytes[..];
+    match take_configuration(rest) {
+        Ok(members) if rest.is_empty() => Ok(members),
+        Ok(_) => Err("members with bytes behind them".into()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

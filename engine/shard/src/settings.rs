@@ -136,8 +136,7 @@ impl Settings {
 
     /// Who owns a group's log.
     pub fn owner(&self, group: GroupId) -> Place {
-        let shard = if group == GroupId::CATALOG { 0 } else { group.get() % u64::from(self.shards) };
-        Place { node: self.node, shard: ShardId(shard as u16) }
+        Place { node: self.node, shard: shard_of(group, self.shards) }
     }
 
     /// Who belongs to the catalog's group: every node, and of them the voters vote.
@@ -148,4 +147,9 @@ impl Settings {
         let voters = self.voters.iter().map(|&id| Member { id, seat: Seat::Voter });
         Configuration::new(voters.chain(learners).collect()).expect("the catalog has voters, each named once")
     }
+}
+
+/// Which shard of a node with so many has a group's log.
+pub fn shard_of(group: GroupId, shards: u16) -> ShardId {
+    ShardId(if group == GroupId::CATALOG { 0 } else { (group.get() % u64::from(shards)) as u16 })
 }

@@ -7,25 +7,26 @@
 use crate::catalog::CatalogOwner;
 use crate::conns::Conns;
 use crate::coordinators::{Around, Coordinators};
-use crate::groups::{self, FetchRequest, Flow, Groups, Notice, Phase, Sent, Untaken};
+use crate::groups::{self, FetchRequest, Flow, Groups, Notice, Phase};
 use crate::inquiry::{Finding, Inquiry};
 use crate::kafka::{self, Kafka};
+use crate::line_limit::LineLimit;
 use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Place, Token};
 use crate::meaning::LogKind;
-use crate::peers::Parcel;
+use crate::peers::Links;
+use crate::settings::Protocol;
 use crate::settings::Settings;
 use crate::slow::SlowLog;
 use crate::stats::Stats;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
-use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, Offset, ShardId};
+use torc_base::ids::{ConnId, GroupId, ListenerId, Offset, ShardId};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
-use torc_consensus::Message;
 use torc_net::kafka::error;
 use torc_state::catalog::Topic;
 use torc_state::coordinator::Coordinator;
@@ -33,6 +34,9 @@ use torc_state::coordinator::Coordinator;
 /// How often other shards are told that memory is short here, and how long they go by it.
 const PRESS_EVERY_MS: u64 = 50;
 const PRESSED_MS: u64 = 200;
+/// Lines about what other nodes send that makes no sense, in so many milliseconds.
+const UNSOUND_LINES: u32 = 10;
+const UNSOUND_SPAN_MS: u64 = 60_000;
 
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,20 +60,23 @@ pub struct Shard {
     pub(super) conns: Conns,
     pub(super) slow: SlowLog,
     kafka: Kafka,
-    groups: Groups,
+    pub(super) groups: Groups,
     coordinators: Coordinators,
     /// On shard 0.
     catalog: Option<CatalogOwner>,
     asks: VecDeque<(Place, Token, Ask)>,
-    answers: VecDeque<(Asker, Answer)>,
-    notices: VecDeque<Notice>,
+    pub(super) answers: VecDeque<(Asker, Answer)>,
+    pub(super) notices: VecDeque<Notice>,
     /// Changes of the catalog that came before the log was read.
     early: Vec<(u64, CatalogChange)>,
     /// The last change whose groups have no leaders yet, and the last one that is in force here.
     unready: Option<u64>,
     in_force: u64,
-    /// What the last turn has to say to other nodes.
-    parcels: BTreeMap<NodeId, Parcel>,
+    pub(super) links: Links,
+    /// Something that is to leave for another node waits for memory; until then.
+    pub(super) departs_again: Option<Mono>,
+    /// About what other nodes send that makes no sense.
+    pub(super) unsound_lines: LineLimit,
     /// Connections that came before the shard was ready.
     waiting: Vec<(ConnId, ListenerId, IpAddr)>,
     /// Until then other shards want memory back that answers of connections here hold.
@@ -95,6 +102,7 @@ impl Shard {
             groups: Groups::new(Arc::clone(&settings), Arc::clone(&stats)),
             coordinators: Coordinators::new(Arc::clone(&settings)),
             catalog,
+            links: Links::new(Arc::clone(&settings), Arc::clone(&stats)),
             settings,
             stats,
             asks: VecDeque::new(),
@@ -103,7 +111,8 @@ impl Shard {
             early: Vec::new(),
             unready: None,
             in_force: 0,
-            parcels: BTreeMap::new(),
+            departs_again: None,
+            unsound_lines: LineLimit::new(UNSOUND_LINES, UNSOUND_SPAN_MS),
             waiting: Vec::new(),
             pressed_until: Mono(0),
             next_press: None,
@@ -141,28 +150,6 @@ impl Shard {
         logs.enumerate().filter_map(of)
     }
 
-    /// What is to be told to other nodes, once in a turn. What is not taken before the next turn is lost, as it may be on any
-    /// link: consensus says it again.
-    pub fn take_parcels(&mut self) -> BTreeMap<NodeId, Parcel> {
-        std::mem::take(&mut self.parcels)
-    }
-
-    /// Takes in what a member of a group on another node says, with the entries that it speaks of.
-    pub fn receive(
-        &mut self,
-        now: Now,
-        (from, group): (NodeId, GroupId),
-        message: Message,
-        sent: Vec<Sent>,
-        ops: &mut Vec<Op<Mail>>,
-    ) -> Result<(), Untaken> {
-        let (answers, notices) = (&mut self.answers, &mut self.notices);
-        let mut out = groups::Out { now, ops, answers, notices };
-        let taken = self.groups.receive(&mut out, group, from, message, sent);
-        self.settle(now, ops);
-        taken
-    }
-
     /// As if consensus had said that others lead these groups.
     #[cfg(test)]
     pub fn lose(&mut self, now: Now, which: impl Fn(GroupId) -> bool) {
@@ -175,11 +162,18 @@ impl Shard {
     }
 
     fn on_event(&mut self, now: Now, event: Event<Mail>, ops: &mut Vec<Op<Mail>>) {
+        if self.is_peers(&event) {
+            self.links.on_event(now.mono, event, ops);
+            return self.peers_news(now, ops);
+        }
         match event {
             Event::Start => self.with_groups(now, ops, |groups, out| groups.start(out)),
+            Event::Accepted { conn, listener, peer } if self.protocol_of(listener) == Protocol::Peer => {
+                self.links.accepted(now.mono, conn, peer, ops);
+            }
             Event::Accepted { conn, listener, peer } if !self.is_ready() => self.waiting.push((conn, listener, peer)),
             Event::Accepted { conn, listener, peer } => self.accepted(now, conn, listener, peer, ops),
-            Event::Connected { .. } | Event::Unreachable { .. } => unreachable!("a shard calls nobody yet"),
+            Event::Connected { .. } | Event::Unreachable { .. } => unreachable!("it is the links'"),
             Event::Received { conn, bytes } => {
                 self.conns.received(now.mono, conn, bytes);
                 self.pump(now, conn, ops);
@@ -204,6 +198,10 @@ impl Shard {
             }
             Event::Disk(done) => self.with_groups(now, ops, |groups, out| groups.on_disk(out, done)),
             Event::Mail { from, mail } => self.on_mail(now, from, mail, ops),
+            Event::Adopted { conn, with: Mail::Calling(calling), .. } => {
+                self.links.adopted(now.mono, conn, *calling, ops);
+                self.peers_news(now, ops);
+            }
             Event::Adopted { conn, with, .. } => {
                 let Mail::Moving(moving) = with else { panic!("a connection comes with its own kind of mail") };
                 assert!(self.is_ready(), "connections are drawn to shards that serve");
@@ -223,7 +221,7 @@ impl Shard {
         f(&mut self.kafka, &mut kafka::Out { now, ops, asks: &mut self.asks, conns: &mut self.conns });
     }
 
-    fn with_groups(&mut self, now: Now, ops: &mut Vec<Op<Mail>>, f: impl FnOnce(&mut Groups, &mut groups::Out)) {
+    pub(super) fn with_groups(&mut self, now: Now, ops: &mut Vec<Op<Mail>>, f: impl FnOnce(&mut Groups, &mut groups::Out)) {
         let (answers, notices) = (&mut self.answers, &mut self.notices);
         f(&mut self.groups, &mut groups::Out { now, ops, answers, notices });
     }
@@ -250,12 +248,12 @@ impl Shard {
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
             Mail::Finish => self.finish(now),
             Mail::Pressed => self.pressed_until = now.mono.plus_ms(PRESSED_MS),
-            Mail::Moving(_) => panic!("a connection's mail comes with the connection"),
+            Mail::Moving(_) | Mail::Calling(_) => panic!("a connection's mail comes with the connection"),
         }
     }
 
     /// Everything that a step leads to inside the shard, until nothing is left.
-    fn settle(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+    pub(super) fn settle(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         loop {
             if let Some((owner, token, ask)) = self.asks.pop_front() {
                 if owner == self.settings.here() {
@@ -291,7 +289,7 @@ impl Shard {
     }
 
     /// A question to the groups of this shard, or to the catalog.
-    fn serve(&mut self, now: Now, asker: Asker, ask: Ask, ops: &mut Vec<Op<Mail>>) {
+    pub(super) fn serve(&mut self, now: Now, asker: Asker, ask: Ask, ops: &mut Vec<Op<Mail>>) {
         if matches!(ask, Ask::Admin(_) | Ask::ProducerId) {
             let owner = self.catalog.as_mut().expect("only the owner is asked");
             match ask {
@@ -514,6 +512,7 @@ impl Shard {
 
     fn turn(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         self.answer_inquiry();
+        self.turn_links(now, ops);
         if let Some((number, finding)) = self.groups.turn_sizes() {
             self.stats.inquiries.answer(number, finding);
         }
@@ -528,7 +527,7 @@ impl Shard {
         if self.groups.wants_checkpoint() {
             self.with_groups(now, ops, |groups, out| groups.begin_checkpoint(out));
         }
-        self.parcels = self.groups.outboxes.take();
+        self.depart(now, ops);
         self.send(now, ops);
     }
 
@@ -611,7 +610,7 @@ impl App for Shard {
             _ => None,
         };
         let deadlines = [stop, self.next_press, self.kafka.deadline(&self.conns), self.conns.deadline()];
-        let inside = [self.coordinators.deadline(), self.groups.deadline()];
+        let inside = [self.coordinators.deadline(), self.groups.deadline(), self.links.deadline(), self.departs_again];
         deadlines.into_iter().chain(inside).flatten().min()
     }
 

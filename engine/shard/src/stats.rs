@@ -125,6 +125,24 @@ counters! {
     gauge log_memory_bytes,
     /// Memory of entries that leaders have sent and that are not on this disk yet.
     gauge follower_memory_bytes,
+    /// Shards of other nodes to which there are links.
+    gauge peer_links,
+    /// Links that broke.
+    counter peer_links_lost_total,
+    /// Links on which nothing came for too long.
+    counter peer_silences_total,
+    /// Calls to shards of other nodes.
+    counter peer_calls_total,
+    /// Calls that came to nothing.
+    counter peer_calls_failed_total,
+    /// Callers that were not let in.
+    counter peer_refusals_total,
+    /// Sends to other nodes, each with all that waited.
+    counter peer_sends_total,
+    /// Bytes that were sent to other nodes.
+    counter peer_sent_bytes_total,
+    /// Memory of frames of other nodes: on their way, or kept by the log.
+    gauge peer_memory_bytes,
 }
 
 /// Adds to a counter that only this thread writes.

@@ -15,10 +15,15 @@ use torc_base::time::Now;
 type Ops = Vec<Op<Mail>>;
 
 impl Shard {
+    /// What is spoken at a listener.
+    pub(super) fn protocol_of(&self, listener: ListenerId) -> Protocol {
+        self.settings.listeners[usize::from(listener.get())].protocol
+    }
+
     /// Somebody connected.
     pub(super) fn accepted(&mut self, now: Now, conn: ConnId, listener: ListenerId, peer: IpAddr, ops: &mut Ops) {
+        let protocol = self.protocol_of(listener);
         add(&self.stats.connections_accepted_total, 1);
-        let protocol = self.settings.listeners[usize::from(listener.get())].protocol;
         self.conns.accepted(now.mono, conn, Origin { listener, protocol, peer }, ops);
         if !self.conns.reads() {
             self.conns.close(conn, ops);
@@ -56,14 +61,14 @@ impl Shard {
     fn frame(&mut self, now: Now, conn: ConnId, protocol: Protocol, frame: BufMut, ops: &mut Ops) {
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.frame(out, conn, frame)),
-            Protocol::Peer => self.conns.close(conn, ops),
+            Protocol::Peer => unreachable!("it is the links'"),
         }
     }
 
     fn bad_length(&mut self, now: Now, conn: ConnId, protocol: Protocol, bad: BadLength, ops: &mut Ops) {
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.bad_length(out, conn, bad.0)),
-            Protocol::Peer => self.conns.close(conn, ops),
+            Protocol::Peer => unreachable!("it is the links'"),
         }
     }
 
@@ -72,7 +77,7 @@ impl Shard {
         let Some((protocol, waiting)) = self.conns.eof(now.mono, conn, ops) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.ended(out, waiting)),
-            Protocol::Peer => self.conns.close(conn, ops),
+            Protocol::Peer => unreachable!("it is the links'"),
         }
     }
 
@@ -81,7 +86,7 @@ impl Shard {
         let Some(protocol) = self.conns.sent(now.mono, conn) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
-            Protocol::Peer => {}
+            Protocol::Peer => unreachable!("it is the links'"),
         }
         self.pump(now, conn, ops);
     }
@@ -91,7 +96,7 @@ impl Shard {
         let Some(protocol) = self.conns.protocol(conn) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn)),
-            Protocol::Peer => drop(self.conns.closed(conn, |_| 0)),
+            Protocol::Peer => unreachable!("it is the links'"),
         }
     }
 

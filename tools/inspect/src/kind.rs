@@ -13,6 +13,7 @@ pub fn name(kind: u8) -> Option<&'static str> {
         3 => "hard-state",
         4 => "trim",
         6 => "clock",
+        7 => "members",
         COMMAND => "command",
         _ => return None,
     })

@@ -1,5 +1,6 @@
 //! Checkpoints of the groups: what recovery starts from, so that it reads little of the log.
 
+use super::hard_state::{encode_doubt, is_alone, take_doubt};
 use super::recover::{CHECKPOINT_FILE, RecoveredGroup, Recovery};
 use super::{Groups, Out, Phase};
 use crate::group::Group;
@@ -8,7 +9,8 @@ use crate::stats::add;
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Term};
 use torc_base::io::{DiskDone, DiskOp, Level};
 use torc_base::time::Mono;
-use torc_consensus::{HardState, TermRun};
+use torc_consensus::wire::{encode_configuration, take_configuration};
+use torc_consensus::{Configuration, HardState, TermRun};
 use torc_snapshot::{CheckpointWriter, Progress, Section, Sections};
 
 const SHARD: Section = Section(*b"SHRD");
@@ -19,6 +21,9 @@ const LOG: Section = Section(*b"WAL ");
 /// Added to the number of groups: what each has applied is less than what it has, and counts. Older torcs did not say what
 /// was applied: they had one voter, and all that their checkpoints have was on its disk, and so committed.
 const SAYS_APPLIED: u64 = 1 << 63;
+/// The same: each group says who belongs to it, and what this member may have forgotten. Of groups that do not, this node
+/// is the only member.
+const SAYS_MEMBERS: u64 = 1 << 62;
 
 /// After a failed checkpoint the next one waits this long...
 const RETRY_MS: u64 = 1_000;
@@ -166,9 +171,15 @@ impl Groups {
             let marks = group.raft.marks();
             marks.applied < marks.written
         };
-        // Where all is applied an older torc can read it, too.
-        let flag = if self.groups.values().any(behind) { SAYS_APPLIED } else { 0 };
-        out.extend_from_slice(&(self.groups.len() as u64 | flag).to_le_bytes());
+        let node = self.settings.node;
+        let plain = |group: &Group| {
+            let [(index, members)] = group.raft.configurations() else { return false };
+            is_alone((*index, members), node) && group.raft.hard_state().doubt.is_none()
+        };
+        // Where all is applied, and this node alone has it all, an older torc can read it, too.
+        let applied = if self.groups.values().any(behind) { SAYS_APPLIED } else { 0 };
+        let members = if self.groups.values().all(plain) { 0 } else { SAYS_MEMBERS };
+        out.extend_from_slice(&(self.groups.len() as u64 | applied | members).to_le_bytes());
         for (id, group) in &self.groups {
             let (hard_state, log) = (group.raft.hard_state(), group.raft.log());
             let vote = hard_state.vote.map_or(u64::from(u32::MAX), |vote| u64::from(vote.get()));
@@ -176,6 +187,10 @@ impl Groups {
             let numbers =
                 [id.get(), hard_state.term.get(), vote, log.first().get(), log.last().get(), marks.applied.get()];
             numbers.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+            if members != 0 {
+                encode_doubt(hard_state.doubt, &mut out);
+                encode_configurations(group.raft.configurations(), &mut out);
+            }
             put_list(&mut out, log.terms().iter().map(|run| [run.term.get(), run.first.get()]));
             group.meaning.encode(&mut out);
         }
@@ -209,22 +224,47 @@ impl Groups {
         const NONSENSE: &str = "the groups' section makes no sense";
         let rest = &mut &bytes[..];
         let count = take_u64(rest).ok_or(NONSENSE)?;
-        for _ in 0..count & !SAYS_APPLIED {
+        for _ in 0..count & !(SAYS_APPLIED | SAYS_MEMBERS) {
             let [id, term, vote, first, last, applied] = take_numbers(rest).ok_or(NONSENSE)?;
+            let (mut doubt, mut configurations) = (None, Vec::new());
+            if count & SAYS_MEMBERS != 0 {
+                doubt = take_doubt(rest).ok_or(NONSENSE)?;
+                configurations = take_configurations(rest).ok_or(NONSENSE)?;
+            }
             let terms = take_list(rest).ok_or(NONSENSE)?;
             let terms = terms.into_iter().map(|[t, f]| TermRun { term: Term(t), first: Index(f) }).collect();
             let meaning = Meaning::decode(&self.settings, rest).map_err(|what| format!("group {id}: {what}"))?;
-            let hard_state = HardState { term: Term(term), vote: u32::try_from(vote).ok().map(NodeId), doubt: None };
+            let hard_state = HardState { term: Term(term), vote: u32::try_from(vote).ok().map(NodeId), doubt };
             let hard_state = HardState { vote: hard_state.vote.filter(|v| v.get() != u32::MAX), ..hard_state };
             let (first, last, applied) = (Index(first), Index(last), Index(applied));
             let applied = if count & SAYS_APPLIED == 0 { last } else { applied };
             let fits = meaning.pending().is_none_or(|(head, tail)| applied < head && tail <= last);
+            let mut places = configurations.iter().map(|&(index, _)| index);
+            let members_fit = places.next().is_none_or(|first| first <= applied) && places.all(|index| index <= last);
+            let fits = fits && members_fit && configurations.is_sorted_by(|(a, _), (b, _)| a < b);
             if !fits || applied > last || first > applied.next() {
                 return Err(format!("group {id}: its marks do not fit its state"));
             }
-            let found = RecoveredGroup { hard_state, first, last, applied, terms, meaning };
+            let found = RecoveredGroup { hard_state, first, last, applied, terms, configurations, meaning };
             self.checkpoint.recovery.found.insert(GroupId(id), found);
         }
         if rest.is_empty() { Ok(()) } else { Err(NONSENSE.into()) }
     }
+}
+
+/// Their number (2), and each with its index (8) in front.
+fn encode_configurations(configurations: &[(Index, Configuration)], out: &mut Vec<u8>) {
+    let count = u16::try_from(configurations.len()).expect("few changes of members wait to be applied");
+    out.extend_from_slice(&count.to_le_bytes());
+    for (index, members) in configurations {
+        out.extend_from_slice(&index.get().to_le_bytes());
+        encode_configuration(members, out);
+    }
+}
+
+/// Takes them off the front of `rest`; `None` if they make no sense.
+fn take_configurations(rest: &mut &[u8]) -> Option<Vec<(Index, Configuration)>> {
+    let (count, after) = rest.split_first_chunk()?;
+    *rest = after;
+    (0..u16::from_le_bytes(*count)).map(|_| Some((Index(take_u64(rest)?), take_configuration(rest).ok()?))).collect()
 }

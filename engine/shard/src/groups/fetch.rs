@@ -197,7 +197,10 @@ impl Groups {
     }
 
     /// The disk has answered a fetch.
-    pub(super) fn read_done(&mut self, out: &mut Out, id: ReadId, result: Result<Vec<Item>, WalError>) {
+    pub(super) fn read_done(&mut self, out: &mut Out, id: ReadId, mut result: Result<Vec<Item>, WalError>) {
+        if self.departure_read(out, id, &mut result) {
+            return;
+        }
         if self.compaction.asked(id) {
             return self.compaction_read(out, result);
         }

@@ -4,7 +4,7 @@
 use super::propose::Mark;
 use super::{Groups, Notice, Out, Phase};
 use crate::group::{Group, Waiter};
-use crate::meaning::kind;
+use crate::meaning::{kind, members};
 use crate::memory::Budget;
 use crate::refusal::Refusal;
 use std::collections::VecDeque;
@@ -59,7 +59,7 @@ impl Groups {
         out: &mut Out,
         id: GroupId,
         from: NodeId,
-        message: Message,
+        mut message: Message,
         sent: Vec<Sent>,
     ) -> Result<(), Untaken> {
         if self.phase != Phase::Running || self.fenced().is_some() {
@@ -67,6 +67,12 @@ impl Groups {
         }
         let group = self.groups.get(&id).ok_or(Untaken::NotHere)?;
         check(group, id, &message, &sent).map_err(Untaken::Unsound)?;
+        if let Body::Append { configurations, .. } = &mut message.body {
+            let changes = sent.iter().filter(|sent| sent.item.kind == kind::MEMBERS);
+            for Sent { item, .. } in changes {
+                configurations.push((item.index, members(item).map_err(Untaken::Unsound)?));
+            }
+        }
         let bytes: usize = sent.iter().map(|sent| sent.item.bytes.len()).sum();
         let budget = &self.arrived.budget;
         // One message is taken whatever its size, or it would never be.
@@ -190,6 +196,9 @@ fn append_to(wal: &mut Wal, item: Item, gather: bool) -> BatchSeq {
 /// Says what is wrong with entries that a message brings: consensus trusts that they are what it says, and the state that
 /// they fit.
 fn check(group: &Group, id: GroupId, message: &Message, sent: &[Sent]) -> Result<(), String> {
+    if let Body::Snapshot { .. } = message.body {
+        return Err("a snapshot, which nobody has brought".into());
+    }
     let Body::Append { prev, runs, .. } = &message.body else {
         return if sent.is_empty() { Ok(()) } else { Err("entries with a message that names none".into()) };
     };

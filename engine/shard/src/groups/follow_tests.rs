@@ -173,10 +173,14 @@ impl Cluster {
                 member.run();
                 member.show(&mut self.store);
                 for (to, parcel) in member.groups.outboxes.take() {
-                    letters.extend(parcel.messages.into_iter().map(|(group, message)| {
+                    for (group, message) in parcel.messages {
                         assert_eq!(group, LOG);
-                        (from, to, message)
-                    }));
+                        if let Some(through) = message.last_entry() {
+                            let sent = Input::Sent { to, through, bytes: 0 };
+                            member.call(|groups, out| groups.step(out, LOG, sent));
+                        }
+                        letters.push((from, to, message));
+                    }
                 }
             }
             if letters.is_empty() {

@@ -6,9 +6,11 @@
 mod append;
 mod checkpoint;
 mod compaction;
+mod depart;
 mod fair;
 mod fetch;
 mod follow;
+mod hard_state;
 mod inside;
 mod lookups;
 mod outcomes;
@@ -19,6 +21,7 @@ mod retention;
 mod sizes;
 mod watch;
 
+pub use depart::Link;
 pub use fair::Flow;
 pub use fetch::Request as FetchRequest;
 pub use follow::{Sent, Untaken};
@@ -119,6 +122,7 @@ pub struct Groups {
     new_leaders: Leaders,
     /// What leaves for other nodes.
     pub outboxes: Outboxes,
+    departures: depart::Departures,
     arrived: follow::Arrived,
     /// Groups that get ticks, and when the next one is due.
     ticking: BTreeSet<GroupId>,
@@ -157,6 +161,7 @@ impl Groups {
             electing: 0,
             new_leaders: Leaders::new(),
             outboxes: Outboxes::default(),
+            departures: depart::Departures::default(),
             arrived: follow::Arrived::new(settings.memory.followers),
             ticking: BTreeSet::new(),
             next_tick: Mono(0),
@@ -293,6 +298,9 @@ impl Groups {
             group.awaited = true;
             self.electing += 1;
         }
+        if !alone {
+            self.suspect_absent(out, id);
+        }
         if alone || stands {
             self.step(out, id, Input::Campaign);
         } else {
@@ -327,6 +335,7 @@ impl Groups {
         }
         self.turn_checkpoint(out.now.mono);
         self.turn_ticks(out);
+        self.turn_departures(out);
         self.take_deferred(out);
         self.retry_fetches(out);
         self.retain(out);
@@ -394,6 +403,7 @@ impl Groups {
             self.wal.deadline(),
             self.checkpoint_deadline(),
             self.tick_deadline(),
+            self.departures_deadline(),
             stats,
             overfull,
             lookups,

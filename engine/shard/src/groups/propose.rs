@@ -2,14 +2,16 @@
 //! remembered.
 
 use super::follow::Sent;
+use super::hard_state::encode_hard_state;
 use super::{Groups, Out};
 use crate::batch::NewBatch;
 use crate::group::{Group, epoch_of};
-use crate::meaning::{LogKind, kind};
+use crate::meaning::kind;
 use crate::refusal::Refusal;
 use torc_base::crc::crc32c;
-use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Term};
-use torc_consensus::{Append, HardState, Input, Output, Role};
+use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
+use torc_consensus::wire::encode_configuration;
+use torc_consensus::{Append, HardState, Input, Output, Role, SnapshotOutcome};
 use torc_state::catalog::Command;
 use torc_state::retention::Age;
 use torc_wal::{Entry, Kind};
@@ -155,12 +157,21 @@ impl Groups {
     pub(super) fn obey(&mut self, out: &mut Out, id: GroupId, sent: Vec<Sent>) {
         let mut output = std::mem::take(&mut self.output);
         if let Some(hard_state) = output.hard_state.take() {
-            let payload = encode_hard_state(&hard_state, self.groups[&id].meaning.kind());
+            let group = &self.groups[&id];
+            let (index, members) = &group.raft.configurations()[0];
+            let node = self.settings.node;
+            let payload = encode_hard_state(&hard_state, group.meaning.kind(), (*index, members), node);
             let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
             self.track(seq, id, Mark::HardState(hard_state));
         }
         if let Some(append) = output.append.take() {
-            if append.noop {
+            if let Some(members) = output.configuration.take() {
+                assert_eq!(append.first, append.last, "members change by one entry");
+                let mut payload = Vec::new();
+                encode_configuration(&members, &mut payload);
+                let seq = self.write_internal(id, kind::MEMBERS, append.first, &payload);
+                self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
+            } else if append.noop {
                 assert_eq!(append.first, append.last, "a term begins with one entry");
                 self.begin_term(id, append.first);
                 let seq = self.write_internal(id, kind::NOOP, append.first, b"");
@@ -170,9 +181,7 @@ impl Groups {
                 self.write_sent(id, &append, sent);
             }
         }
-        let mut offers = Vec::new();
         for (peer, message) in output.send_now.drain(..) {
-            offers.extend(message.last_entry().map(|through| (peer, through)));
             self.outboxes.send(peer, id, message);
         }
         for (peer, message) in output.send_when_durable.drain(..) {
@@ -186,12 +195,17 @@ impl Groups {
         {
             self.step_down(out, id);
         }
+        let reconfigured = std::mem::take(&mut output.reconfigured);
+        // What the log no longer has cannot be sent yet.
+        let snapshots = std::mem::take(&mut output.snapshots);
         self.note_ticks(out.now.mono, id);
         // For the sake of its memory; what was done meanwhile has left nothing in the other one.
         self.output = output;
-        // An outbox takes all; whoever reads the entries out of the log will say how many left, and how large they are.
-        for (to, through) in offers {
-            self.step(out, id, Input::Sent { to, through, bytes: 0 });
+        if reconfigured {
+            self.suspect_absent(out, id);
+        }
+        for to in snapshots {
+            self.step(out, id, Input::Snapshot { to, outcome: SnapshotOutcome::Refused });
         }
     }
 
@@ -201,31 +215,4 @@ impl Groups {
         let epoch = epoch_of(group.raft.term());
         group.meaning.begin_term(epoch, noop);
     }
-}
-
-/// Term and vote as they lie in the log, and the kind of the group's log: each log begins with its leader's vote for
-/// itself, so that a start knows what it reads before there is a checkpoint.
-pub(super) fn encode_hard_state(hard_state: &HardState, kind: LogKind) -> [u8; 14] {
-    assert_eq!(hard_state.doubt, None, "nobody finds damage yet");
-    let mut out = [0; 14];
-    out[..8].copy_from_slice(&hard_state.term.get().to_le_bytes());
-    if let Some(vote) = hard_state.vote {
-        out[8] = 1;
-        out[9..13].copy_from_slice(&vote.get().to_le_bytes());
-    }
-    out[13] = kind as u8;
-    out
-}
-
-/// The reverse; `None` if the bytes make no sense. Older logs do not name their kind: its tag is missing then.
-pub(super) fn decode_hard_state(bytes: &[u8]) -> Option<(HardState, Option<u8>)> {
-    let (numbers, tag) = bytes.split_first_chunk::<13>()?;
-    let tag = match tag {
-        [] => None,
-        [tag] => Some(*tag),
-        _ => return None,
-    };
-    let term = Term(u64::from_le_bytes(numbers[..8].try_into().ok()?));
-    let vote = u32::from_le_bytes(numbers[9..].try_into().ok()?);
-    Some((HardState { term, vote: (numbers[8] == 1).then_some(NodeId(vote)), doubt: None }, tag))
 }

@@ -1,14 +1,14 @@
 //! From a directory to running groups: checkpoint, then the log behind it, then elections.
 
-use super::propose::decode_hard_state;
+use super::hard_state::decode_hard_state;
 use super::{Groups, Out};
 use crate::group::Group;
-use crate::meaning::{LogKind, Meaning, kind};
+use crate::meaning::{LogKind, Meaning, kind, members};
 use crate::settings::Settings;
 use std::collections::BTreeMap;
 use torc_base::ids::{FileId, GroupId, Index, NodeId, Term};
 use torc_base::io::{DiskOp, Level, Op};
-use torc_consensus::{Config, Configuration, HardState, LogView, Raft, TermRun};
+use torc_consensus::{Config, Configuration, Doubt, HardState, LogView, Raft, TermRun};
 use torc_snapshot::{CheckpointReader, Loaded};
 use torc_wal::{Item, Recovered};
 
@@ -42,6 +42,8 @@ pub(super) struct RecoveredGroup {
     pub last: Index,
     pub applied: Index,
     pub terms: Vec<TermRun>,
+    /// Who belongs to it, as [`torc_consensus::Raft::configurations`]; empty: this node alone.
+    pub configurations: Vec<(Index, Configuration)>,
     pub meaning: Meaning,
 }
 
@@ -53,6 +55,7 @@ impl RecoveredGroup {
             last: Index(0),
             applied: Index(0),
             terms: Vec::new(),
+            configurations: Vec::new(),
             meaning,
         }
     }
@@ -86,6 +89,9 @@ impl RecoveredGroup {
             _ => self.terms.push(TermRun { term, first: index }),
         }
         self.last = index;
+        if item.kind == kind::MEMBERS {
+            self.configurations.push((index, members(item)?));
+        }
         self.meaning.replay(item)
     }
 
@@ -99,6 +105,7 @@ impl RecoveredGroup {
     fn cut(&mut self, from: Index) {
         self.last = Index(from.get() - 1);
         self.terms.retain(|run| run.first < from);
+        self.configurations.retain(|(index, _)| *index < from);
         self.meaning.cut(from);
     }
 }
@@ -116,7 +123,9 @@ pub(super) fn fresh_raft(settings: &Settings, id: GroupId, replicas: &[NodeId]) 
         GroupId::CATALOG => settings.catalog_members(),
         _ => Configuration::of_voters(replicas.iter().copied()),
     };
-    Raft::new(config(settings, id, vec![(Index(0), members)]), HardState::default(), log, Index(0))
+    let doubt = settings.doubt.map(|incarnation| Doubt::All { incarnation });
+    let hard_state = HardState { doubt, ..HardState::default() };
+    Raft::new(config(settings, id, vec![(Index(0), members)]), hard_state, log, Index(0))
 }
 
 fn config(settings: &Settings, id: GroupId, configurations: Vec<(Index, Configuration)>) -> Config {
@@ -188,8 +197,13 @@ impl Groups {
 
     fn replay(&mut self, item: &Item) -> Result<(), String> {
         if item.kind == kind::HARD_STATE {
-            let (hard_state, tag) = decode_hard_state(&item.bytes).ok_or("a hard state of the wrong length")?;
-            self.recovered_group(item.group, tag.map(LogKind::of_tag).transpose()?)?.hard_state = hard_state;
+            let told = decode_hard_state(&item.bytes).ok_or("a hard state that makes no sense")?;
+            let found = self.recovered_group(item.group, told.kind.map(LogKind::of_tag).transpose()?)?;
+            found.hard_state = told.hard_state;
+            // The first one tells how the group began; all later ones say what the log and the checkpoint have, too.
+            if found.configurations.is_empty() {
+                found.configurations.extend(told.members);
+            }
             return Ok(());
         }
         self.recovered_group(item.group, None)?.extend(item)
@@ -219,12 +233,11 @@ impl Groups {
         let found = std::mem::take(&mut self.checkpoint.recovery.found);
         let mut ids = Vec::with_capacity(found.len());
         for (id, found) in found {
-            let RecoveredGroup { hard_state, first, last, applied, terms, meaning } = found;
-            let members = match id {
-                GroupId::CATALOG => self.settings.catalog_members(),
-                _ => Configuration::of_voters(self.settings.voters.iter().copied()),
-            };
-            let config = config(&self.settings, id, vec![(Index(0), members)]);
+            let RecoveredGroup { hard_state, first, last, applied, terms, mut configurations, meaning } = found;
+            if configurations.is_empty() {
+                configurations.push((Index(0), Configuration::of_voters([self.settings.node])));
+            }
+            let config = config(&self.settings, id, configurations);
             let raft = Raft::new(config, hard_state, LogView { first, last, terms }, applied);
             self.groups.insert(id, Group::new(raft, meaning));
             ids.push(id);

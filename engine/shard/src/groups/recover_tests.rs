@@ -1,6 +1,7 @@
 //! What older torcs wrote is read; what newer ones may write is refused with a reason.
 
 use super::*;
+use crate::groups::hard_state::encode_hard_state;
 use crate::stats::Stats;
 use crate::tests::rig::settings;
 use std::collections::VecDeque;
@@ -100,7 +101,9 @@ fn marker(group: u64, bytes: &[u8]) -> Item {
 #[test]
 fn terms_say_of_which_kind_a_log_is_unless_they_are_old() {
     let hard_state = HardState { term: Term(3), vote: Some(torc_base::ids::NodeId(7)), doubt: None };
-    let tagged = crate::groups::propose::encode_hard_state(&hard_state, LogKind::Partition);
+    let node = settings().node;
+    let alone = Configuration::of_voters([node]);
+    let tagged = encode_hard_state(&hard_state, LogKind::Partition, (Index(0), &alone), node);
     let mut groups = groups();
     let replay = |groups: &mut Groups, item: Item| groups.replay(&item);
     for (group, bytes, kind) in [
@@ -121,7 +124,7 @@ fn terms_say_of_which_kind_a_log_is_unless_they_are_old() {
         let bytes = [&tagged[..], &[0; 8]].concat();
         assert!(replay(&mut groups, marker(1024, &bytes[..length])).is_err(), "{length} bytes");
     }
-    let mut unknown = tagged;
+    let mut unknown = tagged.clone();
     unknown[13] = 2;
     let refused = replay(&mut groups, marker(1028, &unknown)).unwrap_err();
     assert!(refused.contains("kind 2"), "{refused}");

@@ -85,6 +85,7 @@ impl CatalogLog {
 fn read(item: &Item) -> Result<Option<Command>, String> {
     match item.kind {
         kind::NOOP => Ok(None),
+        kind::MEMBERS => super::members(item).map(|_| None),
         kind::COMMAND => match Command::decode(&item.bytes) {
             Ok(command) => Ok(Some(command)),
             Err(error) => Err(format!("catalog entry {}: {error}", item.index)),

@@ -77,6 +77,7 @@ impl PartitionLog {
             Said::Term => self.state.begin_term(index, epoch),
             Said::Trim(to) => self.state.append_trim(index, to),
             Said::Clock(clock) => self.state.append_clock(index, clock),
+            Said::Members => {}
         }
         Ok(())
     }
@@ -122,6 +123,7 @@ enum Said {
     Term,
     Trim(Offset),
     Clock(Clock),
+    Members,
 }
 
 /// Reads an entry of a log whose end is `end` there.
@@ -145,6 +147,7 @@ fn read(item: &Item, end: Offset) -> Result<Said, String> {
             Said::Trim(to)
         }
         kind::CLOCK => Said::Clock(decode_clock(&item.bytes)?),
+        kind::MEMBERS => super::members(item).map(|_| Said::Members)?,
         other => return Err(format!("an entry of kind {} does not belong into a partition's log", other.0)),
     })
 }

@@ -78,5 +78,5 @@ impl Outboxes {
 }
 
 #[cfg(test)]
-#[path = "peers_tests.rs"]
+#[path = "outboxes_tests.rs"]
 mod tests;

@@ -1,0 +1,331 @@
+//! The way out to other members: who can be reached, and what leaves with the entries that it offers.
+//!
+//! Consensus offers entries; here they are taken from the log, from its tail without a copy or from the disk, as many as the
+//! frame has room for, and consensus is told how many left, and how large they are. Nothing more is offered to a follower
+//! before that.
+
+use super::{Groups, Out};
+use crate::peers::{Landed, Queue};
+use crate::settings::shard_of;
+use std::collections::{BTreeMap, BTreeSet};
+use torc_base::buf::Buf;
+use torc_base::ids::{GroupId, NodeId, Place};
+use torc_base::limits::{PEER_ENTRIES_BYTES, PEER_MESSAGE_BYTES_MAX, PEER_READ_BYTES};
+use torc_base::time::Mono;
+use torc_consensus::{Body, Input, Message, Role, Run, wire};
+use torc_net::peer::{EntryHead, GroupsWriter};
+use torc_wal::{Claim, From, Item, Read, ReadId, Share, WalError};
+
+/// Reads for one link that may be under way at once.
+const READS_MAX: usize = 4;
+/// A message that was not taken in, or could not leave, is made up for after so long.
+const AGAIN_MS: u64 = 100;
+
+/// A link to a shard of another node, and which one of those that there were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub place: Place,
+    pub number: u64,
+}
+
+/// Who can be reached, and what is on its way there.
+#[derive(Default)]
+pub(super) struct Departures {
+    /// Shards of other nodes, as they last said.
+    shards: BTreeMap<NodeId, u16>,
+    up: BTreeSet<Place>,
+    /// Reads for followers: for which link, and what offers the entries.
+    reads: BTreeMap<ReadId, (Link, GroupId, Message)>,
+    landed: Vec<(Link, Landed)>,
+    /// Members that are to be taken for lost and found again, and when.
+    again: BTreeSet<(Mono, NodeId, GroupId)>,
+    waiting: BTreeSet<(NodeId, GroupId)>,
+    /// The bytes of the message at hand.
+    message: Vec<u8>,
+}
+
+/// What became of the wish for a message's entries.
+enum Entries {
+    Here(Vec<Item>),
+    /// The disk was asked.
+    Asked(ReadId),
+    /// There is no memory for them.
+    Later,
+    /// They do not leave: nobody offers them any more, or they are not there.
+    Never,
+}
+
+impl Departures {
+    fn can_reach(&self, node: NodeId, group: GroupId) -> bool {
+        let shards = self.shards.get(&node);
+        shards.is_some_and(|shards| self.up.contains(&Place { node, shard: shard_of(group, *shards) }))
+    }
+}
+
+impl Groups {
+    /// Where a group's member on another node is, if that can be reached.
+    pub fn place_of(&self, node: NodeId, group: GroupId) -> Option<Place> {
+        let shards = *self.departures.shards.get(&node)?;
+        let place = Place { node, shard: shard_of(group, shards) };
+        self.departures.up.contains(&place).then_some(place)
+    }
+
+    /// There is a link to a shard of another node, which has so many. Groups that wait for a leader seek one.
+    pub fn peer_up(&mut self, out: &mut Out, place: Place, shards: u16) {
+        self.departures.shards.insert(place.node, shards);
+        self.departures.up.insert(place);
+        for id in self.shared_with(place) {
+            self.step(out, id, Input::Alive(place.node));
+            let Some(group) = self.groups.get(&id) else { continue };
+            let mut voters = group.raft.peers().iter().filter(|peer| peer.seat.votes());
+            let first = voters.next().is_some_and(|peer| peer.id == self.settings.node);
+            if first && group.raft.leader().is_none() && group.raft.role() != Role::Leader {
+                self.step(out, id, Input::Campaign);
+            }
+        }
+    }
+
+    /// There is none any more.
+    pub fn peer_down(&mut self, out: &mut Out, place: Place) {
+        self.departures.up.remove(&place);
+        for id in self.shared_with(place) {
+            self.step(out, id, Input::Suspected(place.node));
+        }
+    }
+
+    /// Groups with a member at that place.
+    fn shared_with(&self, place: Place) -> Vec<GroupId> {
+        let Some(shards) = self.departures.shards.get(&place.node) else { return Vec::new() };
+        let shared = self.groups.iter().filter(|(id, group)| {
+            shard_of(**id, *shards) == place.shard && group.raft.peers().iter().any(|peer| peer.id == place.node)
+        });
+        shared.map(|(id, _)| *id).collect()
+    }
+
+    /// Of a group's members those that cannot be reached are known to be lost from the beginning.
+    pub(super) fn suspect_absent(&mut self, out: &mut Out, id: GroupId) {
+        // Without peers in the settings there are no links: whoever drives the groups carries what they say.
+        if self.settings.peers.is_empty() {
+            return;
+        }
+        let group = &self.groups[&id];
+        let others = group.raft.peers().iter().map(|peer| peer.id).filter(|node| *node != self.settings.node);
+        let absent: Vec<NodeId> = others.filter(|node| !self.departures.can_reach(*node, id)).collect();
+        for node in absent {
+            self.step(out, id, Input::Suspected(node));
+        }
+    }
+
+    /// The member at `place` did not take in what it was sent of these groups. Soon each is as if the link had been lost and
+    /// found again.
+    pub fn untaken(&mut self, now: Mono, node: NodeId, groups: impl Iterator<Item = GroupId>) {
+        for id in groups {
+            if self.groups.contains_key(&id) {
+                self.try_again(now, node, id);
+            }
+        }
+    }
+
+    fn try_again(&mut self, now: Mono, node: NodeId, id: GroupId) {
+        if self.departures.waiting.insert((node, id)) {
+            self.departures.again.insert((now.plus_ms(AGAIN_MS), node, id));
+        }
+    }
+
+    /// Makes up for what was not taken in.
+    pub(super) fn turn_departures(&mut self, out: &mut Out) {
+        while let Some(&(at, node, id)) = self.departures.again.first()
+            && at <= out.now.mono
+        {
+            self.departures.again.pop_first();
+            self.departures.waiting.remove(&(node, id));
+            if !self.departures.can_reach(node, id) {
+                continue;
+            }
+            match self.groups.get(&id).map(|group| group.raft.role()) {
+                // It asked for a vote; the poll begins anew.
+                Some(Role::PreCandidate | Role::Candidate) => self.step(out, id, Input::Campaign),
+                Some(Role::Leader | Role::Follower) => {
+                    self.step(out, id, Input::Suspected(node));
+                    self.step(out, id, Input::Alive(node));
+                }
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn departures_deadline(&self) -> Option<Mono> {
+        self.departures.again.first().map(|(at, ..)| *at)
+    }
+
+    /// Puts into a frame what waits for a link, and tells consensus what leaves of the entries that it offered. What finds no
+    /// room stays. True if something that stays waits for nothing but another try.
+    pub fn fill(&mut self, out: &mut Out, link: Link, queue: &mut Queue, writer: &mut GroupsWriter) -> bool {
+        let mut later = false;
+        while writer.len() < PEER_ENTRIES_BYTES
+            && let Some(landed) = queue.landed.front()
+            && writer.admits(PEER_MESSAGE_BYTES_MAX, landed.items.len())
+        {
+            let Landed { group, message, items } = queue.landed.pop_front().expect("just seen");
+            self.depart(out, link.place.node, group, message, items, writer);
+        }
+        let mut messages = queue.take_messages();
+        for (group, message) in messages.drain(..) {
+            let entries = message.last_entry().is_some();
+            if !writer.admits(PEER_MESSAGE_BYTES_MAX, if entries { entries_of(&message) } else { 0 }) {
+                queue.message(group, message);
+                continue;
+            }
+            if !entries {
+                self.put(group, &message, 0, writer);
+                continue;
+            }
+            let room = PEER_ENTRIES_BYTES.saturating_sub(writer.len());
+            if room == 0 || queue.reading == READS_MAX {
+                queue.message(group, message);
+                continue;
+            }
+            match self.entries(out, group, &message, room.min(PEER_READ_BYTES)) {
+                Entries::Here(items) => self.depart(out, link.place.node, group, message, items, writer),
+                Entries::Asked(id) => {
+                    queue.reading += 1;
+                    self.departures.reads.insert(id, (link, group, message));
+                }
+                Entries::Later => {
+                    later = true;
+                    queue.message(group, message);
+                }
+                Entries::Never => self.offer_again(out, link.place.node, group, &message),
+            }
+        }
+        queue.give_back(messages);
+        later
+    }
+
+    /// Entries that have come from the disk, since this was last asked.
+    pub fn take_landed(&mut self) -> Vec<(Link, Landed)> {
+        std::mem::take(&mut self.departures.landed)
+    }
+
+    /// Looks for the entries that a message offers, the first of them at least.
+    fn entries(&mut self, out: &mut Out, id: GroupId, message: &Message, max_bytes: usize) -> Entries {
+        let Body::Append { prev, .. } = &message.body else { return Entries::Never };
+        let Some(group) = self.groups.get(&id) else { return Entries::Never };
+        if !group.raft.is_leader() || group.raft.term() != message.term || prev.index.next() < group.raft.log().first() {
+            return Entries::Never;
+        }
+        let last = message.last_entry().expect("the caller has looked");
+        // Followers go before those who read for clients, and have memory that those cannot use up.
+        let claim = Claim { share: Share::Followers, turn: 0 };
+        let from = From::Index(prev.index.next());
+        let read = self.wal.read(id, from, last, max_bytes, claim, &mut self.disk_ops);
+        self.emit_disk(out);
+        match read {
+            Read::Ready(items) => Entries::Here(items),
+            Read::Pending(read) => Entries::Asked(read),
+            Read::NoRoom => Entries::Later,
+            Read::Released => Entries::Never,
+        }
+    }
+
+    /// The disk has answered a read for a follower. False: it was not one.
+    pub(super) fn departure_read(&mut self, out: &mut Out, id: ReadId, result: &mut Result<Vec<Item>, WalError>) -> bool {
+        let Some((link, group, message)) = self.departures.reads.remove(&id) else { return false };
+        let items = match std::mem::replace(result, Ok(Vec::new())) {
+            Ok(items) => items,
+            Err(error) => {
+                if !matches!(error, WalError::NoRoom | WalError::Released { .. }) {
+                    self.read_error(out, &error);
+                }
+                self.try_again(out.now.mono, link.place.node, group);
+                Vec::new()
+            }
+        };
+        self.departures.landed.push((link, Landed { group, message, items }));
+        true
+    }
+
+    /// Sends a message with those of its entries that are at hand, and says so.
+    fn depart(
+        &mut self,
+        out: &mut Out,
+        node: NodeId,
+        id: GroupId,
+        mut message: Message,
+        items: Vec<Item>,
+        writer: &mut GroupsWriter,
+    ) {
+        let leads = |message: &Message| {
+            self.groups.get(&id).is_some_and(|group| group.raft.is_leader() && group.raft.term() == message.term)
+        };
+        if !leads(&message) {
+            return;
+        }
+        let Body::Append { prev, runs, .. } = &mut message.body else { return };
+        // Up to a hole that compaction has left.
+        let whole = items.iter().zip(prev.index.get() + 1..).take_while(|(item, at)| item.index.get() == *at).count();
+        if whole == 0 {
+            return self.offer_again(out, node, id, &message);
+        }
+        let through = prev.index.plus(whole as u64);
+        keep(runs, whole as u64);
+        self.put(id, &message, whole, writer);
+        let mut bytes = 0;
+        for item in items.into_iter().take(whole) {
+            bytes += item.bytes.len() as u64;
+            let (head, payload) = entry(item);
+            writer.entry(head, payload);
+        }
+        self.step(out, id, Input::Sent { to: node, through, bytes });
+    }
+
+    /// Nothing left of what was offered. If there is a reason for it that passes, it passes soon.
+    fn offer_again(&mut self, out: &mut Out, node: NodeId, id: GroupId, message: &Message) {
+        let Body::Append { prev, .. } = &message.body else { return };
+        let Some(group) = self.groups.get(&id) else { return };
+        if !group.raft.is_leader() || group.raft.term() != message.term {
+            return;
+        }
+        if prev.index.next() < group.raft.log().first() {
+            // Consensus asks for a snapshot then.
+            self.step(out, id, Input::Sent { to: node, through: prev.index, bytes: 0 });
+        } else {
+            self.try_again(out.now.mono, node, id);
+        }
+    }
+
+    fn put(&mut self, id: GroupId, message: &Message, entries: usize, writer: &mut GroupsWriter) {
+        let bytes = &mut self.departures.message;
+        bytes.clear();
+        wire::encode(message, bytes);
+        writer.message(id, bytes, entries);
+    }
+}
+
+/// How many entries a message offers.
+fn entries_of(message: &Message) -> usize {
+    let Body::Append { runs, .. } = &message.body else { return 0 };
+    runs.iter().map(|run| run.entries as usize).sum()
+}
+
+/// Leaves the first `count` entries of the runs.
+fn keep(runs: &mut Vec<Run>, count: u64) {
+    let mut left = count;
+    runs.retain_mut(|run| {
+        run.entries = u64::from(run.entries).min(left) as u32;
+        left -= u64::from(run.entries);
+        run.entries > 0
+    });
+    assert_eq!(left, 0, "no more entries leave than were offered");
+}
+
+/// What a frame says of an entry, and its bytes, which stay where they are.
+fn entry(item: Item) -> (EntryHead, Buf) {
+    let Item { kind, records, first_offset, max_timestamp, prefix_len, body_crc, bytes, .. } = item;
+    (EntryHead { kind: kind.0, prefix_len, records, first_offset, max_timestamp, body_crc }, bytes)
+}
+
+
+#[cfg(test)]
+#[path = "depart_tests.rs"]
+mod tests;

@@ -1,0 +1,97 @@
+//! Who is let in, and why not.
+
+use crate::settings::Settings;
+use std::fmt;
+use torc_base::ids::NodeId;
+use torc_base::limits::SHARDS_MAX;
+use torc_net::peer::{Hello, Reason, Refusal, VERSIONS, Welcome};
+
+/// What this shard knows of the node that calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The start and the shards of a process of that node that has a link here.
+    pub linked: Option<(u64, u16)>,
+}
+
+/// A cluster's id as people read it.
+pub(super) struct Cluster(pub u128);
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { f.write_str("no cluster") } else { write!(f, "cluster {:032x}", self.0) }
+    }
+}
+
+/// Says why a caller is not let in. `running`: this shard has read its log.
+pub(super) fn check(hello: &Hello, settings: &Settings, known: Known, running: bool) -> Result<(), Refusal> {
+    let (here, caller) = (settings.node, hello.node);
+    let refuse = |reason, text| Err(Refusal { reason, text });
+    if hello.common_version().is_none() {
+        let (low, high) = hello.versions;
+        let (first, last) = (VERSIONS.start(), VERSIONS.end());
+        let text = format!(
+            "node {caller} speaks versions {low} to {high} of the peers' protocol, node {here} {first} to {last}: \
+             upgrade the older one"
+        );
+        return refuse(Reason::Version, text);
+    }
+    if hello.cluster != settings.cluster {
+        let (ours, theirs) = (Cluster(settings.cluster), Cluster(hello.cluster));
+        let text = format!("node {here} belongs to {ours}, and node {caller}, which calls, to {theirs}: see --peers of both");
+        return refuse(Reason::Cluster, text);
+    }
+    if hello.to_node != here {
+        let text = format!("node {caller} looks for node {}, and this is node {here}: see --peers of both", hello.to_node);
+        return refuse(Reason::Node, text);
+    }
+    if caller == here {
+        return refuse(Reason::DoubledNode, format!("there are two nodes {here}: give one of them another --node-id"));
+    }
+    if !settings.peers.iter().any(|peer| peer.node == caller) {
+        let text = format!("node {here} knows no node {caller}: it is not in its --peers");
+        return refuse(Reason::UnknownNode, text);
+    }
+    if caller > here {
+        let text = format!("node {caller} calls node {here}, and of two nodes the lower one calls");
+        return refuse(Reason::Node, text);
+    }
+    let shards = usize::from(hello.shards);
+    if shards == 0 || shards > SHARDS_MAX || hello.from.0 >= hello.shards {
+        return refuse(Reason::Shard, format!("node {caller} has no shard {} of {shards}", hello.from));
+    }
+    if hello.to.0 >= settings.shards {
+        let text = format!("node {here} has {} shards, and shard {} was called", settings.shards, hello.to);
+        return refuse(Reason::Shard, text);
+    }
+    if !running {
+        return refuse(Reason::NotReady, format!("node {here} still reads its log"));
+    }
+    match known.linked {
+        Some((start, _)) if start != hello.start => {
+            let text = format!(
+                "another process is node {caller} already: if it was not just restarted, give one of them another --node-id"
+            );
+            refuse(Reason::DoubledNode, text)
+        }
+        Some((_, shards)) if shards != hello.shards => {
+            let text = format!("node {caller} has {shards} shards, as it said before, and now says {}", hello.shards);
+            refuse(Reason::Shard, text)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says why the answer of `node` does not fit.
+pub(super) fn check_welcome(welcome: &Welcome, settings: &Settings, node: NodeId) -> Result<(), String> {
+    if !VERSIONS.contains(&welcome.version) {
+        return Err(format!("node {node} wants to speak version {}, which was not offered", welcome.version));
+    }
+    if welcome.cluster != settings.cluster {
+        let (ours, theirs) = (Cluster(settings.cluster), Cluster(welcome.cluster));
+        return Err(format!("node {node} belongs to {theirs}, and this node to {ours}"));
+    }
+    if welcome.shards == 0 || usize::from(welcome.shards) > SHARDS_MAX {
+        return Err(format!("node {node} says that it has {} shards", welcome.shards));
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! What waits for one link: messages between members of groups, mail, and word of what was not taken in.
+
+use crate::mail::Mail;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use torc_base::ids::GroupId;
+use torc_base::limits::{PEER_MAIL_BYTES_MAX, PEER_MAIL_WAITING_MAX, PEER_MESSAGES_MAX};
+use torc_consensus::Message;
+use torc_wal::Item;
+
+/// Entries that are in memory, and the message that offers them.
+#[derive(Debug)]
+pub struct Landed {
+    pub group: GroupId,
+    pub message: Message,
+    pub items: Vec<Item>,
+}
+
+/// What waits for one link.
+#[derive(Debug, Default)]
+pub struct Queue {
+    /// In the order in which it was said.
+    messages: Vec<(GroupId, Message)>,
+    /// Where the last message of a group stands among them: only that one takes others in.
+    last: BTreeMap<GroupId, usize>,
+    /// Entries of messages, read from the disk.
+    pub landed: VecDeque<Landed>,
+    /// Reads for this link that are under way.
+    pub reading: usize,
+    /// For the shard at its other end.
+    mail: VecDeque<Vec<u8>>,
+    mail_bytes: usize,
+    untaken: BTreeSet<GroupId>,
+    /// More waited than a link may have: what came then is lost.
+    overflowed: bool,
+}
+
+impl Queue {
+    /// A message to a member of a group.
+    pub fn message(&mut self, group: GroupId, message: Message) {
+        if let Some(at) = self.last.get(&group)
+            && self.messages[*at].1.absorb(&message)
+        {
+            return;
+        }
+        if self.messages.len() == PEER_MESSAGES_MAX {
+            self.overflowed = true;
+            return;
+        }
+        self.last.insert(group, self.messages.len());
+        self.messages.push((group, message));
+    }
+
+    /// Mail, in its wire form.
+    pub fn mail(&mut self, bytes: Vec<u8>) {
+        if bytes.len() > PEER_MAIL_BYTES_MAX || self.mail_bytes + bytes.len() > PEER_MAIL_WAITING_MAX {
+            self.overflowed = true;
+            return;
+        }
+        self.mail_bytes += bytes.len();
+        self.mail.push_back(bytes);
+    }
+
+    /// A message to a member of this group was not taken in here.
+    pub fn untaken(&mut self, group: GroupId) {
+        self.untaken.insert(group);
+    }
+
+    /// All messages, in their order; those that do not leave are put in again.
+    pub fn take_messages(&mut self) -> Vec<(GroupId, Message)> {
+        self.last.clear();
+        std::mem::take(&mut self.messages)
+    }
+
+    /// An emptied list, to be filled again, if that is not done with another one already.
+    pub fn give_back(&mut self, emptied: Vec<(GroupId, Message)>) {
+        assert!(emptied.is_empty());
+        if self.messages.capacity() == 0 {
+            self.messages = emptied;
+        }
+    }
+
+    /// The next mail, if it has at most `room` bytes.
+    pub fn next_mail(&mut self, room: impl FnOnce(usize) -> bool) -> Option<Vec<u8>> {
+        if !room(self.mail.front()?.len()) {
+            return None;
+        }
+        let mail = self.mail.pop_front()?;
+        self.mail_bytes -= mail.len();
+        Some(mail)
+    }
+
+    /// Groups whose messages were not taken in, `most` at once.
+    pub fn take_untaken(&mut self, most: usize) -> Vec<GroupId> {
+        std::iter::from_fn(|| self.untaken.pop_first()).take(most).collect()
+    }
+
+    /// True if nothing is to leave, nor comes from the disk.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.landed.is_empty() && self.mail.is_empty() && self.untaken.is_empty()
+    }
+
+    /// True if something was lost here.
+    pub fn has_overflowed(&self) -> bool {
+        self.overflowed
+    }
+}
+
+/// The wire form of mail for another node; `None` for what stays inside one.
+pub fn encode_mail(mail: &Mail) -> Option<Vec<u8>> {
+    _ = mail;
+    None
+}
+
+/// The reverse.
+pub fn decode_mail(bytes: &[u8]) -> Result<Mail, String> {
+    Err(format!("{} bytes of mail that nothing sends yet", bytes.len()))
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;
