@@ -36,6 +36,9 @@ pub mod kind {
     pub const CLOCK: Kind = Kind(6);
     /// Who belongs to the group from here on.
     pub const MEMBERS: Kind = Kind(7);
+    /// In a follower's log: what stands in the place of a record batch that compaction has left out of its leader's. Its first
+    /// offset is where records go on.
+    pub const HOLE: Kind = Kind(8);
 }
 
 /// The kinds of logs. Their tags stand in checkpoints and beside the terms in the log; 2 is kept for coordinators, 3 for

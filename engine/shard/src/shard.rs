@@ -246,7 +246,7 @@ impl Shard {
             }
             Mail::Leaders(leaders) => self.lead(now, &leaders, ops),
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
-            Mail::Finish => self.finish(now),
+            Mail::Finish => self.finish(now, ops),
             Mail::Pressed => self.pressed_until = now.mono.plus_ms(PRESSED_MS),
             Mail::Moving(_) | Mail::Calling(_) => panic!("a connection's mail comes with the connection"),
         }
@@ -541,7 +541,8 @@ impl Shard {
     }
 
     /// All shards are drained: one last checkpoint closes the log.
-    fn finish(&mut self, now: Now) {
+    fn finish(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        self.with_groups(now, ops, |groups, out| groups.resign(out));
         self.stopping = Stopping::Finishing { until: now.mono.plus_ms(self.settings.drain_ms) };
         if self.groups.phase == Phase::Running {
             self.groups.force_checkpoint();
@@ -575,7 +576,7 @@ impl Shard {
                     for shard in others {
                         ops.push(Op::Mail { to: shard, mail: Mail::Finish });
                     }
-                    self.finish(now);
+                    self.finish(now, ops);
                 }
             }
             Stopping::No | Stopping::Finishing { .. } | Stopping::Done => {}

@@ -14,6 +14,7 @@ pub fn name(kind: u8) -> Option<&'static str> {
         4 => "trim",
         6 => "clock",
         7 => "members",
+        8 => "hole",
         COMMAND => "command",
         _ => return None,
     })

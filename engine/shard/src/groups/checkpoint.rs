@@ -81,8 +81,8 @@ impl Groups {
             catalog.encode(&mut bytes);
             bytes
         });
-        if catalog.is_some() {
-            // What is applied is in the section; the log needs to keep none of it.
+        if catalog.is_some() && self.groups[&GroupId::CATALOG].is_alone() {
+            // What is applied is in the section; the log needs to keep none of it, unless it is for other members.
             let applied = self.groups[&GroupId::CATALOG].raft.marks().applied;
             self.release(GroupId::CATALOG, applied.next());
         }

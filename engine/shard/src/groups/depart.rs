@@ -5,15 +5,19 @@
 //! before that.
 
 use super::{Groups, Out};
+use crate::meaning::kind;
 use crate::peers::{Landed, Queue};
 use crate::settings::shard_of;
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::buf::Buf;
-use torc_base::ids::{GroupId, NodeId, Place};
-use torc_base::limits::{PEER_ENTRIES_BYTES, PEER_MESSAGE_BYTES_MAX, PEER_READ_BYTES};
+use torc_base::crc::crc32c;
+use torc_base::ids::{GroupId, Index, NodeId, Place};
+use torc_base::limits::{PEER_ENTRIES_BYTES, PEER_MESSAGE_BYTES_MAX, PEER_READ_BYTES, REPLICATE_ENTRIES_MAX};
 use torc_base::time::Mono;
+use torc_consensus::log::Log;
 use torc_consensus::{Body, Input, Message, Role, Run, wire};
 use torc_net::peer::{EntryHead, GroupsWriter};
+use torc_state::retention::Age;
 use torc_wal::{Claim, From, Item, Read, ReadId, Share, WalError};
 
 /// Reads for one link that may be under way at once.
@@ -185,7 +189,7 @@ impl Groups {
                 queue.message(group, message);
                 continue;
             }
-            match self.entries(out, group, &message, room.min(PEER_READ_BYTES)) {
+            match self.entries(out, group, &message, room.min(PEER_READ_BYTES), false) {
                 Entries::Here(items) => self.depart(out, link.place.node, group, message, items, writer),
                 Entries::Asked(id) => {
                     queue.reading += 1;
@@ -207,20 +211,29 @@ impl Groups {
         std::mem::take(&mut self.departures.landed)
     }
 
-    /// Looks for the entries that a message offers, the first of them at least.
-    fn entries(&mut self, out: &mut Out, id: GroupId, message: &Message, max_bytes: usize) -> Entries {
+    /// Looks for the entries that a message offers, the first of them at least; if they are not there, `beyond` them.
+    fn entries(
+        &mut self,
+        out: &mut Out,
+        id: GroupId,
+        message: &Message,
+        max_bytes: usize,
+        beyond: bool,
+    ) -> Entries {
         let Body::Append { prev, .. } = &message.body else { return Entries::Never };
         let Some(group) = self.groups.get(&id) else { return Entries::Never };
         if !group.raft.is_leader() || group.raft.term() != message.term || prev.index.next() < group.raft.log().first() {
             return Entries::Never;
         }
-        let last = message.last_entry().expect("the caller has looked");
+        let last = if beyond { group.raft.marks().written } else { message.last_entry().expect("the caller has looked") };
         // Followers go before those who read for clients, and have memory that those cannot use up.
         let claim = Claim { share: Share::Followers, turn: 0 };
         let from = From::Index(prev.index.next());
         let read = self.wal.read(id, from, last, max_bytes, claim, &mut self.disk_ops);
         self.emit_disk(out);
         match read {
+            // Compaction has left them out: what follows tells where their offsets end.
+            Read::Ready(items) if items.is_empty() && !beyond => self.entries(out, id, message, 1, true),
             Read::Ready(items) => Entries::Here(items),
             Read::Pending(read) => Entries::Asked(read),
             Read::NoRoom => Entries::Later,
@@ -232,6 +245,14 @@ impl Groups {
     pub(super) fn departure_read(&mut self, out: &mut Out, id: ReadId, result: &mut Result<Vec<Item>, WalError>) -> bool {
         let Some((link, group, message)) = self.departures.reads.remove(&id) else { return false };
         let items = match std::mem::replace(result, Ok(Vec::new())) {
+            Ok(items) if items.is_empty() => match self.entries(out, group, &message, 1, true) {
+                Entries::Here(items) => items,
+                Entries::Asked(id) => {
+                    self.departures.reads.insert(id, (link, group, message));
+                    return true;
+                }
+                Entries::Later | Entries::Never => Vec::new(),
+            },
             Ok(items) => items,
             Err(error) => {
                 if !matches!(error, WalError::NoRoom | WalError::Released { .. }) {
@@ -262,16 +283,18 @@ impl Groups {
             return;
         }
         let Body::Append { prev, runs, .. } = &mut message.body else { return };
-        // Up to a hole that compaction has left.
-        let whole = items.iter().zip(prev.index.get() + 1..).take_while(|(item, at)| item.index.get() == *at).count();
-        if whole == 0 {
+        let offered: u64 = runs.iter().map(|run| u64::from(run.entries)).sum();
+        let compacted = self.wal.compacted(id);
+        let mut items = bridged(items, self.groups[&id].raft.log(), prev.index, prev.index.plus(offered), compacted);
+        items.truncate(REPLICATE_ENTRIES_MAX as usize);
+        if items.is_empty() {
             return self.offer_again(out, node, id, &message);
         }
-        let through = prev.index.plus(whole as u64);
-        keep(runs, whole as u64);
-        self.put(id, &message, whole, writer);
+        let through = prev.index.plus(items.len() as u64);
+        keep(runs, items.len() as u64);
+        self.put(id, &message, items.len(), writer);
         let mut bytes = 0;
-        for item in items.into_iter().take(whole) {
+        for item in items {
             bytes += item.bytes.len() as u64;
             let (head, payload) = entry(item);
             writer.entry(head, payload);
@@ -305,7 +328,33 @@ impl Groups {
 /// How many entries a message offers.
 fn entries_of(message: &Message) -> usize {
     let Body::Append { runs, .. } = &message.body else { return 0 };
-    runs.iter().map(|run| run.entries as usize).sum()
+    let entries: usize = runs.iter().map(|run| run.entries as usize).sum();
+    entries.min(REPLICATE_ENTRIES_MAX as usize)
+}
+
+/// Entries behind `prev` through `last`, without a gap: what compaction has left out, all of it below `compacted`, is a hole.
+fn bridged(items: Vec<Item>, log: &Log, prev: Index, last: Index, compacted: Index) -> Vec<Item> {
+    let mut next = prev.next();
+    if items.iter().zip(next.get()..).all(|(item, at)| item.index.get() == at) && items.len() as u64 <= last.get() - prev.get() {
+        return items;
+    }
+    let mut whole = Vec::with_capacity(items.len());
+    for item in items {
+        while next < item.index && next <= last && next < compacted {
+            let Some(term) = log.term_at(next) else { return whole };
+            let (index, bytes) = (next, Buf::copy_of(&[]));
+            let (records, max_timestamp, prefix_len, body_crc) = (0, Age::NONE.0, 0, crc32c(&[]));
+            let kind = kind::HOLE;
+            whole.push(Item { kind, term, index, records, max_timestamp, prefix_len, body_crc, bytes, ..item.clone() });
+            next = next.next();
+        }
+        if next != item.index || next > last {
+            break;
+        }
+        whole.push(item);
+        next = next.next();
+    }
+    whole
 }
 
 /// Leaves the first `count` entries of the runs.

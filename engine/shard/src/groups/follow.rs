@@ -149,6 +149,13 @@ impl Groups {
         }
     }
 
+    /// This node is to lead nothing any more: it stops, or its disk has failed. What it has for itself it keeps.
+    pub fn resign(&mut self, out: &mut Out) {
+        let led = self.groups.iter().filter(|(_, group)| group.raft.is_leader() && !group.is_alone());
+        let led: Vec<GroupId> = led.map(|(id, _)| *id).collect();
+        led.into_iter().for_each(|id| self.step(out, id, Input::Resign));
+    }
+
     /// Groups get ticks as long as consensus wants some.
     pub(super) fn note_ticks(&mut self, now: Mono, id: GroupId) {
         let Some(group) = self.groups.get_mut(&id) else { return };

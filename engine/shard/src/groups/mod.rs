@@ -323,6 +323,27 @@ impl Groups {
         self.note_serving(out);
     }
 
+    /// A group's member here.
+    #[cfg(test)]
+    pub fn raft(&self, id: GroupId) -> Option<&torc_consensus::Raft> {
+        self.groups.get(&id).map(|group| &group.raft)
+    }
+
+    /// A partition's state, and the offset behind its last committed record.
+    #[cfg(test)]
+    pub fn state(&self, id: GroupId) -> Option<(Vec<u8>, Offset)> {
+        let group = self.groups.get(&id)?;
+        let mut bytes = Vec::new();
+        group.meaning.encode(&mut bytes);
+        Some((bytes, group.partition().high_watermark()))
+    }
+
+    /// Counters of the log.
+    #[cfg(test)]
+    pub fn wal_stats(&self) -> torc_wal::Stats {
+        self.wal.stats()
+    }
+
     /// The ids of all groups.
     pub fn ids(&self) -> Vec<GroupId> {
         self.groups.keys().copied().collect()

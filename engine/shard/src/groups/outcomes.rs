@@ -122,6 +122,7 @@ impl Groups {
             out.answers.extend(waiters.map(|waiter| waiter.refused(Refusal::Storage)));
         }
         self.refuse_deferred(out, Refusal::Storage);
+        self.resign(out);
         out.notices.push_back(Notice::Fenced);
         out.notices.push_back(Notice::AllServing);
     }

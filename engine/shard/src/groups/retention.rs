@@ -167,7 +167,10 @@ impl Groups {
         let committed = group.raft.marks().committed;
         let kept = self.wal.runs(id).iter().find(|run| run.end_offset > start);
         let below = kept.map_or(committed.next(), |run| run.first_index);
-        self.release(id, below.min(committed.next()));
+        // A leader keeps what a member lacks that can be reached; what one that is gone lacks is not waited for.
+        let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node && !peer.suspected);
+        let held = if group.raft.is_leader() { others.map(|peer| peer.held.next()).min() } else { None };
+        self.release(id, below.min(committed.next()).min(held.unwrap_or(below)));
     }
 
     /// A group without records needs none of its log: its state is in the checkpoint. A follower may need it, if there are

@@ -78,6 +78,11 @@ impl PartitionLog {
             Said::Trim(to) => self.state.append_trim(index, to),
             Said::Clock(clock) => self.state.append_clock(index, clock),
             Said::Members => {}
+            Said::Hole(0) => {}
+            Said::Hole(records) => {
+                let nothing = Incoming { records, producer: None, max_timestamp: -1 };
+                self.state.append(index, end, &nothing, 0);
+            }
         }
         Ok(())
     }
@@ -124,6 +129,8 @@ enum Said {
     Trim(Offset),
     Clock(Clock),
     Members,
+    /// So many offsets that had records once.
+    Hole(u32),
 }
 
 /// Reads an entry of a log whose end is `end` there.
@@ -148,6 +155,10 @@ fn read(item: &Item, end: Offset) -> Result<Said, String> {
         }
         kind::CLOCK => Said::Clock(decode_clock(&item.bytes)?),
         kind::MEMBERS => super::members(item).map(|_| Said::Members)?,
+        kind::HOLE => {
+            let records = u32::try_from(item.first_offset.get() - end.get());
+            Said::Hole(records.map_err(|_| format!("a hole up to {} follows the end {end}", item.first_offset))?)
+        }
         other => return Err(format!("an entry of kind {} does not belong into a partition's log", other.0)),
     })
 }

@@ -90,7 +90,7 @@ enum State {
 /// The link to one shard of another node.
 struct Link {
     state: State,
-    /// How many there were before.
+    /// No other link of this shard has had it.
     number: u64,
     /// The process at the other end, of one that is up.
     start: u64,
@@ -125,6 +125,7 @@ pub struct Links {
     links: BTreeMap<Place, Link>,
     calls: BTreeMap<u64, Place>,
     next_call: u64,
+    next_number: u64,
     /// The shards of other nodes, as they last said.
     shards: BTreeMap<NodeId, u16>,
     /// This shard has read its log, and takes part.
@@ -134,6 +135,8 @@ pub struct Links {
     looked: Mono,
     news: Vec<News>,
     lines: LineLimit,
+    /// The same, of those about who is not let in.
+    refusals: LineLimit,
 }
 
 impl Links {
@@ -148,12 +151,14 @@ impl Links {
             links: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_call: 0,
+            next_number: 0,
             shards: BTreeMap::new(),
             running: false,
             due: Mono(u64::MAX),
             looked: Mono(0),
             news: Vec::new(),
             lines: LineLimit::new(LINES, LINES_SPAN_MS),
+            refusals: LineLimit::new(LINES, LINES_SPAN_MS),
         }
     }
 
@@ -473,7 +478,7 @@ impl Links {
                 self.news.push(News::Frame(*place, frame));
             }
             (Stage::Up { .. }, Frame::Beat) => {}
-            (Stage::Stranger { .. }, Frame::Hello(hello)) => self.hello(now, conn, hello, ops),
+            (Stage::Stranger { .. }, Frame::Hello(hello)) if !wire.sending => self.hello(now, conn, hello, ops),
             (Stage::Stranger { .. }, Frame::Form(_)) if !wire.sending => {
                 let founding = peer::form(&self.settings.founding);
                 self.wires.send(now, conn, vec![founding], ops);
@@ -576,11 +581,13 @@ impl Links {
     }
 
     fn up(&mut self, now: Mono, conn: ConnId, place: Place, (start, shards): (u64, u16), ops: &mut Ops) {
+        let is_up = |(at, link): (&Place, &Link)| at.node == place.node && matches!(link.state, State::Up { .. });
+        let first = !self.links.iter().any(is_up);
+        self.next_number += 1;
         let link = self.links.entry(place).or_insert_with(|| Link::new(None));
         let before = link.state;
         (link.state, link.start, link.failures) = (State::Up { conn }, start, 0);
-        link.number += 1;
-        link.queue = Queue::default();
+        (link.number, link.queue) = (self.next_number, Queue::default());
         if let State::Up { conn: old } = before {
             // The same process calls again: it has lost what was there, and this side has not heard of that.
             self.forget(old, ops);
@@ -592,8 +599,9 @@ impl Links {
         self.wires.trust(conn);
         self.due = self.due.min(now);
         self.news.push(News::Up(place, shards));
-        let text = format!("linked to node {}, its shard {}", place.node, place.shard);
-        self.log(now, Level::Info, text, ops);
+        if first {
+            self.log(now, Level::Info, format!("linked to node {}, which has {shards} shards", place.node), ops);
+        }
     }
 
     fn forget(&mut self, conn: ConnId, ops: &mut Ops) {
@@ -662,12 +670,9 @@ impl Links {
     }
 
     fn log(&mut self, now: Mono, level: Level, text: String, ops: &mut Ops) {
-        let Some(left_out) = self.lines.admit(now) else { return };
+        let lines = if level == Level::Error { &mut self.refusals } else { &mut self.lines };
+        let Some(left_out) = lines.admit(now) else { return };
         let more = if left_out == 0 { String::new() } else { format!(" ({left_out} lines about peers were left out)") };
         ops.push(Op::Log { level, text: text + &more });
     }
 }
-
-#[cfg(test)]
-#[path = "links_tests.rs"]
-mod tests;

@@ -1,6 +1,7 @@
 //! Whole shards, driven by events, asked in Kafka's own frames.
 
 mod admin;
+mod cluster;
 mod compaction;
 mod complaints;
 mod configs;

@@ -1,0 +1,6 @@
+//! Nodes of a cluster, each with the production shards, and with links between them over connections in memory.
+
+mod commits;
+mod greetings;
+mod rig;
+mod trouble;

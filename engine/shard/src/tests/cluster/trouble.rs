@@ -1,0 +1,221 @@
+//! Ways that carry nothing, or slowly; nodes that stand still; disks that are slow, small or new.
+
+use super::rig::{Cluster, node};
+use torc_base::ids::{GroupId, NodeId, Offset};
+use torc_base::limits::{LARGE_FRAME, REPLICATE_BYTES_WINDOW};
+
+const LOG: GroupId = GroupId(1031);
+
+fn members() -> [NodeId; 3] {
+    [1, 2, 3].map(node)
+}
+
+fn led() -> (Cluster, NodeId) {
+    let mut cluster = Cluster::new([1, 1, 1]);
+    cluster.pass(500);
+    cluster.create(LOG, &members());
+    let leader = cluster.leader(LOG);
+    (cluster, leader)
+}
+
+fn cut(cluster: &mut Cluster, a: NodeId, b: NodeId, both: bool) {
+    cluster.cut.insert((a, b));
+    if both {
+        cluster.cut.insert((b, a));
+    }
+}
+
+/// The way between a leader and one follower is cut, in one direction or both: nobody else notices, and the follower has
+/// everything when the way is whole again.
+#[test]
+fn a_follower_that_cannot_be_reached_holds_up_nobody_and_catches_up() {
+    for (there, back) in [(true, true), (true, false), (false, true)] {
+        let (mut cluster, leader) = led();
+        let term = cluster.raft(leader, LOG).unwrap().term();
+        if there {
+            cluster.cut.insert((leader, node(3)));
+        }
+        if back {
+            cluster.cut.insert((node(3), leader));
+        }
+        for round in 1..=10 {
+            cluster.produce(leader, LOG, 2_000);
+            cluster.pass(100);
+            assert_eq!(cluster.state(leader, LOG).1, Offset(round), "the other two commit");
+        }
+        assert_eq!(cluster.count(node(3), |stats| &stats.peer_links_lost_total), 1, "{:?}", cluster.logs(node(3)));
+        cluster.cut.clear();
+        cluster.pass(3_000);
+        // The third may have campaigned: pre-votes change nothing while the leader lives.
+        assert_eq!(cluster.leader(LOG), leader);
+        assert_eq!(cluster.raft(leader, LOG).unwrap().term(), term, "nobody has voted");
+        cluster.assert_agree(LOG, &members());
+    }
+}
+
+#[test]
+fn what_a_leader_takes_that_is_cut_off_from_all_is_replaced() {
+    let (mut cluster, old) = led();
+    cluster.produce(old, LOG, 100);
+    cluster.pass(100);
+    for other in [2, 3] {
+        cut(&mut cluster, old, node(other), true);
+    }
+    (0..3).for_each(|_| cluster.produce(old, LOG, 50_000));
+    cluster.pass(400);
+    assert_eq!(cluster.state(old, LOG).1, Offset(1));
+    let new = cluster.leader(LOG);
+    assert_ne!(new, old);
+    cluster.produce(new, LOG, 70);
+    cluster.pass(2_000);
+    assert!(!cluster.raft(old, LOG).unwrap().is_leader(), "a quorum does not answer it");
+    cluster.cut.clear();
+    cluster.assert_agree(LOG, &members());
+    assert_eq!(cluster.state(old, LOG).1, Offset(2));
+}
+
+/// A way that takes longer than several beats is no silence, nor are frames that come slowly.
+#[test]
+fn a_slow_way_is_not_a_broken_one() {
+    let (mut cluster, leader) = led();
+    for (a, b) in [(leader, node(3)), (node(3), leader)] {
+        cluster.slow_ms.insert((a, b), 350);
+    }
+    cluster.pass(1_000);
+    let lost = |cluster: &Cluster| -> u64 {
+        members().into_iter().map(|id| cluster.count(id, |stats| &stats.peer_links_lost_total)).sum()
+    };
+    let before = lost(&cluster);
+    for round in 1..=20 {
+        cluster.produce(leader, LOG, 200_000);
+        cluster.pass(20);
+        assert_eq!(cluster.state(leader, LOG).1, Offset(round), "the quick one and the leader commit");
+    }
+    cluster.pass(4_000);
+    assert_eq!(lost(&cluster), before);
+    cluster.assert_agree(LOG, &members());
+}
+
+/// A process that stands still for ten seconds is missed, and comes back as a follower; it blames nobody for its own silence.
+#[test]
+fn a_node_that_stood_still_follows_when_it_goes_on() {
+    for which in [1, 3] {
+        let (mut cluster, leader) = led();
+        assert_eq!(leader, node(1));
+        cluster.paused.insert(node(which));
+        cluster.pass(2_500);
+        let new = cluster.leader(LOG);
+        assert_eq!(new != leader, which == 1);
+        for _ in 0..20 {
+            cluster.produce(new, LOG, 1_000);
+            cluster.pass(300);
+        }
+        let committed = cluster.state(new, LOG).1;
+        assert_eq!(committed, Offset(20));
+        cluster.paused.clear();
+        cluster.pass(3_000);
+        assert_eq!(cluster.leader(LOG), new);
+        cluster.assert_agree(LOG, &members());
+    }
+}
+
+/// A follower whose disk does not answer is sent a window, and no more; nothing of it piles up at the leader.
+#[test]
+fn a_follower_with_a_slow_disk_gets_no_more_than_a_window() {
+    let (mut cluster, leader) = led();
+    cluster.disk(node(3), 0).hold_writes = true;
+    for _ in 0..60 {
+        cluster.produce(leader, LOG, 500_000);
+        cluster.run();
+    }
+    assert_eq!(cluster.state(leader, LOG).1, Offset(60));
+    let sent = cluster.raft(leader, LOG).unwrap().peers()[2].next;
+    let held = cluster.raft(leader, LOG).unwrap().peers()[2].held;
+    let under_way = (sent.get() - held.get()) * 500_000;
+    assert!(under_way <= REPLICATE_BYTES_WINDOW + 2 * 500_000 + 500_000, "{under_way} bytes");
+    cluster.disk(node(3), 0).release();
+    cluster.assert_agree(LOG, &members());
+}
+
+/// What finds no memory at a follower is told to the leader, which sends it again: the follower has all in the end.
+#[test]
+fn what_a_follower_has_no_room_for_comes_again() {
+    let mut cluster = Cluster::with([1, 1, 1], |settings| settings.memory.followers = 300_000);
+    cluster.pass(500);
+    cluster.create(LOG, &members());
+    let leader = cluster.leader(LOG);
+    cluster.disk(node(3), 0).hold_writes = true;
+    for _ in 0..6 {
+        cluster.produce(leader, LOG, 250_000);
+        cluster.run();
+    }
+    cluster.pass(300);
+    assert_eq!(cluster.state(leader, LOG).1, Offset(6));
+    cluster.disk(node(3), 0).release();
+    cluster.pass(1_000);
+    cluster.assert_agree(LOG, &members());
+    assert_eq!(cluster.state(node(3), LOG).1, Offset(6));
+}
+
+/// A node whose disk was replaced votes for nobody before it has what it may have acknowledged.
+#[test]
+fn a_node_with_a_new_disk_is_let_vote_again_when_it_has_everything() {
+    let (mut cluster, leader) = led();
+    (0..5).for_each(|_| cluster.produce(leader, LOG, 1_000));
+    cluster.pass(100);
+    cluster.kill(node(3));
+    cluster.wipe(node(3));
+    cluster.settings.get_mut(&node(3)).unwrap().doubt = Some(77);
+    cluster.start(node(3));
+    cluster.pass(100);
+    cluster.create(LOG, &members());
+    cluster.assert_agree(LOG, &members());
+    let state = cluster.raft(node(3), LOG).unwrap().hard_state();
+    assert_eq!(state.doubt, None, "it was readmitted: {}", cluster.tell(LOG));
+    // With its vote the group goes on without the old leader, and the doubt does not come back with the disk.
+    cluster.kill(node(3));
+    cluster.start(node(3));
+    cluster.pass(1_000);
+    cluster.kill(leader);
+    let new = cluster.leader(LOG);
+    assert_eq!(cluster.state(new, LOG).1, Offset(5));
+}
+
+/// Large entries are written at a follower from where they landed, and leave the leader from where it received them.
+#[test]
+fn large_entries_are_copied_nowhere() {
+    let (mut cluster, leader) = led();
+    let stats = |cluster: &Cluster, id| cluster.shard(id, 0).groups.wal_stats();
+    let before = members().map(|id| stats(&cluster, id));
+    let (count, size) = (6, 1_000_000);
+    for _ in 0..count {
+        cluster.produce(leader, LOG, size);
+        cluster.run();
+    }
+    cluster.pass(50);
+    for (id, before) in members().into_iter().zip(before) {
+        let gathered = stats(&cluster, id).gathered_bytes - before.gathered_bytes;
+        assert!(gathered >= (count * size) as u64, "node {id}: {gathered} bytes were written from where they were");
+    }
+    // The heads of frames are all that the links of the leader have in memory of their own.
+    let own = cluster.shard(leader, 0).links.pool().used();
+    assert!(own < LARGE_FRAME, "{own} bytes");
+    cluster.assert_agree(LOG, &members());
+}
+
+/// Nothing is said of a group that has nothing to do: nodes say that they are there, and no more.
+#[test]
+fn an_idle_cluster_says_beats_and_nothing_else() {
+    let (mut cluster, leader) = led();
+    for group in 2_000..2_100 {
+        cluster.create(GroupId(group), &members());
+    }
+    cluster.produce(leader, LOG, 100);
+    cluster.pass(5_000);
+    let before = cluster.carried;
+    cluster.pass(10_000);
+    let said = cluster.carried - before;
+    let beat = torc_net::peer::beat().len() as u64;
+    let most = 6 * (10_000 / 100 + 1) * beat;
+    assert!(said <= most && said >= most / 2, "{said} bytes in 10 s, of at most {most}");
+}
