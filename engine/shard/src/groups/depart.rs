@@ -166,11 +166,9 @@ impl Groups {
     /// room stays. True if something that stays waits for nothing but another try.
     pub fn fill(&mut self, out: &mut Out, link: Link, queue: &mut Queue, writer: &mut GroupsWriter) -> bool {
         let mut later = false;
-        while writer.len() < PEER_ENTRIES_BYTES
-            && let Some(landed) = queue.landed.front()
-            && writer.admits(PEER_MESSAGE_BYTES_MAX, landed.items.len())
-        {
-            let Landed { group, message, items } = queue.landed.pop_front().expect("just seen");
+        while let Some(Landed { group, message, items }) = queue.next_landed(|landed| {
+            writer.len() < PEER_ENTRIES_BYTES && writer.admits(PEER_MESSAGE_BYTES_MAX, entries_of(&landed.message))
+        }) {
             self.depart(out, link.place.node, group, message, items, writer);
         }
         let mut messages = queue.take_messages();

@@ -139,7 +139,7 @@ impl Shard {
         for (link, landed) in self.groups.take_landed() {
             if let Some(queue) = self.links.queue_of(link.place, link.number) {
                 queue.reading -= 1;
-                queue.landed.push_back(landed);
+                queue.land(landed);
             }
         }
         self.departs_again = None;

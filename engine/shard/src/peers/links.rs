@@ -213,7 +213,7 @@ impl Links {
     pub fn ready(&self) -> Vec<(Place, u64)> {
         let ready = self.links.iter().filter(|(_, link)| match link.state {
             State::Up { conn } => {
-                !link.queue.is_empty() && self.wires.get(conn).is_some_and(|wire| !wire.sending && !wire.closing)
+                link.queue.is_urgent() && self.wires.get(conn).is_some_and(|wire| !wire.sending && !wire.closing)
             }
             _ => false,
         });
@@ -385,7 +385,14 @@ impl Links {
                 Stage::Leaving { .. } | Stage::Forgotten => {}
             }
         }
-        beats.into_iter().for_each(|conn| self.wires.send(now, conn, vec![peer::beat()], ops));
+        for conn in beats {
+            let Some(Stage::Up { place }) = self.wires.get(conn).map(|wire| &wire.stage) else { continue };
+            let link = self.links.get_mut(place).expect("it is up");
+            // At the end of this turn.
+            if !link.queue.urge() {
+                self.wires.send(now, conn, vec![peer::beat()], ops);
+            }
+        }
         for (conn, ends) in late {
             if ends {
                 self.wires.close(conn, ops);

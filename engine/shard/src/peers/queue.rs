@@ -4,7 +4,7 @@ use crate::mail::Mail;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::ids::GroupId;
 use torc_base::limits::{PEER_MAIL_BYTES_MAX, PEER_MAIL_WAITING_MAX, PEER_MESSAGES_MAX};
-use torc_consensus::Message;
+use torc_consensus::{Body, Message};
 use torc_wal::Item;
 
 /// Entries that are in memory, and the message that offers them.
@@ -23,20 +23,24 @@ pub struct Queue {
     /// Where the last message of a group stands among them: only that one takes others in.
     last: BTreeMap<GroupId, usize>,
     /// Entries of messages, read from the disk.
-    pub landed: VecDeque<Landed>,
+    landed: VecDeque<Landed>,
     /// Reads for this link that are under way.
     pub reading: usize,
     /// For the shard at its other end.
     mail: VecDeque<Vec<u8>>,
     mail_bytes: usize,
     untaken: BTreeSet<GroupId>,
+    /// Something waits that is not to wait for company.
+    urgent: bool,
     /// More waited than a link may have: what came then is lost.
     overflowed: bool,
 }
 
 impl Queue {
-    /// A message to a member of a group.
+    /// A message to a member of a group. Followers need not know of a commit at once, but for the catalog's: it leaves with
+    /// what else there is to say, or in the place of a beat.
     pub fn message(&mut self, group: GroupId, message: Message) {
+        self.urgent |= group == GroupId::CATALOG || !matches!(message.body, Body::Commit { .. });
         if let Some(at) = self.last.get(&group)
             && self.messages[*at].1.absorb(&message)
         {
@@ -58,16 +62,37 @@ impl Queue {
         }
         self.mail_bytes += bytes.len();
         self.mail.push_back(bytes);
+        self.urgent = true;
     }
 
     /// A message to a member of this group was not taken in here.
     pub fn untaken(&mut self, group: GroupId) {
         self.untaken.insert(group);
+        self.urgent = true;
+    }
+
+    /// Entries have come from the disk.
+    pub fn land(&mut self, landed: Landed) {
+        self.landed.push_back(landed);
+        self.urgent = true;
+    }
+
+    /// The next of those, if `takes` says so.
+    pub fn next_landed(&mut self, takes: impl FnOnce(&Landed) -> bool) -> Option<Landed> {
+        if takes(self.landed.front()?) { self.landed.pop_front() } else { None }
+    }
+
+    /// What waits is to wait no longer. False if nothing does, or it does not wait for company.
+    pub fn urge(&mut self) -> bool {
+        let waits = !self.messages.is_empty() && !self.urgent;
+        self.urgent |= waits;
+        waits
     }
 
     /// All messages, in their order; those that do not leave are put in again.
     pub fn take_messages(&mut self) -> Vec<(GroupId, Message)> {
         self.last.clear();
+        self.urgent = !self.landed.is_empty() || !self.mail.is_empty() || !self.untaken.is_empty();
         std::mem::take(&mut self.messages)
     }
 
@@ -94,7 +119,13 @@ impl Queue {
         std::iter::from_fn(|| self.untaken.pop_first()).take(most).collect()
     }
 
-    /// True if nothing is to leave, nor comes from the disk.
+    /// True if something is to leave now.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// True if nothing waits.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty() && self.landed.is_empty() && self.mail.is_empty() && self.untaken.is_empty()
     }

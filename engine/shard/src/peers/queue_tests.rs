@@ -72,3 +72,30 @@ fn groups_that_were_not_taken_are_named_once() {
     assert_eq!(queue.take_untaken(2), [GroupId(5)]);
     assert!(queue.take_untaken(2).is_empty() && queue.is_empty());
 }
+
+/// A commit alone waits for company, or for the next beat.
+#[test]
+fn commits_leave_with_what_else_there_is_to_say() {
+    let commit = |through| Message { term: Term(1), body: Body::Commit { through: Index(through) } };
+    let mut queue = Queue::default();
+    assert!(!queue.urge() && !queue.is_urgent());
+    queue.message(GroupId(7), commit(1));
+    queue.message(GroupId(7), commit(2));
+    assert!(!queue.is_urgent() && queue.urge() && queue.is_urgent() && !queue.urge());
+    assert_eq!(queue.take_messages(), [(GroupId(7), commit(2))]);
+    assert!(!queue.is_urgent());
+    queue.message(GroupId(7), commit(3));
+    queue.message(GroupId(8), accepted(1));
+    assert!(queue.is_urgent());
+    queue.take_messages();
+    queue.message(GroupId::CATALOG, commit(3));
+    assert!(queue.is_urgent(), "what nodes do follows from it");
+    queue.take_messages();
+    for say in [|queue: &mut Queue| queue.mail(vec![1]), |queue: &mut Queue| queue.untaken(GroupId(7))] {
+        let mut queue = Queue::default();
+        say(&mut queue);
+        assert!(queue.is_urgent());
+        queue.take_messages();
+        assert!(queue.is_urgent(), "it still waits");
+    }
+}
