@@ -11,7 +11,7 @@ use torc_base::ids::TopicId;
 use torc_base::prng::Prng;
 use torc_net::kafka::fetch::{self, AbortedTransaction, Part, PartitionData, TopicData};
 use torc_net::kafka::produce::{self, PartitionResponse, TopicResponse};
-use torc_net::kafka::{Request, api, decode, topic_id, topic_uuid, window};
+use torc_net::kafka::{CurrentLeader, Endpoint, Request, api, decode, topic_id, topic_uuid, window};
 
 fn versions(api: i16) -> std::ops::RangeInclusive<i16> {
     let window = window(api).expect("served");
@@ -134,8 +134,10 @@ fn produce_responses_decode_by_the_schema_crate() {
                         log_append_time: s.i64(),
                         log_start_offset: s.i64(),
                         message: s.maybe(|s| s.text().to_string()),
+                        leader: random_leader(s),
                     }),
                 }),
+                endpoints: random_endpoints(s),
             };
             let mut out = b"before".to_vec();
             produce::encode(&response, version, 42, &mut out);
@@ -166,6 +168,11 @@ fn produce_response_of(decoded: &ProduceResponse, original: &produce::Response, 
                 } else {
                     original.message.clone()
                 },
+                leader: if version >= 10 {
+                    leader_of(*p.current_leader.leader_id, p.current_leader.leader_epoch)
+                } else {
+                    original.leader
+                },
             }
         });
         TopicResponse {
@@ -174,7 +181,22 @@ fn produce_response_of(decoded: &ProduceResponse, original: &produce::Response, 
             partitions: partitions.collect(),
         }
     });
-    produce::Response { topics: topics.collect(), throttle_ms: decoded.throttle_time_ms }
+    let endpoints = decoded.node_endpoints.iter().map(|node| Endpoint {
+        id: *node.node_id,
+        host: node.host.to_string(),
+        port: node.port as u16,
+        rack: node.rack.as_ref().map(|rack| rack.to_string()),
+    });
+    produce::Response {
+        topics: topics.collect(),
+        throttle_ms: decoded.throttle_time_ms,
+        endpoints: if version >= 10 { endpoints.collect() } else { original.endpoints.clone() },
+    }
+}
+
+/// The leader that an answer names, as the schema crate has it.
+fn leader_of(id: i32, epoch: i32) -> Option<CurrentLeader> {
+    ((id, epoch) != (-1, -1)).then_some(CurrentLeader { id, epoch })
 }
 
 #[test]
@@ -239,6 +261,19 @@ fn joined(scratch: &[u8], parts: &[Part]) -> Vec<u8> {
     wire
 }
 
+fn random_leader(s: &mut Sampler) -> Option<CurrentLeader> {
+    s.maybe(|s| CurrentLeader { id: s.i32(), epoch: s.i32() })
+}
+
+fn random_endpoints(s: &mut Sampler) -> Vec<Endpoint> {
+    s.list(|s| Endpoint {
+        id: s.i32(),
+        host: s.text().to_string(),
+        port: s.i16() as u16,
+        rack: s.maybe(|s| s.text().to_string()),
+    })
+}
+
 fn random_fetch_response(s: &mut Sampler) -> fetch::Response {
     fetch::Response {
         throttle_ms: s.i32(),
@@ -256,8 +291,10 @@ fn random_fetch_response(s: &mut Sampler) -> fetch::Response {
                 preferred_read_replica: s.i32(),
                 aborted: s.maybe(|s| s.list(|s| AbortedTransaction { producer_id: s.i64(), first_offset: s.i64() })),
                 records: s.list(|s| Buf::copy_of(&s.bytes())),
+                leader: random_leader(s),
             }),
         }),
+        endpoints: random_endpoints(s),
     }
 }
 
@@ -333,8 +370,14 @@ fn compare_fetch(decoded: &FetchResponse, sent: &fetch::Response, version: i16) 
             assert_eq!(aborted, sent.aborted);
             let records: Vec<u8> = sent.records.iter().flat_map(|records| records.to_vec()).collect();
             assert_eq!(p.records.as_deref(), Some(&records[..]));
+            let leader = leader_of(*p.current_leader.leader_id, p.current_leader.leader_epoch);
+            assert_eq!(leader, sent.leader.filter(|_| version >= 12));
         }
     }
+    let endpoints: Vec<_> = decoded.node_endpoints.iter().map(|node| (*node.node_id, &*node.host, node.port)).collect();
+    let sent = sent.endpoints.iter().filter(|_| version >= 16);
+    let sent: Vec<_> = sent.map(|node| (node.id, node.host.as_str(), i32::from(node.port))).collect();
+    assert_eq!(endpoints, sent);
 }
 
 #[test]

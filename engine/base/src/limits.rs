@@ -185,6 +185,17 @@ pub const PEER_STRANGERS_MAX: usize = 1_024;
 /// Shards of one node.
 pub const SHARDS_MAX: usize = 256;
 
+/// Nodes of a cluster, and replicas of one partition.
+pub const NODES_MAX: usize = 256;
+pub const REPLICAS_MAX: usize = 15;
+/// Listeners of one node, and the length of the names of its rack and of a listener's host.
+pub const LISTENERS_MAX: usize = 64;
+pub const NODE_TEXT_BYTES_MAX: usize = 1_024;
+/// A replica that has lacked something of its leader's log for so long is not in sync (`replica.lag.time.max.ms`).
+pub const REPLICA_LAG_MS: u64 = 30_000;
+/// Copies that a topic gets unless somebody says, where there are as many nodes.
+pub const REPLICATION_DEFAULT: usize = 3;
+
 const _: () = {
     assert!(PAGE.is_power_of_two());
     assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES && SEGMENT_BYTES <= SEGMENT_BYTES_MAX);
@@ -212,6 +223,7 @@ const _: () = {
     assert!(16 * PEER_READ_BYTES <= PEER_READ_MEMORY);
     assert!(READ_AHEAD_BYTES <= READ_MEMORY / 2 && ENTRY_BYTES_MAX * 2 <= READ_MEMORY);
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
+    assert!(REPLICATION_DEFAULT <= REPLICAS_MAX && REPLICAS_MAX <= NODES_MAX);
     assert!(TOPIC_METRICS_MAX < u16::MAX as usize, "places in the table of metrics are 16 bits");
     assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= ANSWERS_MEMORY, "one connection cannot use up what all share");
     assert!(MEMBER_METADATA_BYTES_MAX < GROUP_BYTES_MAX && GROUP_BYTES_MAX <= ENTRY_BYTES_MAX / 2);

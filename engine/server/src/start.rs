@@ -392,6 +392,7 @@ fn shard_settings(
         beat_ms: 100,
         silent_beats: 5,
         founding: Vec::new(),
+        default_replication: None,
         voters: vec![NodeId(data.identity.node_id)],
         shard: ShardId(shard),
         shards: data.identity.shards,

@@ -3,35 +3,34 @@
 //!
 //! A change is planned, appended, applied when it is committed, and told to all shards; whoever asked is answered
 //! when it is in force on every one of them, so that a topic that was just made has leaders.
+//!
+//! Every node of a cluster has an owner, which tells its own shards of what it applies, whether it leads the catalog or not.
+//! Only that of the controller, which does, plans: the others hand on to it what they are asked (`catalog/abroad.rs`).
+
+mod abroad;
+mod job;
+mod plans;
 
 use crate::groups::{Groups, Out};
-use crate::kafka::code;
-use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, ConfigChange, Leaders, Resource, TopicRef};
+use crate::kafka::{View, code};
+use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, Leaders};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
+use abroad::Abroad;
+use job::Job;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use torc_base::ids::{GroupId, Index, ProducerId, ShardId, TopicId};
+use torc_base::ids::{GroupId, Index, ProducerId, ShardId};
 use torc_base::io::Level;
 use torc_base::prng::Prng;
-use torc_base::time::Wall;
+use torc_base::time::Mono;
 use torc_net::kafka::error;
-use torc_state::catalog::{CatalogError, Change, Command, NewTopic, Topic};
+use torc_state::catalog::{CatalogError, Change, Command, Topic};
 use torc_state::config::Overrides;
 use torc_state::coordinator::CoordinatorSettings;
 
 /// Producer ids that are taken from the log at once, as in Kafka.
 const PRODUCER_IDS: u32 = 1_000;
-
-/// A client's request for changes.
-struct Job {
-    asker: Asker,
-    results: Vec<Option<AdminResult>>,
-    /// Results that are not there yet.
-    missing: usize,
-    /// The last change that it led to; it is answered when that is in force.
-    change: u64,
-}
 
 /// Why a command was appended.
 #[derive(Clone, Copy)]
@@ -42,11 +41,13 @@ enum Cause {
 
 /// The owner of the catalog.
 pub struct CatalogOwner {
-    /// True from the first commit on: all that the log says is applied.
+    settings: Arc<Settings>,
+    /// All that the log said when this node came is applied, and the shards have been told.
     serving: bool,
     fenced: bool,
     causes: BTreeMap<Index, Cause>,
-    requests: VecDeque<(Asker, Admin)>,
+    /// What was asked, with when that was.
+    requests: VecDeque<(Asker, Mono, Admin)>,
     next_job: u64,
     jobs: BTreeMap<u64, Job>,
     /// Changes that the shards have not been told yet.
@@ -58,11 +59,12 @@ pub struct CatalogOwner {
     leaders: Leaders,
     told_ready: bool,
     producer_ids: (i64, i64),
-    producer_askers: VecDeque<Asker>,
+    producer_askers: VecDeque<(Asker, Mono)>,
     drained: BTreeSet<ShardId>,
     prng: Prng,
     /// What the server has and allows for groups.
     coordinator: Arc<CoordinatorSettings>,
+    abroad: Abroad,
 }
 
 impl CatalogOwner {
@@ -85,21 +87,24 @@ impl CatalogOwner {
             drained: BTreeSet::new(),
             prng: Prng::new(settings.seed ^ 0x0ca7_a109),
             coordinator: Arc::clone(&settings.coordinator),
+            abroad: Abroad::new(&settings),
+            settings,
         }
     }
 
     /// A request of a client; [`CatalogOwner::drive`] begins it.
-    pub fn admin(&mut self, asker: Asker, admin: Admin) {
-        self.requests.push_back((asker, admin));
+    pub fn admin(&mut self, now: Mono, asker: Asker, admin: Admin) {
+        self.requests.push_back((asker, now, admin));
     }
 
     /// Somebody needs a producer id.
-    pub fn producer_id(&mut self, asker: Asker) {
-        self.producer_askers.push_back(asker);
+    pub fn producer_id(&mut self, now: Mono, asker: Asker) {
+        self.producer_askers.push_back((asker, now));
     }
 
     /// More of the catalog's log is committed, and that is what it did. The shards are told of topics when this node leads
-    /// the catalog for the first time: it has all of them then.
+    /// the catalog for the first time, or has applied what it said of itself when it came: it has all of them then that
+    /// there were before.
     pub fn applied(&mut self, groups: &Groups, out: &mut Out, changes: Vec<(Index, Change)>) {
         for (index, change) in changes {
             if self.serving {
@@ -107,12 +112,13 @@ impl CatalogOwner {
             }
             self.change(index, change);
         }
-        if !self.serving && groups.leads(GroupId::CATALOG) {
+        if !self.serving && (groups.leads(GroupId::CATALOG) || self.is_registered(groups)) {
             self.serving = true;
             let catalog = groups.catalog().state();
+            let nodes = catalog.nodes().cloned().collect();
             let topics = catalog.topics().cloned().collect();
             let configs = catalog.group_configs().map(|(group, config)| (Arc::clone(group), Arc::clone(config)));
-            self.publish(CatalogChange::All { topics, groups: configs.collect() });
+            self.publish(CatalogChange::All { topics, groups: configs.collect(), nodes });
         }
     }
 
@@ -137,8 +143,9 @@ impl CatalogOwner {
             }
             Change::GroupConfigured { group, config } => {
                 self.publish(CatalogChange::Group { group, config });
-                AdminResult { error: error::NONE, message: None, topic: None }
+                AdminResult::code(error::NONE)
             }
+            Change::Node(node) => return self.publish(CatalogChange::Node(node)),
             Change::ProducerIds { first, end } => {
                 if let Some(Cause::ProducerIds) = cause {
                     self.producer_ids = (first.get(), end.get());
@@ -150,50 +157,76 @@ impl CatalogOwner {
         };
         if let Some(Cause::Job { job, item }) = cause {
             let change = self.last_change;
-            self.item_done(job, item, result, change);
+            self.job(job).item_done(item, result, (index, change));
         }
     }
 
-    fn item_done(&mut self, job: u64, item: usize, result: AdminResult, change: u64) {
-        let job = self.jobs.get_mut(&job).expect("a job lives until it is answered");
-        assert!(job.results[item].replace(result).is_none(), "an item is answered once");
-        job.missing -= 1;
-        job.change = job.change.max(change);
+    fn job(&mut self, number: u64) -> &mut Job {
+        self.jobs.get_mut(&number).expect("a job lives until it is answered")
     }
 
-    /// Begins what can begin, answers what can be answered.
-    pub fn drive(&mut self, groups: &mut Groups, out: &mut Out) {
-        if self.serving || self.fenced {
-            self.begin_requests(groups, out);
-            self.give_producer_ids(groups, out);
+    /// Begins what can begin, answers what can be answered. `view`: who leads what.
+    pub fn drive(&mut self, groups: &mut Groups, view: &View, out: &mut Out) {
+        if self.settings.is_alone() {
+            if self.serving || self.fenced {
+                self.begin_requests(groups, out);
+                self.give_producer_ids(groups, out);
+            }
+        } else if groups.has_catalog() {
+            self.drive_abroad(groups, out);
+        }
+        self.answer_jobs(groups, view, out);
+    }
+
+    fn answer_jobs(&mut self, groups: &Groups, view: &View, out: &mut Out) {
+        if self.jobs.is_empty() {
+            return;
         }
         let in_force = self.in_force.iter().copied().min().unwrap_or(0);
-        let ready = |job: &Job| job.missing == 0 && job.change <= in_force;
-        let done: Vec<u64> = self.jobs.iter().filter(|(_, job)| ready(job)).map(|(number, _)| *number).collect();
+        let (here, last, applied) = (self.settings.node, self.last_change, groups.catalog().state().applied());
+        let is_done = |job: &mut Job| {
+            let local = job.asker.place.node == here;
+            job.missing == 0
+                && (!local || job.is_in_force((applied, last, in_force), view) || job.until <= out.now.mono)
+        };
+        let done: Vec<u64> = self.jobs.iter_mut().filter_map(|(number, job)| is_done(job).then_some(*number)).collect();
         for number in done {
             let job = self.jobs.remove(&number).expect("listed above");
             let results = job.results.into_iter().map(|result| result.expect("none is missing")).collect();
-            out.answers.push_back((job.asker, Answer::Admin(results)));
+            out.answers.push_back((job.asker, self.answer(job.asker, job.index, results)));
         }
     }
 
+    /// The answer to whoever asks: the owner of another node is told what it must have applied before it goes on.
+    fn answer(&self, asker: Asker, index: Index, results: Vec<AdminResult>) -> Answer {
+        if asker.place.node == self.settings.node {
+            Answer::Admin(results)
+        } else {
+            Answer::Committed { index, results }
+        }
+    }
+
+    /// Answers all of a request's items with `code`.
+    fn refuse(&self, out: &mut VecDeque<(Asker, Answer)>, asker: Asker, items: usize, code: i16) {
+        let results = vec![AdminResult::code(code); items];
+        out.push_back((asker, self.answer(asker, Index(0), results)));
+    }
+
     fn begin_requests(&mut self, groups: &mut Groups, out: &mut Out) {
-        while let Some((_, admin)) = self.requests.front() {
+        while let Some((_, _, admin)) = self.requests.front() {
             // Changes of settings build on the present ones, so nothing else may be under way.
             if matches!(admin, Admin::Configs { .. }) && !self.fenced && groups.catalog().has_pending() {
                 return;
             }
-            let (asker, admin) = self.requests.pop_front().expect("looked at above");
+            let (asker, _, admin) = self.requests.pop_front().expect("looked at above");
             self.begin(groups, out, asker, admin);
         }
     }
 
     fn begin(&mut self, groups: &mut Groups, out: &mut Out, asker: Asker, admin: Admin) {
+        let awaits_leaders = !self.settings.is_alone() && admin.makes_partitions();
         let (plans, validate_only) = self.plan(groups, out.now.wall, admin);
-        let number = self.next_job;
-        self.next_job += 1;
-        let job = Job { asker, results: vec![None; plans.len()], missing: plans.len(), change: 0 };
-        self.jobs.insert(number, job);
+        let number = self.put_job(Job::new(out.now.mono, asker, plans.len(), awaits_leaders));
         for (item, plan) in plans.into_iter().enumerate() {
             let result = match plan {
                 Err(result) => result,
@@ -207,11 +240,17 @@ impl CatalogOwner {
                 }
                 Ok(command) => match self.append(groups, out, command, Cause::Job { job: number, item }) {
                     Ok(()) => continue,
-                    Err(code) => AdminResult { error: code, message: None, topic: None },
+                    Err(code) => AdminResult::code(code),
                 },
             };
-            self.item_done(number, item, result, 0);
+            self.job(number).item_done(item, result, (Index(0), 0));
         }
+    }
+
+    fn put_job(&mut self, job: Job) -> u64 {
+        self.next_job += 1;
+        self.jobs.insert(self.next_job, job);
+        self.next_job
     }
 
     fn append(&mut self, groups: &mut Groups, out: &mut Out, command: Command, cause: Cause) -> Result<(), i16> {
@@ -223,73 +262,9 @@ impl CatalogOwner {
         Ok(())
     }
 
-    /// Turns a request's items into commands, or into the reasons why not.
-    fn plan(&mut self, groups: &mut Groups, now: Wall, admin: Admin) -> (Vec<Result<Command, AdminResult>>, bool) {
-        let catalog = groups.catalog_mut().planner();
-        match admin {
-            Admin::Create { topics, validate_only } => {
-                let plans = topics.into_iter().map(|topic| {
-                    if let Some((code, why)) = topic.refused {
-                        return Err(AdminResult::refused(code, why));
-                    }
-                    let id = u128::from(self.prng.next_u64()) << 64 | u128::from(self.prng.next_u64());
-                    let new = NewTopic {
-                        name: topic.name,
-                        id: TopicId(id),
-                        partitions: topic.partitions,
-                        replication: topic.replication,
-                        assignments: topic.assignments,
-                        config: topic.config,
-                        created: now,
-                    };
-                    catalog.plan_create(new).map_err(|error| refused(&error))
-                });
-                (plans.collect(), validate_only)
-            }
-            Admin::CreateInternal { name, partitions, replication } => {
-                let name = name.as_str();
-                let id = u128::from(self.prng.next_u64()) << 64 | u128::from(self.prng.next_u64());
-                let plan = catalog.plan_internal(name, TopicId(id), partitions, replication, now);
-                (vec![plan.map_err(|error| refused(&error))], false)
-            }
-            Admin::Delete(topics) => {
-                let plans = topics.into_iter().map(|topic| match topic {
-                    TopicRef::Name(name) => catalog.plan_delete(&name).map_err(|error| refused(&error)),
-                    TopicRef::Id(id) if catalog.topic_by_id(id).is_some() => Ok(Command::DeleteTopic { id }),
-                    TopicRef::Id(id) => Err(refused(&CatalogError::UnknownTopicId(id))),
-                });
-                (plans.collect(), false)
-            }
-            Admin::AddPartitions { topics, validate_only } => {
-                let plans = topics.into_iter().map(|topic| {
-                    let plan = catalog.plan_partitions(&topic.name, topic.total, topic.assignments.as_deref());
-                    plan.map_err(|error| refused(&error))
-                });
-                (plans.collect(), validate_only)
-            }
-            Admin::Configs { resources, validate_only } => {
-                let of_groups = &self.coordinator;
-                let plans = resources.into_iter().map(|(resource, change)| {
-                    let plan = match (resource, change) {
-                        (Resource::Topic(name), ConfigChange::Alter(changes)) => catalog.plan_alter(&name, &changes),
-                        (Resource::Topic(name), ConfigChange::Replace(all)) => catalog.plan_config(&name, all),
-                        (Resource::Group(name), ConfigChange::Alter(changes)) => {
-                            catalog.plan_group_alter(of_groups, &name, &changes)
-                        }
-                        (Resource::Group(name), ConfigChange::Replace(all)) => {
-                            catalog.plan_group_config(of_groups, &name, all)
-                        }
-                    };
-                    plan.map_err(|error| refused(&error))
-                });
-                (plans.collect(), validate_only)
-            }
-        }
-    }
-
     fn give_producer_ids(&mut self, groups: &mut Groups, out: &mut Out) {
         while !self.producer_askers.is_empty() && self.producer_ids.0 < self.producer_ids.1 {
-            let asker = self.producer_askers.pop_front().expect("not empty");
+            let (asker, _) = self.producer_askers.pop_front().expect("not empty");
             let id = ProducerId(self.producer_ids.0);
             self.producer_ids.0 += 1;
             out.answers.push_back((asker, Answer::ProducerId(Ok(id))));
@@ -298,12 +273,12 @@ impl CatalogOwner {
         if self.producer_askers.is_empty() || under_way {
             return;
         }
-        let result = match groups.catalog_mut().planner().plan_producer_ids(PRODUCER_IDS) {
+        let result = match groups.catalog_mut().planner(&BTreeSet::new()).plan_producer_ids(PRODUCER_IDS) {
             Ok(command) => self.append(groups, out, command, Cause::ProducerIds),
             Err(error) => Err(error.code()),
         };
         if let Err(code) = result {
-            for asker in self.producer_askers.drain(..) {
+            for (asker, _) in self.producer_askers.drain(..) {
                 out.answers.push_back((asker, Answer::ProducerId(Err(producers_code(code)))));
             }
         }
@@ -341,12 +316,12 @@ impl CatalogOwner {
     /// What waits for the log is refused with `code`: its commits are nothing that this node would learn of, or answer for.
     pub fn lost(&mut self, code: i16, answers: &mut VecDeque<(Asker, Answer)>) {
         for (_, job) in std::mem::take(&mut self.jobs) {
-            let refused = || AdminResult { error: code, message: None, topic: None };
+            let refused = || AdminResult::code(code);
             let results = job.results.into_iter().map(|result| result.unwrap_or_else(refused)).collect();
-            answers.push_back((job.asker, Answer::Admin(results)));
+            answers.push_back((job.asker, self.answer(job.asker, job.index, results)));
         }
         self.causes.clear();
-        for asker in self.producer_askers.drain(..) {
+        for (asker, _) in self.producer_askers.drain(..) {
             answers.push_back((asker, Answer::ProducerId(Err(producers_code(code)))));
         }
     }
@@ -385,6 +360,11 @@ fn log_change(out: &mut Out, change: &Change) {
         Change::Grown { topic, .. } => format!("topic {} was altered: {}", topic.name, partitions(topic)),
         Change::Deleted(topic) => format!("topic {} was deleted, with {}", topic.name, partitions(topic)),
         Change::GroupConfigured { group, config } => format!("group {group} was altered: {}", settings(config)),
+        Change::Node(node) => {
+            let (host, port) = node.advertised(0).cloned().unwrap_or_default();
+            let rack = node.rack.as_ref().map_or(String::new(), |rack| format!(", in rack {rack}"));
+            format!("node {} is at {host}:{port}{rack}", node.id)
+        }
         Change::ProducerIds { .. } | Change::Refused(_) | Change::Stale => return,
     };
     out.log(Level::Info, text);

@@ -2,16 +2,19 @@
 //! shard of another node takes it with a frame instead: questions and answers are plain data, of which nothing borrows or
 //! belongs to this process, but for the times of [`LogTimes`] ([`Answer::abroad`]).
 
+pub mod wire;
+
 use crate::batch::NewBatch;
 use crate::conns::Moving;
 use crate::peers::Calling;
 use crate::refusal::Refusal;
 use crate::stages::LogTimes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use torc_base::buf::Buf;
 pub use torc_base::ids::Place;
-use torc_base::ids::{ConnId, GroupId, LeaderEpoch, Offset, ProducerId, TopicId};
-use torc_state::catalog::{Assignments, Topic};
+use torc_base::ids::{ConnId, GroupId, Index, LeaderEpoch, NodeId, Offset, ProducerId, TopicId};
+use torc_state::catalog::{Assignments, Node, Topic};
 use torc_state::config::{Alter, Overrides};
 use torc_state::coordinator::Text;
 use torc_state::coordinator::request::Request;
@@ -23,6 +26,7 @@ pub struct Token(pub u64);
 
 impl Token {
     const INSIDE: u64 = 1 << 63;
+    const FORWARDED: u64 = 1 << 62;
 
     /// Of a question that no client has asked: a number of the shard's own.
     pub fn inside(number: u64) -> Token {
@@ -32,6 +36,16 @@ impl Token {
     /// True of such a token.
     pub fn is_inside(self) -> bool {
         self.0 & Token::INSIDE != 0
+    }
+
+    /// Of a question that the catalog's owner has handed on to that of another node: a number of its own.
+    pub fn forwarded(number: u64) -> Token {
+        Token(Token::FORWARDED | number)
+    }
+
+    /// True of such a token.
+    pub fn is_forwarded(self) -> bool {
+        self.0 & (Token::INSIDE | Token::FORWARDED) == Token::FORWARDED
     }
 }
 
@@ -47,8 +61,10 @@ pub enum Mail {
     /// To the catalog's owner: the change is in force here, its partitions have leaders (or never will). With the
     /// epochs of the leaders that are new.
     CatalogDone { number: u64, leaders: Leaders },
-    /// From the catalog's owner to all: partitions with new leaders.
+    /// From the catalog's owner to all, and to those of other nodes: partitions with new leaders.
     Leaders(Leaders),
+    /// From the catalog's owner to all: the other nodes that there are links to.
+    Present(BTreeSet<NodeId>),
     /// To the catalog's owner while stopping: nothing is waiting here any more.
     Drained,
     /// From the catalog's owner: all are drained.
@@ -61,20 +77,46 @@ pub enum Mail {
     Calling(Box<Calling>),
 }
 
-/// Groups and the epochs of their leaders, in the order in which they changed; `None`: the group has lost its leader.
-pub type Leaders = Vec<(GroupId, Option<LeaderEpoch>)>;
+/// Groups whose leaders have changed, in the order in which they did.
+pub type Leaders = Vec<Led>;
+
+/// What is new of a group's leader. That of the catalog is the controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Led {
+    pub group: GroupId,
+    /// Who leads, or has done so.
+    pub node: NodeId,
+    /// In which epoch it leads; `None`: it does not any more.
+    pub epoch: Option<LeaderEpoch>,
+    /// Replicas that are not in sync with it.
+    pub behind: Vec<NodeId>,
+}
+
+impl Led {
+    /// The node leads the group, which none of its replicas is known to be behind in.
+    pub fn by(group: GroupId, node: NodeId, epoch: LeaderEpoch) -> Led {
+        Led { group, node, epoch: Some(epoch), behind: Vec::new() }
+    }
+
+    /// The node leads the group no longer.
+    pub fn lost(group: GroupId, node: NodeId) -> Led {
+        Led { group, node, epoch: None, behind: Vec::new() }
+    }
+}
 
 /// A change of the catalog as shards see it.
 #[derive(Clone, Debug)]
 pub enum CatalogChange {
-    /// All topics and the settings of groups, at the start.
-    All { topics: Vec<Arc<Topic>>, groups: Vec<(Text, Arc<Overrides>)> },
+    /// All topics, the settings of groups, and the nodes, at the start.
+    All { topics: Vec<Arc<Topic>>, groups: Vec<(Text, Arc<Overrides>)>, nodes: Vec<Arc<Node>> },
     /// A topic is new, has more partitions or other settings.
     Topic(Arc<Topic>),
     /// A topic is gone.
     Deleted(Arc<Topic>),
     /// A consumer group has other settings.
     Group { group: Text, config: Arc<Overrides> },
+    /// A node says something else of itself.
+    Node(Arc<Node>),
 }
 
 /// How many disks must have a batch before its producer hears of it.
@@ -96,6 +138,8 @@ pub struct ProducePart {
     pub group: GroupId,
     pub batch: NewBatch,
     pub acks: Acks,
+    /// Replicas that the topic wants to be in sync before anything is appended for all of them (`min.insync.replicas`).
+    pub in_sync: u32,
 }
 
 /// One partition to be read.
@@ -166,6 +210,8 @@ pub enum Ask {
     ProducerId,
     /// A change of the catalog.
     Admin(Admin),
+    /// To the controller: the node that asks is this one. The catalog is the answer.
+    Register(Box<Node>),
     /// Questions to coordinators; each is answered by itself.
     Coordinate(Vec<CoordinatorPart>),
     /// Nobody waits for the answers to such questions any more.
@@ -196,7 +242,7 @@ pub enum Unavailable {
 }
 
 /// Changes of the catalog that clients ask for; each item is answered in its place.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admin {
     Create {
         topics: Vec<NewTopic>,
@@ -220,15 +266,37 @@ pub enum Admin {
     },
 }
 
+impl Admin {
+    /// Results that it will have.
+    pub fn items(&self) -> usize {
+        match self {
+            Admin::Create { topics, .. } => topics.len(),
+            Admin::CreateInternal { .. } => 1,
+            Admin::Delete(topics) => topics.len(),
+            Admin::AddPartitions { topics, .. } => topics.len(),
+            Admin::Configs { resources, .. } => resources.len(),
+        }
+    }
+
+    /// True if it makes partitions, which are to have leaders before it is answered.
+    pub fn makes_partitions(&self) -> bool {
+        match self {
+            Admin::Create { validate_only, .. } | Admin::AddPartitions { validate_only, .. } => !validate_only,
+            Admin::CreateInternal { .. } => true,
+            Admin::Delete(_) | Admin::Configs { .. } => false,
+        }
+    }
+}
+
 /// What has settings in the catalog, by name.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource {
     Topic(String),
     Group(String),
 }
 
 /// A topic to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTopic {
     pub name: String,
     /// -1: the server's default.
@@ -243,7 +311,7 @@ pub struct NewTopic {
 }
 
 /// A topic that is to have more partitions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MorePartitions {
     pub name: String,
     /// How many it is to have.
@@ -253,14 +321,14 @@ pub struct MorePartitions {
 }
 
 /// A topic by name or id.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopicRef {
     Name(String),
     Id(TopicId),
 }
 
 /// A change of a topic's settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigChange {
     /// Of these keys (IncrementalAlterConfigs).
     Alter(Vec<(String, Alter)>),
@@ -291,6 +359,12 @@ pub enum Answer {
     ProducerId(Result<ProducerId, i16>),
     /// One result per item, in order.
     Admin(Vec<AdminResult>),
+    /// The same from the controller to the owner of another node's catalog: it has all of it when it has applied the
+    /// entry `index`.
+    Committed {
+        index: Index,
+        results: Vec<AdminResult>,
+    },
     /// To one of the questions to coordinators.
     Coordinated {
         position: u32,
@@ -337,7 +411,7 @@ pub struct Fetched {
 }
 
 /// What became of one catalog change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminResult {
     pub error: i16,
     pub message: Option<String>,
@@ -345,6 +419,11 @@ pub struct AdminResult {
 }
 
 impl AdminResult {
+    /// Refused with `error`, of which the client needs no explanation.
+    pub fn code(error: i16) -> AdminResult {
+        AdminResult { error, message: None, topic: None }
+    }
+
     /// Refused with `error`.
     pub fn refused(error: i16, message: String) -> AdminResult {
         AdminResult { error, message: Some(message), topic: None }

@@ -118,7 +118,7 @@ fn create(catalog: &mut CatalogLog, name: &str, id: u128) -> Command {
         config: Default::default(),
         created: NOW,
     };
-    catalog.planner().plan_create(new).unwrap()
+    catalog.planner(&Default::default()).plan_create(new).unwrap()
 }
 
 fn encoded(catalog: &CatalogLog) -> Vec<u8> {

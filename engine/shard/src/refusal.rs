@@ -20,10 +20,19 @@ pub enum Refusal {
     OldEpoch,
     /// Who asks knows of a leader that is not known here yet.
     NewEpoch,
+    /// Too few replicas are in sync for what the topic demands (`min.insync.replicas`).
+    TooFewInSync,
     /// What is in the log is not sound.
     Damaged,
     /// The producer's numbering does not fit.
     Producer(partition::Refusal),
+}
+
+impl Refusal {
+    /// True if it helps to know who leads the group.
+    pub fn is_of_leader(self) -> bool {
+        matches!(self, Refusal::NotLeader | Refusal::OldEpoch)
+    }
 }
 
 impl From<partition::Refusal> for Refusal {

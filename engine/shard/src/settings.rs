@@ -5,6 +5,7 @@ use std::sync::Arc;
 use torc_base::buf::Pool;
 use torc_base::ids::{GroupId, NodeId, Place, ShardId};
 use torc_consensus::{Configuration, Member, Seat};
+use torc_state::catalog::Topic;
 use torc_state::config::Type as SettingType;
 
 /// Settings of one shard. Milliseconds and bytes; -1 where Kafka's keys say "no limit".
@@ -49,6 +50,8 @@ pub struct Settings {
     pub auto_create_topics: bool,
     /// `num.partitions`
     pub num_partitions: u32,
+    /// `default.replication.factor`; `None`: three, or as many as there are nodes.
+    pub default_replication: Option<i16>,
     /// `socket.request.max.bytes`
     pub request_max_bytes: usize,
     /// `message.max.bytes`, `log.retention.ms` and so on: what topics inherit, by their topic keys.
@@ -137,6 +140,24 @@ impl Settings {
     /// Who owns a group's log.
     pub fn owner(&self, group: GroupId) -> Place {
         Place { node: self.node, shard: shard_of(group, self.shards) }
+    }
+
+    /// True of a node without peers.
+    pub fn is_alone(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// All nodes of the cluster, this one first.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        [self.node].into_iter().chain(self.peers.iter().map(|peer| peer.node))
+    }
+
+    /// The nodes that have a partition.
+    pub fn replicas<'a>(&'a self, topic: &'a Topic, partition: u32) -> &'a [NodeId] {
+        match topic.replicas.get(partition) {
+            [] => std::slice::from_ref(&self.node),
+            replicas => replicas,
+        }
     }
 
     /// Who belongs to the catalog's group: every node, and of them the voters vote.

@@ -11,7 +11,7 @@ use crate::groups::{self, FetchRequest, Flow, Groups, Notice, Phase};
 use crate::inquiry::{Finding, Inquiry};
 use crate::kafka::{self, Kafka};
 use crate::line_limit::LineLimit;
-use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Mail, Place, Token};
+use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Led, Mail, Place, Token};
 use crate::meaning::LogKind;
 use crate::peers::Links;
 use crate::settings::Protocol;
@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
-use torc_base::ids::{ConnId, GroupId, ListenerId, Offset, ShardId};
+use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, Offset, ShardId};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
@@ -37,6 +37,9 @@ const PRESSED_MS: u64 = 200;
 /// Lines about what other nodes send that makes no sense, in so many milliseconds.
 const UNSOUND_LINES: u32 = 10;
 const UNSOUND_SPAN_MS: u64 = 60_000;
+
+/// News of leaders that go to another node in one piece of mail.
+const LEADERS_PER_MAIL: usize = 4_096;
 
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,7 +224,12 @@ impl Shard {
         f(&mut self.kafka, &mut kafka::Out { now, ops, asks: &mut self.asks, conns: &mut self.conns });
     }
 
-    pub(super) fn with_groups(&mut self, now: Now, ops: &mut Vec<Op<Mail>>, f: impl FnOnce(&mut Groups, &mut groups::Out)) {
+    pub(super) fn with_groups(
+        &mut self,
+        now: Now,
+        ops: &mut Vec<Op<Mail>>,
+        f: impl FnOnce(&mut Groups, &mut groups::Out),
+    ) {
         let (answers, notices) = (&mut self.answers, &mut self.notices);
         f(&mut self.groups, &mut groups::Out { now, ops, answers, notices });
     }
@@ -239,6 +247,7 @@ impl Shard {
                 self.serve(now, Asker { place: Place { node: self.settings.node, shard: from }, token }, ask, ops)
             }
             Mail::Answer { token, answer } => self.with_kafka(now, ops, |kafka, out| kafka.answer(out, token, answer)),
+            Mail::Present(present) => self.kafka.view.set_present(self.settings.node, present),
             Mail::Catalog { number, change } => self.catalog_changed(now, number, change, ops),
             Mail::CatalogDone { number, leaders } => {
                 self.catalog.as_mut().expect("mail to the owner").in_force(from, number, leaders);
@@ -250,6 +259,26 @@ impl Shard {
             Mail::Pressed => self.pressed_until = now.mono.plus_ms(PRESSED_MS),
             Mail::Moving(_) | Mail::Calling(_) => panic!("a connection's mail comes with the connection"),
         }
+    }
+
+    /// Mail from a shard of another node. What is not for this shard, or not from there, is nothing.
+    pub fn on_mail_from(&mut self, now: Now, from: Place, mail: Mail, ops: &mut Vec<Op<Mail>>) {
+        let Some(owner) = &mut self.catalog else { return };
+        match mail {
+            Mail::Ask { token, ask: ask @ (Ask::Admin(_) | Ask::ProducerId | Ask::Register(_)) } => {
+                self.serve(now, Asker { place: from, token }, ask, ops);
+            }
+            Mail::Answer { token, answer } if token.is_forwarded() => {
+                owner.answered(now.mono, from.node, token, answer, &mut self.answers);
+                self.drive_catalog(now, ops);
+            }
+            Mail::Leaders(leaders) => {
+                owner.heard(from.node, leaders);
+                self.drive_catalog(now, ops);
+            }
+            _ => return,
+        }
+        self.settle(now, ops);
     }
 
     /// Everything that a step leads to inside the shard, until nothing is left.
@@ -290,11 +319,12 @@ impl Shard {
 
     /// A question to the groups of this shard, or to the catalog.
     pub(super) fn serve(&mut self, now: Now, asker: Asker, ask: Ask, ops: &mut Vec<Op<Mail>>) {
-        if matches!(ask, Ask::Admin(_) | Ask::ProducerId) {
+        if matches!(ask, Ask::Admin(_) | Ask::ProducerId | Ask::Register(_)) {
             let owner = self.catalog.as_mut().expect("only the owner is asked");
             match ask {
-                Ask::Admin(admin) => owner.admin(asker, admin),
-                _ => owner.producer_id(asker),
+                Ask::Admin(admin) => owner.admin(now.mono, asker, admin),
+                Ask::Register(node) => owner.register(asker.place.node, *node),
+                _ => owner.producer_id(now.mono, asker),
             }
             return self.drive_catalog(now, ops);
         }
@@ -318,24 +348,25 @@ impl Shard {
             Ask::EpochEnds(parts) => groups.epoch_ends(out, asker, parts),
             Ask::DeleteRecords(parts) => groups.delete_records(out, asker, parts),
             Ask::Sizes(parts) => groups.sizes(out, asker, parts),
-            Ask::ProducerId | Ask::Admin(_) | Ask::Coordinate(_) | Ask::CancelCoordinate => {
+            Ask::ProducerId | Ask::Admin(_) | Ask::Register(_) | Ask::Coordinate(_) | Ask::CancelCoordinate => {
                 unreachable!("handled above")
             }
         });
     }
 
     fn drive_catalog(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
-        // Leaders first: whoever is answered that a topic was made shall find its leaders.
-        if let Some(leaders) = self.catalog.as_mut().and_then(CatalogOwner::take_leaders) {
+        let Some(owner) = &mut self.catalog else { return };
+        if let Some(present) = owner.take_present() {
             for shard in (1..self.settings.shards).map(ShardId) {
-                ops.push(Op::Mail { to: shard, mail: Mail::Leaders(leaders.clone()) });
+                ops.push(Op::Mail { to: shard, mail: Mail::Present(present.clone()) });
             }
-            self.lead(now, &leaders, ops);
+            self.kafka.view.set_present(self.settings.node, present);
         }
+        self.tell_leaders(now, ops);
         let Some(owner) = &mut self.catalog else { return };
         let (answers, notices) = (&mut self.answers, &mut self.notices);
         let mut out = groups::Out { now, ops, answers, notices };
-        owner.drive(&mut self.groups, &mut out);
+        owner.drive(&mut self.groups, &self.kafka.view, &mut out);
         for (number, change) in owner.take_changes() {
             for shard in (1..self.settings.shards).map(ShardId) {
                 let change = change.clone();
@@ -343,6 +374,44 @@ impl Shard {
             }
             self.catalog_changed(now, number, change, ops);
         }
+        self.tell_leaders(now, ops);
+    }
+
+    /// Tells the shards what is new of leaders, and other nodes what of it is this one's. Before anything is answered:
+    /// whoever hears that a topic was made shall find its leaders.
+    fn tell_leaders(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        let Some(owner) = &mut self.catalog else { return };
+        let Some(leaders) = owner.take_leaders() else { return };
+        let others: Vec<Place> = owner.present().collect();
+        if !others.is_empty() {
+            let own = leaders.iter().filter(|led| led.node == self.settings.node && led.group != GroupId::CATALOG);
+            let own: Leaders = own.cloned().collect();
+            others.into_iter().for_each(|to| self.post_leaders(to, &own));
+        }
+        for shard in (1..self.settings.shards).map(ShardId) {
+            ops.push(Op::Mail { to: shard, mail: Mail::Leaders(leaders.clone()) });
+        }
+        self.lead(now, &leaders, ops);
+    }
+
+    fn post_leaders(&mut self, to: Place, leaders: &Leaders) {
+        for some in leaders.chunks(LEADERS_PER_MAIL) {
+            self.groups.outboxes.post(to, Mail::Leaders(some.to_vec()));
+        }
+    }
+
+    /// There is a link to a shard of another node, or there is none any more. Owners of the catalog go by the links between
+    /// them.
+    fn peer(&mut self, now: Now, place: Place, is_up: bool, ops: &mut Vec<Op<Mail>>) {
+        let Some(owner) = self.catalog.as_mut().filter(|_| place.shard == ShardId(0)) else { return };
+        if is_up {
+            owner.peer_up(place.node);
+            let led: Leaders = self.kafka.view.led_by(self.settings.node).collect();
+            self.post_leaders(place, &led);
+        } else {
+            owner.peer_down(place.node, &mut self.answers);
+        }
+        self.drive_catalog(now, ops);
     }
 
     fn on_notice(&mut self, now: Now, notice: Notice, ops: &mut Vec<Op<Mail>>) {
@@ -360,7 +429,7 @@ impl Shard {
                 self.drive_catalog(now, ops);
             }
             Notice::Lost(log) => {
-                self.kafka.view.lead(&vec![(log, None)]);
+                self.kafka.view.lead(&vec![Led::lost(log, self.settings.node)]);
                 self.with_coordinators(now, ops, |all, around| all.leave(around, log));
                 self.all_serving(now, ops);
             }
@@ -378,7 +447,8 @@ impl Shard {
                 }
                 self.with_coordinators(now, ops, |all, around| all.close(around));
             }
-            Notice::PeerUp(_) | Notice::PeerDown(_) => {}
+            Notice::PeerUp(place) => self.peer(now, place, true, ops),
+            Notice::PeerDown(place) => self.peer(now, place, false, ops),
         }
     }
 
@@ -390,35 +460,36 @@ impl Shard {
         }
         let here = self.settings.here();
         let settings = Arc::clone(&self.settings);
-        let mine = |topic: &Topic| -> Vec<GroupId> {
-            topic.partitions.iter().filter(|id| settings.owner(*id) == here).collect()
+        // What this shard has of a topic, with its replicas.
+        let mine = |topic: &'_ Topic| -> Vec<(GroupId, Vec<NodeId>)> {
+            let own = topic.partitions.iter().zip(0..).filter(|(id, _)| settings.owner(*id) == here);
+            let own = own.map(|(id, partition)| (id, settings.replicas(topic, partition)));
+            own.filter(|(_, replicas)| replicas.contains(&here.node)).map(|(id, nodes)| (id, nodes.to_vec())).collect()
+        };
+        let put = |groups: &mut Groups, out: &mut groups::Out, topic: &Topic| {
+            let own = mine(topic);
+            own.iter().for_each(|(id, replicas)| groups.create(out, *id, LogKind::Partition, replicas));
+            let ids: Vec<GroupId> = own.into_iter().map(|(id, _)| id).collect();
+            groups.set_meter(topic, &ids);
+            groups.set_cleanup(&topic.config, ids.into_iter());
         };
         self.with_groups(now, ops, |groups, out| match &change {
             CatalogChange::All { topics, .. } => {
-                let wanted: std::collections::BTreeSet<GroupId> = topics.iter().flat_map(|topic| mine(topic)).collect();
+                let ids = topics.iter().flat_map(|topic| mine(topic)).map(|(id, _)| id);
+                let wanted: std::collections::BTreeSet<GroupId> = ids.collect();
                 for id in groups.ids() {
                     if id != GroupId::CATALOG && !wanted.contains(&id) {
                         groups.drop_group(out, id);
                     }
                 }
-                for topic in topics {
-                    let ids = mine(topic);
-                    ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition, &[settings.node]));
-                    groups.set_meter(topic, &ids);
-                    groups.set_cleanup(&topic.config, ids.into_iter());
-                }
+                topics.iter().for_each(|topic| put(groups, out, topic));
             }
-            CatalogChange::Topic(topic) => {
-                let ids = mine(topic);
-                ids.iter().for_each(|id| groups.create(out, *id, LogKind::Partition, &[settings.node]));
-                groups.set_meter(topic, &ids);
-                groups.set_cleanup(&topic.config, ids.into_iter());
-            }
+            CatalogChange::Topic(topic) => put(groups, out, topic),
             CatalogChange::Deleted(topic) => {
-                mine(topic).into_iter().for_each(|id| groups.drop_group(out, id));
+                mine(topic).into_iter().for_each(|(id, _)| groups.drop_group(out, id));
                 groups.drop_meter(topic);
             }
-            CatalogChange::Group { .. } => {}
+            CatalogChange::Group { .. } | CatalogChange::Node(_) => {}
         });
         self.kafka.view.apply(&change);
         if let CatalogChange::Deleted(topic) = &change {
@@ -451,8 +522,8 @@ impl Shard {
         let (number, leaders) = (self.in_force, self.groups.take_leaders());
         if let Some(topic) = self.kafka.view.offsets_topic().cloned() {
             self.with_coordinators(now, ops, |all, around| {
-                let led = leaders.iter().filter(|(_, leader)| leader.is_some());
-                let logs = led.map(|(log, _)| *log).filter(|log| topic.partitions.contains(*log));
+                let led = leaders.iter().filter(|led| led.epoch.is_some()).map(|led| led.group);
+                let logs = led.filter(|log| topic.partitions.contains(*log));
                 logs.for_each(|log| all.lead(around, log));
             });
         }
@@ -524,6 +595,10 @@ impl Shard {
         self.with_coordinators(now, ops, |all, around| all.turn(around));
         self.with_groups(now, ops, |groups, out| groups.turn(out));
         self.settle(now, ops);
+        if self.catalog.as_ref().is_some_and(|owner| owner.is_due(&self.groups, now.mono)) {
+            self.drive_catalog(now, ops);
+            self.settle(now, ops);
+        }
         if self.groups.wants_checkpoint() {
             self.with_groups(now, ops, |groups, out| groups.begin_checkpoint(out));
         }
@@ -611,7 +686,10 @@ impl App for Shard {
             _ => None,
         };
         let deadlines = [stop, self.next_press, self.kafka.deadline(&self.conns), self.conns.deadline()];
-        let inside = [self.coordinators.deadline(), self.groups.deadline(), self.links.deadline(), self.departs_again];
+        let catalog = self.catalog.as_ref().and_then(CatalogOwner::deadline);
+        let links = [self.links.deadline(), self.departs_again];
+        let inside = [self.coordinators.deadline(), self.groups.deadline(), catalog];
+        let inside = inside.into_iter().chain(links);
         deadlines.into_iter().chain(inside).flatten().min()
     }
 

@@ -7,31 +7,30 @@
 //! not known to be committed waits beside the state, and can be taken back.
 
 mod assignment;
+mod checkpoint;
 mod command;
 mod error;
+mod node;
+mod placement;
 mod plan;
+mod replicas;
 mod topic;
 
 pub use assignment::Assignments;
 pub use command::Command;
 pub use error::CatalogError;
+pub use node::Node;
 pub use plan::NewTopic;
+pub use replicas::Replicas;
 pub use topic::{GroupRanges, Topic, check_name, is_internal, is_reserved};
 
-use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::{Overrides, TopicConfig};
 use crate::coordinator::Text;
-use std::collections::{BTreeMap, VecDeque};
+use placement::Loads;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index, NodeId, ProducerId, TopicId};
-use torc_base::limits::{GROUP_CONFIGS_MAX, GROUP_NAME_BYTES_MAX, TOPIC_NAME_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
-use torc_base::time::Wall;
-
-/// First byte of an encoded catalog, and of one in which groups have settings: those follow the topics.
-const VERSION: u8 = 1;
-const VERSION_WITH_GROUPS: u8 = 2;
-/// The same with groups, whether or not there are any, and commands that are not committed behind them.
-const VERSION_WITH_PENDING: u8 = 3;
+use torc_base::limits::NODES_MAX;
 
 /// What topics are made like when their creator does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +39,16 @@ pub struct Defaults {
     pub partitions: u32,
     /// Settings.
     pub config: TopicConfig,
-    /// Nodes that can hold a replica; as many as the largest replication factor.
+    /// Nodes that can hold a replica, besides those that are registered. One alone has all of every topic, and nothing is
+    /// said of that.
     pub brokers: Vec<NodeId>,
+    /// `default.replication.factor`; `None`: three, or as many as there are nodes.
+    pub replication: Option<i16>,
 }
 
 impl Default for Defaults {
     fn default() -> Defaults {
-        Defaults { partitions: 1, config: TopicConfig::default(), brokers: vec![NodeId(1)] }
+        Defaults { partitions: 1, config: TopicConfig::default(), brokers: vec![NodeId(1)], replication: None }
     }
 }
 
@@ -63,6 +65,8 @@ pub enum Change {
     Configured(Arc<Topic>),
     /// A consumer group with other settings; none any more if they are empty.
     GroupConfigured { group: Text, config: Arc<Overrides> },
+    /// A node that is new, or says something else of itself.
+    Node(Arc<Node>),
     /// Producer ids `first..end` belong to whoever asked.
     ProducerIds { first: ProducerId, end: ProducerId },
     /// Nothing: another command came first.
@@ -94,11 +98,18 @@ pub struct Catalog {
     partitions: usize,
     /// Settings of consumer groups; those without any do not stand here.
     groups: BTreeMap<Text, Arc<Overrides>>,
+    nodes: BTreeMap<NodeId, Arc<Node>>,
+    /// Replicas of all topics, by node.
+    loads: Loads,
     /// Appended and not committed, in the order of the log.
     pending: VecDeque<(Index, Command)>,
     /// Ids that plans under way have been given; what is applied catches up. Not part of the state.
     planned_group: GroupId,
     planned_producer_id: i64,
+    /// The same of replicas, since [`Catalog::begin_plans`].
+    planned_loads: Loads,
+    /// Nodes that are not there now.
+    absent: BTreeSet<NodeId>,
 }
 
 impl Catalog {
@@ -115,10 +126,14 @@ impl Catalog {
             alike: BTreeMap::new(),
             partitions: 0,
             groups: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            loads: Loads::default(),
             pending: VecDeque::new(),
             // Shard 0 has the catalog, and often a core that the kernel keeps house on: the first partition goes elsewhere.
             planned_group: GroupId::FIRST_PARTITION.next(),
             planned_producer_id: 0,
+            planned_loads: Loads::default(),
+            absent: BTreeSet::new(),
         }
     }
 
@@ -159,6 +174,16 @@ impl Catalog {
         self.partitions
     }
 
+    /// The nodes that are registered, by id.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// A node that is registered.
+    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(&id)
+    }
+
     /// The settings of consumer groups that have some.
     pub fn group_configs(&self) -> impl ExactSizeIterator<Item = (&Text, &Arc<Overrides>)> {
         self.groups.iter()
@@ -175,7 +200,7 @@ impl Catalog {
     fn note_plan(&mut self, command: &Command) {
         let groups = match command {
             Command::CreateTopic { first_group, partitions, .. } => Some((*first_group, *partitions)),
-            Command::AddPartitions { id, total, first_group } => {
+            Command::AddPartitions { id, total, first_group, .. } => {
                 let had = self.by_id.get(id).map_or(0, |topic| topic.partitions.len());
                 Some((*first_group, total.saturating_sub(had)))
             }
@@ -228,7 +253,7 @@ impl Catalog {
 
     fn change(&mut self, command: &Command) -> Result<Change, CatalogError> {
         match command {
-            Command::CreateTopic { name, id, first_group, partitions, replication, config, created } => {
+            Command::CreateTopic { name, id, first_group, partitions, replication, replicas, config, created } => {
                 self.check_new_name(name)?;
                 // Again: plans do not count what is under way.
                 self.check_one_more()?;
@@ -236,12 +261,14 @@ impl Catalog {
                 if self.by_id.contains_key(id) || *id == TopicId::ZERO {
                     return Err(CatalogError::InvalidRequest(format!("topic id {id} is taken")));
                 }
+                check_replicas(replicas, *partitions, replicas.is_empty())?;
                 self.take_groups(*first_group, *partitions)?;
                 let topic = Topic {
                     name: name.as_str().into(),
                     id: *id,
                     partitions: GroupRanges::new(*first_group, *partitions),
                     replication: *replication,
+                    replicas: replicas.clone(),
                     created: *created,
                     config: TopicConfig::resolve(&self.defaults.config, config)?,
                     overrides: config.clone(),
@@ -256,17 +283,20 @@ impl Catalog {
                     self.by_group.remove(&first);
                 }
                 self.partitions -= topic.partitions.len() as usize;
+                self.loads.remove(&topic.replicas);
                 Ok(Change::Deleted(topic))
             }
-            Command::AddPartitions { id, total, first_group } => {
+            Command::AddPartitions { id, total, first_group, replicas } => {
                 let topic = self.by_id.get(id).ok_or(CatalogError::UnknownTopicId(*id))?;
                 let from = topic.partitions.len();
                 let more = total.checked_sub(from).filter(|&more| more > 0);
                 let more = more.ok_or_else(|| CatalogError::too_few_partitions(topic, i64::from(*total)))?;
                 let mut topic = Topic::clone(topic);
+                check_replicas(replicas, more, topic.replicas.is_empty())?;
                 self.check_more(u64::from(*total), more)?;
                 self.take_groups(*first_group, more)?;
                 topic.partitions.add(*first_group, more);
+                topic.replicas.extend(replicas);
                 Ok(Change::Grown { topic: self.insert(topic), from })
             }
             Command::SetConfig { id, config } => {
@@ -285,6 +315,14 @@ impl Catalog {
                     self.groups.insert(Arc::clone(&group), Arc::clone(&config));
                 }
                 Ok(Change::GroupConfigured { group, config })
+            }
+            Command::RegisterNode(node) => {
+                if self.nodes.len() >= NODES_MAX && !self.nodes.contains_key(&node.id) {
+                    return Err(CatalogError::Limit(format!("A cluster can have at most {NODES_MAX} nodes.")));
+                }
+                let node = Arc::new(node.clone());
+                self.nodes.insert(node.id, Arc::clone(&node));
+                Ok(Change::Node(node))
             }
             Command::AllocateProducerIds { up_to } => {
                 let first = self.next_producer_id;
@@ -317,141 +355,26 @@ impl Catalog {
             partition += count;
         }
         self.partitions += topic.partitions.len() as usize;
+        self.loads.add(&topic.replicas);
         if topic::can_be_mistaken(&topic.name) {
             self.alike.insert(topic::alike(&topic.name), Arc::clone(&topic.name));
         }
         self.by_name.insert(Arc::clone(&topic.name), Arc::clone(&topic));
         if let Some(before) = self.by_id.insert(topic.id, Arc::clone(&topic)) {
             self.partitions -= before.partitions.len() as usize;
+            self.loads.remove(&before.replicas);
         }
         topic
     }
-
-    /// Appends the catalog for a checkpoint.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        // Without such settings, and commands, an older torc can read it, too.
-        let version = match (self.pending.is_empty(), self.groups.is_empty()) {
-            (true, true) => VERSION,
-            (true, false) => VERSION_WITH_GROUPS,
-            (false, _) => VERSION_WITH_PENDING,
-        };
-        out.push(version);
-        put_u64(out, self.applied.0);
-        put_u64(out, self.next_group.0);
-        put_u64(out, self.next_producer_id as u64);
-        put_u64(out, self.by_name.len() as u64);
-        for topic in self.by_name.values() {
-            put_bytes(out, topic.name.as_bytes());
-            out.extend_from_slice(&topic.id.0.to_be_bytes());
-            put_i64(out, topic.created.0);
-            put_u64(out, topic.replication as u64);
-            put_u64(out, topic.partitions.ranges().len() as u64);
-            for (first, count) in topic.partitions.ranges() {
-                put_u64(out, first.0);
-                put_u64(out, u64::from(count));
-            }
-            command::put_overrides(out, &topic.overrides);
-        }
-        if version == VERSION {
-            return;
-        }
-        put_u64(out, self.groups.len() as u64);
-        for (group, config) in &self.groups {
-            put_bytes(out, group.as_bytes());
-            command::put_overrides(out, config);
-        }
-        if version == VERSION_WITH_PENDING {
-            self.encode_pending(out);
-        }
-    }
-
-    fn encode_pending(&self, out: &mut Vec<u8>) {
-        put_u64(out, self.pending.len() as u64);
-        let mut bytes = Vec::new();
-        for (index, command) in &self.pending {
-            bytes.clear();
-            command.encode(&mut bytes);
-            put_u64(out, index.0);
-            put_bytes(out, &bytes);
-        }
-    }
-
-    fn decode_pending(&mut self, from: &mut Decoder<'_, '_>) -> Result<(), DecodeError> {
-        let count = from.count(usize::MAX, "number of commands")?;
-        from.check(count > 0, "number of commands")?;
-        for _ in 0..count {
-            let index = Index(from.u64("command's index")?);
-            let before = self.pending.back().map_or(self.applied, |(last, _)| *last);
-            from.check(index > before, "command's index")?;
-            let length = from.count(usize::MAX, "command's length")?;
-            let command = Command::decode(from.take(length, "command")?)?;
-            self.append(index, command);
-        }
-        Ok(())
-    }
-
-    /// Takes a catalog off the front of `bytes`.
-    pub fn decode(defaults: Defaults, bytes: &mut &[u8]) -> Result<Catalog, DecodeError> {
-        let mut from = Decoder::new(bytes);
-        let version = from.u8("catalog's version")?;
-        from.check(matches!(version, VERSION | VERSION_WITH_GROUPS | VERSION_WITH_PENDING), "catalog's version")?;
-        let mut catalog = Catalog::new(defaults.clone());
-        catalog.applied = Index(from.u64("catalog's index")?);
-        let next_group = GroupId(from.u64("next group")?);
-        from.check(next_group >= GroupId::FIRST_PARTITION, "next group")?;
-        catalog.next_producer_id = from.positive("next producer id")?;
-        for _ in 0..from.count(TOPICS_MAX, "number of topics")? {
-            let topic = decode_topic(&defaults, next_group, &mut from)?;
-            let is_new = catalog.check_new_name(&topic.name).is_ok() && !catalog.by_id.contains_key(&topic.id);
-            from.check(is_new, "topic")?;
-            let free = |(first, count)| catalog.are_free(first, count);
-            from.check(topic.partitions.ranges().all(free), "topic's groups")?;
-            catalog.insert(topic);
-        }
-        if version != VERSION {
-            for _ in 0..from.count(GROUP_CONFIGS_MAX, "number of groups' settings")? {
-                let group = Text::from(from.text(GROUP_NAME_BYTES_MAX, "group's name")?);
-                let config = command::take_overrides(&mut from)?;
-                let is_new = !config.is_empty() && catalog.groups.insert(group, Arc::new(config)).is_none();
-                from.check(is_new, "group's settings")?;
-            }
-        }
-        catalog.next_group = next_group;
-        catalog.planned_group = next_group;
-        catalog.planned_producer_id = catalog.next_producer_id;
-        if version == VERSION_WITH_PENDING {
-            catalog.decode_pending(&mut from)?;
-        }
-        Ok(catalog)
-    }
-
-    /// True if no topic has a group among the `count` from `first` on.
-    fn are_free(&self, first: GroupId, count: u32) -> bool {
-        let last = first.plus(u64::from(count) - 1);
-        let before = self.by_group.range(..=last).next_back();
-        before.is_none_or(|(other, owned)| other.0 + u64::from(owned.count) <= first.0)
-    }
 }
 
-fn decode_topic(defaults: &Defaults, end: GroupId, from: &mut Decoder<'_, '_>) -> Result<Topic, DecodeError> {
-    let name = from.text(TOPIC_NAME_MAX, "topic's name")?.into();
-    let id = command::take_topic_id(from)?;
-    let created = Wall(from.i64("topic's time")?);
-    let replication = from.u64_max(i16::MAX as u64, "replication factor")? as i16;
-    from.check(replication > 0, "replication factor")?;
-    let mut partitions = GroupRanges::default();
-    for _ in 0..from.count(TOPIC_PARTITIONS_MAX, "topic's groups")? {
-        let first = GroupId(from.u64("topic's groups")?);
-        let room = TOPIC_PARTITIONS_MAX as u64 - u64::from(partitions.len());
-        let count = from.u64_max(room, "topic's partitions")?;
-        let fits = first >= GroupId::FIRST_PARTITION && first.0.checked_add(count).is_some_and(|e| e <= end.0);
-        from.check(count > 0 && fits && partitions.ranges().all(|(f, n)| f.0 + u64::from(n) <= first.0), "groups")?;
-        partitions.add(first, count as u32);
+/// Fails unless each of `partitions` partitions has replicas, or none has because the one node has them all.
+fn check_replicas(replicas: &Replicas, partitions: u32, has_none: bool) -> Result<(), CatalogError> {
+    if if has_none { replicas.is_empty() } else { replicas.len() == partitions } {
+        return Ok(());
     }
-    from.check(partitions.len() > 0, "topic's partitions")?;
-    let overrides: Overrides = command::take_overrides(from)?;
-    let config = TopicConfig::resolve(&defaults.config, &overrides).map_err(|_| from.bad("topic's settings"))?;
-    Ok(Topic { name, id, partitions, replication, created, config, overrides })
+    let named = replicas.len();
+    Err(CatalogError::InvalidRequest(format!("replicas of {named} partitions were named instead of {partitions}")))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@ use super::*;
 use crate::config::Alter;
 use crate::coordinator::CoordinatorSettings;
 use crate::retention::Limits;
-use torc_base::limits::PARTITIONS_MAX;
+use torc_base::limits::{GROUP_CONFIGS_MAX, PARTITIONS_MAX, TOPIC_PARTITIONS_MAX};
 use torc_base::prng::Prng;
+use torc_base::time::Wall;
 
 const SESSION: &str = "consumer.session.timeout.ms";
 
@@ -19,6 +20,16 @@ fn wish(name: &str, id: u128, partitions: i32) -> NewTopic {
     }
 }
 
+fn a_node(id: u32, start: u64, rack: Option<&str>) -> Node {
+    let listeners = vec![(format!("node{id}.example"), 9092), ("inside".into(), 19_092)];
+    Node { id: NodeId(id), start, rack: rack.map(str::to_owned), listeners, shards: 2 }
+}
+
+/// Of a cluster with these nodes, some of which may be registered later.
+fn cluster(nodes: &[u32]) -> Defaults {
+    Defaults { brokers: nodes.iter().copied().map(NodeId).collect(), ..Defaults::default() }
+}
+
 /// A catalog and the log behind it.
 struct Logged {
     catalog: Catalog,
@@ -27,7 +38,11 @@ struct Logged {
 
 impl Logged {
     fn new() -> Logged {
-        Logged { catalog: Catalog::new(Defaults::default()), log: Vec::new() }
+        Logged::of(Defaults::default())
+    }
+
+    fn of(defaults: Defaults) -> Logged {
+        Logged { catalog: Catalog::new(defaults), log: Vec::new() }
     }
 
     fn apply(&mut self, command: Command) -> Change {
@@ -285,13 +300,19 @@ fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
     let groups_settings = CoordinatorSettings::default();
     for seed in 0..60 {
         let mut prng = Prng::new(seed);
-        let mut logged = Logged::new();
+        let defaults = if seed % 2 == 0 { Defaults::default() } else { cluster(&[1, 2, 3, 4]) };
+        let mut logged = Logged::of(defaults.clone());
         let mut planned = Vec::new();
         let mut checkpoint = (0, encoded(&logged.catalog));
         for id in 1..120u128 {
             let name = format!("t{}", [".1", "_1", "2", "3", "4", "5"][prng.below(6) as usize]);
             let catalog = &mut logged.catalog;
-            let plan = match prng.below(8) {
+            let plan = match prng.below(9) {
+                8 if seed % 2 == 1 => {
+                    let node =
+                        a_node(prng.between(1, 6) as u32, prng.next_u64(), [None, Some("r1")][prng.below(2) as usize]);
+                    Ok(Command::RegisterNode(node))
+                }
                 0 | 1 => catalog.plan_create(wish(&name, id, prng.between(1, 5) as i32)),
                 2 => catalog.plan_partitions(&name, prng.between(1, 12) as i32, None),
                 3 => catalog.plan_alter(&name, &[("retention.ms".into(), Alter::Set(id.to_string()))]),
@@ -312,8 +333,8 @@ fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
             }
         }
         let expected = encoded(&logged.catalog);
-        let mut replayed = Catalog::new(Defaults::default());
-        let mut restored = Catalog::decode(Defaults::default(), &mut &checkpoint.1[..]).expect("just encoded");
+        let mut replayed = Catalog::new(defaults.clone());
+        let mut restored = Catalog::decode(defaults.clone(), &mut &checkpoint.1[..]).expect("just encoded");
         for (at, command) in logged.log.iter().enumerate() {
             let index = Index(at as u64 + 1);
             let change = replayed.apply(index, command);
@@ -324,6 +345,15 @@ fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
         assert_eq!(encoded(&restored), expected, "seed {seed}");
         let owners: usize = restored.topics().map(|topic| groups(topic).len()).sum();
         assert_eq!(owners, restored.partitions(), "seed {seed}");
+        assert!(restored.nodes().eq(replayed.nodes()), "seed {seed}");
+        for node in restored.members() {
+            let rows = || restored.topics().flat_map(|topic| topic.replicas.iter());
+            let all = rows().filter(|row| row.contains(&node)).count() as u64;
+            let first = rows().filter(|row| row[0] == node).count() as u64;
+            for catalog in [&restored, &replayed, &logged.catalog] {
+                assert_eq!(catalog.loads.of(node), placement::Load { first, all }, "seed {seed}: node {node}");
+            }
+        }
         for topic in restored.topics() {
             for (partition, group) in topic.partitions.iter().enumerate() {
                 assert_eq!(restored.partition_of(group), Some((topic, partition as u32)), "seed {seed}");
@@ -367,4 +397,140 @@ fn commands_wait_for_their_commit_in_checkpoints_too_and_can_be_taken_back() {
         assert!(matches!(&names[..], [Change::Created(b), Change::Created(d)] if &*b.name == "b" && &*d.name == "d"));
     }
     assert_eq!(encoded(&back), encoded(&straight));
+}
+
+/// What torc wrote before it knew of nodes, byte by byte.
+#[test]
+fn commands_and_checkpoints_of_one_node_are_what_they_were_before_there_were_clusters() {
+    let mut logged = Logged::new();
+    let created = logged.catalog.plan_create(wish("t", 0x0102, 3)).expect("a good wish");
+    let mut bytes = Vec::new();
+    created.encode(&mut bytes);
+    let id = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2];
+    let expected: Vec<u8> = [&[1, 1, 1, b't'][..], &id, &[0x81, 8, 3, 1, 0, 14]].concat();
+    assert_eq!(bytes, expected);
+    logged.apply(created);
+    let grown = logged.catalog.plan_partitions("t", 5, None).expect("more");
+    let mut bytes = Vec::new();
+    grown.encode(&mut bytes);
+    assert_eq!(bytes, [&[1, 3][..], &id, &[5, 0x84, 8]].concat());
+    logged.apply(grown);
+    let checkpoint = encoded(&logged.catalog);
+    let topic: Vec<u8> = [&[1, b't'][..], &id, &[14, 1, 1, 0x81, 8, 5, 0]].concat();
+    assert_eq!(checkpoint, [&[1, 2, 0x86, 8, 0, 1][..], &topic].concat());
+    let old = Catalog::decode(Defaults::default(), &mut &checkpoint[..]).expect("it was written by an older torc");
+    let topic = old.topic("t").expect("it is there");
+    assert!(topic.replicas.is_empty() && topic.replicas.get(0).is_empty(), "the one node has it all");
+}
+
+#[test]
+fn a_cluster_has_three_copies_where_nobody_says_and_never_more_than_nodes() {
+    for (nodes, copies) in [(&[1, 2][..], 2), (&[1, 2, 3], 3), (&[1, 2, 3, 4, 5], 3)] {
+        let mut logged = Logged::of(cluster(nodes));
+        let topic = logged.create("t", 1, 6);
+        assert_eq!((topic.replication, topic.replicas.len()), (copies, 6));
+        assert!(topic.replicas.iter().all(|row| row.len() == copies as usize));
+        let plan = logged.catalog.plan_internal("__consumer_offsets", TopicId(9), 50, 3, Wall(0)).expect("allowed");
+        let Change::Created(topic) = logged.apply(plan) else { panic!("refused") };
+        assert_eq!((topic.replication, topic.replicas.len()), (copies, 50));
+        let refused = logged.catalog.plan_create(NewTopic { replication: nodes.len() as i16 + 1, ..wish("u", 2, 1) });
+        assert_eq!(refused.map_err(|error| error.code()), Err(38));
+    }
+    let mut logged = Logged::of(Defaults { replication: Some(1), ..cluster(&[1, 2, 3]) });
+    assert_eq!(logged.create("t", 1, 1).replication, 1);
+}
+
+#[test]
+fn replicas_that_were_assigned_are_kept_and_so_are_those_of_partitions_that_follow() {
+    let mut logged = Logged::of(cluster(&[1, 2, 3]));
+    let assigned = vec![(1, vec![2, 3]), (0, vec![3, 1])];
+    let new = NewTopic { partitions: -1, assignments: assigned, ..wish("t", 1, 1) };
+    let plan = logged.catalog.plan_create(new).expect("allowed");
+    let Change::Created(topic) = logged.apply(plan) else { panic!("refused") };
+    let rows = |topic: &Topic| -> Vec<Vec<u32>> {
+        topic.replicas.iter().map(|row| row.iter().map(|node| node.0).collect()).collect()
+    };
+    assert_eq!((rows(&topic), topic.replication), (vec![vec![3, 1], vec![2, 3]], 2));
+    let plan = logged.catalog.plan_partitions("t", 3, Some(&[vec![1, 3]])).expect("allowed");
+    let Change::Grown { topic, from: 2 } = logged.apply(plan) else { panic!("refused") };
+    assert_eq!(rows(&topic), [[3, 1], [2, 3], [1, 3]]);
+    let plan = logged.catalog.plan_partitions("t", 6, None).expect("allowed");
+    let Change::Grown { topic, from: 3 } = logged.apply(plan) else { panic!("refused") };
+    assert!(rows(&topic).iter().all(|row| row.len() == 2));
+    for unknown in [&[vec![1, 4]][..], &[vec![1]], &[vec![1, 1]]] {
+        assert_eq!(logged.catalog.plan_partitions("t", 7, Some(unknown)).map_err(|error| error.code()), Err(39));
+    }
+}
+
+#[test]
+fn plans_that_are_made_together_are_placed_together() {
+    let mut logged = Logged::of(cluster(&[1, 2, 3, 4]));
+    let mut firsts = BTreeMap::new();
+    for turn in 0..2 {
+        logged.catalog.begin_plans(&BTreeSet::new());
+        let plans: Vec<Command> = (0..10u128)
+            .map(|n| logged.catalog.plan_create(wish(&format!("t{turn}{n}"), turn * 10 + n + 1, 1)).expect("allowed"))
+            .collect();
+        for plan in plans {
+            let Change::Created(topic) = logged.apply(plan) else { panic!("refused") };
+            *firsts.entry(topic.replicas.get(0)[0]).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(firsts.into_values().collect::<Vec<_>>(), [5; 4]);
+}
+
+#[test]
+fn a_topic_is_not_made_where_it_would_have_no_leader() {
+    let mut logged = Logged::of(cluster(&[1, 2, 3]));
+    let absent = |ids: &[u32]| ids.iter().copied().map(NodeId).collect::<BTreeSet<_>>();
+    logged.catalog.begin_plans(&absent(&[3]));
+    assert!(logged.catalog.plan_create(wish("three", 1, 1)).is_ok(), "two of three suffice");
+    let plan = logged.catalog.plan_create(NewTopic { replication: 1, ..wish("one", 2, 4) }).expect("allowed");
+    let Command::CreateTopic { replicas, .. } = &plan else { panic!("{plan:?}") };
+    assert!(replicas.iter().all(|row| row != [NodeId(3)]));
+    logged.catalog.begin_plans(&absent(&[2, 3]));
+    for replication in [-1, 2, 3] {
+        let refused = logged.catalog.plan_create(NewTopic { replication, ..wish("t", 3, 1) });
+        assert_eq!(refused.map_err(|error| error.code()), Err(38), "{replication}");
+    }
+}
+
+#[test]
+fn nodes_say_of_themselves_what_they_are_and_say_it_again() {
+    let mut logged = Logged::of(cluster(&[1, 2]));
+    for (node, rack) in [(1, None), (2, Some("west")), (1, Some("east"))] {
+        let node = a_node(node, 7, rack);
+        let change = logged.apply(Command::RegisterNode(node.clone()));
+        assert_eq!(change, Change::Node(Arc::new(node)));
+    }
+    let racks: Vec<Option<&str>> = logged.catalog.nodes().map(|node| node.rack.as_deref()).collect();
+    assert_eq!(racks, [Some("east"), Some("west")]);
+    let node = logged.catalog.node(NodeId(2)).expect("registered");
+    assert_eq!(node.advertised(1).map(|(host, port)| (host.as_str(), *port)), Some(("inside", 19_092)));
+    assert_eq!(node.advertised(5), node.advertised(0), "a node with fewer listeners is found all the same");
+}
+
+#[test]
+fn commands_whose_replicas_do_not_fit_change_nothing() {
+    let mut logged = Logged::of(cluster(&[1, 2, 3]));
+    logged.create("t", 1, 2);
+    let before = encoded(&logged.catalog);
+    let replicas = Replicas::new([&[NodeId(1)][..]]);
+    let next = logged.catalog.planned_group;
+    let create = Command::CreateTopic {
+        name: "u".into(),
+        id: TopicId(2),
+        first_group: next,
+        partitions: 2,
+        replication: 1,
+        replicas: replicas.clone(),
+        config: Overrides::new(),
+        created: Wall(0),
+    };
+    let add = |replicas| Command::AddPartitions { id: TopicId(1), total: 4, first_group: next, replicas };
+    for command in [create, add(replicas), add(Replicas::default())] {
+        assert!(matches!(logged.apply(command), Change::Refused(CatalogError::InvalidRequest(_))));
+    }
+    let applied = |bytes: &[u8]| [&bytes[..1], &bytes[2..]].concat();
+    assert_eq!(applied(&encoded(&logged.catalog)), applied(&before));
 }

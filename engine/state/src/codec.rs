@@ -61,6 +61,16 @@ impl<'a, 'b> Decoder<'a, 'b> {
         if right { Ok(()) } else { Err(self.bad(what)) }
     }
 
+    /// True if all has been read.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// True if `byte` comes next.
+    pub fn is_at(&self, byte: u8) -> bool {
+        self.bytes.first() == Some(&byte)
+    }
+
     /// Exactly `count` bytes.
     pub fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let (head, tail) = self.bytes.split_at_checked(count).ok_or(self.bad(what))?;

@@ -1,5 +1,6 @@
 //! Fetch: requests, and answers whose record bytes are sent from where they lie.
 
+use super::leaders::{CurrentLeader, Endpoint, put_endpoints, put_leader};
 use super::windows::{api, window};
 use super::wire::{self, Wire, WireReader};
 use std::ops::Range;
@@ -70,6 +71,8 @@ pub struct Response {
     /// 0 without a session. Sent from version 7 on.
     pub session_id: i32,
     pub topics: Vec<TopicData>,
+    /// Of the leaders that are named. Sent from version 16 on.
+    pub endpoints: Vec<Endpoint>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -96,6 +99,8 @@ pub struct PartitionData {
     pub aborted: Option<Vec<AbortedTransaction>>,
     /// Sent one after the other, without a copy.
     pub records: Vec<Buf>,
+    /// Who leads the partition, if that is why it cannot be read. Sent from version 12 on.
+    pub leader: Option<CurrentLeader>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +121,7 @@ impl PartitionData {
             preferred_read_replica: -1,
             aborted: None,
             records: Vec::new(),
+            leader: None,
         }
     }
 }
@@ -133,6 +139,10 @@ fn flexible(version: i16) -> bool {
     version >= window(api::FETCH).expect("served").flexible
 }
 
+/// First versions that tell of leaders, and of where they are; and the tag of a partition's leader.
+const WITH_LEADERS: i16 = 12;
+const WITH_ENDPOINTS: i16 = 16;
+const TAG_CURRENT_LEADER: u32 = 1;
 /// Tag of `ReplicaState` in the request.
 const TAG_REPLICA_STATE: u32 = 1;
 
@@ -278,11 +288,17 @@ pub fn encode(
                 apart += bytes;
                 parts.extend(partition.records.into_iter().filter(|records| !records.is_empty()).map(Part::Records));
             }
-            put_no_tags(compact, scratch);
+            match version {
+                WITH_LEADERS.. => put_leader(scratch, TAG_CURRENT_LEADER, partition.leader),
+                _ => put_no_tags(compact, scratch),
+            }
         }
         put_no_tags(compact, scratch);
     }
-    put_no_tags(compact, scratch);
+    match version {
+        WITH_ENDPOINTS.. => put_endpoints(scratch, &response.endpoints),
+        _ => put_no_tags(compact, scratch),
+    }
     if pending < scratch.len() {
         parts.push(Part::Scratch(pending..scratch.len()));
     }

@@ -13,6 +13,7 @@ pub mod records;
 
 mod foreign;
 mod guard;
+mod leaders;
 mod metadata_writer;
 mod request;
 mod response;
@@ -23,6 +24,7 @@ mod wire;
 pub use foreign::{Foreign, by_first_bytes};
 pub use kafka_protocol::messages as schema;
 pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+pub use leaders::{CurrentLeader, Endpoint};
 pub use metadata_writer::MetadataWriter;
 pub use request::{Bad, CONTROL_BYTES_MAX, Header, Request, decode};
 pub use response::{EncodeError, api_versions, encode, encode_api_versions_refusal, topic_id, topic_uuid};

@@ -1,5 +1,6 @@
 //! Produce: the hot path. Record batches stay where they were received.
 
+use super::leaders::{CurrentLeader, Endpoint, put_endpoints, put_leader};
 use super::windows::{api, window};
 use super::wire::{self, Wire, WireReader};
 use std::ops::Range;
@@ -38,6 +39,8 @@ pub struct Partition {
 pub struct Response {
     pub topics: Vec<TopicResponse>,
     pub throttle_ms: i32,
+    /// Of the leaders that are named. Sent from version 10 on.
+    pub endpoints: Vec<Endpoint>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,14 +64,28 @@ pub struct PartitionResponse {
     pub log_start_offset: i64,
     /// For people. Sent from version 8 on.
     pub message: Option<String>,
+    /// Who leads the partition, if that is why it was refused. Sent from version 10 on.
+    pub leader: Option<CurrentLeader>,
 }
 
 impl PartitionResponse {
     /// The answer for a partition whose records were not appended.
     pub fn refused(index: i32, error: i16, message: Option<String>) -> PartitionResponse {
-        PartitionResponse { index, error, base_offset: -1, log_append_time: -1, log_start_offset: -1, message }
+        PartitionResponse {
+            index,
+            error,
+            base_offset: -1,
+            log_append_time: -1,
+            log_start_offset: -1,
+            message,
+            leader: None,
+        }
     }
 }
+
+/// First version that tells of leaders, and the tag of a partition's.
+const WITH_LEADERS: i16 = 10;
+const TAG_CURRENT_LEADER: u32 = 0;
 
 fn flexible(version: i16) -> bool {
     version >= window(api::PRODUCE).expect("served").flexible
@@ -140,7 +157,10 @@ pub fn encode(response: &Response, version: i16, correlation: i32, out: &mut Vec
         put_no_tags(compact, out);
     }
     out.extend_from_slice(&response.throttle_ms.to_be_bytes());
-    put_no_tags(compact, out);
+    match version {
+        WITH_LEADERS.. => put_endpoints(out, &response.endpoints),
+        _ => put_no_tags(compact, out),
+    }
     wire::end_frame(out, start, 0);
 }
 
@@ -156,7 +176,10 @@ fn put_partition(partition: &PartitionResponse, version: i16, compact: bool, out
         wire::put_length(out, compact, 0); // errors of single records: torc refuses whole batches
         wire::put_nullable_string(out, compact, partition.message.as_deref());
     }
-    put_no_tags(compact, out);
+    match version {
+        WITH_LEADERS.. => put_leader(out, TAG_CURRENT_LEADER, partition.leader),
+        _ => put_no_tags(compact, out),
+    }
 }
 
 fn put_no_tags(compact: bool, out: &mut Vec<u8>) {

@@ -42,6 +42,7 @@ pub fn make(start: &Start) -> Shard {
         beat_ms: 100,
         silent_beats: 5,
         founding: Vec::new(),
+        default_replication: None,
         voters: vec![NodeId(1)],
         shard: ShardId(start.shard as u16),
         shards: start.shards as u16,

@@ -79,7 +79,7 @@ impl Groups {
 
     /// The batch has offsets from `base` on: it goes into the log and waits for its marks.
     fn write(&mut self, out: &mut Out, asker: Asker, part: ProducePart, base: Offset, times: LogTimes) {
-        let ProducePart { position, group: id, batch, acks } = part;
+        let ProducePart { position, group: id, batch, acks, .. } = part;
         let (records, bytes) = (batch.incoming().records, batch.bytes.len());
         let (group, index, append_time) = match self.append_batch(out, id, base, batch) {
             Ok(appended) => appended,

@@ -220,7 +220,8 @@ impl Groups {
     ) -> Entries {
         let Body::Append { prev, .. } = &message.body else { return Entries::Never };
         let Some(group) = self.groups.get(&id) else { return Entries::Never };
-        if !group.raft.is_leader() || group.raft.term() != message.term || prev.index.next() < group.raft.log().first() {
+        if !group.raft.is_leader() || group.raft.term() != message.term || prev.index.next() < group.raft.log().first()
+        {
             return Entries::Never;
         }
         let last = if beyond { group.raft.marks().written } else { message.last_entry().expect("the caller has looked") };
@@ -240,7 +241,12 @@ impl Groups {
     }
 
     /// The disk has answered a read for a follower. False: it was not one.
-    pub(super) fn departure_read(&mut self, out: &mut Out, id: ReadId, result: &mut Result<Vec<Item>, WalError>) -> bool {
+    pub(super) fn departure_read(
+        &mut self,
+        out: &mut Out,
+        id: ReadId,
+        result: &mut Result<Vec<Item>, WalError>,
+    ) -> bool {
         let Some((link, group, message)) = self.departures.reads.remove(&id) else { return false };
         let items = match std::mem::replace(result, Ok(Vec::new())) {
             Ok(items) if items.is_empty() => match self.entries(out, group, &message, 1, true) {
@@ -371,7 +377,6 @@ fn entry(item: Item) -> (EntryHead, Buf) {
     let Item { kind, records, first_offset, max_timestamp, prefix_len, body_crc, bytes, .. } = item;
     (EntryHead { kind: kind.0, prefix_len, records, first_offset, max_timestamp, body_crc }, bytes)
 }
-
 
 #[cfg(test)]
 #[path = "depart_tests.rs"]

@@ -4,6 +4,7 @@
 use super::propose::Mark;
 use super::{Groups, Notice, Out, Phase};
 use crate::group::{Group, Waiter};
+use crate::mail::Led;
 use crate::meaning::{kind, members};
 use crate::memory::Budget;
 use crate::refusal::Refusal;
@@ -143,7 +144,7 @@ impl Groups {
             let watchers: Vec<_> = group.watchers.iter().map(|(_, asker)| *asker).collect();
             self.wake_all(out, watchers);
             if is_partition {
-                self.new_leaders.push((id, None));
+                self.new_leaders.push(Led::lost(id, self.settings.node));
             }
             out.notices.push_back(Notice::Lost(id));
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::batch::{self, NewBatch, Record};
-use crate::mail::{Acks, Answer, Asker, Place, ProducePart, Token};
+use crate::mail::{Acks, Answer, Asker, Led, Place, ProducePart, Token};
 use crate::meaning::LogKind;
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -138,7 +138,7 @@ fn part(value: &[u8], acks: Acks, producer: Option<(i64, i32)>) -> ProducePart {
     let mut payload = torc_base::buf::Pool::new(usize::MAX, 0).take(bytes.len()).unwrap();
     payload.copy_from_slice(&bytes);
     let batch = NewBatch { header: batch::header(&bytes).unwrap(), bytes: payload, gather: false, stamp: false };
-    ProducePart { position: 0, group: LOG, batch, acks }
+    ProducePart { position: 0, group: LOG, batch, acks, in_sync: 1 }
 }
 
 struct Cluster {
@@ -382,7 +382,7 @@ fn whoever_waits_at_a_leader_that_was_replaced_is_woken() {
         "{wakes:?}"
     );
     assert!(member.group().watchers.is_empty() && member.groups.watches.is_empty());
-    assert_eq!(member.groups.take_leaders().last(), Some(&(LOG, None)));
+    assert_eq!(member.groups.take_leaders().last(), Some(&Led::lost(LOG, member.settings.node)));
     member.produce(7, b"late", Acks::All, None);
     assert_eq!(member.answered(), [(7, Err(Refusal::NotLeader))]);
     assert_eq!(member.groups.extent(LOG), None);

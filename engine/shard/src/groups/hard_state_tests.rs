@@ -31,7 +31,9 @@ fn members_and_doubt_come_back_as_they_were() {
     let joint = Configuration::new(vec![seat(1, Seat::Leaving), seat(2, Seat::Voter), seat(7, Seat::Joining)]).unwrap();
     let mark = Mark { term: Term(5), index: Index(99) };
     for doubt in [None, Some(Doubt::Tail(mark)), Some(Doubt::All { incarnation: 1 << 60 })] {
-        for (index, members) in [(0, alone()), (4, alone()), (0, three.clone()), (12, learning.clone()), (9, joint.clone())] {
+        for (index, members) in
+            [(0, alone()), (4, alone()), (0, three.clone()), (12, learning.clone()), (9, joint.clone())]
+        {
             for vote in [None, Some(0), Some(u32::MAX)] {
                 let hard_state = state(vote, doubt);
                 let bytes = encode_hard_state(&hard_state, LogKind::Catalog, (Index(index), &members), NODE);

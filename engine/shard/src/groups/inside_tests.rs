@@ -201,7 +201,7 @@ fn records_lie_in_the_log_like_those_of_clients_and_are_there_after_a_restart() 
         let mut payload = torc_base::buf::Pool::new(usize::MAX, 0).take(bytes.len()).unwrap();
         payload.copy_from_slice(&bytes);
         let batch = NewBatch { header: batch::header(&bytes).unwrap(), bytes: payload, gather: false, stamp: false };
-        ProducePart { position: 0, group, batch, acks: Acks::All }
+        ProducePart { position: 0, group, batch, acks: Acks::All, in_sync: 1 }
     };
     let asker = node.asker();
     node.call(|groups, out| groups.produce(out, asker, vec![client(b"a client's", OTHER)]));

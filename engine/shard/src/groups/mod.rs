@@ -17,6 +17,7 @@ mod outcomes;
 mod propose;
 mod read;
 mod recover;
+mod replicas;
 mod retention;
 mod sizes;
 mod watch;

@@ -2,6 +2,7 @@
 
 use super::propose::Mark;
 use super::{Groups, Notice, Out};
+use crate::mail::Led;
 use crate::meaning::Applied;
 use crate::refusal::Refusal;
 use crate::stats::set;
@@ -86,7 +87,7 @@ impl Groups {
         if !group.serving && group.term_start.is_some_and(|start| start <= through) {
             group.serving = true;
             if group.meaning.partition().is_some() {
-                self.new_leaders.push((id, Some(group.epoch())));
+                self.new_leaders.push(Led::by(id, self.settings.node, group.epoch()));
             }
             self.waits_no_more(id);
             self.release_empty(id);

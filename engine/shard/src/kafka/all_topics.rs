@@ -155,7 +155,7 @@ impl Kafka {
             let next = count.min(from + self.all_topics.left);
             for index in from..next {
                 let group = topic.partitions.get(index as u32).expect("it is below their number");
-                making.writer.partition(&self.describe_partition(index, group))?;
+                making.writer.partition(&self.describe_partition(&topic, index, group))?;
             }
             self.all_topics.left -= next - from;
             if next < count {

@@ -462,7 +462,11 @@ impl Kafka {
         let mut wanted: BTreeMap<TopicId, (Arc<Topic>, BTreeSet<i32>)> = BTreeMap::new();
         let mut want = |topic: &Arc<Topic>, partitions: &mut dyn Iterator<Item = i32>| {
             let (_, indexes) = wanted.entry(topic.id).or_insert_with(|| (Arc::clone(topic), BTreeSet::new()));
-            indexes.extend(partitions.filter(|index| view::partition(topic, *index).is_some()));
+            let is_here = |index: &i32| {
+                let replicas = |index: i32| self.settings.replicas(topic, index as u32);
+                view::partition(topic, *index).is_some() && replicas(*index).contains(&self.settings.node)
+            };
+            indexes.extend(partitions.filter(is_here));
         };
         match request.topics {
             None => {

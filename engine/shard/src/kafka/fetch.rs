@@ -13,7 +13,7 @@ use torc_base::io::{Level, Op};
 use torc_base::limits::{FETCH_BYTES_MAX, PIECE_BYTES_MIN};
 use torc_base::time::Mono;
 use torc_net::kafka::fetch::{Part, PartitionData, Request, Response, TopicData};
-use torc_net::kafka::{self, error, fetch};
+use torc_net::kafka::{self, CurrentLeader, error, fetch};
 
 /// Isolation level of a fetch.
 const READ_COMMITTED: i8 = 1;
@@ -415,10 +415,13 @@ impl Kafka {
         let mut response = Response { session_id: session, ..Response::default() };
         let mut budget = max_bytes;
         let mut any = false;
-        // Whose records the answer has, in its order.
-        let mut groups = Vec::new();
+        // Whose records the answer has, in its order; and who leads what could not be read.
+        let (mut groups, mut leaders) = (Vec::new(), Vec::new());
         for place in places {
             let Spot { key, group, fetched, .. } = place;
+            let misled = matches!(&fetched, Some(Err(refusal)) if refusal.is_of_leader());
+            let leader = group.ok().filter(|_| misled).and_then(|group| self.current_leader(group));
+            leaders.extend(leader);
             let result = match group {
                 Ok(_) => fetched.expect("every owner has answered").map_err(code),
                 Err(code) => Err(code),
@@ -441,11 +444,12 @@ impl Kafka {
                 if let (Ok(group), true) = (group, fetched.bytes > 0) {
                     groups.push(group);
                 }
-                put(&mut response, key, (code, committed), fetched);
+                put(&mut response, key, (code, committed, leader), fetched);
             }
         }
         self.sessions.idle(session);
         let conn = pending.to.conn;
+        response.endpoints = self.endpoints(out.conns.listener(conn), leaders);
         self.send_fetch(out, pending.to, response, &groups, Path::Fetch { waited_ns, read_ns });
         self.end_fetch(out, conn);
     }
@@ -508,7 +512,12 @@ impl Kafka {
 }
 
 /// Adds a partition to an answer, in the topic's entry if that is the last one.
-fn put(response: &mut Response, key: Key, (error, committed): (i16, bool), fetched: Fetched) {
+fn put(
+    response: &mut Response,
+    key: Key,
+    (error, committed, leader): (i16, bool, Option<CurrentLeader>),
+    fetched: Fetched,
+) {
     let Key { name, id, index } = key;
     if response.topics.last().is_none_or(|topic| topic.name != name || topic.id != id) {
         response.topics.push(TopicData { name, id, partitions: Vec::new() });
@@ -524,5 +533,6 @@ fn put(response: &mut Response, key: Key, (error, committed): (i16, bool), fetch
         // There are no transactions yet, so none was aborted.
         aborted: (committed && error == torc_net::kafka::error::NONE).then(Vec::new),
         records: fetched.records,
+        leader,
     });
 }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use torc_base::ids::{GroupId, ListenerId, ProducerId, TopicId};
 use torc_net::kafka::schema::describe_cluster_response::DescribeClusterBroker;
 use torc_net::kafka::schema::metadata_request::MetadataRequestTopic;
-use torc_net::kafka::schema::metadata_response::{
-    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
-};
+use torc_net::kafka::schema::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
 use torc_net::kafka::schema::{
     BrokerId, DescribeClusterRequest, DescribeClusterResponse, InitProducerIdRequest, InitProducerIdResponse,
     MetadataRequest, MetadataResponse, TopicName,
@@ -57,10 +55,6 @@ fn is_for_all(request: &MetadataRequest, version: i16) -> bool {
 }
 
 impl Kafka {
-    pub(super) fn broker_id(&self) -> BrokerId {
-        BrokerId(self.settings.node.get() as i32)
-    }
-
     pub(super) fn metadata(&mut self, out: &mut Out, to: ReplyTo, request: MetadataRequest) {
         if is_for_all(&request, to.version) {
             return self.metadata_of_all(out, to, request);
@@ -121,21 +115,18 @@ impl Kafka {
 
     /// An answer without topics, to a client of this listener.
     pub(super) fn describe_brokers(&self, listener: ListenerId, cluster_operations: bool) -> MetadataResponse {
-        let (host, port) = self.advertised(listener);
-        let broker = MetadataResponseBroker::default()
-            .with_node_id(self.broker_id())
-            .with_host(StrBytes::from_string(host))
-            .with_port(port.into());
+        let brokers = self.brokers(listener).into_iter().map(|broker| {
+            MetadataResponseBroker::default()
+                .with_node_id(broker.id)
+                .with_host(StrBytes::from_string(broker.host))
+                .with_port(broker.port.into())
+                .with_rack(broker.rack.map(StrBytes::from_string))
+        });
         MetadataResponse::default()
-            .with_brokers(vec![broker])
+            .with_brokers(brokers.collect())
             .with_cluster_id(Some(StrBytes::from_string(self.settings.cluster_id.clone())))
-            .with_controller_id(self.broker_id())
+            .with_controller_id(self.controller_id())
             .with_cluster_authorized_operations(asked(cluster_operations, CLUSTER_OPERATIONS))
-    }
-
-    /// The address of this server, as clients of this listener can reach it.
-    pub(super) fn advertised(&self, listener: ListenerId) -> (String, u16) {
-        self.settings.listeners[usize::from(listener.get())].advertised.clone()
     }
 
     fn describe(
@@ -191,7 +182,7 @@ impl Kafka {
 
     fn describe_topic(&self, topic: &Arc<Topic>, operations: i32) -> MetadataResponseTopic {
         let partitions = topic.partitions.iter().enumerate();
-        let partitions = partitions.map(|(index, group)| self.describe_partition(index, group)).collect();
+        let partitions = partitions.map(|(index, group)| self.describe_partition(topic, index, group)).collect();
         self.describe_head(topic, operations).with_partitions(partitions)
     }
 
@@ -202,21 +193,6 @@ impl Kafka {
             .with_topic_id(topic_uuid(topic.id))
             .with_is_internal(is_internal(&topic.name))
             .with_topic_authorized_operations(operations)
-    }
-
-    pub(super) fn describe_partition(&self, index: usize, group: GroupId) -> MetadataResponsePartition {
-        let broker = self.broker_id();
-        let partition = MetadataResponsePartition::default()
-            .with_partition_index(index as i32)
-            .with_replica_nodes(vec![broker])
-            .with_isr_nodes(vec![broker]);
-        match self.view.leader(group) {
-            Some(epoch) => partition.with_leader_id(broker).with_leader_epoch(epoch.get()),
-            None => partition
-                .with_error_code(error::LEADER_NOT_AVAILABLE)
-                .with_leader_id(BrokerId(-1))
-                .with_leader_epoch(-1),
-        }
     }
 
     pub(super) fn describe_cluster(&mut self, out: &mut Out, to: ReplyTo, request: DescribeClusterRequest) {
@@ -240,20 +216,22 @@ impl Kafka {
             response.cluster_authorized_operations = NOT_ASKED;
             return self.reply(out, to, &response);
         }
-        // No broker is fenced that could be included or left out.
-        let (host, port) = self.advertised(out.conns.listener(to.conn));
-        let broker = DescribeClusterBroker::default()
-            .with_broker_id(self.broker_id())
-            .with_host(StrBytes::from_string(host))
-            .with_port(port.into());
+        // Of a broker that cannot be reached no address is told: none is fenced that could be included or left out.
+        let brokers = self.brokers(out.conns.listener(to.conn)).into_iter().map(|broker| {
+            DescribeClusterBroker::default()
+                .with_broker_id(broker.id)
+                .with_host(StrBytes::from_string(broker.host))
+                .with_port(broker.port.into())
+                .with_rack(broker.rack.map(StrBytes::from_string))
+        });
         let response = response
             .with_cluster_id(StrBytes::from_string(self.settings.cluster_id.clone()))
-            .with_controller_id(self.broker_id())
+            .with_controller_id(self.controller_id())
             .with_cluster_authorized_operations(asked(
                 request.include_cluster_authorized_operations,
                 CLUSTER_OPERATIONS,
             ))
-            .with_brokers(vec![broker]);
+            .with_brokers(brokers.collect());
         self.reply(out, to, &response);
     }
 

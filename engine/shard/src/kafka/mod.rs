@@ -1,6 +1,7 @@
 //! Kafka's clients: requests in, questions to the owners of partitions out, answers back in the order of requests.
 
 mod all_topics;
+mod brokers;
 mod complaints;
 mod configs;
 mod expiry;

@@ -7,7 +7,7 @@ use crate::mail::{Acks, Ask, Parts, ProducePart, Produced, Token};
 use crate::stages::{LogTimes, Path};
 use crate::stats::add;
 use std::collections::BTreeMap;
-use torc_base::ids::Place;
+use torc_base::ids::{GroupId, Place};
 use torc_base::limits::LARGE_FRAME;
 use torc_base::time::Wall;
 use torc_net::kafka::produce::{PartitionResponse, Request, Response, Topic, TopicResponse};
@@ -19,12 +19,14 @@ use torc_state::config::{TimestampType, TopicConfig};
 /// A produce request whose answer is being put together.
 pub(super) struct Gather {
     response: Response,
-    /// Where in the response each part's answer goes: topic, partition.
-    places: Vec<(u32, u32)>,
+    /// Where in the response each part's answer goes, topic and partition, and whose log is asked.
+    places: Vec<(u32, u32, GroupId)>,
     waiting: usize,
     acks: Acks,
     /// Of the batch that was durable last.
     times: Option<LogTimes>,
+    /// What another node leads, or in another epoch.
+    misled: Vec<(u32, u32, GroupId)>,
 }
 
 impl Gather {
@@ -32,13 +34,16 @@ impl Gather {
     pub fn take(&mut self, parts: Parts<Produced>) -> bool {
         for (position, result) in parts {
             self.waiting -= 1;
-            let (topic, partition) = self.places[position as usize];
+            let (topic, partition, group) = self.places[position as usize];
             let place = &mut self.response.topics[topic as usize].partitions[partition as usize];
             let produced = match result {
                 Ok(produced) => produced,
                 // All else in it says already that there is nothing.
                 Err(refusal) => {
                     place.error = code(refusal);
+                    if refusal.is_of_leader() {
+                        self.misled.push((topic, partition, group));
+                    }
                     continue;
                 }
             };
@@ -86,6 +91,7 @@ impl Kafka {
             waiting: 0,
             acks: acks.unwrap_or(Acks::All),
             times: None,
+            misled: Vec::new(),
         };
         let acks = acks.and_then(|acks| match request.transactional_id {
             Some(_) => Err(error::INVALID_TXN_STATE),
@@ -110,7 +116,7 @@ impl Kafka {
                     Ok(part) => {
                         // Until its owner has answered.
                         answer.error = error::REQUEST_TIMED_OUT;
-                        gather.places.push((t as u32, p as u32));
+                        gather.places.push((t as u32, p as u32, part.group));
                         gather.waiting += 1;
                         asks.entry(self.settings.owner(part.group)).or_default().push(part);
                     }
@@ -165,12 +171,13 @@ impl Kafka {
             return Err(internal(&topic.name));
         }
         let config = &topic.config;
+        let replicas = self.settings.replicas(topic, partition.index as u32).len() as u32;
         match acks {
             // More replicas may come, and the topic can be changed: Kafka has clients try again.
-            Acks::All if config.min_insync_replicas > REPLICAS => return Err((error::NOT_ENOUGH_REPLICAS, None)),
+            Acks::All if config.min_insync_replicas > replicas => return Err((error::NOT_ENOUGH_REPLICAS, None)),
             // No time makes this right, and a client must not try until its own is up.
-            Acks::Disks(disks) if u32::from(disks) > REPLICAS => {
-                let message = format!("acks={disks}: the partition is on {REPLICAS} disk(s)");
+            Acks::Disks(disks) if u32::from(disks) > replicas => {
+                let message = format!("acks={disks}: the partition is on {replicas} disk(s)");
                 return Err((error::INVALID_REQUIRED_ACKS, Some(message)));
             }
             Acks::All | Acks::Disks(_) | Acks::None => {}
@@ -202,13 +209,25 @@ impl Kafka {
         }
         let stamp = config.timestamp_type == TimestampType::LogAppendTime;
         let batch = NewBatch { header: batch, bytes, gather: false, stamp };
-        Ok(ProducePart { position, group, batch, acks })
+        Ok(ProducePart { position, group, batch, acks, in_sync: config.min_insync_replicas })
     }
 
     pub(super) fn finish_produce(&mut self, out: &mut Out, token: Token) {
         let pending = self.done(out, token);
-        let Waiting::Produce(gather) = pending.what else { unreachable!("it was one") };
+        let Waiting::Produce(mut gather) = pending.what else { unreachable!("it was one") };
+        self.name_leaders(out, pending.to, &mut gather);
         self.answer_produce(out, pending.to, &gather);
+    }
+
+    /// Tells who leads what could not be appended here.
+    fn name_leaders(&self, out: &Out, to: ReplyTo, gather: &mut Gather) {
+        let mut named = Vec::new();
+        for (topic, partition, group) in std::mem::take(&mut gather.misled) {
+            let leader = self.current_leader(group);
+            named.extend(leader);
+            gather.response.topics[topic as usize].partitions[partition as usize].leader = leader;
+        }
+        gather.response.endpoints = self.endpoints(out.conns.listener(to.conn), named);
     }
 
     fn answer_produce(&mut self, out: &mut Out, to: ReplyTo, gather: &Gather) {
@@ -228,9 +247,6 @@ impl Kafka {
         self.answer_with(out, to, Some(reply), gather.times.map_or(Path::Other, Path::Log));
     }
 }
-
-/// Disks that a partition has until replication comes.
-const REPLICAS: u32 = 1;
 
 fn acks(wire: i16) -> Result<Acks, i16> {
     match wire {

@@ -16,6 +16,7 @@ pub fn code(refusal: Refusal) -> i16 {
         Refusal::OffsetOutOfRange => error::OFFSET_OUT_OF_RANGE,
         Refusal::OldEpoch => error::FENCED_LEADER_EPOCH,
         Refusal::NewEpoch => error::UNKNOWN_LEADER_EPOCH,
+        Refusal::TooFewInSync => error::NOT_ENOUGH_REPLICAS,
         Refusal::Damaged => error::CORRUPT_MESSAGE,
         Refusal::Producer(partition::Refusal::OutOfOrderSequence { .. }) => error::OUT_OF_ORDER_SEQUENCE_NUMBER,
         Refusal::Producer(partition::Refusal::InvalidProducerEpoch { .. }) => error::INVALID_PRODUCER_EPOCH,

@@ -1,23 +1,35 @@
 //! The catalog as this shard knows it.
 
-use crate::mail::CatalogChange;
-use crate::mail::Leaders;
-use std::collections::BTreeMap;
+use crate::mail::{CatalogChange, Leaders, Led};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
-use torc_base::ids::{GroupId, LeaderEpoch, TopicId};
-use torc_state::catalog::Topic;
+use torc_base::ids::{GroupId, LeaderEpoch, NodeId, TopicId};
+use torc_state::catalog::{Node, Topic};
 use torc_state::config::Overrides;
 use torc_state::coordinator::Text;
 use torc_state::coordinator::cluster::{Cluster, GroupConfig, TopicInfo};
 use torc_state::group_config;
 
-/// Topics by name and by id, and the settings of consumer groups.
+/// Who leads a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leader {
+    pub node: NodeId,
+    pub epoch: LeaderEpoch,
+}
+
+/// Topics by name and by id, the settings of consumer groups, the nodes, and who leads what.
 #[derive(Default)]
 pub struct View {
     by_name: BTreeMap<Arc<str>, Arc<Topic>>,
     by_id: BTreeMap<TopicId, Arc<Topic>>,
-    leaders: BTreeMap<GroupId, LeaderEpoch>,
+    leaders: BTreeMap<GroupId, Leader>,
+    /// Replicas that their leaders know not to be in sync.
+    behind: BTreeMap<GroupId, Box<[NodeId]>>,
+    nodes: BTreeMap<NodeId, Arc<Node>>,
+    /// Other nodes that there are links to.
+    present: BTreeSet<NodeId>,
+    controller: Option<NodeId>,
     /// Consumer groups with settings of their own, as they are set and in effect.
     groups: BTreeMap<Text, (Arc<Overrides>, GroupConfig)>,
     /// Goes up with each change.
@@ -81,38 +93,103 @@ impl View {
         self.version += 1;
         self.told += 1;
         match change {
-            CatalogChange::All { topics, groups } => {
+            CatalogChange::All { topics, groups, nodes } => {
                 self.by_name.clear();
                 self.by_id.clear();
                 self.groups.clear();
+                self.nodes = nodes.iter().map(|node| (node.id, Arc::clone(node))).collect();
                 topics.iter().for_each(|topic| self.put(topic));
                 groups.iter().for_each(|(group, config)| self.put_group(group, config));
             }
             CatalogChange::Group { group, config } => self.put_group(group, config),
+            CatalogChange::Node(node) => drop(self.nodes.insert(node.id, Arc::clone(node))),
             CatalogChange::Topic(topic) => self.put(topic),
             CatalogChange::Deleted(topic) => {
                 self.by_name.remove(&topic.name);
                 self.by_id.remove(&topic.id);
                 for group in topic.partitions.iter() {
                     self.leaders.remove(&group);
+                    self.behind.remove(&group);
                 }
             }
         }
     }
 
-    /// The epoch of a partition's leader; `None` while it has none.
-    pub fn leader(&self, group: GroupId) -> Option<LeaderEpoch> {
+    /// A partition's leader; `None` while it has none that can be reached from here.
+    pub fn leader(&self, group: GroupId) -> Option<Leader> {
         self.leaders.get(&group).copied()
     }
 
-    /// Partitions have new leaders, or lost theirs.
+    /// Partitions that this node leads.
+    pub fn led_by(&self, node: NodeId) -> impl Iterator<Item = Led> {
+        let led = self.leaders.iter().filter(move |(_, leader)| leader.node == node);
+        led.map(move |(group, leader)| Led {
+            behind: self.behind(*group).to_vec(),
+            ..Led::by(*group, node, leader.epoch)
+        })
+    }
+
+    /// Replicas that the partition's leader knows not to be in sync with it.
+    pub fn behind(&self, group: GroupId) -> &[NodeId] {
+        self.behind.get(&group).map_or(&[], |behind| behind)
+    }
+
+    /// Who leads the catalog, if anybody does.
+    pub fn controller(&self) -> Option<NodeId> {
+        self.controller
+    }
+
+    /// Another node, if it is registered and there is a link to it.
+    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(&id).filter(|node| self.present.contains(&node.id))
+    }
+
+    /// The same of all of them, by id.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values().filter(|node| self.present.contains(&node.id))
+    }
+
+    /// True if there is a link to the node.
+    pub fn is_present(&self, id: NodeId) -> bool {
+        self.present.contains(&id)
+    }
+
+    /// There are links to these nodes, and to no others. What the others led they may lead no longer: who does is told by
+    /// whoever does.
+    pub fn set_present(&mut self, here: NodeId, present: BTreeSet<NodeId>) {
+        self.told += 1;
+        let is_gone = |node: &NodeId| *node != here && !present.contains(node);
+        self.leaders.retain(|_, leader| !is_gone(&leader.node));
+        self.controller = self.controller.filter(|node| !is_gone(node));
+        self.present = present;
+    }
+
+    /// Partitions have new leaders, or lost theirs. News of an epoch that has passed is none: two nodes may tell of one
+    /// partition in any order.
     pub fn lead(&mut self, leaders: &Leaders) {
         self.told += 1;
-        for (group, leader) in leaders {
-            match leader {
-                Some(epoch) => self.leaders.insert(*group, *epoch),
+        for Led { group, node, epoch, behind } in leaders {
+            if *group == GroupId::CATALOG {
+                self.controller = epoch.map(|_| *node);
+                continue;
+            }
+            let known = self.leaders.get(group);
+            let is_news = match epoch {
+                Some(epoch) => known.is_none_or(|known| known.epoch <= *epoch),
+                None => known.is_some_and(|known| known.node == *node),
+            };
+            if !is_news {
+                continue;
+            }
+            match epoch {
+                Some(epoch) => self.leaders.insert(*group, Leader { node: *node, epoch: *epoch }),
                 None => self.leaders.remove(group),
             };
+            if behind.is_empty() {
+                self.behind.remove(group);
+            } else {
+                self.behind.insert(*group, behind.as_slice().into());
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::kind;
 use crate::settings::Settings;
-use torc_base::ids::Index;
+use std::collections::BTreeSet;
+use torc_base::ids::{Index, NodeId};
 use torc_state::catalog::{Catalog, Change, Command, Defaults};
 use torc_wal::Item;
 
@@ -17,7 +18,8 @@ impl CatalogLog {
         let defaults = Defaults {
             partitions: settings.num_partitions,
             config: settings.topic_defaults,
-            brokers: vec![settings.node],
+            brokers: settings.nodes().collect(),
+            replication: settings.default_replication,
         };
         CatalogLog { state: Catalog::new(defaults) }
     }
@@ -27,8 +29,9 @@ impl CatalogLog {
         &self.state
     }
 
-    /// The same, for plans: they are given ids that no other plan under way has.
-    pub fn planner(&mut self) -> &mut Catalog {
+    /// The same, for plans: they are given ids that no other plan under way has, and nodes that are not `absent`.
+    pub fn planner(&mut self, absent: &BTreeSet<NodeId>) -> &mut Catalog {
+        self.state.begin_plans(absent);
         &mut self.state
     }
 

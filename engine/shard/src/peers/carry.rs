@@ -1,9 +1,9 @@
 //! Between the shard's links and those who speak over them: parcels become frames at the end of each turn, and frames go to
 //! groups and handlers as they arrive.
 
-use super::{News, queue};
+use super::News;
 use crate::groups::{self, Link, Notice, Phase, Sent, Untaken};
-use crate::mail::{Asker, Mail};
+use crate::mail::{Mail, wire as mail_wire};
 use crate::shard::Shard;
 use torc_base::buf::Buf;
 use torc_base::ids::{GroupId, Index, Place, Term};
@@ -118,19 +118,11 @@ impl Shard {
             if to != self.settings.shard {
                 return Err(Malformed { what: "mail for another shard" });
             }
-            let mail = queue::decode_mail(&bytes).map_err(|_| Malformed { what: "mail of another node" })?;
+            let defaults = &self.settings.topic_defaults;
+            let mail = mail_wire::decode(&bytes, defaults).map_err(|error| Malformed { what: error.what })?;
             self.on_mail_from(now, from, mail, ops);
         }
         Ok(())
-    }
-
-    /// Mail of a shard of another node.
-    fn on_mail_from(&mut self, now: Now, from: Place, mail: Mail, ops: &mut Ops) {
-        match mail {
-            Mail::Ask { token, ask } => self.serve(now, Asker { place: from, token }, ask, ops),
-            Mail::Answer { token, answer } => self.with_kafka(now, ops, |kafka, out| kafka.answer(out, token, answer)),
-            other => unreachable!("it stays inside a node: {other:?}"),
-        }
     }
 
     /// The end of a turn: what was said in it leaves, one send for each link that is free.
@@ -199,7 +191,7 @@ impl Shard {
             }
             for (shard, mail) in parcel.mail {
                 if let Some(queue) = self.links.queue(Place { node, shard })
-                    && let Some(bytes) = queue::encode_mail(&mail)
+                    && let Some(bytes) = mail_wire::encode(&mail)
                 {
                     queue.mail(bytes);
                 }
@@ -238,4 +230,3 @@ fn entries(said: Said, message: &Message) -> Result<Vec<Sent>, Malformed> {
     }
     Ok(sent)
 }
-

@@ -37,11 +37,13 @@ pub(super) fn check(hello: &Hello, settings: &Settings, known: Known, running: b
     }
     if hello.cluster != settings.cluster {
         let (ours, theirs) = (Cluster(settings.cluster), Cluster(hello.cluster));
-        let text = format!("node {here} belongs to {ours}, and node {caller}, which calls, to {theirs}: see --peers of both");
+        let text =
+            format!("node {here} belongs to {ours}, and node {caller}, which calls, to {theirs}: see --peers of both");
         return refuse(Reason::Cluster, text);
     }
     if hello.to_node != here {
-        let text = format!("node {caller} looks for node {}, and this is node {here}: see --peers of both", hello.to_node);
+        let text =
+            format!("node {caller} looks for node {}, and this is node {here}: see --peers of both", hello.to_node);
         return refuse(Reason::Node, text);
     }
     if caller == here {

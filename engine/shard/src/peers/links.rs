@@ -49,14 +49,25 @@ type Ops = Vec<Op<Mail>>;
 #[derive(Debug)]
 enum Stage {
     /// It has not said who calls, or asks how the cluster was founded; until then.
-    Stranger { until: Mono },
+    Stranger {
+        until: Mono,
+    },
     /// It goes to the shard that its hello names.
-    Leaving { hello: Hello },
+    Leaving {
+        hello: Hello,
+    },
     /// The hello is on its way, or its answer.
-    Greeting { place: Place, until: Mono },
+    Greeting {
+        place: Place,
+        until: Mono,
+    },
     /// It was refused; it is closed when it has been told, or then at the latest.
-    Refused { until: Mono },
-    Up { place: Place },
+    Refused {
+        until: Mono,
+    },
+    Up {
+        place: Place,
+    },
     /// Its link is another one, or none.
     Forgotten,
 }
@@ -444,7 +455,12 @@ impl Links {
         if self.links[&place].failures == UNREACHED_CALLS {
             let address = self.settings.peers.iter().find(|peer| peer.node == place.node).map(|peer| peer.address);
             let at = address.map_or(String::new(), |address| format!(" at {address}"));
-            self.log(now, Level::Warn, format!("node {}{at} cannot be reached: {error}; it is tried again", place.node), ops);
+            self.log(
+                now,
+                Level::Warn,
+                format!("node {}{at} cannot be reached: {error}; it is tried again", place.node),
+                ops,
+            );
         }
     }
 
@@ -505,7 +521,8 @@ impl Links {
     /// Somebody says who it is.
     fn hello(&mut self, now: Mono, conn: ConnId, hello: Hello, ops: &mut Ops) {
         let place = Place { node: hello.node, shard: hello.from };
-        let mut up = self.links.iter().filter(|(at, link)| at.node == place.node && matches!(link.state, State::Up { .. }));
+        let mut up =
+            self.links.iter().filter(|(at, link)| at.node == place.node && matches!(link.state, State::Up { .. }));
         let linked = up.next().map(|(_, link)| (link.start, self.shards[&place.node]));
         if let Err(refusal) = greeting::check(&hello, &self.settings, Known { linked }, self.running) {
             return self.refuse(now, conn, &hello, &refusal, ops);

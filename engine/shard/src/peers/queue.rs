@@ -1,6 +1,5 @@
 //! What waits for one link: messages between members of groups, mail, and word of what was not taken in.
 
-use crate::mail::Mail;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::ids::GroupId;
 use torc_base::limits::{PEER_MAIL_BYTES_MAX, PEER_MAIL_WAITING_MAX, PEER_MESSAGES_MAX};
@@ -134,17 +133,6 @@ impl Queue {
     pub fn has_overflowed(&self) -> bool {
         self.overflowed
     }
-}
-
-/// The wire form of mail for another node; `None` for what stays inside one.
-pub fn encode_mail(mail: &Mail) -> Option<Vec<u8>> {
-    _ = mail;
-    None
-}
-
-/// The reverse.
-pub fn decode_mail(bytes: &[u8]) -> Result<Mail, String> {
-    Err(format!("{} bytes of mail that nothing sends yet", bytes.len()))
 }
 
 #[cfg(test)]

@@ -96,6 +96,7 @@ pub fn settings() -> Settings {
         beat_ms: 100,
         silent_beats: 5,
         founding: Vec::new(),
+        default_replication: None,
         voters: vec![NodeId(7)],
         shard: ShardId(0),
         shards: 1,

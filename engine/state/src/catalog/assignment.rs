@@ -1,6 +1,6 @@
 //! Replicas that a client assigns to partitions itself, checked as Kafka's controller checks them.
 
-use super::CatalogError;
+use super::{CatalogError, Replicas};
 use std::collections::BTreeSet;
 use torc_base::ids::NodeId;
 
@@ -8,7 +8,7 @@ use torc_base::ids::NodeId;
 pub type Assignments = Vec<(i32, Vec<i32>)>;
 
 /// Checks the assignments of a new topic, of which there is at least one. Returns how many copies each partition has.
-pub(super) fn check_new(assignments: &Assignments, brokers: &[NodeId]) -> Result<i16, CatalogError> {
+pub(super) fn check_new(assignments: &Assignments, brokers: &BTreeSet<NodeId>) -> Result<i16, CatalogError> {
     let mut copies = None;
     let mut partitions = BTreeSet::new();
     for (partition, replicas) in assignments {
@@ -25,12 +25,26 @@ pub(super) fn check_new(assignments: &Assignments, brokers: &[NodeId]) -> Result
     Ok(i16::try_from(copies).expect("no more than there are brokers"))
 }
 
+/// The replicas that were checked, in the order of partitions.
+pub(super) fn in_order(assignments: &Assignments) -> Replicas {
+    let mut sorted: Vec<_> = assignments.iter().collect();
+    sorted.sort_unstable_by_key(|(partition, _)| *partition);
+    rows(sorted.into_iter().map(|(_, replicas)| replicas))
+}
+
+/// The same of partitions that come in order.
+pub(super) fn rows<'a>(assignments: impl Iterator<Item = &'a Vec<i32>>) -> Replicas {
+    let known = |id: &i32| NodeId(u32::try_from(*id).expect("checked to be a broker's"));
+    let rows: Vec<Vec<NodeId>> = assignments.map(|replicas| replicas.iter().map(known).collect()).collect();
+    Replicas::new(rows.iter().map(Vec::as_slice))
+}
+
 /// Checks the assignments of partitions that a topic of `copies` is to have besides.
 pub(super) fn check_more(
     assignments: &[Vec<i32>],
     more: u32,
     copies: i16,
-    brokers: &[NodeId],
+    brokers: &BTreeSet<NodeId>,
 ) -> Result<(), CatalogError> {
     if assignments.len() != more as usize {
         let are = assignments.len();
@@ -39,13 +53,13 @@ pub(super) fn check_more(
     assignments.iter().try_for_each(|replicas| check_replicas(replicas, Some(copies as usize), brokers))
 }
 
-fn check_replicas(replicas: &[i32], copies: Option<usize>, brokers: &[NodeId]) -> Result<(), CatalogError> {
+fn check_replicas(replicas: &[i32], copies: Option<usize>, brokers: &BTreeSet<NodeId>) -> Result<(), CatalogError> {
     if replicas.is_empty() {
         return refuse("The manual partition assignment includes an empty replica list.".into());
     }
     let mut seen = BTreeSet::new();
     for &replica in replicas {
-        if !brokers.iter().any(|broker| i64::from(broker.get()) == i64::from(replica)) {
+        if !u32::try_from(replica).is_ok_and(|replica| brokers.contains(&NodeId(replica))) {
             return refuse(format!(
                 "The manual partition assignment includes broker {replica}, but no such broker is registered."
             ));

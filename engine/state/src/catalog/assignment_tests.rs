@@ -1,10 +1,12 @@
 use super::*;
 
-const BROKERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(5)];
+fn brokers() -> BTreeSet<NodeId> {
+    [1, 2, 5].map(NodeId).into()
+}
 
 fn new(assignments: &[(i32, &[i32])]) -> Result<i16, String> {
     let assignments = assignments.iter().map(|(partition, replicas)| (*partition, replicas.to_vec())).collect();
-    check_new(&assignments, &BROKERS).map_err(|error| {
+    check_new(&assignments, &brokers()).map_err(|error| {
         assert_eq!(error.code(), 39);
         error.to_string()
     })
@@ -43,7 +45,7 @@ fn replicas_are_brokers_each_once_and_as_many_for_each_partition() {
 fn more_partitions_have_an_assignment_each_and_as_many_copies_as_the_others() {
     let more = |assignments: &[&[i32]], more, copies| {
         let assignments: Vec<Vec<i32>> = assignments.iter().map(|replicas| replicas.to_vec()).collect();
-        check_more(&assignments, more, copies, &BROKERS).map_err(|error| (error.code(), error.to_string()))
+        check_more(&assignments, more, copies, &brokers()).map_err(|error| (error.code(), error.to_string()))
     };
     assert_eq!(more(&[&[1], &[5]], 2, 1), Ok(()));
     for (assignments, count, copies) in [
@@ -58,4 +60,12 @@ fn more_partitions_have_an_assignment_each_and_as_many_copies_as_the_others() {
     ] {
         assert_eq!(more(assignments, count, copies).map_err(|(code, _)| code), Err(39), "{assignments:?}");
     }
+}
+
+#[test]
+fn what_was_assigned_is_kept_as_it_was_given() {
+    let assignments = vec![(2, vec![1, 2]), (0, vec![5, 1]), (1, vec![2, 5])];
+    let replicas = in_order(&assignments);
+    let rows: Vec<Vec<u32>> = replicas.iter().map(|row| row.iter().map(|node| node.0).collect()).collect();
+    assert_eq!(rows, [[5, 1], [2, 5], [1, 2]]);
 }

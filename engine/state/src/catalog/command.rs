@@ -1,5 +1,6 @@
 //! A change of the catalog, as its log holds it.
 
+use super::{Node, Replicas};
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::Overrides;
 use torc_base::ids::{GroupId, TopicId};
@@ -16,35 +17,43 @@ const OVERRIDE_BYTES_MAX: usize = 4096;
 /// A planned change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// A topic is made; its partitions are the groups from `first_group` on.
+    /// A topic is made; its partitions are the groups from `first_group` on. `replicas`: of each of them, or empty.
     CreateTopic {
         name: String,
         id: TopicId,
         first_group: GroupId,
         partitions: u32,
         replication: i16,
+        replicas: Replicas,
         config: Overrides,
         created: Wall,
     },
     /// A topic and all its records are gone.
     DeleteTopic { id: TopicId },
-    /// A topic has `total` partitions; the new ones are the groups from `first_group` on.
-    AddPartitions { id: TopicId, total: u32, first_group: GroupId },
+    /// A topic has `total` partitions; the new ones are the groups from `first_group` on, with `replicas` of their own.
+    AddPartitions { id: TopicId, total: u32, first_group: GroupId, replicas: Replicas },
     /// A topic has these settings of its own, and no others.
     SetConfig { id: TopicId, config: Overrides },
     /// A consumer group has these settings of its own, and no others.
     SetGroupConfig { group: String, config: Overrides },
     /// Producer ids below `up_to` are given away.
     AllocateProducerIds { up_to: i64 },
+    /// A node has started, and says this of itself.
+    RegisterNode(Node),
 }
+
+/// Added to the number of a command with replicas, which stand behind what older torcs wrote of it.
+const WITH_REPLICAS: u8 = 0x40;
+const CREATE_WITH_REPLICAS: u8 = 1 | WITH_REPLICAS;
+const ADD_WITH_REPLICAS: u8 = 3 | WITH_REPLICAS;
 
 impl Command {
     /// Appends the command.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
         match self {
-            Command::CreateTopic { name, id, first_group, partitions, replication, config, created } => {
-                out.push(1);
+            Command::CreateTopic { name, id, first_group, partitions, replication, replicas, config, created } => {
+                out.push(1 | with(replicas));
                 put_bytes(out, name.as_bytes());
                 put_topic_id(out, *id);
                 put_u64(out, first_group.0);
@@ -52,16 +61,18 @@ impl Command {
                 put_u64(out, *replication as u64);
                 put_overrides(out, config);
                 put_i64(out, created.0);
+                put_replicas(out, replicas);
             }
             Command::DeleteTopic { id } => {
                 out.push(2);
                 put_topic_id(out, *id);
             }
-            Command::AddPartitions { id, total, first_group } => {
-                out.push(3);
+            Command::AddPartitions { id, total, first_group, replicas } => {
+                out.push(3 | with(replicas));
                 put_topic_id(out, *id);
                 put_u64(out, u64::from(*total));
                 put_u64(out, first_group.0);
+                put_replicas(out, replicas);
             }
             Command::SetConfig { id, config } => {
                 out.push(4);
@@ -77,6 +88,10 @@ impl Command {
                 put_bytes(out, group.as_bytes());
                 put_overrides(out, config);
             }
+            Command::RegisterNode(node) => {
+                out.push(7);
+                node.encode(out);
+            }
         }
     }
 
@@ -86,8 +101,9 @@ impl Command {
         let version = from.u8("command's version")?;
         from.check(version == VERSION, "command's version")?;
         let partitions_max = TOPIC_PARTITIONS_MAX as u64;
-        let command = match from.u8("command")? {
-            1 => Command::CreateTopic {
+        let number = from.u8("command")?;
+        let command = match number {
+            1 | CREATE_WITH_REPLICAS => Command::CreateTopic {
                 name: from.text(TOPIC_NAME_MAX, "topic's name")?.into(),
                 id: take_topic_id(&mut from)?,
                 first_group: GroupId(from.u64("first group")?),
@@ -95,12 +111,14 @@ impl Command {
                 replication: from.u64_max(i16::MAX as u64, "replication factor")? as i16,
                 config: take_overrides(&mut from)?,
                 created: Wall(from.i64("topic's time")?),
+                replicas: take_replicas(&mut from, number)?,
             },
             2 => Command::DeleteTopic { id: take_topic_id(&mut from)? },
-            3 => Command::AddPartitions {
+            3 | ADD_WITH_REPLICAS => Command::AddPartitions {
                 id: take_topic_id(&mut from)?,
                 total: from.u64_max(partitions_max, "number of partitions")? as u32,
                 first_group: GroupId(from.u64("first group")?),
+                replicas: take_replicas(&mut from, number)?,
             },
             4 => Command::SetConfig { id: take_topic_id(&mut from)?, config: take_overrides(&mut from)? },
             5 => Command::AllocateProducerIds { up_to: from.positive("producer id")? },
@@ -108,10 +126,30 @@ impl Command {
                 group: from.text(GROUP_NAME_BYTES_MAX, "group's name")?.into(),
                 config: take_overrides(&mut from)?,
             },
+            7 => Command::RegisterNode(Node::decode(&mut from)?),
             _ => return Err(from.bad("command")),
         };
         if bytes.is_empty() { Ok(command) } else { Err(DecodeError { what: "command's end", left: bytes.len() }) }
     }
+}
+
+fn with(replicas: &Replicas) -> u8 {
+    if replicas.is_empty() { 0 } else { WITH_REPLICAS }
+}
+
+fn put_replicas(out: &mut Vec<u8>, replicas: &Replicas) {
+    if !replicas.is_empty() {
+        replicas.encode(out);
+    }
+}
+
+fn take_replicas(from: &mut Decoder<'_, '_>, number: u8) -> Result<Replicas, DecodeError> {
+    if number & WITH_REPLICAS == 0 {
+        return Ok(Replicas::default());
+    }
+    let replicas = Replicas::decode(from)?;
+    from.check(!replicas.is_empty(), "replicas")?;
+    Ok(replicas)
 }
 
 fn put_topic_id(out: &mut Vec<u8>, id: TopicId) {

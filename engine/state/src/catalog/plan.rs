@@ -1,14 +1,19 @@
 //! Turning wishes into commands: everything is checked here, before the log is touched.
 
+use super::placement::{Candidate, Load, Loads, place};
 use super::{
-    Assignments, Catalog, CatalogError, Command, GroupRanges, Topic, assignment, check_name, is_internal, is_reserved,
-    topic,
+    Assignments, Catalog, CatalogError, Command, GroupRanges, Replicas, Topic, assignment, check_name, is_internal,
+    is_reserved, topic,
 };
 use crate::config::{Alter, Overrides, TopicConfig, alter};
 use crate::coordinator::CoordinatorSettings;
 use crate::group_config;
-use torc_base::ids::{GroupId, TopicId};
-use torc_base::limits::{GROUP_CONFIGS_MAX, GROUP_NAME_BYTES_MAX, PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
+use std::collections::BTreeSet;
+use torc_base::ids::{GroupId, NodeId, TopicId};
+use torc_base::limits::{
+    GROUP_CONFIGS_MAX, GROUP_NAME_BYTES_MAX, PARTITIONS_MAX, REPLICAS_MAX, REPLICATION_DEFAULT, TOPIC_PARTITIONS_MAX,
+    TOPICS_MAX,
+};
 use torc_base::time::Wall;
 
 /// A topic that somebody wants.
@@ -31,6 +36,50 @@ pub struct NewTopic {
 }
 
 impl Catalog {
+    /// Plans that follow are made together, knowing of those that are in the log. Nodes that are not there get replicas
+    /// only if the others do not suffice.
+    pub fn begin_plans(&mut self, absent: &BTreeSet<NodeId>) {
+        self.absent.clone_from(absent);
+        self.planned_loads = Loads::default();
+        for (_, command) in &self.pending {
+            if let Command::CreateTopic { replicas, .. } | Command::AddPartitions { replicas, .. } = command {
+                self.planned_loads.add(replicas);
+            }
+        }
+    }
+
+    /// All nodes that can hold replicas, by id.
+    pub fn members(&self) -> BTreeSet<NodeId> {
+        self.defaults.brokers.iter().copied().chain(self.nodes.keys().copied()).collect()
+    }
+
+    /// True if it is said which nodes have a topic.
+    fn places(&self) -> bool {
+        self.members().len() > 1
+    }
+
+    /// Copies of a topic whose creator does not say.
+    fn default_copies(&self) -> i16 {
+        self.defaults.replication.unwrap_or(self.members().len().min(REPLICATION_DEFAULT) as i16)
+    }
+
+    /// Places new partitions of a topic that has replicas already, or has none yet.
+    fn plan_replicas(&mut self, partitions: u32, copies: usize, has: &Replicas) -> Replicas {
+        let members = self.members();
+        let candidates = members.iter().map(|&id| {
+            let (stands, planned) = (self.loads.of(id), self.planned_loads.of(id));
+            Candidate {
+                id,
+                rack: self.nodes.get(&id).and_then(|node| node.rack.as_deref()),
+                absent: self.absent.contains(&id),
+                load: Load { first: stands.first + planned.first, all: stands.all + planned.all },
+            }
+        });
+        let replicas = place(&candidates.collect::<Vec<_>>(), partitions, copies, has);
+        self.planned_loads.add(&replicas);
+        replicas
+    }
+
     /// Plans a topic.
     pub fn plan_create(&mut self, new: NewTopic) -> Result<Command, CatalogError> {
         let NewTopic { name, id, partitions, replication, assignments, config, created } = new;
@@ -60,7 +109,7 @@ impl Catalog {
     ) -> Result<Command, CatalogError> {
         self.check_new_name(name)?;
         assert!(is_internal(name), "only the server's own topics are made so");
-        let nodes = i16::try_from(self.defaults.brokers.len()).unwrap_or(i16::MAX);
+        let nodes = i16::try_from(self.members().len()).unwrap_or(i16::MAX);
         let config = [("cleanup.policy", "compact"), ("compression.type", "producer")];
         self.plan_checked(NewTopic {
             name: name.into(),
@@ -83,13 +132,22 @@ impl Catalog {
         };
         self.check_one_more()?;
         self.check_more(u64::from(count), count)?;
+        let replicas = match &assignments[..] {
+            _ if !self.places() => Replicas::default(),
+            [] => self.plan_replicas(count, replication as usize, &Replicas::default()),
+            _ => {
+                let replicas = assignment::in_order(&assignments);
+                self.planned_loads.add(&replicas);
+                replicas
+            }
+        };
         let first_group = self.plan_groups(count);
-        Ok(Command::CreateTopic { name, id, first_group, partitions: count, replication, config, created })
+        Ok(Command::CreateTopic { name, id, first_group, partitions: count, replication, replicas, config, created })
     }
 
     /// Partitions and copies of a topic whose replicas the server places.
     fn plan_size(&self, partitions: i32, replication: i16) -> Result<(u32, i16), CatalogError> {
-        let replication = if replication == -1 { 1 } else { replication };
+        let replication = if replication == -1 { self.default_copies() } else { replication };
         if replication < 1 {
             let why = format!("Replication factor must be larger than 0, or -1 for the default, not {replication}.");
             return Err(CatalogError::InvalidReplication(why));
@@ -99,10 +157,20 @@ impl Catalog {
             let why = format!("Number of partitions must be larger than 0, or -1 for the default, not {partitions}.");
             return Err(CatalogError::InvalidPartitions(why));
         };
-        let nodes = self.defaults.brokers.len();
-        if replication as usize > nodes {
+        let members = self.members();
+        let (copies, nodes) = (replication as usize, members.len());
+        if copies > nodes {
             let why =
                 format!("Unable to replicate the partition {replication} time(s): there is/are only {nodes} node(s).");
+            return Err(CatalogError::InvalidReplication(why));
+        }
+        check_copies(copies)?;
+        // With fewer it would have no leader.
+        let present = members.difference(&self.absent).count();
+        if present < copies / 2 + 1 {
+            let why = format!(
+                "Unable to replicate the partition {replication} time(s): only {present} of {nodes} node(s) are there now."
+            );
             return Err(CatalogError::InvalidReplication(why));
         }
         Ok((count, replication))
@@ -121,13 +189,16 @@ impl Catalog {
                 return Err(CatalogError::InvalidRequest(why));
             }
         }
-        let copies = assignment::check_new(assignments, &self.defaults.brokers)?;
+        let copies = assignment::check_new(assignments, &self.members())?;
+        check_copies(copies as usize)?;
         Ok((assignments.len() as u32, copies))
     }
 
     /// The topic that a planned command would make, for whoever only wants to know; `None` of another command.
     pub fn preview(&self, command: &Command) -> Option<Topic> {
-        let Command::CreateTopic { name, id, first_group, partitions, replication, config, created } = command else {
+        let Command::CreateTopic { name, id, first_group, partitions, replication, replicas, config, created } =
+            command
+        else {
             return None;
         };
         Some(Topic {
@@ -135,6 +206,7 @@ impl Catalog {
             id: *id,
             partitions: GroupRanges::new(*first_group, *partitions),
             replication: *replication,
+            replicas: replicas.clone(),
             created: *created,
             config: TopicConfig::resolve(&self.defaults.config, config).ok()?,
             overrides: config.clone(),
@@ -154,14 +226,26 @@ impl Catalog {
         assignments: Option<&[Vec<i32>]>,
     ) -> Result<Command, CatalogError> {
         let topic = self.changeable(name)?;
-        let (id, has) = (topic.id, topic.partitions.len());
+        let (id, has, copies) = (topic.id, topic.partitions.len(), topic.replication);
         let count = u32::try_from(total).ok().filter(|&count| count > has);
         let count = count.ok_or_else(|| CatalogError::too_few_partitions(topic, i64::from(total)))?;
+        let more = count - has;
         if let Some(assignments) = assignments {
-            assignment::check_more(assignments, count - has, topic.replication, &self.defaults.brokers)?;
+            assignment::check_more(assignments, more, copies, &self.members())?;
         }
-        self.check_more(u64::from(count), count - has)?;
-        Ok(Command::AddPartitions { id, total: count, first_group: self.plan_groups(count - has) })
+        self.check_more(u64::from(count), more)?;
+        let has = topic.replicas.clone();
+        let replicas = match assignments {
+            // The one node has them, too.
+            _ if has.is_empty() => Replicas::default(),
+            None => self.plan_replicas(more, copies as usize, &has),
+            Some(assignments) => {
+                let replicas = assignment::rows(assignments.iter());
+                self.planned_loads.add(&replicas);
+                replicas
+            }
+        };
+        Ok(Command::AddPartitions { id, total: count, first_group: self.plan_groups(more), replicas })
     }
 
     /// Plans changes of single settings (IncrementalAlterConfigs).
@@ -300,4 +384,13 @@ impl Catalog {
         self.planned_group = first.plus(u64::from(count));
         first
     }
+}
+
+/// Fails if a partition is to have more replicas than torc bears.
+fn check_copies(copies: usize) -> Result<(), CatalogError> {
+    if copies > REPLICAS_MAX {
+        let why = format!("A partition can have at most {REPLICAS_MAX} replicas, not {copies}.");
+        return Err(CatalogError::InvalidReplication(why));
+    }
+    Ok(())
 }

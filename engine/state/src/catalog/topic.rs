@@ -1,6 +1,6 @@
 //! A topic, and what it may be called.
 
-use super::CatalogError;
+use super::{CatalogError, Replicas};
 use crate::config::{Overrides, TopicConfig};
 use std::sync::Arc;
 use torc_base::ids::{GroupId, TopicId};
@@ -18,6 +18,8 @@ pub struct Topic {
     pub partitions: GroupRanges,
     /// Copies that were asked for.
     pub replication: i16,
+    /// Which nodes have them.
+    pub replicas: Replicas,
     /// When it was made.
     pub created: Wall,
     /// Its settings in effect.

@@ -58,6 +58,7 @@ fn settings() -> Settings {
         beat_ms: 100,
         silent_beats: 5,
         founding: Vec::new(),
+        default_replication: None,
         voters: vec![NodeId(1)],
         shard: ShardId(0),
         shards: 1,

@@ -180,6 +180,7 @@ impl Rig {
             first_group: ORDERS[0],
             partitions: 2,
             replication: 1,
+            replicas: Default::default(),
             config: BTreeMap::new(),
             created: Wall(1_000),
         };

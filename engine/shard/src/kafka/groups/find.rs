@@ -47,7 +47,7 @@ impl Kafka {
         to: ReplyTo,
         request: &FindCoordinatorRequest,
     ) -> FindCoordinatorResponse {
-        let (host, port) = self.advertised(out.conns.listener(to.conn));
+        let listener = out.conns.listener(to.conn);
         let find = |key: &StrBytes| {
             let refused = |code: i16, why: &str| {
                 Coordinator::default()
@@ -65,12 +65,13 @@ impl Kafka {
                 }
                 _ => return refused(error::INVALID_REQUEST, "no such coordinators"),
             };
-            match log.ok().and_then(|log| self.view.leader(log)) {
-                Some(_) => Coordinator::default()
+            let leader = log.ok().and_then(|log| self.view.leader(log));
+            match leader.and_then(|leader| self.broker(leader.node, listener)) {
+                Some(broker) => Coordinator::default()
                     .with_key(key.clone())
-                    .with_node_id(self.broker_id())
-                    .with_host(wire(&host))
-                    .with_port(port.into()),
+                    .with_node_id(broker.id)
+                    .with_host(wire(&broker.host))
+                    .with_port(broker.port.into()),
                 None => refused(error::COORDINATOR_NOT_AVAILABLE, "the coordinator is not available"),
             }
         };

@@ -1,0 +1,292 @@
+//! The owner's part in a cluster: where the controller is, what is handed on to it, which nodes are there, and that this
+//! one is known.
+
+use super::job::Job;
+use super::{CatalogOwner, producers_code};
+use crate::groups::{Groups, Out};
+use crate::mail::{Answer, Ask, Asker, Leaders, Led, Mail, Token};
+use crate::settings::Settings;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use torc_base::ids::{GroupId, NodeId, Place, ShardId};
+use torc_base::time::Mono;
+use torc_net::kafka::error;
+use torc_state::catalog::{Command, Node};
+
+/// How long a request waits for a controller to be there, and how many may. Elections take less.
+const HOLD_MS: u64 = 5_000;
+const HELD_MAX: usize = 10_000;
+/// How long it takes until this node says again that it is there.
+const REGISTER_MS: u64 = 500;
+
+/// A question that was handed on.
+struct Forwarded {
+    to: NodeId,
+    asker: Asker,
+    what: What,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    /// Results that are to come, and whether partitions are made.
+    Admin {
+        items: usize,
+        makes_partitions: bool,
+    },
+    ProducerId,
+}
+
+/// What an owner knows of other nodes.
+pub(super) struct Abroad {
+    /// This node, as it says of itself.
+    me: Node,
+    registered: bool,
+    /// When it says so next.
+    register_at: Mono,
+    /// Nodes that want to be known, while this one is the controller.
+    registrations: Vec<Node>,
+    controller: Option<NodeId>,
+    present: BTreeSet<NodeId>,
+    /// The shards have not been told of them.
+    is_news: bool,
+    forwarded: BTreeMap<Token, Forwarded>,
+    next: u64,
+}
+
+impl Abroad {
+    pub fn new(settings: &Settings) -> Abroad {
+        let listeners = settings.listeners.iter().map(|listener| listener.advertised.clone()).collect();
+        let me = Node {
+            id: settings.node,
+            start: settings.start,
+            rack: settings.rack.clone(),
+            listeners,
+            shards: settings.shards,
+        };
+        Abroad {
+            me,
+            registered: false,
+            register_at: Mono(0),
+            registrations: Vec::new(),
+            controller: None,
+            present: BTreeSet::new(),
+            is_news: false,
+            forwarded: BTreeMap::new(),
+            next: 0,
+        }
+    }
+}
+
+/// Where the owner of a node's catalog is.
+fn owner_of(node: NodeId) -> Place {
+    Place { node, shard: ShardId(0) }
+}
+
+impl CatalogOwner {
+    /// Nodes of the cluster that there is no link to.
+    pub(super) fn absent(&self) -> BTreeSet<NodeId> {
+        let peers = self.settings.peers.iter().map(|peer| peer.node);
+        peers.filter(|node| !self.abroad.present.contains(node)).collect()
+    }
+
+    /// True if the catalog has this node as it is.
+    pub(super) fn is_registered(&self, groups: &Groups) -> bool {
+        let me = &self.abroad.me;
+        !self.settings.is_alone() && groups.catalog().state().node(me.id).is_some_and(|node| **node == *me)
+    }
+
+    /// There is a link to the owner of that node.
+    pub fn peer_up(&mut self, node: NodeId) {
+        self.abroad.is_news |= self.abroad.present.insert(node);
+    }
+
+    /// There is none any more: what was asked of it is answered, so that whoever asked tries again.
+    pub fn peer_down(&mut self, node: NodeId, answers: &mut VecDeque<(Asker, Answer)>) {
+        self.abroad.is_news |= self.abroad.present.remove(&node);
+        let to_node = |(_, forwarded): &(&Token, &Forwarded)| forwarded.to == node;
+        let lost: Vec<Token> = self.abroad.forwarded.iter().filter(to_node).map(|(token, _)| *token).collect();
+        for token in lost {
+            let Forwarded { asker, what, .. } = self.abroad.forwarded.remove(&token).expect("listed above");
+            self.refuse_what(answers, asker, what);
+        }
+    }
+
+    fn refuse_what(&self, answers: &mut VecDeque<(Asker, Answer)>, asker: Asker, what: What) {
+        match what {
+            What::Admin { items, .. } => self.refuse(answers, asker, items, error::NOT_CONTROLLER),
+            What::ProducerId => {
+                let code = producers_code(error::NOT_CONTROLLER);
+                answers.push_back((asker, Answer::ProducerId(Err(code))));
+            }
+        }
+    }
+
+    /// The nodes that there are links to, if that is news for the shards.
+    pub fn take_present(&mut self) -> Option<BTreeSet<NodeId>> {
+        std::mem::take(&mut self.abroad.is_news).then(|| self.abroad.present.clone())
+    }
+
+    /// The same without taking it.
+    pub fn present(&self) -> impl Iterator<Item = Place> {
+        self.abroad.present.iter().copied().map(owner_of)
+    }
+
+    /// Another node leads partitions, or leads them no longer.
+    pub fn heard(&mut self, from: NodeId, leaders: Leaders) {
+        // Of what others lead they tell themselves.
+        let own = leaders.into_iter().filter(|led| led.node == from && led.group != GroupId::CATALOG);
+        self.leaders.extend(own);
+    }
+
+    /// A node wants to be known. What it says of another is nothing.
+    pub fn register(&mut self, from: NodeId, node: Node) {
+        if node.id == from {
+            self.abroad.registrations.retain(|other| other.id != from);
+            self.abroad.registrations.push(node);
+        }
+    }
+
+    /// The controller's answer to what was handed on.
+    pub fn answered(
+        &mut self,
+        now: Mono,
+        from: NodeId,
+        token: Token,
+        answer: Answer,
+        out: &mut VecDeque<(Asker, Answer)>,
+    ) {
+        // Whoever asked may have been answered when the link was down.
+        let Some(forwarded) = self.abroad.forwarded.remove(&token) else { return };
+        let Forwarded { to, asker, what } = forwarded;
+        match (what, answer) {
+            (What::ProducerId, Answer::ProducerId(result)) if to == from => {
+                out.push_back((asker, Answer::ProducerId(result)));
+            }
+            (What::Admin { items, makes_partitions }, Answer::Committed { index, results })
+                if to == from && results.len() == items =>
+            {
+                self.put_job(Job::committed(now, asker, index, results, makes_partitions));
+            }
+            _ => self.refuse_what(out, asker, what),
+        }
+    }
+
+    /// True if there is something to do that no message brought: the controller is another, or time has passed.
+    pub fn is_due(&self, groups: &Groups, now: Mono) -> bool {
+        let controller = || groups.has_catalog() && self.find_controller(groups) != self.abroad.controller;
+        !self.settings.is_alone() && (self.deadline().is_some_and(|at| at <= now) || controller())
+    }
+
+    /// When the next turn is due at the latest.
+    pub fn deadline(&self) -> Option<Mono> {
+        if self.settings.is_alone() {
+            return None;
+        }
+        let Abroad { registered, register_at, controller, .. } = &self.abroad;
+        let registers = controller.filter(|_| !registered).map(|_| *register_at);
+        let asked = self.requests.front().map(|(_, asked, _)| *asked);
+        let asked = asked.into_iter().chain(self.producer_askers.front().map(|(_, asked)| *asked)).min();
+        let holds = asked.filter(|_| controller.is_none()).map(|asked| asked.plus_ms(HOLD_MS));
+        let jobs = self.jobs.values().filter(|job| job.missing == 0).map(|job| job.until);
+        jobs.chain(registers).chain(holds).min()
+    }
+
+    fn find_controller(&self, groups: &Groups) -> Option<NodeId> {
+        if groups.leads(GroupId::CATALOG) {
+            return Some(self.settings.node);
+        }
+        groups.leader_elsewhere(GroupId::CATALOG).filter(|node| self.abroad.present.contains(node))
+    }
+
+    /// Begins what this node can begin as the controller, and hands on what it cannot.
+    pub(super) fn drive_abroad(&mut self, groups: &mut Groups, out: &mut Out) {
+        let controller = self.find_controller(groups);
+        if controller != self.abroad.controller {
+            self.abroad.controller = controller;
+            // Whoever leads now has not heard of this node, if it is not known yet.
+            self.abroad.register_at = out.now.mono;
+            let epoch = controller.map(|_| groups.epoch(GroupId::CATALOG));
+            let node = controller.unwrap_or(self.settings.node);
+            self.leaders.push(Led { epoch, ..Led::lost(GroupId::CATALOG, node) });
+        }
+        if self.fenced || controller == Some(self.settings.node) {
+            self.begin_requests(groups, out);
+            self.give_producer_ids(groups, out);
+            self.begin_registrations(groups, out);
+        } else {
+            self.abroad.registrations.clear();
+            self.hand_on(groups, out, controller);
+        }
+        self.say_who_this_is(groups, out);
+    }
+
+    /// What this node's clients ask goes to the controller, or waits for one. What other nodes ask was meant for the
+    /// controller.
+    fn hand_on(&mut self, groups: &mut Groups, out: &mut Out, controller: Option<NodeId>) {
+        let (now, here) = (out.now.mono, self.settings.node);
+        let waits = |asked: Mono, place: usize| now < asked.plus_ms(HOLD_MS) && place < HELD_MAX;
+        for (place, (asker, asked, admin)) in std::mem::take(&mut self.requests).into_iter().enumerate() {
+            match controller {
+                Some(to) if asker.place.node == here => {
+                    let what = What::Admin { items: admin.items(), makes_partitions: admin.makes_partitions() };
+                    self.forward(groups, to, asker, what, Ask::Admin(admin));
+                }
+                None if asker.place.node == here && waits(asked, place) => {
+                    self.requests.push_back((asker, asked, admin));
+                }
+                _ => self.refuse(out.answers, asker, admin.items(), error::NOT_CONTROLLER),
+            }
+        }
+        for (place, (asker, asked)) in std::mem::take(&mut self.producer_askers).into_iter().enumerate() {
+            match controller {
+                Some(to) if asker.place.node == here => {
+                    self.forward(groups, to, asker, What::ProducerId, Ask::ProducerId);
+                }
+                None if asker.place.node == here && waits(asked, place) => {
+                    self.producer_askers.push_back((asker, asked));
+                }
+                _ => self.refuse_what(out.answers, asker, What::ProducerId),
+            }
+        }
+    }
+
+    fn forward(&mut self, groups: &mut Groups, to: NodeId, asker: Asker, what: What, ask: Ask) {
+        self.abroad.next += 1;
+        let token = Token::forwarded(self.abroad.next);
+        self.abroad.forwarded.insert(token, Forwarded { to, asker, what });
+        groups.outboxes.post(owner_of(to), Mail::Ask { token, ask });
+    }
+
+    fn begin_registrations(&mut self, groups: &mut Groups, out: &mut Out) {
+        for node in std::mem::take(&mut self.abroad.registrations) {
+            self.append_registration(groups, out, node);
+        }
+    }
+
+    /// What is said already is not said again.
+    fn append_registration(&mut self, groups: &mut Groups, out: &mut Out, node: Node) {
+        let catalog = groups.catalog().state();
+        let command = Command::RegisterNode(node);
+        let Command::RegisterNode(node) = &command else { unreachable!("made above") };
+        let is_known = catalog.node(node.id).is_some_and(|known| **known == *node);
+        if !is_known && !catalog.pending().any(|(_, pending)| *pending == command) {
+            // Refused, it is said again.
+            let _ = groups.propose_command(out, command);
+        }
+    }
+
+    /// Has the controller know this node, if it does not.
+    fn say_who_this_is(&mut self, groups: &mut Groups, out: &mut Out) {
+        self.abroad.registered = self.is_registered(groups);
+        let Some(controller) = self.abroad.controller else { return };
+        if self.abroad.registered || self.fenced || out.now.mono < self.abroad.register_at {
+            return;
+        }
+        self.abroad.register_at = out.now.mono.plus_ms(REGISTER_MS);
+        let me = self.abroad.me.clone();
+        if controller == self.settings.node {
+            return self.append_registration(groups, out, me);
+        }
+        let ask = Ask::Register(Box::new(me));
+        groups.outboxes.post(owner_of(controller), Mail::Ask { token: Token::forwarded(0), ask });
+    }
+}

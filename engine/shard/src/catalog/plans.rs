@@ -1,0 +1,83 @@
+//! From what clients ask of the catalog to commands for its log.
+
+use super::CatalogOwner;
+use crate::groups::Groups;
+use crate::mail::{Admin, AdminResult, ConfigChange, Resource, TopicRef};
+use torc_base::ids::TopicId;
+use torc_base::time::Wall;
+use torc_state::catalog::{CatalogError, Command, NewTopic};
+
+impl CatalogOwner {
+    /// Turns a request's items into commands, or into the reasons why not.
+    pub(super) fn plan(
+        &mut self,
+        groups: &mut Groups,
+        now: Wall,
+        admin: Admin,
+    ) -> (Vec<Result<Command, AdminResult>>, bool) {
+        let catalog = groups.catalog_mut().planner(&self.absent());
+        match admin {
+            Admin::Create { topics, validate_only } => {
+                let plans = topics.into_iter().map(|topic| {
+                    if let Some((code, why)) = topic.refused {
+                        return Err(AdminResult::refused(code, why));
+                    }
+                    let id = u128::from(self.prng.next_u64()) << 64 | u128::from(self.prng.next_u64());
+                    let new = NewTopic {
+                        name: topic.name,
+                        id: TopicId(id),
+                        partitions: topic.partitions,
+                        replication: topic.replication,
+                        assignments: topic.assignments,
+                        config: topic.config,
+                        created: now,
+                    };
+                    catalog.plan_create(new).map_err(|error| refused(&error))
+                });
+                (plans.collect(), validate_only)
+            }
+            Admin::CreateInternal { name, partitions, replication } => {
+                let name = name.as_str();
+                let id = u128::from(self.prng.next_u64()) << 64 | u128::from(self.prng.next_u64());
+                let plan = catalog.plan_internal(name, TopicId(id), partitions, replication, now);
+                (vec![plan.map_err(|error| refused(&error))], false)
+            }
+            Admin::Delete(topics) => {
+                let plans = topics.into_iter().map(|topic| match topic {
+                    TopicRef::Name(name) => catalog.plan_delete(&name).map_err(|error| refused(&error)),
+                    TopicRef::Id(id) if catalog.topic_by_id(id).is_some() => Ok(Command::DeleteTopic { id }),
+                    TopicRef::Id(id) => Err(refused(&CatalogError::UnknownTopicId(id))),
+                });
+                (plans.collect(), false)
+            }
+            Admin::AddPartitions { topics, validate_only } => {
+                let plans = topics.into_iter().map(|topic| {
+                    let plan = catalog.plan_partitions(&topic.name, topic.total, topic.assignments.as_deref());
+                    plan.map_err(|error| refused(&error))
+                });
+                (plans.collect(), validate_only)
+            }
+            Admin::Configs { resources, validate_only } => {
+                let of_groups = &self.coordinator;
+                let plans = resources.into_iter().map(|(resource, change)| {
+                    let plan = match (resource, change) {
+                        (Resource::Topic(name), ConfigChange::Alter(changes)) => catalog.plan_alter(&name, &changes),
+                        (Resource::Topic(name), ConfigChange::Replace(all)) => catalog.plan_config(&name, all),
+                        (Resource::Group(name), ConfigChange::Alter(changes)) => {
+                            catalog.plan_group_alter(of_groups, &name, &changes)
+                        }
+                        (Resource::Group(name), ConfigChange::Replace(all)) => {
+                            catalog.plan_group_config(of_groups, &name, all)
+                        }
+                    };
+                    plan.map_err(|error| refused(&error))
+                });
+                (plans.collect(), validate_only)
+            }
+        }
+    }
+}
+
+fn refused(error: &CatalogError) -> AdminResult {
+    AdminResult::refused(error.code(), error.to_string())
+}

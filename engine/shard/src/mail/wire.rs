@@ -1,0 +1,395 @@
+//! Mail as it travels between nodes: those kinds that are for shards of other nodes. What comes is not trusted: every length
+//! is checked before it is used, and mail that is not sound is none.
+
+use super::{
+    Admin, AdminResult, Answer, Ask, ConfigChange, Leaders, Led, Mail, MorePartitions, NewTopic, Resource, Token,
+    TopicRef,
+};
+use std::sync::Arc;
+use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId, ProducerId, TopicId};
+use torc_base::limits::REPLICAS_MAX;
+use torc_state::catalog::{Node, Topic};
+use torc_state::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
+use torc_state::config::{Alter, Overrides, TopicConfig};
+
+/// First byte of all mail.
+const VERSION: u8 = 1;
+
+/// Kinds of mail.
+mod kind {
+    pub const ASK_PRODUCER_ID: u8 = 1;
+    pub const ASK_ADMIN: u8 = 2;
+    pub const ASK_REGISTER: u8 = 3;
+    pub const ANSWER_PRODUCER_ID: u8 = 4;
+    pub const ANSWER_COMMITTED: u8 = 5;
+    pub const LEADERS: u8 = 6;
+}
+
+type Read<T> = Result<T, DecodeError>;
+
+/// Mail in bytes; `None` of kinds that stay inside a node.
+pub fn encode(mail: &Mail) -> Option<Vec<u8>> {
+    let mut out = vec![VERSION];
+    let mut begin = |kind: u8, token: &Token| {
+        out.push(kind);
+        put_u64(&mut out, token.0);
+    };
+    match mail {
+        Mail::Ask { token, ask: Ask::ProducerId } => begin(kind::ASK_PRODUCER_ID, token),
+        Mail::Ask { token, ask: Ask::Admin(admin) } => {
+            begin(kind::ASK_ADMIN, token);
+            put_admin(&mut out, admin);
+        }
+        Mail::Ask { token, ask: Ask::Register(node) } => {
+            begin(kind::ASK_REGISTER, token);
+            node.encode(&mut out);
+        }
+        Mail::Answer { token, answer: Answer::ProducerId(result) } => {
+            begin(kind::ANSWER_PRODUCER_ID, token);
+            let (code, id) = result.map_or_else(|code| (code, 0), |id| (0, id.get()));
+            put_i64(&mut out, code.into());
+            put_i64(&mut out, id);
+        }
+        Mail::Answer { token, answer: Answer::Committed { index, results } } => {
+            begin(kind::ANSWER_COMMITTED, token);
+            put_u64(&mut out, index.0);
+            put_list(&mut out, results, put_result);
+        }
+        Mail::Leaders(leaders) => {
+            out.push(kind::LEADERS);
+            put_list(&mut out, leaders, put_led);
+        }
+        _ => return None,
+    }
+    Some(out)
+}
+
+/// The mail that all of `bytes` are. `defaults`: what topics inherit.
+pub fn decode(mut bytes: &[u8], defaults: &TopicConfig) -> Read<Mail> {
+    let mut from = Decoder::new(&mut bytes);
+    let version = from.u8("mail's version")?;
+    from.check(version == VERSION, "mail's version")?;
+    let what = from.u8("kind of mail")?;
+    let mail = if what == kind::LEADERS {
+        Mail::Leaders(take_leaders(&mut from)?)
+    } else {
+        let token = Token(from.u64("token")?);
+        match what {
+            kind::ASK_PRODUCER_ID => Mail::Ask { token, ask: Ask::ProducerId },
+            kind::ASK_ADMIN => Mail::Ask { token, ask: Ask::Admin(take_admin(&mut from)?) },
+            kind::ASK_REGISTER => Mail::Ask { token, ask: Ask::Register(Box::new(Node::decode(&mut from)?)) },
+            kind::ANSWER_PRODUCER_ID => {
+                let (code, id) = (take_i16(&mut from, "error code")?, from.i64("producer id")?);
+                from.check(id >= 0, "producer id")?;
+                let result = if code == 0 { Ok(ProducerId(id)) } else { Err(code) };
+                Mail::Answer { token, answer: Answer::ProducerId(result) }
+            }
+            kind::ANSWER_COMMITTED => {
+                let index = Index(from.u64("index")?);
+                let results = take_list(&mut from, "results", |from| take_result(from, defaults))?;
+                Mail::Answer { token, answer: Answer::Committed { index, results } }
+            }
+            _ => return Err(from.bad("kind of mail")),
+        }
+    };
+    from.check(from.is_empty(), "mail's end")?;
+    Ok(mail)
+}
+
+fn put_list<T>(out: &mut Vec<u8>, list: &[T], put: impl Fn(&mut Vec<u8>, &T)) {
+    put_u64(out, list.len() as u64);
+    list.iter().for_each(|item| put(out, item));
+}
+
+/// A list of things that take at least one byte each.
+fn take_list<T>(
+    from: &mut Decoder<'_, '_>,
+    what: &'static str,
+    mut take: impl FnMut(&mut Decoder<'_, '_>) -> Read<T>,
+) -> Read<Vec<T>> {
+    // What is there bounds how many there are, not how much memory they take: nothing is reserved for them.
+    let mut list = Vec::new();
+    for _ in 0..from.count(usize::MAX, what)? {
+        list.push(take(from)?);
+    }
+    Ok(list)
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_bytes(out, text.as_bytes());
+}
+
+fn take_text(from: &mut Decoder<'_, '_>, what: &'static str) -> Read<String> {
+    Ok(from.text(usize::MAX, what)?.to_owned())
+}
+
+fn put_maybe<T>(out: &mut Vec<u8>, maybe: Option<&T>, put: impl FnOnce(&mut Vec<u8>, &T)) {
+    out.push(maybe.is_some().into());
+    if let Some(item) = maybe {
+        put(out, item);
+    }
+}
+
+fn take_maybe<T>(
+    from: &mut Decoder<'_, '_>,
+    what: &'static str,
+    take: impl FnOnce(&mut Decoder<'_, '_>) -> Read<T>,
+) -> Read<Option<T>> {
+    if take_bool(from, what)? { take(from).map(Some) } else { Ok(None) }
+}
+
+fn take_bool(from: &mut Decoder<'_, '_>, what: &'static str) -> Read<bool> {
+    match from.u8(what)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(from.bad(what)),
+    }
+}
+
+fn take_i16(from: &mut Decoder<'_, '_>, what: &'static str) -> Read<i16> {
+    let number = from.i64(what)?;
+    i16::try_from(number).map_err(|_| from.bad(what))
+}
+
+fn take_i32(from: &mut Decoder<'_, '_>, what: &'static str) -> Read<i32> {
+    let number = from.i64(what)?;
+    i32::try_from(number).map_err(|_| from.bad(what))
+}
+
+fn take_u32(from: &mut Decoder<'_, '_>, what: &'static str) -> Read<u32> {
+    Ok(from.u64_max(u32::MAX.into(), what)? as u32)
+}
+
+fn put_topic_id(out: &mut Vec<u8>, id: &TopicId) {
+    out.extend_from_slice(&id.0.to_be_bytes());
+}
+
+fn take_topic_id(from: &mut Decoder<'_, '_>) -> Read<TopicId> {
+    let bytes = from.take(16, "topic's id")?;
+    Ok(TopicId(u128::from_be_bytes(bytes.try_into().expect("16 bytes"))))
+}
+
+fn put_overrides(out: &mut Vec<u8>, config: &Overrides) {
+    put_u64(out, config.len() as u64);
+    for (key, value) in config {
+        put_text(out, key);
+        put_text(out, value);
+    }
+}
+
+/// As a client sent them: of keys that it named twice only one is left.
+fn take_overrides(from: &mut Decoder<'_, '_>) -> Read<Overrides> {
+    let pairs = take_list(from, "settings", |from| Ok((take_text(from, "key")?, take_text(from, "value")?)))?;
+    Ok(pairs.into_iter().collect())
+}
+
+fn put_ids(out: &mut Vec<u8>, ids: &Vec<i32>) {
+    put_list(out, ids, |out, id| put_i64(out, (*id).into()));
+}
+
+fn take_ids(from: &mut Decoder<'_, '_>) -> Read<Vec<i32>> {
+    take_list(from, "replicas", |from| take_i32(from, "replica"))
+}
+
+fn put_admin(out: &mut Vec<u8>, admin: &Admin) {
+    match admin {
+        Admin::Create { topics, validate_only } => {
+            out.extend([1, u8::from(*validate_only)]);
+            put_list(out, topics, put_new_topic);
+        }
+        Admin::CreateInternal { name, partitions, replication } => {
+            out.push(2);
+            put_text(out, name);
+            put_u64(out, (*partitions).into());
+            put_i64(out, (*replication).into());
+        }
+        Admin::Delete(topics) => {
+            out.push(3);
+            put_list(out, topics, |out, topic| match topic {
+                TopicRef::Name(name) => {
+                    out.push(0);
+                    put_text(out, name);
+                }
+                TopicRef::Id(id) => {
+                    out.push(1);
+                    put_topic_id(out, id);
+                }
+            });
+        }
+        Admin::AddPartitions { topics, validate_only } => {
+            out.extend([4, u8::from(*validate_only)]);
+            put_list(out, topics, |out, topic| {
+                put_text(out, &topic.name);
+                put_i64(out, topic.total.into());
+                put_maybe(out, topic.assignments.as_ref(), |out, rows| put_list(out, rows, put_ids));
+            });
+        }
+        Admin::Configs { resources, validate_only } => {
+            out.extend([5, u8::from(*validate_only)]);
+            put_list(out, resources, |out, (resource, change)| {
+                let (kind, name) = match resource {
+                    Resource::Topic(name) => (0, name),
+                    Resource::Group(name) => (1, name),
+                };
+                out.push(kind);
+                put_text(out, name);
+                put_config_change(out, change);
+            });
+        }
+    }
+}
+
+fn take_admin(from: &mut Decoder<'_, '_>) -> Read<Admin> {
+    const VALIDATE: &str = "whether to validate only";
+    Ok(match from.u8("kind of change")? {
+        1 => {
+            let validate_only = take_bool(from, VALIDATE)?;
+            Admin::Create { topics: take_list(from, "topics", take_new_topic)?, validate_only }
+        }
+        2 => Admin::CreateInternal {
+            name: take_internal(from)?,
+            partitions: take_u32(from, "partitions")?,
+            replication: take_i16(from, "replicas")?,
+        },
+        3 => Admin::Delete(take_list(from, "topics", |from| match from.u8("kind of name")? {
+            0 => Ok(TopicRef::Name(take_text(from, "topic's name")?)),
+            1 => Ok(TopicRef::Id(take_topic_id(from)?)),
+            _ => Err(from.bad("kind of name")),
+        })?),
+        4 => {
+            let validate_only = take_bool(from, VALIDATE)?;
+            let topics = take_list(from, "topics", |from| {
+                let (name, total) = (take_text(from, "topic's name")?, take_i32(from, "partitions")?);
+                let rows = |from: &mut Decoder<'_, '_>| take_list(from, "assignments", take_ids);
+                Ok(MorePartitions { name, total, assignments: take_maybe(from, "assignments", rows)? })
+            })?;
+            Admin::AddPartitions { topics, validate_only }
+        }
+        5 => {
+            let validate_only = take_bool(from, VALIDATE)?;
+            let resources = take_list(from, "resources", |from| {
+                let kind = from.u8("kind of resource")?;
+                let name = take_text(from, "resource's name")?;
+                let resource = match kind {
+                    0 => Resource::Topic(name),
+                    1 => Resource::Group(name),
+                    _ => return Err(from.bad("kind of resource")),
+                };
+                Ok((resource, take_config_change(from)?))
+            })?;
+            Admin::Configs { resources, validate_only }
+        }
+        _ => return Err(from.bad("kind of change")),
+    })
+}
+
+/// The name of a topic that only servers make: whoever makes it relies on that.
+fn take_internal(from: &mut Decoder<'_, '_>) -> Read<String> {
+    let name = take_text(from, "topic's name")?;
+    from.check(torc_state::catalog::is_internal(&name), "name of an internal topic")?;
+    Ok(name)
+}
+
+fn put_new_topic(out: &mut Vec<u8>, topic: &NewTopic) {
+    put_text(out, &topic.name);
+    put_i64(out, topic.partitions.into());
+    put_i64(out, topic.replication.into());
+    put_list(out, &topic.assignments, |out, (partition, replicas)| {
+        put_i64(out, (*partition).into());
+        put_ids(out, replicas);
+    });
+    put_overrides(out, &topic.config);
+    put_maybe(out, topic.refused.as_ref(), |out, (code, why)| {
+        put_i64(out, (*code).into());
+        put_text(out, why);
+    });
+}
+
+fn take_new_topic(from: &mut Decoder<'_, '_>) -> Read<NewTopic> {
+    Ok(NewTopic {
+        name: take_text(from, "topic's name")?,
+        partitions: take_i32(from, "partitions")?,
+        replication: take_i16(from, "replicas")?,
+        assignments: take_list(from, "assignments", |from| Ok((take_i32(from, "partition")?, take_ids(from)?)))?,
+        config: take_overrides(from)?,
+        refused: take_maybe(from, "refusal", |from| Ok((take_i16(from, "error code")?, take_text(from, "reason")?)))?,
+    })
+}
+
+fn put_config_change(out: &mut Vec<u8>, change: &ConfigChange) {
+    match change {
+        ConfigChange::Replace(config) => {
+            out.push(0);
+            put_overrides(out, config);
+        }
+        ConfigChange::Alter(changes) => {
+            out.push(1);
+            put_list(out, changes, |out, (key, alter)| {
+                put_text(out, key);
+                let (kind, value) = match alter {
+                    Alter::Delete => (0, None),
+                    Alter::Set(value) => (1, Some(value)),
+                    Alter::Append(value) => (2, Some(value)),
+                    Alter::Subtract(value) => (3, Some(value)),
+                };
+                out.push(kind);
+                value.into_iter().for_each(|value| put_text(out, value));
+            });
+        }
+    }
+}
+
+fn take_config_change(from: &mut Decoder<'_, '_>) -> Read<ConfigChange> {
+    match from.u8("kind of change")? {
+        0 => Ok(ConfigChange::Replace(take_overrides(from)?)),
+        1 => Ok(ConfigChange::Alter(take_list(from, "settings", |from| {
+            let key = take_text(from, "key")?;
+            let alter = match from.u8("operation")? {
+                0 => Alter::Delete,
+                1 => Alter::Set(take_text(from, "value")?),
+                2 => Alter::Append(take_text(from, "value")?),
+                3 => Alter::Subtract(take_text(from, "value")?),
+                _ => return Err(from.bad("operation")),
+            };
+            Ok((key, alter))
+        })?)),
+        _ => Err(from.bad("kind of change")),
+    }
+}
+
+fn put_result(out: &mut Vec<u8>, result: &AdminResult) {
+    put_i64(out, result.error.into());
+    put_maybe(out, result.message.as_ref(), |out, message| put_text(out, message));
+    put_maybe(out, result.topic.as_ref(), |out, topic| topic.encode(out));
+}
+
+fn take_result(from: &mut Decoder<'_, '_>, defaults: &TopicConfig) -> Read<AdminResult> {
+    Ok(AdminResult {
+        error: take_i16(from, "error code")?,
+        message: take_maybe(from, "message", |from| take_text(from, "message"))?,
+        topic: take_maybe(from, "topic", |from| Topic::decode(defaults, from).map(Arc::new))?,
+    })
+}
+
+fn put_led(out: &mut Vec<u8>, led: &Led) {
+    put_u64(out, led.group.0);
+    put_u64(out, led.node.0.into());
+    put_i64(out, led.epoch.map_or(-1, |epoch| epoch.get().into()));
+    put_list(out, &led.behind, |out, node| put_u64(out, node.0.into()));
+}
+
+fn take_leaders(from: &mut Decoder<'_, '_>) -> Read<Leaders> {
+    take_list(from, "leaders", |from| {
+        let group = GroupId(from.u64("group")?);
+        let node = NodeId(take_u32(from, "leader")?);
+        let epoch = take_i32(from, "epoch")?;
+        from.check(epoch >= -1, "epoch")?;
+        let behind = take_list(from, "replicas", |from| take_u32(from, "replica").map(NodeId))?;
+        from.check(behind.len() <= REPLICAS_MAX, "replicas")?;
+        Ok(Led { group, node, epoch: (epoch >= 0).then_some(LeaderEpoch(epoch)), behind })
+    })
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

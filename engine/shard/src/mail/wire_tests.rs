@@ -1,0 +1,239 @@
+use super::*;
+use crate::mail::{CatalogChange, FetchPart};
+use std::collections::BTreeSet;
+use torc_base::ids::{ConnId, Offset};
+use torc_base::prng::Prng;
+use torc_base::time::Wall;
+use torc_state::catalog::{GroupRanges, Replicas};
+
+/// Random mail of the kinds that travel.
+struct Writer(Prng);
+
+impl Writer {
+    fn text(&mut self) -> String {
+        const WORDS: [&str; 5] = ["", "t", "cleanup.policy", "a.topic-with_all", "größer"];
+        WORDS[self.0.below(5) as usize].into()
+    }
+
+    fn i32(&mut self) -> i32 {
+        [-1, 0, 1, i32::MIN, i32::MAX][self.0.below(5) as usize]
+    }
+
+    fn i16(&mut self) -> i16 {
+        [-1, 0, 3, i16::MIN, i16::MAX][self.0.below(5) as usize]
+    }
+
+    fn flag(&mut self) -> bool {
+        self.0.chance(1, 2)
+    }
+
+    fn list<T>(&mut self, mut item: impl FnMut(&mut Writer) -> T) -> Vec<T> {
+        (0..self.0.below(4)).map(|_| item(self)).collect()
+    }
+
+    fn maybe<T>(&mut self, item: impl FnOnce(&mut Writer) -> T) -> Option<T> {
+        self.flag().then(|| item(self))
+    }
+
+    fn ids(&mut self) -> Vec<i32> {
+        self.list(Writer::i32)
+    }
+
+    fn config(&mut self) -> Overrides {
+        self.list(|w| (w.text(), w.text())).into_iter().collect()
+    }
+
+    fn new_topic(&mut self) -> NewTopic {
+        NewTopic {
+            name: self.text(),
+            partitions: self.i32(),
+            replication: self.i16(),
+            assignments: self.list(|w| (w.i32(), w.ids())),
+            config: self.config(),
+            refused: self.maybe(|w| (w.i16(), w.text())),
+        }
+    }
+
+    fn alter(&mut self) -> (String, Alter) {
+        let alter = match self.0.below(4) {
+            0 => Alter::Delete,
+            1 => Alter::Set(self.text()),
+            2 => Alter::Append(self.text()),
+            _ => Alter::Subtract(self.text()),
+        };
+        (self.text(), alter)
+    }
+
+    fn admin(&mut self) -> Admin {
+        match self.0.below(5) {
+            0 => Admin::Create { topics: self.list(Writer::new_topic), validate_only: self.flag() },
+            1 => {
+                let (name, partitions) = ("__consumer_offsets".into(), self.0.next_u64() as u32);
+                Admin::CreateInternal { name, partitions, replication: self.i16() }
+            }
+            2 => Admin::Delete(self.list(|w| match w.flag() {
+                true => TopicRef::Name(w.text()),
+                false => TopicRef::Id(TopicId(w.0.next_u64().into())),
+            })),
+            3 => Admin::AddPartitions {
+                topics: self.list(|w| MorePartitions {
+                    name: w.text(),
+                    total: w.i32(),
+                    assignments: w.maybe(|w| w.list(Writer::ids)),
+                }),
+                validate_only: self.flag(),
+            },
+            _ => Admin::Configs {
+                resources: self.list(|w| {
+                    let resource = if w.flag() { Resource::Topic(w.text()) } else { Resource::Group(w.text()) };
+                    let change = match w.flag() {
+                        true => ConfigChange::Replace(w.config()),
+                        false => ConfigChange::Alter(w.list(Writer::alter)),
+                    };
+                    (resource, change)
+                }),
+                validate_only: self.flag(),
+            },
+        }
+    }
+
+    fn result(&mut self) -> AdminResult {
+        let row = [NodeId(1), NodeId(2)];
+        let topic = self.maybe(|w| {
+            let config = [("retention.ms".to_string(), "5".to_string())].into();
+            Arc::new(Topic {
+                name: "t".into(),
+                id: TopicId(w.0.next_u64().into()),
+                partitions: GroupRanges::new(GroupId(2_000), 7),
+                replication: 2,
+                replicas: if w.flag() { Replicas::new([&row[..]; 7]) } else { Replicas::default() },
+                created: Wall(8),
+                config: TopicConfig::resolve(&TopicConfig::default(), &config).expect("a good setting"),
+                overrides: config,
+            })
+        });
+        AdminResult { error: self.i16(), message: self.maybe(Writer::text), topic }
+    }
+
+    fn node(&mut self) -> Node {
+        Node {
+            id: NodeId(self.0.next_u64() as u32),
+            start: self.0.next_u64(),
+            rack: self.maybe(Writer::text),
+            listeners: self.list(|w| (w.text(), w.0.next_u64() as u16)),
+            shards: self.0.between(1, 256) as u16,
+        }
+    }
+
+    fn led(&mut self) -> Led {
+        Led {
+            group: GroupId(self.0.next_u64()),
+            node: NodeId(self.0.next_u64() as u32),
+            epoch: self.maybe(|w| LeaderEpoch(w.0.below(1 << 31) as i32)),
+            behind: self.list(|w| NodeId(w.0.below(9) as u32)),
+        }
+    }
+
+    fn mail(&mut self) -> Mail {
+        let token = Token::forwarded(self.0.below(1 << 40));
+        match self.0.below(6) {
+            0 => Mail::Ask { token, ask: Ask::ProducerId },
+            1 => Mail::Ask { token, ask: Ask::Admin(self.admin()) },
+            2 => Mail::Ask { token, ask: Ask::Register(Box::new(self.node())) },
+            3 => {
+                let result = if self.flag() { Ok(ProducerId(self.0.below(1 << 60) as i64)) } else { Err(41) };
+                Mail::Answer { token, answer: Answer::ProducerId(result) }
+            }
+            4 => {
+                let (index, results) = (Index(self.0.next_u64()), self.list(Writer::result));
+                Mail::Answer { token, answer: Answer::Committed { index, results } }
+            }
+            _ => Mail::Leaders(self.list(Writer::led)),
+        }
+    }
+}
+
+fn read(bytes: &[u8]) -> Read<Mail> {
+    decode(bytes, &TopicConfig::default())
+}
+
+#[test]
+fn mail_arrives_as_it_was_sent_and_a_part_of_it_is_none() {
+    let mut writer = Writer(Prng::new(11));
+    for _ in 0..2_000 {
+        let mail = writer.mail();
+        let bytes = encode(&mail).expect("it travels");
+        let arrived = read(&bytes).unwrap_or_else(|error| panic!("{mail:?}: {error}"));
+        assert_eq!(format!("{arrived:?}"), format!("{mail:?}"));
+        for cut in 0..bytes.len() {
+            assert!(read(&bytes[..cut]).is_err(), "{cut} of {} bytes of {mail:?}", bytes.len());
+        }
+        assert!(read(&[&bytes[..], &[0]].concat()).is_err(), "something stands behind {mail:?}");
+    }
+}
+
+/// Whatever is made of some bytes is mail that can be written again, or none.
+#[test]
+fn what_is_not_sound_is_no_mail_and_ends_nothing() {
+    let mut writer = Writer(Prng::new(12));
+    let (mut sound, mut unsound) = (0, 0);
+    for _ in 0..20_000 {
+        let mut bytes = encode(&writer.mail()).expect("it travels");
+        for _ in 0..writer.0.between(1, 4) {
+            let at = writer.0.below(bytes.len() as u64) as usize;
+            bytes[at] = writer.0.next_u64() as u8;
+        }
+        match read(&bytes) {
+            Ok(mail) => {
+                let again = encode(&mail).expect("it was read");
+                assert_eq!(format!("{:?}", read(&again).expect("it was written")), format!("{mail:?}"));
+                sound += 1;
+            }
+            Err(_) => unsound += 1,
+        }
+    }
+    assert!(sound > 100 && unsound > 100, "{sound} sound, {unsound} unsound");
+}
+
+#[test]
+fn lists_that_say_they_are_long_take_no_memory() {
+    for kind in [kind::ASK_ADMIN, kind::ANSWER_COMMITTED, kind::LEADERS] {
+        let head = match kind {
+            kind::LEADERS => vec![VERSION, kind],
+            kind::ASK_ADMIN => vec![VERSION, kind, 1, 3],
+            _ => vec![VERSION, kind, 1, 1],
+        };
+        let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        assert!(read(&[&head[..], &most, &[0; 100]].concat()).is_err());
+    }
+}
+
+#[test]
+fn versions_and_kinds_that_are_not_known_are_refused() {
+    let bytes = encode(&Mail::Ask { token: Token::forwarded(1), ask: Ask::ProducerId }).expect("it travels");
+    for (at, value) in [(0, 0), (0, VERSION + 1), (1, 0), (1, 200)] {
+        let mut other = bytes.clone();
+        other[at] = value;
+        assert!(read(&other).is_err(), "byte {at} is {value}");
+    }
+    let mut internal = vec![VERSION, kind::ASK_ADMIN, 1];
+    put_admin(&mut internal, &Admin::CreateInternal { name: "orders".into(), partitions: 1, replication: 1 });
+    assert!(read(&internal).is_err(), "only topics of the server's own are made so");
+}
+
+#[test]
+fn what_means_something_inside_a_node_only_does_not_travel() {
+    let token = Token(1);
+    let part = FetchPart { position: 0, group: GroupId(1), offset: Offset(0), max_bytes: 1, epoch: -1 };
+    let inside = [
+        Mail::Ask { token, ask: Ask::Fetch { conn: ConnId(1), parts: vec![part], max_bytes: 1, may_wait: false } },
+        Mail::Answer { token, answer: Answer::Admin(Vec::new()) },
+        Mail::Answer { token, answer: Answer::Sizes(Vec::new()) },
+        Mail::Catalog { number: 1, change: CatalogChange::All { topics: vec![], groups: vec![], nodes: vec![] } },
+        Mail::Present(BTreeSet::new()),
+        Mail::Drained,
+        Mail::Finish,
+        Mail::Pressed,
+    ];
+    assert!(inside.iter().all(|mail| encode(mail).is_none()));
+}
