@@ -26,4 +26,5 @@ pub use doubt::Doubt;
 pub use log::{LogView, TermRun};
 pub use message::{Body, Mark, Message, Run};
 pub use output::{Append, Input, Output, ReadsReady, Refused, Restore, SnapshotOutcome};
+pub use progress::Peer;
 pub use raft::{Config, HardState, Marks, Raft, Role};

@@ -1,5 +1,6 @@
 //! One replicated log on this shard: its consensus, what it means, and who waits for it.
 
+use crate::groups::{InSync, OnCopies};
 use crate::mail::{Answer, Asker, Produced};
 use crate::meaning::{Meaning, PartitionLog};
 use crate::meters::Meter;
@@ -58,6 +59,10 @@ pub struct Group {
     pub on_disk: VecDeque<Waiter>,
     /// Wait for the commit, in the order of the log.
     pub on_commit: VecDeque<Waiter>,
+    /// Wait for more disks than that takes.
+    pub on_copies: OnCopies,
+    /// While this node leads: which other replicas have what it has.
+    pub in_sync: Option<Box<InSync>>,
     /// Wait for the committed bytes to reach a number.
     pub watchers: BTreeSet<(u64, Asker)>,
     /// The no-op of the term that this node leads; once it is committed the group serves.
@@ -84,6 +89,8 @@ impl Group {
             meter: Meter::OTHERS,
             on_disk: VecDeque::new(),
             on_commit: VecDeque::new(),
+            on_copies: OnCopies::new(),
+            in_sync: None,
             watchers: BTreeSet::new(),
             term_start: None,
             serving: false,

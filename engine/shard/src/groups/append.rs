@@ -57,7 +57,7 @@ impl Groups {
     fn append(&mut self, out: &mut Out, asker: Asker, asked: Mono, part: ProducePart) {
         let hop = asker.place != self.settings.here();
         let times = LogTimes { asked, appended: out.now.mono, hop, ..LogTimes::default() };
-        match self.admit(&part) {
+        match self.admit(out.now.mono, &part) {
             Ok(Admission::Append { base }) => self.write(out, asker, part, base, times),
             Ok(Admission::Duplicate { base, last, max_timestamp }) => {
                 add(&self.stats.produce_duplicates_total, 1);
@@ -72,14 +72,17 @@ impl Groups {
     }
 
     /// Asks the partition for offsets.
-    fn admit(&self, part: &ProducePart) -> Result<Admission, Refusal> {
+    fn admit(&self, now: Mono, part: &ProducePart) -> Result<Admission, Refusal> {
         let group = self.groups.get(&part.group).filter(|group| group.leads()).ok_or(Refusal::NotLeader)?;
+        if part.in_sync > 1 && part.acks == Acks::All && group.in_sync(now) < part.in_sync {
+            return Err(Refusal::TooFewInSync);
+        }
         Ok(group.records().admit(&part.batch.incoming())?)
     }
 
     /// The batch has offsets from `base` on: it goes into the log and waits for its marks.
     fn write(&mut self, out: &mut Out, asker: Asker, part: ProducePart, base: Offset, times: LogTimes) {
-        let ProducePart { position, group: id, batch, acks, .. } = part;
+        let ProducePart { position, group: id, batch, acks, in_sync } = part;
         let (records, bytes) = (batch.incoming().records, batch.bytes.len());
         let (group, index, append_time) = match self.append_batch(out, id, base, batch) {
             Ok(appended) => appended,
@@ -92,8 +95,9 @@ impl Groups {
                 let produced = Produced { base, append_time, log_start: Offset(-1), times: None };
                 out.answers.push_back((asker, Answer::Produced(vec![(position, Ok(produced))])));
             }
-            Acks::Disks(_) => group.on_disk.push_back(waiter),
-            Acks::All => group.on_commit.push_back(waiter),
+            Acks::Disks(1) => group.on_disk.push_back(waiter),
+            Acks::All if in_sync == 1 => group.on_commit.push_back(waiter),
+            Acks::All | Acks::Disks(_) => group.await_copies(waiter, acks, in_sync),
         }
         add(&self.stats.produce_batches_total, 1);
         add(&self.stats.produce_records_total, records.into());
@@ -124,7 +128,8 @@ impl Groups {
         }
         let index = group.partition().pending_entry(last);
         let reply = Reply::Produced { base, append_time };
-        group.wait_for_commit(Waiter { index, asker, position: part.position, reply, times });
+        let waiter = Waiter { index, asker, position: part.position, reply, times };
+        group.await_copies(waiter, part.acks, part.in_sync);
     }
 }
 

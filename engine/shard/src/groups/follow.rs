@@ -87,6 +87,7 @@ impl Groups {
         let result = group.raft.step(Input::Message { from, message }, &mut self.output);
         assert!(result.is_ok(), "only proposals are refused");
         self.obey(out, id, sent);
+        self.heard_replica(out, id, from);
         Ok(())
     }
 
@@ -129,16 +130,15 @@ impl Groups {
     pub(super) fn take_back(&mut self, out: &mut Out, id: GroupId, from: Index) {
         let group = self.groups.get_mut(&id).expect("consensus spoke for it");
         group.meaning.cut(from);
-        refuse(out, &mut group.on_disk, from);
-        refuse(out, &mut group.on_commit, from);
+        group.waiters_mut().for_each(|waiters| refuse(out, waiters, from));
     }
 
     /// This node does not lead the group, or leads it no longer: what waits for it is answered so.
     pub fn step_down(&mut self, out: &mut Out, id: GroupId) {
         let group = self.groups.get_mut(&id).expect("consensus spoke for it");
         group.term_start = None;
-        refuse(out, &mut group.on_disk, Index(0));
-        refuse(out, &mut group.on_commit, Index(0));
+        group.in_sync = None;
+        group.waiters_mut().for_each(|waiters| refuse(out, waiters, Index(0)));
         if std::mem::take(&mut group.serving) {
             let is_partition = group.meaning.partition().is_some();
             let watchers: Vec<_> = group.watchers.iter().map(|(_, asker)| *asker).collect();

@@ -29,6 +29,7 @@ pub use follow::{Sent, Untaken};
 
 pub use inside::KeptBack;
 pub use recover::Phase;
+pub use replicas::{InSync, OnCopies};
 
 use crate::group::Group;
 use crate::line_limit::LineLimit;
@@ -125,6 +126,7 @@ pub struct Groups {
     pub outboxes: Outboxes,
     departures: depart::Departures,
     arrived: follow::Arrived,
+    looks: replicas::Looks,
     /// Groups that get ticks, and when the next one is due.
     ticking: BTreeSet<GroupId>,
     next_tick: Mono,
@@ -164,6 +166,7 @@ impl Groups {
             outboxes: Outboxes::default(),
             departures: depart::Departures::default(),
             arrived: follow::Arrived::new(settings.memory.followers),
+            looks: replicas::Looks::default(),
             ticking: BTreeSet::new(),
             next_tick: Mono(0),
             packer: Packer::new(),
@@ -313,11 +316,11 @@ impl Groups {
     /// Drops a group and all that waits for it.
     pub fn drop_group(&mut self, out: &mut Out, id: GroupId) {
         self.waits_no_more(id);
-        let Some(group) = self.groups.remove(&id) else { return };
+        let Some(mut group) = self.groups.remove(&id) else { return };
         self.ticking.remove(&id);
         self.outboxes.forget(id);
         self.wal.drop_group(id);
-        let waiters = group.on_disk.into_iter().chain(group.on_commit);
+        let waiters = group.waiters_mut().flat_map(std::mem::take);
         out.answers.extend(waiters.map(|waiter| waiter.refused(Refusal::Gone)));
         self.wake_all(out, group.watchers.into_iter().map(|(_, asker)| asker));
         set(&self.stats.groups, self.groups.len() as u64);
@@ -358,6 +361,7 @@ impl Groups {
         self.turn_checkpoint(out.now.mono);
         self.turn_ticks(out);
         self.turn_departures(out);
+        self.turn_replicas(out);
         self.take_deferred(out);
         self.retry_fetches(out);
         self.retain(out);
@@ -426,6 +430,7 @@ impl Groups {
             self.checkpoint_deadline(),
             self.tick_deadline(),
             self.departures_deadline(),
+            self.replicas_deadline(),
             stats,
             overfull,
             lookups,

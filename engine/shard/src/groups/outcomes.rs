@@ -26,6 +26,9 @@ impl Groups {
                 Mark::Log { cut, through } => {
                     self.answer_on_disk(out, id, cut, through);
                     self.step(out, id, Input::Durable { cut, through });
+                    if !self.settings.is_alone() {
+                        self.answer_on_copies(out, id);
+                    }
                 }
             }
         }
@@ -89,6 +92,7 @@ impl Groups {
             if group.meaning.partition().is_some() {
                 self.new_leaders.push(Led::by(id, self.settings.node, group.epoch()));
             }
+            self.begin_in_sync(out.now.mono, id);
             self.waits_no_more(id);
             self.release_empty(id);
             self.note_serving(out);
@@ -119,7 +123,7 @@ impl Groups {
         self.cuts.clear();
         self.outboxes.never();
         for group in self.groups.values_mut() {
-            let waiters = group.on_disk.drain(..).chain(group.on_commit.drain(..));
+            let waiters = group.waiters_mut().flat_map(std::mem::take);
             out.answers.extend(waiters.map(|waiter| waiter.refused(Refusal::Storage)));
         }
         self.refuse_deferred(out, Refusal::Storage);

@@ -10,6 +10,7 @@ use crate::meaning::kind;
 use crate::refusal::Refusal;
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
+use torc_base::time::Mono;
 use torc_consensus::wire::encode_configuration;
 use torc_consensus::{Append, HardState, Input, Output, Role, SnapshotOutcome};
 use torc_state::catalog::Command;
@@ -36,7 +37,8 @@ impl Mark {
 }
 
 /// Asks consensus for the next place in a group's log.
-fn next_place(group: &mut Group, output: &mut Output) -> Result<Append, Refusal> {
+fn next_place(group: &mut Group, now: Mono, output: &mut Output) -> Result<Append, Refusal> {
+    group.appending(now);
     group.raft.step(Input::Propose { entries: 1 }, output).map_err(|_| Refusal::NotLeader)?;
     let append = output.append.take().expect("an accepted proposal has a place");
     assert_eq!(append.first, append.last);
@@ -55,7 +57,7 @@ impl Groups {
     ) -> Result<(&mut Group, Index, i64), Refusal> {
         let now = out.now.wall;
         let group = self.groups.get_mut(&id).ok_or(Refusal::NotLeader)?;
-        let append = next_place(group, &mut self.output)?;
+        let append = next_place(group, out.now.mono, &mut self.output)?;
         let append_time = batch.place(base, group.epoch(), now);
         let bytes = batch.bytes.len() as u32;
         group.records_mut().append(append.first, base, &batch.incoming(), bytes);
@@ -88,7 +90,7 @@ impl Groups {
             return Err(Refusal::Storage);
         }
         let group = self.groups.get_mut(&id).filter(|group| group.leads()).ok_or(Refusal::NotLeader)?;
-        let append = next_place(group, &mut self.output)?;
+        let append = next_place(group, out.now.mono, &mut self.output)?;
         let seq = self.write_internal(id, kind, append.first, payload);
         self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
         self.carry_out(out, id);

@@ -1,7 +1,144 @@
-//! What this node knows of the other replicas of its groups.
+//! What this node knows of the other replicas of its groups: who leads elsewhere, and which replicas are in sync with what
+//! it leads itself.
 
-use super::Groups;
-use torc_base::ids::{GroupId, LeaderEpoch, NodeId};
+use super::{Groups, Notice, Out};
+use crate::group::{Group, Waiter};
+use crate::mail::{Acks, Led};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId};
+use torc_base::limits::REPLICA_LAG_MS;
+use torc_base::time::Mono;
+use torc_consensus::{Peer, Raft};
+
+/// Between two looks at replicas that lag.
+const LOOK_MS: u64 = 1_000;
+
+/// What a leader notes of another replica.
+#[derive(Debug)]
+struct Replica {
+    node: NodeId,
+    /// It had all that the log had, the last time that this is known of.
+    had_all: Mono,
+    /// The log's end at `marked`: when the replica has that, it had all then. A log that is written to without a pause is
+    /// never all there.
+    goal: Index,
+    marked: Mono,
+}
+
+/// The replicas of a group that this node leads.
+#[derive(Debug)]
+pub struct InSync {
+    others: Vec<Replica>,
+    /// Those that are not in sync, as it was told last.
+    behind: Vec<NodeId>,
+}
+
+impl InSync {
+    /// At the beginning of a leader's term nobody is known to lag. `None`: there is no other replica.
+    fn begin(now: Mono, own: NodeId, raft: &Raft) -> Option<Box<InSync>> {
+        let goal = raft.marks().written;
+        let voters = raft.peers().iter().filter(|peer| peer.id != own && peer.seat.votes());
+        let others: Vec<Replica> =
+            voters.map(|peer| Replica { node: peer.id, had_all: now, goal, marked: now }).collect();
+        (!others.is_empty()).then(|| Box::new(InSync { others, behind: Vec::new() }))
+    }
+
+    /// Something is about to be appended: who has all now lags from now on.
+    fn appending(&mut self, now: Mono, raft: &Raft) {
+        let last = raft.marks().written;
+        for replica in &mut self.others {
+            if find(raft, replica.node).is_some_and(|peer| peer.matched >= last) {
+                replica.had_all = now;
+            }
+        }
+    }
+
+    /// A replica has said something.
+    fn heard(&mut self, now: Mono, from: NodeId, raft: &Raft) {
+        let last = raft.marks().written;
+        let Some(replica) = self.others.iter_mut().find(|replica| replica.node == from) else { return };
+        let Some(peer) = find(raft, from) else { return };
+        if peer.matched >= last {
+            replica.had_all = now;
+        }
+        if peer.matched >= replica.goal {
+            replica.had_all = replica.had_all.max(replica.marked);
+            (replica.goal, replica.marked) = (last, now);
+        }
+    }
+
+    /// Those that have lacked something for too long, or cannot be reached.
+    fn lagging(&self, now: Mono, raft: &Raft) -> impl Iterator<Item = NodeId> {
+        let last = raft.marks().written;
+        let lags = move |replica: &&Replica| match find(raft, replica.node) {
+            None => true,
+            Some(peer) if peer.suspected => true,
+            Some(peer) => peer.matched < last && now >= replica.had_all.plus_ms(REPLICA_LAG_MS),
+        };
+        self.others.iter().filter(lags).map(|replica| replica.node)
+    }
+}
+
+fn find(raft: &Raft, node: NodeId) -> Option<&Peer> {
+    raft.peers().iter().find(|peer| peer.id == node)
+}
+
+/// Who waits for more than the group's commit: by the copies that are wanted, and whether it must be committed besides.
+pub type OnCopies = BTreeMap<(u32, bool), VecDeque<Waiter>>;
+
+/// When replicas are looked at next.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    /// Groups with replicas that can be reached and are not in sync.
+    lagging: BTreeSet<GroupId>,
+    /// Nodes came or went: all groups are to be looked at.
+    all: bool,
+    next: Mono,
+}
+
+impl Group {
+    /// Something is about to be appended.
+    pub(super) fn appending(&mut self, now: Mono) {
+        if let Some(in_sync) = &mut self.in_sync {
+            in_sync.appending(now, &self.raft);
+        }
+    }
+
+    /// Replicas that are in sync, this one among them.
+    pub(super) fn in_sync(&self, now: Mono) -> u32 {
+        let others = self.in_sync.as_ref();
+        1 + others.map_or(0, |others| others.others.len() - others.lagging(now, &self.raft).count()) as u32
+    }
+
+    /// Lets somebody wait until as many disks have the entry as was asked for. `in_sync`: how many at least if it is to be on
+    /// all.
+    pub(super) fn await_copies(&mut self, waiter: Waiter, acks: Acks, in_sync: u32) {
+        let voters = self.raft.peers().iter().filter(|peer| peer.seat.votes()).count() as u32;
+        let (copies, committed) = match acks {
+            Acks::Disks(copies) if copies > 1 => (copies.into(), false),
+            Acks::All if in_sync > voters / 2 + 1 => (in_sync, true),
+            Acks::All | Acks::None | Acks::Disks(_) => return self.wait_for_commit(waiter),
+        };
+        let waiters = self.on_copies.entry((copies, committed)).or_default();
+        let at = waiters.partition_point(|other| other.index <= waiter.index);
+        waiters.insert(at, waiter);
+    }
+
+    /// The last entry that so many disks have.
+    fn on_copies_through(&self, own: NodeId, copies: u32) -> Index {
+        let marks = self.raft.marks();
+        let voters = self.raft.peers().iter().filter(|peer| peer.seat.votes());
+        let mut held: Vec<Index> =
+            voters.map(|peer| if peer.id == own { marks.durable } else { peer.matched }).collect();
+        held.sort_unstable_by_key(|index| std::cmp::Reverse(*index));
+        held.get(copies as usize - 1).copied().unwrap_or(Index(0))
+    }
+
+    /// All who wait for something in the log.
+    pub(super) fn waiters_mut(&mut self) -> impl Iterator<Item = &mut VecDeque<Waiter>> {
+        [&mut self.on_disk, &mut self.on_commit].into_iter().chain(self.on_copies.values_mut())
+    }
+}
 
 impl Groups {
     /// True when the catalog's log has been read, or begun.
@@ -17,5 +154,90 @@ impl Groups {
     /// The epoch of a group that is here.
     pub fn epoch(&self, id: GroupId) -> LeaderEpoch {
         self.groups[&id].epoch()
+    }
+
+    /// This node leads the group from now on.
+    pub(super) fn begin_in_sync(&mut self, now: Mono, id: GroupId) {
+        let group = self.groups.get_mut(&id).expect("it leads");
+        group.in_sync = InSync::begin(now, self.settings.node, &group.raft);
+        // Some may be known not to be there.
+        self.looks.all |= group.in_sync.is_some();
+    }
+
+    /// Another replica of a group has said something: it may have more than before.
+    pub(super) fn heard_replica(&mut self, out: &mut Out, id: GroupId, from: NodeId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Some(in_sync) = &mut group.in_sync else { return };
+        in_sync.heard(out.now.mono, from, &group.raft);
+        if !group.on_copies.is_empty() {
+            self.answer_on_copies(out, id);
+        }
+    }
+
+    /// More disks may have what somebody waits for.
+    pub(super) fn answer_on_copies(&mut self, out: &mut Out, id: GroupId) {
+        let Some(group) = self.groups.get_mut(&id).filter(|group| !group.on_copies.is_empty()) else { return };
+        let log_start = group.partition().log_start();
+        let committed = group.raft.marks().committed;
+        for (copies, and_committed) in group.on_copies.keys().copied().collect::<Vec<_>>() {
+            let mut through = group.on_copies_through(self.settings.node, copies);
+            if and_committed {
+                through = through.min(committed);
+            }
+            let waiters = group.on_copies.get_mut(&(copies, and_committed)).expect("listed above");
+            while waiters.front().is_some_and(|waiter| waiter.index <= through) {
+                let waiter = waiters.pop_front().expect("looked at above");
+                out.answers.push_back(waiter.reached(log_start, self.last_cut, out.now.mono));
+            }
+        }
+        group.on_copies.retain(|_, waiters| !waiters.is_empty());
+    }
+
+    /// A node came or went.
+    pub fn look_at_replicas(&mut self) {
+        self.looks.all = true;
+        self.looks.next = Mono(0);
+    }
+
+    /// Tells of replicas that have fallen behind, and of those that have caught up.
+    pub(super) fn turn_replicas(&mut self, out: &mut Out) {
+        if self.replicas_deadline().is_none_or(|at| out.now.mono < at) {
+            return;
+        }
+        self.looks.next = out.now.mono.plus_ms(LOOK_MS);
+        let ids: Vec<GroupId> = match std::mem::take(&mut self.looks.all) {
+            true => self.groups.keys().copied().collect(),
+            false => self.ticking.union(&self.looks.lagging).copied().collect(),
+        };
+        let mut told = false;
+        for id in ids {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            let epoch = group.epoch();
+            let is_served = group.serving && group.meaning.partition().is_some();
+            let Some(in_sync) = group.in_sync.as_mut().filter(|_| is_served) else {
+                self.looks.lagging.remove(&id);
+                continue;
+            };
+            let behind: Vec<NodeId> = in_sync.lagging(out.now.mono, &group.raft).collect();
+            let may_return = |node: &NodeId| find(&group.raft, *node).is_some_and(|peer| !peer.suspected);
+            match behind.iter().any(may_return) {
+                true => self.looks.lagging.insert(id),
+                false => self.looks.lagging.remove(&id),
+            };
+            if behind != in_sync.behind {
+                in_sync.behind.clone_from(&behind);
+                self.new_leaders.push(Led { behind, ..Led::by(id, self.settings.node, epoch) });
+                told = true;
+            }
+        }
+        if told {
+            out.notices.push_back(Notice::AllServing);
+        }
+    }
+
+    /// When replicas are looked at next, if any may lag.
+    pub(super) fn replicas_deadline(&self) -> Option<Mono> {
+        let may_lag = self.looks.all || !self.looks.lagging.is_empty() || !self.ticking.is_empty();
+        (may_lag && !self.settings.is_alone()).then_some(self.looks.next)
     }
 }
