@@ -3,6 +3,7 @@
 //!
 //! It is read once, at start, and handed on by value: nothing reaches for it later.
 
+use crate::cluster::Members;
 use crate::endpoint::Endpoint;
 use crate::keys::{KEYS, Key, Value};
 use crate::listeners::{Asked, KafkaListener};
@@ -12,6 +13,9 @@ use std::fmt;
 use std::path::PathBuf;
 use torc_base::io::Level;
 use torc_shard::{CleanupPolicy, CoordinatorSettings};
+
+/// Copies of a partition where nobody says how many, as far as there are servers.
+const REPLICATION: usize = 3;
 
 /// Whose clock stamps records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,15 @@ pub struct Config {
     pub min_cleanable_ppm: u32,
     pub timestamp_type: TimestampType,
     pub min_insync_replicas: u32,
+    /// `None`: 3, or as many as there are servers.
+    pub replication: Option<i16>,
+    pub rack: Option<String>,
+    /// All servers of the cluster, this one among them.
+    pub members: Option<Members>,
+    /// `None`: this server's address in `members`.
+    pub peer: Option<Endpoint>,
+    pub peer_beat_ms: u64,
+    pub peer_silent_beats: u32,
     pub timestamp_before_max_ms: i64,
     pub timestamp_after_max_ms: i64,
     pub producer_id_expiration_ms: i64,
@@ -179,6 +192,11 @@ impl Config {
 }
 
 impl Config {
+    /// Copies of each partition of a topic that is created without a number.
+    pub fn replication(&self, servers: usize) -> i16 {
+        self.replication.unwrap_or(servers.min(REPLICATION) as i16)
+    }
+
     /// As Kafka checks what stands for groups of the consumer protocol.
     fn check_groups(&self, problems: &mut Vec<String>) {
         let c = &self.coordinator;
@@ -246,6 +264,12 @@ impl Default for Config {
             min_cleanable_ppm: 0,
             timestamp_type: TimestampType::CreateTime,
             min_insync_replicas: 0,
+            replication: None,
+            rack: None,
+            members: None,
+            peer: None,
+            peer_beat_ms: 0,
+            peer_silent_beats: 0,
             timestamp_before_max_ms: 0,
             timestamp_after_max_ms: 0,
             producer_id_expiration_ms: 0,

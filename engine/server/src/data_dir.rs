@@ -3,10 +3,13 @@
 //! ```text
 //! DIR/torc.lock         held with flock while a server runs
 //! DIR/torc.properties   made last at the first start: its presence means that the directory is complete
+//! DIR/torc.forming      before that, while this server waits for others to found a cluster: the number of its disk
 //! DIR/shard-N/          one for each shard: its log and snapshots
 //! ```
 
+use crate::cluster::{Founding, Members, hex};
 use crate::{machine, units};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -18,10 +21,15 @@ use torc_base::limits;
 use torc_reactor::resources::{Want, explain};
 
 /// Of the directory's layout. A newer one is refused.
-const FORMAT_VERSION: u64 = 1;
+const FORMAT_VERSION: u64 = 2;
+/// Of the directory of a single server.
+const FORMAT_VERSION_SINGLE: u64 = 1;
 const PROPERTIES: &str = "torc.properties";
 /// [`PROPERTIES`] before its rename.
 const PROPERTIES_NEW: &str = "torc.properties.new";
+const FORMING: &str = "torc.forming";
+/// [`FORMING`] before its rename.
+const FORMING_NEW: &str = "torc.forming.new";
 const LOCK: &str = "torc.lock";
 const LOCK_POLL: Duration = Duration::from_millis(2);
 /// How long the lock of a process is waited for that is still there: it may be about to end.
@@ -40,14 +48,48 @@ pub struct Identity {
     pub shards: u16,
     /// Bytes of a WAL segment.
     pub segment_bytes: u64,
+    /// Of a server that is one of several.
+    pub membership: Option<Membership>,
+}
+
+/// What a server of a cluster knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// How the cluster came to be.
+    pub founding: Founding,
+    /// The number of this directory's disk.
+    pub disk: u128,
 }
 
 /// What the configuration asks for; `None` where it asks for nothing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Wishes {
     pub node_id: Option<u32>,
     pub shards: Option<u16>,
     pub segment_bytes: Option<u64>,
+    /// All servers of its cluster.
+    pub members: Option<Members>,
+}
+
+/// What a directory is when it has been opened.
+#[derive(Debug)]
+pub enum Opened {
+    Ready(DataDir),
+    /// Its server is to be of a cluster, and does not know it yet.
+    Unformed(Unformed),
+}
+
+/// The directory of a server that waits for its cluster to be founded. This process owns it until it is dropped.
+#[derive(Debug)]
+pub struct Unformed {
+    path: PathBuf,
+    lock: File,
+    /// Its number is durable: it is the same after a restart, and another one if the disk is.
+    pub disk: u128,
+    pub node_id: u32,
+    pub members: Members,
+    pub shards: u16,
+    pub segment_bytes: u64,
 }
 
 /// A directory that this process owns until it is dropped.
@@ -80,6 +122,16 @@ pub enum DataDirError {
     ShardMissing { path: PathBuf },
     /// The configuration asks for what cannot change any more.
     Differs { path: PathBuf, key: &'static str, has: String, asked: String },
+    /// It is a single server's, and is to be one of a cluster.
+    Single { path: PathBuf },
+    /// It is of a cluster that was founded with other servers.
+    OtherPeers { path: PathBuf, has: String, asked: String },
+    /// It waits for a cluster, and is to be a single server's.
+    Forming { path: PathBuf },
+    /// A server of a cluster has no number.
+    NoNumber { members: String },
+    /// Its number is not among those of its cluster.
+    NotNamed { node: u32, members: String },
 }
 
 impl fmt::Display for DataDirError {
@@ -119,6 +171,33 @@ impl fmt::Display for DataDirError {
                  or with {has}, or use a new data directory",
                 path.display()
             ),
+            DataDirError::Single { path } => write!(
+                f,
+                "the data directory {} is that of a single server and cannot become one of a cluster: start it without \
+                 --peers, or give the cluster's servers new data directories and copy the topics over (torc consume, \
+                 torc produce)",
+                path.display()
+            ),
+            DataDirError::OtherPeers { path, has, asked } => write!(
+                f,
+                "the data directory {} is of a cluster that was founded with torc.peers={has}, and does not start with \
+                 {asked}: start it with the list of then, or without one",
+                path.display()
+            ),
+            DataDirError::Forming { path } => write!(
+                f,
+                "the data directory {} waits for a cluster to be founded: start it with --peers, or use a new data \
+                 directory for a single server",
+                path.display()
+            ),
+            DataDirError::NoNumber { members } => write!(
+                f,
+                "torc.peers is {members}, but which of these this server is must be said at its first start: give it \
+                 --node-id"
+            ),
+            DataDirError::NotNamed { node, members } => {
+                write!(f, "torc.peers does not name this server, whose node.id is {node}: {members}")
+            }
         }
     }
 }
@@ -138,7 +217,7 @@ impl DataDir {
 
     /// Opens the directory, or makes it: with what is wished, else so many `shards`, node 1, and segments that fit
     /// the disk. Locks it against other processes; `tell` gets a line if that has to wait.
-    pub fn open(path: &Path, wishes: Wishes, shards: u16, tell: &dyn Fn(&str)) -> Result<DataDir, DataDirError> {
+    pub fn open(path: &Path, wishes: &Wishes, shards: u16, tell: &dyn Fn(&str)) -> Result<Opened, DataDirError> {
         fs::create_dir_all(path).map_err(io_error("make the data directory", path))?;
         let lock = take_lock(path, tell)?;
         let properties = path.join(PROPERTIES);
@@ -152,13 +231,16 @@ impl DataDir {
                         return Err(DataDirError::ShardMissing { path });
                     }
                 }
-                Ok(DataDir { path: path.to_path_buf(), identity, fresh: false, lock })
+                Ok(Opened::Ready(DataDir { path: path.to_path_buf(), identity, fresh: false, lock }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 refuse_foreign(path)?;
+                if wishes.members.is_some() || path.join(FORMING).exists() {
+                    return Unformed::open(path, wishes, shards, lock).map(Opened::Unformed);
+                }
                 let identity = Identity::new(path, wishes, shards)?;
                 make(path, &identity)?;
-                Ok(DataDir { path: path.to_path_buf(), identity, fresh: true, lock })
+                Ok(Opened::Ready(DataDir { path: path.to_path_buf(), identity, fresh: true, lock }))
             }
             Err(error) => Err(io_error("read", &properties)(error)),
         }
@@ -176,9 +258,65 @@ impl DataDir {
     }
 }
 
+impl Unformed {
+    fn open(path: &Path, wishes: &Wishes, shards: u16, lock: File) -> Result<Unformed, DataDirError> {
+        let Some(members) = wishes.members.clone() else {
+            return Err(DataDirError::Forming { path: path.to_path_buf() });
+        };
+        let file = path.join(FORMING);
+        let before = match fs::read_to_string(&file) {
+            Ok(text) => Some(Fields { path: &file, text: &text }.forming()?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io_error("read", &file)(error)),
+        };
+        let node_id = wishes.node_id.or(before.map(|(node, _)| node));
+        let Some(node_id) = node_id else { return Err(DataDirError::NoNumber { members: members.to_string() }) };
+        if members.address(node_id).is_none() {
+            return Err(DataDirError::NotNamed { node: node_id, members: members.to_string() });
+        }
+        let disk = match before {
+            Some((node, disk)) if node == node_id => disk,
+            Some((node, _)) => return Err(differs(path, "node.id", node.to_string(), node_id.to_string())),
+            None => {
+                let disk = u128::from_le_bytes(machine::random().map_err(io_error("get randomness for", path))?);
+                let text = format!(
+                    "# Written by torc, which waits for the other servers of its cluster.\n\
+                     format.version={FORMAT_VERSION}\nnode.id={node_id}\ntorc.disk.id={}\n",
+                    hex(disk)
+                );
+                write_durably(path, FORMING_NEW, FORMING, &text)?;
+                disk
+            }
+        };
+        let single = Identity::new(path, wishes, shards)?;
+        let (shards, segment_bytes) = (single.shards, single.segment_bytes);
+        Ok(Unformed { path: path.to_path_buf(), lock, disk, node_id, members, shards, segment_bytes })
+    }
+
+    /// Makes the directory one of this cluster, durably.
+    pub fn keep(&self, founding: &Founding) -> Result<Identity, DataDirError> {
+        let identity = Identity {
+            cluster_id: kafka_id(founding.cluster.to_be_bytes()),
+            node_id: self.node_id,
+            shards: self.shards,
+            segment_bytes: self.segment_bytes,
+            membership: Some(Membership { founding: founding.clone(), disk: self.disk }),
+        };
+        make(&self.path, &identity)?;
+        // It says nothing that the other one does not.
+        let _ = fs::remove_file(self.path.join(FORMING));
+        Ok(identity)
+    }
+
+    /// The directory with what [`Unformed::keep`] has made of it.
+    pub fn ready(self, identity: Identity) -> DataDir {
+        DataDir { path: self.path, identity, fresh: true, lock: self.lock }
+    }
+}
+
 /// True if torc has made it its data directory.
 pub fn holds_data(dir: &Path) -> bool {
-    dir.join(PROPERTIES).exists()
+    dir.join(PROPERTIES).exists() || dir.join(FORMING).exists()
 }
 
 fn shard_path(dir: &Path, shard: u16) -> PathBuf {
@@ -226,7 +364,7 @@ fn refuse_foreign(dir: &Path) -> Result<(), DataDirError> {
         let entry = entry.map_err(io_error("list", dir))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let empty_shard = || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
-        let ours = matches!(name.as_str(), LOCK | PROPERTIES_NEW | "lost+found")
+        let ours = matches!(name.as_str(), LOCK | PROPERTIES_NEW | FORMING | FORMING_NEW | "lost+found")
             || (name.starts_with("shard-") && empty_shard());
         if !ours {
             return Err(DataDirError::Foreign { path: dir.to_path_buf(), found: name });
@@ -248,19 +386,29 @@ fn make(dir: &Path, identity: &Identity) -> Result<(), DataDirError> {
     }
     let sync_dir = || File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush", dir));
     sync_dir()?;
-    let (new, properties) = (dir.join(PROPERTIES_NEW), dir.join(PROPERTIES));
+    write_durably(dir, PROPERTIES_NEW, PROPERTIES, &identity.to_properties())
+}
+
+/// Puts a file in place as a whole; it is durable when this returns.
+fn write_durably(dir: &Path, new: &str, name: &str, text: &str) -> Result<(), DataDirError> {
+    let (new, name) = (dir.join(new), dir.join(name));
     let write = || {
         let mut file = File::create(&new)?;
-        file.write_all(identity.to_properties().as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()
     };
     write().map_err(io_error("write", &new))?;
-    fs::rename(&new, &properties).map_err(io_error("put in place", &properties))?;
-    sync_dir()
+    fs::rename(&new, &name).map_err(io_error("put in place", &name))?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush", dir))
+}
+
+fn differs(path: &Path, key: &'static str, has: String, asked: String) -> DataDirError {
+    DataDirError::Differs { path: path.to_path_buf(), key, has, asked }
 }
 
 impl Identity {
-    fn new(dir: &Path, wishes: Wishes, shards: u16) -> Result<Identity, DataDirError> {
+    /// A single server's.
+    fn new(dir: &Path, wishes: &Wishes, shards: u16) -> Result<Identity, DataDirError> {
         let space = machine::space(dir).map_err(io_error("ask for the free space of", dir))?;
         let random = machine::random().map_err(io_error("get randomness for", dir))?;
         Ok(Identity {
@@ -268,53 +416,58 @@ impl Identity {
             node_id: wishes.node_id.unwrap_or(1),
             shards: wishes.shards.unwrap_or(shards),
             segment_bytes: wishes.segment_bytes.unwrap_or(segment_bytes_for(space.total)),
+            membership: None,
         })
     }
 
     fn to_properties(&self) -> String {
-        format!(
-            "# Written by torc at its first start; it must never change.\nformat.version={FORMAT_VERSION}\ncluster.id={}\n\
+        let version = if self.membership.is_some() { FORMAT_VERSION } else { FORMAT_VERSION_SINGLE };
+        let mut text = format!(
+            "# Written by torc at its first start; it must never change.\nformat.version={version}\ncluster.id={}\n\
              node.id={}\ntorc.shards={}\ntorc.wal.segment.bytes={}\n",
             self.cluster_id, self.node_id, self.shards, self.segment_bytes
-        )
+        );
+        if let Some(Membership { founding, disk }) = &self.membership {
+            let founders: Vec<String> =
+                founding.founders.iter().map(|(node, disk)| format!("{node}:{}", hex(*disk))).collect();
+            text += &format!(
+                "torc.disk.id={}\ntorc.peers={}\ntorc.founders={}\n",
+                hex(*disk),
+                founding.members,
+                founders.join(",")
+            );
+        }
+        text
     }
 
     fn parse(path: &Path, text: &str) -> Result<Identity, DataDirError> {
-        let damaged = |why: String| DataDirError::Damaged { path: path.to_path_buf(), why };
-        let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let value = |key: &str| {
-            let found = lines().find_map(|line| line.split_once('=').filter(|(name, _)| name.trim() == key));
-            found.map(|(_, value)| value.trim()).ok_or_else(|| damaged(format!("`{key}` is missing")))
-        };
-        let number = |key: &str, min: u64, max: u64| {
-            let text = value(key)?;
-            let number = text.parse().ok().filter(|n| (min..=max).contains(n));
-            number.ok_or_else(|| damaged(format!("`{key}` is `{text}`, it must be from {min} to {max}")))
-        };
-        let version = number("format.version", 1, u64::MAX)?;
-        if version > FORMAT_VERSION {
-            return Err(DataDirError::Newer { path: path.to_path_buf(), version });
-        }
-        let cluster_id = value("cluster.id")?.to_string();
+        let fields = Fields { path, text };
+        let version = fields.version()?;
+        let cluster_id = fields.value("cluster.id")?.to_string();
         if cluster_id.is_empty() {
-            return Err(damaged("`cluster.id` is empty".to_string()));
+            return Err(fields.damaged("`cluster.id` is empty".to_string()));
         }
-        let segment = number("torc.wal.segment.bytes", limits::SEGMENT_BYTES_MIN, limits::SEGMENT_BYTES_MAX)?;
+        let segment = fields.number("torc.wal.segment.bytes", limits::SEGMENT_BYTES_MIN, limits::SEGMENT_BYTES_MAX)?;
         if !segment.is_power_of_two() {
-            return Err(damaged(format!("`torc.wal.segment.bytes` is `{segment}`, no power of two")));
+            return Err(fields.damaged(format!("`torc.wal.segment.bytes` is `{segment}`, no power of two")));
         }
+        let node_id = fields.number("node.id", 0, i32::MAX as u64)? as u32;
+        let membership = match version {
+            FORMAT_VERSION_SINGLE => None,
+            _ => Some(fields.membership(&cluster_id, node_id)?),
+        };
         Ok(Identity {
             cluster_id,
-            node_id: number("node.id", 0, i32::MAX as u64)? as u32,
-            shards: number("torc.shards", 1, limits::SHARDS_MAX as u64)? as u16,
+            node_id,
+            shards: fields.number("torc.shards", 1, limits::SHARDS_MAX as u64)? as u16,
             segment_bytes: segment,
+            membership,
         })
     }
 
     /// Refuses wishes that this directory cannot fulfil.
-    fn grants(&self, dir: &Path, wishes: Wishes) -> Result<(), DataDirError> {
-        let differs =
-            |key, has: String, asked: String| Err(DataDirError::Differs { path: dir.to_path_buf(), key, has, asked });
+    fn grants(&self, dir: &Path, wishes: &Wishes) -> Result<(), DataDirError> {
+        let differs = |key, has: String, asked: String| Err(differs(dir, key, has, asked));
         if let Some(asked) = wishes.shards.filter(|asked| *asked != self.shards) {
             return differs("torc.shards", self.shards.to_string(), asked.to_string());
         }
@@ -324,8 +477,85 @@ impl Identity {
         if let Some(asked) = wishes.segment_bytes.filter(|asked| *asked != self.segment_bytes) {
             return differs("torc.wal.segment.bytes", units::size(self.segment_bytes), units::size(asked));
         }
-        Ok(())
+        let path = || dir.to_path_buf();
+        match (&self.membership, &wishes.members) {
+            (None, Some(_)) => Err(DataDirError::Single { path: path() }),
+            (Some(has), Some(asked)) if has.founding.members != *asked => {
+                let (has, asked) = (has.founding.members.to_string(), asked.to_string());
+                Err(DataDirError::OtherPeers { path: path(), has, asked })
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+/// A file of `key=value`, as torc wrote it.
+struct Fields<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    fn damaged(&self, why: String) -> DataDirError {
+        DataDirError::Damaged { path: self.path.to_path_buf(), why }
+    }
+
+    fn value(&self, key: &str) -> Result<&'a str, DataDirError> {
+        let mut lines = self.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let found = lines.find_map(|line| line.split_once('=').filter(|(name, _)| name.trim() == key));
+        found.map(|(_, value)| value.trim()).ok_or_else(|| self.damaged(format!("`{key}` is missing")))
+    }
+
+    fn number(&self, key: &str, min: u64, max: u64) -> Result<u64, DataDirError> {
+        let text = self.value(key)?;
+        let number = text.parse().ok().filter(|n| (min..=max).contains(n));
+        number.ok_or_else(|| self.damaged(format!("`{key}` is `{text}`, it must be from {min} to {max}")))
+    }
+
+    fn version(&self) -> Result<u64, DataDirError> {
+        let version = self.number("format.version", 1, u64::MAX)?;
+        if version > FORMAT_VERSION {
+            return Err(DataDirError::Newer { path: self.path.to_path_buf(), version });
+        }
+        Ok(version)
+    }
+
+    fn disk(&self) -> Result<u128, DataDirError> {
+        let text = self.value("torc.disk.id")?;
+        number_of_hex(text).ok_or_else(|| self.damaged(format!("`torc.disk.id` is `{text}`, no number of 128 bits")))
+    }
+
+    /// Of [`FORMING`]: the server's number and its disk's.
+    fn forming(&self) -> Result<(u32, u128), DataDirError> {
+        self.version()?;
+        Ok((self.number("node.id", 0, i32::MAX as u64)? as u32, self.disk()?))
+    }
+
+    fn membership(&self, cluster_id: &str, node: u32) -> Result<Membership, DataDirError> {
+        let cluster = number_of_kafka_id(cluster_id).filter(|cluster| *cluster != 0);
+        let cluster = cluster.ok_or_else(|| self.damaged(format!("`cluster.id` is `{cluster_id}`, no cluster's")))?;
+        let members = self.value("torc.peers")?;
+        let members = Members::parse(members).map_err(|why| self.damaged(format!("`torc.peers`: {why}")))?;
+        let founders = self.value("torc.founders")?;
+        let founder =
+            |text: &str| Some(text.split_once(':').and_then(|(n, d)| Some((n.parse().ok()?, number_of_hex(d)?)))?);
+        let parsed: Option<BTreeMap<u32, u128>> = founders.split(',').map(founder).collect();
+        let complete = |founders: &BTreeMap<u32, u128>| {
+            founders.len() == members.len() && members.iter().all(|member| founders.contains_key(&member.node))
+        };
+        let Some(founders) = parsed.filter(complete) else {
+            return Err(self.damaged(format!("`torc.founders` is `{founders}`, not a disk of each server")));
+        };
+        if members.address(node).is_none() {
+            return Err(self.damaged(format!("`torc.peers` does not name server {node}, which this is")));
+        }
+        Ok(Membership { founding: Founding { cluster, members, founders }, disk: self.disk()? })
+    }
+}
+
+fn number_of_hex(text: &str) -> Option<u128> {
+    let sound = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u128::from_str_radix(text, 16).ok().filter(|_| sound)
 }
 
 /// The segment size for a file system of `total` bytes: a 64th of it, so that several shards have several each, yet
@@ -340,23 +570,44 @@ pub fn reserve_bytes_for(total: u64) -> u64 {
     (total / 32).min(256 << 20)
 }
 
-/// A new cluster's id: Kafka's text of 128 random bits, never with a `-` in front (it would look like an option on a
-/// command line).
-pub fn cluster_id(mut random: [u8; 16]) -> String {
+/// A new cluster's id: Kafka's text of 128 random bits.
+pub fn cluster_id(random: [u8; 16]) -> String {
+    kafka_id(cluster_number(random).to_be_bytes())
+}
+
+/// The same as a number: never 0, and never one whose text begins with `-` (it would look like an option on a command line).
+pub fn cluster_number(mut random: [u8; 16]) -> u128 {
     // `-` is letter 62, 0b111110.
     if random[0] >> 2 == 62 {
         random[0] &= 0x7f;
     }
-    kafka_id(random)
+    u128::from_be_bytes(random).max(1)
 }
+
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// Letters of 128 bits.
+const ID_LETTERS: usize = 22;
 
 /// 128 bits as Kafka writes them, topic ids too: base64 for URLs, 22 letters, without padding.
 pub fn kafka_id(bytes: [u8; 16]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let bits = u128::from_be_bytes(bytes);
-    let letter = |i: u32| match 122u32.checked_sub(6 * i) {
+    let letter = |i: usize| match 122usize.checked_sub(6 * i) {
         Some(shift) => (bits >> shift) as usize & 63,
         None => (bits << 4) as usize & 63,
     };
-    (0..22).map(|i| char::from(LETTERS[letter(i)])).collect()
+    (0..ID_LETTERS).map(|i| char::from(LETTERS[letter(i)])).collect()
+}
+
+/// What [`kafka_id`] wrote; `None` if it did not write that.
+pub fn number_of_kafka_id(text: &str) -> Option<u128> {
+    let mut bits = 0;
+    for (at, letter) in text.bytes().enumerate() {
+        let value = LETTERS.iter().position(|other| *other == letter)? as u128;
+        bits = match at {
+            // The last letter has two bits of the number.
+            21 => bits << 2 | value >> 4,
+            _ => bits << 6 | value,
+        };
+    }
+    (text.len() == ID_LETTERS && kafka_id(bits.to_be_bytes()) == text).then_some(bits)
 }

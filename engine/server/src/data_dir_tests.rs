@@ -1,13 +1,27 @@
-use crate::data_dir::{DataDir, DataDirError, Identity, Wishes, cluster_id, reserve_bytes_for, segment_bytes_for};
+use crate::cluster::{Founding, Members};
+use crate::data_dir::{
+    DataDir, DataDirError, Identity, Opened, Unformed, Wishes, cluster_id, kafka_id, number_of_kafka_id,
+    reserve_bytes_for, segment_bytes_for,
+};
 use std::fs;
 use std::path::Path;
 
 fn open(path: &Path, wishes: Wishes) -> Result<DataDir, DataDirError> {
-    DataDir::open(path, wishes, 3, &|_| ())
+    match DataDir::open(path, &wishes, 3, &|_| ())? {
+        Opened::Ready(data) => Ok(data),
+        Opened::Unformed(unformed) => panic!("{unformed:?}"),
+    }
+}
+
+fn unformed(path: &Path, wishes: Wishes) -> Result<Unformed, DataDirError> {
+    match DataDir::open(path, &wishes, 3, &|_| ())? {
+        Opened::Ready(data) => panic!("{data:?}"),
+        Opened::Unformed(unformed) => Ok(unformed),
+    }
 }
 
 fn two_shards() -> Wishes {
-    Wishes { shards: Some(2), node_id: Some(7), segment_bytes: Some(8 << 20) }
+    Wishes { shards: Some(2), node_id: Some(7), segment_bytes: Some(8 << 20), members: None }
 }
 
 #[test]
@@ -105,7 +119,7 @@ fn damaged_properties_are_named() {
         ("torc.shards=2", "torc.shards=0", "`torc.shards` is `0`"),
         ("node.id=7\n", "", "`node.id` is missing"),
         ("segment.bytes=8388608", "segment.bytes=8388607", "power of two"),
-        ("format.version=1", "format.version=2", "newer"),
+        ("format.version=1", "format.version=3", "newer"),
     ] {
         fs::write(&path, good.replace(from, to)).unwrap();
         let text = open(dir.path(), Wishes::default()).unwrap_err().to_string();
@@ -127,11 +141,20 @@ fn sizes_fit_the_disk() {
 
 #[test]
 fn cluster_ids_are_kafkas_base64() {
-    assert_eq!(cluster_id([0; 16]), "AAAAAAAAAAAAAAAAAAAAAA");
+    assert_eq!(kafka_id([0; 16]), "AAAAAAAAAAAAAAAAAAAAAA");
+    assert_eq!(number_of_kafka_id(&cluster_id([0; 16])), Some(1), "0 is no cluster's");
     assert_eq!(cluster_id([0xff; 16]), "_____________________w");
     let bytes: [u8; 16] = std::array::from_fn(|i| i as u8);
     assert_eq!(cluster_id(bytes), "AAECAwQFBgcICQoLDA0ODw");
     assert!(!cluster_id([0xf8; 16]).starts_with('-'));
+    for number in [0, 1, u128::MAX, u128::from_be_bytes(bytes)] {
+        assert_eq!(number_of_kafka_id(&kafka_id(number.to_be_bytes())), Some(number));
+    }
+    for wrong in
+        ["", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAAAB"]
+    {
+        assert_eq!(number_of_kafka_id(wrong), None, "{wrong}");
+    }
 }
 
 #[test]
@@ -139,4 +162,93 @@ fn two_directories_have_two_ids() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let id = |dir: &Path| -> Identity { open(dir, two_shards()).unwrap().identity.clone() };
     assert_ne!(id(a.path()).cluster_id, id(b.path()).cluster_id);
+}
+
+fn of_cluster(list: &str) -> Wishes {
+    Wishes { members: Some(Members::parse(list).unwrap()), ..two_shards() }
+}
+
+const LIST: &str = "7=a:1,8=b:1,9=c:1";
+
+fn founding(disk: u128) -> Founding {
+    Founding { cluster: 5, members: Members::parse(LIST).unwrap(), founders: [(7, disk), (8, 2), (9, 3)].into() }
+}
+
+#[test]
+fn a_server_of_a_cluster_keeps_its_disks_number_and_then_the_founding() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = unformed(dir.path(), of_cluster(LIST)).unwrap();
+    let disk = first.disk;
+    drop(first);
+    let again = unformed(dir.path(), Wishes { node_id: None, ..of_cluster(LIST) }).unwrap();
+    assert_eq!((again.disk, again.node_id), (disk, 7), "it may have been told");
+    let identity = again.keep(&founding(disk)).unwrap();
+    let ready = again.ready(identity.clone());
+    assert!(ready.fresh && ready.shard(1).is_dir());
+    drop(ready);
+
+    for wishes in [of_cluster(LIST), Wishes::default()] {
+        let later = open(dir.path(), wishes).unwrap();
+        assert_eq!(later.identity, identity);
+        let membership = later.identity.membership.as_ref().unwrap();
+        assert!(membership.founding.has(7, membership.disk));
+    }
+    let text = open(dir.path(), of_cluster("7=a:1,8=b:1")).unwrap_err().to_string();
+    assert!(text.contains(LIST) && text.contains("7=a:1,8=b:1:"), "{text}");
+    let other = tempfile::tempdir().unwrap();
+    assert_ne!(unformed(other.path(), of_cluster(LIST)).unwrap().disk, disk);
+}
+
+#[test]
+fn a_single_servers_directory_is_none_of_a_cluster_and_the_other_way_round() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), two_shards()).unwrap());
+    let before = fs::read_to_string(dir.path().join("torc.properties")).unwrap();
+    let text = open(dir.path(), of_cluster(LIST)).unwrap_err().to_string();
+    assert!(text.contains("a single server") && text.contains("without --peers"), "{text}");
+    assert_eq!(fs::read_to_string(dir.path().join("torc.properties")).unwrap(), before);
+    assert!(before.contains("format.version=1\n"), "torc of before opens it: {before}");
+
+    let dir = tempfile::tempdir().unwrap();
+    drop(unformed(dir.path(), of_cluster(LIST)).unwrap());
+    let text = open(dir.path(), two_shards()).unwrap_err().to_string();
+    assert!(text.contains("waits for a cluster") && text.contains("--peers"), "{text}");
+}
+
+#[test]
+fn which_server_of_its_list_it_is_must_be_said() {
+    for (node_id, part) in [(None, "--node-id"), (Some(6), "does not name this server, whose node.id is 6")] {
+        let dir = tempfile::tempdir().unwrap();
+        let text = unformed(dir.path(), Wishes { node_id, ..of_cluster(LIST) }).unwrap_err().to_string();
+        assert!(text.contains(part), "{text}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    drop(unformed(dir.path(), of_cluster(LIST)).unwrap());
+    let text = unformed(dir.path(), Wishes { node_id: Some(8), ..of_cluster(LIST) }).unwrap_err().to_string();
+    assert!(text.contains("node.id=7 and cannot change to 8"), "its disk may have been told as another's: {text}");
+}
+
+#[test]
+fn a_damaged_founding_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let unformed = unformed(dir.path(), of_cluster(LIST)).unwrap();
+    unformed.keep(&founding(unformed.disk)).unwrap();
+    drop(unformed);
+    let path = dir.path().join("torc.properties");
+    let good = fs::read_to_string(&path).unwrap();
+    assert!(open(dir.path(), Wishes::default()).is_ok());
+    for (from, to, part) in [
+        ("torc.peers=7=a:1", "torc.peers=6=a:1", "not a disk of each server"),
+        ("7=a:1,8=b:1,9=c:1", "7=a:1", "`torc.peers`"),
+        (",8:", ",", "`torc.founders`"),
+        ("torc.disk.id=", "torc.disk.id=x", "`torc.disk.id`"),
+        ("torc.founders", "founders", "`torc.founders` is missing"),
+        ("cluster.id=", "cluster.id=A", "`cluster.id`"),
+    ] {
+        let bad = good.replace(from, to);
+        assert_ne!(bad, good, "{from}");
+        fs::write(&path, bad).unwrap();
+        let text = open(dir.path(), Wishes::default()).unwrap_err().to_string();
+        assert!(text.contains(part), "{from}: {text}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The server's settings as DescribeConfigs shows them.
 
+use crate::cluster::Members;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::endpoint::Endpoint;
@@ -10,6 +11,7 @@ use torc_shard::{BrokerSetting, SettingType};
 /// `advertised` is what clients are told, `reserve` the bytes of disk that are held back.
 pub fn settings(config: &Config, data: &DataDir, advertised: &[(String, u16)], reserve: u64) -> Vec<BrokerSetting> {
     let id = &data.identity;
+    let members = id.membership.as_ref().map(|membership| &membership.founding.members);
     let told = config.kafka.iter().zip(advertised).map(|(listener, (host, port))| {
         format!("{}://{}", listener.name, Endpoint { host: host.clone(), port: *port })
     });
@@ -22,6 +24,9 @@ pub fn settings(config: &Config, data: &DataDir, advertised: &[(String, u16)], r
         "torc.shards" => Some(id.shards.to_string()),
         "torc.wal.segment.bytes" => Some(id.segment_bytes.to_string()),
         "torc.disk.reserve.bytes" => Some(reserve.to_string()),
+        "torc.peers" => Some(members?.to_string()),
+        "torc.peer.listener" => Some(config.peer.as_ref().or(members?.address(id.node_id))?.to_string()),
+        "default.replication.factor" => Some(config.replication(members.map_or(1, Members::len)).to_string()),
         _ => None,
     };
     let rows = KEYS.iter().filter_map(|key| {
@@ -50,7 +55,9 @@ fn kind(kind: &Kind) -> SettingType {
             SettingType::Long
         }
         Kind::Size { .. } | Kind::Time { .. } | Kind::Int { .. } => SettingType::Int,
-        Kind::Listeners | Kind::Names | Kind::Paths | Kind::SomeOf(_) => SettingType::List,
-        Kind::AddressOrNone | Kind::Name | Kind::Protocols | Kind::OneOf(_) => SettingType::String,
+        Kind::Listeners | Kind::Members | Kind::Names | Kind::Paths | Kind::SomeOf(_) => SettingType::List,
+        Kind::AddressOrNone | Kind::Address | Kind::Name | Kind::Protocols | Kind::OneOf(_) | Kind::Text => {
+            SettingType::String
+        }
     }
 }

@@ -77,3 +77,7 @@ impl fmt::Display for Endpoint {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "endpoint_tests.rs"]
+mod tests;

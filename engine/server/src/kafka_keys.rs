@@ -219,15 +219,25 @@ pub static KAFKA: &[Group] = &[
     },
     Group {
         fate: Fate::NotYet,
-        why: "there is no replication, and torc is one node; records that are committed are never given up",
+        why: "leaders are where elections put them, and are not moved",
         keys: "\
-            auto.leader.rebalance.enable broker.rack controlled.shutdown.enable controlled.shutdown.max.retries \
-            controlled.shutdown.retry.backoff.ms eligible.leader.replicas.enable leader.imbalance.check.interval.seconds \
-            leader.imbalance.per.broker.percentage num.replica.fetchers replica.fetch.backoff.ms replica.fetch.max.bytes \
+            auto.leader.rebalance.enable controlled.shutdown.enable controlled.shutdown.max.retries \
+            controlled.shutdown.retry.backoff.ms leader.imbalance.check.interval.seconds \
+            leader.imbalance.per.broker.percentage",
+    },
+    Group {
+        fate: Fate::NotYet,
+        why: "consumers are told to read from leaders, and a replica is in sync while it is at most 30 s behind",
+        keys: "replica.lag.time.max.ms replica.selector.class",
+    },
+    Group {
+        fate: Fate::Ignored,
+        why: "replicas are fed by their leaders, over connections of torc's own, as fast as they take it",
+        keys: "\
+            eligible.leader.replicas.enable num.replica.fetchers replica.fetch.backoff.ms replica.fetch.max.bytes \
             replica.fetch.min.bytes replica.fetch.response.max.bytes replica.fetch.wait.max.ms \
-            replica.high.watermark.checkpoint.interval.ms replica.lag.time.max.ms replica.selector.class \
-            replica.socket.receive.buffer.bytes replica.socket.timeout.ms request.timeout.ms \
-            socket.connection.setup.timeout.max.ms socket.connection.setup.timeout.ms unclean.leader.election.enable \
+            replica.high.watermark.checkpoint.interval.ms replica.socket.receive.buffer.bytes replica.socket.timeout.ms \
+            request.timeout.ms socket.connection.setup.timeout.max.ms socket.connection.setup.timeout.ms \
             unclean.leader.election.interval.ms",
     },
     Group {
@@ -295,8 +305,8 @@ pub static KAFKA: &[Group] = &[
     },
     Group {
         fate: Fate::Only,
-        why: "torc keeps one copy of each partition, as there is no replication yet; 1 accepts that",
-        keys: "default.replication.factor=1",
+        why: "a record that is acknowledged is never given up: a partition that lacks most of its replicas waits for them",
+        keys: "unclean.leader.election.enable=false",
     },
     Group { fate: Fate::Only, why: "topics can always be deleted", keys: "delete.topic.enable=true" },
     Group {

@@ -1,5 +1,6 @@
 //! Configuration, data directory, start and stop, metrics endpoint: what stands between `torc serve` and the shards.
 
+pub mod cluster;
 pub mod config;
 pub mod data_dir;
 pub mod described;
@@ -8,6 +9,7 @@ pub mod error;
 mod inquire;
 pub mod kafka_keys;
 pub mod keys;
+mod kinds;
 pub mod lag;
 pub mod listen;
 pub mod listeners;
@@ -34,11 +36,7 @@ mod config_tests;
 #[cfg(test)]
 mod data_dir_tests;
 #[cfg(test)]
-mod endpoint_tests;
-#[cfg(test)]
 mod listen_tests;
-#[cfg(test)]
-mod log_tests;
 #[cfg(test)]
 mod medium_tests;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Reads the sources of a configuration, and says of each setting what becomes of it.
 
+use crate::cluster::Members;
 use crate::config::{Config, Sources};
 use crate::data_dir;
 use crate::kafka_keys::{self, Fate, Group, NO_SECURITY};
@@ -225,11 +226,44 @@ impl Reading {
         self.resolve_listeners();
         self.choose_data_dir();
         self.config.check_relations(&mut self.problems);
+        self.check_cluster();
         self.note_groups();
-        let copies = self.config.min_insync_replicas;
-        if copies > 1 {
-            let text = "but torc keeps one copy of each partition: acks=all is answered by NOT_ENOUGH_REPLICAS";
+    }
+
+    /// As far as it can be said without the data directory, which may know the servers and this one's number.
+    fn check_cluster(&mut self) {
+        let servers = self.config.members.as_ref().map_or(1, Members::len);
+        if let Some(factor) = self.config.replication.filter(|factor| *factor as usize > servers) {
+            let why = match servers {
+                1 => "without torc.peers torc is one server and keeps one copy of each partition".to_string(),
+                _ => format!("the cluster has {servers} servers, and each keeps one copy at most"),
+            };
+            self.refuse("default.replication.factor", format!("it cannot be {factor}: {why}"));
+        }
+        let copies = self.config.min_insync_replicas as usize;
+        if copies > servers {
+            let text = match servers {
+                1 => {
+                    "but torc keeps one copy of each partition: acks=all is answered by NOT_ENOUGH_REPLICAS".to_string()
+                }
+                _ => format!("but there are {servers} servers: acks=all is answered by NOT_ENOUGH_REPLICAS"),
+            };
             self.note(Level::Warn, format!("min.insync.replicas={copies}, {text}"));
+        }
+        if let (Some(members), Some(node)) = (&self.config.members, self.config.node_id) {
+            if members.address(node).is_none() {
+                let why = format!("it does not name this server, whose node.id is {node}: {members}");
+                self.refuse("torc.peers", why);
+            }
+        }
+    }
+
+    /// A key that could be read, and cannot be as it is.
+    fn refuse(&mut self, key: &'static str, why: String) {
+        let place = self.place(key);
+        self.problems.push(format!("{place}: `{key}`: {why}"));
+        if let Some((_, at)) = self.deciding.get(key) {
+            (self.lines[*at].fate, self.lines[*at].why) = (Fate::Refused, why);
         }
     }
 
@@ -316,11 +350,7 @@ impl Reading {
             self.note(Level::Info, text);
         }
         for (key, why) in problems {
-            let place = self.place(key);
-            self.problems.push(format!("{place}: `{key}`: {why}"));
-            if let Some((_, at)) = self.deciding.get(key) {
-                (self.lines[*at].fate, self.lines[*at].why) = (Fate::Refused, why);
-            }
+            self.refuse(key, why);
         }
     }
 

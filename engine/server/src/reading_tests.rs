@@ -116,6 +116,7 @@ fn each_line_has_its_fate() {
 fn what_would_weaken_a_promise_is_refused() {
     for (text, part) in [
         ("default.replication.factor=3", "keeps one copy of each partition"),
+        ("unclean.leader.election.enable=true", "is never given up"),
         ("delete.topic.enable=false", "topics can always be deleted"),
         ("ssl.client.auth=required", NO_SECURITY),
         ("listener.name.external.ssl.client.auth=required", NO_SECURITY),
@@ -135,6 +136,38 @@ fn what_would_weaken_a_promise_is_refused() {
     let text = "listeners=PLAINTEXT://:1,CONTROLLER://:2\ncontroller.listener.names=CONTROLLER\n\
                 listener.name.controller.ssl.client.auth=required\n";
     assert!(read(text.as_bytes()).problems.is_empty());
+}
+
+#[test]
+fn what_a_cluster_is_told_fits_together() {
+    const THREE: &str = "torc.peers=3=c:1,1=a:1,2=b:1\n";
+    for (text, part) in [
+        ("node.id=4\n", "does not name this server, whose node.id is 4"),
+        ("default.replication.factor=4\n", "cannot be 4: the cluster has 3 servers"),
+        ("torc.peer.listener=c\n", "the port is missing"),
+        ("torc.peer.beat.ms=9\n", "from 10ms to 60000ms"),
+        ("torc.peer.silent.beats=1\n", "from 2 to 1000"),
+    ] {
+        let problems = read(format!("{THREE}{text}").as_bytes()).problems;
+        assert!(problems.len() == 1 && problems[0].contains(part), "{text}: {problems:?}");
+    }
+    let text = format!(
+        "{THREE}node.id=3\ndefault.replication.factor=2\nbroker.rack=r1\ntorc.peer.listener=:1\ntorc.peer.beat.ms=50\n\
+         torc.peer.silent.beats=4\nmin.insync.replicas=2\n"
+    );
+    let reading = read(text.as_bytes());
+    let config = &reading.config;
+    assert!(reading.problems.is_empty() && config.notes.is_empty(), "{:?} {:?}", reading.problems, config.notes);
+    assert_eq!(config.members.as_ref().unwrap().to_string(), "1=a:1,2=b:1,3=c:1");
+    assert_eq!(config.peer.as_ref().unwrap().to_string(), "0.0.0.0:1");
+    assert_eq!((config.rack.as_deref(), config.replication(3)), (Some("r1"), 2));
+    assert_eq!((config.peer_beat_ms, config.peer_silent_beats), (50, 4));
+    let default = read(THREE.as_bytes()).config;
+    assert_eq!((default.peer_beat_ms, default.peer_silent_beats, default.peer), (100, 5, None));
+    assert_eq!([1, 2, 3, 5].map(|servers| default.replication(servers)), [1, 2, 3, 3]);
+    assert!(
+        read(format!("{THREE}min.insync.replicas=4\n").as_bytes()).config.notes[0].1.contains("there are 3 servers")
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! From a configuration to a running server, and to its end. Only this file and `samples.rs` name the shard and the reactor.
 
+use crate::cluster::{self, Entered, Peering, Stopped};
 use crate::config::{Config, TimestampType, WalSync};
-use crate::data_dir::{self, DataDir, Wishes};
+use crate::data_dir::{self, DataDir, Opened, Wishes};
 use crate::endpoint::Endpoint;
 use crate::error::ServeError;
 use crate::listen::Patience;
@@ -18,6 +19,7 @@ use crate::stop::{self, End, EndNotice, News};
 use crate::{described, listen, machine, room, units};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -32,7 +34,7 @@ use torc_reactor::probe::{self, Features};
 use torc_reactor::resources::{Limits, Want};
 use torc_reactor::{reactor, settings as loop_settings};
 use torc_shard::{
-    CleanerSettings, MemoryLimits, Settings, Shard, TimestampType as TopicTimestampType, TopicConfig, WalSettings,
+    CleanerSettings, MemoryLimits, Peer, Settings, Shard, TimestampType as TopicTimestampType, TopicConfig, WalSettings,
 };
 
 /// Between two looks at what is to be compacted, at least: a look takes time.
@@ -40,6 +42,8 @@ const COMPACTION_BACKOFF_MS_MIN: u64 = 100;
 
 /// Memory of blocks that the tail has given up and the next batches take over, besides the registered ones.
 const KEPT_BLOCKS: usize = 4 << 20;
+/// Nodes that vote on the catalog; the others learn it.
+const CATALOG_VOTERS_MAX: usize = 5;
 /// How long a port in use is waited for: the kernel may still hold that of a server that was just killed.
 const PORT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -62,17 +66,39 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     let open_files = probe::raise_open_files();
     let features = probe::probe().map_err(|refusal| ServeError::Kernel(refusal.to_string()))?;
     let placement = Placement::new(machine::cores(), placement::interrupted_core(&config.data_dir));
-    let wishes = Wishes { node_id: config.node_id, shards: config.shards, segment_bytes: config.segment_bytes };
+    let wishes = Wishes {
+        node_id: config.node_id,
+        shards: config.shards,
+        segment_bytes: config.segment_bytes,
+        members: config.members.clone(),
+    };
     let tell = |line: &str| log.info("torc", line);
     if !DataDir::exists(&config.data_dir) {
         // A directory once made keeps its number of shards, so that one which cannot start is not made.
         check_shards(config.shards.unwrap_or(placement.default_shards()))?;
     }
-    let data = DataDir::open(&config.data_dir, wishes, placement.default_shards(), &tell)?;
-    check_fit(config, &data)?;
-    check_room(&data, log)?;
+    let opened = DataDir::open(&config.data_dir, &wishes, placement.default_shards(), &tell)?;
+    let (shards, segment_bytes) = match &opened {
+        Opened::Ready(data) => (data.identity.shards, data.identity.segment_bytes),
+        Opened::Unformed(unformed) => (unformed.shards, unformed.segment_bytes),
+    };
+    check_fit(config, segment_bytes)?;
+    check_room(&config.data_dir, shards, log)?;
     let patience = Patience { time: PORT_PATIENCE, tell: &tell };
-    let (listeners, kafka) = listen_for_kafka(config, data.identity.shards, patience)?;
+    let (sender, news) = channel();
+    let waits = matches!(opened, Opened::Unformed(_));
+    if waits {
+        stop::forward_signals(log.clone(), sender.clone())?;
+    }
+    let stopped = || matches!(news.try_recv(), Ok(News::Signal(_)));
+    let Entered { data, peering } = match cluster::enter(config, opened, patience, log, &stopped)? {
+        Ok(entered) => entered,
+        Err(Stopped) => {
+            log.info("torc", "told to stop before the cluster was founded");
+            return Ok(());
+        }
+    };
+    let (listeners, kafka) = listen_for_clients(config, shards, peering.as_ref(), patience)?;
     let banner =
         Outlet::start("banner", out, |_| String::new()).map_err(no_thread("start the thread of the banner"))?;
 
@@ -85,13 +111,15 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
         }
         None => None,
     };
-    warn_of_exposure(log, &kafka, metrics);
-    let (sender, news) = channel();
-    stop::forward_signals(log.clone(), sender.clone())?;
+    warn_of_exposure(log, &kafka, peering.as_ref(), metrics);
+    if !waits {
+        stop::forward_signals(log.clone(), sender.clone())?;
+    }
     let files = file_slots(&data, open_files, log)?;
     let places = places(config, &data, open_files, log);
     let machine = Machine { placement, features: Arc::new(features), files, places, log: log.clone() };
-    let stops = start_shards(config, &data, &machine, (listeners, &kafka), &counters, &sender)?;
+    let ground = Ground { config, data: &data, kafka: &kafka, peering: peering.as_ref() };
+    let stops = start_shards(&ground, &machine, listeners, &counters, &sender)?;
     let service = Notify::from_environment().unwrap_or_else(|error| {
         log.warn("torc", &format!("cannot tell the service manager that started torc how it does: {error}"));
         Notify::default()
@@ -100,7 +128,7 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     let ask_to_stop = Box::new(move || stops.iter().for_each(StopHandle::stop));
     let mut running = Running::new(log.clone(), data.identity.shards, news, stopping, ask_to_stop);
     if running.until_ready(|| all_ready(&counters)) {
-        banner.line(Weight::Last, announcement(config, build, &data, &kafka, metrics, began));
+        banner.line(Weight::Last, announcement(&ground, build, metrics, began));
         service.ready(&serving(&kafka));
         service.watch(pulse).map_err(no_thread("start the thread of the watchdog"))?;
         running.until_stopping();
@@ -130,10 +158,12 @@ fn pulse(stops: &[StopHandle], counters: &[Counters], stopping: &Arc<AtomicBool>
     }
 }
 
-/// Opens all listeners of the configuration: for each shard one socket of each, and their addresses.
-fn listen_for_kafka(
+/// Opens all listeners of the configuration: for each shard one socket of each, behind them that for other servers, and the
+/// addresses for clients.
+fn listen_for_clients(
     config: &Config,
     shards: u16,
+    peering: Option<&Peering>,
     patience: Patience,
 ) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), ServeError> {
     let mut by_shard: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
@@ -143,7 +173,19 @@ fn listen_for_kafka(
         addresses.push(sockets[0].local_addr().map_err(io_error("ask for the port"))?);
         by_shard.iter_mut().zip(sockets).for_each(|(of_shard, socket)| of_shard.push(socket));
     }
+    for (of_shard, socket) in by_shard.iter_mut().zip(peering.iter().flat_map(|peering| &peering.sockets)) {
+        of_shard.push(socket.try_clone().map_err(io_error("listen for other servers"))?);
+    }
     Ok((by_shard, addresses))
+}
+
+/// What a server is, and where it is reached.
+struct Ground<'a> {
+    config: &'a Config,
+    data: &'a DataDir,
+    /// Addresses for clients, in the order of the configuration's listeners.
+    kafka: &'a [SocketAddr],
+    peering: Option<&'a Peering>,
 }
 
 /// What all shards share of the machine.
@@ -168,14 +210,14 @@ fn no_thread(what: &'static str) -> impl Fn(io::Error) -> ServeError {
 }
 
 /// Refuses settings that this data directory cannot hold.
-fn check_fit(config: &Config, data: &DataDir) -> Result<(), ServeError> {
-    let max = wal_settings(config, data, 0).entry_bytes_max();
-    let total = machine::space(&data.path).map_err(io_error("ask for the free space"))?.total;
+fn check_fit(config: &Config, segment_bytes: u64) -> Result<(), ServeError> {
+    let max = wal_settings(config, segment_bytes, 0).entry_bytes_max();
+    let total = machine::space(&config.data_dir).map_err(io_error("ask for the free space"))?.total;
     if let Some(reserve) = config.disk_reserve_bytes.filter(|reserve| *reserve >= total) {
         return Err(ServeError::Settings(format!(
             "`torc.disk.reserve.bytes` cannot be {}: the file system of {} has {} in all; lower it",
             units::size(reserve),
-            data.path.display(),
+            config.data_dir.display(),
             units::rounded_size(total)
         )));
     }
@@ -186,8 +228,8 @@ fn check_fit(config: &Config, data: &DataDir) -> Result<(), ServeError> {
         "`message.max.bytes` cannot be {}: the log's segments are of {} (fixed when {} was made) and hold record batches \
          of up to {max} bytes; lower it, or make a new data directory with larger segments (torc.wal.segment.bytes)",
         config.message_max_bytes,
-        units::size(data.identity.segment_bytes),
-        data.path.display()
+        units::size(segment_bytes),
+        config.data_dir.display()
     )))
 }
 
@@ -196,12 +238,12 @@ fn check_shards(shards: u16) -> Result<(), ServeError> {
 }
 
 /// Refuses more shards than this process may have, and says what may become scarce.
-fn check_room(data: &DataDir, log: &Log) -> Result<(), ServeError> {
-    check_shards(data.identity.shards)?;
-    if let Some(text) = room::warning(&Limits::here(), data.identity.shards) {
+fn check_room(path: &Path, shards: u16, log: &Log) -> Result<(), ServeError> {
+    check_shards(shards)?;
+    if let Some(text) = room::warning(&Limits::here(), shards) {
         log.warn("torc", &text);
     }
-    if let Some(text) = Medium::of(&data.path).warning(&data.path) {
+    if let Some(text) = Medium::of(path).warning(path) {
         log.warn("torc", &text);
     }
     Ok(())
@@ -228,11 +270,19 @@ fn places(config: &Config, data: &DataDir, open_files: u64, log: &Log) -> Arc<Pl
 }
 
 /// There is no TLS and no authentication: said where others than this machine can connect.
-fn warn_of_exposure(log: &Log, kafka: &[SocketAddr], metrics: Option<SocketAddr>) {
+fn warn_of_exposure(log: &Log, kafka: &[SocketAddr], peering: Option<&Peering>, metrics: Option<SocketAddr>) {
     for kafka in kafka.iter().filter(|kafka| !kafka.ip().is_loopback()) {
         let text = format!(
             "{kafka} is open to others, without TLS and without authentication: whoever reaches it can read, write and delete \
              everything; let only a network that you trust reach it, or listen on 127.0.0.1"
+        );
+        log.warn("torc", &text);
+    }
+    if let Some(peering) = peering.filter(|peering| !peering.listens.ip().is_loopback()) {
+        let text = format!(
+            "{} is open to others, without TLS and without authentication: whoever reaches it can pass for a server of the \
+             cluster; let only its servers reach it",
+            peering.listens
         );
         log.warn("torc", &text);
     }
@@ -245,14 +295,8 @@ fn warn_of_exposure(log: &Log, kafka: &[SocketAddr], metrics: Option<SocketAddr>
 }
 
 /// What listens where.
-fn announcement(
-    config: &Config,
-    build: Build,
-    data: &DataDir,
-    kafka: &[SocketAddr],
-    metrics: Option<SocketAddr>,
-    began: Instant,
-) -> String {
+fn announcement(ground: &Ground<'_>, build: Build, metrics: Option<SocketAddr>, began: Instant) -> String {
+    let Ground { config, data, kafka, peering } = *ground;
     let id = &data.identity;
     let mut text = format!("torc {} node {} cluster {}\n", build.version, id.node_id, id.cluster_id);
     let told = advertised(config, kafka, &machine::host_name());
@@ -260,6 +304,9 @@ fn announcement(
         let name = if kafka.len() > 1 { format!(" ({})", listener.name) } else { String::new() };
         text += &format!("kafka {address}{name}\n");
         text += &format!("advertised {}{name}\n", Endpoint { host, port });
+    }
+    if let Some(peering) = peering {
+        text += &peers(config, peering);
     }
     if let Some(metrics) = metrics {
         text += &format!("metrics http://{metrics}/metrics\n");
@@ -279,15 +326,27 @@ fn announcement(
     text
 }
 
+/// Who the others are, and how soon one that is dead is known to be.
+fn peers(config: &Config, peering: &Peering) -> String {
+    let others: Vec<String> = peering.others.iter().map(|(node, address)| format!("{node}={address}")).collect();
+    let (beat, beats) = (config.peer_beat_ms, config.peer_silent_beats);
+    format!(
+        "peer {}\npeers {}; one that is silent is noticed after {} ms ({beats} beats of {beat} ms), a broken connection at once\n",
+        peering.listens,
+        others.join(","),
+        beat * u64::from(beats)
+    )
+}
+
 /// One pinned thread to each shard.
 fn start_shards(
-    config: &Config,
-    data: &DataDir,
+    ground: &Ground<'_>,
     machine: &Machine,
-    (listeners, addresses): (Vec<Vec<TcpListener>>, &[SocketAddr]),
+    listeners: Vec<Vec<TcpListener>>,
     counters: &[Counters],
     news: &Sender<News>,
 ) -> Result<Vec<StopHandle>, ServeError> {
+    let Ground { config, data, .. } = *ground;
     let posts = mail::mesh(data.identity.shards).map_err(io_error("connect the shards"))?;
     let placement = &machine.placement;
     let cores = placement.cores(data.identity.shards);
@@ -310,7 +369,7 @@ fn start_shards(
         settings.hold = Some(data.lock().map_err(io_error("share the lock of the data directory"))?);
         let blocks = Pool::with_arena(usize::MAX, KEPT_BLOCKS, PAGE, REGISTERED_PAGES);
         settings.registered = Some(blocks.clone());
-        let app = Shard::new(shard_settings(config, data, id, addresses, blocks)?, Arc::clone(&counters.shard));
+        let app = Shard::new(shard_settings(ground, id, blocks)?, Arc::clone(&counters.shard));
         let (features, loop_stats) = (Arc::clone(&machine.features), Arc::clone(&counters.reactor));
         let thread = Arc::clone(&counters.thread);
         let (notice, log) = (EndNotice::new(id, news.clone()), machine.log.clone());
@@ -330,9 +389,9 @@ fn start_shards(
     Ok(stops)
 }
 
-fn wal_settings(config: &Config, data: &DataDir, total_space: u64) -> WalSettings {
+fn wal_settings(config: &Config, segment_bytes: u64, total_space: u64) -> WalSettings {
     WalSettings {
-        segment_bytes: data.identity.segment_bytes,
+        segment_bytes,
         batches_in_flight: config.wal_batches_in_flight as usize,
         tail_bytes: config.tail_cache_bytes as usize,
         read_ahead_bytes: config.read_ahead_bytes as usize,
@@ -370,34 +429,29 @@ pub(crate) fn topic_defaults(config: &Config) -> TopicConfig {
     }
 }
 
-fn shard_settings(
-    config: &Config,
-    data: &DataDir,
-    shard: u16,
-    addresses: &[SocketAddr],
-    log_blocks: Pool,
-) -> Result<Settings, ServeError> {
+fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<Settings, ServeError> {
+    let Ground { config, data, kafka, peering } = *ground;
     let space = machine::space(&data.path).map_err(io_error("ask for the free space"))?;
     let seed = u64::from_le_bytes(machine::random().map_err(io_error("get randomness"))?);
-    let wal = wal_settings(config, data, space.total);
-    let advertised = advertised(config, addresses, &machine::host_name());
+    let wal = wal_settings(config, data.identity.segment_bytes, space.total);
+    let advertised = advertised(config, kafka, &machine::host_name());
     let described = described::settings(config, data, &advertised, wal.reserve_bytes);
     Ok(Settings {
         node: NodeId(data.identity.node_id),
-        peers: Vec::new(),
-        cluster: 0,
-        start: 0,
-        doubt: None,
-        rack: None,
-        beat_ms: 100,
-        silent_beats: 5,
-        founding: Vec::new(),
-        default_replication: None,
-        voters: vec![NodeId(data.identity.node_id)],
+        peers: others(peering),
+        cluster: data.identity.membership.as_ref().map_or(0, |membership| membership.founding.cluster),
+        start: peering.map_or(0, |peering| peering.start),
+        doubt: peering.and_then(|peering| peering.doubt),
+        rack: config.rack.clone(),
+        beat_ms: config.peer_beat_ms,
+        silent_beats: config.peer_silent_beats,
+        founding: peering.map_or_else(Vec::new, |peering| peering.answer.clone()),
+        default_replication: config.replication,
+        voters: voters(data.identity.node_id, peering),
         shard: ShardId(shard),
         shards: data.identity.shards,
         cluster_id: data.identity.cluster_id.clone(),
-        listeners: advertised.into_iter().map(|(host, port)| torc_shard::Listener::kafka(host, port)).collect(),
+        listeners: listeners(advertised, peering),
         seed,
         wal,
         log_blocks,
@@ -422,6 +476,29 @@ fn shard_settings(
         data_dir: data.path.to_string_lossy().into_owned(),
         described,
     })
+}
+
+fn others(peering: Option<&Peering>) -> Vec<Peer> {
+    let peer = |(node, address): &(u32, SocketAddr)| Peer { node: NodeId(*node), address: *address };
+    peering.iter().flat_map(|peering| &peering.others).map(peer).collect()
+}
+
+/// The nodes with the lowest numbers decide on the catalog.
+fn voters(node: u32, peering: Option<&Peering>) -> Vec<NodeId> {
+    let mut nodes: Vec<NodeId> = others(peering).iter().map(|peer| peer.node).chain([NodeId(node)]).collect();
+    nodes.sort_unstable();
+    nodes.truncate(CATALOG_VOTERS_MAX);
+    nodes
+}
+
+/// Those for clients first, as their sockets are.
+fn listeners(advertised: Vec<(String, u16)>, peering: Option<&Peering>) -> Vec<torc_shard::Listener> {
+    let kafka = advertised.into_iter().map(|(host, port)| torc_shard::Listener::kafka(host, port));
+    let peer = peering.map(|peering| torc_shard::Listener {
+        protocol: torc_shard::Protocol::Peer,
+        advertised: (peering.listens.ip().to_string(), peering.listens.port()),
+    });
+    kafka.chain(peer).collect()
 }
 
 /// The host and port that clients of each listener are told. `addresses` are listened on, `host_name` is this host's.

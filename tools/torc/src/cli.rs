@@ -96,6 +96,14 @@ pub struct SourceArgs {
     /// Address of the metrics (HTTP, open to whoever can reach it), or none [default: 127.0.0.1:9644].
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
+    /// All servers of the cluster with their numbers, the same text on each: 1=HOST:PORT,2=HOST:PORT,3=HOST:PORT. The first start
+    /// of all of them founds it, and the list is fixed then [default: a single server].
+    #[arg(long, value_name = "LIST")]
+    pub peers: Option<String>,
+    /// Address for the other servers of the cluster, without TLS and authentication: only they may reach it [default: this
+    /// server's address in --peers].
+    #[arg(long, value_name = "ADDR")]
+    pub peer: Option<String>,
     /// Shards; fixed at the first start [default: one for each core, or fewer: see --keys].
     #[arg(long, value_name = "N")]
     pub shards: Option<String>,

@@ -28,6 +28,8 @@ pub fn sources(args: &SourceArgs) -> Sources {
         ("--node-id", "node.id", &args.node_id),
         ("--kafka", "listeners", &args.kafka),
         ("--metrics", "torc.metrics.listen", &args.metrics),
+        ("--peers", "torc.peers", &args.peers),
+        ("--peer", "torc.peer.listener", &args.peer),
         ("--shards", "torc.shards", &args.shards),
     ];
     let given = |(name, key, value): (_, _, &Option<String>)| value.clone().map(|value| Flag { name, key, value });

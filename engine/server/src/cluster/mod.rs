@@ -1,0 +1,20 @@
+//! Servers that belong together: which they are, and how they become a cluster before any of them serves.
+
+mod entering;
+mod forming;
+mod founding;
+mod members;
+mod wire;
+
+#[cfg(test)]
+mod forming_tests;
+#[cfg(test)]
+mod members_tests;
+#[cfg(test)]
+mod wire_tests;
+
+pub use entering::{Entered, Peering, Stopped, enter};
+pub use forming::{FormError, Formed, Former, form};
+pub use founding::{Founding, hex};
+pub use members::{Member, Members};
+pub use wire::{Form, Speaker};

@@ -1,0 +1,196 @@
+//! What servers that form a cluster say to each other: one question and one answer to a connection, each a frame of the peers'
+//! protocol. Servers of a running cluster answer such a question, too, with the record of its founding.
+//!
+//! The body of such a frame, numbers little endian, texts after their length (2 bytes):
+//!
+//! ```text
+//! version (1) | kind (1) | node (4) | start (8) | then, by kind:
+//!   who      -
+//!   fresh    disk (16) | members
+//!   founded  cluster (16) | members | disk (16) of each member, in their order
+//!   refused  text
+//! members: count (2) | node (4), host and port as text, each
+//! ```
+
+use super::{Founding, Member, Members};
+use crate::endpoint::Endpoint;
+use std::io::{self, Read, Write};
+use torc_base::crc::crc32c;
+use torc_base::limits::NODES_MAX;
+
+/// Of the body. A server that gets another one does not understand it.
+const VERSION: u8 = 1;
+/// As `torc_net::peer` numbers them.
+const KIND_FORM: u8 = 8;
+const KIND_REFUSAL: u8 = 3;
+/// The reason of a refusal: this server cannot serve peers yet.
+const NOT_READY: u8 = 7;
+/// Bytes between a frame's length and its head.
+const PRELUDE: usize = 12;
+/// No frame is longer while a cluster forms.
+const FRAME_BYTES_MAX: usize = 256 << 10;
+/// Longest text.
+const TEXT_BYTES_MAX: usize = 8 << 10;
+
+/// Who says something: the server's number, and what it drew at this start of its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speaker {
+    pub node: u32,
+    pub start: u64,
+}
+
+/// What it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A question of somebody who says nothing of itself.
+    Who,
+    /// Its disk holds nothing, and it was started with this list.
+    Fresh { disk: u128, members: Members },
+    /// It is of this cluster.
+    Founded(Founding),
+    /// The other side cannot be of the same cluster: why, and what to do.
+    Refused(String),
+}
+
+impl Form {
+    /// What one frame carries.
+    pub fn encode(&self, from: Speaker) -> Vec<u8> {
+        let kind = match self {
+            Form::Who => 1,
+            Form::Fresh { .. } => 2,
+            Form::Founded(_) => 3,
+            Form::Refused(_) => 4,
+        };
+        let mut out = vec![VERSION, kind];
+        out.extend_from_slice(&from.node.to_le_bytes());
+        out.extend_from_slice(&from.start.to_le_bytes());
+        match self {
+            Form::Who => {}
+            Form::Fresh { disk, members } => {
+                out.extend_from_slice(&disk.to_le_bytes());
+                put_members(&mut out, members);
+            }
+            Form::Founded(founding) => {
+                out.extend_from_slice(&founding.cluster.to_le_bytes());
+                put_members(&mut out, &founding.members);
+                for member in founding.members.iter() {
+                    out.extend_from_slice(&founding.founders[&member.node].to_le_bytes());
+                }
+            }
+            Form::Refused(text) => put_text(&mut out, text),
+        }
+        out
+    }
+
+    /// The same, read; `None` if it is none of this version.
+    pub fn decode(body: &[u8]) -> Option<(Speaker, Form)> {
+        let mut rest = Rest(body);
+        if rest.array()? != [VERSION] {
+            return None;
+        }
+        let [kind] = rest.array()?;
+        let from = Speaker { node: u32::from_le_bytes(rest.array()?), start: u64::from_le_bytes(rest.array()?) };
+        let form = match kind {
+            1 => Form::Who,
+            2 => Form::Fresh { disk: u128::from_le_bytes(rest.array()?), members: rest.members()? },
+            3 => {
+                let (cluster, members) = (u128::from_le_bytes(rest.array()?), rest.members()?);
+                let disk = |member: &Member| Some((member.node, u128::from_le_bytes(rest.array()?)));
+                let founders = members.iter().map(disk).collect::<Option<_>>()?;
+                Form::Founded(Founding { cluster, members, founders })
+            }
+            4 => Form::Refused(rest.text()?),
+            _ => return None,
+        };
+        rest.0.is_empty().then_some((from, form))
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    let most = text.len().min(TEXT_BYTES_MAX);
+    let cut = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    out.extend_from_slice(&(cut as u16).to_le_bytes());
+    out.extend_from_slice(&text.as_bytes()[..cut]);
+}
+
+fn put_members(out: &mut Vec<u8>, members: &Members) {
+    out.extend_from_slice(&(members.len() as u16).to_le_bytes());
+    for member in members.iter() {
+        out.extend_from_slice(&member.node.to_le_bytes());
+        put_text(out, &member.address.to_string());
+    }
+}
+
+/// What is left to be read; no length is believed.
+struct Rest<'a>(&'a [u8]);
+
+impl Rest<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = usize::from(u16::from_le_bytes(self.array()?));
+        let (text, rest) = self.0.split_at_checked(length).filter(|_| length <= TEXT_BYTES_MAX)?;
+        self.0 = rest;
+        String::from_utf8(text.to_vec()).ok()
+    }
+
+    fn members(&mut self) -> Option<Members> {
+        let count = usize::from(u16::from_le_bytes(self.array()?));
+        let mut members = Vec::new();
+        for _ in 0..count.min(NODES_MAX + 1) {
+            let node = u32::from_le_bytes(self.array()?);
+            members.push(Member { node, address: Endpoint::parse_address(&self.text()?).ok()? });
+        }
+        Members::of(members).ok()
+    }
+}
+
+/// A frame without payloads, with its length.
+fn framed(kind: u8, head: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; 4 + PRELUDE];
+    frame.extend_from_slice(head);
+    frame[..4].copy_from_slice(&((PRELUDE + head.len()) as u32).to_be_bytes());
+    frame[8] = kind;
+    frame[12..16].copy_from_slice(&(head.len() as u32).to_le_bytes());
+    let crc = crc32c(&frame[8..]);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+    frame
+}
+
+/// Writes what `from` says.
+pub(super) fn send(stream: &mut impl Write, from: Speaker, form: &Form) -> io::Result<()> {
+    stream.write_all(&framed(KIND_FORM, &form.encode(from)))
+}
+
+/// To a server of a running cluster that wants more than a word: it is to come back.
+pub(super) fn send_not_ready(stream: &mut impl Write) -> io::Result<()> {
+    let mut head = vec![NOT_READY];
+    head.extend_from_slice(b"this server waits for others to form a cluster with");
+    stream.write_all(&framed(KIND_REFUSAL, &head))
+}
+
+/// Reads what is said next. `Ok(None)`: a frame that is sound, and says something else.
+pub(super) fn receive(stream: &mut impl Read) -> io::Result<Option<(Speaker, Form)>> {
+    let malformed = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, what);
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length) as usize;
+    if !(PRELUDE..=FRAME_BYTES_MAX).contains(&length) {
+        return Err(malformed("what came is no frame of a server"));
+    }
+    let mut frame = vec![0; length];
+    stream.read_exact(&mut frame)?;
+    let crc = u32::from_le_bytes(frame[..4].try_into().expect("four bytes"));
+    let head = u32::from_le_bytes(frame[8..12].try_into().expect("four bytes")) as usize;
+    if crc32c(&frame[4..]) != crc || head != length - PRELUDE {
+        return Err(malformed("what came is a damaged frame"));
+    }
+    if frame[4] != KIND_FORM {
+        return Ok(None);
+    }
+    Form::decode(&frame[PRELUDE..]).map(Some).ok_or_else(|| malformed("a server of another version of torc answers"))
+}
