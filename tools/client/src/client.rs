@@ -10,9 +10,22 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-const CONNECT_TIME: Duration = Duration::from_secs(5);
-/// Longer than any timeout that a command puts into a request.
-const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// How long others are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// For a connection, and for the first word on it.
+    pub connect: Duration,
+    /// For an answer.
+    pub answer: Duration,
+}
+
+impl Default for Times {
+    /// Answers may take longer than any timeout that a command puts into a request.
+    fn default() -> Times {
+        Times { connect: Duration::from_secs(5), answer: Duration::from_secs(60) }
+    }
+}
+
 /// A longer answer is taken for nonsense, such as an HTTP server's.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 const CLIENT_ID: &str = "torc-cli";
@@ -95,28 +108,50 @@ pub struct Client {
     unanswered: VecDeque<i32>,
     /// What the broker speaks, by API key.
     versions: BTreeMap<i16, VersionRange>,
+    times: Times,
+    /// An answer did not come, or not whole.
+    broken: bool,
 }
 
 impl Client {
     /// Connects to the first of `host:port,host:port,...` that answers, and asks what it speaks.
     pub fn connect(addresses: &str) -> Result<Client, ClientError> {
         let mut addresses = addresses.split(',').map(str::trim);
-        let mut client = Client::connect_one(addresses.next().unwrap_or_default());
+        let mut client = Client::connect_one(addresses.next().unwrap_or_default(), Times::default());
         for address in addresses {
             if client.is_ok() {
                 break;
             }
-            client = Client::connect_one(address);
+            client = Client::connect_one(address, Times::default());
         }
         client
     }
 
-    fn connect_one(address: &str) -> Result<Client, ClientError> {
-        let stream = open(address).map_err(|error| ClientError::Connect { address: address.to_string(), error })?;
-        let (address, unanswered) = (address.to_string(), VecDeque::new());
-        let mut client = Client { stream, address, correlation: 0, unanswered, versions: BTreeMap::new() };
+    /// Connects to `host:port`.
+    pub(crate) fn connect_one(address: &str, times: Times) -> Result<Client, ClientError> {
+        let failed = |error| ClientError::Connect { address: address.to_string(), error };
+        let stream = open(address, times).map_err(failed)?;
+        let (versions, unanswered) = (BTreeMap::new(), VecDeque::new());
+        let address = address.to_string();
+        let mut client = Client { stream, address, correlation: 0, unanswered, versions, times, broken: false };
         client.learn_versions()?;
+        client.stream.set_read_timeout(Some(times.answer)).map_err(|error| client.lost::<ApiVersionsRequest>(error))?;
         Ok(client)
+    }
+
+    /// Where it is connected to, as it was named.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// True if what is asked next gets its own answer.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.broken && self.unanswered.is_empty()
+    }
+
+    /// True if it can be asked nothing more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// The versions of this request that the broker knows.
@@ -159,7 +194,10 @@ impl Client {
     pub fn send<R: Request>(&mut self, request: &R, version: i16) -> Result<(), ClientError> {
         self.correlation += 1;
         let frame = self.frame(request, version).map_err(|what| self.protocol::<R>(what))?;
-        self.stream.write_all(&frame).map_err(|error| self.lost::<R>(error))?;
+        if let Err(error) = self.stream.write_all(&frame) {
+            self.broken = true;
+            return Err(self.lost::<R>(error));
+        }
         self.unanswered.push_back(self.correlation);
         Ok(())
     }
@@ -181,8 +219,17 @@ impl Client {
     pub fn receive_within<R: Request>(&mut self, version: i16, time: Duration) -> Result<R::Response, ClientError> {
         self.stream.set_read_timeout(Some(time)).map_err(|error| self.lost::<R>(error))?;
         let answer = self.receive::<R>(version);
-        self.stream.set_read_timeout(Some(ANSWER_TIME)).map_err(|error| self.lost::<R>(error))?;
+        self.stream.set_read_timeout(Some(self.times.answer)).map_err(|error| self.lost::<R>(error))?;
         answer
+    }
+
+    /// The same, for an answer that comes soon if the broker is well.
+    pub(crate) fn receive_soon<R: Request>(
+        &mut self,
+        version: i16,
+        time: Duration,
+    ) -> Result<R::Response, ClientError> {
+        self.receive_within::<R>(version, time.min(self.times.answer))
     }
 
     /// ApiVersions, as clients do it: the newest version first; a broker that does not know it says so in the
@@ -227,6 +274,13 @@ impl Client {
 
     /// The body of the next answer, which is one to the oldest request without.
     fn answer<R: Request>(&mut self, version: i16) -> Result<Bytes, ClientError> {
+        let answer = self.read_answer::<R>(version);
+        // What follows a broken answer is part of it.
+        self.broken |= answer.is_err();
+        answer
+    }
+
+    fn read_answer<R: Request>(&mut self, version: i16) -> Result<Bytes, ClientError> {
         let expected = self.unanswered.pop_front().expect("a request was sent");
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).map_err(|error| self.lost::<R>(error))?;
@@ -270,7 +324,8 @@ impl Client {
         let error = match error.kind() {
             io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "it closed the connection"),
             io::ErrorKind::WouldBlock => {
-                io::Error::new(io::ErrorKind::TimedOut, format!("nothing came for {} s", ANSWER_TIME.as_secs()))
+                let time = self.stream.read_timeout().ok().flatten().unwrap_or(self.times.answer);
+                io::Error::new(io::ErrorKind::TimedOut, format!("nothing came for {} s", time.as_secs_f64()))
             }
             _ => error,
         };
@@ -287,17 +342,17 @@ fn api_key<R: Request>() -> ApiKey {
 }
 
 /// Tries all addresses of the name, as it may have one in each family and listen on one.
-fn open(address: &str) -> io::Result<TcpStream> {
+fn open(address: &str, times: Times) -> io::Result<TcpStream> {
     if !address.contains(':') {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the port is missing, write host:port"));
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT_TIME) {
+        match TcpStream::connect_timeout(&address, times.connect) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(ANSWER_TIME))?;
-                stream.set_write_timeout(Some(ANSWER_TIME))?;
+                stream.set_read_timeout(Some(times.connect))?;
+                stream.set_write_timeout(Some(times.answer))?;
                 return Ok(stream);
             }
             Err(error) => last = error,

@@ -16,12 +16,14 @@ mod topic_io;
 #[cfg(test)]
 mod client_tests;
 #[cfg(test)]
+mod cluster_tests;
+#[cfg(test)]
 mod partitioner_tests;
 #[cfg(test)]
 mod topic_tests;
 
 pub use ask::AskError;
-pub use client::{Client, ClientError, error_name};
+pub use client::{Client, ClientError, Times, error_name};
 pub use cluster::{Cluster, text, topic_name};
 pub use groups::{Committed, Described, GroupClient, GroupMember, ListedGroup, OfGroups};
 pub use member::{Assignment, Assignor, Change, Commit, Joined, Member, MemberError, Membership};

@@ -34,17 +34,24 @@ pub struct Patience {
     /// The first failure since something succeeded.
     since: Option<Instant>,
     pause: Duration,
+    /// The shortest pause and the longest.
+    pauses: (Duration, Duration),
 }
 
 impl Patience {
     /// Gives up after failures for `limit`, or when `stopped` says so.
     pub fn new(limit: Duration, stopped: fn() -> bool) -> Patience {
-        Patience { limit, stopped, since: None, pause: PAUSE_MIN }
+        Patience { limit, stopped, since: None, pause: PAUSE_MIN, pauses: (PAUSE_MIN, PAUSE_MAX) }
+    }
+
+    /// The same with other pauses between tries.
+    pub fn pauses(self, shortest: Duration, longest: Duration) -> Patience {
+        Patience { pause: shortest, pauses: (shortest, longest), ..self }
     }
 
     /// Something succeeded.
     pub fn progress(&mut self) {
-        (self.since, self.pause) = (None, PAUSE_MIN);
+        (self.since, self.pause) = (None, self.pauses.0);
     }
 
     /// Waits before the next try after a failure, longer each time.
@@ -58,7 +65,7 @@ impl Patience {
             return Err(Ended::GaveUp { after: self.limit, why: why.to_string() });
         }
         let next = (now + self.pause).min(end);
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        self.pause = (self.pause * 2).min(self.pauses.1);
         while Instant::now() < next {
             if (self.stopped)() {
                 return Err(Ended::Stopped);

@@ -1,6 +1,7 @@
 //! One topic: who leads its partitions, where they begin and end, batches written to them and read from them. What passes by
 //! itself (a leader that moved, a broker that restarts) is tried again, as long as a [`Patience`] lasts.
 
+use crate::ask::AskError;
 use crate::client::{ClientError, error_name};
 use crate::cluster::{Cluster, text, topic_name};
 use crate::near::near;
@@ -8,12 +9,15 @@ use crate::patience::{Ended, Patience};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DescribeConfigsRequest, InitProducerIdRequest, MetadataResponse, TopicName,
+    CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, InitProducerIdRequest, MetadataResponse,
+    TopicName,
 };
 use kafka_protocol::protocol::Request;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// Time that a broker gets to do what it is asked for, in milliseconds.
 pub(crate) const TIMEOUT_MS: i32 = 30_000;
@@ -96,6 +100,15 @@ impl From<ClientError> for TopicError {
     }
 }
 
+impl From<AskError> for TopicError {
+    fn from(error: AskError) -> TopicError {
+        match error {
+            AskError::Client(error) => TopicError::Client(error),
+            AskError::Ended(ended) => TopicError::Ended(ended),
+        }
+    }
+}
+
 impl From<Ended> for TopicError {
     fn from(ended: Ended) -> TopicError {
         TopicError::Ended(ended)
@@ -121,17 +134,33 @@ pub(crate) type Led<T> = BTreeMap<i32, Vec<(i32, T)>>;
 pub struct Topic {
     cluster: Cluster,
     name: String,
-    /// The leader of each partition; -1 while there is none.
-    leaders: BTreeMap<i32, i32>,
+    /// Another topic of the same name has another one; zeros where the cluster does not say.
+    id: [u8; 16],
+    leaders: BTreeMap<i32, Leader>,
+    /// Rounds of trouble since something succeeded.
+    troubles: u32,
+}
+
+/// Who leads a partition.
+#[derive(Clone, Copy, Debug)]
+struct Leader {
+    /// -1 while there is none.
+    broker: i32,
+    /// Higher with each election; -1 where the cluster does not say.
+    epoch: i32,
 }
 
 impl Topic {
+    fn unknown(cluster: Cluster, name: &str) -> Topic {
+        Topic { cluster, name: name.to_string(), id: [0; 16], leaders: BTreeMap::new(), troubles: 0 }
+    }
+
     /// Looks up a topic that is there.
     ///
     /// # Errors
     /// It is not: the error says what is.
     pub fn open(cluster: Cluster, name: &str, patience: &mut Patience) -> Result<Topic, TopicError> {
-        let mut topic = Topic { cluster, name: name.to_string(), leaders: BTreeMap::new() };
+        let mut topic = Topic::unknown(cluster, name);
         match topic.look(patience)? {
             true => Ok(topic),
             false => Err(TopicError::Missing { name: topic.name, there: names(&mut topic.cluster)? }),
@@ -140,9 +169,9 @@ impl Topic {
 
     /// The same; makes the topic with the cluster's defaults if it is not there.
     pub fn open_or_create(cluster: Cluster, name: &str, patience: &mut Patience) -> Result<Topic, TopicError> {
-        let mut topic = Topic { cluster, name: name.to_string(), leaders: BTreeMap::new() };
+        let mut topic = Topic::unknown(cluster, name);
         if !topic.look(patience)? {
-            topic.create()?;
+            topic.create(patience)?;
             while !topic.look(patience)? {
                 patience.again(format_args!("topic {name} was created, and does not appear"))?;
             }
@@ -161,6 +190,11 @@ impl Topic {
         self.leaders.keys().copied().collect()
     }
 
+    /// Where brokers of its cluster are, as [`Cluster::connect`] takes it.
+    pub fn addresses(&self) -> String {
+        self.cluster.known().join(",")
+    }
+
     /// True if it has this partition.
     pub fn has(&self, partition: i32) -> bool {
         self.leaders.contains_key(&partition)
@@ -168,7 +202,12 @@ impl Topic {
 
     /// Partitions that have a leader.
     pub fn led(&self) -> Vec<i32> {
-        self.leaders.iter().filter(|(_, leader)| **leader >= 0).map(|(partition, _)| *partition).collect()
+        self.leaders.iter().filter(|(_, leader)| leader.broker >= 0).map(|(partition, _)| *partition).collect()
+    }
+
+    /// The broker that leads a partition, as far as is known.
+    pub fn leader(&self, partition: i32) -> Option<i32> {
+        self.leaders.get(&partition).map(|leader| leader.broker).filter(|broker| *broker >= 0)
     }
 
     /// True if the topic is there and all that is known of it, but perhaps not all leaders.
@@ -209,9 +248,27 @@ impl Topic {
         Ok(())
     }
 
+    /// Takes in who leads. A broker that was cut off may tell of the past: of the same topic that is known by its epoch.
     fn learn(&mut self, metadata: &MetadataResponse) {
         let Some(topic) = metadata.topics.first().filter(|topic| topic.error_code == 0) else { return };
-        self.leaders = topic.partitions.iter().map(|p| (p.partition_index, p.leader_id.0)).collect();
+        let id = *topic.topic_id.as_bytes();
+        let same = id == self.id && id != [0; 16];
+        let told = |p: &MetadataResponsePartition| {
+            let told = Leader { broker: p.leader_id.0, epoch: p.leader_epoch };
+            let known = self.leaders.get(&p.partition_index).filter(|known| same && known.epoch > told.epoch);
+            (p.partition_index, known.copied().filter(|_| told.epoch >= 0).unwrap_or(told))
+        };
+        let leaders: BTreeMap<i32, Leader> = topic.partitions.iter().map(told).collect();
+        // Partitions are added, never taken away.
+        if !same || leaders.len() >= self.leaders.len() {
+            (self.id, self.leaders) = (id, leaders);
+        }
+    }
+
+    /// Something succeeded.
+    pub(crate) fn well(&mut self, patience: &mut Patience) {
+        self.troubles = 0;
+        patience.progress();
     }
 
     /// After a failure: waits, and looks up who leads now. `reconnect`: a connection broke.
@@ -222,7 +279,9 @@ impl Topic {
         patience: &mut Patience,
     ) -> Result<(), TopicError> {
         patience.again(why)?;
-        if reconnect {
+        self.troubles += 1;
+        // Whoever told of leaders that are none any more is not asked twice.
+        if reconnect || self.troubles > 1 {
             let _ = self.cluster.reconnect();
         }
         self.refresh(patience)
@@ -236,11 +295,12 @@ impl Topic {
         topic_name(&self.name)
     }
 
-    fn create(&mut self) -> Result<(), TopicError> {
+    fn create(&mut self, patience: &mut Patience) -> Result<(), TopicError> {
         let topic =
             CreatableTopic::default().with_name(self.topic_name()).with_num_partitions(-1).with_replication_factor(-1);
         let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
-        let response = self.cluster.controller()?.call(&request)?;
+        let codes = |response: &CreateTopicsResponse| response.topics.iter().map(|topic| topic.error_code).collect();
+        let response = self.cluster.change(patience, |client| client.call(&request), codes)?;
         match response.topics.first() {
             Some(topic) if ![0, ALREADY_EXISTS].contains(&topic.error_code) => {
                 let message = topic.error_message.as_ref().map(|message| message.to_string());
@@ -255,18 +315,21 @@ impl Topic {
         let (mut by_leader, mut leaderless) = (Led::new(), Vec::new());
         for (partition, item) in items {
             match self.leaders.get(&partition) {
-                Some(leader) if *leader >= 0 => by_leader.entry(*leader).or_default().push((partition, item)),
+                Some(leader) if leader.broker >= 0 => {
+                    by_leader.entry(leader.broker).or_default().push((partition, item));
+                }
                 _ => leaderless.push(partition),
             }
         }
         (by_leader, leaderless)
     }
 
-    /// Sends each leader its request, in the highest version up to `most`, and then waits for all answers.
+    /// Sends each leader its request, in the highest version up to `most`, and then waits for all answers, for each so long.
     pub(crate) fn ask<R: Request>(
         &mut self,
         requests: &[(i32, R)],
         most: i16,
+        time: Duration,
     ) -> Vec<Result<R::Response, ClientError>> {
         let mut sent = Vec::new();
         for (leader, request) in requests {
@@ -278,7 +341,7 @@ impl Topic {
         }
         let answer = |(leader, version): (i32, Result<i16, ClientError>)| {
             let version = version?;
-            self.cluster.broker(leader)?.receive::<R>(version)
+            self.cluster.broker(leader)?.receive_soon::<R>(version, time)
         };
         sent.into_iter().map(answer).collect()
     }
@@ -322,7 +385,8 @@ impl Topic {
                     }));
                 }
                 Ok(answer) => {
-                    patience.again(format_args!("there is no producer id yet: {}", error_name(answer.error_code)))?;
+                    let why = format!("there is no producer id yet: {}", error_name(answer.error_code));
+                    self.recover(why, false, patience)?;
                 }
                 Err(error) if error.passes() => self.recover(error, true, patience)?,
                 Err(ClientError::Version { .. }) => return Ok(None),

@@ -2,7 +2,7 @@
 
 use crate::client::{ClientError, error_name};
 use crate::patience::Patience;
-use crate::topic::{Refusal, TIMEOUT_MS, Topic, TopicError, passes};
+use crate::topic::{Refusal, Topic, TopicError, passes};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -12,6 +12,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{ApiVersionsRequest, BrokerId, FetchRequest, ListOffsetsRequest, ProduceRequest};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The newest versions that name topics; later ones have ids instead.
 const PRODUCE: i16 = 12;
@@ -19,6 +20,13 @@ const FETCH: i16 = 12;
 /// Later versions say nothing more that is of use here.
 pub(crate) const LIST_OFFSETS: i16 = 8;
 const API_VERSIONS_OLDEST: i16 = 0;
+
+/// Time that a leader gets to have records on enough disks, and that after which it is taken for dead. A batch may then be
+/// written twice only by producers without an id.
+const PRODUCE_TIMEOUT_MS: i32 = 10_000;
+const PRODUCE_TIME: Duration = Duration::from_secs(15);
+/// A leader that is well answers in this time to what waits for nobody.
+const SOON: Duration = Duration::from_secs(10);
 
 const OUT_OF_RANGE: i16 = ResponseError::OffsetOutOfRange.code();
 /// The batch is there already.
@@ -110,7 +118,7 @@ impl Topic {
     /// Goes on where a round had trouble.
     fn settle(&mut self, trouble: Trouble, patience: &mut Patience) -> Result<(), TopicError> {
         match trouble.why {
-            None => patience.progress(),
+            None => self.well(patience),
             Some(why) => self.recover(why, trouble.reconnect, patience)?,
         }
         Ok(())
@@ -141,7 +149,7 @@ impl Topic {
                 (leader, request.with_isolation_level(isolation as i8).with_topics(vec![topic]))
             };
             let requests: Vec<_> = by_leader.into_iter().map(request).collect();
-            for answer in self.ask(&requests, LIST_OFFSETS) {
+            for answer in self.ask(&requests, LIST_OFFSETS, SOON) {
                 let answer = match answer {
                     Ok(answer) => answer,
                     Err(error) => {
@@ -197,13 +205,13 @@ impl Topic {
                 let parts = batches.into_iter().map(part).collect();
                 let topic = TopicProduceData::default().with_name(self.topic_name()).with_partition_data(parts);
                 let request = ProduceRequest::default().with_transactional_id(None).with_acks(acks as i16);
-                (leader, request.with_timeout_ms(TIMEOUT_MS).with_topic_data(vec![topic]))
+                (leader, request.with_timeout_ms(PRODUCE_TIMEOUT_MS).with_topic_data(vec![topic]))
             };
             let requests: Vec<_> = by_leader.into_iter().map(request).collect();
             if acks == Acks::None {
                 self.send_without_answers(&requests, batches, &mut trouble)?;
             } else {
-                for answer in self.ask(&requests, PRODUCE) {
+                for answer in self.ask(&requests, PRODUCE, PRODUCE_TIME) {
                     match answer {
                         Err(error) => trouble.client(error)?,
                         Ok(answer) => {
@@ -290,7 +298,7 @@ impl Topic {
         let requests: Vec<_> =
             by_leader.into_iter().map(|(leader, parts)| (leader, self.fetch_request(parts, limits))).collect();
         let mut fetched = Vec::new();
-        for answer in self.ask(&requests, FETCH) {
+        for answer in self.ask(&requests, FETCH, SOON + Duration::from_millis(limits.wait_ms.max(0) as u64)) {
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) => {

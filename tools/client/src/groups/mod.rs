@@ -19,9 +19,11 @@ use kafka_protocol::messages::{
     DeleteGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest, MetadataResponse,
 };
 use kafka_protocol::protocol::StrBytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const NOT_FOUND: i16 = ResponseError::GroupIdNotFound.code();
+/// What coordinators keep groups in.
+const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// So many groups are named in one request.
 const GROUPS_MAX: usize = 200;
 /// First version of FindCoordinator that takes many groups.
@@ -90,9 +92,8 @@ impl GroupClient {
     }
 
     fn list_once(&mut self) -> Result<Result<Vec<ListedGroup>, i16>, ClientError> {
-        self.metadata(&[])?;
         let mut groups = Vec::new();
-        for broker in self.cluster.brokers() {
+        for broker in self.coordinating()? {
             let answer = self.cluster.broker(broker)?.call(&ListGroupsRequest::default())?;
             if answer.error_code != 0 {
                 return Ok(Err(answer.error_code));
@@ -106,6 +107,16 @@ impl GroupClient {
             }));
         }
         Ok(Ok(groups))
+    }
+
+    /// The brokers that coordinate groups: those that lead partitions of the topic that groups are kept in. All, if that is not
+    /// known.
+    fn coordinating(&mut self) -> Result<BTreeSet<i32>, ClientError> {
+        let metadata = self.metadata(&[OFFSETS_TOPIC.to_string()])?;
+        let partitions =
+            metadata.topics.iter().filter(|topic| topic.error_code == 0).flat_map(|topic| &topic.partitions);
+        let leaders: BTreeSet<i32> = partitions.map(|part| part.leader_id.0).filter(|leader| *leader >= 0).collect();
+        Ok(if leaders.is_empty() { self.cluster.brokers().into_iter().collect() } else { leaders })
     }
 
     /// What the cluster says about these topics; it is not tried again.

@@ -63,7 +63,8 @@ pub(super) fn start(entry: Entry) -> Receiver<Result<JoinOutcome, MemberError>> 
 
 fn join(entry: &Entry) -> Result<JoinOutcome, MemberError> {
     let membership = &entry.membership;
-    let mut groups = GroupClient::new(Cluster::connect(&membership.address)?, entry.patience.clone());
+    let cluster = Cluster::connect_patiently(&membership.address, &mut entry.patience.clone())?;
+    let mut groups = GroupClient::new(cluster, entry.patience.clone());
     let me = Joined {
         instance: None,
         topics: [membership.topic.clone()].into(),

@@ -14,7 +14,6 @@ mod assign_tests;
 pub use assign::{Assignment, Assignor, Joined};
 
 use crate::ask::AskError;
-use crate::client::ClientError;
 use crate::cluster::Cluster;
 use crate::groups::{Committed, GroupClient, commit_codes, commit_request, id};
 use crate::offsets::TopicPartition;
@@ -126,9 +125,11 @@ pub struct Member {
 
 impl Member {
     /// One that has not joined yet. Things that pass by themselves are tried again with `patience`.
-    pub fn new(membership: Membership, patience: Patience) -> Result<Member, ClientError> {
-        let connect =
-            || Ok::<_, ClientError>(GroupClient::new(Cluster::connect(&membership.address)?, patience.clone()));
+    pub fn new(membership: Membership, patience: Patience) -> Result<Member, AskError> {
+        let connect = || {
+            let cluster = Cluster::connect_patiently(&membership.address, &mut patience.clone())?;
+            Ok::<_, AskError>(GroupClient::new(cluster, patience.clone()))
+        };
         Ok(Member {
             commits: connect()?,
             beats: Beats::start(connect()?, membership.group.clone()),

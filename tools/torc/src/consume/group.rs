@@ -36,7 +36,8 @@ struct Session<'a, 'b> {
 /// Joins `group`, reads until the end that the command line says, commits, and leaves.
 pub fn read(args: &ConsumeArgs, group: &str, reader: &mut TopicReader, sink: &mut Sink) -> Result<End, ReadError> {
     let membership = Membership {
-        address: args.bootstrap_server.clone(),
+        // Those that were named may be gone when it joins again.
+        address: reader.topic.addresses(),
         group: group.to_string(),
         topic: args.topic.clone(),
         assignors: args.assignor.clone(),

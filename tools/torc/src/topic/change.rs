@@ -1,13 +1,16 @@
 //! Commands that change topics.
 
-use super::TIMEOUT_MS;
+use super::{TIMEOUT_MS, patience};
 use crate::admin::{AdminError, note, refusals_of, refuse};
 use crate::cli::{AlterArgs, CreateArgs};
 use crate::output::{Align, Format, Table, print, print_json};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, IncrementalAlterConfigsRequest};
+use kafka_protocol::messages::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
 use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 use serde_json::json;
@@ -45,7 +48,8 @@ pub fn create(cluster: &mut Cluster, args: &CreateArgs, format: Format) -> Resul
         .with_configs(args.config.iter().map(config).collect());
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
     let request = request.with_validate_only(args.dry_run);
-    let response = cluster.controller()?.call(&request)?;
+    let codes = |response: &CreateTopicsResponse| response.topics.iter().map(|topic| topic.error_code).collect();
+    let response = cluster.change(&mut patience(), |client| client.call(&request), codes)?;
     let mut refusals = Vec::new();
     for result in &response.topics {
         let what = format!("create topic {}", result.name.as_str());
@@ -112,7 +116,8 @@ fn add_partitions(cluster: &mut Cluster, name: &str, count: i32, dry_run: bool) 
     let topic = CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None);
     let request = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
     let request = request.with_validate_only(dry_run);
-    let response = cluster.controller()?.call(&request)?;
+    let codes = |response: &CreatePartitionsResponse| response.results.iter().map(|result| result.error_code).collect();
+    let response = cluster.change(&mut patience(), |client| client.call(&request), codes)?;
     let mut refusals = Vec::new();
     for result in &response.results {
         let what = format!("give topic {name} {count} partitions");
@@ -133,7 +138,8 @@ fn alter_config(cluster: &mut Cluster, args: &AlterArgs) -> Result<(), AdminErro
         .with_configs(set.chain(delete).map(config).collect());
     let request =
         IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(args.dry_run);
-    let response = cluster.controller()?.call(&request)?;
+    let codes = |response: &IncrementalAlterConfigsResponse| response.responses.iter().map(|r| r.error_code).collect();
+    let response = cluster.change(&mut patience(), |client| client.call(&request), codes)?;
     let mut refusals = Vec::new();
     for result in &response.responses {
         let done = if args.partitions.is_some() && !args.dry_run { " (its partitions are changed)" } else { "" };

@@ -2,15 +2,15 @@
 
 use super::describe::{Topic, size};
 use super::pattern::chosen;
-use super::{TIMEOUT_MS, sizes};
+use super::{TIMEOUT_MS, patience, sizes};
 use crate::admin::pattern::NoMatch;
 use crate::admin::{AdminError, DRY_RUN, refusals_of, refuse};
 use crate::cli::DeleteArgs;
 use crate::output::{Align, Format, Table, print, print_json};
-use kafka_protocol::messages::DeleteTopicsRequest;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use serde_json::json;
-use torc_client::{Cluster, topic_name};
+use torc_client::{Client, Cluster, topic_name};
 
 /// Deletes what is named or matched, all or nothing, if it is meant.
 pub fn delete(cluster: &mut Cluster, args: &DeleteArgs, format: Format) -> Result<(), AdminError> {
@@ -55,16 +55,19 @@ fn show_plan(topics: &[Topic], format: Format) {
 }
 
 fn send(cluster: &mut Cluster, topics: &[Topic], format: Format) -> Result<(), AdminError> {
-    let client = cluster.controller()?;
-    let mut request = DeleteTopicsRequest::default().with_timeout_ms(TIMEOUT_MS);
-    let names = topics.iter().map(|topic| topic_name(&topic.name));
-    // Version 6 came with topic ids, and with another place for the names.
-    if client.version::<DeleteTopicsRequest>()? >= 6 {
-        request.topics = names.map(|name| DeleteTopicState::default().with_name(Some(name))).collect();
-    } else {
-        request.topic_names = names.collect();
-    }
-    let response = client.call(&request)?;
+    let ask = |client: &mut Client| {
+        let mut request = DeleteTopicsRequest::default().with_timeout_ms(TIMEOUT_MS);
+        let names = topics.iter().map(|topic| topic_name(&topic.name));
+        // Version 6 came with topic ids, and with another place for the names.
+        if client.version::<DeleteTopicsRequest>()? >= 6 {
+            request.topics = names.map(|name| DeleteTopicState::default().with_name(Some(name))).collect();
+        } else {
+            request.topic_names = names.collect();
+        }
+        client.call(&request)
+    };
+    let codes = |response: &DeleteTopicsResponse| response.responses.iter().map(|result| result.error_code).collect();
+    let response = cluster.change(&mut patience(), ask, codes)?;
     let (mut deleted, mut refusals) = (Vec::new(), Vec::new());
     for result in &response.responses {
         let name = result.name.as_ref().map_or_else(String::new, |name| name.to_string());

@@ -2,23 +2,19 @@
 
 use super::change::TOPIC_RESOURCE;
 use super::pattern::chosen;
-use super::{TIMEOUT_MS, sizes};
+use super::{patience, sizes};
 use crate::admin::pattern::NoMatch;
 use crate::admin::{AdminError, refusals_of, refuse};
 use crate::output::{Align, Format, Table, print, print_json};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
-use kafka_protocol::messages::{BrokerId, DescribeConfigsRequest, ListOffsetsRequest};
+use kafka_protocol::messages::{BrokerId, DescribeConfigsRequest};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use torc_base::units::rounded_size;
-use torc_client::{Cluster, Refusal, text, topic_name};
+use torc_client::{Cluster, EARLIEST, LATEST, Refusal, TopicPartition, offsets_at, text};
 use torc_server::data_dir::kafka_id;
 
-/// Timestamps of ListOffsets with a meaning of their own.
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
 /// Source of a setting that was made for this topic.
 const SET_FOR_TOPIC: i8 = 1;
 
@@ -188,51 +184,29 @@ fn topic_of(name: String, topic: &MetadataResponseTopic) -> Topic {
     }
 }
 
-/// Asks every leader for the offsets of its partitions: one request to each.
+/// Asks every leader for the offsets of its partitions.
 fn add_offsets(
     cluster: &mut Cluster,
     topics: &mut [Topic],
     which: i64,
     refusals: &mut Vec<Refusal>,
 ) -> Result<(), AdminError> {
-    let mut by_leader: BTreeMap<i32, Vec<ListOffsetsTopic>> = BTreeMap::new();
-    for topic in topics.iter() {
-        let mut asked: BTreeMap<i32, Vec<ListOffsetsPartition>> = BTreeMap::new();
-        for partition in &topic.partitions {
-            let Some(leader) = partition.leader else { continue };
-            let ask = ListOffsetsPartition::default()
-                .with_partition_index(partition.partition)
-                .with_current_leader_epoch(-1)
-                .with_timestamp(which);
-            asked.entry(leader).or_default().push(ask);
-        }
-        for (leader, partitions) in asked {
-            let topic = ListOffsetsTopic::default().with_name(topic_name(&topic.name)).with_partitions(partitions);
-            by_leader.entry(leader).or_default().push(topic);
-        }
-    }
-    for (leader, asked) in by_leader {
-        let client = cluster.broker(leader)?;
-        let mut request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(asked);
-        if client.version::<ListOffsetsRequest>()? >= 10 {
-            request.timeout_ms = TIMEOUT_MS;
-        }
-        for result in client.call(&request)?.topics {
-            let Ok(at) = topics.binary_search_by(|topic| topic.name.as_str().cmp(result.name.as_str())) else {
-                continue;
+    let led = topics.iter().flat_map(|topic| {
+        let led = topic.partitions.iter().filter(|partition| partition.leader.is_some());
+        led.map(|partition| (TopicPartition::new(&topic.name, partition.partition), which))
+    });
+    let mut told = offsets_at(cluster, &led.collect(), &mut patience())?;
+    for topic in topics.iter_mut() {
+        for partition in &mut topic.partitions {
+            let offset = match told.remove(&TopicPartition::new(&topic.name, partition.partition)) {
+                Some(Ok(offset)) => Some(offset).filter(|offset| *offset >= 0),
+                Some(Err(refusal)) => {
+                    refusals.push(refusal);
+                    None
+                }
+                None => None,
             };
-            for told in result.partitions {
-                let what = format!("get offsets of topic {}, partition {}", topics[at].name, told.partition_index);
-                if refuse(refusals, what, told.error_code, &None) {
-                    continue;
-                }
-                let mine = &mut topics[at].partitions;
-                if let Ok(position) = mine.binary_search_by_key(&told.partition_index, |p| p.partition) {
-                    let partition = &mut mine[position];
-                    let offset = Some(told.offset).filter(|offset| *offset >= 0);
-                    if which == EARLIEST { partition.earliest = offset } else { partition.latest = offset }
-                }
-            }
+            if which == EARLIEST { partition.earliest = offset } else { partition.latest = offset }
         }
     }
     Ok(())

@@ -11,7 +11,15 @@ mod topic_tests;
 
 use crate::admin::boxed;
 use crate::cli::{TopicArgs, TopicCommand};
-use torc_client::Cluster;
+use std::time::Duration;
+use torc_client::{Cluster, Patience};
+
+/// How long a controller or a leader is waited for that moves meanwhile.
+const MOVES: Duration = Duration::from_secs(15);
+
+fn patience() -> Patience {
+    Patience::new(MOVES, || false)
+}
 
 /// What Kafka's requests may take on the servers' side, in milliseconds.
 const TIMEOUT_MS: i32 = 30_000;
