@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 use crate::admin::consent::Consent;
+use crate::cluster::args::ClusterArgs;
 use crate::consume::args::ConsumeArgs;
 use crate::group::args::GroupArgs;
 use crate::output::Format;
@@ -43,6 +44,8 @@ pub enum Command {
     /// List and describe consumer groups with their lag, reset and delete their offsets, delete them; of torc or of any Kafka
     /// cluster.
     Group(GroupArgs),
+    /// Show the nodes of a cluster, its partitions with their replicas, and what is wrong; of torc or of any Kafka cluster.
+    Cluster(ClusterArgs),
     /// Write records to a topic, of torc or of any Kafka cluster: lines of standard input, or files.
     ///
     /// Keyed records go to the partitions that the Java client would choose; the others fill one partition's batch after another's.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod cli;
+mod cluster;
 mod config;
 mod consume;
 mod exit;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Top(args)) => top::run(args),
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Group(args)) => group::run(args),
+        Some(Command::Cluster(args)) => cluster::run(args),
         Some(Command::Produce(args)) => return produce::run(&args),
         Some(Command::Consume(args)) => return consume::run(&args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),

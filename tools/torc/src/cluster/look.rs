@@ -1,0 +1,197 @@
+//! What a cluster says of itself, over Kafka's own protocol: gathered once, and shown in several ways.
+
+use crate::admin::AdminError;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::{BrokerId, DescribeConfigsRequest, DescribeLogDirsRequest, MetadataResponse};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use torc_client::{ClientError, Cluster, Times, error_name, text};
+
+/// Kafka's number for "a topic" among what can be configured.
+const TOPIC_RESOURCE: i8 = 2;
+const MIN_INSYNC: &str = "min.insync.replicas";
+/// A node that is well answers in this time. One that does not is the very thing that is looked for.
+const TIMES: Times = Times { connect: Duration::from_secs(2), answer: Duration::from_secs(10) };
+
+/// A cluster at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// `None`: it does not say.
+    pub cluster_id: Option<String>,
+    /// `None`: there is none now.
+    pub controller: Option<i32>,
+    /// By rising number: those that the cluster names, and those that only partitions name.
+    pub nodes: Vec<Node>,
+    /// By topic and number.
+    pub partitions: Vec<Partition>,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    pub id: i32,
+    /// `None`: the cluster does not name it.
+    pub address: Option<String>,
+    pub rack: Option<String>,
+    /// Why it does not answer; `None` if it does.
+    pub silent: Option<String>,
+    /// What it says is wrong with its disk.
+    pub disk: Option<String>,
+    /// Bytes of what it keeps; `None`: it does not say.
+    pub bytes: Option<u64>,
+}
+
+/// A partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partition {
+    pub topic: String,
+    pub number: i32,
+    pub internal: bool,
+    /// `None`: nobody leads it now.
+    pub leader: Option<i32>,
+    /// -1: the cluster does not say.
+    pub epoch: i32,
+    pub replicas: Vec<i32>,
+    pub in_sync: Vec<i32>,
+    /// Bytes of the leader's copy; `None`: it does not say.
+    pub bytes: Option<u64>,
+    /// Replicas that acks=all needs in sync; `None`: the cluster does not say.
+    pub least_in_sync: Option<i32>,
+}
+
+impl Partition {
+    /// Replicas that are not in sync.
+    pub fn behind(&self) -> impl Iterator<Item = i32> {
+        self.replicas.iter().copied().filter(|replica| !self.in_sync.contains(replica))
+    }
+
+    /// True if it lacks a leader or a replica in sync.
+    pub fn is_lacking(&self) -> bool {
+        self.leader.is_none() || self.behind().next().is_some()
+    }
+
+    /// As people write it.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.topic, self.number)
+    }
+}
+
+impl Look {
+    /// Asks all nodes that the cluster names. Those that do not answer are part of what is seen.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub fn at(addresses: &str) -> Result<Look, AdminError> {
+        let mut cluster = Cluster::connect_with(addresses, TIMES)?;
+        let metadata = match cluster.metadata(None) {
+            Err(error) if error.passes() => {
+                cluster.reconnect()?;
+                cluster.metadata(None)?
+            }
+            other => other?,
+        };
+        let mut look = Look::of(&metadata);
+        look.add_sizes(&mut cluster);
+        look.add_settings(&mut cluster);
+        Ok(look)
+    }
+
+    fn of(metadata: &MetadataResponse) -> Look {
+        let ids = |brokers: &[BrokerId]| brokers.iter().map(|id| id.0).collect::<Vec<i32>>();
+        let mut partitions: Vec<Partition> = Vec::new();
+        for topic in metadata.topics.iter().filter(|topic| topic.error_code == 0) {
+            let name = topic.name.as_ref().map_or_else(String::new, |name| name.to_string());
+            partitions.extend(topic.partitions.iter().map(|part| Partition {
+                topic: name.clone(),
+                number: part.partition_index,
+                internal: topic.is_internal,
+                leader: Some(part.leader_id.0).filter(|leader| *leader >= 0),
+                epoch: part.leader_epoch,
+                replicas: ids(&part.replica_nodes),
+                in_sync: ids(&part.isr_nodes),
+                bytes: None,
+                least_in_sync: None,
+            }));
+        }
+        partitions.sort_by(|a, b| (&a.topic, a.number).cmp(&(&b.topic, b.number)));
+        let mut nodes: Vec<Node> = metadata
+            .brokers
+            .iter()
+            .map(|broker| Node {
+                id: broker.node_id.0,
+                address: Some(format!("{}:{}", broker.host.as_str(), broker.port)),
+                rack: broker.rack.as_ref().map(|rack| rack.to_string()).filter(|rack| !rack.is_empty()),
+                ..Node::default()
+            })
+            .collect();
+        let named: BTreeSet<i32> = nodes.iter().map(|node| node.id).collect();
+        let replicas: BTreeSet<i32> = partitions.iter().flat_map(|part| part.replicas.iter().copied()).collect();
+        nodes.extend(replicas.difference(&named).map(|id| Node { id: *id, ..Node::default() }));
+        nodes.sort_by_key(|node| node.id);
+        Look {
+            cluster_id: metadata.cluster_id.as_ref().map(|id| id.to_string()).filter(|id| !id.is_empty()),
+            controller: Some(metadata.controller_id.0).filter(|id| *id >= 0),
+            nodes,
+            partitions,
+        }
+    }
+
+    /// Asks each node what it keeps; who does not answer that does not answer.
+    fn add_sizes(&mut self, cluster: &mut Cluster) {
+        for node in self.nodes.iter_mut().filter(|node| node.address.is_some()) {
+            match sizes(cluster, node.id) {
+                Ok((sizes, disk)) => {
+                    (node.bytes, node.disk) = (Some(sizes.values().sum()), disk);
+                    for part in self.partitions.iter_mut().filter(|part| part.leader == Some(node.id)) {
+                        part.bytes = sizes.get(&(part.topic.clone(), part.number)).copied();
+                    }
+                }
+                Err(error) if error.passes() => node.silent = Some(error.to_string()),
+                // It answers, and does not know the question.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// What topics say of replicas; what is not said stays unknown.
+    fn add_settings(&mut self, cluster: &mut Cluster) {
+        let names: BTreeSet<&str> = self.partitions.iter().map(|part| part.topic.as_str()).collect();
+        let resource = |name: &&str| {
+            DescribeConfigsResource::default()
+                .with_resource_type(TOPIC_RESOURCE)
+                .with_resource_name(text(name))
+                .with_configuration_keys(Some(vec![text(MIN_INSYNC)]))
+        };
+        let request = DescribeConfigsRequest::default().with_resources(names.iter().map(resource).collect());
+        let Ok(response) = cluster.any().call(&request) else { return };
+        let mut least: BTreeMap<String, i32> = BTreeMap::new();
+        for result in response.results.iter().filter(|result| result.error_code == 0) {
+            let setting = result.configs.iter().find(|config| config.name.as_str() == MIN_INSYNC);
+            if let Some(value) = setting.and_then(|config| config.value.as_ref()?.parse().ok()) {
+                least.insert(result.resource_name.to_string(), value);
+            }
+        }
+        for part in &mut self.partitions {
+            part.least_in_sync = least.get(&part.topic).copied();
+        }
+    }
+}
+
+/// Bytes by topic and partition.
+type Sizes = BTreeMap<(String, i32), u64>;
+
+/// What a node keeps, and what it says is wrong with its disk.
+fn sizes(cluster: &mut Cluster, node: i32) -> Result<(Sizes, Option<String>), ClientError> {
+    let response = cluster.broker(node)?.call(&DescribeLogDirsRequest::default().with_topics(None))?;
+    let wrong = response.results.iter().find(|dir| dir.error_code != 0);
+    let mut sizes = Sizes::new();
+    for topic in response.results.iter().filter(|dir| dir.error_code == 0).flat_map(|dir| &dir.topics) {
+        // A future copy is one that moves to another directory, beside the one that serves.
+        for partition in topic.partitions.iter().filter(|partition| !partition.is_future_key) {
+            if let Ok(bytes) = u64::try_from(partition.partition_size) {
+                sizes.insert((topic.name.to_string(), partition.partition_index), bytes);
+            }
+        }
+    }
+    Ok((sizes, wrong.map(|dir| error_name(dir.error_code))))
+}
