@@ -27,6 +27,25 @@ struct Seen {
     crc: u32,
 }
 
+/// Where a topic is read from.
+pub trait Source {
+    /// The offset behind the last record of a partition.
+    fn end(&mut self, topic: &str, partition: i32) -> Result<i64>;
+    /// What follows an offset, up to some bytes; nothing, if it cannot be read now.
+    fn read(&mut self, topic: &str, partition: i32, offset: i64) -> Result<Option<Bytes>>;
+}
+
+impl Source for Client {
+    fn end(&mut self, topic: &str, partition: i32) -> Result<i64> {
+        self.offset(topic, partition, -1)
+    }
+
+    fn read(&mut self, topic: &str, partition: i32, offset: i64) -> Result<Option<Bytes>> {
+        let fetched = self.fetch(topic, &[(partition, offset)], 8 << 20, 500)?;
+        Ok(fetched.into_iter().next().filter(|part| part.error == 0).map(|part| part.records))
+    }
+}
+
 /// One topic, as its clients know it.
 pub struct Ledger {
     pub topic: String,
@@ -35,7 +54,9 @@ pub struct Ledger {
     seen: Vec<Vec<Seen>>,
     /// By lane and record number: the offset where it was seen, or -1.
     found: Vec<Vec<i64>>,
-    /// Acknowledged, with the offset that was told, and not yet seen.
+    /// By lane: where the record with the highest number lies.
+    highest: Vec<Option<(u32, i64)>>,
+    /// Acknowledged, with the offset that was told (-1: none was), and not yet seen.
     owed: Vec<(Sent, i64)>,
 }
 
@@ -43,7 +64,7 @@ impl Ledger {
     /// An empty topic.
     pub fn new(topic: String, partitions: u16) -> Ledger {
         let seen = vec![Vec::new(); usize::from(partitions)];
-        Ledger { topic, records_verified: 0, seen, found: Vec::new(), owed: Vec::new() }
+        Ledger { topic, records_verified: 0, seen, found: Vec::new(), highest: Vec::new(), owed: Vec::new() }
     }
 
     /// Another topic, empty, with as many partitions.
@@ -51,7 +72,7 @@ impl Ledger {
         *self = Ledger { records_verified: self.records_verified, ..Ledger::new(topic, self.seen.len() as u16) };
     }
 
-    /// A batch was acknowledged at `base`.
+    /// A batch was acknowledged at `base`, or at a place that was not told (-1).
     pub fn acknowledged(&mut self, sent: Sent, base: i64) {
         self.owed.push((sent, base));
     }
@@ -91,6 +112,7 @@ impl Ledger {
             }
             if self.found.len() <= lane {
                 self.found.resize(lane + 1, Vec::new());
+                self.highest.resize(lane + 1, None);
             }
             let (found, number) = (&mut self.found[lane], mark.number as usize);
             if found.len() <= number {
@@ -100,6 +122,11 @@ impl Ledger {
                 return wrong(format!("{place}: {mark:?} is there twice, at {} and {}", found[number], record.offset));
             }
             found[number] = record.offset;
+            if let Some((higher, at)) = self.highest[lane].filter(|(highest, _)| *highest > mark.number) {
+                let later = format!("record {higher} of its producer lies before it, at {at}");
+                return wrong(format!("REORDERED: {place}: {mark:?}, but {later}"));
+            }
+            self.highest[lane] = Some((mark.number, record.offset));
         }
         self.records_verified += records.len() as u64;
         self.seen[partition].push(Seen { base: batch.base_offset, next: batch.last_offset() + 1, crc: crc32c(bytes) });
@@ -109,9 +136,13 @@ impl Ledger {
     /// Reads the whole topic: what was seen before is there with the same bytes, then what is new; all that was
     /// acknowledged lies where it was said to lie.
     pub fn check(&mut self, address: SocketAddr) -> Result<()> {
-        let mut client = Client::connect(address)?;
+        self.check_from(&mut Client::connect(address)?)
+    }
+
+    /// The same from elsewhere.
+    pub fn check_from(&mut self, source: &mut impl Source) -> Result<()> {
         for partition in 0..self.seen.len() {
-            self.read_all(&mut client, partition)?;
+            self.read_all(source, partition)?;
         }
         self.settle()
     }
@@ -126,7 +157,7 @@ impl Ledger {
                 if at < 0 {
                     return wrong(format!("LOST: record {n} of {sent:?} was acknowledged at {due} and is not there"));
                 }
-                if at != due {
+                if base >= 0 && at != due {
                     return wrong(format!("record {n} of {sent:?} was acknowledged at {due} and lies at {at}"));
                 }
             }
@@ -134,15 +165,14 @@ impl Ledger {
         Ok(())
     }
 
-    fn read_all(&mut self, client: &mut Client, partition: usize) -> Result<()> {
-        let end = client.offset(&self.topic, partition as i32, -1)?;
+    fn read_all(&mut self, source: &mut impl Source, partition: usize) -> Result<()> {
+        let end = source.end(&self.topic, partition as i32)?;
         let (mut offset, mut number) = (0, 0);
         while offset < end {
-            let fetched = client.fetch(&self.topic, &[(partition as i32, offset)], 8 << 20, 500)?;
-            let Some(part) = fetched.into_iter().next().filter(|part| part.error == 0) else {
+            let Some(records) = source.read(&self.topic, partition as i32, offset)? else {
                 return wrong(format!("partition {partition} cannot be read from {offset} to {end}"));
             };
-            let got = batches(part.records)?;
+            let got = batches(records)?;
             if got.is_empty() {
                 return wrong(format!("partition {partition} ends at {end}, nothing comes from {offset}"));
             }

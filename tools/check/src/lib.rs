@@ -1,6 +1,7 @@
 //! Checks of a torc server as its users meet it: real processes, sockets, signals, disks. One module to a promise.
 
 pub mod badinput;
+pub mod cluster;
 pub mod content;
 pub mod diskfull;
 pub mod failure;

@@ -3,9 +3,10 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use torc_check::failure::Result;
 use torc_check::report::Report;
-use torc_check::{badinput, diskfull, groups, idle, kill, neighbours, process, ready, restart, starts, trace};
+use torc_check::{badinput, cluster, diskfull, groups, idle, kill, neighbours, process, ready, restart, starts, trace};
 
 /// Shows that a torc server keeps its promises, with real processes, sockets and disks.
 #[derive(Parser)]
@@ -36,6 +37,8 @@ enum Check {
     Kill(KillArgs),
     /// Garbage, half frames, damaged batches; others notice nothing.
     Badinput(BadinputArgs),
+    /// Nodes of a cluster are killed, paused and wiped under load: nothing is lost, and clients go on soon.
+    Cluster(ClusterArgs),
     /// A small file system that fills up. Needs root.
     Diskfull(DiskfullArgs),
     /// Consumer groups: commits under kill -9, thousands of groups that only beat, a large one restarted member by member, a member
@@ -75,6 +78,29 @@ struct BadinputArgs {
     /// Connections that hold half a frame, at once.
     #[arg(long, default_value_t = 10_000)]
     halves: u32,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
+struct ClusterArgs {
+    /// Nodes; a single one is killed and restarted.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+    nodes: u32,
+    /// Rounds of each kind.
+    #[arg(long, default_value_t = 20)]
+    rounds: u32,
+    /// Only this kind of round; may be given several times.
+    #[arg(long, value_enum)]
+    only: Vec<cluster::Kind>,
+    /// Connections that produce, each to a partition of its own.
+    #[arg(long, default_value_t = 6)]
+    producers: u16,
+    /// Seconds that a paused node is stopped.
+    #[arg(long, default_value_t = 10)]
+    pause: u64,
+    #[arg(long, default_value_t = 1)]
+    shards: u16,
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -210,6 +236,12 @@ fn run(cli: &Cli) -> Result<Report> {
         Check::Badinput(args) => {
             let BadinputArgs { shards, tries, halves, seed } = *args;
             badinput::run(&badinput::Plan { torc, dir, shards, tries, halves, seed })
+        }
+        Check::Cluster(args) => {
+            let ClusterArgs { nodes, rounds, ref only, producers, pause, shards, seed } = *args;
+            let pause = Duration::from_secs(pause);
+            let plan = cluster::Plan { torc, dir, nodes, shards, rounds, only: only.clone(), producers, pause, seed };
+            cluster::run(&plan)
         }
         Check::Diskfull(args) => {
             let (bytes, shards, cycles) = (args.mib << 20, args.shards, args.cycles);

@@ -8,6 +8,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How servers of one check are started.
@@ -49,8 +51,40 @@ impl Launch {
 
     /// Starts it and waits until it says that it is ready. The error holds the end of its log.
     pub fn start(&self) -> Result<Server> {
+        self.await_ready(self.spawn()?)
+    }
+
+    /// The same, but no longer than `limit`: then it is killed.
+    pub fn start_within(&self, limit: Duration) -> Result<Server> {
+        let child = self.spawn()?;
+        let (pid, ready) = (child.id(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let watch = || {
+                let until = Instant::now() + limit;
+                while !ready.load(Ordering::Relaxed) {
+                    if Instant::now() > until {
+                        // It ends its output, which is what is waited for.
+                        let _ = signal(pid, Signal::KILL);
+                        return true;
+                    }
+                    thread::sleep(Duration::from_millis(10));
+                }
+                false
+            };
+            let watching = scope.spawn(watch);
+            let server = self.await_ready(child);
+            ready.store(true, Ordering::Relaxed);
+            match watching.join().expect("who watches does not panic") {
+                true => {
+                    wrong(format!("the server was not ready after {limit:?}; its log ends with:\n{}", tail(&self.log)))
+                }
+                false => server,
+            }
+        })
+    }
+
+    fn await_ready(&self, mut child: Child) -> Result<Server> {
         let began = Instant::now();
-        let mut child = self.spawn()?;
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let none = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut server = Server {

@@ -60,6 +60,21 @@ fn gaps_doubles_changes_and_strangers_are_noticed() {
 }
 
 #[test]
+fn records_of_a_producer_lie_in_their_order() {
+    refused(&[batch(LANE, 2, 0), batch(LANE, 0, 2)], "REORDERED");
+    read(&[batch(LANE, 2, 0), batch(3, 0, 2), batch(LANE, 6, 4)]).expect("what was not acknowledged may be missing");
+}
+
+#[test]
+fn what_was_acknowledged_without_a_place_must_be_there() {
+    let mut ledger = read(&[batch(LANE, 0, 0)]).unwrap();
+    ledger.acknowledged(Sent { lane: LANE, partition: 1, first: 0, count: 2 }, -1);
+    ledger.settle().unwrap();
+    ledger.acknowledged(Sent { lane: LANE, partition: 1, first: 2, count: 2 }, -1);
+    assert!(ledger.settle().unwrap_err().to_string().contains("LOST"));
+}
+
+#[test]
 fn what_was_acknowledged_must_be_there_and_where_it_was_said() {
     for (base, first, why) in [(2, 2, "LOST"), (1, 0, "lies at 0")] {
         let mut ledger = read(&[batch(LANE, 0, 0)]).unwrap();

@@ -92,9 +92,14 @@ fn the_worst_comes_first() {
     for part in &mut look.partitions {
         (part.leader, part.in_sync) = (None, vec![1]);
     }
-    look.partitions.extend((1..9).map(|number| Partition { leader: Some(1), in_sync: vec![1], ..part("b", number, 1) }));
+    look.partitions.extend((1..9).map(|number| Partition {
+        leader: Some(1),
+        in_sync: vec![1],
+        ..part("b", number, 1)
+    }));
     let problems = problems(&look);
-    let starts = ["3 partitions (a/0, a/1, b/0) cannot", "there is no controller", "8 partitions (b/1, b/2, b/3, ...) refuse"];
+    let starts =
+        ["3 partitions (a/0, a/1, b/0) cannot", "there is no controller", "8 partitions (b/1, b/2, b/3, ...) refuse"];
     for (problem, start) in problems.iter().zip(starts) {
         assert!(problem.what.starts_with(start), "{problem:?}");
     }
@@ -112,11 +117,20 @@ fn numbers_are_counted_once() {
     assert_eq!((numbers.answering, numbers.topics, numbers.led), (2, 2, 2));
     assert_eq!((numbers.in_sync, numbers.replicas), (8, 9));
     let text = status_text(&look);
-    assert!(text.contains("nodes        3, 2 answering\n") && text.contains("in sync      8 of 9 replicas\n"), "{text}");
+    assert!(
+        text.contains("nodes        3, 2 answering\n") && text.contains("in sync      8 of 9 replicas\n"),
+        "{text}"
+    );
     let told = status(&look);
-    assert_eq!((&told["nodes_answering"], &told["partitions_led"], &told["controller"]), (&2.into(), &2.into(), &2.into()));
+    assert_eq!(
+        (&told["nodes_answering"], &told["partitions_led"], &told["controller"]),
+        (&2.into(), &2.into(), &2.into())
+    );
     let told = nodes(&look);
-    assert_eq!((&told[0]["state"], &told[0]["replicas_in_sync"], &told[0]["leads"]), (&"silent".into(), &2.into(), &0.into()));
+    assert_eq!(
+        (&told[0]["state"], &told[0]["replicas_in_sync"], &told[0]["leads"]),
+        (&"silent".into(), &2.into(), &0.into())
+    );
     let table = nodes_table(&look).to_string();
     assert!(table.lines().nth(2).unwrap().contains("answers  controller"), "{table}");
 }
@@ -127,7 +141,8 @@ fn partitions_are_chosen_by_topic_and_by_what_they_lack() {
     look.partitions[1].in_sync = vec![1];
     let names = |names: &[&str], lacking| {
         let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-        let chosen = chosen(&look, &names, lacking).map(|parts| parts.iter().map(|part| part.name()).collect::<BTreeSet<_>>());
+        let chosen =
+            chosen(&look, &names, lacking).map(|parts| parts.iter().map(|part| part.name()).collect::<BTreeSet<_>>());
         chosen.map_err(|error| error.to_string())
     };
     let set = |names: &[&str]| Ok(names.iter().map(|name| name.to_string()).collect::<BTreeSet<_>>());

@@ -69,7 +69,10 @@ fn leaderless(look: &Look, problems: &mut Vec<Problem>) {
     replicas.dedup();
     problems.push(Problem {
         what: format!("{} cannot be written or read: nobody leads there", counted(&without)),
-        remedy: format!("start their nodes, which are {}: most replicas of a partition must run", list(replicas.into_iter())),
+        remedy: format!(
+            "start their nodes, which are {}: most replicas of a partition must run",
+            list(replicas.into_iter())
+        ),
     });
 }
 
@@ -98,7 +101,8 @@ fn of_node(node: &Node, look: &Look, problems: &mut Vec<Problem>) {
     match (&node.address, &node.silent) {
         (None, _) => problems.push(Problem {
             what: format!("node {} is not there; {replicas}", node.id),
-            remedy: "start it; if its disk is lost, start it with an empty data directory and the same flags".to_string(),
+            remedy: "start it; if its disk is lost, start it with an empty data directory and the same flags"
+                .to_string(),
         }),
         (Some(address), Some(why)) => problems.push(Problem {
             what: format!("node {} at {address} does not answer: {why}; {replicas}", node.id),

@@ -1,0 +1,202 @@
+//! Nodes of a cluster that are killed, paused and wiped under load: nothing acknowledged is lost, doubled, reordered or changed, and
+//! clients go on soon.
+
+mod load;
+mod nodes;
+mod rounds;
+
+use crate::failure::{Failure, Result};
+use crate::kill::wait_until;
+use crate::ledger::Ledger;
+use crate::report::{Report, ms};
+use clap::ValueEnum;
+use load::Load;
+use nodes::Nodes;
+use rounds::Round;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use torc_base::prng::Prng;
+
+/// What happens to nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    /// `kill -9` of a random node.
+    Kill,
+    /// `kill -9` of a partition's leader.
+    Leader,
+    /// A random node is stopped for some seconds, and goes on as if nothing had been.
+    Pause,
+    /// All nodes are killed at once.
+    All,
+    /// A random node is killed, and comes back with an empty data directory.
+    Wipe,
+}
+
+impl Kind {
+    const ALL: [Kind; 5] = [Kind::Kill, Kind::Leader, Kind::Pause, Kind::All, Kind::Wipe];
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Kill => "kill",
+            Kind::Leader => "leader",
+            Kind::Pause => "pause",
+            Kind::All => "all",
+            Kind::Wipe => "wipe",
+        }
+    }
+
+    /// What a cluster of one has no use for.
+    fn needs_others(self) -> bool {
+        matches!(self, Kind::Leader | Kind::Wipe)
+    }
+}
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub torc: PathBuf,
+    /// An empty directory.
+    pub dir: PathBuf,
+    pub nodes: u32,
+    pub shards: u16,
+    /// Of each kind.
+    pub rounds: u32,
+    /// None: all that make sense.
+    pub only: Vec<Kind>,
+    /// Connections that produce, each to one partition; of these there are as many.
+    pub producers: u16,
+    /// How long a paused node is stopped.
+    pub pause: Duration,
+    pub seed: u64,
+}
+
+/// Rounds after which the topic is deleted and another one made.
+const TOPIC_ROUNDS: usize = 20;
+/// From a start, or from what happened to a node, until all clients go on and all replicas are in sync. A promise of its own is
+/// how soon that is after a leader's death; this is whether it ever is.
+pub const RECOVERY_MAX: Duration = Duration::from_secs(60);
+/// The promises: the longest pause of any client whose leader died, and the median.
+const GAP_MAX: Duration = Duration::from_secs(2);
+const GAP_MEDIAN_MAX: Duration = Duration::from_millis(700);
+/// Longest pause of a client whose leader was not touched: nobody notices that.
+const UNTOUCHED_GAP_MAX: Duration = Duration::from_millis(500);
+
+/// Pauses of clients, by kind of round: of those whose leader was hit, and of the others.
+#[derive(Default)]
+struct Gaps {
+    hit: Vec<Duration>,
+    untouched: Vec<Duration>,
+}
+
+/// Runs the rounds.
+pub fn run(plan: &Plan) -> Result<Report> {
+    let mut report = Report::new("cluster");
+    let mut prng = Prng::new(plan.seed);
+    let mut nodes = Nodes::new(plan)?;
+    nodes.start_all(RECOVERY_MAX)?;
+    let kinds = kinds(plan);
+    let mut order: Vec<Kind> = kinds.iter().flat_map(|kind| vec![*kind; plan.rounds as usize]).collect();
+    // Each kind meets what the others leave behind.
+    for at in (1..order.len()).rev() {
+        order.swap(at, prng.below(at as u64 + 1) as usize);
+    }
+    let mut gaps: BTreeMap<Kind, Gaps> = BTreeMap::new();
+    let mut ledger = Ledger::new(String::new(), plan.producers);
+    let (mut done, mut acknowledged, mut commits) = (0, 0, 0);
+    for (chapter, rounds) in order.chunks(TOPIC_ROUNDS).enumerate() {
+        let topic = format!("cluster-{chapter}");
+        nodes.create(&topic, plan.producers)?;
+        ledger.start_over(topic.clone());
+        let load = Load::start(&nodes, &topic, ledger, prng.fork())?;
+        let mut failed = None;
+        for kind in rounds {
+            let round = Round { kind: *kind, pause: plan.pause };
+            match round.run(&mut nodes, &load, &mut prng) {
+                Ok((hit, untouched)) => {
+                    let of_kind = gaps.entry(*kind).or_default();
+                    of_kind.hit.extend(hit);
+                    of_kind.untouched.extend(untouched);
+                }
+                Err(failure) => failed = Some(format!("{}: {failure}", kind.name())),
+            }
+            done += 1;
+            if failed.is_some() {
+                break;
+            }
+            if done % 10 == 0 {
+                report.say(format!("{done} rounds of {}", order.len()));
+            }
+        }
+        let ended = load.stop(&nodes);
+        acknowledged += ended.acknowledged;
+        commits += ended.commits;
+        ledger = ended.ledger;
+        let verdict = failed.map_or(ended.result.map_err(|failure| failure.to_string()), Err);
+        if let Err(why) = verdict {
+            let told = format!("round {done} of {} with seed {}", order.len(), plan.seed);
+            report.demand(told, false, format!("{why}\n{}", nodes.logs()));
+            return Ok(report);
+        }
+        nodes.delete(&topic)?;
+    }
+    nodes.stop_all()?;
+    measured(&mut report, plan, &kinds, &mut gaps);
+    report.number("batches_acknowledged", acknowledged as f64);
+    report.number("records_verified", ledger.records_verified as f64);
+    report.number("commits_acknowledged", commits as f64);
+    let seen = format!("{acknowledged} batches and {commits} commits in {done} rounds");
+    let something = acknowledged > 0 && commits > 0;
+    report.demand("nothing acknowledged is lost, doubled, reordered or changed", something, seen);
+    Ok(report)
+}
+
+fn kinds(plan: &Plan) -> Vec<Kind> {
+    let wanted = |kind: &Kind| plan.only.is_empty() || plan.only.contains(kind);
+    let possible = |kind: &Kind| plan.nodes > 1 || !kind.needs_others();
+    Kind::ALL.into_iter().filter(|kind| wanted(kind) && possible(kind)).collect()
+}
+
+fn measured(report: &mut Report, plan: &Plan, kinds: &[Kind], gaps: &mut BTreeMap<Kind, Gaps>) {
+    report.number("nodes", f64::from(plan.nodes));
+    report.number("retry_after_ms", ms(load::RETRY.0));
+    for kind in kinds {
+        let name = kind.name();
+        report.number(format!("{name}_rounds"), f64::from(plan.rounds));
+        let of_kind = gaps.entry(*kind).or_default();
+        let hit = worst(report, &format!("{name}_gap"), &mut of_kind.hit);
+        let untouched = worst(report, &format!("{name}_gap_of_others"), &mut of_kind.untouched);
+        if plan.nodes == 1 || *kind == Kind::All {
+            continue;
+        }
+        if let Some((median, most)) = hit {
+            report.demand_within(format!("{name}: the longest pause of a client whose leader was hit"), most, GAP_MAX);
+            report.demand_within(format!("{name}: the median of these pauses"), median, GAP_MEDIAN_MAX);
+        }
+        if let Some((_, most)) = untouched {
+            report.demand_within(format!("{name}: the longest pause of any other client"), most, UNTOUCHED_GAP_MAX);
+        }
+    }
+}
+
+/// Notes median and maximum under `name`, and returns them.
+fn worst(report: &mut Report, name: &str, gaps: &mut [Duration]) -> Option<(Duration, Duration)> {
+    gaps.sort();
+    let numbers = [format!("{name}_p50_ms"), format!("{name}_max_ms")];
+    let Some(most) = gaps.last().copied() else {
+        report.not_measured(&numbers.each_ref().map(String::as_str));
+        return None;
+    };
+    let median = gaps[(gaps.len() - 1) / 2];
+    report.number(&numbers[0], ms(median));
+    report.number(&numbers[1], ms(most));
+    Some((median, most))
+}
+
+/// Waits for something that must come to pass.
+pub fn wait_for(what: &str, done: impl FnMut() -> Result<bool>) -> Result<()> {
+    match wait_until(RECOVERY_MAX, done)? {
+        true => Ok(()),
+        false => Err(Failure::Wrong(format!("{what}: not after {} s", RECOVERY_MAX.as_secs()))),
+    }
+}

@@ -1,0 +1,213 @@
+//! The nodes of one cluster: processes of this machine, each with ports and a data directory of its own.
+
+use super::{Plan, wait_for};
+use crate::failure::{Failure, Result, wrong};
+use crate::process::{Launch, Server, signal, tail};
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse};
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
+use torc_client::{Cluster, Patience, Times, error_name, topic_name};
+
+/// How long a client waits for a broker: one that is stopped must not hold it up.
+pub const TIMES: Times = Times { connect: Duration::from_millis(500), answer: Duration::from_millis(1500) };
+/// Time that a change of topics may take, in milliseconds.
+const CHANGE_MS: i32 = 20_000;
+
+/// One of them.
+struct Node {
+    id: u32,
+    launch: Launch,
+    /// `None`: it does not run.
+    server: Option<Server>,
+}
+
+/// All of them.
+pub struct Nodes {
+    nodes: Vec<Node>,
+    /// Addresses for clients, all of them.
+    pub addresses: String,
+}
+
+impl Nodes {
+    /// Free ports and empty directories.
+    pub fn new(plan: &Plan) -> Result<Nodes> {
+        let count = plan.nodes as usize;
+        // All at once, so that none is given twice.
+        let sockets: Vec<TcpListener> =
+            (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
+        let ports: Vec<u16> = sockets.iter().map(|s| Ok(s.local_addr()?.port())).collect::<Result<_>>()?;
+        let (kafka, peer) = ports.split_at(count);
+        let peers: Vec<String> =
+            peer.iter().enumerate().map(|(at, port)| format!("{}=127.0.0.1:{port}", at + 1)).collect();
+        let mut nodes = Vec::new();
+        for (at, port) in kafka.iter().enumerate() {
+            let id = at as u32 + 1;
+            let dir = plan.dir.join(format!("node-{id}"));
+            fs::create_dir_all(&dir)?;
+            let mut launch = Launch::new(&plan.torc, &dir).shards(Some(plan.shards));
+            launch.port = *port;
+            launch.more = vec!["--node-id".to_string(), id.to_string()];
+            if count > 1 {
+                launch.more.extend(["--peers".to_string(), peers.join(",")]);
+            }
+            nodes.push(Node { id, launch, server: None });
+        }
+        let addresses = kafka.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
+        Ok(Nodes { nodes, addresses })
+    }
+
+    /// The numbers of those that run.
+    pub fn running(&self) -> Vec<u32> {
+        self.nodes.iter().filter(|node| node.server.is_some()).map(|node| node.id).collect()
+    }
+
+    /// Starts those that do not run, side by side, and waits until they are ready.
+    pub fn start_all(&mut self, limit: Duration) -> Result<()> {
+        thread::scope(|scope| {
+            let stopped = self.nodes.iter_mut().filter(|node| node.server.is_none());
+            let starting = stopped.map(|node| {
+                scope.spawn(move || -> Result<()> {
+                    node.server = Some(node.launch.start_within(limit)?);
+                    Ok(())
+                })
+            });
+            let starting: Vec<_> = starting.collect();
+            starting.into_iter().try_for_each(|thread| thread.join().expect("a start does not panic"))
+        })
+    }
+
+    fn server(&mut self, id: u32) -> &mut Server {
+        let node = self.nodes.iter_mut().find(|node| node.id == id).expect("it is one of them");
+        node.server.as_mut().expect("it runs")
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self, id: u32) -> Result<()> {
+        if !self.server(id).is_alive() {
+            return wrong(format!("node {id} ended by itself"));
+        }
+        self.server(id).kill()?;
+        self.nodes.iter_mut().filter(|node| node.id == id).for_each(|node| node.server = None);
+        Ok(())
+    }
+
+    /// The same of all, before the first one is waited for.
+    pub fn kill_all(&mut self) -> Result<()> {
+        for id in self.running() {
+            signal(self.server(id).pid(), Signal::KILL)?;
+        }
+        for node in &mut self.nodes {
+            if let Some(mut server) = node.server.take() {
+                server.wait()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops it where it stands, or lets it go on.
+    pub fn pause(&mut self, id: u32, paused: bool) -> Result<()> {
+        let pid = self.server(id).pid();
+        signal(pid, if paused { Signal::STOP } else { Signal::CONT })
+    }
+
+    /// Removes all that a node that does not run has kept.
+    pub fn wipe(&mut self, id: u32) -> Result<()> {
+        let node = self.nodes.iter().find(|node| node.id == id).expect("it is one of them");
+        assert!(node.server.is_none(), "it still runs");
+        Ok(fs::remove_dir_all(&node.launch.data)?)
+    }
+
+    /// The end of all, in order, which must be 0.
+    pub fn stop_all(&mut self) -> Result<()> {
+        let servers = || self.nodes.iter().filter_map(|node| node.server.as_ref());
+        servers().try_for_each(Server::terminate)?;
+        for node in &mut self.nodes {
+            if let Some(mut server) = node.server.take() {
+                let status = server.wait()?;
+                if status.code() != Some(0) {
+                    return wrong(format!("node {} ended with {status} after SIGTERM", node.id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The ends of all logs.
+    pub fn logs(&self) -> String {
+        let log = |node: &Node| format!("node {}:\n{}", node.id, tail(&node.launch.log));
+        self.nodes.iter().map(log).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A connection to the cluster.
+    pub fn client(&self) -> Result<Cluster> {
+        Cluster::connect_with(&self.addresses, TIMES).map_err(|error| Failure::Wrong(error.to_string()))
+    }
+
+    /// Makes a topic with a copy on every node, as far as three go.
+    pub fn create(&self, topic: &str, partitions: u16) -> Result<()> {
+        let copies = self.nodes.len().min(3) as i16;
+        let wanted = CreatableTopic::default().with_name(topic_name(topic)).with_num_partitions(partitions.into());
+        let request = CreateTopicsRequest::default()
+            .with_topics(vec![wanted.with_replication_factor(copies)])
+            .with_timeout_ms(CHANGE_MS);
+        let codes = |answer: &CreateTopicsResponse| answer.topics.iter().map(|topic| topic.error_code).collect();
+        let answer = self.client()?.change(&mut patience(), |client| client.call(&request), codes);
+        let answer = answer.map_err(|error| Failure::Wrong(error.to_string()))?;
+        refused(&format!("creating topic {topic}"), codes(&answer))?;
+        self.await_in_sync(topic)
+    }
+
+    /// Deletes a topic.
+    pub fn delete(&self, topic: &str) -> Result<()> {
+        let named = DeleteTopicState::default().with_name(Some(topic_name(topic)));
+        let request = DeleteTopicsRequest::default().with_topics(vec![named]).with_timeout_ms(CHANGE_MS);
+        let codes = |answer: &DeleteTopicsResponse| answer.responses.iter().map(|topic| topic.error_code).collect();
+        let answer = self.client()?.change(&mut patience(), |client| client.call(&request), codes);
+        let answer = answer.map_err(|error| Failure::Wrong(error.to_string()))?;
+        refused(&format!("deleting topic {topic}"), codes(&answer))
+    }
+
+    /// Waits until every partition has a leader and all replicas in sync.
+    pub fn await_in_sync(&self, topic: &str) -> Result<()> {
+        let copies = self.nodes.len().min(3);
+        wait_for(&format!("leaders of {topic}, with {copies} replicas in sync"), || {
+            // Nobody may answer yet.
+            let Ok(metadata) = self.client().and_then(|mut client| of_topic(&mut client, topic)) else {
+                return Ok(false);
+            };
+            let well = |(leader, in_sync): &(i32, usize)| *leader >= 0 && *in_sync == copies;
+            Ok(!metadata.is_empty() && metadata.values().all(well))
+        })
+    }
+
+    /// The leader of each partition, as one node tells it.
+    pub fn leaders(&self, topic: &str) -> Result<BTreeMap<i32, i32>> {
+        let told = of_topic(&mut self.client()?, topic)?;
+        Ok(told.into_iter().map(|(partition, (leader, _))| (partition, leader)).collect())
+    }
+}
+
+/// Leader and number of replicas in sync, by partition.
+fn of_topic(client: &mut Cluster, topic: &str) -> Result<BTreeMap<i32, (i32, usize)>> {
+    let metadata = client.metadata(Some(&[topic.to_string()])).map_err(|error| Failure::Wrong(error.to_string()))?;
+    let parts = metadata.topics.iter().filter(|topic| topic.error_code == 0).flat_map(|topic| &topic.partitions);
+    Ok(parts.map(|part| (part.partition_index, (part.leader_id.0, part.isr_nodes.len()))).collect())
+}
+
+/// For changes of topics.
+fn patience() -> Patience {
+    Patience::new(super::RECOVERY_MAX, || false)
+}
+
+fn refused(what: &str, codes: Vec<i16>) -> Result<()> {
+    match codes.iter().find(|code| **code != 0) {
+        Some(code) => wrong(format!("{what}: {}", error_name(*code))),
+        None => Ok(()),
+    }
+}

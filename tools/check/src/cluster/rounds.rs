@@ -1,0 +1,80 @@
+//! What happens to nodes, once each, and how long clients wait for that.
+
+use super::load::Load;
+use super::nodes::Nodes;
+use super::{Kind, RECOVERY_MAX};
+use crate::failure::Result;
+use std::thread;
+use std::time::{Duration, Instant};
+use torc_base::prng::Prng;
+
+/// It happens at a moment of this span after the last one is over.
+const LOAD_MS: (u64, u64) = (100, 600);
+/// A node that is gone stays away for so long, so that what clients wait for is an election and not its return.
+const AWAY: Duration = Duration::from_millis(2500);
+
+/// One of them.
+pub struct Round {
+    pub kind: Kind,
+    /// How long a paused node is stopped.
+    pub pause: Duration,
+}
+
+impl Round {
+    /// Returns how long clients waited: those whose leader was hit, and the others. When it returns, all is as before.
+    pub fn run(&self, nodes: &mut Nodes, load: &Load, prng: &mut Prng) -> Result<(Vec<Duration>, Vec<Duration>)> {
+        thread::sleep(Duration::from_millis(prng.between(LOAD_MS.0, LOAD_MS.1)));
+        load.check()?;
+        let leaders = nodes.leaders(&load.topic)?;
+        let running = nodes.running();
+        let node = match self.kind {
+            Kind::Leader => {
+                let led: Vec<i32> = leaders.values().copied().filter(|leader| *leader > 0).collect();
+                led[prng.below(led.len() as u64) as usize] as u32
+            }
+            _ => running[prng.below(running.len() as u64) as usize],
+        };
+        load.begin_round();
+        self.strike(nodes, node)?;
+        load.await_all()?;
+        let waits = load.waits();
+        let is_hit = |partition: usize| {
+            self.kind == Kind::All || leaders.get(&(partition as i32)).is_some_and(|leader| *leader == node as i32)
+        };
+        let (mut hit, mut untouched) = (Vec::new(), Vec::new());
+        for (partition, wait) in waits.into_iter().enumerate() {
+            if is_hit(partition) { hit.push(wait) } else { untouched.push(wait) }
+        }
+        nodes.start_all(RECOVERY_MAX)?;
+        nodes.await_in_sync(&load.topic)?;
+        load.check()?;
+        Ok((hit, untouched))
+    }
+
+    /// Does it. Nodes that are gone are started later, but where nobody else is there.
+    fn strike(&self, nodes: &mut Nodes, node: u32) -> Result<()> {
+        let alone = nodes.running().len() == 1;
+        match self.kind {
+            Kind::All => {
+                nodes.kill_all()?;
+                return nodes.start_all(RECOVERY_MAX);
+            }
+            Kind::Pause => {
+                nodes.pause(node, true)?;
+                thread::sleep(self.pause);
+                return nodes.pause(node, false);
+            }
+            Kind::Kill | Kind::Leader => nodes.kill(node)?,
+            Kind::Wipe => {
+                nodes.kill(node)?;
+                nodes.wipe(node)?;
+            }
+        }
+        if alone {
+            return nodes.start_all(RECOVERY_MAX);
+        }
+        let until = Instant::now() + AWAY;
+        thread::sleep(until.saturating_duration_since(Instant::now()));
+        Ok(())
+    }
+}
