@@ -3,6 +3,7 @@
 use crate::admin::consent::Consent;
 use crate::cluster::args::ClusterArgs;
 use crate::consume::args::ConsumeArgs;
+use crate::dev::args::DevArgs;
 use crate::group::args::GroupArgs;
 use crate::output::Format;
 use crate::produce::args::ProduceArgs;
@@ -46,6 +47,8 @@ pub enum Command {
     Group(GroupArgs),
     /// Show the nodes of a cluster, its partitions with their replicas, and what is wrong; of torc or of any Kafka cluster.
     Cluster(ClusterArgs),
+    /// Run a cluster on this machine, and kill, pause and restart its nodes by keys while clients write.
+    Dev(DevArgs),
     /// Write records to a topic, of torc or of any Kafka cluster: lines of standard input, or files.
     ///
     /// Keyed records go to the partitions that the Java client would choose; the others fill one partition's batch after another's.

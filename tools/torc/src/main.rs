@@ -5,6 +5,7 @@ mod cli;
 mod cluster;
 mod config;
 mod consume;
+mod dev;
 mod exit;
 mod formats;
 mod group;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Group(args)) => group::run(args),
         Some(Command::Cluster(args)) => cluster::run(args),
+        Some(Command::Dev(args)) => dev::run(&args),
         Some(Command::Produce(args)) => return produce::run(&args),
         Some(Command::Consume(args)) => return consume::run(&args),
         Some(Command::Sim(args)) => return torc_sim::command::run(&args),

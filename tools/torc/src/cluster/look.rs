@@ -96,6 +96,14 @@ impl Look {
         Ok(look)
     }
 
+    /// How many partitions a node leads, keeps, and keeps in sync.
+    pub fn shares(&self, node: i32) -> (usize, usize, usize) {
+        let led = self.partitions.iter().filter(|part| part.leader == Some(node)).count();
+        let kept = self.partitions.iter().filter(|part| part.replicas.contains(&node));
+        let in_sync = kept.clone().filter(|part| part.in_sync.contains(&node)).count();
+        (led, kept.count(), in_sync)
+    }
+
     fn of(metadata: &MetadataResponse) -> Look {
         let ids = |brokers: &[BrokerId]| brokers.iter().map(|id| id.0).collect::<Vec<i32>>();
         let mut partitions: Vec<Partition> = Vec::new();

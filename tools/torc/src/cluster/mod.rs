@@ -2,7 +2,7 @@
 
 pub mod args;
 mod health;
-mod look;
+pub mod look;
 
 #[cfg(test)]
 #[path = "cluster_tests.rs"]
@@ -130,17 +130,9 @@ fn state(node: &Node) -> &'static str {
     }
 }
 
-/// How many partitions a node leads, keeps, and keeps in sync.
-fn shares(look: &Look, node: &Node) -> (usize, usize, usize) {
-    let led = look.partitions.iter().filter(|part| part.leader == Some(node.id)).count();
-    let kept = look.partitions.iter().filter(|part| part.replicas.contains(&node.id));
-    let in_sync = kept.clone().filter(|part| part.in_sync.contains(&node.id)).count();
-    (led, kept.count(), in_sync)
-}
-
 fn nodes(look: &Look) -> Value {
     let node = |node: &Node| {
-        let (leads, replicas, in_sync) = shares(look, node);
+        let (leads, replicas, in_sync) = look.shares(node.id);
         json!({
             "node": node.id,
             "address": node.address,
@@ -171,7 +163,7 @@ fn nodes_table(look: &Look) -> Table {
         ("SIZE", Align::Right),
     ]);
     for node in &look.nodes {
-        let (leads, replicas, in_sync) = shares(look, node);
+        let (leads, replicas, in_sync) = look.shares(node.id);
         table.row([
             node.id.to_string(),
             node.address.clone().unwrap_or_default(),

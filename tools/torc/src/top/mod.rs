@@ -2,8 +2,8 @@
 
 mod figures;
 mod scrape;
-mod terminal;
-mod trend;
+pub mod terminal;
+pub mod trend;
 mod view;
 
 #[cfg(test)]

@@ -38,6 +38,18 @@ pub enum Wish {
     Leave,
 }
 
+/// What came from a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    Nothing,
+    /// Bytes of keys, as they came.
+    Keys(Vec<u8>),
+    /// The size has changed.
+    Resized,
+    /// A signal asks for the end, or the terminal is gone.
+    Ended,
+}
+
 /// A terminal that has been taken over.
 pub struct Terminal {
     /// As standard input was; `None` if that is no terminal, so that there are no keys.
@@ -91,6 +103,16 @@ impl Terminal {
 
     /// Waits up to `time` for a key or a signal.
     pub fn wait(&self, time: Duration) -> Wish {
+        match self.read(time) {
+            Input::Keys(keys) => wish(&keys),
+            Input::Resized => Wish::Redraw,
+            Input::Ended => Wish::Leave,
+            Input::Nothing => Wish::Nothing,
+        }
+    }
+
+    /// The same, with the keys as they are.
+    pub fn read(&self, time: Duration) -> Input {
         let woken = match &self.before {
             Some(_) => {
                 let stdin = io::stdin();
@@ -103,18 +125,19 @@ impl Terminal {
             }
         };
         let mut keys = [0; 64];
-        let wish = match woken.then(|| io::stdin().read(&mut keys)) {
+        let input = match woken.then(|| io::stdin().read(&mut keys)) {
             // The terminal is gone.
-            Some(Ok(0) | Err(_)) => Wish::Leave,
-            Some(Ok(count)) => wish(&keys[..count]),
-            None => Wish::Nothing,
+            Some(Ok(0) | Err(_)) => Input::Ended,
+            Some(Ok(count)) => Input::Keys(keys[..count].to_vec()),
+            None => Input::Nothing,
         };
-        if self.ended.load(Ordering::Relaxed) || wish == Wish::Leave {
-            Wish::Leave
-        } else if self.resized.swap(false, Ordering::Relaxed) {
-            Wish::Redraw
-        } else {
-            wish
+        if self.ended.load(Ordering::Relaxed) {
+            return Input::Ended;
+        }
+        match input {
+            // A change of size beside a key is told with the next look.
+            Input::Nothing if self.resized.swap(false, Ordering::Relaxed) => Input::Resized,
+            input => input,
         }
     }
 }
