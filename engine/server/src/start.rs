@@ -91,7 +91,7 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
         stop::forward_signals(log.clone(), sender.clone())?;
     }
     let stopped = || matches!(news.try_recv(), Ok(News::Signal(_)));
-    let Entered { data, peering } = match cluster::enter(config, opened, patience, log, &stopped)? {
+    let Entered { data, start, peering } = match cluster::enter(config, opened, patience, log, &stopped)? {
         Ok(entered) => entered,
         Err(Stopped) => {
             log.info("torc", "told to stop before the cluster was founded");
@@ -118,7 +118,7 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     let files = file_slots(&data, open_files, log)?;
     let places = places(config, &data, open_files, log);
     let machine = Machine { placement, features: Arc::new(features), files, places, log: log.clone() };
-    let ground = Ground { config, data: &data, kafka: &kafka, peering: peering.as_ref() };
+    let ground = Ground { config, data: &data, start, kafka: &kafka, peering: peering.as_ref() };
     let stops = start_shards(&ground, &machine, listeners, &counters, &sender)?;
     let service = Notify::from_environment().unwrap_or_else(|error| {
         log.warn("torc", &format!("cannot tell the service manager that started torc how it does: {error}"));
@@ -183,6 +183,8 @@ fn listen_for_clients(
 struct Ground<'a> {
     config: &'a Config,
     data: &'a DataDir,
+    /// Drawn at this start of the process.
+    start: u64,
     /// Addresses for clients, in the order of the configuration's listeners.
     kafka: &'a [SocketAddr],
     peering: Option<&'a Peering>,
@@ -296,7 +298,7 @@ fn warn_of_exposure(log: &Log, kafka: &[SocketAddr], peering: Option<&Peering>, 
 
 /// What listens where.
 fn announcement(ground: &Ground<'_>, build: Build, metrics: Option<SocketAddr>, began: Instant) -> String {
-    let Ground { config, data, kafka, peering } = *ground;
+    let Ground { config, data, kafka, peering, .. } = *ground;
     let id = &data.identity;
     let mut text = format!("torc {} node {} cluster {}\n", build.version, id.node_id, id.cluster_id);
     let told = advertised(config, kafka, &machine::host_name());
@@ -430,7 +432,7 @@ pub(crate) fn topic_defaults(config: &Config) -> TopicConfig {
 }
 
 fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<Settings, ServeError> {
-    let Ground { config, data, kafka, peering } = *ground;
+    let Ground { config, data, start, kafka, peering } = *ground;
     let space = machine::space(&data.path).map_err(io_error("ask for the free space"))?;
     let seed = u64::from_le_bytes(machine::random().map_err(io_error("get randomness"))?);
     let wal = wal_settings(config, data.identity.segment_bytes, space.total);
@@ -440,7 +442,7 @@ fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<S
         node: NodeId(data.identity.node_id),
         peers: others(peering),
         cluster: data.identity.membership.as_ref().map_or(0, |membership| membership.founding.cluster),
-        start: peering.map_or(0, |peering| peering.start),
+        start,
         doubt: peering.and_then(|peering| peering.doubt),
         rack: config.rack.clone(),
         beat_ms: config.peer_beat_ms,

@@ -28,7 +28,8 @@ fn beats_and_founding_are_read_as_they_were_written() {
 #[test]
 fn groups_that_were_not_taken_are_read_as_they_were_written() {
     for count in [0, 1, 7, UNTAKEN_MAX] {
-        let groups: Vec<GroupId> = (0..count as u64).map(|at| GroupId(at.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        let groups: Vec<GroupId> =
+            (0..count as u64).map(|at| GroupId(at.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
         let Ok(Frame::Untaken(read)) = decode(&unframed(&untaken(&groups))) else { panic!("a list of groups") };
         assert_eq!(read.groups().collect::<Vec<_>>(), groups);
     }

@@ -27,7 +27,8 @@ const CRATES: &[(&str, Nature, &[&str])] = &[
     ("torc-snapshot", Pure, &["torc-base"]),
     ("torc-shard", Pure, &["torc-base", "torc-consensus", "torc-state", "torc-net", "torc-wal", "torc-snapshot"]),
     ("torc-reactor", Worldly, &["torc-base"]),
-    ("torc-server", Worldly, &["torc-base", "torc-shard", "torc-reactor"]),
+    // Servers that form a cluster speak to each other before any shard does.
+    ("torc-server", Worldly, &["torc-base", "torc-net", "torc-shard", "torc-reactor"]),
     // Virtual time and simulated disks: as pure as what it runs, and never near the reactor.
     (
         "torc-sim",

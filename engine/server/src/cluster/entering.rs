@@ -24,6 +24,8 @@ const LOOK_UP: Duration = Duration::from_millis(200);
 /// A server that may start its shards.
 pub struct Entered {
     pub data: DataDir,
+    /// Drawn at this start.
+    pub start: u64,
     /// Of a server of a cluster.
     pub peering: Option<Peering>,
 }
@@ -34,8 +36,6 @@ pub struct Peering {
     pub sockets: Vec<TcpListener>,
     /// Where they listen.
     pub listens: SocketAddr,
-    /// Drawn at this start.
-    pub start: u64,
     /// All other servers, by rising number.
     pub others: Vec<(u32, SocketAddr)>,
     /// What is answered to a server that asks how the cluster was founded.
@@ -55,18 +55,18 @@ pub fn enter(
     log: &Log,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Result<Entered, Stopped>, ServeError> {
+    let io = |what| move |error| ServeError::Io { what, want: Want::Descriptor, error };
+    let start = u64::from_le_bytes(machine::random().map_err(io("get randomness"))?);
     let (node, shards, members) = match &opened {
         Opened::Unformed(unformed) => (unformed.node_id, unformed.shards, unformed.members.clone()),
         Opened::Ready(data) => match &data.identity.membership {
             Some(membership) => (data.identity.node_id, data.identity.shards, membership.founding.members.clone()),
-            None => return alone(config, opened),
+            None => return alone(config, opened, start),
         },
     };
     let listen = config.peer.as_ref().or(members.address(node)).expect("the directory's server is one of them");
     let sockets = listen::shared("other servers", listen, SETTING, shards, patience)?;
-    let io = |what| move |error| ServeError::Io { what, want: Want::Descriptor, error };
     let listens = sockets[0].local_addr().map_err(io("ask for the port"))?;
-    let start = u64::from_le_bytes(machine::random().map_err(io("get randomness"))?);
     let me = Speaker { node, start };
     let data = match opened {
         Opened::Ready(data) => data,
@@ -96,19 +96,19 @@ pub fn enter(
     }
     let doubt = (!founding.has(node, *disk)).then(|| incarnation(*disk));
     let answer = Form::Founded(founding.clone()).encode(me);
-    let peering = Peering { sockets, listens, start, others, answer, doubt };
-    Ok(Ok(Entered { data, peering: Some(peering) }))
+    let peering = Peering { sockets, listens, others, answer, doubt };
+    Ok(Ok(Entered { data, start, peering: Some(peering) }))
 }
 
 /// A server without others needs no sockets for them.
-fn alone(config: &Config, opened: Opened) -> Result<Result<Entered, Stopped>, ServeError> {
+fn alone(config: &Config, opened: Opened, start: u64) -> Result<Result<Entered, Stopped>, ServeError> {
     let Opened::Ready(data) = opened else { unreachable!("an unformed server is not alone") };
     if config.peer.is_some() {
         let why =
             "torc.peer.listener is for servers of a cluster, and this is a single one: name all servers with --peers";
         return Err(ServeError::Settings(why.to_string()));
     }
-    Ok(Ok(Entered { data, peering: None }))
+    Ok(Ok(Entered { data, start, peering: None }))
 }
 
 fn founded(membership: &Membership, node: u32, cluster: &str) -> String {

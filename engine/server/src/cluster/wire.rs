@@ -15,18 +15,12 @@
 use super::{Founding, Member, Members};
 use crate::endpoint::Endpoint;
 use std::io::{self, Read, Write};
-use torc_base::crc::crc32c;
+use torc_base::buf::Buf;
 use torc_base::limits::NODES_MAX;
+use torc_net::peer::{Frame, PRELUDE, Reason, Refusal, decode, form as framed};
 
 /// Of the body. A server that gets another one does not understand it.
 const VERSION: u8 = 1;
-/// As `torc_net::peer` numbers them.
-const KIND_FORM: u8 = 8;
-const KIND_REFUSAL: u8 = 3;
-/// The reason of a refusal: this server cannot serve peers yet.
-const NOT_READY: u8 = 7;
-/// Bytes between a frame's length and its head.
-const PRELUDE: usize = 12;
 /// No frame is longer while a cluster forms.
 const FRAME_BYTES_MAX: usize = 256 << 10;
 /// Longest text.
@@ -149,33 +143,20 @@ impl Rest<'_> {
     }
 }
 
-/// A frame without payloads, with its length.
-fn framed(kind: u8, head: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; 4 + PRELUDE];
-    frame.extend_from_slice(head);
-    frame[..4].copy_from_slice(&((PRELUDE + head.len()) as u32).to_be_bytes());
-    frame[8] = kind;
-    frame[12..16].copy_from_slice(&(head.len() as u32).to_le_bytes());
-    let crc = crc32c(&frame[8..]);
-    frame[4..8].copy_from_slice(&crc.to_le_bytes());
-    frame
-}
-
 /// Writes what `from` says.
 pub(super) fn send(stream: &mut impl Write, from: Speaker, form: &Form) -> io::Result<()> {
-    stream.write_all(&framed(KIND_FORM, &form.encode(from)))
+    stream.write_all(&framed(&form.encode(from)))
 }
 
 /// To a server of a running cluster that wants more than a word: it is to come back.
 pub(super) fn send_not_ready(stream: &mut impl Write) -> io::Result<()> {
-    let mut head = vec![NOT_READY];
-    head.extend_from_slice(b"this server waits for others to form a cluster with");
-    stream.write_all(&framed(KIND_REFUSAL, &head))
+    let text = "this server waits for others to form a cluster with".to_string();
+    stream.write_all(&Refusal { reason: Reason::NotReady, text }.encode())
 }
 
 /// Reads what is said next. `Ok(None)`: a frame that is sound, and says something else.
 pub(super) fn receive(stream: &mut impl Read) -> io::Result<Option<(Speaker, Form)>> {
-    let malformed = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, what);
+    let malformed = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_string());
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length) as usize;
@@ -184,13 +165,11 @@ pub(super) fn receive(stream: &mut impl Read) -> io::Result<Option<(Speaker, For
     }
     let mut frame = vec![0; length];
     stream.read_exact(&mut frame)?;
-    let crc = u32::from_le_bytes(frame[..4].try_into().expect("four bytes"));
-    let head = u32::from_le_bytes(frame[8..12].try_into().expect("four bytes")) as usize;
-    if crc32c(&frame[4..]) != crc || head != length - PRELUDE {
-        return Err(malformed("what came is a damaged frame"));
+    match decode(&Buf::copy_of(&frame)) {
+        Ok(Frame::Form(body)) => {
+            Form::decode(&body).map(Some).ok_or_else(|| malformed("it is of another version of torc"))
+        }
+        Ok(_) => Ok(None),
+        Err(error) => Err(malformed(&error.to_string())),
     }
-    if frame[4] != KIND_FORM {
-        return Ok(None);
-    }
-    Form::decode(&frame[PRELUDE..]).map(Some).ok_or_else(|| malformed("a server of another version of torc answers"))
 }
