@@ -25,6 +25,9 @@ pub struct Args {
     /// Run these seeds, both ends included, such as 1..2000.
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     pub seeds: Option<RangeInclusive<u64>>,
+    /// Run clusters of one, three and five nodes, whose nodes and networks fail, instead of one node whose disk does.
+    #[arg(long)]
+    pub cluster: bool,
     /// Crashes and other faults of each run.
     #[arg(long, value_name = "N", default_value_t = STEPS, value_parser = |text: &str| count_in::<u32>(text, 0..=u32::MAX.into()))]
     pub steps: u32,
@@ -81,7 +84,7 @@ struct Sums {
 
 /// Runs what `args` asks for over production shards; exit code 1 if a promise was broken.
 pub fn run(args: &Args) -> ExitCode {
-    run_with(args, crate::node::run)
+    run_with(args, if args.cluster { crate::node::run_cluster } else { crate::node::run })
 }
 
 /// Runs what `args` asks for with `runner`; exit code 1 if a promise was broken.
@@ -155,14 +158,15 @@ fn progress(runs: u64) -> ProgressBar {
 }
 
 /// The command that does it again.
-fn replay(seed: u64, steps: u32) -> String {
-    let steps = if steps == STEPS { String::new() } else { format!(" --steps {steps}") };
-    format!("torc sim --seed {seed}{steps}")
+fn replay(args: &Args, seed: u64) -> String {
+    let cluster = if args.cluster { " --cluster" } else { "" };
+    let steps = if args.steps == STEPS { String::new() } else { format!(" --steps {}", args.steps) };
+    format!("torc sim{cluster} --seed {seed}{steps}")
 }
 
 fn print_failure(args: &Args, seed: u64, failure: &Failure) {
     let (rule, text) = (format!("{:?}", failure.violation.rule), &failure.violation.text);
-    let replay = replay(seed, args.steps);
+    let replay = replay(args, seed);
     let lines: Vec<&str> = failure.trail.lines().collect();
     let trail = &lines[lines.len().saturating_sub(args.trail)..];
     match args.format {

@@ -6,6 +6,7 @@ pub mod batch;
 pub mod by_hand;
 pub mod cables;
 pub mod client;
+pub mod cluster;
 pub mod command;
 pub mod compacted;
 pub mod consumer;

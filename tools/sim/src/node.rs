@@ -1,5 +1,7 @@
 //! The production shard in the simulator's hands: small settings, so that a short run sees everything.
 
+use crate::cables::{PEER_PORT, address};
+use crate::cluster::{self, Seat};
 use crate::run::{self, Failure, Look, Report, Shown, Start, Subject};
 use crate::story::Story;
 use crate::trail::Trail;
@@ -8,7 +10,7 @@ use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
 use torc_base::limits::COMPACTION_KEY_BYTES;
-use torc_shard::{Listener, MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
+use torc_shard::{Listener, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig, WalSettings};
 
 /// Memory of a shard: so little that every run meets the limits.
 const FRAMES: usize = 2 << 20;
@@ -19,6 +21,30 @@ const MEMORY_MAX: u64 = (FRAMES + ANSWERS + (4 << 20)) as u64;
 
 /// A shard as `start` says.
 pub fn make(start: &Start) -> Shard {
+    Shard::new(settings(start), Arc::new(Stats::default()))
+}
+
+/// One of a node of a cluster.
+fn make_seat(seat: &Seat) -> Shard {
+    let id = |node: usize| NodeId(node as u32 + 1);
+    let peers = (0..seat.nodes).filter(|node| *node != seat.node);
+    let alone = seat.nodes == 1;
+    let settings = Settings {
+        node: id(seat.node),
+        peers: peers.map(|node| Peer { node: id(node), address: address(node) }).collect(),
+        cluster: if alone { 0 } else { 7 },
+        start: seat.start,
+        voters: (0..seat.nodes.min(5)).map(id).collect(),
+        listeners: vec![
+            Listener::kafka(format!("node-{}", seat.node + 1), 9092),
+            Listener { protocol: Protocol::Peer, advertised: (format!("node-{}", seat.node + 1), PEER_PORT) },
+        ],
+        ..settings(&seat.shard)
+    };
+    Shard::new(settings, Arc::new(Stats::default()))
+}
+
+fn settings(start: &Start) -> Settings {
     let wal = WalSettings {
         segment_bytes: start.segment_bytes,
         tail_bytes: start.tail_bytes,
@@ -32,7 +58,7 @@ pub fn make(start: &Start) -> Shard {
     };
     // Clocks jump in a run, timestamps do not.
     let topic_defaults = TopicConfig { timestamp_after_max_ms: i64::MAX, ..TopicConfig::default() };
-    let settings = Settings {
+    Settings {
         node: NodeId(1),
         peers: Vec::new(),
         cluster: 0,
@@ -71,8 +97,7 @@ pub fn make(start: &Start) -> Shard {
         drain_ms: 5_000,
         data_dir: "/sim".into(),
         described: Vec::new(),
-    };
-    Shard::new(settings, Arc::new(Stats::default()))
+    }
 }
 
 /// What its metrics show.
@@ -94,6 +119,12 @@ fn coordinators(shard: &Shard, show: &mut Shown<'_>) {
 /// Runs one seed over production shards.
 pub fn run(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
     run::run(seed, rounds, trail, Subject { make, look, coordinators: Some(coordinators) })
+}
+
+/// Runs one seed over a cluster of production shards.
+pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
+    let refused = |shard: &Shard| shard.refused().map(str::to_owned);
+    cluster::run(seed, rounds, trail, cluster::Subject { make: make_seat, refused })
 }
 
 /// A story about one production shard.

@@ -104,8 +104,13 @@ impl Connection {
 
     /// Connects if it is not connected; false while the server is down.
     pub fn open(&mut self, port: &mut dyn Port, rng: &mut Prng) -> bool {
+        let shard = if self.link.is_none() { rng.below(port.shards() as u64) as usize } else { 0 };
+        self.open_at(port, shard)
+    }
+
+    /// Connects to that shard if it is not connected; false while the server is down.
+    pub fn open_at<P: Port + ?Sized>(&mut self, port: &mut P, shard: usize) -> bool {
         if self.link.is_none() {
-            let shard = rng.below(port.shards() as u64) as usize;
             self.link = port.connect(shard, self.manner);
             self.received.clear();
             self.waiting.clear();
@@ -124,7 +129,7 @@ impl Connection {
     }
 
     /// Sends a request.
-    pub fn ask<R: Request>(&mut self, port: &mut dyn Port, version: i16, request: &R, asked: Option<Asked>) {
+    pub fn ask<R: Request, P: Port + ?Sized>(&mut self, port: &mut P, version: i16, request: &R, asked: Option<Asked>) {
         let link = self.link.expect("the connection is open");
         self.correlation += 1;
         let frame = encode(NAME, request, version, self.correlation);

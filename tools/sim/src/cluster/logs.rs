@@ -1,0 +1,203 @@
+//! What a cluster's clients were told of its partitions, and what follows from it: the one model that all of them share.
+
+use crate::batch;
+use crate::violation::{Rule, Violation};
+use std::collections::BTreeMap;
+
+/// A batch as it was sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// It may be in the log once at most, however often it was sent.
+    pub once: bool,
+    /// Whose it is, and its place in the order of that producer; batches of one lane lie in their order.
+    pub lane: (u64, u64),
+    /// How often it was sent.
+    pub attempts: u32,
+    /// An acknowledgement of all replicas came, with this offset (-1: it was not told).
+    pub acked: Option<i64>,
+}
+
+/// One partition.
+#[derive(Debug, Default)]
+pub struct Partition {
+    /// By number.
+    pub sent: BTreeMap<u64, Sent>,
+    /// What readers have seen: by base offset the number and the offset behind it.
+    seen: BTreeMap<i64, (u64, i64)>,
+    /// The highest high watermark that anybody was told.
+    pub high_watermark: i64,
+}
+
+/// A topic.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// How often it is kept.
+    pub replication: i16,
+    /// It has been made, as far as clients were told.
+    pub made: bool,
+    /// Its partitions.
+    pub partitions: Vec<Partition>,
+}
+
+/// All topics.
+#[derive(Debug, Default)]
+pub struct Logs {
+    /// By their numbers.
+    pub topics: Vec<Topic>,
+    numbers: u64,
+    /// Batches acknowledged by all replicas.
+    pub acked: u64,
+    /// Batches that were read and compared.
+    pub fetched: u64,
+}
+
+impl Logs {
+    /// A number that no batch had.
+    pub fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// A partition.
+    pub fn part(&mut self, topic: usize, partition: usize) -> &mut Partition {
+        &mut self.topics[topic].partitions[partition]
+    }
+
+    /// The topic of that name.
+    pub fn topic(&self, name: &str) -> Option<usize> {
+        self.topics.iter().position(|topic| topic.name == name)
+    }
+
+    /// A batch is on all replicas that its acknowledgement needs, at `base` (-1: not told).
+    pub fn acknowledged(&mut self, at: (usize, usize), number: u64, base: i64) -> Result<(), Violation> {
+        self.acked += 1;
+        let part = self.part(at.0, at.1);
+        if base >= 0
+            && let Some((other, _)) = part.seen.get(&base)
+            && *other != number
+        {
+            return wrong(
+                Rule::SeenIsFinal,
+                at,
+                format!("batch {number} was put at offset {base}, where batch {other} was seen"),
+            );
+        }
+        let sent = part.sent.get_mut(&number).expect("composed before");
+        match sent.acked {
+            Some(known) if known >= 0 && base >= 0 && known != base => {
+                wrong(Rule::Once, at, format!("batch {number} was put at offset {known}, and at {base}"))
+            }
+            Some(known) if known >= 0 => Ok(()),
+            _ => {
+                sent.acked = Some(base);
+                Ok(())
+            }
+        }
+    }
+
+    /// A leader served these bytes for a fetch from `from`, and said where the committed part of its log ends. Returns the
+    /// offset behind them.
+    pub fn fetched(
+        &mut self,
+        at: (usize, usize),
+        from: i64,
+        high_watermark: i64,
+        bytes: &[u8],
+    ) -> Result<i64, Violation> {
+        let mut next = from;
+        for batch in batch::split(bytes)? {
+            if batch.end <= from {
+                continue;
+            }
+            if batch.base > next {
+                return wrong(Rule::NoGap, at, format!("behind offset {next} comes offset {}", batch.base));
+            }
+            if batch.end > high_watermark {
+                let text = format!("offset {} was served, and {high_watermark} was the high watermark", batch.end - 1);
+                return wrong(Rule::BehindHighWatermark, at, text);
+            }
+            self.see(at, &batch)?;
+            next = batch.end;
+        }
+        let part = self.part(at.0, at.1);
+        part.high_watermark = part.high_watermark.max(high_watermark);
+        Ok(next)
+    }
+
+    fn see(&mut self, at: (usize, usize), batch: &batch::Fetched<'_>) -> Result<(), Violation> {
+        self.fetched += 1;
+        let part = self.part(at.0, at.1);
+        let (number, base) = (batch.number, batch.base);
+        let Some(sent) = part.sent.get(&number) else {
+            return wrong(Rule::BytesAreTrue, at, format!("batch {number} at offset {base} was never sent here"));
+        };
+        if !batch.is(&sent.bytes) {
+            return wrong(Rule::BytesAreTrue, at, format!("batch {number} at offset {base} is not what was sent"));
+        }
+        if let Some(acked) =
+            sent.acked.filter(|acked| *acked >= 0 && *acked != base && (sent.once || sent.attempts == 1))
+        {
+            return wrong(
+                Rule::Once,
+                at,
+                format!("batch {number} is at offset {base}, and was acknowledged at {acked}"),
+            );
+        }
+        match part.seen.insert(base, (number, batch.end)) {
+            Some(before) if before != (number, batch.end) => wrong(
+                Rule::SeenIsFinal,
+                at,
+                format!("batch {} was seen at offset {base}, and now batch {number} is", before.0),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// All of a partition has been read, up to `end`: what was acknowledged is there, once, and in order.
+    pub fn audit(&mut self, at: (usize, usize), end: i64) -> Result<(), Violation> {
+        let part = &self.topics[at.0].partitions[at.1];
+        if end < part.high_watermark {
+            let text = format!("the log ends at {end}, and {} was the high watermark", part.high_watermark);
+            return wrong(Rule::MarksAdvance, at, text);
+        }
+        let mut found: BTreeMap<u64, i64> = BTreeMap::new();
+        let mut lanes: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        for (base, (number, _)) in &part.seen {
+            let sent = &part.sent[number];
+            let again = found.insert(*number, *base);
+            if let Some(first) = again.filter(|_| sent.once || sent.attempts == 1) {
+                return wrong(Rule::Once, at, format!("batch {number} is at offsets {first} and {base}"));
+            }
+            let (lane, order) = sent.lane;
+            if let Some((before, other)) = lanes.insert(lane, (order, *number)).filter(|_| sent.once)
+                && before > order
+            {
+                return wrong(
+                    Rule::InOrder,
+                    at,
+                    format!("batch {number} comes behind batch {other}, and was sent before it"),
+                );
+            }
+        }
+        let lost = part.sent.iter().find(|(number, sent)| match sent.acked {
+            None => false,
+            Some(base) if base >= 0 => part.seen.get(&base).is_none_or(|(there, _)| there != *number),
+            Some(_) => !found.contains_key(number),
+        });
+        match lost {
+            Some((number, sent)) => {
+                let base = sent.acked.unwrap_or(-1);
+                wrong(Rule::AckedIsKept, at, format!("batch {number} was acknowledged at offset {base}, and is gone"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn wrong<T>(rule: Rule, at: (usize, usize), text: String) -> Result<T, Violation> {
+    Err(Violation::new(rule, format!("topic {} partition {}: {text}", at.0, at.1)))
+}

@@ -1,0 +1,52 @@
+//! Runs of a cluster: nodes that are killed, cut off, paused and started again, and clients that follow leaders.
+//!
+//! Nothing that is struck here takes a disk's durable content away: so whatever happens, and however many nodes it happens to,
+//! nothing that was acknowledged may be lost, and nothing that was seen may change. When it ends, all must be served again.
+
+mod guide;
+mod logs;
+mod maker;
+mod reader;
+mod run;
+mod writer;
+
+pub use run::{Seat, Subject, run};
+
+use crate::violation::{Rule, Violation};
+use guide::Nodes;
+use logs::Logs;
+
+/// What an actor wants after it was woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// To be woken again, in so many nanoseconds.
+    Wake(u64),
+    /// Nothing: it is done.
+    Done,
+}
+
+/// A client of the cluster.
+trait Actor {
+    /// Its time has come.
+    fn wake(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs) -> Result<Next, Violation>;
+    /// Bytes came on one of its connections.
+    fn receive(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs, link: u64, bytes: &[u8]) -> Result<(), Violation>;
+    /// One of its connections is gone.
+    fn lost(&mut self, nodes: &mut dyn Nodes, link: u64);
+    /// True of one of its connections.
+    fn has(&self, link: u64) -> bool;
+    /// Begin nothing new.
+    fn stop(&mut self);
+}
+
+/// Errors that a client of a cluster meets, and tries again after.
+fn explain(what: &str, error: i16) -> Result<(), Violation> {
+    // UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT, BROKER_NOT_AVAILABLE,
+    // COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, NOT_ENOUGH_REPLICAS and the same after the append,
+    // NOT_CONTROLLER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH
+    const PASSING: [i16; 13] = [3, 5, 6, 7, 8, 14, 15, 16, 19, 20, 41, 74, 76];
+    if PASSING.contains(&error) {
+        return Ok(());
+    }
+    Err(Violation::new(Rule::ExpectedErrors, format!("{what} was answered with error {error}")))
+}

@@ -1,0 +1,369 @@
+//! One run of a cluster.
+
+use super::guide::Nodes;
+use super::logs::{Logs, Partition, Topic};
+use super::maker::Maker;
+use super::reader::Reader;
+use super::writer::{self, Writer};
+use super::{Actor, Next};
+use crate::disk::{Disk, Speed};
+use crate::net::Net;
+use crate::run::{Failure, Report, Start};
+use crate::trail::Trail;
+use crate::violation::{Rule, Violation};
+use crate::world::{Happening, MS, World};
+use std::ops::Range;
+use std::sync::Arc;
+use torc_base::buf::Pool;
+use torc_base::io::App;
+use torc_base::limits::RECV_BUF_BYTES;
+use torc_base::prng::Prng;
+use torc_shard::{CleanerSettings, CoordinatorSettings};
+
+/// Timers below this are actors'; this one ends a phase.
+const PHASE_OVER: u64 = 1 << 40;
+/// Virtual time in which a cluster that is whole serves again, and has answered everything.
+const END_MS: u64 = 60_000;
+/// Receive buffers of each shard.
+const RECV_BUFS: usize = 64;
+
+/// A shard's place in a cluster.
+pub struct Seat {
+    /// Its node, from 0, of so many.
+    pub node: usize,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// Drawn at the start of its process.
+    pub start: u64,
+    /// The rest.
+    pub shard: Start,
+}
+
+/// What is simulated.
+#[derive(Clone, Copy)]
+pub struct Subject<A> {
+    /// Makes a shard.
+    pub make: fn(&Seat) -> A,
+    /// The reason why it would not start, if so.
+    pub refused: fn(&A) -> Option<String>,
+}
+
+impl<A: App> Nodes for World<A> {
+    fn nodes(&self) -> usize {
+        World::nodes(self)
+    }
+    fn shards_of(&self, node: usize) -> Range<usize> {
+        World::shards_of(self, node)
+    }
+}
+
+struct Run<A: App> {
+    rng: Prng,
+    world: World<A>,
+    subject: Subject<A>,
+    logs: Logs,
+    actors: Vec<Box<dyn Actor>>,
+    done: Vec<bool>,
+    segment_bytes: u64,
+    cleaner: CleanerSettings,
+    coordinator: Arc<CoordinatorSettings>,
+    lives: u32,
+    phase: u64,
+}
+
+/// Runs `seed` with `rounds` misfortunes, over shards of `subject`.
+pub fn run<A: App>(seed: u64, rounds: u32, trail: &Trail, subject: Subject<A>) -> Result<Report, Failure> {
+    let mut run = Run::new(seed, trail.clone(), subject);
+    match run.whole(rounds) {
+        Ok(()) => Ok(run.report()),
+        Err(violation) => Err(Failure { violation, trail: trail.tail() }),
+    }
+}
+
+impl<A: App> Run<A> {
+    fn new(seed: u64, trail: Trail, subject: Subject<A>) -> Run<A> {
+        let mut rng = Prng::new(seed ^ 0xc1a5_7e12);
+        let nodes = [3, 3, 3, 5, 1][rng.below(5) as usize];
+        // Nodes may differ in their shards.
+        let shards: Vec<usize> = (0..nodes).map(|_| [1, 1, 2, 3][rng.below(4) as usize]).collect();
+        let least = rng.between(5_000, 100_000);
+        let speed = Speed { least, most: least * rng.between(2, 12), per_kib: rng.between(100, 2_000) };
+        let disks = (0..shards.iter().sum()).map(|_| Disk::new(rng.fork(), 1 << 30, speed)).collect();
+        let pool = || Pool::new(RECV_BUFS * RECV_BUF_BYTES, RECV_BUFS * RECV_BUF_BYTES);
+        let pools = shards.iter().map(|count| (0..*count).map(|_| pool()).collect()).collect();
+        let net = Net::of_nodes(rng.fork(), pools);
+        let segment_bytes = (256 << 10) << rng.below(3);
+        trail.say(format!("seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}"));
+        let world = World::new(rng.fork(), disks, net, trail);
+        let mut run = Run {
+            rng,
+            world,
+            subject,
+            logs: Logs::default(),
+            actors: Vec::new(),
+            done: Vec::new(),
+            segment_bytes,
+            cleaner: CleanerSettings::default(),
+            coordinator: Arc::default(),
+            lives: 0,
+            phase: 0,
+        };
+        run.hire();
+        run
+    }
+
+    fn hire(&mut self) {
+        let nodes = self.world.nodes();
+        for number in 0..self.rng.between(1, 3) {
+            let partitions = [1, 2, 5][self.rng.below(3) as usize];
+            let replication =
+                if self.rng.chance(3, 4) { nodes.min(3) } else { self.rng.between(1, nodes as u64) as usize };
+            self.logs.topics.push(Topic {
+                name: format!("topic-{number}"),
+                replication: replication as i16,
+                made: false,
+                partitions: (0..partitions).map(|_| Partition::default()).collect(),
+            });
+        }
+        let maker = Maker::new(self.rng.fork(), nodes);
+        self.employ(Box::new(maker));
+        for lane in 0..self.rng.between(2, 4) {
+            let once = self.rng.chance(2, 3);
+            let ways = writer::Ways {
+                once,
+                acks: if once || self.rng.chance(3, 4) { -1 } else { 1 },
+                in_flight: self.rng.between(1, 5) as usize,
+                pause: self.rng.between(2, 40) * MS,
+                bytes_max: if self.rng.chance(1, 4) { 150_000 } else { 20_000 },
+            };
+            let writer = Writer::new(ways, self.rng.fork(), nodes, lane + 1);
+            self.employ(Box::new(writer));
+        }
+        for _ in 0..2 {
+            let reader = Reader::new(self.rng.fork(), nodes, false);
+            self.employ(Box::new(reader));
+        }
+    }
+
+    fn employ(&mut self, actor: Box<dyn Actor>) {
+        let number = self.actors.len() as u64;
+        self.actors.push(actor);
+        self.done.push(false);
+        let after = self.rng.below(20 * MS);
+        self.world.timer(after, number);
+    }
+
+    fn whole(&mut self, rounds: u32) -> Result<(), Violation> {
+        (0..self.world.nodes()).for_each(|node| self.boot(node));
+        // The maker has to find a cluster that works.
+        self.await_topics()?;
+        for _ in 0..rounds {
+            let ms = self.rng.between(50, 2_500);
+            self.phase(ms)?;
+            self.strike();
+            if self.rng.chance(1, 2) {
+                let ms = self.rng.between(20, 3_000);
+                self.phase(ms)?;
+                self.heal(true);
+            }
+        }
+        self.heal(false);
+        self.actors.iter_mut().for_each(|actor| actor.stop());
+        self.finish("were not done")?;
+        for power in [false, true] {
+            self.employ_auditor();
+            self.finish("did not read all logs to their ends")?;
+            for node in 0..self.world.nodes() {
+                if power { self.world.cut_power_of(node) } else { self.world.kill_node(node) }
+            }
+            (0..self.world.nodes()).for_each(|node| self.boot(node));
+        }
+        self.employ_auditor();
+        self.finish("did not read all logs to their ends after a restart of all nodes")
+    }
+
+    fn employ_auditor(&mut self) {
+        let auditor = Reader::new(self.rng.fork(), self.world.nodes(), true);
+        self.employ(Box::new(auditor));
+    }
+
+    fn await_topics(&mut self) -> Result<(), Violation> {
+        let began = self.world.now();
+        while self.logs.topics.iter().any(|topic| !topic.made) {
+            if self.world.now() > began + END_MS * MS {
+                let text = format!("topics were not made within {END_MS} ms of a cluster that nothing happened to");
+                return Err(Violation::new(Rule::Liveness, text));
+            }
+            self.phase(20)?;
+        }
+        Ok(())
+    }
+
+    fn boot(&mut self, node: usize) {
+        let (make, nodes) = (self.subject.make, self.world.nodes());
+        let shards = self.world.shards_of(node).len();
+        let (segment_bytes, cleaner, coordinator) = (self.segment_bytes, self.cleaner, Arc::clone(&self.coordinator));
+        let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
+        let start = self.rng.next_u64();
+        self.world.boot_node(node, |shard| {
+            make(&Seat {
+                node,
+                nodes,
+                start,
+                shard: Start {
+                    shard,
+                    shards,
+                    seed: seeds[shard],
+                    segment_bytes,
+                    reserve_bytes: segment_bytes * 2,
+                    cleaner,
+                    tail_bytes: 256 << 10,
+                    coordinator: Arc::clone(&coordinator),
+                    offsets_partitions: 1,
+                },
+            })
+        });
+        self.lives += 1;
+    }
+
+    /// Something goes wrong.
+    fn strike(&mut self) {
+        let nodes = self.world.nodes() as u64;
+        let one = self.rng.below(nodes) as usize;
+        let other = (one + 1 + self.rng.below((nodes - 1).max(1)) as usize) % nodes as usize;
+        match self.rng.below(16) {
+            0..=3 => self.end_node(one, false),
+            4..=5 => self.end_node(one, true),
+            6 | 7 => {
+                let ns = self.rng.between(10, 4_000) * MS;
+                self.world.pause_node(one, ns);
+            }
+            8 | 9 if one != other => self.world.cut(one, other),
+            10 if one != other => {
+                self.world.cut(one, other);
+                self.world.cut(other, one);
+            }
+            11 | 12 => {
+                for other in (0..nodes as usize).filter(|other| *other != one) {
+                    self.world.cut(one, other);
+                    self.world.cut(other, one);
+                }
+            }
+            13 => {
+                let ns = self.rng.between(1, 300) * MS;
+                self.world.net.cables.slow_down(one, other, ns);
+            }
+            14 => {
+                let until = torc_base::time::Mono(self.world.now() + self.rng.between(100, 2_000) * MS);
+                let times = self.rng.between(5, 100);
+                for shard in self.world.shards_of(one) {
+                    self.world.disks[shard].slow = (until, times);
+                }
+            }
+            15 => {
+                let power = self.rng.chance(1, 2);
+                (0..nodes as usize).for_each(|node| self.end_node(node, power));
+            }
+            _ => {}
+        }
+    }
+
+    fn end_node(&mut self, node: usize, power: bool) {
+        if !self.world.runs(node) {
+            return;
+        }
+        if power { self.world.cut_power_of(node) } else { self.world.kill_node(node) }
+    }
+
+    /// Nodes that are down are started again and ways are mended: `some` of them, or all.
+    fn heal(&mut self, some: bool) {
+        let nodes = self.world.nodes();
+        for node in 0..nodes {
+            if !self.world.runs(node) && !(some && self.rng.chance(1, 4)) {
+                self.boot(node);
+            }
+        }
+        for from in 0..nodes {
+            for to in (0..nodes).filter(|to| *to != from) {
+                if self.world.net.cables.is_cut(from, to) && !(some && self.rng.chance(1, 4)) {
+                    self.world.mend(from, to);
+                }
+                if !some {
+                    self.world.net.cables.slow_down(from, to, 0);
+                }
+            }
+        }
+        if !some {
+            self.world.disks.iter_mut().for_each(|disk| disk.slow = (torc_base::time::Mono(0), 1));
+        }
+    }
+
+    /// Lets everybody come to an end; `late` says what it means if they do not.
+    fn finish(&mut self, late: &str) -> Result<(), Violation> {
+        let began = self.world.now();
+        while let Some(waits) = self.done.iter().position(|done| !done) {
+            if self.world.now() > began + END_MS * MS {
+                let text = format!("clients, of which {waits} is the first, {late} {END_MS} ms after the last fault");
+                return Err(Violation::new(Rule::Liveness, text));
+            }
+            self.phase(20)?;
+        }
+        Ok(())
+    }
+
+    /// Lets things happen for `ms` virtual milliseconds.
+    fn phase(&mut self, ms: u64) -> Result<(), Violation> {
+        self.phase += 1;
+        let token = PHASE_OVER + self.phase;
+        self.world.timer(ms * MS, token);
+        loop {
+            let Some(happening) = self.world.step()? else { return Ok(()) };
+            match happening {
+                Happening::Quiet => {}
+                Happening::Timer { token: t } if t == token => return Ok(()),
+                Happening::Timer { token: t } if t < PHASE_OVER => self.wake(t as usize)?,
+                Happening::Timer { .. } => {}
+                Happening::Bytes { link, bytes } => {
+                    if let Some(actor) = self.actors.iter_mut().find(|actor| actor.has(link)) {
+                        actor.receive(&mut self.world, &mut self.logs, link, &bytes)?;
+                    }
+                }
+                Happening::Lost { link } => {
+                    if let Some(actor) = self.actors.iter_mut().find(|actor| actor.has(link)) {
+                        actor.lost(&mut self.world, link);
+                    }
+                }
+                Happening::Exited { shard } => {
+                    let why = self.world.app(shard).and_then(self.subject.refused);
+                    let why = why.unwrap_or_else(|| "it gave no reason".into());
+                    return Err(Violation::new(Rule::Starts, format!("shard {shard} ended by itself: {why}")));
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, number: usize) -> Result<(), Violation> {
+        match self.actors[number].wake(&mut self.world, &mut self.logs)? {
+            Next::Wake(after) => self.world.timer(after, number as u64),
+            Next::Done => self.done[number] = true,
+        }
+        Ok(())
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            digest: self.world.trail.digest(),
+            steps: self.world.trail.steps(),
+            acked: self.logs.acked,
+            fetched: self.logs.fetched,
+            commits: 0,
+            generations: 0,
+            compared: 0,
+            compacted: 0,
+            lives: self.lives,
+            moves: self.world.moves,
+            virtual_ms: self.world.now() / MS,
+            refused: false,
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Writes batches to the leaders of partitions until it is told to stop; what has no acknowledgement is sent again, in order.
+
+use super::guide::{Guide, Nodes, topic_name};
+use super::logs::{Logs, Sent};
+use super::{Actor, Next, explain};
+use crate::batch::{self, Plan};
+use crate::violation::{Rule, Violation};
+use crate::wire::{Asked, Waiting, decode};
+use bytes::Bytes;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse};
+use std::collections::{BTreeMap, BTreeSet};
+use torc_base::prng::Prng;
+
+const OUT_OF_ORDER: i16 = 45;
+const VERSION: i16 = 9;
+
+/// How a writer works.
+#[derive(Clone, Copy, Debug)]
+pub struct Ways {
+    /// It asks for a producer id, and no batch may be in the log twice.
+    pub once: bool,
+    /// -1, or 1: then nothing is promised.
+    pub acks: i16,
+    /// Requests without answers.
+    pub in_flight: usize,
+    /// Longest pause between requests, nanoseconds.
+    pub pause: u64,
+    /// Longest batch.
+    pub bytes_max: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Pending {
+    at: (usize, usize),
+    number: u64,
+}
+
+/// See the module.
+pub struct Writer {
+    ways: Ways,
+    guide: Guide,
+    lane: u64,
+    order: u64,
+    id: Option<(i64, i16)>,
+    sequences: BTreeMap<(usize, usize), i32>,
+    /// Without acknowledgements, in the order in which they were made.
+    pending: Vec<Pending>,
+    /// Partitions of which something is to be sent again, which is done when nothing of them is under way.
+    again: BTreeSet<(usize, usize)>,
+    under_way: BTreeMap<(usize, usize), usize>,
+    not_before: u64,
+    stopping: bool,
+}
+
+impl Writer {
+    /// `lane`: its own.
+    pub fn new(ways: Ways, rng: Prng, nodes: usize, lane: u64) -> Writer {
+        Writer {
+            ways,
+            guide: Guide::new(rng, nodes),
+            lane,
+            order: 0,
+            id: None,
+            sequences: BTreeMap::new(),
+            pending: Vec::new(),
+            again: BTreeSet::new(),
+            under_way: BTreeMap::new(),
+            not_before: 0,
+            stopping: false,
+        }
+    }
+
+    fn ask_for_id(&mut self, nodes: &mut dyn Nodes) {
+        let node = self.guide.rng.below(nodes.nodes() as u64) as usize;
+        let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
+        if let Some(line) = self.guide.line(nodes, node) {
+            line.ask(nodes, 4, &request, Some(Asked::InitProducerId));
+        }
+    }
+
+    fn compose(&mut self, wall: i64, logs: &mut Logs) -> Option<Pending> {
+        let rng = &mut self.guide.rng;
+        let made: Vec<usize> = (0..logs.topics.len()).filter(|topic| logs.topics[*topic].made).collect();
+        let topic = *made.get(rng.below(made.len().max(1) as u64) as usize)?;
+        let partition = rng.below(logs.topics[topic].partitions.len() as u64) as usize;
+        let at = (topic, partition);
+        // What is to be sent again comes first.
+        if self.again.contains(&at) {
+            return None;
+        }
+        let number = logs.next_number();
+        let most = if rng.chance(1, 8) { 40 } else { 4 };
+        let records = rng.between(1, most) as u32;
+        let bytes =
+            if rng.chance(1, 10) { rng.between(1_000, self.ways.bytes_max) } else { rng.between(1, 500) } as usize;
+        let producer = match self.id {
+            Some((id, epoch)) => {
+                let sequence = self.sequences.entry(at).or_insert(0);
+                let base = *sequence;
+                *sequence += records as i32;
+                (id, epoch, base)
+            }
+            None => (-1, -1, -1),
+        };
+        self.order += 1;
+        let plan = Plan { number, records, bytes, producer, timestamp: wall, keys: 0 };
+        let bytes = batch::build(&plan);
+        let sent = Sent { bytes, once: self.ways.once, lane: (self.lane, self.order), attempts: 0, acked: None };
+        logs.part(topic, partition).sent.insert(number, sent);
+        let one = Pending { at, number };
+        self.pending.push(one);
+        Some(one)
+    }
+
+    /// Sends one batch to its leader; false if nobody is known to be there.
+    fn send(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs, one: Pending) -> bool {
+        let Some(leader) = self.guide.leader(one.at.0, one.at.1) else {
+            self.guide.doubt(nodes.now());
+            return false;
+        };
+        let Some(line) = self.guide.line(nodes, leader.node) else {
+            self.guide.doubt(nodes.now());
+            return false;
+        };
+        let name = topic_name(logs, one.at.0);
+        let sent = logs.part(one.at.0, one.at.1).sent.get_mut(&one.number).expect("composed before");
+        sent.attempts += 1;
+        let records = Some(Bytes::copy_from_slice(&sent.bytes));
+        let data = PartitionProduceData::default().with_index(one.at.1 as i32).with_records(records);
+        let topic = TopicProduceData::default().with_name(name).with_partition_data(vec![data]);
+        let request =
+            ProduceRequest::default().with_acks(self.ways.acks).with_timeout_ms(30_000).with_topic_data(vec![topic]);
+        line.ask(nodes, VERSION, &request, Some(Asked::Produce(vec![(one.at.0, one.at.1, one.number)])));
+        *self.under_way.entry(one.at).or_insert(0) += 1;
+        true
+    }
+
+    fn send_again(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs) {
+        for at in self.again.clone() {
+            if self.under_way.get(&at).is_some_and(|count| *count > 0) {
+                continue;
+            }
+            let these: Vec<Pending> = self.pending.iter().filter(|one| one.at == at).copied().collect();
+            // One at a time until one is through: whoever leads now may not yet be known.
+            match these.first() {
+                Some(first) => {
+                    self.send(nodes, logs, *first);
+                }
+                None => {
+                    self.again.remove(&at);
+                }
+            }
+        }
+    }
+
+    fn not_answered(&mut self, waiting: &Waiting) {
+        if let Asked::Produce(asked) = &waiting.asked {
+            for (t, p, _) in asked {
+                *self.under_way.get_mut(&(*t, *p)).expect("it was under way") -= 1;
+                self.again.insert((*t, *p));
+            }
+        }
+    }
+
+    fn answered(&mut self, now: u64, logs: &mut Logs, waiting: Waiting, frame: Bytes) -> Result<(), Violation> {
+        let Asked::Produce(asked) = waiting.asked else { unreachable!("checked by the caller") };
+        let answer: ProduceResponse = decode(frame, waiting.version)?;
+        let part = answer.responses.first().and_then(|topic| topic.partition_responses.first());
+        let Some(part) = part else {
+            return Err(Violation::new(Rule::Protocol, "an empty answer to Produce"));
+        };
+        let (t, p, number) = asked[0];
+        let at = (t, p);
+        *self.under_way.get_mut(&at).expect("it was under way") -= 1;
+        if part.error_code == 0 {
+            self.pending.retain(|one| one.number != number);
+            if self.ways.acks == -1 {
+                logs.acknowledged(at, number, part.base_offset)?;
+            }
+            if self.pending.iter().all(|one| one.at != at) {
+                self.again.remove(&at);
+            }
+            return Ok(());
+        }
+        if part.error_code == OUT_OF_ORDER && self.ways.once {
+            let oldest = self.pending.iter().find(|one| one.at == at).map(|one| one.number);
+            if oldest == Some(number) {
+                let text = format!("batch {number} of topic {t} partition {p} is the next in order, and was refused");
+                return Err(Violation::new(Rule::ExpectedErrors, text));
+            }
+        } else {
+            explain("produce", part.error_code)?;
+            self.guide.doubt(now);
+        }
+        self.again.insert(at);
+        self.not_before = now + self.guide.rng.between(1, 60) * 1_000_000;
+        Ok(())
+    }
+}
+
+impl Actor for Writer {
+    fn wake(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs) -> Result<Next, Violation> {
+        for waiting in self.guide.wake(nodes) {
+            self.not_answered(&waiting);
+        }
+        if self.stopping && self.pending.is_empty() && self.guide.outstanding() == 0 {
+            self.guide.hang_up(nodes);
+            return Ok(Next::Done);
+        }
+        let pause = Next::Wake(self.guide.rng.between(20_000, self.ways.pause));
+        if nodes.now() < self.not_before {
+            return Ok(pause);
+        }
+        if self.ways.once && self.id.is_none() {
+            if self.guide.outstanding() == 0 && !self.stopping {
+                self.ask_for_id(nodes);
+            }
+            return Ok(pause);
+        }
+        self.send_again(nodes, logs);
+        // A server knows the last five batches of a producer again.
+        let room = self.pending.len() < self.ways.in_flight;
+        if room && !self.stopping {
+            let wall = nodes.wall_ms();
+            if let Some(one) = self.compose(wall, logs)
+                && !self.send(nodes, logs, one)
+            {
+                self.again.insert(one.at);
+            }
+        }
+        if self.guide.rng.chance(1, 500) {
+            // Nothing comes back on what is closed.
+            let before: Vec<(usize, usize)> = self.under_way.keys().copied().collect();
+            self.guide.hang_up(nodes);
+            self.guide.doubt(nodes.now());
+            self.again.extend(before.iter().filter(|at| self.under_way[at] > 0));
+            self.under_way.clear();
+        }
+        Ok(pause)
+    }
+
+    fn receive(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs, link: u64, bytes: &[u8]) -> Result<(), Violation> {
+        let now = nodes.now();
+        for (waiting, frame) in self.guide.receive(now, logs, link, bytes)? {
+            if !matches!(waiting.asked, Asked::InitProducerId) {
+                self.answered(now, logs, waiting, frame)?;
+                continue;
+            }
+            let answer: InitProducerIdResponse = decode(frame, waiting.version)?;
+            if answer.error_code == 0 {
+                self.id = Some((answer.producer_id.0, answer.producer_epoch));
+            } else {
+                explain("init producer id", answer.error_code)?;
+                self.not_before = now + 50_000_000;
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, nodes: &mut dyn Nodes, link: u64) {
+        for waiting in self.guide.lost(nodes.now(), link) {
+            self.not_answered(&waiting);
+        }
+    }
+
+    fn has(&self, link: u64) -> bool {
+        self.guide.has(link)
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+}
