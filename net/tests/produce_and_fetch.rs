@@ -137,7 +137,7 @@ fn produce_responses_decode_by_the_schema_crate() {
                         leader: random_leader(s),
                     }),
                 }),
-                endpoints: random_endpoints(s),
+                endpoints: random_endpoints(&mut s),
             };
             let mut out = b"before".to_vec();
             produce::encode(&response, version, 42, &mut out);
@@ -294,7 +294,7 @@ fn random_fetch_response(s: &mut Sampler) -> fetch::Response {
                 leader: random_leader(s),
             }),
         }),
-        endpoints: random_endpoints(s),
+        endpoints: random_endpoints(&mut s),
     }
 }
 

@@ -537,8 +537,7 @@ impl<'a> Fields<'a> {
         let members = self.value("torc.peers")?;
         let members = Members::parse(members).map_err(|why| self.damaged(format!("`torc.peers`: {why}")))?;
         let founders = self.value("torc.founders")?;
-        let founder =
-            |text: &str| Some(text.split_once(':').and_then(|(n, d)| Some((n.parse().ok()?, number_of_hex(d)?)))?);
+        let founder = |text: &str| text.split_once(':').and_then(|(n, d)| Some((n.parse().ok()?, number_of_hex(d)?)));
         let parsed: Option<BTreeMap<u32, u128>> = founders.split(',').map(founder).collect();
         let complete = |founders: &BTreeMap<u32, u128>| {
             founders.len() == members.len() && members.iter().all(|member| founders.contains_key(&member.node))

@@ -250,11 +250,11 @@ impl Reading {
             };
             self.note(Level::Warn, format!("min.insync.replicas={copies}, {text}"));
         }
-        if let (Some(members), Some(node)) = (&self.config.members, self.config.node_id) {
-            if members.address(node).is_none() {
-                let why = format!("it does not name this server, whose node.id is {node}: {members}");
-                self.refuse("torc.peers", why);
-            }
+        if let (Some(members), Some(node)) = (&self.config.members, self.config.node_id)
+            && members.address(node).is_none()
+        {
+            let why = format!("it does not name this server, whose node.id is {node}: {members}");
+            self.refuse("torc.peers", why);
         }
     }
 

@@ -210,21 +210,15 @@ impl Groups {
     }
 
     /// Looks for the entries that a message offers, the first of them at least; if they are not there, `beyond` them.
-    fn entries(
-        &mut self,
-        out: &mut Out,
-        id: GroupId,
-        message: &Message,
-        max_bytes: usize,
-        beyond: bool,
-    ) -> Entries {
+    fn entries(&mut self, out: &mut Out, id: GroupId, message: &Message, max_bytes: usize, beyond: bool) -> Entries {
         let Body::Append { prev, .. } = &message.body else { return Entries::Never };
         let Some(group) = self.groups.get(&id) else { return Entries::Never };
         if !group.raft.is_leader() || group.raft.term() != message.term || prev.index.next() < group.raft.log().first()
         {
             return Entries::Never;
         }
-        let last = if beyond { group.raft.marks().written } else { message.last_entry().expect("the caller has looked") };
+        let last =
+            if beyond { group.raft.marks().written } else { message.last_entry().expect("the caller has looked") };
         // Followers go before those who read for clients, and have memory that those cannot use up.
         let claim = Claim { share: Share::Followers, turn: 0 };
         let from = From::Index(prev.index.next());
@@ -339,7 +333,9 @@ fn entries_of(message: &Message) -> usize {
 /// Entries behind `prev` through `last`, without a gap: what compaction has left out, all of it below `compacted`, is a hole.
 fn bridged(items: Vec<Item>, log: &Log, prev: Index, last: Index, compacted: Index) -> Vec<Item> {
     let mut next = prev.next();
-    if items.iter().zip(next.get()..).all(|(item, at)| item.index.get() == at) && items.len() as u64 <= last.get() - prev.get() {
+    if items.iter().zip(next.get()..).all(|(item, at)| item.index.get() == at)
+        && items.len() as u64 <= last.get() - prev.get()
+    {
         return items;
     }
     let mut whole = Vec::with_capacity(items.len());

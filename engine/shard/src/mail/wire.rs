@@ -183,7 +183,7 @@ fn take_overrides(from: &mut Decoder<'_, '_>) -> Read<Overrides> {
     Ok(pairs.into_iter().collect())
 }
 
-fn put_ids(out: &mut Vec<u8>, ids: &Vec<i32>) {
+fn put_ids(out: &mut Vec<u8>, ids: &[i32]) {
     put_list(out, ids, |out, id| put_i64(out, (*id).into()));
 }
 
@@ -221,7 +221,9 @@ fn put_admin(out: &mut Vec<u8>, admin: &Admin) {
             put_list(out, topics, |out, topic| {
                 put_text(out, &topic.name);
                 put_i64(out, topic.total.into());
-                put_maybe(out, topic.assignments.as_ref(), |out, rows| put_list(out, rows, put_ids));
+                put_maybe(out, topic.assignments.as_ref(), |out, rows| {
+                    put_list(out, rows, |out, ids| put_ids(out, ids))
+                });
             });
         }
         Admin::Configs { resources, validate_only } => {

@@ -279,7 +279,8 @@ impl<A: App> Run<A> {
     fn heal(&mut self, some: bool) {
         let nodes = self.world.nodes();
         for node in 0..nodes {
-            if !self.world.runs(node) && !(some && self.rng.chance(1, 4)) {
+            let stays = some && self.rng.chance(1, 4);
+            if !self.world.runs(node) && !stays {
                 self.boot(node);
             }
         }

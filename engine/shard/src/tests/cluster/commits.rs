@@ -82,7 +82,11 @@ fn another_leads_when_the_leaders_node_is_gone_and_the_old_one_follows() {
         // Its own alone: never acknowledged, and lost.
         let committed = cluster.committed(old, LOG);
         let since = cluster.now.mono;
-        if off { cluster.power_off(old) } else { cluster.kill(old) }
+        if off {
+            cluster.power_off(old)
+        } else {
+            cluster.kill(old)
+        }
         let new = cluster.leader(LOG);
         assert_ne!(new, old);
         let took_ms = cluster.now.mono.since(since) / 1_000_000;

@@ -312,7 +312,9 @@ impl Cluster {
     /// Where the members of a group stand.
     pub fn tell(&self, group: GroupId) -> String {
         let one = |id: &NodeId| match self.raft(*id, group) {
-            Some(raft) => format!("node {id}: {:?} {:?} of {:?} {:?}", raft.role(), raft.term(), raft.leader(), raft.marks()),
+            Some(raft) => {
+                format!("node {id}: {:?} {:?} of {:?} {:?}", raft.role(), raft.term(), raft.leader(), raft.marks())
+            }
             None => format!("node {id}: no group"),
         };
         self.processes.keys().map(one).collect::<Vec<_>>().join("; ")
