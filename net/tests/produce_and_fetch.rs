@@ -294,7 +294,7 @@ fn random_fetch_response(s: &mut Sampler) -> fetch::Response {
                 leader: random_leader(s),
             }),
         }),
-        endpoints: random_endpoints(&mut s),
+        endpoints: random_endpoints(s),
     }
 }
 
