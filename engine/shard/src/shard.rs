@@ -160,6 +160,22 @@ impl Shard {
         self.with_groups(now, &mut Vec::new(), |groups, out| lost.into_iter().for_each(|id| groups.step_down(out, id)));
     }
 
+    /// Where each group stands, a line each, and what is told of leaders: for whoever wants to know why nobody serves.
+    pub fn standing(&self) -> String {
+        let leaders = self.kafka.view.topics().flat_map(|topic| topic.partitions.iter()).map(|log| {
+            let leader = self.kafka.view.leader(log);
+            leader.map_or_else(|| format!("{log}: nobody"), |led| format!("{log}: node {} in {}", led.node, led.epoch))
+        });
+        format!(
+            "{}told of leaders: {}\nchange {:?} is not in force, {} is; all that must have have leaders: {}\n",
+            self.groups.standing(),
+            leaders.collect::<Vec<_>>().join(", "),
+            self.unready,
+            self.in_force,
+            self.groups.all_serving(),
+        )
+    }
+
     fn is_ready(&self) -> bool {
         self.stats.ready.load(Ordering::Relaxed)
     }

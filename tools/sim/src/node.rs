@@ -124,7 +124,7 @@ pub fn run(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
 /// Runs one seed over a cluster of production shards.
 pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
     let refused = |shard: &Shard| shard.refused().map(str::to_owned);
-    cluster::run(seed, rounds, trail, cluster::Subject { make: make_seat, refused })
+    cluster::run(seed, rounds, trail, cluster::Subject { make: make_seat, refused, standing: Shard::standing })
 }
 
 /// A story about one production shard.

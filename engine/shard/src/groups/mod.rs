@@ -184,6 +184,29 @@ impl Groups {
         }
     }
 
+    /// Where each group stands, a line each.
+    pub fn standing(&self) -> String {
+        let line = |(id, group): (&GroupId, &Group)| {
+            let raft = &group.raft;
+            let marks = raft.marks();
+            let members: Vec<String> = raft.peers().iter().map(|peer| format!("{} {:?}", peer.id, peer.seat)).collect();
+            format!(
+                "group {id}: {:?} in term {}, leader {:?}, written {}, durable {}, committed {}, applied {}, serves {}, ticks {} of [{}]\n",
+                raft.role(),
+                raft.term(),
+                raft.leader().map(|node| node.get()),
+                marks.written,
+                marks.durable,
+                marks.committed,
+                marks.applied,
+                group.serving,
+                group.ticks,
+                members.join(", "),
+            )
+        };
+        self.groups.iter().map(line).collect()
+    }
+
     /// Groups of this shard.
     pub fn len(&self) -> usize {
         self.groups.len()

@@ -40,7 +40,7 @@ fn replicas_and_first_replicas_are_even_over_nodes_whatever_their_number() {
                 }
                 let loads = loads(&placed);
                 let of = |one: fn(Load) -> u64| candidates.iter().map(move |c| c.id).map(|id| loads.of(id)).map(one);
-                assert!(spread(of.clone()(|load| load.first)) <= 1, "{case}");
+                assert!(spread(of(|load| load.first)) <= 1, "{case}");
                 assert!(spread(of(|load| load.all)) <= 1, "{case}");
             }
         }

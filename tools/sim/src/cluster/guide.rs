@@ -165,14 +165,17 @@ impl Guide {
         lost
     }
 
-    /// Closes all connections.
-    pub fn hang_up(&mut self, nodes: &mut dyn Nodes) {
+    /// Closes all connections; what is not answered.
+    pub fn hang_up(&mut self, nodes: &mut dyn Nodes) -> Vec<Waiting> {
+        let mut lost = Vec::new();
         for line in &mut self.lines {
             if let Some(link) = line.link {
                 nodes.abort(link);
-                line.lost();
+                lost.extend(line.lost());
             }
         }
+        self.note_lost(nodes.now(), &lost);
+        lost
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Subject<A> {
     pub make: fn(&Seat) -> A,
     /// The reason why it would not start, if so.
     pub refused: fn(&A) -> Option<String>,
+    /// Says where its groups stand.
+    pub standing: fn(&A) -> String,
 }
 
 impl<A: App> Nodes for World<A> {
@@ -192,11 +194,20 @@ impl<A: App> Run<A> {
         while self.logs.topics.iter().any(|topic| !topic.made) {
             if self.world.now() > began + END_MS * MS {
                 let text = format!("topics were not made within {END_MS} ms of a cluster that nothing happened to");
-                return Err(Violation::new(Rule::Liveness, text));
+                return Err(Violation::new(Rule::Liveness, text + &self.standing()));
             }
             self.phase(20)?;
         }
         Ok(())
+    }
+
+    /// Where all groups stand, for a report.
+    fn standing(&self) -> String {
+        let of = |shard: usize| match self.world.app(shard) {
+            Some(app) => format!("\nshard {shard}:\n{}", (self.subject.standing)(app)),
+            None => format!("\nshard {shard} does not run"),
+        };
+        (0..self.world.shards()).map(of).collect()
     }
 
     fn boot(&mut self, node: usize) {
@@ -305,7 +316,7 @@ impl<A: App> Run<A> {
         while let Some(waits) = self.done.iter().position(|done| !done) {
             if self.world.now() > began + END_MS * MS {
                 let text = format!("clients, of which {waits} is the first, {late} {END_MS} ms after the last fault");
-                return Err(Violation::new(Rule::Liveness, text));
+                return Err(Violation::new(Rule::Liveness, text + &self.standing()));
             }
             self.phase(20)?;
         }

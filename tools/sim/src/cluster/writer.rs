@@ -230,12 +230,10 @@ impl Actor for Writer {
             }
         }
         if self.guide.rng.chance(1, 500) {
-            // Nothing comes back on what is closed.
-            let before: Vec<(usize, usize)> = self.under_way.keys().copied().collect();
-            self.guide.hang_up(nodes);
+            for waiting in self.guide.hang_up(nodes) {
+                self.not_answered(&waiting);
+            }
             self.guide.doubt(nodes.now());
-            self.again.extend(before.iter().filter(|at| self.under_way[at] > 0));
-            self.under_way.clear();
         }
         Ok(pause)
     }

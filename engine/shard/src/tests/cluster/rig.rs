@@ -277,7 +277,7 @@ impl Cluster {
         let header = crate::batch::header(&built).expect("just built");
         let gather = built.len() >= torc_base::limits::LARGE_FRAME;
         let batch = crate::batch::NewBatch { header, bytes: payload, gather, stamp: false };
-        let part = ProducePart { position: 0, group, batch, acks: Acks::All };
+        let part = ProducePart { position: 0, group, batch, acks: Acks::All, in_sync: 1 };
         self.call(id, group, |groups, out| groups.produce(out, asker, vec![part]));
     }
 
