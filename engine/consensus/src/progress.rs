@@ -101,6 +101,11 @@ impl Peer {
         }
     }
 
+    /// True if it has answered since its node was last lost sight of, and what it says counts: it may have another disk since.
+    pub fn follows(&self) -> bool {
+        !self.suspected && self.incarnation == 0 && self.flow == Flow::Stream
+    }
+
     /// Forgets what was known, at the start of a leader's term whose log ends at `last`.
     pub(crate) fn reset(&mut self, last: Index) {
         let (ballot, suspected) = (self.ballot, self.suspected);

@@ -67,12 +67,12 @@ impl InSync {
         }
     }
 
-    /// Those that have lacked something for too long, or cannot be reached.
+    /// Those that have lacked something for too long, cannot be reached, or do not know what they had.
     fn lagging(&self, now: Mono, raft: &Raft) -> impl Iterator<Item = NodeId> {
         let last = raft.marks().written;
         let lags = move |replica: &&Replica| match find(raft, replica.node) {
             None => true,
-            Some(peer) if peer.suspected => true,
+            Some(peer) if !peer.follows() => true,
             Some(peer) => peer.matched < last && now >= replica.had_all.plus_ms(REPLICA_LAG_MS),
         };
         self.others.iter().filter(lags).map(|replica| replica.node)
