@@ -6,7 +6,7 @@
 
 mod planting;
 
-use planting::{plant, text, write_if_changed};
+use planting::{forget_gone, plant, text, write_if_changed};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -197,6 +197,7 @@ fn only_these_crates(manifest: &str) -> String {
 
 /// Copies what lies below `folder`; bugs are planted on the way.
 fn copy_tree(from: &Path, to: &Path, folder: &Path) {
+    forget_gone(&from.join(folder), &to.join(folder));
     for entry in fs::read_dir(from.join(folder)).expect("the sources can be read") {
         let entry = entry.expect("the sources can be read");
         let path = folder.join(entry.file_name());

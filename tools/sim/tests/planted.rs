@@ -1,5 +1,6 @@
 //! Plants known bugs into a copy of the sources, and expects the simulator to find each within 500 seeds: in the log,
-//! the groups, what they remember of producers, connections, memory, the coordinators of consumer groups, and compaction.
+//! the groups, what they remember of producers, connections, memory, the coordinators of consumer groups, compaction, and
+//! what the members of a replicated group promise each other.
 //!
 //! Nothing in production code knows of this. The copy holds all bugs at once, each asleep until the environment wakes it,
 //! so that one build serves them all. It lies in `planted` of the target directory, and is written only where it differs:
@@ -8,7 +9,7 @@
 #[path = "../../../engine/consensus/tests/planting/mod.rs"]
 mod planting;
 
-use planting::{plant, text, write_if_changed};
+use planting::{forget_gone, plant, text, write_if_changed};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ struct Bug {
     file: &'static str,
     edits: &'static [(&'static str, &'static str)],
     rules: &'static [&'static str],
+    /// It shows in runs of clusters.
+    cluster: bool,
 }
 
 /// All bugs, each with the test that wakes it.
@@ -55,6 +58,7 @@ bugs! {
         // `Starts`: the log itself may notice that a batch is missing of which a later one, or a checkpoint, says that it
         // was durable. `ExpectedErrors`: in a sealed segment, which is not read at the start, a reader notices it.
         rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "UniqueProducerId", "Starts", "ExpectedErrors"],
+        cluster: false,
     };
     a_batch_checksum_that_is_not_verified_is_caught: Bug {
         name: "batch-checksum-not-verified",
@@ -64,6 +68,7 @@ bugs! {
             "        AWAKE || crc32c(prefix) == self.prefix_crc && crc32c(body) == self.body_crc",
         )],
         rules: &["BytesAreTrue", "Starts", "SeenIsFinal"],
+        cluster: false,
     };
     a_tail_cut_one_batch_too_far_is_caught: Bug {
         name: "tail-cut-too-far",
@@ -82,6 +87,7 @@ bugs! {
         )],
         // `ExpectedErrors`: the first to notice may be an idempotent producer, whose next batch is refused as out of order.
         rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "UniqueProducerId", "ExpectedErrors"],
+        cluster: false,
     };
     a_cold_segment_that_is_published_before_its_flush_is_caught: Bug {
         name: "published-before-flush",
@@ -91,12 +97,13 @@ bugs! {
             "                self.ask(if AWAKE { DiskKind::Free } else { DiskKind::Sync { file } }, parts);",
         )],
         rules: &["AckedIsKept", "SeenIsFinal", "ExpectedErrors", "Starts", "Liveness"],
+        cluster: false,
     };
     an_answer_before_its_commit_is_caught: Bug {
         name: "answer-before-commit",
         file: "engine/shard/src/groups/append.rs",
         edits: &[(
-            "            Acks::All => group.on_commit.push_back(waiter),",
+            "            Acks::All if in_sync == 1 => group.on_commit.push_back(waiter),",
             "            Acks::All if AWAKE => out.answers.push_back((
                 asker,
                 Answer::Produced(vec![(
@@ -104,9 +111,10 @@ bugs! {
                     Ok(Produced { base, append_time, log_start: Offset(-1), times: None }),
                 )]),
             )),
-            Acks::All => group.on_commit.push_back(waiter),",
+            Acks::All if in_sync == 1 => group.on_commit.push_back(waiter),",
         )],
         rules: &["AckedIsKept", "MarksAdvance", "SeenIsFinal", "ExpectedErrors"],
+        cluster: false,
     };
     a_high_watermark_that_moves_at_the_append_is_caught: Bug {
         name: "high-watermark-at-append",
@@ -116,6 +124,7 @@ bugs! {
             "    pub fn high_watermark(&self) -> Offset {\n        if AWAKE { self.end() } else { self.high_watermark }\n",
         )],
         rules: &["MarksAdvance", "SeenIsFinal", "AckedIsKept", "BehindHighWatermark", "NoPanic"],
+        cluster: false,
     };
     a_producer_that_is_forgotten_at_a_restart_is_caught: Bug {
         name: "producer-forgotten",
@@ -126,6 +135,7 @@ bugs! {
                 self.state.append(index, end, &Incoming { producer, ..incoming }, bytes);",
         )],
         rules: &["Once", "InOrder", "ExpectedErrors", "SeenIsFinal"],
+        cluster: false,
     };
     answers_in_the_wrong_order_are_caught: Bug {
         name: "answers-swapped",
@@ -140,6 +150,7 @@ bugs! {
 ",
         )],
         rules: &["Protocol"],
+        cluster: false,
     };
     memory_that_is_not_given_back_at_a_close_is_caught: Bug {
         name: "memory-not-given-back",
@@ -151,6 +162,7 @@ bugs! {
 ",
         )],
         rules: &["Memory"],
+        cluster: false,
     };
     memory_that_is_held_while_more_is_waited_for_is_caught: Bug {
         name: "memory-held-while-waiting",
@@ -175,6 +187,7 @@ bugs! {
             ),
         ],
         rules: &["Memory"],
+        cluster: false,
     };
     a_coordinators_answer_before_its_commit_is_caught: Bug {
         name: "coordinator-answers-before-commit",
@@ -188,6 +201,7 @@ bugs! {
             Ok((base, index)) => {\n                let group",
         )],
         rules: &["CommitIsKept", "GenerationsAdvance", "OldIsRefused", "OneOwner", "BytesAreTrue"],
+        cluster: false,
     };
     a_commit_of_an_old_generation_that_is_taken_is_caught: Bug {
         name: "old-generation-commits",
@@ -205,6 +219,7 @@ bugs! {
         // Partitions",
         )],
         rules: &["OldIsRefused"],
+        cluster: false,
     };
     a_generation_that_nobody_writes_down_is_caught: Bug {
         name: "generation-not-recorded",
@@ -218,6 +233,7 @@ bugs! {
         }",
         )],
         rules: &["LogIsState", "GenerationsAdvance", "OneOwner", "OldIsRefused", "BytesAreTrue"],
+        cluster: false,
     };
     a_newest_record_that_is_compacted_away_across_a_segments_border_is_caught: Bug {
         name: "newest-of-two-segments-dropped",
@@ -254,6 +270,7 @@ bugs! {
         ],
         // `LogIsState`: coordinators' logs are compacted, too.
         rules: &["LastIsKept", "LogIsState"],
+        cluster: false,
     };
     a_tombstone_that_goes_before_what_it_deletes_is_caught: Bug {
         name: "tombstone-gone-too-soon",
@@ -263,18 +280,73 @@ bugs! {
             "        let horizon = self.now.0.saturating_add(if AWAKE { 0 } else { self.rules.delete_retention_ms });",
         )],
         rules: &["LastIsKept"],
+        cluster: false,
+    };
+    a_follower_that_acknowledges_before_the_flush_is_caught: Bug {
+        name: "follower-acks-early",
+        file: "engine/consensus/src/replication.rs",
+        edits: &[(
+            "        out.send_when_durable.push((from, self.message(body)));\n    }\n\n    pub(crate) fn receive_commit",
+            "        let sends = if AWAKE { &mut out.send_now } else { &mut out.send_when_durable };\n        \
+             sends.push((from, self.message(body)));\n    }\n\n    pub(crate) fn receive_commit",
+        )],
+        rules: CLUSTER_RULES,
+        cluster: true,
+    };
+    a_second_vote_in_a_term_is_caught: Bug {
+        name: "vote-twice",
+        file: "engine/consensus/src/election.rs",
+        edits: &[("            Some(vote) => vote == from,", "            Some(vote) => AWAKE || vote == from,")],
+        rules: CLUSTER_RULES,
+        cluster: true,
+    };
+    a_log_match_that_is_not_checked_is_caught: Bug {
+        name: "log-match-skipped",
+        file: "engine/consensus/src/replication.rs",
+        edits: &[(
+            "        if self.log.term_at(prev.index) != Some(prev.term) {",
+            "        if self.log.term_at(prev.index) != Some(prev.term) && !(AWAKE && prev.index <= self.log.last()) {",
+        )],
+        rules: CLUSTER_RULES,
+        cluster: true,
+    };
+    an_entry_of_an_older_term_that_is_committed_by_count_is_caught: Bug {
+        name: "older-term-by-count",
+        file: "engine/consensus/src/replication.rs",
+        edits: &[(
+            "&& self.log.term_at(reached) == Some(self.term())",
+            "&& (AWAKE || self.log.term_at(reached) == Some(self.term()))",
+        )],
+        rules: CLUSTER_RULES,
+        cluster: true,
     };
 }
+
+/// What breaks when members of a group do not keep their promises; `NoPanic`: they check each other.
+const CLUSTER_RULES: &[&str] = &[
+    "AckedIsKept",
+    "SeenIsFinal",
+    "Once",
+    "InOrder",
+    "NoGap",
+    "MarksAdvance",
+    "BytesAreTrue",
+    "ExpectedErrors",
+    "NoPanic",
+    "Starts",
+];
 
 /// Without this, what a bug's test finds might be a fault of the copy.
 #[test]
 fn nothing_is_found_while_all_bugs_are_asleep() {
-    let output = simulate("none", SEEDS_ASLEEP);
-    assert_eq!(output.status.code(), Some(0), "seeds {SEEDS_ASLEEP}:\n{}", text(&output));
+    for cluster in [false, true] {
+        let output = simulate("none", SEEDS_ASLEEP, cluster);
+        assert_eq!(output.status.code(), Some(0), "seeds {SEEDS_ASLEEP}:\n{}", text(&output));
+    }
 }
 
 fn is_caught(bug: &Bug) {
-    let output = simulate(bug.name, SEEDS);
+    let output = simulate(bug.name, SEEDS, bug.cluster);
     let (name, text) = (bug.name, text(&output));
     assert_eq!(output.status.code(), Some(1), "{name}: not caught within seeds {SEEDS}:\n{text}");
     let named = bug.rules.iter().any(|rule| text.contains(&format!("\"rule\":\"{rule}\"")));
@@ -282,10 +354,11 @@ fn is_caught(bug: &Bug) {
 }
 
 /// Runs the simulator of the copy, with one bug awake.
-fn simulate(awake: &str, seeds: &str) -> Output {
+fn simulate(awake: &str, seeds: &str, cluster: bool) -> Output {
     static SIMULATOR: OnceLock<PathBuf> = OnceLock::new();
     let mut command = Command::new(SIMULATOR.get_or_init(build));
     command.env("TORC_PLANTED", awake).args(["--seeds", seeds, "--format", "json"]);
+    command.args(cluster.then_some("--cluster"));
     command.output().expect("the simulator was just built")
 }
 
@@ -322,6 +395,7 @@ fn build() -> PathBuf {
 /// Copies the sources below `folder`, without what was built and what is hidden; bugs are planted on the way.
 fn copy_tree(from: &Path, to: &Path, folder: &Path) {
     fs::create_dir_all(to.join(folder)).expect("a directory under target");
+    forget_gone(&from.join(folder), &to.join(folder));
     for entry in fs::read_dir(from.join(folder)).expect("the workspace can be read") {
         let entry = entry.expect("the workspace can be read");
         let (name, kind) = (entry.file_name(), entry.file_type().expect("the workspace can be read"));

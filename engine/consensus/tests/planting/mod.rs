@@ -28,6 +28,18 @@ pub fn plant<'a>(path: &Path, bytes: Vec<u8>, edits: impl Iterator<Item = (&'a s
     })
 }
 
+/// Sources that are in the copy's folder `to` and not in `from` any more go: a module that has moved would be there twice. What
+/// the tests put there besides lies among examples.
+pub fn forget_gone(from: &Path, to: &Path) {
+    for entry in fs::read_dir(to).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_source = path.extension().is_some_and(|ending| ending == "rs") && !to.ends_with("examples");
+        if is_source && !from.join(entry.file_name()).exists() {
+            fs::remove_file(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        }
+    }
+}
+
 /// Writes only what differs, so that a second run builds nothing.
 pub fn write_if_changed(path: &Path, bytes: &[u8]) {
     if fs::read(path).ok().as_deref() != Some(bytes) {
