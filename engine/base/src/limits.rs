@@ -191,6 +191,11 @@ pub const REPLICAS_MAX: usize = 15;
 /// Listeners of one node, and the length of the names of its rack and of a listener's host.
 pub const LISTENERS_MAX: usize = 64;
 pub const NODE_TEXT_BYTES_MAX: usize = 1_024;
+/// A request for changes of the catalog that is handed on to the controller, and all of them of one node that it has not
+/// answered; and its answer, which tells no details where it would be longer.
+pub const FORWARD_BYTES_MAX: usize = 1 << 20;
+pub const FORWARDED_BYTES_MAX: usize = 4 << 20;
+pub const FORWARD_ANSWER_BYTES_MAX: usize = 1 << 20;
 /// A replica that has lacked something of its leader's log for so long is not in sync (`replica.lag.time.max.ms`).
 pub const REPLICA_LAG_MS: u64 = 30_000;
 /// Copies that a topic gets unless somebody says, where there are as many nodes.
@@ -223,6 +228,8 @@ const _: () = {
     assert!(16 * PEER_READ_BYTES <= PEER_READ_MEMORY);
     assert!(READ_AHEAD_BYTES <= READ_MEMORY / 2 && ENTRY_BYTES_MAX * 2 <= READ_MEMORY);
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
+    assert!(FORWARD_BYTES_MAX <= FORWARDED_BYTES_MAX && 2 * FORWARDED_BYTES_MAX < PEER_MAIL_WAITING_MAX);
+    assert!(FORWARDED_BYTES_MAX + FORWARD_ANSWER_BYTES_MAX < PEER_MAIL_BYTES_MAX);
     assert!(REPLICATION_DEFAULT <= REPLICAS_MAX && REPLICAS_MAX <= NODES_MAX);
     assert!(TOPIC_METRICS_MAX < u16::MAX as usize, "places in the table of metrics are 16 bits");
     assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= ANSWERS_MEMORY, "one connection cannot use up what all share");

@@ -13,7 +13,7 @@ mod plans;
 
 use crate::groups::{Groups, Out};
 use crate::kafka::{View, code};
-use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, Leaders};
+use crate::mail::{Admin, AdminResult, Answer, Asker, CatalogChange, Leaders, Mail, Token, wire};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use abroad::Abroad;
@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index, ProducerId, ShardId};
 use torc_base::io::Level;
+use torc_base::limits::FORWARD_ANSWER_BYTES_MAX;
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
 use torc_net::kafka::error;
@@ -202,7 +203,7 @@ impl CatalogOwner {
         if asker.place.node == self.settings.node {
             Answer::Admin(results)
         } else {
-            Answer::Committed { index, results }
+            shortened(Answer::Committed { index, results })
         }
     }
 
@@ -335,6 +336,20 @@ impl CatalogOwner {
     pub fn all_drained(&self) -> bool {
         self.drained.len() == self.in_force.len()
     }
+}
+
+/// An answer to another node's owner that is not too long for the way: if it is, codes have to do.
+fn shortened(answer: Answer) -> Answer {
+    let mail = Mail::Answer { token: Token::forwarded(0), answer };
+    let is_long = wire::encode(&mail).is_some_and(|bytes| bytes.len() > FORWARD_ANSWER_BYTES_MAX);
+    let Mail::Answer { answer: Answer::Committed { index, results }, .. } = mail else {
+        unreachable!("other answers are not for other nodes");
+    };
+    let results = match is_long {
+        true => results.into_iter().map(|result| AdminResult::code(result.error)).collect(),
+        false => results,
+    };
+    Answer::Committed { index, results }
 }
 
 /// What a producer that wants an id is told, so that it asks again: it knows no controller.

@@ -7,7 +7,7 @@ use crate::meters::Meter;
 use crate::refusal::Refusal;
 use crate::stages::LogTimes;
 use std::collections::{BTreeSet, VecDeque};
-use torc_base::ids::{BatchSeq, Index, LeaderEpoch, Offset, Term};
+use torc_base::ids::{BatchSeq, Index, LeaderEpoch, NodeId, Offset, Term};
 use torc_base::time::Mono;
 use torc_consensus::{Raft, Role};
 use torc_state::compaction::Compaction;
@@ -63,6 +63,8 @@ pub struct Group {
     pub on_copies: OnCopies,
     /// While this node leads: which other replicas have what it has.
     pub in_sync: Option<Box<InSync>>,
+    /// The replica that is to lead, if it can.
+    pub preferred: Option<NodeId>,
     /// Wait for the committed bytes to reach a number.
     pub watchers: BTreeSet<(u64, Asker)>,
     /// The no-op of the term that this node leads; once it is committed the group serves.
@@ -91,6 +93,7 @@ impl Group {
             on_commit: VecDeque::new(),
             on_copies: OnCopies::new(),
             in_sync: None,
+            preferred: None,
             watchers: BTreeSet::new(),
             term_start: None,
             serving: false,

@@ -419,7 +419,7 @@ impl Shard {
     /// There is a link to a shard of another node, or there is none any more. Owners of the catalog go by the links between
     /// them.
     fn peer(&mut self, now: Now, place: Place, is_up: bool, ops: &mut Vec<Op<Mail>>) {
-        self.groups.look_at_replicas();
+        self.groups.look_at_replicas(now.mono);
         let Some(owner) = self.catalog.as_mut().filter(|_| place.shard == ShardId(0)) else { return };
         if is_up {
             owner.peer_up(place.node);
@@ -485,7 +485,10 @@ impl Shard {
         };
         let put = |groups: &mut Groups, out: &mut groups::Out, topic: &Topic| {
             let own = mine(topic);
-            own.iter().for_each(|(id, replicas)| groups.create(out, *id, LogKind::Partition, replicas));
+            for (id, replicas) in &own {
+                groups.create(out, *id, LogKind::Partition, replicas);
+                groups.prefer(*id, replicas[0]);
+            }
             let ids: Vec<GroupId> = own.into_iter().map(|(id, _)| id).collect();
             groups.set_meter(topic, &ids);
             groups.set_cleanup(&topic.config, ids.into_iter());
@@ -628,6 +631,7 @@ impl Shard {
             self.stopping = Stopping::Draining { until: now.mono.plus_ms(self.settings.drain_ms) };
             self.with_coordinators(now, ops, |all, around| all.close(around));
             self.with_kafka(now, ops, |kafka, out| kafka.drain(out));
+            self.with_groups(now, ops, |groups, out| groups.hand_over(out));
             self.conns.drain(now.mono);
         }
     }
@@ -653,7 +657,8 @@ impl Shard {
         match self.stopping {
             Stopping::Draining { until } => {
                 let late = now.mono >= until;
-                let drained = late || (self.kafka.is_drained() && self.conns.is_drained() && self.groups.is_idle());
+                let handed_over = self.groups.is_handed_over(now.mono) && self.groups.is_idle();
+                let drained = late || (self.kafka.is_drained() && self.conns.is_drained() && handed_over);
                 if drained && !self.told_drained {
                     self.told_drained = true;
                     match &mut self.catalog {

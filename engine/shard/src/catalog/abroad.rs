@@ -4,10 +4,11 @@
 use super::job::Job;
 use super::{CatalogOwner, producers_code};
 use crate::groups::{Groups, Out};
-use crate::mail::{Answer, Ask, Asker, Leaders, Led, Mail, Token};
+use crate::mail::{Admin, AdminResult, Answer, Ask, Asker, Leaders, Led, Mail, Token, wire};
 use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use torc_base::ids::{GroupId, NodeId, Place, ShardId};
+use torc_base::ids::{GroupId, Index, NodeId, Place, ShardId};
+use torc_base::limits::{FORWARD_BYTES_MAX, FORWARDED_BYTES_MAX};
 use torc_base::time::Mono;
 use torc_net::kafka::error;
 use torc_state::catalog::{Command, Node};
@@ -23,6 +24,7 @@ struct Forwarded {
     to: NodeId,
     asker: Asker,
     what: What,
+    bytes: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -49,6 +51,8 @@ pub(super) struct Abroad {
     /// The shards have not been told of them.
     is_news: bool,
     forwarded: BTreeMap<Token, Forwarded>,
+    /// Bytes of all of it.
+    forwarded_bytes: usize,
     next: u64,
 }
 
@@ -71,8 +75,21 @@ impl Abroad {
             present: BTreeSet::new(),
             is_news: false,
             forwarded: BTreeMap::new(),
+            forwarded_bytes: 0,
             next: 0,
         }
+    }
+
+    fn token(&mut self) -> Token {
+        self.next += 1;
+        Token::forwarded(self.next)
+    }
+
+    /// A question that is answered now.
+    fn take(&mut self, token: Token) -> Option<Forwarded> {
+        let forwarded = self.forwarded.remove(&token)?;
+        self.forwarded_bytes -= forwarded.bytes;
+        Some(forwarded)
     }
 }
 
@@ -105,7 +122,7 @@ impl CatalogOwner {
         let to_node = |(_, forwarded): &(&Token, &Forwarded)| forwarded.to == node;
         let lost: Vec<Token> = self.abroad.forwarded.iter().filter(to_node).map(|(token, _)| *token).collect();
         for token in lost {
-            let Forwarded { asker, what, .. } = self.abroad.forwarded.remove(&token).expect("listed above");
+            let Forwarded { asker, what, .. } = self.abroad.take(token).expect("listed above");
             self.refuse_what(answers, asker, what);
         }
     }
@@ -155,8 +172,7 @@ impl CatalogOwner {
         out: &mut VecDeque<(Asker, Answer)>,
     ) {
         // Whoever asked may have been answered when the link was down.
-        let Some(forwarded) = self.abroad.forwarded.remove(&token) else { return };
-        let Forwarded { to, asker, what } = forwarded;
+        let Some(Forwarded { to, asker, what, .. }) = self.abroad.take(token) else { return };
         match (what, answer) {
             (What::ProducerId, Answer::ProducerId(result)) if to == from => {
                 out.push_back((asker, Answer::ProducerId(result)));
@@ -224,11 +240,14 @@ impl CatalogOwner {
     fn hand_on(&mut self, groups: &mut Groups, out: &mut Out, controller: Option<NodeId>) {
         let (now, here) = (out.now.mono, self.settings.node);
         let waits = |asked: Mono, place: usize| now < asked.plus_ms(HOLD_MS) && place < HELD_MAX;
-        for (place, (asker, asked, admin)) in std::mem::take(&mut self.requests).into_iter().enumerate() {
+        let mut requests = std::mem::take(&mut self.requests).into_iter().enumerate();
+        while let Some((place, (asker, asked, admin))) = requests.next() {
             match controller {
                 Some(to) if asker.place.node == here => {
-                    let what = What::Admin { items: admin.items(), makes_partitions: admin.makes_partitions() };
-                    self.forward(groups, to, asker, what, Ask::Admin(admin));
+                    if let Err(waits) = self.forward_admin(groups, out, to, (asker, asked, admin)) {
+                        self.requests.push_back(waits);
+                        self.requests.extend(requests.by_ref().map(|(_, request)| request));
+                    }
                 }
                 None if asker.place.node == here && waits(asked, place) => {
                     self.requests.push_back((asker, asked, admin));
@@ -239,7 +258,8 @@ impl CatalogOwner {
         for (place, (asker, asked)) in std::mem::take(&mut self.producer_askers).into_iter().enumerate() {
             match controller {
                 Some(to) if asker.place.node == here => {
-                    self.forward(groups, to, asker, What::ProducerId, Ask::ProducerId);
+                    let (token, ask) = (self.abroad.token(), Ask::ProducerId);
+                    self.forward(groups, (to, asker, What::ProducerId), (token, Mail::Ask { token, ask }), 0);
                 }
                 None if asker.place.node == here && waits(asked, place) => {
                     self.producer_askers.push_back((asker, asked));
@@ -249,11 +269,46 @@ impl CatalogOwner {
         }
     }
 
-    fn forward(&mut self, groups: &mut Groups, to: NodeId, asker: Asker, what: What, ask: Ask) {
-        self.abroad.next += 1;
-        let token = Token::forwarded(self.abroad.next);
-        self.abroad.forwarded.insert(token, Forwarded { to, asker, what });
-        groups.outboxes.post(owner_of(to), Mail::Ask { token, ask });
+    /// Hands a request on, if it is not too long and not too much is under way; then it is given back.
+    fn forward_admin(
+        &mut self,
+        groups: &mut Groups,
+        out: &mut Out,
+        to: NodeId,
+        (asker, asked, admin): (Asker, Mono, Admin),
+    ) -> Result<(), (Asker, Mono, Admin)> {
+        let what = What::Admin { items: admin.items(), makes_partitions: admin.makes_partitions() };
+        let token = self.abroad.token();
+        let mail = Mail::Ask { token, ask: Ask::Admin(admin) };
+        let bytes = wire::encode(&mail).map_or(0, |bytes| bytes.len());
+        if bytes > FORWARD_BYTES_MAX {
+            let What::Admin { items, .. } = what else { unreachable!("it is one") };
+            let why = format!(
+                "{bytes} bytes are more than the {FORWARD_BYTES_MAX} that are handed on to the controller, node {to}: ask for \
+                 less at once"
+            );
+            let results = vec![AdminResult::refused(error::POLICY_VIOLATION, why); items];
+            out.answers.push_back((asker, self.answer(asker, Index(0), results)));
+            return Ok(());
+        }
+        if self.abroad.forwarded_bytes + bytes > FORWARDED_BYTES_MAX {
+            let Mail::Ask { ask: Ask::Admin(admin), .. } = mail else { unreachable!("made above") };
+            return Err((asker, asked, admin));
+        }
+        self.forward(groups, (to, asker, what), (token, mail), bytes);
+        Ok(())
+    }
+
+    fn forward(
+        &mut self,
+        groups: &mut Groups,
+        (to, asker, what): (NodeId, Asker, What),
+        (token, mail): (Token, Mail),
+        bytes: usize,
+    ) {
+        self.abroad.forwarded_bytes += bytes;
+        self.abroad.forwarded.insert(token, Forwarded { to, asker, what, bytes });
+        groups.outboxes.post(owner_of(to), mail);
     }
 
     fn begin_registrations(&mut self, groups: &mut Groups, out: &mut Out) {

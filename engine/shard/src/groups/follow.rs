@@ -138,6 +138,7 @@ impl Groups {
         let group = self.groups.get_mut(&id).expect("consensus spoke for it");
         group.term_start = None;
         group.in_sync = None;
+        self.balance.left(id);
         group.waiters_mut().for_each(|waiters| refuse(out, waiters, Index(0)));
         if std::mem::take(&mut group.serving) {
             let is_partition = group.meaning.partition().is_some();

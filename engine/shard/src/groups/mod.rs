@@ -4,6 +4,7 @@
 //! committed, and only then it is answered. Nothing here knows how many voters a group has.
 
 mod append;
+mod balance;
 mod checkpoint;
 mod compaction;
 mod depart;
@@ -127,6 +128,7 @@ pub struct Groups {
     departures: depart::Departures,
     arrived: follow::Arrived,
     looks: replicas::Looks,
+    balance: balance::Balance,
     /// Groups that get ticks, and when the next one is due.
     ticking: BTreeSet<GroupId>,
     next_tick: Mono,
@@ -167,6 +169,7 @@ impl Groups {
             departures: depart::Departures::default(),
             arrived: follow::Arrived::new(settings.memory.followers),
             looks: replicas::Looks::default(),
+            balance: balance::Balance::default(),
             ticking: BTreeSet::new(),
             next_tick: Mono(0),
             packer: Packer::new(),
@@ -341,6 +344,7 @@ impl Groups {
         self.waits_no_more(id);
         let Some(mut group) = self.groups.remove(&id) else { return };
         self.ticking.remove(&id);
+        self.balance.left(id);
         self.outboxes.forget(id);
         self.wal.drop_group(id);
         let waiters = group.waiters_mut().flat_map(std::mem::take);
@@ -385,6 +389,7 @@ impl Groups {
         self.turn_ticks(out);
         self.turn_departures(out);
         self.turn_replicas(out);
+        self.turn_balance(out);
         self.take_deferred(out);
         self.retry_fetches(out);
         self.retain(out);
@@ -454,6 +459,7 @@ impl Groups {
             self.tick_deadline(),
             self.departures_deadline(),
             self.replicas_deadline(),
+            self.balance_deadline(),
             stats,
             overfull,
             lookups,

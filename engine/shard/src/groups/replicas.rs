@@ -79,7 +79,8 @@ impl InSync {
     }
 }
 
-fn find(raft: &Raft, node: NodeId) -> Option<&Peer> {
+/// What is known of a member.
+pub(super) fn find(raft: &Raft, node: NodeId) -> Option<&Peer> {
     raft.peers().iter().find(|peer| peer.id == node)
 }
 
@@ -162,6 +163,9 @@ impl Groups {
         group.in_sync = InSync::begin(now, self.settings.node, &group.raft);
         // Some may be known not to be there.
         self.looks.all |= group.in_sync.is_some();
+        if group.preferred.is_some_and(|node| node != self.settings.node) {
+            self.balance_soon(now);
+        }
     }
 
     /// Another replica of a group has said something: it may have more than before.
@@ -194,9 +198,10 @@ impl Groups {
     }
 
     /// A node came or went.
-    pub fn look_at_replicas(&mut self) {
+    pub fn look_at_replicas(&mut self, now: Mono) {
         self.looks.all = true;
         self.looks.next = Mono(0);
+        self.balance_soon(now);
     }
 
     /// Tells of replicas that have fallen behind, and of those that have caught up.

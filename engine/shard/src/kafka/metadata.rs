@@ -157,9 +157,12 @@ impl Kafka {
                     let code = match at.map(|at| results.map_or(error::REQUEST_TIMED_OUT, |results| results[at].error))
                     {
                         // Made and deleted again meanwhile, made by somebody else at the same time, or not made yet.
-                        Some(error::NONE | error::TOPIC_ALREADY_EXISTS | error::REQUEST_TIMED_OUT) => {
-                            error::LEADER_NOT_AVAILABLE
-                        }
+                        Some(
+                            error::NONE
+                            | error::TOPIC_ALREADY_EXISTS
+                            | error::REQUEST_TIMED_OUT
+                            | error::NOT_CONTROLLER,
+                        ) => error::LEADER_NOT_AVAILABLE,
                         Some(code) => code,
                         None if by_id => error::UNKNOWN_TOPIC_ID,
                         None if name.as_deref().is_some_and(|name| torc_state::catalog::check_name(name).is_err()) => {

@@ -19,21 +19,21 @@ pub(super) struct Loads(BTreeMap<NodeId, Load>);
 impl Loads {
     /// Partitions with these replicas are added.
     pub fn add(&mut self, replicas: &Replicas) {
-        self.count(replicas, |count| *count += 1);
+        self.count(replicas, |count, times| *count += times);
     }
 
     /// The same, taken away.
     pub fn remove(&mut self, replicas: &Replicas) {
-        self.count(replicas, |count| *count -= 1);
+        self.count(replicas, |count, times| *count -= times);
     }
 
-    fn count(&mut self, replicas: &Replicas, step: impl Fn(&mut u64)) {
-        for row in replicas.iter() {
+    fn count(&mut self, replicas: &Replicas, step: impl Fn(&mut u64, u64)) {
+        for (row, times) in replicas.counted() {
             for (at, node) in row.iter().enumerate() {
                 let load = self.0.entry(*node).or_default();
-                step(&mut load.all);
+                step(&mut load.all, times);
                 if at == 0 {
-                    step(&mut load.first);
+                    step(&mut load.first, times);
                 }
             }
         }

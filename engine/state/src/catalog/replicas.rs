@@ -85,6 +85,15 @@ impl Replicas {
         self.runs.iter().flat_map(Run::iter)
     }
 
+    /// Assignments, and how many partitions have each; one may come several times.
+    pub(super) fn counted(&self) -> impl Iterator<Item = (&[NodeId], u64)> {
+        self.runs.iter().flat_map(|run| {
+            let rows = (run.nodes.len() / run.copies) as u32;
+            let times = move |row: u32| u64::from(run.partitions / rows + u32::from(row < run.partitions % rows));
+            (0..rows).map(move |row| (run.get(row), times(row)))
+        })
+    }
+
     /// Those of partitions that come behind.
     pub fn extend(&mut self, more: &Replicas) {
         self.runs.extend(more.runs.iter().cloned());
