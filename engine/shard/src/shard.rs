@@ -419,7 +419,7 @@ impl Shard {
     /// There is a link to a shard of another node, or there is none any more. Owners of the catalog go by the links between
     /// them.
     fn peer(&mut self, now: Now, place: Place, is_up: bool, ops: &mut Vec<Op<Mail>>) {
-        self.groups.look_at_replicas(now.mono);
+        self.groups.look_at_replicas(now.mono, place.node, is_up);
         let Some(owner) = self.catalog.as_mut().filter(|_| place.shard == ShardId(0)) else { return };
         if is_up {
             owner.peer_up(place.node);

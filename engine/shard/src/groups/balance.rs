@@ -3,7 +3,7 @@
 
 use super::replicas::find;
 use super::{Groups, Out};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{GroupId, NodeId};
 use torc_base::time::Mono;
 use torc_consensus::{Input, Raft};
@@ -21,6 +21,8 @@ const HAND_OVER_MS: u64 = 1_000;
 pub(super) struct Balance {
     /// When leaders are looked at next.
     due: Option<Mono>,
+    /// Since when other nodes are there.
+    came: BTreeMap<NodeId, Mono>,
     /// The node stops: what it still leads, and until when it waits.
     leaving: BTreeSet<GroupId>,
     until: Mono,
@@ -47,6 +49,12 @@ impl Groups {
         }
     }
 
+    /// A node has come.
+    pub(super) fn node_came(&mut self, now: Mono, node: NodeId) {
+        self.balance.came.insert(node, now);
+        self.balance_soon(now);
+    }
+
     /// Leaders may be where they need not be: they are looked at before long.
     pub(super) fn balance_soon(&mut self, now: Mono) {
         if !self.settings.is_alone() {
@@ -68,17 +76,23 @@ impl Groups {
             if find(&group.raft, to).is_none_or(|peer| peer.suspected) {
                 continue;
             }
+            let settled = self.balance.came.get(&to).map_or(out.now.mono, |came| came.plus_ms(SETTLE_MS));
+            if settled > out.now.mono {
+                waits = Some(waits.map_or(settled, |at: Mono| at.min(settled)));
+                continue;
+            }
             if given == AT_ONCE {
-                waits = Some(REST_MS);
+                waits = Some(out.now.mono.plus_ms(REST_MS));
                 break;
             }
             if may_lead(&group.raft, to) && self.transfer(out, id, to) {
                 given += 1;
             }
             // If nothing comes of it.
-            waits = Some(SETTLE_MS);
+            let again = out.now.mono.plus_ms(SETTLE_MS);
+            waits = Some(waits.map_or(again, |at| at.min(again)));
         }
-        self.balance.due = waits.map(|ms| out.now.mono.plus_ms(ms));
+        self.balance.due = waits;
     }
 
     /// True if leadership is being handed over.

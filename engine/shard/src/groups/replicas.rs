@@ -198,10 +198,12 @@ impl Groups {
     }
 
     /// A node came or went.
-    pub fn look_at_replicas(&mut self, now: Mono) {
+    pub fn look_at_replicas(&mut self, now: Mono, node: NodeId, came: bool) {
         self.looks.all = true;
         self.looks.next = Mono(0);
-        self.balance_soon(now);
+        if came {
+            self.node_came(now, node);
+        }
     }
 
     /// Tells of replicas that have fallen behind, and of those that have caught up.

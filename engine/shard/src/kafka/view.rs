@@ -247,3 +247,7 @@ fn info(topic: &Topic) -> TopicInfo {
 pub fn partition(topic: &Topic, index: i32) -> Option<GroupId> {
     u32::try_from(index).ok().and_then(|index| topic.partitions.get(index))
 }
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;

@@ -17,6 +17,7 @@ mod metadata;
 mod moves;
 mod offsets;
 mod openings;
+mod plane;
 mod produce;
 mod restart;
 mod retention;

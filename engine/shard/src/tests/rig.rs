@@ -537,7 +537,7 @@ impl Link {
 }
 
 /// The version whose layout a request and its answer have.
-fn schema<R: Request>(version: i16) -> i16 {
+pub fn schema<R: Request>(version: i16) -> i16 {
     torc_net::kafka::window(R::KEY).map_or(version, |window| version.min(window.schema_max))
 }
 
@@ -562,7 +562,7 @@ fn frame_as<R: Request>(request: &R, version: i16, correlation: i32, name: &str)
     out.to_vec()
 }
 
-fn decode<R: Decodable + HeaderVersion>(mut frame: Bytes, version: i16) -> R {
+pub fn decode<R: Decodable + HeaderVersion>(mut frame: Bytes, version: i16) -> R {
     ResponseHeader::decode(&mut frame, R::header_version(version)).expect("a header");
     let response = R::decode(&mut frame, version).expect("an answer that the schema allows");
     assert!(frame.is_empty(), "{} bytes behind the answer", frame.len());

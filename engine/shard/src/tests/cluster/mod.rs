@@ -2,5 +2,5 @@
 
 mod commits;
 mod greetings;
-mod rig;
+pub mod rig;
 mod trouble;

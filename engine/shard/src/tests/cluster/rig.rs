@@ -563,9 +563,14 @@ impl Cluster {
 
     /// A connection of a test to the peers' listener of a node.
     pub fn stranger(&mut self, to: NodeId, shard: u16) -> ConnId {
+        self.caller(to, shard, PEERS)
+    }
+
+    /// A connection of a test to any listener of a node.
+    pub fn caller(&mut self, to: NodeId, shard: u16, listener: ListenerId) -> ConnId {
         let (mine, theirs) = self.pair(None, Some((to, ShardId(shard))));
         let peer = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 99));
-        self.event(to, ShardId(shard), Event::Accepted { conn: theirs, listener: PEERS, peer });
+        self.event(to, ShardId(shard), Event::Accepted { conn: theirs, listener, peer });
         mine
     }
 
