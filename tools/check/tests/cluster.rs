@@ -4,14 +4,14 @@ use std::time::Duration;
 use torc_check::cluster::{self, Kind, Plan};
 use torc_check::process;
 
-fn run(nodes: u32, only: Vec<Kind>) {
+fn run(nodes: u32, rounds: u32, only: Vec<Kind>) {
     let dir = tempfile::tempdir().unwrap();
     let plan = Plan {
         torc: process::built(),
         dir: dir.path().to_path_buf(),
         nodes,
         shards: 1,
-        rounds: 2,
+        rounds,
         only,
         producers: 3,
         pause: Duration::from_secs(2),
@@ -22,5 +22,10 @@ fn run(nodes: u32, only: Vec<Kind>) {
 
 #[test]
 fn a_single_node_keeps_what_it_acknowledged() {
-    run(1, vec![Kind::Kill, Kind::All, Kind::Pause]);
+    run(1, 2, vec![Kind::Kill, Kind::All, Kind::Pause]);
+}
+
+#[test]
+fn three_nodes_keep_what_they_acknowledged_whatever_happens_to_one_or_all_of_them() {
+    run(3, 1, Vec::new());
 }

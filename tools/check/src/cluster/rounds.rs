@@ -3,7 +3,7 @@
 use super::load::Load;
 use super::nodes::Nodes;
 use super::{Kind, RECOVERY_MAX};
-use crate::failure::Result;
+use crate::failure::{Result, wrong};
 use std::thread;
 use std::time::{Duration, Instant};
 use torc_base::prng::Prng;
@@ -29,8 +29,12 @@ impl Round {
         let running = nodes.running();
         let node = match self.kind {
             Kind::Leader => {
-                let led: Vec<i32> = leaders.values().copied().filter(|leader| *leader > 0).collect();
-                led[prng.below(led.len() as u64) as usize] as u32
+                let led: Vec<u32> = leaders.values().filter_map(|leader| u32::try_from(*leader).ok()).collect();
+                let known: Vec<u32> = led.into_iter().filter(|leader| running.contains(leader)).collect();
+                if known.is_empty() {
+                    return wrong("no partition has a leader that runs");
+                }
+                known[prng.below(known.len() as u64) as usize]
             }
             _ => running[prng.below(running.len() as u64) as usize],
         };

@@ -13,7 +13,7 @@ pub const TOPIC: &str = "torc-dev";
 /// A wait that is worth a line.
 pub const NOTABLE: Duration = Duration::from_millis(150);
 /// A broker that says nothing for so long is given up: it may be paused.
-const TIMES: Times = Times { connect: Duration::from_millis(500), answer: Duration::from_millis(1500) };
+const TIMES: Times = Times { connect: Duration::from_millis(500), answer: Duration::from_secs(1) };
 const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(50));
 /// Tries go on for as long as anybody watches.
 const PATIENCE: Duration = Duration::from_secs(3600);
