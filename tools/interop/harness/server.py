@@ -20,20 +20,21 @@ SETTINGS = {"group.initial.rebalance.delay.ms": 100}
 class Server:
     """A torc that the harness runs. `complaint` is None, or what was wrong with how it ended."""
 
-    def __init__(self, binary, data, log, settings=SETTINGS, options=("--shards", "2")):
+    def __init__(self, binary, data, log, settings=SETTINGS, options=("--shards", "2"), wait=True):
         self.binary, self.data, self.log, self.options = binary, data, log, options
         self.settings = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         self.kafka, self.metrics = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.kafka}"
         self.complaint = None
-        self.start()
+        self.start(wait)
 
-    def start(self):
+    def start(self, wait=True):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [self.binary, "serve", *self.options, "--data-dir", self.data, "--kafka", self.bootstrap,
                  "--metrics", f"127.0.0.1:{self.metrics}", *self.settings], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        wait_until_ready(self.process, self.kafka, self.log)
+        if wait:
+            wait_until_ready(self.process, self.kafka, self.log)
 
     def restart(self, kill):
         """As after `kill -9`, or in good order."""
@@ -44,6 +45,9 @@ class Server:
             self.end()
         self.start()
 
+    def stop(self):
+        stop(self.process)
+
     def end(self):
         if self.process.poll() is not None:
             self.complaint = f"exited by itself with {self.process.returncode}; see {self.log}"
@@ -51,20 +55,52 @@ class Server:
             self.complaint = f"answered SIGTERM with exit code {self.process.returncode}; see {self.log}"
 
 
+class Cluster:
+    """Several servers that replicate. Clients are told of the first one; the others are restarted in turn."""
+
+    def __init__(self, binary, data, log, nodes):
+        ports = [free_port() for _ in range(nodes)]
+        peers = ",".join(f"{number}=127.0.0.1:{port}" for number, port in enumerate(ports, 1))
+        self.nodes = []
+        for number, port in enumerate(ports, 1):
+            options = ("--shards", "2", "--node-id", str(number), "--peer", f"127.0.0.1:{port}", "--peers", peers)
+            self.nodes.append(Server(binary, f"{data}/{number}", log.with_suffix(f".{number}.log"), options=options, wait=False))
+        for node in self.nodes:
+            wait_until_ready(node.process, node.kafka, node.log)
+        self.bootstrap, self.next = self.nodes[0].bootstrap, 1
+
+    def restart(self, kill):
+        self.nodes[self.next].restart(kill)
+        self.next = self.next % (len(self.nodes) - 1) + 1
+
+    def end(self):
+        for node in self.nodes:
+            node.end()
+
+    @property
+    def complaint(self):
+        complaints = [f"node {number} {node.complaint}" for number, node in enumerate(self.nodes, 1) if node.complaint]
+        return "; ".join(complaints) or None
+
+    def stop(self):
+        for node in self.nodes:
+            stop(node.process)
+
+
 @contextlib.contextmanager
-def running_torc(binary):
-    """Runs `torc serve` with two shards, so that requests change them, on free loopback ports and an empty directory;
-    yields a Server. Its output goes to logs/torc.log."""
+def running_torc(binary, nodes=1):
+    """Runs `torc serve` with two shards, so that requests change them, on free loopback ports and empty directories;
+    yields a Server or a Cluster. Their output goes to logs/torc.log, or a log for each node."""
     log = BUILD / "logs" / "torc.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")
     with tempfile.TemporaryDirectory(prefix="torc-interop-") as data:
-        server = Server(binary, data, log)
+        server = Server(binary, data, log) if nodes == 1 else Cluster(binary, data, log, nodes)
         try:
             yield server
             server.end()
         finally:
-            stop(server.process)
+            server.stop()
 
 
 def wait_until_ready(server, port, log_path):

@@ -24,6 +24,8 @@ use torc_shard::{CleanerSettings, CoordinatorSettings};
 const PHASE_OVER: u64 = 1 << 40;
 /// Virtual time in which a cluster that is whole serves again, and has answered everything.
 const END_MS: u64 = 60_000;
+/// Virtual time in which somebody gets an answer, mostly.
+const ANSWER_MS: u64 = 50;
 /// Receive buffers of each shard.
 const RECV_BUFS: usize = 64;
 
@@ -71,6 +73,8 @@ struct Run<A: App> {
     coordinator: Arc<CoordinatorSettings>,
     lives: u32,
     phase: u64,
+    /// A phase ends when somebody has got something.
+    to_answer: bool,
 }
 
 /// Runs `seed` with `rounds` misfortunes, over shards of `subject`.
@@ -109,6 +113,7 @@ impl<A: App> Run<A> {
             coordinator: Arc::default(),
             lives: 0,
             phase: 0,
+            to_answer: false,
         };
         run.hire();
         run
@@ -162,6 +167,12 @@ impl<A: App> Run<A> {
         for _ in 0..rounds {
             let ms = self.rng.between(50, 2_500);
             self.phase(ms)?;
+            if self.rng.chance(1, 2) {
+                // What strikes now finds an answer given that may be all that there is yet.
+                self.to_answer = true;
+                self.phase(ANSWER_MS)?;
+                self.to_answer = false;
+            }
             self.strike();
             if self.rng.chance(1, 2) {
                 let ms = self.rng.between(20, 3_000);
@@ -242,7 +253,7 @@ impl<A: App> Run<A> {
         let nodes = self.world.nodes() as u64;
         let one = self.rng.below(nodes) as usize;
         let other = (one + 1 + self.rng.below((nodes - 1).max(1)) as usize) % nodes as usize;
-        match self.rng.below(16) {
+        match self.rng.below(17) {
             0..=3 => self.end_node(one, false),
             4..=5 => self.end_node(one, true),
             6 | 7 => {
@@ -272,8 +283,12 @@ impl<A: App> Run<A> {
                 }
             }
             15 => {
-                let power = self.rng.chance(1, 2);
+                let power = self.rng.chance(2, 3);
                 (0..nodes as usize).for_each(|node| self.end_node(node, power));
+            }
+            16 => {
+                // All but one: whoever is left knows what the others must have had.
+                (0..nodes as usize).filter(|node| *node != one).for_each(|node| self.end_node(node, true));
             }
             _ => {}
         }
@@ -338,6 +353,9 @@ impl<A: App> Run<A> {
                 Happening::Bytes { link, bytes } => {
                     if let Some(actor) = self.actors.iter_mut().find(|actor| actor.has(link)) {
                         actor.receive(&mut self.world, &mut self.logs, link, &bytes)?;
+                    }
+                    if self.to_answer {
+                        return Ok(());
                     }
                 }
                 Happening::Lost { link } => {
