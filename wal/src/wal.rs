@@ -608,6 +608,12 @@ impl Wal {
         self.note_change();
     }
 
+    /// All entries of the group are dead; its log begins anew with the next one, whatever the index of that is.
+    pub fn restart_group(&mut self, group: GroupId) {
+        self.writer.replace(group, Index(1));
+        self.drop_group(group);
+    }
+
     /// All entries of the group are dead, and its id is never used again.
     pub fn drop_group(&mut self, group: GroupId) {
         self.directory.drop_group(group);

@@ -169,6 +169,10 @@ impl Peer {
     pub(crate) fn rejected(&mut self, prev: Index, agree: Index) {
         let next = match self.flow {
             Flow::Stream if prev > self.held => self.held.next(),
+            // It has acknowledged more: it is broken, and asked again with the next heartbeat.
+            Flow::Probe { .. } if prev.next() == self.next && agree < self.held => {
+                return self.probe_from(self.held.next(), true);
+            }
             Flow::Probe { .. } if prev.next() == self.next => agree.next().min(prev),
             _ => return,
         };

@@ -39,6 +39,8 @@ pub mod kind {
     /// In a follower's log: what stands in the place of a record batch that compaction has left out of its leader's. Its first
     /// offset is where records go on.
     pub const HOLE: Kind = Kind(8);
+    /// A state that replaces a follower's whole log; not part of it: its index is 0.
+    pub const STATE: Kind = Kind(9);
 }
 
 /// The kinds of logs. Their tags stand in checkpoints and beside the terms in the log; 2 is kept for coordinators, 3 for

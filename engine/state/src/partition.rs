@@ -81,6 +81,12 @@ impl Partition {
         Partition::default()
     }
 
+    /// A partition whose first record will be at `start`, in `epoch` or a later one.
+    pub fn starting_at(start: Offset, epoch: LeaderEpoch) -> Partition {
+        let epochs = vec![EpochStart { epoch, start }];
+        Partition { log_start: start, high_watermark: start, epochs, ..Partition::default() }
+    }
+
     /// First offset that can be read.
     pub fn log_start(&self) -> Offset {
         self.log_start

@@ -15,6 +15,7 @@ pub fn name(kind: u8) -> Option<&'static str> {
         6 => "clock",
         7 => "members",
         8 => "hole",
+        9 => "state",
         COMMAND => "command",
         _ => return None,
     })

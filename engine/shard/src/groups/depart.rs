@@ -5,7 +5,8 @@
 //! before that.
 
 use super::{Groups, Out};
-use crate::meaning::kind;
+use crate::group::epoch_of;
+use crate::meaning::{PartitionLog, kind};
 use crate::peers::{Landed, Queue};
 use crate::settings::shard_of;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use torc_base::ids::{GroupId, Index, NodeId, Place};
 use torc_base::limits::{PEER_ENTRIES_BYTES, PEER_MESSAGE_BYTES_MAX, PEER_READ_BYTES, REPLICATE_ENTRIES_MAX};
 use torc_base::time::Mono;
 use torc_consensus::log::Log;
-use torc_consensus::{Body, Input, Message, Role, Run, wire};
+use torc_consensus::{Body, Input, Mark, Message, Role, Run, SnapshotOutcome, wire};
 use torc_net::peer::{EntryHead, GroupsWriter};
 use torc_state::retention::Age;
 use torc_wal::{Claim, From, Item, Read, ReadId, Share, WalError};
@@ -162,6 +163,22 @@ impl Groups {
         self.departures.again.first().map(|(at, ..)| *at)
     }
 
+    /// Where the log of a follower begins that needs what is released here: as this one does. The state there goes with the
+    /// message that says so.
+    pub(super) fn start_for_others(&self, id: GroupId) -> SnapshotOutcome {
+        let group = &self.groups[&id];
+        let log = group.raft.log();
+        let index = Index(log.first().get() - 1);
+        match log.term_at(index) {
+            Some(term) if group.meaning.partition().is_some() && index > Index(0) => {
+                let configuration = group.raft.configurations()[0].1.clone();
+                SnapshotOutcome::Delivered { mark: Mark { term, index }, configuration }
+            }
+            // The catalog's log keeps everything.
+            _ => SnapshotOutcome::Refused,
+        }
+    }
+
     /// Puts into a frame what waits for a link, and tells consensus what leaves of the entries that it offered. What finds no
     /// room stays. True if something that stays waits for nothing but another try.
     pub fn fill(&mut self, out: &mut Out, link: Link, queue: &mut Queue, writer: &mut GroupsWriter) -> bool {
@@ -173,8 +190,8 @@ impl Groups {
         }
         let mut messages = queue.take_messages();
         for (group, message) in messages.drain(..) {
-            let entries = message.last_entry().is_some();
-            if !writer.admits(PEER_MESSAGE_BYTES_MAX, if entries { entries_of(&message) } else { 0 }) {
+            let entries = entries_of(&message) > 0;
+            if !writer.admits(PEER_MESSAGE_BYTES_MAX, entries_of(&message)) {
                 queue.message(group, message);
                 continue;
             }
@@ -210,15 +227,25 @@ impl Groups {
     }
 
     /// Looks for the entries that a message offers, the first of them at least; if they are not there, `beyond` them.
-    fn entries(&mut self, out: &mut Out, id: GroupId, message: &Message, max_bytes: usize, beyond: bool) -> Entries {
-        let Body::Append { prev, .. } = &message.body else { return Entries::Never };
+    fn entries(
+        &mut self,
+        out: &mut Out,
+        id: GroupId,
+        message: &Message,
+        max_bytes: usize,
+        beyond: bool,
+    ) -> Entries {
+        let (prev, last) = match &message.body {
+            Body::Append { prev, .. } => (*prev, message.last_entry()),
+            Body::Snapshot { mark, .. } => (*mark, None),
+            _ => return Entries::Never,
+        };
         let Some(group) = self.groups.get(&id) else { return Entries::Never };
         if !group.raft.is_leader() || group.raft.term() != message.term || prev.index.next() < group.raft.log().first()
         {
             return Entries::Never;
         }
-        let last =
-            if beyond { group.raft.marks().written } else { message.last_entry().expect("the caller has looked") };
+        let last = last.filter(|_| !beyond).unwrap_or(group.raft.marks().written);
         // Followers go before those who read for clients, and have memory that those cannot use up.
         let claim = Claim { share: Share::Followers, turn: 0 };
         let from = From::Index(prev.index.next());
@@ -280,6 +307,9 @@ impl Groups {
         if !leads(&message) {
             return;
         }
+        if let Body::Snapshot { mark, .. } = message.body {
+            return self.depart_start(out, node, id, &message, mark, items.first(), writer);
+        }
         let Body::Append { prev, runs, .. } = &mut message.body else { return };
         let offered: u64 = runs.iter().map(|run| u64::from(run.entries)).sum();
         let compacted = self.wal.compacted(id);
@@ -300,18 +330,45 @@ impl Groups {
         self.step(out, id, Input::Sent { to: node, through, bytes });
     }
 
+    /// Sends the state that a follower's log begins with; `first`: the first entry behind it.
+    #[expect(clippy::too_many_arguments, reason = "all of it is one message")]
+    fn depart_start(
+        &mut self,
+        out: &mut Out,
+        node: NodeId,
+        id: GroupId,
+        message: &Message,
+        mark: Mark,
+        first: Option<&Item>,
+        writer: &mut GroupsWriter,
+    ) {
+        let group = &self.groups[&id];
+        let Some(partition) = group.meaning.partition() else { return };
+        let start = match first {
+            Some(first) => first.first_offset,
+            None if group.raft.marks().written == mark.index => partition.state().end(),
+            None => return self.offer_again(out, node, id, message),
+        };
+        let state = PartitionLog::encode_start(start, epoch_of(mark.term));
+        let body_crc = crc32c(&state);
+        let (kind, max_timestamp) = (kind::STATE.0, Age::NONE.0);
+        let head = EntryHead { kind, prefix_len: 0, records: 0, first_offset: start, max_timestamp, body_crc };
+        self.put(id, message, 1, writer);
+        writer.entry(head, Buf::copy_of(&state));
+    }
+
     /// Nothing left of what was offered. If there is a reason for it that passes, it passes soon.
     fn offer_again(&mut self, out: &mut Out, node: NodeId, id: GroupId, message: &Message) {
-        let Body::Append { prev, .. } = &message.body else { return };
         let Some(group) = self.groups.get(&id) else { return };
         if !group.raft.is_leader() || group.raft.term() != message.term {
             return;
         }
-        if prev.index.next() < group.raft.log().first() {
+        match &message.body {
             // Consensus asks for a snapshot then.
-            self.step(out, id, Input::Sent { to: node, through: prev.index, bytes: 0 });
-        } else {
-            self.try_again(out.now.mono, node, id);
+            Body::Append { prev, .. } if prev.index.next() < group.raft.log().first() => {
+                self.step(out, id, Input::Sent { to: node, through: prev.index, bytes: 0 });
+            }
+            _ => self.try_again(out.now.mono, node, id),
         }
     }
 
@@ -323,11 +380,17 @@ impl Groups {
     }
 }
 
-/// How many entries a message offers.
+/// How many entries go with a message.
 fn entries_of(message: &Message) -> usize {
-    let Body::Append { runs, .. } = &message.body else { return 0 };
-    let entries: usize = runs.iter().map(|run| run.entries as usize).sum();
-    entries.min(REPLICATE_ENTRIES_MAX as usize)
+    match &message.body {
+        Body::Append { runs, .. } => {
+            let entries: usize = runs.iter().map(|run| run.entries as usize).sum();
+            entries.min(REPLICATE_ENTRIES_MAX as usize)
+        }
+        // The state.
+        Body::Snapshot { .. } => 1,
+        _ => 0,
+    }
 }
 
 /// Entries behind `prev` through `last`, without a gap: what compaction has left out, all of it below `compacted`, is a hole.

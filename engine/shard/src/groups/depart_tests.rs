@@ -1,6 +1,6 @@
 use super::*;
 use torc_base::ids::{Offset, Term};
-use torc_consensus::{Config, Configuration, HardState, LogView, Mark, Raft, TermRun};
+use torc_consensus::{Config, Configuration, HardState, LogView, Raft, TermRun};
 use torc_wal::Kind;
 
 fn item(term: u64, index: u64, base: i64, records: u32) -> Item {

@@ -1,17 +1,18 @@
 //! The follower's half: entries that a leader sends, entries that are taken back because another leader replaced them, and
 //! the end of this node's own leadership. Nothing here waits for a client, and no client's memory is needed for it.
 
+use super::hard_state::encode_state;
 use super::propose::Mark;
 use super::{Groups, Notice, Out, Phase};
 use crate::group::{Group, Waiter};
 use crate::mail::Led;
-use crate::meaning::{kind, members};
+use crate::meaning::{Meaning, PartitionLog, kind, members};
 use crate::memory::Budget;
 use crate::refusal::Refusal;
 use std::collections::VecDeque;
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId};
 use torc_base::time::Mono;
-use torc_consensus::{Append, Body, Input, Message};
+use torc_consensus::{Append, Body, Input, Message, Restore};
 use torc_wal::{Entry, Item, State, Wal};
 
 /// Between two ticks of those groups that need some.
@@ -115,6 +116,23 @@ impl Groups {
         self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
     }
 
+    /// A leader's state takes the place of the log and of what it meant, on the disk with one entry.
+    pub(super) fn restore(&mut self, out: &mut Out, id: GroupId, restore: Restore, sent: Vec<Sent>) {
+        let state = sent.first().expect("checked before consensus was asked").item.bytes.clone();
+        let group = self.groups.get_mut(&id).expect("consensus spoke for it");
+        refuse(out, &mut group.on_disk, Index(0));
+        refuse(out, &mut group.on_commit, Index(0));
+        group.meaning = Meaning::Partition(PartitionLog::decode_start(&state).expect("checked as well"));
+        let payload = encode_state(restore.mark, group.raft.configuration().1, &state);
+        let through = restore.mark.index;
+        let mut nothing = torc_consensus::Output::default();
+        group.raft.step(Input::Applied { through }, &mut nothing).expect("only proposals are refused");
+        assert!(nothing.is_empty());
+        self.wal.restart_group(id);
+        let seq = self.write_internal(id, kind::STATE, Index(0), &payload);
+        self.track(seq, id, Mark::Log { cut: restore.cut, through });
+    }
+
     /// Everything through batch `seq` is on this disk.
     pub(super) fn give_back(&mut self, seq: BatchSeq) {
         while let Some(&(at, bytes)) = self.arrived.waiting.front()
@@ -206,7 +224,12 @@ fn append_to(wal: &mut Wal, item: Item, gather: bool) -> BatchSeq {
 /// they fit.
 fn check(group: &Group, id: GroupId, message: &Message, sent: &[Sent]) -> Result<(), String> {
     if let Body::Snapshot { .. } = message.body {
-        return Err("a snapshot, which nobody has brought".into());
+        return match (sent, group.meaning.partition()) {
+            ([Sent { item, .. }], Some(_)) if item.kind == kind::STATE => {
+                PartitionLog::decode_start(&item.bytes).map(|_| ())
+            }
+            _ => Err("a snapshot without a partition's state".into()),
+        };
     }
     let Body::Append { prev, runs, .. } = &message.body else {
         return if sent.is_empty() { Ok(()) } else { Err("entries with a message that names none".into()) };

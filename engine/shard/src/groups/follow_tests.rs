@@ -42,7 +42,8 @@ impl Member {
         let mut member = Member { groups, disk: Disk::new(files), now, answers, notices, settings };
         member.call(|groups, out| groups.start(out));
         member.run();
-        member.call(|groups, out| groups.create(out, LOG, LogKind::Partition, &MEMBERS));
+        let voters = member.settings.voters.clone();
+        member.call(|groups, out| groups.create(out, LOG, LogKind::Partition, &voters));
         member.run();
         member
     }

@@ -71,6 +71,25 @@ pub(super) fn decode_hard_state(bytes: &[u8]) -> Option<Told> {
     rest.is_empty().then_some(Told { hard_state, kind: Some(*kind), members })
 }
 
+/// An entry that replaces the whole log: the mark (16) behind which it goes on, the members there, the state.
+pub(super) fn encode_state(mark: Mark, members: &Configuration, state: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(32 + state.len());
+    out.extend_from_slice(&mark.term.get().to_le_bytes());
+    out.extend_from_slice(&mark.index.get().to_le_bytes());
+    encode_configuration(members, &mut out);
+    out.extend_from_slice(state);
+    out
+}
+
+/// The reverse; `None` if the bytes make no sense.
+pub(super) fn decode_state(mut bytes: &[u8]) -> Option<(Mark, Configuration, &[u8])> {
+    let rest = &mut bytes;
+    let mut number = || crate::meaning::take_u64(rest);
+    let mark = Mark { term: Term(number()?), index: Index(number()?) };
+    let members = take_configuration(rest).ok()?;
+    (mark.index > Index(0)).then_some((mark, members, *rest))
+}
+
 /// Appends a doubt, or that there is none.
 pub(super) fn encode_doubt(doubt: Option<Doubt>, out: &mut Vec<u8>) {
     match doubt {

@@ -62,3 +62,15 @@ fn bytes_of_any_kind_are_refused_or_read() {
         _ = decode_hard_state(&bytes);
     }
 }
+
+#[test]
+fn a_state_comes_back_as_it_was() {
+    let members = Configuration::of_voters([NodeId(1), NODE]);
+    let mark = Mark { term: Term(5), index: Index(99) };
+    let bytes = encode_state(mark, &members, b"a state");
+    assert_eq!(decode_state(&bytes), Some((mark, members.clone(), &b"a state"[..])));
+    for len in 0..bytes.len() - 7 {
+        assert_eq!(decode_state(&bytes[..len]), None, "cut at {len}");
+    }
+    assert_eq!(decode_state(&encode_state(Mark::default(), &members, b"")), None, "a log that begins is none that goes on");
+}

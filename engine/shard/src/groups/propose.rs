@@ -12,7 +12,7 @@ use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
 use torc_base::time::Mono;
 use torc_consensus::wire::encode_configuration;
-use torc_consensus::{Append, HardState, Input, Output, Role, SnapshotOutcome};
+use torc_consensus::{Append, HardState, Input, Output, Role};
 use torc_state::catalog::Command;
 use torc_state::retention::Age;
 use torc_wal::{Entry, Kind};
@@ -97,7 +97,7 @@ impl Groups {
         Ok(append.first)
     }
 
-    fn write_internal(&mut self, id: GroupId, kind: Kind, index: Index, payload: &[u8]) -> BatchSeq {
+    pub(super) fn write_internal(&mut self, id: GroupId, kind: Kind, index: Index, payload: &[u8]) -> BatchSeq {
         let group = &self.groups[&id];
         let term = group.raft.term();
         let end = group.meaning.partition().map_or(Offset(0), |records| records.state().end());
@@ -166,6 +166,10 @@ impl Groups {
             let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
             self.track(seq, id, Mark::HardState(hard_state));
         }
+        let mut sent = sent;
+        if let Some(restore) = output.restore.take() {
+            self.restore(out, id, restore, std::mem::take(&mut sent));
+        }
         if let Some(append) = output.append.take() {
             if let Some(members) = output.configuration.take() {
                 assert_eq!(append.first, append.last, "members change by one entry");
@@ -198,7 +202,6 @@ impl Groups {
             self.step_down(out, id);
         }
         let reconfigured = std::mem::take(&mut output.reconfigured);
-        // What the log no longer has cannot be sent yet.
         let snapshots = std::mem::take(&mut output.snapshots);
         self.note_ticks(out.now.mono, id);
         // For the sake of its memory; what was done meanwhile has left nothing in the other one.
@@ -207,7 +210,8 @@ impl Groups {
             self.suspect_absent(out, id);
         }
         for to in snapshots {
-            self.step(out, id, Input::Snapshot { to, outcome: SnapshotOutcome::Refused });
+            let outcome = self.start_for_others(id);
+            self.step(out, id, Input::Snapshot { to, outcome });
         }
     }
 

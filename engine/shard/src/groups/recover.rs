@@ -1,9 +1,9 @@
 //! From a directory to running groups: checkpoint, then the log behind it, then elections.
 
-use super::hard_state::decode_hard_state;
+use super::hard_state::{decode_hard_state, decode_state};
 use super::{Groups, Out};
 use crate::group::Group;
-use crate::meaning::{LogKind, Meaning, kind, members};
+use crate::meaning::{LogKind, Meaning, PartitionLog, kind, members};
 use crate::settings::Settings;
 use std::collections::BTreeMap;
 use torc_base::ids::{FileId, GroupId, Index, NodeId, Term};
@@ -44,6 +44,8 @@ pub(super) struct RecoveredGroup {
     pub terms: Vec<TermRun>,
     /// Who belongs to it, as [`torc_consensus::Raft::configurations`]; empty: this node alone.
     pub configurations: Vec<(Index, Configuration)>,
+    /// What the log still has from before `first` is none of it.
+    pub restored: bool,
     pub meaning: Meaning,
 }
 
@@ -56,6 +58,7 @@ impl RecoveredGroup {
             applied: Index(0),
             terms: Vec::new(),
             configurations: Vec::new(),
+            restored: false,
             meaning,
         }
     }
@@ -93,6 +96,25 @@ impl RecoveredGroup {
             self.configurations.push((index, members(item)?));
         }
         self.meaning.replay(item)
+    }
+
+    /// A leader's state took the place of all that was there.
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let (mark, members, state) = decode_state(bytes).ok_or("a state that makes no sense")?;
+        if mark.index < self.applied {
+            return Err(format!("a state at entry {} replaces what is applied to {}", mark.index, self.applied));
+        }
+        *self = RecoveredGroup {
+            hard_state: self.hard_state,
+            first: mark.index.next(),
+            last: mark.index,
+            applied: mark.index,
+            terms: vec![TermRun { term: mark.term, first: mark.index }],
+            configurations: vec![(mark.index, members)],
+            restored: true,
+            meaning: Meaning::Partition(PartitionLog::decode_start(state)?),
+        };
+        Ok(())
     }
 
     /// The term of an entry; `None` before the first of which it is known.
@@ -206,7 +228,8 @@ impl Groups {
             }
             return Ok(());
         }
-        self.recovered_group(item.group, None)?.extend(item)
+        let found = self.recovered_group(item.group, None)?;
+        if item.kind == kind::STATE { found.restore(&item.bytes) } else { found.extend(item) }
     }
 
     /// What is known of a group, whose log says of which kind it is, if it does.
@@ -233,7 +256,10 @@ impl Groups {
         let found = std::mem::take(&mut self.checkpoint.recovery.found);
         let mut ids = Vec::with_capacity(found.len());
         for (id, found) in found {
-            let RecoveredGroup { hard_state, first, last, applied, terms, mut configurations, meaning } = found;
+            let RecoveredGroup { hard_state, first, last, applied, terms, mut configurations, restored, meaning } = found;
+            if restored {
+                self.wal.release(id, first);
+            }
             if configurations.is_empty() {
                 configurations.push((Index(0), Configuration::of_voters([self.settings.node])));
             }

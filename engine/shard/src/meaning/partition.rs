@@ -23,6 +23,20 @@ impl PartitionLog {
         PartitionLog { state, committed_bytes: 0 }
     }
 
+    /// As [`PartitionLog::encode_start`] has it.
+    pub fn decode_start(mut bytes: &[u8]) -> Result<PartitionLog, String> {
+        let state = Partition::decode(&mut bytes).map_err(|error| error.to_string())?;
+        let whole = bytes.is_empty() && state.pending().is_none();
+        if whole { Ok(PartitionLog::of(state)) } else { Err("a state with something behind it".into()) }
+    }
+
+    /// The state of a partition of which nothing is known but where its records go on, and in which epoch.
+    pub fn encode_start(start: Offset, epoch: LeaderEpoch) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Partition::starting_at(start, epoch).encode(&mut bytes);
+        bytes
+    }
+
     /// Offsets, marks and epochs.
     pub fn state(&self) -> &Partition {
         &self.state

@@ -10,7 +10,7 @@ use torc_base::ids::{GroupId, Index, Place, Term};
 use torc_base::io::{Event, Level, Op};
 use torc_base::limits::LARGE_FRAME;
 use torc_base::time::{Mono, Now};
-use torc_consensus::{Body, Message, wire};
+use torc_consensus::{Body, Message, Run, wire};
 use torc_net::peer::{self, Frame, Groups as GroupsFrame, GroupsWriter, MailWriter, Mails, Malformed, Said};
 use torc_wal::{Item, Kind};
 
@@ -203,12 +203,20 @@ impl Shard {
 /// The entries that came with a message, as the log keeps them. Large ones are written from where they landed.
 fn entries(said: Said, message: &Message) -> Result<Vec<Sent>, Malformed> {
     let Said { group, mut entries, .. } = said;
-    let Body::Append { prev, runs, .. } = &message.body else {
-        return if entries.is_empty() { Ok(Vec::new()) } else { Err(Malformed { what: "entries with a message" }) };
+    let of_state;
+    let (before, runs) = match &message.body {
+        Body::Append { prev, runs, .. } => (prev.index.get(), &runs[..]),
+        // The state at its mark.
+        Body::Snapshot { mark, .. } if mark.index > Index(0) => {
+            of_state = [Run { term: mark.term, entries: 1 }];
+            (mark.index.get() - 1, &of_state[..])
+        }
+        _ if entries.is_empty() => return Ok(Vec::new()),
+        _ => return Err(Malformed { what: "entries with a message" }),
     };
     let mut sent = Vec::with_capacity(entries.len());
     let mut terms = runs.iter().flat_map(|run| std::iter::repeat_n(run.term, run.entries as usize));
-    let mut index = prev.index;
+    let mut index = Index(before);
     while let Some(entry) = entries.next() {
         let (head, bytes) = entry?;
         index = Index(index.get().checked_add(1).ok_or(Malformed { what: "an entry's place" })?);

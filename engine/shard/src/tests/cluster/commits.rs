@@ -160,8 +160,8 @@ fn a_group_of_two_lives_on_two_nodes() {
 #[test]
 fn a_group_that_is_made_late_on_some_nodes_has_its_leader_soon_all_the_same() {
     let mut cluster = started([1, 1, 1]);
-    cluster.create(LOG, &[]);
     let all = members();
+    cluster.create(LOG, &[]);
     cluster.call(node(1), LOG, |groups, out| groups.create(out, LOG, crate::meaning::LogKind::Partition, &all));
     cluster.pass(250);
     assert!(!cluster.shard(node(1), 0).groups.leads(LOG));

@@ -7,7 +7,7 @@ use crate::meaning::LogKind;
 use crate::settings::{Listener, Peer, Protocol, Settings};
 use crate::tests::disk::{Disk, Files};
 use crate::tests::rig::{START_MS, settings};
-use crate::{Mail, Shard, Stats};
+use crate::{Mail, Shard, Stats, WalSettings};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -48,6 +48,7 @@ pub fn settings_of(id: NodeId, nodes: u32) -> Settings {
             Listener { protocol: Protocol::Peer, advertised: ("torc.example".into(), 9192) },
         ],
         seed: u64::from(id.get()) * 77,
+        wal: WalSettings { segment_bytes: 4 << 20, ..settings().wal },
         ..settings()
     }
 }
@@ -64,7 +65,9 @@ struct End {
     other: ConnId,
     armed: Armed,
     /// On the way here: when it arrives, and what.
-    inbound: VecDeque<(Mono, VecDeque<u8>)>,
+    inbound: VecDeque<(Mono, Vec<u8>)>,
+    /// Bytes of the first of them that were taken.
+    taken: usize,
     /// The other end sends no more, or is gone: it is told when all that it sent has arrived.
     ends: Option<Mono>,
     /// A send waits for room on the way.
@@ -97,6 +100,8 @@ pub struct Cluster {
     pub paused: BTreeSet<NodeId>,
     /// Bytes that went from node to node.
     pub carried: u64,
+    /// Groups that a test has made.
+    by_hand: BTreeSet<GroupId>,
     /// Calls that were made.
     pub calls: Vec<(NodeId, SocketAddr)>,
     next_token: u64,
@@ -124,6 +129,7 @@ impl Cluster {
             slow_ms: BTreeMap::new(),
             paused: BTreeSet::new(),
             carried: 0,
+            by_hand: BTreeSet::new(),
             calls: Vec::new(),
             next_token: 0,
             starts: 0,
@@ -147,7 +153,11 @@ impl Cluster {
         let start = self.settings[&id].start + self.starts;
         let settings = |shard| Settings { shard: ShardId(shard), shards, start, ..self.settings[&id].clone() };
         let stats: Vec<Arc<Stats>> = (0..shards).map(|_| Arc::new(Stats::default())).collect();
-        let made = (0..shards).zip(&stats).map(|(shard, stats)| Shard::new(settings(shard), Arc::clone(stats)));
+        let made = (0..shards).zip(&stats).map(|(shard, stats)| {
+            let mut made = Shard::new(settings(shard), Arc::clone(stats));
+            made.groups.by_hand.clone_from(&self.by_hand);
+            made
+        });
         let process = Process {
             shards: made.collect(),
             stats,
@@ -204,10 +214,6 @@ impl Cluster {
         &self.processes[&id].shards[usize::from(shard)]
     }
 
-    pub fn stats(&self, id: NodeId, shard: u16) -> &Stats {
-        &self.processes[&id].stats[usize::from(shard)]
-    }
-
     pub fn disk(&mut self, id: NodeId, shard: u16) -> &mut Disk {
         &mut self.processes.get_mut(&id).expect("it runs").disks[usize::from(shard)]
     }
@@ -257,6 +263,10 @@ impl Cluster {
 
     /// Makes a partition's group on its replicas.
     pub fn create(&mut self, group: GroupId, replicas: &[NodeId]) {
+        self.by_hand.insert(group);
+        for shard in self.processes.values_mut().flat_map(|process| &mut process.shards) {
+            shard.groups.by_hand.insert(group);
+        }
         for id in replicas {
             if self.is_running(*id) {
                 self.call(*id, group, |groups, out| groups.create(out, group, LogKind::Partition, replicas));
@@ -270,7 +280,8 @@ impl Cluster {
         // Nobody waits there; what counts is the committed log.
         let asker = Asker { place: Place { node: id, shard: ShardId(0) }, token: Token(self.next_token) };
         let value: Vec<u8> = (0..bytes).map(|at| (at as u64 * 31 + self.next_token) as u8).collect();
-        let record = Record { timestamp: START_MS, value: Some(&value), ..Record::default() };
+        let key = [b'k', (self.next_token % 7) as u8];
+        let record = Record { timestamp: START_MS, key: Some(&key), value: Some(&value), ..Record::default() };
         let built = torc_net::kafka::records::build(&[record], &BuildOptions::default());
         let mut payload = self.pool.take(built.len()).expect("no limit");
         payload.copy_from_slice(&built);
@@ -298,7 +309,9 @@ impl Cluster {
             let leads = |id: &NodeId| {
                 let at = self.owner(*id, group);
                 let leads = self.processes[id].shards[at].groups.leads(group);
-                let reached = !self.paused.contains(id) && !self.cut.iter().any(|(a, b)| a == id || b == id);
+                let hears = |other: &NodeId| !self.cut.contains(&(*id, *other)) && !self.cut.contains(&(*other, *id));
+                let mut others = self.settings.keys().filter(|other| *other != id);
+                let reached = !self.paused.contains(id) && others.any(hears);
                 (leads && reached).then(|| (self.raft(*id, group).expect("it leads").term(), *id))
             };
             if let Some((_, id)) = self.processes.keys().filter_map(leads).max() {
@@ -339,7 +352,10 @@ impl Cluster {
 
     /// Runs until nobody has anything to do at this time.
     pub fn run(&mut self) {
-        for _ in 0..200_000 {
+        let gone = |end: &End, ends: &BTreeMap<ConnId, End>| end.closed && ends.get(&end.other).is_none_or(|other| other.closed);
+        let gone: Vec<ConnId> = self.ends.iter().filter(|(_, end)| gone(end, &self.ends)).map(|(conn, _)| *conn).collect();
+        gone.iter().for_each(|conn| drop(self.ends.remove(conn)));
+        for _ in 0..20_000 {
             let mut quiet = true;
             let all: Vec<NodeId> = self.processes.keys().copied().filter(|id| !self.paused.contains(id)).collect();
             for id in all {
@@ -434,22 +450,22 @@ impl Cluster {
             events.push_back(Event::Sent { conn });
         }
         while !held_up && end.inbound.front().is_some_and(|(at, _)| *at <= now) {
-            let (_, bytes) = end.inbound.front_mut().expect("just seen");
+            let (_, bytes) = end.inbound.front().expect("just seen");
+            let rest = &bytes[end.taken..];
             match std::mem::replace(&mut end.armed, Armed::No) {
                 Armed::No => return,
                 Armed::Any => {
                     end.armed = Armed::Any;
-                    let mut piece = self.pool.take(bytes.len().min(16 << 10)).expect("no limit");
-                    piece.iter_mut().for_each(|byte| *byte = bytes.pop_front().expect("counted"));
+                    let mut piece = self.pool.take(rest.len().min(16 << 10)).expect("no limit");
+                    let len = piece.len();
+                    piece.copy_from_slice(&rest[..len]);
+                    end.taken += len;
                     events.push_back(Event::Received { conn, bytes: piece });
                 }
                 Armed::Exact(mut buffer, mut at) => {
-                    while at < buffer.len()
-                        && let Some(byte) = bytes.pop_front()
-                    {
-                        buffer[at] = byte;
-                        at += 1;
-                    }
+                    let len = rest.len().min(buffer.len() - at);
+                    buffer[at..at + len].copy_from_slice(&rest[..len]);
+                    (at, end.taken) = (at + len, end.taken + len);
                     if at == buffer.len() {
                         events.push_back(Event::Filled { conn, bytes: buffer });
                     } else {
@@ -457,8 +473,9 @@ impl Cluster {
                     }
                 }
             }
-            if end.inbound.front().is_some_and(|(_, bytes)| bytes.is_empty()) {
+            if end.inbound.front().is_some_and(|(_, bytes)| bytes.len() == end.taken) {
                 end.inbound.pop_front();
+                end.taken = 0;
             }
         }
         if !held_up && end.inbound.is_empty() && end.ends.is_some_and(|at| at <= now) {
@@ -518,7 +535,8 @@ impl Cluster {
         let Some(end) = self.ends.get_mut(&conn).filter(|end| !end.closed) else { return };
         assert!(!end.sending, "one send at a time");
         end.sending = true;
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
         self.put(conn, bytes);
     }
 
@@ -531,7 +549,7 @@ impl Cluster {
         let slow = way.and_then(|way| self.slow_ms.get(&way)).copied().unwrap_or(0);
         let at = self.now.mono.plus_ms(slow).max(end.inbound.back().map_or(Mono(0), |(at, _)| *at));
         if end.ends.is_none() && !end.closed {
-            end.inbound.push_back((at, bytes.into()));
+            end.inbound.push_back((at, bytes));
         }
     }
 
@@ -556,7 +574,7 @@ impl Cluster {
         self.next_conn += 2;
         for (conn, other, at) in [(mine, theirs, a), (theirs, mine, b)] {
             let (armed, inbound) = (Armed::No, VecDeque::new());
-            self.ends.insert(conn, End { at, other, armed, inbound, ends: None, sending: false, closed: false });
+            self.ends.insert(conn, End { at, other, armed, inbound, taken: 0, ends: None, sending: false, closed: false });
         }
         (mine, theirs)
     }
@@ -583,7 +601,7 @@ impl Cluster {
     /// What has come on a test's connection, and whether its other end is gone.
     pub fn heard(&mut self, conn: ConnId) -> (Vec<u8>, bool) {
         self.run();
-        let end = self.ends.get_mut(&conn).expect("a connection");
+        let Some(end) = self.ends.get_mut(&conn) else { return (Vec::new(), true) };
         let bytes = end.inbound.drain(..).flat_map(|(_, bytes)| bytes).collect();
         (bytes, end.ends.is_some())
     }

@@ -1,7 +1,9 @@
 //! Ways that carry nothing, or slowly; nodes that stand still; disks that are slow, small or new.
 
 use super::rig::{Cluster, node};
-use torc_base::ids::{GroupId, NodeId, Offset};
+use crate::mail::{Asker, Place, Token};
+use crate::{CleanupPolicy, TopicConfig};
+use torc_base::ids::{GroupId, Index, NodeId, Offset, ShardId};
 use torc_base::limits::{LARGE_FRAME, REPLICATE_BYTES_WINDOW};
 
 const LOG: GroupId = GroupId(1031);
@@ -179,6 +181,108 @@ fn a_node_with_a_new_disk_is_let_vote_again_when_it_has_everything() {
     cluster.kill(leader);
     let new = cluster.leader(LOG);
     assert_eq!(cluster.state(new, LOG).1, Offset(5));
+}
+
+/// A follower that lacks what its leader has deleted begins anew where the leader's log begins, and so it is found after a
+/// restart.
+#[test]
+fn a_follower_behind_the_start_of_its_leaders_log_begins_anew() {
+    for wiped in [false, true] {
+        for checkpointed in [false, true] {
+            let what = format!("wiped {wiped}, with a checkpoint {checkpointed}");
+            let (mut cluster, leader) = led();
+            (0..3).for_each(|_| cluster.produce(leader, LOG, 500));
+            cluster.pass(200);
+            cluster.kill(node(3));
+            (0..20).for_each(|_| cluster.produce(leader, LOG, 3_000));
+            cluster.pass(200);
+            let asker = Asker { place: Place { node: leader, shard: ShardId(0) }, token: Token(1 << 40) };
+            cluster.call(leader, LOG, |groups, out| groups.delete_records(out, asker, vec![(0, LOG, Offset(-1))]));
+            cluster.pass(200);
+            assert!(cluster.raft(leader, LOG).unwrap().log().first() > Index(20), "{what}: {}", cluster.tell(LOG));
+            (0..5).for_each(|_| cluster.produce(leader, LOG, 700));
+            cluster.pass(100);
+            if wiped {
+                cluster.wipe(node(3));
+                cluster.settings.get_mut(&node(3)).unwrap().doubt = Some(77);
+            }
+            cluster.start(node(3));
+            cluster.pass(100);
+            cluster.create(LOG, &members());
+            cluster.pass(3_000);
+            let high_watermark = cluster.state(node(3), LOG).1;
+            assert_eq!(high_watermark, Offset(28), "{what}: {}", cluster.tell(LOG));
+            assert_eq!(cluster.raft(node(3), LOG).unwrap().log().first(), cluster.raft(leader, LOG).unwrap().log().first());
+            if checkpointed {
+                cluster.call(node(3), LOG, |groups, out| groups.begin_checkpoint(out));
+                cluster.pass(100);
+            }
+            cluster.kill(node(3));
+            cluster.produce(leader, LOG, 70);
+            cluster.start(node(3));
+            cluster.pass(2_000);
+            assert_eq!(cluster.state(node(3), LOG).1, Offset(29), "{what}: {}", cluster.tell(LOG));
+            // It leads as well as any other.
+            cluster.kill(leader);
+            let new = cluster.leader(LOG);
+            cluster.produce(new, LOG, 70);
+            cluster.pass(100);
+            cluster.start(leader);
+            cluster.assert_agree(LOG, &members());
+            assert_eq!(cluster.state(new, LOG).1, Offset(30), "{what}");
+        }
+    }
+}
+
+/// A node that has forgotten what it acknowledged and does not know it breaks its promise; it is asked again with each
+/// heartbeat, and not as fast as the network carries it.
+#[test]
+fn a_node_that_forgot_without_knowing_it_keeps_nobody_busy() {
+    let (mut cluster, leader) = led();
+    (0..5).for_each(|_| cluster.produce(leader, LOG, 1_000));
+    cluster.pass(200);
+    cluster.kill(node(3));
+    cluster.wipe(node(3));
+    cluster.start(node(3));
+    cluster.pass(100);
+    cluster.create(LOG, &members());
+    let before = cluster.carried;
+    cluster.pass(5_000);
+    let said = cluster.carried - before;
+    assert!(said < 200_000, "{said} bytes in 5 s");
+    cluster.produce(leader, LOG, 1_000);
+    cluster.pass(100);
+    assert_eq!(cluster.state(leader, LOG).1, Offset(6), "the others go on");
+}
+
+/// A follower that comes when compaction has been there gets what is left, and offsets go on as they did.
+#[test]
+fn a_follower_gets_what_compaction_has_left() {
+    let mut cluster = Cluster::with([1, 1, 1], |settings| settings.compaction_backoff_ms = 1_000);
+    cluster.pass(500);
+    cluster.create(LOG, &members());
+    let leader = cluster.leader(LOG);
+    let compacts = TopicConfig { cleanup_policy: CleanupPolicy::Compact, ..TopicConfig::default() };
+    cluster.kill(node(3));
+    cluster.call(leader, LOG, |groups, _| groups.set_cleanup(&compacts, [LOG].into_iter()));
+    (0..70).for_each(|_| cluster.produce(leader, LOG, 9_000));
+    cluster.pass(20_000);
+    (0..7).for_each(|_| cluster.produce(leader, LOG, 9_000));
+    cluster.pass(20_000);
+    let removed = cluster.count(leader, |stats| &stats.compaction_removed_bytes_total);
+    assert!(removed > 9_000 * 50, "{removed} bytes: {:?}", cluster.logs(leader));
+    cluster.start(node(3));
+    cluster.pass(100);
+    cluster.create(LOG, &members());
+    cluster.pass(5_000);
+    let all = cluster.committed(leader, LOG);
+    assert_eq!(cluster.committed(node(3), LOG), all, "{}", cluster.tell(LOG));
+    assert_eq!(cluster.state(node(3), LOG).1, Offset(77));
+    cluster.kill(leader);
+    let new = cluster.leader(LOG);
+    cluster.produce(new, LOG, 100);
+    cluster.pass(100);
+    assert_eq!(cluster.state(new, LOG).1, Offset(78));
 }
 
 /// Large entries are written at a follower from where they landed, and leave the leader from where it received them.
