@@ -55,9 +55,9 @@ impl Cluster {
     }
 
     /// The same, tried again while there is patience.
-    pub fn connect_patiently(addresses: &str, patience: &mut Patience) -> Result<Cluster, AskError> {
+    pub fn connect_patiently(addresses: &str, times: Times, patience: &mut Patience) -> Result<Cluster, AskError> {
         loop {
-            match Cluster::connect(addresses) {
+            match Cluster::connect_with(addresses, times) {
                 Ok(cluster) => return Ok(cluster),
                 Err(error) if error.passes() => patience.again(error)?,
                 Err(error) => return Err(error.into()),

@@ -29,6 +29,7 @@ const METADATA: i16 = 3;
 const CREATE_TOPICS: i16 = 19;
 const NOT_LEADER: i16 = 6;
 const NOT_CONTROLLER: i16 = 41;
+const UNKNOWN: i16 = 3;
 
 /// What one broker does and says.
 #[derive(Clone)]
@@ -40,6 +41,10 @@ struct Face {
     /// Who leads the one partition of topic `t`, in which epoch, as it thinks.
     leader: (i32, i32),
     controller: i32,
+    /// Topic `t` is there.
+    topic: bool,
+    /// It closes the connection instead of an answer about a new topic.
+    hangs_up_on_create: bool,
     /// Writes that it was asked for.
     asked: u32,
 }
@@ -52,7 +57,15 @@ struct Brokers {
 impl Brokers {
     /// Brokers 0, 1, ..., of which the first leads and is controller.
     fn start(count: usize) -> Brokers {
-        let face = Face { paused: false, gone: false, leader: (0, 1), controller: 0, asked: 0 };
+        let face = Face {
+            paused: false,
+            gone: false,
+            leader: (0, 1),
+            controller: 0,
+            topic: true,
+            hangs_up_on_create: false,
+            asked: 0,
+        };
         let faces = Arc::new(Mutex::new(vec![face; count]));
         let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses: Vec<SocketAddr> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
@@ -108,7 +121,7 @@ fn serve(mut stream: TcpStream, me: usize, faces: &Mutex<Vec<Face>>, addresses: 
             faces[me].asked += u32::from(number(0) == PRODUCE);
             faces[me].clone()
         };
-        if face.gone {
+        if face.gone || number(0) == CREATE_TOPICS && face.hangs_up_on_create {
             return;
         }
         if face.paused {
@@ -141,7 +154,7 @@ fn answer((kind, version): (i16, i16), correlation: i32, me: i32, face: &Face, a
             let part = MetadataResponsePartition::default().with_partition_index(0);
             let part = part.with_leader_id(face.leader.0.into()).with_leader_epoch(face.leader.1);
             let topic = MetadataResponseTopic::default().with_name(Some(topic_name("t"))).with_partitions(vec![part]);
-            let topic = topic.with_topic_id(Uuid::from_u128(7));
+            let topic = topic.with_topic_id(Uuid::from_u128(7)).with_error_code(if face.topic { 0 } else { UNKNOWN });
             let answer =
                 MetadataResponse::default().with_topics(vec![topic]).with_controller_id(face.controller.into());
             let answer = answer.with_brokers(addresses.iter().enumerate().map(broker).collect());
@@ -242,4 +255,21 @@ fn changes_follow_the_controller() {
     let mut short = Patience::new(Duration::from_millis(50), || false);
     let error = cluster.change(&mut short, |client| client.call(&request), codes).unwrap_err();
     assert!(error.to_string().contains("NOT_CONTROLLER (tried again"), "{error}");
+}
+
+#[test]
+fn a_connection_that_breaks_while_a_topic_is_made_is_no_end() {
+    let brokers = Brokers::start(2);
+    brokers.set_all(|face| face.topic = false);
+    brokers.set(0, |face| face.hangs_up_on_create = true);
+    let cluster = Cluster::connect_with(&brokers.named(&[0]), TIMES).unwrap();
+    let (addresses, faces) = (brokers.named(&[0, 1]), Arc::clone(&brokers.faces));
+    // What was asked for comes to pass a moment later, elsewhere.
+    let later = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        faces.lock().unwrap().iter_mut().for_each(|face| face.topic = true);
+    });
+    let topic = Topic::open_or_create(cluster, "t", &mut patience()).unwrap();
+    later.join().unwrap();
+    assert_eq!((topic.partitions(), topic.addresses()), (vec![0], addresses));
 }

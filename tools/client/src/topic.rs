@@ -170,10 +170,17 @@ impl Topic {
     /// The same; makes the topic with the cluster's defaults if it is not there.
     pub fn open_or_create(cluster: Cluster, name: &str, patience: &mut Patience) -> Result<Topic, TopicError> {
         let mut topic = Topic::unknown(cluster, name);
-        if !topic.look(patience)? {
-            topic.create(patience)?;
-            while !topic.look(patience)? {
+        let mut created = false;
+        while !topic.look(patience)? {
+            if created {
                 patience.again(format_args!("topic {name} was created, and does not appear"))?;
+                continue;
+            }
+            match topic.create(patience) {
+                Ok(()) => created = true,
+                // It may have been made, and then it is there.
+                Err(TopicError::Client(error)) if error.passes() => topic.recover(error, true, patience)?,
+                Err(error) => return Err(error),
             }
         }
         patience.progress();

@@ -184,7 +184,7 @@ impl Load {
 }
 
 fn open(nodes: &Nodes, topic: &str) -> Result<Topic> {
-    let cluster = Cluster::connect_with(&nodes.addresses, TIMES).map_err(failed)?;
+    let cluster = Cluster::connect_patiently(&nodes.addresses, TIMES, &mut patience()).map_err(failed)?;
     Topic::open(cluster, topic, &mut patience()).map_err(failed)
 }
 

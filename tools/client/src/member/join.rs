@@ -2,7 +2,7 @@
 
 use super::assign::{Assignor, Joined};
 use super::{MemberError, Membership, OLD_GENERATION, REBALANCING, UNKNOWN_MEMBER, texts};
-use crate::client::ClientError;
+use crate::client::{ClientError, Times};
 use crate::cluster::{Cluster, text};
 use crate::embedded;
 use crate::groups::{GroupClient, id};
@@ -63,7 +63,7 @@ pub(super) fn start(entry: Entry) -> Receiver<Result<JoinOutcome, MemberError>> 
 
 fn join(entry: &Entry) -> Result<JoinOutcome, MemberError> {
     let membership = &entry.membership;
-    let cluster = Cluster::connect_patiently(&membership.address, &mut entry.patience.clone())?;
+    let cluster = Cluster::connect_patiently(&membership.address, Times::default(), &mut entry.patience.clone())?;
     let mut groups = GroupClient::new(cluster, entry.patience.clone());
     let me = Joined {
         instance: None,

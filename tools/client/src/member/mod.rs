@@ -14,6 +14,7 @@ mod assign_tests;
 pub use assign::{Assignment, Assignor, Joined};
 
 use crate::ask::AskError;
+use crate::client::Times;
 use crate::cluster::Cluster;
 use crate::groups::{Committed, GroupClient, commit_codes, commit_request, id};
 use crate::offsets::TopicPartition;
@@ -127,7 +128,7 @@ impl Member {
     /// One that has not joined yet. Things that pass by themselves are tried again with `patience`.
     pub fn new(membership: Membership, patience: Patience) -> Result<Member, AskError> {
         let connect = || {
-            let cluster = Cluster::connect_patiently(&membership.address, &mut patience.clone())?;
+            let cluster = Cluster::connect_patiently(&membership.address, Times::default(), &mut patience.clone())?;
             Ok::<_, AskError>(GroupClient::new(cluster, patience.clone()))
         };
         Ok(Member {

@@ -72,7 +72,7 @@ fn a_screen_holds_what_fits() {
         "{lines:#?}"
     );
     assert!(row("2 ").contains("paused") && row("3 ").contains("down") && row("3 ").contains('-'));
-    assert_eq!(row("acks"), "acks  _=#");
+    assert_eq!(row("acks"), "acks  _-#");
     assert!(row("77 writes").contains("no client waits; last gap -, longest -"));
     assert!(row("event").starts_with("event 4") && lines.iter().any(|line| line == "event 49"), "the newest stay");
     assert!(lines[19].starts_with("k1 kills node 1"));

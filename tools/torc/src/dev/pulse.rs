@@ -79,7 +79,8 @@ impl Pulse {
 
     fn produce_all(&self, addresses: &str) -> Result<(), String> {
         let open = || -> Result<Topic, String> {
-            let cluster = Cluster::connect_with(addresses, TIMES).map_err(|error| error.to_string())?;
+            let cluster = Cluster::connect_patiently(addresses, TIMES, &mut patience());
+            let cluster = cluster.map_err(|error| error.to_string())?;
             Topic::open_or_create(cluster, TOPIC, &mut patience()).map_err(|error| error.to_string())
         };
         let partitions = open()?.partitions();
