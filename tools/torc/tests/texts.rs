@@ -26,9 +26,16 @@ fn completions_know_every_command() {
 fn every_command_has_a_page_that_says_how_it_is_used() {
     let dir = tempfile::tempdir().unwrap();
     text(&torc(&["man", dir.path().to_str().unwrap()]));
-    for name in
-        ["torc", "torc-serve", "torc-config-check", "torc-topic-create", "torc-bench-produce", "torc-wal-inspect"]
-    {
+    for name in [
+        "torc",
+        "torc-serve",
+        "torc-config-check",
+        "torc-topic-create",
+        "torc-bench-produce",
+        "torc-wal-inspect",
+        "torc-dev",
+        "torc-cluster-health",
+    ] {
         let page = fs::read_to_string(dir.path().join(format!("{name}.1"))).unwrap_or_else(|e| panic!("{name}: {e}"));
         let title = format!(".TH {name} 1");
         assert!(page.lines().any(|line| line.starts_with(&title)), "{name} has no title: {page}");
