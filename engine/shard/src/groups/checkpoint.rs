@@ -245,7 +245,8 @@ impl Groups {
             if !fits || applied > last || first > applied.next() {
                 return Err(format!("group {id}: its marks do not fit its state"));
             }
-            let found = RecoveredGroup { hard_state, first, last, applied, terms, configurations, restored: false, meaning };
+            let found =
+                RecoveredGroup { hard_state, first, last, applied, terms, configurations, restored: false, meaning };
             self.checkpoint.recovery.found.insert(GroupId(id), found);
         }
         if rest.is_empty() { Ok(()) } else { Err(NONSENSE.into()) }

@@ -227,14 +227,7 @@ impl Groups {
     }
 
     /// Looks for the entries that a message offers, the first of them at least; if they are not there, `beyond` them.
-    fn entries(
-        &mut self,
-        out: &mut Out,
-        id: GroupId,
-        message: &Message,
-        max_bytes: usize,
-        beyond: bool,
-    ) -> Entries {
+    fn entries(&mut self, out: &mut Out, id: GroupId, message: &Message, max_bytes: usize, beyond: bool) -> Entries {
         let (prev, last) = match &message.body {
             Body::Append { prev, .. } => (*prev, message.last_entry()),
             Body::Snapshot { mark, .. } => (*mark, None),

@@ -120,8 +120,7 @@ impl Groups {
     pub(super) fn restore(&mut self, out: &mut Out, id: GroupId, restore: Restore, sent: Vec<Sent>) {
         let state = sent.first().expect("checked before consensus was asked").item.bytes.clone();
         let group = self.groups.get_mut(&id).expect("consensus spoke for it");
-        refuse(out, &mut group.on_disk, Index(0));
-        refuse(out, &mut group.on_commit, Index(0));
+        group.waiters_mut().for_each(|waiters| refuse(out, waiters, Index(0)));
         group.meaning = Meaning::Partition(PartitionLog::decode_start(&state).expect("checked as well"));
         let payload = encode_state(restore.mark, group.raft.configuration().1, &state);
         let through = restore.mark.index;

@@ -72,5 +72,9 @@ fn a_state_comes_back_as_it_was() {
     for len in 0..bytes.len() - 7 {
         assert_eq!(decode_state(&bytes[..len]), None, "cut at {len}");
     }
-    assert_eq!(decode_state(&encode_state(Mark::default(), &members, b"")), None, "a log that begins is none that goes on");
+    assert_eq!(
+        decode_state(&encode_state(Mark::default(), &members, b"")),
+        None,
+        "a log that begins is none that goes on"
+    );
 }

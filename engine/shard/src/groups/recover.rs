@@ -256,7 +256,8 @@ impl Groups {
         let found = std::mem::take(&mut self.checkpoint.recovery.found);
         let mut ids = Vec::with_capacity(found.len());
         for (id, found) in found {
-            let RecoveredGroup { hard_state, first, last, applied, terms, mut configurations, restored, meaning } = found;
+            let RecoveredGroup { hard_state, first, last, applied, terms, mut configurations, restored, meaning } =
+                found;
             if restored {
                 self.wal.release(id, first);
             }

@@ -352,8 +352,11 @@ impl Cluster {
 
     /// Runs until nobody has anything to do at this time.
     pub fn run(&mut self) {
-        let gone = |end: &End, ends: &BTreeMap<ConnId, End>| end.closed && ends.get(&end.other).is_none_or(|other| other.closed);
-        let gone: Vec<ConnId> = self.ends.iter().filter(|(_, end)| gone(end, &self.ends)).map(|(conn, _)| *conn).collect();
+        let gone = |end: &End, ends: &BTreeMap<ConnId, End>| {
+            end.closed && ends.get(&end.other).is_none_or(|other| other.closed)
+        };
+        let gone: Vec<ConnId> =
+            self.ends.iter().filter(|(_, end)| gone(end, &self.ends)).map(|(conn, _)| *conn).collect();
         gone.iter().for_each(|conn| drop(self.ends.remove(conn)));
         for _ in 0..20_000 {
             let mut quiet = true;
@@ -574,7 +577,8 @@ impl Cluster {
         self.next_conn += 2;
         for (conn, other, at) in [(mine, theirs, a), (theirs, mine, b)] {
             let (armed, inbound) = (Armed::No, VecDeque::new());
-            self.ends.insert(conn, End { at, other, armed, inbound, taken: 0, ends: None, sending: false, closed: false });
+            self.ends
+                .insert(conn, End { at, other, armed, inbound, taken: 0, ends: None, sending: false, closed: false });
         }
         (mine, theirs)
     }

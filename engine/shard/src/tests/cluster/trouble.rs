@@ -212,7 +212,10 @@ fn a_follower_behind_the_start_of_its_leaders_log_begins_anew() {
             cluster.pass(3_000);
             let high_watermark = cluster.state(node(3), LOG).1;
             assert_eq!(high_watermark, Offset(28), "{what}: {}", cluster.tell(LOG));
-            assert_eq!(cluster.raft(node(3), LOG).unwrap().log().first(), cluster.raft(leader, LOG).unwrap().log().first());
+            assert_eq!(
+                cluster.raft(node(3), LOG).unwrap().log().first(),
+                cluster.raft(leader, LOG).unwrap().log().first()
+            );
             if checkpointed {
                 cluster.call(node(3), LOG, |groups, out| groups.begin_checkpoint(out));
                 cluster.pass(100);
