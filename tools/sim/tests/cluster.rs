@@ -1,0 +1,26 @@
+//! Clusters of production shards under a few seeds; `torc sim --cluster` runs thousands.
+
+use torc_sim::command::STEPS;
+use torc_sim::node;
+use torc_sim::run::Report;
+use torc_sim::trail::Trail;
+
+fn run(seed: u64) -> Report {
+    let outcome = node::run_cluster(seed, STEPS, &Trail::default());
+    outcome.unwrap_or_else(|f| panic!("seed {seed}: {}\n{}", f.violation, f.trail))
+}
+
+#[test]
+fn the_first_seeds_are_clean() {
+    let reports: Vec<Report> = (1..=10).map(run).collect();
+    assert!(reports.iter().map(|r| r.acked).sum::<u64>() > 3_000, "hardly anything was acknowledged: {reports:?}");
+    assert!(reports.iter().map(|r| r.fetched).sum::<u64>() > 10_000, "hardly anything was read: {reports:?}");
+    assert!(reports.iter().map(|r| u64::from(r.lives)).sum::<u64>() > 60, "hardly a node was restarted: {reports:?}");
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    for seed in [2, 7] {
+        assert_eq!(run(seed), run(seed), "seed {seed}");
+    }
+}
