@@ -451,6 +451,7 @@ impl Shard {
                 self.all_serving(now, ops);
             }
             Notice::Fenced => {
+                self.links.stop(now.mono, "the log of this shard takes nothing more", ops);
                 // Nobody has been served yet, and nobody would ever be: what could be read then is not known everywhere.
                 if !self.is_ready()
                     && let Some(why) = self.groups.fenced()

@@ -16,6 +16,8 @@ use torc_wal::{Item, Kind};
 
 type Ops = Vec<Op<Mail>>;
 
+/// Terms are Kafka's leader epochs: no group has had so many elections.
+const TERM_MAX: Term = Term(i32::MAX as u64 - 1);
 /// What could not leave for lack of memory is tried again after so long.
 const LATER_MS: u64 = 1;
 
@@ -40,7 +42,7 @@ impl Shard {
 
     /// Links are looked at, as soon as the log has been read.
     pub(crate) fn turn_links(&mut self, now: Now, ops: &mut Ops) {
-        if self.groups.phase == Phase::Running && !self.settings.peers.is_empty() {
+        if self.groups.phase == Phase::Running && !self.settings.peers.is_empty() && self.groups.fenced().is_none() {
             self.links.start(now.mono);
         }
         self.links.turn(now.mono, ops);
@@ -89,6 +91,9 @@ impl Shard {
             let said = said?;
             let group = said.group;
             let message = wire::decode(&said.message).map_err(|error| Malformed { what: error.what })?;
+            if message.term > TERM_MAX {
+                return Err(Malformed { what: "a message's term" });
+            }
             let sent = entries(said, &message)?;
             let (answers, notices) = (&mut self.answers, &mut self.notices);
             let mut out = groups::Out { now, ops, answers, notices };

@@ -66,7 +66,7 @@ pub(super) fn check(hello: &Hello, settings: &Settings, known: Known, running: b
         return refuse(Reason::Shard, text);
     }
     if !running {
-        return refuse(Reason::NotReady, format!("node {here} still reads its log"));
+        return refuse(Reason::NotReady, format!("node {here} still reads its log, or its disk has failed"));
     }
     match known.linked {
         Some((start, _)) if start != hello.start => {

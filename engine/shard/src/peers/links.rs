@@ -188,6 +188,19 @@ impl Links {
         self.due = now;
     }
 
+    /// This shard takes part no longer, and says so by being gone: what it would be told it does not take in.
+    pub fn stop(&mut self, now: Mono, why: &str, ops: &mut Ops) {
+        if !std::mem::replace(&mut self.running, false) {
+            return;
+        }
+        let all = self.wires.iter().filter(|(_, wire)| matches!(wire.stage, Stage::Up { .. } | Stage::Greeting { .. }));
+        let all: Vec<ConnId> = all.map(|(conn, _)| conn).collect();
+        all.into_iter().for_each(|conn| self.broken(now, conn, why, ops));
+        for link in self.links.values_mut().filter(|link| matches!(link.state, State::Down { .. })) {
+            link.state = State::Down { retry: None };
+        }
+    }
+
     /// True if the connection is a peer's.
     pub fn owns(&self, conn: ConnId) -> bool {
         self.wires.contains(conn)
@@ -425,11 +438,12 @@ impl Links {
     }
 
     fn connected(&mut self, now: Mono, call: u64, conn: ConnId, ops: &mut Ops) {
-        let Some(place) = self.calls.remove(&call) else {
-            // Nobody waits for it any more, and it brings nothing.
+        let place = self.calls.remove(&call).expect("it was called");
+        if !self.running {
+            self.links.get_mut(&place).expect("it was called").state = State::Down { retry: None };
             self.wires.insert(now, conn, Stage::Forgotten, IpAddr::from([0, 0, 0, 0]), None);
             return self.wires.close(conn, ops);
-        };
+        }
         let until = now.plus_ms(GREETING_MS.min(self.silence_ms().max(1_000)));
         let peer = self.settings.peers.iter().find(|peer| peer.node == place.node).expect("called by its address");
         self.wires.insert(now, conn, Stage::Greeting { place, until }, peer.address.ip(), None);
@@ -473,7 +487,7 @@ impl Links {
         // Nodes that start together do not call in step.
         let wait = at_least_ms.unwrap_or(wait / 2 + self.prng.below(wait / 2 + 1));
         let at = now.plus_ms(wait);
-        link.state = State::Down { retry: Some(at) };
+        link.state = State::Down { retry: self.running.then_some(at) };
         self.due = self.due.min(at);
     }
 
@@ -682,7 +696,7 @@ impl Links {
         let calls = place.node > self.settings.node;
         let link = self.links.get_mut(&place).expect("it was up");
         link.queue = Queue::default();
-        link.state = State::Down { retry: calls.then_some(now) };
+        link.state = State::Down { retry: (calls && self.running).then_some(now) };
         if calls {
             self.due = self.due.min(now);
         } else {

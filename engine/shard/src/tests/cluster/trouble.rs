@@ -288,6 +288,35 @@ fn a_follower_gets_what_compaction_has_left() {
     assert_eq!(cluster.state(new, LOG).1, Offset(78));
 }
 
+/// A node whose disk fails leads nothing any more, and is as good as gone: it is not called again and again, nor told what it
+/// does not take in.
+#[test]
+fn a_node_whose_disk_fails_is_out_at_once() {
+    for which in [1, 3] {
+        let (mut cluster, leader) = led();
+        assert_eq!(leader, node(1));
+        cluster.disk(node(which), 0).fail_write = true;
+        cluster.produce(leader, LOG, 100);
+        cluster.pass(10);
+        assert_eq!(cluster.links(node(which)), 0, "{:?}", cluster.logs(node(which)));
+        cluster.pass(1_500);
+        cluster.cut = members().into_iter().filter(|id| *id != node(which)).map(|id| (node(which), id)).collect();
+        let new = cluster.leader(LOG);
+        assert_eq!(new == leader, which == 3);
+        cluster.cut.clear();
+        let (calls, said) = (cluster.calls.len(), cluster.carried);
+        for _ in 0..20 {
+            cluster.produce(new, LOG, 100);
+            cluster.pass(100);
+        }
+        assert!(cluster.state(new, LOG).1 >= Offset(20), "the others go on: {}", cluster.tell(LOG));
+        assert!(cluster.calls.len() - calls < 20 && cluster.carried - said < 50_000);
+        cluster.kill(node(which));
+        cluster.start(node(which));
+        cluster.assert_agree(LOG, &members());
+    }
+}
+
 /// Large entries are written at a follower from where they landed, and leave the leader from where it received them.
 #[test]
 fn large_entries_are_copied_nowhere() {
