@@ -184,6 +184,7 @@ fn windows_are_in_order_and_reach_every_clients_ceiling() {
         (api::CONSUMER_GROUP_HEARTBEAT, 1),
         (api::CONSUMER_GROUP_DESCRIBE, 0),
         (api::LIST_CONFIG_RESOURCES, 1),
+        (api::DESCRIBE_TOPIC_PARTITIONS, 0),
     ];
     for (api, ceiling) in ceilings {
         let window = WINDOWS.iter().find(|w| w.api == api).expect("served");

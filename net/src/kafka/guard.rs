@@ -36,6 +36,13 @@ fn walk_field(reader: &mut WireReader, field: &'static Field, version: i16, flex
         Kind::Structs(fields) => walk_items(reader, flexible, struct_min(fields, version, flexible), |reader| {
             walk(reader, fields, version, flexible)
         })?,
+        Kind::Struct(fields) => {
+            let is_there = reader.i8()? == 1;
+            if is_there {
+                walk(reader, fields, version, flexible)?;
+            }
+            is_there
+        }
     };
     if present || may_be_null { Ok(()) } else { Err("a field is null that may not be") }
 }
@@ -65,6 +72,7 @@ fn struct_min(fields: &[Field], version: i16, flexible: bool) -> usize {
         .map(|field| match field.kind {
             Kind::Fixed(bytes) => bytes,
             Kind::Text => text_min(flexible),
+            Kind::Struct(_) => 1,
             Kind::FixedItems(_) | Kind::TextItems | Kind::Structs(_) => {
                 if flexible {
                     1

@@ -4,9 +4,10 @@ use super::schema::{
     AlterConfigsRequest, ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
     CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
     DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
-    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, SyncGroupRequest,
+    DescribeTopicPartitionsRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, SyncGroupRequest,
 };
 use super::windows::{ApiWindow, api, window};
 use super::wire::{Wire, WireReader};
@@ -69,6 +70,7 @@ pub enum Request {
     ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest),
     ConsumerGroupDescribe(ConsumerGroupDescribeRequest),
     ListConfigResources(ListConfigResourcesRequest),
+    DescribeTopicPartitions(DescribeTopicPartitionsRequest),
 }
 
 /// Why a frame is no request.
@@ -210,6 +212,7 @@ fn by_schema(api: i16, mut bytes: Bytes, version: i16) -> Result<Request, ()> {
         api::CONSUMER_GROUP_HEARTBEAT => Request::ConsumerGroupHeartbeat(read(b, version)?),
         api::CONSUMER_GROUP_DESCRIBE => Request::ConsumerGroupDescribe(read(b, version)?),
         api::LIST_CONFIG_RESOURCES => Request::ListConfigResources(read(b, version)?),
+        api::DESCRIBE_TOPIC_PARTITIONS => Request::DescribeTopicPartitions(read(b, version)?),
         _ => unreachable!("API {api} has a window but no decoder"),
     };
     // The guard reads the same lengths as the schema crate (tests compare them); were they to differ, the bytes of a

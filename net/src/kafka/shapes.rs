@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     FixedItems(usize),
     TextItems,
     Structs(&'static [Field]),
+    /// One, behind a byte that says whether it is there.
+    Struct(&'static [Field]),
 }
 
 const NEVER: i16 = i16::MAX;
@@ -100,6 +102,7 @@ pub(crate) fn fields(api: i16) -> Option<&'static [Field]> {
         api::CONSUMER_GROUP_HEARTBEAT => CONSUMER_GROUP_HEARTBEAT,
         api::CONSUMER_GROUP_DESCRIBE => CONSUMER_GROUP_DESCRIBE,
         api::LIST_CONFIG_RESOURCES => LIST_CONFIG_RESOURCES,
+        api::DESCRIBE_TOPIC_PARTITIONS => DESCRIBE_TOPIC_PARTITIONS,
         _ => return None,
     })
 }
@@ -285,3 +288,9 @@ const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
 const CONSUMER_GROUP_DESCRIBE: &[Field] = &[field(Kind::TextItems), fixed(BOOL)]; // groups, include operations
 
 const LIST_CONFIG_RESOURCES: &[Field] = &[field(Kind::FixedItems(I8)).from(1)]; // types
+
+const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
+    structs(&[text()]),                                 // topics
+    fixed(I32),                                         // most partitions
+    field(Kind::Struct(&[text(), fixed(I32)])).null(0), // topic and partition to begin with
+];

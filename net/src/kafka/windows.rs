@@ -32,6 +32,7 @@ pub mod api {
     pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
     pub const CONSUMER_GROUP_DESCRIBE: i16 = 69;
     pub const LIST_CONFIG_RESOURCES: i16 = 74;
+    pub const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
 }
 
 /// The versions of one API that torc answers, and the first of its versions that take the compact encodings.
@@ -91,6 +92,7 @@ pub const WINDOWS: &[ApiWindow] = &[
     served(api::CONSUMER_GROUP_HEARTBEAT, 0, 1, 0),
     served(api::CONSUMER_GROUP_DESCRIBE, 0, 1, 0),
     served(api::LIST_CONFIG_RESOURCES, 0, 1, 0),
+    served(api::DESCRIBE_TOPIC_PARTITIONS, 0, 0, 0),
 ];
 
 /// The window of `api`; `None` if torc does not serve it.

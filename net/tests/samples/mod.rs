@@ -171,6 +171,19 @@ impl Sampler<'_> {
                     .with_resource_types(self.since(1, |s| s.list(Self::i8)))
                     .with_unknown_tagged_fields(self.tags()),
             ),
+            api::DESCRIBE_TOPIC_PARTITIONS => Request::DescribeTopicPartitions(
+                DescribeTopicPartitionsRequest::default()
+                    .with_topics(self.list(|s| {
+                        let topic = describe_topic_partitions_request::TopicRequest::default();
+                        topic.with_name(s.text().into()).with_unknown_tagged_fields(s.tags())
+                    }))
+                    .with_response_partition_limit(self.i32())
+                    .with_cursor(self.maybe(|s| {
+                        let cursor = describe_topic_partitions_request::Cursor::default();
+                        cursor.with_topic_name(s.text().into()).with_partition_index(s.i32())
+                    }))
+                    .with_unknown_tagged_fields(self.tags()),
+            ),
             api => groups::request(self, api),
         }
     }
@@ -479,6 +492,7 @@ pub fn encode_control(request: &Request, version: i16) -> Vec<u8> {
         Request::ConsumerGroupHeartbeat(r) => body(r, version),
         Request::ConsumerGroupDescribe(r) => body(r, version),
         Request::ListConfigResources(r) => body(r, version),
+        Request::DescribeTopicPartitions(r) => body(r, version),
         Request::Produce(_) | Request::Fetch(_) => panic!("not a control request"),
     }
 }

@@ -168,12 +168,14 @@ impl Kafka {
         if asked.iter().any(|kind| !KINDS.contains(kind)) {
             return self.reply(out, to, &response.with_error_code(error::UNSUPPORTED_VERSION));
         }
-        let node = self.settings.node.get().to_string();
+        let mut brokers: Vec<_> = self.view.nodes().map(|node| node.id).chain([self.settings.node]).collect();
+        brokers.sort_unstable();
+        brokers.dedup();
         for kind in asked {
             let names: Vec<StrBytes> = match kind {
                 TOPIC => self.view.topics().map(|topic| StrBytes::from_string(topic.name.to_string())).collect(),
                 GROUP => self.view.configured_groups().map(|group| StrBytes::from_string(group.to_string())).collect(),
-                BROKER | BROKER_LOGGER => vec![StrBytes::from_string(node.clone())],
+                BROKER | BROKER_LOGGER => brokers.iter().map(|id| StrBytes::from_string(id.to_string())).collect(),
                 _ => Vec::new(),
             };
             let resource = |name| ConfigResource::default().with_resource_name(name).with_resource_type(kind);

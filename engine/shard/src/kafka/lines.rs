@@ -1,6 +1,7 @@
 //! Requests that name many things wait in line, so that one turn of the shard does a bounded part of them, and who
 //! names few is served meanwhile.
 
+use super::topic_partitions::TOPIC_PARTITIONS_LIMIT;
 use super::{Kafka, Out, ReplyTo};
 use crate::conns::Conns;
 use std::collections::VecDeque;
@@ -115,6 +116,9 @@ impl Kafka {
                     topics.len() + known.map(|topic| topic.partitions.len() as usize).sum::<usize>()
                 }
             },
+            // It has a bound of its own.
+            Request::DescribeTopicPartitions(request) if request.topics.is_empty() => TOPIC_PARTITIONS_LIMIT,
+            Request::DescribeTopicPartitions(request) => request.topics.len(),
             Request::DescribeConfigs(request) => request.resources.len() * ITEMS_OF_SETTINGS,
             Request::ListConfigResources(_) => self.view.topics().len() + self.view.configured_groups().len(),
             Request::DescribeLogDirs(request) => match &request.topics {
@@ -142,5 +146,5 @@ fn is_list(request: &Request) -> bool {
     matches!(request, Request::Metadata(_) | Request::DescribeConfigs(_) | Request::DescribeLogDirs(_))
         || matches!(request, Request::OffsetFetch(_) | Request::DescribeGroups(_) | Request::ListGroups(_))
         || matches!(request, Request::ConsumerGroupDescribe(_) | Request::OffsetFetchById(_))
-        || matches!(request, Request::ListConfigResources(_))
+        || matches!(request, Request::ListConfigResources(_) | Request::DescribeTopicPartitions(_))
 }

@@ -15,6 +15,7 @@ mod produce;
 mod refusals;
 mod repeats;
 mod sessions;
+mod topic_partitions;
 mod topics;
 mod view;
 
@@ -256,6 +257,7 @@ impl Kafka {
             Request::AlterConfigs(request) => self.alter_configs(out, to, request),
             Request::IncrementalAlterConfigs(request) => self.incremental_alter_configs(out, to, request),
             Request::ListConfigResources(request) => self.list_config_resources(out, to, &request),
+            Request::DescribeTopicPartitions(request) => self.describe_topic_partitions(out, to, &request),
             Request::DescribeCluster(request) => self.describe_cluster(out, to, request),
             Request::DescribeLogDirs(request) => self.describe_log_dirs(out, to, request),
             Request::FindCoordinator(request) => self.find_coordinator(out, to, request),

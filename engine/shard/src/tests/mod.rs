@@ -26,4 +26,5 @@ mod roles;
 mod stages;
 mod stalled;
 mod timeouts;
+mod topic_partitions;
 mod verbs;
