@@ -56,6 +56,8 @@ enum Entries {
     Asked(ReadId),
     /// There is no memory for them.
     Later,
+    /// They are in no batch yet: they leave in the turn that hands theirs to the disk, together with its other entries.
+    Open,
     /// They do not leave: nobody offers them any more, or they are not there.
     Never,
 }
@@ -214,6 +216,7 @@ impl Groups {
                     later = true;
                     queue.message(group, message);
                 }
+                Entries::Open => queue.message(group, message),
                 Entries::Never => self.offer_again(out, link.place.node, group, &message),
             }
         }
@@ -238,7 +241,14 @@ impl Groups {
         {
             return Entries::Never;
         }
-        let last = last.filter(|_| !beyond).unwrap_or(group.raft.marks().written);
+        let written = group.raft.marks().written;
+        if written == prev.index {
+            return Entries::Here(Vec::new());
+        }
+        let Some(cut) = self.wal.runs(id).last().map(|run| run.last_index).filter(|cut| *cut > prev.index) else {
+            return Entries::Open;
+        };
+        let last = last.filter(|_| !beyond).unwrap_or(written).min(cut);
         // Followers go before those who read for clients, and have memory that those cannot use up.
         let claim = Claim { share: Share::Followers, turn: 0 };
         let from = From::Index(prev.index.next());
@@ -269,7 +279,7 @@ impl Groups {
                     self.departures.reads.insert(id, (link, group, message));
                     return true;
                 }
-                Entries::Later | Entries::Never => Vec::new(),
+                Entries::Later | Entries::Open | Entries::Never => Vec::new(),
             },
             Ok(items) => items,
             Err(error) => {
