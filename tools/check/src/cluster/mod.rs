@@ -89,66 +89,80 @@ struct Gaps {
     untouched: Vec<Duration>,
 }
 
+/// What has been done so far.
+#[derive(Default)]
+struct Done {
+    rounds: usize,
+    acknowledged: u64,
+    commits: u64,
+    verified: u64,
+    gaps: BTreeMap<Kind, Gaps>,
+}
+
 /// Runs the rounds.
 pub fn run(plan: &Plan) -> Result<Report> {
     let mut report = Report::new("cluster");
     let mut prng = Prng::new(plan.seed);
     let mut nodes = Nodes::new(plan)?;
-    nodes.start_all(RECOVERY_MAX)?;
     let kinds = kinds(plan);
     let mut order: Vec<Kind> = kinds.iter().flat_map(|kind| vec![*kind; plan.rounds as usize]).collect();
     // Each kind meets what the others leave behind.
     for at in (1..order.len()).rev() {
         order.swap(at, prng.below(at as u64 + 1) as usize);
     }
-    let mut gaps: BTreeMap<Kind, Gaps> = BTreeMap::new();
-    let mut ledger = Ledger::new(String::new(), plan.producers);
-    let (mut done, mut acknowledged, mut commits) = (0, 0, 0);
-    for (chapter, rounds) in order.chunks(TOPIC_ROUNDS).enumerate() {
-        let topic = format!("cluster-{chapter}");
-        nodes.create(&topic, plan.producers)?;
-        ledger.start_over(topic.clone());
-        let load = Load::start(&nodes, &topic, ledger, prng.fork())?;
-        let mut failed = None;
-        for kind in rounds {
-            let round = Round { kind: *kind, pause: plan.pause };
-            match round.run(&mut nodes, &load, &mut prng) {
-                Ok((hit, untouched)) => {
-                    let of_kind = gaps.entry(*kind).or_default();
-                    of_kind.hit.extend(hit);
-                    of_kind.untouched.extend(untouched);
-                }
-                Err(failure) => failed = Some(format!("{}: {failure}", kind.name())),
-            }
-            done += 1;
-            if failed.is_some() {
-                break;
-            }
-            if done % 10 == 0 {
-                report.say(format!("{done} rounds of {}", order.len()));
-            }
+    let mut done = Done::default();
+    let result = nodes.start_all(RECOVERY_MAX).and_then(|()| {
+        for (number, rounds) in order.chunks(TOPIC_ROUNDS).enumerate() {
+            chapter(plan, &mut nodes, &format!("cluster-{number}"), rounds, &mut done, &mut prng)?;
+            report.say(format!("{} rounds of {}", done.rounds, order.len()));
         }
-        let ended = load.stop(&nodes);
-        acknowledged += ended.acknowledged;
-        commits += ended.commits;
-        ledger = ended.ledger;
-        let verdict = failed.map_or(ended.result.map_err(|failure| failure.to_string()), Err);
-        if let Err(why) = verdict {
-            let told = format!("round {done} of {} with seed {}", order.len(), plan.seed);
-            report.demand(told, false, format!("{why}\n{}", nodes.logs()));
-            return Ok(report);
-        }
-        nodes.delete(&topic)?;
+        nodes.stop_all()
+    });
+    if let Err(failure) = result {
+        let told = format!("round {} of {} with seed {}", done.rounds, order.len(), plan.seed);
+        report.demand(told, false, format!("{failure}\n{}", nodes.logs()));
+        return Ok(report);
     }
-    nodes.stop_all()?;
-    measured(&mut report, plan, &kinds, &mut gaps);
-    report.number("batches_acknowledged", acknowledged as f64);
-    report.number("records_verified", ledger.records_verified as f64);
-    report.number("commits_acknowledged", commits as f64);
-    let seen = format!("{acknowledged} batches and {commits} commits in {done} rounds");
-    let something = acknowledged > 0 && commits > 0;
+    measured(&mut report, plan, &kinds, &mut done.gaps);
+    report.number("batches_acknowledged", done.acknowledged as f64);
+    report.number("records_verified", done.verified as f64);
+    report.number("commits_acknowledged", done.commits as f64);
+    let seen = format!("{} batches and {} commits in {} rounds", done.acknowledged, done.commits, done.rounds);
+    let something = done.acknowledged > 0 && done.commits > 0;
     report.demand("nothing acknowledged is lost, doubled, reordered or changed", something, seen);
     Ok(report)
+}
+
+/// Rounds with one topic, which is read back at their end.
+fn chapter(
+    plan: &Plan,
+    nodes: &mut Nodes,
+    topic: &str,
+    rounds: &[Kind],
+    done: &mut Done,
+    prng: &mut Prng,
+) -> Result<()> {
+    nodes.create(topic, plan.producers)?;
+    let load = Load::start(nodes, topic, Ledger::new(topic.to_string(), plan.producers), prng.fork())?;
+    let result = rounds.iter().try_for_each(|kind| {
+        done.rounds += 1;
+        let round = Round { kind: *kind, pause: plan.pause };
+        let (hit, untouched) = round.run(nodes, &load, prng).map_err(|failure| {
+            let name = kind.name();
+            Failure::Wrong(format!("{name}: {failure}"))
+        })?;
+        let of_kind = done.gaps.entry(*kind).or_default();
+        of_kind.hit.extend(hit);
+        of_kind.untouched.extend(untouched);
+        Ok(())
+    });
+    let ended = load.stop(nodes);
+    done.acknowledged += ended.acknowledged;
+    done.commits += ended.commits;
+    done.verified += ended.verified;
+    // What a round found says more than what follows from it.
+    result.and(ended.result)?;
+    nodes.delete(topic)
 }
 
 fn kinds(plan: &Plan) -> Vec<Kind> {

@@ -5,19 +5,25 @@ use crate::failure::{Failure, Result, wrong};
 use crate::process::{Launch, Server, signal, tail};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse};
+use kafka_protocol::messages::{
+    BrokerId, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
-use torc_client::{Cluster, Patience, Times, error_name, topic_name};
+use torc_client::{AskError, Client, ClientError, Cluster, Patience, Times, error_name, topic_name};
 
 /// How long a client waits for a broker: one that is stopped must not hold it up.
 pub const TIMES: Times = Times { connect: Duration::from_millis(500), answer: Duration::from_secs(1) };
-/// Time that a change of topics may take, in milliseconds.
+/// Time that a change of topics may take, in milliseconds, and how long its answer is waited for.
 const CHANGE_MS: i32 = 20_000;
+const CHANGE_TIMES: Times = Times { connect: Duration::from_secs(1), answer: Duration::from_secs(30) };
+/// Kafka's errors for a change that has been made.
+const ALREADY_EXISTS: i16 = 36;
+const UNKNOWN_TOPIC: i16 = 3;
 
 /// One of them.
 struct Node {
@@ -157,9 +163,7 @@ impl Nodes {
             .with_topics(vec![wanted.with_replication_factor(copies)])
             .with_timeout_ms(CHANGE_MS);
         let codes = |answer: &CreateTopicsResponse| answer.topics.iter().map(|topic| topic.error_code).collect();
-        let answer = self.client()?.change(&mut patience(), |client| client.call(&request), codes);
-        let answer = answer.map_err(|error| Failure::Wrong(error.to_string()))?;
-        refused(&format!("creating topic {topic}"), codes(&answer))?;
+        self.change(&format!("creating topic {topic}"), ALREADY_EXISTS, |client| client.call(&request), codes)?;
         self.await_in_sync(topic)
     }
 
@@ -168,22 +172,51 @@ impl Nodes {
         let named = DeleteTopicState::default().with_name(Some(topic_name(topic)));
         let request = DeleteTopicsRequest::default().with_topics(vec![named]).with_timeout_ms(CHANGE_MS);
         let codes = |answer: &DeleteTopicsResponse| answer.responses.iter().map(|topic| topic.error_code).collect();
-        let answer = self.client()?.change(&mut patience(), |client| client.call(&request), codes);
-        let answer = answer.map_err(|error| Failure::Wrong(error.to_string()))?;
-        refused(&format!("deleting topic {topic}"), codes(&answer))
+        self.change(&format!("deleting topic {topic}"), UNKNOWN_TOPIC, |client| client.call(&request), codes)
+    }
+
+    /// Asks for a change until there is an answer: one that was asked for before may have been made, which is `done`.
+    fn change<T>(
+        &self,
+        what: &str,
+        done: i16,
+        ask: impl Fn(&mut Client) -> std::result::Result<T, ClientError>,
+        codes: impl Fn(&T) -> Vec<i16>,
+    ) -> Result<()> {
+        let mut patience = Patience::new(super::RECOVERY_MAX, || false);
+        let mut again = false;
+        loop {
+            let cluster = Cluster::connect_patiently(&self.addresses, CHANGE_TIMES, &mut patience);
+            let mut cluster = cluster.map_err(|error| Failure::Wrong(error.to_string()))?;
+            match cluster.change(&mut patience, &ask, &codes) {
+                Ok(answer) => {
+                    let refused = codes(&answer).into_iter().find(|code| *code != 0 && (!again || *code != done));
+                    return refused.map_or(Ok(()), |code| wrong(format!("{what}: {}", error_name(code))));
+                }
+                Err(AskError::Client(error)) if error.passes() => {
+                    again = true;
+                    patience
+                        .again(format_args!("{what}: {error}"))
+                        .map_err(|ended| Failure::Wrong(ended.to_string()))?;
+                }
+                Err(error) => return wrong(format!("{what}: {error}")),
+            }
+        }
     }
 
     /// Waits until every partition has a leader and all replicas in sync.
     pub fn await_in_sync(&self, topic: &str) -> Result<()> {
         let copies = self.nodes.len().min(3);
-        wait_for(&format!("leaders of {topic}, with {copies} replicas in sync"), || {
+        let mut lacking = "nobody answers".to_string();
+        let well = wait_for(&format!("leaders of {topic}, with {copies} replicas in sync"), || {
             // Nobody may answer yet.
-            let Ok(metadata) = self.client().and_then(|mut client| of_topic(&mut client, topic)) else {
-                return Ok(false);
-            };
-            let well = |(leader, in_sync): &(i32, usize)| *leader >= 0 && *in_sync == copies;
-            Ok(!metadata.is_empty() && metadata.values().all(well))
-        })
+            let Ok(told) = self.client().and_then(|mut client| of_topic(&mut client, topic)) else { return Ok(false) };
+            let is_lacking = |(_, (leader, in_sync)): &(&i32, &(i32, Vec<i32>))| *leader < 0 || in_sync.len() < copies;
+            let parts: Vec<String> = told.iter().filter(is_lacking).map(|part| format!("{part:?}")).collect();
+            lacking = format!("partition, leader and replicas in sync: {}", parts.join(", "));
+            Ok(!told.is_empty() && parts.is_empty())
+        });
+        well.map_err(|failure| Failure::Wrong(format!("{failure}; {lacking}")))
     }
 
     /// The leader of each partition, as one node tells it.
@@ -193,21 +226,10 @@ impl Nodes {
     }
 }
 
-/// Leader and number of replicas in sync, by partition.
-fn of_topic(client: &mut Cluster, topic: &str) -> Result<BTreeMap<i32, (i32, usize)>> {
+/// Leader and replicas in sync, by partition.
+fn of_topic(client: &mut Cluster, topic: &str) -> Result<BTreeMap<i32, (i32, Vec<i32>)>> {
     let metadata = client.metadata(Some(&[topic.to_string()])).map_err(|error| Failure::Wrong(error.to_string()))?;
     let parts = metadata.topics.iter().filter(|topic| topic.error_code == 0).flat_map(|topic| &topic.partitions);
-    Ok(parts.map(|part| (part.partition_index, (part.leader_id.0, part.isr_nodes.len()))).collect())
-}
-
-/// For changes of topics.
-fn patience() -> Patience {
-    Patience::new(super::RECOVERY_MAX, || false)
-}
-
-fn refused(what: &str, codes: Vec<i16>) -> Result<()> {
-    match codes.iter().find(|code| **code != 0) {
-        Some(code) => wrong(format!("{what}: {}", error_name(*code))),
-        None => Ok(()),
-    }
+    let in_sync = |nodes: &[BrokerId]| nodes.iter().map(|node| node.0).collect();
+    Ok(parts.map(|part| (part.partition_index, (part.leader_id.0, in_sync(&part.isr_nodes)))).collect())
 }
