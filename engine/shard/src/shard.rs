@@ -28,7 +28,7 @@ use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
 use torc_net::kafka::error;
-use torc_state::catalog::Topic;
+use torc_state::catalog::{Node, Topic};
 use torc_state::coordinator::Coordinator;
 
 /// How often other shards are told that memory is short here, and how long they go by it.
@@ -512,6 +512,15 @@ impl Shard {
             }
             CatalogChange::Group { .. } | CatalogChange::Node(_) => {}
         });
+        let is_this_start = |node: &Node| node.id == here.node && node.start == settings.start;
+        let knows = match &change {
+            CatalogChange::All { nodes, .. } => nodes.iter().any(|node| is_this_start(node)),
+            CatalogChange::Node(node) => is_this_start(node),
+            _ => false,
+        };
+        if knows {
+            self.groups.start_is_known();
+        }
         self.kafka.view.apply(&change);
         if let CatalogChange::Deleted(topic) = &change {
             self.with_coordinators(now, ops, |all, around| {

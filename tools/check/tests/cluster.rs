@@ -29,3 +29,8 @@ fn a_single_node_keeps_what_it_acknowledged() {
 fn three_nodes_keep_what_they_acknowledged_whatever_happens_to_one_or_all_of_them() {
     run(3, 1, Vec::new());
 }
+
+#[test]
+fn all_disks_may_be_replaced_one_after_the_other() {
+    run(3, 3, vec![Kind::Wipe]);
+}

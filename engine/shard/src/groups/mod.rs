@@ -98,6 +98,8 @@ pub struct Groups {
     /// Where topics are counted.
     places: Places,
     pub phase: Phase,
+    /// This disk, as long as one before it may have had replicas of groups that are made here.
+    doubt: Option<u64>,
     wal: Wal,
     groups: BTreeMap<GroupId, Group>,
     /// What is in the log and not yet durable, in the order of the log.
@@ -153,6 +155,7 @@ impl Groups {
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Groups {
         Groups {
             phase: Phase::Idle,
+            doubt: settings.doubt,
             wal: Wal::with_blocks(settings.wal.clone(), settings.seed, settings.log_blocks.clone()),
             groups: BTreeMap::new(),
             in_flight: VecDeque::new(),
@@ -303,9 +306,15 @@ impl Groups {
         }
         let first = if id == GroupId::CATALOG { self.settings.voters.first() } else { replicas.first() };
         let stands = first == Some(&self.settings.node);
-        let raft = recover::fresh_raft(&self.settings, id, replicas);
+        let raft = recover::fresh_raft(&self.settings, self.doubt, id, replicas);
         self.groups.insert(id, Group::new(raft, Meaning::new(kind, &self.settings)));
         self.seek_leader(out, id, stands);
+    }
+
+    /// The catalog has this node's word that it has started anew. What it makes from here on was made after that, and no disk
+    /// that the node had before can have promised anything about it.
+    pub fn start_is_known(&mut self) {
+        self.doubt = None;
     }
 
     /// The catalog as its log says. Only the shard that owns it may ask, once it has been made.

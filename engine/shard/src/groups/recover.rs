@@ -138,14 +138,14 @@ pub(super) struct Recovery {
     pub found: BTreeMap<GroupId, RecoveredGroup>,
 }
 
-/// Consensus for a group that never was.
-pub(super) fn fresh_raft(settings: &Settings, id: GroupId, replicas: &[NodeId]) -> Raft {
+/// Consensus for a group of which this disk has nothing. `doubt` names the disk if one before it may have had something.
+pub(super) fn fresh_raft(settings: &Settings, doubt: Option<u64>, id: GroupId, replicas: &[NodeId]) -> Raft {
     let log = LogView { first: Index(1), last: Index(0), terms: Vec::new() };
     let members = match id {
         GroupId::CATALOG => settings.catalog_members(),
         _ => Configuration::of_voters(replicas.iter().copied()),
     };
-    let doubt = settings.doubt.map(|incarnation| Doubt::All { incarnation });
+    let doubt = doubt.map(|incarnation| Doubt::All { incarnation });
     let hard_state = HardState { doubt, ..HardState::default() };
     Raft::new(config(settings, id, vec![(Index(0), members)]), hard_state, log, Index(0))
 }

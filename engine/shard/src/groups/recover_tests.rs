@@ -208,3 +208,18 @@ fn a_checkpoint_keeps_what_is_applied_apart_from_what_is_not() {
     let refused = second.replay(&entry(4, 2, 0, 5)).unwrap_err();
     assert!(refused.contains("2 is applied"), "{refused}");
 }
+
+#[test]
+fn only_what_a_disk_before_this_one_may_have_had_is_in_doubt() {
+    let settings = crate::settings::Settings { doubt: Some(7), ..settings() };
+    let mut groups = Groups::new(Arc::new(settings), Arc::new(Stats::default()));
+    let replicas = [1, 2, 3].map(torc_base::ids::NodeId);
+    let mut doubt = |groups: &mut Groups, id| {
+        with_out(|out| groups.create(out, GroupId(id), crate::meaning::LogKind::Partition, &replicas));
+        groups.groups[&GroupId(id)].raft.hard_state().doubt
+    };
+    assert!(doubt(&mut groups, 1025).is_some(), "it may have voted there");
+    groups.start_is_known();
+    assert_eq!(doubt(&mut groups, 1026), None, "it was made when the old disk was gone");
+    assert!(doubt(&mut groups, 1025).is_some(), "that is not forgotten");
+}

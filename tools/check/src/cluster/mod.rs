@@ -29,7 +29,7 @@ pub enum Kind {
     Pause,
     /// All nodes are killed at once.
     All,
-    /// A random node is killed, and comes back with an empty data directory.
+    /// One node after the other is killed, and comes back with an empty data directory.
     Wipe,
 }
 
@@ -97,6 +97,7 @@ struct Done {
     commits: u64,
     verified: u64,
     gaps: BTreeMap<Kind, Gaps>,
+    of_kind: BTreeMap<Kind, usize>,
 }
 
 /// Runs the rounds.
@@ -116,6 +117,8 @@ pub fn run(plan: &Plan) -> Result<Report> {
             chapter(plan, &mut nodes, &format!("cluster-{number}"), rounds, &mut done, &mut prng)?;
             report.say(format!("{} rounds of {}", done.rounds, order.len()));
         }
+        // After all that, topics can still be made.
+        nodes.create("cluster-last", plan.producers)?;
         nodes.stop_all()
     });
     if let Err(failure) = result {
@@ -146,7 +149,9 @@ fn chapter(
     let load = Load::start(nodes, topic, Ledger::new(topic.to_string(), plan.producers), prng.fork())?;
     let result = rounds.iter().try_for_each(|kind| {
         done.rounds += 1;
-        let round = Round { kind: *kind, pause: plan.pause };
+        let before = done.of_kind.entry(*kind).or_default();
+        let round = Round { kind: *kind, before: *before, pause: plan.pause };
+        *before += 1;
         let (hit, untouched) = round.run(nodes, &load, prng).map_err(|failure| {
             let name = kind.name();
             Failure::Wrong(format!("{name}: {failure}"))

@@ -16,6 +16,8 @@ const AWAY: Duration = Duration::from_millis(2500);
 /// One of them.
 pub struct Round {
     pub kind: Kind,
+    /// Rounds of this kind before it.
+    pub before: usize,
     /// How long a paused node is stopped.
     pub pause: Duration,
 }
@@ -36,6 +38,8 @@ impl Round {
                 }
                 known[prng.below(known.len() as u64) as usize]
             }
+            // Every node has a new disk in the end.
+            Kind::Wipe => running[self.before % running.len()],
             _ => running[prng.below(running.len() as u64) as usize],
         };
         load.begin_round();
