@@ -214,7 +214,7 @@ fn only_what_a_disk_before_this_one_may_have_had_is_in_doubt() {
     let settings = crate::settings::Settings { doubt: Some(7), ..settings() };
     let mut groups = Groups::new(Arc::new(settings), Arc::new(Stats::default()));
     let replicas = [1, 2, 3].map(torc_base::ids::NodeId);
-    let mut doubt = |groups: &mut Groups, id| {
+    let doubt = |groups: &mut Groups, id| {
         with_out(|out| groups.create(out, GroupId(id), crate::meaning::LogKind::Partition, &replicas));
         groups.groups[&GroupId(id)].raft.hard_state().doubt
     };
