@@ -22,6 +22,8 @@ pub enum Refusal {
     NewEpoch,
     /// Too few replicas are in sync for what the topic demands (`min.insync.replicas`).
     TooFewInSync,
+    /// The same, found out when it was in the log already.
+    FewerInSync,
     /// What is in the log is not sound.
     Damaged,
     /// The producer's numbering does not fit.

@@ -4,6 +4,7 @@
 use super::{Groups, Notice, Out};
 use crate::group::{Group, Waiter};
 use crate::mail::{Acks, Led};
+use crate::refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId};
 use torc_base::limits::REPLICA_LAG_MS;
@@ -125,6 +126,16 @@ impl Group {
         waiters.insert(at, waiter);
     }
 
+    /// So many replicas are in sync: who waits for more of them is told so, and asks again. What is in the log may stay there.
+    fn refuse_copies(&mut self, out: &mut Out, in_sync: u32) {
+        for ((copies, and_committed), waiters) in &mut self.on_copies {
+            if *and_committed && *copies > in_sync {
+                out.answers.extend(waiters.drain(..).map(|waiter| waiter.refused(Refusal::FewerInSync)));
+            }
+        }
+        self.on_copies.retain(|_, waiters| !waiters.is_empty());
+    }
+
     /// The last entry that so many disks have.
     fn on_copies_through(&self, own: NodeId, copies: u32) -> Index {
         let marks = self.raft.marks();
@@ -233,6 +244,8 @@ impl Groups {
             };
             if behind != in_sync.behind {
                 in_sync.behind.clone_from(&behind);
+                let left = 1 + in_sync.others.len() - behind.len();
+                group.refuse_copies(out, left as u32);
                 self.new_leaders.push(Led { behind, ..Led::by(id, self.settings.node, epoch) });
                 told = true;
             }

@@ -17,6 +17,7 @@ pub fn code(refusal: Refusal) -> i16 {
         Refusal::OldEpoch => error::FENCED_LEADER_EPOCH,
         Refusal::NewEpoch => error::UNKNOWN_LEADER_EPOCH,
         Refusal::TooFewInSync => error::NOT_ENOUGH_REPLICAS,
+        Refusal::FewerInSync => error::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
         Refusal::Damaged => error::CORRUPT_MESSAGE,
         Refusal::Producer(partition::Refusal::OutOfOrderSequence { .. }) => error::OUT_OF_ORDER_SEQUENCE_NUMBER,
         Refusal::Producer(partition::Refusal::InvalidProducerEpoch { .. }) => error::INVALID_PRODUCER_EPOCH,

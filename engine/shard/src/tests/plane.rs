@@ -532,7 +532,8 @@ fn a_replica_is_in_sync_until_it_has_lagged_for_long() {
     cluster.pass(60_000);
     cluster.disk(node(3), 0).hold_writes = true;
     let bytes = batch(&["a"]);
-    let waits = client.send(&mut cluster, PRODUCE, &produce_request(-1, &[("t", 0, &bytes)]));
+    let patient = produce_request(-1, &[("t", 0, &bytes)]).with_timeout_ms(120_000);
+    let waits = client.send(&mut cluster, PRODUCE, &patient);
     assert!(client.take::<ProduceRequest>(&mut cluster, PRODUCE, waits, 20_000).is_none(), "two disks have it");
     let mut other = connect(&mut cluster, node(1));
     let in_sync = |cluster: &mut Cluster, client: &mut Client| {
@@ -540,7 +541,8 @@ fn a_replica_is_in_sync_until_it_has_lagged_for_long() {
         ids(&told.partitions[0].isr_nodes)
     };
     assert_eq!(in_sync(&mut cluster, &mut other), [1, 2, 3]);
-    cluster.pass(12_000);
+    let answer = client.take::<ProduceRequest>(&mut cluster, PRODUCE, waits, 12_000).expect("it waits no longer");
+    assert_eq!(produced(answer).remove(0).error_code, error::NOT_ENOUGH_REPLICAS_AFTER_APPEND);
     assert_eq!(in_sync(&mut cluster, &mut other), [1, 2]);
     assert_eq!(other.produce_one(&mut cluster, "t", 0).error_code, error::NOT_ENOUGH_REPLICAS);
     // The others are told, too.
