@@ -87,7 +87,7 @@ struct ClusterArgs {
     /// Nodes; a single one is killed and restarted.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
     nodes: u32,
-    /// Rounds of each kind.
+    /// Rounds of each kind; pauses are graded from 10 on.
     #[arg(long, default_value_t = 20)]
     rounds: u32,
     /// Only this kind of round; may be given several times.
