@@ -169,7 +169,8 @@ fn a_node_with_a_new_disk_is_let_vote_again_when_it_has_everything() {
     cluster.wipe(node(3));
     cluster.settings.get_mut(&node(3)).unwrap().doubt = Some(77);
     cluster.start(node(3));
-    cluster.pass(100);
+    // The group is older than the start: the catalog would have it made before it tells of that.
+    cluster.pass(1);
     cluster.create(LOG, &members());
     cluster.assert_agree(LOG, &members());
     let state = cluster.raft(node(3), LOG).unwrap().hard_state();
