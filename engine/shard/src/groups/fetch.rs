@@ -207,14 +207,18 @@ impl Groups {
         let Some((number, wanted)) = self.fetches.reads.remove(&id) else {
             panic!("an answer to a read that nobody asked for");
         };
-        // Records may have been deleted meanwhile.
-        let released = self.groups.get(&wanted.group).is_none_or(|group| wanted.offset < group.partition().log_start());
-        let result = if released { Err(WalError::Released { group: wanted.group }) } else { result };
+        // The records, or their topic, may have been deleted meanwhile.
+        let lost = match self.groups.get(&wanted.group) {
+            None => Some(Refusal::Gone),
+            Some(group) if wanted.offset < group.partition().log_start() => Some(Refusal::OffsetOutOfRange),
+            Some(_) => None,
+        };
         let bytes = result.iter().flatten().map(|item| item.bytes.len()).sum::<usize>();
         let job = self.fetches.jobs.get_mut(&number).expect("a job lives until its last read");
         job.cold += bytes;
         let claim = Claim { share: job.share(), turn: job.turn };
         let fetched = match result.map(|items| wanted.fetched(items)) {
+            _ if lost.is_some() => Err(lost.expect("just seen")),
             Ok(Ok(fetched)) => Ok(self.count(&wanted, fetched)),
             Ok(Err(next)) => match self.read_records(out, number, wanted, From::Index(next), claim) {
                 Some(result) => result,
