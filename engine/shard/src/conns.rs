@@ -1,9 +1,10 @@
 //! Connections: what is received next, and the way out of their answers, with bounds on both.
 
-use crate::frames::{BadLength, Frames, Lender, Want};
+use crate::frames::{BadLength, Frames, Lender};
 use crate::mail::{Mail, Token};
 use crate::memory::{Budget, MemoryLimits, Pace, Turns};
 use crate::outbox::{Action, Later, Outbox, Piece, SlotId};
+use crate::receive::Receive;
 use crate::settings::Protocol;
 use crate::stages::{Path, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -40,18 +41,6 @@ const DRAIN_READS_MS: u64 = 250;
 const DRAIN_LOOK_MS: u64 = 5;
 /// Each move doubles the requests in a row that the next one takes, up to this.
 const MOVE_AFTER_MAX: u32 = 4_096;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Receive {
-    /// Nothing is armed.
-    Idle,
-    /// Into shared buffers.
-    Any,
-    /// Into a buffer of its own.
-    Exact,
-    /// Asked to stop; more may arrive before it has.
-    Pausing,
-}
 
 /// Where a connection came in and what is spoken there, and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,9 +316,7 @@ impl Conns {
     pub fn filled(&mut self, now: Mono, conn: ConnId, bytes: BufMut) -> Framed {
         self.now = now;
         let Some(c) = self.conns.get_mut(&conn) else { return Ok(None) };
-        if c.receive == Receive::Exact {
-            c.receive = Receive::Idle;
-        }
+        c.receive.filled();
         c.active = now;
         if c.closing { Ok(None) } else { framed(c.origin.protocol, c.frames.filled(bytes, lender!(self, c, conn))) }
     }
@@ -348,15 +335,11 @@ impl Conns {
 
     /// The receive stopped, asked for or for lack of buffers.
     pub fn disarmed(&mut self, now: Mono, conn: ConnId, starved: bool) {
-        if let Some(c) = self.conns.get_mut(&conn) {
-            if starved && c.receive == Receive::Pausing {
-                // They crossed: `Paused` still follows, and until then nothing may be armed.
-                return;
-            }
-            c.receive = Receive::Idle;
-            if starved {
-                self.starve(now, conn);
-            }
+        if let Some(c) = self.conns.get_mut(&conn)
+            && c.receive.stopped(starved)
+            && starved
+        {
+            self.starve(now, conn);
         }
     }
 
@@ -496,23 +479,8 @@ impl Conns {
         }
         let may_take = c.may_take(free);
         c.stopped |= !may_take;
-        match c.receive {
-            Receive::Any if c.frames.wants_exact() || c.frames.is_starved() || !may_take => {
-                c.receive = Receive::Pausing;
-                ops.push(Op::Pause { conn });
-            }
-            Receive::Idle if may_take && reads => match c.frames.want(&self.pool) {
-                Want::Any => {
-                    c.receive = Receive::Any;
-                    ops.push(Op::Recv { conn });
-                }
-                Want::Exact(bytes, from) => {
-                    c.receive = Receive::Exact;
-                    ops.push(Op::RecvExact { conn, bytes, from });
-                }
-                Want::Memory => {}
-            },
-            _ => self.leave_if_idle(conn, ops),
+        if !c.receive.turn(conn, &mut c.frames, &self.pool, (!may_take, may_take && reads), ops) {
+            self.leave_if_idle(conn, ops);
         }
     }
 
@@ -679,9 +647,8 @@ impl Conns {
             let still = now.since(c.active);
             if still > STALLED_NS {
                 doomed.push(*conn);
-            } else if still > STALLED_NS / 5 && c.receive == Receive::Exact {
-                c.receive = Receive::Pausing;
-                ops.push(Op::Pause { conn: *conn });
+            } else if still > STALLED_NS / 5 {
+                c.receive.look(*conn, ops);
             }
             let cost = c.reserved as u128 * u128::from(now.since(c.frames.began()));
             worst = worst.max(Some((cost, *conn)));

@@ -17,6 +17,7 @@ mod meters;
 mod outbox;
 mod packer;
 mod peers;
+mod receive;
 mod refusal;
 mod settings;
 mod shard;

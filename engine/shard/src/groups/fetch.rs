@@ -217,15 +217,15 @@ impl Groups {
         let job = self.fetches.jobs.get_mut(&number).expect("a job lives until its last read");
         job.cold += bytes;
         let claim = Claim { share: job.share(), turn: job.turn };
-        let fetched = match result.map(|items| wanted.fetched(items)) {
-            _ if lost.is_some() => Err(lost.expect("just seen")),
-            Ok(Ok(fetched)) => Ok(self.count(&wanted, fetched)),
-            Ok(Err(next)) => match self.read_records(out, number, wanted, From::Index(next), claim) {
+        let fetched = match (lost, result.map(|items| wanted.fetched(items))) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Ok(Ok(fetched))) => Ok(self.count(&wanted, fetched)),
+            (None, Ok(Err(next))) => match self.read_records(out, number, wanted, From::Index(next), claim) {
                 Some(result) => result,
                 None => return,
             },
-            Err(WalError::NoRoom) => Ok(Fetched { no_room: true, ..wanted.empty() }),
-            Err(error) => Err(self.read_error(out, &error)),
+            (None, Err(WalError::NoRoom)) => Ok(Fetched { no_room: true, ..wanted.empty() }),
+            (None, Err(error)) => Err(self.read_error(out, &error)),
         };
         let fetched = fetched.map(|fetched| Fetched { cold: !fetched.no_room, ..fetched });
         let jobs = &mut self.fetches;

@@ -4,9 +4,10 @@
 //! Frames come as Kafka's do (`frames.rs`): small ones stay slices of shared buffers, large ones are received into aligned
 //! buffers of their own, from which the entries in them are written. Their memory is no client's.
 
-use crate::frames::{BadLength, Frames, Lender, Want};
+use crate::frames::{BadLength, Frames, Lender};
 use crate::mail::Mail;
 use crate::memory::{Pace, Turns};
+use crate::receive::Receive;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use torc_base::buf::{Buf, BufMut, Pool};
@@ -19,18 +20,6 @@ use torc_base::time::Mono;
 const STARVED_MS: u64 = 1;
 /// Longest frame of somebody who has not said who it is.
 pub(super) const STRANGER_FRAME_MAX: usize = 64 << 10;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Receive {
-    /// Nothing is armed.
-    Idle,
-    /// Into shared buffers.
-    Any,
-    /// Into a buffer of its own.
-    Exact,
-    /// Asked to stop; more may arrive before it has.
-    Pausing,
-}
 
 /// One connection, which is for `S`.
 #[derive(Debug)]
@@ -155,9 +144,7 @@ impl<S> Wires<S> {
     /// An exact receive is full; the frame, if it was one.
     pub fn filled(&mut self, now: Mono, conn: ConnId, bytes: BufMut) -> Result<Option<BufMut>, BadLength> {
         let Some(wire) = self.wires.get_mut(&conn) else { return Ok(None) };
-        if wire.receive == Receive::Exact {
-            wire.receive = Receive::Idle;
-        }
+        wire.receive.filled();
         wire.heard = now;
         if wire.closing {
             return Ok(None);
@@ -197,12 +184,7 @@ impl<S> Wires<S> {
     /// The receive stopped, asked for or for lack of buffers.
     pub fn disarmed(&mut self, now: Mono, conn: ConnId, starved: bool) {
         let Some(wire) = self.wires.get_mut(&conn) else { return };
-        if starved && wire.receive == Receive::Pausing {
-            // They crossed: `Paused` still follows.
-            return;
-        }
-        wire.receive = Receive::Idle;
-        if starved {
+        if wire.receive.stopped(starved) && starved {
             self.starved.insert(conn);
             self.retry.get_or_insert(now.plus_ms(STARVED_MS));
         }
@@ -216,35 +198,12 @@ impl<S> Wires<S> {
     /// Arms the receive that is wanted now, or disarms one that is not.
     pub fn arm(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         let Some(wire) = self.wires.get_mut(&conn).filter(|wire| !wire.closing) else { return };
-        match wire.receive {
-            Receive::Any if wire.leaving || wire.frames.wants_exact() || wire.frames.is_starved() => {
-                wire.receive = Receive::Pausing;
-                ops.push(Op::Pause { conn });
-            }
-            Receive::Idle if !wire.leaving => match wire.frames.want(&self.pool) {
-                Want::Any => {
-                    wire.receive = Receive::Any;
-                    ops.push(Op::Recv { conn });
-                }
-                Want::Exact(bytes, from) => {
-                    wire.receive = Receive::Exact;
-                    ops.push(Op::RecvExact { conn, bytes, from });
-                }
-                Want::Memory => {}
-            },
-            _ => {}
-        }
+        wire.receive.turn(conn, &mut wire.frames, &self.pool, (wire.leaving, !wire.leaving), ops);
     }
 
     /// Of a large frame nothing is heard until it is whole: asks how far it is. True if that is to be waited for.
     pub fn look(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) -> bool {
-        let Some(wire) = self.wires.get_mut(&conn) else { return false };
-        let exact = wire.receive == Receive::Exact;
-        if exact {
-            wire.receive = Receive::Pausing;
-            ops.push(Op::Pause { conn });
-        }
-        exact
+        self.wires.get_mut(&conn).is_some_and(|wire| wire.receive.look(conn, ops))
     }
 
     /// True while a frame waits for memory, which is nobody's silence.
