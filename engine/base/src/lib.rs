@@ -5,6 +5,7 @@ pub mod crc;
 pub mod ids;
 pub mod io;
 pub mod limits;
+pub mod malformed;
 pub mod prng;
 pub mod time;
 pub mod units;

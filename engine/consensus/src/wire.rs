@@ -5,23 +5,8 @@
 
 use crate::configuration::{Configuration, Member, Seat};
 use crate::message::{Body, Mark, Message, Run};
-use std::fmt;
 use torc_base::ids::{Index, NodeId, Term};
-
-/// Bytes that are no message of this protocol, or no configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed {
-    /// What they should have been.
-    pub what: &'static str,
-}
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is malformed", self.what)
-    }
-}
-
-impl std::error::Error for Malformed {}
+use torc_base::malformed::Malformed;
 
 /// Appends the message to `out`: a few numbers, and for each run of entries 12 bytes more, for each member 5.
 pub fn encode(message: &Message, out: &mut Vec<u8>) {

@@ -4,31 +4,16 @@ use super::hello::{Hello, Refusal, Welcome};
 use super::reader::HeadReader;
 use super::small::{Mails, Untaken};
 use super::{PRELUDE, kind};
-use std::fmt;
 use torc_base::buf::{Buf, Pool};
 use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Offset};
 use torc_base::limits::{PEER_HEAD_BYTES_MAX, PEER_MESSAGE_BYTES_MAX, REPLICATE_ENTRIES_MAX};
+use torc_base::malformed::Malformed;
 
 /// Bytes of an entry's head.
 const ENTRY_HEAD: usize = 34;
 /// Bytes that say what follows of one message.
 const MESSAGE_HEAD: usize = 12;
-
-/// Bytes that are no frame of this protocol, or a damaged one: the connection is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed {
-    /// What they should have been.
-    pub what: &'static str,
-}
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is malformed", self.what)
-    }
-}
-
-impl std::error::Error for Malformed {}
 
 /// One frame.
 #[derive(Debug)]

@@ -2,6 +2,7 @@ use super::{EntryHead, Frame, Groups, GroupsWriter, PRELUDE, decode};
 use torc_base::buf::{Buf, Pool};
 use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Offset};
+use torc_base::malformed::Malformed;
 use torc_base::prng::Prng;
 
 type Entry = (EntryHead, Vec<u8>);
@@ -60,7 +61,7 @@ fn groups(frame: &Buf) -> Groups {
     groups
 }
 
-fn read(frame: &Buf) -> Result<Vec<Message>, super::Malformed> {
+fn read(frame: &Buf) -> Result<Vec<Message>, Malformed> {
     let Frame::Groups(mut groups) = decode(frame)? else { panic!("messages of groups") };
     let mut messages = Vec::new();
     while let Some(said) = groups.next() {

@@ -1,11 +1,12 @@
 //! How a connection between two servers begins.
 
-use super::frame::{Malformed, framed};
+use super::frame::framed;
 use super::kind;
 use super::reader::HeadReader;
 use std::fmt;
 use torc_base::buf::Buf;
 use torc_base::ids::{NodeId, ShardId};
+use torc_base::malformed::Malformed;
 
 /// Versions of what follows the hello: both sides speak the highest that both know.
 pub const VERSIONS: std::ops::RangeInclusive<u16> = 1..=1;

@@ -1,6 +1,7 @@
-use super::{Frame, Hello, Malformed, Reason, Refusal, Welcome, decode};
+use super::{Frame, Hello, Reason, Refusal, Welcome, decode};
 use torc_base::buf::Buf;
 use torc_base::ids::{NodeId, ShardId};
+use torc_base::malformed::Malformed;
 
 fn hello() -> Hello {
     Hello {

@@ -18,7 +18,7 @@ mod hello;
 mod reader;
 mod small;
 
-pub use frame::{Entries, EntryHead, Frame, Groups, GroupsWriter, Malformed, Said, decode};
+pub use frame::{Entries, EntryHead, Frame, Groups, GroupsWriter, Said, decode};
 pub use hello::{Hello, Reason, Refusal, VERSIONS, Welcome};
 pub use small::{MailWriter, Mails, UNTAKEN_MAX, Untaken, beat, form, untaken};
 

@@ -1,6 +1,6 @@
 //! Numbers and counted bytes off the front of a head; no length is believed.
 
-use super::Malformed;
+use torc_base::malformed::Malformed;
 
 /// Reads from the front of `rest`.
 pub(super) struct HeadReader<'a> {

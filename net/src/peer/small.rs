@@ -1,12 +1,13 @@
 //! Frames that carry nothing of consensus: beats, what was not taken, mail between shards, and what nodes say to each other
 //! before there is a cluster.
 
-use super::frame::{Malformed, framed};
+use super::frame::framed;
 use super::kind;
 use super::reader::HeadReader;
 use torc_base::buf::Buf;
 use torc_base::ids::{GroupId, ShardId};
 use torc_base::limits::{PEER_HEAD_BYTES_MAX, PEER_MAIL_BYTES_MAX};
+use torc_base::malformed::Malformed;
 
 /// Groups that one frame can name.
 pub const UNTAKEN_MAX: usize = PEER_HEAD_BYTES_MAX / 8;

@@ -2,6 +2,7 @@ use super::*;
 use torc_base::buf::Buf;
 use torc_base::ids::{GroupId, ShardId};
 use torc_base::limits::PEER_MAIL_BYTES_MAX;
+use torc_base::malformed::Malformed;
 use torc_base::prng::Prng;
 
 /// The frame behind its length, which is right.

@@ -107,7 +107,7 @@ pub enum Theme {
 }
 
 /// What is known when a run has ended well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Of everything that happened.
     pub digest: u64,

@@ -9,9 +9,10 @@ use torc_base::buf::Buf;
 use torc_base::ids::{GroupId, Index, Place, Term};
 use torc_base::io::{Event, Level, Op};
 use torc_base::limits::LARGE_FRAME;
+use torc_base::malformed::Malformed;
 use torc_base::time::{Mono, Now};
 use torc_consensus::{Body, Message, Run, wire};
-use torc_net::peer::{self, Frame, Groups as GroupsFrame, GroupsWriter, MailWriter, Mails, Malformed, Said};
+use torc_net::peer::{self, Frame, Groups as GroupsFrame, GroupsWriter, MailWriter, Mails, Said};
 use torc_wal::{Item, Kind};
 
 type Ops = Vec<Op<Mail>>;
@@ -90,7 +91,7 @@ impl Shard {
         while let Some(said) = messages.next() {
             let said = said?;
             let group = said.group;
-            let message = wire::decode(&said.message).map_err(|error| Malformed { what: error.what })?;
+            let message = wire::decode(&said.message)?;
             if message.term > TERM_MAX {
                 return Err(Malformed { what: "a message's term" });
             }

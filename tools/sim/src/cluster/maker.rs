@@ -2,14 +2,15 @@
 
 use super::guide::{Guide, Nodes, topic_name};
 use super::logs::Logs;
-use super::{Actor, Next, explain};
+use super::{Actor, explain};
+use crate::client::Next;
+use crate::history::code;
 use crate::violation::{Rule, Violation};
 use crate::wire::{Asked, decode};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use torc_base::prng::Prng;
 
-const TOPIC_ALREADY_EXISTS: i16 = 36;
 /// There are not yet as many nodes as replicas.
 const INVALID_REPLICATION_FACTOR: i16 = 38;
 
@@ -58,7 +59,7 @@ impl Actor for Maker {
                 return Err(Violation::new(Rule::Protocol, "an empty answer to CreateTopics"));
             };
             match result.error_code {
-                0 | TOPIC_ALREADY_EXISTS => logs.topics[topic].made = true,
+                code::NONE | code::EXISTS => logs.topics[topic].made = true,
                 INVALID_REPLICATION_FACTOR => {}
                 error => explain("create topics", error)?,
             }

@@ -12,18 +12,10 @@ mod writer;
 
 pub use run::{Seat, Subject, run};
 
+use crate::client::Next;
 use crate::violation::{Rule, Violation};
 use guide::Nodes;
 use logs::Logs;
-
-/// What an actor wants after it was woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// To be woken again, in so many nanoseconds.
-    Wake(u64),
-    /// Nothing: it is done.
-    Done,
-}
 
 /// A client of the cluster.
 trait Actor {

@@ -2,7 +2,9 @@
 
 use super::guide::{Guide, Nodes, topic_name};
 use super::logs::Logs;
-use super::{Actor, Next, explain};
+use super::{Actor, explain};
+use crate::client::Next;
+use crate::history::code;
 use crate::requests;
 use crate::violation::{Rule, Violation};
 use crate::wire::{Asked, Waiting, decode};
@@ -14,8 +16,6 @@ use torc_base::prng::Prng;
 
 /// Versions before topics are named by their ids.
 const VERSION: i16 = 12;
-/// OFFSET_OUT_OF_RANGE
-const OUT_OF_RANGE: i16 = 1;
 
 #[derive(Clone, Copy, Default)]
 struct Place {
@@ -67,18 +67,18 @@ impl Reader {
         let Asked::Fetch { parts, .. } = waiting.asked else { unreachable!("a reader fetches") };
         let (t, p, from, _) = parts[0];
         let answer: FetchResponse = decode(frame, waiting.version)?;
-        if answer.error_code != 0 {
+        if answer.error_code != code::NONE {
             self.guide.doubt(now);
             return explain("fetch", answer.error_code);
         }
         let Some(part) = answer.responses.first().and_then(|topic| topic.partitions.first()) else {
             return Err(Violation::new(Rule::Protocol, "an empty answer to Fetch"));
         };
-        if part.error_code == OUT_OF_RANGE {
+        if part.error_code == code::OUT_OF_RANGE {
             let text = format!("topic {t} partition {p}: offset {from}, which was committed, is out of range");
             return Err(Violation::new(Rule::MarksAdvance, text));
         }
-        if part.error_code != 0 {
+        if part.error_code != code::NONE {
             self.guide.doubt(now);
             return explain("fetch", part.error_code);
         }

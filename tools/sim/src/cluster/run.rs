@@ -1,11 +1,12 @@
 //! One run of a cluster.
 
+use super::Actor;
 use super::guide::Nodes;
 use super::logs::{Logs, Partition, Topic};
 use super::maker::Maker;
 use super::reader::Reader;
 use super::writer::{self, Writer};
-use super::{Actor, Next};
+use crate::client::Next;
 use crate::disk::{Disk, Speed};
 use crate::net::Net;
 use crate::run::{Failure, Report, Start};
@@ -386,14 +387,10 @@ impl<A: App> Run<A> {
             steps: self.world.trail.steps(),
             acked: self.logs.acked,
             fetched: self.logs.fetched,
-            commits: 0,
-            generations: 0,
-            compared: 0,
-            compacted: 0,
             lives: self.lives,
             moves: self.world.moves,
             virtual_ms: self.world.now() / MS,
-            refused: false,
+            ..Report::default()
         }
     }
 }

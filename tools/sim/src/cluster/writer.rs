@@ -2,8 +2,10 @@
 
 use super::guide::{Guide, Nodes, topic_name};
 use super::logs::{Logs, Sent};
-use super::{Actor, Next, explain};
+use super::{Actor, explain};
 use crate::batch::{self, Plan};
+use crate::client::Next;
+use crate::history::code;
 use crate::violation::{Rule, Violation};
 use crate::wire::{Asked, Waiting, decode};
 use bytes::Bytes;
@@ -12,7 +14,6 @@ use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, Pr
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::prng::Prng;
 
-const OUT_OF_ORDER: i16 = 45;
 const VERSION: i16 = 9;
 
 /// How a writer works.
@@ -173,7 +174,7 @@ impl Writer {
         let (t, p, number) = asked[0];
         let at = (t, p);
         *self.under_way.get_mut(&at).expect("it was under way") -= 1;
-        if part.error_code == 0 {
+        if part.error_code == code::NONE {
             self.pending.retain(|one| one.number != number);
             if self.ways.acks == -1 {
                 logs.acknowledged(at, number, part.base_offset)?;
@@ -183,7 +184,7 @@ impl Writer {
             }
             return Ok(());
         }
-        if part.error_code == OUT_OF_ORDER && self.ways.once {
+        if part.error_code == code::OUT_OF_ORDER && self.ways.once {
             let oldest = self.pending.iter().find(|one| one.at == at).map(|one| one.number);
             if oldest == Some(number) {
                 let text = format!("batch {number} of topic {t} partition {p} is the next in order, and was refused");
@@ -246,7 +247,7 @@ impl Actor for Writer {
                 continue;
             }
             let answer: InitProducerIdResponse = decode(frame, waiting.version)?;
-            if answer.error_code == 0 {
+            if answer.error_code == code::NONE {
                 self.id = Some((answer.producer_id.0, answer.producer_epoch));
             } else {
                 explain("init producer id", answer.error_code)?;
