@@ -9,7 +9,7 @@ use torc_base::ids::{ConnId, ListenerId, NodeId, ShardId};
 use torc_base::io::{App, DiskDone, DiskOp, Event, Op};
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::time::{Mono, Now, Wall};
-use torc_shard::{Listener, Mail, MemoryLimits, Settings, Shard, TopicConfig, WalSettings};
+use torc_shard::{ClusterSettings, Listener, Mail, MemoryLimits, Settings, Shard, TopicConfig, WalSettings};
 
 const CONN: ConnId = ConnId(1);
 const HOUR_MS: u64 = 3_600_000;
@@ -38,16 +38,8 @@ pub struct Node {
 fn settings() -> Settings {
     Settings {
         node: NodeId(1),
-        peers: Vec::new(),
-        cluster: 0,
-        start: 0,
-        doubt: None,
-        rack: None,
-        beat_ms: 100,
-        silent_beats: 5,
-        founding: Vec::new(),
+        cluster: ClusterSettings::alone(NodeId(1)),
         default_replication: None,
-        voters: vec![NodeId(1)],
         shard: ShardId(0),
         shards: 1,
         cluster_id: "micro-cluster-00000000".into(),

@@ -34,7 +34,8 @@ use torc_reactor::probe::{self, Features};
 use torc_reactor::resources::{Limits, Want};
 use torc_reactor::{reactor, settings as loop_settings};
 use torc_shard::{
-    CleanerSettings, MemoryLimits, Peer, Settings, Shard, TimestampType as TopicTimestampType, TopicConfig, WalSettings,
+    CleanerSettings, ClusterSettings, MemoryLimits, Peer, Settings, Shard, TimestampType as TopicTimestampType,
+    TopicConfig, WalSettings,
 };
 
 /// Between two looks at what is to be compacted, at least: a look takes time.
@@ -432,7 +433,7 @@ pub(crate) fn topic_defaults(config: &Config) -> TopicConfig {
 }
 
 fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<Settings, ServeError> {
-    let Ground { config, data, start, kafka, peering } = *ground;
+    let Ground { config, data, kafka, peering, .. } = *ground;
     let space = machine::space(&data.path).map_err(io_error("ask for the free space"))?;
     let seed = u64::from_le_bytes(machine::random().map_err(io_error("get randomness"))?);
     let wal = wal_settings(config, data.identity.segment_bytes, space.total);
@@ -440,16 +441,8 @@ fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<S
     let described = described::settings(config, data, &advertised, wal.reserve_bytes);
     Ok(Settings {
         node: NodeId(data.identity.node_id),
-        peers: others(peering),
-        cluster: data.identity.membership.as_ref().map_or(0, |membership| membership.founding.cluster),
-        start,
-        doubt: peering.and_then(|peering| peering.doubt),
-        rack: config.rack.clone(),
-        beat_ms: config.peer_beat_ms,
-        silent_beats: config.peer_silent_beats,
-        founding: peering.map_or_else(Vec::new, |peering| peering.answer.clone()),
+        cluster: cluster_settings(ground),
         default_replication: config.replication,
-        voters: voters(data.identity.node_id, peering),
         shard: ShardId(shard),
         shards: data.identity.shards,
         cluster_id: data.identity.cluster_id.clone(),
@@ -478,6 +471,21 @@ fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<S
         data_dir: data.path.to_string_lossy().into_owned(),
         described,
     })
+}
+
+fn cluster_settings(ground: &Ground<'_>) -> ClusterSettings {
+    let Ground { config, data, start, peering, .. } = *ground;
+    ClusterSettings {
+        id: data.identity.membership.as_ref().map_or(0, |membership| membership.founding.cluster),
+        peers: others(peering),
+        voters: voters(data.identity.node_id, peering),
+        start,
+        doubt: peering.and_then(|peering| peering.doubt),
+        rack: config.rack.clone(),
+        beat_ms: config.peer_beat_ms,
+        silent_beats: config.peer_silent_beats,
+        founding: peering.map_or_else(Vec::new, |peering| peering.answer.clone()),
+    }
 }
 
 fn others(peering: Option<&Peering>) -> Vec<Peer> {

@@ -13,24 +13,8 @@ use torc_state::config::Type as SettingType;
 pub struct Settings {
     /// This server (`node.id`).
     pub node: NodeId,
-    /// All other nodes, by id; each once, and never this one.
-    pub peers: Vec<Peer>,
-    /// Which cluster this is; 0: one node without peers.
-    pub cluster: u128,
-    /// Drawn at each start of this node: two nodes that go by one id differ in it.
-    pub start: u64,
-    /// This node's disk is new in a cluster that was there before, under this number: what its votes once said is lost.
-    pub doubt: Option<u64>,
-    /// `broker.rack`
-    pub rack: Option<String>,
-    /// `torc.peer.beat.ms`: what a link says at least every so often.
-    pub beat_ms: u64,
-    /// `torc.peer.silent.beats`: missed beats after which a node is suspected. At least 1.
-    pub silent_beats: u32,
-    /// What is answered to a node that asks how the cluster was founded, as it stands.
-    pub founding: Vec<u8>,
-    /// Who votes in the catalog's group, by id; all other nodes learn it.
-    pub voters: Vec<NodeId>,
+    /// The cluster that it belongs to.
+    pub cluster: ClusterSettings,
     /// This shard, and how many the data directory has.
     pub shard: ShardId,
     pub shards: u16,
@@ -84,6 +68,51 @@ pub struct Settings {
     /// The data directory and the broker's settings as DescribeConfigs and DescribeLogDirs show them.
     pub data_dir: String,
     pub described: Vec<BrokerSetting>,
+}
+
+/// What a node knows of its cluster at its start.
+#[derive(Clone, Debug)]
+pub struct ClusterSettings {
+    /// Which one it is; 0: one node without peers.
+    pub id: u128,
+    /// All other nodes, by id; each once, and never this one.
+    pub peers: Vec<Peer>,
+    /// Who votes in the catalog's group, by id; all other nodes learn it.
+    pub voters: Vec<NodeId>,
+    /// Drawn at each start of this node: two nodes that go by one id differ in it.
+    pub start: u64,
+    /// This node's disk is new in a cluster that was there before, under this number: what its votes once said is lost.
+    pub doubt: Option<u64>,
+    /// `broker.rack`
+    pub rack: Option<String>,
+    /// `torc.peer.beat.ms`: what a link says at least every so often.
+    pub beat_ms: u64,
+    /// `torc.peer.silent.beats`: missed beats after which a node is suspected. At least 1.
+    pub silent_beats: u32,
+    /// What is answered to a node that asks how the cluster was founded, as it stands.
+    pub founding: Vec<u8>,
+}
+
+impl ClusterSettings {
+    /// Of a node without peers.
+    pub fn alone(node: NodeId) -> ClusterSettings {
+        ClusterSettings {
+            id: 0,
+            peers: Vec::new(),
+            voters: vec![node],
+            start: 0,
+            doubt: None,
+            rack: None,
+            beat_ms: 100,
+            silent_beats: 5,
+            founding: Vec::new(),
+        }
+    }
+
+    /// Another node.
+    pub fn peer(&self, node: NodeId) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.node == node)
+    }
 }
 
 /// What is spoken on a connection: that of the listener where it came in.
@@ -144,12 +173,12 @@ impl Settings {
 
     /// True of a node without peers.
     pub fn is_alone(&self) -> bool {
-        self.peers.is_empty()
+        self.cluster.peers.is_empty()
     }
 
     /// All nodes of the cluster, this one first.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
-        [self.node].into_iter().chain(self.peers.iter().map(|peer| peer.node))
+        [self.node].into_iter().chain(self.cluster.peers.iter().map(|peer| peer.node))
     }
 
     /// The nodes that have a partition.
@@ -162,10 +191,10 @@ impl Settings {
 
     /// Who belongs to the catalog's group: every node, and of them the voters vote.
     pub fn catalog_members(&self) -> Configuration {
-        let nodes = self.peers.iter().map(|peer| peer.node).chain([self.node]);
-        let learners = nodes.filter(|node| !self.voters.contains(node));
+        let nodes = self.nodes();
+        let learners = nodes.filter(|node| !self.cluster.voters.contains(node));
         let learners = learners.map(|id| Member { id, seat: Seat::Learner });
-        let voters = self.voters.iter().map(|&id| Member { id, seat: Seat::Voter });
+        let voters = self.cluster.voters.iter().map(|&id| Member { id, seat: Seat::Voter });
         Configuration::new(voters.chain(learners).collect()).expect("the catalog has voters, each named once")
     }
 }

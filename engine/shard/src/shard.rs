@@ -512,7 +512,7 @@ impl Shard {
             }
             CatalogChange::Group { .. } | CatalogChange::Node(_) => {}
         });
-        let is_this_start = |node: &Node| node.id == here.node && node.start == settings.start;
+        let is_this_start = |node: &Node| node.id == here.node && node.start == settings.cluster.start;
         let knows = match &change {
             CatalogChange::All { nodes, .. } => nodes.iter().any(|node| is_this_start(node)),
             CatalogChange::Node(node) => is_this_start(node),

@@ -10,7 +10,9 @@ use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
 use torc_base::limits::COMPACTION_KEY_BYTES;
-use torc_shard::{Listener, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig, WalSettings};
+use torc_shard::{
+    ClusterSettings, Listener, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig, WalSettings,
+};
 
 /// Memory of a shard: so little that every run meets the limits.
 const FRAMES: usize = 2 << 20;
@@ -31,10 +33,13 @@ fn make_seat(seat: &Seat) -> Shard {
     let alone = seat.nodes == 1;
     let settings = Settings {
         node: id(seat.node),
-        peers: peers.map(|node| Peer { node: id(node), address: address(node) }).collect(),
-        cluster: if alone { 0 } else { 7 },
-        start: seat.start,
-        voters: (0..seat.nodes.min(5)).map(id).collect(),
+        cluster: ClusterSettings {
+            id: if alone { 0 } else { 7 },
+            peers: peers.map(|node| Peer { node: id(node), address: address(node) }).collect(),
+            voters: (0..seat.nodes.min(5)).map(id).collect(),
+            start: seat.start,
+            ..ClusterSettings::alone(id(seat.node))
+        },
         listeners: vec![
             Listener::kafka(format!("node-{}", seat.node + 1), 9092),
             Listener { protocol: Protocol::Peer, advertised: (format!("node-{}", seat.node + 1), PEER_PORT) },
@@ -60,16 +65,8 @@ fn settings(start: &Start) -> Settings {
     let topic_defaults = TopicConfig { timestamp_after_max_ms: i64::MAX, ..TopicConfig::default() };
     Settings {
         node: NodeId(1),
-        peers: Vec::new(),
-        cluster: 0,
-        start: 0,
-        doubt: None,
-        rack: None,
-        beat_ms: 100,
-        silent_beats: 5,
-        founding: Vec::new(),
+        cluster: ClusterSettings::alone(NodeId(1)),
         default_replication: None,
-        voters: vec![NodeId(1)],
         shard: ShardId(start.shard as u16),
         shards: start.shards as u16,
         cluster_id: "simulated-cluster-0000".into(),

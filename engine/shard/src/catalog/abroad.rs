@@ -61,8 +61,8 @@ impl Abroad {
         let listeners = settings.listeners.iter().map(|listener| listener.advertised.clone()).collect();
         let me = Node {
             id: settings.node,
-            start: settings.start,
-            rack: settings.rack.clone(),
+            start: settings.cluster.start,
+            rack: settings.cluster.rack.clone(),
             listeners,
             shards: settings.shards,
         };
@@ -101,7 +101,7 @@ fn owner_of(node: NodeId) -> Place {
 impl CatalogOwner {
     /// Nodes of the cluster that there is no link to.
     pub(super) fn absent(&self) -> BTreeSet<NodeId> {
-        let peers = self.settings.peers.iter().map(|peer| peer.node);
+        let peers = self.settings.cluster.peers.iter().map(|peer| peer.node);
         peers.filter(|node| !self.abroad.present.contains(node)).collect()
     }
 

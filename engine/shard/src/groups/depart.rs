@@ -112,7 +112,7 @@ impl Groups {
     /// Of a group's members those that cannot be reached are known to be lost from the beginning.
     pub(super) fn suspect_absent(&mut self, out: &mut Out, id: GroupId) {
         // Without peers in the settings there are no links: whoever drives the groups carries what they say.
-        if self.settings.peers.is_empty() {
+        if self.settings.is_alone() {
             return;
         }
         let group = &self.groups[&id];

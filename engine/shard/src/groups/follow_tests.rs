@@ -4,7 +4,7 @@ use super::*;
 use crate::batch::{self, NewBatch, Record};
 use crate::mail::{Acks, Answer, Asker, Led, Place, ProducePart, Token};
 use crate::meaning::LogKind;
-use crate::settings::Settings;
+use crate::settings::{ClusterSettings, Settings};
 use crate::stats::Stats;
 use crate::tests::disk::{Disk, Files};
 use crate::tests::rig::{START_MS, settings};
@@ -33,7 +33,8 @@ impl Member {
     fn settings(node: NodeId) -> Settings {
         // Another shard has the catalog.
         let (shard, shards) = (ShardId(1), 2);
-        Settings { node, voters: MEMBERS.to_vec(), seed: u64::from(node.0), shard, shards, ..settings() }
+        let cluster = ClusterSettings { voters: MEMBERS.to_vec(), ..ClusterSettings::alone(node) };
+        Settings { node, cluster, seed: u64::from(node.0), shard, shards, ..settings() }
     }
 
     fn start(settings: Settings, files: Files, now: Now) -> Member {
@@ -42,7 +43,7 @@ impl Member {
         let mut member = Member { groups, disk: Disk::new(files), now, answers, notices, settings };
         member.call(|groups, out| groups.start(out));
         member.run();
-        let voters = member.settings.voters.clone();
+        let voters = member.settings.cluster.voters.clone();
         member.call(|groups, out| groups.create(out, LOG, LogKind::Partition, &voters));
         member.run();
         member

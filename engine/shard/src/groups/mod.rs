@@ -155,7 +155,7 @@ impl Groups {
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Groups {
         Groups {
             phase: Phase::Idle,
-            doubt: settings.doubt,
+            doubt: settings.cluster.doubt,
             wal: Wal::with_blocks(settings.wal.clone(), settings.seed, settings.log_blocks.clone()),
             groups: BTreeMap::new(),
             in_flight: VecDeque::new(),
@@ -304,7 +304,7 @@ impl Groups {
         if self.groups.contains_key(&id) || self.fenced().is_some() {
             return;
         }
-        let first = if id == GroupId::CATALOG { self.settings.voters.first() } else { replicas.first() };
+        let first = if id == GroupId::CATALOG { self.settings.cluster.voters.first() } else { replicas.first() };
         let stands = first == Some(&self.settings.node);
         let raft = recover::fresh_raft(&self.settings, self.doubt, id, replicas);
         self.groups.insert(id, Group::new(raft, Meaning::new(kind, &self.settings)));

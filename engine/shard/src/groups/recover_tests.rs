@@ -178,7 +178,7 @@ fn entries_of_another_term_replace_what_is_there() {
 #[test]
 fn a_checkpoint_keeps_what_is_applied_apart_from_what_is_not() {
     let mut settings = settings();
-    settings.voters = vec![settings.node, torc_base::ids::NodeId(8), torc_base::ids::NodeId(9)];
+    settings.cluster.voters = vec![settings.node, torc_base::ids::NodeId(8), torc_base::ids::NodeId(9)];
     let settings = Arc::new(settings);
     let mut first = Groups::new(Arc::clone(&settings), Arc::new(Stats::default()));
     for entry in [entry(1, 1, 0, 0), entry(1, 2, 0, 5), entry(1, 3, 5, 2), entry(3, 4, 7, 2)] {
@@ -190,7 +190,7 @@ fn a_checkpoint_keeps_what_is_applied_apart_from_what_is_not() {
     for (id, mut found) in found {
         found.meaning.apply(Index(2));
         let log = LogView { first: found.first, last: found.last, terms: found.terms };
-        let members = Configuration::of_voters(settings.voters.iter().copied());
+        let members = Configuration::of_voters(settings.cluster.voters.iter().copied());
         let config = config(&settings, id, vec![(Index(0), members)]);
         let raft = Raft::new(config, hard_state, log, Index(2));
         first.groups.insert(id, Group::new(raft, found.meaning));
@@ -211,7 +211,8 @@ fn a_checkpoint_keeps_what_is_applied_apart_from_what_is_not() {
 
 #[test]
 fn only_what_a_disk_before_this_one_may_have_had_is_in_doubt() {
-    let settings = crate::settings::Settings { doubt: Some(7), ..settings() };
+    let mut settings = settings();
+    settings.cluster.doubt = Some(7);
     let mut groups = Groups::new(Arc::new(settings), Arc::new(Stats::default()));
     let replicas = [1, 2, 3].map(torc_base::ids::NodeId);
     let doubt = |groups: &mut Groups, id| {

@@ -33,7 +33,7 @@ impl Kafka {
     /// This node, for clients of one of its listeners.
     fn this_broker(&self, listener: ListenerId) -> Broker {
         let (host, port) = self.settings.listeners[usize::from(listener.get())].advertised.clone();
-        Broker { id: self.broker_id(), host, port, rack: self.settings.rack.clone() }
+        Broker { id: self.broker_id(), host, port, rack: self.settings.cluster.rack.clone() }
     }
 
     /// A node, if it can be reached from here, for clients of one of this node's listeners.

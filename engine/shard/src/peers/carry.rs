@@ -43,7 +43,7 @@ impl Shard {
 
     /// Links are looked at, as soon as the log has been read.
     pub(crate) fn turn_links(&mut self, now: Now, ops: &mut Ops) {
-        if self.groups.phase == Phase::Running && !self.settings.peers.is_empty() && self.groups.fenced().is_none() {
+        if self.groups.phase == Phase::Running && !self.settings.is_alone() && self.groups.fenced().is_none() {
             self.links.start(now.mono);
         }
         self.links.turn(now.mono, ops);
@@ -184,7 +184,7 @@ impl Shard {
 
     /// Puts what was said into the queues of the links; without a link it is lost, as consensus knows.
     fn post_parcels(&mut self) {
-        if self.settings.peers.is_empty() {
+        if self.settings.is_alone() {
             return drop(self.groups.outboxes.take());
         }
         for (node, parcel) in self.groups.outboxes.take() {

@@ -35,8 +35,8 @@ pub(super) fn check(hello: &Hello, settings: &Settings, known: Known, running: b
         );
         return refuse(Reason::Version, text);
     }
-    if hello.cluster != settings.cluster {
-        let (ours, theirs) = (Cluster(settings.cluster), Cluster(hello.cluster));
+    if hello.cluster != settings.cluster.id {
+        let (ours, theirs) = (Cluster(settings.cluster.id), Cluster(hello.cluster));
         let text =
             format!("node {here} belongs to {ours}, and node {caller}, which calls, to {theirs}: see --peers of both");
         return refuse(Reason::Cluster, text);
@@ -49,7 +49,7 @@ pub(super) fn check(hello: &Hello, settings: &Settings, known: Known, running: b
     if caller == here {
         return refuse(Reason::DoubledNode, format!("there are two nodes {here}: give one of them another --node-id"));
     }
-    if !settings.peers.iter().any(|peer| peer.node == caller) {
+    if !settings.cluster.peers.iter().any(|peer| peer.node == caller) {
         let text = format!("node {here} knows no node {caller}: it is not in its --peers");
         return refuse(Reason::UnknownNode, text);
     }
@@ -88,8 +88,8 @@ pub(super) fn check_welcome(welcome: &Welcome, settings: &Settings, node: NodeId
     if !VERSIONS.contains(&welcome.version) {
         return Err(format!("node {node} wants to speak version {}, which was not offered", welcome.version));
     }
-    if welcome.cluster != settings.cluster {
-        let (ours, theirs) = (Cluster(settings.cluster), Cluster(welcome.cluster));
+    if welcome.cluster != settings.cluster.id {
+        let (ours, theirs) = (Cluster(settings.cluster.id), Cluster(welcome.cluster));
         return Err(format!("node {node} belongs to {theirs}, and this node to {ours}"));
     }
     if welcome.shards == 0 || usize::from(welcome.shards) > SHARDS_MAX {

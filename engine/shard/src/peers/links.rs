@@ -152,8 +152,8 @@ pub struct Links {
 
 impl Links {
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Links {
-        assert!(settings.silent_beats > 0 && settings.beat_ms > 0, "a node is silent after some beats");
-        assert!(settings.peers.iter().all(|peer| peer.node != settings.node), "a node is no peer of itself");
+        assert!(settings.cluster.silent_beats > 0 && settings.cluster.beat_ms > 0, "a node is silent after some beats");
+        assert!(settings.cluster.peers.iter().all(|peer| peer.node != settings.node), "a node is no peer of itself");
         Links {
             prng: Prng::new(settings.seed ^ 0x6c69_6e6b),
             settings,
@@ -178,7 +178,7 @@ impl Links {
         if std::mem::replace(&mut self.running, true) {
             return;
         }
-        let (here, peers) = (self.settings.node, self.settings.peers.clone());
+        let (here, peers) = (self.settings.node, self.settings.cluster.peers.clone());
         for peer in peers.iter().filter(|peer| peer.node > here) {
             // How many shards it has it says itself.
             let place = Place { node: peer.node, shard: ShardId(0) };
@@ -332,7 +332,7 @@ impl Links {
 
     /// A shard that was held up itself has not listened: what came meanwhile is about to be read.
     fn forgive_own_stall(&mut self, now: Mono) {
-        let beat = self.settings.beat_ms * 1_000_000;
+        let beat = self.settings.cluster.beat_ms * 1_000_000;
         let late = now.since(self.looked.max(self.due));
         if late > 2 * beat {
             self.wires.forgive(late);
@@ -348,7 +348,7 @@ impl Links {
             .map(|(place, _)| *place)
             .collect();
         for place in due {
-            let Some(peer) = self.settings.peers.iter().find(|peer| peer.node == place.node) else { continue };
+            let Some(peer) = self.settings.cluster.peer(place.node) else { continue };
             self.next_call += 1;
             let call = self.next_call;
             self.calls.insert(call, place);
@@ -366,12 +366,12 @@ impl Links {
     }
 
     fn silence_ms(&self) -> u64 {
-        self.settings.beat_ms.saturating_mul(self.settings.silent_beats.into())
+        self.settings.cluster.beat_ms.saturating_mul(self.settings.cluster.silent_beats.into())
     }
 
     /// Beats, silence, and those who take too long to say who they are.
     fn look_at_wires(&mut self, now: Mono, ops: &mut Ops) {
-        let (beat, silence) = (self.settings.beat_ms, self.silence_ms());
+        let (beat, silence) = (self.settings.cluster.beat_ms, self.silence_ms());
         let mut next = Mono(u64::MAX);
         let (mut beats, mut silent, mut late) = (Vec::new(), Vec::new(), Vec::new());
         for (conn, wire) in self.wires.iter().filter(|(_, wire)| !wire.closing) {
@@ -445,15 +445,15 @@ impl Links {
             return self.wires.close(conn, ops);
         }
         let until = now.plus_ms(GREETING_MS.min(self.silence_ms().max(1_000)));
-        let peer = self.settings.peers.iter().find(|peer| peer.node == place.node).expect("called by its address");
+        let peer = self.settings.cluster.peer(place.node).expect("called by its address");
         self.wires.insert(now, conn, Stage::Greeting { place, until }, peer.address.ip(), None);
         self.links.get_mut(&place).expect("it was called").state = State::Greeting { conn };
         self.due = self.due.min(until);
         let hello = Hello {
             versions: (*VERSIONS.start(), *VERSIONS.end()),
-            cluster: self.settings.cluster,
+            cluster: self.settings.cluster.id,
             node: self.settings.node,
-            start: self.settings.start,
+            start: self.settings.cluster.start,
             shards: self.settings.shards,
             from: self.settings.shard,
             to_node: place.node,
@@ -467,7 +467,7 @@ impl Links {
         let Some(place) = self.calls.remove(&call) else { return };
         self.failed(now, place, None);
         if self.links[&place].failures == UNREACHED_CALLS {
-            let address = self.settings.peers.iter().find(|peer| peer.node == place.node).map(|peer| peer.address);
+            let address = self.settings.cluster.peer(place.node).map(|peer| peer.address);
             let at = address.map_or(String::new(), |address| format!(" at {address}"));
             self.log(
                 now,
@@ -517,7 +517,7 @@ impl Links {
             (Stage::Up { .. }, Frame::Beat) => {}
             (Stage::Stranger { .. }, Frame::Hello(hello)) if !wire.sending => self.hello(now, conn, hello, ops),
             (Stage::Stranger { .. }, Frame::Form(_)) if !wire.sending => {
-                let founding = peer::form(&self.settings.founding);
+                let founding = peer::form(&self.settings.cluster.founding);
                 self.wires.send(now, conn, vec![founding], ops);
             }
             (Stage::Greeting { place, .. }, Frame::Welcome(welcome)) => {
@@ -547,8 +547,9 @@ impl Links {
             return;
         }
         let version = hello.common_version().expect("just checked");
-        let Settings { cluster, start, shards, .. } = *self.settings;
-        self.wires.send(now, conn, vec![Welcome { version, cluster, start, shards }.encode()], ops);
+        let (cluster, shards) = (&self.settings.cluster, self.settings.shards);
+        let welcome = Welcome { version, cluster: cluster.id, start: cluster.start, shards };
+        self.wires.send(now, conn, vec![welcome.encode()], ops);
         self.up(now, conn, place, (hello.start, hello.shards), ops);
     }
 
@@ -653,7 +654,7 @@ impl Links {
         self.wires.sent(now, conn);
         match self.wires.get(conn).map(|wire| &wire.stage) {
             Some(Stage::Refused { .. }) => self.wires.close(conn, ops),
-            Some(Stage::Up { .. }) => self.due = self.due.min(now.plus_ms(self.settings.beat_ms)),
+            Some(Stage::Up { .. }) => self.due = self.due.min(now.plus_ms(self.settings.cluster.beat_ms)),
             _ => self.leave_if_still(conn, ops),
         }
     }

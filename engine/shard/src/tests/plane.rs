@@ -42,7 +42,7 @@ fn cluster(shards: [u16; 3]) -> Cluster {
     let mut cluster = Cluster::with(shards, |settings| {
         let id = settings.node.get();
         settings.listeners[0].advertised.0 = format!("node{id}.example");
-        settings.rack = (id != 3).then(|| format!("rack{id}"));
+        settings.cluster.rack = (id != 3).then(|| format!("rack{id}"));
     });
     cluster.pass(1_000);
     cluster

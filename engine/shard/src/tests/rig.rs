@@ -2,7 +2,7 @@
 //! contract of `torc_base::io` forbids a shard ends the test.
 
 use super::disk::{Disk, Files};
-use crate::{Listener, Mail, MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
+use crate::{ClusterSettings, Listener, Mail, MemoryLimits, Settings, Shard, Stats, TopicConfig, WalSettings};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use std::collections::{BTreeMap, VecDeque};
@@ -88,16 +88,8 @@ pub fn settings() -> Settings {
     };
     Settings {
         node: NodeId(7),
-        peers: Vec::new(),
-        cluster: 0,
-        start: 0,
-        doubt: None,
-        rack: None,
-        beat_ms: 100,
-        silent_beats: 5,
-        founding: Vec::new(),
+        cluster: ClusterSettings::alone(NodeId(7)),
         default_replication: None,
-        voters: vec![NodeId(7)],
         shard: ShardId(0),
         shards: 1,
         cluster_id: "a-cluster".into(),

@@ -104,7 +104,7 @@ fn a_caller_is_handed_to_the_shard_that_it_names_and_its_name_is_free_when_its_p
 fn nodes_of_two_clusters_do_not_mix_and_do_not_call_without_end() {
     let mut cluster = Cluster::with([1, 1, 1], |settings| {
         if settings.node == NodeId(3) {
-            settings.cluster = 0x99;
+            settings.cluster.id = 0x99;
         }
     });
     cluster.pass(500);
@@ -166,7 +166,7 @@ fn whoever_says_nothing_or_nonsense_is_closed() {
 
 #[test]
 fn how_the_cluster_was_founded_is_told_to_whoever_asks() {
-    let mut cluster = Cluster::with([1, 1, 1], |settings| settings.founding = b"as it was founded".to_vec());
+    let mut cluster = Cluster::with([1, 1, 1], |settings| settings.cluster.founding = b"as it was founded".to_vec());
     cluster.pass(500);
     let conn = cluster.stranger(node(1), 0);
     for question in [&b""[..], b"who is there?"] {

@@ -4,7 +4,7 @@
 use crate::groups::Out;
 use crate::mail::{Acks, Asker, Place, ProducePart, Token};
 use crate::meaning::LogKind;
-use crate::settings::{Listener, Peer, Protocol, Settings};
+use crate::settings::{ClusterSettings, Listener, Peer, Protocol, Settings};
 use crate::tests::disk::{Disk, Files};
 use crate::tests::rig::{START_MS, settings};
 use crate::{Mail, Shard, Stats, WalSettings};
@@ -39,10 +39,13 @@ pub fn settings_of(id: NodeId, nodes: u32) -> Settings {
     let others = (1..=nodes).map(node).filter(|other| *other != id);
     Settings {
         node: id,
-        peers: others.map(|node| Peer { node, address: address(node) }).collect(),
-        cluster: CLUSTER,
-        start: u64::from(id.get()) << 8,
-        voters: (1..=nodes.min(5)).map(node).collect(),
+        cluster: ClusterSettings {
+            id: CLUSTER,
+            peers: others.map(|node| Peer { node, address: address(node) }).collect(),
+            voters: (1..=nodes.min(5)).map(node).collect(),
+            start: u64::from(id.get()) << 8,
+            ..ClusterSettings::alone(id)
+        },
         listeners: vec![
             Listener::kafka("torc.example", 9092),
             Listener { protocol: Protocol::Peer, advertised: ("torc.example".into(), 9192) },
@@ -150,8 +153,12 @@ impl Cluster {
         self.starts += 1;
         let shards = self.shards[&id];
         let files = self.down.remove(&id).expect("it is down");
-        let start = self.settings[&id].start + self.starts;
-        let settings = |shard| Settings { shard: ShardId(shard), shards, start, ..self.settings[&id].clone() };
+        let cluster = &self.settings[&id].cluster;
+        let cluster = ClusterSettings { start: cluster.start + self.starts, ..cluster.clone() };
+        let settings = |shard| {
+            let cluster = cluster.clone();
+            Settings { shard: ShardId(shard), shards, cluster, ..self.settings[&id].clone() }
+        };
         let stats: Vec<Arc<Stats>> = (0..shards).map(|_| Arc::new(Stats::default())).collect();
         let made = (0..shards).zip(&stats).map(|(shard, stats)| {
             let mut made = Shard::new(settings(shard), Arc::clone(stats));

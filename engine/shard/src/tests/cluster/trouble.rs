@@ -167,7 +167,7 @@ fn a_node_with_a_new_disk_is_let_vote_again_when_it_has_everything() {
     cluster.pass(100);
     cluster.kill(node(3));
     cluster.wipe(node(3));
-    cluster.settings.get_mut(&node(3)).unwrap().doubt = Some(77);
+    cluster.settings.get_mut(&node(3)).unwrap().cluster.doubt = Some(77);
     cluster.start(node(3));
     // The group is older than the start: the catalog would have it made before it tells of that.
     cluster.pass(1);
@@ -205,7 +205,7 @@ fn a_follower_behind_the_start_of_its_leaders_log_begins_anew() {
             cluster.pass(100);
             if wiped {
                 cluster.wipe(node(3));
-                cluster.settings.get_mut(&node(3)).unwrap().doubt = Some(77);
+                cluster.settings.get_mut(&node(3)).unwrap().cluster.doubt = Some(77);
             }
             cluster.start(node(3));
             cluster.pass(100);
