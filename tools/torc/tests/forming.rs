@@ -3,11 +3,10 @@
 mod support;
 
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, ChildStderr};
-use support::{Server, refused, refused_with, torc};
+use std::process::Child;
+use support::{Lines, Server, refused, refused_with, torc};
 
 /// Free ports as a list of servers 1, 2, ...
 fn list(count: usize) -> String {
@@ -25,27 +24,14 @@ fn arguments<'a>(dir: &'a Path, node: &'a str, list: &'a str) -> Vec<&'a str> {
 /// A server of which nothing is known but its log. Killed if a test fails.
 struct Forming {
     child: Child,
-    log: BufReader<ChildStderr>,
+    log: Lines,
 }
 
 impl Forming {
     fn start(dir: &Path, node: &str, list: &str) -> Forming {
         let mut child = torc(&arguments(dir, node, list)).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
+        let log = Lines::of(child.stderr.take().unwrap());
         Forming { child, log }
-    }
-
-    /// Reads its log up to a line with this in it, and returns that.
-    fn until(&mut self, part: &str) -> String {
-        let mut all = String::new();
-        loop {
-            let mut line = String::new();
-            assert!(self.log.read_line(&mut line).unwrap() > 0, "no `{part}` in: {all}");
-            if line.contains(part) {
-                return line;
-            }
-            all += &line;
-        }
     }
 
     /// How it ends.
@@ -67,9 +53,9 @@ fn it_says_whom_it_waits_for_and_ends_when_it_is_told_to() {
     let dir = tempfile::tempdir().unwrap();
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Forming::start(dir.path(), "2", &list(3));
-        server.until("waiting for nodes 1 and 3 of 3");
+        server.log.until("waiting for nodes 1 and 3 of 3");
         kill_process(Pid::from_child(&server.child), signal).unwrap();
-        server.until("told to stop before the cluster was founded");
+        server.log.until("told to stop before the cluster was founded");
         assert_eq!(server.ends(), Some(0));
     }
 }
@@ -79,10 +65,11 @@ fn three_that_start_empty_agree_on_a_cluster() {
     let (dirs, list) = ([1, 2, 3].map(|_| tempfile::tempdir().unwrap()), list(3));
     let start = |at: usize| Forming::start(dirs[at].path(), &(at + 1).to_string(), &list);
     let (mut first, mut third) = (start(0), start(2));
-    first.until("waiting for node 2 of 3");
+    first.log.until("waiting for node 2 of 3");
     let mut second = start(1);
-    let cluster =
-        |server: &mut Forming| server.until(" is founded, of 3 nodes").split("cluster ").last().unwrap().to_string();
+    let cluster = |server: &mut Forming| {
+        server.log.until(" is founded, of 3 nodes").split("cluster ").last().unwrap().to_string()
+    };
     let said = [cluster(&mut first), cluster(&mut second), cluster(&mut third)];
     assert!(said.iter().all(|line| *line == said[0]), "{said:?}");
     drop((first, second, third));
@@ -99,8 +86,8 @@ fn lists_that_differ_end_both_servers() {
     let two = three.rsplit_once(',').unwrap().0;
     let (mut first, mut second) = (Forming::start(a.path(), "1", &three), Forming::start(b.path(), "2", two));
     for server in [&mut first, &mut second] {
-        let line = server.until("torc: ");
-        let line = if line.contains("same list") { line } else { server.until("same list") };
+        let line = server.log.until("torc: ");
+        let line = if line.contains("same list") { line } else { server.log.until("same list") };
         assert!(line.contains(&three), "{line}");
     }
     assert_eq!((first.ends(), second.ends()), (Some(1), Some(1)));

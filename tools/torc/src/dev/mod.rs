@@ -111,6 +111,8 @@ struct Session {
     looks: Receiver<Result<Look, String>>,
     look: Option<Look>,
     pulse: Option<Arc<Pulse>>,
+    /// All partitions have acknowledged a write.
+    steady: bool,
     counted: u64,
 }
 
@@ -129,6 +131,7 @@ impl Session {
             looks,
             look: None,
             pulse: None,
+            steady: false,
             counted: 0,
         };
         session.event(format!("starting {} nodes in {}", args.nodes, args.dir.display()));
@@ -246,6 +249,10 @@ impl Session {
         let Some(pulse) = self.pulse.clone() else { return Ok(()) };
         if let Some(why) = pulse.trouble() {
             return Err(format!("nothing can be written any more: {why}"));
+        }
+        if !self.steady && pulse.is_steady() {
+            self.steady = true;
+            self.event("all partitions acknowledge".to_string());
         }
         for Gap { partition, time } in pulse.gaps() {
             self.event(format!("partition {partition}: {} ms without an ack", time.as_millis()));

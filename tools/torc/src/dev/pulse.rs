@@ -131,6 +131,12 @@ impl Pulse {
         }
     }
 
+    /// True once each partition has acknowledged a write: from then on no wait is missed.
+    pub fn is_steady(&self) -> bool {
+        let last_us = self.last_us.lock().unwrap_or_else(PoisonError::into_inner);
+        !last_us.is_empty() && last_us.iter().all(Option::is_some)
+    }
+
     /// Writes that were acknowledged so far.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)

@@ -8,12 +8,53 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// No line takes so long: who waits longer waits for one that never comes.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The binary with these arguments; nothing to read, and what it prints is kept.
 pub fn torc(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_torc"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// What a process prints, line by line. Nobody waits for ever for a line.
+pub struct Lines(Receiver<String>);
+
+impl Lines {
+    /// Lines of a pipe, which is read to its end.
+    pub fn of(pipe: impl Read + Send + 'static) -> Lines {
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Lines(lines)
+    }
+
+    /// The next line; `None`: there are no more.
+    pub fn next(&mut self) -> Option<String> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line for {} s", PATIENCE.as_secs()),
+        }
+    }
+
+    /// Reads up to a line with this in it, and returns that.
+    pub fn until(&mut self, part: &str) -> String {
+        let mut all = Vec::new();
+        loop {
+            match self.0.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => all.push(line),
+                Err(error) => panic!("no `{part}` ({error}) in:\n{}", all.join("\n")),
+            }
+        }
+    }
 }
 
 /// Runs a command that is expected to refuse; returns what it says. A server that starts after all is ended.
@@ -56,8 +97,9 @@ impl Server {
 
     /// Reads what it prints until it is ready; false if it ends before that.
     pub fn until_ready(&mut self) -> bool {
-        for line in BufReader::new(self.child.stdout.take().unwrap()).lines() {
-            self.lines.push(line.unwrap());
+        let mut lines = Lines::of(self.child.stdout.take().unwrap());
+        while let Some(line) = lines.next() {
+            self.lines.push(line);
             if self.lines.last().unwrap().starts_with("ready in ") {
                 return true;
             }
