@@ -188,6 +188,8 @@ pub const SHARDS_MAX: usize = 256;
 /// Nodes of a cluster, and replicas of one partition.
 pub const NODES_MAX: usize = 256;
 pub const REPLICAS_MAX: usize = 15;
+/// Nodes that vote on the catalog; the others learn it.
+pub const CATALOG_VOTERS_MAX: usize = 5;
 /// Listeners of one node, and the length of the names of its rack and of a listener's host.
 pub const LISTENERS_MAX: usize = 64;
 pub const NODE_TEXT_BYTES_MAX: usize = 1_024;
@@ -231,6 +233,7 @@ const _: () = {
     assert!(FORWARD_BYTES_MAX <= FORWARDED_BYTES_MAX && 2 * FORWARDED_BYTES_MAX < PEER_MAIL_WAITING_MAX);
     assert!(FORWARDED_BYTES_MAX + FORWARD_ANSWER_BYTES_MAX < PEER_MAIL_BYTES_MAX);
     assert!(REPLICATION_DEFAULT <= REPLICAS_MAX && REPLICAS_MAX <= NODES_MAX);
+    assert!(CATALOG_VOTERS_MAX % 2 == 1 && CATALOG_VOTERS_MAX <= NODES_MAX);
     assert!(TOPIC_METRICS_MAX < u16::MAX as usize, "places in the table of metrics are 16 bits");
     assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= ANSWERS_MEMORY, "one connection cannot use up what all share");
     assert!(MEMBER_METADATA_BYTES_MAX < GROUP_BYTES_MAX && GROUP_BYTES_MAX <= ENTRY_BYTES_MAX / 2);

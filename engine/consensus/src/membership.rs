@@ -38,9 +38,9 @@ impl Raft {
     }
 
     /// True for a member that has all of older terms, was sent all that is committed, and lacks little of it: as a voter
-    /// it would not hold commits up.
-    fn has_caught_up(&self, id: NodeId) -> bool {
-        let Some(at) = self.find(id) else { return false };
+    /// it would not hold commits up. Of a leader that is asked about itself, true.
+    pub fn has_caught_up(&self, id: NodeId) -> bool {
+        let Some(at) = self.leads_to(id) else { return self.is_leader() && id == self.id };
         let peer = &self.peers[at];
         peer.flow == Flow::Stream
             && !peer.suspected

@@ -27,7 +27,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
-use torc_base::limits::{PAGE, REGISTERED_PAGES};
+use torc_base::limits::{CATALOG_VOTERS_MAX, PAGE, REGISTERED_PAGES};
 use torc_reactor::mail::{self, StopHandle};
 use torc_reactor::places::Places;
 use torc_reactor::probe::{self, Features};
@@ -43,8 +43,6 @@ const COMPACTION_BACKOFF_MS_MIN: u64 = 100;
 
 /// Memory of blocks that the tail has given up and the next batches take over, besides the registered ones.
 const KEPT_BLOCKS: usize = 4 << 20;
-/// Nodes that vote on the catalog; the others learn it.
-const CATALOG_VOTERS_MAX: usize = 5;
 /// How long a port in use is waited for: the kernel may still hold that of a server that was just killed.
 const PORT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -478,6 +476,8 @@ fn cluster_settings(ground: &Ground<'_>) -> ClusterSettings {
     ClusterSettings {
         id: data.identity.membership.as_ref().map_or(0, |membership| membership.founding.cluster),
         peers: others(peering),
+        founders: Vec::new(),
+        disk: data.identity.membership.as_ref().map_or(0, |membership| membership.disk),
         voters: voters(data.identity.node_id, peering),
         start,
         doubt: peering.and_then(|peering| peering.doubt),

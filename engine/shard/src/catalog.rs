@@ -9,6 +9,7 @@
 
 mod abroad;
 mod job;
+mod members;
 mod plans;
 
 use crate::groups::{Groups, Out};
@@ -18,6 +19,7 @@ use crate::refusal::Refusal;
 use crate::settings::Settings;
 use abroad::Abroad;
 use job::Job;
+use members::Members;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index, ProducerId, ShardId};
@@ -66,6 +68,7 @@ pub struct CatalogOwner {
     /// What the server has and allows for groups.
     coordinator: Arc<CoordinatorSettings>,
     abroad: Abroad,
+    members: Members,
 }
 
 impl CatalogOwner {
@@ -89,6 +92,7 @@ impl CatalogOwner {
             prng: Prng::new(settings.seed ^ 0x0ca7_a109),
             coordinator: Arc::clone(&settings.coordinator),
             abroad: Abroad::new(&settings),
+            members: Members::new(&settings),
             settings,
         }
     }
@@ -147,6 +151,11 @@ impl CatalogOwner {
                 AdminResult::code(error::NONE)
             }
             Change::Node(node) => return self.publish(CatalogChange::Node(node)),
+            Change::Removed(node) => {
+                self.publish(CatalogChange::NodeGone(node));
+                AdminResult::code(error::NONE)
+            }
+            Change::Admitted(_) => return,
             Change::ProducerIds { first, end } => {
                 if let Some(Cause::ProducerIds) = cause {
                     self.producer_ids = (first.get(), end.get());
@@ -380,6 +389,8 @@ fn log_change(out: &mut Out, change: &Change) {
             let rack = node.rack.as_ref().map_or(String::new(), |rack| format!(", in rack {rack}"));
             format!("node {} is at {host}:{port}{rack}", node.id)
         }
+        Change::Admitted(node) => format!("node {node} was let into the cluster"),
+        Change::Removed(node) => format!("node {node} was removed from the cluster"),
         Change::ProducerIds { .. } | Change::Refused(_) | Change::Stale => return,
     };
     out.log(Level::Info, text);

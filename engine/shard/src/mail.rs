@@ -6,7 +6,7 @@ pub mod wire;
 
 use crate::batch::NewBatch;
 use crate::conns::Moving;
-use crate::peers::Calling;
+use crate::peers::{Calling, Roster};
 use crate::refusal::Refusal;
 use crate::stages::LogTimes;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use torc_base::buf::Buf;
 pub use torc_base::ids::Place;
 use torc_base::ids::{ConnId, GroupId, Index, LeaderEpoch, NodeId, Offset, ProducerId, TopicId};
-use torc_state::catalog::{Assignments, Node, Topic};
+use torc_state::catalog::{Admission, Assignments, Node, Topic};
 use torc_state::config::{Alter, Overrides};
 use torc_state::coordinator::Text;
 use torc_state::coordinator::request::Request;
@@ -65,6 +65,8 @@ pub enum Mail {
     Leaders(Leaders),
     /// From the catalog's owner to all: the other nodes that there are links to.
     Present(BTreeSet<NodeId>),
+    /// From the catalog's owner to all: who belongs to the cluster.
+    Roster(Arc<Roster>),
     /// To the catalog's owner while stopping: nothing is waiting here any more.
     Drained,
     /// From the catalog's owner: all are drained.
@@ -117,6 +119,8 @@ pub enum CatalogChange {
     Group { group: Text, config: Arc<Overrides> },
     /// A node says something else of itself.
     Node(Arc<Node>),
+    /// A node is no longer one of the cluster.
+    NodeGone(NodeId),
 }
 
 /// How many disks must have a batch before its producer hears of it.
@@ -212,6 +216,8 @@ pub enum Ask {
     Admin(Admin),
     /// To the controller: the node that asks is this one. The catalog is the answer.
     Register(Box<Node>),
+    /// To the controller: a server is to be let in, or is elsewhere. The catalog is the answer.
+    Admit(NodeId, Admission),
     /// Questions to coordinators; each is answered by itself.
     Coordinate(Vec<CoordinatorPart>),
     /// Nobody waits for the answers to such questions any more.

@@ -75,9 +75,13 @@ pub struct Settings {
 pub struct ClusterSettings {
     /// Which one it is; 0: one node without peers.
     pub id: u128,
-    /// All other nodes, by id; each once, and never this one.
+    /// All other nodes that are known at the start, by id; each once, and never this one. The catalog may know more.
     pub peers: Vec<Peer>,
-    /// Who votes in the catalog's group, by id; all other nodes learn it.
+    /// Those that founded the cluster, by id, each with the number of its disk then. Empty: this node and its peers did.
+    pub founders: Vec<(NodeId, u128)>,
+    /// The number of this node's disk; 0: it has none.
+    pub disk: u128,
+    /// Who votes in the catalog's group when it begins, by id; the other founders learn it.
     pub voters: Vec<NodeId>,
     /// Drawn at each start of this node: two nodes that go by one id differ in it.
     pub start: u64,
@@ -99,6 +103,8 @@ impl ClusterSettings {
         ClusterSettings {
             id: 0,
             peers: Vec::new(),
+            founders: Vec::new(),
+            disk: 0,
             voters: vec![node],
             start: 0,
             doubt: None,
@@ -176,7 +182,7 @@ impl Settings {
         self.cluster.peers.is_empty()
     }
 
-    /// All nodes of the cluster, this one first.
+    /// All nodes of the cluster that are known at the start, this one first.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
         [self.node].into_iter().chain(self.cluster.peers.iter().map(|peer| peer.node))
     }
@@ -189,10 +195,22 @@ impl Settings {
         }
     }
 
-    /// Who belongs to the catalog's group: every node, and of them the voters vote.
+    /// The nodes that founded the cluster.
+    pub fn founders(&self) -> Vec<NodeId> {
+        match &self.cluster.founders[..] {
+            [] => self.nodes().collect(),
+            founders => founders.iter().map(|(node, _)| *node).collect(),
+        }
+    }
+
+    /// The disk that a founder had then; 0 if that is not known.
+    pub fn founder_disk(&self, node: NodeId) -> u128 {
+        self.cluster.founders.iter().find(|(founder, _)| *founder == node).map_or(0, |(_, disk)| *disk)
+    }
+
+    /// Who belongs to the catalog's group in the beginning: every founder, and of them the voters vote.
     pub fn catalog_members(&self) -> Configuration {
-        let nodes = self.nodes();
-        let learners = nodes.filter(|node| !self.cluster.voters.contains(node));
+        let learners = self.founders().into_iter().filter(|node| !self.cluster.voters.contains(node));
         let learners = learners.map(|id| Member { id, seat: Seat::Learner });
         let voters = self.cluster.voters.iter().map(|&id| Member { id, seat: Seat::Voter });
         Configuration::new(voters.chain(learners).collect()).expect("the catalog has voters, each named once")

@@ -13,7 +13,7 @@ use crate::kafka::{self, Kafka};
 use crate::line_limit::LineLimit;
 use crate::mail::{Answer, Ask, Asker, CatalogChange, Leaders, Led, Mail, Place, Token};
 use crate::meaning::LogKind;
-use crate::peers::Links;
+use crate::peers::{Links, Roster};
 use crate::settings::Protocol;
 use crate::settings::Settings;
 use crate::slow::SlowLog;
@@ -67,7 +67,7 @@ pub struct Shard {
     coordinators: Coordinators,
     /// On shard 0.
     catalog: Option<CatalogOwner>,
-    asks: VecDeque<(Place, Token, Ask)>,
+    pub(super) asks: VecDeque<(Place, Token, Ask)>,
     pub(super) answers: VecDeque<(Asker, Answer)>,
     pub(super) notices: VecDeque<Notice>,
     /// Changes of the catalog that came before the log was read.
@@ -264,6 +264,7 @@ impl Shard {
             }
             Mail::Answer { token, answer } => self.with_kafka(now, ops, |kafka, out| kafka.answer(out, token, answer)),
             Mail::Present(present) => self.kafka.view.set_present(self.settings.node, present),
+            Mail::Roster(roster) => self.set_roster(now, roster, ops),
             Mail::Catalog { number, change } => self.catalog_changed(now, number, change, ops),
             Mail::CatalogDone { number, leaders } => {
                 self.catalog.as_mut().expect("mail to the owner").in_force(from, number, leaders);
@@ -281,7 +282,7 @@ impl Shard {
     pub fn on_mail_from(&mut self, now: Now, from: Place, mail: Mail, ops: &mut Vec<Op<Mail>>) {
         let Some(owner) = &mut self.catalog else { return };
         match mail {
-            Mail::Ask { token, ask: ask @ (Ask::Admin(_) | Ask::ProducerId | Ask::Register(_)) } => {
+            Mail::Ask { token, ask: ask @ (Ask::Admin(_) | Ask::ProducerId | Ask::Register(_) | Ask::Admit(..)) } => {
                 self.serve(now, Asker { place: from, token }, ask, ops);
             }
             Mail::Answer { token, answer } if token.is_forwarded() => {
@@ -335,11 +336,12 @@ impl Shard {
 
     /// A question to the groups of this shard, or to the catalog.
     pub(super) fn serve(&mut self, now: Now, asker: Asker, ask: Ask, ops: &mut Vec<Op<Mail>>) {
-        if matches!(ask, Ask::Admin(_) | Ask::ProducerId | Ask::Register(_)) {
+        if matches!(ask, Ask::Admin(_) | Ask::ProducerId | Ask::Register(_) | Ask::Admit(..)) {
             let owner = self.catalog.as_mut().expect("only the owner is asked");
             match ask {
                 Ask::Admin(admin) => owner.admin(now.mono, asker, admin),
                 Ask::Register(node) => owner.register(asker.place.node, *node),
+                Ask::Admit(node, admission) => owner.admit(node, admission),
                 _ => owner.producer_id(now.mono, asker),
             }
             return self.drive_catalog(now, ops);
@@ -364,13 +366,27 @@ impl Shard {
             Ask::EpochEnds(parts) => groups.epoch_ends(out, asker, parts),
             Ask::DeleteRecords(parts) => groups.delete_records(out, asker, parts),
             Ask::Sizes(parts) => groups.sizes(out, asker, parts),
-            Ask::ProducerId | Ask::Admin(_) | Ask::Register(_) | Ask::Coordinate(_) | Ask::CancelCoordinate => {
-                unreachable!("handled above")
-            }
+            Ask::ProducerId | Ask::Admin(_) | Ask::Register(_) | Ask::Admit(..) => unreachable!("the owner's"),
+            Ask::Coordinate(_) | Ask::CancelCoordinate => unreachable!("the coordinators'"),
         });
     }
 
+    /// Who belongs to the cluster from now on.
+    fn set_roster(&mut self, now: Now, roster: Arc<Roster>, ops: &mut Vec<Op<Mail>>) {
+        self.links.set_roster(now.mono, roster, ops);
+        self.peers_news(now, ops);
+    }
+
     fn drive_catalog(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        self.drive_owner(now, ops);
+        let Some(roster) = self.catalog.as_mut().and_then(CatalogOwner::take_roster) else { return };
+        for shard in (1..self.settings.shards).map(ShardId) {
+            ops.push(Op::Mail { to: shard, mail: Mail::Roster(Arc::clone(&roster)) });
+        }
+        self.set_roster(now, roster, ops);
+    }
+
+    fn drive_owner(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         let Some(owner) = &mut self.catalog else { return };
         if let Some(present) = owner.take_present() {
             for shard in (1..self.settings.shards).map(ShardId) {
@@ -510,7 +526,7 @@ impl Shard {
                 mine(topic).into_iter().for_each(|(id, _)| groups.drop_group(out, id));
                 groups.drop_meter(topic);
             }
-            CatalogChange::Group { .. } | CatalogChange::Node(_) => {}
+            CatalogChange::Group { .. } | CatalogChange::Node(_) | CatalogChange::NodeGone(_) => {}
         });
         let is_this_start = |node: &Node| node.id == here.node && node.start == settings.cluster.start;
         let knows = match &change {

@@ -10,6 +10,7 @@ mod assignment;
 mod checkpoint;
 mod command;
 mod error;
+mod membership;
 mod node;
 mod placement;
 mod plan;
@@ -19,6 +20,7 @@ mod topic;
 pub use assignment::Assignments;
 pub use command::Command;
 pub use error::CatalogError;
+pub use membership::{Admission, Membership};
 pub use node::Node;
 pub use plan::NewTopic;
 pub use replicas::Replicas;
@@ -67,6 +69,10 @@ pub enum Change {
     GroupConfigured { group: Text, config: Arc<Overrides> },
     /// A node that is new, or says something else of itself.
     Node(Arc<Node>),
+    /// A server was let in, perhaps with another disk or address than before.
+    Admitted(NodeId),
+    /// A server is no longer one of the cluster.
+    Removed(NodeId),
     /// Producer ids `first..end` belong to whoever asked.
     ProducerIds { first: ProducerId, end: ProducerId },
     /// Nothing: another command came first.
@@ -99,6 +105,7 @@ pub struct Catalog {
     /// Settings of consumer groups; those without any do not stand here.
     groups: BTreeMap<Text, Arc<Overrides>>,
     nodes: BTreeMap<NodeId, Arc<Node>>,
+    membership: Membership,
     /// Replicas of all topics, by node.
     loads: Loads,
     /// Appended and not committed, in the order of the log.
@@ -127,6 +134,7 @@ impl Catalog {
             partitions: 0,
             groups: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            membership: Membership::default(),
             loads: Loads::default(),
             pending: VecDeque::new(),
             // Shard 0 has the catalog, and often a core that the kernel keeps house on: the first partition goes elsewhere.
@@ -182,6 +190,16 @@ impl Catalog {
     /// A node that is registered.
     pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
         self.nodes.get(&id)
+    }
+
+    /// Which servers came and went since the founding.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Replicas that a node has.
+    pub fn replicas_on(&self, node: NodeId) -> u64 {
+        self.loads.of(node).all
     }
 
     /// The settings of consumer groups that have some.
@@ -262,6 +280,7 @@ impl Catalog {
                     return Err(CatalogError::InvalidRequest(format!("topic id {id} is taken")));
                 }
                 check_replicas(replicas, *partitions, replicas.is_empty())?;
+                self.check_not_gone(replicas)?;
                 self.take_groups(*first_group, *partitions)?;
                 let topic = Topic {
                     name: name.as_str().into(),
@@ -293,6 +312,7 @@ impl Catalog {
                 let more = more.ok_or_else(|| CatalogError::too_few_partitions(topic, i64::from(*total)))?;
                 let mut topic = Topic::clone(topic);
                 check_replicas(replicas, more, topic.replicas.is_empty())?;
+                self.check_not_gone(replicas)?;
                 self.check_more(u64::from(*total), more)?;
                 self.take_groups(*first_group, more)?;
                 topic.partitions.add(*first_group, more);
@@ -317,12 +337,32 @@ impl Catalog {
                 Ok(Change::GroupConfigured { group, config })
             }
             Command::RegisterNode(node) => {
+                if self.membership.gone(node.id).is_some() {
+                    return Err(CatalogError::InvalidRequest(format!(
+                        "Node {} was removed from the cluster.",
+                        node.id
+                    )));
+                }
                 if self.nodes.len() >= NODES_MAX && !self.nodes.contains_key(&node.id) {
                     return Err(CatalogError::Limit(format!("A cluster can have at most {NODES_MAX} nodes.")));
                 }
                 let node = Arc::new(node.clone());
                 self.nodes.insert(node.id, Arc::clone(&node));
                 Ok(Change::Node(node))
+            }
+            Command::AdmitNode { node, admission } => {
+                self.membership.admit(*node, admission)?;
+                Ok(Change::Admitted(*node))
+            }
+            Command::RemoveNode(node) => {
+                let replicas = self.replicas_on(*node);
+                if replicas > 0 {
+                    let why = format!("Node {node} still has {replicas} replicas: they are moved away first.");
+                    return Err(CatalogError::InvalidRequest(why));
+                }
+                self.membership.remove(*node);
+                self.nodes.remove(node);
+                Ok(Change::Removed(*node))
             }
             Command::AllocateProducerIds { up_to } => {
                 let first = self.next_producer_id;
@@ -333,6 +373,15 @@ impl Catalog {
                 self.planned_producer_id = self.planned_producer_id.max(*up_to);
                 Ok(Change::ProducerIds { first: ProducerId(first), end: ProducerId(*up_to) })
             }
+        }
+    }
+
+    /// Fails if one of the replicas is on a node that was removed after they were planned.
+    fn check_not_gone(&self, replicas: &Replicas) -> Result<(), CatalogError> {
+        let mut gone = self.membership.all_gone().map(|(node, _)| node);
+        match gone.find(|node| replicas.counted().any(|(row, _)| row.contains(node))) {
+            Some(node) => Err(CatalogError::InvalidAssignment(format!("Node {node} was removed from the cluster."))),
+            None => Ok(()),
         }
     }
 

@@ -307,11 +307,17 @@ fn any_history_gives_the_same_catalog_from_its_log_and_from_its_checkpoint() {
         for id in 1..120u128 {
             let name = format!("t{}", [".1", "_1", "2", "3", "4", "5"][prng.below(6) as usize]);
             let catalog = &mut logged.catalog;
-            let plan = match prng.below(9) {
+            let plan = match prng.below(10) {
                 8 if seed % 2 == 1 => {
                     let node =
                         a_node(prng.between(1, 6) as u32, prng.next_u64(), [None, Some("r1")][prng.below(2) as usize]);
                     Ok(Command::RegisterNode(node))
+                }
+                9 if seed % 2 == 1 => {
+                    let (node, disk) = (NodeId(prng.between(1, 6) as u32), prng.between(1, 3).into());
+                    let admission = Admission { disk, address: format!("10.0.0.{node}:1") };
+                    let admit = prng.chance(2, 3);
+                    Ok(if admit { Command::AdmitNode { node, admission } } else { Command::RemoveNode(node) })
                 }
                 0 | 1 => catalog.plan_create(wish(&name, id, prng.between(1, 5) as i32)),
                 2 => catalog.plan_partitions(&name, prng.between(1, 12) as i32, None),

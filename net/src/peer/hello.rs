@@ -35,6 +35,8 @@ pub struct Hello {
     pub to_node: NodeId,
     /// The shard that is called.
     pub to: ShardId,
+    /// The number of the caller's disk; 0: it does not say.
+    pub disk: u128,
 }
 
 /// The caller is let in.
@@ -48,6 +50,8 @@ pub struct Welcome {
     pub start: u64,
     /// The same.
     pub shards: u16,
+    /// The same.
+    pub disk: u128,
 }
 
 /// The caller is not let in. Both sides log it.
@@ -99,6 +103,11 @@ impl Reason {
     }
 }
 
+/// The number of a disk, which earlier builds did not say.
+fn take_disk(reader: &mut HeadReader<'_>) -> Result<u128, Malformed> {
+    if reader.rest.is_empty() { Ok(0) } else { reader.array("the number of a disk").map(u128::from_le_bytes) }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -108,7 +117,7 @@ impl fmt::Display for Refusal {
 impl Hello {
     /// The frame, with its length.
     pub fn encode(&self) -> Buf {
-        let mut head = Vec::with_capacity(64);
+        let mut head = Vec::with_capacity(80);
         head.extend_from_slice(&MAGIC);
         head.extend_from_slice(&self.versions.0.to_le_bytes());
         head.extend_from_slice(&self.versions.1.to_le_bytes());
@@ -119,6 +128,7 @@ impl Hello {
         head.extend_from_slice(&self.from.0.to_le_bytes());
         head.extend_from_slice(&self.to_node.0.to_le_bytes());
         head.extend_from_slice(&self.to.0.to_le_bytes());
+        head.extend_from_slice(&self.disk.to_le_bytes());
         framed(kind::HELLO, &head)
     }
 
@@ -137,6 +147,7 @@ impl Hello {
             from: ShardId(reader.u16("a hello's shard")?),
             to_node: NodeId(reader.u32("a hello's receiver")?),
             to: ShardId(reader.u16("a hello's receiver")?),
+            disk: take_disk(&mut reader)?,
         })
     }
 
@@ -150,11 +161,12 @@ impl Hello {
 impl Welcome {
     /// The frame, with its length.
     pub fn encode(&self) -> Buf {
-        let mut head = Vec::with_capacity(32);
+        let mut head = Vec::with_capacity(48);
         head.extend_from_slice(&self.version.to_le_bytes());
         head.extend_from_slice(&self.cluster.to_le_bytes());
         head.extend_from_slice(&self.start.to_le_bytes());
         head.extend_from_slice(&self.shards.to_le_bytes());
+        head.extend_from_slice(&self.disk.to_le_bytes());
         framed(kind::WELCOME, &head)
     }
 
@@ -165,6 +177,7 @@ impl Welcome {
             cluster: u128::from_le_bytes(reader.array("a welcome's cluster")?),
             start: reader.u64("a welcome's start")?,
             shards: reader.u16("a welcome's shards")?,
+            disk: take_disk(&mut reader)?,
         })
     }
 }

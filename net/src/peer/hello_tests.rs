@@ -13,6 +13,7 @@ fn hello() -> Hello {
         from: ShardId(2),
         to_node: NodeId(1),
         to: ShardId(7),
+        disk: u128::MAX - 3,
     }
 }
 
@@ -27,7 +28,7 @@ fn unframed(frame: &Buf) -> Buf {
 fn what_begins_a_connection_is_read_as_it_was_written() {
     let Ok(Frame::Hello(read)) = decode(&unframed(&hello().encode())) else { panic!("a hello") };
     assert_eq!(read, hello());
-    let welcome = Welcome { version: 1, cluster: 5, start: 6, shards: 7 };
+    let welcome = Welcome { version: 1, cluster: 5, start: 6, shards: 7, disk: 8 };
     let Ok(Frame::Welcome(read)) = decode(&unframed(&welcome.encode())) else { panic!("a welcome") };
     assert_eq!(read, welcome);
     let refusal = Refusal { reason: Reason::Cluster, text: "this is cluster A, you belong to B".into() };
@@ -61,4 +62,16 @@ fn another_protocol_is_told_from_a_peer() {
     frame[..4].copy_from_slice(&crc.to_le_bytes());
     let read = decode(&Buf::copy_of(&frame)).map(|_| ());
     assert_eq!(read, Err(Malformed { what: "a hello of another protocol" }));
+}
+
+#[test]
+fn an_earlier_build_does_not_say_its_disk() {
+    let mut frame = unframed(&hello().encode()).to_vec();
+    frame.truncate(frame.len() - 16);
+    let head = frame.len() as u32 - 12;
+    frame[8..12].copy_from_slice(&head.to_le_bytes());
+    let crc = torc_base::crc::crc32c(&frame[4..]);
+    frame[..4].copy_from_slice(&crc.to_le_bytes());
+    let Ok(Frame::Hello(read)) = decode(&Buf::copy_of(&frame)) else { panic!("a hello") };
+    assert_eq!(read, Hello { disk: 0, ..hello() });
 }

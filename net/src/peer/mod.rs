@@ -15,11 +15,13 @@
 
 mod frame;
 mod hello;
+mod joining;
 mod reader;
 mod small;
 
 pub use frame::{Entries, EntryHead, Frame, Groups, GroupsWriter, Said, decode};
 pub use hello::{Hello, Reason, Refusal, VERSIONS, Welcome};
+pub use joining::{Caller, Known, Question, Reply};
 pub use small::{MailWriter, Mails, UNTAKEN_MAX, Untaken, beat, form, untaken};
 
 /// Bytes between a frame's length and its head.
@@ -41,5 +43,7 @@ mod kind {
 mod frame_tests;
 #[cfg(test)]
 mod hello_tests;
+#[cfg(test)]
+mod joining_tests;
 #[cfg(test)]
 mod small_tests;

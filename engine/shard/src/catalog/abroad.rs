@@ -94,15 +94,19 @@ impl Abroad {
 }
 
 /// Where the owner of a node's catalog is.
-fn owner_of(node: NodeId) -> Place {
+pub(super) fn owner_of(node: NodeId) -> Place {
     Place { node, shard: ShardId(0) }
 }
 
 impl CatalogOwner {
     /// Nodes of the cluster that there is no link to.
     pub(super) fn absent(&self) -> BTreeSet<NodeId> {
-        let peers = self.settings.cluster.peers.iter().map(|peer| peer.node);
-        peers.filter(|node| !self.abroad.present.contains(node)).collect()
+        self.others().filter(|node| !self.is_present(*node)).collect()
+    }
+
+    /// True if there is a link to that node's owner.
+    pub(super) fn is_present(&self, node: NodeId) -> bool {
+        self.abroad.present.contains(&node)
     }
 
     /// True if the catalog has this node as it is.
@@ -188,8 +192,11 @@ impl CatalogOwner {
 
     /// True if there is something to do that no message brought: the controller is another, or time has passed.
     pub fn is_due(&self, groups: &Groups, now: Mono) -> bool {
-        let controller = || groups.has_catalog() && self.find_controller(groups) != self.abroad.controller;
-        !self.settings.is_alone() && (self.deadline().is_some_and(|at| at <= now) || controller())
+        let news = || {
+            let controller = self.find_controller(groups) != self.abroad.controller;
+            groups.has_catalog() && (controller || self.members_are_due(groups, now))
+        };
+        !self.settings.is_alone() && (self.deadline().is_some_and(|at| at <= now) || news())
     }
 
     /// When the next turn is due at the latest.
@@ -203,7 +210,7 @@ impl CatalogOwner {
         let asked = asked.into_iter().chain(self.producer_askers.front().map(|(_, asked)| *asked)).min();
         let holds = asked.filter(|_| controller.is_none()).map(|asked| asked.plus_ms(HOLD_MS));
         let jobs = self.jobs.values().filter(|job| job.missing == 0).map(|job| job.until);
-        jobs.chain(registers).chain(holds).min()
+        jobs.chain(registers).chain(holds).chain(self.members_deadline()).min()
     }
 
     fn find_controller(&self, groups: &Groups) -> Option<NodeId> {
@@ -233,6 +240,7 @@ impl CatalogOwner {
             self.hand_on(groups, out, controller);
         }
         self.say_who_this_is(groups, out);
+        self.drive_members(groups, out, controller);
     }
 
     /// What this node's clients ask goes to the controller, or waits for one. What other nodes ask was meant for the

@@ -104,7 +104,9 @@ impl Groups {
     fn shared_with(&self, place: Place) -> Vec<GroupId> {
         let Some(shards) = self.departures.shards.get(&place.node) else { return Vec::new() };
         let shared = self.groups.iter().filter(|(id, group)| {
-            shard_of(**id, *shards) == place.shard && group.raft.peers().iter().any(|peer| peer.id == place.node)
+            // Whoever leads may not be known here as a member yet.
+            let is_known = || group.raft.peers().iter().any(|peer| peer.id == place.node);
+            shard_of(**id, *shards) == place.shard && (group.raft.leader() == Some(place.node) || is_known())
         });
         shared.map(|(id, _)| *id).collect()
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId};
 use torc_base::limits::REPLICA_LAG_MS;
 use torc_base::time::Mono;
-use torc_consensus::{Peer, Raft};
+use torc_consensus::{Configuration, Input, Peer, Raft, Refused};
 
 /// Between two looks at replicas that lag.
 const LOOK_MS: u64 = 1_000;
@@ -161,6 +161,38 @@ impl Groups {
     /// The other node that leads a group, as far as is known here.
     pub fn leader_elsewhere(&self, id: GroupId) -> Option<NodeId> {
         self.groups.get(&id)?.raft.leader().filter(|node| *node != self.settings.node)
+    }
+
+    /// Who belongs to a group that is here, committed or not, and since which entry.
+    pub fn members(&self, id: GroupId) -> (Index, &Configuration) {
+        self.groups[&id].raft.configuration()
+    }
+
+    /// All who belong to a group that is here, by the configuration that is applied or by one of those behind it.
+    pub fn all_members(&self, id: GroupId) -> BTreeSet<NodeId> {
+        let configurations = self.groups[&id].raft.configurations().iter();
+        configurations.flat_map(|(_, configuration)| configuration.members()).map(|member| member.id).collect()
+    }
+
+    /// True of a member of a group that is led here, if it could vote without holding commits up.
+    pub fn has_caught_up(&self, id: GroupId, node: NodeId) -> bool {
+        self.groups.get(&id).is_some_and(|group| group.raft.is_leader() && group.raft.has_caught_up(node))
+    }
+
+    /// Begins to change the members of a group that is led here. Voters change by way of a joint configuration, which is
+    /// left by itself; a new one must have caught up as a learner.
+    pub fn reconfigure(
+        &mut self,
+        out: &mut Out,
+        id: GroupId,
+        voters: &[NodeId],
+        learners: &[NodeId],
+    ) -> Result<(), Refused> {
+        let group = self.groups.get_mut(&id).ok_or(Refused::NotLeader { leader: None })?;
+        let input = Input::Reconfigure { voters: voters.to_vec(), learners: learners.to_vec() };
+        group.raft.step(input, &mut self.output)?;
+        self.carry_out(out, id);
+        Ok(())
     }
 
     /// The epoch of a group that is here.

@@ -8,7 +8,7 @@ use super::{
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId, ProducerId, TopicId};
 use torc_base::limits::REPLICAS_MAX;
-use torc_state::catalog::{Node, Topic};
+use torc_state::catalog::{Admission, Node, Topic};
 use torc_state::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use torc_state::config::{Alter, Overrides, TopicConfig};
 
@@ -23,6 +23,7 @@ mod kind {
     pub const ANSWER_PRODUCER_ID: u8 = 4;
     pub const ANSWER_COMMITTED: u8 = 5;
     pub const LEADERS: u8 = 6;
+    pub const ASK_ADMIT: u8 = 7;
 }
 
 type Read<T> = Result<T, DecodeError>;
@@ -43,6 +44,10 @@ pub fn encode(mail: &Mail) -> Option<Vec<u8>> {
         Mail::Ask { token, ask: Ask::Register(node) } => {
             begin(kind::ASK_REGISTER, token);
             node.encode(&mut out);
+        }
+        Mail::Ask { token, ask: Ask::Admit(node, admission) } => {
+            begin(kind::ASK_ADMIT, token);
+            admission.encode(*node, &mut out);
         }
         Mail::Answer { token, answer: Answer::ProducerId(result) } => {
             begin(kind::ANSWER_PRODUCER_ID, token);
@@ -78,6 +83,10 @@ pub fn decode(mut bytes: &[u8], defaults: &TopicConfig) -> Read<Mail> {
             kind::ASK_PRODUCER_ID => Mail::Ask { token, ask: Ask::ProducerId },
             kind::ASK_ADMIN => Mail::Ask { token, ask: Ask::Admin(take_admin(&mut from)?) },
             kind::ASK_REGISTER => Mail::Ask { token, ask: Ask::Register(Box::new(Node::decode(&mut from)?)) },
+            kind::ASK_ADMIT => {
+                let (node, admission) = Admission::decode(&mut from)?;
+                Mail::Ask { token, ask: Ask::Admit(node, admission) }
+            }
             kind::ANSWER_PRODUCER_ID => {
                 let (code, id) = (take_i16(&mut from, "error code")?, from.i64("producer id")?);
                 from.check(id >= 0, "producer id")?;

@@ -3,10 +3,10 @@
 
 use super::News;
 use crate::groups::{self, Link, Notice, Phase, Sent, Untaken};
-use crate::mail::{Mail, wire as mail_wire};
+use crate::mail::{Ask, Mail, Token, wire as mail_wire};
 use crate::shard::Shard;
 use torc_base::buf::Buf;
-use torc_base::ids::{GroupId, Index, Place, Term};
+use torc_base::ids::{GroupId, Index, Place, ShardId, Term};
 use torc_base::io::{Event, Level, Op};
 use torc_base::limits::LARGE_FRAME;
 use torc_base::malformed::Malformed;
@@ -63,6 +63,10 @@ impl Shard {
                     self.notices.push_back(Notice::PeerDown(place));
                 }
                 News::Frame(from, frame) => self.peers_frame(now, from, frame, ops),
+                News::Admit(node, admission) => {
+                    let owner = Place { node: self.settings.node, shard: ShardId(0) };
+                    self.asks.push_back((owner, Token::forwarded(0), Ask::Admit(node, admission)));
+                }
             }
             self.settle(now, ops);
         }

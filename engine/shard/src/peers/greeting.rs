@@ -1,5 +1,6 @@
 //! Who is let in, and why not.
 
+use super::Roster;
 use crate::settings::Settings;
 use std::fmt;
 use torc_base::ids::NodeId;
@@ -7,10 +8,12 @@ use torc_base::limits::SHARDS_MAX;
 use torc_net::peer::{Hello, Reason, Refusal, VERSIONS, Welcome};
 
 /// What this shard knows of the node that calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
     /// The start and the shards of a process of that node that has a link here.
     pub linked: Option<(u64, u16)>,
+    /// Who belongs to the cluster.
+    pub roster: &'a Roster,
 }
 
 /// A cluster's id as people read it.
@@ -23,7 +26,7 @@ impl fmt::Display for Cluster {
 }
 
 /// Says why a caller is not let in. `running`: this shard has read its log.
-pub(super) fn check(hello: &Hello, settings: &Settings, known: Known, running: bool) -> Result<(), Refusal> {
+pub(super) fn check(hello: &Hello, settings: &Settings, known: Known<'_>, running: bool) -> Result<(), Refusal> {
     let (here, caller) = (settings.node, hello.node);
     let refuse = |reason, text| Err(Refusal { reason, text });
     if hello.common_version().is_none() {
@@ -49,9 +52,17 @@ pub(super) fn check(hello: &Hello, settings: &Settings, known: Known, running: b
     if caller == here {
         return refuse(Reason::DoubledNode, format!("there are two nodes {here}: give one of them another --node-id"));
     }
-    if !settings.cluster.peers.iter().any(|peer| peer.node == caller) {
-        let text = format!("node {here} knows no node {caller}: it is not in its --peers");
+    if known.roster.server(caller).is_none() {
+        let text = match known.roster.gone(caller) {
+            Some(_) => {
+                format!("node {caller} was removed from the cluster: to have it join anew, start it with --join")
+            }
+            None => format!("node {here} knows no node {caller}: it is not in its --peers, and has not joined"),
+        };
         return refuse(Reason::UnknownNode, text);
+    }
+    if known.roster.is_another_disk(caller, hello.disk) {
+        return refuse(Reason::DoubledNode, another_disk(caller));
     }
     if caller > here {
         let text = format!("node {caller} calls node {here}, and of two nodes the lower one calls");
@@ -83,14 +94,26 @@ pub(super) fn check(hello: &Hello, settings: &Settings, known: Known, running: b
     }
 }
 
+fn another_disk(node: NodeId) -> String {
+    format!("node {node} has another disk by now: this one does not belong to the cluster any more")
+}
+
 /// Says why the answer of `node` does not fit.
-pub(super) fn check_welcome(welcome: &Welcome, settings: &Settings, node: NodeId) -> Result<(), String> {
+pub(super) fn check_welcome(
+    welcome: &Welcome,
+    settings: &Settings,
+    roster: &Roster,
+    node: NodeId,
+) -> Result<(), String> {
     if !VERSIONS.contains(&welcome.version) {
         return Err(format!("node {node} wants to speak version {}, which was not offered", welcome.version));
     }
     if welcome.cluster != settings.cluster.id {
         let (ours, theirs) = (Cluster(settings.cluster.id), Cluster(welcome.cluster));
         return Err(format!("node {node} belongs to {theirs}, and this node to {ours}"));
+    }
+    if roster.is_another_disk(node, welcome.disk) {
+        return Err(another_disk(node));
     }
     if welcome.shards == 0 || usize::from(welcome.shards) > SHARDS_MAX {
         return Err(format!("node {node} says that it has {} shards", welcome.shards));

@@ -11,9 +11,10 @@
 //! beats the connection is closed, too. Both sides say something every beat. What is up brings whole frames, in order, or it
 //! is lost with all that was under way.
 
-use super::Queue;
 use super::greeting::{self, Known};
+use super::joining::Desk;
 use super::wires::Wires;
+use super::{Queue, Roster};
 use crate::frames::{BadLength, Frames};
 use crate::line_limit::LineLimit;
 use crate::mail::Mail;
@@ -28,7 +29,8 @@ use torc_base::io::{ConnectError, Event, Level, Op};
 use torc_base::limits::PEER_STRANGERS_MAX;
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
-use torc_net::peer::{self, Frame, Hello, Reason, Refusal, VERSIONS, Welcome};
+use torc_net::peer::{self, Frame, Hello, Question, Reason, Refusal, Reply, VERSIONS, Welcome};
+use torc_state::catalog::Admission;
 
 /// How long somebody may take to say who it is, and to answer that.
 const GREETING_MS: u64 = 5_000;
@@ -103,8 +105,9 @@ struct Link {
     state: State,
     /// No other link of this shard has had it.
     number: u64,
-    /// The process at the other end, of one that is up.
+    /// The process at the other end and its disk, of one that is up.
     start: u64,
+    disk: u128,
     queue: Queue,
     /// Calls in a row that came to nothing.
     failures: u32,
@@ -112,7 +115,7 @@ struct Link {
 
 impl Link {
     fn new(retry: Option<Mono>) -> Link {
-        Link { state: State::Down { retry }, number: 0, start: 0, queue: Queue::default(), failures: 0 }
+        Link { state: State::Down { retry }, number: 0, start: 0, disk: 0, queue: Queue::default(), failures: 0 }
     }
 }
 
@@ -125,6 +128,8 @@ pub enum News {
     Down(Place),
     /// A frame of a link that is up.
     Frame(Place, Frame),
+    /// A server asks to be let in, or says where it is now.
+    Admit(NodeId, Admission),
 }
 
 /// All links of one shard.
@@ -137,6 +142,8 @@ pub struct Links {
     calls: BTreeMap<u64, Place>,
     next_call: u64,
     next_number: u64,
+    /// Who belongs to the cluster, and where it is.
+    roster: Arc<Roster>,
     /// The shards of other nodes, as they last said.
     shards: BTreeMap<NodeId, u16>,
     /// This shard has read its log, and takes part.
@@ -154,6 +161,7 @@ impl Links {
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Links {
         assert!(settings.cluster.silent_beats > 0 && settings.cluster.beat_ms > 0, "a node is silent after some beats");
         assert!(settings.cluster.peers.iter().all(|peer| peer.node != settings.node), "a node is no peer of itself");
+        let roster = Arc::new(Roster::at_start(&settings));
         Links {
             prng: Prng::new(settings.seed ^ 0x6c69_6e6b),
             settings,
@@ -163,6 +171,7 @@ impl Links {
             calls: BTreeMap::new(),
             next_call: 0,
             next_number: 0,
+            roster,
             shards: BTreeMap::new(),
             running: false,
             due: Mono(u64::MAX),
@@ -178,14 +187,53 @@ impl Links {
         if std::mem::replace(&mut self.running, true) {
             return;
         }
-        let (here, peers) = (self.settings.node, self.settings.cluster.peers.clone());
-        for peer in peers.iter().filter(|peer| peer.node > here) {
-            // How many shards it has it says itself.
-            let place = Place { node: peer.node, shard: ShardId(0) };
-            self.links.insert(place, Link::new(Some(now)));
-        }
+        self.call_all(now);
         self.looked = now;
         self.due = now;
+    }
+
+    /// There are links to all that this node calls.
+    fn call_all(&mut self, now: Mono) {
+        let here = self.settings.node;
+        for (node, _) in self.roster.servers().filter(|(node, _)| *node > here) {
+            // How many shards it has it says itself.
+            let place = Place { node, shard: ShardId(0) };
+            self.links.entry(place).or_insert_with(|| Link::new(Some(now)));
+        }
+    }
+
+    /// Who belongs to the cluster from now on. Links to others end, and so do those to a disk that another one has replaced.
+    pub fn set_roster(&mut self, now: Mono, roster: Arc<Roster>, ops: &mut Ops) {
+        let before = std::mem::replace(&mut self.roster, roster);
+        let roster = Arc::clone(&self.roster);
+        let up = self.links.iter().filter_map(|(place, link)| match link.state {
+            State::Up { conn } | State::Greeting { conn } if roster.server(place.node).is_none() => {
+                Some((conn, "the node was removed"))
+            }
+            State::Up { conn } if roster.is_another_disk(place.node, link.disk) => {
+                Some((conn, "the node has another disk by now"))
+            }
+            _ => None,
+        });
+        for (conn, why) in up.collect::<Vec<_>>() {
+            self.broken(now, conn, why, ops);
+        }
+        self.links.retain(|place, link| {
+            roster.server(place.node).is_some() || !matches!(link.state, State::Down { .. } | State::Up { .. })
+        });
+        for (place, link) in &mut self.links {
+            let is_elsewhere = before.address(place.node) != roster.address(place.node);
+            if let State::Down { retry: Some(retry) } = &mut link.state
+                && is_elsewhere
+            {
+                *retry = (*retry).min(now);
+                link.failures = 0;
+            }
+        }
+        if self.running {
+            self.call_all(now);
+            self.due = self.due.min(now);
+        }
     }
 
     /// This shard takes part no longer, and says so by being gone: what it would be told it does not take in.
@@ -348,15 +396,19 @@ impl Links {
             .map(|(place, _)| *place)
             .collect();
         for place in due {
-            let Some(peer) = self.settings.cluster.peer(place.node) else { continue };
+            let link = self.links.get_mut(&place).expect("just seen");
+            let Some(to) = self.roster.address(place.node) else {
+                // It is called when it is known where it is.
+                link.state = State::Down { retry: Some(now.plus_ms(REFUSED_MS)) };
+                continue;
+            };
             self.next_call += 1;
             let call = self.next_call;
             self.calls.insert(call, place);
-            let link = self.links.get_mut(&place).expect("just seen");
             link.state = State::Dialing { call };
             add(&self.stats.peer_calls_total, 1);
             let patience_ms = u32::try_from(self.silence_ms().max(1_000)).unwrap_or(u32::MAX);
-            ops.push(Op::Connect { call, to: peer.address, patience_ms });
+            ops.push(Op::Connect { call, to, patience_ms });
         }
         let waits = self.links.values().filter_map(|link| match link.state {
             State::Down { retry } => retry,
@@ -439,14 +491,14 @@ impl Links {
 
     fn connected(&mut self, now: Mono, call: u64, conn: ConnId, ops: &mut Ops) {
         let place = self.calls.remove(&call).expect("it was called");
-        if !self.running {
-            self.links.get_mut(&place).expect("it was called").state = State::Down { retry: None };
+        let address = self.roster.address(place.node).filter(|_| self.running);
+        let Some(address) = address else {
+            self.not_called(place);
             self.wires.insert(now, conn, Stage::Forgotten, IpAddr::from([0, 0, 0, 0]), None);
             return self.wires.close(conn, ops);
-        }
+        };
         let until = now.plus_ms(GREETING_MS.min(self.silence_ms().max(1_000)));
-        let peer = self.settings.cluster.peer(place.node).expect("called by its address");
-        self.wires.insert(now, conn, Stage::Greeting { place, until }, peer.address.ip(), None);
+        self.wires.insert(now, conn, Stage::Greeting { place, until }, address.ip(), None);
         self.links.get_mut(&place).expect("it was called").state = State::Greeting { conn };
         self.due = self.due.min(until);
         let hello = Hello {
@@ -458,6 +510,7 @@ impl Links {
             from: self.settings.shard,
             to_node: place.node,
             to: place.shard,
+            disk: self.settings.cluster.disk,
         };
         self.wires.send(now, conn, vec![hello.encode()], ops);
         self.wires.arm(conn, ops);
@@ -466,8 +519,8 @@ impl Links {
     fn unreachable(&mut self, now: Mono, call: u64, error: ConnectError, ops: &mut Ops) {
         let Some(place) = self.calls.remove(&call) else { return };
         self.failed(now, place, None);
-        if self.links[&place].failures == UNREACHED_CALLS {
-            let address = self.settings.cluster.peer(place.node).map(|peer| peer.address);
+        if self.links.get(&place).is_some_and(|link| link.failures == UNREACHED_CALLS) {
+            let address = self.roster.address(place.node);
             let at = address.map_or(String::new(), |address| format!(" at {address}"));
             self.log(
                 now,
@@ -478,9 +531,22 @@ impl Links {
         }
     }
 
+    /// Nobody waits for that call any more: this shard takes no part, or the node was removed meanwhile.
+    fn not_called(&mut self, place: Place) {
+        if self.roster.server(place.node).is_none() {
+            self.links.remove(&place);
+        } else {
+            let retry = self.running.then_some(self.looked);
+            self.links.get_mut(&place).expect("it was called").state = State::Down { retry };
+        }
+    }
+
     /// A call came to nothing: the next one follows, `at_least_ms` later if that is said.
     fn failed(&mut self, now: Mono, place: Place, at_least_ms: Option<u64>) {
         add(&self.stats.peer_calls_failed_total, 1);
+        if self.roster.server(place.node).is_none() {
+            return self.not_called(place);
+        }
         let link = self.links.get_mut(&place).expect("it was called");
         let wait = (REDIAL_MS << link.failures.min(10)).min(REDIAL_MAX_MS);
         link.failures = link.failures.saturating_add(1);
@@ -516,10 +582,7 @@ impl Links {
             }
             (Stage::Up { .. }, Frame::Beat) => {}
             (Stage::Stranger { .. }, Frame::Hello(hello)) if !wire.sending => self.hello(now, conn, hello, ops),
-            (Stage::Stranger { .. }, Frame::Form(_)) if !wire.sending => {
-                let founding = peer::form(&self.settings.cluster.founding);
-                self.wires.send(now, conn, vec![founding], ops);
-            }
+            (Stage::Stranger { .. }, Frame::Form(body)) if !wire.sending => self.asked(now, conn, &body, ops),
             (Stage::Greeting { place, .. }, Frame::Welcome(welcome)) => {
                 let place = *place;
                 self.welcome(now, conn, place, &welcome, ops);
@@ -532,13 +595,38 @@ impl Links {
         }
     }
 
+    /// Somebody asks how the cluster was founded, or whether it belongs to it.
+    fn asked(&mut self, now: Mono, conn: ConnId, body: &[u8], ops: &mut Ops) {
+        let question = match Question::decode(body) {
+            None => {
+                let founding = peer::form(&self.settings.cluster.founding);
+                return self.wires.send(now, conn, vec![founding], ops);
+            }
+            Some(Ok(question)) => question,
+            Some(Err(error)) => return self.broken(now, conn, &error.to_string(), ops),
+        };
+        let (node, from) = (question.from.node, self.wires.get(conn).expect("it asks").from);
+        let is_linked = self.links.iter().any(|(at, link)| at.node == node && matches!(link.state, State::Up { .. }));
+        let desk = Desk { settings: &self.settings, roster: &self.roster, is_linked, from };
+        let (reply, admission) = desk.answer(&question);
+        let reply_bytes = peer::form(&reply.encode(desk.caller()));
+        if let Reply::Refused(why) = &reply {
+            add(&self.stats.peer_refusals_total, 1);
+            self.log(now, Level::Error, format!("node {node} at {from} was refused: {why}"), ops);
+        }
+        self.news.extend(admission.map(|(node, admission)| News::Admit(node, admission)));
+        self.wires.send(now, conn, vec![reply_bytes], ops);
+    }
+
     /// Somebody says who it is.
     fn hello(&mut self, now: Mono, conn: ConnId, hello: Hello, ops: &mut Ops) {
         let place = Place { node: hello.node, shard: hello.from };
         let mut up =
             self.links.iter().filter(|(at, link)| at.node == place.node && matches!(link.state, State::Up { .. }));
         let linked = up.next().map(|(_, link)| (link.start, self.shards[&place.node]));
-        if let Err(refusal) = greeting::check(&hello, &self.settings, Known { linked }, self.running) {
+        if let Err(refusal) =
+            greeting::check(&hello, &self.settings, Known { linked, roster: &self.roster }, self.running)
+        {
             return self.refuse(now, conn, &hello, &refusal, ops);
         }
         if hello.to != self.settings.shard {
@@ -548,9 +636,9 @@ impl Links {
         }
         let version = hello.common_version().expect("just checked");
         let (cluster, shards) = (&self.settings.cluster, self.settings.shards);
-        let welcome = Welcome { version, cluster: cluster.id, start: cluster.start, shards };
+        let welcome = Welcome { version, cluster: cluster.id, start: cluster.start, shards, disk: cluster.disk };
         self.wires.send(now, conn, vec![welcome.encode()], ops);
-        self.up(now, conn, place, (hello.start, hello.shards), ops);
+        self.up(now, conn, place, (hello.start, hello.disk, hello.shards), ops);
     }
 
     /// Hands a connection over that another shard was called on, once nothing is armed.
@@ -580,7 +668,7 @@ impl Links {
     /// The one that was called lets this node in.
     fn welcome(&mut self, now: Mono, conn: ConnId, place: Place, welcome: &Welcome, ops: &mut Ops) {
         let shards = welcome.shards;
-        let fits = greeting::check_welcome(welcome, &self.settings, place.node);
+        let fits = greeting::check_welcome(welcome, &self.settings, &self.roster, place.node);
         let fits = fits.and_then(|()| if place.shard.0 < shards { Ok(()) } else { Err("it has no such shard".into()) });
         if let Err(what) = fits {
             return self.broken(now, conn, &what, ops);
@@ -596,7 +684,7 @@ impl Links {
         for old in stale {
             self.broken(now, old, "the node was started anew", ops);
         }
-        self.up(now, conn, place, (welcome.start, shards), ops);
+        self.up(now, conn, place, (welcome.start, welcome.disk, shards), ops);
         for shard in (0..shards).map(ShardId) {
             let at = Place { node: place.node, shard };
             self.links.entry(at).or_insert_with(|| Link::new(Some(now)));
@@ -619,13 +707,13 @@ impl Links {
         self.failed(now, place, (!passing).then_some(REFUSED_MS));
     }
 
-    fn up(&mut self, now: Mono, conn: ConnId, place: Place, (start, shards): (u64, u16), ops: &mut Ops) {
+    fn up(&mut self, now: Mono, conn: ConnId, place: Place, (start, disk, shards): (u64, u128, u16), ops: &mut Ops) {
         let is_up = |(at, link): (&Place, &Link)| at.node == place.node && matches!(link.state, State::Up { .. });
         let first = !self.links.iter().any(is_up);
         self.next_number += 1;
         let link = self.links.entry(place).or_insert_with(|| Link::new(None));
         let before = link.state;
-        (link.state, link.start, link.failures) = (State::Up { conn }, start, 0);
+        (link.state, link.start, link.disk, link.failures) = (State::Up { conn }, start, disk, 0);
         (link.number, link.queue) = (self.next_number, Queue::default());
         if let State::Up { conn: old } = before {
             // The same process calls again: it has lost what was there, and this side has not heard of that.

@@ -6,11 +6,14 @@
 
 mod carry;
 mod greeting;
+mod joining;
 mod links;
 mod outboxes;
 mod queue;
+mod roster;
 mod wires;
 
 pub use links::{Calling, Links, News};
 pub use outboxes::Outboxes;
 pub use queue::{Landed, Queue};
+pub use roster::Roster;

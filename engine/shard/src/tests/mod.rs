@@ -1,7 +1,7 @@
 //! Whole shards, driven by events, asked in Kafka's own frames.
 
 mod admin;
-mod cluster;
+pub mod cluster;
 mod compaction;
 mod complaints;
 mod configs;

@@ -1,6 +1,6 @@
 //! The catalog in checkpoints.
 
-use super::{Catalog, Command, Defaults, GroupRanges, Node, Replicas, Topic, command};
+use super::{Catalog, Command, Defaults, GroupRanges, Membership, Node, Replicas, Topic, command};
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::{Overrides, TopicConfig};
 use crate::coordinator::Text;
@@ -18,6 +18,8 @@ const VERSION_WITH_GROUPS: u8 = 2;
 const VERSION_WITH_PENDING: u8 = 3;
 /// The same with all of these, whether or not there are any, with nodes before the topics, and the replicas of each topic.
 const VERSION_WITH_NODES: u8 = 4;
+/// The same with servers that came and went since the founding, behind the nodes.
+const VERSION_WITH_MEMBERSHIP: u8 = 5;
 
 impl Catalog {
     /// Appends the catalog for a checkpoint.
@@ -25,6 +27,7 @@ impl Catalog {
         // Without what it does not know an older torc can read it, too.
         let is_cluster = !self.nodes.is_empty() || self.by_name.values().any(|topic| !topic.replicas.is_empty());
         let version = match (is_cluster, self.pending.is_empty(), self.groups.is_empty()) {
+            _ if !self.membership.is_empty() => VERSION_WITH_MEMBERSHIP,
             (true, ..) => VERSION_WITH_NODES,
             (_, true, true) => VERSION,
             (_, true, false) => VERSION_WITH_GROUPS,
@@ -34,14 +37,17 @@ impl Catalog {
         put_u64(out, self.applied.0);
         put_u64(out, self.next_group.0);
         put_u64(out, self.next_producer_id as u64);
-        if version == VERSION_WITH_NODES {
+        if version >= VERSION_WITH_NODES {
             put_u64(out, self.nodes.len() as u64);
             self.nodes.values().for_each(|node| node.encode(out));
+        }
+        if version >= VERSION_WITH_MEMBERSHIP {
+            self.membership.encode(out);
         }
         put_u64(out, self.by_name.len() as u64);
         for topic in self.by_name.values() {
             put_topic(out, topic);
-            if version == VERSION_WITH_NODES {
+            if version >= VERSION_WITH_NODES {
                 topic.replicas.encode(out);
             }
         }
@@ -53,7 +59,7 @@ impl Catalog {
             put_bytes(out, group.as_bytes());
             command::put_overrides(out, config);
         }
-        if matches!(version, VERSION_WITH_PENDING | VERSION_WITH_NODES) {
+        if version >= VERSION_WITH_PENDING {
             self.encode_pending(out);
         }
     }
@@ -85,22 +91,25 @@ impl Catalog {
     pub fn decode(defaults: Defaults, bytes: &mut &[u8]) -> Result<Catalog, DecodeError> {
         let mut from = Decoder::new(bytes);
         let version = from.u8("catalog's version")?;
-        from.check((VERSION..=VERSION_WITH_NODES).contains(&version), "catalog's version")?;
+        from.check((VERSION..=VERSION_WITH_MEMBERSHIP).contains(&version), "catalog's version")?;
         let mut catalog = Catalog::new(defaults.clone());
         catalog.applied = Index(from.u64("catalog's index")?);
         let next_group = GroupId(from.u64("next group")?);
         from.check(next_group >= GroupId::FIRST_PARTITION, "next group")?;
         catalog.next_producer_id = from.positive("next producer id")?;
-        if version == VERSION_WITH_NODES {
+        if version >= VERSION_WITH_NODES {
             for _ in 0..from.count(NODES_MAX, "number of nodes")? {
                 let node = Node::decode(&mut from)?;
                 from.check(catalog.nodes.last_key_value().is_none_or(|(last, _)| *last < node.id), "node's id")?;
                 catalog.nodes.insert(node.id, Arc::new(node));
             }
         }
+        if version >= VERSION_WITH_MEMBERSHIP {
+            catalog.membership = Membership::decode(&mut from)?;
+        }
         for _ in 0..from.count(TOPICS_MAX, "number of topics")? {
             let mut topic = take_topic(&defaults.config, next_group, &mut from)?;
-            if version == VERSION_WITH_NODES {
+            if version >= VERSION_WITH_NODES {
                 topic.replicas = take_replicas(&topic, &mut from)?;
             }
             let is_new = catalog.check_new_name(&topic.name).is_ok() && !catalog.by_id.contains_key(&topic.id);
@@ -120,8 +129,8 @@ impl Catalog {
         catalog.next_group = next_group;
         catalog.planned_group = next_group;
         catalog.planned_producer_id = catalog.next_producer_id;
-        if matches!(version, VERSION_WITH_PENDING | VERSION_WITH_NODES) {
-            from.check(version == VERSION_WITH_NODES || !from.is_at(0), "number of commands")?;
+        if version >= VERSION_WITH_PENDING {
+            from.check(version >= VERSION_WITH_NODES || !from.is_at(0), "number of commands")?;
             catalog.decode_pending(&mut from)?;
         }
         Ok(catalog)

@@ -1,9 +1,9 @@
 //! A change of the catalog, as its log holds it.
 
-use super::{Node, Replicas};
+use super::{Admission, Node, Replicas};
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::Overrides;
-use torc_base::ids::{GroupId, TopicId};
+use torc_base::ids::{GroupId, NodeId, TopicId};
 use torc_base::limits::{GROUP_NAME_BYTES_MAX, TOPIC_NAME_MAX, TOPIC_PARTITIONS_MAX};
 use torc_base::time::Wall;
 
@@ -40,6 +40,10 @@ pub enum Command {
     AllocateProducerIds { up_to: i64 },
     /// A node has started, and says this of itself.
     RegisterNode(Node),
+    /// A server is one of the cluster from now on, with this disk and at this address.
+    AdmitNode { node: NodeId, admission: Admission },
+    /// A server that has no replicas any more belongs to the cluster no longer, and its disk never again.
+    RemoveNode(NodeId),
 }
 
 /// Added to the number of a command with replicas, which stand behind what older torcs wrote of it.
@@ -92,6 +96,14 @@ impl Command {
                 out.push(7);
                 node.encode(out);
             }
+            Command::AdmitNode { node, admission } => {
+                out.push(8);
+                admission.encode(*node, out);
+            }
+            Command::RemoveNode(node) => {
+                out.push(9);
+                put_u64(out, node.0.into());
+            }
         }
     }
 
@@ -127,6 +139,11 @@ impl Command {
                 config: take_overrides(&mut from)?,
             },
             7 => Command::RegisterNode(Node::decode(&mut from)?),
+            8 => {
+                let (node, admission) = Admission::decode(&mut from)?;
+                Command::AdmitNode { node, admission }
+            }
+            9 => Command::RemoveNode(NodeId(from.u64_max(u32::MAX.into(), "removed node")? as u32)),
             _ => return Err(from.bad("command")),
         };
         if bytes.is_empty() { Ok(command) } else { Err(DecodeError { what: "command's end", left: bytes.len() }) }

@@ -50,7 +50,8 @@ impl Catalog {
 
     /// All nodes that can hold replicas, by id.
     pub fn members(&self) -> BTreeSet<NodeId> {
-        self.defaults.brokers.iter().copied().chain(self.nodes.keys().copied()).collect()
+        let all = self.defaults.brokers.iter().chain(self.nodes.keys()).copied();
+        all.filter(|node| self.membership.gone(*node).is_none()).collect()
     }
 
     /// True if it is said which nodes have a topic.

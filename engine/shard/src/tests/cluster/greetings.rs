@@ -16,6 +16,7 @@ fn hello(from: u32, to: u32) -> Hello {
         from: ShardId(0),
         to_node: NodeId(to),
         to: ShardId(0),
+        disk: 0,
     }
 }
 

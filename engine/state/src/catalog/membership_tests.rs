@@ -1,0 +1,130 @@
+use super::*;
+use crate::catalog::{Catalog, Change, Command, Defaults, Node, Replicas};
+use crate::config::Overrides;
+use torc_base::ids::{GroupId, Index, TopicId};
+use torc_base::time::Wall;
+
+struct Logged {
+    catalog: Catalog,
+    index: u64,
+}
+
+impl Logged {
+    fn new() -> Logged {
+        let brokers = [1, 2, 3].map(NodeId).to_vec();
+        Logged { catalog: Catalog::new(Defaults { brokers, ..Defaults::default() }), index: 0 }
+    }
+
+    fn apply(&mut self, command: Command) -> Change {
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        assert_eq!(Command::decode(&bytes), Ok(command.clone()));
+        self.index += 1;
+        self.catalog.apply(Index(self.index), &command)
+    }
+
+    fn admit(&mut self, node: u32, disk: u128) -> Change {
+        let admission = Admission { disk, address: format!("10.0.0.{node}:9192") };
+        self.apply(Command::AdmitNode { node: NodeId(node), admission })
+    }
+
+    fn register(&mut self, node: u32) -> Change {
+        let listeners = vec![("host".into(), 9092)];
+        self.apply(Command::RegisterNode(Node { id: NodeId(node), start: 7, rack: None, listeners, shards: 1 }))
+    }
+
+    fn create(&mut self, id: u128, nodes: &[u32]) -> Change {
+        let row: Vec<NodeId> = nodes.iter().copied().map(NodeId).collect();
+        self.apply(Command::CreateTopic {
+            name: format!("t{id}"),
+            id: TopicId(id),
+            first_group: GroupId::FIRST_PARTITION.plus(id as u64 * 100),
+            partitions: 1,
+            replication: nodes.len() as i16,
+            replicas: Replicas::new([&row[..]]),
+            config: Overrides::new(),
+            created: Wall(0),
+        })
+    }
+
+    fn again(&self) -> Catalog {
+        let mut bytes = Vec::new();
+        self.catalog.encode(&mut bytes);
+        let again = Catalog::decode(self.catalog.defaults().clone(), &mut &bytes[..]).expect("just encoded");
+        assert_eq!(again.membership(), self.catalog.membership());
+        again
+    }
+}
+
+#[test]
+fn a_server_that_is_let_in_can_have_replicas_once_it_has_registered() {
+    let mut logged = Logged::new();
+    assert_eq!(logged.admit(4, 40), Change::Admitted(NodeId(4)));
+    assert_eq!(logged.catalog.membership().admitted(NodeId(4)).map(|admission| admission.disk), Some(40));
+    assert!(!logged.catalog.members().contains(&NodeId(4)));
+    assert!(matches!(logged.register(4), Change::Node(_)));
+    assert!(logged.catalog.members().contains(&NodeId(4)));
+    assert_eq!(logged.again().members(), logged.catalog.members());
+}
+
+#[test]
+fn a_server_with_replicas_is_not_removed_and_one_that_was_gets_none() {
+    let mut logged = Logged::new();
+    logged.register(3);
+    assert!(matches!(logged.create(1, &[3, 1]), Change::Created(_)));
+    let Change::Refused(why) = logged.apply(Command::RemoveNode(NodeId(3))) else { panic!("it has a replica") };
+    assert!(why.to_string().contains("still has 1 replicas"), "{why}");
+    logged.apply(Command::DeleteTopic { id: TopicId(1) });
+    assert_eq!(logged.apply(Command::RemoveNode(NodeId(3))), Change::Removed(NodeId(3)));
+    assert!(logged.catalog.node(NodeId(3)).is_none() && !logged.catalog.members().contains(&NodeId(3)));
+    assert_eq!(logged.catalog.membership().gone(NodeId(3)), Some(0), "a founder's");
+    assert!(matches!(logged.create(2, &[1, 3]), Change::Refused(_)), "planned before it was removed");
+    assert!(matches!(logged.register(3), Change::Refused(_)), "said before it was removed");
+    assert!(matches!(logged.create(3, &[1, 2]), Change::Created(_)));
+    logged.again();
+}
+
+#[test]
+fn a_disk_that_was_removed_never_comes_back_and_another_one_does() {
+    let mut logged = Logged::new();
+    logged.admit(4, 40);
+    logged.apply(Command::RemoveNode(NodeId(4)));
+    assert!(matches!(logged.admit(4, 40), Change::Refused(_)));
+    assert_eq!(logged.admit(4, 41), Change::Admitted(NodeId(4)));
+    assert_eq!(logged.catalog.membership().gone(NodeId(4)), None);
+    logged.apply(Command::RemoveNode(NodeId(4)));
+    assert!(matches!(logged.admit(4, 41), Change::Refused(_)));
+    // Twice is as once.
+    logged.apply(Command::RemoveNode(NodeId(4)));
+    assert_eq!(logged.catalog.membership().gone(NodeId(4)), Some(41));
+    // A founder comes back with another disk.
+    logged.apply(Command::RemoveNode(NodeId(2)));
+    assert_eq!(logged.admit(2, 22), Change::Admitted(NodeId(2)));
+    assert!(matches!(logged.register(2), Change::Node(_)));
+    logged.again();
+}
+
+#[test]
+fn a_cluster_of_founders_is_written_as_it_always_was() {
+    let mut logged = Logged::new();
+    logged.register(1);
+    let mut bytes = Vec::new();
+    logged.catalog.encode(&mut bytes);
+    assert_eq!(bytes[0], 4);
+    logged.admit(4, 40);
+    bytes.clear();
+    logged.catalog.encode(&mut bytes);
+    assert_eq!(bytes[0], 5);
+}
+
+#[test]
+fn any_bytes_are_read_without_a_panic() {
+    bolero::check!().for_each(|bytes: &[u8]| {
+        let rest = &mut &bytes[..];
+        if let Ok(membership) = Membership::decode(&mut Decoder::new(rest)) {
+            let mut again = Vec::new();
+            membership.encode(&mut again);
+            assert_eq!(again, bytes[..bytes.len() - rest.len()]);
+        }
+    });
+}
