@@ -38,7 +38,8 @@ pub(super) struct Members {
 struct Seen {
     applied: Index,
     pending: usize,
-    members: Index,
+    /// The configurations that are applied and that hold.
+    members: (Index, Index),
     is_joint: bool,
     is_controller: bool,
 }
@@ -90,7 +91,7 @@ impl CatalogOwner {
         Seen {
             applied: catalog.applied(),
             pending: catalog.pending().len(),
-            members,
+            members: (groups.members_since(GroupId::CATALOG), members),
             is_joint: configuration.is_joint(),
             is_controller: groups.leads(GroupId::CATALOG),
         }

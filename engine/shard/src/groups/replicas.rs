@@ -168,6 +168,11 @@ impl Groups {
         self.groups[&id].raft.configuration()
     }
 
+    /// The entry since which the members are those that are known to be for certain.
+    pub fn members_since(&self, id: GroupId) -> Index {
+        self.groups[&id].raft.configurations()[0].0
+    }
+
     /// All who belong to a group that is here, by the configuration that is applied or by one of those behind it.
     pub fn all_members(&self, id: GroupId) -> BTreeSet<NodeId> {
         let configurations = self.groups[&id].raft.configurations().iter();

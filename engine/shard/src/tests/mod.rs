@@ -11,6 +11,7 @@ pub mod disk;
 mod fetch;
 mod groups;
 mod inquiries;
+mod joining;
 mod lines;
 mod lists;
 mod metadata;

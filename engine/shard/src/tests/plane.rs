@@ -30,7 +30,7 @@ fn members() -> [NodeId; 3] {
 }
 
 /// A client, and the number of its next request.
-struct Client {
+pub struct Client {
     conn: ConnId,
     node: NodeId,
     correlation: i32,
@@ -48,19 +48,19 @@ fn cluster(shards: [u16; 3]) -> Cluster {
     cluster
 }
 
-fn connect(cluster: &mut Cluster, to: NodeId) -> Client {
+pub fn connect(cluster: &mut Cluster, to: NodeId) -> Client {
     Client { conn: cluster.caller(to, 0, ListenerId(0)), node: to, correlation: 0, received: Vec::new() }
 }
 
 impl Client {
-    fn send<R: Request>(&mut self, cluster: &mut Cluster, version: i16, request: &R) -> i32 {
+    pub fn send<R: Request>(&mut self, cluster: &mut Cluster, version: i16, request: &R) -> i32 {
         self.correlation += 1;
         cluster.say(self.conn, &frame(request, version, self.correlation));
         self.correlation
     }
 
     /// The answer to a request, if it comes within so many milliseconds.
-    fn take<R: Request>(&mut self, cluster: &mut Cluster, version: i16, of: i32, ms: u64) -> Option<R::Response> {
+    pub fn take<R: Request>(&mut self, cluster: &mut Cluster, version: i16, of: i32, ms: u64) -> Option<R::Response> {
         for _ in 0..=ms / 10 {
             let (bytes, is_closed) = cluster.heard(self.conn);
             assert!(!is_closed, "node {} has hung up: {:?}", self.node, cluster.logs(self.node));
@@ -78,23 +78,23 @@ impl Client {
         None
     }
 
-    fn ask<R: Request>(&mut self, cluster: &mut Cluster, version: i16, request: &R) -> R::Response {
+    pub fn ask<R: Request>(&mut self, cluster: &mut Cluster, version: i16, request: &R) -> R::Response {
         let of = self.send(cluster, version, request);
         let answer = self.take::<R>(cluster, version, of, 8_000);
         answer.unwrap_or_else(|| panic!("no answer of node {} to API {}", self.node, R::KEY))
     }
 
-    fn create(&mut self, cluster: &mut Cluster, topic: &str, partitions: i32, copies: i16) -> CreateTopicsResponse {
+    pub fn create(&mut self, cluster: &mut Cluster, topic: &str, partitions: i32, copies: i16) -> CreateTopicsResponse {
         let new = CreatableTopic::default().with_name(name(topic)).with_num_partitions(partitions);
         self.create_topic(cluster, new.with_replication_factor(copies))
     }
 
-    fn create_topic(&mut self, cluster: &mut Cluster, new: CreatableTopic) -> CreateTopicsResponse {
+    pub fn create_topic(&mut self, cluster: &mut Cluster, new: CreatableTopic) -> CreateTopicsResponse {
         let request = CreateTopicsRequest::default().with_timeout_ms(6_000).with_topics(vec![new]);
         self.ask(cluster, CREATE_TOPICS, &request)
     }
 
-    fn metadata(&mut self, cluster: &mut Cluster, topic: &str) -> (MetadataResponse, MetadataResponseTopic) {
+    pub fn metadata(&mut self, cluster: &mut Cluster, topic: &str) -> (MetadataResponse, MetadataResponseTopic) {
         let wanted = MetadataRequestTopic::default().with_name(Some(name(topic)));
         let request = MetadataRequest::default().with_topics(Some(vec![wanted])).with_allow_auto_topic_creation(false);
         let answer = self.ask(cluster, METADATA, &request);
@@ -102,19 +102,19 @@ impl Client {
         (answer, topic)
     }
 
-    fn leader(&mut self, cluster: &mut Cluster, topic: &str, partition: i32) -> NodeId {
+    pub fn leader(&mut self, cluster: &mut Cluster, topic: &str, partition: i32) -> NodeId {
         let (_, told) = self.metadata(cluster, topic);
         let partition = told.partitions.iter().find(|one| one.partition_index == partition).expect("it is there");
         assert_eq!(partition.error_code, error::NONE, "{told:?}");
         NodeId(partition.leader_id.0 as u32)
     }
 
-    fn produce(&mut self, cluster: &mut Cluster, topic: &str, partition: i32) -> ProduceResponse {
+    pub fn produce(&mut self, cluster: &mut Cluster, topic: &str, partition: i32) -> ProduceResponse {
         let bytes = batch(&["a"]);
         self.ask(cluster, PRODUCE, &produce_request(-1, &[(topic, partition, &bytes)]))
     }
 
-    fn produce_one(&mut self, cluster: &mut Cluster, topic: &str, partition: i32) -> PartitionProduceResponse {
+    pub fn produce_one(&mut self, cluster: &mut Cluster, topic: &str, partition: i32) -> PartitionProduceResponse {
         produced(self.produce(cluster, topic, partition)).remove(0)
     }
 }

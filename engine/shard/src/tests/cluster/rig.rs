@@ -18,6 +18,7 @@ use torc_base::io::{App, ConnectError, Event, Level, Op};
 use torc_base::time::{Mono, Now, Wall};
 use torc_consensus::Raft;
 use torc_net::kafka::records::{BuildOptions, Record};
+use torc_net::peer::{self, Caller, Frame, Known, Question, Reply};
 
 /// Where nodes listen for each other.
 pub const PEERS: ListenerId = ListenerId(1);
@@ -32,6 +33,11 @@ pub fn node(number: u32) -> NodeId {
 
 pub fn address(node: NodeId) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, node.get() as u8)), 9192)
+}
+
+/// Nodes 1 to 3, with disks of ten times their numbers.
+pub fn founders() -> Vec<(NodeId, u128)> {
+    (1..=3).map(|number| (node(number), u128::from(number) * 10)).collect()
 }
 
 /// Settings of one of `nodes` nodes.
@@ -146,6 +152,54 @@ impl Cluster {
             cluster.start(id);
         }
         cluster
+    }
+
+    /// Says that a server with this number and disk wants to join, to a node, until that lets it in or refuses it.
+    pub fn ask_to_join(&mut self, id: NodeId, disk: u128, via: NodeId) -> Result<Vec<Known>, String> {
+        let from = Caller { node: id, start: 1 };
+        let question = Question { from, joins: true, cluster: 0, disk, address: Some(address(id)) };
+        for _ in 0..100 {
+            match self.ask(via, &question) {
+                Some(Reply::Member { servers, .. }) => return Ok(servers),
+                Some(Reply::Refused(why)) => return Err(why),
+                Some(Reply::Wait(_)) | None => self.pass(100),
+            }
+        }
+        panic!("node {id} is never let in: {:?}", self.logs(via));
+    }
+
+    /// Asks a node what it knows of a server.
+    pub fn ask(&mut self, via: NodeId, question: &Question) -> Option<Reply> {
+        let conn = self.stranger(via, 0);
+        self.say(conn, &peer::form(&question.encode()));
+        let (bytes, _) = self.heard(conn);
+        self.hang_up(conn);
+        let frame = bytes.get(4..)?;
+        let Ok(Frame::Form(body)) = peer::decode(&Buf::copy_of(frame)) else { panic!("no answer to {question:?}") };
+        Some(Reply::decode(&body).expect("an answer").1)
+    }
+
+    /// A server joins by way of a node, with a disk that is new, and is started. Its number may have been another's.
+    pub fn join(&mut self, id: NodeId, shards: u16, disk: u128, via: NodeId) {
+        let servers = self.ask_to_join(id, disk, via).expect("it is let in");
+        let mut settings = settings_of(id, 3);
+        settings.listeners[0].advertised.0 = format!("node{id}.example");
+        // Where a founder is itself stands in the record of the founding.
+        let others = servers.into_iter().filter(|server| server.node != id);
+        let peer = |server: Known| Peer { node: server.node, address: address(server.node) };
+        let founders = founders();
+        settings.cluster = ClusterSettings {
+            peers: others.map(peer).collect(),
+            voters: founders.iter().map(|(node, _)| *node).collect(),
+            doubt: Some(disk as u64),
+            founders,
+            disk,
+            ..settings.cluster
+        };
+        self.settings.insert(id, settings);
+        self.shards.insert(id, shards);
+        self.down.insert(id, vec![Files::new(); usize::from(shards)]);
+        self.start(id);
     }
 
     /// Starts a node on its disks.
