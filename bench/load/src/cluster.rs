@@ -1,6 +1,7 @@
 //! Preparations: the topic is there, its leaders are known, versions are agreed on.
 
 use crate::error::Error;
+use crate::guide::Guide;
 use crate::options::{Protocol, Target};
 use crate::payload::Producer;
 use crate::wire::{FETCH_VERSIONS, PRODUCE_VERSIONS};
@@ -8,7 +9,7 @@ use kafka_protocol::messages::BrokerId;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::metadata_response::MetadataResponse;
+use kafka_protocol::messages::metadata_response::{MetadataResponse, MetadataResponseBroker};
 use kafka_protocol::messages::{
     CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest,
 };
@@ -42,10 +43,15 @@ pub struct Leader {
     pub partitions: Vec<i32>,
 }
 
+/// Where each partition that has a leader is led.
+pub type Routes = BTreeMap<i32, SocketAddr>;
+
 /// Everything that connections must know of the target.
 pub struct Layout {
     /// Servers that lead a partition of the run, one at least.
     pub leaders: Vec<Leader>,
+    /// All servers of the cluster.
+    pub brokers: Vec<SocketAddr>,
     /// The versions of Produce and Fetch that both sides know.
     pub produce_version: i16,
     pub fetch_version: i16,
@@ -66,6 +72,7 @@ pub fn prepare(target: &Target, missing: Missing) -> Result<Layout, Error> {
         let leader =
             Leader { id: 0, address: resolve(&target.bootstrap_server)?, partitions: (0..target.partitions).collect() };
         return Ok(Layout {
+            brokers: vec![leader.address],
             leaders: vec![leader],
             produce_version: PRODUCE_VERSIONS.1,
             fetch_version: 0,
@@ -77,9 +84,43 @@ pub fn prepare(target: &Target, missing: Missing) -> Result<Layout, Error> {
     let fetch_version = agree::<FetchRequest>(&mut cluster, "Fetch", FETCH_VERSIONS)?;
     let metadata = topic(&mut cluster, target, missing)?;
     let leaders = leaders(&metadata, target.partitions)?;
+    let brokers = metadata.brokers.iter().map(address).collect::<Result<_, Error>>()?;
     // Metadata names leaders before they know that they are.
     offsets(&mut cluster, &leaders, &target.topic, Edge::Latest)?;
-    Ok(Layout { leaders, produce_version, fetch_version, cluster: Some(cluster) })
+    Ok(Layout { leaders, brokers, produce_version, fetch_version, cluster: Some(cluster) })
+}
+
+impl Layout {
+    /// Who says where leaders have moved to; `None` where there is nobody to move to.
+    pub fn guide(&self, topic: &str) -> Option<Guide> {
+        let cluster = self.cluster.as_ref().filter(|_| self.brokers.len() > 1)?;
+        Some(Guide::start(cluster.known().join(","), topic.to_string()))
+    }
+
+    /// Looks up the leaders again, which may have moved during the run.
+    pub fn look_again(&mut self, target: &Target) -> Result<(), Error> {
+        let Some(cluster) = self.cluster.as_mut().filter(|_| self.brokers.len() > 1) else { return Ok(()) };
+        let deadline = Instant::now() + LEADERS_TIME;
+        loop {
+            let looked = topic(cluster, target, Missing::Refuse).and_then(|metadata| {
+                let leaders = leaders(&metadata, target.partitions)?;
+                offsets(cluster, &leaders, &target.topic, Edge::Latest)?;
+                Ok(leaders)
+            });
+            match looked {
+                Ok(leaders) => {
+                    self.leaders = leaders;
+                    return Ok(());
+                }
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => {
+                    std::thread::sleep(RETRY);
+                    // If nobody answers, the next question says so.
+                    let _ = cluster.reconnect();
+                }
+            }
+        }
+    }
 }
 
 /// The newest version of `ours` that the broker knows.
@@ -200,19 +241,26 @@ fn leaders(metadata: &MetadataResponse, wanted: i32) -> Result<Vec<Leader>, Erro
         let mut partitions: Vec<i32> = led.map(|p| p.partition_index).collect();
         partitions.sort_unstable();
         if !partitions.is_empty() {
-            let host = broker.host.as_str();
-            let address = if host.contains(':') {
-                format!("[{host}]:{}", broker.port)
-            } else {
-                format!("{host}:{}", broker.port)
-            };
-            leaders.push(Leader { id: broker.node_id.0, address: resolve(&address)?, partitions });
+            leaders.push(Leader { id: broker.node_id.0, address: address(broker)?, partitions });
         }
     }
     if leaders.iter().map(|leader| leader.partitions.len()).sum::<usize>() < wanted as usize {
         return Err(Error::Unfit("a partition's leader is not among the brokers that the cluster names".into()));
     }
     Ok(leaders)
+}
+
+/// Where the first topic's partitions are led, as far as that is known.
+pub fn routes(metadata: &MetadataResponse) -> Routes {
+    let brokers: BTreeMap<BrokerId, SocketAddr> =
+        metadata.brokers.iter().filter_map(|broker| Some((broker.node_id, address(broker).ok()?))).collect();
+    let partitions = metadata.topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.filter_map(|p| Some((p.partition_index, *brokers.get(&p.leader_id)?))).collect()
+}
+
+fn address(broker: &MetadataResponseBroker) -> Result<SocketAddr, Error> {
+    let (host, port) = (broker.host.as_str(), broker.port);
+    resolve(&if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, Error> {

@@ -1,7 +1,7 @@
 //! Consuming: the dialogue of one connection, and the mode.
 
 use crate::cluster::{self, Edge, Layout, Leader, Missing};
-use crate::connection::Dialogue;
+use crate::connection::{Dialogue, Refused};
 use crate::cpu::Process;
 use crate::drive::{Plan, drive};
 use crate::error::Error;
@@ -16,7 +16,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use torc_client::error_name;
 use torc_net::kafka::records::{self, Batch, HEADER};
 
 /// A range of a partition's log.
@@ -84,9 +83,22 @@ impl Consume {
     }
 }
 
+impl Consume {
+    /// The place of one of the connection's partitions, which stand in order.
+    fn slot(&self, partition: i32) -> usize {
+        let found = self.slots.binary_search_by_key(&partition, |slot| slot.range.partition);
+        found.expect("only its own partitions are asked for")
+    }
+
+    fn put(&self, at: usize, correlation: i32, out: &mut Vec<u8>) {
+        let (Shared { version, topic, size, .. }, slot) = (&*self.shared, &self.slots[at]);
+        put_fetch(out, *version, correlation, topic, *size, (slot.range.partition, slot.next));
+    }
+}
+
 impl Dialogue for Consume {
-    /// Which of the connection's partitions it is about, and of what time it is.
-    type Note = (usize, u32);
+    /// The partition that it is about, and of what time it is.
+    type Note = (i32, u32);
 
     fn begin(&mut self) {
         if std::mem::take(&mut self.warming) {
@@ -97,15 +109,37 @@ impl Dialogue for Consume {
 
     fn ask(&mut self, correlation: i32, due: u64, out: &mut Vec<u8>) -> Option<(Request, Self::Note)> {
         let at = self.choose()?;
-        let Shared { version, topic, size, .. } = &*self.shared;
         let slot = &mut self.slots[at];
         slot.asked = true;
-        put_fetch(out, *version, correlation, topic, *size, (slot.range.partition, slot.next));
-        Some((Request { due, records: 0, payload: 0 }, (at, self.time)))
+        let note = (slot.range.partition, self.time);
+        self.put(at, correlation, out);
+        Some((Request { due, records: 0, payload: 0 }, note))
     }
 
-    fn answer(&mut self, request: Request, note: Self::Note, frame: &[u8], now: u64) -> Result<Request, String> {
-        let (at, time) = note;
+    fn repeat(&mut self, correlation: i32, _request: &Request, note: Self::Note, out: &mut Vec<u8>) {
+        let at = self.slot(note.0);
+        self.slots[at].asked = true;
+        self.put(at, correlation, out);
+    }
+
+    fn partition(&self, note: Self::Note) -> i32 {
+        note.0
+    }
+
+    fn partitions(&self) -> Vec<i32> {
+        self.slots.iter().map(|slot| slot.range.partition).collect()
+    }
+
+    fn split(&mut self, partitions: &[i32]) -> Consume {
+        let theirs = |slot: &Slot| partitions.binary_search(&slot.range.partition).is_ok();
+        let (part, own) = std::mem::take(&mut self.slots).into_iter().partition(theirs);
+        self.slots = own;
+        Consume { shared: Rc::clone(&self.shared), slots: part, turn: 0, warming: self.warming, time: self.time }
+    }
+
+    fn answer(&mut self, request: Request, note: Self::Note, frame: &[u8], now: u64) -> Result<Request, Refused> {
+        let (partition, time) = note;
+        let at = self.slot(partition);
         let slot = &mut self.slots[at];
         slot.asked = false;
         if time != self.time {
@@ -115,7 +149,7 @@ impl Dialogue for Consume {
         let (_, body) = Answer::open(frame).map_err(|nonsense| nonsense.to_string())?;
         let fetched = body.fetched(self.shared.version).map_err(|nonsense| nonsense.to_string())?;
         if fetched.code != 0 {
-            return Err(error_name(fetched.code));
+            return Err(Refused::with(fetched.code));
         }
         let mut rest = fetched.batches;
         let (mut records, mut payload) = (0u64, 0u64);
@@ -137,7 +171,7 @@ impl Dialogue for Consume {
             let (partition, next) = (slot.range.partition, slot.next);
             // Asking again would bring nothing again.
             slot.next = slot.range.until;
-            return Err(format!("nothing came of partition {partition} from offset {next}"));
+            return Err(format!("nothing came of partition {partition} from offset {next}").into());
         }
         Ok(Request { records: records as u32, payload, ..request })
     }
@@ -177,6 +211,7 @@ pub fn run(args: &ConsumeArgs) -> Result<Ran, Error> {
     let plan = Plan {
         pace: args.pace.clone(),
         schedule: None,
+        guide: layout.guide(&args.target.topic).map(Rc::new),
         flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server.as_ref().map(Process::pid))?,
         server,
         keep_log: args.output.keeps_log(),

@@ -18,11 +18,13 @@ pub fn own_ns() -> u64 {
     at.tv_sec as u64 * 1_000_000_000 + at.tv_nsec as u64
 }
 
-/// A server's process and its descendants, as they were when it was found.
+/// A server's processes and their descendants, as they were when they were found: of a cluster, all nodes that run here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// The one that was asked for first.
+    /// Those that were asked for first.
     pids: Vec<u32>,
+    /// How many were asked for.
+    roots: usize,
     /// Memory that was resident when it was found: before the load.
     pub resident_before: u64,
 }
@@ -30,6 +32,11 @@ pub struct Process {
 impl Process {
     /// The process `pid` and all that it has started; `None` if there is none or this user may not see it.
     pub fn find(pid: u32) -> Option<Process> {
+        Process::find_all(&[pid])
+    }
+
+    /// The same of several; `None` if one of them is not there.
+    pub fn find_all(roots: &[u32]) -> Option<Process> {
         let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for entry in fs::read_dir("/proc").ok()?.flatten() {
             let Some(child) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -37,8 +44,10 @@ impl Process {
                 children.entry(stat.parent).or_default().push(child);
             }
         }
-        stat(pid)?;
-        let mut process = Process { pids: vec![pid], resident_before: 0 };
+        if roots.is_empty() || roots.iter().any(|pid| stat(*pid).is_none()) {
+            return None;
+        }
+        let mut process = Process { pids: roots.to_vec(), roots: roots.len(), resident_before: 0 };
         let mut at = 0;
         while let Some(parent) = process.pids.get(at) {
             process.pids.extend(children.remove(parent).unwrap_or_default());
@@ -48,14 +57,17 @@ impl Process {
         Some(process)
     }
 
-    /// The process that was asked for.
+    /// The process that was asked for, or the first of them.
     pub fn pid(&self) -> u32 {
         self.pids[0]
     }
 
     /// CPU time so far, of threads that have ended too, in nanoseconds; to the kernel's tick, a hundredth of a second.
     pub fn cpu_ns(&self) -> Option<u64> {
-        stat(self.pid())?;
+        // What a process took that has ended is not known.
+        if self.pids[..self.roots].iter().any(|pid| stat(*pid).is_none()) {
+            return None;
+        }
         Some(self.stats().map(|stat| stat.cpu_ns).sum())
     }
 

@@ -5,6 +5,7 @@ use crate::cpu::{self, Process, Watch};
 use crate::environment;
 use crate::error::Error;
 use crate::flamegraph::{Flamegraph, Sampling};
+use crate::guide::Guide;
 use crate::interrupt::{self, Bell};
 use crate::options::Pace;
 use crate::pace::{Schedule, Timer};
@@ -24,6 +25,8 @@ pub const UNANSWERED: &str = "no answer within";
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// Entries of the submission queue: two operations of each connection in one system call.
 const RING_ENTRIES: u32 = 4096;
+/// Between two looks for connections that have had no answer for long.
+const SILENCE_LOOK: Duration = Duration::from_millis(100);
 /// In an open loop, requests that are due within this time leave together: setting the timer for each would take as much
 /// time as sending it. Latency counts from when each was due.
 const GRAIN: Duration = Duration::from_micros(50);
@@ -46,6 +49,10 @@ pub struct Run {
     /// Measured requests after which the run ends.
     limit: u64,
     connections_lost: Cell<u64>,
+    /// All that were started; some come later, when leaders move.
+    pub connections: Connections,
+    /// Who knows where leaders are; `None`: a connection stays where it is.
+    pub guide: Option<Rc<Guide>>,
 }
 
 impl Run {
@@ -60,6 +67,8 @@ impl Run {
             stopping: Cell::new(false),
             limit: plan.pace.requests.unwrap_or(u64::MAX),
             connections_lost: Cell::new(0),
+            connections: Connections::default(),
+            guide: plan.guide.clone(),
         })
     }
 
@@ -191,7 +200,7 @@ pub struct ServerUse {
 }
 
 /// The connections of a run.
-pub type Connections = Rc<Vec<Rc<dyn Paced>>>;
+pub type Connections = Rc<RefCell<Vec<Rc<dyn Paced>>>>;
 
 /// How a run goes.
 #[derive(Clone)]
@@ -199,6 +208,7 @@ pub struct Plan {
     pub pace: Pace,
     /// `None`: closed loop.
     pub schedule: Option<Schedule>,
+    pub guide: Option<Rc<Guide>>,
     pub server: Option<Process>,
     pub flamegraph: Option<Flamegraph>,
     pub keep_log: bool,
@@ -238,7 +248,7 @@ pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Resul
         let times = measure(&run, &[], &connections, plan, &mut progress).await?;
         finish(&run, pacer.as_deref(), &connections).await;
         progress.end();
-        connections.iter().for_each(|connection| connection.shut());
+        end_all(&connections);
         Ok(times)
     })
     .map_err(Error::io("running the load"))?;
@@ -252,8 +262,27 @@ pub fn start_all<D: Dialogue>(
     pacing: Loop,
     streams: Vec<(TcpStream, D)>,
 ) -> std::io::Result<Connections> {
-    let start = |(stream, dialogue)| Ok(start(run, stream, pacing, dialogue)? as Rc<dyn Paced>);
-    Ok(Rc::new(streams.into_iter().map(start).collect::<std::io::Result<Vec<_>>>()?))
+    for (stream, dialogue) in streams {
+        start(run, stream, pacing, dialogue)?;
+    }
+    if run.guide.is_some() {
+        tokio_uring::spawn(watch_silence(Rc::clone(run)));
+    }
+    Ok(Rc::clone(&run.connections))
+}
+
+/// Lets connections that have had no answer for long look for their leaders: one that is paused ends no connection.
+async fn watch_silence(run: Rc<Run>) {
+    while run.open.get() > 0 {
+        tokio::time::sleep(SILENCE_LOOK).await;
+        let now = run.now();
+        run.connections.borrow().iter().for_each(|connection| connection.look(now));
+    }
+}
+
+/// Ends all connections.
+pub fn end_all(connections: &Connections) {
+    connections.borrow_mut().drain(..).for_each(|connection| connection.shut());
 }
 
 /// Connects each dialogue to its server.
@@ -306,7 +335,8 @@ impl Pacer {
     fn hand_out(&self, now: u64) {
         while self.next() < now {
             let (ready, n) = (self.next(), self.handed.get());
-            let connection = &self.connections[n as usize % self.connections.len()];
+            let connections = self.connections.borrow();
+            let connection = &connections[n as usize % connections.len()];
             connection.push(ready.saturating_sub(self.schedule.gather), ready);
             self.handed.set(n + 1);
         }
@@ -335,7 +365,7 @@ pub async fn finish(run: &Run, pacer: Option<&Pacer>, connections: &Connections)
         pacer.hand_out(until);
     }
     run.stop();
-    connections.iter().for_each(|connection| connection.wake());
+    connections.borrow().iter().for_each(|connection| connection.wake());
     drain(run).await;
 }
 
@@ -362,7 +392,7 @@ pub async fn measure(
     let began = run.now();
     let all = || others.iter().copied().chain([&**run]);
     all().for_each(|run| run.recorder.borrow_mut().begin(began));
-    reading.iter().for_each(|connection| connection.begin());
+    reading.borrow().iter().for_each(|connection| connection.begin());
     let began_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
     let server_cpu = || plan.server.as_ref().and_then(Process::cpu_ns);
     let (own_before, server_before) = (cpu::own_ns(), server_cpu());

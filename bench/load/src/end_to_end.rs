@@ -5,7 +5,7 @@ use crate::connection::Loop;
 use crate::consume::{self, Look, Range, Shared};
 use crate::cpu::Process;
 use crate::drive::{
-    Connections, DRAIN, Finished, Pacer, Plan, Run, connect_all, finish, in_runtime, measure, start_all,
+    Connections, DRAIN, Finished, Pacer, Plan, Run, connect_all, end_all, finish, in_runtime, measure, start_all,
 };
 use crate::error::Error;
 use crate::flamegraph::Flamegraph;
@@ -50,6 +50,7 @@ pub fn run(args: &EndToEndArgs) -> Result<Ran, Error> {
     let plan = Plan {
         pace: args.pace.clone(),
         schedule,
+        guide: layout.guide(&args.target.topic).map(Rc::new),
         flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server.as_ref().map(Process::pid))?,
         server,
         keep_log: args.output.keeps_log(),
@@ -73,7 +74,12 @@ pub fn run(args: &EndToEndArgs) -> Result<Ran, Error> {
     times.draw(&plan.title)?;
     let mut recorder = sides.arrivals.recorder.replace(Recorder::new(false));
     // Arrivals are not waited for one by one; what stalls is the writing.
-    recorder.longest_stall = sides.producers.recorder.borrow().longest_stall;
+    {
+        let mut written = sides.producers.recorder.borrow_mut();
+        recorder.longest_stall = written.longest_stall;
+        recorder.windows = std::mem::take(&mut written.windows);
+        (recorder.repeated, recorder.moved) = (written.repeated, written.moved);
+    }
     for side in [&sides.producers, &sides.consumers] {
         for (error, count) in &side.recorder.borrow().errors {
             *recorder.errors.entry(error.clone()).or_default() += count;
@@ -145,6 +151,6 @@ async fn conduct(
     }
     consumers.stop();
     progress.end();
-    reading.iter().chain(writing.iter()).for_each(|connection| connection.shut());
+    [reading, writing].into_iter().for_each(end_all);
     Ok(times)
 }

@@ -65,6 +65,7 @@ pub const FIGURES: &[Figure] = &[
     Figure { key: "p99.9", name: "p99.9", value: |r| time_of_load(r, r.percentile_ns(99.9)), show: as_time },
     Figure { key: "max", name: "max", value: |r| time_of_load(r, r.latency.max_ns), show: as_time },
     Figure { key: "stall", name: "stall", value: |r| time_of_load(r, r.longest_stall_ns), show: as_time },
+    Figure { key: "window", name: "window", value: |r| time_of_load(r, r.longest_window_ns()), show: as_time },
     Figure {
         key: "server-cpu",
         name: "server us/request",
@@ -124,7 +125,7 @@ pub fn find(key: &str) -> Option<&'static Figure> {
 impl Figure {
     /// Whether its values are times, in nanoseconds.
     pub fn is_time(&self) -> bool {
-        matches!(self.key, "p50" | "p99" | "p99.9" | "max" | "stall" | "ready")
+        matches!(self.key, "p50" | "p99" | "p99.9" | "max" | "stall" | "window" | "ready")
     }
 
     /// Whether its values count things, of which parts say nothing.

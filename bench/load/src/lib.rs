@@ -23,6 +23,7 @@ pub mod environment;
 mod figures;
 mod files;
 mod flamegraph;
+mod guide;
 mod histogram_files;
 pub mod interrupt;
 mod pace;

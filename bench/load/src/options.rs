@@ -37,9 +37,10 @@ pub struct Target {
     /// A setting of a new topic, such as retention.ms=1h.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     pub topic_config: Vec<String>,
-    /// Process whose CPU time and memory are reported [default: whoever listens at the address, if it runs here].
-    #[arg(long, value_name = "PID")]
-    pub server_pid: Option<u32>,
+    /// Process whose CPU time and memory are reported, or several separated by commas, whose sum is [default: whoever listens
+    /// at the addresses of the cluster, if all run here].
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub server_pid: Vec<u32>,
 }
 
 /// How hard, and how long.

@@ -1,7 +1,7 @@
 //! Producing: the dialogue of one connection, and the mode.
 
 use crate::cluster::{self, Edge, Layout, Leader, Missing};
-use crate::connection::Dialogue;
+use crate::connection::{Dialogue, Refused};
 use crate::cpu::{self, Process};
 use crate::drive::{Plan, drive};
 use crate::error::Error;
@@ -14,12 +14,11 @@ use crate::publish::Ran;
 use crate::recorder::Request;
 use crate::verify;
 use crate::wire::{Answer, ProduceFrame};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use torc_client::error_name;
 
 /// Requests from this size on are sent from where they lie.
 const LARGE: usize = 32 << 10;
@@ -41,6 +40,7 @@ pub struct Acknowledged {
 pub type Ledger = Rc<RefCell<Vec<Acknowledged>>>;
 
 /// What differs between the producers of a run.
+#[derive(Clone)]
 struct Setup {
     number: u64,
     producer: Producer,
@@ -59,6 +59,8 @@ struct Shared {
     ledger: Option<Ledger>,
     /// Milliseconds since 1970.
     timestamp: i64,
+    /// The number of the next connection.
+    numbers: Cell<u64>,
 }
 
 /// One connection that produces.
@@ -80,6 +82,17 @@ pub struct Produce {
 pub struct Note {
     partition: i32,
     id: u64,
+    /// Which of the batches it is.
+    choice: usize,
+    sequence: i32,
+    /// What its records are marked with.
+    due: u64,
+}
+
+impl Note {
+    fn stamp(self) -> Stamp {
+        Stamp { id: self.id, due: self.due }
+    }
 }
 
 impl Produce {
@@ -104,24 +117,44 @@ impl Produce {
     }
 
     /// Writes what is this request's own into `frame`, which is at its place in the connection's output.
-    fn fill_in(&mut self, choice: usize, slot: usize, correlation: i32, stamp: Stamp, frame: &mut [u8]) {
-        let (template, layout) = &self.templates[choice];
-        layout.address(frame, correlation, self.setup.partitions[slot]);
+    fn fill_in(&mut self, correlation: i32, note: Note, frame: &mut [u8]) {
+        let (template, layout) = &self.templates[note.choice];
+        layout.address(frame, correlation, note.partition);
         let batch = &mut frame[layout.batch_at..];
         if self.shared.stamped {
-            template.stamp(batch, stamp);
+            template.stamp(batch, note.stamp());
         }
         let idempotent = self.setup.producer != Producer::NONE;
         if idempotent {
-            let sequence = &mut self.sequences[slot];
-            set_sequence(batch, *sequence);
-            // Kafka's sequences wrap to 0.
-            let next = i64::from(*sequence) + i64::from(template.records);
-            *sequence = (next & i64::from(i32::MAX)) as i32;
+            set_sequence(batch, note.sequence);
         }
         if self.shared.stamped || idempotent {
             seal(batch);
         }
+    }
+
+    /// The sequence of a request of so many records for one of the connection's partitions.
+    fn sequence(&mut self, slot: usize, records: u32) -> i32 {
+        let sequence = self.sequences[slot];
+        // Kafka's sequences wrap to 0.
+        let next = i64::from(sequence) + i64::from(records);
+        self.sequences[slot] = (next & i64::from(i32::MAX)) as i32;
+        sequence
+    }
+
+    /// Appends the frame of a request.
+    fn put(&mut self, correlation: i32, note: Note, out: &mut Vec<u8>) {
+        let at = out.len();
+        if self.shared.recipe.rebuilds() {
+            out.extend_from_slice(&self.rebuilt(note.choice, note.stamp()));
+        } else if self.large {
+            assert!(out.is_empty() && self.lent.is_none(), "a large request is written alone");
+            std::mem::swap(out, &mut self.templates[note.choice].1.bytes);
+            self.lent = Some(note.choice);
+        } else {
+            out.extend_from_slice(&self.templates[note.choice].1.bytes);
+        }
+        self.fill_in(correlation, note, &mut out[at..]);
     }
 
     /// A frame with a batch that is built for it.
@@ -141,21 +174,38 @@ impl Dialogue for Produce {
         let slot = self.asked as usize % self.setup.partitions.len();
         let id = self.setup.number << ID_BITS | self.asked;
         self.asked += 1;
-        let stamp = Stamp { id, due };
-        let at = out.len();
-        if self.shared.recipe.rebuilds() {
-            out.extend_from_slice(&self.rebuilt(choice, stamp));
-        } else if self.large {
-            assert!(out.is_empty() && self.lent.is_none(), "a large request is written alone");
-            std::mem::swap(out, &mut self.templates[choice].1.bytes);
-            self.lent = Some(choice);
-        } else {
-            out.extend_from_slice(&self.templates[choice].1.bytes);
+        let (records, payload) = (self.templates[choice].0.records, self.templates[choice].0.payload);
+        let (partition, sequence) = (self.setup.partitions[slot], self.sequence(slot, records));
+        let note = Note { partition, id, choice, sequence, due };
+        self.put(correlation, note, out);
+        Some((Request { due, records, payload }, note))
+    }
+
+    fn repeat(&mut self, correlation: i32, _request: &Request, note: Note, out: &mut Vec<u8>) {
+        self.put(correlation, note, out);
+    }
+
+    fn partition(&self, note: Note) -> i32 {
+        note.partition
+    }
+
+    fn partitions(&self) -> Vec<i32> {
+        self.setup.partitions.clone()
+    }
+
+    fn split(&mut self, partitions: &[i32]) -> Produce {
+        let number = self.shared.numbers.replace(self.shared.numbers.get() + 1);
+        let mut part =
+            Produce::new(&self.shared, Setup { number, partitions: partitions.to_vec(), ..self.setup.clone() });
+        let mut kept = Vec::new();
+        for (partition, sequence) in self.setup.partitions.iter().zip(&self.sequences) {
+            match partitions.binary_search(partition) {
+                Ok(slot) => part.sequences[slot] = *sequence,
+                Err(_) => kept.push((*partition, *sequence)),
+            }
         }
-        self.fill_in(choice, slot, correlation, stamp, &mut out[at..]);
-        let (template, _) = &self.templates[choice];
-        let request = Request { due, records: template.records, payload: template.payload };
-        Some((request, Note { partition: self.setup.partitions[slot], id }))
+        (self.setup.partitions, self.sequences) = kept.into_iter().unzip();
+        part
     }
 
     fn large(&self) -> bool {
@@ -172,17 +222,17 @@ impl Dialogue for Produce {
         self.shared.acks != 0
     }
 
-    fn answer(&mut self, request: Request, note: Note, frame: &[u8], _now: u64) -> Result<Request, String> {
+    fn answer(&mut self, request: Request, note: Note, frame: &[u8], _now: u64) -> Result<Request, Refused> {
         if self.shared.protocol == Protocol::Bare {
             return Ok(request);
         }
         let produced =
             Answer::open(frame).and_then(|(_, body)| body.produced()).map_err(|nonsense| nonsense.to_string())?;
         if produced.code != 0 {
-            return Err(error_name(produced.code));
+            return Err(Refused::with(produced.code));
         }
         if let Some(ledger) = &self.shared.ledger {
-            let Note { partition, id } = note;
+            let Note { partition, id, .. } = note;
             let entry = Acknowledged { partition, base_offset: produced.base_offset, records: request.records, id };
             ledger.borrow_mut().push(entry);
         }
@@ -224,6 +274,7 @@ pub fn dialogues(
         stamped,
         ledger,
         timestamp: now,
+        numbers: Cell::new(0),
     });
     let mut dialogues = Vec::new();
     let assigned = cluster::assign(&layout.leaders, args.pace.connections as usize);
@@ -235,12 +286,19 @@ pub fn dialogues(
         let setup = Setup { number: number as u64, producer, partitions };
         dialogues.push((address, Produce::new(&shared, setup)));
     }
+    shared.numbers.set(dialogues.len() as u64);
     Ok(dialogues)
 }
 
-/// The process whose CPU time and memory are reported.
+/// The processes whose CPU time and memory are reported.
 pub fn server(target: &Target, layout: &Layout) -> Option<Process> {
-    target.server_pid.or_else(|| cpu::listener(layout.leaders[0].address)).and_then(Process::find)
+    if !target.server_pid.is_empty() {
+        return Process::find_all(&target.server_pid);
+    }
+    let mut pids = layout.brokers.iter().map(|broker| cpu::listener(*broker)).collect::<Option<Vec<u32>>>()?;
+    pids.sort_unstable();
+    pids.dedup();
+    Process::find_all(&pids)
 }
 
 /// Produces as `args` say; the second is what reading back found, if that was asked for.
@@ -267,6 +325,7 @@ pub fn run(args: &ProduceArgs) -> Result<Ran, Error> {
     let plan = Plan {
         pace: args.pace.clone(),
         schedule,
+        guide: layout.guide(topic).map(Rc::new),
         flamegraph: Flamegraph::prepare(args.output.flamegraph.as_deref(), server.as_ref().map(Process::pid))?,
         server,
         keep_log: args.output.keeps_log(),
@@ -278,6 +337,7 @@ pub fn run(args: &ProduceArgs) -> Result<Ran, Error> {
     let verdict = match ledger.filter(|_| finished.ending.signal.is_none()) {
         Some(ledger) => {
             let acknowledged = ledger.take();
+            layout.look_again(&args.target)?;
             Some(verify::read_back(&mut layout, topic, &before, acknowledged, args.output.quiet)?)
         }
         None => None,

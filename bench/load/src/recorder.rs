@@ -79,7 +79,18 @@ pub struct Recorder {
     pub longest_stall: u64,
     /// When the last request that counts was answered.
     pub last_done: u64,
+    /// Times of a connection without an answer that it waited for, of `WINDOW_NS` or more, as far as they lie in the measurement.
+    pub windows: Vec<(u64, u64)>,
+    /// Requests that were sent again, to another leader or in vain the first time.
+    pub repeated: u64,
+    /// Connections that have moved to another leader.
+    pub moved: u64,
 }
+
+/// A shorter wait is latency.
+pub const WINDOW_NS: u64 = 100_000_000;
+/// So many windows are kept.
+const WINDOWS_MAX: usize = 100_000;
 
 /// Latencies from 1 ns to an hour are kept to three digits.
 pub fn histogram() -> Histogram<u64> {
@@ -110,6 +121,9 @@ impl Recorder {
             last_sign: 0,
             longest_stall: 0,
             last_done: 0,
+            windows: Vec::new(),
+            repeated: 0,
+            moved: 0,
         }
     }
 
@@ -117,6 +131,7 @@ impl Recorder {
     pub fn begin(&mut self, now: u64) {
         self.second.reset();
         self.second_payload = 0;
+        (self.repeated, self.moved) = (0, 0);
         (self.from, self.second_from, self.last_sign, self.last_done) = (now, now, now, now);
     }
 
@@ -166,6 +181,17 @@ impl Recorder {
         self.sign(now);
         if self.counts(request.due) {
             *self.errors.entry(what.into()).or_default() += 1;
+        }
+    }
+
+    /// A connection that waited had no answer from `from` to `until`.
+    pub fn window(&mut self, from: u64, until: u64) {
+        if until.saturating_sub(from) < WINDOW_NS || self.windows.len() == WINDOWS_MAX {
+            return;
+        }
+        let (from, until) = (from.max(self.from), until.min(self.until));
+        if from < until {
+            self.windows.push((from, until));
         }
     }
 

@@ -1,4 +1,5 @@
 use crate::recorder::{Recorder, Request, histogram, is_carried, percentile};
+use crate::report::windows;
 
 const MS: u64 = 1_000_000;
 
@@ -77,4 +78,30 @@ fn a_second_without_answers_has_no_latency() {
     recorder.begin(0);
     let second = recorder.tick(1000 * MS);
     assert_eq!((second.requests, second.p50_ns, second.p99_ns, second.max_ns), (0, None, None, None));
+}
+
+#[test]
+fn a_window_is_a_long_wait_as_far_as_it_lies_in_the_measurement() {
+    let mut recorder = Recorder::new(false);
+    recorder.begin(1000 * MS);
+    recorder.window(500 * MS, 900 * MS);
+    recorder.window(900 * MS, 1150 * MS);
+    recorder.window(1200 * MS, 1299 * MS);
+    recorder.window(1300 * MS, 1400 * MS);
+    recorder.end(2000 * MS);
+    recorder.window(1950 * MS, 3000 * MS);
+    recorder.window(2100 * MS, 3000 * MS);
+    let expected = [(1000, 1150), (1300, 1400), (1950, 2000)].map(|(from, until)| (from * MS, until * MS));
+    assert_eq!(recorder.windows, expected);
+}
+
+#[test]
+fn windows_that_overlap_are_one() {
+    let waits = [(300, 400), (100, 220), (150, 300), (160, 170), (1000, 1500)].map(|(a, b)| (a * MS, b * MS));
+    let found: Vec<_> = windows(&waits, 100 * MS)
+        .into_iter()
+        .map(|window| (window.at_s, window.length_ns / MS, window.longest_ns / MS, window.waits))
+        .collect();
+    assert_eq!(found, [(0.0, 200, 150, 3), (0.2, 100, 100, 1), (0.9, 500, 500, 1)]);
+    assert!(windows(&[], 0).is_empty());
 }

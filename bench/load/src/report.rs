@@ -5,7 +5,7 @@ use crate::drive::{Ending, Finished, ServerUse};
 use crate::environment::Environment;
 use crate::interrupt;
 use crate::limits::Multiples;
-use crate::recorder::{BEYOND, Recorder, Second, is_carried, percentile};
+use crate::recorder::{BEYOND, Recorder, Second, WINDOW_NS, is_carried, percentile};
 use crate::units::{counted, thousands, three_digits, three_or_none, time, time_or_none};
 use crate::verify::Verdict;
 use hdrhistogram::Histogram;
@@ -16,6 +16,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Percentiles of the table.
 const PERCENTILES: &[f64] = &[50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999];
+/// Windows that are named one by one.
+const WINDOWS_SHOWN: usize = 5;
 /// Errors that are named one by one.
 const ERRORS_NAMED: usize = 3;
 
@@ -83,6 +85,16 @@ pub struct Report {
     /// Absent in a closed loop.
     pub late: Option<Lateness>,
     pub longest_stall_ns: Option<u64>,
+    /// Times in which a connection waited 100 ms or more for an answer, in order; those of several connections that overlap
+    /// are one. Absent in reports of older programs.
+    #[serde(default)]
+    pub windows: Option<Vec<Window>>,
+    /// Requests that were sent again, most of them to another leader.
+    #[serde(default)]
+    pub repeated: u64,
+    /// Connections that have moved to another leader.
+    #[serde(default)]
+    pub moved: u64,
     pub errors: BTreeMap<String, u64>,
     pub connections_lost: u64,
     /// CPU time of the generator.
@@ -132,6 +144,41 @@ pub struct ServerReport {
     pub resident_max_bytes: u64,
     /// The most while it was loaded.
     pub threads: u64,
+}
+
+/// A time in which connections waited for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Seconds from the beginning of the measurement.
+    pub at_s: f64,
+    /// From the first connection's last answer to the last one's next.
+    pub length_ns: u64,
+    /// The longest that one connection waited.
+    pub longest_ns: u64,
+    /// How often a connection waited in it.
+    pub waits: u64,
+}
+
+/// Puts together what overlaps: times of the run's clock, whose measurement `began` then.
+pub(crate) fn windows(waits: &[(u64, u64)], began: u64) -> Vec<Window> {
+    let mut waits = waits.to_vec();
+    waits.sort_unstable();
+    let mut windows: Vec<(u64, Window)> = Vec::new();
+    for (from, until) in waits {
+        let length_ns = until - from;
+        match windows.last_mut() {
+            Some((begun, window)) if from < *begun + window.length_ns => {
+                window.length_ns = window.length_ns.max(until - *begun);
+                window.longest_ns = window.longest_ns.max(length_ns);
+                window.waits += 1;
+            }
+            _ => {
+                let at_s = from.saturating_sub(began) as f64 / 1e9;
+                windows.push((from, Window { at_s, length_ns, longest_ns: length_ns, waits: 1 }));
+            }
+        }
+    }
+    windows.into_iter().map(|(_, window)| window).collect()
 }
 
 /// What a server held on disk at a moment.
@@ -190,6 +237,9 @@ impl Report {
                 max_ns: late.max(),
             }),
             longest_stall_ns: measured.then_some(recorder.longest_stall),
+            windows: measured.then(|| windows(&recorder.windows, finished.began)),
+            repeated: recorder.repeated,
+            moved: recorder.moved,
             errors: recorder.errors.clone(),
             connections_lost: finished.connections_lost,
             generator_cpu_us_per_request: per_request(finished.own_cpu_ns),
@@ -390,6 +440,39 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// The longest that a connection waited, if that was 100 ms or more; 0 if none did.
+    pub fn longest_window_ns(&self) -> Option<u64> {
+        self.windows.as_ref().map(|windows| windows.iter().map(|window| window.longest_ns).max().unwrap_or(0))
+    }
+
+    fn show_windows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortest = time(WINDOW_NS);
+        match self.windows.as_deref() {
+            None => writeln!(f, "  windows     -")?,
+            Some([]) => writeln!(f, "  windows     no connection waited {shortest} for an answer")?,
+            Some(windows) => {
+                let (count, longest) =
+                    (counted(windows.len() as u64, "window"), time_or_none(self.longest_window_ns()));
+                let whole = time(windows.iter().map(|window| window.length_ns).sum());
+                writeln!(f, "  windows     {count} in which a connection waited {shortest} or more for an answer,")?;
+                writeln!(f, "              {longest} the longest, {whole} together:")?;
+                for window in windows.iter().take(WINDOWS_SHOWN) {
+                    let (at, length) = (three_digits(window.at_s), time(window.longest_ns));
+                    let waits = counted(window.waits, "wait");
+                    writeln!(f, "              at {at} s: {waits}, {length} the longest")?;
+                }
+                if windows.len() > WINDOWS_SHOWN {
+                    writeln!(f, "              and {} more", windows.len() - WINDOWS_SHOWN)?;
+                }
+            }
+        }
+        if self.moved + self.repeated > 0 {
+            let (moved, repeated) = (counted(self.moved, "connection"), counted(self.repeated, "request"));
+            writeln!(f, "  leaders     {moved} moved to another one, {repeated} sent again")?;
+        }
+        Ok(())
+    }
+
     fn show_latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Beyond p99.9 a percentile that nothing carries needs no line.
         let shown = |point: &&Percentile| point.ns.is_some() || point.percentile <= 99.9;
@@ -405,6 +488,7 @@ impl Report {
             Some(stall) => writeln!(f, "  stall       {} without an answer, the longest", time(stall))?,
             None => writeln!(f, "  stall       -")?,
         }
+        self.show_windows(f)?;
         match self.late {
             Some(late) => {
                 let (p50, p99, max) = (time_or_none(late.p50_ns), time_or_none(late.p99_ns), time(late.max_ns));

@@ -26,7 +26,7 @@ pub struct Servers {
 struct Running {
     name: String,
     /// Of `serve`.
-    child: Option<Child>,
+    children: Vec<Child>,
     /// Of `start`.
     stop: Option<String>,
 }
@@ -41,23 +41,27 @@ impl Servers {
     pub fn start(&mut self, target: &TargetSpec) -> Result<Duration, Error> {
         let name = &target.name;
         let began = Instant::now();
-        let mut running = Running { name: name.clone(), child: None, stop: None };
+        let mut running = Running { name: name.clone(), children: Vec::new(), stop: None };
         if let Some(start) = &target.start {
             running.stop = target.stop.as_ref().map(|stop| self.fill_in(stop)).transpose()?;
             self.command(start, &format!("starting {name}"))?;
         }
-        if let Some(serve) = &target.serve {
+        let started: Result<(), Error> = target.serve.iter().try_for_each(|serve| {
             // With exec the child is the server itself, not a shell that would outlive its own end.
             let mut command = shell(&format!("exec {}", self.fill_in(serve)?));
-            running.child = Some(command.spawn().map_err(Error::io(format!("starting {name}")))?);
-        }
-        if running.child.is_some() || running.stop.is_some() {
+            running.children.push(command.spawn().map_err(Error::io(format!("starting {name}")))?);
+            Ok(())
+        });
+        if !running.children.is_empty() || running.stop.is_some() {
             self.running.push(running);
         }
-        if let Some(address) = target.address() {
-            self.await_answer(target, address)?;
+        started?;
+        if let Some(addresses) = target.address() {
+            for address in addresses.split(',') {
+                self.await_answer(target, address)?;
+            }
             let ready = began.elapsed();
-            return self.is_its_own(target, address).map(|()| ready);
+            return addresses.split(',').try_for_each(|address| self.is_its_own(target, address)).map(|()| ready);
         }
         Ok(began.elapsed())
     }
@@ -69,16 +73,19 @@ impl Servers {
         }
     }
 
-    /// The process to ask about CPU time and memory, if the scenario knows it; else whoever listens there is asked.
-    pub fn pid(&self, target: &TargetSpec) -> Result<Option<u32>, Error> {
+    /// The processes to ask about CPU time and memory, if the scenario knows them; else whoever listens there is asked.
+    pub fn pids(&self, target: &TargetSpec) -> Result<Vec<u32>, Error> {
         if let Some(file) = &target.pid_file {
             let file = self.fill_in(file)?;
             let text = std::fs::read_to_string(&file).map_err(Error::io(format!("reading {file}")))?;
-            let pid = text.trim().parse().map_err(|_| Error::Unfit(format!("{file} holds no process id: {text:?}")))?;
-            return Ok(Some(pid));
+            let pids = text.split_whitespace().map(str::parse).collect::<Result<Vec<u32>, _>>();
+            return pids
+                .ok()
+                .filter(|pids| !pids.is_empty())
+                .ok_or_else(|| Error::Unfit(format!("{file} holds no process id: {text:?}")));
         }
         let own = self.running.iter().find(|running| running.name == target.name);
-        Ok(own.and_then(|running| running.child.as_ref()).map(Child::id))
+        Ok(own.map(|running| running.children.iter().map(Child::id).collect()).unwrap_or_default())
     }
 
     /// Runs a command to its end; a failure says what was being done.
@@ -108,9 +115,8 @@ impl Servers {
             (false, Some(_)) => Client::connect(address).is_ok(),
         };
         while !answers() {
-            if let Some(Running { child: Some(child), .. }) = self.running.last_mut()
-                && let Ok(Some(status)) = child.try_wait()
-            {
+            let children = self.running.last_mut().into_iter().flat_map(|running| &mut running.children);
+            if let Some(status) = children.filter_map(|child| child.try_wait().ok()?).next() {
                 return Err(Error::Unfit(format!("{name} ended instead of answering on {address}: {status}")));
             }
             if began.elapsed() > READY_TIME {
@@ -123,12 +129,15 @@ impl Servers {
 
     /// Refuses to measure somebody else who has had the port before.
     fn is_its_own(&self, target: &TargetSpec, address: &str) -> Result<(), Error> {
-        let own = self.pid(target)?;
-        match (own, resolve(address).and_then(cpu::listener)) {
-            (Some(own), Some(other)) if own != other => Err(Error::Unfit(format!(
-                "{} is process {own}, but process {other} listens on {address}: end that one first",
-                target.name
-            ))),
+        let own = self.pids(target)?;
+        match resolve(address).and_then(cpu::listener) {
+            Some(other) if !own.is_empty() && !own.contains(&other) => {
+                let own = own.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+                let name = &target.name;
+                Err(Error::Unfit(format!(
+                    "{name} is process {own}, but process {other} listens on {address}: end that one first"
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -146,9 +155,9 @@ impl Drop for Servers {
 
 impl Running {
     fn end(mut self) {
-        if let Some(child) = &mut self.child {
-            end(child);
-        }
+        // All are asked before one is waited for: nodes hand their groups over to whoever is left.
+        self.children.iter().for_each(ask_to_end);
+        self.children.iter_mut().for_each(await_end);
         if let Some(stop) = &self.stop
             && !shell(stop).status().is_ok_and(|status| status.success())
         {
@@ -163,12 +172,15 @@ fn shell(command: &str) -> Command {
     shell
 }
 
-/// Asks a child to end, and waits for it.
-fn end(child: &mut Child) {
+fn ask_to_end(child: &Child) {
     if let Some(pid) = rustix::process::Pid::from_raw(child.id() as i32) {
         // It may have ended by itself.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
+}
+
+/// Waits until a child has ended, and kills it if that takes too long.
+fn await_end(child: &mut Child) {
     let began = Instant::now();
     while began.elapsed() < END_TIME {
         match child.try_wait() {

@@ -183,7 +183,8 @@ pub fn read_back(
     let pace =
         Pace { connections: connections as u32, outstanding, warmup: Duration::ZERO, duration: TIME, requests: None };
     let title = "verify".to_string();
-    let plan = Plan { pace, schedule: None, server: None, flamegraph: None, keep_log: false, quiet, title };
+    let plan =
+        Plan { pace, schedule: None, guide: None, server: None, flamegraph: None, keep_log: false, quiet, title };
     let finished = drive(&plan, dialogues(&shared, leaders, connections, &ranges))?;
     if let Some(error) = finished.recorder.errors.keys().next() {
         return Err(Error::Unfit(format!("reading back what was written failed: {error}")));

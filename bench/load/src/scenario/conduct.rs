@@ -177,7 +177,7 @@ impl Conduct<'_> {
         self.servers.end(target);
         let ready = self.servers.start(target)?;
         thread::sleep(REST);
-        let process = self.servers.pid(target)?.and_then(Process::find);
+        let process = Process::find_all(&self.servers.pids(target)?);
         Ok(Report::restarted(&target.name, ready, process.as_ref()))
     }
 
@@ -243,8 +243,8 @@ impl Conduct<'_> {
         job.shorten(self.args.warmup, self.args.duration, &mut arguments);
         let quoted: Vec<String> = arguments.iter().map(|argument| quote(argument)).collect();
         let options = format!("{mode} {}", quoted.join(" "));
-        if job.target().server_pid.is_none() {
-            job.target().server_pid = self.servers.pid(target)?;
+        if job.target().server_pid.is_empty() {
+            job.target().server_pid = self.servers.pids(target)?;
         }
         Ok((job, options))
     }

@@ -54,13 +54,14 @@ fn once() -> u32 {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TargetSpec {
     pub name: String,
-    /// A command that serves until it is ended.
-    pub serve: Option<String>,
+    /// A command that serves until it is ended, or several: one for each node of a cluster.
+    #[serde(default, deserialize_with = "one_or_several")]
+    pub serve: Vec<String>,
     /// A command that starts the target and returns.
     pub start: Option<String>,
     /// A command that ends what `start` started.
     pub stop: Option<String>,
-    /// Where `start` writes the process id of the server.
+    /// Where `start` writes the process id of the server, or those of several.
     pub pid_file: Option<String>,
     /// Its data directory: what runs with `space` look at.
     pub data: Option<String>,
@@ -146,6 +147,13 @@ pub struct RelativeRate {
     /// The run.
     pub of: String,
     pub target: String,
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    match toml::Value::deserialize(from)? {
+        toml::Value::String(one) => Ok(vec![one]),
+        several => several.try_into().map_err(|_| serde::de::Error::custom("a command, or a list of commands")),
+    }
 }
 
 fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
@@ -319,7 +327,7 @@ impl TargetSpec {
 
     fn fits_restart(&self, run: &RunSpec) -> Result<(), String> {
         let name = &self.name;
-        if self.serve.is_none() && (self.start.is_none() || self.stop.is_none()) {
+        if self.serve.is_empty() && (self.start.is_none() || self.stop.is_none()) {
             return Err(format!("target {name:?} does not say how it is started and ended"));
         }
         if self.address().is_none() {

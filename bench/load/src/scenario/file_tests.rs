@@ -52,6 +52,19 @@ fn line(scenario: &Scenario, run: usize, also: bool, rate: f64) -> String {
 }
 
 #[test]
+fn a_target_may_be_served_by_several_commands() {
+    let serve = |what: &str| {
+        let text = format!(
+            "title = \"T\"\n[[target]]\nname = \"a\"\nserve = {what}\n[[run]]\nname = \"r\"\nmode = \"produce\"\n"
+        );
+        Scenario::parse(&text).map(|scenario| scenario.targets[0].serve.clone())
+    };
+    assert_eq!(serve("\"one\"").unwrap(), ["one"]);
+    assert_eq!(serve("[\"one\", \"two\"]").unwrap(), ["one", "two"]);
+    assert!(serve("3").unwrap_err().contains("a command, or a list of commands"));
+}
+
+#[test]
 fn a_command_line_follows_from_defaults_run_and_target() {
     let scenario = Scenario::parse(TWO).unwrap();
     let peak = line(&scenario, 0, false, 0.0);

@@ -121,3 +121,85 @@ impl Drop for Server {
 fn interop() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../interop/kafka")
 }
+
+/// Three nodes, killed when they go out of scope.
+pub struct Nodes {
+    nodes: Vec<Child>,
+    pub addresses: String,
+}
+
+impl Nodes {
+    /// A cluster with its data below `dir`, which serves.
+    pub fn start(dir: &Path) -> Nodes {
+        // Held until all are known, so that no two are the same.
+        let sockets: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let address = |n: usize| sockets[n].local_addr().unwrap().to_string();
+        let peers: Vec<String> = (1..=3).map(|id| format!("{id}={}", address(id + 2))).collect();
+        let peers = peers.join(",");
+        let kafka: Vec<String> = (0..3).map(address).collect();
+        drop(sockets);
+        let node = |id: usize| {
+            Command::new(env!("CARGO_BIN_EXE_torc"))
+                .args(["serve", "--shards", "1", "--metrics", "none", "--peers", &peers, "--node-id", &id.to_string()])
+                .args(["--kafka", &kafka[id - 1], "--data-dir"])
+                .arg(dir.join(id.to_string()))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        };
+        let nodes = Nodes { nodes: (1..=3).map(node).collect(), addresses: kafka.join(",") };
+        nodes.await_that("all nodes are there", || {
+            nodes.ask(&["cluster", "status", "--format", "json"])["nodes_answering"] == 3
+        });
+        nodes
+    }
+
+    /// `torc bench mode arguments` against this cluster.
+    pub fn command(&self, mode: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_torc"));
+        command.args(["bench", mode, "--quiet", "--bootstrap-server", &self.addresses]).args(arguments);
+        command
+    }
+
+    /// What `torc arguments` prints; null if it fails.
+    fn ask(&self, arguments: &[&str]) -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_torc"));
+        let output = command.args(arguments).args(["--bootstrap-server", &self.addresses]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    fn await_that(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < PATIENCE, "not so: {what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The node that leads partition 0 of `topic`, once there is one, from 1.
+    pub fn await_leader(&self, topic: &str) -> usize {
+        let mut leader = 0;
+        self.await_that("the topic has a leader", || {
+            let described = self.ask(&["topic", "describe", topic, "--format", "json"]);
+            let topic_of = if described.is_array() { &described[0] } else { &described };
+            leader = topic_of["partitions"][0]["leader"].as_i64().unwrap_or(0);
+            leader > 0
+        });
+        leader as usize
+    }
+
+    /// Kills a node at once.
+    pub fn kill(&mut self, node: usize) {
+        let child = &mut self.nodes[node - 1];
+        // Fails if it has ended, which is as good.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        (1..=self.nodes.len()).for_each(|node| self.kill(node));
+    }
+}

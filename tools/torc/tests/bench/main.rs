@@ -1,6 +1,7 @@
 //! The load generator against the server that it ships with: everything written is there, and is counted.
 
 mod broker;
+mod cluster;
 mod misfortune;
 
 use broker::Server;
