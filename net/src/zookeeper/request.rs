@@ -1,0 +1,350 @@
+//! Requests: a head, and a record whose kind it names. Bytes behind the last field are ignored, as ZooKeeper does.
+
+use super::error::ErrorCode;
+use super::jute::{Acls, Reader, Strings};
+use torc_base::malformed::Malformed;
+
+/// Numbers of operations.
+pub(super) mod op {
+    pub const CREATE: i32 = 1;
+    pub const DELETE: i32 = 2;
+    pub const EXISTS: i32 = 3;
+    pub const GET_DATA: i32 = 4;
+    pub const SET_DATA: i32 = 5;
+    pub const GET_ACL: i32 = 6;
+    pub const SET_ACL: i32 = 7;
+    pub const GET_CHILDREN: i32 = 8;
+    pub const SYNC: i32 = 9;
+    pub const PING: i32 = 11;
+    pub const GET_CHILDREN2: i32 = 12;
+    pub const CHECK: i32 = 13;
+    pub const MULTI: i32 = 14;
+    pub const CREATE2: i32 = 15;
+    pub const CHECK_WATCHES: i32 = 17;
+    pub const REMOVE_WATCHES: i32 = 18;
+    pub const CREATE_CONTAINER: i32 = 19;
+    pub const CREATE_TTL: i32 = 21;
+    pub const MULTI_READ: i32 = 22;
+    pub const AUTH: i32 = 100;
+    pub const SET_WATCHES: i32 = 101;
+    pub const GET_EPHEMERALS: i32 = 103;
+    pub const GET_ALL_CHILDREN_NUMBER: i32 = 104;
+    pub const SET_WATCHES2: i32 = 105;
+    pub const ADD_WATCH: i32 = 106;
+    pub const WHO_AM_I: i32 = 107;
+    pub const CLOSE_SESSION: i32 = -11;
+}
+
+/// What stands in front of each request but the first of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Stands in the answer.
+    pub xid: i32,
+    /// What is asked.
+    pub op: i32,
+}
+
+/// Why a request cannot be read. The session goes on after the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undecodable {
+    /// There is no head to answer to: the connection is of no use.
+    Head(Malformed),
+    /// It is answered with this.
+    Body(Head, ErrorCode, Malformed),
+}
+
+/// How a znode ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It does not.
+    Persistent,
+    /// With its session.
+    Ephemeral,
+    /// When its last child is gone.
+    Container,
+    /// When it had no child and no change for so long.
+    Ttl,
+}
+
+/// A znode is to be made.
+#[derive(Clone, Debug)]
+pub struct Create<'a> {
+    /// Where; of a sequential one, what its number is put behind.
+    pub path: &'a str,
+    /// `None`: null.
+    pub data: Option<&'a [u8]>,
+    /// Who may do what.
+    pub acls: Acls<'a>,
+    /// The mode, as on the wire: see [`Create::mode`].
+    pub flags: i32,
+    /// Milliseconds, of an operation that has them.
+    pub ttl: Option<i64>,
+    /// The answer has the stat too.
+    pub with_stat: bool,
+}
+
+impl Create<'_> {
+    /// How it ends by itself, and whether its name gets a number; `None`: nobody knows such a mode.
+    pub fn mode(&self) -> Option<(Kind, bool)> {
+        Some(match self.flags {
+            0 => (Kind::Persistent, false),
+            1 => (Kind::Ephemeral, false),
+            2 => (Kind::Persistent, true),
+            3 => (Kind::Ephemeral, true),
+            4 => (Kind::Container, false),
+            5 => (Kind::Ttl, false),
+            6 => (Kind::Ttl, true),
+            _ => return None,
+        })
+    }
+}
+
+/// One operation of a multi.
+#[derive(Clone, Debug)]
+pub enum Op<'a> {
+    /// A znode is made.
+    Create(Create<'a>),
+    /// A znode goes, if it has this version; -1: any.
+    Delete(&'a str, i32),
+    /// Its data become others, if it has this version.
+    SetData(&'a str, Option<&'a [u8]>, i32),
+    /// It has this version.
+    Check(&'a str, i32),
+    /// What its data are.
+    GetData(&'a str),
+    /// What its children are.
+    GetChildren(&'a str),
+}
+
+impl Op<'_> {
+    fn is_read(&self) -> bool {
+        matches!(self, Op::GetData(_) | Op::GetChildren(_))
+    }
+}
+
+/// Which events a watch that stays is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddMode {
+    /// Those of the znode and its children.
+    Persistent,
+    /// Those of the znode and all below it.
+    Recursive,
+}
+
+/// Which watches are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatcherType {
+    /// One-shot, on children.
+    Children,
+    /// One-shot, on data.
+    Data,
+    /// Every kind.
+    Any,
+    /// Those that stay.
+    Persistent,
+    /// Those that stay, and watch all below.
+    Recursive,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub enum Request<'a> {
+    /// A znode.
+    Create(Create<'a>),
+    /// A znode goes, if it has this version; -1: any.
+    Delete(&'a str, i32),
+    /// Whether it is there; true: and is watched.
+    Exists(&'a str, bool),
+    /// Its data; true: and is watched.
+    GetData(&'a str, bool),
+    /// Its data become others, if it has this version.
+    SetData(&'a str, Option<&'a [u8]>, i32),
+    /// Its access list.
+    GetAcl(&'a str),
+    /// Its access list becomes another, if that has this version.
+    SetAcl(&'a str, Acls<'a>, i32),
+    /// Names of its children; the flags: children are watched, the stat is wanted too.
+    GetChildren(&'a str, bool, bool),
+    /// Everything that was committed when this was asked is seen from now on.
+    Sync(&'a str),
+    /// The session lives.
+    Ping,
+    /// It has this version.
+    Check(&'a str, i32),
+    /// All of these or none.
+    Multi(Ops<'a>),
+    /// All of these, each by itself.
+    MultiRead(Ops<'a>),
+    /// Whether there are such watches.
+    CheckWatches(&'a str, WatcherType),
+    /// Such watches are to go.
+    RemoveWatches(&'a str, WatcherType),
+    /// Credentials: a scheme, and what proves it.
+    Auth(&'a str, &'a [u8]),
+    /// Watches from before a reconnect: since which zxid, and where, by data, exists, children, persistent, recursive.
+    SetWatches(i64, [Strings<'a>; 5]),
+    /// Ephemeral znodes of this session below a prefix.
+    GetEphemerals(&'a str),
+    /// How many descendants it has.
+    GetAllChildrenNumber(&'a str),
+    /// A watch that stays.
+    AddWatch(&'a str, AddMode),
+    /// What this client has proved.
+    WhoAmI,
+    /// The session ends.
+    CloseSession,
+}
+
+/// Operations of a multi, in a frame. Their bytes have been looked through.
+#[derive(Clone, Debug)]
+pub struct Ops<'a>(Reader<'a>);
+
+impl<'a> Iterator for Ops<'a> {
+    type Item = Op<'a>;
+
+    fn next(&mut self) -> Option<Op<'a>> {
+        operation(&mut self.0).expect("looked through before")
+    }
+}
+
+/// Reads a frame behind its length.
+pub fn decode(frame: &[u8]) -> Result<(Head, Request<'_>), Undecodable> {
+    let mut reader = Reader(frame);
+    let mut head = || Ok(Head { xid: reader.int("a request's xid")?, op: reader.int("a request's type")? });
+    let head = head().map_err(Undecodable::Head)?;
+    match request(head.op, &mut reader) {
+        Ok(Some(request)) => Ok((head, request)),
+        Ok(None) => Err(Undecodable::Body(head, ErrorCode::Unimplemented, Malformed { what: "a request's type" })),
+        Err(malformed) => Err(Undecodable::Body(head, ErrorCode::MarshallingError, malformed)),
+    }
+}
+
+/// `None`: nobody knows such an operation.
+fn request<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Option<Request<'a>>, Malformed> {
+    Ok(Some(match number {
+        op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Request::Create(create(number, reader)?),
+        op::DELETE => Request::Delete(path(reader)?, version(reader)?),
+        op::EXISTS => Request::Exists(path(reader)?, watch(reader)?),
+        op::GET_DATA => Request::GetData(path(reader)?, watch(reader)?),
+        op::SET_DATA => Request::SetData(path(reader)?, data(reader)?, version(reader)?),
+        op::GET_ACL => Request::GetAcl(path(reader)?),
+        op::SET_ACL => Request::SetAcl(path(reader)?, reader.acls("an access list")?, version(reader)?),
+        op::GET_CHILDREN | op::GET_CHILDREN2 => {
+            Request::GetChildren(path(reader)?, watch(reader)?, number == op::GET_CHILDREN2)
+        }
+        op::SYNC => Request::Sync(path(reader)?),
+        op::PING => Request::Ping,
+        op::CHECK => Request::Check(path(reader)?, version(reader)?),
+        op::MULTI | op::MULTI_READ => {
+            let ops = operations(reader, number == op::MULTI_READ)?;
+            if number == op::MULTI { Request::Multi(ops) } else { Request::MultiRead(ops) }
+        }
+        op::CHECK_WATCHES => Request::CheckWatches(path(reader)?, watcher_type(reader)?),
+        op::REMOVE_WATCHES => Request::RemoveWatches(path(reader)?, watcher_type(reader)?),
+        op::AUTH => {
+            reader.int("the kind of credentials")?;
+            let scheme = reader.string("a scheme")?;
+            Request::Auth(scheme, reader.buffer("credentials")?.unwrap_or_default())
+        }
+        op::SET_WATCHES | op::SET_WATCHES2 => set_watches(reader, number == op::SET_WATCHES2)?,
+        op::GET_EPHEMERALS => Request::GetEphemerals(path(reader)?),
+        op::GET_ALL_CHILDREN_NUMBER => Request::GetAllChildrenNumber(path(reader)?),
+        op::ADD_WATCH => Request::AddWatch(
+            path(reader)?,
+            match reader.int("a watch's mode")? {
+                0 => AddMode::Persistent,
+                1 => AddMode::Recursive,
+                _ => return Err(Malformed { what: "a watch's mode" }),
+            },
+        ),
+        op::WHO_AM_I => Request::WhoAmI,
+        op::CLOSE_SESSION => Request::CloseSession,
+        _ => return Ok(None),
+    }))
+}
+
+fn path<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
+    reader.string("a path")
+}
+
+fn data<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
+    reader.buffer("a znode's data")
+}
+
+fn version(reader: &mut Reader<'_>) -> Result<i32, Malformed> {
+    reader.int("a version")
+}
+
+fn watch(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+    reader.boolean("whether it is watched")
+}
+
+fn create<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Create<'a>, Malformed> {
+    Ok(Create {
+        path: path(reader)?,
+        data: data(reader)?,
+        acls: reader.acls("an access list")?,
+        flags: reader.int("a mode")?,
+        ttl: if number == op::CREATE_TTL { Some(reader.long("a time to live")?) } else { None },
+        with_stat: number != op::CREATE,
+    })
+}
+
+fn watcher_type(reader: &mut Reader<'_>) -> Result<WatcherType, Malformed> {
+    Ok(match reader.int("a watch's kind")? {
+        1 => WatcherType::Children,
+        2 => WatcherType::Data,
+        3 => WatcherType::Any,
+        4 => WatcherType::Persistent,
+        5 => WatcherType::Recursive,
+        _ => return Err(Malformed { what: "a watch's kind" }),
+    })
+}
+
+fn set_watches<'a>(reader: &mut Reader<'a>, all_kinds: bool) -> Result<Request<'a>, Malformed> {
+    let since = reader.long("the zxid that watches were set at")?;
+    let mut paths = |asked: bool| if asked { reader.strings("watched paths") } else { Ok(Strings::default()) };
+    let lists = [paths(true)?, paths(true)?, paths(true)?, paths(all_kinds)?, paths(all_kinds)?];
+    Ok(Request::SetWatches(since, lists))
+}
+
+/// Looks through the operations of a multi. Reads and writes are not mixed.
+fn operations<'a>(reader: &mut Reader<'a>, reads: bool) -> Result<Ops<'a>, Malformed> {
+    let ops = Ops(reader.clone());
+    while let Some(op) = operation(reader)? {
+        if op.is_read() != reads {
+            return Err(Malformed { what: "an operation of a multi" });
+        }
+        // As ZooKeeper has it: of these a mode that nobody knows makes the whole unreadable.
+        if matches!(&op, Op::Create(create) if create.ttl.is_none() && create.mode().is_none()) {
+            return Err(Malformed { what: "a mode" });
+        }
+    }
+    Ok(ops)
+}
+
+/// The next operation; `None`: there are no more.
+fn operation<'a>(reader: &mut Reader<'a>) -> Result<Option<Op<'a>>, Malformed> {
+    let number = reader.int("an operation's type")?;
+    let done = reader.boolean("whether operations follow")?;
+    reader.int("an operation's error")?;
+    if done {
+        return Ok(None);
+    }
+    Ok(Some(match number {
+        op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Op::Create(create(number, reader)?),
+        op::DELETE => Op::Delete(path(reader)?, version(reader)?),
+        op::SET_DATA => Op::SetData(path(reader)?, data(reader)?, version(reader)?),
+        op::CHECK => Op::Check(path(reader)?, version(reader)?),
+        op::GET_DATA | op::GET_CHILDREN => {
+            let path = path(reader)?;
+            watch(reader)?;
+            if number == op::GET_DATA { Op::GetData(path) } else { Op::GetChildren(path) }
+        }
+        _ => return Err(Malformed { what: "an operation's type" }),
+    }))
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

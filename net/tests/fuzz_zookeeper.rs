@@ -1,0 +1,34 @@
+//! Fuzz target: arbitrary requests of ZooKeeper's clients never panic, and take no memory at all.
+
+use torc_net::zookeeper::{Connect, Request, decode};
+
+/// Numbers of operations that are known, and some that are not.
+const OPS: std::ops::RangeInclusive<i32> = -12..=108;
+
+#[test]
+fn hostile_requests_do_no_harm() {
+    bolero::check!().with_iterations(10_000).for_each(|input: &[u8]| {
+        walk(input);
+        let _ = Connect::decode(input);
+        for op in OPS {
+            let mut frame = vec![0, 0, 0, 1];
+            frame.extend_from_slice(&op.to_be_bytes());
+            frame.extend_from_slice(input);
+            walk(&frame);
+        }
+    });
+}
+
+/// Looks at all that a request says.
+fn walk(frame: &[u8]) {
+    let taken = allocation_counter::measure(|| match decode(frame) {
+        Ok((_, Request::Create(create))) => assert!(create.acls.count() * 12 <= frame.len()),
+        Ok((_, Request::SetAcl(_, acls, _))) => assert!(acls.count() * 12 <= frame.len()),
+        Ok((_, Request::Multi(ops) | Request::MultiRead(ops))) => assert!(ops.count() * 9 <= frame.len()),
+        Ok((_, Request::SetWatches(_, lists))) => {
+            assert!(lists.into_iter().map(|list| list.count() * 4).sum::<usize>() <= frame.len());
+        }
+        _ => {}
+    });
+    assert_eq!(taken.bytes_total, 0, "for a frame of {}", frame.len());
+}
