@@ -24,8 +24,8 @@ enum Step {
 /// All files that are to go.
 #[derive(Debug, Default)]
 pub(crate) struct Removals {
-    /// Good for nothing else; they go first.
-    unusable: VecDeque<Slot>,
+    /// Good for nothing else; they go first. Each with the step that it begins with: what is not open is not closed.
+    unusable: VecDeque<(Slot, Step)>,
     /// Good segment files, too many of them.
     excess: VecDeque<Slot>,
     /// The one that goes now, and since when.
@@ -36,7 +36,12 @@ pub(crate) struct Removals {
 impl Removals {
     /// This open file is of no use.
     pub(crate) fn add_unusable(&mut self, slot: Slot) {
-        self.unusable.push_back(slot);
+        self.unusable.push_back((slot, Step::Closing));
+    }
+
+    /// This file could not be made. It is not open, and may have been left behind.
+    pub(crate) fn add_unmade(&mut self, slot: Slot) {
+        self.unusable.push_back((slot, Step::Removing));
     }
 
     /// This open file of the usual length, whose content means nothing, is one too many.
@@ -61,21 +66,30 @@ impl Removals {
             return;
         }
         self.rest_until = None;
-        if let Some(slot) = self.unusable.pop_front().or_else(|| self.excess.pop_front()) {
-            self.going = Some((slot, Step::Closing, now));
-            ops.push(DiskOp { tag: Job::Retire(slot).tag(), kind: DiskKind::Close { file: slot.file() } });
+        if let Some((slot, step)) = self.unusable.pop_front() {
+            self.step(slot, step, now, ops);
+        } else if let Some(slot) = self.excess.pop_front() {
+            self.step(slot, Step::Closing, now, ops);
         }
     }
 
-    /// A step has ended, well or not. True if it was the last one of its file. A file that was not open is removed too.
+    fn step(&mut self, slot: Slot, step: Step, now: Mono, ops: &mut Vec<DiskOp>) {
+        self.going = Some((slot, step, now));
+        let kind = match step {
+            Step::Closing => DiskKind::Close { file: slot.file() },
+            Step::Removing => DiskKind::Remove { name: slot.file_name() },
+        };
+        ops.push(DiskOp { tag: Job::Retire(slot).tag(), kind });
+    }
+
+    /// A step has ended, well or not. True if it was the last one of its file.
     /// `busy`: the log is being written.
     pub(crate) fn stepped(&mut self, now: Mono, slot: Slot, busy: bool, ops: &mut Vec<DiskOp>) -> bool {
         let (going, step, since) = self.going.take().expect("a file that goes");
         assert_eq!(going, slot, "one goes at a time");
         match step {
             Step::Closing => {
-                self.going = Some((slot, Step::Removing, now));
-                ops.push(DiskOp { tag: Job::Retire(slot).tag(), kind: DiskKind::Remove { name: slot.file_name() } });
+                self.step(slot, Step::Removing, now, ops);
                 false
             }
             Step::Removing => {

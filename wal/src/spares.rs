@@ -73,6 +73,17 @@ enum Step {
 }
 
 impl Step {
+    /// The new file that this step fills, which nothing of the log is in: whether it is open by now, and for the cleaner.
+    fn fills(self) -> Option<(Slot, bool, bool)> {
+        match self {
+            Step::Creating(slot) => Some((slot, false, false)),
+            Step::CreatingCold(slot) => Some((slot, false, true)),
+            Step::Zeroing { slot, .. } | Step::Syncing(slot) => Some((slot, true, false)),
+            Step::SyncingCold(slot) => Some((slot, true, true)),
+            _ => None,
+        }
+    }
+
     /// The file that this step makes, as long as no header says what it holds.
     fn unfinished(self) -> Option<Slot> {
         match self {
@@ -479,6 +490,21 @@ impl Spares {
         self.go(Step::Zeroing { slot, to, since: now.mono }, kind, ops);
     }
 
+    /// There was no room for a new file, which may have been left behind.
+    fn unmade(&mut self, now: Now, slot: Slot, open: bool, cold: bool, error: DiskError) -> Progress {
+        self.failed.insert(slot);
+        if open {
+            self.retire(slot);
+        } else {
+            self.removals.add_unmade(slot);
+        }
+        if cold {
+            self.refuse_cold();
+            return Progress::Nothing;
+        }
+        self.refuse(now, error)
+    }
+
     /// The outstanding step has ended.
     pub(crate) fn on_disk(&mut self, now: Now, result: Result<DiskOk, DiskError>, ops: &mut Vec<DiskOp>) -> Progress {
         let step = std::mem::replace(&mut self.step, Step::Idle);
@@ -486,21 +512,12 @@ impl Spares {
             (_, Ok(ok)) => ok,
             // The name is taken by something that is not a segment of this log: leave it alone, take the next.
             (Step::Creating(_) | Step::CreatingCold(_), Err(DiskError::Exists)) => return Progress::Nothing,
-            (Step::CreatingCold(slot) | Step::SyncingCold(slot), Err(error)) if error.is_shortage() => {
-                self.failed.insert(slot);
-                self.retire(slot);
-                self.refuse_cold();
-                return Progress::Nothing;
+            (step, Err(error)) => {
+                return match step.fills().filter(|_| error.is_shortage()) {
+                    Some((slot, open, cold)) => self.unmade(now, slot, open, cold, error),
+                    None => Progress::Failed(failure(step, error)),
+                };
             }
-            // Nothing of the log is in it. A failed creation may leave the file behind; closing what is not open does no harm.
-            (Step::Creating(slot) | Step::Zeroing { slot, .. } | Step::Syncing(slot), Err(error))
-                if error.is_shortage() =>
-            {
-                self.failed.insert(slot);
-                self.retire(slot);
-                return self.refuse(now, error);
-            }
-            (step, Err(error)) => return Progress::Failed(failure(step, error)),
         };
         if self.closing
             && let Some(slot) = step.unfinished()

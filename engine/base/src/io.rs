@@ -119,9 +119,10 @@ pub enum DiskKind {
     List,
     /// Opens an existing file for direct reads and writes.
     Open { file: FileId, name: String },
-    /// Makes a file that must not exist, allocates `bytes` (0: none) and opens it.
+    /// Makes a file that must not exist, allocates `bytes` (0: none) and opens it. If that fails the file is not open, but may
+    /// be there.
     Create { file: FileId, name: String, bytes: u64 },
-    /// Closes the file; `file` may be used again.
+    /// Closes the file, which is open; `file` may be used again.
     Close { file: FileId },
     /// Writes all runs, one behind the other, from position `at`, with one system call.
     /// With `durable` the completion means: on stable storage. Without, only that the device may have it.

@@ -87,7 +87,7 @@ impl Disk {
                 Ok(DiskOk::Opened { bytes })
             }
             DiskKind::Close { file } => {
-                self.open.remove(&file).ok_or(DiskError::NotFound)?;
+                self.open.remove(&file).expect("an open file is closed");
                 Ok(DiskOk::Done)
             }
             DiskKind::Write { file, at, runs, durable } => {
