@@ -185,6 +185,9 @@ fn windows_are_in_order_and_reach_every_clients_ceiling() {
         (api::CONSUMER_GROUP_DESCRIBE, 0),
         (api::LIST_CONFIG_RESOURCES, 1),
         (api::DESCRIBE_TOPIC_PARTITIONS, 0),
+        (api::ELECT_LEADERS, 2),
+        (api::ALTER_PARTITION_REASSIGNMENTS, 0),
+        (api::LIST_PARTITION_REASSIGNMENTS, 0),
     ];
     for (api, ceiling) in ceilings {
         let window = WINDOWS.iter().find(|w| w.api == api).expect("served");

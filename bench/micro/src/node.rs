@@ -51,6 +51,8 @@ fn settings() -> Settings {
         num_partitions: 1,
         request_max_bytes: 100 << 20,
         topic_defaults: TopicConfig { timestamp_after_max_ms: i64::MAX, ..TopicConfig::default() },
+        moves_at_once: 4,
+        move_bytes_per_second: 0,
         retention_check_interval_ms: HOUR_MS,
         compaction_backoff_ms: 15_000,
         compaction_keys_bytes: 16 << 20,

@@ -190,6 +190,8 @@ pub const NODES_MAX: usize = 256;
 pub const REPLICAS_MAX: usize = 15;
 /// Nodes that vote on the catalog; the others learn it.
 pub const CATALOG_VOTERS_MAX: usize = 5;
+/// Nodes that may have a partition while it is moved: those that had it, and all that were to get it since.
+pub const MOVE_MEMBERS_MAX: usize = 4 * REPLICAS_MAX;
 /// Listeners of one node, and the length of the names of its rack and of a listener's host.
 pub const LISTENERS_MAX: usize = 64;
 pub const NODE_TEXT_BYTES_MAX: usize = 1_024;

@@ -311,6 +311,20 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.peer_silent_beats = v.number() as u32,
     },
     Key {
+        name: "torc.moves.at.once",
+        kind: Kind::Int { min: 1, max: 10_000 },
+        default: "16",
+        doc: "Partitions led here that are brought to new replicas at a time; more wait for their turn.",
+        set: |c, v| c.moves_at_once = v.number() as u32,
+    },
+    Key {
+        name: "torc.moves.bytes.per.second",
+        kind: Kind::Size { min: 0, max: 1 << 40 },
+        default: "64m",
+        doc: "Bytes that leave this server in a second for replicas that are being added; 0: no limit.",
+        set: |c, v| c.move_bytes_per_second = v.number() as u64,
+    },
+    Key {
         name: "producer.id.expiration.ms",
         kind: Kind::Time { plain_ms: 1, min: 1, max: NO_LIMIT },
         default: "24h",

@@ -452,6 +452,9 @@ fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<S
         num_partitions: config.num_partitions,
         request_max_bytes: config.socket_request_max_bytes as usize,
         topic_defaults: topic_defaults(config),
+        moves_at_once: (config.moves_at_once / u32::from(data.identity.shards.max(1))).max(1) as usize,
+        // A little is not nothing, which would be no limit.
+        move_bytes_per_second: config.move_bytes_per_second.div_ceil(data.identity.shards.max(1).into()),
         retention_check_interval_ms: config.log_retention_check_interval_ms,
         compaction_backoff_ms: config.cleaner_backoff_ms.max(COMPACTION_BACKOFF_MS_MIN),
         compaction_keys_bytes: config.cleaner_keys_bytes as usize / usize::from(data.identity.shards.max(1)),

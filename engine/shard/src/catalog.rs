@@ -10,6 +10,7 @@
 mod abroad;
 mod job;
 mod members;
+mod moves;
 mod plans;
 
 use crate::groups::{Groups, Out};
@@ -36,9 +37,17 @@ use torc_state::coordinator::CoordinatorSettings;
 const PRODUCER_IDS: u32 = 1_000;
 
 /// Why a command was appended.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Cause {
-    Job { job: u64, item: usize },
+    Job {
+        job: u64,
+        item: usize,
+    },
+    /// Several items in one command.
+    Moves {
+        job: u64,
+        items: Vec<usize>,
+    },
     ProducerIds,
 }
 
@@ -69,6 +78,7 @@ pub struct CatalogOwner {
     coordinator: Arc<CoordinatorSettings>,
     abroad: Abroad,
     members: Members,
+    moves: moves::Moves,
 }
 
 impl CatalogOwner {
@@ -93,6 +103,7 @@ impl CatalogOwner {
             coordinator: Arc::clone(&settings.coordinator),
             abroad: Abroad::new(&settings),
             members: Members::new(&settings),
+            moves: moves::Moves::default(),
             settings,
         }
     }
@@ -142,6 +153,18 @@ impl CatalogOwner {
                 self.publish(CatalogChange::Topic(Arc::clone(&topic)));
                 AdminResult { error: error::NONE, message: None, topic: Some(topic) }
             }
+            Change::Moving(topic) => {
+                self.publish(CatalogChange::Topic(topic));
+                AdminResult::code(error::NONE)
+            }
+            Change::Moved { topic, ended } => {
+                let ended = ended.into_iter().map(|ended| (ended.partition, ended.members)).collect();
+                return self.publish(CatalogChange::Moved { topic, ended });
+            }
+            Change::Leaving { topics, .. } => {
+                topics.into_iter().for_each(|topic| self.publish(CatalogChange::Topic(topic)));
+                AdminResult::code(error::NONE)
+            }
             Change::Deleted(topic) => {
                 self.publish(CatalogChange::Deleted(Arc::clone(&topic)));
                 AdminResult { error: error::NONE, message: None, topic: Some(topic) }
@@ -165,9 +188,13 @@ impl CatalogOwner {
             Change::Refused(error) => refused(&error),
             Change::Stale => return,
         };
-        if let Some(Cause::Job { job, item }) = cause {
-            let change = self.last_change;
-            self.job(job).item_done(item, result, (index, change));
+        let change = self.last_change;
+        match cause {
+            Some(Cause::Job { job, item }) => self.job(job).item_done(item, result, (index, change)),
+            Some(Cause::Moves { job, items }) => {
+                items.into_iter().for_each(|item| self.job(job).item_done(item, result.clone(), (index, change)));
+            }
+            Some(Cause::ProducerIds) | None => {}
         }
     }
 
@@ -224,8 +251,11 @@ impl CatalogOwner {
 
     fn begin_requests(&mut self, groups: &mut Groups, out: &mut Out) {
         while let Some((_, _, admin)) = self.requests.front() {
-            // Changes of settings build on the present ones, so nothing else may be under way.
-            if matches!(admin, Admin::Configs { .. }) && !self.fenced && groups.catalog().has_pending() {
+            // Changes of settings and of replicas build on the present ones, so nothing else may be under way.
+            if matches!(admin, Admin::Configs { .. } | Admin::Reassign { .. })
+                && !self.fenced
+                && groups.catalog().has_pending()
+            {
                 return;
             }
             let (asker, _, admin) = self.requests.pop_front().expect("looked at above");
@@ -234,6 +264,10 @@ impl CatalogOwner {
     }
 
     fn begin(&mut self, groups: &mut Groups, out: &mut Out, asker: Asker, admin: Admin) {
+        let admin = match admin {
+            Admin::Reassign { topics, factor } => return self.begin_reassign(groups, out, asker, topics, factor),
+            admin => admin,
+        };
         let awaits_leaders = !self.settings.is_alone() && admin.makes_partitions();
         let (plans, validate_only) = self.plan(groups, out.now.wall, admin);
         let number = self.put_job(Job::new(out.now.mono, asker, plans.len(), awaits_leaders));
@@ -391,6 +425,11 @@ fn log_change(out: &mut Out, change: &Change) {
         }
         Change::Admitted(node) => format!("node {node} was let into the cluster"),
         Change::Removed(node) => format!("node {node} was removed from the cluster"),
+        Change::Leaving { node, leaving: true, .. } => format!("node {node} is to lose its replicas"),
+        Change::Leaving { node, leaving: false, .. } => format!("node {node} is to stay"),
+        Change::Moving(topic) => moves::begun(topic),
+        Change::Moved { ended, .. } if ended.is_empty() => return,
+        Change::Moved { topic, ended } => moves::ended(topic, ended),
         Change::ProducerIds { .. } | Change::Refused(_) | Change::Stale => return,
     };
     out.log(Level::Info, text);

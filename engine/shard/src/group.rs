@@ -1,6 +1,6 @@
 //! One replicated log on this shard: its consensus, what it means, and who waits for it.
 
-use crate::groups::{InSync, OnCopies};
+use crate::groups::{InSync, Moving, OnCopies};
 use crate::mail::{Answer, Asker, Produced};
 use crate::meaning::{Meaning, PartitionLog};
 use crate::meters::Meter;
@@ -65,6 +65,8 @@ pub struct Group {
     pub in_sync: Option<Box<InSync>>,
     /// The replica that is to lead, if it can.
     pub preferred: Option<NodeId>,
+    /// Where it is to come to, if it is to have other replicas.
+    pub moving: Option<Box<Moving>>,
     /// Wait for the committed bytes to reach a number.
     pub watchers: BTreeSet<(u64, Asker)>,
     /// The no-op of the term that this node leads; once it is committed the group serves.
@@ -94,6 +96,7 @@ impl Group {
             on_copies: OnCopies::new(),
             in_sync: None,
             preferred: None,
+            moving: None,
             watchers: BTreeSet::new(),
             term_start: None,
             serving: false,

@@ -6,6 +6,7 @@ pub mod wire;
 
 use crate::batch::NewBatch;
 use crate::conns::Moving;
+use crate::groups::Arrival;
 use crate::peers::{Calling, Roster};
 use crate::refusal::Refusal;
 use crate::stages::LogTimes;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use torc_base::buf::Buf;
 pub use torc_base::ids::Place;
 use torc_base::ids::{ConnId, GroupId, Index, LeaderEpoch, NodeId, Offset, ProducerId, TopicId};
+use torc_base::time::Wall;
 use torc_state::catalog::{Admission, Assignments, Node, Topic};
 use torc_state::config::{Alter, Overrides};
 use torc_state::coordinator::Text;
@@ -113,6 +115,8 @@ pub enum CatalogChange {
     All { topics: Vec<Arc<Topic>>, groups: Vec<(Text, Arc<Overrides>)>, nodes: Vec<Arc<Node>> },
     /// A topic is new, has more partitions or other settings.
     Topic(Arc<Topic>),
+    /// A topic of which partitions have come to other replicas: their numbers, and the entries of their own logs that say so.
+    Moved { topic: Arc<Topic>, ended: Vec<(u32, Index)> },
     /// A topic is gone.
     Deleted(Arc<Topic>),
     /// A consumer group has other settings.
@@ -210,6 +214,10 @@ pub enum Ask {
     DeleteRecords(Vec<(u32, GroupId, Offset)>),
     /// Bytes in the log.
     Sizes(Vec<(u32, GroupId)>),
+    /// Position, group, and the node that is to lead it.
+    Elect(Vec<(u32, GroupId, NodeId)>),
+    /// How far the members of groups are: position, group.
+    Quorums(Vec<(u32, GroupId)>),
     /// A producer id that nobody had.
     ProducerId,
     /// A change of the catalog.
@@ -218,10 +226,19 @@ pub enum Ask {
     Register(Box<Node>),
     /// To the controller: a server is to be let in, or is elsewhere. The catalog is the answer.
     Admit(NodeId, Admission),
+    /// To the controller: these groups have come where they were to come to. The catalog is the answer.
+    Arrived(Vec<Arrival>),
     /// Questions to coordinators; each is answered by itself.
     Coordinate(Vec<CoordinatorPart>),
     /// Nobody waits for the answers to such questions any more.
     CancelCoordinate,
+}
+
+impl Ask {
+    /// True of a question to the catalog's owner.
+    pub fn is_for_owner(&self) -> bool {
+        matches!(self, Ask::Admin(_) | Ask::ProducerId | Ask::Register(_) | Ask::Admit(..) | Ask::Arrived(_))
+    }
 }
 
 /// A question to the coordinator whose records are in the log `log`.
@@ -265,6 +282,11 @@ pub enum Admin {
         topics: Vec<MorePartitions>,
         validate_only: bool,
     },
+    /// Partitions that are to have other replicas. `factor`: more or fewer of them, if that is what is said.
+    Reassign {
+        topics: Vec<Reassign>,
+        factor: bool,
+    },
     /// Settings that are to be changed.
     Configs {
         resources: Vec<(Resource, ConfigChange)>,
@@ -280,6 +302,7 @@ impl Admin {
             Admin::CreateInternal { .. } => 1,
             Admin::Delete(topics) => topics.len(),
             Admin::AddPartitions { topics, .. } => topics.len(),
+            Admin::Reassign { topics, .. } => topics.iter().map(|topic| topic.partitions.len()).sum(),
             Admin::Configs { resources, .. } => resources.len(),
         }
     }
@@ -289,7 +312,7 @@ impl Admin {
         match self {
             Admin::Create { validate_only, .. } | Admin::AddPartitions { validate_only, .. } => !validate_only,
             Admin::CreateInternal { .. } => true,
-            Admin::Delete(_) | Admin::Configs { .. } => false,
+            Admin::Delete(_) | Admin::Reassign { .. } | Admin::Configs { .. } => false,
         }
     }
 }
@@ -324,6 +347,14 @@ pub struct MorePartitions {
     pub total: i32,
     /// Where the client wants the replicas of the new ones, if it says so.
     pub assignments: Option<Vec<Vec<i32>>>,
+}
+
+/// A topic of which partitions are to have other replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reassign {
+    pub topic: String,
+    /// Partitions, each with its replicas; `None`: those that it had.
+    pub partitions: Vec<(i32, Option<Vec<i32>>)>,
 }
 
 /// A topic by name or id.
@@ -362,6 +393,10 @@ pub enum Answer {
     Deleted(Parts<Offset>),
     /// Bytes.
     Sizes(Vec<(u32, u64)>),
+    /// By position: Kafka's code if leadership is not handed over.
+    Elected(Vec<(u32, i16)>),
+    /// By position, or Kafka's code.
+    Quorums(Vec<(u32, Result<Quorum, i16>)>),
     ProducerId(Result<ProducerId, i16>),
     /// One result per item, in order.
     Admin(Vec<AdminResult>),
@@ -376,6 +411,30 @@ pub enum Answer {
         position: u32,
         result: Coordinated,
     },
+}
+
+/// A group as its leader knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    pub leader: NodeId,
+    pub epoch: LeaderEpoch,
+    pub high_watermark: Offset,
+    pub members: Vec<Member>,
+    /// What it waits for, if it is to have other replicas.
+    pub hold: Option<String>,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub node: NodeId,
+    pub votes: bool,
+    /// The end of its log, at most.
+    pub end: Offset,
+    /// What it lacks of the leader's log, about.
+    pub behind_bytes: u64,
+    /// When it is known to have had everything, or -1.
+    pub caught_up: Wall,
 }
 
 /// A batch that has reached the disks that its producer asked for, or will be asked about by nobody.

@@ -40,6 +40,10 @@ pub struct Settings {
     pub request_max_bytes: usize,
     /// `message.max.bytes`, `log.retention.ms` and so on: what topics inherit, by their topic keys.
     pub topic_defaults: torc_state::config::TopicConfig,
+    /// `torc.moves.at.once`, this shard's part: groups led here that may get new replicas at a time. At least 1.
+    pub moves_at_once: usize,
+    /// `torc.moves.bytes.per.second`, this shard's part: what leaves for new replicas. 0: no limit.
+    pub move_bytes_per_second: u64,
     /// `log.retention.check.interval.ms`
     pub retention_check_interval_ms: u64,
     /// `log.cleaner.backoff.ms`: between two looks at what is to be compacted.
@@ -206,6 +210,14 @@ impl Settings {
     /// The disk that a founder had then; 0 if that is not known.
     pub fn founder_disk(&self, node: NodeId) -> u128 {
         self.cluster.founders.iter().find(|(founder, _)| *founder == node).map_or(0, |(_, disk)| *disk)
+    }
+
+    /// The nodes that have a partition, or may have it while it is moved.
+    pub fn members<'a>(&'a self, topic: &'a Topic, partition: u32) -> &'a [NodeId] {
+        match topic.members(partition) {
+            [] => std::slice::from_ref(&self.node),
+            members => members,
+        }
     }
 
     /// Who belongs to the catalog's group in the beginning: every founder, and of them the voters vote.

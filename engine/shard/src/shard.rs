@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
-use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, Offset, ShardId};
+use torc_base::ids::{ConnId, GroupId, ListenerId, Offset, ShardId};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
@@ -280,9 +280,19 @@ impl Shard {
 
     /// Mail from a shard of another node. What is not for this shard, or not from there, is nothing.
     pub fn on_mail_from(&mut self, now: Now, from: Place, mail: Mail, ops: &mut Vec<Op<Mail>>) {
+        match mail {
+            Mail::Ask { token, ask: ask @ (Ask::Elect(_) | Ask::Quorums(_)) } => {
+                self.serve(now, Asker { place: from, token }, ask, ops);
+                return self.settle(now, ops);
+            }
+            Mail::Answer { token, answer: answer @ (Answer::Elected(_) | Answer::Quorums(_)) } => {
+                return self.with_kafka(now, ops, |kafka, out| kafka.answer_from_leader(out, token, answer));
+            }
+            _ => {}
+        }
         let Some(owner) = &mut self.catalog else { return };
         match mail {
-            Mail::Ask { token, ask: ask @ (Ask::Admin(_) | Ask::ProducerId | Ask::Register(_) | Ask::Admit(..)) } => {
+            Mail::Ask { token, ask } if ask.is_for_owner() => {
                 self.serve(now, Asker { place: from, token }, ask, ops);
             }
             Mail::Answer { token, answer } if token.is_forwarded() => {
@@ -336,12 +346,13 @@ impl Shard {
 
     /// A question to the groups of this shard, or to the catalog.
     pub(super) fn serve(&mut self, now: Now, asker: Asker, ask: Ask, ops: &mut Vec<Op<Mail>>) {
-        if matches!(ask, Ask::Admin(_) | Ask::ProducerId | Ask::Register(_) | Ask::Admit(..)) {
+        if ask.is_for_owner() {
             let owner = self.catalog.as_mut().expect("only the owner is asked");
             match ask {
                 Ask::Admin(admin) => owner.admin(now.mono, asker, admin),
                 Ask::Register(node) => owner.register(asker.place.node, *node),
                 Ask::Admit(node, admission) => owner.admit(node, admission),
+                Ask::Arrived(arrived) => owner.arrived(arrived),
                 _ => owner.producer_id(now.mono, asker),
             }
             return self.drive_catalog(now, ops);
@@ -366,7 +377,10 @@ impl Shard {
             Ask::EpochEnds(parts) => groups.epoch_ends(out, asker, parts),
             Ask::DeleteRecords(parts) => groups.delete_records(out, asker, parts),
             Ask::Sizes(parts) => groups.sizes(out, asker, parts),
-            Ask::ProducerId | Ask::Admin(_) | Ask::Register(_) | Ask::Admit(..) => unreachable!("the owner's"),
+            Ask::Elect(parts) => groups.elect(out, asker, parts),
+            Ask::Quorums(parts) => groups.quorums(out, asker, parts),
+            Ask::ProducerId | Ask::Admin(_) | Ask::Register(_) => unreachable!("the owner's"),
+            Ask::Admit(..) | Ask::Arrived(_) => unreachable!("the owner's"),
             Ask::Coordinate(_) | Ask::CancelCoordinate => unreachable!("the coordinators'"),
         });
     }
@@ -456,6 +470,13 @@ impl Shard {
                 self.drive_catalog(now, ops);
             }
             Notice::AllServing => self.all_serving(now, ops),
+            // Without a controller it is said again.
+            Notice::Arrived(arrived) => {
+                if let Some(node) = self.kafka.view.controller() {
+                    let owner = Place { node, shard: ShardId(0) };
+                    self.asks.push_back((owner, Token::forwarded(0), Ask::Arrived(arrived)));
+                }
+            }
             Notice::Lost(GroupId::CATALOG) => {
                 let owner = self.catalog.as_mut().expect("the catalog's log is the owner's");
                 owner.lost(error::NOT_CONTROLLER, &mut self.answers);
@@ -494,17 +515,22 @@ impl Shard {
         }
         let here = self.settings.here();
         let settings = Arc::clone(&self.settings);
-        // What this shard has of a topic, with its replicas.
-        let mine = |topic: &'_ Topic| -> Vec<(GroupId, Vec<NodeId>)> {
+        // What this shard has of a topic, or may have while it is moved.
+        let mine = |topic: &'_ Topic| -> Vec<(GroupId, u32)> {
             let own = topic.partitions.iter().zip(0..).filter(|(id, _)| settings.owner(*id) == here);
-            let own = own.map(|(id, partition)| (id, settings.replicas(topic, partition)));
-            own.filter(|(_, replicas)| replicas.contains(&here.node)).map(|(id, nodes)| (id, nodes.to_vec())).collect()
+            own.filter(|(_, partition)| settings.members(topic, *partition).contains(&here.node)).collect()
         };
         let put = |groups: &mut Groups, out: &mut groups::Out, topic: &Topic| {
             let own = mine(topic);
-            for (id, replicas) in &own {
-                groups.create(out, *id, LogKind::Partition, replicas);
-                groups.prefer(*id, replicas[0]);
+            for (id, partition) in &own {
+                let replicas = settings.replicas(topic, *partition);
+                if replicas.contains(&here.node) {
+                    groups.create(out, *id, LogKind::Partition, replicas);
+                } else {
+                    groups.create_added(out, *id, replicas);
+                }
+                groups.prefer(out.now.mono, *id, replicas[0]);
+                groups.set_move(*id, topic.moves.get(partition));
             }
             let ids: Vec<GroupId> = own.into_iter().map(|(id, _)| id).collect();
             groups.set_meter(topic, &ids);
@@ -522,6 +548,15 @@ impl Shard {
                 topics.iter().for_each(|topic| put(groups, out, topic));
             }
             CatalogChange::Topic(topic) => put(groups, out, topic),
+            CatalogChange::Moved { topic, ended } => {
+                for (partition, members) in ended {
+                    let id = topic.partitions.get(*partition).expect("it has moved");
+                    if settings.owner(id) == here && !settings.members(topic, *partition).contains(&here.node) {
+                        groups.moved_away(out, id, *members);
+                    }
+                }
+                put(groups, out, topic);
+            }
             CatalogChange::Deleted(topic) => {
                 mine(topic).into_iter().for_each(|(id, _)| groups.drop_group(out, id));
                 groups.drop_meter(topic);

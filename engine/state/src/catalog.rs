@@ -11,6 +11,7 @@ mod checkpoint;
 mod command;
 mod error;
 mod membership;
+mod moves;
 mod node;
 mod placement;
 mod plan;
@@ -21,6 +22,7 @@ pub use assignment::Assignments;
 pub use command::Command;
 pub use error::CatalogError;
 pub use membership::{Admission, Membership};
+pub use moves::{Ended, Move, Wishes};
 pub use node::Node;
 pub use plan::NewTopic;
 pub use replicas::Replicas;
@@ -73,6 +75,12 @@ pub enum Change {
     Admitted(NodeId),
     /// A server is no longer one of the cluster.
     Removed(NodeId),
+    /// A topic of which partitions are to have other replicas.
+    Moving(Arc<Topic>),
+    /// A topic of which these partitions have them.
+    Moved { topic: Arc<Topic>, ended: Vec<Ended> },
+    /// A node that is to lose all its replicas, or none any more; then moves of these topics go back.
+    Leaving { node: NodeId, leaving: bool, topics: Vec<Arc<Topic>> },
     /// Producer ids `first..end` belong to whoever asked.
     ProducerIds { first: ProducerId, end: ProducerId },
     /// Nothing: another command came first.
@@ -106,7 +114,9 @@ pub struct Catalog {
     groups: BTreeMap<Text, Arc<Overrides>>,
     nodes: BTreeMap<NodeId, Arc<Node>>,
     membership: Membership,
-    /// Replicas of all topics, by node.
+    /// Nodes that are to have nothing any more.
+    leaving: BTreeSet<NodeId>,
+    /// Replicas of all topics as they will be when they have come where they are to be, by node.
     loads: Loads,
     /// Appended and not committed, in the order of the log.
     pending: VecDeque<(Index, Command)>,
@@ -135,6 +145,7 @@ impl Catalog {
             groups: BTreeMap::new(),
             nodes: BTreeMap::new(),
             membership: Membership::default(),
+            leaving: BTreeSet::new(),
             loads: Loads::default(),
             pending: VecDeque::new(),
             // Shard 0 has the catalog, and often a core that the kernel keeps house on: the first partition goes elsewhere.
@@ -195,11 +206,6 @@ impl Catalog {
     /// Which servers came and went since the founding.
     pub fn membership(&self) -> &Membership {
         &self.membership
-    }
-
-    /// Replicas that a node has.
-    pub fn replicas_on(&self, node: NodeId) -> u64 {
-        self.loads.of(node).all
     }
 
     /// The settings of consumer groups that have some.
@@ -288,6 +294,7 @@ impl Catalog {
                     partitions: GroupRanges::new(*first_group, *partitions),
                     replication: *replication,
                     replicas: replicas.clone(),
+                    moves: BTreeMap::new(),
                     created: *created,
                     config: TopicConfig::resolve(&self.defaults.config, config)?,
                     overrides: config.clone(),
@@ -302,7 +309,7 @@ impl Catalog {
                     self.by_group.remove(&first);
                 }
                 self.partitions -= topic.partitions.len() as usize;
-                self.loads.remove(&topic.replicas);
+                self.loads.remove(&topic.future());
                 Ok(Change::Deleted(topic))
             }
             Command::AddPartitions { id, total, first_group, replicas } => {
@@ -336,6 +343,9 @@ impl Catalog {
                 }
                 Ok(Change::GroupConfigured { group, config })
             }
+            Command::Move { id, wishes } => self.begin_moves(*id, wishes),
+            Command::EndMoves { id, ended } => self.end_moves(*id, ended),
+            Command::Leave { node, leaving } => self.leave(*node, *leaving),
             Command::RegisterNode(node) => {
                 if self.membership.gone(node.id).is_some() {
                     return Err(CatalogError::InvalidRequest(format!(
@@ -355,12 +365,13 @@ impl Catalog {
                 Ok(Change::Admitted(*node))
             }
             Command::RemoveNode(node) => {
-                let replicas = self.replicas_on(*node);
+                let (replicas, _) = self.held_by(*node);
                 if replicas > 0 {
                     let why = format!("Node {node} still has {replicas} replicas: they are moved away first.");
                     return Err(CatalogError::InvalidRequest(why));
                 }
                 self.membership.remove(*node);
+                self.leaving.remove(node);
                 self.nodes.remove(node);
                 Ok(Change::Removed(*node))
             }
@@ -404,14 +415,14 @@ impl Catalog {
             partition += count;
         }
         self.partitions += topic.partitions.len() as usize;
-        self.loads.add(&topic.replicas);
+        self.loads.add(&topic.future());
         if topic::can_be_mistaken(&topic.name) {
             self.alike.insert(topic::alike(&topic.name), Arc::clone(&topic.name));
         }
         self.by_name.insert(Arc::clone(&topic.name), Arc::clone(&topic));
         if let Some(before) = self.by_id.insert(topic.id, Arc::clone(&topic)) {
             self.partitions -= before.partitions.len() as usize;
-            self.loads.remove(&before.replicas);
+            self.loads.remove(&before.future());
         }
         topic
     }

@@ -1,12 +1,13 @@
 //! From a frame to a request.
 
 use super::schema::{
-    AlterConfigsRequest, ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    AlterConfigsRequest, AlterPartitionReassignmentsRequest, ApiVersionsRequest, ConsumerGroupDescribeRequest,
+    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    DescribeLogDirsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
+    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
     OffsetForLeaderEpochRequest, SyncGroupRequest,
 };
 use super::windows::{ApiWindow, api, window};
@@ -71,6 +72,10 @@ pub enum Request {
     ConsumerGroupDescribe(ConsumerGroupDescribeRequest),
     ListConfigResources(ListConfigResourcesRequest),
     DescribeTopicPartitions(DescribeTopicPartitionsRequest),
+    ElectLeaders(ElectLeadersRequest),
+    AlterPartitionReassignments(AlterPartitionReassignmentsRequest),
+    ListPartitionReassignments(ListPartitionReassignmentsRequest),
+    DescribeQuorum(DescribeQuorumRequest),
 }
 
 /// Why a frame is no request.
@@ -213,6 +218,10 @@ fn by_schema(api: i16, mut bytes: Bytes, version: i16) -> Result<Request, ()> {
         api::CONSUMER_GROUP_DESCRIBE => Request::ConsumerGroupDescribe(read(b, version)?),
         api::LIST_CONFIG_RESOURCES => Request::ListConfigResources(read(b, version)?),
         api::DESCRIBE_TOPIC_PARTITIONS => Request::DescribeTopicPartitions(read(b, version)?),
+        api::ELECT_LEADERS => Request::ElectLeaders(read(b, version)?),
+        api::ALTER_PARTITION_REASSIGNMENTS => Request::AlterPartitionReassignments(read(b, version)?),
+        api::LIST_PARTITION_REASSIGNMENTS => Request::ListPartitionReassignments(read(b, version)?),
+        api::DESCRIBE_QUORUM => Request::DescribeQuorum(read(b, version)?),
         _ => unreachable!("API {api} has a window but no decoder"),
     };
     // The guard reads the same lengths as the schema crate (tests compare them); were they to differ, the bytes of a

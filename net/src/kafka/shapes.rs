@@ -103,6 +103,10 @@ pub(crate) fn fields(api: i16) -> Option<&'static [Field]> {
         api::CONSUMER_GROUP_DESCRIBE => CONSUMER_GROUP_DESCRIBE,
         api::LIST_CONFIG_RESOURCES => LIST_CONFIG_RESOURCES,
         api::DESCRIBE_TOPIC_PARTITIONS => DESCRIBE_TOPIC_PARTITIONS,
+        api::ELECT_LEADERS => ELECT_LEADERS,
+        api::ALTER_PARTITION_REASSIGNMENTS => ALTER_PARTITION_REASSIGNMENTS,
+        api::LIST_PARTITION_REASSIGNMENTS => LIST_PARTITION_REASSIGNMENTS,
+        api::DESCRIBE_QUORUM => DESCRIBE_QUORUM,
         _ => return None,
     })
 }
@@ -294,3 +298,28 @@ const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
     fixed(I32),                                         // most partitions
     field(Kind::Struct(&[text(), fixed(I32)])).null(0), // topic and partition to begin with
 ];
+
+const ELECT_LEADERS: &[Field] = &[
+    fixed(I8).from(1),                                        // type of election
+    structs(&[text(), field(Kind::FixedItems(I32))]).null(0), // topics and partitions; null: all
+    fixed(I32),                                               // timeout
+];
+
+const ALTER_PARTITION_REASSIGNMENTS: &[Field] = &[
+    fixed(I32),          // timeout
+    fixed(BOOL).from(1), // may change the replication factor
+    structs(&[
+        text(),
+        structs(&[
+            fixed(I32),                           // partition
+            field(Kind::FixedItems(I32)).null(0), // replicas; null: cancel
+        ]),
+    ]),
+];
+
+const LIST_PARTITION_REASSIGNMENTS: &[Field] = &[
+    fixed(I32),                                               // timeout
+    structs(&[text(), field(Kind::FixedItems(I32))]).null(0), // topics and partitions; null: all
+];
+
+const DESCRIBE_QUORUM: &[Field] = &[structs(&[text(), structs(&[fixed(I32)])])]; // topics and partitions

@@ -26,8 +26,12 @@ pub mod api {
     pub const DESCRIBE_LOG_DIRS: i16 = 35;
     pub const CREATE_PARTITIONS: i16 = 37;
     pub const DELETE_GROUPS: i16 = 42;
+    pub const ELECT_LEADERS: i16 = 43;
     pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
+    pub const ALTER_PARTITION_REASSIGNMENTS: i16 = 45;
+    pub const LIST_PARTITION_REASSIGNMENTS: i16 = 46;
     pub const OFFSET_DELETE: i16 = 47;
+    pub const DESCRIBE_QUORUM: i16 = 55;
     pub const DESCRIBE_CLUSTER: i16 = 60;
     pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
     pub const CONSUMER_GROUP_DESCRIBE: i16 = 69;
@@ -86,8 +90,12 @@ pub const WINDOWS: &[ApiWindow] = &[
     served(api::DESCRIBE_LOG_DIRS, 1, 4, 2),
     served(api::CREATE_PARTITIONS, 0, 3, 2),
     served(api::DELETE_GROUPS, 0, 2, 2),
+    served(api::ELECT_LEADERS, 0, 2, 2),
     served(api::INCREMENTAL_ALTER_CONFIGS, 0, 1, 1),
+    served(api::ALTER_PARTITION_REASSIGNMENTS, 0, 1, 0),
+    served(api::LIST_PARTITION_REASSIGNMENTS, 0, 0, 0),
     served(api::OFFSET_DELETE, 0, 0, i16::MAX),
+    served(api::DESCRIBE_QUORUM, 0, 2, 0),
     served(api::DESCRIBE_CLUSTER, 0, 2, 0),
     served(api::CONSUMER_GROUP_HEARTBEAT, 0, 1, 0),
     served(api::CONSUMER_GROUP_DESCRIBE, 0, 1, 0),

@@ -4,6 +4,7 @@
 
 mod by_id;
 mod groups;
+mod moves;
 
 use bytes::Bytes;
 use kafka_protocol::messages::alter_configs_request as alter_configs;
@@ -184,7 +185,7 @@ impl Sampler<'_> {
                     }))
                     .with_unknown_tagged_fields(self.tags()),
             ),
-            api => groups::request(self, api),
+            api => moves::request(self, api).unwrap_or_else(|| groups::request(self, api)),
         }
     }
 
@@ -493,6 +494,10 @@ pub fn encode_control(request: &Request, version: i16) -> Vec<u8> {
         Request::ConsumerGroupDescribe(r) => body(r, version),
         Request::ListConfigResources(r) => body(r, version),
         Request::DescribeTopicPartitions(r) => body(r, version),
+        Request::ElectLeaders(r) => body(r, version),
+        Request::AlterPartitionReassignments(r) => body(r, version),
+        Request::ListPartitionReassignments(r) => body(r, version),
+        Request::DescribeQuorum(r) => body(r, version),
         Request::Produce(_) | Request::Fetch(_) => panic!("not a control request"),
     }
 }

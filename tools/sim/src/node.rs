@@ -78,6 +78,8 @@ fn settings(start: &Start) -> Settings {
         num_partitions: 1,
         request_max_bytes: 1 << 20,
         topic_defaults,
+        moves_at_once: 4,
+        move_bytes_per_second: 0,
         retention_check_interval_ms: 300,
         compaction_backoff_ms: 20 << (start.seed >> 32 & 3),
         // With few keys at once a partition takes several passes.

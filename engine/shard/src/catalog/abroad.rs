@@ -210,7 +210,8 @@ impl CatalogOwner {
         let asked = asked.into_iter().chain(self.producer_askers.front().map(|(_, asked)| *asked)).min();
         let holds = asked.filter(|_| controller.is_none()).map(|asked| asked.plus_ms(HOLD_MS));
         let jobs = self.jobs.values().filter(|job| job.missing == 0).map(|job| job.until);
-        jobs.chain(registers).chain(holds).chain(self.members_deadline()).min()
+        let inside = self.members_deadline().into_iter().chain(self.moves.deadline());
+        jobs.chain(registers).chain(holds).chain(inside).min()
     }
 
     fn find_controller(&self, groups: &Groups) -> Option<NodeId> {
@@ -235,8 +236,10 @@ impl CatalogOwner {
             self.begin_requests(groups, out);
             self.give_producer_ids(groups, out);
             self.begin_registrations(groups, out);
+            self.drive_moves(groups, out);
         } else {
             self.abroad.registrations.clear();
+            self.moves.clear();
             self.hand_on(groups, out, controller);
         }
         self.say_who_this_is(groups, out);

@@ -57,6 +57,7 @@ impl CatalogOwner {
                 });
                 (plans.collect(), validate_only)
             }
+            Admin::Reassign { .. } => unreachable!("several of its items are one command"),
             Admin::Configs { resources, validate_only } => {
                 let of_groups = &self.coordinator;
                 let plans = resources.into_iter().map(|(resource, change)| {

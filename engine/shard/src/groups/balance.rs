@@ -43,9 +43,11 @@ fn may_lead(raft: &Raft, node: NodeId) -> bool {
 
 impl Groups {
     /// The replica that is to lead the group.
-    pub fn prefer(&mut self, id: GroupId, node: NodeId) {
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.preferred = Some(node);
+    pub fn prefer(&mut self, now: Mono, id: GroupId, node: NodeId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let before = group.preferred.replace(node);
+        if before.is_some_and(|before| before != node) && group.leads() && node != self.settings.node {
+            self.balance_soon(now);
         }
     }
 
@@ -93,6 +95,11 @@ impl Groups {
             waits = Some(waits.map_or(again, |at| at.min(again)));
         }
         self.balance.due = waits;
+    }
+
+    /// Hands a group over at once, if that node may lead it. False: it may not.
+    pub(super) fn hand_to(&mut self, out: &mut Out, id: GroupId, to: NodeId) -> bool {
+        self.groups.get(&id).is_some_and(|group| may_lead(&group.raft, to)) && self.transfer(out, id, to)
     }
 
     /// True if leadership is being handed over.

@@ -184,7 +184,8 @@ impl Groups {
     }
 
     /// Puts into a frame what waits for a link, and tells consensus what leaves of the entries that it offered. What finds no
-    /// room stays. True if something that stays waits for nothing but another try.
+    /// room stays, and so does what is for new replicas, if enough of that has left. True if something that stays waits for
+    /// nothing but another try.
     pub fn fill(&mut self, out: &mut Out, link: Link, queue: &mut Queue, writer: &mut GroupsWriter) -> bool {
         let mut later = false;
         while let Some(Landed { group, message, items }) = queue.next_landed(|landed| {
@@ -201,6 +202,11 @@ impl Groups {
             }
             if !entries {
                 self.put(group, &message, 0, writer);
+                continue;
+            }
+            if !self.may_depart(out.now.mono, group, link.place.node) {
+                later = true;
+                queue.message(group, message);
                 continue;
             }
             let room = PEER_ENTRIES_BYTES.saturating_sub(writer.len());
@@ -332,6 +338,7 @@ impl Groups {
             let (head, payload) = entry(item);
             writer.entry(head, payload);
         }
+        self.departed(out.now.mono, id, node, bytes);
         self.step(out, id, Input::Sent { to: node, through, bytes });
     }
 

@@ -14,8 +14,10 @@ mod follow;
 mod hard_state;
 mod inside;
 mod lookups;
+mod moves;
 mod outcomes;
 mod propose;
+mod quorums;
 mod read;
 mod recover;
 mod replicas;
@@ -29,6 +31,7 @@ pub use fetch::Request as FetchRequest;
 pub use follow::{Sent, Untaken};
 
 pub use inside::KeptBack;
+pub use moves::{Arrival, Moving};
 pub use recover::Phase;
 pub use replicas::{InSync, OnCopies};
 
@@ -68,6 +71,8 @@ pub enum Notice {
     AllServing,
     /// This node does not lead the group any more.
     Lost(GroupId),
+    /// Groups that this node leads have come where they were to come to.
+    Arrived(Vec<Arrival>),
     /// The log takes nothing more.
     Fenced,
     /// There is a link to a shard of another node, perhaps again.
@@ -131,6 +136,7 @@ pub struct Groups {
     arrived: follow::Arrived,
     looks: replicas::Looks,
     balance: balance::Balance,
+    moves: moves::Moves,
     /// Groups that get ticks, and when the next one is due.
     ticking: BTreeSet<GroupId>,
     next_tick: Mono,
@@ -176,6 +182,7 @@ impl Groups {
             arrived: follow::Arrived::new(settings.memory.followers),
             looks: replicas::Looks::default(),
             balance: balance::Balance::default(),
+            moves: moves::Moves::new(settings.move_bytes_per_second),
             ticking: BTreeSet::new(),
             next_tick: Mono(0),
             packer: Packer::new(),
@@ -301,12 +308,17 @@ impl Groups {
     /// Makes a group that is new here, with these nodes as its voters; those of the catalog are in the settings. It has a
     /// leader when the votes and a no-op are committed; the first of `replicas` stands for election at once.
     pub fn create(&mut self, out: &mut Out, id: GroupId, kind: LogKind, replicas: &[NodeId]) {
+        let first = if id == GroupId::CATALOG { self.settings.cluster.voters.first() } else { replicas.first() };
+        let stands = first == Some(&self.settings.node);
+        self.make(out, id, kind, replicas, self.doubt, stands);
+    }
+
+    /// The same. `doubt` names the disk, or its life, if an earlier one may have had something of the group.
+    fn make(&mut self, out: &mut Out, id: GroupId, kind: LogKind, voters: &[NodeId], doubt: Option<u64>, stands: bool) {
         if self.groups.contains_key(&id) || self.fenced().is_some() {
             return;
         }
-        let first = if id == GroupId::CATALOG { self.settings.cluster.voters.first() } else { replicas.first() };
-        let stands = first == Some(&self.settings.node);
-        let raft = recover::fresh_raft(&self.settings, self.doubt, id, replicas);
+        let raft = recover::fresh_raft(&self.settings, doubt, id, voters);
         self.groups.insert(id, Group::new(raft, Meaning::new(kind, &self.settings)));
         self.seek_leader(out, id, stands);
     }
@@ -363,6 +375,7 @@ impl Groups {
         let Some(mut group) = self.groups.remove(&id) else { return };
         self.ticking.remove(&id);
         self.balance.left(id);
+        self.moves.forget(id);
         self.outboxes.forget(id);
         self.wal.drop_group(id);
         let waiters = group.waiters_mut().flat_map(std::mem::take);
@@ -408,6 +421,7 @@ impl Groups {
         self.turn_departures(out);
         self.turn_replicas(out);
         self.turn_balance(out);
+        self.turn_moves(out);
         self.take_deferred(out);
         self.retry_fetches(out);
         self.retain(out);
@@ -478,6 +492,7 @@ impl Groups {
             self.departures_deadline(),
             self.replicas_deadline(),
             self.balance_deadline(),
+            self.moves_deadline(),
             stats,
             overfull,
             lookups,

@@ -207,7 +207,7 @@ impl Groups {
         // For the sake of its memory; what was done meanwhile has left nothing in the other one.
         self.output = output;
         if reconfigured {
-            self.suspect_absent(out, id);
+            self.members_changed(out, id);
         }
         for to in snapshots {
             let outcome = self.start_for_others(id);

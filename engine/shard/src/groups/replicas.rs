@@ -37,11 +37,20 @@ pub struct InSync {
 impl InSync {
     /// At the beginning of a leader's term nobody is known to lag. `None`: there is no other replica.
     fn begin(now: Mono, own: NodeId, raft: &Raft) -> Option<Box<InSync>> {
+        let mut in_sync = InSync { others: Vec::new(), behind: Vec::new() };
+        in_sync.seat(now, own, raft);
+        (!in_sync.others.is_empty()).then(|| Box::new(in_sync))
+    }
+
+    /// The other members are those that the group has now. Of new ones it is not known that they lag, if they vote.
+    fn seat(&mut self, now: Mono, own: NodeId, raft: &Raft) {
         let goal = raft.marks().written;
-        let voters = raft.peers().iter().filter(|peer| peer.id != own && peer.seat.votes());
-        let others: Vec<Replica> =
-            voters.map(|peer| Replica { node: peer.id, had_all: now, goal, marked: now }).collect();
-        (!others.is_empty()).then(|| Box::new(InSync { others, behind: Vec::new() }))
+        self.others.retain(|replica| find(raft, replica.node).is_some());
+        for peer in raft.peers().iter().filter(|peer| peer.id != own) {
+            if self.others.iter().all(|replica| replica.node != peer.id) {
+                self.others.push(Replica { node: peer.id, had_all: now, goal, marked: now });
+            }
+        }
     }
 
     /// Something is about to be appended: who has all now lags from now on.
@@ -68,12 +77,17 @@ impl InSync {
         }
     }
 
-    /// Those that have lacked something for too long, cannot be reached, or do not know what they had.
+    /// When a replica is known to have had all that there was.
+    pub fn had_all(&self, node: NodeId) -> Option<Mono> {
+        self.others.iter().find(|replica| replica.node == node).map(|replica| replica.had_all)
+    }
+
+    /// Those that have lacked something for too long, cannot be reached, do not know what they had, or do not count yet.
     fn lagging(&self, now: Mono, raft: &Raft) -> impl Iterator<Item = NodeId> {
         let last = raft.marks().written;
         let lags = move |replica: &&Replica| match find(raft, replica.node) {
             None => true,
-            Some(peer) if !peer.follows() => true,
+            Some(peer) if !peer.follows() || !peer.seat.votes() => true,
             Some(peer) => peer.matched < last && now >= replica.had_all.plus_ms(REPLICA_LAG_MS),
         };
         self.others.iter().filter(lags).map(|replica| replica.node)
@@ -214,6 +228,18 @@ impl Groups {
         if group.preferred.is_some_and(|node| node != self.settings.node) {
             self.balance_soon(now);
         }
+    }
+
+    /// The members of a group are others than before.
+    pub(super) fn seat_replicas(&mut self, now: Mono, id: GroupId) {
+        let own = self.settings.node;
+        let Some(group) = self.groups.get_mut(&id).filter(|group| group.leads()) else { return };
+        match &mut group.in_sync {
+            Some(in_sync) => in_sync.seat(now, own, &group.raft),
+            none => *none = InSync::begin(now, own, &group.raft),
+        }
+        self.looks.all = true;
+        self.looks.next = Mono(0);
     }
 
     /// Another replica of a group has said something: it may have more than before.

@@ -62,7 +62,8 @@ impl Kafka {
 
     /// Partition `index` of a topic, whose log is `group`.
     pub(super) fn describe_partition(&self, topic: &Topic, index: usize, group: GroupId) -> MetadataResponsePartition {
-        let replicas = self.settings.replicas(topic, index as u32);
+        let moving = topic.moves.contains_key(&(index as u32)).then(|| topic.shown(index as u32));
+        let replicas = moving.as_deref().unwrap_or_else(|| self.settings.replicas(topic, index as u32));
         let behind = self.view.behind(group);
         let is_offline = |node: &NodeId| *node != self.settings.node && !self.view.is_present(*node);
         let partition = MetadataResponsePartition::default()

@@ -465,8 +465,8 @@ impl Kafka {
         let mut want = |topic: &Arc<Topic>, partitions: &mut dyn Iterator<Item = i32>| {
             let (_, indexes) = wanted.entry(topic.id).or_insert_with(|| (Arc::clone(topic), BTreeSet::new()));
             let is_here = |index: &i32| {
-                let replicas = |index: i32| self.settings.replicas(topic, index as u32);
-                view::partition(topic, *index).is_some() && replicas(*index).contains(&self.settings.node)
+                let members = |index: i32| self.settings.members(topic, index as u32);
+                view::partition(topic, *index).is_some() && members(*index).contains(&self.settings.node)
             };
             indexes.extend(partitions.filter(is_here));
         };

@@ -119,6 +119,18 @@ impl Kafka {
             // It has a bound of its own.
             Request::DescribeTopicPartitions(request) if request.topics.is_empty() => TOPIC_PARTITIONS_LIMIT,
             Request::DescribeTopicPartitions(request) => request.topics.len(),
+            Request::ElectLeaders(request) => match &request.topic_partitions {
+                None => self.view.partitions(),
+                Some(topics) => topics.iter().map(|topic| topic.partitions.len()).sum(),
+            },
+            Request::AlterPartitionReassignments(request) => {
+                request.topics.iter().map(|topic| topic.partitions.len()).sum()
+            }
+            Request::ListPartitionReassignments(request) => match &request.topics {
+                None => self.view.topics().map(|topic| 1 + topic.moves.len()).sum(),
+                Some(topics) => topics.iter().map(|topic| topic.partition_indexes.len()).sum(),
+            },
+            Request::DescribeQuorum(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::DescribeConfigs(request) => request.resources.len() * ITEMS_OF_SETTINGS,
             Request::ListConfigResources(_) => self.view.topics().len() + self.view.configured_groups().len(),
             Request::DescribeLogDirs(request) => match &request.topics {
@@ -147,4 +159,5 @@ fn is_list(request: &Request) -> bool {
         || matches!(request, Request::OffsetFetch(_) | Request::DescribeGroups(_) | Request::ListGroups(_))
         || matches!(request, Request::ConsumerGroupDescribe(_) | Request::OffsetFetchById(_))
         || matches!(request, Request::ListConfigResources(_) | Request::DescribeTopicPartitions(_))
+        || matches!(request, Request::ListPartitionReassignments(_) | Request::DescribeQuorum(_))
 }

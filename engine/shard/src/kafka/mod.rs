@@ -7,8 +7,10 @@ mod configs;
 mod expiry;
 mod fetch;
 mod groups;
+mod leaders;
 mod lines;
 mod metadata;
+mod moves;
 mod offsets;
 mod openings;
 mod produce;
@@ -83,6 +85,9 @@ enum Waiting {
     Metadata(Box<metadata::Waiting>),
     /// FindCoordinator that waits for the coordinators' topic to be made.
     FindCoordinator(Box<FindCoordinatorRequest>),
+    /// ElectLeaders and DescribeQuorum, which wait for leaders on this node and others.
+    Elect(leaders::ElectGather),
+    Quorum(leaders::QuorumGather),
     /// A request that waits for coordinators.
     Coordinate(Box<groups::Gather>),
 }
@@ -112,6 +117,8 @@ pub struct Kafka {
     rereads: BTreeMap<Token, ConnId>,
     /// Bytes of produced requests whose connections are gone, while the log has not answered.
     orphans: BTreeMap<Token, usize>,
+    /// ElectLeaders requests that wait.
+    elections: BTreeSet<Token>,
     next_token: u64,
     packer: Packer,
     complaints: Complaints,
@@ -135,6 +142,7 @@ impl Kafka {
             many: lines::Line::default(),
             rereads: BTreeMap::new(),
             orphans: BTreeMap::new(),
+            elections: BTreeSet::new(),
             next_token: 0,
             packer: Packer::new(),
             complaints: Complaints::default(),
@@ -258,6 +266,10 @@ impl Kafka {
             Request::IncrementalAlterConfigs(request) => self.incremental_alter_configs(out, to, request),
             Request::ListConfigResources(request) => self.list_config_resources(out, to, &request),
             Request::DescribeTopicPartitions(request) => self.describe_topic_partitions(out, to, &request),
+            Request::ElectLeaders(request) => self.elect_leaders(out, to, request),
+            Request::AlterPartitionReassignments(request) => self.alter_partition_reassignments(out, to, request),
+            Request::ListPartitionReassignments(request) => self.list_partition_reassignments(out, to, &request),
+            Request::DescribeQuorum(request) => self.describe_quorum(out, to, request),
             Request::DescribeCluster(request) => self.describe_cluster(out, to, request),
             Request::DescribeLogDirs(request) => self.describe_log_dirs(out, to, request),
             Request::FindCoordinator(request) => self.find_coordinator(out, to, request),
@@ -338,6 +350,8 @@ impl Kafka {
                     self.finish_producer_id(out, token, Err(kafka::error::COORDINATOR_LOAD_IN_PROGRESS));
                 }
                 Waiting::FindCoordinator(_) => self.finish_find_coordinator(out, token),
+                Waiting::Elect(_) => self.finish_elect(out, token),
+                Waiting::Quorum(_) => self.finish_quorum(out, token),
                 Waiting::Fetch(_) | Waiting::EpochEnds(_) | Waiting::LogDirs(_) | Waiting::Coordinate(_) => {
                     unreachable!("these name no time, or have one of their own")
                 }
@@ -363,8 +377,21 @@ impl Kafka {
         out.asks.push_back((self.settings.owner(GroupId::CATALOG), token, Ask::Admin(admin)));
     }
 
+    /// What leaders on this node or on others answer; others may answer what nobody asked them.
+    pub fn answer_from_leader(&mut self, out: &mut Out, token: Token, answer: Answer) {
+        match answer {
+            Answer::Elected(results) => self.elected(token, results),
+            Answer::Quorums(quorums) => self.told_quorums(out, token, quorums),
+            _ => {}
+        }
+        self.turn_elections(out);
+    }
+
     /// An answer, or a part of one. What it was for may be gone with its connection.
     pub fn answer(&mut self, out: &mut Out, token: Token, answer: Answer) {
+        if matches!(answer, Answer::Elected(_) | Answer::Quorums(_)) {
+            return self.answer_from_leader(out, token, answer);
+        }
         let Some(pending) = self.pending.get_mut(&token) else { return self.unasked(out, token, answer) };
         match (&mut pending.what, answer) {
             (Waiting::Produce(gather), Answer::Produced(parts)) => {
@@ -431,6 +458,7 @@ impl Kafka {
         for text in self.complaints.left_out(out.now.mono) {
             out.ops.push(Op::Log { level: Level::Warn, text });
         }
+        self.turn_elections(out);
         self.open_compressed(out);
         self.retry_parked(out);
         self.turn_lines(out);

@@ -25,6 +25,7 @@ pub(super) enum AdminGather {
     Delete { asked: Vec<TopicRef>, refused: Vec<DeletableTopicResult> },
     AddPartitions { asked: Vec<TopicName>, refused: Vec<CreatePartitionsTopicResult> },
     AlterConfigs(super::configs::AlterGather),
+    Reassign(super::moves::ReassignGather),
 }
 
 impl AdminGather {
@@ -34,6 +35,7 @@ impl AdminGather {
             AdminGather::Create { asked, .. } | AdminGather::AddPartitions { asked, .. } => asked.len(),
             AdminGather::Delete { asked, .. } => asked.len(),
             AdminGather::AlterConfigs(gather) => gather.asked(),
+            AdminGather::Reassign(gather) => gather.asked(),
         }
     }
 }
@@ -218,6 +220,7 @@ impl Kafka {
                 self.reply(out, to, &CreatePartitionsResponse::default().with_results(results));
             }
             AdminGather::AlterConfigs(gather) => self.finish_alter_configs(out, to, gather, results),
+            AdminGather::Reassign(gather) => self.finish_reassign(out, to, gather, results),
         }
     }
 

@@ -114,7 +114,7 @@ impl View {
             CatalogChange::Group { group, config } => self.put_group(group, config),
             CatalogChange::Node(node) => drop(self.nodes.insert(node.id, Arc::clone(node))),
             CatalogChange::NodeGone(node) => drop(self.nodes.remove(node)),
-            CatalogChange::Topic(topic) => self.put(topic),
+            CatalogChange::Topic(topic) | CatalogChange::Moved { topic, .. } => self.put(topic),
             CatalogChange::Deleted(topic) => {
                 self.by_name.remove(&topic.name);
                 self.by_id.remove(&topic.id);

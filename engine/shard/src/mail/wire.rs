@@ -2,12 +2,14 @@
 //! is checked before it is used, and mail that is not sound is none.
 
 use super::{
-    Admin, AdminResult, Answer, Ask, ConfigChange, Leaders, Led, Mail, MorePartitions, NewTopic, Resource, Token,
-    TopicRef,
+    Admin, AdminResult, Answer, Ask, ConfigChange, Leaders, Led, Mail, Member, MorePartitions, NewTopic, Quorum,
+    Reassign, Resource, Token, TopicRef,
 };
+use crate::groups::Arrival;
 use std::sync::Arc;
-use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId, ProducerId, TopicId};
-use torc_base::limits::REPLICAS_MAX;
+use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId, Offset, ProducerId, TopicId};
+use torc_base::limits::MOVE_MEMBERS_MAX;
+use torc_base::time::Wall;
 use torc_state::catalog::{Admission, Node, Topic};
 use torc_state::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use torc_state::config::{Alter, Overrides, TopicConfig};
@@ -24,6 +26,11 @@ mod kind {
     pub const ANSWER_COMMITTED: u8 = 5;
     pub const LEADERS: u8 = 6;
     pub const ASK_ADMIT: u8 = 7;
+    pub const ASK_ARRIVED: u8 = 20;
+    pub const ASK_ELECT: u8 = 21;
+    pub const ANSWER_ELECTED: u8 = 22;
+    pub const ASK_QUORUMS: u8 = 23;
+    pub const ANSWER_QUORUMS: u8 = 24;
 }
 
 type Read<T> = Result<T, DecodeError>;
@@ -48,6 +55,41 @@ pub fn encode(mail: &Mail) -> Option<Vec<u8>> {
         Mail::Ask { token, ask: Ask::Admit(node, admission) } => {
             begin(kind::ASK_ADMIT, token);
             admission.encode(*node, &mut out);
+        }
+        Mail::Ask { token, ask: Ask::Arrived(arrived) } => {
+            begin(kind::ASK_ARRIVED, token);
+            put_list(&mut out, arrived, |out, Arrival { group, number, members }| {
+                [group.0, number.0, members.0].into_iter().for_each(|part| put_u64(out, part));
+            });
+        }
+        Mail::Ask { token, ask: Ask::Elect(parts) } => {
+            begin(kind::ASK_ELECT, token);
+            put_list(&mut out, parts, |out, (position, group, to)| {
+                [(*position).into(), group.0, to.0.into()].into_iter().for_each(|part| put_u64(out, part));
+            });
+        }
+        Mail::Ask { token, ask: Ask::Quorums(parts) } => {
+            begin(kind::ASK_QUORUMS, token);
+            put_list(&mut out, parts, |out, (position, group)| {
+                [(*position).into(), group.0].into_iter().for_each(|part| put_u64(out, part));
+            });
+        }
+        Mail::Answer { token, answer: Answer::Elected(parts) } => {
+            begin(kind::ANSWER_ELECTED, token);
+            put_list(&mut out, parts, |out, (position, code)| {
+                put_u64(out, (*position).into());
+                put_i64(out, (*code).into());
+            });
+        }
+        Mail::Answer { token, answer: Answer::Quorums(parts) } => {
+            begin(kind::ANSWER_QUORUMS, token);
+            put_list(&mut out, parts, |out, (position, quorum)| {
+                put_u64(out, (*position).into());
+                put_i64(out, quorum.as_ref().err().copied().unwrap_or(0).into());
+                if let Ok(quorum) = quorum {
+                    put_quorum(out, quorum);
+                }
+            });
         }
         Mail::Answer { token, answer: Answer::ProducerId(result) } => {
             begin(kind::ANSWER_PRODUCER_ID, token);
@@ -86,6 +128,40 @@ pub fn decode(mut bytes: &[u8], defaults: &TopicConfig) -> Read<Mail> {
             kind::ASK_ADMIT => {
                 let (node, admission) = Admission::decode(&mut from)?;
                 Mail::Ask { token, ask: Ask::Admit(node, admission) }
+            }
+            kind::ASK_ARRIVED => {
+                let arrived = take_list(&mut from, "groups that have come", |from| {
+                    let group = GroupId(from.u64("group")?);
+                    let (number, members) = (Index(from.u64("move's number")?), Index(from.u64("index")?));
+                    Ok(Arrival { group, number, members })
+                })?;
+                Mail::Ask { token, ask: Ask::Arrived(arrived) }
+            }
+            kind::ASK_ELECT => {
+                let parts = take_list(&mut from, "groups", |from| {
+                    let (position, group) = (take_u32(from, "position")?, GroupId(from.u64("group")?));
+                    Ok((position, group, NodeId(take_u32(from, "leader")?)))
+                })?;
+                Mail::Ask { token, ask: Ask::Elect(parts) }
+            }
+            kind::ASK_QUORUMS => {
+                let parts = take_list(&mut from, "groups", |from| {
+                    Ok((take_u32(from, "position")?, GroupId(from.u64("group")?)))
+                })?;
+                Mail::Ask { token, ask: Ask::Quorums(parts) }
+            }
+            kind::ANSWER_ELECTED => {
+                let parts = take_list(&mut from, "elections", |from| {
+                    Ok((take_u32(from, "position")?, take_i16(from, "error code")?))
+                })?;
+                Mail::Answer { token, answer: Answer::Elected(parts) }
+            }
+            kind::ANSWER_QUORUMS => {
+                let parts = take_list(&mut from, "quorums", |from| {
+                    let (position, code) = (take_u32(from, "position")?, take_i16(from, "error code")?);
+                    Ok((position, if code == 0 { Ok(take_quorum(from)?) } else { Err(code) }))
+                })?;
+                Mail::Answer { token, answer: Answer::Quorums(parts) }
             }
             kind::ANSWER_PRODUCER_ID => {
                 let (code, id) = (take_i16(&mut from, "error code")?, from.i64("producer id")?);
@@ -235,6 +311,16 @@ fn put_admin(out: &mut Vec<u8>, admin: &Admin) {
                 });
             });
         }
+        Admin::Reassign { topics, factor } => {
+            out.extend([20, u8::from(*factor)]);
+            put_list(out, topics, |out, Reassign { topic, partitions }| {
+                put_text(out, topic);
+                put_list(out, partitions, |out, (partition, replicas)| {
+                    put_i64(out, (*partition).into());
+                    put_maybe(out, replicas.as_ref(), |out, ids| put_ids(out, ids));
+                });
+            });
+        }
         Admin::Configs { resources, validate_only } => {
             out.extend([5, u8::from(*validate_only)]);
             put_list(out, resources, |out, (resource, change)| {
@@ -289,6 +375,17 @@ fn take_admin(from: &mut Decoder<'_, '_>) -> Read<Admin> {
                 Ok((resource, take_config_change(from)?))
             })?;
             Admin::Configs { resources, validate_only }
+        }
+        20 => {
+            let factor = take_bool(from, "whether the number of replicas may change")?;
+            let topics = take_list(from, "topics", |from| {
+                let topic = take_text(from, "topic's name")?;
+                let partitions = take_list(from, "partitions", |from| {
+                    Ok((take_i32(from, "partition")?, take_maybe(from, "replicas", take_ids)?))
+                })?;
+                Ok(Reassign { topic, partitions })
+            })?;
+            Admin::Reassign { topics, factor }
         }
         _ => return Err(from.bad("kind of change")),
     })
@@ -382,6 +479,38 @@ fn take_result(from: &mut Decoder<'_, '_>, defaults: &TopicConfig) -> Read<Admin
     })
 }
 
+fn put_quorum(out: &mut Vec<u8>, quorum: &Quorum) {
+    put_u64(out, quorum.leader.0.into());
+    put_i64(out, quorum.epoch.get().into());
+    put_i64(out, quorum.high_watermark.get());
+    put_list(out, &quorum.members, |out, member| {
+        put_u64(out, member.node.0.into());
+        out.push(member.votes.into());
+        put_i64(out, member.end.get());
+        put_u64(out, member.behind_bytes);
+        put_i64(out, member.caught_up.0);
+    });
+    put_maybe(out, quorum.hold.as_ref(), |out, hold| put_text(out, hold));
+}
+
+fn take_quorum(from: &mut Decoder<'_, '_>) -> Read<Quorum> {
+    Ok(Quorum {
+        leader: NodeId(take_u32(from, "leader")?),
+        epoch: LeaderEpoch(take_i32(from, "epoch")?),
+        high_watermark: Offset(from.i64("high watermark")?),
+        members: take_list(from, "members", |from| {
+            Ok(Member {
+                node: NodeId(take_u32(from, "member")?),
+                votes: take_bool(from, "whether it votes")?,
+                end: Offset(from.i64("log's end")?),
+                behind_bytes: from.u64("bytes")?,
+                caught_up: Wall(from.i64("time")?),
+            })
+        })?,
+        hold: take_maybe(from, "reason", |from| take_text(from, "reason"))?,
+    })
+}
+
 fn put_led(out: &mut Vec<u8>, led: &Led) {
     put_u64(out, led.group.0);
     put_u64(out, led.node.0.into());
@@ -396,7 +525,7 @@ fn take_leaders(from: &mut Decoder<'_, '_>) -> Read<Leaders> {
         let epoch = take_i32(from, "epoch")?;
         from.check(epoch >= -1, "epoch")?;
         let behind = take_list(from, "replicas", |from| take_u32(from, "replica").map(NodeId))?;
-        from.check(behind.len() <= REPLICAS_MAX, "replicas")?;
+        from.check(behind.len() <= MOVE_MEMBERS_MAX, "replicas")?;
         Ok(Led { group, node, epoch: (epoch >= 0).then_some(LeaderEpoch(epoch)), behind })
     })
 }

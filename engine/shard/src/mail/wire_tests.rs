@@ -65,7 +65,12 @@ impl Writer {
     }
 
     fn admin(&mut self) -> Admin {
-        match self.0.below(5) {
+        match self.0.below(6) {
+            5 => Admin::Reassign {
+                topics: self
+                    .list(|w| Reassign { topic: w.text(), partitions: w.list(|w| (w.i32(), w.maybe(Writer::ids))) }),
+                factor: self.flag(),
+            },
             0 => Admin::Create { topics: self.list(Writer::new_topic), validate_only: self.flag() },
             1 => {
                 let (name, partitions) = ("__consumer_offsets".into(), self.0.next_u64() as u32);
@@ -106,6 +111,7 @@ impl Writer {
                 id: TopicId(w.0.next_u64().into()),
                 partitions: GroupRanges::new(GroupId(2_000), 7),
                 replication: 2,
+                moves: Default::default(),
                 replicas: if w.flag() { Replicas::new([&row[..]; 7]) } else { Replicas::default() },
                 created: Wall(8),
                 config: TopicConfig::resolve(&TopicConfig::default(), &config).expect("a good setting"),

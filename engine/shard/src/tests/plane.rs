@@ -32,7 +32,7 @@ fn members() -> [NodeId; 3] {
 /// A client, and the number of its next request.
 pub struct Client {
     conn: ConnId,
-    node: NodeId,
+    pub node: NodeId,
     correlation: i32,
     received: Vec<u8>,
 }
@@ -128,7 +128,7 @@ fn controller(cluster: &mut Cluster) -> NodeId {
     cluster.leader(GroupId::CATALOG)
 }
 
-fn ids(brokers: &[BrokerId]) -> Vec<u32> {
+pub fn ids(brokers: &[BrokerId]) -> Vec<u32> {
     brokers.iter().map(|broker| broker.0 as u32).collect()
 }
 

@@ -101,6 +101,8 @@ pub fn settings() -> Settings {
         num_partitions: 1,
         request_max_bytes: 4 << 20,
         topic_defaults: TopicConfig::default(),
+        moves_at_once: 4,
+        move_bytes_per_second: 0,
         retention_check_interval_ms: 10_000,
         compaction_backoff_ms: 15_000,
         compaction_keys_bytes: 16 << 20,

@@ -53,7 +53,12 @@ pub(super) fn check_more(
     assignments.iter().try_for_each(|replicas| check_replicas(replicas, Some(copies as usize), brokers))
 }
 
-fn check_replicas(replicas: &[i32], copies: Option<usize>, brokers: &BTreeSet<NodeId>) -> Result<(), CatalogError> {
+/// Checks the replicas of one partition, of which there are to be `copies`, if that is said.
+pub(super) fn check_replicas(
+    replicas: &[i32],
+    copies: Option<usize>,
+    brokers: &BTreeSet<NodeId>,
+) -> Result<(), CatalogError> {
     if replicas.is_empty() {
         return refuse("The manual partition assignment includes an empty replica list.".into());
     }

@@ -20,6 +20,8 @@ const VERSION_WITH_PENDING: u8 = 3;
 const VERSION_WITH_NODES: u8 = 4;
 /// The same with servers that came and went since the founding, behind the nodes.
 const VERSION_WITH_MEMBERSHIP: u8 = 5;
+/// The same with all of these, and moves behind them.
+const VERSION_WITH_MOVES: u8 = 6;
 
 impl Catalog {
     /// Appends the catalog for a checkpoint.
@@ -27,6 +29,7 @@ impl Catalog {
         // Without what it does not know an older torc can read it, too.
         let is_cluster = !self.nodes.is_empty() || self.by_name.values().any(|topic| !topic.replicas.is_empty());
         let version = match (is_cluster, self.pending.is_empty(), self.groups.is_empty()) {
+            _ if self.has_moves() => VERSION_WITH_MOVES,
             _ if !self.membership.is_empty() => VERSION_WITH_MEMBERSHIP,
             (true, ..) => VERSION_WITH_NODES,
             (_, true, true) => VERSION,
@@ -62,6 +65,9 @@ impl Catalog {
         if version >= VERSION_WITH_PENDING {
             self.encode_pending(out);
         }
+        if version >= VERSION_WITH_MOVES {
+            self.encode_moves(out);
+        }
     }
 
     fn encode_pending(&self, out: &mut Vec<u8>) {
@@ -91,7 +97,7 @@ impl Catalog {
     pub fn decode(defaults: Defaults, bytes: &mut &[u8]) -> Result<Catalog, DecodeError> {
         let mut from = Decoder::new(bytes);
         let version = from.u8("catalog's version")?;
-        from.check((VERSION..=VERSION_WITH_MEMBERSHIP).contains(&version), "catalog's version")?;
+        from.check((VERSION..=VERSION_WITH_MOVES).contains(&version), "catalog's version")?;
         let mut catalog = Catalog::new(defaults.clone());
         catalog.applied = Index(from.u64("catalog's index")?);
         let next_group = GroupId(from.u64("next group")?);
@@ -132,6 +138,9 @@ impl Catalog {
         if version >= VERSION_WITH_PENDING {
             from.check(version >= VERSION_WITH_NODES || !from.is_at(0), "number of commands")?;
             catalog.decode_pending(&mut from)?;
+        }
+        if version >= VERSION_WITH_MOVES {
+            catalog.decode_moves(&mut from)?;
         }
         Ok(catalog)
     }
@@ -198,6 +207,6 @@ fn take_topic(defaults: &TopicConfig, end: GroupId, from: &mut Decoder<'_, '_>) 
     from.check(partitions.len() > 0, "topic's partitions")?;
     let overrides: Overrides = command::take_overrides(from)?;
     let config = TopicConfig::resolve(defaults, &overrides).map_err(|_| from.bad("topic's settings"))?;
-    let replicas = Replicas::default();
-    Ok(Topic { name, id, partitions, replication, replicas, created, config, overrides })
+    let (replicas, moves) = Default::default();
+    Ok(Topic { name, id, partitions, replication, replicas, moves, created, config, overrides })
 }

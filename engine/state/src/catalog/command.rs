@@ -1,6 +1,7 @@
 //! A change of the catalog, as its log holds it.
 
-use super::{Admission, Node, Replicas};
+use super::moves::{put_ended, put_wishes, take_ended, take_wishes};
+use super::{Admission, Ended, Node, Replicas, Wishes};
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::Overrides;
 use torc_base::ids::{GroupId, NodeId, TopicId};
@@ -44,6 +45,12 @@ pub enum Command {
     AdmitNode { node: NodeId, admission: Admission },
     /// A server that has no replicas any more belongs to the cluster no longer, and its disk never again.
     RemoveNode(NodeId),
+    /// Partitions of a topic are to have other replicas, or the ones that they had.
+    Move { id: TopicId, wishes: Wishes },
+    /// Partitions of a topic have come to the replicas that they were to have.
+    EndMoves { id: TopicId, ended: Vec<Ended> },
+    /// A node is to lose all its replicas, and then to be taken out, or to stay after all.
+    Leave { node: NodeId, leaving: bool },
 }
 
 /// Added to the number of a command with replicas, which stand behind what older torcs wrote of it.
@@ -104,6 +111,20 @@ impl Command {
                 out.push(9);
                 put_u64(out, node.0.into());
             }
+            Command::Move { id, wishes } => {
+                out.push(10);
+                put_topic_id(out, *id);
+                put_wishes(out, wishes);
+            }
+            Command::EndMoves { id, ended } => {
+                out.push(11);
+                put_topic_id(out, *id);
+                put_ended(out, ended);
+            }
+            Command::Leave { node, leaving } => {
+                out.push(if *leaving { 12 } else { 13 });
+                put_u64(out, node.0.into());
+            }
         }
     }
 
@@ -144,6 +165,9 @@ impl Command {
                 Command::AdmitNode { node, admission }
             }
             9 => Command::RemoveNode(NodeId(from.u64_max(u32::MAX.into(), "removed node")? as u32)),
+            10 => Command::Move { id: take_topic_id(&mut from)?, wishes: take_wishes(&mut from)? },
+            11 => Command::EndMoves { id: take_topic_id(&mut from)?, ended: take_ended(&mut from)? },
+            12 | 13 => Command::Leave { node: take_node(&mut from)?, leaving: number == 12 },
             _ => return Err(from.bad("command")),
         };
         if bytes.is_empty() { Ok(command) } else { Err(DecodeError { what: "command's end", left: bytes.len() }) }
@@ -167,6 +191,10 @@ fn take_replicas(from: &mut Decoder<'_, '_>, number: u8) -> Result<Replicas, Dec
     let replicas = Replicas::decode(from)?;
     from.check(!replicas.is_empty(), "replicas")?;
     Ok(replicas)
+}
+
+fn take_node(from: &mut Decoder<'_, '_>) -> Result<NodeId, DecodeError> {
+    Ok(NodeId(from.u64_max(u32::MAX.into(), "node's id")? as u32))
 }
 
 fn put_topic_id(out: &mut Vec<u8>, id: TopicId) {

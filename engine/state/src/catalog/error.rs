@@ -24,6 +24,10 @@ pub enum CatalogError {
     UnknownTopic(String),
     /// UNKNOWN_TOPIC_ID.
     UnknownTopicId(TopicId),
+    /// NO_REASSIGNMENT_IN_PROGRESS.
+    NoMove(String),
+    /// BROKER_ID_NOT_REGISTERED.
+    UnknownNode(String),
     /// POLICY_VIOLATION: a limit of torc.
     Limit(String),
     /// INVALID_REQUEST: fields that contradict each other, a reserved name, or a command that no plan made.
@@ -43,8 +47,14 @@ impl CatalogError {
             CatalogError::InvalidConfig(_) => 40,
             CatalogError::InvalidRequest(_) => 42,
             CatalogError::Limit(_) => 44,
+            CatalogError::NoMove(_) => 85,
+            CatalogError::UnknownNode(_) => 102,
             CatalogError::UnknownTopicId(_) => 100,
         }
+    }
+
+    pub(super) fn no_move(topic: &str, partition: u32) -> CatalogError {
+        CatalogError::NoMove(format!("No reassignment of partition {partition} of topic {topic} is in progress."))
     }
 
     pub(super) fn too_few_partitions(topic: &Topic, asked: i64) -> CatalogError {
@@ -74,6 +84,8 @@ impl fmt::Display for CatalogError {
             | CatalogError::InvalidPartitions(why)
             | CatalogError::InvalidReplication(why)
             | CatalogError::InvalidAssignment(why)
+            | CatalogError::NoMove(why)
+            | CatalogError::UnknownNode(why)
             | CatalogError::Limit(why)
             | CatalogError::InvalidRequest(why) => f.write_str(why),
         }

@@ -61,13 +61,13 @@ impl Catalog {
 
     /// Copies of a topic whose creator does not say.
     fn default_copies(&self) -> i16 {
-        self.defaults.replication.unwrap_or(self.members().len().min(REPLICATION_DEFAULT) as i16)
+        self.defaults.replication.unwrap_or(self.holders().len().min(REPLICATION_DEFAULT) as i16)
     }
 
     /// Places new partitions of a topic that has replicas already, or has none yet.
     fn plan_replicas(&mut self, partitions: u32, copies: usize, has: &Replicas) -> Replicas {
-        let members = self.members();
-        let candidates = members.iter().map(|&id| {
+        let holders = self.holders();
+        let candidates = holders.iter().map(|&id| {
             let (stands, planned) = (self.loads.of(id), self.planned_loads.of(id));
             Candidate {
                 id,
@@ -110,7 +110,7 @@ impl Catalog {
     ) -> Result<Command, CatalogError> {
         self.check_new_name(name)?;
         assert!(is_internal(name), "only the server's own topics are made so");
-        let nodes = i16::try_from(self.members().len()).unwrap_or(i16::MAX);
+        let nodes = i16::try_from(self.holders().len()).unwrap_or(i16::MAX);
         let config = [("cleanup.policy", "compact"), ("compression.type", "producer")];
         self.plan_checked(NewTopic {
             name: name.into(),
@@ -158,7 +158,7 @@ impl Catalog {
             let why = format!("Number of partitions must be larger than 0, or -1 for the default, not {partitions}.");
             return Err(CatalogError::InvalidPartitions(why));
         };
-        let members = self.members();
+        let members = self.holders();
         let (copies, nodes) = (replication as usize, members.len());
         if copies > nodes {
             let why =
@@ -190,7 +190,7 @@ impl Catalog {
                 return Err(CatalogError::InvalidRequest(why));
             }
         }
-        let copies = assignment::check_new(assignments, &self.members())?;
+        let copies = assignment::check_new(assignments, &self.holders())?;
         check_copies(copies as usize)?;
         Ok((assignments.len() as u32, copies))
     }
@@ -208,6 +208,7 @@ impl Catalog {
             partitions: GroupRanges::new(*first_group, *partitions),
             replication: *replication,
             replicas: replicas.clone(),
+            moves: Default::default(),
             created: *created,
             config: TopicConfig::resolve(&self.defaults.config, config).ok()?,
             overrides: config.clone(),
@@ -232,7 +233,7 @@ impl Catalog {
         let count = count.ok_or_else(|| CatalogError::too_few_partitions(topic, i64::from(total)))?;
         let more = count - has;
         if let Some(assignments) = assignments {
-            assignment::check_more(assignments, more, copies, &self.members())?;
+            assignment::check_more(assignments, more, copies, &self.holders())?;
         }
         self.check_more(u64::from(count), more)?;
         let has = topic.replicas.clone();
@@ -331,7 +332,7 @@ impl Catalog {
         Ok(topic)
     }
 
-    fn known(&self, name: &str) -> Result<&topic::Topic, CatalogError> {
+    pub(super) fn known(&self, name: &str) -> Result<&topic::Topic, CatalogError> {
         self.by_name.get(name).map(|topic| &**topic).ok_or_else(|| CatalogError::UnknownTopic(name.into()))
     }
 
@@ -388,7 +389,7 @@ impl Catalog {
 }
 
 /// Fails if a partition is to have more replicas than torc bears.
-fn check_copies(copies: usize) -> Result<(), CatalogError> {
+pub(super) fn check_copies(copies: usize) -> Result<(), CatalogError> {
     if copies > REPLICAS_MAX {
         let why = format!("A partition can have at most {REPLICAS_MAX} replicas, not {copies}.");
         return Err(CatalogError::InvalidReplication(why));

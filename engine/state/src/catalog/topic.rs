@@ -1,5 +1,6 @@
 //! A topic, and what it may be called.
 
+use super::moves::Moves;
 use super::{CatalogError, Replicas};
 use crate::config::{Overrides, TopicConfig};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub struct Topic {
     pub replication: i16,
     /// Which nodes have them.
     pub replicas: Replicas,
+    /// Partitions that are being brought to others, by number.
+    pub moves: Moves,
     /// When it was made.
     pub created: Wall,
     /// Its settings in effect.

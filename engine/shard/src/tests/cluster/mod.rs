@@ -2,5 +2,6 @@
 
 mod commits;
 mod greetings;
+mod reassignments;
 pub mod rig;
 mod trouble;

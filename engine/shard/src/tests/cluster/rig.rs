@@ -125,11 +125,17 @@ impl Cluster {
 
     /// The same with other settings.
     pub fn with(shards: [u16; 3], change: impl Fn(&mut Settings)) -> Cluster {
+        Cluster::of(&shards, change)
+    }
+
+    /// As many nodes as there are numbers of shards.
+    pub fn of(shards: &[u16], change: impl Fn(&mut Settings)) -> Cluster {
+        let nodes = shards.len() as u32;
         let mut cluster = Cluster {
             processes: BTreeMap::new(),
             down: BTreeMap::new(),
             settings: BTreeMap::new(),
-            shards: (1..=3).map(node).zip(shards).collect(),
+            shards: (1..=nodes).map(node).zip(shards.iter().copied()).collect(),
             ends: BTreeMap::new(),
             next_conn: 1,
             now: Now { mono: Mono(1), wall: Wall(START_MS) },
@@ -143,8 +149,8 @@ impl Cluster {
             next_token: 0,
             starts: 0,
         };
-        for id in (1..=3).map(node) {
-            let mut settings = settings_of(id, 3);
+        for id in (1..=nodes).map(node) {
+            let mut settings = settings_of(id, nodes);
             change(&mut settings);
             cluster.settings.insert(id, settings);
             let files = vec![Files::new(); usize::from(cluster.shards[&id])];
