@@ -194,6 +194,14 @@ impl Directory {
         }
     }
 
+    /// Entries from `from` on, behind the offset `end_offset`, were never there.
+    pub fn cut(&mut self, group: GroupId, from: Index, end_offset: Offset) {
+        let Some(group) = self.groups.get_mut(&group) else { return };
+        assert!(from >= group.compacted, "what is compacted is not taken back");
+        truncate(&mut group.runs, &mut self.live, from, end_offset);
+        (group.last, group.end_offset) = (Index(from.get() - 1), end_offset);
+    }
+
     /// Readers find what was copied in `to` from now on, as far as it is alive and still where it was copied from: the
     /// group may have been dropped, released or cut meanwhile.
     pub(crate) fn swap(&mut self, to: SegmentId, moved: &Moved) {

@@ -46,15 +46,21 @@ pub struct Corruption {
     pub entry: Option<(GroupId, Index)>,
 }
 
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (file {}, segment {}, position {}", self.what, self.file, self.segment, self.position)?;
+        if let Some((group, index)) = self.entry {
+            write!(f, ", group {group}, index {index}")?;
+        }
+        f.write_str(")")
+    }
+}
+
 impl fmt::Display for WalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WalError::Corrupt(c) => {
-                write!(f, "corrupt log: {} (file {}, segment {}, position {}", c.what, c.file, c.segment, c.position)?;
-                if let Some((group, index)) = c.entry {
-                    write!(f, ", group {group}, index {index}")?;
-                }
-                f.write_str("); restore this shard's directory from a copy or from a replica")
+            WalError::Corrupt(found) => {
+                write!(f, "corrupt log: {found}; restore this shard's directory from a copy or from a replica")
             }
             WalError::Disk { doing, file, error } if file.is_empty() => {
                 write!(f, "{doing}: {error}; {}, then restart", error.cure())

@@ -41,6 +41,6 @@ pub use directory::Group;
 pub use entry::{Entry, Item, Kind, Run};
 pub use error::{Corruption, WalError};
 pub use index::{Extent, SegmentIndex, extents_of};
-pub use outcome::{Claim, Find, From, Outcome, Read, ReadId, Recovered, Share, State, Stats};
+pub use outcome::{Claim, Find, From, Lost, Outcome, Read, ReadId, Recovered, Share, State, Stats};
 pub use settings::{CleanerSettings, WalSettings};
 pub use wal::Wal;

@@ -1,8 +1,8 @@
 //! What the log says back.
 
-use crate::entry::Item;
+use crate::entry::{Item, Kind};
 use crate::error::WalError;
-use torc_base::ids::{BatchSeq, Index, Offset};
+use torc_base::ids::{BatchSeq, GroupId, Index, Offset, Term};
 use torc_base::io::{DiskError, Level};
 
 /// What came of a completion or a turn.
@@ -12,6 +12,8 @@ pub enum Outcome {
     Durable(BatchSeq),
     /// An entry behind the checkpoint, in log order, only while recovering.
     Recovered(Item),
+    /// Recovery has passed over damage: this is lost, and only that. In log order, among the entries.
+    Lost(Lost),
     /// Recovery has ended and the log is running.
     RecoveryDone(Recovered),
     /// Recovery found damage that is not a torn tail: the log stays closed.
@@ -28,6 +30,18 @@ pub enum Outcome {
     Compacted { whole: bool },
     /// A line for the shard's log.
     Log(Level, String),
+}
+
+/// What damage has taken of a log whose owner wants the rest ([`crate::Wal::salvage`]). `what` says where it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The payload of this entry; all else of its batch is whole. `in_checkpoint`: the checkpoint contains its effect, and it
+    /// stays where it is, as one that cannot be read.
+    Entry { group: GroupId, kind: Kind, term: Term, index: Index, in_checkpoint: bool, what: String },
+    /// These batches: what was in them is not known. `in_checkpoint`: the checkpoint contains the effect of all of it.
+    Batches { first: BatchSeq, last: BatchSeq, in_checkpoint: bool, what: String },
+    /// Entries of this group that the checkpoint contains, with such batches: its log has a gap, or ends too early.
+    Gap { group: GroupId },
 }
 
 /// What a start found.

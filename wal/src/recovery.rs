@@ -5,6 +5,8 @@
 //! corruption, if anything says that it had been durable: the checkpoint, a later batch's durable mark, or a footer.
 //! Where the checkpoint says that the log was closed, nothing is looked for behind its end.
 
+mod salvage;
+
 use crate::batch::{self, Damage, Descriptor};
 use crate::checkpoint::Section;
 use crate::directory::Directory;
@@ -17,6 +19,7 @@ use crate::segments::{Segments, footed};
 use crate::spares::{Spares, header_write};
 use crate::tags::Job;
 use crate::tail::item;
+use salvage::Wound;
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{BatchSeq, Index, SegmentId};
@@ -110,11 +113,21 @@ enum Mode {
     Evidence { segment: Header, position: u64, what: String, pieces: u64 },
     /// The log was closed in `segment`, and ends where it did then.
     Closed { segment: Header },
+    /// A batch is lost: where does the log go on?
+    Search,
 }
 
 /// Recovery under way.
 pub(crate) struct Recovery {
     section: Option<Section>,
+    /// Damage is passed over.
+    salvages: bool,
+    /// The damage that is being passed over.
+    wound: Option<Wound>,
+    /// Batches are lost that the checkpoint contains.
+    gaps: bool,
+    /// All that it contains has been read.
+    passed: bool,
     tasks: BTreeMap<u64, Task>,
     numbers: u64,
     todo: VecDeque<(Slot, u64)>,
@@ -137,10 +150,14 @@ pub(crate) struct Recovery {
 }
 
 impl Recovery {
-    /// Starts by listing the directory.
-    pub(crate) fn start(section: Option<Section>, ops: &mut Vec<DiskOp>) -> Recovery {
+    /// Starts by listing the directory. `salvages`: of damage it is told what is lost, and the rest is read.
+    pub(crate) fn start(section: Option<Section>, salvages: bool, ops: &mut Vec<DiskOp>) -> Recovery {
         let mut recovery = Recovery {
             section,
+            salvages,
+            wound: None,
+            gaps: false,
+            passed: false,
             tasks: BTreeMap::new(),
             numbers: 0,
             todo: VecDeque::new(),
@@ -394,7 +411,13 @@ impl Recovery {
                     (Mode::Evidence { .. }, Some((_, &slot))) => {
                         self.open_stream(self.header(slot), u64::from(BATCHES_START));
                     }
-                    (Mode::Evidence { .. } | Mode::Closed { .. }, _) => return Ok(self.finish(parts, ops)),
+                    (Mode::Search, _) => {
+                        if !self.search_in_next(segment.segment) {
+                            self.end_at_damage(parts, out);
+                            return Ok(self.finish(parts, ops, out));
+                        }
+                    }
+                    (Mode::Evidence { .. } | Mode::Closed { .. }, _) => return Ok(self.finish(parts, ops, out)),
                 }
                 continue;
             }
@@ -409,6 +432,7 @@ impl Recovery {
             match self.mode {
                 Mode::Chain => self.follow(segment, at, &window, parts, out)?,
                 Mode::Evidence { .. } => self.look_for_evidence(&segment, at, &window)?,
+                Mode::Search => self.look_for_next(&segment, at, &window, parts, out),
                 Mode::Closed { .. } => panic!("nothing is read of a log that was closed"),
             }
         }
@@ -487,14 +511,22 @@ impl Recovery {
         parts: &mut Parts<'_>,
         out: &mut Vec<Outcome>,
     ) -> Result<(), String> {
-        batch::check(&header, bytes).map_err(|damage| match damage {
-            Damage::Table => format!("the checksum of the table of batch {} is wrong", header.seq),
-            Damage::Payload { group, index, position } => format!(
-                "the checksum of entry {index} of group {group} is wrong (batch {}, {position} bytes in)",
-                header.seq
-            ),
-        })?;
+        let wounded = self.is_wounded(&header);
+        match batch::check(&header, bytes) {
+            Ok(()) => {}
+            Err(Damage::Payload { .. }) if wounded => {}
+            Err(Damage::Table) => return Err(format!("the checksum of the table of batch {} is wrong", header.seq)),
+            Err(Damage::Payload { group, index, position }) => {
+                let seq = header.seq;
+                return Err(format!(
+                    "the checksum of entry {index} of group {group} is wrong (batch {seq}, {position} bytes in)"
+                ));
+            }
+        }
         let replayed = self.section.as_ref().is_none_or(|s| header.seq >= s.next);
+        if replayed {
+            self.pass_checkpoint(parts, out);
+        }
         let count = header.count as usize;
         let line = |number| Descriptor::decode(&header, bytes, number).expect("checked");
         for d in (0..count).map(line) {
@@ -502,8 +534,10 @@ impl Recovery {
             if d.index > Index(0) && (replayed || parts.directory.group(d.group).is_some()) {
                 parts.directory.note(d.group, d.index, d.first_offset, d.end_offset());
             }
-            if replayed {
-                let payload = bytes.slice(d.position as usize..d.end() as usize);
+            let payload = bytes.slice(d.position as usize..d.end() as usize);
+            if wounded && !d.matches(&payload) {
+                self.lose_entry(&d, replayed, out);
+            } else if replayed {
                 self.found.entries += 1;
                 self.found.bytes += payload.len() as u64;
                 out.push(Outcome::Recovered(item(&d, payload)));
@@ -515,6 +549,9 @@ impl Recovery {
         if count > 0 {
             self.found.batches += u64::from(replayed);
             self.last_filled = header.seq;
+        }
+        if wounded {
+            self.wound = None;
         }
         self.next = header.seq.next();
         self.chain = crc;
@@ -531,6 +568,10 @@ impl Recovery {
         what: String,
         parts: &mut Parts<'_>,
     ) -> Result<(), WalError> {
+        if self.wound.as_ref().is_some_and(|wound| wound.is_at(segment.segment, position)) {
+            self.search_behind(segment, position);
+            return Ok(());
+        }
         if let Some(&slot) = self.by_id.get(&segment.segment.next()) {
             let header = self.header(slot);
             let goes_on = self.files[&slot].first.is_some_and(|(first, _)| {
@@ -547,9 +588,9 @@ impl Recovery {
             }
         }
         if let Some(section) = self.section.as_ref().filter(|s| self.next < s.next) {
-            let what =
-                format!("{what}; the checkpoint says that batches up to {} were durable", section.next.get() - 1);
-            return Err(corrupt(&what, &segment, position, None));
+            let durable = BatchSeq(section.next.get() - 1);
+            let what = format!("{what}; the checkpoint says that batches up to {durable} were durable");
+            return self.wounded(segment, position, durable, corrupt(&what, &segment, position, None));
         }
         if self.section.as_ref().is_some_and(|s| s.closed && s.next == self.next) {
             self.open_stream(segment, segment.bytes);
@@ -579,7 +620,8 @@ impl Recovery {
                         here.slot.file_name(),
                         header.durable
                     );
-                    return Err(corrupt(&what, segment, *position, None));
+                    let (segment, position) = (*segment, *position);
+                    return self.wounded(segment, position, header.durable, corrupt(&what, &segment, position, None));
                 }
                 *pieces += u64::from(ours && header.seq >= next);
             }
@@ -592,7 +634,8 @@ impl Recovery {
                 let name = here.slot.file_name();
                 let what =
                     format!("{what}; but the footer of {name} says that batches up to {} were durable", trailer.last);
-                return Err(corrupt(&what, segment, *position, None));
+                let (segment, position) = (*segment, *position);
+                return self.wounded(segment, position, trailer.last, corrupt(&what, &segment, position, None));
             }
         }
         Ok(())
@@ -600,7 +643,8 @@ impl Recovery {
 
     /// The log ends here. What was read must be on stable storage before it is shown to anybody, and files behind the
     /// end must not be taken for their former segments.
-    fn finish(&mut self, parts: &mut Parts<'_>, ops: &mut Vec<DiskOp>) -> Progress {
+    fn finish(&mut self, parts: &mut Parts<'_>, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) -> Progress {
+        self.pass_checkpoint(parts, out);
         let segment = match std::mem::replace(&mut self.mode, Mode::Chain) {
             Mode::Evidence { segment, position, what, pieces } => {
                 let file = segment.slot.file_name();
@@ -616,7 +660,7 @@ impl Recovery {
                 self.found.closed = true;
                 segment
             }
-            Mode::Chain => panic!("the end is looked at before it is believed"),
+            Mode::Chain | Mode::Search => panic!("the end is looked at before it is believed"),
         };
         self.stream = None;
         self.finishing = true;

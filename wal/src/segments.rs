@@ -41,6 +41,8 @@ pub(crate) struct Segment {
     /// Payload bytes that were put into it, or that were alive when the log was opened: what has died since is what is
     /// missing from them.
     pub(crate) full: u64,
+    /// Nothing more goes into it, whatever room it has.
+    pub(crate) closed: bool,
 }
 
 /// A segment whose footer of `bytes` bytes is durable and whose extents are read from there: from before recovery, or
@@ -56,6 +58,7 @@ pub(crate) fn footed(header: Header, bytes: u32, full: u64) -> Segment {
         chain: 0,
         index: None,
         full,
+        closed: false,
     }
 }
 
@@ -63,7 +66,13 @@ impl Segment {
     /// True if another batch of `bytes` with at most `extents` extents fits in front of the footer.
     pub(crate) fn has_room(&self, bytes: usize, extents: usize) -> bool {
         let held = self.index.as_ref().map_or(0, SegmentIndex::len);
-        self.end as usize + bytes + footer_bytes(held + extents) <= self.header.bytes as usize
+        !self.closed && self.end as usize + bytes + footer_bytes(held + extents) <= self.header.bytes as usize
+    }
+
+    /// What lies before `position` is lost: there comes batch `next`, behind one with the checksum `chain`.
+    pub(crate) fn skip_to(&mut self, position: u32, next: BatchSeq, chain: u32) {
+        assert!(position >= self.end && next > self.last, "a log goes forward");
+        (self.end, self.last, self.chain) = (position, BatchSeq(next.get() - 1), chain);
     }
 
     /// Another batch has its place at the end.
@@ -148,6 +157,7 @@ impl Segments {
             chain,
             index: Some(SegmentIndex::default()),
             full: 0,
+            closed: false,
         };
         self.by_id.insert(header.segment, segment);
     }

@@ -91,6 +91,8 @@ pub struct Wal {
     idle_at: Option<Mono>,
     /// What it lacked when that was last told.
     told_lack: Option<DiskError>,
+    /// Recovery passes over damage.
+    salvages: bool,
     /// Nothing is appended any more: a log that stops in order leaves no file half made.
     closing: bool,
     stats: Stats,
@@ -124,6 +126,7 @@ impl Wal {
             closed: false,
             idle_at: None,
             told_lack: None,
+            salvages: false,
             closing: false,
             stats: Stats::default(),
             settings,
@@ -131,6 +134,13 @@ impl Wal {
             life: Life::New,
             nonce: 0,
         }
+    }
+
+    /// Recovery, which has not begun, is to pass over damage and tell what is lost ([`Outcome::Lost`]), instead of refusing
+    /// the log: others have it. What it cannot read at all it refuses all the same.
+    pub fn salvage(&mut self) {
+        assert!(matches!(self.life, Life::New), "said before recovery begins");
+        self.salvages = true;
     }
 
     /// Starts recovery. `checkpoint` is the log's section of the newest checkpoint, as [`Wal::begin_checkpoint`] gave
@@ -149,7 +159,7 @@ impl Wal {
         if let Some(section) = &section {
             self.checkpointed = section.scan;
         }
-        self.life = Life::Recovering(Box::new(Recovery::start(section, ops)));
+        self.life = Life::Recovering(Box::new(Recovery::start(section, self.salvages, ops)));
         Ok(())
     }
 
@@ -605,6 +615,14 @@ impl Wal {
     /// Entries of the group below `below` are dead. Not durable by itself: the next checkpoint says it.
     pub fn release(&mut self, group: GroupId, below: Index) {
         self.directory.release(group, below);
+        self.note_change();
+    }
+
+    /// Entries of the group from `from` on, behind the offset `end_offset`, were never there: nothing of them is whole. To be
+    /// said after recovery; what follows in the log says it on the disk.
+    pub fn take_back(&mut self, group: GroupId, from: Index, end_offset: Offset) {
+        self.reader.truncate(group, from);
+        self.directory.cut(group, from, end_offset);
         self.note_change();
     }
 

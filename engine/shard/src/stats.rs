@@ -111,6 +111,8 @@ counters! {
     gauge compaction_max_dirty_percent,
     /// Checkpoints that were published.
     counter checkpoints_total,
+    /// Places of the log where damage was found: its bytes are not those that were written.
+    counter damage_found_total,
     /// 1 while producers are refused for lack of disk space.
     gauge disk_full,
     /// 1 after a failed write: the shard takes nothing more.

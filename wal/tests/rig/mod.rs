@@ -13,7 +13,7 @@ use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
 use torc_wal::WalError;
 use torc_wal::{
-    Claim, CleanerSettings, Entry, Find, From, Item, Kind, Outcome, Read, ReadId, Share, State, Wal, WalSettings,
+    Claim, CleanerSettings, Entry, Find, From, Item, Kind, Lost, Outcome, Read, ReadId, Share, State, Wal, WalSettings,
 };
 
 /// Claims of a read whose reader has nothing yet, and of one whose reader has something.
@@ -90,6 +90,9 @@ pub struct Rig {
     pub durable: BatchSeq,
     /// What recovery handed out.
     pub recovered: Vec<Item>,
+    /// Recovery passes over damage, and what it lost.
+    pub salvages: bool,
+    pub lost: Vec<Lost>,
     pub term: u64,
     lives: u64,
 }
@@ -113,6 +116,8 @@ impl Rig {
             section: None,
             durable: BatchSeq(0),
             recovered: Vec::new(),
+            salvages: false,
+            lost: Vec::new(),
             term: 1,
             lives: 0,
         }
@@ -134,6 +139,10 @@ impl Rig {
         self.outcomes.clear();
         self.recovered.clear();
         self.said.clear();
+        self.lost.clear();
+        if self.salvages {
+            self.wal.salvage();
+        }
         let section = self.section.clone();
         self.wal.open(self.now, section.as_deref(), &mut self.pending)?;
         while self.wal.state() == State::Recovering {
@@ -144,6 +153,7 @@ impl Rig {
         for outcome in std::mem::take(&mut self.outcomes) {
             match outcome {
                 Outcome::Recovered(item) => self.recovered.push(item),
+                Outcome::Lost(lost) => self.lost.push(lost),
                 Outcome::RecoveryDone(found) => torn = found.torn,
                 Outcome::Refused(error) => return Err(error),
                 Outcome::Log(_, text) => self.said.push(text),

@@ -2,6 +2,7 @@
 
 use super::hard_state::{encode_doubt, is_alone, take_doubt};
 use super::recover::{CHECKPOINT_FILE, RecoveredGroup, Recovery};
+use super::salvage::Loss;
 use super::{Groups, Out, Phase};
 use crate::group::Group;
 use crate::meaning::{Meaning, put_list, take_list, take_numbers, take_u64};
@@ -45,6 +46,9 @@ pub(super) struct Checkpointing {
     rest: Option<Mono>,
     /// One is wanted whatever the log says: the shard stops.
     pub forced: bool,
+    /// None is made before the catalog has said which groups this node has: some may have been lost with their promises, and
+    /// until they are in the log again each start must find out anew that something is lost.
+    pub waits_for_catalog: bool,
     /// Groups met while starting.
     pub recovery: Recovery,
 }
@@ -54,6 +58,7 @@ impl Groups {
     pub fn wants_checkpoint(&self) -> bool {
         self.phase == Phase::Running
             && self.checkpoint.writer.is_none()
+            && !self.checkpoint.waits_for_catalog
             && self.checkpoint.retry.is_none()
             && self.fenced().is_none()
             && (self.checkpoint.forced || self.checkpoint.rest.is_none() && self.wal.wants_checkpoint())
@@ -61,7 +66,7 @@ impl Groups {
 
     /// Asks for a last checkpoint, which closes the log: the next start replays nothing and looks for nothing behind it.
     pub fn force_checkpoint(&mut self) {
-        self.checkpoint.forced = true;
+        self.checkpoint.forced = !self.checkpoint.waits_for_catalog;
     }
 
     /// True while a checkpoint is wanted or written.
@@ -232,7 +237,8 @@ impl Groups {
                 configurations = take_configurations(rest).ok_or(NONSENSE)?;
             }
             let terms = take_list(rest).ok_or(NONSENSE)?;
-            let terms = terms.into_iter().map(|[t, f]| TermRun { term: Term(t), first: Index(f) }).collect();
+            let terms: Vec<TermRun> =
+                terms.into_iter().map(|[t, f]| TermRun { term: Term(t), first: Index(f) }).collect();
             let meaning = Meaning::decode(&self.settings, rest).map_err(|what| format!("group {id}: {what}"))?;
             let hard_state = HardState { term: Term(term), vote: u32::try_from(vote).ok().map(NodeId), doubt };
             let hard_state = HardState { vote: hard_state.vote.filter(|v| v.get() != u32::MAX), ..hard_state };
@@ -245,8 +251,19 @@ impl Groups {
             if !fits || applied > last || first > applied.next() {
                 return Err(format!("group {id}: its marks do not fit its state"));
             }
-            let found =
-                RecoveredGroup { hard_state, first, last, applied, terms, configurations, restored: false, meaning };
+            let (restored, began, loss) = (false, true, Loss::of(&terms, last));
+            let found = RecoveredGroup {
+                hard_state,
+                first,
+                last,
+                applied,
+                terms,
+                configurations,
+                restored,
+                began,
+                loss,
+                meaning,
+            };
             self.checkpoint.recovery.found.insert(GroupId(id), found);
         }
         if rest.is_empty() { Ok(()) } else { Err(NONSENSE.into()) }

@@ -22,6 +22,7 @@ mod read;
 mod recover;
 mod replicas;
 mod retention;
+mod salvage;
 mod sizes;
 mod watch;
 
@@ -327,6 +328,7 @@ impl Groups {
     /// that the node had before can have promised anything about it.
     pub fn start_is_known(&mut self) {
         self.doubt = None;
+        self.checkpoint.waits_for_catalog = false;
     }
 
     /// The catalog as its log says. Only the shard that owns it may ask, once it has been made.
@@ -350,7 +352,9 @@ impl Groups {
     fn seek_leader(&mut self, out: &mut Out, id: GroupId, stands: bool) {
         let group = self.groups.get_mut(&id).expect("just made");
         let alone = group.is_alone();
-        if alone {
+        // With something lost, and nobody who has it, there will be none.
+        let hopeless = alone && group.raft.hard_state().doubt.is_some();
+        if alone && !hopeless {
             group.awaited = true;
             self.electing += 1;
         }

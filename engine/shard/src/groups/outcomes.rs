@@ -152,6 +152,7 @@ impl Groups {
             match outcome {
                 Outcome::Durable(seq) => self.durable(out, seq),
                 Outcome::Recovered(item) => self.recovered(item),
+                Outcome::Lost(lost) => self.lost(out, lost),
                 Outcome::RecoveryDone(found) => self.recovery_done(out, found),
                 Outcome::Refused(error) => self.refuse_start(error.to_string()),
                 Outcome::Read(id, result) => self.read_done(out, id, result),

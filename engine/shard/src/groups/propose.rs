@@ -2,7 +2,6 @@
 //! remembered.
 
 use super::follow::Sent;
-use super::hard_state::encode_hard_state;
 use super::{Groups, Out};
 use crate::batch::NewBatch;
 use crate::group::{Group, epoch_of};
@@ -159,12 +158,7 @@ impl Groups {
     pub(super) fn obey(&mut self, out: &mut Out, id: GroupId, sent: Vec<Sent>) {
         let mut output = std::mem::take(&mut self.output);
         if let Some(hard_state) = output.hard_state.take() {
-            let group = &self.groups[&id];
-            let (index, members) = &group.raft.configurations()[0];
-            let node = self.settings.node;
-            let payload = encode_hard_state(&hard_state, group.meaning.kind(), (*index, members), node);
-            let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
-            self.track(seq, id, Mark::HardState(hard_state));
+            self.write_hard_state(id, hard_state);
         }
         let mut sent = sent;
         if let Some(restore) = output.restore.take() {

@@ -1,12 +1,14 @@
 //! From a directory to running groups: checkpoint, then the log behind it, then elections.
 
-use super::hard_state::{decode_hard_state, decode_state};
+use super::hard_state::{decode_hard_state, decode_state, encode_hard_state};
+use super::propose::Mark;
+use super::salvage::{self, Loss};
 use super::{Groups, Out};
 use crate::group::Group;
 use crate::meaning::{LogKind, Meaning, PartitionLog, kind, members};
 use crate::settings::Settings;
 use std::collections::BTreeMap;
-use torc_base::ids::{FileId, GroupId, Index, NodeId, Term};
+use torc_base::ids::{FileId, GroupId, Index, NodeId, Offset, Term};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_consensus::{Config, Configuration, Doubt, HardState, LogView, Raft, TermRun};
 use torc_snapshot::{CheckpointReader, Loaded};
@@ -46,6 +48,9 @@ pub(super) struct RecoveredGroup {
     pub configurations: Vec<(Index, Configuration)>,
     /// What the log still has from before `first` is none of it.
     pub restored: bool,
+    /// How it began is known.
+    pub began: bool,
+    pub loss: Loss,
     pub meaning: Meaning,
 }
 
@@ -59,6 +64,8 @@ impl RecoveredGroup {
             terms: Vec::new(),
             configurations: Vec::new(),
             restored: false,
+            began: false,
+            loss: Loss::default(),
             meaning,
         }
     }
@@ -67,6 +74,9 @@ impl RecoveredGroup {
     /// entries replace those of another leader, of a newer or of an older term: only that they differ counts.
     fn extend(&mut self, item: &Item) -> Result<(), String> {
         let (term, index) = (item.term, item.index);
+        if !self.follows(term, index) {
+            return Ok(());
+        }
         if index <= self.last {
             match self.term_at(index) {
                 Some(known) if known == term => return Ok(()),
@@ -112,19 +122,21 @@ impl RecoveredGroup {
             terms: vec![TermRun { term: mark.term, first: mark.index }],
             configurations: vec![(mark.index, members)],
             restored: true,
+            began: self.began,
+            loss: std::mem::take(&mut self.loss).restored(mark),
             meaning: Meaning::Partition(PartitionLog::decode_start(state)?),
         };
         Ok(())
     }
 
     /// The term of an entry; `None` before the first of which it is known.
-    fn term_at(&self, index: Index) -> Option<Term> {
+    pub(super) fn term_at(&self, index: Index) -> Option<Term> {
         let after = self.terms.partition_point(|run| run.first <= index);
         after.checked_sub(1).map(|at| self.terms[at].term)
     }
 
     /// Entries from `from` on were never there.
-    fn cut(&mut self, from: Index) {
+    pub(super) fn cut(&mut self, from: Index) {
         self.last = Index(from.get() - 1);
         self.terms.retain(|run| run.first < from);
         self.configurations.retain(|(index, _)| *index < from);
@@ -136,6 +148,8 @@ impl RecoveredGroup {
 #[derive(Default)]
 pub(super) struct Recovery {
     pub found: BTreeMap<GroupId, RecoveredGroup>,
+    /// Batches behind the checkpoint are lost, with groups that may have been made in them.
+    pub lost_batches: bool,
 }
 
 /// Consensus for a group of which this disk has nothing. `doubt` names the disk if one before it may have had something.
@@ -197,6 +211,9 @@ impl Groups {
             },
         };
         self.phase = Phase::Replaying;
+        if !self.settings.is_alone() {
+            self.wal.salvage();
+        }
         if let Err(error) = self.wal.open(out.now, wal.as_deref(), ops) {
             self.refuse_start(error.to_string());
         }
@@ -222,6 +239,8 @@ impl Groups {
             let told = decode_hard_state(&item.bytes).ok_or("a hard state that makes no sense")?;
             let found = self.recovered_group(item.group, told.kind.map(LogKind::of_tag).transpose()?)?;
             found.hard_state = told.hard_state;
+            found.loss.votes_are_known();
+            found.began |= told.kind.is_some();
             // The first one tells how the group began; all later ones say what the log and the checkpoint have, too.
             if found.configurations.is_empty() {
                 found.configurations.extend(told.members);
@@ -229,14 +248,21 @@ impl Groups {
             return Ok(());
         }
         let found = self.recovered_group(item.group, None)?;
-        if item.kind == kind::STATE { found.restore(&item.bytes) } else { found.extend(item) }
+        match item.kind {
+            kind::STATE if found.loss.is_gap() => Ok(()),
+            kind::STATE => found.restore(&item.bytes),
+            _ => found.extend(item),
+        }
     }
 
     /// What is known of a group, whose log says of which kind it is, if it does.
     fn recovered_group(&mut self, id: GroupId, said: Option<LogKind>) -> Result<&mut RecoveredGroup, String> {
         let kind = said.unwrap_or(LogKind::of_group(id));
-        let found = self.checkpoint.recovery.found.entry(id);
-        let found = found.or_insert_with(|| RecoveredGroup::new(Meaning::new(kind, &self.settings)));
+        let recovery = &mut self.checkpoint.recovery;
+        let found = recovery.found.entry(id).or_insert_with(|| {
+            let loss = if recovery.lost_batches { Loss::of_beginning() } else { Loss::default() };
+            RecoveredGroup { loss, ..RecoveredGroup::new(Meaning::new(kind, &self.settings)) }
+        });
         match (found.meaning.kind(), said) {
             (known, Some(said)) if known != said => Err(format!("it is of kind {said:?}, and was of kind {known:?}")),
             _ => Ok(found),
@@ -253,20 +279,19 @@ impl Groups {
         }
         self.phase = Phase::Running;
         self.cut_seq = self.wal.written();
-        let found = std::mem::take(&mut self.checkpoint.recovery.found);
-        let mut ids = Vec::with_capacity(found.len());
-        for (id, found) in found {
-            let RecoveredGroup { hard_state, first, last, applied, terms, mut configurations, restored, meaning } =
-                found;
-            if restored {
-                self.wal.release(id, first);
+        let recovery = std::mem::take(&mut self.checkpoint.recovery);
+        let unknown = salvage::without_beginning(&recovery);
+        if recovery.lost_batches {
+            self.doubt = Some(self.life());
+            self.checkpoint.waits_for_catalog = true;
+        }
+        let mut ids = Vec::with_capacity(recovery.found.len());
+        for (id, found) in recovery.found {
+            if unknown.contains(&id) {
+                self.wal.drop_group(id);
+                continue;
             }
-            if configurations.is_empty() {
-                configurations.push((Index(0), Configuration::of_voters([self.settings.node])));
-            }
-            let config = config(&self.settings, id, configurations);
-            let raft = Raft::new(config, hard_state, LogView { first, last, terms }, applied);
-            self.groups.insert(id, Group::new(raft, meaning));
+            self.found(out, id, found);
             ids.push(id);
         }
         if self.settings.shard.0 == 0 && !self.groups.contains_key(&GroupId::CATALOG) {
@@ -276,6 +301,48 @@ impl Groups {
             self.seek_leader(out, id, false);
         }
         self.note_serving(out);
+    }
+
+    /// A group as recovery has found it begins to run.
+    fn found(&mut self, out: &mut Out, id: GroupId, mut found: RecoveredGroup) {
+        let node = self.settings.node;
+        if found.configurations.is_empty() {
+            found.configurations.push((Index(0), Configuration::of_voters([node])));
+        }
+        let (_, members) = found.configurations.last().expect("just seen");
+        let has_others = members.members().iter().any(|member| member.id != node && member.seat.votes());
+        let consequence = found.consequence(self.life(), has_others);
+        if consequence.doubt.is_some() {
+            let (_, members) = found.configurations.last().expect("just seen");
+            self.tell_loss(out, id, &consequence, members);
+        }
+        let RecoveredGroup { hard_state, first, last, applied, terms, configurations, restored, meaning, .. } = found;
+        let meaning = if consequence.anew { salvage::empty(&meaning, &self.settings) } else { meaning };
+        if restored {
+            self.wal.release(id, first);
+        }
+        if consequence.anew {
+            self.wal.restart_group(id);
+        }
+        if let Some(from) = consequence.cut {
+            let end = meaning.partition().map_or(Offset(0), |partition| partition.state().end());
+            self.wal.take_back(id, from, end);
+        }
+        let config = config(&self.settings, id, configurations);
+        let raft = Raft::new(config, hard_state, LogView { first, last, terms }, applied);
+        self.groups.insert(id, Group::new(raft, meaning));
+        if consequence.doubt.is_some() {
+            self.write_hard_state(id, hard_state);
+        }
+    }
+
+    /// Puts a group's hard state into the log.
+    pub(super) fn write_hard_state(&mut self, id: GroupId, hard_state: HardState) {
+        let group = &self.groups[&id];
+        let (index, members) = &group.raft.configurations()[0];
+        let payload = encode_hard_state(&hard_state, group.meaning.kind(), (*index, members), self.settings.node);
+        let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
+        self.track(seq, id, Mark::HardState(hard_state));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Nodes of a cluster, each with the production shards, and with links between them over connections in memory.
 
 mod commits;
+mod damage;
 mod greetings;
 mod reassignments;
 pub mod rig;

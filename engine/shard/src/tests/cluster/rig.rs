@@ -257,6 +257,11 @@ impl Cluster {
         self.down.get_mut(&id).expect("it is down").iter_mut().for_each(Files::clear);
     }
 
+    /// The disks of a node that is down, one for each shard.
+    pub fn files(&mut self, id: NodeId) -> &mut Vec<Files> {
+        self.down.get_mut(&id).expect("it is down")
+    }
+
     fn ends_of(&self, id: NodeId) -> Vec<ConnId> {
         let mine = |end: &End| !end.closed && end.at.is_some_and(|(node, _)| node == id);
         self.ends.iter().filter(|(_, end)| mine(end)).map(|(conn, _)| *conn).collect()

@@ -1,0 +1,189 @@
+//! Damage in the log of one node: it starts, promises nothing that rests on what it has lost, and gets that from the others.
+
+use super::rig::{Cluster, node};
+use torc_base::ids::{GroupId, Index, NodeId, Offset};
+use torc_base::limits::PAGE;
+use torc_base::prng::Prng;
+use torc_wal::{batch, segment};
+
+const LOG: GroupId = GroupId(1031);
+
+fn members() -> [NodeId; 3] {
+    [1, 2, 3].map(node)
+}
+
+fn led() -> (Cluster, NodeId) {
+    let mut cluster = Cluster::new([1, 1, 1]);
+    cluster.pass(500);
+    cluster.create(LOG, &members());
+    let leader = cluster.leader(LOG);
+    (cluster, leader)
+}
+
+/// What of a batch is damaged.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Header,
+    Table,
+    /// The payload of the newest entry of the group.
+    Entry,
+}
+
+/// Where a node's log has a batch with an entry of the group that `wanted` says: file, header, position of the payload.
+fn find(cluster: &mut Cluster, id: NodeId, wanted: impl Fn(Index) -> bool) -> (String, batch::Header, usize) {
+    let mut found = Vec::new();
+    for (name, bytes) in &cluster.files(id)[0] {
+        let Some(file) = segment::Header::decode(bytes).filter(|_| name.starts_with("wal-")) else { continue };
+        for (number, page) in bytes.chunks(PAGE).enumerate() {
+            let Some((header, _)) = batch::Header::decode(page) else { continue };
+            let at = number * PAGE;
+            if header.salt != file.salt || header.position as usize != at {
+                continue;
+            }
+            let whole = &bytes[at..at + header.total as usize];
+            let lines = (0..header.count as usize).filter_map(|n| batch::Descriptor::decode(&header, whole, n));
+            for d in lines.filter(|d| d.group == LOG && wanted(d.index)) {
+                found.push((header.seq, (name.clone(), header, at + d.position as usize)));
+            }
+        }
+    }
+    found.into_iter().max_by_key(|(seq, _)| *seq).expect("the entry is in the log").1
+}
+
+/// Damages the newest batch of a node's log that has an entry of the group like that.
+fn damage(cluster: &mut Cluster, id: NodeId, part: Part, wanted: impl Fn(Index) -> bool) {
+    let (name, header, payload) = find(cluster, id, wanted);
+    let at = match part {
+        Part::Header => header.position as usize + 9,
+        Part::Table => header.position as usize + batch::HEADER_BYTES + 17,
+        Part::Entry => payload + 70,
+    };
+    cluster.files(id)[0].get_mut(&name).unwrap()[at] ^= 0x20;
+}
+
+/// A node is started on what it has; the group is made where its log says nothing of it, as the catalog would.
+fn start(cluster: &mut Cluster, id: NodeId) {
+    cluster.start(id);
+    cluster.pass(1);
+    cluster.create(LOG, &members());
+}
+
+/// Any batch may be damaged, in front of a checkpoint or behind it: the node starts and has everything again before long, and
+/// then it leads as well as any other.
+#[test]
+fn a_node_with_a_damaged_log_gets_from_the_others_what_is_lost() {
+    for (seed, checkpointed) in [(1, false), (2, true), (3, false), (4, true)] {
+        let (mut cluster, mut leader) = led();
+        let mut prng = Prng::new(seed);
+        let mut end = 0;
+        for round in 0..12 {
+            for _ in 0..prng.between(2, 8) {
+                cluster.produce(leader, LOG, prng.between(100, 3_000) as usize);
+                cluster.pass(20);
+                end += 1;
+            }
+            if checkpointed && round % 3 == 1 {
+                cluster.call(node(3), LOG, |groups, out| groups.begin_checkpoint(out));
+            }
+            cluster.pass(300);
+            let part = [Part::Header, Part::Table, Part::Entry][round % 3];
+            let what = format!("seed {seed}, round {round}: {part:?}");
+            cluster.kill(node(3));
+            let written = cluster.raft(node(1), LOG).or(cluster.raft(node(2), LOG)).unwrap().marks().written;
+            let index = Index(prng.between(written.get().saturating_sub(8).max(2), written.get()));
+            damage(&mut cluster, node(3), part, |at| at == index);
+            start(&mut cluster, node(3));
+            assert!(cluster.count(node(3), |stats| &stats.damage_found_total) > 0, "{what}");
+            leader = cluster.leader(LOG);
+            cluster.produce(leader, LOG, 50);
+            end += 1;
+            cluster.pass(3_000);
+            let state = cluster.raft(node(3), LOG).unwrap().hard_state();
+            assert_eq!(state.doubt, None, "{what}: {} {:?}", cluster.tell(LOG), cluster.logs(node(3)));
+            cluster.assert_agree(LOG, &members());
+            assert_eq!(cluster.state(node(3), LOG).1, Offset(end), "{what}");
+            // Its vote counts again.
+            let other = if leader == node(1) { node(2) } else { node(1) };
+            cluster.kill(other);
+            leader = cluster.leader(LOG);
+            cluster.produce(leader, LOG, 50);
+            end += 1;
+            cluster.pass(200);
+            assert_eq!(cluster.state(leader, LOG).1, Offset(end), "{what}");
+            start(&mut cluster, other);
+            cluster.pass(1_000);
+            leader = cluster.leader(LOG);
+        }
+    }
+}
+
+/// An entry is on two of three disks. One of them is damaged, the other one is away: the third does not lead without it.
+#[test]
+fn whoever_has_lost_an_entry_lets_nobody_lead_who_lacks_it() {
+    for part in [Part::Header, Part::Table, Part::Entry] {
+        for more in [false, true] {
+            let (mut cluster, leader) = led();
+            let others: Vec<NodeId> = members().into_iter().filter(|id| *id != leader).collect();
+            let (behind, damaged) = (others[0], others[1]);
+            (0..3).for_each(|_| cluster.produce(leader, LOG, 500));
+            cluster.pass(300);
+            cluster.kill(behind);
+            cluster.pass(100);
+            cluster.produce(leader, LOG, 500);
+            cluster.pass(50);
+            let lost = cluster.committed(leader, LOG);
+            if more {
+                cluster.produce(leader, LOG, 500);
+            }
+            cluster.pass(300);
+            let what = format!("{part:?}, more {more}");
+            let (end, committed) = (cluster.state(leader, LOG).1, cluster.committed(leader, LOG));
+            assert_eq!(end, Offset(4 + i64::from(more)), "{what}: it is committed");
+            cluster.kill(leader);
+            cluster.kill(damaged);
+            damage(&mut cluster, damaged, part, |at| at == lost);
+            start(&mut cluster, behind);
+            start(&mut cluster, damaged);
+            cluster.pass(20_000);
+            for id in [behind, damaged] {
+                assert!(!cluster.raft(id, LOG).unwrap().is_leader(), "{what}: {}", cluster.tell(LOG));
+                assert!(cluster.committed(id, LOG) < committed, "{what}: {}", cluster.tell(LOG));
+            }
+            start(&mut cluster, leader);
+            cluster.pass(3_000);
+            let new = cluster.leader(LOG);
+            assert!(cluster.state(new, LOG).1 >= end, "{what}: {}", cluster.tell(LOG));
+            cluster.produce(new, LOG, 100);
+            cluster.pass(2_000);
+            cluster.assert_agree(LOG, &members());
+        }
+    }
+}
+
+/// What was made in a lost batch, and not heard of since, is in doubt as on a new disk.
+#[test]
+fn a_group_whose_beginning_is_lost_has_its_votes_in_doubt() {
+    let (mut cluster, leader) = led();
+    let follower = members().into_iter().find(|id| *id != leader).unwrap();
+    cluster.produce(leader, LOG, 500);
+    cluster.pass(300);
+    cluster.kill(follower);
+    // All that the log has of the group, but for its last entry.
+    let last = cluster.raft(leader, LOG).unwrap().marks().written;
+    let (name, header, _) = find(&mut cluster, follower, |at| at < last);
+    let bytes = cluster.files(follower)[0].get_mut(&name).unwrap();
+    let first = PAGE;
+    bytes[first..(header.position + header.total) as usize].fill(0);
+    cluster.start(follower);
+    cluster.pass(1);
+    assert!(cluster.raft(follower, LOG).is_none(), "nothing is known of it: {}", cluster.tell(LOG));
+    cluster.cut.extend([(leader, follower), (follower, leader)]);
+    cluster.create(LOG, &members());
+    assert!(cluster.raft(follower, LOG).unwrap().hard_state().doubt.is_some(), "{}", cluster.tell(LOG));
+    cluster.cut.clear();
+    cluster.pass(3_000);
+    cluster.produce(leader, LOG, 500);
+    cluster.pass(3_000);
+    cluster.assert_agree(LOG, &members());
+    assert_eq!(cluster.raft(follower, LOG).unwrap().hard_state().doubt, None, "{}", cluster.tell(LOG));
+}
