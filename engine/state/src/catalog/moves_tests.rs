@@ -56,7 +56,7 @@ impl Story {
             let all = rows.filter(|row| row.contains(&id)).count() as u64;
             assert_eq!((of(&self.catalog).all, of(&read).all), (all, all), "replicas of node {id}");
         }
-        for end in (0..bytes.len()).filter(|_| self.index % 16 == 0) {
+        for end in (0..bytes.len()).filter(|_| self.index.is_multiple_of(16)) {
             let cut = Catalog::decode(self.catalog.defaults().clone(), &mut &bytes[..end]);
             assert!(cut.is_err(), "{end} of {} bytes", bytes.len());
         }
