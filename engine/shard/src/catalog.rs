@@ -135,6 +135,9 @@ impl CatalogOwner {
             let topics = catalog.topics().cloned().collect();
             let configs = catalog.group_configs().map(|(group, config)| (Arc::clone(group), Arc::clone(config)));
             self.publish(CatalogChange::All { topics, groups: configs.collect(), nodes });
+            for node in catalog.leaving().iter().copied() {
+                self.publish(CatalogChange::Leaving { node, leaving: true });
+            }
         }
     }
 
@@ -161,7 +164,8 @@ impl CatalogOwner {
                 let ended = ended.into_iter().map(|ended| (ended.partition, ended.members)).collect();
                 return self.publish(CatalogChange::Moved { topic, ended });
             }
-            Change::Leaving { topics, .. } => {
+            Change::Leaving { node, leaving, topics } => {
+                self.publish(CatalogChange::Leaving { node, leaving });
                 topics.into_iter().for_each(|topic| self.publish(CatalogChange::Topic(topic)));
                 AdminResult::code(error::NONE)
             }

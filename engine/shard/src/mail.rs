@@ -123,6 +123,8 @@ pub enum CatalogChange {
     Group { group: Text, config: Arc<Overrides> },
     /// A node says something else of itself.
     Node(Arc<Node>),
+    /// A node is to lose all its replicas, or to stay.
+    Leaving { node: NodeId, leaving: bool },
     /// A node is no longer one of the cluster.
     NodeGone(NodeId),
 }
@@ -322,6 +324,7 @@ impl Admin {
 pub enum Resource {
     Topic(String),
     Group(String),
+    Node(NodeId),
 }
 
 /// A topic to be made.

@@ -561,7 +561,10 @@ impl Shard {
                 mine(topic).into_iter().for_each(|(id, _)| groups.drop_group(out, id));
                 groups.drop_meter(topic);
             }
-            CatalogChange::Group { .. } | CatalogChange::Node(_) | CatalogChange::NodeGone(_) => {}
+            CatalogChange::Group { .. }
+            | CatalogChange::Leaving { .. }
+            | CatalogChange::Node(_)
+            | CatalogChange::NodeGone(_) => {}
         });
         let is_this_start = |node: &Node| node.id == here.node && node.start == settings.cluster.start;
         let knows = match &change {

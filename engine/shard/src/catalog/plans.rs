@@ -2,10 +2,12 @@
 
 use super::CatalogOwner;
 use crate::groups::Groups;
+use crate::kafka::DECOMMISSION;
 use crate::mail::{Admin, AdminResult, ConfigChange, Resource, TopicRef};
 use torc_base::ids::TopicId;
 use torc_base::time::Wall;
 use torc_state::catalog::{CatalogError, Command, NewTopic};
+use torc_state::config::Alter;
 
 impl CatalogOwner {
     /// Turns a request's items into commands, or into the reasons why not.
@@ -62,6 +64,7 @@ impl CatalogOwner {
                 let of_groups = &self.coordinator;
                 let plans = resources.into_iter().map(|(resource, change)| {
                     let plan = match (resource, change) {
+                        (Resource::Node(node), change) => catalog.plan_leave(node, decommissions(&change)),
                         (Resource::Topic(name), ConfigChange::Alter(changes)) => catalog.plan_alter(&name, &changes),
                         (Resource::Topic(name), ConfigChange::Replace(all)) => catalog.plan_config(&name, all),
                         (Resource::Group(name), ConfigChange::Alter(changes)) => {
@@ -77,6 +80,12 @@ impl CatalogOwner {
             }
         }
     }
+}
+
+/// True if a node is to be left by all its replicas; that it is not is said by any other value.
+fn decommissions(change: &ConfigChange) -> bool {
+    let ConfigChange::Alter(changes) = change else { return false };
+    matches!(&changes[..], [(key, Alter::Set(value))] if key == DECOMMISSION && value == "true")
 }
 
 fn refused(error: &CatalogError) -> AdminResult {

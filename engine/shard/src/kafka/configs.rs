@@ -6,7 +6,7 @@ use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
 use crate::mail::{Admin, AdminResult, Ask, ConfigChange, Resource, Token};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use torc_base::ids::{GroupId, Place, TopicId};
+use torc_base::ids::{GroupId, NodeId, Place, TopicId};
 use torc_net::kafka::schema::alter_configs_response::AlterConfigsResourceResponse;
 use torc_net::kafka::schema::describe_configs_request::DescribeConfigsResource;
 use torc_net::kafka::schema::describe_configs_response::{
@@ -35,6 +35,8 @@ const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 /// Sources of settings: STATIC_BROKER_CONFIG, DEFAULT_CONFIG, DYNAMIC_BROKER_LOGGER_CONFIG, GROUP_CONFIG.
 const FROM_SERVER: i8 = 4;
+/// As it is set in the catalog for one broker.
+const FROM_CATALOG: i8 = 2;
 const BUILT_IN: i8 = 5;
 const FROM_LOGGER: i8 = 6;
 const FROM_GROUP: i8 = 8;
@@ -139,8 +141,15 @@ impl Kafka {
             // What all brokers have in common and was set while they ran: nothing can be.
             BROKER if name.is_empty() => Ok(Vec::new()),
             BROKER => {
+                // Of any node it is told whether it leaves, of the others nothing else.
+                let asks_for_it = keys.as_ref().is_some_and(|keys| keys.len() == 1 && keys.contains(DECOMMISSION));
+                let node = node_of(name).filter(|node| asks_for_it || self.view.is_leaving(*node));
+                let leaves = node.filter(|_| wanted(DECOMMISSION)).map(|node| self.decommission(node));
+                if asks_for_it && let Some(leaves) = leaves {
+                    return Ok(vec![leaves]);
+                }
                 self.check_broker(name, " or empty string")?;
-                Ok(self.broker_configs(request, wanted))
+                Ok(self.broker_configs(request, wanted).into_iter().chain(leaves).collect())
             }
             BROKER_LOGGER if name.is_empty() => invalid("Broker id must not be empty".into()),
             BROKER_LOGGER => {
@@ -182,6 +191,15 @@ impl Kafka {
             response.config_resources.extend(names.into_iter().map(resource));
         }
         self.reply(out, to, &response);
+    }
+
+    fn decommission(&self, node: NodeId) -> DescribeConfigsResourceResult {
+        const BOOLEAN: i8 = 1;
+        DescribeConfigsResourceResult::default()
+            .with_name(StrBytes::from_static_str(DECOMMISSION))
+            .with_value(Some(StrBytes::from_string(self.view.is_leaving(node).to_string())))
+            .with_config_source(FROM_CATALOG)
+            .with_config_type(BOOLEAN)
     }
 
     fn check_broker(&self, name: &str, or: &str) -> Result<(), Refused> {
@@ -377,6 +395,10 @@ impl Kafka {
                     asked.push((Resource::Group(name.to_string()), change));
                     None
                 }
+                Ok(change) if is_decommission(&change) => {
+                    asked.push((Resource::Node(node_of(&name).expect("checked")), change));
+                    None
+                }
                 // A broker that is to be left as it is.
                 Ok(_) => Some((error::NONE, None)),
                 Err(refused) => Some(refused),
@@ -392,6 +414,11 @@ impl Kafka {
     fn check_changed(&self, kind: i8, name: &str, change: &ConfigChange, incremental: bool) -> Result<(), Refused> {
         match kind {
             TOPIC => Ok(()),
+            BROKER if is_decommission(change) => match node_of(name) {
+                Some(_) if !self.settings.is_alone() => Ok(()),
+                Some(_) => invalid("a server without peers has nobody that could have its partitions".into()),
+                None => invalid(format!("Broker id must be an integer, but it is: {}", clip(name))),
+            },
             BROKER => {
                 if !name.is_empty() {
                     self.check_broker(name, "")?;
@@ -521,6 +548,24 @@ impl Kafka {
         let response = DescribeLogDirsResponse::default().with_results(vec![directory]);
         self.reply(out, to, &response);
     }
+}
+
+/// What a node is told that is to lose all its replicas and then to leave the cluster: the one setting of a broker that
+/// changes while it runs, and that any node takes for any.
+pub const DECOMMISSION: &str = "torc.decommission";
+
+fn is_decommission(change: &ConfigChange) -> bool {
+    let ConfigChange::Alter(changes) = change else { return false };
+    let says = |alter: &Alter| match alter {
+        Alter::Delete => true,
+        Alter::Set(value) => value == "true" || value == "false",
+        Alter::Append(_) | Alter::Subtract(_) => false,
+    };
+    matches!(&changes[..], [(key, alter)] if key == DECOMMISSION && says(alter))
+}
+
+fn node_of(name: &str) -> Option<NodeId> {
+    name.parse::<i32>().ok().and_then(|id| u32::try_from(id).ok()).map(NodeId)
 }
 
 /// IncrementalAlterConfigs' number for "the default again".

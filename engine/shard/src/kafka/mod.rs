@@ -21,6 +21,7 @@ mod topic_partitions;
 mod topics;
 mod view;
 
+pub use configs::DECOMMISSION;
 pub use refusals::code;
 pub use view::View;
 

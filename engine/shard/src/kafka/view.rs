@@ -30,6 +30,8 @@ pub struct View {
     /// Other nodes that there are links to.
     present: BTreeSet<NodeId>,
     controller: Option<NodeId>,
+    /// Nodes that are to lose all their replicas.
+    leaving: BTreeSet<NodeId>,
     /// Consumer groups with settings of their own, as they are set and in effect.
     groups: BTreeMap<Text, (Arc<Overrides>, GroupConfig)>,
     /// Goes up with each change.
@@ -107,13 +109,19 @@ impl View {
                 self.by_name.clear();
                 self.by_id.clear();
                 self.groups.clear();
+                self.leaving.clear();
                 self.nodes = nodes.iter().map(|node| (node.id, Arc::clone(node))).collect();
                 topics.iter().for_each(|topic| self.put(topic));
                 groups.iter().for_each(|(group, config)| self.put_group(group, config));
             }
             CatalogChange::Group { group, config } => self.put_group(group, config),
             CatalogChange::Node(node) => drop(self.nodes.insert(node.id, Arc::clone(node))),
-            CatalogChange::NodeGone(node) => drop(self.nodes.remove(node)),
+            CatalogChange::NodeGone(node) => {
+                self.nodes.remove(node);
+                self.leaving.remove(node);
+            }
+            CatalogChange::Leaving { node, leaving: true } => drop(self.leaving.insert(*node)),
+            CatalogChange::Leaving { node, leaving: false } => drop(self.leaving.remove(node)),
             CatalogChange::Topic(topic) | CatalogChange::Moved { topic, .. } => self.put(topic),
             CatalogChange::Deleted(topic) => {
                 self.by_name.remove(&topic.name);
@@ -158,6 +166,11 @@ impl View {
     /// The same of all of them, by id.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.nodes.values().filter(|node| self.present.contains(&node.id))
+    }
+
+    /// True if the node is to lose all its replicas.
+    pub fn is_leaving(&self, id: NodeId) -> bool {
+        self.leaving.contains(&id)
     }
 
     /// True if there is a link to the node.

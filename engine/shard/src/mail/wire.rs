@@ -324,12 +324,20 @@ fn put_admin(out: &mut Vec<u8>, admin: &Admin) {
         Admin::Configs { resources, validate_only } => {
             out.extend([5, u8::from(*validate_only)]);
             put_list(out, resources, |out, (resource, change)| {
-                let (kind, name) = match resource {
-                    Resource::Topic(name) => (0, name),
-                    Resource::Group(name) => (1, name),
-                };
-                out.push(kind);
-                put_text(out, name);
+                match resource {
+                    Resource::Topic(name) => {
+                        out.push(0);
+                        put_text(out, name);
+                    }
+                    Resource::Group(name) => {
+                        out.push(1);
+                        put_text(out, name);
+                    }
+                    Resource::Node(node) => {
+                        out.push(2);
+                        put_u64(out, node.0.into());
+                    }
+                }
                 put_config_change(out, change);
             });
         }
@@ -366,10 +374,10 @@ fn take_admin(from: &mut Decoder<'_, '_>) -> Read<Admin> {
             let validate_only = take_bool(from, VALIDATE)?;
             let resources = take_list(from, "resources", |from| {
                 let kind = from.u8("kind of resource")?;
-                let name = take_text(from, "resource's name")?;
                 let resource = match kind {
-                    0 => Resource::Topic(name),
-                    1 => Resource::Group(name),
+                    0 => Resource::Topic(take_text(from, "resource's name")?),
+                    1 => Resource::Group(take_text(from, "resource's name")?),
+                    2 => Resource::Node(NodeId(take_u32(from, "node")?)),
                     _ => return Err(from.bad("kind of resource")),
                 };
                 Ok((resource, take_config_change(from)?))

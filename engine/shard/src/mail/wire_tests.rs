@@ -90,7 +90,11 @@ impl Writer {
             },
             _ => Admin::Configs {
                 resources: self.list(|w| {
-                    let resource = if w.flag() { Resource::Topic(w.text()) } else { Resource::Group(w.text()) };
+                    let resource = match w.0.below(3) {
+                        0 => Resource::Topic(w.text()),
+                        1 => Resource::Group(w.text()),
+                        _ => Resource::Node(NodeId(w.0.next_u64() as u32)),
+                    };
                     let change = match w.flag() {
                         true => ConfigChange::Replace(w.config()),
                         false => ConfigChange::Alter(w.list(Writer::alter)),

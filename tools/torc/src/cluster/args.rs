@@ -37,4 +37,58 @@ pub enum ClusterCommand {
     ///
     /// Exit codes: 0 nothing is wrong; 1 something is, or no server answers.
     Health,
+    /// Brings partitions to other nodes, or tells of those on their way.
+    ///
+    /// Clients go on meanwhile. Without --to and --cancel nothing is changed.
+    Reassign(ReassignArgs),
+    /// Has another replica lead partitions, now and from now on.
+    TransferLeader(TransferArgs),
+    /// Brings all that a node has to others, and takes it out of the cluster.
+    ///
+    /// It goes on by itself, whichever node fails meanwhile. A node that is out does not come back with its disk.
+    Decommission(DecommissionArgs),
+}
+
+/// What is to be brought where.
+#[derive(Debug, Args)]
+pub struct ReassignArgs {
+    /// Topics, partitions such as orders/3, or patterns such as 'ord*'.
+    #[arg(value_name = "TOPIC[/PARTITION]")]
+    pub names: Vec<String>,
+    /// The nodes that are to have each of them, the one that is to lead first.
+    #[arg(long, value_name = "NODE,..", value_delimiter = ',', conflicts_with = "cancel")]
+    pub to: Vec<i32>,
+    /// Bring them back to where they were.
+    #[arg(long)]
+    pub cancel: bool,
+    /// Wait until they are there.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Who is to lead what.
+#[derive(Debug, Args)]
+pub struct TransferArgs {
+    /// Topics, partitions such as orders/3, or patterns such as 'ord*'.
+    #[arg(value_name = "TOPIC[/PARTITION]", required = true)]
+    pub names: Vec<String>,
+    /// The node that is to lead them; it has a replica of each.
+    #[arg(long, value_name = "NODE")]
+    pub to: i32,
+}
+
+/// Who is to leave.
+#[derive(Debug, Args)]
+pub struct DecommissionArgs {
+    /// The node.
+    pub node: i32,
+    /// It is to stay after all.
+    #[arg(long, conflicts_with = "progress")]
+    pub cancel: bool,
+    /// Change nothing: tell how far it is.
+    #[arg(long)]
+    pub progress: bool,
+    /// Wait until it is out.
+    #[arg(long)]
+    pub wait: bool,
 }

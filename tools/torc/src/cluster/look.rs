@@ -53,6 +53,9 @@ pub struct Partition {
     pub epoch: i32,
     pub replicas: Vec<i32>,
     pub in_sync: Vec<i32>,
+    /// Replicas that it is to get, and those that it is to lose.
+    pub adding: Vec<i32>,
+    pub removing: Vec<i32>,
     /// Bytes of the leader's copy; `None`: it does not say.
     pub bytes: Option<u64>,
     /// Replicas that acks=all needs in sync; `None`: the cluster does not say.
@@ -68,6 +71,12 @@ impl Partition {
     /// True if it lacks a leader or a replica in sync.
     pub fn is_lacking(&self) -> bool {
         self.leader.is_none() || self.behind().next().is_some()
+    }
+
+    /// What is exchanged of its replicas: `+4 -1`.
+    pub fn moves(&self) -> String {
+        let adding = self.adding.iter().map(|id| format!("+{id}"));
+        adding.chain(self.removing.iter().map(|id| format!("-{id}"))).collect::<Vec<_>>().join(" ")
     }
 
     /// As people write it.
@@ -93,6 +102,7 @@ impl Look {
         let mut look = Look::of(&metadata);
         look.add_sizes(&mut cluster);
         look.add_settings(&mut cluster);
+        look.add_moves(&mut cluster);
         Ok(look)
     }
 
@@ -117,6 +127,8 @@ impl Look {
                 epoch: part.leader_epoch,
                 replicas: ids(&part.replica_nodes),
                 in_sync: ids(&part.isr_nodes),
+                adding: Vec::new(),
+                removing: Vec::new(),
                 bytes: None,
                 least_in_sync: None,
             }));
@@ -157,6 +169,17 @@ impl Look {
                 Err(error) if error.passes() => node.silent = Some(error.to_string()),
                 // It answers, and does not know the question.
                 Err(_) => {}
+            }
+        }
+    }
+
+    /// Which partitions are on their way to other nodes; what is not said stays unknown.
+    fn add_moves(&mut self, cluster: &mut Cluster) {
+        let Ok(moves) = super::moves::moves(cluster) else { return };
+        for one in moves {
+            let is_it = |part: &&mut Partition| part.topic == one.topic && part.number == one.partition;
+            if let Some(part) = self.partitions.iter_mut().find(is_it) {
+                (part.adding, part.removing) = (one.adding, one.removing);
             }
         }
     }

@@ -3,6 +3,7 @@
 pub mod args;
 mod health;
 pub mod look;
+mod moves;
 
 #[cfg(test)]
 #[path = "cluster_tests.rs"]
@@ -33,7 +34,14 @@ impl std::error::Error for Unwell {}
 
 /// Shows what the command line asks for.
 pub fn run(args: ClusterArgs) -> Result<(), Box<dyn std::error::Error>> {
-    let look = Look::at(&args.bootstrap_server).map_err(boxed)?;
+    let (servers, format) = (&args.bootstrap_server, args.format);
+    match &args.command {
+        ClusterCommand::Reassign(wish) => return moves::reassign(servers, format, wish).map_err(boxed),
+        ClusterCommand::TransferLeader(wish) => return moves::transfer(servers, format, wish).map_err(boxed),
+        ClusterCommand::Decommission(wish) => return moves::decommission(servers, format, wish).map_err(boxed),
+        _ => {}
+    }
+    let look = Look::at(servers).map_err(boxed)?;
     match &args.command {
         ClusterCommand::Status => show(args.format, &status(&look), || status_text(&look)),
         ClusterCommand::Nodes => show(args.format, &nodes(&look), || nodes_table(&look).to_string()),
@@ -49,6 +57,9 @@ pub fn run(args: ClusterArgs) -> Result<(), Box<dyn std::error::Error>> {
             if !problems.is_empty() {
                 return Err(Box::new(Unwell(problems.len())));
             }
+        }
+        ClusterCommand::Reassign(_) | ClusterCommand::TransferLeader(_) | ClusterCommand::Decommission(_) => {
+            unreachable!("done above")
         }
     }
     Ok(())
@@ -203,6 +214,8 @@ fn partition(part: &Partition) -> Value {
         "leader_epoch": part.epoch,
         "replicas": part.replicas,
         "in_sync": part.in_sync,
+        "adding": part.adding,
+        "removing": part.removing,
         "bytes": part.bytes,
         "min_insync_replicas": part.least_in_sync,
     })
@@ -217,6 +230,7 @@ fn partitions_table(partitions: &[&Partition]) -> Table {
         ("REPLICAS", Align::Left),
         ("IN SYNC", Align::Left),
         ("BEHIND", Align::Left),
+        ("MOVES", Align::Left),
         ("SIZE", Align::Right),
     ]);
     let ids = |ids: Vec<i32>| ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
@@ -229,6 +243,7 @@ fn partitions_table(partitions: &[&Partition]) -> Table {
             ids(part.replicas.clone()),
             ids(part.in_sync.clone()),
             ids(part.behind().collect()),
+            part.moves(),
             part.bytes.map(rounded_size).unwrap_or_default(),
         ]);
     }

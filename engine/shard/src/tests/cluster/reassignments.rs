@@ -2,18 +2,20 @@
 
 use super::rig::{Cluster, node};
 use crate::tests::plane::{connect, ids};
-use crate::tests::verbs::name;
+use crate::tests::verbs::{name, text};
 use torc_base::ids::{GroupId, NodeId, Offset};
 use torc_net::kafka::error;
 use torc_net::kafka::schema::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use torc_net::kafka::schema::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
+use torc_net::kafka::schema::describe_configs_request::DescribeConfigsResource;
 use torc_net::kafka::schema::describe_quorum_request::{PartitionData, TopicData};
 use torc_net::kafka::schema::describe_quorum_response::PartitionData as Told;
 use torc_net::kafka::schema::elect_leaders_request::TopicPartitions;
+use torc_net::kafka::schema::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use torc_net::kafka::schema::list_partition_reassignments_response::OngoingPartitionReassignment;
 use torc_net::kafka::schema::{
-    AlterPartitionReassignmentsRequest, BrokerId, DescribeQuorumRequest, ElectLeadersRequest,
-    ListPartitionReassignmentsRequest,
+    AlterPartitionReassignmentsRequest, BrokerId, DescribeConfigsRequest, DescribeQuorumRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest,
 };
 
 /// The log of the first topic's first partition.
@@ -386,4 +388,102 @@ fn the_quorum_of_the_controllers_is_described_by_any_node() {
     }
     let unknown = quorum(&mut cluster, node(1), "u");
     assert_eq!(unknown.error_code, error::UNKNOWN_TOPIC_OR_PARTITION);
+}
+
+/// Says that a node is to leave, or to stay.
+fn decommission(cluster: &mut Cluster, at: NodeId, id: NodeId, leaves: bool) -> (i16, String) {
+    let value = Some(text(if leaves { "true" } else { "false" }));
+    let change = AlterableConfig::default().with_name(text("torc.decommission")).with_value(value);
+    let resource = AlterConfigsResource::default().with_resource_type(4).with_resource_name(text(&id.to_string()));
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource.with_configs(vec![change])]);
+    let answer = connect(cluster, at).ask(cluster, 1, &request);
+    let one = &answer.responses[0];
+    (one.error_code, one.error_message.as_deref().unwrap_or_default().to_owned())
+}
+
+fn is_leaving(cluster: &mut Cluster, at: NodeId, id: NodeId) -> String {
+    let resource = DescribeConfigsResource::default().with_resource_type(4).with_resource_name(text(&id.to_string()));
+    let resource = resource.with_configuration_keys(Some(vec![text("torc.decommission")]));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let answer = connect(cluster, at).ask(cluster, 4, &request);
+    answer.results[0].configs[0].value.as_deref().unwrap_or_default().to_owned()
+}
+
+/// True if the node is one of the cluster's, as others tell.
+fn is_named(cluster: &mut Cluster, at: NodeId, id: NodeId) -> bool {
+    let (told, topic) = connect(cluster, at).metadata(cluster, "t");
+    told.brokers.iter().any(|one| one.node_id.0 as u32 == id.get())
+        || topic.partitions.iter().any(|one| ids(&one.replica_nodes).contains(&id.get()))
+}
+
+fn holds_something(cluster: &Cluster, id: NodeId) -> bool {
+    (0..8).any(|partition| cluster.raft(id, GroupId(LOG.0 + partition)).is_some())
+}
+
+#[test]
+fn a_node_is_left_by_all_its_replicas_and_then_out_and_does_not_come_back() {
+    for (leaver, crash) in [(2, None), (1, None), (3, Some("controller")), (4, Some("leaver"))] {
+        let rows: Vec<Vec<u32>> = (0..8).map(|n| (0..3).map(|at| 1 + (n + at) % 4).collect()).collect();
+        let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
+        let mut cluster = started(&[1; 4], &rows);
+        let records = fill(&mut cluster, 6, 8_000);
+        let (at, leaver) = (node(1 + leaver % 4), node(leaver));
+        assert_eq!(decommission(&mut cluster, at, leaver, true), (error::NONE, String::new()));
+        assert_eq!(is_leaving(&mut cluster, at, leaver), "true");
+        cluster.pass(150);
+        let hit = match crash {
+            Some("controller") => Some(cluster.leader(GroupId::CATALOG)),
+            Some(_) => Some(leaver),
+            None => None,
+        };
+        if let Some(hit) = hit {
+            cluster.power_off(hit);
+            cluster.pass(1_500);
+            cluster.start(hit);
+        }
+        let mut rounds = 0;
+        // One that was down when it was taken out is not told so before it comes back, and then nothing else.
+        let is_told = crash != Some("leaver");
+        while is_named(&mut cluster, at, leaver) || (is_told && holds_something(&cluster, leaver)) {
+            cluster.pass(500);
+            rounds += 1;
+            assert!(rounds < 60, "{leaver} {crash:?}: {}", cluster.logs(at).join("\n"));
+        }
+        let more = fill(&mut cluster, 2, 100);
+        assert!(more >= records, "{more} of {records}");
+        cluster.power_off(leaver);
+        cluster.pass(1_000);
+        cluster.start(leaver);
+        cluster.pass(3_000);
+        assert!(!is_named(&mut cluster, at, leaver));
+        let why = cluster.logs(leaver).join("\n");
+        assert!(why.contains("removed from the cluster"), "{why}");
+        let registered = decommission(&mut cluster, at, leaver, true);
+        assert_eq!(registered.0, error::BROKER_ID_NOT_REGISTERED, "{registered:?}");
+    }
+}
+
+#[test]
+fn a_node_whose_replicas_nobody_else_can_have_stays_and_one_may_change_its_mind() {
+    let mut cluster = started(&[1; 3], &[&[1, 2, 3]]);
+    let refused = decommission(&mut cluster, node(1), node(2), true);
+    assert_eq!(refused.0, error::INVALID_REPLICATION_FACTOR);
+    assert!(refused.1.contains("add a node"), "{refused:?}");
+    assert_eq!(decommission(&mut cluster, node(1), node(9), true).0, error::BROKER_ID_NOT_REGISTERED);
+    assert_eq!(decommission(&mut cluster, node(1), node(2), false).0, error::NO_REASSIGNMENT_IN_PROGRESS);
+
+    let mut cluster = started(&[1; 4], &[&[1, 2, 3], &[2, 3, 1]]);
+    let records = fill(&mut cluster, 6, 8_000);
+    // What would take its place is gone: nothing advances.
+    cluster.power_off(node(4));
+    cluster.pass(1_500);
+    assert_eq!(decommission(&mut cluster, node(1), node(2), true).0, error::NONE);
+    cluster.pass(3_000);
+    assert_eq!(ongoing(&mut cluster, node(3)).len(), 2);
+    assert_eq!(decommission(&mut cluster, node(3), node(2), false).0, error::NONE);
+    settle(&mut cluster, node(1));
+    cluster.start(node(4));
+    cluster.pass(2_000);
+    assert_eq!(is_leaving(&mut cluster, node(1), node(2)), "false");
+    assert_on(&mut cluster, &[1, 2, 3], records);
 }
