@@ -37,15 +37,32 @@ pub enum Asked {
     Produce(Vec<(usize, usize, u64)>),
     /// Partitions as (topic, partition, from offset, high watermark known when it was asked).
     /// `session`: the fetch session it belongs to, id and epoch.
-    Fetch { parts: Vec<(usize, usize, i64, i64)>, session: Option<(i32, i32)> },
+    Fetch {
+        parts: Vec<(usize, usize, i64, i64)>,
+        session: Option<(i32, i32)>,
+    },
     /// A topic's creation.
     Create(usize),
+    /// Other replicas for a partition, those that are on their way to them, and leaders for all.
+    Reassign,
+    Reassignments,
+    Elect,
     /// A topic's deletion.
     Delete(usize),
     /// Records before an offset.
-    DeleteRecords { topic: usize, partition: usize, before: i64 },
+    DeleteRecords {
+        topic: usize,
+        partition: usize,
+        before: i64,
+    },
     /// (topic, partition, timestamp asked for, high watermark and log start known when it was asked)
-    ListOffsets { topic: usize, partition: usize, timestamp: i64, hw: i64, start: i64 },
+    ListOffsets {
+        topic: usize,
+        partition: usize,
+        timestamp: i64,
+        hw: i64,
+        start: i64,
+    },
     /// A producer id.
     InitProducerId,
     /// All topics.
@@ -53,23 +70,47 @@ pub enum Asked {
     /// A group's coordinator.
     FindCoordinator,
     /// To join a group of which this generation was known.
-    Join { floor: i32 },
+    Join {
+        floor: i32,
+    },
     /// An assignment in a generation.
-    Sync { generation: i32, asked: Moment },
+    Sync {
+        generation: i32,
+        asked: Moment,
+    },
     /// A heartbeat in a generation.
-    Heartbeat { generation: i32, asked: Moment },
+    Heartbeat {
+        generation: i32,
+        asked: Moment,
+    },
     /// A heartbeat of the consumer protocol: who it was, and what it held.
-    Beat { id: String, epoch: i32, asked: Moment, held: BTreeSet<Place> },
+    Beat {
+        id: String,
+        epoch: i32,
+        asked: Moment,
+        held: BTreeSet<Place>,
+    },
     /// To leave a group.
     Leave,
     /// Commits, or deletions of them: places and the numbers of the writes. A member's are of a generation.
-    Commit { generation: i32, asked: Moment, writes: Vec<(Place, u64)> },
+    Commit {
+        generation: i32,
+        asked: Moment,
+        writes: Vec<(Place, u64)>,
+    },
     /// A deletion of what was committed.
-    Forget { writes: Vec<(Place, u64)> },
+    Forget {
+        writes: Vec<(Place, u64)>,
+    },
     /// The same for a group with all that is its own.
-    ForgetGroup { writes: Vec<(Place, u64)> },
+    ForgetGroup {
+        writes: Vec<(Place, u64)>,
+    },
     /// What was committed for these, or for all.
-    Committed { asked: Moment, places: Option<Vec<Place>> },
+    Committed {
+        asked: Moment,
+        places: Option<Vec<Place>>,
+    },
     /// The coordinators' log, by partition and offset.
     OffsetsLog(Vec<(i32, i64)>),
 }

@@ -6,6 +6,7 @@
 mod guide;
 mod logs;
 mod maker;
+mod mover;
 mod reader;
 mod run;
 mod writer;

@@ -4,6 +4,7 @@ use super::Actor;
 use super::guide::Nodes;
 use super::logs::{Logs, Partition, Topic};
 use super::maker::Maker;
+use super::mover::Mover;
 use super::reader::Reader;
 use super::writer::{self, Writer};
 use crate::client::Next;
@@ -150,6 +151,12 @@ impl<A: App> Run<A> {
         for _ in 0..2 {
             let reader = Reader::new(self.rng.fork(), nodes, false);
             self.employ(Box::new(reader));
+        }
+        // Some clusters keep their replicas where they are.
+        if nodes > 1 && self.rng.chance(1, 2) {
+            let pause = self.rng.between(50, 1_500) * MS;
+            let mover = Mover::new(self.rng.fork(), nodes, pause);
+            self.employ(Box::new(mover));
         }
     }
 
