@@ -47,6 +47,8 @@ number!(/** Position of an entry in its group's log, from 1. 0 is "before the fi
 number!(/** Kafka's record offset, from 0. */ Offset(i64));
 number!(/** Kafka's leader epoch of a partition; torc's is the Raft term. */ LeaderEpoch(i32));
 number!(/** Kafka's producer id. */ ProducerId(i64));
+number!(/** A change of the tree of znodes, in the order of its log: the term, and a counter within it in the low 32 bits. */ Zxid(i64));
+number!(/** A ZooKeeper client's session; 0 is none. */ SessionId(i64));
 number!(/** Kafka's producer epoch. */ ProducerEpoch(i16));
 number!(/** Sequence number of a WAL batch within its shard, from 1. */ BatchSeq(u64));
 number!(/** Number of a WAL segment in the order of writing, from 1; a recycled file gets a new one. */ SegmentId(u64));
@@ -67,6 +69,11 @@ impl GroupId {
     pub const CATALOG: GroupId = GroupId(1);
     /// The first id that a partition may get.
     pub const FIRST_PARTITION: GroupId = GroupId(1024);
+}
+
+impl SessionId {
+    /// No session: what the server does by itself.
+    pub const NONE: SessionId = SessionId(0);
 }
 
 impl ProducerId {

@@ -205,6 +205,26 @@ pub const REPLICA_LAG_MS: u64 = 30_000;
 /// Copies that a topic gets unless somebody says, where there are as many nodes.
 pub const REPLICATION_DEFAULT: usize = 3;
 
+/// Znodes of the tree: their places are 32 bits.
+pub const ZNODES_MAX: usize = 1 << 30;
+/// A znode's path, its data, and its access list as it is kept.
+pub const ZNODE_PATH_BYTES_MAX: usize = 1 << 20;
+pub const ZNODE_DATA_BYTES_MAX: usize = 8 << 20;
+pub const ZNODE_ACL_BYTES_MAX: usize = 1 << 20;
+/// One transaction of the tree, and the operations of one multi.
+pub const TREE_TXN_BYTES_MAX: usize = 12 << 20;
+pub const TREE_OPS_MAX: usize = 100_000;
+/// Ephemeral znodes that one transaction deletes as their session ends, and the bytes of their paths, the last one aside:
+/// a session that owns more ends in several.
+pub const SESSION_END_ZNODES: usize = 4_096;
+pub const SESSION_END_PATH_BYTES: usize = 1 << 20;
+/// Sessions of a cluster.
+pub const SESSIONS_MAX: usize = 1_000_000;
+/// Watches of one server.
+pub const WATCHES_MAX: usize = 16_000_000;
+/// One piece of a snapshot of the tree, its last znode aside.
+pub const TREE_PIECE_BYTES: usize = 256 << 10;
+
 const _: () = {
     assert!(PAGE.is_power_of_two());
     assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES && SEGMENT_BYTES <= SEGMENT_BYTES_MAX);
@@ -234,6 +254,12 @@ const _: () = {
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
     assert!(FORWARD_BYTES_MAX <= FORWARDED_BYTES_MAX && 2 * FORWARDED_BYTES_MAX < PEER_MAIL_WAITING_MAX);
     assert!(FORWARDED_BYTES_MAX + FORWARD_ANSWER_BYTES_MAX < PEER_MAIL_BYTES_MAX);
+    assert!(ZNODES_MAX < u32::MAX as usize);
+    assert!(WATCHES_MAX < u32::MAX as usize);
+    assert!(ZNODE_PATH_BYTES_MAX + ZNODE_DATA_BYTES_MAX + ZNODE_ACL_BYTES_MAX < TREE_TXN_BYTES_MAX);
+    assert!(ZNODE_DATA_BYTES_MAX < i32::MAX as usize && TREE_TXN_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
+    assert!(SESSION_END_PATH_BYTES + ZNODE_PATH_BYTES_MAX + 8 * SESSION_END_ZNODES < TREE_TXN_BYTES_MAX);
+    assert!(TREE_PIECE_BYTES + TREE_TXN_BYTES_MAX <= ENTRY_BYTES_MAX);
     assert!(REPLICATION_DEFAULT <= REPLICAS_MAX && REPLICAS_MAX <= NODES_MAX);
     assert!(CATALOG_VOTERS_MAX % 2 == 1 && CATALOG_VOTERS_MAX <= NODES_MAX);
     assert!(TOPIC_METRICS_MAX < u16::MAX as usize, "places in the table of metrics are 16 bits");

@@ -1,4 +1,4 @@
-//! What logs mean: partitions, producers, retention, topic settings, the catalog, consumer groups. Pure data, no I/O, no wire types.
+//! What logs mean: partitions, producers, retention, topic settings, the catalog, consumer groups, the tree of znodes. Pure data, no I/O, no wire types.
 
 pub mod catalog;
 pub mod codec;
@@ -10,3 +10,4 @@ pub mod layout;
 pub mod partition;
 pub mod producers;
 pub mod retention;
+pub mod tree;

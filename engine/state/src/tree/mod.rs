@@ -1,0 +1,296 @@
+//! The tree of znodes that ZooKeeper's clients see, with its sessions: pure state, fed by a log.
+//!
+//! A request is checked against what will be when all that is appended is applied ([`Tree::prepare`]), and becomes a
+//! transaction that leaves nothing to decide ([`Txn`]). That goes through the log ([`Tree::append`], on every replica), and
+//! is applied once it is committed ([`Tree::apply_next`]). What is appended and not committed lies before the state as a list
+//! ([`overlay`]), which a new leader's entries cut from the back ([`Tree::cut`]). Reads see what is applied. All replicas
+//! that have applied the same transactions have the same [`Tree::digest`].
+//!
+//! Who is heard of when ([`expiry`]) and who watches what ([`watches`]) is not in the log, and stands beside the tree.
+
+mod acl;
+mod apply;
+mod close;
+mod digest;
+mod error;
+pub mod expiry;
+mod lifetime;
+mod overlay;
+pub mod path;
+mod prepare;
+mod quota;
+mod read;
+mod slab;
+mod snapshot;
+mod store;
+mod txn;
+pub mod watches;
+
+pub use acl::{Acl, AclList, Id, perms};
+pub use apply::{Event, EventKind, Outcome};
+pub use error::TreeError;
+pub use lifetime::{Lifetime, TTL_MAX};
+pub use overlay::Session;
+pub use prepare::{Asker, Change, Create, Refused};
+pub use snapshot::Loader;
+pub use store::Stat;
+pub use txn::{Body, Op, Txn};
+
+use lifetime::Lifetime as Life;
+use overlay::{Overlay, View};
+use quota::Quotas;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use store::{Made, Store};
+use torc_base::ids::{Index, SessionId, Zxid};
+use torc_base::time::Wall;
+
+/// What a tree is told when it is made. Replicas may differ in all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Random bytes, by which clients are kept from choosing names that are slow to find.
+    pub secret: (u64, u64),
+    /// There are znodes with a time to live (`zookeeper.extendedTypesEnabled`).
+    pub has_ttl: bool,
+    /// Hard quotas are kept (`zookeeper.enforceQuota`).
+    pub enforces_quotas: bool,
+    /// Access lists are not asked (`zookeeper.skipACL`).
+    pub skips_acls: bool,
+    /// Memory that znodes may take, in bytes: beyond it none is made, and none gets larger.
+    pub memory_max: usize,
+}
+
+/// The tree, with what is appended and not committed.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    settings: Settings,
+    store: Store,
+    sessions: BTreeMap<SessionId, Session>,
+    /// Sum of what stands for each session.
+    sessions_digest: u64,
+    quotas: Quotas,
+    overlay: Overlay,
+    /// The last entry of the log that is applied, and the last transaction.
+    applied: Index,
+    zxid: Zxid,
+}
+
+impl Tree {
+    /// The tree that every cluster begins with.
+    pub fn new(settings: Settings) -> Tree {
+        let mut store = Store::new(settings.secret);
+        let open = AclList::world(perms::ALL);
+        let read_only = AclList::world(perms::READ);
+        let mut make = |parent: &str, name: &str, acl: &AclList| {
+            let parent = store.find(parent).expect("made before");
+            let data = Some(&[][..]);
+            let owner = Life::Persistent.owner();
+            store.insert(parent, name, Made { data, acl, owner, zxid: Zxid(0), time: Wall(0), creates: 0 });
+        };
+        make("/", "zookeeper", &open);
+        make(path::SYSTEM, "quota", &open);
+        make(path::SYSTEM, "config", &read_only);
+        Tree::with(settings, store)
+    }
+
+    fn with(settings: Settings, store: Store) -> Tree {
+        let (sessions, quotas, overlay) = (BTreeMap::new(), Quotas::default(), Overlay::new());
+        Tree { settings, store, sessions, sessions_digest: 0, quotas, overlay, applied: Index(0), zxid: Zxid(0) }
+    }
+
+    /// Through which entry of the log this is applied.
+    pub fn applied(&self) -> Index {
+        self.applied
+    }
+
+    /// The last transaction that is applied.
+    pub fn zxid(&self) -> Zxid {
+        self.zxid
+    }
+
+    /// The last transaction that is appended.
+    pub fn newest_zxid(&self) -> Zxid {
+        self.overlay.last().map_or(self.zxid, |(_, txn)| txn.zxid)
+    }
+
+    /// Transactions that are appended and not applied, and their bytes.
+    pub fn pending(&self) -> (usize, usize) {
+        (self.overlay.len(), self.overlay.bytes())
+    }
+
+    /// What stands for all znodes and sessions: replicas that have applied the same transactions have the same.
+    pub fn digest(&self) -> u64 {
+        self.store.digest.wrapping_add(self.sessions_digest)
+    }
+
+    /// A session is another from now on, or gone. What it was before.
+    fn put_session(&mut self, id: SessionId, session: Option<Session>) -> Option<Session> {
+        let digest = |session: Session| digest::of_session(id.get(), session.timeout_ms, session.is_closing);
+        let before = match session {
+            Some(session) => self.sessions.insert(id, session),
+            None => self.sessions.remove(&id),
+        };
+        let more = session.map_or(0, digest).wrapping_sub(before.map_or(0, digest));
+        self.sessions_digest = self.sessions_digest.wrapping_add(more);
+        before
+    }
+
+    /// Memory of znodes, in bytes.
+    pub fn memory(&self) -> usize {
+        self.store.memory()
+    }
+
+    /// Znodes, the root among them; and how many of these go with their sessions.
+    pub fn znodes(&self) -> (usize, usize) {
+        (self.store.slab.live(), self.store.lifetimes.ephemerals())
+    }
+
+    /// Bytes of all znodes' data.
+    pub fn data_bytes(&self) -> u64 {
+        self.store.data_bytes
+    }
+
+    /// Different access lists.
+    pub fn acl_lists(&self) -> usize {
+        self.store.acls.len()
+    }
+
+    /// Committed sessions.
+    pub fn sessions(&self) -> impl ExactSizeIterator<Item = (SessionId, Session)> {
+        self.sessions.iter().map(|(id, session)| (*id, *session))
+    }
+
+    /// A session as new requests see it.
+    pub fn session(&self, id: SessionId) -> Option<Session> {
+        match self.overlay.session(id) {
+            Some(pending) => *pending,
+            None => self.sessions.get(&id).copied(),
+        }
+    }
+
+    /// A session as reads see it.
+    pub fn committed_session(&self, id: SessionId) -> Option<Session> {
+        self.sessions.get(&id).copied()
+    }
+
+    /// A znode as new requests see it.
+    fn view(&self, path: &str) -> Option<View> {
+        let path = if path.is_empty() { "/" } else { path };
+        if let Some(pending) = self.overlay.znode(path) {
+            return pending.clone();
+        }
+        let id = self.store.find(path)?;
+        let slot = self.store.get(id);
+        Some(View {
+            version: slot.version,
+            aversion: slot.aversion,
+            creates: slot.creates,
+            children: slot.children,
+            data_len: slot.data_len(),
+            mtime: Wall(slot.mtime),
+            lifetime: Life::of(slot.owner),
+            acl: self.store.acl(id).clone(),
+        })
+    }
+
+    /// Entry `index` of the log is this transaction.
+    pub fn append(&mut self, index: Index, txn: Txn) {
+        let last = self.overlay.last().map_or(self.applied, |(last, _)| last);
+        assert!(index > last, "entry {index} after entry {last}");
+        assert!(txn.zxid > self.newest_zxid(), "zxid {} after {}", txn.zxid, self.newest_zxid());
+        let mark = self.overlay.mark();
+        for op in txn.ops() {
+            // What has become impossible changes nothing here, and nothing when it is applied.
+            let _ = self.stage(op, txn.time);
+        }
+        match &txn.body {
+            Body::CreateSession { timeout_ms } if self.session(txn.session).is_none() => {
+                let session = Session { timeout_ms: *timeout_ms, is_closing: false };
+                self.overlay.put_session(txn.session, Some(session));
+            }
+            Body::CloseSession { ephemerals, last } => {
+                for path in ephemerals {
+                    let owner = self.view(path).map(|view| view.lifetime.session());
+                    if owner == Some(txn.session) {
+                        let _ = self.stage(&Op::Delete { path: path.clone() }, txn.time);
+                    }
+                }
+                if let Some(session) = self.session(txn.session) {
+                    let rest = Session { is_closing: true, ..session };
+                    self.overlay.put_session(txn.session, (!last).then_some(rest));
+                }
+            }
+            _ => {}
+        }
+        self.overlay.seal(index, txn, mark);
+    }
+
+    /// Entries from `from` on, none of which is committed, were never there: another leader's take their place.
+    pub fn cut(&mut self, from: Index) {
+        assert!(from > self.applied, "entry {from} is applied");
+        while self.overlay.pop_from(from).is_some() {}
+    }
+
+    /// Lets new requests see what an operation will have done. What fails here fails when it is applied.
+    fn stage(&mut self, op: &Op, time: Wall) -> Result<(), TreeError> {
+        let path = op.path();
+        let view = self.view(path);
+        match op {
+            Op::Create { data, acl, lifetime, creates, .. } => {
+                let above: Arc<str> = path::parent(path).into();
+                let parent = self.view(&above).ok_or(TreeError::NoNode)?;
+                if view.is_some() {
+                    return Err(TreeError::NodeExists);
+                }
+                let parent = View { children: parent.children + 1, creates: *creates, ..parent };
+                self.overlay.put_znode(above, Some(parent));
+                let made = View {
+                    version: 0,
+                    aversion: 0,
+                    creates: 0,
+                    children: 0,
+                    data_len: data.as_ref().map_or(0, |data| data.len()),
+                    mtime: time,
+                    lifetime: *lifetime,
+                    acl: acl.clone(),
+                };
+                self.overlay.put_znode(path.clone(), Some(made));
+            }
+            Op::Delete { .. } => {
+                deletable(path, view.map(|view| view.children))?;
+                let above: Arc<str> = path::parent(path).into();
+                let parent = self.view(&above).expect("a child has a parent");
+                let parent = View { children: parent.children - 1, ..parent };
+                self.overlay.put_znode(above, Some(parent));
+                self.overlay.put_znode(path.clone(), None);
+            }
+            Op::SetData { data, version, .. } => {
+                let view = view.ok_or(TreeError::NoNode)?;
+                let data_len = data.as_ref().map_or(0, |data| data.len());
+                self.overlay.put_znode(path.clone(), Some(View { data_len, version: *version, mtime: time, ..view }));
+            }
+            Op::SetAcl { acl, version, .. } => {
+                let view = view.ok_or(TreeError::NoNode)?;
+                let acl = acl.clone();
+                self.overlay.put_znode(path.clone(), Some(View { acl, aversion: *version, ..view }));
+            }
+            Op::Check { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+/// Fails unless a znode can go: with so many children, `None` if it is not there.
+fn deletable(path: &str, children: Option<u32>) -> Result<(), TreeError> {
+    match children {
+        _ if path::is_special(path) => Err(TreeError::BadArguments),
+        None => Err(TreeError::NoNode),
+        Some(0) => Ok(()),
+        Some(_) => Err(TreeError::NotEmpty),
+    }
+}
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod rig;

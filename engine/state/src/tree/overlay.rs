@@ -1,0 +1,236 @@
+//! What is appended and not committed: transactions in the order of the log, and how what they touch will be. Committing
+//! takes them off the front, a cut takes them off the back; what counts for new requests is the newest of each.
+
+use super::acl::AclList;
+use super::lifetime::Lifetime;
+use super::txn::Txn;
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use torc_base::ids::{Index, SessionId};
+use torc_base::time::Wall;
+
+/// A znode as new requests see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) version: i32,
+    pub(super) aversion: i32,
+    pub(super) creates: i32,
+    pub(super) children: u32,
+    pub(super) data_len: usize,
+    pub(super) mtime: Wall,
+    pub(super) lifetime: Lifetime,
+    pub(super) acl: AclList,
+}
+
+/// A session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// How long it lives without being heard of, in milliseconds.
+    pub timeout_ms: u32,
+    /// It has begun to end: its client is not served any more.
+    pub is_closing: bool,
+}
+
+/// Values by key, each of which hides the one before it until it is taken away, at either end.
+#[derive(Clone, Debug)]
+pub(super) struct Layer<K, V> {
+    records: VecDeque<Record<K, V>>,
+    /// The number of the first record, from 1.
+    first: u64,
+    newest: BTreeMap<K, u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Record<K, V> {
+    key: K,
+    /// The number of the record that it hides, which may be gone; 0: none.
+    before: u64,
+    value: V,
+}
+
+impl<K: Ord + Clone, V> Layer<K, V> {
+    pub(super) fn new() -> Layer<K, V> {
+        Layer { records: VecDeque::new(), first: 1, newest: BTreeMap::new() }
+    }
+
+    pub(super) fn push(&mut self, key: K, value: V) {
+        let number = self.first + self.records.len() as u64;
+        let before = self.newest.insert(key.clone(), number).unwrap_or(0);
+        self.records.push_back(Record { key, before, value });
+    }
+
+    /// The newest value.
+    pub(super) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        let number = *self.newest.get(key)?;
+        Some(&self.records[(number - self.first) as usize].value)
+    }
+
+    /// Forgets the oldest record, which the state holds from now on.
+    pub(super) fn pop_front(&mut self) -> (K, V) {
+        let Record { key, value, .. } = self.records.pop_front().expect("there is one");
+        if self.newest.get(&key) == Some(&self.first) {
+            self.newest.remove(&key);
+        }
+        self.first += 1;
+        (key, value)
+    }
+
+    /// Takes the newest record back.
+    pub(super) fn pop_back(&mut self) -> (K, V) {
+        let Record { key, before, value } = self.records.pop_back().expect("there is one");
+        if before >= self.first {
+            self.newest.insert(key.clone(), before);
+        } else {
+            self.newest.remove(&key);
+        }
+        (key, value)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+}
+
+/// A transaction, and how many records it has made.
+#[derive(Clone, Debug)]
+struct Entry {
+    index: Index,
+    txn: Txn,
+    znodes: usize,
+    sessions: usize,
+    bytes: usize,
+}
+
+/// All that is not committed.
+#[derive(Clone, Debug)]
+pub(super) struct Overlay {
+    entries: VecDeque<Entry>,
+    /// Znodes; `None`: it is gone.
+    znodes: Layer<Arc<str>, Option<View>>,
+    /// Sessions; `None`: it is gone.
+    sessions: Layer<SessionId, Option<Session>>,
+    /// Ephemeral znodes here, by session. What is gone again is here too, as long as it is pending.
+    owned: BTreeMap<(SessionId, Arc<str>), u32>,
+    /// Of the entries, encoded.
+    bytes: usize,
+}
+
+impl Overlay {
+    pub(super) fn new() -> Overlay {
+        Overlay {
+            entries: VecDeque::new(),
+            znodes: Layer::new(),
+            sessions: Layer::new(),
+            owned: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn znode(&self, path: &str) -> Option<&Option<View>> {
+        self.znodes.get(path)
+    }
+
+    pub(super) fn session(&self, id: SessionId) -> Option<&Option<Session>> {
+        self.sessions.get(&id)
+    }
+
+    /// Paths of pending znodes that were made for a session. Some may be gone again.
+    pub(super) fn owned(&self, session: SessionId) -> impl Iterator<Item = &Arc<str>> {
+        let all = self.owned.range((session, Arc::from(""))..);
+        all.take_while(move |((owner, _), _)| *owner == session).map(|((_, path), _)| path)
+    }
+
+    pub(super) fn put_znode(&mut self, path: Arc<str>, view: Option<View>) {
+        if let Some(Lifetime::Ephemeral(session)) = view.as_ref().map(|view| view.lifetime) {
+            *self.owned.entry((session, path.clone())).or_default() += 1;
+        }
+        self.znodes.push(path, view);
+    }
+
+    pub(super) fn put_session(&mut self, id: SessionId, session: Option<Session>) {
+        self.sessions.push(id, session);
+    }
+
+    /// What there is now, to come back to it by [`Overlay::back_to`].
+    pub(super) fn mark(&self) -> (usize, usize) {
+        (self.znodes.len(), self.sessions.len())
+    }
+
+    /// Takes records back that no entry has.
+    pub(super) fn back_to(&mut self, (znodes, sessions): (usize, usize)) {
+        while self.znodes.len() > znodes {
+            let (path, view) = self.znodes.pop_back();
+            self.disown(path, view);
+        }
+        while self.sessions.len() > sessions {
+            self.sessions.pop_back();
+        }
+    }
+
+    fn disown(&mut self, path: Arc<str>, view: Option<View>) {
+        if let Some(Lifetime::Ephemeral(session)) = view.map(|view| view.lifetime) {
+            let key = (session, path);
+            let count = self.owned.get_mut(&key).expect("it was counted");
+            *count -= 1;
+            if *count == 0 {
+                self.owned.remove(&key);
+            }
+        }
+    }
+
+    /// All records since `mark` are those of a transaction.
+    pub(super) fn seal(&mut self, index: Index, txn: Txn, (znodes, sessions): (usize, usize)) {
+        let bytes = txn.bytes();
+        self.bytes += bytes;
+        let (znodes, sessions) = (self.znodes.len() - znodes, self.sessions.len() - sessions);
+        self.entries.push_back(Entry { index, txn, znodes, sessions, bytes });
+    }
+
+    /// Takes the oldest transaction off, if its entry is not behind `through`.
+    pub(super) fn pop_through(&mut self, through: Index) -> Option<(Index, Txn)> {
+        if self.entries.front()?.index > through {
+            return None;
+        }
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.bytes;
+        for _ in 0..entry.znodes {
+            let (path, view) = self.znodes.pop_front();
+            self.disown(path, view);
+        }
+        for _ in 0..entry.sessions {
+            self.sessions.pop_front();
+        }
+        Some((entry.index, entry.txn))
+    }
+
+    /// Takes the newest transaction off, if its entry is not before `from`.
+    pub(super) fn pop_from(&mut self, from: Index) -> Option<Txn> {
+        if self.entries.back()?.index < from {
+            return None;
+        }
+        let entry = self.entries.pop_back()?;
+        self.bytes -= entry.bytes;
+        let (znodes, sessions) = self.mark();
+        self.back_to((znodes - entry.znodes, sessions - entry.sessions));
+        Some(entry.txn)
+    }
+
+    /// The newest entry.
+    pub(super) fn last(&self) -> Option<(Index, &Txn)> {
+        self.entries.back().map(|entry| (entry.index, &entry.txn))
+    }
+
+    /// How many transactions there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Their bytes, about as they are encoded.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,74 @@
+//! Reads of what is applied, checked in ZooKeeper's order.
+
+use super::acl::{Acl, AclList, Id, perms};
+use super::error::TreeError;
+use super::store::Stat;
+use super::{Tree, slab};
+use torc_base::ids::{SessionId, Zxid};
+
+impl Tree {
+    fn readable(&self, path: &str, ids: &[Id<'_>], perm: i32) -> Result<u32, TreeError> {
+        let id = self.store.find(path).ok_or(TreeError::NoNode)?;
+        self.allow(self.store.acl(id), perm, ids)?;
+        Ok(id)
+    }
+
+    /// What a znode is.
+    pub fn exists(&self, path: &str, ids: &[Id<'_>]) -> Result<Stat, TreeError> {
+        if path.contains('\0') {
+            return Err(TreeError::BadArguments);
+        }
+        Ok(self.store.stat(self.readable(path, ids, perms::READ)?))
+    }
+
+    /// Its data.
+    pub fn data(&self, path: &str, ids: &[Id<'_>]) -> Result<(Option<&[u8]>, Stat), TreeError> {
+        let id = self.readable(path, ids, perms::READ)?;
+        Ok((self.store.get(id).data(), self.store.stat(id)))
+    }
+
+    /// Names of its children, in no order.
+    pub fn children(&self, path: &str, ids: &[Id<'_>]) -> Result<(impl Iterator<Item = &str>, Stat), TreeError> {
+        let id = self.readable(path, ids, perms::READ)?;
+        let names = self.store.children(id).map(|child| self.store.get(child).name());
+        Ok((names, self.store.stat(id)))
+    }
+
+    /// Its access list. Hashes of passwords are for those who may change it.
+    pub fn acl(&self, path: &str, ids: &[Id<'_>]) -> Result<(AclList, Stat), TreeError> {
+        let id = self.readable(path, ids, perms::READ | perms::ADMIN)?;
+        let (list, stat) = (self.store.acl(id), self.store.stat(id));
+        if self.allow(list, perms::ADMIN, ids).is_ok() {
+            return Ok((list.clone(), stat));
+        }
+        let users = list.iter().map(|acl| acl.id.id.split_once(':').map(|(user, _)| format!("{user}:x")));
+        let users: Vec<Option<String>> = users.collect();
+        let hidden = list.iter().zip(&users).map(|(acl, user)| match user {
+            Some(user) if acl.id.scheme == "digest" => Acl { id: Id { id: user, ..acl.id }, ..acl },
+            _ => acl,
+        });
+        Ok((AclList::new(&hidden.collect::<Vec<_>>()), stat))
+    }
+
+    /// How many znodes are below it, at any depth. Takes as long as they are many, but for the root.
+    pub fn count_descendants(&self, path: &str, ids: &[Id<'_>]) -> Result<usize, TreeError> {
+        let top = self.readable(path, ids, perms::READ)?;
+        if top == slab::ROOT {
+            return Ok(self.store.slab.live() - 1);
+        }
+        Ok(std::iter::successors(self.store.next_below(top, top), |id| self.store.next_below(top, *id)).count())
+    }
+
+    /// Ephemeral znodes of a session whose paths begin with `prefix`.
+    pub fn ephemerals(&self, session: SessionId, prefix: &str) -> Vec<String> {
+        let prefix = if matches!(prefix.trim(), "" | "/") { "" } else { prefix };
+        let all = self.store.lifetimes.of_session(session).map(|id| self.store.path(id));
+        all.filter(|path| path.starts_with(prefix)).collect()
+    }
+
+    /// The last changes of a znode's data and of its children; `None`: there is none.
+    pub(super) fn changed(&self, path: &str) -> Option<(Zxid, Zxid)> {
+        let slot = self.store.get(self.store.find(path)?);
+        Some((Zxid(slot.mzxid), Zxid(slot.pzxid)))
+    }
+}

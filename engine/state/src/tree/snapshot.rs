@@ -1,0 +1,341 @@
+//! Snapshots of the tree, taken a piece at a time while it is written to, and exact all the same: what stands in one is the
+//! tree as it was when it began. A znode that is about to change before its turn is written first, out of turn. So nothing
+//! is applied twice when the log is replayed behind it, and its digest is that of one moment.
+//!
+//! Pieces are: one head, any number of pieces of sessions and of znodes, one end. Znodes come in any order; parents are
+//! named by the places that they had in memory.
+
+use super::acl::{AclList, AclTable, perms};
+use super::digest;
+use super::lifetime::Lifetime;
+use super::overlay::Session;
+use super::slab::{NONE, ROOT, Slab};
+use super::store::{Slot, Store};
+use super::txn::{self, number};
+use super::{Settings, Tree};
+use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
+use torc_base::ids::{Index, SessionId, Zxid};
+use torc_base::limits::*;
+
+/// First byte of a head.
+const VERSION: u8 = 1;
+
+const HEAD: u8 = 0;
+const SESSIONS: u8 = 1;
+const ZNODES: u8 = 2;
+const END: u8 = 3;
+
+/// Sessions of one piece.
+const PIECE_SESSIONS: usize = 4096;
+
+/// A snapshot that is being taken.
+#[derive(Clone, Debug)]
+pub(super) struct Walk {
+    head: Option<Vec<u8>>,
+    sessions: Vec<(SessionId, Session)>,
+    /// Places before it have been written.
+    cursor: u32,
+    /// Places that there were.
+    end: u32,
+    /// Places behind the cursor that are done: written out of turn, or taken later.
+    passed: Vec<u64>,
+    /// Znodes that were written out of turn and wait for a piece.
+    early: Vec<u8>,
+    /// The bytes of an access list that lets everybody do everything: it stands in most znodes.
+    open: AclList,
+}
+
+impl Walk {
+    fn is_passed(&self, id: u32) -> bool {
+        self.passed[id as usize / 64] >> (id % 64) & 1 == 1
+    }
+
+    /// What is put at this place from now on is not part of the snapshot.
+    pub(super) fn pass_over(&mut self, id: u32) {
+        if id < self.end {
+            self.passed[id as usize / 64] |= 1 << (id % 64);
+        }
+    }
+
+    /// A znode is about to change.
+    pub(super) fn preserve(&mut self, id: u32, slab: &Slab, acls: &AclTable) {
+        if id >= self.cursor && id < self.end && !self.is_passed(id) {
+            self.pass_over(id);
+            let slot = slab.get(id);
+            encode(&mut self.early, id, slot, acls.get(slot.acl), &self.open);
+        }
+    }
+}
+
+fn encode(out: &mut Vec<u8>, id: u32, slot: &Slot, acl: &AclList, open: &AclList) {
+    put_u64(out, u64::from(id));
+    put_u64(out, u64::from(slot.parent));
+    put_bytes(out, slot.name().as_bytes());
+    txn::put_data(out, slot.data());
+    for number in [slot.czxid, slot.mzxid, slot.pzxid, slot.ctime, slot.mtime, slot.owner] {
+        put_i64(out, number);
+    }
+    for number in [slot.version, slot.creates, slot.aversion] {
+        put_i64(out, i64::from(number));
+    }
+    out.push(u8::from(acl != open));
+    if acl != open {
+        acl.encode(out);
+    }
+}
+
+impl Tree {
+    /// Begins a snapshot of what is applied now. One that was being taken is given up.
+    pub fn begin_snapshot(&mut self) {
+        let mut head = vec![HEAD, VERSION];
+        put_u64(&mut head, self.applied.get());
+        put_i64(&mut head, self.zxid.get());
+        put_u64(&mut head, self.store.slab.live() as u64);
+        put_u64(&mut head, self.sessions.len() as u64);
+        head.extend(self.digest().to_le_bytes());
+        let end = self.store.slab.end();
+        self.store.walk = Some(Box::new(Walk {
+            head: Some(head),
+            sessions: self.sessions.iter().map(|(id, session)| (*id, *session)).collect(),
+            cursor: 0,
+            end,
+            passed: vec![0; (end as usize).div_ceil(64)],
+            early: Vec::new(),
+            open: AclList::world(perms::ALL),
+        }));
+    }
+
+    /// Gives the snapshot up.
+    pub fn abandon_snapshot(&mut self) {
+        self.store.walk = None;
+    }
+
+    /// Bytes that changes have added to the snapshot and that wait for being taken. They are taken first.
+    pub fn snapshot_waiting(&self) -> usize {
+        self.store.walk.as_ref().map_or(0, |walk| walk.early.len())
+    }
+
+    /// The next piece of the snapshot, of about [`TREE_PIECE_BYTES`], or as many as changes have added; `None`: no snapshot
+    /// is being taken, or there is no more of it.
+    pub fn next_piece(&mut self) -> Option<Vec<u8>> {
+        let mut walk = self.store.walk.take()?;
+        let piece = self.piece(&mut walk);
+        if piece.first() != Some(&END) {
+            self.store.walk = Some(walk);
+        }
+        Some(piece)
+    }
+
+    fn piece(&self, walk: &mut Walk) -> Vec<u8> {
+        if let Some(head) = walk.head.take() {
+            return head;
+        }
+        if !walk.early.is_empty() {
+            let mut piece = vec![ZNODES];
+            piece.append(&mut walk.early);
+            return piece;
+        }
+        if !walk.sessions.is_empty() {
+            let mut piece = vec![SESSIONS];
+            let from = walk.sessions.len().saturating_sub(PIECE_SESSIONS);
+            for (id, session) in walk.sessions.drain(from..) {
+                put_i64(&mut piece, id.get());
+                put_u64(&mut piece, u64::from(session.timeout_ms));
+                piece.push(u8::from(session.is_closing));
+            }
+            return piece;
+        }
+        let mut piece = vec![ZNODES];
+        while walk.cursor < walk.end && piece.len() < TREE_PIECE_BYTES {
+            let id = walk.cursor;
+            walk.cursor += 1;
+            let slot = self.store.slab.get(id);
+            if slot.is_live() && !walk.is_passed(id) {
+                encode(&mut piece, id, slot, self.store.acls.get(slot.acl), &walk.open);
+            }
+        }
+        if piece.len() == 1 && walk.cursor == walk.end { vec![END] } else { piece }
+    }
+}
+
+/// What the head of a snapshot says.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    applied: Index,
+    zxid: Zxid,
+    znodes: usize,
+    sessions: usize,
+    digest: u64,
+}
+
+/// A snapshot that is being read, piece by piece.
+#[derive(Debug)]
+pub struct Loader {
+    tree: Tree,
+    head: Option<Head>,
+    /// Where znodes stood, and where they stand now.
+    places: Vec<(u32, u32)>,
+    open: AclList,
+}
+
+impl Loader {
+    /// A tree with these settings will be made.
+    pub fn new(settings: Settings) -> Loader {
+        let mut store = Store::empty(settings.secret);
+        // The root's place, until it comes.
+        store.slab.insert(Slot::free(NONE));
+        Loader { tree: Tree::with(settings, store), head: None, places: Vec::new(), open: AclList::world(perms::ALL) }
+    }
+
+    /// Takes the next piece. True: it was the last one, and [`Loader::finish`] makes a tree of all.
+    pub fn piece(&mut self, mut bytes: &[u8]) -> Result<bool, DecodeError> {
+        let mut from = Decoder::new(&mut bytes);
+        let kind = from.u8("the kind of a piece")?;
+        from.check(self.head.is_some() != (kind == HEAD), "the head of a snapshot")?;
+        match kind {
+            HEAD => self.head = Some(head(&mut from)?),
+            SESSIONS => {
+                while !from.is_empty() {
+                    self.session(&mut from)?;
+                }
+            }
+            ZNODES => {
+                while !from.is_empty() {
+                    self.znode(&mut from)?;
+                }
+            }
+            END => {}
+            _ => return Err(from.bad("the kind of a piece")),
+        }
+        from.check(from.is_empty(), "the end of a piece")?;
+        Ok(kind == END)
+    }
+
+    fn session(&mut self, from: &mut Decoder<'_, '_>) -> Result<(), DecodeError> {
+        let id = SessionId(from.i64("a session")?);
+        let timeout_ms = from.u64_max(u64::from(u32::MAX), "a session's timeout")? as u32;
+        let is_closing = from.u8("whether a session ends")?;
+        from.check(is_closing <= 1, "whether a session ends")?;
+        let session = Session { timeout_ms, is_closing: is_closing == 1 };
+        let before = self.tree.put_session(id, Some(session));
+        from.check(before.is_none() && self.tree.sessions.len() <= SESSIONS_MAX, "a session")
+    }
+
+    fn znode(&mut self, from: &mut Decoder<'_, '_>) -> Result<(), DecodeError> {
+        let id = from.u64_max(ZNODES_MAX as u64, "a znode's place")? as u32;
+        let parent = from.u64_max(ZNODES_MAX as u64, "a parent's place")? as u32;
+        let name = from.text(ZNODE_PATH_BYTES_MAX, "a name")?;
+        let data = txn::data(from)?;
+        let mut slot = Slot::free(NONE);
+        slot.parent = parent;
+        slot.put(name, data);
+        for field in
+            [&mut slot.czxid, &mut slot.mzxid, &mut slot.pzxid, &mut slot.ctime, &mut slot.mtime, &mut slot.owner]
+        {
+            *field = from.i64("a znode's numbers")?;
+        }
+        for field in [&mut slot.version, &mut slot.creates, &mut slot.aversion] {
+            *field = number(from, "a znode's versions")?;
+        }
+        from.check(Lifetime::of(slot.owner).owner() == slot.owner, "what a znode ends with")?;
+        let list = match from.u8("whether a znode is open")? {
+            0 => self.open.clone(),
+            1 => AclList::decode(from)?,
+            _ => return Err(from.bad("whether a znode is open")),
+        };
+        let is_root = id == ROOT;
+        from.check(is_root == name.is_empty() && !name.contains('/') && is_root <= (parent == ROOT), "a name")?;
+        if is_root {
+            from.check(!self.tree.store.slab.get(ROOT).is_live(), "a second root")?;
+            slot.path_hash = digest::ROOT;
+        }
+        slot.acl = self.tree.store.acls.take(&list);
+        let place = if is_root {
+            *self.tree.store.slab.get_mut(ROOT) = slot;
+            ROOT
+        } else {
+            self.tree.store.slab.insert(slot)
+        };
+        self.places.push((id, place));
+        from.check(self.places.len() <= ZNODES_MAX, "the number of znodes")
+    }
+
+    /// Makes the tree: everything is there, once, hangs together, and has the digest that the head tells.
+    pub fn finish(mut self) -> Result<Tree, DecodeError> {
+        let bad = |what| DecodeError { what, left: 0 };
+        let head = self.head.ok_or(bad("the head of a snapshot"))?;
+        let is_whole = self.places.len() == head.znodes && self.tree.sessions.len() == head.sessions;
+        if !is_whole || !self.tree.store.slab.get(ROOT).is_live() {
+            return Err(bad("the number of znodes and sessions"));
+        }
+        self.places.sort_unstable();
+        if self.places.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(bad("a znode's place"));
+        }
+        let store = &mut self.tree.store;
+        for (_, place) in &self.places {
+            let before = store.slab.get(*place).parent;
+            let found = self.places.binary_search_by_key(&before, |(before, _)| *before);
+            let parent = self.places[found.map_err(|_| bad("a parent's place"))?].1;
+            store.slab.get_mut(*place).parent = parent;
+            if *place != ROOT {
+                store.slab.get_mut(parent).children += 1;
+            }
+        }
+        hang(store).ok_or(bad("the parents of znodes"))?;
+        self.tree.find_quotas();
+        (self.tree.applied, self.tree.zxid) = (head.applied, head.zxid);
+        let special = ["/zookeeper", super::path::QUOTA, super::path::CONFIG];
+        if special.iter().any(|path| self.tree.store.find(path).is_none()) || self.tree.digest() != head.digest {
+            return Err(bad("the digest of a snapshot"));
+        }
+        Ok(self.tree)
+    }
+}
+
+fn head(from: &mut Decoder<'_, '_>) -> Result<Head, DecodeError> {
+    let version = from.u8("the version of a snapshot")?;
+    from.check(version == VERSION, "the version of a snapshot")?;
+    let applied = Index(from.u64("an index")?);
+    let zxid = Zxid(from.i64("a zxid")?);
+    let znodes = from.u64_max(ZNODES_MAX as u64, "the number of znodes")? as usize;
+    let sessions = from.u64_max(SESSIONS_MAX as u64, "the number of sessions")? as usize;
+    let digest = from.take(8, "a digest")?;
+    Ok(Head { applied, zxid, znodes, sessions, digest: u64::from_le_bytes(digest.try_into().expect("eight bytes")) })
+}
+
+/// Finds everybody's path, parents first, and links them. `None`: some hang on themselves, or two have one path.
+fn hang(store: &mut Store) -> Option<()> {
+    let end = store.slab.end();
+    let mut is_done = vec![false; end as usize];
+    is_done[ROOT as usize] = true;
+    store.enter(ROOT);
+    let mut way = Vec::new();
+    for place in 0..end {
+        let mut at = place;
+        while !is_done[at as usize] {
+            way.push(at);
+            if way.len() > end as usize {
+                return None;
+            }
+            at = store.slab.get(at).parent;
+        }
+        while let Some(id) = way.pop() {
+            let slot = store.slab.get(id);
+            let (parent, path_hash) =
+                (slot.parent, digest::of_path(store.slab.get(slot.parent).path_hash, slot.name()));
+            store.slab.get_mut(id).path_hash = path_hash;
+            if store.has_child(parent, id) {
+                return None;
+            }
+            store.enter(id);
+            store.link(id);
+            is_done[id as usize] = true;
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

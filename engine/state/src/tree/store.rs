@@ -1,0 +1,434 @@
+//! Committed znodes in memory.
+//!
+//! A znode takes 120 bytes for its place, 4 to 5 for the head of a chain of the index, and one allocation that holds its
+//! name and its data: with 20 bytes of name and 100 of data 120, which the allocator makes 136 or less. That is about 260
+//! bytes in all; a test holds it to 300. Ephemeral znodes and those that end by themselves take 25 to 50 more, access lists
+//! stand in a table of their own. The name is the last part of the path alone: the rest follows from the parents.
+
+use super::acl::{AclList, AclTable};
+use super::digest;
+use super::lifetime::{Lifetime, Lifetimes};
+use super::slab::{Index, NONE, ROOT, Slab};
+use super::snapshot::Walk;
+use torc_base::crc::crc32c;
+use torc_base::ids::{SessionId, Zxid};
+use torc_base::time::Wall;
+
+/// The bit of a name's length that says that there are no data, which differs from data of no bytes.
+const NULL: u32 = 1 << 31;
+
+/// What is told of a znode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stat {
+    /// The change that made it.
+    pub czxid: Zxid,
+    /// The last change of its data.
+    pub mzxid: Zxid,
+    /// When it was made, and when its data were last changed.
+    pub ctime: Wall,
+    pub mtime: Wall,
+    /// Changes of its data, of its children, of its access list.
+    pub version: i32,
+    pub cversion: i32,
+    pub aversion: i32,
+    /// The session that it goes with; none for containers and znodes with a time to live.
+    pub ephemeral_owner: SessionId,
+    /// Bytes of data.
+    pub data_length: i32,
+    /// Children.
+    pub num_children: i32,
+    /// The last change of its children.
+    pub pzxid: Zxid,
+}
+
+/// One znode. `owner`: see [`Lifetime`]. `creates`: children that were ever made.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub(super) czxid: i64,
+    pub(super) mzxid: i64,
+    pub(super) pzxid: i64,
+    pub(super) ctime: i64,
+    pub(super) mtime: i64,
+    pub(super) owner: i64,
+    pub(super) path_hash: u64,
+    /// Name, then data.
+    bytes: Box<[u8]>,
+    name_len: u32,
+    pub(super) data_crc: u32,
+    pub(super) version: i32,
+    pub(super) creates: i32,
+    pub(super) aversion: i32,
+    pub(super) children: u32,
+    pub(super) acl: u32,
+    pub(super) parent: u32,
+    first_child: u32,
+    next: u32,
+    prev: u32,
+    pub(super) chain: u32,
+}
+
+const _: () = assert!(size_of::<Slot>() == 120);
+
+impl Slot {
+    /// A place without a znode.
+    pub(super) fn free(chain: u32) -> Slot {
+        Slot {
+            czxid: 0,
+            mzxid: 0,
+            pzxid: 0,
+            ctime: 0,
+            mtime: 0,
+            owner: 0,
+            path_hash: 0,
+            bytes: Box::new([]),
+            name_len: NULL,
+            data_crc: 0,
+            version: 0,
+            creates: 0,
+            aversion: 0,
+            children: 0,
+            acl: NONE,
+            parent: NONE,
+            first_child: NONE,
+            next: NONE,
+            prev: NONE,
+            chain,
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.parent != NONE
+    }
+
+    pub(super) fn name(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.name_bytes()]).expect("names are text")
+    }
+
+    fn name_bytes(&self) -> usize {
+        (self.name_len & !NULL) as usize
+    }
+
+    pub(super) fn data(&self) -> Option<&[u8]> {
+        (self.name_len & NULL == 0).then(|| &self.bytes[self.name_bytes()..])
+    }
+
+    pub(super) fn data_len(&self) -> usize {
+        self.bytes.len() - self.name_bytes()
+    }
+
+    /// Gives it a name and data. Its place in the index is another then.
+    pub(super) fn put(&mut self, name: &str, data: Option<&[u8]>) {
+        let null = if data.is_none() { NULL } else { 0 };
+        self.name_len = u32::try_from(name.len()).expect("names are bounded") | null;
+        let data = data.unwrap_or_default();
+        self.bytes = [name.as_bytes(), data].concat().into_boxed_slice();
+        self.data_crc = crc32c(data);
+    }
+
+    fn put_data(&mut self, data: Option<&[u8]>) {
+        let name = self.name_bytes();
+        let same = data.is_some_and(|data| self.data_len() == data.len());
+        if let (true, Some(data)) = (same, data) {
+            self.bytes[name..].copy_from_slice(data);
+            self.data_crc = crc32c(data);
+            self.name_len &= !NULL;
+            return;
+        }
+        let before = std::mem::take(&mut self.bytes);
+        let name = std::str::from_utf8(&before[..name]).expect("names are text");
+        self.put(name, data);
+    }
+
+    /// What its name and data take, with what an allocator adds: 8 bytes, in steps of 16.
+    fn allocated(&self) -> usize {
+        if self.bytes.is_empty() { 0 } else { (self.bytes.len() + 8).next_multiple_of(16).max(32) }
+    }
+}
+
+/// What a znode is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made<'a> {
+    pub(super) data: Option<&'a [u8]>,
+    pub(super) acl: &'a AclList,
+    pub(super) owner: i64,
+    pub(super) zxid: Zxid,
+    pub(super) time: Wall,
+    /// Children that its parent has had then, this one too.
+    pub(super) creates: i32,
+}
+
+/// All znodes.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    pub(super) slab: Slab,
+    index: Index,
+    pub(super) acls: AclTable,
+    pub(super) lifetimes: Lifetimes,
+    /// Sum of what stands for each znode.
+    pub(super) digest: u64,
+    /// Of names and data, as allocated.
+    allocated: usize,
+    /// Bytes of all data.
+    pub(super) data_bytes: u64,
+    /// The snapshot that is being taken.
+    pub(super) walk: Option<Box<Walk>>,
+}
+
+impl Store {
+    /// The root alone, which everybody may do everything with. `secret`: random bytes, which other stores do not share.
+    pub(super) fn new(secret: (u64, u64)) -> Store {
+        let mut store = Store::empty(secret);
+        let acl = store.acls.take(&AclList::world(super::acl::perms::ALL));
+        let mut root = Slot { acl, parent: ROOT, path_hash: digest::ROOT, ..Slot::free(NONE) };
+        root.put("", Some(&[]));
+        assert_eq!(store.slab.insert(root), ROOT);
+        store.enter(ROOT);
+        store
+    }
+
+    /// No znode at all.
+    pub(super) fn empty(secret: (u64, u64)) -> Store {
+        Store {
+            slab: Slab::new(),
+            index: Index::new(secret),
+            acls: AclTable::default(),
+            lifetimes: Lifetimes::default(),
+            digest: 0,
+            allocated: 0,
+            data_bytes: 0,
+            walk: None,
+        }
+    }
+
+    pub(super) fn get(&self, id: u32) -> &Slot {
+        let slot = self.slab.get(id);
+        debug_assert!(slot.is_live());
+        slot
+    }
+
+    /// The znode of a path; empty is the root too, as in ZooKeeper. Whatever is no path has none.
+    pub(super) fn find(&self, path: &str) -> Option<u32> {
+        if matches!(path, "" | "/") {
+            return Some(ROOT);
+        }
+        let names = path.strip_prefix('/')?;
+        let hash = names.split('/').fold(digest::ROOT, digest::of_path);
+        self.index.find(&self.slab, hash, |slot| self.is_at(slot, names))
+    }
+
+    /// True if `names` lead to it. Going up is one look into the index instead of one for each parent.
+    fn is_at<'a>(&'a self, mut slot: &'a Slot, mut names: &str) -> bool {
+        loop {
+            let (before, name) = names.rsplit_once('/').map_or((None, names), |(before, name)| (Some(before), name));
+            if slot.name() != name || name.is_empty() {
+                return false;
+            }
+            match (before, slot.parent == ROOT) {
+                (None, is_top) => return is_top,
+                (Some(_), true) => return false,
+                (Some(before), false) => names = before,
+            }
+            slot = self.slab.get(slot.parent);
+        }
+    }
+
+    /// True if the parent has a child already that is called like `other`, a znode that is to be its child.
+    pub(super) fn has_child(&self, parent: u32, other: u32) -> bool {
+        let other = self.slab.get(other);
+        let is_it = |slot: &Slot| slot.parent == parent && slot.name() == other.name();
+        self.index.find(&self.slab, other.path_hash, is_it).is_some()
+    }
+
+    /// Its path.
+    pub(super) fn path(&self, id: u32) -> String {
+        let mut names = Vec::new();
+        let mut at = id;
+        while at != ROOT {
+            let slot = self.get(at);
+            names.push(slot.name());
+            at = slot.parent;
+        }
+        if names.is_empty() {
+            return "/".into();
+        }
+        let mut path = String::with_capacity(names.iter().map(|name| name.len() + 1).sum());
+        for name in names.into_iter().rev() {
+            path.push('/');
+            path.push_str(name);
+        }
+        path
+    }
+
+    pub(super) fn stat(&self, id: u32) -> Stat {
+        let slot = self.get(id);
+        // The count of changes is one for each that was made and one for each that is gone.
+        let cversion = slot.creates.wrapping_mul(2).wrapping_sub(slot.children as i32);
+        Stat {
+            czxid: Zxid(slot.czxid),
+            mzxid: Zxid(slot.mzxid),
+            ctime: Wall(slot.ctime),
+            mtime: Wall(slot.mtime),
+            version: slot.version,
+            cversion,
+            aversion: slot.aversion,
+            ephemeral_owner: Lifetime::of(slot.owner).session(),
+            data_length: slot.data_len() as i32,
+            num_children: slot.children as i32,
+            pzxid: Zxid(slot.pzxid),
+        }
+    }
+
+    pub(super) fn acl(&self, id: u32) -> &AclList {
+        self.acls.get(self.get(id).acl)
+    }
+
+    /// Its children, the newest first.
+    pub(super) fn children(&self, id: u32) -> impl Iterator<Item = u32> {
+        let first = self.get(id).first_child;
+        std::iter::successors((first != NONE).then_some(first), |child| {
+            let next = self.get(*child).next;
+            (next != NONE).then_some(next)
+        })
+    }
+
+    /// The znode that comes next when `top` and all below it are gone through, parents before children.
+    pub(super) fn next_below(&self, top: u32, id: u32) -> Option<u32> {
+        let slot = self.get(id);
+        if slot.first_child != NONE {
+            return Some(slot.first_child);
+        }
+        let mut at = id;
+        while at != top {
+            let slot = self.get(at);
+            if slot.next != NONE {
+                return Some(slot.next);
+            }
+            at = slot.parent;
+        }
+        None
+    }
+
+    /// Makes a child, which must not be there.
+    pub(super) fn insert(&mut self, parent: u32, name: &str, made: Made<'_>) -> u32 {
+        let path_hash = digest::of_path(self.get(parent).path_hash, name);
+        let acl = self.acls.take(made.acl);
+        let (zxid, time) = (made.zxid.get(), made.time.0);
+        let mut slot = Slot { acl, parent, path_hash, owner: made.owner, ..Slot::free(NONE) };
+        (slot.czxid, slot.mzxid, slot.pzxid, slot.ctime, slot.mtime) = (zxid, zxid, zxid, time, time);
+        slot.put(name, made.data);
+        let id = self.slab.insert(slot);
+        if let Some(walk) = &mut self.walk {
+            walk.pass_over(id);
+        }
+        self.enter(id);
+        self.link(id);
+        self.update(parent, |parent| {
+            parent.children += 1;
+            (parent.creates, parent.pzxid) = (made.creates, zxid);
+        });
+        id
+    }
+
+    /// Counts a znode that has its place.
+    pub(super) fn enter(&mut self, id: u32) {
+        let slot = self.slab.get(id);
+        self.digest = self.digest.wrapping_add(digest::of_znode(slot, self.acls.hash(slot.acl)));
+        self.allocated += slot.allocated();
+        self.data_bytes += slot.data_len() as u64;
+        self.lifetimes.enter(id, slot);
+        self.index.insert(&mut self.slab, id);
+    }
+
+    /// Puts it before its parent's other children.
+    pub(super) fn link(&mut self, id: u32) {
+        let parent = self.slab.get(id).parent;
+        let first = std::mem::replace(&mut self.slab.get_mut(parent).first_child, id);
+        let slot = self.slab.get_mut(id);
+        (slot.prev, slot.next) = (NONE, first);
+        if first != NONE {
+            self.slab.get_mut(first).prev = id;
+        }
+    }
+
+    fn unlink(&mut self, id: u32) {
+        let Slot { parent, prev, next, .. } = *self.slab.get(id);
+        if prev == NONE {
+            self.slab.get_mut(parent).first_child = next;
+        } else {
+            self.slab.get_mut(prev).next = next;
+        }
+        if next != NONE {
+            self.slab.get_mut(next).prev = prev;
+        }
+    }
+
+    /// Change `zxid` takes a znode without children out.
+    pub(super) fn remove(&mut self, id: u32, zxid: Zxid) {
+        assert!(id != ROOT && self.get(id).children == 0, "a znode with others below it");
+        self.preserve(id);
+        self.unlink(id);
+        self.index.remove(&mut self.slab, id);
+        let slot = self.slab.remove(id);
+        self.lifetimes.leave(id, &slot);
+        self.digest = self.digest.wrapping_sub(digest::of_znode(&slot, self.acls.hash(slot.acl)));
+        self.allocated -= slot.allocated();
+        self.data_bytes -= slot.data_len() as u64;
+        self.acls.give_back(slot.acl);
+        self.update(slot.parent, |parent| {
+            parent.children -= 1;
+            parent.pzxid = zxid.get();
+        });
+    }
+
+    /// Changes a znode, but neither name nor place.
+    fn update(&mut self, id: u32, change: impl FnOnce(&mut Slot)) {
+        self.preserve(id);
+        let slot = self.slab.get_mut(id);
+        self.digest = self.digest.wrapping_sub(digest::of_znode(slot, self.acls.hash(slot.acl)));
+        self.allocated -= slot.allocated();
+        self.data_bytes -= slot.data_len() as u64;
+        let before = self.lifetimes.place(id, slot);
+        change(slot);
+        self.lifetimes.moved(before, self.lifetimes.place(id, slot));
+        self.digest = self.digest.wrapping_add(digest::of_znode(slot, self.acls.hash(slot.acl)));
+        self.allocated += slot.allocated();
+        self.data_bytes += slot.data_len() as u64;
+    }
+
+    /// What stands in the snapshot is what was there when it began.
+    fn preserve(&mut self, id: u32) {
+        if let Some(walk) = &mut self.walk {
+            walk.preserve(id, &self.slab, &self.acls);
+        }
+    }
+
+    /// Data become others, under a version.
+    pub(super) fn set_data(&mut self, id: u32, data: Option<&[u8]>, version: i32, zxid: Zxid, time: Wall) {
+        self.update(id, |slot| {
+            slot.put_data(data);
+            (slot.version, slot.mzxid, slot.mtime) = (version, zxid.get(), time.0);
+        });
+    }
+
+    /// Data become others, and nothing else tells of it: what a quota has counted.
+    pub(super) fn set_count(&mut self, id: u32, data: &[u8]) {
+        self.update(id, |slot| slot.put_data(Some(data)));
+    }
+
+    /// The access list becomes another, under a version.
+    pub(super) fn set_acl(&mut self, id: u32, acl: &AclList, aversion: i32) {
+        let number = self.acls.take(acl);
+        let before = self.get(id).acl;
+        self.update(id, |slot| (slot.acl, slot.aversion) = (number, aversion));
+        self.acls.give_back(before);
+    }
+
+    /// Memory of all znodes, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.slab.memory() + self.index.memory() + self.allocated + self.acls.memory() + self.lifetimes.memory()
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

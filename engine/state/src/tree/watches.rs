@@ -1,0 +1,295 @@
+//! Who is told of which changes: what a server knows of its own connections, beside the log.
+//!
+//! A watch takes two entries in ordered maps, 50 bytes at most as these fill; a watched path takes 130 and three times its
+//! length at most the first time, whoever watches it. A change costs a look-up of its path, and of the paths above it while
+//! somebody watches all below a path, and as much as there are watches that it fires.
+
+use super::apply::EventKind;
+use super::error::TreeError;
+use super::{Tree, path};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use torc_base::ids::{ConnId, Zxid};
+use torc_base::limits::WATCHES_MAX;
+
+/// Kinds of watches. One connection may have all of them at one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Watch {
+    /// One change of the znode: its making, its end, other data.
+    Data = 1,
+    /// One change of its children, or its end.
+    Children = 2,
+    /// All changes of both.
+    Persistent = 4,
+    /// All changes of it and of all below it, but none of "children".
+    Recursive = 8,
+}
+
+const ONE_SHOT: u8 = Watch::Data as u8 | Watch::Children as u8;
+const ALL: u8 = ONE_SHOT | Watch::Persistent as u8 | Watch::Recursive as u8;
+
+/// What a watch costs, and a path besides three times its length.
+const WATCH_BYTES: usize = 50;
+const PATH_BYTES: usize = 130;
+
+/// A watch from before a reconnect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Of a znode that was there.
+    Data,
+    /// Of one that was not.
+    Absent,
+    /// Of a znode's children.
+    Children,
+    /// One that stays.
+    Persistent,
+    /// One that stays, on all below.
+    Recursive,
+}
+
+/// Names as numbers, which are used again.
+#[derive(Clone, Debug)]
+struct Numbers<T> {
+    numbers: BTreeMap<T, u32>,
+    /// Each name, and how many watches have it.
+    names: Vec<Option<(T, u32)>>,
+    free: Vec<u32>,
+}
+
+impl<T: Ord + Clone> Numbers<T> {
+    fn new() -> Numbers<T> {
+        Numbers { numbers: BTreeMap::new(), names: Vec::new(), free: Vec::new() }
+    }
+
+    fn take(&mut self, name: T) -> u32 {
+        if let Some(number) = self.numbers.get(&name) {
+            return *number;
+        }
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.names.push(None);
+            self.names.len() as u32 - 1
+        });
+        self.names[number as usize] = Some((name.clone(), 0));
+        self.numbers.insert(name, number);
+        number
+    }
+
+    fn name(&self, number: u32) -> &T {
+        &self.names[number as usize].as_ref().expect("it has a watch").0
+    }
+
+    fn count(&mut self, number: u32) {
+        self.names[number as usize].as_mut().expect("just taken").1 += 1;
+    }
+
+    /// One watch less. The name, if that was the last.
+    fn discount(&mut self, number: u32) -> Option<T> {
+        let place = &mut self.names[number as usize];
+        let (_, count) = place.as_mut().expect("it has a watch");
+        *count -= 1;
+        if *count > 0 {
+            return None;
+        }
+        let (name, _) = place.take().expect("just seen");
+        self.numbers.remove(&name);
+        self.free.push(number);
+        Some(name)
+    }
+}
+
+/// The watches of one server.
+#[derive(Clone, Debug)]
+pub struct Watches {
+    paths: Numbers<Arc<str>>,
+    watchers: Numbers<ConnId>,
+    /// By path and watcher, which kinds.
+    by_path: BTreeMap<(u32, u32), u8>,
+    by_watcher: BTreeSet<(u32, u32)>,
+    /// Of all below.
+    recursive: usize,
+    /// Lengths of all watched paths.
+    path_bytes: usize,
+    memory_max: usize,
+}
+
+impl Watches {
+    /// None yet, and never more than take so much memory, in bytes.
+    pub fn new(memory_max: usize) -> Watches {
+        Watches {
+            paths: Numbers::new(),
+            watchers: Numbers::new(),
+            by_path: BTreeMap::new(),
+            by_watcher: BTreeSet::new(),
+            recursive: 0,
+            path_bytes: 0,
+            memory_max,
+        }
+    }
+
+    /// Watches (all kinds of one connection at one path are one), paths, connections.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        (self.by_path.len(), self.paths.numbers.len(), self.watchers.numbers.len())
+    }
+
+    /// Memory, in bytes, at most.
+    pub fn memory(&self) -> usize {
+        self.by_path.len() * WATCH_BYTES + self.paths.numbers.len() * PATH_BYTES + 3 * self.path_bytes
+    }
+
+    /// All watches, by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, ConnId)> {
+        self.by_path.keys().map(|(path, watcher)| (&**self.paths.name(*path), *self.watchers.name(*watcher)))
+    }
+
+    /// This connection watches a path, whether there is a znode or not. Fails if there are too many.
+    pub fn add(&mut self, conn: ConnId, path: &str, watch: Watch) -> Result<(), TreeError> {
+        let known = self.paths.numbers.get(path).copied();
+        let more = WATCH_BYTES + if known.is_some() { 0 } else { PATH_BYTES + 3 * path.len() };
+        let key = known.zip(self.watchers.numbers.get(&conn).copied());
+        let before = match key.and_then(|key| self.by_path.get_mut(&key)) {
+            Some(kinds) => std::mem::replace(kinds, *kinds | watch as u8),
+            None => 0,
+        };
+        if before == 0 {
+            if self.memory() + more > self.memory_max || self.by_path.len() == WATCHES_MAX {
+                return Err(TreeError::QuotaExceeded);
+            }
+            self.insert(conn, path, watch);
+        }
+        if watch == Watch::Recursive && before & watch as u8 == 0 {
+            self.recursive += 1;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, conn: ConnId, path: &str, watch: Watch) {
+        let number = match self.paths.numbers.get(path) {
+            Some(number) => *number,
+            None => {
+                self.path_bytes += path.len();
+                self.paths.take(path.into())
+            }
+        };
+        let watcher = self.watchers.take(conn);
+        self.paths.count(number);
+        self.watchers.count(watcher);
+        self.by_path.insert((number, watcher), watch as u8);
+        self.by_watcher.insert((watcher, number));
+    }
+
+    /// Takes kinds of watches away; which of them there were.
+    fn clear(&mut self, path: u32, watcher: u32, kinds: u8) -> u8 {
+        let Some(before) = self.by_path.get_mut(&(path, watcher)) else { return 0 };
+        let cleared = *before & kinds;
+        *before &= !kinds;
+        if cleared & Watch::Recursive as u8 != 0 {
+            self.recursive -= 1;
+        }
+        if *before == 0 {
+            self.by_path.remove(&(path, watcher));
+            self.by_watcher.remove(&(watcher, path));
+            if let Some(path) = self.paths.discount(path) {
+                self.path_bytes -= path.len();
+            }
+            self.watchers.discount(watcher);
+        }
+        cleared
+    }
+
+    fn find(&self, conn: ConnId, path: &str) -> Option<(u32, u32)> {
+        Some((*self.paths.numbers.get(path)?, *self.watchers.numbers.get(&conn)?))
+    }
+
+    /// Whether this connection has such a watch there; `None`: of any kind.
+    pub fn contains(&self, conn: ConnId, path: &str, watch: Option<Watch>) -> bool {
+        let kinds = self.find(conn, path).and_then(|key| self.by_path.get(&key)).copied().unwrap_or(0);
+        kinds & watch.map_or(ALL, |watch| watch as u8) != 0
+    }
+
+    /// Takes such watches away; `None`: all kinds. Fails if there are none.
+    pub fn remove(&mut self, conn: ConnId, path: &str, watch: Option<Watch>) -> Result<(), TreeError> {
+        let (path, watcher) = self.find(conn, path).ok_or(TreeError::NoWatcher)?;
+        let kinds = watch.map_or(ALL, |watch| watch as u8);
+        if self.clear(path, watcher, kinds) == 0 { Err(TreeError::NoWatcher) } else { Ok(()) }
+    }
+
+    /// At most `max` watches of a connection that is gone are taken away. True: there are no more of it.
+    pub fn remove_all(&mut self, conn: ConnId, max: usize) -> bool {
+        let Some(watcher) = self.watchers.numbers.get(&conn).copied() else { return true };
+        let some = self.by_watcher.range((watcher, 0)..=(watcher, u32::MAX)).take(max);
+        for (_, path) in some.copied().collect::<Vec<_>>() {
+            self.clear(path, watcher, ALL);
+        }
+        !self.watchers.numbers.contains_key(&conn)
+    }
+
+    /// Tells everybody who watches, each once, and ends the watches that are for one change.
+    pub fn fire(&mut self, kind: EventKind, changed: &str, mut tell: impl FnMut(ConnId)) {
+        use Watch::*;
+        let (fires, ends) = match kind {
+            EventKind::Created | EventKind::DataChanged => {
+                (Data as u8 | Persistent as u8 | Recursive as u8, Data as u8)
+            }
+            EventKind::Deleted => (ALL, ONE_SHOT),
+            EventKind::ChildrenChanged => (Children as u8 | Persistent as u8, Children as u8),
+        };
+        let goes_up = self.recursive > 0 && kind != EventKind::ChildrenChanged;
+        let mut told = BTreeSet::new();
+        if let Some(path) = self.paths.numbers.get(changed).copied() {
+            let here = self.by_path.range((path, 0)..=(path, u32::MAX));
+            let hit = here.filter(|(_, kinds)| **kinds & fires != 0).map(|((_, watcher), kinds)| (*watcher, *kinds));
+            for (watcher, kinds) in hit.collect::<Vec<_>>() {
+                let conn = *self.watchers.name(watcher);
+                tell(conn);
+                if goes_up {
+                    told.insert(conn);
+                }
+                if kinds & ends != 0 {
+                    self.clear(path, watcher, ends);
+                }
+            }
+        }
+        let mut at = changed;
+        while goes_up && at != "/" {
+            at = path::parent(at);
+            let Some(path) = self.paths.numbers.get(at).copied() else { continue };
+            for ((_, watcher), kinds) in self.by_path.range((path, 0)..=(path, u32::MAX)) {
+                let conn = *self.watchers.name(*watcher);
+                if kinds & Recursive as u8 != 0 && told.insert(conn) {
+                    tell(conn);
+                }
+            }
+        }
+    }
+
+    /// Takes a watch up again that a connection's client had before, when it had seen all changes through `since`: what it
+    /// is told now if it has missed something, else it watches on.
+    pub fn resume(
+        &mut self,
+        tree: &Tree,
+        conn: ConnId,
+        since: Zxid,
+        kept: Kept,
+        path: &str,
+    ) -> Result<Option<EventKind>, TreeError> {
+        let (missed, watch) = match (kept, tree.changed(path)) {
+            (Kept::Data | Kept::Children, None) => (Some(EventKind::Deleted), Watch::Data),
+            (Kept::Data, Some((data, _))) => ((data > since).then_some(EventKind::DataChanged), Watch::Data),
+            (Kept::Children, Some((_, children))) => {
+                ((children > since).then_some(EventKind::ChildrenChanged), Watch::Children)
+            }
+            (Kept::Absent, found) => (found.map(|_| EventKind::Created), Watch::Data),
+            (Kept::Persistent, _) => (None, Watch::Persistent),
+            (Kept::Recursive, _) => (None, Watch::Recursive),
+        };
+        if missed.is_none() {
+            self.add(conn, path, watch)?;
+        }
+        Ok(missed)
+    }
+}
+
+#[cfg(test)]
+#[path = "watches_tests.rs"]
+mod tests;

@@ -1,0 +1,102 @@
+//! Bytes of the tree's log and of its snapshots may be anything. `cargo bolero test` runs these for long; `cargo test`
+//! briefly.
+
+use torc_base::ids::{Index, SessionId, Zxid};
+use torc_base::time::Wall;
+use torc_state::tree::{AclList, Body, Lifetime, Loader, Op, Settings, Tree, Txn, perms};
+
+const SETTINGS: Settings =
+    Settings { secret: (1, 2), has_ttl: true, enforces_quotas: true, skips_acls: false, memory_max: 1 << 30 };
+
+/// Valid bytes with one byte changed, or anything at all.
+fn damaged(valid: &[u8], input: &[u8]) -> Vec<u8> {
+    let [high, low, change, rest @ ..] = input else { return input.to_vec() };
+    if *change == 0 {
+        return rest.to_vec();
+    }
+    let mut bytes = valid.to_vec();
+    let at = usize::from(u16::from_be_bytes([*high, *low])) % bytes.len();
+    bytes[at] ^= change;
+    bytes
+}
+
+fn txn(n: i64, body: Body) -> Txn {
+    Txn { session: SessionId(7), cxid: n as i32, zxid: Zxid(n), time: Wall(1_000 + n), body }
+}
+
+fn create(path: &str, lifetime: Lifetime) -> Op {
+    let (acl, data) = (AclList::world(perms::READ), Some([1, 2, 3].into()));
+    Op::Create { path: path.into(), data, acl, lifetime, creates: 1 }
+}
+
+fn some_txns() -> Vec<Txn> {
+    let ephemeral = Lifetime::Ephemeral(SessionId(7));
+    let multi = Body::Multi(vec![
+        create("/a/b", Lifetime::Ttl(5)),
+        Op::SetData { path: "/a".into(), data: None, version: 1 },
+        Op::Check { path: "/a".into() },
+        create("/a/c", ephemeral),
+        Op::SetAcl { path: "/a/b".into(), acl: AclList::world(perms::ALL), version: 1 },
+    ]);
+    let bodies = [
+        Body::CreateSession { timeout_ms: 5_000 },
+        Body::One(create("/a", Lifetime::Persistent)),
+        multi,
+        Body::One(Op::Delete { path: "/a/b".into() }),
+        Body::CloseSession { ephemerals: vec!["/a/c".into()], last: true },
+    ];
+    bodies.into_iter().enumerate().map(|(n, body)| txn(n as i64 + 1, body)).collect()
+}
+
+fn apply_all(tree: &mut Tree) {
+    let mut outcomes = Vec::new();
+    while tree.apply_next(Index(u64::MAX - 1), &mut outcomes, &mut |_| ()).is_some() {}
+}
+
+#[test]
+fn fuzz_txn() {
+    let txns = some_txns();
+    bolero::check!().for_each(|input: &[u8]| {
+        for valid in &txns {
+            let mut bytes = Vec::new();
+            valid.encode(&mut bytes);
+            let bytes = damaged(&bytes, input);
+            let Ok(txn) = Txn::decode(&bytes) else { continue };
+            let mut again = Vec::new();
+            txn.encode(&mut again);
+            assert_eq!(Txn::decode(&again), Ok(txn.clone()));
+            // Whatever it says, it can be appended, taken back, and applied.
+            let mut tree = Tree::new(SETTINGS);
+            tree.append(Index(1), txn.clone());
+            tree.cut(Index(1));
+            assert_eq!((tree.pending(), tree.digest()), ((0, 0), Tree::new(SETTINGS).digest()));
+            tree.append(Index(1), txn);
+            apply_all(&mut tree);
+        }
+    });
+}
+
+#[test]
+fn fuzz_snapshot() {
+    let mut tree = Tree::new(SETTINGS);
+    for (n, txn) in some_txns().into_iter().take(4).enumerate() {
+        tree.append(Index(n as u64 + 1), txn);
+    }
+    apply_all(&mut tree);
+    tree.begin_snapshot();
+    let pieces: Vec<Vec<u8>> = std::iter::from_fn(|| tree.next_piece()).collect();
+    bolero::check!().for_each(|input: &[u8]| {
+        for damaged_piece in 0..pieces.len() {
+            let mut loader = Loader::new(SETTINGS);
+            let is_read = pieces.iter().enumerate().all(|(n, piece)| {
+                let bytes = if n == damaged_piece { damaged(piece, input) } else { piece.clone() };
+                loader.piece(&bytes).is_ok()
+            });
+            if let (true, Ok(mut loaded)) = (is_read, loader.finish()) {
+                assert_eq!(loaded.digest(), tree.digest());
+                loaded.begin_snapshot();
+                assert!(std::iter::from_fn(|| loaded.next_piece()).count() >= 2);
+            }
+        }
+    });
+}
