@@ -104,6 +104,10 @@ impl Slot {
         std::str::from_utf8(&self.bytes[..self.name_bytes()]).expect("names are text")
     }
 
+    fn is_called(&self, name: &str) -> bool {
+        &self.bytes[..self.name_bytes()] == name.as_bytes()
+    }
+
     fn name_bytes(&self) -> usize {
         (self.name_len & !NULL) as usize
     }
@@ -220,7 +224,7 @@ impl Store {
     fn is_at<'a>(&'a self, mut slot: &'a Slot, mut names: &str) -> bool {
         loop {
             let (before, name) = names.rsplit_once('/').map_or((None, names), |(before, name)| (Some(before), name));
-            if slot.name() != name || name.is_empty() {
+            if !slot.is_called(name) || name.is_empty() {
                 return false;
             }
             match (before, slot.parent == ROOT) {
@@ -235,7 +239,7 @@ impl Store {
     /// True if the parent has a child already that is called like `other`, a znode that is to be its child.
     pub(super) fn has_child(&self, parent: u32, other: u32) -> bool {
         let other = self.slab.get(other);
-        let is_it = |slot: &Slot| slot.parent == parent && slot.name() == other.name();
+        let is_it = |slot: &Slot| slot.parent == parent && slot.is_called(other.name());
         self.index.find(&self.slab, other.path_hash, is_it).is_some()
     }
 

@@ -114,15 +114,16 @@ fn null_is_not_the_same_as_no_bytes() {
 
 #[test]
 fn the_digest_tells_every_field_and_no_order() {
+    type Change<'a> = &'a dyn Fn(&mut Store, u32);
     let (open, read) = (AclList::world(perms::ALL), AclList::world(perms::READ));
-    let digest = |change: &dyn Fn(&mut Store, u32)| {
+    let digest = |change: Change<'_>| {
         let mut store = Store::new(SETTINGS.secret);
         let id = store.insert(ROOT, "a", made(Some(b"data"), &open));
         change(&mut store, id);
         store.digest
     };
     let base = digest(&|_, _| {});
-    let changes: [&dyn Fn(&mut Store, u32); 10] = [
+    let changes: [Change<'_>; 10] = [
         &|store, id| store.set_data(id, Some(b"date"), 0, Zxid(7), Wall(70)),
         &|store, id| store.set_data(id, Some(b"data"), 1, Zxid(7), Wall(70)),
         &|store, id| store.set_data(id, Some(b"data"), 0, Zxid(8), Wall(70)),
