@@ -91,7 +91,9 @@ pub struct Config {
     pub rack: Option<String>,
     /// All servers of the cluster, this one among them.
     pub members: Option<Members>,
-    /// `None`: this server's address in `members`.
+    /// Servers of the cluster that this one is to join.
+    pub join: Option<Vec<Endpoint>>,
+    /// `None`: this server's address in `members`, or as it joined.
     pub peer: Option<Endpoint>,
     pub peer_beat_ms: u64,
     pub peer_silent_beats: u32,
@@ -269,6 +271,7 @@ impl Default for Config {
             replication: None,
             rack: None,
             members: None,
+            join: None,
             peer: None,
             peer_beat_ms: 0,
             peer_silent_beats: 0,

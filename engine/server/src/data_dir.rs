@@ -7,7 +7,8 @@
 //! DIR/shard-N/          one for each shard: its log and snapshots
 //! ```
 
-use crate::cluster::{Founding, Members, hex};
+use crate::cluster::{Founding, Member, Members, hex, listed};
+use crate::endpoint::Endpoint;
 use crate::{machine, units};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +22,9 @@ use torc_base::limits;
 use torc_reactor::resources::{Want, explain};
 
 /// Of the directory's layout. A newer one is refused.
-const FORMAT_VERSION: u64 = 2;
+const FORMAT_VERSION: u64 = 3;
+/// Of the directory of a server that founded its cluster, or took the place of one that did.
+const FORMAT_VERSION_FOUNDER: u64 = 2;
 /// Of the directory of a single server.
 const FORMAT_VERSION_SINGLE: u64 = 1;
 const PROPERTIES: &str = "torc.properties";
@@ -59,6 +62,16 @@ pub struct Membership {
     pub founding: Founding,
     /// The number of this directory's disk.
     pub disk: u128,
+    /// Of a server that joined later: the servers that there were then, this one among them. Its catalog knows better by now.
+    pub joined: Option<Vec<Member>>,
+}
+
+impl Membership {
+    /// Where a server was when this one joined, or when the cluster was founded.
+    pub fn address(&self, node: u32) -> Option<&Endpoint> {
+        let joined = self.joined.iter().flatten().find(|member| member.node == node);
+        joined.map(|member| &member.address).or(self.founding.members.address(node))
+    }
 }
 
 /// What the configuration asks for; `None` where it asks for nothing.
@@ -69,6 +82,8 @@ pub struct Wishes {
     pub segment_bytes: Option<u64>,
     /// All servers of its cluster.
     pub members: Option<Members>,
+    /// It is to join a cluster that runs.
+    pub joins: bool,
 }
 
 /// What a directory is when it has been opened.
@@ -87,7 +102,8 @@ pub struct Unformed {
     /// Its number is durable: it is the same after a restart, and another one if the disk is.
     pub disk: u128,
     pub node_id: u32,
-    pub members: Members,
+    /// Who founds it; `None`: others did, and this server is to join them.
+    pub members: Option<Members>,
     pub shards: u16,
     pub segment_bytes: u64,
 }
@@ -129,7 +145,7 @@ pub enum DataDirError {
     /// It waits for a cluster, and is to be a single server's.
     Forming { path: PathBuf },
     /// A server of a cluster has no number.
-    NoNumber { members: String },
+    NoNumber { members: Option<String> },
     /// Its number is not among those of its cluster.
     NotNamed { node: u32, members: String },
 }
@@ -174,7 +190,7 @@ impl fmt::Display for DataDirError {
             DataDirError::Single { path } => write!(
                 f,
                 "the data directory {} is that of a single server and cannot become one of a cluster: start it without \
-                 --peers, or give the cluster's servers new data directories and copy the topics over (torc consume, \
+                 --peers and --join, or give the cluster's servers new data directories and copy the topics over (torc consume, \
                  torc produce)",
                 path.display()
             ),
@@ -186,11 +202,14 @@ impl fmt::Display for DataDirError {
             ),
             DataDirError::Forming { path } => write!(
                 f,
-                "the data directory {} waits for a cluster to be founded: start it with --peers, or use a new data \
-                 directory for a single server",
+                "the data directory {} waits for a cluster to be founded: start it with --peers or --join, or use a new \
+                 data directory for a single server",
                 path.display()
             ),
-            DataDirError::NoNumber { members } => write!(
+            DataDirError::NoNumber { members: None } => f.write_str(
+                "a server that joins a cluster needs a number that no other has: give it --node-id at its first start",
+            ),
+            DataDirError::NoNumber { members: Some(members) } => write!(
                 f,
                 "torc.peers is {members}, but which of these this server is must be said at its first start: give it \
                  --node-id"
@@ -235,7 +254,7 @@ impl DataDir {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 refuse_foreign(path)?;
-                if wishes.members.is_some() || path.join(FORMING).exists() {
+                if wishes.members.is_some() || wishes.joins || path.join(FORMING).exists() {
                     return Unformed::open(path, wishes, shards, lock).map(Opened::Unformed);
                 }
                 let identity = Identity::new(path, wishes, shards)?;
@@ -260,9 +279,10 @@ impl DataDir {
 
 impl Unformed {
     fn open(path: &Path, wishes: &Wishes, shards: u16, lock: File) -> Result<Unformed, DataDirError> {
-        let Some(members) = wishes.members.clone() else {
+        let members = wishes.members.clone();
+        if members.is_none() && !wishes.joins {
             return Err(DataDirError::Forming { path: path.to_path_buf() });
-        };
+        }
         let file = path.join(FORMING);
         let before = match fs::read_to_string(&file) {
             Ok(text) => Some(Fields { path: &file, text: &text }.forming()?),
@@ -270,18 +290,21 @@ impl Unformed {
             Err(error) => return Err(io_error("read", &file)(error)),
         };
         let node_id = wishes.node_id.or(before.map(|(node, _)| node));
-        let Some(node_id) = node_id else { return Err(DataDirError::NoNumber { members: members.to_string() }) };
-        if members.address(node_id).is_none() {
+        let Some(node_id) = node_id else {
+            return Err(DataDirError::NoNumber { members: members.map(|members| members.to_string()) });
+        };
+        if let Some(members) = members.as_ref().filter(|members| members.address(node_id).is_none()) {
             return Err(DataDirError::NotNamed { node: node_id, members: members.to_string() });
         }
         let disk = match before {
             Some((node, disk)) if node == node_id => disk,
             Some((node, _)) => return Err(differs(path, "node.id", node.to_string(), node_id.to_string())),
             None => {
-                let disk = u128::from_le_bytes(machine::random().map_err(io_error("get randomness for", path))?);
+                let random = machine::random().map_err(io_error("get randomness for", path))?;
+                let disk = u128::from_le_bytes(random).max(1);
                 let text = format!(
                     "# Written by torc, which waits for the other servers of its cluster.\n\
-                     format.version={FORMAT_VERSION}\nnode.id={node_id}\ntorc.disk.id={}\n",
+                     format.version={FORMAT_VERSION_FOUNDER}\nnode.id={node_id}\ntorc.disk.id={}\n",
                     hex(disk)
                 );
                 write_durably(path, FORMING_NEW, FORMING, &text)?;
@@ -293,14 +316,14 @@ impl Unformed {
         Ok(Unformed { path: path.to_path_buf(), lock, disk, node_id, members, shards, segment_bytes })
     }
 
-    /// Makes the directory one of this cluster, durably.
-    pub fn keep(&self, founding: &Founding) -> Result<Identity, DataDirError> {
+    /// Makes the directory one of this cluster, durably. `joined`: the servers that let it in.
+    pub fn keep(&self, founding: &Founding, joined: Option<Vec<Member>>) -> Result<Identity, DataDirError> {
         let identity = Identity {
             cluster_id: kafka_id(founding.cluster.to_be_bytes()),
             node_id: self.node_id,
             shards: self.shards,
             segment_bytes: self.segment_bytes,
-            membership: Some(Membership { founding: founding.clone(), disk: self.disk }),
+            membership: Some(Membership { founding: founding.clone(), disk: self.disk, joined }),
         };
         make(&self.path, &identity)?;
         // It says nothing that the other one does not.
@@ -421,13 +444,17 @@ impl Identity {
     }
 
     fn to_properties(&self) -> String {
-        let version = if self.membership.is_some() { FORMAT_VERSION } else { FORMAT_VERSION_SINGLE };
+        let version = match &self.membership {
+            None => FORMAT_VERSION_SINGLE,
+            Some(Membership { joined: None, .. }) => FORMAT_VERSION_FOUNDER,
+            Some(_) => FORMAT_VERSION,
+        };
         let mut text = format!(
             "# Written by torc at its first start; it must never change.\nformat.version={version}\ncluster.id={}\n\
              node.id={}\ntorc.shards={}\ntorc.wal.segment.bytes={}\n",
             self.cluster_id, self.node_id, self.shards, self.segment_bytes
         );
-        if let Some(Membership { founding, disk }) = &self.membership {
+        if let Some(Membership { founding, disk, joined }) = &self.membership {
             let founders: Vec<String> =
                 founding.founders.iter().map(|(node, disk)| format!("{node}:{}", hex(*disk))).collect();
             text += &format!(
@@ -436,6 +463,9 @@ impl Identity {
                 founding.members,
                 founders.join(",")
             );
+            if let Some(servers) = joined {
+                text += &format!("torc.joined={}\n", listed(servers));
+            }
         }
         text
     }
@@ -454,7 +484,7 @@ impl Identity {
         let node_id = fields.number("node.id", 0, i32::MAX as u64)? as u32;
         let membership = match version {
             FORMAT_VERSION_SINGLE => None,
-            _ => Some(fields.membership(&cluster_id, node_id)?),
+            _ => Some(fields.membership(&cluster_id, node_id, version)?),
         };
         Ok(Identity {
             cluster_id,
@@ -479,7 +509,7 @@ impl Identity {
         }
         let path = || dir.to_path_buf();
         match (&self.membership, &wishes.members) {
-            (None, Some(_)) => Err(DataDirError::Single { path: path() }),
+            (None, _) if wishes.members.is_some() || wishes.joins => Err(DataDirError::Single { path: path() }),
             (Some(has), Some(asked)) if has.founding.members != *asked => {
                 let (has, asked) = (has.founding.members.to_string(), asked.to_string());
                 Err(DataDirError::OtherPeers { path: path(), has, asked })
@@ -531,7 +561,7 @@ impl<'a> Fields<'a> {
         Ok((self.number("node.id", 0, i32::MAX as u64)? as u32, self.disk()?))
     }
 
-    fn membership(&self, cluster_id: &str, node: u32) -> Result<Membership, DataDirError> {
+    fn membership(&self, cluster_id: &str, node: u32, version: u64) -> Result<Membership, DataDirError> {
         let cluster = number_of_kafka_id(cluster_id).filter(|cluster| *cluster != 0);
         let cluster = cluster.ok_or_else(|| self.damaged(format!("`cluster.id` is `{cluster_id}`, no cluster's")))?;
         let members = self.value("torc.peers")?;
@@ -545,10 +575,22 @@ impl<'a> Fields<'a> {
         let Some(founders) = parsed.filter(complete) else {
             return Err(self.damaged(format!("`torc.founders` is `{founders}`, not a disk of each server")));
         };
-        if members.address(node).is_none() {
+        let joined = if version == FORMAT_VERSION_FOUNDER { None } else { Some(self.joined(node)?) };
+        if joined.is_none() && members.address(node).is_none() {
             return Err(self.damaged(format!("`torc.peers` does not name server {node}, which this is")));
         }
-        Ok(Membership { founding: Founding { cluster, members, founders }, disk: self.disk()? })
+        Ok(Membership { founding: Founding { cluster, members, founders }, disk: self.disk()?, joined })
+    }
+
+    /// The servers that let this one in, and itself.
+    fn joined(&self, node: u32) -> Result<Vec<Member>, DataDirError> {
+        let list = self.value("torc.joined")?;
+        let members: Result<Vec<Member>, String> = list.split(',').map(Member::parse).collect();
+        let members = members.map_err(|why| self.damaged(format!("`torc.joined`: {why}")))?;
+        if !members.iter().any(|member| member.node == node) {
+            return Err(self.damaged(format!("`torc.joined` does not name server {node}, which this is")));
+        }
+        Ok(members)
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::cluster::{Founding, Members};
+use crate::cluster::{Founding, Member, Members};
 use crate::data_dir::{
     DataDir, DataDirError, Identity, Opened, Unformed, Wishes, cluster_id, kafka_id, number_of_kafka_id,
     reserve_bytes_for, segment_bytes_for,
@@ -21,7 +21,7 @@ fn unformed(path: &Path, wishes: Wishes) -> Result<Unformed, DataDirError> {
 }
 
 fn two_shards() -> Wishes {
-    Wishes { shards: Some(2), node_id: Some(7), segment_bytes: Some(8 << 20), members: None }
+    Wishes { shards: Some(2), node_id: Some(7), segment_bytes: Some(8 << 20), members: None, joins: false }
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn damaged_properties_are_named() {
         ("torc.shards=2", "torc.shards=0", "`torc.shards` is `0`"),
         ("node.id=7\n", "", "`node.id` is missing"),
         ("segment.bytes=8388608", "segment.bytes=8388607", "power of two"),
-        ("format.version=1", "format.version=3", "newer"),
+        ("format.version=1", "format.version=4", "newer"),
     ] {
         fs::write(&path, good.replace(from, to)).unwrap();
         let text = open(dir.path(), Wishes::default()).unwrap_err().to_string();
@@ -182,7 +182,7 @@ fn a_server_of_a_cluster_keeps_its_disks_number_and_then_the_founding() {
     drop(first);
     let again = unformed(dir.path(), Wishes { node_id: None, ..of_cluster(LIST) }).unwrap();
     assert_eq!((again.disk, again.node_id), (disk, 7), "it may have been told");
-    let identity = again.keep(&founding(disk)).unwrap();
+    let identity = again.keep(&founding(disk), None).unwrap();
     let ready = again.ready(identity.clone());
     assert!(ready.fresh && ready.shard(1).is_dir());
     drop(ready);
@@ -216,6 +216,47 @@ fn a_single_servers_directory_is_none_of_a_cluster_and_the_other_way_round() {
 }
 
 #[test]
+fn a_server_that_joined_keeps_who_was_there_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let joins = || Wishes { node_id: Some(4), joins: true, ..two_shards() };
+    let text = unformed(dir.path(), Wishes { node_id: None, ..joins() }).unwrap_err().to_string();
+    assert!(text.contains("--node-id"), "{text}");
+    let waits = unformed(dir.path(), joins()).unwrap();
+    let disk = waits.disk;
+    drop(waits);
+    let waits = unformed(dir.path(), joins()).unwrap();
+    assert_eq!(waits.disk, disk, "it may have been let in");
+    let servers = ["8=b:1", "4=10.0.0.4:9192"].map(|text| Member::parse(text).unwrap()).to_vec();
+    let identity = waits.keep(&founding(1), Some(servers.clone())).unwrap();
+    drop(waits);
+    for wishes in [joins(), Wishes::default(), Wishes { node_id: None, ..of_cluster(LIST) }] {
+        let later = open(dir.path(), wishes).unwrap();
+        assert_eq!(later.identity, identity);
+        let membership = later.identity.membership.as_ref().unwrap();
+        assert_eq!(membership.joined, Some(servers.clone()));
+        assert_eq!(membership.address(4).map(ToString::to_string).as_deref(), Some("10.0.0.4:9192"));
+        assert!(!membership.founding.has(4, membership.disk));
+    }
+    let path = dir.path().join("torc.properties");
+    let good = fs::read_to_string(&path).unwrap();
+    assert!(good.contains("format.version=3\n"), "torc of before does not take it for a founder's: {good}");
+    for (from, to, part) in [
+        ("4=10.0.0.4:9192", "5=10.0.0.4:9192", "does not name server 4"),
+        ("8=b:1,4", "8=b,4", "`torc.joined`"),
+        ("torc.joined", "joined", "`torc.joined` is missing"),
+    ] {
+        fs::write(&path, good.replace(from, to)).unwrap();
+        let text = open(dir.path(), Wishes::default()).unwrap_err().to_string();
+        assert!(text.contains(part), "{text}");
+    }
+    // A single server's directory joins nothing.
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), two_shards()).unwrap());
+    let text = open(dir.path(), Wishes { joins: true, ..two_shards() }).unwrap_err().to_string();
+    assert!(text.contains("a single server"), "{text}");
+}
+
+#[test]
 fn which_server_of_its_list_it_is_must_be_said() {
     for (node_id, part) in [(None, "--node-id"), (Some(6), "does not name this server, whose node.id is 6")] {
         let dir = tempfile::tempdir().unwrap();
@@ -232,7 +273,7 @@ fn which_server_of_its_list_it_is_must_be_said() {
 fn a_damaged_founding_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let unformed = unformed(dir.path(), of_cluster(LIST)).unwrap();
-    unformed.keep(&founding(unformed.disk)).unwrap();
+    unformed.keep(&founding(unformed.disk), None).unwrap();
     drop(unformed);
     let path = dir.path().join("torc.properties");
     let good = fs::read_to_string(&path).unwrap();

@@ -25,7 +25,10 @@ pub fn settings(config: &Config, data: &DataDir, advertised: &[(String, u16)], r
         "torc.wal.segment.bytes" => Some(id.segment_bytes.to_string()),
         "torc.disk.reserve.bytes" => Some(reserve.to_string()),
         "torc.peers" => Some(members?.to_string()),
-        "torc.peer.listener" => Some(config.peer.as_ref().or(members?.address(id.node_id))?.to_string()),
+        "torc.peer.listener" => {
+            let own = id.membership.as_ref().and_then(|membership| membership.address(id.node_id));
+            Some(config.peer.as_ref().or(own)?.to_string())
+        }
         "default.replication.factor" => Some(config.replication(members.map_or(1, Members::len)).to_string()),
         _ => None,
     };
@@ -55,7 +58,9 @@ fn kind(kind: &Kind) -> SettingType {
             SettingType::Long
         }
         Kind::Size { .. } | Kind::Time { .. } | Kind::Int { .. } => SettingType::Int,
-        Kind::Listeners | Kind::Members | Kind::Names | Kind::Paths | Kind::SomeOf(_) => SettingType::List,
+        Kind::Listeners | Kind::Members | Kind::Addresses | Kind::Names | Kind::Paths | Kind::SomeOf(_) => {
+            SettingType::List
+        }
         Kind::AddressOrNone | Kind::Address | Kind::Name | Kind::Protocols | Kind::OneOf(_) | Kind::Text => {
             SettingType::String
         }

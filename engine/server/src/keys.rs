@@ -290,10 +290,17 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.members = Some(v.members()),
     },
     Key {
+        name: "torc.join",
+        kind: Kind::Addresses,
+        default: "",
+        doc: "Servers of a cluster that runs, HOST:PORT[,HOST:PORT], which this server is to join at its first start; instead of torc.peers.",
+        set: |c, v| c.join = Some(v.addresses()),
+    },
+    Key {
         name: "torc.peer.listener",
         kind: Kind::Address,
         default: "",
-        doc: "Where the other servers of the cluster connect, without TLS and authentication (by default this server's address in torc.peers).",
+        doc: "Where the other servers of the cluster connect, without TLS and authentication (by default this server's address in torc.peers, or the one that it joined with).",
         set: |c, v| c.peer = v.address_or_none(),
     },
     Key {

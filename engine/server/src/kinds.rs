@@ -37,6 +37,8 @@ pub enum Kind {
     Address,
     /// All servers of a cluster: `1=host:port,2=host:port`.
     Members,
+    /// One or more of `host:port` with commas between.
+    Addresses,
     /// Any text of one line.
     Text,
     /// A directory, or several with commas between.
@@ -68,6 +70,8 @@ pub enum Value {
     Address(Option<Endpoint>),
     /// Of [`Kind::Members`].
     Members(Members),
+    /// Of [`Kind::Addresses`]; never empty.
+    Addresses(Vec<Endpoint>),
     /// Of [`Kind::Text`].
     Text(String),
     /// Of [`Kind::Paths`]; never empty.
@@ -88,6 +92,7 @@ impl Kind {
             Kind::Bool => "boolean",
             Kind::AddressOrNone | Kind::Address => "address",
             Kind::Members => "servers",
+            Kind::Addresses => "addresses",
             Kind::Text => "text",
             Kind::Listeners => "listeners",
             Kind::Name | Kind::Names => "names",
@@ -135,6 +140,7 @@ impl Kind {
             Kind::AddressOrNone if text == "none" => Ok(Value::Address(None)),
             Kind::AddressOrNone | Kind::Address => Endpoint::parse(text).map(|e| Value::Address(Some(e))),
             Kind::Members => Members::parse(text).map(Value::Members),
+            Kind::Addresses => addresses(text).map(Value::Addresses),
             Kind::Text if text.chars().any(char::is_control) || text.len() > TEXT_BYTES_MAX => {
                 Err(format!("it must be up to {TEXT_BYTES_MAX} bytes on one line"))
             }
@@ -171,6 +177,7 @@ impl Kind {
             (_, Value::Address(Some(endpoint))) => endpoint.to_string(),
             (_, Value::Address(None)) => "none".to_string(),
             (_, Value::Members(members)) => members.to_string(),
+            (_, Value::Addresses(endpoints)) => joined(endpoints),
             (_, Value::Text(text)) => text.clone(),
             (_, Value::Paths(paths)) => joined(paths.iter().map(|path| path.display())),
             (Kind::OneOf(words), Value::Choice(position)) => words[*position].to_string(),
@@ -240,6 +247,13 @@ impl Value {
         }
     }
 
+    pub(crate) fn addresses(self) -> Vec<Endpoint> {
+        match self {
+            Value::Addresses(endpoints) => endpoints,
+            other => panic!("no addresses: {other:?}"),
+        }
+    }
+
     pub(crate) fn members(self) -> Members {
         match self {
             Value::Members(members) => members,
@@ -294,5 +308,15 @@ impl Value {
             Value::Choice(position) => position,
             other => panic!("no choice: {other:?}"),
         }
+    }
+}
+
+fn addresses(text: &str) -> Result<Vec<Endpoint>, String> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let endpoints: Vec<Endpoint> = items.map(Endpoint::parse_address).collect::<Result<_, _>>()?;
+    match endpoints.iter().find(|endpoint| endpoint.host.is_empty() || endpoint.port == 0 || endpoint.is_wildcard()) {
+        Some(endpoint) => Err(format!("`{endpoint}` is no address that this server can connect to")),
+        None if endpoints.is_empty() => Err("it must name a server of the cluster: HOST:PORT".to_string()),
+        None => Ok(endpoints),
     }
 }

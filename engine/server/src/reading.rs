@@ -13,6 +13,7 @@ use std::mem::discriminant;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use torc_base::io::Level;
+use torc_base::limits::NODES_MAX;
 
 /// Where a value comes from, from the weakest to the strongest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,7 +233,13 @@ impl Reading {
 
     /// As far as it can be said without the data directory, which may know the servers and this one's number.
     fn check_cluster(&mut self) {
-        let servers = self.config.members.as_ref().map_or(1, Members::len);
+        if self.config.join.is_some() && self.config.members.is_some() {
+            let why = "a server either founds a cluster, with torc.peers, or joins one that runs, with torc.join";
+            self.refuse("torc.join", why.to_string());
+        }
+        // How many servers there are is not known to one that joins.
+        let alone = if self.config.join.is_some() { NODES_MAX } else { 1 };
+        let servers = self.config.members.as_ref().map_or(alone, Members::len);
         if let Some(factor) = self.config.replication.filter(|factor| *factor as usize > servers) {
             let why = match servers {
                 1 => "without torc.peers torc is one server and keeps one copy of each partition".to_string(),

@@ -98,6 +98,10 @@ impl Running {
                 self.log.info("torc", &format!("{}: draining", signal_name(signal)));
                 self.stop();
             }
+            News::Out(why) => {
+                self.failure.get_or_insert(ServeError::Settings(why));
+                self.stop();
+            }
             News::Ended { shard, end } => {
                 self.left -= 1;
                 let why = match end {

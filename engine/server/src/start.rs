@@ -1,6 +1,6 @@
 //! From a configuration to a running server, and to its end. Only this file and `samples.rs` name the shard and the reactor.
 
-use crate::cluster::{self, Entered, Peering, Stopped};
+use crate::cluster::{self, Entered, Peering, Stopped, knock};
 use crate::config::{Config, TimestampType, WalSync};
 use crate::data_dir::{self, DataDir, Opened, Wishes};
 use crate::endpoint::Endpoint;
@@ -70,6 +70,7 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
         shards: config.shards,
         segment_bytes: config.segment_bytes,
         members: config.members.clone(),
+        joins: config.join.is_some(),
     };
     let tell = |line: &str| log.info("torc", line);
     if !DataDir::exists(&config.data_dir) {
@@ -93,7 +94,7 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     let Entered { data, start, peering } = match cluster::enter(config, opened, patience, log, &stopped)? {
         Ok(entered) => entered,
         Err(Stopped) => {
-            log.info("torc", "told to stop before the cluster was founded");
+            log.info("torc", "told to stop before the cluster was founded or joined");
             return Ok(());
         }
     };
@@ -123,6 +124,7 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
         log.warn("torc", &format!("cannot tell the service manager that started torc how it does: {error}"));
         Notify::default()
     });
+    ask_whether_it_belongs(&ground, &sender, &stopping)?;
     let pulse = pulse(&stops, &counters, &stopping, log);
     let ask_to_stop = Box::new(move || stops.iter().for_each(StopHandle::stop));
     let mut running = Running::new(log.clone(), data.identity.shards, news, stopping, ask_to_stop);
@@ -134,6 +136,23 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     }
     service.stopping();
     running.until_ended()
+}
+
+/// Asks the others beside the shards whether this server is still one of them: it ends if it is not.
+fn ask_whether_it_belongs(
+    ground: &Ground<'_>,
+    news: &Sender<News>,
+    stopping: &Arc<AtomicBool>,
+) -> Result<(), ServeError> {
+    let Some(peering) = ground.peering.filter(|_| !ground.data.fresh) else { return Ok(()) };
+    let (question, news, stopping) = (peering.knock.clone(), news.clone(), Arc::clone(stopping));
+    let ask = move || {
+        if let Some(why) = knock(&question, &|| !stopping.load(Ordering::Relaxed)) {
+            // The receiver is gone only when the process is about to end anyway.
+            let _ = news.send(News::Out(why));
+        }
+    };
+    thread::Builder::new().name("belongs".to_string()).spawn(ask).map_err(no_thread("start a thread")).map(drop)
 }
 
 /// What the service manager shows of a server that serves.
@@ -479,9 +498,9 @@ fn cluster_settings(ground: &Ground<'_>) -> ClusterSettings {
     ClusterSettings {
         id: data.identity.membership.as_ref().map_or(0, |membership| membership.founding.cluster),
         peers: others(peering),
-        founders: Vec::new(),
+        founders: founders(data),
         disk: data.identity.membership.as_ref().map_or(0, |membership| membership.disk),
-        voters: voters(data.identity.node_id, peering),
+        voters: voters(data),
         start,
         doubt: peering.and_then(|peering| peering.doubt),
         rack: config.rack.clone(),
@@ -496,10 +515,18 @@ fn others(peering: Option<&Peering>) -> Vec<Peer> {
     peering.iter().flat_map(|peering| &peering.others).map(peer).collect()
 }
 
-/// The nodes with the lowest numbers decide on the catalog.
-fn voters(node: u32, peering: Option<&Peering>) -> Vec<NodeId> {
-    let mut nodes: Vec<NodeId> = others(peering).iter().map(|peer| peer.node).chain([NodeId(node)]).collect();
-    nodes.sort_unstable();
+/// Those that founded the cluster, with their disks; none of a single server.
+fn founders(data: &DataDir) -> Vec<(NodeId, u128)> {
+    let founding = data.identity.membership.iter().flat_map(|membership| &membership.founding.founders);
+    founding.map(|(node, disk)| (NodeId(*node), *disk)).collect()
+}
+
+/// The founders with the lowest numbers decide on the catalog in the beginning.
+fn voters(data: &DataDir) -> Vec<NodeId> {
+    let mut nodes: Vec<NodeId> = founders(data).iter().map(|(node, _)| *node).collect();
+    if nodes.is_empty() {
+        nodes.push(NodeId(data.identity.node_id));
+    }
     nodes.truncate(CATALOG_VOTERS_MAX);
     nodes
 }

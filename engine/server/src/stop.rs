@@ -18,6 +18,8 @@ use torc_reactor::resources::Want;
 pub enum News {
     /// SIGTERM, SIGINT or SIGHUP, the first one.
     Signal(i32),
+    /// This server does not belong to its cluster any more: why.
+    Out(String),
     /// A shard's thread is over.
     Ended { shard: u16, end: End },
 }

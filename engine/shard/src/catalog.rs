@@ -128,16 +128,35 @@ impl CatalogOwner {
             }
             self.change(index, change);
         }
-        if !self.serving && (groups.leads(GroupId::CATALOG) || self.is_registered(groups)) {
-            self.serving = true;
-            let catalog = groups.catalog().state();
-            let nodes = catalog.nodes().cloned().collect();
-            let topics = catalog.topics().cloned().collect();
-            let configs = catalog.group_configs().map(|(group, config)| (Arc::clone(group), Arc::clone(config)));
-            self.publish(CatalogChange::All { topics, groups: configs.collect(), nodes });
-            for node in catalog.leaving().iter().copied() {
-                self.publish(CatalogChange::Leaving { node, leaving: true });
-            }
+        if !self.serving {
+            self.serve(groups);
+        }
+    }
+
+    /// The catalog is another one than before: this node lacked much, and has got it as a whole.
+    pub fn replaced(&mut self, groups: &Groups) {
+        if std::mem::take(&mut self.serving) {
+            self.tell_all(groups);
+        } else {
+            self.serve(groups);
+        }
+    }
+
+    fn serve(&mut self, groups: &Groups) {
+        if groups.leads(GroupId::CATALOG) || self.is_registered(groups) {
+            self.tell_all(groups);
+        }
+    }
+
+    fn tell_all(&mut self, groups: &Groups) {
+        self.serving = true;
+        let catalog = groups.catalog().state();
+        let nodes = catalog.nodes().cloned().collect();
+        let topics = catalog.topics().cloned().collect();
+        let configs = catalog.group_configs().map(|(group, config)| (Arc::clone(group), Arc::clone(config)));
+        self.publish(CatalogChange::All { topics, groups: configs.collect(), nodes });
+        for node in catalog.leaving().iter().copied() {
+            self.publish(CatalogChange::Leaving { node, leaving: true });
         }
     }
 

@@ -93,6 +93,15 @@ impl Meaning {
         }
     }
 
+    /// The meaning of the same kind of log that begins with this state, as a leader tells it to a member that lacks what came
+    /// before.
+    pub fn starting_with(&self, state: &[u8]) -> Result<Meaning, String> {
+        match self {
+            Meaning::Catalog(catalog) => Ok(Meaning::Catalog(Box::new(catalog.decode_start(state)?))),
+            Meaning::Partition(_) => PartitionLog::decode_start(state).map(Meaning::Partition),
+        }
+    }
+
     /// Which it is.
     pub fn kind(&self) -> LogKind {
         match self {

@@ -469,6 +469,10 @@ impl Shard {
                 owner.applied(&self.groups, &mut groups::Out { now, ops, answers, notices }, changes);
                 self.drive_catalog(now, ops);
             }
+            Notice::CatalogReplaced => {
+                self.catalog.as_mut().expect("the catalog's log is the owner's").replaced(&self.groups);
+                self.drive_catalog(now, ops);
+            }
             Notice::AllServing => self.all_serving(now, ops),
             // Without a controller it is said again.
             Notice::Arrived(arrived) => {
@@ -559,7 +563,6 @@ impl Shard {
             }
             CatalogChange::Deleted(topic) => {
                 mine(topic).into_iter().for_each(|(id, _)| groups.drop_group(out, id));
-                groups.drop_meter(topic);
             }
             CatalogChange::Group { .. }
             | CatalogChange::Leaving { .. }
@@ -575,8 +578,10 @@ impl Shard {
         if knows {
             self.groups.start_is_known();
         }
+        let deleted = self.kafka.view.deleted_by(&change);
         self.kafka.view.apply(&change);
-        if let CatalogChange::Deleted(topic) = &change {
+        for topic in deleted {
+            self.groups.drop_meter(&topic);
             self.with_coordinators(now, ops, |all, around| {
                 topic.partitions.iter().for_each(|log| all.leave(around, log));
                 all.topic_deleted(around, &topic.name);

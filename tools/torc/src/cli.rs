@@ -106,8 +106,12 @@ pub struct SourceArgs {
     /// of all of them founds it, and the list is fixed then [default: a single server].
     #[arg(long, value_name = "LIST")]
     pub peers: Option<String>,
+    /// Servers of a cluster that runs, one at least: this one joins it at its first start. It needs a number of its own with
+    /// --node-id, and an address for the others with --peer [default: see --peers].
+    #[arg(long, value_name = "HOST:PORT,...")]
+    pub join: Option<String>,
     /// Address for the other servers of the cluster, without TLS and authentication: only they may reach it [default: this
-    /// server's address in --peers].
+    /// server's address in --peers, or the one that it joined with].
     #[arg(long, value_name = "ADDR")]
     pub peer: Option<String>,
     /// Shards; fixed at the first start [default: one for each core, or fewer: see --keys].
@@ -148,7 +152,7 @@ pub enum ConfigCommand {
         file: PathBuf,
     },
     /// Print the settings in force, and where each comes from.
-    Show(SourceArgs),
+    Show(Box<SourceArgs>),
 }
 
 #[derive(Debug, Args)]

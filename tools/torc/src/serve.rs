@@ -29,6 +29,7 @@ pub fn sources(args: &SourceArgs) -> Sources {
         ("--kafka", "listeners", &args.kafka),
         ("--metrics", "torc.metrics.listen", &args.metrics),
         ("--peers", "torc.peers", &args.peers),
+        ("--join", "torc.join", &args.join),
         ("--peer", "torc.peer.listener", &args.peer),
         ("--shards", "torc.shards", &args.shards),
     ];

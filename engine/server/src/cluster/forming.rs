@@ -23,13 +23,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const CONNECT_TIME: Duration = Duration::from_millis(500);
+pub(super) const CONNECT_TIME: Duration = Duration::from_millis(500);
 /// Until a question has its answer. Whoever is asked may first ask somebody else.
-const ANSWER_TIME: Duration = Duration::from_millis(1500);
+pub(super) const ANSWER_TIME: Duration = Duration::from_millis(1500);
 /// Between two rounds of questions, from the first to the last of a long wait.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 /// How often somebody who waits says so again, with more words.
-const TELL_AGAIN: Duration = Duration::from_secs(10);
+pub(super) const TELL_AGAIN: Duration = Duration::from_secs(10);
 /// How long a server that is refused goes on to answer, so that the others hear why.
 const LINGER: Duration = Duration::from_secs(1);
 /// Questions that are answered at once; more are closed.
@@ -371,7 +371,7 @@ fn ask(address: &Endpoint, me: Speaker, form: &Form) -> Answer {
 }
 
 /// Why there was no answer, for people.
-fn why(error: &io::Error) -> String {
+pub(super) fn why(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer".to_string(),
         io::ErrorKind::UnexpectedEof => "it closed the connection".to_string(),

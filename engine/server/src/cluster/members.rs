@@ -19,9 +19,26 @@ pub struct Members(Vec<Member>);
 
 impl fmt::Display for Members {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let one = |member: &Member| format!("{}={}", member.node, member.address);
-        f.write_str(&self.0.iter().map(one).collect::<Vec<_>>().join(","))
+        f.write_str(&listed(&self.0))
     }
+}
+
+impl Member {
+    /// Reads `NODE=HOST:PORT`. The error says what is wrong, in words that follow "cannot be".
+    pub fn parse(text: &str) -> Result<Member, String> {
+        member(text)
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.node, self.address)
+    }
+}
+
+/// A list as files have it.
+pub fn listed(members: &[Member]) -> String {
+    members.iter().map(Member::to_string).collect::<Vec<_>>().join(",")
 }
 
 impl Members {

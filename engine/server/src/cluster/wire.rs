@@ -1,5 +1,6 @@
 //! What servers that form a cluster say to each other: one question and one answer to a connection, each a frame of the peers'
 //! protocol. Servers of a running cluster answer such a question, too, with the record of its founding.
+//! What servers that join say is in [`torc_net::peer::Question`].
 //!
 //! The body of such a frame, numbers little endian, texts after their length (2 bytes):
 //!
@@ -17,7 +18,7 @@ use crate::endpoint::Endpoint;
 use std::io::{self, Read, Write};
 use torc_base::buf::Buf;
 use torc_base::limits::NODES_MAX;
-use torc_net::peer::{Frame, PRELUDE, Reason, Refusal, decode, form as framed};
+use torc_net::peer::{Frame, PRELUDE, Question, Reason, Refusal, Reply, decode, form as framed};
 
 /// Of the body. A server that gets another one does not understand it.
 const VERSION: u8 = 1;
@@ -154,9 +155,45 @@ pub(super) fn send_not_ready(stream: &mut impl Write) -> io::Result<()> {
     stream.write_all(&Refusal { reason: Reason::NotReady, text }.encode())
 }
 
+/// What a server that joins is told.
+pub(super) enum Said {
+    Reply(Reply),
+    /// Who was asked cannot say yet.
+    NotReady,
+}
+
+/// Puts a question to a server of a cluster, and reads what it says.
+pub(super) fn ask(stream: &mut (impl Read + Write), question: &Question) -> io::Result<Said> {
+    stream.write_all(&framed(&question.encode()))?;
+    let Some(body) = body(stream)? else { return Ok(Said::NotReady) };
+    if let Some((_, form)) = Form::decode(&body) {
+        return Ok(match form {
+            Form::Refused(why) => Said::Reply(Reply::Refused(why)),
+            _ => Said::NotReady,
+        });
+    }
+    match Reply::decode(&body) {
+        Ok((_, reply)) => Ok(Said::Reply(reply)),
+        Err(_) => Err(malformed("it is of another version of torc")),
+    }
+}
+
 /// Reads what is said next. `Ok(None)`: a frame that is sound, and says something else.
 pub(super) fn receive(stream: &mut impl Read) -> io::Result<Option<(Speaker, Form)>> {
-    let malformed = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_string());
+    let Some(body) = body(stream)? else { return Ok(None) };
+    if Question::decode(&body).is_some() {
+        // Of a server that wants to join a cluster: it is to come back when there is one.
+        return Ok(None);
+    }
+    Form::decode(&body).map(Some).ok_or_else(|| malformed("it is of another version of torc"))
+}
+
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_string())
+}
+
+/// Reads the next frame about the founding; `None`: it is about something else.
+fn body(stream: &mut impl Read) -> io::Result<Option<Buf>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length) as usize;
@@ -166,9 +203,7 @@ pub(super) fn receive(stream: &mut impl Read) -> io::Result<Option<(Speaker, For
     let mut frame = vec![0; length];
     stream.read_exact(&mut frame)?;
     match decode(&Buf::copy_of(&frame)) {
-        Ok(Frame::Form(body)) => {
-            Form::decode(&body).map(Some).ok_or_else(|| malformed("it is of another version of torc"))
-        }
+        Ok(Frame::Form(body)) => Ok(Some(body)),
         Ok(_) => Ok(None),
         Err(error) => Err(malformed(&error.to_string())),
     }

@@ -41,6 +41,7 @@ struct Seen {
     /// The configurations that are applied and that hold.
     members: (Index, Index),
     is_joint: bool,
+    is_current: bool,
     is_controller: bool,
 }
 
@@ -93,6 +94,7 @@ impl CatalogOwner {
             pending: catalog.pending().len(),
             members: (groups.members_since(GroupId::CATALOG), members),
             is_joint: configuration.is_joint(),
+            is_current: self.serving,
             is_controller: groups.leads(GroupId::CATALOG),
         }
     }
@@ -106,7 +108,7 @@ impl CatalogOwner {
             self.members.seats_at = seen.is_controller.then_some(out.now.mono);
             let in_group = groups.all_members(GroupId::CATALOG);
             let mut roster = Roster::of(&self.settings, groups.catalog().state(), &in_group);
-            roster.is_controller = seen.is_controller;
+            (roster.is_current, roster.is_controller) = (seen.is_current, seen.is_controller);
             if roster != *self.members.roster {
                 self.tell_own_end(out, &roster);
                 self.members.roster = Arc::new(roster);

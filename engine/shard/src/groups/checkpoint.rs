@@ -86,10 +86,8 @@ impl Groups {
             catalog.encode(&mut bytes);
             bytes
         });
-        if catalog.is_some() && self.groups[&GroupId::CATALOG].is_alone() {
-            // What is applied is in the section; the log needs to keep none of it, unless it is for other members.
-            let applied = self.groups[&GroupId::CATALOG].raft.marks().applied;
-            self.release(GroupId::CATALOG, applied.next());
+        if let Some(catalog) = &catalog {
+            self.release_catalog(out, catalog.len());
         }
         let closing = std::mem::take(&mut self.checkpoint.forced);
         let (log, needs) = self.wal.begin_checkpoint(closing);

@@ -178,7 +178,7 @@ impl Groups {
                 let configuration = group.raft.configurations()[0].1.clone();
                 SnapshotOutcome::Delivered { mark: Mark { term, index }, configuration }
             }
-            // The catalog's log keeps everything.
+            _ if id == GroupId::CATALOG => self.catalog_start(),
             _ => SnapshotOutcome::Refused,
         }
     }
@@ -250,7 +250,8 @@ impl Groups {
             return Entries::Never;
         }
         let written = group.raft.marks().written;
-        if written == prev.index {
+        let is_whole = id == GroupId::CATALOG && matches!(message.body, Body::Snapshot { .. });
+        if is_whole || written == prev.index {
             return Entries::Here(Vec::new());
         }
         let Some(cut) = self.wal.runs(id).last().map(|run| run.last_index).filter(|cut| *cut > prev.index) else {
@@ -318,6 +319,9 @@ impl Groups {
         if !leads(&message) {
             return;
         }
+        if id == GroupId::CATALOG && matches!(message.body, Body::Snapshot { .. }) {
+            return self.depart_catalog(out, node, message, writer);
+        }
         if let Body::Snapshot { mark, .. } = message.body {
             return self.depart_start(out, node, id, &message, mark, items.first(), writer);
         }
@@ -370,7 +374,7 @@ impl Groups {
     }
 
     /// Nothing left of what was offered. If there is a reason for it that passes, it passes soon.
-    fn offer_again(&mut self, out: &mut Out, node: NodeId, id: GroupId, message: &Message) {
+    pub(super) fn offer_again(&mut self, out: &mut Out, node: NodeId, id: GroupId, message: &Message) {
         let Some(group) = self.groups.get(&id) else { return };
         if !group.raft.is_leader() || group.raft.term() != message.term {
             return;
@@ -384,7 +388,7 @@ impl Groups {
         }
     }
 
-    fn put(&mut self, id: GroupId, message: &Message, entries: usize, writer: &mut GroupsWriter) {
+    pub(super) fn put(&mut self, id: GroupId, message: &Message, entries: usize, writer: &mut GroupsWriter) {
         let bytes = &mut self.departures.message;
         bytes.clear();
         wire::encode(message, bytes);

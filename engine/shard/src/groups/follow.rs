@@ -6,11 +6,12 @@ use super::propose::Mark;
 use super::{Groups, Notice, Out, Phase};
 use crate::group::{Group, Waiter};
 use crate::mail::Led;
-use crate::meaning::{Meaning, PartitionLog, kind, members};
+use crate::meaning::{kind, members};
 use crate::memory::Budget;
 use crate::refusal::Refusal;
 use std::collections::VecDeque;
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId};
+use torc_base::io::Level;
 use torc_base::time::Mono;
 use torc_consensus::{Append, Body, Input, Message, Restore};
 use torc_wal::{Entry, Item, State, Wal};
@@ -121,7 +122,8 @@ impl Groups {
         let state = sent.first().expect("checked before consensus was asked").item.bytes.clone();
         let group = self.groups.get_mut(&id).expect("consensus spoke for it");
         group.waiters_mut().for_each(|waiters| refuse(out, waiters, Index(0)));
-        group.meaning = Meaning::Partition(PartitionLog::decode_start(&state).expect("checked as well"));
+        group.meaning = group.meaning.starting_with(&state).expect("checked as well");
+        let is_catalog = group.meaning.partition().is_none();
         let payload = encode_state(restore.mark, group.raft.configuration().1, &state);
         let through = restore.mark.index;
         let mut nothing = torc_consensus::Output::default();
@@ -130,6 +132,10 @@ impl Groups {
         self.wal.restart_group(id);
         let seq = self.write_internal(id, kind::STATE, Index(0), &payload);
         self.track(seq, id, Mark::Log { cut: restore.cut, through });
+        if is_catalog {
+            out.log(Level::Info, format!("the catalog is taken over from its leader as it was at entry {through}"));
+            out.notices.push_back(Notice::CatalogReplaced);
+        }
     }
 
     /// Everything through batch `seq` is on this disk.
@@ -223,11 +229,9 @@ fn append_to(wal: &mut Wal, item: Item, gather: bool) -> BatchSeq {
 /// they fit.
 fn check(group: &Group, id: GroupId, message: &Message, sent: &[Sent]) -> Result<(), String> {
     if let Body::Snapshot { .. } = message.body {
-        return match (sent, group.meaning.partition()) {
-            ([Sent { item, .. }], Some(_)) if item.kind == kind::STATE => {
-                PartitionLog::decode_start(&item.bytes).map(|_| ())
-            }
-            _ => Err("a snapshot without a partition's state".into()),
+        return match sent {
+            [Sent { item, .. }] if item.kind == kind::STATE => group.meaning.starting_with(&item.bytes).map(|_| ()),
+            _ => Err("a snapshot without a state".into()),
         };
     }
     let Body::Append { prev, runs, .. } = &message.body else {

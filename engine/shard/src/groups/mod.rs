@@ -5,6 +5,7 @@
 
 mod append;
 mod balance;
+mod catalog_start;
 mod checkpoint;
 mod compaction;
 mod depart;
@@ -68,6 +69,8 @@ const DAMAGE_SPAN_MS: u64 = 60_000;
 pub enum Notice {
     /// More of the catalog's log is committed: what that changed.
     CatalogApplied(Vec<(Index, Change)>),
+    /// The catalog is another one than before: a member that lacked much has got it as a whole.
+    CatalogReplaced,
     /// All groups of this shard have leaders, of those that this node alone decides about; or there is news of leaders.
     AllServing,
     /// This node does not lead the group any more.

@@ -5,7 +5,7 @@ use super::propose::Mark;
 use super::salvage::{self, Loss};
 use super::{Groups, Out};
 use crate::group::Group;
-use crate::meaning::{LogKind, Meaning, PartitionLog, kind, members};
+use crate::meaning::{LogKind, Meaning, kind, members};
 use crate::settings::Settings;
 use std::collections::BTreeMap;
 use torc_base::ids::{FileId, GroupId, Index, NodeId, Offset, Term};
@@ -124,7 +124,7 @@ impl RecoveredGroup {
             restored: true,
             began: self.began,
             loss: std::mem::take(&mut self.loss).restored(mark),
-            meaning: Meaning::Partition(PartitionLog::decode_start(state)?),
+            meaning: self.meaning.starting_with(state)?,
         };
         Ok(())
     }

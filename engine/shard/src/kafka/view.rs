@@ -100,12 +100,25 @@ impl View {
         self.told
     }
 
+    /// Topics that a change deletes. One that says all deletes what it does not name.
+    pub fn deleted_by(&self, change: &CatalogChange) -> Vec<Arc<Topic>> {
+        match change {
+            CatalogChange::Deleted(topic) => vec![Arc::clone(topic)],
+            CatalogChange::All { topics, .. } if !self.by_id.is_empty() => {
+                let stay: BTreeSet<TopicId> = topics.iter().map(|topic| topic.id).collect();
+                self.by_id.values().filter(|topic| !stay.contains(&topic.id)).cloned().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Takes a change in.
     pub fn apply(&mut self, change: &CatalogChange) {
         self.version += 1;
         self.told += 1;
         match change {
             CatalogChange::All { topics, groups, nodes } => {
+                self.deleted_by(change).iter().for_each(|topic| self.forget_leaders(topic));
                 self.by_name.clear();
                 self.by_id.clear();
                 self.groups.clear();
@@ -126,10 +139,7 @@ impl View {
             CatalogChange::Deleted(topic) => {
                 self.by_name.remove(&topic.name);
                 self.by_id.remove(&topic.id);
-                for group in topic.partitions.iter() {
-                    self.leaders.remove(&group);
-                    self.behind.remove(&group);
-                }
+                self.forget_leaders(topic);
             }
         }
     }
@@ -225,6 +235,13 @@ impl View {
     /// Names of groups for which something is set.
     pub fn configured_groups(&self) -> impl ExactSizeIterator<Item = &Text> {
         self.groups.keys()
+    }
+
+    fn forget_leaders(&mut self, topic: &Topic) {
+        for group in topic.partitions.iter() {
+            self.leaders.remove(&group);
+            self.behind.remove(&group);
+        }
     }
 
     fn put_group(&mut self, group: &Text, config: &Arc<Overrides>) {

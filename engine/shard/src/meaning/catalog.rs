@@ -24,6 +24,20 @@ impl CatalogLog {
         CatalogLog { state: Catalog::new(defaults) }
     }
 
+    /// As [`CatalogLog::encode_start`] has it, for whoever knows the same defaults as this one.
+    pub fn decode_start(&self, mut bytes: &[u8]) -> Result<CatalogLog, String> {
+        let state = Catalog::decode(self.state.defaults().clone(), &mut bytes).map_err(|error| error.to_string())?;
+        let whole = bytes.is_empty() && state.pending().len() == 0;
+        if whole { Ok(CatalogLog { state }) } else { Err("a catalog with something behind it".into()) }
+    }
+
+    /// All that is committed.
+    pub fn encode_start(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.state.encode_committed(&mut bytes);
+        bytes
+    }
+
     /// All topics.
     pub fn state(&self) -> &Catalog {
         &self.state

@@ -80,6 +80,8 @@ impl Desk<'_> {
         if question.disk == disk || founder && !question.joins {
             return match self.told_address(question).filter(|address| server.address != Some(*address)) {
                 Some(address) if node != self.settings.node => self.wait(node, self.admission(question, address)),
+                // Of a server that has just started nobody knows yet what became of it meanwhile.
+                _ if !question.joins && !self.roster.is_current => self.wait(node, None),
                 _ => (self.member(), None),
             };
         }

@@ -14,6 +14,7 @@ struct Office {
     settings: Settings,
     catalog: Catalog,
     members: BTreeSet<NodeId>,
+    is_current: bool,
     is_controller: bool,
     is_linked: bool,
 }
@@ -24,7 +25,8 @@ impl Office {
         settings.cluster.founders = FOUNDERS.to_vec();
         settings.cluster.disk = 10;
         let members = FOUNDERS.iter().map(|(node, _)| *node).collect();
-        Office { settings, catalog: Catalog::new(Defaults::default()), members, is_controller: true, is_linked: false }
+        let catalog = Catalog::new(Defaults::default());
+        Office { settings, catalog, members, is_current: true, is_controller: true, is_linked: false }
     }
 
     fn apply(&mut self, command: Command) {
@@ -39,7 +41,7 @@ impl Office {
 
     fn ask(&self, question: Question) -> Answered {
         let mut roster = Roster::of(&self.settings, &self.catalog, &self.members);
-        roster.is_controller = self.is_controller;
+        (roster.is_current, roster.is_controller) = (self.is_current, self.is_controller);
         let desk = Desk { settings: &self.settings, roster: &roster, is_linked: self.is_linked, from: FROM };
         desk.answer(&question)
     }
@@ -132,11 +134,14 @@ fn a_server_that_was_removed_does_not_come_back_but_with_another_disk() {
 
 #[test]
 fn founders_come_back_by_their_list_with_any_disk_and_servers_that_nobody_knows_yet_wait() {
-    let office = Office::new();
+    let mut office = Office::new();
     for disk in [20, 99] {
         assert!(matches!(office.ask(back(2, disk)), (Reply::Member { .. }, None)));
     }
     assert!(matches!(office.ask(back(9, 90)), (Reply::Wait(_), None)));
+    // Who has just started does not know what became of others meanwhile.
+    office.is_current = false;
+    assert!(matches!(office.ask(back(2, 20)), (Reply::Wait(_), None)));
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub struct Roster {
     servers: BTreeMap<NodeId, Server>,
     /// The last disks of those that were removed.
     gone: BTreeMap<NodeId, u128>,
+    /// This node has had all of the catalog since it started.
+    pub is_current: bool,
     /// This node leads the catalog: it knows all that is committed.
     pub is_controller: bool,
 }

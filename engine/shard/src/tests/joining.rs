@@ -2,9 +2,14 @@
 
 use super::cluster::rig::{Cluster, founders, node};
 use super::plane::connect;
+use super::verbs::name;
 use std::collections::BTreeSet;
 use torc_base::ids::{GroupId, NodeId};
+use torc_base::limits::CATALOG_KEPT_ENTRIES;
 use torc_consensus::Seat;
+use torc_net::kafka::error;
+use torc_net::kafka::schema::DeleteTopicsRequest;
+use torc_net::kafka::schema::delete_topics_request::DeleteTopicState;
 use torc_net::peer::{Caller, Question, Reply};
 use torc_state::catalog::Command;
 
@@ -238,4 +243,113 @@ fn a_server_that_was_removed_is_refused_when_it_comes_back_and_may_join_anew() {
     cluster.join(node(4), 1, 41, node(3));
     cluster.pass(2_000);
     assert_eq!(seats(&mut cluster), (vec![1, 2, 3, 4], vec![]));
+}
+
+/// Commands that say nothing of anybody, each of which is an entry.
+fn fill(cluster: &mut Cluster, from: i64, count: i64) {
+    let leader = cluster.leader(GroupId::CATALOG);
+    for up_to in from..from + count {
+        cluster.call(leader, GroupId::CATALOG, |groups, out| {
+            groups.propose_command(out, Command::AllocateProducerIds { up_to }).map(drop).expect("it leads")
+        });
+        if up_to % 50 == 0 {
+            cluster.pass(50);
+        }
+    }
+    cluster.pass(1_000);
+}
+
+/// Has the log of the catalog released on a node, as its next checkpoint would.
+fn release(cluster: &mut Cluster, id: NodeId) {
+    cluster.call(id, GroupId::CATALOG, |groups, out| groups.release_catalog(out, 1_000));
+    let raft = cluster.raft(id, GroupId::CATALOG).expect("it is there");
+    let (first, applied) = (raft.log().first().get(), raft.marks().applied.get());
+    assert_eq!(first, applied + 1 - CATALOG_KEPT_ENTRIES, "node {id} keeps what others may lack, and no more");
+}
+
+#[test]
+fn a_node_that_lacks_what_the_catalogs_log_has_no_more_gets_the_catalog_itself() {
+    let mut cluster = founded([2, 1, 1]);
+    let mut client = connect(&mut cluster, node(1));
+    client.create(&mut cluster, "old", 2, 3);
+    client.create(&mut cluster, "stays", 2, 3);
+    cluster.power_off(node(3));
+    cluster.pass(2_000);
+    let mut client = connect(&mut cluster, node(1));
+    let delete = DeleteTopicsRequest::default()
+        .with_timeout_ms(6_000)
+        .with_topics(vec![DeleteTopicState::default().with_name(Some(name("old")))]);
+    client.ask(&mut cluster, 6, &delete);
+    client.create(&mut cluster, "new", 2, 3);
+    fill(&mut cluster, 10_000, 1_100);
+    for id in [1, 2] {
+        release(&mut cluster, node(id));
+    }
+    // One that was away, one that never was there, and one whose disk is gone.
+    cluster.start(node(3));
+    cluster.join(node(4), 2, 40, node(2));
+    cluster.pass(4_000);
+    let took = |cluster: &Cluster, id| cluster.logs(id).iter().any(|line| line.contains("the catalog is taken over"));
+    for id in [3, 4] {
+        assert!(took(&cluster, node(id)), "node {id}: {:?}", cluster.logs(node(id)));
+    }
+    assert_eq!(seats(&mut cluster), (vec![1, 2, 3, 4], vec![]));
+    cluster.power_off(node(2));
+    cluster.pass(2_000);
+    cluster.join(node(2), 1, 21, node(3));
+    cluster.pass(5_000);
+    assert!(took(&cluster, node(2)));
+    // All tell the same, also after they have started from what they then wrote.
+    for round in 0..2 {
+        for id in 1..=4 {
+            let mut client = connect(&mut cluster, node(id));
+            let (_, old) = client.metadata(&mut cluster, "old");
+            assert_eq!(old.error_code, error::UNKNOWN_TOPIC_OR_PARTITION, "node {id}, round {round}");
+            for topic in ["stays", "new"] {
+                let (_, told) = client.metadata(&mut cluster, topic);
+                assert_eq!((told.error_code, told.partitions.len()), (0, 2), "node {id}: {told:?}");
+            }
+        }
+        let leader = connect(&mut cluster, node(4)).leader(&mut cluster, "new", 1);
+        assert_eq!(connect(&mut cluster, leader).produce_one(&mut cluster, "new", 1).error_code, 0);
+        (1..=4).for_each(|id| cluster.power_off(node(id)));
+        (1..=4).for_each(|id| cluster.start(node(id)));
+        cluster.pass(6_000);
+    }
+}
+
+#[test]
+fn a_node_that_serves_and_was_cut_off_takes_the_catalog_over_and_forgets_what_was_deleted() {
+    let mut cluster = founded([1, 1, 2]);
+    let mut client = connect(&mut cluster, node(1));
+    client.create(&mut cluster, "old", 4, 3);
+    cluster.pass(500);
+    for other in [1, 2] {
+        cluster.cut.extend([(node(3), node(other)), (node(other), node(3))]);
+    }
+    cluster.pass(3_000);
+    let mut client = connect(&mut cluster, node(1));
+    let delete = DeleteTopicsRequest::default()
+        .with_timeout_ms(6_000)
+        .with_topics(vec![DeleteTopicState::default().with_name(Some(name("old")))]);
+    client.ask(&mut cluster, 6, &delete);
+    client.create(&mut cluster, "new", 4, 3);
+    fill(&mut cluster, 10_000, 1_100);
+    for id in [1, 2] {
+        release(&mut cluster, node(id));
+    }
+    cluster.cut.clear();
+    cluster.pass(5_000);
+    assert!(cluster.logs(node(3)).iter().any(|line| line.contains("the catalog is taken over")));
+    let mut client = connect(&mut cluster, node(3));
+    let (_, old) = client.metadata(&mut cluster, "old");
+    assert_eq!(old.error_code, error::UNKNOWN_TOPIC_OR_PARTITION);
+    for partition in 0..4 {
+        let leader = client.leader(&mut cluster, "new", partition);
+        assert_eq!(connect(&mut cluster, leader).produce_one(&mut cluster, "new", partition).error_code, 0);
+    }
+    for shard in 0..2 {
+        let ids = cluster.shard(node(3), shard).standing();
+        assert_eq!(ids.matches("group ").count(), if shard == 0 { 3 } else { 2 }, "the groups of one topic: {ids}");
+    }
 }

@@ -4,6 +4,7 @@ use super::{Catalog, Command, Defaults, GroupRanges, Membership, Node, Replicas,
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use crate::config::{Overrides, TopicConfig};
 use crate::coordinator::Text;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index};
 use torc_base::limits::{
@@ -26,9 +27,18 @@ const VERSION_WITH_MOVES: u8 = 6;
 impl Catalog {
     /// Appends the catalog for a checkpoint.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_with(out, &self.pending);
+    }
+
+    /// The same without what is not committed: for a member that lacks what the log does not have any more.
+    pub fn encode_committed(&self, out: &mut Vec<u8>) {
+        self.encode_with(out, &VecDeque::new());
+    }
+
+    fn encode_with(&self, out: &mut Vec<u8>, pending: &VecDeque<(Index, Command)>) {
         // Without what it does not know an older torc can read it, too.
         let is_cluster = !self.nodes.is_empty() || self.by_name.values().any(|topic| !topic.replicas.is_empty());
-        let version = match (is_cluster, self.pending.is_empty(), self.groups.is_empty()) {
+        let version = match (is_cluster, pending.is_empty(), self.groups.is_empty()) {
             _ if self.has_moves() => VERSION_WITH_MOVES,
             _ if !self.membership.is_empty() => VERSION_WITH_MEMBERSHIP,
             (true, ..) => VERSION_WITH_NODES,
@@ -63,21 +73,10 @@ impl Catalog {
             command::put_overrides(out, config);
         }
         if version >= VERSION_WITH_PENDING {
-            self.encode_pending(out);
+            encode_pending(pending, out);
         }
         if version >= VERSION_WITH_MOVES {
             self.encode_moves(out);
-        }
-    }
-
-    fn encode_pending(&self, out: &mut Vec<u8>) {
-        put_u64(out, self.pending.len() as u64);
-        let mut bytes = Vec::new();
-        for (index, command) in &self.pending {
-            bytes.clear();
-            command.encode(&mut bytes);
-            put_u64(out, index.0);
-            put_bytes(out, &bytes);
         }
     }
 
@@ -165,6 +164,17 @@ impl Topic {
         let mut topic = take_topic(defaults, GroupId(u64::MAX), from)?;
         topic.replicas = take_replicas(&topic, from)?;
         Ok(topic)
+    }
+}
+
+fn encode_pending(pending: &VecDeque<(Index, Command)>, out: &mut Vec<u8>) {
+    put_u64(out, pending.len() as u64);
+    let mut bytes = Vec::new();
+    for (index, command) in pending {
+        bytes.clear();
+        command.encode(&mut bytes);
+        put_u64(out, index.0);
+        put_bytes(out, &bytes);
     }
 }
 
