@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::guide::Guide;
+use crate::interrupt;
 use crate::options::{Protocol, Target};
 use crate::payload::Producer;
 use crate::wire::{FETCH_VERSIONS, PRODUCE_VERSIONS};
@@ -11,14 +12,15 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_response::{MetadataResponse, MetadataResponseBroker};
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest,
+    InitProducerIdRequest, ListOffsetsRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::Request;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 use torc_base::units::plain_setting;
-use torc_client::{Cluster, error_name, text, topic_name};
+use torc_client::{Client, Cluster, Patience, error_name, text, topic_name};
 
 /// Time that a broker gets for a request of the preparations, in milliseconds.
 const TIMEOUT_MS: i32 = 30_000;
@@ -142,16 +144,21 @@ pub fn forget(target: &Target) -> Result<(), Error> {
         return Ok(());
     }
     let mut cluster = Cluster::connect(&target.bootstrap_server)?;
-    let client = cluster.controller()?;
     let name = || topic_name(&target.topic);
-    let mut request = DeleteTopicsRequest::default().with_timeout_ms(TIMEOUT_MS);
-    // Version 6 came with topic ids, and with another place for the names.
-    if client.version::<DeleteTopicsRequest>()? >= 6 {
-        request.topics = vec![DeleteTopicState::default().with_name(Some(name()))];
-    } else {
-        request.topic_names = vec![name()];
-    }
-    let response = client.call(&request)?;
+    let delete = |controller: &mut Client| {
+        let mut request = DeleteTopicsRequest::default().with_timeout_ms(TIMEOUT_MS);
+        // Version 6 came with topic ids, and with another place for the names.
+        if controller.version::<DeleteTopicsRequest>()? >= 6 {
+            request.topics = vec![DeleteTopicState::default().with_name(Some(name()))];
+        } else {
+            request.topic_names = vec![name()];
+        }
+        controller.call(&request)
+    };
+    let codes = |response: &DeleteTopicsResponse| response.responses.iter().map(|one| one.error_code).collect();
+    let mut patience = Patience::new(LEADERS_TIME, || interrupt::caught().is_some());
+    let change = cluster.change(&mut patience, delete, codes);
+    let response = change.map_err(|error| Error::Unfit(format!("cannot delete topic {}: {error}", target.topic)))?;
     let code = response.responses.first().map_or(0, |result| result.error_code);
     if code != 0 && code != UNKNOWN_TOPIC {
         return Err(Error::Unfit(format!("cannot delete topic {}: {}", target.topic, error_name(code))));
@@ -216,7 +223,10 @@ fn create(cluster: &mut Cluster, target: &Target) -> Result<(), Error> {
         .with_replication_factor(target.replication_factor.unwrap_or(-1))
         .with_configs(configs.collect());
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
-    let response = cluster.controller()?.call(&request)?;
+    let codes = |response: &CreateTopicsResponse| response.topics.iter().map(|topic| topic.error_code).collect();
+    let mut patience = Patience::new(LEADERS_TIME, || interrupt::caught().is_some());
+    let change = cluster.change(&mut patience, |controller| controller.call(&request), codes);
+    let response = change.map_err(|error| Error::Unfit(format!("cannot create topic {}: {error}", target.topic)))?;
     match response.topics.first() {
         Some(topic) if topic.error_code != 0 => {
             let reason =
@@ -273,7 +283,7 @@ fn resolve(address: &str) -> Result<SocketAddr, Error> {
 pub fn producer(cluster: &mut Cluster) -> Result<Producer, Error> {
     let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(TIMEOUT_MS);
     let response = patiently("no producer id", || {
-        let response = cluster.any().call(&request)?;
+        let response = cluster.ask(&request)?;
         let code = response.error_code;
         Ok((response, code))
     })?;

@@ -202,7 +202,7 @@ pub const NODE_TEXT_BYTES_MAX: usize = 1_024;
 pub const FORWARD_BYTES_MAX: usize = 1 << 20;
 pub const FORWARDED_BYTES_MAX: usize = 4 << 20;
 pub const FORWARD_ANSWER_BYTES_MAX: usize = 1 << 20;
-/// A replica that has lacked something of its leader's log for so long is not in sync (`replica.lag.time.max.ms`).
+/// A replica that has lacked something of its leader's log for so long is not in sync, by default (`replica.lag.time.max.ms`).
 pub const REPLICA_LAG_MS: u64 = 30_000;
 /// Copies that a topic gets unless somebody says, where there are as many nodes.
 pub const REPLICATION_DEFAULT: usize = 3;

@@ -89,6 +89,9 @@ pub struct Config {
     /// `None`: 3, or as many as there are servers.
     pub replication: Option<i16>,
     pub rack: Option<String>,
+    pub replica_lag_max_ms: i64,
+    /// Consumers are sent to a copy in their rack.
+    pub rack_reads: bool,
     /// All servers of the cluster, this one among them.
     pub members: Option<Members>,
     /// Servers of the cluster that this one is to join.
@@ -270,6 +273,8 @@ impl Default for Config {
             min_insync_replicas: 0,
             replication: None,
             rack: None,
+            replica_lag_max_ms: 0,
+            rack_reads: false,
             members: None,
             join: None,
             peer: None,

@@ -226,11 +226,6 @@ pub static KAFKA: &[Group] = &[
             leader.imbalance.per.broker.percentage",
     },
     Group {
-        fate: Fate::NotYet,
-        why: "consumers are told to read from leaders, and a replica is in sync while it is at most 30 s behind",
-        keys: "replica.lag.time.max.ms replica.selector.class",
-    },
-    Group {
         fate: Fate::Ignored,
         why: "replicas are fed by their leaders, over connections of torc's own, as fast as they take it",
         keys: "\

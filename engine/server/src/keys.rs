@@ -29,6 +29,9 @@ pub struct Key {
 const NO_LIMIT: i64 = i64::MAX;
 const HOUR_MS: i64 = 3_600_000;
 
+/// Kafka's one class for `replica.selector.class`.
+const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
 /// The words of `group.consumer.migration.policy`, in their order.
 const MIGRATIONS: [Migration; 4] =
     [Migration::Bidirectional, Migration::Upgrade, Migration::Downgrade, Migration::Disabled];
@@ -281,6 +284,20 @@ pub static KEYS: &[Key] = &[
         default: "",
         doc: "Where this server stands: copies of a partition are spread over racks.",
         set: |c, v| c.rack = Some(v.text()),
+    },
+    Key {
+        name: "replica.lag.time.max.ms",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: NO_LIMIT },
+        default: "30s",
+        doc: "A copy that has lacked something of its leader's for so long is not in sync.",
+        set: |c, v| c.replica_lag_max_ms = v.number(),
+    },
+    Key {
+        name: "replica.selector.class",
+        kind: Kind::OneOf(&[RACK_AWARE, ""]),
+        default: RACK_AWARE,
+        doc: "Which copy consumers read that say where they are (client.rack): one in sync in their rack, or, if this is empty, the leader's.",
+        set: |c, v| c.rack_reads = v.choice() == 0,
     },
     Key {
         name: "torc.peers",

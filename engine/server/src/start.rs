@@ -504,6 +504,8 @@ fn cluster_settings(ground: &Ground<'_>) -> ClusterSettings {
         start,
         doubt: peering.and_then(|peering| peering.doubt),
         rack: config.rack.clone(),
+        replica_lag_ms: config.replica_lag_max_ms as u64,
+        rack_reads: config.rack_reads,
         beat_ms: config.peer_beat_ms,
         silent_beats: config.peer_silent_beats,
         founding: peering.map_or_else(Vec::new, |peering| peering.answer.clone()),

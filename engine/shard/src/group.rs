@@ -166,14 +166,23 @@ pub fn epoch_of(term: Term) -> LeaderEpoch {
     LeaderEpoch(i32::try_from(term.get()).expect("fewer than two billion elections"))
 }
 
+/// When the batch of an entry was handed to the disk, and was on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Flush {
+    pub cut: Mono,
+    /// `None`: it is committed with that, as there are no other replicas.
+    pub own: Option<Mono>,
+}
+
 impl Waiter {
-    /// The answer, when the entry has reached the mark that it waits for, at `now`; its batch was handed to the disk
-    /// at `cut`.
-    pub fn reached(self, log_start: Offset, cut: Mono, now: Mono) -> (Asker, Answer) {
+    /// The answer, when the entry has reached the mark that it waits for, at `now`.
+    pub fn reached(self, log_start: Offset, flush: Flush, now: Mono) -> (Asker, Answer) {
         let answer = match self.reply {
             Reply::Produced { base, append_time } => {
                 // A repeated batch begins to wait when it is on its way to the disk already.
-                let times = LogTimes { cut: cut.max(self.times.appended), durable: now, ..self.times };
+                let cut = flush.cut.max(self.times.appended);
+                let own = flush.own.map(|own| own.clamp(cut, now.max(cut)));
+                let times = LogTimes { cut, own, durable: now, ..self.times };
                 let produced = Produced { base, append_time, log_start, times: Some(times) };
                 Answer::Produced(vec![(self.position, Ok(produced))])
             }

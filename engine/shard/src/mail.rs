@@ -161,6 +161,16 @@ pub struct FetchPart {
     pub max_bytes: usize,
     /// What the client believes the leader's epoch is; -1: does not say.
     pub epoch: i32,
+    pub from: ReadFrom,
+}
+
+/// Which replica of a partition may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The one that leads.
+    Leader,
+    /// Any, as far as it knows what is committed. The leader names `near` instead of reading, if that has all of it.
+    Any { near: Option<NodeId> },
 }
 
 /// A question about offsets.
@@ -177,6 +187,8 @@ pub struct OffsetPart {
 pub enum OffsetAt {
     Earliest,
     Latest,
+    /// Where the log ends here, be it committed or not, on whichever replica is asked.
+    End,
     /// The last one that remote storage has, or the first that it lacks: there is none.
     Remote,
     /// That of the record with the largest timestamp.
@@ -476,6 +488,8 @@ pub struct Fetched {
     pub no_room: bool,
     /// The group's count of committed bytes when it was read.
     pub committed_bytes: u64,
+    /// Nothing was read: this replica has it, too.
+    pub elsewhere: Option<NodeId>,
 }
 
 /// What became of one catalog change.
@@ -516,6 +530,7 @@ impl Fetched {
             more: false,
             no_room: false,
             committed_bytes: 0,
+            elsewhere: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use torc_base::buf::Pool;
 use torc_base::ids::{GroupId, NodeId, Place, ShardId};
+use torc_base::limits::REPLICA_LAG_MS;
 use torc_consensus::{Configuration, Member, Seat};
 use torc_state::catalog::Topic;
 use torc_state::config::Type as SettingType;
@@ -93,6 +94,10 @@ pub struct ClusterSettings {
     pub doubt: Option<u64>,
     /// `broker.rack`
     pub rack: Option<String>,
+    /// `replica.lag.time.max.ms`: a replica that has lacked something for so long is not in sync.
+    pub replica_lag_ms: u64,
+    /// `replica.selector.class`: consumers are sent to a replica in their rack.
+    pub rack_reads: bool,
     /// `torc.peer.beat.ms`: what a link says at least every so often.
     pub beat_ms: u64,
     /// `torc.peer.silent.beats`: missed beats after which a node is suspected. At least 1.
@@ -113,6 +118,8 @@ impl ClusterSettings {
             start: 0,
             doubt: None,
             rack: None,
+            replica_lag_ms: REPLICA_LAG_MS,
+            rack_reads: true,
             beat_ms: 100,
             silent_beats: 5,
             founding: Vec::new(),

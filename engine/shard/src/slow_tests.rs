@@ -9,7 +9,8 @@ fn at(us: u64) -> Mono {
 }
 
 fn produce() -> Trace {
-    let times = LogTimes { asked: at(10), appended: at(20), cut: at(1_020), durable: at(1_500_020), hop: false };
+    let times =
+        LogTimes { asked: at(10), appended: at(20), cut: at(1_020), own: None, durable: at(1_500_020), hop: false };
     Trace { api: 0, began: at(4), decoded: at(10), path: Path::Log(times) }
 }
 

@@ -97,8 +97,10 @@ stages! {
     Queue = "queue",
     /// Produce: from there until the batch is handed to the disk.
     WalWait = "wal_wait",
-    /// Produce: from there until it is durable and committed.
+    /// Produce: from there until it is on this node's disk, or committed without it.
     Flush = "flush",
+    /// Produce: from there until as many other nodes have it as must, where there are others.
+    Quorum = "quorum",
     /// Produce: from there until the answer is handed to the socket, the way back from another shard included.
     Reply = "reply",
     /// Produce: all of them.
@@ -137,6 +139,8 @@ pub struct LogTimes {
     pub appended: Mono,
     /// Its batch was handed to the disk.
     pub cut: Mono,
+    /// It was on the disk of the node that leads the partition, or committed without it; `None`: there are no other replicas.
+    pub own: Option<Mono>,
     /// It was durable and committed.
     pub durable: Mono,
     /// It came from another shard.
@@ -181,14 +185,17 @@ impl Trace {
     pub fn each(&self, sent: Mono, mut f: impl FnMut(Stage, u64)) {
         match self.path {
             Path::Other => {}
-            Path::Log(LogTimes { asked, appended, cut, durable, hop }) => {
+            Path::Log(LogTimes { asked, appended, cut, own, durable, hop }) => {
                 f(Stage::Receive, self.decoded.since(self.began));
                 if hop {
                     f(Stage::Hop, asked.since(self.decoded));
                 }
                 f(Stage::Queue, appended.since(asked));
                 f(Stage::WalWait, cut.since(appended));
-                f(Stage::Flush, durable.since(cut));
+                f(Stage::Flush, own.unwrap_or(durable).since(cut));
+                if let Some(own) = own {
+                    f(Stage::Quorum, durable.since(own));
+                }
                 f(Stage::Reply, sent.since(durable));
                 f(Stage::Total, self.total(sent));
             }

@@ -33,7 +33,8 @@ fn stages(trace: Trace, sent: u64) -> Vec<(&'static str, u64)> {
 
 #[test]
 fn the_stages_of_a_produce_add_up_to_its_total() {
-    let times = LogTimes { asked: Mono(30), appended: Mono(37), cut: Mono(48), durable: Mono(61), hop: true };
+    let (asked, appended, cut, durable) = (Mono(30), Mono(37), Mono(48), Mono(61));
+    let times = LogTimes { asked, appended, cut, own: None, durable, hop: true };
     let mut trace = Trace { api: 0, began: Mono(10), decoded: Mono(15), path: Path::Log(times) };
     let all =
         [("receive", 5), ("hop", 15), ("queue", 7), ("wal_wait", 11), ("flush", 13), ("reply", 19), ("total", 70)];
@@ -41,6 +42,10 @@ fn the_stages_of_a_produce_add_up_to_its_total() {
     assert_eq!(all[..6].iter().map(|(_, ns)| ns).sum::<u64>(), 70);
     trace.path = Path::Log(LogTimes { asked: Mono(15), hop: false, ..times });
     assert!(stages(trace, 80).iter().all(|(name, _)| *name != "hop"));
+    // With other replicas the wait for them is told apart.
+    trace.path = Path::Log(LogTimes { own: Some(Mono(52)), ..times });
+    let told = stages(trace, 80);
+    assert!(told.contains(&("flush", 4)) && told.contains(&("quorum", 9)) && told.contains(&("total", 70)), "{told:?}");
 }
 
 #[test]

@@ -73,6 +73,11 @@ impl fmt::Display for ClientError {
 impl std::error::Error for ClientError {}
 
 impl ClientError {
+    /// True if the answer may still come: the broker is slow, or stopped.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(self, ClientError::Lost { error, .. } if error.kind() == io::ErrorKind::TimedOut)
+    }
+
     /// True if a broker that restarts, or another one, may answer the same request.
     pub fn passes(&self) -> bool {
         match self {

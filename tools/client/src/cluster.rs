@@ -7,9 +7,13 @@ use crate::patience::Patience;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Request, StrBytes};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A broker that says nothing for so long is left for another one, as long as there is one. Who is paused keeps its
+/// connections, and is waited for by nobody who can ask somebody else.
+const IMPATIENCE: Duration = Duration::from_millis(250);
 
 const NOT_CONTROLLER: i16 = ResponseError::NotController.code();
 
@@ -100,12 +104,33 @@ impl Cluster {
         &mut self.bootstrap
     }
 
+    /// Asks what any broker can answer: the last one that did, and others if that says nothing for a moment. What is asked may
+    /// be answered twice.
+    pub fn ask<R: Request>(&mut self, request: &R) -> Result<R::Response, ClientError> {
+        let version = self.bootstrap.version::<R>()?;
+        self.ask_in(request, version)
+    }
+
+    /// The same, in a version of the request.
+    pub fn ask_in<R: Request>(&mut self, request: &R, version: i16) -> Result<R::Response, ClientError> {
+        for _ in 1..self.known().len() {
+            self.bootstrap.send(request, version)?;
+            match self.bootstrap.receive_soon::<R>(version, IMPATIENCE) {
+                Err(error) if error.is_late() => self.reconnect()?,
+                told => return told,
+            }
+        }
+        // Whoever is left has all the time that there is.
+        self.bootstrap.send(request, version)?;
+        self.bootstrap.receive::<R>(version)
+    }
+
     /// What the cluster says about these topics, or about all. Creates none.
     pub fn metadata(&mut self, names: Option<&[String]>) -> Result<MetadataResponse, ClientError> {
         let named = |name: &String| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
         let topics = names.map(|names| names.iter().map(named).collect());
         let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
-        let response = self.bootstrap.call(&request)?;
+        let response = self.ask(&request)?;
         let told: BTreeMap<i32, String> =
             response.brokers.iter().map(|b| (b.node_id.0, address_of(&b.host, b.port))).collect();
         // A broker that has moved is connected anew.

@@ -12,7 +12,7 @@ use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{
     ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, MetadataResponse, ProduceResponse,
 };
@@ -45,8 +45,11 @@ struct Face {
     topic: bool,
     /// It closes the connection instead of an answer about a new topic.
     hangs_up_on_create: bool,
-    /// Writes that it was asked for.
+    /// With a refusal it says who leads.
+    names_leader: bool,
+    /// Writes that it was asked for, and questions who leads.
     asked: u32,
+    looked: u32,
 }
 
 struct Brokers {
@@ -64,7 +67,9 @@ impl Brokers {
             controller: 0,
             topic: true,
             hangs_up_on_create: false,
+            names_leader: false,
             asked: 0,
+            looked: 0,
         };
         let faces = Arc::new(Mutex::new(vec![face; count]));
         let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -119,6 +124,7 @@ fn serve(mut stream: TcpStream, me: usize, faces: &Mutex<Vec<Face>>, addresses: 
         let face = {
             let mut faces = faces.lock().unwrap();
             faces[me].asked += u32::from(number(0) == PRODUCE);
+            faces[me].looked += u32::from(number(0) == METADATA);
             faces[me].clone()
         };
         if face.gone || number(0) == CREATE_TOPICS && face.hangs_up_on_create {
@@ -138,7 +144,11 @@ fn answer((kind, version): (i16, i16), correlation: i32, me: i32, face: &Face, a
         PRODUCE => {
             let code = if face.leader.0 == me { 0 } else { NOT_LEADER };
             let part = PartitionProduceResponse::default().with_index(0).with_error_code(code);
-            let part = part.with_base_offset(i64::from(me) + 100);
+            let mut part = part.with_base_offset(i64::from(me) + 100);
+            if code != 0 && face.names_leader {
+                part.current_leader = LeaderIdAndEpoch::default().with_leader_id(face.leader.0.into());
+                part.current_leader.leader_epoch = face.leader.1;
+            }
             let topic = TopicProduceResponse::default().with_name(topic_name("t"));
             let topic = topic.with_partition_responses(vec![part]);
             framed(correlation, &ProduceResponse::default().with_responses(vec![topic]), version)
@@ -167,7 +177,7 @@ fn answer((kind, version): (i16, i16), correlation: i32, me: i32, face: &Face, a
         }
         _ => {
             let api = |(key, max)| ApiVersion::default().with_api_key(key).with_min_version(0).with_max_version(max);
-            let apis = [(PRODUCE, 9), (METADATA, 12), (CREATE_TOPICS, 5), (18, 3)].map(api).to_vec();
+            let apis = [(PRODUCE, 12), (METADATA, 12), (CREATE_TOPICS, 5), (18, 3)].map(api).to_vec();
             framed(correlation, &ApiVersionsResponse::default().with_api_keys(apis), version)
         }
     }
@@ -217,14 +227,43 @@ fn whoever_was_asked_in_vain_is_asked_last() {
     let brokers = Brokers::start(3);
     let mut cluster = Cluster::connect_with(&brokers.named(&[0, 1, 2]), TIMES).unwrap();
     brokers.set(0, |face| face.paused = true);
-    assert!(matches!(cluster.metadata(None), Err(ClientError::Lost { .. })));
-    cluster.reconnect().unwrap();
+    // Who can ask another one does not wait for it.
+    cluster.metadata(None).unwrap();
     assert_eq!(cluster.any().address(), brokers.addresses[1].to_string());
     brokers.set_all(|face| face.gone = true);
     assert!(cluster.metadata(None).is_err() && cluster.reconnect().is_err());
     brokers.set(2, |face| face.gone = false);
     cluster.reconnect().unwrap();
     assert_eq!(cluster.any().address(), brokers.addresses[2].to_string());
+}
+
+#[test]
+fn one_that_is_alone_is_waited_for() {
+    let brokers = Brokers::start(1);
+    let mut cluster = Cluster::connect_with(&brokers.named(&[0]), TIMES).unwrap();
+    cluster.metadata(None).unwrap();
+    brokers.set(0, |face| face.paused = true);
+    let error = cluster.metadata(None).unwrap_err();
+    assert!(
+        matches!(error, ClientError::Lost { .. }) && error.to_string().contains("nothing came for 0.3 s"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_leader_that_a_refusal_names_need_not_be_looked_up() {
+    let brokers = Brokers::start(3);
+    let mut topic = brokers.topic(&[0]);
+    assert_eq!(write(&mut topic), 0);
+    let looked = || brokers.faces.lock().unwrap().iter().map(|face| face.looked).sum::<u32>();
+    let before = looked();
+    brokers.set_all(|face| (face.leader, face.names_leader) = ((1, 2), true));
+    assert_eq!((write(&mut topic), looked()), (1, before));
+    // One of the past names one of the past: that is no news, and whoever knows is asked.
+    brokers.set_all(|face| face.leader = (2, 3));
+    brokers.set(1, |face| face.leader = (0, 1));
+    assert_eq!(write(&mut topic), 2);
+    assert!(looked() > before);
 }
 
 #[test]

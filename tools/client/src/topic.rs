@@ -272,6 +272,23 @@ impl Topic {
         }
     }
 
+    /// Who does not lead a partition may say who does (KIP-951). True if that is news, and it is known where that broker is.
+    pub(crate) fn is_led_by(&mut self, partition: i32, broker: i32, epoch: i32) -> bool {
+        let known = self.leaders.get_mut(&partition).filter(|known| known.epoch < epoch);
+        match known {
+            Some(leader) if broker >= 0 && self.cluster.address(broker).is_some() => {
+                *leader = Leader { broker, epoch };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Where a broker is that an answer names.
+    pub(crate) fn is_at(&mut self, broker: i32, host: &str, port: i32) {
+        self.cluster.learn(broker, host, port);
+    }
+
     /// Something succeeded.
     pub(crate) fn well(&mut self, patience: &mut Patience) {
         self.troubles = 0;
@@ -365,8 +382,7 @@ impl Topic {
             .with_resource_type(TOPIC_RESOURCE)
             .with_resource_name(text(&self.name))
             .with_configuration_keys(Some(vec![text(key)]));
-        let response =
-            self.cluster.any().call(&DescribeConfigsRequest::default().with_resources(vec![resource])).ok()?;
+        let response = self.cluster.ask(&DescribeConfigsRequest::default().with_resources(vec![resource])).ok()?;
         let config = response.results.first()?.configs.iter().find(|config| config.name.as_str() == key)?;
         config.value.as_ref()?.parse().ok()
     }
@@ -376,7 +392,7 @@ impl Topic {
         let request =
             InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(TIMEOUT_MS);
         loop {
-            let answer = self.cluster.any().call(&request);
+            let answer = self.cluster.ask(&request);
             match answer {
                 Ok(answer) if answer.error_code == 0 => {
                     return Ok(Some(ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch }));

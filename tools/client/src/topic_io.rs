@@ -90,10 +90,18 @@ pub struct Fetched {
 struct Trouble {
     why: Option<String>,
     reconnect: bool,
+    /// It must be looked up who leads.
+    look: bool,
 }
 
 impl Trouble {
     fn add(&mut self, why: impl Into<String>) {
+        self.look = true;
+        self.why.get_or_insert_with(|| why.into());
+    }
+
+    /// Another broker leads, and is known.
+    fn moved(&mut self, why: impl Into<String>) {
         self.why.get_or_insert_with(|| why.into());
     }
 
@@ -103,7 +111,7 @@ impl Trouble {
             return Err(error.into());
         }
         // It tells more than what follows from it.
-        (self.why, self.reconnect) = (Some(error.to_string()), true);
+        (self.why, self.reconnect, self.look) = (Some(error.to_string()), true, true);
         Ok(())
     }
 
@@ -119,7 +127,8 @@ impl Topic {
     fn settle(&mut self, trouble: Trouble, patience: &mut Patience) -> Result<(), TopicError> {
         match trouble.why {
             None => self.well(patience),
-            Some(why) => self.recover(why, trouble.reconnect, patience)?,
+            Some(why) if trouble.look => self.recover(why, trouble.reconnect, patience)?,
+            Some(why) => patience.again(why)?,
         }
         Ok(())
     }
@@ -215,13 +224,17 @@ impl Topic {
                     match answer {
                         Err(error) => trouble.client(error)?,
                         Ok(answer) => {
+                            for node in &answer.node_endpoints {
+                                self.is_at(node.node_id.0, node.host.as_str(), node.port);
+                            }
                             let parts = answer.responses.iter().flat_map(|topic| &topic.partition_responses);
                             parts.for_each(|part| self.take_outcome(part, batches, &mut trouble));
                         }
                     }
                 }
             }
-            if let Some(batch) = batches.iter().find(|batch| batch.outcome.is_none()) {
+            let open = batches.iter().find(|batch| batch.outcome.is_none());
+            if let Some(batch) = open.filter(|_| trouble.why.is_none()) {
                 trouble.add(format!("no broker answered about partition {}", batch.partition));
             }
             self.settle(trouble, patience)?;
@@ -229,7 +242,7 @@ impl Topic {
         Ok(())
     }
 
-    fn take_outcome(&self, part: &PartitionProduceResponse, batches: &mut [Outgoing], trouble: &mut Trouble) {
+    fn take_outcome(&mut self, part: &PartitionProduceResponse, batches: &mut [Outgoing], trouble: &mut Trouble) {
         let Some(batch) = batches.iter_mut().find(|batch| batch.partition == part.index) else { return };
         let what = format!("write to partition {} of", part.index);
         let wrong = part.record_errors.first();
@@ -238,7 +251,13 @@ impl Topic {
         match part.error_code {
             0 => batch.outcome = Some(Ok(part.base_offset)),
             DUPLICATE => batch.outcome = Some(Ok(-1)),
-            code if passes(code) => trouble.add(self.refusal(&what, code, message).to_string()),
+            code if passes(code) => {
+                let (leader, why) = (&part.current_leader, self.refusal(&what, code, message).to_string());
+                match self.is_led_by(part.index, leader.leader_id.0, leader.leader_epoch) {
+                    true => trouble.moved(why),
+                    false => trouble.add(why),
+                }
+            }
             code => {
                 let record = wrong.map(|wrong| wrong.batch_index);
                 batch.outcome = Some(Err(Refusal { record, ..self.refusal(&what, code, message) }));

@@ -3,7 +3,7 @@
 use super::{Around, Coordinators, PAUSE_MS, Seat, State, records};
 use crate::batch;
 use crate::groups::{FetchRequest, Flow};
-use crate::mail::{Answer, Asker, FetchPart, Fetched, Token};
+use crate::mail::{Answer, Asker, FetchPart, Fetched, ReadFrom, Token};
 use crate::refusal::Refusal;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -104,7 +104,14 @@ impl Coordinators {
             let token = Token::inside(self.loads.next_token);
             load.read = Some(token);
             self.loads.reads.insert(token, log);
-            let part = FetchPart { position: 0, group: log, offset: load.from, max_bytes: PIECE, epoch: -1 };
+            let part = FetchPart {
+                position: 0,
+                group: log,
+                offset: load.from,
+                max_bytes: PIECE,
+                epoch: -1,
+                from: ReadFrom::Leader,
+            };
             let asker = Asker { place: self.settings.here(), token };
             let parts = vec![part];
             let request = FetchRequest { asker, reader: Flow::Inside, parts, max_bytes: PIECE, may_wait: true };

@@ -8,7 +8,7 @@
 
 use super::fair::{Fair, Flow};
 use super::{Groups, Out};
-use crate::mail::{Answer, Asker, FetchPart, Fetched, Parts};
+use crate::mail::{Answer, Asker, FetchPart, Fetched, Parts, ReadFrom};
 use crate::meaning::kind;
 use crate::meters::Meter;
 use crate::refusal::Refusal;
@@ -142,7 +142,11 @@ impl Groups {
         budget: usize,
         claim: Claim,
     ) -> Option<Result<Fetched, Refusal>> {
-        let group = match self.group_for_reading(part.group, part.epoch) {
+        let found = match part.from {
+            ReadFrom::Leader => self.group_for_reading(part.group, part.epoch),
+            ReadFrom::Any { .. } => self.replica_for_reading(part.group, part.epoch),
+        };
+        let group = match found {
             Ok(group) => group,
             Err(refusal) => return Some(Err(refusal)),
         };
@@ -158,8 +162,18 @@ impl Groups {
             committed_bytes: group.records().committed_bytes(),
             meter: group.meter,
         };
+        if part.offset > partition.end() && !group.leads() {
+            // It may be there: the leader knows.
+            return Some(Err(Refusal::NotLeader));
+        }
         if part.offset < wanted.log_start || part.offset > partition.end() {
             return Some(Err(Refusal::OffsetOutOfRange));
+        }
+        if let ReadFrom::Any { near: Some(near) } = part.from
+            && group.leads()
+            && group.has_committed(near)
+        {
+            return Some(Ok(Fetched { elsewhere: Some(near), ..wanted.empty() }));
         }
         if part.offset >= wanted.high_watermark || budget == 0 {
             return Some(Ok(wanted.empty()));

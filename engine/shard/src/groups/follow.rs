@@ -122,6 +122,7 @@ impl Groups {
         let state = sent.first().expect("checked before consensus was asked").item.bytes.clone();
         let group = self.groups.get_mut(&id).expect("consensus spoke for it");
         group.waiters_mut().for_each(|waiters| refuse(out, waiters, Index(0)));
+        let watchers: Vec<_> = group.watchers.iter().map(|(_, asker)| *asker).collect();
         group.meaning = group.meaning.starting_with(&state).expect("checked as well");
         let is_catalog = group.meaning.partition().is_none();
         let payload = encode_state(restore.mark, group.raft.configuration().1, &state);
@@ -136,6 +137,8 @@ impl Groups {
             out.log(Level::Info, format!("the catalog is taken over from its leader as it was at entry {through}"));
             out.notices.push_back(Notice::CatalogReplaced);
         }
+        // Consumers that read here may find that what they wait for is gone.
+        self.wake_all(out, watchers);
     }
 
     /// Everything through batch `seq` is on this disk.

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::groups::{FetchRequest, Flow};
-use crate::mail::{Acks, FetchPart, ProducePart, Token};
+use crate::mail::{Acks, FetchPart, ProducePart, ReadFrom, Token};
 use crate::meaning::LogKind;
 use crate::stats::Stats;
 use crate::tests::disk::{Disk, Files};
@@ -75,7 +75,8 @@ impl Node {
     /// What is committed of a partition, as a consumer gets it.
     fn fetched(&mut self, group: GroupId) -> Vec<kafka_records::OwnedRecord> {
         let asker = self.asker();
-        let part = FetchPart { position: 0, group, offset: Offset(0), max_bytes: 1 << 20, epoch: -1 };
+        let part =
+            FetchPart { position: 0, group, offset: Offset(0), max_bytes: 1 << 20, epoch: -1, from: ReadFrom::Leader };
         let request =
             FetchRequest { asker, reader: Flow::Inside, parts: vec![part], max_bytes: 1 << 20, may_wait: false };
         self.call(|groups, out| groups.fetch(out, request));

@@ -91,7 +91,11 @@ impl Groups {
     fn offset(&mut self, out: &mut Out, asker: Asker, part: OffsetPart) -> Option<Outcome> {
         let found = |offset, epoch| Some((part.position, Ok(FoundOffset { timestamp: -1, offset, epoch })));
         let none = Some((part.position, Ok(FoundOffset::NONE)));
-        let group = match self.group_for_reading(part.group, part.epoch) {
+        let asked = match part.at {
+            OffsetAt::End => self.replica_for_reading(part.group, part.epoch),
+            _ => self.group_for_reading(part.group, part.epoch),
+        };
+        let group = match asked {
             Ok(group) => group,
             Err(refusal) => return Some((part.position, Err(refusal))),
         };
@@ -104,6 +108,7 @@ impl Groups {
                 return found(log_start, epoch);
             }
             OffsetAt::Latest => return found(high_watermark, epoch),
+            OffsetAt::End => return found(partition.end(), epoch),
             OffsetAt::Remote => return none,
             _ if log_start == high_watermark => return none,
             OffsetAt::MaxTimestamp | OffsetAt::Timestamp(_) => {}

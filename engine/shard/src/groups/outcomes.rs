@@ -2,6 +2,7 @@
 
 use super::propose::Mark;
 use super::{Groups, Notice, Out};
+use crate::group::Flush;
 use crate::mail::Led;
 use crate::meaning::Applied;
 use crate::refusal::Refusal;
@@ -25,6 +26,9 @@ impl Groups {
                 Mark::HardState(hard_state) => self.step(out, id, Input::HardStateDurable(hard_state)),
                 Mark::Log { cut, through } => {
                     self.answer_on_disk(out, id, cut, through);
+                    if let Some(group) = self.groups.get_mut(&id) {
+                        group.note_flushed(through, self.last_cut, out.now.mono);
+                    }
                     self.step(out, id, Input::Durable { cut, through });
                     if !self.settings.is_alone() {
                         self.answer_on_copies(out, id);
@@ -61,7 +65,8 @@ impl Groups {
         while group.on_disk.front().is_some_and(|w| w.index <= through) {
             let waiter = group.on_disk.pop_front().expect("looked at above");
             let log_start = group.partition().log_start();
-            out.answers.push_back(waiter.reached(log_start, self.last_cut, out.now.mono));
+            let flush = Flush { cut: self.last_cut, own: None };
+            out.answers.push_back(waiter.reached(log_start, flush, out.now.mono));
         }
     }
 
@@ -76,8 +81,10 @@ impl Groups {
                 let log_start = group.partition().log_start();
                 while group.on_commit.front().is_some_and(|w| w.index <= through) {
                     let waiter = group.on_commit.pop_front().expect("looked at above");
-                    out.answers.push_back(waiter.reached(log_start, self.last_cut, out.now.mono));
+                    let flush = group.flush_of(waiter.index, self.last_cut, out.now.mono);
+                    out.answers.push_back(waiter.reached(log_start, flush, out.now.mono));
                 }
+                group.forget_flushes(through);
                 if !group.watchers.is_empty() {
                     self.look_at_watchers(out, id);
                 }

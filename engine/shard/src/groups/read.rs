@@ -25,6 +25,17 @@ impl Groups {
         Ok(group)
     }
 
+    /// A group that any replica may be read of, as far as it is known here what is committed (KIP-392). While this node is about
+    /// to lead it, it cannot tell yet.
+    pub(super) fn replica_for_reading(&self, id: GroupId, epoch: i32) -> Result<&Group, Refusal> {
+        let group = self.groups.get(&id).ok_or(Refusal::NotLeader)?;
+        group.check_epoch(epoch)?;
+        if !group.leads() && group.raft.is_leader() {
+            return Err(Refusal::NotLeader);
+        }
+        Ok(group)
+    }
+
     /// Where leader epochs end (KIP-320).
     pub fn epoch_ends(&mut self, out: &mut Out, asker: Asker, parts: Vec<(u32, GroupId, i32, LeaderEpoch)>) {
         let ends = parts.into_iter().map(|(position, id, current, requested)| {

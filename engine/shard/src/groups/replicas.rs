@@ -2,15 +2,16 @@
 //! it leads itself.
 
 use super::{Groups, Notice, Out};
-use crate::group::{Group, Waiter};
+use crate::group::{Flush, Group, Waiter};
 use crate::mail::{Acks, Led};
 use crate::refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId};
-use torc_base::limits::REPLICA_LAG_MS;
 use torc_base::time::Mono;
 use torc_consensus::{Configuration, Input, Peer, Raft, Refused};
 
+/// So many flushes are remembered while the other replicas are slower than this node's disk.
+const FLUSHES_MAX: usize = 1_024;
 /// Between two looks at replicas that lag.
 const LOOK_MS: u64 = 1_000;
 
@@ -30,14 +31,18 @@ struct Replica {
 #[derive(Debug)]
 pub struct InSync {
     others: Vec<Replica>,
+    /// `replica.lag.time.max.ms`
+    lag_ms: u64,
+    /// Which entries were on this node's disk when, and when they were handed to it, as long as somebody may wait for their commit.
+    flushed: VecDeque<(Index, Flush)>,
     /// Those that are not in sync, as it was told last.
     behind: Vec<NodeId>,
 }
 
 impl InSync {
     /// At the beginning of a leader's term nobody is known to lag. `None`: there is no other replica.
-    fn begin(now: Mono, own: NodeId, raft: &Raft) -> Option<Box<InSync>> {
-        let mut in_sync = InSync { others: Vec::new(), behind: Vec::new() };
+    fn begin(now: Mono, own: NodeId, raft: &Raft, lag_ms: u64) -> Option<Box<InSync>> {
+        let mut in_sync = InSync { others: Vec::new(), lag_ms, flushed: VecDeque::new(), behind: Vec::new() };
         in_sync.seat(now, own, raft);
         (!in_sync.others.is_empty()).then(|| Box::new(in_sync))
     }
@@ -88,7 +93,7 @@ impl InSync {
         let lags = move |replica: &&Replica| match find(raft, replica.node) {
             None => true,
             Some(peer) if !peer.follows() || !peer.seat.votes() => true,
-            Some(peer) => peer.matched < last && now >= replica.had_all.plus_ms(REPLICA_LAG_MS),
+            Some(peer) => peer.matched < last && now >= replica.had_all.plus_ms(self.lag_ms),
         };
         self.others.iter().filter(lags).map(|replica| replica.node)
     }
@@ -148,6 +153,40 @@ impl Group {
             }
         }
         self.on_copies.retain(|_, waiters| !waiters.is_empty());
+    }
+
+    /// Entries through `through` are on this node's disk, handed to it at `cut`.
+    pub(super) fn note_flushed(&mut self, through: Index, cut: Mono, now: Mono) {
+        if self.on_commit.is_empty() && self.on_copies.is_empty() {
+            return;
+        }
+        let Some(in_sync) = &mut self.in_sync else { return };
+        if in_sync.flushed.len() == FLUSHES_MAX {
+            in_sync.flushed.pop_front();
+        }
+        in_sync.flushed.push_back((through, Flush { cut, own: Some(now) }));
+    }
+
+    /// When an entry that is committed now was flushed. `last`: when the newest batch that is on the disk was handed to it.
+    pub(super) fn flush_of(&self, index: Index, last: Mono, now: Mono) -> Flush {
+        let Some(in_sync) = &self.in_sync else { return Flush { cut: last, own: None } };
+        let at = in_sync.flushed.partition_point(|(through, _)| *through < index);
+        // Others may have been quicker than the own disk.
+        in_sync.flushed.get(at).map_or(Flush { cut: last, own: Some(now) }, |(_, flush)| *flush)
+    }
+
+    /// Whoever waited for entries through `through` has been answered.
+    pub(super) fn forget_flushes(&mut self, through: Index) {
+        let Some(in_sync) = &mut self.in_sync else { return };
+        while in_sync.flushed.front().is_some_and(|(last, _)| *last <= through) {
+            in_sync.flushed.pop_front();
+        }
+    }
+
+    /// True if that replica has all that is committed, as far as is known: whoever has read from here can go on there.
+    pub(super) fn has_committed(&self, node: NodeId) -> bool {
+        let committed = self.raft.marks().committed;
+        find(&self.raft, node).is_some_and(|peer| peer.follows() && peer.matched >= committed)
     }
 
     /// The last entry that so many disks have.
@@ -222,7 +261,7 @@ impl Groups {
     /// This node leads the group from now on.
     pub(super) fn begin_in_sync(&mut self, now: Mono, id: GroupId) {
         let group = self.groups.get_mut(&id).expect("it leads");
-        group.in_sync = InSync::begin(now, self.settings.node, &group.raft);
+        group.in_sync = InSync::begin(now, self.settings.node, &group.raft, self.settings.cluster.replica_lag_ms);
         // Some may be known not to be there.
         self.looks.all |= group.in_sync.is_some();
         if group.preferred.is_some_and(|node| node != self.settings.node) {
@@ -257,6 +296,7 @@ impl Groups {
         let Some(group) = self.groups.get_mut(&id).filter(|group| !group.on_copies.is_empty()) else { return };
         let log_start = group.partition().log_start();
         let committed = group.raft.marks().committed;
+        let mut answered = Vec::new();
         for (copies, and_committed) in group.on_copies.keys().copied().collect::<Vec<_>>() {
             let mut through = group.on_copies_through(self.settings.node, copies);
             if and_committed {
@@ -264,9 +304,12 @@ impl Groups {
             }
             let waiters = group.on_copies.get_mut(&(copies, and_committed)).expect("listed above");
             while waiters.front().is_some_and(|waiter| waiter.index <= through) {
-                let waiter = waiters.pop_front().expect("looked at above");
-                out.answers.push_back(waiter.reached(log_start, self.last_cut, out.now.mono));
+                answered.push(waiters.pop_front().expect("looked at above"));
             }
+        }
+        for waiter in answered {
+            let flush = group.flush_of(waiter.index, self.last_cut, out.now.mono);
+            out.answers.push_back(waiter.reached(log_start, flush, out.now.mono));
         }
         group.on_copies.retain(|_, waiters| !waiters.is_empty());
     }

@@ -30,8 +30,8 @@ impl Groups {
 
     /// Counts; wakes the asker or gives every partition its target.
     fn set_targets(&mut self, out: &mut Out, asker: Asker, mut watch: Watch) {
-        let count =
-            |(id, since): &(GroupId, u64)| self.groups.get(id).map(|group| group.records().committed_bytes() - since);
+        // A follower may begin anew with less than it had.
+        let count = |(id, since): &(GroupId, u64)| self.groups.get(id)?.records().committed_bytes().checked_sub(*since);
         let Some(bytes) = watch.parts.iter().map(count).sum::<Option<u64>>() else {
             return self.wake(out, asker, u64::MAX);
         };

@@ -1,14 +1,17 @@
 //! Fetch: asks the owners, waits until there is enough or the time is up, sends record bytes from where they lie.
 
+use super::brokers::broker_id;
 use super::sessions::{Key, Plan, Wanted};
+use super::view::View;
 use super::{Kafka, Out, ReplyTo, Waiting, code, view};
-use crate::mail::{Answer, Ask, FetchPart, Fetched, Token};
+use crate::mail::{Answer, Ask, FetchPart, Fetched, ReadFrom, Token};
 use crate::outbox::{Piece, Stretch};
 use crate::refusal::Refusal;
+use crate::settings::Settings;
 use crate::stages::Path;
 use crate::stats::add;
 use std::collections::{BTreeMap, VecDeque};
-use torc_base::ids::{ConnId, GroupId, Offset, Place};
+use torc_base::ids::{ConnId, GroupId, NodeId, Offset, Place};
 use torc_base::io::{Level, Op};
 use torc_base::limits::{FETCH_BYTES_MAX, PIECE_BYTES_MIN};
 use torc_base::time::Mono;
@@ -17,6 +20,8 @@ use torc_net::kafka::{self, CurrentLeader, error, fetch};
 
 /// Isolation level of a fetch.
 const READ_COMMITTED: i8 = 1;
+/// From this version on consumers may say where they are, and then read from followers (KIP-392).
+const WITH_RACKS: i16 = 11;
 /// How long a fetch whose time is up may still wait for memory.
 const MEMORY_WAIT_MS: u64 = 1_000;
 
@@ -41,6 +46,10 @@ pub(super) struct Gather {
     plan: (i32, bool),
     /// The client reads only what is committed, and is told which transactions were not.
     committed: bool,
+    /// Followers may be read.
+    any_replica: bool,
+    /// Where the consumer is; empty: it does not say.
+    rack: String,
     places: Vec<Spot>,
     min_bytes: usize,
     max_bytes: usize,
@@ -91,6 +100,11 @@ impl Gather {
     /// was cut, and nothing would wake a reader that waits.
     fn has_more(&self) -> bool {
         self.fetched().any(|fetched| fetched.more && fetched.bytes > 0)
+    }
+
+    /// The consumer is to read something elsewhere, and shall know at once.
+    fn is_elsewhere(&self) -> bool {
+        self.fetched().any(|fetched| fetched.elsewhere.is_some())
     }
 
     /// A partition that exists cannot be read. One that does not exist is told of with the others, as in Kafka: it
@@ -169,6 +183,9 @@ impl Kafka {
         let gather = Gather {
             plan: (session, incremental),
             committed: request.isolation_level == READ_COMMITTED,
+            // Who does not say where it is wants the leader, and is to know at once when that is another node.
+            any_replica: to.version >= WITH_RACKS && request.replica_id < 0 && !request.rack_id.is_empty(),
+            rack: request.rack_id,
             places: places.collect(),
             min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
             // The first batch is sent however small the bound is.
@@ -214,6 +231,10 @@ impl Kafka {
         let mut asks: BTreeMap<Place, Vec<FetchPart>> = BTreeMap::new();
         for (position, place) in gather.places.iter_mut().enumerate() {
             let Ok(group) = place.group else { continue };
+            let from = match gather.any_replica {
+                true => ReadFrom::Any { near: near(&settings, &self.view, &place.key, group, &gather.rack) },
+                false => ReadFrom::Leader,
+            };
             let owner = settings.owner(group);
             if only.is_some_and(|only| only != owner) {
                 continue;
@@ -225,6 +246,7 @@ impl Kafka {
                 offset: Offset(place.wanted.offset),
                 max_bytes: usize::try_from(place.wanted.max_bytes).unwrap_or(0),
                 epoch: place.wanted.epoch,
+                from,
             };
             asks.entry(owner).or_default().push(part);
         }
@@ -292,7 +314,8 @@ impl Kafka {
         // Nothing was read for want of memory: then one owner alone is asked, which may wait for it.
         let no_room = |place: &&Spot| matches!(&place.fetched, Some(Ok(fetched)) if fetched.no_room);
         let short = gather.places.iter().find(no_room).filter(|_| !stop).and_then(|place| place.group.ok());
-        let ends = enough || gather.has_more() || gather.timed_out || gather.has_error() || gather.min_bytes == 0;
+        let told = gather.has_error() || gather.is_elsewhere();
+        let ends = enough || gather.has_more() || gather.timed_out || told || gather.min_bytes == 0;
         let again = std::mem::take(&mut gather.woken);
         out.conns.answers().give(reserved);
         match short {
@@ -440,7 +463,7 @@ impl Kafka {
             add(&self.stats.fetch_records_total, fetched.count);
             let told = (code, fetched.high_watermark.get(), fetched.log_start.get());
             let news = self.sessions.note_sent(session, &key, told, fetched.bytes > 0);
-            if news || !incremental {
+            if news || !incremental || fetched.elsewhere.is_some() {
                 if let (Ok(group), true) = (group, fetched.bytes > 0) {
                     groups.push(group);
                 }
@@ -492,7 +515,9 @@ impl Kafka {
             let token = self.token();
             self.rereads.insert(token, conn);
             let max_bytes = later.skip.saturating_add(most);
-            let part = FetchPart { position: 0, group: later.group, offset: later.from, max_bytes, epoch: -1 };
+            // It may come from a follower, or this node may have lost the lead since: committed records stay what they are.
+            let from = ReadFrom::Any { near: None };
+            let part = FetchPart { position: 0, group: later.group, offset: later.from, max_bytes, epoch: -1, from };
             let owner = self.settings.owner(later.group);
             out.asks.push_back((owner, token, Ask::Fetch { conn, parts: vec![part], max_bytes, may_wait: true }));
         }
@@ -509,6 +534,24 @@ impl Kafka {
             out.ops.push(Op::Log { level: Level::Info, text });
         }
     }
+}
+
+/// The replica in a consumer's rack that it may read instead of this node, which leads the partition and is elsewhere. Those of
+/// several take turns by partition.
+fn near(settings: &Settings, view: &View, key: &Key, group: GroupId, rack: &str) -> Option<NodeId> {
+    let own = settings.cluster.rack.as_deref();
+    if rack.is_empty() || own == Some(rack) || !settings.cluster.rack_reads {
+        return None;
+    }
+    view.leader(group).filter(|leader| leader.node == settings.node)?;
+    let (topic, behind) = (view.find(&key.name, key.id)?, view.behind(group));
+    let is_near = |node: &&NodeId| {
+        let in_rack = view.node(**node).is_some_and(|node| node.rack.as_deref() == Some(rack));
+        in_rack && !behind.contains(node)
+    };
+    let replicas: Vec<NodeId> = settings.replicas(topic, key.index as u32).iter().filter(is_near).copied().collect();
+    let turn = group.get() as usize % replicas.len().max(1);
+    replicas.get(turn).copied()
 }
 
 /// Adds a partition to an answer, in the topic's entry if that is the last one.
@@ -529,7 +572,7 @@ fn put(
         high_watermark: fetched.high_watermark.get(),
         last_stable_offset: fetched.high_watermark.get(),
         log_start_offset: fetched.log_start.get(),
-        preferred_read_replica: -1,
+        preferred_read_replica: fetched.elsewhere.map_or(-1, |node| broker_id(node).0),
         // There are no transactions yet, so none was aborted.
         aborted: (committed && error == torc_net::kafka::error::NONE).then(Vec::new),
         records: fetched.records,

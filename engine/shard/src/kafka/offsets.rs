@@ -22,6 +22,8 @@ const SPECIAL: [(i64, i16, OffsetAt); 6] = [
     (-5, 9, OffsetAt::Remote),
     (-6, 11, OffsetAt::Remote),
 ];
+/// Who asks as this replica wants to know what the asked node has itself, leader or not: that is how replicas are compared.
+const ANY_REPLICA: i32 = -2;
 /// First version with a time limit.
 const WITH_TIMEOUT: i16 = 10;
 
@@ -103,6 +105,10 @@ impl Kafka {
                     continue;
                 }
                 let at = match offset_at(partition.timestamp, to.version) {
+                    Ok(OffsetAt::Latest) if request.replica_id.0 == ANY_REPLICA => Ok(OffsetAt::End),
+                    at => at,
+                };
+                let at = match at {
                     _ if twice.contains(&key) => Err(error::INVALID_REQUEST),
                     at => at.and_then(|at| Ok((at, self.group_of(&topic.name, index)?))),
                 };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::mail::{CatalogChange, FetchPart};
+use crate::mail::{CatalogChange, FetchPart, ReadFrom};
 use std::collections::BTreeSet;
 use torc_base::ids::{ConnId, Offset};
 use torc_base::prng::Prng;
@@ -234,7 +234,14 @@ fn versions_and_kinds_that_are_not_known_are_refused() {
 #[test]
 fn what_means_something_inside_a_node_only_does_not_travel() {
     let token = Token(1);
-    let part = FetchPart { position: 0, group: GroupId(1), offset: Offset(0), max_bytes: 1, epoch: -1 };
+    let part = FetchPart {
+        position: 0,
+        group: GroupId(1),
+        offset: Offset(0),
+        max_bytes: 1,
+        epoch: -1,
+        from: ReadFrom::Leader,
+    };
     let inside = [
         Mail::Ask { token, ask: Ask::Fetch { conn: ConnId(1), parts: vec![part], max_bytes: 1, may_wait: false } },
         Mail::Answer { token, answer: Answer::Admin(Vec::new()) },

@@ -1,6 +1,8 @@
 //! A cluster as Kafka's clients see it: whichever node they ask, they are told of the same nodes, topics and leaders, and
 //! what only one node can do is done there.
 
+mod near;
+
 use super::cluster::rig::{Cluster, node};
 use super::rig::{decode, frame, schema};
 use super::verbs::{CREATE_TOPICS, METADATA, batch, fetch_request, name, produce_request, produced, text, wanted};

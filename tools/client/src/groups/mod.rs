@@ -258,9 +258,7 @@ impl GroupClient {
                 true => request.with_key(text(some[0])),
                 false => request.with_coordinator_keys(some.iter().map(|group| text(group)).collect()),
             };
-            let client = self.cluster.any();
-            client.send(&request, version)?;
-            let answer = client.receive::<FindCoordinatorRequest>(version)?;
+            let answer = self.cluster.ask_in(&request, version)?;
             let mut learn = |group: &str, code: i16, message: Option<String>, place: (i32, &str, i32)| {
                 let result = if code == 0 { Ok(()) } else { Err((code, message)) };
                 if code == 0 {

@@ -2,11 +2,16 @@
 
 use crate::admin::AdminError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::{BrokerId, DescribeConfigsRequest, DescribeLogDirsRequest, MetadataResponse};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{
+    BrokerId, DescribeConfigsRequest, DescribeLogDirsRequest, ListOffsetsRequest, MetadataResponse,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use torc_client::{ClientError, Cluster, Times, error_name, text};
+use torc_client::{ClientError, Cluster, LATEST, Times, error_name, text, topic_name};
 
+/// Whoever asks as this replica is told where the asked node's own log ends, also where another one leads.
+const ANY_REPLICA: BrokerId = BrokerId(-2);
 /// Kafka's number for "a topic" among what can be configured.
 const TOPIC_RESOURCE: i8 = 2;
 const MIN_INSYNC: &str = "min.insync.replicas";
@@ -58,6 +63,8 @@ pub struct Partition {
     pub removing: Vec<i32>,
     /// Bytes of the leader's copy; `None`: it does not say.
     pub bytes: Option<u64>,
+    /// Records that a replica lacks of what its leader has; without those of which it is not known.
+    pub lags: BTreeMap<i32, u64>,
     /// Replicas that acks=all needs in sync; `None`: the cluster does not say.
     pub least_in_sync: Option<i32>,
 }
@@ -103,6 +110,7 @@ impl Look {
         look.add_sizes(&mut cluster);
         look.add_settings(&mut cluster);
         look.add_moves(&mut cluster);
+        look.add_lags(&mut cluster);
         Ok(look)
     }
 
@@ -130,6 +138,7 @@ impl Look {
                 adding: Vec::new(),
                 removing: Vec::new(),
                 bytes: None,
+                lags: BTreeMap::new(),
                 least_in_sync: None,
             }));
         }
@@ -184,6 +193,37 @@ impl Look {
         }
     }
 
+    /// Asks all nodes where the logs end that they have. Leaders are asked first, so that a busy partition does not seem to lag.
+    fn add_lags(&mut self, cluster: &mut Cluster) {
+        let answering: Vec<i32> = self
+            .nodes
+            .iter()
+            .filter(|node| node.address.is_some() && node.silent.is_none())
+            .map(|node| node.id)
+            .collect();
+        let mut ends: BTreeMap<(&str, i32), i64> = BTreeMap::new();
+        let leads = |part: &&Partition, id: i32| part.leader == Some(id);
+        for id in &answering {
+            let led: Vec<&Partition> = self.partitions.iter().filter(|part| leads(part, *id)).collect();
+            ends.extend(log_ends(cluster, *id, &led));
+        }
+        let mut lags: Vec<BTreeMap<i32, u64>> = vec![BTreeMap::new(); self.partitions.len()];
+        for id in &answering {
+            let follows = |part: &&Partition| part.replicas.contains(id) && !leads(part, *id);
+            let followed: Vec<&Partition> = self.partitions.iter().filter(follows).collect();
+            let theirs = log_ends(cluster, *id, &followed);
+            for (part, lags) in self.partitions.iter().zip(&mut lags) {
+                let key = (part.topic.as_str(), part.number);
+                if let (Some(end), Some(own)) = (ends.get(&key), theirs.get(&key)) {
+                    lags.insert(*id, u64::try_from(end - own).unwrap_or(0));
+                }
+            }
+        }
+        for (part, lags) in self.partitions.iter_mut().zip(lags) {
+            part.lags = lags;
+        }
+    }
+
     /// What topics say of replicas; what is not said stays unknown.
     fn add_settings(&mut self, cluster: &mut Cluster) {
         let names: BTreeSet<&str> = self.partitions.iter().map(|part| part.topic.as_str()).collect();
@@ -206,6 +246,33 @@ impl Look {
             part.least_in_sync = least.get(&part.topic).copied();
         }
     }
+}
+
+/// Where the logs of these partitions end on a node, as far as it says so.
+fn log_ends<'a>(cluster: &mut Cluster, node: i32, partitions: &[&'a Partition]) -> BTreeMap<(&'a str, i32), i64> {
+    let mut topics: Vec<ListOffsetsTopic> = Vec::new();
+    for part in partitions {
+        if topics.last().is_none_or(|topic| topic.name.as_str() != part.topic) {
+            topics.push(ListOffsetsTopic::default().with_name(topic_name(&part.topic)));
+        }
+        let asked = ListOffsetsPartition::default().with_partition_index(part.number).with_timestamp(LATEST);
+        topics.last_mut().expect("pushed above").partitions.push(asked);
+    }
+    if topics.is_empty() {
+        return BTreeMap::new();
+    }
+    let request = ListOffsetsRequest::default().with_replica_id(ANY_REPLICA).with_topics(topics);
+    let Ok(response) = cluster.broker(node).and_then(|broker| broker.call(&request)) else { return BTreeMap::new() };
+    let told = response.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |part| (topic, part)));
+    let told: BTreeMap<(&str, i32), i64> = told
+        .filter(|(_, part)| part.error_code == 0)
+        .map(|(topic, part)| ((topic.name.as_str(), part.partition_index), part.offset))
+        .collect();
+    let end = |part: &&'a Partition| {
+        let key = (part.topic.as_str(), part.number);
+        told.get(&key).map(|end| (key, *end))
+    };
+    partitions.iter().filter_map(end).collect()
 }
 
 /// Bytes by topic and partition.

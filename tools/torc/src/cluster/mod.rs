@@ -217,6 +217,7 @@ fn partition(part: &Partition) -> Value {
         "adding": part.adding,
         "removing": part.removing,
         "bytes": part.bytes,
+        "lag": part.lags,
         "min_insync_replicas": part.least_in_sync,
     })
 }
@@ -231,6 +232,7 @@ fn partitions_table(partitions: &[&Partition]) -> Table {
         ("IN SYNC", Align::Left),
         ("BEHIND", Align::Left),
         ("MOVES", Align::Left),
+        ("LAG", Align::Right),
         ("SIZE", Align::Right),
     ]);
     let ids = |ids: Vec<i32>| ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
@@ -244,6 +246,7 @@ fn partitions_table(partitions: &[&Partition]) -> Table {
             ids(part.in_sync.clone()),
             ids(part.behind().collect()),
             part.moves(),
+            part.lags.values().max().map(u64::to_string).unwrap_or_default(),
             part.bytes.map(rounded_size).unwrap_or_default(),
         ]);
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Stages of a produce, in the order of its way, as the server calls them.
-pub const PRODUCE: [&str; 7] = ["receive", "hop", "queue", "wal_wait", "flush", "reply", "total"];
+pub const PRODUCE: [&str; 8] = ["receive", "hop", "queue", "wal_wait", "flush", "quorum", "reply", "total"];
 /// Those of a fetch, and the flush of a log's batch.
 pub const OTHERS: [&str; 3] = ["fetch_read", "fetch_total", "torc_wal_flush"];
 

@@ -172,7 +172,7 @@ fn stages<const N: usize>(rows: &[(String, &Rates)], names: &[&'static str; N], 
     // The whole is worth most, then the flush, which is the larger part of it, then what stands last.
     let worth = |name: &str| match name {
         "total" | "fetch_total" => 1,
-        "flush" | "torc_wal_flush" => 2,
+        "flush" | "quorum" | "torc_wal_flush" => 2,
         "wal_wait" => 3,
         _ => 4,
     };

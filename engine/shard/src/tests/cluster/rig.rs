@@ -300,6 +300,12 @@ impl Cluster {
         self.processes[&id].stats.iter().map(|stats| counter(stats).load(Ordering::Relaxed)).sum()
     }
 
+    /// How many requests a node has counted in a stage, and their nanoseconds.
+    pub fn stages(&self, id: NodeId, stage: crate::Stage) -> (u64, u64) {
+        let all = self.processes[&id].stats.iter().map(|stats| stats.stages.of(stage).read());
+        all.fold((0, 0), |(count, sum), (buckets, ns)| (count + buckets.iter().sum::<u64>(), sum + ns))
+    }
+
     /// Links of all shards of a node that are up.
     pub fn links(&self, id: NodeId) -> usize {
         let process = &self.processes[&id];
