@@ -17,4 +17,5 @@ pub mod report;
 pub mod restart;
 pub mod starts;
 pub mod trace;
+pub mod volatile;
 pub mod wire;

@@ -37,7 +37,8 @@ enum Check {
     Kill(KillArgs),
     /// Garbage, half frames, damaged batches; others notice nothing.
     Badinput(BadinputArgs),
-    /// Nodes of a cluster are killed, paused and wiped under load: nothing is lost, and clients go on soon.
+    /// Nodes of a cluster are killed, paused, wiped, restarted, cut off or lose their power under load: nothing is lost, and clients
+    /// go on soon.
     Cluster(ClusterArgs),
     /// A small file system that fills up. Needs root.
     Diskfull(DiskfullArgs),
@@ -90,13 +91,13 @@ struct ClusterArgs {
     /// Rounds of each kind; pauses are graded from 10 on.
     #[arg(long, default_value_t = 20)]
     rounds: u32,
-    /// Only this kind of round; may be given several times.
+    /// Only this kind of round; may be given several times. Without it all that need no root.
     #[arg(long, value_enum)]
     only: Vec<cluster::Kind>,
     /// Connections that produce, each to a partition of its own.
     #[arg(long, default_value_t = 6)]
     producers: u16,
-    /// Seconds that a paused node is stopped.
+    /// Seconds that a paused node is stopped, and one that is cut off is.
     #[arg(long, default_value_t = 10)]
     pause: u64,
     #[arg(long, default_value_t = 1)]

@@ -21,6 +21,8 @@ pub struct Launch {
     /// Where its standard error is kept, appended.
     pub log: PathBuf,
     pub shards: Option<u16>,
+    /// Where it listens, for clients and for metrics.
+    pub host: String,
     /// Kafka's port; 0 for any.
     pub port: u16,
     /// More flags of `torc serve`.
@@ -37,6 +39,7 @@ impl Launch {
             data: dir.join("data"),
             log: dir.join("server.log"),
             shards: None,
+            host: "127.0.0.1".to_string(),
             port: 0,
             more: Vec::new(),
             wrapper: Vec::new(),
@@ -115,7 +118,8 @@ impl Launch {
         words.push(self.torc.display().to_string());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("serve").arg("--data-dir").arg(&self.data);
-        command.args(["--kafka", &format!("127.0.0.1:{}", self.port), "--metrics", "127.0.0.1:0"]);
+        let host = &self.host;
+        command.args(["--kafka", &format!("{host}:{}", self.port), "--metrics", &format!("{host}:0")]);
         if let Some(shards) = self.shards {
             command.args(["--shards", &shards.to_string()]);
         }

@@ -2,6 +2,7 @@
 //! clients go on soon.
 
 mod load;
+mod net;
 mod nodes;
 mod rounds;
 
@@ -31,10 +32,30 @@ pub enum Kind {
     All,
     /// One node after the other is killed, and comes back with an empty data directory.
     Wipe,
+    /// One node after the other is stopped in order and started again, while the others serve.
+    Rolling,
+    /// The links of a random node to all others lose what they carry, for as long as a pause is. Needs root.
+    Cut,
+    /// The same in one direction only. Needs root.
+    OneWay,
+    /// The power of all nodes is cut: what their disks were not told to keep is gone. Needs root and FUSE.
+    Power,
 }
 
 impl Kind {
-    const ALL: [Kind; 5] = [Kind::Kill, Kind::Leader, Kind::Pause, Kind::All, Kind::Wipe];
+    /// Those that every machine can do.
+    const USUAL: [Kind; 6] = [Kind::Kill, Kind::Leader, Kind::Pause, Kind::All, Kind::Wipe, Kind::Rolling];
+    const ALL: [Kind; 9] = [
+        Kind::Kill,
+        Kind::Leader,
+        Kind::Pause,
+        Kind::All,
+        Kind::Wipe,
+        Kind::Rolling,
+        Kind::Cut,
+        Kind::OneWay,
+        Kind::Power,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -43,12 +64,31 @@ impl Kind {
             Kind::Pause => "pause",
             Kind::All => "all",
             Kind::Wipe => "wipe",
+            Kind::Rolling => "rolling",
+            Kind::Cut => "cut",
+            Kind::OneWay => "one-way",
+            Kind::Power => "power",
         }
     }
 
     /// What a cluster of one has no use for.
     fn needs_others(self) -> bool {
-        matches!(self, Kind::Leader | Kind::Wipe)
+        matches!(self, Kind::Leader | Kind::Wipe | Kind::Rolling | Kind::Cut | Kind::OneWay)
+    }
+
+    /// A network of the nodes' own.
+    fn needs_net(self) -> bool {
+        matches!(self, Kind::Cut | Kind::OneWay)
+    }
+
+    /// It happens to all nodes, so that every client's leader is hit.
+    fn is_of_all(self) -> bool {
+        matches!(self, Kind::All | Kind::Power | Kind::Rolling)
+    }
+
+    /// Connections to the node that is hit do not break: it is the client that gives up waiting for an answer.
+    fn is_silent(self) -> bool {
+        matches!(self, Kind::Pause | Kind::Cut | Kind::OneWay)
     }
 }
 
@@ -62,11 +102,11 @@ pub struct Plan {
     pub shards: u16,
     /// Of each kind.
     pub rounds: u32,
-    /// None: all that make sense.
+    /// None: all that make sense and need no root.
     pub only: Vec<Kind>,
     /// Connections that produce, each to one partition; of these there are as many.
     pub producers: u16,
-    /// How long a paused node is stopped.
+    /// How long a paused node is stopped, and one that is cut off is.
     pub pause: Duration,
     pub seed: u64,
 }
@@ -106,8 +146,8 @@ struct Done {
 pub fn run(plan: &Plan) -> Result<Report> {
     let mut report = Report::new("cluster");
     let mut prng = Prng::new(plan.seed);
-    let mut nodes = Nodes::new(plan)?;
     let kinds = kinds(plan);
+    let mut nodes = Nodes::new(plan, &kinds)?;
     let mut order: Vec<Kind> = kinds.iter().flat_map(|kind| vec![*kind; plan.rounds as usize]).collect();
     // Each kind meets what the others leave behind.
     for at in (1..order.len()).rev() {
@@ -129,6 +169,10 @@ pub fn run(plan: &Plan) -> Result<Report> {
         return Ok(report);
     }
     measured(&mut report, plan, &kinds, &mut done.gaps);
+    if kinds.contains(&Kind::Power) {
+        report.number("pages_lost_by_power_cuts", nodes.lost.0 as f64);
+        report.number("changes_of_names_lost_by_power_cuts", nodes.lost.1 as f64);
+    }
     report.number("batches_acknowledged", done.acknowledged as f64);
     report.number("records_verified", done.verified as f64);
     report.number("commits_acknowledged", done.commits as f64);
@@ -173,7 +217,10 @@ fn chapter(
 }
 
 fn kinds(plan: &Plan) -> Vec<Kind> {
-    let wanted = |kind: &Kind| plan.only.is_empty() || plan.only.contains(kind);
+    let wanted = |kind: &Kind| match plan.only.is_empty() {
+        true => Kind::USUAL.contains(kind),
+        false => plan.only.contains(kind),
+    };
     let possible = |kind: &Kind| plan.nodes > 1 || !kind.needs_others();
     Kind::ALL.into_iter().filter(|kind| wanted(kind) && possible(kind)).collect()
 }
@@ -188,11 +235,11 @@ fn measured(report: &mut Report, plan: &Plan, kinds: &[Kind], gaps: &mut BTreeMa
         let of_kind = gaps.entry(*kind).or_default();
         let hit = worst(report, &format!("{name}_gap"), &mut of_kind.hit);
         let untouched = worst(report, &format!("{name}_gap_of_others"), &mut of_kind.untouched);
-        if plan.nodes == 1 || *kind == Kind::All || plan.rounds < GRADED_ROUNDS {
+        let start_anew = matches!(kind, Kind::All | Kind::Power);
+        if plan.nodes == 1 || start_anew || plan.rounds < GRADED_ROUNDS {
             continue;
         }
-        // A connection to a paused node does not break: it is the client that gives up waiting for an answer.
-        let patience = if *kind == Kind::Pause { nodes::TIMES.answer } else { Duration::ZERO };
+        let patience = if kind.is_silent() { nodes::TIMES.answer } else { Duration::ZERO };
         if let Some((median, most)) = hit {
             let longest = format!("{name}: the longest pause of a client whose leader was hit");
             report.demand_within(longest, most, GAP_MAX + patience);

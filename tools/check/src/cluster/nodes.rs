@@ -1,8 +1,10 @@
 //! The nodes of one cluster: processes of this machine, each with ports and a data directory of its own.
 
-use super::{Plan, wait_for};
+use super::net::Net;
+use super::{Kind, Plan, wait_for};
 use crate::failure::{Failure, Result, wrong};
 use crate::process::{Launch, Server, signal, tail};
+use crate::volatile::VolatileDisk;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::{
@@ -14,6 +16,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
+use torc_base::prng::Prng;
 use torc_client::{AskError, Client, ClientError, Cluster, Patience, Times, error_name, topic_name};
 
 /// How long a client waits for a broker: one that is stopped must not hold it up.
@@ -31,6 +34,8 @@ struct Node {
     launch: Launch,
     /// `None`: it does not run.
     server: Option<Server>,
+    /// Where its data directory is, if power cuts are tried.
+    disk: Option<VolatileDisk>,
 }
 
 /// All of them.
@@ -38,19 +43,28 @@ pub struct Nodes {
     nodes: Vec<Node>,
     /// Addresses for clients, all of them.
     pub addresses: String,
+    /// Of their own, if links are cut.
+    net: Option<Net>,
+    /// What power cuts have taken: pages, and changes of names.
+    pub lost: (u64, u64),
 }
 
+/// Bytes of a disk whose power is cut. It lives in memory, where only what is written takes room.
+const VOLATILE_BYTES: u64 = 4 << 30;
+
 impl Nodes {
-    /// Free ports and empty directories.
-    pub fn new(plan: &Plan) -> Result<Nodes> {
+    /// Free ports and empty directories, with what rounds of these kinds need.
+    pub fn new(plan: &Plan, kinds: &[Kind]) -> Result<Nodes> {
         let count = plan.nodes as usize;
+        let net = kinds.iter().any(|kind| kind.needs_net()).then(|| Net::new(plan.nodes)).transpose()?;
+        let host = |at: usize| net.as_ref().map_or("127.0.0.1".to_string(), |net| net.address(at as u32 + 1));
         // All at once, so that none is given twice.
         let sockets: Vec<TcpListener> =
             (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
         let ports: Vec<u16> = sockets.iter().map(|s| Ok(s.local_addr()?.port())).collect::<Result<_>>()?;
         let (kafka, peer) = ports.split_at(count);
         let peers: Vec<String> =
-            peer.iter().enumerate().map(|(at, port)| format!("{}=127.0.0.1:{port}", at + 1)).collect();
+            peer.iter().enumerate().map(|(at, port)| format!("{}={}:{port}", at + 1, host(at))).collect();
         let mut nodes = Vec::new();
         for (at, port) in kafka.iter().enumerate() {
             let id = at as u32 + 1;
@@ -58,14 +72,44 @@ impl Nodes {
             fs::create_dir_all(&dir)?;
             let mut launch = Launch::new(&plan.torc, &dir).shards(Some(plan.shards));
             launch.port = *port;
+            launch.host = host(at);
+            launch.wrapper = net.as_ref().map(|net| net.wrapper(id)).unwrap_or_default();
+            let disk = kinds.contains(&Kind::Power).then(|| VolatileDisk::new(&dir.join("disk"), VOLATILE_BYTES));
+            let disk = disk.transpose()?;
+            if disk.is_some() {
+                launch.data = dir.join("disk").join("data");
+            }
             launch.more = vec!["--node-id".to_string(), id.to_string()];
             if count > 1 {
                 launch.more.extend(["--peers".to_string(), peers.join(",")]);
             }
-            nodes.push(Node { id, launch, server: None });
+            nodes.push(Node { id, launch, server: None, disk });
         }
-        let addresses = kafka.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
-        Ok(Nodes { nodes, addresses })
+        let address = |(at, port): (usize, &u16)| format!("{}:{port}", host(at));
+        let addresses = kafka.iter().enumerate().map(address).collect::<Vec<_>>().join(",");
+        Ok(Nodes { nodes, addresses, net, lost: (0, 0) })
+    }
+
+    /// Their links.
+    pub fn net(&self) -> &Net {
+        self.net.as_ref().expect("made for kinds that cut links")
+    }
+
+    /// The power of all fails at once: first their disks do nothing more and lose what was not flushed, then the processes are gone.
+    pub fn cut_power(&mut self, prng: &mut Prng) -> Result<()> {
+        for node in &self.nodes {
+            let (pages, names) = node.disk.as_ref().expect("made for power cuts").power_off(prng);
+            self.lost = (self.lost.0 + pages, self.lost.1 + names);
+        }
+        self.kill_all()?;
+        self.nodes.iter_mut().filter_map(|node| node.disk.as_mut()).try_for_each(VolatileDisk::power_on)
+    }
+
+    /// Stops a node in order; the end must be 0.
+    pub fn stop(&mut self, id: u32) -> Result<()> {
+        self.server(id).stop()?;
+        self.nodes.iter_mut().filter(|node| node.id == id).for_each(|node| node.server = None);
+        Ok(())
     }
 
     /// The numbers of those that run.

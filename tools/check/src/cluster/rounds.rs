@@ -1,6 +1,7 @@
 //! What happens to nodes, once each, and how long clients wait for that.
 
 use super::load::Load;
+use super::net::Cut;
 use super::nodes::Nodes;
 use super::{Kind, RECOVERY_MAX};
 use crate::failure::{Result, wrong};
@@ -43,11 +44,11 @@ impl Round {
             _ => running[prng.below(running.len() as u64) as usize],
         };
         load.begin_round();
-        self.strike(nodes, node)?;
+        self.strike(nodes, node, load, prng)?;
         load.await_all()?;
         let waits = load.waits();
         let is_hit = |partition: usize| {
-            self.kind == Kind::All || leaders.get(&(partition as i32)).is_some_and(|leader| *leader == node as i32)
+            self.kind.is_of_all() || leaders.get(&(partition as i32)).is_some_and(|leader| *leader == node as i32)
         };
         let (mut hit, mut untouched) = (Vec::new(), Vec::new());
         for (partition, wait) in waits.into_iter().enumerate() {
@@ -60,7 +61,7 @@ impl Round {
     }
 
     /// Does it. Nodes that are gone are started later, but where nobody else is there.
-    fn strike(&self, nodes: &mut Nodes, node: u32) -> Result<()> {
+    fn strike(&self, nodes: &mut Nodes, node: u32, load: &Load, prng: &mut Prng) -> Result<()> {
         let alone = nodes.running().len() == 1;
         match self.kind {
             Kind::All => {
@@ -71,6 +72,28 @@ impl Round {
                 nodes.pause(node, true)?;
                 thread::sleep(self.pause);
                 return nodes.pause(node, false);
+            }
+            Kind::Cut | Kind::OneWay => {
+                let cut = match (self.kind, prng.below(2)) {
+                    (Kind::Cut, _) => Cut::Both,
+                    (_, 0) => Cut::Out,
+                    (_, _) => Cut::In,
+                };
+                nodes.net().cut(node, cut)?;
+                thread::sleep(self.pause);
+                return nodes.net().heal();
+            }
+            Kind::Rolling => {
+                for node in nodes.running() {
+                    nodes.stop(node)?;
+                    nodes.start_all(RECOVERY_MAX)?;
+                    nodes.await_in_sync(&load.topic)?;
+                }
+                return Ok(());
+            }
+            Kind::Power => {
+                nodes.cut_power(prng)?;
+                return nodes.start_all(RECOVERY_MAX);
             }
             Kind::Kill | Kind::Leader => nodes.kill(node)?,
             Kind::Wipe => {
