@@ -22,6 +22,8 @@ pub enum Loaded {
     /// The newest checkpoint cannot be trusted. An older one would lack what the log has since dropped, so a single
     /// node does not start from it.
     Damaged(Damage),
+    /// The disk refuses it.
+    Unreadable(Damage),
 }
 
 enum Step {
@@ -115,7 +117,11 @@ impl CheckpointReader {
         assert_eq!(done.tag, Tag(TAG), "a completion of somebody else");
         let ok = match done.result {
             Ok(ok) => ok,
-            Err(error) => return self.damaged(format!("cannot be read: {error}")),
+            Err(error) => {
+                self.step = Step::Done;
+                let what = format!("cannot be read: {error}");
+                return Loaded::Unreadable(Damage { file: format::name(self.number), what });
+            }
         };
         match (std::mem::replace(&mut self.step, Step::Done), ok) {
             (Step::List, DiskOk::Listed(names)) => {

@@ -75,6 +75,7 @@ enum Task {
     Window { stream: u64, at: u64 },
     Rehead(Header),
     Sync(Slot),
+    Close(Slot),
 }
 
 /// A file as its first two pages show it.
@@ -147,6 +148,8 @@ pub(crate) struct Recovery {
     /// Files behind the end, which get new headers one after the other.
     stale: VecDeque<Slot>,
     finishing: bool,
+    /// It cannot go on, and closes what it has opened.
+    abandoned: Option<WalError>,
 }
 
 impl Recovery {
@@ -175,6 +178,7 @@ impl Recovery {
             found: Recovered::default(),
             stale: VecDeque::new(),
             finishing: false,
+            abandoned: None,
         };
         recovery.ask(Task::List, DiskKind::List, ops);
         recovery
@@ -196,6 +200,9 @@ impl Recovery {
         out: &mut Vec<Outcome>,
     ) -> Result<Progress, WalError> {
         let task = self.tasks.remove(&number).expect("a step of this recovery");
+        if self.abandoned.is_some() {
+            return self.close_up(&task, result.is_ok(), ops);
+        }
         let ok = result.map_err(|error| failure(&task, error))?;
         match (task, ok) {
             (Task::List, DiskOk::Listed(names)) => {
@@ -706,6 +713,7 @@ fn failure(task: &Task, error: DiskError) -> WalError {
         Task::Window { .. } => ("reading a segment", String::new()),
         Task::Rehead(header) => ("writing the header", header.slot.file_name()),
         Task::Sync(slot) => ("flush", slot.file_name()),
+        Task::Close(slot) => ("closing", slot.file_name()),
     };
     WalError::Disk { doing, file, error }
 }

@@ -289,7 +289,13 @@ impl Wal {
                 self.note_change();
                 out.push(Outcome::RecoveryDone(end.found));
             }
-            Err(error) => self.fence_for(error, out),
+            Err(error) => {
+                // Its owner does without it, and uses the directory for another one.
+                let abandoned = if self.salvages { recovery.abandon(error, ops) } else { Err(error) };
+                if let Err(error) = abandoned {
+                    self.fence_for(error, out);
+                }
+            }
         }
     }
 

@@ -149,7 +149,7 @@ fn load(disk: &mut ReadOnly) -> Result<Option<(u64, Sections)>, String> {
             Loaded::Reading => {}
             Loaded::None => return Ok(None),
             Loaded::Some { number, sections } => return Ok(Some((number, sections))),
-            Loaded::Damaged(damage) => return Err(damage.to_string()),
+            Loaded::Damaged(damage) | Loaded::Unreadable(damage) => return Err(damage.to_string()),
         }
     }
 }

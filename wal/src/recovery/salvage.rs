@@ -9,7 +9,7 @@
 //! entries are lost whose own bytes are damaged. What was in another one nobody knows; before the checkpoint it shows by
 //! what is missing of each group, since the checkpoint says what there was.
 
-use super::{Mode, Parts, Recovery};
+use super::{File, Mode, Parts, Progress, Recovery, Task};
 use crate::batch::{self, Descriptor};
 use crate::directory::Group;
 use crate::entry::Kind;
@@ -17,6 +17,7 @@ use crate::error::WalError;
 use crate::outcome::{Lost, Outcome};
 use crate::segment::{BATCHES_START, Header};
 use torc_base::ids::{BatchSeq, Index, SegmentId};
+use torc_base::io::{DiskKind, DiskOp};
 use torc_base::limits::PAGE;
 
 /// A place where a batch is missing that had been durable.
@@ -129,6 +130,48 @@ impl Recovery {
         segment.closed = true;
         let (segment, position) = (segment.header, u64::from(segment.end));
         self.mode = Mode::Evidence { segment, position, what: String::new(), pieces: 0 };
+    }
+
+    /// The log cannot be read. When everything that is open has been closed, the error ends recovery.
+    pub(crate) fn abandon(&mut self, error: WalError, ops: &mut Vec<DiskOp>) -> Result<(), WalError> {
+        if self.abandoned.is_some() || !matches!(error, WalError::Corrupt(_)) {
+            return Err(error);
+        }
+        self.abandoned = Some(error);
+        self.close_files(ops)
+    }
+
+    /// A step has ended of those that were under way.
+    pub(super) fn close_up(
+        &mut self,
+        task: &Task,
+        went_well: bool,
+        ops: &mut Vec<DiskOp>,
+    ) -> Result<Progress, WalError> {
+        match task {
+            Task::Open(slot) if went_well => {
+                self.files.insert(*slot, File { bytes: 0, header: None, first: None });
+            }
+            Task::Close(slot) => {
+                self.files.remove(slot);
+            }
+            _ => {}
+        }
+        self.close_files(ops)?;
+        Ok(Progress::Going)
+    }
+
+    fn close_files(&mut self, ops: &mut Vec<DiskOp>) -> Result<(), WalError> {
+        if !self.tasks.is_empty() {
+            return Ok(());
+        }
+        if self.files.is_empty() {
+            return Err(self.abandoned.take().expect("it was abandoned"));
+        }
+        for slot in self.files.keys().copied().collect::<Vec<_>>() {
+            self.ask(Task::Close(slot), DiskKind::Close { file: slot.file() }, ops);
+        }
+        Ok(())
     }
 
     fn lose_batches(&mut self, last: BatchSeq, out: &mut Vec<Outcome>) {

@@ -18,6 +18,7 @@ mod lookups;
 mod moves;
 mod outcomes;
 mod propose;
+mod put_aside;
 mod quorums;
 mod read;
 mod recover;

@@ -1,7 +1,7 @@
 //! What follows from the disk's answers: entries become durable, then committed, and whoever waits for that is answered.
 
 use super::propose::Mark;
-use super::{Groups, Notice, Out};
+use super::{Groups, Notice, Out, put_aside};
 use crate::group::Flush;
 use crate::mail::Led;
 use crate::meaning::Applied;
@@ -144,6 +144,8 @@ impl Groups {
         let mut ops = std::mem::take(&mut self.disk_ops);
         if torc_snapshot::owns(done.tag) {
             self.on_checkpoint_disk(out, done, &mut ops);
+        } else if put_aside::owns(done.tag) {
+            self.on_aside_disk(out, done, &mut ops);
         } else {
             assert!(self.wal.owns(done.tag), "a completion that nobody asked for: {:?}", done.tag);
             let mut outcomes = std::mem::take(&mut self.outcomes);
@@ -161,7 +163,7 @@ impl Groups {
                 Outcome::Recovered(item) => self.recovered(item),
                 Outcome::Lost(lost) => self.lost(out, lost),
                 Outcome::RecoveryDone(found) => self.recovery_done(out, found),
-                Outcome::Refused(error) => self.refuse_start(error.to_string()),
+                Outcome::Refused(error) => self.recovery_refused(out, &error),
                 Outcome::Read(id, result) => self.read_done(out, id, result),
                 Outcome::Found(id, result) => self.find_done(out, id, result),
                 Outcome::Fenced(why) => self.fence(out, why),

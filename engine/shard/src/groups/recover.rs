@@ -2,6 +2,7 @@
 
 use super::hard_state::{decode_hard_state, decode_state, encode_hard_state};
 use super::propose::Mark;
+use super::put_aside::PutAside;
 use super::salvage::{self, Loss};
 use super::{Groups, Out};
 use crate::group::Group;
@@ -12,7 +13,7 @@ use torc_base::ids::{FileId, GroupId, Index, NodeId, Offset, Term};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_consensus::{Config, Configuration, Doubt, HardState, LogView, Raft, TermRun};
 use torc_snapshot::{CheckpointReader, Loaded};
-use torc_wal::{Item, Recovered};
+use torc_wal::{Item, Recovered, WalError};
 
 /// The file slot of checkpoints; the log uses others.
 pub(super) const CHECKPOINT_FILE: FileId = FileId(1);
@@ -21,6 +22,8 @@ pub(super) const CHECKPOINT_FILE: FileId = FileId(1);
 pub enum Phase {
     /// Not started.
     Idle,
+    /// A replica looks whether its files are to be put aside, or puts them aside.
+    Aside(PutAside),
     /// The newest checkpoint is being read.
     Loading(CheckpointReader),
     /// The log behind it is being read.
@@ -188,7 +191,11 @@ impl Groups {
     /// Begins with the checkpoint.
     pub fn start(&mut self, out: &mut Out) {
         let mut ops = Vec::new();
-        self.phase = Phase::Loading(CheckpointReader::begin(CHECKPOINT_FILE, &mut ops));
+        if self.settings.is_alone() {
+            self.phase = Phase::Loading(CheckpointReader::begin(CHECKPOINT_FILE, &mut ops));
+        } else {
+            self.look_for_aside(&mut ops);
+        }
         out.ops.extend(ops.into_iter().map(Op::Disk));
     }
 
@@ -196,7 +203,9 @@ impl Groups {
     pub(super) fn loaded(&mut self, out: &mut Out, loaded: Loaded, ops: &mut Vec<DiskOp>) {
         let sections = match loaded {
             Loaded::Reading => return,
-            Loaded::Damaged(damage) => return self.refuse_start(damage.to_string()),
+            Loaded::Damaged(damage) if self.settings.is_alone() => return self.refuse_start(damage.to_string()),
+            Loaded::Damaged(damage) => return self.put_aside(out, &damage.to_string()),
+            Loaded::Unreadable(damage) => return self.refuse_start(damage.to_string()),
             Loaded::None => None,
             Loaded::Some { number, sections } => {
                 self.checkpoint.number = number;
@@ -222,6 +231,14 @@ impl Groups {
     /// The data cannot be trusted, or not be read: nothing is served.
     pub(super) fn refuse_start(&mut self, why: String) {
         self.phase = Phase::Refused(why);
+    }
+
+    /// Recovery cannot go on.
+    pub(super) fn recovery_refused(&mut self, out: &mut Out, error: &WalError) {
+        match error {
+            WalError::Corrupt(found) if !self.settings.is_alone() => self.put_aside(out, &found.to_string()),
+            _ => self.refuse_start(error.to_string()),
+        }
     }
 
     /// An entry of the log, in the log's order.

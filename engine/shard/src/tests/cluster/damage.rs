@@ -187,3 +187,68 @@ fn a_group_whose_beginning_is_lost_has_its_votes_in_doubt() {
     cluster.assert_agree(LOG, &members());
     assert_eq!(cluster.raft(follower, LOG).unwrap().hard_state().doubt, None, "{}", cluster.tell(LOG));
 }
+
+/// What cannot be read at all is put aside, wherever that is interrupted, and the node begins in doubt with nothing.
+#[test]
+fn a_directory_that_cannot_be_read_is_put_aside_and_everything_got_from_the_others() {
+    for (case, interrupted) in [(0, false), (1, false), (2, false), (0, true), (2, true)] {
+        let (mut cluster, leader) = led();
+        for _ in 0..6 {
+            cluster.produce(leader, LOG, 1_000);
+            cluster.pass(30);
+        }
+        cluster.call(node(3), LOG, |groups, out| groups.begin_checkpoint(out));
+        cluster.pass(300);
+        (0..3).for_each(|_| cluster.produce(leader, LOG, 500));
+        cluster.pass(300);
+        cluster.kill(node(3));
+        let files = &mut cluster.files(node(3))[0];
+        let before: Vec<String> = files.keys().cloned().collect();
+        let named = |start: &str| before.iter().find(|name| name.starts_with(start)).unwrap().clone();
+        let what = match case {
+            0 => {
+                files.get_mut(&named("checkpoint-")).unwrap()[PAGE + 3] ^= 1;
+                "the checkpoint is damaged"
+            }
+            1 => {
+                files.get_mut(&named("wal-000001")).unwrap()[20] ^= 1;
+                "a header page is damaged"
+            }
+            _ => {
+                files.remove(&named("wal-000001")).unwrap();
+                "a file is gone"
+            }
+        };
+        if interrupted {
+            // A process had begun to put it aside.
+            files.insert(format!("putting-aside-{:016x}", 0x99), Vec::new());
+            let first = before.iter().find(|name| files.contains_key(*name)).unwrap();
+            let bytes = files.remove(first).unwrap();
+            files.insert(format!("aside-{:016x}-{first}", 0x99), bytes);
+        }
+        start(&mut cluster, node(3));
+        let doubt = cluster.raft(node(3), LOG).unwrap().hard_state().doubt;
+        assert!(matches!(doubt, Some(torc_consensus::Doubt::All { .. })), "{what}: {doubt:?}");
+        let now = cluster.leader(LOG);
+        cluster.produce(now, LOG, 50);
+        cluster.pass(3_000);
+        cluster.assert_agree(LOG, &members());
+        assert_eq!(cluster.state(node(3), LOG).1, Offset(10), "{what}");
+        assert_eq!(cluster.raft(node(3), LOG).unwrap().hard_state().doubt, None, "{what}: {}", cluster.tell(LOG));
+        // It is as sound as any other from then on, and what it had is still there.
+        cluster.kill(node(3));
+        let names: Vec<&String> = cluster.files(node(3))[0].keys().collect();
+        let kept = |name: &String| names.iter().any(|now| now.starts_with("aside-") && now.ends_with(name.as_str()));
+        assert!(before.iter().all(|name| kept(name) || case == 2 && name == "wal-000001"), "{what}: {names:?}");
+        assert!(names.iter().all(|name| !name.starts_with("putting-aside-")), "{what}: {names:?}");
+        cluster.start(node(3));
+        cluster.pass(1_000);
+        cluster.assert_agree(LOG, &members());
+        let other = if leader == node(1) { node(2) } else { node(1) };
+        cluster.kill(other);
+        let new = cluster.leader(LOG);
+        cluster.produce(new, LOG, 50);
+        cluster.pass(300);
+        assert_eq!(cluster.state(new, LOG).1, Offset(11), "{what}");
+    }
+}
