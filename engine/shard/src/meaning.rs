@@ -41,6 +41,8 @@ pub mod kind {
     pub const HOLE: Kind = Kind(8);
     /// A state that replaces a follower's whole log; not part of it: its index is 0.
     pub const STATE: Kind = Kind(9);
+    /// In a log that is damaged: here it begins anew, without entries; not part of it: its index is 0.
+    pub const ANEW: Kind = Kind(10);
 }
 
 /// The kinds of logs. Their tags stand in checkpoints and beside the terms in the log; 2 is kept for coordinators, 3 for

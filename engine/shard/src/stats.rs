@@ -113,6 +113,8 @@ counters! {
     counter checkpoints_total,
     /// Places of the log where damage was found: its bytes are not those that were written.
     counter damage_found_total,
+    /// Partitions that were damaged here and have all again that they had, from other replicas.
+    counter damage_repaired_total,
     /// 1 while producers are refused for lack of disk space.
     gauge disk_full,
     /// 1 after a failed write: the shard takes nothing more.

@@ -16,6 +16,7 @@ pub fn name(kind: u8) -> Option<&'static str> {
         7 => "members",
         8 => "hole",
         9 => "state",
+        10 => "anew",
         COMMAND => "command",
         _ => return None,
     })

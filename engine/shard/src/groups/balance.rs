@@ -103,7 +103,7 @@ impl Groups {
     }
 
     /// True if leadership is being handed over.
-    fn transfer(&mut self, out: &mut Out, id: GroupId, to: NodeId) -> bool {
+    pub(super) fn transfer(&mut self, out: &mut Out, id: GroupId, to: NodeId) -> bool {
         let Some(group) = self.groups.get_mut(&id) else { return false };
         let begun = group.raft.step(Input::Transfer { to }, &mut self.output).is_ok();
         self.carry_out(out, id);

@@ -249,7 +249,7 @@ impl Groups {
             if !fits || applied > last || first > applied.next() {
                 return Err(format!("group {id}: its marks do not fit its state"));
             }
-            let (restored, began, loss) = (false, true, Loss::of(&terms, last));
+            let (restored, began, began_anew, loss) = (false, true, false, Loss::of(&terms, last));
             let found = RecoveredGroup {
                 hard_state,
                 first,
@@ -259,6 +259,7 @@ impl Groups {
                 configurations,
                 restored,
                 began,
+                began_anew,
                 loss,
                 meaning,
             };

@@ -51,7 +51,7 @@ pub(super) struct Compaction {
     next_look: Mono,
     retry_at: Mono,
     /// The log takes parts.
-    begun: bool,
+    pub(super) begun: bool,
     /// All parts have been handed over.
     ended: bool,
     /// Partitions that are due, the next one first.
@@ -345,7 +345,9 @@ impl Groups {
             Err(WalError::NoRoom) => self.compaction.retry_at = out.now.mono.plus_ms(RETRY_MS),
             Err(WalError::Released { .. }) => self.give_up_job(None),
             Err(error) => {
-                let what = format!("group {}: it cannot be compacted: {error}", job.id);
+                let id = job.id;
+                let what = format!("group {id}: it cannot be compacted: {error}");
+                self.note_damage(id, &error);
                 self.give_up_job(None);
                 self.report_damage(out, Level::Error, &what);
             }

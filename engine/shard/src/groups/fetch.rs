@@ -239,7 +239,10 @@ impl Groups {
                 None => return,
             },
             (None, Err(WalError::NoRoom)) => Ok(Fetched { no_room: true, ..wanted.empty() }),
-            (None, Err(error)) => Err(self.read_error(out, &error)),
+            (None, Err(error)) => {
+                self.note_damage(wanted.group, &error);
+                Err(self.read_error(out, &error))
+            }
         };
         let fetched = fetched.map(|fetched| Fetched { cold: !fetched.no_room, ..fetched });
         let jobs = &mut self.fetches;

@@ -224,7 +224,10 @@ impl Groups {
                 Ok(_) => lookup.answer(),
                 Err(refusal) => lookup.refused(refusal),
             },
-            Err(error) => lookup.refused(self.read_error(out, &error)),
+            Err(error) => {
+                self.note_damage(lookup.part.group, &error);
+                lookup.refused(self.read_error(out, &error))
+            }
         };
         out.answers.push_back((lookup.asker, Answer::Offsets(vec![found])));
     }

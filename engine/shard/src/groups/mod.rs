@@ -15,6 +15,7 @@ mod follow;
 mod hard_state;
 mod inside;
 mod lookups;
+mod mend;
 mod moves;
 mod outcomes;
 mod propose;
@@ -126,6 +127,7 @@ pub struct Groups {
     lookups: lookups::Lookups,
     compaction: compaction::Compaction,
     damage_lines: LineLimit,
+    mends: mend::Mends,
     /// What topics take in the log, while it is being added up.
     sizes: Option<sizes::Sizes>,
     /// Who waits for bytes.
@@ -178,6 +180,7 @@ impl Groups {
             lookups: lookups::Lookups::default(),
             compaction: compaction::Compaction::new(settings.seed),
             damage_lines: LineLimit::new(DAMAGE_LINES, DAMAGE_SPAN_MS),
+            mends: mend::Mends::default(),
             sizes: None,
             watches: BTreeMap::new(),
             electing: 0,
@@ -429,6 +432,7 @@ impl Groups {
         self.turn_departures(out);
         self.turn_replicas(out);
         self.turn_balance(out);
+        self.turn_mends(out);
         self.turn_moves(out);
         self.take_deferred(out);
         self.retry_fetches(out);
@@ -500,6 +504,7 @@ impl Groups {
             self.departures_deadline(),
             self.replicas_deadline(),
             self.balance_deadline(),
+            self.mend_deadline(),
             self.moves_deadline(),
             stats,
             overfull,

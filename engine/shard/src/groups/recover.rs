@@ -9,6 +9,7 @@ use crate::group::Group;
 use crate::meaning::{LogKind, Meaning, kind, members};
 use crate::settings::Settings;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use torc_base::ids::{FileId, GroupId, Index, NodeId, Offset, Term};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_consensus::{Config, Configuration, Doubt, HardState, LogView, Raft, TermRun};
@@ -53,6 +54,8 @@ pub(super) struct RecoveredGroup {
     pub restored: bool,
     /// How it began is known.
     pub began: bool,
+    /// It has begun anew in the log that was read, since damage was found in it.
+    pub began_anew: bool,
     pub loss: Loss,
     pub meaning: Meaning,
 }
@@ -68,6 +71,7 @@ impl RecoveredGroup {
             configurations: Vec::new(),
             restored: false,
             began: false,
+            began_anew: false,
             loss: Loss::default(),
             meaning,
         }
@@ -126,6 +130,7 @@ impl RecoveredGroup {
             configurations: vec![(mark.index, members)],
             restored: true,
             began: self.began,
+            began_anew: self.began_anew,
             loss: std::mem::take(&mut self.loss).restored(mark),
             meaning: self.meaning.starting_with(state)?,
         };
@@ -167,7 +172,7 @@ pub(super) fn fresh_raft(settings: &Settings, doubt: Option<u64>, id: GroupId, r
     Raft::new(config(settings, id, vec![(Index(0), members)]), hard_state, log, Index(0))
 }
 
-fn config(settings: &Settings, id: GroupId, configurations: Vec<(Index, Configuration)>) -> Config {
+pub(super) fn config(settings: &Settings, id: GroupId, configurations: Vec<(Index, Configuration)>) -> Config {
     // The same on all its members.
     let seed = id.get();
     Config { id: settings.node, configurations, election_ticks: 10, heartbeat_ticks: 1, seed }
@@ -264,9 +269,15 @@ impl Groups {
             }
             return Ok(());
         }
+        let settings = Arc::clone(&self.settings);
         let found = self.recovered_group(item.group, None)?;
         match item.kind {
-            kind::STATE if found.loss.is_gap() => Ok(()),
+            kind::STATE | kind::ANEW if found.loss.is_gap() => Ok(()),
+            kind::ANEW => {
+                found.begin_anew(&settings);
+                found.began_anew = true;
+                Ok(())
+            }
             kind::STATE => found.restore(&item.bytes),
             _ => found.extend(item),
         }
@@ -328,13 +339,20 @@ impl Groups {
         }
         let (_, members) = found.configurations.last().expect("just seen");
         let has_others = members.members().iter().any(|member| member.id != node && member.seat.votes());
-        let consequence = found.consequence(self.life(), has_others);
+        if found.began_anew {
+            if self.wal.compacted(id) > Index(0) {
+                // Where its entries lie now cannot be told from where they lay.
+                found.loss.note_gap();
+            } else if found.last == Index(0) {
+                self.wal.restart_group(id);
+            }
+        }
+        let consequence = found.consequence(&self.settings, self.life(), has_others);
         if consequence.doubt.is_some() {
             let (_, members) = found.configurations.last().expect("just seen");
             self.tell_loss(out, id, &consequence, members);
         }
         let RecoveredGroup { hard_state, first, last, applied, terms, configurations, restored, meaning, .. } = found;
-        let meaning = if consequence.anew { salvage::empty(&meaning, &self.settings) } else { meaning };
         if restored {
             self.wal.release(id, first);
         }
@@ -351,6 +369,12 @@ impl Groups {
         if consequence.doubt.is_some() {
             self.write_hard_state(id, hard_state);
         }
+    }
+
+    /// Says in the log that a group's log begins anew.
+    pub(super) fn write_anew(&mut self, id: GroupId) {
+        let seq = self.write_internal(id, kind::ANEW, Index(0), b"");
+        self.groups.get_mut(&id).expect("the caller has it").wrote(seq, None);
     }
 
     /// Puts a group's hard state into the log.

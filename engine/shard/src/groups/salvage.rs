@@ -17,6 +17,7 @@
 use super::recover::RecoveredGroup;
 use super::{Groups, Out};
 use crate::meaning::{Meaning, kind};
+use crate::settings::Settings;
 use crate::stats::add;
 use std::collections::BTreeSet;
 use torc_base::ids::{GroupId, Index, Term};
@@ -65,6 +66,11 @@ impl Loss {
     /// A later word about terms and votes was found.
     pub(super) fn votes_are_known(&mut self) {
         self.votes = false;
+    }
+
+    /// The log lacks entries, nobody knows which.
+    pub(super) fn note_gap(&mut self) {
+        self.gap = true;
     }
 
     /// Nothing of its log is taken in any more.
@@ -135,7 +141,7 @@ impl RecoveredGroup {
     }
 
     /// What is lost, when the log has been read. `life` names this start.
-    pub(super) fn consequence(&mut self, life: u64, has_others: bool) -> Consequence {
+    pub(super) fn consequence(&mut self, settings: &Settings, life: u64, has_others: bool) -> Consequence {
         if !self.loss.is_any() {
             return Consequence::default();
         }
@@ -154,17 +160,19 @@ impl RecoveredGroup {
         // What is left may be all that there is: where nobody else has any of it, it stays.
         let anew = self.loss.gap && has_others;
         if anew {
-            self.begin_anew();
+            self.begin_anew(settings);
         }
         Consequence { doubt: Some(doubt), anew, cut: self.loss.from.filter(|_| has_others && !anew) }
     }
 
     /// Its log is empty.
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self, settings: &Settings) {
         let members = self.configurations.pop().map(|(_, members)| members);
         (self.first, self.last, self.applied) = (Index(1), Index(0), Index(0));
         self.terms.clear();
         self.configurations = members.into_iter().map(|members| (Index(0), members)).collect();
+        (self.loss.from, self.loss.tail) = (None, false);
+        self.meaning = Meaning::new(self.meaning.kind(), settings);
         self.restored = false;
     }
 }
@@ -242,9 +250,4 @@ pub(super) fn without_beginning(recovery: &super::recover::Recovery) -> BTreeSet
         return BTreeSet::new();
     }
     recovery.found.iter().filter(|(_, found)| !found.began).map(|(id, _)| *id).collect()
-}
-
-/// The meaning of an empty log of the same kind.
-pub(super) fn empty(meaning: &Meaning, settings: &crate::settings::Settings) -> Meaning {
-    Meaning::new(meaning.kind(), settings)
 }

@@ -1,6 +1,7 @@
 //! Damage in the log of one node: it starts, promises nothing that rests on what it has lost, and gets that from the others.
 
 use super::rig::{Cluster, node};
+use crate::tests::disk::Files;
 use torc_base::ids::{GroupId, Index, NodeId, Offset};
 use torc_base::limits::PAGE;
 use torc_base::prng::Prng;
@@ -31,8 +32,12 @@ enum Part {
 
 /// Where a node's log has a batch with an entry of the group that `wanted` says: file, header, position of the payload.
 fn find(cluster: &mut Cluster, id: NodeId, wanted: impl Fn(Index) -> bool) -> (String, batch::Header, usize) {
+    find_in(&cluster.files(id)[0], wanted)
+}
+
+fn find_in(files: &Files, wanted: impl Fn(Index) -> bool) -> (String, batch::Header, usize) {
     let mut found = Vec::new();
-    for (name, bytes) in &cluster.files(id)[0] {
+    for (name, bytes) in files {
         let Some(file) = segment::Header::decode(bytes).filter(|_| name.starts_with("wal-")) else { continue };
         for (number, page) in bytes.chunks(PAGE).enumerate() {
             let Some((header, _)) = batch::Header::decode(page) else { continue };
@@ -250,5 +255,59 @@ fn a_directory_that_cannot_be_read_is_put_aside_and_everything_got_from_the_othe
         cluster.produce(new, LOG, 50);
         cluster.pass(300);
         assert_eq!(cluster.state(new, LOG).1, Offset(11), "{what}");
+    }
+}
+
+/// A leader finds damage when a follower needs what is damaged: another node leads, and the log is got anew from it; so it is
+/// found after a restart, with a checkpoint behind it or without.
+#[test]
+fn a_log_in_which_a_read_finds_damage_is_got_anew() {
+    for checkpointed in [false, true] {
+        let (mut cluster, leader) = led();
+        let (other, behind) = {
+            let others: Vec<NodeId> = members().into_iter().filter(|id| *id != leader).collect();
+            (others[0], others[1])
+        };
+        (0..4).for_each(|_| cluster.produce(leader, LOG, 500));
+        cluster.pass(300);
+        cluster.kill(behind);
+        for _ in 0..30 {
+            cluster.produce(leader, LOG, 20_000);
+            cluster.pass(20);
+        }
+        cluster.pass(300);
+        // An old entry, that the leader has no longer in memory.
+        let (name, _, payload) = find_in(&cluster.disk(leader, 0).files, |at| at == Index(8));
+        cluster.disk(leader, 0).files.get_mut(&name).unwrap()[payload + 70] ^= 0x20;
+        start(&mut cluster, behind);
+        cluster.pass(6_000);
+        let what = format!("checkpointed {checkpointed}: {} {:?}", cluster.tell(LOG), cluster.logs(leader));
+        assert_eq!(cluster.count(leader, |stats| &stats.damage_found_total), 1, "{what}");
+        assert_eq!(cluster.count(leader, |stats| &stats.damage_repaired_total), 1, "{what}");
+        cluster.assert_agree(LOG, &members());
+        if checkpointed {
+            cluster.call(leader, LOG, |groups, out| groups.begin_checkpoint(out));
+            cluster.pass(100);
+        }
+        let now = cluster.leader(LOG);
+        cluster.produce(now, LOG, 100);
+        cluster.pass(300);
+        cluster.kill(leader);
+        cluster.start(leader);
+        cluster.pass(1_000);
+        cluster.assert_agree(LOG, &members());
+        // All of it can be read there: it brings another one up to date that has lost everything.
+        cluster.kill(other);
+        cluster.wipe(other);
+        cluster.settings.get_mut(&other).unwrap().cluster.doubt = Some(77);
+        let now = cluster.leader(LOG);
+        cluster.produce(now, LOG, 100);
+        start(&mut cluster, other);
+        cluster.pass(3_000);
+        cluster.assert_agree(LOG, &members());
+        assert_eq!(cluster.state(leader, LOG).1, Offset(36), "{what}");
+        // Without a checkpoint behind it the start has read over it once more.
+        let again = u64::from(!checkpointed);
+        assert_eq!(cluster.count(leader, |stats| &stats.damage_found_total), again, "{what}");
     }
 }
