@@ -271,11 +271,11 @@ impl Groups {
 
     /// The members of a group are others than before.
     pub(super) fn seat_replicas(&mut self, now: Mono, id: GroupId) {
-        let own = self.settings.node;
+        let (own, lag_ms) = (self.settings.node, self.settings.cluster.replica_lag_ms);
         let Some(group) = self.groups.get_mut(&id).filter(|group| group.leads()) else { return };
         match &mut group.in_sync {
             Some(in_sync) => in_sync.seat(now, own, &group.raft),
-            none => *none = InSync::begin(now, own, &group.raft),
+            none => *none = InSync::begin(now, own, &group.raft, lag_ms),
         }
         self.looks.all = true;
         self.looks.next = Mono(0);
