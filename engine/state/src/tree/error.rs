@@ -28,6 +28,8 @@ pub enum TreeError {
     SessionExpired = -112,
     /// An access list that is empty or names what is not there.
     InvalidAcl = -114,
+    /// Credentials that prove nothing.
+    AuthFailed = -115,
     /// Another server serves the session by now.
     SessionMoved = -118,
     /// A session of one server alone has no ephemeral znodes.
@@ -39,7 +41,7 @@ pub enum TreeError {
 }
 
 impl TreeError {
-    const ALL: [TreeError; 15] = [
+    const ALL: [TreeError; 16] = [
         TreeError::RuntimeInconsistency,
         TreeError::Unimplemented,
         TreeError::BadArguments,
@@ -51,6 +53,7 @@ impl TreeError {
         TreeError::NotEmpty,
         TreeError::SessionExpired,
         TreeError::InvalidAcl,
+        TreeError::AuthFailed,
         TreeError::SessionMoved,
         TreeError::EphemeralOnLocalSession,
         TreeError::NoWatcher,
@@ -82,6 +85,7 @@ impl fmt::Display for TreeError {
             TreeError::NotEmpty => "the znode has children",
             TreeError::SessionExpired => "the session has expired",
             TreeError::InvalidAcl => "the access list is not valid",
+            TreeError::AuthFailed => "the credentials prove nothing",
             TreeError::SessionMoved => "another server serves the session",
             TreeError::EphemeralOnLocalSession => "a local session has no ephemeral znodes",
             TreeError::NoWatcher => "no such watch",

@@ -10,6 +10,7 @@
 
 mod acl;
 mod apply;
+mod auth;
 mod close;
 mod digest;
 mod error;
@@ -28,6 +29,7 @@ pub mod watches;
 
 pub use acl::{Acl, AclList, Id, perms};
 pub use apply::{Event, EventKind, Outcome};
+pub use auth::{Identity, authenticate};
 pub use error::TreeError;
 pub use lifetime::{Lifetime, TTL_MAX};
 pub use overlay::Session;

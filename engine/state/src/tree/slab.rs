@@ -165,6 +165,20 @@ impl Index {
         }
     }
 
+    /// How many chains there are of each length.
+    #[cfg(test)]
+    pub(super) fn lengths(&self, slab: &Slab) -> Vec<usize> {
+        let mut lengths = Vec::new();
+        for chain in 0..self.count {
+            let first = self.head(chain);
+            let next = |id: &u32| Some(slab.get(*id).chain).filter(|next| *next != NONE);
+            let len = std::iter::successors((first != NONE).then_some(first), next).count();
+            lengths.resize(lengths.len().max(len + 1), 0);
+            lengths[len] += 1;
+        }
+        lengths
+    }
+
     /// Memory, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.heads.len() * (CHUNK * size_of::<u32>() + size_of::<Vec<u32>>())
