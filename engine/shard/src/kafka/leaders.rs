@@ -307,7 +307,7 @@ fn fill(place: &mut PartitionData, quorum: Quorum) {
     place.leader_id = broker_id(quorum.leader);
     place.leader_epoch = quorum.epoch.get();
     place.high_watermark = quorum.high_watermark.get();
-    let lacks = quorum.members.iter().filter(|member| member.behind_bytes > 0);
+    let lacks = quorum.members.iter().filter(|member| !member.votes && member.behind_bytes > 0);
     let lacks: Vec<String> =
         lacks.map(|member| format!("node {} lacks about {} bytes", member.node, member.behind_bytes)).collect();
     place.error_message = quorum.hold.map(|hold| {

@@ -50,7 +50,7 @@ pub fn moves(cluster: &mut Cluster) -> Result<Vec<Move>, AdminError> {
     let request = ListPartitionReassignmentsRequest::default().with_timeout_ms(REQUEST_MS).with_topics(None);
     let answer = cluster.any().call(&request)?;
     let mut refusals = Vec::new();
-    refuse(&mut refusals, "partitions on their way".into(), answer.error_code, &answer.error_message);
+    refuse(&mut refusals, "list partitions on their way".into(), answer.error_code, &answer.error_message);
     refusals_of(refusals)?;
     let ids = |ids: &[BrokerId]| ids.iter().map(|id| id.0).collect::<Vec<i32>>();
     let mut moves: Vec<Move> = Vec::new();
@@ -188,10 +188,10 @@ fn alter(cluster: &mut Cluster, wishes: &BTreeMap<At, Option<Vec<i32>>>) -> Resu
     let mut patience = Patience::new(Duration::from_millis(REQUEST_MS as u64), || false);
     let answer = cluster.change(&mut patience, |client| client.call(&request), |answer| vec![answer.error_code])?;
     let mut refusals: Vec<Refusal> = Vec::new();
-    refuse(&mut refusals, "the reassignment".into(), answer.error_code, &answer.error_message);
+    refuse(&mut refusals, "move partitions".into(), answer.error_code, &answer.error_message);
     for topic in &answer.responses {
         for one in &topic.partitions {
-            let what = format!("{}/{}", topic.name.as_str(), one.partition_index);
+            let what = format!("move {}/{}", topic.name.as_str(), one.partition_index);
             refuse(&mut refusals, what, one.error_code, &one.error_message);
         }
     }
@@ -294,23 +294,45 @@ pub fn transfer(servers: &str, format: Format, args: &TransferArgs) -> Result<()
         TopicPartitions::default().with_topic(topic_name(topic)).with_partitions(partitions)
     });
     let request = ElectLeadersRequest::default().with_topic_partitions(Some(topics.collect()));
-    let answer = cluster.any().call(&request.with_timeout_ms(REQUEST_MS))?;
+    let request = request.with_timeout_ms(REQUEST_MS);
+    let mut patience = Patience::new(Duration::from_millis(REQUEST_MS as u64), || false);
+    // The controller knows of the new order, others may not yet.
+    let answer = cluster.change(&mut patience, |client| client.call(&request), |answer| vec![answer.error_code])?;
     /// The node leads already.
     const ELECTION_NOT_NEEDED: i16 = 84;
     let mut refusals = Vec::new();
     for topic in &answer.replica_election_results {
         for one in topic.partition_result.iter().filter(|one| one.error_code != ELECTION_NOT_NEEDED) {
-            let what = format!("{}/{}", topic.topic.as_str(), one.partition_id);
+            let what = format!("have node {} lead {}/{}", args.to, topic.topic.as_str(), one.partition_id);
             refuse(&mut refusals, what, one.error_code, &one.error_message);
         }
     }
     refusals_of(refusals)?;
+    await_leader(&mut cluster, &mut patience, &meant, args.to)?;
     let led: Vec<String> = meant.iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect();
     match format {
         Format::Json => print_json(&serde_json::json!({ "leader": args.to, "partitions": led })),
         Format::Table => print(format!("node {} leads {}\n", args.to, led.join(", "))),
     }
     Ok(())
+}
+
+/// Waits until whoever is asked knows of the new leader.
+fn await_leader(cluster: &mut Cluster, patience: &mut Patience, meant: &[At], to: i32) -> Result<(), AdminError> {
+    loop {
+        let metadata = cluster.metadata(None)?;
+        let is_led = |(topic, partition): &At| {
+            let found = metadata.topics.iter().find(|one| one.name.as_ref().is_some_and(|name| name.as_str() == topic));
+            let mut partitions = found.into_iter().flat_map(|topic| &topic.partitions);
+            partitions.any(|one| one.partition_index == *partition && one.leader_id.0 == to)
+        };
+        match meant.iter().find(|at| !is_led(at)) {
+            None => return Ok(()),
+            Some((topic, partition)) => {
+                patience.again(format!("node {to} does not lead {topic}/{partition} yet")).map_err(AdminError::Ended)?
+            }
+        }
+    }
 }
 
 /// A node on its way out.
@@ -342,7 +364,7 @@ pub fn decommission(servers: &str, format: Format, args: &DecommissionArgs) -> R
         let answer = cluster.change(&mut patience, |client| client.call(&request), codes)?;
         let mut refusals = Vec::new();
         for one in &answer.responses {
-            refuse(&mut refusals, format!("node {}", args.node), one.error_code, &one.error_message);
+            refuse(&mut refusals, format!("decommission node {}", args.node), one.error_code, &one.error_message);
         }
         refusals_of(refusals)?;
     }
