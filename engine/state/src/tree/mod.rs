@@ -91,7 +91,9 @@ impl Tree {
         };
         make("/", "zookeeper", &open);
         make(path::SYSTEM, "quota", &open);
-        make(path::SYSTEM, "config", &read_only);
+        make(path::SYSTEM, "config", &open);
+        // ZooKeeper makes it so that the list has this version.
+        store.set_acl(store.find(path::CONFIG).expect("just made"), &read_only, -1);
         Tree::with(settings, store)
     }
 
@@ -296,3 +298,5 @@ fn deletable(path: &str, children: Option<u32>) -> Result<(), TreeError> {
 mod model_tests;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod transcript_tests;
