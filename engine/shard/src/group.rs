@@ -1,6 +1,6 @@
 //! One replicated log on this shard: its consensus, what it means, and who waits for it.
 
-use crate::groups::{InSync, Moving, OnCopies};
+use crate::groups::{Digests, InSync, Moving, OnCopies};
 use crate::mail::{Answer, Asker, Produced};
 use crate::meaning::{Meaning, PartitionLog};
 use crate::meters::Meter;
@@ -80,6 +80,8 @@ pub struct Group {
     pub written: BatchSeq,
     /// How often a suffix of its log had been cut off when something was last appended ([`torc_consensus::Append::cut`]).
     pub cut: u32,
+    /// What is compared with the other replicas.
+    pub digests: Digests,
 }
 
 impl Group {
@@ -104,6 +106,7 @@ impl Group {
             ticks: false,
             written: BatchSeq(0),
             cut: 0,
+            digests: Digests::default(),
         }
     }
 

@@ -65,6 +65,8 @@ pub enum Mail {
     CatalogDone { number: u64, leaders: Leaders },
     /// From the catalog's owner to all, and to those of other nodes: partitions with new leaders.
     Leaders(Leaders),
+    /// From those who lead to the other replicas: digests of what is committed.
+    Digests(Vec<crate::groups::Digest>),
     /// From the catalog's owner to all: the other nodes that there are links to.
     Present(BTreeSet<NodeId>),
     /// From the catalog's owner to all: who belongs to the cluster.

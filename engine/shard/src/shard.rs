@@ -132,6 +132,11 @@ impl Shard {
         }
     }
 
+    /// True if the shard runs, knows which groups it has, and none of them may have forgotten a promise.
+    pub fn has_no_doubts(&self) -> bool {
+        self.groups.has_no_doubts()
+    }
+
     /// Its counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -274,6 +279,7 @@ impl Shard {
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
             Mail::Finish => self.finish(now, ops),
             Mail::Pressed => self.pressed_until = now.mono.plus_ms(PRESSED_MS),
+            Mail::Digests(_) => {}
             Mail::Moving(_) | Mail::Calling(_) => panic!("a connection's mail comes with the connection"),
         }
     }
@@ -287,6 +293,9 @@ impl Shard {
             }
             Mail::Answer { token, answer: answer @ (Answer::Elected(_) | Answer::Quorums(_)) } => {
                 return self.with_kafka(now, ops, |kafka, out| kafka.answer_from_leader(out, token, answer));
+            }
+            Mail::Digests(words) => {
+                return self.with_groups(now, ops, |groups, out| groups.take_digests(out, from.node, words));
             }
             _ => {}
         }

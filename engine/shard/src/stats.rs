@@ -113,6 +113,10 @@ counters! {
     counter checkpoints_total,
     /// Places of the log where damage was found: its bytes are not those that were written.
     counter damage_found_total,
+    /// Ranges of entries that were compared with those of the leader.
+    counter replica_ranges_compared_total,
+    /// Those that were not the same.
+    counter replica_differences_total,
     /// Partitions that were damaged here and have all again that they had, from other replicas.
     counter damage_repaired_total,
     /// 1 while producers are refused for lack of disk space.

@@ -107,6 +107,7 @@ impl Groups {
             next = next.next();
             group.meaning.replay(&item).expect("checked before consensus was asked");
             bytes += item.bytes.len();
+            group.digests.received(&item);
             seq = append_to(&mut self.wal, item, gather);
         }
         assert_eq!(next, append.last.next(), "consensus accepts what was sent");
@@ -123,6 +124,7 @@ impl Groups {
         let group = self.groups.get_mut(&id).expect("consensus spoke for it");
         group.waiters_mut().for_each(|waiters| refuse(out, waiters, Index(0)));
         let watchers: Vec<_> = group.watchers.iter().map(|(_, asker)| *asker).collect();
+        group.digests = crate::groups::Digests::default();
         group.meaning = group.meaning.starting_with(&state).expect("checked as well");
         let is_catalog = group.meaning.partition().is_none();
         let payload = encode_state(restore.mark, group.raft.configuration().1, &state);
@@ -156,6 +158,7 @@ impl Groups {
     pub(super) fn take_back(&mut self, out: &mut Out, id: GroupId, from: Index) {
         let group = self.groups.get_mut(&id).expect("consensus spoke for it");
         group.meaning.cut(from);
+        group.digests.cut(from);
         group.waiters_mut().for_each(|waiters| refuse(out, waiters, from));
     }
 

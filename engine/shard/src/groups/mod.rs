@@ -9,6 +9,7 @@ mod catalog_start;
 mod checkpoint;
 mod compaction;
 mod depart;
+mod digests;
 mod fair;
 mod fetch;
 mod follow;
@@ -30,6 +31,7 @@ mod sizes;
 mod watch;
 
 pub use depart::Link;
+pub use digests::{Digest, Digests, RANGE as DIGEST_RANGE};
 pub use fair::Flow;
 pub use fetch::Request as FetchRequest;
 pub use follow::{Sent, Untaken};
@@ -128,6 +130,8 @@ pub struct Groups {
     compaction: compaction::Compaction,
     damage_lines: LineLimit,
     mends: mend::Mends,
+    /// Of ranges that became whole in this turn, of groups that this node leads.
+    digests_to_tell: Vec<Digest>,
     /// What topics take in the log, while it is being added up.
     sizes: Option<sizes::Sizes>,
     /// Who waits for bytes.
@@ -181,6 +185,7 @@ impl Groups {
             compaction: compaction::Compaction::new(settings.seed),
             damage_lines: LineLimit::new(DAMAGE_LINES, DAMAGE_SPAN_MS),
             mends: mend::Mends::default(),
+            digests_to_tell: Vec::new(),
             sizes: None,
             watches: BTreeMap::new(),
             electing: 0,
@@ -338,6 +343,13 @@ impl Groups {
         self.checkpoint.waits_for_catalog = false;
     }
 
+    /// True if nothing that members here may have forgotten is still open.
+    pub fn has_no_doubts(&self) -> bool {
+        let none = |group: &Group| group.raft.hard_state().doubt.is_none();
+        let known = self.doubt.is_none() && !self.checkpoint.waits_for_catalog;
+        self.phase == Phase::Running && known && self.groups.values().all(none)
+    }
+
     /// The catalog as its log says. Only the shard that owns it may ask, once it has been made.
     pub fn catalog(&self) -> &CatalogLog {
         match &self.groups.get(&GroupId::CATALOG).expect("asked of the catalog's owner").meaning {
@@ -430,6 +442,7 @@ impl Groups {
         self.turn_checkpoint(out.now.mono);
         self.turn_ticks(out);
         self.turn_departures(out);
+        self.tell_digests();
         self.turn_replicas(out);
         self.turn_balance(out);
         self.turn_mends(out);

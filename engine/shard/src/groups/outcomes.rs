@@ -72,6 +72,7 @@ impl Groups {
 
     /// A group's log is committed through `through`.
     pub(super) fn committed(&mut self, out: &mut Out, id: GroupId, through: Index) {
+        self.digest_committed(out, id, through);
         let Some(group) = self.groups.get_mut(&id) else { return };
         let applied = group.meaning.apply(through);
         group.raft.step(Input::Applied { through }, &mut self.output).expect("only proposals are refused");

@@ -60,7 +60,11 @@ impl Groups {
         let append_time = batch.place(base, group.epoch(), now);
         let bytes = batch.bytes.len() as u32;
         group.records_mut().append(append.first, base, &batch.incoming(), bytes);
-        let seq = self.wal.append(batch.into_entry(id, &append, base, now));
+        let entry = batch.into_entry(id, &append, base, now);
+        if !group.is_alone() {
+            group.digests.appended(&entry);
+        }
+        let seq = self.wal.append(entry);
         group.wrote(seq, Some(append.cut));
         self.track_written(seq, id, Mark::Log { cut: append.cut, through: append.last });
         self.carry_out(out, id);
@@ -113,6 +117,11 @@ impl Groups {
             body_crc: crc32c(payload),
             gather: false,
         };
+        if index > Index(0)
+            && let Some(group) = self.groups.get_mut(&id).filter(|group| !group.is_alone())
+        {
+            group.digests.appended(&entry);
+        }
         self.wal.append(entry)
     }
 

@@ -6,6 +6,7 @@ use super::{
     Reassign, Resource, Token, TopicRef,
 };
 use crate::groups::Arrival;
+use crate::groups::{DIGEST_RANGE, Digest};
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId, Offset, ProducerId, TopicId};
 use torc_base::limits::MOVE_MEMBERS_MAX;
@@ -26,6 +27,7 @@ mod kind {
     pub const ANSWER_COMMITTED: u8 = 5;
     pub const LEADERS: u8 = 6;
     pub const ASK_ADMIT: u8 = 7;
+    pub const DIGESTS: u8 = 15;
     pub const ASK_ARRIVED: u8 = 20;
     pub const ASK_ELECT: u8 = 21;
     pub const ANSWER_ELECTED: u8 = 22;
@@ -102,6 +104,14 @@ pub fn encode(mail: &Mail) -> Option<Vec<u8>> {
             put_u64(&mut out, index.0);
             put_list(&mut out, results, put_result);
         }
+        Mail::Digests(digests) => {
+            out.push(kind::DIGESTS);
+            put_list(&mut out, digests, |out, word| {
+                put_u64(out, word.group.0);
+                put_u64(out, word.last.0);
+                out.extend_from_slice(&word.digest.to_be_bytes());
+            });
+        }
         Mail::Leaders(leaders) => {
             out.push(kind::LEADERS);
             put_list(&mut out, leaders, put_led);
@@ -119,6 +129,13 @@ pub fn decode(mut bytes: &[u8], defaults: &TopicConfig) -> Read<Mail> {
     let what = from.u8("kind of mail")?;
     let mail = if what == kind::LEADERS {
         Mail::Leaders(take_leaders(&mut from)?)
+    } else if what == kind::DIGESTS {
+        Mail::Digests(take_list(&mut from, "digests", |from| {
+            let (group, last) = (GroupId(from.u64("group")?), Index(from.u64("entry")?));
+            from.check(last.0 > 0 && last.0.is_multiple_of(DIGEST_RANGE), "entry")?;
+            let digest = u64::from_be_bytes(from.take(8, "digest")?.try_into().expect("8 bytes"));
+            Ok(Digest { group, last, digest })
+        })?)
     } else {
         let token = Token(from.u64("token")?);
         match what {

@@ -146,7 +146,7 @@ impl Writer {
 
     fn mail(&mut self) -> Mail {
         let token = Token::forwarded(self.0.below(1 << 40));
-        match self.0.below(6) {
+        match self.0.below(7) {
             0 => Mail::Ask { token, ask: Ask::ProducerId },
             1 => Mail::Ask { token, ask: Ask::Admin(self.admin()) },
             2 => Mail::Ask { token, ask: Ask::Register(Box::new(self.node())) },
@@ -158,6 +158,10 @@ impl Writer {
                 let (index, results) = (Index(self.0.next_u64()), self.list(Writer::result));
                 Mail::Answer { token, answer: Answer::Committed { index, results } }
             }
+            5 => Mail::Digests(self.list(|w| {
+                let (group, last) = (GroupId(w.0.next_u64()), Index(w.0.between(1, 1 << 40) * DIGEST_RANGE));
+                Digest { group, last, digest: w.0.next_u64() }
+            })),
             _ => Mail::Leaders(self.list(Writer::led)),
         }
     }

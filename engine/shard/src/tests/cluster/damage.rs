@@ -311,3 +311,35 @@ fn a_log_in_which_a_read_finds_damage_is_got_anew() {
         assert_eq!(cluster.count(leader, |stats| &stats.damage_found_total), again, "{what}");
     }
 }
+
+/// While records are written all replicas compare what they have committed, whoever leads; a difference is named.
+#[test]
+fn replicas_compare_what_they_have_committed() {
+    let (mut cluster, mut leader) = led();
+    for round in 0..6 {
+        for _ in 0..70 {
+            cluster.produce(leader, LOG, 200);
+            cluster.run();
+        }
+        cluster.pass(100);
+        if round == 2 {
+            // One comes back in the middle of a range, and another one leads.
+            cluster.kill(leader);
+            let new = cluster.leader(LOG);
+            start(&mut cluster, leader);
+            leader = new;
+        }
+    }
+    cluster.pass(1_000);
+    let compared = members().map(|id| cluster.count(id, |stats| &stats.replica_ranges_compared_total));
+    assert!(compared.iter().sum::<u64>() >= 8, "{compared:?}");
+    let different = members().map(|id| cluster.count(id, |stats| &stats.replica_differences_total));
+    assert_eq!(different, [0; 3]);
+    let follower = members().into_iter().find(|id| *id != leader).unwrap();
+    let last = Index(cluster.committed(follower, LOG).get() / 64 * 64);
+    let word = crate::groups::Digest { group: LOG, last, digest: 1 };
+    cluster.call(follower, LOG, |groups, out| groups.take_digests(out, leader, vec![word]));
+    assert_eq!(cluster.count(follower, |stats| &stats.replica_differences_total), 1);
+    let range = format!("entries {} to {last} here are not those of node {leader}", last.get() - 63);
+    assert!(cluster.logs(follower).iter().any(|line| line.contains(&range)), "{:?}", cluster.logs(follower));
+}
