@@ -139,6 +139,16 @@ counters! {
     counter peer_links_lost_total,
     /// Links on which nothing came for too long.
     counter peer_silences_total,
+    /// Beats that were sent because nothing else was to be said.
+    counter peer_beats_sent_total,
+    /// Beats that came.
+    counter peer_beats_received_total,
+    /// Nodes' shards that were noticed to be gone: by a broken connection or by silence.
+    counter peer_detections_total,
+    /// Microseconds from the last that was heard of each of them until it was noticed to be gone.
+    counter peer_detection_us_total,
+    /// The same of the last one.
+    gauge peer_detection_last_us,
     /// Calls to shards of other nodes.
     counter peer_calls_total,
     /// Calls that came to nothing.

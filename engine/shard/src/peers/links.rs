@@ -467,6 +467,7 @@ impl Links {
             // At the end of this turn.
             if !link.queue.urge() {
                 self.wires.send(now, conn, vec![peer::beat()], ops);
+                add(&self.stats.peer_beats_sent_total, 1);
             }
         }
         for (conn, ends) in late {
@@ -483,6 +484,7 @@ impl Links {
                 next = next.min(now.plus_ms(silence - beat.min(silence / 2)));
             } else {
                 add(&self.stats.peer_silences_total, 1);
+                self.detected(now, conn);
                 self.broken(now, conn, &format!("nothing has come for {silence} ms"), ops);
             }
         }
@@ -580,7 +582,7 @@ impl Links {
             (Stage::Up { place }, frame @ (Frame::Groups(_) | Frame::Untaken(_) | Frame::Mail(_))) => {
                 self.news.push(News::Frame(*place, frame));
             }
-            (Stage::Up { .. }, Frame::Beat) => {}
+            (Stage::Up { .. }, Frame::Beat) => add(&self.stats.peer_beats_received_total, 1),
             (Stage::Stranger { .. }, Frame::Hello(hello)) if !wire.sending => self.hello(now, conn, hello, ops),
             (Stage::Stranger { .. }, Frame::Form(body)) if !wire.sending => self.asked(now, conn, &body, ops),
             (Stage::Greeting { place, .. }, Frame::Welcome(welcome)) => {
@@ -769,9 +771,18 @@ impl Links {
         if let Some(Stage::Up { place }) = self.wires.get(conn).map(|wire| &wire.stage) {
             let text = format!("node {} has closed the link, or is gone", place.node);
             self.log(now, Level::Warn, text, ops);
+            self.detected(now, conn);
         }
         self.end(now, conn);
         self.wires.remove(conn);
+    }
+
+    /// The node at the other end is noticed to be gone: how long after the last that was heard of it.
+    fn detected(&mut self, now: Mono, conn: ConnId) {
+        let us = now.since(self.wires.get(conn).expect("it is noticed now").heard) / 1_000;
+        add(&self.stats.peer_detections_total, 1);
+        add(&self.stats.peer_detection_us_total, us);
+        set(&self.stats.peer_detection_last_us, us);
     }
 
     /// The connection's link is down, if it was one; it is told at once, and before the connection is gone.

@@ -356,3 +356,32 @@ fn an_idle_cluster_says_beats_and_nothing_else() {
     let most = 6 * (10_000 / 100 + 1) * beat;
     assert!(said <= most && said >= most / 2, "{said} bytes in 10 s, of at most {most}");
 }
+
+/// How long it took to notice that a node is gone is measured: by its silence, and at once when its process ended.
+#[test]
+fn how_soon_a_node_that_is_gone_was_noticed_is_counted() {
+    for powered_off in [true, false] {
+        let mut cluster = Cluster::new([1, 1, 1]);
+        cluster.pass(1_000);
+        let beats = |cluster: &Cluster| {
+            let sent = cluster.count(node(1), |stats| &stats.peer_beats_sent_total);
+            (sent, cluster.count(node(1), |stats| &stats.peer_beats_received_total))
+        };
+        let before = beats(&cluster);
+        cluster.pass(1_000);
+        let after = beats(&cluster);
+        // Ten a second to each of two and from each of two.
+        assert!((15..=25).contains(&(after.0 - before.0)) && (15..=25).contains(&(after.1 - before.1)), "{after:?}");
+        if powered_off {
+            cluster.power_off(node(3))
+        } else {
+            cluster.kill(node(3))
+        }
+        cluster.pass(800);
+        assert_eq!(cluster.count(node(1), |stats| &stats.peer_detections_total), 1);
+        let us = cluster.count(node(1), |stats| &stats.peer_detection_last_us);
+        let expected = if powered_off { 490_000..=510_000 } else { 0..=110_000 };
+        assert!(expected.contains(&us), "{us} us, powered off: {powered_off}");
+        assert_eq!(cluster.count(node(1), |stats| &stats.peer_detection_us_total), us);
+    }
+}
