@@ -18,7 +18,7 @@ impl Raft {
                 self.peers[at].suspected = false;
                 self.peers[at].missed = 0;
             }
-            None if self.listens_to_stranger(&body) => {}
+            None if self.listens_to_stranger(from, &body) => {}
             None => return,
         }
         // A pre-vote and its grant name a term that nobody has begun.
@@ -75,10 +75,12 @@ impl Raft {
 
     /// Whoever has members that this one does not know of yet may lead it and get its vote. Their answers count for
     /// nothing, and while a leader lives none of them unseats it: a member that was removed may not know that.
-    fn listens_to_stranger(&self, body: &Body) -> bool {
+    fn listens_to_stranger(&self, from: NodeId, body: &Body) -> bool {
         match body {
             Body::PreVote { .. } => true,
             Body::RequestVote { .. } => !self.has_living_leader(),
+            // Whoever leads its last term out is no member any more.
+            Body::Resigned => self.leader == Some(from),
             _ => body.is_from_leader(),
         }
     }
