@@ -47,6 +47,10 @@ enum Check {
     Groups(GroupsArgs),
     /// Many idle partitions: memory and restart.
     Idle(IdleArgs),
+    /// The same of a cluster: memory and CPU of each node, and how soon all are led again when all nodes were killed.
+    IdleCluster(IdleClusterArgs),
+    /// A node of a cluster that was away while much was written: how fast it catches up, and what producers feel of that.
+    Away(AwayArgs),
     /// Restart with a long log.
     Restart(RestartArgs),
     /// Hundreds of greedy, slow, vanishing and hostile clients beside three that do nothing unusual.
@@ -147,6 +151,32 @@ struct IdleArgs {
     partitions: u32,
     #[arg(long, default_value_t = 2)]
     shards: u16,
+}
+
+#[derive(Args)]
+struct IdleClusterArgs {
+    /// The promises speak of 10,000.
+    #[arg(long, default_value_t = 10_000)]
+    partitions: u32,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+    nodes: u32,
+    #[arg(long, default_value_t = 1)]
+    shards: u16,
+    /// Seconds in which nothing is done.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+}
+
+#[derive(Args)]
+struct AwayArgs {
+    /// Written while the node is away; graded from 2,048 on.
+    #[arg(long, default_value_t = 5_000)]
+    mib: u64,
+    #[arg(long, default_value_t = 1)]
+    shards: u16,
+    /// Seconds that producers are watched before it comes back.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
 }
 
 #[derive(Args)]
@@ -253,6 +283,16 @@ fn run(cli: &Cli) -> Result<Report> {
             groups::run(&groups::Plan { torc, dir, shards, seed, only: only.clone(), rounds, groups, seconds, members })
         }
         Check::Idle(args) => idle::run(&idle::Plan { torc, dir, partitions: args.partitions, shards: args.shards }),
+        Check::IdleCluster(args) => {
+            let cluster = resting(torc, dir, args.nodes, args.shards);
+            let rest = Duration::from_secs(args.seconds);
+            cluster::many::run(&cluster::many::ManyPlan { cluster, partitions: args.partitions, rest })
+        }
+        Check::Away(args) => {
+            let (cluster, bytes) = (resting(torc, dir, 3, args.shards), args.mib << 20);
+            let before = Duration::from_secs(args.seconds);
+            cluster::away::run(&cluster::away::AwayPlan { cluster, bytes, before })
+        }
         Check::Restart(args) => restart::run(&restart::Plan { torc, dir, bytes: args.gib << 30, shards: args.shards }),
         Check::Trace(args) => {
             let TraceArgs { requests, seconds } = *args;
@@ -277,4 +317,10 @@ fn run(cli: &Cli) -> Result<Report> {
         eprintln!("torc-check: data directory and log are kept in {}", kept.display());
     }
     report
+}
+
+/// A cluster to which nothing happens by itself.
+fn resting(torc: PathBuf, dir: PathBuf, nodes: u32, shards: u16) -> cluster::Plan {
+    let (only, pause) = (Vec::new(), Duration::ZERO);
+    cluster::Plan { torc, dir, nodes, shards, rounds: 0, only, producers: 0, pause, seed: 0 }
 }

@@ -1,16 +1,16 @@
 //! A few rounds of what may happen to a node.
 
 use std::time::Duration;
+use torc_check::cluster::away::AwayPlan;
+use torc_check::cluster::many::ManyPlan;
 use torc_check::cluster::{self, Kind, Plan};
 use torc_check::machine::cannot_run;
 use torc_check::process;
-use torc_check::volatile::VolatileDisk;
 
-fn run(nodes: u32, rounds: u32, only: Vec<Kind>) {
-    let dir = tempfile::tempdir().unwrap();
-    let plan = Plan {
+fn plan(dir: &std::path::Path, nodes: u32, rounds: u32, only: Vec<Kind>) -> Plan {
+    Plan {
         torc: process::built(),
-        dir: dir.path().to_path_buf(),
+        dir: dir.to_path_buf(),
         nodes,
         shards: 1,
         rounds,
@@ -18,8 +18,12 @@ fn run(nodes: u32, rounds: u32, only: Vec<Kind>) {
         producers: 3,
         pause: Duration::from_secs(2),
         seed: 5,
-    };
-    cluster::run(&plan).unwrap().assert_good();
+    }
+}
+
+fn run(nodes: u32, rounds: u32, only: Vec<Kind>) {
+    let dir = tempfile::tempdir().unwrap();
+    cluster::run(&plan(dir.path(), nodes, rounds, only)).unwrap().assert_good();
 }
 
 #[test]
@@ -54,11 +58,17 @@ fn links_that_are_cut_in_one_direction_or_both_lose_nothing() {
 }
 
 #[test]
-fn a_power_cut_of_all_nodes_loses_nothing_that_was_acknowledged() {
+fn idle_partitions_are_led_again_when_all_nodes_were_killed() {
     let dir = tempfile::tempdir().unwrap();
-    match VolatileDisk::new(&dir.path().join("disk"), 1 << 20) {
-        Ok(disk) => drop(disk),
-        Err(why) => return cannot_run("a_power_cut_of_all_nodes_loses_nothing_that_was_acknowledged", why),
-    }
-    run(3, 3, vec![Kind::Power]);
+    let cluster = plan(dir.path(), 3, 0, Vec::new());
+    let idle = ManyPlan { cluster, partitions: 60, rest: Duration::from_secs(1) };
+    cluster::many::run(&idle).unwrap().assert_good();
+}
+
+#[test]
+fn a_node_that_was_away_gets_all_that_it_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = plan(dir.path(), 3, 0, Vec::new());
+    let away = AwayPlan { cluster, bytes: 40 << 20, before: Duration::from_secs(1) };
+    cluster::away::run(&away).unwrap().assert_good();
 }

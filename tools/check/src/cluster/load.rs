@@ -184,7 +184,8 @@ impl Load {
     }
 }
 
-fn open(nodes: &Nodes, topic: &str) -> Result<Topic> {
+/// A topic of the cluster, found out anew.
+pub fn open(nodes: &Nodes, topic: &str) -> Result<Topic> {
     let cluster = Cluster::connect_patiently(&nodes.addresses, TIMES, &mut patience()).map_err(failed)?;
     Topic::open(cluster, topic, &mut patience()).map_err(failed)
 }

@@ -1,7 +1,9 @@
 //! Nodes of a cluster that are killed, paused and wiped under load: nothing acknowledged is lost, doubled, reordered or changed, and
 //! clients go on soon.
 
+pub mod away;
 mod load;
+pub mod many;
 mod net;
 mod nodes;
 mod rounds;

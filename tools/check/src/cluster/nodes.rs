@@ -80,6 +80,10 @@ impl Nodes {
                 launch.data = dir.join("disk").join("data");
             }
             launch.more = vec!["--node-id".to_string(), id.to_string()];
+            if disk.is_some() {
+                // The disk was seen to hear of flushes, but not that a write of a ring is to be durable (RWF_DSYNC).
+                launch.more.extend(["--set".to_string(), "torc.wal.sync=write-fdatasync".to_string()]);
+            }
             if count > 1 {
                 launch.more.extend(["--peers".to_string(), peers.join(",")]);
             }
@@ -135,6 +139,11 @@ impl Nodes {
     fn server(&mut self, id: u32) -> &mut Server {
         let node = self.nodes.iter_mut().find(|node| node.id == id).expect("it is one of them");
         node.server.as_mut().expect("it runs")
+    }
+
+    /// A number that a node tells of itself.
+    pub fn metric(&mut self, id: u32, name: &str) -> Result<f64> {
+        self.server(id).metric(name)
     }
 
     /// `kill -9`.

@@ -7,10 +7,18 @@ use crate::failure::{Result, wrong};
 use disk::Disk;
 use fuse::Served;
 use fuser::{BackgroundSession, Config, MountOption};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 use torc_base::prng::Prng;
+
+/// How long a file system may be busy after its last process, and between two looks.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A mounted disk; unmounted when dropped.
 pub struct VolatileDisk {
@@ -57,10 +65,19 @@ impl VolatileDisk {
     }
 
     fn unmount(&mut self) {
-        if let Some(session) = self.session.take()
-            && let Err(error) = session.umount_and_join()
-        {
+        let Some(session) = self.session.take() else { return };
+        // The rings of a process that was just killed may hold its files for a moment longer.
+        let until = Instant::now() + BUSY_MAX;
+        let mut result = unmount(&self.mount, UnmountFlags::empty());
+        while result == Err(Errno::BUSY) && Instant::now() < until {
+            thread::sleep(LOOK);
+            result = unmount(&self.mount, UnmountFlags::empty());
+        }
+        if let Err(error) = result.or_else(|_| unmount(&self.mount, UnmountFlags::DETACH)) {
             eprintln!("torc-check: unmounting {}: {error}", self.mount.display());
+        } else if result.is_ok() {
+            // Its end is that it is unmounted.
+            let _ = session.join();
         }
     }
 }
