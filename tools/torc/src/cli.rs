@@ -170,7 +170,8 @@ pub struct TuneArgs {
 
 #[derive(Debug, Args)]
 pub struct TopArgs {
-    /// The server's metrics endpoint.
+    /// The server's metrics endpoint, or those of several nodes of a cluster, separated by commas: a line for each, and all of the
+    /// first.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9644")]
     pub metrics: String,
     /// Time between two looks, such as 500ms or 2s; a plain number counts seconds.

@@ -24,6 +24,8 @@ pub struct Figures {
     /// Of the data directory's file system.
     pub disk_free_bytes: Option<f64>,
     pub disk_size_bytes: Option<f64>,
+    /// Nodes of a cluster, in the order in which they were named; empty if there is one.
+    pub nodes: Vec<Node>,
     pub all: Rates,
     /// By shard.
     pub shards: BTreeMap<u16, Rates>,
@@ -53,6 +55,18 @@ pub struct GroupRates {
     pub committed: f64,
 }
 
+/// One node of a cluster.
+#[derive(Debug, Serialize)]
+pub struct Node {
+    pub address: String,
+    /// Why it does not answer.
+    pub silent: Option<String>,
+    /// CPU seconds per second of the whole process.
+    pub cpu_cores: Option<f64>,
+    /// All of its shards; `None` until it has answered twice.
+    pub rates: Option<Rates>,
+}
+
 /// What one shard did, or all together. Per second where it does not say otherwise; MB are 10^6 bytes.
 #[derive(Debug, Default, Serialize)]
 pub struct Rates {
@@ -80,6 +94,10 @@ pub struct Rates {
     pub read_memory_bytes: f64,
     pub request_memory_bytes: f64,
     pub answer_memory_bytes: f64,
+    /// Shards of other nodes to which there are links, those that were lost, and MB that left over them.
+    pub links: f64,
+    pub links_lost: f64,
+    pub mb_to_nodes: f64,
     /// By stage; those without requests are left out.
     pub stages: BTreeMap<String, Times>,
 }
@@ -110,6 +128,7 @@ impl Figures {
             resident_bytes: after.of_process("process_resident_memory_bytes"),
             disk_free_bytes: after.of_process("torc_disk_free_bytes"),
             disk_size_bytes: after.of_process("torc_disk_size_bytes"),
+            nodes: Vec::new(),
             all: of(&ids),
             shards: ids.iter().map(|id| (*id, of(&[*id]))).collect(),
             groups: after
@@ -120,6 +139,31 @@ impl Figures {
             topics: after.topics.keys().map(|name| (name.clone(), topic_rates(before, after, seconds, name))).collect(),
         }
     }
+}
+
+/// What was seen of a node at an address.
+pub type Seen = (String, Result<Scrape, String>);
+
+/// Figures of the first node, and a line for each if there are several.
+///
+/// # Errors
+/// The first one has not answered twice.
+pub fn of_nodes(before: &[Seen], after: &[Seen]) -> Result<Figures, String> {
+    let (Some((_, from)), Some((_, to))) = (before.first(), after.first()) else {
+        return Err("no server is named".to_string());
+    };
+    let mut figures = Figures::between(from.as_ref().map_err(String::clone)?, to.as_ref().map_err(String::clone)?);
+    if after.len() > 1 {
+        let node = |((address, to), (_, from)): (&Seen, &Seen)| {
+            let both = from.as_ref().ok().zip(to.as_ref().ok());
+            let seen = both.map(|(from, to)| Figures::between(from, to));
+            let cpu_cores = seen.as_ref().and_then(|figures| figures.cpu_cores);
+            let rates = seen.map(|figures| figures.all);
+            Node { address: address.clone(), silent: to.as_ref().err().cloned(), cpu_cores, rates }
+        };
+        figures.nodes = after.iter().zip(before).map(node).collect();
+    }
+    Ok(figures)
 }
 
 /// How far a counter has come; all of it if the server was restarted meanwhile.
@@ -184,6 +228,9 @@ fn rates(before: &Scrape, after: &Scrape, seconds: f64, shards: &[u16]) -> Rates
         read_memory_bytes: gauge("torc_read_memory_bytes"),
         request_memory_bytes: gauge("torc_request_memory_bytes"),
         answer_memory_bytes: gauge("torc_answer_memory_bytes"),
+        links: gauge("torc_peer_links"),
+        links_lost: per_second("torc_peer_links_lost_total"),
+        mb_to_nodes: per_second("torc_peer_sent_bytes_total") / 1e6,
         stages: PRODUCE.iter().chain(&OTHERS).filter_map(times).collect(),
     }
 }

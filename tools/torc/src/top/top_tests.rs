@@ -1,4 +1,4 @@
-use super::figures::{Figures, GroupRates, Times, TopicRates};
+use super::figures::{Figures, GroupRates, Times, TopicRates, of_nodes};
 use super::scrape::{Histogram, Scrape, parse};
 use super::terminal::{Size, Wish, frame, wish};
 use super::trend::{Glyphs, Trends, bars};
@@ -60,6 +60,35 @@ fn a_restart_between_two_looks_gives_no_negative_rates() {
         near(shard.requests, 40.0) && near(shard.flushes, 4.0) && near(shard.stages["flush"].rate, 4.0),
         "{shard:?}"
     );
+}
+
+#[test]
+fn nodes_of_a_cluster_stand_below_each_other_and_one_that_is_silent_hides_no_other() {
+    let begin = Instant::now();
+    let before = scraped(begin, 1_000, 100, [50, 50, 0], 0.1);
+    let after = scraped(begin + Duration::from_secs(2), 5_000, 150, [50, 150, 0], 0.25);
+    let seen = |first: &Scrape, third: Result<&Scrape, &str>| {
+        let third = third.cloned().map_err(str::to_string);
+        vec![
+            ("a:1".to_string(), Ok(first.clone())),
+            ("b:2".to_string(), Err("no".to_string())),
+            ("c:3".to_string(), third),
+        ]
+    };
+    let figures = of_nodes(&seen(&before, Ok(&before)), &seen(&after, Ok(&after))).unwrap();
+    assert_eq!(figures.nodes.iter().map(|node| node.rates.is_some()).collect::<Vec<_>>(), [true, false, true]);
+    assert!(near(figures.nodes[2].rates.as_ref().unwrap().requests, 2_000.0));
+    let page = view::page("a:1", &figures);
+    for line in ["a:1 ", "b:2 ", "c:3 "] {
+        assert!(page.lines().any(|shown| shown.starts_with(line)), "{line}: {page}");
+    }
+    assert!(page.lines().any(|line| line.starts_with("b:2") && line.ends_with("does not answer")), "{page}");
+    // One that has just come back has no rates yet; without the first there is nothing.
+    let figures = of_nodes(&seen(&before, Err("away")), &seen(&after, Ok(&after))).unwrap();
+    assert!(figures.nodes[2].rates.is_none() && figures.nodes[2].silent.is_none());
+    let gone = vec![("a:1".to_string(), Err("gone".to_string()))];
+    assert_eq!(of_nodes(&gone, &seen(&after, Ok(&after))).unwrap_err(), "gone");
+    assert!(of_nodes(&seen(&before, Ok(&before))[..1], &seen(&after, Ok(&after))[..1]).unwrap().nodes.is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Figures as text: a page of all of them, or as much as a screen holds.
 
-use super::figures::{Figures, GroupRates, OTHERS, PRODUCE, Rates};
+use super::figures::{Figures, GroupRates, Node, OTHERS, PRODUCE, Rates};
 use super::terminal::Size;
 use super::trend::{Glyphs, Trends};
 use crate::output::{Align, Table, plain};
@@ -128,12 +128,54 @@ fn sections(figures: &Figures, width: usize) -> Vec<Vec<String>> {
         let lines = [String::new(), heading.to_string()].into_iter().chain(table.lines().map(str::to_string));
         lines.enumerate().filter(|(n, line)| *n != 1 || !line.is_empty()).map(|(_, line)| line).collect()
     };
-    vec![
+    let mut sections = if figures.nodes.is_empty() { Vec::new() } else { vec![headed("", nodes(figures, width))] };
+    sections.extend([
         headed("", throughput(&rows, width)),
         headed("produce, by stage: p50 p99", stages(&rows, &PRODUCE, width)),
         headed("", topics(figures, width)),
         headed("fetch (reads from disk, total) and flush of log batches: p50 p99", stages(&rows, &OTHERS, width)),
-    ]
+    ]);
+    sections
+}
+
+/// The nodes of a cluster. Of one that does not answer there is only that.
+fn nodes(figures: &Figures, width: usize) -> String {
+    let columns = [
+        ("node", Align::Left, 0),
+        ("state", Align::Left, 0),
+        ("CPU %", Align::Right, 4),
+        ("requests/s", Align::Right, 1),
+        ("MB in/s", Align::Right, 2),
+        ("MB out/s", Align::Right, 3),
+        ("MB to nodes/s", Align::Right, 5),
+        ("links", Align::Right, 6),
+        ("produce p50 p99", Align::Right, 1),
+        ("quorum p50 p99", Align::Right, 2),
+    ];
+    let cells = |node: &Node| {
+        let state = if node.silent.is_some() { "does not answer" } else { "answers" };
+        let mut cells = vec![super::scrape::host_of(&node.address).to_string(), state.to_string()];
+        let Some(rates) = &node.rates else {
+            cells.resize(columns.len(), String::new());
+            return cells;
+        };
+        let stage = |name: &str| match rates.stages.get(name) {
+            Some(times) => format!("{} {}", time(times.p50_us), time(times.p99_us)),
+            None => String::new(),
+        };
+        cells.extend([
+            node.cpu_cores.map_or(String::new(), |cores| whole(cores * 100.0)),
+            whole(rates.requests),
+            format!("{:.2}", rates.mb_in),
+            format!("{:.2}", rates.mb_out),
+            format!("{:.2}", rates.mb_to_nodes),
+            whole(rates.links),
+            stage("total"),
+            stage("quorum"),
+        ]);
+        cells
+    };
+    fitted(&columns, figures.nodes.iter().map(cells).collect(), width)
 }
 
 fn throughput(rows: &[(String, &Rates)], width: usize) -> String {
