@@ -143,7 +143,11 @@ impl Tree {
             Ok(())
         };
         let mut refused = None;
-        for (at, change) in changes.enumerate() {
+        for (at, mut change) in changes.enumerate() {
+            // As ZooKeeper has it: of the operations of a multi only those that need a time look at it.
+            if let Change::Create(create @ Create { flags: 0..=4, .. }) = &mut change {
+                create.ttl = None;
+            }
             if let Err(error) = add(self, change, &mut ops) {
                 refused = Some(Refused { error, at });
                 break;

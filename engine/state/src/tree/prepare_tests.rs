@@ -242,6 +242,9 @@ fn a_multi_does_all_or_nothing_and_tells_which_operation_was_wrong() {
             .is_ok_and(|body| { matches!(body, Body::One(Op::Create { path, .. }) if &*path == "/a/n0000000003") })
     );
     rig.ask_multi(&server(), &[]).expect("nothing is allowed");
+    let with_time = Change::Create(Create { path: "/a/t", data: None, acls: OPEN, flags: 0, ttl: Some(5) });
+    assert_eq!(rig.tree.prepare(&server(), &with_time), Err(TreeError::BadArguments));
+    rig.ask_multi(&server(), &[with_time]).expect("a time that is not needed is not looked at");
 }
 
 #[test]
