@@ -11,7 +11,7 @@ use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
 use torc_base::limits::COMPACTION_KEY_BYTES;
 use torc_shard::{
-    ClusterSettings, Listener, Mail, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig, WalSettings,
+    ClusterSettings, Listener, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig, WalSettings,
 };
 
 /// Memory of a shard: so little that every run meets the limits.
@@ -29,20 +29,15 @@ pub fn make(start: &Start) -> Shard {
 /// One of a node of a cluster.
 fn make_seat(seat: &Seat) -> Shard {
     let id = |node: usize| NodeId(node as u32 + 1);
-    let peers = (0..seat.founders).filter(|node| *node != seat.node);
-    let alone = seat.founders == 1;
-    let disk = cluster::disk(seat.node);
+    let peers = (0..seat.nodes).filter(|node| *node != seat.node);
+    let alone = seat.nodes == 1;
     let settings = Settings {
         node: id(seat.node),
         cluster: ClusterSettings {
             id: if alone { 0 } else { 7 },
             peers: peers.map(|node| Peer { node: id(node), address: address(node) }).collect(),
-            founders: (0..seat.founders).map(|node| (id(node), cluster::disk(node))).collect(),
-            disk,
-            voters: (0..seat.founders.min(5)).map(id).collect(),
+            voters: (0..seat.nodes.min(5)).map(id).collect(),
             start: seat.start,
-            // Of a disk that was not there from the beginning.
-            doubt: (seat.node >= seat.founders).then_some(disk as u64),
             ..ClusterSettings::alone(id(seat.node))
         },
         listeners: vec![
@@ -128,10 +123,7 @@ pub fn run(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
 /// Runs one seed over a cluster of production shards.
 pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
     let refused = |shard: &Shard| shard.refused().map(str::to_owned);
-    let admit = |node: usize| Mail::admit(NodeId(node as u32 + 1), cluster::disk(node), address(node).to_string());
-    let knows = |shard: &Shard, node: usize| shard.has_let_in(NodeId(node as u32 + 1), cluster::disk(node));
-    let subject = cluster::Subject { make: make_seat, refused, standing: Shard::standing, admit, knows };
-    cluster::run(seed, rounds, trail, subject)
+    cluster::run(seed, rounds, trail, cluster::Subject { make: make_seat, refused, standing: Shard::standing })
 }
 
 /// A story about one production shard.

@@ -7,12 +7,10 @@ mod guide;
 mod logs;
 mod maker;
 mod mover;
-mod newcomers;
 mod reader;
 mod run;
 mod writer;
 
-pub use newcomers::disk;
 pub use run::{Seat, Subject, run};
 
 use crate::client::Next;

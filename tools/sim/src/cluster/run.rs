@@ -5,7 +5,6 @@ use super::guide::Nodes;
 use super::logs::{Logs, Partition, Topic};
 use super::maker::Maker;
 use super::mover::Mover;
-use super::newcomers::Newcomers;
 use super::reader::Reader;
 use super::writer::{self, Writer};
 use crate::client::Next;
@@ -34,10 +33,10 @@ const RECV_BUFS: usize = 64;
 
 /// A shard's place in a cluster.
 pub struct Seat {
-    /// Its node, from 0.
+    /// Its node, from 0, of so many.
     pub node: usize,
-    /// The nodes before this number founded the cluster; those from there on joined it.
-    pub founders: usize,
+    /// How many nodes there are.
+    pub nodes: usize,
     /// Drawn at the start of its process.
     pub start: u64,
     /// The rest.
@@ -45,17 +44,14 @@ pub struct Seat {
 }
 
 /// What is simulated.
-pub struct Subject<A: App> {
+#[derive(Clone, Copy)]
+pub struct Subject<A> {
     /// Makes a shard.
     pub make: fn(&Seat) -> A,
     /// The reason why it would not start, if so.
     pub refused: fn(&A) -> Option<String>,
     /// Says where its groups stand.
     pub standing: fn(&A) -> String,
-    /// What a node's first shard is told when another one wants to join.
-    pub admit: fn(usize) -> A::Mail,
-    /// True if a node's first shard has it in its catalog that another one was let in.
-    pub knows: fn(&A, usize) -> bool,
 }
 
 impl<A: App> Nodes for World<A> {
@@ -72,7 +68,6 @@ struct Run<A: App> {
     world: World<A>,
     subject: Subject<A>,
     logs: Logs,
-    newcomers: Newcomers,
     actors: Vec<Box<dyn Actor>>,
     done: Vec<bool>,
     segment_bytes: u64,
@@ -98,9 +93,7 @@ impl<A: App> Run<A> {
         let mut rng = Prng::new(seed ^ 0xc1a5_7e12);
         let nodes = [3, 3, 3, 5, 1][rng.below(5) as usize];
         // Nodes may differ in their shards.
-        let mut shards: Vec<usize> = (0..nodes).map(|_| [1, 1, 2, 3][rng.below(4) as usize]).collect();
-        let mut newcomers = Newcomers::new(seed, nodes);
-        shards.extend((nodes..newcomers.nodes()).map(|_| newcomers.shards()));
+        let shards: Vec<usize> = (0..nodes).map(|_| [1, 1, 2, 3][rng.below(4) as usize]).collect();
         let least = rng.between(5_000, 100_000);
         let speed = Speed { least, most: least * rng.between(2, 12), per_kib: rng.between(100, 2_000) };
         let disks = (0..shards.iter().sum()).map(|_| Disk::new(rng.fork(), 1 << 30, speed)).collect();
@@ -115,7 +108,6 @@ impl<A: App> Run<A> {
             world,
             subject,
             logs: Logs::default(),
-            newcomers,
             actors: Vec::new(),
             done: Vec::new(),
             segment_bytes,
@@ -130,7 +122,7 @@ impl<A: App> Run<A> {
     }
 
     fn hire(&mut self) {
-        let nodes = self.newcomers.founders();
+        let nodes = self.world.nodes();
         for number in 0..self.rng.between(1, 3) {
             let partitions = [1, 2, 5][self.rng.below(3) as usize];
             let replication =
@@ -177,7 +169,7 @@ impl<A: App> Run<A> {
     }
 
     fn whole(&mut self, rounds: u32) -> Result<(), Violation> {
-        (0..self.newcomers.founders()).for_each(|node| self.boot(node));
+        (0..self.world.nodes()).for_each(|node| self.boot(node));
         // The maker has to find a cluster that works.
         self.await_topics()?;
         for _ in 0..rounds {
@@ -190,7 +182,6 @@ impl<A: App> Run<A> {
                 self.to_answer = false;
             }
             self.strike();
-            self.welcome(false);
             if self.rng.chance(1, 2) {
                 let ms = self.rng.between(20, 3_000);
                 self.phase(ms)?;
@@ -198,7 +189,6 @@ impl<A: App> Run<A> {
             }
         }
         self.heal(false);
-        self.welcome_all()?;
         self.actors.iter_mut().for_each(|actor| actor.stop());
         self.finish("were not done")?;
         for power in [false, true] {
@@ -211,36 +201,6 @@ impl<A: App> Run<A> {
         }
         self.employ_auditor();
         self.finish("did not read all logs to their ends after a restart of all nodes")
-    }
-
-    /// A node that is to join asks for it, or is started when a node that it asks says that it is in.
-    fn welcome(&mut self, surely: bool) {
-        let Some(newcomer) = self.newcomers.next() else { return };
-        let Some(via) = self.newcomers.turn(surely) else { return };
-        let asked = self.world.shards_of(via).start;
-        let Some(app) = self.world.app(asked).filter(|_| self.world.runs(via)) else { return };
-        if !(self.subject.knows)(app, newcomer) {
-            return self.world.tell(asked, (self.subject.admit)(newcomer));
-        }
-        self.newcomers.came(newcomer);
-        self.boot(newcomer);
-        // What is made now may come to it.
-        let name = format!("topic-{}", self.logs.topics.len());
-        let replication = self.newcomers.replication();
-        let partitions = (0..3).map(|_| Partition::default()).collect();
-        self.logs.topics.push(Topic { name, replication, made: false, partitions });
-        let maker = Maker::new(self.rng.fork(), self.world.nodes());
-        self.employ(Box::new(maker));
-    }
-
-    /// All that are to come are there.
-    fn welcome_all(&mut self) -> Result<(), Violation> {
-        let began = self.world.now();
-        while self.newcomers.next().is_some() && self.world.now() < began + END_MS * MS {
-            self.welcome(true);
-            self.phase(50)?;
-        }
-        self.newcomers.left_outside(END_MS, self.standing())
     }
 
     fn employ_auditor(&mut self) {
@@ -270,7 +230,7 @@ impl<A: App> Run<A> {
     }
 
     fn boot(&mut self, node: usize) {
-        let (make, founders) = (self.subject.make, self.newcomers.founders());
+        let (make, nodes) = (self.subject.make, self.world.nodes());
         let shards = self.world.shards_of(node).len();
         let (segment_bytes, cleaner, coordinator) = (self.segment_bytes, self.cleaner, Arc::clone(&self.coordinator));
         let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
@@ -278,7 +238,7 @@ impl<A: App> Run<A> {
         self.world.boot_node(node, |shard| {
             make(&Seat {
                 node,
-                founders,
+                nodes,
                 start,
                 shard: Start {
                     shard,
@@ -306,9 +266,7 @@ impl<A: App> Run<A> {
             4..=5 => self.end_node(one, true),
             6 | 7 => {
                 let ns = self.rng.between(10, 4_000) * MS;
-                if self.world.runs(one) {
-                    self.world.pause_node(one, ns);
-                }
+                self.world.pause_node(one, ns);
             }
             8 | 9 if one != other => self.world.cut(one, other),
             10 if one != other => {
@@ -356,7 +314,7 @@ impl<A: App> Run<A> {
         let nodes = self.world.nodes();
         for node in 0..nodes {
             let stays = some && self.rng.chance(1, 4);
-            if !self.world.runs(node) && !stays && self.newcomers.is_in(node) {
+            if !self.world.runs(node) && !stays {
                 self.boot(node);
             }
         }
