@@ -410,10 +410,10 @@ pub enum Answer {
     Deleted(Parts<Offset>),
     /// Bytes.
     Sizes(Vec<(u32, u64)>),
-    /// By position: Kafka's code if leadership is not handed over.
-    Elected(Vec<(u32, i16)>),
-    /// By position, or Kafka's code.
-    Quorums(Vec<(u32, Result<Quorum, i16>)>),
+    /// By position: what becomes of the wish for another leader.
+    Elected(Vec<(u32, HandOver)>),
+    /// By position; `None`: it is not led there.
+    Quorums(Vec<(u32, Option<Quorum>)>),
     ProducerId(Result<ProducerId, i16>),
     /// One result per item, in order.
     Admin(Vec<AdminResult>),
@@ -428,6 +428,19 @@ pub enum Answer {
         position: u32,
         result: Coordinated,
     },
+}
+
+/// What a node makes of the wish that another one leads a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOver {
+    /// Leadership is handed over, or was asked to be.
+    Begun,
+    /// This node leads the group, and is to.
+    NotNeeded,
+    /// The other one cannot lead now.
+    NotAvailable,
+    /// This node does not lead the group.
+    NotLeader,
 }
 
 /// A group as its leader knows it.

@@ -2,26 +2,25 @@
 
 use super::{Groups, Out};
 use crate::group::Group;
-use crate::mail::{Answer, Asker, Member, Quorum};
+use crate::mail::{Answer, Asker, HandOver, Member, Quorum};
 use torc_base::ids::{GroupId, Index, NodeId, Offset};
 use torc_base::time::{Mono, Wall};
 use torc_consensus::Peer;
-use torc_net::kafka::error;
 
 impl Groups {
-    /// Hands groups that are led here over to these nodes, or says with Kafka's code why not. Whether they come to lead them is
+    /// Hands groups that are led here over to these nodes, or says why not. Whether they come to lead them is
     /// told by them.
     pub fn elect(&mut self, out: &mut Out, asker: Asker, parts: Vec<(u32, GroupId, NodeId)>) {
         let results = parts.into_iter().map(|(position, id, to)| {
-            let code = match self.groups.get(&id) {
-                Some(group) if group.leads() && to == self.settings.node => error::ELECTION_NOT_NEEDED,
+            let what = match self.groups.get(&id) {
+                Some(group) if group.leads() && to == self.settings.node => HandOver::NotNeeded,
                 Some(group) if group.leads() => match self.hand_to(out, id, to) {
-                    true => error::NONE,
-                    false => error::PREFERRED_LEADER_NOT_AVAILABLE,
+                    true => HandOver::Begun,
+                    false => HandOver::NotAvailable,
                 },
-                _ => error::NOT_LEADER_OR_FOLLOWER,
+                _ => HandOver::NotLeader,
             };
-            (position, code)
+            (position, what)
         });
         let results = results.collect();
         out.answers.push_back((asker, Answer::Elected(results)));
@@ -31,7 +30,7 @@ impl Groups {
     pub fn quorums(&self, out: &mut Out, asker: Asker, parts: Vec<(u32, GroupId)>) {
         let quorums = parts.into_iter().map(|(position, id)| {
             let group = self.groups.get(&id).filter(|group| group.leads());
-            (position, group.map(|group| self.quorum(out, id, group)).ok_or(error::NOT_LEADER_OR_FOLLOWER))
+            (position, group.map(|group| self.quorum(out, id, group)))
         });
         let quorums = quorums.collect();
         out.answers.push_back((asker, Answer::Quorums(quorums)));

@@ -4,7 +4,7 @@
 use super::brokers::broker_id;
 use super::repeats::repeated;
 use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
-use crate::mail::{Ask, Quorum, Token};
+use crate::mail::{Ask, HandOver, Quorum, Token};
 use crate::settings::shard_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -155,14 +155,18 @@ impl Kafka {
     }
 
     /// Leaders have begun to hand over, or said why not. What nobody asked is no answer.
-    pub(super) fn elected(&mut self, token: Token, results: Vec<(u32, i16)>) {
+    pub(super) fn elected(&mut self, token: Token, results: Vec<(u32, HandOver)>) {
         let Some(Waiting::Elect(gather)) = self.pending.get_mut(&token).map(|pending| &mut pending.what) else {
             return;
         };
-        for (position, code) in results {
-            if code != error::NONE {
-                gather.settle(position as usize, code);
-            }
+        for (position, what) in results {
+            let code = match what {
+                HandOver::Begun => continue,
+                HandOver::NotNeeded => error::ELECTION_NOT_NEEDED,
+                HandOver::NotAvailable => error::PREFERRED_LEADER_NOT_AVAILABLE,
+                HandOver::NotLeader => error::NOT_LEADER_OR_FOLLOWER,
+            };
+            gather.settle(position as usize, code);
         }
     }
 
@@ -251,7 +255,7 @@ impl Kafka {
     }
 
     /// Leaders have told how far their replicas are. What nobody asked is no answer.
-    pub(super) fn told_quorums(&mut self, out: &mut Out, token: Token, quorums: Vec<(u32, Result<Quorum, i16>)>) {
+    pub(super) fn told_quorums(&mut self, out: &mut Out, token: Token, quorums: Vec<(u32, Option<Quorum>)>) {
         let Some(Waiting::Quorum(gather)) = self.pending.get_mut(&token).map(|pending| &mut pending.what) else {
             return;
         };
@@ -262,8 +266,8 @@ impl Kafka {
                 continue;
             }
             match quorum {
-                Ok(quorum) => fill(place, quorum),
-                Err(code) => place.error_code = code,
+                Some(quorum) => fill(place, quorum),
+                None => place.error_code = error::NOT_LEADER_OR_FOLLOWER,
             }
             gather.waiting -= 1;
         }

@@ -2,8 +2,8 @@
 //! is checked before it is used, and mail that is not sound is none.
 
 use super::{
-    Admin, AdminResult, Answer, Ask, ConfigChange, Leaders, Led, Mail, Member, MorePartitions, NewTopic, Quorum,
-    Reassign, Resource, Token, TopicRef,
+    Admin, AdminResult, Answer, Ask, ConfigChange, HandOver, Leaders, Led, Mail, Member, MorePartitions, NewTopic,
+    Quorum, Reassign, Resource, Token, TopicRef,
 };
 use crate::groups::Arrival;
 use crate::groups::{DIGEST_RANGE, Digest};
@@ -17,6 +17,8 @@ use torc_state::config::{Alter, Overrides, TopicConfig};
 
 /// First byte of all mail.
 const VERSION: u8 = 1;
+/// By number.
+const HAND_OVERS: [HandOver; 4] = [HandOver::Begun, HandOver::NotNeeded, HandOver::NotAvailable, HandOver::NotLeader];
 
 /// Kinds of mail.
 mod kind {
@@ -78,17 +80,17 @@ pub fn encode(mail: &Mail) -> Option<Vec<u8>> {
         }
         Mail::Answer { token, answer: Answer::Elected(parts) } => {
             begin(kind::ANSWER_ELECTED, token);
-            put_list(&mut out, parts, |out, (position, code)| {
+            put_list(&mut out, parts, |out, (position, what)| {
                 put_u64(out, (*position).into());
-                put_i64(out, (*code).into());
+                put_u64(out, *what as u64);
             });
         }
         Mail::Answer { token, answer: Answer::Quorums(parts) } => {
             begin(kind::ANSWER_QUORUMS, token);
             put_list(&mut out, parts, |out, (position, quorum)| {
                 put_u64(out, (*position).into());
-                put_i64(out, quorum.as_ref().err().copied().unwrap_or(0).into());
-                if let Ok(quorum) = quorum {
+                put_u64(out, quorum.is_some().into());
+                if let Some(quorum) = quorum {
                     put_quorum(out, quorum);
                 }
             });
@@ -169,14 +171,15 @@ pub fn decode(mut bytes: &[u8], defaults: &TopicConfig) -> Read<Mail> {
             }
             kind::ANSWER_ELECTED => {
                 let parts = take_list(&mut from, "elections", |from| {
-                    Ok((take_u32(from, "position")?, take_i16(from, "error code")?))
+                    let position = take_u32(from, "position")?;
+                    Ok((position, HAND_OVERS[from.u64_max(HAND_OVERS.len() as u64 - 1, "hand-over")? as usize]))
                 })?;
                 Mail::Answer { token, answer: Answer::Elected(parts) }
             }
             kind::ANSWER_QUORUMS => {
                 let parts = take_list(&mut from, "quorums", |from| {
-                    let (position, code) = (take_u32(from, "position")?, take_i16(from, "error code")?);
-                    Ok((position, if code == 0 { Ok(take_quorum(from)?) } else { Err(code) }))
+                    let (position, is_led) = (take_u32(from, "position")?, from.u64_max(1, "whether it is led")? == 1);
+                    Ok((position, if is_led { Some(take_quorum(from)?) } else { None }))
                 })?;
                 Mail::Answer { token, answer: Answer::Quorums(parts) }
             }
