@@ -5,14 +5,17 @@ use torc_sim::node;
 use torc_sim::run::Report;
 use torc_sim::trail::Trail;
 
+/// Short ones: some of the others do twenty times as much, which takes minutes without optimization.
+const SEEDS: [u64; 8] = [1, 2, 3, 5, 8, 10, 11, 12];
+
 fn run(seed: u64) -> Report {
     let outcome = node::run_cluster(seed, STEPS, &Trail::default());
     outcome.unwrap_or_else(|f| panic!("seed {seed}: {}\n{}", f.violation, f.trail))
 }
 
 #[test]
-fn the_first_seeds_are_clean() {
-    let reports: Vec<Report> = (1..=10).map(run).collect();
+fn short_seeds_are_clean() {
+    let reports: Vec<Report> = SEEDS.into_iter().map(run).collect();
     assert!(reports.iter().map(|r| r.acked).sum::<u64>() > 3_000, "hardly anything was acknowledged: {reports:?}");
     assert!(reports.iter().map(|r| r.fetched).sum::<u64>() > 10_000, "hardly anything was read: {reports:?}");
     assert!(reports.iter().map(|r| u64::from(r.lives)).sum::<u64>() > 60, "hardly a node was restarted: {reports:?}");
@@ -20,7 +23,7 @@ fn the_first_seeds_are_clean() {
 
 #[test]
 fn one_seed_is_one_run() {
-    for seed in [2, 7] {
+    for seed in [3, 10] {
         assert_eq!(run(seed), run(seed), "seed {seed}");
     }
 }
