@@ -80,18 +80,16 @@ impl Step {
             Step::CreatingCold(slot) => Some((slot, false, true)),
             Step::Zeroing { slot, .. } | Step::Syncing(slot) => Some((slot, true, false)),
             Step::SyncingCold(slot) => Some((slot, true, true)),
-            _ => None,
+            Step::SyncingDirectory(_) | Step::NamingCold(_) | Step::Heading(_) => None,
+            Step::Idle | Step::Asking | Step::AskingCold { .. } => None,
         }
     }
 
     /// The file that this step makes, as long as no header says what it holds.
     fn unfinished(self) -> Option<Slot> {
         match self {
-            Step::Creating(slot) | Step::Zeroing { slot, .. } | Step::Syncing(slot) | Step::SyncingDirectory(slot) => {
-                Some(slot)
-            }
-            Step::CreatingCold(slot) | Step::SyncingCold(slot) | Step::NamingCold(slot) => Some(slot),
-            Step::Idle | Step::Asking | Step::AskingCold { .. } | Step::Heading(_) => None,
+            Step::SyncingDirectory(slot) | Step::NamingCold(slot) => Some(slot),
+            _ => self.fills().map(|(slot, ..)| slot),
         }
     }
 }

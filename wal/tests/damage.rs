@@ -2,14 +2,10 @@
 
 mod rig;
 
-use rig::{Rig, small};
+use rig::{Rig, batches, marked, small};
 use torc_base::ids::{BatchSeq, GroupId, Index};
 use torc_base::limits::PAGE;
-use torc_wal::{From, WalError, WalSettings, batch, segment};
-
-fn marked() -> WalSettings {
-    WalSettings { idle_seal_ms: 5, ..small() }
-}
+use torc_wal::{From, WalError, WalSettings, batch};
 
 /// Two groups, small and gathered entries, several segments; the last batches vouched for by a mark.
 fn filled(seed: u64, rounds: u64) -> Rig {
@@ -27,26 +23,6 @@ fn filled(seed: u64, rounds: u64) -> Rig {
     rig.now.mono = rig.now.mono.plus_ms(10);
     rig.settle();
     rig
-}
-
-/// The same disk, a new process.
-fn reborn(rig: &Rig) -> Rig {
-    let mut other = Rig::new(rig.settings.clone(), 77);
-    other.disk = rig.disk.clone();
-    other.disk.crash();
-    other.history = rig.history.clone();
-    other.model = rig.model.clone();
-    other.section = rig.section.clone();
-    other.replay_from = rig.replay_from;
-    other
-}
-
-/// Positions of all batches of a file, by their headers.
-fn batches(bytes: &[u8]) -> Vec<batch::Header> {
-    let header = segment::Header::decode(bytes).expect("a segment");
-    let pages = bytes.chunks(PAGE).enumerate();
-    let found = pages.filter_map(|(n, page)| batch::Header::decode(page).map(|(h, _)| (n, h)));
-    found.filter(|(n, h)| h.salt == header.salt && h.position as usize == n * PAGE).map(|(_, h)| h).collect()
 }
 
 /// After damage: refused; or open, and every entry is either right or an error; and nothing vouched for is missing.
@@ -95,7 +71,7 @@ fn a_flipped_bit_in_any_field_of_a_batch_is_noticed() {
                 places.extend([d.position as usize, d.position as usize + 21, d.end() as usize - 1]);
             }
             for place in places {
-                let mut rig = reborn(&base);
+                let mut rig = base.reborn();
                 rig.disk.files.get_mut(&name).unwrap().bytes[at + place] ^= 0x10;
                 let what = format!("{name}: batch {} byte {place}", header.seq);
                 assert!(check(rig, vouched, &what), "{what} was not reported");
@@ -123,7 +99,7 @@ fn damage_before_a_checkpoint_is_noticed_when_it_is_read() {
                 continue;
             }
             for place in [9, 33, batch::HEADER_BYTES + 17, batch::table_end(header.count as usize) + 5] {
-                let mut rig = reborn(&base);
+                let mut rig = base.reborn();
                 rig.disk.files.get_mut(&name).unwrap().bytes[header.position as usize + place] ^= 1;
                 let what = format!("{name}: batch {} byte {place}", header.seq);
                 assert!(check(rig, vouched, &what), "{what} was not reported");
@@ -143,11 +119,11 @@ fn zeroed_or_misplaced_pages_are_noticed_or_meant_nothing() {
     let names: Vec<String> = base.disk.files.keys().cloned().collect();
     for name in &names {
         for page in 0..base.disk.files[name].bytes.len() / PAGE {
-            let mut rig = reborn(&base);
+            let mut rig = base.reborn();
             rig.disk.files.get_mut(name).unwrap().bytes[page * PAGE..(page + 1) * PAGE].fill(0);
             check(rig, vouched, &format!("{name}: page {page} zeroed"));
             // A write that was meant for another file or place.
-            let mut rig = reborn(&base);
+            let mut rig = base.reborn();
             let from = rig.prng.below(names.len() as u64) as usize;
             let source = base.disk.files[&names[from]].bytes[PAGE..2 * PAGE].to_vec();
             rig.disk.files.get_mut(name).unwrap().bytes[page * PAGE..(page + 1) * PAGE].copy_from_slice(&source);
@@ -163,10 +139,10 @@ fn a_lost_header_page_or_file_stops_the_start() {
     base.kill(true);
     for name in base.disk.files.keys() {
         let holds = batches(&base.disk.files[name].bytes).iter().any(|h| h.seq <= vouched);
-        let mut rig = reborn(&base);
+        let mut rig = base.reborn();
         rig.disk.files.get_mut(name).unwrap().bytes[20] ^= 1;
         assert_eq!(rig.open().is_err(), holds, "{name}: header damaged");
-        let mut rig = reborn(&base);
+        let mut rig = base.reborn();
         rig.disk.files.remove(name);
         assert_eq!(rig.open().is_err(), holds, "{name}: file lost");
     }
@@ -200,7 +176,7 @@ fn a_cut_at_any_sector_of_the_last_batches_leaves_a_prefix() {
     for sector in (start..end).step_by(512) {
         // Everything from here on never arrived; or only this sector did not.
         for lost in [sector..end, sector..sector + 512] {
-            let mut rig = reborn(&base);
+            let mut rig = base.reborn();
             rig.disk.files.get_mut(&name).unwrap().bytes[lost.clone()].fill(0);
             rig.open().unwrap_or_else(|e| panic!("cut at {lost:?}: {e}"));
             rig.settle_model(durable);
@@ -233,7 +209,7 @@ fn batches_left_behind_a_cut_are_never_taken_for_live_ones() {
         base.disk.execute(op.kind).expect("no fault");
     }
     let durable = base.durable;
-    let mut rig = reborn(&base);
+    let mut rig = base.reborn();
     let torn = rig.open().expect("a torn tail");
     assert!(torn.is_some(), "pieces of later batches were cut");
     rig.settle_model(durable);
@@ -254,7 +230,7 @@ fn a_damaged_footer_is_reported_and_never_believed() {
     base.kill(true);
     let mut reported = 0;
     for name in base.disk.files.keys() {
-        let mut rig = reborn(&base);
+        let mut rig = base.reborn();
         let bytes = &mut rig.disk.files.get_mut(name).unwrap().bytes;
         let at = bytes.len() - 2 * PAGE + 16;
         bytes[at] ^= 4;
@@ -281,7 +257,7 @@ fn a_spare_whose_header_is_lost_is_no_loss() {
     assert_eq!(base.disk.files.len(), 4);
     base.kill(true);
     for name in ["wal-000002", "wal-000003", "wal-000004"] {
-        let mut rig = reborn(&base);
+        let mut rig = base.reborn();
         rig.disk.files.get_mut(name).unwrap().bytes[..PAGE].fill(0);
         rig.open().unwrap_or_else(|e| panic!("{name}: {e}"));
         rig.settle_model(base.durable);
@@ -295,7 +271,7 @@ fn a_spare_whose_header_is_lost_is_no_loss() {
 
 /// The same disk, with a flipped bit in the header of batch `seq`, which lies in the first file.
 fn without(base: &Rig, seq: BatchSeq) -> Rig {
-    let mut rig = reborn(base);
+    let mut rig = base.reborn();
     let bytes = &mut rig.disk.files.get_mut("wal-000001").unwrap().bytes;
     let header = *batches(bytes).iter().find(|h| h.seq == seq).expect("the batch is there");
     bytes[header.position as usize + 20] ^= 1;
@@ -313,10 +289,10 @@ fn with_spares(seed: u64) -> Rig {
 fn of_a_log_that_was_closed_nothing_behind_its_end_is_read() {
     let mut base = with_spares(10);
     base.checkpoint();
-    let mut killed = reborn(&base);
+    let mut killed = base.reborn();
     killed.open().expect("sound");
     base.close();
-    let mut rig = reborn(&base);
+    let mut rig = base.reborn();
     rig.open().expect("sound");
     rig.settle_model(base.durable);
     rig.verify(10_000);
@@ -348,7 +324,7 @@ fn a_log_that_goes_on_wants_a_checkpoint_that_says_so() {
     let first = base.append(1, 100, false);
     base.settle();
     // Before it is published, the end is where the chain ends, as always.
-    let mut early = reborn(&base);
+    let mut early = base.reborn();
     early.open().expect("sound");
     early.settle_model(base.durable);
     base.checkpoint();

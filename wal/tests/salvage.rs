@@ -2,16 +2,12 @@
 
 mod rig;
 
-use rig::{Known, Rig, small};
+use rig::{Known, Rig, batches, marked, small};
 use std::collections::BTreeSet;
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
 use torc_base::limits::PAGE;
 use torc_base::prng::Prng;
-use torc_wal::{From, Lost, WalError, WalSettings, batch, segment};
-
-fn marked() -> WalSettings {
-    WalSettings { idle_seal_ms: 5, ..small() }
-}
+use torc_wal::{From, Lost, WalError, batch};
 
 /// Three groups in several segments, with a checkpoint at some place if `checkpoint`; all of it vouched for.
 fn filled(seed: u64, checkpoint: bool) -> Rig {
@@ -45,23 +41,11 @@ fn filled(seed: u64, checkpoint: bool) -> Rig {
     rig
 }
 
+/// The same disk, a new process, which reads on behind damage.
 fn reborn(rig: &Rig) -> Rig {
-    let mut other = Rig::new(rig.settings.clone(), 77);
+    let mut other = rig.reborn();
     other.salvages = true;
-    other.disk = rig.disk.clone();
-    other.disk.crash();
-    other.history = rig.history.clone();
-    other.model = rig.model.clone();
-    other.section = rig.section.clone();
-    other.replay_from = rig.replay_from;
     other
-}
-
-fn batches(bytes: &[u8]) -> Vec<batch::Header> {
-    let header = segment::Header::decode(bytes).expect("a segment");
-    let pages = bytes.chunks(PAGE).enumerate();
-    let found = pages.filter_map(|(n, page)| batch::Header::decode(page).map(|(h, _)| (n, h)));
-    found.filter(|(n, h)| h.salt == header.salt && h.position as usize == n * PAGE).map(|(_, h)| h).collect()
 }
 
 /// True if the loss of this entry was told: by itself or with its batch.

@@ -1,22 +1,13 @@
 //! Bytes from a disk may be anything. Whatever a decoder takes must come out of the encoder the same, so that nothing
 //! is taken twice or half. `cargo bolero test` runs these for long; `cargo test` briefly.
 
+mod damaged;
+
+use damaged::damaged;
 use torc_base::ids::{Index, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use torc_base::time::Wall;
 use torc_state::catalog::{Catalog, Command, Defaults, NewTopic};
 use torc_state::partition::{Clock, Incoming, Partition, Sequenced};
-
-/// Valid bytes with one byte changed, or anything at all.
-fn damaged(valid: &[u8], input: &[u8]) -> Vec<u8> {
-    let [high, low, change, rest @ ..] = input else { return input.to_vec() };
-    if *change == 0 {
-        return rest.to_vec();
-    }
-    let mut bytes = valid.to_vec();
-    let at = usize::from(u16::from_be_bytes([*high, *low])) % bytes.len();
-    bytes[at] ^= change;
-    bytes
-}
 
 #[test]
 fn fuzz_partition() {

@@ -1,24 +1,15 @@
 //! Bytes of the tree's log and of its snapshots may be anything. `cargo bolero test` runs these for long; `cargo test`
 //! briefly.
 
+mod damaged;
+
+use damaged::damaged;
 use torc_base::ids::{Index, SessionId, Zxid};
 use torc_base::time::Wall;
 use torc_state::tree::{AclList, Body, Lifetime, Loader, Op, Settings, Tree, Txn, perms};
 
 const SETTINGS: Settings =
     Settings { secret: (1, 2), has_ttl: true, enforces_quotas: true, skips_acls: false, memory_max: 1 << 30 };
-
-/// Valid bytes with one byte changed, or anything at all.
-fn damaged(valid: &[u8], input: &[u8]) -> Vec<u8> {
-    let [high, low, change, rest @ ..] = input else { return input.to_vec() };
-    if *change == 0 {
-        return rest.to_vec();
-    }
-    let mut bytes = valid.to_vec();
-    let at = usize::from(u16::from_be_bytes([*high, *low])) % bytes.len();
-    bytes[at] ^= change;
-    bytes
-}
 
 fn txn(n: i64, body: Body) -> Txn {
     Txn { session: SessionId(7), cxid: n as i32, zxid: Zxid(n), time: Wall(1_000 + n), body }

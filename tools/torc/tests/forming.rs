@@ -3,16 +3,13 @@
 mod support;
 
 use rustix::process::{Pid, Signal, kill_process};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Child;
-use support::{Lines, Server, refused, refused_with, torc};
+use support::{Lines, Server, as_peers, free_addresses, refused, refused_with, torc};
 
 /// Free ports as a list of servers 1, 2, ...
 fn list(count: usize) -> String {
-    let sockets: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let one = |(at, socket): (usize, &TcpListener)| format!("{}={}", at + 1, socket.local_addr().unwrap());
-    sockets.iter().enumerate().map(one).collect::<Vec<_>>().join(",")
+    as_peers(&free_addresses(count))
 }
 
 fn arguments<'a>(dir: &'a Path, node: &'a str, list: &'a str) -> Vec<&'a str> {

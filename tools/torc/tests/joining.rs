@@ -3,16 +3,15 @@
 mod support;
 
 use rustix::process::Signal;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use support::{Lines, Server, refused, refused_with, torc};
+use support::{Lines, Server, as_peers, free_addresses, refused, refused_with, torc};
 use tempfile::TempDir;
 
 /// A port that was free a moment ago.
 fn address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    free_addresses(1).remove(0)
 }
 
 /// Three servers that found a cluster, each with its directory.
@@ -25,12 +24,8 @@ struct Founders {
 
 impl Founders {
     fn start() -> Founders {
-        let addresses: Vec<String> = {
-            let sockets: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-            sockets.iter().map(|socket| socket.local_addr().unwrap().to_string()).collect()
-        };
-        let list: Vec<String> = (1..).zip(&addresses).map(|(node, address)| format!("{node}={address}")).collect();
-        let list = list.join(",");
+        let addresses = free_addresses(3);
+        let list = as_peers(&addresses);
         let dirs: Vec<TempDir> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
         let starting = (1..).zip(&dirs).map(|(node, dir)| {
             let (dir, list) = (dir.path().to_path_buf(), list.clone());

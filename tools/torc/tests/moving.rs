@@ -4,10 +4,9 @@ mod support;
 
 use serde_json::{Value, json};
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
-use support::{Server, torc};
+use support::{Server, as_peers, free_addresses, torc};
 
 /// Addresses of a cluster's nodes 1, 2, ... for each other, and for clients.
 struct Addresses {
@@ -17,11 +16,9 @@ struct Addresses {
 
 impl Addresses {
     fn of(nodes: usize) -> Addresses {
-        // All at once, or two would get one port.
-        let sockets: Vec<TcpListener> = (0..2 * nodes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let at: Vec<String> = sockets.iter().map(|socket| socket.local_addr().unwrap().to_string()).collect();
-        let peers: Vec<String> = at[..nodes].iter().enumerate().map(|(n, at)| format!("{}={at}", n + 1)).collect();
-        Addresses { peers: peers.join(","), kafka: at[nodes..].to_vec() }
+        let mut peers = free_addresses(2 * nodes);
+        let kafka = peers.split_off(nodes);
+        Addresses { peers: as_peers(&peers), kafka }
     }
 
     fn start(&self, dir: &Path, node: usize) -> Server {

@@ -9,11 +9,12 @@ use torc_base::buf::{Buf, Pool};
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset, Term};
 use torc_base::io::{DiskDone, DiskOp};
+use torc_base::limits::PAGE;
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
-use torc_wal::WalError;
 use torc_wal::{
-    Claim, CleanerSettings, Entry, Find, From, Item, Kind, Lost, Outcome, Read, ReadId, Share, State, Wal, WalSettings,
+    Claim, CleanerSettings, Entry, Find, From, Item, Kind, Lost, Outcome, Read, ReadId, Share, State, Wal, WalError,
+    WalSettings, batch, segment,
 };
 
 /// Claims of a read whose reader has nothing yet, and of one whose reader has something.
@@ -32,6 +33,19 @@ pub fn small() -> WalSettings {
         idle_seal_ms: 0,
         cleaner: CleanerSettings { enabled: false, ..CleanerSettings::default() },
     }
+}
+
+/// The same with marks that vouch for what is durable as soon as the log rests.
+pub fn marked() -> WalSettings {
+    WalSettings { idle_seal_ms: 5, ..small() }
+}
+
+/// Headers of all batches of a segment's file.
+pub fn batches(bytes: &[u8]) -> Vec<batch::Header> {
+    let header = segment::Header::decode(bytes).expect("a segment");
+    let pages = bytes.chunks(PAGE).enumerate();
+    let found = pages.filter_map(|(n, page)| batch::Header::decode(page).map(|(h, _)| (n, h)));
+    found.filter(|(n, h)| h.salt == header.salt && h.position as usize == n * PAGE).map(|(_, h)| h).collect()
 }
 
 /// The same with a cleaner that does what it can at once.
@@ -98,6 +112,18 @@ pub struct Rig {
 }
 
 impl Rig {
+    /// The same disk after a crash, a new process.
+    pub fn reborn(&self) -> Rig {
+        let mut other = Rig::new(self.settings.clone(), 77);
+        other.disk = self.disk.clone();
+        other.disk.crash();
+        other.history = self.history.clone();
+        other.model = self.model.clone();
+        other.section = self.section.clone();
+        other.replay_from = self.replay_from;
+        other
+    }
+
     pub fn new(settings: WalSettings, seed: u64) -> Rig {
         let mut prng = Prng::new(seed);
         let wal = Wal::new(settings.clone(), prng.next_u64());

@@ -11,7 +11,7 @@ use crate::mail::Mail;
 use crate::meaning::kind;
 use crate::stats::add;
 use std::collections::{BTreeMap, VecDeque};
-use torc_base::ids::{GroupId, Index, NodeId, Place};
+use torc_base::ids::{GroupId, Index, NodeId, Offset, Place, Term};
 use torc_base::io::Level;
 use torc_wal::{Entry, Item, Kind};
 
@@ -48,21 +48,23 @@ fn mix(parts: [u64; 6]) -> u64 {
     })
 }
 
-fn of_entry(of: Kind, parts: [u64; 6]) -> Option<u64> {
+/// What an entry counts for: its place, its offsets and its checksum. `None`: the others may have it in another form.
+fn of_entry(of: Kind, at: (Term, Index), range: (Offset, u32), crc: u32) -> Option<u64> {
+    let parts = [at.0.get(), at.1.get(), of.0.into(), range.0.0 as u64, range.1.into(), crc.into()];
     (of != kind::HOLE).then(|| mix(parts))
 }
 
 impl Digests {
     /// An entry that this replica appends.
     pub(super) fn appended(&mut self, e: &Entry) {
-        let parts = [e.term.get(), e.index.get(), e.kind.0.into(), e.first_offset.0 as u64, e.records.into()];
-        self.push(e.index, of_entry(e.kind, with_crc(parts, e.body_crc)));
+        let (at, range) = ((e.term, e.index), (e.first_offset, e.records));
+        self.push(e.index, of_entry(e.kind, at, range, e.body_crc));
     }
 
     /// An entry that a leader has sent.
     pub(super) fn received(&mut self, e: &Item) {
-        let parts = [e.term.get(), e.index.get(), e.kind.0.into(), e.first_offset.0 as u64, e.records.into()];
-        self.push(e.index, of_entry(e.kind, with_crc(parts, e.body_crc)));
+        let (at, range) = ((e.term, e.index), (e.first_offset, e.records));
+        self.push(e.index, of_entry(e.kind, at, range, e.body_crc));
     }
 
     fn push(&mut self, index: Index, digest: Option<u64>) {
@@ -115,11 +117,6 @@ impl Digests {
     }
 }
 
-fn with_crc(parts: [u64; 5], crc: u32) -> [u64; 6] {
-    let [term, index, kind, offset, records] = parts;
-    [term, index, kind, offset, records, crc.into()]
-}
-
 fn keep<T>(list: &mut VecDeque<T>, new: T) {
     if list.len() == KEPT {
         list.pop_front();
@@ -128,13 +125,9 @@ fn keep<T>(list: &mut VecDeque<T>, new: T) {
 }
 
 impl Groups {
-    /// Entries of a group are committed: whole ranges are told, or compared with what was told of them.
-    pub(super) fn digest_committed(&mut self, out: &mut Out, id: GroupId, through: Index) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
-        let ended = group.digests.committed(through);
-        if ended.is_empty() || group.is_alone() {
-            return;
-        }
+    /// These ranges of a group are whole and committed: they are told, or compared with what was told of them.
+    pub(super) fn tell_or_compare(&mut self, out: &mut Out, id: GroupId, ended: Vec<(Index, u64)>) {
+        let Some(group) = self.groups.get(&id).filter(|group| !group.is_alone()) else { return };
         let leads = group.raft.is_leader();
         for (last, digest) in ended {
             if leads {

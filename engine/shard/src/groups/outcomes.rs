@@ -72,8 +72,8 @@ impl Groups {
 
     /// A group's log is committed through `through`.
     pub(super) fn committed(&mut self, out: &mut Out, id: GroupId, through: Index) {
-        self.digest_committed(out, id, through);
         let Some(group) = self.groups.get_mut(&id) else { return };
+        let whole = group.digests.committed(through);
         let applied = group.meaning.apply(through);
         group.raft.step(Input::Applied { through }, &mut self.output).expect("only proposals are refused");
         match applied {
@@ -104,6 +104,9 @@ impl Groups {
             self.waits_no_more(id);
             self.release_empty(id);
             self.note_serving(out);
+        }
+        if !whole.is_empty() {
+            self.tell_or_compare(out, id, whole);
         }
         self.carry_out(out, id);
     }

@@ -3,7 +3,7 @@
 
 mod near;
 
-use super::cluster::rig::{Cluster, node};
+use super::cluster::rig::{Cluster, members, node};
 use super::rig::{decode, frame, schema};
 use super::verbs::{CREATE_TOPICS, METADATA, batch, fetch_request, name, produce_request, produced, text, wanted};
 use bytes::Bytes;
@@ -26,10 +26,6 @@ use torc_net::kafka::schema::{
 /// First versions that tell of leaders.
 const PRODUCE: i16 = 10;
 const FETCH: i16 = 16;
-
-fn members() -> [NodeId; 3] {
-    [1, 2, 3].map(node)
-}
 
 /// A client, and the number of its next request.
 pub struct Client {

@@ -5,7 +5,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -20,6 +20,18 @@ pub fn torc(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_torc"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Addresses with ports that are free, taken all at once, or two would be alike.
+pub fn free_addresses(count: usize) -> Vec<String> {
+    let sockets: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    sockets.iter().map(|socket| socket.local_addr().unwrap().to_string()).collect()
+}
+
+/// The addresses of servers 1, 2, ... as `--peers` takes them.
+pub fn as_peers(addresses: &[String]) -> String {
+    let one = |(node, address): (usize, &String)| format!("{node}={address}");
+    (1..).zip(addresses).map(one).collect::<Vec<_>>().join(",")
 }
 
 /// What a process prints, line by line. Nobody waits for ever for a line.

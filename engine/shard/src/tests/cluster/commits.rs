@@ -1,13 +1,9 @@
 //! Records on a quorum's disks, and what happens to leadership when nodes go and come.
 
-use super::rig::{Cluster, node};
-use torc_base::ids::{GroupId, Index, NodeId, Offset};
+use super::rig::{Cluster, members, node};
+use torc_base::ids::{GroupId, Index, Offset};
 
 const LOG: GroupId = GroupId(1030);
-
-fn members() -> [NodeId; 3] {
-    [1, 2, 3].map(node)
-}
 
 fn started(shards: [u16; 3]) -> Cluster {
     let mut cluster = Cluster::new(shards);

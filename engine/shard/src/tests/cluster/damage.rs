@@ -1,6 +1,6 @@
 //! Damage in the log of one node: it starts, promises nothing that rests on what it has lost, and gets that from the others.
 
-use super::rig::{Cluster, node};
+use super::rig::{Cluster, led, members, node};
 use crate::tests::disk::Files;
 use torc_base::ids::{GroupId, Index, NodeId, Offset};
 use torc_base::limits::PAGE;
@@ -8,18 +8,6 @@ use torc_base::prng::Prng;
 use torc_wal::{batch, segment};
 
 const LOG: GroupId = GroupId(1031);
-
-fn members() -> [NodeId; 3] {
-    [1, 2, 3].map(node)
-}
-
-fn led() -> (Cluster, NodeId) {
-    let mut cluster = Cluster::new([1, 1, 1]);
-    cluster.pass(500);
-    cluster.create(LOG, &members());
-    let leader = cluster.leader(LOG);
-    (cluster, leader)
-}
 
 /// What of a batch is damaged.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +66,7 @@ fn start(cluster: &mut Cluster, id: NodeId) {
 #[test]
 fn a_node_with_a_damaged_log_gets_from_the_others_what_is_lost() {
     for (seed, checkpointed) in [(1, false), (2, true), (3, false), (4, true)] {
-        let (mut cluster, mut leader) = led();
+        let (mut cluster, mut leader) = led(LOG);
         let mut prng = Prng::new(seed);
         let mut end = 0;
         for round in 0..12 {
@@ -127,7 +115,7 @@ fn a_node_with_a_damaged_log_gets_from_the_others_what_is_lost() {
 fn whoever_has_lost_an_entry_lets_nobody_lead_who_lacks_it() {
     for part in [Part::Header, Part::Table, Part::Entry] {
         for more in [false, true] {
-            let (mut cluster, leader) = led();
+            let (mut cluster, leader) = led(LOG);
             let others: Vec<NodeId> = members().into_iter().filter(|id| *id != leader).collect();
             let (behind, damaged) = (others[0], others[1]);
             (0..3).for_each(|_| cluster.produce(leader, LOG, 500));
@@ -168,7 +156,7 @@ fn whoever_has_lost_an_entry_lets_nobody_lead_who_lacks_it() {
 /// What was made in a lost batch, and not heard of since, is in doubt as on a new disk.
 #[test]
 fn a_group_whose_beginning_is_lost_has_its_votes_in_doubt() {
-    let (mut cluster, leader) = led();
+    let (mut cluster, leader) = led(LOG);
     let follower = members().into_iter().find(|id| *id != leader).unwrap();
     cluster.produce(leader, LOG, 500);
     cluster.pass(300);
@@ -197,7 +185,7 @@ fn a_group_whose_beginning_is_lost_has_its_votes_in_doubt() {
 #[test]
 fn a_directory_that_cannot_be_read_is_put_aside_and_everything_got_from_the_others() {
     for (case, interrupted) in [(0, false), (1, false), (2, false), (0, true), (2, true)] {
-        let (mut cluster, leader) = led();
+        let (mut cluster, leader) = led(LOG);
         for _ in 0..6 {
             cluster.produce(leader, LOG, 1_000);
             cluster.pass(30);
@@ -263,7 +251,7 @@ fn a_directory_that_cannot_be_read_is_put_aside_and_everything_got_from_the_othe
 #[test]
 fn a_log_in_which_a_read_finds_damage_is_got_anew() {
     for checkpointed in [false, true] {
-        let (mut cluster, leader) = led();
+        let (mut cluster, leader) = led(LOG);
         let (other, behind) = {
             let others: Vec<NodeId> = members().into_iter().filter(|id| *id != leader).collect();
             (others[0], others[1])
@@ -315,7 +303,7 @@ fn a_log_in_which_a_read_finds_damage_is_got_anew() {
 /// While records are written all replicas compare what they have committed, whoever leads; a difference is named.
 #[test]
 fn replicas_compare_what_they_have_committed() {
-    let (mut cluster, mut leader) = led();
+    let (mut cluster, mut leader) = led(LOG);
     for round in 0..6 {
         for _ in 0..70 {
             cluster.produce(leader, LOG, 200);

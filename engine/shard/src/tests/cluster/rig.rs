@@ -31,6 +31,20 @@ pub fn node(number: u32) -> NodeId {
     NodeId(number)
 }
 
+/// Nodes 1 to 3.
+pub fn members() -> [NodeId; 3] {
+    [1, 2, 3].map(node)
+}
+
+/// Three nodes that have a group in common, and the one that leads it.
+pub fn led(log: GroupId) -> (Cluster, NodeId) {
+    let mut cluster = Cluster::new([1, 1, 1]);
+    cluster.pass(500);
+    cluster.create(log, &members());
+    let leader = cluster.leader(log);
+    (cluster, leader)
+}
+
 pub fn address(node: NodeId) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, node.get() as u8)), 9192)
 }

@@ -1,24 +1,12 @@
 //! Ways that carry nothing, or slowly; nodes that stand still; disks that are slow, small or new.
 
-use super::rig::{Cluster, node};
+use super::rig::{Cluster, led, members, node};
 use crate::mail::{Asker, Place, Token};
 use crate::{CleanupPolicy, TopicConfig};
 use torc_base::ids::{GroupId, Index, NodeId, Offset, ShardId};
 use torc_base::limits::{LARGE_FRAME, REPLICATE_BYTES_WINDOW};
 
 const LOG: GroupId = GroupId(1031);
-
-fn members() -> [NodeId; 3] {
-    [1, 2, 3].map(node)
-}
-
-fn led() -> (Cluster, NodeId) {
-    let mut cluster = Cluster::new([1, 1, 1]);
-    cluster.pass(500);
-    cluster.create(LOG, &members());
-    let leader = cluster.leader(LOG);
-    (cluster, leader)
-}
 
 fn cut(cluster: &mut Cluster, a: NodeId, b: NodeId, both: bool) {
     cluster.cut.insert((a, b));
@@ -32,7 +20,7 @@ fn cut(cluster: &mut Cluster, a: NodeId, b: NodeId, both: bool) {
 #[test]
 fn a_follower_that_cannot_be_reached_holds_up_nobody_and_catches_up() {
     for (there, back) in [(true, true), (true, false), (false, true)] {
-        let (mut cluster, leader) = led();
+        let (mut cluster, leader) = led(LOG);
         let term = cluster.raft(leader, LOG).unwrap().term();
         if there {
             cluster.cut.insert((leader, node(3)));
@@ -57,7 +45,7 @@ fn a_follower_that_cannot_be_reached_holds_up_nobody_and_catches_up() {
 
 #[test]
 fn what_a_leader_takes_that_is_cut_off_from_all_is_replaced() {
-    let (mut cluster, old) = led();
+    let (mut cluster, old) = led(LOG);
     cluster.produce(old, LOG, 100);
     cluster.pass(100);
     for other in [2, 3] {
@@ -79,7 +67,7 @@ fn what_a_leader_takes_that_is_cut_off_from_all_is_replaced() {
 /// A way that takes longer than several beats is no silence, nor are frames that come slowly.
 #[test]
 fn a_slow_way_is_not_a_broken_one() {
-    let (mut cluster, leader) = led();
+    let (mut cluster, leader) = led(LOG);
     for (a, b) in [(leader, node(3)), (node(3), leader)] {
         cluster.slow_ms.insert((a, b), 350);
     }
@@ -102,7 +90,7 @@ fn a_slow_way_is_not_a_broken_one() {
 #[test]
 fn a_node_that_stood_still_follows_when_it_goes_on() {
     for which in [1, 3] {
-        let (mut cluster, leader) = led();
+        let (mut cluster, leader) = led(LOG);
         assert_eq!(leader, node(1));
         cluster.paused.insert(node(which));
         cluster.pass(2_500);
@@ -124,7 +112,7 @@ fn a_node_that_stood_still_follows_when_it_goes_on() {
 /// A follower whose disk does not answer is sent a window, and no more; nothing of it piles up at the leader.
 #[test]
 fn a_follower_with_a_slow_disk_gets_no_more_than_a_window() {
-    let (mut cluster, leader) = led();
+    let (mut cluster, leader) = led(LOG);
     cluster.disk(node(3), 0).hold_writes = true;
     for _ in 0..60 {
         cluster.produce(leader, LOG, 500_000);
@@ -162,7 +150,7 @@ fn what_a_follower_has_no_room_for_comes_again() {
 /// A node whose disk was replaced votes for nobody before it has what it may have acknowledged.
 #[test]
 fn a_node_with_a_new_disk_is_let_vote_again_when_it_has_everything() {
-    let (mut cluster, leader) = led();
+    let (mut cluster, leader) = led(LOG);
     (0..5).for_each(|_| cluster.produce(leader, LOG, 1_000));
     cluster.pass(100);
     cluster.kill(node(3));
@@ -191,7 +179,7 @@ fn a_follower_behind_the_start_of_its_leaders_log_begins_anew() {
     for wiped in [false, true] {
         for checkpointed in [false, true] {
             let what = format!("wiped {wiped}, with a checkpoint {checkpointed}");
-            let (mut cluster, leader) = led();
+            let (mut cluster, leader) = led(LOG);
             (0..3).for_each(|_| cluster.produce(leader, LOG, 500));
             cluster.pass(200);
             cluster.kill(node(3));
@@ -242,7 +230,7 @@ fn a_follower_behind_the_start_of_its_leaders_log_begins_anew() {
 /// heartbeat, and not as fast as the network carries it.
 #[test]
 fn a_node_that_forgot_without_knowing_it_keeps_nobody_busy() {
-    let (mut cluster, leader) = led();
+    let (mut cluster, leader) = led(LOG);
     (0..5).for_each(|_| cluster.produce(leader, LOG, 1_000));
     cluster.pass(200);
     cluster.kill(node(3));
@@ -294,7 +282,7 @@ fn a_follower_gets_what_compaction_has_left() {
 #[test]
 fn a_node_whose_disk_fails_is_out_at_once() {
     for which in [1, 3] {
-        let (mut cluster, leader) = led();
+        let (mut cluster, leader) = led(LOG);
         assert_eq!(leader, node(1));
         cluster.disk(node(which), 0).fail_write = true;
         cluster.produce(leader, LOG, 100);
@@ -321,7 +309,7 @@ fn a_node_whose_disk_fails_is_out_at_once() {
 /// Large entries are written at a follower from where they landed, and leave the leader from where it received them.
 #[test]
 fn large_entries_are_copied_nowhere() {
-    let (mut cluster, leader) = led();
+    let (mut cluster, leader) = led(LOG);
     let stats = |cluster: &Cluster, id| cluster.shard(id, 0).groups.wal_stats();
     let before = members().map(|id| stats(&cluster, id));
     let (count, size) = (6, 1_000_000);
@@ -343,7 +331,7 @@ fn large_entries_are_copied_nowhere() {
 /// Nothing is said of a group that has nothing to do: nodes say that they are there, and no more.
 #[test]
 fn an_idle_cluster_says_beats_and_nothing_else() {
-    let (mut cluster, leader) = led();
+    let (mut cluster, leader) = led(LOG);
     for group in 2_000..2_100 {
         cluster.create(GroupId(group), &members());
     }
