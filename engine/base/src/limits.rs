@@ -48,6 +48,9 @@ pub const OPENING_MEMORY: usize = 160 << 20;
 /// What one key takes that a compaction has come by, of `log.cleaner.dedupe.buffer.size`: a topic with more keys than that
 /// holds is compacted in several passes.
 pub const COMPACTION_KEY_BYTES: usize = 24;
+/// Records of the largest batch that is compacted. One batch always finds room for its keys, also beyond
+/// `log.cleaner.dedupe.buffer.size`: nothing behind it would be compacted ever.
+pub const COMPACTION_BATCH_RECORDS_MAX: usize = 1 << 20;
 /// Bytes of records that one turn of a shard compacts, as for those that it opens.
 pub const COMPACTION_TURN: usize = 128 << 10;
 /// Records of one compressed batch that compaction holds in memory while it makes a shorter one; a batch of which more is

@@ -27,8 +27,17 @@ impl Keys {
     /// For `expected` keys at most, if that fits into `memory` bytes; else for as many as do.
     pub fn new(seed: (u64, u64), expected: u64, memory: usize) -> Keys {
         let most = (memory / COMPACTION_KEY_BYTES).max(2);
-        let wanted = usize::try_from(expected.saturating_add(expected / 3)).unwrap_or(usize::MAX).saturating_add(2);
-        let slots = wanted.min(most);
+        Keys::with_slots(seed, slots_for(expected).min(most))
+    }
+
+    /// If it knows no keys yet it has room for so many from now on, whatever it had.
+    pub fn make_room(&mut self, keys: usize) {
+        if self.is_empty() && self.room() < keys {
+            *self = Keys::with_slots(self.seed, slots_for(keys as u64));
+        }
+    }
+
+    fn with_slots(seed: (u64, u64), slots: usize) -> Keys {
         // Zeroes that the system gives: what is not used takes no memory.
         let chunks = (0..slots).step_by(CHUNK).map(|at| vec![0; CHUNK.min(slots - at) * WORDS]).collect();
         Keys { seed, chunks, slots, len: 0 }
@@ -48,8 +57,7 @@ impl Keys {
     pub fn note(&mut self, key: &[u8], offset: Offset) -> bool {
         let hash = self.hash(key);
         let at = self.find(hash);
-        // A search ends at an empty slot: there is always one.
-        let room = self.len < (self.slots - self.slots / 10).min(self.slots - 1);
+        let room = self.len < self.room();
         let slot = &mut self.chunks[at / CHUNK][at % CHUNK * WORDS..][..WORDS];
         if slot[2] == 0 {
             if !room {
@@ -66,6 +74,11 @@ impl Keys {
     pub fn last(&self, key: &[u8]) -> Option<Offset> {
         let slot = self.slot(self.find(self.hash(key)));
         (slot[2] > 0).then(|| Offset(slot[2] as i64 - 1))
+    }
+
+    /// Keys that it can know: a search ends at an empty slot, so there is always one.
+    fn room(&self) -> usize {
+        (self.slots - self.slots / 10).min(self.slots - 1)
     }
 
     fn slot(&self, at: usize) -> &[u64] {
@@ -90,6 +103,11 @@ impl Keys {
         let hash = hasher.finish128();
         (hash.h1, hash.h2)
     }
+}
+
+/// Slots of a table that so many keys do not crowd.
+fn slots_for(keys: u64) -> usize {
+    usize::try_from(keys.saturating_add(keys / 3)).unwrap_or(usize::MAX).saturating_add(2)
 }
 
 /// What a compacted topic says of it, in milliseconds.

@@ -41,6 +41,20 @@ fn the_last_offset_counts_whatever_the_order() {
 }
 
 #[test]
+fn an_empty_table_grows_for_a_single_batch() {
+    for batch in [1, 2, 9, 100, 70_000] {
+        let mut keys = Keys::new((1, 2), 1 << 40, 0);
+        keys.make_room(batch);
+        for key in 0..batch {
+            assert!(keys.note(&key.to_be_bytes(), Offset(key as i64)), "{key} of {batch}");
+        }
+        let before = keys.len();
+        keys.make_room(1 << 20);
+        assert_eq!((keys.len(), keys.last(&0usize.to_be_bytes())), (before, Some(Offset(0))), "what it knows it keeps");
+    }
+}
+
+#[test]
 fn when_it_is_time() {
     let settings = Compaction { min_lag_ms: 0, max_lag_ms: i64::MAX, dirty_ppm: 500_000, delete_retention_ms: 1 };
     let due =

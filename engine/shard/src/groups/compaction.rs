@@ -9,6 +9,7 @@
 //! - Only what is committed is touched, and never the last entry of it; entries that are no record batches stay.
 //! - A tombstone gets the time of its end when all older records of its key have gone with it. Behind a batch that could
 //!   not be taken apart tombstones stay: there may be older records in it.
+//! - The first batch whose keys are noted has room for all of them, however small the table is: each pass gets on.
 //! - Of a producer's newest batch an empty one is left at least: its last sequence.
 
 use super::fair::Flow;
@@ -17,10 +18,11 @@ use crate::batch::{self, Keyed, Left, Sift, Spares};
 use crate::meaning::kind;
 use crate::stats::{add, set};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use torc_base::buf::{Buf, Pool};
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::io::Level;
-use torc_base::limits::COMPACTION_TURN;
+use torc_base::limits::{COMPACTION_BATCH_RECORDS_MAX, COMPACTION_TURN};
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Wall};
 use torc_state::compaction::{Compaction as Rules, Dirt, Keys};
@@ -36,12 +38,14 @@ const BUSY_MS: u64 = 300;
 const FILLING_MS: i64 = 10_000;
 
 /// What is known of a compacted partition besides its log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Watched {
     /// Since when something waits here.
     waits: Option<Mono>,
     /// When the first of its tombstones ends.
     tombstones_end: Option<i64>,
+    /// No entry below has anything that compaction would remove: what a pass without work has seen.
+    seen: Index,
 }
 
 /// See the module.
@@ -118,7 +122,7 @@ impl Compaction {
 
     /// The partition is compacted from now on.
     pub(super) fn watch(&mut self, id: GroupId) {
-        self.groups.entry(id).or_insert(Watched { waits: None, tombstones_end: None });
+        self.groups.entry(id).or_default();
     }
 
     /// True if the read is one of a compaction.
@@ -209,7 +213,8 @@ impl Groups {
     }
 
     fn dirt(&mut self, out: &Out, id: GroupId, rules: &Rules) -> Dirt {
-        let (wall, compacted) = (out.now.wall.0, self.wal.compacted(id));
+        let wall = out.now.wall.0;
+        let compacted = self.wal.compacted(id).max(self.compaction.groups[&id].seen);
         let committed = self.groups[&id].raft.marks().committed;
         let filling = self.wal.filling();
         let mut dirt = Dirt::default();
@@ -218,7 +223,7 @@ impl Groups {
             let lag = if run.segment == filling { rules.min_lag_ms.max(FILLING_MS) } else { rules.min_lag_ms };
             if run.last_index < compacted {
                 dirt.clean += run.bytes;
-            } else if run.first_index < committed && age >= lag && run.entries > 1 {
+            } else if run.first_index.max(compacted) < committed && age >= lag && run.entries > 1 {
                 dirt.dirty += run.bytes;
                 dirt.age_ms = dirt.age_ms.max(if age == i64::MAX { 0 } else { age });
             }
@@ -361,7 +366,7 @@ impl Groups {
             sift.end_with(&mut self.compaction.spares);
         }
         if let Some(watched) = self.compaction.groups.get_mut(&job.id) {
-            *watched = Watched { waits: None, tombstones_end };
+            *watched = Watched { waits: None, tombstones_end, ..*watched };
         }
     }
 
@@ -378,6 +383,9 @@ impl Groups {
             job.next = begin;
             self.compaction.job = Some(job);
             return true;
+        }
+        if let (false, Some(limit), Some(watched)) = (job.worth, job.limit, self.compaction.groups.get_mut(&job.id)) {
+            watched.seen = watched.seen.max(limit.next());
         }
         // There was no room for all keys: the rest does not wait.
         let more = !job.notes && job.full;
@@ -409,11 +417,11 @@ impl Groups {
                 return;
             }
             Ok(Some(done)) => done,
-            Err(invalid) => {
+            Err(why) => {
                 // It stays as it is, and so does what it may have older records of.
                 job.holds_back = true;
                 job.sift = None;
-                let what = format!("group {}, entry {}: it is not compacted: {invalid}", job.id, item.index);
+                let what = format!("group {}, entry {}: it is not compacted: {why}", job.id, item.index);
                 self.report_damage(out, Level::Warn, &what);
                 Done::Noted.or_left(&job, &item, &self.compaction.pool)
             }
@@ -461,6 +469,29 @@ impl Groups {
     }
 }
 
+/// Why a batch stays as it is, in each pass anew.
+enum Untouched {
+    Invalid(batch::Invalid),
+    Records(usize),
+}
+
+impl std::convert::From<batch::Invalid> for Untouched {
+    fn from(invalid: batch::Invalid) -> Untouched {
+        Untouched::Invalid(invalid)
+    }
+}
+
+impl fmt::Display for Untouched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Untouched::Invalid(invalid) => invalid.fmt(f),
+            Untouched::Records(records) => {
+                write!(f, "it has {records} records, of one batch at most {COMPACTION_BATCH_RECORDS_MAX} are compacted")
+            }
+        }
+    }
+}
+
 /// What came of an entry.
 enum Done {
     /// Its keys are known.
@@ -494,9 +525,18 @@ impl Job {
         spares: &mut Spares,
         pool: &Pool,
         budget: &mut usize,
-    ) -> Result<Option<Done>, batch::Invalid> {
+    ) -> Result<Option<Done>, Untouched> {
         if item.kind != kind::RECORDS {
             return Ok(Some(Done::Noted.or_left(self, item, pool)));
+        }
+        if self.sift.is_none() {
+            let records = batch::header(&item.bytes)?.records.max(0) as usize;
+            if records > COMPACTION_BATCH_RECORDS_MAX {
+                return Err(Untouched::Records(records));
+            }
+            if self.notes {
+                self.keys.make_room(records);
+            }
         }
         let settled = item.index < self.compacted;
         let horizon = self.now.0.saturating_add(self.rules.delete_retention_ms);

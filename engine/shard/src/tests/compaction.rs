@@ -4,6 +4,7 @@ use super::rig::{Client, Rig, START_MS, settings};
 use super::verbs::{FETCH, fetch_request, read, wanted};
 use crate::{Settings, WalSettings};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use torc_base::prng::Prng;
 use torc_net::kafka::error;
 use torc_net::kafka::records::{self, BuildOptions, Codec, OwnedRecord, Record};
@@ -120,6 +121,28 @@ fn the_last_record_of_each_key_stays_and_nothing_else_for_long() {
             check(&mut rig, client, &last, true);
         }
     }
+}
+
+#[test]
+fn a_batch_with_more_keys_than_there_is_room_for_holds_nothing_up() {
+    let wal = WalSettings { tail_bytes: 0, read_ahead_bytes: 0, ..fast().wal };
+    let settings = Settings { compaction_keys_bytes: 24 * 4, wal, ..fast() };
+    let mut rig = Rig::with(1, &settings);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[COMPACT, ("min.cleanable.dirty.ratio", "0.0")]), 0);
+    let (mut prng, mut last) = (Prng::new(3), Last::new());
+    for _ in 0..3 {
+        update(&mut rig, client, &mut prng, 10, 40, &mut last);
+        rig.pass(240_000);
+    }
+    let records = check(&mut rig, client, &last, true);
+    assert!(records <= 40 + 2 * 10, "{records} records: {:?}", rig.logs());
+    // Then nothing is due, and nothing is read again and again.
+    let reads = |rig: &Rig| rig.stats(0).wal_reads_total.load(Relaxed);
+    rig.pass(240_000);
+    let before = reads(&rig);
+    rig.pass(240_000);
+    assert_eq!(reads(&rig), before);
 }
 
 #[test]
