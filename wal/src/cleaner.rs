@@ -47,6 +47,8 @@ const BEHIND_PACE: u64 = 4;
 /// Extents planned in one turn, and runs swapped: less than a millisecond's work.
 const STEPS: usize = 2048;
 const SWAPS: usize = 256;
+/// What a turn may take before it counts as one that goes round.
+const TURN_STEPS_MAX: usize = 1 << 20;
 /// Memory that is kept from one read or batch to the next.
 const KEEP_BYTES: usize = 4 << 20;
 
@@ -272,7 +274,10 @@ impl Cleaner {
         if !self.settings.enabled {
             return;
         }
+        let mut steps = 0;
         while self.under_way.is_none() {
+            steps += 1;
+            assert!(steps < TURN_STEPS_MAX, "a turn of the cleaner does not end");
             match std::mem::replace(&mut self.phase, Phase::Idle) {
                 Phase::Idle if !self.look_is_due(parts.now.mono) => return,
                 Phase::Idle => {

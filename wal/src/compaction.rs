@@ -24,6 +24,11 @@ const QUEUE_BYTES: usize = 2 << 20;
 /// A part that is swapped as one and becomes one run, about: retention drops whole runs.
 const RUN_BYTES: u64 = 4 << 20;
 
+/// What an entry counts while it waits: no entry is nothing, though many have no bytes.
+fn cost(item: &Item) -> usize {
+    DESCRIPTOR_BYTES + item.bytes.len()
+}
+
 /// A part of a group's log that compaction has gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
@@ -140,7 +145,7 @@ impl Compaction {
         for item in items {
             assert!(item.group == part.group && item.index >= next, "entries of the part, in order");
             next = item.index.next();
-            self.queued += item.bytes.len();
+            self.queued += cost(&item);
             self.queue.push_back(Order::Entry(item));
         }
         assert!(next <= part.last_index.next(), "they belong to the part");
@@ -191,6 +196,7 @@ impl Compaction {
             return Need::Sync;
         }
         self.take_marks();
+        assert_eq!(self.queued == 0, self.queue.is_empty(), "what is left begins with an entry");
         if self.queued == 0 && self.ending {
             self.close();
             return if self.output.is_some() { Need::Sync } else { Need::Publish };
@@ -264,7 +270,7 @@ impl Compaction {
         while items.len() < count {
             self.take_marks();
             let Some(Order::Entry(item)) = self.queue.pop_front() else { panic!("as many as were counted") };
-            self.queued -= item.bytes.len();
+            self.queued -= cost(&item);
             let (_, first_index, first_offset) = self.cursor.expect("a part has begun");
             let fresh = Replaced {
                 group: item.group,

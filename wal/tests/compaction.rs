@@ -61,8 +61,9 @@ impl World {
         };
         let kept = match self.rig.prng.below(10) {
             0..=5 if !is_last => None,
-            6 | 7 => {
-                known.bytes.truncate(1 + known.bytes.len() / 3);
+            // An entry without bytes is one all the same: terms begin with such.
+            of_ten @ (6 | 7) => {
+                known.bytes.truncate((of_ten - 6) as usize * known.bytes.len() / 3);
                 known.max_timestamp -= 1;
                 Some(known)
             }

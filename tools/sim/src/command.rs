@@ -2,15 +2,19 @@
 
 use crate::run::{Failure, Report};
 use crate::trail::Trail;
+use crate::violation::{Rule, Violation};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use torc_base::units::count_in;
 
 /// Rounds of a run, if nothing else is asked for.
@@ -37,6 +41,9 @@ pub struct Args {
     /// Runs in parallel.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = |text: &str| count_in::<usize>(text, 1..=1024))]
     pub jobs: usize,
+    /// A run that takes longer than so many seconds hangs: it is reported as failed, and ends the program.
+    #[arg(long, value_name = "S", default_value_t = 600, value_parser = |text: &str| count_in::<u64>(text, 1..=1 << 20))]
+    pub patience: u64,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -100,18 +107,28 @@ pub fn run_with(args: &Args, runner: Runner) -> ExitCode {
     let next = AtomicU64::new(*seeds.start());
     let printed = Mutex::new(());
     std::thread::scope(|scope| {
+        // Ends when nobody runs seeds any more and `ended` is gone.
+        let (ended, watched) = mpsc::channel::<()>();
+        let under_way = Arc::new(Mutex::new(BTreeMap::new()));
         for _ in 0..args.jobs {
-            scope.spawn(|| {
+            let (ended, under_way) = (ended.clone(), Arc::clone(&under_way));
+            let (seeds, next, sums, printed, bar) = (&seeds, &next, &sums, &printed, &bar);
+            scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed > *seeds.end() || sums.failed.load(Ordering::Relaxed) {
+                        drop(ended);
                         return;
                     }
-                    one(args, seed, runner, &sums, &printed);
+                    under_way.lock().expect("nobody panics with it").insert(seed, 0);
+                    one(args, seed, runner, sums, printed);
+                    under_way.lock().expect("nobody panics with it").remove(&seed);
                     bar.inc(1);
                 }
             });
         }
+        drop(ended);
+        watch(args, &under_way, &watched, &printed);
     });
     bar.finish_and_clear();
     if sums.failed.load(Ordering::Relaxed) {
@@ -145,6 +162,24 @@ fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>)
             sums.failed.store(true, Ordering::Relaxed);
             let _one_at_a_time = printed.lock();
             print_failure(args, seed, &failure);
+        }
+    }
+}
+
+/// Counts the seconds of each run under way. Ends the program if one hangs: a loop without an end is a fault like any other, and is to be told.
+fn watch(args: &Args, under_way: &Mutex<BTreeMap<u64, u64>>, ended: &Receiver<()>, printed: &Mutex<()>) {
+    while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+        let mut runs = under_way.lock().expect("nobody panics with it");
+        for (&seed, seconds) in runs.iter_mut() {
+            *seconds += 1;
+            if *seconds < args.patience {
+                continue;
+            }
+            let _one_at_a_time = printed.lock();
+            let text = format!("it has not ended after {} s of real time", args.patience);
+            let violation = Violation::new(Rule::Liveness, text);
+            print_failure(args, seed, &Failure { violation, trail: "  (unknown)".into() });
+            std::process::exit(1);
         }
     }
 }
@@ -221,7 +256,7 @@ fn report_panics() {
         let current = CURRENT.with(|current| current.try_borrow_mut().ok().and_then(|mut c| c.take()));
         let _ = writeln!(std::io::stderr(), "{info}");
         if let Some((seed, args, trail)) = current {
-            let violation = crate::violation::Violation::new(crate::violation::Rule::NoPanic, info.to_string());
+            let violation = Violation::new(Rule::NoPanic, info.to_string());
             print_failure(&args, seed, &Failure { violation, trail: trail.tail() });
         }
         std::process::exit(1);
