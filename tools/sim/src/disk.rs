@@ -10,7 +10,7 @@
 use crate::faults::DiskFaults;
 use crate::tear;
 use crate::violation::Violation;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use torc_base::buf::{BufMut, Pages};
 use torc_base::ids::{FileId, Tag};
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp};
@@ -532,20 +532,17 @@ impl Disk {
 
     /// Frees files that no name, journal entry or handle knows.
     fn collect(&mut self) {
-        let known = |ino: &Ino| {
-            self.names.values().any(|i| i == ino)
-                || self.stable_names.values().any(|i| i == ino)
-                || self.handles.values().any(|i| i == ino)
-                || self.journal.iter().any(|(_, c)| matches!(c, DirChange::Link { ino: i, .. } if i == ino))
-                || self.flights.values().any(|f| f.kind.uses(*ino))
-        };
         if self.files.len() == self.names.len() {
             return;
         }
-        let dead: Vec<Ino> = self.files.keys().filter(|ino| !known(ino)).copied().collect();
-        for ino in dead {
-            self.files.remove(&ino);
-        }
+        let mut known: BTreeSet<Ino> = self.names.values().chain(self.stable_names.values()).copied().collect();
+        known.extend(self.handles.values());
+        known.extend(self.journal.iter().filter_map(|(_, change)| match change {
+            DirChange::Link { ino, .. } => Some(*ino),
+            DirChange::Rename { .. } | DirChange::Unlink { .. } => None,
+        }));
+        let flights = &self.flights;
+        self.files.retain(|ino, _| known.contains(ino) || flights.values().any(|flight| flight.kind.uses(*ino)));
     }
 
     /// Operations in flight.

@@ -10,7 +10,8 @@
 //! - A tombstone gets the time of its end when all older records of its key have gone with it. Behind a batch that could
 //!   not be taken apart tombstones stay: there may be older records in it.
 //! - The first batch whose keys are noted has room for all of them, however small the table is: each pass gets on.
-//! - Of a producer's newest batch an empty one is left at least: its last sequence.
+//! - Of a producer's newest batch an empty one is left at least: its last sequence. So it is of the last batch of all: readers
+//!   get to the end, though what follows are entries of torc's own.
 
 use super::fair::Flow;
 use super::{Groups, Out, Phase};
@@ -92,6 +93,9 @@ struct Job {
     sift: Option<Sift>,
     /// Batches whose emptied form stays.
     producers: BTreeSet<Offset>,
+    /// Where the records that may be touched end: the emptied form of the last batch before stays, or who reads there would
+    /// wait for ever for what is gone.
+    end: Offset,
     /// Older records of any key may lie before here.
     holds_back: bool,
     tombstones_end: Option<i64>,
@@ -247,7 +251,7 @@ impl Groups {
             let compacted = self.wal.compacted(id);
             let Some(first) = self.wal.first_index(id) else { continue };
             let runs = self.wal.runs(id);
-            let upto = Index(group.raft.marks().committed.get().saturating_sub(1));
+            let upto = Index(group.raft.marks().applied.get().saturating_sub(1));
             let from = compacted.max(first);
             let at = runs.partition_point(|run| run.last_index < from);
             let Some(run) = runs.get(at) else { continue };
@@ -272,6 +276,7 @@ impl Groups {
                 left: Vec::new(),
                 sift: None,
                 producers: group.partition().producers_last(),
+                end: group.partition().high_watermark(),
                 holds_back: false,
                 tombstones_end: None,
                 worth: tombstones_due,
@@ -582,7 +587,8 @@ impl Job {
             Left::Some(bytes) => bytes,
             Left::All | Left::Nothing => {
                 let last = Offset(item.end_offset().get() - 1);
-                if self.limit != Some(item.index) && !self.producers.contains(&last) {
+                let is_last = self.limit == Some(item.index) || item.end_offset() >= self.end;
+                if !is_last && !self.producers.contains(&last) {
                     return Ok(Some(Done::Left(None)));
                 }
                 batch::emptied(&item.bytes)?

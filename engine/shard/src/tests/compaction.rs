@@ -209,6 +209,32 @@ fn a_producer_that_repeats_itself_is_known_after_compaction_and_a_restart() {
     assert_eq!(rig.produce(client, -1, "t", 0, &next).error_code, 0);
 }
 
+/// A last record may be a tombstone whose time is up, with entries of torc's own behind it: readers get to the end all the same.
+#[test]
+fn the_end_is_reached_though_the_last_record_is_gone() {
+    let mut rig = Rig::with(1, &fast());
+    let mut client = rig.connect(0);
+    let config = [COMPACT, ("delete.retention.ms", "1000"), ("min.cleanable.dirty.ratio", "0.0")];
+    assert_eq!(rig.create(client, "t", 1, &config), 0);
+    let (mut prng, mut last) = (Prng::new(6), Last::new());
+    update(&mut rig, client, &mut prng, 20, 40, &mut last);
+    let gone: Vec<(String, Option<String>)> = (0..3).map(|n| (format!("k{n}"), None)).collect();
+    let base = rig.produce(client, -1, "t", 0, &keyed(&gone, &BuildOptions::default())).base_offset;
+    last.extend(gone.into_iter().enumerate().map(|(at, (key, none))| (key, (base + at as i64, none))));
+    for _ in 0..3 {
+        // Each term begins with an entry of its own.
+        rig = rig.restart(&fast()).restart(&fast());
+        client = rig.connect(0);
+        rig.pass(240_000);
+        check(&mut rig, client, &last, false);
+    }
+    assert!(read_from(&mut rig, client, 0).iter().all(|record| record.offset < base), "{:?}", rig.logs());
+    assert!(read_from(&mut rig, client, base + 1).is_empty());
+    update(&mut rig, client, &mut prng, 5, 40, &mut last);
+    rig.pass(240_000);
+    check(&mut rig, client, &last, false);
+}
+
 /// What is left of each read is little, and waits for more of it: the memory that it was read into does not.
 #[test]
 fn little_that_is_left_of_much_does_not_use_up_the_memory_for_reads() {
