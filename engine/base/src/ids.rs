@@ -39,7 +39,7 @@ macro_rules! number {
 
 number!(/** A server of the cluster; Kafka's broker id. */ NodeId(u32));
 number!(/** One core of one server: its ring, its WAL, its groups. */ ShardId(u16));
-number!(/** One replicated log: a partition, or the catalog. Unique in the cluster, never reused. */ GroupId(u64));
+number!(/** One replicated log: a partition, the catalog, or the tree. Unique in the cluster, never reused. */ GroupId(u64));
 number!(/** One client connection of one shard; never reused while the process lives. */ ConnId(u64));
 number!(/** One of a server's Kafka listeners, from 0, in the order of the configuration. */ ListenerId(u8));
 number!(/** Raft's term. 0 before the first election. */ Term(u64));
@@ -67,6 +67,8 @@ pub struct Place {
 impl GroupId {
     /// The log of topics and their settings, on shard 0.
     pub const CATALOG: GroupId = GroupId(1);
+    /// The log of the tree of znodes, on shard 0.
+    pub const TREE: GroupId = GroupId(2);
     /// The first id that a partition may get.
     pub const FIRST_PARTITION: GroupId = GroupId(1024);
 }

@@ -490,6 +490,7 @@ fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<S
         drain_ms: config.drain_ms,
         data_dir: data.path.to_string_lossy().into_owned(),
         described,
+        zookeeper: None,
     })
 }
 

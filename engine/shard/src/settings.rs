@@ -73,6 +73,56 @@ pub struct Settings {
     /// The data directory and the broker's settings as DescribeConfigs and DescribeLogDirs show them.
     pub data_dir: String,
     pub described: Vec<BrokerSetting>,
+    /// What ZooKeeper's clients are served with; `None`: none are, and there is no tree.
+    pub zookeeper: Option<ZooKeeperSettings>,
+}
+
+/// What ZooKeeper's clients are served with, by the keys of `zoo.cfg`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZooKeeperSettings {
+    /// `tickTime`: what sessions' deadlines are rounded to. At least 1.
+    pub tick_ms: u64,
+    /// `minSessionTimeout` and `maxSessionTimeout`
+    pub min_session_ms: u64,
+    pub max_session_ms: u64,
+    /// `jute.maxbuffer`: the longest request.
+    pub max_buffer: usize,
+    /// `maxClientCnxns`: connections from one address; 0: no bound.
+    pub max_connections_per_ip: usize,
+    /// `zookeeper.DigestAuthenticationProvider.superDigest`: whoever proves to be that may do everything.
+    pub super_digest: Option<String>,
+    /// `zookeeper.extendedTypesEnabled`: there are znodes with a time to live.
+    pub has_ttl: bool,
+    /// `enforceQuota`: hard quotas are kept.
+    pub enforces_quotas: bool,
+    /// `skipACL`: access lists are not asked.
+    pub skips_acls: bool,
+    /// Memory that znodes may take, in bytes.
+    pub memory_max: usize,
+    /// `4lw.commands.whitelist`; `*`: all of them.
+    pub four_letter_words: Vec<String>,
+    /// `localSessionsEnabled`
+    pub local_sessions: bool,
+}
+
+impl Default for ZooKeeperSettings {
+    /// As ZooKeeper has them.
+    fn default() -> ZooKeeperSettings {
+        ZooKeeperSettings {
+            tick_ms: 2_000,
+            min_session_ms: 4_000,
+            max_session_ms: 40_000,
+            max_buffer: 0xf_ffff,
+            max_connections_per_ip: 60,
+            super_digest: None,
+            has_ttl: true,
+            enforces_quotas: false,
+            skips_acls: false,
+            memory_max: 4 << 30,
+            four_letter_words: vec!["srvr".into()],
+            local_sessions: false,
+        }
+    }
 }
 
 /// What a node knows of its cluster at its start.
@@ -138,6 +188,7 @@ pub enum Protocol {
     Kafka,
     /// That of other nodes of the cluster (`torc_net::peer`).
     Peer,
+    ZooKeeper,
 }
 
 /// Another node of the cluster, and where it is reached.
@@ -238,5 +289,9 @@ impl Settings {
 
 /// Which shard of a node with so many has a group's log.
 pub fn shard_of(group: GroupId, shards: u16) -> ShardId {
-    ShardId(if group == GroupId::CATALOG { 0 } else { (group.get() % u64::from(shards)) as u16 })
+    ShardId(if matches!(group, GroupId::CATALOG | GroupId::TREE) {
+        0
+    } else {
+        (group.get() % u64::from(shards)) as u16
+    })
 }

@@ -61,6 +61,7 @@ impl Shard {
     fn frame(&mut self, now: Now, conn: ConnId, protocol: Protocol, frame: BufMut, ops: &mut Ops) {
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.frame(out, conn, frame)),
+            Protocol::ZooKeeper => self.conns.close(conn, ops),
             Protocol::Peer => unreachable!("it is the links'"),
         }
     }
@@ -68,6 +69,7 @@ impl Shard {
     fn bad_length(&mut self, now: Now, conn: ConnId, protocol: Protocol, bad: BadLength, ops: &mut Ops) {
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.bad_length(out, conn, bad.0)),
+            Protocol::ZooKeeper => self.conns.close(conn, ops),
             Protocol::Peer => unreachable!("it is the links'"),
         }
     }
@@ -77,6 +79,7 @@ impl Shard {
         let Some((protocol, waiting)) = self.conns.eof(now.mono, conn, ops) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.ended(out, waiting)),
+            Protocol::ZooKeeper => {}
             Protocol::Peer => unreachable!("it is the links'"),
         }
     }
@@ -86,6 +89,7 @@ impl Shard {
         let Some(protocol) = self.conns.sent(now.mono, conn) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
+            Protocol::ZooKeeper => {}
             Protocol::Peer => unreachable!("it is the links'"),
         }
         self.pump(now, conn, ops);
@@ -96,6 +100,7 @@ impl Shard {
         let Some(protocol) = self.conns.protocol(conn) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn)),
+            Protocol::ZooKeeper => drop(self.conns.closed(conn, |_| 0)),
             Protocol::Peer => unreachable!("it is the links'"),
         }
     }

@@ -96,6 +96,7 @@ fn settings(start: &Start) -> Settings {
         drain_ms: 5_000,
         data_dir: "/sim".into(),
         described: Vec::new(),
+        zookeeper: None,
     }
 }
 

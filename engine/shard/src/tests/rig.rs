@@ -118,6 +118,7 @@ pub fn settings() -> Settings {
         drain_ms: 5_000,
         data_dir: "/data".into(),
         described: vec![described("num.partitions", "3", true), described("num.io.threads", "8", false)],
+        zookeeper: None,
     }
 }
 
