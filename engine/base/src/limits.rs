@@ -193,6 +193,8 @@ pub const NODES_MAX: usize = 256;
 pub const REPLICAS_MAX: usize = 15;
 /// Entries that the catalog's log keeps for members that were away for a while; who was away for longer gets the whole catalog.
 pub const CATALOG_KEPT_ENTRIES: u64 = 1_024;
+/// The same of the tree's log.
+pub const TREE_KEPT_ENTRIES: u64 = 8_192;
 /// Nodes that vote on the catalog; the others learn it.
 pub const CATALOG_VOTERS_MAX: usize = 5;
 /// Nodes that may have a partition while it is moved: those that had it, and all that were to get it since.

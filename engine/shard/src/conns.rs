@@ -65,6 +65,8 @@ struct Conn {
     in_turn: bool,
     eof: bool,
     closing: bool,
+    /// It is closed when it has been sent all that it is owed; nothing more is taken from it.
+    ending: bool,
     active: Mono,
     /// Requests of this connection that wait for an answer.
     tokens: Vec<Token>,
@@ -99,6 +101,7 @@ impl Conn {
             in_turn: false,
             eof: false,
             closing: false,
+            ending: false,
             active: now,
             tokens: Vec::new(),
             toward: (ShardId(0), 0),
@@ -111,6 +114,7 @@ impl Conn {
     fn may_take(&self, free: usize) -> bool {
         let waiting = self.outbox.waiting_bytes();
         !self.closing
+            && !self.ending
             && self.leaving.is_none()
             && self.outbox.len() < REQUESTS_IN_FLIGHT_MAX
             && (waiting == 0 || waiting < WAITING_BYTES_MAX.min(free))
@@ -226,6 +230,20 @@ impl Conns {
     pub fn adopted(&mut self, now: Mono, conn: ConnId, moving: Moving) {
         self.turns.take(moving.reserved);
         self.insert(now, conn, moving);
+    }
+
+    /// Hands a connection over that has just come in here and is to be served elsewhere.
+    pub fn pass_on(&mut self, conn: ConnId, origin: Origin, to: ShardId, ops: &mut Vec<Op<Mail>>) {
+        let frames = Frames::new(self.frame_max);
+        let moving = Moving { origin, frames, reserved: 0, pace: Pace::default(), moves: 0 };
+        ops.push(Op::HandOver { conn, to, with: Mail::Moving(Box::new(moving)) });
+    }
+
+    /// From now on frames of up to `max` bytes are taken from a connection, of which nothing has come yet.
+    pub fn set_frame_max(&mut self, conn: ConnId, max: usize) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.frames.set_max(max.min(self.frame_max));
+        }
     }
 
     /// Where a connection came in, even if it has gone to another shard since. Of one that is gone: the first.
@@ -451,6 +469,22 @@ impl Conns {
         self.dirty.insert(conn);
     }
 
+    /// Sends something that nobody asked for, in front of all answers that are not there yet.
+    pub fn tell(&mut self, now: Mono, conn: ConnId, bytes: Buf) {
+        let Some(c) = self.conns.get_mut(&conn).filter(|c| !c.closing) else { return };
+        self.answers.take(bytes.len());
+        c.outbox.tell(now, bytes, |trace| self.answered.push((conn, *trace)));
+        self.dirty.insert(conn);
+    }
+
+    /// Closes a connection as soon as it has been sent all that it is owed.
+    pub fn end(&mut self, conn: ConnId) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.ending = true;
+            self.dirty.insert(conn);
+        }
+    }
+
     /// Bytes of answers that the connection holds.
     pub fn held(&self, conn: ConnId) -> usize {
         self.conns.get(&conn).map_or(0, |c| c.outbox.held())
@@ -602,7 +636,7 @@ impl Conns {
             Some(drain) if quiet(drain) => c.frames.is_looked_through(),
             _ => c.eof && c.frames.is_looked_through(),
         };
-        if done && c.outbox.is_empty() {
+        if (done || c.ending) && c.outbox.is_empty() {
             self.close(conn, ops);
         }
     }

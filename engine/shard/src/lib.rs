@@ -27,12 +27,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod wire;
-pub mod znodes {
-    //! ZooKeeper's clients.
-
-    pub mod facts;
-    pub mod words;
-}
+pub mod znodes;
 
 pub use coordinators::decode_group_record;
 pub use inquiry::{Finding, GroupProgress, Inquiries, Inquiry, PartitionProgress};

@@ -67,6 +67,8 @@ pub enum Mail {
     Leaders(Leaders),
     /// From those who lead to the other replicas: digests of what is committed.
     Digests(Vec<crate::groups::Digest>),
+    /// Between nodes: what the tree's leader is asked, and what it answers.
+    Tree(Box<crate::znodes::TreeMail>),
     /// From the catalog's owner to all: the other nodes that there are links to.
     Present(BTreeSet<NodeId>),
     /// From the catalog's owner to all: who belongs to the cluster.

@@ -8,9 +8,11 @@
 
 mod catalog;
 mod partition;
+mod tree;
 
 pub use catalog::CatalogLog;
 pub use partition::{PartitionLog, encode_clock};
+pub use tree::{TreeLog, encode_entry, ends_term, zxid_of};
 
 use crate::settings::Settings;
 use torc_base::ids::{GroupId, Index, LeaderEpoch, Offset};
@@ -43,16 +45,19 @@ pub mod kind {
     pub const STATE: Kind = Kind(9);
     /// In a log that is damaged: here it begins anew, without entries; not part of it: its index is 0.
     pub const ANEW: Kind = Kind(10);
+    /// A transaction of the tree.
+    pub const TXN: Kind = Kind(11);
 }
 
-/// The kinds of logs. Their tags stand in checkpoints and beside the terms in the log; 2 is kept for coordinators, 3 for
-/// the tree.
+/// The kinds of logs. Their tags stand in checkpoints and beside the terms in the log; 2 is kept for coordinators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogKind {
     /// Topics and their settings.
     Catalog = 0,
     /// Records with offsets.
     Partition = 1,
+    /// Znodes and sessions.
+    Tree = 3,
 }
 
 impl LogKind {
@@ -61,13 +66,18 @@ impl LogKind {
         match tag {
             0 => Ok(LogKind::Catalog),
             1 => Ok(LogKind::Partition),
+            3 => Ok(LogKind::Tree),
             _ => Err(format!("its log is of kind {tag}, which this torc cannot read: it was written by a newer one")),
         }
     }
 
     /// The kind of a group whose log does not say, as logs did before there were tags.
     pub fn of_group(id: GroupId) -> LogKind {
-        if id == GroupId::CATALOG { LogKind::Catalog } else { LogKind::Partition }
+        match id {
+            GroupId::CATALOG => LogKind::Catalog,
+            GroupId::TREE => LogKind::Tree,
+            _ => LogKind::Partition,
+        }
     }
 }
 
@@ -75,6 +85,7 @@ impl LogKind {
 pub enum Meaning {
     Catalog(Box<CatalogLog>),
     Partition(PartitionLog),
+    Tree(Box<TreeLog>),
 }
 
 /// What newly committed entries did.
@@ -84,6 +95,8 @@ pub enum Applied {
     Catalog(Vec<(Index, Change)>),
     /// Records before a new log start are gone.
     Partition { trimmed: bool },
+    /// Nothing yet: whoever has the tree's clients applies what is committed, as they are told of it on the way.
+    Tree,
 }
 
 impl Meaning {
@@ -92,6 +105,7 @@ impl Meaning {
         match kind {
             LogKind::Catalog => Meaning::Catalog(Box::new(CatalogLog::new(settings))),
             LogKind::Partition => Meaning::Partition(PartitionLog::new()),
+            LogKind::Tree => Meaning::Tree(Box::new(TreeLog::new(settings))),
         }
     }
 
@@ -101,6 +115,7 @@ impl Meaning {
         match self {
             Meaning::Catalog(catalog) => Ok(Meaning::Catalog(Box::new(catalog.decode_start(state)?))),
             Meaning::Partition(_) => PartitionLog::decode_start(state).map(Meaning::Partition),
+            Meaning::Tree(tree) => Ok(Meaning::Tree(Box::new(tree.decode_start(state)?))),
         }
     }
 
@@ -109,6 +124,7 @@ impl Meaning {
         match self {
             Meaning::Catalog(_) => LogKind::Catalog,
             Meaning::Partition(_) => LogKind::Partition,
+            Meaning::Tree(_) => LogKind::Tree,
         }
     }
 
@@ -116,7 +132,7 @@ impl Meaning {
     pub fn partition(&self) -> Option<&PartitionLog> {
         match self {
             Meaning::Partition(partition) => Some(partition),
-            Meaning::Catalog(_) => None,
+            Meaning::Catalog(_) | Meaning::Tree(_) => None,
         }
     }
 
@@ -124,7 +140,7 @@ impl Meaning {
     pub fn partition_mut(&mut self) -> Option<&mut PartitionLog> {
         match self {
             Meaning::Partition(partition) => Some(partition),
-            Meaning::Catalog(_) => None,
+            Meaning::Catalog(_) | Meaning::Tree(_) => None,
         }
     }
 
@@ -132,7 +148,7 @@ impl Meaning {
     pub fn begin_term(&mut self, epoch: LeaderEpoch, index: Index) {
         match self {
             Meaning::Partition(partition) => partition.begin_term(epoch, index),
-            Meaning::Catalog(_) => {}
+            Meaning::Catalog(_) | Meaning::Tree(_) => {}
         }
     }
 
@@ -142,6 +158,7 @@ impl Meaning {
         match self {
             Meaning::Catalog(catalog) => catalog.replay(item),
             Meaning::Partition(partition) => partition.replay(item),
+            Meaning::Tree(tree) => tree.replay(item),
         }
     }
 
@@ -150,6 +167,7 @@ impl Meaning {
         match self {
             Meaning::Catalog(_) => CatalogLog::check(item),
             Meaning::Partition(_) => PartitionLog::check(item, end),
+            Meaning::Tree(_) => TreeLog::check(item),
         }
     }
 
@@ -163,6 +181,7 @@ impl Meaning {
         match self {
             Meaning::Catalog(catalog) => catalog.cut(from),
             Meaning::Partition(partition) => partition.cut(from),
+            Meaning::Tree(tree) => tree.cut(from),
         }
     }
 
@@ -175,6 +194,7 @@ impl Meaning {
                 Some((first, pending.last().unwrap_or(first)))
             }
             Meaning::Partition(partition) => partition.state().pending(),
+            Meaning::Tree(tree) => tree.pending(),
         }
     }
 
@@ -183,17 +203,18 @@ impl Meaning {
         match self {
             Meaning::Partition(partition) => Applied::Partition { trimmed: partition.apply(through) },
             Meaning::Catalog(catalog) => Applied::Catalog(catalog.apply(through)),
+            Meaning::Tree(_) => Applied::Tree,
         }
     }
 
-    /// Appends it for a checkpoint's section of groups. Of the catalog that is its kind alone: its state has a section of
-    /// its own ([`CatalogLog::encode`]), in which tools look for the names of topics.
+    /// Appends it for a checkpoint's section of groups. Of the catalog and the tree that is their kind alone: their states have
+    /// sections of their own ([`CatalogLog::encode`], [`TreeLog::take_section`]).
     pub fn encode(&self, out: &mut Vec<u8>) {
         let tag = self.kind() as u8;
         match self {
             // A list stands before the tag, in which older torcs had trims.
             Meaning::Partition(partition) => partition.encode(tag, out),
-            Meaning::Catalog(_) => {
+            Meaning::Catalog(_) | Meaning::Tree(_) => {
                 put_list(out, [].into_iter());
                 out.push(tag);
             }
@@ -208,7 +229,7 @@ impl Meaning {
         *bytes = rest;
         match LogKind::of_tag(*tag)? {
             LogKind::Partition => Ok(Meaning::Partition(PartitionLog::decode(trims, bytes)?)),
-            LogKind::Catalog => Ok(Meaning::new(LogKind::Catalog, settings)),
+            kind @ (LogKind::Catalog | LogKind::Tree) => Ok(Meaning::new(kind, settings)),
         }
     }
 }

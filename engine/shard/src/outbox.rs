@@ -219,13 +219,21 @@ impl Outbox {
         Some(request_bytes)
     }
 
-    /// The next thing to do, if nothing is under way. `left` is told of every request whose answer leaves its place.
-    pub fn next(&mut self, mut left: impl FnMut(&Trace)) -> Option<Action> {
-        if !matches!(self.state, State::Idle) {
-            return None;
+    /// Something that nobody asked for: it goes behind the answers that are there, as far as all before them are, and in front
+    /// of all that come later. `left` as for [`Outbox::next`].
+    pub fn tell(&mut self, now: Mono, bytes: Buf, mut left: impl FnMut(&Trace)) {
+        if self.held == 0 {
+            self.moved = now;
         }
+        self.take_ready(usize::MAX, &mut left);
+        self.held += bytes.len();
+        self.queue.push_back(Piece::Bytes(bytes));
+    }
+
+    /// Takes answers that are there, and all before them, out of their slots, as long as the queue is shorter than `most`.
+    fn take_ready(&mut self, most: usize, left: &mut impl FnMut(&Trace)) {
         while let Some(Slot::Ready(..)) = self.slots.front()
-            && self.queue.len() < SEND_PARTS
+            && self.queue.len() < most
         {
             let Some(Slot::Ready(pieces, trace)) = self.slots.pop_front() else { unreachable!("just seen") };
             self.first_slot += 1;
@@ -234,6 +242,14 @@ impl Outbox {
             }
             self.queue.extend(pieces);
         }
+    }
+
+    /// The next thing to do, if nothing is under way. `left` is told of every request whose answer leaves its place.
+    pub fn next(&mut self, mut left: impl FnMut(&Trace)) -> Option<Action> {
+        if !matches!(self.state, State::Idle) {
+            return None;
+        }
+        self.take_ready(SEND_PARTS, &mut left);
         if let Some(Piece::Later(later)) = self.queue.front() {
             self.state = State::Reads;
             return Some(Action::Read(*later, self.step));

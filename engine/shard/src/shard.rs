@@ -18,6 +18,7 @@ use crate::settings::Protocol;
 use crate::settings::Settings;
 use crate::slow::SlowLog;
 use crate::stats::Stats;
+use crate::znodes::{self, Znodes};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub struct Shard {
     coordinators: Coordinators,
     /// On shard 0.
     catalog: Option<CatalogOwner>,
+    /// The same, if ZooKeeper's clients are served.
+    znodes: Option<Znodes>,
     pub(super) asks: VecDeque<(Place, Token, Ask)>,
     pub(super) answers: VecDeque<(Asker, Answer)>,
     pub(super) notices: VecDeque<Notice>,
@@ -105,6 +108,7 @@ impl Shard {
             groups: Groups::new(Arc::clone(&settings), Arc::clone(&stats)),
             coordinators: Coordinators::new(Arc::clone(&settings)),
             catalog,
+            znodes: if settings.shard == ShardId(0) { Znodes::new(&settings, &stats) } else { None },
             links: Links::new(Arc::clone(&settings), Arc::clone(&stats)),
             settings,
             stats,
@@ -262,6 +266,24 @@ impl Shard {
         f(&mut self.coordinators, around);
     }
 
+    /// True where ZooKeeper's clients are served.
+    pub(super) fn serves_znodes(&self) -> bool {
+        self.znodes.is_some()
+    }
+
+    /// Nothing, where they are not.
+    pub(super) fn with_znodes(
+        &mut self,
+        now: Now,
+        ops: &mut Vec<Op<Mail>>,
+        f: impl FnOnce(&mut Znodes, &mut znodes::Around),
+    ) {
+        let Some(znodes) = &mut self.znodes else { return };
+        let (answers, notices) = (&mut self.answers, &mut self.notices);
+        let out = &mut groups::Out { now, ops, answers, notices };
+        f(znodes, &mut znodes::Around { groups: &mut self.groups, conns: &mut self.conns, out });
+    }
+
     fn on_mail(&mut self, now: Now, from: ShardId, mail: Mail, ops: &mut Vec<Op<Mail>>) {
         match mail {
             Mail::Ask { token, ask } => {
@@ -279,7 +301,7 @@ impl Shard {
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
             Mail::Finish => self.finish(now, ops),
             Mail::Pressed => self.pressed_until = now.mono.plus_ms(PRESSED_MS),
-            Mail::Digests(_) => {}
+            Mail::Digests(_) | Mail::Tree(_) => {}
             Mail::Moving(_) | Mail::Calling(_) => panic!("a connection's mail comes with the connection"),
         }
     }
@@ -296,6 +318,10 @@ impl Shard {
             }
             Mail::Digests(words) => {
                 return self.with_groups(now, ops, |groups, out| groups.take_digests(out, from.node, words));
+            }
+            Mail::Tree(mail) => {
+                self.with_znodes(now, ops, |znodes, around| znodes.mail(around, from.node, *mail));
+                return self.settle(now, ops);
             }
             _ => {}
         }
@@ -459,6 +485,9 @@ impl Shard {
     /// them.
     fn peer(&mut self, now: Now, place: Place, is_up: bool, ops: &mut Vec<Op<Mail>>) {
         self.groups.look_at_replicas(now.mono, place.node, is_up);
+        if !is_up {
+            self.with_znodes(now, ops, |znodes, around| znodes.peer_down(around));
+        }
         let Some(owner) = self.catalog.as_mut().filter(|_| place.shard == ShardId(0)) else { return };
         if is_up {
             owner.peer_up(place.node);
@@ -482,6 +511,11 @@ impl Shard {
                 self.catalog.as_mut().expect("the catalog's log is the owner's").replaced(&self.groups);
                 self.drive_catalog(now, ops);
             }
+            Notice::TreeCommitted(through) if self.znodes.is_none() => self.groups.apply_tree_quietly(through),
+            Notice::TreeCommitted(through) => {
+                self.with_znodes(now, ops, |znodes, around| znodes.committed(around, through));
+            }
+            Notice::TreeReplaced => self.with_znodes(now, ops, |znodes, around| znodes.replaced(around)),
             Notice::AllServing => self.all_serving(now, ops),
             // Without a controller it is said again.
             Notice::Arrived(arrived) => {
@@ -495,6 +529,7 @@ impl Shard {
                 owner.lost(error::NOT_CONTROLLER, &mut self.answers);
                 self.drive_catalog(now, ops);
             }
+            Notice::Lost(GroupId::TREE) => self.with_znodes(now, ops, |znodes, around| znodes.lost(around)),
             Notice::Lost(log) => {
                 self.kafka.view.lead(&vec![Led::lost(log, self.settings.node)]);
                 self.with_coordinators(now, ops, |all, around| all.leave(around, log));
@@ -554,7 +589,7 @@ impl Shard {
                 let ids = topics.iter().flat_map(|topic| mine(topic)).map(|(id, _)| id);
                 let wanted: std::collections::BTreeSet<GroupId> = ids.collect();
                 for id in groups.ids() {
-                    if id != GroupId::CATALOG && !wanted.contains(&id) {
+                    if !matches!(id, GroupId::CATALOG | GroupId::TREE) && !wanted.contains(&id) {
                         groups.drop_group(out, id);
                     }
                 }
@@ -691,6 +726,7 @@ impl Shard {
         self.press(now, ops);
         self.turn_stop(now, ops);
         self.with_coordinators(now, ops, |all, around| all.turn(around));
+        self.with_znodes(now, ops, |znodes, around| znodes.turn(around));
         self.with_groups(now, ops, |groups, out| groups.turn(out));
         self.settle(now, ops);
         if self.catalog.as_ref().is_some_and(|owner| owner.is_due(&self.groups, now.mono)) {
@@ -787,7 +823,7 @@ impl App for Shard {
         };
         let deadlines = [stop, self.next_press, self.kafka.deadline(&self.conns), self.conns.deadline()];
         let catalog = self.catalog.as_ref().and_then(CatalogOwner::deadline);
-        let links = [self.links.deadline(), self.departs_again];
+        let links = [self.links.deadline(), self.departs_again, self.znodes.as_ref().and_then(Znodes::deadline)];
         let inside = [self.coordinators.deadline(), self.groups.deadline(), catalog];
         let inside = inside.into_iter().chain(links);
         deadlines.into_iter().chain(inside).flatten().min()

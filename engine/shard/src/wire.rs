@@ -8,11 +8,14 @@ use crate::shard::Shard;
 use crate::stats::{add, set};
 use std::net::IpAddr;
 use torc_base::buf::BufMut;
-use torc_base::ids::{ConnId, ListenerId};
+use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::{Level, Op};
 use torc_base::time::Now;
 
 type Ops = Vec<Op<Mail>>;
+
+/// Where the tree is, and with it the connections of ZooKeeper's clients.
+const TREE_SHARD: ShardId = ShardId(0);
 
 impl Shard {
     /// What is spoken at a listener.
@@ -24,7 +27,12 @@ impl Shard {
     pub(super) fn accepted(&mut self, now: Now, conn: ConnId, listener: ListenerId, peer: IpAddr, ops: &mut Ops) {
         let protocol = self.protocol_of(listener);
         add(&self.stats.connections_accepted_total, 1);
-        self.conns.accepted(now.mono, conn, Origin { listener, protocol, peer }, ops);
+        let origin = Origin { listener, protocol, peer };
+        if protocol == Protocol::ZooKeeper && self.settings.shard != TREE_SHARD {
+            return self.conns.pass_on(conn, origin, TREE_SHARD, ops);
+        }
+        self.conns.accepted(now.mono, conn, origin, ops);
+        self.opened(now, conn, ops);
         if !self.conns.reads() {
             self.conns.close(conn, ops);
         }
@@ -33,7 +41,19 @@ impl Shard {
     /// Another shard handed a connection over.
     pub(super) fn adopted(&mut self, now: Now, conn: ConnId, moving: Moving, ops: &mut Ops) {
         self.conns.adopted(now.mono, conn, moving);
+        self.opened(now, conn, ops);
         if self.conns.reads() { self.pump(now, conn, ops) } else { self.conns.close(conn, ops) }
+    }
+
+    fn opened(&mut self, now: Now, conn: ConnId, ops: &mut Ops) {
+        if self.conns.protocol(conn) == Some(Protocol::ZooKeeper)
+            && let Some(peer) = self.conns.peer(conn)
+        {
+            match self.serves_znodes() {
+                true => self.with_znodes(now, ops, |znodes, around| znodes.opened(around, conn, peer)),
+                false => self.conns.close(conn, ops),
+            }
+        }
     }
 
     /// An exact receive is full.
@@ -61,7 +81,7 @@ impl Shard {
     fn frame(&mut self, now: Now, conn: ConnId, protocol: Protocol, frame: BufMut, ops: &mut Ops) {
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.frame(out, conn, frame)),
-            Protocol::ZooKeeper => self.conns.close(conn, ops),
+            Protocol::ZooKeeper => self.with_znodes(now, ops, |znodes, around| znodes.frame(around, conn, frame)),
             Protocol::Peer => unreachable!("it is the links'"),
         }
     }
@@ -69,7 +89,9 @@ impl Shard {
     fn bad_length(&mut self, now: Now, conn: ConnId, protocol: Protocol, bad: BadLength, ops: &mut Ops) {
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.bad_length(out, conn, bad.0)),
-            Protocol::ZooKeeper => self.conns.close(conn, ops),
+            Protocol::ZooKeeper => {
+                self.with_znodes(now, ops, |znodes, around| znodes.bad_length(around, conn, bad.0));
+            }
             Protocol::Peer => unreachable!("it is the links'"),
         }
     }
@@ -100,7 +122,8 @@ impl Shard {
         let Some(protocol) = self.conns.protocol(conn) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.closed(out, conn)),
-            Protocol::ZooKeeper => drop(self.conns.closed(conn, |_| 0)),
+            Protocol::ZooKeeper if !self.serves_znodes() => drop(self.conns.closed(conn, |_| 0)),
+            Protocol::ZooKeeper => self.with_znodes(now, ops, |znodes, around| znodes.closed(around, conn)),
             Protocol::Peer => unreachable!("it is the links'"),
         }
     }

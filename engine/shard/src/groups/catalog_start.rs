@@ -1,4 +1,4 @@
-//! Where the catalog's log begins. All that is committed is in the state, and the state is in checkpoints: the log keeps what
+//! Where the logs of the catalog and of the tree begin. All that is committed is in the state, and the state is in checkpoints: the log keeps what
 //! members lack that can be reached, and some more for those that were away for a while. Who lacks what is gone gets the
 //! state itself, in one piece, as it is when it leaves.
 
@@ -8,10 +8,20 @@ use torc_base::buf::Buf;
 use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Index, NodeId, Offset};
 use torc_base::io::Level;
-use torc_base::limits::{CATALOG_KEPT_ENTRIES, PEER_HEAD_BYTES_MAX};
+use torc_base::limits::{CATALOG_KEPT_ENTRIES, PEER_HEAD_BYTES_MAX, TREE_KEPT_ENTRIES};
 use torc_consensus::{Body, Configuration, Mark, Message, SnapshotOutcome};
 use torc_net::peer::{EntryHead, GroupsWriter};
 use torc_state::retention::Age;
+
+/// True of groups whose state goes to other members in one piece.
+pub(super) fn is_sent_whole(id: GroupId) -> bool {
+    matches!(id, GroupId::CATALOG | GroupId::TREE)
+}
+
+/// Entries that the log keeps for members that were away, and what people call it.
+fn about(id: GroupId) -> (u64, &'static str) {
+    if id == GroupId::TREE { (TREE_KEPT_ENTRIES, "the tree of znodes") } else { (CATALOG_KEPT_ENTRIES, "the catalog") }
+}
 
 impl Groups {
     /// The longest state that goes to other members, which write it as one entry.
@@ -20,59 +30,69 @@ impl Groups {
         self.settings.wal.entry_bytes_max().saturating_sub(PEER_HEAD_BYTES_MAX / 16)
     }
 
-    /// The catalog is about to be in a checkpoint, in so many bytes: of its log that which nobody needs goes.
-    pub fn release_catalog(&mut self, out: &mut Out, state_bytes: usize) {
-        let group = &self.groups[&GroupId::CATALOG];
-        let applied = group.raft.marks().applied;
+    /// The catalog or the tree is about to be in a checkpoint, in so many bytes, as it is applied through `applied`: of its
+    /// log that which nobody needs goes.
+    pub fn release_whole(&mut self, out: &mut Out, id: GroupId, state_bytes: usize, applied: Index) {
+        let group = &self.groups[&id];
+        let (kept, name) = about(id);
         if group.is_alone() {
-            return self.release(GroupId::CATALOG, applied.next());
+            return self.release(id, applied.next());
         }
         if state_bytes > self.state_bytes_max() {
             let text = format!(
-                "the catalog has {state_bytes} bytes, more than one entry of this log takes: its log keeps all entries, so that \
+                "{name} has {state_bytes} bytes, more than one entry of this log takes: its log keeps all entries, so that \
                  nodes which were away get them"
             );
             return out.log(Level::Warn, text);
         }
-        let mut below = Index(applied.next().get().saturating_sub(CATALOG_KEPT_ENTRIES));
+        let mut below = Index(applied.next().get().saturating_sub(kept));
         if group.raft.is_leader() {
             let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node && !peer.suspected);
             below = others.map(|peer| peer.held.next()).min().unwrap_or(below).min(below);
         }
         if below > group.raft.log().first() {
-            self.release(GroupId::CATALOG, below);
+            self.release(id, below);
         }
     }
 
-    /// The catalog as it is applied: where it is in its log, and who belongs to the group there.
-    fn catalog_mark(&self) -> Option<(Mark, Configuration)> {
-        let raft = &self.groups.get(&GroupId::CATALOG)?.raft;
+    /// Such a state as it is applied: where it is in its log, and who belongs to the group there.
+    fn whole_mark(&self, id: GroupId) -> Option<(Mark, Configuration)> {
+        let raft = &self.groups.get(&id)?.raft;
         let index = raft.marks().applied;
         let term = raft.log().term_at(index).filter(|_| index > Index(0))?;
         Some((Mark { term, index }, raft.configurations()[0].1.clone()))
     }
 
-    /// What a member of the catalog's group is offered that lacks what is released.
-    pub(super) fn catalog_start(&self) -> SnapshotOutcome {
-        match self.catalog_mark() {
+    /// What a member of such a group is offered that lacks what is released.
+    pub(super) fn whole_start(&self, id: GroupId) -> SnapshotOutcome {
+        match self.whole_mark(id) {
             Some((mark, configuration)) => SnapshotOutcome::Delivered { mark, configuration },
             None => SnapshotOutcome::Refused,
         }
     }
 
-    /// Sends the catalog as it is now, which may be further than when it was offered.
-    pub(super) fn depart_catalog(
+    /// Sends the state as it is now, which may be further than when it was offered.
+    pub(super) fn depart_whole(
         &mut self,
         out: &mut Out,
         node: NodeId,
+        id: GroupId,
         mut message: Message,
         writer: &mut GroupsWriter,
     ) {
-        let Meaning::Catalog(catalog) = &self.groups[&GroupId::CATALOG].meaning else { return };
-        let state = catalog.encode_start();
-        let Some((mark, configuration)) = self.catalog_mark().filter(|_| state.len() <= self.state_bytes_max()) else {
+        let mark = self.whole_mark(id);
+        let applied = mark.as_ref().map(|(mark, _)| mark.index);
+        let state = match &mut self.groups.get_mut(&id).expect("it is led here").meaning {
+            Meaning::Catalog(catalog) => catalog.encode_start(),
+            Meaning::Tree(tree) if Some(tree.state().applied()) == applied => tree.encode_start(),
+            // What is committed is about to be applied.
+            Meaning::Tree(_) => return self.offer_again(out, node, id, &message),
+            Meaning::Partition(_) => return,
+        };
+        let Some((mark, configuration)) = mark.filter(|_| state.len() <= self.state_bytes_max()) else {
             let text = format!(
-                "the catalog has {} bytes, more than one entry of the log takes: node {node} does not get it",
+                "{} has {} bytes, more than one entry of the log takes: node {node} does not get it",
+                about(id).1,
                 state.len()
             );
             return self.report_damage(out, Level::Error, &text);
@@ -80,7 +100,7 @@ impl Groups {
         message.body = Body::Snapshot { mark, configuration };
         let (kind, max_timestamp, body_crc) = (kind::STATE.0, Age::NONE.0, crc32c(&state));
         let head = EntryHead { kind, prefix_len: 0, records: 0, first_offset: Offset(0), max_timestamp, body_crc };
-        self.put(GroupId::CATALOG, &message, 1, writer);
+        self.put(id, &message, 1, writer);
         writer.entry(head, Buf::copy_of(&state));
     }
 }

@@ -17,6 +17,7 @@ use torc_snapshot::{CheckpointWriter, Progress, Section, Sections};
 const SHARD: Section = Section(*b"SHRD");
 const GROUPS: Section = Section(*b"GRPS");
 const CATALOG: Section = Section(*b"CATL");
+const TREE: Section = Section(*b"TREE");
 const LOG: Section = Section(*b"WAL ");
 
 /// Added to the number of groups: what each has applied is less than what it has, and counts. Older torcs did not say what
@@ -78,6 +79,10 @@ impl Groups {
     /// section says where the entries are, and the replay begins behind them. So no group holds up a checkpoint, whether it
     /// has a leader or not.
     pub fn begin_checkpoint(&mut self, out: &mut Out) {
+        // That of the tree is taken over many turns, in which all else goes on.
+        if !self.walk_tree(self.checkpoint.forced) {
+            return;
+        }
         let mut ops = std::mem::take(&mut self.disk_ops);
         self.checkpoint.begun = out.now.mono;
         let catalog = self.groups.contains_key(&GroupId::CATALOG).then(|| self.catalog());
@@ -87,12 +92,20 @@ impl Groups {
             bytes
         });
         if let Some(catalog) = &catalog {
-            self.release_catalog(out, catalog.len());
+            let applied = self.groups[&GroupId::CATALOG].raft.marks().applied;
+            self.release_whole(out, GroupId::CATALOG, catalog.len(), applied);
         }
+        if self.has_tree() {
+            let (applied, bytes) = self.tree().walked().expect("just taken");
+            self.release_whole(out, GroupId::TREE, bytes, applied);
+        }
+        let groups = self.encode_groups();
+        let tree = self.has_tree().then(|| self.tree_mut().take_section());
         let closing = std::mem::take(&mut self.checkpoint.forced);
         let (log, needs) = self.wal.begin_checkpoint(closing);
-        let mut sections: Sections = vec![(SHARD, self.encode_shard()), (GROUPS, self.encode_groups()), (LOG, log)];
+        let mut sections: Sections = vec![(SHARD, self.encode_shard()), (GROUPS, groups), (LOG, log)];
         sections.extend(catalog.map(|bytes| (CATALOG, bytes)));
+        sections.extend(tree.map(|bytes| (TREE, bytes)));
         let writer = CheckpointWriter::begin(self.checkpoint.number + 1, &sections, CHECKPOINT_FILE, &mut ops);
         self.checkpoint.writer = Some((writer, needs));
         if self.wal.durable() >= needs {
@@ -170,10 +183,12 @@ impl Groups {
 
     pub(super) fn encode_groups(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let behind = |group: &Group| {
-            let marks = group.raft.marks();
-            marks.applied < marks.written
+        // The tree is as it was when it began to be written down.
+        let applied_of = |group: &Group| match &group.meaning {
+            Meaning::Tree(tree) => tree.walked().map_or(tree.state().applied(), |(at, _)| at),
+            _ => group.raft.marks().applied,
         };
+        let behind = |group: &Group| applied_of(group) < group.raft.marks().written;
         let node = self.settings.node;
         let plain = |group: &Group| {
             let [(index, members)] = group.raft.configurations() else { return false };
@@ -186,9 +201,8 @@ impl Groups {
         for (id, group) in &self.groups {
             let (hard_state, log) = (group.raft.hard_state(), group.raft.log());
             let vote = hard_state.vote.map_or(u64::from(u32::MAX), |vote| u64::from(vote.get()));
-            let marks = group.raft.marks();
-            let numbers =
-                [id.get(), hard_state.term.get(), vote, log.first().get(), log.last().get(), marks.applied.get()];
+            let applied = applied_of(group);
+            let numbers = [id.get(), hard_state.term.get(), vote, log.first().get(), log.last().get(), applied.get()];
             numbers.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
             if members != 0 {
                 encode_doubt(hard_state.doubt, &mut out);
@@ -202,13 +216,14 @@ impl Groups {
 
     /// Takes a checkpoint's sections in; returns the log's.
     pub(super) fn load_sections(&mut self, out: &mut Out, sections: Sections) -> Result<Vec<u8>, String> {
-        let (mut log, mut catalog) = (None, None);
+        let (mut log, mut catalog, mut tree) = (None, None, None);
         for (section, bytes) in sections {
             match section {
                 SHARD if bytes == self.encode_shard() => {}
                 SHARD => return Err("belongs to another shard, or to another number of shards".into()),
                 GROUPS => self.decode_groups(&bytes)?,
                 CATALOG => catalog = Some(bytes),
+                TREE => tree = Some(bytes),
                 LOG => log = Some(bytes),
                 other => out.log(Level::Warn, format!("section {other:?} of the checkpoint is unknown")),
             }
@@ -219,6 +234,18 @@ impl Groups {
             (Some(Meaning::Catalog(log)), Some(section)) => log.load(&section)?,
             (None, None) => {}
             _ => return Err("the sections of the groups and of the catalog do not fit together".into()),
+        }
+        let found = self.checkpoint.recovery.found.get_mut(&GroupId::TREE);
+        let found = found.map(|found| (found.applied, found.last, &mut found.meaning));
+        match (found, tree) {
+            (Some((applied, last, Meaning::Tree(log))), Some(section)) => {
+                log.load(&section, applied)?;
+                if log.pending().is_some_and(|(_, tail)| tail > last) {
+                    return Err("the tree's section goes on behind its log".into());
+                }
+            }
+            (None, None) => {}
+            _ => return Err("the sections of the groups and of the tree do not fit together".into()),
         }
         log.ok_or_else(|| "has no section of the log".into())
     }

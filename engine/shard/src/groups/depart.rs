@@ -4,6 +4,7 @@
 //! frame has room for, and consensus is told how many left, and how large they are. Nothing more is offered to a follower
 //! before that.
 
+use super::catalog_start::is_sent_whole;
 use super::{Groups, Out};
 use crate::group::epoch_of;
 use crate::meaning::{PartitionLog, kind};
@@ -178,7 +179,7 @@ impl Groups {
                 let configuration = group.raft.configurations()[0].1.clone();
                 SnapshotOutcome::Delivered { mark: Mark { term, index }, configuration }
             }
-            _ if id == GroupId::CATALOG => self.catalog_start(),
+            _ if is_sent_whole(id) => self.whole_start(id),
             _ => SnapshotOutcome::Refused,
         }
     }
@@ -250,7 +251,7 @@ impl Groups {
             return Entries::Never;
         }
         let written = group.raft.marks().written;
-        let is_whole = id == GroupId::CATALOG && matches!(message.body, Body::Snapshot { .. });
+        let is_whole = is_sent_whole(id) && matches!(message.body, Body::Snapshot { .. });
         if is_whole || written == prev.index {
             return Entries::Here(Vec::new());
         }
@@ -320,8 +321,8 @@ impl Groups {
         if !leads(&message) {
             return;
         }
-        if id == GroupId::CATALOG && matches!(message.body, Body::Snapshot { .. }) {
-            return self.depart_catalog(out, node, message, writer);
+        if is_sent_whole(id) && matches!(message.body, Body::Snapshot { .. }) {
+            return self.depart_whole(out, node, id, message, writer);
         }
         if let Body::Snapshot { mark, .. } = message.body {
             return self.depart_start(out, node, id, &message, mark, items.first(), writer);

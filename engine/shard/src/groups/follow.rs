@@ -6,7 +6,7 @@ use super::propose::Mark;
 use super::{Groups, Notice, Out, Phase};
 use crate::group::{Group, Waiter};
 use crate::mail::Led;
-use crate::meaning::{kind, members};
+use crate::meaning::{LogKind, kind, members};
 use crate::memory::Budget;
 use crate::refusal::Refusal;
 use std::collections::VecDeque;
@@ -126,7 +126,7 @@ impl Groups {
         let watchers: Vec<_> = group.watchers.iter().map(|(_, asker)| *asker).collect();
         group.digests = crate::groups::Digests::default();
         group.meaning = group.meaning.starting_with(&state).expect("checked as well");
-        let is_catalog = group.meaning.partition().is_none();
+        let kind_of_log = group.meaning.kind();
         let payload = encode_state(restore.mark, group.raft.configuration().1, &state);
         let through = restore.mark.index;
         let mut nothing = torc_consensus::Output::default();
@@ -135,9 +135,17 @@ impl Groups {
         self.wal.restart_group(id);
         let seq = self.write_internal(id, kind::STATE, Index(0), &payload);
         self.track(seq, id, Mark::Log { cut: restore.cut, through });
-        if is_catalog {
-            out.log(Level::Info, format!("the catalog is taken over from its leader as it was at entry {through}"));
-            out.notices.push_back(Notice::CatalogReplaced);
+        let taken = |what: &str| format!("{what} is taken over from its leader as it was at entry {through}");
+        match kind_of_log {
+            LogKind::Catalog => {
+                out.log(Level::Info, taken("the catalog"));
+                out.notices.push_back(Notice::CatalogReplaced);
+            }
+            LogKind::Tree => {
+                out.log(Level::Info, taken("the tree of znodes"));
+                out.notices.push_back(Notice::TreeReplaced);
+            }
+            LogKind::Partition => {}
         }
         // Consumers that read here may find that what they wait for is gone.
         self.wake_all(out, watchers);

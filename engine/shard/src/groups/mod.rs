@@ -28,6 +28,7 @@ mod replicas;
 mod retention;
 mod salvage;
 mod sizes;
+mod tree;
 mod watch;
 
 pub use depart::Link;
@@ -40,6 +41,7 @@ pub use inside::KeptBack;
 pub use moves::{Arrival, Moving};
 pub use recover::Phase;
 pub use replicas::{InSync, OnCopies};
+pub use tree::TxnHead;
 
 use crate::group::Group;
 use crate::line_limit::LineLimit;
@@ -75,6 +77,10 @@ pub enum Notice {
     CatalogApplied(Vec<(Index, Change)>),
     /// The catalog is another one than before: a member that lacked much has got it as a whole.
     CatalogReplaced,
+    /// The tree's log is committed through that entry, which is to be applied.
+    TreeCommitted(Index),
+    /// The tree is another one than before: a member that lacked much has got it as a whole.
+    TreeReplaced,
     /// All groups of this shard have leaders, of those that this node alone decides about; or there is news of leaders.
     AllServing,
     /// This node does not lead the group any more.
@@ -152,6 +158,8 @@ pub struct Groups {
     ticking: BTreeSet<GroupId>,
     next_tick: Mono,
     packer: Packer,
+    /// The entry at hand of the tree's log.
+    txn_bytes: Vec<u8>,
     output: Output,
     disk_ops: Vec<DiskOp>,
     outcomes: Vec<Outcome>,
@@ -199,6 +207,7 @@ impl Groups {
             ticking: BTreeSet::new(),
             next_tick: Mono(0),
             packer: Packer::new(),
+            txn_bytes: Vec::new(),
             output: Output::default(),
             disk_ops: Vec::new(),
             outcomes: Vec::new(),
@@ -318,10 +327,14 @@ impl Groups {
         self.in_flight.is_empty() && self.deferred.is_empty()
     }
 
-    /// Makes a group that is new here, with these nodes as its voters; those of the catalog are in the settings. It has a
+    /// Makes a group that is new here, with these nodes as its voters; those of the catalog and the tree are in the
+    /// settings. It has a
     /// leader when the votes and a no-op are committed; the first of `replicas` stands for election at once.
     pub fn create(&mut self, out: &mut Out, id: GroupId, kind: LogKind, replicas: &[NodeId]) {
-        let first = if id == GroupId::CATALOG { self.settings.cluster.voters.first() } else { replicas.first() };
+        let first = match id {
+            GroupId::CATALOG | GroupId::TREE => self.settings.cluster.voters.first(),
+            _ => replicas.first(),
+        };
         let stands = first == Some(&self.settings.node);
         self.make(out, id, kind, replicas, self.doubt, stands);
     }
@@ -354,7 +367,7 @@ impl Groups {
     pub fn catalog(&self) -> &CatalogLog {
         match &self.groups.get(&GroupId::CATALOG).expect("asked of the catalog's owner").meaning {
             Meaning::Catalog(catalog) => catalog,
-            Meaning::Partition(_) => unreachable!("the catalog's group has the catalog's log"),
+            _ => unreachable!("the catalog's group has the catalog's log"),
         }
     }
 
@@ -362,7 +375,7 @@ impl Groups {
     pub fn catalog_mut(&mut self) -> &mut CatalogLog {
         match &mut self.groups.get_mut(&GroupId::CATALOG).expect("asked of the catalog's owner").meaning {
             Meaning::Catalog(catalog) => catalog,
-            Meaning::Partition(_) => unreachable!("the catalog's group has the catalog's log"),
+            _ => unreachable!("the catalog's group has the catalog's log"),
         }
     }
 
@@ -500,7 +513,7 @@ impl Groups {
 
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
-        let sizes = self.sizes.is_some().then_some(Mono(0));
+        let sizes = (self.sizes.is_some() || self.is_walking_tree()).then_some(Mono(0));
         // Fenced, retention is at rest: its time would be due for ever.
         if self.phase != Phase::Running || self.fenced().is_some() {
             let lookups = self.lookups.is_due().then_some(Mono(0));

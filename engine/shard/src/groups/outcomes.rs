@@ -77,6 +77,7 @@ impl Groups {
         let applied = group.meaning.apply(through);
         group.raft.step(Input::Applied { through }, &mut self.output).expect("only proposals are refused");
         match applied {
+            Applied::Tree => self.tree_committed(out, through),
             Applied::Catalog(changes) => out.notices.push_back(Notice::CatalogApplied(changes)),
             Applied::Partition { trimmed } => {
                 let log_start = group.partition().log_start();

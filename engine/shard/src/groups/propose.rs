@@ -5,7 +5,7 @@ use super::follow::Sent;
 use super::{Groups, Out};
 use crate::batch::NewBatch;
 use crate::group::{Group, epoch_of};
-use crate::meaning::kind;
+use crate::meaning::{Meaning, kind};
 use crate::refusal::Refusal;
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset};
@@ -89,11 +89,24 @@ impl Groups {
         kind: Kind,
         payload: &[u8],
     ) -> Result<Index, Refusal> {
+        self.propose_internal_with(out, id, kind, payload, |_, _| {})
+    }
+
+    /// The same; `note` is told the entry's place before anything comes of it.
+    pub(super) fn propose_internal_with(
+        &mut self,
+        out: &mut Out,
+        id: GroupId,
+        kind: Kind,
+        payload: &[u8],
+        note: impl FnOnce(&mut Meaning, Index),
+    ) -> Result<Index, Refusal> {
         if self.fenced().is_some() {
             return Err(Refusal::Storage);
         }
         let group = self.groups.get_mut(&id).filter(|group| group.leads()).ok_or(Refusal::NotLeader)?;
         let append = next_place(group, out.now.mono, &mut self.output)?;
+        note(&mut group.meaning, append.first);
         let seq = self.write_internal(id, kind, append.first, payload);
         self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
         self.carry_out(out, id);

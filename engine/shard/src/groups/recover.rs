@@ -164,7 +164,7 @@ pub(super) struct Recovery {
 pub(super) fn fresh_raft(settings: &Settings, doubt: Option<u64>, id: GroupId, replicas: &[NodeId]) -> Raft {
     let log = LogView { first: Index(1), last: Index(0), terms: Vec::new() };
     let members = match id {
-        GroupId::CATALOG => settings.catalog_members(),
+        GroupId::CATALOG | GroupId::TREE => settings.catalog_members(),
         _ => Configuration::of_voters(replicas.iter().copied()),
     };
     let doubt = doubt.map(|incarnation| Doubt::All { incarnation });
@@ -324,6 +324,9 @@ impl Groups {
         }
         if self.settings.shard.0 == 0 && !self.groups.contains_key(&GroupId::CATALOG) {
             self.create(out, GroupId::CATALOG, LogKind::Catalog, &[]);
+        }
+        if self.settings.shard.0 == 0 && self.settings.zookeeper.is_some() {
+            self.create(out, GroupId::TREE, LogKind::Tree, &[]);
         }
         for id in ids {
             self.seek_leader(out, id, false);

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::groups::Arrival;
 use crate::groups::{DIGEST_RANGE, Digest};
+use crate::znodes::TreeMail;
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId, Offset, ProducerId, TopicId};
 use torc_base::limits::MOVE_MEMBERS_MAX;
@@ -30,6 +31,7 @@ mod kind {
     pub const LEADERS: u8 = 6;
     pub const ASK_ADMIT: u8 = 7;
     pub const DIGESTS: u8 = 15;
+    pub const TREE: u8 = 16;
     pub const ASK_ARRIVED: u8 = 20;
     pub const ASK_ELECT: u8 = 21;
     pub const ANSWER_ELECTED: u8 = 22;
@@ -114,6 +116,10 @@ pub fn encode(mail: &Mail) -> Option<Vec<u8>> {
                 out.extend_from_slice(&word.digest.to_be_bytes());
             });
         }
+        Mail::Tree(mail) => {
+            out.push(kind::TREE);
+            mail.encode(&mut out);
+        }
         Mail::Leaders(leaders) => {
             out.push(kind::LEADERS);
             put_list(&mut out, leaders, put_led);
@@ -131,6 +137,8 @@ pub fn decode(mut bytes: &[u8], defaults: &TopicConfig) -> Read<Mail> {
     let what = from.u8("kind of mail")?;
     let mail = if what == kind::LEADERS {
         Mail::Leaders(take_leaders(&mut from)?)
+    } else if what == kind::TREE {
+        Mail::Tree(Box::new(TreeMail::decode(&mut from)?))
     } else if what == kind::DIGESTS {
         Mail::Digests(take_list(&mut from, "digests", |from| {
             let (group, last) = (GroupId(from.u64("group")?), Index(from.u64("entry")?));

@@ -261,7 +261,10 @@ fn fill(cluster: &mut Cluster, from: i64, count: i64) {
 
 /// Has the log of the catalog released on a node, as its next checkpoint would.
 fn release(cluster: &mut Cluster, id: NodeId) {
-    cluster.call(id, GroupId::CATALOG, |groups, out| groups.release_catalog(out, 1_000));
+    cluster.call(id, GroupId::CATALOG, |groups, out| {
+        let applied = groups.raft(GroupId::CATALOG).expect("it has the catalog").marks().applied;
+        groups.release_whole(out, GroupId::CATALOG, 1_000, applied);
+    });
     let raft = cluster.raft(id, GroupId::CATALOG).expect("it is there");
     let (first, applied) = (raft.log().first().get(), raft.marks().applied.get());
     assert_eq!(first, applied + 1 - CATALOG_KEPT_ENTRIES, "node {id} keeps what others may lack, and no more");

@@ -122,6 +122,11 @@ impl Tree {
         (self.overlay.len(), self.overlay.bytes())
     }
 
+    /// The transactions that are appended and not applied, in the order of the log.
+    pub fn pending_txns(&self) -> impl Iterator<Item = (Index, &Txn)> {
+        self.overlay.iter()
+    }
+
     /// What stands for all znodes and sessions: replicas that have applied the same transactions have the same.
     pub fn digest(&self) -> u64 {
         self.store.digest.wrapping_add(self.sessions_digest)

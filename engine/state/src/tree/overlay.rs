@@ -224,6 +224,11 @@ impl Overlay {
         self.entries.back().map(|entry| (entry.index, &entry.txn))
     }
 
+    /// All entries, the oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Index, &Txn)> {
+        self.entries.iter().map(|entry| (entry.index, &entry.txn))
+    }
+
     /// How many transactions there are.
     pub(super) fn len(&self) -> usize {
         self.entries.len()

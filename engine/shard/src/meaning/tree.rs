@@ -1,0 +1,290 @@
+//! The tree's log: znodes and sessions as its committed transactions make them, and the transactions that are not committed.
+//!
+//! An entry is the number of the request that it came of (8 bytes, little endian; 0: of none), then the transaction. By the
+//! number the node that waits for it finds whom to answer, whichever node has made the entry.
+//!
+//! A checkpoint's section has a snapshot, taken over many turns while the tree is written to, and the entries behind it.
+
+use super::kind;
+use crate::settings::Settings;
+use std::collections::VecDeque;
+use torc_base::ids::{Index, Term, Zxid};
+use torc_state::tree::{self, Event, Loader, Outcome, Tree, Txn};
+use torc_wal::Item;
+
+/// Bytes in front of a transaction.
+const NUMBER: usize = 8;
+
+/// A snapshot that is being taken for a checkpoint.
+struct Walk {
+    /// What is applied in it.
+    at: Index,
+    /// Its pieces so far, each behind its length (4 bytes, little endian).
+    pieces: Vec<u8>,
+    /// Entries that were applied since.
+    behind: Vec<(Index, Vec<u8>)>,
+    is_whole: bool,
+}
+
+/// The tree with its log's uncommitted end.
+pub struct TreeLog {
+    tree: Tree,
+    settings: tree::Settings,
+    /// Of each transaction that is appended and not applied, the number of its request.
+    numbers: VecDeque<(Index, u64)>,
+    walk: Option<Walk>,
+}
+
+/// A transaction that was applied, by its request's number.
+pub struct AppliedTxn {
+    pub number: u64,
+    pub txn: Txn,
+}
+
+/// The zxid of an entry: the term, and the low 32 bits of its place in the log.
+pub fn zxid_of(term: Term, index: Index) -> Zxid {
+    let term = i64::try_from(term.get()).expect("fewer than two billion elections");
+    Zxid(term << 32 | (index.get() & u64::from(u32::MAX)) as i64)
+}
+
+/// True if the entry behind this one would get a smaller zxid in the same term.
+pub fn ends_term(index: Index) -> bool {
+    index.get() & u64::from(u32::MAX) >= u64::from(u32::MAX) - 1
+}
+
+/// Appends an entry's bytes.
+pub fn encode_entry(number: u64, txn: &Txn, out: &mut Vec<u8>) {
+    out.extend_from_slice(&number.to_le_bytes());
+    txn.encode(out);
+}
+
+fn decode_entry(bytes: &[u8]) -> Result<(u64, Txn), String> {
+    let (number, txn) = bytes.split_first_chunk::<NUMBER>().ok_or("an entry that is cut short")?;
+    let txn = Txn::decode(txn).map_err(|error| error.to_string())?;
+    Ok((u64::from_le_bytes(*number), txn))
+}
+
+impl TreeLog {
+    /// As every tree begins.
+    pub fn new(settings: &Settings) -> TreeLog {
+        let zookeeper = settings.zookeeper.clone().unwrap_or_default();
+        let mut prng = torc_base::prng::Prng::new(settings.seed ^ 0x7a6e_0de5);
+        let settings = tree::Settings {
+            secret: (prng.next_u64(), prng.next_u64()),
+            has_ttl: zookeeper.has_ttl,
+            enforces_quotas: zookeeper.enforces_quotas,
+            skips_acls: zookeeper.skips_acls,
+            memory_max: zookeeper.memory_max,
+        };
+        TreeLog::with(settings, Tree::new(settings))
+    }
+
+    fn with(settings: tree::Settings, tree: Tree) -> TreeLog {
+        TreeLog { tree, settings, numbers: VecDeque::new(), walk: None }
+    }
+
+    /// What is applied, and what requests see.
+    pub fn state(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The same, to check requests.
+    pub fn state_mut(&mut self) -> &mut Tree {
+        &mut self.tree
+    }
+
+    /// Entry `index` is this transaction.
+    pub fn append(&mut self, index: Index, number: u64, txn: Txn) {
+        self.tree.append(index, txn);
+        self.numbers.push_back((index, number));
+    }
+
+    /// See [`super::Meaning::check`].
+    pub fn check(item: &Item) -> Result<(), String> {
+        read(item).map(|_| ())
+    }
+
+    /// See [`super::Meaning::replay`].
+    pub fn replay(&mut self, item: &Item) -> Result<(), String> {
+        if let Some((number, txn)) = read(item)? {
+            if txn.zxid <= self.tree.newest_zxid() {
+                return Err(format!("zxid {} after {}", txn.zxid, self.tree.newest_zxid()));
+            }
+            self.append(item.index, number, txn);
+        }
+        Ok(())
+    }
+
+    /// See [`super::Meaning::pending`].
+    pub fn pending(&self) -> Option<(Index, Index)> {
+        Some((self.numbers.front()?.0, self.numbers.back()?.0))
+    }
+
+    /// See [`super::Meaning::cut`].
+    pub fn cut(&mut self, from: Index) {
+        self.tree.cut(from);
+        while self.numbers.back().is_some_and(|(index, _)| *index >= from) {
+            self.numbers.pop_back();
+        }
+    }
+
+    /// Applies the next of the entries through `through`, which are committed: see [`Tree::apply_next`].
+    pub fn apply_next(
+        &mut self,
+        through: Index,
+        outcomes: &mut Vec<Outcome>,
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> Option<AppliedTxn> {
+        let txn = self.tree.apply_next(through, outcomes, tell)?;
+        let (index, number) = self.numbers.pop_front().expect("each transaction has a number");
+        assert_eq!(index, self.tree.applied(), "numbers stand in the order of the entries");
+        if let Some(walk) = &mut self.walk {
+            let mut bytes = Vec::new();
+            encode_entry(number, &txn, &mut bytes);
+            walk.behind.push((index, bytes));
+        }
+        Some(AppliedTxn { number, txn })
+    }
+
+    /// Goes on with the snapshot for the next checkpoint, which begins if there is none, by so many pieces at most. True:
+    /// all of it has been taken.
+    pub fn walk(&mut self, pieces: usize) -> bool {
+        if self.walk.is_none() {
+            self.tree.begin_snapshot();
+            let at = self.tree.applied();
+            self.walk = Some(Walk { at, pieces: Vec::new(), behind: Vec::new(), is_whole: false });
+        }
+        let walk = self.walk.as_mut().expect("just begun");
+        for _ in 0..pieces {
+            if walk.is_whole {
+                break;
+            }
+            match self.tree.next_piece() {
+                Some(piece) => put_piece(&mut walk.pieces, &piece),
+                None => walk.is_whole = true,
+            }
+        }
+        walk.is_whole
+    }
+
+    /// Gives the snapshot for the next checkpoint up.
+    pub fn give_up_walk(&mut self) {
+        self.walk = None;
+        self.tree.abandon_snapshot();
+    }
+
+    /// True while such a snapshot is being taken.
+    pub fn is_walking(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| !walk.is_whole)
+    }
+
+    /// The snapshot that is being taken or has been taken for the next checkpoint: what is applied in it, and its bytes so far.
+    pub fn walked(&self) -> Option<(Index, usize)> {
+        self.walk.as_ref().map(|walk| (walk.at, walk.pieces.len()))
+    }
+
+    /// The section of a checkpoint: the snapshot, which has been taken, and the entries behind it, each with its index (8) and
+    /// its length (4), after their number (8).
+    pub fn take_section(&mut self) -> Vec<u8> {
+        let walk = self.walk.take().filter(|walk| walk.is_whole).expect("the snapshot was taken");
+        let (mut out, mut behind) = (walk.pieces, walk.behind);
+        for ((index, number), (of, txn)) in self.numbers.iter().zip(self.tree.pending_txns()) {
+            assert_eq!(*index, of, "numbers stand in the order of the entries");
+            let mut bytes = Vec::new();
+            encode_entry(*number, txn, &mut bytes);
+            behind.push((*index, bytes));
+        }
+        out.extend_from_slice(&(behind.len() as u64).to_le_bytes());
+        for (index, bytes) in behind {
+            out.extend_from_slice(&index.get().to_le_bytes());
+            put_piece(&mut out, &bytes);
+        }
+        out
+    }
+
+    /// Takes over what a checkpoint's section has, which is applied through `applied`.
+    pub fn load(&mut self, mut section: &[u8], applied: Index) -> Result<(), String> {
+        let rest = &mut section;
+        let tree = load_pieces(self.settings, rest)?;
+        if tree.applied() != applied {
+            return Err(format!("the tree is applied through {}, not {applied}", tree.applied()));
+        }
+        *self = TreeLog::with(self.settings, tree);
+        let count = super::take_u64(rest).ok_or(SHORT)?;
+        let mut last = applied;
+        for _ in 0..count {
+            let index = Index(super::take_u64(rest).ok_or(SHORT)?);
+            let (number, txn) = decode_entry(take_piece(rest).ok_or(SHORT)?)?;
+            if index <= last || txn.zxid <= self.tree.newest_zxid() {
+                return Err(format!("entry {index} of the tree's log does not follow entry {last}"));
+            }
+            last = index;
+            self.append(index, number, txn);
+        }
+        if rest.is_empty() { Ok(()) } else { Err("the tree's section has something behind it".into()) }
+    }
+
+    /// All that is applied, for whoever lacks the log's beginning. A snapshot for a checkpoint begins anew.
+    pub fn encode_start(&mut self) -> Vec<u8> {
+        self.walk = None;
+        self.tree.begin_snapshot();
+        let mut out = Vec::new();
+        while let Some(piece) = self.tree.next_piece() {
+            put_piece(&mut out, &piece);
+        }
+        out
+    }
+
+    /// As [`TreeLog::encode_start`] has it.
+    pub fn decode_start(&self, mut bytes: &[u8]) -> Result<TreeLog, String> {
+        let tree = load_pieces(self.settings, &mut bytes)?;
+        if bytes.is_empty() {
+            Ok(TreeLog::with(self.settings, tree))
+        } else {
+            Err("a tree with something behind it".into())
+        }
+    }
+}
+
+const SHORT: &str = "the tree is cut short";
+
+fn put_piece(out: &mut Vec<u8>, piece: &[u8]) {
+    let bytes = u32::try_from(piece.len()).expect("a piece is bounded");
+    out.extend_from_slice(&bytes.to_le_bytes());
+    out.extend_from_slice(piece);
+}
+
+fn take_piece<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (bytes, after) = rest.split_first_chunk()?;
+    let (piece, after) = after.split_at_checked(u32::from_le_bytes(*bytes) as usize)?;
+    *rest = after;
+    Some(piece)
+}
+
+fn load_pieces(settings: tree::Settings, rest: &mut &[u8]) -> Result<Tree, String> {
+    let text = |error: torc_state::codec::DecodeError| format!("the tree: {error}");
+    let mut loader = Loader::new(settings);
+    while !loader.piece(take_piece(rest).ok_or(SHORT)?).map_err(text)? {}
+    loader.finish().map_err(text)
+}
+
+/// The transaction of an entry, if it has one.
+fn read(item: &Item) -> Result<Option<(u64, Txn)>, String> {
+    match item.kind {
+        kind::NOOP => Ok(None),
+        kind::MEMBERS => super::members(item).map(|_| None),
+        kind::TXN => {
+            let of_entry = |what: String| format!("entry {} of the tree's log: {what}", item.index);
+            let (number, txn) = decode_entry(&item.bytes).map_err(of_entry)?;
+            if txn.zxid != zxid_of(item.term, item.index) {
+                return Err(of_entry(format!("zxid {} in term {}", txn.zxid, item.term)));
+            }
+            Ok(Some((number, txn)))
+        }
+        other => Err(format!("an entry of kind {} does not belong into the tree's log", other.0)),
+    }
+}
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;

@@ -1,0 +1,131 @@
+use super::*;
+use crate::tests::rig::settings;
+use torc_base::buf::Buf;
+use torc_base::ids::{GroupId, Offset, SessionId};
+use torc_base::time::Wall;
+use torc_state::tree::{Asker, Body, Change, Create, perms};
+
+fn item(index: u64, number: u64, body: Body) -> Item {
+    let (term, index) = (Term(3), Index(index));
+    let txn = Txn { session: SessionId::NONE, cxid: 0, zxid: zxid_of(term, index), time: Wall(5), body };
+    let mut bytes = Vec::new();
+    encode_entry(number, &txn, &mut bytes);
+    Item {
+        group: GroupId::TREE,
+        kind: kind::TXN,
+        term,
+        index,
+        first_offset: Offset(0),
+        records: 0,
+        max_timestamp: -1,
+        prefix_len: 0,
+        body_crc: 0,
+        bytes: Buf::copy_of(&bytes),
+    }
+}
+
+fn create(log: &TreeLog, path: &str) -> Body {
+    let who = Asker { session: SessionId::NONE, ids: &[], is_moved: false, is_local: false };
+    let open = [tree::Acl { perms: perms::ALL, id: tree::Id { scheme: "world", id: "anyone" } }];
+    let create = Create { path, data: Some(b"data"), acls: &open, flags: 0, ttl: None };
+    log.state().prepare(&who, &Change::Create(create)).expect("it can be made")
+}
+
+fn apply(log: &mut TreeLog, through: u64) -> Vec<u64> {
+    let mut outcomes = Vec::new();
+    std::iter::from_fn(|| log.apply_next(Index(through), &mut outcomes, &mut |_| {}))
+        .map(|applied| applied.number)
+        .collect()
+}
+
+fn with_znodes(count: u64) -> TreeLog {
+    let mut log = TreeLog::new(&settings());
+    for n in 1..=count {
+        let body = create(&log, &format!("/z{n}"));
+        log.replay(&item(n, n, body)).expect("it follows");
+    }
+    log
+}
+
+#[test]
+fn a_section_taken_over_many_turns_has_the_entries_applied_meanwhile_behind_it() {
+    let mut log = with_znodes(5_000);
+    apply(&mut log, 4_000);
+    let mut turns = 1;
+    while !log.walk(1) {
+        turns += 1;
+        let next = log.state().applied().get() + 1;
+        assert_eq!(apply(&mut log, next), [next]);
+    }
+    assert!(turns > 2 && log.walked().is_some_and(|(at, _)| at == Index(4_000)));
+    let digest_then = {
+        let mut then = with_znodes(5_000);
+        apply(&mut then, 4_000);
+        then.state().digest()
+    };
+    let section = log.take_section();
+    assert!(log.walked().is_none());
+
+    let mut loaded = TreeLog::new(&settings());
+    loaded.load(&section, Index(4_000)).expect("what was just written");
+    assert_eq!(loaded.state().digest(), digest_then);
+    assert_eq!(loaded.pending(), Some((Index(4_001), Index(5_000))));
+    assert_eq!(apply(&mut loaded, 5_000).len(), 1_000);
+    apply(&mut log, 5_000);
+    assert_eq!(loaded.state().digest(), log.state().digest());
+
+    let mut other = TreeLog::new(&settings());
+    assert!(other.load(&section, Index(3_999)).is_err(), "another mark than the groups' section says");
+    for at in [0, 1, section.len() / 2, section.len() - 1] {
+        assert!(TreeLog::new(&settings()).load(&section[..at], Index(4_000)).is_err(), "cut at {at}");
+    }
+}
+
+#[test]
+fn a_start_for_others_has_all_that_is_applied_and_nothing_else() {
+    let mut log = with_znodes(100);
+    apply(&mut log, 60);
+    assert!(!log.walk(1), "a snapshot for a checkpoint is under way");
+    let start = log.encode_start();
+    let taken = log.decode_start(&start).expect("what was just written");
+    assert_eq!((taken.state().applied(), taken.state().digest()), (Index(60), log.state().digest()));
+    assert_eq!(taken.pending(), None);
+    assert!(log.walk(usize::MAX), "another one begins and ends");
+    assert!(log.decode_start(&start[..start.len() - 1]).is_err());
+}
+
+#[test]
+fn what_is_cut_is_forgotten_with_its_numbers() {
+    let mut log = with_znodes(10);
+    apply(&mut log, 4);
+    log.cut(Index(7));
+    assert_eq!(log.pending(), Some((Index(5), Index(6))));
+    let body = create(&log, "/other");
+    log.replay(&item(7, 70, body)).expect("it follows");
+    assert_eq!(apply(&mut log, 7), [5, 6, 70]);
+}
+
+#[test]
+fn entries_that_do_not_fit_their_place_are_refused() {
+    let log = TreeLog::new(&settings());
+    let mut entry = item(5, 1, create(&log, "/a"));
+    assert_eq!(TreeLog::check(&entry), Ok(()));
+    entry.index = Index(6);
+    assert!(TreeLog::check(&entry).is_err(), "its zxid is that of another place");
+    entry.index = Index(5);
+    entry.kind = kind::COMMAND;
+    assert!(TreeLog::check(&entry).is_err());
+    entry.kind = kind::TXN;
+    for end in 0..entry.bytes.len() {
+        let cut = Item { bytes: entry.bytes.slice(0..end), ..entry.clone() };
+        assert!(TreeLog::check(&cut).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn zxids_grow_with_the_log_and_its_terms() {
+    assert_eq!(zxid_of(Term(1), Index(1)).get(), (1 << 32) + 1);
+    assert!(zxid_of(Term(2), Index(1 << 32)) > zxid_of(Term(1), Index((1 << 32) - 1)));
+    assert!(ends_term(Index((1 << 32) - 1)) && ends_term(Index((7 << 32) + (1 << 32) - 2)));
+    assert!(!ends_term(Index(1)) && !ends_term(Index(1 << 32)));
+}

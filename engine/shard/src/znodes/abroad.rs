@@ -1,0 +1,189 @@
+//! Nodes that do not lead ask the one that does, by mail, and tell it which sessions they have heard of.
+//!
+//! What is asked goes under a number, which stands in the entry that comes of it: so nobody needs to be told that it has
+//! come about. What is refused, or needs no entry, is answered by mail. Mail is of one term: what an old leader is asked is
+//! nothing to a new one.
+
+use super::changes::{Denied, Who};
+use super::clients::{Want, What};
+use super::{Around, Lead, TreeAnswer, TreeAsk, TreeMail, Znodes};
+use crate::mail::{Mail, Place};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use torc_base::ids::{ConnId, Index, NodeId, SessionId, ShardId};
+use torc_base::time::Mono;
+use torc_net::zookeeper::decode;
+use torc_state::tree::{Refused, TreeError};
+
+/// What this node and others ask each other.
+#[derive(Default)]
+pub(super) struct Abroad {
+    /// For the leader.
+    asks: Vec<TreeAsk>,
+    /// Bytes of requests that the leader has been asked and that are not answered.
+    pub(super) bytes: usize,
+    heard: BTreeSet<SessionId>,
+    /// When the leader is told of them.
+    report_at: Option<Mono>,
+    /// Of the leader: for others.
+    answers: BTreeMap<NodeId, Vec<TreeAnswer>>,
+    /// Of the leader: what others have asked and the log has no room for.
+    waiting: VecDeque<(NodeId, TreeAsk)>,
+}
+
+impl Abroad {
+    /// A session was heard of; the leader is told so within half a tick.
+    pub(super) fn heard(&mut self, now: Mono, session: SessionId, tick_ms: u64) {
+        self.heard.insert(session);
+        self.report_at.get_or_insert(now.plus_ms(tick_ms / 2));
+    }
+
+    /// The leader is another one.
+    pub(super) fn forget(&mut self) {
+        self.asks.clear();
+        self.answers.clear();
+        self.waiting.clear();
+        self.bytes = 0;
+    }
+
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        self.report_at
+    }
+}
+
+impl Znodes {
+    /// Asks the leader something on behalf of a connection.
+    pub(super) fn ask_abroad(&mut self, conn: ConnId, number: u64, ask: TreeAsk, bytes: usize) {
+        self.asked.insert(number, (conn, bytes));
+        self.abroad.bytes += bytes;
+        self.abroad.asks.push(ask);
+    }
+
+    /// Mail from another node's clients' half.
+    pub fn mail(&mut self, around: &mut Around, from: NodeId, mail: TreeMail) {
+        if !around.groups.has_tree() {
+            return;
+        }
+        let lead = self.look_at_lead(around);
+        let TreeMail { term, asks, answers } = mail;
+        if term != around.groups.tree_term() {
+            return;
+        }
+        for answer in answers.into_iter().filter(|_| lead == Lead::There(from)) {
+            self.answered_abroad(around, answer);
+        }
+        for ask in asks.into_iter().filter(|_| lead == Lead::Here) {
+            // Once one waits, all that come later wait behind it.
+            if !self.abroad.waiting.is_empty() || !self.serve_abroad(around, from, &ask) {
+                self.abroad.waiting.push_back((from, ask));
+            }
+        }
+    }
+
+    /// Does what another node asks of this one, which leads. False: there is no room for it.
+    fn serve_abroad(&mut self, around: &mut Around, from: NodeId, ask: &TreeAsk) -> bool {
+        let after = around.groups.tree_end();
+        let answer = match ask {
+            TreeAsk::Heard(sessions) => {
+                let now = around.now();
+                sessions.iter().for_each(|session| self.heard(now, *session));
+                return true;
+            }
+            TreeAsk::TakeUp { number, session, owner } => {
+                let is_taken = self.take_up(around.now(), *session, *owner);
+                TreeAnswer::TakenUp { number: *number, is_taken }
+            }
+            TreeAsk::NewSession { number, wanted, timeout_ms } => {
+                match self.begin_session(around, *number, *wanted, *timeout_ms) {
+                    Ok(()) => return true,
+                    Err(error) => TreeAnswer::Refused { number: *number, error, at: 0, after },
+                }
+            }
+            TreeAsk::Write { number, session, owner, ids, frame } => {
+                let Ok((head, request)) = decode(frame) else { return true };
+                if super::changes::want(&request).is_none() {
+                    return true;
+                }
+                let who = Who { session: *session, owner: *owner, ids };
+                match self.change(around, &who, *number, head, &request, frame.len()) {
+                    Ok(()) => return true,
+                    Err(Denied::Stalled) => return false,
+                    Err(Denied::Refused(Refused { error, at })) => {
+                        TreeAnswer::Refused { number: *number, error, at, after: around.groups.tree_end() }
+                    }
+                }
+            }
+        };
+        self.abroad.answers.entry(from).or_default().push(answer);
+        true
+    }
+
+    fn answered_abroad(&mut self, around: &mut Around, answer: TreeAnswer) {
+        let number = match answer {
+            TreeAnswer::Refused { number, .. } | TreeAnswer::TakenUp { number, .. } => number,
+        };
+        let Some(conn) = self.forget_asked(number) else { return };
+        let Some(client) = self.clients.get_mut(&conn) else { return };
+        let session = client.connect.and_then(|connect| connect.session);
+        let Some(step) = client.asked(number) else { return };
+        let What::Asked { xid, want, .. } = std::mem::replace(&mut step.what, What::Gone) else {
+            unreachable!("just found")
+        };
+        let what = match (answer, want, session) {
+            (TreeAnswer::TakenUp { is_taken: true, .. }, Want::TakeUp, Some(session)) => {
+                self.established(around, conn, SessionId(session.id))
+            }
+            (TreeAnswer::TakenUp { .. }, want, _) => {
+                let refused = Some(Refused { error: TreeError::SessionExpired, at: 0 });
+                What::Settled { xid, want, refused, after: Index(0) }
+            }
+            (TreeAnswer::Refused { error, at, after, .. }, want, _) => {
+                What::Settled { xid, want, refused: Some(Refused { error, at }), after }
+            }
+        };
+        self.put_what(conn, what);
+        self.look(around, conn);
+    }
+
+    /// Puts the answer in the place that it was taken out of.
+    pub(super) fn put_what(&mut self, conn: ConnId, what: What) {
+        let client = self.clients.get_mut(&conn).expect("the caller has it");
+        let looked = client.looked;
+        let place = client.line.iter_mut().take(looked).find(|step| matches!(step.what, What::Gone));
+        place.expect("it was just taken out").what = what;
+    }
+
+    /// What is for other nodes leaves with this turn.
+    pub(super) fn turn_abroad(&mut self, around: &mut Around, lead: Lead) {
+        let now = around.now();
+        let term = around.groups.tree_term();
+        while lead == Lead::Here
+            && let Some((from, ask)) = self.abroad.waiting.pop_front()
+        {
+            if !self.serve_abroad(around, from, &ask) {
+                self.abroad.waiting.push_front((from, ask));
+                break;
+            }
+        }
+        if lead != Lead::Nobody && self.abroad.report_at.is_some_and(|at| at <= now) {
+            self.abroad.report_at = None;
+            let heard: Vec<SessionId> = std::mem::take(&mut self.abroad.heard).into_iter().collect();
+            match lead {
+                Lead::There(_) => self.abroad.asks.push(TreeAsk::Heard(heard)),
+                _ => heard.into_iter().for_each(|session| self.heard(now, session)),
+            }
+        }
+        if let Lead::There(node) = lead
+            && !self.abroad.asks.is_empty()
+        {
+            let asks = std::mem::take(&mut self.abroad.asks);
+            post(around, node, TreeMail { term, asks, answers: Vec::new() });
+        }
+        for (node, answers) in std::mem::take(&mut self.abroad.answers) {
+            post(around, node, TreeMail { term, asks: Vec::new(), answers });
+        }
+    }
+}
+
+fn post(around: &mut Around, node: NodeId, mail: TreeMail) {
+    around.groups.outboxes.post(Place { node, shard: ShardId(0) }, Mail::Tree(Box::new(mail)));
+}

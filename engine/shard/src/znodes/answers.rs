@@ -1,0 +1,249 @@
+//! What is committed is applied, watches fire, and whoever waits for it is answered, in this order.
+
+use super::clients::{Stage, Want, What};
+use super::{Around, Znodes};
+use torc_base::buf::Buf;
+use torc_base::ids::{ConnId, Index, SessionId};
+use torc_net::zookeeper::{self as wire, Connected, ErrorCode, EventState, Reply, failure};
+use torc_state::tree::{Body, EventKind, Op, Outcome, Refused, Stat, TreeError, Txn, perms};
+
+/// Events that a client has not read, in bytes. One that has more is left: it gets what it missed when it comes again.
+const EVENTS_BYTES_MAX: usize = 8 << 20;
+
+/// An error as clients are told of it.
+pub(super) fn code(error: TreeError) -> ErrorCode {
+    match error {
+        TreeError::RuntimeInconsistency => ErrorCode::RuntimeInconsistency,
+        TreeError::Unimplemented => ErrorCode::Unimplemented,
+        TreeError::BadArguments => ErrorCode::BadArguments,
+        TreeError::NoNode => ErrorCode::NoNode,
+        TreeError::NoAuth => ErrorCode::NoAuth,
+        TreeError::BadVersion => ErrorCode::BadVersion,
+        TreeError::NoChildrenForEphemerals => ErrorCode::NoChildrenForEphemerals,
+        TreeError::NodeExists => ErrorCode::NodeExists,
+        TreeError::NotEmpty => ErrorCode::NotEmpty,
+        TreeError::SessionExpired => ErrorCode::SessionExpired,
+        TreeError::InvalidAcl => ErrorCode::InvalidAcl,
+        TreeError::AuthFailed => ErrorCode::AuthFailed,
+        TreeError::SessionMoved => ErrorCode::SessionMoved,
+        TreeError::EphemeralOnLocalSession => ErrorCode::EphemeralOnLocalSession,
+        TreeError::NoWatcher => ErrorCode::NoWatcher,
+        TreeError::QuotaExceeded => ErrorCode::QuotaExceeded,
+    }
+}
+
+/// A stat as clients are told of it.
+pub(super) fn stat(stat: &Stat) -> wire::Stat {
+    wire::Stat {
+        czxid: stat.czxid.get(),
+        mzxid: stat.mzxid.get(),
+        ctime: stat.ctime.0,
+        mtime: stat.mtime.0,
+        version: stat.version,
+        cversion: stat.cversion,
+        aversion: stat.aversion,
+        ephemeral_owner: stat.ephemeral_owner.get(),
+        data_length: stat.data_length,
+        num_children: stat.num_children,
+        pzxid: stat.pzxid.get(),
+    }
+}
+
+/// Appends an event.
+pub(super) fn put_event(out: &mut Vec<u8>, kind: EventKind, path: &str) {
+    let kind = match kind {
+        EventKind::Created => wire::EventKind::Created,
+        EventKind::Deleted => wire::EventKind::Deleted,
+        EventKind::DataChanged => wire::EventKind::DataChanged,
+        EventKind::ChildrenChanged => wire::EventKind::ChildrenChanged,
+    };
+    wire::event(out, -1, wire::Event { kind, state: EventState::Connected, path });
+}
+
+impl Znodes {
+    /// The tree's log is committed through that entry.
+    pub fn committed(&mut self, around: &mut Around, through: Index) {
+        if !around.groups.has_tree() {
+            return;
+        }
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        while let Some((number, txn)) = self.apply_next(around, through, &mut outcomes) {
+            self.applied(around, number, &txn, &outcomes);
+        }
+        self.outcomes = outcomes;
+        let applied = around.tree().applied();
+        while let Some((after, conn)) = self.behind.first().copied().filter(|(after, _)| *after <= applied) {
+            self.behind.remove(&(after, conn));
+            self.advance(around, conn);
+        }
+    }
+
+    /// Applies the next entry, and tells those who watch.
+    fn apply_next(&mut self, around: &mut Around, through: Index, outcomes: &mut Vec<Outcome>) -> Option<(u64, Txn)> {
+        let now = around.now();
+        let Znodes { watches, clients, packer, zookeeper, meters, .. } = self;
+        let conns = &mut *around.conns;
+        let mut slow = Vec::new();
+        let applied = around.groups.tree_mut().apply_next(through, outcomes, &mut |event| {
+            let is_open = zookeeper.skips_acls || event.acl.allow(perms::READ, &[]).is_ok();
+            let mut told: Option<Buf> = None;
+            watches.fire(event.kind, event.path, |conn| {
+                let Some(client) = clients.get_mut(&conn) else { return };
+                if !is_open && event.acl.allow(perms::READ, &client.as_ids()).is_err() {
+                    return;
+                }
+                let bytes = told.get_or_insert_with(|| {
+                    put_event(&mut packer.scratch, event.kind, event.path);
+                    packer.take_scratch()
+                });
+                meters.sent += 1;
+                client.meters.sent += 1;
+                conns.tell(now, conn, bytes.clone());
+                if conns.held(conn) > EVENTS_BYTES_MAX {
+                    slow.push(conn);
+                }
+            });
+        });
+        for conn in slow {
+            around.close(conn);
+        }
+        applied.map(|applied| (applied.number, applied.txn))
+    }
+
+    fn applied(&mut self, around: &mut Around, number: u64, txn: &Txn, outcomes: &[Outcome]) {
+        let ends = matches!(txn.body, Body::CloseSession { last: true, .. });
+        if let Some(expiry) = &mut self.expiry {
+            match txn.body {
+                Body::CreateSession { timeout_ms } => expiry.begin(txn.session, timeout_ms, around.out.now.mono),
+                Body::CloseSession { .. } => expiry.end(txn.session),
+                _ => {}
+            }
+        }
+        if let Some(conn) = self.forget_asked(number) {
+            // What was refused before it comes first.
+            self.advance(around, conn);
+            self.answer_asked(around, conn, number, txn, outcomes);
+            // What came behind a request for a session has not been looked at.
+            self.look(around, conn);
+        }
+        if ends {
+            self.session_ended(around, txn.session);
+        }
+    }
+
+    fn answer_asked(&mut self, around: &mut Around, conn: ConnId, number: u64, txn: &Txn, outcomes: &[Outcome]) {
+        let Some(client) = self.clients.get_mut(&conn) else { return };
+        let Some(step) = client.asked(number) else { return };
+        let What::Asked { xid, want, .. } = std::mem::replace(&mut step.what, What::Gone) else {
+            unreachable!("just found")
+        };
+        let what = match want {
+            Want::NewSession => self.established(around, conn, txn.session),
+            want => {
+                let is_last = want == Want::Close;
+                put_answer(&mut self.packer.scratch, xid, &want, txn, outcomes);
+                let bytes = self.packer.take_scratch();
+                if is_last { What::Last(bytes) } else { What::Ready(bytes) }
+            }
+        };
+        self.put_what(conn, what);
+    }
+
+    /// A session has ended: nobody is served in it any more.
+    fn session_ended(&mut self, around: &mut Around, session: SessionId) {
+        if let Some(conn) = self.sessions.remove(&session) {
+            let is_ending = self.clients.get(&conn).is_some_and(|client| client.stage == Stage::Ending);
+            if !is_ending {
+                around.close(conn);
+            }
+        }
+    }
+
+    /// The answer to what was refused or needs no entry, and whether it is the last; without one the connection is of no use.
+    pub(super) fn settled(
+        &mut self,
+        around: &mut Around,
+        conn: ConnId,
+        xid: i32,
+        want: &Want,
+        refused: Option<Refused>,
+    ) -> (Option<Buf>, bool) {
+        let zxid = around.tree().zxid().get();
+        let scratch = &mut self.packer.scratch;
+        let mut is_last = false;
+        match (want, refused) {
+            (Want::TakeUp, _) => {
+                let connect = self.clients.get(&conn).and_then(|client| client.connect);
+                let none = Connected { session: None, timeout_ms: 0, read_only: false };
+                none.encode(&connect.expect("it has been said"), scratch);
+                is_last = true;
+            }
+            (Want::NewSession, _) => return (None, true),
+            // Another connection serves the session: this one is not to tell its client anything any more.
+            (_, Some(Refused { error: TreeError::SessionMoved, .. })) => return (None, true),
+            (Want::Multi(ops), Some(refused)) if !ops.is_empty() => {
+                let mut reply = Reply::new(scratch, xid, zxid);
+                for n in 0..ops.len() {
+                    reply.outcome(&wire::Outcome::Error(refused.of(n).map(code)));
+                }
+                reply.end_of_outcomes();
+                reply.end();
+            }
+            (_, Some(refused)) => failure(scratch, xid, zxid, code(refused.error)),
+            (want, None) => {
+                let mut reply = Reply::new(scratch, xid, zxid);
+                if let Want::Sync(path) = want {
+                    reply.path(path);
+                }
+                reply.end();
+            }
+        }
+        (Some(self.packer.take_scratch()), is_last)
+    }
+}
+
+/// Appends the answer to a change that was applied.
+fn put_answer(out: &mut Vec<u8>, xid: i32, want: &Want, txn: &Txn, outcomes: &[Outcome]) {
+    let zxid = txn.zxid.get();
+    let failed =
+        outcomes.iter().find_map(|outcome| if let Outcome::Failed(error) = outcome { Some(*error) } else { None });
+    if let Some(error) = failed.filter(|_| !matches!(want, Want::Multi(_))) {
+        return failure(out, xid, zxid, code(error));
+    }
+    let mut reply = Reply::new(out, xid, zxid);
+    match want {
+        Want::Create(with_stat) => {
+            if let ([op], [Outcome::Created(made)]) = (txn.ops(), outcomes) {
+                reply.path(op.path());
+                if *with_stat {
+                    reply.stat(&stat(made));
+                }
+            }
+        }
+        Want::Stat => {
+            if let [Outcome::DataSet(found) | Outcome::AclSet(found)] = outcomes {
+                reply.stat(&stat(found));
+            }
+        }
+        Want::Multi(with_stat) => {
+            for ((op, outcome), with_stat) in txn.ops().iter().zip(outcomes).zip(with_stat) {
+                reply.outcome(&of_operation(op, outcome, *with_stat));
+            }
+            reply.end_of_outcomes();
+        }
+        Want::Sync(path) => reply.path(path),
+        Want::Empty | Want::Close | Want::NewSession | Want::TakeUp => {}
+    }
+    reply.end();
+}
+
+fn of_operation<'a>(op: &'a Op, outcome: &Outcome, with_stat: bool) -> wire::Outcome<'a> {
+    match outcome {
+        Outcome::Created(made) if with_stat => wire::Outcome::Create2(op.path(), stat(made)),
+        Outcome::Created(_) => wire::Outcome::Create(op.path()),
+        Outcome::Deleted => wire::Outcome::Delete,
+        Outcome::DataSet(found) | Outcome::AclSet(found) => wire::Outcome::SetData(stat(found)),
+        Outcome::Checked => wire::Outcome::Check,
+        Outcome::Failed(error) => wire::Outcome::Error(Some(code(*error))),
+    }
+}

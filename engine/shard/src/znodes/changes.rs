@@ -1,0 +1,201 @@
+//! Requests that change something: the leader's node makes transactions of them.
+
+use super::clients::{Looked, Want, What};
+use super::{Around, Lead, TreeAsk, Znodes};
+use crate::groups::TxnHead;
+use crate::refusal::Refusal;
+use torc_base::ids::{ConnId, SessionId};
+use torc_base::limits::FORWARDED_BYTES_MAX;
+use torc_net::zookeeper::{self as wire, ErrorCode, Head, Request, failure};
+use torc_state::tree::expiry::Owner;
+use torc_state::tree::{self, Acl, Asker, Body, Change, Create, Id, Identity, Refused, TreeError, authenticate};
+
+/// Who asks for a change.
+pub(super) struct Who<'a> {
+    pub(super) session: SessionId,
+    pub(super) owner: Owner,
+    pub(super) ids: &'a [Identity],
+}
+
+/// Why a change does not get into the log.
+pub(super) enum Denied {
+    /// It is refused.
+    Refused(Refused),
+    /// There is no room, or this node does not lead any more: it may be asked again.
+    Stalled,
+}
+
+fn acls<'a>(acls: &wire::Acls<'a>) -> Vec<Acl<'a>> {
+    let acl = |acl: wire::Acl<'a>| Acl { perms: acl.perms, id: Id { scheme: acl.scheme, id: acl.id } };
+    acls.clone().map(acl).collect()
+}
+
+/// What is answered to a request that changes something, or goes through the log; `None`: it only reads.
+pub(super) fn want(request: &Request<'_>) -> Option<Want> {
+    Some(match request {
+        Request::Create(create) => Want::Create(create.with_stat),
+        Request::Delete(..) | Request::Check(..) => Want::Empty,
+        Request::SetData(..) | Request::SetAcl(..) => Want::Stat,
+        Request::Multi(ops) => {
+            let with_stat = |op| matches!(op, wire::Op::Create(create) if create.with_stat);
+            Want::Multi(ops.clone().map(with_stat).collect())
+        }
+        Request::CloseSession => Want::Close,
+        Request::Sync(path) => Want::Sync((*path).into()),
+        _ => return None,
+    })
+}
+
+impl Znodes {
+    /// Takes a request of a session up; `None`: it only reads.
+    pub(super) fn take_request(
+        &mut self,
+        around: &mut Around,
+        conn: ConnId,
+        head: Head,
+        request: &Request<'_>,
+        frame: &[u8],
+    ) -> Option<Looked> {
+        if let Request::Auth(scheme, credentials) = request {
+            return Some(Looked::Taken(self.authenticate(conn, head, scheme, credentials)));
+        }
+        let want = want(request)?;
+        let client = self.clients.get(&conn).expect("the caller has it");
+        let (session, owner) = (client.session, client.owner);
+        // Nobody else decides, so that what is in the log here is all that there is.
+        if matches!(request, Request::Sync(_)) && around.groups.tree_others() == 0 {
+            let after = around.groups.tree_end();
+            return Some(Looked::Taken(What::Settled { xid: head.xid, want, refused: None, after }));
+        }
+        Some(match self.find_lead(around.groups) {
+            Lead::Nobody => Looked::Stalled,
+            Lead::There(_) => {
+                if self.abroad.bytes > FORWARDED_BYTES_MAX {
+                    return Some(Looked::Stalled);
+                }
+                let (number, ids, frame) = (self.number(), self.clients[&conn].ids.clone(), frame.to_vec());
+                let bytes = frame.len();
+                self.ask_abroad(conn, number, TreeAsk::Write { number, session, owner, ids, frame }, bytes);
+                Looked::Taken(What::Asked { number, xid: head.xid, want })
+            }
+            Lead::Here => {
+                let number = self.number();
+                // It is put back: nothing of it is changed meanwhile.
+                let ids = std::mem::take(&mut self.clients.get_mut(&conn).expect("just seen").ids);
+                let who = Who { session, owner, ids: &ids };
+                let result = self.change(around, &who, number, head, request, frame.len());
+                self.clients.get_mut(&conn).expect("just seen").ids = ids;
+                match result {
+                    Ok(()) => {
+                        self.asked.insert(number, (conn, 0));
+                        Looked::Taken(What::Asked { number, xid: head.xid, want })
+                    }
+                    Err(Denied::Refused(refused)) => {
+                        let after = around.groups.tree_end();
+                        Looked::Taken(What::Settled { xid: head.xid, want, refused: Some(refused), after })
+                    }
+                    Err(Denied::Stalled) => Looked::Stalled,
+                }
+            }
+        })
+    }
+
+    /// Puts a change into the log, which this node leads, under the number of its request.
+    pub(super) fn change(
+        &mut self,
+        around: &mut Around,
+        who: &Who<'_>,
+        number: u64,
+        head: Head,
+        request: &Request<'_>,
+        bytes: usize,
+    ) -> Result<(), Denied> {
+        if !around.groups.admits_txn(bytes) {
+            return Err(Denied::Stalled);
+        }
+        let Some(expiry) = &mut self.expiry else { return Err(Denied::Stalled) };
+        expiry.touch(who.session, around.out.now.mono);
+        let is_moved = expiry.check(who.session, who.owner) == Err(TreeError::SessionMoved);
+        let ids: Vec<Id<'_>> = who.ids.iter().map(Identity::as_id).collect();
+        let asker = Asker { session: who.session, ids: &ids, is_moved, is_local: false };
+        if let Request::CloseSession = request {
+            if is_moved {
+                return Err(Denied::Refused(Refused { error: TreeError::SessionMoved, at: 0 }));
+            }
+            return self.end_session(around, who.session, number, head.xid);
+        }
+        let body = self.prepare(around, &asker, request).map_err(Denied::Refused)?;
+        let grows = !matches!(request, Request::Delete(..) | Request::Check(..) | Request::Sync(_));
+        let txn = TxnHead { number, session: who.session, cxid: head.xid };
+        match around.groups.propose_txn(around.out, txn, body, grows) {
+            Ok(_) => Ok(()),
+            Err(Refusal::Storage) => Err(Denied::Refused(Refused { error: TreeError::QuotaExceeded, at: 0 })),
+            Err(Refusal::TooLarge) => Err(Denied::Refused(Refused { error: TreeError::BadArguments, at: 0 })),
+            Err(_) => Err(Denied::Stalled),
+        }
+    }
+
+    fn prepare(&self, around: &mut Around, who: &Asker<'_>, request: &Request<'_>) -> Result<Body, Refused> {
+        let now = around.out.now.wall;
+        let tree = around.groups.tree_mut().state_mut();
+        let one = |change: &Change<'_>| tree.prepare(who, change).map_err(|error| Refused { error, at: 0 });
+        match request {
+            Request::Create(create) => {
+                let acls = acls(&create.acls);
+                one(&Change::Create(of_create(create, &acls)))
+            }
+            Request::Delete(path, version) => one(&Change::Delete(path, *version)),
+            Request::SetData(path, data, version) => one(&Change::SetData(path, *data, *version)),
+            Request::SetAcl(path, list, version) => one(&Change::SetAcl(path, &acls(list), *version)),
+            Request::Check(path, version) => one(&Change::Check(path, *version)),
+            Request::Multi(ops) => {
+                let lists: Vec<Vec<Acl<'_>>> = ops
+                    .clone()
+                    .map(|op| if let wire::Op::Create(create) = op { acls(&create.acls) } else { Vec::new() })
+                    .collect();
+                let creates: Vec<wire::Op<'_>> = ops.clone().collect();
+                let changes = creates.iter().zip(&lists).map(|(op, list)| match op {
+                    wire::Op::Create(create) => Change::Create(of_create(create, list)),
+                    wire::Op::Delete(path, version) => Change::Delete(path, *version),
+                    wire::Op::SetData(path, data, version) => Change::SetData(path, *data, *version),
+                    wire::Op::Check(path, version) => Change::Check(path, *version),
+                    wire::Op::GetData(_) | wire::Op::GetChildren(_) => unreachable!("not mixed with changes"),
+                });
+                tree.prepare_multi(who, now, changes)
+            }
+            // Nothing changes; but when it is applied, so is all that was there before.
+            Request::Sync(_) => Ok(Body::Multi(Vec::new())),
+            _ => unreachable!("it only reads"),
+        }
+    }
+
+    fn authenticate(&mut self, conn: ConnId, head: Head, scheme: &str, credentials: &[u8]) -> What {
+        let super_digest = self.zookeeper.super_digest.as_deref();
+        let client = self.clients.get_mut(&conn).expect("the caller has it");
+        let known = authenticate(scheme, credentials, &client.peer.to_string(), super_digest);
+        let scratch = &mut self.packer.scratch;
+        match known {
+            Ok(known) => {
+                for identity in known {
+                    if !client.ids.contains(&identity) && client.ids.len() < IDENTITIES_MAX {
+                        client.ids.push(identity);
+                    }
+                }
+                wire::Reply::new(scratch, head.xid, 0).end();
+                What::Ready(self.packer.take_scratch())
+            }
+            Err(_) => {
+                self.meters.auth_failures += 1;
+                failure(scratch, head.xid, 0, ErrorCode::AuthFailed);
+                What::Last(self.packer.take_scratch())
+            }
+        }
+    }
+}
+
+/// What may be known of one client.
+const IDENTITIES_MAX: usize = 128;
+
+fn of_create<'a>(create: &wire::Create<'a>, acls: &'a [tree::Acl<'a>]) -> Create<'a> {
+    Create { path: create.path, data: create.data, acls, flags: create.flags, ttl: create.ttl }
+}

@@ -1,0 +1,234 @@
+//! One client's connection, and the line of its requests.
+
+use super::meters::ClientMeters;
+use super::{Around, Znodes};
+use crate::outbox::{Piece, SlotId};
+use crate::stages::Path;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use torc_base::buf::{Buf, BufMut};
+use torc_base::ids::{ConnId, Index, SessionId};
+use torc_base::time::Mono;
+use torc_net::zookeeper::{Connect, ErrorCode, Undecodable, decode, failure};
+use torc_state::tree::expiry::Owner;
+use torc_state::tree::{Id, Identity, Refused};
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing has come yet.
+    New,
+    /// Its client has asked for a session.
+    Greeting,
+    /// Its client is served.
+    Open,
+    /// It ends when everything has been sent.
+    Ending,
+}
+
+/// What is answered when a change is applied, or refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// A path, and the stat if that is wanted.
+    Create(bool),
+    /// Nothing.
+    Empty,
+    /// The stat.
+    Stat,
+    /// A result for each operation; of those that create something: the stat is wanted.
+    Multi(Vec<bool>),
+    /// The session has ended.
+    Close,
+    /// The path that stood in the request.
+    Sync(Box<str>),
+    /// A session.
+    NewSession,
+    /// The session that there was.
+    TakeUp,
+}
+
+/// Where a request stands.
+#[derive(Debug)]
+pub(super) enum What {
+    /// It has not been looked at.
+    New(BufMut),
+    /// It is answered from what is applied, when it is the first.
+    Read(BufMut),
+    /// It is in the log, or on its way there.
+    Asked { number: u64, xid: i32, want: Want },
+    /// It is refused, or done (`None`), as will be seen when entry `after` is applied.
+    Settled { xid: i32, want: Want, refused: Option<Refused>, after: Index },
+    /// This is the answer.
+    Ready(Buf),
+    /// This is the answer, and the last one.
+    Last(Buf),
+    /// The connection is of no use any more.
+    Gone,
+}
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) slot: SlotId,
+    pub(super) began: Mono,
+    pub(super) what: What,
+}
+
+/// A client.
+pub(super) struct Client {
+    pub(super) peer: IpAddr,
+    /// The number by which the leader knows which connection serves the session.
+    pub(super) owner: Owner,
+    /// What is known of the client.
+    pub(super) ids: Vec<Identity>,
+    pub(super) stage: Stage,
+    /// What it said first.
+    pub(super) connect: Option<Connect>,
+    /// [`SessionId::NONE`] before it has one.
+    pub(super) session: SessionId,
+    pub(super) timeout_ms: u32,
+    /// Requests that are not answered, in order. Those that have not been looked at are the last ones.
+    pub(super) line: VecDeque<Step>,
+    pub(super) looked: usize,
+    pub(super) meters: ClientMeters,
+}
+
+impl Client {
+    pub(super) fn new(peer: IpAddr, owner: u64) -> Client {
+        Client {
+            peer,
+            owner: Owner(owner),
+            ids: vec![Identity::of_address(&peer.to_string())],
+            stage: Stage::New,
+            connect: None,
+            session: SessionId::NONE,
+            timeout_ms: 0,
+            line: VecDeque::new(),
+            looked: 0,
+            meters: ClientMeters::default(),
+        }
+    }
+
+    /// As access lists name it.
+    pub(super) fn as_ids(&self) -> Vec<Id<'_>> {
+        self.ids.iter().map(Identity::as_id).collect()
+    }
+
+    /// The request that waits under that number.
+    pub(super) fn asked(&mut self, number: u64) -> Option<&mut Step> {
+        self.line.iter_mut().find(|step| matches!(step.what, What::Asked { number: of, .. } if of == number))
+    }
+}
+
+/// What became of a look at a request.
+pub(super) enum Looked {
+    /// It has its place.
+    Taken(What),
+    /// There is no leader, or no room: it is looked at again.
+    Stalled,
+}
+
+impl Znodes {
+    /// Looks at the requests of a connection that have not been looked at, then answers what can be answered.
+    pub(super) fn look(&mut self, around: &mut Around, conn: ConnId) {
+        loop {
+            let Some(client) = self.clients.get_mut(&conn) else { return };
+            let is_greeting = client.stage == Stage::Greeting;
+            if is_greeting && client.looked > 0 {
+                break;
+            }
+            let at = client.looked;
+            let Some(step) = client.line.get_mut(at) else { break };
+            let What::New(frame) = std::mem::replace(&mut step.what, What::Gone) else {
+                unreachable!("what has been looked at stands before")
+            };
+            let looked = if is_greeting { self.ask_session(around, conn) } else { self.take(around, conn, &frame) };
+            let Some(client) = self.clients.get_mut(&conn) else { return };
+            let what = match looked {
+                Some(Looked::Taken(what)) => what,
+                // It only reads.
+                None => What::Read(frame),
+                Some(Looked::Stalled) => {
+                    client.line[at].what = What::New(frame);
+                    self.stalled.insert(conn);
+                    break;
+                }
+            };
+            client.line[at].what = what;
+            client.looked += 1;
+        }
+        self.advance(around, conn);
+    }
+
+    /// Takes a request up that is not a session's first; `None`: it only reads.
+    fn take(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> Option<Looked> {
+        match decode(frame) {
+            Ok((head, request)) => {
+                self.clients.get_mut(&conn).expect("the caller has it").meters.note(head.xid, head.op);
+                self.take_request(around, conn, head, &request, frame)
+            }
+            Err(Undecodable::Head(_)) => Some(Looked::Taken(What::Gone)),
+            Err(Undecodable::Body(head, error, _)) => {
+                let zxid = around.tree().zxid().get();
+                failure(&mut self.packer.scratch, head.xid, zxid, error);
+                let bytes = self.packer.take_scratch();
+                // As ZooKeeper has it: whoever asks for what there is not is left.
+                let is_last = error == ErrorCode::Unimplemented;
+                Some(Looked::Taken(if is_last { What::Last(bytes) } else { What::Ready(bytes) }))
+            }
+        }
+    }
+
+    /// Answers the first requests of a connection, as far as all is there for that.
+    pub(super) fn advance(&mut self, around: &mut Around, conn: ConnId) {
+        loop {
+            let Some(client) = self.clients.get_mut(&conn).filter(|client| client.looked > 0) else { return };
+            match &client.line.front().expect("it has been looked at").what {
+                What::Asked { .. } => return,
+                What::Settled { after, .. } if around.tree().applied() < *after => {
+                    self.behind.insert((*after, conn));
+                    return;
+                }
+                _ => {}
+            }
+            let Step { slot, began, what } = client.line.pop_front().expect("just seen");
+            client.looked -= 1;
+            let (bytes, is_last) = match what {
+                What::Ready(bytes) => (Some(bytes), false),
+                What::Last(bytes) => (Some(bytes), true),
+                What::Read(frame) => (Some(self.read(around, conn, &frame)), false),
+                What::Settled { xid, want, refused, .. } => self.settled(around, conn, xid, &want, refused),
+                What::Gone => (None, true),
+                What::New(_) | What::Asked { .. } => unreachable!("looked at, and seen above"),
+            };
+            let Some(bytes) = bytes else { return around.close(conn) };
+            self.answer(around, conn, slot, began, bytes);
+            if is_last {
+                return self.end(around, conn);
+            }
+        }
+    }
+
+    fn answer(&mut self, around: &mut Around, conn: ConnId, slot: SlotId, began: Mono, bytes: Buf) {
+        let ms = around.now().since(began) / 1_000_000;
+        self.meters.answered(ms, bytes.len());
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.meters.answered(around.out.now, ms, around.groups.tree().state().zxid());
+        }
+        around.conns.answer(conn, slot, vec![Piece::Bytes(bytes)], Path::Other);
+    }
+
+    /// Nothing more is answered on a connection: it ends when all has been sent.
+    pub(super) fn end(&mut self, around: &mut Around, conn: ConnId) {
+        let Some(client) = self.clients.get_mut(&conn) else { return };
+        client.stage = Stage::Ending;
+        client.looked = 0;
+        for step in std::mem::take(&mut client.line) {
+            if let What::Asked { number, .. } = step.what {
+                self.forget_asked(number);
+            }
+            around.conns.answer(conn, step.slot, Vec::new(), Path::Other);
+        }
+        around.conns.end(conn);
+    }
+}

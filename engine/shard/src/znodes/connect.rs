@@ -1,0 +1,132 @@
+//! How a connection begins: its client gets a session, or takes up the one that it had.
+
+use super::clients::{Looked, Stage, Want, What};
+use super::{Around, Lead, TreeAsk, Znodes};
+use crate::groups::TxnHead;
+use crate::settings::Settings;
+use torc_base::ids::{ConnId, Index, SessionId, Zxid};
+use torc_base::io::{Level, Op};
+use torc_base::prng::Prng;
+use torc_base::time::Wall;
+use torc_net::zookeeper::{Connect, Connected, Session};
+use torc_state::tree::expiry::{is_password, password};
+use torc_state::tree::{Refused, Tree, TreeError};
+
+/// What passwords follow from: the same on all nodes of a cluster, and told to nobody.
+pub(super) fn secret(settings: &Settings) -> (u64, u64) {
+    let fold = |sum: u64, byte: u8| Prng::new(sum ^ u64::from(byte)).next_u64();
+    let id = settings.cluster.id.to_le_bytes().into_iter().chain(settings.cluster_id.bytes());
+    let mut prng = Prng::new(id.fold(0x5e55_1014, fold));
+    (prng.next_u64(), prng.next_u64())
+}
+
+/// The first number of this node's sessions, as ZooKeeper makes them: the node, then the time.
+fn first_session(node: u32, now: Wall) -> i64 {
+    // The uppermost byte is the mark of znodes with a time to live if all its bits are set.
+    (u64::from(node % 0xff) << 56 | (now.0 as u64) << 24 >> 8) as i64
+}
+
+impl Znodes {
+    /// Takes in what a client says first. False: the connection is of no use.
+    pub(super) fn greet(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> bool {
+        let Ok(connect) = Connect::decode(frame) else { return false };
+        let seen = around.tree().zxid();
+        if Zxid(connect.last_zxid) > seen {
+            let text = format!(
+                "a client has seen change {:#x}, and this node only {:#x}: it is to look for another node",
+                connect.last_zxid,
+                seen.get()
+            );
+            around.out.ops.push(Op::Log { level: Level::Info, text });
+            return false;
+        }
+        let bound = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX).min(i32::MAX as u32);
+        let bounds = (bound(self.zookeeper.min_session_ms), bound(self.zookeeper.max_session_ms));
+        let client = self.clients.get_mut(&conn).expect("the caller has it");
+        client.timeout_ms = Tree::negotiate(connect.timeout_ms, bounds);
+        client.connect = Some(connect);
+        client.stage = Stage::Greeting;
+        true
+    }
+
+    /// Asks for the session of a client that has said who it is.
+    pub(super) fn ask_session(&mut self, around: &mut Around, conn: ConnId) -> Option<Looked> {
+        let client = self.clients.get(&conn)?;
+        let connect = client.connect.expect("it has been said");
+        let (owner, timeout_ms, lead) = (client.owner, client.timeout_ms, self.find_lead(around.groups));
+        let Some(Session { id, password }) = connect.session else {
+            return Some(self.ask_new_session(around, conn, lead, timeout_ms));
+        };
+        let session = SessionId(id);
+        let gone = |error| What::Settled {
+            xid: 0,
+            want: Want::TakeUp,
+            refused: Some(Refused { error, at: 0 }),
+            after: Index(0),
+        };
+        if !is_password(self.secret, session, &password) {
+            return Some(Looked::Taken(gone(TreeError::AuthFailed)));
+        }
+        Some(match lead {
+            Lead::Nobody => Looked::Stalled,
+            Lead::Here => Looked::Taken(match self.take_up(around.now(), session, owner) {
+                true => self.established(around, conn, session),
+                false => gone(TreeError::SessionExpired),
+            }),
+            Lead::There(_) => {
+                let number = self.number();
+                self.ask_abroad(conn, number, TreeAsk::TakeUp { number, session, owner }, 0);
+                Looked::Taken(What::Asked { number, xid: 0, want: Want::TakeUp })
+            }
+        })
+    }
+
+    fn ask_new_session(&mut self, around: &mut Around, conn: ConnId, lead: Lead, timeout_ms: u32) -> Looked {
+        if self.next_session == 0 {
+            self.next_session = first_session(self.settings.node.get(), around.out.now.wall);
+        }
+        self.next_session = self.next_session.wrapping_add(1);
+        let (wanted, number) = (SessionId(self.next_session), self.number());
+        match lead {
+            Lead::Nobody => return Looked::Stalled,
+            Lead::Here => match self.begin_session(around, number, wanted, timeout_ms) {
+                Ok(()) => _ = self.asked.insert(number, (conn, 0)),
+                Err(TreeError::QuotaExceeded) => return Looked::Taken(What::Gone),
+                Err(_) => return Looked::Stalled,
+            },
+            Lead::There(_) => self.ask_abroad(conn, number, TreeAsk::NewSession { number, wanted, timeout_ms }, 0),
+        }
+        Looked::Taken(What::Asked { number, xid: 0, want: Want::NewSession })
+    }
+
+    /// Puts a new session into the log that this node leads, under that id unless it is taken.
+    pub(super) fn begin_session(
+        &mut self,
+        around: &mut Around,
+        number: u64,
+        wanted: SessionId,
+        timeout_ms: u32,
+    ) -> Result<(), TreeError> {
+        let (session, body) = around.tree().prepare_session(Zxid(wanted.get()), timeout_ms)?;
+        let head = TxnHead { number, session, cxid: 0 };
+        around.groups.propose_txn(around.out, head, body, false).map_err(|_| TreeError::SessionMoved)?;
+        Ok(())
+    }
+
+    /// A session is served on this connection from now on; what its client is answered.
+    pub(super) fn established(&mut self, around: &mut Around, conn: ConnId, session: SessionId) -> What {
+        if let Some(before) = self.sessions.insert(session, conn).filter(|before| *before != conn) {
+            around.close(before);
+        }
+        let client = self.clients.get_mut(&conn).expect("the caller has it");
+        client.session = session;
+        client.stage = Stage::Open;
+        client.meters.established = around.out.now.wall;
+        let told = Session { id: session.get(), password: password(self.secret, session) };
+        let timeout_ms = client.timeout_ms as i32;
+        let connected = Connected { session: Some(told), timeout_ms, read_only: false };
+        connected.encode(&client.connect.expect("it has been said"), &mut self.packer.scratch);
+        self.heard(around.now(), session);
+        What::Ready(self.packer.take_scratch())
+    }
+}

@@ -1,0 +1,49 @@
+use super::*;
+
+fn sample() -> TreeMail {
+    let ids = vec![Identity::of_address("10.0.0.9"), Identity { scheme: "digest", id: "ann:hash".into() }];
+    let (session, owner) = (SessionId(-7), Owner(3 << 48 | 5));
+    TreeMail {
+        term: Term(4),
+        asks: vec![
+            TreeAsk::Write { number: 1, session, owner, ids, frame: b"a frame".to_vec() },
+            TreeAsk::NewSession { number: 2, wanted: session, timeout_ms: 30_000 },
+            TreeAsk::TakeUp { number: u64::MAX, session, owner },
+            TreeAsk::Heard(vec![session, SessionId(9)]),
+        ],
+        answers: vec![
+            TreeAnswer::Refused { number: 5, error: TreeError::NoNode, at: 3, after: Index(70) },
+            TreeAnswer::TakenUp { number: 6, is_taken: true },
+            TreeAnswer::TakenUp { number: 7, is_taken: false },
+        ],
+    }
+}
+
+fn decode(mut bytes: &[u8]) -> Read<TreeMail> {
+    let mut from = Decoder::new(&mut bytes);
+    let mail = TreeMail::decode(&mut from)?;
+    from.check(from.is_empty(), "end")?;
+    Ok(mail)
+}
+
+#[test]
+fn letters_are_read_as_they_were_written() {
+    for mail in [sample(), TreeMail::default()] {
+        let mut bytes = Vec::new();
+        mail.encode(&mut bytes);
+        assert_eq!(decode(&bytes), Ok(mail));
+    }
+}
+
+#[test]
+fn letters_that_are_cut_or_claim_too_much_are_none() {
+    let mut bytes = Vec::new();
+    sample().encode(&mut bytes);
+    for end in 0..bytes.len() {
+        assert!(decode(&bytes[..end]).is_err(), "cut at {end}");
+    }
+    let mut claims = Vec::new();
+    put_u64(&mut claims, 1);
+    put_u64(&mut claims, u64::MAX);
+    assert!(decode(&claims).is_err());
+}

@@ -1,0 +1,230 @@
+//! What is counted, and what monitoring is told.
+
+use super::clients::Stage;
+use super::facts::{
+    Conf, Connection, Detail, Ensemble, Facts, Latency, Member, Mode, OfSession, Session, Sizes, WatchCounts,
+    last_operation,
+};
+use super::{Around, Lead, Znodes, words};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use torc_base::ids::{ConnId, GroupId, SessionId, Zxid};
+use torc_base::time::{Mono, Now, Wall};
+
+/// Of all clients.
+#[derive(Default)]
+pub(super) struct Meters {
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    latency: Latency,
+    sizes: Sizes,
+    pub(super) auth_failures: u64,
+    since: Option<Mono>,
+}
+
+impl Meters {
+    pub(super) fn answered(&mut self, ms: u64, bytes: usize) {
+        self.sent += 1;
+        self.latency.add(ms);
+        self.sizes.add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// Clients are served since then.
+    pub(super) fn begin(&mut self, now: Mono) {
+        self.since.get_or_insert(now);
+    }
+}
+
+/// Of one client.
+#[derive(Default)]
+pub(super) struct ClientMeters {
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    pub(super) established: Wall,
+    latency: Latency,
+    last_ms: u64,
+    last_op: i32,
+    last_cxid: i32,
+    last_zxid: Zxid,
+    answered_at: Wall,
+}
+
+impl ClientMeters {
+    pub(super) fn note(&mut self, cxid: i32, op: i32) {
+        (self.last_cxid, self.last_op) = (cxid, op);
+    }
+
+    pub(super) fn answered(&mut self, now: Now, ms: u64, zxid: Zxid) {
+        self.sent += 1;
+        self.latency.add(ms);
+        (self.last_ms, self.last_zxid, self.answered_at) = (ms, zxid, now.wall);
+    }
+}
+
+impl Znodes {
+    /// Answers a four-letter word, and closes its connection.
+    pub(super) fn answer_word(&mut self, around: &mut Around, conn: ConnId, word: &'static str) {
+        let facts = self.facts(around, words::detail(word));
+        let text = words::answer(word, &facts);
+        if words::is_allowed(word, &facts.allowed) {
+            match words::reset(word) {
+                Some(words::Reset::Server) => self.meters = Meters { since: self.meters.since, ..Meters::default() },
+                Some(words::Reset::Connections) => {
+                    for client in self.clients.values_mut() {
+                        let established = client.meters.established;
+                        client.meters = ClientMeters { established, ..ClientMeters::default() };
+                    }
+                }
+                None => {}
+            }
+        }
+        let bytes = self.packer.put(text.as_bytes());
+        around.conns.tell(around.out.now.mono, conn, bytes);
+        self.end(around, conn);
+    }
+
+    /// What this node knows.
+    pub fn facts(&self, around: &mut Around, detail: Detail) -> Facts {
+        let now = around.out.now;
+        let (watches, paths, watchers) = self.watches.counts();
+        let has_tree = around.groups.has_tree();
+        let (mode, ensemble) = self.ensemble(around);
+        let port = |protocol| {
+            let listener = self.settings.listeners.iter().find(|listener| listener.protocol == protocol);
+            listener.map_or(0, |listener| listener.advertised.1)
+        };
+        let mut facts = Facts {
+            version: VERSION.to_string(),
+            is_serving: has_tree && !matches!(self.lead.0, Lead::Nobody),
+            mode,
+            conf: Conf {
+                client_port: port(crate::settings::Protocol::ZooKeeper),
+                data_dir: self.settings.data_dir.clone(),
+                tick_ms: self.zookeeper.tick_ms,
+                max_connections_per_ip: self.zookeeper.max_connections_per_ip,
+                min_session_ms: self.zookeeper.min_session_ms,
+                max_session_ms: self.zookeeper.max_session_ms,
+                server_id: if ensemble.is_some() { self.settings.node.get() } else { 0 },
+            },
+            ensemble,
+            allowed: self.zookeeper.four_letter_words.clone(),
+            latency: self.meters.latency,
+            received: self.meters.received,
+            sent: self.meters.sent,
+            response_sizes: self.meters.sizes,
+            outstanding: self.clients.values().map(|client| client.line.len() as u64).sum(),
+            uptime_ms: self.meters.since.map_or(0, |since| now.mono.since(since) / 1_000_000),
+            auth_failures: self.meters.auth_failures,
+            alive_connections: self.clients.len() as u64,
+            watch_counts: WatchCounts {
+                connections: watchers as u64,
+                paths: paths as u64,
+                data: watches as u64,
+                children: 0,
+            },
+            ..Facts::default()
+        };
+        if has_tree {
+            self.add_tree(around, &mut facts);
+        }
+        self.add_lists(around, detail, &mut facts);
+        facts
+    }
+
+    fn add_tree(&self, around: &Around, facts: &mut Facts) {
+        let tree = around.tree();
+        let (znodes, ephemerals) = tree.znodes();
+        facts.zxid = tree.zxid();
+        facts.znodes = znodes as u64;
+        facts.ephemeral_znodes = ephemerals as u64;
+        facts.data_bytes = tree.data_bytes();
+        facts.global_sessions = tree.sessions().len() as u64;
+        facts.digests = vec![(tree.zxid(), tree.digest() as i64)];
+    }
+
+    fn ensemble(&self, around: &Around) -> (Mode, Option<Ensemble>) {
+        if self.settings.is_alone() || !around.groups.has_tree() {
+            return (Mode::Standalone, None);
+        }
+        let (lead, _, since) = self.lead;
+        let (_, configuration) = around.groups.members(GroupId::TREE);
+        let me = self.settings.node;
+        let address = |node| self.settings.cluster.peer(node).map(|peer| peer.address);
+        let member = |member: &torc_consensus::Member| Member {
+            id: member.id.get(),
+            host: address(member.id).map_or_else(String::new, |address| address.ip().to_string()),
+            port: address(member.id).map_or(0, |address| address.port()),
+            is_observer: !member.seat.votes(),
+            is_synced: member.id == me || around.groups.has_caught_up(GroupId::TREE, member.id),
+            client: None,
+        };
+        let members: Vec<Member> = configuration.members().iter().map(member).collect();
+        let observes = members.iter().any(|member| member.id == me.get() && member.is_observer);
+        let (mode, leader) = match lead {
+            Lead::Here => (Mode::Leader, Some(me.get())),
+            Lead::There(node) if observes => (Mode::Observer, Some(node.get())),
+            Lead::There(node) => (Mode::Follower, Some(node.get())),
+            Lead::Nobody => (Mode::Follower, None),
+        };
+        let leads_for_ms = if lead == Lead::Here { around.out.now.mono.since(since) / 1_000_000 } else { 0 };
+        (mode, Some(Ensemble { members, leader, leads_for_ms, ..Ensemble::default() }))
+    }
+
+    fn add_lists(&self, around: &Around, detail: Detail, facts: &mut Facts) {
+        match detail {
+            Detail::None => {}
+            Detail::Connections => {
+                facts.connections = self
+                    .clients
+                    .values()
+                    .map(|client| {
+                        let meters = &client.meters;
+                        let of_session = OfSession {
+                            id: client.session,
+                            last_operation: last_operation(meters.last_op),
+                            established: meters.established,
+                            timeout_ms: client.timeout_ms as i32,
+                            last_cxid: meters.last_cxid,
+                            last_zxid: meters.last_zxid,
+                            last_response_ms: meters.answered_at.0.max(0) as u64,
+                            last_latency_ms: meters.last_ms,
+                            latency: meters.latency,
+                        };
+                        Connection {
+                            remote: SocketAddr::new(client.peer, 0),
+                            is_read: client.stage == Stage::Open,
+                            queued: client.line.len() as u64,
+                            received: meters.received,
+                            sent: meters.sent,
+                            session: (client.session != SessionId::NONE).then_some(of_session),
+                        }
+                    })
+                    .collect();
+            }
+            Detail::Sessions if around.groups.has_tree() => {
+                let tree = around.tree();
+                let session = |(id, session): (SessionId, torc_state::tree::Session)| Session {
+                    id,
+                    timeout_ms: session.timeout_ms as i32,
+                    expires: None,
+                };
+                facts.sessions = tree.sessions().map(session).collect();
+                let owned = tree.sessions().map(|(id, _)| (id, tree.ephemerals(id, "/")));
+                facts.ephemerals = owned.filter(|(_, paths)| !paths.is_empty()).collect();
+            }
+            Detail::Sessions => {}
+            Detail::Watches => {
+                let mut watches: BTreeMap<SessionId, Vec<String>> = BTreeMap::new();
+                for (path, conn) in self.watches.iter() {
+                    if let Some(client) = self.clients.get(&conn) {
+                        watches.entry(client.session).or_default().push(path.to_string());
+                    }
+                }
+                facts.watches = watches.into_iter().collect();
+            }
+        }
+    }
+}
+
+/// As clients and exporters parse it: the version of ZooKeeper whose behaviour this is, and what it is made by.
+const VERSION: &str = concat!("3.8.4-torc-", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,335 @@
+//! ZooKeeper's clients: their connections, sessions, requests and watches, on the shard that has the tree.
+//!
+//! A request goes the way of its kind. What changes something becomes a transaction at the leader of the tree's group, here
+//! ([`changes`]) or on another node ([`abroad`]), and is answered when it is applied here ([`answers`]). What only reads is
+//! answered from what is applied here ([`reads`]), when everything has been answered that the session asked for before it, and
+//! before anything is applied that it asked for later. So each connection has a line of requests ([`clients`]), and a client
+//! sees its own writes, never goes back in time, and hears of a change that it watches before it sees it.
+//!
+//! What is said of sessions stands in the log; which of them are heard of only the leader knows ([`sessions`]).
+
+mod abroad;
+mod answers;
+mod changes;
+mod clients;
+mod connect;
+pub mod facts;
+mod letters;
+mod meters;
+mod reads;
+mod sessions;
+pub mod words;
+
+pub use letters::{TreeAnswer, TreeAsk, TreeMail};
+
+use crate::conns::Conns;
+use crate::groups::{Groups, Out};
+use crate::packer::Packer;
+use crate::settings::{Settings, ZooKeeperSettings};
+use crate::stats::{Stats, add};
+use clients::{Client, Stage, Step, What};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use torc_base::buf::BufMut;
+use torc_base::ids::{ConnId, GroupId, Index, NodeId, SessionId, Term};
+use torc_base::prng::Prng;
+use torc_base::time::Mono;
+use torc_state::tree::expiry::Expiry;
+use torc_state::tree::watches::Watches;
+use torc_state::tree::{Outcome, Tree};
+
+/// Connections of which nothing is told by its number.
+const API: i16 = -1;
+/// Watches of connections that are gone, which are taken away in one turn.
+const TURN_WATCHES: usize = 4_096;
+/// Between two looks at what ends by itself, at the group's members, and at who was heard of.
+const LOOK_MS: u64 = 1_000;
+
+/// What there is to work with.
+pub struct Around<'a, 'b> {
+    pub groups: &'a mut Groups,
+    pub conns: &'a mut Conns,
+    pub out: &'a mut Out<'b>,
+}
+
+impl Around<'_, '_> {
+    fn now(&self) -> Mono {
+        self.out.now.mono
+    }
+
+    fn tree(&self) -> &Tree {
+        self.groups.tree().state()
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        self.conns.close(conn, self.out.ops);
+    }
+}
+
+/// Who decides on changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lead {
+    Here,
+    There(NodeId),
+    Nobody,
+}
+
+/// All clients of this node.
+pub struct Znodes {
+    settings: Arc<Settings>,
+    zookeeper: ZooKeeperSettings,
+    stats: Arc<Stats>,
+    /// What passwords of sessions follow from.
+    secret: (u64, u64),
+    clients: BTreeMap<ConnId, Client>,
+    by_address: BTreeMap<IpAddr, usize>,
+    /// The connection of each session that is served here.
+    sessions: BTreeMap<SessionId, ConnId>,
+    watches: Watches,
+    /// Requests that are in the log or on their way to its leader, by number: their connections, and their bytes if they went
+    /// to another node.
+    asked: BTreeMap<u64, (ConnId, usize)>,
+    /// Connections whose first answer waits for an entry that others made.
+    behind: BTreeSet<(Index, ConnId)>,
+    /// Connections with something to ask for which there is no leader or no room.
+    stalled: BTreeSet<ConnId>,
+    /// Connections that are gone and may have watches.
+    gone: Vec<ConnId>,
+    numbers: u64,
+    next_session: i64,
+    /// Who decides, in which term, and since when.
+    lead: (Lead, Term, Mono),
+    /// Of a leader: sessions that live.
+    expiry: Option<Expiry>,
+    /// Of a leader: sessions that have begun to end.
+    ending: VecDeque<sessions::Ending>,
+    next_due: Mono,
+    next_look: Mono,
+    abroad: abroad::Abroad,
+    meters: meters::Meters,
+    packer: Packer,
+    outcomes: Vec<Outcome>,
+}
+
+impl Znodes {
+    /// Without clients. `None`: there are to be none.
+    pub fn new(settings: &Arc<Settings>, stats: &Arc<Stats>) -> Option<Znodes> {
+        let zookeeper = settings.zookeeper.clone()?;
+        let mut prng = Prng::new(settings.seed ^ settings.cluster.start ^ 0x0005_e551_0175);
+        Some(Znodes {
+            secret: connect::secret(settings),
+            clients: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            watches: Watches::new(zookeeper.memory_max / 4),
+            asked: BTreeMap::new(),
+            behind: BTreeSet::new(),
+            stalled: BTreeSet::new(),
+            gone: Vec::new(),
+            // No number comes twice, on whatever node, before or after a restart.
+            numbers: u64::from(settings.node.get()) << 48 | prng.below(1 << 47),
+            next_session: 0,
+            lead: (Lead::Nobody, Term(0), Mono(0)),
+            expiry: None,
+            ending: VecDeque::new(),
+            next_due: Mono(0),
+            next_look: Mono(0),
+            abroad: abroad::Abroad::default(),
+            meters: meters::Meters::default(),
+            packer: Packer::new(),
+            outcomes: Vec::new(),
+            settings: Arc::clone(settings),
+            stats: Arc::clone(stats),
+            zookeeper,
+        })
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// Somebody has connected.
+    pub fn opened(&mut self, around: &mut Around, conn: ConnId, peer: IpAddr) {
+        around.conns.set_frame_max(conn, self.zookeeper.max_buffer);
+        let owner = self.number();
+        self.clients.insert(conn, Client::new(peer, owner));
+        let count = self.by_address.entry(peer).or_default();
+        *count += 1;
+        let max = self.zookeeper.max_connections_per_ip;
+        if max > 0 && *count > max || self.is_without_leader(around.now()) {
+            around.close(conn);
+        }
+    }
+
+    /// A connection is gone. Its session lives on.
+    pub fn closed(&mut self, around: &mut Around, conn: ConnId) {
+        around.conns.closed(conn, |_| 0);
+        self.stalled.remove(&conn);
+        let Some(client) = self.clients.remove(&conn) else { return };
+        if let Some(count) = self.by_address.get_mut(&client.peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&client.peer);
+            }
+        }
+        if self.sessions.get(&client.session) == Some(&conn) {
+            self.sessions.remove(&client.session);
+        }
+        for step in &client.line {
+            if let What::Asked { number, .. } = step.what {
+                self.forget_asked(number);
+            }
+        }
+        self.gone.push(conn);
+    }
+
+    /// Nobody waits any more for what was asked under this number; who did.
+    fn forget_asked(&mut self, number: u64) -> Option<ConnId> {
+        let (conn, bytes) = self.asked.remove(&number)?;
+        self.abroad.bytes -= bytes;
+        Some(conn)
+    }
+
+    /// What came is no frame: its length says so. It may be a four-letter word.
+    pub fn bad_length(&mut self, around: &mut Around, conn: ConnId, length: i32) {
+        let is_new = self.clients.get(&conn).is_some_and(|client| client.stage == Stage::New);
+        match words::word(length.to_be_bytes()).filter(|_| is_new) {
+            Some(word) => self.answer_word(around, conn, word),
+            None => {
+                add(&self.stats.requests_malformed_total, 1);
+                around.close(conn);
+            }
+        }
+    }
+
+    /// A frame, as it came.
+    pub fn frame(&mut self, around: &mut Around, conn: ConnId, frame: BufMut) {
+        let now = around.now();
+        let Some(client) = self.clients.get_mut(&conn) else { return around.close(conn) };
+        add(&self.stats.requests_total, 1);
+        self.meters.received += 1;
+        client.meters.received += 1;
+        if client.stage == Stage::New && !self.greet(around, conn, &frame) {
+            return around.close(conn);
+        }
+        let slot = around.conns.open_slot(now, conn, API, frame.len());
+        let client = self.clients.get_mut(&conn).expect("just seen");
+        if client.stage == Stage::Ending {
+            return around.conns.answer(conn, slot, Vec::new(), crate::stages::Path::Other);
+        }
+        let session = client.session;
+        client.line.push_back(Step { slot, began: now, what: What::New(frame) });
+        if session != SessionId::NONE {
+            self.heard(now, session);
+        }
+        self.look(around, conn);
+    }
+
+    /// Who decides on changes now.
+    fn find_lead(&self, groups: &Groups) -> Lead {
+        if groups.leads_tree() {
+            return Lead::Here;
+        }
+        let there = groups.leader_elsewhere(GroupId::TREE);
+        match there.filter(|node| groups.place_of(*node, GroupId::TREE).is_some()) {
+            Some(node) => Lead::There(node),
+            None => Lead::Nobody,
+        }
+    }
+
+    /// Looks at who decides. With another one than before nothing is known of what was asked.
+    fn look_at_lead(&mut self, around: &mut Around) -> Lead {
+        let now = around.now();
+        let (lead, term) = (self.find_lead(around.groups), around.groups.tree_term());
+        let (before, before_term, _) = self.lead;
+        let same = lead == before && (term == before_term || lead == Lead::Nobody);
+        if !same {
+            self.lead = (lead, term, now);
+            if before != Lead::Nobody {
+                self.lose(around);
+            }
+            self.expiry = None;
+            self.ending.clear();
+            if lead == Lead::Here {
+                self.begin_to_lead(around);
+            }
+        }
+        lead
+    }
+
+    /// The leader is another one, or gone: whoever waits for it does not know what has become of its request.
+    fn lose(&mut self, around: &mut Around) {
+        self.abroad.forget();
+        self.asked.clear();
+        self.behind.clear();
+        let waits = |step: &Step| matches!(step.what, What::Asked { .. } | What::Settled { .. });
+        let lost = self.clients.iter().filter(|(_, client)| client.line.iter().any(waits));
+        for conn in lost.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            around.close(conn);
+        }
+    }
+
+    /// True if nobody has decided on changes for so long that clients are to look elsewhere.
+    fn is_without_leader(&self, now: Mono) -> bool {
+        let (lead, _, since) = self.lead;
+        lead == Lead::Nobody && now >= since.plus_ms(self.zookeeper.tick_ms.max(LOOK_MS))
+    }
+
+    /// The tree's log is led by this node no longer.
+    pub fn lost(&mut self, around: &mut Around) {
+        self.look_at_lead(around);
+    }
+
+    /// A link to another node broke.
+    pub fn peer_down(&mut self, around: &mut Around) {
+        self.look_at_lead(around);
+    }
+
+    /// The tree is another one than before: watches may have missed something.
+    pub fn replaced(&mut self, around: &mut Around) {
+        for conn in self.clients.keys().copied().collect::<Vec<_>>() {
+            around.close(conn);
+        }
+    }
+
+    /// End of a turn.
+    pub fn turn(&mut self, around: &mut Around) {
+        if !around.groups.has_tree() {
+            return;
+        }
+        let now = around.now();
+        self.meters.begin(now);
+        let lead = self.look_at_lead(around);
+        if lead != Lead::Nobody {
+            for conn in std::mem::take(&mut self.stalled) {
+                self.look(around, conn);
+            }
+        }
+        self.turn_sessions(around);
+        if now >= self.next_look {
+            self.next_look = now.plus_ms(LOOK_MS);
+            if self.is_without_leader(now) {
+                self.replaced(around);
+            }
+            around.groups.seat_tree(around.out);
+        }
+        self.turn_abroad(around, lead);
+        while let Some(conn) = self.gone.pop() {
+            if !self.watches.remove_all(conn, TURN_WATCHES) {
+                self.gone.push(conn);
+                break;
+            }
+        }
+    }
+
+    /// When the next turn is due at the latest.
+    pub fn deadline(&self) -> Option<Mono> {
+        let at_once = (!self.gone.is_empty() || !self.ending.is_empty()).then_some(Mono(0));
+        let expiry = self.expiry.as_ref().and_then(Expiry::next);
+        let is_idle = self.clients.is_empty() && self.expiry.is_none();
+        let look = (!is_idle).then_some(self.next_look);
+        [at_once, expiry, look, self.abroad.deadline()].into_iter().flatten().min()
+    }
+}

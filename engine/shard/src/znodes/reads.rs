@@ -1,0 +1,176 @@
+//! Requests that are answered from what is applied here.
+
+use super::answers::{code, put_event, stat};
+use super::{Around, Znodes};
+use torc_base::buf::Buf;
+use torc_base::ids::{ConnId, Zxid};
+use torc_net::zookeeper::{
+    self as wire, AddMode, ErrorCode, Head, Outcome, Reply, Request, WatcherType, decode, failure,
+};
+use torc_state::tree::watches::{Kept, Watch};
+use torc_state::tree::{Id, Tree, TreeError};
+
+/// Which kind of watch is meant; `None`: any.
+fn watch_of(kind: WatcherType) -> Option<Watch> {
+    Some(match kind {
+        WatcherType::Children => Watch::Children,
+        WatcherType::Data => Watch::Data,
+        WatcherType::Any => return None,
+        WatcherType::Persistent => Watch::Persistent,
+        WatcherType::Recursive => Watch::Recursive,
+    })
+}
+
+impl Znodes {
+    /// The answer to a request that only reads.
+    pub(super) fn read(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> Buf {
+        let (head, request) = decode(frame).expect("it was decoded before");
+        if let Request::SetWatches(since, paths) = request {
+            return self.set_watches(around, conn, head, Zxid(since), paths);
+        }
+        let mut scratch = std::mem::take(&mut self.packer.scratch);
+        let zxid = around.tree().zxid().get();
+        if let Err(error) = self.put_read(around.tree(), conn, head, zxid, &request, &mut scratch) {
+            scratch.clear();
+            failure(&mut scratch, head.xid, zxid, error);
+        }
+        self.packer.scratch = scratch;
+        self.packer.take_scratch()
+    }
+
+    /// Appends the answer; what was appended before an error is of no use.
+    fn put_read(
+        &mut self,
+        tree: &Tree,
+        conn: ConnId,
+        head: Head,
+        zxid: i64,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ErrorCode> {
+        let Znodes { clients, watches, .. } = self;
+        let client = clients.get(&conn).ok_or(ErrorCode::SessionExpired)?;
+        let ids = &client.as_ids()[..];
+        let mut watch = |wanted: bool, path: &str, watch: Watch| {
+            if wanted { watches.add(conn, path, watch).map_err(code) } else { Ok(()) }
+        };
+        let mut reply = Reply::new(out, head.xid, zxid);
+        match request {
+            Request::Exists(path, is_watched) => {
+                let found = tree.exists(path, ids);
+                if matches!(found, Ok(_) | Err(TreeError::NoNode)) {
+                    watch(*is_watched, path, Watch::Data)?;
+                }
+                reply.stat(&stat(&found.map_err(code)?));
+            }
+            Request::GetData(path, is_watched) => {
+                let (data, found) = tree.data(path, ids).map_err(code)?;
+                watch(*is_watched, path, Watch::Data)?;
+                reply.data(data);
+                reply.stat(&stat(&found));
+            }
+            Request::GetChildren(path, is_watched, with_stat) => {
+                let (names, found) = tree.children(path, ids).map_err(code)?;
+                watch(*is_watched, path, Watch::Children)?;
+                reply.names(names.collect::<Vec<_>>().into_iter());
+                if *with_stat {
+                    reply.stat(&stat(&found));
+                }
+            }
+            Request::GetAcl(path) => {
+                let (list, found) = tree.acl(path, ids).map_err(code)?;
+                let acl = |acl: torc_state::tree::Acl<'_>| (acl.perms, acl.id.scheme.to_owned(), acl.id.id.to_owned());
+                let all: Vec<(i32, String, String)> = list.iter().map(acl).collect();
+                reply.acls(all.iter().map(|(perms, scheme, id)| wire::Acl { perms: *perms, scheme, id }));
+                reply.stat(&stat(&found));
+            }
+            Request::CheckWatches(path, kind) => {
+                if !watches.contains(conn, path, watch_of(*kind)) {
+                    return Err(ErrorCode::NoWatcher);
+                }
+            }
+            Request::RemoveWatches(path, kind) => watches.remove(conn, path, watch_of(*kind)).map_err(code)?,
+            Request::GetEphemerals(prefix) => {
+                let paths = tree.ephemerals(client.session, prefix);
+                reply.names(paths.iter().map(String::as_str));
+            }
+            Request::GetAllChildrenNumber(path) => {
+                let count = tree.count_descendants(path, ids).map_err(code)?;
+                reply.count(i32::try_from(count).unwrap_or(i32::MAX));
+            }
+            Request::AddWatch(path, mode) => {
+                let kind = match mode {
+                    AddMode::Persistent => Watch::Persistent,
+                    AddMode::Recursive => Watch::Recursive,
+                };
+                watch(true, path, kind)?;
+                reply.count(0);
+            }
+            Request::WhoAmI => {
+                let user = |id: &Id<'_>| match id.scheme {
+                    "digest" => id.id.split(':').next().unwrap_or_default().to_owned(),
+                    _ => id.id.to_owned(),
+                };
+                let users: Vec<(&str, String)> = ids.iter().map(|id| (id.scheme, user(id))).collect();
+                reply.clients(users.iter().map(|(scheme, user)| (*scheme, user.as_str())));
+            }
+            Request::MultiRead(ops) => put_reads(tree, ids, ops.clone(), &mut reply),
+            // The session is heard of, and that is all.
+            _ => {}
+        }
+        reply.end();
+        Ok(())
+    }
+
+    /// Takes up the watches that a client had on another connection. What it has missed it is told before the answer.
+    fn set_watches(
+        &mut self,
+        around: &mut Around,
+        conn: ConnId,
+        head: Head,
+        since: Zxid,
+        paths: [wire::Strings<'_>; 5],
+    ) -> Buf {
+        let now = around.now();
+        let kinds = [Kept::Data, Kept::Absent, Kept::Children, Kept::Persistent, Kept::Recursive];
+        let mut refused = None;
+        for (kept, paths) in kinds.into_iter().zip(paths) {
+            for path in paths {
+                match self.watches.resume(around.groups.tree().state(), conn, since, kept, path) {
+                    Ok(None) => {}
+                    Ok(Some(missed)) => {
+                        put_event(&mut self.packer.scratch, missed, path);
+                        let bytes = self.packer.take_scratch();
+                        self.meters.sent += 1;
+                        around.conns.tell(now, conn, bytes);
+                    }
+                    Err(error) => refused = Some(error),
+                }
+            }
+        }
+        let zxid = around.tree().zxid().get();
+        match refused {
+            Some(error) => failure(&mut self.packer.scratch, head.xid, zxid, code(error)),
+            None => Reply::new(&mut self.packer.scratch, head.xid, zxid).end(),
+        }
+        self.packer.take_scratch()
+    }
+}
+
+/// Appends the results of reads, each of which fails by itself.
+fn put_reads(tree: &Tree, ids: &[Id<'_>], ops: wire::Ops<'_>, reply: &mut Reply<'_>) {
+    for op in ops {
+        match op {
+            wire::Op::GetData(path) => match tree.data(path, ids) {
+                Ok((data, found)) => reply.outcome(&Outcome::GetData(data, stat(&found))),
+                Err(error) => reply.outcome(&Outcome::Error(Some(code(error)))),
+            },
+            wire::Op::GetChildren(path) => match tree.children(path, ids) {
+                Ok((names, _)) => reply.outcome_names(names.collect::<Vec<_>>().into_iter()),
+                Err(error) => reply.outcome(&Outcome::Error(Some(code(error)))),
+            },
+            _ => unreachable!("not mixed with changes"),
+        }
+    }
+    reply.end_of_outcomes();
+}
