@@ -8,6 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::keys::{KEYS, Key, Value};
 use crate::listeners::{Asked, KafkaListener};
 use crate::reading::Reading;
+use crate::zookeeper::ZooKeeper;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -46,8 +47,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `log.dirs`, as written.
     pub data_dirs: Vec<PathBuf>,
-    /// What is listened on for Kafka clients; never empty.
+    /// What is listened on for Kafka clients; empty with ZooKeeper's clients alone.
     pub kafka: Vec<KafkaListener>,
+    /// What is said of ZooKeeper's clients.
+    pub zookeeper: ZooKeeper,
     /// The keys that `kafka` comes from.
     pub asked: Asked,
     pub metrics: Option<Endpoint>,
@@ -238,6 +241,7 @@ impl Default for Config {
             data_dir: PathBuf::new(),
             data_dirs: Vec::new(),
             kafka: Vec::new(),
+            zookeeper: ZooKeeper::default(),
             asked: Asked::default(),
             metrics: None,
             shards: None,

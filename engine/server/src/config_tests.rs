@@ -85,7 +85,9 @@ fn every_problem_is_named_with_its_line() {
     let name = file.path().display();
     let expected = [
         format!("{name}:2: unknown key `log.retention.hour`; the nearest known key is `log.retention.hours`"),
-        format!("{name}:4: unknown key `nonsense`: neither torc nor Kafka 2.8 to 4.4 has one like it"),
+        format!(
+            "{name}:4: unknown key `nonsense`: neither torc nor Kafka 2.8 to 4.4 nor ZooKeeper 3.4 to 3.9 has one like it"
+        ),
         format!("{name}:5: `num.partitions` cannot be `0`: it must be from 1 to 100000"),
         format!("{name}:6: `torc.wal.sync` cannot be `never`: it must be one of adaptive, dsync, write-fdatasync"),
     ];

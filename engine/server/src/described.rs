@@ -52,7 +52,7 @@ pub fn settings(config: &Config, data: &DataDir, advertised: &[(String, u16)], r
 /// The nearest of Kafka's types.
 fn kind(kind: &Kind) -> SettingType {
     match kind {
-        Kind::Bool => SettingType::Boolean,
+        Kind::Bool | Kind::YesNo => SettingType::Boolean,
         Kind::Rate { .. } | Kind::Part => SettingType::Double,
         Kind::Size { max, .. } | Kind::Time { max, .. } | Kind::Int { max, .. } if *max > i64::from(i32::MAX) => {
             SettingType::Long
@@ -61,8 +61,7 @@ fn kind(kind: &Kind) -> SettingType {
         Kind::Listeners | Kind::Members | Kind::Addresses | Kind::Names | Kind::Paths | Kind::SomeOf(_) => {
             SettingType::List
         }
-        Kind::AddressOrNone | Kind::Address | Kind::Name | Kind::Protocols | Kind::OneOf(_) | Kind::Text => {
-            SettingType::String
-        }
+        Kind::AddressOrNone | Kind::Listener | Kind::Address | Kind::Name | Kind::Protocols => SettingType::String,
+        Kind::OneOf(_) | Kind::Text | Kind::Secret => SettingType::String,
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! What would weaken a promise if it were left out (whom may clients be, how many copies, what is deleted) is refused.
 
+use crate::zookeeper_keys::ZOOKEEPER;
+
 /// What becomes of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -364,11 +366,11 @@ static TOPIC_KEYS: &[(&str, &str)] = &[
     ("segment.ms", "log.roll.ms"),
 ];
 
-/// The group of a key, and whether `value` is one that asks for nothing (an empty one always is).
+/// The group of a key of Kafka's or of ZooKeeper's, and whether `value` is one that asks for nothing (an empty one always is).
 pub fn find(name: &str, value: &str) -> Option<(&'static Group, bool)> {
     let value: String = value.chars().filter(|c| !c.is_whitespace()).collect();
     let mut by_prefix = None;
-    for group in KAFKA {
+    for group in KAFKA.iter().chain(ZOOKEEPER) {
         for word in group.keys.split_whitespace() {
             let (key, harmless) = word.split_once('=').unwrap_or((word, ""));
             if key == name {
@@ -400,9 +402,9 @@ pub fn of_topic(name: &str) -> Option<&'static str> {
     TOPIC_KEYS.iter().find(|(topic, _)| *topic == name).map(|(_, server)| *server)
 }
 
-/// The names of all keys, without those that stand for many.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    let words = KAFKA.iter().flat_map(|group| group.keys.split_whitespace());
+/// The names of all keys of some groups, without those that stand for many.
+pub fn names(groups: &'static [Group]) -> impl Iterator<Item = &'static str> {
+    let words = groups.iter().flat_map(|group| group.keys.split_whitespace());
     words.map(|word| word.split_once('=').map_or(word, |(key, _)| key)).filter(|key| !key.ends_with('*'))
 }
 

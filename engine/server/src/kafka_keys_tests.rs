@@ -12,7 +12,7 @@ fn kafkas() -> Vec<(String, String)> {
 
 #[test]
 fn every_key_of_kafka_is_known_by_its_full_name() {
-    let named: BTreeSet<&str> = KEYS.iter().map(|key| key.name).chain(kafka_keys::names()).collect();
+    let named: BTreeSet<&str> = KEYS.iter().map(|key| key.name).chain(kafka_keys::names(KAFKA)).collect();
     let missing: Vec<String> = kafkas().into_iter().map(|(key, _)| key).filter(|key| !named.contains(&**key)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
@@ -20,7 +20,7 @@ fn every_key_of_kafka_is_known_by_its_full_name() {
 #[test]
 fn a_key_stands_in_one_place() {
     let mut seen = BTreeSet::new();
-    for name in KEYS.iter().map(|key| key.name).chain(kafka_keys::names()) {
+    for name in KEYS.iter().map(|key| key.name).chain(kafka_keys::names(KAFKA)) {
         assert!(seen.insert(name), "{name} stands twice");
     }
     let kafkas: BTreeSet<String> = kafkas().into_iter().map(|(key, _)| key).collect();
@@ -36,7 +36,7 @@ fn a_key_stands_in_one_place() {
         "super.users",
     ];
     let mine: Vec<&str> =
-        kafka_keys::names().filter(|name| !kafkas.contains(*name) && !others.contains(name)).collect();
+        kafka_keys::names(KAFKA).filter(|name| !kafkas.contains(*name) && !others.contains(name)).collect();
     assert!(mine.is_empty(), "not Kafka's: {mine:?}");
 }
 

@@ -1,12 +1,13 @@
 //! The one table of configuration keys: name, type, default, meaning, and the field of [`Config`] that it sets.
 //!
-//! Names are Kafka's (`server.properties`) where the idea is Kafka's; torc's own start with `torc.`. Only keys that do
+//! Names are Kafka's (`server.properties`) and ZooKeeper's (`zoo.cfg`) where the idea is theirs; torc's own start with `torc.`. Only keys that do
 //! something stand here. Rows that set the same field stand from the weakest to the strongest: within one source the
 //! later row wins, as `log.retention.ms` wins over `log.retention.hours` in Kafka.
 
 use crate::config::{Config, TimestampType, WalSync};
-use crate::kafka_keys;
+use crate::kafka_keys::{self, KAFKA};
 pub use crate::kinds::{Kind, Value};
+use crate::zookeeper_keys::ZOOKEEPER;
 use std::ops::RangeInclusive;
 use torc_base::io::Level;
 use torc_base::limits;
@@ -44,6 +45,12 @@ const ASSIGNORS: &[&str] = &[
     "org.apache.kafka.coordinator.group.assignor.RangeAssignor",
 ];
 
+/// ZooKeeper's four-letter words, and the word for all of them.
+const FOUR_LETTER_WORDS: &[&str] = &[
+    "*", "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "ruok", "stmk", "srvr", "srst", "stat", "wchc",
+    "wchp", "wchs", "mntr", "isro", "hash",
+];
+
 fn with_start(range: &RangeInclusive<i32>, start: Value) -> RangeInclusive<i32> {
     start.number() as i32..=*range.end()
 }
@@ -67,6 +74,13 @@ pub static KEYS: &[Key] = &[
         default: "",
         doc: "This server's number in its cluster; fixed at the first start (then 1 if not given, or -1).",
         set: |c, v| c.node_id = u32::try_from(v.number()).ok(),
+    },
+    Key {
+        name: "dataDir",
+        kind: Kind::Paths,
+        default: "",
+        doc: "ZooKeeper's key for its data directory: torc keeps its data in `torc` below it, and reads its node.id from `myid`.",
+        set: |c, v| c.data_dirs = v.paths().iter().map(|path| path.join("torc")).collect(),
     },
     Key {
         name: "log.dir",
@@ -613,6 +627,156 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.slow_request_ms = v.number() as u64,
     },
     Key {
+        name: "torc.zookeeper.listener",
+        kind: Kind::Listener,
+        default: "none",
+        doc: "Where ZooKeeper's clients connect, without TLS and authentication: host:port, :port for every interface, or a port of 127.0.0.1; none: nowhere.",
+        set: |c, v| c.zookeeper.listener = v.address_or_none(),
+    },
+    Key {
+        name: "clientPort",
+        kind: Kind::Int { min: 0, max: u16::MAX as i64 },
+        default: "",
+        doc: "ZooKeeper's key for the port of its clients. Without listeners only they are served, as by a ZooKeeper.",
+        set: |c, v| c.zookeeper.client_port = Some(v.number() as u16),
+    },
+    Key {
+        name: "clientPortAddress",
+        kind: Kind::Text,
+        default: "",
+        doc: "The address that clientPort is on (by default every interface).",
+        set: |c, v| c.zookeeper.client_address = Some(v.text()),
+    },
+    Key {
+        name: "tickTime",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: 3_600_000 },
+        default: "2s",
+        doc: "What ends of ZooKeeper's sessions are rounded to.",
+        set: |c, v| c.zookeeper.tick_ms = v.number() as u64,
+    },
+    Key {
+        name: "minSessionTimeout",
+        kind: Kind::Time { plain_ms: 1, min: -1, max: i32::MAX as i64 },
+        default: "-1",
+        doc: "Shortest session that a client of ZooKeeper gets; -1: two ticks.",
+        set: |c, v| c.zookeeper.min_session_ms = u64::try_from(v.number()).ok(),
+    },
+    Key {
+        name: "maxSessionTimeout",
+        kind: Kind::Time { plain_ms: 1, min: -1, max: i32::MAX as i64 },
+        default: "-1",
+        doc: "Longest session that a client of ZooKeeper gets; -1: twenty ticks.",
+        set: |c, v| c.zookeeper.max_session_ms = u64::try_from(v.number()).ok(),
+    },
+    Key {
+        name: "initLimit",
+        kind: Kind::Int { min: 1, max: i32::MAX as i64 },
+        default: "10",
+        doc: "What `conf` shows; for nothing here: a server that lacks much may take its time.",
+        set: |c, v| c.zookeeper.init_limit = v.number() as u32,
+    },
+    Key {
+        name: "syncLimit",
+        kind: Kind::Int { min: 1, max: i32::MAX as i64 },
+        default: "5",
+        doc: "What `conf` shows; for nothing here: see torc.peer.silent.beats.",
+        set: |c, v| c.zookeeper.sync_limit = v.number() as u32,
+    },
+    Key {
+        name: "maxClientCnxns",
+        kind: Kind::Int { min: 0, max: i32::MAX as i64 },
+        default: "60",
+        doc: "Connections of ZooKeeper's clients from one address; 0: no bound.",
+        set: |c, v| c.zookeeper.max_connections_per_ip = v.number() as usize,
+    },
+    Key {
+        name: "jute.maxbuffer",
+        kind: Kind::Size { min: 1 << 10, max: limits::FRAME_BYTES_MAX as i64 },
+        default: "0xfffff",
+        doc: "Longest request of ZooKeeper's clients; a longer one gets an error.",
+        set: |c, v| c.zookeeper.max_buffer = v.number() as usize,
+    },
+    Key {
+        name: "torc.zookeeper.memory.bytes",
+        kind: Kind::Size { min: 1 << 20, max: 1 << 40 },
+        default: "4GiB",
+        doc: "Memory that znodes may take; beyond it they can only be deleted.",
+        set: |c, v| c.zookeeper.memory_max = v.number() as usize,
+    },
+    Key {
+        name: "4lw.commands.whitelist",
+        kind: Kind::SomeOf(FOUR_LETTER_WORDS),
+        default: "",
+        doc: "ZooKeeper's four-letter words that are answered, with commas between, or *; srvr always is.",
+        set: |c, v| {
+            let words = v.choices().into_iter().map(|at| FOUR_LETTER_WORDS[at].to_string());
+            c.zookeeper.four_letter_words = words.collect();
+        },
+    },
+    Key {
+        name: "DigestAuthenticationProvider.superDigest",
+        kind: Kind::Secret,
+        default: "",
+        doc: "user:hash of who may change every znode, whatever its access list says.",
+        set: |c, v| c.zookeeper.super_digest = Some(v.text()),
+    },
+    Key {
+        name: "extendedTypesEnabled",
+        kind: Kind::Bool,
+        default: "true",
+        doc: "Whether znodes may have a time to live (not in ZooKeeper unless it is set).",
+        set: |c, v| c.zookeeper.has_ttl = v.bool(),
+    },
+    Key {
+        name: "enforceQuota",
+        kind: Kind::Bool,
+        default: "false",
+        doc: "Whether what would exceed a hard quota of znodes or bytes is refused.",
+        set: |c, v| c.zookeeper.enforces_quotas = v.bool(),
+    },
+    Key {
+        name: "skipACL",
+        kind: Kind::YesNo,
+        default: "no",
+        doc: "Whether access lists of znodes mean nothing.",
+        set: |c, v| c.zookeeper.skips_acls = v.bool(),
+    },
+    Key {
+        name: "localSessionsEnabled",
+        kind: Kind::Bool,
+        default: "false",
+        doc: "Whether sessions are known to one server alone, and cannot make ephemeral znodes.",
+        set: |c, v| c.zookeeper.local_sessions = v.bool(),
+    },
+    Key {
+        name: "admin.enableServer",
+        kind: Kind::Bool,
+        default: "true",
+        doc: "Whether ZooKeeper's commands are served over HTTP at a port of their own; they are at /commands of the metrics, too.",
+        set: |c, v| c.zookeeper.admin_enabled = v.bool(),
+    },
+    Key {
+        name: "admin.serverAddress",
+        kind: Kind::Text,
+        default: "",
+        doc: "The address that admin.serverPort is on (by default every interface).",
+        set: |c, v| c.zookeeper.admin_address = Some(v.text()),
+    },
+    Key {
+        name: "admin.serverPort",
+        kind: Kind::Int { min: 0, max: u16::MAX as i64 },
+        default: "",
+        doc: "The port of ZooKeeper's commands (by default 8080 with clientPort, none without).",
+        set: |c, v| c.zookeeper.admin_port = Some(v.number() as u16),
+    },
+    Key {
+        name: "torc.zookeeper.kafka.chroot",
+        kind: Kind::Text,
+        default: "/kafka",
+        doc: "Where ZooKeeper's clients see Kafka's topics, brokers and settings, read-only, as Kafka kept them in ZooKeeper; none: nowhere.",
+        set: |c, v| c.zookeeper.kafka_chroot = v.text(),
+    },
+    Key {
         name: "torc.metrics.listen",
         kind: Kind::AddressOrNone,
         default: "127.0.0.1:9644",
@@ -638,7 +802,7 @@ pub static KEYS: &[Key] = &[
 /// Names of one setting, from the weakest to the strongest.
 static SYNONYMS: &[&[&str]] = &[
     &["broker.id", "node.id"],
-    &["log.dir", "log.dirs"],
+    &["dataDir", "log.dir", "log.dirs"],
     &["log.retention.hours", "log.retention.minutes", "log.retention.ms"],
 ];
 
@@ -665,14 +829,16 @@ pub fn advice(unknown: &str) -> String {
     if let Some(server) = kafka_keys::of_topic(unknown) {
         return format!("`{unknown}` is a setting of topics; its default for all topics is the key `{server}`");
     }
-    let names = KEYS.iter().map(|key| key.name).chain(kafka_keys::names());
+    let names = KEYS.iter().map(|key| key.name).chain(kafka_keys::names(KAFKA)).chain(kafka_keys::names(ZOOKEEPER));
     let nearest = names.map(|name| (edits(unknown, name), name)).min().expect("a table with rows");
     match nearest {
         // A third of the letters is more than a slip of the pen.
         (edits, name) if edits * 3 <= unknown.chars().count() => {
             format!("unknown key `{unknown}`; the nearest known key is `{name}`")
         }
-        _ => format!("unknown key `{unknown}`: neither torc nor Kafka 2.8 to 4.4 has one like it"),
+        _ => format!(
+            "unknown key `{unknown}`: neither torc nor Kafka 2.8 to 4.4 nor ZooKeeper 3.4 to 3.9 has one like it"
+        ),
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Kind {
     Int { min: i64, max: i64 },
     /// `true` or `false`.
     Bool,
+    /// `yes` or `no`.
+    YesNo,
     /// Where to listen: `host:port` or `NAME://host:port`, or several with commas between.
     Listeners,
     /// The name of a listener.
@@ -33,6 +35,8 @@ pub enum Kind {
     Protocols,
     /// `host:port`, or `none`.
     AddressOrNone,
+    /// The same, or a port of this machine's alone.
+    Listener,
     /// `host:port`.
     Address,
     /// All servers of a cluster: `1=host:port,2=host:port`.
@@ -41,6 +45,8 @@ pub enum Kind {
     Addresses,
     /// Any text of one line.
     Text,
+    /// The same, which is shown to nobody.
+    Secret,
     /// A directory, or several with commas between.
     Paths,
     /// Bytes in a second, as [`Kind::Size`]; Kafka has a number with a fraction here, and more than `max` is `max`.
@@ -58,7 +64,7 @@ pub enum Kind {
 pub enum Value {
     /// Of [`Kind::Size`] (bytes), [`Kind::Time`] (milliseconds), [`Kind::Int`], [`Kind::Part`] (millionths).
     Number(i64),
-    /// Of [`Kind::Bool`].
+    /// Of [`Kind::Bool`] and [`Kind::YesNo`].
     Bool(bool),
     /// Of [`Kind::Listeners`].
     Listeners(Vec<Listener>),
@@ -66,13 +72,13 @@ pub enum Value {
     Names(Vec<String>),
     /// Of [`Kind::Protocols`].
     Protocols(Vec<(String, String)>),
-    /// Of [`Kind::AddressOrNone`] and [`Kind::Address`], which is one.
+    /// Of [`Kind::AddressOrNone`], [`Kind::Listener`], and [`Kind::Address`], which is one.
     Address(Option<Endpoint>),
     /// Of [`Kind::Members`].
     Members(Members),
     /// Of [`Kind::Addresses`]; never empty.
     Addresses(Vec<Endpoint>),
-    /// Of [`Kind::Text`].
+    /// Of [`Kind::Text`] and [`Kind::Secret`].
     Text(String),
     /// Of [`Kind::Paths`]; never empty.
     Paths(Vec<PathBuf>),
@@ -89,11 +95,11 @@ impl Kind {
             Kind::Size { .. } | Kind::Rate { .. } => "size",
             Kind::Time { .. } => "time",
             Kind::Int { .. } => "integer",
-            Kind::Bool => "boolean",
-            Kind::AddressOrNone | Kind::Address => "address",
+            Kind::Bool | Kind::YesNo => "boolean",
+            Kind::AddressOrNone | Kind::Listener | Kind::Address => "address",
             Kind::Members => "servers",
             Kind::Addresses => "addresses",
-            Kind::Text => "text",
+            Kind::Text | Kind::Secret => "text",
             Kind::Listeners => "listeners",
             Kind::Name | Kind::Names => "names",
             Kind::Protocols => "protocols",
@@ -108,7 +114,10 @@ impl Kind {
     pub fn parse(&self, text: &str) -> Result<Value, String> {
         match *self {
             Kind::Size { min, max } => {
-                let bytes = units::parse_size(text).ok_or("it must be a size, such as 1048576 or 64MiB")?;
+                let hexadecimal = text.strip_prefix("0x").and_then(|digits| i64::from_str_radix(digits, 16).ok());
+                let bytes = hexadecimal
+                    .or_else(|| units::parse_size(text))
+                    .ok_or("it must be a size, such as 1048576 or 64MiB")?;
                 within(bytes, min, max, |n| if n < 0 { n.to_string() } else { units::size(n as u64) })
             }
             Kind::Time { plain_ms, min, max } => {
@@ -126,6 +135,11 @@ impl Kind {
             Kind::Bool if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
             Kind::Bool if text.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
             Kind::Bool => Err("it must be true or false".to_string()),
+            Kind::YesNo => match text.to_ascii_lowercase().as_str() {
+                "yes" | "true" => Ok(Value::Bool(true)),
+                "no" | "false" => Ok(Value::Bool(false)),
+                _ => Err("it must be yes or no".to_string()),
+            },
             Kind::Rate { min, max } => match units::parse_size(text) {
                 Some(bytes) => within(bytes.min(max), min, max, |n| units::size(n as u64)),
                 None => match text.parse::<f64>() {
@@ -137,14 +151,19 @@ impl Kind {
                 Ok(part) if (0.0..=1.0).contains(&part) => Ok(Value::Number((part * PPM).round() as i64)),
                 _ => Err("it must be a number from 0 to 1".to_string()),
             },
-            Kind::AddressOrNone if text == "none" => Ok(Value::Address(None)),
-            Kind::AddressOrNone | Kind::Address => Endpoint::parse(text).map(|e| Value::Address(Some(e))),
+            Kind::AddressOrNone | Kind::Listener if text == "none" => Ok(Value::Address(None)),
+            Kind::Listener if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Endpoint::parse(&format!("127.0.0.1:{text}")).map(|e| Value::Address(Some(e)))
+            }
+            Kind::AddressOrNone | Kind::Listener | Kind::Address => {
+                Endpoint::parse(text).map(|e| Value::Address(Some(e)))
+            }
             Kind::Members => Members::parse(text).map(Value::Members),
             Kind::Addresses => addresses(text).map(Value::Addresses),
-            Kind::Text if text.chars().any(char::is_control) || text.len() > TEXT_BYTES_MAX => {
+            Kind::Text | Kind::Secret if text.chars().any(char::is_control) || text.len() > TEXT_BYTES_MAX => {
                 Err(format!("it must be up to {TEXT_BYTES_MAX} bytes on one line"))
             }
-            Kind::Text => Ok(Value::Text(text.to_string())),
+            Kind::Text | Kind::Secret => Ok(Value::Text(text.to_string())),
             Kind::Listeners => listeners::parse_listeners(text).map(Value::Listeners),
             Kind::Name if text.is_empty() => Ok(Value::Names(Vec::new())),
             Kind::Name => listeners::parse_name(text).map(|name| Value::Names(vec![name])),
@@ -170,6 +189,7 @@ impl Kind {
             (Kind::Time { plain_ms, .. }, Value::Number(ms)) if *ms > 0 => (ms / plain_ms).to_string(),
             (Kind::Part, Value::Number(ppm)) => format!("{:?}", *ppm as f64 / PPM),
             (_, Value::Number(number)) => number.to_string(),
+            (Kind::YesNo, Value::Bool(bool)) => if *bool { "yes" } else { "no" }.to_string(),
             (_, Value::Bool(bool)) => bool.to_string(),
             (_, Value::Listeners(listeners)) => joined(listeners),
             (_, Value::Names(names)) => names.join(","),
@@ -178,6 +198,7 @@ impl Kind {
             (_, Value::Address(None)) => "none".to_string(),
             (_, Value::Members(members)) => members.to_string(),
             (_, Value::Addresses(endpoints)) => joined(endpoints),
+            (Kind::Secret, Value::Text(_)) => "(hidden)".to_string(),
             (_, Value::Text(text)) => text.clone(),
             (_, Value::Paths(paths)) => joined(paths.iter().map(|path| path.display())),
             (Kind::OneOf(words), Value::Choice(position)) => words[*position].to_string(),

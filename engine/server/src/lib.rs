@@ -1,6 +1,7 @@
 //! Configuration, data directory, start and stop, metrics endpoint: what stands between `torc serve` and the shards.
 
 pub mod cluster;
+pub mod commands;
 pub mod config;
 pub mod data_dir;
 pub mod described;
@@ -28,6 +29,9 @@ pub mod samples;
 pub mod sizes;
 pub mod start;
 pub mod stop;
+mod znodes;
+pub mod zookeeper;
+pub mod zookeeper_keys;
 
 pub use torc_base::units;
 

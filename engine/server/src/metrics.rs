@@ -1,10 +1,12 @@
-//! The HTTP endpoint for monitoring: `/metrics` in Prometheus' text format, `/healthz`, `/readyz`.
+//! The HTTP endpoints for monitoring: `/metrics` in Prometheus' text format, `/healthz`, `/readyz`, and ZooKeeper's commands, which
+//! may have a port of their own.
 //!
 //! Plain HTTP/1.1 on threads of its own, one request to a connection. Everything is bounded: connections, the
 //! request's size, the time from connect to the last byte of the answer, however slowly a client reads. Where there are too
 //! many, the one that has been there longest goes: a scrape takes milliseconds, so that is one that stalls. It shares
 //! nothing with the shards but their counters.
 
+use crate::commands;
 use crate::endpoint::Endpoint;
 use crate::error::ServeError;
 use crate::listen::{self, ListenError, Patience};
@@ -21,9 +23,9 @@ use torc_reactor::resources::Want;
 const CONNECTIONS_MAX: usize = 16;
 /// Threads at once: those that were shut down need a moment to end. Beyond it a connection is told 503.
 const THREADS_MAX: usize = 4 * CONNECTIONS_MAX;
-/// Descriptors of all that: each thread's connection, copies of those that can be shut down, the listening socket, and
-/// one that is being refused.
-pub(crate) const FILES_MAX: u64 = (THREADS_MAX + CONNECTIONS_MAX + 2) as u64;
+/// Descriptors of all that: each thread's connection, copies of those that can be shut down, the listening sockets, and
+/// one that is being refused at each. Both endpoints share the threads.
+pub(crate) const FILES_MAX: u64 = (THREADS_MAX + CONNECTIONS_MAX + 2 * 2) as u64;
 /// A longer request head is told 431.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// From connect to the last byte of the answer.
@@ -80,16 +82,53 @@ pub struct Source {
     pub bounds: Vec<u64>,
     /// True while clients are served.
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Answers a command of ZooKeeper's, by what stands behind `/commands/` and behind `?`, in JSON; `None`: there are none.
+    pub commands: Option<Commands>,
 }
 
-/// Starts the endpoint and returns where it listens. It serves until the process ends.
-pub fn start(endpoint: &Endpoint, source: Source, patience: Patience<'_>) -> Result<SocketAddr, ServeError> {
-    let setting = "--metrics (or --metrics none)";
-    let listener = listen::shared("metrics", endpoint, setting, 1, patience)?.remove(0);
-    let fail = |error| ListenError { what: "metrics", endpoint: endpoint.clone(), error, setting };
+/// See [`Source::commands`].
+pub type Commands = Box<dyn Fn(&str, &str) -> String + Send + Sync>;
+
+/// Which of the endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// All there is.
+    Metrics,
+    /// ZooKeeper's commands alone.
+    Admin,
+}
+
+/// What both endpoints share.
+#[derive(Clone)]
+pub struct Service {
+    source: Arc<Source>,
+    open: Arc<Mutex<Open>>,
+}
+
+impl Service {
+    /// Of a server that shows this.
+    pub fn new(source: Source) -> Service {
+        Service { source: Arc::new(source), open: Arc::default() }
+    }
+}
+
+/// Starts an endpoint and returns where it listens. It serves until the process ends.
+pub fn start(
+    endpoint: &Endpoint,
+    door: Door,
+    service: &Service,
+    patience: Patience<'_>,
+) -> Result<SocketAddr, ServeError> {
+    let (what, setting) = match door {
+        Door::Metrics => ("metrics", "--metrics (or --metrics none)"),
+        Door::Admin => ("zookeeper's commands", "admin.serverPort (or admin.enableServer=false)"),
+    };
+    let listener = listen::shared(what, endpoint, setting, 1, patience)?.remove(0);
+    let fail = |error| ListenError { what, endpoint: endpoint.clone(), error, setting };
     let address = listener.local_addr().map_err(fail)?;
     let builder = thread::Builder::new().name("metrics".to_string());
-    let spawned = builder.spawn(move || accept(&listener, &Arc::new(source)));
+    let service = service.clone();
+    let spawned = builder.spawn(move || accept(&listener, door, &service));
     spawned.map_err(|error| ServeError::Io { what: "start the thread of the metrics", want: Want::Thread, error })?;
     Ok(address)
 }
@@ -126,15 +165,14 @@ impl Open {
     }
 }
 
-fn accept(listener: &TcpListener, source: &Arc<Source>) {
-    let open = Arc::new(Mutex::new(Open::default()));
+fn accept(listener: &TcpListener, door: Door, Service { source, open }: &Service) {
     loop {
         let Ok((stream, _)) = listener.accept() else {
             // Out of descriptors, most likely: they come back with time, and nothing else depends on this thread.
             thread::sleep(Duration::from_millis(100));
             continue;
         };
-        let number = match lock(&open).enter(&stream) {
+        let number = match lock(open).enter(&stream) {
             Ok(Some(number)) => number,
             Ok(None) => {
                 refuse(stream);
@@ -143,14 +181,14 @@ fn accept(listener: &TcpListener, source: &Arc<Source>) {
             // No descriptor to be had: this one gives one back.
             Err(_) => continue,
         };
-        let (source, mine) = (Arc::clone(source), Arc::clone(&open));
+        let (source, mine) = (Arc::clone(source), Arc::clone(open));
         let spawned = thread::Builder::new().name("metrics-request".to_string()).spawn(move || {
             // A client that goes away or is too slow concerns only itself.
-            let _ = serve(stream, &source);
+            let _ = serve(stream, door, &source);
             lock(&mine).leave(number);
         });
         if spawned.is_err() {
-            lock(&open).leave(number);
+            lock(open).leave(number);
         }
     }
 }
@@ -165,7 +203,7 @@ fn refuse(mut stream: TcpStream) {
 }
 
 /// Reads one request and answers it.
-fn serve(mut stream: TcpStream, source: &Source) -> io::Result<()> {
+fn serve(mut stream: TcpStream, door: Door, source: &Source) -> io::Result<()> {
     let deadline = Instant::now() + REQUEST_TIME;
     let mut head = Vec::new();
     let complete = loop {
@@ -180,7 +218,7 @@ fn serve(mut stream: TcpStream, source: &Source) -> io::Result<()> {
         }
     };
     let reply = match complete {
-        Some(end) => respond(&head[..end], source),
+        Some(end) => respond(&head[..end], door, source),
         None => answer(431, "text/plain", "the request is too long\n", true),
     };
     write_all(&mut stream, deadline, &reply)?;
@@ -218,7 +256,7 @@ fn read_some(stream: &mut TcpStream, deadline: Instant, into: &mut Vec<u8>) -> i
 }
 
 /// The answer to a request head: request line and headers, without the empty line.
-pub fn respond(head: &[u8], source: &Source) -> Vec<u8> {
+pub fn respond(head: &[u8], door: Door, source: &Source) -> Vec<u8> {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let mut words = line.split(' ');
@@ -233,7 +271,17 @@ pub fn respond(head: &[u8], source: &Source) -> Vec<u8> {
         "HEAD" => false,
         _ => return answer(405, "text/plain", "only GET and HEAD\n", true),
     };
-    match target.split('?').next().unwrap_or_default() {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if let (Some(commands), Some(name)) = (&source.commands, path.strip_prefix(commands::PATH)) {
+        return match name.strip_prefix('/').unwrap_or(name) {
+            "" => answer(200, "text/html;charset=utf-8", &commands::links(), body),
+            name => answer(200, "application/json;charset=utf-8", &commands(name, query), body),
+        };
+    }
+    if door == Door::Admin {
+        return answer(404, "text/plain", "see /commands\n", body);
+    }
+    match path {
         "/metrics" => {
             let text = render(&(source.samples)()) + &render_times(&(source.times)(), &source.bounds);
             answer(200, "text/plain; version=0.0.4; charset=utf-8", &text, body)

@@ -1,6 +1,6 @@
 use crate::endpoint::Endpoint;
 use crate::listen::Patience;
-use crate::metrics::{Kind, Sample, Source, Times, render, render_times, respond, start};
+use crate::metrics::{Door, Kind, Sample, Service, Source, Times, render, render_times, respond, start};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -19,15 +19,21 @@ fn source(ready: bool) -> Source {
         times: Box::new(|| vec![times(0, Some("flush"), [1, 0, 0])]),
         bounds: vec![1024, 1_500_000_000],
         ready: Box::new(move || ready),
+        commands: None,
     }
 }
 
 fn text(head: &str, ready: bool) -> String {
-    String::from_utf8(respond(head.as_bytes(), &source(ready))).unwrap()
+    String::from_utf8(respond(head.as_bytes(), Door::Metrics, &source(ready))).unwrap()
 }
 
 fn started() -> SocketAddr {
-    start(&Endpoint { host: "127.0.0.1".into(), port: 0 }, source(true), Patience::NONE).unwrap()
+    started_with(source(true))
+}
+
+fn started_with(source: Source) -> SocketAddr {
+    let endpoint = Endpoint { host: "127.0.0.1".into(), port: 0 };
+    start(&endpoint, Door::Metrics, &Service::new(source), Patience::NONE).unwrap()
 }
 
 /// Sends `request`, returns all that comes back until the server closes.
@@ -149,7 +155,7 @@ fn stalled(address: SocketAddr, count: usize) -> Vec<TcpStream> {
 
 #[test]
 fn any_number_of_connections_that_stall_keeps_nobody_from_an_answer() {
-    let address = start(&Endpoint { host: "127.0.0.1".into(), port: 0 }, large(1 << 20), Patience::NONE).unwrap();
+    let address = started_with(large(1 << 20));
     let mut held = Vec::new();
     for _ in 0..20 {
         held.extend(stalled(address, 20));
@@ -172,7 +178,7 @@ fn large(bytes: usize) -> Source {
 #[test]
 fn a_client_that_reads_slowly_is_cut_off_in_time() {
     const LARGE: usize = 64 << 20;
-    let address = start(&Endpoint { host: "127.0.0.1".into(), port: 0 }, large(LARGE), Patience::NONE).unwrap();
+    let address = started_with(large(LARGE));
     let mut slow = TcpStream::connect(address).unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
     // Each write of the server makes progress, so no timeout of a single one would ever end it.
@@ -185,4 +191,34 @@ fn a_client_that_reads_slowly_is_cut_off_in_time() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert!(got < LARGE, "{got} of {LARGE} bytes: it was served for as long as it liked");
+}
+
+#[test]
+fn commands_have_their_path_and_may_have_a_port_of_their_own() {
+    let with_commands = || Source { commands: Some(Box::new(|name, query| format!("{name}?{query}"))), ..source(true) };
+    let ask = |door, target: &str| {
+        let head = format!("GET {target} HTTP/1.1");
+        String::from_utf8(respond(head.as_bytes(), door, &with_commands())).unwrap()
+    };
+    for door in [Door::Metrics, Door::Admin] {
+        for (target, body) in [
+            ("/commands/srvr", "srvr?"),
+            ("/commands/stmk?traceMask=3", "stmk?traceMask=3"),
+            ("/commands/no/such", "no/such?"),
+        ] {
+            let reply = ask(door, target);
+            assert!(
+                reply.contains("Content-Type: application/json") && reply.ends_with(&format!("\r\n\r\n{body}")),
+                "{reply}"
+            );
+        }
+        for target in ["/commands", "/commands/"] {
+            assert!(ask(door, target).contains("<a href=\"/commands/ruok\">ruok</a>"), "{target}");
+        }
+    }
+    assert!(ask(Door::Metrics, "/metrics").starts_with("HTTP/1.1 200"));
+    for target in ["/metrics", "/healthz", "/", "/command"] {
+        assert!(ask(Door::Admin, target).starts_with("HTTP/1.1 404"), "{target}");
+    }
+    assert!(text("GET /commands/ruok HTTP/1.1", true).starts_with("HTTP/1.1 404"), "without ZooKeeper's clients");
 }

@@ -7,6 +7,8 @@ use crate::kafka_keys::{self, Fate, Group, NO_SECURITY};
 use crate::keys::{self, KEYS, Key, Value};
 use crate::listeners::Resolved;
 use crate::properties;
+use crate::zookeeper::ServerLine;
+use crate::zookeeper_keys;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem::discriminant;
@@ -82,6 +84,8 @@ pub struct Reading {
     pub problems: Vec<String>,
     /// The line that decides each key, by the strongest name of the same setting.
     deciding: BTreeMap<&'static str, (usize, usize)>,
+    /// Lines `server.N` of a `zoo.cfg`: where they stand, and what they say.
+    servers: Vec<(usize, u32, ServerLine)>,
 }
 
 /// One `key=value` and where it stands.
@@ -94,12 +98,18 @@ struct Setting {
 impl Reading {
     /// Reads them, whatever is wrong with them.
     pub fn of(sources: &Sources) -> Reading {
-        let mut reading =
-            Reading { config: Config::default(), lines: Vec::new(), problems: Vec::new(), deciding: BTreeMap::new() };
+        let mut reading = Reading {
+            config: Config::default(),
+            lines: Vec::new(),
+            problems: Vec::new(),
+            deciding: BTreeMap::new(),
+            servers: Vec::new(),
+        };
         if let Some(path) = &sources.file {
             match std::fs::read(path) {
                 Ok(bytes) => {
-                    let settings = reading.file(path, &bytes);
+                    let mut settings = reading.file(path, &bytes);
+                    reading.add_files_of_zookeeper(&mut settings);
                     reading.take(settings);
                 }
                 Err(error) => {
@@ -138,6 +148,30 @@ impl Reading {
             settings.push(Setting { place, key: entry.key, value: entry.value.trim().to_string() });
         }
         settings
+    }
+
+    /// What `zoo.cfg` has in other files: the number of the server, and its ensemble after it has changed.
+    fn add_files_of_zookeeper(&mut self, settings: &mut Vec<Setting>) {
+        let of = |settings: &[Setting], key: &str| {
+            settings.iter().rfind(|setting| setting.key == key).map(|setting| PathBuf::from(&setting.value))
+        };
+        if let Some(path) = of(settings, "dynamicConfigFile") {
+            match std::fs::read(&path) {
+                Ok(bytes) => {
+                    let more = self.file(&path, &bytes);
+                    settings.extend(more);
+                }
+                Err(error) => {
+                    self.problems.push(format!("cannot read the dynamicConfigFile {}: {error}", path.display()))
+                }
+            }
+        }
+        let has_number = settings.iter().any(|setting| matches!(&*setting.key, "node.id" | "broker.id"));
+        let number = of(settings, "dataDir").map(|dir| dir.join("myid")).filter(|_| !has_number);
+        if let Some((path, text)) = number.and_then(|path| Some((path.clone(), std::fs::read_to_string(path).ok()?))) {
+            let value = text.lines().next().unwrap_or_default().trim().to_string();
+            settings.push(Setting { place: Place::File(Arc::new(path), 1), key: "node.id".to_string(), value });
+        }
     }
 
     fn set(&mut self, text: &str) -> Option<Setting> {
@@ -184,6 +218,17 @@ impl Reading {
 
     /// What becomes of a key that is not in [`KEYS`].
     fn of_others(&mut self, place: &Place, key: &str, value: &str) -> (Fate, String) {
+        if let Some(number) = zookeeper_keys::number_of(zookeeper_keys::SERVER, key) {
+            return self.of_server(place, key, number, value);
+        }
+        if zookeeper_keys::is_weight(key) {
+            let why = "all servers of torc count for the same: leave groups and weights out";
+            self.problems.push(format!("{place}: `{key}`: {why}"));
+            return (Fate::Refused, why.to_string());
+        }
+        if key == "dynamicConfigFile" {
+            return (Fate::Works, String::new());
+        }
         if key == "process.roles" && !value.is_empty() && !value.split(',').any(|role| role.trim() == "broker") {
             let why = "torc has no separate controllers, and this is the file of a controller that is no broker";
             self.problems.push(format!("{place}: `{key}={value}`: {why}"));
@@ -207,12 +252,75 @@ impl Reading {
         }
     }
 
+    /// A line `server.N`, the next of all lines.
+    fn of_server(&mut self, place: &Place, key: &str, number: u32, value: &str) -> (Fate, String) {
+        match ServerLine::parse(value) {
+            Ok(line) => {
+                self.servers.push((self.lines.len(), number, line));
+                (Fate::Works, String::new())
+            }
+            Err(why) => {
+                self.problems.push(format!("{place}: `{key}` cannot be `{value}`: {why}"));
+                (Fate::Refused, why)
+            }
+        }
+    }
+
+    /// What lines `server.N` say of the cluster: what `torc.peers` would.
+    fn take_servers(&mut self) {
+        let mut servers: BTreeMap<u32, (usize, ServerLine)> = BTreeMap::new();
+        for (at, number, line) in std::mem::take(&mut self.servers) {
+            servers.insert(number, (at, line));
+        }
+        if servers.is_empty() || self.lines.iter().any(|line| line.fate == Fate::Refused && is_of_server(line)) {
+            return;
+        }
+        let own = self.config.node_id.and_then(|node| servers.get(&node));
+        if let Some(client) = own.and_then(|(_, line)| line.client.clone()).filter(|_| !self.said("clientPort")) {
+            self.config.zookeeper.client_port = Some(client.port);
+            self.config.zookeeper.client_address = Some(client.host).filter(|host| !host.is_empty());
+        }
+        let lines: Vec<usize> = servers.values().map(|(at, _)| *at).collect();
+        let stronger = ["torc.peers", "torc.join"].into_iter().find(|key| self.said(key));
+        if servers.len() == 1 || stronger.is_some() {
+            for at in lines {
+                let line = &mut self.lines[at];
+                (line.fate, line.why) = match stronger {
+                    Some(key) => (Fate::Replaced(key), "which says who the servers are".to_string()),
+                    None => (Fate::Ignored, "a single server needs no list".to_string()),
+                };
+            }
+            return;
+        }
+        let member = |(number, (_, line)): (&u32, &(usize, ServerLine))| format!("{number}={}", line.address);
+        let text = servers.iter().map(member).collect::<Vec<_>>().join(",");
+        let row = KEYS.iter().position(|key| key.name == "torc.peers").expect("the table has it");
+        match KEYS[row].kind.parse(&text) {
+            Ok(members) => {
+                self.deciding.insert(KEYS[row].name, (row, lines[0]));
+                self.config.set.insert(KEYS[row].name);
+                self.config.put(&KEYS[row], members);
+            }
+            Err(why) => {
+                let line = &mut self.lines[lines[0]];
+                self.problems.push(format!("{}: `{}`: {why}", line.place, line.key));
+                (line.fate, line.why) = (Fate::Refused, why);
+            }
+        }
+    }
+
+    /// True if a source names the key.
+    fn said(&self, key: &str) -> bool {
+        self.config.set.contains(key)
+    }
+
     fn note(&mut self, level: Level, text: String) {
         self.config.notes.push((level, text));
     }
 
     /// What can be said only when all sources are read.
     fn conclude(&mut self) {
+        self.take_servers();
         self.mark_overridden();
         let controllers = self.config.asked.controllers.clone();
         for line in self.lines.iter_mut().filter(|line| line.fate == Fate::Refused && line.why == NO_SECURITY) {
@@ -225,6 +333,7 @@ impl Reading {
         }
         self.refuse_groups();
         self.resolve_listeners();
+        self.check_zookeeper();
         self.choose_data_dir();
         self.config.check_relations(&mut self.problems);
         self.check_cluster();
@@ -350,6 +459,12 @@ impl Reading {
         if self.lines.iter().any(|line| failed(line) && line.key.contains("listener")) {
             return;
         }
+        // The file of a ZooKeeper starts one.
+        if self.config.zookeeper.client_port.is_some() && !self.said("listeners") && !self.said("advertised.listeners")
+        {
+            self.config.kafka.clear();
+            return;
+        }
         let weaker = self.place("advertised.listeners").rank() < self.place("listeners").rank();
         let Resolved { open, notes, problems } = self.config.asked.resolve(weaker);
         self.config.kafka = open;
@@ -358,6 +473,36 @@ impl Reading {
         }
         for (key, why) in problems {
             self.refuse(key, why);
+        }
+    }
+
+    fn check_zookeeper(&mut self) {
+        for (key, why) in self.config.zookeeper.problems() {
+            self.refuse(key, why);
+        }
+        if self.said("clientPort") && self.config.zookeeper.listener.is_some() {
+            self.note(
+                Level::Warn,
+                "torc.zookeeper.listener says where ZooKeeper's clients connect, not clientPort".into(),
+            );
+        }
+        if self.config.zookeeper.skips_acls && self.config.zookeeper.listens().is_some() {
+            self.note(Level::Warn, "skipACL: access lists of znodes mean nothing".into());
+        }
+    }
+
+    /// Data of a ZooKeeper beside which torc begins with none of its own.
+    fn note_data_of_zookeeper(&mut self) {
+        let beside = self.config.data_dir.parent().map(|dir| dir.join("version-2"));
+        let Some(data) = beside.filter(|data| data.is_dir() && !data_dir::holds_data(&self.config.data_dir)) else {
+            return;
+        };
+        if matches!(self.lines.iter().rfind(|line| line.key == "dataDir"), Some(line) if line.fate == Fate::Works) {
+            let text = format!(
+                "dataDir: {} is a ZooKeeper's, and is left as it is: `torc znode import` takes its znodes over",
+                data.display()
+            );
+            self.note(Level::Warn, text);
         }
     }
 
@@ -384,9 +529,14 @@ impl Reading {
                     self.note(Level::Warn, text);
                 }
                 self.config.data_dir = chosen;
+                self.note_data_of_zookeeper();
             }
         }
     }
+}
+
+fn is_of_server(line: &Line) -> bool {
+    zookeeper_keys::number_of(zookeeper_keys::SERVER, &line.key).is_some()
 }
 
 fn parse(key: &Key, value: &str) -> Result<Value, String> {

@@ -185,7 +185,7 @@ fn advice_fits_what_was_written() {
         ("log.retention.hour", "the nearest known key is `log.retention.hours`"),
         ("zookeeper.conect", "the nearest known key is `zookeeper.connect`"),
         ("retention.ms", "is a setting of topics; its default for all topics is the key `log.retention.ms`"),
-        ("bootstrap.servers", "neither torc nor Kafka 2.8 to 4.4 has one like it"),
+        ("bootstrap.servers", "neither torc nor Kafka 2.8 to 4.4 nor ZooKeeper 3.4 to 3.9 has one like it"),
     ] {
         let problems = read(format!("{key}=1\n").as_bytes()).problems;
         assert!(problems.len() == 1 && problems[0].contains(part), "{key}: {problems:?}");

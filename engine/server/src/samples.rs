@@ -3,7 +3,7 @@
 
 use crate::machine::{self, Process};
 use crate::metrics::{Kind, Sample, Source, Times};
-use crate::{lag, sizes};
+use crate::{lag, sizes, znodes};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -37,12 +37,13 @@ pub struct Counters {
     pub waker: Arc<OnceLock<StopHandle>>,
 }
 
-/// What the endpoint shows of a server. `ready`: all shards serve, and it is not stopping. `offsets_max`: see [`lag::samples`].
+/// What the endpoints show of a server. `ready`: all shards serve, and it is not stopping. `offsets_max`: see [`lag::samples`].
 pub fn source(
     build: Build,
     data: PathBuf,
     counters: &[Counters],
     offsets_max: usize,
+    with_zookeeper: bool,
     stopping: &Arc<AtomicBool>,
 ) -> Source {
     let (for_samples, for_times, for_ready) = (counters.to_vec(), counters.to_vec(), counters.to_vec());
@@ -54,6 +55,9 @@ pub fn source(
         samples.extend(of_topics(for_samples.iter().map(|counters| counters.shard.topics.read())));
         samples.extend(sizes::samples(&for_samples));
         samples.extend(lag::samples(&for_samples, offsets_max));
+        if with_zookeeper {
+            samples.extend(znodes::samples(&for_samples));
+        }
         samples
     };
     let times = move || (0..).zip(&for_times).flat_map(|(shard, counters)| times_of(shard, &counters.shard)).collect();
@@ -62,6 +66,7 @@ pub fn source(
         times: Box::new(times),
         bounds: Histogram::bounds().collect(),
         ready: Box::new(move || !stopping.load(Ordering::Relaxed) && all_ready(&for_ready)),
+        commands: with_zookeeper.then(|| znodes::commands(counters.to_vec())),
     }
 }
 

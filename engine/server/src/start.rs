@@ -9,14 +9,14 @@ use crate::listen::Patience;
 use crate::listeners::KafkaListener;
 use crate::log::Log;
 use crate::medium::Medium;
-use crate::metrics;
+use crate::metrics::{self, Door};
 use crate::notify::{Notify, Pulse};
 use crate::outlet::{Outlet, Weight};
 use crate::placement::{self, Placement};
 use crate::running::Running;
 use crate::samples::{self, Build, Counters, all_ready};
 use crate::stop::{self, End, EndNotice, News};
-use crate::{described, listen, machine, room, units};
+use crate::{commands, described, listen, machine, room, units};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -33,6 +33,7 @@ use torc_reactor::places::Places;
 use torc_reactor::probe::{self, Features};
 use torc_reactor::resources::{Limits, Want};
 use torc_reactor::{reactor, settings as loop_settings};
+use torc_shard::znodes::facts::About;
 use torc_shard::{
     CleanerSettings, ClusterSettings, MemoryLimits, Peer, Settings, Shard, TimestampType as TopicTimestampType,
     TopicConfig, WalSettings,
@@ -40,6 +41,9 @@ use torc_shard::{
 
 /// Between two looks at what is to be compacted, at least: a look takes time.
 const COMPACTION_BACKOFF_MS_MIN: u64 = 100;
+
+/// The ZooKeeper whose protocol and words are served; clients and exporters go by it.
+const ZOOKEEPER_VERSION: &str = "3.9.4";
 
 /// Memory of blocks that the tail has given up and the next batches take over, besides the registered ones.
 const KEPT_BLOCKS: usize = 4 << 20;
@@ -98,28 +102,31 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
             return Ok(());
         }
     };
-    let (listeners, kafka) = listen_for_clients(config, shards, peering.as_ref(), patience)?;
+    let Listening { sockets, kafka, zookeeper } = listen_for_clients(config, shards, peering.as_ref(), patience)?;
     let banner =
         Outlet::start("banner", out, |_| String::new()).map_err(no_thread("start the thread of the banner"))?;
 
     let counters: Vec<Counters> = (0..data.identity.shards).map(|_| Counters::default()).collect();
     let stopping = Arc::new(AtomicBool::new(false));
-    let metrics = match &config.metrics {
-        Some(endpoint) => {
-            let source = samples::source(build, data.path.clone(), &counters, config.metrics_offsets_max, &stopping);
-            Some(metrics::start(endpoint, source, patience)?)
-        }
-        None => None,
-    };
-    warn_of_exposure(log, &kafka, peering.as_ref(), metrics);
+    let source = samples::source(
+        build,
+        data.path.clone(),
+        &counters,
+        config.metrics_offsets_max,
+        zookeeper.is_some(),
+        &stopping,
+    );
+    let monitoring = start_monitoring(config, metrics::Service::new(source), patience, log)?;
+    warn_of_exposure(log, &kafka, zookeeper, peering.as_ref(), monitoring);
     if !waits {
         stop::forward_signals(log.clone(), sender.clone())?;
     }
     let files = file_slots(&data, open_files, log)?;
     let places = places(config, &data, open_files, log);
     let machine = Machine { placement, features: Arc::new(features), files, places, log: log.clone() };
-    let ground = Ground { config, data: &data, start, kafka: &kafka, peering: peering.as_ref() };
-    let stops = start_shards(&ground, &machine, listeners, &counters, &sender)?;
+    let about = about(build, zookeeper);
+    let ground = Ground { config, data: &data, start, kafka: &kafka, zookeeper, about, peering: peering.as_ref() };
+    let stops = start_shards(&ground, &machine, sockets, &counters, &sender)?;
     let service = Notify::from_environment().unwrap_or_else(|error| {
         log.warn("torc", &format!("cannot tell the service manager that started torc how it does: {error}"));
         Notify::default()
@@ -129,8 +136,8 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     let ask_to_stop = Box::new(move || stops.iter().for_each(StopHandle::stop));
     let mut running = Running::new(log.clone(), data.identity.shards, news, stopping, ask_to_stop);
     if running.until_ready(|| all_ready(&counters)) {
-        banner.line(Weight::Last, announcement(&ground, build, metrics, began));
-        service.ready(&serving(&kafka));
+        banner.line(Weight::Last, announcement(&ground, build, monitoring, began));
+        service.ready(&serving(&kafka, zookeeper));
         service.watch(pulse).map_err(no_thread("start the thread of the watchdog"))?;
         running.until_stopping();
     }
@@ -156,9 +163,59 @@ fn ask_whether_it_belongs(
 }
 
 /// What the service manager shows of a server that serves.
-fn serving(kafka: &[SocketAddr]) -> String {
+fn serving(kafka: &[SocketAddr], zookeeper: Option<SocketAddr>) -> String {
     let addresses: Vec<String> = kafka.iter().map(SocketAddr::to_string).collect();
-    format!("serving Kafka clients on {}", addresses.join(", "))
+    let kafka = (!addresses.is_empty()).then(|| format!("Kafka clients on {}", addresses.join(", ")));
+    let zookeeper = zookeeper.map(|address| format!("ZooKeeper clients on {address}"));
+    format!("serving {}", kafka.into_iter().chain(zookeeper).collect::<Vec<_>>().join(" and "))
+}
+
+/// Where monitoring listens.
+#[derive(Clone, Copy, Debug, Default)]
+struct Monitoring {
+    metrics: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+/// Starts the endpoints that the configuration has. That of ZooKeeper's commands is no reason not to start, as in ZooKeeper: its
+/// port is one that others like too.
+fn start_monitoring(
+    config: &Config,
+    service: metrics::Service,
+    patience: Patience,
+    log: &Log,
+) -> Result<Monitoring, ServeError> {
+    let metrics = config.metrics.as_ref().map(|endpoint| metrics::start(endpoint, Door::Metrics, &service, patience));
+    let mut monitoring = Monitoring { metrics: metrics.transpose()?, admin: None };
+    if let Some(endpoint) = config.zookeeper.admin() {
+        match metrics::start(&endpoint, Door::Admin, &service, Patience::NONE) {
+            Ok(address) => monitoring.admin = Some(address),
+            Err(error) => log.warn("torc", &error.to_string()),
+        }
+    }
+    Ok(monitoring)
+}
+
+/// What ZooKeeper's clients are told of this program, under the names that their tools look for.
+fn about(build: Build, zookeeper: Option<SocketAddr>) -> About {
+    let commit = build.commit.map_or(String::new(), |commit| format!("-{commit}"));
+    let cwd = std::env::current_dir().map(|path| path.display().to_string());
+    let of_process = |name: &str| std::env::var(name).unwrap_or_else(|_| "<NA>".to_string());
+    let environment = [
+        ("host.name", machine::host_name()),
+        ("os.name", "Linux".to_string()),
+        ("os.arch", std::env::consts::ARCH.to_string()),
+        ("os.version", machine::kernel_release()),
+        ("user.name", of_process("USER")),
+        ("user.home", of_process("HOME")),
+        ("user.dir", cwd.unwrap_or_else(|_| "<NA>".to_string())),
+    ];
+    About {
+        version: format!("{ZOOKEEPER_VERSION}-torc-{}{commit}, built on unknown", build.version),
+        environment: environment.map(|(name, value)| (name.to_string(), value)).to_vec(),
+        client_port: zookeeper.map_or(0, |address| address.port()),
+        ..About::default()
+    }
 }
 
 /// How the watchdog sees the shards.
@@ -176,14 +233,22 @@ fn pulse(stops: &[StopHandle], counters: &[Counters], stopping: &Arc<AtomicBool>
     }
 }
 
-/// Opens all listeners of the configuration: for each shard one socket of each, behind them that for other servers, and the
-/// addresses for clients.
+/// What is listened on.
+struct Listening {
+    /// For each shard: those for Kafka's clients, that for other servers, that for ZooKeeper's clients.
+    sockets: Vec<Vec<TcpListener>>,
+    /// Addresses for clients, in the order of the configuration.
+    kafka: Vec<SocketAddr>,
+    zookeeper: Option<SocketAddr>,
+}
+
+/// Opens all listeners of the configuration.
 fn listen_for_clients(
     config: &Config,
     shards: u16,
     peering: Option<&Peering>,
     patience: Patience,
-) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), ServeError> {
+) -> Result<Listening, ServeError> {
     let mut by_shard: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     for KafkaListener { listen, .. } in &config.kafka {
@@ -194,7 +259,13 @@ fn listen_for_clients(
     for (of_shard, socket) in by_shard.iter_mut().zip(peering.iter().flat_map(|peering| &peering.sockets)) {
         of_shard.push(socket.try_clone().map_err(io_error("listen for other servers"))?);
     }
-    Ok((by_shard, addresses))
+    let mut zookeeper = None;
+    if let Some(listen) = config.zookeeper.listens() {
+        let sockets = listen::shared("zookeeper", &listen, "--zookeeper", shards, patience)?;
+        zookeeper = Some(sockets[0].local_addr().map_err(io_error("ask for the port"))?);
+        by_shard.iter_mut().zip(sockets).for_each(|(of_shard, socket)| of_shard.push(socket));
+    }
+    Ok(Listening { sockets: by_shard, kafka: addresses, zookeeper })
 }
 
 /// What a server is, and where it is reached.
@@ -205,6 +276,8 @@ struct Ground<'a> {
     start: u64,
     /// Addresses for clients, in the order of the configuration's listeners.
     kafka: &'a [SocketAddr],
+    zookeeper: Option<SocketAddr>,
+    about: About,
     peering: Option<&'a Peering>,
 }
 
@@ -290,7 +363,13 @@ fn places(config: &Config, data: &DataDir, open_files: u64, log: &Log) -> Arc<Pl
 }
 
 /// There is no TLS and no authentication: said where others than this machine can connect.
-fn warn_of_exposure(log: &Log, kafka: &[SocketAddr], peering: Option<&Peering>, metrics: Option<SocketAddr>) {
+fn warn_of_exposure(
+    log: &Log,
+    kafka: &[SocketAddr],
+    zookeeper: Option<SocketAddr>,
+    peering: Option<&Peering>,
+    monitoring: Monitoring,
+) {
     for kafka in kafka.iter().filter(|kafka| !kafka.ip().is_loopback()) {
         let text = format!(
             "{kafka} is open to others, without TLS and without authentication: whoever reaches it can read, write and delete \
@@ -306,7 +385,17 @@ fn warn_of_exposure(log: &Log, kafka: &[SocketAddr], peering: Option<&Peering>, 
         );
         log.warn("torc", &text);
     }
-    if let Some(metrics) = metrics.filter(|metrics| !metrics.ip().is_loopback()) {
+    if let Some(zookeeper) = zookeeper.filter(|zookeeper| !zookeeper.ip().is_loopback()) {
+        let text = format!(
+            "{zookeeper} is open to others, without TLS: whoever reaches it can change every znode whose access list does not say \
+             otherwise; let only a network that you trust reach it, or listen on 127.0.0.1"
+        );
+        log.warn("torc", &text);
+    }
+    if let Some(admin) = monitoring.admin.filter(|admin| !admin.ip().is_loopback()) {
+        log.warn("torc", &format!("{admin} shows ZooKeeper's clients and watches to whoever reaches it"));
+    }
+    if let Some(metrics) = monitoring.metrics.filter(|metrics| !metrics.ip().is_loopback()) {
         log.warn(
             "torc",
             &format!("{metrics} shows the metrics to whoever reaches it, without TLS and without authentication"),
@@ -315,8 +404,8 @@ fn warn_of_exposure(log: &Log, kafka: &[SocketAddr], peering: Option<&Peering>, 
 }
 
 /// What listens where.
-fn announcement(ground: &Ground<'_>, build: Build, metrics: Option<SocketAddr>, began: Instant) -> String {
-    let Ground { config, data, kafka, peering, .. } = *ground;
+fn announcement(ground: &Ground<'_>, build: Build, monitoring: Monitoring, began: Instant) -> String {
+    let Ground { config, data, kafka, zookeeper, peering, .. } = *ground;
     let id = &data.identity;
     let mut text = format!("torc {} node {} cluster {}\n", build.version, id.node_id, id.cluster_id);
     let told = advertised(config, kafka, &machine::host_name());
@@ -325,11 +414,17 @@ fn announcement(ground: &Ground<'_>, build: Build, metrics: Option<SocketAddr>, 
         text += &format!("kafka {address}{name}\n");
         text += &format!("advertised {}{name}\n", Endpoint { host, port });
     }
+    if let Some(zookeeper) = zookeeper {
+        text += &format!("zookeeper {zookeeper}\n");
+    }
     if let Some(peering) = peering {
         text += &peers(config, peering);
     }
-    if let Some(metrics) = metrics {
+    if let Some(metrics) = monitoring.metrics {
         text += &format!("metrics http://{metrics}/metrics\n");
+    }
+    if let Some(admin) = monitoring.admin {
+        text += &format!("zookeeper commands http://{admin}{}\n", commands::PATH);
     }
     let free = machine::space(&data.path).map(|space| format!(", {} free", units::rounded_size(space.free)));
     let path = std::path::absolute(&data.path).unwrap_or_else(|_| data.path.clone());
@@ -463,7 +558,7 @@ fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<S
         shard: ShardId(shard),
         shards: data.identity.shards,
         cluster_id: data.identity.cluster_id.clone(),
-        listeners: listeners(advertised, peering),
+        listeners: listeners(advertised, peering, ground.zookeeper),
         seed,
         wal,
         log_blocks,
@@ -490,7 +585,7 @@ fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<S
         drain_ms: config.drain_ms,
         data_dir: data.path.to_string_lossy().into_owned(),
         described,
-        zookeeper: None,
+        zookeeper: ground.zookeeper.map(|_| config.zookeeper.settings(ground.about.clone())),
     })
 }
 
@@ -535,13 +630,21 @@ fn voters(data: &DataDir) -> Vec<NodeId> {
 }
 
 /// Those for clients first, as their sockets are.
-fn listeners(advertised: Vec<(String, u16)>, peering: Option<&Peering>) -> Vec<torc_shard::Listener> {
+fn listeners(
+    advertised: Vec<(String, u16)>,
+    peering: Option<&Peering>,
+    zookeeper: Option<SocketAddr>,
+) -> Vec<torc_shard::Listener> {
     let kafka = advertised.into_iter().map(|(host, port)| torc_shard::Listener::kafka(host, port));
     let peer = peering.map(|peering| torc_shard::Listener {
         protocol: torc_shard::Protocol::Peer,
         advertised: (peering.listens.ip().to_string(), peering.listens.port()),
     });
-    kafka.chain(peer).collect()
+    let zookeeper = zookeeper.map(|address| torc_shard::Listener {
+        protocol: torc_shard::Protocol::ZooKeeper,
+        advertised: (address.ip().to_string(), address.port()),
+    });
+    kafka.chain(peer).chain(zookeeper).collect()
 }
 
 /// The host and port that clients of each listener are told. `addresses` are listened on, `host_name` is this host's.

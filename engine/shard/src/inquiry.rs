@@ -1,6 +1,8 @@
 //! Questions of other threads to a shard: what its groups have committed, where logs end, what topics take. The metrics endpoint
 //! puts them when it is scraped; the shard answers in its next turns, and does nothing while nobody asks.
 
+use crate::znodes::facts::{Detail, Facts};
+use crate::znodes::words::Reset;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use torc_base::ids::{GroupId, Offset, ShardId};
@@ -16,6 +18,8 @@ pub enum Inquiry {
     Ends(Vec<GroupId>),
     /// What topics take in this shard's log.
     Sizes,
+    /// What is known of the service to ZooKeeper's clients, with these lists; numbers may begin anew behind it. Shard 0 knows.
+    ZooKeeper { detail: Detail, reset: Option<Reset> },
 }
 
 /// What is answered.
@@ -30,6 +34,8 @@ pub enum Finding {
     Ends(Vec<Option<Offset>>),
     /// Bytes of record batches, by topic; those of topics without metrics of their own together.
     Sizes { topics: Vec<(String, u64)>, others: u64 },
+    /// `None`: ZooKeeper's clients are not served.
+    ZooKeeper(Option<Box<Facts>>),
 }
 
 /// A consumer group, and how far it has come.

@@ -1,5 +1,6 @@
 //! What a shard is told when it is made.
 
+use crate::znodes::facts::About;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use torc_base::buf::Pool;
@@ -103,6 +104,10 @@ pub struct ZooKeeperSettings {
     pub four_letter_words: Vec<String>,
     /// `localSessionsEnabled`
     pub local_sessions: bool,
+    /// `torc.zookeeper.kafka.chroot`: where Kafka's metadata are seen; `None`: nowhere.
+    pub kafka_chroot: Option<String>,
+    /// For monitoring.
+    pub about: About,
 }
 
 impl Default for ZooKeeperSettings {
@@ -121,6 +126,8 @@ impl Default for ZooKeeperSettings {
             memory_max: 4 << 30,
             four_letter_words: vec!["srvr".into()],
             local_sessions: false,
+            kafka_chroot: Some("/kafka".into()),
+            about: About::default(),
         }
     }
 }

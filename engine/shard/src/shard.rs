@@ -18,6 +18,7 @@ use crate::settings::Protocol;
 use crate::settings::Settings;
 use crate::slow::SlowLog;
 use crate::stats::Stats;
+use crate::znodes::facts::Facts;
 use crate::znodes::{self, Znodes};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -695,6 +696,7 @@ impl Shard {
                 let end = |log: &GroupId| self.groups.extent(*log).map(|(_, end)| end);
                 Finding::Ends(logs.iter().map(end).collect())
             }
+            Inquiry::ZooKeeper { .. } => Finding::ZooKeeper(Facts::of(&self.settings).map(Box::new)),
             // Over turns.
             Inquiry::Sizes => return self.groups.begin_sizes(number),
         };

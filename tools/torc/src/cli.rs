@@ -86,7 +86,7 @@ pub enum Command {
 /// Flags beat --set, --set beats the file.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// Configuration in the format of Kafka's server.properties.
+    /// Configuration in the format of Kafka's server.properties; ZooKeeper's zoo.cfg starts a ZooKeeper.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where data lives [default: ./torc-data].
@@ -99,6 +99,10 @@ pub struct SourceArgs {
     /// [default: 127.0.0.1:9092].
     #[arg(long, value_name = "ADDR")]
     pub kafka: Option<String>,
+    /// Address for ZooKeeper's clients, or a port of this machine alone; without TLS, so choose one that only clients you trust can
+    /// reach [default: none].
+    #[arg(long, value_name = "[HOST:]PORT")]
+    pub zookeeper: Option<String>,
     /// Address of the metrics (HTTP, open to whoever can reach it), or none [default: 127.0.0.1:9644].
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
@@ -147,7 +151,7 @@ pub struct ConfigArgs {
 pub enum ConfigCommand {
     /// Say what becomes of each line of a file, and whether torc would start with it.
     Check {
-        /// A file in the format of Kafka's server.properties, of torc or of Kafka.
+        /// A file in the format of Kafka's server.properties, of torc or of Kafka, or a zoo.cfg.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },

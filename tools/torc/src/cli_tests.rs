@@ -77,7 +77,7 @@ fn what_makes_no_sense_is_refused() {
         "torc topic list --format xml",
         "torc --shards 2 topic list",
         "torc nonsense",
-        "torc serve --zookeeper h:1",
+        "torc serve --zookeeper",
     ] {
         refused(line);
     }
@@ -125,7 +125,7 @@ fn a_configuration_is_checked_or_shown() {
         "torc config check server.properties --format json",
         "torc config --format json check server.properties",
         "torc config show",
-        "torc config show --config server.properties --set num.partitions=3 --kafka :9092",
+        "torc config show --config server.properties --set num.partitions=3 --kafka :9092 --zookeeper 2181",
     ] {
         parse(line);
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use torc_base::io::Level;
 use torc_server::config::{ConfigError, Sources};
 use torc_server::kafka_keys::Fate;
+use torc_server::keys::{self, Kind};
 use torc_server::reading::{Line, Place, Reading};
 
 /// Checks or shows.
@@ -79,11 +80,15 @@ fn line_json(line: &Line) -> serde_json::Value {
     json!({
         "line": number(line),
         "key": line.key,
-        "value": (line.fate == Fate::Works).then_some(&line.value),
+        "value": (line.fate == Fate::Works && !is_secret(&line.key)).then_some(&line.value),
         "fate": line.fate.name(),
         "by": by,
         "why": Some(&line.why).filter(|why| !why.is_empty()),
     })
+}
+
+fn is_secret(key: &str) -> bool {
+    keys::find(key).is_some_and(|key| key.kind == Kind::Secret)
 }
 
 fn level_name(level: Level) -> &'static str {

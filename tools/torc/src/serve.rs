@@ -27,6 +27,7 @@ pub fn sources(args: &SourceArgs) -> Sources {
         ("--data-dir", "log.dirs", &args.data_dir),
         ("--node-id", "node.id", &args.node_id),
         ("--kafka", "listeners", &args.kafka),
+        ("--zookeeper", "torc.zookeeper.listener", &args.zookeeper),
         ("--metrics", "torc.metrics.listen", &args.metrics),
         ("--peers", "torc.peers", &args.peers),
         ("--join", "torc.join", &args.join),

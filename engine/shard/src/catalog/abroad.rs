@@ -5,7 +5,7 @@ use super::job::Job;
 use super::{CatalogOwner, producers_code};
 use crate::groups::{Groups, Out};
 use crate::mail::{Admin, AdminResult, Answer, Ask, Asker, Leaders, Led, Mail, Token, wire};
-use crate::settings::Settings;
+use crate::settings::{Protocol, Settings};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::ids::{GroupId, Index, NodeId, Place, ShardId};
 use torc_base::limits::{FORWARD_BYTES_MAX, FORWARDED_BYTES_MAX};
@@ -58,7 +58,9 @@ pub(super) struct Abroad {
 
 impl Abroad {
     pub fn new(settings: &Settings) -> Abroad {
-        let listeners = settings.listeners.iter().map(|listener| listener.advertised.clone()).collect();
+        // Clients of others are told of none of them.
+        let kafkas = settings.listeners.iter().filter(|listener| listener.protocol == Protocol::Kafka);
+        let listeners = kafkas.map(|listener| listener.advertised.clone()).collect();
         let me = Node {
             id: settings.node,
             start: settings.cluster.start,

@@ -1,6 +1,8 @@
 //! What a node knows of its service to ZooKeeper's clients, as monitoring asks for it: the four-letter words, the admin
 //! server's commands, the metrics.
 
+use super::words::TRACE_MASK;
+use crate::settings::{Settings, ZooKeeperSettings};
 use std::net::{IpAddr, SocketAddr};
 use torc_base::ids::{SessionId, Zxid};
 use torc_base::time::Wall;
@@ -202,6 +204,20 @@ pub struct WatchCounts {
     pub children: u64,
 }
 
+/// What a node says of itself that the service itself does not go by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// See [`Facts::version`].
+    pub version: String,
+    /// See [`Facts::environment`].
+    pub environment: Vec<(String, String)>,
+    /// Where clients connect.
+    pub client_port: u16,
+    /// `initLimit` and `syncLimit`
+    pub init_limit: u32,
+    pub sync_limit: u32,
+}
+
 /// Where the service is, by the keys of `zoo.cfg`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conf {
@@ -215,7 +231,7 @@ pub struct Conf {
 }
 
 /// What a node knows. Everything counts from its start or from the last `srst`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// As clients parse it: begins with a version of ZooKeeper's.
     pub version: String,
@@ -251,6 +267,8 @@ pub struct Facts {
     /// Bytes on disk of snapshots, and of the log.
     pub snapshot_bytes: u64,
     pub log_bytes: u64,
+    /// What the newest snapshot holds, and when it was made.
+    pub last_snapshot: Option<(Zxid, Wall)>,
     /// Descriptors of the process that are open, and how many there may be; `None`: not known here.
     pub files: Option<(u64, u64)>,
     /// What `stmk` has set, which does nothing.
@@ -284,6 +302,28 @@ pub struct Figure {
 }
 
 impl Facts {
+    /// What the settings say; nothing is served yet. `None`: ZooKeeper's clients are not.
+    pub fn of(settings: &Settings) -> Option<Facts> {
+        let zookeeper = settings.zookeeper.as_ref()?;
+        let ZooKeeperSettings { about, tick_ms, min_session_ms, max_session_ms, .. } = zookeeper;
+        Some(Facts {
+            version: about.version.clone(),
+            environment: about.environment.clone(),
+            allowed: zookeeper.four_letter_words.clone(),
+            conf: Conf {
+                client_port: about.client_port,
+                data_dir: settings.data_dir.clone(),
+                tick_ms: *tick_ms,
+                max_connections_per_ip: zookeeper.max_connections_per_ip,
+                min_session_ms: *min_session_ms,
+                max_session_ms: *max_session_ms,
+                server_id: settings.node.get(),
+            },
+            trace_mask: TRACE_MASK,
+            ..Facts::default()
+        })
+    }
+
     /// Every number that ZooKeeper has a name for, as far as it is known here.
     pub fn figures(&self) -> Vec<Figure> {
         let (last, min, max) = self.response_sizes.numbers();
