@@ -39,7 +39,7 @@ const ACKS_MAX: usize = 500;
 
 /// Runs until it is told to end.
 pub fn run(args: &DevArgs) -> Result<(), Box<dyn Error>> {
-    if u32::from(args.port) + 200 + args.nodes > u32::from(u16::MAX) {
+    if u32::from(args.port) + u32::from(nodes::PORTS) + args.nodes > u32::from(u16::MAX) {
         return Err(Box::new(crate::exit::Usage(format!("--port {}: the ports above it are used too", args.port))));
     }
     interrupt::watch()?;
@@ -171,6 +171,7 @@ impl Session {
         }
         let addresses = self.nodes.addresses();
         self.event(format!("all nodes answer; clients connect to {addresses}"));
+        self.event(format!("ZooKeeper's clients connect to {}", self.nodes.zookeepers()));
         self.pulse = Some(Pulse::start(&addresses));
         self.event(format!("writing to each partition of topic {TOPIC} with acks=all"));
         Ok(true)

@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 /// Above the ports for clients: those between nodes, and those of the metrics.
 const PEER_PORTS: u16 = 100;
 const METRICS_PORTS: u16 = 200;
+/// And those for ZooKeeper's clients.
+const ZOOKEEPER_PORTS: u16 = 300;
+/// None is further above.
+pub const PORTS: u16 = ZOOKEEPER_PORTS;
 /// Lines of a log that say why a node has ended.
 const TAIL: usize = 6;
 /// How long nodes have to end in order.
@@ -47,6 +51,7 @@ pub struct Node {
     /// Where clients connect.
     pub kafka: String,
     pub metrics: String,
+    pub zookeeper: String,
     pub log: PathBuf,
     dir: PathBuf,
     /// All nodes, as `--peers` takes them; `None`: there is one.
@@ -71,6 +76,7 @@ impl Nodes {
                 state: State::Down,
                 kafka: address(0, id),
                 metrics: address(METRICS_PORTS, id),
+                zookeeper: address(ZOOKEEPER_PORTS, id),
                 log: dir.join("torc.log"),
                 dir,
                 peers: peers.clone(),
@@ -84,6 +90,11 @@ impl Nodes {
     /// Addresses for clients, of all.
     pub fn addresses(&self) -> String {
         self.0.iter().map(|node| node.kafka.clone()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Addresses for ZooKeeper's clients, of all.
+    pub fn zookeepers(&self) -> String {
+        self.0.iter().map(|node| node.zookeeper.clone()).collect::<Vec<_>>().join(",")
     }
 
     /// The node of that number.
@@ -120,6 +131,7 @@ impl Node {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", "--data-dir"]).arg(self.dir.join("data"));
         command.args(["--kafka", &self.kafka, "--metrics", &self.metrics, "--node-id", &self.id.to_string()]);
+        command.args(["--zookeeper", &self.zookeeper, "--set", "4lw.commands.whitelist=*"]);
         command.args(["--shards", "1", "--set", &format!("num.partitions={}", self.count)]);
         if let Some(peers) = &self.peers {
             command.args(["--peers", peers]);
