@@ -1,6 +1,6 @@
-//! Fuzz target: arbitrary requests of ZooKeeper's clients never panic, and take no memory at all.
+//! Fuzz targets: arbitrary requests of ZooKeeper's clients and answers of its servers never panic, and take no memory at all.
 
-use torc_net::zookeeper::{Connect, Request, decode};
+use torc_net::zookeeper::{Answer, Connect, Connected, Request, decode};
 
 /// Numbers of operations that are known, and some that are not.
 const OPS: std::ops::RangeInclusive<i32> = -12..=108;
@@ -31,4 +31,20 @@ fn walk(frame: &[u8]) {
         _ => {}
     });
     assert_eq!(taken.bytes_total, 0, "for a frame of {}", frame.len());
+}
+
+#[test]
+fn hostile_answers_do_no_harm() {
+    bolero::check!().with_iterations(10_000).for_each(|input: &[u8]| {
+        let taken = allocation_counter::measure(|| {
+            let _ = Connected::decode(input);
+            let Ok(answer) = Answer::open(input) else { return };
+            let _ = (answer.clone().path(), answer.clone().data(), answer.clone().stat(), answer.clone().event());
+            assert!(answer.clone().names().map_or(0, |names| names.count() * 4) <= input.len());
+            assert!(answer.clone().acls().map_or(0, |acls| acls.count() * 12) <= input.len());
+            let mut outcomes = answer;
+            while let Ok(Some(_)) = outcomes.came() {}
+        });
+        assert_eq!(taken.bytes_total, 0, "for a frame of {}", input.len());
+    });
 }

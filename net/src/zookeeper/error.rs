@@ -47,3 +47,35 @@ pub enum ErrorCode {
     /// More is asked than is served at once.
     ThrottledOp = -127,
 }
+
+impl ErrorCode {
+    /// Every code.
+    pub const ALL: [ErrorCode; 21] = [
+        ErrorCode::RuntimeInconsistency,
+        ErrorCode::MarshallingError,
+        ErrorCode::Unimplemented,
+        ErrorCode::BadArguments,
+        ErrorCode::NoNode,
+        ErrorCode::NoAuth,
+        ErrorCode::BadVersion,
+        ErrorCode::NoChildrenForEphemerals,
+        ErrorCode::NodeExists,
+        ErrorCode::NotEmpty,
+        ErrorCode::SessionExpired,
+        ErrorCode::InvalidAcl,
+        ErrorCode::AuthFailed,
+        ErrorCode::SessionMoved,
+        ErrorCode::NotReadOnly,
+        ErrorCode::EphemeralOnLocalSession,
+        ErrorCode::NoWatcher,
+        ErrorCode::RequestTimeout,
+        ErrorCode::ReconfigDisabled,
+        ErrorCode::QuotaExceeded,
+        ErrorCode::ThrottledOp,
+    ];
+
+    /// The one with this number; `None`: one that no request of torc's is refused with.
+    pub fn of(code: i32) -> Option<ErrorCode> {
+        ErrorCode::ALL.into_iter().find(|error| *error as i32 == code)
+    }
+}

@@ -1,12 +1,16 @@
 //! ZooKeeper's client protocol: frames of jute records, as ZooKeeper 3.4 to 3.9 speak it. Requests borrow from their frame.
 //! Source: `zookeeper.jute` and the programmer's guide of Apache ZooKeeper 3.9.
 
+mod answer;
+mod ask;
 mod connect;
 mod error;
 mod jute;
 mod reply;
 mod request;
 
+pub use answer::{Answer, Came, OwnedAcl, Told};
+pub use ask::{Ask, Change, New};
 pub use connect::{Connect, Connected, PASSWORD_BYTES, Session};
 pub use error::ErrorCode;
 pub use jute::{Acl, Acls, Strings};

@@ -133,9 +133,10 @@ pub enum AddMode {
 
 /// Which watches are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
 pub enum WatcherType {
     /// One-shot, on children.
-    Children,
+    Children = 1,
     /// One-shot, on data.
     Data,
     /// Every kind.
