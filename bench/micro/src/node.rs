@@ -68,6 +68,7 @@ fn settings() -> Settings {
         slow_request_ms: 0,
         data_dir: "memory".into(),
         described: Vec::new(),
+        zookeeper: None,
     }
 }
 

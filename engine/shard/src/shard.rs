@@ -18,7 +18,6 @@ use crate::settings::Protocol;
 use crate::settings::Settings;
 use crate::slow::SlowLog;
 use crate::stats::Stats;
-use crate::znodes::facts::Facts;
 use crate::znodes::{self, Znodes};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -685,7 +684,7 @@ impl Shard {
     }
 
     /// What another thread asks.
-    fn answer_inquiry(&mut self) {
+    fn answer_inquiry(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         let Some((number, inquiry)) = self.stats.inquiries.next() else { return };
         let finding = match inquiry {
             Inquiry::Groups { offsets_max } => self.coordinators.progress(offsets_max, |topic, index| {
@@ -696,7 +695,14 @@ impl Shard {
                 let end = |log: &GroupId| self.groups.extent(*log).map(|(_, end)| end);
                 Finding::Ends(logs.iter().map(end).collect())
             }
-            Inquiry::ZooKeeper { .. } => Finding::ZooKeeper(Facts::of(&self.settings).map(Box::new)),
+            Inquiry::ZooKeeper { detail, reset } => {
+                let mut facts = None;
+                self.with_znodes(now, ops, |znodes, around| {
+                    facts = Some(Box::new(znodes.facts(around, detail)));
+                    reset.into_iter().for_each(|reset| znodes.reset(reset));
+                });
+                Finding::ZooKeeper(facts)
+            }
             // Over turns.
             Inquiry::Sizes => return self.groups.begin_sizes(number),
         };
@@ -717,7 +723,7 @@ impl Shard {
     }
 
     fn turn(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
-        self.answer_inquiry();
+        self.answer_inquiry(now, ops);
         self.turn_links(now, ops);
         if let Some((number, finding)) = self.groups.turn_sizes() {
             self.stats.inquiries.answer(number, finding);

@@ -29,3 +29,5 @@ mod stalled;
 mod timeouts;
 mod topic_partitions;
 mod verbs;
+mod znodes;
+pub mod zookeeper;

@@ -390,6 +390,11 @@ impl Rig {
         self.send_bytes(client, &frame);
     }
 
+    /// All bytes that have arrived.
+    pub fn take_bytes(&mut self, client: Client) -> Vec<u8> {
+        std::mem::take(&mut self.link(client).received)
+    }
+
     /// The next whole answer that has arrived: correlation id and all bytes from there on.
     pub fn take_frame(&mut self, client: Client) -> Option<(i32, Bytes)> {
         let received = &mut self.link(client).received;

@@ -2,10 +2,10 @@
 
 use super::clients::Stage;
 use super::facts::{
-    Conf, Connection, Detail, Ensemble, Facts, Latency, Member, Mode, OfSession, Session, Sizes, WatchCounts,
-    last_operation,
+    Connection, Detail, Ensemble, Facts, Latency, Member, Mode, OfSession, Session, Sizes, WatchCounts, last_operation,
 };
-use super::{Around, Lead, Znodes, words};
+use super::words::{self, Reset};
+use super::{Around, Lead, Znodes};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use torc_base::ids::{ConnId, GroupId, SessionId, Zxid};
@@ -66,21 +66,25 @@ impl Znodes {
     pub(super) fn answer_word(&mut self, around: &mut Around, conn: ConnId, word: &'static str) {
         let facts = self.facts(around, words::detail(word));
         let text = words::answer(word, &facts);
-        if words::is_allowed(word, &facts.allowed) {
-            match words::reset(word) {
-                Some(words::Reset::Server) => self.meters = Meters { since: self.meters.since, ..Meters::default() },
-                Some(words::Reset::Connections) => {
-                    for client in self.clients.values_mut() {
-                        let established = client.meters.established;
-                        client.meters = ClientMeters { established, ..ClientMeters::default() };
-                    }
-                }
-                None => {}
-            }
+        if let Some(reset) = words::reset(word).filter(|_| words::is_allowed(word, &facts.allowed)) {
+            self.reset(reset);
         }
         let bytes = self.packer.put(text.as_bytes());
         around.conns.tell(around.out.now.mono, conn, bytes);
         self.end(around, conn);
+    }
+
+    /// Numbers begin anew.
+    pub fn reset(&mut self, what: Reset) {
+        match what {
+            Reset::Server => self.meters = Meters { since: self.meters.since, ..Meters::default() },
+            Reset::Connections => {
+                for client in self.clients.values_mut() {
+                    let established = client.meters.established;
+                    client.meters = ClientMeters { established, ..ClientMeters::default() };
+                }
+            }
+        }
     }
 
     /// What this node knows.
@@ -89,25 +93,10 @@ impl Znodes {
         let (watches, paths, watchers) = self.watches.counts();
         let has_tree = around.groups.has_tree();
         let (mode, ensemble) = self.ensemble(around);
-        let port = |protocol| {
-            let listener = self.settings.listeners.iter().find(|listener| listener.protocol == protocol);
-            listener.map_or(0, |listener| listener.advertised.1)
-        };
         let mut facts = Facts {
-            version: VERSION.to_string(),
-            is_serving: has_tree && !matches!(self.lead.0, Lead::Nobody),
+            is_serving: has_tree && self.lead.0 != Lead::Nobody,
             mode,
-            conf: Conf {
-                client_port: port(crate::settings::Protocol::ZooKeeper),
-                data_dir: self.settings.data_dir.clone(),
-                tick_ms: self.zookeeper.tick_ms,
-                max_connections_per_ip: self.zookeeper.max_connections_per_ip,
-                min_session_ms: self.zookeeper.min_session_ms,
-                max_session_ms: self.zookeeper.max_session_ms,
-                server_id: if ensemble.is_some() { self.settings.node.get() } else { 0 },
-            },
             ensemble,
-            allowed: self.zookeeper.four_letter_words.clone(),
             latency: self.meters.latency,
             received: self.meters.received,
             sent: self.meters.sent,
@@ -122,7 +111,7 @@ impl Znodes {
                 data: watches as u64,
                 children: 0,
             },
-            ..Facts::default()
+            ..Facts::of(&self.settings).expect("ZooKeeper's clients are served")
         };
         if has_tree {
             self.add_tree(around, &mut facts);
@@ -167,7 +156,9 @@ impl Znodes {
             Lead::Nobody => (Mode::Follower, None),
         };
         let leads_for_ms = if lead == Lead::Here { around.out.now.mono.since(since) / 1_000_000 } else { 0 };
-        (mode, Some(Ensemble { members, leader, leads_for_ms, ..Ensemble::default() }))
+        let about = &self.zookeeper.about;
+        let (init_limit, sync_limit) = (about.init_limit, about.sync_limit);
+        (mode, Some(Ensemble { members, leader, leads_for_ms, init_limit, sync_limit, ..Ensemble::default() }))
     }
 
     fn add_lists(&self, around: &Around, detail: Detail, facts: &mut Facts) {
@@ -225,6 +216,3 @@ impl Znodes {
         }
     }
 }
-
-/// As clients and exporters parse it: the version of ZooKeeper whose behaviour this is, and what it is made by.
-const VERSION: &str = concat!("3.8.4-torc-", env!("CARGO_PKG_VERSION"));
