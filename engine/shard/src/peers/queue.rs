@@ -36,10 +36,11 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A message to a member of a group. Followers need not know of a commit at once, but for the catalog's: it leaves with
-    /// what else there is to say, or in the place of a beat.
+    /// A message to a member of a group. Followers need not know of a commit at once, but for those of the catalog and the
+    /// tree, which clients of theirs wait for: it leaves with what else there is to say, or in the place of a beat.
     pub fn message(&mut self, group: GroupId, message: Message) {
-        self.urgent |= group == GroupId::CATALOG || !matches!(message.body, Body::Commit { .. });
+        let is_awaited = matches!(group, GroupId::CATALOG | GroupId::TREE);
+        self.urgent |= is_awaited || !matches!(message.body, Body::Commit { .. });
         if let Some(at) = self.last.get(&group)
             && self.messages[*at].1.absorb(&message)
         {

@@ -178,6 +178,7 @@ fn a_watch_fires_once_and_before_the_data_that_caused_it_can_be_seen() {
     let told = watcher.all(&mut rig);
     assert_eq!(told[0], Told::Event(DATA_CHANGED, "/a".into()));
     assert_eq!((told[1].error(), told[2].data()), (0, (b"2".to_vec(), 1)));
+    assert_eq!(writer.all(&mut rig).len(), 1);
     writer.does(&mut rig, &Ask::SetData("/a", b"3", -1));
     assert!(watcher.all(&mut rig).is_empty(), "it has fired");
     writer.does(&mut rig, &create("/a/child", b""));

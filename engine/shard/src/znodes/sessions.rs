@@ -119,10 +119,6 @@ impl Znodes {
     /// Ends znodes that end by themselves. True: there may be more of them.
     fn end_znodes(&mut self, around: &mut Around) -> bool {
         let wall = around.out.now.wall;
-        // Those of the last round are not committed yet, and would be found again.
-        if around.tree().pending().0 > 0 {
-            return false;
-        }
         let due = around.tree().due(wall, TURN_ENDS);
         let head = TxnHead { number: 0, session: SessionId::NONE, cxid: 0 };
         for path in &due {

@@ -6,3 +6,4 @@ mod greetings;
 mod reassignments;
 pub mod rig;
 mod trouble;
+mod znodes;

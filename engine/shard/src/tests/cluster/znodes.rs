@@ -1,0 +1,263 @@
+//! ZooKeeper's clients of three nodes.
+
+use super::rig::{Cluster, node};
+use crate::tests::zookeeper::{Told, create, ephemeral, greeted, hello, request, serving, take_frame};
+use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId};
+use torc_base::limits::TREE_KEPT_ENTRIES;
+use torc_net::zookeeper::{Ask, Session};
+
+/// The listener of ZooKeeper's clients.
+const ZOOKEEPER: ListenerId = ListenerId(2);
+
+fn cluster() -> Cluster {
+    let mut cluster = Cluster::with([1, 1, 1], |settings| *settings = serving(settings));
+    cluster.pass(1_000);
+    cluster.leader(GroupId::TREE);
+    cluster.pass(500);
+    cluster
+}
+
+/// A client with a session on some node.
+struct Zk {
+    conn: ConnId,
+    session: Session,
+    received: Vec<u8>,
+    zxid: i64,
+    xid: i32,
+}
+
+impl Zk {
+    fn new(cluster: &mut Cluster, id: NodeId) -> Zk {
+        Zk::greet(cluster, id, None, 0).expect("a session")
+    }
+
+    /// `None`: there is no such session, or the node does not serve.
+    fn greet(cluster: &mut Cluster, id: NodeId, session: Option<Session>, zxid: i64) -> Option<Zk> {
+        let conn = cluster.caller(id, 0, ZOOKEEPER);
+        cluster.say(conn, &hello(session, 10_000, zxid));
+        cluster.pass(50);
+        let (mut received, _) = cluster.heard(conn);
+        let session = greeted(&take_frame(&mut received)?).session?;
+        Some(Zk { conn, session, received, zxid, xid: 0 })
+    }
+
+    fn send(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) {
+        self.xid += 1;
+        cluster.say(self.conn, &request(self.xid, ask));
+    }
+
+    fn all(&mut self, cluster: &mut Cluster) -> Vec<Told> {
+        let (more, _) = cluster.heard(self.conn);
+        self.received.extend(more);
+        let all: Vec<Told> =
+            std::iter::from_fn(|| take_frame(&mut self.received)).map(|frame| Told::of(&frame)).collect();
+        for told in &all {
+            if let Told::Answer(_, _, frame) = told {
+                self.zxid = self.zxid.max(torc_net::zookeeper::Answer::open(frame).expect("a head").zxid);
+            }
+        }
+        all
+    }
+
+    fn ask(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) -> Told {
+        self.send(cluster, ask);
+        cluster.pass(50);
+        let mut all = self.all(cluster);
+        assert_eq!(all.len(), 1, "{ask:?}: {all:?}");
+        all.remove(0)
+    }
+
+    fn does(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) {
+        assert_eq!(self.ask(cluster, ask).error(), 0, "{ask:?}");
+    }
+}
+
+fn digest(cluster: &Cluster, id: NodeId) -> u64 {
+    cluster.shard(id, 0).groups.tree().state().digest()
+}
+
+/// The leader, and two that follow.
+fn roles(cluster: &mut Cluster) -> (NodeId, NodeId, NodeId) {
+    let leader = cluster.leader(GroupId::TREE);
+    let mut others = (1..=3).map(node).filter(|id| *id != leader);
+    (leader, others.next().expect("three nodes"), others.next().expect("three nodes"))
+}
+
+fn assert_agree(cluster: &mut Cluster) {
+    cluster.pass(1_000);
+    let all: Vec<u64> = (1..=3).map(|id| digest(cluster, node(id))).collect();
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}: {}", cluster.tell(GroupId::TREE));
+}
+
+#[test]
+fn every_node_takes_changes_and_shows_them_to_all() {
+    let mut cluster = cluster();
+    let (leader, second, third) = roles(&mut cluster);
+    let mut clients: Vec<Zk> = [leader, second, third].into_iter().map(|id| Zk::new(&mut cluster, id)).collect();
+    for (at, zk) in clients.iter_mut().enumerate() {
+        let path = format!("/from-{at}");
+        zk.does(&mut cluster, &create(&path, b"1"));
+        assert_eq!(zk.ask(&mut cluster, &create(&path, b"2")).error(), -110);
+        zk.does(&mut cluster, &Ask::SetData(&path, b"3", 0));
+        assert_eq!(zk.ask(&mut cluster, &Ask::GetData(&path, false)).data(), (b"3".to_vec(), 1), "its own changes");
+    }
+    for zk in &mut clients {
+        zk.does(&mut cluster, &Ask::Sync("/"));
+        assert_eq!(zk.ask(&mut cluster, &Ask::GetChildren("/", false)).names().len(), 4);
+    }
+    assert_agree(&mut cluster);
+}
+
+#[test]
+fn requests_to_a_follower_keep_their_order() {
+    let mut cluster = cluster();
+    let (_, follower, _) = roles(&mut cluster);
+    let mut zk = Zk::new(&mut cluster, follower);
+    let asks = [
+        Ask::Exists("/a", false),
+        create("/a", b"1"),
+        Ask::GetData("/a", false),
+        create("/a", b"again"),
+        Ask::SetData("/a", b"2", 0),
+        Ask::GetData("/a", false),
+        Ask::Delete("/a", 9),
+        Ask::Delete("/a", -1),
+        Ask::Exists("/a", false),
+        Ask::CloseSession,
+    ];
+    for ask in &asks {
+        zk.send(&mut cluster, ask);
+    }
+    cluster.pass(200);
+    let told = zk.all(&mut cluster);
+    assert_eq!(told.iter().map(Told::error).collect::<Vec<_>>(), [-101, 0, 0, -110, 0, 0, -103, 0, -101, 0]);
+    assert_eq!((told[2].data(), told[5].data()), ((b"1".to_vec(), 0), (b"2".to_vec(), 1)));
+    assert!(cluster.heard(zk.conn).1, "the connection ends with the session");
+}
+
+#[test]
+fn watches_on_one_node_fire_for_changes_on_another() {
+    let mut cluster = cluster();
+    let (leader, second, third) = roles(&mut cluster);
+    let (mut writer, mut watcher) = (Zk::new(&mut cluster, leader), Zk::new(&mut cluster, third));
+    let mut reader = Zk::new(&mut cluster, second);
+    writer.does(&mut cluster, &create("/a", b""));
+    watcher.does(&mut cluster, &Ask::Sync("/a"));
+    watcher.does(&mut cluster, &Ask::GetData("/a", true));
+    reader.does(&mut cluster, &Ask::SetData("/a", b"x", -1));
+    cluster.pass(200);
+    assert_eq!(watcher.all(&mut cluster), [Told::Event(3, "/a".into())]);
+}
+
+#[test]
+fn a_session_moves_between_nodes_with_its_znodes() {
+    let mut cluster = cluster();
+    let (leader, second, third) = roles(&mut cluster);
+    let mut zk = Zk::new(&mut cluster, second);
+    zk.does(&mut cluster, &ephemeral("/mine"));
+    let mut at = Zk::greet(&mut cluster, third, Some(zk.session), zk.zxid).expect("it moves");
+    assert_eq!(at.session, zk.session);
+    at.does(&mut cluster, &Ask::SetData("/mine", b"x", -1));
+    zk.send(&mut cluster, &Ask::SetData("/mine", b"y", -1));
+    cluster.pass(200);
+    let (_, is_closed) = cluster.heard(zk.conn);
+    assert!(is_closed, "where it came from it is not served any more");
+    let mut at = Zk::greet(&mut cluster, leader, Some(at.session), at.zxid).expect("it moves");
+    assert_eq!(at.ask(&mut cluster, &Ask::GetData("/mine", false)).data(), (b"x".to_vec(), 1));
+    let wrong = Session { password: [1; 16], ..at.session };
+    assert!(Zk::greet(&mut cluster, second, Some(wrong), 0).is_none());
+}
+
+#[test]
+fn a_node_that_knows_less_than_a_client_has_seen_does_not_serve_it() {
+    let mut cluster = cluster();
+    let (_, second, third) = roles(&mut cluster);
+    let zk = Zk::new(&mut cluster, second);
+    let conn = cluster.caller(third, 0, ZOOKEEPER);
+    cluster.say(conn, &hello(Some(zk.session), 10_000, i64::MAX));
+    cluster.pass(50);
+    assert_eq!(cluster.heard(conn), (Vec::new(), true));
+}
+
+#[test]
+fn sessions_are_kept_alive_by_whichever_node_hears_of_them() {
+    let mut cluster = cluster();
+    let (_, second, third) = roles(&mut cluster);
+    let (mut heard, silent) = (Zk::new(&mut cluster, second), Zk::new(&mut cluster, third));
+    heard.does(&mut cluster, &ephemeral("/heard"));
+    for _ in 0..10 {
+        cluster.pass(2_000);
+        heard.does(&mut cluster, &Ask::Ping);
+    }
+    heard.does(&mut cluster, &Ask::Exists("/heard", false));
+    assert!(Zk::greet(&mut cluster, third, Some(silent.session), silent.zxid).is_none(), "nobody heard of it");
+    assert_agree(&mut cluster);
+}
+
+#[test]
+fn sessions_and_znodes_outlive_the_leader() {
+    let mut cluster = cluster();
+    let (leader, second, third) = roles(&mut cluster);
+    let mut zk = Zk::new(&mut cluster, second);
+    let on_leader = Zk::new(&mut cluster, leader);
+    zk.does(&mut cluster, &ephemeral("/mine"));
+    for n in 0..50 {
+        zk.does(&mut cluster, &create(&format!("/n{n}"), b""));
+    }
+    cluster.kill(leader);
+    cluster.pass(3_000);
+    let mut zk = match Zk::greet(&mut cluster, second, Some(zk.session), zk.zxid) {
+        Some(zk) => zk,
+        None => Zk::greet(&mut cluster, third, Some(zk.session), zk.zxid).expect("one of them serves it"),
+    };
+    zk.does(&mut cluster, &Ask::Exists("/mine", false));
+    zk.does(&mut cluster, &create("/after", b""));
+    let mut moved = Zk::greet(&mut cluster, third, Some(on_leader.session), 0).expect("it lives");
+    moved.does(&mut cluster, &ephemeral("/moved"));
+    cluster.start(leader);
+    cluster.pass(3_000);
+    assert_agree(&mut cluster);
+    let mut back = Zk::new(&mut cluster, leader);
+    assert_eq!(back.ask(&mut cluster, &Ask::GetChildren("/", false)).names().len(), 54);
+}
+
+#[test]
+fn without_a_quorum_nobody_is_served() {
+    let mut cluster = cluster();
+    let (leader, second, third) = roles(&mut cluster);
+    let mut zk = Zk::new(&mut cluster, second);
+    zk.does(&mut cluster, &ephemeral("/mine"));
+    cluster.kill(leader);
+    cluster.kill(third);
+    cluster.pass(6_000);
+    assert!(cluster.heard(zk.conn).1, "it is to look for a node that is served itself");
+    assert!(Zk::greet(&mut cluster, second, Some(zk.session), 0).is_none());
+    cluster.start(third);
+    cluster.pass(4_000);
+    let mut zk = Zk::greet(&mut cluster, second, Some(zk.session), zk.zxid).expect("it lives");
+    zk.does(&mut cluster, &Ask::Exists("/mine", false));
+}
+
+#[test]
+fn a_node_that_lacks_what_is_released_gets_the_tree_as_a_whole() {
+    let mut cluster = cluster();
+    let (leader, second, third) = roles(&mut cluster);
+    let mut zk = Zk::new(&mut cluster, leader);
+    cluster.kill(third);
+    cluster.pass(500);
+    for n in 0..30 {
+        zk.does(&mut cluster, &create(&format!("/n{n}"), b"data"));
+    }
+    for id in [leader, second] {
+        cluster.call(id, GroupId::TREE, |groups, out| {
+            // As if so much more had come.
+            let applied = groups.tree().state().applied().plus(TREE_KEPT_ENTRIES - 1);
+            groups.release_whole(out, GroupId::TREE, 1_000, applied);
+        });
+        let first = cluster.raft(id, GroupId::TREE).expect("it is there").log().first();
+        assert!(first.get() > 20, "{first}");
+    }
+    cluster.start(third);
+    cluster.pass(3_000);
+    assert_agree(&mut cluster);
+}
