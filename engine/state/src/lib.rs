@@ -6,6 +6,7 @@ pub mod compaction;
 pub mod config;
 pub mod coordinator;
 pub mod group_config;
+pub mod kafka_znodes;
 pub mod layout;
 pub mod partition;
 pub mod producers;
