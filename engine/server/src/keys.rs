@@ -773,7 +773,7 @@ pub static KEYS: &[Key] = &[
         name: "torc.zookeeper.kafka.chroot",
         kind: Kind::Text,
         default: "/kafka",
-        doc: "Where ZooKeeper's clients see Kafka's topics, brokers and settings, read-only, as Kafka kept them in ZooKeeper; none: nowhere.",
+        doc: "Where ZooKeeper's clients see Kafka's topics, brokers and settings, read-only, as Kafka kept them in ZooKeeper; none: nowhere, as where ZooKeeper's clients alone are served.",
         set: |c, v| c.zookeeper.kafka_chroot = v.text(),
     },
     Key {

@@ -480,6 +480,11 @@ impl Reading {
         for (key, why) in self.config.zookeeper.problems() {
             self.refuse(key, why);
         }
+        // Where there is no Kafka there is nothing to see of it, and a Kafka may want to keep its own there.
+        if self.config.kafka.is_empty() && !self.said("torc.zookeeper.kafka.chroot") {
+            let key = keys::find("torc.zookeeper.kafka.chroot").expect("the table has it");
+            self.config.put(key, Value::Text("none".to_string()));
+        }
         if self.said("clientPort") && self.config.zookeeper.listener.is_some() {
             self.note(
                 Level::Warn,

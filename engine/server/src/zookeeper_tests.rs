@@ -78,6 +78,7 @@ fn a_zoo_cfg_starts_zookeeper_alone() {
         let admin = (name != "with-kafka.properties").then_some("0.0.0.0:8080");
         assert_eq!(config.zookeeper.admin().map(|address| address.to_string()).as_deref(), admin, "{name}");
         assert_eq!(config.data_dir, PathBuf::from("/tmp/zookeeper/torc"), "{name}");
+        assert_eq!(config.zookeeper.chroot(), None, "a Kafka may want to keep its own there");
     }
     let both = Sources {
         file: Some(testdata("zoo_sample-3.9.cfg")),

@@ -143,6 +143,14 @@ impl<'a> Metadata<'a> {
         Some((names, self.stat(place, self.data(place, path).map_or(0, |data| data.len()))))
     }
 
+    /// How many znodes are below it, at any depth.
+    pub fn count_below(&self, path: &str) -> Option<usize> {
+        let parent = path.trim_end_matches('/');
+        let (names, _) = self.children(path)?;
+        let below = |name: &String| self.count_below(&format!("{parent}/{name}")).unwrap_or(0);
+        Some(names.len() + names.iter().map(below).sum::<usize>())
+    }
+
     /// Of names that may be there those that are.
     fn there(&self, names: &[&str]) -> Vec<String> {
         let is_there = |name: &&&str| **name != "controller" || self.controller.is_some();

@@ -3,6 +3,7 @@
 
 use super::replicas::find;
 use super::{Groups, Out};
+use crate::group::Group;
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{GroupId, NodeId};
 use torc_base::time::Mono;
@@ -110,16 +111,27 @@ impl Groups {
         begun
     }
 
+    /// Hands a group over to whichever replica lacks least, if another one may lead it.
+    pub fn move_away(&mut self, out: &mut Out, id: GroupId) {
+        let best = self.groups.get(&id).and_then(|group| self.most_able(group));
+        if let Some(to) = best {
+            self.transfer(out, id, to);
+        }
+    }
+
+    /// Of the others the one that lacks least of a group that is led here.
+    fn most_able(&self, group: &Group) -> Option<NodeId> {
+        let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node);
+        let able = others.filter(|peer| group.leads() && may_lead(&group.raft, peer.id));
+        able.max_by_key(|peer| (peer.matched, group.preferred == Some(peer.id))).map(|peer| peer.id)
+    }
+
     /// This node stops: what it leads goes to whichever replica lacks least.
     pub fn hand_over(&mut self, out: &mut Out) {
         self.balance.due = None;
         self.balance.until = out.now.mono.plus_ms(HAND_OVER_MS);
         for id in self.ids() {
-            let group = &self.groups[&id];
-            let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node);
-            let able = others.filter(|peer| group.leads() && may_lead(&group.raft, peer.id));
-            let best = able.max_by_key(|peer| (peer.matched, group.preferred == Some(peer.id))).map(|peer| peer.id);
-            if let Some(to) = best
+            if let Some(to) = self.most_able(&self.groups[&id])
                 && self.transfer(out, id, to)
             {
                 self.balance.leaving.insert(id);

@@ -57,6 +57,11 @@ impl Groups {
         self.groups.get(&GroupId::TREE).map_or(Term(0), |group| group.raft.term())
     }
 
+    /// The term of the catalog's group: the controller's epoch.
+    pub fn catalog_term(&self) -> Term {
+        self.groups.get(&GroupId::CATALOG).map_or(Term(0), |group| group.raft.term())
+    }
+
     /// The last entry of the tree's log, be it committed or not.
     pub fn tree_end(&self) -> Index {
         self.groups.get(&GroupId::TREE).map_or(Index(0), |group| group.raft.marks().written)

@@ -69,6 +69,11 @@ impl View {
         self.by_name(OFFSETS_TOPIC)
     }
 
+    /// The same.
+    pub fn topics_by_name(&self) -> &BTreeMap<Arc<str>, Arc<Topic>> {
+        &self.by_name
+    }
+
     /// All topics by name.
     pub fn topics(&self) -> impl ExactSizeIterator<Item = &Arc<Topic>> {
         self.by_name.values()

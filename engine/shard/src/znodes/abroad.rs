@@ -65,6 +65,10 @@ impl Znodes {
         }
         let lead = self.look_at_lead(around);
         let TreeMail { term, asks, answers } = mail;
+        // Of no term: that of the catalog is another.
+        if asks.contains(&TreeAsk::MoveController) {
+            return self.move_controller(around);
+        }
         if term != around.groups.tree_term() {
             return;
         }
@@ -88,6 +92,7 @@ impl Znodes {
                 sessions.iter().for_each(|session| self.heard(now, *session));
                 return true;
             }
+            TreeAsk::MoveController => return true,
             TreeAsk::TakeUp { number, session, owner } => {
                 let is_taken = self.take_up(around.now(), *session, *owner);
                 TreeAnswer::TakenUp { number: *number, is_taken }

@@ -60,6 +60,9 @@ impl Znodes {
             return Some(Looked::Taken(self.authenticate(conn, head, scheme, credentials)));
         }
         let want = want(request)?;
+        if let Some(looked) = self.change_kafka(around, head, &want, request) {
+            return Some(looked);
+        }
         let client = self.clients.get(&conn).expect("the caller has it");
         let (session, owner) = (client.session, client.owner);
         // Nobody else decides, so that what is in the log here is all that there is.

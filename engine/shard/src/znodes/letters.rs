@@ -17,6 +17,8 @@ pub enum TreeAsk {
     TakeUp { number: u64, session: SessionId, owner: Owner },
     /// These sessions were heard of.
     Heard(Vec<SessionId>),
+    /// Another node is to be the controller of the catalog; for the one that is, whoever leads the tree.
+    MoveController,
 }
 
 /// What it answers; not if an entry of the log says it.
@@ -40,6 +42,7 @@ const WRITE: u8 = 1;
 const NEW_SESSION: u8 = 2;
 const TAKE_UP: u8 = 3;
 const HEARD: u8 = 4;
+const MOVE_CONTROLLER: u8 = 5;
 
 /// Things in one piece of mail.
 const MAIL_MAX: usize = 1 << 20;
@@ -118,6 +121,7 @@ fn put_ask(out: &mut Vec<u8>, ask: &TreeAsk) {
             put_u64(out, sessions.len() as u64);
             sessions.iter().for_each(|session| put_i64(out, session.get()));
         }
+        TreeAsk::MoveController => out.push(MOVE_CONTROLLER),
     }
 }
 
@@ -146,6 +150,7 @@ fn take_ask(from: &mut Decoder<'_, '_>) -> Read<TreeAsk> {
             let sessions = (0..count).map(|_| from.i64("session").map(SessionId)).collect::<Read<_>>()?;
             TreeAsk::Heard(sessions)
         }
+        MOVE_CONTROLLER => TreeAsk::MoveController,
         _ => return Err(from.bad("kind of question")),
     })
 }

@@ -14,6 +14,7 @@ mod changes;
 mod clients;
 mod connect;
 pub mod facts;
+mod kafka;
 mod letters;
 mod meters;
 mod reads;
@@ -24,6 +25,7 @@ pub use letters::{TreeAnswer, TreeAsk, TreeMail};
 
 use crate::conns::Conns;
 use crate::groups::{Groups, Out};
+use crate::kafka::View;
 use crate::packer::Packer;
 use crate::settings::{Settings, ZooKeeperSettings};
 use crate::stats::{Stats, add};
@@ -51,6 +53,8 @@ pub struct Around<'a, 'b> {
     pub groups: &'a mut Groups,
     pub conns: &'a mut Conns,
     pub out: &'a mut Out<'b>,
+    /// The catalog, as this shard knows it.
+    pub view: &'a View,
 }
 
 impl Around<'_, '_> {
@@ -107,6 +111,7 @@ pub struct Znodes {
     next_due: Mono,
     next_look: Mono,
     abroad: abroad::Abroad,
+    kafka: kafka::KafkaTree,
     meters: meters::Meters,
     packer: Packer,
     outcomes: Vec<Outcome>,
@@ -136,6 +141,7 @@ impl Znodes {
             next_due: Mono(0),
             next_look: Mono(0),
             abroad: abroad::Abroad::default(),
+            kafka: kafka::KafkaTree::new(settings, zookeeper.kafka_chroot.as_deref()),
             meters: meters::Meters::default(),
             packer: Packer::new(),
             outcomes: Vec::new(),
@@ -316,6 +322,7 @@ impl Znodes {
             around.groups.seat_tree(around.out);
         }
         self.turn_abroad(around, lead);
+        self.turn_kafka(around);
         while let Some(conn) = self.gone.pop() {
             if !self.watches.remove_all(conn, TURN_WATCHES) {
                 self.gone.push(conn);
@@ -330,6 +337,6 @@ impl Znodes {
         let expiry = self.expiry.as_ref().and_then(Expiry::next);
         let is_idle = self.clients.is_empty() && self.expiry.is_none();
         let look = (!is_idle).then_some(self.next_look);
-        [at_once, expiry, look, self.abroad.deadline()].into_iter().flatten().min()
+        [at_once, expiry, look, self.abroad.deadline(), self.kafka.deadline()].into_iter().flatten().min()
     }
 }

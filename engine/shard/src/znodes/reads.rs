@@ -28,6 +28,12 @@ impl Znodes {
         if let Request::SetWatches(since, paths) = request {
             return self.set_watches(around, conn, head, Zxid(since), paths);
         }
+        if let Some(bytes) = self.read_kafka(around, conn, head, &request) {
+            return bytes;
+        }
+        if let Request::AddWatch(path, _) = request {
+            self.watch_kafka(around, path);
+        }
         let mut scratch = std::mem::take(&mut self.packer.scratch);
         let zxid = around.tree().zxid().get();
         if let Err(error) = self.put_read(around.tree(), conn, head, zxid, &request, &mut scratch) {
@@ -48,7 +54,7 @@ impl Znodes {
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), ErrorCode> {
-        let Znodes { clients, watches, .. } = self;
+        let Znodes { clients, watches, kafka, .. } = self;
         let client = clients.get(&conn).ok_or(ErrorCode::SessionExpired)?;
         let ids = &client.as_ids()[..];
         let mut watch = |wanted: bool, path: &str, watch: Watch| {
@@ -70,9 +76,14 @@ impl Znodes {
                 reply.stat(&stat(&found));
             }
             Request::GetChildren(path, is_watched, with_stat) => {
-                let (names, found) = tree.children(path, ids).map_err(code)?;
+                let (names, mut found) = tree.children(path, ids).map_err(code)?;
                 watch(*is_watched, path, Watch::Children)?;
-                reply.names(names.collect::<Vec<_>>().into_iter());
+                let mut names: Vec<&str> = names.collect();
+                if let Some(name) = kafka.child_of(tree, path).filter(|name| !names.contains(name)) {
+                    names.push(name);
+                    found.num_children += 1;
+                }
+                reply.names(names.into_iter());
                 if *with_stat {
                     reply.stat(&stat(&found));
                 }
@@ -136,7 +147,12 @@ impl Znodes {
         let mut refused = None;
         for (kept, paths) in kinds.into_iter().zip(paths) {
             for path in paths {
-                match self.watches.resume(around.groups.tree().state(), conn, since, kept, path) {
+                let resumed = match self.is_in_kafka(around, path) {
+                    // When this node was told says nothing of what the client has seen.
+                    Some(is_there) => self.watches.resume_unsure(conn, kept, path, is_there),
+                    None => self.watches.resume(around.groups.tree().state(), conn, since, kept, path),
+                };
+                match resumed {
                     Ok(None) => {}
                     Ok(Some(missed)) => {
                         put_event(&mut self.packer.scratch, missed, path);
@@ -159,18 +175,20 @@ impl Znodes {
 
 /// Appends the results of reads, each of which fails by itself.
 fn put_reads(tree: &Tree, ids: &[Id<'_>], ops: wire::Ops<'_>, reply: &mut Reply<'_>) {
-    for op in ops {
-        match op {
-            wire::Op::GetData(path) => match tree.data(path, ids) {
-                Ok((data, found)) => reply.outcome(&Outcome::GetData(data, stat(&found))),
-                Err(error) => reply.outcome(&Outcome::Error(Some(code(error)))),
-            },
-            wire::Op::GetChildren(path) => match tree.children(path, ids) {
-                Ok((names, _)) => reply.outcome_names(names.collect::<Vec<_>>().into_iter()),
-                Err(error) => reply.outcome(&Outcome::Error(Some(code(error)))),
-            },
-            _ => unreachable!("not mixed with changes"),
-        }
-    }
+    ops.for_each(|op| put_read_of_many(tree, ids, &op, reply));
     reply.end_of_outcomes();
+}
+
+pub(super) fn put_read_of_many(tree: &Tree, ids: &[Id<'_>], op: &wire::Op<'_>, reply: &mut Reply<'_>) {
+    match op {
+        wire::Op::GetData(path) => match tree.data(path, ids) {
+            Ok((data, found)) => reply.outcome(&Outcome::GetData(data, stat(&found))),
+            Err(error) => reply.outcome(&Outcome::Error(Some(code(error)))),
+        },
+        wire::Op::GetChildren(path) => match tree.children(path, ids) {
+            Ok((names, _)) => reply.outcome_names(names.collect::<Vec<_>>().into_iter()),
+            Err(error) => reply.outcome(&Outcome::Error(Some(code(error)))),
+        },
+        _ => unreachable!("not mixed with changes"),
+    }
 }

@@ -8,6 +8,7 @@ use super::apply::EventKind;
 use super::error::TreeError;
 use super::{Tree, path};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use torc_base::ids::{ConnId, Zxid};
 use torc_base::limits::WATCHES_MAX;
@@ -261,6 +262,34 @@ impl Watches {
                 }
             }
         }
+    }
+
+    /// True if somebody watches a path or one below it, or all below some path.
+    pub fn is_watched_below(&self, top: &str) -> bool {
+        let from = self.paths.numbers.range::<str, _>((Bound::Included(top), Bound::Unbounded));
+        let mut paths = from.take_while(|(path, _)| path.starts_with(top));
+        self.recursive > 0 || paths.any(|(path, _)| matches!(path.as_bytes().get(top.len()), None | Some(b'/')))
+    }
+
+    /// Takes a watch up again on a path of which nobody knows when it was changed: as if it were after all that the client has
+    /// seen. Watches that stay watch on.
+    pub fn resume_unsure(
+        &mut self,
+        conn: ConnId,
+        kept: Kept,
+        path: &str,
+        is_there: bool,
+    ) -> Result<Option<EventKind>, TreeError> {
+        let watch = match (kept, is_there) {
+            (Kept::Data, true) => return Ok(Some(EventKind::DataChanged)),
+            (Kept::Children, true) => return Ok(Some(EventKind::ChildrenChanged)),
+            (Kept::Data | Kept::Children, false) => return Ok(Some(EventKind::Deleted)),
+            (Kept::Absent, true) => return Ok(Some(EventKind::Created)),
+            (Kept::Absent, false) => Watch::Data,
+            (Kept::Persistent, _) => Watch::Persistent,
+            (Kept::Recursive, _) => Watch::Recursive,
+        };
+        self.add(conn, path, watch).map(|()| None)
     }
 
     /// Takes a watch up again that a connection's client had before, when it had seen all changes through `since`: what it
