@@ -347,7 +347,7 @@ fn api_key<R: Request>() -> ApiKey {
 }
 
 /// Tries all addresses of the name, as it may have one in each family and listen on one.
-fn open(address: &str, times: Times) -> io::Result<TcpStream> {
+pub(crate) fn open(address: &str, times: Times) -> io::Result<TcpStream> {
     if !address.contains(':') {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the port is missing, write host:port"));
     }

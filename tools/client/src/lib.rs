@@ -1,4 +1,4 @@
-//! A small blocking client of Kafka's protocol, for the commands of torc and the preparations of its load generator.
+//! Small blocking clients of Kafka's protocol and of ZooKeeper's, for the commands of torc and the preparations of its load generator.
 
 mod ask;
 mod client;
@@ -12,6 +12,7 @@ mod partitioner;
 mod patience;
 mod topic;
 mod topic_io;
+pub mod zookeeper;
 
 #[cfg(test)]
 mod client_tests;

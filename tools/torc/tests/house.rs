@@ -39,7 +39,8 @@ const CRATES: &[(&str, Nature, &[&str])] = &[
     ("torc-inspect", Worldly, &["torc-base", "torc-state", "torc-net", "torc-wal", "torc-snapshot"]),
     // Starts `torc` as a process; its test of allocations steps a shard itself.
     ("torc-check", Worldly, &["torc-base", "torc-client", "torc-net", "torc-shard"]),
-    ("torc-client", Worldly, &[]),
+    // ZooKeeper's codec is torc's own, Kafka's that of the schema crate.
+    ("torc-client", Worldly, &["torc-base", "torc-net"]),
     // The reactor carries the bare server and the disk limits: they are to be measured on the ring that torc runs on.
     ("torc-load", Worldly, &["torc-base", "torc-net", "torc-client", "torc-reactor"]),
     // Nobody depends on it. Frames are made as torc-check makes them.
