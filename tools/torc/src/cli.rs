@@ -7,6 +7,7 @@ use crate::dev::args::DevArgs;
 use crate::group::args::GroupArgs;
 use crate::output::Format;
 use crate::produce::args::ProduceArgs;
+use crate::znode::args::ZnodeArgs;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub enum Command {
     Group(GroupArgs),
     /// Show the nodes of a cluster, its partitions with their replicas, and what is wrong; of torc or of any Kafka cluster.
     Cluster(ClusterArgs),
+    /// Look at and change the znodes of torc or of any ZooKeeper: list, read, write, watch, import and export; with a shell.
+    Znode(Box<ZnodeArgs>),
     /// Run a cluster on this machine, and kill, pause and restart its nodes by keys while clients write.
     Dev(DevArgs),
     /// Write records to a topic, of torc or of any Kafka cluster: lines of standard input, or files.

@@ -18,6 +18,7 @@ mod texts;
 mod top;
 mod topic;
 mod tune;
+mod znode;
 
 #[cfg(test)]
 mod cli_tests;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Group(args)) => group::run(args),
         Some(Command::Cluster(args)) => cluster::run(args),
+        Some(Command::Znode(args)) => znode::run(*args),
         Some(Command::Dev(args)) => dev::run(&args),
         Some(Command::Produce(args)) => return produce::run(&args),
         Some(Command::Consume(args)) => return consume::run(&args),
