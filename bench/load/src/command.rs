@@ -9,7 +9,8 @@ use crate::options::{ConsumeArgs, EndToEndArgs, ProduceArgs};
 use crate::publish::publish;
 use crate::scenario::{self, RunArgs};
 use crate::sweep::{self, SweepArgs};
-use crate::{consume, end_to_end, produce};
+use crate::zk::ZkArgs;
+use crate::{consume, end_to_end, produce, zk};
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
 
@@ -30,6 +31,8 @@ pub enum BenchCommand {
     E2e(Box<EndToEndArgs>),
     /// Write at rates that go up in steps: the latency at each, up to the one that the target cannot keep up with.
     Sweep(Box<SweepArgs>),
+    /// Load any ZooKeeper: creates, writes, reads, multis, mixes of them, watches that many hear, sessions that come and go.
+    Zk(Box<ZkArgs>),
     /// Measure what the machine can do: disk, loopback, memory.
     Limits(LimitsArgs),
     /// Make all runs of a scenario file, and one report of them.
@@ -53,6 +56,7 @@ pub fn run(args: &BenchArgs, build: Build, out: &mut dyn Write) -> Result<(), Er
         BenchCommand::Produce(args) => publish("produce", &args.output, build, out, || produce::run(args)),
         BenchCommand::Consume(args) => publish("consume", &args.output, build, out, || consume::run(args)),
         BenchCommand::Sweep(args) => sweep::run(args, build, out),
+        BenchCommand::Zk(args) => publish("zk", &args.output, build, out, || zk::run(args)),
         BenchCommand::E2e(args) => publish("end-to-end", &args.output, build, out, || end_to_end::run(args)),
     }
 }

@@ -88,6 +88,14 @@ pub trait Dialogue: 'static {
     /// The measurement begins.
     fn begin(&mut self) {}
 
+    /// True if a frame, given without its length, answers nothing that was asked. It is taken in by this.
+    fn takes_aside(&mut self, _frame: &[u8], _now: u64) -> bool {
+        false
+    }
+
+    /// Appends what tells the server that this client lives; it is answered [aside](Dialogue::takes_aside).
+    fn beat(&mut self, _out: &mut Vec<u8>) {}
+
     /// Understands an answer, given without its length. Returns the request with what came of it, or why it failed.
     fn answer(&mut self, request: Request, note: Self::Note, frame: &[u8], now: u64) -> Result<Request, Refused>;
 
@@ -145,6 +153,8 @@ struct State<D: Dialogue> {
     due: VecDeque<(u64, u64)>,
     correlation: i32,
     refused: bool,
+    /// The server is to be told that this client lives.
+    beat: bool,
     astray: Option<Astray>,
     lost: bool,
     /// When the last answer came that brought what was asked for, or the first request after a silence was sent.
@@ -163,6 +173,7 @@ impl<D: Dialogue> State<D> {
             due: VecDeque::new(),
             correlation: 0,
             refused: false,
+            beat: false,
             astray: None,
             lost: false,
             last_sign: 0,
@@ -257,6 +268,8 @@ pub trait Paced {
     fn wake(&self);
     /// Looks for its leader if it has had no answer for long.
     fn look(&self, now: u64);
+    /// Tells the server that it lives.
+    fn beat(&self);
     /// Ends the connection.
     fn shut(&self);
 }
@@ -284,6 +297,11 @@ impl<D: Dialogue> Paced for Connection<D> {
             state.astray = Some(Astray::Silence);
             self.wake.notify_one();
         }
+    }
+
+    fn beat(&self) {
+        self.state.borrow_mut().beat = true;
+        self.wake.notify_one();
     }
 
     fn shut(&self) {
@@ -356,6 +374,9 @@ impl<D: Dialogue> Connection<D> {
     /// Puts the frames of all requests that may leave now into `out`, as far as one write goes.
     fn fill(&self, out: &mut Vec<u8>) {
         let state = &mut *self.state.borrow_mut();
+        if std::mem::take(&mut state.beat) && !state.lost {
+            state.dialogue.beat(out);
+        }
         let mut recorder = self.run.recorder.borrow_mut();
         // Looked at once, and only if something leaves: the clock is a good part of what a request costs.
         let mut clock = None;
@@ -466,6 +487,10 @@ impl<D: Dialogue> Connection<D> {
                 buffer.reserve(missing);
                 break;
             };
+            if state.dialogue.takes_aside(frame, now) {
+                at += 4 + length;
+                continue;
+            }
             let sent = state.in_flight.pop_front().ok_or("an answer to nothing")?;
             let correlation = i32::from_be_bytes(*frame.first_chunk().expect("4 bytes at least"));
             if correlation != sent.correlation {

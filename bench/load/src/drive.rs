@@ -239,10 +239,19 @@ impl Plan {
 
 /// Connects each dialogue to its server and runs them all.
 pub fn drive<D: Dialogue>(plan: &Plan, dialogues: Vec<(SocketAddr, D)>) -> Result<Finished, Error> {
+    drive_connected(plan, connect_all(dialogues)?, |_| {})
+}
+
+/// The same with connections that are there. `beside` may start tasks of its own.
+pub fn drive_connected<D: Dialogue>(
+    plan: &Plan,
+    streams: Vec<(TcpStream, D)>,
+    beside: impl FnOnce(&Rc<Run>),
+) -> Result<Finished, Error> {
     let run = Run::new(Instant::now(), plan);
-    let streams = connect_all(dialogues)?;
     let mut times = in_runtime(async {
         let connections = start_all(&run, plan.pacing(), streams)?;
+        beside(&run);
         let pacer = Pacer::start(plan, &run, &connections)?;
         let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
         let times = measure(&run, &[], &connections, plan, &mut progress).await?;

@@ -4,12 +4,15 @@ use crate::interrupt;
 use std::fmt;
 use std::io;
 use torc_client::ClientError;
+use torc_client::zookeeper::ZooKeeperError;
 
 /// Why a command fails.
 #[derive(Debug)]
 pub enum Error {
     /// A request of the preparations failed.
     Client(ClientError),
+    /// The same, of a ZooKeeper.
+    ZooKeeper(ZooKeeperError),
     /// Options that do not fit together.
     Usage(String),
     /// The target, the machine or a file cannot do what was asked for.
@@ -43,6 +46,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Client(error) => error.fmt(f),
+            Error::ZooKeeper(error) => error.fmt(f),
             Error::Usage(what) | Error::Unfit(what) | Error::Report(what) | Error::Interrupted { what, .. } => {
                 f.write_str(what)
             }
@@ -56,5 +60,11 @@ impl std::error::Error for Error {}
 impl From<ClientError> for Error {
     fn from(error: ClientError) -> Error {
         Error::Client(error)
+    }
+}
+
+impl From<ZooKeeperError> for Error {
+    fn from(error: ZooKeeperError) -> Error {
+        Error::ZooKeeper(error)
     }
 }

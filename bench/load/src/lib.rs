@@ -1,4 +1,4 @@
-//! The load generator. It speaks plain Kafka protocol through a client of its own, so that any broker can be measured,
+//! The load generator. It speaks plain Kafka protocol, and ZooKeeper's, through clients of its own, so that any server can be measured,
 //! and its requests are built before the run, so that it stays cheap beside what it measures.
 
 pub mod bare;
@@ -41,6 +41,7 @@ mod target;
 mod units;
 mod verify;
 mod wire;
+mod zk;
 
 #[cfg(test)]
 mod tests;

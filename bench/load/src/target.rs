@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use torc_client::Client;
+use torc_client::zookeeper::{ZooKeeper, ZooKeeperOptions};
 
 /// Time in which a target must answer after its start.
 const READY_TIME: Duration = Duration::from_secs(120);
@@ -104,7 +105,8 @@ impl Servers {
         Ok(text.replace("{torc}", &torc.to_string_lossy()).replace("{dir}", &self.dir.to_string_lossy()))
     }
 
-    /// Waits until the target serves: a Kafka broker answers a request, the bare server accepts a connection.
+    /// Waits until the target serves: a Kafka broker answers a request, a ZooKeeper gives out a session, the bare server accepts
+    /// a connection.
     fn await_answer(&mut self, target: &TargetSpec, address: &str) -> Result<(), Error> {
         let name = &target.name;
         let bare = target.options.get("protocol").and_then(toml::Value::as_str) == Some("bare");
@@ -112,6 +114,10 @@ impl Servers {
         let answers = || match (bare, resolve(address)) {
             (_, None) => false,
             (true, Some(at)) => std::net::TcpStream::connect_timeout(&at, Duration::from_secs(1)).is_ok(),
+            (false, Some(_)) if target.is_zookeeper() => {
+                let session = ZooKeeper::connect(address, ZooKeeperOptions::default());
+                session.is_ok_and(|session| session.close().is_ok())
+            }
             (false, Some(_)) => Client::connect(address).is_ok(),
         };
         while !answers() {

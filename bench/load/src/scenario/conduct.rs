@@ -191,21 +191,22 @@ impl Conduct<'_> {
         let jobs = beside.iter_mut().map(|(_, (job, _))| job).chain([&mut main]);
         let mut kept = Vec::new();
         for job in jobs {
-            if run.fresh_topic {
-                cluster::forget(job.target())?;
-            }
             let retention = job.topic_setting("retention.bytes").and_then(|text| parse_size(&text).ok());
-            let (topic, partitions) = (job.target().topic.clone(), job.target().partitions);
+            let Some(to) = job.target() else { continue };
+            if run.fresh_topic {
+                cluster::forget(to)?;
+            }
+            let (topic, partitions) = (to.topic.clone(), to.partitions);
             kept.push(Kept { topic, partitions, retention: retention.map(|bytes| bytes as u64) });
             if run.space.is_some() {
                 // Asked for its size before the load has made it, a topic would be unknown.
-                cluster::prepare(job.target(), Missing::Create)?;
+                cluster::prepare(to, Missing::Create)?;
             }
         }
-        let watch = match (&run.space, &target.data) {
-            (Some(space), Some(data)) => {
+        let watch = match (&run.space, &target.data, main.target()) {
+            (Some(space), Some(data), Some(to)) => {
                 let data = PathBuf::from(self.servers.fill_in(data)?);
-                Some(Watch::start(data, main.target().bootstrap_server.clone(), kept, space.reserve))
+                Some(Watch::start(data, to.bootstrap_server.clone(), kept, space.reserve))
             }
             _ => None,
         };
@@ -243,8 +244,8 @@ impl Conduct<'_> {
         job.shorten(self.args.warmup, self.args.duration, &mut arguments);
         let quoted: Vec<String> = arguments.iter().map(|argument| quote(argument)).collect();
         let options = format!("{mode} {}", quoted.join(" "));
-        if job.target().server_pid.is_empty() {
-            job.target().server_pid = self.servers.pids(target)?;
+        if job.server_pids().is_empty() {
+            *job.server_pids() = self.servers.pids(target)?;
         }
         Ok((job, options))
     }

@@ -78,7 +78,7 @@ pub struct TargetSpec {
 #[serde(rename_all = "kebab-case")]
 pub struct RunSpec {
     pub name: String,
-    /// produce, consume, e2e, or restart: the target is ended in an orderly way and started again.
+    /// produce, consume, e2e, zk, or restart: the target is ended in an orderly way and started again.
     pub mode: String,
     /// Targets of this run; all if it is absent.
     pub targets: Option<Vec<String>>,
@@ -251,11 +251,13 @@ impl Scenario {
             options.extend(also.options.clone());
         }
         options.extend(target.options.clone());
-        // Targets may be the same broker with other settings of the topic.
-        let name = also.map_or(&run.name, |also| &also.name);
-        let topic = options.get("topic").and_then(toml::Value::as_str).unwrap_or(name);
-        let topic = topic_name(&format!("{topic}-{}", target.name));
-        options.insert("topic".to_string(), toml::Value::String(topic));
+        if run.mode != "zk" {
+            // Targets may be the same broker with other settings of the topic.
+            let name = also.map_or(&run.name, |also| &also.name);
+            let topic = options.get("topic").and_then(toml::Value::as_str).unwrap_or(name);
+            let topic = topic_name(&format!("{topic}-{}", target.name));
+            options.insert("topic".to_string(), toml::Value::String(topic));
+        }
         let mut arguments = Vec::new();
         for (name, value) in options {
             let values = match value {
@@ -322,7 +324,13 @@ impl RunSpec {
 impl TargetSpec {
     /// Where it listens, if it says so.
     pub fn address(&self) -> Option<&str> {
-        self.options.get("bootstrap-server").and_then(toml::Value::as_str)
+        let option = |name: &str| self.options.get(name).and_then(toml::Value::as_str);
+        option("bootstrap-server").or_else(|| option("server"))
+    }
+
+    /// Whether it is a ZooKeeper.
+    pub fn is_zookeeper(&self) -> bool {
+        self.options.contains_key("server")
     }
 
     fn fits_restart(&self, run: &RunSpec) -> Result<(), String> {
@@ -331,7 +339,9 @@ impl TargetSpec {
             return Err(format!("target {name:?} does not say how it is started and ended"));
         }
         if self.address().is_none() {
-            return Err(format!("target {name:?} has no bootstrap-server that could be asked whether it is ready"));
+            return Err(format!(
+                "target {name:?} has no bootstrap-server or server that could be asked whether it is ready"
+            ));
         }
         match run.options.keys().next() {
             Some(option) => Err(format!("a restart has no option {option}")),
