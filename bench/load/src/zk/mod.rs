@@ -101,12 +101,11 @@ fn choices(args: &ZkArgs) -> Vec<Vec<u8>> {
     (0..CHOICES).map(one).collect()
 }
 
+/// Connections, and the sessions that they serve.
+type Opened = (Vec<TcpStream>, Vec<(SocketAddr, Session)>);
+
 /// Connections with sessions, spread over the servers.
-fn open_all(
-    args: &ZkArgs,
-    addresses: &[SocketAddr],
-    count: usize,
-) -> Result<(Vec<TcpStream>, Vec<(SocketAddr, Session)>), Error> {
+fn open_all(args: &ZkArgs, addresses: &[SocketAddr], count: usize) -> Result<Opened, Error> {
     let (mut streams, mut sessions) = (Vec::new(), Vec::new());
     for address in addresses.iter().cycle().take(count) {
         let (stream, session) = ground::open(*address, args.target.session_timeout)?;

@@ -65,8 +65,8 @@ impl Client {
         loop {
             let Some((due, ready)) = self.next().await else { break };
             let request = Request { due, records: 1, payload: 0 };
-            let now = self.run.now();
-            self.run.recorder.borrow_mut().sent(now, ready, &request);
+            let sent = if self.due.is_some() { self.run.now() } else { ready };
+            self.run.recorder.borrow_mut().sent(sent, ready, &request);
             let done = self.cycle().await;
             let now = self.run.now();
             match done {

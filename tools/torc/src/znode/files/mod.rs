@@ -5,6 +5,9 @@ mod log;
 mod snapshot;
 mod state;
 
+#[cfg(test)]
+mod files_tests;
+
 pub use state::{Kept, Node, State, parent};
 
 use std::fs::File;
