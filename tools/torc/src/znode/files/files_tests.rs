@@ -51,7 +51,7 @@ fn a_real_zookeepers_directory_is_understood() {
     let acl = |perms, scheme: &str, id: &str| OwnedAcl { perms, scheme: scheme.to_string(), id: id.to_string() };
     assert_eq!(*nodes["/app/later"].acls, [acl(1, "world", "anyone"), acl(31, "ip", "127.0.0.1")]);
     assert_eq!(kept("/app/later").aversion, 1);
-    assert_eq!(*nodes["/app/secret"].acls, [acl(31, "digest", "user:zvJ0S5EvJxKFSSgPEqDe7Lm3Fps=")][..]);
+    assert_eq!(*nodes["/app/secret"].acls, [acl(31, "digest", "user:tpUq/4Pn5A64fVZyQ0gOJ8ZWqkY=")][..]);
     assert!(sessions.is_empty() && *zxid >= 29, "{sessions:?}, {zxid}");
 }
 
