@@ -74,12 +74,13 @@ def install_tools():
 
 
 def install_jvm(name):
-    """The jars of a pom, and the classes beside it."""
+    """The jars of a pom, and the classes of what Java is beside it."""
     pom, sources = HERE / name / "pom.xml", sorted((HERE / name).glob("*.java"))
     with Stamp(name, pom, *sources) as needed:
         if needed:
             run("mvn", "-q", "-B", "-Dstyle.color=never", "-f", pom, MAVEN_COPY, f"-DoutputDirectory={BUILD / name / 'lib'}", "-DincludeScope=runtime")
-            run("javac", "-Xlint:all", "-Werror", "-cp", f"{BUILD / name}/lib/*", "-d", BUILD / name / "classes", *sources)
+            if sources:
+                run("javac", "-Xlint:all", "-Werror", "-cp", f"{BUILD / name}/lib/*", "-d", BUILD / name / "classes", *sources)
 
 
 def install_node():

@@ -1,6 +1,7 @@
 """Starts and stops the server under test."""
 
 import contextlib
+import itertools
 import signal
 import socket
 import subprocess
@@ -58,13 +59,14 @@ class Server:
 class Cluster:
     """Several servers that replicate. Clients are told of the first one; the others are restarted in turn."""
 
-    def __init__(self, binary, data, log, nodes):
+    def __init__(self, binary, data, log, nodes, settings=SETTINGS, further=()):
+        """`further`: options of each node that others do not have."""
         ports = [free_port() for _ in range(nodes)]
         peers = ",".join(f"{number}=127.0.0.1:{port}" for number, port in enumerate(ports, 1))
         self.nodes = []
-        for number, port in enumerate(ports, 1):
-            options = ("--shards", "2", "--node-id", str(number), "--peer", f"127.0.0.1:{port}", "--peers", peers)
-            self.nodes.append(Server(binary, f"{data}/{number}", log.with_suffix(f".{number}.log"), options=options, wait=False))
+        for number, (port, own) in enumerate(itertools.zip_longest(ports, further, fillvalue=()), 1):
+            options = ("--shards", "2", "--node-id", str(number), "--peer", f"127.0.0.1:{port}", "--peers", peers, *own)
+            self.nodes.append(Server(binary, f"{data}/{number}", log.with_suffix(f".{number}.log"), settings, options, wait=False))
         for node in self.nodes:
             wait_until_ready(node.process, node.kafka, node.log)
         self.bootstrap, self.next = self.nodes[0].bootstrap, 1
