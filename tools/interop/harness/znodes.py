@@ -1,0 +1,120 @@
+"""What tools/interop/znodes runs: each part is a function of a Target, and tells it what it found."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+from harness import differential, scripts
+from harness.clients import BUILD, HERE, python
+from harness.ensemble import install_ensemble, running_zookeeper
+from harness.install import install_jvm, install_python
+
+LOGS = BUILD / "logs" / "znodes"
+PART_TIMEOUT_S = 600
+REQUESTS_PER_SCRIPT = 400
+SHOWN = 5  # differences that are made minimal and told whole
+# The server that torc is compared with answers at once, has a super user, and does not delete containers in the middle of a script.
+REFERENCE = {"forceSync": "no"}
+REFERENCE_PROPERTIES = ("znode.container.checkIntervalMs=86400000",)
+
+
+class Target:
+    """The server under test. `ensemble` is None if somebody else runs it: then nothing is restarted. `checks`: (part, step) to None or what
+    went wrong."""
+
+    def __init__(self, hosts, ensemble, options):
+        self.hosts, self.ensemble, self.options = hosts, ensemble, options
+        self.addresses = hosts.split(",")
+        self.checks, self.part = {}, ""
+
+    def check(self, step, error):
+        self.checks[self.part, step] = error or None
+
+    def run(self, part):
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.part, started = part, time.monotonic()
+        try:
+            PARTS[part](self)
+        except Exception as error:
+            self.check("all", f"{type(error).__name__}: {error}")
+        print(f"{part}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+
+    def restart(self, how):
+        """All servers, one after the other."""
+        for node in range(len(self.addresses)):
+            self.ensemble.stop_node(node, kill=how == "kill")
+            self.ensemble.start_node(node)
+
+    def cases(self, command, cwd=None, environment=None):
+        """A program that prints `case NAME` for all that it will try, then `ok NAME` or `failed NAME TEXT`, and asks for restarts."""
+        log = LOGS / f"{self.part}.log"
+        with open(log, "wb") as errors:
+            program = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=cwd,
+                                       env=os.environ | (environment or {}))
+        watchdog = threading.Timer(PART_TIMEOUT_S, program.kill)
+        watchdog.start()
+        try:
+            planned = 0
+            for line in program.stdout:
+                word, *rest = line.rstrip("\n").split("\t")
+                if word == "case":
+                    planned += 1
+                    self.check(rest[0], "did not end")
+                elif word == "ok":
+                    self.check(rest[0], None)
+                elif word == "failed":
+                    self.check(rest[0], "\t".join(rest[1:]) or "failed")
+                elif word == "restart":
+                    self.restart(rest[0])
+                    program.stdin.write("\n")
+                    program.stdin.flush()
+            code = program.wait(PART_TIMEOUT_S)
+            self.check("ended", None if code == 0 and planned else f"exit code {code} after {planned} cases; see {log}")
+        finally:
+            watchdog.cancel()
+            program.kill()
+            program.communicate()
+
+
+def kazoo(target):
+    target.cases([*python("kazoo_cases.py"), target.hosts, *(["--restarts"] if target.ensemble else [])])
+
+
+def differences(target):
+    """Scripts of random requests to the target and to Apache ZooKeeper."""
+    first, last = target.options.seeds
+    with running_zookeeper(1, REFERENCE, REFERENCE_PROPERTIES, "reference") as reference:
+        asked = shown = 0
+        for seed in range(first, last + 1):
+            script = scripts.make(seed, REQUESTS_PER_SCRIPT)
+            found = differential.play(script, reference.addresses, target.addresses)
+            asked += scripts.count(script)
+            if found and (shown := shown + 1) <= SHOWN:
+                found = differential.minimal(found, reference.addresses, target.addresses)
+            target.check(f"seed {seed}", found and f"differs (one is Apache ZooKeeper, the other the target):\n{found}")
+        if not target.options.quick:
+            for seed in range(first, first + 2):
+                found = differential.play(scripts.make_expiry(seed), reference.addresses, target.addresses, differential.EXPIRY_TIMEOUT_MS)
+                target.check(f"expiry, seed {seed}", found and f"differs:\n{found}")
+        print(f"differential: {asked} requests to each", file=sys.stderr)
+
+
+def curator(target):
+    target.cases(["java", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-cp", f"{BUILD}/curator/lib/*:{BUILD}/curator/classes", "Cases", target.hosts])
+
+
+def install_curator():
+    install_jvm("curator")
+
+
+PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator}
+QUICK = ("kazoo", "differential")
+INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,)}
+
+
+def install(parts):
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for step in dict.fromkeys(step for part in parts for step in INSTALLS[part]):
+        step()
