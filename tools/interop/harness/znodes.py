@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from harness import differential, scripts
+from harness import differential, scripts, zkcli
 from harness.clients import BUILD, HERE, python
 from harness.ensemble import install_ensemble, running_zookeeper
 from harness.install import install_jvm, install_python
@@ -105,13 +105,17 @@ def curator(target):
     target.cases(["java", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-cp", f"{BUILD}/curator/lib/*:{BUILD}/curator/classes", "Cases", target.hosts])
 
 
+def command_line(target):
+    zkcli.check(target, LOGS / "zkcli.log", f"/zkcli-{os.getpid()}")
+
+
 def install_curator():
     install_jvm("curator")
 
 
-PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator}
+PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator, "zkcli": command_line}
 QUICK = ("kazoo", "differential")
-INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,)}
+INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,), "zkcli": (install_ensemble,)}
 
 
 def install(parts):
