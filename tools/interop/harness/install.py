@@ -52,9 +52,13 @@ def install_rust():
 
 
 def install_kcat():
+    install_debian("kcat")
+
+
+def install_debian(package):
     apt = ["apt-get"] if os.geteuid() == 0 else ["sudo", "apt-get"]
     run(*apt, "update", "-qq")
-    run(*apt, "install", "-y", "-qq", "kcat")
+    run(*apt, "install", "-y", "-qq", package)
 
 
 def install_python():

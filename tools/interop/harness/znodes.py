@@ -1,6 +1,7 @@
 """What tools/interop/znodes runs: each part is a function of a Target, and tells it what it found."""
 
 import os
+import pathlib
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import time
 from harness import differential, scripts, zkcli
 from harness.clients import BUILD, HERE, python
 from harness.ensemble import install_ensemble, running_zookeeper
-from harness.install import install_jvm, install_python
+from harness.install import install_debian, install_jvm, install_python, run
 
 LOGS = BUILD / "logs" / "znodes"
 PART_TIMEOUT_S = 600
@@ -109,13 +110,24 @@ def command_line(target):
     zkcli.check(target, LOGS / "zkcli.log", f"/zkcli-{os.getpid()}")
 
 
+def c_client(target):
+    target.cases([BUILD / "c" / "zookeeper", target.hosts])
+
+
+def install_c():
+    if not pathlib.Path("/usr/include/zookeeper/zookeeper.h").exists():
+        install_debian("libzookeeper-mt-dev")
+    (BUILD / "c").mkdir(exist_ok=True)
+    run("cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-DTHREADED", "-o", BUILD / "c" / "zookeeper", HERE / "c" / "zookeeper.c", "-lzookeeper_mt", "-lpthread")
+
+
 def install_curator():
     install_jvm("curator")
 
 
-PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator, "zkcli": command_line}
+PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator, "zkcli": command_line, "c": c_client}
 QUICK = ("kazoo", "differential")
-INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,), "zkcli": (install_ensemble,)}
+INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,), "zkcli": (install_ensemble,), "c": (install_c,)}
 
 
 def install(parts):
