@@ -2,19 +2,24 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
 import time
+import xml.etree.ElementTree
 
-from harness import differential, scripts, zkcli
+from harness import dependents, differential, scripts, zkcli
 from harness.clients import BUILD, HERE, python
 from harness.ensemble import install_ensemble, running_zookeeper
-from harness.install import install_debian, install_jvm, install_python, run
+from harness.install import install_debian, install_jvm, install_python, install_rust, run
 
 LOGS = BUILD / "logs" / "znodes"
 PART_TIMEOUT_S = 600
 SUITE_TIMEOUT_S = 3600
+CURATOR = "5.9.0"
+# Tests of ensembles that Curator runs inside of its own JVM, whatever TestingServer is: they tell nothing of the target.
+CURATOR_ELSEWHERE = (r".*\.TestReconfiguration.*", r".*Cluster.*")
 REQUESTS_PER_SCRIPT = 400
 SHOWN = 5  # differences that are made minimal and told whole
 # The server that torc is compared with answers at once, has a super user, and does not delete containers in the middle of a script.
@@ -140,13 +145,65 @@ def install_c():
     run("cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-DTHREADED", "-o", BUILD / "c" / "zookeeper", HERE / "c" / "zookeeper.c", "-lzookeeper_mt", "-lpthread")
 
 
+def go_client(target):
+    target.cases([BUILD / "go" / "zookeeper", target.hosts])
+
+
+def install_go():
+    run("go", "build", "-o", f"{BUILD / 'go'}/", "./zookeeper", cwd=HERE / "go")
+
+
+def rust_client(target):
+    target.cases([BUILD / "rust" / "release" / "interop-zookeeper", target.hosts])
+
+
+def install_rust_client():
+    install_rust("zookeeper")
+
+
+def kafka(target):
+    dependents.kafka(target, LOGS)
+
+
+def curator_suite(target):
+    """Every test of Curator's recipes and framework. They start and stop servers themselves: torc, or what Curator starts by itself."""
+    reports, torc = LOGS / "curator-suite", target.options.torc
+    shutil.rmtree(reports, ignore_errors=True)
+    libraries = BUILD / "curatortests" / "lib"
+    server = [f"-Dtorc={pathlib.Path(torc).resolve()}", f"-Dtorc.log={LOGS}/curator-torc.log"] if torc else []
+    classes = f"{BUILD}/curatortests/classes:" if torc else ""
+    suites = [f"--scan-classpath={libraries}/curator-{name}-{CURATOR}-tests.jar" for name in ("recipes", "framework")]
+    with open(LOGS / "curator-suite.log", "wb") as log:
+        subprocess.run(["java", "-Xmx1g", *server, "-cp", f"{classes}{libraries}/*", "org.junit.platform.console.ConsoleLauncher", *suites,
+                        "--include-classname=.*Test.*", f"--exclude-classname={'|'.join(CURATOR_ELSEWHERE)}", "--details=none", f"--reports-dir={reports}",
+                        *target.options.select], stdout=log, stderr=log, stdin=subprocess.DEVNULL, timeout=SUITE_TIMEOUT_S)
+    excused, ran = failures_of_zookeeper("curator_suite", 1), 0
+    for test in xml.etree.ElementTree.parse(reports / "TEST-junit-jupiter.xml").iter("testcase"):
+        name = f"{test.get('classname').rpartition('.')[2]}.{test.get('name').partition('(')[0]}"
+        wrong = next((found for found in test if found.tag in ("failure", "error")), None)
+        if test.find("skipped") is not None:
+            continue
+        ran += 1
+        if wrong is not None and name in excused:
+            print(f"curator-suite: {name}: failed, as it does for Apache ZooKeeper", file=sys.stderr)
+        else:
+            target.check(name, None if wrong is None else " ".join(f"{wrong.get('type')}: {wrong.get('message')}".split())[:300])
+    target.check("tests ran", None if ran else f"none; see {LOGS}")
+
+
+def install_curator_suite():
+    install_jvm("curatortests")
+
+
 def install_curator():
     install_jvm("curator")
 
 
-PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator, "zkcli": command_line, "c": c_client, "kazoo-suite": kazoo_suite}
+PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator, "zkcli": command_line, "c": c_client, "go": go_client, "rust": rust_client, "kazoo-suite": kazoo_suite,
+         "curator-suite": curator_suite, "kafka": kafka}
 QUICK = ("kazoo", "differential")
-INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,), "zkcli": (install_ensemble,), "c": (install_c,), "kazoo-suite": (install_python,)}
+INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,), "zkcli": (install_ensemble,), "c": (install_c,), "go": (install_go,), "rust": (install_rust_client,), "kazoo-suite": (install_python,),
+            "curator-suite": (install_curator_suite,), "kafka": (dependents.install_kafka,)}
 
 
 def install(parts):
