@@ -18,6 +18,7 @@ LOGS = BUILD / "logs" / "znodes"
 PART_TIMEOUT_S = 600
 SUITE_TIMEOUT_S = 3600
 CURATOR = "5.9.0"
+HADOOP_TESTS = [f"org.apache.hadoop.ha.{name}" for name in ("TestZKFailoverController", "TestActiveStandbyElectorRealZK")]
 # Tests of ensembles that Curator runs inside of its own JVM, whatever TestingServer is: they tell nothing of the target.
 CURATOR_ELSEWHERE = (r".*\.TestReconfiguration.*", r".*Cluster.*")
 REQUESTS_PER_SCRIPT = 400
@@ -191,6 +192,20 @@ def curator_suite(target):
     target.check("tests ran", None if ran else f"none; see {LOGS}")
 
 
+def hadoop(target):
+    """Hadoop's tests start and stop servers themselves, as Curator's do."""
+    torc, build = target.options.torc, BUILD / "hadoop"
+    server = [f"-Dtorc={pathlib.Path(torc).resolve()}", f"-Dtorc.log={LOGS}/hadoop-torc.log"] if torc else []
+    # Suite is needed either way; what stands in for Hadoop's own classes comes before these for torc, and behind them for ZooKeeper.
+    path = f"{build}/classes:{build}/lib/*" if torc else f"{build}/lib/*:{build}/classes"
+    target.cases(["java", "-Xmx512m", *server, f"-Dtest.build.data={BUILD}/work/hadoop", f"-Dbuild.test.dir={BUILD}/work/hadoop", "-cp", path, "Suite", *HADOOP_TESTS],
+                 failures_of_zookeeper("hadoop", 1), SUITE_TIMEOUT_S)
+
+
+def install_hadoop():
+    install_jvm("hadoop")
+
+
 def install_curator_suite():
     install_jvm("curatortests")
 
@@ -200,10 +215,10 @@ def install_curator():
 
 
 PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator, "zkcli": command_line, "c": c_client, "go": go_client, "rust": rust_client, "kazoo-suite": kazoo_suite,
-         "curator-suite": curator_suite, "kafka": kafka}
+         "curator-suite": curator_suite, "kafka": kafka, "hadoop": hadoop}
 QUICK = ("kazoo", "differential")
 INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,), "zkcli": (install_ensemble,), "c": (install_c,), "go": (install_go,), "rust": (install_rust_client,), "kazoo-suite": (install_python,),
-            "curator-suite": (install_curator_suite,), "kafka": (dependents.install_kafka,)}
+            "curator-suite": (install_curator_suite,), "kafka": (dependents.install_kafka,), "hadoop": (install_hadoop,)}
 
 
 def install(parts):
