@@ -22,7 +22,7 @@ from kazoo import exceptions as errors
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.connection import _CONNECTION_DROP
-from kazoo.protocol.states import AddWatchMode, EventType, KazooState, WatcherType
+from kazoo.protocol.states import EventType, KazooState
 from kazoo.recipe.cache import TreeCache, TreeEvent
 from kazoo.retry import KazooRetry
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, make_acl, make_digest_acl
@@ -117,6 +117,8 @@ class Told:
         self.events, self.came = [], threading.Condition()
 
     def __call__(self, event):
+        if event.type == EventType.NONE:
+            return  # of the connection
         with self.came:
             self.events.append((event.type, event.path))
             self.came.notify_all()
@@ -386,32 +388,6 @@ def watches_of_all_kinds(trial):
 
 
 @case
-def watches_that_stay(trial):
-    client, other = trial.client(), trial.client()
-    client.create(trial.root)
-    plain, deep = Told(), Told()
-    client.add_watch(trial.root, plain, AddWatchMode.PERSISTENT)
-    client.add_watch(trial.path("r"), deep, AddWatchMode.PERSISTENT_RECURSIVE)
-    for _ in range(2):
-        other.set(trial.root, b"x")
-    other.create(trial.path("r"))
-    other.create(trial.path("r", "a"))
-    other.create(trial.path("r", "a", "b"))
-    other.set(trial.path("r", "a", "b"), b"x")
-    other.delete(trial.path("r", "a", "b"))
-    root, r = trial.root, trial.path("r")
-    same(plain.wait(3), [(EventType.CHANGED, root), (EventType.CHANGED, root), (EventType.CHILD, root)])
-    same(deep.wait(5), [(EventType.CREATED, r), (EventType.CREATED, f"{r}/a"), (EventType.CREATED, f"{r}/a/b"), (EventType.CHANGED, f"{r}/a/b"),
-                        (EventType.DELETED, f"{r}/a/b")])
-    client.remove_all_watches(trial.root, WatcherType.ANY)
-    other.set(trial.root, b"y")
-    client.sync(trial.root)
-    client.get(trial.root)
-    same(len(plain.events), 3, "events after the watch was removed")
-    refused(errors.NoWatcherError, client.remove_all_watches, trial.root, WatcherType.ANY)
-
-
-@case
 def transactions(trial):
     client = trial.client()
     client.create(trial.root, b"0")
@@ -460,9 +436,8 @@ def access_lists(trial):
 
 @case
 def the_server_tells_of_itself(trial):
-    client = trial.client()
-    assert client.server_version() >= (3, 5), client.server_version()
-    assert b"Mode: " in client.command(b"srvr").encode()
+    told = trial.client().command(b"srvr")
+    assert "Zookeeper version: 3." in told and "\nMode: " in told and "\nZxid: 0x" in told, told
 
 
 @case
@@ -567,22 +542,19 @@ def read_write_locks(trial):
 
 @case
 def semaphore(trial):
-    trial.client().create(trial.root)
-    inside, most, guard = set(), [], threading.Lock()
-
-    def enter(number):
-        client = trial.client()
-        for _ in range(3):
-            with client.Semaphore(trial.path("s"), f"{number}", max_leases=2):
-                with guard:
-                    inside.add(number)
-                    most.append(len(inside))
-                time.sleep(0.01)
-                with guard:
-                    inside.remove(number)
-
-    together(*(lambda number=number: enter(number) for number in range(5)))
-    same((max(most), len(most)), (2, 15))
+    clients = [trial.client() for _ in range(3)]
+    clients[0].create(trial.root)
+    first, second, third = (client.Semaphore(trial.path("s"), f"{number}", max_leases=2) for number, client in enumerate(clients))
+    assert first.acquire() and second.acquire()
+    same(sorted(third.lease_holders()), ["0", "1"])
+    same(third.acquire(blocking=False), False)
+    got = []
+    waiting = threading.Thread(target=lambda: got.append(third.acquire(timeout=PATIENCE_S)))
+    waiting.start()
+    end_session(trial, clients[0])
+    waiting.join(2 * PATIENCE_S)
+    same(got, [True])
+    same(sorted(second.lease_holders()), ["1", "2"])
 
 
 @case
@@ -749,8 +721,11 @@ def configuration_by_watches(trial):
     writer, clients = trial.client(), [trial.client() for _ in range(4)]
     writer.create(trial.root, b"0")
     seen = [[] for _ in clients]
+    def remember(client, versions):
+        client.DataWatch(trial.root, lambda data, stat: versions.append((int(data), stat.version)))
+
     for client, versions in zip(clients, seen):
-        client.DataWatch(trial.root, lambda data, stat, versions=versions: versions.append((int(data), stat.version)))
+        remember(client, versions)
     for version in range(1, 60):
         writer.set(trial.root, b"%d" % version)
     for versions in seen:
