@@ -43,9 +43,9 @@ class Side:
         for session in range(scripts.SESSIONS):
             self.catch_up(session)
 
-    def connect(self, session, timeout_ms=None, **options):
+    def connect(self, number, timeout_ms=None, **options):
         """To the server that the session has: with several, each session has its own."""
-        return Connection(self.addresses[session % len(self.addresses)], timeout_ms or self.timeout_ms, **options)
+        return Connection(self.addresses[number % len(self.addresses)], timeout_ms or self.timeout_ms, **options)
 
     def begin(self, session):
         connection = self.connect(session)
