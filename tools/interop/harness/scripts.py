@@ -72,6 +72,9 @@ HOSTILE = ("ffffffff", "40000000", "7fffffff" + "00" * 16, "0000000400000000", "
 class Author:
     def __init__(self, seed):
         self.random = random.Random(seed)
+        # ZooKeeper 3.8 takes watches that stay for data and child watches when it is asked for those; 3.9 does not, and has kinds of its
+        # own for them (4 and 5, which 3.8 cannot read). A script has watches that stay, or asks for those kinds.
+        self.has_lasting = self.chance(0.5)
 
     def pick(self, weights):
         return self.random.choices(list(weights), list(weights.values()))[0]
@@ -124,7 +127,8 @@ class Author:
             path += "/s"
         request = [name, path, self.data(path), self.acl(), flags]
         if name == "ttl":
-            request.append(self.random.choice((1_000_000, 1_000_000, 1_000_000, 0, -1, 1 << 40, (1 << 40) - 1)))
+            # ZooKeeper 3.8 ends itself for 2^40, and for -1 with a mode that has no time to live.
+            request.append(self.random.choice((1_000_000, 1_000_000, 0, -1, (1 << 40) - 1) if flags in (5, 6) else (1_000_000, 0)))
         return request
 
     def request(self, name=None):
@@ -152,11 +156,14 @@ class Author:
                 reads = self.random.choice((0, 1, 2, 3, 5))
                 return [name, [[self.random.choice(("get", "children")), self.path(), watch] for _ in range(reads)]]
             case "checkwatches" | "removewatches":
-                return [name, path, self.random.choice((1, 2, 3, 3, 3, 4, 5, 0, 9))]
+                return [name, path, self.random.choice((3, 3, 3, 0, 9) if self.has_lasting else (1, 2, 3, 0, 9))]
             case "setwatches" | "setwatches2":
                 lists = 5 if name == "setwatches2" else 3
                 since = self.random.choice(("none", "seen", "all"))
-                return [name, since, [[self.path() for _ in range(self.random.randrange(3))] for _ in range(lists)]]
+                filled = lists if self.has_lasting else 3
+                return [name, since, [[self.path() for _ in range(self.random.randrange(3))] if n < filled else [] for n in range(lists)]]
+            case "addwatch" if not self.has_lasting:
+                return ["exists", path, True]
             case "addwatch":
                 return [name, path, self.random.choice((0, 0, 1, 1, 2))]
             case "whoami" | "ping":
@@ -173,7 +180,10 @@ class Author:
         session = self.random.randrange(SESSIONS)
         match name:
             case "ask":
-                return [name, session, [self.request() for _ in range(self.random.choice((1, 2, 4, 8, 16)))]]
+                requests = [self.request() for _ in range(self.random.choice((1, 2, 4, 8, 16)))]
+                # ZooKeeper checks what comes right behind a new access list against the old one, or the new one, as it happens.
+                last = next((n for n, request in enumerate(requests) if request[0] == "setacl" or request[:2] == ["raw", jute.SET_ACL]), len(requests))
+                return [name, session, requests[:last + 1]]
             case "auth":
                 return [name, session, *self.random.choice((("digest", PASSWORD),) * 6 + (("digest", "you:x"), ("digest", "nocolon"), ("digest", ""),
                                                             ("ip", ""), ("world", "anyone"), ("nobody", "x"), ("super", "x")))]
