@@ -86,6 +86,9 @@ struct Sums {
     compacted: AtomicU64,
     compacting: AtomicU64,
     virtual_ms: AtomicU64,
+    rot: AtomicU64,
+    disks: AtomicU64,
+    room: AtomicU64,
     failed: AtomicBool,
 }
 
@@ -134,7 +137,11 @@ pub fn run_with(args: &Args, runner: Runner) -> ExitCode {
     if sums.failed.load(Ordering::Relaxed) {
         return ExitCode::FAILURE;
     }
-    summary(args.format, &sums);
+    if args.cluster {
+        summary_of_clusters(args.format, &sums)
+    } else {
+        summary(args.format, &sums)
+    }
     ExitCode::SUCCESS
 }
 
@@ -154,6 +161,9 @@ fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>)
             sums.compacted.fetch_add(report.compacted, Ordering::Relaxed);
             sums.compacting.fetch_add(u64::from(report.compacted > 0), Ordering::Relaxed);
             sums.virtual_ms.fetch_add(report.virtual_ms, Ordering::Relaxed);
+            sums.rot.fetch_add(report.losses.rot, Ordering::Relaxed);
+            sums.disks.fetch_add(report.losses.disks, Ordering::Relaxed);
+            sums.room.fetch_add(report.losses.room, Ordering::Relaxed);
             if args.seed.is_some() && args.format == Format::Text {
                 say(&format!("seed {seed}: {} things happened, digest {:016x}", report.steps, report.digest));
             }
@@ -234,6 +244,25 @@ fn summary(format: Format, sums: &Sums) {
             "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
             "commits": commits, "generations": generations, "compared": compared, "refused": refused,
             "compacted": compacted, "compacting_seeds": compacting,
+        })
+        .to_string()),
+    }
+}
+
+fn summary_of_clusters(format: Format, sums: &Sums) {
+    let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+    let (runs, acked, fetched) = (get(&sums.runs), get(&sums.acked), get(&sums.fetched));
+    let (lives, ms) = (get(&sums.lives), get(&sums.virtual_ms));
+    let (rot, disks, room) = (get(&sums.rot), get(&sums.disks), get(&sums.room));
+    match format {
+        Format::Text => say(&format!(
+            "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, {fetched} \
+             fetched and compared; {rot} places on disks rotted, the disks of {disks} nodes were replaced, those of {room} were full",
+            ms / 1000
+        )),
+        Format::Json => say(&json!({
+            "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
+            "rotted": rot, "disks_replaced": disks, "disks_full": room,
         })
         .to_string()),
     }

@@ -229,6 +229,18 @@ impl Disk {
         }
     }
 
+    /// Another disk of the same kind is put in its place, and it is empty. Nobody may have anything open.
+    pub fn replace(&mut self) {
+        assert!(self.handles.is_empty() && self.flights.is_empty(), "its process still runs");
+        *self = Disk { counts: self.counts, ..Disk::new(self.rng.fork(), self.capacity, self.speed) };
+    }
+
+    /// All but `free` bytes are taken by somebody else's files.
+    pub fn fill_up(&mut self, free: u64) {
+        self.foreign = 0;
+        self.foreign = self.capacity.saturating_sub(self.used() + free);
+    }
+
     /// Bytes that files take, with those that are unlinked but open.
     pub fn used(&self) -> u64 {
         self.files.values().map(|f| f.bytes.len() as u64).sum::<u64>() + self.foreign

@@ -1,7 +1,7 @@
 //! The production shard in the simulator's hands: small settings, so that a short run sees everything.
 
 use crate::cables::{PEER_PORT, address};
-use crate::cluster::{self, Seat};
+use crate::cluster::{self, Budget, Seat};
 use crate::run::{self, Failure, Look, Report, Shown, Start, Subject};
 use crate::story::Story;
 use crate::trail::Trail;
@@ -30,14 +30,18 @@ pub fn make(start: &Start) -> Shard {
 fn make_seat(seat: &Seat) -> Shard {
     let id = |node: usize| NodeId(node as u32 + 1);
     let peers = (0..seat.nodes).filter(|node| *node != seat.node);
+    let founders = (0..seat.nodes).map(|node| (id(node), Budget::first_disk(node)));
     let alone = seat.nodes == 1;
     let settings = Settings {
         node: id(seat.node),
         cluster: ClusterSettings {
             id: if alone { 0 } else { 7 },
             peers: peers.map(|node| Peer { node: id(node), address: address(node) }).collect(),
+            founders: if alone { Vec::new() } else { founders.collect() },
+            disk: if alone { 0 } else { seat.disk },
             voters: (0..seat.nodes.min(5)).map(id).collect(),
             start: seat.start,
+            doubt: seat.is_replaced.then_some(seat.disk as u64),
             ..ClusterSettings::alone(id(seat.node))
         },
         listeners: vec![
@@ -124,7 +128,8 @@ pub fn run(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
 /// Runs one seed over a cluster of production shards.
 pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
     let refused = |shard: &Shard| shard.refused().map(str::to_owned);
-    cluster::run(seed, rounds, trail, cluster::Subject { make: make_seat, refused, standing: Shard::standing })
+    let (standing, is_whole) = (Shard::standing, Shard::has_no_doubts);
+    cluster::run(seed, rounds, trail, cluster::Subject { make: make_seat, refused, standing, is_whole })
 }
 
 /// A story about one production shard.

@@ -3,6 +3,7 @@
 use crate::admin::{self, Admin};
 use crate::by_hand::ByHand;
 use crate::client::{Client, Next};
+use crate::cluster::Losses;
 use crate::consumer::Consumer;
 use crate::disk::{Disk, Speed};
 use crate::faults::{self, Class};
@@ -129,6 +130,8 @@ pub struct Report {
     pub lives: u32,
     /// Connections that moved from shard to shard.
     pub moves: u64,
+    /// What the disks of a cluster have lost.
+    pub losses: Losses,
     /// Virtual milliseconds.
     pub virtual_ms: u64,
     /// The server refused to start on damaged data, as it should.
@@ -402,6 +405,7 @@ impl<A: App> Run<A> {
             compacted: self.history.compacted,
             lives: self.lives,
             moves: self.world.moves,
+            losses: Losses::default(),
             virtual_ms: self.world.now() / MS,
             refused,
         }

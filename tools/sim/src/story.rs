@@ -151,9 +151,7 @@ impl<A: App> Story<A> {
 
     /// Somebody else fills the disk up to `free` bytes.
     pub fn leave_free(&mut self, free: u64) -> &mut Self {
-        let disk = &mut self.world.disks[0];
-        disk.foreign = 0;
-        disk.foreign = disk.capacity.saturating_sub(disk.used() + free);
+        self.world.disks[0].fill_up(free);
         self
     }
 

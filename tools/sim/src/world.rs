@@ -182,6 +182,13 @@ impl<A: App> World<A> {
         self.nodes[node].running
     }
 
+    /// A node that does not run gets new disks.
+    pub fn replace_disks(&mut self, node: usize) {
+        assert!(!self.runs(node), "its process still runs");
+        self.trail.mark("new disks", node, 0, 0);
+        self.shards_of(node).for_each(|shard| self.disks[shard].replace());
+    }
+
     /// A shard, while its process runs.
     pub fn app(&self, shard: usize) -> Option<&A> {
         self.hosts.get(shard)?.as_ref().map(|host| &host.app)

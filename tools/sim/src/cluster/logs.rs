@@ -48,6 +48,8 @@ pub struct Topic {
 pub struct Logs {
     /// By their numbers.
     pub topics: Vec<Topic>,
+    /// Disks have lost something, or have been full.
+    pub disks_lose: bool,
     numbers: u64,
     /// Batches acknowledged by all replicas.
     pub acked: u64,

@@ -61,7 +61,7 @@ impl Actor for Maker {
             match result.error_code {
                 code::NONE | code::EXISTS => logs.topics[topic].made = true,
                 INVALID_REPLICATION_FACTOR => {}
-                error => explain("create topics", error)?,
+                error => explain(logs, "create topics", error)?,
             }
         }
         Ok(())

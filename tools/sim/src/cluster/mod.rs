@@ -1,19 +1,22 @@
 //! Runs of a cluster: nodes that are killed, cut off, paused and started again, and clients that follow leaders.
 //!
-//! Nothing that is struck here takes a disk's durable content away: so whatever happens, and however many nodes it happens to,
-//! nothing that was acknowledged may be lost, and nothing that was seen may change. When it ends, all must be served again.
+//! Whatever happens, and however many nodes it happens to, most copies of all that was acknowledged stay whole (`losses.rs`): so
+//! nothing of it may be lost, and nothing that was seen may change. When it ends, all must be served again.
 
 mod guide;
 mod logs;
+mod losses;
 mod maker;
 mod mover;
 mod reader;
 mod run;
 mod writer;
 
+pub use losses::{Budget, Losses};
 pub use run::{Seat, Subject, run};
 
 use crate::client::Next;
+use crate::history::code;
 use crate::violation::{Rule, Violation};
 use guide::Nodes;
 use logs::Logs;
@@ -33,12 +36,13 @@ trait Actor {
 }
 
 /// Errors that a client of a cluster meets, and tries again after.
-fn explain(what: &str, error: i16) -> Result<(), Violation> {
+fn explain(logs: &Logs, what: &str, error: i16) -> Result<(), Violation> {
     // UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT, BROKER_NOT_AVAILABLE,
     // COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, NOT_ENOUGH_REPLICAS and the same after the append,
     // NOT_CONTROLLER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH
     const PASSING: [i16; 13] = [3, 5, 6, 7, 8, 14, 15, 16, 19, 20, 41, 74, 76];
-    if PASSING.contains(&error) {
+    // KAFKA_STORAGE_ERROR: a leader's disk is full, or has lost something.
+    if PASSING.contains(&error) || error == code::STORAGE && logs.disks_lose {
         return Ok(());
     }
     Err(Violation::new(Rule::ExpectedErrors, format!("{what} was answered with error {error}")))

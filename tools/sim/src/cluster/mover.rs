@@ -26,15 +26,16 @@ const POLICY_VIOLATION: i16 = 44;
 pub struct Mover {
     guide: Guide,
     pause: u64,
+    copies_min: usize,
     stopping: bool,
     /// Nodes that know of no move, one after the other.
     quiet: usize,
 }
 
 impl Mover {
-    /// Moves about one partition in each `pause`.
-    pub fn new(rng: Prng, nodes: usize, pause: u64) -> Mover {
-        Mover { guide: Guide::new(rng, nodes), pause, stopping: false, quiet: 0 }
+    /// Moves about one partition in each `pause`, to `copies_min` nodes at least.
+    pub fn new(rng: Prng, nodes: usize, pause: u64, copies_min: usize) -> Mover {
+        Mover { guide: Guide::new(rng, nodes), pause, copies_min, stopping: false, quiet: 0 }
     }
 
     fn list(&mut self, nodes: &mut dyn Nodes) {
@@ -57,7 +58,7 @@ impl Mover {
         for at in (1..ids.len()).rev() {
             ids.swap(at, rng.below(at as u64 + 1) as usize);
         }
-        ids.truncate(rng.between(1, count.min(4)) as usize);
+        ids.truncate(rng.between(self.copies_min as u64, count.min(4)) as usize);
         let (cancels, elects) = (rng.chance(1, 5), rng.chance(1, 8));
         let node = rng.below(count) as usize;
         let Some(line) = self.guide.line(nodes, node) else { return };
@@ -100,7 +101,7 @@ impl Actor for Mover {
                     for error in inside.map(|one| one.error_code).chain([answer.error_code]) {
                         match error {
                             code::NONE | NO_REASSIGNMENT | POLICY_VIOLATION => {}
-                            error => explain("a reassignment", error)?,
+                            error => explain(logs, "a reassignment", error)?,
                         }
                     }
                 }
@@ -110,7 +111,7 @@ impl Actor for Mover {
                     for error in inside.map(|one| one.error_code).chain([answer.error_code]) {
                         match error {
                             code::NONE | ELECTION_NOT_NEEDED | PREFERRED_NOT_AVAILABLE => {}
-                            error => explain("an election", error)?,
+                            error => explain(logs, "an election", error)?,
                         }
                     }
                 }

@@ -69,7 +69,7 @@ impl Reader {
         let answer: FetchResponse = decode(frame, waiting.version)?;
         if answer.error_code != code::NONE {
             self.guide.doubt(now);
-            return explain("fetch", answer.error_code);
+            return explain(logs, "fetch", answer.error_code);
         }
         let Some(part) = answer.responses.first().and_then(|topic| topic.partitions.first()) else {
             return Err(Violation::new(Rule::Protocol, "an empty answer to Fetch"));
@@ -80,7 +80,7 @@ impl Reader {
         }
         if part.error_code != code::NONE {
             self.guide.doubt(now);
-            return explain("fetch", part.error_code);
+            return explain(logs, "fetch", part.error_code);
         }
         let bytes = part.records.as_deref().unwrap_or(&[]);
         let next = logs.fetched((t, p), from, part.high_watermark, bytes)?;

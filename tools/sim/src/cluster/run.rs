@@ -3,6 +3,7 @@
 use super::Actor;
 use super::guide::Nodes;
 use super::logs::{Logs, Partition, Topic};
+use super::losses::{Budget, Loss};
 use super::maker::Maker;
 use super::mover::Mover;
 use super::reader::Reader;
@@ -39,6 +40,9 @@ pub struct Seat {
     pub nodes: usize,
     /// Drawn at the start of its process.
     pub start: u64,
+    /// The number of its node's disks, and whether they are others than when the cluster was founded.
+    pub disk: u128,
+    pub is_replaced: bool,
     /// The rest.
     pub shard: Start,
 }
@@ -52,6 +56,8 @@ pub struct Subject<A> {
     pub refused: fn(&A) -> Option<String>,
     /// Says where its groups stand.
     pub standing: fn(&A) -> String,
+    /// True if it knows its groups, and none of them may have forgotten something.
+    pub is_whole: fn(&A) -> bool,
 }
 
 impl<A: App> Nodes for World<A> {
@@ -68,6 +74,7 @@ struct Run<A: App> {
     world: World<A>,
     subject: Subject<A>,
     logs: Logs,
+    budget: Budget,
     actors: Vec<Box<dyn Actor>>,
     done: Vec<bool>,
     segment_bytes: u64,
@@ -88,6 +95,18 @@ pub fn run<A: App>(seed: u64, rounds: u32, trail: &Trail, subject: Subject<A>) -
     }
 }
 
+/// The cleaner of a run whose disks lose something: mostly it finds something to do, so that there are cold segments.
+fn cleaning(rng: &mut Prng) -> CleanerSettings {
+    let eager = CleanerSettings {
+        enabled: true,
+        dead_percent: rng.between(2, 50),
+        settle_ms: rng.below(50),
+        sort_after_ms: rng.below(100),
+        bytes_per_second: (8 << 20) << rng.below(10),
+    };
+    if rng.chance(2, 3) { eager } else { CleanerSettings::default() }
+}
+
 impl<A: App> Run<A> {
     fn new(seed: u64, trail: Trail, subject: Subject<A>) -> Run<A> {
         let mut rng = Prng::new(seed ^ 0xc1a5_7e12);
@@ -101,17 +120,23 @@ impl<A: App> Run<A> {
         let pools = shards.iter().map(|count| (0..*count).map(|_| pool()).collect()).collect();
         let net = Net::of_nodes(rng.fork(), pools);
         let segment_bytes = (256 << 10) << rng.below(3);
-        trail.say(format!("seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}"));
+        let mut budget = Budget::new(seed, nodes);
+        let cleaner = if budget.kinds().is_empty() { CleanerSettings::default() } else { cleaning(budget.rng()) };
+        trail.say(format!(
+            "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}",
+            budget.kinds()
+        ));
         let world = World::new(rng.fork(), disks, net, trail);
         let mut run = Run {
             rng,
             world,
             subject,
             logs: Logs::default(),
+            budget,
             actors: Vec::new(),
             done: Vec::new(),
             segment_bytes,
-            cleaner: CleanerSettings::default(),
+            cleaner,
             coordinator: Arc::default(),
             lives: 0,
             phase: 0,
@@ -127,6 +152,7 @@ impl<A: App> Run<A> {
             let partitions = [1, 2, 5][self.rng.below(3) as usize];
             let replication =
                 if self.rng.chance(3, 4) { nodes.min(3) } else { self.rng.between(1, nodes as u64) as usize };
+            let replication = replication.max(self.budget.copies_min());
             self.logs.topics.push(Topic {
                 name: format!("topic-{number}"),
                 replication: replication as i16,
@@ -155,7 +181,7 @@ impl<A: App> Run<A> {
         // Some clusters keep their replicas where they are.
         if nodes > 1 && self.rng.chance(1, 2) {
             let pause = self.rng.between(50, 1_500) * MS;
-            let mover = Mover::new(self.rng.fork(), nodes, pause);
+            let mover = Mover::new(self.rng.fork(), nodes, pause, self.budget.copies_min());
             self.employ(Box::new(mover));
         }
     }
@@ -182,6 +208,7 @@ impl<A: App> Run<A> {
                 self.to_answer = false;
             }
             self.strike();
+            self.lose();
             if self.rng.chance(1, 2) {
                 let ms = self.rng.between(20, 3_000);
                 self.phase(ms)?;
@@ -235,11 +262,15 @@ impl<A: App> Run<A> {
         let (segment_bytes, cleaner, coordinator) = (self.segment_bytes, self.cleaner, Arc::clone(&self.coordinator));
         let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
         let start = self.rng.next_u64();
+        let disk = self.budget.disk(node);
+        let is_replaced = disk != Budget::first_disk(node);
         self.world.boot_node(node, |shard| {
             make(&Seat {
                 node,
                 nodes,
                 start,
+                disk,
+                is_replaced,
                 shard: Start {
                     shard,
                     shards,
@@ -302,6 +333,35 @@ impl<A: App> Run<A> {
         }
     }
 
+    /// Disks lose something, or are full.
+    fn lose(&mut self) {
+        let (world, is_whole) = (&self.world, self.subject.is_whole);
+        let whole = |node: usize| world.shards_of(node).all(|shard| world.app(shard).is_some_and(is_whole));
+        let Some((loss, node)) = self.budget.next(whole) else { return };
+        self.logs.disks_lose = true;
+        let shards = self.world.shards_of(node);
+        match loss {
+            Loss::Rot => {
+                for damage in self.budget.rot(&mut self.world.disks[shards]) {
+                    self.world.trail.say(format!("rot on node {node}: {damage:?}"));
+                }
+            }
+            Loss::Disks => {
+                let power = self.budget.replace(node);
+                self.end_node(node, power);
+                self.world.replace_disks(node);
+            }
+            Loss::Room => {
+                self.budget.filled_up();
+                for shard in shards {
+                    let free = self.budget.fill_up(self.segment_bytes);
+                    self.world.disks[shard].fill_up(free);
+                }
+                self.world.trail.say(format!("the disks of node {node} are full"));
+            }
+        }
+    }
+
     fn end_node(&mut self, node: usize, power: bool) {
         if !self.world.runs(node) {
             return;
@@ -330,6 +390,9 @@ impl<A: App> Run<A> {
         }
         if !some {
             self.world.disks.iter_mut().for_each(|disk| disk.slow = (torc_base::time::Mono(0), 1));
+        }
+        if !some || self.budget.makes_room() {
+            self.world.disks.iter_mut().for_each(|disk| disk.foreign = 0);
         }
     }
 
@@ -396,6 +459,7 @@ impl<A: App> Run<A> {
             fetched: self.logs.fetched,
             lives: self.lives,
             moves: self.world.moves,
+            losses: self.budget.done(),
             virtual_ms: self.world.now() / MS,
             ..Report::default()
         }

@@ -191,7 +191,7 @@ impl Writer {
                 return Err(Violation::new(Rule::ExpectedErrors, text));
             }
         } else {
-            explain("produce", part.error_code)?;
+            explain(logs, "produce", part.error_code)?;
             self.guide.doubt(now);
         }
         self.again.insert(at);
@@ -250,7 +250,7 @@ impl Actor for Writer {
             if answer.error_code == code::NONE {
                 self.id = Some((answer.producer_id.0, answer.producer_epoch));
             } else {
-                explain("init producer id", answer.error_code)?;
+                explain(logs, "init producer id", answer.error_code)?;
                 self.not_before = now + 50_000_000;
             }
         }

@@ -1,0 +1,148 @@
+//! What the disks of a cluster lose: bytes that rot, whole disks that are replaced by empty ones, and room for more.
+//!
+//! The budget asks for no more than can be survived: of whatever was acknowledged most copies stay whole. Everything is kept
+//! three times at least, and only one node's disk may have lost something at a time. The next one's turn comes when that node
+//! has a new disk, since rot that nobody has read is still there, and when it may have forgotten nothing any more. Room may
+//! lack anywhere: that loses nothing.
+
+use crate::disk::Disk;
+use crate::faults::{self, Damage};
+use torc_base::prng::Prng;
+
+/// Copies of everything, where something is lost.
+const COPIES: usize = 3;
+
+/// Something that befalls the disks of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Bytes that were written are others when they are read.
+    Rot,
+    /// The disks are gone, and empty ones are there.
+    Disks,
+    /// Somebody else's files take all that was free.
+    Room,
+}
+
+/// How often each was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Places that rotted.
+    pub rot: u64,
+    /// Nodes whose disks were replaced.
+    pub disks: u64,
+    /// Nodes whose disks were filled up.
+    pub room: u64,
+}
+
+/// What befalls the disks of a run. It follows from the seed, but from a part of it that nothing else uses.
+pub struct Budget {
+    rng: Prng,
+    kinds: Vec<Loss>,
+    /// The node whose disks may have lost something.
+    victim: Option<usize>,
+    /// They have, since they were last replaced.
+    rotten: bool,
+    /// How often the disks of each node have been replaced.
+    replaced: Vec<u64>,
+    done: Losses,
+}
+
+impl Budget {
+    /// Of a cluster of so many nodes.
+    pub fn new(seed: u64, nodes: usize) -> Budget {
+        let mut rng = Prng::new(seed ^ 0x1055_d15c);
+        let kinds = match (nodes, rng.below(8)) {
+            (_, 0 | 1) => Vec::new(),
+            (_, 2) => vec![Loss::Room],
+            (1, _) => Vec::new(),
+            (_, 3 | 4) => vec![Loss::Rot],
+            (_, 5) => vec![Loss::Disks],
+            (_, _) => vec![Loss::Rot, Loss::Rot, Loss::Disks, Loss::Room],
+        };
+        Budget { rng, kinds, victim: None, rotten: false, replaced: vec![0; nodes], done: Losses::default() }
+    }
+
+    /// What may befall them.
+    pub fn kinds(&self) -> &[Loss] {
+        &self.kinds
+    }
+
+    /// So many copies are needed at least.
+    pub fn copies_min(&self) -> usize {
+        let loses = self.kinds.iter().any(|kind| *kind != Loss::Room);
+        if loses { COPIES } else { 1 }
+    }
+
+    /// What was done so far.
+    pub fn done(&self) -> Losses {
+        self.done
+    }
+
+    /// The number of a node's disks now, and the one that they had when the cluster was founded.
+    pub fn disk(&self, node: usize) -> u128 {
+        Budget::first_disk(node) + u128::from(self.replaced[node])
+    }
+
+    /// See [`Budget::disk`].
+    pub fn first_disk(node: usize) -> u128 {
+        (node as u128 + 1) * 1_000
+    }
+
+    /// What comes next, and to which node; in some rounds nothing does. `whole`: the node runs, and may have forgotten nothing.
+    pub fn next(&mut self, whole: impl Fn(usize) -> bool) -> Option<(Loss, usize)> {
+        if self.kinds.is_empty() || self.rng.chance(1, 4) {
+            return None;
+        }
+        let loss = self.kinds[self.rng.below(self.kinds.len() as u64) as usize];
+        let any = self.rng.below(self.replaced.len() as u64) as usize;
+        if loss == Loss::Room {
+            // A disk that never had room for a log is another matter.
+            return whole(any).then_some((loss, any));
+        }
+        let settled = self.victim.is_none_or(|victim| !self.rotten && whole(victim));
+        let victim = self.victim.filter(|_| !settled).unwrap_or(any);
+        self.victim = Some(victim);
+        Some((loss, victim))
+    }
+
+    /// Bytes rot on the disks of the victim: of the log, or of a checkpoint.
+    pub fn rot(&mut self, disks: &mut [Disk]) -> Vec<Damage> {
+        let mut all = Vec::new();
+        for _ in 0..self.rng.between(1, 4) {
+            let disk = &mut disks[self.rng.below(disks.len() as u64) as usize];
+            let log = self.rng.chance(4, 5);
+            all.extend(faults::damage(disk, &mut self.rng, if log { "wal-" } else { "checkpoint" }, log));
+        }
+        self.rotten |= !all.is_empty();
+        self.done.rot += all.len() as u64;
+        all
+    }
+
+    /// The disks of a node are replaced. Whatever was rotten there is gone with them. Returns whether the power fails before.
+    pub fn replace(&mut self, node: usize) -> bool {
+        self.replaced[node] += 1;
+        self.rotten = false;
+        self.done.disks += 1;
+        self.rng.chance(1, 2)
+    }
+
+    /// The disks of a node are filled up: so much stays free on the next one.
+    pub fn fill_up(&mut self, segment_bytes: u64) -> u64 {
+        self.rng.below(4 * segment_bytes)
+    }
+
+    /// A node's disks have been filled up.
+    pub fn filled_up(&mut self) {
+        self.done.room += 1;
+    }
+
+    /// Whether room that lacked is there again, before it must be.
+    pub fn makes_room(&mut self) -> bool {
+        !self.kinds.is_empty() && self.rng.chance(1, 2)
+    }
+
+    /// Something else that a run with losses draws.
+    pub fn rng(&mut self) -> &mut Prng {
+        &mut self.rng
+    }
+}
