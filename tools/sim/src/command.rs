@@ -86,6 +86,7 @@ struct Sums {
     compacted: AtomicU64,
     compacting: AtomicU64,
     virtual_ms: AtomicU64,
+    deleted: AtomicU64,
     rot: AtomicU64,
     disks: AtomicU64,
     room: AtomicU64,
@@ -161,6 +162,7 @@ fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>)
             sums.compacted.fetch_add(report.compacted, Ordering::Relaxed);
             sums.compacting.fetch_add(u64::from(report.compacted > 0), Ordering::Relaxed);
             sums.virtual_ms.fetch_add(report.virtual_ms, Ordering::Relaxed);
+            sums.deleted.fetch_add(report.deleted, Ordering::Relaxed);
             sums.rot.fetch_add(report.losses.rot, Ordering::Relaxed);
             sums.disks.fetch_add(report.losses.disks, Ordering::Relaxed);
             sums.room.fetch_add(report.losses.room, Ordering::Relaxed);
@@ -254,15 +256,17 @@ fn summary_of_clusters(format: Format, sums: &Sums) {
     let (runs, acked, fetched) = (get(&sums.runs), get(&sums.acked), get(&sums.fetched));
     let (lives, ms) = (get(&sums.lives), get(&sums.virtual_ms));
     let (rot, disks, room) = (get(&sums.rot), get(&sums.disks), get(&sums.room));
+    let (commits, deleted, compacted) = (get(&sums.commits), get(&sums.deleted), get(&sums.compacted));
     match format {
         Format::Text => say(&format!(
             "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, {fetched} \
-             fetched and compared; {rot} places on disks rotted, the disks of {disks} nodes were replaced, those of {room} were full",
+             fetched and compared, {commits} offsets committed, {deleted} topics deleted, {compacted} records compacted away; \
+             {rot} places on disks rotted, the disks of {disks} nodes were replaced, those of {room} were full",
             ms / 1000
         )),
         Format::Json => say(&json!({
             "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
-            "rotted": rot, "disks_replaced": disks, "disks_full": room,
+            "commits": commits, "topics_deleted": deleted, "compacted": compacted, "rotted": rot, "disks_replaced": disks, "disks_full": room,
         })
         .to_string()),
     }

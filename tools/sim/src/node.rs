@@ -44,6 +44,7 @@ fn make_seat(seat: &Seat) -> Shard {
             doubt: seat.is_replaced.then_some(seat.disk as u64),
             ..ClusterSettings::alone(id(seat.node))
         },
+        offsets_replication: seat.nodes.min(3) as i16,
         listeners: vec![
             Listener::kafka(format!("node-{}", seat.node + 1), 9092),
             Listener { protocol: Protocol::Peer, advertised: (format!("node-{}", seat.node + 1), PEER_PORT) },

@@ -130,6 +130,8 @@ pub struct Report {
     pub lives: u32,
     /// Connections that moved from shard to shard.
     pub moves: u64,
+    /// Topics deleted from a cluster.
+    pub deleted: u64,
     /// What the disks of a cluster have lost.
     pub losses: Losses,
     /// Virtual milliseconds.
@@ -405,6 +407,7 @@ impl<A: App> Run<A> {
             compacted: self.history.compacted,
             lives: self.lives,
             moves: self.world.moves,
+            deleted: 0,
             losses: Losses::default(),
             virtual_ms: self.world.now() / MS,
             refused,

@@ -87,6 +87,8 @@ struct Node {
     /// How often it was started.
     life: u32,
     running: bool,
+    /// How far its clock is ahead of the others', milliseconds.
+    ahead: i64,
     /// Stopped by SIGSTOP: its shards do nothing before then.
     stands_until: u64,
 }
@@ -131,7 +133,8 @@ impl<A: App> World<A> {
         assert_eq!(disks.len(), net.nodes.len(), "a disk for each shard");
         let count = net.nodes.last().map_or(0, |last| last + 1);
         let first = |node: usize| net.nodes.partition_point(|of| *of < node);
-        let node = |node| Node { shards: first(node)..first(node + 1), life: 0, running: false, stands_until: 0 };
+        let node =
+            |node| Node { shards: first(node)..first(node + 1), life: 0, running: false, ahead: 0, stands_until: 0 };
         World {
             now: 0,
             wall_skew: WALL_START_MS,
@@ -155,6 +158,18 @@ impl<A: App> World<A> {
     /// Both clocks.
     pub fn clocks(&self) -> Now {
         Now { mono: Mono(self.now), wall: Wall(self.wall_skew + (self.now / MS) as i64) }
+    }
+
+    /// Both clocks of a node.
+    fn clocks_of(&self, node: usize) -> Now {
+        let Now { mono, wall } = self.clocks();
+        Now { mono, wall: Wall(wall.0 + self.nodes[node].ahead) }
+    }
+
+    /// The clock of a node jumps by so many milliseconds.
+    pub fn jump(&mut self, node: usize, ms: i64) {
+        self.trail.mark("clock jumps", node, ms as u64, 0);
+        self.nodes[node].ahead += ms;
     }
 
     /// Shards of all nodes.
@@ -201,7 +216,7 @@ impl<A: App> World<A> {
 
     /// Starts the process of a node; `make` gets the numbers of its shards within it.
     pub fn boot_node(&mut self, node: usize, mut make: impl FnMut(usize) -> A) {
-        let Node { shards, life, running, stands_until } = &mut self.nodes[node];
+        let Node { shards, life, running, stands_until, .. } = &mut self.nodes[node];
         assert!(!std::mem::replace(running, true), "the process runs already");
         *life += 1;
         *stands_until = 0;
@@ -451,7 +466,7 @@ impl<A: App> World<A> {
     /// Gives one event to a shard and carries out what it asks; true if it exits.
     fn feed(&mut self, shard: usize, event: Event<A::Mail>, quiet: &mut bool) -> Result<bool, Violation> {
         self.note(shard, &event);
-        let now = self.clocks();
+        let now = self.clocks_of(self.net.nodes[shard]);
         let mut ops = std::mem::take(&mut self.ops);
         self.host(shard).app.step(now, event, &mut ops);
         *quiet &= ops.is_empty();

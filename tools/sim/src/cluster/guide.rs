@@ -2,6 +2,7 @@
 
 use super::logs::Logs;
 use crate::client;
+use crate::history::Life;
 use crate::requests;
 use crate::violation::Violation;
 use crate::wire::{Asked, Connection, Port, Waiting, decode};
@@ -43,18 +44,25 @@ pub struct Guide {
     /// The leaders are to be asked for, not before.
     ask_at: Option<u64>,
     asking: bool,
+    /// The last answer named a topic that is gone.
+    ghosts: bool,
 }
 
 impl Guide {
     /// Knows nobody.
     pub fn new(mut rng: Prng, nodes: usize) -> Guide {
         let lines = (0..nodes).map(|_| Connection::new(client::manner(&mut rng))).collect();
-        Guide { rng, lines, leaders: BTreeMap::new(), ask_at: Some(0), asking: false }
+        Guide { rng, lines, leaders: BTreeMap::new(), ask_at: Some(0), asking: false, ghosts: false }
     }
 
     /// Who leads the partition, as far as is known.
     pub fn leader(&self, topic: usize, partition: usize) -> Option<Leader> {
         self.leaders.get(&(topic, partition)).copied()
+    }
+
+    /// Whoever was asked last still knows a topic that was deleted.
+    pub fn sees_ghosts(&self) -> bool {
+        self.ghosts
     }
 
     /// What is known is not true any more.
@@ -134,9 +142,14 @@ impl Guide {
     fn learn(&mut self, now: u64, logs: &Logs, answer: MetadataResponse) {
         self.asking = false;
         let mut missing = false;
+        self.ghosts = false;
         for topic in &answer.topics {
             let name = topic.name.as_ref().map_or("", |name| name.0.as_str());
             let Some(t) = logs.topic(name) else { continue };
+            self.ghosts |= logs.topics[t].life == Life::Gone && !logs.topics[t].haunted;
+            if !logs.is_live(t) {
+                continue;
+            }
             for part in &topic.partitions {
                 let known = usize::try_from(part.leader_id.0 - 1).ok().filter(|node| *node < self.lines.len());
                 let at = (t, part.partition_index as usize);
@@ -150,8 +163,9 @@ impl Guide {
                 }
             }
         }
-        let wanted: usize = logs.topics.iter().filter(|topic| topic.made).map(|topic| topic.partitions.len()).sum();
-        if missing || self.leaders.len() < wanted {
+        self.leaders.retain(|(t, _), _| logs.is_live(*t));
+        let wanted: usize = logs.live().into_iter().map(|t| logs.topics[t].partitions.len()).sum();
+        if missing || self.ghosts || self.leaders.len() < wanted {
             self.doubt(now);
         }
     }

@@ -1,6 +1,8 @@
 //! What a cluster's clients were told of its partitions, and what follows from it: the one model that all of them share.
 
+use super::kept::Kept;
 use crate::batch;
+use crate::history::Life;
 use crate::violation::{Rule, Violation};
 use std::collections::BTreeMap;
 
@@ -28,17 +30,23 @@ pub struct Partition {
     seen: BTreeMap<i64, (u64, i64)>,
     /// The highest high watermark that anybody was told.
     pub high_watermark: i64,
+    /// Its records, if it is compacted.
+    pub kept: Kept,
 }
 
-/// A topic.
+/// A topic. Names are never used twice.
 #[derive(Debug)]
 pub struct Topic {
     /// Its name.
     pub name: String,
     /// How often it is kept.
     pub replication: i16,
-    /// It has been made, as far as clients were told.
-    pub made: bool,
+    /// Where it is on its way, as far as clients were told.
+    pub life: Life,
+    /// Somebody has asked for it, and was not told what became of that: it may be made at any time, even when it has been deleted.
+    pub haunted: bool,
+    /// Its records go when there are later ones of their keys, of which there are so many. 0: it is not compacted.
+    pub keys: u32,
     /// Its partitions.
     pub partitions: Vec<Partition>,
 }
@@ -53,6 +61,10 @@ pub struct Logs {
     numbers: u64,
     /// Batches acknowledged by all replicas.
     pub acked: u64,
+    /// Commits of offsets acknowledged.
+    pub commits: u64,
+    /// Topics deleted.
+    pub deleted: u64,
     /// Batches that were read and compared.
     pub fetched: u64,
 }
@@ -69,6 +81,28 @@ impl Logs {
         &mut self.topics[topic].partitions[partition]
     }
 
+    /// One more topic, which is to be made.
+    pub fn add_topic(&mut self, partitions: usize, replication: i16, keys: u32) {
+        let partitions = (0..partitions).map(|_| Partition::default()).collect();
+        let name = format!("topic-{}", self.topics.len());
+        self.topics.push(Topic { name, replication, life: Life::Asked, haunted: false, keys, partitions });
+    }
+
+    /// Records that compaction has taken, as far as audits have seen.
+    pub fn compacted(&self) -> u64 {
+        self.topics.iter().flat_map(|topic| &topic.partitions).map(|part| part.kept.gone).sum()
+    }
+
+    /// True if the topic has been made, and nobody has asked for its end. Nothing is promised of one that is about to go.
+    pub fn is_live(&self, topic: usize) -> bool {
+        self.topics[topic].life == Life::Live
+    }
+
+    /// All that are.
+    pub fn live(&self) -> Vec<usize> {
+        (0..self.topics.len()).filter(|topic| self.is_live(*topic)).collect()
+    }
+
     /// The topic of that name.
     pub fn topic(&self, name: &str) -> Option<usize> {
         self.topics.iter().position(|topic| topic.name == name)
@@ -77,7 +111,12 @@ impl Logs {
     /// A batch is on all replicas that its acknowledgement needs, at `base` (-1: not told).
     pub fn acknowledged(&mut self, at: (usize, usize), number: u64, base: i64) -> Result<(), Violation> {
         self.acked += 1;
+        let compacted = self.topics[at.0].keys > 0;
         let part = self.part(at.0, at.1);
+        if compacted && base >= 0 {
+            let (kept, sent) = (&mut part.kept, &part.sent[&number]);
+            kept.acknowledged(number, base, sent).or_else(|text| wrong(Rule::SeenIsFinal, at, text))?;
+        }
         if base >= 0
             && let Some((other, _)) = part.seen.get(&base)
             && *other != number
@@ -101,15 +140,22 @@ impl Logs {
         }
     }
 
-    /// A leader served these bytes for a fetch from `from`, and said where the committed part of its log ends. Returns the
-    /// offset behind them.
+    /// A leader served these bytes for a fetch from `from`, and said where the committed part of its log ends. `audits`: to
+    /// whoever reads it from its beginning to its end. Returns the offset behind them.
     pub fn fetched(
         &mut self,
         at: (usize, usize),
         from: i64,
         high_watermark: i64,
         bytes: &[u8],
+        audits: bool,
     ) -> Result<i64, Violation> {
+        if self.topics[at.0].keys > 0 {
+            let next = self.fetched_compacted(at, from, high_watermark, bytes, audits)?;
+            let part = self.part(at.0, at.1);
+            part.high_watermark = part.high_watermark.max(high_watermark);
+            return Ok(next);
+        }
         let mut next = from;
         for batch in batch::split(bytes)? {
             if batch.end <= from {
@@ -159,12 +205,21 @@ impl Logs {
         }
     }
 
+    /// Somebody begins to read everything.
+    pub fn begin_audit(&mut self) {
+        self.topics.iter_mut().flat_map(|topic| &mut topic.partitions).for_each(|part| part.kept.begin_audit());
+    }
+
     /// All of a partition has been read, up to `end`: what was acknowledged is there, once, and in order.
     pub fn audit(&mut self, at: (usize, usize), end: i64) -> Result<(), Violation> {
-        let part = &self.topics[at.0].partitions[at.1];
+        let compacted = self.topics[at.0].keys > 0;
+        let part = &mut self.topics[at.0].partitions[at.1];
         if end < part.high_watermark {
             let text = format!("the log ends at {end}, and {} was the high watermark", part.high_watermark);
             return wrong(Rule::MarksAdvance, at, text);
+        }
+        if compacted {
+            return part.kept.audit().or_else(|text| wrong(Rule::LastIsKept, at, text));
         }
         let mut found: BTreeMap<u64, i64> = BTreeMap::new();
         let mut lanes: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
@@ -200,6 +255,6 @@ impl Logs {
     }
 }
 
-fn wrong<T>(rule: Rule, at: (usize, usize), text: String) -> Result<T, Violation> {
+pub(super) fn wrong<T>(rule: Rule, at: (usize, usize), text: String) -> Result<T, Violation> {
     Err(Violation::new(rule, format!("topic {} partition {}: {text}", at.0, at.1)))
 }

@@ -3,13 +3,16 @@
 //! Whatever happens, and however many nodes it happens to, most copies of all that was acknowledged stay whole (`losses.rs`): so
 //! nothing of it may be lost, and nothing that was seen may change. When it ends, all must be served again.
 
+mod committer;
 mod guide;
+mod kept;
 mod logs;
 mod losses;
 mod maker;
 mod mover;
 mod reader;
 mod run;
+mod workload;
 mod writer;
 
 pub use losses::{Budget, Losses};
@@ -28,7 +31,7 @@ trait Actor {
     /// Bytes came on one of its connections.
     fn receive(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs, link: u64, bytes: &[u8]) -> Result<(), Violation>;
     /// One of its connections is gone.
-    fn lost(&mut self, nodes: &mut dyn Nodes, link: u64);
+    fn lost(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs, link: u64);
     /// True of one of its connections.
     fn has(&self, link: u64) -> bool;
     /// Begin nothing new.

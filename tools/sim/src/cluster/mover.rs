@@ -47,11 +47,11 @@ impl Mover {
 
     fn wish(&mut self, nodes: &mut dyn Nodes, logs: &Logs) {
         let rng = &mut self.guide.rng;
-        let made: Vec<usize> = (0..logs.topics.len()).filter(|topic| logs.topics[*topic].made).collect();
-        if made.is_empty() {
+        let live = logs.live();
+        if live.is_empty() {
             return;
         }
-        let topic = made[rng.below(made.len() as u64) as usize];
+        let topic = live[rng.below(live.len() as u64) as usize];
         let partition = rng.below(logs.topics[topic].partitions.len() as u64) as i32;
         let count = nodes.nodes() as u64;
         let mut ids: Vec<i32> = (1..=count as i32).collect();
@@ -125,7 +125,7 @@ impl Actor for Mover {
         Ok(())
     }
 
-    fn lost(&mut self, nodes: &mut dyn Nodes, link: u64) {
+    fn lost(&mut self, nodes: &mut dyn Nodes, _: &mut Logs, link: u64) {
         self.guide.lost(nodes.now(), link);
     }
 

@@ -67,6 +67,9 @@ impl Reader {
         let Asked::Fetch { parts, .. } = waiting.asked else { unreachable!("a reader fetches") };
         let (t, p, from, _) = parts[0];
         let answer: FetchResponse = decode(frame, waiting.version)?;
+        if !logs.is_live(t) {
+            return Ok(());
+        }
         if answer.error_code != code::NONE {
             self.guide.doubt(now);
             return explain(logs, "fetch", answer.error_code);
@@ -83,7 +86,7 @@ impl Reader {
             return explain(logs, "fetch", part.error_code);
         }
         let bytes = part.records.as_deref().unwrap_or(&[]);
-        let next = logs.fetched((t, p), from, part.high_watermark, bytes)?;
+        let next = logs.fetched((t, p), from, part.high_watermark, bytes, self.auditor)?;
         let place = self.places.get_mut(&(t, p)).expect("it was asked for");
         if place.next != from {
             return Ok(());
@@ -103,12 +106,13 @@ impl Reader {
 impl Actor for Reader {
     fn wake(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs) -> Result<Next, Violation> {
         self.guide.wake(nodes);
-        for (t, topic) in logs.topics.iter().enumerate().filter(|(_, topic)| topic.made) {
-            for p in 0..topic.partitions.len() {
+        self.places.retain(|(t, _), _| logs.is_live(*t));
+        for t in logs.live() {
+            for p in 0..logs.topics[t].partitions.len() {
                 self.places.entry((t, p)).or_default();
             }
         }
-        let audited = self.auditor && self.places.values().all(|place| place.done);
+        let audited = self.auditor && !self.guide.sees_ghosts() && self.places.values().all(|place| place.done);
         if self.guide.outstanding() == 0 && (audited || self.stopping && !self.auditor) {
             self.guide.hang_up(nodes);
             return Ok(Next::Done);
@@ -127,7 +131,7 @@ impl Actor for Reader {
         Ok(())
     }
 
-    fn lost(&mut self, nodes: &mut dyn Nodes, link: u64) {
+    fn lost(&mut self, nodes: &mut dyn Nodes, _: &mut Logs, link: u64) {
         self.guide.lost(nodes.now(), link);
     }
 

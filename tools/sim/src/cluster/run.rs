@@ -1,15 +1,18 @@
 //! One run of a cluster.
 
 use super::Actor;
+use super::committer::Committer;
 use super::guide::Nodes;
-use super::logs::{Logs, Partition, Topic};
+use super::logs::Logs;
 use super::losses::{Budget, Loss};
 use super::maker::Maker;
 use super::mover::Mover;
 use super::reader::Reader;
+use super::workload::Workload;
 use super::writer::{self, Writer};
 use crate::client::Next;
 use crate::disk::{Disk, Speed};
+use crate::history::Life;
 use crate::net::Net;
 use crate::run::{Failure, Report, Start};
 use crate::trail::Trail;
@@ -75,6 +78,7 @@ struct Run<A: App> {
     subject: Subject<A>,
     logs: Logs,
     budget: Budget,
+    workload: Workload,
     actors: Vec<Box<dyn Actor>>,
     done: Vec<bool>,
     segment_bytes: u64,
@@ -122,9 +126,11 @@ impl<A: App> Run<A> {
         let segment_bytes = (256 << 10) << rng.below(3);
         let mut budget = Budget::new(seed, nodes);
         let cleaner = if budget.kinds().is_empty() { CleanerSettings::default() } else { cleaning(budget.rng()) };
+        let workload = Workload::new(seed);
         trail.say(format!(
-            "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}",
-            budget.kinds()
+            "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}, {}",
+            budget.kinds(),
+            workload.told()
         ));
         let world = World::new(rng.fork(), disks, net, trail);
         let mut run = Run {
@@ -133,6 +139,7 @@ impl<A: App> Run<A> {
             subject,
             logs: Logs::default(),
             budget,
+            workload,
             actors: Vec::new(),
             done: Vec::new(),
             segment_bytes,
@@ -148,19 +155,14 @@ impl<A: App> Run<A> {
 
     fn hire(&mut self) {
         let nodes = self.world.nodes();
-        for number in 0..self.rng.between(1, 3) {
+        for _ in 0..self.rng.between(1, 3) {
             let partitions = [1, 2, 5][self.rng.below(3) as usize];
             let replication =
                 if self.rng.chance(3, 4) { nodes.min(3) } else { self.rng.between(1, nodes as u64) as usize };
             let replication = replication.max(self.budget.copies_min());
-            self.logs.topics.push(Topic {
-                name: format!("topic-{number}"),
-                replication: replication as i16,
-                made: false,
-                partitions: (0..partitions).map(|_| Partition::default()).collect(),
-            });
+            self.logs.add_topic(partitions, replication as i16, self.workload.keys_of_one());
         }
-        let maker = Maker::new(self.rng.fork(), nodes);
+        let maker = Maker::new(self.rng.fork(), nodes, self.workload.maker(nodes.min(3)));
         self.employ(Box::new(maker));
         for lane in 0..self.rng.between(2, 4) {
             let once = self.rng.chance(2, 3);
@@ -183,6 +185,11 @@ impl<A: App> Run<A> {
             let pause = self.rng.between(50, 1_500) * MS;
             let mover = Mover::new(self.rng.fork(), nodes, pause, self.budget.copies_min());
             self.employ(Box::new(mover));
+        }
+        for number in 0..self.workload.committers {
+            let pause = self.workload.rng.between(5, 100) * MS;
+            let committer = Committer::new(self.workload.rng.fork(), nodes, format!("group-{number}"), pause);
+            self.employ(Box::new(committer));
         }
     }
 
@@ -209,6 +216,9 @@ impl<A: App> Run<A> {
             }
             self.strike();
             self.lose();
+            if let Some((node, ms)) = self.workload.jump(self.world.nodes()) {
+                self.world.jump(node, ms);
+            }
             if self.rng.chance(1, 2) {
                 let ms = self.rng.between(20, 3_000);
                 self.phase(ms)?;
@@ -231,13 +241,14 @@ impl<A: App> Run<A> {
     }
 
     fn employ_auditor(&mut self) {
+        self.logs.begin_audit();
         let auditor = Reader::new(self.rng.fork(), self.world.nodes(), true);
         self.employ(Box::new(auditor));
     }
 
     fn await_topics(&mut self) -> Result<(), Violation> {
         let began = self.world.now();
-        while self.logs.topics.iter().any(|topic| !topic.made) {
+        while self.logs.topics.iter().any(|topic| topic.life == Life::Asked) {
             if self.world.now() > began + END_MS * MS {
                 let text = format!("topics were not made within {END_MS} ms of a cluster that nothing happened to");
                 return Err(Violation::new(Rule::Liveness, text + &self.standing()));
@@ -431,7 +442,7 @@ impl<A: App> Run<A> {
                 }
                 Happening::Lost { link } => {
                     if let Some(actor) = self.actors.iter_mut().find(|actor| actor.has(link)) {
-                        actor.lost(&mut self.world, link);
+                        actor.lost(&mut self.world, &mut self.logs, link);
                     }
                 }
                 Happening::Exited { shard } => {
@@ -457,6 +468,9 @@ impl<A: App> Run<A> {
             steps: self.world.trail.steps(),
             acked: self.logs.acked,
             fetched: self.logs.fetched,
+            commits: self.logs.commits,
+            deleted: self.logs.deleted,
+            compacted: self.logs.compacted(),
             lives: self.lives,
             moves: self.world.moves,
             losses: self.budget.done(),

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use torc_base::prng::Prng;
 
 const VERSION: i16 = 9;
+/// So much older than now are records that are to be compacted.
+const OLD_MS: i64 = 11_000;
 
 /// How a writer works.
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +84,8 @@ impl Writer {
 
     fn compose(&mut self, wall: i64, logs: &mut Logs) -> Option<Pending> {
         let rng = &mut self.guide.rng;
-        let made: Vec<usize> = (0..logs.topics.len()).filter(|topic| logs.topics[*topic].made).collect();
-        let topic = *made.get(rng.below(made.len().max(1) as u64) as usize)?;
+        let live = logs.live();
+        let topic = *live.get(rng.below(live.len().max(1) as u64) as usize)?;
         let partition = rng.below(logs.topics[topic].partitions.len() as u64) as usize;
         let at = (topic, partition);
         // What is to be sent again comes first.
@@ -105,7 +107,10 @@ impl Writer {
             None => (-1, -1, -1),
         };
         self.order += 1;
-        let plan = Plan { number, records, bytes, producer, timestamp: wall, keys: 0 };
+        let keys = logs.topics[topic].keys;
+        // What is young stays as long as it lies in the segment that is being filled.
+        let timestamp = if keys > 0 { wall - OLD_MS } else { wall };
+        let plan = Plan { number, records, bytes, producer, timestamp, keys };
         let bytes = batch::build(&plan);
         let sent = Sent { bytes, once: self.ways.once, lane: (self.lane, self.order), attempts: 0, acked: None };
         logs.part(topic, partition).sent.insert(number, sent);
@@ -174,6 +179,9 @@ impl Writer {
         let (t, p, number) = asked[0];
         let at = (t, p);
         *self.under_way.get_mut(&at).expect("it was under way") -= 1;
+        if !logs.is_live(t) {
+            return Ok(());
+        }
         if part.error_code == code::NONE {
             self.pending.retain(|one| one.number != number);
             if self.ways.acks == -1 {
@@ -205,6 +213,8 @@ impl Actor for Writer {
         for waiting in self.guide.wake(nodes) {
             self.not_answered(&waiting);
         }
+        self.pending.retain(|one| logs.is_live(one.at.0));
+        self.again.retain(|(t, _)| logs.is_live(*t));
         if self.stopping && self.pending.is_empty() && self.guide.outstanding() == 0 {
             self.guide.hang_up(nodes);
             return Ok(Next::Done);
@@ -257,7 +267,7 @@ impl Actor for Writer {
         Ok(())
     }
 
-    fn lost(&mut self, nodes: &mut dyn Nodes, link: u64) {
+    fn lost(&mut self, nodes: &mut dyn Nodes, _: &mut Logs, link: u64) {
         for waiting in self.guide.lost(nodes.now(), link) {
             self.not_answered(&waiting);
         }
