@@ -85,6 +85,14 @@ pub enum Mail {
     Calling(Box<Calling>),
 }
 
+impl Mail {
+    /// What a shard that a server asks to be let in tells the catalog's owner.
+    pub fn admit(node: NodeId, disk: u128, address: String) -> Mail {
+        let ask = Ask::Admit(node, Admission { disk, address });
+        Mail::Ask { token: Token::forwarded(0), ask }
+    }
+}
+
 /// Groups whose leaders have changed, in the order in which they did.
 pub type Leaders = Vec<Led>;
 

@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
-use torc_base::ids::{ConnId, GroupId, ListenerId, Offset, ShardId};
+use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, Offset, ShardId};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
@@ -183,6 +183,13 @@ impl Shard {
             self.in_force,
             self.groups.all_serving(),
         )
+    }
+
+    /// True if the catalog as it is applied here says that a server was let in with this disk. Asked of shard 0.
+    pub fn has_let_in(&self, node: NodeId, disk: u128) -> bool {
+        let knows =
+            || self.groups.catalog().state().membership().admitted(node).is_some_and(|known| known.disk == disk);
+        self.groups.has_catalog() && knows()
     }
 
     fn is_ready(&self) -> bool {

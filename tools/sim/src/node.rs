@@ -11,7 +11,7 @@ use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
 use torc_base::limits::COMPACTION_KEY_BYTES;
 use torc_shard::{
-    ClusterSettings, Listener, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig, WalSettings,
+    ClusterSettings, Listener, Mail, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig, WalSettings,
 };
 
 /// Memory of a shard: so little that every run meets the limits.
@@ -29,9 +29,9 @@ pub fn make(start: &Start) -> Shard {
 /// One of a node of a cluster.
 fn make_seat(seat: &Seat) -> Shard {
     let id = |node: usize| NodeId(node as u32 + 1);
-    let peers = (0..seat.nodes).filter(|node| *node != seat.node);
-    let founders = (0..seat.nodes).map(|node| (id(node), Budget::first_disk(node)));
-    let alone = seat.nodes == 1;
+    let peers = (0..seat.founders).filter(|node| *node != seat.node);
+    let founders = (0..seat.founders).map(|node| (id(node), Budget::first_disk(node)));
+    let alone = seat.founders == 1;
     let settings = Settings {
         node: id(seat.node),
         cluster: ClusterSettings {
@@ -39,12 +39,12 @@ fn make_seat(seat: &Seat) -> Shard {
             peers: peers.map(|node| Peer { node: id(node), address: address(node) }).collect(),
             founders: if alone { Vec::new() } else { founders.collect() },
             disk: if alone { 0 } else { seat.disk },
-            voters: (0..seat.nodes.min(5)).map(id).collect(),
+            voters: (0..seat.founders.min(5)).map(id).collect(),
             start: seat.start,
             doubt: seat.is_replaced.then_some(seat.disk as u64),
             ..ClusterSettings::alone(id(seat.node))
         },
-        offsets_replication: seat.nodes.min(3) as i16,
+        offsets_replication: seat.founders.min(3) as i16,
         listeners: vec![
             Listener::kafka(format!("node-{}", seat.node + 1), 9092),
             Listener { protocol: Protocol::Peer, advertised: (format!("node-{}", seat.node + 1), PEER_PORT) },
@@ -130,7 +130,10 @@ pub fn run(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
 pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
     let refused = |shard: &Shard| shard.refused().map(str::to_owned);
     let (standing, is_whole) = (Shard::standing, Shard::has_no_doubts);
-    cluster::run(seed, rounds, trail, cluster::Subject { make: make_seat, refused, standing, is_whole })
+    let admit = |node: usize| Mail::admit(NodeId(node as u32 + 1), Budget::first_disk(node), address(node).to_string());
+    let knows = |shard: &Shard, node: usize| shard.has_let_in(NodeId(node as u32 + 1), Budget::first_disk(node));
+    let subject = cluster::Subject { make: make_seat, refused, standing, is_whole, admit, knows };
+    cluster::run(seed, rounds, trail, subject)
 }
 
 /// A story about one production shard.

@@ -236,6 +236,12 @@ impl<A: App> World<A> {
         self.trail.mark("boot", node, u64::from(life), shards.len() as u64);
     }
 
+    /// A shard is told something, as if by itself.
+    pub fn tell(&mut self, shard: usize, mail: A::Mail) {
+        let from = self.shard_id(shard);
+        self.hand(shard, AtHand::Event(Event::Mail { from, mail }));
+    }
+
     /// SIGTERM, to all processes.
     pub fn stop(&mut self) {
         (0..self.nodes.len()).for_each(|node| self.stop_node(node));

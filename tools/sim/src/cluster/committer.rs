@@ -48,9 +48,9 @@ pub struct Committer {
 
 impl Committer {
     /// One with a group of that name, which asks about once in each `pause`.
-    pub fn new(rng: Prng, nodes: usize, group: String, pause: u64) -> Committer {
+    pub fn new(rng: Prng, group: String, pause: u64) -> Committer {
         let (places, coordinator) = (BTreeMap::new(), None);
-        let guide = Guide::new(rng, nodes);
+        let guide = Guide::new(rng);
         Committer { guide, group, pause, coordinator, places, next: 0, not_before: 0, stopping: false, looked: false }
     }
 

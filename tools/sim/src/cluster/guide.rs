@@ -39,7 +39,8 @@ pub struct Leader {
 /// See the module.
 pub struct Guide {
     pub(super) rng: Prng,
-    lines: Vec<Connection>,
+    /// Connections to the nodes that it has wanted something of.
+    lines: BTreeMap<usize, Connection>,
     leaders: BTreeMap<(usize, usize), Leader>,
     /// The leaders are to be asked for, not before.
     ask_at: Option<u64>,
@@ -50,9 +51,8 @@ pub struct Guide {
 
 impl Guide {
     /// Knows nobody.
-    pub fn new(mut rng: Prng, nodes: usize) -> Guide {
-        let lines = (0..nodes).map(|_| Connection::new(client::manner(&mut rng))).collect();
-        Guide { rng, lines, leaders: BTreeMap::new(), ask_at: Some(0), asking: false, ghosts: false }
+    pub fn new(rng: Prng) -> Guide {
+        Guide { rng, lines: BTreeMap::new(), leaders: BTreeMap::new(), ask_at: Some(0), asking: false, ghosts: false }
     }
 
     /// Who leads the partition, as far as is known.
@@ -74,25 +74,25 @@ impl Guide {
     pub fn line(&mut self, nodes: &mut dyn Nodes, node: usize) -> Option<&mut Connection> {
         let shards = nodes.shards_of(node);
         let shard = shards.start + self.rng.below(shards.len() as u64) as usize;
-        let line = &mut self.lines[node];
+        let line = self.lines.entry(node).or_insert_with(|| Connection::new(client::manner(&mut self.rng)));
         line.open_at(nodes, shard).then_some(line)
     }
 
     /// Requests without answers, to all nodes.
     pub fn outstanding(&self) -> usize {
-        self.lines.iter().map(Connection::outstanding).sum()
+        self.lines.values().map(Connection::outstanding).sum()
     }
 
     /// True of a connection of this client.
     pub fn has(&self, link: u64) -> bool {
-        self.lines.iter().any(|line| line.link == Some(link))
+        self.lines.values().any(|line| line.link == Some(link))
     }
 
     /// Asks for leaders if that is due. Returns what nobody answers any more, as its node keeps silent.
     pub fn wake(&mut self, nodes: &mut dyn Nodes) -> Vec<Waiting> {
         let now = nodes.now();
         let mut lost = Vec::new();
-        for line in &mut self.lines {
+        for line in self.lines.values_mut() {
             if line.oldest().is_some_and(|oldest| now - oldest.sent_at > PATIENCE) {
                 nodes.abort(line.link.expect("it waits for an answer"));
                 lost.extend(line.lost());
@@ -100,7 +100,7 @@ impl Guide {
         }
         self.note_lost(now, &lost);
         if self.ask_at.is_some_and(|at| at <= now) && !self.asking {
-            let node = self.rng.below(self.lines.len() as u64) as usize;
+            let node = self.rng.below(nodes.nodes() as u64) as usize;
             let Some(line) = self.line(nodes, node) else {
                 self.ask_at = Some(now + ASK_EVERY);
                 return lost;
@@ -127,7 +127,7 @@ impl Guide {
         link: u64,
         bytes: &[u8],
     ) -> Result<Vec<(Waiting, Bytes)>, Violation> {
-        let Some(line) = self.lines.iter_mut().find(|line| line.link == Some(link)) else { return Ok(Vec::new()) };
+        let Some(line) = self.lines.values_mut().find(|line| line.link == Some(link)) else { return Ok(Vec::new()) };
         let mut answers = Vec::new();
         for (waiting, frame) in line.receive(bytes)? {
             if matches!(waiting.asked, Asked::Metadata) {
@@ -151,7 +151,7 @@ impl Guide {
                 continue;
             }
             for part in &topic.partitions {
-                let known = usize::try_from(part.leader_id.0 - 1).ok().filter(|node| *node < self.lines.len());
+                let known = usize::try_from(part.leader_id.0 - 1).ok();
                 let at = (t, part.partition_index as usize);
                 match known {
                     // News may be overtaken by older news.
@@ -172,7 +172,7 @@ impl Guide {
 
     /// A connection is gone; what is not answered.
     pub fn lost(&mut self, now: u64, link: u64) -> Vec<Waiting> {
-        let Some(line) = self.lines.iter_mut().find(|line| line.link == Some(link)) else { return Vec::new() };
+        let Some(line) = self.lines.values_mut().find(|line| line.link == Some(link)) else { return Vec::new() };
         let lost = line.lost();
         self.note_lost(now, &lost);
         self.doubt(now);
@@ -182,7 +182,7 @@ impl Guide {
     /// Closes all connections; what is not answered.
     pub fn hang_up(&mut self, nodes: &mut dyn Nodes) -> Vec<Waiting> {
         let mut lost = Vec::new();
-        for line in &mut self.lines {
+        for line in self.lines.values_mut() {
             if let Some(link) = line.link {
                 nodes.abort(link);
                 lost.extend(line.lost());

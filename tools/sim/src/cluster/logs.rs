@@ -56,6 +56,8 @@ pub struct Topic {
 pub struct Logs {
     /// By their numbers.
     pub topics: Vec<Topic>,
+    /// Nodes of the cluster: those before this number.
+    pub nodes: usize,
     /// Disks have lost something, or have been full.
     pub disks_lose: bool,
     numbers: u64,
@@ -70,6 +72,11 @@ pub struct Logs {
 }
 
 impl Logs {
+    /// No topics, in a cluster of so many nodes.
+    pub fn of(nodes: usize) -> Logs {
+        Logs { nodes, ..Logs::default() }
+    }
+
     /// A number that no batch had.
     pub fn next_number(&mut self) -> u64 {
         self.numbers += 1;

@@ -42,16 +42,16 @@ pub struct Budget {
     victim: Option<usize>,
     /// They have, since they were last replaced.
     rotten: bool,
-    /// How often the disks of each node have been replaced.
+    /// How often the disks of each founder have been replaced: a newcomer with others would have to be let in again.
     replaced: Vec<u64>,
     done: Losses,
 }
 
 impl Budget {
-    /// Of a cluster of so many nodes.
-    pub fn new(seed: u64, nodes: usize) -> Budget {
+    /// Of a cluster of so many founders.
+    pub fn new(seed: u64, founders: usize) -> Budget {
         let mut rng = Prng::new(seed ^ 0x1055_d15c);
-        let kinds = match (nodes, rng.below(8)) {
+        let kinds = match (founders, rng.below(8)) {
             (_, 0 | 1) => Vec::new(),
             (_, 2) => vec![Loss::Room],
             (1, _) => Vec::new(),
@@ -59,7 +59,7 @@ impl Budget {
             (_, 5) => vec![Loss::Disks],
             (_, _) => vec![Loss::Rot, Loss::Rot, Loss::Disks, Loss::Room],
         };
-        Budget { rng, kinds, victim: None, rotten: false, replaced: vec![0; nodes], done: Losses::default() }
+        Budget { rng, kinds, victim: None, rotten: false, replaced: vec![0; founders], done: Losses::default() }
     }
 
     /// What may befall them.
@@ -80,7 +80,7 @@ impl Budget {
 
     /// The number of a node's disks now, and the one that they had when the cluster was founded.
     pub fn disk(&self, node: usize) -> u128 {
-        Budget::first_disk(node) + u128::from(self.replaced[node])
+        Budget::first_disk(node) + self.replaced.get(node).copied().map_or(0, u128::from)
     }
 
     /// See [`Budget::disk`].

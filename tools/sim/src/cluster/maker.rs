@@ -43,8 +43,8 @@ pub struct Maker {
 
 impl Maker {
     /// Of all topics that are not made.
-    pub fn new(rng: Prng, nodes: usize, ways: Ways) -> Maker {
-        Maker { guide: Guide::new(rng, nodes), ways, next: 0, again: false, stopping: false }
+    pub fn new(rng: Prng, ways: Ways) -> Maker {
+        Maker { guide: Guide::new(rng), ways, next: 0, again: false, stopping: false }
     }
 
     /// Nobody will say what became of these.

@@ -10,6 +10,7 @@ mod logs;
 mod losses;
 mod maker;
 mod mover;
+mod newcomers;
 mod reader;
 mod run;
 mod workload;

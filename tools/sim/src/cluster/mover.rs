@@ -34,8 +34,8 @@ pub struct Mover {
 
 impl Mover {
     /// Moves about one partition in each `pause`, to `copies_min` nodes at least.
-    pub fn new(rng: Prng, nodes: usize, pause: u64, copies_min: usize) -> Mover {
-        Mover { guide: Guide::new(rng, nodes), pause, copies_min, stopping: false, quiet: 0 }
+    pub fn new(rng: Prng, pause: u64, copies_min: usize) -> Mover {
+        Mover { guide: Guide::new(rng), pause, copies_min, stopping: false, quiet: 0 }
     }
 
     fn list(&mut self, nodes: &mut dyn Nodes) {
@@ -53,7 +53,7 @@ impl Mover {
         }
         let topic = live[rng.below(live.len() as u64) as usize];
         let partition = rng.below(logs.topics[topic].partitions.len() as u64) as i32;
-        let count = nodes.nodes() as u64;
+        let count = logs.nodes as u64;
         let mut ids: Vec<i32> = (1..=count as i32).collect();
         for at in (1..ids.len()).rev() {
             ids.swap(at, rng.below(at as u64 + 1) as usize);
@@ -84,7 +84,7 @@ impl Actor for Mover {
             self.wish(nodes, logs);
             return Ok(Next::Wake(self.guide.rng.between(self.pause / 4, 2 * self.pause)));
         }
-        if self.quiet == nodes.nodes() {
+        if self.quiet == logs.nodes {
             self.guide.hang_up(nodes);
             return Ok(Next::Done);
         }

@@ -34,8 +34,8 @@ pub struct Reader {
 
 impl Reader {
     /// A reader of all topics.
-    pub fn new(rng: Prng, nodes: usize, auditor: bool) -> Reader {
-        Reader { guide: Guide::new(rng, nodes), auditor, places: BTreeMap::new(), stopping: false }
+    pub fn new(rng: Prng, auditor: bool) -> Reader {
+        Reader { guide: Guide::new(rng), auditor, places: BTreeMap::new(), stopping: false }
     }
 
     fn fetch(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs) {

@@ -7,6 +7,7 @@ use super::logs::Logs;
 use super::losses::{Budget, Loss};
 use super::maker::Maker;
 use super::mover::Mover;
+use super::newcomers::Newcomers;
 use super::reader::Reader;
 use super::workload::Workload;
 use super::writer::{self, Writer};
@@ -37,13 +38,13 @@ const RECV_BUFS: usize = 64;
 
 /// A shard's place in a cluster.
 pub struct Seat {
-    /// Its node, from 0, of so many.
+    /// Its node, from 0.
     pub node: usize,
-    /// How many nodes there are.
-    pub nodes: usize,
+    /// The nodes before this number founded the cluster; those from there on joined it.
+    pub founders: usize,
     /// Drawn at the start of its process.
     pub start: u64,
-    /// The number of its node's disks, and whether they are others than when the cluster was founded.
+    /// The number of its node's disks, and whether the cluster was founded without them.
     pub disk: u128,
     pub is_replaced: bool,
     /// The rest.
@@ -51,8 +52,7 @@ pub struct Seat {
 }
 
 /// What is simulated.
-#[derive(Clone, Copy)]
-pub struct Subject<A> {
+pub struct Subject<A: App> {
     /// Makes a shard.
     pub make: fn(&Seat) -> A,
     /// The reason why it would not start, if so.
@@ -61,6 +61,10 @@ pub struct Subject<A> {
     pub standing: fn(&A) -> String,
     /// True if it knows its groups, and none of them may have forgotten something.
     pub is_whole: fn(&A) -> bool,
+    /// What a node's first shard is told when another one wants to join.
+    pub admit: fn(usize) -> A::Mail,
+    /// True if a node's first shard has it in its catalog that another one was let in.
+    pub knows: fn(&A, usize) -> bool,
 }
 
 impl<A: App> Nodes for World<A> {
@@ -79,6 +83,7 @@ struct Run<A: App> {
     logs: Logs,
     budget: Budget,
     workload: Workload,
+    newcomers: Newcomers,
     actors: Vec<Box<dyn Actor>>,
     done: Vec<bool>,
     segment_bytes: u64,
@@ -116,7 +121,9 @@ impl<A: App> Run<A> {
         let mut rng = Prng::new(seed ^ 0xc1a5_7e12);
         let nodes = [3, 3, 3, 5, 1][rng.below(5) as usize];
         // Nodes may differ in their shards.
-        let shards: Vec<usize> = (0..nodes).map(|_| [1, 1, 2, 3][rng.below(4) as usize]).collect();
+        let mut shards: Vec<usize> = (0..nodes).map(|_| [1, 1, 2, 3][rng.below(4) as usize]).collect();
+        let mut newcomers = Newcomers::new(seed, nodes);
+        shards.extend((nodes..newcomers.nodes()).map(|_| newcomers.shards()));
         let least = rng.between(5_000, 100_000);
         let speed = Speed { least, most: least * rng.between(2, 12), per_kib: rng.between(100, 2_000) };
         let disks = (0..shards.iter().sum()).map(|_| Disk::new(rng.fork(), 1 << 30, speed)).collect();
@@ -137,9 +144,10 @@ impl<A: App> Run<A> {
             rng,
             world,
             subject,
-            logs: Logs::default(),
+            logs: Logs::of(nodes),
             budget,
             workload,
+            newcomers,
             actors: Vec::new(),
             done: Vec::new(),
             segment_bytes,
@@ -154,7 +162,7 @@ impl<A: App> Run<A> {
     }
 
     fn hire(&mut self) {
-        let nodes = self.world.nodes();
+        let nodes = self.newcomers.founders();
         for _ in 0..self.rng.between(1, 3) {
             let partitions = [1, 2, 5][self.rng.below(3) as usize];
             let replication =
@@ -162,7 +170,7 @@ impl<A: App> Run<A> {
             let replication = replication.max(self.budget.copies_min());
             self.logs.add_topic(partitions, replication as i16, self.workload.keys_of_one());
         }
-        let maker = Maker::new(self.rng.fork(), nodes, self.workload.maker(nodes.min(3)));
+        let maker = Maker::new(self.rng.fork(), self.workload.maker(nodes.min(3)));
         self.employ(Box::new(maker));
         for lane in 0..self.rng.between(2, 4) {
             let once = self.rng.chance(2, 3);
@@ -173,22 +181,22 @@ impl<A: App> Run<A> {
                 pause: self.rng.between(2, 40) * MS,
                 bytes_max: if self.rng.chance(1, 4) { 150_000 } else { 20_000 },
             };
-            let writer = Writer::new(ways, self.rng.fork(), nodes, lane + 1);
+            let writer = Writer::new(ways, self.rng.fork(), lane + 1);
             self.employ(Box::new(writer));
         }
         for _ in 0..2 {
-            let reader = Reader::new(self.rng.fork(), nodes, false);
+            let reader = Reader::new(self.rng.fork(), false);
             self.employ(Box::new(reader));
         }
         // Some clusters keep their replicas where they are.
         if nodes > 1 && self.rng.chance(1, 2) {
             let pause = self.rng.between(50, 1_500) * MS;
-            let mover = Mover::new(self.rng.fork(), nodes, pause, self.budget.copies_min());
+            let mover = Mover::new(self.rng.fork(), pause, self.budget.copies_min());
             self.employ(Box::new(mover));
         }
         for number in 0..self.workload.committers {
             let pause = self.workload.rng.between(5, 100) * MS;
-            let committer = Committer::new(self.workload.rng.fork(), nodes, format!("group-{number}"), pause);
+            let committer = Committer::new(self.workload.rng.fork(), format!("group-{number}"), pause);
             self.employ(Box::new(committer));
         }
     }
@@ -202,7 +210,7 @@ impl<A: App> Run<A> {
     }
 
     fn whole(&mut self, rounds: u32) -> Result<(), Violation> {
-        (0..self.world.nodes()).for_each(|node| self.boot(node));
+        (0..self.newcomers.founders()).for_each(|node| self.boot(node));
         // The maker has to find a cluster that works.
         self.await_topics()?;
         for _ in 0..rounds {
@@ -216,6 +224,7 @@ impl<A: App> Run<A> {
             }
             self.strike();
             self.lose();
+            self.welcome(false);
             if let Some((node, ms)) = self.workload.jump(self.world.nodes()) {
                 self.world.jump(node, ms);
             }
@@ -226,6 +235,7 @@ impl<A: App> Run<A> {
             }
         }
         self.heal(false);
+        self.welcome_all()?;
         self.actors.iter_mut().for_each(|actor| actor.stop());
         self.finish("were not done")?;
         for power in [false, true] {
@@ -240,9 +250,36 @@ impl<A: App> Run<A> {
         self.finish("did not read all logs to their ends after a restart of all nodes")
     }
 
+    /// A node that is to join asks for it, or is started when a node that it asks says that it is in.
+    fn welcome(&mut self, surely: bool) {
+        let Some(newcomer) = self.newcomers.next() else { return };
+        let Some(via) = self.newcomers.turn(surely) else { return };
+        let asked = self.world.shards_of(via).start;
+        let Some(app) = self.world.app(asked).filter(|_| self.world.runs(via)) else { return };
+        if !(self.subject.knows)(app, newcomer) {
+            return self.world.tell(asked, (self.subject.admit)(newcomer));
+        }
+        self.newcomers.came(newcomer);
+        self.logs.nodes = newcomer + 1;
+        self.boot(newcomer);
+        // What is made now may come to it.
+        let replication = self.newcomers.replication(self.budget.copies_min());
+        self.logs.add_topic(3, replication, 0);
+    }
+
+    /// All that are to come are there.
+    fn welcome_all(&mut self) -> Result<(), Violation> {
+        let began = self.world.now();
+        while self.newcomers.next().is_some() && self.world.now() < began + END_MS * MS {
+            self.welcome(true);
+            self.phase(50)?;
+        }
+        self.newcomers.left_outside(END_MS, self.standing())
+    }
+
     fn employ_auditor(&mut self) {
         self.logs.begin_audit();
-        let auditor = Reader::new(self.rng.fork(), self.world.nodes(), true);
+        let auditor = Reader::new(self.rng.fork(), true);
         self.employ(Box::new(auditor));
     }
 
@@ -268,17 +305,17 @@ impl<A: App> Run<A> {
     }
 
     fn boot(&mut self, node: usize) {
-        let (make, nodes) = (self.subject.make, self.world.nodes());
+        let (make, founders) = (self.subject.make, self.newcomers.founders());
         let shards = self.world.shards_of(node).len();
         let (segment_bytes, cleaner, coordinator) = (self.segment_bytes, self.cleaner, Arc::clone(&self.coordinator));
         let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
         let start = self.rng.next_u64();
         let disk = self.budget.disk(node);
-        let is_replaced = disk != Budget::first_disk(node);
+        let is_replaced = disk != Budget::first_disk(node) || node >= founders;
         self.world.boot_node(node, |shard| {
             make(&Seat {
                 node,
-                nodes,
+                founders,
                 start,
                 disk,
                 is_replaced,
@@ -308,7 +345,9 @@ impl<A: App> Run<A> {
             4..=5 => self.end_node(one, true),
             6 | 7 => {
                 let ns = self.rng.between(10, 4_000) * MS;
-                self.world.pause_node(one, ns);
+                if self.world.runs(one) {
+                    self.world.pause_node(one, ns);
+                }
             }
             8 | 9 if one != other => self.world.cut(one, other),
             10 if one != other => {
@@ -385,7 +424,7 @@ impl<A: App> Run<A> {
         let nodes = self.world.nodes();
         for node in 0..nodes {
             let stays = some && self.rng.chance(1, 4);
-            if !self.world.runs(node) && !stays {
+            if !self.world.runs(node) && !stays && self.newcomers.is_in(node) {
                 self.boot(node);
             }
         }

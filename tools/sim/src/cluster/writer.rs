@@ -58,10 +58,10 @@ pub struct Writer {
 
 impl Writer {
     /// `lane`: its own.
-    pub fn new(ways: Ways, rng: Prng, nodes: usize, lane: u64) -> Writer {
+    pub fn new(ways: Ways, rng: Prng, lane: u64) -> Writer {
         Writer {
             ways,
-            guide: Guide::new(rng, nodes),
+            guide: Guide::new(rng),
             lane,
             order: 0,
             id: None,
