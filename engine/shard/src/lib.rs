@@ -30,6 +30,7 @@ mod wire;
 pub mod znodes;
 
 pub use coordinators::decode_group_record;
+pub use groups::GroupMarks;
 pub use inquiry::{Finding, GroupProgress, Inquiries, Inquiry, PartitionProgress};
 pub use mail::Mail;
 pub use memory::MemoryLimits;

@@ -7,7 +7,7 @@
 use crate::catalog::CatalogOwner;
 use crate::conns::Conns;
 use crate::coordinators::{Around, Coordinators};
-use crate::groups::{self, FetchRequest, Flow, Groups, Notice, Phase};
+use crate::groups::{self, FetchRequest, Flow, GroupMarks, Groups, Notice, Phase};
 use crate::inquiry::{Finding, Inquiry};
 use crate::kafka::{self, Kafka};
 use crate::line_limit::LineLimit;
@@ -183,6 +183,11 @@ impl Shard {
             self.in_force,
             self.groups.all_serving(),
         )
+    }
+
+    /// Where the consensus of each group stands.
+    pub fn group_marks(&self) -> impl Iterator<Item = GroupMarks> {
+        self.groups.marks()
     }
 
     /// True if the catalog as it is applied here says that a server was let in with this disk. Asked of shard 0.

@@ -11,7 +11,8 @@ use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
 use torc_base::limits::COMPACTION_KEY_BYTES;
 use torc_shard::{
-    ClusterSettings, Listener, Mail, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig, WalSettings,
+    ClusterSettings, GroupMarks, Listener, Mail, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig,
+    WalSettings,
 };
 
 /// Memory of a shard: so little that every run meets the limits.
@@ -132,7 +133,8 @@ pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Fail
     let (standing, is_whole) = (Shard::standing, Shard::has_no_doubts);
     let admit = |node: usize| Mail::admit(NodeId(node as u32 + 1), Budget::first_disk(node), address(node).to_string());
     let knows = |shard: &Shard, node: usize| shard.has_let_in(NodeId(node as u32 + 1), Budget::first_disk(node));
-    let subject = cluster::Subject { make: make_seat, refused, standing, is_whole, admit, knows };
+    let marks = |shard: &Shard, see: &mut dyn FnMut(GroupMarks)| shard.group_marks().for_each(see);
+    let subject = cluster::Subject { make: make_seat, refused, standing, is_whole, marks, admit, knows };
     cluster::run(seed, rounds, trail, subject)
 }
 

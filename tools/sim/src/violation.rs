@@ -51,6 +51,12 @@ pub enum Rule {
     AtLeastOnce,
     /// The state of a coordinator is what its log says.
     LogIsState,
+    /// A group has one leader in each term.
+    OneLeader,
+    /// What is committed at an index is the same on all members.
+    CommittedAgrees,
+    /// A leader commits what others have written by an entry of its own term alone.
+    OwnTerm,
     /// Of each key of a compacted topic the last record is there, a tombstone for its time.
     LastIsKept,
 }

@@ -55,7 +55,7 @@ use crate::settings::Settings;
 use crate::stats::{Stats, set};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Place};
+use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Place, Term};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_base::time::{Mono, Now};
 use torc_consensus::{Input, Output};
@@ -175,6 +175,18 @@ pub struct Groups {
     stats_due: bool,
 }
 
+/// Where the consensus of a group stands, for whoever compares members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupMarks {
+    pub group: GroupId,
+    pub term: Term,
+    /// This member leads in that term.
+    pub leads: bool,
+    pub committed: Index,
+    /// The term of the newest committed entry; `None` if the log does not say it any more.
+    pub committed_term: Option<Term>,
+}
+
 impl Groups {
     /// Nothing happens before [`Groups::start`].
     pub fn new(settings: Arc<Settings>, stats: Arc<Stats>) -> Groups {
@@ -245,6 +257,15 @@ impl Groups {
             )
         };
         self.groups.iter().map(line).collect()
+    }
+
+    /// Where the consensus of each group stands.
+    pub fn marks(&self) -> impl Iterator<Item = GroupMarks> {
+        self.groups.iter().map(|(id, Group { raft, .. })| {
+            let committed = raft.marks().committed;
+            let committed_term = raft.log().term_at(committed);
+            GroupMarks { group: *id, term: raft.term(), leads: raft.is_leader(), committed, committed_term }
+        })
     }
 
     /// Groups of this shard.

@@ -9,6 +9,7 @@ mod kept;
 mod logs;
 mod losses;
 mod maker;
+mod marks;
 mod mover;
 mod newcomers;
 mod reader;

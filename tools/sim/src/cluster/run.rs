@@ -6,6 +6,7 @@ use super::guide::Nodes;
 use super::logs::Logs;
 use super::losses::{Budget, Loss};
 use super::maker::Maker;
+use super::marks::Marks;
 use super::mover::Mover;
 use super::newcomers::Newcomers;
 use super::reader::Reader;
@@ -25,7 +26,7 @@ use torc_base::buf::Pool;
 use torc_base::io::App;
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::prng::Prng;
-use torc_shard::{CleanerSettings, CoordinatorSettings};
+use torc_shard::{CleanerSettings, CoordinatorSettings, GroupMarks};
 
 /// Timers below this are actors'; this one ends a phase.
 const PHASE_OVER: u64 = 1 << 40;
@@ -33,6 +34,8 @@ const PHASE_OVER: u64 = 1 << 40;
 const END_MS: u64 = 60_000;
 /// Virtual time in which somebody gets an answer, mostly.
 const ANSWER_MS: u64 = 50;
+/// Members are looked at when so many things have happened that clients noticed.
+const LOOK_EVERY: u64 = 4;
 /// Receive buffers of each shard.
 const RECV_BUFS: usize = 64;
 
@@ -61,6 +64,8 @@ pub struct Subject<A: App> {
     pub standing: fn(&A) -> String,
     /// True if it knows its groups, and none of them may have forgotten something.
     pub is_whole: fn(&A) -> bool,
+    /// Where its groups stand.
+    pub marks: fn(&A, &mut dyn FnMut(GroupMarks)),
     /// What a node's first shard is told when another one wants to join.
     pub admit: fn(usize) -> A::Mail,
     /// True if a node's first shard has it in its catalog that another one was let in.
@@ -84,6 +89,7 @@ struct Run<A: App> {
     budget: Budget,
     workload: Workload,
     newcomers: Newcomers,
+    marks: Marks,
     actors: Vec<Box<dyn Actor>>,
     done: Vec<bool>,
     segment_bytes: u64,
@@ -91,6 +97,8 @@ struct Run<A: App> {
     coordinator: Arc<CoordinatorSettings>,
     lives: u32,
     phase: u64,
+    /// Things that clients noticed.
+    happenings: u64,
     /// A phase ends when somebody has got something.
     to_answer: bool,
 }
@@ -148,6 +156,7 @@ impl<A: App> Run<A> {
             budget,
             workload,
             newcomers,
+            marks: Marks::default(),
             actors: Vec::new(),
             done: Vec::new(),
             segment_bytes,
@@ -155,6 +164,7 @@ impl<A: App> Run<A> {
             coordinator: Arc::default(),
             lives: 0,
             phase: 0,
+            happenings: 0,
             to_answer: false,
         };
         run.hire();
@@ -241,9 +251,7 @@ impl<A: App> Run<A> {
         for power in [false, true] {
             self.employ_auditor();
             self.finish("did not read all logs to their ends")?;
-            for node in 0..self.world.nodes() {
-                if power { self.world.cut_power_of(node) } else { self.world.kill_node(node) }
-            }
+            (0..self.world.nodes()).for_each(|node| self.end_node(node, power));
             (0..self.world.nodes()).for_each(|node| self.boot(node));
         }
         self.employ_auditor();
@@ -416,6 +424,7 @@ impl<A: App> Run<A> {
         if !self.world.runs(node) {
             return;
         }
+        self.marks.ended(node);
         if power { self.world.cut_power_of(node) } else { self.world.kill_node(node) }
     }
 
@@ -466,6 +475,12 @@ impl<A: App> Run<A> {
         self.world.timer(ms * MS, token);
         loop {
             let Some(happening) = self.world.step()? else { return Ok(()) };
+            if !matches!(happening, Happening::Quiet) {
+                self.happenings += 1;
+                if self.happenings.is_multiple_of(LOOK_EVERY) {
+                    self.look()?;
+                }
+            }
             match happening {
                 Happening::Quiet => {}
                 Happening::Timer { token: t } if t == token => return Ok(()),
@@ -491,6 +506,21 @@ impl<A: App> Run<A> {
                 }
             }
         }
+    }
+
+    /// Looks at all members of all groups.
+    fn look(&mut self) -> Result<(), Violation> {
+        let (marks, mut verdict) = (&mut self.marks, Ok(()));
+        for node in 0..self.world.nodes() {
+            for app in self.world.shards_of(node).filter_map(|shard| self.world.app(shard)) {
+                (self.subject.marks)(app, &mut |member| {
+                    if verdict.is_ok() {
+                        verdict = marks.see(node, &member);
+                    }
+                });
+            }
+        }
+        verdict
     }
 
     fn wake(&mut self, number: usize) -> Result<(), Violation> {
