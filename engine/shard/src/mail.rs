@@ -418,8 +418,8 @@ pub enum Answer {
     EpochEnds(Parts<(LeaderEpoch, Offset)>),
     /// The low watermark.
     Deleted(Parts<Offset>),
-    /// Bytes.
-    Sizes(Vec<(u32, u64)>),
+    /// Bytes, and ranges of entries that differ from the leader's.
+    Sizes(Vec<(u32, u64, u64)>),
     /// By position: what becomes of the wish for another leader.
     Elected(Vec<(u32, HandOver)>),
     /// By position; `None`: it is not led there.

@@ -27,6 +27,8 @@ pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes
 pub use leaders::{CurrentLeader, Endpoint};
 pub use metadata_writer::MetadataWriter;
 pub use request::{Bad, CONTROL_BYTES_MAX, Header, Request, decode};
-pub use response::{EncodeError, api_versions, encode, encode_api_versions_refusal, topic_id, topic_uuid};
+pub use response::{
+    DIFFERENCES_TAG, EncodeError, api_versions, encode, encode_api_versions_refusal, topic_id, topic_uuid,
+};
 pub use uuid::Uuid;
 pub use windows::{ApiWindow, WINDOWS, api, api_name, window};

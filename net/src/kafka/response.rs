@@ -9,6 +9,10 @@ use std::fmt;
 use torc_base::ids::TopicId;
 use uuid::Uuid;
 
+/// The tag of a field that torc adds to a partition of DescribeLogDirs, for tools of its own: in how many ranges of entries (8
+/// bytes) this replica was seen to differ from its leader's. It is there when there are any; other clients pass over it.
+pub const DIFFERENCES_TAG: i32 = 10_000;
+
 /// An answer that its version cannot express: a field is set that the version does not have, or a string is too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodeError {

@@ -38,6 +38,8 @@ pub struct Digests {
     open: Option<u64>,
     whole: VecDeque<(Index, u64)>,
     told: VecDeque<(Index, u64, NodeId)>,
+    /// Ranges that differ from a leader's, since the start.
+    differences: u64,
 }
 
 /// What identifies an entry, mixed into one number.
@@ -110,6 +112,11 @@ impl Digests {
         self.whole.iter().find(|(at, _)| *at == last).map(|(_, sum)| *sum)
     }
 
+    /// Ranges that differ from a leader's, since the start.
+    pub(super) fn differences(&self) -> u64 {
+        self.differences
+    }
+
     /// What a leader has said of a range that is whole only now.
     fn said_of(&mut self, last: Index) -> Option<(u64, NodeId)> {
         let at = self.told.iter().position(|(of, ..)| *of == last)?;
@@ -173,6 +180,9 @@ impl Groups {
             return;
         }
         add(&self.stats.replica_differences_total, 1);
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.digests.differences += 1;
+        }
         let first = Index(last.get() + 1 - RANGE);
         let text = format!(
             "group {id}: the entries {first} to {last} here are not those of node {from}, which leads: a fault of torc or of a \

@@ -122,7 +122,7 @@ struct Sum(u64);
 impl Sum {
     fn answer(&self, asker: Asker) -> KeptBack {
         let lost = |_, refusal| Answer::Deleted(vec![(0, Err(refusal))]);
-        KeptBack { asker, answer: Answer::Sizes(vec![(0, self.0)]), lost }
+        KeptBack { asker, answer: Answer::Sizes(vec![(0, self.0, 0)]), lost }
     }
 
     /// Adds a number, for several who wait for the sum.

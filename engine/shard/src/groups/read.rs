@@ -46,10 +46,13 @@ impl Groups {
         out.answers.push_back((asker, Answer::EpochEnds(ends)));
     }
 
-    /// Bytes that groups hold in the log.
+    /// Bytes that groups hold in the log, and how often they were found to differ from their leaders'.
     pub fn sizes(&mut self, out: &mut Out, asker: Asker, parts: Vec<(u32, GroupId)>) {
-        let sizes = parts.into_iter().map(|(position, id)| (position, self.wal.group_bytes(id))).collect();
-        out.answers.push_back((asker, Answer::Sizes(sizes)));
+        let of = |(position, id): (u32, GroupId)| {
+            let differences = self.groups.get(&id).map_or(0, |group| group.digests.differences());
+            (position, self.wal.group_bytes(id), differences)
+        };
+        out.answers.push_back((asker, Answer::Sizes(parts.into_iter().map(of).collect())));
     }
 
     /// A damaged entry is reported to whoever runs the server, and never served.

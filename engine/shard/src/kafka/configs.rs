@@ -22,7 +22,7 @@ use torc_net::kafka::schema::{
     DescribeLogDirsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
     ListConfigResourcesRequest, ListConfigResourcesResponse, TopicName,
 };
-use torc_net::kafka::{StrBytes, error};
+use torc_net::kafka::{DIFFERENCES_TAG, StrBytes, error};
 use torc_state::catalog::{Topic, check_name};
 use torc_state::config::{self, Alter, Overrides};
 use torc_state::group_config;
@@ -87,10 +87,15 @@ pub(super) struct LogDirsGather {
 
 impl LogDirsGather {
     /// Takes answers in; true if all are there.
-    pub fn take(&mut self, parts: Vec<(u32, u64)>) -> bool {
-        for (position, bytes) in parts {
+    pub fn take(&mut self, parts: Vec<(u32, u64, u64)>) -> bool {
+        for (position, bytes, differences) in parts {
             let (topic, partition) = self.places[position as usize];
-            self.topics[topic].partitions[partition].partition_size = bytes as i64;
+            let answer = &mut self.topics[topic].partitions[partition];
+            answer.partition_size = bytes as i64;
+            if differences > 0 {
+                let told = differences.to_be_bytes().to_vec().into();
+                answer.unknown_tagged_fields.insert(DIFFERENCES_TAG, told);
+            }
             self.waiting -= 1;
         }
         self.waiting == 0

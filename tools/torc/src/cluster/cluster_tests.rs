@@ -75,6 +75,10 @@ fn each_trouble_is_named_with_what_to_do() {
     only(&look, "there is no controller", "start more nodes");
 
     let mut look = well();
+    look.partitions[2].differing.insert(2, 3);
+    only(&look, "node 2 has other entries than the leaders of 1 partition (b/0)", "empty data directory");
+
+    let mut look = well();
     look.nodes[0].disk = Some("KAFKA_STORAGE_ERROR".to_string());
     only(&look, "node 1 has trouble with its disk: KAFKA_STORAGE_ERROR", "restart");
 

@@ -25,6 +25,7 @@ pub fn problems(look: &Look) -> Vec<Problem> {
             remedy: format!("start more nodes: most of those that decide on the catalog must run{}", stopped(look)),
         });
     }
+    differing(look, &mut problems);
     refusing(look, &mut problems);
     for node in &look.nodes {
         of_node(node, look, &mut problems);
@@ -74,6 +75,22 @@ fn leaderless(look: &Look, problems: &mut Vec<Problem>) {
             list(replicas.into_iter())
         ),
     });
+}
+
+/// Replicas that have other entries than their leaders.
+fn differing(look: &Look, problems: &mut Vec<Problem>) {
+    let mut by_node: BTreeMap<i32, Vec<&Partition>> = BTreeMap::new();
+    for part in &look.partitions {
+        part.differing.keys().for_each(|id| by_node.entry(*id).or_default().push(part));
+    }
+    for (id, partitions) in by_node {
+        problems.push(Problem {
+            what: format!("node {id} has other entries than the leaders of {}", counted(&partitions)),
+            remedy: "its log names them: keep the directories of both nodes for those who look into it; then stop this node, and \
+                     start it with an empty data directory"
+                .to_string(),
+        });
+    }
 }
 
 /// Partitions that have a leader and too few replicas in sync.

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use torc_client::{ClientError, Cluster, LATEST, Times, error_name, text, topic_name};
+use torc_net::kafka::DIFFERENCES_TAG;
 
 /// Whoever asks as this replica is told where the asked node's own log ends, also where another one leads.
 const ANY_REPLICA: BrokerId = BrokerId(-2);
@@ -65,6 +66,8 @@ pub struct Partition {
     pub bytes: Option<u64>,
     /// Records that a replica lacks of what its leader has; without those of which it is not known.
     pub lags: BTreeMap<i32, u64>,
+    /// Replicas that were seen to have other entries than their leader, each with how many ranges of them.
+    pub differing: BTreeMap<i32, u64>,
     /// Replicas that acks=all needs in sync; `None`: the cluster does not say.
     pub least_in_sync: Option<i32>,
 }
@@ -139,6 +142,7 @@ impl Look {
                 removing: Vec::new(),
                 bytes: None,
                 lags: BTreeMap::new(),
+                differing: BTreeMap::new(),
                 least_in_sync: None,
             }));
         }
@@ -170,9 +174,17 @@ impl Look {
         for node in self.nodes.iter_mut().filter(|node| node.address.is_some()) {
             match sizes(cluster, node.id) {
                 Ok((sizes, disk)) => {
-                    (node.bytes, node.disk) = (Some(sizes.values().sum()), disk);
-                    for part in self.partitions.iter_mut().filter(|part| part.leader == Some(node.id)) {
-                        part.bytes = sizes.get(&(part.topic.clone(), part.number)).copied();
+                    (node.bytes, node.disk) = (Some(sizes.values().map(|(bytes, _)| bytes).sum()), disk);
+                    for part in &mut self.partitions {
+                        let Some((bytes, differences)) = sizes.get(&(part.topic.clone(), part.number)) else {
+                            continue;
+                        };
+                        if part.leader == Some(node.id) {
+                            part.bytes = Some(*bytes);
+                        }
+                        if *differences > 0 {
+                            part.differing.insert(node.id, *differences);
+                        }
                     }
                 }
                 Err(error) if error.passes() => node.silent = Some(error.to_string()),
@@ -275,8 +287,8 @@ fn log_ends<'a>(cluster: &mut Cluster, node: i32, partitions: &[&'a Partition]) 
     partitions.iter().filter_map(end).collect()
 }
 
-/// Bytes by topic and partition.
-type Sizes = BTreeMap<(String, i32), u64>;
+/// Bytes by topic and partition, and ranges of entries that differ from the leader's.
+type Sizes = BTreeMap<(String, i32), (u64, u64)>;
 
 /// What a node keeps, and what it says is wrong with its disk.
 fn sizes(cluster: &mut Cluster, node: i32) -> Result<(Sizes, Option<String>), ClientError> {
@@ -287,7 +299,10 @@ fn sizes(cluster: &mut Cluster, node: i32) -> Result<(Sizes, Option<String>), Cl
         // A future copy is one that moves to another directory, beside the one that serves.
         for partition in topic.partitions.iter().filter(|partition| !partition.is_future_key) {
             if let Ok(bytes) = u64::try_from(partition.partition_size) {
-                sizes.insert((topic.name.to_string(), partition.partition_index), bytes);
+                let differences = partition.unknown_tagged_fields.get(&DIFFERENCES_TAG);
+                let differences = differences.and_then(|told| Some(u64::from_be_bytes(told[..].try_into().ok()?)));
+                let told = (bytes, differences.unwrap_or(0));
+                sizes.insert((topic.name.to_string(), partition.partition_index), told);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Damage in the log of one node: it starts, promises nothing that rests on what it has lost, and gets that from the others.
 
 use super::rig::{Cluster, led, members, node};
+use crate::mail::{Answer, Asker, Place, Token};
 use crate::tests::disk::Files;
-use torc_base::ids::{GroupId, Index, NodeId, Offset};
+use torc_base::ids::{GroupId, Index, NodeId, Offset, ShardId};
 use torc_base::limits::PAGE;
 use torc_base::prng::Prng;
 use torc_wal::{batch, segment};
@@ -330,4 +331,14 @@ fn replicas_compare_what_they_have_committed() {
     assert_eq!(cluster.count(follower, |stats| &stats.replica_differences_total), 1);
     let range = format!("entries {} to {last} here are not those of node {leader}", last.get() - 63);
     assert!(cluster.logs(follower).iter().any(|line| line.contains(&range)), "{:?}", cluster.logs(follower));
+    // Whoever asks what it keeps is told, for this replica alone.
+    for (id, differences) in members().map(|id| (id, u64::from(id == follower))) {
+        let asker = Asker { place: Place { node: id, shard: ShardId(0) }, token: Token(1 << 40) };
+        let told = cluster.call(id, LOG, |groups, out| {
+            groups.sizes(out, asker, vec![(7, LOG)]);
+            out.answers.pop_back()
+        });
+        let Some((_, Answer::Sizes(parts))) = told else { panic!("no answer") };
+        assert_eq!((parts[0].0, parts[0].2), (7, differences), "node {id}");
+    }
 }
