@@ -80,10 +80,6 @@ impl Nodes {
                 launch.data = dir.join("disk").join("data");
             }
             launch.more = vec!["--node-id".to_string(), id.to_string()];
-            if disk.is_some() {
-                // The disk was seen to hear of flushes, but not that a write of a ring is to be durable (RWF_DSYNC).
-                launch.more.extend(["--set".to_string(), "torc.wal.sync=write-fdatasync".to_string()]);
-            }
             if count > 1 {
                 launch.more.extend(["--peers".to_string(), peers.join(",")]);
             }

@@ -6,7 +6,6 @@ use fuser::{
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
     ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
-use rustix::fs::OFlags;
 use std::ffi::OsStr;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,6 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The kernel asks anew each time.
 const TTL: Duration = Duration::ZERO;
 const WRITE_BYTES_MAX: u32 = 1 << 20;
+/// open(2): a write is on the medium when it returns; O_SYNC has this bit, too. (In rustix both names mean O_SYNC.)
+pub(super) const O_DSYNC: i32 = 0o10000;
 /// fallocate(2): only allocate, and leave the length alone.
 const KEEP_SIZE: i32 = 1;
 
@@ -219,7 +220,7 @@ impl Filesystem for Served {
         reply: ReplyWrite,
     ) {
         // The file's flags, and those of this write (RWF_DSYNC).
-        let durable = OFlags::from_bits_retain(flags.0 as u32).contains(OFlags::DSYNC);
+        let durable = flags.0 & O_DSYNC != 0;
         match self.disk().write(ino.0, offset, data, durable) {
             Ok(()) => reply.written(data.len() as u32),
             Err(trouble) => reply.error(errno(trouble)),
