@@ -11,6 +11,7 @@
 //! transfer 1 2 | resign 1                             1 is to hand over to 2, or to lead no longer
 //! flush 1 [n]                                         the disk of 1 ends n writes (all)
 //! deliver [1 2] | drop [1 2]                          what is under way now (from 1 to 2) arrives, or is lost
+//! copy [1 2] | late                                   what is under way now (from 1 to 2) is doubled; the copies come
 //! cut 1 [2] | heal                                    nothing arrives from or at 1 (from 1 at 2); all does again
 //! settle                                              flush and deliver until nothing is under way
 //! restart 1                                           power cut: writes under way are lost
@@ -24,7 +25,7 @@
 mod cluster;
 
 use cluster::disk::{Disk, Entry};
-use cluster::{Cluster, Settings};
+use cluster::{Cluster, Envelope, Settings};
 use std::fmt::Write;
 use std::path::Path;
 use torc_base::ids::{NodeId, Term};
@@ -54,7 +55,7 @@ fn stories_go_as_written() {
 /// The story with the outputs that its commands have now.
 fn play(story: &str) -> String {
     let mut cluster = Cluster { entry_bytes: 100, ..Cluster::default() };
-    let mut played = String::new();
+    let (mut played, mut copies) = (String::new(), Vec::new());
     let mut in_output = false;
     for line in story.lines() {
         if in_output {
@@ -69,12 +70,27 @@ fn play(story: &str) -> String {
             continue;
         }
         let mut said = String::new();
-        command(&mut cluster, line, &mut said);
+        if !double(&mut cluster, &mut copies, line) {
+            command(&mut cluster, line, &mut said);
+        }
         played.push_str("----\n");
         played.push_str(if said.is_empty() { "nothing\n" } else { &said });
         in_output = true;
     }
     played
+}
+
+/// Doubles what is under way, or has the copies arrive; false for any other command.
+fn double(cluster: &mut Cluster, copies: &mut Vec<Envelope>, line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let path = number_or_none(&words, 1).zip(number_or_none(&words, 2));
+    let on_path = |envelope: &&Envelope| path.is_none_or(|path| path == (envelope.from.0, envelope.to.0));
+    match words[0] {
+        "copy" => copies.extend(cluster.network.iter().filter(on_path).cloned()),
+        "late" => cluster.network.extend(copies.drain(..)),
+        _ => return false,
+    }
+    true
 }
 
 fn command(cluster: &mut Cluster, line: &str, said: &mut String) {
