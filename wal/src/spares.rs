@@ -377,7 +377,9 @@ impl Spares {
     pub(crate) fn deadline(&self) -> Option<Mono> {
         let unused = self.has_unused().then(|| self.last_taken.plus_ms(UNUSED_MS));
         let rest = self.half_written.filter(|_| self.step == Step::Idle).map(|half| half.wake);
-        let retry = self.retry_at.filter(|_| self.is_full());
+        // What is under way, or half written, comes first, and ends in a turn that looks again.
+        let waits = self.step == Step::Idle && self.half_written.is_none();
+        let retry = self.retry_at.filter(|_| self.is_full() && waits);
         [retry, unused, rest, self.removals.deadline()].into_iter().flatten().min()
     }
 

@@ -10,8 +10,11 @@ const US: u64 = 1_000;
 const SEC: u64 = 1_000_000_000;
 const KIB: usize = 1 << 10;
 
-/// Files made over a disk that does anything in 100 us.
+/// Files made over a disk.
 struct Scene {
+    /// How long it takes for anything, and its free bytes.
+    takes: u64,
+    free: u64,
     spares: Spares,
     now: Mono,
     /// What is under way, and when it ends.
@@ -22,7 +25,7 @@ struct Scene {
 
 fn scene() -> Scene {
     let spares = Spares::new(&WalSettings::default(), Prng::new(7));
-    Scene { spares, now: Mono(SEC), under_way: None, pieces: Vec::new() }
+    Scene { takes: 100 * US, free: 1 << 40, spares, now: Mono(SEC), under_way: None, pieces: Vec::new() }
 }
 
 impl Scene {
@@ -33,12 +36,16 @@ impl Scene {
         let mut ops: Vec<DiskOp> = Vec::new();
         if let Some((_, kind)) = self.under_way.take_if(|(ends, _)| *ends <= now.mono) {
             let result = match kind {
-                DiskKind::Free => DiskOk::Free { free: 1 << 40, total: 1 << 40 },
+                DiskKind::Free => DiskOk::Free { free: self.free, total: 1 << 40 },
                 DiskKind::Create { bytes, .. } => DiskOk::Opened { bytes },
                 _ => DiskOk::Done,
             };
             let progress = self.spares.on_disk(now, Ok(result), &mut ops);
-            assert!(matches!(progress, Progress::Nothing | Progress::Ready), "{progress:?}");
+            let expected = match progress {
+                Progress::NoRoom(_) => self.free == 0,
+                _ => matches!(progress, Progress::Nothing | Progress::Ready),
+            };
+            assert!(expected, "{progress:?}");
         }
         self.spares.turn(now, &mut ops);
         for op in ops {
@@ -46,7 +53,7 @@ impl Scene {
             if let DiskKind::Write { runs, durable: false, .. } = &op.kind {
                 self.pieces.push(runs.iter().map(|pages| pages.len()).sum());
             }
-            self.under_way = Some((Mono(now.mono.0 + 100 * US), op.kind));
+            self.under_way = Some((Mono(now.mono.0 + self.takes), op.kind));
         }
     }
 
@@ -68,6 +75,27 @@ impl Scene {
                 self.turn(50 * US);
             }
         }
+    }
+}
+
+/// A full disk is asked again and again. While it is slow to answer nothing is due that could not be done.
+#[test]
+fn on_a_full_and_slow_disk_nothing_is_due_while_it_is_asked() {
+    for half_written in [false, true] {
+        let mut scene = scene();
+        scene.idle_until(if half_written { 1 } else { 2 });
+        (scene.free, scene.takes) = (0, 4 * SEC);
+        for _ in 0..if half_written { 0 } else { 2 } {
+            scene.spares.take(scene.now).expect("a spare is ready");
+        }
+        let mut full = 0;
+        for _ in 0..2_000 {
+            scene.turn(10_000 * US);
+            full += u32::from(scene.spares.is_full());
+            let due = scene.spares.deadline();
+            assert!(due.is_none_or(|at| at > scene.now), "{due:?} at {:?}, {:?} under way", scene.now, scene.under_way);
+        }
+        assert!(full > 0 || half_written, "it was never full");
     }
 }
 

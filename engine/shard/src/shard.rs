@@ -175,9 +175,19 @@ impl Shard {
             let leader = self.kafka.view.leader(log);
             leader.map_or_else(|| format!("{log}: nobody"), |led| format!("{log}: node {} in {}", led.node, led.epoch))
         });
+        let mut dues = self.groups.dues();
+        dues.extend([
+            ("requests", self.kafka.deadline(&self.conns)),
+            ("connections", self.conns.deadline()),
+            ("coordinators", self.coordinators.deadline()),
+            ("catalog", self.catalog.as_ref().and_then(CatalogOwner::deadline)),
+            ("links", self.links.deadline()),
+        ]);
+        let dues = dues.into_iter().filter_map(|(what, at)| Some(format!("{what} at {}", at?.0 / 1_000)));
         format!(
-            "{}told of leaders: {}\nchange {:?} is not in force, {} is; all that must have have leaders: {}\n",
+            "{}due (us): {}\ntold of leaders: {}\nchange {:?} is not in force, {} is; all that must have have leaders: {}\n",
             self.groups.standing(),
+            dues.collect::<Vec<_>>().join(", "),
             leaders.collect::<Vec<_>>().join(", "),
             self.unready,
             self.in_force,

@@ -20,6 +20,7 @@ struct Inner {
     digest: u64,
     steps: u64,
     now: u64,
+    title: String,
     lines: VecDeque<(u64, Line)>,
 }
 
@@ -45,6 +46,17 @@ impl Trail {
             inner.digest = (inner.digest ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
         }
         inner.push(Line::Mark { what, shard, a, b });
+    }
+
+    /// What the run is: told with its failure, however much has happened since.
+    pub fn title(&self, text: String) {
+        self.say(text.clone());
+        self.inner.borrow_mut().title = text;
+    }
+
+    /// See [`Trail::title`].
+    pub fn titled(&self) -> String {
+        self.inner.borrow().title.clone()
     }
 
     /// A line in words.

@@ -532,6 +532,24 @@ impl Groups {
         set(&self.stats.read_ahead_bytes, wal.ahead_bytes);
     }
 
+    /// When parts of it are due, for whoever wants to know why it is busy.
+    pub fn dues(&self) -> Vec<(&'static str, Option<Mono>)> {
+        vec![
+            ("log", self.wal.deadline()),
+            ("checkpoint", self.checkpoint_deadline()),
+            ("ticks", self.tick_deadline()),
+            ("departures", self.departures_deadline()),
+            ("replicas", self.replicas_deadline()),
+            ("balance", self.balance_deadline()),
+            ("mends", self.mend_deadline()),
+            ("moves", self.moves_deadline()),
+            ("compaction", self.compaction_deadline()),
+            ("retention", Some(self.next_retention)),
+            ("overfull", (!self.overfull.is_empty()).then_some(Mono(0))),
+            ("lookups", self.lookups.is_due().then_some(Mono(0))),
+        ]
+    }
+
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
         let sizes = (self.sizes.is_some() || self.is_walking_tree()).then_some(Mono(0));

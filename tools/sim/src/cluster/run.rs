@@ -108,7 +108,10 @@ pub fn run<A: App>(seed: u64, rounds: u32, trail: &Trail, subject: Subject<A>) -
     let mut run = Run::new(seed, trail.clone(), subject);
     match run.whole(rounds) {
         Ok(()) => Ok(run.report()),
-        Err(violation) => Err(Failure { violation, trail: trail.tail() }),
+        Err(Violation { rule, text }) => {
+            let violation = Violation::new(rule, format!("{text}\n{}", trail.titled()));
+            Err(Failure { violation, trail: trail.tail() })
+        }
     }
 }
 
@@ -142,7 +145,7 @@ impl<A: App> Run<A> {
         let mut budget = Budget::new(seed, nodes);
         let cleaner = if budget.kinds().is_empty() { CleanerSettings::default() } else { cleaning(budget.rng()) };
         let workload = Workload::new(seed);
-        trail.say(format!(
+        trail.title(format!(
             "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}, {}",
             budget.kinds(),
             workload.told()
@@ -474,7 +477,11 @@ impl<A: App> Run<A> {
         let token = PHASE_OVER + self.phase;
         self.world.timer(ms * MS, token);
         loop {
-            let Some(happening) = self.world.step()? else { return Ok(()) };
+            let step = self.world.step().map_err(|violation| match violation.rule {
+                Rule::Liveness => Violation::new(Rule::Liveness, violation.text + &self.standing()),
+                _ => violation,
+            });
+            let Some(happening) = step? else { return Ok(()) };
             if !matches!(happening, Happening::Quiet) {
                 self.happenings += 1;
                 if self.happenings.is_multiple_of(LOOK_EVERY) {
