@@ -108,6 +108,8 @@ pub struct Znodes {
     expiry: Option<Expiry>,
     /// Of a leader: sessions that have begun to end.
     ending: VecDeque<sessions::Ending>,
+    /// When their ends go on, if nothing happens before.
+    end_again: Mono,
     next_due: Mono,
     next_look: Mono,
     abroad: abroad::Abroad,
@@ -138,6 +140,7 @@ impl Znodes {
             lead: (Lead::Nobody, Term(0), Mono(0)),
             expiry: None,
             ending: VecDeque::new(),
+            end_again: Mono(0),
             next_due: Mono(0),
             next_look: Mono(0),
             abroad: abroad::Abroad::default(),
@@ -333,10 +336,13 @@ impl Znodes {
 
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
-        let at_once = (!self.gone.is_empty() || !self.ending.is_empty()).then_some(Mono(0));
+        let at_once = (!self.gone.is_empty()).then_some(Mono(0));
+        let ends = (!self.ending.is_empty()).then_some(self.end_again);
+        // What was heard waits for somebody to tell it to.
+        let abroad = self.abroad.deadline().filter(|_| self.lead.0 != Lead::Nobody);
         let expiry = self.expiry.as_ref().and_then(Expiry::next);
         let is_idle = self.clients.is_empty() && self.expiry.is_none();
         let look = (!is_idle).then_some(self.next_look);
-        [at_once, expiry, look, self.abroad.deadline(), self.kafka.deadline()].into_iter().flatten().min()
+        [at_once, ends, expiry, look, abroad, self.kafka.deadline()].into_iter().flatten().min()
     }
 }

@@ -96,9 +96,8 @@ impl Znodes {
                 reply.stat(&stat(&found));
             }
             Request::CheckWatches(path, kind) => {
-                if !watches.contains(conn, path, watch_of(*kind)) {
-                    return Err(ErrorCode::NoWatcher);
-                }
+                let is_there = watches.contains(conn, path, watch_of(*kind));
+                is_there.then_some(()).ok_or(ErrorCode::NoWatcher)?;
             }
             Request::RemoveWatches(path, kind) => watches.remove(conn, path, watch_of(*kind)).map_err(code)?,
             Request::GetEphemerals(prefix) => {

@@ -14,6 +14,8 @@ use torc_state::tree::{Body, Refused, TreeError};
 const TURN_EXPIRED: usize = 128;
 /// Transactions that end sessions, or znodes whose time is over, in one turn.
 const TURN_ENDS: usize = 64;
+/// Where the log has no room the ends of sessions go on after so long.
+const AGAIN_MS: u64 = 20;
 /// Between two looks for containers without children and znodes whose time is over.
 const DUE_MS: u64 = 5_000;
 
@@ -76,9 +78,11 @@ impl Znodes {
 
     /// Goes on with the ends of sessions.
     fn end_sessions(&mut self, around: &mut Around) {
+        self.end_again = Mono(0);
         for _ in 0..TURN_ENDS {
             let Some(&Ending { session, number, cxid }) = self.ending.front() else { return };
             if !around.groups.admits_txn(SESSION_END_PATH_BYTES) {
+                self.end_again = around.now().plus_ms(AGAIN_MS);
                 return;
             }
             let Some(body) = around.tree().prepare_close(session) else {
@@ -88,6 +92,7 @@ impl Znodes {
             let is_last = matches!(body, Body::CloseSession { last: true, .. });
             let head = TxnHead { number: if is_last { number } else { 0 }, session, cxid };
             if around.groups.propose_txn(around.out, head, body, false).is_err() {
+                self.end_again = around.now().plus_ms(AGAIN_MS);
                 return;
             }
             if is_last {

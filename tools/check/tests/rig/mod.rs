@@ -85,6 +85,7 @@ fn settings() -> Settings {
         drain_ms: 1000,
         data_dir: "memory".into(),
         described: Vec::new(),
+        zookeeper: None,
     }
 }
 
