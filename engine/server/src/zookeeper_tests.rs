@@ -43,7 +43,9 @@ fn without_keys_nobody_is_served_and_the_defaults_are_zookeepers() {
     let zookeeper = Config::load(&Sources::default()).unwrap().zookeeper;
     assert_eq!((zookeeper.listens(), zookeeper.admin(), zookeeper.chroot()), (None, None, Some("/kafka")));
     let about = About { init_limit: 10, sync_limit: 5, ..About::default() };
-    let expected = ZooKeeperSettings { four_letter_words: Vec::new(), about, ..ZooKeeperSettings::default() };
+    let kafka_chroot = Some("/kafka".to_string());
+    let expected =
+        ZooKeeperSettings { four_letter_words: Vec::new(), about, kafka_chroot, ..ZooKeeperSettings::default() };
     assert_eq!(zookeeper.settings(About::default()), expected, "srvr is answered without being named");
 }
 

@@ -126,7 +126,7 @@ impl Default for ZooKeeperSettings {
             memory_max: 4 << 30,
             four_letter_words: vec!["srvr".into()],
             local_sessions: false,
-            kafka_chroot: Some("/kafka".into()),
+            kafka_chroot: None,
             about: About::default(),
         }
     }

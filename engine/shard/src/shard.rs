@@ -303,7 +303,10 @@ impl Shard {
         let Some(znodes) = &mut self.znodes else { return };
         let (answers, notices) = (&mut self.answers, &mut self.notices);
         let out = &mut groups::Out { now, ops, answers, notices };
-        f(znodes, &mut znodes::Around { groups: &mut self.groups, conns: &mut self.conns, out, view: &self.kafka.view });
+        f(
+            znodes,
+            &mut znodes::Around { groups: &mut self.groups, conns: &mut self.conns, out, view: &self.kafka.view },
+        );
     }
 
     fn on_mail(&mut self, now: Now, from: ShardId, mail: Mail, ops: &mut Vec<Op<Mail>>) {

@@ -12,6 +12,7 @@ mod fetch;
 mod groups;
 mod inquiries;
 mod joining;
+mod kafka_znodes;
 mod lines;
 mod lists;
 mod metadata;

@@ -29,7 +29,7 @@ fn rig() -> Rig {
 }
 
 /// A client with a session.
-struct Zk {
+pub(super) struct Zk {
     client: Client,
     session: Session,
     received: Vec<u8>,
@@ -37,16 +37,16 @@ struct Zk {
 }
 
 impl Zk {
-    fn new(rig: &mut Rig) -> Zk {
+    pub(super) fn new(rig: &mut Rig) -> Zk {
         Zk::with_timeout(rig, 10_000)
     }
 
-    fn with_timeout(rig: &mut Rig, timeout_ms: i32) -> Zk {
+    pub(super) fn with_timeout(rig: &mut Rig, timeout_ms: i32) -> Zk {
         Zk::greet(rig, None, timeout_ms).expect("a session")
     }
 
     /// Takes a session up, or asks for one; `None`: there is no such session.
-    fn greet(rig: &mut Rig, session: Option<Session>, timeout_ms: i32) -> Option<Zk> {
+    pub(super) fn greet(rig: &mut Rig, session: Option<Session>, timeout_ms: i32) -> Option<Zk> {
         let client = rig.connect_at(0, ZOOKEEPER);
         rig.send_bytes(client, &hello(session, timeout_ms, 0));
         rig.run();
@@ -56,25 +56,25 @@ impl Zk {
         Some(Zk { client, session, received, xid: 0 })
     }
 
-    fn send(&mut self, rig: &mut Rig, ask: &Ask<'_>) -> i32 {
+    pub(super) fn send(&mut self, rig: &mut Rig, ask: &Ask<'_>) -> i32 {
         self.xid += 1;
         rig.send_bytes(self.client, &request(self.xid, ask));
         self.xid
     }
 
     /// The next thing that it was told.
-    fn told(&mut self, rig: &mut Rig) -> Option<Told> {
+    pub(super) fn told(&mut self, rig: &mut Rig) -> Option<Told> {
         let more = rig.take_bytes(self.client);
         self.received.extend(more);
         take_frame(&mut self.received).map(|frame| Told::of(&frame))
     }
 
     /// Everything that it was told.
-    fn all(&mut self, rig: &mut Rig) -> Vec<Told> {
+    pub(super) fn all(&mut self, rig: &mut Rig) -> Vec<Told> {
         std::iter::from_fn(|| self.told(rig)).collect()
     }
 
-    fn ask(&mut self, rig: &mut Rig, ask: &Ask<'_>) -> Told {
+    pub(super) fn ask(&mut self, rig: &mut Rig, ask: &Ask<'_>) -> Told {
         let xid = ask.fixed_xid().unwrap_or(self.xid + 1);
         self.send(rig, ask);
         rig.run();
@@ -86,12 +86,12 @@ impl Zk {
         told
     }
 
-    fn does(&mut self, rig: &mut Rig, ask: &Ask<'_>) {
+    pub(super) fn does(&mut self, rig: &mut Rig, ask: &Ask<'_>) {
         assert_eq!(self.ask(rig, ask).error(), 0, "{ask:?}");
     }
 }
 
-fn events(told: &[Told]) -> Vec<(i32, &str)> {
+pub(super) fn events(told: &[Told]) -> Vec<(i32, &str)> {
     told.iter()
         .filter_map(|told| if let Told::Event(kind, path) = told { Some((*kind, &path[..])) } else { None })
         .collect()

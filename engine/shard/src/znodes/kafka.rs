@@ -190,7 +190,9 @@ impl Znodes {
             }
             Request::GetChildren(path, is_watched, _) => (*path, is_watched.then_some(Watch::Children)),
             Request::GetAcl(path) | Request::GetAllChildrenNumber(path) => (*path, None),
-            Request::MultiRead(ops) => (ops.clone().map(|op| path_of(&op)).find(|path| self.is_kafkas(around, path))?, None),
+            Request::MultiRead(ops) => {
+                (ops.clone().map(|op| path_of(&op)).find(|path| self.is_kafkas(around, path))?, None)
+            }
             _ => return None,
         };
         let inner = self.kafka.below(around.tree(), path)?;
@@ -203,7 +205,8 @@ impl Znodes {
         let result = self.put_kafka(around, conn, head, inner, request, &mut scratch);
         // As in the tree: whoever asks whether it is there may watch what is not.
         let is_asked = matches!((request, &result), (Request::Exists(..), Err(ErrorCode::NoNode)));
-        let watched = watch.filter(|_| result.is_ok() || is_asked).map(|watch| self.watches.add(conn, path, watch).map_err(code));
+        let watched =
+            watch.filter(|_| result.is_ok() || is_asked).map(|watch| self.watches.add(conn, path, watch).map_err(code));
         if let Err(error) = watched.unwrap_or(Ok(())).and(result) {
             scratch.clear();
             failure(&mut scratch, head.xid, zxid, error);
@@ -298,12 +301,15 @@ impl Znodes {
         want: &Want,
         request: &Request<'_>,
     ) -> Option<Looked> {
-        let one = |path: &str, creates: bool| self.kafka.below(around.tree(), path).map(|inner| (0, inner.to_string(), creates));
+        let one = |path: &str, creates: bool| {
+            self.kafka.below(around.tree(), path).map(|inner| (0, inner.to_string(), creates))
+        };
         let (at, inner, creates) = match request {
             Request::Create(create) => one(create.path, true)?,
-            Request::Delete(path, _) | Request::SetData(path, ..) | Request::SetAcl(path, ..) | Request::Check(path, _) => {
-                one(path, false)?
-            }
+            Request::Delete(path, _)
+            | Request::SetData(path, ..)
+            | Request::SetAcl(path, ..)
+            | Request::Check(path, _) => one(path, false)?,
             Request::Multi(ops) => ops.clone().enumerate().find_map(|(at, op)| {
                 let inner = self.kafka.below(around.tree(), path_of(&op))?;
                 Some((at, inner.to_string(), matches!(op, wire::Op::Create(_))))
@@ -311,7 +317,8 @@ impl Znodes {
             _ => return None,
         };
         self.tell_news(around);
-        let found = self.kafka.with(around, &self.settings, |metadata| metadata.find(&inner)).map(|(_, stat)| stat.version);
+        let found =
+            self.kafka.with(around, &self.settings, |metadata| metadata.find(&inner)).map(|(_, stat)| stat.version);
         let refused = match (found, request) {
             (Some(version), Request::Delete(_, wanted)) if inner == CONTROLLER => {
                 (*wanted != -1 && *wanted != version).then_some(TreeError::BadVersion)

@@ -3,6 +3,7 @@
 mod commits;
 mod damage;
 mod greetings;
+mod kafka_znodes;
 mod reassignments;
 pub mod rig;
 mod trouble;

@@ -18,7 +18,7 @@ fn cluster() -> Cluster {
 }
 
 /// A client with a session on some node.
-struct Zk {
+pub(super) struct Zk {
     conn: ConnId,
     session: Session,
     received: Vec<u8>,
@@ -27,7 +27,7 @@ struct Zk {
 }
 
 impl Zk {
-    fn new(cluster: &mut Cluster, id: NodeId) -> Zk {
+    pub(super) fn new(cluster: &mut Cluster, id: NodeId) -> Zk {
         Zk::greet(cluster, id, None, 0).expect("a session")
     }
 
@@ -41,12 +41,12 @@ impl Zk {
         Some(Zk { conn, session, received, zxid, xid: 0 })
     }
 
-    fn send(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) {
+    pub(super) fn send(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) {
         self.xid += 1;
         cluster.say(self.conn, &request(self.xid, ask));
     }
 
-    fn all(&mut self, cluster: &mut Cluster) -> Vec<Told> {
+    pub(super) fn all(&mut self, cluster: &mut Cluster) -> Vec<Told> {
         let (more, _) = cluster.heard(self.conn);
         self.received.extend(more);
         let all: Vec<Told> =
@@ -59,7 +59,7 @@ impl Zk {
         all
     }
 
-    fn ask(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) -> Told {
+    pub(super) fn ask(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) -> Told {
         self.send(cluster, ask);
         cluster.pass(50);
         let mut all = self.all(cluster);
@@ -67,7 +67,7 @@ impl Zk {
         all.remove(0)
     }
 
-    fn does(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) {
+    pub(super) fn does(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) {
         assert_eq!(self.ask(cluster, ask).error(), 0, "{ask:?}");
     }
 }
