@@ -57,5 +57,3 @@ mod running_tests;
 mod samples_tests;
 #[cfg(test)]
 mod start_tests;
-#[cfg(test)]
-mod stop_tests;

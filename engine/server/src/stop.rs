@@ -154,3 +154,7 @@ impl Drop for EndNotice {
         let _ = self.news.send(News::Ended { shard: self.shard, end });
     }
 }
+
+#[cfg(test)]
+#[path = "stop_tests.rs"]
+mod tests;
