@@ -29,6 +29,7 @@ import org.apache.curator.framework.recipes.nodes.GroupMember;
 import org.apache.curator.framework.recipes.nodes.PersistentNode;
 import org.apache.curator.framework.recipes.queue.SimpleDistributedQueue;
 import org.apache.curator.framework.recipes.shared.SharedCount;
+import org.apache.curator.framework.recipes.shared.VersionedValue;
 import org.apache.curator.retry.RetryNTimes;
 import org.apache.curator.x.discovery.ServiceCache;
 import org.apache.curator.x.discovery.ServiceDiscovery;
@@ -252,25 +253,11 @@ final class Recipes extends Cases {
         SharedCount two = opened(new SharedCount(client(), root + "/shared", 7));
         one.start();
         two.start();
-        holds(one.trySetCount(one.getVersionedValue(), 8), "set");
+        VersionedValue<Integer> before = one.getVersionedValue();
+        holds(one.trySetCount(before, 8), "set");
         eventually("the other sees it", () -> two.getCount() == 8);
         holds(two.trySetCount(two.getVersionedValue(), 9), "set by the other");
-        holds(!one.trySetCount(new org.apache.curator.framework.recipes.shared.VersionedValue<Integer>() {
-            @Override
-            public int getVersion() {
-                return 0;
-            }
-
-            @Override
-            public long getZxid() {
-                return 0;
-            }
-
-            @Override
-            public Integer getValue() {
-                return 8;
-            }
-        }, 10), "a version that is gone");
+        holds(!one.trySetCount(before, 10), "a version that is gone");
     }
 
     @Case

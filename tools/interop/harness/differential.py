@@ -20,6 +20,7 @@ EXPIRY_SLACK_S = 5  # ZooKeeper expires sessions in steps of a tick
 CONFIG = "/zookeeper/config"  # tells of the server itself
 SHARED = ("/", *scripts.FIXED_PATHS)
 NAMES = {number: name for name, number in scripts.OPS.items()}
+NO_WATCHER = -121
 RESULTS = {"container": "create2", "ttl": "create2"}  # in a multi
 TRIES = 150
 TRYING_S = 60
@@ -107,10 +108,12 @@ class Side:
     def told(self, reply, request):
         """A reply, in a form that can be compared."""
         parts, self.newest = [reply.error], 0
-        if reply.error == 0:
-            parts.append(self.decoded(reply.body, request))
+        if reply.error == 0 and (found := self.decoded(reply.body, request)) is not None:
+            parts.append(found)
         reply.body.end()
-        if self.newest > reply.zxid:
+        if request[0] == "checkwatches" and reply.error in (0, NO_WATCHER):
+            parts[0] = "some"  # ZooKeeper 3.8 says yes if anybody watches
+        if self.newest > max(reply.zxid, 0):
             parts.append(f"tells of {self.newest:#x} and says that {reply.zxid:#x} is the newest")
         return parts
 
@@ -138,7 +141,7 @@ class Side:
                 number = reader.integer()
                 return "some" if request[1] in SHARED else number
             case "whoami":
-                return reader.vector(lambda: (reader.string(), reader.string()))
+                return sorted(reader.vector(lambda: (reader.string(), reader.string())))
             case "addwatch":
                 return reader.integer()
             case "multi" | "multiread":

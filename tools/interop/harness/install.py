@@ -85,7 +85,7 @@ def install_jvm(name):
         if needed:
             run("mvn", "-q", "-B", "-Dstyle.color=never", "-f", pom, MAVEN_COPY, f"-DoutputDirectory={BUILD / name / 'lib'}", "-DincludeScope=runtime")
             if sources:
-                run("javac", "-Xlint:all", "-Werror", "-cp", f"{BUILD / name}/lib/*", "-d", BUILD / name / "classes", *sources)
+                run("javac", "-Xlint:all,-classfile", "-Werror", "-cp", f"{BUILD / name}/lib/*", "-d", BUILD / name / "classes", *sources)
 
 
 def install_node():

@@ -67,9 +67,9 @@ class Comparing(unittest.TestCase):
 
     def test_a_difference_is_told_with_its_request(self):
         script = [["ask", 0, [["get", "~/a", False], ["delete", "~/a", -1]]]]
-        left = [[["event", 1, 3, "/a"], [0, "x"], [0, None]], [[], [], []]]
+        left = [[["event", 1, 3, "/a"], [0, "x"], [0]], [[], [], []]]
         right = [[["event", 1, 3, "/a"], [0, "x"], [-101]], [[], [], []]]
-        self.assertEqual(Difference(script, 0, left, right).parts(), [(["delete", "~/a", -1], [0, None], [-101])])
+        self.assertEqual(Difference(script, 0, left, right).parts(), [(["delete", "~/a", -1], [0], [-101])])
         right = [left[0], [[], [["event", 1, 3, "/a"]], []]]
         self.assertIn("then session 1", str(Difference(script, 0, left, right)))
 
