@@ -9,10 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use torc_base::ids::NodeId;
 
+/// A topic, and of each of its partitions what was shown, if it has a leader.
+type Partitions = (Arc<Topic>, Vec<Option<State>>);
+
 /// What was shown at one moment. Topics and nodes are shared with the catalog; a partition with a leader takes some 100 bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
-    topics: BTreeMap<Arc<str>, (Arc<Topic>, Vec<Option<State>>)>,
+    topics: BTreeMap<Arc<str>, Partitions>,
     groups: BTreeMap<Text, Arc<Overrides>>,
     brokers: BTreeMap<NodeId, Arc<Node>>,
     controller: Option<NodeId>,

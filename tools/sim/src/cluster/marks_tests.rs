@@ -41,9 +41,9 @@ fn what_is_committed_is_the_same_everywhere() {
 #[test]
 fn leaders_commit_by_entries_of_their_own_term() {
     let before = (0, member(3, true, (5, 2)));
-    assert_eq!(broken(&[before.clone(), (0, member(3, true, (7, 3)))]), None);
-    assert_eq!(broken(&[before.clone(), (0, member(3, true, (6, 2)))]), Some(Rule::OwnTerm));
+    assert_eq!(broken(&[before, (0, member(3, true, (7, 3)))]), None);
+    assert_eq!(broken(&[before, (0, member(3, true, (6, 2)))]), Some(Rule::OwnTerm));
     // It followed in between, or was another's follower before: others may have committed that.
-    assert_eq!(broken(&[before.clone(), (0, member(3, false, (5, 2))), (0, member(4, true, (6, 2)))]), None);
+    assert_eq!(broken(&[before, (0, member(3, false, (5, 2))), (0, member(4, true, (6, 2)))]), None);
     assert_eq!(broken(&[before, (0, member(4, true, (6, 2)))]), None);
 }
