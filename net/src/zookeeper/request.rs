@@ -316,8 +316,10 @@ fn operations<'a>(reader: &mut Reader<'a>, reads: bool) -> Result<Ops<'a>, Malfo
         if op.is_read() != reads {
             return Err(Malformed { what: "an operation of a multi" });
         }
-        // As ZooKeeper has it: of these a mode that nobody knows makes the whole unreadable.
-        if matches!(&op, Op::Create(create) if create.ttl.is_none() && create.mode().is_none()) {
+        // As ZooKeeper has it: a mode that nobody knows makes the whole unreadable, and so does one that wants a time to live
+        // where none stands.
+        let is_odd = |mode: Option<(Kind, bool)>| mode.is_none_or(|(kind, _)| kind == Kind::Ttl);
+        if matches!(&op, Op::Create(create) if create.ttl.is_none() && is_odd(create.mode())) {
             return Err(Malformed { what: "a mode" });
         }
     }

@@ -121,6 +121,9 @@ fn a_multi_holds_writes_or_reads() {
     assert_eq!(refused(&head(14).op(4).text("/a").flag(false).end_of_ops()), unreadable, "a read in a multi");
     assert_eq!(refused(&head(22).op(2).text("/a").int(1).end_of_ops()), unreadable, "a write among reads");
     assert_eq!(refused(&create(head(14), 9).end_of_ops()), unreadable, "a mode that nobody knows");
+    for flags in [5, 6] {
+        assert_eq!(refused(&create(head(14), flags).end_of_ops()), unreadable, "a time to live that is missing");
+    }
     assert_eq!(refused(&head(14).op(3).text("/a").flag(false).end_of_ops()), unreadable, "no operation of a multi");
     assert_eq!(refused(&create(head(14), 0)), unreadable, "no end");
 }

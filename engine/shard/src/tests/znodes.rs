@@ -156,6 +156,28 @@ fn requests_sent_at_once_are_done_and_answered_in_their_order() {
     assert_eq!((told[1].data(), told[4].data()), ((b"1".to_vec(), 0), (b"2".to_vec(), 1)));
 }
 
+/// Answers tell of the newest change: a client that has seen one is not told of an older one, whatever it asks for.
+#[test]
+fn the_newest_change_that_answers_tell_of_never_goes_back() {
+    let mut rig = rig();
+    let mut zk = Zk::new(&mut rig);
+    // Bodies that are missing, and at last an operation that there is not.
+    for (number, op) in [1, 2, 4, 5, 14, 22, 1000].into_iter().enumerate() {
+        zk.send(&mut rig, &create(&format!("/{number}"), b""));
+        zk.xid += 1;
+        let head: Vec<u8> = [8, zk.xid, op].into_iter().flat_map(i32::to_be_bytes).collect();
+        rig.send_bytes(zk.client, &head);
+    }
+    rig.run();
+    let zxid = |told: &Told| match told {
+        Told::Answer(_, error, frame) => (*error, i64::from_be_bytes(frame[4..12].try_into().expect("eight bytes"))),
+        Told::Event(..) => panic!("{told:?}"),
+    };
+    let (errors, zxids): (Vec<i32>, Vec<i64>) = zk.all(&mut rig).iter().map(zxid).unzip();
+    assert_eq!(errors, [0, -5, 0, -5, 0, -5, 0, -5, 0, -5, 0, -5, 0, -6]);
+    assert!(zxids.is_sorted(), "{zxids:?}");
+}
+
 #[test]
 fn a_watch_fires_once_and_before_the_data_that_caused_it_can_be_seen() {
     let mut rig = rig();

@@ -58,6 +58,8 @@ pub(super) enum What {
     Asked { number: u64, xid: i32, want: Want },
     /// It is refused, or done (`None`), as will be seen when entry `after` is applied.
     Settled { xid: i32, want: Want, refused: Option<Refused>, after: Index },
+    /// It cannot be read, or nobody knows such a request.
+    Failed { xid: i32, error: ErrorCode },
     /// This is the answer.
     Ready(Buf),
     /// This is the answer, and the last one.
@@ -168,14 +170,7 @@ impl Znodes {
                 self.take_request(around, conn, head, &request, frame)
             }
             Err(Undecodable::Head(_)) => Some(Looked::Taken(What::Gone)),
-            Err(Undecodable::Body(head, error, _)) => {
-                let zxid = around.tree().zxid().get();
-                failure(&mut self.packer.scratch, head.xid, zxid, error);
-                let bytes = self.packer.take_scratch();
-                // As ZooKeeper has it: whoever asks for what there is not is left.
-                let is_last = error == ErrorCode::Unimplemented;
-                Some(Looked::Taken(if is_last { What::Last(bytes) } else { What::Ready(bytes) }))
-            }
+            Err(Undecodable::Body(head, error, _)) => Some(Looked::Taken(What::Failed { xid: head.xid, error })),
         }
     }
 
@@ -197,6 +192,12 @@ impl Znodes {
                 What::Ready(bytes) => (Some(bytes), false),
                 What::Last(bytes) => (Some(bytes), true),
                 What::Read(frame) => (Some(self.read(around, conn, &frame)), false),
+                What::Failed { xid, error } => {
+                    // The newest change that is seen now: answers before this one may tell of later ones than there were when it came.
+                    failure(&mut self.packer.scratch, xid, around.tree().zxid().get(), error);
+                    // As ZooKeeper has it: whoever asks for what there is not is left.
+                    (Some(self.packer.take_scratch()), error == ErrorCode::Unimplemented)
+                }
                 What::Settled { xid, want, refused, .. } => self.settled(around, conn, xid, &want, refused),
                 What::Gone => (None, true),
                 What::New(_) | What::Asked { .. } => unreachable!("looked at, and seen above"),
