@@ -35,6 +35,8 @@ fn every_command_has_a_page_that_says_how_it_is_used() {
         "torc-wal-inspect",
         "torc-dev",
         "torc-cluster-health",
+        "torc-znode-import",
+        "torc-bench-zk",
     ] {
         let page = fs::read_to_string(dir.path().join(format!("{name}.1"))).unwrap_or_else(|e| panic!("{name}: {e}"));
         let title = format!(".TH {name} 1");

@@ -1,5 +1,6 @@
 //! `torc znode` as a process, against a small ZooKeeper in memory.
 
+mod load;
 #[path = "../support/zookeeper.rs"]
 mod zookeeper;
 
