@@ -1,11 +1,13 @@
 //! `torc znode shell`: commands, one a line, in one session.
 
+mod terminal;
+
 use super::args::ZnodeCommand;
 use super::{Failure, Place, check, execute, watch};
 use crate::exit::Usage;
 use crate::output::{Format, print};
 use clap::{Parser, Subcommand};
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, IsTerminal};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use torc_client::zookeeper::ZooKeeper;
@@ -66,7 +68,10 @@ pub fn shell(zookeeper: ZooKeeper, format: Format) -> Result<(), Failure> {
             std::thread::sleep(beat.max(Duration::from_millis(10)));
         }
     });
-    let done = from_pipe(&shared, format, &mut io::stdin().lock());
+    let done = match io::stdin().is_terminal() && io::stdout().is_terminal() {
+        true => terminal::lines(&shared, format),
+        false => from_pipe(&shared, format, &mut io::stdin().lock()),
+    };
     // The thread may have it for a moment, and ends then.
     if let Some(zookeeper) = Arc::into_inner(shared).and_then(|shared| shared.into_inner().ok()) {
         let _ = zookeeper.close();
@@ -120,11 +125,18 @@ fn one(shared: &Shared, line: &str, format: Format) -> Result<Next, Failure> {
             execute(&mut zookeeper, &command, format, Place::Shell)?;
         }
     }
-    // Such as that another server serves the session.
+    drop(zookeeper);
+    show_happenings(shared, format)?;
+    Ok(Next::Line)
+}
+
+/// Events of watches, and that another server serves the session.
+fn show_happenings(shared: &Shared, format: Format) -> Result<(), Failure> {
+    let mut zookeeper = lock(shared);
     while let Some(happening) = zookeeper.wait(Duration::ZERO)? {
         watch::show(&happening, format);
     }
-    Ok(Next::Line)
+    Ok(())
 }
 
 /// What clap says of a wrong line, in one line and without its headings.
