@@ -47,9 +47,8 @@ def install_go():
     run("go", "build", "-o", f"{BUILD / 'go'}/", "./franz", "./sarama", "./kafkago", cwd=HERE / "go")
 
 
-def install_rust(*programs):
-    programs = [word for name in programs or ("rskafka", "rdkafka") for word in ("--bin", f"interop-{name}")]
-    run("cargo", "build", "--quiet", "--release", "--locked", *programs, "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", BUILD / "rust")
+def install_rust(crate="rust"):
+    run("cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", HERE / crate / "Cargo.toml", "--target-dir", BUILD / "rust")
 
 
 def install_kcat():

@@ -16,6 +16,7 @@ CHANGING = (
     (re.compile(r"([cmp]Zxid = )0x[0-9a-f]+"), r"\1{zxid}"),
     (re.compile(r"([cm]time = ).*"), r"\1{time}"),
     (re.compile(r"zxid: -?\d+"), "zxid: {zxid}"),
+    (re.compile(r"@\d+"), "@{place}"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ \[myid:.*"), ""),
     (re.compile(r"[ \t]+"), " "),
 )

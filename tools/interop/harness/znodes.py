@@ -159,7 +159,7 @@ def rust_client(target):
 
 
 def install_rust_client():
-    install_rust("zookeeper")
+    install_rust("rust/zookeeper")
 
 
 def kafka(target):

@@ -90,7 +90,7 @@ async fn modes(trial: Trial) -> Outcome {
     let (_, sequence) = ok!(session.create(&trial.path("s-"), b"", &options(zk::CreateMode::PersistentSequential)));
     same!(sequence.to_string(), "0000000000");
     let (stat, sequence) = ok!(session.create(&trial.path("e-"), b"", &options(zk::CreateMode::EphemeralSequential)));
-    same!((sequence.to_string().as_str(), stat.ephemeral_owner), ("0000000001", session.session_id().into_i64()));
+    same!((sequence.to_string().as_str(), stat.ephemeral_owner), ("0000000001", session.session_id().0));
     let path = trial.path("e-0000000001");
     refused!(
         session.create(&format!("{path}/x"), b"", &options(zk::CreateMode::Persistent)),
@@ -182,8 +182,8 @@ async fn locks(trial: Trial) -> Outcome {
         let (session, root) = (ok!(trial.begin()), trial.root.clone());
         workers.spawn(async move {
             for _ in 0..5 {
-                let prefix = zk::LockPrefix::new_curator(&format!("{root}-locks"), "latch-")
-                    .map_err(|error| format!("{error:?}"))?;
+                let locks = format!("{root}-locks");
+                let prefix = zk::LockPrefix::new_curator(&locks, "latch-").map_err(|error| format!("{error:?}"))?;
                 let ancestors = options(zk::CreateMode::Persistent);
                 let wanted = zk::LockOptions::new(zk::Acls::anyone_all())
                     .with_ancestor_options(ancestors)
