@@ -120,6 +120,8 @@ def differences(target):
             if found and (shown := shown + 1) <= SHOWN:
                 found = differential.minimal(found, reference.addresses, target.addresses)
             target.check(f"seed {seed}", found and f"differs (one is Apache ZooKeeper, the other the target):\n{found}")
+            if found:
+                print(f"differential: seed {seed} differs:\n{found}", file=sys.stderr, flush=True)
         if not target.options.quick:
             for seed in range(first, first + 2):
                 found = differential.play(scripts.make_expiry(seed), reference.addresses, target.addresses, differential.EXPIRY_TIMEOUT_MS)
