@@ -72,9 +72,10 @@ HOSTILE = ("ffffffff", "40000000", "7fffffff" + "00" * 16, "0000000400000000", "
 class Author:
     def __init__(self, seed):
         self.random = random.Random(seed)
-        # ZooKeeper 3.8 takes watches that stay for data and child watches when it is asked for those; 3.9 does not, and has kinds of its
-        # own for them (4 and 5, which 3.8 cannot read). A script has watches that stay, or asks for those kinds.
-        self.has_lasting = self.chance(0.5)
+        # In ZooKeeper 3.8 a session has one kind of watch for a path, the last one that it asked for, and what stays counts as data and
+        # child watches when watches are checked or removed. 3.9 keeps them apart, and so does torc; it also has kinds to check and remove
+        # (4 and 5) that 3.8 cannot read. So a script has watches of one kind: one-shot (None), persistent (0) or recursive (1).
+        self.lasting = self.random.choice((None, None, 0, 1))
 
     def pick(self, weights):
         return self.random.choices(list(weights), list(weights.values()))[0]
@@ -134,7 +135,7 @@ class Author:
     def request(self, name=None):
         name = name or self.pick(WEIGHTS)
         path = self.path()
-        watch = self.chance(0.4)
+        watch = self.lasting is None and self.chance(0.4)
         match name:
             case "create" | "create2" | "container" | "ttl":
                 return self.create(name)
@@ -156,16 +157,16 @@ class Author:
                 reads = self.random.choice((0, 1, 2, 3, 5))
                 return [name, [[self.random.choice(("get", "children")), self.path(), watch] for _ in range(reads)]]
             case "checkwatches" | "removewatches":
-                return [name, path, self.random.choice((3, 3, 3, 0, 9) if self.has_lasting else (1, 2, 3, 0, 9))]
+                return [name, path, self.random.choice((1, 2, 3, 0, 9) if self.lasting is None else (3, 3, 3, 0, 9))]
             case "setwatches" | "setwatches2":
                 lists = 5 if name == "setwatches2" else 3
                 since = self.random.choice(("none", "seen", "all"))
-                filled = lists if self.has_lasting else 3
-                return [name, since, [[self.path() for _ in range(self.random.randrange(3))] if n < filled else [] for n in range(lists)]]
-            case "addwatch" if not self.has_lasting:
+                filled = (0, 1, 2) if self.lasting is None else (3 + self.lasting,)
+                return [name, since, [[self.path() for _ in range(self.random.randrange(3))] if n in filled else [] for n in range(lists)]]
+            case "addwatch" if self.lasting is None:
                 return ["exists", path, True]
             case "addwatch":
-                return [name, path, self.random.choice((0, 0, 1, 1, 2))]
+                return [name, path, self.lasting if self.chance(0.9) else 2]
             case "whoami" | "ping":
                 return [name]
             case "raw":
@@ -216,7 +217,7 @@ def make_expiry(seed):
     author = Author(seed)
     busy = lambda session: ["ask", session, [["create2", f"~/e{session}{author.random.randrange(9)}", "x", "open", author.random.choice((1, 3))] for _ in range(3)]
                             + [[author.random.choice(("exists", "get", "children")), f"~/e{author.random.randrange(3)}{author.random.randrange(9)}", True]
-                               for _ in range(4)] + [["addwatch", "~", author.random.choice((0, 1))], ["children", "~", True]]]
+                               for _ in range(4)] + [["addwatch", "~", 0], ["children", "~", False]]]
     script = [busy(session) for session in range(SESSIONS) for _ in range(2)]
     script += [["lose", 0], busy(1), ["lose", 2], busy(1), ["await", 0], ["await", 2], ["ask", 1, [["children2", "~", False], ["ephemerals", "~"]]]]
     return script + [busy(session) for session in range(SESSIONS)]
