@@ -58,6 +58,8 @@ pub struct Logs {
     pub topics: Vec<Topic>,
     /// Nodes of the cluster: those before this number.
     pub nodes: usize,
+    /// Some of them have joined it.
+    pub has_newcomers: bool,
     /// Disks have lost something, or have been full.
     pub disks_lose: bool,
     numbers: u64,

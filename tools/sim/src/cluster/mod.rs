@@ -44,10 +44,11 @@ trait Actor {
 fn explain(logs: &Logs, what: &str, error: i16) -> Result<(), Violation> {
     // UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT, BROKER_NOT_AVAILABLE,
     // COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, NOT_ENOUGH_REPLICAS and the same after the append,
-    // NOT_CONTROLLER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH
-    const PASSING: [i16; 13] = [3, 5, 6, 7, 8, 14, 15, 16, 19, 20, 41, 74, 75];
-    // KAFKA_STORAGE_ERROR: a leader's disk is full, or has lost something.
-    if PASSING.contains(&error) || error == code::STORAGE && logs.disks_lose {
+    // NOT_CONTROLLER, FENCED_LEADER_EPOCH
+    const PASSING: [i16; 12] = [3, 5, 6, 7, 8, 14, 15, 16, 19, 20, 41, 74];
+    // KAFKA_STORAGE_ERROR, UNKNOWN_LEADER_EPOCH: a leader's disk is full, or it has lost something, such as what it knew of epochs.
+    const OF_LOSSES: [i16; 2] = [code::STORAGE, 75];
+    if PASSING.contains(&error) || OF_LOSSES.contains(&error) && logs.disks_lose {
         return Ok(());
     }
     Err(Violation::new(Rule::ExpectedErrors, format!("{what} was answered with error {error}")))

@@ -19,6 +19,8 @@ use torc_base::prng::Prng;
 const NO_REASSIGNMENT: i16 = 85;
 const ELECTION_NOT_NEEDED: i16 = 84;
 const PREFERRED_NOT_AVAILABLE: i16 = 80;
+/// A node has joined and has not yet said where it is.
+const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
 /// It changed its mind so often that too many nodes have the partition.
 const POLICY_VIOLATION: i16 = 44;
 
@@ -101,6 +103,7 @@ impl Actor for Mover {
                     for error in inside.map(|one| one.error_code).chain([answer.error_code]) {
                         match error {
                             code::NONE | NO_REASSIGNMENT | POLICY_VIOLATION => {}
+                            INVALID_REPLICA_ASSIGNMENT if logs.has_newcomers => {}
                             error => explain(logs, "a reassignment", error)?,
                         }
                     }

@@ -271,7 +271,7 @@ impl<A: App> Run<A> {
             return self.world.tell(asked, (self.subject.admit)(newcomer));
         }
         self.newcomers.came(newcomer);
-        self.logs.nodes = newcomer + 1;
+        (self.logs.nodes, self.logs.has_newcomers) = (newcomer + 1, true);
         self.boot(newcomer);
         // What is made now may come to it.
         let replication = self.newcomers.replication(self.budget.copies_min());
