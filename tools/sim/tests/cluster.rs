@@ -6,7 +6,7 @@ use torc_sim::run::Report;
 use torc_sim::trail::Trail;
 
 /// Short ones: some of the others do twenty times as much, which takes minutes without optimization.
-const SEEDS: [u64; 8] = [1, 2, 3, 5, 8, 10, 11, 12];
+const SEEDS: [u64; 8] = [21, 23, 40, 45, 46, 48, 54, 58];
 
 fn run(seed: u64) -> Report {
     let outcome = node::run_cluster(seed, STEPS, &Trail::default());
@@ -19,11 +19,18 @@ fn short_seeds_are_clean() {
     assert!(reports.iter().map(|r| r.acked).sum::<u64>() > 3_000, "hardly anything was acknowledged: {reports:?}");
     assert!(reports.iter().map(|r| r.fetched).sum::<u64>() > 10_000, "hardly anything was read: {reports:?}");
     assert!(reports.iter().map(|r| u64::from(r.lives)).sum::<u64>() > 60, "hardly a node was restarted: {reports:?}");
+    assert!(reports.iter().map(|r| r.commits).sum::<u64>() > 300, "hardly an offset was committed: {reports:?}");
+    assert!(reports.iter().map(|r| r.deleted).sum::<u64>() > 5, "hardly a topic was deleted: {reports:?}");
+    assert!(reports.iter().map(|r| r.compacted).sum::<u64>() > 1_000, "hardly a record was compacted away: {reports:?}");
+    let struck = |of: fn(&Report) -> u64| reports.iter().filter(|report| of(report) > 0).count();
+    assert!(struck(|r| r.losses.rot) > 2, "hardly anything rotted: {reports:?}");
+    assert!(struck(|r| r.losses.disks) > 0, "no disk was replaced: {reports:?}");
+    assert!(struck(|r| r.losses.room) > 1, "hardly a disk was full: {reports:?}");
 }
 
 #[test]
 fn one_seed_is_one_run() {
-    for seed in [3, 10] {
+    for seed in [45, 54] {
         assert_eq!(run(seed), run(seed), "seed {seed}");
     }
 }
