@@ -16,6 +16,7 @@ from harness.install import install_jvm
 from harness.server import Cluster, Server, free_port
 
 NAME = "ensemble"  # the directory that has the pom
+VERSION = "3.8.4"  # the pom's
 READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
 # What differs from ZooKeeper's own defaults in all runs: the rest is as in a zoo.cfg that names a directory and a port.
@@ -23,13 +24,17 @@ SETTINGS = {"tickTime": "2000", "initLimit": "10", "syncLimit": "5", "maxClientC
             "extendedTypesEnabled": "true"}
 
 
-def install_ensemble():
-    install_jvm(NAME)
+def build_of(version):
+    return NAME if version == VERSION else f"{NAME}-{version}"
 
 
-def java(*arguments, heap="256m", properties=()):
+def install_ensemble(version=VERSION):
+    install_jvm(NAME, build_of(version), (f"zookeeper.version={version}",))
+
+
+def java(*arguments, heap="256m", properties=(), version=VERSION):
     return ["java", f"-Xms{heap}", f"-Xmx{heap}", *(f"-D{item}" for item in properties), "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-            "-cp", f"{BUILD / NAME / 'lib'}/*", *map(str, arguments)]
+            "-cp", f"{BUILD / build_of(version) / 'lib'}/*", *map(str, arguments)]
 
 
 class Node:
@@ -54,10 +59,10 @@ class Node:
         lines = (self.directory / "zoo.cfg").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("clientPort=")).partition("=")[2])
 
-    def start(self, heap="256m", properties=()):
+    def start(self, heap="256m", properties=(), version=VERSION):
         if answers(self.port):
             raise RuntimeError(f"port {self.port} is taken already")
-        command = java("org.apache.zookeeper.server.quorum.QuorumPeerMain", self.directory / "zoo.cfg", heap=heap, properties=properties)
+        command = java("org.apache.zookeeper.server.quorum.QuorumPeerMain", self.directory / "zoo.cfg", heap=heap, properties=properties, version=version)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         self.pid_file.write_text(f"{self.process.pid}\n")
@@ -116,8 +121,8 @@ class Ensemble:
 
     complaint = None
 
-    def __init__(self, directory, nodes=1, settings=None, properties=(), ports=None, heap="256m"):
-        self.properties, self.heap = properties, heap
+    def __init__(self, directory, nodes=1, settings=None, properties=(), ports=None, heap="256m", version=VERSION):
+        self.properties, self.heap, self.version = properties, heap, version
         ports = ports or [(free_port(), free_port(), free_port()) for _ in range(nodes)]
         self.nodes = [Node(directory, number) for number in range(1, nodes + 1)]
         for node in self.nodes:
@@ -129,7 +134,7 @@ class Ensemble:
     def start(self):
         try:
             for node in self.nodes:
-                node.start(self.heap, self.properties)
+                node.start(self.heap, self.properties, self.version)
             for node in self.nodes:
                 node.wait_until_ready()
         except BaseException:
@@ -137,7 +142,7 @@ class Ensemble:
             raise
 
     def start_node(self, index):
-        self.nodes[index].start(self.heap, self.properties)
+        self.nodes[index].start(self.heap, self.properties, self.version)
         self.nodes[index].wait_until_ready()
 
     def stop_node(self, index, kill=False):

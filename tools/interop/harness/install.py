@@ -77,14 +77,15 @@ def install_tools():
     install_jvm("tools")
 
 
-def install_jvm(name):
-    """The jars of a pom, and the classes of what Java is beside it."""
-    pom, sources = HERE / name / "pom.xml", sorted((HERE / name).glob("*.java"))
-    with Stamp(name, pom, *sources) as needed:
+def install_jvm(name, build=None, properties=()):
+    """The jars of a pom, and the classes of what Java is beside it. With other `properties` than the pom's it is another `build`."""
+    pom, sources, build = HERE / name / "pom.xml", sorted((HERE / name).glob("*.java")), build or name
+    with Stamp(build, pom, *sources) as needed:
         if needed:
-            run("mvn", "-q", "-B", "-Dstyle.color=never", "-f", pom, MAVEN_COPY, f"-DoutputDirectory={BUILD / name / 'lib'}", "-DincludeScope=runtime")
+            run("mvn", "-q", "-B", "-Dstyle.color=never", *(f"-D{item}" for item in properties), "-f", pom, MAVEN_COPY,
+                f"-DoutputDirectory={BUILD / build / 'lib'}", "-DincludeScope=runtime")
             if sources:
-                run("javac", "-Xlint:all,-classfile", "-Werror", "-cp", f"{BUILD / name}/lib/*", "-d", BUILD / name / "classes", *sources)
+                run("javac", "-Xlint:all,-classfile", "-Werror", "-cp", f"{BUILD / build}/lib/*", "-d", BUILD / build / "classes", *sources)
 
 
 def install_node():
