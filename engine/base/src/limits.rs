@@ -90,6 +90,8 @@ pub const FOLLOWERS_MEMORY: usize = 128 << 20;
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Requests of one connection that may wait for their answers; beyond it the connection is not read.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
+/// The same of a client of ZooKeeper, whose library may send as many as it likes.
+pub const ZNODE_REQUESTS_IN_FLIGHT_MAX: usize = 1_024;
 /// Bytes of requests of one connection that wait for their answers, the last of them aside; beyond it the connection is
 /// not read.
 pub const WAITING_BYTES_MAX: usize = 32 << 20;

@@ -12,7 +12,10 @@ use std::net::IpAddr;
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::Op;
-use torc_base::limits::{PIECE_BYTES_MIN, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, TURN_SEND_BYTES, WAITING_BYTES_MAX};
+use torc_base::limits::{
+    PIECE_BYTES_MIN, REPLY_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, TURN_SEND_BYTES, WAITING_BYTES_MAX,
+    ZNODE_REQUESTS_IN_FLIGHT_MAX,
+};
 use torc_base::time::Mono;
 
 /// How long a connection that found no receive buffer waits before it tries again.
@@ -113,10 +116,14 @@ impl Conn {
     /// True if another request may be taken; `free`: memory for requests. One may always be there.
     fn may_take(&self, free: usize) -> bool {
         let waiting = self.outbox.waiting_bytes();
+        let most = match self.origin.protocol {
+            Protocol::ZooKeeper => ZNODE_REQUESTS_IN_FLIGHT_MAX,
+            Protocol::Kafka | Protocol::Peer => REQUESTS_IN_FLIGHT_MAX,
+        };
         !self.closing
             && !self.ending
             && self.leaving.is_none()
-            && self.outbox.len() < REQUESTS_IN_FLIGHT_MAX
+            && self.outbox.len() < most
             && (waiting == 0 || waiting < WAITING_BYTES_MAX.min(free))
             && self.outbox.held() < REPLY_BYTES_MAX
     }

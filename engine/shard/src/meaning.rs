@@ -71,6 +71,14 @@ impl LogKind {
         }
     }
 
+    /// Fails unless a group may have a log of this kind: there is one tree, and it has nothing else.
+    pub fn check_group(self, id: GroupId) -> Result<(), String> {
+        if (self == LogKind::Tree) == (id == GroupId::TREE) {
+            return Ok(());
+        }
+        Err(format!("its log is of kind {}, which is not that group's", self as u8))
+    }
+
     /// The kind of a group whose log does not say, as logs did before there were tags.
     pub fn of_group(id: GroupId) -> LogKind {
         match id {

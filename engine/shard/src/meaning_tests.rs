@@ -206,7 +206,7 @@ fn damaged_states_are_refused_and_never_panic() {
     for cut in 0..bytes.len() {
         assert!(Meaning::decode(&settings(), &mut &bytes[..cut]).is_err(), "{cut} bytes of {}", bytes.len());
     }
-    for tag in 2..=255 {
+    for tag in (2..=255).filter(|tag| *tag != LogKind::Tree as u8) {
         let mut unknown = Vec::new();
         put_list(&mut unknown, [].into_iter());
         unknown.push(tag);

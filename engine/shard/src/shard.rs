@@ -574,6 +574,7 @@ impl Shard {
                     self.drive_catalog(now, ops);
                 }
                 self.with_coordinators(now, ops, |all, around| all.close(around));
+                self.with_znodes(now, ops, |znodes, around| znodes.fenced(around));
             }
             Notice::PeerUp(place) => self.peer(now, place, true, ops),
             Notice::PeerDown(place) => self.peer(now, place, false, ops),

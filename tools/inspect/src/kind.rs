@@ -17,6 +17,7 @@ pub fn name(kind: u8) -> Option<&'static str> {
         8 => "hole",
         9 => "state",
         10 => "anew",
+        11 => "transaction",
         COMMAND => "command",
         _ => return None,
     })

@@ -37,10 +37,13 @@ impl Names {
         names
     }
 
-    /// Topic and partition, such as `orders-3`; `catalog`; or `None` for a group that no topic has (any more).
+    /// Topic and partition, such as `orders-3`; `catalog`, `tree`; or `None` for a group that no topic has (any more).
     pub fn of_group(&self, group: GroupId) -> Option<String> {
         if group == GroupId::CATALOG {
             return Some("catalog".to_string());
+        }
+        if group == GroupId::TREE {
+            return Some("tree".to_string());
         }
         self.catalog.partition_of(group).map(|(topic, partition)| format!("{}-{partition}", topic.name))
     }

@@ -264,7 +264,9 @@ impl Groups {
             let terms = take_list(rest).ok_or(NONSENSE)?;
             let terms: Vec<TermRun> =
                 terms.into_iter().map(|[t, f]| TermRun { term: Term(t), first: Index(f) }).collect();
-            let meaning = Meaning::decode(&self.settings, rest).map_err(|what| format!("group {id}: {what}"))?;
+            let meaning = Meaning::decode(&self.settings, rest);
+            let meaning = meaning.and_then(|meaning| meaning.kind().check_group(GroupId(id)).map(|()| meaning));
+            let meaning = meaning.map_err(|what| format!("group {id}: {what}"))?;
             let hard_state = HardState { term: Term(term), vote: u32::try_from(vote).ok().map(NodeId), doubt };
             let hard_state = HardState { vote: hard_state.vote.filter(|v| v.get() != u32::MAX), ..hard_state };
             let (first, last, applied) = (Index(first), Index(last), Index(applied));

@@ -286,6 +286,7 @@ impl Groups {
     /// What is known of a group, whose log says of which kind it is, if it does.
     fn recovered_group(&mut self, id: GroupId, said: Option<LogKind>) -> Result<&mut RecoveredGroup, String> {
         let kind = said.unwrap_or(LogKind::of_group(id));
+        kind.check_group(id)?;
         let recovery = &mut self.checkpoint.recovery;
         let found = recovery.found.entry(id).or_insert_with(|| {
             let loss = if recovery.lost_batches { Loss::of_beginning() } else { Loss::default() };

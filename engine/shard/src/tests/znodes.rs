@@ -425,6 +425,27 @@ fn a_container_goes_when_its_last_child_has_gone() {
 }
 
 #[test]
+fn nobody_is_served_by_a_log_that_takes_nothing_more() {
+    let mut rig = rig();
+    let (mut zk, idle) = (Zk::new(&mut rig), Zk::new(&mut rig));
+    zk.does(&mut rig, &create("/a", b"kept"));
+    rig.disk(0).fail_write = true;
+    zk.send(&mut rig, &create("/b", b""));
+    rig.run();
+    assert!(zk.all(&mut rig).is_empty(), "nothing is promised");
+    assert!(rig.is_closed(zk.client) && rig.is_closed(idle.client));
+    let late = rig.connect_at(0, ZOOKEEPER);
+    rig.run();
+    assert!(rig.is_closed(late));
+    rig.pass(20_000);
+    rig.disk(0).fail_write = false;
+    let mut rig = rig.restart(&served());
+    rig.pass(100);
+    let mut zk = Zk::greet(&mut rig, Some(zk.session), 10_000).expect("it lives");
+    assert_eq!(zk.ask(&mut rig, &Ask::GetData("/a", false)).data(), (b"kept".to_vec(), 0));
+}
+
+#[test]
 fn connections_come_to_the_shard_that_has_the_tree() {
     let mut rig = Rig::with(3, &served());
     let client = rig.connect_at(2, ZOOKEEPER);

@@ -70,7 +70,7 @@ impl Znodes {
             let after = around.groups.tree_end();
             return Some(Looked::Taken(What::Settled { xid: head.xid, want, refused: None, after }));
         }
-        Some(match self.find_lead(around.groups) {
+        Some(match self.lead(around.groups) {
             Lead::Nobody => Looked::Stalled,
             Lead::There(_) => {
                 if self.abroad.bytes > FORWARDED_BYTES_MAX {

@@ -53,7 +53,7 @@ impl Znodes {
     pub(super) fn ask_session(&mut self, around: &mut Around, conn: ConnId) -> Option<Looked> {
         let client = self.clients.get(&conn)?;
         let connect = client.connect.expect("it has been said");
-        let (owner, timeout_ms, lead) = (client.owner, client.timeout_ms, self.find_lead(around.groups));
+        let (owner, timeout_ms, lead) = (client.owner, client.timeout_ms, self.lead(around.groups));
         let Some(Session { id, password }) = connect.session else {
             return Some(self.ask_new_session(around, conn, lead, timeout_ms));
         };

@@ -117,6 +117,8 @@ pub struct Znodes {
     meters: meters::Meters,
     packer: Packer,
     outcomes: Vec<Outcome>,
+    /// The log takes nothing more.
+    is_fenced: bool,
 }
 
 impl Znodes {
@@ -148,6 +150,7 @@ impl Znodes {
             meters: meters::Meters::default(),
             packer: Packer::new(),
             outcomes: Vec::new(),
+            is_fenced: false,
             settings: Arc::clone(settings),
             stats: Arc::clone(stats),
             zookeeper,
@@ -167,7 +170,7 @@ impl Znodes {
         let count = self.by_address.entry(peer).or_default();
         *count += 1;
         let max = self.zookeeper.max_connections_per_ip;
-        if max > 0 && *count > max || self.is_without_leader(around.now()) {
+        if max > 0 && *count > max || self.is_fenced || self.is_without_leader(around.now()) {
             around.close(conn);
         }
     }
@@ -238,7 +241,7 @@ impl Znodes {
 
     /// Who decides on changes now.
     fn find_lead(&self, groups: &Groups) -> Lead {
-        if groups.leads_tree() {
+        if groups.leads(GroupId::TREE) {
             return Lead::Here;
         }
         let there = groups.leader_elsewhere(GroupId::TREE);
@@ -248,12 +251,22 @@ impl Znodes {
         }
     }
 
+    /// The same, for requests: nobody, as long as it has not been looked at what another leader means.
+    fn lead(&self, groups: &Groups) -> Lead {
+        let found = self.find_lead(groups);
+        if found == self.lead.0 { found } else { Lead::Nobody }
+    }
+
     /// Looks at who decides. With another one than before nothing is known of what was asked.
     fn look_at_lead(&mut self, around: &mut Around) -> Lead {
         let now = around.now();
         let (lead, term) = (self.find_lead(around.groups), around.groups.tree_term());
         let (before, before_term, _) = self.lead;
         let same = lead == before && (term == before_term || lead == Lead::Nobody);
+        if !same && lead == Lead::Here && !around.groups.leads_tree() {
+            // It begins when all is applied that was there before.
+            return before;
+        }
         if !same {
             self.lead = (lead, term, now);
             if before != Lead::Nobody {
@@ -303,9 +316,16 @@ impl Znodes {
         }
     }
 
+    /// The log takes nothing more: clients are to look for another node.
+    pub fn fenced(&mut self, around: &mut Around) {
+        self.is_fenced = true;
+        self.lose(around);
+        self.replaced(around);
+    }
+
     /// End of a turn.
     pub fn turn(&mut self, around: &mut Around) {
-        if !around.groups.has_tree() {
+        if !around.groups.has_tree() || self.is_fenced {
             return;
         }
         let now = around.now();
@@ -336,6 +356,9 @@ impl Znodes {
 
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
+        if self.is_fenced {
+            return None;
+        }
         let at_once = (!self.gone.is_empty()).then_some(Mono(0));
         let ends = (!self.ending.is_empty()).then_some(self.end_again);
         // What was heard waits for somebody to tell it to.

@@ -121,7 +121,8 @@ impl Znodes {
                     "digest" => id.id.split(':').next().unwrap_or_default().to_owned(),
                     _ => id.id.to_owned(),
                 };
-                let users: Vec<(&str, String)> = ids.iter().map(|id| (id.scheme, user(id))).collect();
+                // What was shown last comes first, the address last, as ZooKeeper lists them.
+                let users: Vec<(&str, String)> = ids.iter().rev().map(|id| (id.scheme, user(id))).collect();
                 reply.clients(users.iter().map(|(scheme, user)| (*scheme, user.as_str())));
             }
             Request::MultiRead(ops) => put_reads(tree, ids, ops.clone(), &mut reply),
