@@ -80,7 +80,8 @@ impl KafkaTree {
 
     /// What stands beside the children of a znode of the tree: the chroot, if it is below that.
     pub(super) fn child_of<'a>(&'a self, tree: &Tree, path: &str) -> Option<&'a str> {
-        kafka_znodes::child_of_parent(self.chroot(tree)?, path)
+        let name = kafka_znodes::child_of_parent(self.chroot.as_deref()?, path)?;
+        self.chroot(tree).map(|_| name)
     }
 
     fn with<T>(&self, around: &Around, settings: &Settings, look: impl FnOnce(&Metadata<'_>) -> T) -> T {
