@@ -264,7 +264,6 @@ fn server_stats(facts: &Facts, out: &mut Map<String, Value>) {
     let stats = json!({
         "packets_sent": facts.sent,
         "packets_received": facts.received,
-        "fsync_threshold_exceed_count": 0,
         "client_response_stats": responses,
         "server_state": facts.mode.name(),
         "provider_null": false,

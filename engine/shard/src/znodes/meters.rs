@@ -8,6 +8,7 @@ use super::words::{self, Reset};
 use super::{Around, Lead, Znodes};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use torc_base::ids::{ConnId, GroupId, SessionId, Zxid};
 use torc_base::time::{Mono, Now, Wall};
 
@@ -116,6 +117,9 @@ impl Znodes {
         if has_tree {
             self.add_tree(around, &mut facts);
         }
+        // One directory has all of it.
+        facts.log_bytes = self.stats.wal_live_bytes.load(Ordering::Relaxed);
+        facts.snapshot_bytes = facts.log_bytes;
         self.add_lists(around, detail, &mut facts);
         facts
     }
@@ -162,42 +166,21 @@ impl Znodes {
     }
 
     fn add_lists(&self, around: &Around, detail: Detail, facts: &mut Facts) {
+        if matches!(detail, Detail::Connections | Detail::Sessions) {
+            facts.connections = self.connections();
+        }
         match detail {
-            Detail::None => {}
-            Detail::Connections => {
-                facts.connections = self
-                    .clients
-                    .values()
-                    .map(|client| {
-                        let meters = &client.meters;
-                        let of_session = OfSession {
-                            id: client.session,
-                            last_operation: last_operation(meters.last_op),
-                            established: meters.established,
-                            timeout_ms: client.timeout_ms as i32,
-                            last_cxid: meters.last_cxid,
-                            last_zxid: meters.last_zxid,
-                            last_response_ms: meters.answered_at.0.max(0) as u64,
-                            last_latency_ms: meters.last_ms,
-                            latency: meters.latency,
-                        };
-                        Connection {
-                            remote: SocketAddr::new(client.peer, 0),
-                            is_read: client.stage == Stage::Open,
-                            queued: client.line.len() as u64,
-                            received: meters.received,
-                            sent: meters.sent,
-                            session: (client.session != SessionId::NONE).then_some(of_session),
-                        }
-                    })
-                    .collect();
-            }
+            Detail::None | Detail::Connections => {}
             Detail::Sessions if around.groups.has_tree() => {
-                let tree = around.tree();
+                let (tree, now) = (around.tree(), around.out.now);
+                let expires = |id| {
+                    let at = self.expiry.as_ref()?.deadline(id)?;
+                    Some(Wall(now.wall.0 + (at.since(now.mono) / 1_000_000) as i64))
+                };
                 let session = |(id, session): (SessionId, torc_state::tree::Session)| Session {
                     id,
                     timeout_ms: session.timeout_ms as i32,
-                    expires: None,
+                    expires: expires(id),
                 };
                 facts.sessions = tree.sessions().map(session).collect();
                 let owned = tree.sessions().map(|(id, _)| (id, tree.ephemerals(id, "/")));
@@ -206,7 +189,7 @@ impl Znodes {
             Detail::Sessions => {}
             Detail::Watches => {
                 let mut watches: BTreeMap<SessionId, Vec<String>> = BTreeMap::new();
-                for (path, conn) in self.watches.iter() {
+                for (path, conn) in self.watches.of_data() {
                     if let Some(client) = self.clients.get(&conn) {
                         watches.entry(client.session).or_default().push(path.to_string());
                     }
@@ -214,5 +197,33 @@ impl Znodes {
                 facts.watches = watches.into_iter().collect();
             }
         }
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        self.clients
+            .values()
+            .map(|client| {
+                let meters = &client.meters;
+                let of_session = OfSession {
+                    id: client.session,
+                    last_operation: last_operation(meters.last_op),
+                    established: meters.established,
+                    timeout_ms: client.timeout_ms as i32,
+                    last_cxid: meters.last_cxid,
+                    last_zxid: meters.last_zxid,
+                    last_response_ms: meters.answered_at.0.max(0) as u64,
+                    last_latency_ms: meters.last_ms,
+                    latency: meters.latency,
+                };
+                Connection {
+                    remote: SocketAddr::new(client.peer, 0),
+                    is_read: client.stage == Stage::Open,
+                    queued: client.line.len() as u64,
+                    received: meters.received,
+                    sent: meters.sent,
+                    session: (client.session != SessionId::NONE).then_some(of_session),
+                }
+            })
+            .collect()
     }
 }

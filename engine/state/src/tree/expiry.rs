@@ -97,8 +97,16 @@ impl Expiry {
 
     /// When the next one may be over.
     pub fn next(&self) -> Option<Mono> {
-        let (until, _) = self.deadlines.first()?;
-        Some(Mono(until.saturating_mul(self.interval_ms).saturating_mul(1_000_000)))
+        self.deadlines.first().map(|(until, _)| self.moment(*until))
+    }
+
+    fn moment(&self, until: u64) -> Mono {
+        Mono(until.saturating_mul(self.interval_ms).saturating_mul(1_000_000))
+    }
+
+    /// When a session is over unless it is heard of.
+    pub fn deadline(&self, session: SessionId) -> Option<Mono> {
+        self.sessions.get(&session).map(|heard| self.moment(heard.until))
     }
 
     /// How many live.

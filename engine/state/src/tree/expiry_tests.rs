@@ -12,7 +12,7 @@ const B: SessionId = SessionId(2);
 fn a_session_is_over_after_its_timeout_and_less_than_an_interval_more() {
     let mut expiry = Expiry::new(1_000);
     expiry.begin(A, 4_000, at(500));
-    assert_eq!(expiry.next(), Some(at(5_000)));
+    assert_eq!((expiry.next(), expiry.deadline(A), expiry.deadline(B)), (Some(at(5_000)), Some(at(5_000)), None));
     assert!(expiry.over(at(4_999), 9).is_empty());
     assert!(expiry.touch(A, at(4_999)));
     assert!(expiry.over(at(8_999), 9).is_empty());

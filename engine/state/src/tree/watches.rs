@@ -143,6 +143,12 @@ impl Watches {
         self.by_path.keys().map(|(path, watcher)| (&**self.paths.name(*path), *self.watchers.name(*watcher)))
     }
 
+    /// Watches that are told of data, by path: all but those of children alone.
+    pub fn of_data(&self) -> impl Iterator<Item = (&str, ConnId)> {
+        let all = self.by_path.iter().filter(|(_, kinds)| **kinds != Watch::Children as u8);
+        all.map(|((path, watcher), _)| (&**self.paths.name(*path), *self.watchers.name(*watcher)))
+    }
+
     /// This connection watches a path, whether there is a znode or not. Fails if there are too many.
     pub fn add(&mut self, conn: ConnId, path: &str, watch: Watch) -> Result<(), TreeError> {
         let known = self.paths.numbers.get(path).copied();

@@ -197,3 +197,42 @@ fn any_history_of_watches_is_as_if_a_list_were_gone_through() {
         assert_eq!((watches.counts(), watches.recursive, watches.memory()), ((0, 0, 0), 0, 0), "seed {seed}");
     }
 }
+
+#[test]
+fn watches_of_children_alone_are_none_of_data_and_paths_below_one_are_found() {
+    let mut watches = Watches::new(1 << 20);
+    for (conn, path, watch) in [
+        (1, "/a/b", Watch::Children),
+        (1, "/b", Watch::Children),
+        (1, "/b", Watch::Data),
+        (2, "/ab", Watch::Persistent),
+    ] {
+        watches.add(ConnId(conn), path, watch).unwrap();
+    }
+    let of_data: BTreeSet<(&str, u64)> = watches.of_data().map(|(path, conn)| (path, conn.get())).collect();
+    assert_eq!(of_data, BTreeSet::from([("/b", 1), ("/ab", 2)]));
+    for (top, is_watched) in [("/a", true), ("/a/b", true), ("/a/b/c", false), ("/ab", true), ("/c", false)] {
+        assert_eq!(watches.is_watched_below(top), is_watched, "{top}");
+    }
+    watches.add(ConnId(2), "/", Watch::Recursive).unwrap();
+    assert!(watches.is_watched_below("/c"), "all below some path");
+}
+
+#[test]
+fn who_comes_back_to_a_path_of_unknown_age_is_told_of_it() {
+    let mut watches = Watches::new(1 << 20);
+    for (kept, is_there, told) in [
+        (Kept::Data, true, Some(EventKind::DataChanged)),
+        (Kept::Data, false, Some(EventKind::Deleted)),
+        (Kept::Children, true, Some(EventKind::ChildrenChanged)),
+        (Kept::Children, false, Some(EventKind::Deleted)),
+        (Kept::Absent, true, Some(EventKind::Created)),
+        (Kept::Absent, false, None),
+        (Kept::Persistent, true, None),
+        (Kept::Recursive, true, None),
+    ] {
+        let path = format!("/{kept:?}-{is_there}");
+        assert_eq!(watches.resume_unsure(ConnId(1), kept, &path, is_there), Ok(told), "{path}");
+        assert_eq!(watches.contains(ConnId(1), &path, None), told.is_none(), "{path}");
+    }
+}
