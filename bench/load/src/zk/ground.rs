@@ -113,8 +113,12 @@ pub fn open(address: SocketAddr, timeout: Duration) -> Result<(TcpStream, Sessio
     let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     let connect = Connect { last_zxid: 0, timeout_ms, session: None, read_only: false, knows_read_only: true };
     let mut stream = connected(address)?;
-    let answer =
-        handshake(&mut stream, &connect, timeout).map_err(Error::io(format!("opening a session at {address}")))?;
+    let answer = handshake(&mut stream, &connect, timeout).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => Error::Unfit(format!(
+            "{address} closed a connection that wanted a session: does it allow so many from one address (maxClientCnxns)?"
+        )),
+        _ => Error::io(format!("opening a session at {address}"))(error),
+    })?;
     let session = answer.session.ok_or_else(|| Error::Unfit(format!("{address} gives out no sessions")))?;
     Ok((stream, session))
 }

@@ -28,8 +28,10 @@ struct Client {
     run: Rc<Run>,
     address: SocketAddr,
     timeout_ms: i32,
-    /// Where its znode stands while there is one.
+    /// What its znodes are called, but for their numbers.
     path: String,
+    /// Sessions so far: the znode of one that was lost stays until it expires.
+    sessions: Cell<u64>,
     /// In an open loop: when requests were due, and when they could be sent.
     due: Option<RefCell<VecDeque<(u64, u64)>>>,
     wake: Notify,
@@ -120,7 +122,8 @@ impl Client {
                 Err(error) => Err(error.to_string()),
             }
         };
-        let ephemeral = New { kind: Kind::Ephemeral, acls: OPEN, ..new(&self.path, b"") };
+        let path = format!("{}-{}", self.path, self.sessions.replace(self.sessions.get() + 1));
+        let ephemeral = New { kind: Kind::Ephemeral, acls: OPEN, ..new(&path, b"") };
         ask(Ask::Create(ephemeral), 1, "creating an ephemeral znode").await?;
         ask(Ask::CloseSession, 2, "closing a session").await
     }
@@ -185,6 +188,7 @@ pub fn run(args: &ZkArgs, plan: &Plan, addresses: &[SocketAddr]) -> Result<Finis
                 address: *address,
                 timeout_ms: i32::try_from(args.target.session_timeout.as_millis()).unwrap_or(i32::MAX),
                 path: format!("{}/e{number}", args.target.path),
+                sessions: Cell::new(0),
                 due: plan.schedule.map(|_| RefCell::default()),
                 wake: Notify::new(),
                 ended: Cell::new(false),

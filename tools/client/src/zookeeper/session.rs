@@ -285,10 +285,17 @@ impl ZooKeeper {
 
     /// Ends the session: its ephemeral znodes go.
     pub fn close(mut self) -> Result<(), ZooKeeperError> {
+        self.end()
+    }
+
+    /// The same where others hold it too: whatever they ask, it has expired.
+    pub fn end(&mut self) -> Result<(), ZooKeeperError> {
         if self.wire.is_none() {
             return Ok(());
         }
-        self.call_raw(&Ask::CloseSession, "end the session").map(drop)
+        let ended = self.call_raw(&Ask::CloseSession, "end the session").map(drop);
+        self.wire = None;
+        ended
     }
 
     /// Says that the session lives, if it has said nothing for a while, and takes in what has come. To be called at least

@@ -2,7 +2,7 @@
 
 use super::acl::{open_list, show, text};
 use super::args::{AclArgs, CreateArgs, DataArgs, DeleteAllArgs, DeleteArgs, SetArgs};
-use super::walk::walk;
+use super::walk::{Hidden, walk};
 use super::{Failure, Place};
 use crate::admin::{AdminError, boxed, note};
 use crate::exit::Usage;
@@ -153,7 +153,7 @@ fn show_deleted(deleted: &[String], dry_run: bool, format: Format) {
 
 /// `torc znode deleteall`, if it is meant.
 pub fn delete_all(zookeeper: &mut ZooKeeper, args: &DeleteAllArgs, format: Format) -> Result<(), Failure> {
-    let found: Vec<String> = walk(zookeeper, &args.path, None)?.into_keys().collect();
+    let found: Vec<String> = walk(zookeeper, &args.path, None, Hidden::Refused)?.into_keys().collect();
     if args.consent.dry_run {
         show_deleted(&found, true, format);
         return Ok(());
@@ -185,7 +185,7 @@ pub fn remove(zookeeper: &mut ZooKeeper, path: &str, found: Vec<String>) -> Resu
         if zookeeper.exists(path)?.is_none() {
             return Ok(deleted);
         }
-        found = walk(zookeeper, path, None)?.into_keys().collect();
+        found = walk(zookeeper, path, None, Hidden::Refused)?.into_keys().collect();
     }
     Err(format!("others make znodes below {path} faster than they are deleted: {deleted} were").into())
 }
@@ -226,7 +226,7 @@ pub fn acl(zookeeper: &mut ZooKeeper, args: &AclArgs, format: Format) -> Result<
     }
     let mut changed = 0_u64;
     // Deepest first: who takes his own rights away keeps them on what is below.
-    for path in walk(zookeeper, &args.path, None)?.into_keys().rev() {
+    for path in walk(zookeeper, &args.path, None, Hidden::Refused)?.into_keys().rev() {
         match zookeeper.set_acl(&path, acls, -1) {
             Ok(_) => changed += 1,
             Err(error @ ZooKeeperError::Refused { .. }) if error.code() == Some(ErrorCode::NoNode) => {}

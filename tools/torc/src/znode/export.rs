@@ -4,7 +4,7 @@ use super::Failure;
 use super::args::ExportArgs;
 use super::files::{Kept, Node, State, save};
 use super::kinds::Ends;
-use super::walk::{Tree, walk};
+use super::walk::{Hidden, Tree, walk};
 use crate::output::{Format, print, print_json};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ pub fn export(zookeeper: &mut ZooKeeper, args: &ExportArgs, format: Format) -> R
     }
     // What the leader has committed before this is in it.
     zookeeper.sync()?;
-    let tree = walk(zookeeper, "/", None)?;
+    let tree = walk(zookeeper, "/", None, Hidden::Refused)?;
     let (mut state, ephemeral) = gather(zookeeper, &tree)?;
     state.zxid = zookeeper.last_zxid();
     let path = save(&args.dir, &state)?;

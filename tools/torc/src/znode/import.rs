@@ -9,6 +9,7 @@ use crate::admin::DRY_RUN;
 use crate::output::{Format, complain, print, print_json};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use torc_client::zookeeper::{Done, ZooKeeper, ZooKeeperError};
 use torc_net::zookeeper::{Acl, Answer, Ask, Change, ErrorCode, Kind, New, OwnedAcl};
 
@@ -18,6 +19,8 @@ const AT_ONCE: usize = 200;
 const BYTES_AT_ONCE: usize = 512 << 10;
 /// Children that are made and deleted again for one counter at most.
 const COUNTED_MAX: i32 = 100_000;
+/// Between two looks whether the directory is read.
+const LOOK: Duration = Duration::from_millis(20);
 /// What servers keep of themselves, which is not for clients to make.
 const OWN: [&str; 4] = ["/", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"];
 const QUOTA: &str = "/zookeeper/quota/";
@@ -47,7 +50,7 @@ struct Summary {
 
 /// Reads a directory, and makes what it says.
 pub fn import(zookeeper: &mut ZooKeeper, args: &ImportArgs, format: Format) -> Result<(), Failure> {
-    let Loaded { state, snapshot, replayed, passed_over } = load(&args.dir, args.log_dir.as_deref())?;
+    let Loaded { state, snapshot, replayed, passed_over } = loaded(zookeeper, args)?;
     for why in &passed_over {
         complain(&format!("passed over, as it is not whole: {why}"));
     }
@@ -75,6 +78,17 @@ pub fn import(zookeeper: &mut ZooKeeper, args: &ImportArgs, format: Format) -> R
     print(format_args!("{} and {replayed} changes of logs, up to zxid {:#x}\n", snapshot.display(), state.zxid));
     print(summary.text());
     Ok(())
+}
+
+/// Reads the directory, however long that takes: the session is kept alive.
+fn loaded(zookeeper: &mut ZooKeeper, args: &ImportArgs) -> Result<Loaded, Failure> {
+    std::thread::scope(|scope| {
+        let loading = scope.spawn(|| load(&args.dir, args.log_dir.as_deref()));
+        while !loading.is_finished() {
+            zookeeper.wait(LOOK)?;
+        }
+        Ok(loading.join().expect("files are read without panics")?)
+    })
 }
 
 impl Summary {

@@ -2,7 +2,7 @@
 
 use super::args::{GetArgs, LsArgs, TreeArgs};
 use super::kinds::Ends;
-use super::walk::{Found, Tree, below, walk};
+use super::walk::{Found, Hidden, Tree, below, walk};
 use super::{Failure, Place};
 use crate::formats::{hex, moment};
 use crate::output::{Align, Format, Table, plain, print, print_json};
@@ -122,7 +122,7 @@ pub fn ls(zookeeper: &mut ZooKeeper, args: &LsArgs, format: Format) -> Result<()
             return Ok(());
         }
     };
-    let mut tree = walk(zookeeper, &args.path, depth)?;
+    let mut tree = walk(zookeeper, &args.path, depth, Hidden::Shown)?;
     tree.remove(&args.path);
     let name = |path: &str| match args.recursive {
         true => path.to_string(),
@@ -177,7 +177,7 @@ fn show_names(names: &[String], format: Format) {
 
 /// `torc znode tree`.
 pub fn tree(zookeeper: &mut ZooKeeper, args: &TreeArgs, format: Format) -> Result<(), Failure> {
-    let tree = walk(zookeeper, &args.path, args.depth)?;
+    let tree = walk(zookeeper, &args.path, args.depth, Hidden::Shown)?;
     match format {
         Format::Json => print_json(&nested(&tree, &args.path)),
         Format::Table => {
@@ -202,7 +202,10 @@ fn line(name: &str, found: &Found) -> String {
     }
     let hidden = stat.num_children.unsigned_abs() as usize;
     if found.children.is_empty() && hidden > 0 {
-        notes.push(format!("{hidden} children"));
+        notes.push(if hidden == 1 { "1 child".to_string() } else { format!("{hidden} children") });
+    }
+    if found.hidden {
+        notes.push("not for this client".to_string());
     }
     let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
     format!("{}{notes}\n", plain(name))

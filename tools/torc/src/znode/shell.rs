@@ -72,10 +72,8 @@ pub fn shell(zookeeper: ZooKeeper, format: Format) -> Result<(), Failure> {
         true => terminal::lines(&shared, format),
         false => from_pipe(&shared, format, &mut io::stdin().lock()),
     };
-    // The thread may have it for a moment, and ends then.
-    if let Some(zookeeper) = Arc::into_inner(shared).and_then(|shared| shared.into_inner().ok()) {
-        let _ = zookeeper.close();
-    }
+    // What was asked for is done: whether the session ended well is nobody's concern.
+    let _ = lock(&shared).end();
     done
 }
 

@@ -9,6 +9,8 @@ use torc_net::zookeeper::{Answer, Ask, ErrorCode, Stat};
 #[derive(Clone, Debug)]
 pub struct Found {
     pub stat: Stat,
+    /// This client must not see its children.
+    pub hidden: bool,
     /// Names, in order; empty where nobody looked further down.
     pub children: Vec<String>,
 }
@@ -21,11 +23,20 @@ pub fn below(parent: &str, name: &str) -> String {
     if parent == "/" { format!("/{name}") } else { format!("{parent}/{name}") }
 }
 
+/// What becomes of a znode whose children this client must not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hidden {
+    /// All is wanted or nothing.
+    Refused,
+    /// It is shown as such.
+    Shown,
+}
+
 /// Asks level by level, many at once. What is deleted meanwhile is not there.
 ///
 /// # Errors
-/// There is no such znode, or one whose children this client must not see.
-pub fn walk(zookeeper: &mut ZooKeeper, root: &str, depth: Option<usize>) -> Result<Tree, Failure> {
+/// There is no such znode, or one that is refused for what is hidden.
+pub fn walk(zookeeper: &mut ZooKeeper, root: &str, depth: Option<usize>, hidden: Hidden) -> Result<Tree, Failure> {
     let mut tree = Tree::new();
     let mut level = vec![root.to_string()];
     let mut deep = 0;
@@ -35,7 +46,13 @@ pub fn walk(zookeeper: &mut ZooKeeper, root: &str, depth: Option<usize>) -> Resu
         let answers = zookeeper.ask_all(&asks)?;
         let mut next = Vec::new();
         for (path, answer) in level.into_iter().zip(answers) {
-            let Some(mut found) = read(zookeeper, &path, &answer, path != root)? else { continue };
+            let found = match hidden {
+                Hidden::Shown if is_hidden(&answer) => {
+                    zookeeper.exists(&path)?.map(|stat| Found { stat, hidden: true, children: Vec::new() })
+                }
+                _ => read(zookeeper, &path, &answer, path != root)?,
+            };
+            let Some(mut found) = found else { continue };
             if depth.is_some_and(|depth| deep >= depth) {
                 found.children.clear();
             }
@@ -52,6 +69,10 @@ pub fn walk(zookeeper: &mut ZooKeeper, root: &str, depth: Option<usize>) -> Resu
     Ok(tree)
 }
 
+fn is_hidden(answer: &[u8]) -> bool {
+    Answer::open(answer).is_ok_and(|answer| ErrorCode::of(answer.error) == Some(ErrorCode::NoAuth))
+}
+
 /// What an answer says of a znode; `None`: it is gone, which it `may_be`.
 fn read(zookeeper: &ZooKeeper, path: &str, answer: &[u8], may_be: bool) -> Result<Option<Found>, Failure> {
     let nonsense = |error: torc_base::malformed::Malformed| ZooKeeperError::Protocol {
@@ -66,5 +87,5 @@ fn read(zookeeper: &ZooKeeper, path: &str, answer: &[u8], may_be: bool) -> Resul
     }
     let mut children: Vec<String> = answer.names().map_err(nonsense)?.map(str::to_string).collect();
     children.sort_unstable();
-    Ok(Some(Found { stat: answer.stat().map_err(nonsense)?, children }))
+    Ok(Some(Found { stat: answer.stat().map_err(nonsense)?, hidden: false, children }))
 }
