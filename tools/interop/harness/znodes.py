@@ -219,6 +219,7 @@ def install_curator():
 PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator, "zkcli": command_line, "c": c_client, "go": go_client, "rust": rust_client, "kazoo-suite": kazoo_suite,
          "curator-suite": curator_suite, "kafka": kafka, "hadoop": hadoop}
 QUICK = ("kazoo", "differential")
+LONG = ("kazoo-suite", "curator-suite", "kafka", "hadoop")  # only when they are named
 INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,), "zkcli": (install_ensemble,), "c": (install_c,), "go": (install_go,), "rust": (install_rust_client,), "kazoo-suite": (install_python,),
             "curator-suite": (install_curator_suite,), "kafka": (dependents.install_kafka,), "hadoop": (install_hadoop,)}
 
