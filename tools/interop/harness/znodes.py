@@ -220,6 +220,7 @@ PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator, "zkcli
          "curator-suite": curator_suite, "kafka": kafka, "hadoop": hadoop}
 QUICK = ("kazoo", "differential")
 LONG = ("kazoo-suite", "curator-suite", "kafka", "hadoop")  # only when they are named
+USUAL = tuple(part for part in PARTS if part not in LONG)
 INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,), "zkcli": (install_ensemble,), "c": (install_c,), "go": (install_go,), "rust": (install_rust_client,), "kazoo-suite": (install_python,),
             "curator-suite": (install_curator_suite,), "kafka": (dependents.install_kafka,), "hadoop": (install_hadoop,)}
 
