@@ -21,7 +21,10 @@ fn short_seeds_are_clean() {
     assert!(reports.iter().map(|r| u64::from(r.lives)).sum::<u64>() > 60, "hardly a node was restarted: {reports:?}");
     assert!(reports.iter().map(|r| r.commits).sum::<u64>() > 300, "hardly an offset was committed: {reports:?}");
     assert!(reports.iter().map(|r| r.deleted).sum::<u64>() > 5, "hardly a topic was deleted: {reports:?}");
-    assert!(reports.iter().map(|r| r.compacted).sum::<u64>() > 1_000, "hardly a record was compacted away: {reports:?}");
+    assert!(
+        reports.iter().map(|r| r.compacted).sum::<u64>() > 1_000,
+        "hardly a record was compacted away: {reports:?}"
+    );
     let struck = |of: fn(&Report) -> u64| reports.iter().filter(|report| of(report) > 0).count();
     assert!(struck(|r| r.losses.rot) > 2, "hardly anything rotted: {reports:?}");
     assert!(struck(|r| r.losses.disks) > 0, "no disk was replaced: {reports:?}");
