@@ -218,8 +218,8 @@ impl Znodes {
 
     /// Whether there is a znode that somebody is about to watch; `None`: it is not below the chroot.
     pub(super) fn is_in_kafka(&mut self, around: &mut Around, path: &str) -> Option<bool> {
-        let inner = self.kafka.below(around.tree(), path)?;
         self.watch_kafka(around, path);
+        let inner = self.kafka.below(around.tree(), path)?;
         Some(self.kafka.with(around, &self.settings, |metadata| metadata.find(inner)).is_some())
     }
 
