@@ -246,7 +246,10 @@ impl<'a> Metadata<'a> {
             Place::Feature => json::feature(),
             Place::TopicConfig(topic) => json::config(&topic.overrides),
             Place::BrokerConfig => json::config(&Overrides::new()),
-            Place::GroupConfig => json::config(&self.group(path.rsplit('/').next()?)?),
+            Place::GroupConfig => {
+                let config = self.group(path.rsplit('/').next()?)?;
+                json::config(&config)
+            }
             _ => return None,
         };
         Some(text.into_bytes())
