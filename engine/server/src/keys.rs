@@ -742,13 +742,6 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.zookeeper.skips_acls = v.bool(),
     },
     Key {
-        name: "localSessionsEnabled",
-        kind: Kind::Bool,
-        default: "false",
-        doc: "Whether sessions are known to one server alone, and cannot make ephemeral znodes.",
-        set: |c, v| c.zookeeper.local_sessions = v.bool(),
-    },
-    Key {
         name: "admin.enableServer",
         kind: Kind::Bool,
         default: "true",

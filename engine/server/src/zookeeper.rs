@@ -36,7 +36,6 @@ pub struct ZooKeeper {
     pub has_ttl: bool,
     pub enforces_quotas: bool,
     pub skips_acls: bool,
-    pub local_sessions: bool,
     /// `admin.enableServer`, `admin.serverAddress`, `admin.serverPort`
     pub admin_enabled: bool,
     pub admin_address: Option<String>,
@@ -85,7 +84,6 @@ impl ZooKeeper {
             skips_acls: self.skips_acls,
             memory_max: self.memory_max,
             four_letter_words: self.four_letter_words.clone(),
-            local_sessions: self.local_sessions,
             kafka_chroot: self.chroot().map(str::to_string),
             about: About { init_limit: self.init_limit, sync_limit: self.sync_limit, ..about },
         }

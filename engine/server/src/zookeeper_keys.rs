@@ -107,8 +107,8 @@ pub static ZOOKEEPER: &[Group] = &[
     },
     Group {
         fate: Fate::NotYet,
-        why: "a local session stays one: a client that makes ephemeral znodes needs a global one",
-        keys: "localSessionsUpgradingEnabled",
+        why: "all sessions are known to all servers",
+        keys: "localSessionsEnabled localSessionsUpgradingEnabled",
     },
     Group { fate: Fate::NotYet, why: "a server without a quorum serves nobody", keys: "readonlymode.enabled" },
     Group { fate: Fate::NotYet, why: "there is no log of who did what", keys: "audit.enable audit.impl.class" },

@@ -236,7 +236,6 @@ fn the_chroot_and_switches_are_taken_as_written() {
         "skipACL=yes",
         "enforceQuota=true",
         "extendedTypesEnabled=false",
-        "localSessionsEnabled=true",
         "admin.serverPort=0",
         "admin.serverAddress=127.0.0.1",
         "torc.zookeeper.listener=2181",
@@ -245,7 +244,7 @@ fn the_chroot_and_switches_are_taken_as_written() {
     .unwrap();
     let (zookeeper, settings) = (&config.zookeeper, config.zookeeper.settings(About::default()));
     assert_eq!((zookeeper.chroot(), zookeeper.admin().unwrap().to_string().as_str()), (None, "127.0.0.1:0"));
-    assert!(settings.skips_acls && settings.enforces_quotas && !settings.has_ttl && settings.local_sessions);
+    assert!(settings.skips_acls && settings.enforces_quotas && !settings.has_ttl);
     assert_eq!((settings.min_session_ms, settings.max_session_ms), (1_000, 10_000));
     assert_eq!((config.shown["skipACL"].as_str(), config.shown["jute.maxbuffer"].as_str()), ("yes", "1048575"));
 }

@@ -102,8 +102,6 @@ pub struct ZooKeeperSettings {
     pub memory_max: usize,
     /// `4lw.commands.whitelist`; `*`: all of them.
     pub four_letter_words: Vec<String>,
-    /// `localSessionsEnabled`
-    pub local_sessions: bool,
     /// `torc.zookeeper.kafka.chroot`: where Kafka's metadata are seen; `None`: nowhere.
     pub kafka_chroot: Option<String>,
     /// For monitoring.
@@ -125,7 +123,6 @@ impl Default for ZooKeeperSettings {
             skips_acls: false,
             memory_max: 4 << 30,
             four_letter_words: vec!["srvr".into()],
-            local_sessions: false,
             kafka_chroot: None,
             about: About::default(),
         }
