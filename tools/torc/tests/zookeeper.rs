@@ -89,7 +89,17 @@ fn frame(socket: &mut TcpStream) -> Option<Vec<u8>> {
 
 /// A server that has been started, and may not serve yet.
 fn serve(data: &Path, zookeeper: &str, more: &[&str]) -> Server {
-    let fixed = ["serve", "--data-dir", data.to_str().unwrap(), "--kafka", "127.0.0.1:0", "--zookeeper", zookeeper];
+    let fixed = [
+        "serve",
+        "--data-dir",
+        data.to_str().unwrap(),
+        "--kafka",
+        "127.0.0.1:0",
+        "--metrics",
+        "none",
+        "--zookeeper",
+        zookeeper,
+    ];
     Server { child: support::torc(&[&fixed, more].concat()).spawn().unwrap(), lines: Vec::new() }
 }
 
