@@ -10,6 +10,7 @@ import bisect
 import itertools
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from harness import jute, scripts
 from harness.jute import CLOSE_SESSION, SYNC, Connection, Event, Malformed, Reader, Session
@@ -375,12 +376,9 @@ def play(script, left, right, timeout_ms=TIMEOUT_MS):
         for number, step in enumerate(script):
             for side in sides:
                 side.start(step)
-            seen = []
-            for side in sides:
-                try:
-                    seen.append(side.finish(step))
-                except Malformed as error:
-                    seen.append(str(error))
+            # Both at once: while one waits for sessions to expire, those of the other must be heard of.
+            with ThreadPoolExecutor(len(sides)) as threads:
+                seen = list(threads.map(lambda side: finished(side, step), sides))
             if not all(isinstance(one, list) for one in seen) or not pairs.same(*seen):
                 return Difference(script, number, *seen)
         return None
@@ -390,6 +388,13 @@ def play(script, left, right, timeout_ms=TIMEOUT_MS):
                 side.end()
             except (OSError, Malformed):
                 pass
+
+
+def finished(side, step):
+    try:
+        return side.finish(step)
+    except Malformed as error:
+        return str(error)
 
 
 def minimal(difference, left, right):

@@ -318,6 +318,9 @@ const CLUSTER_RULES: &[&str] = &[
     "ExpectedErrors",
     "NoPanic",
     "Starts",
+    "OneLeader",
+    "CommittedAgrees",
+    "OwnTerm",
 ];
 
 /// Without this, what a bug's test finds might be a fault of the copy.
