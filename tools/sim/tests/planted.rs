@@ -321,6 +321,7 @@ const CLUSTER_RULES: &[&str] = &[
     "OneLeader",
     "CommittedAgrees",
     "OwnTerm",
+    "Liveness",
 ];
 
 /// Without this, what a bug's test finds might be a fault of the copy.
