@@ -248,10 +248,19 @@ pub fn drive_connected<D: Dialogue>(
     streams: Vec<(TcpStream, D)>,
     beside: impl FnOnce(&Rc<Run>),
 ) -> Result<Finished, Error> {
+    drive_started(plan, |run| {
+        start_all(run, plan.pacing(), streams)?;
+        beside(run);
+        Ok(())
+    })
+}
+
+/// The same with whatever `start` starts, which stands in the run's list of connections.
+pub fn drive_started(plan: &Plan, start: impl FnOnce(&Rc<Run>) -> std::io::Result<()>) -> Result<Finished, Error> {
     let run = Run::new(Instant::now(), plan);
     let mut times = in_runtime(async {
-        let connections = start_all(&run, plan.pacing(), streams)?;
-        beside(&run);
+        start(&run)?;
+        let connections = Rc::clone(&run.connections);
         let pacer = Pacer::start(plan, &run, &connections)?;
         let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
         let times = measure(&run, &[], &connections, plan, &mut progress).await?;

@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+use torc_base::time::Wall;
 
 /// This program, as it was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,19 +91,10 @@ pub(crate) fn memory(meminfo: &str) -> u64 {
     line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib << 10)
 }
 
-/// Seconds since 1970 as `2026-11-28T14:03:31Z`; days to dates by Howard Hinnant's `civil_from_days`.
+/// Seconds since 1970 as `2026-11-28T14:03:31Z`.
 pub fn date(seconds: u64) -> String {
-    let (days, of_day) = ((seconds / 86_400) as i64, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let text = Wall(seconds.saturating_mul(1_000).try_into().unwrap_or(i64::MAX)).utc();
+    format!("{}Z", text.split_once('.').map_or("-", |(to_seconds, _)| to_seconds))
 }
 
 /// The device of most regular files that a process has open for writing.

@@ -92,6 +92,8 @@ pub const CONNECTIONS_MAX: usize = 20_000;
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
 /// The same of a client of ZooKeeper, whose library may send as many as it likes.
 pub const ZNODE_REQUESTS_IN_FLIGHT_MAX: usize = 1_024;
+/// Identities that are kept of one ZooKeeper client: those that it gave, and its address.
+pub const CLIENT_IDENTITIES_MAX: usize = 128;
 /// Bytes of requests of one connection that wait for their answers, the last of them aside; beyond it the connection is
 /// not read.
 pub const WAITING_BYTES_MAX: usize = 32 << 20;

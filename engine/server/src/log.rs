@@ -8,6 +8,7 @@ use std::panic;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use torc_base::io::Level;
+use torc_base::time::Wall;
 
 /// What a process that ends gives its last lines to be read.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -109,24 +110,7 @@ pub fn format_line(unix_ms: u64, level: Level, who: &str, text: &str) -> String 
 
 /// ISO 8601 in UTC, to the millisecond.
 pub fn timestamp(unix_ms: u64) -> String {
-    let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
-}
-
-/// Year, month and day of a day after 1970-01-01. Counts in years that begin in March, so that the leap day is the
-/// last (after Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // since 0000-03-01
-    let era = days / 146_097; // 400 years
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    Wall(unix_ms.try_into().unwrap_or(i64::MAX)).utc()
 }
 
 #[cfg(test)]

@@ -169,21 +169,37 @@ impl Shard {
         self.with_groups(now, &mut Vec::new(), |groups, out| lost.into_iter().for_each(|id| groups.step_down(out, id)));
     }
 
+    /// When what is due, by name.
+    fn dues(&self) -> impl Iterator<Item = (&'static str, Option<Mono>)> {
+        let stop = match self.stopping {
+            // It has told the owner and waits for its word.
+            Stopping::Draining { until } if self.told_drained && self.catalog.is_none() => {
+                Some(until.plus_ms(self.settings.drain_ms))
+            }
+            Stopping::Draining { until } | Stopping::Finishing { until } => Some(until),
+            _ => None,
+        };
+        let own = [
+            ("stop", stop),
+            ("pressure", self.next_press),
+            ("requests", self.kafka.deadline(&self.conns)),
+            ("connections", self.conns.deadline()),
+            ("coordinators", self.coordinators.deadline()),
+            ("catalog", self.catalog.as_ref().and_then(CatalogOwner::deadline)),
+            ("links", self.links.deadline()),
+            ("departures of leaders", self.departs_again),
+            ("znodes", self.znodes.as_ref().and_then(Znodes::deadline)),
+        ];
+        self.groups.dues().into_iter().chain(own)
+    }
+
     /// Where each group stands, a line each, and what is told of leaders: for whoever wants to know why nobody serves.
     pub fn standing(&self) -> String {
         let leaders = self.kafka.view.topics().flat_map(|topic| topic.partitions.iter()).map(|log| {
             let leader = self.kafka.view.leader(log);
             leader.map_or_else(|| format!("{log}: nobody"), |led| format!("{log}: node {} in {}", led.node, led.epoch))
         });
-        let mut dues = self.groups.dues();
-        dues.extend([
-            ("requests", self.kafka.deadline(&self.conns)),
-            ("connections", self.conns.deadline()),
-            ("coordinators", self.coordinators.deadline()),
-            ("catalog", self.catalog.as_ref().and_then(CatalogOwner::deadline)),
-            ("links", self.links.deadline()),
-        ]);
-        let dues = dues.into_iter().filter_map(|(what, at)| Some(format!("{what} at {}", at?.0 / 1_000)));
+        let dues = self.dues().filter_map(|(what, at)| Some(format!("{what} at {}", at?.0 / 1_000)));
         format!(
             "{}due (us): {}\ntold of leaders: {}\nchange {:?} is not in force, {} is; all that must have have leaders: {}\n",
             self.groups.standing(),
@@ -847,20 +863,7 @@ impl App for Shard {
     }
 
     fn deadline(&self) -> Option<Mono> {
-        let stop = match self.stopping {
-            // It has told the owner and waits for its word.
-            Stopping::Draining { until } if self.told_drained && self.catalog.is_none() => {
-                Some(until.plus_ms(self.settings.drain_ms))
-            }
-            Stopping::Draining { until } | Stopping::Finishing { until } => Some(until),
-            _ => None,
-        };
-        let deadlines = [stop, self.next_press, self.kafka.deadline(&self.conns), self.conns.deadline()];
-        let catalog = self.catalog.as_ref().and_then(CatalogOwner::deadline);
-        let links = [self.links.deadline(), self.departs_again, self.znodes.as_ref().and_then(Znodes::deadline)];
-        let inside = [self.coordinators.deadline(), self.groups.deadline(), catalog];
-        let inside = inside.into_iter().chain(links);
-        deadlines.into_iter().chain(inside).flatten().min()
+        self.dues().filter_map(|(_, at)| at).min()
     }
 
     fn busy(&self) -> bool {

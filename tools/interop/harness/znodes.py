@@ -200,7 +200,8 @@ def hadoop(target):
     server = [f"-Dtorc={pathlib.Path(torc).resolve()}", f"-Dtorc.log={LOGS}/hadoop-torc.log"] if torc else []
     # Suite is needed either way; what stands in for Hadoop's own classes comes before these for torc, and behind them for ZooKeeper.
     path = f"{build}/classes:{build}/lib/*" if torc else f"{build}/lib/*:{build}/classes"
-    target.cases(["java", "-Xmx512m", *server, f"-Dtest.build.data={BUILD}/work/hadoop", f"-Dbuild.test.dir={BUILD}/work/hadoop", "-cp", path, "Suite", *HADOOP_TESTS],
+    data = BUILD / "work" / "hadoop"
+    target.cases(["java", "-Xmx512m", *server, f"-Dtest.build.data={data}", f"-Dbuild.test.dir={data}", "-cp", path, "Suite", *HADOOP_TESTS],
                  failures_of_zookeeper("hadoop", 1), SUITE_TIMEOUT_S)
 
 

@@ -4,16 +4,15 @@ use super::args::ZkArgs;
 use super::ground::{OPEN, new};
 use super::requests::refused;
 use crate::connection::Paced;
-use crate::drive::{Finished, Pacer, Plan, Run, end_all, finish, in_runtime, measure};
+use crate::drive::{Finished, Plan, Run, drive_started};
 use crate::error::Error;
-use crate::progress::Progress;
 use crate::recorder::Request;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use torc_net::zookeeper::{Answer, Ask, Connect, Connected, Kind, New};
@@ -180,11 +179,10 @@ pub fn run(args: &ZkArgs, plan: &Plan, addresses: &[SocketAddr]) -> Result<Finis
             "a session is opened and closed by itself: say --connections, not --outstanding".into(),
         ));
     }
-    let run = Run::new(Instant::now(), plan);
-    let mut times = in_runtime(async {
+    drive_started(plan, |run| {
         for (number, address) in addresses.iter().cycle().take(args.pace.connections as usize).enumerate() {
             let client = Rc::new(Client {
-                run: Rc::clone(&run),
+                run: Rc::clone(run),
                 address: *address,
                 timeout_ms: i32::try_from(args.target.session_timeout.as_millis()).unwrap_or(i32::MAX),
                 path: format!("{}/e{number}", args.target.path),
@@ -197,16 +195,6 @@ pub fn run(args: &ZkArgs, plan: &Plan, addresses: &[SocketAddr]) -> Result<Finis
             run.connections.borrow_mut().push(Rc::clone(&client) as Rc<dyn Paced>);
             tokio_uring::spawn(client.work());
         }
-        let connections = Rc::clone(&run.connections);
-        let pacer = Pacer::start(plan, &run, &connections)?;
-        let mut progress = Progress::new(&plan.title, plan.pace.warmup, plan.pace.duration, plan.quiet);
-        let times = measure(&run, &[], &connections, plan, &mut progress).await?;
-        finish(&run, pacer.as_deref(), &connections).await;
-        progress.end();
-        end_all(&connections);
-        Ok(times)
+        Ok(())
     })
-    .map_err(Error::io("running the load"))?;
-    times.draw(&plan.title)?;
-    Ok(times.with(&run, run.connections_lost()))
 }

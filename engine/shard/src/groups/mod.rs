@@ -532,51 +532,32 @@ impl Groups {
         set(&self.stats.read_ahead_bytes, wal.ahead_bytes);
     }
 
-    /// When parts of it are due, for whoever wants to know why it is busy.
-    pub fn dues(&self) -> Vec<(&'static str, Option<Mono>)> {
-        vec![
+    /// When what is due, by name; nothing of what rests. A time that has passed is now.
+    pub fn dues(&self) -> [(&'static str, Option<Mono>); 14] {
+        // Fenced, only what answers is due: of all else the time would be due for ever.
+        let runs = self.phase == Phase::Running && self.fenced().is_none();
+        let at_rest_unless = |runs: bool, at: Option<Mono>| at.filter(|_| runs);
+        let at_once = |is_due: bool| is_due.then_some(Mono(0));
+        [
             ("log", self.wal.deadline()),
-            ("checkpoint", self.checkpoint_deadline()),
-            ("ticks", self.tick_deadline()),
-            ("departures", self.departures_deadline()),
-            ("replicas", self.replicas_deadline()),
-            ("balance", self.balance_deadline()),
-            ("mends", self.mend_deadline()),
-            ("moves", self.moves_deadline()),
-            ("compaction", self.compaction_deadline()),
-            ("retention", Some(self.next_retention)),
-            ("overfull", (!self.overfull.is_empty()).then_some(Mono(0))),
-            ("lookups", self.lookups.is_due().then_some(Mono(0))),
+            ("lookups", at_once(self.lookups.is_due())),
+            ("sizes", at_once(self.sizes.is_some() || self.is_walking_tree())),
+            ("checkpoint", at_rest_unless(runs, self.checkpoint_deadline())),
+            ("ticks", at_rest_unless(runs, self.tick_deadline())),
+            ("departures", at_rest_unless(runs, self.departures_deadline())),
+            ("replicas", at_rest_unless(runs, self.replicas_deadline())),
+            ("balance", at_rest_unless(runs, self.balance_deadline())),
+            ("mends", at_rest_unless(runs, self.mend_deadline())),
+            ("moves", at_rest_unless(runs, self.moves_deadline())),
+            ("compaction", at_rest_unless(runs, self.compaction_deadline())),
+            ("stats", at_rest_unless(runs && self.stats_due, Some(self.next_stats))),
+            ("overfull", at_rest_unless(runs, at_once(!self.overfull.is_empty()))),
+            ("retention", at_rest_unless(runs, Some(self.next_retention))),
         ]
     }
 
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
-        let sizes = (self.sizes.is_some() || self.is_walking_tree()).then_some(Mono(0));
-        // Fenced, retention is at rest: its time would be due for ever.
-        if self.phase != Phase::Running || self.fenced().is_some() {
-            let lookups = self.lookups.is_due().then_some(Mono(0));
-            return self.wal.deadline().into_iter().chain(lookups).chain(sizes).min();
-        }
-        let stats = self.stats_due.then_some(self.next_stats);
-        let overfull = (!self.overfull.is_empty()).then_some(Mono(0));
-        let lookups = self.lookups.is_due().then_some(Mono(0));
-        let compaction = self.compaction_deadline();
-        let others = [
-            self.wal.deadline(),
-            self.checkpoint_deadline(),
-            self.tick_deadline(),
-            self.departures_deadline(),
-            self.replicas_deadline(),
-            self.balance_deadline(),
-            self.mend_deadline(),
-            self.moves_deadline(),
-            stats,
-            overfull,
-            lookups,
-            compaction,
-            sizes,
-        ];
-        others.into_iter().flatten().chain([self.next_retention]).min()
+        self.dues().into_iter().filter_map(|(_, at)| at).min()
     }
 }

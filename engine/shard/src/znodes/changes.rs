@@ -5,7 +5,7 @@ use super::{Around, Lead, TreeAsk, Znodes};
 use crate::groups::TxnHead;
 use crate::refusal::Refusal;
 use torc_base::ids::{ConnId, SessionId};
-use torc_base::limits::FORWARDED_BYTES_MAX;
+use torc_base::limits::{CLIENT_IDENTITIES_MAX, FORWARDED_BYTES_MAX};
 use torc_net::zookeeper::{self as wire, ErrorCode, Head, Request, failure};
 use torc_state::tree::expiry::Owner;
 use torc_state::tree::{self, Acl, Asker, Body, Change, Create, Id, Identity, Refused, TreeError, authenticate};
@@ -180,7 +180,7 @@ impl Znodes {
         match known {
             Ok(known) => {
                 for identity in known {
-                    if !client.ids.contains(&identity) && client.ids.len() < IDENTITIES_MAX {
+                    if !client.ids.contains(&identity) && client.ids.len() < CLIENT_IDENTITIES_MAX {
                         client.ids.push(identity);
                     }
                 }
@@ -195,9 +195,6 @@ impl Znodes {
         }
     }
 }
-
-/// What may be known of one client.
-const IDENTITIES_MAX: usize = 128;
 
 fn of_create<'a>(create: &wire::Create<'a>, acls: &'a [tree::Acl<'a>]) -> Create<'a> {
     Create { path: create.path, data: create.data, acls, flags: create.flags, ttl: create.ttl }

@@ -1,7 +1,7 @@
 //! What nodes ask each other on behalf of ZooKeeper's clients, and how it travels.
 
 use torc_base::ids::{Index, SessionId, Term};
-use torc_base::limits::{FRAME_BYTES_MAX, SESSIONS_MAX, TREE_OPS_MAX};
+use torc_base::limits::{CLIENT_IDENTITIES_MAX, FRAME_BYTES_MAX, SESSIONS_MAX, TREE_OPS_MAX};
 use torc_state::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use torc_state::tree::expiry::Owner;
 use torc_state::tree::{Identity, TreeError};
@@ -46,8 +46,7 @@ const MOVE_CONTROLLER: u8 = 5;
 
 /// Things in one piece of mail.
 const MAIL_MAX: usize = 1 << 20;
-/// What may be known of one client, and bytes of one of it.
-const IDENTITIES_MAX: usize = 256;
+/// Bytes of one thing that is known of a client.
 const IDENTITY_BYTES_MAX: usize = 1 << 20;
 /// Schemes of what is known of clients.
 const SCHEMES: [&str; 3] = ["ip", "digest", "super"];
@@ -130,7 +129,7 @@ fn take_ask(from: &mut Decoder<'_, '_>) -> Read<TreeAsk> {
         WRITE => {
             let (number, session) = (from.u64("number")?, SessionId(from.i64("session")?));
             let owner = Owner(from.u64("owner")?);
-            let count = from.count(IDENTITIES_MAX, "identities")?;
+            let count = from.count(CLIENT_IDENTITIES_MAX, "identities")?;
             let ids = (0..count).map(|_| take_identity(from)).collect::<Read<_>>()?;
             let len = from.u64_max(FRAME_BYTES_MAX as u64, "request")?;
             let frame = from.take(len as usize, "request")?.to_vec();

@@ -1,6 +1,7 @@
 //! Moments as people write them, in milliseconds since 1970.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+use torc_base::time::Wall;
 use torc_base::units::parse_time_ms;
 
 const DAY_MS: i64 = 86_400_000;
@@ -71,7 +72,7 @@ fn time_of_day(text: &str) -> Option<i64> {
     done.then_some(hours * 60 * MINUTE_MS + minutes * MINUTE_MS + ms - zone_ms)
 }
 
-/// Days from 1970-01-01 to a date (after Hinnant, "chrono-compatible low-level date algorithms"). `None` if there is no such day.
+/// Days from 1970-01-01 to a date: the inverse of [`torc_base::time::date_of`] (after Hinnant, "chrono-compatible low-level date algorithms"). `None` if there is no such day.
 fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
@@ -91,26 +92,5 @@ fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
 
 /// A moment as [`parse`] reads it, in UTC, to the millisecond.
 pub fn text(ms: i64) -> String {
-    let (days, of_day) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));
-    let (year, month, day) = date_of(days);
-    let (minutes, of_minute) = (of_day / MINUTE_MS, of_day % MINUTE_MS);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        minutes / 60,
-        minutes % 60,
-        of_minute / 1_000,
-        of_minute % 1_000
-    )
-}
-
-/// The date so many days from 1970-01-01; the inverse of [`days_of`].
-fn date_of(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+    Wall(ms).utc()
 }

@@ -185,7 +185,7 @@ fn changes_that_the_snapshot_has_already_are_made_once() {
 #[test]
 fn the_checksum_is_that_of_the_rfc() {
     let sum = |bytes: &[u8]| {
-        let mut sum = Adler::new();
+        let mut sum = Adler::default();
         sum.add(bytes);
         sum.value()
     };

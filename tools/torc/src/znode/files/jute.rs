@@ -3,35 +3,17 @@
 use std::fmt;
 
 /// Adler-32 (RFC 1950), which ZooKeeper seals its files with.
-#[derive(Clone, Copy, Debug)]
-pub struct Adler {
-    a: u32,
-    b: u32,
-}
+#[derive(Clone, Copy, Default)]
+pub struct Adler(adler2::Adler32);
 
 impl Adler {
-    const MODULUS: u32 = 65_521;
-    /// So many bytes can be added before the sums must be reduced.
-    const RUN: usize = 5_552;
-
-    pub fn new() -> Adler {
-        Adler { a: 1, b: 0 }
-    }
-
     pub fn add(&mut self, bytes: &[u8]) {
-        for run in bytes.chunks(Adler::RUN) {
-            for byte in run {
-                self.a += u32::from(*byte);
-                self.b += self.a;
-            }
-            self.a %= Adler::MODULUS;
-            self.b %= Adler::MODULUS;
-        }
+        self.0.write_slice(bytes);
     }
 
     /// As a file has it: in the lower half of a long.
     pub fn value(self) -> i64 {
-        i64::from((self.b << 16) | self.a)
+        self.0.checksum().into()
     }
 }
 
@@ -60,7 +42,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes, at: 0, summed: 0, sum: Adler::new() }
+        Reader { bytes, at: 0, summed: 0, sum: Adler::default() }
     }
 
     pub fn at(&self) -> usize {

@@ -75,7 +75,7 @@ fn entry<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Damage> {
         Err(damage) if damage.what.starts_with("the file ends") => return Ok(None),
         Err(damage) => return Err(damage),
     };
-    let mut sum = Adler::new();
+    let mut sum = Adler::default();
     sum.add(bytes);
     if sum.value() != sealed {
         return Err(Damage { at, what: format!("the checksum is {:#x}, and {sealed:#x} was written", sum.value()) });

@@ -137,7 +137,7 @@ pub fn write(state: &State) -> Vec<u8> {
         out.long(kept.pzxid);
     }
     out.string("/");
-    let mut sum = Adler::new();
+    let mut sum = Adler::default();
     sum.add(&out.0);
     out.long(sum.value());
     out.string("/");
