@@ -15,6 +15,7 @@ pub mod process;
 pub mod ready;
 pub mod report;
 pub mod restart;
+pub mod sessions;
 pub mod starts;
 pub mod trace;
 pub mod volatile;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use torc_check::failure::Result;
 use torc_check::report::Report;
-use torc_check::{badinput, cluster, diskfull, groups, idle, kill, neighbours, process, ready, restart, starts, trace};
+use torc_check::{
+    badinput, cluster, diskfull, groups, idle, kill, neighbours, process, ready, restart, sessions, starts, trace,
+};
 
 /// Shows that a torc server keeps its promises, with real processes, sockets and disks.
 #[derive(Parser)]
@@ -57,6 +59,9 @@ enum Check {
     Neighbours(NeighboursArgs),
     /// Start on an empty directory, stop idle and under load.
     Ready(ReadyArgs),
+    /// Sessions of ZooKeeper's clients: moved by kills, expired by thousands, idle by thousands; a large tree; counters, locks and queues
+    /// while nodes fail.
+    Sessions(SessionsArgs),
     /// Starts with too little of everything, stops by every signal, a log and metrics that nobody reads.
     Starts(StartsArgs),
     /// What the kernel is asked to do, in which order. Needs root, tracefs and strace.
@@ -215,6 +220,36 @@ struct NeighboursArgs {
 }
 
 #[derive(Args)]
+struct SessionsArgs {
+    /// Only this part; may be given several times.
+    #[arg(long, value_enum)]
+    only: Vec<sessions::Part>,
+    /// Times that the node of a client is killed.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    moves: u32,
+    /// Sessions that expire at once. The promise speaks of 5,000.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..))]
+    expiring: u32,
+    /// Sessions that rest. The promise speaks of 10,000.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    idle: u32,
+    /// Seconds of rest.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Znodes of the large tree. The promises speak of 1,000,000.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    znodes: u32,
+    /// Rounds of each kind of fault, with counters, locks and queues.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Only these kinds of faults; by default kill, pause, all and rolling.
+    #[arg(long, value_enum)]
+    faults: Vec<cluster::Kind>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
 struct StartsArgs {
     /// Connections that send nonsense while nobody reads the log.
     #[arg(long, default_value_t = 20_000)]
@@ -284,12 +319,12 @@ fn run(cli: &Cli) -> Result<Report> {
         }
         Check::Idle(args) => idle::run(&idle::Plan { torc, dir, partitions: args.partitions, shards: args.shards }),
         Check::IdleCluster(args) => {
-            let cluster = resting(torc, dir, args.nodes, args.shards);
+            let cluster = cluster::resting(torc, dir, args.nodes, args.shards);
             let rest = Duration::from_secs(args.seconds);
             cluster::many::run(&cluster::many::ManyPlan { cluster, partitions: args.partitions, rest })
         }
         Check::Away(args) => {
-            let (cluster, bytes) = (resting(torc, dir, 3, args.shards), args.mib << 20);
+            let (cluster, bytes) = (cluster::resting(torc, dir, 3, args.shards), args.mib << 20);
             let before = Duration::from_secs(args.seconds);
             cluster::away::run(&cluster::away::AwayPlan { cluster, bytes, before })
         }
@@ -302,6 +337,12 @@ fn run(cli: &Cli) -> Result<Report> {
             let NeighboursArgs { shards, seconds, short, ref only, seed } = *args;
             let seconds = (!short).then_some(seconds);
             neighbours::run(&neighbours::Plan { torc, dir, shards, seconds, only: only.clone(), seed })
+        }
+        Check::Sessions(args) => {
+            let SessionsArgs { ref only, moves, expiring, idle, seconds, znodes, rounds, ref faults, seed } = *args;
+            let (only, faults) = (only.clone(), faults.clone());
+            let plan = sessions::Plan { torc, dir, seed, only, moves, expiring, idle, seconds, znodes, rounds, faults };
+            sessions::run(&plan)
         }
         Check::Starts(args) => {
             let StartsArgs { nonsense, stalled } = *args;
@@ -317,10 +358,4 @@ fn run(cli: &Cli) -> Result<Report> {
         eprintln!("torc-check: data directory and log are kept in {}", kept.display());
     }
     report
-}
-
-/// A cluster to which nothing happens by itself.
-fn resting(torc: PathBuf, dir: PathBuf, nodes: u32, shards: u16) -> cluster::Plan {
-    let (only, pause) = (Vec::new(), Duration::ZERO);
-    cluster::Plan { torc, dir, nodes, shards, rounds: 0, only, producers: 0, pause, seed: 0 }
 }

@@ -96,6 +96,7 @@ impl Launch {
             lines: Vec::new(),
             kafka: none,
             metrics: none,
+            zookeeper: none,
             ready: Duration::ZERO,
             ended: false,
         };
@@ -143,6 +144,8 @@ pub struct Server {
     pub lines: Vec<String>,
     pub kafka: SocketAddr,
     pub metrics: SocketAddr,
+    /// 0.0.0.0:0: it does not serve ZooKeeper's clients.
+    pub zookeeper: SocketAddr,
     /// From its start to its word.
     pub ready: Duration,
     ended: bool,
@@ -159,6 +162,10 @@ impl Server {
             }
             if let Some(metrics) = said.strip_prefix("metrics http://") {
                 self.metrics = address(metrics.trim_end_matches("/metrics"))?;
+            }
+            // Another line, of its admin server, has more words.
+            if let Some(Ok(zookeeper)) = said.strip_prefix("zookeeper ").map(str::parse) {
+                self.zookeeper = zookeeper;
             }
             let ready = said.starts_with("ready in ");
             self.lines.push(said);

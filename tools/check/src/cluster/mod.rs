@@ -14,8 +14,9 @@ use crate::ledger::Ledger;
 use crate::report::{Report, ms};
 use clap::ValueEnum;
 use load::Load;
-use nodes::Nodes;
+pub use nodes::Nodes;
 use rounds::Round;
+pub use rounds::Strike;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,7 +60,8 @@ impl Kind {
         Kind::Power,
     ];
 
-    fn name(self) -> &'static str {
+    /// As it is asked for.
+    pub fn name(self) -> &'static str {
         match self {
             Kind::Kill => "kill",
             Kind::Leader => "leader",
@@ -111,6 +113,12 @@ pub struct Plan {
     /// How long a paused node is stopped, and one that is cut off is.
     pub pause: Duration,
     pub seed: u64,
+}
+
+/// A plan of nodes to which nothing happens by itself.
+pub fn resting(torc: PathBuf, dir: PathBuf, nodes: u32, shards: u16) -> Plan {
+    let (only, pause) = (Vec::new(), Duration::ZERO);
+    Plan { torc, dir, nodes, shards, rounds: 0, only, producers: 0, pause, seed: 0 }
 }
 
 /// Rounds after which the topic is deleted and another one made.

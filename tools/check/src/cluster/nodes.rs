@@ -47,6 +47,8 @@ pub struct Nodes {
     net: Option<Net>,
     /// What power cuts have taken: pages, and changes of names.
     pub lost: (u64, u64),
+    /// Where each serves ZooKeeper's clients, if they do.
+    zookeeper: Vec<String>,
 }
 
 /// Bytes of a disk whose power is cut. It lives in memory, where only what is written takes room.
@@ -87,7 +89,25 @@ impl Nodes {
         }
         let address = |(at, port): (usize, &u16)| format!("{}:{port}", host(at));
         let addresses = kafka.iter().enumerate().map(address).collect::<Vec<_>>().join(",");
-        Ok(Nodes { nodes, addresses, net, lost: (0, 0) })
+        Ok(Nodes { nodes, addresses, net, lost: (0, 0), zookeeper: Vec::new() })
+    }
+
+    /// Lets all serve ZooKeeper's clients, from their start on; returns where, as clients take it.
+    pub fn serve_zookeeper(&mut self) -> Result<String> {
+        let sockets: Vec<TcpListener> =
+            self.nodes.iter().map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
+        for (node, socket) in self.nodes.iter_mut().zip(&sockets) {
+            let address = format!("{}:{}", node.launch.host, socket.local_addr()?.port());
+            node.launch.more.extend(["--zookeeper".to_string(), address.clone()]);
+            self.zookeeper.push(address);
+        }
+        Ok(self.zookeeper.join(","))
+    }
+
+    /// Whose address for ZooKeeper's clients this is.
+    pub fn zookeeper_at(&self, address: &str) -> Option<u32> {
+        let at = self.zookeeper.iter().position(|of_node| of_node == address)?;
+        Some(self.nodes[at].id)
     }
 
     /// Their links.

@@ -44,7 +44,8 @@ impl Round {
             _ => running[prng.below(running.len() as u64) as usize],
         };
         load.begin_round();
-        self.strike(nodes, node, load, prng)?;
+        let strike = Strike { kind: self.kind, pause: self.pause };
+        strike.run(nodes, node, prng, |nodes| nodes.await_in_sync(&load.topic))?;
         load.await_all()?;
         let waits = load.waits();
         let is_hit = |partition: usize| {
@@ -59,9 +60,25 @@ impl Round {
         load.check()?;
         Ok((hit, untouched))
     }
+}
 
-    /// Does it. Nodes that are gone are started later, but where nobody else is there.
-    fn strike(&self, nodes: &mut Nodes, node: u32, load: &Load, prng: &mut Prng) -> Result<()> {
+/// What happens to a node, or to all.
+pub struct Strike {
+    pub kind: Kind,
+    /// How long a paused node is stopped.
+    pub pause: Duration,
+}
+
+impl Strike {
+    /// Does it; `settled` waits until the cluster can lose another node. Nodes that are gone are started later, but where nobody
+    /// else is there.
+    pub fn run(
+        &self,
+        nodes: &mut Nodes,
+        node: u32,
+        prng: &mut Prng,
+        settled: impl Fn(&Nodes) -> Result<()>,
+    ) -> Result<()> {
         let alone = nodes.running().len() == 1;
         match self.kind {
             Kind::All => {
@@ -87,7 +104,7 @@ impl Round {
                 for node in nodes.running() {
                     nodes.stop(node)?;
                     nodes.start_all(RECOVERY_MAX)?;
-                    nodes.await_in_sync(&load.topic)?;
+                    settled(nodes)?;
                 }
                 return Ok(());
             }
