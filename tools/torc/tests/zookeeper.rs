@@ -1,4 +1,4 @@
-//! `torc serve --zookeeper` as a process, asked over sockets in ZooKeeper's own frames.
+//! `torc serve --zookeeper` as a process, and as three, asked over sockets in ZooKeeper's own frames.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
-use support::{Server, free_addresses};
+use support::{Server, as_peers, free_addresses};
 use torc_net::zookeeper::{Acl, Answer, Ask, Connect, Connected, Kind, New, Session, xid};
 
 const OPEN: &[Acl<'static>] = &[Acl { perms: 31, scheme: "world", id: "anyone" }];
@@ -129,4 +129,50 @@ fn sessions_and_znodes_outlive_the_process_however_it_ends() {
     assert_eq!(other.ask(&Ask::Exists("/mine", false)).expect("it is served").0, -101);
     assert_eq!(other.events, ["/mine"]);
     server.stop(Signal::TERM);
+}
+
+#[test]
+fn three_nodes_serve_one_tree_and_keep_sessions_when_their_leader_is_killed() {
+    let addresses = free_addresses(6);
+    let (peers, clients) = addresses.split_at(3);
+    let directories: Vec<tempfile::TempDir> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let members = as_peers(peers);
+    let start = |at: usize| {
+        let node = (at + 1).to_string();
+        let more = ["--node-id", &node, "--peer", &peers[at], "--peers", &members];
+        serve(directories[at].path(), &clients[at], &more)
+    };
+    let mut servers: Vec<Option<Server>> = (0..3).map(|at| Some(start(at))).collect();
+    for server in servers.iter_mut().flatten() {
+        assert!(server.until_ready(), "{:?}", server.lines);
+    }
+    let all: Vec<&str> = clients.iter().map(String::as_str).collect();
+    let mut on: Vec<Zk> = all.iter().map(|address| Zk::connect(&[address], None, 0)).collect();
+    for (at, zk) in on.iter_mut().enumerate() {
+        zk.does(&create(&format!("/lock-{at}"), Kind::Ephemeral));
+        zk.does(&create(&format!("/lasting-{at}"), Kind::Persistent));
+    }
+    for zk in &mut on {
+        zk.does(&Ask::Sync("/"));
+        [0, 1, 2].iter().for_each(|at| zk.does(&Ask::Exists(&format!("/lock-{at}"), false)));
+    }
+    // Each is killed and comes back: the leader is among them.
+    for at in [0, 1, 2] {
+        servers[at].take().expect("it runs").stop(Signal::KILL);
+        let mut zk = Zk::connect(&all, Some(on[at].session), on[at].zxid);
+        assert_eq!(zk.session, on[at].session);
+        zk.does(&Ask::Exists(&format!("/lock-{at}"), false));
+        let mut server = start(at);
+        assert!(server.until_ready(), "{:?}", server.lines);
+        servers[at] = Some(server);
+        on[at] = zk;
+        for other in [0, 1, 2] {
+            let (session, zxid) = (on[other].session, on[other].zxid);
+            on[other] = Zk::connect(&[all[other]], Some(session), zxid);
+            on[other].does(&Ask::Exists(&format!("/lock-{other}"), false));
+        }
+    }
+    for server in servers.into_iter().flatten() {
+        server.stop(Signal::TERM);
+    }
 }

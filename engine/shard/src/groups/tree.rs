@@ -52,6 +52,11 @@ impl Groups {
         self.groups.get(&GroupId::TREE).is_some_and(|group| group.leads() && applied(group))
     }
 
+    /// True if this node leads the tree's group, or will as soon as its term has begun.
+    pub fn is_to_lead_tree(&self) -> bool {
+        self.groups.get(&GroupId::TREE).is_some_and(|group| group.raft.is_leader())
+    }
+
     /// The term of the tree's group.
     pub fn tree_term(&self) -> Term {
         self.groups.get(&GroupId::TREE).map_or(Term(0), |group| group.raft.term())

@@ -2,14 +2,16 @@
 //!
 //! What is asked goes under a number, which stands in the entry that comes of it: so nobody needs to be told that it has
 //! come about. What is refused, or needs no entry, is answered by mail. Mail is of one term: what an old leader is asked is
-//! nothing to a new one.
+//! nothing to a new one. Whatever is asked is answered, or an entry comes of it, or the link is lost, or the node that asks
+//! hears of another leader: so nobody waits for what does not come. Who is asked before its term has begun here answers then.
 
-use super::changes::{Denied, Who};
+use super::changes::{Denied, Who, want};
 use super::clients::{Want, What};
 use super::{Around, Lead, TreeAnswer, TreeAsk, TreeMail, Znodes};
 use crate::mail::{Mail, Place};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use torc_base::ids::{ConnId, Index, NodeId, SessionId, ShardId};
+use torc_base::ids::{ConnId, Index, NodeId, SessionId, ShardId, Term};
+use torc_base::limits::FORWARDED_BYTES_MAX;
 use torc_base::time::Mono;
 use torc_net::zookeeper::decode;
 use torc_state::tree::{Refused, TreeError};
@@ -24,10 +26,11 @@ pub(super) struct Abroad {
     heard: BTreeSet<SessionId>,
     /// When the leader is told of them.
     report_at: Option<Mono>,
-    /// Of the leader: for others.
-    answers: BTreeMap<NodeId, Vec<TreeAnswer>>,
-    /// Of the leader: what others have asked and the log has no room for.
-    waiting: VecDeque<(NodeId, TreeAsk)>,
+    /// For others, in the term that they asked in.
+    answers: BTreeMap<(NodeId, Term), Vec<TreeAnswer>>,
+    /// What others have asked, in which term: it has not been looked at, or waits for the leader's term to begin or for room
+    /// in the log.
+    waiting: VecDeque<(NodeId, Term, TreeAsk)>,
 }
 
 impl Abroad {
@@ -37,12 +40,19 @@ impl Abroad {
         self.report_at.get_or_insert(now.plus_ms(tick_ms / 2));
     }
 
-    /// The leader is another one.
+    /// The leader is another one: it is not asked what the one before was to be asked.
     pub(super) fn forget(&mut self) {
         self.asks.clear();
-        self.answers.clear();
-        self.waiting.clear();
         self.bytes = 0;
+    }
+
+    fn answer(&mut self, to: NodeId, term: Term, answer: TreeAnswer) {
+        self.answers.entry((to, term)).or_default().push(answer);
+    }
+
+    /// True while the leader has been asked as much as it may be at once.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes > FORWARDED_BYTES_MAX
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
@@ -51,8 +61,9 @@ impl Abroad {
 }
 
 impl Znodes {
-    /// Asks the leader something on behalf of a connection.
-    pub(super) fn ask_abroad(&mut self, conn: ConnId, number: u64, ask: TreeAsk, bytes: usize) {
+    /// Asks the leader something on behalf of a connection, which has its answer under that number.
+    pub(super) fn ask_abroad(&mut self, conn: ConnId, number: u64, ask: TreeAsk) {
+        let bytes = ask.bytes();
         self.asked.insert(number, (conn, bytes));
         self.abroad.bytes += bytes;
         self.abroad.asks.push(ask);
@@ -69,22 +80,34 @@ impl Znodes {
         if asks.contains(&TreeAsk::MoveController) {
             return self.move_controller(around);
         }
-        if term != around.groups.tree_term() {
-            return;
+        if term == around.groups.tree_term() && lead == Lead::There(from) {
+            answers.into_iter().for_each(|answer| self.answered_abroad(around, answer));
         }
-        for answer in answers.into_iter().filter(|_| lead == Lead::There(from)) {
-            self.answered_abroad(around, answer);
-        }
-        for ask in asks.into_iter().filter(|_| lead == Lead::Here) {
-            // Once one waits, all that come later wait behind it.
-            if !self.abroad.waiting.is_empty() || !self.serve_abroad(around, from, &ask) {
-                self.abroad.waiting.push_back((from, ask));
+        // Once one waits, all that come later wait behind it.
+        self.abroad.waiting.extend(asks.into_iter().map(|ask| (from, term, ask)));
+        self.serve_waiting(around, lead);
+    }
+
+    /// Serves what others have asked, in its order, as far as that can be done now.
+    fn serve_waiting(&mut self, around: &mut Around, lead: Lead) {
+        while let Some((from, term, ask)) = self.abroad.waiting.pop_front() {
+            if term != around.groups.tree_term() || !around.groups.is_to_lead_tree() {
+                self.turn_away(from, term, &ask);
+            } else if lead != Lead::Here || !self.serve_abroad(around, from, term, &ask) {
+                return self.abroad.waiting.push_front((from, term, ask));
             }
         }
     }
 
+    /// Nothing is done about what was asked.
+    fn turn_away(&mut self, from: NodeId, term: Term, ask: &TreeAsk) {
+        if let Some(number) = ask.number() {
+            self.abroad.answer(from, term, TreeAnswer::Astray { number });
+        }
+    }
+
     /// Does what another node asks of this one, which leads. False: there is no room for it.
-    fn serve_abroad(&mut self, around: &mut Around, from: NodeId, ask: &TreeAsk) -> bool {
+    fn serve_abroad(&mut self, around: &mut Around, from: NodeId, term: Term, ask: &TreeAsk) -> bool {
         let after = around.groups.tree_end();
         let answer = match ask {
             TreeAsk::Heard(sessions) => {
@@ -104,10 +127,11 @@ impl Znodes {
                 }
             }
             TreeAsk::Write { number, session, owner, ids, frame } => {
-                let Ok((head, request)) = decode(frame) else { return true };
-                if super::changes::want(&request).is_none() {
+                let Some((head, request)) = decode(frame).ok().filter(|(_, request)| want(request).is_some()) else {
+                    // The node that asks could read it.
+                    self.turn_away(from, term, ask);
                     return true;
-                }
+                };
                 let who = Who { session: *session, owner: *owner, ids };
                 match self.change(around, &who, *number, head, &request, frame.len()) {
                     Ok(()) => return true,
@@ -118,15 +142,20 @@ impl Znodes {
                 }
             }
         };
-        self.abroad.answers.entry(from).or_default().push(answer);
+        self.abroad.answer(from, term, answer);
         true
     }
 
     fn answered_abroad(&mut self, around: &mut Around, answer: TreeAnswer) {
         let number = match answer {
-            TreeAnswer::Refused { number, .. } | TreeAnswer::TakenUp { number, .. } => number,
+            TreeAnswer::Refused { number, .. } | TreeAnswer::TakenUp { number, .. } | TreeAnswer::Astray { number } => {
+                number
+            }
         };
         let Some(conn) = self.forget_asked(number) else { return };
+        if let TreeAnswer::Astray { .. } = answer {
+            return around.close(conn);
+        }
         let Some(client) = self.clients.get_mut(&conn) else { return };
         let session = client.connect.and_then(|connect| connect.session);
         let Some(step) = client.asked(number) else { return };
@@ -144,6 +173,7 @@ impl Znodes {
             (TreeAnswer::Refused { error, at, after, .. }, want, _) => {
                 What::Settled { xid, want, refused: Some(Refused { error, at }), after }
             }
+            (TreeAnswer::Astray { .. }, ..) => unreachable!("seen above"),
         };
         self.put_what(conn, what);
         self.look(around, conn);
@@ -161,14 +191,7 @@ impl Znodes {
     pub(super) fn turn_abroad(&mut self, around: &mut Around, lead: Lead) {
         let now = around.now();
         let term = around.groups.tree_term();
-        while lead == Lead::Here
-            && let Some((from, ask)) = self.abroad.waiting.pop_front()
-        {
-            if !self.serve_abroad(around, from, &ask) {
-                self.abroad.waiting.push_front((from, ask));
-                break;
-            }
-        }
+        self.serve_waiting(around, lead);
         if lead != Lead::Nobody && self.abroad.report_at.is_some_and(|at| at <= now) {
             self.abroad.report_at = None;
             let heard: Vec<SessionId> = std::mem::take(&mut self.abroad.heard).into_iter().collect();
@@ -183,7 +206,7 @@ impl Znodes {
             let asks = std::mem::take(&mut self.abroad.asks);
             post(around, node, TreeMail { term, asks, answers: Vec::new() });
         }
-        for (node, answers) in std::mem::take(&mut self.abroad.answers) {
+        for ((node, term), answers) in std::mem::take(&mut self.abroad.answers) {
             post(around, node, TreeMail { term, asks: Vec::new(), answers });
         }
     }

@@ -5,7 +5,7 @@ use super::{Around, Lead, TreeAsk, Znodes};
 use crate::groups::TxnHead;
 use crate::refusal::Refusal;
 use torc_base::ids::{ConnId, SessionId};
-use torc_base::limits::{CLIENT_IDENTITIES_MAX, FORWARDED_BYTES_MAX};
+use torc_base::limits::CLIENT_IDENTITIES_MAX;
 use torc_net::zookeeper::{self as wire, ErrorCode, Head, Request, failure};
 use torc_state::tree::expiry::Owner;
 use torc_state::tree::{self, Acl, Asker, Body, Change, Create, Id, Identity, Refused, TreeError, authenticate};
@@ -72,13 +72,10 @@ impl Znodes {
         }
         Some(match self.lead(around.groups) {
             Lead::Nobody => Looked::Stalled,
+            Lead::There(_) if self.abroad.is_full() => Looked::Stalled,
             Lead::There(_) => {
-                if self.abroad.bytes > FORWARDED_BYTES_MAX {
-                    return Some(Looked::Stalled);
-                }
                 let (number, ids, frame) = (self.number(), self.clients[&conn].ids.clone(), frame.to_vec());
-                let bytes = frame.len();
-                self.ask_abroad(conn, number, TreeAsk::Write { number, session, owner, ids, frame }, bytes);
+                self.ask_abroad(conn, number, TreeAsk::Write { number, session, owner, ids, frame });
                 Looked::Taken(What::Asked { number, xid: head.xid, want })
             }
             Lead::Here => {

@@ -73,9 +73,10 @@ impl Znodes {
                 true => self.established(around, conn, session),
                 false => gone(TreeError::SessionExpired),
             }),
+            Lead::There(_) if self.abroad.is_full() => Looked::Stalled,
             Lead::There(_) => {
                 let number = self.number();
-                self.ask_abroad(conn, number, TreeAsk::TakeUp { number, session, owner }, 0);
+                self.ask_abroad(conn, number, TreeAsk::TakeUp { number, session, owner });
                 Looked::Taken(What::Asked { number, xid: 0, want: Want::TakeUp })
             }
         })
@@ -94,7 +95,8 @@ impl Znodes {
                 Err(TreeError::QuotaExceeded) => return Looked::Taken(What::Gone),
                 Err(_) => return Looked::Stalled,
             },
-            Lead::There(_) => self.ask_abroad(conn, number, TreeAsk::NewSession { number, wanted, timeout_ms }, 0),
+            Lead::There(_) if self.abroad.is_full() => return Looked::Stalled,
+            Lead::There(_) => self.ask_abroad(conn, number, TreeAsk::NewSession { number, wanted, timeout_ms }),
         }
         Looked::Taken(What::Asked { number, xid: 0, want: Want::NewSession })
     }

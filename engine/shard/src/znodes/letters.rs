@@ -21,6 +21,28 @@ pub enum TreeAsk {
     MoveController,
 }
 
+impl TreeAsk {
+    /// Of what waits for an answer: the number that it goes by.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            TreeAsk::Write { number, .. } | TreeAsk::NewSession { number, .. } | TreeAsk::TakeUp { number, .. } => {
+                Some(*number)
+            }
+            TreeAsk::Heard(_) | TreeAsk::MoveController => None,
+        }
+    }
+
+    /// What it takes on its way, at most.
+    pub fn bytes(&self) -> usize {
+        let known = |of: &Identity| of.scheme.len() + of.id.len() + 2 * NUMBER;
+        match self {
+            TreeAsk::Write { ids, frame, .. } => ids.iter().map(known).sum::<usize>() + frame.len() + 6 * NUMBER,
+            TreeAsk::NewSession { .. } | TreeAsk::TakeUp { .. } | TreeAsk::MoveController => 4 * NUMBER,
+            TreeAsk::Heard(sessions) => (sessions.len() + 2) * NUMBER,
+        }
+    }
+}
+
 /// What it answers; not if an entry of the log says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TreeAnswer {
@@ -28,6 +50,8 @@ pub enum TreeAnswer {
     Refused { number: u64, error: TreeError, at: usize, after: Index },
     /// Whether there is such a session.
     TakenUp { number: u64, is_taken: bool },
+    /// The node that was asked does not lead in the term that it was asked in, or not any more.
+    Astray { number: u64 },
 }
 
 /// All that one node tells another one in a turn, in a term of the tree's group.
@@ -44,6 +68,8 @@ const TAKE_UP: u8 = 3;
 const HEARD: u8 = 4;
 const MOVE_CONTROLLER: u8 = 5;
 
+/// Bytes of a number.
+const NUMBER: usize = 8;
 /// Things in one piece of mail.
 const MAIL_MAX: usize = 1 << 20;
 /// Bytes of one thing that is known of a client.
@@ -73,6 +99,10 @@ impl TreeMail {
                     out.push(1);
                     put_u64(out, *number);
                     out.push(u8::from(*is_taken));
+                }
+                TreeAnswer::Astray { number } => {
+                    out.push(2);
+                    put_u64(out, *number);
                 }
             }
         }
@@ -171,6 +201,7 @@ fn take_answer(from: &mut Decoder<'_, '_>) -> Read<TreeAnswer> {
             TreeAnswer::Refused { number, error, at, after: Index(from.u64("entry")?) }
         }
         1 => TreeAnswer::TakenUp { number, is_taken: from.u64_max(1, "whether it is taken")? == 1 },
+        2 => TreeAnswer::Astray { number },
         _ => return Err(from.bad("kind of answer")),
     })
 }

@@ -15,6 +15,7 @@ fn sample() -> TreeMail {
             TreeAnswer::Refused { number: 5, error: TreeError::NoNode, at: 3, after: Index(70) },
             TreeAnswer::TakenUp { number: 6, is_taken: true },
             TreeAnswer::TakenUp { number: 7, is_taken: false },
+            TreeAnswer::Astray { number: 8 },
         ],
     }
 }
@@ -32,6 +33,15 @@ fn letters_are_read_as_they_were_written() {
         let mut bytes = Vec::new();
         mail.encode(&mut bytes);
         assert_eq!(decode(&bytes), Ok(mail));
+    }
+}
+
+#[test]
+fn no_question_takes_more_than_it_says() {
+    for ask in sample().asks {
+        let mut bytes = Vec::new();
+        put_ask(&mut bytes, &ask);
+        assert!(bytes.len() <= ask.bytes(), "{ask:?} takes {}", bytes.len());
     }
 }
 

@@ -253,20 +253,20 @@ impl Znodes {
 
     /// The same, for requests: nobody, as long as it has not been looked at what another leader means.
     fn lead(&self, groups: &Groups) -> Lead {
-        let found = self.find_lead(groups);
-        if found == self.lead.0 { found } else { Lead::Nobody }
+        let (lead, term, _) = self.lead;
+        if (self.find_lead(groups), groups.tree_term()) == (lead, term) { lead } else { Lead::Nobody }
     }
 
     /// Looks at who decides. With another one than before nothing is known of what was asked.
     fn look_at_lead(&mut self, around: &mut Around) -> Lead {
         let now = around.now();
-        let (lead, term) = (self.find_lead(around.groups), around.groups.tree_term());
+        let (mut lead, term) = (self.find_lead(around.groups), around.groups.tree_term());
         let (before, before_term, _) = self.lead;
-        let same = lead == before && (term == before_term || lead == Lead::Nobody);
-        if !same && lead == Lead::Here && !around.groups.leads_tree() {
+        if lead == Lead::Here && (lead, term) != (before, before_term) && !around.groups.leads_tree() {
             // It begins when all is applied that was there before.
-            return before;
+            lead = Lead::Nobody;
         }
+        let same = lead == before && (term == before_term || lead == Lead::Nobody);
         if !same {
             self.lead = (lead, term, now);
             if before != Lead::Nobody {
@@ -297,6 +297,19 @@ impl Znodes {
     fn is_without_leader(&self, now: Mono) -> bool {
         let (lead, _, since) = self.lead;
         lead == Lead::Nobody && now >= since.plus_ms(self.zookeeper.tick_ms.max(LOOK_MS))
+    }
+
+    /// Nobody waits longer than a session may be silent, whatever has become of the request: its client is to look elsewhere.
+    fn leave_overdue(&mut self, around: &mut Around) {
+        let now = around.now();
+        let is_overdue = |client: &Client| {
+            let since = client.line.front().map(|step| step.began);
+            since.is_some_and(|since| now >= since.plus_ms(client.timeout_ms.into()))
+        };
+        let overdue = self.clients.iter().filter(|(_, client)| is_overdue(client)).map(|(conn, _)| *conn);
+        for conn in overdue.collect::<Vec<_>>() {
+            around.close(conn);
+        }
     }
 
     /// The tree's log is led by this node no longer.
@@ -342,6 +355,7 @@ impl Znodes {
             if self.is_without_leader(now) {
                 self.replaced(around);
             }
+            self.leave_overdue(around);
             around.groups.seat_tree(around.out);
         }
         self.turn_abroad(around, lead);

@@ -8,3 +8,4 @@ mod reassignments;
 pub mod rig;
 mod trouble;
 mod znodes;
+mod znodes_unanswered;

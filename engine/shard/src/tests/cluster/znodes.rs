@@ -1,16 +1,25 @@
 //! ZooKeeper's clients of three nodes.
 
 use super::rig::{Cluster, node};
+use crate::ZooKeeperSettings;
 use crate::tests::zookeeper::{Told, create, ephemeral, greeted, hello, request, serving, take_frame};
 use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId};
 use torc_base::limits::TREE_KEPT_ENTRIES;
 use torc_net::zookeeper::{Ask, Session};
 
 /// The listener of ZooKeeper's clients.
-const ZOOKEEPER: ListenerId = ListenerId(2);
+pub(super) const ZOOKEEPER: ListenerId = ListenerId(2);
 
-fn cluster() -> Cluster {
-    let mut cluster = Cluster::with([1, 1, 1], |settings| *settings = serving(settings));
+pub(super) fn cluster() -> Cluster {
+    cluster_with(|_| {})
+}
+
+/// The same with other settings of what clients may do.
+pub(super) fn cluster_with(change: impl Fn(&mut ZooKeeperSettings)) -> Cluster {
+    let mut cluster = Cluster::with([1, 1, 1], |settings| {
+        *settings = serving(settings);
+        change(settings.zookeeper.as_mut().expect("clients are served"));
+    });
     cluster.pass(1_000);
     cluster.leader(GroupId::TREE);
     cluster.pass(500);
@@ -77,7 +86,7 @@ fn digest(cluster: &Cluster, id: NodeId) -> u64 {
 }
 
 /// The leader, and two that follow.
-fn roles(cluster: &mut Cluster) -> (NodeId, NodeId, NodeId) {
+pub(super) fn roles(cluster: &mut Cluster) -> (NodeId, NodeId, NodeId) {
     let leader = cluster.leader(GroupId::TREE);
     let mut others = (1..=3).map(node).filter(|id| *id != leader);
     (leader, others.next().expect("three nodes"), others.next().expect("three nodes"))
@@ -192,6 +201,23 @@ fn sessions_are_kept_alive_by_whichever_node_hears_of_them() {
     heard.does(&mut cluster, &Ask::Exists("/heard", false));
     assert!(Zk::greet(&mut cluster, third, Some(silent.session), silent.zxid).is_none(), "nobody heard of it");
     assert_agree(&mut cluster);
+}
+
+#[test]
+fn a_session_that_is_heard_of_lives_while_leaders_change() {
+    let mut cluster = cluster();
+    let (_, _, third) = roles(&mut cluster);
+    let mut heard = Zk::new(&mut cluster, third);
+    heard.does(&mut cluster, &ephemeral("/heard"));
+    for _ in 0..10 {
+        let leader = cluster.leader(GroupId::TREE);
+        cluster.call(leader, GroupId::TREE, |groups, out| groups.move_away(out, GroupId::TREE));
+        heard.does(&mut cluster, &Ask::Ping);
+        cluster.pass(3_000);
+        heard.does(&mut cluster, &Ask::Ping);
+    }
+    heard.does(&mut cluster, &Ask::Exists("/heard", false));
+    heard.does(&mut cluster, &Ask::CloseSession);
 }
 
 #[test]
