@@ -66,6 +66,9 @@ pub enum Kind {
     Ttl,
 }
 
+/// The mode of a container.
+const CONTAINER: i32 = 4;
+
 /// A znode is to be made.
 #[derive(Clone, Debug)]
 pub struct Create<'a> {
@@ -77,6 +80,8 @@ pub struct Create<'a> {
     pub acls: Acls<'a>,
     /// The mode, as on the wire: see [`Create::mode`].
     pub flags: i32,
+    /// It is a container, whatever the mode says of how it ends.
+    pub is_container: bool,
     /// Milliseconds, of an operation that has them.
     pub ttl: Option<i64>,
     /// The answer has the stat too.
@@ -86,16 +91,17 @@ pub struct Create<'a> {
 impl Create<'_> {
     /// How it ends by itself, and whether its name gets a number; `None`: nobody knows such a mode.
     pub fn mode(&self) -> Option<(Kind, bool)> {
-        Some(match self.flags {
-            0 => (Kind::Persistent, false),
+        let (kind, sequential) = match self.flags {
+            // The operation makes containers, not the mode.
+            0 | 4 => (Kind::Persistent, false),
             1 => (Kind::Ephemeral, false),
             2 => (Kind::Persistent, true),
             3 => (Kind::Ephemeral, true),
-            4 => (Kind::Container, false),
             5 => (Kind::Ttl, false),
             6 => (Kind::Ttl, true),
             _ => return None,
-        })
+        };
+        Some((if self.is_container { Kind::Container } else { kind }, sequential))
     }
 }
 
@@ -286,9 +292,26 @@ fn create<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Create<'a>, Malfor
         data: data(reader)?,
         acls: reader.acls("an access list")?,
         flags: reader.int("a mode")?,
+        is_container: number == op::CREATE_CONTAINER,
         ttl: if number == op::CREATE_TTL { Some(reader.long("a time to live")?) } else { None },
         with_stat: number != op::CREATE,
     })
+}
+
+/// The same as an operation of a multi. As ZooKeeper has it: there a mode can say that it is a container, and what has a time
+/// to live is another operation if its mode wants none.
+fn create_of_many<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Create<'a>, Malformed> {
+    let mut create = create(number, reader)?;
+    // A mode that nobody knows makes the whole unreadable, and so does one that wants a time to live where none stands.
+    if number != op::CREATE_TTL && !(0..=CONTAINER).contains(&create.flags) {
+        return Err(Malformed { what: "a mode" });
+    }
+    create.is_container |= create.flags == CONTAINER;
+    if number == op::CREATE_TTL && !matches!(create.mode(), Some((Kind::Ttl, _))) {
+        (create.ttl, create.with_stat) = (None, false);
+    }
+    create.with_stat |= create.is_container;
+    Ok(create)
 }
 
 fn watcher_type(reader: &mut Reader<'_>) -> Result<WatcherType, Malformed> {
@@ -316,12 +339,6 @@ fn operations<'a>(reader: &mut Reader<'a>, reads: bool) -> Result<Ops<'a>, Malfo
         if op.is_read() != reads {
             return Err(Malformed { what: "an operation of a multi" });
         }
-        // As ZooKeeper has it: a mode that nobody knows makes the whole unreadable, and so does one that wants a time to live
-        // where none stands.
-        let is_odd = |mode: Option<(Kind, bool)>| mode.is_none_or(|(kind, _)| kind == Kind::Ttl);
-        if matches!(&op, Op::Create(create) if create.ttl.is_none() && is_odd(create.mode())) {
-            return Err(Malformed { what: "a mode" });
-        }
     }
     Ok(ops)
 }
@@ -335,7 +352,7 @@ fn operation<'a>(reader: &mut Reader<'a>) -> Result<Option<Op<'a>>, Malformed> {
         return Ok(None);
     }
     Ok(Some(match number {
-        op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Op::Create(create(number, reader)?),
+        op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Op::Create(create_of_many(number, reader)?),
         op::DELETE => Op::Delete(path(reader)?, version(reader)?),
         op::SET_DATA => Op::SetData(path(reader)?, data(reader)?, version(reader)?),
         op::CHECK => Op::Check(path(reader)?, version(reader)?),

@@ -86,7 +86,7 @@ fn znodes_of_all_kinds_are_made() {
         (1, Some((Kind::Ephemeral, false))),
         (2, Some((Kind::Persistent, true))),
         (3, Some((Kind::Ephemeral, true))),
-        (4, Some((Kind::Container, false))),
+        (4, Some((Kind::Persistent, false))),
         (5, Some((Kind::Ttl, false))),
         (6, Some((Kind::Ttl, true))),
         (7, None),
@@ -101,6 +101,41 @@ fn znodes_of_all_kinds_are_made() {
     let bytes = head(1).text("/a").int(-1).int(-1).int(0);
     let Ok((_, Request::Create(create))) = decode(&bytes.0) else { panic!() };
     assert_eq!((create.data, create.acls.len(), create.ttl, create.with_stat), (None, 0, None, false));
+}
+
+/// What ZooKeeper makes, be the operation a request or one of a multi: its mode and whether the answer has the stat.
+#[test]
+fn the_operation_says_what_is_a_container_and_in_a_multi_the_mode_does_too() {
+    let body = |bytes: Bytes, number, flags| {
+        let bytes = bytes.text("/a").buffer(b"").open_acl().int(flags);
+        if number == 21 { bytes.long(5) } else { bytes }
+    };
+    let alone = |number, flags| {
+        let bytes = body(head(number), number, flags);
+        let Ok((_, Request::Create(create))) = decode(&bytes.0) else { panic!("{number} {flags}") };
+        (create.mode(), create.with_stat, create.ttl)
+    };
+    let among_many = |number, flags| {
+        let bytes = body(head(14).op(number), number, flags).end_of_ops();
+        let Ok((_, Request::Multi(mut ops))) = decode(&bytes.0) else { panic!("{number} {flags}") };
+        let Some(Op::Create(create)) = ops.next() else { panic!("{number} {flags}") };
+        (create.mode(), create.with_stat, create.ttl)
+    };
+    let container = |sequential| (Some((Kind::Container, sequential)), true, None);
+    for (flags, sequential) in [(0, false), (1, false), (2, true), (3, true), (4, false)] {
+        assert_eq!(
+            (alone(19, flags), among_many(19, flags)),
+            (container(sequential), container(sequential)),
+            "{flags}"
+        );
+    }
+    let persistent = |with_stat| (Some((Kind::Persistent, false)), with_stat, None);
+    assert_eq!((alone(1, 4), alone(15, 4)), (persistent(false), persistent(true)));
+    assert_eq!([1, 15, 21].map(|number| among_many(number, 4)), [container(false); 3]);
+    assert_eq!(among_many(21, 0), persistent(false));
+    assert_eq!(among_many(21, 3), (Some((Kind::Ephemeral, true)), false, None));
+    assert_eq!(among_many(21, 6), (Some((Kind::Ttl, true)), true, Some(5)));
+    assert_eq!(among_many(21, 7), (None, false, None));
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn item(index: u64, number: u64, body: Body) -> Item {
 fn create(log: &TreeLog, path: &str) -> Body {
     let who = Asker { session: SessionId::NONE, ids: &[], is_moved: false, is_local: false };
     let open = [tree::Acl { perms: perms::ALL, id: tree::Id { scheme: "world", id: "anyone" } }];
-    let create = Create { path, data: Some(b"data"), acls: &open, flags: 0, ttl: None };
+    let create = Create { path, data: Some(b"data"), acls: &open, flags: 0, is_container: false, ttl: None };
     log.state().prepare(&who, &Change::Create(create)).expect("it can be made")
 }
 

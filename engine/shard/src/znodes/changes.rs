@@ -194,5 +194,6 @@ impl Znodes {
 }
 
 fn of_create<'a>(create: &wire::Create<'a>, acls: &'a [tree::Acl<'a>]) -> Create<'a> {
-    Create { path: create.path, data: create.data, acls, flags: create.flags, ttl: create.ttl }
+    let wire::Create { path, data, flags, is_container, ttl, .. } = *create;
+    Create { path, data, acls, flags, is_container, ttl }
 }

@@ -14,7 +14,7 @@ fn some_change<'a>(prng: &mut Prng, path: &'a str, data: &'a [u8]) -> Change<'a>
         0..=4 => {
             let flags = prng.below(7) as i32;
             let ttl = (flags >= 5).then_some(50);
-            Change::Create(Create { path, data, acls, flags, ttl })
+            Change::Create(Create { path, data, acls, flags, is_container: flags == 4, ttl })
         }
         5 | 6 => Change::Delete(path, version),
         7 => Change::SetAcl(path, acls, version),

@@ -32,8 +32,10 @@ pub struct Create<'a> {
     pub data: Option<&'a [u8]>,
     /// Who may do what.
     pub acls: &'a [Acl<'a>],
-    /// The mode, as on the wire.
+    /// The mode, as on the wire. It makes no containers.
     pub flags: i32,
+    /// It is a container, whatever the mode says of how it ends.
+    pub is_container: bool,
     /// Milliseconds, of an operation that has them.
     pub ttl: Option<i64>,
 }
@@ -73,7 +75,8 @@ impl Refused {
     }
 }
 
-/// What the flags of a create say.
+/// What is made, and what it must fulfil. As ZooKeeper has it: a container with the mode of an ephemeral znode must fulfil what
+/// one must.
 struct Mode {
     lifetime: fn(SessionId, i64) -> Lifetime,
     is_ephemeral: bool,
@@ -82,19 +85,20 @@ struct Mode {
 }
 
 impl Mode {
-    fn of(flags: i32) -> Result<Mode, TreeError> {
+    fn of(flags: i32, is_container: bool) -> Result<Mode, TreeError> {
         let persistent: fn(SessionId, i64) -> Lifetime = |_, _| Lifetime::Persistent;
         let ephemeral: fn(SessionId, i64) -> Lifetime = |session, _| Lifetime::Ephemeral(session);
         let container: fn(SessionId, i64) -> Lifetime = |_, _| Lifetime::Container;
         let ttl: fn(SessionId, i64) -> Lifetime = |_, ms| Lifetime::Ttl(ms);
-        let mode =
-            |lifetime, is_ephemeral, is_ttl, is_sequential| Mode { lifetime, is_ephemeral, is_ttl, is_sequential };
+        let mode = |lifetime, is_ephemeral, is_ttl, is_sequential| {
+            let lifetime = if is_container { container } else { lifetime };
+            Mode { lifetime, is_ephemeral, is_ttl, is_sequential }
+        };
         Ok(match flags {
-            0 => mode(persistent, false, false, false),
+            0 | 4 => mode(persistent, false, false, false),
             1 => mode(ephemeral, true, false, false),
             2 => mode(persistent, false, false, true),
             3 => mode(ephemeral, true, false, true),
-            4 => mode(container, false, false, false),
             5 => mode(ttl, false, true, false),
             6 => mode(ttl, false, true, true),
             _ => return Err(TreeError::BadArguments),
@@ -143,11 +147,7 @@ impl Tree {
             Ok(())
         };
         let mut refused = None;
-        for (at, mut change) in changes.enumerate() {
-            // As ZooKeeper has it: of the operations of a multi only those that need a time look at it.
-            if let Change::Create(create @ Create { flags: 0..=4, .. }) = &mut change {
-                create.ttl = None;
-            }
+        for (at, change) in changes.enumerate() {
             if let Err(error) = add(self, change, &mut ops) {
                 refused = Some(Refused { error, at });
                 break;
@@ -200,7 +200,7 @@ impl Tree {
     }
 
     fn create(&self, who: &Asker<'_>, create: &Create<'_>) -> Result<Op, TreeError> {
-        let mode = Mode::of(create.flags)?;
+        let mode = Mode::of(create.flags, create.is_container)?;
         if mode.is_ttl && !self.settings.has_ttl {
             return Err(TreeError::Unimplemented);
         }

@@ -12,7 +12,7 @@ fn server() -> Asker<'static> {
 }
 
 fn with<'a>(path: &'a str, acls: &'a [Acl<'a>]) -> Change<'a> {
-    Change::Create(Create { path, data: Some(b""), acls, flags: 0, ttl: None })
+    Change::Create(Create { path, data: Some(b""), acls, flags: 0, is_container: false, ttl: None })
 }
 
 #[test]
@@ -79,10 +79,13 @@ fn requests_are_refused_for_the_reason_that_zookeeper_finds_first() {
         (create_ttl("/ttl", 0), TreeError::BadArguments),
         (create_ttl("/ttl", TTL_MAX + 1), TreeError::BadArguments),
         (
-            Change::Create(Create { path: "/x", data: None, acls: OPEN, flags: 0, ttl: Some(5) }),
+            Change::Create(Create { path: "/x", data: None, acls: OPEN, flags: 0, is_container: false, ttl: Some(5) }),
             TreeError::BadArguments,
         ),
-        (Change::Create(Create { path: "/x", data: None, acls: OPEN, flags: 5, ttl: None }), TreeError::BadArguments),
+        (
+            Change::Create(Create { path: "/x", data: None, acls: OPEN, flags: 5, is_container: false, ttl: None }),
+            TreeError::BadArguments,
+        ),
         // Deleting: path, parent, permission on the parent, existence, version, children.
         (Change::Delete("x", -1), TreeError::BadArguments),
         (Change::Delete("/", -1), TreeError::BadArguments),
@@ -242,9 +245,29 @@ fn a_multi_does_all_or_nothing_and_tells_which_operation_was_wrong() {
             .is_ok_and(|body| { matches!(body, Body::One(Op::Create { path, .. }) if &*path == "/a/n0000000003") })
     );
     rig.ask_multi(&server(), &[]).expect("nothing is allowed");
-    let with_time = Change::Create(Create { path: "/a/t", data: None, acls: OPEN, flags: 0, ttl: Some(5) });
-    assert_eq!(rig.tree.prepare(&server(), &with_time), Err(TreeError::BadArguments));
-    rig.ask_multi(&server(), &[with_time]).expect("a time that is not needed is not looked at");
+}
+
+#[test]
+fn a_container_is_made_whatever_its_mode_and_by_no_mode_alone() {
+    let mut rig = Rig::new();
+    let new = |path, flags, is_container| {
+        Change::Create(Create { path, data: None, acls: OPEN, flags, is_container, ttl: None })
+    };
+    let session = rig.session();
+    let who = Rig::asker(session);
+    for (path, flags) in [("/c0", 0), ("/c1", 1), ("/c2-", 2), ("/c3-", 3), ("/c4", 4)] {
+        rig.does_as(&who, new(path, flags, true)).expect("a good request");
+    }
+    rig.does_as(&who, new("/p", 4, false)).expect("a good request");
+    for flags in [5, 6] {
+        assert_eq!(rig.tree.prepare(&who, &new("/x", flags, true)), Err(TreeError::BadArguments));
+    }
+    let lifetime = |name: &String| rig.tree.view(&format!("/{name}")).expect("it is there").lifetime;
+    let is_container = |name: &String| matches!(lifetime(name), Lifetime::Container);
+    let names = rig.names("/");
+    let (containers, others): (Vec<_>, Vec<_>) = names.into_iter().partition(is_container);
+    assert_eq!(containers, ["c0", "c1", "c2-0000000002", "c3-0000000003", "c4"]);
+    assert_eq!(others, ["p", "zookeeper"]);
 }
 
 #[test]

@@ -137,11 +137,11 @@ pub(super) fn create(path: &str) -> Change<'_> {
 }
 
 pub(super) fn create_as<'a>(path: &'a str, flags: i32, data: &'a [u8]) -> Change<'a> {
-    Change::Create(Create { path, data: Some(data), acls: OPEN, flags, ttl: None })
+    Change::Create(Create { path, data: Some(data), acls: OPEN, flags, is_container: flags == 4, ttl: None })
 }
 
 pub(super) fn create_ttl(path: &str, ttl: i64) -> Change<'_> {
-    Change::Create(Create { path, data: None, acls: OPEN, flags: 5, ttl: Some(ttl) })
+    Change::Create(Create { path, data: None, acls: OPEN, flags: 5, is_container: false, ttl: Some(ttl) })
 }
 
 /// Everything that can be read of a tree.

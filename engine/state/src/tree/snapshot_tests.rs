@@ -36,9 +36,7 @@ fn random_change(rig: &mut Rig, prng: &mut Prng, session: i64) {
     let data = vec![b'd'; prng.below(40) as usize];
     let flags = [0, 1, 2, 3, 4][prng.below(5) as usize];
     let change = match prng.below(5) {
-        0 | 1 => {
-            Change::Create(Create { path: &path, data: Some(&data), acls: super::super::rig::OPEN, flags, ttl: None })
-        }
+        0 | 1 => super::super::rig::create_as(&path, flags, &data),
         2 => Change::Delete(&path, -1),
         _ => Change::SetData(&path, (prng.below(5) > 0).then_some(&data), -1),
     };

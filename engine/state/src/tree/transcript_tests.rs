@@ -88,7 +88,8 @@ impl<'a> Asked<'a> {
         match self.words[0] {
             "create" => {
                 let ttl = self.words[2].parse().ok();
-                Change::Create(Create { path, data, acls: &self.acls, flags: number(1), ttl })
+                let (flags, is_container) = (number(1), self.words[1] == "4");
+                Change::Create(Create { path, data, acls: &self.acls, flags, is_container, ttl })
             }
             "delete" => Change::Delete(path, number(1)),
             "set" => Change::SetData(path, data, number(1)),
