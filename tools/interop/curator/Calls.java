@@ -74,9 +74,9 @@ final class Calls extends Cases {
         ZooKeeper session = session();
         session.create(root, null, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
         same(session.create(root + "/c", null, Ids.OPEN_ACL_UNSAFE, CreateMode.CONTAINER), root + "/c");
-        same(session.exists(root + "/c", false).getEphemeralOwner(), Long.MIN_VALUE);
+        same(session.exists(root + "/c", false).getEphemeralOwner(), 0L); // clients do not see the marks
         same(session.create(root + "/t", null, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT_WITH_TTL, new Stat(), 60_000), root + "/t");
-        same(session.exists(root + "/t", false).getEphemeralOwner(), 0xff00000000000000L | 60_000);
+        same(session.exists(root + "/t", false).getEphemeralOwner(), 0L);
         same(session.create(root + "/s", null, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT_SEQUENTIAL_WITH_TTL, new Stat(), 60_000), root + "/s0000000002");
         same(session.create(root + "/s", null, Ids.OPEN_ACL_UNSAFE, CreateMode.EPHEMERAL_SEQUENTIAL), root + "/s0000000003");
         same(session.exists(root + "/s0000000003", false).getEphemeralOwner(), session.getSessionId());

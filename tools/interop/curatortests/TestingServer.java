@@ -61,7 +61,7 @@ public class TestingServer implements Closeable {
     }
 
     public String getConnectString() {
-        return spec.getConnectString();
+        return spec.getHostname() + ":" + spec.getPort();
     }
 
     public synchronized void start() throws Exception {
@@ -74,7 +74,7 @@ public class TestingServer implements Closeable {
         Path directory = spec.getDataDirectory().toPath();
         Files.createDirectories(directory);
         List<String> command = List.of(System.getProperty("torc"), "serve", "--shards", "1", "--data-dir", directory.resolve("torc").toString(), "--kafka",
-            "127.0.0.1:" + freePort(), "--metrics", "127.0.0.1:" + freePort(), "--zookeeper", "127.0.0.1:" + spec.getPort());
+            "127.0.0.1:" + freePort(), "--metrics", "127.0.0.1:" + freePort(), "--zookeeper", "127.0.0.1:" + spec.getPort(), "--set", "maxClientCnxns=0");
         process = new ProcessBuilder(command).redirectErrorStream(true)
             .redirectOutput(ProcessBuilder.Redirect.appendTo(new File(System.getProperty("torc.log")))).start();
         Process started = process;

@@ -48,7 +48,7 @@ public abstract class ClientBaseWithFixes extends ZKTestCase {
 
     protected void startServer() throws Exception {
         process = new ProcessBuilder(List.of(System.getProperty("torc"), "serve", "--shards", "1", "--data-dir", tmpDir + "/torc", "--kafka",
-            "127.0.0.1:" + freePort(), "--metrics", "127.0.0.1:" + freePort(), "--zookeeper", "127.0.0.1:" + port))
+            "127.0.0.1:" + freePort(), "--metrics", "127.0.0.1:" + freePort(), "--zookeeper", "127.0.0.1:" + port, "--set", "maxClientCnxns=0"))
             .redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.appendTo(new File(System.getProperty("torc.log")))).start();
         Process started = process;
         Runtime.getRuntime().addShutdownHook(new Thread(started::destroyForcibly));

@@ -22,7 +22,9 @@ CONFIG = "/zookeeper/config"  # tells of the server itself
 SHARED = ("/", *scripts.FIXED_PATHS)
 NAMES = {number: name for name, number in scripts.OPS.items()}
 NO_WATCHER = -121
-RESULTS = {"container": "create2", "ttl": "create2"}  # in a multi
+MADE = {"create", "create2"}
+# In a multi; whether a stat is told follows from the mode, too.
+RESULTS = {name: MADE for name in ("create", "create2", "container", "ttl")}
 TRIES = 150
 TRYING_S = 60
 base_numbers = itertools.count()
@@ -159,7 +161,7 @@ class Side:
             part = next(asked, ["nothing", None])
             if op == -1:
                 yield ["error", error, reader.integer()]
-            elif RESULTS.get(part[0], part[0]) != NAMES.get(op):
+            elif NAMES.get(op) not in RESULTS.get(part[0], {part[0]}):
                 yield [f"a result of {NAMES.get(op, op)}"]
                 return
             else:

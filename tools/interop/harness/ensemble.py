@@ -153,6 +153,10 @@ class Ensemble:
             node.stop(signal.SIGKILL)
 
 
+# What differs from torc's defaults in the same way: all clients come from one address.
+TORC_SETTINGS = {"maxClientCnxns": "0"}
+
+
 class TorcEnsemble:
     """The same for torc. It speaks Kafka too, which is not asked here."""
 
@@ -160,10 +164,11 @@ class TorcEnsemble:
         self.addresses = [f"127.0.0.1:{free_port()}" for _ in range(nodes)]
         self.hosts = ",".join(self.addresses)
         options = [("--zookeeper", address) for address in self.addresses]
+        settings = TORC_SETTINGS | (settings or {})
         if nodes == 1:
-            self.servers = [Server(binary, data, log, settings or {}, ("--shards", "2", *options[0]))]
+            self.servers = [Server(binary, data, log, settings, ("--shards", "2", *options[0]))]
         else:
-            self.servers = Cluster(binary, data, log, nodes, settings or {}, options).nodes
+            self.servers = Cluster(binary, data, log, nodes, settings, options).nodes
         for address in self.addresses:
             wait_for_session(address)
 

@@ -85,7 +85,7 @@ def install_jvm(name, build=None, properties=()):
             run("mvn", "-q", "-B", "-Dstyle.color=never", *(f"-D{item}" for item in properties), "-f", pom, MAVEN_COPY,
                 f"-DoutputDirectory={BUILD / build / 'lib'}", "-DincludeScope=runtime")
             if sources:
-                run("javac", "-Xlint:all,-classfile", "-Werror", "-cp", f"{BUILD / build}/lib/*", "-d", BUILD / build / "classes", *sources)
+                run("javac", "-Xlint:all,-classfile,-path", "-Werror", "-cp", f"{BUILD / build}/lib/*", "-d", BUILD / build / "classes", *sources)
 
 
 def install_node():

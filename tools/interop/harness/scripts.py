@@ -119,11 +119,11 @@ class Author:
     def create(self, name, in_multi=False):
         path = self.path()
         if name == "container":
-            flags = 4 if self.chance(0.9) else self.random.choice((0, 1, 5))
+            flags = 4 if self.chance(0.85) else self.random.choice((0, 1, 2, 3, 5))
         elif name == "ttl":
-            flags = self.random.choice((5, 6)) if self.chance(0.9) else self.random.choice((0, 4, 7))
+            flags = self.random.choice((5, 6)) if self.chance(0.9) else self.random.choice((0, 3, 4, 7))
         else:
-            flags = self.pick({0: 50, 1: 20, 2: 20, 3: 15, 4: 1, 5: 1, 7: 1, -1: 1})
+            flags = self.pick({0: 50, 1: 20, 2: 20, 3: 15, 4: 2, 5: 1, 7: 1, -1: 1})
         if flags in (2, 3, 6) and self.chance(0.5):
             path += "/s"
         request = [name, path, self.data(path), self.acl(), flags]

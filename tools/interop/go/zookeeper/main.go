@@ -148,7 +148,7 @@ func modes(t *trial) {
 	must(err)
 	_, stat, err := session.Exists(t.root)
 	must(err)
-	same(uint64(stat.EphemeralOwner), uint64(1)<<63)
+	same(stat.EphemeralOwner, int64(0)) // clients do not see the mark
 	path, err := session.Create(t.root+"/s-", nil, zk.FlagSequence, open)
 	must(err)
 	same(path, t.root+"/s-0000000000")
