@@ -129,3 +129,107 @@ fn zxids_grow_with_the_log_and_its_terms() {
     assert!(ends_term(Index((1 << 32) - 1)) && ends_term(Index((7 << 32) + (1 << 32) - 2)));
     assert!(!ends_term(Index(1)) && !ends_term(Index(1 << 32)));
 }
+
+/// All that a tree is: what is in it, and what is not applied yet.
+fn assert_same(log: &TreeLog, other: &TreeLog) {
+    assert_eq!((log.state().zxid(), log.state().digest()), (other.state().zxid(), other.state().digest()));
+}
+
+fn session(log: &mut TreeLog, index: u64) -> SessionId {
+    let (session, body) = log.state().prepare_session(Zxid(77), 10_000).expect("there is room");
+    let mut entry = item(index, index, body.clone());
+    let txn = Txn { session, cxid: 0, zxid: zxid_of(entry.term, entry.index), time: Wall(5), body };
+    let mut bytes = Vec::new();
+    encode_entry(index, &txn, &mut bytes);
+    entry.bytes = Buf::copy_of(&bytes);
+    log.replay(&entry).expect("it follows");
+    session
+}
+
+fn ephemeral(log: &TreeLog, session: SessionId, path: &str) -> Body {
+    let who = Asker { session, ids: &[], is_moved: false, is_local: false };
+    let open = [tree::Acl { perms: perms::ALL, id: tree::Id { scheme: "world", id: "anyone" } }];
+    let create = Create { path, data: None, acls: &open, flags: 1, ttl: None };
+    log.state().prepare(&who, &Change::Create(create)).expect("it can be made")
+}
+
+/// A session's entry.
+fn item_of(session: SessionId, index: u64, body: Body) -> Item {
+    let entry = item(index, index, body.clone());
+    let txn = Txn { session, cxid: 0, zxid: zxid_of(entry.term, entry.index), time: Wall(5), body };
+    let mut bytes = Vec::new();
+    encode_entry(index, &txn, &mut bytes);
+    Item { bytes: Buf::copy_of(&bytes), ..entry }
+}
+
+#[test]
+fn a_checkpoint_with_entries_that_are_taken_back_leaves_no_ephemeral_znode_behind() {
+    let mut log = with_znodes(10);
+    let session = session(&mut log, 11);
+    apply(&mut log, 11);
+    let body = ephemeral(&log, session, "/z1/mine");
+    log.replay(&item_of(session, 12, body)).expect("it follows");
+    assert!(log.walk(usize::MAX));
+    let section = log.take_section();
+    // What was not committed is another leader's to decide: it ends the session instead.
+    let mut loaded = TreeLog::new(&settings());
+    loaded.load(&section, Index(11)).expect("what was just written");
+    assert_eq!(loaded.pending(), Some((Index(12), Index(12))));
+    for log in [&mut log, &mut loaded] {
+        log.cut(Index(12));
+        let body = log.state().prepare_close(session).expect("it is there");
+        log.replay(&item_of(session, 12, body)).expect("it follows");
+        assert_eq!(apply(log, 12), [12]);
+    }
+    assert_same(&log, &loaded);
+    assert_eq!((loaded.state().znodes().1, loaded.state().sessions().len()), (0, 0));
+}
+
+#[test]
+fn a_session_that_ends_while_a_checkpoint_is_taken_has_ended_behind_it_whatever_was_taken_before() {
+    let mut log = with_znodes(4_000);
+    let session = session(&mut log, 4_001);
+    for n in 0..40 {
+        let at = 4_002 + n;
+        let path = format!("/z{}/mine", 1 + n * 100);
+        let body = ephemeral(&log, session, &path);
+        log.replay(&item_of(session, at, body)).expect("it follows");
+    }
+    apply(&mut log, 4_041);
+    // Some of its znodes have been taken when it ends, others have not.
+    assert!(!log.walk(2));
+    let body = log.state().prepare_close(session).expect("it is there");
+    log.replay(&item_of(session, 4_042, body)).expect("it follows");
+    apply(&mut log, 4_042);
+    while !log.walk(1) {}
+    let section = log.take_section();
+    let mut loaded = TreeLog::new(&settings());
+    loaded.load(&section, Index(4_041)).expect("what was just written");
+    assert_eq!(loaded.state().znodes().1, 40);
+    apply(&mut loaded, 4_042);
+    // The digest has the last changes of children, too.
+    assert_same(&log, &loaded);
+    assert_eq!((loaded.state().znodes().1, loaded.state().sessions().len()), (0, 0));
+}
+
+#[test]
+fn a_checkpoint_holds_all_of_a_multi_or_nothing_of_it() {
+    let mut log = with_znodes(4_000);
+    apply(&mut log, 4_000);
+    assert!(!log.walk(2));
+    let made: Vec<_> = (0..20).map(|n| create(&log, &format!("/z{}/child", 1 + n * 200))).collect();
+    let ops = made.into_iter().map(|body| match body {
+        Body::One(op) => op,
+        other => panic!("{other:?}"),
+    });
+    let body = Body::Multi(ops.collect());
+    log.replay(&item(4_001, 1, body)).expect("it follows");
+    assert_eq!(apply(&mut log, 4_001), [1]);
+    while !log.walk(1) {}
+    let section = log.take_section();
+    let mut loaded = TreeLog::new(&settings());
+    loaded.load(&section, Index(4_000)).expect("what was just written");
+    assert_eq!((loaded.state().znodes().0, loaded.state().zxid()), (4_004, zxid_of(Term(3), Index(4_000))));
+    apply(&mut loaded, 4_001);
+    assert_same(&log, &loaded);
+}

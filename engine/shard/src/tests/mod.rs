@@ -30,5 +30,6 @@ mod stalled;
 mod timeouts;
 mod topic_partitions;
 mod verbs;
+mod znode_stories;
 mod znodes;
 pub mod zookeeper;

@@ -56,6 +56,14 @@ impl Zk {
         Some(Zk { client, session, received, xid: 0 })
     }
 
+    pub(super) fn client(&self) -> Client {
+        self.client
+    }
+
+    pub(super) fn session(&self) -> Session {
+        self.session
+    }
+
     pub(super) fn send(&mut self, rig: &mut Rig, ask: &Ask<'_>) -> i32 {
         self.xid += 1;
         rig.send_bytes(self.client, &request(self.xid, ask));

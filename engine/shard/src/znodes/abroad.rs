@@ -117,8 +117,15 @@ impl Znodes {
             }
             TreeAsk::MoveController => return true,
             TreeAsk::TakeUp { number, session, owner } => {
-                let is_taken = self.take_up(around.now(), *session, *owner);
-                TreeAnswer::TakenUp { number: *number, is_taken }
+                let (number, error) = (*number, TreeError::SessionExpired);
+                if self.take_up(around.now(), *session, *owner) {
+                    TreeAnswer::TakenUp { number, is_taken: true }
+                } else {
+                    match self.confirm_gone(around) {
+                        Some(after) => TreeAnswer::Refused { number, error, at: 0, after },
+                        None => return false,
+                    }
+                }
             }
             TreeAsk::NewSession { number, wanted, timeout_ms } => {
                 match self.begin_session(around, *number, *wanted, *timeout_ms) {

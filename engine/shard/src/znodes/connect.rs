@@ -58,21 +58,22 @@ impl Znodes {
             return Some(self.ask_new_session(around, conn, lead, timeout_ms));
         };
         let session = SessionId(id);
-        let gone = |error| What::Settled {
-            xid: 0,
-            want: Want::TakeUp,
-            refused: Some(Refused { error, at: 0 }),
-            after: Index(0),
+        let gone = |error, after| {
+            let refused = Some(Refused { error, at: 0 });
+            Looked::Taken(What::Settled { xid: 0, want: Want::TakeUp, refused, after })
         };
         if !is_password(self.secret, session, &password) {
-            return Some(Looked::Taken(gone(TreeError::AuthFailed)));
+            return Some(gone(TreeError::AuthFailed, Index(0)));
         }
         Some(match lead {
             Lead::Nobody => Looked::Stalled,
-            Lead::Here => Looked::Taken(match self.take_up(around.now(), session, owner) {
-                true => self.established(around, conn, session),
-                false => gone(TreeError::SessionExpired),
-            }),
+            Lead::Here if self.take_up(around.now(), session, owner) => {
+                Looked::Taken(self.established(around, conn, session))
+            }
+            Lead::Here => match self.confirm_gone(around) {
+                Some(after) => gone(TreeError::SessionExpired, after),
+                None => Looked::Stalled,
+            },
             Lead::There(_) if self.abroad.is_full() => Looked::Stalled,
             Lead::There(_) => {
                 let number = self.number();

@@ -3,7 +3,7 @@
 use super::changes::Denied;
 use super::{Around, Lead, Znodes};
 use crate::groups::TxnHead;
-use torc_base::ids::SessionId;
+use torc_base::ids::{Index, SessionId};
 use torc_base::io::Level;
 use torc_base::limits::SESSION_END_PATH_BYTES;
 use torc_base::time::Mono;
@@ -55,6 +55,13 @@ impl Znodes {
     pub(super) fn take_up(&mut self, now: Mono, session: SessionId, owner: Owner) -> bool {
         let Some(expiry) = &mut self.expiry else { return false };
         expiry.take_over(session, owner).is_ok() && expiry.touch(session, now)
+    }
+
+    /// Of a session that is not known here: the entry with which that is certain. Who stood still leads no longer, perhaps,
+    /// and others know the session; such an entry never commits. `None`: there is no room for it.
+    pub(super) fn confirm_gone(&mut self, around: &mut Around) -> Option<Index> {
+        let head = TxnHead { number: 0, session: SessionId::NONE, cxid: 0 };
+        around.groups.propose_txn(around.out, head, Body::Multi(Vec::new()), false).ok()
     }
 
     /// A session is to end, as its client wants.

@@ -7,5 +7,6 @@ mod kafka_znodes;
 mod reassignments;
 pub mod rig;
 mod trouble;
+mod znode_stories;
 mod znodes;
 mod znodes_unanswered;

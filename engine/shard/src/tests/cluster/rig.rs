@@ -282,7 +282,7 @@ impl Cluster {
     }
 
     /// This end is gone; the other one hears of it behind what is on its way.
-    fn hang_up(&mut self, conn: ConnId) {
+    pub fn hang_up(&mut self, conn: ConnId) {
         let end = self.ends.get_mut(&conn).expect("a connection");
         end.closed = true;
         let other = end.other;

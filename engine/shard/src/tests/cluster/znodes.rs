@@ -28,10 +28,10 @@ pub(super) fn cluster_with(change: impl Fn(&mut ZooKeeperSettings)) -> Cluster {
 
 /// A client with a session on some node.
 pub(super) struct Zk {
-    conn: ConnId,
-    session: Session,
+    pub(super) conn: ConnId,
+    pub(super) session: Session,
     received: Vec<u8>,
-    zxid: i64,
+    pub(super) zxid: i64,
     xid: i32,
 }
 
@@ -41,7 +41,7 @@ impl Zk {
     }
 
     /// `None`: there is no such session, or the node does not serve.
-    fn greet(cluster: &mut Cluster, id: NodeId, session: Option<Session>, zxid: i64) -> Option<Zk> {
+    pub(super) fn greet(cluster: &mut Cluster, id: NodeId, session: Option<Session>, zxid: i64) -> Option<Zk> {
         let conn = cluster.caller(id, 0, ZOOKEEPER);
         cluster.say(conn, &hello(session, 10_000, zxid));
         cluster.pass(50);
@@ -92,7 +92,7 @@ pub(super) fn roles(cluster: &mut Cluster) -> (NodeId, NodeId, NodeId) {
     (leader, others.next().expect("three nodes"), others.next().expect("three nodes"))
 }
 
-fn assert_agree(cluster: &mut Cluster) {
+pub(super) fn assert_agree(cluster: &mut Cluster) {
     cluster.pass(1_000);
     let all: Vec<u64> = (1..=3).map(|id| digest(cluster, node(id))).collect();
     assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}: {}", cluster.tell(GroupId::TREE));
