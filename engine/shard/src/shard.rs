@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
-use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, Offset, ShardId};
+use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, Offset, ShardId, Zxid};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
@@ -214,6 +214,12 @@ impl Shard {
     /// Where the consensus of each group stands.
     pub fn group_marks(&self) -> impl Iterator<Item = GroupMarks> {
         self.groups.marks()
+    }
+
+    /// The newest change that is applied to the tree of znodes here, and what stands for the tree. `None`: it is not here.
+    pub fn tree_digest(&self) -> Option<(Zxid, u64)> {
+        let tree = self.groups.has_tree().then(|| self.groups.tree().state())?;
+        Some((tree.zxid(), tree.digest()))
     }
 
     /// True if the catalog as it is applied here says that a server was let in with this disk. Asked of shard 0.

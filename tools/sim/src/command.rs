@@ -90,6 +90,10 @@ struct Sums {
     rot: AtomicU64,
     disks: AtomicU64,
     room: AtomicU64,
+    written: AtomicU64,
+    events: AtomicU64,
+    expired: AtomicU64,
+    held: AtomicU64,
     failed: AtomicBool,
 }
 
@@ -166,6 +170,10 @@ fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>)
             sums.rot.fetch_add(report.losses.rot, Ordering::Relaxed);
             sums.disks.fetch_add(report.losses.disks, Ordering::Relaxed);
             sums.room.fetch_add(report.losses.room, Ordering::Relaxed);
+            sums.written.fetch_add(report.znodes.written, Ordering::Relaxed);
+            sums.events.fetch_add(report.znodes.events, Ordering::Relaxed);
+            sums.expired.fetch_add(report.znodes.expired, Ordering::Relaxed);
+            sums.held.fetch_add(report.znodes.held, Ordering::Relaxed);
             if args.seed.is_some() && args.format == Format::Text {
                 say(&format!("seed {seed}: {} things happened, digest {:016x}", report.steps, report.digest));
             }
@@ -234,18 +242,22 @@ fn summary(format: Format, sums: &Sums) {
     let (lives, refused, ms) = (get(&sums.lives), get(&sums.refused), get(&sums.virtual_ms));
     let (commits, generations, compared) = (get(&sums.commits), get(&sums.generations), get(&sums.compared));
     let (compacted, compacting) = (get(&sums.compacted), get(&sums.compacting));
+    let (written, events) = (get(&sums.written), get(&sums.events));
+    let (expired, held) = (get(&sums.expired), get(&sums.held));
     match format {
         Format::Text => say(&format!(
             "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, \
              {fetched} fetched and compared, {commits} offsets committed in {generations} generations of groups, \
              coordinators compared with their logs {compared} times, {compacted} records compacted away in {compacting} of \
-             the seeds, {refused} damaged logs refused",
+             the seeds, {refused} damaged logs refused; {written} changes of znodes acknowledged, {events} events told, \
+             {expired} sessions expired, {held} locks held",
             ms / 1000
         )),
         Format::Json => say(&json!({
             "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
             "commits": commits, "generations": generations, "compared": compared, "refused": refused,
-            "compacted": compacted, "compacting_seeds": compacting,
+            "compacted": compacted, "compacting_seeds": compacting, "znode_changes": written, "znode_events": events,
+            "sessions_expired": expired, "locks_held": held,
         })
         .to_string()),
     }
@@ -257,16 +269,20 @@ fn summary_of_clusters(format: Format, sums: &Sums) {
     let (lives, ms) = (get(&sums.lives), get(&sums.virtual_ms));
     let (rot, disks, room) = (get(&sums.rot), get(&sums.disks), get(&sums.room));
     let (commits, deleted, compacted) = (get(&sums.commits), get(&sums.deleted), get(&sums.compacted));
+    let (written, events) = (get(&sums.written), get(&sums.events));
+    let (expired, held) = (get(&sums.expired), get(&sums.held));
     match format {
         Format::Text => say(&format!(
             "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, {fetched} \
              fetched and compared, {commits} offsets committed, {deleted} topics deleted, {compacted} records compacted away; \
-             {rot} places on disks rotted, the disks of {disks} nodes were replaced, those of {room} were full",
+             {rot} places on disks rotted, the disks of {disks} nodes were replaced, those of {room} were full; \
+             {written} changes of znodes acknowledged, {events} events told, {expired} sessions expired, {held} locks held",
             ms / 1000
         )),
         Format::Json => say(&json!({
             "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
             "commits": commits, "topics_deleted": deleted, "compacted": compacted, "rotted": rot, "disks_replaced": disks, "disks_full": room,
+            "znode_changes": written, "znode_events": events, "sessions_expired": expired, "locks_held": held,
         })
         .to_string()),
     }

@@ -34,6 +34,7 @@ pub mod trail;
 pub mod violation;
 pub mod wire;
 pub mod world;
+pub mod znodes;
 
 #[cfg(test)]
 mod cables_tests;

@@ -84,8 +84,12 @@ fn make(start: &Start) -> Model {
     Model { received: BTreeMap::new(), unsent: BTreeMap::new() }
 }
 
-const SUBJECT: Subject<Model> =
-    Subject { make, look: |_| Look { ready: true, memory: 0, memory_max: 0, memory_idle: 0 }, coordinators: None };
+const SUBJECT: Subject<Model> = Subject {
+    make,
+    look: |_| Look { ready: true, memory: 0, memory_max: 0, memory_idle: 0 },
+    coordinators: None,
+    tree: None,
+};
 
 impl App for Model {
     type Mail = ();

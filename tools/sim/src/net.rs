@@ -264,8 +264,13 @@ impl Net {
 
     /// A client connects to `shard`.
     pub fn connect(&mut self, now: u64, shard: usize, manner: Manner) -> u64 {
+        self.connect_at(now, shard, ListenerId(0), manner)
+    }
+
+    /// A client connects to one of the listeners of `shard`.
+    pub fn connect_at(&mut self, now: u64, shard: usize, listener: ListenerId, manner: Manner) -> u64 {
         let at = now + self.rng.between(1_000, 100_000);
-        let origin = (ListenerId(0), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let origin = (listener, IpAddr::V4(Ipv4Addr::LOCALHOST));
         let id = self.link(now, shard, manner, origin, Far::Client);
         self.links.get_mut(&id).expect("just made").last_up = at;
         self.wishes.push((at, id, Step::Accept));

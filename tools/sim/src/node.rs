@@ -12,7 +12,7 @@ use torc_base::ids::{NodeId, ShardId};
 use torc_base::limits::COMPACTION_KEY_BYTES;
 use torc_shard::{
     ClusterSettings, GroupMarks, Listener, Mail, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig,
-    WalSettings,
+    WalSettings, ZooKeeperSettings,
 };
 
 /// Memory of a shard: so little that every run meets the limits.
@@ -33,6 +33,11 @@ fn make_seat(seat: &Seat) -> Shard {
     let peers = (0..seat.founders).filter(|node| *node != seat.node);
     let founders = (0..seat.founders).map(|node| (id(node), Budget::first_disk(node)));
     let alone = seat.founders == 1;
+    let mut listeners = vec![
+        Listener::kafka(format!("node-{}", seat.node + 1), 9092),
+        Listener { protocol: Protocol::Peer, advertised: (format!("node-{}", seat.node + 1), PEER_PORT) },
+    ];
+    listeners.extend(znodes_listener(&seat.shard));
     let settings = Settings {
         node: id(seat.node),
         cluster: ClusterSettings {
@@ -46,10 +51,7 @@ fn make_seat(seat: &Seat) -> Shard {
             ..ClusterSettings::alone(id(seat.node))
         },
         offsets_replication: seat.founders.min(3) as i16,
-        listeners: vec![
-            Listener::kafka(format!("node-{}", seat.node + 1), 9092),
-            Listener { protocol: Protocol::Peer, advertised: (format!("node-{}", seat.node + 1), PEER_PORT) },
-        ],
+        listeners,
         ..settings(&seat.shard)
     };
     Shard::new(settings, Arc::new(Stats::default()))
@@ -76,7 +78,7 @@ fn settings(start: &Start) -> Settings {
         shard: ShardId(start.shard as u16),
         shards: start.shards as u16,
         cluster_id: "simulated-cluster-0000".into(),
-        listeners: vec![Listener::kafka("sim", 9092)],
+        listeners: [Listener::kafka("sim", 9092)].into_iter().chain(znodes_listener(start)).collect(),
         seed: start.seed,
         wal,
         log_blocks: Pool::new(usize::MAX, 0),
@@ -102,8 +104,29 @@ fn settings(start: &Start) -> Settings {
         drain_ms: 5_000,
         data_dir: "/sim".into(),
         described: Vec::new(),
-        zookeeper: None,
+        zookeeper: start.zookeeper_tick_ms.map(zookeeper),
     }
+}
+
+/// ZooKeeper's clients: the last listener.
+fn znodes_listener(start: &Start) -> Option<Listener> {
+    let advertised = ("sim".to_string(), 2181);
+    start.zookeeper_tick_ms.map(|_| Listener { protocol: Protocol::ZooKeeper, advertised })
+}
+
+fn zookeeper(tick_ms: u64) -> ZooKeeperSettings {
+    ZooKeeperSettings {
+        tick_ms,
+        min_session_ms: 1,
+        max_connections_per_ip: 0,
+        kafka_chroot: Some("/kafka".into()),
+        ..ZooKeeperSettings::default()
+    }
+}
+
+/// The tree as it is applied, if it is here.
+fn tree(shard: &Shard) -> Option<(i64, u64)> {
+    shard.tree_digest().map(|(zxid, digest)| (zxid.get(), digest))
 }
 
 /// What its metrics show.
@@ -124,7 +147,7 @@ fn coordinators(shard: &Shard, show: &mut Shown<'_>) {
 
 /// Runs one seed over production shards.
 pub fn run(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Failure> {
-    run::run(seed, rounds, trail, Subject { make, look, coordinators: Some(coordinators) })
+    run::run(seed, rounds, trail, Subject { make, look, coordinators: Some(coordinators), tree: Some(tree) })
 }
 
 /// Runs one seed over a cluster of production shards.
@@ -134,7 +157,7 @@ pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Fail
     let admit = |node: usize| Mail::admit(NodeId(node as u32 + 1), Budget::first_disk(node), address(node).to_string());
     let knows = |shard: &Shard, node: usize| shard.has_let_in(NodeId(node as u32 + 1), Budget::first_disk(node));
     let marks = |shard: &Shard, see: &mut dyn FnMut(GroupMarks)| shard.group_marks().for_each(see);
-    let subject = cluster::Subject { make: make_seat, refused, standing, is_whole, marks, admit, knows };
+    let subject = cluster::Subject { make: make_seat, refused, standing, is_whole, marks, admit, knows, tree };
     cluster::run(seed, rounds, trail, subject)
 }
 

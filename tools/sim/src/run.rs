@@ -20,8 +20,10 @@ use crate::trail::Trail;
 use crate::violation::{Rule, Violation};
 use crate::wire::Port;
 use crate::world::{Happening, MS, World};
+use crate::znodes::{self, Znodes};
 use std::sync::Arc;
 use torc_base::buf::Pool;
+use torc_base::ids::ListenerId;
 use torc_base::io::App;
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::prng::Prng;
@@ -40,6 +42,8 @@ const REST_MS: u64 = 3_000;
 const REST_ROUNDS: u32 = 10;
 /// Virtual time in which somebody gets an answer, mostly.
 const ANSWER_MS: u64 = 20;
+/// One in so many runs has clients of ZooKeeper.
+const ZNODES_IN: u64 = 3;
 /// Receive buffers of each shard: few, so that they run out.
 const RECV_BUFS: usize = 48;
 
@@ -63,6 +67,8 @@ pub struct Start {
     pub coordinator: Arc<CoordinatorSettings>,
     /// Partitions of their log.
     pub offsets_partitions: u32,
+    /// ZooKeeper's clients are served, and their deadlines are rounded to so many milliseconds.
+    pub zookeeper_tick_ms: Option<u64>,
 }
 
 /// What a run sees of a shard from outside, as its metrics show it.
@@ -87,7 +93,13 @@ pub struct Subject<A> {
     /// Shows the coordinators that serve on a shard: partition and end of the log, and the state. `None` if the server
     /// knows no consumer groups.
     pub coordinators: Option<fn(&A, &mut Shown<'_>)>,
+    /// The newest change that is applied to its tree of znodes, if it is here, and what stands for the tree. `None` if the
+    /// server knows no clients of ZooKeeper.
+    pub tree: Option<Tree<A>>,
 }
+
+/// Tells the newest change of a tree of znodes, and what stands for the tree.
+pub type Tree<A> = fn(&A) -> Option<(i64, u64)>;
 
 /// Who is shown coordinators.
 pub type Shown<'a> = dyn FnMut(i32, i64, &Coordinator) + 'a;
@@ -130,6 +142,8 @@ pub struct Report {
     pub lives: u32,
     /// Connections that moved from shard to shard.
     pub moves: u64,
+    /// What ZooKeeper's clients have seen.
+    pub znodes: znodes::Sums,
     /// Topics deleted from a cluster.
     pub deleted: u64,
     /// What the disks of a cluster have lost.
@@ -162,6 +176,9 @@ impl<A: App> Port for World<A> {
     fn connect(&mut self, shard: usize, manner: Manner) -> Option<u64> {
         World::connect(self, shard, manner)
     }
+    fn connect_at(&mut self, shard: usize, listener: ListenerId, manner: Manner) -> Option<u64> {
+        World::connect_at(self, shard, listener, manner)
+    }
     fn send(&mut self, link: u64, bytes: &[u8]) {
         World::send(self, link, bytes);
     }
@@ -187,6 +204,7 @@ pub struct Run<A: App> {
     tail_bytes: usize,
     coordinator: Arc<CoordinatorSettings>,
     offsets_partitions: u32,
+    znodes: Znodes,
     /// A shard ended by itself since the last start.
     exited: Option<usize>,
     lives: u32,
@@ -280,6 +298,7 @@ impl<A: App> Run<A> {
             coordinator.offsets_retention_ms
         ));
         let world = World::new(rng.fork(), disks, net, trail);
+        let znodes = Znodes::new(seed, subject.tree.map_or(0, |_| ZNODES_IN), ListenerId(1));
         let mut run = Run {
             rng,
             theme,
@@ -293,6 +312,7 @@ impl<A: App> Run<A> {
             tail_bytes,
             coordinator,
             offsets_partitions,
+            znodes,
             exited: None,
             lives: 0,
             phase: 0,
@@ -350,6 +370,12 @@ impl<A: App> Run<A> {
         if self.subject.coordinators.is_some() && self.rng.chance(1, 2) {
             self.hire_groups();
         }
+        if matches!(self.theme, Theme::Errors | Theme::Full) {
+            self.znodes.lacks_room();
+        }
+        for client in self.znodes.hire() {
+            self.employ(Box::new(client));
+        }
     }
 
     /// Makes consumer groups, and who commits without being in one.
@@ -405,6 +431,7 @@ impl<A: App> Run<A> {
             generations: self.history.groups.generations,
             compared: self.history.ledger.compared,
             compacted: self.history.compacted,
+            znodes: self.znodes.sums(),
             lives: self.lives,
             moves: self.world.moves,
             deleted: 0,
@@ -444,6 +471,7 @@ impl<A: App> Run<A> {
         let (make, shards, segment_bytes) = (self.subject.make, self.world.shards(), self.segment_bytes);
         let (cleaner, tail_bytes) = (self.cleaner, self.tail_bytes);
         let (coordinator, offsets_partitions) = (&self.coordinator, self.offsets_partitions);
+        let zookeeper_tick_ms = self.znodes.tick_ms();
         let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
         let reserve_bytes = segment_bytes * 2;
         self.world.boot(|shard| {
@@ -459,6 +487,7 @@ impl<A: App> Run<A> {
                 tail_bytes,
                 coordinator,
                 offsets_partitions,
+                zookeeper_tick_ms,
             })
         });
         self.exited = None;
@@ -521,6 +550,15 @@ impl<A: App> Run<A> {
         verdict
     }
 
+    /// A restart makes the same tree of the same changes.
+    fn check_tree(&self) -> Result<(), Violation> {
+        if !self.znodes.has_clients() {
+            return Ok(());
+        }
+        let tree = self.world.app(0).zip(self.subject.tree).and_then(|(shard, tree)| tree(shard));
+        tree.map_or(Ok(()), |tree| self.znodes.tree(0, tree))
+    }
+
     fn struck_now(&self) -> u64 {
         self.world.disks.iter().map(|d| d.faults.struck).sum()
     }
@@ -551,6 +589,7 @@ impl<A: App> Run<A> {
                         client.receive(&mut self.world, &mut self.history, &bytes)?;
                     }
                     self.check_coordinators()?;
+                    self.check_tree()?;
                     if self.to_answer {
                         return Ok(Ended::Time);
                     }
@@ -734,6 +773,7 @@ impl<A: App> Run<A> {
             self.check_rest()?;
             if self.rng.chance(1, 2) { self.world.cut_power() } else { self.world.kill() }
         }
+        self.znodes.end()?;
         Ok(false)
     }
 
@@ -797,6 +837,9 @@ impl<A: App> Run<A> {
             let mut scribe = Scribe::new(self.offsets_partitions as usize, self.rng.fork());
             scribe.stop();
             self.employ(Box::new(scribe));
+        }
+        if let Some(auditor) = self.znodes.auditor() {
+            self.employ(Box::new(auditor));
         }
         let auditor = Consumer::new(self.rng.fork(), true);
         self.employ(Box::new(auditor));

@@ -108,6 +108,7 @@ impl<A: App> Story<A> {
                 tail_bytes: 256 << 10,
                 coordinator: Arc::clone(&coordinator),
                 offsets_partitions: 1,
+                zookeeper_tick_ms: None,
             })
         });
         self

@@ -57,6 +57,18 @@ pub enum Rule {
     CommittedAgrees,
     /// A leader commits what others have written by an entry of its own term alone.
     OwnTerm,
+    /// Changes of znodes have one order, and everything that is read fits into it.
+    OneOrder,
+    /// What a session is told of never goes back.
+    SessionOrder,
+    /// Ephemeral znodes are there as long as their session, which goes only when nobody has heard of it, and is told so.
+    SessionLife,
+    /// Watches are told of what they are there for: once, in time, and of nothing else.
+    Watches,
+    /// Whose session is gone holds no lock.
+    LockSafety,
+    /// Nodes that have applied the same changes have the same tree.
+    TreesAgree,
     /// Of each key of a compacted topic the last record is there, a tombstone for its time.
     LastIsKept,
 }

@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use std::collections::{BTreeSet, VecDeque};
+use torc_base::ids::ListenerId;
 use torc_base::prng::Prng;
 
 /// The client id of well-behaved clients.
@@ -22,6 +23,8 @@ pub trait Port {
     fn shards(&self) -> usize;
     /// A new connection; `None` while the server is down.
     fn connect(&mut self, shard: usize, manner: Manner) -> Option<u64>;
+    /// The same, to another listener than the first.
+    fn connect_at(&mut self, shard: usize, listener: ListenerId, manner: Manner) -> Option<u64>;
     /// Sends bytes.
     fn send(&mut self, link: u64, bytes: &[u8]);
     /// Hangs up without a word.

@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
 use torc_base::crc::crc32c;
-use torc_base::ids::{ConnId, ShardId};
+use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::{App, DiskKind, Event, Level, Op};
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
@@ -305,10 +305,15 @@ impl<A: App> World<A> {
 
     /// A client connects.
     pub fn connect(&mut self, shard: usize, manner: Manner) -> Option<u64> {
+        self.connect_at(shard, ListenerId(0), manner)
+    }
+
+    /// A client connects to that listener.
+    pub fn connect_at(&mut self, shard: usize, listener: ListenerId, manner: Manner) -> Option<u64> {
         if !self.runs(self.net.nodes[shard]) {
             return None;
         }
-        let link = self.net.connect(self.now, shard, manner);
+        let link = self.net.connect_at(self.now, shard, listener, manner);
         self.take_net_wishes();
         Some(link)
     }

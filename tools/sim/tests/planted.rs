@@ -1,6 +1,6 @@
 //! Plants known bugs into a copy of the sources, and expects the simulator to find each within 500 seeds: in the log,
-//! the groups, what they remember of producers, connections, memory, the coordinators of consumer groups, compaction, and
-//! what the members of a replicated group promise each other.
+//! the groups, what they remember of producers, connections, memory, the coordinators of consumer groups, compaction,
+//! what the members of a replicated group promise each other, and what ZooKeeper's clients are told.
 //!
 //! Nothing in production code knows of this. The copy holds all bugs at once, each asleep until the environment wakes it,
 //! so that one build serves them all. It lies in `planted` of the target directory, and is written only where it differs:
@@ -303,7 +303,101 @@ bugs! {
         rules: CLUSTER_RULES,
         cluster: true,
     };
+    a_watch_that_is_set_after_the_read_that_it_guards_is_caught: Bug {
+        name: "watch-after-read",
+        file: "engine/shard/src/znodes/reads.rs",
+        edits: &[
+            (
+                "        let Znodes { clients, watches, kafka, .. } = self;",
+                "        let Znodes { clients, watches, kafka, late, .. } = self;",
+            ),
+            (
+                "            if wanted { watches.add(conn, path, watch).map_err(code) } else { Ok(()) }",
+                "            if wanted && AWAKE {
+                late.push((conn, path.to_owned(), watch));
+                return Ok(());
+            }
+            if wanted { watches.add(conn, path, watch).map_err(code) } else { Ok(()) }",
+            ),
+        ],
+        rules: ZNODE_RULES,
+        cluster: true,
+    };
+    a_session_that_a_deposed_leader_ends_is_caught: Bug {
+        name: "deposed-leader-ends-sessions",
+        file: "engine/shard/src/znodes/connect.rs",
+        // It goes by what it knew of sessions when it led.
+        edits: &[(
+            "            Lead::There(_) => {
+                let number = self.number();
+                self.ask_abroad(conn, number, TreeAsk::TakeUp",
+            "            Lead::There(_) if self.expiry.is_some() && !self.take_up(around.now(), session, owner) => {
+                gone(TreeError::SessionExpired, Index(0))
+            }
+            Lead::There(_) => {
+                let number = self.number();
+                self.ask_abroad(conn, number, TreeAsk::TakeUp",
+        )],
+        rules: ZNODE_RULES,
+        cluster: true,
+    };
+    a_read_that_is_served_before_what_the_session_has_seen_is_caught: Bug {
+        name: "read-before-last-zxid",
+        file: "engine/shard/src/znodes/connect.rs",
+        edits: &[(
+            "        if Zxid(connect.last_zxid) > seen {",
+            "        if Zxid(connect.last_zxid) > seen && !AWAKE {",
+        )],
+        rules: ZNODE_RULES,
+        cluster: true,
+    };
 }
+
+/// Edits of bugs in files other than their own: the bug's name, the file, and what becomes what.
+const ELSEWHERE: &[(&str, &str, &str, &str)] = &[
+    (
+        "watch-after-read",
+        "engine/shard/src/znodes/mod.rs",
+        "    /// The log takes nothing more.
+    is_fenced: bool,
+}",
+        "    /// The log takes nothing more.
+    is_fenced: bool,
+    late: Vec<(ConnId, String, torc_state::tree::watches::Watch)>,
+}",
+    ),
+    (
+        "watch-after-read",
+        "engine/shard/src/znodes/mod.rs",
+        "            is_fenced: false,
+",
+        "            is_fenced: false,
+            late: Vec::new(),
+",
+    ),
+    (
+        "watch-after-read",
+        "engine/shard/src/znodes/mod.rs",
+        "        self.turn_abroad(around, lead);",
+        "        for (conn, path, watch) in std::mem::take(&mut self.late) {
+            let _ = self.watches.add(conn, &path, watch);
+        }
+        self.turn_abroad(around, lead);",
+    ),
+    (
+        "deposed-leader-ends-sessions",
+        "engine/shard/src/znodes/mod.rs",
+        "            self.expiry = None;
+            self.ending.clear();",
+        "            if !AWAKE {
+                self.expiry = None;
+            }
+            self.ending.clear();",
+    ),
+];
+
+/// What breaks for ZooKeeper's clients.
+const ZNODE_RULES: &[&str] = &["OneOrder", "SessionOrder", "SessionLife", "Watches"];
 
 /// What breaks when members of a group do not keep their promises (more of those are planted where only consensus runs,
 /// in `engine/consensus/tests/planted.rs`); `NoPanic`: they check each other.
@@ -403,5 +497,7 @@ fn copy_tree(from: &Path, to: &Path, folder: &Path) {
 /// The file with all bugs that belong into it, or as it was.
 fn with_bugs(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
     let bugs = BUGS.iter().filter(|bug| path == Path::new(bug.file));
-    plant(path, bytes, bugs.flat_map(|bug| bug.edits.iter().map(|(old, new)| (bug.name, *old, *new))))
+    let edits = bugs.flat_map(|bug| bug.edits.iter().map(|(old, new)| (bug.name, *old, *new)));
+    let elsewhere = ELSEWHERE.iter().filter(|(_, file, ..)| path == Path::new(file));
+    plant(path, bytes, edits.chain(elsewhere.map(|(name, _, old, new)| (*name, *old, *new))))
 }

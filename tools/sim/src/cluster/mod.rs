@@ -16,6 +16,7 @@ mod reader;
 mod run;
 mod workload;
 mod writer;
+mod znodes;
 
 pub use losses::{Budget, Losses};
 pub use run::{Seat, Subject, run};

@@ -20,9 +20,11 @@ use crate::run::{Failure, Report, Start};
 use crate::trail::Trail;
 use crate::violation::{Rule, Violation};
 use crate::world::{Happening, MS, World};
+use crate::znodes::Znodes;
 use std::ops::Range;
 use std::sync::Arc;
 use torc_base::buf::Pool;
+use torc_base::ids::ListenerId;
 use torc_base::io::App;
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::prng::Prng;
@@ -36,6 +38,8 @@ const END_MS: u64 = 60_000;
 const ANSWER_MS: u64 = 50;
 /// Members are looked at when so many things have happened that clients noticed.
 const LOOK_EVERY: u64 = 4;
+/// One in so many clusters has clients of ZooKeeper.
+const ZNODES_IN: u64 = 2;
 /// Receive buffers of each shard.
 const RECV_BUFS: usize = 64;
 
@@ -70,6 +74,8 @@ pub struct Subject<A: App> {
     pub admit: fn(usize) -> A::Mail,
     /// True if a node's first shard has it in its catalog that another one was let in.
     pub knows: fn(&A, usize) -> bool,
+    /// The newest change that is applied to a node's tree of znodes, and what stands for it, of its first shard.
+    pub tree: fn(&A) -> Option<(i64, u64)>,
 }
 
 impl<A: App> Nodes for World<A> {
@@ -88,6 +94,7 @@ struct Run<A: App> {
     logs: Logs,
     budget: Budget,
     workload: Workload,
+    znodes: Znodes,
     newcomers: Newcomers,
     marks: Marks,
     actors: Vec<Box<dyn Actor>>,
@@ -158,6 +165,7 @@ impl<A: App> Run<A> {
             logs: Logs::of(nodes),
             budget,
             workload,
+            znodes: Znodes::new(seed, ZNODES_IN, ListenerId(2)),
             newcomers,
             marks: Marks::default(),
             actors: Vec::new(),
@@ -212,6 +220,9 @@ impl<A: App> Run<A> {
             let committer = Committer::new(self.workload.rng.fork(), format!("group-{number}"), pause);
             self.employ(Box::new(committer));
         }
+        for client in self.znodes.hire() {
+            self.employ(Box::new(client));
+        }
     }
 
     fn employ(&mut self, actor: Box<dyn Actor>) {
@@ -258,7 +269,8 @@ impl<A: App> Run<A> {
             (0..self.world.nodes()).for_each(|node| self.boot(node));
         }
         self.employ_auditor();
-        self.finish("did not read all logs to their ends after a restart of all nodes")
+        self.finish("did not read all logs to their ends after a restart of all nodes")?;
+        self.znodes.end()
     }
 
     /// A node that is to join asks for it, or is started when a node that it asks says that it is in.
@@ -292,6 +304,9 @@ impl<A: App> Run<A> {
         self.logs.begin_audit();
         let auditor = Reader::new(self.rng.fork(), true);
         self.employ(Box::new(auditor));
+        if let Some(auditor) = self.znodes.auditor() {
+            self.employ(Box::new(auditor));
+        }
     }
 
     fn await_topics(&mut self) -> Result<(), Violation> {
@@ -322,6 +337,7 @@ impl<A: App> Run<A> {
         let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
         let start = self.rng.next_u64();
         let disk = self.budget.disk(node);
+        let zookeeper_tick_ms = self.znodes.tick_ms();
         let is_replaced = disk != Budget::first_disk(node) || node >= founders;
         self.world.boot_node(node, |shard| {
             make(&Seat {
@@ -340,6 +356,7 @@ impl<A: App> Run<A> {
                     tail_bytes: 256 << 10,
                     coordinator: Arc::clone(&coordinator),
                     offsets_partitions: 1,
+                    zookeeper_tick_ms,
                 },
             })
         });
@@ -400,6 +417,7 @@ impl<A: App> Run<A> {
         let whole = |node: usize| world.shards_of(node).all(|shard| world.app(shard).is_some_and(is_whole));
         let Some((loss, node)) = self.budget.next(whole) else { return };
         self.logs.disks_lose = true;
+        self.znodes.lacks_room();
         let shards = self.world.shards_of(node);
         match loss {
             Loss::Rot => {
@@ -515,8 +533,22 @@ impl<A: App> Run<A> {
         }
     }
 
+    /// Nodes that have applied the same changes have the same tree.
+    fn look_at_trees(&self) -> Result<(), Violation> {
+        for node in 0..self.world.nodes() {
+            let first = self.world.app(self.world.shards_of(node).start);
+            if let Some(tree) = first.and_then(self.subject.tree) {
+                self.znodes.tree(node, tree)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at all members of all groups.
     fn look(&mut self) -> Result<(), Violation> {
+        if self.znodes.has_clients() {
+            self.look_at_trees()?;
+        }
         let (marks, mut verdict) = (&mut self.marks, Ok(()));
         for node in 0..self.world.nodes() {
             for app in self.world.shards_of(node).filter_map(|shard| self.world.app(shard)) {
@@ -547,6 +579,7 @@ impl<A: App> Run<A> {
             commits: self.logs.commits,
             deleted: self.logs.deleted,
             compacted: self.logs.compacted(),
+            znodes: self.znodes.sums(),
             lives: self.lives,
             moves: self.world.moves,
             losses: self.budget.done(),
