@@ -142,7 +142,7 @@ impl ByHand {
             match error {
                 code::NONE => history.groups.write_ends(self.group, *place, *number),
                 // It may have been written before the coordinator was lost.
-                error if code::COORDINATOR.contains(&error) => {}
+                error if history.is_open(error) => {}
                 _ => history.groups.write_refused(self.group, *place, *number),
             }
         }
@@ -158,8 +158,8 @@ impl ByHand {
         let version = waiting.version;
         match &waiting.asked {
             Asked::FindCoordinator => {
-                let error = requests::found(decode(frame, version)?, version);
-                self.found = error == code::NONE;
+                let (error, node) = requests::found(decode(frame, version)?, version);
+                self.found = error == code::NONE && port.reaches(node);
                 self.refused(port, history, "find coordinator", error, &[])
             }
             Asked::Commit { writes, .. } => {

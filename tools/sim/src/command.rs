@@ -269,19 +269,20 @@ fn summary_of_clusters(format: Format, sums: &Sums) {
     let (lives, ms) = (get(&sums.lives), get(&sums.virtual_ms));
     let (rot, disks, room) = (get(&sums.rot), get(&sums.disks), get(&sums.room));
     let (commits, deleted, compacted) = (get(&sums.commits), get(&sums.deleted), get(&sums.compacted));
+    let generations = get(&sums.generations);
     let (written, events) = (get(&sums.written), get(&sums.events));
     let (expired, held) = (get(&sums.expired), get(&sums.held));
     match format {
         Format::Text => say(&format!(
             "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, {fetched} \
-             fetched and compared, {commits} offsets committed, {deleted} topics deleted, {compacted} records compacted away; \
-             {rot} places on disks rotted, the disks of {disks} nodes were replaced, those of {room} were full; \
+             fetched and compared, {commits} offsets committed, {generations} generations of groups, {deleted} topics deleted, \
+             {compacted} records compacted away; {rot} places on disks rotted, the disks of {disks} nodes were replaced, those of {room} were full; \
              {written} changes of znodes acknowledged, {events} events told, {expired} sessions expired, {held} locks held",
             ms / 1000
         )),
         Format::Json => say(&json!({
             "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
-            "commits": commits, "topics_deleted": deleted, "compacted": compacted, "rotted": rot, "disks_replaced": disks, "disks_full": room,
+            "commits": commits, "generations": generations, "topics_deleted": deleted, "compacted": compacted, "rotted": rot, "disks_replaced": disks, "disks_full": room,
             "znode_changes": written, "znode_events": events, "sessions_expired": expired, "locks_held": held,
         })
         .to_string()),

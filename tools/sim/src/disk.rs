@@ -136,6 +136,13 @@ enum Data {
 }
 
 impl Data {
+    fn len(&self) -> usize {
+        match self {
+            Data::Early(bytes) => bytes.len(),
+            Data::Late(runs) => runs.iter().map(Pages::len).sum(),
+        }
+    }
+
     fn into_bytes(self) -> Vec<u8> {
         match self {
             Data::Early(bytes) => bytes,
@@ -478,14 +485,14 @@ impl Disk {
         let file = self.files.get_mut(&ino).expect("open files exist");
         for flight in self.flights.values() {
             let Flying::Write { ino: other, at, data, .. } = &flight.kind else { continue };
-            let bytes = match data {
-                Data::Early(bytes) => bytes.clone(),
-                Data::Late(runs) => gather(runs),
-            };
-            let end = at + bytes.len();
-            if *other == ino && *at < from + len && end > from && end <= file.bytes.len() {
-                let keep = tear::pattern(&mut self.rng, bytes.len() / SECTOR);
-                tear::put(file, *at, &bytes, &keep, false, self.tick);
+            let end = at + data.len();
+            if *other != ino || *at >= from + len || end <= from || end > file.bytes.len() {
+                continue;
+            }
+            let keep = tear::pattern(&mut self.rng, data.len() / SECTOR);
+            match data {
+                Data::Early(bytes) => tear::put(file, *at, bytes, &keep, false, self.tick),
+                Data::Late(runs) => tear::put(file, *at, &gather(runs), &keep, false, self.tick),
             }
         }
     }

@@ -98,6 +98,8 @@ pub struct Faults {
     pub damage: bool,
     /// Something may hold answers up for long: the server was stopped or is fenced.
     pub stuck: bool,
+    /// There are several servers: one of them may not know yet what another one has done, and coordinators move.
+    pub several: bool,
 }
 
 /// What to do with a batch that was refused.
@@ -134,6 +136,8 @@ pub struct History {
     pub clock_jumped: bool,
     /// Records that readers found to be compacted away.
     pub compacted: u64,
+    /// Members of groups only pretend to read what they are to consume.
+    pub pretends: bool,
 }
 
 /// Kafka's error codes, as far as the simulated clients tell them apart.
@@ -518,7 +522,7 @@ impl History {
             code::UNKNOWN_TOPIC | code::UNKNOWN_ID => match life {
                 Some(Life::Dying | Life::Gone) => Some(Verdict::Drop),
                 Some(Life::Asked) => Some(Verdict::Retry),
-                _ => None,
+                _ => self.faults.several.then_some(Verdict::Retry),
             },
             code::STORAGE if self.faults.disk_errors || self.faults.full || self.faults.damage => Some(Verdict::Retry),
             code::CORRUPT if self.faults.damage => Some(Verdict::Retry),
@@ -532,11 +536,16 @@ impl History {
         })
     }
 
+    /// True of an error that says nothing of whether the thing was done: the coordinator was lost on the way.
+    pub fn is_open(&self, error: i16) -> bool {
+        code::COORDINATOR.contains(&error) || self.faults.several && code::LATER.contains(&error)
+    }
+
     /// Judges an error that a request about a consumer group got, where `expected` may come. True if a coordinator is to
     /// be looked for.
     pub fn explain_group(&mut self, what: &str, error: i16, expected: &[i16]) -> Result<bool, Violation> {
         self.errors += 1;
-        let later = code::COORDINATOR.contains(&error);
+        let later = self.is_open(error);
         if later || expected.contains(&error) {
             return Ok(later);
         }

@@ -396,9 +396,9 @@ impl Member {
         let version = waiting.version;
         match waiting.asked {
             Asked::FindCoordinator => {
-                let error = requests::found(decode(frame, version)?, version);
-                self.found = error == code::NONE;
-                if self.found { Ok(()) } else { self.refused(port, history, "find coordinator", error, &[]) }
+                let (error, node) = requests::found(decode(frame, version)?, version);
+                self.found = error == code::NONE && port.reaches(node);
+                if error == code::NONE { Ok(()) } else { self.refused(port, history, "find coordinator", error, &[]) }
             }
             Asked::Join { floor } => self.joined(port, history, floor, &decode(frame, version)?),
             Asked::Sync { generation, asked } => {

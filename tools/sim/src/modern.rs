@@ -267,9 +267,9 @@ impl Modern {
         }
         match waiting.asked {
             Asked::FindCoordinator => {
-                let error = requests::found(decode(frame, waiting.version)?, waiting.version);
-                self.found = error == code::NONE;
-                if self.found { Ok(()) } else { self.refused(port, history, "find coordinator", error, &[]) }
+                let (error, node) = requests::found(decode(frame, waiting.version)?, waiting.version);
+                self.found = error == code::NONE && port.reaches(node);
+                if error == code::NONE { Ok(()) } else { self.refused(port, history, "find coordinator", error, &[]) }
             }
             Asked::Beat { id, epoch, asked, held } => {
                 let answer: ConsumerGroupHeartbeatResponse = decode(frame, waiting.version)?;

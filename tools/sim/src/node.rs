@@ -1,7 +1,7 @@
 //! The production shard in the simulator's hands: small settings, so that a short run sees everything.
 
 use crate::cables::{PEER_PORT, address};
-use crate::cluster::{self, Budget, Seat};
+use crate::cluster::{self, Budget, ClusterStory, Seat};
 use crate::run::{self, Failure, Look, Report, Shown, Start, Subject};
 use crate::story::Story;
 use crate::trail::Trail;
@@ -159,6 +159,11 @@ pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Fail
     let marks = |shard: &Shard, see: &mut dyn FnMut(GroupMarks)| shard.group_marks().for_each(see);
     let subject = cluster::Subject { make: make_seat, refused, standing, is_whole, marks, admit, knows, tree };
     cluster::run(seed, rounds, trail, subject)
+}
+
+/// A story about three nodes of a production shard each.
+pub fn cluster_story(seed: u64) -> ClusterStory<Shard> {
+    ClusterStory::begin(seed, make_seat)
 }
 
 /// A story about one production shard.

@@ -118,9 +118,13 @@ pub fn find(name: &str, version: i16) -> FindCoordinatorRequest {
     if version >= MANY_KEYS { request.with_coordinator_keys(vec![text(name)]) } else { request.with_key(text(name)) }
 }
 
-/// The error of the answer.
-pub fn found(answer: FindCoordinatorResponse, version: i16) -> i16 {
-    if version >= MANY_KEYS { answer.coordinators.first().map_or(-1, |one| one.error_code) } else { answer.error_code }
+/// The error of the answer, and the node that it names.
+pub fn found(answer: FindCoordinatorResponse, version: i16) -> (i16, i32) {
+    if version >= MANY_KEYS {
+        answer.coordinators.first().map_or((-1, -1), |one| (one.error_code, one.node_id.0))
+    } else {
+        (answer.error_code, answer.node_id.0)
+    }
 }
 
 /// A protocol that a member can speak.

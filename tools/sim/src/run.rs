@@ -701,7 +701,7 @@ impl<A: App> Run<A> {
             let before = self.history.faults;
             let disk_errors = self.struck_now() > self.struck;
             let full = self.theme == Theme::Full;
-            self.history.faults = Faults { disk_errors, full, damage: before.damage, stuck: false };
+            self.history.faults = Faults { disk_errors, full, stuck: false, ..before };
         }
         if self.theme == Theme::Damage && round + 2 >= rounds && (!self.world.running() || self.rng.chance(1, 2)) {
             self.damage();

@@ -31,6 +31,10 @@ pub trait Port {
     fn abort(&mut self, link: u64);
     /// Sends the FIN; still reads.
     fn half_close(&mut self, link: u64);
+    /// True if connections lead to the node of that id, where a coordinator is said to be; else whoever asked is brought there.
+    fn reaches(&self, _node: i32) -> bool {
+        true
+    }
 }
 
 /// What a request was about, kept until its answer.

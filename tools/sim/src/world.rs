@@ -124,6 +124,8 @@ pub struct World<A: App> {
     pub trail: Trail,
     /// Connections that one shard has handed to another.
     pub moves: u64,
+    /// The shard whose turn the last step was.
+    turned: Option<usize>,
     ops: Vec<Op<A::Mail>>,
 }
 
@@ -146,6 +148,7 @@ impl<A: App> World<A> {
             net,
             trail,
             moves: 0,
+            turned: None,
             ops: Vec::new(),
         }
     }
@@ -180,6 +183,16 @@ impl<A: App> World<A> {
     /// Nodes, running or not.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// The node of a shard.
+    pub fn node_of(&self, shard: usize) -> usize {
+        self.net.nodes[shard]
+    }
+
+    /// The shard that has had its turn since this was last asked: whatever a shard does, it does in its turns.
+    pub fn take_turned(&mut self) -> Option<usize> {
+        self.turned.take()
     }
 
     /// The shards of a node.
@@ -402,7 +415,10 @@ impl<A: App> World<A> {
                 if stands_until > self.now {
                     host.turn = None;
                     self.turn_at(shard, stands_until);
-                } else if let Some(exited) = self.turn(shard)? {
+                    return Ok(Some(Happening::Quiet));
+                }
+                self.turned = Some(shard);
+                if let Some(exited) = self.turn(shard)? {
                     return Ok(Some(exited));
                 }
             }

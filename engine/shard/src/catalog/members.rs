@@ -20,6 +20,8 @@ use torc_state::catalog::{Admission, Command};
 
 /// Between two looks whether a learner could vote by now.
 const SEAT_MS: u64 = 250;
+/// After so long a node that does not call is taken for one that does not know this one.
+const INTRODUCE_MS: u64 = 5_000;
 
 /// What an owner knows of the members, and what is to be done about them.
 pub(super) struct Members {
@@ -31,6 +33,8 @@ pub(super) struct Members {
     admissions: Vec<(NodeId, Admission)>,
     /// When the seats are looked at next.
     seats_at: Option<Mono>,
+    /// As the controller that joined later: since when somebody does not call who should.
+    uncalled: Option<Mono>,
 }
 
 /// All that a roster follows from: commands applied and waiting, members of the group, and whether this node is the controller.
@@ -53,6 +57,7 @@ impl Members {
             seen: Seen::default(),
             admissions: Vec::new(),
             seats_at: None,
+            uncalled: None,
         }
     }
 }
@@ -116,8 +121,34 @@ impl CatalogOwner {
             }
         }
         if self.members.seats_at.is_some_and(|at| at <= out.now.mono) {
-            self.members.seats_at = self.seat(groups, out).then(|| out.now.mono.plus_ms(SEAT_MS));
+            let waits = self.seat(groups, out);
+            let waits = self.have_introduced(groups, out) || waits;
+            self.members.seats_at = waits.then(|| out.now.mono.plus_ms(SEAT_MS));
         }
+    }
+
+    /// Of two nodes the lower one calls, and so it has to know the other one: who was away when a node joined, and finds that node
+    /// to be the controller, would never hear of it, since it is the controller who tells. Whom everybody knows, a founder, is to
+    /// tell it, and gets the catalog's group for that. True: that may become necessary at any time.
+    fn have_introduced(&mut self, groups: &mut Groups, out: &mut Out) -> bool {
+        let (here, membership) = (self.settings.node, groups.catalog().state().membership());
+        if membership.admitted(here).is_none() || !groups.leads(GroupId::CATALOG) {
+            return false;
+        }
+        if !groups.unreached(GroupId::CATALOG).any(|node| node < here) {
+            self.members.uncalled = None;
+            return true;
+        }
+        let since = *self.members.uncalled.get_or_insert(out.now.mono);
+        if since.plus_ms(INTRODUCE_MS) <= out.now.mono {
+            let (_, configuration) = groups.members(GroupId::CATALOG);
+            let all = configuration.members().iter().map(|member| member.id);
+            let founders: Vec<NodeId> = all.filter(|node| membership.admitted(*node).is_none()).collect();
+            groups.hand_to_first(out, GroupId::CATALOG, &founders);
+            // If nothing comes of it.
+            self.members.uncalled = Some(out.now.mono);
+        }
+        true
     }
 
     /// Whoever has been removed is told so by those that refuse it, unless it hears of it before.

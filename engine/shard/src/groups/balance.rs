@@ -98,6 +98,18 @@ impl Groups {
         self.balance.due = waits;
     }
 
+    /// Members of a group that is led here whose nodes cannot be reached.
+    pub fn unreached(&self, id: GroupId) -> impl Iterator<Item = NodeId> {
+        let led = self.groups.get(&id).filter(|group| group.leads());
+        let peers = led.into_iter().flat_map(|group| group.raft.peers());
+        peers.filter(|peer| peer.suspected && peer.id != self.settings.node).map(|peer| peer.id)
+    }
+
+    /// Hands a group over to the first of these that may lead it. False: none may.
+    pub fn hand_to_first(&mut self, out: &mut Out, id: GroupId, of: &[NodeId]) -> bool {
+        of.iter().any(|to| self.hand_to(out, id, *to))
+    }
+
     /// Hands a group over at once, if that node may lead it. False: it may not.
     pub(super) fn hand_to(&mut self, out: &mut Out, id: GroupId, to: NodeId) -> bool {
         self.groups.get(&id).is_some_and(|group| may_lead(&group.raft, to)) && self.transfer(out, id, to)

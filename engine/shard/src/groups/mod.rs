@@ -182,6 +182,8 @@ pub struct GroupMarks {
     pub term: Term,
     /// This member leads in that term.
     pub leads: bool,
+    /// It leads, and its members are being changed.
+    pub changes: bool,
     pub committed: Index,
     /// The term of the newest committed entry; `None` if the log does not say it any more.
     pub committed_term: Option<Term>,
@@ -264,7 +266,9 @@ impl Groups {
         self.groups.iter().map(|(id, Group { raft, .. })| {
             let committed = raft.marks().committed;
             let committed_term = raft.log().term_at(committed);
-            GroupMarks { group: *id, term: raft.term(), leads: raft.is_leader(), committed, committed_term }
+            let (term, leads) = (raft.term(), raft.is_leader());
+            let changes = leads && raft.configuration().1.is_joint();
+            GroupMarks { group: *id, term, leads, changes, committed, committed_term }
         })
     }
 

@@ -149,7 +149,7 @@ fn session(log: &mut TreeLog, index: u64) -> SessionId {
 fn ephemeral(log: &TreeLog, session: SessionId, path: &str) -> Body {
     let who = Asker { session, ids: &[], is_moved: false, is_local: false };
     let open = [tree::Acl { perms: perms::ALL, id: tree::Id { scheme: "world", id: "anyone" } }];
-    let create = Create { path, data: None, acls: &open, flags: 1, ttl: None };
+    let create = Create { path, data: None, acls: &open, flags: 1, is_container: false, ttl: None };
     log.state().prepare(&who, &Change::Create(create)).expect("it can be made")
 }
 

@@ -16,8 +16,8 @@ use torc_base::prng::Prng;
 const PATIENCE: u64 = 5_000_000_000;
 /// Between two questions for leaders, at least.
 const ASK_EVERY: u64 = 50_000_000;
-/// Metadata's version.
-const VERSION: i16 = 9;
+/// Metadata's version: the first one that tells topics' ids.
+const VERSION: i16 = 10;
 
 /// Nodes that can be connected to.
 pub trait Nodes: Port {
@@ -123,7 +123,7 @@ impl Guide {
     pub fn receive(
         &mut self,
         now: u64,
-        logs: &Logs,
+        logs: &mut Logs,
         link: u64,
         bytes: &[u8],
     ) -> Result<Vec<(Waiting, Bytes)>, Violation> {
@@ -139,7 +139,7 @@ impl Guide {
         Ok(answers)
     }
 
-    fn learn(&mut self, now: u64, logs: &Logs, answer: MetadataResponse) {
+    fn learn(&mut self, now: u64, logs: &mut Logs, answer: MetadataResponse) {
         self.asking = false;
         let mut missing = false;
         self.ghosts = false;
@@ -150,6 +150,7 @@ impl Guide {
             if !logs.is_live(t) {
                 continue;
             }
+            logs.topics[t].id = Some(topic.topic_id.as_u128()).filter(|id| *id != 0);
             for part in &topic.partitions {
                 let known = usize::try_from(part.leader_id.0 - 1).ok();
                 let at = (t, part.partition_index as usize);

@@ -2,7 +2,7 @@
 
 use super::kept::Kept;
 use crate::batch;
-use crate::history::Life;
+use crate::history::{History, Life};
 use crate::violation::{Rule, Violation};
 use std::collections::BTreeMap;
 
@@ -39,6 +39,8 @@ pub struct Partition {
 pub struct Topic {
     /// Its name.
     pub name: String,
+    /// Its id, once anybody was told.
+    pub id: Option<u128>,
     /// How often it is kept.
     pub replication: i16,
     /// Where it is on its way, as far as clients were told.
@@ -52,7 +54,7 @@ pub struct Topic {
 }
 
 /// All topics.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Logs {
     /// By their numbers.
     pub topics: Vec<Topic>,
@@ -71,6 +73,8 @@ pub struct Logs {
     pub deleted: u64,
     /// Batches that were read and compared.
     pub fetched: u64,
+    /// What clients of consumer groups know: of topics what [`Logs::tell_members`] has told them.
+    pub members: History,
 }
 
 impl Logs {
@@ -94,7 +98,18 @@ impl Logs {
     pub fn add_topic(&mut self, partitions: usize, replication: i16, keys: u32) {
         let partitions = (0..partitions).map(|_| Partition::default()).collect();
         let name = format!("topic-{}", self.topics.len());
-        self.topics.push(Topic { name, replication, life: Life::Asked, haunted: false, keys, partitions });
+        self.topics.push(Topic { name, id: None, replication, life: Life::Asked, haunted: false, keys, partitions });
+    }
+
+    /// Clients of consumer groups hear which topics there are.
+    pub fn tell_members(&mut self) {
+        for (t, topic) in self.topics.iter().enumerate() {
+            if t == self.members.topics.len() {
+                // As if of retention: nobody says which offsets there are.
+                self.members.new_topic(topic.name.clone(), topic.partitions.len(), true);
+            }
+            (self.members.topics[t].life, self.members.topics[t].id) = (topic.life, topic.id);
+        }
     }
 
     /// Records that compaction has taken, as far as audits have seen.

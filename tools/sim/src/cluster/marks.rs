@@ -1,8 +1,8 @@
 //! What must be true of a group's members whatever clients see: a leader for each term, which commits by an entry of that
 //! term, and the same entries committed everywhere.
 //!
-//! Members are looked at now and then, not at every step. What they were is remembered, so most that is wrong is seen in the
-//! end.
+//! The members on a shard are looked at after each of its turns, so that nothing passes unseen: a commit that is wrong may be
+//! right a moment later.
 
 use crate::violation::{Rule, Violation};
 use std::collections::BTreeMap;
@@ -17,12 +17,23 @@ pub struct Marks {
     committed: BTreeMap<(u64, u64), u64>,
     /// What each leader had for committed in its term when it was looked at last, by group and node.
     led: BTreeMap<(u64, usize), (u64, u64)>,
+    /// What all were when they were looked at last, by node and group.
+    seen: BTreeMap<(usize, u64), GroupMarks>,
+    /// The last node that has begun to lead, or to change members.
+    newest: Option<usize>,
 }
 
 impl Marks {
     /// A member as it is now.
     pub fn see(&mut self, node: usize, marks: &GroupMarks) -> Result<(), Violation> {
         let (group, term, index) = (marks.group.0, marks.term.get(), marks.committed.get());
+        let before = self.seen.insert((node, group), *marks);
+        if before == Some(*marks) {
+            return Ok(());
+        }
+        if marks.changes && !before.is_some_and(|before| before.changes) {
+            self.newest = Some(node);
+        }
         let wrong = |rule, text: String| Err(Violation::new(rule, format!("group {group}: {text}")));
         if let Some(of) = marks.committed_term.map(|term| term.get()).filter(|_| index > 0) {
             let known = *self.committed.entry((group, index)).or_insert(of);
@@ -35,7 +46,10 @@ impl Marks {
             self.led.remove(&(group, node));
             return Ok(());
         }
-        let leader = *self.leaders.entry((group, term)).or_insert(node);
+        let leader = *self.leaders.entry((group, term)).or_insert_with(|| {
+            self.newest = Some(node);
+            node
+        });
         if leader != node {
             return wrong(Rule::OneLeader, format!("nodes {leader} and {node} both lead in term {term}"));
         }
@@ -52,6 +66,24 @@ impl Marks {
     /// A node's process has ended.
     pub fn ended(&mut self, node: usize) {
         self.led.retain(|(_, of), _| *of != node);
+        self.seen.retain(|(of, _), _| *of != node);
+    }
+
+    /// The node that leads most groups.
+    pub fn leads_most(&self) -> Option<usize> {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        self.led.keys().for_each(|(_, node)| *counts.entry(*node).or_default() += 1);
+        counts.into_iter().max_by_key(|(_, count)| *count).map(|(node, _)| node)
+    }
+
+    /// The last node that has begun to lead, or to change members, since that was last asked or forgotten.
+    pub fn take_newest(&mut self) -> Option<usize> {
+        self.newest.take()
+    }
+
+    /// What was is not news.
+    pub fn forget_newest(&mut self) {
+        self.newest = None;
     }
 }
 

@@ -7,6 +7,7 @@ fn member(term: u64, leads: bool, committed: (u64, u64)) -> GroupMarks {
         group: GroupId(1025),
         term: Term(term),
         leads,
+        changes: false,
         committed: Index(committed),
         committed_term: (of > 0).then_some(Term(of)),
     }
@@ -46,4 +47,20 @@ fn leaders_commit_by_entries_of_their_own_term() {
     // It followed in between, or was another's follower before: others may have committed that.
     assert_eq!(broken(&[before, (0, member(3, false, (5, 2))), (0, member(4, true, (6, 2)))]), None);
     assert_eq!(broken(&[before, (0, member(4, true, (6, 2)))]), None);
+}
+
+#[test]
+fn who_begins_to_lead_or_to_change_members_is_news() {
+    let mut marks = Marks::default();
+    let mut news = |node: usize, member: GroupMarks| {
+        marks.see(node, &member).expect("nothing is wrong");
+        marks.take_newest()
+    };
+    assert_eq!(news(0, member(3, false, (5, 2))), None);
+    assert_eq!(news(0, member(3, true, (5, 2))), Some(0));
+    assert_eq!(news(0, member(3, true, (7, 3))), None);
+    let changes = GroupMarks { changes: true, ..member(3, true, (7, 3)) };
+    assert_eq!(news(0, changes), Some(0));
+    assert_eq!(news(0, changes), None);
+    assert_eq!(news(1, member(4, true, (7, 3))), Some(1));
 }

@@ -14,12 +14,15 @@ mod mover;
 mod newcomers;
 mod reader;
 mod run;
+mod story;
+mod traveller;
 mod workload;
 mod writer;
 mod znodes;
 
 pub use losses::{Budget, Losses};
 pub use run::{Seat, Subject, run};
+pub use story::{ClusterStory, NODES};
 
 use crate::client::Next;
 use crate::history::code;

@@ -1,5 +1,8 @@
 //! One run of a cluster.
 
+#[path = "storms.rs"]
+mod storms;
+
 use super::Actor;
 use super::committer::Committer;
 use super::guide::Nodes;
@@ -23,6 +26,7 @@ use crate::world::{Happening, MS, World};
 use crate::znodes::Znodes;
 use std::ops::Range;
 use std::sync::Arc;
+use storms::Storms;
 use torc_base::buf::Pool;
 use torc_base::ids::ListenerId;
 use torc_base::io::App;
@@ -36,8 +40,6 @@ const PHASE_OVER: u64 = 1 << 40;
 const END_MS: u64 = 60_000;
 /// Virtual time in which somebody gets an answer, mostly.
 const ANSWER_MS: u64 = 50;
-/// Members are looked at when so many things have happened that clients noticed.
-const LOOK_EVERY: u64 = 4;
 /// One in so many clusters has clients of ZooKeeper.
 const ZNODES_IN: u64 = 2;
 /// Receive buffers of each shard.
@@ -96,6 +98,7 @@ struct Run<A: App> {
     workload: Workload,
     znodes: Znodes,
     newcomers: Newcomers,
+    storms: Storms,
     marks: Marks,
     actors: Vec<Box<dyn Actor>>,
     done: Vec<bool>,
@@ -104,8 +107,6 @@ struct Run<A: App> {
     coordinator: Arc<CoordinatorSettings>,
     lives: u32,
     phase: u64,
-    /// Things that clients noticed.
-    happenings: u64,
     /// A phase ends when somebody has got something.
     to_answer: bool,
 }
@@ -152,9 +153,11 @@ impl<A: App> Run<A> {
         let mut budget = Budget::new(seed, nodes);
         let cleaner = if budget.kinds().is_empty() { CleanerSettings::default() } else { cleaning(budget.rng()) };
         let workload = Workload::new(seed);
+        let storms = Storms::new(seed, nodes);
         trail.title(format!(
-            "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}, {}",
+            "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}, {}, {}",
             budget.kinds(),
+            storms.told(),
             workload.told()
         ));
         let world = World::new(rng.fork(), disks, net, trail);
@@ -167,6 +170,7 @@ impl<A: App> Run<A> {
             workload,
             znodes: Znodes::new(seed, ZNODES_IN, ListenerId(2)),
             newcomers,
+            storms,
             marks: Marks::default(),
             actors: Vec::new(),
             done: Vec::new(),
@@ -175,7 +179,6 @@ impl<A: App> Run<A> {
             coordinator: Arc::default(),
             lives: 0,
             phase: 0,
-            happenings: 0,
             to_answer: false,
         };
         run.hire();
@@ -220,6 +223,9 @@ impl<A: App> Run<A> {
             let committer = Committer::new(self.workload.rng.fork(), format!("group-{number}"), pause);
             self.employ(Box::new(committer));
         }
+        self.coordinator = self.workload.coordinator();
+        let members = self.workload.members(&mut self.logs.members);
+        members.into_iter().for_each(|member| self.employ(Box::new(member)));
         for client in self.znodes.hire() {
             self.employ(Box::new(client));
         }
@@ -246,7 +252,9 @@ impl<A: App> Run<A> {
                 self.phase(ANSWER_MS)?;
                 self.to_answer = false;
             }
-            self.strike();
+            if !self.storm()? {
+                self.strike();
+            }
             self.lose();
             self.welcome(false);
             if let Some((node, ms)) = self.workload.jump(self.world.nodes()) {
@@ -500,11 +508,8 @@ impl<A: App> Run<A> {
                 _ => violation,
             });
             let Some(happening) = step? else { return Ok(()) };
-            if !matches!(happening, Happening::Quiet) {
-                self.happenings += 1;
-                if self.happenings.is_multiple_of(LOOK_EVERY) {
-                    self.look()?;
-                }
+            if let Some(shard) = self.world.take_turned() {
+                self.look(shard)?;
             }
             match happening {
                 Happening::Quiet => {}
@@ -534,30 +539,28 @@ impl<A: App> Run<A> {
     }
 
     /// Nodes that have applied the same changes have the same tree.
-    fn look_at_trees(&self) -> Result<(), Violation> {
-        for node in 0..self.world.nodes() {
-            let first = self.world.app(self.world.shards_of(node).start);
-            if let Some(tree) = first.and_then(self.subject.tree) {
-                self.znodes.tree(node, tree)?;
-            }
+    fn look_at_tree(&self, shard: usize) -> Result<(), Violation> {
+        let node = self.world.node_of(shard);
+        let first = self.world.shards_of(node).start == shard;
+        match self.world.app(shard).filter(|_| first).and_then(self.subject.tree) {
+            Some(tree) => self.znodes.tree(node, tree),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Looks at all members of all groups.
-    fn look(&mut self) -> Result<(), Violation> {
+    /// Looks at a shard's members of all groups.
+    fn look(&mut self, shard: usize) -> Result<(), Violation> {
         if self.znodes.has_clients() {
-            self.look_at_trees()?;
+            self.look_at_tree(shard)?;
         }
         let (marks, mut verdict) = (&mut self.marks, Ok(()));
-        for node in 0..self.world.nodes() {
-            for app in self.world.shards_of(node).filter_map(|shard| self.world.app(shard)) {
-                (self.subject.marks)(app, &mut |member| {
-                    if verdict.is_ok() {
-                        verdict = marks.see(node, &member);
-                    }
-                });
-            }
+        let node = self.world.node_of(shard);
+        if let Some(app) = self.world.app(shard) {
+            (self.subject.marks)(app, &mut |member| {
+                if verdict.is_ok() {
+                    verdict = marks.see(node, &member);
+                }
+            });
         }
         verdict
     }
@@ -576,7 +579,8 @@ impl<A: App> Run<A> {
             steps: self.world.trail.steps(),
             acked: self.logs.acked,
             fetched: self.logs.fetched,
-            commits: self.logs.commits,
+            commits: self.logs.commits + self.logs.members.groups.commits,
+            generations: self.logs.members.groups.generations,
             deleted: self.logs.deleted,
             compacted: self.logs.compacted(),
             znodes: self.znodes.sums(),

@@ -2,8 +2,17 @@
 //! nothing else uses.
 
 use super::maker;
+use super::traveller::Traveller;
+use crate::by_hand::ByHand;
+use crate::client::Client;
+use crate::groups::{Group, INSTANCE};
+use crate::history::History;
+use crate::member::{self, Member};
+use crate::modern::Modern;
 use crate::world::MS;
+use std::sync::Arc;
 use torc_base::prng::Prng;
+use torc_shard::CoordinatorSettings;
 
 /// A clock jumps by so many hours at most, back or forth: all jumps of a run keep below the days after which things expire.
 const JUMP_HOURS_MAX: u64 = 12;
@@ -19,6 +28,8 @@ pub struct Workload {
     pub committers: u64,
     /// Clocks of nodes jump.
     jumps: bool,
+    /// Consumer groups with members.
+    groups: u64,
 }
 
 impl Workload {
@@ -28,13 +39,66 @@ impl Workload {
         let keys = if rng.chance(1, 2) { rng.between(1, 12) as u32 } else { 0 };
         let committers = [0, 1, 2][rng.below(3) as usize];
         let jumps = rng.chance(1, 2);
-        Workload { rng, comings, keys, committers, jumps }
+        let groups = [0, 0, 0, 1, 1, 2][rng.below(6) as usize];
+        Workload { rng, comings, keys, committers, jumps, groups }
     }
 
     /// In a few words.
     pub fn told(&self) -> String {
-        let Workload { comings, keys, committers, jumps, .. } = self;
-        format!("topics come and go in {comings} ns, {keys} keys, {committers} committers, clocks jump: {jumps}")
+        let Workload { comings, keys, committers, jumps, groups, .. } = self;
+        format!(
+            "topics come and go in {comings} ns, {keys} keys, {committers} committers, {groups} groups, clocks jump: {jumps}"
+        )
+    }
+
+    /// The coordinators of consumer groups: with members, what takes minutes in life takes as many hundredths of a second.
+    pub fn coordinator(&mut self) -> Arc<CoordinatorSettings> {
+        if self.groups == 0 {
+            return Arc::default();
+        }
+        Arc::new(CoordinatorSettings {
+            min_session_timeout_ms: 1,
+            initial_rebalance_delay_ms: [0, 5, 100][self.rng.below(3) as usize],
+            group_max_size: if self.rng.chance(1, 6) { 2 } else { usize::MAX },
+            consumer_session_timeout_ms: self.rng.between(400, 3_000) as i32,
+            consumer_heartbeat_interval_ms: self.rng.between(20, 200) as i32,
+            ..CoordinatorSettings::default()
+        })
+    }
+
+    /// The members of all groups, and who commits without being one.
+    pub fn members(&mut self, known: &mut History) -> Vec<Traveller> {
+        (known.pretends, known.faults.several, known.faults.stuck) = (true, true, true);
+        let mut all = Vec::new();
+        for number in 0..self.groups as usize {
+            let by_hand = self.rng.chance(1, 5);
+            let every = self.rng.between(1, 2) as usize;
+            let topics = (every, self.rng.below(every as u64) as usize);
+            known.groups.all.push(Group::new(format!("members-{number}"), topics));
+            // Of the classic protocol, of the consumer protocol, or of both.
+            let modern = [0, 0, 0, 4, 4, 4, 2][self.rng.below(7) as usize];
+            known.groups.all[number].mixed = modern == 2;
+            for one in 0..self.rng.between(2, 4) {
+                let rng = self.rng.fork();
+                let instance = self.rng.chance(1, 3).then(|| format!("{INSTANCE}-{one}"));
+                let ways = member::Ways {
+                    group: number,
+                    old: instance.is_none() && self.rng.chance(1, 5),
+                    instance,
+                    session_ms: self.rng.between(300, 3_000),
+                    rebalance_ms: self.rng.between(100, 1_500),
+                };
+                let client: Box<dyn Client> = if by_hand {
+                    Box::new(ByHand::new(number, rng))
+                } else if self.rng.chance(modern, 4) {
+                    Box::new(Modern::new(ways, rng))
+                } else {
+                    Box::new(Member::new(ways, rng))
+                };
+                all.push(Traveller::new(client, self.rng.fork()));
+            }
+        }
+        all
     }
 
     /// Keys of one topic.

@@ -1,0 +1,146 @@
+//! What three nodes promise, told as stories: of the rows of replication those that whole nodes have a part in. (What members of
+//! one group do among themselves is told in `engine/consensus/testdata`.) Each is told with several seeds, which vary times,
+//! orders and what a power cut keeps.
+
+use torc_shard::Shard;
+use torc_sim::cluster::{ClusterStory, NODES};
+use torc_sim::node;
+
+fn stories(seeds: u64, tell: impl Fn(u64, &mut ClusterStory<Shard>)) {
+    for seed in 1..=seeds {
+        tell(seed, &mut node::cluster_story(seed));
+    }
+}
+
+/// All of `acked` is there, in this order, whatever else is.
+fn has_all(story: &mut ClusterStory<Shard>, acked: &[u64], when: &str) {
+    let there = story.read();
+    let kept: Vec<u64> = there.iter().copied().filter(|number| acked.contains(number)).collect();
+    assert_eq!(kept, acked, "{when}: {there:?} is there\n{}", story.trail.tail());
+}
+
+/// The two that are not this one.
+fn others(node: usize) -> [usize; 2] {
+    [(node + 1) % NODES, (node + 2) % NODES]
+}
+
+#[test]
+fn an_old_leader_comes_back_with_what_nobody_else_has_and_gives_it_up() {
+    stories(4, |seed, story| {
+        let mut acked = story.produce(3);
+        let old = story.leader();
+        story.isolate(old);
+        assert!(!story.produce_in_vain(old, 1), "seed {seed}: acknowledged by one of three");
+        acked.extend(story.produce(3));
+        let new = story.leader();
+        assert_ne!(new, old, "seed {seed}");
+        story.mend();
+        // The new leader goes as soon as the old one can be heard again.
+        story.wait(seed * 60);
+        story.kill(new);
+        has_all(story, &acked, "after the old leader came back");
+        story.boot(new);
+        acked.extend(story.produce(1));
+        has_all(story, &acked, "in the end");
+    });
+}
+
+#[test]
+fn a_catalog_is_damaged_and_its_node_is_there_with_one_other_and_nothing_is_deleted() {
+    stories(6, |seed, story| {
+        let mut acked = story.produce(5);
+        let victim = (seed as usize) % NODES;
+        story.cut_power(victim);
+        assert!(story.rot(victim, 6) > 0, "seed {seed}: nothing rotted");
+        story.boot(victim);
+        story.wait(200);
+        story.kill(others(victim)[0]);
+        // Who has forgotten something leads nobody into deleting it, nor is it waited for for ever.
+        story.wait(3_000);
+        story.boot(others(victim)[0]);
+        has_all(story, &acked, "with a damaged catalog");
+        story.wait(5_000);
+        story.kill(others(victim)[1]);
+        acked.extend(story.produce(1));
+        has_all(story, &acked, "when it has been mended");
+    });
+}
+
+#[test]
+fn a_disk_is_empty_and_its_node_gets_everything_from_the_others_before_it_counts() {
+    stories(4, |seed, story| {
+        let mut acked = story.produce(5);
+        let victim = story.leader();
+        story.kill(victim);
+        story.replace_disk(victim);
+        story.boot(victim);
+        story.wait(seed * 10);
+        // One that knows nothing and one that was there: what is acknowledged is on the second.
+        story.kill(others(victim)[0]);
+        story.wait(1_000);
+        story.boot(others(victim)[0]);
+        acked.extend(story.produce(1));
+        story.wait(8_000);
+        story.kill(others(victim)[1]);
+        acked.extend(story.produce(1));
+        has_all(story, &acked, "when it has everything");
+    });
+}
+
+#[test]
+fn two_are_paused_and_the_third_without_power_and_then_it_is_the_other_way_round() {
+    stories(4, |seed, story| {
+        let mut acked = story.produce(3);
+        let third = story.leader();
+        let [one, two] = others(third);
+        story.world.pause_node(one, 2_000_000_000);
+        story.world.pause_node(two, 2_000_000_000);
+        story.wait(50 * seed);
+        story.cut_power(third);
+        story.wait(1_000);
+        story.boot(third);
+        story.wait(500);
+        story.world.pause_node(third, 3_000_000_000);
+        acked.extend(story.produce(3));
+        has_all(story, &acked, "while the third is paused");
+        story.wait(4_000);
+        has_all(story, &acked, "when all are back");
+    });
+}
+
+#[test]
+fn a_disk_is_slow_and_nobody_waits_for_it_and_it_catches_up() {
+    stories(3, |seed, story| {
+        let mut acked = story.produce(2);
+        let slow = others(story.leader())[(seed % 2) as usize];
+        let began = story.world.now();
+        story.slow_disk(slow, 2_000, 3_000);
+        acked.extend(story.produce(40));
+        assert!(story.world.now() - began < 3_000_000_000, "seed {seed}: the others waited for the slow one");
+        story.wait(10_000);
+        let leader = story.leader();
+        story.kill(if leader == slow { others(slow)[0] } else { leader });
+        has_all(story, &acked, "with what the slow one has");
+    });
+}
+
+#[test]
+fn the_power_of_all_fails_between_what_is_applied_and_the_note_of_it_and_nothing_is_there_twice() {
+    stories(4, |seed, story| {
+        let mut acked = Vec::new();
+        for round in 0..4 {
+            acked.extend(story.produce(2));
+            let leader = story.leader();
+            story.produce_in_vain(leader, (seed as usize + round) % 2);
+            story.world.step().expect("a step");
+            (0..NODES).for_each(|node| story.cut_power(node));
+            (0..NODES).for_each(|node| story.boot(node));
+        }
+        let there = story.read();
+        let mut once = there.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), there.len(), "seed {seed}: something is there twice: {there:?}");
+        has_all(story, &acked, "after four power cuts");
+    });
+}
