@@ -1,5 +1,6 @@
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
@@ -130,9 +131,9 @@ final class Calls extends Cases {
         refused(Code.NOAUTH, () -> stranger.getData(root, false, null));
         refused(Code.NOAUTH, () -> stranger.setACL(root, Ids.OPEN_ACL_UNSAFE, -1));
         refused(Code.INVALIDACL, () -> stranger.create(root + "-other", null, Ids.CREATOR_ALL_ACL, CreateMode.PERSISTENT));
-        refused(Code.INVALIDACL, () -> stranger.create(root + "-other", null, List.of(new ACL(31, new Id("world", "me"))), CreateMode.PERSISTENT));
+        refused(Code.INVALIDACL, () -> stranger.create(root + "-other", null, Arrays.asList(new ACL(31, new Id("world", "me"))), CreateMode.PERSISTENT));
         same(mine.getACL(root, null), List.of(new ACL(31, new Id("digest", "me:xlpJGzVhaayvpHfFn/RwowgwqI4="))));
-        mine.setACL(root, List.of(new ACL(1, new Id("world", "anyone")), new ACL(31, new Id("digest", "me:xlpJGzVhaayvpHfFn/RwowgwqI4="))), 0);
+        mine.setACL(root, Arrays.asList(new ACL(1, new Id("world", "anyone")), new ACL(31, new Id("digest", "me:xlpJGzVhaayvpHfFn/RwowgwqI4="))), 0);
         stranger.sync(root, (code, path, context) -> { }, null);
         same(stranger.getData(root, false, null), bytes("x"));
         same(stranger.getACL(root, null).get(1).getId().getId(), "me:x");
