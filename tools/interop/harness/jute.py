@@ -80,8 +80,10 @@ class Reader:
         return self.take(struct.Struct(f">{length}s"))[0]
 
     def string(self):
+        """Java's writer makes two surrogates, of three bytes each, of what lies beyond the first plane: no client reads that as it was meant, and
+        torc writes UTF-8. Here both are the same."""
         value = self.buffer()
-        return None if value is None else value.decode("utf-8", "surrogatepass")
+        return None if value is None else value.decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
     def vector(self, decode):
         return [decode() for _ in range(self.integer())]

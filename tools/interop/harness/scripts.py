@@ -141,7 +141,7 @@ class Author:
                 return self.create(name)
             case "delete" | "check":
                 return [name, path, self.version()]
-            case "set" | "setacl" if path in ("/", *FIXED_PATHS):
+            case "set" | "setacl" if path in ("", "/", *FIXED_PATHS):
                 return self.request(name)  # all scripts share these
             case "set":
                 return [name, path, self.data(path), self.version()]

@@ -91,7 +91,7 @@ async fn modes(trial: Trial) -> Outcome {
     let (_, sequence) = ok!(session.create(&trial.path("s-"), b"", &options(zk::CreateMode::PersistentSequential)));
     same!(sequence.to_string(), "0000000000");
     let (stat, sequence) = ok!(session.create(&trial.path("e-"), b"", &options(zk::CreateMode::EphemeralSequential)));
-    same!((sequence.to_string().as_str(), stat.ephemeral_owner), ("0000000001", session.session_id().0));
+    same!((sequence.to_string(), stat.ephemeral_owner), ("0000000001".to_string(), session.session_id().0));
     let path = trial.path("e-0000000001");
     refused!(
         session.create(&format!("{path}/x"), b"", &options(zk::CreateMode::Persistent)),
