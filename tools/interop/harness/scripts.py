@@ -119,7 +119,9 @@ class Author:
     def create(self, name, in_multi=False):
         path = self.path()
         if name == "container":
-            flags = 4 if self.chance(0.85) else self.random.choice((0, 1, 2, 3, 5))
+            # For ZooKeeper a container whose mode says ephemeral is one until it is applied, and can have no children: nothing is made
+            # right behind it.
+            flags = 4 if self.chance(0.85) else self.random.choice((0, 2, 5) if in_multi else (0, 1, 2, 3, 5))
         elif name == "ttl":
             flags = self.random.choice((5, 6)) if self.chance(0.9) else self.random.choice((0, 3, 4, 7))
         else:
@@ -132,17 +134,17 @@ class Author:
             request.append(self.random.choice((1_000_000, 1_000_000, 0, -1, (1 << 40) - 1) if flags in (5, 6) else (1_000_000, 0)))
         return request
 
-    def request(self, name=None):
+    def request(self, name=None, in_multi=False):
         name = name or self.pick(WEIGHTS)
         path = self.path()
         watch = self.lasting is None and self.chance(0.4)
         match name:
             case "create" | "create2" | "container" | "ttl":
-                return self.create(name)
+                return self.create(name, in_multi)
             case "delete" | "check":
                 return [name, path, self.version()]
             case "set" | "setacl" if path in ("", "/", *FIXED_PATHS):
-                return self.request(name)  # all scripts share these
+                return self.request(name, in_multi)  # all scripts share these
             case "set":
                 return [name, path, self.data(path), self.version()]
             case "setacl" if path == "~":
@@ -152,7 +154,7 @@ class Author:
             case "setacl":
                 return [name, path, self.acl(), self.version()]
             case "multi":
-                return [name, [self.request(self.pick(MULTI_WEIGHTS)) for _ in range(self.random.choice((0, 1, 2, 2, 3, 4, 8)))]]
+                return [name, [self.request(self.pick(MULTI_WEIGHTS), True) for _ in range(self.random.choice((0, 1, 2, 2, 3, 4, 8)))]]
             case "multiread":
                 reads = self.random.choice((0, 1, 2, 3, 5))
                 return [name, [[self.random.choice(("get", "children")), self.path(), watch] for _ in range(reads)]]
@@ -183,7 +185,8 @@ class Author:
             case "ask":
                 requests = [self.request() for _ in range(self.random.choice((1, 2, 4, 8, 16)))]
                 # ZooKeeper checks what comes right behind a new access list against the old one, or the new one, as it happens.
-                last = next((n for n, request in enumerate(requests) if request[0] == "setacl" or request[:2] == ["raw", jute.SET_ACL]), len(requests))
+                last = next((n for n, request in enumerate(requests) if request[0] == "setacl" or request[:2] == ["raw", jute.SET_ACL]
+                             or request[0] == "container" and request[4] in (1, 3)), len(requests))
                 return [name, session, requests[:last + 1]]
             case "auth":
                 return [name, session, *self.random.choice((("digest", PASSWORD),) * 6 + (("digest", "you:x"), ("digest", "nocolon"), ("digest", ""),
