@@ -316,3 +316,26 @@ fn a_full_disk_takes_no_records_from_inside_on_behalf_of_clients() {
     assert_eq!(result, Err(Refusal::Storage));
     assert_eq!(node.answers(), [(late[0], Told::Refused(Refusal::Storage))]);
 }
+
+/// As when a replica is moved away and back.
+#[test]
+fn a_partition_that_is_dropped_and_comes_back_hears_nothing_of_what_the_old_one_wrote() {
+    let mut node = Node::start(Files::new());
+    let mut old = Sum::default();
+    node.disk.hold_writes = true;
+    for _ in 0..5 {
+        old.add(&mut node, 5, 0).1.unwrap();
+    }
+    node.run();
+    node.call(|groups, out| groups.drop_group(out, LOG));
+    node.call(|groups, out| groups.create(out, LOG, LogKind::Partition, &[settings().node]));
+    node.run();
+    node.disk.release();
+    node.run();
+    assert_eq!(Sum::replayed(&mut node).0, 0, "it begins anew");
+    let mut new = Sum::default();
+    let (added, base) = new.add(&mut node, 1, 1);
+    assert_eq!(base, Ok(Offset(0)));
+    node.run();
+    assert_eq!(node.answers(), [(added[0], Told::Sum(1))]);
+}

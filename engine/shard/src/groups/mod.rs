@@ -438,6 +438,8 @@ impl Groups {
         self.balance.left(id);
         self.moves.forget(id);
         self.outboxes.forget(id);
+        // It may come back, and what is on its way to the disk is not in that one's log.
+        self.in_flight.retain(|(_, of, _)| *of != id);
         self.wal.drop_group(id);
         let waiters = group.waiters_mut().flat_map(std::mem::take);
         out.answers.extend(waiters.map(|waiter| waiter.refused(Refusal::Gone)));
