@@ -16,6 +16,7 @@ use torc_base::buf::Buf;
 pub use torc_base::ids::Place;
 use torc_base::ids::{ConnId, GroupId, Index, LeaderEpoch, NodeId, Offset, ProducerId, TopicId};
 use torc_base::time::Wall;
+use torc_net::kafka::error::{UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION};
 use torc_state::catalog::{Admission, Assignments, Node, Topic};
 use torc_state::config::{Alter, Overrides};
 use torc_state::coordinator::Text;
@@ -534,6 +535,15 @@ impl AdminResult {
     /// Refused with `error`.
     pub fn refused(error: i16, message: String) -> AdminResult {
         AdminResult { error, message: Some(message), topic: None }
+    }
+
+    /// The same for a client that has named the topic: if it went between the plan and its turn, the catalog only knows that its
+    /// id is gone.
+    pub fn of_named(self) -> AdminResult {
+        if self.error != UNKNOWN_TOPIC_ID {
+            return self;
+        }
+        AdminResult::refused(UNKNOWN_TOPIC_OR_PARTITION, "The topic was deleted meanwhile.".into())
     }
 }
 

@@ -195,6 +195,13 @@ impl Kafka {
         let pending = self.done(out, token);
         let Waiting::Admin(gather) = pending.what else { unreachable!("it was one") };
         let to = pending.to;
+        let is_named = |at: usize| match &gather {
+            AdminGather::Delete { asked, .. } => matches!(asked[at], TopicRef::Name(_)),
+            _ => true,
+        };
+        let results = results.into_iter().enumerate();
+        let results: Vec<AdminResult> =
+            results.map(|(at, result)| if is_named(at) { result.of_named() } else { result }).collect();
         match gather {
             AdminGather::Create { asked, refused } => {
                 let defaults = self.settings.topic_defaults;

@@ -201,6 +201,22 @@ fn a_deleted_topic_is_gone_and_a_new_one_of_its_name_is_empty() {
     assert_eq!(answer.responses[0].error_code, error::UNKNOWN_TOPIC_OR_PARTITION);
 }
 
+/// Both deletions are planned before either is committed.
+#[test]
+fn a_topic_that_two_delete_by_name_is_unknown_to_the_second_whatever_its_id_was() {
+    let mut rig = Rig::new(1);
+    let clients = [rig.connect(0), rig.connect(0)];
+    assert_eq!(rig.create(clients[0], "t", 1, &[]), 0);
+    let request = DeleteTopicsRequest::default().with_topic_names(vec![name("t")]).with_timeout_ms(5_000);
+    let sent = clients.map(|client| rig.send(client, 4, &request));
+    rig.run();
+    let mut codes: Vec<i16> = (0..2)
+        .map(|at| rig.take::<DeleteTopicsRequest>(clients[at], 4, sent[at]).expect("an answer").responses[0].error_code)
+        .collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [0, error::UNKNOWN_TOPIC_OR_PARTITION]);
+}
+
 #[test]
 fn settings_are_described_changed_and_in_force_at_once() {
     let mut rig = Rig::new(2);
