@@ -51,6 +51,8 @@ pub(crate) struct Inode {
     /// Length on the medium; `bytes.len()` once synced.
     pub stable_len: usize,
     pub notes: Vec<Note>,
+    /// No note is about anything from here on.
+    pub noted_end: usize,
     /// Writes that are not durable by themselves, since the last sync: position, length, when they ended.
     pub plain: Vec<(usize, usize, u64)>,
 }
@@ -64,6 +66,7 @@ impl Inode {
             if self.bytes[at..at + len].iter().any(|byte| *byte != 0) {
                 self.notes.retain(|n| n.at + n.len <= at || n.at >= at + len);
                 self.notes.push(Note { at, len, issued, completed });
+                self.noted_end = self.noted_end.max(at + len);
             }
         }
     }
@@ -325,8 +328,12 @@ impl Disk {
     pub fn complete(&mut self, ticket: u64) -> Option<DiskDone> {
         let flight = self.flights.remove(&ticket)?;
         self.tick += 1;
+        // What was freed meanwhile is noticed when the directory is used next, or somebody asks for room.
+        let may_free = !matches!(flight.kind, Flying::Write { .. } | Flying::Read { .. } | Flying::Sync { .. });
         let result = if flight.fail { self.broken(flight.kind) } else { self.carry_out(flight.kind, flight.issued) };
-        self.collect();
+        if may_free {
+            self.collect();
+        }
         Some(DiskDone { tag: flight.tag, result })
     }
 
@@ -443,13 +450,13 @@ impl Disk {
     }
 
     fn write(&mut self, ino: Ino, at: usize, bytes: Vec<u8>, durable: bool, issued: u64) -> Result<(), DiskError> {
-        let used = self.used();
-        let file = self.files.get_mut(&ino).expect("open files exist");
         let end = at + bytes.len();
-        if end > file.bytes.len() {
-            if used + (end - file.bytes.len()) as u64 > self.capacity {
-                return Err(DiskError::NoSpace);
-            }
+        let more = end.saturating_sub(self.files.get(&ino).expect("open files exist").bytes.len()) as u64;
+        if more > 0 && self.used() + more > self.capacity {
+            return Err(DiskError::NoSpace);
+        }
+        let file = self.files.get_mut(&ino).expect("just seen");
+        if more > 0 {
             file.bytes.resize(end, 0);
         }
         tear::put(file, at, &bytes, &tear::Keep::All, durable, self.tick);
@@ -459,9 +466,14 @@ impl Disk {
             if at == 0 {
                 // A recycled segment begins with its header page.
                 file.notes.clear();
+                file.noted_end = 0;
                 file.plain.clear();
             }
-            file.notes.retain(|n| n.at + n.len <= at || n.at >= end);
+            // Mostly a file is written from its beginning to its end.
+            if at < file.noted_end {
+                file.notes.retain(|n| n.at + n.len <= at || n.at >= end);
+            }
+            file.noted_end = file.noted_end.max(end);
             file.notes.push(note);
         } else {
             file.plain.push((at, bytes.len(), self.tick));

@@ -45,7 +45,8 @@ enum Due<M> {
     Net { link: u64, step: Step },
     Disk { shard: usize, ticket: u64 },
     Turn { shard: usize },
-    Letter { to: usize, letter: Event<M> },
+    /// Boxed: the queue moves its entries about.
+    Letter { to: usize, letter: Box<Event<M>> },
     Timer { token: u64 },
 }
 
@@ -405,7 +406,7 @@ impl<A: App> World<A> {
             Due::Timer { token } => return Ok(Some(Happening::Timer { token })),
             Due::Net { link, step } => return Ok(Some(self.net_step(link, step))),
             Due::Disk { shard, ticket } => self.hand(shard, AtHand::Disk(ticket)),
-            Due::Letter { to, letter } => self.hand(to, AtHand::Event(letter)),
+            Due::Letter { to, letter } => self.hand(to, AtHand::Event(*letter)),
             Due::Turn { shard } => {
                 let host = self.hosts[shard].as_mut().expect("its process runs");
                 let stands_until = self.nodes[self.net.nodes[shard]].stands_until;
@@ -571,7 +572,7 @@ impl<A: App> World<A> {
         let last = &mut self.host(shard).mail_last[to];
         let at = at.max(*last + 1);
         *last = at;
-        self.push(at, self.life(shard), Due::Letter { to: shards.start + to, letter });
+        self.push(at, self.life(shard), Due::Letter { to: shards.start + to, letter: Box::new(letter) });
         Ok(())
     }
 

@@ -78,7 +78,10 @@ impl Reader {
             return Err(Violation::new(Rule::Protocol, "an empty answer to Fetch"));
         };
         if part.error_code == code::OUT_OF_RANGE {
-            let text = format!("topic {t} partition {p}: offset {from}, which was committed, is out of range");
+            let (start, end) = (part.log_start_offset, part.high_watermark);
+            let text = format!(
+                "topic {t} partition {p}: offset {from}, which was committed, is out of range, which is said to be {start}..{end}"
+            );
             return Err(Violation::new(Rule::MarksAdvance, text));
         }
         if part.error_code != code::NONE {

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use torc_base::prng::Prng;
 
 const VERSION: i16 = 9;
+/// Between the lanes of one writer: there are fewer writers.
+const ANOTHER_LANE: u64 = 1_000;
 /// So much older than now are records that are to be compacted.
 const OLD_MS: i64 = 11_000;
 
@@ -52,6 +54,11 @@ pub struct Writer {
     /// Partitions of which something is to be sent again, which is done when nothing of them is under way.
     again: BTreeSet<(usize, usize)>,
     under_way: BTreeMap<(usize, usize), usize>,
+    /// Batches that were sent, the last time, when all before them were acknowledged. Of another one a leader that was deposed may
+    /// have said that something lacks before it, when the next leader has long acknowledged that.
+    sent_in_turn: BTreeSet<u64>,
+    /// Partitions whose leaders know this producer.
+    known_at: BTreeSet<(usize, usize)>,
     not_before: u64,
     stopping: bool,
 }
@@ -69,6 +76,8 @@ impl Writer {
             pending: Vec::new(),
             again: BTreeSet::new(),
             under_way: BTreeMap::new(),
+            sent_in_turn: BTreeSet::new(),
+            known_at: BTreeSet::new(),
             not_before: 0,
             stopping: false,
         }
@@ -83,16 +92,18 @@ impl Writer {
     }
 
     fn compose(&mut self, wall: i64, logs: &mut Logs) -> Option<Pending> {
-        let rng = &mut self.guide.rng;
         let live = logs.live();
-        let topic = *live.get(rng.below(live.len().max(1) as u64) as usize)?;
-        let partition = rng.below(logs.topics[topic].partitions.len() as u64) as usize;
+        let topic = *live.get(self.guide.rng.below(live.len().max(1) as u64) as usize)?;
+        let partition = self.guide.rng.below(logs.topics[topic].partitions.len() as u64) as usize;
         let at = (topic, partition);
-        // What is to be sent again comes first.
-        if self.again.contains(&at) {
+        // What is to be sent again comes first. Of a producer that it does not know a leader takes any batch for the first, as in
+        // Kafka: so nothing follows the first one before it is acknowledged.
+        let is_new = self.ways.once && !self.known_at.contains(&at) && self.oldest(at).is_some();
+        if self.again.contains(&at) || is_new {
             return None;
         }
         let number = logs.next_number();
+        let rng = &mut self.guide.rng;
         let most = if rng.chance(1, 8) { 40 } else { 4 };
         let records = rng.between(1, most) as u32;
         let bytes =
@@ -139,7 +150,27 @@ impl Writer {
             ProduceRequest::default().with_acks(self.ways.acks).with_timeout_ms(30_000).with_topic_data(vec![topic]);
         line.ask(nodes, VERSION, &request, Some(Asked::Produce(vec![(one.at.0, one.at.1, one.number)])));
         *self.under_way.entry(one.at).or_insert(0) += 1;
+        if self.oldest(one.at) == Some(one.number) {
+            self.sent_in_turn.insert(one.number);
+        }
         true
+    }
+
+    /// As another producer: a replica that has begun anew knows none but those whose batches were there still, and has taken a
+    /// later batch for the first. What is under way may be in the log, or not.
+    fn begin_anew(&mut self) {
+        self.lane += ANOTHER_LANE;
+        (self.order, self.id) = (0, None);
+        self.sequences.clear();
+        self.pending.clear();
+        self.again.clear();
+        self.known_at.clear();
+        self.sent_in_turn.clear();
+    }
+
+    /// The first batch of a partition that is not acknowledged.
+    fn oldest(&self, at: (usize, usize)) -> Option<u64> {
+        self.pending.iter().find(|one| one.at == at).map(|one| one.number)
     }
 
     fn send_again(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs) {
@@ -184,6 +215,8 @@ impl Writer {
         }
         if part.error_code == code::NONE {
             self.pending.retain(|one| one.number != number);
+            self.sent_in_turn.remove(&number);
+            self.known_at.insert(at);
             if self.ways.acks == -1 {
                 logs.acknowledged(at, number, part.base_offset)?;
             }
@@ -193,9 +226,17 @@ impl Writer {
             return Ok(());
         }
         if part.error_code == code::OUT_OF_ORDER && self.ways.once {
-            let oldest = self.pending.iter().find(|one| one.at == at).map(|one| one.number);
-            if oldest == Some(number) {
-                let text = format!("batch {number} of topic {t} partition {p} is the next in order, and was refused");
+            if self.sent_in_turn.contains(&number) && (logs.topics[t].keys > 0 || logs.disks_lose) {
+                self.begin_anew();
+                return Ok(());
+            }
+            if self.sent_in_turn.contains(&number) {
+                let own = logs.part(t, p).sent.iter().filter(|(_, sent)| sent.lane.0 == self.lane);
+                let known: Vec<_> = own.map(|(n, sent)| (*n, sent.acked, sent.attempts)).rev().take(8).collect();
+                let text = format!(
+                    "batch {number} of topic {t} partition {p} is the next in order, and was refused; batches, offsets and \
+                     attempts: {known:?}"
+                );
                 return Err(Violation::new(Rule::ExpectedErrors, text));
             }
         } else {
