@@ -47,6 +47,12 @@ impl<'a> Reader<'a> {
         Ok(std::str::from_utf8(bytes).unwrap_or(NO_TEXT))
     }
 
+    /// A string where null is none.
+    pub(super) fn text(&mut self, what: &'static str) -> Result<&'a str, Malformed> {
+        let bytes = self.buffer(what)?.ok_or(Malformed { what })?;
+        Ok(std::str::from_utf8(bytes).unwrap_or(NO_TEXT))
+    }
+
     /// Elements of a list; null is the empty one. Each has `least` bytes or more.
     fn count(&mut self, least: usize, what: &'static str) -> Result<usize, Malformed> {
         let count = match self.int(what)? {

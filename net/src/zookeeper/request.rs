@@ -230,14 +230,14 @@ pub fn decode(frame: &[u8]) -> Result<(Head, Request<'_>), Undecodable> {
 fn request<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Option<Request<'a>>, Malformed> {
     Ok(Some(match number {
         op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Request::Create(create(number, reader)?),
-        op::DELETE => Request::Delete(path(reader)?, version(reader)?),
-        op::EXISTS => Request::Exists(path(reader)?, watch(reader)?),
-        op::GET_DATA => Request::GetData(path(reader)?, watch(reader)?),
+        op::DELETE => Request::Delete(znode(reader)?, version(reader)?),
+        op::EXISTS => Request::Exists(znode(reader)?, watch(reader)?),
+        op::GET_DATA => Request::GetData(znode(reader)?, watch(reader)?),
         op::SET_DATA => Request::SetData(path(reader)?, data(reader)?, version(reader)?),
-        op::GET_ACL => Request::GetAcl(path(reader)?),
+        op::GET_ACL => Request::GetAcl(znode(reader)?),
         op::SET_ACL => Request::SetAcl(path(reader)?, reader.acls("an access list")?, version(reader)?),
         op::GET_CHILDREN | op::GET_CHILDREN2 => {
-            Request::GetChildren(path(reader)?, watch(reader)?, number == op::GET_CHILDREN2)
+            Request::GetChildren(znode(reader)?, watch(reader)?, number == op::GET_CHILDREN2)
         }
         op::SYNC => Request::Sync(path(reader)?),
         op::PING => Request::Ping,
@@ -255,7 +255,7 @@ fn request<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Option<Request<'a
         }
         op::SET_WATCHES | op::SET_WATCHES2 => set_watches(reader, number == op::SET_WATCHES2)?,
         op::GET_EPHEMERALS => Request::GetEphemerals(path(reader)?),
-        op::GET_ALL_CHILDREN_NUMBER => Request::GetAllChildrenNumber(path(reader)?),
+        op::GET_ALL_CHILDREN_NUMBER => Request::GetAllChildrenNumber(znode(reader)?),
         op::ADD_WATCH => Request::AddWatch(
             path(reader)?,
             match reader.int("a watch's mode")? {
@@ -274,6 +274,11 @@ fn path<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
     reader.string("a path")
 }
 
+/// The path of a znode that is looked for. Null is none, as ZooKeeper has it; elsewhere it is as wrong as no path at all.
+fn znode<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
+    reader.text("a path")
+}
+
 fn data<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
     reader.buffer("a znode's data")
 }
@@ -288,7 +293,7 @@ fn watch(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
 
 fn create<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Create<'a>, Malformed> {
     Ok(Create {
-        path: path(reader)?,
+        path: znode(reader)?,
         data: data(reader)?,
         acls: reader.acls("an access list")?,
         flags: reader.int("a mode")?,
@@ -353,11 +358,11 @@ fn operation<'a>(reader: &mut Reader<'a>) -> Result<Option<Op<'a>>, Malformed> {
     }
     Ok(Some(match number {
         op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Op::Create(create_of_many(number, reader)?),
-        op::DELETE => Op::Delete(path(reader)?, version(reader)?),
+        op::DELETE => Op::Delete(znode(reader)?, version(reader)?),
         op::SET_DATA => Op::SetData(path(reader)?, data(reader)?, version(reader)?),
         op::CHECK => Op::Check(path(reader)?, version(reader)?),
         op::GET_DATA | op::GET_CHILDREN => {
-            let path = path(reader)?;
+            let path = znode(reader)?;
             watch(reader)?;
             if number == op::GET_DATA { Op::GetData(path) } else { Op::GetChildren(path) }
         }

@@ -164,6 +164,20 @@ fn a_multi_holds_writes_or_reads() {
 }
 
 #[test]
+fn a_path_of_null_is_none_where_a_znode_is_looked_for() {
+    let null = |op| head(op).int(-1);
+    let create = null(1).buffer(b"").open_acl().int(0);
+    let multi = head(14).op(2).int(-1).int(0).end_of_ops();
+    let reads = head(22).op(4).int(-1).flag(false).end_of_ops();
+    let looked_for = [create, null(2).int(0), null(3).flag(false), null(4).flag(false), null(6), null(8).flag(false)];
+    for bytes in looked_for.into_iter().chain([null(12).flag(false), null(104), multi, reads]) {
+        assert_eq!(refused(&bytes), ErrorCode::MarshallingError);
+    }
+    assert_eq!(shown(&null(103)), r#"GetEphemerals("")"#);
+    assert_eq!(shown(&null(5).buffer(b"").int(0)), r#"SetData("", Some([]), 0)"#);
+}
+
+#[test]
 fn watches_are_set_again_by_kind() {
     let three = head(101).long(9).int(1).text("/d").int(2).text("/e").text("/f").int(-1);
     let Ok((_, Request::SetWatches(9, lists))) = decode(&three.0) else { panic!() };
