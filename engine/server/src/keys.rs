@@ -690,6 +690,13 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.zookeeper.max_connections_per_ip = v.number() as usize,
     },
     Key {
+        name: "znode.container.checkIntervalMs",
+        kind: Kind::Time { plain_ms: 1, min: 1, max: i32::MAX as i64 },
+        default: "5s",
+        doc: "How often containers that have been emptied and znodes whose time is over are looked for.",
+        set: |c, v| c.zookeeper.due_ms = v.number() as u64,
+    },
+    Key {
         name: "jute.maxbuffer",
         kind: Kind::Size { min: 1 << 10, max: limits::FRAME_BYTES_MAX as i64 },
         default: "0xfffff",

@@ -28,6 +28,8 @@ pub struct ZooKeeper {
     pub init_limit: u32,
     pub sync_limit: u32,
     pub max_connections_per_ip: usize,
+    /// `znode.container.checkIntervalMs`
+    pub due_ms: u64,
     pub max_buffer: usize,
     pub memory_max: usize,
     /// `4lw.commands.whitelist`
@@ -78,6 +80,7 @@ impl ZooKeeper {
             max_session_ms,
             max_buffer: self.max_buffer,
             max_connections_per_ip: self.max_connections_per_ip,
+            due_ms: self.due_ms,
             super_digest: self.super_digest.clone(),
             has_ttl: self.has_ttl,
             enforces_quotas: self.enforces_quotas,

@@ -51,8 +51,7 @@ pub static ZOOKEEPER: &[Group] = &[
             netty.server.outstandingHandshake.limit nio.directBufferBytes nio.numSelectorThreads nio.numWorkerThreads \
             nio.sessionlessCnxnTimeout nio.shutdownTimeout outstandingHandshake.limit request_throttler.shutdownTimeout \
             serverCnxnFactory watchManagerName watchManaggerName watcherCleanIntervalInSeconds watcherCleanThreadsNum \
-            watcherCleanThreshold znode.container.checkIntervalMs znode.container.maxNeverUsedIntervalMs \
-            znode.container.maxPerMinute",
+            watcherCleanThreshold znode.container.maxNeverUsedIntervalMs znode.container.maxPerMinute",
     },
     Group {
         fate: Fate::Ignored,

@@ -90,6 +90,8 @@ pub struct ZooKeeperSettings {
     pub max_buffer: usize,
     /// `maxClientCnxns`: connections from one address; 0: no bound.
     pub max_connections_per_ip: usize,
+    /// Between two looks for containers without children and znodes whose time is over.
+    pub due_ms: u64,
     /// `zookeeper.DigestAuthenticationProvider.superDigest`: whoever proves to be that may do everything.
     pub super_digest: Option<String>,
     /// `zookeeper.extendedTypesEnabled`: there are znodes with a time to live.
@@ -109,7 +111,7 @@ pub struct ZooKeeperSettings {
 }
 
 impl Default for ZooKeeperSettings {
-    /// As ZooKeeper has them.
+    /// As ZooKeeper has them, but that znodes end sooner.
     fn default() -> ZooKeeperSettings {
         ZooKeeperSettings {
             tick_ms: 2_000,
@@ -117,6 +119,7 @@ impl Default for ZooKeeperSettings {
             max_session_ms: 40_000,
             max_buffer: 0xf_ffff,
             max_connections_per_ip: 60,
+            due_ms: 5_000,
             super_digest: None,
             has_ttl: true,
             enforces_quotas: false,

@@ -16,8 +16,6 @@ const TURN_EXPIRED: usize = 128;
 const TURN_ENDS: usize = 64;
 /// Where the log has no room the ends of sessions go on after so long.
 const AGAIN_MS: u64 = 20;
-/// Between two looks for containers without children and znodes whose time is over.
-const DUE_MS: u64 = 5_000;
 
 /// A session that has begun to end, and the request that wants it; 0: none does.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +38,7 @@ impl Znodes {
         }
         self.ending = around.tree().closing().map(|session| Ending { session, number: 0, cxid: 0 }).collect();
         self.expiry = Some(expiry);
-        self.next_due = now.plus_ms(DUE_MS);
+        self.next_due = now.plus_ms(self.zookeeper.due_ms);
     }
 
     /// A session was heard of on this node.
@@ -124,7 +122,7 @@ impl Znodes {
         self.end_sessions(around);
         if now >= self.next_due {
             let is_more = self.end_znodes(around);
-            self.next_due = if is_more { now } else { now.plus_ms(DUE_MS) };
+            self.next_due = if is_more { now } else { now.plus_ms(self.zookeeper.due_ms) };
         }
     }
 
