@@ -22,6 +22,7 @@ CONFIG = "/zookeeper/config"  # tells of the server itself
 SHARED = ("/", "", *scripts.FIXED_PATHS)  # whoever reads "" is told of the root
 NAMES = {number: name for name, number in scripts.OPS.items()}
 NO_WATCHER = -121
+UNREADABLE = -5
 MADE = {"create", "create2"}
 # In a multi; whether a stat is told follows from the mode, too.
 RESULTS = {name: MADE for name in ("create", "create2", "container", "ttl")}
@@ -114,8 +115,8 @@ class Side:
         if reply.error == 0 and (found := self.decoded(reply.body, request)) is not None:
             parts.append(found)
         reply.body.end()
-        if request[0] == "checkwatches" and reply.error in (0, NO_WATCHER):
-            parts[0] = "some"  # ZooKeeper 3.8 says yes if anybody watches
+        if request[0] == "checkwatches" and reply.error in (0, NO_WATCHER, *([] if request[1][:1] in "/~" and request[1] else [UNREADABLE])):
+            parts[0] = "some"  # ZooKeeper 3.8 says yes if anybody watches, and stumbles over what is no path if anybody watches recursively
         if self.newest > max(reply.zxid, 0):
             parts.append(f"tells of {self.newest:#x} and says that {reply.zxid:#x} is the newest")
         return parts

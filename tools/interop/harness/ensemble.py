@@ -153,8 +153,8 @@ class Ensemble:
             node.stop(signal.SIGKILL)
 
 
-# What differs from torc's defaults in the same way: all clients come from one address.
-TORC_SETTINGS = {"maxClientCnxns": "0"}
+# What differs from torc's defaults in the same way: all clients come from one address, and no container goes in the middle of a script.
+TORC_SETTINGS = {"maxClientCnxns": "0", "znode.container.checkIntervalMs": "86400000"}
 
 
 class TorcEnsemble:

@@ -6,12 +6,13 @@ Speaks as kazoo_cases.py does. With --servers tests may stop and start servers: 
 is done. Without, tests that do so fail.
 """
 
+import os
 import sys
 import types
 
 import pytest
 
-out = open(1, "w", buffering=1, closefd=False)  # pytest captures the other one
+out = open(os.dup(1), "w", buffering=1)  # pytest captures the other one, and its descriptor
 
 
 def tell(*words):
