@@ -42,12 +42,25 @@ pub enum Happening {
 }
 
 enum Due<M> {
-    Net { link: u64, step: Step },
-    Disk { shard: usize, ticket: u64 },
-    Turn { shard: usize },
+    Net {
+        link: u64,
+        step: Step,
+    },
+    Disk {
+        shard: usize,
+        ticket: u64,
+    },
+    Turn {
+        shard: usize,
+    },
     /// Boxed: the queue moves its entries about.
-    Letter { to: usize, letter: Box<Event<M>> },
-    Timer { token: u64 },
+    Letter {
+        to: usize,
+        letter: Box<Event<M>>,
+    },
+    Timer {
+        token: u64,
+    },
 }
 
 struct Entry<M> {

@@ -1,5 +1,5 @@
-use super::super::rig::{Rig, SETTINGS, contents, create, create_as, some_path};
 use super::super::Change;
+use super::super::rig::{Rig, SETTINGS, contents, create, create_as, some_path};
 use super::*;
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
