@@ -60,29 +60,23 @@ pub fn number(name: &str) -> Option<u64> {
     name.strip_prefix("checkpoint-")?.parse().ok()
 }
 
-/// The whole file.
-pub(crate) fn encode(number: u64, sections: &Sections) -> Vec<u8> {
+/// The header page of a file with these sections, which take `body` bytes behind it.
+pub(crate) fn encode_header(number: u64, sections: &[Line], body: u64) -> Vec<u8> {
     assert!(sections.len() <= SECTIONS_MAX);
-    let body: usize = sections.iter().map(|(_, bytes)| bytes.len()).sum();
-    let padded = body.next_multiple_of(PAGE);
-    let mut out = Vec::with_capacity(PAGE + padded);
+    let mut out = Vec::with_capacity(PAGE);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
     out.extend_from_slice(&(sections.len() as u32).to_le_bytes());
     out.extend_from_slice(&number.to_le_bytes());
-    out.extend_from_slice(&(padded as u64).to_le_bytes());
-    for (section, bytes) in sections {
-        out.extend_from_slice(&section.0);
-        out.extend_from_slice(&crc32c(bytes).to_le_bytes());
-        out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+    out.extend_from_slice(&body.to_le_bytes());
+    for line in sections {
+        out.extend_from_slice(&line.section.0);
+        out.extend_from_slice(&line.crc.to_le_bytes());
+        out.extend_from_slice(&line.bytes.to_le_bytes());
     }
     out.resize(PAGE - 4, 0);
     let crc = crc32c(&out);
     out.extend_from_slice(&crc.to_le_bytes());
-    for (_, bytes) in sections {
-        out.extend_from_slice(bytes);
-    }
-    out.resize(PAGE + padded, 0);
     out
 }
 

@@ -74,7 +74,7 @@ impl Directory {
 
     fn write(&mut self, number: u64, sections: &Sections) -> Vec<Progress> {
         let mut ops = Vec::new();
-        let mut writer = CheckpointWriter::begin(number, sections, FileId(1), &mut ops);
+        let mut writer = CheckpointWriter::begin(number, sections.clone(), FileId(1), &mut ops);
         let mut seen = Vec::new();
         while let Some(op) = ops.pop() {
             let done = self.execute(op);

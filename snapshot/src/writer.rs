@@ -3,12 +3,17 @@
 //! Order, each step after the one before is done: remove a left-over, create, write, sync, (wait until the caller
 //! allows it), rename, sync the directory, remove the old one. Before the rename's directory sync the old checkpoint
 //! is the one that counts.
+//!
+//! The file is made a piece at a time, each when the one before is written: a checkpoint may be hundreds of megabytes, and who
+//! writes it has other things to do. The header, which has the checksums of all that follows it, is written last.
 
-use crate::format::{self, Sections};
+use crate::format::{self, Line, Sections};
 use crate::tags::TAG;
 use torc_base::buf::Pool;
+use torc_base::crc;
 use torc_base::ids::{FileId, Tag};
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOp};
+use torc_base::limits::PAGE;
 
 /// Written at once.
 const CHUNK: usize = 1 << 20;
@@ -48,8 +53,16 @@ enum Step {
 pub struct CheckpointWriter {
     file: FileId,
     number: u64,
-    bytes: Vec<u8>,
+    /// What each section is, with the checksum of what was written of it.
+    lines: Vec<Line>,
+    /// The sections; those that are written are empty.
+    sections: Sections,
+    /// The section at hand, and what was written of it.
+    at: (usize, usize),
+    /// Bytes behind the header, and those of them that were written.
+    body: usize,
     written: usize,
+    has_header: bool,
     step: Step,
     pool: Pool,
     may_publish: bool,
@@ -57,13 +70,20 @@ pub struct CheckpointWriter {
 
 impl CheckpointWriter {
     /// Begins checkpoint `number` (the last published one is `number - 1`). `file` is used while this writer lives.
-    pub fn begin(number: u64, sections: &Sections, file: FileId, ops: &mut Vec<DiskOp>) -> CheckpointWriter {
+    pub fn begin(number: u64, sections: Sections, file: FileId, ops: &mut Vec<DiskOp>) -> CheckpointWriter {
         assert!(number > 0);
+        let line = |section, bytes: usize| Line { section, crc: crc::crc32c(&[]), bytes: bytes as u64 };
+        let lines: Vec<Line> = sections.iter().map(|(section, bytes)| line(*section, bytes.len())).collect();
+        let body: usize = sections.iter().map(|(_, bytes)| bytes.len()).sum();
         let mut writer = CheckpointWriter {
             file,
             number,
-            bytes: format::encode(number, sections),
+            lines,
+            sections,
+            at: (0, 0),
+            body: body.next_multiple_of(PAGE),
             written: 0,
+            has_header: false,
             step: Step::RemoveLeftover,
             pool: Pool::new(2 * CHUNK, 0),
             may_publish: false,
@@ -79,7 +99,7 @@ impl CheckpointWriter {
 
     /// Bytes of the file.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        PAGE + self.body
     }
 
     /// All that the checkpoint says is durable in the log: it may take the old one's place.
@@ -100,13 +120,43 @@ impl CheckpointWriter {
         self.emit(ops, DiskKind::Rename { from, to });
     }
 
+    /// Writes what comes next of the sections, or the header behind all of them.
     fn write_chunk(&mut self, ops: &mut Vec<DiskOp>) {
-        let end = (self.written + CHUNK).min(self.bytes.len());
-        let mut chunk = self.pool.take(end - self.written).expect("one chunk at a time");
-        chunk.copy_from_slice(&self.bytes[self.written..end]);
-        let at = self.written as u64;
-        self.written = end;
+        let len = CHUNK.min(self.body - self.written);
+        let (at, chunk) = if len > 0 {
+            let mut chunk = self.pool.take(len).expect("one chunk at a time");
+            self.fill(&mut chunk);
+            (PAGE + self.written, chunk)
+        } else {
+            let mut header = self.pool.take(PAGE).expect("one chunk at a time");
+            header.copy_from_slice(&format::encode_header(self.number, &self.lines, self.body as u64));
+            self.has_header = true;
+            (0, header)
+        };
+        self.written += len;
+        let at = at as u64;
         self.emit(ops, DiskKind::Write { file: self.file, at, runs: vec![chunk.freeze().pages()], durable: false });
+    }
+
+    /// Copies what comes next of the sections, and zeroes behind the last of them.
+    fn fill(&mut self, chunk: &mut [u8]) {
+        let mut filled = 0;
+        while let Some((_, bytes)) = self.sections.get_mut(self.at.0)
+            && filled < chunk.len()
+        {
+            let part = &bytes[self.at.1..];
+            let part = &part[..part.len().min(chunk.len() - filled)];
+            chunk[filled..filled + part.len()].copy_from_slice(part);
+            let line = &mut self.lines[self.at.0];
+            line.crc = crc::extend(line.crc, part);
+            filled += part.len();
+            self.at.1 += part.len();
+            if self.at.1 == bytes.len() {
+                *bytes = Vec::new();
+                self.at = (self.at.0 + 1, 0);
+            }
+        }
+        chunk[filled..].fill(0);
     }
 
     /// Takes the completion of this writer's one outstanding operation.
@@ -117,7 +167,7 @@ impl CheckpointWriter {
             (Step::RemoveLeftover, Ok(_) | Err(DiskError::NotFound)) => {
                 self.step = Step::Create;
                 let name = format::temporary(self.number);
-                self.emit(ops, DiskKind::Create { file, name, bytes: self.bytes.len() as u64 });
+                self.emit(ops, DiskKind::Create { file, name, bytes: self.bytes() as u64 });
             }
             (Step::RemoveOld, _) => {
                 // A checkpoint that could not be removed is found and removed at the next start.
@@ -141,14 +191,13 @@ impl CheckpointWriter {
                 self.step = Step::Write;
                 self.write_chunk(ops);
             }
-            (Step::Write, Ok(_)) if self.written < self.bytes.len() => self.write_chunk(ops),
+            (Step::Write, Ok(_)) if !self.has_header => self.write_chunk(ops),
             (Step::Write, Ok(_)) => {
                 self.step = Step::Sync;
                 self.emit(ops, DiskKind::Sync { file });
             }
             (Step::Sync, Ok(_)) => {
                 self.step = Step::Close;
-                self.bytes = Vec::new();
                 self.emit(ops, DiskKind::Close { file });
             }
             (Step::Close, Ok(_)) if self.may_publish => self.rename(ops),

@@ -106,7 +106,7 @@ impl Groups {
         let mut sections: Sections = vec![(SHARD, self.encode_shard()), (GROUPS, groups), (LOG, log)];
         sections.extend(catalog.map(|bytes| (CATALOG, bytes)));
         sections.extend(tree.map(|bytes| (TREE, bytes)));
-        let writer = CheckpointWriter::begin(self.checkpoint.number + 1, &sections, CHECKPOINT_FILE, &mut ops);
+        let writer = CheckpointWriter::begin(self.checkpoint.number + 1, sections, CHECKPOINT_FILE, &mut ops);
         self.checkpoint.writer = Some((writer, needs));
         if self.wal.durable() >= needs {
             self.checkpoint_durable_now(&mut ops);

@@ -220,7 +220,7 @@ impl Rig {
         }
         sections.push((Section(*b"WAL "), log));
         let mut ops = Vec::new();
-        let mut writer = CheckpointWriter::begin(self.checkpoints, &sections, FileId(1), &mut ops);
+        let mut writer = CheckpointWriter::begin(self.checkpoints, sections, FileId(1), &mut ops);
         while let Some(op) = ops.pop() {
             let done = DiskDone { tag: op.tag, result: self.disk(op.kind) };
             match writer.on_disk(done, &mut ops) {
