@@ -233,8 +233,15 @@ pub const SESSION_END_PATH_BYTES: usize = 1 << 20;
 pub const SESSIONS_MAX: usize = 1_000_000;
 /// Watches of one server.
 pub const WATCHES_MAX: usize = 16_000_000;
-/// One piece of a snapshot of the tree, its last znode aside.
+/// One piece of a snapshot of the tree, its last znode aside; and with it.
 pub const TREE_PIECE_BYTES: usize = 256 << 10;
+pub const TREE_PIECE_BYTES_MAX: usize =
+    TREE_PIECE_BYTES + ZNODE_PATH_BYTES_MAX + ZNODE_DATA_BYTES_MAX + ZNODE_ACL_BYTES_MAX + (1 << 10);
+/// What goes at once of a tree that another member gets, what of it may be under way, and what changes may add to it that waits: a
+/// tree that changes faster than it is taken is begun again.
+pub const TREE_PART_BYTES: usize = 128 << 10;
+pub const TREE_PARTS_WINDOW: u64 = 4 << 20;
+pub const TREE_ASIDE_BYTES_MAX: usize = 64 << 20;
 
 const _: () = {
     assert!(PAGE.is_power_of_two());
@@ -270,7 +277,10 @@ const _: () = {
     assert!(ZNODE_PATH_BYTES_MAX + ZNODE_DATA_BYTES_MAX + ZNODE_ACL_BYTES_MAX < TREE_TXN_BYTES_MAX);
     assert!(ZNODE_DATA_BYTES_MAX < i32::MAX as usize && TREE_TXN_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
     assert!(SESSION_END_PATH_BYTES + ZNODE_PATH_BYTES_MAX + 8 * SESSION_END_ZNODES < TREE_TXN_BYTES_MAX);
-    assert!(TREE_PIECE_BYTES + TREE_TXN_BYTES_MAX <= ENTRY_BYTES_MAX);
+    assert!(TREE_PIECE_BYTES_MAX <= ENTRY_BYTES_MAX);
+    assert!(TREE_PART_BYTES < SEGMENT_BYTES_MIN as usize && TREE_PART_BYTES < PEER_MAIL_BYTES_MAX);
+    assert!(TREE_PARTS_WINDOW as usize + TREE_PART_BYTES <= PEER_MAIL_WAITING_MAX / 4);
+    assert!(TREE_PARTS_WINDOW as usize + TREE_PART_BYTES <= FOLLOWERS_MEMORY / 8);
     assert!(REPLICATION_DEFAULT <= REPLICAS_MAX && REPLICAS_MAX <= NODES_MAX);
     assert!(CATALOG_VOTERS_MAX % 2 == 1 && CATALOG_VOTERS_MAX <= NODES_MAX);
     assert!(TOPIC_METRICS_MAX < u16::MAX as usize, "places in the table of metrics are 16 bits");

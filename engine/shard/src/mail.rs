@@ -70,6 +70,8 @@ pub enum Mail {
     Digests(Vec<crate::groups::Digest>),
     /// Between nodes: what the tree's leader is asked, and what it answers.
     Tree(Box<crate::znodes::TreeMail>),
+    /// Between nodes: a tree for the one that lacks the beginning of its log.
+    TreeStart(Box<crate::groups::TreeTold>),
     /// From the catalog's owner to all: the other nodes that there are links to.
     Present(BTreeSet<NodeId>),
     /// From the catalog's owner to all: who belongs to the cluster.

@@ -12,7 +12,7 @@ mod tree;
 
 pub use catalog::CatalogLog;
 pub use partition::{PartitionLog, encode_clock};
-pub use tree::{TreeLog, encode_entry, ends_term, zxid_of};
+pub use tree::{TreeLog, TreeStart, encode_entry, ends_term, zxid_of};
 
 use crate::settings::Settings;
 use torc_base::ids::{GroupId, Index, LeaderEpoch, Offset};
@@ -47,6 +47,10 @@ pub mod kind {
     pub const ANEW: Kind = Kind(10);
     /// A transaction of the tree.
     pub const TXN: Kind = Kind(11);
+    /// A part of a tree that is to replace a follower's whole log; not part of it: its index is 0.
+    pub const PART: Kind = Kind(12);
+    /// The parts that came before it replace the log, as [`STATE`] does; its index is 0.
+    pub const PARTS: Kind = Kind(13);
 }
 
 /// The kinds of logs. Their tags stand in checkpoints and beside the terms in the log; 2 is kept for coordinators.
@@ -123,7 +127,7 @@ impl Meaning {
         match self {
             Meaning::Catalog(catalog) => Ok(Meaning::Catalog(Box::new(catalog.decode_start(state)?))),
             Meaning::Partition(_) => PartitionLog::decode_start(state).map(Meaning::Partition),
-            Meaning::Tree(tree) => Ok(Meaning::Tree(Box::new(tree.decode_start(state)?))),
+            Meaning::Tree(_) => Err("the tree comes in parts".into()),
         }
     }
 

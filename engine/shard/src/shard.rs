@@ -348,7 +348,7 @@ impl Shard {
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
             Mail::Finish => self.finish(now, ops),
             Mail::Pressed => self.pressed_until = now.mono.plus_ms(PRESSED_MS),
-            Mail::Digests(_) | Mail::Tree(_) => {}
+            Mail::Digests(_) | Mail::Tree(_) | Mail::TreeStart(_) => {}
             Mail::Moving(_) | Mail::Calling(_) => panic!("a connection's mail comes with the connection"),
         }
     }
@@ -365,6 +365,10 @@ impl Shard {
             }
             Mail::Digests(words) => {
                 return self.with_groups(now, ops, |groups, out| groups.take_digests(out, from.node, words));
+            }
+            Mail::TreeStart(told) => {
+                self.with_groups(now, ops, |groups, out| groups.tree_told(out, from.node, *told));
+                return self.settle(now, ops);
             }
             Mail::Tree(mail) => {
                 self.with_znodes(now, ops, |znodes, around| znodes.mail(around, from.node, *mail));

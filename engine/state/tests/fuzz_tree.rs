@@ -6,7 +6,7 @@ mod damaged;
 use damaged::damaged;
 use torc_base::ids::{Index, SessionId, Zxid};
 use torc_base::time::Wall;
-use torc_state::tree::{AclList, Body, Lifetime, Loader, Op, Settings, Tree, Txn, perms};
+use torc_state::tree::{AclList, Body, Lifetime, Loader, Op, Settings, Taker, Tree, Txn, perms};
 
 const SETTINGS: Settings =
     Settings { secret: (1, 2), has_ttl: true, enforces_quotas: true, skips_acls: false, memory_max: 1 << 30 };
@@ -74,8 +74,8 @@ fn fuzz_snapshot() {
         tree.append(Index(n as u64 + 1), txn);
     }
     apply_all(&mut tree);
-    tree.begin_snapshot();
-    let pieces: Vec<Vec<u8>> = std::iter::from_fn(|| tree.next_piece()).collect();
+    tree.begin_snapshot(Taker::Checkpoint);
+    let pieces: Vec<Vec<u8>> = std::iter::from_fn(|| tree.next_piece(Taker::Checkpoint)).collect();
     bolero::check!().for_each(|input: &[u8]| {
         for damaged_piece in 0..pieces.len() {
             let mut loader = Loader::new(SETTINGS);
@@ -85,8 +85,8 @@ fn fuzz_snapshot() {
             });
             if let (true, Ok(mut loaded)) = (is_read, loader.finish()) {
                 assert_eq!(loaded.digest(), tree.digest());
-                loaded.begin_snapshot();
-                assert!(std::iter::from_fn(|| loaded.next_piece()).count() >= 2);
+                loaded.begin_snapshot(Taker::Checkpoint);
+                assert!(std::iter::from_fn(|| loaded.next_piece(Taker::Checkpoint)).count() >= 2);
             }
         }
     });

@@ -18,6 +18,8 @@ pub fn name(kind: u8) -> Option<&'static str> {
         9 => "state",
         10 => "anew",
         11 => "transaction",
+        12 => "part",
+        13 => "parts",
         COMMAND => "command",
         _ => return None,
     })

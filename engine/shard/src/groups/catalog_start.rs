@@ -1,6 +1,6 @@
 //! Where the logs of the catalog and of the tree begin. All that is committed is in the state, and the state is in checkpoints: the log keeps what
 //! members lack that can be reached, and some more for those that were away for a while. Who lacks what is gone gets the
-//! state itself, in one piece, as it is when it leaves.
+//! state itself: the catalog in one piece, as it is when it leaves, the tree in parts ([`super::tree_start`]).
 
 use super::{Groups, Out};
 use crate::meaning::{Meaning, kind};
@@ -9,11 +9,11 @@ use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Index, NodeId, Offset};
 use torc_base::io::Level;
 use torc_base::limits::{CATALOG_KEPT_ENTRIES, PEER_HEAD_BYTES_MAX, TREE_KEPT_ENTRIES};
-use torc_consensus::{Body, Configuration, Mark, Message, SnapshotOutcome};
+use torc_consensus::{Body, Configuration, Mark, Message, Peer, SnapshotOutcome};
 use torc_net::peer::{EntryHead, GroupsWriter};
 use torc_state::retention::Age;
 
-/// True of groups whose state goes to other members in one piece.
+/// True of groups whose state goes to other members as it is, not as it was where the log begins.
 pub(super) fn is_sent_whole(id: GroupId) -> bool {
     matches!(id, GroupId::CATALOG | GroupId::TREE)
 }
@@ -38,7 +38,7 @@ impl Groups {
         if group.is_alone() {
             return self.release(id, applied.next());
         }
-        if state_bytes > self.state_bytes_max() {
+        if id == GroupId::CATALOG && state_bytes > self.state_bytes_max() {
             let text = format!(
                 "{name} has {state_bytes} bytes, more than one entry of this log takes: its log keeps all entries, so that \
                  nodes which were away get them"
@@ -47,8 +47,16 @@ impl Groups {
         }
         let mut below = Index(applied.next().get().saturating_sub(kept));
         if group.raft.is_leader() {
+            let first = group.raft.log().first();
+            let given = self.given().filter(|_| id == GroupId::TREE);
+            // Who lacks what is gone gets the state, and what is behind that.
+            let needs = |peer: &Peer| match given {
+                Some((to, index)) if to == peer.id => peer.held.max(index).next(),
+                _ if peer.held.next() < first => below,
+                _ => peer.held.next(),
+            };
             let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node && !peer.suspected);
-            below = others.map(|peer| peer.held.next()).min().unwrap_or(below).min(below);
+            below = others.map(needs).min().unwrap_or(below).min(below);
         }
         if below > group.raft.log().first() {
             self.release(id, below);
@@ -56,7 +64,7 @@ impl Groups {
     }
 
     /// Such a state as it is applied: where it is in its log, and who belongs to the group there.
-    fn whole_mark(&self, id: GroupId) -> Option<(Mark, Configuration)> {
+    pub(super) fn whole_mark(&self, id: GroupId) -> Option<(Mark, Configuration)> {
         let raft = &self.groups.get(&id)?.raft;
         let index = raft.marks().applied;
         let term = raft.log().term_at(index).filter(|_| index > Index(0))?;
@@ -80,16 +88,12 @@ impl Groups {
         mut message: Message,
         writer: &mut GroupsWriter,
     ) {
-        let mark = self.whole_mark(id);
-        let applied = mark.as_ref().map(|(mark, _)| mark.index);
-        let state = match &mut self.groups.get_mut(&id).expect("it is led here").meaning {
+        let state = match &self.groups[&id].meaning {
             Meaning::Catalog(catalog) => catalog.encode_start(),
-            Meaning::Tree(tree) if Some(tree.state().applied()) == applied => tree.encode_start(),
-            // What is committed is about to be applied.
-            Meaning::Tree(_) => return self.offer_again(out, node, id, &message),
+            Meaning::Tree(_) => return self.depart_parts(out, node, &message, writer),
             Meaning::Partition(_) => return,
         };
-        let Some((mark, configuration)) = mark.filter(|_| state.len() <= self.state_bytes_max()) else {
+        let Some((mark, configuration)) = self.whole_mark(id).filter(|_| state.len() <= self.state_bytes_max()) else {
             let text = format!(
                 "{} has {} bytes, more than one entry of the log takes: node {node} does not get it",
                 about(id).1,

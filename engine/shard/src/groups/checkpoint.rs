@@ -60,6 +60,7 @@ impl Groups {
         self.phase == Phase::Running
             && self.checkpoint.writer.is_none()
             && !self.checkpoint.waits_for_catalog
+            && !self.tree_starts.is_taking()
             && self.checkpoint.retry.is_none()
             && self.fenced().is_none()
             && (self.checkpoint.forced || self.checkpoint.rest.is_none() && self.wal.wants_checkpoint())
@@ -67,6 +68,7 @@ impl Groups {
 
     /// Asks for a last checkpoint, which closes the log: the next start replays nothing and looks for nothing behind it.
     pub fn force_checkpoint(&mut self) {
+        self.tree_starts.give_up_taking();
         self.checkpoint.forced = !self.checkpoint.waits_for_catalog;
     }
 
@@ -290,6 +292,7 @@ impl Groups {
                 began,
                 began_anew,
                 loss,
+                parts: None,
                 meaning,
             };
             self.checkpoint.recovery.found.insert(GroupId(id), found);

@@ -96,6 +96,7 @@ impl Groups {
     /// There is none any more.
     pub fn peer_down(&mut self, out: &mut Out, place: Place) {
         self.departures.up.remove(&place);
+        self.tree_starts.lost(place.node);
         for id in self.shared_with(place) {
             self.step(out, id, Input::Suspected(place.node));
         }
@@ -169,19 +170,22 @@ impl Groups {
     }
 
     /// Where the log of a follower begins that needs what is released here: as this one does. The state there goes with the
-    /// message that says so.
-    pub(super) fn start_for_others(&self, id: GroupId) -> SnapshotOutcome {
+    /// message that says so. `None`: it goes there first, and that takes its time.
+    pub(super) fn start_for_others(&mut self, now: Mono, id: GroupId, to: NodeId) -> Option<SnapshotOutcome> {
+        if id == GroupId::TREE {
+            return self.begin_giving(now, to);
+        }
         let group = &self.groups[&id];
         let log = group.raft.log();
         let index = Index(log.first().get() - 1);
-        match log.term_at(index) {
+        Some(match log.term_at(index) {
             Some(term) if group.meaning.partition().is_some() && index > Index(0) => {
                 let configuration = group.raft.configurations()[0].1.clone();
                 SnapshotOutcome::Delivered { mark: Mark { term, index }, configuration }
             }
             _ if is_sent_whole(id) => self.whole_start(id),
             _ => SnapshotOutcome::Refused,
-        }
+        })
     }
 
     /// Puts into a frame what waits for a link, and tells consensus what leaves of the entries that it offered. What finds no

@@ -53,6 +53,12 @@ impl Arrived {
     pub(super) fn used(&self) -> usize {
         self.budget.used()
     }
+
+    /// So many bytes wait for that batch.
+    pub(super) fn take(&mut self, seq: BatchSeq, bytes: usize) {
+        self.budget.take(bytes);
+        self.waiting.push_back((seq, bytes));
+    }
 }
 
 impl Groups {
@@ -69,7 +75,8 @@ impl Groups {
             return Err(Untaken::NotHere);
         }
         let group = self.groups.get(&id).ok_or(Untaken::NotHere)?;
-        check(group, id, &message, &sent).map_err(Untaken::Unsound)?;
+        self.check(group, id, &message, &sent).map_err(Untaken::Unsound)?;
+        let ends_parts = sent.first().is_some_and(|sent| sent.item.kind == kind::PARTS);
         if let Body::Append { configurations, .. } = &mut message.body {
             let changes = sent.iter().filter(|sent| sent.item.kind == kind::MEMBERS);
             for Sent { item, .. } in changes {
@@ -89,8 +96,24 @@ impl Groups {
         let result = group.raft.step(Input::Message { from, message }, &mut self.output);
         assert!(result.is_ok(), "only proposals are refused");
         self.obey(out, id, sent);
+        if ends_parts {
+            // It may have turned out not to be needed.
+            self.tree_starts.give_up_taking();
+        }
         self.heard_replica(out, id, from);
         Ok(())
+    }
+
+    /// See [`check`].
+    fn check(&self, group: &Group, id: GroupId, message: &Message, sent: &[Sent]) -> Result<(), String> {
+        let Body::Snapshot { mark, .. } = message.body else { return check(group, id, message, sent) };
+        match sent {
+            [Sent { item, .. }] if item.kind == kind::STATE => group.meaning.starting_with(&item.bytes).map(|_| ()),
+            [Sent { item, .. }] if item.kind == kind::PARTS && id == GroupId::TREE => {
+                self.check_parts(mark, &item.bytes)
+            }
+            _ => Err("a snapshot without a state".into()),
+        }
     }
 
     /// Writes the entries that consensus has accepted of those that were sent.
@@ -111,21 +134,24 @@ impl Groups {
             seq = append_to(&mut self.wal, item, gather);
         }
         assert_eq!(next, append.last.next(), "consensus accepts what was sent");
-        self.arrived.budget.take(bytes);
         if self.fenced().is_none() {
-            self.arrived.waiting.push_back((seq, bytes));
+            self.arrived.take(seq, bytes);
+        } else {
+            self.arrived.budget.take(bytes);
         }
         self.track(seq, id, Mark::Log { cut: append.cut, through: append.last });
     }
 
     /// A leader's state takes the place of the log and of what it meant, on the disk with one entry.
     pub(super) fn restore(&mut self, out: &mut Out, id: GroupId, restore: Restore, sent: Vec<Sent>) {
-        let state = sent.first().expect("checked before consensus was asked").item.bytes.clone();
+        let Item { kind: sent_as, bytes: state, .. } =
+            sent.into_iter().next().expect("checked before consensus was asked").item;
+        let parts = (sent_as == kind::PARTS).then(|| self.take_parts());
         let group = self.groups.get_mut(&id).expect("consensus spoke for it");
         group.waiters_mut().for_each(|waiters| refuse(out, waiters, Index(0)));
         let watchers: Vec<_> = group.watchers.iter().map(|(_, asker)| *asker).collect();
         group.digests = crate::groups::Digests::default();
-        group.meaning = group.meaning.starting_with(&state).expect("checked as well");
+        group.meaning = parts.unwrap_or_else(|| group.meaning.starting_with(&state).expect("checked as well"));
         let kind_of_log = group.meaning.kind();
         let payload = encode_state(restore.mark, group.raft.configuration().1, &state);
         let through = restore.mark.index;
@@ -133,7 +159,7 @@ impl Groups {
         group.raft.step(Input::Applied { through }, &mut nothing).expect("only proposals are refused");
         assert!(nothing.is_empty());
         self.wal.restart_group(id);
-        let seq = self.write_internal(id, kind::STATE, Index(0), &payload);
+        let seq = self.write_internal(id, sent_as, Index(0), &payload);
         self.track(seq, id, Mark::Log { cut: restore.cut, through });
         let taken = |what: &str| format!("{what} is taken over from its leader as it was at entry {through}");
         match kind_of_log {
@@ -242,12 +268,6 @@ fn append_to(wal: &mut Wal, item: Item, gather: bool) -> BatchSeq {
 /// Says what is wrong with entries that a message brings: consensus trusts that they are what it says, and the state that
 /// they fit.
 fn check(group: &Group, id: GroupId, message: &Message, sent: &[Sent]) -> Result<(), String> {
-    if let Body::Snapshot { .. } = message.body {
-        return match sent {
-            [Sent { item, .. }] if item.kind == kind::STATE => group.meaning.starting_with(&item.bytes).map(|_| ()),
-            _ => Err("a snapshot without a state".into()),
-        };
-    }
     let Body::Append { prev, runs, .. } = &message.body else {
         return if sent.is_empty() { Ok(()) } else { Err("entries with a message that names none".into()) };
     };

@@ -29,6 +29,7 @@ mod retention;
 mod salvage;
 mod sizes;
 mod tree;
+mod tree_start;
 mod watch;
 
 pub use depart::Link;
@@ -42,6 +43,9 @@ pub use moves::{Arrival, Moving};
 pub use recover::Phase;
 pub use replicas::{InSync, OnCopies};
 pub use tree::TxnHead;
+pub use tree_start::TreeTold;
+#[cfg(test)]
+pub use tree_start::TreeWord;
 
 use crate::group::Group;
 use crate::line_limit::LineLimit;
@@ -151,6 +155,7 @@ pub struct Groups {
     pub outboxes: Outboxes,
     departures: depart::Departures,
     arrived: follow::Arrived,
+    tree_starts: tree_start::TreeStarts,
     looks: replicas::Looks,
     balance: balance::Balance,
     moves: moves::Moves,
@@ -215,6 +220,7 @@ impl Groups {
             outboxes: Outboxes::default(),
             departures: depart::Departures::default(),
             arrived: follow::Arrived::new(settings.memory.followers),
+            tree_starts: tree_start::TreeStarts::new(settings.seed ^ settings.cluster.start),
             looks: replicas::Looks::default(),
             balance: balance::Balance::default(),
             moves: moves::Moves::new(settings.move_bytes_per_second),
@@ -482,6 +488,8 @@ impl Groups {
         self.turn_checkpoint(out.now.mono);
         self.turn_ticks(out);
         self.turn_departures(out);
+        self.turn_giving(out);
+        self.turn_taking(out);
         self.tell_digests();
         self.turn_replicas(out);
         self.turn_balance(out);
@@ -539,7 +547,7 @@ impl Groups {
     }
 
     /// When what is due, by name; nothing of what rests. A time that has passed is now.
-    pub fn dues(&self) -> [(&'static str, Option<Mono>); 14] {
+    pub fn dues(&self) -> [(&'static str, Option<Mono>); 15] {
         // Fenced, only what answers is due: of all else the time would be due for ever.
         let runs = self.phase == Phase::Running && self.fenced().is_none();
         let at_rest_unless = |runs: bool, at: Option<Mono>| at.filter(|_| runs);
@@ -551,6 +559,7 @@ impl Groups {
             ("checkpoint", at_rest_unless(runs, self.checkpoint_deadline())),
             ("ticks", at_rest_unless(runs, self.tick_deadline())),
             ("departures", at_rest_unless(runs, self.departures_deadline())),
+            ("tree starts", at_rest_unless(runs, self.tree_starts_deadline())),
             ("replicas", at_rest_unless(runs, self.replicas_deadline())),
             ("balance", at_rest_unless(runs, self.balance_deadline())),
             ("mends", at_rest_unless(runs, self.mend_deadline())),

@@ -39,6 +39,7 @@ impl Groups {
         self.cut_through(out.now.mono, seq);
         self.outboxes.durable(seq);
         self.give_back(seq);
+        self.parts_durable(seq);
         self.checkpoint_durable(out, seq);
     }
 
@@ -134,6 +135,7 @@ impl Groups {
         self.in_flight.clear();
         self.cuts.clear();
         self.outboxes.never();
+        self.tree_starts.give_up_taking();
         for group in self.groups.values_mut() {
             let waiters = group.waiters_mut().flat_map(std::mem::take);
             out.answers.extend(waiters.map(|waiter| waiter.refused(Refusal::Storage)));

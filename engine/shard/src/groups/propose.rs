@@ -226,8 +226,9 @@ impl Groups {
             self.members_changed(out, id);
         }
         for to in snapshots {
-            let outcome = self.start_for_others(id);
-            self.step(out, id, Input::Snapshot { to, outcome });
+            if let Some(outcome) = self.start_for_others(out.now.mono, id, to) {
+                self.step(out, id, Input::Snapshot { to, outcome });
+            }
         }
     }
 

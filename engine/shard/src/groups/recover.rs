@@ -4,6 +4,7 @@ use super::hard_state::{decode_hard_state, decode_state, encode_hard_state};
 use super::propose::Mark;
 use super::put_aside::PutAside;
 use super::salvage::{self, Loss};
+use super::tree_start::FoundParts;
 use super::{Groups, Out};
 use crate::group::Group;
 use crate::meaning::{LogKind, Meaning, kind, members};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use torc_base::ids::{FileId, GroupId, Index, NodeId, Offset, Term};
 use torc_base::io::{DiskOp, Level, Op};
-use torc_consensus::{Config, Configuration, Doubt, HardState, LogView, Raft, TermRun};
+use torc_consensus::{Config, Configuration, Doubt, HardState, LogView, Mark as StateMark, Raft, TermRun};
 use torc_snapshot::{CheckpointReader, Loaded};
 use torc_wal::{Item, Recovered, WalError};
 
@@ -57,6 +58,8 @@ pub(super) struct RecoveredGroup {
     /// It has begun anew in the log that was read, since damage was found in it.
     pub began_anew: bool,
     pub loss: Loss,
+    /// Parts of a tree that is to replace all that is here, if they turn out to be all.
+    pub parts: Option<Box<FoundParts>>,
     pub meaning: Meaning,
 }
 
@@ -73,6 +76,7 @@ impl RecoveredGroup {
             began: false,
             began_anew: false,
             loss: Loss::default(),
+            parts: None,
             meaning,
         }
     }
@@ -118,6 +122,24 @@ impl RecoveredGroup {
     /// A leader's state took the place of all that was there.
     fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
         let (mark, members, state) = decode_state(bytes).ok_or("a state that makes no sense")?;
+        let meaning = self.meaning.starting_with(state)?;
+        self.replace(mark, members, meaning)
+    }
+
+    /// The parts of a tree that were found did so.
+    fn restore_parts(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let (mark, members, state) = decode_state(bytes).ok_or("the end of a tree that makes no sense")?;
+        match self.parts.take().and_then(|parts| parts.finish(state)) {
+            Some(meaning) => self.replace(mark, members, meaning),
+            // Some of them are lost.
+            None => {
+                self.loss.note_tail();
+                Ok(())
+            }
+        }
+    }
+
+    fn replace(&mut self, mark: StateMark, members: Configuration, meaning: Meaning) -> Result<(), String> {
         if mark.index < self.applied {
             return Err(format!("a state at entry {} replaces what is applied to {}", mark.index, self.applied));
         }
@@ -132,7 +154,8 @@ impl RecoveredGroup {
             began: self.began,
             began_anew: self.began_anew,
             loss: std::mem::take(&mut self.loss).restored(mark),
-            meaning: self.meaning.starting_with(state)?,
+            parts: None,
+            meaning,
         };
         Ok(())
     }
@@ -272,13 +295,18 @@ impl Groups {
         let settings = Arc::clone(&self.settings);
         let found = self.recovered_group(item.group, None)?;
         match item.kind {
-            kind::STATE | kind::ANEW if found.loss.is_gap() => Ok(()),
+            kind::STATE | kind::ANEW | kind::PART | kind::PARTS if found.loss.is_gap() => Ok(()),
             kind::ANEW => {
                 found.begin_anew(&settings);
                 found.began_anew = true;
                 Ok(())
             }
             kind::STATE => found.restore(&item.bytes),
+            kind::PART => {
+                found.parts = FoundParts::found(found.parts.take(), &item.bytes, &found.meaning);
+                Ok(())
+            }
+            kind::PARTS => found.restore_parts(&item.bytes),
             _ => found.extend(item),
         }
     }

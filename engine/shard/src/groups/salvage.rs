@@ -73,6 +73,11 @@ impl Loss {
         self.gap = true;
     }
 
+    /// Behind what is whole it had another log.
+    pub(super) fn note_tail(&mut self) {
+        self.tail = true;
+    }
+
     /// Nothing of its log is taken in any more.
     pub(super) fn is_gap(&self) -> bool {
         self.gap
@@ -130,7 +135,9 @@ impl RecoveredGroup {
         match of {
             kind::HARD_STATE => self.loss.votes = true,
             // It had another log from there on.
-            kind::STATE => self.loss.tail = true,
+            kind::STATE | kind::PARTS => self.loss.tail = true,
+            // What speaks of it finds that it is not there.
+            kind::PART => self.parts = None,
             _ if index <= self.applied => {}
             _ => {
                 if self.follows(term, index) {

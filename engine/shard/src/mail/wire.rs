@@ -5,8 +5,7 @@ use super::{
     Admin, AdminResult, Answer, Ask, ConfigChange, HandOver, Leaders, Led, Mail, Member, MorePartitions, NewTopic,
     Quorum, Reassign, Resource, Token, TopicRef,
 };
-use crate::groups::Arrival;
-use crate::groups::{DIGEST_RANGE, Digest};
+use crate::groups::{Arrival, DIGEST_RANGE, Digest, TreeTold};
 use crate::znodes::TreeMail;
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId, Offset, ProducerId, TopicId};
@@ -32,6 +31,7 @@ mod kind {
     pub const ASK_ADMIT: u8 = 7;
     pub const DIGESTS: u8 = 15;
     pub const TREE: u8 = 16;
+    pub const TREE_START: u8 = 17;
     pub const ASK_ARRIVED: u8 = 20;
     pub const ASK_ELECT: u8 = 21;
     pub const ANSWER_ELECTED: u8 = 22;
@@ -120,6 +120,10 @@ pub fn encode(mail: &Mail) -> Option<Vec<u8>> {
             out.push(kind::TREE);
             mail.encode(&mut out);
         }
+        Mail::TreeStart(told) => {
+            out.push(kind::TREE_START);
+            told.encode(&mut out);
+        }
         Mail::Leaders(leaders) => {
             out.push(kind::LEADERS);
             put_list(&mut out, leaders, put_led);
@@ -139,6 +143,8 @@ pub fn decode(mut bytes: &[u8], defaults: &TopicConfig) -> Read<Mail> {
         Mail::Leaders(take_leaders(&mut from)?)
     } else if what == kind::TREE {
         Mail::Tree(Box::new(TreeMail::decode(&mut from)?))
+    } else if what == kind::TREE_START {
+        Mail::TreeStart(Box::new(TreeTold::decode(&mut from)?))
     } else if what == kind::DIGESTS {
         Mail::Digests(take_list(&mut from, "digests", |from| {
             let (group, last) = (GroupId(from.u64("group")?), Index(from.u64("entry")?));

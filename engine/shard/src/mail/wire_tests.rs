@@ -1,4 +1,5 @@
 use super::*;
+use crate::groups::TreeWord;
 use crate::mail::{CatalogChange, FetchPart, ReadFrom};
 use std::collections::BTreeSet;
 use torc_base::ids::{ConnId, Offset};
@@ -146,7 +147,7 @@ impl Writer {
 
     fn mail(&mut self) -> Mail {
         let token = Token::forwarded(self.0.below(1 << 40));
-        match self.0.below(7) {
+        match self.0.below(8) {
             0 => Mail::Ask { token, ask: Ask::ProducerId },
             1 => Mail::Ask { token, ask: Ask::Admin(self.admin()) },
             2 => Mail::Ask { token, ask: Ask::Register(Box::new(self.node())) },
@@ -162,7 +163,23 @@ impl Writer {
                 let (group, last) = (GroupId(w.0.next_u64()), Index(w.0.between(1, 1 << 40) * DIGEST_RANGE));
                 Digest { group, last, digest: w.0.next_u64() }
             })),
+            6 => Mail::TreeStart(Box::new(TreeTold {
+                term: torc_base::ids::Term(self.0.below(1 << 31)),
+                transfer: self.0.next_u64(),
+                word: self.tree_word(),
+            })),
             _ => Mail::Leaders(self.list(Writer::led)),
+        }
+    }
+
+    fn tree_word(&mut self) -> TreeWord {
+        let number = self.0.below(1 << 40);
+        match self.0.below(5) {
+            0 => TreeWord::Part { at: number, bytes: self.list(|w| w.0.next_u64() as u8) },
+            1 => TreeWord::GivenUp,
+            2 => TreeWord::Written { through: number },
+            3 => TreeWord::Whole { bytes: number },
+            _ => TreeWord::Refused,
         }
     }
 }

@@ -3,13 +3,15 @@
 //! An entry is the number of the request that it came of (8 bytes, little endian; 0: of none), then the transaction. By the
 //! number the node that waits for it finds whom to answer, whichever node has made the entry.
 //!
-//! A checkpoint's section has a snapshot, taken over many turns while the tree is written to, and the entries behind it.
+//! A checkpoint's section has a snapshot, taken over many turns while the tree is written to, and the entries behind it. What
+//! another member gets that lacks the log's beginning is such a snapshot, too ([`TreeStart`]).
 
 use super::kind;
 use crate::settings::Settings;
 use std::collections::VecDeque;
 use torc_base::ids::{Index, Term, Zxid};
-use torc_state::tree::{self, Event, Loader, Outcome, Tree, Txn};
+use torc_base::limits::TREE_PIECE_BYTES_MAX;
+use torc_state::tree::{self, Event, Loader, Outcome, Taker, Tree, Txn};
 use torc_wal::Item;
 
 /// Bytes in front of a transaction.
@@ -150,7 +152,7 @@ impl TreeLog {
     /// all of it has been taken.
     pub fn walk(&mut self, pieces: usize) -> bool {
         if self.walk.is_none() {
-            self.tree.begin_snapshot();
+            self.tree.begin_snapshot(Taker::Checkpoint);
             let at = self.tree.applied();
             self.walk = Some(Walk { at, pieces: Vec::new(), behind: Vec::new(), is_whole: false });
         }
@@ -159,7 +161,7 @@ impl TreeLog {
             if walk.is_whole {
                 break;
             }
-            match self.tree.next_piece() {
+            match self.tree.next_piece(Taker::Checkpoint) {
                 Some(piece) => put_piece(&mut walk.pieces, &piece),
                 None => walk.is_whole = true,
             }
@@ -170,7 +172,7 @@ impl TreeLog {
     /// Gives the snapshot for the next checkpoint up.
     pub fn give_up_walk(&mut self) {
         self.walk = None;
-        self.tree.abandon_snapshot();
+        self.tree.abandon_snapshot(Taker::Checkpoint);
     }
 
     /// True while such a snapshot is being taken.
@@ -224,25 +226,95 @@ impl TreeLog {
         if rest.is_empty() { Ok(()) } else { Err("the tree's section has something behind it".into()) }
     }
 
-    /// All that is applied, for whoever lacks the log's beginning. A snapshot for a checkpoint begins anew.
-    pub fn encode_start(&mut self) -> Vec<u8> {
-        self.walk = None;
-        self.tree.begin_snapshot();
-        let mut out = Vec::new();
-        while let Some(piece) = self.tree.next_piece() {
-            put_piece(&mut out, &piece);
-        }
-        out
+    /// Begins a snapshot of what is applied, for whoever lacks the log's beginning.
+    pub fn begin_giving(&mut self) {
+        self.tree.begin_snapshot(Taker::Member);
     }
 
-    /// As [`TreeLog::encode_start`] has it.
-    pub fn decode_start(&self, mut bytes: &[u8]) -> Result<TreeLog, String> {
-        let tree = load_pieces(self.settings, &mut bytes)?;
-        if bytes.is_empty() {
-            Ok(TreeLog::with(self.settings, tree))
-        } else {
-            Err("a tree with something behind it".into())
+    /// Appends its next piece to what a [`TreeStart`] takes. True: it was the last one; `None`: there is no such snapshot.
+    pub fn give(&mut self, out: &mut Vec<u8>) -> Option<bool> {
+        put_piece(out, &self.tree.next_piece(Taker::Member)?);
+        Some(!self.tree.has_snapshot(Taker::Member))
+    }
+
+    /// What changes have added to it and is not given yet, in bytes.
+    pub fn to_be_given(&self) -> usize {
+        self.tree.snapshot_waiting(Taker::Member)
+    }
+
+    /// Gives it up.
+    pub fn give_up_giving(&mut self) {
+        self.tree.abandon_snapshot(Taker::Member);
+    }
+
+    /// A tree of the same settings is to come from another member.
+    pub fn start(&self) -> TreeStart {
+        let (rest, is_whole) = (Vec::new(), false);
+        TreeStart { settings: self.settings, loader: Loader::new(self.settings), rest, bytes: 0, is_whole }
+    }
+}
+
+/// A tree as it comes from another member: a stream of pieces, each behind its length (4 bytes, little endian), in parts that
+/// are cut anywhere.
+pub struct TreeStart {
+    settings: tree::Settings,
+    loader: Loader,
+    /// Of a piece that is not all here.
+    rest: Vec<u8>,
+    bytes: u64,
+    is_whole: bool,
+}
+
+impl TreeStart {
+    /// Bytes that have come.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The last piece has come.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// What is applied in it, as soon as that is known.
+    pub fn applied(&self) -> Option<Index> {
+        self.loader.applied()
+    }
+
+    /// Takes what comes next.
+    pub fn take(&mut self, part: &[u8]) -> Result<(), String> {
+        self.bytes += part.len() as u64;
+        self.rest.extend_from_slice(part);
+        let mut rest = &self.rest[..];
+        while let Some(bytes) = rest.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize) {
+            if self.is_whole || bytes > TREE_PIECE_BYTES_MAX {
+                return Err(format!("a piece of {bytes} bytes of a tree"));
+            }
+            let Some(piece) = take_piece(&mut rest) else { break };
+            self.is_whole = self.loader.piece(piece).map_err(of_tree)?;
         }
+        if self.is_whole && !rest.is_empty() {
+            return Err("a tree with something behind it".into());
+        }
+        let taken = self.rest.len() - rest.len();
+        self.rest.drain(..taken);
+        Ok(())
+    }
+
+    /// Makes the tree of what has come, by so many znodes. True: it is as it was where it came from.
+    pub fn settle(&mut self, znodes: usize) -> Result<bool, String> {
+        if !self.is_whole {
+            return Err(SHORT.into());
+        }
+        self.loader.settle(znodes).map_err(of_tree)
+    }
+
+    /// The log that begins with it.
+    pub fn finish(self) -> Result<TreeLog, String> {
+        if !self.is_whole {
+            return Err(SHORT.into());
+        }
+        Ok(TreeLog::with(self.settings, self.loader.finish().map_err(of_tree)?))
     }
 }
 
@@ -261,11 +333,14 @@ fn take_piece<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(piece)
 }
 
+fn of_tree(error: torc_state::codec::DecodeError) -> String {
+    format!("the tree: {error}")
+}
+
 fn load_pieces(settings: tree::Settings, rest: &mut &[u8]) -> Result<Tree, String> {
-    let text = |error: torc_state::codec::DecodeError| format!("the tree: {error}");
     let mut loader = Loader::new(settings);
-    while !loader.piece(take_piece(rest).ok_or(SHORT)?).map_err(text)? {}
-    loader.finish().map_err(text)
+    while !loader.piece(take_piece(rest).ok_or(SHORT)?).map_err(of_tree)? {}
+    loader.finish().map_err(of_tree)
 }
 
 /// The transaction of an entry, if it has one.

@@ -86,12 +86,30 @@ fn a_start_for_others_has_all_that_is_applied_and_nothing_else() {
     let mut log = with_znodes(100);
     apply(&mut log, 60);
     assert!(!log.walk(1), "a snapshot for a checkpoint is under way");
-    let start = log.encode_start();
-    let taken = log.decode_start(&start).expect("what was just written");
-    assert_eq!((taken.state().applied(), taken.state().digest()), (Index(60), log.state().digest()));
-    assert_eq!(taken.pending(), None);
-    assert!(log.walk(usize::MAX), "another one begins and ends");
-    assert!(log.decode_start(&start[..start.len() - 1]).is_err());
+    let digest = log.state().digest();
+    log.begin_giving();
+    let mut start = Vec::new();
+    while let Some(false) = log.give(&mut start) {
+        apply(&mut log, 70);
+    }
+    assert_eq!(log.give(&mut start), None, "that was all");
+    assert!(log.walk(usize::MAX), "the other one goes on");
+    let take = |bytes: &[u8], part: usize| {
+        let mut taking = log.start();
+        bytes.chunks(part).try_for_each(|part| taking.take(part)).and_then(|()| {
+            while !taking.settle(7)? {}
+            assert_eq!((taking.applied(), taking.bytes()), (Some(Index(60)), bytes.len() as u64));
+            taking.finish()
+        })
+    };
+    for part in [1, 7, 1_000, start.len()] {
+        let taken = take(&start, part).expect("what was just written");
+        assert_eq!((taken.state().applied(), taken.state().digest()), (Index(60), digest));
+        assert_eq!(taken.pending(), None);
+    }
+    assert!(take(&start[..start.len() - 1], 100).is_err(), "cut short");
+    assert!(take(&[&start[..], &[0]].concat(), 100).is_err(), "something behind it");
+    assert!(take(&u32::MAX.to_le_bytes(), 4).is_err(), "a piece that no tree has");
 }
 
 #[test]

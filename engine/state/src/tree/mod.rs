@@ -34,7 +34,7 @@ pub use error::TreeError;
 pub use lifetime::{Lifetime, TTL_MAX};
 pub use overlay::Session;
 pub use prepare::{Asker, Change, Create, Refused};
-pub use snapshot::Loader;
+pub use snapshot::{Loader, Taker};
 pub use store::Stat;
 pub use txn::{Body, Op, Txn};
 

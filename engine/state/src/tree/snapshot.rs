@@ -3,7 +3,7 @@
 //! is applied twice when the log is replayed behind it, and its digest is that of one moment.
 //!
 //! Pieces are: one head, any number of pieces of sessions and of znodes, one end. Znodes come in any order; parents are
-//! named by the places that they had in memory.
+//! named by the places that they had in memory. Two snapshots may be under way, one for each [`Taker`].
 
 use super::acl::{AclList, AclTable, perms};
 use super::digest;
@@ -14,6 +14,8 @@ use super::store::{Slot, Store};
 use super::txn::{self, number};
 use super::{Settings, Tree};
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
+use std::collections::VecDeque;
+use std::ops::Range;
 use torc_base::ids::{Index, SessionId, Zxid};
 use torc_base::limits::*;
 
@@ -28,6 +30,15 @@ const END: u8 = 3;
 /// Sessions of one piece.
 const PIECE_SESSIONS: usize = 4096;
 
+/// Who takes a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taker {
+    /// It goes into a checkpoint.
+    Checkpoint,
+    /// It goes to another member.
+    Member,
+}
+
 /// A snapshot that is being taken.
 #[derive(Clone, Debug)]
 pub(super) struct Walk {
@@ -39,8 +50,9 @@ pub(super) struct Walk {
     end: u32,
     /// Places behind the cursor that are done: written out of turn, or taken later.
     passed: Vec<u64>,
-    /// Znodes that were written out of turn and wait for a piece.
-    early: Vec<u8>,
+    /// Pieces of znodes that were written out of turn, which are not taken yet.
+    early: VecDeque<Vec<u8>>,
+    early_bytes: usize,
     /// The bytes of an access list that lets everybody do everything: it stands in most znodes.
     open: AclList,
 }
@@ -62,7 +74,13 @@ impl Walk {
         if id >= self.cursor && id < self.end && !self.is_passed(id) {
             self.pass_over(id);
             let slot = slab.get(id);
-            encode(&mut self.early, id, slot, acls.get(slot.acl), &self.open);
+            if self.early.back().is_none_or(|piece| piece.len() >= TREE_PIECE_BYTES) {
+                self.early.push_back(vec![ZNODES]);
+            }
+            let piece = self.early.back_mut().expect("just seen");
+            let before = piece.len();
+            encode(piece, id, slot, acls.get(slot.acl), &self.open);
+            self.early_bytes += piece.len() - before;
         }
     }
 }
@@ -85,8 +103,8 @@ fn encode(out: &mut Vec<u8>, id: u32, slot: &Slot, acl: &AclList, open: &AclList
 }
 
 impl Tree {
-    /// Begins a snapshot of what is applied now. One that was being taken is given up.
-    pub fn begin_snapshot(&mut self) {
+    /// Begins a snapshot of what is applied now. One that was being taken for the same is given up.
+    pub fn begin_snapshot(&mut self, taker: Taker) {
         let mut head = vec![HEAD, VERSION];
         put_u64(&mut head, self.applied.get());
         put_i64(&mut head, self.zxid.get());
@@ -94,34 +112,40 @@ impl Tree {
         put_u64(&mut head, self.sessions.len() as u64);
         head.extend(self.digest().to_le_bytes());
         let end = self.store.slab.end();
-        self.store.walk = Some(Box::new(Walk {
+        self.store.walks[taker as usize] = Some(Box::new(Walk {
             head: Some(head),
             sessions: self.sessions.iter().map(|(id, session)| (*id, *session)).collect(),
             cursor: 0,
             end,
             passed: vec![0; (end as usize).div_ceil(64)],
-            early: Vec::new(),
+            early: VecDeque::new(),
+            early_bytes: 0,
             open: AclList::world(perms::ALL),
         }));
     }
 
     /// Gives the snapshot up.
-    pub fn abandon_snapshot(&mut self) {
-        self.store.walk = None;
+    pub fn abandon_snapshot(&mut self, taker: Taker) {
+        self.store.walks[taker as usize] = None;
+    }
+
+    /// True while a snapshot is being taken and not all of it has been.
+    pub fn has_snapshot(&self, taker: Taker) -> bool {
+        self.store.walks[taker as usize].is_some()
     }
 
     /// Bytes that changes have added to the snapshot and that wait for being taken. They are taken first.
-    pub fn snapshot_waiting(&self) -> usize {
-        self.store.walk.as_ref().map_or(0, |walk| walk.early.len())
+    pub fn snapshot_waiting(&self, taker: Taker) -> usize {
+        self.store.walks[taker as usize].as_ref().map_or(0, |walk| walk.early_bytes)
     }
 
-    /// The next piece of the snapshot, of about [`TREE_PIECE_BYTES`], or as many as changes have added; `None`: no snapshot
-    /// is being taken, or there is no more of it.
-    pub fn next_piece(&mut self) -> Option<Vec<u8>> {
-        let mut walk = self.store.walk.take()?;
+    /// The next piece of the snapshot, of about [`TREE_PIECE_BYTES`]; `None`: no snapshot is being taken, or there is no more
+    /// of it.
+    pub fn next_piece(&mut self, taker: Taker) -> Option<Vec<u8>> {
+        let mut walk = self.store.walks[taker as usize].take()?;
         let piece = self.piece(&mut walk);
         if piece.first() != Some(&END) {
-            self.store.walk = Some(walk);
+            self.store.walks[taker as usize] = Some(walk);
         }
         Some(piece)
     }
@@ -130,9 +154,8 @@ impl Tree {
         if let Some(head) = walk.head.take() {
             return head;
         }
-        if !walk.early.is_empty() {
-            let mut piece = vec![ZNODES];
-            piece.append(&mut walk.early);
+        if let Some(piece) = walk.early.pop_front() {
+            walk.early_bytes -= piece.len() - 1;
             return piece;
         }
         if !walk.sessions.is_empty() {
@@ -176,6 +199,18 @@ pub struct Loader {
     /// Where znodes stood, and where they stand now.
     places: Vec<(u32, u32)>,
     open: AclList,
+    settling: Settling,
+}
+
+/// How far a tree is made of what has come.
+#[derive(Debug)]
+enum Settling {
+    No,
+    /// So many znodes know where their parents stand now.
+    Parents(usize),
+    /// Znodes before that place, and all above them, hang where they belong.
+    Paths(u32, Vec<bool>),
+    Done,
 }
 
 impl Loader {
@@ -184,7 +219,13 @@ impl Loader {
         let mut store = Store::empty(settings.secret);
         // The root's place, until it comes.
         store.slab.insert(Slot::free(NONE));
-        Loader { tree: Tree::with(settings, store), head: None, places: Vec::new(), open: AclList::world(perms::ALL) }
+        Loader {
+            tree: Tree::with(settings, store),
+            head: None,
+            places: Vec::new(),
+            open: AclList::world(perms::ALL),
+            settling: Settling::No,
+        }
     }
 
     /// Takes the next piece. True: it was the last one, and [`Loader::finish`] makes a tree of all.
@@ -260,9 +301,47 @@ impl Loader {
         from.check(self.places.len() <= ZNODES_MAX, "the number of znodes")
     }
 
+    /// What the tree is applied through, as soon as that is known.
+    pub fn applied(&self) -> Option<Index> {
+        self.head.map(|head| head.applied)
+    }
+
     /// Makes the tree: everything is there, once, hangs together, and has the digest that the head tells.
     pub fn finish(mut self) -> Result<Tree, DecodeError> {
-        let bad = |what| DecodeError { what, left: 0 };
+        while !self.settle(usize::MAX)? {}
+        Ok(self.tree)
+    }
+
+    /// Goes on with that, by so many znodes; a large tree takes its time. True: it is done.
+    pub fn settle(&mut self, znodes: usize) -> Result<bool, DecodeError> {
+        let next = match std::mem::replace(&mut self.settling, Settling::No) {
+            Settling::No => {
+                self.count()?;
+                Settling::Parents(0)
+            }
+            Settling::Parents(from) if from < self.places.len() => Settling::Parents(self.find_parents(from, znodes)?),
+            Settling::Parents(_) => {
+                let mut is_done = vec![false; self.tree.store.slab.end() as usize];
+                is_done[ROOT as usize] = true;
+                self.tree.store.enter(ROOT);
+                Settling::Paths(0, is_done)
+            }
+            Settling::Paths(place, mut is_done) if (place as usize) < is_done.len() => {
+                let to = (place as usize).saturating_add(znodes).min(is_done.len()) as u32;
+                hang(&mut self.tree.store, place..to, &mut is_done).ok_or(bad("the parents of znodes"))?;
+                Settling::Paths(to, is_done)
+            }
+            Settling::Paths(..) => {
+                self.check_whole()?;
+                Settling::Done
+            }
+            Settling::Done => Settling::Done,
+        };
+        self.settling = next;
+        Ok(matches!(self.settling, Settling::Done))
+    }
+
+    fn count(&mut self) -> Result<(), DecodeError> {
         let head = self.head.ok_or(bad("the head of a snapshot"))?;
         let is_whole = self.places.len() == head.znodes && self.tree.sessions.len() == head.sessions;
         if !is_whole || !self.tree.store.slab.get(ROOT).is_live() {
@@ -272,8 +351,13 @@ impl Loader {
         if self.places.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(bad("a znode's place"));
         }
+        Ok(())
+    }
+
+    fn find_parents(&mut self, from: usize, znodes: usize) -> Result<usize, DecodeError> {
+        let to = from.saturating_add(znodes).min(self.places.len());
         let store = &mut self.tree.store;
-        for (_, place) in &self.places {
+        for (_, place) in &self.places[from..to] {
             let before = store.slab.get(*place).parent;
             let found = self.places.binary_search_by_key(&before, |(before, _)| *before);
             let parent = self.places[found.map_err(|_| bad("a parent's place"))?].1;
@@ -282,15 +366,23 @@ impl Loader {
                 store.slab.get_mut(parent).children += 1;
             }
         }
-        hang(store).ok_or(bad("the parents of znodes"))?;
+        Ok(to)
+    }
+
+    fn check_whole(&mut self) -> Result<(), DecodeError> {
+        let head = self.head.ok_or(bad("the head of a snapshot"))?;
         self.tree.find_quotas();
         (self.tree.applied, self.tree.zxid) = (head.applied, head.zxid);
         let special = ["/zookeeper", super::path::QUOTA, super::path::CONFIG];
         if special.iter().any(|path| self.tree.store.find(path).is_none()) || self.tree.digest() != head.digest {
             return Err(bad("the digest of a snapshot"));
         }
-        Ok(self.tree)
+        Ok(())
     }
+}
+
+fn bad(what: &'static str) -> DecodeError {
+    DecodeError { what, left: 0 }
 }
 
 fn head(from: &mut Decoder<'_, '_>) -> Result<Head, DecodeError> {
@@ -304,18 +396,14 @@ fn head(from: &mut Decoder<'_, '_>) -> Result<Head, DecodeError> {
     Ok(Head { applied, zxid, znodes, sessions, digest: u64::from_le_bytes(digest.try_into().expect("eight bytes")) })
 }
 
-/// Finds everybody's path, parents first, and links them. `None`: some hang on themselves, or two have one path.
-fn hang(store: &mut Store) -> Option<()> {
-    let end = store.slab.end();
-    let mut is_done = vec![false; end as usize];
-    is_done[ROOT as usize] = true;
-    store.enter(ROOT);
+/// Finds the paths of znodes, of parents first, and links them. `None`: some hang on themselves, or two have one path.
+fn hang(store: &mut Store, places: Range<u32>, is_done: &mut [bool]) -> Option<()> {
     let mut way = Vec::new();
-    for place in 0..end {
+    for place in places {
         let mut at = place;
         while !is_done[at as usize] {
             way.push(at);
-            if way.len() > end as usize {
+            if way.len() > is_done.len() {
                 return None;
             }
             at = store.slab.get(at).parent;

@@ -15,8 +15,8 @@ fn load(pieces: &[Vec<u8>]) -> Result<Tree, DecodeError> {
 }
 
 fn take(rig: &mut Rig) -> Vec<Vec<u8>> {
-    rig.tree.begin_snapshot();
-    std::iter::from_fn(|| rig.tree.next_piece()).collect()
+    rig.tree.begin_snapshot(Taker::Checkpoint);
+    std::iter::from_fn(|| rig.tree.next_piece(Taker::Checkpoint)).collect()
 }
 
 fn filled() -> Rig {
@@ -60,7 +60,7 @@ fn a_tree_comes_out_of_its_snapshot_and_goes_on_alike() {
     }
     assert_eq!(contents(&other.tree), contents(&rig.tree));
     assert_eq!(other.tree.digest(), rig.tree.digest());
-    assert!(rig.tree.next_piece().is_none());
+    assert!(rig.tree.next_piece(Taker::Checkpoint).is_none());
 }
 
 #[test]
@@ -74,13 +74,13 @@ fn a_snapshot_is_of_the_moment_when_it_began_whatever_is_written_meanwhile() {
         }
         let (before, digest) = (contents(&rig.tree), rig.tree.digest());
         let at = rig.tree.applied();
-        rig.tree.begin_snapshot();
+        rig.tree.begin_snapshot(Taker::Checkpoint);
         let mut pieces = Vec::new();
         loop {
             for _ in 0..prng.below(60) {
                 random_change(&mut rig, &mut prng, session);
             }
-            match rig.tree.next_piece() {
+            match rig.tree.next_piece(Taker::Checkpoint) {
                 Some(piece) => pieces.push(piece),
                 None => break,
             }
@@ -108,18 +108,18 @@ fn pieces_are_bounded_and_what_changes_waits_in_sight() {
     for n in 0..100 {
         rig.does(create_as(&format!("/n{n}"), 0, &data)).expect("a good request");
     }
-    rig.tree.begin_snapshot();
+    rig.tree.begin_snapshot(Taker::Checkpoint);
     rig.does(Change::SetData("/n50", Some(b"other"), -1)).expect("a good request");
     rig.does(Change::SetData("/n50", Some(b"third"), -1)).expect("a good request");
-    let waiting = rig.tree.snapshot_waiting();
+    let waiting = rig.tree.snapshot_waiting(Taker::Checkpoint);
     assert!((10_000..10_200).contains(&waiting), "{waiting}: once");
-    let pieces: Vec<Vec<u8>> = std::iter::from_fn(|| rig.tree.next_piece()).collect();
+    let pieces: Vec<Vec<u8>> = std::iter::from_fn(|| rig.tree.next_piece(Taker::Checkpoint)).collect();
     assert!(pieces.len() >= 5 && pieces.iter().all(|piece| piece.len() < TREE_PIECE_BYTES + 11_000));
     let tree = load(&pieces).expect("just taken");
     assert_eq!(tree.data("/n50", &[]).expect("it is there").0, Some(&data[..]));
-    rig.tree.begin_snapshot();
-    rig.tree.abandon_snapshot();
-    assert!(rig.tree.next_piece().is_none());
+    rig.tree.begin_snapshot(Taker::Checkpoint);
+    rig.tree.abandon_snapshot(Taker::Checkpoint);
+    assert!(rig.tree.next_piece(Taker::Checkpoint).is_none());
 }
 
 #[test]

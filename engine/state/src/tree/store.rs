@@ -174,8 +174,8 @@ pub(super) struct Store {
     allocated: usize,
     /// Bytes of all data.
     pub(super) data_bytes: u64,
-    /// The snapshot that is being taken.
-    pub(super) walk: Option<Box<Walk>>,
+    /// The snapshots that are being taken, by who takes them.
+    pub(super) walks: [Option<Box<Walk>>; 2],
 }
 
 impl Store {
@@ -200,7 +200,7 @@ impl Store {
             digest: 0,
             allocated: 0,
             data_bytes: 0,
-            walk: None,
+            walks: [None, None],
         }
     }
 
@@ -321,7 +321,7 @@ impl Store {
         (slot.czxid, slot.mzxid, slot.pzxid, slot.ctime, slot.mtime) = (zxid, zxid, zxid, time, time);
         slot.put(name, made.data);
         let id = self.slab.insert(slot);
-        if let Some(walk) = &mut self.walk {
+        for walk in self.walks.iter_mut().flatten() {
             walk.pass_over(id);
         }
         self.enter(id);
@@ -399,9 +399,9 @@ impl Store {
         self.data_bytes += slot.data_len() as u64;
     }
 
-    /// What stands in the snapshot is what was there when it began.
+    /// What stands in a snapshot is what was there when it began.
     fn preserve(&mut self, id: u32) {
-        if let Some(walk) = &mut self.walk {
+        for walk in self.walks.iter_mut().flatten() {
             walk.preserve(id, &self.slab, &self.acls);
         }
     }

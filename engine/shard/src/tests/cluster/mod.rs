@@ -6,6 +6,7 @@ mod greetings;
 mod kafka_znodes;
 mod reassignments;
 pub mod rig;
+mod tree_starts;
 mod trouble;
 mod znode_stories;
 mod znodes;

@@ -201,6 +201,11 @@ impl Cluster {
 
     /// A server joins by way of a node, with a disk that is new, and is started. Its number may have been another's.
     pub fn join(&mut self, id: NodeId, shards: u16, disk: u128, via: NodeId) {
+        self.join_with(id, shards, disk, via, |_| {});
+    }
+
+    /// The same with other settings.
+    pub fn join_with(&mut self, id: NodeId, shards: u16, disk: u128, via: NodeId, change: impl Fn(&mut Settings)) {
         let servers = self.ask_to_join(id, disk, via).expect("it is let in");
         let mut settings = settings_of(id, 3);
         settings.listeners[0].advertised.0 = format!("node{id}.example");
@@ -216,6 +221,7 @@ impl Cluster {
             disk,
             ..settings.cluster
         };
+        change(&mut settings);
         self.settings.insert(id, settings);
         self.shards.insert(id, shards);
         self.down.insert(id, vec![Files::new(); usize::from(shards)]);

@@ -4,8 +4,7 @@ use super::rig::{Cluster, node};
 use crate::ZooKeeperSettings;
 use crate::tests::zookeeper::{Told, create, ephemeral, greeted, hello, request, serving, take_frame};
 use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId};
-use torc_base::limits::TREE_KEPT_ENTRIES;
-use torc_net::zookeeper::{Ask, Session};
+use torc_net::zookeeper::{Ask, Connected, Session};
 
 /// The listener of ZooKeeper's clients.
 pub(super) const ZOOKEEPER: ListenerId = ListenerId(2);
@@ -33,6 +32,8 @@ pub(super) struct Zk {
     received: Vec<u8>,
     pub(super) zxid: i64,
     xid: i32,
+    /// Its node only reads.
+    pub(super) read_only: bool,
 }
 
 impl Zk {
@@ -42,12 +43,23 @@ impl Zk {
 
     /// `None`: there is no such session, or the node does not serve.
     pub(super) fn greet(cluster: &mut Cluster, id: NodeId, session: Option<Session>, zxid: i64) -> Option<Zk> {
+        Zk::greet_with(cluster, id, &hello(session, 10_000, zxid), zxid).ok()
+    }
+
+    /// The error: what was answered, if anything was.
+    pub(super) fn greet_with(
+        cluster: &mut Cluster,
+        id: NodeId,
+        hello: &[u8],
+        zxid: i64,
+    ) -> Result<Zk, Option<Connected>> {
         let conn = cluster.caller(id, 0, ZOOKEEPER);
-        cluster.say(conn, &hello(session, 10_000, zxid));
+        cluster.say(conn, hello);
         cluster.pass(50);
         let (mut received, _) = cluster.heard(conn);
-        let session = greeted(&take_frame(&mut received)?).session?;
-        Some(Zk { conn, session, received, zxid, xid: 0 })
+        let connected = greeted(&take_frame(&mut received).ok_or(None)?);
+        let Some(session) = connected.session else { return Err(Some(connected)) };
+        Ok(Zk { conn, session, received, zxid, xid: 0, read_only: connected.read_only })
     }
 
     pub(super) fn send(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) {
@@ -76,12 +88,18 @@ impl Zk {
         all.remove(0)
     }
 
+    /// Ends the session; the connection ends with it.
+    pub(super) fn does_last(&mut self, cluster: &mut Cluster) {
+        self.does(cluster, &Ask::CloseSession);
+        assert!(cluster.heard(self.conn).1);
+    }
+
     pub(super) fn does(&mut self, cluster: &mut Cluster, ask: &Ask<'_>) {
         assert_eq!(self.ask(cluster, ask).error(), 0, "{ask:?}");
     }
 }
 
-fn digest(cluster: &Cluster, id: NodeId) -> u64 {
+pub(super) fn digest(cluster: &Cluster, id: NodeId) -> u64 {
     cluster.shard(id, 0).groups.tree().state().digest()
 }
 
@@ -262,28 +280,4 @@ fn without_a_quorum_nobody_is_served() {
     cluster.pass(4_000);
     let mut zk = Zk::greet(&mut cluster, second, Some(zk.session), zk.zxid).expect("it lives");
     zk.does(&mut cluster, &Ask::Exists("/mine", false));
-}
-
-#[test]
-fn a_node_that_lacks_what_is_released_gets_the_tree_as_a_whole() {
-    let mut cluster = cluster();
-    let (leader, second, third) = roles(&mut cluster);
-    let mut zk = Zk::new(&mut cluster, leader);
-    cluster.kill(third);
-    cluster.pass(500);
-    for n in 0..30 {
-        zk.does(&mut cluster, &create(&format!("/n{n}"), b"data"));
-    }
-    for id in [leader, second] {
-        cluster.call(id, GroupId::TREE, |groups, out| {
-            // As if so much more had come.
-            let applied = groups.tree().state().applied().plus(TREE_KEPT_ENTRIES - 1);
-            groups.release_whole(out, GroupId::TREE, 1_000, applied);
-        });
-        let first = cluster.raft(id, GroupId::TREE).expect("it is there").log().first();
-        assert!(first.get() > 20, "{first}");
-    }
-    cluster.start(third);
-    cluster.pass(3_000);
-    assert_agree(&mut cluster);
 }
