@@ -749,6 +749,27 @@ pub static KEYS: &[Key] = &[
         set: |c, v| c.zookeeper.skips_acls = v.bool(),
     },
     Key {
+        name: "localSessionsEnabled",
+        kind: Kind::Bool,
+        default: "false",
+        doc: "Whether new sessions of a cluster are known to their server alone, and own no znodes.",
+        set: |c, v| c.zookeeper.local_sessions = v.bool(),
+    },
+    Key {
+        name: "localSessionsUpgradingEnabled",
+        kind: Kind::Bool,
+        default: "false",
+        doc: "Whether such a session gets known to all servers when it makes an ephemeral znode.",
+        set: |c, v| c.zookeeper.upgrades_sessions = v.bool(),
+    },
+    Key {
+        name: "readonlymode.enabled",
+        kind: Kind::Bool,
+        default: "false",
+        doc: "Whether a server of a cluster that has no leader serves reads to clients that allow it.",
+        set: |c, v| c.zookeeper.reads_alone = v.bool(),
+    },
+    Key {
         name: "admin.enableServer",
         kind: Kind::Bool,
         default: "true",

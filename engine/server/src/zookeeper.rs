@@ -2,8 +2,8 @@
 
 use crate::endpoint::Endpoint;
 use torc_base::limits::CATALOG_VOTERS_MAX;
-use torc_shard::ZooKeeperSettings;
 use torc_shard::znodes::facts::About;
+use torc_shard::{LocalSessions, ZooKeeperSettings};
 
 /// Where ZooKeeper's admin server listens unless `admin.serverPort` says otherwise.
 const ADMIN_PORT: u16 = 8080;
@@ -38,6 +38,10 @@ pub struct ZooKeeper {
     pub has_ttl: bool,
     pub enforces_quotas: bool,
     pub skips_acls: bool,
+    /// `localSessionsEnabled`, `localSessionsUpgradingEnabled`, `readonlymode.enabled`
+    pub local_sessions: bool,
+    pub upgrades_sessions: bool,
+    pub reads_alone: bool,
     /// `admin.enableServer`, `admin.serverAddress`, `admin.serverPort`
     pub admin_enabled: bool,
     pub admin_address: Option<String>,
@@ -85,6 +89,12 @@ impl ZooKeeper {
             has_ttl: self.has_ttl,
             enforces_quotas: self.enforces_quotas,
             skips_acls: self.skips_acls,
+            local_sessions: match (self.local_sessions, self.upgrades_sessions) {
+                (false, _) => LocalSessions::No,
+                (true, false) => LocalSessions::Yes,
+                (true, true) => LocalSessions::Upgraded,
+            },
+            reads_alone: self.reads_alone,
             memory_max: self.memory_max,
             four_letter_words: self.four_letter_words.clone(),
             kafka_chroot: self.chroot().map(str::to_string),

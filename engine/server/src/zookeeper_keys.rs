@@ -104,12 +104,6 @@ pub static ZOOKEEPER: &[Group] = &[
         why: "servers are added with torc.join and taken out with torc cluster, not by clients of ZooKeeper",
         keys: "reconfigEnabled",
     },
-    Group {
-        fate: Fate::NotYet,
-        why: "all sessions are known to all servers",
-        keys: "localSessionsEnabled localSessionsUpgradingEnabled",
-    },
-    Group { fate: Fate::NotYet, why: "a server without a quorum serves nobody", keys: "readonlymode.enabled" },
     Group { fate: Fate::NotYet, why: "there is no log of who did what", keys: "audit.enable audit.impl.class" },
     Group {
         fate: Fate::NotYet,

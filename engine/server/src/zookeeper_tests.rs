@@ -240,11 +240,18 @@ fn the_chroot_and_switches_are_taken_as_written() {
         "admin.serverAddress=127.0.0.1",
         "torc.zookeeper.listener=2181",
         "tickTime=500",
+        "localSessionsEnabled=true",
+        "readonlymode.enabled=true",
     ])
     .unwrap();
     let (zookeeper, settings) = (&config.zookeeper, config.zookeeper.settings(About::default()));
     assert_eq!((zookeeper.chroot(), zookeeper.admin().unwrap().to_string().as_str()), (None, "127.0.0.1:0"));
-    assert!(settings.skips_acls && settings.enforces_quotas && !settings.has_ttl);
+    assert!(settings.skips_acls && settings.enforces_quotas && !settings.has_ttl && settings.reads_alone);
+    assert_eq!(settings.local_sessions, torc_shard::LocalSessions::Yes);
+    let both = set(&["localSessionsEnabled=true", "localSessionsUpgradingEnabled=true"]).unwrap();
+    assert_eq!(both.zookeeper.settings(About::default()).local_sessions, torc_shard::LocalSessions::Upgraded);
+    let neither = set(&["localSessionsUpgradingEnabled=true"]).unwrap();
+    assert_eq!(neither.zookeeper.settings(About::default()).local_sessions, torc_shard::LocalSessions::No);
     assert_eq!((settings.min_session_ms, settings.max_session_ms), (1_000, 10_000));
     assert_eq!((config.shown["skipACL"].as_str(), config.shown["jute.maxbuffer"].as_str()), ("yes", "1048575"));
 }

@@ -35,7 +35,9 @@ pub use inquiry::{Finding, GroupProgress, Inquiries, Inquiry, PartitionProgress}
 pub use mail::Mail;
 pub use memory::MemoryLimits;
 pub use meters::Counts;
-pub use settings::{BrokerSetting, ClusterSettings, Listener, Peer, Protocol, Settings, ZooKeeperSettings};
+pub use settings::{
+    BrokerSetting, ClusterSettings, Listener, LocalSessions, Peer, Protocol, Settings, ZooKeeperSettings,
+};
 pub use shard::Shard;
 pub use stages::{Histogram, Stage, Stages};
 pub use stats::Stats;

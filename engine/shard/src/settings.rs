@@ -78,6 +78,18 @@ pub struct Settings {
     pub zookeeper: Option<ZooKeeperSettings>,
 }
 
+/// Whether new sessions are known to their nodes alone. Of a node without peers none are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LocalSessions {
+    /// All nodes know all of them.
+    #[default]
+    No,
+    /// They are, and own no znodes.
+    Yes,
+    /// They are until they make a znode that ends with its session: then all nodes know them.
+    Upgraded,
+}
+
 /// What ZooKeeper's clients are served with, by the keys of `zoo.cfg`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZooKeeperSettings {
@@ -100,6 +112,10 @@ pub struct ZooKeeperSettings {
     pub enforces_quotas: bool,
     /// `skipACL`: access lists are not asked.
     pub skips_acls: bool,
+    /// `localSessionsEnabled` and `localSessionsUpgradingEnabled`
+    pub local_sessions: LocalSessions,
+    /// `readonlymode.enabled`: a node of a cluster that has no leader serves reads to clients that allow it.
+    pub reads_alone: bool,
     /// Memory that znodes may take, in bytes.
     pub memory_max: usize,
     /// `4lw.commands.whitelist`; `*`: all of them.
@@ -124,6 +140,8 @@ impl Default for ZooKeeperSettings {
             has_ttl: true,
             enforces_quotas: false,
             skips_acls: false,
+            local_sessions: LocalSessions::No,
+            reads_alone: false,
             memory_max: 4 << 30,
             four_letter_words: vec!["srvr".into()],
             kafka_chroot: None,

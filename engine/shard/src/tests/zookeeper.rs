@@ -21,6 +21,13 @@ pub fn hello(session: Option<Session>, timeout_ms: i32, last_zxid: i64) -> Vec<u
     out
 }
 
+/// The same of a client that is content with reading.
+pub fn hello_reading(session: Option<Session>, timeout_ms: i32, last_zxid: i64) -> Vec<u8> {
+    let mut out = Vec::new();
+    Connect { last_zxid, timeout_ms, session, read_only: true, knows_read_only: true }.encode(&mut out);
+    out
+}
+
 /// A request.
 pub fn request(xid: i32, ask: &Ask<'_>) -> Vec<u8> {
     let mut out = Vec::new();

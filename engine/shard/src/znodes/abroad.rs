@@ -40,6 +40,11 @@ impl Abroad {
         self.report_at.get_or_insert(now.plus_ms(tick_ms / 2));
     }
 
+    /// Something for the leader that nobody waits for.
+    pub(super) fn tell(&mut self, ask: TreeAsk) {
+        self.asks.push(ask);
+    }
+
     /// The leader is another one: it is not asked what the one before was to be asked.
     pub(super) fn forget(&mut self) {
         self.asks.clear();
@@ -127,19 +132,22 @@ impl Znodes {
                     }
                 }
             }
+            TreeAsk::Upgrade { session, owner, timeout_ms } => {
+                return self.begin_upgraded(around, *session, *owner, *timeout_ms);
+            }
             TreeAsk::NewSession { number, wanted, timeout_ms } => {
                 match self.begin_session(around, *number, *wanted, *timeout_ms) {
                     Ok(()) => return true,
                     Err(error) => TreeAnswer::Refused { number: *number, error, at: 0, after },
                 }
             }
-            TreeAsk::Write { number, session, owner, ids, frame } => {
+            TreeAsk::Write { number, session, owner, is_local, ids, frame } => {
                 let Some((head, request)) = decode(frame).ok().filter(|(_, request)| want(request).is_some()) else {
                     // The node that asks could read it.
                     self.turn_away(from, term, ask);
                     return true;
                 };
-                let who = Who { session: *session, owner: *owner, ids };
+                let who = Who { session: *session, owner: *owner, is_local: *is_local, ids };
                 match self.change(around, &who, *number, head, &request, frame.len()) {
                     Ok(()) => return true,
                     Err(Denied::Stalled) => return false,

@@ -173,9 +173,11 @@ impl Znodes {
         let mut is_last = false;
         match (want, refused) {
             (Want::TakeUp, _) => {
-                let connect = self.clients.get(&conn).and_then(|client| client.connect);
-                let none = Connected { session: None, timeout_ms: 0, read_only: false };
-                none.encode(&connect.expect("it has been said"), scratch);
+                let client = self.clients.get(&conn);
+                let (connect, read_only) =
+                    client.and_then(|client| Some((client.connect?, client.reads_alone))).expect("it has been said");
+                let none = Connected { session: None, timeout_ms: 0, read_only };
+                none.encode(&connect, scratch);
                 is_last = true;
             }
             (Want::NewSession, _) => return (None, true),
@@ -196,6 +198,8 @@ impl Znodes {
                     reply.path(path);
                 }
                 reply.end();
+                // A session that stands in no log.
+                is_last = *want == Want::Close;
             }
         }
         (Some(self.packer.take_scratch()), is_last)

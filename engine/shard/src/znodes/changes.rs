@@ -14,6 +14,8 @@ use torc_state::tree::{self, Acl, Asker, Body, Change, Create, Id, Identity, Ref
 pub(super) struct Who<'a> {
     pub(super) session: SessionId,
     pub(super) owner: Owner,
+    /// Only the node that asks knows the session.
+    pub(super) is_local: bool,
     pub(super) ids: &'a [Identity],
 }
 
@@ -60,11 +62,14 @@ impl Znodes {
             return Some(Looked::Taken(self.authenticate(conn, head, scheme, credentials)));
         }
         let want = want(request)?;
+        if let Some(looked) = self.take_local(around, conn, head, request) {
+            return Some(looked);
+        }
         if let Some(looked) = self.change_kafka(around, head, &want, request) {
             return Some(looked);
         }
         let client = self.clients.get(&conn).expect("the caller has it");
-        let (session, owner) = (client.session, client.owner);
+        let (session, owner, is_local) = (client.session, client.owner, client.is_local);
         // Nobody else decides, so that what is in the log here is all that there is.
         if matches!(request, Request::Sync(_)) && around.groups.tree_others() == 0 {
             let after = around.groups.tree_end();
@@ -75,14 +80,14 @@ impl Znodes {
             Lead::There(_) if self.abroad.is_full() => Looked::Stalled,
             Lead::There(_) => {
                 let (number, ids, frame) = (self.number(), self.clients[&conn].ids.clone(), frame.to_vec());
-                self.ask_abroad(conn, number, TreeAsk::Write { number, session, owner, ids, frame });
+                self.ask_abroad(conn, number, TreeAsk::Write { number, session, owner, is_local, ids, frame });
                 Looked::Taken(What::Asked { number, xid: head.xid, want })
             }
             Lead::Here => {
                 let number = self.number();
                 // It is put back: nothing of it is changed meanwhile.
                 let ids = std::mem::take(&mut self.clients.get_mut(&conn).expect("just seen").ids);
-                let who = Who { session, owner, ids: &ids };
+                let who = Who { session, owner, is_local, ids: &ids };
                 let result = self.change(around, &who, number, head, request, frame.len());
                 self.clients.get_mut(&conn).expect("just seen").ids = ids;
                 match result {
@@ -114,10 +119,12 @@ impl Znodes {
             return Err(Denied::Stalled);
         }
         let Some(expiry) = &mut self.expiry else { return Err(Denied::Stalled) };
-        expiry.touch(who.session, around.out.now.mono);
-        let is_moved = expiry.check(who.session, who.owner) == Err(TreeError::SessionMoved);
+        let is_moved = !who.is_local && {
+            expiry.touch(who.session, around.out.now.mono);
+            expiry.check(who.session, who.owner) == Err(TreeError::SessionMoved)
+        };
         let ids: Vec<Id<'_>> = who.ids.iter().map(Identity::as_id).collect();
-        let asker = Asker { session: who.session, ids: &ids, is_moved, is_local: false };
+        let asker = Asker { session: who.session, ids: &ids, is_moved, is_local: who.is_local };
         if let Request::CloseSession = request {
             if is_moved {
                 return Err(Denied::Refused(Refused { error: TreeError::SessionMoved, at: 0 }));

@@ -89,6 +89,10 @@ pub(super) struct Client {
     /// [`SessionId::NONE`] before it has one.
     pub(super) session: SessionId,
     pub(super) timeout_ms: u32,
+    /// Its session is known to this node alone.
+    pub(super) is_local: bool,
+    /// It is served without a leader, and only reads.
+    pub(super) reads_alone: bool,
     /// Requests that are not answered, in order. Those that have not been looked at are the last ones.
     pub(super) line: VecDeque<Step>,
     pub(super) looked: usize,
@@ -105,6 +109,8 @@ impl Client {
             connect: None,
             session: SessionId::NONE,
             timeout_ms: 0,
+            is_local: false,
+            reads_alone: false,
             line: VecDeque::new(),
             looked: 0,
             meters: ClientMeters::default(),

@@ -30,6 +30,10 @@ impl Znodes {
     /// Takes in what a client says first. False: the connection is of no use.
     pub(super) fn greet(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> bool {
         let Ok(connect) = Connect::decode(frame) else { return false };
+        let reads_alone = self.is_without_leader(around.now()) && self.reads_alone(around);
+        if reads_alone && !connect.read_only {
+            return false;
+        }
         let seen = around.tree().zxid();
         if Zxid(connect.last_zxid) > seen {
             let text = format!(
@@ -45,6 +49,7 @@ impl Znodes {
         let client = self.clients.get_mut(&conn).expect("the caller has it");
         client.timeout_ms = Tree::negotiate(connect.timeout_ms, bounds);
         client.connect = Some(connect);
+        client.reads_alone = reads_alone;
         client.stage = Stage::Greeting;
         true
     }
@@ -62,8 +67,18 @@ impl Znodes {
             let refused = Some(Refused { error, at: 0 });
             Looked::Taken(What::Settled { xid: 0, want: Want::TakeUp, refused, after })
         };
+        if client.reads_alone && around.tree().committed_session(session).is_some() {
+            // As ZooKeeper has it: its client is to look for a node that can keep it alive.
+            return Some(Looked::Taken(What::Gone));
+        }
         if !is_password(self.secret, session, &password) {
             return Some(gone(TreeError::AuthFailed, Index(0)));
+        }
+        if self.locals.touch(session, around.now()) {
+            return Some(Looked::Taken(self.established_here(around, conn, session)));
+        }
+        if client.reads_alone {
+            return Some(gone(TreeError::SessionExpired, Index(0)));
         }
         Some(match lead {
             Lead::Nobody => Looked::Stalled,
@@ -89,6 +104,9 @@ impl Znodes {
         }
         self.next_session = self.next_session.wrapping_add(1);
         let (wanted, number) = (SessionId(self.next_session), self.number());
+        if let Some(what) = self.begin_local(around, conn, wanted, lead) {
+            return Looked::Taken(what);
+        }
         match lead {
             Lead::Nobody => return Looked::Stalled,
             Lead::Here => match self.begin_session(around, number, wanted, timeout_ms) {
@@ -126,8 +144,8 @@ impl Znodes {
         client.stage = Stage::Open;
         client.meters.established = around.out.now.wall;
         let told = Session { id: session.get(), password: password(self.secret, session) };
-        let timeout_ms = client.timeout_ms as i32;
-        let connected = Connected { session: Some(told), timeout_ms, read_only: false };
+        let (timeout_ms, read_only) = (client.timeout_ms as i32, client.reads_alone);
+        let connected = Connected { session: Some(told), timeout_ms, read_only };
         connected.encode(&client.connect.expect("it has been said"), &mut self.packer.scratch);
         self.heard(around.now(), session);
         What::Ready(self.packer.take_scratch())

@@ -309,7 +309,13 @@ impl Facts {
         Some(Facts {
             version: about.version.clone(),
             environment: about.environment.clone(),
-            allowed: zookeeper.four_letter_words.clone(),
+            // As ZooKeeper has it: clients that read look for servers that do more by this word.
+            allowed: zookeeper
+                .four_letter_words
+                .iter()
+                .cloned()
+                .chain(zookeeper.reads_alone.then(|| "isro".into()))
+                .collect(),
             conf: Conf {
                 client_port: about.client_port,
                 data_dir: settings.data_dir.clone(),

@@ -10,9 +10,11 @@ use torc_state::tree::{Identity, TreeError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TreeAsk {
     /// A request that changes something or goes through the log: as it came from a client, and who that is.
-    Write { number: u64, session: SessionId, owner: Owner, ids: Vec<Identity>, frame: Vec<u8> },
+    Write { number: u64, session: SessionId, owner: Owner, is_local: bool, ids: Vec<Identity>, frame: Vec<u8> },
     /// A session, under that id unless it is taken.
     NewSession { number: u64, wanted: SessionId, timeout_ms: u32 },
+    /// A session that only the asking node knew is to be known to all: it makes a znode that ends with it.
+    Upgrade { session: SessionId, owner: Owner, timeout_ms: u32 },
     /// Another connection serves a session from now on.
     TakeUp { number: u64, session: SessionId, owner: Owner },
     /// These sessions were heard of.
@@ -28,7 +30,7 @@ impl TreeAsk {
             TreeAsk::Write { number, .. } | TreeAsk::NewSession { number, .. } | TreeAsk::TakeUp { number, .. } => {
                 Some(*number)
             }
-            TreeAsk::Heard(_) | TreeAsk::MoveController => None,
+            TreeAsk::Upgrade { .. } | TreeAsk::Heard(_) | TreeAsk::MoveController => None,
         }
     }
 
@@ -36,8 +38,11 @@ impl TreeAsk {
     pub fn bytes(&self) -> usize {
         let known = |of: &Identity| of.scheme.len() + of.id.len() + 2 * NUMBER;
         match self {
-            TreeAsk::Write { ids, frame, .. } => ids.iter().map(known).sum::<usize>() + frame.len() + 6 * NUMBER,
-            TreeAsk::NewSession { .. } | TreeAsk::TakeUp { .. } | TreeAsk::MoveController => 4 * NUMBER,
+            TreeAsk::Write { ids, frame, .. } => ids.iter().map(known).sum::<usize>() + frame.len() + 7 * NUMBER,
+            TreeAsk::NewSession { .. }
+            | TreeAsk::Upgrade { .. }
+            | TreeAsk::TakeUp { .. }
+            | TreeAsk::MoveController => 4 * NUMBER,
             TreeAsk::Heard(sessions) => (sessions.len() + 2) * NUMBER,
         }
     }
@@ -67,6 +72,7 @@ const NEW_SESSION: u8 = 2;
 const TAKE_UP: u8 = 3;
 const HEARD: u8 = 4;
 const MOVE_CONTROLLER: u8 = 5;
+const UPGRADE: u8 = 6;
 
 /// Bytes of a number.
 const NUMBER: usize = 8;
@@ -121,11 +127,12 @@ impl TreeMail {
 
 fn put_ask(out: &mut Vec<u8>, ask: &TreeAsk) {
     match ask {
-        TreeAsk::Write { number, session, owner, ids, frame } => {
+        TreeAsk::Write { number, session, owner, is_local, ids, frame } => {
             out.push(WRITE);
             put_u64(out, *number);
             put_i64(out, session.get());
             put_u64(out, owner.0);
+            out.push(u8::from(*is_local));
             put_u64(out, ids.len() as u64);
             for Identity { scheme, id } in ids {
                 put_bytes(out, scheme.as_bytes());
@@ -137,6 +144,12 @@ fn put_ask(out: &mut Vec<u8>, ask: &TreeAsk) {
             out.push(NEW_SESSION);
             put_u64(out, *number);
             put_i64(out, wanted.get());
+            put_u64(out, (*timeout_ms).into());
+        }
+        TreeAsk::Upgrade { session, owner, timeout_ms } => {
+            out.push(UPGRADE);
+            put_i64(out, session.get());
+            put_u64(out, owner.0);
             put_u64(out, (*timeout_ms).into());
         }
         TreeAsk::TakeUp { number, session, owner } => {
@@ -159,11 +172,19 @@ fn take_ask(from: &mut Decoder<'_, '_>) -> Read<TreeAsk> {
         WRITE => {
             let (number, session) = (from.u64("number")?, SessionId(from.i64("session")?));
             let owner = Owner(from.u64("owner")?);
+            let is_local = from.u8("whether a session is local")?;
+            from.check(is_local <= 1, "whether a session is local")?;
+            let is_local = is_local == 1;
             let count = from.count(CLIENT_IDENTITIES_MAX, "identities")?;
             let ids = (0..count).map(|_| take_identity(from)).collect::<Read<_>>()?;
             let len = from.u64_max(FRAME_BYTES_MAX as u64, "request")?;
             let frame = from.take(len as usize, "request")?.to_vec();
-            TreeAsk::Write { number, session, owner, ids, frame }
+            TreeAsk::Write { number, session, owner, is_local, ids, frame }
+        }
+        UPGRADE => {
+            let (session, owner) = (SessionId(from.i64("session")?), Owner(from.u64("owner")?));
+            let timeout_ms = from.u64_max(u32::MAX.into(), "timeout")? as u32;
+            TreeAsk::Upgrade { session, owner, timeout_ms }
         }
         NEW_SESSION => {
             let (number, wanted) = (from.u64("number")?, SessionId(from.i64("session")?));

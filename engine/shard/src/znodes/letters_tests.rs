@@ -6,7 +6,8 @@ fn sample() -> TreeMail {
     TreeMail {
         term: Term(4),
         asks: vec![
-            TreeAsk::Write { number: 1, session, owner, ids, frame: b"a frame".to_vec() },
+            TreeAsk::Write { number: 1, session, owner, is_local: true, ids, frame: b"a frame".to_vec() },
+            TreeAsk::Upgrade { session, owner, timeout_ms: 4_000 },
             TreeAsk::NewSession { number: 2, wanted: session, timeout_ms: 30_000 },
             TreeAsk::TakeUp { number: u64::MAX, session, owner },
             TreeAsk::Heard(vec![session, SessionId(9)]),

@@ -30,9 +30,11 @@ impl Meters {
         self.sizes.add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
-    /// Clients are served since then.
-    pub(super) fn begin(&mut self, now: Mono) {
+    /// Clients are served since then. True: they were not before.
+    pub(super) fn begin(&mut self, now: Mono) -> bool {
+        let is_new = self.since.is_none();
         self.since.get_or_insert(now);
+        is_new
     }
 }
 
@@ -95,7 +97,8 @@ impl Znodes {
         let has_tree = around.groups.has_tree();
         let (mode, ensemble) = self.ensemble(around);
         let mut facts = Facts {
-            is_serving: has_tree && self.lead.0 != Lead::Nobody,
+            is_serving: has_tree && (self.lead.0 != Lead::Nobody || mode == Mode::ReadOnly),
+            local_sessions: self.locals.len() as u64,
             mode,
             ensemble,
             latency: self.meters.latency,
@@ -140,6 +143,9 @@ impl Znodes {
             return (Mode::Standalone, None);
         }
         let (lead, _, since) = self.lead;
+        if self.is_without_leader(around.out.now.mono) && self.reads_alone(around) {
+            return (Mode::ReadOnly, None);
+        }
         let (_, configuration) = around.groups.members(GroupId::TREE);
         let me = self.settings.node;
         let address = |node| self.settings.cluster.peer(node).map(|peer| peer.address);

@@ -16,6 +16,7 @@ mod connect;
 pub mod facts;
 mod kafka;
 mod letters;
+mod locals;
 mod meters;
 mod reads;
 mod sessions;
@@ -104,6 +105,9 @@ pub struct Znodes {
     next_session: i64,
     /// Who decides, in which term, and since when.
     lead: (Lead, Term, Mono),
+    /// Sessions that only this node knows, and those of them that it began without a leader.
+    locals: Expiry,
+    begun_alone: BTreeSet<SessionId>,
     /// Of a leader: sessions that live.
     expiry: Option<Expiry>,
     /// Of a leader: sessions that have begun to end.
@@ -140,6 +144,8 @@ impl Znodes {
             numbers: u64::from(settings.node.get()) << 48 | prng.below(1 << 47),
             next_session: 0,
             lead: (Lead::Nobody, Term(0), Mono(0)),
+            locals: locals::none(&zookeeper),
+            begun_alone: BTreeSet::new(),
             expiry: None,
             ending: VecDeque::new(),
             end_again: Mono(0),
@@ -167,10 +173,11 @@ impl Znodes {
         around.conns.set_frame_max(conn, self.zookeeper.max_buffer);
         let owner = self.number();
         self.clients.insert(conn, Client::new(peer, owner));
+        let is_left = self.is_without_leader(around.now()) && !self.reads_alone(around);
         let count = self.by_address.entry(peer).or_default();
         *count += 1;
         let max = self.zookeeper.max_connections_per_ip;
-        if max > 0 && *count > max || self.is_fenced || self.is_without_leader(around.now()) {
+        if max > 0 && *count > max || self.is_fenced || is_left {
             around.close(conn);
         }
     }
@@ -269,8 +276,9 @@ impl Znodes {
         let same = lead == before && (term == before_term || lead == Lead::Nobody);
         if !same {
             self.lead = (lead, term, now);
-            if before != Lead::Nobody {
-                self.lose(around);
+            match before {
+                Lead::Nobody => self.end_reading_alone(around),
+                _ => self.lose(around),
             }
             self.expiry = None;
             self.ending.clear();
@@ -342,7 +350,10 @@ impl Znodes {
             return;
         }
         let now = around.now();
-        self.meters.begin(now);
+        if self.meters.begin(now) {
+            // Nobody leads, as far as is known, since it can be known.
+            self.lead.2 = now;
+        }
         let lead = self.look_at_lead(around);
         if lead != Lead::Nobody {
             for conn in std::mem::take(&mut self.stalled) {
@@ -350,10 +361,11 @@ impl Znodes {
             }
         }
         self.turn_sessions(around);
+        self.turn_locals(around);
         if now >= self.next_look {
             self.next_look = now.plus_ms(LOOK_MS);
             if self.is_without_leader(now) {
-                self.replaced(around);
+                self.leave_clients(around);
             }
             self.leave_overdue(around);
             around.groups.seat_tree(around.out);
@@ -380,6 +392,6 @@ impl Znodes {
         let expiry = self.expiry.as_ref().and_then(Expiry::next);
         let is_idle = self.clients.is_empty() && self.expiry.is_none();
         let look = (!is_idle).then_some(self.next_look);
-        [at_once, ends, expiry, look, abroad, self.kafka.deadline()].into_iter().flatten().min()
+        [at_once, ends, expiry, look, abroad, self.locals.next(), self.kafka.deadline()].into_iter().flatten().min()
     }
 }

@@ -11,7 +11,7 @@ use torc_state::tree::expiry::{Expiry, Owner};
 use torc_state::tree::{Body, Refused, TreeError};
 
 /// Sessions that are over, of which so many begin to end in one turn.
-const TURN_EXPIRED: usize = 128;
+pub(super) const TURN_EXPIRED: usize = 128;
 /// Transactions that end sessions, or znodes whose time is over, in one turn.
 const TURN_ENDS: usize = 64;
 /// Where the log has no room the ends of sessions go on after so long.
@@ -43,6 +43,9 @@ impl Znodes {
 
     /// A session was heard of on this node.
     pub(super) fn heard(&mut self, now: Mono, session: SessionId) {
+        if self.locals.touch(session, now) {
+            return;
+        }
         match &mut self.expiry {
             Some(expiry) => _ = expiry.touch(session, now),
             None => self.abroad.heard(now, session, self.zookeeper.tick_ms),
