@@ -39,10 +39,9 @@ impl TreeAsk {
         let known = |of: &Identity| of.scheme.len() + of.id.len() + 2 * NUMBER;
         match self {
             TreeAsk::Write { ids, frame, .. } => ids.iter().map(known).sum::<usize>() + frame.len() + 7 * NUMBER,
-            TreeAsk::NewSession { .. }
-            | TreeAsk::Upgrade { .. }
-            | TreeAsk::TakeUp { .. }
-            | TreeAsk::MoveController => 4 * NUMBER,
+            TreeAsk::NewSession { .. } | TreeAsk::Upgrade { .. } | TreeAsk::TakeUp { .. } | TreeAsk::MoveController => {
+                4 * NUMBER
+            }
             TreeAsk::Heard(sessions) => (sessions.len() + 2) * NUMBER,
         }
     }
