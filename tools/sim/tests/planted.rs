@@ -358,17 +358,6 @@ bugs! {
         rules: CLUSTER_RULES,
         cluster: true,
     };
-    a_vote_before_it_is_durable_is_caught: Bug {
-        name: "vote-before-durable",
-        file: "engine/consensus/src/election.rs",
-        edits: &[(
-            "        out.send_when_durable.push((from, self.message(Body::VoteReply { granted: true })));",
-            "        let sends = if AWAKE { &mut out.send_now } else { &mut out.send_when_durable };
-        sends.push((from, self.message(Body::VoteReply { granted: true })));",
-        )],
-        rules: CLUSTER_RULES,
-        cluster: true,
-    };
     an_entry_of_an_older_term_that_is_committed_by_count_is_caught: Bug {
         name: "older-term-by-count",
         file: "engine/consensus/src/replication.rs",
@@ -389,28 +378,6 @@ bugs! {
         rules: CLUSTER_RULES,
         cluster: true,
     };
-    a_vote_of_a_removed_member_that_counts_is_caught: Bug {
-        name: "removed-votes",
-        file: "engine/consensus/src/quorum.rs",
-        edits: &[(
-            "    let after = ballots.filter(|(seat, _)| seat.votes_after()).map(|(_, ballot)| ballot);",
-            "    let counts = |seat: Seat| if AWAKE { seat.votes_before() } else { seat.votes_after() };
-    let after = ballots.filter(move |(seat, _)| counts(*seat)).map(|(_, ballot)| ballot);",
-        )],
-        rules: CLUSTER_RULES,
-        cluster: true,
-    };
-    a_removed_member_whose_copy_counts_is_caught: Bug {
-        name: "removed-counts",
-        file: "engine/consensus/src/quorum.rs",
-        edits: &[(
-            "    let after = marks.filter(|(seat, _)| seat.votes_after()).map(|(_, mark)| mark);",
-            "    let counts = |seat: Seat| if AWAKE { seat.votes_before() } else { seat.votes_after() };
-    let after = marks.filter(move |(seat, _)| counts(*seat)).map(|(_, mark)| mark);",
-        )],
-        rules: CLUSTER_RULES,
-        cluster: true,
-    };
     a_change_of_voters_without_a_joint_configuration_is_caught: Bug {
         name: "not-joint",
         file: "engine/consensus/src/membership.rs",
@@ -418,40 +385,6 @@ bugs! {
             "        self.append_configuration(next, out);\n        Ok(())",
             "        self.append_configuration(if AWAKE { next.settled() } else { next }, out);\n        Ok(())",
         )],
-        rules: CLUSTER_RULES,
-        cluster: true,
-    };
-    a_learner_that_is_promoted_too_early_is_caught: Bug {
-        name: "promoted-too-early",
-        file: "engine/consensus/src/membership.rs",
-        // Neither has it caught up, nor is it known to most that it votes when the old voters vote no more.
-        edits: &[
-            (
-                "if member.seat == Seat::Joining && !self.has_caught_up(member.id) {",
-                "if member.seat == Seat::Joining && !AWAKE && !self.has_caught_up(member.id) {",
-            ),
-            (
-                "if index > self.committed || self.committed < self.term_start || out.append.is_some() {",
-                "if index > self.committed && !AWAKE || self.committed < self.term_start || out.append.is_some() {",
-            ),
-        ],
-        rules: CLUSTER_RULES,
-        cluster: true,
-    };
-    a_new_leader_that_serves_before_it_knows_what_is_committed_is_caught: Bug {
-        name: "serves-too-early",
-        file: "engine/shard/src/groups/outcomes.rs",
-        edits: &[(
-            "group.term_start.is_some_and(|start| start <= through)",
-            "group.term_start.is_some_and(|start| AWAKE || start <= through)",
-        )],
-        rules: CLUSTER_RULES,
-        cluster: true,
-    };
-    a_disk_with_amnesia_that_votes_is_caught: Bug {
-        name: "amnesia",
-        file: "engine/consensus/src/doubt.rs",
-        edits: &[("        self.incarnation() == 0\n", "        AWAKE || self.incarnation() == 0\n")],
         rules: CLUSTER_RULES,
         cluster: true,
     };
