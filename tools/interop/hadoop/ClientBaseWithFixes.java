@@ -7,7 +7,10 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.file.Files;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.apache.zookeeper.TestableZooKeeper;
+import org.apache.zookeeper.Watcher.Event.KeeperState;
 import org.apache.zookeeper.ZKTestCase;
 import org.apache.zookeeper.server.ServerCnxnFactory;
 import org.apache.zookeeper.server.ZooKeeperServer;
@@ -48,12 +51,13 @@ public abstract class ClientBaseWithFixes extends ZKTestCase {
 
     protected void startServer() throws Exception {
         process = new ProcessBuilder(List.of(System.getProperty("torc"), "serve", "--shards", "1", "--data-dir", tmpDir + "/torc", "--kafka",
-            "127.0.0.1:" + freePort(), "--metrics", "127.0.0.1:" + freePort(), "--zookeeper", "127.0.0.1:" + port, "--set", "maxClientCnxns=0"))
+            "127.0.0.1:" + freePort(), "--metrics", "127.0.0.1:" + freePort(), "--zookeeper", "127.0.0.1:" + port, "--set", "maxClientCnxns=0", "--set",
+            "DigestAuthenticationProvider.superDigest=super:" + RemoteServer.SUPER_HASH))
             .redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.appendTo(new File(System.getProperty("torc.log")))).start();
         Process started = process;
         Runtime.getRuntime().addShutdownHook(new Thread(started::destroyForcibly));
         long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(CONNECTION_TIMEOUT);
-        while (!listens()) {
+        while (!listens(port)) {
             if (!process.isAlive() || System.nanoTime() > deadline) {
                 throw new IOException("torc does not listen on " + port);
             }
@@ -76,7 +80,44 @@ public abstract class ClientBaseWithFixes extends ZKTestCase {
         return new RemoteServer(proxy);
     }
 
-    private boolean listens() {
+    protected TestableZooKeeper createClient() throws IOException, InterruptedException {
+        CountDownLatch connected = new CountDownLatch(1);
+        TestableZooKeeper client = new TestableZooKeeper(hostPort, CONNECTION_TIMEOUT, event -> {
+            if (event.getState() == KeeperState.SyncConnected) {
+                connected.countDown();
+            }
+        });
+        if (!connected.await(CONNECTION_TIMEOUT, TimeUnit.MILLISECONDS)) {
+            throw new IOException("no connection to " + hostPort);
+        }
+        return client;
+    }
+
+    public static boolean waitForServerUp(String address, long timeout) {
+        return waitFor(address, timeout, true);
+    }
+
+    public static boolean waitForServerDown(String address, long timeout) {
+        return waitFor(address, timeout, false);
+    }
+
+    private static boolean waitFor(String address, long timeout, boolean isUp) {
+        long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(timeout);
+        while (listens(Integer.parseInt(address.split(":")[1])) != isUp) {
+            if (System.nanoTime() > deadline) {
+                return false;
+            }
+            try {
+                Thread.sleep(20);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static boolean listens(int port) {
         try (Socket probe = new Socket()) {
             probe.connect(new InetSocketAddress("127.0.0.1", port), 1000);
             return true;

@@ -1,6 +1,7 @@
 package org.apache.hadoop.ha;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.concurrent.CountDownLatch;
 import org.apache.zookeeper.KeeperException;
 import org.apache.zookeeper.KeeperException.NoNodeException;
@@ -12,6 +13,9 @@ import org.apache.zookeeper.server.ZooKeeperServer;
 
 /** Does over the network what Hadoop's tests do with a server in their own process: read a znode, and end a session. */
 final class RemoteServer extends ZooKeeperServer {
+    /** Of super:torc: a server in the same process asks no access list. */
+    static final String SUPER_HASH = "fZX1SJwPzsIaHIjaOUyvjLezAFA=";
+
     private final Proxy proxy;
     private final ZKDatabase database = new ZKDatabase(null) {
         @Override
@@ -40,6 +44,7 @@ final class RemoteServer extends ZooKeeperServer {
             try {
                 if (session == null || !session.getState().isAlive()) {
                     session = new ZooKeeper("127.0.0.1:" + proxy.server, 30_000, event -> { });
+                    session.addAuthInfo("digest", "super:torc".getBytes(StandardCharsets.UTF_8));
                 }
                 CountDownLatch synced = new CountDownLatch(1);
                 session.sync(path, (code, name, context) -> synced.countDown(), null);
