@@ -21,7 +21,7 @@ READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
 # What differs from ZooKeeper's own defaults in all runs: the rest is as in a zoo.cfg that names a directory and a port.
 SETTINGS = {"tickTime": "2000", "initLimit": "10", "syncLimit": "5", "maxClientCnxns": "0", "admin.enableServer": "false",
-            "extendedTypesEnabled": "true"}
+            "extendedTypesEnabled": "true", "4lw.commands.whitelist": "*"}
 
 
 def build_of(version):
@@ -153,8 +153,9 @@ class Ensemble:
             node.stop(signal.SIGKILL)
 
 
-# What differs from torc's defaults in the same way: all clients come from one address, and no container goes in the middle of a script.
-TORC_SETTINGS = {"maxClientCnxns": "0", "znode.container.checkIntervalMs": "86400000"}
+# What differs from torc's defaults in the same way: all clients come from one address, kazoo asks for a server's
+# version by a four-letter word, and no container goes in the middle of a script.
+TORC_SETTINGS = {"maxClientCnxns": "0", "4lw.commands.whitelist": "*", "znode.container.checkIntervalMs": "86400000"}
 
 
 class TorcEnsemble:
