@@ -75,6 +75,7 @@ enum Task {
     Window { stream: u64, at: u64 },
     Rehead(Header),
     Sync(Slot),
+    Names,
     Close(Slot),
 }
 
@@ -238,7 +239,7 @@ impl Recovery {
                 self.rehead_next(parts, ops);
                 Ok(self.end_if_done())
             }
-            (Task::Sync(_), _) => Ok(self.end_if_done()),
+            (Task::Sync(_) | Task::Names, _) => Ok(self.end_if_done()),
             (task, ok) => panic!("{task:?} ended with {ok:?}"),
         }
     }
@@ -649,7 +650,8 @@ impl Recovery {
     }
 
     /// The log ends here. What was read must be on stable storage before it is shown to anybody, and files behind the
-    /// end must not be taken for their former segments.
+    /// end must not be taken for their former segments. The checkpoint that it began with may have got its name just before
+    /// the process ended: until that name is durable the one before may come back, and needs what this one has given up.
     fn finish(&mut self, parts: &mut Parts<'_>, ops: &mut Vec<DiskOp>, out: &mut Vec<Outcome>) -> Progress {
         self.pass_checkpoint(parts, out);
         let segment = match std::mem::replace(&mut self.mode, Mode::Chain) {
@@ -678,6 +680,7 @@ impl Recovery {
         for slot in scanned {
             self.ask(Task::Sync(slot), DiskKind::Sync { file: slot.file() }, ops);
         }
+        self.ask(Task::Names, DiskKind::SyncDir, ops);
         self.rehead_next(parts, ops);
         Progress::Going
     }
@@ -690,7 +693,7 @@ impl Recovery {
     }
 
     fn end_if_done(&mut self) -> Progress {
-        let waits = self.tasks.values().any(|t| matches!(t, Task::Rehead(_) | Task::Sync(_)));
+        let waits = self.tasks.values().any(|t| matches!(t, Task::Rehead(_) | Task::Sync(_) | Task::Names));
         if !self.finishing || waits {
             return Progress::Going;
         }
@@ -713,6 +716,7 @@ fn failure(task: &Task, error: DiskError) -> WalError {
         Task::Window { .. } => ("reading a segment", String::new()),
         Task::Rehead(header) => ("writing the header", header.slot.file_name()),
         Task::Sync(slot) => ("flush", slot.file_name()),
+        Task::Names => ("making names durable", String::new()),
         Task::Close(slot) => ("closing", slot.file_name()),
     };
     WalError::Disk { doing, file, error }

@@ -364,3 +364,16 @@ fn a_full_disk_heals_with_files_that_were_about_to_go() {
     }
     assert!(rig.now.mono.since(began) < 1_000_000_000);
 }
+
+/// The checkpoint that a start goes by may have got its name right before the process ended. If the power goes after that start,
+/// an older one may come back, which needs what the newer one has given up.
+#[test]
+fn what_names_a_start_goes_by_are_durable_before_it_has_ended() {
+    let mut rig = Rig::started(small(), 5);
+    rig.fill(1, 20, 8_000);
+    rig.settle();
+    rig.kill(false);
+    rig.disk.files.values_mut().for_each(|file| file.named = false);
+    rig.open().expect("nothing is wrong with it");
+    assert!(rig.disk.files.values().all(|file| file.named));
+}

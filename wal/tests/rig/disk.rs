@@ -15,7 +15,7 @@ pub struct File {
     /// What is on stable storage for certain.
     stable: Vec<u8>,
     /// The name survives a power cut for certain.
-    named: bool,
+    pub named: bool,
 }
 
 #[derive(Clone, Default)]

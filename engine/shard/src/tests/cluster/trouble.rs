@@ -373,3 +373,21 @@ fn how_soon_a_node_that_is_gone_was_noticed_is_counted() {
         assert_eq!(cluster.count(node(1), |stats| &stats.peer_detection_us_total), us);
     }
 }
+
+#[test]
+fn what_was_on_its_way_to_the_disk_says_nothing_of_a_group_that_is_made_again() {
+    let (mut cluster, leader) = led(LOG);
+    cluster.disk(leader, 0).hold_writes = true;
+    cluster.produce(leader, LOG, 2_000);
+    cluster.pass(20);
+    // Its replica moves away from here, and back at once.
+    cluster.call(leader, LOG, |groups, out| {
+        groups.by_hand.remove(&LOG);
+        groups.drop_group(out, LOG);
+        groups.by_hand.insert(LOG);
+    });
+    cluster.create(LOG, &members());
+    cluster.disk(leader, 0).release();
+    cluster.pass(100);
+    assert!(cluster.raft(leader, LOG).is_some_and(|raft| raft.marks().durable <= raft.log().last()));
+}
