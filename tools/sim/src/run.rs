@@ -298,7 +298,7 @@ impl<A: App> Run<A> {
             coordinator.offsets_retention_ms
         ));
         let world = World::new(rng.fork(), disks, net, trail);
-        let znodes = Znodes::new(seed, subject.tree.map_or(0, |_| ZNODES_IN), ListenerId(1));
+        let znodes = Znodes::new(seed, subject.tree.map_or(0, |_| ZNODES_IN), ListenerId(1), (200, 1_500));
         let mut run = Run {
             rng,
             theme,

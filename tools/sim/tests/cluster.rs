@@ -25,6 +25,9 @@ fn short_seeds_are_clean() {
         reports.iter().map(|r| r.compacted).sum::<u64>() > 1_000,
         "hardly a record was compacted away: {reports:?}"
     );
+    assert!(reports.iter().map(|r| r.znodes.written).sum::<u64>() > 500, "hardly a znode was changed: {reports:?}");
+    assert!(reports.iter().map(|r| r.znodes.events).sum::<u64>() > 500, "hardly an event was told: {reports:?}");
+    assert!(reports.iter().map(|r| r.znodes.held).sum::<u64>() > 10, "hardly a lock was held: {reports:?}");
     let struck = |of: fn(&Report) -> u64| reports.iter().filter(|report| of(report) > 0).count();
     assert!(struck(|r| r.losses.rot) > 2, "hardly anything rotted: {reports:?}");
     assert!(struck(|r| r.losses.disks) > 0, "no disk was replaced: {reports:?}");

@@ -21,6 +21,8 @@ fn the_first_seeds_are_clean() {
     assert!(reports.iter().map(|r| r.compared).sum::<u64>() > 300, "hardly a look at coordinators: {reports:?}");
     let compacting = reports.iter().filter(|r| r.compacted > 20).count();
     assert!(compacting > 4, "hardly anything was compacted away: {reports:?}");
+    assert!(reports.iter().map(|r| r.znodes.written).sum::<u64>() > 300, "hardly a znode was changed: {reports:?}");
+    assert!(reports.iter().map(|r| r.znodes.events).sum::<u64>() > 300, "hardly an event was told: {reports:?}");
     assert!(reports.iter().all(|r| r.lives > 1), "a server without a crash: {reports:?}");
 }
 

@@ -168,7 +168,7 @@ impl<A: App> Run<A> {
             logs: Logs::of(nodes),
             budget,
             workload,
-            znodes: Znodes::new(seed, ZNODES_IN, ListenerId(2)),
+            znodes: Znodes::new(seed, ZNODES_IN, ListenerId(2), (1_000, 4_000)),
             newcomers,
             storms,
             marks: Marks::default(),

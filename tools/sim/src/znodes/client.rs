@@ -23,6 +23,8 @@ use torc_net::zookeeper::{Answer, Came, Connect, Connected, Session, Stat, xid};
 
 /// What a client that was told that all faults are over waits for at most, be it a session or an answer.
 const SERVED: u64 = 20_000 * MS;
+/// Timeouts in which a server takes notice of everybody, whatever else is asked of it, milliseconds.
+const HEARD_MS: u64 = 1_000;
 /// Pauses that began before that are over by then.
 const SETTLED: u64 = 5_000 * MS;
 /// It goes on so long as a session may take to expire, and twice that: none may.
@@ -398,6 +400,10 @@ impl Client {
                     self.session = Some(has);
                 }
                 self.stage = Stage::Open;
+                // A session of which its client has seen nothing is taken up by whoever knows it, and denied by nobody.
+                if had.is_none() && self.end == End::NotYet && self.rng.chance(1, 4) {
+                    return self.hang_up(port);
+                }
                 if let Some(lists) = self.watching.lists() {
                     self.send(port, Asked::Restore { since: self.last, lists });
                 }
@@ -408,7 +414,9 @@ impl Client {
 
     /// While no fault is in play, and it is served, no session that its client speaks in goes.
     fn must_not_expire(&self, now: u64, id: i64) -> Result<(), Violation> {
-        let is_calm = self.calm_since.is_some_and(|since| now > since + SETTLED + self.timeout());
+        // Who is heard of so seldom that others may keep the server from it for that long is another matter.
+        let is_calm = self.calm_since.is_some_and(|since| now > since + SETTLED + self.timeout())
+            && self.ways.timeout_ms >= HEARD_MS;
         if !matches!(self.end, End::Calm(_)) || !self.served || !is_calm || self.asked_to_close {
             return Ok(());
         }

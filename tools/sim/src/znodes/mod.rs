@@ -65,6 +65,7 @@ pub struct Ways {
 pub struct Znodes {
     rng: Prng,
     listener: ListenerId,
+    timeouts_ms: (u64, u64),
     clients: u64,
     /// What sessions' deadlines are rounded to, milliseconds.
     tick_ms: u64,
@@ -87,12 +88,13 @@ pub struct Sums {
 }
 
 impl Znodes {
-    /// One in `of` runs has clients of ZooKeeper, at that listener; 0: none has.
-    pub fn new(seed: u64, of: u64, listener: ListenerId) -> Znodes {
+    /// One in `of` runs has clients of ZooKeeper, at that listener; 0: none has. `timeouts_ms`: from where to where those of
+    /// sessions go.
+    pub fn new(seed: u64, of: u64, listener: ListenerId, timeouts_ms: (u64, u64)) -> Znodes {
         let mut rng = Prng::new(seed ^ 0x2002_7a6b_0000_0001);
         let clients = if of > 0 && rng.chance(1, of) { rng.between(2, 5) } else { 0 };
         let tick_ms = [50, 200, 500][rng.below(3) as usize];
-        Znodes { rng, listener, clients, tick_ms, shared: Shared::default() }
+        Znodes { rng, listener, timeouts_ms, clients, tick_ms, shared: Shared::default() }
     }
 
     /// True if there are any.
@@ -109,7 +111,7 @@ impl Znodes {
         let rng = &mut self.rng;
         Ways {
             listener: self.listener,
-            timeout_ms: rng.between(1_000, 4_000),
+            timeout_ms: rng.between(self.timeouts_ms.0, self.timeouts_ms.1),
             in_flight: [1, 4, 8][rng.below(3) as usize],
             pause: rng.between(4, 40) * crate::world::MS,
             is_patient: rng.chance(1, 4),
