@@ -81,10 +81,12 @@ impl Partition {
         Partition::default()
     }
 
-    /// A partition whose first record will be at `start`, in `epoch` or a later one.
-    pub fn starting_at(start: Offset, epoch: LeaderEpoch) -> Partition {
-        let epochs = vec![EpochStart { epoch, start }];
-        Partition { log_start: start, high_watermark: start, epochs, ..Partition::default() }
+    /// A partition whose next record will be at `end`, in `epoch` or a later one. Of those from `log_start` on compaction has left
+    /// none.
+    pub fn starting_at(log_start: Offset, end: Offset, epoch: LeaderEpoch) -> Partition {
+        assert!(log_start <= end, "a partition from {log_start} to {end}");
+        let epochs = vec![EpochStart { epoch, start: end }];
+        Partition { log_start, high_watermark: end, epochs, ..Partition::default() }
     }
 
     /// First offset that can be read.

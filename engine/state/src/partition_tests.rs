@@ -245,6 +245,16 @@ fn producers_go_when_they_are_idle_for_long_by_the_clock_of_the_log() {
     assert!(log.partition.producers.is_none());
 }
 
+/// Compaction has left nothing in front of offset 52, and a replica begins with what is left: consumers that begin at the
+/// beginning are to find it there as on its leader (`torc sim --cluster --seed 215` found one where they did not).
+#[test]
+fn a_replica_of_what_compaction_has_left_begins_where_its_leader_does() {
+    let partition = Partition::starting_at(Offset(0), Offset(52), LeaderEpoch(3));
+    let partition = round_trip(&partition);
+    assert_eq!(marks(&partition), (0, 52, 52));
+    assert_eq!(partition.admit(&plain(2)), Ok(Admission::Append { base: Offset(52) }));
+}
+
 #[test]
 fn an_idle_partition_is_small() {
     assert!(size_of::<Partition>() <= 144, "{} bytes", size_of::<Partition>());

@@ -371,7 +371,11 @@ impl Groups {
             None if group.raft.marks().written == mark.index => partition.state().end(),
             None => return self.offer_again(out, node, id, message),
         };
-        let state = PartitionLog::encode_start(start, epoch_of(mark.term));
+        // Compaction may have left nothing of what the partition begins with, and consumers ask for that all the same. If the leader
+        // still has entries in front of the mark, the member lacks them, and begins behind them.
+        let is_all = group.raft.log().first() > mark.index;
+        let log_start = if is_all { partition.state().log_start().min(start) } else { start };
+        let state = PartitionLog::encode_start(log_start, start, epoch_of(mark.term));
         let body_crc = crc32c(&state);
         let (kind, max_timestamp) = (kind::STATE.0, Age::NONE.0);
         let head = EntryHead { kind, prefix_len: 0, records: 0, first_offset: start, max_timestamp, body_crc };

@@ -469,6 +469,12 @@ impl Groups {
         Some((bytes, group.partition().high_watermark()))
     }
 
+    /// A partition's first offset.
+    #[cfg(test)]
+    pub fn log_start(&self, id: GroupId) -> Option<Offset> {
+        Some(self.groups.get(&id)?.partition().log_start())
+    }
+
     /// Counters of the log.
     #[cfg(test)]
     pub fn wal_stats(&self) -> torc_wal::Stats {

@@ -30,10 +30,10 @@ impl PartitionLog {
         if whole { Ok(PartitionLog::of(state)) } else { Err("a state with something behind it".into()) }
     }
 
-    /// The state of a partition of which nothing is known but where its records go on, and in which epoch.
-    pub fn encode_start(start: Offset, epoch: LeaderEpoch) -> Vec<u8> {
+    /// The state of a partition of which nothing is known but where it begins, where its records go on, and in which epoch.
+    pub fn encode_start(log_start: Offset, end: Offset, epoch: LeaderEpoch) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Partition::starting_at(start, epoch).encode(&mut bytes);
+        Partition::starting_at(log_start, end, epoch).encode(&mut bytes);
         bytes
     }
 

@@ -270,6 +270,10 @@ fn a_follower_gets_what_compaction_has_left() {
     let all = cluster.committed(leader, LOG);
     assert_eq!(cluster.committed(node(3), LOG), all, "{}", cluster.tell(LOG));
     assert_eq!(cluster.state(node(3), LOG).1, Offset(77));
+    // Consumers that begin at the beginning find it on all nodes.
+    for id in members() {
+        assert_eq!(cluster.call(id, LOG, |groups, _| groups.log_start(LOG)), Some(Offset(0)), "{id:?}");
+    }
     cluster.kill(leader);
     let new = cluster.leader(LOG);
     cluster.produce(new, LOG, 100);
