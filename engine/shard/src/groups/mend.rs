@@ -138,10 +138,9 @@ impl Groups {
             end.index, end.term
         );
         out.log(Level::Warn, text);
-        // Nobody here waits for a follower, and what was to be said of the old log is not said.
+        // Nobody here waits for a follower.
         self.step_down(out, id);
-        self.outboxes.forget(id);
-        self.in_flight.retain(|(_, of, _)| *of != id);
+        self.forget_under_way(id);
         let log = LogView { first: Index(1), last: Index(0), terms: Vec::new() };
         let raft = Raft::new(config(&self.settings, id, members), hard_state, log, Index(0));
         let group = self.groups.get_mut(&id).expect("it is still there");

@@ -443,15 +443,20 @@ impl Groups {
         self.ticking.remove(&id);
         self.balance.left(id);
         self.moves.forget(id);
-        self.outboxes.forget(id);
-        // It may come back, and what is on its way to the disk is not in that one's log.
-        self.in_flight.retain(|(_, of, _)| *of != id);
+        self.forget_under_way(id);
         self.wal.drop_group(id);
         let waiters = group.waiters_mut().flat_map(std::mem::take);
         out.answers.extend(waiters.map(|waiter| waiter.refused(Refusal::Gone)));
         self.wake_all(out, group.watchers.into_iter().map(|(_, asker)| asker));
         set(&self.stats.groups, self.groups.len() as u64);
         self.note_serving(out);
+    }
+
+    /// A group of that id may be made again: what was to be said of the old log is not said, and what is on its way to the disk is
+    /// not in the new one.
+    fn forget_under_way(&mut self, id: GroupId) {
+        self.outboxes.forget(id);
+        self.in_flight.retain(|(_, of, _)| *of != id);
     }
 
     /// A group's member here.
