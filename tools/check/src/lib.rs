@@ -11,6 +11,7 @@ pub mod kill;
 pub mod ledger;
 pub mod machine;
 pub mod neighbours;
+pub mod parts;
 pub mod process;
 pub mod ready;
 pub mod report;

@@ -13,6 +13,7 @@ mod rolling;
 mod silent;
 
 use crate::failure::Result;
+use crate::parts;
 use crate::report::Report;
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -59,24 +60,11 @@ impl Plan {
 
 /// Runs all parts, each on a server of its own. What was not measured is in the report without a number.
 pub fn run(plan: &Plan) -> Result<Report> {
-    let mut report = Report::new("groups");
-    for part in Part::value_variants() {
-        let name = part.to_possible_value().expect("all have names").get_name().to_string();
-        let (run, numbers) = match part {
-            Part::Commits => (commits::run as fn(&Plan, &mut Report) -> Result<()>, commits::NUMBERS),
-            Part::Many => (many::run as _, many::NUMBERS),
-            Part::Rolling => (rolling::run as _, rolling::NUMBERS),
-            Part::Silent => (silent::run as _, silent::NUMBERS),
-        };
-        if plan.only.is_empty() || plan.only.contains(part) {
-            let dir = plan.dir.join(&name);
-            std::fs::create_dir(&dir)?;
-            // The others go on: each stands for itself.
-            if let Err(failure) = run(&Plan { dir, ..plan.clone() }, &mut report) {
-                report.demand(name, false, failure.to_string());
-            }
-        }
-        report.not_measured(numbers);
-    }
-    Ok(report)
+    let within = |dir| Plan { dir, ..plan.clone() };
+    parts::run("groups", &plan.only, &plan.dir, within, |part| match part {
+        Part::Commits => (commits::run, commits::NUMBERS),
+        Part::Many => (many::run, many::NUMBERS),
+        Part::Rolling => (rolling::run, rolling::NUMBERS),
+        Part::Silent => (silent::run, silent::NUMBERS),
+    })
 }

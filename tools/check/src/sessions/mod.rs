@@ -9,6 +9,7 @@ mod recipes;
 mod tree;
 
 use crate::failure::{Failure, Result, wrong};
+use crate::parts;
 use crate::process::{Launch, Server};
 use crate::report::Report;
 use clap::ValueEnum;
@@ -60,27 +61,14 @@ pub struct Plan {
 
 /// Runs all parts, each on servers of its own. What was not measured is in the report without a number.
 pub fn run(plan: &Plan) -> Result<Report> {
-    let mut report = Report::new("sessions");
-    for part in Part::value_variants() {
-        let name = part.to_possible_value().expect("all have names").get_name().to_string();
-        let (run, numbers) = match part {
-            Part::Moves => (moves::run as fn(&Plan, &mut Report) -> Result<()>, moves::NUMBERS),
-            Part::Expire => (expire::run as _, expire::NUMBERS),
-            Part::Idle => (idle::run as _, idle::NUMBERS),
-            Part::Tree => (tree::run as _, tree::NUMBERS),
-            Part::Faults => (faults::run as _, faults::NUMBERS),
-        };
-        if plan.only.is_empty() || plan.only.contains(part) {
-            let dir = plan.dir.join(&name);
-            std::fs::create_dir(&dir)?;
-            // The others go on: each stands for itself.
-            if let Err(failure) = run(&Plan { dir, ..plan.clone() }, &mut report) {
-                report.demand(name, false, failure.to_string());
-            }
-        }
-        report.not_measured(numbers);
-    }
-    Ok(report)
+    let within = |dir| Plan { dir, ..plan.clone() };
+    parts::run("sessions", &plan.only, &plan.dir, within, |part| match part {
+        Part::Moves => (moves::run, moves::NUMBERS),
+        Part::Expire => (expire::run, expire::NUMBERS),
+        Part::Idle => (idle::run, idle::NUMBERS),
+        Part::Tree => (tree::run, tree::NUMBERS),
+        Part::Faults => (faults::run, faults::NUMBERS),
+    })
 }
 
 impl From<ZooKeeperError> for Failure {
