@@ -7,21 +7,67 @@
 use super::greeting::Cluster;
 use super::roster::{Roster, Server};
 use crate::settings::Settings;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use torc_base::ids::NodeId;
 use torc_base::limits::NODES_MAX;
+use torc_base::time::Mono;
 use torc_net::peer::{Caller, Known, Question, Reply};
 use torc_state::catalog::Admission;
 
 /// The answer, and who is to be let in.
 pub(super) type Answered = (Reply, Option<(NodeId, Admission)>);
 
+/// After so long a disk that does not ask again has given up.
+const CLAIM_MS: u64 = 10_000;
+
+/// Whether a server runs, as far as this shard can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runs {
+    /// It is not linked.
+    No,
+    /// It was linked when another disk first asked for its number, and may have died just before that.
+    Perhaps,
+    /// It has shown since that it lives.
+    Yes,
+}
+
+/// Disks that ask for the number of a server that is linked. A server that was killed is linked until the kernel or its silence
+/// says that it is gone, so a link proves nothing but that it lived a silence ago: who asks is refused once the link has
+/// outlived two silences since it first asked.
+#[derive(Default)]
+pub(super) struct Claims {
+    /// Since when, and when it asked last.
+    asked: BTreeMap<NodeId, (Mono, Mono)>,
+}
+
+impl Claims {
+    /// Another disk asks for the number of `node` now, to which there is a link or not; links are ended after `silence_ms`.
+    pub fn runs(&mut self, now: Mono, node: NodeId, is_linked: bool, silence_ms: u64) -> Runs {
+        if !is_linked {
+            self.asked.remove(&node);
+            return Runs::No;
+        }
+        let (since, last) = self.asked.entry(node).or_insert((now, now));
+        if last.plus_ms(CLAIM_MS) < now {
+            *since = now;
+        }
+        *last = now;
+        if now <= since.plus_ms(silence_ms.saturating_mul(2)) {
+            return Runs::Perhaps;
+        }
+        // Who is refused asks no more: the next one is another one.
+        self.asked.remove(&node);
+        Runs::Yes
+    }
+}
+
 /// What this node is, in front of whoever asks.
 pub(super) struct Desk<'a> {
     pub settings: &'a Settings,
     pub roster: &'a Roster,
-    /// There is a link to a process of the number that asks.
-    pub is_linked: bool,
+    /// Whether a server of the number that asks runs.
+    pub runs: Runs,
     /// Where the question comes from.
     pub from: IpAddr,
 }
@@ -90,11 +136,14 @@ impl Desk<'_> {
                 "has another disk by now: if this one is to take its place, give it an empty data directory and --join";
             return self.certain(node, format!("node {node} {why}"));
         }
-        if self.is_linked {
-            let at = server.address.map_or(String::new(), |address| format!(" at {address}"));
-            return refused(format!("node.id {node} is taken: that server runs{at}; {OWN_NUMBER}"));
+        let at = server.address.map_or(String::new(), |address| format!(" at {address}"));
+        match self.runs {
+            Runs::Yes => refused(format!("node.id {node} is taken: that server runs{at}; {OWN_NUMBER}")),
+            Runs::Perhaps => {
+                (Reply::Wait(format!("node {node} waits for a sign that its former server{at} is gone")), None)
+            }
+            Runs::No => self.stranger(question),
         }
-        self.stranger(question)
     }
 
     /// A disk that is new here, and may come.

@@ -16,7 +16,7 @@ struct Office {
     members: BTreeSet<NodeId>,
     is_current: bool,
     is_controller: bool,
-    is_linked: bool,
+    runs: Runs,
 }
 
 impl Office {
@@ -26,7 +26,7 @@ impl Office {
         settings.cluster.disk = 10;
         let members = FOUNDERS.iter().map(|(node, _)| *node).collect();
         let catalog = Catalog::new(Defaults::default());
-        Office { settings, catalog, members, is_current: true, is_controller: true, is_linked: false }
+        Office { settings, catalog, members, is_current: true, is_controller: true, runs: Runs::No }
     }
 
     fn apply(&mut self, command: Command) {
@@ -42,7 +42,7 @@ impl Office {
     fn ask(&self, question: Question) -> Answered {
         let mut roster = Roster::of(&self.settings, &self.catalog, &self.members);
         (roster.is_current, roster.is_controller) = (self.is_current, self.is_controller);
-        let desk = Desk { settings: &self.settings, roster: &roster, is_linked: self.is_linked, from: FROM };
+        let desk = Desk { settings: &self.settings, roster: &roster, runs: self.runs, from: FROM };
         desk.answer(&question)
     }
 
@@ -96,10 +96,12 @@ fn a_number_that_is_taken_is_refused_while_its_server_runs_and_given_to_another_
     let mut office = Office::new();
     office.admit(4, 40);
     for (node, disk) in [(4, 41), (3, 31)] {
-        office.is_linked = true;
+        office.runs = Runs::Perhaps;
+        assert!(matches!(office.ask(joins(node, disk)), (Reply::Wait(_), None)));
+        office.runs = Runs::Yes;
         let why = office.refusal(joins(node, disk));
         assert!(why.contains(&format!("node.id {node} is taken")) && why.contains("--node-id"), "{why}");
-        office.is_linked = false;
+        office.runs = Runs::No;
         assert_eq!(office.ask(joins(node, disk)).1, let_in(node, disk));
     }
     let why = office.refusal(joins(1, 99));
@@ -173,4 +175,16 @@ fn a_server_that_leaves_is_known_as_long_as_the_catalogs_group_has_it() {
     assert!(!roster(&office).members().contains(&NodeId(3)));
     office.members.remove(&NodeId(3));
     assert!(roster(&office).server(NodeId(3)).is_none());
+}
+
+#[test]
+fn a_server_runs_if_its_link_outlives_two_silences_after_another_disk_asked() {
+    let (node, mut claims) = (NodeId(4), Claims::default());
+    let mut runs = |ms, is_linked| claims.runs(Mono(0).plus_ms(ms), node, is_linked, 500);
+    // It was killed a moment ago: the kernel ends the link soon, and its silence in the end.
+    assert_eq!([runs(0, true), runs(1_000, true), runs(1_050, false)], [Runs::Perhaps, Runs::Perhaps, Runs::No]);
+    // Another one lives.
+    assert_eq!([runs(2_000, true), runs(3_001, true)], [Runs::Perhaps, Runs::Yes]);
+    // What one was told says nothing about the next, nor what one heard who gave up.
+    assert_eq!([runs(3_002, true), runs(13_003, true), runs(14_004, true)], [Runs::Perhaps, Runs::Perhaps, Runs::Yes]);
 }

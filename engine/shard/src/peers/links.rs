@@ -12,7 +12,7 @@
 //! is lost with all that was under way.
 
 use super::greeting::{self, Known};
-use super::joining::Desk;
+use super::joining::{Claims, Desk, Runs};
 use super::wires::Wires;
 use super::{Queue, Roster};
 use crate::frames::{BadLength, Frames};
@@ -144,6 +144,8 @@ pub struct Links {
     next_number: u64,
     /// Who belongs to the cluster, and where it is.
     roster: Arc<Roster>,
+    /// Who wants to take the place of a server that is linked.
+    claims: Claims,
     /// The shards of other nodes, as they last said.
     shards: BTreeMap<NodeId, u16>,
     /// This shard has read its log, and takes part.
@@ -172,6 +174,7 @@ impl Links {
             next_call: 0,
             next_number: 0,
             roster,
+            claims: Claims::default(),
             shards: BTreeMap::new(),
             running: false,
             due: Mono(u64::MAX),
@@ -609,7 +612,13 @@ impl Links {
         };
         let (node, from) = (question.from.node, self.wires.get(conn).expect("it asks").from);
         let is_linked = self.links.iter().any(|(at, link)| at.node == node && matches!(link.state, State::Up { .. }));
-        let desk = Desk { settings: &self.settings, roster: &self.roster, is_linked, from };
+        let runs = if question.joins {
+            let silence_ms = self.silence_ms();
+            self.claims.runs(now, node, is_linked, silence_ms)
+        } else {
+            Runs::No
+        };
+        let desk = Desk { settings: &self.settings, roster: &self.roster, runs, from };
         let (reply, admission) = desk.answer(&question);
         let reply_bytes = peer::form(&reply.encode(desk.caller()));
         if let Reply::Refused(why) = &reply {
