@@ -32,6 +32,7 @@ pub struct Header {
     pub version: i16,
     /// The client's number of the request, returned with the answer.
     pub correlation: i32,
+    /// What the client calls itself; not kept of Produce and Fetch, where nobody asks for it.
     pub client_id: Option<String>,
 }
 
@@ -140,7 +141,9 @@ pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
         return Err(malformed(("the request is larger than 16 MiB", 0)));
     }
     // The client id never has a compact length: servers of all ages must be able to read it.
-    let client_id = reader.nullable_lossy().map_err(|what| malformed((what, reader.at())))?;
+    let client_id = reader.nullable_raw().map_err(|what| malformed((what, reader.at())))?;
+    let client_id =
+        client_id.filter(|_| !carries_records(api)).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     reader.skip_tags(version >= window.flexible).map_err(|what| malformed((what, reader.at())))?;
     let body = reader.at();
     let request = match api {
@@ -155,6 +158,11 @@ pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
         _ => decode_control(&frame, body, window, version).map_err(malformed)?,
     };
     Ok((Header { api, version, correlation, client_id }, request))
+}
+
+/// Requests for which nothing is allocated that is not needed.
+fn carries_records(api: i16) -> bool {
+    matches!(api, api::PRODUCE | api::FETCH)
 }
 
 /// Reads a request whose layout is known here.

@@ -102,11 +102,10 @@ impl<'a> WireReader<'a> {
         str::from_utf8(bytes).map(Some).map_err(|_| "a string is not UTF-8")
     }
 
-    /// A plain string for people: bytes that are not UTF-8 are replaced, as Kafka does with all strings.
-    pub(crate) fn nullable_lossy(&mut self) -> Wire<Option<String>> {
+    /// A plain string for people, which need not be UTF-8.
+    pub(crate) fn nullable_raw(&mut self) -> Wire<Option<&'a [u8]>> {
         let Some(n) = self.length(false, false)? else { return Ok(None) };
-        let bytes = self.take(n)?;
-        Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
+        self.take(n).map(Some)
     }
 
     pub(crate) fn string(&mut self, compact: bool) -> Wire<&'a str> {

@@ -189,6 +189,15 @@ impl Nodes {
         leader as usize
     }
 
+    /// Waits until a load is under way: records are in partition 0 of `topic`.
+    pub fn await_records(&self, topic: &str) {
+        self.await_that("there are records", || {
+            let described = self.ask(&["topic", "describe", topic, "--format", "json"]);
+            let topic_of = if described.is_array() { &described[0] } else { &described };
+            topic_of["partitions"][0]["latest"].as_i64() > Some(0)
+        });
+    }
+
     /// Kills a node at once.
     pub fn kill(&mut self, node: usize) {
         let child = &mut self.nodes[node - 1];

@@ -12,9 +12,9 @@ fn killed_in_the_middle(mode: &str, more: &[&str]) -> Value {
     let fixed = ["--warmup", "0s", "--duration", "6s", "--format", "json", "--topic", "moving", "--partitions", "6"];
     let child = nodes.command(mode, &[&fixed, more].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.unwrap();
-    let leader = nodes.await_leader("moving");
+    nodes.await_records("moving");
     std::thread::sleep(Duration::from_millis(500));
-    nodes.kill(leader);
+    nodes.kill(nodes.await_leader("moving"));
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}: {}", String::from_utf8_lossy(&output.stdout));
