@@ -1,6 +1,7 @@
 """Starts and stops the server under test."""
 
 import contextlib
+import http.client
 import itertools
 import signal
 import socket
@@ -35,7 +36,7 @@ class Server:
                 [self.binary, "serve", *self.options, "--data-dir", self.data, "--kafka", self.bootstrap,
                  "--metrics", f"127.0.0.1:{self.metrics}", *self.settings], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         if wait:
-            wait_until_ready(self.process, self.kafka, self.log)
+            wait_until_ready(self.process, self.metrics, self.log)
 
     def restart(self, kill):
         """As after `kill -9`, or in good order."""
@@ -68,7 +69,7 @@ class Cluster:
             options = ("--shards", "2", "--node-id", str(number), "--peer", f"127.0.0.1:{port}", "--peers", peers, *own)
             self.nodes.append(Server(binary, f"{data}/{number}", log.with_suffix(f".{number}.log"), settings, options, wait=False))
         for node in self.nodes:
-            wait_until_ready(node.process, node.kafka, node.log)
+            wait_until_ready(node.process, node.metrics, node.log)
         self.bootstrap, self.next = self.nodes[0].bootstrap, 1
 
     def restart(self, kill):
@@ -105,17 +106,23 @@ def running_torc(binary, nodes=1):
             server.stop()
 
 
-def wait_until_ready(server, port, log_path):
+def wait_until_ready(server, metrics, log_path):
+    """Asks the server itself: after `kill -9` the socket of its clients goes on taking connections, until the kernel has ended its writes."""
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while not says_ready(metrics):
         if server.poll() is not None:
-            raise RuntimeError(f"the server exited with {server.returncode} before it listened; see {log_path}")
+            raise RuntimeError(f"the server exited with {server.returncode} before it was ready; see {log_path}")
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the server does not listen after {READY_TIMEOUT_S} s; see {log_path}")
+            raise TimeoutError(f"the server is not ready after {READY_TIMEOUT_S} s; see {log_path}")
         time.sleep(0.05)
+
+
+def says_ready(metrics):
+    asking = http.client.HTTPConnection("127.0.0.1", metrics, timeout=READY_TIMEOUT_S)
+    with contextlib.closing(asking), contextlib.suppress(OSError, http.client.HTTPException):  # nobody is there
+        asking.request("GET", "/readyz")
+        return asking.getresponse().status == 200
+    return False
 
 
 def stop(server):

@@ -187,7 +187,8 @@ def mirror(stage):
         stage.kcat("-P", "-t", there, given="".join(f"there {i}\n" for i in range(1000)), bootstrap=other)
         stage.create(back, partitions=1)
         stage.kcat("-P", "-t", back, given="".join(f"back {i}\n" for i in range(1000)))
-        stage.kcat("-G", f"{stage.prefix}-g", "-c", 400, "-q", "-X", "auto.offset.reset=earliest", "-o", "beginning", there, bootstrap=other)
+        for group, topic, bootstrap in ((f"{stage.prefix}-g", there, other), (f"{stage.prefix}-h", back, stage.bootstrap)):
+            stage.kcat("-G", group, "-c", 400, "-q", "-X", "auto.offset.reset=earliest", "-o", "beginning", topic, bootstrap=bootstrap)
         settings = stage.work / "mm2.properties"
         settings.write_text("".join(f"{key}={value}\n" for key, value in {
             "clusters": "a, b", "a.bootstrap.servers": other, "b.bootstrap.servers": stage.bootstrap, "a->b.enabled": "true", "b->a.enabled": "true",
@@ -208,10 +209,13 @@ def mirror(stage):
         arrived("from Kafka", f"a.{there}", stage.bootstrap, "there", 1000)
         arrived("to Kafka", f"b.{back}", other, "back", 1000)
 
-        def offset():
-            return stage.offsets(f"{stage.prefix}-g").get((f"a.{there}", 0), (0, 0))[0]
+        def synced(where, group, topic, bootstrap):
+            offset = lambda: stage.offsets(group, bootstrap).get((topic, 0), (0, 0))[0]
+            stage.check(f"{where}: the group's offset is synced, and not beyond what was read",
+                        None if stage.eventually(lambda: 0 < offset() <= 400, 2 * PATIENCE_S) else f"{offset()}")
 
-        stage.check("the group's offset is synced, and not beyond what was read", None if stage.eventually(lambda: 0 < offset() <= 400, 2 * PATIENCE_S) else f"{offset()}")
+        synced("from Kafka", f"{stage.prefix}-g", f"a.{there}", stage.bootstrap)
+        synced("to Kafka", f"{stage.prefix}-h", f"b.{back}", other)
         stage.restart(kill=True)
         stage.kcat("-P", "-t", there, given="".join(f"there {i}\n" for i in range(1000, 2000)), bootstrap=other)
         stage.kcat("-P", "-t", back, given="".join(f"back {i}\n" for i in range(1000, 2000)))

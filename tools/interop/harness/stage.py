@@ -76,9 +76,9 @@ class Stage:
             if tool.wait(PATIENCE_S):
                 raise RuntimeError(f"{topic} was not created: {self.printed(f'create-{topic}')}")
 
-    def offsets(self, group):
+    def offsets(self, group, bootstrap=None):
         """(topic, partition) to (committed, the log's end), by Kafka's own tool."""
-        tool = self.java("offsets", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", self.bootstrap,
+        tool = self.java("offsets", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", bootstrap or self.bootstrap,
                          "--describe", "--group", group)
         tool.wait(PATIENCE_S)
         rows = [line.split() for line in self.printed("offsets")]

@@ -33,8 +33,7 @@ func updates(bootstrap, prefix string, count int, compacts bool) {
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	compact := "compact"
-	_, err = admin.CreateTopic(context.Background(), 1, 1, map[string]*string{"cleanup.policy": &compact}, topic)
-	check(err)
+	create(admin, topic, 1, map[string]*string{"cleanup.policy": &compact})
 	client.PauseFetchTopics(topic)
 
 	random := rand.New(rand.NewPCG(updateSeed, 0))

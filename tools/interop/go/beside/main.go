@@ -1,6 +1,7 @@
 // Figures of consumer groups and of compacted topics on one server. Prints `name<tab>value` lines.
 //
 //	beside BOOTSTRAP groups              commits per second and their latencies, the time of rebalances, the latency from producer to group consumer
+//	beside BOOTSTRAP commits             commits alone
 //	beside BOOTSTRAP updates N           the latency of N updates to a compacted topic
 //	beside BOOTSTRAP updates-compacts N  the same, and the size that the topic ends with
 package main
@@ -15,13 +16,11 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
-	commitTime = 5 * time.Second
 	members    = 50
 	partitions = 100
 	records    = 1000
@@ -32,8 +31,8 @@ const (
 func main() {
 	bootstrap, prefix := os.Args[1], fmt.Sprintf("beside-%d", time.Now().UnixNano())
 	switch os.Args[2] {
-	case "groups":
-		groups(bootstrap, prefix)
+	case "groups", "commits":
+		groups(bootstrap, prefix, os.Args[2] == "groups")
 	case "updates", "updates-compacts":
 		count, err := strconv.Atoi(os.Args[3])
 		check(err)
@@ -43,27 +42,56 @@ func main() {
 	}
 }
 
-func groups(bootstrap, prefix string) {
-	admin, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
+func groups(bootstrap, prefix string, all bool) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
 	check(err)
-	defer admin.Close()
-	for topic, count := range map[string]int32{"one": 1, "many": partitions} {
-		_, err := kadm.NewClient(admin).CreateTopic(context.Background(), count, 1, nil, prefix+topic)
-		check(err)
-	}
-	found, err := kadm.NewClient(admin).ListTopics(context.Background(), prefix+"one")
-	check(err)
+	defer client.Close()
+	admin := kadm.NewClient(client)
 	one := kmsg.NewOffsetCommitRequestTopic() // by name before version 10, by id since
-	one.Topic, one.TopicID = prefix+"one", found[prefix+"one"].ID
+	one.Topic, one.TopicID = prefix+"one", create(admin, prefix+"one", 1, nil)
 	for _, clients := range []int{1, 64} {
 		commits(bootstrap, prefix, one, clients)
 	}
-	for _, protocol := range []string{"classic", "consumer"} {
-		rebalances(bootstrap, prefix, protocol)
-		endToEnd(bootstrap, prefix, protocol)
+	if all {
+		create(admin, prefix+"many", partitions, nil)
+		for _, protocol := range []string{"classic", "consumer"} {
+			rebalances(bootstrap, prefix, protocol)
+			endToEnd(bootstrap, prefix, protocol)
+		}
+		_, err = admin.DeleteTopics(context.Background(), prefix+"many")
+		check(err)
 	}
-	_, err = kadm.NewClient(admin).DeleteTopics(context.Background(), prefix+"one", prefix+"many")
+	_, err = admin.DeleteTopics(context.Background(), prefix+"one")
 	check(err)
+}
+
+// create makes a topic and waits until the server knows it: Kafka answers before its brokers have heard of what its controller made.
+func create(admin *kadm.Client, topic string, count int32, settings map[string]*string) kadm.TopicID {
+	made, err := admin.CreateTopic(context.Background(), count, 1, settings, topic)
+	check(err)
+	for deadline := time.Now().Add(settled); ; time.Sleep(20 * time.Millisecond) {
+		found, err := admin.ListTopics(context.Background(), topic)
+		check(err)
+		if known(found[topic], made.ID, count) {
+			return made.ID
+		}
+		if time.Now().After(deadline) {
+			check(fmt.Errorf("topic %s is not known after %s", topic, settled))
+		}
+	}
+}
+
+// known tells whether all partitions of the topic are there, and led.
+func known(topic kadm.TopicDetail, id kadm.TopicID, count int32) bool {
+	if topic.Err != nil || topic.ID != id || len(topic.Partitions) != int(count) {
+		return false
+	}
+	for _, partition := range topic.Partitions {
+		if partition.Err != nil || partition.Leader < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func check(err error) {
@@ -81,51 +109,6 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[int(q*float64(len(sorted)-1))]
-}
-
-// commits lets each of `clients` commit one partition's offset to a group of its own, over and over, waiting for each answer.
-func commits(bootstrap, prefix string, topic kmsg.OffsetCommitRequestTopic, clients int) {
-	var lock sync.Mutex
-	var all []time.Duration
-	var wait sync.WaitGroup
-	started := make(chan struct{})
-	for c := range clients {
-		client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
-		check(err)
-		defer client.Close()
-		group := fmt.Sprintf("%s-%d-%d", prefix, clients, c)
-		commit(client, group, topic, 0) // finds the coordinator
-		wait.Go(func() {
-			<-started
-			var mine []time.Duration
-			for begin := time.Now(); time.Since(begin) < commitTime; {
-				sent := time.Now()
-				commit(client, group, topic, int64(len(mine)))
-				mine = append(mine, time.Since(sent))
-			}
-			lock.Lock()
-			defer lock.Unlock()
-			all = append(all, mine...)
-		})
-	}
-	close(started)
-	wait.Wait()
-	slices.Sort(all)
-	tell(fmt.Sprintf("commits per second, %d clients", clients), float64(len(all))/commitTime.Seconds())
-	tell(fmt.Sprintf("commit p50 ms, %d clients", clients), milliseconds(quantile(all, 0.5)))
-	tell(fmt.Sprintf("commit p99 ms, %d clients", clients), milliseconds(quantile(all, 0.99)))
-}
-
-func commit(client *kgo.Client, group string, topic kmsg.OffsetCommitRequestTopic, offset int64) {
-	request := kmsg.NewPtrOffsetCommitRequest()
-	request.Group, request.Generation = group, -1
-	partition := kmsg.NewOffsetCommitRequestTopicPartition()
-	partition.Offset = offset
-	topic.Partitions = []kmsg.OffsetCommitRequestTopicPartition{partition}
-	request.Topics = append(request.Topics, topic)
-	answer, err := request.RequestWith(context.Background(), client)
-	check(err)
-	check(kerr.ErrorForCode(answer.Topics[0].Partitions[0].ErrorCode))
 }
 
 // crowd knows who owns which partition.
