@@ -4,6 +4,10 @@
 mod samples;
 
 use samples::{Sampler, Tags, any_frame_of, buf, encode_control, frame, schema_version};
+use bytes::Bytes;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::{JoinGroupRequest, SyncGroupRequest};
 use torc_base::prng::Prng;
 use torc_net::kafka::{Bad, CONTROL_BYTES_MAX, Request, WINDOWS, api, decode};
 
@@ -129,6 +133,32 @@ fn a_request_may_have_only_so_many_elements_and_bytes() {
     }
     assert_eq!(refusal(&names(400_001)), "the request has too many elements");
     assert_eq!(refusal(&metadata_0(&vec![0; CONTROL_BYTES_MAX])), "the request is larger than 16 MiB");
+}
+
+/// What members tell each other is none of the request's elements, however long it is.
+#[test]
+fn members_may_tell_each_other_much_at_every_version() {
+    let much = Bytes::from(vec![1; 3 << 20]);
+    let protocol = JoinGroupRequestProtocol::default().with_metadata(much.clone());
+    let join = Request::JoinGroup(JoinGroupRequest::default().with_protocols(vec![protocol; 2]));
+    let assignment = SyncGroupRequestAssignment::default().with_assignment(much);
+    let sync = Request::SyncGroup(SyncGroupRequest::default().with_assignments(vec![assignment; 2]));
+    for (api, version) in control_versions() {
+        let request = match api {
+            api::JOIN_GROUP => &join,
+            api::SYNC_GROUP => &sync,
+            _ => continue,
+        };
+        let body = encode_control(request, schema_version(api, version));
+        let (_, decoded) = decode(buf(&frame(api, version, 1, None, &body, Tags::new())))
+            .unwrap_or_else(|bad| panic!("API {api} version {version}: {bad}"));
+        let told = match decoded {
+            Request::JoinGroup(join) => join.protocols.into_iter().map(|one| one.metadata).collect::<Vec<_>>(),
+            Request::SyncGroup(sync) => sync.assignments.into_iter().map(|one| one.assignment).collect(),
+            other => panic!("{other:?}"),
+        };
+        assert!(told.len() == 2 && told.iter().all(|one| one.len() == 3 << 20), "API {api} version {version}");
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ fn walk_field(reader: &mut WireReader, field: &'static Field, version: i16, flex
             true
         }
         Kind::Text => reader.nullable_string(flexible)?.is_some(),
+        // However many they are, they are one thing and no elements.
+        Kind::Bytes => reader.nullable_bytes(flexible)?.is_some(),
         Kind::FixedItems(bytes) => match reader.nullable_array(flexible, *bytes)? {
             Some(n) => {
                 reader.take(n * bytes)?;
@@ -73,7 +75,7 @@ fn struct_min(fields: &[Field], version: i16, flexible: bool) -> usize {
             Kind::Fixed(bytes) => bytes,
             Kind::Text => text_min(flexible),
             Kind::Struct(_) => 1,
-            Kind::FixedItems(_) | Kind::TextItems | Kind::Structs(_) => {
+            Kind::Bytes | Kind::FixedItems(_) | Kind::TextItems | Kind::Structs(_) => {
                 if flexible {
                     1
                 } else {

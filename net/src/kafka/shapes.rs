@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     /// A number, truth value or id of so many bytes, any of which is valid.
     Fixed(usize),
     Text,
+    /// Bytes that mean something to clients alone.
+    Bytes,
     /// An array of [`Kind::Fixed`].
     FixedItems(usize),
     TextItems,
@@ -44,7 +46,7 @@ const fn structs(fields: &'static [Field]) -> Field {
 
 /// Bytes without a meaning, which are laid out as an array of bytes.
 const fn bytes() -> Field {
-    field(Kind::FixedItems(1))
+    field(Kind::Bytes)
 }
 
 impl Field {

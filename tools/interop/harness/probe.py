@@ -39,7 +39,7 @@ class Reader:
 
 
 def ask(bootstrap):
-    """Facts of the one node at `bootstrap`."""
+    """Facts of the node at `bootstrap`: one that stands alone may call itself something else."""
     host, _, port = bootstrap.rpartition(":")
     with socket.create_connection((host, int(port)), TIMEOUT_S) as connection:
         reader = exchange(connection, API_VERSIONS, 0, b"")
@@ -47,8 +47,9 @@ def ask(bootstrap):
         apis = reader.array(lambda: (reader.number(">h"), reader.number(">h"), reader.number(">h"))[0])
         reader = exchange(connection, METADATA, 2, struct.pack(">i", 0))  # of no topic
         nodes = reader.array(lambda: (reader.number(">i"), reader.string(), reader.number(">i"), reader.string()))
-        assert len(nodes) == 1, f"the harness knows clusters of one node; this one has {len(nodes)}"
-    node, node_host, node_port, _rack = nodes[0]
+        there = [node for node in nodes if len(nodes) == 1 or f"{node[1]}:{node[2]}" == bootstrap]
+        assert len(there) == 1, f"none of the {len(nodes)} nodes says that it is {bootstrap}"
+    node, node_host, node_port, _rack = there[0]
     return Facts(frozenset(apis), reader.string(), node, f"{node_host}:{node_port}")
 
 

@@ -195,7 +195,7 @@ pub struct TopArgs {
 #[derive(Debug, Args)]
 pub struct TopicArgs {
     /// A server of the cluster, or several separated by commas: the first that answers is asked.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092", global = true)]
+    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:9092", global = true)]
     pub bootstrap_server: String,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
