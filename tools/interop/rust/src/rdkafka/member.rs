@@ -63,7 +63,9 @@ pub fn join(bootstrap: &str, path: &str) {
     loop {
         for order in orders.try_iter() {
             if order[0] == "leave" {
-                return; // dropping the consumer closes it
+                // Dropping the consumer closes it, and drops what is still in its queue: with auto commit that would count as read.
+                report("failed", consumer.assignment().and_then(|all| consumer.pause(&all)));
+                return;
             }
             report("failed", obey(&consumer, topic, &order.iter().map(String::as_str).collect::<Vec<_>>()));
         }
