@@ -8,14 +8,23 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
 /** Stands before Curator's own class of this name on the class path: runs the torc that the property torc names, a process for each server. */
 public class TestingServer implements Closeable {
     private static final long PATIENCE_NS = TimeUnit.SECONDS.toNanos(30);
+
+    /** What tests set for a server in the same process, and its key in a configuration. */
+    private static final String[][] PROPERTIES = {
+        {"zookeeper.extendedTypesEnabled", "extendedTypesEnabled"},
+        {"znode.container.checkIntervalMs", "znode.container.checkIntervalMs"},
+    };
 
     private final InstanceSpec spec;
     private Process process;
@@ -73,8 +82,9 @@ public class TestingServer implements Closeable {
         }
         Path directory = spec.getDataDirectory().toPath();
         Files.createDirectories(directory);
-        List<String> command = List.of(System.getProperty("torc"), "serve", "--shards", "1", "--data-dir", directory.resolve("torc").toString(), "--kafka",
-            "127.0.0.1:" + freePort(), "--metrics", "127.0.0.1:" + freePort(), "--zookeeper", "127.0.0.1:" + spec.getPort(), "--set", "maxClientCnxns=0");
+        List<String> command = new ArrayList<>(List.of(System.getProperty("torc"), "serve", "--shards", "1", "--data-dir", directory.resolve("torc").toString(),
+            "--kafka", "127.0.0.1:" + freePort(), "--metrics", "none", "--zookeeper", "127.0.0.1:" + spec.getPort()));
+        settings().forEach((key, value) -> command.addAll(List.of("--set", key + "=" + value)));
         process = new ProcessBuilder(command).redirectErrorStream(true)
             .redirectOutput(ProcessBuilder.Redirect.appendTo(new File(System.getProperty("torc.log")))).start();
         Process started = process;
@@ -86,6 +96,24 @@ public class TestingServer implements Closeable {
             }
             Thread.sleep(20);
         }
+    }
+
+    /** What a server in the same process would have been told, by its specification or by properties of this process. */
+    private Map<String, Object> settings() {
+        Map<String, Object> settings = new TreeMap<>(spec.getCustomProperties());
+        settings.put("torc.wal.segment.bytes", "4MiB"); // hundreds of servers are started
+        settings.put("torc.zookeeper.kafka.chroot", "none"); // tests want to find the root empty
+        settings.put("maxClientCnxns", Math.max(spec.getMaxClientCnxns(), 0));
+        if (spec.getTickTime() > 0) {
+            settings.put("tickTime", spec.getTickTime());
+        }
+        for (String[] names : PROPERTIES) {
+            String value = System.getProperty(names[0]);
+            if (value != null) {
+                settings.put(names[1], value);
+            }
+        }
+        return settings;
     }
 
     public synchronized void stop() throws IOException {

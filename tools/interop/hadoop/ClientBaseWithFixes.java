@@ -51,7 +51,7 @@ public abstract class ClientBaseWithFixes extends ZKTestCase {
 
     protected void startServer() throws Exception {
         process = new ProcessBuilder(List.of(System.getProperty("torc"), "serve", "--shards", "1", "--data-dir", tmpDir + "/torc", "--kafka",
-            "127.0.0.1:" + freePort(), "--metrics", "127.0.0.1:" + freePort(), "--zookeeper", "127.0.0.1:" + port, "--set", "maxClientCnxns=0", "--set",
+            "127.0.0.1:" + freePort(), "--metrics", "127.0.0.1:" + freePort(), "--zookeeper", "127.0.0.1:" + port, "--set", "maxClientCnxns=0", "--set", "torc.wal.segment.bytes=4MiB", "--set",
             "DigestAuthenticationProvider.superDigest=super:" + RemoteServer.SUPER_HASH))
             .redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.appendTo(new File(System.getProperty("torc.log")))).start();
         Process started = process;

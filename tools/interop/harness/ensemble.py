@@ -22,6 +22,8 @@ STOP_TIMEOUT_S = 20
 # What differs from ZooKeeper's own defaults in all runs: the rest is as in a zoo.cfg that names a directory and a port.
 SETTINGS = {"tickTime": "2000", "initLimit": "10", "syncLimit": "5", "maxClientCnxns": "0", "admin.enableServer": "false",
             "extendedTypesEnabled": "true", "4lw.commands.whitelist": "*"}
+# The same of what is no key of zoo.cfg: whoever allows it is served by a server that is alone.
+PROPERTIES = ("readonlymode.enabled=true",)
 
 
 def build_of(version):
@@ -122,7 +124,7 @@ class Ensemble:
     complaint = None
 
     def __init__(self, directory, nodes=1, settings=None, properties=(), ports=None, heap="256m", version=VERSION):
-        self.properties, self.heap, self.version = properties, heap, version
+        self.properties, self.heap, self.version = (*PROPERTIES, *properties), heap, version
         ports = ports or [(free_port(), free_port(), free_port()) for _ in range(nodes)]
         self.nodes = [Node(directory, number) for number in range(1, nodes + 1)]
         for node in self.nodes:
@@ -155,7 +157,8 @@ class Ensemble:
 
 # What differs from torc's defaults in the same way: all clients come from one address, kazoo asks for a server's
 # version by a four-letter word, and no container goes in the middle of a script.
-TORC_SETTINGS = {"maxClientCnxns": "0", "4lw.commands.whitelist": "*", "znode.container.checkIntervalMs": "86400000"}
+TORC_SETTINGS = {"maxClientCnxns": "0", "4lw.commands.whitelist": "*", "znode.container.checkIntervalMs": "86400000",
+                 "readonlymode.enabled": "true"}
 
 
 class TorcEnsemble:

@@ -82,6 +82,7 @@ def install_jvm(name, build=None, properties=()):
     pom, sources, build = HERE / name / "pom.xml", sorted((HERE / name).glob("*.java")), build or name
     with Stamp(build, pom, *sources) as needed:
         if needed:
+            shutil.rmtree(BUILD / build / "lib", ignore_errors=True)  # what another pom wanted
             run("mvn", "-q", "-B", "-Dstyle.color=never", *(f"-D{item}" for item in properties), "-f", pom, MAVEN_COPY,
                 f"-DoutputDirectory={BUILD / build / 'lib'}", "-DincludeScope=runtime")
             if sources:

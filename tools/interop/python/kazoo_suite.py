@@ -116,7 +116,7 @@ def main():
     harness.CLUSTER = cluster
     harness.get_global_cluster = lambda *_, **__: cluster
     arguments = [word for word in rest if word != "--servers"]
-    code = pytest.main(["--pyargs", "kazoo.tests", "-q", "-p", "no:cacheprovider", "--timeout=120", "--color=no", *arguments], plugins=[Reporter()])
+    code = pytest.main(["--pyargs", "kazoo.tests", "-q", "-rs", "-p", "no:cacheprovider", "--timeout=120", "--color=no", *arguments], plugins=[Reporter()])
     sys.exit(0 if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) else code)
 
 
