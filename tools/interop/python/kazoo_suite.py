@@ -8,13 +8,16 @@ is done. Without, tests that do so fail.
 
 import os
 import sys
+import threading
 import types
 
 import pytest
 
-# What pytest prints goes to the log: it would stand in front of what is told here.
+# What pytest prints goes to the log: it would stand in front of what is told here. It also takes the standard input away.
 out = open(os.dup(1), "w", buffering=1)
+done = open(os.dup(0))
 os.dup2(2, 1)
+asking = threading.Lock()
 
 
 def tell(*words):
@@ -32,8 +35,10 @@ class Server:
     def ask(self, what):
         if not self.may_stop:
             raise RuntimeError("this server is not to be stopped")
-        tell(what, str(self.number))
-        sys.__stdin__.readline()
+        with asking:
+            tell(what, str(self.number))
+            if not done.readline():
+                raise RuntimeError("nobody stops servers any more")
 
     def run(self):
         if not self.running:
