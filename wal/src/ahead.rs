@@ -102,7 +102,7 @@ pub(crate) struct Reach {
 }
 
 /// What is known of a wanted place.
-pub(crate) enum Found {
+pub(crate) enum Held {
     /// These entries, from there on. `ahead`: they had been read ahead.
     Items {
         items: Vec<Item>,
@@ -161,16 +161,16 @@ impl Ahead {
 
     /// Entries from `from` up to `upto`, about `max_bytes`, at least one if there is any; or the flight that brings
     /// them, which `reader` then waits for.
-    pub(crate) fn find(&mut self, group: GroupId, from: From, upto: Index, max_bytes: usize, reader: u64) -> Found {
-        let Some(ids) = self.by_group.get(&group) else { return Found::Nothing };
+    pub(crate) fn find(&mut self, group: GroupId, from: From, upto: Index, max_bytes: usize, reader: u64) -> Held {
+        let Some(ids) = self.by_group.get(&group) else { return Held::Nothing };
         let covering = |id: &&u64| self.chunks[*id].covers(from);
         let landed = |id: &&u64| !matches!(self.chunks[*id].state, State::Flying);
         let Some(&first) = ids.iter().filter(landed).find(covering).or_else(|| ids.iter().find(covering)) else {
-            return Found::Nothing;
+            return Held::Nothing;
         };
         if matches!(self.chunks[&first].state, State::Flying) {
             self.chunks.get_mut(&first).expect("just found").waiting.push(reader);
-            return Found::Flying;
+            return Held::Flying;
         }
         let (mut items, mut ahead, mut room) = (Vec::new(), false, max_bytes);
         let (mut from, mut at) = (from, Some(first));
@@ -205,7 +205,7 @@ impl Ahead {
             at = follows.next().copied();
         }
         self.trim();
-        if items.is_empty() { Found::Nothing } else { Found::Items { items, ahead } }
+        if items.is_empty() { Held::Nothing } else { Held::Items { items, ahead } }
     }
 
     /// A chunk has been used, perhaps to its end.

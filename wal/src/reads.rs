@@ -1,6 +1,6 @@
 //! Reads under way: what each waits for, when to try again, and what is read before anybody asks.
 
-use crate::ahead::{Ahead, CHUNK_BYTES_MIN, Found, Reach, Wish};
+use crate::ahead::{Ahead, CHUNK_BYTES_MIN, Held, Reach, Wish};
 use crate::entry::Item;
 use crate::error::WalError;
 use crate::flight::{FLIGHT_BYTES_MAX, Flight, RANGES_MAX, Ticket, corrupt};
@@ -243,9 +243,9 @@ impl Reads {
             return Recalled::Answer(Err(WalError::Released { group }));
         }
         match self.ahead.find(group, from, upto, max_bytes, id) {
-            Found::Nothing => Recalled::Nothing,
-            Found::Flying => Recalled::Flying,
-            Found::Items { items, ahead } => {
+            Held::Nothing => Recalled::Nothing,
+            Held::Flying => Recalled::Flying,
+            Held::Items { items, ahead } => {
                 let wish = self.ahead.note(group, from, items.last().expect("not empty"), max_bytes);
                 self.ahead.counts.hits += u64::from(ahead);
                 self.ahead.counts.misses += u64::from(!ahead && wish.is_some() && pending.trip.is_some());

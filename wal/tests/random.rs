@@ -98,7 +98,7 @@ impl World {
                 let behind = live[prng.below(live.len() as u64) as usize].first_offset;
                 let (wal, ops) = (&mut self.rig.wal, &mut self.rig.pending);
                 let find = wal.find_timestamp(group, ts, (Offset(behind), Index(upto)), prng.below(3), ops);
-                let found = self.rig.found(find).unwrap().map(|i| i.index.get());
+                let found = self.rig.lookup(find).unwrap().map(|i| i.index.get());
                 let fits = |k: &&&rig::Known| {
                     k.max_timestamp >= ts && k.index <= upto && k.first_offset + i64::from(k.records) > behind
                 };
@@ -113,7 +113,7 @@ impl World {
                 if let (Find::Pending(id), 0) = (&find, prng.below(4)) {
                     return self.cancel(*id, prng);
                 }
-                let found = self.rig.found(find).unwrap().map(|i| i.index.get());
+                let found = self.rig.lookup(find).unwrap().map(|i| i.index.get());
                 let fits = |k: &&&rig::Known| k.index <= upto && k.first_offset + i64::from(k.records) > behind;
                 let max = live.iter().filter(fits).map(|k| k.max_timestamp).max();
                 let expected = live.iter().filter(fits).find(|k| Some(k.max_timestamp) == max).map(|k| k.index);

@@ -37,11 +37,11 @@ impl Raft {
         if body.is_from_leader() {
             self.hear_leader(from, out);
         }
-        self.obey(from, term, body, out);
+        self.handle_body(from, term, body, out);
     }
 
     /// Does what a message of the current term asks for.
-    fn obey(&mut self, from: NodeId, term: Term, body: Body, out: &mut Output) {
+    fn handle_body(&mut self, from: NodeId, term: Term, body: Body, out: &mut Output) {
         match body {
             Body::PreVote { last } => self.answer_pre_vote(from, term, last, out),
             Body::PreVoteReply { granted } => {

@@ -51,7 +51,7 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) {
 
 /// The message that `bytes` are, all of them. Its `Append` names no configurations: whoever has the entries fills them in.
 pub fn decode(bytes: &[u8]) -> Result<Message, Malformed> {
-    let mut reader = Reader { rest: bytes, what: "a message between members" };
+    let mut reader = MessageReader { rest: bytes, what: "a message between members" };
     let (kind, term) = (reader.u8()?, Term(reader.u64()?));
     let body = match kind {
         1 => Body::PreVote { last: reader.mark()? },
@@ -94,7 +94,7 @@ pub fn encode_configuration(configuration: &Configuration, out: &mut Vec<u8>) {
 
 /// Takes a configuration off the front of `bytes`.
 pub fn take_configuration(bytes: &mut &[u8]) -> Result<Configuration, Malformed> {
-    let mut reader = Reader { rest: bytes, what: "a configuration" };
+    let mut reader = MessageReader { rest: bytes, what: "a configuration" };
     let configuration = reader.configuration()?;
     *bytes = reader.rest;
     Ok(configuration)
@@ -129,12 +129,12 @@ fn with_numbers<const N: usize>(out: &mut Vec<u8>, kind: u8, numbers: [u64; N]) 
 }
 
 /// Numbers off the front of `rest`; no length is believed.
-struct Reader<'a> {
+struct MessageReader<'a> {
     rest: &'a [u8],
     what: &'static str,
 }
 
-impl Reader<'_> {
+impl MessageReader<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (head, rest) = self.rest.split_first_chunk().ok_or(Malformed { what: self.what })?;
         self.rest = rest;

@@ -477,10 +477,10 @@ impl Conns {
     }
 
     /// Sends something that nobody asked for, in front of all answers that are not there yet.
-    pub fn tell(&mut self, now: Mono, conn: ConnId, bytes: Buf) {
+    pub fn push(&mut self, now: Mono, conn: ConnId, bytes: Buf) {
         let Some(c) = self.conns.get_mut(&conn).filter(|c| !c.closing) else { return };
         self.answers.take(bytes.len());
-        c.outbox.tell(now, bytes, |trace| self.answered.push((conn, *trace)));
+        c.outbox.push(now, bytes, |trace| self.answered.push((conn, *trace)));
         self.dirty.insert(conn);
     }
 

@@ -221,7 +221,7 @@ impl Outbox {
 
     /// Something that nobody asked for: it goes behind the answers that are there, as far as all before them are, and in front
     /// of all that come later. `left` as for [`Outbox::next`].
-    pub fn tell(&mut self, now: Mono, bytes: Buf, mut left: impl FnMut(&Trace)) {
+    pub fn push(&mut self, now: Mono, bytes: Buf, mut left: impl FnMut(&Trace)) {
         if self.held == 0 {
             self.moved = now;
         }

@@ -214,7 +214,7 @@ impl Partition {
                 }
                 What::Epoch(epoch) => self.begin_epoch(epoch, entry.end),
                 What::Trim(to) => applied.trimmed |= self.trim(to),
-                What::Clock(clock) => self.tell(clock),
+                What::Clock(clock) => self.advance_clock(clock),
             }
         }
         applied
@@ -324,9 +324,9 @@ impl Partition {
         (needs && !self.overlay.has_clocks()).then_some(clock)
     }
 
-    fn tell(&mut self, clock: Clock) {
+    fn advance_clock(&mut self, clock: Clock) {
         if let Some(producers) = &mut self.producers {
-            producers.tell(clock);
+            producers.advance_clock(clock);
         }
         self.producers.take_if(|producers| producers.is_empty());
     }

@@ -277,7 +277,7 @@ impl Producers {
     }
 
     /// The log tells the time. How many are forgotten.
-    pub(crate) fn tell(&mut self, clock: Clock) -> usize {
+    pub(crate) fn advance_clock(&mut self, clock: Clock) -> usize {
         let forgotten = self.forget(|producer| producer.seen.is_some_and(|seen| seen <= clock.forget));
         let unseen = self.by_id.values_mut().filter(|producer| producer.len > 0);
         unseen.for_each(|producer| producer.seen = producer.seen.or(Some(clock.now)));

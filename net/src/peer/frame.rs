@@ -25,7 +25,7 @@ pub enum Frame {
     /// Its bad answer.
     Refusal(Refusal),
     /// What members of groups say.
-    Groups(Groups),
+    Groups(GroupMessages),
     /// The sender is there.
     Beat,
     /// What members of these groups were sent was not taken in.
@@ -69,7 +69,7 @@ pub fn decode(bytes: &Buf) -> Result<Frame, Malformed> {
         kind::WELCOME => Welcome::decode(head).map(Frame::Welcome),
         kind::REFUSAL => Refusal::decode(head).map(Frame::Refusal),
         kind::GROUPS => {
-            let groups = Groups { bytes: bytes.clone(), at: PRELUDE, end: PRELUDE + len, payload: PRELUDE + len };
+            let groups = GroupMessages { bytes: bytes.clone(), at: PRELUDE, end: PRELUDE + len, payload: PRELUDE + len };
             Ok(Frame::Groups(groups))
         }
         kind::BEAT => Ok(Frame::Beat),
@@ -175,7 +175,7 @@ impl GroupsWriter {
 
 /// The messages of a frame, one after the other.
 #[derive(Debug)]
-pub struct Groups {
+pub struct GroupMessages {
     bytes: Buf,
     /// Where the next message begins, and where the head ends.
     at: usize,
@@ -195,7 +195,7 @@ pub struct Said {
     pub entries: Entries,
 }
 
-impl Groups {
+impl GroupMessages {
     /// The next message; `None` at the end of a frame that holds nothing else.
     #[expect(clippy::should_implement_trait, reason = "what follows an error is not to be asked for")]
     pub fn next(&mut self) -> Option<Result<Said, Malformed>> {

@@ -1,4 +1,4 @@
-use super::{EntryHead, Frame, Groups, GroupsWriter, PRELUDE, decode};
+use super::{EntryHead, Frame, GroupMessages, GroupsWriter, PRELUDE, decode};
 use torc_base::buf::{Buf, Pool};
 use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Offset};
@@ -56,7 +56,7 @@ fn of(bytes: &[u8], pool: &Pool) -> Buf {
     buf.freeze()
 }
 
-fn groups(frame: &Buf) -> Groups {
+fn groups(frame: &Buf) -> GroupMessages {
     let Ok(Frame::Groups(groups)) = decode(frame) else { panic!("messages of groups") };
     groups
 }

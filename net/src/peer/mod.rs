@@ -19,7 +19,7 @@ mod joining;
 mod reader;
 mod small;
 
-pub use frame::{Entries, EntryHead, Frame, Groups, GroupsWriter, Said, decode};
+pub use frame::{Entries, EntryHead, Frame, GroupMessages, GroupsWriter, Said, decode};
 pub use hello::{Hello, Reason, Refusal, VERSIONS, Welcome};
 pub use joining::{Caller, Known, Question, Reply};
 pub use small::{MailWriter, Mails, UNTAKEN_MAX, Untaken, beat, form, untaken};

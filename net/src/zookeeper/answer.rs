@@ -1,7 +1,7 @@
 //! What clients are told: answers and events, read from their frames. What stands in an answer follows from its request.
 
 use super::connect::{Connected, Session};
-use super::jute::{Acl, Acls, Reader, Strings};
+use super::jute::{Acl, Acls, JuteReader, Strings};
 use super::reply::Stat;
 use super::request::op;
 use torc_base::malformed::Malformed;
@@ -15,7 +15,7 @@ pub struct Answer<'a> {
     pub zxid: i64,
     /// 0, or why it was refused: see [`ErrorCode`](super::ErrorCode).
     pub error: i32,
-    rest: Reader<'a>,
+    rest: JuteReader<'a>,
 }
 
 /// What came of an operation of a multi.
@@ -52,7 +52,7 @@ impl<'a> Answer<'a> {
     /// # Errors
     /// It is cut short.
     pub fn open(frame: &'a [u8]) -> Result<Answer<'a>, Malformed> {
-        let mut rest = Reader(frame);
+        let mut rest = JuteReader(frame);
         let xid = rest.int("an answer's xid")?;
         let zxid = rest.long("an answer's zxid")?;
         Ok(Answer { xid, zxid, error: rest.int("an answer's error")?, rest })
@@ -119,7 +119,7 @@ impl<'a> Answer<'a> {
 }
 
 impl Stat {
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Stat, Malformed> {
+    pub(super) fn decode(reader: &mut JuteReader<'_>) -> Result<Stat, Malformed> {
         const WHAT: &str = "a stat";
         Ok(Stat {
             czxid: reader.long(WHAT)?,
@@ -143,7 +143,7 @@ impl Connected {
     /// # Errors
     /// It is cut short.
     pub fn decode(frame: &[u8]) -> Result<Connected, Malformed> {
-        let mut reader = Reader(frame);
+        let mut reader = JuteReader(frame);
         reader.int("the protocol's version")?;
         let timeout_ms = reader.int("the timeout")?;
         let id = reader.long("the session")?;

@@ -1,6 +1,6 @@
 //! How a connection begins: a session is asked for, or taken up again.
 
-use super::jute::{Reader, put_buffer, put_count, put_int, put_long};
+use super::jute::{JuteReader, put_buffer, put_count, put_int, put_long};
 use torc_base::malformed::Malformed;
 
 /// Bytes of a session's password.
@@ -33,7 +33,7 @@ pub struct Connect {
 impl Connect {
     /// Reads the first frame of a connection.
     pub fn decode(frame: &[u8]) -> Result<Connect, Malformed> {
-        let mut reader = Reader(frame);
+        let mut reader = JuteReader(frame);
         reader.int("the protocol's version")?;
         let last_zxid = reader.long("the last zxid seen")?;
         let timeout_ms = reader.int("the timeout")?;

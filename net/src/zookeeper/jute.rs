@@ -8,9 +8,9 @@ const NO_TEXT: &str = "\u{fffd}";
 
 /// Reads from the front of a record. Lengths are believed only as far as there are bytes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(super) struct JuteReader<'a>(pub(super) &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> JuteReader<'a> {
     fn bytes(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
         let (head, rest) = self.0.split_at_checked(len).ok_or(Malformed { what })?;
         self.0 = rest;
@@ -99,7 +99,7 @@ pub struct Acl<'a> {
 /// A list of strings, in a frame. Its bytes have been looked through.
 #[derive(Clone, Debug, Default)]
 pub struct Strings<'a> {
-    rest: Reader<'a>,
+    rest: JuteReader<'a>,
     left: usize,
 }
 
@@ -121,7 +121,7 @@ impl ExactSizeIterator for Strings<'_> {}
 /// An access list, in a frame. Its bytes have been looked through.
 #[derive(Clone, Debug, Default)]
 pub struct Acls<'a> {
-    rest: Reader<'a>,
+    rest: JuteReader<'a>,
     left: usize,
 }
 

@@ -1,7 +1,7 @@
 //! Requests: a head, and a record whose kind it names. Bytes behind the last field are ignored, as ZooKeeper does.
 
 use super::error::ErrorCode;
-use super::jute::{Acls, Reader, Strings};
+use super::jute::{Acls, JuteReader, Strings};
 use torc_base::malformed::Malformed;
 
 /// Numbers of operations.
@@ -204,7 +204,7 @@ pub enum Request<'a> {
 
 /// Operations of a multi, in a frame. Their bytes have been looked through.
 #[derive(Clone, Debug)]
-pub struct Ops<'a>(Reader<'a>);
+pub struct Ops<'a>(JuteReader<'a>);
 
 impl<'a> Iterator for Ops<'a> {
     type Item = Op<'a>;
@@ -216,7 +216,7 @@ impl<'a> Iterator for Ops<'a> {
 
 /// Reads a frame behind its length.
 pub fn decode(frame: &[u8]) -> Result<(Head, Request<'_>), Undecodable> {
-    let mut reader = Reader(frame);
+    let mut reader = JuteReader(frame);
     let mut head = || Ok(Head { xid: reader.int("a request's xid")?, op: reader.int("a request's type")? });
     let head = head().map_err(Undecodable::Head)?;
     match request(head.op, &mut reader) {
@@ -227,7 +227,7 @@ pub fn decode(frame: &[u8]) -> Result<(Head, Request<'_>), Undecodable> {
 }
 
 /// `None`: nobody knows such an operation.
-fn request<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Option<Request<'a>>, Malformed> {
+fn request<'a>(number: i32, reader: &mut JuteReader<'a>) -> Result<Option<Request<'a>>, Malformed> {
     Ok(Some(match number {
         op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Request::Create(create(number, reader)?),
         op::DELETE => Request::Delete(znode(reader)?, version(reader)?),
@@ -270,28 +270,28 @@ fn request<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Option<Request<'a
     }))
 }
 
-fn path<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
+fn path<'a>(reader: &mut JuteReader<'a>) -> Result<&'a str, Malformed> {
     reader.string("a path")
 }
 
 /// The path of a znode that is looked for. Null is none, as ZooKeeper has it; elsewhere it is as wrong as no path at all.
-fn znode<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
+fn znode<'a>(reader: &mut JuteReader<'a>) -> Result<&'a str, Malformed> {
     reader.text("a path")
 }
 
-fn data<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
+fn data<'a>(reader: &mut JuteReader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
     reader.buffer("a znode's data")
 }
 
-fn version(reader: &mut Reader<'_>) -> Result<i32, Malformed> {
+fn version(reader: &mut JuteReader<'_>) -> Result<i32, Malformed> {
     reader.int("a version")
 }
 
-fn watch(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+fn watch(reader: &mut JuteReader<'_>) -> Result<bool, Malformed> {
     reader.boolean("whether it is watched")
 }
 
-fn create<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Create<'a>, Malformed> {
+fn create<'a>(number: i32, reader: &mut JuteReader<'a>) -> Result<Create<'a>, Malformed> {
     Ok(Create {
         path: znode(reader)?,
         data: data(reader)?,
@@ -305,7 +305,7 @@ fn create<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Create<'a>, Malfor
 
 /// The same as an operation of a multi. As ZooKeeper has it: there a mode can say that it is a container, and what has a time
 /// to live is another operation if its mode wants none.
-fn create_of_many<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Create<'a>, Malformed> {
+fn create_of_many<'a>(number: i32, reader: &mut JuteReader<'a>) -> Result<Create<'a>, Malformed> {
     let mut create = create(number, reader)?;
     // A mode that nobody knows makes the whole unreadable, and so does one that wants a time to live where none stands.
     if number != op::CREATE_TTL && !(0..=CONTAINER).contains(&create.flags) {
@@ -319,7 +319,7 @@ fn create_of_many<'a>(number: i32, reader: &mut Reader<'a>) -> Result<Create<'a>
     Ok(create)
 }
 
-fn watcher_type(reader: &mut Reader<'_>) -> Result<WatcherType, Malformed> {
+fn watcher_type(reader: &mut JuteReader<'_>) -> Result<WatcherType, Malformed> {
     Ok(match reader.int("a watch's kind")? {
         1 => WatcherType::Children,
         2 => WatcherType::Data,
@@ -330,7 +330,7 @@ fn watcher_type(reader: &mut Reader<'_>) -> Result<WatcherType, Malformed> {
     })
 }
 
-fn set_watches<'a>(reader: &mut Reader<'a>, all_kinds: bool) -> Result<Request<'a>, Malformed> {
+fn set_watches<'a>(reader: &mut JuteReader<'a>, all_kinds: bool) -> Result<Request<'a>, Malformed> {
     let since = reader.long("the zxid that watches were set at")?;
     let mut paths = |asked: bool| if asked { reader.strings("watched paths") } else { Ok(Strings::default()) };
     let lists = [paths(true)?, paths(true)?, paths(true)?, paths(all_kinds)?, paths(all_kinds)?];
@@ -338,7 +338,7 @@ fn set_watches<'a>(reader: &mut Reader<'a>, all_kinds: bool) -> Result<Request<'
 }
 
 /// Looks through the operations of a multi. Reads and writes are not mixed.
-fn operations<'a>(reader: &mut Reader<'a>, reads: bool) -> Result<Ops<'a>, Malformed> {
+fn operations<'a>(reader: &mut JuteReader<'a>, reads: bool) -> Result<Ops<'a>, Malformed> {
     let ops = Ops(reader.clone());
     while let Some(op) = operation(reader)? {
         if op.is_read() != reads {
@@ -349,7 +349,7 @@ fn operations<'a>(reader: &mut Reader<'a>, reads: bool) -> Result<Ops<'a>, Malfo
 }
 
 /// The next operation; `None`: there are no more.
-fn operation<'a>(reader: &mut Reader<'a>) -> Result<Option<Op<'a>>, Malformed> {
+fn operation<'a>(reader: &mut JuteReader<'a>) -> Result<Option<Op<'a>>, Malformed> {
     let number = reader.int("an operation's type")?;
     let done = reader.boolean("whether operations follow")?;
     reader.int("an operation's error")?;

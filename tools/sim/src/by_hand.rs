@@ -158,7 +158,7 @@ impl ByHand {
         let version = waiting.version;
         match &waiting.asked {
             Asked::FindCoordinator => {
-                let (error, node) = requests::found(decode(frame, version)?, version);
+                let (error, node) = requests::coordinator(decode(frame, version)?, version);
                 self.found = error == code::NONE && port.reaches(node);
                 self.refused(port, history, "find coordinator", error, &[])
             }

@@ -80,7 +80,7 @@ impl<A: App> Story<A> {
     pub fn find(&mut self) {
         for _ in 0..100 {
             self.send(0, 4, &requests::find(GROUP, 4));
-            if requests::found(self.take(0, 4), 4).0 == code::NONE
+            if requests::coordinator(self.take(0, 4), 4).0 == code::NONE
                 && self.fetches_offset(GROUP).error_code == code::NONE
             {
                 return;

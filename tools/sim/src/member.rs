@@ -396,7 +396,7 @@ impl Member {
         let version = waiting.version;
         match waiting.asked {
             Asked::FindCoordinator => {
-                let (error, node) = requests::found(decode(frame, version)?, version);
+                let (error, node) = requests::coordinator(decode(frame, version)?, version);
                 self.found = error == code::NONE && port.reaches(node);
                 if error == code::NONE { Ok(()) } else { self.refused(port, history, "find coordinator", error, &[]) }
             }

@@ -267,7 +267,7 @@ impl Modern {
         }
         match waiting.asked {
             Asked::FindCoordinator => {
-                let (error, node) = requests::found(decode(frame, waiting.version)?, waiting.version);
+                let (error, node) = requests::coordinator(decode(frame, waiting.version)?, waiting.version);
                 self.found = error == code::NONE && port.reaches(node);
                 if error == code::NONE { Ok(()) } else { self.refused(port, history, "find coordinator", error, &[]) }
             }

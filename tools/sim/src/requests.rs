@@ -119,7 +119,7 @@ pub fn find(name: &str, version: i16) -> FindCoordinatorRequest {
 }
 
 /// The error of the answer, and the node that it names.
-pub fn found(answer: FindCoordinatorResponse, version: i16) -> (i16, i32) {
+pub fn coordinator(answer: FindCoordinatorResponse, version: i16) -> (i16, i32) {
     if version >= MANY_KEYS {
         answer.coordinators.first().map_or((-1, -1), |one| (one.error_code, one.node_id.0))
     } else {

@@ -32,7 +32,7 @@ pub(super) struct Wound {
 
 impl Wound {
     /// What was found, and where.
-    fn tell(&self) -> String {
+    fn describe(&self) -> String {
         match &self.error {
             WalError::Corrupt(found) => found.to_string(),
             other => other.to_string(),
@@ -70,7 +70,7 @@ impl Recovery {
 
     /// The payload of an entry is not what was written.
     pub(super) fn lose_entry(&self, d: &Descriptor, replayed: bool, out: &mut Vec<Outcome>) {
-        let what = self.wound.as_ref().expect("only damage is passed over").tell();
+        let what = self.wound.as_ref().expect("only damage is passed over").describe();
         let lost = Lost::Entry {
             group: d.group,
             kind: Kind(d.kind),
@@ -175,7 +175,7 @@ impl Recovery {
     }
 
     fn lose_batches(&mut self, last: BatchSeq, out: &mut Vec<Outcome>) {
-        let what = self.wound.take().expect("damage was found").tell();
+        let what = self.wound.take().expect("damage was found").describe();
         let next = self.section.as_ref().map_or(BatchSeq(1), |section| section.next);
         self.gaps |= self.next < next;
         out.push(Outcome::Lost(Lost::Batches { first: self.next, last, in_checkpoint: last < next, what }));

@@ -337,7 +337,7 @@ impl Rig {
         }
     }
 
-    pub fn found(&mut self, find: Find) -> Result<Option<Item>, WalError> {
+    pub fn lookup(&mut self, find: Find) -> Result<Option<Item>, WalError> {
         let id = match find {
             Find::Ready(item) => return Ok(item),
             Find::Pending(id) => id,

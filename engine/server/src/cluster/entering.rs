@@ -85,7 +85,7 @@ pub fn enter(
         Opened::Ready(data) => data,
         Opened::Unformed(unformed) => {
             let kept = match unformed.members.clone() {
-                Some(members) => found(&unformed, members, me, &sockets, log, stopped)?,
+                Some(members) => await_founding(&unformed, members, me, &sockets, log, stopped)?,
                 None => come_in(config, &unformed, me, listens, log, stopped)?,
             };
             match kept {
@@ -115,7 +115,7 @@ pub fn enter(
 }
 
 /// Waits for the cluster to be founded with this server; `None`: it was told to stop before.
-fn found(
+fn await_founding(
     unformed: &Unformed,
     members: Members,
     me: Speaker,

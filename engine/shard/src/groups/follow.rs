@@ -95,7 +95,7 @@ impl Groups {
         let group = self.groups.get_mut(&id).expect("just seen");
         let result = group.raft.step(Input::Message { from, message }, &mut self.output);
         assert!(result.is_ok(), "only proposals are refused");
-        self.obey(out, id, sent);
+        self.carry_out_with(out, id, sent);
         if ends_parts {
             // It may have turned out not to be needed.
             self.tree_starts.give_up_taking();

@@ -171,13 +171,13 @@ impl Groups {
             // All that a step says may be that it waits now.
             self.note_ticks(out.now.mono, id);
         } else {
-            self.obey(out, id, Vec::new());
+            self.carry_out_with(out, id, Vec::new());
         }
     }
 
     /// Carries out consensus' output, in the order of its contract: the one place where that is done. `sent`: entries that
     /// came with a leader's message; consensus says which of them are to be written.
-    pub(super) fn obey(&mut self, out: &mut Out, id: GroupId, sent: Vec<Sent>) {
+    pub(super) fn carry_out_with(&mut self, out: &mut Out, id: GroupId, sent: Vec<Sent>) {
         let mut output = std::mem::take(&mut self.output);
         if let Some(hard_state) = output.hard_state.take() {
             self.write_hard_state(id, hard_state);

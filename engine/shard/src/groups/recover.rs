@@ -303,7 +303,7 @@ impl Groups {
             }
             kind::STATE => found.restore(&item.bytes),
             kind::PART => {
-                found.parts = FoundParts::found(found.parts.take(), &item.bytes, &found.meaning);
+                found.parts = FoundParts::with(found.parts.take(), &item.bytes, &found.meaning);
                 Ok(())
             }
             kind::PARTS => found.restore_parts(&item.bytes),
@@ -348,7 +348,7 @@ impl Groups {
                 self.wal.drop_group(id);
                 continue;
             }
-            self.found(out, id, found);
+            self.begin_recovered(out, id, found);
             ids.push(id);
         }
         if self.settings.shard.0 == 0 && !self.groups.contains_key(&GroupId::CATALOG) {
@@ -364,7 +364,7 @@ impl Groups {
     }
 
     /// A group as recovery has found it begins to run.
-    fn found(&mut self, out: &mut Out, id: GroupId, mut found: RecoveredGroup) {
+    fn begin_recovered(&mut self, out: &mut Out, id: GroupId, mut found: RecoveredGroup) {
         let node = self.settings.node;
         if found.configurations.is_empty() {
             found.configurations.push((Index(0), Configuration::of_voters([node])));

@@ -487,7 +487,7 @@ pub(super) struct FoundParts {
 
 impl FoundParts {
     /// One more was found. Parts that nothing came of are left behind; a first one begins anew.
-    pub(super) fn found(before: Option<Box<FoundParts>>, payload: &[u8], tree: &Meaning) -> Option<Box<FoundParts>> {
+    pub(super) fn with(before: Option<Box<FoundParts>>, payload: &[u8], tree: &Meaning) -> Option<Box<FoundParts>> {
         let rest = &mut &payload[..];
         let [transfer, at] = take_numbers(rest)?;
         let Meaning::Tree(log) = tree else { return None };

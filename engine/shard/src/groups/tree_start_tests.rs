@@ -19,7 +19,7 @@ fn parts(transfer: u64, bytes: usize) -> (Vec<Vec<u8>>, u64) {
 
 fn find(payloads: &[Vec<u8>]) -> Option<Box<FoundParts>> {
     let tree = Meaning::new(LogKind::Tree, &settings());
-    payloads.iter().fold(None, |before, payload| FoundParts::found(before, payload, &tree))
+    payloads.iter().fold(None, |before, payload| FoundParts::with(before, payload, &tree))
 }
 
 #[test]

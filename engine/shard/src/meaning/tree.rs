@@ -31,7 +31,7 @@ struct Walk {
 /// The tree with its log's uncommitted end.
 pub struct TreeLog {
     tree: Tree,
-    settings: tree::Settings,
+    settings: tree::TreeSettings,
     /// Of each transaction that is appended and not applied, the number of its request.
     numbers: VecDeque<(Index, u64)>,
     walk: Option<Walk>,
@@ -71,7 +71,7 @@ impl TreeLog {
     pub fn new(settings: &Settings) -> TreeLog {
         let zookeeper = settings.zookeeper.clone().unwrap_or_default();
         let mut prng = torc_base::prng::Prng::new(settings.seed ^ 0x7a6e_0de5);
-        let settings = tree::Settings {
+        let settings = tree::TreeSettings {
             secret: (prng.next_u64(), prng.next_u64()),
             has_ttl: zookeeper.has_ttl,
             enforces_quotas: zookeeper.enforces_quotas,
@@ -81,7 +81,7 @@ impl TreeLog {
         TreeLog::with(settings, Tree::new(settings))
     }
 
-    fn with(settings: tree::Settings, tree: Tree) -> TreeLog {
+    fn with(settings: tree::TreeSettings, tree: Tree) -> TreeLog {
         TreeLog { tree, settings, numbers: VecDeque::new(), walk: None }
     }
 
@@ -257,7 +257,7 @@ impl TreeLog {
 /// A tree as it comes from another member: a stream of pieces, each behind its length (4 bytes, little endian), in parts that
 /// are cut anywhere.
 pub struct TreeStart {
-    settings: tree::Settings,
+    settings: tree::TreeSettings,
     loader: Loader,
     /// Of a piece that is not all here.
     rest: Vec<u8>,
@@ -337,7 +337,7 @@ fn of_tree(error: torc_state::codec::DecodeError) -> String {
     format!("the tree: {error}")
 }
 
-fn load_pieces(settings: tree::Settings, rest: &mut &[u8]) -> Result<Tree, String> {
+fn load_pieces(settings: tree::TreeSettings, rest: &mut &[u8]) -> Result<Tree, String> {
     let mut loader = Loader::new(settings);
     while !loader.piece(take_piece(rest).ok_or(SHORT)?).map_err(of_tree)? {}
     loader.finish().map_err(of_tree)

@@ -12,7 +12,7 @@ use torc_base::limits::LARGE_FRAME;
 use torc_base::malformed::Malformed;
 use torc_base::time::{Mono, Now};
 use torc_consensus::{Body, Message, Run, wire};
-use torc_net::peer::{self, Frame, Groups as GroupsFrame, GroupsWriter, MailWriter, Mails, Said};
+use torc_net::peer::{self, Frame, GroupMessages, GroupsWriter, MailWriter, Mails, Said};
 use torc_wal::{Item, Kind};
 
 type Ops = Vec<Op<Mail>>;
@@ -91,7 +91,7 @@ impl Shard {
         }
     }
 
-    fn messages(&mut self, now: Now, from: Place, mut messages: GroupsFrame, ops: &mut Ops) -> Result<(), Malformed> {
+    fn messages(&mut self, now: Now, from: Place, mut messages: GroupMessages, ops: &mut Ops) -> Result<(), Malformed> {
         while let Some(said) = messages.next() {
             let said = said?;
             let group = said.group;

@@ -287,7 +287,7 @@ impl Rig {
                         moved.push((to, conn, link));
                         letters.push((to, Event::Adopted { from, conn, with }));
                     }
-                    op => node.obey(op),
+                    op => node.carry_out(op),
                 }
             }
         }
@@ -445,7 +445,7 @@ impl Node {
         }
     }
 
-    fn obey(&mut self, op: Op<Mail>) {
+    fn carry_out(&mut self, op: Op<Mail>) {
         let conn = match &op {
             Op::Recv { conn } | Op::RecvExact { conn, .. } | Op::Pause { conn } => *conn,
             Op::Send { conn, .. } | Op::Close { conn } | Op::TakeBack { conn } | Op::AwaitRoom { conn } => *conn,

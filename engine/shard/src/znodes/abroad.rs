@@ -41,7 +41,7 @@ impl Abroad {
     }
 
     /// Something for the leader that nobody waits for.
-    pub(super) fn tell(&mut self, ask: TreeAsk) {
+    pub(super) fn queue(&mut self, ask: TreeAsk) {
         self.asks.push(ask);
     }
 

@@ -98,7 +98,7 @@ impl Znodes {
                 });
                 meters.sent += 1;
                 client.meters.sent += 1;
-                conns.tell(now, conn, bytes.clone());
+                conns.push(now, conn, bytes.clone());
                 if conns.held(conn) > EVENTS_BYTES_MAX {
                     slow.push(conn);
                 }

@@ -160,7 +160,7 @@ impl Znodes {
                 let bytes = packer.take_scratch();
                 meters.sent += 1;
                 client.meters.sent += 1;
-                around.conns.tell(now, conn, bytes);
+                around.conns.push(now, conn, bytes);
             });
         }
     }

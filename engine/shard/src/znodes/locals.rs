@@ -108,7 +108,7 @@ impl Znodes {
             Lead::Nobody => return false,
             Lead::Here if !self.begin_upgraded(around, session, owner, timeout_ms) => return false,
             Lead::Here => {}
-            Lead::There(_) => self.abroad.tell(TreeAsk::Upgrade { session, owner, timeout_ms }),
+            Lead::There(_) => self.abroad.queue(TreeAsk::Upgrade { session, owner, timeout_ms }),
         }
         self.locals.end(session);
         self.clients.get_mut(&conn).expect("just seen").is_local = false;

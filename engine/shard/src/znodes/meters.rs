@@ -73,7 +73,7 @@ impl Znodes {
             self.reset(reset);
         }
         let bytes = self.packer.put(text.as_bytes());
-        around.conns.tell(around.out.now.mono, conn, bytes);
+        around.conns.push(around.out.now.mono, conn, bytes);
         self.end(around, conn);
     }
 

@@ -158,7 +158,7 @@ impl Znodes {
                         put_event(&mut self.packer.scratch, missed, path);
                         let bytes = self.packer.take_scratch();
                         self.meters.sent += 1;
-                        around.conns.tell(now, conn, bytes);
+                        around.conns.push(now, conn, bytes);
                     }
                     Err(error) => refused = Some(error),
                 }

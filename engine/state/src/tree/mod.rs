@@ -49,7 +49,7 @@ use torc_base::time::Wall;
 
 /// What a tree is told when it is made. Replicas may differ in all of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct TreeSettings {
     /// Random bytes, by which clients are kept from choosing names that are slow to find.
     pub secret: (u64, u64),
     /// There are znodes with a time to live (`zookeeper.extendedTypesEnabled`).
@@ -65,7 +65,7 @@ pub struct Settings {
 /// The tree, with what is appended and not committed.
 #[derive(Clone, Debug)]
 pub struct Tree {
-    settings: Settings,
+    settings: TreeSettings,
     store: Store,
     sessions: BTreeMap<SessionId, Session>,
     /// Sum of what stands for each session.
@@ -79,7 +79,7 @@ pub struct Tree {
 
 impl Tree {
     /// The tree that every cluster begins with.
-    pub fn new(settings: Settings) -> Tree {
+    pub fn new(settings: TreeSettings) -> Tree {
         let mut store = Store::new(settings.secret);
         let open = AclList::world(perms::ALL);
         let read_only = AclList::world(perms::READ);
@@ -97,7 +97,7 @@ impl Tree {
         Tree::with(settings, store)
     }
 
-    fn with(settings: Settings, store: Store) -> Tree {
+    fn with(settings: TreeSettings, store: Store) -> Tree {
         let (sessions, quotas, overlay) = (BTreeMap::new(), Quotas::default(), Overlay::new());
         Tree { settings, store, sessions, sessions_digest: 0, quotas, overlay, applied: Index(0), zxid: Zxid(0) }
     }

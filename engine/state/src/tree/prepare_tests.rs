@@ -1,5 +1,5 @@
 use super::super::rig::{OPEN, Rig, SETTINGS, WORLD, contents, create, create_as, create_ttl};
-use super::super::{EventKind, Outcome, Settings};
+use super::super::{EventKind, Outcome, TreeSettings};
 use super::*;
 use torc_base::ids::{Index, Zxid};
 
@@ -142,7 +142,7 @@ fn the_session_is_looked_at_before_the_path_and_after_the_mode() {
 
 #[test]
 fn kinds_that_are_switched_off_are_unimplemented() {
-    let rig = Rig::with(Settings { has_ttl: false, ..SETTINGS });
+    let rig = Rig::with(TreeSettings { has_ttl: false, ..SETTINGS });
     assert_eq!(rig.tree.prepare(&server(), &create_ttl("/x", 5)), Err(TreeError::Unimplemented));
     assert_eq!(rig.tree.prepare(&server(), &create_as("/x", 6, b"")), Err(TreeError::Unimplemented));
 }
@@ -309,7 +309,7 @@ fn access_lists_are_kept_as_they_are_resolved_and_asked_by_kind() {
 
 #[test]
 fn nobody_is_asked_where_access_lists_are_switched_off() {
-    let mut rig = Rig::with(Settings { skips_acls: true, ..SETTINGS });
+    let mut rig = Rig::with(TreeSettings { skips_acls: true, ..SETTINGS });
     rig.does(with("/a", &[Acl { perms: 0, id: WORLD }])).expect("a good request");
     rig.does(Change::SetData("/a", None, -1)).expect("nobody asks");
     assert!(rig.tree.data("/a", &[]).is_ok());

@@ -1,5 +1,5 @@
 use super::super::rig::{Rig, SETTINGS, create, create_as};
-use super::super::{Change, Settings};
+use super::super::{Change, TreeSettings};
 use super::*;
 
 /// Bounds for `/a`, as ZooKeeper's command line sets them.
@@ -55,7 +55,7 @@ fn hard_bounds_are_kept_and_soft_ones_are_not() {
     assert_eq!(refused(&rig, create("/a/c")), Some(TreeError::NodeExists), "that is found first");
     rig.does(create("/b")).expect("elsewhere there are no bounds");
     let lax =
-        Rig { tree: Tree { settings: Settings { enforces_quotas: false, ..SETTINGS }, ..rig.tree.clone() }, ..rig };
+        Rig { tree: Tree { settings: TreeSettings { enforces_quotas: false, ..SETTINGS }, ..rig.tree.clone() }, ..rig };
     assert_eq!(refused(&lax, create("/a/d")), None);
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use torc_base::prng::Prng;
 
-pub(super) const SETTINGS: Settings = Settings {
+pub(super) const SETTINGS: TreeSettings = TreeSettings {
     secret: (0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321),
     has_ttl: true,
     enforces_quotas: true,
@@ -33,7 +33,7 @@ impl Rig {
         Rig::with(SETTINGS)
     }
 
-    pub(super) fn with(settings: Settings) -> Rig {
+    pub(super) fn with(settings: TreeSettings) -> Rig {
         Rig { tree: Tree::new(settings), log: Vec::new(), zxid: 0, now: 1_000, told: Vec::new() }
     }
 

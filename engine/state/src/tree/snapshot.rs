@@ -12,7 +12,7 @@ use super::overlay::Session;
 use super::slab::{NONE, ROOT, Slab};
 use super::store::{Slot, Store};
 use super::txn::{self, number};
-use super::{Settings, Tree};
+use super::{TreeSettings, Tree};
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -215,7 +215,7 @@ enum Settling {
 
 impl Loader {
     /// A tree with these settings will be made.
-    pub fn new(settings: Settings) -> Loader {
+    pub fn new(settings: TreeSettings) -> Loader {
         let mut store = Store::empty(settings.secret);
         // The root's place, until it comes.
         store.slab.insert(Slot::free(NONE));

@@ -5,7 +5,7 @@ use torc_base::prng::Prng;
 use torc_base::time::Wall;
 
 fn load(pieces: &[Vec<u8>]) -> Result<Tree, DecodeError> {
-    let mut loader = Loader::new(Settings { secret: (1, 2), ..SETTINGS });
+    let mut loader = Loader::new(TreeSettings { secret: (1, 2), ..SETTINGS });
     let mut is_end = false;
     for piece in pieces {
         assert!(!is_end);

@@ -174,7 +174,7 @@ impl Load {
         let acknowledged = self.counts().iter().sum();
         let commits = self.shared.committed.load(Ordering::Relaxed);
         let result = self.check().and_then(|()| {
-            let mut source = Reader(open(nodes, &self.topic)?);
+            let mut source = TopicSource(open(nodes, &self.topic)?);
             self.shared.ledger().check_from(&mut source)?;
             let mut groups = GroupClient::new(nodes.client()?, patience());
             committed(&mut groups, &self.topic, commits)
@@ -281,9 +281,9 @@ fn committed(groups: &mut GroupClient, topic: &str, last: i64) -> Result<()> {
 }
 
 /// Reads a topic from its leaders.
-struct Reader(Topic);
+struct TopicSource(Topic);
 
-impl Source for Reader {
+impl Source for TopicSource {
     fn end(&mut self, _: &str, partition: i32) -> Result<i64> {
         let asked: BTreeMap<i32, i64> = [(partition, LATEST)].into();
         let ends = self.0.offsets(&asked, Isolation::ReadUncommitted, &mut patience()).map_err(failed)?;

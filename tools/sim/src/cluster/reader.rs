@@ -25,17 +25,17 @@ struct Place {
 }
 
 /// See the module.
-pub struct Reader {
+pub struct RecordReader {
     guide: Guide,
     auditor: bool,
     places: BTreeMap<(usize, usize), Place>,
     stopping: bool,
 }
 
-impl Reader {
+impl RecordReader {
     /// A reader of all topics.
-    pub fn new(rng: Prng, auditor: bool) -> Reader {
-        Reader { guide: Guide::new(rng), auditor, places: BTreeMap::new(), stopping: false }
+    pub fn new(rng: Prng, auditor: bool) -> RecordReader {
+        RecordReader { guide: Guide::new(rng), auditor, places: BTreeMap::new(), stopping: false }
     }
 
     fn fetch(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs) {
@@ -106,7 +106,7 @@ impl Reader {
     }
 }
 
-impl Actor for Reader {
+impl Actor for RecordReader {
     fn wake(&mut self, nodes: &mut dyn Nodes, logs: &mut Logs) -> Result<Next, Violation> {
         self.guide.wake(nodes);
         self.places.retain(|(t, _), _| logs.is_live(*t));

@@ -12,7 +12,7 @@ use super::maker::Maker;
 use super::marks::Marks;
 use super::mover::Mover;
 use super::newcomers::Newcomers;
-use super::reader::Reader;
+use super::reader::RecordReader;
 use super::workload::Workload;
 use super::writer::{self, Writer};
 use crate::client::Next;
@@ -209,7 +209,7 @@ impl<A: App> Run<A> {
             self.employ(Box::new(writer));
         }
         for _ in 0..2 {
-            let reader = Reader::new(self.rng.fork(), false);
+            let reader = RecordReader::new(self.rng.fork(), false);
             self.employ(Box::new(reader));
         }
         // Some clusters keep their replicas where they are.
@@ -310,7 +310,7 @@ impl<A: App> Run<A> {
 
     fn employ_auditor(&mut self) {
         self.logs.begin_audit();
-        let auditor = Reader::new(self.rng.fork(), true);
+        let auditor = RecordReader::new(self.rng.fork(), true);
         self.employ(Box::new(auditor));
         if let Some(auditor) = self.znodes.auditor() {
             self.employ(Box::new(auditor));

@@ -123,7 +123,7 @@ impl Session<'_, '_> {
             self.written.insert(place.clone(), from[&place.partition]);
         }
         self.committed.extend(committed);
-        self.tell();
+        self.say_what_is_read();
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl Session<'_, '_> {
         self.committed.retain(|place, _| !places.contains(place));
     }
 
-    fn tell(&self) {
+    fn say_what_is_read(&self) {
         let mut topics: BTreeMap<String, Vec<i32>> = BTreeMap::new();
         for place in self.written.keys() {
             topics.entry(place.topic.clone()).or_default().push(place.partition);

@@ -183,7 +183,7 @@ impl Session {
                 if command == Command::Leave {
                     return Ok(());
                 }
-                self.obey(command)?;
+                self.run_command(command)?;
             }
             for id in self.nodes.failed() {
                 let words = self.nodes.get(id).last_words();
@@ -205,7 +205,7 @@ impl Session {
         }
     }
 
-    fn obey(&mut self, command: Command) -> Result<(), String> {
+    fn run_command(&mut self, command: Command) -> Result<(), String> {
         let (Command::Kill(id) | Command::Pause(id) | Command::Restart(id)) = command else { return Ok(()) };
         let node = self.nodes.get(id);
         let before = node.state;

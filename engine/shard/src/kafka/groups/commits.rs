@@ -308,7 +308,7 @@ fn nothing() -> CommittedOffset {
 }
 
 /// Puts what the coordinator has said in the places of the request. Of all topics those have no id that are gone.
-fn tell(view: &View, version: i16, places: Option<Places>, topics: Vec<(Text, Vec<FetchedOffset>)>) -> Vec<Told> {
+fn fill_places(view: &View, version: i16, places: Option<Places>, topics: Vec<(Text, Vec<FetchedOffset>)>) -> Vec<Told> {
     let of = |partitions: Vec<FetchedOffset>| {
         let one = |one: FetchedOffset| (one.partition, one.committed.unwrap_or_else(nothing), error::NONE);
         partitions.into_iter().map(one).collect()
@@ -347,7 +347,7 @@ pub(super) fn fetched(
             let answer = OffsetFetchResponseGroup::default().with_group_id(wire(&group).into());
             match result {
                 Ok(topics) => {
-                    let told = tell(view, version, places, topics);
+                    let told = fill_places(view, version, places, topics);
                     answer.with_topics(told.into_iter().map(|one| told_of_many(version, one)).collect())
                 }
                 Err(code) => answer.with_error_code(code),
@@ -357,7 +357,7 @@ pub(super) fn fetched(
     }
     let (AskedGroup { places, .. }, result) = groups.next().expect("one group was asked for");
     let told = match result {
-        Ok(topics) => tell(view, version, places, topics),
+        Ok(topics) => fill_places(view, version, places, topics),
         Err(code) if version >= WHOLE_CODE => return OffsetFetchResponse::default().with_error_code(code),
         // Version 1 has codes for partitions alone.
         Err(code) => refuse_all(places.unwrap_or_default(), code),

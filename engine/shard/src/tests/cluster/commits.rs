@@ -34,7 +34,7 @@ fn records_are_committed_by_a_quorum_and_all_have_them() {
             cluster.run();
         }
         let (_, high_watermark) = cluster.state(leader, LOG);
-        assert_eq!(high_watermark, Offset(6), "{}", cluster.tell(LOG));
+        assert_eq!(high_watermark, Offset(6), "{}", cluster.describe(LOG));
         cluster.assert_agree(LOG, &members());
     }
 }

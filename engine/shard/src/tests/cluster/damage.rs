@@ -93,7 +93,7 @@ fn a_node_with_a_damaged_log_gets_from_the_others_what_is_lost() {
             end += 1;
             cluster.pass(3_000);
             let state = cluster.raft(node(3), LOG).unwrap().hard_state();
-            assert_eq!(state.doubt, None, "{what}: {} {:?}", cluster.tell(LOG), cluster.logs(node(3)));
+            assert_eq!(state.doubt, None, "{what}: {} {:?}", cluster.describe(LOG), cluster.logs(node(3)));
             cluster.assert_agree(LOG, &members());
             assert_eq!(cluster.state(node(3), LOG).1, Offset(end), "{what}");
             // Its vote counts again.
@@ -140,13 +140,13 @@ fn whoever_has_lost_an_entry_lets_nobody_lead_who_lacks_it() {
             start(&mut cluster, damaged);
             cluster.pass(20_000);
             for id in [behind, damaged] {
-                assert!(!cluster.raft(id, LOG).unwrap().is_leader(), "{what}: {}", cluster.tell(LOG));
-                assert!(cluster.committed(id, LOG) < committed, "{what}: {}", cluster.tell(LOG));
+                assert!(!cluster.raft(id, LOG).unwrap().is_leader(), "{what}: {}", cluster.describe(LOG));
+                assert!(cluster.committed(id, LOG) < committed, "{what}: {}", cluster.describe(LOG));
             }
             start(&mut cluster, leader);
             cluster.pass(3_000);
             let new = cluster.leader(LOG);
-            assert!(cluster.state(new, LOG).1 >= end, "{what}: {}", cluster.tell(LOG));
+            assert!(cluster.state(new, LOG).1 >= end, "{what}: {}", cluster.describe(LOG));
             cluster.produce(new, LOG, 100);
             cluster.pass(2_000);
             cluster.assert_agree(LOG, &members());
@@ -170,16 +170,16 @@ fn a_group_whose_beginning_is_lost_has_its_votes_in_doubt() {
     bytes[first..(header.position + header.total) as usize].fill(0);
     cluster.start(follower);
     cluster.pass(1);
-    assert!(cluster.raft(follower, LOG).is_none(), "nothing is known of it: {}", cluster.tell(LOG));
+    assert!(cluster.raft(follower, LOG).is_none(), "nothing is known of it: {}", cluster.describe(LOG));
     cluster.cut.extend([(leader, follower), (follower, leader)]);
     cluster.create(LOG, &members());
-    assert!(cluster.raft(follower, LOG).unwrap().hard_state().doubt.is_some(), "{}", cluster.tell(LOG));
+    assert!(cluster.raft(follower, LOG).unwrap().hard_state().doubt.is_some(), "{}", cluster.describe(LOG));
     cluster.cut.clear();
     cluster.pass(3_000);
     cluster.produce(leader, LOG, 500);
     cluster.pass(3_000);
     cluster.assert_agree(LOG, &members());
-    assert_eq!(cluster.raft(follower, LOG).unwrap().hard_state().doubt, None, "{}", cluster.tell(LOG));
+    assert_eq!(cluster.raft(follower, LOG).unwrap().hard_state().doubt, None, "{}", cluster.describe(LOG));
 }
 
 /// What cannot be read at all is put aside, wherever that is interrupted, and the node begins in doubt with nothing.
@@ -228,7 +228,7 @@ fn a_directory_that_cannot_be_read_is_put_aside_and_everything_got_from_the_othe
         cluster.pass(3_000);
         cluster.assert_agree(LOG, &members());
         assert_eq!(cluster.state(node(3), LOG).1, Offset(10), "{what}");
-        assert_eq!(cluster.raft(node(3), LOG).unwrap().hard_state().doubt, None, "{what}: {}", cluster.tell(LOG));
+        assert_eq!(cluster.raft(node(3), LOG).unwrap().hard_state().doubt, None, "{what}: {}", cluster.describe(LOG));
         // It is as sound as any other from then on, and what it had is still there.
         cluster.kill(node(3));
         let names: Vec<&String> = cluster.files(node(3))[0].keys().collect();
@@ -270,7 +270,7 @@ fn a_log_in_which_a_read_finds_damage_is_got_anew() {
         cluster.disk(leader, 0).files.get_mut(&name).unwrap()[payload + 70] ^= 0x20;
         start(&mut cluster, behind);
         cluster.pass(6_000);
-        let what = format!("checkpointed {checkpointed}: {} {:?}", cluster.tell(LOG), cluster.logs(leader));
+        let what = format!("checkpointed {checkpointed}: {} {:?}", cluster.describe(LOG), cluster.logs(leader));
         assert_eq!(cluster.count(leader, |stats| &stats.damage_found_total), 1, "{what}");
         assert_eq!(cluster.count(leader, |stats| &stats.damage_repaired_total), 1, "{what}");
         cluster.assert_agree(LOG, &members());

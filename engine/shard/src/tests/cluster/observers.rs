@@ -26,7 +26,7 @@ fn cluster() -> (Cluster, NodeId) {
         .filter(|member| member.seat == Seat::Learner)
         .map(|member| member.id)
         .collect();
-    assert_eq!(observers, [node(6)], "{}", cluster.tell(GroupId::TREE));
+    assert_eq!(observers, [node(6)], "{}", cluster.describe(GroupId::TREE));
     (cluster, node(6))
 }
 

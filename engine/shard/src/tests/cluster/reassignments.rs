@@ -84,7 +84,7 @@ fn settle(cluster: &mut Cluster, at: NodeId) {
         cluster.pass(100);
     }
     let (why, logs) = (quorum(cluster, at, "t"), cluster.logs(at).join("\n"));
-    panic!("{:?}: {why:?}: {}\n{logs}", ongoing(cluster, at), cluster.tell(LOG));
+    panic!("{:?}: {why:?}: {}\n{logs}", ongoing(cluster, at), cluster.describe(LOG));
 }
 
 /// Appends at whoever leads, and waits for the commit.
@@ -105,10 +105,10 @@ fn assert_on(cluster: &mut Cluster, expected: &[u32], records: i64) {
     let all: Vec<NodeId> = cluster.settings.keys().copied().collect();
     for id in all {
         let has = cluster.is_running(id) && cluster.raft(id, LOG).is_some();
-        assert_eq!(has, expected.contains(&id), "node {id}: {}", cluster.tell(LOG));
+        assert_eq!(has, expected.contains(&id), "node {id}: {}", cluster.describe(LOG));
     }
     cluster.assert_agree(LOG, &expected);
-    assert_eq!(cluster.state(expected[0], LOG).1, Offset(records), "{}", cluster.tell(LOG));
+    assert_eq!(cluster.state(expected[0], LOG).1, Offset(records), "{}", cluster.describe(LOG));
     let voters = cluster.raft(expected[0], LOG).expect("just seen").configuration().1.clone();
     let members: Vec<NodeId> = voters.members().iter().map(|member| member.id).collect();
     assert!(!voters.is_joint() && voters.members().iter().all(|member| member.seat.votes()), "{voters:?}");

@@ -354,7 +354,7 @@ impl Cluster {
         process.shards[at].with_groups(now, &mut ops, |groups, out| result = Some(f(groups, out)));
         process.events[at].push_back(Event::Turn);
         for op in ops {
-            self.obey(id, at, op);
+            self.carry_out(id, at, op);
         }
         result.expect("it was called")
     }
@@ -417,11 +417,11 @@ impl Cluster {
             }
             self.pass(100);
         }
-        panic!("nobody leads group {group}: {}", self.tell(group));
+        panic!("nobody leads group {group}: {}", self.describe(group));
     }
 
     /// Where the members of a group stand.
-    pub fn tell(&self, group: GroupId) -> String {
+    pub fn describe(&self, group: GroupId) -> String {
         let one = |id: &NodeId| match self.raft(*id, group) {
             Some(raft) => {
                 format!("node {id}: {:?} {:?} of {:?} {:?}", raft.role(), raft.term(), raft.leader(), raft.marks())
@@ -438,8 +438,8 @@ impl Cluster {
         let expected = self.state(leader, group);
         let written = self.raft(leader, group).expect("it leads").marks();
         for id in members {
-            let marks = self.raft(*id, group).unwrap_or_else(|| panic!("{}", self.tell(group))).marks();
-            assert_eq!((marks.applied, marks.durable), (written.applied, written.durable), "{}", self.tell(group));
+            let marks = self.raft(*id, group).unwrap_or_else(|| panic!("{}", self.describe(group))).marks();
+            assert_eq!((marks.applied, marks.durable), (written.applied, written.durable), "{}", self.describe(group));
             assert_eq!(self.state(*id, group), expected, "node {id} and the leader {leader}");
         }
     }
@@ -518,7 +518,7 @@ impl Cluster {
             let process = self.processes.get_mut(&id).expect("it runs");
             process.shards[shard].step(self.now, event, &mut ops);
             for op in ops {
-                self.obey(id, shard, op);
+                self.carry_out(id, shard, op);
             }
         }
         true
@@ -585,7 +585,7 @@ impl Cluster {
         }
     }
 
-    fn obey(&mut self, id: NodeId, shard: usize, op: Op<Mail>) {
+    fn carry_out(&mut self, id: NodeId, shard: usize, op: Op<Mail>) {
         let from = ShardId(shard as u16);
         match op {
             Op::Disk(op) => self.processes.get_mut(&id).expect("it runs").disks[shard].issue(op),

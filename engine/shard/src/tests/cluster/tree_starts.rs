@@ -88,7 +88,7 @@ fn a_disk_that_was_replaced_gets_the_tree_and_its_vote_back() {
     assert_agree(&mut cluster);
     assert!(took(&cluster, third), "{:?}", cluster.logs(third));
     let raft = cluster.raft(third, GroupId::TREE).expect("it is there");
-    assert_eq!(raft.hard_state().doubt, None, "{}", cluster.tell(GroupId::TREE));
+    assert_eq!(raft.hard_state().doubt, None, "{}", cluster.describe(GroupId::TREE));
     let mut zk = Zk::new(&mut cluster, third);
     cluster.kill(second);
     cluster.pass(2_000);
@@ -113,7 +113,7 @@ fn a_server_that_joins_gets_the_tree() {
     cluster.join_with(node(4), 1, 40, node(1), |settings| *settings = serving(settings));
     cluster.pass(5_000);
     assert!(took(&cluster, node(4)), "{:?}", cluster.logs(node(4)));
-    assert_eq!(digest(&cluster, node(4)), digest(&cluster, leader), "{}", cluster.tell(GroupId::TREE));
+    assert_eq!(digest(&cluster, node(4)), digest(&cluster, leader), "{}", cluster.describe(GroupId::TREE));
     let mut zk = Zk::new(&mut cluster, node(4));
     zk.does(&mut cluster, &create("/joined", b""));
 }
@@ -147,7 +147,7 @@ fn a_leader_that_dies_on_the_way_is_followed_by_one_that_begins_anew() {
     cluster.kill(leader);
     cluster.pass(5_000);
     assert!(took(&cluster, third), "{:?}", cluster.logs(third));
-    assert_eq!(digest(&cluster, second), digest(&cluster, third), "{}", cluster.tell(GroupId::TREE));
+    assert_eq!(digest(&cluster, second), digest(&cluster, third), "{}", cluster.describe(GroupId::TREE));
     cluster.start(leader);
     cluster.pass(3_000);
     assert_agree(&mut cluster);

@@ -162,7 +162,7 @@ fn a_node_with_a_new_disk_is_let_vote_again_when_it_has_everything() {
     cluster.create(LOG, &members());
     cluster.assert_agree(LOG, &members());
     let state = cluster.raft(node(3), LOG).unwrap().hard_state();
-    assert_eq!(state.doubt, None, "it was readmitted: {}", cluster.tell(LOG));
+    assert_eq!(state.doubt, None, "it was readmitted: {}", cluster.describe(LOG));
     // With its vote the group goes on without the old leader, and the doubt does not come back with the disk.
     cluster.kill(node(3));
     cluster.start(node(3));
@@ -188,7 +188,7 @@ fn a_follower_behind_the_start_of_its_leaders_log_begins_anew() {
             let asker = Asker { place: Place { node: leader, shard: ShardId(0) }, token: Token(1 << 40) };
             cluster.call(leader, LOG, |groups, out| groups.delete_records(out, asker, vec![(0, LOG, Offset(-1))]));
             cluster.pass(200);
-            assert!(cluster.raft(leader, LOG).unwrap().log().first() > Index(20), "{what}: {}", cluster.tell(LOG));
+            assert!(cluster.raft(leader, LOG).unwrap().log().first() > Index(20), "{what}: {}", cluster.describe(LOG));
             (0..5).for_each(|_| cluster.produce(leader, LOG, 700));
             cluster.pass(100);
             if wiped {
@@ -200,7 +200,7 @@ fn a_follower_behind_the_start_of_its_leaders_log_begins_anew() {
             cluster.create(LOG, &members());
             cluster.pass(3_000);
             let high_watermark = cluster.state(node(3), LOG).1;
-            assert_eq!(high_watermark, Offset(28), "{what}: {}", cluster.tell(LOG));
+            assert_eq!(high_watermark, Offset(28), "{what}: {}", cluster.describe(LOG));
             assert_eq!(
                 cluster.raft(node(3), LOG).unwrap().log().first(),
                 cluster.raft(leader, LOG).unwrap().log().first()
@@ -213,7 +213,7 @@ fn a_follower_behind_the_start_of_its_leaders_log_begins_anew() {
             cluster.produce(leader, LOG, 70);
             cluster.start(node(3));
             cluster.pass(2_000);
-            assert_eq!(cluster.state(node(3), LOG).1, Offset(29), "{what}: {}", cluster.tell(LOG));
+            assert_eq!(cluster.state(node(3), LOG).1, Offset(29), "{what}: {}", cluster.describe(LOG));
             // It leads as well as any other.
             cluster.kill(leader);
             let new = cluster.leader(LOG);
@@ -268,7 +268,7 @@ fn a_follower_gets_what_compaction_has_left() {
     cluster.create(LOG, &members());
     cluster.pass(5_000);
     let all = cluster.committed(leader, LOG);
-    assert_eq!(cluster.committed(node(3), LOG), all, "{}", cluster.tell(LOG));
+    assert_eq!(cluster.committed(node(3), LOG), all, "{}", cluster.describe(LOG));
     assert_eq!(cluster.state(node(3), LOG).1, Offset(77));
     // Consumers that begin at the beginning find it on all nodes.
     for id in members() {
@@ -302,7 +302,7 @@ fn a_node_whose_disk_fails_is_out_at_once() {
             cluster.produce(new, LOG, 100);
             cluster.pass(100);
         }
-        assert!(cluster.state(new, LOG).1 >= Offset(20), "the others go on: {}", cluster.tell(LOG));
+        assert!(cluster.state(new, LOG).1 >= Offset(20), "the others go on: {}", cluster.describe(LOG));
         assert!(cluster.calls.len() - calls < 20 && cluster.carried - said < 50_000);
         cluster.kill(node(which));
         cluster.start(node(which));

@@ -113,7 +113,7 @@ pub(super) fn roles(cluster: &mut Cluster) -> (NodeId, NodeId, NodeId) {
 pub(super) fn assert_agree(cluster: &mut Cluster) {
     cluster.pass(1_000);
     let all: Vec<u64> = (1..=3).map(|id| digest(cluster, node(id))).collect();
-    assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}: {}", cluster.tell(GroupId::TREE));
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}: {}", cluster.describe(GroupId::TREE));
 }
 
 #[test]

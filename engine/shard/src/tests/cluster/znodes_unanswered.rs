@@ -80,7 +80,7 @@ fn ask_meanwhile(
     let mut answers = BTreeMap::new();
     for Question { at, on, kind, conn } in all {
         let (bytes, is_closed) = cluster.heard(conn);
-        let tell = || cluster.tell(GroupId::TREE);
+        let tell = || cluster.describe(GroupId::TREE);
         assert!(is_closed || !bytes.is_empty(), "time {at}: who wants {kind} of node {on} waits: {}", tell());
         *answers.entry(kind).or_default() += usize::from(!bytes.is_empty());
     }

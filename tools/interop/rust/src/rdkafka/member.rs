@@ -40,7 +40,7 @@ impl ConsumerContext for Told {
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         match result {
             Ok(()) => tell_committed(offsets),
-            Err(error) => tell(&format!("uncommitted\t{error}")),
+            Err(error) => say(&format!("uncommitted\t{error}")),
         }
     }
 }
@@ -49,7 +49,7 @@ impl Told {
     fn change(&self, change: impl FnOnce(&mut BTreeSet<i32>)) {
         let mut owned = self.owned.lock().expect("no panic while it is held");
         change(&mut owned);
-        tell(&format!("assigned\t{}", owned.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
+        say(&format!("assigned\t{}", owned.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
     }
 }
 
@@ -67,10 +67,10 @@ pub fn join(bootstrap: &str, path: &str) {
                 report("failed", consumer.assignment().and_then(|all| consumer.pause(&all)));
                 return;
             }
-            report("failed", obey(&consumer, topic, &order.iter().map(String::as_str).collect::<Vec<_>>()));
+            report("failed", run_order(&consumer, topic, &order.iter().map(String::as_str).collect::<Vec<_>>()));
         }
         if poll(&consumer) && matches!(mode, "sync" | "async") {
-            report("uncommitted", obey(&consumer, topic, &["commit", mode]));
+            report("uncommitted", run_order(&consumer, topic, &["commit", mode]));
         }
     }
 }
@@ -126,11 +126,11 @@ fn poll(consumer: &BaseConsumer<Told>) -> bool {
             }
         }
     }
-    tell(told.trim_end());
+    say(told.trim_end());
     !told.is_empty()
 }
 
-fn obey(consumer: &BaseConsumer<Told>, topic: &str, order: &[&str]) -> KafkaResult<()> {
+fn run_order(consumer: &BaseConsumer<Told>, topic: &str, order: &[&str]) -> KafkaResult<()> {
     let numbers: Vec<i64> = order.iter().filter_map(|word| word.parse().ok()).collect();
     let mut partition = TopicPartitionList::new();
     if let &[number, ..] = numbers.as_slice() {
@@ -147,7 +147,7 @@ fn obey(consumer: &BaseConsumer<Told>, topic: &str, order: &[&str]) -> KafkaResu
         ["seek", ..] => drop(consumer.seek_partitions(partition, TIMEOUT)?),
         _ => return Err(KafkaError::Subscription(format!("no such order: {order:?}"))),
     }
-    tell(&format!("done\t{}", order[0]));
+    say(&format!("done\t{}", order[0]));
     Ok(())
 }
 
@@ -155,14 +155,14 @@ fn obey(consumer: &BaseConsumer<Told>, topic: &str, order: &[&str]) -> KafkaResu
 fn report(what: &str, result: KafkaResult<()>) {
     match result {
         Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-        Err(error) => tell(&format!("{what}\t{error}")),
+        Err(error) => say(&format!("{what}\t{error}")),
     }
 }
 
 fn tell_committed(offsets: &TopicPartitionList) {
     for element in offsets.elements() {
         if let Offset::Offset(offset) = element.offset() {
-            tell(&format!("committed\t{}\t{offset}", element.partition()));
+            say(&format!("committed\t{}\t{offset}", element.partition()));
         }
     }
 }
@@ -171,7 +171,7 @@ fn numbers(partitions: &TopicPartitionList) -> Vec<i32> {
     partitions.elements().iter().map(|element| element.partition()).collect()
 }
 
-fn tell(line: &str) {
+fn say(line: &str) {
     if !line.is_empty() {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{line}").and_then(|()| out.flush()).expect("somebody reads");

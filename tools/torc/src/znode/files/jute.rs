@@ -32,7 +32,7 @@ impl fmt::Display for Damage {
 }
 
 /// Reads from the front. Lengths are believed only as far as there are bytes.
-pub struct Reader<'a> {
+pub struct FileReader<'a> {
     bytes: &'a [u8],
     at: usize,
     /// Bytes up to here are in `sum`.
@@ -40,9 +40,9 @@ pub struct Reader<'a> {
     sum: Adler,
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes, at: 0, summed: 0, sum: Adler::default() }
+impl<'a> FileReader<'a> {
+    pub fn new(bytes: &'a [u8]) -> FileReader<'a> {
+        FileReader { bytes, at: 0, summed: 0, sum: Adler::default() }
     }
 
     pub fn at(&self) -> usize {

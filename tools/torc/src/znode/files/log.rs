@@ -2,7 +2,7 @@
 //! advance. Source: FileTxnLog, SerializeUtils and `zookeeper.jute` of Apache ZooKeeper 3.9.
 
 use super::super::kinds::Ends;
-use super::jute::{Adler, Damage, Reader};
+use super::jute::{Adler, Damage, FileReader};
 use super::snapshot::acls;
 use super::state::{Head, State, Txn};
 
@@ -37,7 +37,7 @@ mod op {
 /// # Errors
 /// What stands in it is not what was written. A last transaction that was not written whole is none.
 pub fn replay(bytes: &[u8], state: &mut State) -> Result<u64, Damage> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = FileReader::new(bytes);
     // One that ends in its head was begun, and nothing is in it.
     if bytes.len() < 16 || bytes[..16].iter().all(|byte| *byte == 0) {
         return Ok(0);
@@ -65,7 +65,7 @@ pub fn replay(bytes: &[u8], state: &mut State) -> Result<u64, Damage> {
 }
 
 /// The next transaction's bytes; `None`: there are no more.
-fn entry<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Damage> {
+fn entry<'a>(reader: &mut FileReader<'a>) -> Result<Option<&'a [u8]>, Damage> {
     // Where the file ends in an entry, its writer has acknowledged nothing of it.
     let Ok(sealed) = reader.long("a checksum") else { return Ok(None) };
     let at = reader.at();
@@ -88,7 +88,7 @@ fn entry<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Damage> {
 }
 
 fn transaction(bytes: &[u8]) -> Result<(Head, Txn), Damage> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = FileReader::new(bytes);
     let session = reader.long("a transaction's session")?;
     reader.int("a transaction's xid")?;
     let zxid = reader.long("a transaction's zxid")?;
@@ -99,7 +99,7 @@ fn transaction(bytes: &[u8]) -> Result<(Head, Txn), Damage> {
 }
 
 /// What stands behind it, the tree's digest, is not needed.
-fn body(reader: &mut Reader<'_>, number: i32, head: &Head, depth: u32) -> Result<Txn, Damage> {
+fn body(reader: &mut FileReader<'_>, number: i32, head: &Head, depth: u32) -> Result<Txn, Damage> {
     Ok(match number {
         op::CREATE | op::CREATE2 => {
             let (path, data) = (reader.string("a path")?.to_string(), owned(reader)?);
@@ -137,7 +137,7 @@ fn body(reader: &mut Reader<'_>, number: i32, head: &Head, depth: u32) -> Result
             for _ in 0..reader.count(8, "operations of a multi")? {
                 let number = reader.int("an operation's type")?;
                 let bytes = reader.buffer("an operation")?.unwrap_or_default();
-                txns.push(body(&mut Reader::new(bytes), number, head, depth + 1)?);
+                txns.push(body(&mut FileReader::new(bytes), number, head, depth + 1)?);
             }
             Txn::Multi(txns)
         }
@@ -145,6 +145,6 @@ fn body(reader: &mut Reader<'_>, number: i32, head: &Head, depth: u32) -> Result
     })
 }
 
-fn owned(reader: &mut Reader<'_>) -> Result<Option<Vec<u8>>, Damage> {
+fn owned(reader: &mut FileReader<'_>) -> Result<Option<Vec<u8>>, Damage> {
     Ok(reader.buffer("a znode's data")?.map(<[u8]>::to_vec))
 }

@@ -1,7 +1,7 @@
 //! Snapshot files, `snapshot.ZXID`, as ZooKeeper 3.4 to 3.9 writes them: a head, sessions, access lists, znodes, and a checksum;
 //! behind it newer versions have the tree's digest, which readers do not need. Source: FileSnap and DataTree of Apache ZooKeeper.
 
-use super::jute::{Adler, Damage, Reader, Writer};
+use super::jute::{Adler, Damage, FileReader, Writer};
 use super::state::{Kept, Node, State, parent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ const VERSION: i32 = 2;
 /// The access list of znodes that everybody may do everything with, where it is not in the list of lists.
 const OPEN: i64 = -1;
 
-pub(super) fn acls(reader: &mut Reader<'_>) -> Result<Vec<OwnedAcl>, Damage> {
-    let one = |reader: &mut Reader<'_>| {
+pub(super) fn acls(reader: &mut FileReader<'_>) -> Result<Vec<OwnedAcl>, Damage> {
+    let one = |reader: &mut FileReader<'_>| {
         let perms = reader.int("permissions")?;
         let scheme = reader.string("a scheme")?.to_string();
         Ok(OwnedAcl { perms, scheme, id: reader.string("an id")?.to_string() })
@@ -27,7 +27,7 @@ pub(super) fn acls(reader: &mut Reader<'_>) -> Result<Vec<OwnedAcl>, Damage> {
 /// # Errors
 /// It is cut short, or not what was written.
 pub fn read(bytes: &[u8], zxid: i64) -> Result<State, Damage> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = FileReader::new(bytes);
     if reader.int("the head")? != MAGIC {
         return Err(Damage { at: 0, what: "it is no snapshot of ZooKeeper's".to_string() });
     }
@@ -60,7 +60,7 @@ pub fn read(bytes: &[u8], zxid: i64) -> Result<State, Damage> {
 }
 
 /// Reads znodes up to the path that ends them.
-fn znodes(reader: &mut Reader<'_>, state: &mut State, lists: &BTreeMap<i64, Arc<Vec<OwnedAcl>>>) -> Result<(), Damage> {
+fn znodes(reader: &mut FileReader<'_>, state: &mut State, lists: &BTreeMap<i64, Arc<Vec<OwnedAcl>>>) -> Result<(), Damage> {
     loop {
         let path = reader.string("a path")?;
         let path = match path {
@@ -85,7 +85,7 @@ fn znodes(reader: &mut Reader<'_>, state: &mut State, lists: &BTreeMap<i64, Arc<
     }
 }
 
-fn kept(reader: &mut Reader<'_>) -> Result<Kept, Damage> {
+fn kept(reader: &mut FileReader<'_>) -> Result<Kept, Damage> {
     const WHAT: &str = "a znode's stat";
     Ok(Kept {
         czxid: reader.long(WHAT)?,
