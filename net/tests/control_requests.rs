@@ -100,9 +100,27 @@ fn counts_that_cannot_be_true_are_refused_before_memory_is_reserved() {
     assert_eq!(refusal(&produce(&[0xff, 0xff, 0, 1, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff])), room);
 }
 
+/// Kafka takes them, with something else in the place of what is not UTF-8: clients put what they like into their metadata.
+#[test]
+fn bytes_that_are_not_utf_8_are_replaced_one_by_one() {
+    let body = [0, 0, 0, 2, 0, 4, b'a', 0xff, 0xfe, b'b', 0, 3, 0xe2, 0x82, b'c'];
+    let (_, request) = decode(buf(&metadata_0(&body))).unwrap();
+    let Request::Metadata(request) = request else { panic!("{request:?}") };
+    let names: Vec<String> = request.topics.unwrap().iter().map(|t| t.name.as_ref().unwrap().to_string()).collect();
+    assert_eq!(names, ["a??b", "??c"]);
+    // Those that are read by hand, too: OffsetCommit of version 10, Produce, Fetch.
+    let mut commit = vec![4, b'g', 0xff, b'r', 0, 0, 0, 0, 1, 0, 2];
+    commit.extend_from_slice(&[7; 16]);
+    commit.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 3, 0xfc, b'x', 0, 0, 0]);
+    let bytes = frame(api::OFFSET_COMMIT, 10, 7, None, &commit, Tags::new());
+    let (_, request) = decode(buf(&bytes)).unwrap();
+    let Request::OffsetCommitById(commit) = request else { panic!("{request:?}") };
+    assert_eq!(commit.group.as_str(), "g?r");
+    assert_eq!(commit.topics[0].partitions[0].metadata.as_deref(), Some("?x"));
+}
+
 #[test]
 fn strings_that_cannot_be_are_refused() {
-    assert_eq!(refusal(&metadata_0(&[0, 0, 0, 1, 0, 1, 0xff])), "a string is not UTF-8");
     assert_eq!(refusal(&metadata_0(&[0, 0, 0, 1, 0xff, 0xff])), "a field is null that may not be");
     assert_eq!(refusal(&metadata_0(&[0, 0, 0, 1, 0xff, 0xfe])), "a length is negative");
     let mut body = vec![2, 0x81, 0x80, 0x02]; // one topic with a name of 32768 bytes

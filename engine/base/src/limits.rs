@@ -136,6 +136,10 @@ pub const FETCH_BYTES_MAX: usize = 64 << 20;
 
 /// Members of one consumer group, whatever `group.max.size` says.
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
+/// An answer to a request that names resources or groups, of which each may take much: what does not fit in is refused, the
+/// last of them aside. So may a request name so many groups again.
+pub const LIST_BYTES_MAX: usize = 64 << 20;
+pub const GROUP_REPEATS_MAX: usize = 16;
 /// Memory of one group's members: what they say of themselves and what is assigned to them stands in one record.
 pub const GROUP_BYTES_MAX: usize = 8 << 20;
 /// The names that a member gives itself: its client's id, which is cut, and its instance's, which is refused beyond this.
@@ -222,6 +226,10 @@ pub const ZNODES_MAX: usize = 1 << 30;
 pub const ZNODE_PATH_BYTES_MAX: usize = 1 << 20;
 pub const ZNODE_DATA_BYTES_MAX: usize = 8 << 20;
 pub const ZNODE_ACL_BYTES_MAX: usize = 1 << 20;
+/// An answer to a client of the tree, and the results of many reads in one request, the last of them aside: whoever asks for
+/// more is refused. (Clients of ZooKeeper take 1 MiB, unless told otherwise.)
+pub const ZNODE_ANSWER_BYTES_MAX: usize = 64 << 20;
+pub const ZNODE_READS_BYTES_MAX: usize = 8 << 20;
 /// One transaction of the tree, and the operations of one multi.
 pub const TREE_TXN_BYTES_MAX: usize = 12 << 20;
 pub const TREE_OPS_MAX: usize = 100_000;
@@ -275,6 +283,8 @@ const _: () = {
     assert!(ZNODES_MAX < u32::MAX as usize);
     assert!(WATCHES_MAX < u32::MAX as usize);
     assert!(ZNODE_PATH_BYTES_MAX + ZNODE_DATA_BYTES_MAX + ZNODE_ACL_BYTES_MAX < TREE_TXN_BYTES_MAX);
+    assert!(ZNODE_READS_BYTES_MAX + ZNODE_DATA_BYTES_MAX < ZNODE_ANSWER_BYTES_MAX, "the last of many reads fits in");
+    assert!(ZNODE_ANSWER_BYTES_MAX <= ANSWERS_MEMORY / 4);
     assert!(ZNODE_DATA_BYTES_MAX < i32::MAX as usize && TREE_TXN_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
     assert!(SESSION_END_PATH_BYTES + ZNODE_PATH_BYTES_MAX + 8 * SESSION_END_ZNODES < TREE_TXN_BYTES_MAX);
     assert!(TREE_PIECE_BYTES_MAX <= ENTRY_BYTES_MAX);
@@ -284,6 +294,7 @@ const _: () = {
     assert!(REPLICATION_DEFAULT <= REPLICAS_MAX && REPLICAS_MAX <= NODES_MAX);
     assert!(CATALOG_VOTERS_MAX % 2 == 1 && CATALOG_VOTERS_MAX <= NODES_MAX);
     assert!(TOPIC_METRICS_MAX < u16::MAX as usize, "places in the table of metrics are 16 bits");
+    assert!(REPLY_BYTES_MAX + LIST_BYTES_MAX <= ANSWERS_MEMORY / 2, "one list leaves room for others");
     assert!(REPLY_BYTES_MAX + FETCH_BYTES_MAX <= ANSWERS_MEMORY, "one connection cannot use up what all share");
     assert!(MEMBER_METADATA_BYTES_MAX < GROUP_BYTES_MAX && GROUP_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
     assert!(GROUP_BYTES_MAX <= COORDINATOR_BYTES_MAX / 8, "one group cannot use up what all share");

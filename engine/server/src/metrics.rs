@@ -205,13 +205,17 @@ fn refuse(mut stream: TcpStream) {
 /// Reads one request and answers it.
 fn serve(mut stream: TcpStream, door: Door, source: &Source) -> io::Result<()> {
     let deadline = Instant::now() + REQUEST_TIME;
-    let mut head = Vec::new();
+    let mut head: Vec<u8> = Vec::new();
     let complete = loop {
         if let Some(end) = head.windows(4).position(|w| w == b"\r\n\r\n") {
             break Some(end);
         }
         if head.len() > HEAD_BYTES_MAX {
             break None;
+        }
+        if head.first().is_some_and(|first| !first.is_ascii_alphabetic()) {
+            // Another protocol: whoever speaks it does not wait for the time that a request may take.
+            break Some(0);
         }
         if read_some(&mut stream, deadline, &mut head)? == 0 {
             return Ok(());

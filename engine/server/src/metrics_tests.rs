@@ -130,6 +130,19 @@ fn it_answers_over_tcp_also_when_the_head_comes_in_pieces() {
     assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("torc_x_total"), "{reply}");
 }
 
+/// A TLS hello, and requests of Kafka's and ZooKeeper's clients, which end with nothing that ends a request's head.
+#[test]
+fn who_speaks_something_else_is_told_so_at_once() {
+    let address = started();
+    for bytes in [&b"\x16\x03\x01\x02\0\x01"[..], b"\0\0\0\x12\0\x12\0\x03\0\0\0\x01\0\0", &[0, 0, 0, 45, 0, 0, 0, 0]] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 400") && reply.contains("no HTTP request"), "{reply}");
+    }
+}
+
 #[test]
 fn a_head_without_end_is_refused_and_others_are_served() {
     let address = started();

@@ -2,6 +2,7 @@
 
 mod batch;
 mod catalog;
+mod complaints;
 mod conns;
 mod coordinators;
 mod frames;

@@ -4,6 +4,8 @@ use torc_base::buf::{Buf, BufMut, Pool};
 
 /// One block.
 const BLOCK: usize = 64 << 10;
+/// A longer scratch is not kept.
+const SCRATCH_KEPT: usize = 1 << 20;
 
 /// Turns encoded bytes into buffers.
 pub struct Packer {
@@ -48,8 +50,10 @@ impl Packer {
     pub fn take_scratch(&mut self) -> Buf {
         let scratch = std::mem::take(&mut self.scratch);
         let buf = self.put(&scratch);
-        self.scratch = scratch;
-        self.scratch.clear();
+        if scratch.capacity() <= SCRATCH_KEPT {
+            self.scratch = scratch;
+            self.scratch.clear();
+        }
         buf
     }
 }

@@ -188,7 +188,7 @@ impl Shard {
             ("catalog", self.catalog.as_ref().and_then(CatalogOwner::deadline)),
             ("links", self.links.deadline()),
             ("departures of leaders", self.departs_again),
-            ("znodes", self.znodes.as_ref().and_then(Znodes::deadline)),
+            ("znodes", self.znodes.as_ref().and_then(|znodes| znodes.deadline(&self.conns))),
         ];
         self.groups.dues().into_iter().chain(own)
     }

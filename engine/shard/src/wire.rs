@@ -111,7 +111,7 @@ impl Shard {
         let Some(protocol) = self.conns.sent(now.mono, conn) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
-            Protocol::ZooKeeper => {}
+            Protocol::ZooKeeper => self.with_znodes(now, ops, |znodes, around| znodes.sent(around, conn)),
             Protocol::Peer => unreachable!("it is the links'"),
         }
         self.pump(now, conn, ops);

@@ -6,7 +6,7 @@ mod damaged;
 use damaged::damaged;
 use torc_base::ids::{Index, SessionId, Zxid};
 use torc_base::time::Wall;
-use torc_state::tree::{AclList, Body, Lifetime, Loader, Op, TreeSettings, Taker, Tree, Txn, perms};
+use torc_state::tree::{AclList, Body, Lifetime, Loader, Op, Taker, Tree, TreeSettings, Txn, perms};
 
 const SETTINGS: TreeSettings =
     TreeSettings { secret: (1, 2), has_ttl: true, enforces_quotas: true, skips_acls: false, memory_max: 1 << 30 };

@@ -7,6 +7,9 @@ use std::ops::Range;
 use torc_base::buf::Buf;
 use torc_base::ids::TopicId;
 
+/// First version that names topics by their ids.
+pub const BY_ID: i16 = 13;
+
 /// A fetch request, versions 4 to 18.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -168,7 +171,7 @@ fn read(reader: &mut WireReader, version: i16) -> Wire<Request> {
         session_epoch: if version >= 7 { reader.i32()? } else { -1 },
         topics: read_topics(reader, version)?,
         forgotten: if version >= 7 { read_forgotten(reader, version)? } else { Vec::new() },
-        rack_id: if version >= 11 { reader.string(compact)?.to_owned() } else { String::new() },
+        rack_id: if version >= 11 { reader.text(compact)?.into_owned() } else { String::new() },
     };
     if compact {
         // Tag 0 is a cluster id that only controllers sent; the partitions' tags are for followers of other servers.
@@ -187,7 +190,7 @@ fn read(reader: &mut WireReader, version: i16) -> Wire<Request> {
 
 fn read_topic_name(reader: &mut WireReader, version: i16) -> Wire<(String, TopicId)> {
     if version <= 12 {
-        Ok((reader.string(flexible(version))?.to_owned(), TopicId::ZERO))
+        Ok((reader.text(flexible(version))?.into_owned(), TopicId::ZERO))
     } else {
         Ok((String::new(), TopicId(reader.u128()?)))
     }

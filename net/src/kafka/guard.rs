@@ -21,7 +21,7 @@ fn walk_field(reader: &mut WireReader, field: &'static Field, version: i16, flex
             reader.take(*bytes)?;
             true
         }
-        Kind::Text => reader.nullable_string(flexible)?.is_some(),
+        Kind::Text => reader.nullable_text(flexible)?.is_some(),
         // However many they are, they are one thing and no elements.
         Kind::Bytes => reader.nullable_bytes(flexible)?.is_some(),
         Kind::FixedItems(bytes) => match reader.nullable_array(flexible, *bytes)? {
@@ -32,7 +32,7 @@ fn walk_field(reader: &mut WireReader, field: &'static Field, version: i16, flex
             None => false,
         },
         Kind::TextItems => walk_items(reader, flexible, text_min(flexible), |reader| {
-            reader.string(flexible)?;
+            reader.text(flexible)?;
             Ok(())
         })?,
         Kind::Structs(fields) => walk_items(reader, flexible, struct_min(fields, version, flexible), |reader| {

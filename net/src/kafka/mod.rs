@@ -11,7 +11,6 @@ pub mod offsets_by_id;
 pub mod produce;
 pub mod records;
 
-mod foreign;
 mod guard;
 mod leaders;
 mod metadata_writer;
@@ -21,7 +20,6 @@ mod shapes;
 mod windows;
 mod wire;
 
-pub use foreign::{Foreign, by_first_bytes};
 pub use kafka_protocol::messages as schema;
 pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 pub use leaders::{CurrentLeader, Endpoint};

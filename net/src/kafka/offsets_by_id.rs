@@ -3,6 +3,7 @@
 
 use super::wire::{Wire, WireReader};
 use kafka_protocol::protocol::StrBytes;
+use std::borrow::Cow;
 use torc_base::ids::TopicId;
 
 /// The version that is read here.
@@ -63,10 +64,10 @@ const GROUP_MIN: usize = 1 + 1 + 4 + 1 + 1;
 
 /// Reads the body of an OffsetCommit. On an error `reader` is where it was found.
 pub(crate) fn commit(reader: &mut WireReader) -> Wire<Commit> {
-    let group = owned(reader.string(true)?);
+    let group = owned(reader.text(true)?);
     let generation = reader.i32()?;
-    let member = owned(reader.string(true)?);
-    let instance = reader.nullable_string(true)?.map(owned);
+    let member = owned(reader.text(true)?);
+    let instance = reader.nullable_text(true)?.map(owned);
     let topics = list(reader, TOPIC_MIN, |reader| {
         let id = TopicId(reader.u128()?);
         let partitions = list(reader, PARTITION_MIN, commit_partition)?;
@@ -79,7 +80,7 @@ pub(crate) fn commit(reader: &mut WireReader) -> Wire<Commit> {
 
 fn commit_partition(reader: &mut WireReader) -> Wire<CommitPartition> {
     let (index, offset, leader_epoch) = (reader.i32()?, reader.i64()?, reader.i32()?);
-    let metadata = reader.nullable_string(true)?.map(owned);
+    let metadata = reader.nullable_text(true)?.map(owned);
     reader.skip_tags(true)?;
     Ok(CommitPartition { index, offset, leader_epoch, metadata })
 }
@@ -87,8 +88,8 @@ fn commit_partition(reader: &mut WireReader) -> Wire<CommitPartition> {
 /// Reads the body of an OffsetFetch. On an error `reader` is where it was found.
 pub(crate) fn fetch(reader: &mut WireReader) -> Wire<Fetch> {
     let groups = list(reader, GROUP_MIN, |reader| {
-        let group = owned(reader.string(true)?);
-        let member = reader.nullable_string(true)?.map(owned);
+        let group = owned(reader.text(true)?);
+        let member = reader.nullable_text(true)?.map(owned);
         let epoch = reader.i32()?;
         let topics = match reader.nullable_array(true, TOPIC_MIN)? {
             None => None,
@@ -121,6 +122,6 @@ fn items<T>(reader: &mut WireReader, count: usize, mut item: impl FnMut(&mut Wir
 }
 
 /// What a handler keeps must not hold the frame.
-fn owned(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
+fn owned(text: Cow<'_, str>) -> StrBytes {
+    StrBytes::from_string(text.into_owned())
 }

@@ -3,9 +3,13 @@
 use super::leaders::{CurrentLeader, Endpoint, put_endpoints, put_leader};
 use super::windows::{api, window};
 use super::wire::{self, Wire, WireReader};
+use std::borrow::Cow;
 use std::ops::Range;
 use torc_base::buf::BufMut;
 use torc_base::ids::TopicId;
+
+/// First version that names topics by their ids.
+pub const BY_ID: i16 = 13;
 
 /// A produce request, versions 3 to 13.
 #[derive(Debug)]
@@ -111,7 +115,7 @@ pub(crate) fn decode(mut frame: BufMut, body: usize, version: i16) -> Result<Req
 /// Reads all but the records, whose places in the frame go to `places`, one to each partition in order.
 fn read(reader: &mut WireReader, version: i16, places: &mut Vec<Option<Range<usize>>>) -> Wire<Request> {
     let compact = flexible(version);
-    let transactional_id = reader.nullable_string(compact)?.map(str::to_owned);
+    let transactional_id = reader.nullable_text(compact)?.map(Cow::into_owned);
     let acks = reader.i16()?;
     let timeout_ms = reader.i32()?;
     let topic_min = match version {
@@ -123,8 +127,8 @@ fn read(reader: &mut WireReader, version: i16, places: &mut Vec<Option<Range<usi
     let topic_count = reader.array(compact, topic_min)?;
     let mut topics = Vec::with_capacity(topic_count);
     for _ in 0..topic_count {
-        let name = if version <= 12 { reader.string(compact)?.to_owned() } else { String::new() };
-        let id = if version >= 13 { TopicId(reader.u128()?) } else { TopicId::ZERO };
+        let name = if version < BY_ID { reader.text(compact)?.into_owned() } else { String::new() };
+        let id = if version >= BY_ID { TopicId(reader.u128()?) } else { TopicId::ZERO };
         let count = reader.array(compact, partition_min)?;
         let mut partitions = Vec::with_capacity(count);
         for _ in 0..count {
@@ -145,7 +149,7 @@ pub fn encode(response: &Response, version: i16, correlation: i32, out: &mut Vec
     let start = wire::begin_frame(out, correlation, compact);
     wire::put_length(out, compact, response.topics.len());
     for topic in &response.topics {
-        if version <= 12 {
+        if version < BY_ID {
             wire::put_string(out, compact, &topic.name);
         } else {
             out.extend_from_slice(&topic.id.0.to_be_bytes());

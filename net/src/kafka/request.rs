@@ -11,8 +11,9 @@ use super::schema::{
     OffsetForLeaderEpochRequest, SyncGroupRequest,
 };
 use super::windows::{ApiWindow, api, window};
-use super::wire::{Wire, WireReader};
-use super::{Foreign, api_name, fetch, foreign, guard, offsets_by_id, produce, shapes};
+use super::wire::{self, Wire, WireReader};
+use super::{api_name, fetch, guard, offsets_by_id, produce, shapes};
+use crate::foreign::{Foreign, is_zookeeper_connect};
 use bytes::Bytes;
 use kafka_protocol::protocol::Decodable;
 use std::fmt;
@@ -128,7 +129,10 @@ pub fn decode(frame: BufMut) -> Result<(Header, Request), Bad> {
     let read = "8 bytes are there";
     let (api, version) = (reader.i16().expect(read), reader.i16().expect(read));
     let correlation = reader.i32().expect(read);
-    let unsupported = || foreign::by_frame(&frame).map_or(Bad::Unsupported { api, version }, Bad::Foreign);
+    let unsupported = || match is_zookeeper_connect(&frame) {
+        true => Bad::Foreign(Foreign::ZooKeeper),
+        false => Bad::Unsupported { api, version },
+    };
     let Some(window) = window(api) else { return Err(unsupported()) };
     if !(window.min..=window.max).contains(&version) {
         return Err(match api {
@@ -186,8 +190,11 @@ fn decode_control(
     guard::walk(&mut reader, fields, version, flexible).map_err(|what| (what, reader.at()))?;
     // One copy, of which all strings are slices. They must not be slices of the frame: what a handler keeps would
     // hold a receive buffer. What stands behind the last field is passed over.
-    let bytes = Bytes::copy_from_slice(&frame[body..reader.at()]);
-    by_schema(window.api, bytes, version.min(window.schema_max))
+    let mut bytes = frame[body..reader.at()].to_vec();
+    for range in reader.spoiled() {
+        bytes[range.start - body..range.end - body].copy_from_slice(wire::readable(&frame[range.clone()]).as_bytes());
+    }
+    by_schema(window.api, Bytes::from(bytes), version.min(window.schema_max))
         .map_err(|_| ("the schema does not allow this value", body))
 }
 

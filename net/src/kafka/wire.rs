@@ -1,5 +1,7 @@
 //! Kafka's primitive types: big-endian integers, varints, strings and arrays with plain or compact lengths.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use torc_base::limits::REQUEST_PARTITIONS_MAX;
 
 /// Longest string of the protocol, compact or not.
@@ -16,11 +18,23 @@ pub(crate) struct WireReader<'a> {
     at: usize,
     /// Array elements and tagged fields that may still come.
     elements_left: usize,
+    /// Where strings lie that are not UTF-8.
+    spoiled: Vec<Range<usize>>,
+}
+
+/// A string that is not UTF-8, with a question mark for each byte that is none. (Kafka puts U+FFFD there, which is longer.)
+pub(crate) fn readable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    text
 }
 
 impl<'a> WireReader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> WireReader<'a> {
-        WireReader { bytes, at: 0, elements_left: ELEMENTS_MAX }
+        WireReader { bytes, at: 0, elements_left: ELEMENTS_MAX, spoiled: Vec::new() }
     }
 
     /// Bytes read.
@@ -93,13 +107,39 @@ impl<'a> WireReader<'a> {
         }
     }
 
-    pub(crate) fn nullable_string(&mut self, compact: bool) -> Wire<Option<&'a str>> {
+    /// Where strings lie that were read and are not UTF-8.
+    pub(crate) fn spoiled(&self) -> &[Range<usize>] {
+        &self.spoiled
+    }
+
+    fn string_bytes(&mut self, compact: bool) -> Wire<Option<&'a [u8]>> {
         let Some(n) = self.length(compact, false)? else { return Ok(None) };
         if n > STRING_MAX {
             return Err("a string is longer than 32767 bytes");
         }
-        let bytes = self.take(n)?;
+        self.take(n).map(Some)
+    }
+
+    pub(crate) fn nullable_string(&mut self, compact: bool) -> Wire<Option<&'a str>> {
+        let Some(bytes) = self.string_bytes(compact)? else { return Ok(None) };
         str::from_utf8(bytes).map(Some).map_err(|_| "a string is not UTF-8")
+    }
+
+    /// A string of a client. It is for people, or names something that is not there, if it is not UTF-8: no reason to refuse
+    /// all else.
+    pub(crate) fn nullable_text(&mut self, compact: bool) -> Wire<Option<Cow<'a, str>>> {
+        let Some(bytes) = self.string_bytes(compact)? else { return Ok(None) };
+        Ok(Some(match str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => {
+                self.spoiled.push(self.at - bytes.len()..self.at);
+                Cow::Owned(readable(bytes))
+            }
+        }))
+    }
+
+    pub(crate) fn text(&mut self, compact: bool) -> Wire<Cow<'a, str>> {
+        self.nullable_text(compact)?.ok_or("a string is null that may not be")
     }
 
     /// A plain string for people, which need not be UTF-8.
@@ -113,7 +153,7 @@ impl<'a> WireReader<'a> {
     }
 
     /// Where the bytes of a nullable byte field lie in the request.
-    pub(crate) fn nullable_bytes(&mut self, compact: bool) -> Wire<Option<std::ops::Range<usize>>> {
+    pub(crate) fn nullable_bytes(&mut self, compact: bool) -> Wire<Option<Range<usize>>> {
         let Some(n) = self.length(compact, true)? else { return Ok(None) };
         let start = self.at;
         self.take(n)?;

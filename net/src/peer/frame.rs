@@ -69,7 +69,8 @@ pub fn decode(bytes: &Buf) -> Result<Frame, Malformed> {
         kind::WELCOME => Welcome::decode(head).map(Frame::Welcome),
         kind::REFUSAL => Refusal::decode(head).map(Frame::Refusal),
         kind::GROUPS => {
-            let groups = GroupMessages { bytes: bytes.clone(), at: PRELUDE, end: PRELUDE + len, payload: PRELUDE + len };
+            let groups =
+                GroupMessages { bytes: bytes.clone(), at: PRELUDE, end: PRELUDE + len, payload: PRELUDE + len };
             Ok(Frame::Groups(groups))
         }
         kind::BEAT => Ok(Frame::Beat),

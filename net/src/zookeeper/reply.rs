@@ -107,6 +107,11 @@ impl<'o> Reply<'o> {
         seal(self.out, self.at);
     }
 
+    /// Bytes of it so far.
+    pub fn bytes(&self) -> usize {
+        self.out.len() - self.at
+    }
+
     /// A path.
     pub fn path(&mut self, path: &str) {
         put_string(self.out, path);

@@ -7,6 +7,7 @@ use crate::mail::{AdminResult, Asker, Reassign};
 use std::collections::BTreeMap;
 use torc_base::ids::{Index, TopicId};
 use torc_base::time::Mono;
+use torc_net::kafka::error;
 use torc_state::catalog::{Command, Ended, Topic, Wishes};
 
 /// Partitions that leave one node at a time, and between two looks at what could leave.
@@ -78,7 +79,8 @@ impl CatalogOwner {
             for (partition, target) in partitions {
                 let catalog = groups.catalog().state();
                 match catalog.plan_move(&topic, partition, target.as_deref(), factor) {
-                    Ok((of, partition, target)) => {
+                    Ok(None) => self.job(number).item_done(item, AdminResult::code(error::NONE), (Index(0), 0)),
+                    Ok(Some((of, partition, target))) => {
                         id = Some(of);
                         wishes.push((partition, target));
                         causes.push(item);

@@ -1,9 +1,9 @@
 //! Metadata of all topics. It is long, clients ask for it again and again, and each change makes it a new one: it is made
 //! over turns, once for all who ask for it in the same way, and kept until something changes.
 
-use super::complaints::Complaint;
 use super::metadata::{TOPIC_OPERATIONS, asked};
 use super::{Kafka, Out, ReplyTo};
+use crate::complaints::Complaint;
 use crate::outbox::Piece;
 use crate::stages::Path;
 use std::collections::{BTreeMap, VecDeque};

@@ -7,6 +7,7 @@ use crate::mail::{Admin, AdminResult, Ask, ConfigChange, Resource, Token};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use torc_base::ids::{GroupId, NodeId, Place, TopicId};
+use torc_base::limits::LIST_BYTES_MAX;
 use torc_net::kafka::schema::alter_configs_response::AlterConfigsResourceResponse;
 use torc_net::kafka::schema::describe_configs_request::DescribeConfigsResource;
 use torc_net::kafka::schema::describe_configs_response::{
@@ -52,6 +53,13 @@ const ALTER_MS: i32 = 30_000;
 
 /// Why a resource is refused: the code and, for people, the reason.
 type Refused = (i16, Option<String>);
+
+/// What a setting takes in an answer, about.
+fn bytes_of(setting: &DescribeConfigsResourceResult) -> usize {
+    let text = |text: &Option<StrBytes>| text.as_ref().map_or(0, |text| text.len());
+    let synonyms = setting.synonyms.iter().map(|one| 8 + one.name.len() + text(&one.value)).sum::<usize>();
+    16 + setting.name.len() + text(&setting.value) + text(&setting.documentation) + synonyms
+}
 
 fn invalid<T>(why: String) -> Result<T, Refused> {
     Err((error::INVALID_REQUEST, Some(why)))
@@ -105,12 +113,15 @@ impl LogDirsGather {
 impl Kafka {
     pub(super) fn describe_configs(&mut self, out: &mut Out, to: ReplyTo, request: DescribeConfigsRequest) {
         let mut seen = BTreeSet::new();
-        let mut repeats = REPEATS_MAX;
+        let (mut repeats, mut bytes) = (REPEATS_MAX, 0);
+        let bytes_max = LIST_BYTES_MAX.min(self.settings.memory.answers / 4);
         let results = request.resources.iter().map(|resource| {
             let result = DescribeConfigsResult::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
-            let described = if seen.insert((resource.resource_type, &resource.resource_name)) {
+            let described = if bytes > bytes_max {
+                invalid(format!("the answer has {bytes_max} bytes already: ask for fewer resources at once"))
+            } else if seen.insert((resource.resource_type, &resource.resource_name)) {
                 self.described(&request, resource)
             } else if repeats > 0 {
                 repeats -= 1;
@@ -119,7 +130,10 @@ impl Kafka {
                 invalid(format!("more than {REPEATS_MAX} resources are named again"))
             };
             match described {
-                Ok(configs) => result.with_configs(configs),
+                Ok(configs) => {
+                    bytes += configs.iter().map(bytes_of).sum::<usize>();
+                    result.with_configs(configs)
+                }
                 Err((code, why)) => result.with_error_code(code).with_error_message(message(why)),
             }
         });

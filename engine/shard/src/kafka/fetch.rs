@@ -173,7 +173,8 @@ impl Kafka {
         let Plan { session, incremental, parts } = plan;
         let places = parts.into_iter().map(|(key, wanted)| {
             let topic = self.view.find(&key.name, key.id);
-            let unknown = if key.name.is_empty() { error::UNKNOWN_TOPIC_ID } else { error::UNKNOWN_TOPIC_OR_PARTITION };
+            let unknown =
+                if to.version >= fetch::BY_ID { error::UNKNOWN_TOPIC_ID } else { error::UNKNOWN_TOPIC_OR_PARTITION };
             let group = topic
                 .ok_or(unknown)
                 .and_then(|topic| view::partition(topic, key.index).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION));

@@ -2,7 +2,6 @@
 
 mod all_topics;
 mod brokers;
-mod complaints;
 mod configs;
 mod expiry;
 mod fetch;
@@ -25,6 +24,7 @@ pub use configs::DECOMMISSION;
 pub use refusals::code;
 pub use view::View;
 
+use crate::complaints::{Complaint, Complaints};
 use crate::conns::Conns;
 use crate::mail::{Admin, Answer, Ask, Mail, Token};
 use crate::outbox::{Piece, SlotId};
@@ -32,7 +32,6 @@ use crate::packer::Packer;
 use crate::settings::Settings;
 use crate::stages::Path;
 use crate::stats::{Stats, add};
-use complaints::{Complaint, Complaints};
 use expiry::Expiry;
 use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -41,6 +40,7 @@ use torc_base::buf::{Buf, BufMut};
 use torc_base::ids::{ConnId, GroupId, Place};
 use torc_base::io::{Level, Op};
 use torc_base::time::{Mono, Now};
+use torc_net::foreign::by_first_bytes;
 use torc_net::kafka::schema::FindCoordinatorRequest;
 use torc_net::kafka::{self, Bad, Encodable, Header, HeaderVersion, Request};
 
@@ -191,7 +191,7 @@ impl Kafka {
 
     /// What came is no frame: its length says so.
     pub fn bad_length(&mut self, out: &mut Out, conn: ConnId, length: i32) {
-        let complaint = match kafka::by_first_bytes(length.to_be_bytes()) {
+        let complaint = match by_first_bytes(length.to_be_bytes()) {
             Some(foreign) => Complaint::Foreign(foreign),
             None => Complaint::Length,
         };

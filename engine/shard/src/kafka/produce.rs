@@ -1,8 +1,8 @@
 //! Produce: checks what can be checked without the partition, hands batches to the owners, answers when all are done.
 
-use super::complaints::Complaint;
 use super::{Kafka, Out, ReplyTo, Waiting, code, expiry, view};
 use crate::batch::NewBatch;
+use crate::complaints::Complaint;
 use crate::mail::{Acks, Ask, Parts, ProducePart, Produced, Token};
 use crate::stages::{LogTimes, Path};
 use crate::stats::add;
@@ -107,7 +107,7 @@ impl Kafka {
                 let position = gather.places.len() as u32;
                 let index = partition.index;
                 let part = acks.map_err(|code| (code, None)).and_then(|acks| {
-                    let topic = found.as_deref().ok_or_else(|| unknown(&name))?;
+                    let topic = found.as_deref().ok_or_else(|| unknown(&name, to.version))?;
                     let opened = opened.remove(&(t, p));
                     self.part(out.now.wall, to.version, topic, position, (partition, opened), acks)
                 });
@@ -273,9 +273,9 @@ pub(super) fn demands(config: &TopicConfig, now: Wall) -> Demands {
 }
 
 /// Why a topic that is not there takes nothing. One of the server's own never comes for a client that waits for it.
-fn unknown(name: &str) -> Refused {
+fn unknown(name: &str, version: i16) -> Refused {
     match name {
-        "" => (error::UNKNOWN_TOPIC_ID, None),
+        "" if version >= produce::BY_ID => (error::UNKNOWN_TOPIC_ID, None),
         name if is_reserved(name) => internal(name),
         _ => (error::UNKNOWN_TOPIC_OR_PARTITION, None),
     }

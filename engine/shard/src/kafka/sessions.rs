@@ -8,6 +8,9 @@ use torc_base::time::Mono;
 use torc_net::kafka::error;
 use torc_net::kafka::fetch::{Forgotten, Topic};
 
+/// The client does not know which epoch it is; Kafka takes all that is below for the same in a fetch, though not elsewhere.
+const UNKNOWN_EPOCH: i32 = -1;
+
 /// A partition as the client names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -79,7 +82,7 @@ impl Session {
         for topic in topics {
             for p in &topic.partitions {
                 let key = Key { name: topic.name.clone(), id: topic.id, index: p.index };
-                self.put(key, p.fetch_offset, p.max_bytes, p.current_leader_epoch);
+                self.put(key, p.fetch_offset, p.max_bytes, p.current_leader_epoch.max(UNKNOWN_EPOCH));
             }
         }
     }
@@ -133,7 +136,7 @@ impl Sessions {
         topics: &[Topic],
         forgotten: &[Forgotten],
     ) -> Result<Plan, i16> {
-        if epoch <= 0 {
+        if matches!(epoch, -1 | 0) {
             // A full fetch: without a session (-1), or to begin one (0). An old one of that client ends.
             self.end(id);
             let mut session = Session { epoch: 1, used: now, ..Session::default() };

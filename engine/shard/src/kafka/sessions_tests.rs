@@ -105,3 +105,13 @@ fn all_sessions_together_hold_only_so_many_partitions() {
     sessions.plan(NOW, (first, -1), &[], &[]).expect("its end");
     assert_eq!(sessions.partitions, 0);
 }
+
+/// As in Kafka: there is no session that could have such an epoch.
+#[test]
+fn epochs_below_minus_one_are_those_of_no_session() {
+    let mut sessions = Sessions::new(5, 1);
+    for epoch in [-2, -7, i32::MIN] {
+        let refused = sessions.plan(NOW, (0, epoch), &[topic("t", [(0, 7), (1, 1)])], &[]).err();
+        assert_eq!(refused, Some(error::FETCH_SESSION_ID_NOT_FOUND), "{epoch}");
+    }
+}

@@ -5,6 +5,7 @@ use crate::settings::Settings;
 use std::fmt;
 use torc_base::ids::NodeId;
 use torc_base::limits::SHARDS_MAX;
+use torc_net::foreign::{Foreign, is_kafka_request, is_zookeeper_connect};
 use torc_net::peer::{Hello, Reason, Refusal, VERSIONS, Welcome};
 
 /// What this shard knows of the node that calls.
@@ -22,6 +23,15 @@ pub(super) struct Cluster(pub u128);
 impl fmt::Display for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 { f.write_str("no cluster") } else { write!(f, "cluster {:032x}", self.0) }
+    }
+}
+
+/// Who sent this frame, which is none of a peer's.
+pub(super) fn foreign(frame: &[u8]) -> Option<Foreign> {
+    match frame {
+        frame if is_zookeeper_connect(frame) => Some(Foreign::ZooKeeper),
+        frame if is_kafka_request(frame) => Some(Foreign::Kafka),
+        _ => None,
     }
 }
 

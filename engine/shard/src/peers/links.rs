@@ -29,6 +29,7 @@ use torc_base::io::{ConnectError, Event, Level, Op};
 use torc_base::limits::PEER_STRANGERS_MAX;
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
+use torc_net::foreign::by_first_bytes;
 use torc_net::peer::{self, Frame, Hello, Question, Reason, Refusal, Reply, VERSIONS, Welcome};
 use torc_state::catalog::Admission;
 
@@ -306,11 +307,18 @@ impl Links {
     /// Somebody connected at the peers' listener.
     pub fn accepted(&mut self, now: Mono, conn: ConnId, from: IpAddr, ops: &mut Ops) {
         let until = now.plus_ms(GREETING_MS);
-        self.wires.insert(now, conn, Stage::Stranger { until }, from, None);
-        let strangers = self.wires.iter().filter(|(_, wire)| matches!(wire.stage, Stage::Stranger { .. })).count();
-        if strangers > PEER_STRANGERS_MAX {
-            return self.wires.close(conn, ops);
+        let strangers = self.wires.iter().filter_map(|(conn, wire)| match wire.stage {
+            Stage::Stranger { until } if !wire.closing => Some((until, conn)),
+            _ => None,
+        });
+        let strangers: Vec<(Mono, ConnId)> = strangers.collect();
+        if strangers.len() >= PEER_STRANGERS_MAX
+            && let Some((_, longest)) = strangers.into_iter().min()
+        {
+            // A node says at once who it is: whoever has been silent for longest is none.
+            self.wires.close(longest, ops);
         }
+        self.wires.insert(now, conn, Stage::Stranger { until }, from, None);
         self.due = self.due.min(until);
         self.wires.arm(conn, ops);
     }
@@ -338,7 +346,7 @@ impl Links {
                 match self.wires.filled(now, conn, bytes) {
                     Ok(Some(frame)) => self.frame(now, conn, frame, ops),
                     Ok(None) => {}
-                    Err(BadLength(len)) => return self.broken(now, conn, &format!("it announces {len} bytes"), ops),
+                    Err(bad) => return self.bad_length(now, conn, bad, ops),
                 }
                 self.pump(now, conn, ops);
             }
@@ -568,17 +576,33 @@ impl Links {
             match self.wires.next_frame(now, conn) {
                 Ok(Some(frame)) => self.frame(now, conn, frame, ops),
                 Ok(None) => break,
-                Err(BadLength(len)) => return self.broken(now, conn, &format!("it announces {len} bytes"), ops),
+                Err(bad) => return self.bad_length(now, conn, bad, ops),
             }
         }
         self.wires.arm(conn, ops);
         self.leave_if_still(conn, ops);
     }
 
+    fn bad_length(&mut self, now: Mono, conn: ConnId, BadLength(len): BadLength, ops: &mut Ops) {
+        match by_first_bytes(len.to_be_bytes()).filter(|_| self.is_stranger(conn)) {
+            Some(foreign) => self.broken(now, conn, &foreign.to_string(), ops),
+            None => self.broken(now, conn, &format!("it announces {len} bytes"), ops),
+        }
+    }
+
+    fn is_stranger(&self, conn: ConnId) -> bool {
+        self.wires.get(conn).is_some_and(|wire| matches!(wire.stage, Stage::Stranger { .. }))
+    }
+
     fn frame(&mut self, now: Mono, conn: ConnId, frame: BufMut, ops: &mut Ops) {
-        let frame = match peer::decode(&frame.freeze()) {
+        let bytes = frame.freeze();
+        let frame = match peer::decode(&bytes) {
             Ok(frame) => frame,
-            Err(error) => return self.broken(now, conn, &error.to_string(), ops),
+            Err(error) => {
+                let foreign = greeting::foreign(&bytes).filter(|_| self.is_stranger(conn));
+                let why = foreign.map_or_else(|| error.to_string(), |foreign| foreign.to_string());
+                return self.broken(now, conn, &why, ops);
+            }
         };
         let Some(wire) = self.wires.get(conn).filter(|wire| !wire.closing) else { return };
         match (&wire.stage, frame) {

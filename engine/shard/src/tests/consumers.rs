@@ -659,7 +659,8 @@ fn heartbeats_of_any_size_and_time_are_borne() {
     assert_eq!(told, Some(15_000));
     settle(&mut rig, &mut [&mut other, &mut member]);
     assert_eq!(other.indexes().len(), 2, "what the first one does not want any more is the other's");
-    let groups = ConsumerGroupDescribeRequest::default().with_group_ids(vec![s("nobody").into(); 10_000]);
+    let nobody = (0..10_000).map(|n| s(&format!("nobody{n}")).into()).collect();
+    let groups = ConsumerGroupDescribeRequest::default().with_group_ids(nobody);
     let answer = rig.ask(client, 1, &groups);
     assert!(
         answer.groups.len() == 10_000 && answer.groups.iter().all(|one| one.error_code == error::GROUP_ID_NOT_FOUND)

@@ -29,7 +29,9 @@ fn a_fetch_begins_at_the_batch_that_holds_the_offset() {
         assert_eq!((refused.error_code, refused.high_watermark), (error::OFFSET_OUT_OF_RANGE, -1));
     }
     assert_eq!(rig.fetch(client, "t", 1, 0).error_code, error::UNKNOWN_TOPIC_OR_PARTITION);
-    assert_eq!(rig.fetch(client, "u", 0, 0).error_code, error::UNKNOWN_TOPIC_OR_PARTITION);
+    for stranger in ["u", ""] {
+        assert_eq!(rig.fetch(client, stranger, 0, 0).error_code, error::UNKNOWN_TOPIC_OR_PARTITION);
+    }
 }
 
 #[test]
@@ -76,9 +78,8 @@ fn the_leader_epoch_that_a_client_believes_in_is_checked() {
     let client = rig.connect(0);
     assert_eq!(rig.create(client, "t", 1, &[]), 0);
     let epoch = rig.metadata(client, &["t"]).topics[0].partitions[0].leader_epoch;
-    for (believed, code) in
-        [(epoch, 0), (-1, 0), (epoch - 1, error::FENCED_LEADER_EPOCH), (epoch + 1, error::UNKNOWN_LEADER_EPOCH)]
-    {
+    let (old, new) = (error::FENCED_LEADER_EPOCH, error::UNKNOWN_LEADER_EPOCH);
+    for (believed, code) in [(epoch, 0), (-1, 0), (-2, 0), (i32::MIN, 0), (epoch - 1, old), (epoch + 1, new)] {
         let mut topic = wanted("t", 0, 0);
         topic.partitions[0].current_leader_epoch = believed;
         let answer = rig.ask(client, FETCH, &fetch_request(vec![topic], 0));

@@ -371,6 +371,13 @@ fn every_version_of_every_request_is_answered() {
                 .with_group_id(s(&group).into())
                 .with_generation_id(1)
                 .with_member_id(member.clone());
+            // From version 5 on a member says what it takes the group's protocol to be.
+            let unnamed = rig.ask(client, 5, &sync).error_code;
+            assert_eq!(unnamed, error::INCONSISTENT_GROUP_PROTOCOL);
+            let sync = match version {
+                5 => sync.with_protocol_type(Some(s("consumer"))).with_protocol_name(Some(s("range"))),
+                _ => sync,
+            };
             assert_eq!(rig.ask(client, version, &sync.clone().with_assignments(vec![assignment])).error_code, 0);
             let late = rig.ask(client, version, &sync.with_generation_id(9));
             assert_eq!(late.error_code, error::ILLEGAL_GENERATION);

@@ -150,11 +150,11 @@ fn damaged_batches_and_strangers_are_refused_one_by_one() {
     *damaged.last_mut().expect("bytes") ^= 1;
     let (good, parts) = (batch(&["good"]), &mut Vec::<(&str, i32, &[u8])>::new());
     parts.extend([("t", 0, &damaged[..]), ("t", 1, &good[..]), ("t", 2, &good[..]), ("t", -1, &good[..])]);
-    parts.extend([("stranger", 0, &good[..]), ("t", 0, &b""[..])]);
+    parts.extend([("stranger", 0, &good[..]), ("t", 0, &b""[..]), ("", 0, &good[..])]);
     let answers = produced(rig.ask(client, PRODUCE, &produce_request(-1, parts)));
     let codes: Vec<i16> = answers.iter().map(|answer| answer.error_code).collect();
     let unknown = error::UNKNOWN_TOPIC_OR_PARTITION;
-    assert_eq!(codes, [error::CORRUPT_MESSAGE, 0, unknown, unknown, unknown, error::INVALID_RECORD]);
+    assert_eq!(codes, [error::CORRUPT_MESSAGE, 0, unknown, unknown, unknown, error::INVALID_RECORD, unknown]);
     assert_eq!(rig.fetch(client, "t", 0, 0).high_watermark, 0);
     assert_eq!(values(&rig.fetch(client, "t", 1, 0)), [(0, "good".into())]);
 }

@@ -1,5 +1,6 @@
 //! One client's connection, and the line of its requests.
 
+use super::long_reads::Hold;
 use super::meters::ClientMeters;
 use super::{Around, Znodes};
 use crate::outbox::{Piece, SlotId};
@@ -78,6 +79,7 @@ pub(super) struct Step {
 
 /// A client.
 pub(super) struct Client {
+    pub(super) opened: Mono,
     pub(super) peer: IpAddr,
     /// The number by which the leader knows which connection serves the session.
     pub(super) owner: Owner,
@@ -96,12 +98,14 @@ pub(super) struct Client {
     /// Requests that are not answered, in order. Those that have not been looked at are the last ones.
     pub(super) line: VecDeque<Step>,
     pub(super) looked: usize,
+    pub(super) hold: Hold,
     pub(super) meters: ClientMeters,
 }
 
 impl Client {
-    pub(super) fn new(peer: IpAddr, owner: u64) -> Client {
+    pub(super) fn new(opened: Mono, peer: IpAddr, owner: u64) -> Client {
         Client {
+            opened,
             peer,
             owner: Owner(owner),
             ids: vec![Identity::of_address(&peer.to_string())],
@@ -113,6 +117,7 @@ impl Client {
             reads_alone: false,
             line: VecDeque::new(),
             looked: 0,
+            hold: Hold::Free,
             meters: ClientMeters::default(),
         }
     }
@@ -182,6 +187,15 @@ impl Znodes {
 
     /// Answers the first requests of a connection, as far as all is there for that.
     pub(super) fn advance(&mut self, around: &mut Around, conn: ConnId) {
+        self.advance_as(around, conn, false);
+    }
+
+    /// The same of one whose turn has come: its first read is made now.
+    pub(super) fn advance_in_turn(&mut self, around: &mut Around, conn: ConnId) {
+        self.advance_as(around, conn, true);
+    }
+
+    fn advance_as(&mut self, around: &mut Around, conn: ConnId, mut has_turn: bool) {
         loop {
             let Some(client) = self.clients.get_mut(&conn).filter(|client| client.looked > 0) else { return };
             match &client.line.front().expect("it has been looked at").what {
@@ -194,10 +208,22 @@ impl Znodes {
             }
             let Step { slot, began, what } = client.line.pop_front().expect("just seen");
             client.looked -= 1;
+            let hold = client.hold;
             let (bytes, is_last) = match what {
+                What::Read(frame) if self.is_held(around, conn, &frame, hold, has_turn) => {
+                    let client = self.clients.get_mut(&conn).expect("just seen");
+                    client.line.push_front(Step { slot, began, what: What::Read(frame) });
+                    client.looked += 1;
+                    return;
+                }
                 What::Ready(bytes) => (Some(bytes), false),
                 What::Last(bytes) => (Some(bytes), true),
-                What::Read(frame) => (Some(self.read(around, conn, &frame)), false),
+                What::Read(frame) => {
+                    has_turn = false;
+                    let bytes = self.read(around, conn, &frame);
+                    self.long_reads.charge(bytes.len());
+                    (Some(bytes), false)
+                }
                 What::Failed { xid, error } => {
                     // The newest change that is seen now: answers before this one may tell of later ones than there were when it came.
                     failure(&mut self.packer.scratch, xid, around.tree().zxid().get(), error);

@@ -2,12 +2,13 @@
 
 use super::clients::{Looked, Stage, Want, What};
 use super::{Around, Lead, TreeAsk, Znodes};
+use crate::complaints::Complaint;
 use crate::groups::TxnHead;
 use crate::settings::Settings;
 use torc_base::ids::{ConnId, Index, SessionId, Zxid};
-use torc_base::io::{Level, Op};
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
+use torc_net::foreign::{Foreign, is_kafka_request, is_zookeeper_connect};
 use torc_net::zookeeper::{Connect, Connected, Session};
 use torc_state::tree::expiry::{is_password, password};
 use torc_state::tree::{Refused, Tree, TreeError};
@@ -27,21 +28,32 @@ fn first_session(node: u32, now: Wall) -> i64 {
 }
 
 impl Znodes {
-    /// Takes in what a client says first. False: the connection is of no use.
+    /// Takes in what a client says first. False: the connection is of no use, and is closed.
     pub(super) fn greet(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> bool {
-        let Ok(connect) = Connect::decode(frame) else { return false };
+        if is_kafka_request(frame) && !is_zookeeper_connect(frame) {
+            self.close_with(around, conn, Complaint::Foreign(Foreign::Kafka), &Foreign::Kafka);
+            return false;
+        }
+        let connect = match Connect::decode(frame) {
+            Ok(connect) => connect,
+            Err(error) => {
+                self.close_with(around, conn, Complaint::Connect, &error);
+                return false;
+            }
+        };
         let reads_alone = self.is_without_leader(around.now()) && self.reads_alone(around);
         if reads_alone && !connect.read_only {
+            around.close(conn);
             return false;
         }
         let seen = around.tree().zxid();
         if Zxid(connect.last_zxid) > seen {
-            let text = format!(
-                "a client has seen change {:#x}, and this node only {:#x}: it is to look for another node",
+            let why = format_args!(
+                "its client has seen change {:#x}, and this node only {:#x}: it is to look for another node",
                 connect.last_zxid,
                 seen.get()
             );
-            around.out.ops.push(Op::Log { level: Level::Info, text });
+            self.close_with(around, conn, Complaint::Ahead, &why);
             return false;
         }
         let bound = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX).min(i32::MAX as u32);

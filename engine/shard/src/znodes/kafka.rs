@@ -223,7 +223,7 @@ impl Znodes {
         Some(self.kafka.with(around, &self.settings, |metadata| metadata.find(inner)).is_some())
     }
 
-    fn is_kafkas(&self, around: &Around, path: &str) -> bool {
+    pub(super) fn is_kafkas(&self, around: &Around, path: &str) -> bool {
         self.kafka.below(around.tree(), path).is_some()
     }
 
@@ -266,8 +266,8 @@ impl Znodes {
             Request::MultiRead(ops) => {
                 let client = self.clients.get(&conn).ok_or(ErrorCode::SessionExpired)?;
                 let ids = client.as_ids();
-                ops.clone().for_each(|op| self.put_one(around, &ids, &op, &mut reply));
-                reply.end_of_outcomes();
+                let put = |op: &wire::Op<'_>, reply: &mut Reply<'_>| self.put_one(around, &ids, op, reply);
+                super::reads::put_reads(ops.clone(), &mut reply, put);
             }
             _ => unreachable!("the caller has looked"),
         }

@@ -17,6 +17,7 @@ pub mod facts;
 mod kafka;
 mod letters;
 mod locals;
+mod long_reads;
 mod meters;
 mod reads;
 mod sessions;
@@ -24,6 +25,7 @@ pub mod words;
 
 pub use letters::{TreeAnswer, TreeAsk, TreeMail};
 
+use crate::complaints::{Complaint, Complaints};
 use crate::conns::Conns;
 use crate::groups::{Groups, Out};
 use crate::kafka::View;
@@ -31,13 +33,17 @@ use crate::packer::Packer;
 use crate::settings::{Settings, ZooKeeperSettings};
 use crate::stats::{Stats, add};
 use clients::{Client, Stage, Step, What};
+use long_reads::{Hold, LongReads};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use torc_base::buf::BufMut;
 use torc_base::ids::{ConnId, GroupId, Index, NodeId, SessionId, Term};
+use torc_base::io::{Level, Op};
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
+use torc_net::foreign::by_first_bytes;
 use torc_state::tree::expiry::Expiry;
 use torc_state::tree::watches::Watches;
 use torc_state::tree::{Outcome, Tree};
@@ -48,6 +54,8 @@ const API: i16 = -1;
 const TURN_WATCHES: usize = 4_096;
 /// Between two looks at what ends by itself, at the group's members, and at who was heard of.
 const LOOK_MS: u64 = 1_000;
+/// How long a connection may take to say what it wants, as in ZooKeeper (`zookeeper.nio.sessionlessCnxnTimeout`).
+const GREETING_MS: u64 = 10_000;
 
 /// What there is to work with.
 pub struct Around<'a, 'b> {
@@ -121,6 +129,8 @@ pub struct Znodes {
     meters: meters::Meters,
     packer: Packer,
     outcomes: Vec<Outcome>,
+    complaints: Complaints,
+    long_reads: LongReads,
     /// The log takes nothing more.
     is_fenced: bool,
 }
@@ -156,6 +166,8 @@ impl Znodes {
             meters: meters::Meters::default(),
             packer: Packer::new(),
             outcomes: Vec::new(),
+            complaints: Complaints::default(),
+            long_reads: LongReads::default(),
             is_fenced: false,
             settings: Arc::clone(settings),
             stats: Arc::clone(stats),
@@ -172,7 +184,7 @@ impl Znodes {
     pub fn opened(&mut self, around: &mut Around, conn: ConnId, peer: IpAddr) {
         around.conns.set_frame_max(conn, self.zookeeper.max_buffer);
         let owner = self.number();
-        self.clients.insert(conn, Client::new(peer, owner));
+        self.clients.insert(conn, Client::new(around.now(), peer, owner));
         let is_left = self.is_without_leader(around.now()) && !self.reads_alone(around);
         let count = self.by_address.entry(peer).or_default();
         *count += 1;
@@ -216,11 +228,26 @@ impl Znodes {
         let is_new = self.clients.get(&conn).is_some_and(|client| client.stage == Stage::New);
         match words::word(length.to_be_bytes()).filter(|_| is_new) {
             Some(word) => self.answer_word(around, conn, word),
-            None => {
-                add(&self.stats.requests_malformed_total, 1);
-                around.close(conn);
-            }
+            None => match by_first_bytes(length.to_be_bytes()).filter(|_| is_new) {
+                Some(foreign) => self.close_with(around, conn, Complaint::Foreign(foreign), &foreign),
+                None => {
+                    let why = format_args!("a frame of {length} bytes (jute.maxbuffer)");
+                    self.close_with(around, conn, Complaint::Length, &why);
+                }
+            },
         }
+    }
+
+    /// Closes a connection for what it sent, and says why if there have not been many such lines.
+    fn close_with(&mut self, around: &mut Around, conn: ConnId, complaint: Complaint, why: &dyn Display) {
+        if complaint != Complaint::Ahead {
+            add(&self.stats.requests_malformed_total, 1);
+        }
+        let why = format_args!("{why}, at ZooKeeper's port");
+        if let Some(text) = self.complaints.line(around.now(), complaint, conn, &why) {
+            around.out.ops.push(Op::Log { level: Level::Warn, text });
+        }
+        around.close(conn);
     }
 
     /// A frame, as it came.
@@ -231,7 +258,7 @@ impl Znodes {
         self.meters.received += 1;
         client.meters.received += 1;
         if client.stage == Stage::New && !self.greet(around, conn, &frame) {
-            return around.close(conn);
+            return;
         }
         let slot = around.conns.open_slot(now, conn, API, frame.len());
         let client = self.clients.get_mut(&conn).expect("just seen");
@@ -308,10 +335,15 @@ impl Znodes {
     }
 
     /// Nobody waits longer than a session may be silent, whatever has become of the request: its client is to look elsewhere.
+    /// And nobody stays who does not say what it wants: an address has so many connections.
     fn leave_overdue(&mut self, around: &mut Around) {
         let now = around.now();
         let is_overdue = |client: &Client| {
-            let since = client.line.front().map(|step| step.began);
+            if client.stage == Stage::New {
+                return now >= client.opened.plus_ms(GREETING_MS);
+            }
+            // Whoever does not take what it is sent waits for itself.
+            let since = client.line.front().filter(|_| client.hold != Hold::Client).map(|step| step.began);
             since.is_some_and(|since| now >= since.plus_ms(client.timeout_ms.into()))
         };
         let overdue = self.clients.iter().filter(|(_, client)| is_overdue(client)).map(|(conn, _)| *conn);
@@ -346,6 +378,9 @@ impl Znodes {
 
     /// End of a turn.
     pub fn turn(&mut self, around: &mut Around) {
+        for text in self.complaints.left_out(around.now()) {
+            around.out.ops.push(Op::Log { level: Level::Warn, text });
+        }
         if !around.groups.has_tree() || self.is_fenced {
             return;
         }
@@ -372,6 +407,7 @@ impl Znodes {
         }
         self.turn_abroad(around, lead);
         self.turn_kafka(around);
+        self.turn_reads(around);
         while let Some(conn) = self.gone.pop() {
             if !self.watches.remove_all(conn, TURN_WATCHES) {
                 self.gone.push(conn);
@@ -381,17 +417,21 @@ impl Znodes {
     }
 
     /// When the next turn is due at the latest.
-    pub fn deadline(&self) -> Option<Mono> {
+    pub fn deadline(&self, conns: &Conns) -> Option<Mono> {
         if self.is_fenced {
-            return None;
+            return self.complaints.due();
         }
-        let at_once = (!self.gone.is_empty()).then_some(Mono(0));
+        let at_once = (!self.gone.is_empty() || self.long_reads.is_due(conns)).then_some(Mono(0));
         let ends = (!self.ending.is_empty()).then_some(self.end_again);
         // What was heard waits for somebody to tell it to.
         let abroad = self.abroad.deadline().filter(|_| self.lead.0 != Lead::Nobody);
         let expiry = self.expiry.as_ref().and_then(Expiry::next);
         let is_idle = self.clients.is_empty() && self.expiry.is_none();
         let look = (!is_idle).then_some(self.next_look);
-        [at_once, ends, expiry, look, abroad, self.locals.next(), self.kafka.deadline()].into_iter().flatten().min()
+        let told = self.complaints.due();
+        [at_once, ends, expiry, look, abroad, self.locals.next(), self.kafka.deadline(), told]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

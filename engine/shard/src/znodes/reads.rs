@@ -4,6 +4,7 @@ use super::answers::{code, put_event, stat};
 use super::{Around, Znodes};
 use torc_base::buf::Buf;
 use torc_base::ids::{ConnId, Zxid};
+use torc_base::limits::{ZNODE_ANSWER_BYTES_MAX, ZNODE_READS_BYTES_MAX};
 use torc_net::zookeeper::{
     self as wire, AddMode, ErrorCode, Head, Outcome, Reply, Request, WatcherType, decode, failure,
 };
@@ -36,7 +37,9 @@ impl Znodes {
         }
         let mut scratch = std::mem::take(&mut self.packer.scratch);
         let zxid = around.tree().zxid().get();
-        if let Err(error) = self.put_read(around.tree(), conn, head, zxid, &request, &mut scratch) {
+        let put = self.put_read(around.tree(), conn, head, zxid, &request, &mut scratch);
+        let is_too_long = scratch.len() > ZNODE_ANSWER_BYTES_MAX;
+        if let Err(error) = put.and(if is_too_long { Err(ErrorCode::ThrottledOp) } else { Ok(()) }) {
             scratch.clear();
             failure(&mut scratch, head.xid, zxid, error);
         }
@@ -54,7 +57,7 @@ impl Znodes {
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), ErrorCode> {
-        let Znodes { clients, watches, kafka, .. } = self;
+        let Znodes { clients, watches, kafka, long_reads, .. } = self;
         let client = clients.get(&conn).ok_or(ErrorCode::SessionExpired)?;
         let ids = &client.as_ids()[..];
         let mut watch = |wanted: bool, path: &str, watch: Watch| {
@@ -106,6 +109,7 @@ impl Znodes {
             }
             Request::GetAllChildrenNumber(path) => {
                 let count = tree.count_descendants(path, ids).map_err(code)?;
+                long_reads.charge_counted(count);
                 reply.count(i32::try_from(count).unwrap_or(i32::MAX));
             }
             Request::AddWatch(path, mode) => {
@@ -125,7 +129,9 @@ impl Znodes {
                 let users: Vec<(&str, String)> = ids.iter().rev().map(|id| (id.scheme, user(id))).collect();
                 reply.clients(users.iter().map(|(scheme, user)| (*scheme, user.as_str())));
             }
-            Request::MultiRead(ops) => put_reads(tree, ids, ops.clone(), &mut reply),
+            Request::MultiRead(ops) => {
+                put_reads(ops.clone(), &mut reply, |op, reply| put_read_of_many(tree, ids, op, reply));
+            }
             // The session is heard of, and that is all.
             _ => {}
         }
@@ -173,9 +179,15 @@ impl Znodes {
     }
 }
 
-/// Appends the results of reads, each of which fails by itself.
-fn put_reads(tree: &Tree, ids: &[Id<'_>], ops: wire::Ops<'_>, reply: &mut Reply<'_>) {
-    ops.for_each(|op| put_read_of_many(tree, ids, &op, reply));
+/// Appends the results of reads, each of which fails by itself: those that come behind too much of them do, too.
+pub(super) fn put_reads(ops: wire::Ops<'_>, reply: &mut Reply<'_>, mut put: impl FnMut(&wire::Op<'_>, &mut Reply<'_>)) {
+    for op in ops {
+        if reply.bytes() > ZNODE_READS_BYTES_MAX {
+            reply.outcome(&Outcome::Error(Some(ErrorCode::ThrottledOp)));
+        } else {
+            put(&op, reply);
+        }
+    }
     reply.end_of_outcomes();
 }
 

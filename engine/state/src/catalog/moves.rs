@@ -35,6 +35,9 @@ pub struct Ended {
     pub members: Index,
 }
 
+/// A partition, by topic and number, and what becomes of it: see [`Catalog::plan_move`].
+type PlannedMove = (TopicId, u32, Option<Vec<NodeId>>);
+
 impl Topic {
     /// Nodes that have a partition, or may have it while it is moved; none if they are not named.
     pub fn members(&self, partition: u32) -> &[NodeId] {
@@ -143,14 +146,14 @@ impl Catalog {
     }
 
     /// Plans other replicas for a partition, or, `None`, the end of the wish for others. `factor`: there may be more or
-    /// fewer of them than it has.
+    /// fewer of them than it has. `None`: it is where it is to be.
     pub fn plan_move(
         &self,
         name: &str,
         partition: i32,
         target: Option<&[i32]>,
         factor: bool,
-    ) -> Result<(TopicId, u32, Option<Vec<NodeId>>), CatalogError> {
+    ) -> Result<Option<PlannedMove>, CatalogError> {
         let topic = self.known(name)?;
         let number = u32::try_from(partition).ok().filter(|partition| *partition < topic.partitions.len());
         let Some(number) = number else { return Err(CatalogError::UnknownTopic(format!("{name}-{partition}"))) };
@@ -158,14 +161,19 @@ impl Catalog {
         let Some(target) = target else {
             let running = topic.moves.contains_key(&number);
             let cancel = (topic.id, number, None);
-            return if running { Ok(cancel) } else { Err(CatalogError::no_move(name, number)) };
+            return if running { Ok(Some(cancel)) } else { Err(CatalogError::no_move(name, number)) };
         };
+        let holders = self.holders();
+        super::assignment::check_replicas(target, None, &holders)?;
+        super::plan::check_copies(target.len())?;
         if had.is_empty() {
+            // With one server that can have it the target can only be that one.
+            if holders.len() == 1 {
+                return Ok(None);
+            }
             let why = format!("Topic {name} was made by a server without peers: its partitions cannot be moved.");
             return Err(CatalogError::InvalidRequest(why));
         }
-        super::assignment::check_replicas(target, None, &self.holders())?;
-        super::plan::check_copies(target.len())?;
         if !factor && target.len() != had.len() {
             return Err(CatalogError::InvalidReplication(format!(
                 "The replication factor is changed from {} to {}, and the request does not allow that.",
@@ -174,7 +182,7 @@ impl Catalog {
             )));
         }
         let target = target.iter().map(|&id| NodeId(id as u32)).collect();
-        Ok((topic.id, number, Some(target)))
+        Ok(Some((topic.id, number, Some(target))))
     }
 
     /// Plans that a node is left by all its replicas and then taken out, or, if not `leaving`, that it stays after all.

@@ -84,7 +84,8 @@ impl Story {
     }
 
     fn wish(&mut self, name: &str, partition: i32, target: Option<&[i32]>) -> Result<Arc<Topic>, CatalogError> {
-        let (id, partition, target) = self.catalog.plan_move(name, partition, target, true)?;
+        let planned = self.catalog.plan_move(name, partition, target, true)?;
+        let (id, partition, target) = planned.expect("there is something to move");
         match self.apply(Command::Move { id, wishes: vec![(partition, target)] }) {
             Change::Moving(topic) => Ok(topic),
             Change::Refused(error) => Err(error),
@@ -177,7 +178,11 @@ fn what_cannot_be_is_refused_with_kafkas_codes() {
         assert_eq!(refused.code(), code, "{name} {partition} {target:?}: {refused}");
     }
     assert_eq!(story.catalog.plan_move("t", 0, None, true).unwrap_err().code(), 85);
-    // What one server has for itself has no replicas that could be elsewhere.
+}
+
+/// What one server has for itself has no replicas that could be elsewhere, and a wish for it to be there is granted.
+#[test]
+fn with_one_server_all_is_where_it_is_to_be() {
     let mut alone = Catalog::new(Defaults::default());
     let new = NewTopic {
         name: "t".into(),
@@ -190,6 +195,13 @@ fn what_cannot_be_is_refused_with_kafkas_codes() {
     };
     let command = alone.plan_create(new).unwrap();
     alone.apply(Index(1), &command);
+    assert_eq!(alone.plan_move("t", 0, Some(&[1]), true).unwrap(), None);
+    for (partition, target, code) in [(0, &[][..], 39), (0, &[1, 1], 39), (0, &[2], 39), (1, &[1], 3)] {
+        assert_eq!(alone.plan_move("t", partition, Some(target), true).unwrap_err().code(), code, "{target:?}");
+    }
+    assert_eq!(alone.plan_move("t", 0, None, true).unwrap_err().code(), 85);
+    let second = Node { id: NodeId(2), start: 7, rack: None, listeners: Vec::new(), shards: 1 };
+    alone.apply(Index(2), &Command::RegisterNode(second));
     assert_eq!(alone.plan_move("t", 0, Some(&[1]), true).unwrap_err().code(), 42);
 }
 

@@ -12,7 +12,7 @@ use super::overlay::Session;
 use super::slab::{NONE, ROOT, Slab};
 use super::store::{Slot, Store};
 use super::txn::{self, number};
-use super::{TreeSettings, Tree};
+use super::{Tree, TreeSettings};
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! The kinds of neighbours: what each does while the healthy clients work, until it is told to leave.
 
 use super::data::Size;
-use super::{consumers, producers, strangers};
+use super::{consumers, producers, strangers, znodes};
 use crate::failure::Result;
 use clap::ValueEnum;
 use rustix::process::setpriority_process;
@@ -49,6 +49,8 @@ pub enum Kind {
     UnreadAnswers,
     /// Small compressed batches with large contents, and searches in them.
     Bombs,
+    /// ZooKeeper clients that ask for long lists, many in one request, and read none.
+    UnreadZnodes,
 }
 
 /// What a kind works on.
@@ -56,6 +58,7 @@ pub enum Kind {
 pub struct Stage<'a> {
     pub kafka: SocketAddr,
     pub metrics: SocketAddr,
+    pub zookeeper: SocketAddr,
     pub size: Size,
     pub seed: u64,
     /// They have come: what they are there for has begun.
@@ -137,6 +140,7 @@ impl Kind {
             Kind::Garbage => strangers::garbage(stage),
             Kind::UnreadMetadata => strangers::unread_metadata(stage),
             Kind::UnreadAnswers => strangers::unread_answers(stage),
+            Kind::UnreadZnodes => znodes::unread(stage),
         }
     }
 }

@@ -15,6 +15,7 @@ mod peer;
 mod producers;
 mod strangers;
 mod window;
+mod znodes;
 
 pub use kinds::Kind;
 
@@ -79,7 +80,11 @@ pub fn run(plan: &Plan) -> Result<Report> {
     raise_open_files();
     let kinds: Vec<Kind> = if plan.only.is_empty() { Kind::value_variants().to_vec() } else { plan.only.clone() };
     let size = if plan.seconds.is_some() { Size::LONG } else { Size::SHORT };
-    let mut server = Launch::new(&plan.torc, &plan.dir).shards(Some(plan.shards)).start()?;
+    let mut server = {
+        let mut launch = Launch::new(&plan.torc, &plan.dir).shards(Some(plan.shards));
+        launch.more = ["--zookeeper", "127.0.0.1:0"].map(String::from).to_vec();
+        launch.start()?
+    };
     let began = Instant::now();
     data::prepare(server.kafka, &size)?;
     report.number("preparing_ms", ms(began.elapsed()));
@@ -149,8 +154,9 @@ impl Street<'_> {
         };
         let before = self.watch(alone);
         let (arrived, stop) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (kafka, metrics, size) = (self.server.kafka, self.server.metrics, self.size);
-        let stage = Stage { kafka, metrics, size, seed: self.plan.seed, arrived: &arrived, stop: &stop };
+        let Server { kafka, metrics, zookeeper, .. } = *self.server;
+        let size = self.size;
+        let stage = Stage { kafka, metrics, zookeeper, size, seed: self.plan.seed, arrived: &arrived, stop: &stop };
         let mut memory = Memory::default();
         let (figures, seen) = thread::scope(|scope| {
             let neighbours = scope.spawn(move || kind.run(stage));

@@ -13,7 +13,7 @@ use torc_base::prng::Prng;
 use torc_net::kafka::records::Codec;
 
 /// What the kernel takes for a reader that does not read: next to nothing.
-const SMALL_WINDOW: Option<usize> = Some(4096);
+pub const SMALL_WINDOW: Option<usize> = Some(4096);
 /// Bytes of requests of one connection that wait for the kernel.
 const AHEAD: usize = 1 << 20;
 
@@ -102,8 +102,12 @@ fn greeting(prng: &mut Prng) -> Vec<u8> {
 
 /// Sends `requests` in turn, again and again, and reads no answer.
 fn talk(stage: Stage, count: usize, requests: &[Vec<u8>]) -> Result<Seen> {
-    let mut peers = crowd(stage.kafka, count, SMALL_WINDOW)?;
-    let mut said = 0;
+    talk_as(stage, crowd(stage.kafka, count, SMALL_WINDOW)?, requests)
+}
+
+/// The same of connections that are there.
+pub fn talk_as(stage: Stage, mut peers: Vec<Peer>, requests: &[Vec<u8>]) -> Result<Seen> {
+    let (count, mut said) = (peers.len(), 0);
     stage.here();
     while stage.rest(Duration::from_millis(5)) {
         for (way, peer) in peers.iter_mut().enumerate() {

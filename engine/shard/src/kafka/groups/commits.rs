@@ -2,9 +2,11 @@
 
 use super::{Kafka, Out, Part, ReplyTo, What, code_of, maybe_text, text, topic_name, wire};
 use crate::kafka::refusals::group_code;
+use crate::kafka::repeats::NamedGroups;
 use crate::kafka::view::{self, View};
 use std::sync::Arc;
 use torc_base::ids::TopicId;
+use torc_base::limits::LIST_BYTES_MAX;
 use torc_net::kafka::schema::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use torc_net::kafka::schema::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use torc_net::kafka::schema::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
@@ -193,12 +195,15 @@ impl Kafka {
     /// Asks for the offsets of the topics that are known.
     fn fetch_offsets(&mut self, out: &mut Out, to: ReplyTo, fetches: Vec<(Fetch, Option<Places>)>) {
         let (mut groups, mut questions) = (Vec::with_capacity(fetches.len()), Vec::with_capacity(fetches.len()));
+        let mut named_groups = NamedGroups::new();
         for (mut fetch, places) in fetches {
             let named =
                 |place: &Place| Some((place.name.clone()?, place.partitions.iter().map(|(index, _)| *index).collect()));
             fetch.topics = places.as_ref().map(|places| places.iter().filter_map(named).collect());
             groups.push(AskedGroup { group: fetch.group.clone(), places });
-            questions.push(self.coordinator_of(&fetch.group).map(|log| (log, Request::Fetch(fetch))));
+            let is_admitted = named_groups.admit(fetch.group.clone());
+            let log = if is_admitted { self.coordinator_of(&fetch.group) } else { Err(error::INVALID_REQUEST) };
+            questions.push(log.map(|log| (log, Request::Fetch(fetch))));
         }
         self.coordinate(out, to, What::Fetch(groups), questions);
     }
@@ -294,6 +299,26 @@ fn fetched_group(part: Part) -> FetchedGroup {
     }
 }
 
+/// Bytes of metadata that an answer may still have. A partition may be named again and again, in four bytes, and its metadata
+/// take four thousand.
+struct Room(usize);
+
+impl Room {
+    fn new() -> Room {
+        Room(LIST_BYTES_MAX)
+    }
+
+    /// A partition of the answer; it is refused if there is no more room.
+    fn admit(&mut self, one: FetchedOffset) -> (i32, CommittedOffset, i16) {
+        let committed = one.committed.unwrap_or_else(nothing);
+        if self.0 == 0 {
+            return (one.partition, nothing(), error::INVALID_REQUEST);
+        }
+        self.0 = self.0.saturating_sub(committed.metadata.len());
+        (one.partition, committed, error::NONE)
+    }
+}
+
 /// What a topic's partitions are answered with.
 struct Told {
     name: Text,
@@ -308,11 +333,14 @@ fn nothing() -> CommittedOffset {
 }
 
 /// Puts what the coordinator has said in the places of the request. Of all topics those have no id that are gone.
-fn fill_places(view: &View, version: i16, places: Option<Places>, topics: Vec<(Text, Vec<FetchedOffset>)>) -> Vec<Told> {
-    let of = |partitions: Vec<FetchedOffset>| {
-        let one = |one: FetchedOffset| (one.partition, one.committed.unwrap_or_else(nothing), error::NONE);
-        partitions.into_iter().map(one).collect()
-    };
+fn fill_places(
+    view: &View,
+    version: i16,
+    places: Option<Places>,
+    topics: Vec<(Text, Vec<FetchedOffset>)>,
+    room: &mut Room,
+) -> Vec<Told> {
+    let mut of = |partitions: Vec<FetchedOffset>| partitions.into_iter().map(|one| room.admit(one)).collect();
     let Some(places) = places else {
         let all = topics.into_iter().filter_map(|(name, partitions)| {
             let id = view.by_name(&name).map_or(TopicId::ZERO, |topic| topic.id);
@@ -342,12 +370,13 @@ pub(super) fn fetched(
     parts: impl Iterator<Item = Part>,
 ) -> OffsetFetchResponse {
     let mut groups = groups.into_iter().zip(parts.map(fetched_group));
+    let mut room = Room::new();
     if version >= MANY_GROUPS {
         let groups = groups.map(|(AskedGroup { group, places }, result)| {
             let answer = OffsetFetchResponseGroup::default().with_group_id(wire(&group).into());
             match result {
                 Ok(topics) => {
-                    let told = fill_places(view, version, places, topics);
+                    let told = fill_places(view, version, places, topics, &mut room);
                     answer.with_topics(told.into_iter().map(|one| told_of_many(version, one)).collect())
                 }
                 Err(code) => answer.with_error_code(code),
@@ -357,7 +386,7 @@ pub(super) fn fetched(
     }
     let (AskedGroup { places, .. }, result) = groups.next().expect("one group was asked for");
     let told = match result {
-        Ok(topics) => fill_places(view, version, places, topics),
+        Ok(topics) => fill_places(view, version, places, topics, &mut room),
         Err(code) if version >= WHOLE_CODE => return OffsetFetchResponse::default().with_error_code(code),
         // Version 1 has codes for partitions alone.
         Err(code) => refuse_all(places.unwrap_or_default(), code),

@@ -4,6 +4,7 @@ use super::{Kafka, Out, Part, ReplyTo, What, cut, host, maybe_text, text, topic_
 use crate::kafka::View;
 use crate::kafka::metadata::asked;
 use crate::kafka::refusals::group_code;
+use crate::kafka::repeats::NamedGroups;
 use torc_net::kafka::schema::consumer_group_describe_response::{
     Assignment as DescribedAssignment, DescribedGroup, Member, TopicPartitions as DescribedPartitions,
 };
@@ -66,9 +67,12 @@ impl Kafka {
         request: ConsumerGroupDescribeRequest,
     ) {
         let groups: Vec<Text> = request.group_ids.iter().map(|group| text(group)).collect();
+        let mut named = NamedGroups::new();
         let question = |group: &Text| {
             let describe = Request::ConsumerDescribe { groups: vec![group.clone()] };
-            self.coordinator_of_named(group).map(|log| (log, describe))
+            let is_admitted = named.admit(group.clone());
+            let log = if is_admitted { self.coordinator_of_named(group) } else { Err(error::INVALID_REQUEST) };
+            log.map(|log| (log, describe))
         };
         let questions = groups.iter().map(question).collect();
         let what = What::DescribeConsumers { groups, operations: request.include_authorized_operations };

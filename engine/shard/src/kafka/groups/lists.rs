@@ -3,6 +3,7 @@
 use super::{Kafka, Out, Part, ReplyTo, What, code_of, text, wire};
 use crate::kafka::metadata::{asked, bits};
 use crate::kafka::refusals::group_code;
+use crate::kafka::repeats::NamedGroups;
 use torc_net::kafka::error;
 use torc_net::kafka::schema::delete_groups_response::DeletableGroupResult;
 use torc_net::kafka::schema::describe_groups_response::{DescribedGroup, DescribedGroupMember};
@@ -27,9 +28,11 @@ const TYPES: i16 = 5;
 impl Kafka {
     pub(in crate::kafka) fn describe_groups(&mut self, out: &mut Out, to: ReplyTo, request: DescribeGroupsRequest) {
         let groups: Vec<Text> = request.groups.iter().map(|group| text(group)).collect();
+        let mut named = NamedGroups::new();
         let question = |group: &Text| {
             let describe = Request::Describe { groups: vec![group.clone()] };
-            self.coordinator_of(group).map(|log| (log, describe))
+            let log = if named.admit(group.clone()) { self.coordinator_of(group) } else { Err(error::INVALID_REQUEST) };
+            log.map(|log| (log, describe))
         };
         let questions = groups.iter().map(question).collect();
         let what = What::Describe { groups, operations: request.include_authorized_operations };

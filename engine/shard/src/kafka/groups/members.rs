@@ -54,7 +54,12 @@ impl Kafka {
     }
 
     pub(in crate::kafka) fn sync_group(&mut self, out: &mut Out, to: ReplyTo, request: SyncGroupRequest) {
-        let question = self.coordinator_of_named(&request.group_id).map(|log| {
+        let names_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
+        let log = match to.version >= SYNC_PROTOCOLS && !names_protocol {
+            true => Err(error::INCONSISTENT_GROUP_PROTOCOL),
+            false => self.coordinator_of_named(&request.group_id),
+        };
+        let question = log.map(|log| {
             let assignment = request.assignments.iter().map(|one| (text(&one.member_id), blob(&one.assignment)));
             let sync = Sync {
                 group: text(&request.group_id),

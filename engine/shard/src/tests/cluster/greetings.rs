@@ -153,16 +153,38 @@ fn whoever_says_nothing_or_nonsense_is_closed() {
     let mut damaged = hello(1, 2).encode().to_vec();
     *damaged.last_mut().unwrap() ^= 1;
     let kafka = b"\0\0\0\x12\0\x03\0\0\0\x01\0\x09some-client\0";
-    for bytes in [&early[..], &damaged, kafka, &[0xff; 40], &[0x7f, 0, 0, 0], &peer::beat()] {
+    let mut zookeeper = vec![0; 49];
+    (zookeeper[3], zookeeper[31]) = (45, 16);
+    let tls = &[0x16, 3, 1, 2, 0, 1];
+    let all =
+        [&early[..], &damaged, kafka, &zookeeper, tls, b"GET / HTTP/1.1", &[0xff; 40], &[0x7f, 0, 0, 0], &peer::beat()];
+    for bytes in all {
         let conn = cluster.stranger(node(2), 0);
         cluster.say(conn, bytes);
         assert!(heard(&mut cluster, conn).1, "{bytes:?}");
     }
+    for what in ["Kafka", "ZooKeeper", "TLS", "HTTP"] {
+        let told = |line: &&str| line.contains(&format!("probably a {what} client")) || line.contains("an HTTP client");
+        assert!(cluster.logs(node(2)).iter().any(told), "{what}: {:?}", cluster.logs(node(2)));
+    }
     assert_eq!(cluster.links(node(2)), 2);
-    // As many as there is room for.
+}
+
+/// Silent connections, as many as anybody likes, keep no node of the cluster out.
+#[test]
+fn of_too_many_strangers_those_go_that_have_been_silent_for_longest() {
+    let mut cluster = Cluster::new([1, 1, 1]);
+    cluster.pass(500);
     let conns: Vec<ConnId> = (0..PEER_STRANGERS_MAX + 50).map(|_| cluster.stranger(node(2), 0)).collect();
-    let open = conns.into_iter().filter(|conn| !heard(&mut cluster, *conn).1).count();
-    assert_eq!(open, PEER_STRANGERS_MAX);
+    let is_open: Vec<bool> = conns.into_iter().map(|conn| !heard(&mut cluster, conn).1).collect();
+    assert!(is_open[..50].iter().all(|open| !open) && is_open[50..].iter().all(|open| *open));
+    cluster.kill(node(1));
+    cluster.start(node(1));
+    for _ in 0..6 {
+        (0..PEER_STRANGERS_MAX).for_each(|_| _ = cluster.stranger(node(2), 0));
+        cluster.pass(200);
+    }
+    assert_eq!(cluster.links(node(2)), 2, "node 1 is back");
 }
 
 #[test]

@@ -60,7 +60,11 @@ pub fn read(bytes: &[u8], zxid: i64) -> Result<State, Damage> {
 }
 
 /// Reads znodes up to the path that ends them.
-fn znodes(reader: &mut FileReader<'_>, state: &mut State, lists: &BTreeMap<i64, Arc<Vec<OwnedAcl>>>) -> Result<(), Damage> {
+fn znodes(
+    reader: &mut FileReader<'_>,
+    state: &mut State,
+    lists: &BTreeMap<i64, Arc<Vec<OwnedAcl>>>,
+) -> Result<(), Damage> {
     loop {
         let path = reader.string("a path")?;
         let path = match path {

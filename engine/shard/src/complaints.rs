@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use torc_base::ids::ConnId;
 use torc_base::time::Mono;
-use torc_net::kafka::Foreign;
+use torc_net::foreign::Foreign;
 
 /// The span that lines are counted in.
 const SPAN_MS: u64 = 10_000;
@@ -28,6 +28,10 @@ pub enum Complaint {
     Answer,
     /// A request failed that wants no answer, so that only the end of the connection can tell.
     Unanswered,
+    /// It does not say what a ZooKeeper client says first.
+    Connect,
+    /// A ZooKeeper client that has seen more than this node knows.
+    Ahead,
     /// It speaks another protocol.
     Foreign(Foreign),
 }
@@ -45,8 +49,11 @@ impl Complaint {
             Complaint::Malformed => "malformed requests",
             Complaint::Answer => "answers that cannot be encoded",
             Complaint::Unanswered => "produce requests with acks=0 that failed",
+            Complaint::Connect => "ZooKeeper clients that ask for no session",
+            Complaint::Ahead => "ZooKeeper clients that have seen more than this node knows",
             Complaint::Foreign(Foreign::Tls) => "TLS clients",
             Complaint::Foreign(Foreign::Http) => "HTTP clients",
+            Complaint::Foreign(Foreign::Kafka) => "Kafka clients",
             Complaint::Foreign(Foreign::ZooKeeper) => "ZooKeeper clients",
             Complaint::Foreign(Foreign::ProxyHeader) => "PROXY headers",
             Complaint::Foreign(Foreign::Ssh) => "SSH clients",

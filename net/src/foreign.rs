@@ -1,12 +1,14 @@
-//! Other protocols that come to a Kafka port by mistake, told by their first bytes.
+//! Protocols that come to a port of another one by mistake, told by their first bytes.
 
+use crate::kafka::window;
 use std::fmt;
 
-/// What a connection probably speaks instead of Kafka.
+/// What a connection probably speaks instead of what is spoken at the port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Foreign {
     Tls,
     Http,
+    Kafka,
     /// A client's connect request, or a word of four letters.
     ZooKeeper,
     ProxyHeader,
@@ -19,7 +21,8 @@ impl fmt::Display for Foreign {
         f.write_str(match self {
             Foreign::Tls => "probably a TLS client (TLS is not served here: security.protocol=PLAINTEXT)",
             Foreign::Http => "probably an HTTP client (metrics have an address of their own: torc.metrics.listen)",
-            Foreign::ZooKeeper => "probably a ZooKeeper client",
+            Foreign::Kafka => "probably a Kafka client (its port: --kafka)",
+            Foreign::ZooKeeper => "probably a ZooKeeper client (its port: --zookeeper)",
             Foreign::ProxyHeader => "probably a load balancer's PROXY header, which is not read here",
             Foreign::Ssh => "probably an SSH client",
             Foreign::Redis => "probably a Redis client",
@@ -49,10 +52,22 @@ pub fn by_first_bytes(first: [u8; 4]) -> Option<Foreign> {
     })
 }
 
-/// Whose whole message `frame` is, where its length is one that a Kafka frame can have.
-pub(crate) fn by_frame(frame: &[u8]) -> Option<Foreign> {
+/// True if `frame`, without its length, is what a ZooKeeper client says first.
+pub fn is_zookeeper_connect(frame: &[u8]) -> bool {
     let (at, length) = ZOOKEEPER_PASSWORD;
     // Version 0 of the protocol, then the last transaction that the client saw, its timeout and its session.
-    let connect = ZOOKEEPER_CONNECT.contains(&frame.len()) && frame[..4] == [0; 4] && frame[at..at + 4] == length;
-    connect.then_some(Foreign::ZooKeeper)
+    ZOOKEEPER_CONNECT.contains(&frame.len()) && frame[..4] == [0; 4] && frame[at..at + 4] == length
 }
+
+/// True if `frame`, without its length, begins as a Kafka request does: with an API, a version of it, a number and the
+/// client's name.
+pub fn is_kafka_request(frame: &[u8]) -> bool {
+    let Some(([a0, a1, v0, v1, _, _, _, _, n0, n1], rest)) = frame.split_first_chunk() else { return false };
+    let number = |high: &u8, low: &u8| i16::from_be_bytes([*high, *low]);
+    let is_served = window(number(a0, a1)).is_some_and(|window| (0..=window.max).contains(&number(v0, v1)));
+    is_served && i64::from(number(n0, n1)) <= rest.len() as i64
+}
+
+#[cfg(test)]
+#[path = "foreign_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+//! Reads of znodes that take much: whoever asks for them, and does not take the answers, holds up nobody.
+
+use super::rig::{Rig, settings};
+use super::znodes::Zk;
+use super::zookeeper::{Told, create, request, serving};
+use crate::{MemoryLimits, Settings};
+use std::sync::atomic::Ordering;
+use torc_base::limits::{REPLY_BYTES_MAX, ZNODE_READS_BYTES_MAX};
+use torc_net::zookeeper::Ask;
+
+const THROTTLED: i32 = -127;
+const CHILDREN: usize = 4_000;
+
+/// A tree with a znode that has many children, whose list takes some 250 kB, and one with as much data.
+fn filled(rig: &mut Rig) -> Zk {
+    let mut zk = Zk::with_timeout(rig, 30_000);
+    zk.does(rig, &create("/big", b""));
+    for n in 0..CHILDREN {
+        zk.send(rig, &create(&format!("/big/{}{n:05}", "n".repeat(55)), b""));
+        if n % 100 == 99 {
+            rig.run();
+            assert!(zk.all(rig).iter().all(|told| told.error() == 0));
+        }
+    }
+    zk.does(rig, &create("/data", &vec![b'x'; 250_000]));
+    zk
+}
+
+fn held(rig: &Rig) -> u64 {
+    rig.stats(0).answer_memory_bytes.load(Ordering::Relaxed)
+}
+
+fn multi_read(paths: &[&str]) -> Vec<u8> {
+    let mut body = Vec::new();
+    body.extend_from_slice(&1i32.to_be_bytes());
+    body.extend_from_slice(&22i32.to_be_bytes());
+    for path in paths {
+        body.extend_from_slice(&8i32.to_be_bytes());
+        body.push(0);
+        body.extend_from_slice(&(-1i32).to_be_bytes());
+        body.extend_from_slice(&(path.len() as i32).to_be_bytes());
+        body.extend_from_slice(path.as_bytes());
+        body.push(0);
+    }
+    body.extend_from_slice(&(-1i32).to_be_bytes());
+    body.push(1);
+    body.extend_from_slice(&(-1i32).to_be_bytes());
+    let mut frame = (body.len() as u32).to_be_bytes().to_vec();
+    frame.extend(body);
+    frame
+}
+
+/// A request of some kilobytes asks for a gigabyte.
+#[test]
+fn of_many_reads_in_one_request_those_fail_that_would_be_too_much() {
+    let mut rig = Rig::with(1, &serving(&settings()));
+    let mut zk = filled(&mut rig);
+    rig.send_bytes(zk.client(), &multi_read(&["/big"; 4_000]));
+    rig.run();
+    let Some(Told::Answer(_, 0, frame)) = zk.told(&mut rig) else { panic!("an answer") };
+    let bound = ZNODE_READS_BYTES_MAX + (1 << 20);
+    assert!((ZNODE_READS_BYTES_MAX..bound).contains(&frame.len()), "{} bytes", frame.len());
+    let mut throttled = THROTTLED.to_be_bytes().to_vec();
+    throttled.extend_from_within(..);
+    let refused = frame.windows(8).filter(|bytes| *bytes == throttled).count();
+    assert!((3_900..4_000).contains(&refused), "{refused} reads are refused");
+    // Few ones are answered, all of them.
+    rig.send_bytes(zk.client(), &multi_read(&["/big", "/none", "/big"]));
+    rig.run();
+    let Some(Told::Answer(_, 0, frame)) = zk.told(&mut rig) else { panic!("an answer") };
+    assert!(!frame.windows(8).any(|bytes| bytes == throttled));
+}
+
+/// Reads that wait behind a change are all answered when it is there.
+#[test]
+fn a_client_that_does_not_read_holds_little_and_gets_everything_in_order_later() {
+    let mut rig = Rig::with(1, &serving(&settings()));
+    let mut healthy = filled(&mut rig);
+    let mut greedy: Vec<Zk> = (0..6).map(|_| Zk::with_timeout(&mut rig, 30_000)).collect();
+    for (n, zk) in greedy.iter_mut().enumerate() {
+        rig.reads(zk.client(), false);
+        let mut bytes = request(1, &create(&format!("/e{n}"), b""));
+        for xid in 2..40 {
+            let ask = if xid % 2 == 0 { Ask::GetChildren("/big", false) } else { Ask::GetData("/data", false) };
+            bytes.extend(request(xid, &ask));
+        }
+        rig.send_bytes(zk.client(), &bytes);
+    }
+    for _ in 0..50 {
+        rig.run();
+        healthy.does(&mut rig, &Ask::GetData("/", false));
+        healthy.does(&mut rig, &Ask::SetData("/big", b"", -1));
+        rig.pass(20);
+        assert!(held(&rig) <= (6 * (REPLY_BYTES_MAX + 600_000)) as u64, "{} bytes", held(&rig));
+    }
+    for zk in &mut greedy {
+        rig.reads(zk.client(), true);
+    }
+    let mut got = vec![Vec::new(); greedy.len()];
+    for _ in 0..400 {
+        rig.pass(5);
+        for (zk, got) in greedy.iter_mut().zip(&mut got) {
+            got.extend(zk.all(&mut rig).into_iter().map(|told| match told {
+                Told::Answer(xid, 0, _) => xid,
+                other => panic!("{other:?}"),
+            }));
+        }
+    }
+    assert!(
+        got.iter().all(|got| *got == (1..40).collect::<Vec<i32>>()),
+        "{:?}",
+        got.iter().map(Vec::len).collect::<Vec<_>>()
+    );
+    rig.pass(1_000);
+    assert_eq!(held(&rig), 0, "all is given back");
+}
+
+/// More clients than memory has room for what they ask for: those go that take nothing, and everybody else is served.
+#[test]
+fn when_memory_is_short_long_answers_wait_and_short_ones_do_not() {
+    let limit = 6 << 20;
+    let memory = MemoryLimits { answers: limit, ..MemoryLimits::default() };
+    let mut rig = Rig::with(1, &Settings { memory, ..serving(&settings()) });
+    let mut healthy = filled(&mut rig);
+    let greedy: Vec<Zk> = (0..2 * limit / 250_000).map(|_| Zk::with_timeout(&mut rig, 30_000)).collect();
+    for zk in &greedy {
+        rig.reads(zk.client(), false);
+        rig.send_bytes(zk.client(), &request(1, &Ask::GetChildren("/big", false)));
+    }
+    for _ in 0..2_000 {
+        healthy.does(&mut rig, &Ask::GetData("/", false));
+        rig.pass(20);
+        assert!(held(&rig) <= (limit / 2 + 600_000) as u64, "{} bytes of {limit}", held(&rig));
+    }
+    assert_eq!(
+        healthy.ask(&mut rig, &Ask::GetChildren("/big", false)).names().len(),
+        CHILDREN,
+        "those have gone who took nothing"
+    );
+}

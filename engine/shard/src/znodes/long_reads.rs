@@ -1,0 +1,127 @@
+//! Reads whose answers are long, or not taken: they wait for their turn, or for their client, so that nobody else does.
+//!
+//! A line of requests is answered as far as it goes, and what stands in it may ask for a hundred times what the requests
+//! themselves take. So a turn makes so many bytes of long answers, whoever wants them; further ones stand in line, while short
+//! reads go on. No answer is made for a client that has much to take, and no long one while memory for answers is short.
+
+use super::{Around, Znodes};
+use crate::conns::Conns;
+use std::collections::VecDeque;
+use torc_base::ids::ConnId;
+use torc_base::limits::{PIECE_BYTES_MIN, REPLY_BYTES_MAX, TURN_SEND_BYTES};
+use torc_net::zookeeper::{Request, decode};
+
+/// What a name takes in an answer, besides its bytes, and what one of the znodes takes that are counted.
+const NAME_BYTES: usize = 32;
+
+/// What the first request of a connection waits for, which only reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Nothing.
+    Free,
+    /// Its turn.
+    Turn,
+    /// Its client is to take what it has been sent.
+    Client,
+}
+
+/// Connections whose turn is to come, in order, and what is left of this one.
+#[derive(Default)]
+pub(super) struct LongReads {
+    waiting: VecDeque<ConnId>,
+    left: usize,
+}
+
+impl LongReads {
+    /// So much of the turn was taken, if it is much.
+    pub(super) fn charge(&mut self, bytes: usize) {
+        if bytes > PIECE_BYTES_MIN {
+            self.left = self.left.saturating_sub(bytes);
+        }
+    }
+
+    /// The same for znodes that were counted.
+    pub(super) fn charge_counted(&mut self, znodes: usize) {
+        self.charge(znodes * NAME_BYTES);
+    }
+
+    /// True if something waits for nothing but its turn.
+    pub(super) fn is_due(&self, conns: &Conns) -> bool {
+        !self.waiting.is_empty() && !conns.are_answers_full()
+    }
+
+    fn is_over(&self, conns: &Conns) -> bool {
+        self.left == 0 || !self.waiting.is_empty() || conns.are_answers_full()
+    }
+}
+
+impl Znodes {
+    /// True if the first request of a connection, which only reads, is to wait; it is looked at again.
+    /// `before`: what it waited for until now.
+    pub(super) fn is_held(
+        &mut self,
+        around: &Around,
+        conn: ConnId,
+        frame: &[u8],
+        before: Hold,
+        has_turn: bool,
+    ) -> bool {
+        let hold = if around.conns.held(conn) > REPLY_BYTES_MAX {
+            Hold::Client
+        } else if !has_turn
+            && self.long_reads.is_over(around.conns)
+            && (before == Hold::Turn || self.is_long(around, conn, frame))
+        {
+            Hold::Turn
+        } else {
+            Hold::Free
+        };
+        if hold != before {
+            self.clients.get_mut(&conn).expect("it has a request").hold = hold;
+            if hold == Hold::Turn {
+                self.long_reads.waiting.push_back(conn);
+            }
+        }
+        hold != Hold::Free
+    }
+
+    /// True if the answer may be long, or long in the making.
+    fn is_long(&self, around: &Around, conn: ConnId, frame: &[u8]) -> bool {
+        let (_, request) = decode(frame).expect("it was decoded before");
+        match request {
+            Request::GetData(path, _) | Request::GetChildren(path, ..) => {
+                let Some(client) = self.clients.get(&conn) else { return false };
+                let is_kafkas = self.is_kafkas(around, path);
+                is_kafkas
+                    || around.tree().exists(path, &client.as_ids()).is_ok_and(|stat| {
+                        let names = usize::try_from(stat.num_children).unwrap_or(0) * NAME_BYTES;
+                        usize::try_from(stat.data_length).unwrap_or(0).max(names) > PIECE_BYTES_MIN
+                    })
+            }
+            Request::MultiRead(_) | Request::GetEphemerals(_) | Request::GetAllChildrenNumber(_) => true,
+            _ => false,
+        }
+    }
+
+    /// A client has taken something.
+    pub fn sent(&mut self, around: &mut Around, conn: ConnId) {
+        if self.clients.get(&conn).is_some_and(|client| client.hold == Hold::Client) {
+            self.advance(around, conn);
+        }
+    }
+
+    /// A new turn: those who have waited for it come first.
+    pub(super) fn turn_reads(&mut self, around: &mut Around) {
+        self.long_reads.left = TURN_SEND_BYTES;
+        for _ in 0..self.long_reads.waiting.len() {
+            if self.long_reads.left == 0 || around.conns.are_answers_full() {
+                return;
+            }
+            let Some(conn) = self.long_reads.waiting.pop_front() else { return };
+            if let Some(client) = self.clients.get_mut(&conn).filter(|client| client.hold == Hold::Turn) {
+                client.hold = Hold::Free;
+                self.advance_in_turn(around, conn);
+            }
+        }
+    }
+}
