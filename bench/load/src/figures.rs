@@ -20,6 +20,11 @@ fn as_time(ns: f64) -> String {
     time(ns.round() as u64)
 }
 
+/// The longest wait of those that are long enough to count.
+fn as_window(ns: f64) -> String {
+    if ns == 0.0 { "none".to_string() } else { as_time(ns) }
+}
+
 fn as_count(n: f64) -> String {
     format!("{n:.0}")
 }
@@ -65,7 +70,7 @@ pub const FIGURES: &[Figure] = &[
     Figure { key: "p99.9", name: "p99.9", value: |r| time_of_load(r, r.percentile_ns(99.9)), show: as_time },
     Figure { key: "max", name: "max", value: |r| time_of_load(r, r.latency.max_ns), show: as_time },
     Figure { key: "stall", name: "stall", value: |r| time_of_load(r, r.longest_stall_ns), show: as_time },
-    Figure { key: "window", name: "window", value: |r| time_of_load(r, r.longest_window_ns()), show: as_time },
+    Figure { key: "window", name: "window", value: |r| time_of_load(r, r.longest_window_ns()), show: as_window },
     Figure {
         key: "server-cpu",
         name: "server us/request",

@@ -33,8 +33,8 @@ footer{font-size:.82rem;margin-top:2.5em}\
 .cards thead{display:none}.cards,.cards tbody{display:block}\
 .cards tr{display:block;padding:.5em 0;border-bottom:1px solid #e3e7eb}\
 .cards td{display:flex;justify-content:space-between;gap:1em;border:0;padding:.08em 0;text-align:right}\
-.cards td::before{content:attr(data-label);color:#59636e;text-align:left;flex:none}\
-.cards td:first-child{font-weight:600;text-align:left}.cards td:first-child::before{content:none}\
+.cards td::before{content:attr(data-label);color:#59636e;font-weight:400;text-align:left;flex:none}\
+.cards td:first-child{font-weight:600}.cards td.words:first-child{text-align:left}.cards td.words:first-child::before{content:none}\
 .pairs tr{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));column-gap:1em}.pairs td::before{flex:0 1 auto}.pairs td:first-child{grid-column:1/3}\
 .columns th,.columns td{padding:.3em .3em}.columns{font-size:.78rem}small{white-space:normal}}\
 @media screen and (prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}\

@@ -1,5 +1,6 @@
+use crate::drive::Finished;
 use crate::recorder::{Recorder, Request, histogram, is_carried, percentile};
-use crate::report::windows;
+use crate::report::{Report, windows};
 
 const MS: u64 = 1_000_000;
 
@@ -104,4 +105,27 @@ fn windows_that_overlap_are_one() {
         .collect();
     assert_eq!(found, [(0.0, 200, 150, 3), (0.2, 100, 100, 1), (0.9, 500, 500, 1)]);
     assert!(windows(&[], 0).is_empty());
+}
+
+#[test]
+fn a_rate_takes_some_requests_or_some_time() {
+    let report = |requests: u64, each: u64| {
+        let mut recorder = Recorder::new(false);
+        recorder.begin(0);
+        for at in (0..requests).map(|n| n * each) {
+            recorder.sent(at, at, &due(at));
+            recorder.done(at + each, &due(at));
+        }
+        recorder.end(requests * each);
+        Report::new("consume", "consume", String::new(), &Finished::of(recorder))
+    };
+    // A topic that one fetch brings: what comes of one answer in a millisecond is no rate.
+    let one = report(1, MS);
+    assert_eq!((one.requests, one.requests_per_s, one.records_per_s, one.megabytes_per_s), (1, None, None, None));
+    let said = one.to_string();
+    assert!(said.contains("requests    1 (-/s)") && said.contains("too short for a rate; --repeat"), "{said}");
+    for (requests, each) in [(10, MS), (1, 100 * MS)] {
+        let report = report(requests, each);
+        assert!(report.requests_per_s.is_some() && !report.to_string().contains("too short"), "{report}");
+    }
 }

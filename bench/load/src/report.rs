@@ -18,6 +18,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const PERCENTILES: &[f64] = &[50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999];
 /// Windows that are named one by one.
 const WINDOWS_SHOWN: usize = 5;
+/// A rate is one only of so many requests, or of so many seconds: a single answer says nothing of how many there could be.
+const RATE_REQUESTS: u64 = 10;
+const RATE_S: f64 = 0.1;
 /// Errors that are named one by one.
 const ERRORS_NAMED: usize = 3;
 
@@ -208,7 +211,8 @@ impl Report {
         let elapsed_s = recorder.elapsed() as f64 / 1e9;
         let measured = recorder.requests > 0;
         let per_request = |ns: u64| measured.then(|| ns as f64 / 1e3 / recorder.requests as f64);
-        let per_s = |n: f64| (measured && elapsed_s > 0.0).then(|| n / elapsed_s);
+        let carries_rate = recorder.requests >= RATE_REQUESTS || recorder.requests > 0 && elapsed_s >= RATE_S;
+        let per_s = |n: f64| (carries_rate && elapsed_s > 0.0).then(|| n / elapsed_s);
         let late = &recorder.late;
         let load = finished.load;
         let mut report = Report {
@@ -246,7 +250,7 @@ impl Report {
             server: finished.server.map(|server| ServerReport {
                 pid: server.pid,
                 cpu_us_per_request: per_request(server.cpu_ns),
-                cores: (elapsed_s > 0.0).then(|| server.cpu_ns as f64 / 1e9 / elapsed_s),
+                cores: (elapsed_s >= RATE_S).then(|| server.cpu_ns as f64 / 1e9 / elapsed_s),
                 resident_bytes: server.resident_bytes,
                 resident_before_bytes: server.resident_before_bytes,
                 resident_max_bytes: server.resident_max_bytes,
@@ -408,6 +412,10 @@ impl fmt::Display for Report {
         writeln!(f, "  requests    {} ({}/s)", thousands(self.requests), rate(self.requests_per_s))?;
         writeln!(f, "  records     {} ({}/s)", thousands(self.records), rate(self.records_per_s))?;
         writeln!(f, "  payload     {} MB/s", three_or_none(self.megabytes_per_s))?;
+        if self.is_measured() && self.requests_per_s.is_none() {
+            let again = if self.mode == "consume" { "; --repeat reads everything again and again" } else { "" };
+            writeln!(f, "              (- : {} s is too short for a rate{again})", three_digits(self.elapsed_s))?;
+        }
         let errors = if self.errors.is_empty() { String::new() } else { format!("  {}", self.named_errors()) };
         writeln!(f, "  errors      {}{errors}", thousands(self.failed()))?;
         if self.connections_lost > 0 {

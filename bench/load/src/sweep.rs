@@ -210,9 +210,18 @@ impl Sweep {
         format!("{}: latency against rate", self.name)
     }
 
+    /// The highest rate that was asked for.
+    fn highest(&self) -> Option<f64> {
+        self.steps.iter().filter_map(|report| report.asked_records_per_s).reduce(f64::max)
+    }
+
     /// What the steps say, in a sentence.
     fn said(&self) -> String {
         let kept = match self.kept_up_records_per_s {
+            Some(rate) if Some(rate) == self.highest() => {
+                let rate = three_or_none(Some(rate));
+                format!("kept up with {rate} records/s, the highest rate that was tried (--rates tries others)")
+            }
             Some(rate) => format!("kept up with {} records/s", three_or_none(Some(rate))),
             None => "kept up with none of these rates".to_string(),
         };

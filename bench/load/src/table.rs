@@ -79,7 +79,8 @@ impl Table {
             text += "<tr>";
             for (number, cell) in row.iter().enumerate() {
                 let label = units(&escape(&self.head[number]));
-                text += &format!("<td{} data-label=\"{label}\">{}</td>", class(number, cell), aside(&escape(cell)));
+                let shown = if number < self.words { aside(&escape(cell)) } else { figure(cell) };
+                text += &format!("<td{} data-label=\"{label}\">{shown}</td>", class(number, cell));
             }
             text += "</tr>\n";
         }
@@ -104,4 +105,13 @@ fn aside(cell: &str) -> String {
         Some(at) => format!("{} <small>{}</small>", units(&cell[..at]).replace(' ', "&nbsp;"), &cell[at + 1..]),
         None => units(cell),
     }
+}
+
+/// Cells of figures that are so short stay on one line: a unit does not stand alone on the next.
+const UNBROKEN_MAX: usize = 20;
+
+fn figure(cell: &str) -> String {
+    let text = aside(&escape(cell));
+    let is_short = cell.chars().count() <= UNBROKEN_MAX && !text.contains('<');
+    if is_short { text.replace(' ', "&nbsp;") } else { text }
 }

@@ -20,6 +20,8 @@ mod recorder_tests;
 mod scrape_tests;
 #[path = "sizes_tests.rs"]
 mod sizes_tests;
+#[path = "table_tests.rs"]
+mod table_tests;
 #[path = "units_tests.rs"]
 mod units_tests;
 #[path = "verify_tests.rs"]

@@ -103,6 +103,9 @@ impl Limits {
     }
 }
 
+/// Less of a limit says nothing, and is not told.
+const MULTIPLE_MIN: f64 = 0.01;
+
 /// A report's figures as multiples of the machine's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Multiples {
@@ -119,15 +122,20 @@ pub struct Multiples {
 
 impl fmt::Display for Multiples {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let show = |value: Option<f64>| value.map_or("-".to_string(), three_digits);
-        let (p50, p99) = (show(self.p50_of_flush_and_round_trip), show(self.p99_of_flush_and_round_trip));
-        let (write, read) = (show(self.of_sequential_write), show(self.of_sequential_read));
-        write!(
-            f,
-            "p50 {p50} and p99 {p99} x (flush + round trip), {} requests per flush, ",
-            show(self.requests_per_flush)
-        )?;
-        write!(f, "{write} x disk write, {read} x disk read, {} x loopback bandwidth", show(self.of_loopback))
+        let part = |before: &str, value: Option<f64>, behind: &str| {
+            let value = value.filter(|value| *value >= MULTIPLE_MIN)?;
+            Some(format!("{before}{}{behind}", three_digits(value)))
+        };
+        let parts = [
+            part("p50 ", self.p50_of_flush_and_round_trip, " x (flush + round trip)"),
+            part("p99 ", self.p99_of_flush_and_round_trip, " x (flush + round trip)"),
+            part("", self.requests_per_flush, " requests per flush"),
+            part("", self.of_sequential_write, " x disk write"),
+            part("", self.of_sequential_read, " x disk read"),
+            part("", self.of_loopback, " x loopback bandwidth"),
+        ];
+        let told = parts.into_iter().flatten().collect::<Vec<String>>().join(", ");
+        f.write_str(if told.is_empty() { "-" } else { &told })
     }
 }
 

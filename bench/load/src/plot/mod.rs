@@ -58,11 +58,12 @@ fn show(ns: Option<u64>) -> String {
     ns.map_or("-".to_string(), |ns| Unit::Time.show(ns as f64))
 }
 
-/// `p50 118 µs · p99 1.2 ms · max 9 ms`.
+/// `p50 118 µs · p99 1.2 ms · max 9 ms`, to be broken only between them.
 fn distribution(report: &Report) -> String {
     let at = |percentile: f64| format!("p{percentile} {}", show(report.percentile_ns(percentile)));
     let max = format!("max {}", show(report.latency.max_ns));
-    MARKED.map(at).into_iter().chain([max]).collect::<Vec<String>>().join(" · ")
+    let unbroken = |item: String| item.replace(' ', "\u{a0}");
+    MARKED.map(at).into_iter().chain([max]).map(unbroken).collect::<Vec<String>>().join("\u{a0}· ")
 }
 
 fn latency_axis(title: &str, scale: Scale) -> Axis {

@@ -100,6 +100,9 @@ impl CheckSpec {
     fn bound(&self) -> Result<(f64, bool), String> {
         let figure = self.figure()?;
         let number = |bound: &Bound| match bound {
+            Bound::Number(number) if *number != 0.0 && figure.is_time() && matches!(self.over, Over::Nothing) => {
+                Err(format!("{number}: a time is bounded by a text with a unit, such as \"5ms\""))
+            }
             Bound::Number(number) => Ok(*number),
             Bound::Text(text) if matches!(self.over, Over::Nothing) => figure.parse(text),
             Bound::Text(text) => Err(format!("{text:?}: a ratio is bounded by a number")),

@@ -52,6 +52,8 @@ fn the_figure_itself_can_be_bounded() {
     let most = |bound: &str| check(&format!("figure = \"p50\"\ntarget = \"torc\"\nat-most = {bound}"));
     assert_eq!((most("\"2us\"").measured.as_str(), most("\"2us\"").met), ("2.00 us", Some(true)));
     assert_eq!((most("\"1us\"").asked.as_str(), most("\"1us\"").met), ("≤ 1.00 us", Some(false)));
+    let plain = parse("figure = \"p50\"\ntarget = \"torc\"\nat-most = 0.02").unwrap_err();
+    assert!(plain.contains("a time is bounded by a text with a unit"), "{plain}");
     let errors = check("figure = \"errors\"\ntarget = \"torc\"\nat-most = 0");
     assert_eq!((errors.measured.as_str(), errors.spread.as_str(), errors.met), ("0", "-", Some(true)));
 }
