@@ -114,7 +114,7 @@ pub static KAFKA: &[Group] = &[
         keys: "\
             auto.include.jmx.reporter kafka.metrics.polling.interval.secs kafka.metrics.reporters metric.reporters \
             metrics.num.samples metrics.recording.level metrics.sample.window.ms kafka.csv.metrics.* metrics.* \
-            cruise.control.metrics.*",
+            cruise.control.metrics.* jmx.*",
     },
     Group {
         fate: Fate::Ignored,
@@ -220,8 +220,8 @@ pub static KAFKA: &[Group] = &[
             transaction.state.log.segment.bytes transaction.two.phase.commit.enable transactional.id.expiration.ms",
     },
     Group {
-        fate: Fate::NotYet,
-        why: "leaders are where elections put them, and are not moved",
+        fate: Fate::Ignored,
+        why: "leadership goes back to a partition's first replica, and away from a node that stops, by itself",
         keys: "\
             auto.leader.rebalance.enable controlled.shutdown.enable controlled.shutdown.max.retries \
             controlled.shutdown.retry.backoff.ms leader.imbalance.check.interval.seconds \
