@@ -20,7 +20,7 @@ pub enum Protocol {
 #[derive(Clone, Debug, Args)]
 pub struct Target {
     /// A server of the cluster, or several separated by commas: the first that answers is asked.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
+    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
     pub bootstrap_server: String,
     /// What the target speaks.
     #[arg(long, value_enum, default_value_t = Protocol::Kafka)]

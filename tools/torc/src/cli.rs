@@ -15,7 +15,7 @@ use torc_base::limits::TOPIC_PARTITIONS_MAX;
 use torc_base::units::{count_in, parse_time_ms, plain_setting};
 use torc_load::command::BenchArgs;
 
-/// A durable log for Kafka clients: every write is on disk before it is acknowledged.
+/// A Kafka broker and a ZooKeeper server in one: every write is on disk before it is acknowledged.
 ///
 /// Without a command torc runs a server; without --data-dir its data is in ./torc-data, which the first start makes.
 #[derive(Debug, Parser)]
@@ -67,7 +67,7 @@ pub enum Command {
     Consume(Box<ConsumeArgs>),
     /// Run the server's code in a simulator that injects faults and checks every promise.
     Sim(torc_sim::command::Args),
-    /// Load any Kafka server, measure this machine, compare reports.
+    /// Load any Kafka or ZooKeeper server, make the runs of a scenario, compare reports, measure this machine.
     Bench(BenchArgs),
     /// Look into the files of a log: segments, batches, entries, damage.
     Wal(torc_inspect::WalArgs),
@@ -238,7 +238,7 @@ pub struct DeleteArgs {
 
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// Its name: letters, digits, `.`, `_`, `-`; at most 249.
+    /// Its name: letters, digits, `.`, `_`, `-`; at most 249 characters.
     pub name: String,
     /// Partitions [default: the cluster's num.partitions].
     #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<i32>(text, 1..=TOPIC_PARTITIONS_MAX as i64))]

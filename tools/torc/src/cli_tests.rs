@@ -56,6 +56,42 @@ fn topic_flags_stand_before_or_behind_the_verb() {
     assert_eq!(topic("torc topic list").bootstrap_server, "127.0.0.1:9092");
 }
 
+/// Every command below `command` that has `--bootstrap-server`, with the short name that it has there.
+fn bootstraps(command: &clap::Command, path: &str, found: &mut Vec<(String, Option<char>)>) {
+    let path = format!("{path} {}", command.get_name());
+    let own = command.get_arguments().find(|arg| arg.get_long() == Some("bootstrap-server"));
+    found.extend(own.map(|arg| (path.clone(), arg.get_short())));
+    command.get_subcommands().for_each(|below| bootstraps(below, &path, found));
+}
+
+#[test]
+fn whoever_asks_a_kafka_server_takes_b() {
+    let (mut command, mut found) = (Cli::command(), Vec::new());
+    command.build();
+    bootstraps(&command, "", &mut found);
+    assert!(found.len() > 15, "{found:?}");
+    for (path, short) in found {
+        assert_eq!(short, Some('b'), "{path}");
+    }
+}
+
+fn assert_said(command: &clap::Command, path: &str) {
+    let path = format!("{path} {}", command.get_name());
+    assert!(command.get_about().is_some(), "{path} says nothing");
+    for arg in command.get_arguments() {
+        let said = arg.get_help().or(arg.get_long_help());
+        assert!(said.is_some_and(|said| !said.to_string().is_empty()), "{path}: {arg} says nothing");
+    }
+    command.get_subcommands().for_each(|below| assert_said(below, &path));
+}
+
+#[test]
+fn every_command_and_option_says_what_it_does() {
+    let mut command = Cli::command();
+    command.build();
+    assert_said(&command, "");
+}
+
 #[test]
 fn settings_are_pairs() {
     let args = topic("torc topic create t --partitions 3 --config retention.ms=5ms --config a=b=c");

@@ -28,6 +28,7 @@ pub struct ZkTarget {
 
 /// `torc bench zk`.
 #[derive(Clone, Debug, Args)]
+#[command(mut_arg("connections", |arg| arg.help("Connections, each a session, spread over the servers")))]
 pub struct ZkArgs {
     #[command(flatten)]
     pub target: ZkTarget,

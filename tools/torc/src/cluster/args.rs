@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 /// The arguments.
 #[derive(Debug, Args)]
 pub struct ClusterArgs {
-    /// A server of the cluster, or several with commas between: the first that answers is asked.
+    /// A server of the cluster, or several separated by commas: the first that answers is asked.
     #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:9092", global = true)]
     pub bootstrap_server: String,
     /// How to print.
@@ -37,13 +37,13 @@ pub enum ClusterCommand {
     ///
     /// Exit codes: 0 nothing is wrong; 1 something is, or no server answers.
     Health,
-    /// Brings partitions to other nodes, or tells of those on their way.
+    /// Move partitions to other nodes, or show those on their way.
     ///
     /// Clients go on meanwhile. Without --to and --cancel nothing is changed.
     Reassign(ReassignArgs),
-    /// Has another replica lead partitions, now and from now on.
+    /// Let another replica lead partitions, now and from now on.
     TransferLeader(TransferArgs),
-    /// Brings all that a node has to others, and takes it out of the cluster.
+    /// Move all that a node has to others, and take it out of the cluster.
     ///
     /// It goes on by itself, whichever node fails meanwhile. A node that is out does not come back with its disk.
     Decommission(DecommissionArgs),

@@ -14,7 +14,7 @@ use torc_client::Assignor;
 pub struct ConsumeArgs {
     /// The topic.
     pub topic: String,
-    /// A server of the cluster, or several with commas between: the first that answers.
+    /// A server of the cluster, or several separated by commas: the first that answers is asked.
     #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
     pub bootstrap_server: String,
     /// Partitions to read, with commas between [default: all].

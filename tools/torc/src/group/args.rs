@@ -61,7 +61,7 @@ pub struct DescribeArgs {
     /// Names, or patterns such as 'app-*'.
     #[arg(required = true, value_name = "GROUP")]
     pub names: Vec<String>,
-    /// Show this, and not what is not asked for: offsets and lag of each partition.
+    /// Show offsets and lag of each partition, and nothing else that is not asked for.
     #[arg(long)]
     pub offsets: bool,
     /// Show the members and what each reads.

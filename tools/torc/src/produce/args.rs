@@ -15,7 +15,7 @@ pub struct ProduceArgs {
     /// Files to read one after the other; - is standard input [default: -].
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// A server of the cluster, or several with commas between: the first that answers.
+    /// A server of the cluster, or several separated by commas: the first that answers is asked.
     #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
     pub bootstrap_server: String,
     /// The partition of all records.
