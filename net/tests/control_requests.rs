@@ -3,11 +3,11 @@
 
 mod samples;
 
-use samples::{Sampler, Tags, any_frame_of, buf, encode_control, frame, schema_version};
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{JoinGroupRequest, SyncGroupRequest};
+use samples::{Sampler, Tags, any_frame_of, buf, encode_control, frame, schema_version};
 use torc_base::prng::Prng;
 use torc_net::kafka::{Bad, CONTROL_BYTES_MAX, Request, WINDOWS, api, decode};
 

@@ -468,6 +468,8 @@ fn large_subscriptions_and_assignments_reach_their_members_also_after_a_restart(
             .with_group_id(s("g").into())
             .with_generation_id(joined.generation_id)
             .with_member_id(s(&member))
+            .with_protocol_type(Some(s("consumer")))
+            .with_protocol_name(Some(s("range")))
             .with_assignments(assignments.iter().map(|bytes| of(bytes).with_member_id(s(&member))).collect())
     };
     let synced = rig.ask(client, 5, &sync(&[3 << 20]));
