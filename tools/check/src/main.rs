@@ -53,6 +53,9 @@ enum Check {
     IdleCluster(IdleClusterArgs),
     /// A node of a cluster that was away while much was written: how fast it catches up, and what producers feel of that.
     Away(AwayArgs),
+    /// A server joins, partitions move, a server leaves, all are restarted one after the other, under load; in the middle of each the
+    /// controller is killed.
+    Changes(ChangesArgs),
     /// Restart with a long log.
     Restart(RestartArgs),
     /// Hundreds of greedy, slow, vanishing and hostile clients beside three that do nothing unusual.
@@ -109,6 +112,23 @@ struct ClusterArgs {
     /// Seconds that a paused node is stopped, and one that is cut off is.
     #[arg(long, default_value_t = 10)]
     pause: u64,
+    #[arg(long, default_value_t = 1)]
+    shards: u16,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
+struct ChangesArgs {
+    /// Times that all of it is done, each with a cluster of its own.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// MiB that are there to be moved.
+    #[arg(long, default_value_t = 256)]
+    mib: u64,
+    /// Connections that produce, each to a partition of its own.
+    #[arg(long, default_value_t = 4)]
+    producers: u16,
     #[arg(long, default_value_t = 1)]
     shards: u16,
     #[arg(long, default_value_t = 1)]
@@ -327,6 +347,11 @@ fn run(cli: &Cli) -> Result<Report> {
             let (cluster, bytes) = (cluster::resting(torc, dir, 3, args.shards), args.mib << 20);
             let before = Duration::from_secs(args.seconds);
             cluster::away::run(&cluster::away::AwayPlan { cluster, bytes, before })
+        }
+        Check::Changes(args) => {
+            let ChangesArgs { rounds, mib, producers, shards, seed } = *args;
+            let cluster = cluster::Plan { producers, seed, ..cluster::resting(torc, dir, 3, shards) };
+            cluster::changes::run(&cluster::changes::ChangesPlan { cluster, rounds, bytes: mib << 20 })
         }
         Check::Restart(args) => restart::run(&restart::Plan { torc, dir, bytes: args.gib << 30, shards: args.shards }),
         Check::Trace(args) => {

@@ -59,7 +59,11 @@ impl Launch {
 
     /// The same, but no longer than `limit`: then it is killed.
     pub fn start_within(&self, limit: Duration) -> Result<Server> {
-        let child = self.spawn()?;
+        self.await_ready_within(self.spawn()?, limit)
+    }
+
+    /// The same of one that was spawned already.
+    pub fn await_ready_within(&self, child: Child, limit: Duration) -> Result<Server> {
         let (pid, ready) = (child.id(), AtomicBool::new(false));
         thread::scope(|scope| {
             let watch = || {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 use torc_check::cluster::away::AwayPlan;
+use torc_check::cluster::changes::{self, ChangesPlan};
 use torc_check::cluster::many::ManyPlan;
 use torc_check::cluster::{self, Kind, Plan};
 use torc_check::machine::cannot_run;
@@ -71,4 +72,11 @@ fn a_node_that_was_away_gets_all_that_it_missed() {
     let cluster = plan(dir.path(), 3, 0, Vec::new());
     let away = AwayPlan { cluster, bytes: 40 << 20, before: Duration::from_secs(1) };
     cluster::away::run(&away).unwrap().assert_good();
+}
+
+#[test]
+fn changes_of_members_and_replicas_come_to_their_end_though_the_controller_dies_in_the_middle() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = plan(dir.path(), 3, 0, Vec::new());
+    changes::run(&ChangesPlan { cluster, rounds: 1, bytes: 32 << 20 }).unwrap().assert_good();
 }

@@ -8,6 +8,8 @@ use crate::kill::now_ms;
 use crate::ledger::{Ledger, Sent, Source};
 use crate::wire;
 use bytes::Bytes;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{BrokerId, ListOffsetsRequest};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 use torc_base::prng::Prng;
 use torc_client::{
     Acks, Cluster, FetchLimits, GroupClient, Isolation, LATEST, Outgoing, Patience, ProducerId, Topic, TopicPartition,
+    topic_name,
 };
 use torc_net::kafka::records::Codec;
 
@@ -27,6 +30,10 @@ pub const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::fr
 const REST: Duration = Duration::from_millis(3);
 /// Between two commits.
 const COMMIT_REST: Duration = Duration::from_millis(20);
+/// Bytes of each batch of a bulk.
+const BULK_BYTES: usize = 1_000_000;
+/// Where a node's own log ends, whoever leads, is told to whoever asks as this replica.
+const ANY_REPLICA: BrokerId = BrokerId(-2);
 const GROUP: &str = "cluster";
 const FETCH: FetchLimits =
     FetchLimits { wait_ms: 100, bytes: 8 << 20, partition_bytes: 1 << 20, isolation: Isolation::ReadUncommitted };
@@ -188,6 +195,46 @@ impl Load {
 pub fn open(nodes: &Nodes, topic: &str) -> Result<Topic> {
     let cluster = Cluster::connect_patiently(&nodes.addresses, TIMES, &mut patience()).map_err(failed)?;
     Topic::open(cluster, topic, &mut patience()).map_err(failed)
+}
+
+/// One large batch to each partition at a time, until so much is written.
+pub fn fill(nodes: &Nodes, topic: &str, partitions: u16, bytes: u64) -> Result<()> {
+    let mut topic = open(nodes, topic)?;
+    let mut written = 0;
+    while written < bytes {
+        let batch = |partition: u16| {
+            let sender = Sender { producer: partition, idempotent: None };
+            let batch = content::batch(sender, 0, &[BULK_BYTES], Codec::None, now_ms());
+            Outgoing { partition: partition.into(), batch: batch.into(), outcome: None }
+        };
+        let mut batches: Vec<Outgoing> = (0..partitions).map(batch).collect();
+        topic.produce(&mut batches, Acks::All, &mut patience()).map_err(failed)?;
+        if let Some(Err(refusal)) = batches.iter().find_map(|batch| batch.outcome.as_ref().filter(|o| o.is_err())) {
+            return wrong(refusal.to_string());
+        }
+        written += u64::from(partitions) * BULK_BYTES as u64;
+    }
+    Ok(())
+}
+
+/// Where the logs of the partitions end: on one node, or where they are led.
+pub fn ends(nodes: &Nodes, topic: &str, partitions: u16, on: Option<u32>) -> Result<BTreeMap<i32, i64>> {
+    let mut client = nodes.client()?;
+    let leaders = nodes.leaders(topic)?;
+    let mut ends = BTreeMap::new();
+    for partition in 0..i32::from(partitions) {
+        let asked = ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(LATEST);
+        let named = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![asked]);
+        let request = ListOffsetsRequest::default().with_replica_id(ANY_REPLICA).with_topics(vec![named]);
+        let Some(node) = on.map(|node| node as i32).or_else(|| leaders.get(&partition).copied()) else { continue };
+        client.metadata(Some(&[])).map_err(failed)?;
+        let answer = client.broker(node).and_then(|broker| broker.call(&request)).map_err(failed)?;
+        let told = answer.topics.iter().flat_map(|topic| &topic.partitions).find(|part| part.error_code == 0);
+        if let Some(told) = told {
+            ends.insert(partition, told.offset);
+        }
+    }
+    Ok(ends)
 }
 
 /// One connection that writes batch after batch to one partition, each once it knows of the one before.

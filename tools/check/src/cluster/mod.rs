@@ -2,10 +2,12 @@
 //! clients go on soon.
 
 pub mod away;
+pub mod changes;
 mod load;
 pub mod many;
 mod net;
 mod nodes;
+mod plain;
 mod rounds;
 
 use crate::failure::{Failure, Result};

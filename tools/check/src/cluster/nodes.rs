@@ -14,6 +14,8 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Child;
 use std::thread;
 use std::time::Duration;
 use torc_base::prng::Prng;
@@ -49,6 +51,8 @@ pub struct Nodes {
     pub lost: (u64, u64),
     /// Where each serves ZooKeeper's clients, if they do.
     zookeeper: Vec<String>,
+    /// Where each listens for the others.
+    peers: Vec<String>,
 }
 
 /// Bytes of a disk whose power is cut. It lives in memory, where only what is written takes room.
@@ -89,7 +93,63 @@ impl Nodes {
         }
         let address = |(at, port): (usize, &u16)| format!("{}:{port}", host(at));
         let addresses = kafka.iter().enumerate().map(address).collect::<Vec<_>>().join(",");
-        Ok(Nodes { nodes, addresses, net, lost: (0, 0), zookeeper: Vec::new() })
+        let peers = peer.iter().enumerate().map(address).collect();
+        Ok(Nodes { nodes, addresses, net, lost: (0, 0), zookeeper: Vec::new(), peers })
+    }
+
+    /// A setting of all, from their next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        for node in &mut self.nodes {
+            node.launch.more.extend(["--set".to_string(), format!("{key}={value}")]);
+        }
+    }
+
+    /// One more, which is to join the others when it is started. Its number.
+    pub fn add(&mut self) -> Result<u32> {
+        let sockets = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        let [kafka, peer] = sockets.each_ref().map(|socket| socket.local_addr().map(|address| address.port()));
+        let (kafka, peer) = (kafka?, peer?);
+        let first = self.nodes.first().expect("there are nodes").launch.clone();
+        let id = self.nodes.iter().map(|node| node.id).max().unwrap_or_default() + 1;
+        let dir = first.log.parent().and_then(Path::parent).expect("each has a folder").join(format!("node-{id}"));
+        fs::create_dir_all(&dir)?;
+        let mut launch = Launch::new(&first.torc, &dir).shards(first.shards);
+        launch.port = kafka;
+        let settings = first.more.chunks(2).filter(|flag| flag[0] == "--set").flatten().cloned();
+        let own = format!("{}:{peer}", launch.host);
+        let join = ["--node-id", &id.to_string(), "--peer", &own, "--join", &self.peers.join(",")];
+        launch.more = join.map(str::to_string).into_iter().chain(settings).collect();
+        self.addresses += &format!(",{}:{kafka}", launch.host);
+        self.peers.push(own);
+        self.nodes.push(Node { id, launch, server: None, disk: None });
+        Ok(id)
+    }
+
+    /// Begins to start a node.
+    pub fn begin(&self, id: u32) -> Result<Child> {
+        let node = self.nodes.iter().find(|node| node.id == id).expect("it is one of them");
+        node.launch.spawn()
+    }
+
+    /// Waits until a node is ready whose start was begun.
+    pub fn started(&mut self, id: u32, starting: Child, limit: Duration) -> Result<()> {
+        let node = self.nodes.iter_mut().find(|node| node.id == id).expect("it is one of them");
+        node.server = Some(node.launch.await_ready_within(starting, limit)?);
+        Ok(())
+    }
+
+    /// From now on clients do not begin with a node: it is to leave, and knows nothing of the others when it has.
+    pub fn avoid(&mut self, id: u32) {
+        let node = self.nodes.iter().find(|node| node.id == id).expect("it is one of them");
+        let its = format!("{}:{}", node.launch.host, node.launch.port);
+        self.addresses = self.addresses.split(',').filter(|address| **address != its).collect::<Vec<_>>().join(",");
+    }
+
+    /// A node that has left the others ends, and is none of them any more.
+    pub fn remove(&mut self, id: u32) -> Result<()> {
+        self.stop(id)?;
+        self.nodes.retain(|node| node.id != id);
+        Ok(())
     }
 
     /// Lets all serve ZooKeeper's clients, from their start on; returns where, as clients take it.
@@ -244,8 +304,9 @@ impl Nodes {
         self.change(&format!("deleting topic {topic}"), UNKNOWN_TOPIC, |client| client.call(&request), codes)
     }
 
-    /// Asks for a change until there is an answer: one that was asked for before may have been made, which is `done`.
-    fn change<T>(
+    /// Asks for a change until there is an answer: one that was asked for before may have been made, which is `done` (0: there is no
+    /// error for that).
+    pub fn change<T>(
         &self,
         what: &str,
         done: i16,
