@@ -10,6 +10,9 @@ use torc_check::{
     badinput, cluster, diskfull, groups, idle, kill, neighbours, process, ready, restart, sessions, starts, trace,
 };
 
+#[cfg(test)]
+mod help_tests;
+
 /// Shows that a torc server keeps its promises, with real processes, sockets and disks.
 #[derive(Parser)]
 #[command(name = "torc-check", version)]
@@ -49,7 +52,7 @@ enum Check {
     Groups(GroupsArgs),
     /// Many idle partitions: memory and restart.
     Idle(IdleArgs),
-    /// The same of a cluster: memory and CPU of each node, and how soon all are led again when all nodes were killed.
+    /// A cluster with many idle partitions: memory and CPU of each node, and how soon all are led again when all nodes were killed.
     IdleCluster(IdleClusterArgs),
     /// A node of a cluster that was away while much was written: how fast it catches up, and what producers feel of that.
     Away(AwayArgs),
@@ -83,6 +86,7 @@ struct TraceArgs {
 
 #[derive(Args)]
 struct BadinputArgs {
+    /// Shards of each server.
     #[arg(long, default_value_t = 2)]
     shards: u16,
     /// Connections of each kind of short attack.
@@ -91,6 +95,7 @@ struct BadinputArgs {
     /// Connections that hold half a frame, at once.
     #[arg(long, default_value_t = 10_000)]
     halves: u32,
+    /// Seed of everything that is left to chance.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -112,8 +117,10 @@ struct ClusterArgs {
     /// Seconds that a paused node is stopped, and one that is cut off is.
     #[arg(long, default_value_t = 10)]
     pause: u64,
+    /// Shards of each server.
     #[arg(long, default_value_t = 1)]
     shards: u16,
+    /// Seed of everything that is left to chance.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -137,8 +144,10 @@ struct ChangesArgs {
 
 #[derive(Args)]
 struct DiskfullArgs {
+    /// Size of the file system in MiB.
     #[arg(long, default_value_t = 512)]
     mib: u64,
+    /// Shards of each server.
     #[arg(long, default_value_t = 2)]
     shards: u16,
     /// Times that it is filled and healed.
@@ -166,14 +175,17 @@ struct GroupsArgs {
     /// By default 2, but what the server chooses where it is about cost.
     #[arg(long)]
     shards: Option<u16>,
+    /// Seed of everything that is left to chance.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
 #[derive(Args)]
 struct IdleArgs {
+    /// Idle partitions.
     #[arg(long, default_value_t = 10_000)]
     partitions: u32,
+    /// Shards of each server.
     #[arg(long, default_value_t = 2)]
     shards: u16,
 }
@@ -183,8 +195,10 @@ struct IdleClusterArgs {
     /// The promises speak of 10,000.
     #[arg(long, default_value_t = 10_000)]
     partitions: u32,
+    /// Nodes of the cluster.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
     nodes: u32,
+    /// Shards of each server.
     #[arg(long, default_value_t = 1)]
     shards: u16,
     /// Seconds in which nothing is done.
@@ -197,6 +211,7 @@ struct AwayArgs {
     /// Written while the node is away; graded from 2,048 on.
     #[arg(long, default_value_t = 5_000)]
     mib: u64,
+    /// Shards of each server.
     #[arg(long, default_value_t = 1)]
     shards: u16,
     /// Seconds that producers are watched before it comes back.
@@ -206,24 +221,30 @@ struct AwayArgs {
 
 #[derive(Args)]
 struct RestartArgs {
+    /// Log to read at the restart, in GiB.
     #[arg(long, default_value_t = 10)]
     gib: u64,
+    /// Shards of each server.
     #[arg(long, default_value_t = 2)]
     shards: u16,
 }
 
 #[derive(Args)]
 struct ReadyArgs {
+    /// Shards of each server.
     #[arg(long, default_value_t = 2)]
     shards: u16,
+    /// Starts on an empty directory.
     #[arg(long, default_value_t = 10)]
     starts: u32,
+    /// Stops under load.
     #[arg(long, default_value_t = 10)]
     stops: u32,
 }
 
 #[derive(Args)]
 struct NeighboursArgs {
+    /// Shards of each server.
     #[arg(long, default_value_t = 2)]
     shards: u16,
     /// Of all kinds together; filling the log for them takes a minute more.
@@ -235,6 +256,7 @@ struct NeighboursArgs {
     /// Only this kind of neighbour; may be given several times.
     #[arg(long, value_enum)]
     only: Vec<neighbours::Kind>,
+    /// Seed of everything that is left to chance.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -265,6 +287,7 @@ struct SessionsArgs {
     /// Only these kinds of faults; by default kill, pause, all and rolling.
     #[arg(long, value_enum)]
     faults: Vec<cluster::Kind>,
+    /// Seed of everything that is left to chance.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -281,10 +304,13 @@ struct StartsArgs {
 
 #[derive(Args)]
 struct KillArgs {
+    /// Rounds of kill -9 and restart.
     #[arg(long, default_value_t = 200)]
     rounds: u32,
+    /// Shards of each server.
     #[arg(long, default_value_t = 2)]
     shards: u16,
+    /// Seed of everything that is left to chance.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
