@@ -48,6 +48,13 @@ pub enum Asked {
         parts: Vec<(usize, usize, i64, i64)>,
         session: Option<(i32, i32)>,
     },
+    /// Of one partition of a cluster, from the leader of an epoch: the high watermark is to be this at least.
+    FetchOf {
+        at: (usize, usize),
+        from: i64,
+        epoch: i32,
+        floor: i64,
+    },
     /// A topic's creation.
     Create(usize),
     /// Other replicas for a partition, those that are on their way to them, and leaders for all.

@@ -189,6 +189,8 @@ pub struct GroupMarks {
     pub leads: bool,
     /// It leads, and its members are being changed.
     pub changes: bool,
+    /// Whom it votes for in that term, whether that is on its disk yet or not.
+    pub vote: Option<NodeId>,
     pub committed: Index,
     /// The term of the newest committed entry; `None` if the log does not say it any more.
     pub committed_term: Option<Term>,
@@ -272,9 +274,9 @@ impl Groups {
         self.groups.iter().map(|(id, Group { raft, .. })| {
             let committed = raft.marks().committed;
             let committed_term = raft.log().term_at(committed);
-            let (term, leads) = (raft.term(), raft.is_leader());
+            let (term, leads, vote) = (raft.term(), raft.is_leader(), raft.hard_state().vote);
             let changes = leads && raft.configuration().1.is_joint();
-            GroupMarks { group: *id, term, leads, changes, committed, committed_term }
+            GroupMarks { group: *id, term, leads, changes, vote, committed, committed_term }
         })
     }
 

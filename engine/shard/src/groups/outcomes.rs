@@ -98,19 +98,25 @@ impl Groups {
         }
         let group = self.groups.get_mut(&id).expect("it was there");
         if !group.serving && group.term_start.is_some_and(|start| start <= through) {
-            group.serving = true;
-            if group.meaning.partition().is_some() {
-                self.new_leaders.push(Led::by(id, self.settings.node, group.epoch()));
-            }
-            self.begin_in_sync(out.now.mono, id);
-            self.waits_no_more(id);
-            self.release_empty(id);
-            self.note_serving(out);
+            self.begin_serving(out, id);
         }
         if !whole.is_empty() {
             self.tell_or_compare(out, id, whole);
         }
         self.carry_out(out, id);
+    }
+
+    /// This node leads the group, and knows all that was committed before it did.
+    pub(super) fn begin_serving(&mut self, out: &mut Out, id: GroupId) {
+        let group = self.groups.get_mut(&id).expect("it leads it");
+        group.serving = true;
+        if group.meaning.partition().is_some() {
+            self.new_leaders.push(Led::by(id, self.settings.node, group.epoch()));
+        }
+        self.begin_in_sync(out.now.mono, id);
+        self.waits_no_more(id);
+        self.release_empty(id);
+        self.note_serving(out);
     }
 
     /// Nobody waits for the group's leader any more.

@@ -30,8 +30,26 @@ pub struct Partition {
     seen: BTreeMap<i64, (u64, i64)>,
     /// The highest high watermark that anybody was told.
     pub high_watermark: i64,
+    /// The same, by the epoch of the leader that told it.
+    told: BTreeMap<i32, i64>,
     /// Its records, if it is compacted.
     pub kept: Kept,
+}
+
+impl Partition {
+    /// The leader of an epoch, if that is known, has told a high watermark.
+    pub fn tell(&mut self, epoch: i32, high_watermark: i64) {
+        if epoch >= 0 {
+            let told = self.told.entry(epoch).or_default();
+            *told = high_watermark.max(*told);
+        }
+    }
+
+    /// The highest one that leaders up to this epoch have told: whoever leads in it knows of all that. Who was deposed may not
+    /// know of what came later.
+    pub fn told_until(&self, epoch: i32) -> i64 {
+        self.told.range(..=epoch).map(|(_, told)| *told).max().unwrap_or_default()
+    }
 }
 
 /// A topic. Names are never used twice.
@@ -64,6 +82,8 @@ pub struct Logs {
     pub has_newcomers: bool,
     /// Disks have lost something, or have been full.
     pub disks_lose: bool,
+    /// Replicas are brought away and back all the time.
+    pub replicas_move: bool,
     numbers: u64,
     /// Batches acknowledged by all replicas.
     pub acked: u64,

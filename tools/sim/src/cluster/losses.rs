@@ -99,10 +99,22 @@ impl Budget {
             // A disk that never had room for a log is another matter.
             return whole(any).then_some((loss, any));
         }
+        Some((loss, self.victim(any, whole)))
+    }
+
+    /// Whose disks may lose something now: `any`, unless those of another one may still lack what was lost.
+    fn victim(&mut self, any: usize, whole: impl Fn(usize) -> bool) -> usize {
         let settled = self.victim.is_none_or(|victim| !self.rotten && whole(victim));
-        let victim = self.victim.filter(|_| !settled).unwrap_or(any);
-        self.victim = Some(victim);
-        Some((loss, victim))
+        *self.victim.insert(self.victim.filter(|_| !settled).unwrap_or(any))
+    }
+
+    /// A node whose disks may be replaced now, if this may befall one: see [`Budget::next`].
+    pub fn next_disks(&mut self, whole: impl Fn(usize) -> bool) -> Option<usize> {
+        if !self.kinds.contains(&Loss::Disks) {
+            return None;
+        }
+        let any = self.rng.below(self.replaced.len() as u64) as usize;
+        Some(self.victim(any, whole))
     }
 
     /// Bytes rot on the disks of the victim: of the log, or of a checkpoint.

@@ -21,6 +21,10 @@ pub struct Marks {
     seen: BTreeMap<(usize, u64), GroupMarks>,
     /// The last node that has begun to lead, or to change members.
     newest: Option<usize>,
+    /// The last one that has begun to change members.
+    changing: Option<usize>,
+    /// The last one that has voted for another one, and for which.
+    voter: Option<(usize, usize)>,
 }
 
 impl Marks {
@@ -32,7 +36,11 @@ impl Marks {
             return Ok(());
         }
         if marks.changes && !before.is_some_and(|before| before.changes) {
-            self.newest = Some(node);
+            (self.newest, self.changing) = (Some(node), Some(node));
+        }
+        let has_voted = before.is_some_and(|before| (before.term, before.vote) != (marks.term, marks.vote));
+        if let Some(of) = marks.vote.map(|of| of.get() as usize - 1).filter(|of| has_voted && *of != node) {
+            self.voter = Some((node, of));
         }
         let wrong = |rule, text: String| Err(Violation::new(rule, format!("group {group}: {text}")));
         if let Some(of) = marks.committed_term.map(|term| term.get()).filter(|_| index > 0) {
@@ -81,9 +89,19 @@ impl Marks {
         self.newest.take()
     }
 
+    /// The last node that has begun to change members, since that was last asked or forgotten.
+    pub fn take_changing(&mut self) -> Option<usize> {
+        self.changing.take()
+    }
+
+    /// The last node that has voted for another one, since that was last forgotten, and for which.
+    pub fn voter(&self) -> Option<(usize, usize)> {
+        self.voter
+    }
+
     /// What was is not news.
     pub fn forget_newest(&mut self) {
-        self.newest = None;
+        (self.newest, self.changing, self.voter) = (None, None, None);
     }
 }
 

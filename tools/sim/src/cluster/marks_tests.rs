@@ -8,6 +8,7 @@ fn member(term: u64, leads: bool, committed: (u64, u64)) -> GroupMarks {
         term: Term(term),
         leads,
         changes: false,
+        vote: None,
         committed: Index(committed),
         committed_term: (of > 0).then_some(Term(of)),
     }

@@ -53,10 +53,10 @@ impl RecordReader {
         let part = requests::part(at.1, from, max as i32).with_current_leader_epoch(leader.epoch);
         let topic = FetchTopic::default().with_topic(topic_name(logs, at.0)).with_partitions(vec![part]);
         let request = requests::fetch().with_max_wait_ms(wait).with_min_bytes(1).with_topics(vec![topic]);
-        let floor = logs.part(at.0, at.1).high_watermark;
+        let (epoch, floor) = (leader.epoch, logs.part(at.0, at.1).told_until(leader.epoch));
         match self.guide.line(nodes, leader.node) {
             Some(line) => {
-                let asked = Asked::Fetch { parts: vec![(at.0, at.1, from, floor)], session: None };
+                let asked = Asked::FetchOf { at, from, epoch, floor };
                 line.ask(nodes, VERSION, &request, Some(asked));
             }
             None => self.guide.doubt(nodes.now()),
@@ -64,8 +64,7 @@ impl RecordReader {
     }
 
     fn fetched(&mut self, now: u64, logs: &mut Logs, waiting: Waiting, frame: Bytes) -> Result<(), Violation> {
-        let Asked::Fetch { parts, .. } = waiting.asked else { unreachable!("a reader fetches") };
-        let (t, p, from, _) = parts[0];
+        let Asked::FetchOf { at: (t, p), from, epoch, floor } = waiting.asked else { unreachable!("a reader fetches") };
         let answer: FetchResponse = decode(frame, waiting.version)?;
         if !logs.is_live(t) {
             return Ok(());
@@ -88,6 +87,14 @@ impl RecordReader {
             self.guide.doubt(now);
             return explain(logs, "fetch", part.error_code);
         }
+        if part.high_watermark < floor {
+            let text = format!(
+                "topic {t} partition {p}: the leader of epoch {epoch} says that {} is the high watermark, and it was {floor} before",
+                part.high_watermark
+            );
+            return Err(Violation::new(Rule::MarksAdvance, text));
+        }
+        logs.part(t, p).tell(epoch, part.high_watermark);
         let bytes = part.records.as_deref().unwrap_or(&[]);
         let next = logs.fetched((t, p), from, part.high_watermark, bytes, self.auditor)?;
         let place = self.places.get_mut(&(t, p)).expect("it was asked for");

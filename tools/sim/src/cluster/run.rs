@@ -89,6 +89,11 @@ impl<A: App> Nodes for World<A> {
     }
 }
 
+/// True if a node runs, and has forgotten nothing.
+fn runs_whole<A: App>(world: &World<A>, is_whole: fn(&A) -> bool, node: usize) -> bool {
+    world.shards_of(node).all(|shard| world.app(shard).is_some_and(is_whole))
+}
+
 struct Run<A: App> {
     rng: Prng,
     world: World<A>,
@@ -109,6 +114,8 @@ struct Run<A: App> {
     phase: u64,
     /// A phase ends when somebody has got something.
     to_answer: bool,
+    /// A phase ends when a node has voted for another one.
+    to_vote: bool,
 }
 
 /// Runs `seed` with `rounds` misfortunes, over shards of `subject`.
@@ -153,7 +160,7 @@ impl<A: App> Run<A> {
         let mut budget = Budget::new(seed, nodes);
         let cleaner = if budget.kinds().is_empty() { CleanerSettings::default() } else { cleaning(budget.rng()) };
         let workload = Workload::new(seed);
-        let storms = Storms::new(seed, nodes);
+        let storms = Storms::new(seed, nodes, budget.kinds().contains(&Loss::Disks));
         trail.title(format!(
             "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}, {}, {}",
             budget.kinds(),
@@ -180,6 +187,7 @@ impl<A: App> Run<A> {
             lives: 0,
             phase: 0,
             to_answer: false,
+            to_vote: false,
         };
         run.hire();
         run
@@ -216,6 +224,10 @@ impl<A: App> Run<A> {
         if nodes > 1 && self.rng.chance(1, 2) {
             let pause = self.rng.between(50, 1_500) * MS;
             let mover = Mover::new(self.rng.fork(), pause, self.budget.copies_min());
+            self.employ(Box::new(mover));
+        }
+        if let Some(mover) = self.storms.mover(self.budget.copies_min()) {
+            self.logs.replicas_move = true;
             self.employ(Box::new(mover));
         }
         for number in 0..self.workload.committers {
@@ -422,8 +434,7 @@ impl<A: App> Run<A> {
     /// Disks lose something, or are full.
     fn lose(&mut self) {
         let (world, is_whole) = (&self.world, self.subject.is_whole);
-        let whole = |node: usize| world.shards_of(node).all(|shard| world.app(shard).is_some_and(is_whole));
-        let Some((loss, node)) = self.budget.next(whole) else { return };
+        let Some((loss, node)) = self.budget.next(|node| runs_whole(world, is_whole, node)) else { return };
         self.logs.disks_lose = true;
         self.znodes.lacks_room();
         let shards = self.world.shards_of(node);
@@ -433,11 +444,7 @@ impl<A: App> Run<A> {
                     self.world.trail.say(format!("rot on node {node}: {damage:?}"));
                 }
             }
-            Loss::Disks => {
-                let power = self.budget.replace(node);
-                self.end_node(node, power);
-                self.world.replace_disks(node);
-            }
+            Loss::Disks => self.replace_disks(node),
             Loss::Room => {
                 self.budget.filled_up();
                 for shard in shards {
@@ -447,6 +454,15 @@ impl<A: App> Run<A> {
                 self.world.trail.say(format!("the disks of node {node} are full"));
             }
         }
+    }
+
+    /// A node ends, and has empty disks.
+    fn replace_disks(&mut self, node: usize) {
+        self.logs.disks_lose = true;
+        self.znodes.lacks_room();
+        let power = self.budget.replace(node);
+        self.end_node(node, power);
+        self.world.replace_disks(node);
     }
 
     fn end_node(&mut self, node: usize, power: bool) {
@@ -534,6 +550,9 @@ impl<A: App> Run<A> {
                     let why = why.unwrap_or_else(|| "it gave no reason".into());
                     return Err(Violation::new(Rule::Starts, format!("shard {shard} ended by itself: {why}")));
                 }
+            }
+            if self.to_vote && self.marks.voter().is_some() {
+                return Ok(());
             }
         }
     }

@@ -2,7 +2,8 @@
 //! candidates in one term, or a leader that has what another one of its kind left behind. In some runs they take the place of
 //! single ones. They follow from the seed, but from a part of it that nothing else uses.
 
-use super::{MS, Run};
+use super::{MS, Run, runs_whole};
+use crate::cluster::mover::Mover;
 use crate::violation::Violation;
 use torc_base::io::App;
 use torc_base::prng::Prng;
@@ -18,7 +19,18 @@ enum Storm {
     Rivals,
     /// What a leader appends leaves it no more; then all are started anew, and that leader may be the first to stand again.
     Tails,
+    /// Who has voted dies at once, before that is on its disk, and nobody hears of the one that got the vote: whoever voted is
+    /// not to vote for another one in that term.
+    Votes,
+    /// The nodes are parted in two when the members of a group change, and who changes them may die.
+    Parted,
+    /// Of those that have something one has other disks, and the rest is gone: who never had it is not to lead by the vote of
+    /// the one that forgot it.
+    Amnesia,
 }
+
+/// Partitions move so often while nodes are parted.
+const MOVES_MS: (u64, u64) = (50, 300);
 
 /// The storms of a run.
 pub(super) struct Storms {
@@ -27,17 +39,31 @@ pub(super) struct Storms {
 }
 
 impl Storms {
-    /// Of a cluster of so many founders.
-    pub(super) fn new(seed: u64, founders: usize) -> Storms {
+    /// Of a cluster of so many founders, whose disks may be replaced.
+    pub(super) fn new(seed: u64, founders: usize, new_disks: bool) -> Storms {
         let mut rng = Prng::new(seed ^ 0x5702_3a11);
         let kinds = match rng.below(6) {
             _ if founders == 1 => Vec::new(),
             0 => vec![Storm::Hunt],
             1 => vec![Storm::Rivals],
             2 => vec![Storm::Tails],
-            _ => Vec::new(),
+            _ => match rng.below(6) {
+                0 => vec![Storm::Votes],
+                1 => vec![Storm::Parted],
+                2 | 3 if new_disks => vec![Storm::Amnesia],
+                _ => Vec::new(),
+            },
         };
         Storms { rng, kinds }
+    }
+
+    /// Who has partitions moved in addition, if storms strike while they move.
+    pub(super) fn mover(&mut self, copies_min: usize) -> Option<Mover> {
+        let (least, most) = MOVES_MS;
+        self.kinds.contains(&Storm::Parted).then(|| {
+            let pause = self.rng.between(least, most) * MS;
+            Mover::new(self.rng.fork(), pause, copies_min)
+        })
     }
 
     /// In a few words.
@@ -63,6 +89,9 @@ impl<A: App> Run<A> {
             Storm::Hunt => self.hunt()?,
             Storm::Rivals => self.rivals()?,
             Storm::Tails => self.tails()?,
+            Storm::Votes => self.votes()?,
+            Storm::Parted => self.parted()?,
+            Storm::Amnesia => self.amnesia()?,
         }
         Ok(true)
     }
@@ -137,11 +166,8 @@ impl<A: App> Run<A> {
                 self.end_node(node, power && node != leader);
             }
             self.mend_all();
-            let until = Mono(self.world.now() + self.storms.rng.between(500, 3_000) * MS);
-            let times = self.storms.rng.between(1, 60);
-            for shard in self.world.shards_of(leader) {
-                self.world.disks[shard].slow = (until, times);
-            }
+            let ms = self.storms.rng.between(500, 3_000);
+            self.slow_disks(leader, ms, (1, 60));
             self.start(leader);
             let ms = self.storms.rng.below(100);
             self.phase(ms)?;
@@ -150,6 +176,117 @@ impl<A: App> Run<A> {
             self.phase(ms)?;
         }
         Ok(())
+    }
+
+    fn votes(&mut self) -> Result<(), Violation> {
+        for _ in 0..self.storms.rng.between(3, 8) {
+            // A vote comes to the one that asked for it long before it can be durable.
+            (0..self.world.nodes()).for_each(|node| self.slow_disks(node, 10_000, (200, 1_500)));
+            let leader = self.leads_most();
+            let power = self.storms.rng.chance(1, 3);
+            self.end_node(leader, power);
+            self.marks.forget_newest();
+            self.to_vote = true;
+            self.phase(4_000)?;
+            self.to_vote = false;
+            if let Some((voter, candidate)) = self.marks.voter() {
+                let ms = self.storms.rng.between(1, 4);
+                self.phase(ms)?;
+                let power = self.storms.rng.chance(1, 2);
+                self.end_node(voter, power);
+                for other in (0..self.world.nodes()).filter(|other| *other != candidate) {
+                    self.world.cut(candidate, other);
+                }
+                (0..self.world.nodes()).for_each(|node| self.slow_disks(node, 0, (1, 1)));
+                self.start(voter);
+            }
+            self.start(leader);
+            let ms = self.storms.rng.between(500, 3_000);
+            self.phase(ms)?;
+            self.mend_all();
+            (0..self.world.nodes()).for_each(|node| self.start(node));
+            let ms = self.storms.rng.below(500);
+            self.phase(ms)?;
+        }
+        Ok(())
+    }
+
+    fn parted(&mut self) -> Result<(), Violation> {
+        let slow = [0, 5, 30, 150][self.storms.rng.below(4) as usize];
+        self.slow_all(slow * MS);
+        self.marks.forget_newest();
+        for _ in 0..self.storms.rng.between(4, 10) {
+            for node in 0..self.world.nodes() {
+                if self.storms.rng.chance(1, 2) {
+                    self.slow_disks(node, 3_000, (5, 100));
+                }
+            }
+            let Some(quarry) = self.await_changing(1_500)? else { continue };
+            let ms = self.storms.rng.below(3 * slow + 10);
+            self.phase(ms)?;
+            let sides: Vec<bool> = (0..self.world.nodes()).map(|_| self.storms.rng.chance(1, 2)).collect();
+            for (from, to) in self.ways() {
+                if sides[from] != sides[to] {
+                    self.world.cut(from, to);
+                }
+            }
+            if self.storms.rng.chance(1, 2) {
+                let power = self.storms.rng.chance(1, 2);
+                self.end_node(quarry, power);
+            }
+            let ms = self.storms.rng.between(300, 3_000);
+            self.phase(ms)?;
+            self.mend_all();
+            (0..self.world.nodes()).for_each(|node| self.start(node));
+            let ms = self.storms.rng.below(300);
+            self.phase(ms)?;
+        }
+        self.slow_all(0);
+        Ok(())
+    }
+
+    fn amnesia(&mut self) -> Result<(), Violation> {
+        let (world, is_whole) = (&self.world, self.subject.is_whole);
+        let Some(victim) = self.budget.next_disks(|node| runs_whole(world, is_whole, node)) else { return Ok(()) };
+        let founders = self.newcomers.founders();
+        let mut others: Vec<usize> = (0..founders).filter(|node| *node != victim).collect();
+        for at in (1..others.len()).rev() {
+            others.swap(at, self.storms.rng.below(at as u64 + 1) as usize);
+        }
+        // With the victim they are a majority.
+        let behind = &others[..founders / 2];
+        for (from, to) in self.ways() {
+            if behind.contains(&from) != behind.contains(&to) {
+                self.world.cut(from, to);
+            }
+        }
+        let ms = self.storms.rng.between(50, 1_500);
+        self.phase(ms)?;
+        self.replace_disks(victim);
+        for node in (0..self.world.nodes()).filter(|node| !behind.contains(node)) {
+            self.end_node(node, false);
+        }
+        self.mend_all();
+        self.start(victim);
+        behind.iter().for_each(|node| self.start(*node));
+        let ms = self.storms.rng.between(1_000, 4_000);
+        self.phase(ms)?;
+        (0..self.world.nodes()).for_each(|node| self.start(node));
+        let ms = self.storms.rng.between(500, 2_000);
+        self.phase(ms)
+    }
+
+    /// Waits, but for so many milliseconds only, until a node begins to change members: which one that is.
+    fn await_changing(&mut self, ms: u64) -> Result<Option<usize>, Violation> {
+        let end = self.world.now() + ms * MS;
+        while self.world.now() < end {
+            if let Some(node) = self.marks.take_changing().filter(|node| self.world.runs(*node)) {
+                return Ok(Some(node));
+            }
+            let ms = self.storms.rng.between(1, 5);
+            self.phase(ms)?;
+        }
+        Ok(None)
     }
 
     /// Waits, but for so many milliseconds only, until somebody begins to lead or to change members: who that is, or else
@@ -176,6 +313,15 @@ impl<A: App> Run<A> {
     fn start(&mut self, node: usize) {
         if !self.world.runs(node) && self.newcomers.is_in(node) {
             self.boot(node);
+        }
+    }
+
+    /// For so many milliseconds the disks of a node take so many times as long.
+    fn slow_disks(&mut self, node: usize, ms: u64, (least, most): (u64, u64)) {
+        let times = self.storms.rng.between(least, most);
+        let until = Mono(self.world.now() + ms * MS);
+        for shard in self.world.shards_of(node) {
+            self.world.disks[shard].slow = (until, times);
         }
     }
 
