@@ -81,6 +81,8 @@ fn score(summary: &Summary) -> String {
     let graded = match (&summary.cut, met + missed) {
         (Some(_), _) => "A quick look grades no check.".to_string(),
         (None, 0) => "No check was measured.".to_string(),
+        (None, 1) if missed == 0 => "The one check that was measured is met.".to_string(),
+        (None, all) if missed == 0 => format!("All {all} checks that were measured are met."),
         (None, all) => {
             format!("{met} of {} {} met, {missed} {} not.", counted(all as u64, "check"), is(met), is(missed))
         }

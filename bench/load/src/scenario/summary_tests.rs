@@ -104,6 +104,15 @@ fn a_line_is_measured_by_the_first_of_its_run() {
 }
 
 #[test]
+fn where_all_is_met_nothing_is_said_of_others() {
+    let mut summary = summary();
+    summary.checks.iter_mut().for_each(|check| check.met = Some(true));
+    assert!(render::short_markdown(&summary).contains("All 2 checks that were measured are met."));
+    summary.checks.truncate(1);
+    assert!(render::short_markdown(&summary).contains("The one check that was measured is met."));
+}
+
+#[test]
 fn every_form_says_what_is_met() {
     let summary = summary();
     assert_eq!(summary.score(), (1, 1));
