@@ -111,6 +111,8 @@ counters! {
     gauge compaction_max_dirty_percent,
     /// Checkpoints that were published.
     counter checkpoints_total,
+    /// 1 while one is taken or written.
+    gauge checkpoint_under_way,
     /// Places of the log where damage was found: its bytes are not those that were written.
     counter damage_found_total,
     /// Ranges of entries that were compared with those of the leader.

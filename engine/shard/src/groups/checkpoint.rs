@@ -6,7 +6,7 @@ use super::salvage::Loss;
 use super::{Groups, Out, Phase};
 use crate::group::Group;
 use crate::meaning::{Meaning, put_list, take_list, take_numbers, take_u64};
-use crate::stats::add;
+use crate::stats::{add, set};
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Term};
 use torc_base::io::{DiskDone, DiskOp, Level};
 use torc_base::time::Mono;
@@ -81,6 +81,7 @@ impl Groups {
     /// section says where the entries are, and the replay begins behind them. So no group holds up a checkpoint, whether it
     /// has a leader or not.
     pub fn begin_checkpoint(&mut self, out: &mut Out) {
+        set(&self.stats.checkpoint_under_way, 1);
         // That of the tree is taken over many turns, in which all else goes on.
         if !self.walk_tree(self.checkpoint.forced) {
             return;
@@ -166,11 +167,13 @@ impl Groups {
             }
             Progress::Finished => {
                 self.checkpoint.writer = None;
+                set(&self.stats.checkpoint_under_way, 0);
                 self.checkpoint.rest = Some(out.now.mono.rested(self.checkpoint.begun, REST));
             }
             Progress::Failed(error) => {
                 out.log(Level::Warn, format!("a checkpoint could not be written: {error}; it is tried again"));
                 self.checkpoint.writer = None;
+                set(&self.stats.checkpoint_under_way, 0);
                 self.checkpoint.retry = Some(out.now.mono.plus_ms(RETRY_MS));
                 self.wal.checkpoint_failed();
             }

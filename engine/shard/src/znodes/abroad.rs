@@ -126,7 +126,7 @@ impl Znodes {
                 if self.take_up(around.now(), *session, *owner) {
                     TreeAnswer::TakenUp { number, is_taken: true }
                 } else {
-                    match self.confirm_gone(around) {
+                    match self.confirm_gone(around, *session) {
                         Some(after) => TreeAnswer::Refused { number, error, at: 0, after },
                         None => return false,
                     }

@@ -126,9 +126,7 @@ impl Znodes {
         let ids: Vec<Id<'_>> = who.ids.iter().map(Identity::as_id).collect();
         let asker = Asker { session: who.session, ids: &ids, is_moved, is_local: who.is_local };
         if let Request::CloseSession = request {
-            if is_moved {
-                return Err(Denied::Refused(Refused { error: TreeError::SessionMoved, at: 0 }));
-            }
+            // Also on a connection that the session has left, as in ZooKeeper: its client is the same.
             return self.end_session(around, who.session, number, head.xid);
         }
         let body = self.prepare(around, &asker, request).map_err(Denied::Refused)?;

@@ -97,7 +97,7 @@ impl Znodes {
             Lead::Here if self.take_up(around.now(), session, owner) => {
                 Looked::Taken(self.established(around, conn, session))
             }
-            Lead::Here => match self.confirm_gone(around) {
+            Lead::Here => match self.confirm_gone(around, session) {
                 Some(after) => gone(TreeError::SessionExpired, after),
                 None => Looked::Stalled,
             },

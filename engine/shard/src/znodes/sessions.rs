@@ -59,8 +59,11 @@ impl Znodes {
     }
 
     /// Of a session that is not known here: the entry with which that is certain. Who stood still leads no longer, perhaps,
-    /// and others know the session; such an entry never commits. `None`: there is no room for it.
-    pub(super) fn confirm_gone(&mut self, around: &mut Around) -> Option<Index> {
+    /// and others know the session; such an entry never commits. `None`: there is no room for it, or for the session's own end.
+    pub(super) fn confirm_gone(&mut self, around: &mut Around, session: SessionId) -> Option<Index> {
+        if self.ending.iter().any(|ending| ending.session == session) {
+            return None;
+        }
         let head = TxnHead { number: 0, session: SessionId::NONE, cxid: 0 };
         around.groups.propose_txn(around.out, head, Body::Multi(Vec::new()), false).ok()
     }

@@ -69,6 +69,24 @@ fn a_slow_server_that_takes_up_a_session_which_has_gone_elsewhere_costs_its_clie
     assert_eq!(zk.ask(&mut cluster, &Ask::Exists("/m1", false)).error(), -101, "what was refused is not done");
 }
 
+#[test]
+fn a_session_ends_when_a_connection_that_it_has_left_asks_for_it() {
+    let mut cluster = cluster();
+    let (leader, second, third) = roles(&mut cluster);
+    for (was, is) in [(second, third), (leader, second), (third, leader)] {
+        let mut zk = Zk::new(&mut cluster, was);
+        zk.does(&mut cluster, &ephemeral("/mine"));
+        // A second handle of the same client has taken it up meanwhile.
+        let elsewhere = Zk::greet(&mut cluster, is, Some(zk.session), zk.zxid).expect("it lives");
+        assert_eq!(zk.ask(&mut cluster, &Ask::CloseSession).error(), 0, "from {was} to {is}");
+        cluster.pass(50);
+        assert_eq!(comes_back(&mut cluster, is, &elsewhere), Some(None), "from {was} to {is}");
+        let mut other = Zk::new(&mut cluster, is);
+        assert_eq!(other.ask(&mut cluster, &Ask::Exists("/mine", false)).error(), -101, "from {was} to {is}");
+    }
+    assert_agree(&mut cluster);
+}
+
 fn made(path: &str) -> New<'_> {
     New { path, data: b"", acls: OPEN, kind: Kind::Persistent, sequential: false, ttl_ms: 0, with_stat: false }
 }
