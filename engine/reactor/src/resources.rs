@@ -35,7 +35,12 @@ pub struct Limits {
     pub tasks: Option<u64>,
 }
 
-fn rlimit(resource: libc::__rlimit_resource_t) -> Option<u64> {
+#[cfg(target_env = "musl")]
+type Resource = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Resource = libc::__rlimit_resource_t;
+
+fn rlimit(resource: Resource) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for writing.
     let result = unsafe { libc::getrlimit(resource, &mut limit) };

@@ -547,7 +547,8 @@ impl Conn {
             opcode::Send::new(fd, only.iov_base.cast(), len).flags(flags).build()
         } else {
             self.header.msg_iov = self.iovecs.as_mut_ptr();
-            self.header.msg_iovlen = self.iovecs.len();
+            // Of a type that differs by C library.
+            self.header.msg_iovlen = self.iovecs.len() as _;
             opcode::SendMsg::new(fd, &raw const self.header).flags(flags as u32).build()
         };
         let key = sending.key;
