@@ -136,8 +136,10 @@ struct ChangesArgs {
     /// Connections that produce, each to a partition of its own.
     #[arg(long, default_value_t = 4)]
     producers: u16,
+    /// Shards of each server.
     #[arg(long, default_value_t = 1)]
     shards: u16,
+    /// What decides which node is moved, and which is killed when.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
