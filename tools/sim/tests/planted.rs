@@ -395,7 +395,7 @@ bugs! {
         )],
         rules: CLUSTER_RULES,
         cluster: true,
-        found: 36,
+        found: 233,
     };
     a_leader_that_serves_too_early_is_caught: Bug {
         name: "serves-early",
