@@ -61,12 +61,13 @@ def install_debian(package):
     run(*apt, "install", "-y", "-qq", package)
 
 
-def install_python():
-    requirements = HERE / "python" / "requirements.txt"
-    with Stamp("python", requirements) as needed:
+def install_python(name="python"):
+    """An environment of its own, with what requirements.txt of the folder of that name lists."""
+    requirements = HERE / name / "requirements.txt"
+    with Stamp(name, requirements) as needed:
         if needed:
-            run(sys.executable, "-m", "venv", BUILD / "python")
-            run(BUILD / "python" / "bin" / "pip", "install", "-q", "-r", requirements)
+            run(sys.executable, "-m", "venv", BUILD / name)
+            run(BUILD / name / "bin" / "pip", "install", "-q", "-r", requirements)
 
 
 def install_java():

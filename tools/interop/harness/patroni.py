@@ -12,9 +12,9 @@ import tempfile
 import time
 import urllib.request
 
-from harness.clients import BUILD, HERE
+from harness.clients import BUILD
 from harness.dependents import PATIENCE_S, eventually
-from harness.install import Stamp, install_debian, run
+from harness.install import install_debian, install_python
 from harness.server import free_port, stop
 
 MEMBERS = 3
@@ -32,11 +32,7 @@ def binaries():
 def install_patroni():
     if binaries() is None:
         install_debian("postgresql")
-    requirements = HERE / "patroni" / "requirements.txt"
-    with Stamp("patroni", requirements) as needed:
-        if needed:
-            run(sys.executable, "-m", "venv", BUILD / "patroni")
-            run(BUILD / "patroni" / "bin" / "pip", "install", "-q", "-r", requirements)
+    install_python("patroni")
 
 
 def as_user():
