@@ -203,10 +203,7 @@ impl<A: App> Run<A> {
             self.start(leader);
             let ms = self.storms.rng.between(500, 3_000);
             self.phase(ms)?;
-            self.mend_all();
-            (0..self.world.nodes()).for_each(|node| self.start(node));
-            let ms = self.storms.rng.below(500);
-            self.phase(ms)?;
+            self.all_come_back(500)?;
         }
         Ok(())
     }
@@ -236,10 +233,7 @@ impl<A: App> Run<A> {
             }
             let ms = self.storms.rng.between(300, 3_000);
             self.phase(ms)?;
-            self.mend_all();
-            (0..self.world.nodes()).for_each(|node| self.start(node));
-            let ms = self.storms.rng.below(300);
-            self.phase(ms)?;
+            self.all_come_back(300)?;
         }
         self.slow_all(0);
         Ok(())
@@ -273,6 +267,14 @@ impl<A: App> Run<A> {
         self.phase(ms)?;
         (0..self.world.nodes()).for_each(|node| self.start(node));
         let ms = self.storms.rng.between(500, 2_000);
+        self.phase(ms)
+    }
+
+    /// All links are mended and all nodes run, for less than so many milliseconds.
+    fn all_come_back(&mut self, ms: u64) -> Result<(), Violation> {
+        self.mend_all();
+        (0..self.world.nodes()).for_each(|node| self.start(node));
+        let ms = self.storms.rng.below(ms);
         self.phase(ms)
     }
 
