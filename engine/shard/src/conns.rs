@@ -64,6 +64,8 @@ struct Conn {
     pace: Pace,
     /// Something was put off because too much waits; it is taken up when there is room.
     stopped: bool,
+    /// The request whose answer may be long: until it is there no other one is taken.
+    alone: Option<SlotId>,
     /// It waits for its turn to send.
     in_turn: bool,
     eof: bool,
@@ -101,6 +103,7 @@ impl Conn {
             reserved,
             pace,
             stopped: false,
+            alone: None,
             in_turn: false,
             eof: false,
             closing: false,
@@ -113,8 +116,19 @@ impl Conn {
         }
     }
 
-    /// True if another request may be taken; `free`: memory for requests. One may always be there.
+    /// True if another request may be taken; `free`: memory for requests.
     fn may_take(&self, free: usize) -> bool {
+        self.alone.is_none() && self.has_room(free)
+    }
+
+    /// True if it is to receive. That a client goes is to be seen while it waits for an answer that may be long; what it has
+    /// asked for besides stays with it.
+    fn may_receive(&self, free: usize) -> bool {
+        (self.alone.is_none() || self.frames.is_looked_through()) && self.has_room(free)
+    }
+
+    /// True if there is room for another request. One may always be there.
+    fn has_room(&self, free: usize) -> bool {
         let waiting = self.outbox.waiting_bytes();
         let most = match self.origin.protocol {
             Protocol::ZooKeeper => ZNODE_REQUESTS_IN_FLIGHT_MAX,
@@ -147,6 +161,8 @@ pub struct Conns {
     answers: Budget,
     /// Memory for answers is short elsewhere in the shard.
     pressed: bool,
+    /// Since when answers that may be long wait for memory and none has got it, and when that was last said.
+    wanted: Option<(Mono, Mono)>,
     /// Have answers to send.
     dirty: BTreeSet<ConnId>,
     /// Have long ones to send, and take turns.
@@ -205,6 +221,7 @@ impl Conns {
             kept: 0,
             answers: Budget::new(limits.answers),
             pressed: false,
+            wanted: None,
             dirty: BTreeSet::new(),
             long: VecDeque::new(),
             starved: BTreeSet::new(),
@@ -452,6 +469,15 @@ impl Conns {
         c.outbox.open(bytes, trace)
     }
 
+    /// No other request of the connection is taken until the one of that place, its newest, is answered: the answer may be
+    /// long, and what a client asks for ahead is to wait with the client.
+    pub fn take_alone(&mut self, conn: ConnId, slot: SlotId) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            assert!(c.alone.is_none(), "no other request was taken");
+            c.alone = Some(slot);
+        }
+    }
+
     /// Remembers that `token` waits on behalf of a connection.
     pub fn add_token(&mut self, conn: ConnId, token: Token) {
         if let Some(c) = self.conns.get_mut(&conn) {
@@ -471,6 +497,9 @@ impl Conns {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let before = c.outbox.held();
         let Some(request_bytes) = c.outbox.answer(self.now, slot, pieces, path) else { return };
+        if c.alone == Some(slot) {
+            c.alone = None;
+        }
         self.answers.take(c.outbox.held() - before);
         self.turns.give(request_bytes);
         self.dirty.insert(conn);
@@ -518,9 +547,9 @@ impl Conns {
         if c.closing || c.eof {
             return self.close_if_done(now, conn, ops);
         }
-        let may_take = c.may_take(free);
-        c.stopped |= !may_take;
-        if !c.receive.turn(conn, &mut c.frames, &self.pool, (!may_take, may_take && reads), ops) {
+        c.stopped |= !c.may_take(free);
+        let receives = c.may_receive(free);
+        if !c.receive.turn(conn, &mut c.frames, &self.pool, (!receives, receives && reads), ops) {
             self.leave_if_idle(conn, ops);
         }
     }
@@ -725,6 +754,14 @@ impl Conns {
                 little_bytes += c.outbox.held();
             }
         }
+        let hopeless =
+            self.wanted.is_some_and(|(since, said)| now >= since.plus_ms(HOPELESS_MS) && now < said.plus_ms(STUCK_MS));
+        if doomed.is_empty() && (hopeless || self.answers.used() > self.answers.limit()) {
+            // What moves, but little by little, gives way as well; and who has asked for most, if that is more than there is.
+            let made = |conn: &ConnId| self.conns.get(conn).map_or(0, |c| c.outbox.made());
+            doomed.extend(self.sending.iter().copied().filter(|conn| made(conn) > 0).max_by_key(made));
+            self.wanted = None;
+        }
         // Little things are left to those who do not read, unless all of them together are too much.
         if little_bytes > self.answers.limit() / 4 {
             doomed.append(&mut little);
@@ -738,14 +775,35 @@ impl Conns {
         self.last_look.plus_ms(if self.is_pressed() || self.turns.is_short() { LOOK_PRESSED_MS } else { LOOK_MS })
     }
 
-    /// True if no answer that may be long is to be made for now.
+    /// True if no answer that is long is to be made for now.
     pub fn are_answers_full(&self) -> bool {
         self.answers.used() > self.answers.limit() / 2
+    }
+
+    /// The same for one of which nobody knows how long it is: most are short, and are not to wait for long ones.
+    pub fn are_answers_nearly_out(&self) -> bool {
+        self.answers.used() > self.answers.limit() / 4 * 3
+    }
+
+    /// True if the connection's share has room for a short answer.
+    pub fn has_room_for_short(&self, conn: ConnId) -> bool {
+        self.share_of_answers(conn) >= PIECE_BYTES_MIN.min(self.answers.limit() / 8)
     }
 
     /// True if the connection is there, and not about to be closed.
     pub fn is_open(&self, conn: ConnId) -> bool {
         self.conns.get(&conn).is_some_and(|c| !c.closing)
+    }
+
+    /// An answer waits for memory. Said in every turn in which it does.
+    pub fn want_answer(&mut self, now: Mono) {
+        let since = self.wanted.filter(|(_, said)| now < said.plus_ms(STUCK_MS)).map_or(now, |(since, _)| since);
+        self.wanted = Some((since, now));
+    }
+
+    /// One that may be long is made.
+    pub fn grant_answer(&mut self) {
+        self.wanted = None;
     }
 
     /// True while memory for answers is short.

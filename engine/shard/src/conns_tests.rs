@@ -536,6 +536,62 @@ fn while_memory_is_short_patience_is_short_and_who_never_reads_is_closed() {
     assert_eq!(closes(&ops), [CONN]);
 }
 
+/// One that takes a little now and then moves, and holds what others wait for all the same.
+#[test]
+fn who_takes_a_long_answer_little_by_little_gives_way_when_others_have_waited_for_long() {
+    let (mut conns, mut ops) = open();
+    conns.received(at(0), CONN, frames(1));
+    let slots = take(&mut conns, CONN);
+    let long = vec![b'x'; 8 * PIECE_BYTES_MIN];
+    conns.answer(CONN, slots[0], vec![Piece::Bytes(Buf::copy_of(&long))], Path::Other);
+    conns.send(at(0), &mut ops);
+    let Some(Op::Send { mut parts, .. }) = ops.pop() else { panic!("{ops:?}") };
+    conns.press(true);
+    let (mut closed_at, mut wanted_since) = (None, None);
+    for ms in (0..HOPELESS_MS + 30_000).step_by(500) {
+        // Somebody waits from the tenth second on, and nobody is granted anything.
+        if ms >= 10_000 {
+            conns.want_answer(at(ms));
+            wanted_since.get_or_insert(ms);
+        }
+        ops.clear();
+        conns.retry(at(ms), &mut ops);
+        if !closes(&ops).is_empty() {
+            closed_at = Some(ms);
+            break;
+        }
+        if matches!(ops[..], [Op::TakeBack { .. }]) {
+            conns.taken_back(at(ms), CONN, &parts, 1, &mut ops);
+            conns.room(at(ms), CONN);
+            ops.clear();
+            conns.send(at(ms), &mut ops);
+            let Some(Op::Send { parts: rest, .. }) = ops.pop() else { panic!("{ops:?}") };
+            parts = rest;
+        }
+    }
+    let waited = closed_at.expect("it gives way") - wanted_since.expect("somebody waited");
+    assert!((HOPELESS_MS..HOPELESS_MS + 1_000).contains(&waited), "{waited} ms");
+}
+
+/// While a request is answered whose answer may be long no other one is taken; that the client ends is seen all the same.
+#[test]
+fn what_is_asked_for_behind_a_long_answer_waits_and_the_clients_end_is_seen() {
+    let (mut conns, mut ops) = open();
+    ops.clear();
+    conns.received(at(0), CONN, frames(1));
+    let frame = conns.next_frame(at(0), CONN).expect("a good length").expect("a frame").1;
+    let slot = conns.open_slot(at(0), CONN, 3, frame.len());
+    conns.take_alone(CONN, slot);
+    conns.arm(at(0), CONN, &mut ops);
+    assert!(ops.is_empty(), "it goes on receiving: {ops:?}");
+    conns.received(at(1), CONN, frames(1));
+    assert!(conns.next_frame(at(1), CONN).expect("a good length").is_none());
+    conns.arm(at(1), CONN, &mut ops);
+    assert!(matches!(ops[..], [Op::Pause { conn: CONN }]), "no more than that: {ops:?}");
+    conns.answer(CONN, slot, reply("long"), Path::Other);
+    assert!(conns.next_frame(at(2), CONN).expect("a good length").is_some());
+}
+
 #[test]
 fn a_connection_keeps_its_listener_and_its_protocol_when_it_moves() {
     let limits = MemoryLimits::default();

@@ -154,6 +154,9 @@ impl Frames {
             let (_, bytes) = self.held.front_mut().expect("looked at above");
             if bytes.len() >= len {
                 let frame = bytes.split_to(len);
+                if bytes.is_empty() {
+                    self.held.pop_front();
+                }
                 self.end_of_frame(len);
                 return Ok(Some(frame));
             }

@@ -176,6 +176,21 @@ impl Outbox {
         self.held
     }
 
+    /// Of these, bytes that are nowhere else, and cannot be taken back.
+    pub fn made(&self) -> usize {
+        let ready = self.slots.iter().filter_map(|slot| match slot {
+            Slot::Ready(pieces, _) => Some(pieces.iter()),
+            Slot::Waiting(..) => None,
+        });
+        let made = |piece: &Piece| if let Piece::Bytes(bytes) = piece { bytes.len() } else { 0 };
+        let waiting: usize = self.queue.iter().chain(ready.flatten()).map(made).sum();
+        let sending = match &self.state {
+            State::Sending { spans, .. } => spans.iter().filter(|span| span.log.is_none()).map(|span| span.bytes).sum(),
+            _ => 0,
+        };
+        waiting + sending
+    }
+
     /// Bytes in memory that may be sent now, at most; 0 while something is under way.
     pub fn ready(&self) -> usize {
         if let State::Idle = self.state { self.held } else { 0 }

@@ -61,7 +61,7 @@ enum Check {
     Changes(ChangesArgs),
     /// Restart with a long log.
     Restart(RestartArgs),
-    /// Hundreds of greedy, slow, vanishing and hostile clients beside three that do nothing unusual.
+    /// Hundreds of greedy, slow, vanishing and hostile clients beside some that do nothing unusual.
     Neighbours(NeighboursArgs),
     /// Start on an empty directory, stop idle and under load.
     Ready(ReadyArgs),

@@ -10,8 +10,13 @@ use crate::requests;
 use crate::violation::Violation;
 use crate::wire::{Connection, NAME, Port, encode};
 use bytes::Bytes;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DescribeConfigsRequest, DescribeLogDirsRequest, ListGroupsRequest, MetadataRequest,
+    ProduceRequest,
+};
 use torc_base::prng::Prng;
 
 /// What a neighbour does.
@@ -23,7 +28,7 @@ enum Way {
     ReadsSlowly,
     /// The same, and is gone in the middle of an answer.
     Vanishes,
-    /// Sends requests ahead and reads nothing: offsets of all kinds, metadata.
+    /// Sends requests ahead and reads nothing: offsets of all kinds, lists.
     AsksAhead,
     /// Uploads slowly.
     UploadsSlowly,
@@ -37,6 +42,8 @@ const WAYS: [Way; 6] =
 const TOPIC: &str = "zz-uploads";
 /// Largest upload.
 const UPLOAD_BYTES_MAX: u64 = 900_000;
+/// What one request names whose answer tells of each what takes much.
+const LISTED: usize = 60;
 /// As much as one answer may have.
 const MUCH: i32 = 64 << 20;
 
@@ -87,13 +94,43 @@ impl Neighbour {
         Some(encode(NAME, &request, 11, 1))
     }
 
-    /// An offset of any kind, or all topics.
+    /// A list of which nothing lies on disk, as long as there may be.
+    fn list(&mut self, history: &History) -> Vec<u8> {
+        let live = history.live();
+        let name = |number: usize| match live.get(number) {
+            Some(topic) => history.topics[*topic].name.clone(),
+            None => format!("zz-{number}"),
+        };
+        match self.rng.below(6) {
+            0 => {
+                let resource = |number| {
+                    let resource = DescribeConfigsResource::default().with_resource_type(2);
+                    resource.with_resource_name(requests::text(&name(number))).with_configuration_keys(None)
+                };
+                let request = DescribeConfigsRequest::default()
+                    .with_resources((0..LISTED).map(resource).collect())
+                    .with_include_documentation(true);
+                encode(NAME, &request, 4, 1)
+            }
+            1 => {
+                let topic = |number: usize| {
+                    let topic = CreatableTopic::default().with_name(requests::topic(&format!("zz-{number}")));
+                    topic.with_num_partitions(1).with_replication_factor(1)
+                };
+                let request = CreateTopicsRequest::default().with_topics((0..LISTED).map(topic).collect());
+                encode(NAME, &request.with_timeout_ms(30_000).with_validate_only(true), 7, 1)
+            }
+            2 => encode(NAME, &DescribeLogDirsRequest::default().with_topics(None), 4, 1),
+            3 => encode(NAME, &ListGroupsRequest::default(), 4, 1),
+            _ => encode(NAME, &MetadataRequest::default().with_topics(None), 9, 1),
+        }
+    }
+
+    /// An offset of any kind, or a list.
     fn anything(&mut self, history: &mut History) -> Vec<u8> {
         let live = history.live();
         let topic = live.get(self.rng.below(live.len().max(1) as u64) as usize).copied();
-        let Some(topic) = topic.filter(|_| self.rng.chance(7, 8)) else {
-            return encode(NAME, &MetadataRequest::default().with_topics(None), 9, 1);
-        };
+        let Some(topic) = topic.filter(|_| self.rng.chance(7, 8)) else { return self.list(history) };
         let known = &history.topics[topic];
         let partition = self.rng.below(known.partitions.len() as u64) as usize;
         let timestamp = if self.rng.chance(3, 4) { -(self.rng.between(1, 6) as i64) } else { 0 };

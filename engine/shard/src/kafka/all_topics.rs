@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use torc_base::buf::Buf;
 use torc_base::ids::ListenerId;
-use torc_base::limits::TURN_ITEMS;
+use torc_base::limits::{PIECE_BYTES_MIN, TURN_ITEMS};
 use torc_net::kafka::schema::MetadataRequest;
 use torc_net::kafka::{EncodeError, MetadataWriter, Request};
 use torc_state::catalog::Topic;
@@ -184,7 +184,7 @@ impl Kafka {
             self.all_topics.put(self.view.told(), form, frame.clone());
         }
         for (to, request) in waiting {
-            if out.conns.are_answers_full() {
+            if out.conns.are_answers_full() && frame.len() > PIECE_BYTES_MIN {
                 self.lists.push(to, Request::Metadata(request));
             } else {
                 self.answer_with_all(out, to, &frame);

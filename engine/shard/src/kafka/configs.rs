@@ -1,36 +1,34 @@
-//! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and DescribeLogDirs.
+//! DescribeConfigs, AlterConfigs and IncrementalAlterConfigs.
 
+use super::lines::ITEMS_OF_SETTINGS;
+use super::makings::Making;
 use super::repeats::repeated;
 use super::topics::{AdminGather, clip, message};
-use super::{Kafka, Out, ReplyTo, Waiting, expiry, view};
-use crate::mail::{Admin, AdminResult, Ask, ConfigChange, Resource, Token};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use torc_base::ids::{GroupId, NodeId, Place, TopicId};
+use super::{Kafka, Out, ReplyTo, expiry};
+use crate::mail::{Admin, AdminResult, ConfigChange, Resource};
+use std::collections::BTreeSet;
+use torc_base::ids::NodeId;
 use torc_base::limits::LIST_BYTES_MAX;
 use torc_net::kafka::schema::alter_configs_response::AlterConfigsResourceResponse;
 use torc_net::kafka::schema::describe_configs_request::DescribeConfigsResource;
 use torc_net::kafka::schema::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
-use torc_net::kafka::schema::describe_log_dirs_response::{
-    DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
-};
 use torc_net::kafka::schema::incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementalResponse;
 use torc_net::kafka::schema::list_config_resources_response::ConfigResource;
 use torc_net::kafka::schema::{
-    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse, DescribeLogDirsRequest,
-    DescribeLogDirsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    ListConfigResourcesRequest, ListConfigResourcesResponse, TopicName,
+    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, ListConfigResourcesRequest,
+    ListConfigResourcesResponse,
 };
-use torc_net::kafka::{DIFFERENCES_TAG, StrBytes, error};
+use torc_net::kafka::{StrBytes, error};
 use torc_state::catalog::{Topic, check_name};
 use torc_state::config::{self, Alter, Overrides};
 use torc_state::group_config;
 
 /// Kinds of resources, by Kafka's numbers.
 const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(super) const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
@@ -86,59 +84,60 @@ impl AlterGather {
     }
 }
 
-/// A DescribeLogDirs request whose answer is being put together.
-pub(super) struct LogDirsGather {
-    topics: Vec<DescribeLogDirsTopic>,
-    places: Vec<(usize, usize)>,
-    waiting: usize,
+/// A DescribeConfigs request, and the answer to it so far.
+pub(super) struct Describing {
+    request: DescribeConfigsRequest,
+    seen: BTreeSet<(i8, StrBytes)>,
+    /// Resources that may still be named again.
+    repeats: usize,
+    bytes: usize,
+    results: Vec<DescribeConfigsResult>,
 }
 
-impl LogDirsGather {
-    /// Takes answers in; true if all are there.
-    pub fn take(&mut self, parts: Vec<(u32, u64, u64)>) -> bool {
-        for (position, bytes, differences) in parts {
-            let (topic, partition) = self.places[position as usize];
-            let answer = &mut self.topics[topic].partitions[partition];
-            answer.partition_size = bytes as i64;
-            if differences > 0 {
-                let told = differences.to_be_bytes().to_vec().into();
-                answer.unknown_tagged_fields.insert(DIFFERENCES_TAG, told);
-            }
-            self.waiting -= 1;
-        }
-        self.waiting == 0
+impl Describing {
+    pub(super) fn into_response(self) -> DescribeConfigsResponse {
+        DescribeConfigsResponse::default().with_results(self.results)
     }
 }
 
 impl Kafka {
     pub(super) fn describe_configs(&mut self, out: &mut Out, to: ReplyTo, request: DescribeConfigsRequest) {
-        let mut seen = BTreeSet::new();
-        let (mut repeats, mut bytes) = (REPEATS_MAX, 0);
+        let results = Vec::with_capacity(request.resources.len());
+        let describing = Describing { request, seen: BTreeSet::new(), repeats: REPEATS_MAX, bytes: 0, results };
+        self.make(out, to, Making::Configs(describing));
+    }
+
+    /// Describes more resources, for about `left` items. True if there are no others.
+    pub(super) fn describe_on(&self, describing: &mut Describing, left: &mut usize) -> bool {
         let bytes_max = LIST_BYTES_MAX.min(self.settings.memory.answers / 4);
-        let results = request.resources.iter().map(|resource| {
+        let Describing { request, seen, repeats, bytes, results } = describing;
+        while let Some(resource) = request.resources.get(results.len()) {
+            if *left == 0 {
+                return false;
+            }
+            *left = left.saturating_sub(ITEMS_OF_SETTINGS);
             let result = DescribeConfigsResult::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
-            let described = if bytes > bytes_max {
+            let described = if *bytes > bytes_max {
                 invalid(format!("the answer has {bytes_max} bytes already: ask for fewer resources at once"))
-            } else if seen.insert((resource.resource_type, &resource.resource_name)) {
-                self.described(&request, resource)
-            } else if repeats > 0 {
-                repeats -= 1;
-                self.described(&request, resource)
+            } else if seen.insert((resource.resource_type, resource.resource_name.clone())) {
+                self.described(request, resource)
+            } else if *repeats > 0 {
+                *repeats -= 1;
+                self.described(request, resource)
             } else {
                 invalid(format!("more than {REPEATS_MAX} resources are named again"))
             };
-            match described {
+            results.push(match described {
                 Ok(configs) => {
-                    bytes += configs.iter().map(bytes_of).sum::<usize>();
+                    *bytes += configs.iter().map(bytes_of).sum::<usize>();
                     result.with_configs(configs)
                 }
                 Err((code, why)) => result.with_error_code(code).with_error_message(message(why)),
-            }
-        });
-        let response = DescribeConfigsResponse::default().with_results(results.collect());
-        self.reply(out, to, &response);
+            });
+        }
+        true
     }
 
     /// The settings of one resource that its request asks for. No keys at all ask for all of them.
@@ -503,69 +502,6 @@ impl Kafka {
             let response = AlterConfigsResponse::default().with_responses(responses.collect());
             self.reply(out, to, &response);
         }
-    }
-
-    pub(super) fn describe_log_dirs(&mut self, out: &mut Out, to: ReplyTo, request: DescribeLogDirsRequest) {
-        // Each partition is told of once, and what is not there is left out, as in Kafka.
-        let mut wanted: BTreeMap<TopicId, (Arc<Topic>, BTreeSet<i32>)> = BTreeMap::new();
-        let mut want = |topic: &Arc<Topic>, partitions: &mut dyn Iterator<Item = i32>| {
-            let (_, indexes) = wanted.entry(topic.id).or_insert_with(|| (Arc::clone(topic), BTreeSet::new()));
-            let is_here = |index: &i32| {
-                let members = |index: i32| self.settings.members(topic, index as u32);
-                view::partition(topic, *index).is_some() && members(*index).contains(&self.settings.node)
-            };
-            indexes.extend(partitions.filter(is_here));
-        };
-        match request.topics {
-            None => {
-                for topic in self.view.topics() {
-                    want(topic, &mut (0..topic.partitions.len() as i32));
-                }
-            }
-            Some(topics) => {
-                for topic in topics {
-                    if let Some(found) = self.view.by_name(&topic.topic) {
-                        want(found, &mut topic.partitions.into_iter());
-                    }
-                }
-            }
-        }
-        let mut gather = LogDirsGather { topics: Vec::new(), places: Vec::new(), waiting: 0 };
-        let mut asks: BTreeMap<Place, Vec<(u32, GroupId)>> = BTreeMap::new();
-        for (topic, indexes) in wanted.into_values().filter(|(_, indexes)| !indexes.is_empty()) {
-            let name = TopicName(StrBytes::from_string(topic.name.to_string()));
-            let mut answer = DescribeLogDirsTopic::default().with_name(name);
-            for index in indexes {
-                let group = view::partition(&topic, index).expect("looked at above");
-                let position = gather.places.len() as u32;
-                gather.places.push((gather.topics.len(), answer.partitions.len()));
-                answer.partitions.push(DescribeLogDirsPartition::default().with_partition_index(index));
-                asks.entry(self.settings.owner(group)).or_default().push((position, group));
-            }
-            gather.topics.push(answer);
-        }
-        gather.waiting = gather.places.len();
-        if gather.waiting == 0 {
-            return self.answer_log_dirs(out, to, gather);
-        }
-        let token = self.wait(out, to, Waiting::LogDirs(gather));
-        out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::Sizes(parts))));
-    }
-
-    pub(super) fn finish_log_dirs(&mut self, out: &mut Out, token: Token) {
-        let pending = self.done(out, token);
-        let Waiting::LogDirs(gather) = pending.what else { unreachable!("it was one") };
-        self.answer_log_dirs(out, pending.to, gather);
-    }
-
-    fn answer_log_dirs(&mut self, out: &mut Out, to: ReplyTo, gather: LogDirsGather) {
-        let directory = DescribeLogDirsResult::default()
-            .with_log_dir(StrBytes::from_string(self.settings.data_dir.clone()))
-            .with_topics(gather.topics)
-            .with_total_bytes(-1)
-            .with_usable_bytes(-1);
-        let response = DescribeLogDirsResponse::default().with_results(vec![directory]);
-        self.reply(out, to, &response);
     }
 }
 

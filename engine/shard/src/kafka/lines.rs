@@ -1,28 +1,33 @@
 //! Requests that name many things wait in line, so that one turn of the shard does a bounded part of them, and who
 //! names few is served meanwhile.
+//!
+//! So do those whose answers may be long, and lie nowhere else than in memory: they wait for memory, too. In either line
+//! stands one request of each connection at most, whatever it has asked for ahead, so that the lines are the order in
+//! which connections come round.
 
+use super::configs::BROKER;
 use super::topic_partitions::TOPIC_PARTITIONS_LIMIT;
 use super::{Kafka, Out, ReplyTo};
 use crate::conns::Conns;
 use std::collections::VecDeque;
-use torc_base::limits::{TURN_ITEMS, TURN_ITEMS_FREE};
+use torc_base::limits::{PIECE_BYTES_MIN, TURN_ITEMS, TURN_ITEMS_FREE};
 use torc_net::kafka::Request;
 
 /// Requests that wait for their turn, in order.
 #[derive(Default)]
 pub(super) struct Line {
     waiting: VecDeque<(ReplyTo, Request)>,
-    /// Items that may still be looked at in this turn.
-    left: usize,
+    /// Items that may still be looked at in this turn. What one request was too much is taken from the next turns.
+    left: isize,
 }
 
 impl Line {
     /// True if a request for so many items is to wait. Otherwise it has its part of the turn.
     pub(super) fn is_full(&mut self, items: usize) -> bool {
-        if items > TURN_ITEMS_FREE && (self.left == 0 || !self.waiting.is_empty()) {
+        if items > TURN_ITEMS_FREE && (self.left <= 0 || !self.waiting.is_empty()) {
             return true;
         }
-        self.left = self.left.saturating_sub(items);
+        self.charge(items);
         false
     }
 
@@ -35,8 +40,43 @@ impl Line {
         self.waiting.is_empty()
     }
 
+    fn charge(&mut self, items: usize) {
+        self.left -= items as isize;
+    }
+
+    fn begin_turn(&mut self) {
+        self.left = (self.left + TURN_ITEMS as isize).min(TURN_ITEMS as isize);
+    }
+
     fn next(&mut self) -> Option<(ReplyTo, Request)> {
-        if self.left == 0 { None } else { self.waiting.pop_front() }
+        if self.left <= 0 { None } else { self.waiting.pop_front() }
+    }
+}
+
+/// How long the answer to a request may be, and what it waits for therefore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    /// As long as the request, or little more.
+    Own,
+    /// Not beyond [`PIECE_BYTES_MIN`].
+    Short,
+    /// Whatever there is of what it asks for; mostly not much.
+    Unknown,
+    Long,
+}
+
+impl Length {
+    fn of(bytes: usize) -> Length {
+        if bytes > PIECE_BYTES_MIN { Length::Long } else { Length::Short }
+    }
+
+    /// True if there is no memory for such an answer.
+    fn waits(self, conns: &Conns) -> bool {
+        match self {
+            Length::Own | Length::Short => false,
+            Length::Unknown => conns.are_answers_nearly_out(),
+            Length::Long => conns.are_answers_full(),
+        }
     }
 }
 
@@ -45,38 +85,62 @@ impl Kafka {
     /// memory, until there is some.
     pub(super) fn request(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
         let items = self.items(&request);
-        if is_list(&request) {
-            if out.conns.are_answers_full() || !self.lists.is_empty() || self.lists.is_full(items) {
-                return self.lists.push(to, request);
-            }
-        } else if self.many.is_full(items) {
-            return self.many.push(to, request);
+        let length = match self.length(&request) {
+            Length::Short if !out.conns.has_room_for_short(to.conn) => Length::Long,
+            length => length,
+        };
+        let may_be_long = matches!(length, Length::Unknown | Length::Long);
+        if may_be_long || items > TURN_ITEMS_FREE {
+            out.conns.take_alone(to.conn, to.slot);
+        }
+        let line = self.line(length);
+        if length.waits(out.conns) || (may_be_long && !line.is_empty()) || line.is_full(items) {
+            return line.push(to, request);
         }
         self.serve(out, to, request);
     }
 
+    fn line(&mut self, length: Length) -> &mut Line {
+        match length {
+            Length::Own | Length::Short => &mut self.many,
+            Length::Unknown => &mut self.unknown,
+            Length::Long => &mut self.lists,
+        }
+    }
+
     /// What waited for its turn, as far as one turn goes.
     pub(super) fn turn_lines(&mut self, out: &mut Out) {
-        (self.many.left, self.lists.left) = (TURN_ITEMS, TURN_ITEMS);
-        while let Some((to, request)) = self.many.next() {
-            if out.conns.is_open(to.conn) {
-                self.many.left = self.many.left.saturating_sub(self.items_or_some(&request));
-                self.resume(out, to, request);
+        for length in [Length::Own, Length::Unknown, Length::Long] {
+            self.line(length).begin_turn();
+            while !length.waits(out.conns)
+                && let Some((to, request)) = self.line(length).next()
+            {
+                if out.conns.is_open(to.conn) {
+                    let items = self.items_or_some(&request);
+                    self.line(length).charge(items);
+                    if length != Length::Own {
+                        out.conns.grant_answer();
+                    }
+                    self.resume(out, to, request);
+                }
+            }
+            if length.waits(out.conns) && !self.line(length).is_empty() {
+                out.conns.want_answer(out.now.mono);
             }
         }
-        while !out.conns.are_answers_full()
-            && let Some((to, request)) = self.lists.next()
-        {
-            if out.conns.is_open(to.conn) {
-                self.lists.left = self.lists.left.saturating_sub(self.items_or_some(&request));
-                self.serve(out, to, request);
-            }
+    }
+
+    /// An answer was made of which nobody knew how long it would be.
+    pub(super) fn charge_answer(&mut self, bytes: usize) {
+        if bytes > PIECE_BYTES_MIN {
+            self.unknown.charge(bytes / ITEM_BYTES);
         }
     }
 
     /// True if something waits for nothing but its turn.
     pub(super) fn lines_are_due(&self, conns: &Conns) -> bool {
-        !self.many.is_empty() || (!self.lists.is_empty() && !conns.are_answers_full())
+        let due = |line: &Line, length: Length| !line.is_empty() && !length.waits(conns);
+        due(&self.many, Length::Own) || due(&self.unknown, Length::Unknown) || due(&self.lists, Length::Long)
     }
 
     fn resume(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
@@ -126,6 +190,7 @@ impl Kafka {
             Request::AlterPartitionReassignments(request) => {
                 request.topics.iter().map(|topic| topic.partitions.len()).sum()
             }
+            Request::CreateTopics(request) => request.topics.len(),
             Request::ListPartitionReassignments(request) => match &request.topics {
                 None => self.view.topics().map(|topic| 1 + topic.moves.len()).sum(),
                 Some(topics) => topics.iter().map(|topic| topic.partition_indexes.len()).sum(),
@@ -151,13 +216,57 @@ impl Kafka {
 }
 
 /// The settings of a topic, in items.
-const ITEMS_OF_SETTINGS: usize = 16;
+pub(super) const ITEMS_OF_SETTINGS: usize = 16;
 
-/// True if the answer may be long, and is made at once.
-fn is_list(request: &Request) -> bool {
-    matches!(request, Request::Metadata(_) | Request::DescribeConfigs(_) | Request::DescribeLogDirs(_))
-        || matches!(request, Request::OffsetFetch(_) | Request::DescribeGroups(_) | Request::ListGroups(_))
-        || matches!(request, Request::ConsumerGroupDescribe(_) | Request::OffsetFetchById(_))
-        || matches!(request, Request::ListConfigResources(_) | Request::DescribeTopicPartitions(_))
-        || matches!(request, Request::ListPartitionReassignments(_) | Request::DescribeQuorum(_))
+/// About what an item takes in an answer; the settings of a topic or group, and of a broker; and how many times as much these
+/// take with their documentation or where they come from.
+const ITEM_BYTES: usize = 96;
+const SETTINGS_BYTES: usize = 4 << 10;
+const BROKER_SETTINGS_BYTES: usize = 24 << 10;
+const EXPLAINED: usize = 4;
+/// So many offsets are short, though each has a text beside it.
+const OFFSETS_SHORT: usize = 16;
+
+impl Kafka {
+    /// How long the answer to a request may be. What is long, or may be, is made only while there is memory.
+    fn length(&self, request: &Request) -> Length {
+        match request {
+            Request::Metadata(asked) if asked.topics.is_none() => {
+                Length::of((self.view.topics().len() + self.view.partitions()) * ITEM_BYTES)
+            }
+            Request::DescribeTopicPartitions(asked) => {
+                let known = asked.topics.iter().filter_map(|topic| self.view.by_name(topic.name.as_str()));
+                let partitions = match asked.topics.is_empty() {
+                    true => self.view.partitions(),
+                    false => known.map(|topic| topic.partitions.len() as usize).sum(),
+                };
+                Length::of((partitions.min(TOPIC_PARTITIONS_LIMIT) + asked.topics.len()) * ITEM_BYTES)
+            }
+            Request::DescribeConfigs(asked) => {
+                let more = if asked.include_documentation || asked.include_synonyms { EXPLAINED } else { 1 };
+                let of = |kind: i8| if kind == BROKER { BROKER_SETTINGS_BYTES } else { SETTINGS_BYTES };
+                Length::of(asked.resources.iter().map(|one| of(one.resource_type) * more).sum())
+            }
+            // Nothing but an answer comes of it, which tells all settings of each.
+            Request::CreateTopics(asked) if asked.validate_only => Length::of(asked.topics.len() * SETTINGS_BYTES),
+            Request::Metadata(_)
+            | Request::DescribeLogDirs(_)
+            | Request::ListConfigResources(_)
+            | Request::ListPartitionReassignments(_)
+            | Request::DescribeQuorum(_) => Length::of(self.items(request) * ITEM_BYTES),
+            Request::OffsetFetch(asked)
+                if asked.groups.iter().all(|group| group.topics.is_some())
+                    && (asked.topics.is_some() || !asked.groups.is_empty())
+                    && self.items(request) <= OFFSETS_SHORT =>
+            {
+                Length::Short
+            }
+            Request::OffsetFetch(_)
+            | Request::OffsetFetchById(_)
+            | Request::DescribeGroups(_)
+            | Request::ConsumerGroupDescribe(_)
+            | Request::ListGroups(_) => Length::Unknown,
+            _ => Length::Own,
+        }
+    }
 }

@@ -8,6 +8,8 @@ mod fetch;
 mod groups;
 mod leaders;
 mod lines;
+mod log_dirs;
+mod makings;
 mod metadata;
 mod moves;
 mod offsets;
@@ -79,7 +81,7 @@ enum Waiting {
     ListOffsets(offsets::ListGather),
     EpochEnds(offsets::EpochGather),
     DeleteRecords(topics::DeleteRecordsGather),
-    LogDirs(configs::LogDirsGather),
+    LogDirs(log_dirs::Gather),
     ProducerId,
     Admin(topics::AdminGather),
     /// Metadata that waits for topics to be made.
@@ -110,10 +112,14 @@ pub struct Kafka {
     fetches: BTreeMap<ConnId, fetch::ConnFetches>,
     /// Fetches that wait for memory for their answers, in order.
     parked: VecDeque<Token>,
-    /// Requests for long lists, which wait for memory for their answers, too.
+    /// Requests for long lists, which wait for memory for their answers, too; and those of which nobody knows whether they
+    /// are long.
     lists: lines::Line,
+    unknown: lines::Line,
     /// Other requests that name many partitions.
     many: lines::Line,
+    /// Answers that are made over turns.
+    makings: makings::Makings,
     /// Connections whose answers were taken back, by what the log is asked for again.
     rereads: BTreeMap<Token, ConnId>,
     /// Bytes of produced requests whose connections are gone, while the log has not answered.
@@ -140,7 +146,9 @@ impl Kafka {
             fetches: BTreeMap::new(),
             parked: VecDeque::new(),
             lists: lines::Line::default(),
+            unknown: lines::Line::default(),
             many: lines::Line::default(),
+            makings: makings::Makings::default(),
             rereads: BTreeMap::new(),
             orphans: BTreeMap::new(),
             elections: BTreeSet::new(),
@@ -295,6 +303,7 @@ impl Kafka {
     /// Answers with one of the schema crate's messages.
     fn reply<T: Encodable + HeaderVersion>(&mut self, out: &mut Out, to: ReplyTo, response: &T) {
         if let Some(reply) = self.encoded(out, to, response) {
+            self.charge_answer(reply.len());
             self.answer_with(out, to, Some(reply), Path::Other);
         }
     }
@@ -462,6 +471,7 @@ impl Kafka {
         self.turn_elections(out);
         self.open_compressed(out);
         self.retry_parked(out);
+        self.turn_makings(out);
         self.turn_lines(out);
         self.turn_all_topics(out);
     }
@@ -470,9 +480,9 @@ impl Kafka {
     pub fn deadline(&self, conns: &Conns) -> Option<Mono> {
         let fetch = self.deadlines.first().map(|(at, _)| *at);
         let expiry = self.expiry.due().filter(|_| !self.pending.is_empty());
-        let opening =
-            (self.openings.is_due() || self.lines_are_due(conns) || self.all_topics.is_due()).then_some(Mono(0));
-        [fetch, opening, expiry, self.complaints.due()].into_iter().flatten().min()
+        let making = self.all_topics.is_due() || self.makings.is_due();
+        let next_turn = (self.openings.is_due() || self.lines_are_due(conns) || making).then_some(Mono(0));
+        [fetch, next_turn, expiry, self.complaints.due()].into_iter().flatten().min()
     }
 
     /// Requests that were sent before are still taken; fetches that wait for records are answered now.

@@ -100,6 +100,9 @@ fn more_partitions(topic: &CreatePartitionsTopic) -> MorePartitions {
     MorePartitions { name: topic.name.to_string(), total: topic.count, assignments }
 }
 
+/// Topics of one CreateTopics whose settings are told.
+const SETTINGS_TOLD_MAX: usize = 1_000;
+
 impl Kafka {
     /// Topics that are named twice are refused, each with one answer, and so in the requests below.
     pub(super) fn create_topics(&mut self, out: &mut Out, to: ReplyTo, request: CreateTopicsRequest) {
@@ -205,8 +208,11 @@ impl Kafka {
         match gather {
             AdminGather::Create { asked, refused } => {
                 let defaults = self.settings.topic_defaults;
-                let topics = asked.into_iter().zip(results);
-                let topics = topics.map(|(name, result)| created(&defaults, to.version, name, result));
+                let topics = asked.into_iter().zip(results).enumerate();
+                let topics = topics.map(|(at, (name, result))| {
+                    let has_room = at < SETTINGS_TOLD_MAX;
+                    created(has_room.then_some(&defaults), to.version, name, result)
+                });
                 let response = CreateTopicsResponse::default().with_topics(topics.chain(refused).collect());
                 self.reply(out, to, &response);
             }
@@ -288,7 +294,8 @@ impl Kafka {
     }
 }
 
-fn created(defaults: &TopicConfig, version: i16, name: TopicName, result: AdminResult) -> CreatableTopicResult {
+/// Without `defaults` the settings of a topic are left out: a short request must not make an answer without bounds.
+fn created(defaults: Option<&TopicConfig>, version: i16, name: TopicName, result: AdminResult) -> CreatableTopicResult {
     let mut answer = CreatableTopicResult::default()
         .with_name(name)
         .with_error_code(result.error)
@@ -300,13 +307,19 @@ fn created(defaults: &TopicConfig, version: i16, name: TopicName, result: AdminR
         Some(topic) => {
             answer.num_partitions = topic.partitions.len() as i32;
             answer.replication_factor = topic.replication;
-            let configs = config::describe(defaults, &topic.overrides).map(|entry| {
-                CreatableTopicConfigs::default()
-                    .with_name(StrBytes::from_static_str(entry.key.name))
-                    .with_value(Some(StrBytes::from_string(entry.value)))
-                    .with_config_source(entry.source as i8)
-            });
-            answer.configs = Some(configs.collect());
+            let configs = |defaults| {
+                let told = config::describe(defaults, &topic.overrides).map(|entry| {
+                    CreatableTopicConfigs::default()
+                        .with_name(StrBytes::from_static_str(entry.key.name))
+                        .with_value(Some(StrBytes::from_string(entry.value)))
+                        .with_config_source(entry.source as i8)
+                });
+                told.collect()
+            };
+            answer.configs = defaults.map(configs);
+            if defaults.is_none() {
+                answer.topic_config_error_code = error::INVALID_REQUEST;
+            }
             if version >= 7 {
                 answer.topic_id = topic_uuid(topic.id);
             }

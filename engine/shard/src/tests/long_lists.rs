@@ -80,3 +80,86 @@ fn settings_of_many_groups_are_told_while_there_is_room() {
     let rest = &described.results[good..];
     assert!(rest.iter().all(|result| result.error_code == error::INVALID_REQUEST && result.configs.is_empty()));
 }
+
+#[test]
+fn settings_of_new_topics_are_told_of_the_first_ones() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    let topic = |n: usize| {
+        let topic = create_topics_request::CreatableTopic::default().with_name(TopicName(s(&format!("t{n}"))));
+        topic.with_num_partitions(1).with_replication_factor(1)
+    };
+    let request = CreateTopicsRequest::default().with_topics((0..1_200).map(topic).collect()).with_validate_only(true);
+    let created = rig.ask(client, 7, &request.with_timeout_ms(30_000));
+    assert!(created.topics.len() == 1_200 && created.topics.iter().all(|topic| topic.error_code == error::NONE));
+    let told = created.topics.iter().filter(|topic| topic.configs.as_ref().is_some_and(|configs| !configs.is_empty()));
+    assert_eq!(told.count(), 1_000);
+    let last = created.topics.last().unwrap();
+    assert_eq!((last.configs.is_none(), last.topic_config_error_code), (true, error::INVALID_REQUEST));
+}
+
+/// Of everything that a client has asked for ahead one long list is made, and nobody else waits for the rest.
+#[test]
+fn who_asks_for_long_lists_ahead_has_one_of_them() {
+    let mut rig = Rig::new(1);
+    let deaf: Vec<_> = (0..10).map(|_| rig.connect(0)).collect();
+    let admin = rig.connect(0);
+    for n in 0..30 {
+        assert_eq!(rig.create(admin, &format!("t{n}"), 100, &[]), 0);
+    }
+    let dirs = DescribeLogDirsRequest::default().with_topics(None);
+    let one = {
+        rig.ask(admin, 4, &dirs);
+        let sent = rig.send(admin, 4, &dirs);
+        rig.run();
+        let (got, frame) = rig.take_frame(admin).unwrap();
+        assert_eq!(got, sent);
+        frame.len()
+    };
+    for client in &deaf {
+        rig.reads(*client, false);
+        for _ in 0..20 {
+            rig.send(*client, 4, &dirs);
+        }
+    }
+    rig.pass(1_000);
+    let held = rig.stats(0).answer_memory_bytes.load(std::sync::atomic::Ordering::Relaxed) as usize;
+    let most = deaf.len() * (torc_base::limits::REPLY_BYTES_MAX + one + 1_000);
+    assert!(held >= deaf.len() * one && held < most, "{held} bytes are held, {one} take one answer");
+    // Whoever comes now is served all the same.
+    let newcomer = rig.connect(0);
+    assert_eq!(rig.ask(newcomer, 4, &dirs).results[0].topics.len(), 30);
+    // Those who read after all get everything, in order.
+    rig.reads(deaf[0], true);
+    rig.pass(1_000);
+    let got = std::iter::from_fn(|| rig.take_frame(deaf[0])).count();
+    assert_eq!(got, 20);
+}
+
+/// Long lists are made over turns: in between others are served.
+#[test]
+fn long_lists_are_made_over_turns() {
+    let mut rig = Rig::new(1);
+    let (client, other) = (rig.connect(0), rig.connect(0));
+    for n in 0..40 {
+        assert_eq!(rig.create(client, &format!("t{n}"), 100, &[]), 0);
+    }
+    let resource = |n: usize| {
+        let resource = DescribeConfigsResource::default().with_resource_type(2).with_configuration_keys(None);
+        resource.with_resource_name(s(&format!("t{}", n % 40)))
+    };
+    let configs = DescribeConfigsRequest::default().with_resources((0..400).map(resource).collect());
+    let dirs = DescribeLogDirsRequest::default().with_topics(None);
+    rig.send(client, 4, &configs);
+    rig.send(client, 4, &dirs);
+    let (mut turns, mut answers, mut served) = (0, 0, 0);
+    while answers < 2 {
+        rig.send(other, 9, &MetadataRequest::default().with_topics(Some(Vec::new())));
+        assert!(rig.turn(0), "{answers} of 2 answers came");
+        turns += 1;
+        served += usize::from(rig.take_frame(other).is_some());
+        answers += usize::from(rig.take_frame(client).is_some());
+        assert!(turns < 200);
+    }
+    assert!(turns > 15 && served + 2 >= turns, "{turns} turns, {served} others were served");
+}

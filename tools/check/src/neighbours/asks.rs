@@ -3,11 +3,14 @@
 use crate::failure::Result;
 use crate::wire::frame;
 use bytes::Bytes;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
+    ApiVersionsRequest, DescribeConfigsRequest, FetchRequest, FindCoordinatorRequest, ListOffsetsRequest,
+    MetadataRequest, ProduceRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -62,6 +65,25 @@ pub fn list_offsets(topic: &str, partition: i32, timestamp: i64) -> Result<Vec<u
 /// All topics.
 pub fn metadata() -> Result<Vec<u8>> {
     Ok(frame(&MetadataRequest::default().with_topics(None), 9, 1)?.to_vec())
+}
+
+/// One topic.
+pub fn metadata_of(topic: &str) -> Result<Vec<u8>> {
+    let topic = MetadataRequestTopic::default().with_name(Some(name(topic)));
+    Ok(frame(&MetadataRequest::default().with_topics(Some(vec![topic])), 9, 1)?.to_vec())
+}
+
+/// The settings of one topic.
+pub fn configs_of(topic: &str) -> Result<Vec<u8>> {
+    let resource = DescribeConfigsResource::default().with_resource_type(2).with_configuration_keys(None);
+    let resource = resource.with_resource_name(StrBytes::from_string(topic.to_string()));
+    Ok(frame(&DescribeConfigsRequest::default().with_resources(vec![resource]), 4, 1)?.to_vec())
+}
+
+/// Who coordinates some group.
+pub fn coordinator() -> Result<Vec<u8>> {
+    let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![StrBytes::from_static_str("some")]);
+    Ok(frame(&request, 4, 1)?.to_vec())
 }
 
 /// What every client asks first.

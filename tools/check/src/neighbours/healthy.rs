@@ -1,6 +1,8 @@
-//! Three clients that do nothing unusual: one produces, one reads what it produces, one reads old records. Each keeps
-//! a pace that leaves the server idle for most of the time, and compares every byte.
+//! Clients that do nothing unusual: one produces, one reads what it produces, one reads old records, and newcomers, one
+//! after the other, ask small things. Each keeps a pace that leaves the server idle for most of the time, and compares
+//! every byte.
 
+use super::asks;
 use super::data::{COLD, HOT, Size};
 use super::window::{Samples, Window};
 use crate::content::{self, Mark, Sender};
@@ -8,6 +10,7 @@ use crate::failure::{Result, wrong};
 use crate::kill::now_ms;
 use crate::wire::{ACKS_ALL, Client, Fetched, Produce, batches};
 use std::collections::VecDeque;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +19,8 @@ use std::time::{Duration, Instant};
 use torc_net::kafka::records::{self, Codec};
 
 /// Who is healthy.
-pub const NAMES: [&str; 3] = ["producer", "hot consumer", "cold consumer"];
+pub const CLIENTS: usize = 4;
+pub const NAMES: [&str; CLIENTS] = ["producer", "hot consumer", "cold consumer", "newcomer"];
 
 /// Of the producer: a batch each.
 const PRODUCE_EVERY: Duration = Duration::from_millis(5);
@@ -24,6 +28,8 @@ const VALUE: usize = 2_000;
 /// Of the cold consumer: a fetch of so many bytes each.
 const COLD_EVERY: Duration = Duration::from_millis(50);
 const COLD_BYTES: i32 = 1 << 20;
+/// A newcomer comes, asks what clients ask first, and goes.
+const NEWCOMER_EVERY: Duration = Duration::from_millis(20);
 /// Longest wait of the hot consumer for the next record.
 const HOT_WAIT_MS: i32 = 500;
 
@@ -40,16 +46,17 @@ pub struct Figures {
     pub records: usize,
     /// Records per second.
     pub rate: f64,
-    /// Of the producer's round trips, of the way from the producer to the hot consumer, of the cold consumer's fetches.
+    /// Of the producer's round trips, of the way from the producer to the hot consumer, of the cold consumer's fetches, of
+    /// newcomers' whole stays.
     /// `None` without any.
     pub p99: Option<Duration>,
 }
 
-/// The three, and what joins them.
+/// All of them, and what joins them.
 pub struct Healthy {
     address: SocketAddr,
     size: Size,
-    progress: [Progress; 3],
+    progress: [Progress; CLIENTS],
     /// When records were sent that the hot consumer has not seen, oldest first, by number.
     sent: Mutex<VecDeque<(u32, Instant)>>,
     /// Records that were acknowledged.
@@ -68,18 +75,19 @@ impl Healthy {
         Healthy {
             address,
             size,
-            progress: [progress(), progress(), progress()],
+            progress: std::array::from_fn(|_| progress()),
             sent: Mutex::default(),
             acknowledged: Mutex::default(),
             stop: AtomicBool::new(false),
         }
     }
 
-    /// Runs all three, each on a thread of `scope`, until [`Healthy::stop`].
+    /// Runs all of them, each on a thread of `scope`, until [`Healthy::stop`].
     pub fn start<'a>(&'a self, scope: &'a thread::Scope<'a, '_>) {
         scope.spawn(|| self.run(0, Healthy::produce));
         scope.spawn(|| self.run(1, Healthy::read_hot));
         scope.spawn(|| self.run(2, Healthy::read_cold));
+        scope.spawn(|| self.run(3, Healthy::come_and_go));
     }
 
     fn run(&self, who: usize, work: impl Fn(&Healthy) -> Result<()>) {
@@ -149,6 +157,23 @@ impl Healthy {
                 };
                 self.note(1, began, 1);
             }
+        }
+        Ok(())
+    }
+
+    /// Connects, learns of the server, of one topic and its settings, of its end and of a coordinator, and leaves.
+    fn come_and_go(&self) -> Result<()> {
+        while !self.stopping() {
+            let began = Instant::now();
+            let mut client = Client::connect(self.address)?;
+            let asked = [asks::api_versions()?, asks::metadata_of(HOT)?, asks::configs_of(HOT)?, asks::coordinator()?];
+            for request in &asked {
+                client.stream().write_all(request)?;
+                client.frame()?;
+            }
+            client.offset(HOT, 0, -1)?;
+            self.note(3, began, 1);
+            pace(began, NEWCOMER_EVERY);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The kinds of neighbours: what each does while the healthy clients work, until it is told to leave.
 
 use super::data::Size;
-use super::{consumers, producers, strangers, znodes};
+use super::{consumers, lists, producers, strangers, znodes};
 use crate::failure::Result;
 use clap::ValueEnum;
 use rustix::process::setpriority_process;
@@ -45,6 +45,8 @@ pub enum Kind {
     Garbage,
     /// The metadata of all topics, again and again, unread.
     UnreadMetadata,
+    /// Long lists of all kinds, of which nothing lies on disk, sent ahead without end, unread.
+    UnreadLists,
     /// Requests of other kinds, sent ahead without end, unread.
     UnreadAnswers,
     /// Small compressed batches with large contents, and searches in them.
@@ -139,6 +141,7 @@ impl Kind {
             Kind::ConnectStorms => strangers::storms(stage),
             Kind::Garbage => strangers::garbage(stage),
             Kind::UnreadMetadata => strangers::unread_metadata(stage),
+            Kind::UnreadLists => lists::unread(stage),
             Kind::UnreadAnswers => strangers::unread_answers(stage),
             Kind::UnreadZnodes => znodes::unread(stage),
         }

@@ -1,6 +1,6 @@
-//! Neighbours: hundreds of greedy, slow, stalled, vanishing and hostile clients beside one producer and two consumers.
+//! Neighbours: hundreds of greedy, slow, stalled, vanishing and hostile clients beside one producer, two consumers and newcomers.
 //!
-//! Whatever the neighbours do, the three make progress, nothing of theirs is lost, and the server's memory stays under
+//! Whatever the neighbours do, these make progress, nothing of theirs is lost, and the server's memory stays under
 //! its bound. In the long form they keep besides half of their rate and twice their p99, each measured against what
 //! they had just before and after, without neighbours, and less what the machine's own disk lost meanwhile: another
 //! process writes and reads a file of its own there, at the same pace.
@@ -11,6 +11,7 @@ mod data;
 mod disk;
 mod healthy;
 mod kinds;
+mod lists;
 mod peer;
 mod producers;
 mod strangers;
@@ -26,7 +27,7 @@ use crate::report::{Report, ms};
 use clap::ValueEnum;
 use data::Size;
 use disk::Disk;
-use healthy::{Figures, Healthy, NAMES};
+use healthy::{CLIENTS, Figures, Healthy, NAMES};
 use kinds::{Seen, Stage};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -133,10 +134,10 @@ struct Street<'a> {
     report: &'a mut Report,
 }
 
-/// The three clients' figures over one time, and what others' durable writes and reads took then.
+/// The healthy clients' figures over one time, and what others' durable writes and reads took then.
 #[derive(Clone, Copy)]
 struct All {
-    clients: [Figures; 3],
+    clients: [Figures; CLIENTS],
     writes: Option<Times>,
     reads: Option<Times>,
 }
@@ -187,7 +188,7 @@ impl Street<'_> {
 
     fn figures(&self, from: Instant) -> All {
         let to = Instant::now();
-        let clients = [0, 1, 2].map(|who| self.healthy.figures(who, from, to));
+        let clients = std::array::from_fn(|who| self.healthy.figures(who, from, to));
         All { clients, writes: self.disk.writes(from, to), reads: self.disk.reads(from, to) }
     }
 
@@ -199,7 +200,7 @@ impl Street<'_> {
             memory.look(self.server);
             let figures = self.figures(from);
             let all = figures.clients.iter().all(|figures| figures.records >= RECORDS_MIN);
-            let failed = (0..3).any(|who| self.healthy.failure(who).is_some());
+            let failed = (0..CLIENTS).any(|who| self.healthy.failure(who).is_some());
             if from.elapsed() >= time && (all || failed || from.elapsed() > time + PATIENCE) {
                 return figures;
             }
@@ -242,7 +243,7 @@ impl Street<'_> {
             time(figures.reads.map(|times| times.p99)),
             reads.1
         ));
-        for ((who, client), (mean, high)) in NAMES.iter().enumerate().zip([writes, writes, reads]) {
+        for ((who, client), (mean, high)) in NAMES.iter().enumerate().zip([writes, writes, reads, (1.0, 1.0)]) {
             let (alone, beside) = ([before.clients[who], after.clients[who]], figures.clients[who]);
             let rate = (alone[0].rate + alone[1].rate) / 2.0;
             let kept = beside.rate / rate;

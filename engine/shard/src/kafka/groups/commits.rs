@@ -343,7 +343,8 @@ fn fill_places(
     let mut of = |partitions: Vec<FetchedOffset>| partitions.into_iter().map(|one| room.admit(one)).collect();
     let Some(places) = places else {
         let all = topics.into_iter().filter_map(|(name, partitions)| {
-            let id = view.by_name(&name).map_or(TopicId::ZERO, |topic| topic.id);
+            let known = if version >= BY_ID { view.by_name(&name) } else { None };
+            let id = known.map_or(TopicId::ZERO, |topic| topic.id);
             (version < BY_ID || id != TopicId::ZERO).then(|| Told { name, id, partitions: of(partitions) })
         });
         return all.collect();
@@ -363,35 +364,75 @@ fn fill_places(
     places.into_iter().map(told).collect()
 }
 
+/// An OffsetFetch whose offsets are all there, and the answer to it so far.
+pub(in crate::kafka) struct Telling {
+    version: i16,
+    /// Groups of which not all has been told, the first of them last; before version [`MANY_GROUPS`] one without a name.
+    groups: Vec<(OffsetFetchResponseGroup, std::vec::IntoIter<Told>)>,
+    response: OffsetFetchResponse,
+}
+
+impl Telling {
+    fn new(version: i16, mut groups: Vec<(OffsetFetchResponseGroup, std::vec::IntoIter<Told>)>) -> Telling {
+        groups.reverse();
+        Telling { version, groups, response: OffsetFetchResponse::default() }
+    }
+
+    /// Tells on, for about `left` partitions. True if all has been told.
+    pub(in crate::kafka) fn tell_on(&mut self, left: &mut usize) -> bool {
+        let is_old = self.version < MANY_GROUPS;
+        while let Some((group, topics)) = self.groups.last_mut() {
+            for told in topics.by_ref() {
+                *left = left.saturating_sub(told.partitions.len().max(1));
+                if is_old {
+                    self.response.topics.push(told_of_one(self.version, told));
+                } else {
+                    group.topics.push(told_of_many(self.version, told));
+                }
+                if *left == 0 {
+                    return false;
+                }
+            }
+            let (group, _) = self.groups.pop().expect("seen above");
+            if !is_old {
+                self.response.groups.push(group);
+            }
+        }
+        true
+    }
+
+    pub(in crate::kafka) fn into_response(self) -> OffsetFetchResponse {
+        self.response
+    }
+}
+
+/// What coordinators said of groups, put in the places of the request; or a code for all of it.
 pub(super) fn fetched(
     view: &View,
     version: i16,
     groups: Vec<AskedGroup>,
     parts: impl Iterator<Item = Part>,
-) -> OffsetFetchResponse {
+) -> Result<Telling, i16> {
     let mut groups = groups.into_iter().zip(parts.map(fetched_group));
     let mut room = Room::new();
     if version >= MANY_GROUPS {
         let groups = groups.map(|(AskedGroup { group, places }, result)| {
             let answer = OffsetFetchResponseGroup::default().with_group_id(wire(&group).into());
             match result {
-                Ok(topics) => {
-                    let told = fill_places(view, version, places, topics, &mut room);
-                    answer.with_topics(told.into_iter().map(|one| told_of_many(version, one)).collect())
-                }
-                Err(code) => answer.with_error_code(code),
+                Ok(topics) => (answer, fill_places(view, version, places, topics, &mut room).into_iter()),
+                Err(code) => (answer.with_error_code(code), Vec::new().into_iter()),
             }
         });
-        return OffsetFetchResponse::default().with_groups(groups.collect());
+        return Ok(Telling::new(version, groups.collect()));
     }
     let (AskedGroup { places, .. }, result) = groups.next().expect("one group was asked for");
     let told = match result {
         Ok(topics) => fill_places(view, version, places, topics, &mut room),
-        Err(code) if version >= WHOLE_CODE => return OffsetFetchResponse::default().with_error_code(code),
+        Err(code) if version >= WHOLE_CODE => return Err(code),
         // Version 1 has codes for partitions alone.
         Err(code) => refuse_all(places.unwrap_or_default(), code),
     };
-    OffsetFetchResponse::default().with_topics(told.into_iter().map(|one| told_of_one(version, one)).collect())
+    Ok(Telling::new(version, vec![(OffsetFetchResponseGroup::default(), told.into_iter())]))
 }
 
 /// All partitions with one code.

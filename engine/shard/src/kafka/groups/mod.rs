@@ -6,14 +6,17 @@ mod find;
 mod lists;
 mod members;
 
+pub(super) use commits::Telling;
+
+use super::makings::Making;
 use super::refusals::{group_code, unavailable_code};
 use super::view::OFFSETS_TOPIC;
 use super::{Kafka, Out, ReplyTo, Waiting};
 use crate::mail::{Ask, Coordinated, CoordinatorPart, Token};
 use std::collections::BTreeMap;
 use torc_base::ids::{GroupId, Place};
-use torc_base::limits::MEMBER_NAME_BYTES_MAX;
-use torc_net::kafka::schema::TopicName;
+use torc_base::limits::{MEMBER_NAME_BYTES_MAX, REPLY_BYTES_MAX};
+use torc_net::kafka::schema::{OffsetFetchResponse, TopicName};
 use torc_net::kafka::{StrBytes, error};
 use torc_state::coordinator::request::Request;
 use torc_state::coordinator::response::{Refusal, Response};
@@ -115,7 +118,11 @@ impl Kafka {
         self.answer_coordinated(out, pending.to, *gather);
     }
 
-    fn answer_coordinated(&mut self, out: &mut Out, to: ReplyTo, gather: Gather) {
+    fn answer_coordinated(&mut self, out: &mut Out, to: ReplyTo, mut gather: Gather) {
+        // These may be long, and are not lists that wait for memory. Who asks ahead and takes none is to come again.
+        if matches!(gather.what, What::Join | What::Sync | What::Beat) && out.conns.held(to.conn) > REPLY_BYTES_MAX {
+            gather.parts = vec![Some(Err(error::COORDINATOR_LOAD_IN_PROGRESS))];
+        }
         let mut parts = gather.parts.into_iter().map(|part| part.expect("none is missing"));
         match gather.what {
             What::Join => self.reply(out, to, &members::joined(to.version, one(&mut parts))),
@@ -124,10 +131,10 @@ impl Kafka {
             What::Leave => self.reply(out, to, &members::left(to.version, one(&mut parts))),
             What::Commit(places) => self.reply(out, to, &commits::committed(to.version, places, one(&mut parts))),
             What::DeleteOffsets(places) => self.reply(out, to, &commits::deleted(places, one(&mut parts))),
-            What::Fetch(groups) => {
-                let fetched = commits::fetched(&self.view, to.version, groups, parts);
-                self.reply(out, to, &fetched);
-            }
+            What::Fetch(groups) => match commits::fetched(&self.view, to.version, groups, parts) {
+                Ok(telling) => self.make(out, to, Making::Offsets(Box::new(telling))),
+                Err(code) => self.reply(out, to, &OffsetFetchResponse::default().with_error_code(code)),
+            },
             What::Describe { groups, operations } => {
                 self.reply(out, to, &lists::described(to.version, operations, groups, parts));
             }
