@@ -259,6 +259,11 @@ impl BufMut {
         self.end = self.start + len;
     }
 
+    /// Bytes of memory that stay in use while this range lives.
+    pub fn block_bytes(&self) -> usize {
+        self.block.memory().bytes
+    }
+
     /// Gives up writing.
     pub fn freeze(self) -> Buf {
         Buf { block: self.block, start: self.start, end: self.end }

@@ -549,6 +549,9 @@ impl Conns {
         }
         c.stopped |= !c.may_take(free);
         let receives = c.may_receive(free);
+        if !receives {
+            c.frames.set_aside(&self.pool);
+        }
         if !c.receive.turn(conn, &mut c.frames, &self.pool, (!receives, receives && reads), ops) {
             self.leave_if_idle(conn, ops);
         }

@@ -8,7 +8,7 @@ use crate::memory::{Pace, Turns};
 use std::collections::VecDeque;
 use torc_base::buf::{BufMut, Pool};
 use torc_base::ids::ConnId;
-use torc_base::limits::LARGE_FRAME;
+use torc_base::limits::{LARGE_FRAME, PAGE};
 use torc_base::time::Mono;
 
 /// Small frames in a row after which a connection goes back to shared receive buffers.
@@ -121,6 +121,23 @@ impl Frames {
     /// Bytes came in.
     pub fn push(&mut self, now: Mono, bytes: BufMut) {
         self.held.push_back((now, bytes));
+    }
+
+    /// What came in and is not to be looked at for now moves to memory of its own, if that is much less: what all
+    /// connections receive into is not to be used up by those that are made to wait.
+    pub fn set_aside(&mut self, pool: &Pool) {
+        let bytes: usize = self.held.iter().map(|(_, bytes)| bytes.len()).sum();
+        let pinned: usize = self.held.iter().map(|(_, bytes)| bytes.block_bytes()).sum();
+        if bytes == 0 || pinned <= 2 * bytes.max(PAGE) {
+            return;
+        }
+        let mut aside = pool.take(bytes).expect("the pool has no limit");
+        let (at, mut filled) = (self.held.front().expect("there are bytes").0, 0);
+        for (_, bytes) in self.held.drain(..) {
+            aside[filled..filled + bytes.len()].copy_from_slice(&bytes);
+            filled += bytes.len();
+        }
+        self.held.push_back((at, aside));
     }
 
     /// The next whole frame, if it is there.

@@ -176,3 +176,27 @@ fn an_exact_receive_that_was_stopped_goes_on_where_it_was() {
     assert_eq!(&frame[..], &rest[4..]);
     assert_eq!(memory.reserved, LARGE_FRAME + 9);
 }
+
+#[test]
+fn what_is_not_looked_at_for_now_takes_what_it_needs() {
+    let mut memory = plenty();
+    let shared = Pool::new(usize::MAX, 0);
+    let mut frames = Frames::new(MAX);
+    let sizes = [10, 0, 3_000, 77];
+    let bytes = wire(&sizes);
+    for piece in bytes.chunks(90) {
+        let mut block = shared.take(32 << 10).expect("no limit");
+        block.truncate(piece.len());
+        block.copy_from_slice(piece);
+        frames.push(Mono(0), block);
+    }
+    let pinned = shared.used();
+    frames.set_aside(&memory.pool);
+    assert!(shared.used() == 0 && memory.pool.used() * 4 < pinned, "{} of {pinned}", memory.pool.used());
+    frames.set_aside(&memory.pool);
+    for size in sizes {
+        let frame = frames.pop(&mut memory.lender()).expect("a good length").expect("it is there");
+        assert_eq!(frame.len(), size);
+    }
+    assert!(frames.is_looked_through());
+}
