@@ -4,6 +4,8 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use support::Running;
 use torc_base::buf::{Buf, BufMut, Pool};
@@ -122,7 +124,7 @@ fn a_reader_that_goes_while_room_is_awaited_ends_the_connection() {
 struct Curious {
     pool: Pool,
     due: Option<(Mono, ConnId)>,
-    halts: usize,
+    halts: Arc<AtomicU32>,
     got: Option<BufMut>,
 }
 
@@ -143,7 +145,7 @@ impl App for Curious {
             }
             Event::Halted { conn, bytes, at } => {
                 assert!(at < bytes.len());
-                self.halts += 1;
+                self.halts.fetch_add(1, Ordering::Relaxed);
                 ops.push(Op::RecvExact { conn, bytes, from: at });
                 self.due = Some((now.mono.plus_ms(3), conn));
             }
@@ -168,14 +170,19 @@ impl App for Curious {
 #[test]
 fn an_exact_receive_can_be_stopped_and_goes_on_where_it_was() {
     let all = pattern(1_000_000);
-    let app = Curious { pool: Pool::new(usize::MAX, 0), due: None, halts: 0, got: None };
+    let halts = Arc::new(AtomicU32::new(0));
+    let app = Curious { pool: Pool::new(usize::MAX, 0), due: None, halts: Arc::clone(&halts), got: None };
     let running = Running::start(app, |_| {});
     let mut stream = TcpStream::connect(running.address).unwrap();
     for piece in all.chunks(37_000) {
         stream.write_all(piece).unwrap();
-        std::thread::sleep(Duration::from_millis(4));
+        // The next one comes when the receive has been stopped behind this one, or in front of it.
+        let before = halts.load(Ordering::Relaxed);
+        while halts.load(Ordering::Relaxed) == before && piece.len() == 37_000 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
     let app = running.join();
-    assert!(app.halts > 3, "stopped {} times", app.halts);
+    assert!(halts.load(Ordering::Relaxed) >= 27, "stopped for each piece but the last");
     assert!(app.got.expect("filled")[..] == all[..]);
 }
