@@ -63,7 +63,7 @@ pub struct Shard {
     pub(super) stats: Arc<Stats>,
     pub(super) conns: Conns,
     pub(super) slow: SlowLog,
-    kafka: Kafka,
+    pub(super) kafka: Kafka,
     pub(super) groups: Groups,
     coordinators: Coordinators,
     /// On shard 0.
@@ -91,6 +91,8 @@ pub struct Shard {
     next_press: Option<Mono>,
     stopping: Stopping,
     told_drained: bool,
+    /// Something has happened since the last turn that wants more than to be counted.
+    pub(super) needs_turn: bool,
 }
 
 impl Shard {
@@ -125,6 +127,7 @@ impl Shard {
             next_press: None,
             stopping: Stopping::No,
             told_drained: false,
+            needs_turn: true,
         }
     }
 
@@ -234,6 +237,7 @@ impl Shard {
     }
 
     fn on_event(&mut self, now: Now, event: Event<Mail>, ops: &mut Vec<Op<Mail>>) {
+        self.needs_turn |= !matches!(event, Event::Sent { .. }) || self.is_peers(&event);
         if self.is_peers(&event) {
             self.links.on_event(now.mono, event, ops);
             return self.peers_news(now, ops);
@@ -798,6 +802,7 @@ impl Shard {
         }
         self.depart(now, ops);
         self.send(now, ops);
+        self.needs_turn = false;
     }
 
     fn stop(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
@@ -878,5 +883,9 @@ impl App for Shard {
 
     fn busy(&self) -> bool {
         self.groups.flushing()
+    }
+
+    fn needs_turn(&self) -> bool {
+        self.needs_turn
     }
 }

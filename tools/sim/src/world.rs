@@ -467,6 +467,8 @@ impl<A: App> World<A> {
             return Ok(None);
         }
         let (mut quiet, mut exited) = (at_hand.is_empty(), false);
+        // What may be left out is left out always.
+        let nothing = quiet;
         for one in at_hand {
             let event = match one {
                 AtHand::Event(event) => event,
@@ -483,7 +485,7 @@ impl<A: App> World<A> {
                 break;
             }
         }
-        if !exited {
+        if !exited && (nothing || self.host(shard).app.needs_turn()) {
             exited = self.feed(shard, Event::Turn, &mut quiet)?;
         }
         let host = self.host(shard);
