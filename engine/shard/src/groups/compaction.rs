@@ -75,6 +75,8 @@ pub(super) struct Compaction {
 struct Job {
     id: GroupId,
     rules: Rules,
+    /// The longest entry that the log takes.
+    bytes_max: usize,
     now: Wall,
     keys: Keys,
     /// Entries below had been compacted before.
@@ -264,6 +266,7 @@ impl Groups {
             self.compaction.job = Some(Box::new(Job {
                 id,
                 rules,
+                bytes_max: self.settings.wal.entry_bytes_max(),
                 now: out.now.wall,
                 keys: Keys::new(seed, dirty.max(0) as u64, self.settings.compaction_keys_bytes),
                 compacted,
@@ -547,7 +550,7 @@ impl Job {
         let horizon = self.now.0.saturating_add(self.rules.delete_retention_ms);
         let mut sift = match self.sift.take() {
             Some(sift) => sift,
-            None => Sift::new(&item.bytes, (!self.holds_back).then_some(horizon), settled, spares)?,
+            None => Sift::new(&item.bytes, (!self.holds_back).then_some(horizon), settled, self.bytes_max, spares)?,
         };
         let result = if self.notes {
             let (keys, mut full) = (&mut self.keys, false);

@@ -11,7 +11,7 @@ use super::inflate::{Inflate, Spares};
 use super::opening::{NO_TIMESTAMP, invalid};
 use super::walk::{CUT_SHORT as CUT, Wrong, lone_framed, record_bytes, shifted};
 use super::{Invalid, TimestampType};
-use torc_base::limits::{COMPACTION_BATCH_BYTES_MAX, ENTRY_BYTES_MAX};
+use torc_base::limits::COMPACTION_BATCH_BYTES_MAX;
 
 /// What a record costs beside its bytes, in bytes that could be decompressed meanwhile.
 const RECORD_COST: usize = 32;
@@ -39,7 +39,8 @@ pub enum Left {
     Nothing,
     /// This batch.
     Some(Vec<u8>),
-    /// It holds more than is ever taken apart, and stays as it is, with records that might go.
+    /// It holds more than is ever taken apart, or what is left of it compresses to more than the log takes: it stays as it is,
+    /// with records that might go.
     TooLarge,
 }
 
@@ -49,6 +50,7 @@ pub struct Sift {
     codec: Codec,
     /// What its tombstones get, if some are left.
     horizon: Option<i64>,
+    bytes_max: usize,
     state: State,
     /// Records gone through, and their bytes.
     done: i32,
@@ -74,8 +76,14 @@ enum State {
 
 impl Sift {
     /// Begins with the batch that fills `bytes`. `horizon`: the time of the end of tombstones that are left, if the batch
-    /// has none yet that is `settled`: set by compaction and not by a client.
-    pub fn new(bytes: &[u8], horizon: Option<i64>, settled: bool, spares: &mut Spares) -> Result<Sift, Invalid> {
+    /// has none yet that is `settled`: set by compaction and not by a client. `bytes_max`: the longest batch that may come of it.
+    pub fn new(
+        bytes: &[u8],
+        horizon: Option<i64>,
+        settled: bool,
+        bytes_max: usize,
+        spares: &mut Spares,
+    ) -> Result<Sift, Invalid> {
         let batch = parse(bytes)?;
         if batch.length != bytes.len() {
             return Err(Invalid::NotOneBatch { declared: batch.length, bytes: bytes.len() });
@@ -92,6 +100,7 @@ impl Sift {
             batch,
             codec,
             horizon,
+            bytes_max,
             state,
             done: 0,
             bytes: 0,
@@ -285,7 +294,7 @@ impl Sift {
             return Ok(None);
         }
         let mut bytes = deflate.finish();
-        if bytes.len() > ENTRY_BYTES_MAX {
+        if bytes.len() > self.bytes_max {
             return Ok(Some(Left::TooLarge));
         }
         (batch.length, batch.records) = (bytes.len(), self.records);

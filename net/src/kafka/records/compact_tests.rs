@@ -29,7 +29,7 @@ fn batch(prng: &mut Prng, codec: Codec, records: usize, bytes: u64) -> Vec<u8> {
 }
 
 fn sift(bytes: &[u8], horizon: Option<i64>, slice: usize, mut keep: impl FnMut(Keyed<'_>) -> bool) -> Left {
-    let mut sift = Sift::new(bytes, horizon, true, &mut Spares::default()).expect("sound");
+    let mut sift = Sift::new(bytes, horizon, true, usize::MAX, &mut Spares::default()).expect("sound");
     loop {
         let mut budget = slice;
         if let Some(left) = sift.step(bytes, &mut budget, &mut keep).expect("sound") {
@@ -107,7 +107,7 @@ fn a_horizon_that_compaction_has_not_set_does_not_count() {
     bytes[22] |= 1 << 6;
     let header = parse(&bytes).expect("sound");
     write(&mut bytes, &header);
-    let mut sift = Sift::new(&bytes, Some(900), false, &mut Spares::default()).expect("sound");
+    let mut sift = Sift::new(&bytes, Some(900), false, usize::MAX, &mut Spares::default()).expect("sound");
     let Ok(Some(Left::Some(after))) = sift.step(&bytes, &mut usize::MAX.clone(), |_| true) else { panic!("rewritten") };
     assert_eq!(verify(&after).expect("sound").delete_horizon(), Some(900));
     assert_eq!(read(&after).expect("sound"), read(&bytes).expect("sound"));
@@ -158,6 +158,27 @@ fn more_than_is_taken_apart_is_said_to_be_too_large() {
 }
 
 #[test]
+fn what_would_become_longer_than_the_log_takes_stays_as_it_was() {
+    let mut prng = Prng::new(3);
+    let value: Vec<u8> = (0..50_000).map(|_| prng.next_u64() as u8).collect();
+    let record = |key| Record { key: Some(key), value: Some(&value), ..Record::default() };
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let three =
+            build(&[record(b"a"), record(b"b"), record(b"c")], &BuildOptions { codec, ..BuildOptions::default() });
+        let left = |bytes_max| {
+            let mut sift = Sift::new(&three, None, true, bytes_max, &mut Spares::default()).expect("sound");
+            sift.step(&three, &mut usize::MAX.clone(), |record| record.key != Some(b"b"))
+                .expect("sound")
+                .expect("all of it")
+        };
+        // Of what was compressed in another way, less may become longer.
+        let Left::Some(bytes) = left(usize::MAX) else { panic!("{codec:?}: two are left") };
+        assert_eq!(left(bytes.len()), Left::Some(bytes.clone()));
+        assert_eq!(left(bytes.len() - 1), Left::TooLarge);
+    }
+}
+
+#[test]
 fn damaged_records_are_an_error_and_never_a_panic() {
     let mut prng = Prng::new(5);
     for round in 0..2_000 {
@@ -166,7 +187,7 @@ fn damaged_records_are_an_error_and_never_a_panic() {
             let at = HEADER + prng.below((bytes.len() - HEADER) as u64) as usize;
             bytes[at] ^= 1 << prng.below(8);
         }
-        if let Ok(mut sift) = Sift::new(&bytes, Some(7), true, &mut Spares::default()) {
+        if let Ok(mut sift) = Sift::new(&bytes, Some(7), true, usize::MAX, &mut Spares::default()) {
             while let Ok(None) = sift.step(&bytes, &mut 100, |record| record.offset % 2 == 0) {}
         }
     }
