@@ -11,6 +11,9 @@ use torc_state::tree::{Body, Txn};
 /// Pieces of the snapshot for a checkpoint that are taken in one turn.
 const TURN_PIECES: usize = 2;
 
+/// Bytes of a transaction's entry besides what it does, at most.
+const TXN_HEAD_BYTES: usize = 128;
+
 /// Who asked for a transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct TxnHead {
@@ -81,6 +84,11 @@ impl Groups {
     /// True while the log has room for so many bytes of what clients ask for.
     pub fn admits_txn(&self, bytes: usize) -> bool {
         self.deferred.is_empty() && self.wal.admits(bytes)
+    }
+
+    /// Bytes that what a transaction does may take, for the log to take it.
+    pub fn txn_bytes_max(&self) -> usize {
+        self.settings.wal.entry_bytes_max() - TXN_HEAD_BYTES
     }
 
     /// Puts a transaction into the tree's log; its entry. `grows`: it takes memory and disk, of which there may be none.

@@ -195,7 +195,7 @@ fn a_checkpoint_with_entries_that_are_taken_back_leaves_no_ephemeral_znode_behin
     assert_eq!(loaded.pending(), Some((Index(12), Index(12))));
     for log in [&mut log, &mut loaded] {
         log.cut(Index(12));
-        let body = log.state().prepare_close(session).expect("it is there");
+        let body = log.state().prepare_close(session, usize::MAX).expect("it is there");
         log.replay(&item_of(session, 12, body)).expect("it follows");
         assert_eq!(apply(log, 12), [12]);
     }
@@ -216,7 +216,7 @@ fn a_session_that_ends_while_a_checkpoint_is_taken_has_ended_behind_it_whatever_
     apply(&mut log, 4_041);
     // Some of its znodes have been taken when it ends, others have not.
     assert!(!log.walk(2));
-    let body = log.state().prepare_close(session).expect("it is there");
+    let body = log.state().prepare_close(session, usize::MAX).expect("it is there");
     log.replay(&item_of(session, 4_042, body)).expect("it follows");
     apply(&mut log, 4_042);
     while !log.walk(1) {}

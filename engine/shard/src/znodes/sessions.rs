@@ -96,7 +96,8 @@ impl Znodes {
                 self.end_again = around.now().plus_ms(AGAIN_MS);
                 return;
             }
-            let Some(body) = around.tree().prepare_close(session) else {
+            let bytes_max = around.groups.txn_bytes_max();
+            let Some(body) = around.tree().prepare_close(session, bytes_max) else {
                 self.ending.pop_front();
                 continue;
             };

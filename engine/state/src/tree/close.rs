@@ -10,6 +10,9 @@ use torc_base::ids::{SessionId, Zxid};
 use torc_base::limits::{SESSION_END_PATH_BYTES, SESSION_END_ZNODES, SESSIONS_MAX};
 use torc_base::time::Wall;
 
+/// Bytes in a transaction in front of a path, at most.
+const PATH_HEAD_BYTES: usize = 10;
+
 impl Tree {
     /// A new session, whose id follows from the change that makes it, and is no other's.
     pub fn prepare_session(&self, zxid: Zxid, timeout_ms: u32) -> Result<(SessionId, Body), TreeError> {
@@ -21,9 +24,10 @@ impl Tree {
         Ok((free.expect("not all are taken"), Body::CreateSession { timeout_ms }))
     }
 
-    /// The end of a session, or as much of it as one transaction holds: this is asked again until the [`Body::CloseSession`]
-    /// that is appended is the last. Nobody is served in that session from the first on. `None`: there is no such session.
-    pub fn prepare_close(&self, session: SessionId) -> Option<Body> {
+    /// The end of a session, or as much of it as one transaction holds, of which the log takes `bytes_max`: this is asked
+    /// again until the [`Body::CloseSession`] that is appended is the last. Nobody is served in that session from the first on.
+    /// `None`: there is no such session.
+    pub fn prepare_close(&self, session: SessionId, bytes_max: usize) -> Option<Body> {
         self.session(session)?;
         let mut ephemerals = BTreeSet::new();
         let mut bytes = 0;
@@ -36,10 +40,12 @@ impl Tree {
             if !is_there || ephemerals.contains(&path) {
                 continue;
             }
-            if ephemerals.len() == SESSION_END_ZNODES || bytes > SESSION_END_PATH_BYTES {
+            // One is taken whatever its length: the log took what made it.
+            let is_full = !ephemerals.is_empty() && bytes + PATH_HEAD_BYTES + path.len() > bytes_max;
+            if ephemerals.len() == SESSION_END_ZNODES || bytes > SESSION_END_PATH_BYTES || is_full {
                 return Some(Body::CloseSession { ephemerals: ephemerals.into_iter().collect(), last: false });
             }
-            bytes += path.len();
+            bytes += PATH_HEAD_BYTES + path.len();
             ephemerals.insert(path);
         }
         Some(Body::CloseSession { ephemerals: ephemerals.into_iter().collect(), last: true })

@@ -6,7 +6,7 @@ use torc_base::ids::Index;
 /// Ends a session as a leader does, and applies all; how many transactions it took.
 fn close(rig: &mut Rig, session: i64) -> usize {
     for n in 1.. {
-        let body = rig.tree.prepare_close(SessionId(session)).expect("it is there");
+        let body = rig.tree.prepare_close(SessionId(session), usize::MAX).expect("it is there");
         let is_last = matches!(body, Body::CloseSession { last: true, .. });
         rig.append(session, body);
         if is_last {
@@ -52,10 +52,10 @@ fn a_close_lists_what_is_appended_and_leaves_out_what_is_being_deleted() {
     rig.ask(&who, Change::Delete("/brief", -1)).expect("a good request");
     rig.ask(&Rig::asker(0), create("/brief")).expect("another's now");
     rig.ask(&who, Change::SetData("/stays", Some(b"x"), -1)).expect("a good request");
-    let body = rig.tree.prepare_close(SessionId(session)).expect("it is there");
+    let body = rig.tree.prepare_close(SessionId(session), usize::MAX).expect("it is there");
     assert_eq!(body, Body::CloseSession { ephemerals: vec!["/new".into(), "/stays".into()], last: true });
     rig.append(session, body);
-    assert!(rig.tree.prepare_close(SessionId(session)).is_none(), "it is on its way");
+    assert!(rig.tree.prepare_close(SessionId(session), usize::MAX).is_none(), "it is on its way");
     rig.apply_all();
     assert_eq!(rig.names("/"), ["brief", "zookeeper"]);
 }
@@ -69,7 +69,7 @@ fn a_session_with_more_than_one_transaction_holds_ends_in_several_and_through_a_
         rig.ask(&Rig::asker(session), create_as("/a/n", 3, b"")).expect("a good request");
     }
     rig.apply_all();
-    let first = rig.tree.prepare_close(SessionId(session)).expect("it is there");
+    let first = rig.tree.prepare_close(SessionId(session), usize::MAX).expect("it is there");
     let Body::CloseSession { ephemerals, last } = &first else { panic!("not a close") };
     assert_eq!((ephemerals.len(), *last), (SESSION_END_ZNODES, false));
     let index = rig.append(session, first);

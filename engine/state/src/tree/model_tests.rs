@@ -37,7 +37,7 @@ fn step(rig: &mut Rig, prng: &mut Prng, sessions: &mut Vec<i64>) {
             sessions.push(id.get());
         }
         1 if session != 0 => {
-            if let Some(body) = rig.tree.prepare_close(SessionId(session)) {
+            if let Some(body) = rig.tree.prepare_close(SessionId(session), usize::MAX) {
                 rig.append(session, body);
             }
         }
@@ -114,7 +114,7 @@ fn what_a_request_is_judged_by_is_what_will_be_when_all_is_applied() {
         for session in sessions {
             let id = SessionId(session);
             assert_eq!(rig.tree.session(id), later.tree.session(id), "seed {seed}");
-            assert_eq!(rig.tree.prepare_close(id), later.tree.prepare_close(id), "seed {seed}");
+            assert_eq!(rig.tree.prepare_close(id, usize::MAX), later.tree.prepare_close(id, usize::MAX), "seed {seed}");
         }
     }
 }

@@ -131,7 +131,7 @@ fn the_session_is_looked_at_before_the_path_and_after_the_mode() {
         assert_eq!(rig.tree.prepare(&local, &change), Err(TreeError::BadArguments));
     }
     assert_eq!(rig.tree.prepare(&local, &create_as("/x", 1, b"")), Err(TreeError::EphemeralOnLocalSession));
-    let close = rig.tree.prepare_close(SessionId(session)).expect("it is open");
+    let close = rig.tree.prepare_close(SessionId(session), usize::MAX).expect("it is open");
     rig.append(session, close);
     assert_eq!(
         rig.tree.prepare(&Rig::asker(session), &create("/x")),

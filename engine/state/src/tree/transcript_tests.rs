@@ -191,7 +191,7 @@ impl Replay {
     /// The first session ends, and another takes its place.
     fn close(&mut self, zxid: i64) {
         self.rig.zxid = zxid - 1;
-        let body = self.rig.tree.prepare_close(SessionId(self.sessions[0])).expect("it is there");
+        let body = self.rig.tree.prepare_close(SessionId(self.sessions[0]), usize::MAX).expect("it is there");
         self.rig.append(self.sessions[0], body);
         self.rig.apply_all();
         self.sessions[0] = self.rig.session();
