@@ -323,6 +323,8 @@ impl CatalogOwner {
     fn append(&mut self, groups: &mut Groups, out: &mut Out, command: Command, cause: Cause) -> Result<(), i16> {
         let index = groups.propose_command(out, command).map_err(|refusal| match refusal {
             Refusal::NotLeader => error::NOT_CONTROLLER,
+            // What Kafka's controller says to more than it does at once.
+            Refusal::TooLarge => error::POLICY_VIOLATION,
             other => code(other),
         })?;
         self.causes.insert(index, cause);

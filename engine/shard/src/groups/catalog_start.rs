@@ -2,13 +2,14 @@
 //! members lack that can be reached, and some more for those that were away for a while. Who lacks what is gone gets the
 //! state itself: the catalog in one piece, as it is when it leaves, the tree in parts ([`super::tree_start`]).
 
+use super::follow::STATE_HEAD_BYTES;
 use super::{Groups, Out};
 use crate::meaning::{Meaning, kind};
 use torc_base::buf::Buf;
 use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Index, NodeId, Offset};
 use torc_base::io::Level;
-use torc_base::limits::{CATALOG_KEPT_ENTRIES, PEER_HEAD_BYTES_MAX, TREE_KEPT_ENTRIES};
+use torc_base::limits::{CATALOG_KEPT_ENTRIES, TREE_KEPT_ENTRIES};
 use torc_consensus::{Body, Configuration, Mark, Message, Peer, SnapshotOutcome};
 use torc_net::peer::{EntryHead, GroupsWriter};
 use torc_state::retention::Age;
@@ -27,7 +28,7 @@ impl Groups {
     /// The longest state that goes to other members, which write it as one entry.
     fn state_bytes_max(&self) -> usize {
         // Beside it the entry has the members and the mark.
-        self.settings.wal.entry_bytes_max().saturating_sub(PEER_HEAD_BYTES_MAX / 16)
+        self.settings.wal.entry_bytes_max() - STATE_HEAD_BYTES
     }
 
     /// The catalog or the tree is about to be in a checkpoint, in so many bytes, as it is applied through `applied`: of its

@@ -12,9 +12,13 @@ use crate::refusal::Refusal;
 use std::collections::VecDeque;
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId};
 use torc_base::io::Level;
+use torc_base::limits::PEER_HEAD_BYTES_MAX;
 use torc_base::time::Mono;
 use torc_consensus::{Append, Body, Input, Message, Restore};
 use torc_wal::{Entry, Item, State, Wal};
+
+/// What stands beside a group's state where that is written as one entry, at most.
+pub(super) const STATE_HEAD_BYTES: usize = PEER_HEAD_BYTES_MAX / 16;
 
 /// Between two ticks of those groups that need some.
 pub const TICK_MS: u64 = 100;
@@ -106,6 +110,16 @@ impl Groups {
 
     /// See [`check`].
     fn check(&self, group: &Group, id: GroupId, message: &Message, sent: &[Sent]) -> Result<(), String> {
+        let most = self.settings.wal.entry_bytes_max();
+        // A state is written with the members and its mark.
+        let beside = if matches!(message.body, Body::Snapshot { .. }) { STATE_HEAD_BYTES } else { 0 };
+        if let Some(long) = sent.iter().map(|sent| sent.item.bytes.len() + beside).find(|bytes| *bytes > most) {
+            return Err(format!(
+                "an entry of {long} bytes, and the log here, with segments of {} bytes, takes {most} at most: this node needs \
+                 a new data directory with larger segments (torc.wal.segment.bytes)",
+                self.settings.wal.segment_bytes
+            ));
+        }
         let Body::Snapshot { mark, .. } = message.body else { return check(group, id, message, sent) };
         match sent {
             [Sent { item, .. }] if item.kind == kind::STATE => group.meaning.starting_with(&item.bytes).map(|_| ()),

@@ -476,6 +476,7 @@ fn what_does_not_fit_is_not_taken_in() {
     other_term.item.term = Term(8);
     let mut unknown = sent(1, 0, b"x");
     unknown.item.kind = torc_wal::Kind(77);
+    let long = vec![b'x'; member.settings.wal.entry_bytes_max() + 1];
     let cases = [
         ("fewer than named", append(start, 0, &[sent(1, 0, b"x"), sent(2, 1, b"x")]), vec![sent(1, 0, b"x")]),
         ("another index", append(start, 0, &[sent(1, 0, b"x")]), vec![sent(2, 0, b"x")]),
@@ -484,6 +485,7 @@ fn what_does_not_fit_is_not_taken_in() {
         ("another group", append(start, 0, &[sent(1, 0, b"x")]), vec![other_group]),
         ("another term", append(start, 0, &[sent(1, 0, b"x")]), vec![other_term]),
         ("an unknown kind", append(start, 0, &[sent(1, 0, b"x")]), vec![unknown]),
+        ("more than the log takes", append(start, 0, &[sent(1, 0, &long)]), vec![sent(1, 0, &long)]),
         (
             "more than nothing",
             Message { term: Term(9), body: Body::HeartbeatReply { round: 0, incarnation: 0 } },

@@ -76,6 +76,9 @@ impl Groups {
     pub fn propose_command(&mut self, out: &mut Out, command: Command) -> Result<Index, Refusal> {
         let mut bytes = Vec::new();
         command.encode(&mut bytes);
+        if bytes.len() > self.settings.wal.entry_bytes_max() {
+            return Err(Refusal::TooLarge);
+        }
         let index = self.propose_internal(out, GroupId::CATALOG, kind::COMMAND, &bytes)?;
         self.catalog_mut().append(index, command);
         Ok(index)
@@ -105,6 +108,7 @@ impl Groups {
             return Err(Refusal::Storage);
         }
         let group = self.groups.get_mut(&id).filter(|group| group.leads()).ok_or(Refusal::NotLeader)?;
+        assert!(payload.len() <= self.settings.wal.entry_bytes_max(), "whoever makes long ones asks before");
         let append = next_place(group, out.now.mono, &mut self.output)?;
         note(&mut group.meaning, append.first);
         let seq = self.write_internal(id, kind, append.first, payload);

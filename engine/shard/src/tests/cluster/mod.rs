@@ -5,6 +5,7 @@ mod damage;
 mod greetings;
 mod kafka_znodes;
 mod local_sessions;
+mod long_entries;
 mod observers;
 mod read_only;
 mod reassignments;
