@@ -13,7 +13,7 @@ use torc_consensus::Append;
 use torc_net::kafka::records::{self, BuildOptions};
 use torc_state::partition::{Incoming, Sequenced};
 use torc_state::retention::Age;
-use torc_wal::Entry;
+use torc_wal::{Entry, WalSettings};
 
 /// A batch that wants its place in a log.
 #[derive(Debug)]
@@ -75,6 +75,15 @@ pub fn incoming(header: &Batch) -> Incoming {
 /// The header of a batch of the log.
 pub fn header(bytes: &[u8]) -> Result<Batch, Invalid> {
     records::parse(bytes)
+}
+
+/// The header of a batch, and what a record in it takes besides its key and value, at most.
+const HEADER_BYTES: usize = 61;
+pub const RECORD_HEAD_BYTES: usize = 48;
+
+/// Bytes of key and value of one record that fit into an entry of such a log by themselves.
+pub fn record_bytes_max(wal: &WalSettings) -> usize {
+    wal.entry_bytes_max() - HEADER_BYTES - RECORD_HEAD_BYTES
 }
 
 /// The batch of records of the server's own, as a client would send it. There must be one at least.

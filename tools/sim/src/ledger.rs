@@ -43,7 +43,7 @@ impl Ledger {
     pub fn read(&mut self, partition: i32, bytes: &[u8]) -> Result<(), Violation> {
         let part = self.parts.entry(partition).or_insert_with(|| Part {
             next: 0,
-            replayed: Coordinator::new(Arc::new(CoordinatorSettings::default())),
+            replayed: Coordinator::new(Arc::new(CoordinatorSettings::default()), usize::MAX),
             generations: BTreeMap::new(),
         });
         self.fresh = true;

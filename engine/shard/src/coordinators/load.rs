@@ -58,7 +58,8 @@ impl Coordinators {
     /// Loads the coordinator of a partition, from `at` on; nothing if this node does not lead it.
     pub(super) fn begin_load(&mut self, around: &mut Around, log: GroupId, at: Mono) {
         let Some((from, _)) = around.groups.extent(log).filter(|_| !self.closed) else { return };
-        let coordinator = Box::new(Coordinator::new(Arc::clone(&self.settings.coordinator)));
+        let settings = Arc::clone(&self.settings.coordinator);
+        let coordinator = Box::new(Coordinator::new(settings, batch::record_bytes_max(&self.settings.wal)));
         let state = State::Loading(Load { coordinator, from, read: None });
         self.seats.insert(log, Seat { state, armed: None });
         if at <= around.out.now.mono {

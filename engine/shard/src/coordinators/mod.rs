@@ -11,7 +11,7 @@ mod records;
 
 pub use records::decode as decode_group_record;
 
-use crate::batch::Record as BatchRecord;
+use crate::batch::{self, Record as BatchRecord};
 use crate::groups::{Groups, KeptBack, Out};
 use crate::mail::{Answer, Asker, Coordinated, CoordinatorPart, Unavailable};
 use crate::refusal::Refusal;
@@ -317,14 +317,15 @@ fn lost(answer: Answer, _: Refusal) -> Answer {
 /// Appends records in batches; the answers leave when the last one is committed, or say that it never will be.
 fn append(around: &mut Around, log: GroupId, records: &[Record], answers: Vec<KeptBack>) -> Result<(), Refusal> {
     let timestamp = around.out.now.wall.0;
+    let most = BATCH_BYTES.min(around.groups.record_bytes_max());
     let pairs: Vec<(Vec<u8>, Option<Vec<u8>>)> = records.iter().map(records::encode).collect();
     let mut rest = &pairs[..];
     let mut answers = Some(answers);
     while !rest.is_empty() {
         let mut bytes = 0;
         let fits = |(key, value): &&(Vec<u8>, Option<Vec<u8>>)| {
-            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-            bytes <= BATCH_BYTES
+            bytes += batch::RECORD_HEAD_BYTES + key.len() + value.as_ref().map_or(0, Vec::len);
+            bytes <= most
         };
         let count = rest.iter().take_while(fits).count().max(1);
         let (batch, behind) = rest.split_at(count);

@@ -241,3 +241,7 @@ fn topics_from_wire(topics: Vec<wire::TopicPartitions>) -> Vec<TopicPartitions> 
     };
     topics.into_iter().map(topic).collect()
 }
+
+#[cfg(test)]
+#[path = "records_tests.rs"]
+mod tests;

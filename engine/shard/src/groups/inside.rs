@@ -46,6 +46,11 @@ impl Groups {
         }
     }
 
+    /// Bytes of key and value of one record that fit into an entry of the log.
+    pub fn record_bytes_max(&self) -> usize {
+        batch::record_bytes_max(&self.settings.wal)
+    }
+
     fn append_own(&mut self, out: &mut Out, id: GroupId, records: &[Record]) -> Result<(Offset, Index), Refusal> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use torc_net::kafka::{Encodable, Uuid, error};
 
 /// A consumer that does what it is told.
-struct Member {
+pub(super) struct Member {
     client: Client,
     group: &'static str,
     id: String,
@@ -23,21 +23,21 @@ struct Member {
 }
 
 impl Member {
-    fn new(rig: &mut Rig, shard: usize, group: &'static str, id: &str) -> Member {
+    pub(super) fn new(rig: &mut Rig, shard: usize, group: &'static str, id: &str) -> Member {
         let client = rig.connect(shard);
         find(rig, client, group);
         Member { client, group, id: id.into(), epoch: 0, held: BTreeSet::new() }
     }
 
     /// All that a member says when it joins.
-    fn hello(&self, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
+    pub(super) fn hello(&self, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
         self.beat()
             .with_rebalance_timeout_ms(60_000)
             .with_subscribed_topic_names(Some(topics.iter().map(|topic| s(topic).into()).collect()))
             .with_topic_partitions(Some(self.owned()))
     }
 
-    fn beat(&self) -> ConsumerGroupHeartbeatRequest {
+    pub(super) fn beat(&self) -> ConsumerGroupHeartbeatRequest {
         ConsumerGroupHeartbeatRequest::default()
             .with_group_id(s(self.group).into())
             .with_member_id(s(&self.id))
@@ -52,7 +52,7 @@ impl Member {
         self.held.iter().map(one).collect()
     }
 
-    fn ask(&mut self, rig: &mut Rig, version: i16, request: &ConsumerGroupHeartbeatRequest) -> i16 {
+    pub(super) fn ask(&mut self, rig: &mut Rig, version: i16, request: &ConsumerGroupHeartbeatRequest) -> i16 {
         let answer = rig.ask(self.client, version, request);
         assert_eq!(answer.error_message.is_some(), answer.error_code != error::NONE);
         if answer.error_code != error::NONE {
@@ -67,7 +67,7 @@ impl Member {
         answer.error_code
     }
 
-    fn join(&mut self, rig: &mut Rig, version: i16, topics: &[&str]) {
+    pub(super) fn join(&mut self, rig: &mut Rig, version: i16, topics: &[&str]) {
         assert_eq!(self.ask(rig, version, &self.hello(topics)), error::NONE);
     }
 

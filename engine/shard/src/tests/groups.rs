@@ -37,7 +37,7 @@ pub(super) fn join_request(group: &str, member: &str) -> JoinGroupRequest {
 }
 
 /// A member's way into a group that it is alone in: its id and the generation.
-fn join(rig: &mut Rig, client: Client, group: &str) -> (String, i32) {
+pub(super) fn join(rig: &mut Rig, client: Client, group: &str) -> (String, i32) {
     let told = rig.ask(client, 9, &join_request(group, ""));
     assert_eq!(told.error_code, error::MEMBER_ID_REQUIRED);
     let member = told.member_id.to_string();
@@ -49,7 +49,7 @@ fn join(rig: &mut Rig, client: Client, group: &str) -> (String, i32) {
     (member, joined.generation_id)
 }
 
-fn sync(rig: &mut Rig, client: Client, group: &str, member: &str, generation: i32) -> Vec<u8> {
+pub(super) fn sync(rig: &mut Rig, client: Client, group: &str, member: &str, generation: i32) -> Vec<u8> {
     let assignment = SyncGroupRequestAssignment::default().with_member_id(s(member)).with_assignment(vec![9, 9].into());
     let request = SyncGroupRequest::default()
         .with_group_id(s(group).into())

@@ -15,6 +15,7 @@ mod joining;
 mod kafka_znodes;
 mod lines;
 mod lists;
+mod long_entries;
 mod long_lists;
 mod metadata;
 mod moves;

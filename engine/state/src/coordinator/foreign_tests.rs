@@ -134,7 +134,7 @@ fn any_log_can_be_taken_over() {
         let mut topics = Topics::default();
         topics.set("t", 3);
         let mut ids = Prng::new(seed);
-        let mut coordinator = Coordinator::new(Arc::new(CoordinatorSettings::default()));
+        let mut coordinator = Coordinator::new(Arc::new(CoordinatorSettings::default()), usize::MAX);
         for _ in 0..prng.below(20) {
             coordinator.replay(&record(&mut prng));
         }

@@ -5,6 +5,9 @@
 //! leadership is lost, the coordinator is dropped, whoever waits ([`Coordinator::parked`]) is told NOT_COORDINATOR, and
 //! the next leader replays the log: the committed part of it is all that anybody has been told.
 //!
+//! One record is one entry of the log at least, and the log takes none beyond a bound. Whatever would need a longer one is
+//! refused before anything is done for it; so nothing that was accepted fails to be written because of its size.
+//!
 //! What survives is a function of the last value of each key ([`Record`]), so it does not matter what compaction has
 //! left of the others. What does not survive: who waits, who is about to join, when who was last heard of.
 
@@ -33,6 +36,8 @@ mod embedded_tests;
 #[cfg(test)]
 mod foreign_tests;
 #[cfg(test)]
+mod long_tests;
+#[cfg(test)]
 mod migration_tests;
 #[cfg(test)]
 mod offsets_tests;
@@ -55,7 +60,9 @@ use response::{JoinResponse, Refusal, Response};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use torc_base::limits::{COORDINATOR_BYTES_MAX, EXPIRY_GROUPS, GROUP_BYTES_MAX, GROUPS_PER_COORDINATOR_MAX};
+use torc_base::limits::{
+    COORDINATOR_BYTES_MAX, EXPIRY_GROUPS, GROUP_BYTES_MAX, GROUPS_PER_COORDINATOR_MAX, MEMBER_NAME_BYTES_MAX,
+};
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now};
 
@@ -153,10 +160,25 @@ struct Step<'a> {
     ids: &'a mut Prng,
     cluster: &'a dyn Cluster,
     group: Text,
+    record_bytes_max: usize,
     out: &'a mut Outcome,
 }
 
+/// Room that is left in every record when it is judged whether what it tells fits in: the same is written again under other ids
+/// of members, which are made of names and of what nobody else has.
+const SPARE_BYTES: usize = 3 * MEMBER_NAME_BYTES_MAX;
+
 impl Step<'_> {
+    /// Bytes that one record of this group may take besides the group's name.
+    fn room(&self) -> usize {
+        self.record_bytes_max.saturating_sub(SPARE_BYTES + 2 * record::FIXED_BYTES + self.group.len())
+    }
+
+    /// True if the log takes a record of this group with so many bytes besides the group's name.
+    fn fits(&self, bytes: usize) -> bool {
+        bytes <= self.room()
+    }
+
     fn answer(&mut self, ticket: Ticket, response: Response) {
         self.out.answers.push((ticket, response));
     }
@@ -170,6 +192,8 @@ impl Step<'_> {
 #[derive(Debug)]
 pub struct Coordinator {
     settings: Arc<CoordinatorSettings>,
+    /// The longest record that the log takes ([`Record::bytes_max`]).
+    record_bytes_max: usize,
     groups: BTreeMap<Text, Group>,
     /// When to look at which group; each stands here at most once.
     timers: BTreeSet<(Mono, Text)>,
@@ -183,11 +207,12 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// A coordinator whose log is empty. What the log holds is given to [`Coordinator::replay`], then
-    /// [`Coordinator::start`] is called; only then requests may come.
-    pub fn new(settings: Arc<CoordinatorSettings>) -> Coordinator {
+    /// A coordinator whose log is empty, and takes records of up to `record_bytes_max`. What the log holds is given to
+    /// [`Coordinator::replay`], then [`Coordinator::start`] is called; only then requests may come.
+    pub fn new(settings: Arc<CoordinatorSettings>, record_bytes_max: usize) -> Coordinator {
         Coordinator {
             settings,
+            record_bytes_max,
             groups: BTreeMap::new(),
             timers: BTreeSet::new(),
             parked: BTreeMap::new(),
@@ -512,7 +537,9 @@ impl Coordinator {
     ) -> Option<T> {
         let group = self.groups.get_mut(id)?;
         let (settings, cluster) = (&self.settings, world.cluster);
-        let mut step = Step { now: world.now, settings, ids: world.ids, cluster, group: id.clone(), out };
+        let record_bytes_max = self.record_bytes_max;
+        let mut step =
+            Step { now: world.now, settings, ids: world.ids, cluster, group: id.clone(), record_bytes_max, out };
         let result = work(group, &mut step);
         if !group.settle(id, &mut self.timers, &mut self.bytes) {
             self.groups.remove(id);
@@ -550,7 +577,7 @@ fn min_some<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     }
 }
 
-/// True if a group's members may take so many bytes: those of a classic group stand in one record.
+/// True if a group's members may take so many bytes of memory.
 fn fits(bytes: usize) -> bool {
     bytes <= GROUP_BYTES_MAX
 }

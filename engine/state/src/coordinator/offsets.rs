@@ -2,7 +2,7 @@
 
 use super::group::Group;
 use super::record::{OffsetValue, Record};
-use super::request::{Commit, DeleteOffsets, Fetch};
+use super::request::{Commit, CommitTopic, DeleteOffsets, Fetch};
 use super::response::{CommittedOffset, FetchedOffset, PartitionResult, Refusal};
 use super::{Step, Text};
 use std::collections::BTreeMap;
@@ -68,6 +68,13 @@ impl Group {
         commit: &Commit,
     ) -> Result<Vec<(Text, Vec<PartitionResult>)>, Refusal> {
         self.check_commit(commit)?;
+        let fits = |topic: &CommitTopic| {
+            let longest = topic.partitions.iter().map(|partition| partition.metadata.len()).max().unwrap_or(0);
+            step.fits(topic.name.len() + longest)
+        };
+        if !commit.topics.iter().all(fits) {
+            return Err(Refusal::UnknownServerError);
+        }
         if let Some(classic) = &mut self.classic {
             classic.committed(step, &commit.member);
         }

@@ -6,6 +6,7 @@ use super::response::{JoinResponse, Response};
 use super::rig::{Rig, blob, committing, joining, text};
 use super::{CoordinatorSettings, Text, Ticket};
 use std::collections::BTreeMap;
+use torc_base::limits::ENTRY_BYTES_MAX;
 use torc_base::prng::Prng;
 
 /// A client as far as it has got.
@@ -24,6 +25,7 @@ struct History {
     clients: Vec<Client>,
     /// The latest generation that anybody was told of.
     generation: i32,
+    record_bytes_max: usize,
 }
 
 fn settings(prng: &mut Prng) -> CoordinatorSettings {
@@ -39,10 +41,12 @@ fn settings(prng: &mut Prng) -> CoordinatorSettings {
 impl History {
     fn new(seed: u64) -> History {
         let mut prng = Prng::new(seed);
-        let rig = Rig::seeded(settings(&mut prng), seed);
+        // In every third history the log takes so little that what members say does not always fit.
+        let record_bytes_max = if seed.is_multiple_of(3) { 8 << 10 } else { ENTRY_BYTES_MAX };
+        let rig = Rig::limited(settings(&mut prng), seed, record_bytes_max);
         let instance = |n: usize| (n < 2).then(|| text(&format!("i-{n}")));
         let clients = (0..5).map(|n| Client { instance: instance(n), ..Client::default() }).collect();
-        History { rig, prng, clients, generation: 0 }
+        History { rig, prng, clients, generation: 0, record_bytes_max }
     }
 
     fn step(&mut self) {
@@ -64,7 +68,12 @@ impl History {
             }
             18 => self.administer(),
             _ => {
-                self.rig.restart();
+                if self.record_bytes_max < ENTRY_BYTES_MAX {
+                    // What was written on another disk may be more than fits into a record here.
+                    self.rig.restart_with([6 << 10, 8 << 10, 12 << 10][self.prng.below(3) as usize]);
+                } else {
+                    self.rig.restart();
+                }
                 self.clients.iter_mut().for_each(|client| client.waits = None);
             }
         }
@@ -88,6 +97,12 @@ impl History {
         if prng.chance(1, 20) {
             join.protocol_type = text("connect");
         }
+        if self.record_bytes_max < ENTRY_BYTES_MAX {
+            let bytes = self.prng.below(3 << 10) as usize;
+            join.protocols
+                .iter_mut()
+                .for_each(|(_, metadata)| *metadata = [&metadata[..], &vec![0; bytes]].concat().into());
+        }
         let ticket = self.rig.ask(Request::Join(join));
         self.clients[who].waits = Some(ticket);
     }
@@ -96,7 +111,9 @@ impl History {
         let client = &self.clients[who];
         let Some(member) = client.id.clone() else { return };
         let any = self.prng.chance(9, 10);
-        let assignments = client.leads.iter().filter(|_| any).map(|id| (id.clone(), blob("share"))).collect();
+        let share =
+            "share".repeat(if self.record_bytes_max < ENTRY_BYTES_MAX { self.prng.below(400) as usize } else { 1 });
+        let assignments = client.leads.iter().filter(|_| any).map(|id| (id.clone(), blob(&share))).collect();
         let sync = Sync {
             group: text("g"),
             member,

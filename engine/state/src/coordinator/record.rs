@@ -182,4 +182,86 @@ impl Record {
             Record::RegularExpression { value, .. } => value.is_none(),
         }
     }
+
+    /// Bytes that the record takes at most, key and value, whichever way its numbers and lengths are written. What goes into
+    /// the log is bounded by this before it is decided: nothing that has been done has to be taken back.
+    pub fn bytes_max(&self) -> usize {
+        let value = match self {
+            Record::Offset { topic, value, .. } => {
+                FIXED_BYTES + topic.len() + value.as_ref().map_or(0, |value| value.metadata.len())
+            }
+            Record::Group { value, .. } => value.as_ref().map_or(0, GroupValue::bytes_max),
+            Record::ConsumerGroup { .. } | Record::Target { .. } => 0,
+            Record::PartitionMetadata { value, .. } => {
+                value.iter().flatten().map(|topic| FIXED_BYTES + topic.name.len()).sum()
+            }
+            Record::Member { member, value, .. } => member.len() + value.as_ref().map_or(0, MemberValue::bytes_max),
+            Record::TargetMember { member, value, .. } => {
+                member.len() + value.as_ref().map_or(0, |topics| topics_bytes_max(topics))
+            }
+            Record::CurrentAssignment { member, value, .. } => {
+                let both = |value: &CurrentValue| topics_bytes_max(&value.assigned) + topics_bytes_max(&value.revoking);
+                member.len() + value.as_ref().map_or(0, both)
+            }
+            Record::RegularExpression { expression, value, .. } => {
+                expression.len() + value.as_ref().map_or(0, |value| names_bytes_max(&value.topics))
+            }
+        };
+        2 * FIXED_BYTES + self.group().len() + value
+    }
+}
+
+/// Numbers and lengths of a record, of a member, of a topic, together; and one length.
+pub(super) const FIXED_BYTES: usize = 64;
+const LENGTH_BYTES: usize = 5;
+
+/// Bytes of a list of partitions at most: of each topic, and of each partition.
+pub(super) const TOPIC_BYTES_MAX: usize = 40;
+pub(super) const PARTITION_BYTES_MAX: usize = 8;
+
+fn topics_bytes_max(topics: &[TopicPartitions]) -> usize {
+    topics.iter().map(|topic| TOPIC_BYTES_MAX + PARTITION_BYTES_MAX * topic.partitions.len()).sum()
+}
+
+/// Bytes of a list of names at most.
+pub(super) fn names_bytes_max(names: &[Text]) -> usize {
+    names.iter().map(|name| LENGTH_BYTES + name.len()).sum()
+}
+
+fn text_bytes_max(text: Option<&Text>) -> usize {
+    LENGTH_BYTES + text.map_or(0, |text| text.len())
+}
+
+impl GroupValue {
+    /// The same of the value alone.
+    pub(super) fn bytes_max(&self) -> usize {
+        let texts =
+            self.protocol_type.len() + text_bytes_max(self.protocol.as_ref()) + text_bytes_max(self.leader.as_ref());
+        FIXED_BYTES + texts + self.members.iter().map(GroupMember::bytes_max).sum::<usize>()
+    }
+}
+
+impl GroupMember {
+    fn bytes_max(&self) -> usize {
+        let texts =
+            self.id.len() + text_bytes_max(self.instance.as_ref()) + self.client_id.len() + self.client_host.len();
+        FIXED_BYTES + texts + self.subscription.len() + self.assignment.len()
+    }
+}
+
+impl MemberValue {
+    /// The same of the value alone.
+    pub(super) fn bytes_max(&self) -> usize {
+        let optional = [&self.instance, &self.rack, &self.regex, &self.assignor];
+        let optional: usize = optional.into_iter().map(|text| text_bytes_max(text.as_ref())).sum();
+        let protocols = self.classic.iter().flat_map(|classic| &classic.protocols);
+        let protocols: usize =
+            protocols.map(|(name, metadata)| 2 * LENGTH_BYTES + name.len() + metadata.len() + 1).sum();
+        FIXED_BYTES
+            + optional
+            + self.client_id.len()
+            + self.client_host.len()
+            + names_bytes_max(&self.topics)
+            + protocols
+    }
 }

@@ -259,7 +259,7 @@ impl fmt::Display for Refusal {
             Refusal::RebalanceInProgress => "the group rebalances; join again",
             Refusal::StaleMemberEpoch => "the member's epoch is not the coordinator's",
             Refusal::UnknownMemberId => "the group does not know this member",
-            Refusal::UnknownServerError => "the group has grown beyond what one record holds",
+            Refusal::UnknownServerError => "it is more than one record of the log holds",
             Refusal::UnreleasedInstanceId => "the instance has not left yet",
             Refusal::UnsupportedAssignor => "there is no such assignor",
             Refusal::UnsupportedVersion => "this version of the request does not know the group's protocol",

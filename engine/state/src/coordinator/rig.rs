@@ -11,6 +11,7 @@ use super::{Blob, Coordinator, CoordinatorSettings, Outcome, Text, Ticket, World
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use torc_base::ids::TopicId;
+use torc_base::limits::ENTRY_BYTES_MAX;
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
 
@@ -75,6 +76,8 @@ pub(super) fn text(text: &str) -> Text {
 pub(super) struct Rig {
     pub(super) coordinator: Coordinator,
     pub(super) settings: Arc<CoordinatorSettings>,
+    /// The longest record that the log takes.
+    record_bytes_max: usize,
     pub(super) log: Vec<Record>,
     pub(super) now: Now,
     pub(super) prng: Prng,
@@ -91,10 +94,16 @@ impl Rig {
     }
 
     pub(super) fn seeded(settings: CoordinatorSettings, seed: u64) -> Rig {
+        Rig::limited(settings, seed, ENTRY_BYTES_MAX)
+    }
+
+    /// One whose log takes records of up to `record_bytes_max` only.
+    pub(super) fn limited(settings: CoordinatorSettings, seed: u64, record_bytes_max: usize) -> Rig {
         let settings = Arc::new(settings);
         let mut rig = Rig {
-            coordinator: Coordinator::new(Arc::clone(&settings)),
+            coordinator: Coordinator::new(Arc::clone(&settings), record_bytes_max),
             settings,
+            record_bytes_max,
             log: Vec::new(),
             now: Now { mono: Mono(1_000_000_000), wall: Wall(1_700_000_000_000) },
             prng: Prng::new(seed),
@@ -111,6 +120,8 @@ impl Rig {
     fn step(&mut self, work: impl FnOnce(&mut Coordinator, &mut World<'_>) -> Outcome) {
         let mut world = World { now: self.now, ids: &mut self.ids, cluster: &self.topics };
         let out = work(&mut self.coordinator, &mut world);
+        let longest = out.records.iter().map(Record::bytes_max).max().unwrap_or(0);
+        assert!(longest <= self.record_bytes_max, "a record of {longest} bytes");
         self.log.extend(out.records);
         for (ticket, response) in out.answers {
             assert!(ticket.0 <= self.tickets, "an answer to nobody");
@@ -215,16 +226,22 @@ impl Rig {
     /// The coordinator moves: what was not written down is lost.
     pub(super) fn restart(&mut self) {
         let log = if self.prng.chance(1, 2) { self.log.clone() } else { compacted(&self.log, &mut self.prng) };
-        self.coordinator = replayed(&self.settings, &log);
+        self.coordinator = replayed(&self.settings, &log, self.record_bytes_max);
         self.step(|coordinator, world| coordinator.start(world));
+    }
+
+    /// The same, to where the log takes less in one record.
+    pub(super) fn restart_with(&mut self, record_bytes_max: usize) {
+        self.record_bytes_max = record_bytes_max;
+        self.restart();
     }
 
     /// The log, whole and compacted, says what the state is.
     fn check_log(&mut self) {
-        let whole = replayed(&self.settings, &self.log);
+        let whole = replayed(&self.settings, &self.log, self.record_bytes_max);
         assert_eq!(self.coordinator.difference(&whole), None, "the log says something else than the state");
         let log = compacted(&self.log, &mut self.prng);
-        let after = self.coordinator.difference(&replayed(&self.settings, &log));
+        let after = self.coordinator.difference(&replayed(&self.settings, &log, self.record_bytes_max));
         assert_eq!(after, None, "compaction has changed the state:\n{:?}\n{log:?}", self.log);
     }
 
@@ -393,8 +410,8 @@ pub(super) fn committing(group: &str, member: &Text, generation: i32, topic: &st
     }
 }
 
-fn replayed(settings: &Arc<CoordinatorSettings>, log: &[Record]) -> Coordinator {
-    let mut coordinator = Coordinator::new(Arc::clone(settings));
+fn replayed(settings: &Arc<CoordinatorSettings>, log: &[Record], record_bytes_max: usize) -> Coordinator {
+    let mut coordinator = Coordinator::new(Arc::clone(settings), record_bytes_max);
     log.iter().for_each(|record| coordinator.replay(record));
     coordinator
 }

@@ -3,8 +3,12 @@
 use super::super::request::Join;
 use super::super::response::{JoinResponse, Joined, JoinedMember, Refusal, Response};
 use super::super::{Blob, NEW_MEMBER_MS, Step, Text, Ticket, fits, new_id};
+use super::member::{longest, protocols_bytes};
 use super::{Classic, Member, State, Waiting};
 use torc_base::limits::{GROUP_MEMBERS_MAX, GROUP_PROTOCOLS_MAX, MEMBER_METADATA_BYTES_MAX};
+
+/// Bytes of a new member besides its names and what it says of itself, in memory and in the record.
+const NEW_MEMBER_BYTES: usize = 512;
 
 impl Classic {
     /// Lets somebody join. The answer may come at the end of the joining phase.
@@ -23,6 +27,12 @@ impl Classic {
         if is_too_large(&join) {
             return refuse(step, join.member, Refusal::InvalidRequest);
         }
+        if !self.has_bytes_for(step, &join) {
+            // Whoever was given an id is not waited for.
+            self.pending.remove(&join.member);
+            refuse(step, join.member, Refusal::GroupMaxSizeReached);
+            return self.complete_join_if_due(step);
+        }
         if join.member.is_empty() {
             return self.join_new(step, ticket, join);
         }
@@ -36,11 +46,11 @@ impl Classic {
         }
     }
 
-    /// Whether the group, and the memory for it, have room for who joins as `id`.
+    /// Whether the group has room for who joins as `id`.
     fn has_room(&self, step: &Step<'_>, id: &Text) -> bool {
         let most = step.settings.group_max_size.min(GROUP_MEMBERS_MAX);
         let is_member = self.members.contains_key(id);
-        if !is_member && (self.members.len() + self.pending.len() >= 2 * GROUP_MEMBERS_MAX || !fits(self.bytes)) {
+        if !is_member && self.members.len() + self.pending.len() >= 2 * GROUP_MEMBERS_MAX {
             return false;
         }
         match self.state {
@@ -49,6 +59,21 @@ impl Classic {
             State::Preparing => self.members.get(id).is_some_and(|m| m.join != Waiting::No) || self.joined < most,
             State::Completing | State::Stable => is_member || self.members.len() < most,
         }
+    }
+
+    /// Whether the group's record, and the memory for it, have room for what a member says of itself. Who says no more than
+    /// before stays, however much that is.
+    fn has_bytes_for(&self, step: &Step<'_>, join: &Join) -> bool {
+        let holder = join.instance.as_ref().and_then(|instance| self.instances.get(instance));
+        let before = self.members.get(holder.unwrap_or(&join.member));
+        let (memory, told) = before.map_or((0, 0), |m| (protocols_bytes(&m.protocols), longest(&m.protocols)));
+        let names = join.instance.as_ref().map_or(0, |instance| instance.len()) + join.client_id.len();
+        // Its id is made of these and a number.
+        let own = if before.is_none() { 2 * names + join.client_host.len() + NEW_MEMBER_BYTES } else { 0 };
+        let more_memory = (protocols_bytes(&join.protocols) + own).saturating_sub(memory);
+        let more = (longest(&join.protocols) + own).saturating_sub(told);
+        let kind = if self.protocol_type.is_none() { join.protocol_type.len() } else { 0 };
+        (more_memory == 0 || fits(self.bytes + more_memory)) && (more == 0 || self.may_begin_with(step, kind + more))
     }
 
     fn join_new(&mut self, step: &mut Step<'_>, ticket: Ticket, join: Join) {
@@ -161,7 +186,7 @@ impl Classic {
         let skips = join.skips_assignment;
         self.update(step, ticket, &id, join);
         match self.state {
-            State::Stable if self.select_protocol() == self.protocol => {
+            State::Stable if self.select_protocol() == self.protocol && self.is_writable_with(step, 0) => {
                 self.change(&id, |member| member.join = Waiting::No);
                 self.touch(&id, step.now.mono);
                 self.record(step);

@@ -1,5 +1,6 @@
 //! Members of a classic group, and what each change of them means for what the group counts.
 
+use super::super::record::FIXED_BYTES;
 use super::super::{Blob, Text, Ticket};
 use super::Classic;
 use torc_base::time::Mono;
@@ -54,14 +55,31 @@ impl Member {
         now.plus_ms(self.session_timeout.max(0) as u64)
     }
 
+    /// Bytes in the group's record at most, whichever protocol is chosen, without what is assigned to it.
+    pub(super) fn told(&self, id: &str) -> usize {
+        let instance = self.instance.as_ref().map_or(0, |instance| instance.len());
+        FIXED_BYTES + id.len() + instance + self.client_id.len() + self.client_host.len() + longest(&self.protocols)
+    }
+
     /// Bytes of memory, roughly, with what the group keeps of it.
     pub(super) fn bytes(&self, id: &str) -> usize {
-        const NODE: usize = 64;
-        let protocols: usize = self.protocols.iter().map(|(name, metadata)| NODE + name.len() + metadata.len()).sum();
+        let protocols = protocols_bytes(&self.protocols);
         let instance = self.instance.as_ref().map_or(0, |instance| NODE + 2 * instance.len());
         let texts = 3 * NODE + id.len() + self.client_id.len() + self.client_host.len() + self.assignment.len();
         size_of::<Member>() + texts + instance + protocols
     }
+}
+
+const NODE: usize = 64;
+
+/// Bytes of memory of what a member says of itself.
+pub(super) fn protocols_bytes(protocols: &[(Text, Blob)]) -> usize {
+    protocols.iter().map(|(name, metadata)| NODE + name.len() + metadata.len()).sum()
+}
+
+/// Bytes of that in the protocol in which it says most, with its name, which may become the group's.
+pub(super) fn longest(protocols: &[(Text, Blob)]) -> usize {
+    protocols.iter().map(|(name, metadata)| name.len() + metadata.len()).max().unwrap_or(0)
 }
 
 impl Classic {
@@ -120,7 +138,7 @@ impl Classic {
 
     /// Counts a member in, or out.
     fn count(&mut self, id: &Text, member: &Member, is_in: bool) {
-        let bytes = member.bytes(id);
+        let (bytes, told, assigned) = (member.bytes(id), member.told(id), member.assignment.len());
         let joined = usize::from(member.join != Waiting::No);
         for (name, _) in &member.protocols {
             if is_in {
@@ -135,9 +153,13 @@ impl Classic {
         }
         if is_in {
             self.bytes += bytes;
+            self.told += told;
+            self.assigned += assigned;
             self.joined += joined;
         } else {
             self.bytes -= bytes;
+            self.told -= told;
+            self.assigned -= assigned;
             self.joined -= joined;
         }
     }

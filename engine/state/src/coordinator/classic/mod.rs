@@ -25,7 +25,7 @@ pub(super) use member::{Member, Waiting};
 
 use super::embedded;
 use super::response::{GroupState, Refusal};
-use super::{Blob, Text, min_some};
+use super::{Blob, Step, Text, min_some};
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::time::{Mono, Wall};
 
@@ -75,6 +75,10 @@ pub(super) struct Classic {
     /// Not later than the next thing that is due.
     wake: Mono,
     bytes: usize,
+    /// Bytes that members take in the group's record at most, whichever protocol is chosen, without what is assigned to them;
+    /// and bytes of that.
+    told: usize,
+    assigned: usize,
 }
 
 impl Classic {
@@ -98,6 +102,8 @@ impl Classic {
             recorded: false,
             wake: Mono(u64::MAX),
             bytes: 0,
+            told: 0,
+            assigned: 0,
         }
     }
 
@@ -173,6 +179,18 @@ impl Classic {
     pub(super) fn bytes(&self) -> usize {
         const PENDING: usize = 96;
         size_of::<Classic>() + self.bytes + self.pending.len() * PENDING
+    }
+
+    /// True if the log takes the group's record, were members to say so many bytes more of themselves, or to be assigned so many.
+    pub(super) fn is_writable_with(&self, step: &Step<'_>, more: usize) -> bool {
+        let kind = self.protocol_type.as_ref().map_or(0, |kind| kind.len());
+        step.fits(kind + self.told + self.assigned + more)
+    }
+
+    /// The same of the record that begins the next generation: nothing is assigned yet.
+    fn may_begin_with(&self, step: &Step<'_>, more: usize) -> bool {
+        let kind = self.protocol_type.as_ref().map_or(0, |kind| kind.len());
+        step.fits(kind + self.told + more)
     }
 
     /// Not later than the next thing that is due.

@@ -65,6 +65,7 @@ impl Classic {
         for id in late {
             self.remove(step, &id, Refusal::UnknownMemberId);
         }
+        self.leave_out_what_does_not_fit(step);
         if !self.members.is_empty() && !self.elect() {
             // Nobody came but static members that may still be on their way.
             return self.end_joining_at(step, self.rebalance_timeout().max(RETRY_MS), None);
@@ -98,6 +99,15 @@ impl Classic {
             }
         }
         assert_eq!(self.joined, 0, "whoever joined has been answered");
+    }
+
+    /// Who joins fits in, one by one. A group that was written where records may be longer has to let members go.
+    fn leave_out_what_does_not_fit(&mut self, step: &mut Step<'_>) {
+        while !self.may_begin_with(step, 0)
+            && let Some(id) = self.members.keys().next_back().cloned()
+        {
+            self.remove(step, &id, Refusal::GroupMaxSizeReached);
+        }
     }
 
     /// Makes sure that the leader is somebody who joined; false if nobody has.

@@ -79,7 +79,7 @@ impl Classic {
         if self.state == State::Completing {
             self.sync = Some(now.plus_ms(self.rebalance_timeout()));
         }
-        if self.members.len() > step.settings.group_max_size.min(GROUP_MEMBERS_MAX) {
+        if self.members.len() > step.settings.group_max_size.min(GROUP_MEMBERS_MAX) || !self.may_begin_with(step, 0) {
             // Everybody may commit before the last ones find no place.
             self.prepare(step);
         }

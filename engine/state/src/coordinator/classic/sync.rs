@@ -55,7 +55,7 @@ impl Classic {
         let mut assignments: BTreeMap<Text, Blob> = assignments.into_iter().collect();
         assignments.retain(|id, _| self.members.contains_key(id));
         let bytes: usize = assignments.values().map(|assignment| assignment.len()).sum();
-        if !fits(self.bytes + bytes) {
+        if !fits(self.bytes + bytes) || !self.is_writable_with(step, bytes) {
             self.refuse_syncs(step, Refusal::UnknownServerError);
             return self.prepare(step);
         }

@@ -50,12 +50,6 @@ impl Consumer {
                 return Err(Refusal::MemberIdRequired);
             }
         }
-        match holder {
-            Some(old) if old != *id && is_new => self.hand_over(step, &old, id),
-            Some(old) if old != *id => return Err(Refusal::FencedInstanceId),
-            None if join.instance.is_some() && !is_new => return Err(Refusal::UnknownMemberId),
-            _ => {}
-        }
         let owned: Vec<Owned> = subscription
             .owned
             .iter()
@@ -75,6 +69,13 @@ impl Consumer {
             assignor: None,
             classic: Some(ClassicMember { session_timeout: join.session_timeout, protocols: join.protocols }),
         };
+        self.check_fits(step, id, &value)?;
+        match holder {
+            Some(old) if old != *id && is_new => self.hand_over(step, &old, id),
+            Some(old) if old != *id => return Err(Refusal::FencedInstanceId),
+            None if value.instance.is_some() && !is_new => return Err(Refusal::UnknownMemberId),
+            _ => {}
+        }
         self.take_in(step, id, value, Some(&owned));
         let now = step.now.mono;
         let member = self.members.get_mut(id).expect("was taken in");

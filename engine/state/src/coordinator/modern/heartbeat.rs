@@ -6,6 +6,7 @@ use super::super::record::{MemberValue, Record};
 use super::super::request::{ConsumerHeartbeat, Owned};
 use super::super::response::{ConsumerBeat, Refusal};
 use super::super::{CoordinatorSettings, Step, Text, fits, new_uuid};
+use super::subscription::{are_written, compile, matched};
 use super::{Consumer, Current, Held, LEAVES_FOR_A_WHILE, MemberState, session_timeout};
 use torc_base::limits::GROUP_MEMBERS_MAX;
 use torc_base::time::Mono;
@@ -22,7 +23,7 @@ pub(in super::super) fn check_heartbeat(
         return Err(Refusal::UnsupportedAssignor);
     }
     match beat.regex.as_deref().filter(|pattern| !pattern.is_empty()) {
-        Some(pattern) => super::subscription::compile(pattern).map(drop),
+        Some(pattern) => compile(pattern).map(drop),
         None => Ok(()),
     }
 }
@@ -102,12 +103,15 @@ impl Consumer {
         step: &mut Step<'_>,
         beat: &ConsumerHeartbeat,
     ) -> Result<ConsumerBeat, Refusal> {
-        let sender = self.admit(step, beat)?;
-        if let Some(old) = &sender.replaces {
-            self.hand_over(step, old, &sender.id);
+        let Sender { id, replaces } = self.admit(step, beat)?;
+        let before = self.members.get(replaces.as_ref().unwrap_or(&id)).and_then(|member| member.value.as_ref());
+        let value = updated(before, beat);
+        if before != Some(&value) {
+            self.check_fits(step, &id, &value)?;
         }
-        let id = sender.id;
-        let value = updated(self.members.get(&id).and_then(|member| member.value.as_ref()), beat);
+        if let Some(old) = &replaces {
+            self.hand_over(step, old, &id);
+        }
         let is_moved = self.take_in(step, &id, value, beat.owned.as_deref());
         let current = self.current(&id).expect("was reconciled");
         let says_all =
@@ -119,6 +123,14 @@ impl Consumer {
             heartbeat_interval: heartbeat_interval(step),
             assignment: is_told.then(|| current.assigned.partitions().to_record()),
         })
+    }
+
+    /// Whether the log takes what a member says of itself, and the topics that its pattern matches.
+    pub(super) fn check_fits(&self, step: &Step<'_>, id: &Text, value: &MemberValue) -> Result<(), Refusal> {
+        let new = value.regex.as_ref().filter(|regex| !self.patterns.contains_key(*regex));
+        let is_written = |regex: &Text| Ok(are_written(step, regex, &matched(step, &compile(regex)?)));
+        let fits = step.fits(id.len() + value.bytes_max()) && new.map_or(Ok(true), is_written)?;
+        if fits { Ok(()) } else { Err(Refusal::UnknownServerError) }
     }
 
     /// Hears what a member wants and what it holds, and moves it on. True if what it has to hold has changed.

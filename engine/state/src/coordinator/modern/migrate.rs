@@ -9,7 +9,7 @@ use super::super::record::{
     TopicPartitions,
 };
 use super::super::response::Refusal;
-use super::super::{Blob, Step, Text};
+use super::super::{Blob, Step, Text, fits};
 use super::{Consumer, Member, Partitions};
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::TopicId;
@@ -51,6 +51,12 @@ impl Group {
             return Err(Refusal::GroupIdNotFound);
         }
         let members = understand(step, classic).ok_or(Refusal::GroupIdNotFound)?;
+        let is_written = |(id, Understood { value, holds }): (&Text, &Understood)| {
+            step.fits(id.len() + value.bytes_max()) && step.fits(id.len() + holds.held_bytes_max())
+        };
+        if !members.iter().all(is_written) {
+            return Err(Refusal::UnknownServerError);
+        }
         let epoch = classic.generation();
         classic.dismiss(step);
         self.drop_classic(step);
@@ -83,14 +89,16 @@ impl Group {
             && !consumer.members.is_empty()
             && consumer.members.len() <= most
             && consumer.members.values().all(|member| member.classic().is_some());
-        let Some(value) = Some(consumer).filter(|_| is_due).and_then(|consumer| consumer.as_classic(step)) else {
-            return;
-        };
-        let mut consumer = self.consumer.take().expect("was there");
+        let Some(value) = is_due.then(|| consumer.as_classic(step)).flatten() else { return };
         let protocols =
             consumer.members.iter().filter_map(|(id, member)| Some((id.clone(), member.classic()?.protocols.clone())));
         let mut classic = Classic::with_protocols(&value, protocols.collect());
+        if !fits(classic.bytes()) || !classic.is_writable_with(step, 0) {
+            // What was written of each member by itself would be one record now.
+            return;
+        }
         consumer.delete(step);
+        self.consumer = None;
         classic.take_over(step);
         self.classic = Some(Box::new(classic));
     }

@@ -1,6 +1,6 @@
 //! Sets of partitions, small and sorted, as members have them.
 
-use super::super::record::TopicPartitions;
+use super::super::record::{PARTITION_BYTES_MAX, TOPIC_BYTES_MAX, TopicPartitions};
 use std::collections::BTreeMap;
 use torc_base::ids::TopicId;
 
@@ -37,6 +37,21 @@ impl Partitions {
 
     pub(in super::super) fn len(&self) -> usize {
         self.0.values().map(Vec::len).sum()
+    }
+
+    /// Leaves out the last ones until a record of `bytes` says that a member holds the rest, each topic in two parts.
+    pub(in super::super) fn cut_to(&mut self, mut bytes: usize) {
+        self.0.retain(|_, partitions| {
+            bytes = bytes.saturating_sub(2 * TOPIC_BYTES_MAX);
+            partitions.truncate(bytes / PARTITION_BYTES_MAX);
+            bytes -= partitions.len() * PARTITION_BYTES_MAX;
+            !partitions.is_empty()
+        });
+    }
+
+    /// Bytes of such a record.
+    pub(in super::super) fn held_bytes_max(&self) -> usize {
+        2 * TOPIC_BYTES_MAX * self.0.len() + PARTITION_BYTES_MAX * self.len()
     }
 }
 

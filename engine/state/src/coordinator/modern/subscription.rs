@@ -1,6 +1,6 @@
 //! What the members want: names and patterns, and whether the topics behind them have changed.
 
-use super::super::record::{ConsumerGroupValue, MemberValue, Record, RegularExpressionValue};
+use super::super::record::{ConsumerGroupValue, MemberValue, Record, RegularExpressionValue, names_bytes_max};
 use super::super::response::Refusal;
 use super::super::{Step, Text};
 use super::Consumer;
@@ -24,6 +24,23 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, Refusal> {
     // By itself first: "a)|(b" is a pattern only between parentheses.
     build(pattern)?;
     build(&format!("^(?:{pattern})$"))
+}
+
+/// The topics that a pattern matches, in order.
+pub(super) fn matched(step: &Step<'_>, pattern: &Regex) -> Vec<Text> {
+    let mut topics = Vec::new();
+    step.cluster.topic_names(&mut |name| {
+        if pattern.is_match(name.as_bytes()) {
+            topics.push(name.clone());
+        }
+    });
+    topics.sort();
+    topics
+}
+
+/// True if the log takes what an expression has matched.
+pub(super) fn are_written(step: &Step<'_>, expression: &str, topics: &[Text]) -> bool {
+    step.fits(expression.len() + names_bytes_max(topics))
 }
 
 impl Consumer {
@@ -71,20 +88,15 @@ impl Consumer {
         }
         for expression in wanted {
             let before = self.patterns.get(&expression);
-            if before.is_some() && (rests || self.looked_up.get(&expression) == Some(&version)) {
+            if self.looked_up.get(&expression) == Some(&version) || before.is_some() && rests {
                 continue;
             }
             let Ok(pattern) = compile(&expression) else { continue };
-            let mut topics = Vec::new();
-            step.cluster.topic_names(&mut |name| {
-                if pattern.is_match(name.as_bytes()) {
-                    topics.push(name.clone());
-                }
-            });
-            topics.sort();
+            let topics = matched(step, &pattern);
             self.patterns_after = step.now.mono.plus_ms(PATTERNS_REST_MS);
             self.looked_up.insert(expression.clone(), version);
-            if before.is_some_and(|before| before.topics == topics) {
+            // What has come to match more than one record tells stays as it was.
+            if before.is_some_and(|before| before.topics == topics) || !are_written(step, &expression, &topics) {
                 continue;
             }
             let value = Some(RegularExpressionValue { topics, version: version as i64, computed: step.now.wall });

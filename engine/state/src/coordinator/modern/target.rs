@@ -39,7 +39,9 @@ impl Consumer {
         }
         consumers.topics = topics;
         let assigned = if *self.assignor(step) == *ASSIGNORS[1] { range(&consumers) } else { uniform(&consumers) };
-        for (want, target) in consumers.wants.iter().zip(assigned) {
+        for (want, mut target) in consumers.wants.iter().zip(assigned) {
+            // A member holds no more than its record does: the rest waits for more members.
+            target.cut_to(step.room().saturating_sub(want.member.len()));
             self.write_target(step, &want.member, target);
         }
         let value = Some(TargetValue { epoch: self.epoch(), computed: step.now.wall });
