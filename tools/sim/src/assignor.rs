@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 /// Names of protocols that members may share.
 pub const PROTOCOLS: [&str; 2] = ["range", "roundrobin"];
 
-/// The metadata of a member that wants `topics`.
-pub fn subscription(topics: &[&str], version: i16) -> Bytes {
+/// The metadata of a member that wants `topics`, with `padding` bytes of its own.
+pub fn subscription(topics: &[&str], version: i16, padding: usize) -> Bytes {
     let topics = topics.iter().map(|name| StrBytes::from_string((*name).to_owned())).collect();
-    versioned(version, &ConsumerProtocolSubscription::default().with_topics(topics))
+    let own = (padding > 0).then(|| Bytes::from(vec![7; padding]));
+    versioned(version, &ConsumerProtocolSubscription::default().with_topics(topics).with_user_data(own))
 }
 
 fn versioned<T: Encodable>(version: i16, what: &T) -> Bytes {

@@ -92,7 +92,7 @@ impl<A: App> Story<A> {
 
     /// A member asks to join; the answer may come later.
     pub fn joins(&mut self, member: &Teller) {
-        let metadata = assignor::subscription(&["t"], 1);
+        let metadata = assignor::subscription(&["t"], 1, 0);
         let request = JoinGroupRequest::default()
             .with_group_id(requests::group(GROUP))
             .with_session_timeout_ms(member.session_ms)

@@ -31,6 +31,8 @@ pub struct Ways {
     pub session_ms: u64,
     /// Milliseconds.
     pub rebalance_ms: u64,
+    /// Bytes, at most, of what only it itself understands of its metadata.
+    pub padding: u64,
 }
 
 /// A connection that is quick enough for short sessions.
@@ -218,7 +220,9 @@ impl Member {
     fn join(&mut self, port: &mut dyn Port, history: &mut History) {
         self.subscribed = wanted(history, self.ways.group);
         let topics: Vec<&str> = self.subscribed.iter().map(|topic| &*history.topics[*topic].name).collect();
-        let metadata = assignor::subscription(&topics, self.rng.below(4) as i16);
+        let version = self.rng.below(4) as i16;
+        let padding = if self.ways.padding > 0 { self.rng.below(self.ways.padding) } else { 0 };
+        let metadata = assignor::subscription(&topics, version, padding as usize);
         let mut protocols = assignor::PROTOCOLS.to_vec();
         // Both, always: of a group that was loaded only the one that it had chosen is known.
         if self.rng.chance(1, 2) {

@@ -87,6 +87,7 @@ impl Workload {
                     instance,
                     session_ms: self.rng.between(300, 3_000),
                     rebalance_ms: self.rng.between(100, 1_500),
+                    padding: 0,
                 };
                 let client: Box<dyn Client> = if by_hand {
                     Box::new(ByHand::new(number, rng))
