@@ -60,11 +60,17 @@ impl Openings {
 
 impl Kafka {
     /// Opens a produce request's batches, behind the connection's requests that are being opened; then it goes on.
-    pub(super) fn open_first(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
+    pub(super) fn open_first(
+        &mut self,
+        out: &mut Out,
+        to: ReplyTo,
+        request: Request,
+        frame_bytes: usize,
+        opened: Opened,
+    ) {
         let waits = self.openings.holds(to.conn);
         let works = self.openings.works.entry(to.conn).or_default();
-        let (opened, check) = (Opened::default(), None);
-        works.push_back(Work { to, request, frame_bytes, opened, at: (0, 0), check, alone: false });
+        works.push_back(Work { to, request, frame_bytes, opened, at: (0, 0), check: None, alone: false });
         if waits {
             return;
         }
@@ -114,7 +120,8 @@ impl Kafka {
                 work.at = (work.at.0 + 1, 0);
                 continue;
             };
-            let known = self.view.find(&topic.name, topic.id).filter(|_| is_compressed(partition)).cloned();
+            let is_open = !is_compressed(partition) || work.opened.contains_key(&work.at);
+            let known = self.view.find(&topic.name, topic.id).filter(|_| !is_open).cloned();
             // What is refused for other reasons needs no opening.
             if let Some(topic) = known
                 && let Some(bytes) = &mut partition.records

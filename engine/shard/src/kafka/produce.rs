@@ -6,7 +6,7 @@ use crate::complaints::Complaint;
 use crate::mail::{Acks, Ask, Parts, ProducePart, Produced, Token};
 use crate::stages::{LogTimes, Path};
 use crate::stats::add;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{GroupId, Place};
 use torc_base::limits::LARGE_FRAME;
 use torc_base::time::Wall;
@@ -67,12 +67,14 @@ pub(super) type Opened = BTreeMap<(usize, usize), Result<Batch, Refused>>;
 
 impl Kafka {
     /// Takes a produce request in: one with compressed batches is opened first.
-    pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, request: Request, frame_bytes: usize) {
+    pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, mut request: Request, frame_bytes: usize) {
+        keep_last(&mut request.topics);
+        let opened = cut_to_batches(&mut request.topics);
         let compressed = || request.topics.iter().flat_map(|topic| &topic.partitions).any(is_compressed);
         if self.openings.holds(to.conn) || compressed() {
-            return self.open_first(out, to, request, frame_bytes);
+            return self.open_first(out, to, request, frame_bytes, opened);
         }
-        self.produce_opened(out, to, request, frame_bytes, Opened::default());
+        self.produce_opened(out, to, request, frame_bytes, opened);
     }
 
     /// The same for a request whose compressed batches have been opened.
@@ -93,10 +95,7 @@ impl Kafka {
             times: None,
             misled: Vec::new(),
         };
-        let acks = acks.and_then(|acks| match request.transactional_id {
-            Some(_) => Err(error::INVALID_TXN_STATE),
-            None => Ok(acks),
-        });
+        let has_id = request.transactional_id.is_some();
         // One question per owner; nearly always there is only one owner.
         let mut asks: BTreeMap<Place, Vec<ProducePart>> = BTreeMap::new();
         for (t, topic) in request.topics.into_iter().enumerate() {
@@ -109,7 +108,9 @@ impl Kafka {
                 let part = acks.map_err(|code| (code, None)).and_then(|acks| {
                     let topic = found.as_deref().ok_or_else(|| unknown(&name, to.version))?;
                     let opened = opened.remove(&(t, p));
-                    self.part(out.now.wall, to.version, topic, position, (partition, opened), acks)
+                    let part = self.part(out.now.wall, to.version, topic, position, (partition, opened), acks)?;
+                    check_transaction(&part.batch.header, has_id)?;
+                    Ok(part)
                 });
                 let mut answer = PartitionResponse::refused(index, error::NONE, None);
                 match part {
@@ -202,11 +203,6 @@ impl Kafka {
             let message = "zstd needs Produce version 7 or later".to_owned();
             return Err((error::UNSUPPORTED_COMPRESSION_TYPE, Some(message)));
         }
-        if batch.is_transactional() {
-            // With such an id the request has been refused as a whole.
-            let message = "a transactional batch in a request without a transactional id".to_owned();
-            return Err((error::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Some(message)));
-        }
         let stamp = config.timestamp_type == TimestampType::LogAppendTime;
         let batch = NewBatch { header: batch, bytes, gather: false, stamp };
         Ok(ProducePart { position, group, batch, acks, in_sync: config.min_insync_replicas })
@@ -253,6 +249,65 @@ fn acks(wire: i16) -> Result<Acks, i16> {
         0 => Ok(Acks::None),
         -1 => Ok(Acks::All),
         disks => u16::try_from(disks).map(Acks::Disks).map_err(|_| error::INVALID_REQUIRED_ACKS),
+    }
+}
+
+/// Of a partition that is named several times the last batch counts, and it alone is answered, as in Apache Kafka.
+fn keep_last(topics: &mut Vec<Topic>) {
+    if topics.iter().map(|topic| topic.partitions.len()).sum::<usize>() <= 1 {
+        return;
+    }
+    let named = |(t, topic): (usize, &'_ Topic)| {
+        let partitions = topic.partitions.iter().enumerate();
+        partitions.map(move |(p, partition)| (partition.index, t, p)).collect::<Vec<_>>()
+    };
+    let mut names: Vec<(i32, usize, usize)> = topics.iter().enumerate().flat_map(named).collect();
+    let name = |t: usize| (&*topics[t].name, topics[t].id);
+    names.sort_unstable_by(|a, b| (a.0, name(a.1)).cmp(&(b.0, name(b.1))).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let is_same = |a: &(i32, usize, usize), b: &(i32, usize, usize)| a.0 == b.0 && name(a.1) == name(b.1);
+    let again = names.windows(2).filter(|pair| is_same(&pair[0], &pair[1]));
+    let dropped: BTreeSet<(usize, usize)> = again.map(|pair| (pair[0].1, pair[0].2)).collect();
+    if dropped.is_empty() {
+        return;
+    }
+    let mut t = 0;
+    topics.retain_mut(|topic| {
+        let before = topic.partitions.len();
+        let mut p = 0;
+        topic.partitions.retain(|_| {
+            p += 1;
+            !dropped.contains(&(t, p - 1))
+        });
+        t += 1;
+        before == 0 || !topic.partitions.is_empty()
+    });
+}
+
+/// Leaves out what follows each partition's batch and is too short to be anything. What is wrong with what follows is the
+/// answer for its partition.
+fn cut_to_batches(topics: &mut [Topic]) -> Opened {
+    let mut opened = Opened::default();
+    for (t, topic) in topics.iter_mut().enumerate() {
+        for (p, partition) in topic.partitions.iter_mut().enumerate() {
+            let Some(bytes) = &mut partition.records else { continue };
+            match records::length_of_first(bytes) {
+                Ok(length) => bytes.truncate(length),
+                Err(invalid) => _ = opened.insert((t, p), Err(refused(invalid))),
+            }
+        }
+    }
+    opened
+}
+
+/// There are no transactions yet. Who has an id for them may send what is none of theirs.
+fn check_transaction(batch: &Batch, has_id: bool) -> Result<(), Refused> {
+    match (batch.is_transactional(), has_id) {
+        (false, _) => Ok(()),
+        (true, true) => Err((error::INVALID_TXN_STATE, None)),
+        (true, false) => {
+            let message = "a transactional batch in a request without a transactional id".to_owned();
+            Err((error::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Some(message)))
+        }
     }
 }
 

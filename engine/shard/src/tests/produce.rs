@@ -3,6 +3,7 @@
 use super::rig::{Rig, START_MS, settings};
 use super::verbs::*;
 use torc_net::kafka::error;
+use torc_net::kafka::records::{self, BuildOptions, Codec};
 use torc_net::kafka::schema::ProduceRequest;
 use torc_wal::WalSettings;
 
@@ -146,11 +147,12 @@ fn damaged_batches_and_strangers_are_refused_one_by_one() {
     let mut rig = Rig::new(1);
     let client = rig.connect(0);
     assert_eq!(rig.create(client, "t", 2, &[]), 0);
+    assert_eq!(rig.create(client, "u", 1, &[]), 0);
     let mut damaged = batch(&["a"]);
     *damaged.last_mut().expect("bytes") ^= 1;
     let (good, parts) = (batch(&["good"]), &mut Vec::<(&str, i32, &[u8])>::new());
     parts.extend([("t", 0, &damaged[..]), ("t", 1, &good[..]), ("t", 2, &good[..]), ("t", -1, &good[..])]);
-    parts.extend([("stranger", 0, &good[..]), ("t", 0, &b""[..]), ("", 0, &good[..])]);
+    parts.extend([("stranger", 0, &good[..]), ("u", 0, &b""[..]), ("", 0, &good[..])]);
     let answers = produced(rig.ask(client, PRODUCE, &produce_request(-1, parts)));
     let codes: Vec<i16> = answers.iter().map(|answer| answer.error_code).collect();
     let unknown = error::UNKNOWN_TOPIC_OR_PARTITION;
@@ -180,15 +182,74 @@ fn transactions_are_refused_in_the_manner_of_the_acks() {
     let mut rig = Rig::new(1);
     let client = rig.connect(0);
     assert_eq!(rig.create(client, "t", 1, &[]), 0);
-    let mut request = produce_request(-1, &[("t", 0, &batch(&["a"]))]);
-    request.transactional_id = Some(torc_net::kafka::schema::TransactionalId(text("x")));
+    let mut request = produce_request(-1, &[("t", 0, &transactional(&["a"]))]);
+    let answer = rig.ask(client, PRODUCE, &request);
+    assert_eq!(produced(answer)[0].error_code, error::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    let id = Some(torc_net::kafka::schema::TransactionalId(text("x")));
+    request.transactional_id.clone_from(&id);
     let answer = rig.ask(client, PRODUCE, &request);
     assert_eq!(produced(answer)[0].error_code, error::INVALID_TXN_STATE);
+    // What belongs to no transaction is taken.
+    let plain = produce_request(-1, &[("t", 0, &batch(&["b"]))]).with_transactional_id(id);
+    assert_eq!(produced(rig.ask(client, PRODUCE, &plain))[0].error_code, error::NONE);
     request.acks = 0;
     rig.send(client, PRODUCE, &request);
     rig.run();
     assert!(rig.take_frame(client).is_none(), "acks=0 is never answered");
     assert!(rig.is_closed(client));
+}
+
+#[test]
+fn of_a_partition_that_is_named_again_the_last_batch_counts_and_it_alone_is_answered() {
+    let mut rig = Rig::new(2);
+    let client = rig.connect(0);
+    for topic in ["t", "u"] {
+        assert_eq!(rig.create(client, topic, 2, &[]), 0);
+    }
+    let [a, b, c, d] = [["a"], ["b"], ["c"], ["d"]].map(|values| batch(&values));
+    let parts: [(&str, i32, &[u8]); 7] =
+        [("t", 0, &a), ("t", 1, &b), ("t", 0, &b), ("u", 0, &c), ("t", 0, &d), ("u", 1, &a), ("u", 0, &d)];
+    let answer = rig.ask(client, PRODUCE, &produce_request(-1, &parts));
+    let names: Vec<String> = answer.responses.iter().map(|topic| topic.name.to_string()).collect();
+    assert_eq!(names, ["t", "t", "u"], "of the first u nothing is left");
+    let told: Vec<_> = produced(answer).iter().map(|one| (one.index, one.error_code, one.base_offset)).collect();
+    assert_eq!(told, [(1, 0, 0), (0, 0, 0), (1, 0, 0), (0, 0, 0)]);
+    for (topic, index, value) in [("t", 0, "d"), ("t", 1, "b"), ("u", 0, "d"), ("u", 1, "a")] {
+        assert_eq!(values(&rig.fetch(client, topic, index, 0)), [(0, value.to_owned())]);
+    }
+    // Also if it is unsound.
+    let damaged = [&b[..b.len() - 1], b"x"].concat();
+    let answer = rig.ask(client, PRODUCE, &produce_request(-1, &[("t", 0, &a), ("t", 0, &damaged)]));
+    assert_eq!(produced(answer).iter().map(|one| one.error_code).collect::<Vec<_>>(), [error::CORRUPT_MESSAGE]);
+}
+
+#[test]
+fn what_is_too_short_for_another_batch_is_left_out() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[]), 0);
+    let (one, other) = (batch(&["a"]), batch(&["b"]));
+    let options = BuildOptions { codec: Codec::Gzip, ..BuildOptions::default() };
+    let packed =
+        records::build(&[records::Record { value: Some(b"a"), timestamp: START_MS, ..Default::default() }], &options);
+    let mut next = 0;
+    for first in [&one, &packed] {
+        let mut code = |rest: &[u8]| {
+            let bytes = [&first[..], rest].concat();
+            produced(rig.ask(client, PRODUCE, &produce_request(-1, &[("t", 0, &bytes)])))[0].error_code
+        };
+        // As Apache Kafka 4.3.0 answered.
+        for rest in [&[0; 1][..], &[0; 11], &[0xff; 5], &other[..12], &other[..17], &other[..other.len() - 1]] {
+            assert_eq!(code(rest), error::NONE, "{} bytes", rest.len());
+            next += 1;
+        }
+        for rest in [&[0; 12][..], &[0; 17], &[0; 61], &[0xff; 12], &[0xff; 61]] {
+            assert_eq!(code(rest), error::CORRUPT_MESSAGE, "{} bytes", rest.len());
+        }
+        assert_eq!(code(&other), error::INVALID_RECORD);
+    }
+    let got = values(&rig.fetch(client, "t", 0, 0));
+    assert_eq!(got, (0..next).map(|offset| (offset, "a".to_owned())).collect::<Vec<_>>());
 }
 
 #[test]

@@ -59,6 +59,13 @@ pub fn sequenced(values: &[&str], id: i64, epoch: i16, base_sequence: i32) -> Ve
     records::build(&records_of(values, START_MS), &options)
 }
 
+/// A batch of a transaction.
+pub fn transactional(values: &[&str]) -> Vec<u8> {
+    let (producer_id, producer_epoch, base_sequence, transactional) = (5, 0, 0, true);
+    let options = BuildOptions { producer_id, producer_epoch, base_sequence, transactional, ..BuildOptions::default() };
+    records::build(&records_of(values, START_MS), &options)
+}
+
 /// One batch of that many bytes of values.
 pub fn large(bytes: usize) -> Vec<u8> {
     batch(&["x".repeat(bytes).as_str()])

@@ -126,6 +126,9 @@ impl Batch {
     }
 }
 
+/// What the length of a batch of format 0 says at least.
+const OLD_LENGTH_MIN: i32 = 14;
+
 fn at<const N: usize>(bytes: &[u8], position: usize) -> [u8; N] {
     bytes[position..position + N].try_into().expect("N bytes")
 }
@@ -163,6 +166,31 @@ pub fn parse(bytes: &[u8]) -> Result<Batch, Invalid> {
         base_sequence: i32::from_be_bytes(at(bytes, AT_BASE_SEQUENCE)),
         records: i32::from_be_bytes(at(bytes, AT_RECORDS)),
     })
+}
+
+/// How many of `bytes`, which a client sends for a partition, are its batch. What follows is looked at as Apache Kafka does:
+/// what is too short for another batch is none of it, all else is an error.
+pub fn length_of_first(bytes: &[u8]) -> Result<usize, Invalid> {
+    let declared = |bytes: &[u8]| i32::from_be_bytes(at(bytes, AT_LENGTH));
+    if bytes.len() < HEADER {
+        return Ok(bytes.len());
+    }
+    let length = usize::try_from(declared(bytes)).map_or(0, |n| n + LENGTH_PREFIX);
+    let Some(rest) = bytes.get(length..).filter(|_| length >= HEADER) else { return Ok(bytes.len()) };
+    if rest.len() < LENGTH_PREFIX {
+        return Ok(length);
+    }
+    let next = declared(rest);
+    if next < OLD_LENGTH_MIN {
+        return Err(Invalid::Length { declared: next });
+    }
+    match rest.get(AT_MAGIC).map(|magic| *magic as i8) {
+        Some(magic) if !(0..=2).contains(&magic) => Err(Invalid::Magic(magic)),
+        Some(_) if rest.len() >= next as usize + LENGTH_PREFIX => {
+            Err(Invalid::NotOneBatch { declared: length, bytes: bytes.len() })
+        }
+        _ => Ok(length),
+    }
 }
 
 /// True if `bytes` begin with a batch of format 2 that says that its records are compressed. Checks nothing else.

@@ -14,7 +14,9 @@ mod opening;
 mod scan;
 mod walk;
 
-pub use batch::{Batch, CRC_PREFIX, Codec, HEADER, TimestampType, is_compressed, parse, place, stamp, verify};
+pub use batch::{
+    Batch, CRC_PREFIX, Codec, HEADER, TimestampType, is_compressed, length_of_first, parse, place, stamp, verify,
+};
 pub use build::{BuildOptions, Record, build};
 pub use check::{Check, Checked, Demands, Times, begin, check};
 pub use compact::{Keyed, Left, Sift, emptied};
