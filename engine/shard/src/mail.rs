@@ -76,6 +76,8 @@ pub enum Mail {
     Present(BTreeSet<NodeId>),
     /// From the catalog's owner to all: who belongs to the cluster.
     Roster(Arc<Roster>),
+    /// To the catalog's owner at the start: the log here has been read, and this life of its disk begins or goes on.
+    Begun { life: u64 },
     /// To the catalog's owner while stopping: nothing is waiting here any more.
     Drained,
     /// From the catalog's owner: all are drained.

@@ -29,7 +29,7 @@ use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
 use torc_net::kafka::error;
-use torc_state::catalog::{Node, Topic};
+use torc_state::catalog::Topic;
 use torc_state::coordinator::Coordinator;
 
 /// How often other shards are told that memory is short here, and how long they go by it.
@@ -349,6 +349,10 @@ impl Shard {
                 self.drive_catalog(now, ops);
             }
             Mail::Leaders(leaders) => self.lead(now, &leaders, ops),
+            Mail::Begun { life } => {
+                self.catalog.as_mut().expect("mail to the owner").begun(from, life);
+                self.drive_catalog(now, ops);
+            }
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
             Mail::Finish => self.finish(now, ops),
             Mail::Pressed => self.pressed_until = now.mono.plus_ms(PRESSED_MS),
@@ -572,6 +576,13 @@ impl Shard {
             }
             Notice::TreeReplaced => self.with_znodes(now, ops, |znodes, around| znodes.replaced(around)),
             Notice::AllServing => self.all_serving(now, ops),
+            Notice::Begun { life } => match &mut self.catalog {
+                Some(owner) => {
+                    owner.begun(self.settings.shard, life);
+                    self.drive_catalog(now, ops);
+                }
+                None => ops.push(Op::Mail { to: ShardId(0), mail: Mail::Begun { life } }),
+            },
             // Without a controller it is said again.
             Notice::Arrived(arrived) => {
                 if let Some(node) = self.kafka.view.controller() {
@@ -640,6 +651,16 @@ impl Shard {
             groups.set_meter(topic, &ids);
             groups.set_cleanup(&topic.config, ids.into_iter());
         };
+        // What it says of this node's disks comes before what it has it make.
+        let here_as_known = match &change {
+            CatalogChange::All { nodes, .. } => nodes.iter().find(|node| node.id == here.node),
+            CatalogChange::Node(node) => Some(node).filter(|node| node.id == here.node),
+            _ => None,
+        };
+        if let Some(node) = here_as_known {
+            self.groups.lives(node.lives.get(usize::from(here.shard.get())));
+        }
+        let knows = here_as_known.is_some_and(|node| node.start == settings.cluster.start);
         self.with_groups(now, ops, |groups, out| match &change {
             CatalogChange::All { topics, .. } => {
                 let ids = topics.iter().flat_map(|topic| mine(topic)).map(|(id, _)| id);
@@ -669,12 +690,6 @@ impl Shard {
             | CatalogChange::Node(_)
             | CatalogChange::NodeGone(_) => {}
         });
-        let is_this_start = |node: &Node| node.id == here.node && node.start == settings.cluster.start;
-        let knows = match &change {
-            CatalogChange::All { nodes, .. } => nodes.iter().any(|node| is_this_start(node)),
-            CatalogChange::Node(node) => is_this_start(node),
-            _ => false,
-        };
         if knows {
             self.groups.start_is_known();
         }

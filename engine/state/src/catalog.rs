@@ -23,7 +23,7 @@ pub use command::Command;
 pub use error::CatalogError;
 pub use membership::{Admission, Membership};
 pub use moves::{Ended, Move, Wishes};
-pub use node::Node;
+pub use node::{Life, Node};
 pub use plan::NewTopic;
 pub use replicas::Replicas;
 pub use topic::{GroupRanges, Topic, check_name, is_internal, is_reserved};
@@ -356,7 +356,9 @@ impl Catalog {
                 if self.nodes.len() >= NODES_MAX && !self.nodes.contains_key(&node.id) {
                     return Err(CatalogError::Limit(format!("A cluster can have at most {NODES_MAX} nodes.")));
                 }
-                let node = Arc::new(node.clone());
+                let mut node = node.clone();
+                node.live_on(self.nodes.get(&node.id).map(|known| &**known), self.next_group);
+                let node = Arc::new(node);
                 self.nodes.insert(node.id, Arc::clone(&node));
                 Ok(Change::Node(node))
             }

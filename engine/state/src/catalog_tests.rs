@@ -22,7 +22,7 @@ fn wish(name: &str, id: u128, partitions: i32) -> NewTopic {
 
 fn a_node(id: u32, start: u64, rack: Option<&str>) -> Node {
     let listeners = vec![(format!("node{id}.example"), 9092), ("inside".into(), 19_092)];
-    Node { id: NodeId(id), start, rack: rack.map(str::to_owned), listeners, shards: 2 }
+    Node { id: NodeId(id), start, rack: rack.map(str::to_owned), listeners, shards: 2, lives: vec![] }
 }
 
 /// Of a cluster with these nodes, some of which may be registered later.

@@ -62,7 +62,7 @@ impl World {
     fn come(&mut self, id: u32, rack: Option<&str>) {
         let listeners = vec![(format!("h{id}"), 9092), ("fe80::1".to_string(), 19_092)];
         let start = 0xabcd_0000_0000_0000 + (u64::from(id) << 32);
-        let node = Node { id: NodeId(id), start, rack: rack.map(str::to_string), listeners, shards: 1 };
+        let node = Node { id: NodeId(id), start, rack: rack.map(str::to_string), listeners, shards: 1, lives: vec![] };
         self.brokers.insert(NodeId(id), Arc::new(node));
     }
 

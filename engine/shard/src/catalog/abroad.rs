@@ -11,7 +11,7 @@ use torc_base::ids::{GroupId, Index, NodeId, Place, ShardId};
 use torc_base::limits::{FORWARD_BYTES_MAX, FORWARDED_BYTES_MAX};
 use torc_base::time::Mono;
 use torc_net::kafka::error;
-use torc_state::catalog::{Command, Node};
+use torc_state::catalog::{Command, Life, Node};
 
 /// How long a request waits for a controller to be there, and how many may. Elections take less.
 const HOLD_MS: u64 = 5_000;
@@ -42,6 +42,8 @@ pub(super) struct Abroad {
     /// This node, as it says of itself.
     me: Node,
     registered: bool,
+    /// The lives of its shards' disks, of those that have told of them.
+    lives: Vec<Option<u64>>,
     /// When it says so next.
     register_at: Mono,
     /// Nodes that want to be known, while this one is the controller.
@@ -67,10 +69,12 @@ impl Abroad {
             rack: settings.cluster.rack.clone(),
             listeners,
             shards: settings.shards,
+            lives: Vec::new(),
         };
         Abroad {
             me,
             registered: false,
+            lives: vec![None; usize::from(settings.shards)],
             register_at: Mono(0),
             registrations: Vec::new(),
             controller: None,
@@ -80,6 +84,11 @@ impl Abroad {
             forwarded_bytes: 0,
             next: 0,
         }
+    }
+
+    /// True if all shards have said which lives of their disks these are.
+    fn knows_lives(&self) -> bool {
+        self.lives.iter().all(Option::is_some)
     }
 
     fn token(&mut self) -> Token {
@@ -114,7 +123,15 @@ impl CatalogOwner {
     /// True if the catalog has this node as it is.
     pub(super) fn is_registered(&self, groups: &Groups) -> bool {
         let me = &self.abroad.me;
-        !self.settings.is_alone() && groups.catalog().state().node(me.id).is_some_and(|node| **node == *me)
+        !self.settings.is_alone() && groups.catalog().state().node(me.id).is_some_and(|node| node.is_as_said(me))
+    }
+
+    /// A shard of this node has read its log, and says which life of its disk this is.
+    pub fn begun(&mut self, shard: ShardId, life: u64) {
+        self.abroad.lives[usize::from(shard.get())] = Some(life);
+        let all: Option<Vec<u64>> = self.abroad.lives.iter().copied().collect();
+        let counts = |all: &Vec<u64>| all.iter().any(|life| *life != 0);
+        self.abroad.me.lives = all.filter(counts).into_iter().flatten().map(Life::of).collect();
     }
 
     /// There is a link to the owner of that node.
@@ -207,7 +224,7 @@ impl CatalogOwner {
             return None;
         }
         let Abroad { registered, register_at, controller, .. } = &self.abroad;
-        let registers = controller.filter(|_| !registered).map(|_| *register_at);
+        let registers = controller.filter(|_| !registered && self.abroad.knows_lives()).map(|_| *register_at);
         let asked = self.requests.front().map(|(_, asked, _)| *asked);
         let asked = asked.into_iter().chain(self.producer_askers.front().map(|(_, asked)| *asked)).min();
         let holds = asked.filter(|_| controller.is_none()).map(|asked| asked.plus_ms(HOLD_MS));
@@ -335,7 +352,7 @@ impl CatalogOwner {
         let catalog = groups.catalog().state();
         let command = Command::RegisterNode(node);
         let Command::RegisterNode(node) = &command else { unreachable!("made above") };
-        let is_known = catalog.node(node.id).is_some_and(|known| **known == *node);
+        let is_known = catalog.node(node.id).is_some_and(|known| known.is_as_said(node));
         if !is_known && !catalog.pending().any(|(_, pending)| *pending == command) {
             // Refused, it is said again.
             let _ = groups.propose_command(out, command);
@@ -346,7 +363,9 @@ impl CatalogOwner {
     fn say_who_this_is(&mut self, groups: &mut Groups, out: &mut Out) {
         self.abroad.registered = self.is_registered(groups);
         let Some(controller) = self.abroad.controller else { return };
-        if self.abroad.registered || self.fenced || out.now.mono < self.abroad.register_at {
+        // Groups that are made from then on are made on the disks that it tells of.
+        if !self.abroad.knows_lives() || self.abroad.registered || self.fenced || out.now.mono < self.abroad.register_at
+        {
             return;
         }
         self.abroad.register_at = out.now.mono.plus_ms(REGISTER_MS);

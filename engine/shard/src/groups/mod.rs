@@ -63,7 +63,7 @@ use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Place, Term};
 use torc_base::io::{DiskOp, Level, Op};
 use torc_base::time::{Mono, Now};
 use torc_consensus::{Input, Output};
-use torc_state::catalog::Change;
+use torc_state::catalog::{Change, Life};
 use torc_wal::{Outcome, State, Wal};
 
 /// Room that the log is to have for records from inside.
@@ -89,6 +89,8 @@ pub enum Notice {
     AllServing,
     /// This node does not lead the group any more.
     Lost(GroupId),
+    /// The log has been read. `life` names the disk if one before it may have had something; else 0.
+    Begun { life: u64 },
     /// Groups that this node leads have come where they were to come to.
     Arrived(Vec<Arrival>),
     /// The log takes nothing more.
@@ -123,6 +125,8 @@ pub struct Groups {
     pub phase: Phase,
     /// This disk, as long as one before it may have had replicas of groups that are made here.
     doubt: Option<u64>,
+    /// Groups from this one on were made when this disk was there, whatever was before.
+    since: Option<GroupId>,
     wal: Wal,
     groups: BTreeMap<GroupId, Group>,
     /// What is in the log and not yet durable, in the order of the log.
@@ -202,6 +206,7 @@ impl Groups {
         Groups {
             phase: Phase::Idle,
             doubt: settings.cluster.doubt,
+            since: None,
             wal: Wal::with_blocks(settings.wal.clone(), settings.seed, settings.log_blocks.clone()),
             groups: BTreeMap::new(),
             in_flight: VecDeque::new(),
@@ -369,7 +374,8 @@ impl Groups {
             _ => replicas.first(),
         };
         let stands = first == Some(&self.settings.node);
-        self.make(out, id, kind, replicas, self.doubt, stands);
+        let doubt = self.doubt.filter(|_| self.since.is_none_or(|since| id < since));
+        self.make(out, id, kind, replicas, doubt, stands);
     }
 
     /// The same. `doubt` names the disk, or its life, if an earlier one may have had something of the group.
@@ -380,6 +386,12 @@ impl Groups {
         let raft = recover::fresh_raft(&self.settings, doubt, id, voters);
         self.groups.insert(id, Group::new(raft, Meaning::new(kind, &self.settings)));
         self.seek_leader(out, id, stands);
+    }
+
+    /// What the catalog knows of this shard's disk: of none, or of another life of it, it says nothing here. So a disk that has
+    /// nothing of a group because it was stopped too early is not taken for one that has forgotten it.
+    pub fn lives(&mut self, known: Option<&Life>) {
+        self.since = known.filter(|known| Some(known.number) == self.doubt).map(|known| known.since);
     }
 
     /// The catalog has this node's word that it has started anew. What it makes from here on was made after that, and no disk

@@ -5,7 +5,7 @@ use super::propose::Mark;
 use super::put_aside::PutAside;
 use super::salvage::{self, Loss};
 use super::tree_start::FoundParts;
-use super::{Groups, Out};
+use super::{Groups, Notice, Out};
 use crate::group::Group;
 use crate::meaning::{LogKind, Meaning, kind, members};
 use crate::settings::Settings;
@@ -341,6 +341,9 @@ impl Groups {
         if recovery.lost_batches {
             self.doubt = Some(self.life());
             self.checkpoint.waits_for_catalog = true;
+        }
+        if !self.settings.is_alone() {
+            out.notices.push_back(Notice::Begun { life: self.doubt.unwrap_or(0) });
         }
         let mut ids = Vec::with_capacity(recovery.found.len());
         for (id, found) in recovery.found {

@@ -83,6 +83,7 @@ fn every_change_of_what_metadata_tells_is_noticed() {
         rack: None,
         listeners: vec![("there".into(), 9092)],
         shards: 1,
+        lives: Vec::new(),
     })));
     assert!(is_news(&view));
     assert_eq!(view.nodes().count(), 1);

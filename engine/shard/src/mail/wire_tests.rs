@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use torc_base::ids::{ConnId, Offset};
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
-use torc_state::catalog::{GroupRanges, Replicas};
+use torc_state::catalog::{GroupRanges, Life, Replicas};
 
 /// Random mail of the kinds that travel.
 struct Writer(Prng);
@@ -127,12 +127,17 @@ impl Writer {
     }
 
     fn node(&mut self) -> Node {
+        let shards = self.0.between(1, 256) as u16;
+        let lives = if self.flag() { shards } else { 0 };
+        let mut life = || Life { number: self.0.next_u64(), since: GroupId(self.0.next_u64()) };
+        let lives = (0..lives).map(|_| life()).collect();
         Node {
             id: NodeId(self.0.next_u64() as u32),
             start: self.0.next_u64(),
             rack: self.maybe(Writer::text),
             listeners: self.list(|w| (w.text(), w.0.next_u64() as u16)),
-            shards: self.0.between(1, 256) as u16,
+            shards,
+            lives,
         }
     }
 

@@ -32,6 +32,7 @@ mod stalled;
 mod timeouts;
 mod topic_partitions;
 mod verbs;
+mod young_disks;
 mod znode_reads;
 mod znode_stories;
 mod znode_strangers;

@@ -48,6 +48,7 @@ impl KafkaTree {
             rack: settings.cluster.rack.clone(),
             listeners: kafkas.map(|listener| listener.advertised.clone()).collect(),
             shards: settings.shards,
+            lives: Vec::new(),
         };
         KafkaTree {
             chroot: chroot.map(Into::into),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::catalog::{Catalog, Change, Command, Defaults, Node, Replicas};
+use crate::catalog::{Catalog, Change, Command, Defaults, Life, Node, Replicas};
 use crate::config::Overrides;
 use torc_base::ids::{GroupId, Index, TopicId};
 use torc_base::time::Wall;
@@ -30,7 +30,14 @@ impl Logged {
 
     fn register(&mut self, node: u32) -> Change {
         let listeners = vec![("host".into(), 9092)];
-        self.apply(Command::RegisterNode(Node { id: NodeId(node), start: 7, rack: None, listeners, shards: 1 }))
+        self.apply(Command::RegisterNode(Node {
+            id: NodeId(node),
+            start: 7,
+            rack: None,
+            listeners,
+            shards: 1,
+            lives: vec![],
+        }))
     }
 
     fn create(&mut self, id: u128, nodes: &[u32]) -> Change {
@@ -127,4 +134,38 @@ fn any_bytes_are_read_without_a_panic() {
             assert_eq!(again, bytes[..bytes.len() - rest.len()]);
         }
     });
+}
+
+/// The lives of a node's two disks as they are known once it has said that these are theirs.
+fn lives(log: &mut Logged, node: u32, start: u64, numbers: [u64; 2]) -> Vec<u64> {
+    let lives = numbers.map(Life::of).to_vec();
+    let (listeners, rack) = (vec![("host".into(), 9092)], None);
+    let said = Node { id: NodeId(node), start, rack, listeners, shards: 2, lives };
+    let Change::Node(known) = log.apply(Command::RegisterNode(said.clone())) else { panic!("it is refused") };
+    assert!(known.is_as_said(&said));
+    assert_eq!(**log.again().node(NodeId(node)).expect("just registered"), *known);
+    known.lives.iter().map(|life| life.since.0 - GroupId::FIRST_PARTITION.0).collect()
+}
+
+#[test]
+fn a_disk_is_younger_than_the_groups_that_were_made_before_the_catalog_knew_of_it() {
+    let mut log = Logged::new();
+    log.create(1, &[1]);
+    assert_eq!(lives(&mut log, 2, 1, [7, 0]), [101, 101]);
+    log.create(2, &[1]);
+    // It starts again, and is as old as it was; the other one is not what it was.
+    assert_eq!(lives(&mut log, 2, 2, [7, 0]), [101, 101]);
+    assert_eq!(lives(&mut log, 2, 3, [7, 9]), [101, 201]);
+    log.create(3, &[1]);
+    assert_eq!(lives(&mut log, 2, 4, [8, 9]), [301, 201]);
+    // One that comes back was away meanwhile.
+    log.create(4, &[1]);
+    assert_eq!(lives(&mut log, 2, 5, [7, 9]), [401, 201]);
+    log.register(2);
+    assert_eq!(lives(&mut log, 2, 6, [7, 9]), [401, 401]);
+    // So is one of a node that was removed.
+    log.apply(Command::RemoveNode(NodeId(2)));
+    log.create(5, &[1]);
+    log.admit(2, 50);
+    assert_eq!(lives(&mut log, 2, 7, [7, 9]), [501, 501]);
 }

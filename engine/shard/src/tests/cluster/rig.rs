@@ -277,6 +277,11 @@ impl Cluster {
         self.down.get_mut(&id).expect("it is down").iter_mut().for_each(Files::clear);
     }
 
+    /// How many shards a node has, each with a disk.
+    pub fn shards_of(&self, id: NodeId) -> u16 {
+        self.shards[&id]
+    }
+
     /// The disks of a node that is down, one for each shard.
     pub fn files(&mut self, id: NodeId) -> &mut Vec<Files> {
         self.down.get_mut(&id).expect("it is down")
