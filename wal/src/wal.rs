@@ -549,6 +549,16 @@ impl Wal {
         }
     }
 
+    /// True if an entry is in the memory that it was written from, or is not written yet.
+    pub fn is_recent(&self, group: GroupId, index: Index) -> bool {
+        let Some(known) = self.directory.group(group) else { return true };
+        let Some(run) = known.runs.get(known.runs.partition_point(|run| run.last_index < index)) else { return true };
+        let Some(of) = self.segments.get(run.segment).and_then(|segment| segment.index.as_ref()) else { return false };
+        let extents = of.of(group);
+        let extent = extents.get(extents.partition_point(|extent| extent.last_index() < index));
+        extent.is_none_or(|extent| self.tail.get(run.segment, extent.batch).is_some())
+    }
+
     /// True if more than half of the memory for reads is in use: what holds it for nothing should let go.
     pub fn reads_are_tight(&self) -> bool {
         self.reader.is_tight()

@@ -190,6 +190,9 @@ pub const PEER_MAIL_WAITING_MAX: usize = 2 * PEER_MAIL_BYTES_MAX;
 /// so many bytes come of one of them.
 pub const PEER_READ_MEMORY: usize = 16 << 20;
 pub const PEER_READ_BYTES: usize = 1 << 20;
+/// Of old entries so many bytes are on their way from one shard to another while clients write, the last message aside: whoever
+/// flushes waits behind them.
+pub const OLD_BYTES_PRESSED: u64 = 1 << 20;
 /// Connections of a shard that have not said yet which node calls.
 pub const PEER_STRANGERS_MAX: usize = 1_024;
 

@@ -112,6 +112,11 @@ impl Peer {
         *self = Peer { ballot, suspected, ..Peer::new(Member { id: self.id, seat: self.seat }, last) };
     }
 
+    /// Bytes of entries that have left for it, and that it has not acknowledged.
+    pub fn under_way(&self) -> u64 {
+        self.in_flight.bytes
+    }
+
     /// Begins to probe for the place where its log agrees, behind `agree` at the earliest.
     pub(crate) fn probe_from(&mut self, next: Index, waiting: bool) {
         self.next = next.max(self.held.next());

@@ -5,6 +5,7 @@
 //! before that.
 
 use super::catalog_start::is_sent_whole;
+use super::replicas::find;
 use super::{Groups, Out};
 use crate::group::epoch_of;
 use crate::meaning::{PartitionLog, kind};
@@ -14,16 +15,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use torc_base::buf::Buf;
 use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Index, NodeId, Place};
-use torc_base::limits::{PEER_ENTRIES_BYTES, PEER_MESSAGE_BYTES_MAX, PEER_READ_BYTES, REPLICATE_ENTRIES_MAX};
+use torc_base::limits::{
+    OLD_BYTES_PRESSED, PEER_ENTRIES_BYTES, PEER_MESSAGE_BYTES_MAX, PEER_READ_BYTES, REPLICATE_ENTRIES_MAX,
+};
 use torc_base::time::Mono;
 use torc_consensus::log::Log;
-use torc_consensus::{Body, Input, Mark, Message, Role, Run, SnapshotOutcome, wire};
+use torc_consensus::{Body, Input, Mark, Message, Peer, Role, Run, SnapshotOutcome, wire};
 use torc_net::peer::{EntryHead, GroupsWriter};
 use torc_state::retention::Age;
 use torc_wal::{Claim, From, Item, Read, ReadId, Share, WalError};
 
 /// Reads for one link that may be under way at once.
 const READS_MAX: usize = 4;
+/// For so long after the log was last written it is taken for written to.
+const PRESSED_MS: u64 = 100;
 /// A message that was not taken in, or could not leave, is made up for after so long.
 const AGAIN_MS: u64 = 100;
 
@@ -46,6 +51,8 @@ pub(super) struct Departures {
     /// Members that are to be taken for lost and found again, and when.
     again: BTreeSet<(Mono, NodeId, GroupId)>,
     waiting: BTreeSet<(NodeId, GroupId)>,
+    /// Groups of which old entries are on their way to a place.
+    behind: BTreeMap<Place, BTreeSet<GroupId>>,
     /// The bytes of the message at hand.
     message: Vec<u8>,
 }
@@ -96,6 +103,7 @@ impl Groups {
     /// There is none any more.
     pub fn peer_down(&mut self, out: &mut Out, place: Place) {
         self.departures.up.remove(&place);
+        self.departures.behind.remove(&place);
         self.tree_starts.lost(place.node);
         for id in self.shared_with(place) {
             self.step(out, id, Input::Suspected(place.node));
@@ -193,9 +201,12 @@ impl Groups {
     /// nothing but another try.
     pub fn fill(&mut self, out: &mut Out, link: Link, queue: &mut Queue, writer: &mut GroupsWriter) -> bool {
         let mut later = false;
+        let window = self.old_window(out.now.mono);
+        let mut under_way = self.old_under_way(link.place, queue);
         while let Some(Landed { group, message, items }) = queue.next_landed(|landed| {
             writer.len() < PEER_ENTRIES_BYTES && writer.admits(PEER_MESSAGE_BYTES_MAX, entries_of(&landed.message))
         }) {
+            self.is_behind(link.place, group);
             self.depart(out, link.place.node, group, message, items, writer);
         }
         let mut messages = queue.take_messages();
@@ -219,9 +230,22 @@ impl Groups {
                 queue.message(group, message);
                 continue;
             }
+            let is_old = self.offers_old(group, &message);
+            if is_old && under_way >= window {
+                later = true;
+                queue.message(group, message);
+                continue;
+            }
             match self.entries(out, group, &message, room.min(PEER_READ_BYTES), false) {
-                Entries::Here(items) => self.depart(out, link.place.node, group, message, items, writer),
+                Entries::Here(items) => {
+                    if is_old {
+                        under_way += bytes_of(&items);
+                        self.is_behind(link.place, group);
+                    }
+                    self.depart(out, link.place.node, group, message, items, writer);
+                }
                 Entries::Asked(id) => {
+                    under_way += PEER_READ_BYTES as u64;
                     queue.reading += 1;
                     self.departures.reads.insert(id, (link, group, message));
                 }
@@ -235,6 +259,42 @@ impl Groups {
         }
         queue.give_back(messages);
         later
+    }
+
+    /// Bytes of old entries that may be on their way to one place at once: few while clients write, since whoever flushes waits
+    /// behind them, in the disk's queue here as there, and for the cores that carry them. A member that has been away is in
+    /// nobody's way as long as others make the quorum.
+    fn old_window(&self, now: Mono) -> u64 {
+        let is_pressed = self.last_cut.plus_ms(PRESSED_MS) > now;
+        if is_pressed { OLD_BYTES_PRESSED } else { u64::MAX }
+    }
+
+    /// True if what a message offers is in memory no longer.
+    fn offers_old(&self, id: GroupId, message: &Message) -> bool {
+        match &message.body {
+            Body::Append { prev, .. } => !self.wal.is_recent(id, prev.index.next()),
+            Body::Snapshot { mark, .. } => !is_sent_whole(id) && !self.wal.is_recent(id, mark.index.next()),
+            _ => false,
+        }
+    }
+
+    /// Old entries of a group are on their way to a place.
+    fn is_behind(&mut self, place: Place, id: GroupId) {
+        self.departures.behind.entry(place).or_default().insert(id);
+    }
+
+    /// Bytes of old entries that are on their way to a place: asked of the disk, in memory, or not acknowledged.
+    fn old_under_way(&mut self, place: Place, queue: &Queue) -> u64 {
+        let (groups, mut unacknowledged) = (&self.groups, 0);
+        if let Some(behind) = self.departures.behind.get_mut(&place) {
+            behind.retain(|id| {
+                let peer = groups.get(id).and_then(|group| find(&group.raft, place.node));
+                let bytes = peer.map_or(0, Peer::under_way);
+                unacknowledged += bytes;
+                bytes > 0
+            });
+        }
+        unacknowledged + queue.landed_bytes() + (queue.reading * PEER_READ_BYTES) as u64
     }
 
     /// Entries that have come from the disk, since this was last asked.
@@ -404,6 +464,10 @@ impl Groups {
         wire::encode(message, bytes);
         writer.message(id, bytes, entries);
     }
+}
+
+fn bytes_of(items: &[Item]) -> u64 {
+    items.iter().map(|item| item.bytes.len() as u64).sum()
 }
 
 /// How many entries go with a message.

@@ -14,6 +14,12 @@ pub struct Landed {
     pub items: Vec<Item>,
 }
 
+impl Landed {
+    fn bytes(&self) -> u64 {
+        self.items.iter().map(|item| item.bytes.len() as u64).sum()
+    }
+}
+
 /// What waits for one link.
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -23,6 +29,7 @@ pub struct Queue {
     last: BTreeMap<GroupId, usize>,
     /// Entries of messages, read from the disk.
     landed: VecDeque<Landed>,
+    landed_bytes: u64,
     /// Reads for this link that are under way.
     pub reading: usize,
     /// For the shard at its other end.
@@ -73,13 +80,24 @@ impl Queue {
 
     /// Entries have come from the disk.
     pub fn land(&mut self, landed: Landed) {
+        self.landed_bytes += landed.bytes();
         self.landed.push_back(landed);
         self.urgent = true;
     }
 
     /// The next of those, if `takes` says so.
     pub fn next_landed(&mut self, takes: impl FnOnce(&Landed) -> bool) -> Option<Landed> {
-        if takes(self.landed.front()?) { self.landed.pop_front() } else { None }
+        if !takes(self.landed.front()?) {
+            return None;
+        }
+        let landed = self.landed.pop_front()?;
+        self.landed_bytes -= landed.bytes();
+        Some(landed)
+    }
+
+    /// Bytes of entries that have come from the disk, and have not left.
+    pub fn landed_bytes(&self) -> u64 {
+        self.landed_bytes
     }
 
     /// What waits is to wait no longer. False if nothing does, or it does not wait for company.

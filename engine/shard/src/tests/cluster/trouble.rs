@@ -4,7 +4,7 @@ use super::rig::{Cluster, led, members, node};
 use crate::mail::{Asker, Place, Token};
 use crate::{CleanupPolicy, TopicConfig};
 use torc_base::ids::{GroupId, Index, NodeId, Offset, ShardId};
-use torc_base::limits::{LARGE_FRAME, REPLICATE_BYTES_WINDOW};
+use torc_base::limits::{LARGE_FRAME, OLD_BYTES_PRESSED, PEER_READ_BYTES, REPLICATE_BYTES_WINDOW};
 
 const LOG: GroupId = GroupId(1031);
 
@@ -125,6 +125,44 @@ fn a_follower_with_a_slow_disk_gets_no_more_than_a_window() {
     assert!(under_way <= REPLICATE_BYTES_WINDOW + 2 * 500_000 + 500_000, "{under_way} bytes");
     cluster.disk(node(3), 0).release();
     cluster.assert_agree(LOG, &members());
+}
+
+/// A follower that was away gets what it lacks in small pieces while clients write, so that nobody who flushes waits behind much of
+/// it, and as much as a window holds while nobody does.
+#[test]
+fn what_is_old_yields_to_what_is_written() {
+    for written_to in [true, false] {
+        let mut cluster = Cluster::with([1, 1, 1], |settings| settings.wal.tail_bytes = 64 << 10);
+        cluster.pass(500);
+        cluster.create(LOG, &members());
+        let leader = cluster.leader(LOG);
+        let away = members().into_iter().find(|id| *id != leader).unwrap();
+        cluster.kill(away);
+        for _ in 0..60 {
+            cluster.produce(leader, LOG, 250_000);
+            cluster.pass(10);
+        }
+        cut(&mut cluster, leader, away, true);
+        cluster.start(away);
+        cluster.pass(500);
+        // Nothing of it is acknowledged.
+        cluster.disk(away, 0).hold_writes = true;
+        cluster.cut.clear();
+        let mut most = 0;
+        for _ in 0..300 {
+            if written_to {
+                cluster.produce(leader, LOG, 100);
+            }
+            cluster.pass(10);
+            let peers = cluster.raft(leader, LOG).unwrap().peers();
+            most = peers.iter().find(|peer| peer.id == away).unwrap().under_way().max(most);
+        }
+        // One message may be on its way beyond the bound.
+        let bound = OLD_BYTES_PRESSED + PEER_READ_BYTES as u64;
+        assert_eq!(0 < most && most <= bound, written_to, "{most} bytes under way, written to: {written_to}");
+        cluster.disk(away, 0).release();
+        cluster.assert_agree(LOG, &members());
+    }
 }
 
 /// What finds no memory at a follower is told to the leader, which sends it again: the follower has all in the end.
