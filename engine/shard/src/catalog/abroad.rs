@@ -251,6 +251,8 @@ impl CatalogOwner {
             let node = controller.unwrap_or(self.settings.node);
             self.leaders.push(Led { epoch, ..Led::lost(GroupId::CATALOG, node) });
         }
+        // Before the topics that this node makes as the controller: its disks are to be known when they get partitions.
+        self.say_who_this_is(groups, out);
         if self.fenced || controller == Some(self.settings.node) {
             self.begin_requests(groups, out);
             self.give_producer_ids(groups, out);
@@ -261,7 +263,6 @@ impl CatalogOwner {
             self.moves.clear();
             self.hand_on(groups, out, controller);
         }
-        self.say_who_this_is(groups, out);
         self.drive_members(groups, out, controller);
     }
 
