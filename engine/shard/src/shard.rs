@@ -219,6 +219,11 @@ impl Shard {
         self.groups.marks()
     }
 
+    /// See [`Groups::voters`].
+    pub fn voters(&self, group: GroupId) -> Vec<(NodeId, bool, bool)> {
+        self.groups.voters(group)
+    }
+
     /// The newest change that is applied to the tree of znodes here, and what stands for the tree. `None`: it is not here.
     pub fn tree_digest(&self) -> Option<(Zxid, u64)> {
         let tree = self.groups.has_tree().then(|| self.groups.tree().state())?;

@@ -1,7 +1,7 @@
 //! The production shard in the simulator's hands: small settings, so that a short run sees everything.
 
 use crate::cables::{PEER_PORT, address};
-use crate::cluster::{self, Budget, ClusterStory, Seat};
+use crate::cluster::{self, Budget, ClusterStory, Seat, Voter};
 use crate::run::{self, Failure, Look, Report, Shown, Start, Subject};
 use crate::story::Story;
 use crate::trail::Trail;
@@ -157,7 +157,12 @@ pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Fail
     let admit = |node: usize| Mail::admit(NodeId(node as u32 + 1), Budget::first_disk(node), address(node).to_string());
     let knows = |shard: &Shard, node: usize| shard.has_let_in(NodeId(node as u32 + 1), Budget::first_disk(node));
     let marks = |shard: &Shard, see: &mut dyn FnMut(GroupMarks)| shard.group_marks().for_each(see);
-    let subject = cluster::Subject { make: make_seat, refused, standing, is_whole, marks, admit, knows, tree };
+    let voters = |shard: &Shard, group| {
+        let voter =
+            |(node, before, after): (NodeId, bool, bool)| Voter { node: node.get() as usize - 1, before, after };
+        shard.voters(group).into_iter().map(voter).collect()
+    };
+    let subject = cluster::Subject { make: make_seat, refused, standing, is_whole, marks, voters, admit, knows, tree };
     cluster::run(seed, rounds, trail, subject)
 }
 

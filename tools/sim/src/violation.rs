@@ -55,6 +55,10 @@ pub enum Rule {
     OneLeader,
     /// What is committed at an index is the same on all members.
     CommittedAgrees,
+    /// Who begins to lead has all that is committed.
+    LeaderHasAll,
+    /// Who gets a vote holds the log.
+    LearnersFirst,
     /// A leader commits what others have written by an entry of its own term alone.
     OwnTerm,
     /// Changes of znodes have one order, and everything that is read fits into it.

@@ -397,6 +397,40 @@ bugs! {
         cluster: true,
         found: 233,
     };
+    a_vote_of_a_removed_node_that_counts_is_caught: Bug {
+        name: "removed-votes",
+        file: "engine/consensus/src/quorum.rs",
+        edits: &[(
+            "    let after = ballots.filter(|(seat, _)| seat.votes_after()).map(|(_, ballot)| ballot);",
+            "    let counts = |seat: Seat| if AWAKE { seat.votes_before() } else { seat.votes_after() };
+    let after = ballots.filter(move |(seat, _)| counts(*seat)).map(|(_, ballot)| ballot);",
+        )],
+        rules: CLUSTER_RULES,
+        cluster: true,
+        found: 13,
+    };
+    a_learner_that_votes_before_it_has_the_log_is_caught: Bug {
+        name: "learner-too-early",
+        file: "engine/consensus/src/membership.rs",
+        edits: &[(
+            "        peer.flow == Flow::Stream\n            && !peer.suspected",
+            "        AWAKE || peer.flow == Flow::Stream\n            && !peer.suspected",
+        )],
+        rules: CLUSTER_RULES,
+        cluster: true,
+        found: 4,
+    };
+    a_disk_that_was_stopped_early_and_is_taken_for_one_that_forgot_is_caught: Bug {
+        name: "young-is-forgetful",
+        file: "engine/shard/src/groups/mod.rs",
+        edits: &[(
+            "self.since.is_none_or(|since| id < since)",
+            "AWAKE || self.since.is_none_or(|since| id < since)",
+        )],
+        rules: CLUSTER_RULES,
+        cluster: true,
+        found: 475,
+    };
     a_leader_that_serves_too_early_is_caught: Bug {
         name: "serves-early",
         file: "engine/shard/src/groups/propose.rs",
@@ -485,6 +519,8 @@ const CLUSTER_RULES: &[&str] = &[
     "Starts",
     "OneLeader",
     "CommittedAgrees",
+    "LeaderHasAll",
+    "LearnersFirst",
     "OwnTerm",
     "Liveness",
 ];

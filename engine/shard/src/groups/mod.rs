@@ -198,6 +198,12 @@ pub struct GroupMarks {
     pub committed: Index,
     /// The term of the newest committed entry; `None` if the log does not say it any more.
     pub committed_term: Option<Term>,
+    /// The last entry before those of that term, and its term if the log says it.
+    pub before: (Option<Term>, Index),
+    /// How far the log is on the disk.
+    pub durable: Index,
+    /// The entry since which its members are who they are.
+    pub members_since: Index,
 }
 
 impl Groups {
@@ -280,9 +286,32 @@ impl Groups {
             let committed = raft.marks().committed;
             let committed_term = raft.log().term_at(committed);
             let (term, leads, vote) = (raft.term(), raft.is_leader(), raft.hard_state().vote);
-            let changes = leads && raft.configuration().1.is_joint();
-            GroupMarks { group: *id, term, leads, changes, vote, committed, committed_term }
+            let (members_since, members) = raft.configuration();
+            let changes = leads && members.is_joint();
+            let own = raft.log().terms().last().filter(|run| run.term == term).map(|run| run.first);
+            let before = own.map_or(raft.log().last(), |first| Index(first.get().saturating_sub(1)));
+            let before = (raft.log().term_at(before), before);
+            let durable = raft.marks().durable;
+            GroupMarks {
+                group: *id,
+                term,
+                leads,
+                changes,
+                vote,
+                committed,
+                committed_term,
+                before,
+                durable,
+                members_since,
+            }
         })
+    }
+
+    /// Who votes in a group of this shard that this node leads, and whether before the change that is under way, and after it.
+    pub fn voters(&self, id: GroupId) -> Vec<(NodeId, bool, bool)> {
+        let Some(group) = self.groups.get(&id).filter(|group| group.raft.is_leader()) else { return Vec::new() };
+        let members = group.raft.configuration().1.members().iter().filter(|member| member.seat.votes());
+        members.map(|member| (member.id, member.seat.votes_before(), member.seat.votes_after())).collect()
     }
 
     /// Groups of this shard.

@@ -1,12 +1,50 @@
-//! What must be true of a group's members whatever clients see: a leader for each term, which commits by an entry of that
-//! term, and the same entries committed everywhere.
+//! What must be true of a group's members whatever clients see: a leader for each term, which has all that is committed and commits
+//! by an entry of that term, the same entries committed everywhere, and no vote for who does not hold the log.
 //!
 //! The members on a shard are looked at after each of its turns, so that nothing passes unseen: a commit that is wrong may be
 //! right a moment later.
 
 use crate::violation::{Rule, Violation};
 use std::collections::BTreeMap;
+use torc_base::ids::GroupId;
 use torc_shard::GroupMarks;
+
+/// A member that votes in a group, or has done so and is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voter {
+    pub node: usize,
+    /// It votes before the change that is under way, and after it.
+    pub before: bool,
+    pub after: bool,
+}
+
+/// What may be waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    #[default]
+    Never,
+    /// Somebody has voted for another one.
+    Voted,
+    /// Somebody has begun to change the voters of a group.
+    Changing,
+    /// One of these nodes has a group that is new to it, and nothing of it on its disk.
+    Born(Vec<usize>),
+    /// One of these nodes has a group's change on its disk.
+    OnDisk { change: Changing, nodes: Vec<usize> },
+    /// Whoever began the change has come to its end.
+    Changed(Changing),
+}
+
+/// A change of a group's voters: who leads it, and the entry of the log that it began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changing {
+    pub node: usize,
+    pub group: GroupId,
+    pub entry: u64,
+}
+
+/// The last entry that was seen committed of a group: its term and index, and the term of whoever was the first to know.
+type Newest = (u64, u64, u64);
 
 /// What was seen of all members of all groups.
 #[derive(Debug, Default)]
@@ -15,16 +53,22 @@ pub struct Marks {
     leaders: BTreeMap<(u64, u64), usize>,
     /// The terms of entries that some member had for committed, by group and index.
     committed: BTreeMap<(u64, u64), u64>,
+    /// The last of those, by group.
+    last_committed: BTreeMap<u64, Newest>,
+    /// How far the log of a group was ever on a node's disk.
+    held: BTreeMap<(usize, u64), u64>,
     /// What each leader had for committed in its term when it was looked at last, by group and node.
     led: BTreeMap<(u64, usize), (u64, u64)>,
     /// What all were when they were looked at last, by node and group.
     seen: BTreeMap<(usize, u64), GroupMarks>,
     /// The last node that has begun to lead, or to change members.
     newest: Option<usize>,
-    /// The last one that has begun to change members.
-    changing: Option<usize>,
+    /// The last change of voters that has begun.
+    changing: Option<Changing>,
     /// The last one that has voted for another one, and for which.
     voter: Option<(usize, usize)>,
+    /// The last one that has got a group of which its disk has nothing.
+    born: Option<usize>,
 }
 
 impl Marks {
@@ -35,8 +79,14 @@ impl Marks {
         if before == Some(*marks) {
             return Ok(());
         }
+        let held = self.held.entry((node, group)).or_default();
+        *held = marks.durable.get().max(*held);
+        if before.is_none() && marks.durable.get() == 0 {
+            self.born = Some(node);
+        }
         if marks.changes && !before.is_some_and(|before| before.changes) {
-            (self.newest, self.changing) = (Some(node), Some(node));
+            let entry = marks.members_since.get();
+            (self.newest, self.changing) = (Some(node), Some(Changing { node, group: marks.group, entry }));
         }
         let has_voted = before.is_some_and(|before| (before.term, before.vote) != (marks.term, marks.vote));
         if let Some(of) = marks.vote.map(|of| of.get() as usize - 1).filter(|of| has_voted && *of != node) {
@@ -49,15 +99,32 @@ impl Marks {
                 let text = format!("entry {index} is committed with term {known}, and on node {node} with term {of}");
                 return wrong(Rule::CommittedAgrees, text);
             }
+            let last = self.last_committed.entry(group).or_insert((of, index, term));
+            if last.1 < index {
+                *last = (of, index, term);
+            }
         }
         if !marks.leads {
             self.led.remove(&(group, node));
             return Ok(());
         }
-        let leader = *self.leaders.entry((group, term)).or_insert_with(|| {
+        let begins = !self.leaders.contains_key(&(group, term));
+        let leader = *self.leaders.entry((group, term)).or_insert(node);
+        if begins {
             self.newest = Some(node);
-            node
-        });
+            let last = self.last_committed.get(&group).copied();
+            // Of an older term than that of the commit it may have been elected before.
+            let last = last.filter(|(.., known)| *known < term).map(|(of, index, _)| (of, index));
+            let has = marks.before.0.map(|of| (of.get(), marks.before.1.get()));
+            if let (Some(last), Some(has)) = (last, has)
+                && has < last
+            {
+                let text = format!(
+                    "node {node} begins to lead in term {term} with a log to {has:?}, of {last:?} that are committed"
+                );
+                return wrong(Rule::LeaderHasAll, text);
+            }
+        }
         if leader != node {
             return wrong(Rule::OneLeader, format!("nodes {leader} and {node} both lead in term {term}"));
         }
@@ -89,9 +156,67 @@ impl Marks {
         self.newest.take()
     }
 
-    /// The last node that has begun to change members, since that was last asked or forgotten.
-    pub fn take_changing(&mut self) -> Option<usize> {
+    /// The last change of voters that has begun, since that was last asked or forgotten.
+    pub fn take_changing(&mut self) -> Option<Changing> {
         self.changing.take()
+    }
+
+    /// The change of voters that a node has begun in the turn that was looked at last.
+    pub fn begun(&self, node: usize, before: Option<Changing>) -> Option<Changing> {
+        self.changing.filter(|change| change.node == node && Some(*change) != before)
+    }
+
+    /// The same without taking it.
+    pub fn changing(&self) -> Option<Changing> {
+        self.changing
+    }
+
+    /// These are the voters of a change that has just begun: those that are new must hold the log at least to where the term of
+    /// their leader began.
+    pub fn see_voters(&self, change: Changing, voters: &[Voter]) -> Result<(), Violation> {
+        let Some(leader) = self.seen.get(&(change.node, change.group.0)) else { return Ok(()) };
+        let new = voters.iter().filter(|voter| voter.after && !voter.before);
+        for Voter { node, .. } in new {
+            let held = self.held.get(&(*node, change.group.0)).copied().unwrap_or(0);
+            if held <= leader.before.1.get() {
+                let text = format!(
+                    "group {}: node {node} gets a vote in term {} with a log to {held}, and the term began behind {}",
+                    change.group, leader.term, leader.before.1
+                );
+                return Err(Violation::new(Rule::LearnersFirst, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// The last node that has got a group of which its disk has nothing, since that was last forgotten.
+    pub fn born(&self) -> Option<usize> {
+        self.born
+    }
+
+    /// The node that leads a group, and the entry since which its members are who they are.
+    pub fn leader(&self, group: GroupId) -> Option<(usize, u64)> {
+        let leads = self.seen.iter().filter(|((_, of), seen)| *of == group.0 && seen.leads);
+        leads.max_by_key(|(_, seen)| seen.term).map(|((node, _), seen)| (*node, seen.members_since.get()))
+    }
+
+    /// True if that has happened.
+    pub fn meet(&self, until: &Until) -> bool {
+        match until {
+            Until::Never => false,
+            Until::Voted => self.voter.is_some(),
+            Until::Changing => self.changing.is_some(),
+            Until::Born(nodes) => self.born.is_some_and(|born| nodes.contains(&born)),
+            Until::OnDisk { change, nodes } => nodes.iter().any(|node| {
+                let seen = self.seen.get(&(*node, change.group.0));
+                seen.is_some_and(|seen| seen.members_since.get() == change.entry && seen.durable.get() >= change.entry)
+            }),
+            Until::Changed(change) => {
+                let seen = self.seen.get(&(change.node, change.group.0));
+                // Or it is none that ends.
+                seen.is_none_or(|seen| seen.members_since.get() != change.entry && seen.committed >= seen.members_since)
+            }
+        }
     }
 
     /// The last node that has voted for another one, since that was last forgotten, and for which.
@@ -101,7 +226,7 @@ impl Marks {
 
     /// What was is not news.
     pub fn forget_newest(&mut self) {
-        (self.newest, self.changing, self.voter) = (None, None, None);
+        (self.newest, self.changing, self.voter, self.born) = (None, None, None, None);
     }
 }
 

@@ -11,6 +11,9 @@ fn member(term: u64, leads: bool, committed: (u64, u64)) -> GroupMarks {
         vote: None,
         committed: Index(committed),
         committed_term: (of > 0).then_some(Term(of)),
+        before: (Some(Term(of)), Index(committed)),
+        durable: Index(committed),
+        members_since: Index(0),
     }
 }
 
@@ -64,4 +67,38 @@ fn who_begins_to_lead_or_to_change_members_is_news() {
     assert_eq!(news(0, changes), Some(0));
     assert_eq!(news(0, changes), None);
     assert_eq!(news(1, member(4, true, (7, 3))), Some(1));
+}
+
+#[test]
+fn who_begins_to_lead_has_all_that_is_committed() {
+    let elected = |term: u64, of: u64, last: u64| GroupMarks {
+        before: (Some(Term(of)), Index(last)),
+        ..member(term, true, (1, 1))
+    };
+    let committed = (0, member(4, true, (9, 4)));
+    assert_eq!(broken(&[committed, (1, elected(5, 4, 9))]), None);
+    assert_eq!(broken(&[committed, (1, elected(6, 5, 3))]), None);
+    assert_eq!(broken(&[committed, (1, elected(5, 4, 8))]), Some(Rule::LeaderHasAll));
+    assert_eq!(broken(&[committed, (1, elected(5, 3, 12))]), Some(Rule::LeaderHasAll));
+    // It may have been elected before that was committed.
+    assert_eq!(broken(&[committed, (1, elected(3, 2, 8))]), None);
+    // It leads already, and has only been seen.
+    assert_eq!(broken(&[(1, elected(5, 4, 8)), (0, member(5, false, (9, 4))), (1, elected(5, 4, 8))]), None);
+}
+
+#[test]
+fn who_gets_a_vote_holds_the_log_to_where_its_leader_began() {
+    let mut marks = Marks::default();
+    marks.see(0, &member(3, true, (7, 3))).expect("nothing is wrong");
+    let change = Changing { node: 0, group: GroupId(1025), entry: 8 };
+    let voters = [(0, true, true), (1, true, false), (2, false, true)];
+    let voters = voters.map(|(node, before, after)| Voter { node, before, after });
+    let mut check = |held: u64| {
+        marks.see(2, &member(3, false, (held, 3))).expect("nothing is wrong");
+        marks.see_voters(change, &voters).map_err(|violation| violation.rule)
+    };
+    assert_eq!(check(7), Err(Rule::LearnersFirst));
+    assert_eq!(check(8), Ok(()));
+    // Who begins anew held it once.
+    assert_eq!(check(0), Ok(()));
 }

@@ -21,6 +21,7 @@ mod writer;
 mod znodes;
 
 pub use losses::{Budget, Losses};
+pub use marks::Voter;
 pub use run::{Seat, Subject, run};
 pub use story::{ClusterStory, NODES};
 

@@ -9,7 +9,7 @@ use super::guide::Nodes;
 use super::logs::Logs;
 use super::losses::{Budget, Loss};
 use super::maker::Maker;
-use super::marks::Marks;
+use super::marks::{Marks, Until, Voter};
 use super::mover::Mover;
 use super::newcomers::Newcomers;
 use super::reader::RecordReader;
@@ -28,7 +28,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use storms::Storms;
 use torc_base::buf::Pool;
-use torc_base::ids::ListenerId;
+use torc_base::ids::{GroupId, ListenerId};
 use torc_base::io::App;
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::prng::Prng;
@@ -72,6 +72,8 @@ pub struct Subject<A: App> {
     pub is_whole: fn(&A) -> bool,
     /// Where its groups stand.
     pub marks: fn(&A, &mut dyn FnMut(GroupMarks)),
+    /// Who votes in a group that it leads.
+    pub voters: fn(&A, GroupId) -> Vec<Voter>,
     /// What a node's first shard is told when another one wants to join.
     pub admit: fn(usize) -> A::Mail,
     /// True if a node's first shard has it in its catalog that another one was let in.
@@ -114,8 +116,8 @@ struct Run<A: App> {
     phase: u64,
     /// A phase ends when somebody has got something.
     to_answer: bool,
-    /// A phase ends when a node has voted for another one.
-    to_vote: bool,
+    /// A phase ends when this has happened.
+    until: Until,
 }
 
 /// Runs `seed` with `rounds` misfortunes, over shards of `subject`.
@@ -160,7 +162,7 @@ impl<A: App> Run<A> {
         let mut budget = Budget::new(seed, nodes);
         let cleaner = if budget.kinds().is_empty() { CleanerSettings::default() } else { cleaning(budget.rng()) };
         let workload = Workload::new(seed);
-        let storms = Storms::new(seed, nodes, budget.kinds().contains(&Loss::Disks));
+        let storms = Storms::new(seed, nodes, newcomers.nodes(), budget.kinds().contains(&Loss::Disks));
         trail.title(format!(
             "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}, {}, {}",
             budget.kinds(),
@@ -187,7 +189,7 @@ impl<A: App> Run<A> {
             lives: 0,
             phase: 0,
             to_answer: false,
-            to_vote: false,
+            until: Until::Never,
         };
         run.hire();
         run
@@ -551,7 +553,7 @@ impl<A: App> Run<A> {
                     return Err(Violation::new(Rule::Starts, format!("shard {shard} ended by itself: {why}")));
                 }
             }
-            if self.to_vote && self.marks.voter().is_some() {
+            if self.marks.meet(&self.until) {
                 return Ok(());
             }
         }
@@ -572,6 +574,7 @@ impl<A: App> Run<A> {
         if self.znodes.has_clients() {
             self.look_at_tree(shard)?;
         }
+        let changing = self.marks.changing();
         let (marks, mut verdict) = (&mut self.marks, Ok(()));
         let node = self.world.node_of(shard);
         if let Some(app) = self.world.app(shard) {
@@ -580,6 +583,9 @@ impl<A: App> Run<A> {
                     verdict = marks.see(node, &member);
                 }
             });
+            if let Some(change) = marks.begun(node, changing) {
+                verdict = verdict.and_then(|()| marks.see_voters(change, &(self.subject.voters)(app, change.group)));
+            }
         }
         verdict
     }

@@ -2,9 +2,11 @@
 //! candidates in one term, or a leader that has what another one of its kind left behind. In some runs they take the place of
 //! single ones. They follow from the seed, but from a part of it that nothing else uses.
 
-use super::{MS, Run, runs_whole};
+use super::{Budget, MS, Run, runs_whole};
+use crate::cluster::marks::{Changing, Until};
 use crate::cluster::mover::Mover;
 use crate::violation::Violation;
+use torc_base::ids::GroupId;
 use torc_base::io::App;
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
@@ -27,10 +29,18 @@ enum Storm {
     /// Of those that have something one has other disks, and the rest is gone: who never had it is not to lead by the vote of
     /// the one that forgot it.
     Amnesia,
+    /// Most of those that had a group's votes are to go: they are parted from the rest when they have agreed to that, and before
+    /// they hear that it has come to pass. What they decide by themselves is not to count.
+    Ousted,
+    /// Who came later, or has other disks, ends when it has just got a partition: what is not on its disk was never there.
+    Cradle,
 }
 
 /// Partitions move so often while nodes are parted.
 const MOVES_MS: (u64, u64) = (50, 300);
+
+/// A change of a group's voters, those that are to go, and those that are to vote then, without the leader.
+type Ousting = (Changing, Vec<usize>, Vec<usize>);
 
 /// The storms of a run.
 pub(super) struct Storms {
@@ -39,8 +49,8 @@ pub(super) struct Storms {
 }
 
 impl Storms {
-    /// Of a cluster of so many founders, whose disks may be replaced.
-    pub(super) fn new(seed: u64, founders: usize, new_disks: bool) -> Storms {
+    /// Of a cluster of so many founders and, in the end, nodes; disks may be replaced.
+    pub(super) fn new(seed: u64, founders: usize, nodes: usize, new_disks: bool) -> Storms {
         let mut rng = Prng::new(seed ^ 0x5702_3a11);
         let kinds = match rng.below(6) {
             _ if founders == 1 => Vec::new(),
@@ -51,7 +61,9 @@ impl Storms {
                 0 => vec![Storm::Votes],
                 1 => vec![Storm::Parted],
                 2 | 3 if new_disks => vec![Storm::Amnesia],
-                _ => Vec::new(),
+                2 | 3 => Vec::new(),
+                4 if nodes > founders => vec![Storm::Cradle],
+                _ => vec![Storm::Ousted],
             },
         };
         Storms { rng, kinds }
@@ -60,7 +72,7 @@ impl Storms {
     /// Who has partitions moved in addition, if storms strike while they move.
     pub(super) fn mover(&mut self, copies_min: usize) -> Option<Mover> {
         let (least, most) = MOVES_MS;
-        self.kinds.contains(&Storm::Parted).then(|| {
+        self.kinds.iter().any(|kind| matches!(kind, Storm::Parted | Storm::Ousted)).then(|| {
             let pause = self.rng.between(least, most) * MS;
             Mover::new(self.rng.fork(), pause, copies_min)
         })
@@ -92,6 +104,8 @@ impl<A: App> Run<A> {
             Storm::Votes => self.votes()?,
             Storm::Parted => self.parted()?,
             Storm::Amnesia => self.amnesia()?,
+            Storm::Ousted => self.ousted()?,
+            Storm::Cradle => self.cradle()?,
         }
         Ok(true)
     }
@@ -186,9 +200,7 @@ impl<A: App> Run<A> {
             let power = self.storms.rng.chance(1, 3);
             self.end_node(leader, power);
             self.marks.forget_newest();
-            self.to_vote = true;
-            self.phase(4_000)?;
-            self.to_vote = false;
+            self.phase_until(4_000, Until::Voted)?;
             if let Some((voter, candidate)) = self.marks.voter() {
                 let ms = self.storms.rng.between(1, 4);
                 self.phase(ms)?;
@@ -270,6 +282,123 @@ impl<A: App> Run<A> {
         self.phase(ms)
     }
 
+    fn ousted(&mut self) -> Result<(), Violation> {
+        for _ in 0..self.storms.rng.between(3, 8) {
+            let Some((change, going, rest)) = self.await_ousting(1_500)? else { continue };
+            let controller = self.marks.leader(GroupId::CATALOG).map(|(node, _)| node);
+            let by_themselves = controller.is_some_and(|node| !going.contains(&node) && node != change.node);
+            if rest.len() > 1 && by_themselves && self.storms.rng.chance(1, 2) {
+                self.left_with_the_ousted(change, &going, rest)?;
+            } else {
+                self.part_from_the_ousted(change, &going)?;
+            }
+            self.all_come_back(300)?;
+            let ms = self.storms.rng.between(300, 1_500);
+            self.phase(ms)?;
+        }
+        Ok(())
+    }
+
+    /// Those that are to go are alone from then on, and may vote.
+    fn part_from_the_ousted(&mut self, change: Changing, going: &[usize]) -> Result<(), Violation> {
+        self.phase_until(500, Until::OnDisk { change, nodes: going.to_vec() })?;
+        going.iter().for_each(|node| self.world.cut(change.node, *node));
+        self.phase_until(500, Until::Changed(change))?;
+        self.part(going);
+        let ms = self.storms.rng.between(1_000, 5_000);
+        self.phase(ms)
+    }
+
+    /// The leader is alone with them, and may go on by their copies; then it is gone, and the others vote.
+    fn left_with_the_ousted(&mut self, change: Changing, going: &[usize], rest: Vec<usize>) -> Result<(), Violation> {
+        // The way to the catalog's leader is cut first: those that are to go are not to hear from it that they may.
+        let controller = self.marks.leader(GroupId::CATALOG).map(|(node, _)| node).expect("just seen");
+        going.iter().chain([&change.node]).for_each(|node| {
+            self.world.cut(*node, controller);
+            if !rest.contains(&controller) {
+                self.world.cut(controller, *node);
+            }
+        });
+        self.phase_until(500, Until::Changed(change))?;
+        let Some((node, entry)) = self.marks.leader(change.group).filter(|(node, _)| *node == change.node) else {
+            return Ok(());
+        };
+        let change = Changing { node, entry, ..change };
+        self.phase_until(200, Until::OnDisk { change, nodes: rest.clone() })?;
+        self.part(&rest);
+        let ms = self.storms.rng.between(20, 400);
+        self.phase(ms)?;
+        let power = self.storms.rng.chance(1, 3);
+        self.end_node(node, power);
+        let ms = self.storms.rng.between(1_000, 5_000);
+        self.phase(ms)
+    }
+
+    /// These are cut off from all others.
+    fn part(&mut self, nodes: &[usize]) {
+        for (from, to) in self.ways() {
+            if nodes.contains(&from) != nodes.contains(&to) {
+                self.world.cut(from, to);
+            }
+        }
+    }
+
+    fn cradle(&mut self) -> Result<(), Violation> {
+        let young = |node: &usize| {
+            self.newcomers.is_in(*node) && self.budget.disk(*node) != Budget::first_disk(*node)
+                || *node >= self.newcomers.founders() && self.newcomers.is_in(*node)
+        };
+        let young: Vec<usize> = (0..self.world.nodes()).filter(young).collect();
+        for _ in 0..self.storms.rng.between(2, 4) {
+            if young.is_empty() {
+                break;
+            }
+            young.iter().for_each(|node| self.slow_disks(*node, 3_000, (50, 500)));
+            let replication = self.newcomers.replication(self.budget.copies_min());
+            self.logs.add_topic(2, replication, 0);
+            self.marks.forget_newest();
+            self.phase_until(3_000, Until::Born(young.clone()))?;
+            let ms = self.storms.rng.below(4);
+            self.phase(ms)?;
+            let power = self.storms.rng.chance(1, 2);
+            match self.marks.born().filter(|node| young.contains(node)) {
+                Some(node) if self.storms.rng.chance(1, 2) => self.end_node(node, power),
+                _ => young.iter().for_each(|node| self.end_node(*node, power)),
+            }
+            young.iter().for_each(|node| self.slow_disks(*node, 0, (1, 1)));
+            self.all_come_back(500)?;
+        }
+        Ok(())
+    }
+
+    /// Waits, but for so many milliseconds only, until most voters of a group are to go, and not the one that leads it: the change,
+    /// they, and those others that vote then.
+    fn await_ousting(&mut self, ms: u64) -> Result<Option<Ousting>, Violation> {
+        let end = self.world.now() + ms * MS;
+        self.marks.forget_newest();
+        while self.world.now() < end {
+            self.phase_until(ms, Until::Changing)?;
+            let Some(change) = self.marks.take_changing() else { continue };
+            let apps = self.world.shards_of(change.node).filter_map(|shard| self.world.app(shard));
+            let voters: Vec<_> = apps.flat_map(|app| (self.subject.voters)(app, change.group)).collect();
+            let before = voters.iter().filter(|voter| voter.before).count();
+            let going: Vec<usize> = voters.iter().filter(|voter| !voter.after).map(|voter| voter.node).collect();
+            if going.len() > before / 2 && !going.contains(&change.node) {
+                let rest = voters.iter().filter(|voter| voter.after && voter.node != change.node);
+                return Ok(Some((change, going, rest.map(|voter| voter.node).collect())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets things happen until that is one of them, but for so many milliseconds only.
+    fn phase_until(&mut self, ms: u64, until: Until) -> Result<(), Violation> {
+        self.until = until;
+        let ended = self.phase(ms);
+        self.until = Until::Never;
+        ended
+    }
+
     /// All links are mended and all nodes run, for less than so many milliseconds.
     fn all_come_back(&mut self, ms: u64) -> Result<(), Violation> {
         self.mend_all();
@@ -282,8 +411,8 @@ impl<A: App> Run<A> {
     fn await_changing(&mut self, ms: u64) -> Result<Option<usize>, Violation> {
         let end = self.world.now() + ms * MS;
         while self.world.now() < end {
-            if let Some(node) = self.marks.take_changing().filter(|node| self.world.runs(*node)) {
-                return Ok(Some(node));
+            if let Some(change) = self.marks.take_changing().filter(|change| self.world.runs(change.node)) {
+                return Ok(Some(change.node));
             }
             let ms = self.storms.rng.between(1, 5);
             self.phase(ms)?;
