@@ -354,7 +354,20 @@ bugs! {
         )],
         rules: ZNODE_RULES,
         cluster: true,
-        found: 14,
+        found: 4,
+    };
+    a_session_that_a_deposed_leader_ends_is_caught: Bug {
+        name: "deposed-leader-ends-sessions",
+        file: "engine/shard/src/znodes/connect.rs",
+        // It goes by what it knows of sessions, and does not wait until others agree.
+        edits: &[(
+            "            Lead::Here => match self.confirm_gone(around, session) {",
+            "            Lead::Here if AWAKE => gone(TreeError::SessionExpired, Index(0)),
+            Lead::Here => match self.confirm_gone(around, session) {",
+        )],
+        rules: ZNODE_RULES,
+        cluster: true,
+        found: 4,
     };
     a_second_vote_in_a_term_is_caught: Bug {
         name: "vote-twice",

@@ -151,6 +151,12 @@ impl Marks {
         counts.into_iter().max_by_key(|(_, count)| *count).map(|(node, _)| node)
     }
 
+    /// The node that leads a group in the newest term of which that is known.
+    pub fn leads(&self, group: GroupId) -> Option<usize> {
+        let of = self.led.iter().filter(|((of, _), _)| *of == group.0);
+        of.max_by_key(|(_, (term, _))| *term).map(|((_, node), _)| *node)
+    }
+
     /// The last node that has begun to lead, or to change members, since that was last asked or forgotten.
     pub fn take_newest(&mut self) -> Option<usize> {
         self.newest.take()

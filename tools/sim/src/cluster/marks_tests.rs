@@ -102,3 +102,14 @@ fn who_gets_a_vote_holds_the_log_to_where_its_leader_began() {
     // Who begins anew held it once.
     assert_eq!(check(0), Ok(()));
 }
+
+#[test]
+fn of_two_that_lead_the_one_of_the_newer_term_does() {
+    let mut marks = Marks::default();
+    marks.see(2, &member(3, true, (5, 2))).expect("nothing is wrong");
+    marks.see(0, &member(4, true, (5, 2))).expect("nothing is wrong");
+    assert_eq!(marks.leads(GroupId(1025)), Some(0));
+    assert_eq!(marks.leads(GroupId(1026)), None);
+    marks.ended(0);
+    assert_eq!(marks.leads(GroupId(1025)), Some(2));
+}

@@ -43,6 +43,12 @@ trait Actor {
     fn has(&self, link: u64) -> bool;
     /// Begin nothing new.
     fn stop(&mut self);
+    /// Whoever keeps a session only keeps it, until then.
+    fn rest(&mut self, _until: u64) {}
+    /// Whoever keeps a session, wherever, goes to that node.
+    fn visit(&mut self, _nodes: &mut dyn Nodes, _node: usize) -> Result<(), Violation> {
+        Ok(())
+    }
 }
 
 /// Errors that a client of a cluster meets, and tries again after.

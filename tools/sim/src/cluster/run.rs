@@ -162,7 +162,8 @@ impl<A: App> Run<A> {
         let mut budget = Budget::new(seed, nodes);
         let cleaner = if budget.kinds().is_empty() { CleanerSettings::default() } else { cleaning(budget.rng()) };
         let workload = Workload::new(seed);
-        let storms = Storms::new(seed, nodes, newcomers.nodes(), budget.kinds().contains(&Loss::Disks));
+        let znodes = Znodes::new(seed, ZNODES_IN, ListenerId(2), (1_000, 4_000));
+        let storms = Storms::new(seed, nodes, newcomers.nodes(), budget.kinds().contains(&Loss::Disks), znodes.has_clients());
         trail.title(format!(
             "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}, {}, {}",
             budget.kinds(),
@@ -177,7 +178,7 @@ impl<A: App> Run<A> {
             logs: Logs::of(nodes),
             budget,
             workload,
-            znodes: Znodes::new(seed, ZNODES_IN, ListenerId(2), (1_000, 4_000)),
+            znodes,
             newcomers,
             storms,
             marks: Marks::default(),

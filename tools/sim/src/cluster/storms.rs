@@ -34,6 +34,9 @@ enum Storm {
     Ousted,
     /// Who came later, or has other disks, ends when it has just got a partition: what is not on its disk was never there.
     Cradle,
+    /// The tree's leader stands still, and nobody hears of it, for longer than sessions live; those are kept elsewhere. Then it goes
+    /// on as a leader until it finds out, and sessions come to it.
+    Deposed,
 }
 
 /// Partitions move so often while nodes are parted.
@@ -49,8 +52,8 @@ pub(super) struct Storms {
 }
 
 impl Storms {
-    /// Of a cluster of so many founders and, in the end, nodes; disks may be replaced.
-    pub(super) fn new(seed: u64, founders: usize, nodes: usize, new_disks: bool) -> Storms {
+    /// Of a cluster of so many founders and, in the end, nodes; disks may be replaced, and ZooKeeper may have clients.
+    pub(super) fn new(seed: u64, founders: usize, nodes: usize, new_disks: bool, has_sessions: bool) -> Storms {
         let mut rng = Prng::new(seed ^ 0x5702_3a11);
         let kinds = match rng.below(6) {
             _ if founders == 1 => Vec::new(),
@@ -61,8 +64,11 @@ impl Storms {
                 0 => vec![Storm::Votes],
                 1 => vec![Storm::Parted],
                 2 | 3 if new_disks => vec![Storm::Amnesia],
+                2 | 3 if has_sessions => vec![Storm::Deposed],
                 2 | 3 => Vec::new(),
                 4 if nodes > founders => vec![Storm::Cradle],
+                // Of its own, so that what the others do in a seed stays.
+                _ if has_sessions && Prng::new(seed ^ 0x5e55_de90).chance(1, 3) => vec![Storm::Deposed],
                 _ => vec![Storm::Ousted],
             },
         };
@@ -106,6 +112,7 @@ impl<A: App> Run<A> {
             Storm::Amnesia => self.amnesia()?,
             Storm::Ousted => self.ousted()?,
             Storm::Cradle => self.cradle()?,
+            Storm::Deposed => self.deposed()?,
         }
         Ok(true)
     }
@@ -418,6 +425,38 @@ impl<A: App> Run<A> {
             self.phase(ms)?;
         }
         Ok(None)
+    }
+
+    fn deposed(&mut self) -> Result<(), Violation> {
+        let Some(leader) = self.marks.leads(GroupId::TREE).filter(|node| self.world.runs(*node)) else {
+            let ms = self.storms.rng.between(100, 1_000);
+            return self.phase(ms);
+        };
+        // Who has seen something that the leader has not is not served by it.
+        let (lull, stands, late) =
+            (self.storms.rng.between(100, 600), self.storms.rng.between(1_500, 7_000), self.storms.rng.below(200));
+        let until = self.world.now() + (lull + stands + late) * MS;
+        self.actors.iter_mut().for_each(|actor| actor.rest(until));
+        self.phase(lull)?;
+        if !self.world.runs(leader) {
+            return Ok(());
+        }
+        self.world.pause_node(leader, stands * MS);
+        for other in (0..self.world.nodes()).filter(|other| *other != leader) {
+            self.world.cut(leader, other);
+            self.world.cut(other, leader);
+        }
+        self.phase(stands)?;
+        let Run { storms, world, actors, .. } = self;
+        for actor in actors {
+            if storms.rng.chance(1, 2) {
+                actor.visit(world, leader)?;
+            }
+        }
+        let ms = self.storms.rng.between(late, 1_500);
+        self.phase(ms)?;
+        self.mend_all();
+        Ok(())
     }
 
     /// Waits, but for so many milliseconds only, until somebody begins to lead or to change members: who that is, or else

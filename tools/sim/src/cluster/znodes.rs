@@ -27,4 +27,13 @@ impl Actor for Client {
     fn stop(&mut self) {
         self.calm();
     }
+
+    fn rest(&mut self, until: u64) {
+        self.rest_until(until);
+    }
+
+    fn visit(&mut self, nodes: &mut dyn Nodes, node: usize) -> Result<(), Violation> {
+        let shard = nodes.shards_of(node).start;
+        self.go_to(nodes, shard)
+    }
 }

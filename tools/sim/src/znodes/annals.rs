@@ -49,8 +49,8 @@ struct Known {
     told: i64,
     /// It had ended by then.
     ended: Option<i64>,
-    /// A client was told that it is gone, or closed it.
-    is_over: bool,
+    /// A client was told then that it is gone.
+    denied: Option<u64>,
 }
 
 /// An event that a client was told, between two answers that tell of these zxids.
@@ -299,7 +299,7 @@ impl Annals {
 
     /// A session begins.
     pub fn session(&mut self, id: i64, timeout: u64, asked: u64) {
-        let new = Known { timeout, touched: asked, told: 0, ended: None, is_over: false };
+        let new = Known { timeout, touched: asked, told: 0, ended: None, denied: None };
         self.sessions.entry(id).or_insert(new);
     }
 
@@ -324,6 +324,14 @@ impl Annals {
         known.touched = known.touched.max(asked);
     }
 
+    /// What was asked at `asked` went through the log, and its answer tells of `at`: sessions that had been said to be gone before
+    /// had ended by then.
+    pub fn behind(&mut self, asked: u64, at: i64) {
+        for known in self.sessions.values_mut().filter(|known| known.denied.is_some_and(|since| since <= asked)) {
+            known.ended = Some(known.ended.map_or(at, |ended| ended.min(at)));
+        }
+    }
+
     fn session_ended(&mut self, id: i64, by: i64) -> Result<(), Violation> {
         let Some(known) = self.sessions.get_mut(&id) else {
             return wrong(Rule::SessionLife, format!("a znode is of session {id:#x}, which nobody began"));
@@ -341,7 +349,6 @@ impl Annals {
     pub fn closed(&mut self, id: i64, at: i64) -> Result<(), Violation> {
         self.newest = self.newest.max(at);
         let known = self.sessions.get_mut(&id).expect("it began");
-        known.is_over = true;
         known.ended = Some(known.ended.map_or(at, |ended| ended.min(at)));
         let its = |line: &Line| line.alive.iter().any(|(_, (to, owner))| *owner == id && *to >= at);
         match self.lines.iter().find(|(_, line)| its(line)) {
@@ -356,7 +363,7 @@ impl Annals {
     pub fn expired(&mut self, id: i64, now: u64, was_asked: bool) -> Result<(), Violation> {
         self.expired += 1;
         let known = self.sessions.get_mut(&id).expect("it began");
-        known.is_over = true;
+        known.denied.get_or_insert(now);
         if now < known.touched + known.timeout && !was_asked {
             let ms = (now - known.touched) / 1_000_000;
             let text = format!(

@@ -66,6 +66,21 @@ fn an_ephemeral_znode_that_is_gone_ends_its_session() {
 }
 
 #[test]
+fn a_session_that_is_said_to_be_gone_has_left_nothing_to_whoever_asks_later() {
+    let mut annals = Annals::default();
+    annals.session(SESSION, 1_000, 0);
+    let attempt = annals.ask(vec![Effect { owner: SESSION, ..effect("/e", Kind::Made) }]);
+    annals.acknowledged(attempt, 3, &[]).expect("nothing speaks against it");
+    annals.expired(SESSION, 2_000, false).expect("it is late");
+    let mine = Sight { owner: SESSION, ..sight(3, 3, 0) };
+    annals.behind(1_999, 5);
+    assert_eq!(rule(annals.seen("/e", 9, &mine, None)), None, "what was asked before may have been answered before");
+    annals.behind(2_000, 7);
+    assert_eq!(rule(annals.seen("/e", 6, &mine, None)), None, "a node that lags behind");
+    assert_eq!(rule(annals.seen("/e", 9, &mine, None)), Some(Rule::SessionLife));
+}
+
+#[test]
 fn a_watch_that_is_silent_says_that_nothing_changed() {
     let mut annals = annals();
     assert_eq!(rule(annals.silent("/a", 7, &sight(1, 5, 2), false)), None);

@@ -78,6 +78,10 @@ pub struct Client {
     pub(super) load: Load,
     /// Znodes of the beginning that it has not seen made.
     setup: Vec<&'static str>,
+    /// Until then it only says that it lives.
+    rests: u64,
+    /// The shard that it connects to next, whichever it would have been.
+    aims: Option<usize>,
     /// The session is to end, so that nothing is left of it.
     pub(super) gives_up: bool,
     asked_to_close: bool,
@@ -135,6 +139,8 @@ impl Client {
             watching: Watching::default(),
             lock: Lock::default(),
             setup: SETUP.to_vec(),
+            rests: 0,
+            aims: None,
             gives_up: false,
             asked_to_close: false,
             trouble: None,
@@ -210,7 +216,8 @@ impl Client {
 
     fn connect(&mut self, port: &mut dyn Port) {
         let now = port.now();
-        let shard = self.rng.below(port.shards() as u64) as usize;
+        let any = self.rng.below(port.shards() as u64) as usize;
+        let shard = self.aims.take().unwrap_or(any);
         self.link = port.connect_at(shard, self.ways.listener, self.manner);
         let Some(link) = self.link else {
             self.stage = Stage::Down(now + self.rng.between(5, 150) * MS);
@@ -297,6 +304,9 @@ impl Client {
             self.send(port, Asked::Ping);
         }
         if self.waiting.iter().any(|waiting| matches!(waiting.asked, Asked::Close)) {
+            return Ok(());
+        }
+        if self.end == End::NotYet && now < self.rests {
             return Ok(());
         }
         match self.end {
@@ -473,6 +483,9 @@ impl Client {
                     let text = format!("sync shows {at:#x}, and {floor:#x} was answered before it was asked");
                     return Err(Violation::new(Rule::OneOrder, text));
                 }
+                if error == 0 {
+                    annals.behind(waiting.at, at);
+                }
                 Ok(())
             }
             Asked::Restore { .. } => {
@@ -607,6 +620,7 @@ impl Client {
                 let names: Vec<String> = with_effect.map(|(_, (path, _))| path.clone()).collect();
                 annals.acknowledged(attempt, at, &names)?;
                 annals.touched(session, asked);
+                annals.behind(asked, at);
                 self.served |= self.calm_since.is_some_and(|since| asked >= since);
                 for (op, (path, stat)) in ops.iter().zip(found) {
                     if let Some(stat) = stat {
@@ -643,6 +657,24 @@ impl Client {
         if let Stage::Down(until) = &mut self.stage {
             *until = now.min(*until);
         }
+    }
+
+    /// Until then it asks for nothing: what it has seen, all have seen.
+    pub fn rest_until(&mut self, until: u64) {
+        self.rests = until;
+    }
+
+    /// Its session goes on at that shard, if that is up to it.
+    pub fn go_to(&mut self, port: &mut dyn Port, shard: usize) -> Result<(), Violation> {
+        if self.session.is_none() || self.end != End::NotYet {
+            return Ok(());
+        }
+        self.aims = Some(shard);
+        if self.link.is_some() {
+            self.hang_up(port)?;
+        }
+        self.stage = Stage::Down(port.now());
+        Ok(())
     }
 
     /// Its connection, if it has one.
