@@ -277,7 +277,7 @@ struct SessionsArgs {
     /// Sessions that rest. The promise speaks of 10,000.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     idle: u32,
-    /// Seconds of rest.
+    /// Seconds of rest, and at least so many of writes beside snapshots.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
     /// Znodes of the large tree. The promises speak of 1,000,000.

@@ -47,6 +47,11 @@ fn a_tree_is_there_after_kill_9() {
 }
 
 #[test]
+fn a_tree_is_written_to_while_snapshots_of_it_are_taken() {
+    check(Part::Snapshot);
+}
+
+#[test]
 fn counters_locks_and_queues_come_out_right_while_nodes_are_killed() {
     check(Part::Faults);
 }

@@ -6,6 +6,7 @@ mod faults;
 mod idle;
 mod moves;
 mod recipes;
+mod snapshot;
 mod tree;
 
 use crate::failure::{Failure, Result, wrong};
@@ -31,6 +32,8 @@ pub enum Part {
     Idle,
     /// A large tree: memory, and how soon it is served after `kill -9`.
     Tree,
+    /// Snapshots of a large tree in the background: what writes feel of them.
+    Snapshot,
     /// Counters, locks and queues while nodes are killed, paused and cut off.
     Faults,
 }
@@ -48,7 +51,7 @@ pub struct Plan {
     pub moves: u32,
     /// Sessions that expire at once.
     pub expiring: u32,
-    /// Sessions that rest, and for how long.
+    /// Sessions that rest, and for how long; snapshots are looked at for as long, too.
     pub idle: u32,
     pub seconds: u64,
     /// Znodes of the large tree.
@@ -67,6 +70,7 @@ pub fn run(plan: &Plan) -> Result<Report> {
         Part::Expire => (expire::run, expire::NUMBERS),
         Part::Idle => (idle::run, idle::NUMBERS),
         Part::Tree => (tree::run, tree::NUMBERS),
+        Part::Snapshot => (snapshot::run, snapshot::NUMBERS),
         Part::Faults => (faults::run, faults::NUMBERS),
     })
 }

@@ -70,7 +70,8 @@ fn client(server: &Server) -> Result<ZooKeeper> {
     connect(&server.zookeeper.to_string(), TIMEOUT)
 }
 
-fn make(server: &Server, count: u32) -> Result<()> {
+/// Makes so many znodes.
+pub(super) fn make(server: &Server, count: u32) -> Result<()> {
     let mut client = client(server)?;
     client.create(&znode("/many", b"", Kind::Persistent))?;
     for parent in 0..count.div_ceil(PER_PARENT) {
