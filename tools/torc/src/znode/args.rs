@@ -65,8 +65,8 @@ pub enum ZnodeCommand {
     Import(ImportArgs),
     /// Write all znodes of a server as a snapshot that a ZooKeeper 3.8 starts from.
     ///
-    /// Zxids, versions, times and access lists are kept. Ephemeral znodes are left out, as their sessions would not follow. What is
-    /// changed meanwhile may be in it or not: for a state of one moment let nobody write.
+    /// Zxids, versions, times and access lists are kept. Ephemeral znodes are left out, as their sessions would not follow, and what
+    /// a server only shows, such as torc the metadata of Kafka's topics. What is changed meanwhile may be in it or not: for a state of one moment let nobody write.
     Export(ExportArgs),
 }
 

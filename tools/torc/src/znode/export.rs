@@ -27,23 +27,41 @@ pub fn export(zookeeper: &mut ZooKeeper, args: &ExportArgs, format: Format) -> R
     // What the leader has committed before this is in it.
     zookeeper.sync()?;
     let tree = walk(zookeeper, "/", None, Hidden::Refused)?;
-    let (mut state, ephemeral) = gather(zookeeper, &tree)?;
+    let (mut state, left_out) = gather(zookeeper, &tree)?;
     state.zxid = zookeeper.last_zxid();
     let path = save(&args.dir, &state)?;
     let timed = state.nodes.values().filter(|node| matches!(Ends::of(node.kept.owner), Ends::After(_))).count();
-    show(&state, &path, ephemeral, timed, format);
+    show(&state, &path, &left_out, timed, format);
     Ok(())
 }
 
-fn show(state: &State, path: &Path, ephemeral: usize, timed: usize, format: Format) {
+/// How many znodes are not exported.
+#[derive(Default)]
+struct LeftOut {
+    ephemeral: usize,
+    /// A server shows something of its own there, such as Kafka's metadata: nobody made them.
+    shown: usize,
+}
+
+/// No change has made it, and it is none of those that every ZooKeeper has from the beginning.
+fn is_shown(path: &str, stat: &Stat) -> bool {
+    stat.czxid == 0 && path != "/" && path != "/zookeeper" && !path.starts_with("/zookeeper/")
+}
+
+fn show(state: &State, path: &Path, left_out: &LeftOut, timed: usize, format: Format) {
+    let LeftOut { ephemeral, shown } = *left_out;
     if format == Format::Json {
         return print_json(&json!({
-            "znodes": state.nodes.len(), "zxid": state.zxid, "snapshot": path, "ephemeral_left_out": ephemeral, "ttl": timed,
+            "znodes": state.nodes.len(), "zxid": state.zxid, "snapshot": path, "ephemeral_left_out": ephemeral,
+            "shown_left_out": shown, "ttl": timed,
         }));
     }
     let mut text = format!("{} znodes as of zxid {:#x} in {}\n", state.nodes.len(), state.zxid, path.display());
     if ephemeral > 0 {
         text += &format!("{ephemeral} ephemeral znodes are left out: their sessions would not follow\n");
+    }
+    if shown > 0 {
+        text += &format!("{shown} are left out that the server only shows, such as Kafka's metadata\n");
     }
     if timed > 0 {
         text += &format!(
@@ -53,11 +71,11 @@ fn show(state: &State, path: &Path, ephemeral: usize, timed: usize, format: Form
     print(text);
 }
 
-/// Asks for data and access lists of all of `tree`. Returns how many ephemeral znodes were left out, too.
-fn gather(zookeeper: &mut ZooKeeper, tree: &Tree) -> Result<(State, usize), Failure> {
+/// Asks for data and access lists of all of `tree`.
+fn gather(zookeeper: &mut ZooKeeper, tree: &Tree) -> Result<(State, LeftOut), Failure> {
     let mut state = State::default();
     let mut lists: BTreeSet<Arc<Vec<OwnedAcl>>> = BTreeSet::new();
-    let mut ephemeral = 0;
+    let mut left_out = LeftOut::default();
     let paths: Vec<&String> = tree.keys().collect();
     for paths in paths.chunks(AT_ONCE) {
         let on_server: Vec<String> = paths.iter().map(|path| zookeeper.on_server(path)).collect();
@@ -73,8 +91,12 @@ fn gather(zookeeper: &mut ZooKeeper, tree: &Tree) -> Result<(State, usize), Fail
             };
             let bytes = data.data().map_err(nonsense)?.map(<[u8]>::to_vec);
             let stat = data.stat().map_err(nonsense)?;
+            if is_shown(path, &stat) {
+                left_out.shown += 1;
+                continue;
+            }
             if matches!(Ends::of(stat.ephemeral_owner), Ends::WithSession(_)) {
-                ephemeral += 1;
+                left_out.ephemeral += 1;
                 continue;
             }
             let acls: Vec<OwnedAcl> = acl.acls().map_err(nonsense)?.map(OwnedAcl::from).collect();
@@ -95,7 +117,7 @@ fn gather(zookeeper: &mut ZooKeeper, tree: &Tree) -> Result<(State, usize), Fail
             state.nodes.insert((*path).clone(), Node { data: bytes, acls, kept: kept(&stat) });
         }
     }
-    Ok((state, ephemeral))
+    Ok((state, left_out))
 }
 
 /// An answer about a znode; `None`: it is gone meanwhile.

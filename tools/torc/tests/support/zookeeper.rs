@@ -53,9 +53,7 @@ impl Fake {
     pub fn start() -> Fake {
         let state = Arc::new(Mutex::new(State::default()));
         for path in ["/", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"] {
-            let open = vec![OwnedAcl::open()];
-            let node = Node { data: Vec::new(), acls: open, stat: Stat::default(), made: 0 };
-            state.lock().unwrap().nodes.insert(path.to_string(), node);
+            state.lock().unwrap().show(path);
         }
         let addresses = [(); 2].map(|()| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -112,6 +110,11 @@ impl Fake {
     /// Children that were ever made below it.
     pub fn made(&self, path: &str) -> i32 {
         self.state.lock().unwrap().nodes[path].made
+    }
+
+    /// A znode that this server has not from anybody.
+    pub fn show(&self, path: &str) {
+        self.state.lock().unwrap().show(path);
     }
 
     pub fn paths(&self) -> Vec<String> {
@@ -176,6 +179,13 @@ fn parent(path: &str) -> &str {
 }
 
 impl State {
+    /// A znode that no change has made.
+    fn show(&mut self, path: &str) {
+        let open = vec![OwnedAcl::open()];
+        let node = Node { data: Vec::new(), acls: open, stat: Stat::default(), made: 0 };
+        self.nodes.insert(path.to_string(), node);
+    }
+
     fn answer(&mut self, id: u64, session: i64, xid: i32, request: &Request<'_>, out: &mut Vec<u8>) {
         if let Err(error) = self.try_answer(id, session, xid, request, out) {
             out.clear();

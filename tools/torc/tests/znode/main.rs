@@ -221,9 +221,14 @@ fn what_was_exported_can_be_imported() {
     let fake = Fake::start();
     done(&fake, &["import", &golden()]);
     done(&fake, &["set", "/app/a/b", "x"]);
+    // Nobody made these: the server shows something there.
+    for path in ["/shown", "/shown/below"] {
+        fake.show(path);
+    }
     let dir = tempfile::tempdir().unwrap();
     let exported = told(&fake, &["export", dir.path().to_str().unwrap()]);
     assert_eq!((&exported["znodes"], &exported["ttl"]), (&json!(18), &json!(1)));
+    assert_eq!((&exported["shown_left_out"], &exported["ephemeral_left_out"]), (&json!(2), &json!(0)));
     assert!(refused(&fake, 1, &["export", dir.path().to_str().unwrap()]).contains("already"));
     let other = Fake::start();
     assert_eq!(told(&other, &["import", dir.path().to_str().unwrap()])["znodes"], json!(14));
