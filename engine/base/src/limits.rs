@@ -108,6 +108,8 @@ pub const PIECE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of answers larger than [`PIECE_BYTES_MIN`] that a shard hands to its sockets in one turn, the last one aside:
 /// the kernel copies them before it comes to anything else.
 pub const TURN_SEND_BYTES: usize = 1 << 20;
+/// What a watch that is taken up again after a reconnect counts for among these.
+pub const RESUMED_WATCH_BYTES: usize = 512;
 
 /// Topics of a cluster.
 pub const TOPICS_MAX: usize = 100_000;
@@ -237,8 +239,9 @@ pub const ZNODE_READS_BYTES_MAX: usize = 8 << 20;
 pub const TREE_TXN_BYTES_MAX: usize = 12 << 20;
 pub const TREE_OPS_MAX: usize = 100_000;
 /// Ephemeral znodes that one transaction deletes as their session ends, and the bytes of their paths, the last one aside:
-/// a session that owns more ends in several.
+/// a session that owns more ends in several. Logs may have transactions of the first number, those that are made now of the second.
 pub const SESSION_END_ZNODES: usize = 4_096;
+pub const SESSION_END_PART: usize = 1_024;
 pub const SESSION_END_PATH_BYTES: usize = 1 << 20;
 /// Sessions of a cluster.
 pub const SESSIONS_MAX: usize = 1_000_000;
@@ -289,6 +292,7 @@ const _: () = {
     assert!(ZNODE_READS_BYTES_MAX + ZNODE_DATA_BYTES_MAX < ZNODE_ANSWER_BYTES_MAX, "the last of many reads fits in");
     assert!(ZNODE_ANSWER_BYTES_MAX <= ANSWERS_MEMORY / 4);
     assert!(ZNODE_DATA_BYTES_MAX < i32::MAX as usize && TREE_TXN_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
+    assert!(SESSION_END_PART <= SESSION_END_ZNODES);
     assert!(SESSION_END_PATH_BYTES + ZNODE_PATH_BYTES_MAX + 8 * SESSION_END_ZNODES < TREE_TXN_BYTES_MAX);
     assert!(TREE_PIECE_BYTES_MAX <= ENTRY_BYTES_MAX);
     assert!(TREE_PART_BYTES < SEGMENT_BYTES_MIN as usize && TREE_PART_BYTES < PEER_MAIL_BYTES_MAX);

@@ -103,6 +103,34 @@ pub struct Strings<'a> {
     left: usize,
 }
 
+/// Where a list of strings goes on in its frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Bytes from there to the end of the frame.
+    behind: usize,
+    left: usize,
+}
+
+impl Place {
+    /// There is no next one.
+    pub fn is_end(self) -> bool {
+        self.left == 0
+    }
+}
+
+impl<'a> Strings<'a> {
+    /// Where the next one stands.
+    pub fn place(&self) -> Place {
+        Place { behind: self.rest.0.len(), left: self.left }
+    }
+
+    /// The list that goes on there, in the frame of which that was told.
+    pub fn at(frame: &'a [u8], place: Place) -> Strings<'a> {
+        let rest = frame.len().checked_sub(place.behind).and_then(|at| frame.get(at..));
+        Strings { rest: JuteReader(rest.expect("it is the same frame")), left: place.left }
+    }
+}
+
 impl<'a> Iterator for Strings<'a> {
     type Item = &'a str;
 

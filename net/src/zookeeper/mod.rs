@@ -13,7 +13,7 @@ pub use answer::{Answer, Came, OwnedAcl, Told};
 pub use ask::{Ask, Change, New};
 pub use connect::{Connect, Connected, PASSWORD_BYTES, Session};
 pub use error::ErrorCode;
-pub use jute::{Acl, Acls, Strings};
+pub use jute::{Acl, Acls, Place, Strings};
 pub use reply::{Event, EventKind, EventState, Outcome, Reply, Stat, event, failure};
 pub use request::{AddMode, Create, Head, Kind, Op, Ops, Request, Undecodable, WatcherType, decode};
 

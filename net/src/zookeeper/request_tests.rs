@@ -1,5 +1,5 @@
 use super::super::{AddMode, Connect, Connected, Event, EventKind, EventState, Kind, Outcome, Reply, Session, Stat};
-use super::super::{event, failure, xid};
+use super::super::{Place, Strings, event, failure, xid};
 use super::*;
 
 /// A record of a request, field by field.
@@ -186,6 +186,17 @@ fn watches_are_set_again_by_kind() {
     let Ok((_, Request::SetWatches(9, lists))) = decode(&five.0) else { panic!() };
     assert_eq!(lists.map(|list| list.collect::<Vec<_>>().join(" ")), ["", "", "", "/p", "/r"]);
     assert_eq!(refused(&head(105).long(9).int(0).int(0).int(0)), ErrorCode::MarshallingError);
+}
+
+#[test]
+fn a_list_goes_on_where_it_was_left() {
+    let three = head(101).long(9).int(2).text("/a").text("/b").int(1).text("/c").int(-1);
+    let Ok((_, Request::SetWatches(9, [mut first, second, third, ..]))) = decode(&three.0) else { panic!() };
+    assert_eq!(first.next(), Some("/a"));
+    let places = [first, second, third].map(|list| list.place());
+    let rest = places.map(|place| Strings::at(&three.0, place).collect::<Vec<_>>());
+    assert_eq!(rest, [vec!["/b"], vec!["/c"], vec![]]);
+    assert_eq!(places.map(Place::is_end), [false, false, true]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::long_reads::Hold;
 use super::meters::ClientMeters;
+use super::resume::Resuming;
 use super::{Around, Znodes};
 use crate::outbox::{Piece, SlotId};
 use crate::stages::Path;
@@ -99,6 +100,8 @@ pub(super) struct Client {
     pub(super) line: VecDeque<Step>,
     pub(super) looked: usize,
     pub(super) hold: Hold,
+    /// How far the first of them has come, if it takes up watches in several turns.
+    pub(super) resuming: Option<Resuming>,
     pub(super) meters: ClientMeters,
 }
 
@@ -118,6 +121,7 @@ impl Client {
             line: VecDeque::new(),
             looked: 0,
             hold: Hold::Free,
+            resuming: None,
             meters: ClientMeters::default(),
         }
     }
@@ -211,16 +215,15 @@ impl Znodes {
             let hold = client.hold;
             let (bytes, is_last) = match what {
                 What::Read(frame) if self.is_held(around, conn, &frame, hold, has_turn) => {
-                    let client = self.clients.get_mut(&conn).expect("just seen");
-                    client.line.push_front(Step { slot, began, what: What::Read(frame) });
-                    client.looked += 1;
-                    return;
+                    return self.put_back(conn, Step { slot, began, what: What::Read(frame) });
                 }
                 What::Ready(bytes) => (Some(bytes), false),
                 What::Last(bytes) => (Some(bytes), true),
                 What::Read(frame) => {
                     has_turn = false;
-                    let bytes = self.read(around, conn, &frame);
+                    let Some(bytes) = self.read(around, conn, &frame) else {
+                        return self.go_on_later(conn, Step { slot, began, what: What::Read(frame) });
+                    };
                     self.long_reads.charge(bytes.len());
                     (Some(bytes), false)
                 }
@@ -240,6 +243,13 @@ impl Znodes {
                 return self.end(around, conn);
             }
         }
+    }
+
+    /// The first request of a connection is looked at again.
+    pub(super) fn put_back(&mut self, conn: ConnId, step: Step) {
+        let client = self.clients.get_mut(&conn).expect("the caller has it");
+        client.line.push_front(step);
+        client.looked += 1;
     }
 
     fn answer(&mut self, around: &mut Around, conn: ConnId, slot: SlotId, began: Mono, bytes: Buf) {

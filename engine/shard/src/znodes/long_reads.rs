@@ -4,6 +4,7 @@
 //! themselves take. So a turn makes so many bytes of long answers, whoever wants them; further ones stand in line, while short
 //! reads go on. No answer is made for a client that has much to take, and no long one while memory for answers is short.
 
+use super::clients::Step;
 use super::{Around, Znodes};
 use crate::conns::Conns;
 use std::collections::VecDeque;
@@ -43,6 +44,12 @@ impl LongReads {
     /// The same for znodes that were counted.
     pub(super) fn charge_counted(&mut self, znodes: usize) {
         self.charge(znodes * NAME_BYTES);
+    }
+
+    /// So much of the turn was taken, if it is much or not. False: there is nothing left of it.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        self.left = self.left.saturating_sub(bytes);
+        self.left > 0
     }
 
     /// True if something waits for nothing but its turn.
@@ -98,9 +105,19 @@ impl Znodes {
                         usize::try_from(stat.data_length).unwrap_or(0).max(names) > PIECE_BYTES_MIN
                     })
             }
-            Request::MultiRead(_) | Request::GetEphemerals(_) | Request::GetAllChildrenNumber(_) => true,
+            Request::MultiRead(_)
+            | Request::GetEphemerals(_)
+            | Request::GetAllChildrenNumber(_)
+            | Request::SetWatches(..) => true,
             _ => false,
         }
+    }
+
+    /// The first request of a connection has come some way, and goes on in its next turn.
+    pub(super) fn go_on_later(&mut self, conn: ConnId, step: Step) {
+        self.put_back(conn, step);
+        self.clients.get_mut(&conn).expect("just seen").hold = Hold::Turn;
+        self.long_reads.waiting.push_back(conn);
     }
 
     /// A client has taken something.

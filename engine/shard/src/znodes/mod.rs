@@ -20,6 +20,7 @@ mod locals;
 mod long_reads;
 mod meters;
 mod reads;
+mod resume;
 mod sessions;
 pub mod words;
 
@@ -34,7 +35,7 @@ use crate::settings::{Settings, ZooKeeperSettings};
 use crate::stats::{Stats, add};
 use clients::{Client, Stage, Step, What};
 use long_reads::{Hold, LongReads};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -118,10 +119,7 @@ pub struct Znodes {
     begun_alone: BTreeSet<SessionId>,
     /// Of a leader: sessions that live.
     expiry: Option<Expiry>,
-    /// Of a leader: sessions that have begun to end.
-    ending: VecDeque<sessions::Ending>,
-    /// When their ends go on, if nothing happens before.
-    end_again: Mono,
+    ends: sessions::Ends,
     next_due: Mono,
     next_look: Mono,
     abroad: abroad::Abroad,
@@ -157,8 +155,7 @@ impl Znodes {
             locals: locals::none(&zookeeper),
             begun_alone: BTreeSet::new(),
             expiry: None,
-            ending: VecDeque::new(),
-            end_again: Mono(0),
+            ends: sessions::Ends::default(),
             next_due: Mono(0),
             next_look: Mono(0),
             abroad: abroad::Abroad::default(),
@@ -308,7 +305,7 @@ impl Znodes {
                 _ => self.lose(around),
             }
             self.expiry = None;
-            self.ending.clear();
+            self.ends = sessions::Ends::default();
             if lead == Lead::Here {
                 self.begin_to_lead(around);
             }
@@ -422,7 +419,7 @@ impl Znodes {
             return self.complaints.due();
         }
         let at_once = (!self.gone.is_empty() || self.long_reads.is_due(conns)).then_some(Mono(0));
-        let ends = (!self.ending.is_empty()).then_some(self.end_again);
+        let ends = self.ends.due();
         // What was heard waits for somebody to tell it to.
         let abroad = self.abroad.deadline().filter(|_| self.lead.0 != Lead::Nobody);
         let expiry = self.expiry.as_ref().and_then(Expiry::next);

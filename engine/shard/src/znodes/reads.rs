@@ -1,14 +1,15 @@
 //! Requests that are answered from what is applied here.
 
-use super::answers::{code, put_event, stat};
+use super::answers::{code, stat};
+use super::resume::Resuming;
 use super::{Around, Znodes};
 use torc_base::buf::Buf;
-use torc_base::ids::{ConnId, Zxid};
+use torc_base::ids::ConnId;
 use torc_base::limits::{ZNODE_ANSWER_BYTES_MAX, ZNODE_READS_BYTES_MAX};
 use torc_net::zookeeper::{
     self as wire, AddMode, ErrorCode, Head, Outcome, Reply, Request, WatcherType, decode, failure,
 };
-use torc_state::tree::watches::{Kept, Watch};
+use torc_state::tree::watches::Watch;
 use torc_state::tree::{Id, Tree, TreeError};
 
 /// Which kind of watch is meant; `None`: any.
@@ -23,14 +24,17 @@ fn watch_of(kind: WatcherType) -> Option<Watch> {
 }
 
 impl Znodes {
-    /// The answer to a request that only reads.
-    pub(super) fn read(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> Buf {
+    /// The answer to a request that only reads; `None`: it goes on in another turn.
+    pub(super) fn read(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> Option<Buf> {
+        if let Some(resuming) = self.clients.get_mut(&conn).and_then(|client| client.resuming.take()) {
+            return self.resume(around, conn, frame, resuming);
+        }
         let (head, request) = decode(frame).expect("it was decoded before");
-        if let Request::SetWatches(since, paths) = request {
-            return self.set_watches(around, conn, head, Zxid(since), paths);
+        if let Request::SetWatches(since, lists) = &request {
+            return self.resume(around, conn, frame, Resuming::new(head, *since, lists));
         }
         if let Some(bytes) = self.read_kafka(around, conn, head, &request) {
-            return bytes;
+            return Some(bytes);
         }
         if let Request::AddWatch(path, _) = request {
             self.watch_kafka(around, path);
@@ -44,7 +48,7 @@ impl Znodes {
             failure(&mut scratch, head.xid, zxid, error);
         }
         self.packer.scratch = scratch;
-        self.packer.take_scratch()
+        Some(self.packer.take_scratch())
     }
 
     /// Appends the answer; what was appended before an error is of no use.
@@ -137,45 +141,6 @@ impl Znodes {
         }
         reply.end();
         Ok(())
-    }
-
-    /// Takes up the watches that a client had on another connection. What it has missed it is told before the answer.
-    fn set_watches(
-        &mut self,
-        around: &mut Around,
-        conn: ConnId,
-        head: Head,
-        since: Zxid,
-        paths: [wire::Strings<'_>; 5],
-    ) -> Buf {
-        let now = around.now();
-        let kinds = [Kept::Data, Kept::Absent, Kept::Children, Kept::Persistent, Kept::Recursive];
-        let mut refused = None;
-        for (kept, paths) in kinds.into_iter().zip(paths) {
-            for path in paths {
-                let resumed = match self.is_in_kafka(around, path) {
-                    // When this node was told says nothing of what the client has seen.
-                    Some(is_there) => self.watches.resume_unsure(conn, kept, path, is_there),
-                    None => self.watches.resume(around.groups.tree().state(), conn, since, kept, path),
-                };
-                match resumed {
-                    Ok(None) => {}
-                    Ok(Some(missed)) => {
-                        put_event(&mut self.packer.scratch, missed, path);
-                        let bytes = self.packer.take_scratch();
-                        self.meters.sent += 1;
-                        around.conns.push(now, conn, bytes);
-                    }
-                    Err(error) => refused = Some(error),
-                }
-            }
-        }
-        let zxid = around.tree().zxid().get();
-        match refused {
-            Some(error) => failure(&mut self.packer.scratch, head.xid, zxid, code(error)),
-            None => Reply::new(&mut self.packer.scratch, head.xid, zxid).end(),
-        }
-        self.packer.take_scratch()
     }
 }
 

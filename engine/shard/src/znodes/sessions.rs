@@ -3,9 +3,10 @@
 use super::changes::Denied;
 use super::{Around, Lead, Znodes};
 use crate::groups::TxnHead;
+use std::collections::VecDeque;
 use torc_base::ids::{Index, SessionId};
 use torc_base::io::Level;
-use torc_base::limits::SESSION_END_PATH_BYTES;
+use torc_base::limits::{SESSION_END_PART, SESSION_END_PATH_BYTES};
 use torc_base::time::Mono;
 use torc_state::tree::expiry::{Expiry, Owner};
 use torc_state::tree::{Body, Refused, TreeError};
@@ -14,7 +15,10 @@ use torc_state::tree::{Body, Refused, TreeError};
 pub(super) const TURN_EXPIRED: usize = 128;
 /// Transactions that end sessions, or znodes whose time is over, in one turn.
 const TURN_ENDS: usize = 64;
-/// Where the log has no room the ends of sessions go on after so long.
+/// Sessions and znodes that are on their way to their end at once, the last transaction aside: they are prepared in one turn,
+/// and one turn may find all of them committed.
+const UNDER_WAY_MAX: usize = 2 * SESSION_END_PART;
+/// Where the log has no room, or there is enough under way, the ends of sessions go on after so long, if nothing happens before.
 const AGAIN_MS: u64 = 20;
 
 /// A session that has begun to end, and the request that wants it; 0: none does.
@@ -23,6 +27,32 @@ pub(super) struct Ending {
     session: SessionId,
     number: u64,
     cxid: i32,
+}
+
+/// Of a leader: what ends.
+#[derive(Default)]
+pub(super) struct Ends {
+    /// Sessions that have begun to end.
+    waiting: VecDeque<Ending>,
+    /// Their transactions that are not applied, and what each ends: the session, or a part of it, and znodes.
+    under_way: VecDeque<(Index, usize)>,
+    /// When more is asked for, if nothing happens before.
+    again: Mono,
+}
+
+impl Ends {
+    /// When more is asked for at the latest.
+    pub(super) fn due(&self) -> Option<Mono> {
+        (!self.waiting.is_empty()).then_some(self.again)
+    }
+
+    /// True if there is room for more. `applied`: the tree is applied through there.
+    fn has_room(&mut self, applied: Index) -> bool {
+        while self.under_way.front().is_some_and(|(index, _)| *index <= applied) {
+            self.under_way.pop_front();
+        }
+        self.under_way.iter().map(|(_, ends)| ends).sum::<usize>() < UNDER_WAY_MAX
+    }
 }
 
 impl Znodes {
@@ -36,7 +66,8 @@ impl Znodes {
                 expiry.begin(session, state.timeout_ms, now);
             }
         }
-        self.ending = around.tree().closing().map(|session| Ending { session, number: 0, cxid: 0 }).collect();
+        let waiting = around.tree().closing().map(|session| Ending { session, number: 0, cxid: 0 }).collect();
+        self.ends = Ends { waiting, ..Ends::default() };
         self.expiry = Some(expiry);
         self.next_due = now.plus_ms(self.zookeeper.due_ms);
     }
@@ -61,7 +92,7 @@ impl Znodes {
     /// Of a session that is not known here: the entry with which that is certain. Who stood still leads no longer, perhaps,
     /// and others know the session; such an entry never commits. `None`: there is no room for it, or for the session's own end.
     pub(super) fn confirm_gone(&mut self, around: &mut Around, session: SessionId) -> Option<Index> {
-        if self.ending.iter().any(|ending| ending.session == session) {
+        if self.ends.waiting.iter().any(|ending| ending.session == session) {
             return None;
         }
         let head = TxnHead { number: 0, session: SessionId::NONE, cxid: 0 };
@@ -82,33 +113,36 @@ impl Znodes {
         if let Some(expiry) = &mut self.expiry {
             expiry.end(session);
         }
-        self.ending.push_back(Ending { session, number, cxid });
+        self.ends.waiting.push_back(Ending { session, number, cxid });
         self.end_sessions(around);
         Ok(())
     }
 
     /// Goes on with the ends of sessions.
     fn end_sessions(&mut self, around: &mut Around) {
-        self.end_again = Mono(0);
+        self.ends.again = Mono(0);
         for _ in 0..TURN_ENDS {
-            let Some(&Ending { session, number, cxid }) = self.ending.front() else { return };
-            if !around.groups.admits_txn(SESSION_END_PATH_BYTES) {
-                self.end_again = around.now().plus_ms(AGAIN_MS);
+            let Some(&Ending { session, number, cxid }) = self.ends.waiting.front() else { return };
+            let has_room = self.ends.has_room(around.tree().applied());
+            if !has_room || !around.groups.admits_txn(SESSION_END_PATH_BYTES) {
+                self.ends.again = around.now().plus_ms(AGAIN_MS);
                 return;
             }
             let bytes_max = around.groups.txn_bytes_max();
             let Some(body) = around.tree().prepare_close(session, bytes_max) else {
-                self.ending.pop_front();
+                self.ends.waiting.pop_front();
                 continue;
             };
-            let is_last = matches!(body, Body::CloseSession { last: true, .. });
+            let Body::CloseSession { ephemerals, last } = &body else { unreachable!("a session ends") };
+            let (ends, is_last) = (1 + ephemerals.len(), *last);
             let head = TxnHead { number: if is_last { number } else { 0 }, session, cxid };
-            if around.groups.propose_txn(around.out, head, body, false).is_err() {
-                self.end_again = around.now().plus_ms(AGAIN_MS);
+            let Ok(index) = around.groups.propose_txn(around.out, head, body, false) else {
+                self.ends.again = around.now().plus_ms(AGAIN_MS);
                 return;
-            }
+            };
+            self.ends.under_way.push_back((index, ends));
             if is_last {
-                self.ending.pop_front();
+                self.ends.waiting.pop_front();
             }
         }
     }
@@ -125,7 +159,7 @@ impl Znodes {
             };
             around.out.log(Level::Info, text);
         }
-        self.ending.extend(over.into_iter().map(|session| Ending { session, number: 0, cxid: 0 }));
+        self.ends.waiting.extend(over.into_iter().map(|session| Ending { session, number: 0, cxid: 0 }));
         self.end_sessions(around);
         if now >= self.next_due {
             let is_more = self.end_znodes(around);

@@ -7,7 +7,7 @@ use super::{Session, Tree};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use torc_base::ids::{SessionId, Zxid};
-use torc_base::limits::{SESSION_END_PATH_BYTES, SESSION_END_ZNODES, SESSIONS_MAX};
+use torc_base::limits::{SESSION_END_PART, SESSION_END_PATH_BYTES, SESSIONS_MAX};
 use torc_base::time::Wall;
 
 /// Bytes in a transaction in front of a path, at most.
@@ -42,7 +42,7 @@ impl Tree {
             }
             // One is taken whatever its length: the log took what made it.
             let is_full = !ephemerals.is_empty() && bytes + PATH_HEAD_BYTES + path.len() > bytes_max;
-            if ephemerals.len() == SESSION_END_ZNODES || bytes > SESSION_END_PATH_BYTES || is_full {
+            if ephemerals.len() == SESSION_END_PART || bytes > SESSION_END_PATH_BYTES || is_full {
                 return Some(Body::CloseSession { ephemerals: ephemerals.into_iter().collect(), last: false });
             }
             bytes += PATH_HEAD_BYTES + path.len();

@@ -65,13 +65,13 @@ fn a_session_with_more_than_one_transaction_holds_ends_in_several_and_through_a_
     let mut rig = Rig::new();
     let session = rig.session();
     rig.does(create("/a")).expect("a good request");
-    for _ in 0..SESSION_END_ZNODES + 10 {
+    for _ in 0..SESSION_END_PART + 10 {
         rig.ask(&Rig::asker(session), create_as("/a/n", 3, b"")).expect("a good request");
     }
     rig.apply_all();
     let first = rig.tree.prepare_close(SessionId(session), usize::MAX).expect("it is there");
     let Body::CloseSession { ephemerals, last } = &first else { panic!("not a close") };
-    assert_eq!((ephemerals.len(), *last), (SESSION_END_ZNODES, false));
+    assert_eq!((ephemerals.len(), *last), (SESSION_END_PART, false));
     let index = rig.append(session, first);
     assert_eq!(rig.tree.prepare(&Rig::asker(session), &create("/x")), Err(TreeError::SessionExpired));
     rig.apply(index);
