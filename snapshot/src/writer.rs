@@ -15,8 +15,8 @@ use torc_base::ids::{FileId, Tag};
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOp};
 use torc_base::limits::PAGE;
 
-/// Written at once.
-const CHUNK: usize = 1 << 20;
+/// Written at once: the log's flushes wait behind it.
+const CHUNK: usize = 256 << 10;
 
 /// What a completion led to.
 #[derive(Debug, PartialEq, Eq)]

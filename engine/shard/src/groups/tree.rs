@@ -8,8 +8,8 @@ use torc_base::ids::{GroupId, Index, NodeId, SessionId, Term};
 use torc_consensus::{Configuration, Input};
 use torc_state::tree::{Body, Txn};
 
-/// Pieces of the snapshot for a checkpoint that are taken in one turn.
-const TURN_PIECES: usize = 2;
+/// Pieces of the snapshot for a checkpoint that are taken in one turn: a change waits for two or three turns.
+const TURN_PIECES: usize = 1;
 
 /// Bytes of a transaction's entry besides what it does, at most.
 const TXN_HEAD_BYTES: usize = 128;
