@@ -138,3 +138,34 @@ fn when_memory_is_short_long_answers_wait_and_short_ones_do_not() {
         "those have gone who took nothing"
     );
 }
+
+/// However long they wait for their turn, or for their client, and whether each of them is long or all of them together.
+#[test]
+fn reads_see_nothing_of_what_their_client_asked_for_behind_them() {
+    let mut rig = Rig::with(1, &serving(&settings()));
+    let mut healthy = filled(&mut rig);
+    healthy.does(&mut rig, &create("/short", &[b'x'; 4_000]));
+    for (path, reads) in [("/big", 12), ("/data", 12), ("/short", 700)] {
+        let mut zk = Zk::with_timeout(&mut rig, 30_000);
+        rig.reads(zk.client(), false);
+        let ask = || if path == "/big" { Ask::GetChildren(path, false) } else { Ask::GetData(path, false) };
+        let change = || if path == "/big" { create("/big/new", b"") } else { Ask::SetData(path, b"new", -1) };
+        let mut bytes = request(1, &Ask::SetData("/big", b"", -1));
+        (2..2 + reads).for_each(|xid| bytes.extend(request(xid, &ask())));
+        bytes.extend(request(1_000, &change()));
+        bytes.extend(request(1_001, &ask()));
+        rig.send_bytes(zk.client(), &bytes);
+        rig.pass(200);
+        rig.reads(zk.client(), true);
+        let mut told = Vec::new();
+        while told.len() < reads as usize + 3 {
+            rig.pass(5);
+            told.extend(zk.all(&mut rig));
+        }
+        let (first, last) = (&told[1], told.last().expect("an answer"));
+        // Behind the zxid, which may be a later one.
+        let body = |told: &Told| if let Told::Answer(_, 0, frame) = told { frame[16..].to_vec() } else { panic!("{told:?}") };
+        let same = told[1..=reads as usize].iter().filter(|told| body(told) == body(first)).count();
+        assert_eq!((same, body(last) == body(first)), (reads as usize, false), "{path}");
+    }
+}

@@ -32,6 +32,22 @@ fn acls<'a>(acls: &wire::Acls<'a>) -> Vec<Acl<'a>> {
     acls.clone().map(acl).collect()
 }
 
+/// True if a request changes nothing, neither znodes nor what its client is.
+pub(super) fn only_reads(request: &Request<'_>) -> bool {
+    !matches!(
+        request,
+        Request::Create(_)
+            | Request::Delete(..)
+            | Request::SetData(..)
+            | Request::SetAcl(..)
+            | Request::Check(..)
+            | Request::Multi(_)
+            | Request::CloseSession
+            | Request::Sync(_)
+            | Request::Auth(..)
+    )
+}
+
 /// What is answered to a request that changes something, or goes through the log; `None`: it only reads.
 pub(super) fn want(request: &Request<'_>) -> Option<Want> {
     Some(match request {

@@ -1,5 +1,6 @@
 //! One client's connection, and the line of its requests.
 
+use super::changes::only_reads;
 use super::long_reads::Hold;
 use super::meters::ClientMeters;
 use super::resume::Resuming;
@@ -10,6 +11,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use torc_base::buf::{Buf, BufMut};
 use torc_base::ids::{ConnId, Index, SessionId};
+use torc_base::limits::PIECE_BYTES_MIN;
 use torc_base::time::Mono;
 use torc_net::zookeeper::{Connect, ErrorCode, Undecodable, decode, failure};
 use torc_state::tree::expiry::Owner;
@@ -76,6 +78,8 @@ pub(super) struct Step {
     pub(super) slot: SlotId,
     pub(super) began: Mono,
     pub(super) what: What,
+    /// Bytes that its answer may take, if it is a read that does not stand alone.
+    pub(super) weight: usize,
 }
 
 /// A client.
@@ -99,6 +103,10 @@ pub(super) struct Client {
     /// Requests that are not answered, in order. Those that have not been looked at are the last ones.
     pub(super) line: VecDeque<Step>,
     pub(super) looked: usize,
+    /// The weight of all of these.
+    weight: usize,
+    /// The first of those that have not been looked at is to see to it that the reads before it see nothing of it.
+    waits: bool,
     pub(super) hold: Hold,
     /// How far the first of them has come, if it takes up watches in several turns.
     pub(super) resuming: Option<Resuming>,
@@ -120,6 +128,8 @@ impl Client {
             reads_alone: false,
             line: VecDeque::new(),
             looked: 0,
+            weight: 0,
+            waits: false,
             hold: Hold::Free,
             resuming: None,
             meters: ClientMeters::default(),
@@ -129,6 +139,16 @@ impl Client {
     /// As access lists name it.
     pub(super) fn as_ids(&self) -> Vec<Id<'_>> {
         self.ids.iter().map(Identity::as_id).collect()
+    }
+
+    /// True if reads may wait that stand in the line: what is asked for behind them is not to happen before.
+    fn has_reads_that_wait(&self) -> bool {
+        self.hold != Hold::Free || self.weight > PIECE_BYTES_MIN
+    }
+
+    /// True if something that has been looked at is in the log, or on its way there.
+    pub(super) fn has_asked(&self) -> bool {
+        self.line.iter().take(self.looked).any(|step| matches!(step.what, What::Asked { .. }))
     }
 
     /// The request that waits under that number.
@@ -143,43 +163,63 @@ pub(super) enum Looked {
     Taken(What),
     /// There is no leader, or no room: it is looked at again.
     Stalled,
+    /// It is looked at again when the reads before it have been answered.
+    Behind,
 }
 
 impl Znodes {
     /// Looks at the requests of a connection that have not been looked at, then answers what can be answered.
     pub(super) fn look(&mut self, around: &mut Around, conn: ConnId) {
+        self.take_all(around, conn);
+        self.advance(around, conn);
+    }
+
+    /// Looks at the requests of a connection that have not been looked at.
+    fn take_all(&mut self, around: &mut Around, conn: ConnId) {
         loop {
             let Some(client) = self.clients.get_mut(&conn) else { return };
             let is_greeting = client.stage == Stage::Greeting;
             if is_greeting && client.looked > 0 {
-                break;
+                return;
             }
-            let at = client.looked;
-            let Some(step) = client.line.get_mut(at) else { break };
+            let (at, waits) = (client.looked, client.has_reads_that_wait());
+            let Some(step) = client.line.get_mut(at) else { return };
             let What::New(frame) = std::mem::replace(&mut step.what, What::Gone) else {
                 unreachable!("what has been looked at stands before")
             };
-            let looked = if is_greeting { self.ask_session(around, conn) } else { self.take(around, conn, &frame) };
+            let is_alone = client.line.len() == 1;
+            let looked = if is_greeting { self.ask_session(around, conn) } else { self.take(around, conn, &frame, waits) };
+            let weighs = looked.is_none() && !is_alone;
+            let weight = if weighs { self.weight(around, conn, &frame) } else { 0 };
             let Some(client) = self.clients.get_mut(&conn) else { return };
-            let what = match looked {
-                Some(Looked::Taken(what)) => what,
-                // It only reads.
-                None => What::Read(frame),
-                Some(Looked::Stalled) => {
-                    client.line[at].what = What::New(frame);
-                    self.stalled.insert(conn);
-                    break;
+            let step = &mut client.line[at];
+            match looked {
+                Some(Looked::Taken(what)) => step.what = what,
+                None => {
+                    // It only reads.
+                    (step.what, step.weight) = (What::Read(frame), weight);
+                    client.weight += weight;
                 }
-            };
-            client.line[at].what = what;
+                Some(Looked::Stalled) => {
+                    step.what = What::New(frame);
+                    self.stalled.insert(conn);
+                    return;
+                }
+                Some(Looked::Behind) => {
+                    step.what = What::New(frame);
+                    client.waits = true;
+                    return;
+                }
+            }
             client.looked += 1;
         }
-        self.advance(around, conn);
     }
 
     /// Takes a request up that is not a session's first; `None`: it only reads.
-    fn take(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> Option<Looked> {
+    /// `waits`: if it does anything else, it waits for the reads before it.
+    fn take(&mut self, around: &mut Around, conn: ConnId, frame: &[u8], waits: bool) -> Option<Looked> {
         match decode(frame) {
+            Ok((_, request)) if waits && !only_reads(&request) => Some(Looked::Behind),
             Ok((head, request)) => {
                 self.clients.get_mut(&conn).expect("the caller has it").meters.note(head.xid, head.op);
                 self.take_request(around, conn, head, &request, frame)
@@ -192,11 +232,23 @@ impl Znodes {
     /// Answers the first requests of a connection, as far as all is there for that.
     pub(super) fn advance(&mut self, around: &mut Around, conn: ConnId) {
         self.advance_as(around, conn, false);
+        self.look_behind(around, conn);
     }
 
     /// The same of one whose turn has come: its first read is made now.
     pub(super) fn advance_in_turn(&mut self, around: &mut Around, conn: ConnId) {
         self.advance_as(around, conn, true);
+        self.look_behind(around, conn);
+    }
+
+    /// Goes on behind reads that have been answered, if something waits for that.
+    fn look_behind(&mut self, around: &mut Around, conn: ConnId) {
+        let is_free = |client: &Client| client.waits && client.looked == 0;
+        while let Some(client) = self.clients.get_mut(&conn).filter(|client| is_free(client)) {
+            client.waits = false;
+            self.take_all(around, conn);
+            self.advance_as(around, conn, false);
+        }
     }
 
     fn advance_as(&mut self, around: &mut Around, conn: ConnId, mut has_turn: bool) {
@@ -210,19 +262,20 @@ impl Znodes {
                 }
                 _ => {}
             }
-            let Step { slot, began, what } = client.line.pop_front().expect("just seen");
+            let Step { slot, began, what, weight } = client.line.pop_front().expect("just seen");
             client.looked -= 1;
+            client.weight -= weight;
             let hold = client.hold;
             let (bytes, is_last) = match what {
                 What::Read(frame) if self.is_held(around, conn, &frame, hold, has_turn) => {
-                    return self.put_back(conn, Step { slot, began, what: What::Read(frame) });
+                    return self.put_back(conn, Step { slot, began, what: What::Read(frame), weight });
                 }
                 What::Ready(bytes) => (Some(bytes), false),
                 What::Last(bytes) => (Some(bytes), true),
                 What::Read(frame) => {
                     has_turn = false;
                     let Some(bytes) = self.read(around, conn, &frame) else {
-                        return self.go_on_later(conn, Step { slot, began, what: What::Read(frame) });
+                        return self.go_on_later(conn, Step { slot, began, what: What::Read(frame), weight });
                     };
                     self.long_reads.charge(bytes.len());
                     (Some(bytes), false)
@@ -248,8 +301,9 @@ impl Znodes {
     /// The first request of a connection is looked at again.
     pub(super) fn put_back(&mut self, conn: ConnId, step: Step) {
         let client = self.clients.get_mut(&conn).expect("the caller has it");
-        client.line.push_front(step);
         client.looked += 1;
+        client.weight += step.weight;
+        client.line.push_front(step);
     }
 
     fn answer(&mut self, around: &mut Around, conn: ConnId, slot: SlotId, began: Mono, bytes: Buf) {
@@ -265,7 +319,7 @@ impl Znodes {
     pub(super) fn end(&mut self, around: &mut Around, conn: ConnId) {
         let Some(client) = self.clients.get_mut(&conn) else { return };
         client.stage = Stage::Ending;
-        client.looked = 0;
+        (client.looked, client.weight, client.waits) = (0, 0, false);
         for step in std::mem::take(&mut client.line) {
             if let What::Asked { number, .. } = step.what {
                 self.forget_asked(number);

@@ -14,6 +14,8 @@ use torc_net::zookeeper::{Request, decode};
 
 /// What a name takes in an answer, besides its bytes, and what one of the znodes takes that are counted.
 const NAME_BYTES: usize = 32;
+/// What is taken for long, however long it turns out to be.
+const LONG: usize = PIECE_BYTES_MIN + 1;
 
 /// What the first request of a connection waits for, which only reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,12 @@ impl Znodes {
         } else {
             Hold::Free
         };
+        // What was asked for behind it is not to be seen by it: so it is answered now. There is little of that.
+        let hold = if self.clients.get(&conn).is_some_and(|client| hold != Hold::Free && client.has_asked()) {
+            Hold::Free
+        } else {
+            hold
+        };
         if hold != before {
             self.clients.get_mut(&conn).expect("it has a request").hold = hold;
             if hold == Hold::Turn {
@@ -92,24 +100,29 @@ impl Znodes {
         hold != Hold::Free
     }
 
-    /// True if the answer may be long, or long in the making.
     fn is_long(&self, around: &Around, conn: ConnId, frame: &[u8]) -> bool {
+        self.weight(around, conn, frame) > PIECE_BYTES_MIN
+    }
+
+    /// Bytes that the answer to a request that only reads may take, or its making may stand for.
+    pub(super) fn weight(&self, around: &Around, conn: ConnId, frame: &[u8]) -> usize {
         let (_, request) = decode(frame).expect("it was decoded before");
         match request {
             Request::GetData(path, _) | Request::GetChildren(path, ..) => {
-                let Some(client) = self.clients.get(&conn) else { return false };
-                let is_kafkas = self.is_kafkas(around, path);
-                is_kafkas
-                    || around.tree().exists(path, &client.as_ids()).is_ok_and(|stat| {
-                        let names = usize::try_from(stat.num_children).unwrap_or(0) * NAME_BYTES;
-                        usize::try_from(stat.data_length).unwrap_or(0).max(names) > PIECE_BYTES_MIN
-                    })
+                if self.is_kafkas(around, path) {
+                    return LONG;
+                }
+                let Some(client) = self.clients.get(&conn) else { return NAME_BYTES };
+                around.tree().exists(path, &client.as_ids()).map_or(NAME_BYTES, |stat| {
+                    let names = usize::try_from(stat.num_children).unwrap_or(0) * NAME_BYTES;
+                    NAME_BYTES + usize::try_from(stat.data_length).unwrap_or(0).max(names)
+                })
             }
             Request::MultiRead(_)
             | Request::GetEphemerals(_)
             | Request::GetAllChildrenNumber(_)
-            | Request::SetWatches(..) => true,
-            _ => false,
+            | Request::SetWatches(..) => LONG,
+            _ => NAME_BYTES,
         }
     }
 

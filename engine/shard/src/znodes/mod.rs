@@ -263,7 +263,7 @@ impl Znodes {
             return around.conns.answer(conn, slot, Vec::new(), crate::stages::Path::Other);
         }
         let session = client.session;
-        client.line.push_back(Step { slot, began: now, what: What::New(frame) });
+        client.line.push_back(Step { slot, began: now, what: What::New(frame), weight: 0 });
         if session != SessionId::NONE {
             self.heard(now, session);
         }
