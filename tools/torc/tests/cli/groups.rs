@@ -199,6 +199,43 @@ fn join(client: &mut Client, group: &str) -> String {
     request.member_id.to_string()
 }
 
+/// Segments of 2 MiB do not hold what two members say of themselves in one entry.
+#[test]
+fn a_member_that_does_not_fit_into_a_small_segment_is_refused_and_the_group_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = ["--set", "torc.wal.segment.bytes=2MiB", "--set", "group.initial.rebalance.delay.ms=0"];
+    let server = Server::start(dir.path(), &flags);
+    let groups = Groups(server.said("kafka"));
+    produce(groups.0, "orders", "0", 10);
+    groups.json(&["reset-offsets", "beside", "-t", "orders", "--to-offset", "3", "--create", "--yes"]);
+    let ask = |client: &mut Client, member: &str| {
+        let range =
+            JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(vec![0; 1_000 << 10].into());
+        let request = JoinGroupRequest::default()
+            .with_group_id(text("large").into())
+            .with_member_id(text(member))
+            .with_session_timeout_ms(30_000)
+            .with_rebalance_timeout_ms(30_000)
+            .with_protocol_type(text("consumer"))
+            .with_protocols(vec![range]);
+        client.call(&request).unwrap()
+    };
+    let mut first = Client::connect(groups.0).unwrap();
+    let id = ask(&mut first, "").member_id.to_string();
+    let joined = ask(&mut first, &id);
+    assert_eq!((joined.error_code, joined.members.len()), (0, 1));
+    for _ in 0..3 {
+        let mut second = Client::connect(groups.0).unwrap();
+        assert_eq!(ask(&mut second, "").error_code, 81, "GROUP_MAX_SIZE_REACHED");
+    }
+    let described = &groups.json(&["describe", "large"])[0];
+    assert_eq!(
+        (&described["state"], described["members"].as_array().map(Vec::len)),
+        (&json!("CompletingRebalance"), Some(1))
+    );
+    assert_eq!(groups.offsets("beside")[0].2, 3);
+}
+
 #[test]
 fn a_group_with_members_is_described_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
