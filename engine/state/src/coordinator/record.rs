@@ -213,7 +213,7 @@ impl Record {
 
 /// Numbers and lengths of a record, of a member, of a topic, together; and one length.
 pub(super) const FIXED_BYTES: usize = 64;
-const LENGTH_BYTES: usize = 5;
+pub(super) const LENGTH_BYTES: usize = 5;
 
 /// Bytes of a list of partitions at most: of each topic, and of each partition.
 pub(super) const TOPIC_BYTES_MAX: usize = 40;

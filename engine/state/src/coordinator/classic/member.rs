@@ -1,6 +1,6 @@
 //! Members of a classic group, and what each change of them means for what the group counts.
 
-use super::super::record::FIXED_BYTES;
+use super::super::record::{FIXED_BYTES, LENGTH_BYTES};
 use super::super::{Blob, Text, Ticket};
 use super::Classic;
 use torc_base::time::Mono;
@@ -57,7 +57,7 @@ impl Member {
 
     /// Bytes in the group's record at most, whichever protocol is chosen, without what is assigned to it.
     pub(super) fn told(&self, id: &str) -> usize {
-        let instance = self.instance.as_ref().map_or(0, |instance| instance.len());
+        let instance = LENGTH_BYTES + self.instance.as_ref().map_or(0, |instance| instance.len());
         FIXED_BYTES + id.len() + instance + self.client_id.len() + self.client_host.len() + longest(&self.protocols)
     }
 
