@@ -180,7 +180,9 @@ impl Marks {
     /// These are the voters of a change that has just begun: those that are new must hold the log at least to where the term of
     /// their leader began.
     pub fn see_voters(&self, change: Changing, voters: &[Voter]) -> Result<(), Violation> {
-        let Some(leader) = self.seen.get(&(change.node, change.group.0)) else { return Ok(()) };
+        // What it found begun when it was elected its predecessor has answered for.
+        let began = |leader: &&GroupMarks| leader.before.1.get() < change.entry;
+        let Some(leader) = self.seen.get(&(change.node, change.group.0)).filter(began) else { return Ok(()) };
         let new = voters.iter().filter(|voter| voter.after && !voter.before);
         for Voter { node, .. } in new {
             let held = self.held.get(&(*node, change.group.0)).copied().unwrap_or(0);

@@ -101,6 +101,11 @@ fn who_gets_a_vote_holds_the_log_to_where_its_leader_began() {
     assert_eq!(check(8), Ok(()));
     // Who begins anew held it once.
     assert_eq!(check(0), Ok(()));
+    // The change was begun by the leader before.
+    assert_eq!(
+        marks.see_voters(Changing { entry: 7, ..change }, &[Voter { node: 3, before: false, after: true }]),
+        Ok(())
+    );
 }
 
 #[test]
