@@ -247,11 +247,12 @@ pub const SESSION_END_PATH_BYTES: usize = 1 << 20;
 pub const SESSIONS_MAX: usize = 1_000_000;
 /// Watches of one server.
 pub const WATCHES_MAX: usize = 16_000_000;
-/// One piece of a snapshot of the tree, its last znode aside: whoever writes to the tree meanwhile waits for one at each turn. And
-/// with its last znode, as older torcs made them.
-pub const TREE_PIECE_BYTES: usize = 32 << 10;
+/// One piece of a snapshot of the tree, its last znode aside: of one for another member, and of one for a checkpoint, for which
+/// whoever writes to the tree waits at each turn. And the first with its last znode.
+pub const TREE_PIECE_BYTES: usize = 256 << 10;
+pub const TREE_CHECKPOINT_PIECE_BYTES: usize = 32 << 10;
 pub const TREE_PIECE_BYTES_MAX: usize =
-    (256 << 10) + ZNODE_PATH_BYTES_MAX + ZNODE_DATA_BYTES_MAX + ZNODE_ACL_BYTES_MAX + (1 << 10);
+    TREE_PIECE_BYTES + ZNODE_PATH_BYTES_MAX + ZNODE_DATA_BYTES_MAX + ZNODE_ACL_BYTES_MAX + (1 << 10);
 /// What goes at once of a tree that another member gets, what of it may be under way, and what changes may add to it that waits: a
 /// tree that changes faster than it is taken is begun again.
 pub const TREE_PART_BYTES: usize = 128 << 10;
@@ -295,7 +296,7 @@ const _: () = {
     assert!(ZNODE_DATA_BYTES_MAX < i32::MAX as usize && TREE_TXN_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
     assert!(SESSION_END_PART <= SESSION_END_ZNODES);
     assert!(SESSION_END_PATH_BYTES + ZNODE_PATH_BYTES_MAX + 8 * SESSION_END_ZNODES < TREE_TXN_BYTES_MAX);
-    assert!(TREE_PIECE_BYTES <= 256 << 10 && TREE_PIECE_BYTES_MAX <= ENTRY_BYTES_MAX);
+    assert!(TREE_CHECKPOINT_PIECE_BYTES <= TREE_PIECE_BYTES && TREE_PIECE_BYTES_MAX <= ENTRY_BYTES_MAX);
     assert!(TREE_PART_BYTES < SEGMENT_BYTES_MIN as usize && TREE_PART_BYTES < PEER_MAIL_BYTES_MAX);
     assert!(TREE_PARTS_WINDOW as usize + TREE_PART_BYTES <= PEER_MAIL_WAITING_MAX / 4);
     assert!(TREE_PARTS_WINDOW as usize + TREE_PART_BYTES <= FOLLOWERS_MEMORY / 8);

@@ -25,7 +25,7 @@ use torc_state::retention::Age;
 use torc_wal::State;
 
 /// Pieces of the snapshot that are taken in one turn.
-const TURN_PIECES: usize = 16;
+const TURN_PIECES: usize = 2;
 /// Znodes that are put where they belong in one turn, once all have come.
 const TURN_ZNODES: usize = 16_384;
 /// A tree of which nothing more is heard for so long is given up, by who gives it and by who takes it.

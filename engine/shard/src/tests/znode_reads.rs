@@ -164,7 +164,8 @@ fn reads_see_nothing_of_what_their_client_asked_for_behind_them() {
         }
         let (first, last) = (&told[1], told.last().expect("an answer"));
         // Behind the zxid, which may be a later one.
-        let body = |told: &Told| if let Told::Answer(_, 0, frame) = told { frame[16..].to_vec() } else { panic!("{told:?}") };
+        let body =
+            |told: &Told| if let Told::Answer(_, 0, frame) = told { frame[16..].to_vec() } else { panic!("{told:?}") };
         let same = told[1..=reads as usize].iter().filter(|told| body(told) == body(first)).count();
         assert_eq!((same, body(last) == body(first)), (reads as usize, false), "{path}");
     }

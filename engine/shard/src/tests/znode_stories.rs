@@ -89,7 +89,8 @@ fn many_watches_are_set_again_in_turns_and_miss_nothing_that_happens_in_between(
     assert!(turns > 4 && acknowledged >= 6, "{turns} turns, {acknowledged} changes");
     let answer = told.iter().position(|told| matches!(told, Told::Answer(..))).expect("it was answered");
     let created = |told: &[Told]| -> Vec<String> {
-        let paths = told.iter().filter_map(|told| if let Told::Event(1, path) = told { Some(path.clone()) } else { None });
+        let paths =
+            told.iter().filter_map(|told| if let Told::Event(1, path) = told { Some(path.clone()) } else { None });
         paths.collect()
     };
     assert!(made[..acknowledged].iter().all(|path| created(&told[..answer]).contains(path)));

@@ -551,3 +551,38 @@ fn only_acls_decide_who_reads_and_is_told() {
     rig.run();
     assert!(rig.is_closed(other.client));
 }
+
+/// However many there are: others are answered meanwhile.
+#[test]
+fn words_that_list_all_watches_are_answered_in_turns() {
+    let mut settings = served();
+    settings.zookeeper.as_mut().expect("served").four_letter_words = vec!["wchp".into(), "wchc".into()];
+    let mut rig = Rig::with(1, &settings);
+    let (mut zk, mut other) = (Zk::new(&mut rig), Zk::new(&mut rig));
+    let paths: Vec<String> = (0..10_000).map(|n| format!("/p/{n:04}")).collect();
+    zk.does(&mut rig, &Ask::SetWatches(0, [&[], &paths, &[], &[], &[]]));
+    other.does(&mut rig, &Ask::SetWatches(0, [&[], &paths[..1], &[], &[], &[]]));
+    let (zks, others) = (zk.session.id, other.session.id);
+    let mut sessions = [zks, others];
+    sessions.sort_unstable();
+    let both: String = sessions.iter().map(|id| format!("\t0x{id:x}\n")).collect();
+    let by_path: String = paths.iter().map(|path| format!("{path}\n\t0x{zks:x}\n")).collect();
+    let by_path = by_path.replacen(&format!("\t0x{zks:x}\n"), &both, 1) + "\n";
+    let of = |id: i64| if id == zks { &paths[..] } else { &paths[..1] };
+    let lines = |id: i64| of(id).iter().map(|path| format!("\t{path}\n")).collect::<String>();
+    let by_session: String = sessions.iter().map(|id| format!("0x{id:x}\n{}", lines(*id))).collect();
+    for (word, text) in [(b"wchp", by_path), (b"wchc", by_session + "\n")] {
+        let client = rig.connect_at(0, ZOOKEEPER);
+        rig.send_bytes(client, word);
+        other.send(&mut rig, &Ask::Ping);
+        let mut turns = 0;
+        while other.all(&mut rig).is_empty() {
+            rig.turn(0);
+            turns += 1;
+        }
+        assert!(turns < 4 && !rig.is_closed(client), "{turns} turns");
+        rig.run();
+        assert!(rig.is_closed(client));
+        assert_eq!(String::from_utf8(rig.take_bytes(client)).expect("text"), text);
+    }
+}

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use torc_base::buf::{Buf, BufMut};
 use torc_base::ids::{ConnId, Index, SessionId};
-use torc_base::limits::PIECE_BYTES_MIN;
+use torc_base::limits::REPLY_BYTES_MAX;
 use torc_base::time::Mono;
 use torc_net::zookeeper::{Connect, ErrorCode, Undecodable, decode, failure};
 use torc_state::tree::expiry::Owner;
@@ -143,7 +143,7 @@ impl Client {
 
     /// True if reads may wait that stand in the line: what is asked for behind them is not to happen before.
     fn has_reads_that_wait(&self) -> bool {
-        self.hold != Hold::Free || self.weight > PIECE_BYTES_MIN
+        self.hold != Hold::Free || self.weight > REPLY_BYTES_MAX
     }
 
     /// True if something that has been looked at is in the log, or on its way there.
@@ -188,7 +188,8 @@ impl Znodes {
                 unreachable!("what has been looked at stands before")
             };
             let is_alone = client.line.len() == 1;
-            let looked = if is_greeting { self.ask_session(around, conn) } else { self.take(around, conn, &frame, waits) };
+            let looked =
+                if is_greeting { self.ask_session(around, conn) } else { self.take(around, conn, &frame, waits) };
             let weighs = looked.is_none() && !is_alone;
             let weight = if weighs { self.weight(around, conn, &frame) } else { 0 };
             let Some(client) = self.clients.get_mut(&conn) else { return };

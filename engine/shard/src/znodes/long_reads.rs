@@ -14,8 +14,8 @@ use torc_net::zookeeper::{Request, decode};
 
 /// What a name takes in an answer, besides its bytes, and what one of the znodes takes that are counted.
 const NAME_BYTES: usize = 32;
-/// What is taken for long, however long it turns out to be.
-const LONG: usize = PIECE_BYTES_MIN + 1;
+/// What is long, or is taken for it: more than reads may take together that are answered whatever has been sent.
+const LONG: usize = REPLY_BYTES_MAX + 1;
 
 /// What the first request of a connection waits for, which only reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +101,10 @@ impl Znodes {
     }
 
     fn is_long(&self, around: &Around, conn: ConnId, frame: &[u8]) -> bool {
-        self.weight(around, conn, frame) > PIECE_BYTES_MIN
+        self.weight(around, conn, frame) == LONG
     }
 
-    /// Bytes that the answer to a request that only reads may take, or its making may stand for.
+    /// Bytes that the answer to a request that only reads may take; [`LONG`] if they are many, or long in the making.
     pub(super) fn weight(&self, around: &Around, conn: ConnId, frame: &[u8]) -> usize {
         let (_, request) = decode(frame).expect("it was decoded before");
         match request {
@@ -115,7 +115,8 @@ impl Znodes {
                 let Some(client) = self.clients.get(&conn) else { return NAME_BYTES };
                 around.tree().exists(path, &client.as_ids()).map_or(NAME_BYTES, |stat| {
                     let names = usize::try_from(stat.num_children).unwrap_or(0) * NAME_BYTES;
-                    NAME_BYTES + usize::try_from(stat.data_length).unwrap_or(0).max(names)
+                    let bytes = NAME_BYTES + usize::try_from(stat.data_length).unwrap_or(0).max(names);
+                    if bytes > PIECE_BYTES_MIN { LONG } else { bytes }
                 })
             }
             Request::MultiRead(_)

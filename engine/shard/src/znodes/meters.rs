@@ -67,6 +67,9 @@ impl ClientMeters {
 impl Znodes {
     /// Answers a four-letter word, and closes its connection.
     pub(super) fn answer_word(&mut self, around: &mut Around, conn: ConnId, word: &'static str) {
+        if self.begin_list(around, conn, word) {
+            return;
+        }
         let facts = self.facts(around, words::detail(word));
         let text = words::answer(word, &facts);
         if let Some(reset) = words::reset(word).filter(|_| words::is_allowed(word, &facts.allowed)) {

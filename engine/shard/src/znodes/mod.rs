@@ -16,6 +16,7 @@ mod connect;
 pub mod facts;
 mod kafka;
 mod letters;
+mod lists;
 mod locals;
 mod long_reads;
 mod meters;
@@ -129,6 +130,7 @@ pub struct Znodes {
     outcomes: Vec<Outcome>,
     complaints: Complaints,
     long_reads: LongReads,
+    lists: lists::Lists,
     /// The log takes nothing more.
     is_fenced: bool,
 }
@@ -165,6 +167,7 @@ impl Znodes {
             outcomes: Vec::new(),
             complaints: Complaints::default(),
             long_reads: LongReads::default(),
+            lists: lists::Lists::default(),
             is_fenced: false,
             settings: Arc::clone(settings),
             stats: Arc::clone(stats),
@@ -405,6 +408,7 @@ impl Znodes {
         self.turn_abroad(around, lead);
         self.turn_kafka(around);
         self.turn_reads(around);
+        self.turn_lists(around);
         while let Some(conn) = self.gone.pop() {
             if !self.watches.remove_all(conn, TURN_WATCHES) {
                 self.gone.push(conn);
@@ -418,7 +422,8 @@ impl Znodes {
         if self.is_fenced {
             return self.complaints.due();
         }
-        let at_once = (!self.gone.is_empty() || self.long_reads.is_due(conns)).then_some(Mono(0));
+        let is_due = !self.gone.is_empty() || self.long_reads.is_due(conns) || self.lists.is_due(conns);
+        let at_once = is_due.then_some(Mono(0));
         let ends = self.ends.due();
         // What was heard waits for somebody to tell it to.
         let abroad = self.abroad.deadline().filter(|_| self.lead.0 != Lead::Nobody);

@@ -44,6 +44,8 @@ pub enum Taker {
 pub(super) struct Walk {
     head: Option<Vec<u8>>,
     sessions: Vec<(SessionId, Session)>,
+    /// Of one piece, the last znode aside.
+    piece_bytes: usize,
     /// Places before it have been written.
     cursor: u32,
     /// Places that there were.
@@ -74,7 +76,7 @@ impl Walk {
         if id >= self.cursor && id < self.end && !self.is_passed(id) {
             self.pass_over(id);
             let slot = slab.get(id);
-            if self.early.back().is_none_or(|piece| piece.len() >= TREE_PIECE_BYTES) {
+            if self.early.back().is_none_or(|piece| piece.len() >= self.piece_bytes) {
                 self.early.push_back(vec![ZNODES]);
             }
             let piece = self.early.back_mut().expect("just seen");
@@ -115,6 +117,10 @@ impl Tree {
         self.store.walks[taker as usize] = Some(Box::new(Walk {
             head: Some(head),
             sessions: self.sessions.iter().map(|(id, session)| (*id, *session)).collect(),
+            piece_bytes: match taker {
+                Taker::Checkpoint => TREE_CHECKPOINT_PIECE_BYTES,
+                Taker::Member => TREE_PIECE_BYTES,
+            },
             cursor: 0,
             end,
             passed: vec![0; (end as usize).div_ceil(64)],
@@ -139,7 +145,7 @@ impl Tree {
         self.store.walks[taker as usize].as_ref().map_or(0, |walk| walk.early_bytes)
     }
 
-    /// The next piece of the snapshot, of about [`TREE_PIECE_BYTES`]; `None`: no snapshot is being taken, or there is no more
+    /// The next piece of the snapshot, of about as many bytes as its taker wants; `None`: no snapshot is being taken, or there is no more
     /// of it.
     pub fn next_piece(&mut self, taker: Taker) -> Option<Vec<u8>> {
         let mut walk = self.store.walks[taker as usize].take()?;
@@ -169,7 +175,7 @@ impl Tree {
             return piece;
         }
         let mut piece = vec![ZNODES];
-        while walk.cursor < walk.end && piece.len() < TREE_PIECE_BYTES {
+        while walk.cursor < walk.end && piece.len() < walk.piece_bytes {
             let id = walk.cursor;
             walk.cursor += 1;
             let slot = self.store.slab.get(id);

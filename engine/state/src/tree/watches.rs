@@ -149,6 +149,28 @@ impl Watches {
         all.map(|((path, watcher), _)| (&**self.paths.name(*path), *self.watchers.name(*watcher)))
     }
 
+    /// Paths, in order, and the connections that are told of the data of each, if there are some: those that come behind
+    /// `through`.
+    pub fn data_by_path(&self, through: Option<&str>) -> impl Iterator<Item = (&str, Vec<ConnId>)> {
+        let from = through.map_or(Bound::Unbounded, Bound::Excluded);
+        self.paths.numbers.range::<str, _>((from, Bound::Unbounded)).map(|(path, number)| {
+            let here = self.by_path.range((*number, 0)..=(*number, u32::MAX));
+            let of_data = here.filter(|(_, kinds)| **kinds != Watch::Children as u8);
+            (&**path, of_data.map(|((_, watcher), _)| *self.watchers.name(*watcher)).collect())
+        })
+    }
+
+    /// Paths of whose data a connection is told, each with its number: those that come behind number `through`.
+    pub fn data_of(&self, conn: ConnId, through: Option<u32>) -> impl Iterator<Item = (u32, &str)> {
+        let watcher = self.watchers.numbers.get(&conn).copied();
+        let from = |watcher| through.map_or(Bound::Included((watcher, 0)), |number| Bound::Excluded((watcher, number)));
+        let all = watcher.map(|watcher| self.by_watcher.range((from(watcher), Bound::Included((watcher, u32::MAX)))));
+        all.into_iter().flatten().filter_map(|(watcher, path)| {
+            let is_of_data = self.by_path[&(*path, *watcher)] != Watch::Children as u8;
+            is_of_data.then(|| (*path, &**self.paths.name(*path)))
+        })
+    }
+
     /// This connection watches a path, whether there is a znode or not. Fails if there are too many.
     pub fn add(&mut self, conn: ConnId, path: &str, watch: Watch) -> Result<(), TreeError> {
         let known = self.paths.numbers.get(path).copied();

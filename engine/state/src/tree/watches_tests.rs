@@ -211,6 +211,13 @@ fn watches_of_children_alone_are_none_of_data_and_paths_below_one_are_found() {
     }
     let of_data: BTreeSet<(&str, u64)> = watches.of_data().map(|(path, conn)| (path, conn.get())).collect();
     assert_eq!(of_data, BTreeSet::from([("/b", 1), ("/ab", 2)]));
+    let by_path = |through| watches.data_by_path(through).collect::<Vec<_>>();
+    assert_eq!(by_path(None), [("/a/b", vec![]), ("/ab", vec![ConnId(2)]), ("/b", vec![ConnId(1)])]);
+    assert_eq!(by_path(Some("/ab")), by_path(None)[2..]);
+    let of = |conn, through| watches.data_of(ConnId(conn), through).map(|(_, path)| path).collect::<Vec<_>>();
+    assert_eq!((of(1, None), of(2, None), of(3, None)), (vec!["/b"], vec!["/ab"], vec![]));
+    let (number, _) = watches.data_of(ConnId(1), None).next().expect("there is one");
+    assert!(of(1, Some(number)).is_empty());
     for (top, is_watched) in [("/a", true), ("/a/b", true), ("/a/b/c", false), ("/ab", true), ("/c", false)] {
         assert_eq!(watches.is_watched_below(top), is_watched, "{top}");
     }
