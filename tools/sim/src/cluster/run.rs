@@ -163,7 +163,8 @@ impl<A: App> Run<A> {
         let cleaner = if budget.kinds().is_empty() { CleanerSettings::default() } else { cleaning(budget.rng()) };
         let workload = Workload::new(seed);
         let znodes = Znodes::new(seed, ZNODES_IN, ListenerId(2), (1_000, 4_000));
-        let storms = Storms::new(seed, nodes, newcomers.nodes(), budget.kinds().contains(&Loss::Disks), znodes.has_clients());
+        let storms =
+            Storms::new(seed, nodes, newcomers.nodes(), budget.kinds().contains(&Loss::Disks), znodes.has_clients());
         trail.title(format!(
             "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}, {}, {}",
             budget.kinds(),
