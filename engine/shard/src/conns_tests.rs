@@ -1,3 +1,4 @@
+use super::patience::{HOPELESS_MS, LOOK_MS, LOOK_PRESSED_MS, PATIENCE_MS, PATIENCE_PRESSED_MS};
 use super::*;
 use torc_base::limits::LARGE_FRAME;
 
