@@ -199,7 +199,13 @@ impl Store {
             1 => with!(FetchRequest, |store: &mut Store, request| store.fetch(fault, request)),
             2 => with!(ListOffsetsRequest, |store: &mut Store, request| store.list_offsets(request)),
             3 => with!(MetadataRequest, |store: &mut Store, _| store.metadata()),
-            19 => with!(CreateTopicsRequest, |store: &mut Store, request| store.create(request)),
+            // What neighbours ask for and nobody reads.
+            16 => with!(ListGroupsRequest, |_: &mut Store, _| ListGroupsResponse::default()),
+            32 => with!(DescribeConfigsRequest, |_: &mut Store, _| DescribeConfigsResponse::default()),
+            35 => with!(DescribeLogDirsRequest, |_: &mut Store, _| DescribeLogDirsResponse::default()),
+            19 => with!(CreateTopicsRequest, |store: &mut Store, request: CreateTopicsRequest| {
+                if request.validate_only { CreateTopicsResponse::default() } else { store.create(request) }
+            }),
             20 => with!(DeleteTopicsRequest, |store: &mut Store, request| store.delete(request)),
             21 => with!(DeleteRecordsRequest, |store: &mut Store, request| store.delete_records(request)),
             22 => with!(InitProducerIdRequest, |store: &mut Store, _| {
