@@ -408,7 +408,7 @@ bugs! {
         )],
         rules: CLUSTER_RULES,
         cluster: true,
-        found: 233,
+        found: 126,
     };
     a_vote_of_a_removed_node_that_counts_is_caught: Bug {
         name: "removed-votes",
