@@ -160,6 +160,17 @@ impl RecoveredGroup {
         Ok(())
     }
 
+    /// Members of which a hard state says that they held with a state that is not here: what is here is from before.
+    fn look_for_state(&mut self) {
+        if let Some((since, _)) = self.configurations.first_mut()
+            && *since > self.applied
+        {
+            *since = self.applied;
+            self.loss.note_gap();
+            self.loss.note_tail();
+        }
+    }
+
     /// The term of an entry; `None` before the first of which it is known.
     pub(super) fn term_at(&self, index: Index) -> Option<Term> {
         let after = self.terms.partition_point(|run| run.first <= index);
@@ -288,6 +299,10 @@ impl Groups {
             found.began |= told.kind.is_some();
             // The first one tells how the group began; all later ones say what the log and the checkpoint have, too.
             if found.configurations.is_empty() {
+                // They held with a state that was taken over, and of which the log has nothing: what is here is from before.
+                if told.members.as_ref().is_some_and(|(index, _)| *index > found.last) {
+                    found.loss.note_tail();
+                }
                 found.configurations.extend(told.members);
             }
             return Ok(());
@@ -372,6 +387,7 @@ impl Groups {
         if found.configurations.is_empty() {
             found.configurations.push((Index(0), Configuration::of_voters([node])));
         }
+        found.look_for_state();
         let (_, members) = found.configurations.last().expect("just seen");
         let has_others = members.members().iter().any(|member| member.id != node && member.seat.votes());
         if found.began_anew {

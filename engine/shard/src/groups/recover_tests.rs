@@ -225,3 +225,26 @@ fn only_what_a_disk_before_this_one_may_have_had_is_in_doubt() {
     assert_eq!(doubt(&mut groups, 1026), None, "it was made when the old disk was gone");
     assert!(doubt(&mut groups, 1025).is_some(), "that is not forgotten");
 }
+
+/// A state that was taken over is missing, and what was said when it held is there: nothing is promised of it.
+#[test]
+fn a_group_whose_state_is_missing_begins_anew_and_in_doubt() {
+    let three = Configuration::of_voters([1, 2, 3].map(torc_base::ids::NodeId));
+    let node = torc_base::ids::NodeId(1);
+    for behind in [vec![], vec![entry(3, 42, 90, 1), entry(3, 43, 91, 1)]] {
+        let mut groups = groups();
+        let hard_state = HardState { term: Term(3), vote: None, doubt: None };
+        let bytes = encode_hard_state(&hard_state, LogKind::Partition, (Index(41), &three), node);
+        groups.replay(&Item { kind: kind::HARD_STATE, ..marker(1024, &bytes) }).unwrap();
+        behind.iter().for_each(|entry| groups.replay(entry).unwrap());
+        let mut found = groups.checkpoint.recovery.found.remove(&GroupId(1024)).unwrap();
+        found.look_for_state();
+        let consequence = found.consequence(&groups.settings, 7, true);
+        assert_eq!((consequence.doubt, consequence.anew), (Some(Doubt::All { incarnation: 7 }), true));
+        let config = config(&groups.settings, GroupId(1024), found.configurations);
+        let log = LogView { first: found.first, last: found.last, terms: found.terms };
+        let raft = Raft::new(config, found.hard_state, log, found.applied);
+        assert_eq!(raft.configurations(), [(Index(0), three.clone())]);
+        assert_eq!(raft.hard_state().term, Term(3));
+    }
+}
