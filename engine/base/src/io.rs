@@ -274,9 +274,4 @@ pub trait App {
 
     /// True while spinning instead of sleeping is worth its CPU: a flush is in flight.
     fn busy(&self) -> bool;
-
-    /// False if nothing that has happened since the last [`Event::Turn`] needs one: it may be left out then, for a moment.
-    fn needs_turn(&self) -> bool {
-        true
-    }
 }

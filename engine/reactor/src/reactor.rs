@@ -17,10 +17,8 @@ use std::io;
 use std::sync::Arc;
 use torc_base::ids::ShardId;
 use torc_base::io::{App, Event, Level, Op};
-use torc_base::time::{Mono, Now};
+use torc_base::time::Now;
 
-/// The core has its `Turn` at least as often as this while something happens.
-const TURN_EVERY_MS: u64 = 1;
 /// Events between two looks at the clock.
 const EVENTS_PER_CLOCK: u32 = 32;
 /// Checks of the ring between two looks at the clock while spinning.
@@ -108,10 +106,6 @@ struct Reactor<'a, A: App> {
     asleep: Vec<usize>,
     now: Now,
     events_since_clock: u32,
-    /// Steps of this turn, whether nothing but ends of sends made them, and when the core last had its `Turn`.
-    stepped: u32,
-    only_sends: bool,
-    turned: Mono,
     stopping: bool,
     exiting: bool,
     spin_ns: u64,
@@ -143,9 +137,6 @@ impl<'a, A: App> Reactor<'a, A> {
             asleep: Vec::new(),
             now: clock::now(),
             events_since_clock: 0,
-            stepped: 0,
-            only_sends: false,
-            turned: Mono(0),
             stopping: false,
             exiting: false,
             spin_ns,
@@ -196,16 +187,7 @@ impl<'a, A: App> Reactor<'a, A> {
         }
         self.deliver_mail()?;
         self.now = clock::now();
-        // Without anything at hand it is due.
-        if !self.only_sends
-            || self.stepped == 0
-            || self.app.needs_turn()
-            || self.now.mono >= self.turned.plus_ms(TURN_EVERY_MS)
-        {
-            self.turned = self.now.mono;
-            self.step(Event::Turn)?;
-        }
-        (self.stepped, self.only_sends) = (0, true);
+        self.step(Event::Turn)?;
         // What these operations answer at once comes with the next turn, so that a `Turn` follows it.
         self.kernel.conns.rearm(&mut self.kernel.ring)?;
         self.hand_over_mail()
@@ -267,7 +249,6 @@ impl<'a, A: App> Reactor<'a, A> {
             return Ok(());
         }
         self.events_since_clock += 1;
-        self.stepped += 1;
         if self.events_since_clock >= EVENTS_PER_CLOCK {
             self.events_since_clock = 0;
             self.now = clock::now();
@@ -318,8 +299,6 @@ impl<'a, A: App> Reactor<'a, A> {
 
     /// Turns a completion into events.
     fn complete(&mut self, completion: Completion) -> Result<(), Error> {
-        // Who rings a bell may have left something that no event tells of.
-        self.only_sends &= matches!(completion.key.kind(), Kind::Send);
         let Kernel { ring, acceptors, conns, disk, .. } = &mut self.kernel;
         let events = &mut self.events;
         match completion.key.kind() {

@@ -620,20 +620,14 @@ impl Conns {
         true
     }
 
-    /// A send has ended; what else came on the connection is to be looked at, if it is still there. True beside its protocol:
-    /// there is nothing, and nothing to send.
-    pub fn sent(&mut self, now: Mono, conn: ConnId) -> Option<(Protocol, bool)> {
+    /// A send has ended; what else came on the connection is to be looked at, if it is still there.
+    pub fn sent(&mut self, now: Mono, conn: ConnId) -> Option<Protocol> {
         let c = self.conns.get_mut(&conn)?;
         c.active = now;
         self.sending.remove(&conn);
         self.answers.give(c.outbox.sent(now));
-        let stays = !(c.stopped || c.eof || c.ending || c.closing) && c.leaving.is_none() && self.drain.is_none();
-        let receives = c.receive == Receive::Any && c.frames.is_looked_through();
-        let is_done = stays && receives && !c.outbox.has_next();
-        if !is_done {
-            self.dirty.insert(conn);
-        }
-        Some((c.origin.protocol, is_done))
+        self.dirty.insert(conn);
+        Some(c.origin.protocol)
     }
 
     /// A send was taken back: the rest waits until the socket takes more.

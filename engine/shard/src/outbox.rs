@@ -259,11 +259,6 @@ impl Outbox {
         }
     }
 
-    /// True if there is something to do next.
-    pub fn has_next(&self) -> bool {
-        !self.queue.is_empty() || matches!(self.slots.front(), Some(Slot::Ready(..)))
-    }
-
     /// The next thing to do, if nothing is under way. `left` is told of every request whose answer leaves its place.
     pub fn next(&mut self, mut left: impl FnMut(&Trace)) -> Option<Action> {
         if !matches!(self.state, State::Idle) {

@@ -51,7 +51,7 @@ pub struct Shard {
     pub(super) stats: Arc<Stats>,
     pub(super) conns: Conns,
     pub(super) slow: SlowLog,
-    pub(super) kafka: Kafka,
+    kafka: Kafka,
     pub(super) groups: Groups,
     coordinators: Coordinators,
     /// On shard 0.
@@ -79,8 +79,6 @@ pub struct Shard {
     next_press: Option<Mono>,
     stopping: Stopping,
     told_drained: bool,
-    /// Something has happened since the last turn that wants more than to be counted.
-    pub(super) needs_turn: bool,
 }
 
 impl Shard {
@@ -115,7 +113,6 @@ impl Shard {
             next_press: None,
             stopping: Stopping::No,
             told_drained: false,
-            needs_turn: true,
         }
     }
 
@@ -230,7 +227,6 @@ impl Shard {
     }
 
     fn on_event(&mut self, now: Now, event: Event<Mail>, ops: &mut Vec<Op<Mail>>) {
-        self.needs_turn |= !matches!(event, Event::Sent { .. }) || self.is_peers(&event);
         if self.is_peers(&event) {
             self.links.on_event(now.mono, event, ops);
             return self.peers_news(now, ops);
@@ -810,7 +806,6 @@ impl Shard {
         }
         self.depart(now, ops);
         self.send(now, ops);
-        self.needs_turn = false;
     }
 }
 
@@ -831,9 +826,5 @@ impl App for Shard {
 
     fn busy(&self) -> bool {
         self.groups.flushing()
-    }
-
-    fn needs_turn(&self) -> bool {
-        self.needs_turn
     }
 }

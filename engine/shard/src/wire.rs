@@ -108,11 +108,7 @@ impl Shard {
 
     /// A send has ended: there may be room for more requests.
     pub(super) fn sent(&mut self, now: Now, conn: ConnId, ops: &mut Ops) {
-        let Some((protocol, is_done)) = self.conns.sent(now.mono, conn) else { return };
-        if is_done && protocol == Protocol::Kafka && !self.kafka.wants_sent(conn) {
-            return;
-        }
-        self.needs_turn = true;
+        let Some(protocol) = self.conns.sent(now.mono, conn) else { return };
         match protocol {
             Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.sent(out, conn)),
             Protocol::ZooKeeper => self.with_znodes(now, ops, |znodes, around| znodes.sent(around, conn)),

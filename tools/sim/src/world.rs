@@ -467,8 +467,6 @@ impl<A: App> World<A> {
             return Ok(None);
         }
         let (mut quiet, mut exited) = (at_hand.is_empty(), false);
-        // What may be left out is left out always.
-        let nothing = quiet;
         for one in at_hand {
             let event = match one {
                 AtHand::Event(event) => event,
@@ -485,7 +483,7 @@ impl<A: App> World<A> {
                 break;
             }
         }
-        if !exited && (nothing || self.host(shard).app.needs_turn()) {
+        if !exited {
             exited = self.feed(shard, Event::Turn, &mut quiet)?;
         }
         let host = self.host(shard);

@@ -143,11 +143,6 @@ impl Kafka {
         due(&self.many, Length::Own) || due(&self.unknown, Length::Unknown) || due(&self.lists, Length::Long)
     }
 
-    /// True if an answer is to be made when there is memory for it.
-    pub(super) fn waits_for_memory(&self) -> bool {
-        !self.lists.is_empty() || !self.unknown.is_empty()
-    }
-
     fn resume(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
         match request {
             Request::Fetch(request) => self.start_fetch(out, to, request),

@@ -161,11 +161,6 @@ impl Kafka {
         }
     }
 
-    /// True if something here waits for a send of the connection to end, or for the memory that this frees.
-    pub fn wants_sent(&self, conn: ConnId) -> bool {
-        self.fetches.contains_key(&conn) || !self.parked.is_empty() || self.waits_for_memory()
-    }
-
     /// A send of a connection has ended: its next fetch may begin.
     pub fn sent(&mut self, out: &mut Out, conn: ConnId) {
         self.next_fetch(out, conn);

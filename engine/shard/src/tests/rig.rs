@@ -272,12 +272,7 @@ impl Rig {
         let (mut letters, mut moved) = (Vec::new(), Vec::new());
         let from = ShardId(shard as u16);
         let events = std::mem::take(&mut node.events);
-        let nothing = events.is_empty();
-        for event in events.into_iter().map(Some).chain([None]) {
-            if event.is_none() && !nothing && !node.shard.needs_turn() {
-                continue;
-            }
-            let event = event.unwrap_or(Event::Turn);
+        for event in events.into_iter().chain([Event::Turn]) {
             let mut ops = Vec::new();
             node.shard.step(now, event, &mut ops);
             for op in ops {
