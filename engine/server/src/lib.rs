@@ -1,5 +1,6 @@
 //! Configuration, data directory, start and stop, metrics endpoint: what stands between `torc serve` and the shards.
 
+mod claims;
 pub mod cluster;
 pub mod commands;
 pub mod config;
@@ -35,6 +36,8 @@ pub mod zookeeper_keys;
 
 pub use torc_base::units;
 
+#[cfg(test)]
+mod claims_tests;
 #[cfg(test)]
 mod config_tests;
 #[cfg(test)]

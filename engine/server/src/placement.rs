@@ -47,9 +47,9 @@ impl Placement {
         order.into_iter().cycle().take(usize::from(shards)).collect()
     }
 
-    /// True if so many shards each have a core alone.
-    pub fn is_exclusive(&self, shards: u16) -> bool {
-        usize::from(shards) <= self.count()
+    /// Cores for shards that do not get theirs: all that shards are put on by default.
+    pub fn others(&self) -> Vec<usize> {
+        self.cores(self.default_shards())
     }
 }
 

@@ -8,7 +8,7 @@ fn a_shard_for_each_core_in_turn() {
     let machine = Placement::new(vec![0, 1, 2, 3], None);
     assert_eq!(machine.default_shards(), 4);
     assert_eq!(machine.cores(6), [0, 1, 2, 3, 0, 1]);
-    assert!(machine.is_exclusive(4) && !machine.is_exclusive(5));
+    assert_eq!(machine.others(), [0, 1, 2, 3]);
     assert_eq!(Placement::new(vec![0, 1], None).default_shards(), 2, "no core is better than the other");
     let single = Placement::new(vec![7], Some(7));
     assert_eq!((single.default_shards(), single.cores(2)), (1, vec![7, 7]));
@@ -18,7 +18,7 @@ fn a_shard_for_each_core_in_turn() {
 fn of_two_cores_the_one_with_the_disk_is_the_shards() {
     let machine = Placement::new(vec![0, 1], Some(1));
     assert_eq!((machine.default_shards(), machine.cores(1)), (1, vec![1]));
-    assert!(machine.is_exclusive(2) && !machine.is_exclusive(3));
+    assert_eq!(machine.others(), [1], "the other one is left to clients");
     let confined = Placement::new(vec![0, 1], Some(5));
     assert_eq!((confined.default_shards(), confined.cores(1)), (2, vec![0]), "the disk's core is not ours");
     assert_eq!(Placement::new(vec![0, 1, 2, 3], Some(2)).default_shards(), 4);

@@ -1,5 +1,6 @@
 //! From a configuration to a running server, and to its end. Only this file and `samples.rs` name the shard and the reactor.
 
+use crate::claims::{Claim, Claims};
 use crate::cluster::{self, Entered, Peering, Stopped, knock};
 use crate::config::{Config, TimestampType, WalSync};
 use crate::data_dir::{self, DataDir, Opened, Wishes};
@@ -123,7 +124,9 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     }
     let files = file_slots(&data, open_files, log)?;
     let places = places(config, &data, open_files, log);
-    let machine = Machine { placement, features: Arc::new(features), files, places, log: log.clone() };
+    let mut claims = Claims::new("torc");
+    let cores = claims.take(&placement.cores(data.identity.shards), &placement.others());
+    let machine = Machine { cores, features: Arc::new(features), files, places, log: log.clone() };
     let about = about(build, zookeeper);
     let ground = Ground { config, data: &data, start, kafka: &kafka, zookeeper, about, peering: peering.as_ref() };
     let stops = start_shards(&ground, &machine, sockets, &counters, &sender)?;
@@ -136,7 +139,7 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     let ask_to_stop = Box::new(move || stops.iter().for_each(StopHandle::stop));
     let mut running = Running::new(log.clone(), data.identity.shards, news, stopping, ask_to_stop);
     if running.until_ready(|| all_ready(&counters)) {
-        banner.line(Weight::Last, announcement(&ground, build, monitoring, began));
+        banner.line(Weight::Last, announcement(&ground, &machine.cores, build, monitoring, began));
         service.ready(&serving(&kafka, zookeeper));
         service.watch(pulse).map_err(no_thread("start the thread of the watchdog"))?;
         running.until_stopping();
@@ -283,7 +286,8 @@ struct Ground<'a> {
 
 /// What all shards share of the machine.
 struct Machine {
-    placement: Placement,
+    /// Of each shard.
+    cores: Vec<Claim>,
     features: Arc<Features>,
     /// File slots of each shard's log.
     files: u32,
@@ -404,7 +408,13 @@ fn warn_of_exposure(
 }
 
 /// What listens where.
-fn announcement(ground: &Ground<'_>, build: Build, monitoring: Monitoring, began: Instant) -> String {
+fn announcement(
+    ground: &Ground<'_>,
+    cores: &[Claim],
+    build: Build,
+    monitoring: Monitoring,
+    began: Instant,
+) -> String {
     let Ground { config, data, kafka, zookeeper, peering, .. } = *ground;
     let id = &data.identity;
     let mut text = format!("torc {} node {} cluster {}\n", build.version, id.node_id, id.cluster_id);
@@ -430,7 +440,7 @@ fn announcement(ground: &Ground<'_>, build: Build, monitoring: Monitoring, began
     let path = std::path::absolute(&data.path).unwrap_or_else(|_| data.path.clone());
     let made = if data.fresh { ", made now" } else { "" };
     text += &format!("data {}{made}{}\n", path.display(), free.unwrap_or_default());
-    text += &format!("shards {}, log segments of {}\n", id.shards, units::size(id.segment_bytes));
+    text += &format!("shards {}{}, log segments of {}\n", id.shards, on(cores), units::size(id.segment_bytes));
     text += &match (Medium::of(&data.path).not_durable(), config.wal_sync) {
         (Some(why), _) => format!("not durable: {why}\n"),
         (None, WalSync::Adaptive) => "durable before it is acknowledged\n".to_string(),
@@ -439,6 +449,17 @@ fn announcement(ground: &Ground<'_>, build: Build, monitoring: Monitoring, began
     };
     text += &format!("ready in {} ms\n", began.elapsed().as_millis());
     text
+}
+
+/// The cores of the shards, as people say it.
+fn on(cores: &[Claim]) -> String {
+    let bound: Vec<String> = cores.iter().filter_map(|claim| claim.core()).map(|core| core.to_string()).collect();
+    match (bound.len(), bound.len() < cores.len()) {
+        (0, _) => " on any core: other servers have taken theirs".to_string(),
+        (_, true) => format!(" on core {} and any other: other servers have taken the rest", bound.join(", ")),
+        (1, _) => format!(" on core {}", bound[0]),
+        _ => format!(" on cores {}", bound.join(", ")),
+    }
 }
 
 /// Who the others are, and how soon one that is dead is known to be.
@@ -463,14 +484,13 @@ fn start_shards(
 ) -> Result<Vec<StopHandle>, ServeError> {
     let Ground { config, data, .. } = *ground;
     let posts = mail::mesh(data.identity.shards).map_err(io_error("connect the shards"))?;
-    let placement = &machine.placement;
-    let cores = placement.cores(data.identity.shards);
     let mut stops = Vec::new();
     for ((id, post), (listeners, counters)) in (0..).zip(posts).zip(listeners.into_iter().zip(counters)) {
         stops.push(post.stop_handle());
         assert!(counters.waker.set(post.stop_handle()).is_ok(), "a shard starts once");
         let mut settings = loop_settings::LoopSettings::new(ShardId(id), data.shard(id));
-        settings.core = Some(cores[usize::from(id)]);
+        let claim = machine.cores[usize::from(id)];
+        settings.core = claim.core();
         settings.listeners = listeners;
         settings.files_max = machine.files;
         settings.places = Arc::clone(&machine.places);
@@ -480,7 +500,7 @@ fn start_shards(
             WalSync::WriteFdatasync => loop_settings::Sync::WriteThenFdatasync,
         };
         // A spinning shard would keep another one from the core that they share.
-        settings.spin_us = if placement.is_exclusive(data.identity.shards) { config.spin_us } else { 0 };
+        settings.spin_us = if matches!(claim, Claim::Own(_)) { config.spin_us } else { 0 };
         settings.hold = Some(data.lock().map_err(io_error("share the lock of the data directory"))?);
         let blocks = Pool::with_arena(usize::MAX, KEPT_BLOCKS, PAGE, REGISTERED_PAGES);
         settings.registered = Some(blocks.clone());

@@ -6,6 +6,7 @@
 //! process writes and reads a file of its own there, at the same pace.
 
 mod asks;
+mod bare;
 mod consumers;
 mod data;
 mod disk;
@@ -26,6 +27,7 @@ use crate::process::{Launch, Server, raise_open_files};
 use crate::report::{Report, ms};
 use clap::ValueEnum;
 use data::Size;
+use bare::Bare;
 use disk::Disk;
 use healthy::{CLIENTS, Figures, Healthy, NAMES};
 use kinds::{Seen, Stage};
@@ -92,19 +94,25 @@ pub fn run(plan: &Plan) -> Result<Report> {
     report.number("resident_prepared_mib", mib(server.memory()?.0));
     let healthy = Healthy::new(server.kafka, size);
     let disk = Disk::new(plan.dir.join("disk.dat"));
-    let mut street = Street { plan, size, server: &server, healthy: &healthy, disk: &disk, report: &mut report };
+    let bare = Bare::new();
+    let mut street =
+        Street { plan, size, server: &server, healthy: &healthy, disk: &disk, bare: &bare, report: &mut report };
     thread::scope(|scope| {
         healthy.start(scope);
         if plan.seconds.is_some() {
             disk.start(scope);
+            bare.start(scope)?;
         }
         let result = kinds.iter().try_for_each(|kind| street.beside(*kind, kinds.len()));
         healthy.stop();
         disk.stop();
+        bare.stop();
         result
     })?;
-    if let Some(failure) = disk.failure() {
-        report.demand("the disk is measured", false, failure);
+    for (what, failure) in [("the disk is measured", disk.failure()), ("the machine is measured", bare.failure())] {
+        if let Some(failure) = failure {
+            report.demand(what, false, failure);
+        }
     }
     for (who, name) in NAMES.iter().enumerate() {
         let failure = healthy.failure(who);
@@ -131,15 +139,17 @@ struct Street<'a> {
     server: &'a Server,
     healthy: &'a Healthy,
     disk: &'a Disk,
+    bare: &'a Bare,
     report: &'a mut Report,
 }
 
-/// The healthy clients' figures over one time, and what others' durable writes and reads took then.
+/// The healthy clients' figures over one time, and what others' durable writes, reads and round trips took then.
 #[derive(Clone, Copy)]
 struct All {
     clients: [Figures; CLIENTS],
     writes: Option<Times>,
     reads: Option<Times>,
+    stays: Option<Times>,
 }
 
 impl Street<'_> {
@@ -189,7 +199,12 @@ impl Street<'_> {
     fn figures(&self, from: Instant) -> All {
         let to = Instant::now();
         let clients = std::array::from_fn(|who| self.healthy.figures(who, from, to));
-        All { clients, writes: self.disk.writes(from, to), reads: self.disk.reads(from, to) }
+        All {
+            clients,
+            writes: self.disk.writes(from, to),
+            reads: self.disk.reads(from, to),
+            stays: self.bare.stays(from, to),
+        }
     }
 
     /// The same, until each has got something done; and the server's memory all the while.
@@ -231,19 +246,23 @@ impl Street<'_> {
         self.report.demand(format!("{name}: memory"), memory.resident < bound, memory.to_string());
     }
 
-    /// Rates and p99 beside the neighbours against those without. What the disk itself was slower at for others is nobody's
-    /// fault here: a client that waits for it as often as it can loses as much.
+    /// Rates and p99 beside the neighbours against those without. What the disk, or the machine for round trips, was slower at for others is
+    /// nobody's fault here: a client that waits for it as often as it can loses as much.
     fn compare(&mut self, name: &str, before: &All, figures: &All, after: &All) {
-        let writes = Times::slower(figures.writes, [before.writes, after.writes]);
-        let reads = Times::slower(figures.reads, [before.reads, after.reads]);
+        let slower = |of: fn(&All) -> Option<Times>| Times::slower(of(figures), [of(before), of(after)]);
+        let (writes, reads) = (slower(|all| all.writes), slower(|all| all.reads));
+        let stays = slower(|all| all.stays);
         self.report.say(format!(
-            "{name}: the disk for others: p99 of writes {} ({:.1} times what it was), of reads {} ({:.1} times)",
+            "{name}: p99 for others: durable writes {} ({:.1} times what it was), reads {} ({:.1} times), a bare server's newcomers {} ({:.1} times)",
             time(figures.writes.map(|times| times.p99)),
             writes.1,
             time(figures.reads.map(|times| times.p99)),
-            reads.1
+            reads.1,
+            time(figures.stays.map(|times| times.p99)),
+            stays.1
         ));
-        for ((who, client), (mean, high)) in NAMES.iter().enumerate().zip([writes, writes, reads, (1.0, 1.0)]) {
+        let others = [(writes, "the disk"), (writes, "the disk"), (reads, "the disk"), (stays, "a bare server")];
+        for ((who, client), ((mean, high), what_else)) in NAMES.iter().enumerate().zip(others) {
             let (alone, beside) = ([before.clients[who], after.clients[who]], figures.clients[who]);
             let rate = (alone[0].rate + alone[1].rate) / 2.0;
             let kept = beside.rate / rate;
@@ -255,7 +274,7 @@ impl Street<'_> {
                 (Some(beside), Some(alone)) => beside.as_secs_f64() / alone.as_secs_f64(),
                 _ => f64::INFINITY,
             };
-            let seen = format!("{}, {} alone: {times:.2} times, the disk {high:.2}", time(beside.p99), time(p99));
+            let seen = format!("{}, {} alone: {times:.2} times, {what_else} {high:.2}", time(beside.p99), time(p99));
             let what = format!("{name}: the {client}'s p99 is at most twice what it was");
             self.report.demand_of_time(what, times <= P99_TIMES * high, seen);
         }
