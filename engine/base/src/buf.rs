@@ -264,6 +264,11 @@ impl BufMut {
         self.block.memory().bytes
     }
 
+    /// A buffer of `bytes` bytes of the pool that this one is of; `None` when that is at its limit.
+    pub fn another(&self, bytes: usize) -> Option<BufMut> {
+        Pool { shared: Arc::clone(&self.block.pool) }.take(bytes)
+    }
+
     /// Gives up writing.
     pub fn freeze(self) -> Buf {
         Buf { block: self.block, start: self.start, end: self.end }

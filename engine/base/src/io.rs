@@ -26,7 +26,7 @@ pub enum Event<M> {
     Filled { conn: ConnId, bytes: BufMut },
     /// Answer to [`Op::Pause`] of an [`Op::RecvExact`] that was not full: its buffer, which is filled up to `at`.
     Halted { conn: ConnId, bytes: BufMut, at: usize },
-    /// No receive buffer was free: the receive is disarmed; arm it again later.
+    /// No shared receive buffer was free for what has come: the receive is disarmed. [`Op::RecvExact`] needs none.
     Starved { conn: ConnId },
     /// Answer to [`Op::Pause`]: nothing is armed, nothing more arrives until it is.
     Paused { conn: ConnId },

@@ -67,7 +67,8 @@ pub const FRAME_BYTES_MAX: usize = 100 << 20;
 pub const RECV_BUF_BYTES: usize = 32 << 10;
 /// Provided receive buffers of a shard's ring (a power of two).
 pub const RECV_BUFS: usize = 128;
-/// Memory of one shard for receive buffers, which small requests stay in until they are answered.
+/// Memory of one shard for receive buffers, which small requests stay in until they are answered. Whoever finds none receives
+/// into memory of its own.
 pub const RECV_MEMORY: usize = 256 << 20;
 /// Memory of one shard for requests that are being received or wait for their answers.
 pub const FRAMES_MEMORY: usize = 256 << 20;

@@ -20,10 +20,6 @@ use torc_base::limits::{
 };
 use torc_base::time::Mono;
 
-/// How long a connection that found no receive buffer waits before it tries again.
-const STARVED_MS: u64 = 1;
-/// Connections that try again in one turn. Thousands may wait for buffers, and others are to be served meanwhile.
-const RETRIES_MAX: usize = 64;
 /// After a stop was asked for, what clients have sent before it is still read: until a connection has been silent for
 /// so long, which tells that nothing is left in its socket ...
 const QUIET_NS: u64 = 20_000_000;
@@ -150,23 +146,20 @@ pub struct Conns {
     answers: Budget,
     /// Memory for answers is short elsewhere in the shard.
     pressed: bool,
-    /// Since when answers that may be long wait for memory and none has got it, and when that was last said.
-    wanted: Option<(Mono, Mono)>,
+    /// Since when answers that may be long wait for memory and none has got it, as was said in this turn.
+    answers_stuck_since: Option<Mono>,
+    /// When somebody last gave way to those.
+    gave_way: Mono,
     /// Have answers to send.
     dirty: BTreeSet<ConnId>,
     /// Have long ones to send, and take turns.
     long: VecDeque<ConnId>,
-    /// Found no receive buffer.
-    starved: BTreeSet<ConnId>,
     /// Have room again for what was put off.
     resumed: BTreeSet<ConnId>,
     /// Have given something to their sockets.
     sending: BTreeSet<ConnId>,
     /// What is to be read again for answers that were taken back.
     reads: Vec<(ConnId, Later, usize)>,
-    retry: Option<Mono>,
-    /// The first that tries again next; those before it have had their turn.
-    retry_from: ConnId,
     last_look: Mono,
     next_sweep: Mono,
     drain: Option<Drain>,
@@ -193,6 +186,7 @@ macro_rules! lender {
             turns: &mut $self.turns,
             pool: &$self.pool,
             reserved: &mut $c.reserved,
+            is_first: $c.outbox.is_empty(),
         }
     };
 }
@@ -210,15 +204,13 @@ impl Conns {
             kept: 0,
             answers: Budget::new(limits.answers),
             pressed: false,
-            wanted: None,
+            answers_stuck_since: None,
+            gave_way: Mono(0),
             dirty: BTreeSet::new(),
             long: VecDeque::new(),
-            starved: BTreeSet::new(),
             resumed: BTreeSet::new(),
             sending: BTreeSet::new(),
             reads: Vec::new(),
-            retry: None,
-            retry_from: ConnId(0),
             last_look: Mono(0),
             next_sweep: Mono(0),
             drain: None,
@@ -312,7 +304,7 @@ impl Conns {
     }
 
     fn forget(&mut self, conn: ConnId) -> Option<Conn> {
-        for set in [&mut self.dirty, &mut self.starved, &mut self.resumed, &mut self.sending] {
+        for set in [&mut self.dirty, &mut self.resumed, &mut self.sending] {
             set.remove(&conn);
         }
         self.turns.leave(conn);
@@ -349,7 +341,15 @@ impl Conns {
         let Some(c) = self.conns.get_mut(&conn) else { return Ok(None) };
         c.receive.filled();
         c.active = now;
-        if c.closing { Ok(None) } else { framed(c.origin.protocol, c.frames.filled(bytes, lender!(self, c, conn))) }
+        if c.closing {
+            return Ok(None);
+        }
+        if c.alone.is_some() {
+            // It was received to see whether the client goes.
+            c.frames.keep_length(now, bytes);
+            return Ok(None);
+        }
+        framed(c.origin.protocol, c.frames.filled(bytes, lender!(self, c, conn)))
     }
 
     /// An exact receive was stopped to see how far it is.
@@ -364,19 +364,15 @@ impl Conns {
         }
     }
 
-    /// The receive stopped, asked for or for lack of buffers.
-    pub fn disarmed(&mut self, now: Mono, conn: ConnId, starved: bool) {
+    /// The receive stopped, asked for or for lack of shared buffers. Nobody waits for those: they may be held by whoever
+    /// waits for something else. What comes next is received into memory of its own.
+    pub fn disarmed(&mut self, conn: ConnId, starved: bool) {
         if let Some(c) = self.conns.get_mut(&conn)
             && c.receive.stopped(starved)
             && starved
         {
-            self.starve(now, conn);
+            c.frames.do_without_shared();
         }
-    }
-
-    fn starve(&mut self, now: Mono, conn: ConnId) {
-        self.starved.insert(conn);
-        self.retry.get_or_insert(now.plus_ms(STARVED_MS));
     }
 
     /// The peer sends no more. What it sent is served, and it still gets its answers: those that wait for them.
@@ -448,14 +444,12 @@ impl Conns {
     pub fn open_slot(&mut self, now: Mono, conn: ConnId, api: i16, bytes: usize) -> SlotId {
         let c = self.conns.get_mut(&conn).expect("a request has a connection");
         let trace = Trace { api, began: c.frames.began(), decoded: now, path: Path::Other };
+        // What was reserved for the frame becomes the request's.
         let collected = std::mem::take(&mut c.reserved);
-        if collected == 0 {
-            self.turns.take(bytes);
-        } else {
-            assert_eq!(collected, bytes, "what was reserved for the frame becomes the request's");
-        }
+        assert!(collected == 0 || collected >= bytes, "{collected} bytes for a frame of {bytes}");
+        self.turns.take(bytes.saturating_sub(collected));
         c.pace.arrived(now.since(c.frames.began()) / 1_000_000);
-        c.outbox.open(bytes, trace)
+        c.outbox.open(bytes.max(collected), trace)
     }
 
     /// No other request of the connection is taken until the one of that place, its newest, is answered: the answer may be
@@ -529,6 +523,10 @@ impl Conns {
     pub fn arm(&mut self, now: Mono, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         let (reads, free) = (self.reads(), self.turns.budget().free());
         let Some(c) = self.conns.get_mut(&conn) else { return };
+        let receives = c.may_receive(free);
+        if !receives || c.frames.is_starved() {
+            c.frames.set_aside();
+        }
         if c.eof && c.frames.is_starved() && !c.frames.is_looked_through() {
             // It has its turn to come, and nothing to receive.
             return;
@@ -537,10 +535,6 @@ impl Conns {
             return self.close_if_done(now, conn, ops);
         }
         c.stopped |= !c.may_take(free);
-        let receives = c.may_receive(free);
-        if !receives {
-            c.frames.set_aside(&self.pool);
-        }
         if !c.receive.turn(conn, &mut c.frames, &self.pool, (!receives, receives && reads), ops) {
             self.leave_if_idle(conn, ops);
         }
@@ -669,34 +663,22 @@ impl Conns {
         }
     }
 
-    /// Connections that waited for memory, buffers or room and may go on; takes back what stalled ones hold.
+    /// Connections that waited for memory or room and may go on; takes back what stalled ones hold.
     pub fn retry(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) -> Vec<ConnId> {
         self.now = now;
         if now >= self.next_sweep {
             self.sweep(now, ops);
         }
+        let answers_stuck_since = self.answers_stuck_since.take();
         if now >= self.next_look() {
             self.last_look = now;
             self.look_at_frames(now, ops);
-            self.look_at_answers(now, ops);
+            self.look_at_answers(now, answers_stuck_since, ops);
         }
         self.look_at_drain(now, ops);
         let mut again: Vec<ConnId> = std::mem::take(&mut self.resumed).into_iter().collect();
         again.extend(std::iter::from_fn(|| self.turns.next(now)));
-        if self.retry.is_some_and(|at| at <= now) {
-            self.retry_starved(now, &mut again);
-        }
         again
-    }
-
-    fn retry_starved(&mut self, now: Mono, again: &mut Vec<ConnId>) {
-        let behind = self.starved.range(self.retry_from..);
-        let turn = behind.chain(self.starved.range(..self.retry_from)).copied();
-        let turn: Vec<ConnId> = turn.take(RETRIES_MAX).collect();
-        turn.iter().for_each(|conn| assert!(self.starved.remove(conn)));
-        self.retry_from = turn.last().map_or(ConnId(0), |last| ConnId(last.get() + 1));
-        self.retry = (!self.starved.is_empty()).then(|| now.plus_ms(STARVED_MS));
-        again.extend(turn);
     }
 
     /// True if the connection is there, and not about to be closed.
@@ -735,7 +717,7 @@ impl Conns {
         let look = self.drain.filter(|_| !self.conns.is_empty()).map(|drain| drain.next_look);
         let resume = (!self.resumed.is_empty() || !self.long.is_empty()).then_some(Mono(0));
         let stalled = (!self.sending.is_empty() || self.turns.is_short()).then(|| self.next_look());
-        [self.retry, sweep, look, resume, stalled].into_iter().flatten().min()
+        [sweep, look, resume, stalled].into_iter().flatten().min()
     }
 
     /// Bytes of memory that requests hold.

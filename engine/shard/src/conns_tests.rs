@@ -1,6 +1,7 @@
 use super::patience::{HOPELESS_MS, LOOK_MS, LOOK_PRESSED_MS, PATIENCE_MS, PATIENCE_PRESSED_MS};
 use super::*;
-use torc_base::limits::LARGE_FRAME;
+use crate::memory::Standstill;
+use torc_base::limits::{LARGE_FRAME, PAGE};
 
 const CONN: ConnId = ConnId(7);
 const IDLE_MS: u64 = 60_000;
@@ -101,7 +102,7 @@ fn too_many_requests_stop_the_receive_until_there_is_room() {
     // More comes before the receive has stopped.
     conns.received(at(0), CONN, frames(1));
     assert!(take(&mut conns, CONN).is_empty());
-    conns.disarmed(at(0), CONN, false);
+    conns.disarmed(CONN, false);
     ops.clear();
     conns.arm(at(0), CONN, &mut ops);
     assert!(ops.is_empty(), "nothing is received while there is no room");
@@ -202,26 +203,79 @@ fn what_was_asked_for_a_closed_connection_is_dropped() {
     assert_eq!((conns.len(), conns.answers_used(), conns.frames_used()), (0, 0, 0));
 }
 
+/// The exact receive that is armed now.
+fn exact(conns: &mut Conns) -> (BufMut, usize) {
+    let mut ops = Vec::new();
+    conns.arm(at(0), CONN, &mut ops);
+    match ops.pop() {
+        Some(Op::RecvExact { conn: CONN, bytes, from }) => (bytes, from),
+        op => panic!("{op:?}"),
+    }
+}
+
+/// Receives a frame exactly, first its length: the frame.
+fn fill(conns: &mut Conns, frame: &[u8]) -> BufMut {
+    let (mut head, 0) = exact(conns) else { panic!("nothing of it is there") };
+    head.copy_from_slice(&(frame.len() as u32).to_be_bytes());
+    assert!(conns.filled(at(0), CONN, head).expect("a good length").is_none());
+    let (mut body, 0) = exact(conns) else { panic!("nothing of it is there") };
+    body.copy_from_slice(frame);
+    conns.filled(at(0), CONN, body).expect("a good length").expect("the frame").1
+}
+
 #[test]
-fn starved_of_receive_buffers_a_connection_tries_again_after_a_while() {
+fn without_a_shared_buffer_a_connection_goes_on_at_once_in_memory_of_its_own() {
     let (mut conns, mut ops) = (one(1 << 20), Vec::new());
-    conns.disarmed(at(0), CONN, true);
-    assert_eq!(conns.deadline(), Some(at(0)), "the first sweep");
-    assert!(conns.retry(at(0), &mut ops).is_empty(), "too early");
-    assert_eq!(conns.deadline(), Some(at(STARVED_MS)));
-    assert!(conns.retry(at(STARVED_MS), &mut ops).contains(&CONN));
-    conns.arm(at(STARVED_MS), CONN, &mut ops);
-    assert!(matches!(ops[..], [Op::Recv { conn: CONN }]));
+    // In the middle of a length.
+    conns.received(at(0), CONN, bytes(&[0, 0]));
+    assert!(take(&mut conns, CONN).is_empty());
+    conns.disarmed(CONN, true);
+    let (mut head, 2) = exact(&mut conns) else { panic!("half of the length is there") };
+    head[2..].copy_from_slice(&[0, 3]);
+    assert!(conns.filled(at(0), CONN, head).expect("a good length").is_none());
+    let (mut body, 0) = exact(&mut conns) else { panic!("nothing of it is there") };
+    body.copy_from_slice(b"abc");
+    assert_eq!(&conns.filled(at(0), CONN, body).expect("a good length").expect("the frame").1[..], b"abc");
+    let slot = conns.open_slot(at(0), CONN, 0, 3);
+    assert_eq!(conns.frames_used(), PAGE, "it is counted, as what it takes");
+    conns.answer(CONN, slot, Vec::new(), Path::Other);
+    // After some small ones it sees whether there are buffers again.
+    let mut small = 1;
+    loop {
+        conns.arm(at(0), CONN, &mut ops);
+        match ops.pop() {
+            Some(Op::Recv { conn: CONN }) => break,
+            Some(Op::RecvExact { mut bytes, .. }) => {
+                bytes.fill(0);
+                conns.filled(at(0), CONN, bytes).expect("a good length").expect("a frame without a byte");
+                let slot = conns.open_slot(at(0), CONN, 0, 0);
+                conns.answer(CONN, slot, Vec::new(), Path::Other);
+                small += 1;
+            }
+            op => panic!("{op:?}"),
+        }
+    }
+    assert!((4..20).contains(&small), "{small}");
+    conns.disarmed(CONN, true);
+    exact(&mut conns);
 }
 
 #[test]
 fn a_starved_receive_that_was_to_pause_waits_for_the_pause() {
     let (mut conns, mut ops) = (one(1 << 20), Vec::new());
     conns.received(at(0), CONN, frames(REQUESTS_IN_FLIGHT_MAX));
-    take(&mut conns, CONN);
+    let slots = take(&mut conns, CONN);
     conns.arm(at(0), CONN, &mut ops);
-    conns.disarmed(at(0), CONN, true);
-    assert!(conns.retry(at(5), &mut ops).is_empty(), "Paused is still to come");
+    assert!(matches!(ops[..], [Op::Pause { conn: CONN }]));
+    conns.disarmed(CONN, true);
+    slots.into_iter().for_each(|slot| conns.answer(CONN, slot, Vec::new(), Path::Other));
+    conns.send(at(0), &mut ops);
+    ops.clear();
+    conns.arm(at(0), CONN, &mut ops);
+    assert!(ops.is_empty(), "Paused is still to come: {ops:?}");
+    conns.disarmed(CONN, false);
+    conns.arm(at(0), CONN, &mut ops);
+    assert!(matches!(ops[..], [Op::Recv { conn: CONN }]));
 }
 
 /// Begins a frame that is received exactly; the receive, if there is memory for the frame.
@@ -230,7 +284,7 @@ fn begin(conns: &mut Conns, now: Mono, conn: ConnId, length: usize) -> Option<(B
     conns.accepted(now, conn, origin(0), &mut ops);
     conns.received(now, conn, bytes(&[&(length as u32).to_be_bytes()[..], &[1]].concat()));
     assert!(conns.next_frame(now, conn).expect("a good length").is_none());
-    conns.disarmed(now, conn, false);
+    conns.disarmed(conn, false);
     conns.arm(now, conn, &mut ops);
     match ops.pop() {
         Some(Op::RecvExact { bytes, from, .. }) => Some((bytes, from)),
@@ -461,6 +515,9 @@ fn who_finds_no_memory_for_a_large_frame_does_not_keep_small_ones_waiting() {
     let (mut conns, _) = stuffed();
     let small = ConnId(8);
     conns.accepted(at(2), small, origin(0), &mut Vec::new());
+    // Not even where there is none at all.
+    let rest = conns.turns.budget().free();
+    conns.turns.take(rest);
     conns.received(at(2), small, bytes(&100u32.to_be_bytes()));
     conns.received(at(2), small, bytes(&[1; 100]));
     let frame = conns.next_frame(at(2), small).expect("a good length").expect("a small one is taken").1;
@@ -476,29 +533,35 @@ fn all_that_wait_for_memory_get_their_turn() {
     let waiting = 200;
     for conn in (0..waiting).map(ConnId) {
         conns.accepted(at(0), conn, origin(0), &mut ops);
-        conns.received(at(0), conn, bytes(&[0, 0, 0, 9]));
+        conns.received(at(0), conn, bytes(&[0, 0, 16, 9]));
         assert!(conns.next_frame(at(0), conn).expect("a good length").is_none());
-        conns.disarmed(at(0), conn, false);
+        conns.disarmed(conn, false);
         conns.arm(at(0), conn, &mut ops);
     }
     assert!(conns.retry(at(1), &mut ops).is_empty(), "nobody tries in vain");
     conns.turns.give(all);
     let mut served = 0;
     for conn in conns.retry(at(10), &mut ops) {
-        conns.received(at(10), conn, bytes(&[1; 9]));
+        conns.received(at(10), conn, bytes(&[1; 4096 + 9]));
         served += usize::from(conns.next_frame(at(10), conn).expect("a good length").is_some());
     }
     assert_eq!(served, waiting as usize);
 }
 
-#[test]
-fn what_a_client_does_not_read_is_taken_back_after_a_while() {
+/// A connection whose client is being sent an answer; what was given to its socket.
+fn answering(answer: &str) -> (Conns, Vec<Op<Mail>>, Vec<Buf>) {
     let (mut conns, mut ops) = open();
     conns.received(at(0), CONN, frames(1));
     let slots = take(&mut conns, CONN);
-    conns.answer(CONN, slots[0], reply("an answer"), Path::Other);
+    conns.answer(CONN, slots[0], reply(answer), Path::Other);
     conns.send(at(0), &mut ops);
     let Some(Op::Send { parts, .. }) = ops.pop() else { panic!("{ops:?}") };
+    (conns, Vec::new(), parts)
+}
+
+#[test]
+fn what_a_client_does_not_read_is_taken_back_after_a_while() {
+    let (mut conns, mut ops, parts) = answering("an answer");
     conns.retry(at(PATIENCE_MS - 1), &mut ops);
     assert!(ops.is_empty());
     let due = conns.deadline().expect("somebody has to look");
@@ -519,13 +582,7 @@ fn what_a_client_does_not_read_is_taken_back_after_a_while() {
 
 #[test]
 fn while_memory_is_short_patience_is_short_and_who_never_reads_is_closed() {
-    let (mut conns, mut ops) = open();
-    conns.received(at(0), CONN, frames(1));
-    let slots = take(&mut conns, CONN);
-    let long = vec![b'x'; 2 * PIECE_BYTES_MIN];
-    conns.answer(CONN, slots[0], vec![Piece::Bytes(Buf::copy_of(&long))], Path::Other);
-    conns.send(at(0), &mut ops);
-    let Some(Op::Send { parts, .. }) = ops.pop() else { panic!("{ops:?}") };
+    let (mut conns, mut ops, parts) = answering(&"x".repeat(2 * PIECE_BYTES_MIN));
     conns.press(true);
     conns.retry(at(PATIENCE_PRESSED_MS + LOOK_PRESSED_MS), &mut ops);
     assert!(matches!(ops[..], [Op::TakeBack { conn: CONN }]), "{ops:?}");
@@ -540,20 +597,15 @@ fn while_memory_is_short_patience_is_short_and_who_never_reads_is_closed() {
 /// One that takes a little now and then moves, and holds what others wait for all the same.
 #[test]
 fn who_takes_a_long_answer_little_by_little_gives_way_when_others_have_waited_for_long() {
-    let (mut conns, mut ops) = open();
-    conns.received(at(0), CONN, frames(1));
-    let slots = take(&mut conns, CONN);
-    let long = vec![b'x'; 8 * PIECE_BYTES_MIN];
-    conns.answer(CONN, slots[0], vec![Piece::Bytes(Buf::copy_of(&long))], Path::Other);
-    conns.send(at(0), &mut ops);
-    let Some(Op::Send { mut parts, .. }) = ops.pop() else { panic!("{ops:?}") };
+    let (mut conns, mut ops, mut parts) = answering(&"x".repeat(8 * PIECE_BYTES_MIN));
     conns.press(true);
     let (mut closed_at, mut wanted_since) = (None, None);
     for ms in (0..HOPELESS_MS + 30_000).step_by(500) {
         // Somebody waits from the tenth second on, and nobody is granted anything.
         if ms >= 10_000 {
-            conns.want_answer(at(ms));
-            wanted_since.get_or_insert(ms);
+            let mut standstill = Standstill::default();
+            standstill.note(at(*wanted_since.get_or_insert(ms)), true);
+            conns.note_stuck(standstill);
         }
         ops.clear();
         conns.retry(at(ms), &mut ops);
@@ -593,6 +645,34 @@ fn what_is_asked_for_behind_a_long_answer_waits_and_the_clients_end_is_seen() {
     assert!(conns.next_frame(at(2), CONN).expect("a good length").is_some());
 }
 
+/// The same of one that receives exactly: what comes behind is a length, and waits as it came.
+#[test]
+fn a_length_that_comes_behind_a_long_answer_waits_for_it() {
+    for next in [&b"again"[..], b""] {
+        let mut conns = one(1 << 20);
+        conns.disarmed(CONN, true);
+        let frame = fill(&mut conns, b"a list");
+        let slot = conns.open_slot(at(0), CONN, 3, frame.len());
+        conns.take_alone(CONN, slot);
+        let used = conns.frames_used();
+        let (mut head, 0) = exact(&mut conns) else { panic!("nothing of it is there") };
+        head.copy_from_slice(&(next.len() as u32).to_be_bytes());
+        assert!(conns.filled(at(0), CONN, head).expect("not looked at").is_none());
+        assert_eq!(conns.frames_used(), used, "it holds no memory for the next one");
+        let mut ops = Vec::new();
+        conns.arm(at(0), CONN, &mut ops);
+        assert!(ops.is_empty() && take(&mut conns, CONN).is_empty(), "no more than that: {ops:?}");
+        conns.answer(CONN, slot, reply("long"), Path::Other);
+        let whole = conns.next_frame(at(1), CONN).expect("a good length").map(|(_, frame)| frame);
+        let whole = whole.unwrap_or_else(|| {
+            let (mut body, 0) = exact(&mut conns) else { panic!("nothing of it is there") };
+            body.copy_from_slice(next);
+            conns.filled(at(1), CONN, body).expect("a good length").expect("the frame").1
+        });
+        assert_eq!(&whole[..], next);
+    }
+}
+
 #[test]
 fn a_connection_keeps_its_listener_and_its_protocol_when_it_moves() {
     let limits = MemoryLimits::default();
@@ -602,7 +682,7 @@ fn a_connection_keeps_its_listener_and_its_protocol_when_it_moves() {
     assert_eq!((here.protocol(CONN), here.listener(CONN)), (Some(Protocol::Kafka), ListenerId(3)));
     here.note_owner(CONN, Some(ShardId(1)));
     here.arm(at(1), CONN, &mut ops);
-    here.disarmed(at(1), CONN, false);
+    here.disarmed(CONN, false);
     ops.clear();
     here.arm(at(1), CONN, &mut ops);
     let Some(Op::HandOver { with: Mail::Moving(moving), .. }) = ops.pop() else { panic!("it moves: {ops:?}") };

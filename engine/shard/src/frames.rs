@@ -2,7 +2,8 @@
 //!
 //! A frame that arrived in one piece is a slice of the receive buffer. One that did not is collected in a buffer of
 //! its own length. When a large one is coming, the connection switches to receiving exactly: first the length, then
-//! the frame, straight into a buffer of that size; it switches back when small frames return.
+//! the frame, straight into a buffer of that size; it switches back when small frames return. So does a connection that
+//! found no shared buffer: whoever holds those, nobody waits for one.
 
 use crate::memory::{Pace, Turns};
 use std::collections::VecDeque;
@@ -39,14 +40,21 @@ pub struct Lender<'a> {
     pub pool: &'a Pool,
     /// Bytes that the connection has for a frame that is not whole.
     pub reserved: &'a mut usize,
+    /// Nothing else of the connection is under way: then a short frame waits for nobody, as one does not that came whole.
+    pub is_first: bool,
 }
 
 impl Lender<'_> {
     fn take(&mut self, len: usize) -> Option<BufMut> {
-        if !self.turns.ask(self.now, self.conn, len, self.pace) {
+        // No buffer takes less.
+        let bytes = len.max(PAGE);
+        if self.is_first && len <= PAGE {
+            self.turns.leave(self.conn);
+            self.turns.take(bytes);
+        } else if !self.turns.ask(self.now, self.conn, bytes, self.pace) {
             return None;
         }
-        *self.reserved += len;
+        *self.reserved += bytes;
         Some(self.pool.take(len).expect("the pool has no limit"))
     }
 }
@@ -123,16 +131,23 @@ impl Frames {
         self.held.push_back((now, bytes));
     }
 
-    /// What came in and is not to be looked at for now moves to memory of its own, if that is much less: what all
-    /// connections receive into is not to be used up by those that are made to wait.
-    pub fn set_aside(&mut self, pool: &Pool) {
+    /// No shared buffer was free: what comes next is received exactly. So it is for some frames, and then it is seen
+    /// whether there are buffers again.
+    pub fn do_without_shared(&mut self) {
+        (self.exact, self.small_in_a_row) = (true, 0);
+    }
+
+    /// What came in and is not to be looked at for now moves to a smaller block of the same memory, if it fills less than
+    /// half of what it holds: shared buffers are for what comes in.
+    pub fn set_aside(&mut self) {
         let bytes: usize = self.held.iter().map(|(_, bytes)| bytes.len()).sum();
         let pinned: usize = self.held.iter().map(|(_, bytes)| bytes.block_bytes()).sum();
-        if bytes == 0 || pinned <= 2 * bytes.max(PAGE) {
+        let Some((at, first)) = self.held.front() else { return };
+        if pinned <= 2 * bytes.max(PAGE) {
             return;
         }
-        let mut aside = pool.take(bytes).expect("the pool has no limit");
-        let (at, mut filled) = (self.held.front().expect("there are bytes").0, 0);
+        let Some(mut aside) = first.another(bytes) else { return };
+        let (at, mut filled) = (*at, 0);
         for (_, bytes) in self.held.drain(..) {
             aside[filled..filled + bytes.len()].copy_from_slice(&bytes);
             filled += bytes.len();
@@ -169,11 +184,11 @@ impl Frames {
             }
             let len = self.length()?;
             let (_, bytes) = self.held.front_mut().expect("looked at above");
-            if bytes.len() >= len {
-                let frame = bytes.split_to(len);
-                if bytes.is_empty() {
-                    self.held.pop_front();
-                }
+            let frame = (bytes.len() >= len).then(|| bytes.split_to(len));
+            if bytes.is_empty() {
+                self.held.pop_front();
+            }
+            if let Some(frame) = frame {
                 self.end_of_frame(len);
                 return Ok(Some(frame));
             }
@@ -252,6 +267,13 @@ impl Frames {
         let before = std::mem::replace(&mut self.head_len, at);
         self.head[..at].copy_from_slice(&buf[..at]);
         at > before
+    }
+
+    /// The length of a frame was received exactly, which is not to be looked at for now.
+    pub fn keep_length(&mut self, now: Mono, mut bytes: BufMut) {
+        assert!(self.exact && self.body.is_none() && self.held.is_empty() && self.head_len < 4);
+        drop(bytes.split_to(self.head_len));
+        self.held.push_back((now, bytes));
     }
 
     /// An exact receive has filled its buffer; the frame, if it was one.

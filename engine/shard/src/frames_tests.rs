@@ -26,7 +26,7 @@ impl Memory {
 
     fn lender(&mut self) -> Lender<'_> {
         let Memory { turns, pool, reserved } = self;
-        Lender { now: Mono(0), conn: ConnId(1), pace: Pace::default(), turns, pool, reserved }
+        Lender { now: Mono(0), conn: ConnId(1), pace: Pace::default(), turns, pool, reserved, is_first: false }
     }
 }
 
@@ -191,12 +191,59 @@ fn what_is_not_looked_at_for_now_takes_what_it_needs() {
         frames.push(Mono(0), block);
     }
     let pinned = shared.used();
-    frames.set_aside(&memory.pool);
-    assert!(shared.used() == 0 && memory.pool.used() * 4 < pinned, "{} of {pinned}", memory.pool.used());
-    frames.set_aside(&memory.pool);
+    frames.set_aside();
+    assert!(shared.used() * 4 < pinned, "{} of {pinned}", shared.used());
+    let aside = shared.used();
+    frames.set_aside();
+    assert_eq!(shared.used(), aside, "once");
     for size in sizes {
         let frame = frames.pop(&mut memory.lender()).expect("a good length").expect("it is there");
         assert_eq!(frame.len(), size);
     }
-    assert!(frames.is_looked_through());
+    assert!(frames.is_looked_through() && shared.used() == 0);
+}
+
+/// What moves aside stays in the bound of the memory that it came into; where there is no room for that, it stays.
+#[test]
+fn without_room_what_is_not_looked_at_stays_where_it_is() {
+    let shared = Pool::new(32 << 10, 0);
+    let mut frames = Frames::new(MAX);
+    let mut block = shared.take(32 << 10).expect("no limit");
+    block.truncate(6);
+    block.copy_from_slice(&wire(&[2]));
+    frames.push(Mono(0), block);
+    frames.set_aside();
+    assert_eq!(shared.used(), 32 << 10);
+    assert_eq!(frames.pop(&mut plenty().lender()).expect("a good length").expect("it is there").len(), 2);
+}
+
+/// The length of a frame that waits for memory may have come alone: its buffer is not held for that.
+#[test]
+fn a_frame_that_waits_for_memory_holds_no_empty_buffer() {
+    let mut memory = Memory::new(8192);
+    memory.turns.take(8192);
+    let shared = pool();
+    let mut frames = Frames::new(MAX);
+    let mut block = shared.take(32 << 10).expect("no limit");
+    block.truncate(4);
+    block.copy_from_slice(&6000u32.to_be_bytes());
+    frames.push(Mono(0), block);
+    assert!(frames.pop(&mut memory.lender()).unwrap().is_none());
+    assert!(frames.is_starved() && frames.is_looked_through());
+    assert_eq!(shared.used(), 0);
+}
+
+#[test]
+fn without_shared_buffers_frames_are_the_same_and_take_their_own() {
+    let mut memory = plenty();
+    let mut frames = Frames::new(MAX);
+    let lengths = [5, 0, 700, 1, LARGE_FRAME, 3];
+    let bytes = wire(&lengths);
+    // Two of its bytes came into a shared one.
+    frames.push(Mono(0), buf(&bytes[..2]));
+    assert!(frames.pop(&mut memory.lender()).unwrap().is_none());
+    frames.do_without_shared();
+    let (got, exactly) = deliver(&mut frames, &mut memory, &bytes[2..], 1000);
+    assert_eq!(got.iter().map(Vec::len).collect::<Vec<_>>(), lengths);
+    assert_eq!(exactly, bytes.len() - 2);
 }

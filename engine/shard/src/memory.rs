@@ -72,6 +72,29 @@ impl Budget {
     }
 }
 
+/// Since when somebody waits for memory and nobody has got any. After a while those who hold it and do not move give way, then
+/// the one that holds most (`conns/patience.rs`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standstill {
+    since: Option<Mono>,
+}
+
+impl Standstill {
+    pub fn since(&self) -> Option<Mono> {
+        self.since
+    }
+
+    /// Whether somebody waits now.
+    pub fn note(&mut self, now: Mono, waits: bool) {
+        self.since = waits.then(|| self.since.unwrap_or(now));
+    }
+
+    /// Somebody has got memory.
+    pub fn end(&mut self) {
+        self.since = None;
+    }
+}
+
 /// How quickly a connection's requests arrive, from their first byte to their last: memory is held as long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
@@ -132,8 +155,7 @@ pub struct Turns {
     queues: [BTreeSet<(Mono, ConnId)>; CLASSES],
     /// Have their turn; it is taken up with the next [`Turns::ask`].
     granted: BTreeMap<ConnId, usize>,
-    /// Since when somebody waits and nobody has got a turn.
-    stuck_since: Option<Mono>,
+    standstill: Standstill,
 }
 
 impl Turns {
@@ -145,7 +167,7 @@ impl Turns {
             waiting: BTreeMap::new(),
             queues: Default::default(),
             granted: BTreeMap::new(),
-            stuck_since: None,
+            standstill: Standstill::default(),
         }
     }
 
@@ -172,7 +194,7 @@ impl Turns {
         let order = pace.order(now);
         self.waiting.insert(conn, Waiting { since: now, order, need, quick });
         self.queues[class(need)].insert((order, conn));
-        self.stuck_since.get_or_insert(now);
+        self.standstill.note(now, true);
         false
     }
 
@@ -211,7 +233,8 @@ impl Turns {
         self.queues[class(need)].remove(&(order, conn));
         self.budget.take(need);
         self.granted.insert(conn, need);
-        self.stuck_since = self.is_short().then_some(now);
+        self.standstill.end();
+        self.standstill.note(now, self.is_short());
         Some(conn)
     }
 
@@ -224,7 +247,7 @@ impl Turns {
             self.budget.give(granted);
         }
         if !self.is_short() {
-            self.stuck_since = None;
+            self.standstill.end();
         }
     }
 
@@ -249,7 +272,7 @@ impl Turns {
 
     /// Since when somebody waits and nobody has got a turn.
     pub fn stuck_since(&self) -> Option<Mono> {
-        self.stuck_since
+        self.standstill.since()
     }
 }
 

@@ -248,9 +248,12 @@ impl Shard {
                 self.conns.halted(now.mono, conn, bytes, at);
                 self.pump(now, conn, ops);
             }
-            Event::Starved { conn } => self.conns.disarmed(now.mono, conn, true),
+            Event::Starved { conn } => {
+                self.conns.disarmed(conn, true);
+                self.pump(now, conn, ops);
+            }
             Event::Paused { conn } => {
-                self.conns.disarmed(now.mono, conn, false);
+                self.conns.disarmed(conn, false);
                 self.pump(now, conn, ops);
             }
             Event::Eof { conn } => self.eof(now, conn, ops),

@@ -128,7 +128,7 @@ impl Shard {
         }
     }
 
-    /// Connections that waited for memory, buffers or room go on.
+    /// Connections that waited for memory or room go on.
     pub(super) fn retry_conns(&mut self, now: Now, ops: &mut Ops) {
         for conn in self.conns.retry(now.mono, ops) {
             self.pump(now, conn, ops);

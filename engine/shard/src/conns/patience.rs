@@ -2,6 +2,7 @@
 
 use super::{Conn, Conns};
 use crate::mail::Mail;
+use crate::memory::Standstill;
 use torc_base::ids::ConnId;
 use torc_base::io::Op;
 use torc_base::limits::PIECE_BYTES_MIN;
@@ -47,8 +48,8 @@ impl Conns {
     }
 
     /// Takes back what sockets have not taken for a while. Bytes that are nowhere else are kept, unless memory is short
-    /// and nothing has moved for long.
-    pub(super) fn look_at_answers(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
+    /// and nothing has moved for long. `stuck_since`: since when others wait and none has got any.
+    pub(super) fn look_at_answers(&mut self, now: Mono, stuck_since: Option<Mono>, ops: &mut Vec<Op<Mail>>) {
         let pressed = self.is_pressed();
         let patience = if pressed { PATIENCE_PRESSED_MS } else { PATIENCE_MS };
         let (mut doomed, mut little, mut little_bytes) = (Vec::new(), Vec::new(), 0);
@@ -69,13 +70,12 @@ impl Conns {
                 little_bytes += c.outbox.held();
             }
         }
-        let hopeless =
-            self.wanted.is_some_and(|(since, said)| now >= since.plus_ms(HOPELESS_MS) && now < said.plus_ms(STUCK_MS));
+        let hopeless = stuck_since.is_some_and(|since| now >= since.max(self.gave_way).plus_ms(HOPELESS_MS));
         if doomed.is_empty() && (hopeless || self.answers.used() > self.answers.limit()) {
             // What moves, but little by little, gives way as well; and who has asked for most, if that is more than there is.
             let made = |conn: &ConnId| self.conns.get(conn).map_or(0, |c| c.outbox.made());
             doomed.extend(self.sending.iter().copied().filter(|conn| made(conn) > 0).max_by_key(made));
-            self.wanted = None;
+            self.gave_way = now;
         }
         // Little things are left to those who do not read, unless all of them together are too much.
         if little_bytes > self.answers.limit() / 4 {
@@ -105,15 +105,9 @@ impl Conns {
         self.share_of_answers(conn) >= PIECE_BYTES_MIN.min(self.answers.limit() / 8)
     }
 
-    /// An answer waits for memory. Said in every turn in which it does.
-    pub fn want_answer(&mut self, now: Mono) {
-        let since = self.wanted.filter(|(_, said)| now < said.plus_ms(STUCK_MS)).map_or(now, |(since, _)| since);
-        self.wanted = Some((since, now));
-    }
-
-    /// One that may be long is made.
-    pub fn grant_answer(&mut self) {
-        self.wanted = None;
+    /// Answers wait for memory, and none of their kind has got it. Said in every turn in which it is so.
+    pub fn note_stuck(&mut self, standstill: Standstill) {
+        self.answers_stuck_since = self.answers_stuck_since.into_iter().chain(standstill.since()).min();
     }
 
     /// True while memory for answers is short.

@@ -1,6 +1,7 @@
 //! Metadata of all topics. It is long, clients ask for it again and again, and each change makes it a new one: it is made
 //! over turns, once for all who ask for it in the same way, and kept until something changes.
 
+use super::lines::Length;
 use super::metadata::{TOPIC_OPERATIONS, asked};
 use super::{Kafka, Out, ReplyTo};
 use crate::complaints::Complaint;
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use torc_base::buf::Buf;
 use torc_base::ids::ListenerId;
-use torc_base::limits::{PIECE_BYTES_MIN, TURN_ITEMS};
+use torc_base::limits::TURN_ITEMS;
 use torc_net::kafka::schema::MetadataRequest;
 use torc_net::kafka::{EncodeError, MetadataWriter, Request};
 use torc_state::catalog::Topic;
@@ -184,7 +185,7 @@ impl Kafka {
             self.all_topics.put(self.view.told(), form, frame.clone());
         }
         for (to, request) in waiting {
-            if out.conns.are_answers_full() && frame.len() > PIECE_BYTES_MIN {
+            if Length::of(frame.len()).waits(out.conns) {
                 self.lists.push(to, Request::Metadata(request));
             } else {
                 self.answer_with_all(out, to, &frame);

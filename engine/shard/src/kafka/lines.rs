@@ -9,6 +9,7 @@ use super::configs::BROKER;
 use super::topic_partitions::TOPIC_PARTITIONS_LIMIT;
 use super::{Kafka, Out, ReplyTo};
 use crate::conns::Conns;
+use crate::memory::Standstill;
 use std::collections::VecDeque;
 use torc_base::limits::{PIECE_BYTES_MIN, TURN_ITEMS, TURN_ITEMS_FREE};
 use torc_net::kafka::Request;
@@ -19,6 +20,8 @@ pub(super) struct Line {
     waiting: VecDeque<(ReplyTo, Request)>,
     /// Items that may still be looked at in this turn. What one request was too much is taken from the next turns.
     left: isize,
+    /// Those that wait for memory.
+    standstill: Standstill,
 }
 
 impl Line {
@@ -55,7 +58,7 @@ impl Line {
 
 /// How long the answer to a request may be, and what it waits for therefore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
+pub(super) enum Length {
     /// As long as the request, or little more.
     Own,
     /// Not beyond [`PIECE_BYTES_MIN`].
@@ -66,12 +69,12 @@ enum Length {
 }
 
 impl Length {
-    fn of(bytes: usize) -> Length {
+    pub(super) fn of(bytes: usize) -> Length {
         if bytes > PIECE_BYTES_MIN { Length::Long } else { Length::Short }
     }
 
     /// True if there is no memory for such an answer.
-    fn waits(self, conns: &Conns) -> bool {
+    pub(super) fn waits(self, conns: &Conns) -> bool {
         match self {
             Length::Own | Length::Short => false,
             Length::Unknown => conns.are_answers_nearly_out(),
@@ -118,15 +121,14 @@ impl Kafka {
                 if out.conns.is_open(to.conn) {
                     let items = self.items_or_some(&request);
                     self.line(length).charge(items);
-                    if length != Length::Own {
-                        out.conns.grant_answer();
-                    }
+                    self.line(length).standstill.end();
                     self.resume(out, to, request);
                 }
             }
-            if length.waits(out.conns) && !self.line(length).is_empty() {
-                out.conns.want_answer(out.now.mono);
-            }
+            let is_short = length.waits(out.conns);
+            let line = self.line(length);
+            line.standstill.note(out.now.mono, is_short && !line.is_empty());
+            out.conns.note_stuck(line.standstill);
         }
     }
 

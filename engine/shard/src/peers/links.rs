@@ -354,9 +354,12 @@ impl Links {
                 self.wires.halted(now, conn, bytes, at);
                 self.pump(now, conn, ops);
             }
-            Event::Starved { conn } => self.wires.disarmed(now, conn, true),
+            Event::Starved { conn } => {
+                self.wires.disarmed(conn, true);
+                self.pump(now, conn, ops);
+            }
             Event::Paused { conn } => {
-                self.wires.disarmed(now, conn, false);
+                self.wires.disarmed(conn, false);
                 self.pump(now, conn, ops);
             }
             Event::Eof { conn } => self.wires.close(conn, ops),
@@ -385,8 +388,7 @@ impl Links {
 
     /// When [`Links::turn`] is due.
     pub fn deadline(&self) -> Option<Mono> {
-        let due = (self.due != Mono(u64::MAX)).then_some(self.due);
-        due.into_iter().chain(self.wires.deadline()).min()
+        (self.due != Mono(u64::MAX)).then_some(self.due)
     }
 
     /// A shard that was held up itself has not listened: what came meanwhile is about to be read.

@@ -8,7 +8,7 @@ use crate::frames::{BadLength, Frames, Lender};
 use crate::mail::Mail;
 use crate::memory::{Pace, Turns};
 use crate::receive::Receive;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::ConnId;
@@ -16,8 +16,6 @@ use torc_base::io::Op;
 use torc_base::limits::{PEER_FRAME_BYTES_MAX, PEER_FRAMES_MEMORY};
 use torc_base::time::Mono;
 
-/// How long a connection that found no receive buffer waits before it tries again.
-const STARVED_MS: u64 = 1;
 /// Longest frame of somebody who has not said who it is.
 pub(super) const STRANGER_FRAME_MAX: usize = 64 << 10;
 
@@ -44,8 +42,6 @@ pub(super) struct Wires<S> {
     wires: BTreeMap<ConnId, Wire<S>>,
     pool: Pool,
     turns: Turns,
-    starved: BTreeSet<ConnId>,
-    retry: Option<Mono>,
 }
 
 macro_rules! lender {
@@ -57,6 +53,7 @@ macro_rules! lender {
             turns: &mut $self.turns,
             pool: &$self.pool,
             reserved: &mut $wire.reserved,
+            is_first: false,
         }
     };
 }
@@ -67,8 +64,6 @@ impl<S> Wires<S> {
             wires: BTreeMap::new(),
             pool: Pool::new(usize::MAX, PEER_FRAMES_MEMORY / 8),
             turns: Turns::new(PEER_FRAMES_MEMORY, PEER_FRAME_BYTES_MAX),
-            starved: BTreeSet::new(),
-            retry: None,
         }
     }
 
@@ -126,7 +121,6 @@ impl<S> Wires<S> {
 
     /// The connection is gone, or goes to another shard; what it was for, and the frames that it holds.
     pub fn remove(&mut self, conn: ConnId) -> Option<(S, IpAddr, Frames)> {
-        self.starved.remove(&conn);
         self.turns.leave(conn);
         let wire = self.wires.remove(&conn)?;
         self.turns.give(wire.reserved);
@@ -181,12 +175,11 @@ impl<S> Wires<S> {
         }
     }
 
-    /// The receive stopped, asked for or for lack of buffers.
-    pub fn disarmed(&mut self, now: Mono, conn: ConnId, starved: bool) {
+    /// The receive stopped, asked for or for lack of shared buffers: clients may hold all of these, and no link waits for them.
+    pub fn disarmed(&mut self, conn: ConnId, starved: bool) {
         let Some(wire) = self.wires.get_mut(&conn) else { return };
         if wire.receive.stopped(starved) && starved {
-            self.starved.insert(conn);
-            self.retry.get_or_insert(now.plus_ms(STARVED_MS));
+            wire.frames.do_without_shared();
         }
     }
 
@@ -198,6 +191,9 @@ impl<S> Wires<S> {
     /// Arms the receive that is wanted now, or disarms one that is not.
     pub fn arm(&mut self, conn: ConnId, ops: &mut Vec<Op<Mail>>) {
         let Some(wire) = self.wires.get_mut(&conn).filter(|wire| !wire.closing) else { return };
+        if wire.leaving || wire.frames.is_starved() {
+            wire.frames.set_aside();
+        }
         wire.receive.turn(conn, &mut wire.frames, &self.pool, (wire.leaving, !wire.leaving), ops);
     }
 
@@ -245,17 +241,8 @@ impl<S> Wires<S> {
         }
     }
 
-    /// Connections that waited for memory or buffers and may go on.
+    /// Connections that waited for memory and may go on.
     pub fn retry(&mut self, now: Mono) -> Vec<ConnId> {
-        let mut again: Vec<ConnId> = std::iter::from_fn(|| self.turns.next(now)).collect();
-        if self.retry.is_some_and(|at| at <= now) {
-            self.retry = None;
-            again.extend(std::mem::take(&mut self.starved));
-        }
-        again
-    }
-
-    pub fn deadline(&self) -> Option<Mono> {
-        self.retry
+        std::iter::from_fn(|| self.turns.next(now)).collect()
     }
 }

@@ -127,21 +127,6 @@ fn a_client_that_never_reads_is_closed_like_an_idle_one() {
 }
 
 #[test]
-fn without_receive_buffers_a_connection_waits_and_loses_nothing() {
-    let mut rig = Rig::new(1);
-    let client = rig.connect(0);
-    assert_eq!(rig.create(client, "t", 1, &[]), 0);
-    rig.starving = true;
-    let sent = rig.send(client, PRODUCE, &produce_request(-1, &[("t", 0, &batch(&["a"]))]));
-    rig.pass(20);
-    assert!(rig.take_frame(client).is_none());
-    rig.starving = false;
-    rig.pass(2);
-    let answer = rig.take::<ProduceRequest>(client, PRODUCE, sent).expect("an answer");
-    assert_eq!(produced(answer)[0].error_code, 0);
-}
-
-#[test]
 fn what_was_sent_before_the_end_is_served() {
     let mut rig = Rig::new(1);
     let (client, reader) = (rig.connect(0), rig.connect(0));

@@ -23,6 +23,7 @@ mod offsets;
 mod openings;
 mod plane;
 mod produce;
+mod receive_buffers;
 mod restart;
 mod retention;
 pub mod rig;

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, ShardId};
 use torc_base::io::{App, Event, Level, Op};
+use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::time::{Mono, Now, Wall};
 use torc_net::kafka::schema::{RequestHeader, ResponseHeader};
 use torc_net::kafka::{Decodable, Encodable, HeaderVersion, StrBytes};
@@ -72,8 +73,6 @@ pub struct Rig {
     next_conn: u64,
     /// Bytes of one receive.
     pub piece: usize,
-    /// No receive buffer is free.
-    pub starving: bool,
     correlation: i32,
 }
 
@@ -167,7 +166,7 @@ impl Rig {
         };
         let now = Now { mono, wall: Wall(START_MS) };
         let nodes = files.into_iter().enumerate().map(node).collect();
-        Rig { nodes, now, next_conn: 1, piece: 16 << 10, starving: false, correlation: 0 }
+        Rig { nodes, now, next_conn: 1, piece: 16 << 10, correlation: 0 }
     }
 
     /// Ends the process without a word and starts another one on the same disks.
@@ -212,6 +211,17 @@ impl Rig {
     /// All lines of all logs.
     pub fn logs(&self) -> Vec<&str> {
         self.nodes.iter().flat_map(|node| &node.log).map(|(_, text)| text.as_str()).collect()
+    }
+
+    /// Each shard has so many shared receive buffers from now on.
+    pub fn set_receive_buffers(&mut self, count: usize) {
+        self.nodes.iter_mut().for_each(|node| node.pool = Pool::new(count * RECV_BUF_BYTES, 0));
+    }
+
+    /// How many of these a shard's connections leave to others.
+    pub fn receive_buffers(&self, shard: usize) -> usize {
+        let pool = &self.nodes[shard].pool;
+        (pool.limit() - pool.used()) / RECV_BUF_BYTES
     }
 
     /// Tells a shard that it leads some of its groups no longer.
@@ -259,12 +269,12 @@ impl Rig {
     /// One turn of one shard's loop; false if there was nothing to do.
     pub fn turn(&mut self, shard: usize) -> bool {
         let now = self.now;
-        let (piece, starving) = (self.piece, self.starving);
+        let piece = self.piece;
         let node = &mut self.nodes[shard];
         if node.exited {
             return false;
         }
-        node.gather(piece, starving);
+        node.gather(piece);
         let due = node.shard.deadline().is_some_and(|at| at <= now.mono);
         if node.events.is_empty() && !due {
             return false;
@@ -423,7 +433,7 @@ impl Rig {
 
 impl Node {
     /// Everything at hand becomes events.
-    fn gather(&mut self, piece: usize, starving: bool) {
+    fn gather(&mut self, piece: usize) {
         while let Some(done) = self.disk.pop() {
             self.events.push_back(Event::Disk(done));
         }
@@ -441,7 +451,7 @@ impl Node {
                     self.events.push_back(Event::Room { conn });
                 }
             }
-            link.deliver(conn, &self.pool, piece, starving, &mut self.events);
+            link.deliver(conn, &self.pool, piece, &mut self.events);
         }
     }
 
@@ -503,17 +513,18 @@ impl Node {
 
 impl Link {
     /// What the armed receive takes. Several pieces may come before a shard hears of the first.
-    fn deliver(&mut self, conn: ConnId, pool: &Pool, piece: usize, starving: bool, events: &mut VecDeque<Event<Mail>>) {
+    fn deliver(&mut self, conn: ConnId, pool: &Pool, piece: usize, events: &mut VecDeque<Event<Mail>>) {
         match std::mem::replace(&mut self.armed, Armed::No) {
             Armed::No => return,
-            Armed::Any if starving && !self.inbound.is_empty() => return events.push_back(Event::Starved { conn }),
             Armed::Any => {
-                self.armed = Armed::Any;
                 while !self.inbound.is_empty() {
-                    let mut bytes = pool.take(piece.min(self.inbound.len())).expect("no limit");
+                    let buffer = pool.take(RECV_BUF_BYTES.max(piece));
+                    let Some(mut bytes) = buffer else { return events.push_back(Event::Starved { conn }) };
+                    bytes.truncate(piece.min(self.inbound.len()));
                     bytes.iter_mut().for_each(|byte| *byte = self.inbound.pop_front().expect("counted"));
                     events.push_back(Event::Received { conn, bytes });
                 }
+                self.armed = Armed::Any;
             }
             Armed::Exact(mut bytes, mut at) => {
                 while at < bytes.len()

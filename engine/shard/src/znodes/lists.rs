@@ -36,6 +36,10 @@ pub(super) struct Lists {
 }
 
 impl Lists {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// True if one waits for nothing but its turn.
     pub(super) fn is_due(&self, conns: &Conns) -> bool {
         self.waiting.iter().any(|list| !is_held(conns, list.conn))

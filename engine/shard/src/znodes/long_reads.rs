@@ -7,6 +7,7 @@
 use super::clients::Step;
 use super::{Around, Znodes};
 use crate::conns::Conns;
+use crate::memory::Standstill;
 use std::collections::VecDeque;
 use torc_base::ids::ConnId;
 use torc_base::limits::{PIECE_BYTES_MIN, REPLY_BYTES_MAX, TURN_SEND_BYTES};
@@ -33,6 +34,7 @@ pub(super) enum Hold {
 pub(super) struct LongReads {
     waiting: VecDeque<ConnId>,
     left: usize,
+    standstill: Standstill,
 }
 
 impl LongReads {
@@ -146,13 +148,17 @@ impl Znodes {
         self.long_reads.left = TURN_SEND_BYTES;
         for _ in 0..self.long_reads.waiting.len() {
             if self.long_reads.left == 0 || around.conns.are_answers_full() {
-                return;
+                break;
             }
-            let Some(conn) = self.long_reads.waiting.pop_front() else { return };
+            let Some(conn) = self.long_reads.waiting.pop_front() else { break };
             if let Some(client) = self.clients.get_mut(&conn).filter(|client| client.hold == Hold::Turn) {
                 client.hold = Hold::Free;
+                self.long_reads.standstill.end();
                 self.advance_in_turn(around, conn);
             }
         }
+        let waits = !self.long_reads.waiting.is_empty() || !self.lists.is_empty();
+        self.long_reads.standstill.note(around.now(), waits && around.conns.are_answers_full());
+        around.conns.note_stuck(self.long_reads.standstill);
     }
 }

@@ -121,6 +121,8 @@ pub struct Cluster {
     pub slow_ms: BTreeMap<(NodeId, NodeId), u64>,
     /// Processes that stand still.
     pub paused: BTreeSet<NodeId>,
+    /// Nobody has a shared receive buffer.
+    pub starving: bool,
     /// Bytes that went from node to node.
     pub carried: u64,
     /// Groups that a test has made.
@@ -157,6 +159,7 @@ impl Cluster {
             cut: BTreeSet::new(),
             slow_ms: BTreeMap::new(),
             paused: BTreeSet::new(),
+            starving: false,
             carried: 0,
             by_hand: BTreeSet::new(),
             calls: Vec::new(),
@@ -560,6 +563,7 @@ impl Cluster {
             let rest = &bytes[end.taken..];
             match std::mem::replace(&mut end.armed, Armed::No) {
                 Armed::No => return,
+                Armed::Any if self.starving => return events.push_back(Event::Starved { conn }),
                 Armed::Any => {
                     end.armed = Armed::Any;
                     let mut piece = self.pool.take(rest.len().min(16 << 10)).expect("no limit");

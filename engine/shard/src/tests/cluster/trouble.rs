@@ -348,6 +348,26 @@ fn a_node_whose_disk_fails_is_out_at_once() {
     }
 }
 
+/// Clients may hold all shared receive buffers: what leaders, followers and strangers say is received all the same.
+#[test]
+fn links_need_no_shared_receive_buffers() {
+    let (mut cluster, leader) = led(LOG);
+    cluster.starving = true;
+    for round in 1..=20 {
+        cluster.produce(leader, LOG, if round % 5 == 0 { 200_000 } else { 500 });
+        cluster.pass(50);
+        assert_eq!(cluster.state(leader, LOG).1, Offset(round), "it commits");
+    }
+    assert!(members().into_iter().all(|id| cluster.count(id, |stats| &stats.peer_links_lost_total) == 0));
+    // One that comes now finds its way in.
+    let follower = members().into_iter().find(|id| *id != leader).expect("there are three");
+    cluster.kill(follower);
+    cluster.produce(leader, LOG, 100_000);
+    cluster.start(follower);
+    cluster.pass(2_000);
+    cluster.assert_agree(LOG, &members());
+}
+
 /// Large entries are written at a follower from where they landed, and leave the leader from where it received them.
 #[test]
 fn large_entries_are_copied_nowhere() {
