@@ -4,6 +4,7 @@
 use super::configs::Describing;
 use super::groups::Telling;
 use super::log_dirs::Survey;
+use super::topics::Creating;
 use super::{Kafka, Out, ReplyTo};
 use std::collections::VecDeque;
 use torc_base::limits::{TURN_ITEMS, TURN_ITEMS_FREE};
@@ -11,6 +12,7 @@ use torc_base::limits::{TURN_ITEMS, TURN_ITEMS_FREE};
 /// An answer that is being made.
 pub(super) enum Making {
     Configs(Describing),
+    Created(Creating),
     LogDirs(Survey),
     Offsets(Box<Telling>),
 }
@@ -68,6 +70,7 @@ impl Kafka {
     fn make_part(&mut self, out: &mut Out, making: &mut Making, left: &mut usize) -> bool {
         match making {
             Making::Configs(describing) => self.describe_on(describing, left),
+            Making::Created(creating) => self.tell_created(creating, left),
             Making::LogDirs(survey) => self.survey_on(out, survey, left),
             Making::Offsets(telling) => telling.tell_on(left),
         }
@@ -76,6 +79,7 @@ impl Kafka {
     fn end_making(&mut self, out: &mut Out, to: ReplyTo, making: Making) {
         match making {
             Making::Configs(describing) => self.reply(out, to, &describing.into_response()),
+            Making::Created(creating) => self.reply(out, to, &creating.into_response()),
             Making::LogDirs(survey) => self.end_survey(out, survey),
             Making::Offsets(telling) => self.reply(out, to, &telling.into_response()),
         }

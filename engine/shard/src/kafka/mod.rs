@@ -124,6 +124,8 @@ pub struct Kafka {
     rereads: BTreeMap<Token, ConnId>,
     /// Bytes of produced requests whose connections are gone, while the log has not answered.
     orphans: BTreeMap<Token, usize>,
+    /// Requests that name many groups, of which more are to be asked for.
+    asks_on: VecDeque<Token>,
     /// ElectLeaders requests that wait.
     elections: BTreeSet<Token>,
     next_token: u64,
@@ -151,6 +153,7 @@ impl Kafka {
             makings: makings::Makings::default(),
             rereads: BTreeMap::new(),
             orphans: BTreeMap::new(),
+            asks_on: VecDeque::new(),
             elections: BTreeSet::new(),
             next_token: 0,
             packer: Packer::new(),
@@ -437,7 +440,10 @@ impl Kafka {
             (Waiting::FindCoordinator(_), Answer::Admin(_)) => self.finish_find_coordinator(out, token),
             (Waiting::Coordinate(gather), Answer::Coordinated { position, result }) => {
                 if gather.take(position, result) {
-                    self.finish_coordinate(out, token);
+                    match gather.has_more() {
+                        true => self.asks_on.push_back(token),
+                        false => self.finish_coordinate(out, token),
+                    }
                 }
             }
             (Waiting::Metadata(_), Answer::Admin(results)) => self.finish_metadata(out, token, Some(results)),
@@ -471,6 +477,7 @@ impl Kafka {
         self.turn_elections(out);
         self.open_compressed(out);
         self.retry_parked(out);
+        self.turn_coordinates(out);
         self.turn_makings(out);
         self.turn_lines(out);
         self.turn_all_topics(out);
@@ -480,7 +487,7 @@ impl Kafka {
     pub fn deadline(&self, conns: &Conns) -> Option<Mono> {
         let fetch = self.deadlines.first().map(|(at, _)| *at);
         let expiry = self.expiry.due().filter(|_| !self.pending.is_empty());
-        let making = self.all_topics.is_due() || self.makings.is_due();
+        let making = self.all_topics.is_due() || self.makings.is_due() || !self.asks_on.is_empty();
         let next_turn = (self.openings.is_due() || self.lines_are_due(conns) || making).then_some(Mono(0));
         [fetch, next_turn, expiry, self.complaints.due()].into_iter().flatten().min()
     }

@@ -1,9 +1,13 @@
 //! CreateTopics, DeleteTopics, CreatePartitions and DeleteRecords.
 
+use super::lines::ITEMS_OF_SETTINGS;
+use super::makings::Making;
 use super::repeats::repeated;
 use super::{Kafka, Out, ReplyTo, Waiting, code, expiry};
 use crate::mail::{Admin, AdminResult, Ask, MorePartitions, NewTopic, Parts, Token, TopicRef};
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Zip;
+use std::vec::IntoIter;
 use torc_base::ids::{GroupId, Offset, Place, TopicId};
 use torc_net::kafka::schema::create_partitions_request::CreatePartitionsTopic;
 use torc_net::kafka::schema::create_partitions_response::CreatePartitionsTopicResult;
@@ -102,6 +106,22 @@ fn more_partitions(topic: &CreatePartitionsTopic) -> MorePartitions {
 
 /// Topics of one CreateTopics whose settings are told.
 const SETTINGS_TOLD_MAX: usize = 1_000;
+
+/// What came of a CreateTopics, and the answer to it so far: it tells the settings of each topic.
+pub(super) struct Creating {
+    version: i16,
+    /// Topics that are not in it.
+    rest: Zip<IntoIter<TopicName>, IntoIter<AdminResult>>,
+    topics: Vec<CreatableTopicResult>,
+    refused: Vec<CreatableTopicResult>,
+}
+
+impl Creating {
+    pub(super) fn into_response(mut self) -> CreateTopicsResponse {
+        self.topics.append(&mut self.refused);
+        CreateTopicsResponse::default().with_topics(self.topics)
+    }
+}
 
 impl Kafka {
     /// Topics that are named twice are refused, each with one answer, and so in the requests below.
@@ -207,14 +227,8 @@ impl Kafka {
             results.map(|(at, result)| if is_named(at) { result.of_named() } else { result }).collect();
         match gather {
             AdminGather::Create { asked, refused } => {
-                let defaults = self.settings.topic_defaults;
-                let topics = asked.into_iter().zip(results).enumerate();
-                let topics = topics.map(|(at, (name, result))| {
-                    let has_room = at < SETTINGS_TOLD_MAX;
-                    created(has_room.then_some(&defaults), to.version, name, result)
-                });
-                let response = CreateTopicsResponse::default().with_topics(topics.chain(refused).collect());
-                self.reply(out, to, &response);
+                let (topics, rest) = (Vec::with_capacity(asked.len()), asked.into_iter().zip(results));
+                self.make(out, to, Making::Created(Creating { version: to.version, rest, topics, refused }));
             }
             AdminGather::Delete { asked, refused } => {
                 let responses =
@@ -235,6 +249,18 @@ impl Kafka {
             AdminGather::AlterConfigs(gather) => self.finish_alter_configs(out, to, gather, results),
             AdminGather::Reassign(gather) => self.finish_reassign(out, to, gather, results),
         }
+    }
+
+    /// Tells of more topics, for about `left` items. True if there are no others.
+    pub(super) fn tell_created(&self, creating: &mut Creating, left: &mut usize) -> bool {
+        while *left > 0 {
+            let Some((name, result)) = creating.rest.next() else { return true };
+            let has_room = creating.topics.len() < SETTINGS_TOLD_MAX;
+            *left = left.saturating_sub(if has_room { ITEMS_OF_SETTINGS } else { 1 });
+            let defaults = has_room.then_some(&self.settings.topic_defaults);
+            creating.topics.push(created(defaults, creating.version, name, result));
+        }
+        creating.rest.len() == 0
     }
 
     /// Of a partition that is named more than once the last offset counts, as in Kafka, and it is answered once.

@@ -163,3 +163,91 @@ fn long_lists_are_made_over_turns() {
     }
     assert!(turns > 15 && served + 2 >= turns, "{turns} turns, {served} others were served");
 }
+
+/// A short request names groups of which coordinators know much: they are asked for some at a time, and told of while there
+/// is room.
+#[test]
+fn of_many_groups_some_are_asked_for_at_a_time_and_told_while_there_is_room() {
+    const GROUPS: usize = 80;
+    let memory = MemoryLimits { answers: 4 << 20, ..MemoryLimits::default() };
+    let mut rig = Rig::with(1, &Settings { memory, offsets_partitions: 3, ..settings() });
+    let (client, other) = (rig.connect(0), rig.connect(0));
+    assert_eq!(rig.create(client, "t", 100, &[]), 0);
+    let group = |n: usize| s(&format!("g{n}")).into();
+    find(&mut rig, client, "g0");
+    let partition = |index| {
+        let partition = OffsetCommitRequestPartition::default().with_partition_index(index);
+        partition.with_committed_offset(7).with_committed_metadata(Some(s(&"m".repeat(1_000))))
+    };
+    let topic =
+        OffsetCommitRequestTopic::default().with_name(s("t").into()).with_partitions((0..100).map(partition).collect());
+    for n in 0..GROUPS {
+        let commit = OffsetCommitRequest::default().with_group_id(group(n)).with_generation_id_or_member_epoch(-1);
+        let committed = rig.ask(client, 8, &commit.with_topics(vec![topic.clone()]));
+        assert_eq!(committed.topics[0].partitions[0].error_code, error::NONE);
+    }
+    let asked = |count: usize| {
+        let one = |n| OffsetFetchRequestGroup::default().with_group_id(group(n)).with_topics(None);
+        OffsetFetchRequest::default().with_groups((0..count).map(one).collect())
+    };
+    let fetched = rig.ask(client, 9, &asked(GROUPS)).groups;
+    let told = fetched.iter().take_while(|group| group.error_code == error::NONE).count();
+    assert!((10..GROUPS - 10).contains(&told), "{told} groups of 100 kB in an answer of 1 MiB");
+    assert!(fetched[..told].iter().all(|group| group.topics[0].partitions.len() == 100));
+    let refused = &fetched[told..];
+    assert!(refused.iter().all(|group| group.error_code == error::INVALID_REQUEST && group.topics.is_empty()));
+    // Groups that nobody knows take nothing, and there may be as many as anybody likes: others are served meanwhile.
+    let names = || (GROUPS..4_000).map(group);
+    let describe = DescribeGroupsRequest::default().with_groups(names().collect());
+    let sent = rig.send(client, 5, &describe);
+    let (mut turns, mut served) = (0, 0);
+    let described = loop {
+        rig.send(other, 9, &MetadataRequest::default().with_topics(Some(Vec::new())));
+        assert!(rig.turn(0), "no answer");
+        turns += 1;
+        served += usize::from(rig.take_frame(other).is_some());
+        if let Some(answer) = rig.take::<DescribeGroupsRequest>(client, 5, sent) {
+            break answer;
+        }
+    };
+    assert_eq!(described.groups.len(), 4_000 - GROUPS);
+    assert!(described.groups.iter().all(|group| group.group_state.as_str() == "Dead"));
+    assert!(turns > 80 && served + 2 >= turns, "{turns} turns, {served} others were served");
+    // Who leaves in between is forgotten.
+    rig.send(client, 5, &describe);
+    (0..5).for_each(|_| _ = rig.turn(0));
+    rig.abort(client);
+    let last = rig.connect(0);
+    let some = DescribeGroupsRequest::default().with_groups(names().take(99).collect());
+    assert_eq!(rig.ask(last, 5, &some).groups.len(), 99);
+}
+
+/// What becomes of many topics is told over turns.
+#[test]
+fn settings_of_new_topics_are_told_over_turns() {
+    let mut rig = Rig::new(1);
+    let (client, other) = (rig.connect(0), rig.connect(0));
+    let topic = |n: usize| {
+        let topic = create_topics_request::CreatableTopic::default().with_name(TopicName(s(&format!("t{n}"))));
+        topic.with_num_partitions(1).with_replication_factor(1)
+    };
+    for validate_only in [true, false] {
+        let request = CreateTopicsRequest::default().with_topics((0..400).map(topic).collect());
+        let sent = rig.send(client, 7, &request.with_validate_only(validate_only).with_timeout_ms(30_000));
+        let (mut turns, mut served) = (0, 0);
+        let created = loop {
+            rig.send(other, 9, &MetadataRequest::default().with_topics(Some(Vec::new())));
+            assert!(rig.turn(0), "no answer");
+            turns += 1;
+            served += usize::from(rig.take_frame(other).is_some());
+            if let Some(answer) = rig.take::<CreateTopicsRequest>(client, 7, sent) {
+                break answer;
+            }
+        };
+        assert_eq!(created.topics.len(), 400);
+        assert!(created.topics.iter().enumerate().all(|(n, topic)| {
+            topic.name.as_str() == format!("t{n}") && topic.error_code == error::NONE && topic.configs.is_some()
+        }));
+        assert!(turns > 10 && served + 2 >= turns, "{turns} turns, {served} others were served");
+    }
+}

@@ -13,13 +13,15 @@ use super::refusals::{group_code, unavailable_code};
 use super::view::OFFSETS_TOPIC;
 use super::{Kafka, Out, ReplyTo, Waiting};
 use crate::mail::{Ask, Coordinated, CoordinatorPart, Token};
-use std::collections::BTreeMap;
+use crate::settings::Settings;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::ids::{GroupId, Place};
-use torc_base::limits::{MEMBER_NAME_BYTES_MAX, REPLY_BYTES_MAX};
+use torc_base::limits::{LIST_BYTES_MAX, MEMBER_NAME_BYTES_MAX, REPLY_BYTES_MAX, TURN_ITEMS, TURN_ITEMS_FREE};
 use torc_net::kafka::schema::{OffsetFetchResponse, TopicName};
 use torc_net::kafka::{StrBytes, error};
+use torc_state::coordinator::record::TopicPartitions;
 use torc_state::coordinator::request::Request;
-use torc_state::coordinator::response::{Refusal, Response};
+use torc_state::coordinator::response::{DescribedConsumer, FetchedOffset, Refusal, Response};
 use torc_state::coordinator::{Blob, Text};
 
 /// A request of groups whose answer is being put together.
@@ -27,9 +29,13 @@ pub(super) struct Gather {
     what: What,
     /// By position; a part that needed no coordinator has its code at once.
     parts: Vec<Option<Part>>,
+    /// What coordinators are to be asked when they have answered what they were asked before.
+    later: VecDeque<CoordinatorPart>,
     waiting: usize,
+    /// Bytes that may still be told of groups: they are read from all that coordinators hold.
+    room: usize,
     /// The shards that were asked.
-    owners: Vec<Place>,
+    owners: BTreeSet<Place>,
 }
 
 /// What a coordinator has answered, or the code for why it has not.
@@ -52,7 +58,7 @@ enum What {
 }
 
 impl Gather {
-    /// Takes an answer in; true if all are there.
+    /// Takes an answer in; true if all are there that were asked for.
     pub(super) fn take(&mut self, position: u32, result: Coordinated) -> bool {
         let part = match result.map_err(unavailable_code) {
             Ok(response) => match *response {
@@ -61,9 +67,32 @@ impl Gather {
             },
             Err(code) => Err(code),
         };
+        self.room = self.room.saturating_sub(part.as_ref().map_or(0, |response| told_bytes(response)));
         assert!(self.parts[position as usize].replace(part).is_none(), "a part is answered once");
+        if self.room == 0 {
+            for CoordinatorPart { position, .. } in self.later.drain(..) {
+                self.parts[position as usize] = Some(Err(error::INVALID_REQUEST));
+            }
+        }
         self.waiting -= 1;
         self.waiting == 0
+    }
+
+    /// True if more is to be asked for.
+    pub(super) fn has_more(&self) -> bool {
+        !self.later.is_empty()
+    }
+
+    /// Some of what the request names, by the shards that are asked; the rest comes in later turns.
+    fn ask_on(&mut self, settings: &Settings) -> BTreeMap<Place, Vec<CoordinatorPart>> {
+        let mut asks: BTreeMap<Place, Vec<CoordinatorPart>> = BTreeMap::new();
+        let count = self.later.len().min(TURN_ITEMS_FREE);
+        for part in self.later.drain(..count) {
+            asks.entry(settings.owner(part.log)).or_default().push(part);
+        }
+        self.waiting += count;
+        self.owners.extend(asks.keys());
+        asks
     }
 
     /// Nobody waits for the answer any more.
@@ -89,26 +118,36 @@ impl Kafka {
 
     /// Asks coordinators; the request is answered when all of them have.
     fn coordinate(&mut self, out: &mut Out, to: ReplyTo, what: What, questions: Vec<Question>) {
-        let mut parts = Vec::with_capacity(questions.len());
-        let mut asks: BTreeMap<Place, Vec<CoordinatorPart>> = BTreeMap::new();
+        let (mut parts, mut later) = (Vec::with_capacity(questions.len()), VecDeque::new());
         for (position, question) in questions.into_iter().enumerate() {
             parts.push(match question {
                 Ok((log, request)) => {
-                    let part = CoordinatorPart { position: position as u32, log, request };
-                    asks.entry(self.settings.owner(log)).or_default().push(part);
+                    later.push_back(CoordinatorPart { position: position as u32, log, request });
                     None
                 }
                 Err(code) => Some(Err(code)),
             });
         }
-        let waiting = parts.iter().filter(|part| part.is_none()).count();
-        let owners = asks.keys().copied().collect();
-        let gather = Gather { what, parts, waiting, owners };
-        if waiting == 0 {
+        let room = LIST_BYTES_MAX.min(self.settings.memory.answers / 4);
+        let mut gather = Gather { what, parts, later, waiting: 0, room, owners: BTreeSet::new() };
+        if gather.later.is_empty() {
             return self.answer_coordinated(out, to, gather);
         }
+        let asks = gather.ask_on(&self.settings);
         let token = self.wait(out, to, Waiting::Coordinate(Box::new(gather)));
         out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::Coordinate(parts))));
+    }
+
+    /// A new turn: requests that name many groups have more of them asked for.
+    pub(super) fn turn_coordinates(&mut self, out: &mut Out) {
+        for _ in 0..TURN_ITEMS / TURN_ITEMS_FREE {
+            let Some(token) = self.asks_on.pop_front() else { return };
+            // One that is not there has gone with its connection.
+            if let Some(Waiting::Coordinate(gather)) = self.pending.get_mut(&token).map(|pending| &mut pending.what) {
+                let asks = gather.ask_on(&self.settings).into_iter();
+                out.asks.extend(asks.map(|(owner, parts)| (owner, token, Ask::Coordinate(parts))));
+            }
+        }
     }
 
     /// The coordinators have answered.
@@ -149,6 +188,32 @@ impl Kafka {
                 self.reply(out, to, &described);
             }
         }
+    }
+}
+
+/// About what an offset or a member takes, besides what they say.
+const TOLD_BYTES: usize = 32;
+
+/// About what a group takes in an answer, if that may be much.
+fn told_bytes(response: &Response) -> usize {
+    let offsets = |(name, partitions): &(Text, Vec<FetchedOffset>)| {
+        let metadata = partitions.iter().filter_map(|one| Some(one.committed.as_ref()?.metadata.len()));
+        name.len() + TOLD_BYTES * partitions.len() + metadata.sum::<usize>()
+    };
+    let of =
+        |assigned: &[TopicPartitions]| assigned.iter().map(|one| TOLD_BYTES + 4 * one.partitions.len()).sum::<usize>();
+    match response {
+        Response::Fetch { result: Ok(topics), .. } => topics.iter().map(offsets).sum(),
+        Response::Describe(groups) => {
+            let members = groups.iter().filter_map(|group| group.result.as_ref().ok()).flat_map(|group| &group.members);
+            members.map(|one| TOLD_BYTES + one.metadata.len() + one.assignment.len()).sum()
+        }
+        Response::ConsumerDescribe(groups) => {
+            let members = groups.iter().filter_map(|(_, group)| group.as_ref().ok()).flat_map(|group| &group.members);
+            let topics = |one: &DescribedConsumer| one.topics.iter().map(|topic| topic.len()).sum::<usize>();
+            members.map(|one| TOLD_BYTES + topics(one) + of(&one.assignment) + of(&one.target)).sum()
+        }
+        _ => 0,
     }
 }
 
