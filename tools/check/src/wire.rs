@@ -247,6 +247,15 @@ pub fn produce_frame(produce: Produce, correlation: i32) -> Result<BytesMut> {
     frame(&produce_request(produce), PRODUCE, correlation)
 }
 
+/// The same for all partitions up to the one that it names, the same batch for each.
+pub fn produce_to_all_frame(produce: Produce, correlation: i32) -> Result<BytesMut> {
+    let mut request = produce_request(produce);
+    let parts = &mut request.topic_data[0].partition_data;
+    let last = parts[0].clone();
+    *parts = (0..=last.index).map(|index| last.clone().with_index(index)).collect();
+    frame(&request, PRODUCE, correlation)
+}
+
 fn produce_request(produce: Produce) -> ProduceRequest {
     let part = PartitionProduceData::default().with_index(produce.partition);
     let part = part.with_records(Some(produce.batch.into()));
