@@ -47,6 +47,8 @@ pub enum Kind {
     UnreadMetadata,
     /// Long lists of all kinds, of which nothing lies on disk, sent ahead without end, unread.
     UnreadLists,
+    /// A long list, unread, and a megabyte of small requests behind it that the server receives and cannot answer.
+    Hoarders,
     /// Requests of other kinds, sent ahead without end, unread.
     UnreadAnswers,
     /// Small compressed batches with large contents, and searches in them.
@@ -142,6 +144,7 @@ impl Kind {
             Kind::Garbage => strangers::garbage(stage),
             Kind::UnreadMetadata => strangers::unread_metadata(stage),
             Kind::UnreadLists => lists::unread(stage),
+            Kind::Hoarders => lists::hoard(stage),
             Kind::UnreadAnswers => strangers::unread_answers(stage),
             Kind::UnreadZnodes => znodes::unread(stage),
         }

@@ -23,6 +23,9 @@ const GROUP: &str = "with-many-offsets";
 const TOPICS_AT_ONCE: u32 = 1_000;
 /// Resources of one request, each of which takes kilobytes in the answer.
 const RESOURCES: u32 = 200;
+/// Small requests that a hoarder has answered first, and what it sends in one go.
+const ONE_BY_ONE: u64 = 6;
+const HOARD_BYTES: usize = 1 << 20;
 /// How long the coordinator may take to be there.
 const COORDINATOR_MAX: Duration = Duration::from_secs(30);
 
@@ -95,4 +98,26 @@ pub fn unread(stage: Stage) -> Result<Seen> {
     commit(&stage)?;
     let peers = crowd(stage.kafka, stage.size.of(200), SMALL_WINDOW)?;
     talk_as(stage, peers, &requests(&stage)?)
+}
+
+/// See [`super::kinds::Kind::Hoarders`]. Of a client whose requests came small and one by one a server receives ahead.
+pub fn hoard(stage: Stage) -> Result<Seen> {
+    let mut peers = crowd(stage.kafka, stage.size.of(600), SMALL_WINDOW)?;
+    let small = asks::api_versions()?;
+    for asked in 1..=ONE_BY_ONE {
+        peers.iter_mut().for_each(|peer| peer.say(&small));
+        while peers.iter().any(|peer| !peer.closed && peer.answers < asked) && stage.rest(Duration::from_millis(1)) {
+            peers.iter_mut().for_each(|peer| _ = peer.swallow(usize::MAX));
+        }
+    }
+    let mut much = frame(&DescribeLogDirsRequest::default().with_topics(None), 4, 1)?.repeat(2);
+    much.extend(small.repeat(HOARD_BYTES / small.len()));
+    peers.iter_mut().for_each(|peer| peer.say(&much));
+    stage.here();
+    while stage.rest(Duration::from_millis(50)) {
+        peers.iter_mut().for_each(|peer| _ = peer.flush(usize::MAX));
+    }
+    let (count, closed) = (peers.len(), peers.iter().filter(|peer| peer.closed).count());
+    let unsent: usize = peers.iter().map(|peer| peer.backlog()).sum();
+    Ok(Seen::of(format!("{count} connections, {} MiB not received, {closed} closed", unsent >> 20)))
 }
