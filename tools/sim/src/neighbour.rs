@@ -17,6 +17,7 @@ use kafka_protocol::messages::{
     CreateTopicsRequest, DescribeConfigsRequest, DescribeLogDirsRequest, ListGroupsRequest, MetadataRequest,
     ProduceRequest,
 };
+use torc_base::limits::LARGE_FRAME;
 use torc_base::prng::Prng;
 
 /// What a neighbour does.
@@ -172,6 +173,16 @@ impl Neighbour {
                     self.asked += 1;
                     port.send(link, &frame.repeat(2));
                 }
+            }
+            // More than half a receive buffer, and up to some, in one go behind what is waited for.
+            Way::AsksAhead if self.asked == 0 => {
+                let bytes = self.rng.between(LARGE_FRAME as u64 / 2, 3 * LARGE_FRAME as u64 / 2) as usize;
+                let mut frames = self.list(history);
+                while frames.len() < bytes {
+                    self.asked += 1;
+                    frames.extend(self.anything(history));
+                }
+                port.send(link, &frames);
             }
             Way::AsksAhead if self.asked < 300 => {
                 for _ in 0..10 {

@@ -44,8 +44,8 @@ const REST_ROUNDS: u32 = 10;
 const ANSWER_MS: u64 = 20;
 /// One in so many runs has clients of ZooKeeper.
 const ZNODES_IN: u64 = 3;
-/// Receive buffers of each shard: few, so that they run out.
-const RECV_BUFS: usize = 48;
+/// Receive buffers of each shard: so few that they run out in every run.
+const RECV_BUFS: [usize; 3] = [2, 6, 24];
 
 /// How a server process is started.
 pub struct Start {
@@ -288,7 +288,8 @@ impl<A: App> Run<A> {
         let least = rng.between(5_000, 100_000);
         let speed = Speed { least, most: least * rng.between(2, 12), per_kib: rng.between(100, 2_000) };
         let disks = (0..shards).map(|_| Disk::new(rng.fork(), capacity, speed)).collect();
-        let pools = (0..shards).map(|_| Pool::new(RECV_BUFS * RECV_BUF_BYTES, RECV_BUFS * RECV_BUF_BYTES)).collect();
+        let recv_bytes = RECV_BUFS[rng.below(RECV_BUFS.len() as u64) as usize] * RECV_BUF_BYTES;
+        let pools = (0..shards).map(|_| Pool::new(recv_bytes, recv_bytes)).collect();
         let mut net = Net::new(rng.fork(), pools);
         net.starvation = [0, 1, 40][rng.below(3) as usize];
         let (cleaner, tail_bytes) = cleaning(&mut rng);
