@@ -1,8 +1,8 @@
 //! What can be set, with its defaults.
 
 use torc_base::limits::{
-    BATCH_BYTES_SOFT, BATCHES_IN_FLIGHT_MAX, ENTRY_BYTES_MAX, PAGE, READ_AHEAD_BYTES, READ_MEMORY, SEGMENT_BYTES,
-    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, TAIL_CACHE_BYTES,
+    BATCH_BYTES_SOFT, BATCHES_IN_FLIGHT_MAX, ENTRY_BYTES_ANYWHERE, ENTRY_BYTES_MAX, PAGE, READ_AHEAD_BYTES,
+    READ_MEMORY, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, TAIL_CACHE_BYTES,
 };
 
 /// Settings of one log.
@@ -92,7 +92,15 @@ impl WalSettings {
 
     /// The largest entry that a segment of this size takes.
     pub fn entry_bytes_max(&self) -> usize {
-        // The header page, the batch's header block, the pages' ragged ends, the footer and the trailer.
-        ENTRY_BYTES_MAX.min(self.segment_bytes as usize - 16 * PAGE)
+        entry_bytes_max(self.segment_bytes)
     }
+}
+
+const _: () = assert!(entry_bytes_max(SEGMENT_BYTES_MIN) == ENTRY_BYTES_ANYWHERE);
+
+/// The largest entry that a log with segments of this size takes.
+const fn entry_bytes_max(segment_bytes: u64) -> usize {
+    // The header page, the batch's header block, the pages' ragged ends, the footer and the trailer.
+    let room = segment_bytes as usize - 16 * PAGE;
+    if room < ENTRY_BYTES_MAX { room } else { ENTRY_BYTES_MAX }
 }

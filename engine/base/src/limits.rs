@@ -22,6 +22,8 @@ pub const BATCH_RUNS_MAX: usize = 512;
 
 /// Largest entry of a log, and so the largest value of `max.message.bytes`.
 pub const ENTRY_BYTES_MAX: usize = 32 << 20;
+/// Any log takes an entry of this length, whatever its segments.
+pub const ENTRY_BYTES_ANYWHERE: usize = SEGMENT_BYTES_MIN as usize - 16 * PAGE;
 /// Default of `message.max.bytes`, as in Kafka.
 pub const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
 /// From this size on a request is received into a buffer of its own and written from there.

@@ -13,7 +13,7 @@ use torc_consensus::Append;
 use torc_net::kafka::records::{self, BuildOptions};
 use torc_state::partition::{Incoming, Sequenced};
 use torc_state::retention::Age;
-use torc_wal::{Entry, WalSettings};
+use torc_wal::Entry;
 
 /// A batch that wants its place in a log.
 #[derive(Debug)]
@@ -81,9 +81,9 @@ pub fn header(bytes: &[u8]) -> Result<Batch, Invalid> {
 const HEADER_BYTES: usize = 61;
 pub const RECORD_HEAD_BYTES: usize = 48;
 
-/// Bytes of key and value of one record that fit into an entry of such a log by themselves.
-pub fn record_bytes_max(wal: &WalSettings) -> usize {
-    wal.entry_bytes_max() - HEADER_BYTES - RECORD_HEAD_BYTES
+/// Bytes of key and value of one record that fit by themselves into an entry of so many bytes.
+pub fn record_bytes_max(entry_bytes: usize) -> usize {
+    entry_bytes - HEADER_BYTES - RECORD_HEAD_BYTES
 }
 
 /// The batch of records of the server's own, as a client would send it. There must be one at least.

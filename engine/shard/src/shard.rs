@@ -209,6 +209,11 @@ impl Shard {
         self.groups.voters(group)
     }
 
+    /// Why a member of a group that is led here stays behind, if an entry is too long for it.
+    pub fn held_back(&self) -> Option<String> {
+        self.groups.any_held_back()
+    }
+
     /// The newest change that is applied to the tree of znodes here, and what stands for the tree. `None`: it is not here.
     pub fn tree_digest(&self) -> Option<(Zxid, u64)> {
         let tree = self.groups.has_tree().then(|| self.groups.tree().state())?;
@@ -622,6 +627,7 @@ impl Shard {
         }
         let here = self.settings.here();
         let settings = Arc::clone(&self.settings);
+        self.groups.know_nodes(&change);
         // What this shard has of a topic, or may have while it is moved.
         let mine = |topic: &'_ Topic| -> Vec<(GroupId, u32)> {
             let own = topic.partitions.iter().zip(0..).filter(|(id, _)| settings.owner(*id) == here);

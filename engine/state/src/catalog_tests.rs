@@ -2,7 +2,7 @@ use super::*;
 use crate::config::Alter;
 use crate::coordinator::CoordinatorSettings;
 use crate::retention::Limits;
-use torc_base::limits::{GROUP_CONFIGS_MAX, PARTITIONS_MAX, TOPIC_PARTITIONS_MAX};
+use torc_base::limits::{ENTRY_BYTES_MAX, GROUP_CONFIGS_MAX, PARTITIONS_MAX, TOPIC_PARTITIONS_MAX};
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
 
@@ -22,7 +22,15 @@ fn wish(name: &str, id: u128, partitions: i32) -> NewTopic {
 
 fn a_node(id: u32, start: u64, rack: Option<&str>) -> Node {
     let listeners = vec![(format!("node{id}.example"), 9092), ("inside".into(), 19_092)];
-    Node { id: NodeId(id), start, rack: rack.map(str::to_owned), listeners, shards: 2, lives: vec![] }
+    Node {
+        id: NodeId(id),
+        start,
+        rack: rack.map(str::to_owned),
+        listeners,
+        shards: 2,
+        lives: vec![],
+        entry_bytes_max: ENTRY_BYTES_MAX,
+    }
 }
 
 /// Of a cluster with these nodes, some of which may be registered later.

@@ -3,6 +3,7 @@ use crate::catalog::{Catalog, Command, Defaults, NewTopic};
 use crate::tree::EventKind;
 use std::collections::BTreeSet;
 use torc_base::ids::{Index, TopicId};
+use torc_base::limits::ENTRY_BYTES_MAX;
 use torc_base::prng::Prng;
 
 /// A catalog, and what nodes know besides.
@@ -62,7 +63,15 @@ impl World {
     fn come(&mut self, id: u32, rack: Option<&str>) {
         let listeners = vec![(format!("h{id}"), 9092), ("fe80::1".to_string(), 19_092)];
         let start = 0xabcd_0000_0000_0000 + (u64::from(id) << 32);
-        let node = Node { id: NodeId(id), start, rack: rack.map(str::to_string), listeners, shards: 1, lives: vec![] };
+        let node = Node {
+            id: NodeId(id),
+            start,
+            rack: rack.map(str::to_string),
+            listeners,
+            shards: 1,
+            lives: vec![],
+            entry_bytes_max: ENTRY_BYTES_MAX,
+        };
         self.brokers.insert(NodeId(id), Arc::new(node));
     }
 

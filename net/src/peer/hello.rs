@@ -4,12 +4,14 @@ use super::frame::framed;
 use super::kind;
 use super::reader::HeadReader;
 use std::fmt;
+use std::ops::RangeInclusive;
 use torc_base::buf::Buf;
 use torc_base::ids::{NodeId, ShardId};
 use torc_base::malformed::Malformed;
 
-/// Versions of what follows the hello: both sides speak the highest that both know.
-pub const VERSIONS: std::ops::RangeInclusive<u16> = 1..=1;
+/// Versions of what follows the hello: both sides speak the highest that both know. From 2 on nodes tell the catalog when their logs
+/// take less in one entry than others do: who does so speaks no older one.
+pub const VERSIONS: RangeInclusive<u16> = 1..=2;
 
 /// Begins every hello, so that a client of another protocol is told from a peer of another version.
 const MAGIC: [u8; 8] = *b"torcpeer";
@@ -151,10 +153,10 @@ impl Hello {
         })
     }
 
-    /// The highest version that the caller and this server know.
-    pub fn common_version(&self) -> Option<u16> {
-        let highest = self.versions.1.min(*VERSIONS.end());
-        (highest >= self.versions.0.max(*VERSIONS.start())).then_some(highest)
+    /// The highest version that the caller and this server, which speaks `own`, know.
+    pub fn common_version(&self, own: &RangeInclusive<u16>) -> Option<u16> {
+        let highest = self.versions.1.min(*own.end());
+        (highest >= self.versions.0.max(*own.start())).then_some(highest)
     }
 }
 

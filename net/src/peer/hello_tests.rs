@@ -45,11 +45,11 @@ fn a_long_refusal_is_cut_between_two_letters() {
 
 #[test]
 fn the_highest_version_that_both_know_is_spoken() {
-    let common = |versions| Hello { versions, ..hello() }.common_version();
-    assert_eq!(
-        [(1, 1), (1, 9), (0, 1), (2, 9), (0, 0), (9, 1)].map(common),
-        [Some(1), Some(1), Some(1), None, None, None]
-    );
+    let common = |own| move |versions| Hello { versions, ..hello() }.common_version(&own);
+    let theirs = [(1, 1), (1, 9), (0, 1), (2, 9), (0, 0), (9, 1)];
+    assert_eq!(theirs.map(common(1..=1)), [Some(1), Some(1), Some(1), None, None, None]);
+    assert_eq!(theirs.map(common(1..=2)), [Some(1), Some(2), Some(1), Some(2), None, None]);
+    assert_eq!(theirs.map(common(2..=2)), [None, Some(2), None, Some(2), None, None]);
 }
 
 #[test]

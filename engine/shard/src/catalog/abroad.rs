@@ -70,6 +70,7 @@ impl Abroad {
             listeners,
             shards: settings.shards,
             lives: Vec::new(),
+            entry_bytes_max: settings.wal.entry_bytes_max(),
         };
         Abroad {
             me,

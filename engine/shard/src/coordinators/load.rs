@@ -59,7 +59,7 @@ impl Coordinators {
     pub(super) fn begin_load(&mut self, around: &mut Around, log: GroupId, at: Mono) {
         let Some((from, _)) = around.groups.extent(log).filter(|_| !self.closed) else { return };
         let settings = Arc::clone(&self.settings.coordinator);
-        let coordinator = Box::new(Coordinator::new(settings, batch::record_bytes_max(&self.settings.wal)));
+        let coordinator = Box::new(Coordinator::new(settings, around.groups.record_bytes_max(log)));
         let state = State::Loading(Load { coordinator, from, read: None });
         self.seats.insert(log, Seat { state, armed: None });
         if at <= around.out.now.mono {

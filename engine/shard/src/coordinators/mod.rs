@@ -227,6 +227,8 @@ impl Coordinators {
         work: impl FnOnce(&mut Coordinator, &mut World<'_>) -> Outcome,
     ) {
         let Some(Seat { state: State::Serving(coordinator), .. }) = self.seats.get_mut(&log) else { return };
+        // The partition may have got replicas whose logs take less.
+        coordinator.set_record_bytes_max(around.groups.record_bytes_max(log));
         let mut world = World { now: around.out.now, ids: &mut self.ids, cluster: around.cluster };
         let outcome = work(coordinator, &mut world);
         let next = coordinator.next_deadline();
@@ -317,7 +319,7 @@ fn lost(answer: Answer, _: Refusal) -> Answer {
 /// Appends records in batches; the answers leave when the last one is committed, or say that it never will be.
 fn append(around: &mut Around, log: GroupId, records: &[Record], answers: Vec<KeptBack>) -> Result<(), Refusal> {
     let timestamp = around.out.now.wall.0;
-    let most = BATCH_BYTES.min(around.groups.record_bytes_max());
+    let most = BATCH_BYTES.min(around.groups.record_bytes_max(log));
     let pairs: Vec<(Vec<u8>, Option<Vec<u8>>)> = records.iter().map(records::encode).collect();
     let mut rest = &pairs[..];
     let mut answers = Some(answers);

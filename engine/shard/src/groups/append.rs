@@ -77,7 +77,11 @@ impl Groups {
         if part.in_sync > 1 && part.acks == Acks::All && group.in_sync(now) < part.in_sync {
             return Err(Refusal::TooFewInSync);
         }
-        Ok(group.records().admit(&part.batch.incoming())?)
+        let admission = group.records().admit(&part.batch.incoming())?;
+        if matches!(admission, Admission::Append { .. }) {
+            self.check_length(part.group, part.batch.bytes.len())?;
+        }
+        Ok(admission)
     }
 
     /// The batch has offsets from `base` on: it goes into the log and waits for its marks.

@@ -25,10 +25,10 @@ fn about(id: GroupId) -> (u64, &'static str) {
 }
 
 impl Groups {
-    /// The longest state that goes to other members, which write it as one entry.
+    /// The longest state of the catalog that goes to other members, which write it as one entry.
     fn state_bytes_max(&self) -> usize {
         // Beside it the entry has the members and the mark.
-        self.settings.wal.entry_bytes_max() - STATE_HEAD_BYTES
+        self.entry_bytes_max(GroupId::CATALOG) - STATE_HEAD_BYTES
     }
 
     /// The catalog or the tree is about to be in a checkpoint, in so many bytes, as it is applied through `applied`: of its
@@ -41,8 +41,8 @@ impl Groups {
         }
         if id == GroupId::CATALOG && state_bytes > self.state_bytes_max() {
             let text = format!(
-                "{name} has {state_bytes} bytes, more than one entry of this log takes: its log keeps all entries, so that \
-                 nodes which were away get them"
+                "{name} has {state_bytes} bytes, more than one entry of its members' logs takes: its log keeps all entries, so \
+                 that nodes which were away get them"
             );
             return out.log(Level::Warn, text);
         }
@@ -53,7 +53,7 @@ impl Groups {
             // Who lacks what is gone gets the state, and what is behind that.
             let needs = |peer: &Peer| match given {
                 Some((to, index)) if to == peer.id => peer.held.max(index).next(),
-                _ if peer.held.next() < first => below,
+                _ if peer.held.next() < first || self.is_held(id, peer.id, peer.held.next()) => below,
                 _ => peer.held.next(),
             };
             let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node && !peer.suspected);
@@ -96,7 +96,7 @@ impl Groups {
         };
         let Some((mark, configuration)) = self.whole_mark(id).filter(|_| state.len() <= self.state_bytes_max()) else {
             let text = format!(
-                "{} has {} bytes, more than one entry of the log takes: node {node} does not get it",
+                "{} has {} bytes, more than one entry of its members' logs takes: node {node} does not get it",
                 about(id).1,
                 state.len()
             );

@@ -266,7 +266,7 @@ impl Groups {
             self.compaction.job = Some(Box::new(Job {
                 id,
                 rules,
-                bytes_max: self.settings.wal.entry_bytes_max(),
+                bytes_max: self.entry_bytes_max(id),
                 now: out.now.wall,
                 keys: Keys::new(seed, dirty.max(0) as u64, self.settings.compaction_keys_bytes),
                 compacted,

@@ -6,6 +6,7 @@
 
 use super::catalog_start::is_sent_whole;
 use super::replicas::find;
+use super::takes::HELD_MS;
 use super::{Groups, Out};
 use crate::group::epoch_of;
 use crate::meaning::{PartitionLog, kind};
@@ -50,7 +51,7 @@ pub(super) struct Departures {
     landed: Vec<(Link, Landed)>,
     /// Members that are to be taken for lost and found again, and when.
     again: BTreeSet<(Mono, NodeId, GroupId)>,
-    waiting: BTreeSet<(NodeId, GroupId)>,
+    waiting: BTreeMap<(NodeId, GroupId), Mono>,
     /// Groups of which old entries are on their way to a place.
     behind: BTreeMap<Place, BTreeSet<GroupId>>,
     /// The bytes of the message at hand.
@@ -146,8 +147,19 @@ impl Groups {
     }
 
     fn try_again(&mut self, now: Mono, node: NodeId, id: GroupId) {
-        if self.departures.waiting.insert((node, id)) {
-            self.departures.again.insert((now.plus_ms(AGAIN_MS), node, id));
+        self.try_again_in(now, AGAIN_MS, node, id);
+    }
+
+    /// The same after so long, if that is not to be sooner anyway.
+    fn try_again_in(&mut self, now: Mono, ms: u64, node: NodeId, id: GroupId) {
+        let at = now.plus_ms(ms);
+        let before = self.departures.waiting.get(&(node, id)).copied();
+        if before.is_none_or(|before| at < before) {
+            self.departures.waiting.insert((node, id), at);
+            if let Some(before) = before {
+                self.departures.again.remove(&(before, node, id));
+            }
+            self.departures.again.insert((at, node, id));
         }
     }
 
@@ -398,6 +410,10 @@ impl Groups {
         items.truncate(REPLICATE_ENTRIES_MAX as usize);
         if items.is_empty() {
             return self.offer_again(out, node, id, &message);
+        }
+        if !self.keep_what_fits(out, id, node, &mut items) {
+            // Consensus is not told that anything left, and so offers nothing else meanwhile.
+            return self.try_again_in(out.now.mono, HELD_MS, node, id);
         }
         let through = prev.index.plus(items.len() as u64);
         keep(runs, items.len() as u64);

@@ -46,9 +46,9 @@ impl Groups {
         }
     }
 
-    /// Bytes of key and value of one record that fit into an entry of the log.
-    pub fn record_bytes_max(&self) -> usize {
-        batch::record_bytes_max(&self.settings.wal)
+    /// Bytes of key and value of one record that fit into an entry of a group's log.
+    pub fn record_bytes_max(&self, id: GroupId) -> usize {
+        batch::record_bytes_max(self.entry_bytes_max(id))
     }
 
     fn append_own(&mut self, out: &mut Out, id: GroupId, records: &[Record]) -> Result<(Offset, Index), Refusal> {
@@ -58,7 +58,7 @@ impl Groups {
         let group = self.groups.get(&id).filter(|group| group.leads()).ok_or(Refusal::NotLeader)?;
         let base = group.partition().end();
         let bytes = batch::build(records);
-        if bytes.len() > self.settings.wal.entry_bytes_max() {
+        if bytes.len() > self.entry_bytes_max(id) {
             return Err(Refusal::TooLarge);
         }
         let header = batch::header(&bytes).expect("it was just made");

@@ -28,6 +28,7 @@ mod replicas;
 mod retention;
 mod salvage;
 mod sizes;
+mod takes;
 mod tree;
 mod tree_start;
 mod watch;
@@ -163,6 +164,7 @@ pub struct Groups {
     looks: replicas::Looks,
     balance: balance::Balance,
     moves: moves::Moves,
+    takes: takes::Takes,
     /// Groups that get ticks, and when the next one is due.
     ticking: BTreeSet<GroupId>,
     next_tick: Mono,
@@ -237,6 +239,7 @@ impl Groups {
             looks: replicas::Looks::default(),
             balance: balance::Balance::default(),
             moves: moves::Moves::new(settings.move_bytes_per_second),
+            takes: takes::Takes::default(),
             ticking: BTreeSet::new(),
             next_tick: Mono(0),
             packer: Packer::new(),
@@ -486,6 +489,7 @@ impl Groups {
         self.ticking.remove(&id);
         self.balance.left(id);
         self.moves.forget(id);
+        self.takes.forget(id);
         self.forget_under_way(id);
         self.wal.drop_group(id);
         let waiters = group.waiters_mut().flat_map(std::mem::take);

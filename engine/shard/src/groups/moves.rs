@@ -32,6 +32,13 @@ pub struct Moving {
     report_at: Mono,
 }
 
+impl Moving {
+    /// The replicas that it is to have.
+    pub fn target(&self) -> impl Iterator<Item = NodeId> {
+        self.target.iter().copied()
+    }
+}
+
 /// What a group that this node leads waits for on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {

@@ -76,7 +76,7 @@ impl Groups {
     pub fn propose_command(&mut self, out: &mut Out, command: Command) -> Result<Index, Refusal> {
         let mut bytes = Vec::new();
         command.encode(&mut bytes);
-        if bytes.len() > self.settings.wal.entry_bytes_max() {
+        if bytes.len() > self.entry_bytes_max(GroupId::CATALOG) {
             return Err(Refusal::TooLarge);
         }
         let index = self.propose_internal(out, GroupId::CATALOG, kind::COMMAND, &bytes)?;

@@ -55,6 +55,7 @@ impl Groups {
         };
         let members = group.raft.peers().iter().map(member).collect();
         let hold = self.hold_of(id).map(|hold| hold.to_string());
+        let hold = self.held_back(id, group).or(hold);
         Quorum { leader: own, epoch: group.epoch(), high_watermark, members, hold }
     }
 

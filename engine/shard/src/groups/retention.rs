@@ -7,7 +7,7 @@ use crate::meaning::{PartitionLog, encode_clock, kind};
 use crate::refusal::Refusal;
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::time::Mono;
-use torc_consensus::Input;
+use torc_consensus::{Input, Peer};
 use torc_state::catalog::Topic;
 use torc_state::config::TopicConfig;
 use torc_state::retention::{self, Age};
@@ -167,8 +167,9 @@ impl Groups {
         let committed = group.raft.marks().committed;
         let kept = self.wal.runs(id).iter().find(|run| run.end_offset > start);
         let below = kept.map_or(committed.next(), |run| run.first_index);
-        // A leader keeps what a member lacks that can be reached; what one that is gone lacks is not waited for.
-        let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node && !peer.suspected);
+        // A leader keeps what a member lacks that can be reached; who is gone is not waited for, nor who cannot take it.
+        let waits = |peer: &&Peer| !peer.suspected && !self.is_held(id, peer.id, peer.held.next());
+        let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node).filter(waits);
         let held = if group.raft.is_leader() { others.map(|peer| peer.held.next()).min() } else { None };
         self.release(id, below.min(committed.next()).min(held.unwrap_or(below)));
     }

@@ -88,7 +88,7 @@ impl Groups {
 
     /// Bytes that what a transaction does may take, for the log to take it.
     pub fn txn_bytes_max(&self) -> usize {
-        self.settings.wal.entry_bytes_max() - TXN_HEAD_BYTES
+        self.entry_bytes_max(GroupId::TREE) - TXN_HEAD_BYTES
     }
 
     /// Puts a transaction into the tree's log; its entry. `grows`: it takes memory and disk, of which there may be none.
@@ -109,7 +109,7 @@ impl Groups {
         let mut payload = std::mem::take(&mut self.txn_bytes);
         payload.clear();
         encode_entry(number, &txn, &mut payload);
-        let result = if payload.len() > self.settings.wal.entry_bytes_max() {
+        let result = if payload.len() > self.entry_bytes_max(GroupId::TREE) {
             Err(Refusal::TooLarge)
         } else {
             self.propose_internal_with(out, GroupId::TREE, kind::TXN, &payload, |meaning, at| {

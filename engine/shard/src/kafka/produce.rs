@@ -4,6 +4,7 @@ use super::{Kafka, Out, ReplyTo, Waiting, code, expiry, view};
 use crate::batch::NewBatch;
 use crate::complaints::Complaint;
 use crate::mail::{Acks, Ask, Parts, ProducePart, Produced, Token};
+use crate::refusal::Refusal;
 use crate::stages::{LogTimes, Path};
 use crate::stats::add;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,10 @@ use torc_net::kafka::records::{Batch, Demands, Invalid, Spares, Times};
 use torc_net::kafka::{error, produce, records};
 use torc_state::catalog::{Topic as CatalogTopic, is_reserved};
 use torc_state::config::{TimestampType, TopicConfig};
+
+/// What is said of a batch that the topic takes, and a member of the partition's group does not.
+const TOO_LONG: &str =
+    "the log of one of the partition's replicas takes no record batch of this length: its segments are smaller";
 
 /// A produce request whose answer is being put together.
 pub(super) struct Gather {
@@ -41,6 +46,9 @@ impl Gather {
                 // All else in it says already that there is nothing.
                 Err(refusal) => {
                     place.error = code(refusal);
+                    if refusal == Refusal::TooLarge {
+                        place.message = Some(TOO_LONG.to_owned());
+                    }
                     if refusal.is_of_leader() {
                         self.misled.push((topic, partition, group));
                     }

@@ -84,6 +84,7 @@ fn every_change_of_what_metadata_tells_is_noticed() {
         listeners: vec![("there".into(), 9092)],
         shards: 1,
         lives: Vec::new(),
+        entry_bytes_max: torc_base::limits::ENTRY_BYTES_MAX,
     })));
     assert!(is_news(&view));
     assert_eq!(view.nodes().count(), 1);

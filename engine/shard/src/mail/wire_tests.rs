@@ -3,6 +3,7 @@ use crate::groups::TreeWord;
 use crate::mail::{CatalogChange, FetchPart, ReadFrom};
 use std::collections::BTreeSet;
 use torc_base::ids::{ConnId, Offset};
+use torc_base::limits::{ENTRY_BYTES_ANYWHERE, ENTRY_BYTES_MAX};
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
 use torc_state::catalog::{GroupRanges, Life, Replicas};
@@ -138,6 +139,7 @@ impl Writer {
             listeners: self.list(|w| (w.text(), w.0.next_u64() as u16)),
             shards,
             lives,
+            entry_bytes_max: self.0.between(ENTRY_BYTES_ANYWHERE as u64, ENTRY_BYTES_MAX as u64) as usize,
         }
     }
 

@@ -3,10 +3,14 @@
 use super::Roster;
 use crate::settings::Settings;
 use std::fmt;
+use std::ops::RangeInclusive;
 use torc_base::ids::NodeId;
-use torc_base::limits::SHARDS_MAX;
+use torc_base::limits::{ENTRY_BYTES_MAX, SHARDS_MAX};
 use torc_net::foreign::{Foreign, is_kafka_request, is_zookeeper_connect};
 use torc_net::peer::{Hello, Reason, Refusal, VERSIONS, Welcome};
+
+/// The first version in which nodes say how long an entry their logs take.
+const WITH_ENTRY_BYTES: u16 = 2;
 
 /// What this shard knows of the node that calls.
 #[derive(Clone, Copy, Debug)]
@@ -35,13 +39,20 @@ pub(super) fn foreign(frame: &[u8]) -> Option<Foreign> {
     }
 }
 
+/// The versions of the peers' protocol that this node speaks. Older servers cannot read that its logs take less than theirs.
+pub(super) fn versions(settings: &Settings) -> RangeInclusive<u16> {
+    let least = if settings.wal.entry_bytes_max() < ENTRY_BYTES_MAX { WITH_ENTRY_BYTES } else { *VERSIONS.start() };
+    least..=*VERSIONS.end()
+}
+
 /// Says why a caller is not let in. `running`: this shard has read its log.
 pub(super) fn check(hello: &Hello, settings: &Settings, known: Known<'_>, running: bool) -> Result<(), Refusal> {
     let (here, caller) = (settings.node, hello.node);
     let refuse = |reason, text| Err(Refusal { reason, text });
-    if hello.common_version().is_none() {
+    let own = versions(settings);
+    if hello.common_version(&own).is_none() {
         let (low, high) = hello.versions;
-        let (first, last) = (VERSIONS.start(), VERSIONS.end());
+        let (first, last) = (own.start(), own.end());
         let text = format!(
             "node {caller} speaks versions {low} to {high} of the peers' protocol, node {here} {first} to {last}: \
              upgrade the older one"
@@ -115,7 +126,7 @@ pub(super) fn check_welcome(
     roster: &Roster,
     node: NodeId,
 ) -> Result<(), String> {
-    if !VERSIONS.contains(&welcome.version) {
+    if !versions(settings).contains(&welcome.version) {
         return Err(format!("node {node} wants to speak version {}, which was not offered", welcome.version));
     }
     if welcome.cluster != settings.cluster.id {

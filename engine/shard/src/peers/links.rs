@@ -30,7 +30,7 @@ use torc_base::limits::PEER_STRANGERS_MAX;
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
 use torc_net::foreign::by_first_bytes;
-use torc_net::peer::{self, Frame, Hello, Question, Reason, Refusal, Reply, VERSIONS, Welcome};
+use torc_net::peer::{self, Frame, Hello, Question, Reason, Refusal, Reply, Welcome};
 use torc_state::catalog::Admission;
 
 /// How long somebody may take to say who it is, and to answer that.
@@ -516,8 +516,9 @@ impl Links {
         self.wires.insert(now, conn, Stage::Greeting { place, until }, address.ip(), None);
         self.links.get_mut(&place).expect("it was called").state = State::Greeting { conn };
         self.due = self.due.min(until);
+        let versions = greeting::versions(&self.settings);
         let hello = Hello {
-            versions: (*VERSIONS.start(), *VERSIONS.end()),
+            versions: (*versions.start(), *versions.end()),
             cluster: self.settings.cluster.id,
             node: self.settings.node,
             start: self.settings.cluster.start,
@@ -671,7 +672,7 @@ impl Links {
             (wire.stage, wire.leaving) = (Stage::Leaving { hello }, true);
             return;
         }
-        let version = hello.common_version().expect("just checked");
+        let version = hello.common_version(&greeting::versions(&self.settings)).expect("just checked");
         let (cluster, shards) = (&self.settings.cluster, self.settings.shards);
         let welcome = Welcome { version, cluster: cluster.id, start: cluster.start, shards, disk: cluster.disk };
         self.wires.send(now, conn, vec![welcome.encode()], ops);

@@ -49,6 +49,7 @@ impl KafkaTree {
             listeners: kafkas.map(|listener| listener.advertised.clone()).collect(),
             shards: settings.shards,
             lives: Vec::new(),
+            entry_bytes_max: settings.wal.entry_bytes_max(),
         };
         KafkaTree {
             chroot: chroot.map(Into::into),

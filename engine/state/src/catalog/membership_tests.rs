@@ -2,6 +2,7 @@ use super::*;
 use crate::catalog::{Catalog, Change, Command, Defaults, Life, Node, Replicas};
 use crate::config::Overrides;
 use torc_base::ids::{GroupId, Index, TopicId};
+use torc_base::limits::{ENTRY_BYTES_ANYWHERE, ENTRY_BYTES_MAX};
 use torc_base::time::Wall;
 
 struct Logged {
@@ -37,6 +38,7 @@ impl Logged {
             listeners,
             shards: 1,
             lives: vec![],
+            entry_bytes_max: ENTRY_BYTES_MAX,
         }))
     }
 
@@ -140,7 +142,7 @@ fn any_bytes_are_read_without_a_panic() {
 fn lives(log: &mut Logged, node: u32, start: u64, numbers: [u64; 2]) -> Vec<u64> {
     let lives = numbers.map(Life::of).to_vec();
     let (listeners, rack) = (vec![("host".into(), 9092)], None);
-    let said = Node { id: NodeId(node), start, rack, listeners, shards: 2, lives };
+    let said = Node { id: NodeId(node), start, rack, listeners, shards: 2, lives, entry_bytes_max: ENTRY_BYTES_MAX };
     let Change::Node(known) = log.apply(Command::RegisterNode(said.clone())) else { panic!("it is refused") };
     assert!(known.is_as_said(&said));
     assert_eq!(**log.again().node(NodeId(node)).expect("just registered"), *known);
@@ -168,4 +170,30 @@ fn a_disk_is_younger_than_the_groups_that_were_made_before_the_catalog_knew_of_i
     log.create(5, &[1]);
     log.admit(2, 50);
     assert_eq!(lives(&mut log, 2, 7, [7, 9]), [501, 501]);
+}
+
+#[test]
+fn what_a_node_s_logs_take_is_kept_and_an_older_torc_reads_nodes_that_take_all() {
+    let said = |entry_bytes_max| {
+        let (listeners, rack) = (vec![("host".into(), 9092)], Some("r".into()));
+        Node { id: NodeId(2), start: 7, rack, listeners, shards: 2, lives: vec![], entry_bytes_max }
+    };
+    let bytes = |node: &Node| {
+        let mut bytes = Vec::new();
+        node.encode(&mut bytes);
+        bytes
+    };
+    let all = bytes(&said(ENTRY_BYTES_MAX));
+    // The id, the start, and what an older torc takes for "there is a rack".
+    assert_eq!(all[9], 1);
+    for takes in [ENTRY_BYTES_ANYWHERE, ENTRY_BYTES_MAX - 1] {
+        let (node, rest) = (said(takes), &mut &bytes(&said(takes))[..]);
+        assert_eq!(Node::decode(&mut Decoder::new(rest)), Ok(node.clone()));
+        assert!(rest.is_empty() && bytes(&node).len() > all.len() && !node.is_as_said(&said(ENTRY_BYTES_MAX)));
+    }
+    let less = bytes(&said(ENTRY_BYTES_ANYWHERE - 1));
+    assert!(Node::decode(&mut Decoder::new(&mut &less[..])).is_err(), "no log is so small");
+    let mut log = Logged::new();
+    log.apply(Command::RegisterNode(said(1 << 20)));
+    assert_eq!(log.again().node(NodeId(2)).map(|node| node.entry_bytes_max), Some(1 << 20));
 }

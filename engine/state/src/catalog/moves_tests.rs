@@ -3,6 +3,7 @@
 use super::*;
 use crate::catalog::{Defaults, NewTopic, Node};
 use torc_base::ids::ProducerId;
+use torc_base::limits::ENTRY_BYTES_MAX;
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
 
@@ -12,7 +13,15 @@ fn nodes(ids: &[u32]) -> Vec<NodeId> {
 
 fn a_node(id: u32, rack: Option<&str>) -> Node {
     let listeners = vec![(format!("node{id}.example"), 9092)];
-    Node { id: NodeId(id), start: 1, rack: rack.map(str::to_owned), listeners, shards: 1, lives: vec![] }
+    Node {
+        id: NodeId(id),
+        start: 1,
+        rack: rack.map(str::to_owned),
+        listeners,
+        shards: 1,
+        lives: vec![],
+        entry_bytes_max: ENTRY_BYTES_MAX,
+    }
 }
 
 /// A catalog whose commands go through their encoding, and whose checkpoint is looked at after each.
@@ -200,7 +209,15 @@ fn with_one_server_all_is_where_it_is_to_be() {
         assert_eq!(alone.plan_move("t", partition, Some(target), true).unwrap_err().code(), code, "{target:?}");
     }
     assert_eq!(alone.plan_move("t", 0, None, true).unwrap_err().code(), 85);
-    let second = Node { id: NodeId(2), start: 7, rack: None, listeners: Vec::new(), shards: 1, lives: vec![] };
+    let second = Node {
+        id: NodeId(2),
+        start: 7,
+        rack: None,
+        listeners: Vec::new(),
+        shards: 1,
+        lives: vec![],
+        entry_bytes_max: ENTRY_BYTES_MAX,
+    };
     alone.apply(Index(2), &Command::RegisterNode(second));
     assert_eq!(alone.plan_move("t", 0, Some(&[1]), true).unwrap_err().code(), 42);
 }

@@ -2,7 +2,7 @@
 
 use crate::codec::{DecodeError, Decoder, put_bytes, put_u64};
 use torc_base::ids::{GroupId, NodeId};
-use torc_base::limits::{LISTENERS_MAX, NODE_TEXT_BYTES_MAX, SHARDS_MAX};
+use torc_base::limits::{ENTRY_BYTES_ANYWHERE, ENTRY_BYTES_MAX, LISTENERS_MAX, NODE_TEXT_BYTES_MAX, SHARDS_MAX};
 
 /// A shard's disk from one loss of what it had promised to the next.
 ///
@@ -39,10 +39,13 @@ pub struct Node {
     pub shards: u16,
     /// Those of its disks, by shard; none if all have the number 0.
     pub lives: Vec<Life>,
+    /// The longest entry that its logs take: its segments may be smaller than those of others.
+    pub entry_bytes_max: usize,
 }
 
 /// Added to the byte that says whether there is a rack.
 const WITH_LIVES: u8 = 2;
+const WITH_ENTRY_BYTES: u8 = 4;
 
 impl Node {
     /// The address for clients of that listener; of a node that has fewer of them, of its first one.
@@ -52,9 +55,9 @@ impl Node {
 
     /// True if a node that says this of itself is known as it is.
     pub fn is_as_said(&self, said: &Node) -> bool {
-        let Node { id, start, rack, listeners, shards, lives } = said;
+        let Node { id, start, rack, listeners, shards, lives, entry_bytes_max } = said;
         let numbers = |life: &Life| life.number;
-        (self.id, self.start, self.shards) == (*id, *start, *shards)
+        (self.id, self.start, self.shards, self.entry_bytes_max) == (*id, *start, *shards, *entry_bytes_max)
             && (&self.rack, &self.listeners) == (rack, listeners)
             && self.lives.iter().map(numbers).eq(lives.iter().map(numbers))
     }
@@ -72,8 +75,10 @@ impl Node {
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_u64(out, self.id.0.into());
         out.extend_from_slice(&self.start.to_be_bytes());
-        // Without lives an older torc can read it, too.
-        out.push(u8::from(self.rack.is_some()) | if self.lives.is_empty() { 0 } else { WITH_LIVES });
+        // Without lives, and of logs that take all entries, an older torc can read it, too.
+        let lives = if self.lives.is_empty() { 0 } else { WITH_LIVES };
+        let takes_less = self.entry_bytes_max < ENTRY_BYTES_MAX;
+        out.push(u8::from(self.rack.is_some()) | lives | if takes_less { WITH_ENTRY_BYTES } else { 0 });
         self.rack.iter().for_each(|rack| put_bytes(out, rack.as_bytes()));
         put_u64(out, self.listeners.len() as u64);
         for (host, port) in &self.listeners {
@@ -85,6 +90,9 @@ impl Node {
             out.extend_from_slice(&number.to_be_bytes());
             put_u64(out, since.0);
         }
+        if takes_less {
+            put_u64(out, self.entry_bytes_max as u64);
+        }
     }
 
     /// Takes it off the front of what is being read.
@@ -93,7 +101,7 @@ impl Node {
         let start = from.take(8, "node's start")?;
         let start = u64::from_be_bytes(start.try_into().expect("8 bytes"));
         let flags = from.u8("node's rack")?;
-        let rack = match flags & !WITH_LIVES {
+        let rack = match flags & !(WITH_LIVES | WITH_ENTRY_BYTES) {
             0 => None,
             1 => Some(from.text(NODE_TEXT_BYTES_MAX, "node's rack")?.to_owned()),
             _ => return Err(from.bad("node's rack")),
@@ -111,6 +119,11 @@ impl Node {
             let number = u64::from_be_bytes(number.try_into().expect("8 bytes"));
             lives.push(Life { number, since: GroupId(from.u64("first group of a life")?) });
         }
-        Ok(Node { id, start, rack, listeners, shards, lives })
+        let entry_bytes_max = match flags & WITH_ENTRY_BYTES {
+            0 => ENTRY_BYTES_MAX,
+            _ => from.u64_max(ENTRY_BYTES_MAX as u64 - 1, "longest entry of a node's logs")? as usize,
+        };
+        from.check(entry_bytes_max >= ENTRY_BYTES_ANYWHERE, "longest entry of a node's logs")?;
+        Ok(Node { id, start, rack, listeners, shards, lives, entry_bytes_max })
     }
 }

@@ -222,6 +222,11 @@ impl Coordinator {
         }
     }
 
+    /// The log takes records of another length from now on.
+    pub fn set_record_bytes_max(&mut self, bytes: usize) {
+        self.record_bytes_max = bytes;
+    }
+
     /// Takes over a record of the log.
     pub fn replay(&mut self, record: &Record) {
         assert!(self.expiry.is_none(), "the log is replayed before the start");

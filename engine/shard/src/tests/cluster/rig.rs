@@ -2,8 +2,9 @@
 //! forbids a shard ends the test. Time passes when a test lets it.
 
 use crate::groups::Out;
-use crate::mail::{Acks, Asker, Place, ProducePart, Token};
+use crate::mail::{Acks, Answer, Asker, Place, ProducePart, Token};
 use crate::meaning::LogKind;
+use crate::refusal::Refusal;
 use crate::settings::{ClusterSettings, Listener, Peer, Protocol, Settings};
 use crate::tests::disk::{Disk, Files};
 use crate::tests::rig::{START_MS, settings};
@@ -382,6 +383,11 @@ impl Cluster {
 
     /// Appends a record of `bytes` bytes at a node that leads.
     pub fn produce(&mut self, id: NodeId, group: GroupId, bytes: usize) {
+        self.try_produce(id, group, bytes);
+    }
+
+    /// The same; why it is refused, if it is so at once.
+    pub fn try_produce(&mut self, id: NodeId, group: GroupId, bytes: usize) -> Option<Refusal> {
         self.next_token += 1;
         // Nobody waits there; what counts is the committed log.
         let asker = Asker { place: Place { node: id, shard: ShardId(0) }, token: Token(self.next_token) };
@@ -395,7 +401,15 @@ impl Cluster {
         let gather = built.len() >= torc_base::limits::LARGE_FRAME;
         let batch = crate::batch::NewBatch { header, bytes: payload, gather, stamp: false };
         let part = ProducePart { position: 0, group, batch, acks: Acks::All, in_sync: 1 };
-        self.call(id, group, |groups, out| groups.produce(out, asker, vec![part]));
+        self.call(id, group, |groups, out| {
+            groups.produce(out, asker, vec![part]);
+            match out.answers.back() {
+                Some((to, Answer::Produced(parts))) if *to == asker => {
+                    parts.iter().find_map(|(_, result)| result.clone().err())
+                }
+                _ => None,
+            }
+        })
     }
 
     pub fn raft(&self, id: NodeId, group: GroupId) -> Option<&Raft> {
