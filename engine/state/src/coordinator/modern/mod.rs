@@ -16,6 +16,7 @@ mod heartbeat;
 mod leave;
 mod migrate;
 mod partitions;
+mod re2;
 mod reconcile;
 mod replay;
 mod subscription;

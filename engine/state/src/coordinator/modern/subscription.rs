@@ -4,6 +4,7 @@ use super::super::record::{ConsumerGroupValue, MemberValue, Record, RegularExpre
 use super::super::response::Refusal;
 use super::super::{Step, Text};
 use super::Consumer;
+use super::re2::translated;
 use regex::bytes::{Regex, RegexBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::TopicId;
@@ -17,12 +18,13 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, Refusal> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(Refusal::InvalidRegularExpression);
     }
+    let pattern = translated(pattern).ok_or(Refusal::InvalidRegularExpression)?;
     let build = |pattern: &str| {
         let limits = |builder: &mut RegexBuilder| builder.unicode(false).size_limit(1 << 20).nest_limit(100).build();
         limits(&mut RegexBuilder::new(pattern)).map_err(|_| Refusal::InvalidRegularExpression)
     };
     // By itself first: "a)|(b" is a pattern only between parentheses.
-    build(pattern)?;
+    build(&pattern)?;
     build(&format!("^(?:{pattern})$"))
 }
 
