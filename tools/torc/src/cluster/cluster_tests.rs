@@ -64,6 +64,8 @@ fn each_trouble_is_named_with_what_to_do() {
     let mut look = well();
     look.partitions[1].in_sync = vec![1, 3];
     only(&look, "node 2 is behind with its replicas of 1 partition (a/1)", "catches up by itself");
+    look.partitions[1].why_behind = Some("entry 7 is too long".to_string());
+    only(&look, "node 2 is behind with its replicas of 1 partition (a/1)", "the leader says: entry 7 is too long");
 
     let mut look = well();
     look.partitions[0].leader = None;

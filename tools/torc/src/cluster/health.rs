@@ -145,9 +145,15 @@ fn behind(look: &Look, problems: &mut Vec<Problem>) {
     }
     for (id, partitions) in lagging {
         if look.nodes.iter().any(|node| node.id == id && !is_gone(node)) {
+            let why = partitions.iter().find_map(|part| part.why_behind.as_ref());
             problems.push(Problem {
                 what: format!("node {id} is behind with its replicas of {}", counted(&partitions)),
-                remedy: "wait if it has just started: it catches up by itself; otherwise look at its log".to_string(),
+                remedy: match why {
+                    Some(why) => format!("the leader says: {why}"),
+                    None => {
+                        "wait if it has just started: it catches up by itself; otherwise look at its log".to_string()
+                    }
+                },
             });
         }
     }

@@ -2,9 +2,11 @@
 
 use crate::admin::AdminError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{
-    BrokerId, DescribeConfigsRequest, DescribeLogDirsRequest, ListOffsetsRequest, MetadataResponse,
+    BrokerId, DescribeConfigsRequest, DescribeLogDirsRequest, DescribeQuorumRequest, ListOffsetsRequest,
+    MetadataResponse,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,6 +18,8 @@ const ANY_REPLICA: BrokerId = BrokerId(-2);
 /// Kafka's number for "a topic" among what can be configured.
 const TOPIC_RESOURCE: i8 = 2;
 const MIN_INSYNC: &str = "min.insync.replicas";
+/// Leaders of so many partitions are asked why replicas are behind.
+const REASONS_MAX: usize = 1_000;
 /// A node that is well answers in this time. One that does not is the very thing that is looked for.
 const TIMES: Times = Times { connect: Duration::from_secs(2), answer: Duration::from_secs(10) };
 
@@ -70,6 +74,8 @@ pub struct Partition {
     pub differing: BTreeMap<i32, u64>,
     /// Replicas that acks=all needs in sync; `None`: the cluster does not say.
     pub least_in_sync: Option<i32>,
+    /// What its leader says of replicas that are behind.
+    pub why_behind: Option<String>,
 }
 
 impl Partition {
@@ -114,6 +120,7 @@ impl Look {
         look.add_settings(&mut cluster);
         look.add_moves(&mut cluster);
         look.add_lags(&mut cluster);
+        look.add_reasons(&mut cluster);
         Ok(look)
     }
 
@@ -144,6 +151,7 @@ impl Look {
                 lags: BTreeMap::new(),
                 differing: BTreeMap::new(),
                 least_in_sync: None,
+                why_behind: None,
             }));
         }
         partitions.sort_by(|a, b| (&a.topic, a.number).cmp(&(&b.topic, b.number)));
@@ -233,6 +241,32 @@ impl Look {
         }
         for (part, lags) in self.partitions.iter_mut().zip(lags) {
             part.lags = lags;
+        }
+    }
+
+    /// Asks leaders why replicas are behind. Apache Kafka's tell nothing of the kind.
+    fn add_reasons(&mut self, cluster: &mut Cluster) {
+        let mut topics: BTreeMap<&str, Vec<PartitionData>> = BTreeMap::new();
+        let lagging = self.partitions.iter().filter(|part| part.leader.is_some() && part.is_lacking());
+        for part in lagging.take(REASONS_MAX) {
+            topics.entry(&part.topic).or_default().push(PartitionData::default().with_partition_index(part.number));
+        }
+        if topics.is_empty() {
+            return;
+        }
+        let topic =
+            |(name, partitions)| TopicData::default().with_topic_name(topic_name(name)).with_partitions(partitions);
+        let request = DescribeQuorumRequest::default().with_topics(topics.into_iter().map(topic).collect());
+        let Ok(answer) = cluster.any().call(&request) else { return };
+        for topic in &answer.topics {
+            for told in topic.partitions.iter().filter(|told| told.error_code == 0) {
+                let is_it = |part: &&mut Partition| {
+                    part.topic == topic.topic_name.as_str() && part.number == told.partition_index
+                };
+                if let Some(part) = self.partitions.iter_mut().find(is_it) {
+                    part.why_behind = told.error_message.as_ref().map(|why| why.to_string());
+                }
+            }
         }
     }
 

@@ -52,15 +52,15 @@ pub struct ConsumeArgs {
     /// milliseconds, %d the same as a date, %K and %V lengths of key and value (-1: null), %% a percent sign, \n a line's end.
     #[arg(long, value_name = "TEXT", conflicts_with = "format", value_parser = Template::parse)]
     pub template: Option<Template>,
-    /// What stands behind each value; \n, \t, \r, \0, \xHH are understood.
-    #[arg(short = 'D', long, value_name = "TEXT", default_value = r"\n", value_parser = Bytes::unescape)]
-    pub delimiter: Bytes,
-    /// What stands between key and value.
-    #[arg(short = 'K', long, value_name = "TEXT", default_value = r"\t", value_parser = Bytes::delimiter)]
-    pub key_delimiter: Bytes,
-    /// What is printed for null, where the format has nothing for it.
-    #[arg(long, value_name = "TEXT", default_value = "", value_parser = Bytes::unescape)]
-    pub null: Bytes,
+    /// What stands behind each value, for value and key-value; \n, \t, \r, \0, \xHH are understood [default: \n].
+    #[arg(short = 'D', long, value_name = "TEXT", value_parser = Bytes::unescape, conflicts_with = "template")]
+    pub delimiter: Option<Bytes>,
+    /// What stands between key and value, for key-value [default: \t].
+    #[arg(short = 'K', long, value_name = "TEXT", value_parser = Bytes::delimiter, conflicts_with = "template")]
+    pub key_delimiter: Option<Bytes>,
+    /// What is printed for null, where the format has nothing for it [default: nothing].
+    #[arg(long, value_name = "TEXT", value_parser = Bytes::unescape)]
+    pub null: Option<Bytes>,
     /// Read what transactions wrote that have not ended, or were aborted, too.
     #[arg(long)]
     pub uncommitted: bool,
@@ -70,6 +70,25 @@ pub struct ConsumeArgs {
     /// Show no progress.
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+impl ConsumeArgs {
+    /// What is given for a format that has no use for it.
+    pub fn flaw(&self) -> Option<&'static str> {
+        let is_text = matches!(self.format, RecordFormat::Value | RecordFormat::KeyValue) || self.template.is_some();
+        match () {
+            () if self.key_delimiter.is_some() && self.format != RecordFormat::KeyValue => {
+                Some("--key-delimiter is for --format key-value")
+            }
+            () if self.delimiter.is_some() && !is_text => {
+                Some("--delimiter is for --format value and key-value: the others print a line for each record")
+            }
+            () if self.null.is_some() && !is_text => Some(
+                "--null is for --format value and key-value, and for --template: the others have a null of their own",
+            ),
+            () => None,
+        }
+    }
 }
 
 /// Where to begin.

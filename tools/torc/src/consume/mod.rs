@@ -39,6 +39,10 @@ enum End {
 
 /// Does what the command line asks for.
 pub fn run(args: &ConsumeArgs) -> ExitCode {
+    if let Some(why) = args.flaw() {
+        complain(why);
+        return ExitCode::from(exit::USAGE);
+    }
     // On a terminal that shows the records a line that changes would be in their way.
     let mut tally = Tally::new("read", !args.quiet && !io::stdout().is_terminal());
     let result = consume(args, &mut tally);

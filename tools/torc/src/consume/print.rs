@@ -14,14 +14,14 @@ const BUFFER: usize = 64 << 10;
 pub struct Printer<'a> {
     out: BufWriter<StdoutLock<'static>>,
     how: How<'a>,
-    delimiter: &'a Bytes,
-    null: &'a Bytes,
+    delimiter: &'a [u8],
+    null: &'a [u8],
     line: Vec<u8>,
 }
 
 enum How<'a> {
     Value,
-    KeyValue(&'a Bytes),
+    KeyValue(&'a [u8]),
     Json,
     Hex,
     Template(&'a Template),
@@ -30,25 +30,28 @@ enum How<'a> {
 impl<'a> Printer<'a> {
     /// As `args` want it.
     pub fn new(args: &'a ConsumeArgs) -> Printer<'a> {
+        let or =
+            |given: &'a Option<Bytes>, otherwise: &'static [u8]| given.as_ref().map_or(otherwise, |text| &text.0[..]);
         let how = match (&args.template, args.format) {
             (Some(template), _) => How::Template(template),
             (None, RecordFormat::Value) => How::Value,
-            (None, RecordFormat::KeyValue) => How::KeyValue(&args.key_delimiter),
+            (None, RecordFormat::KeyValue) => How::KeyValue(or(&args.key_delimiter, b"\t")),
             (None, RecordFormat::Json) => How::Json,
             (None, RecordFormat::Hex) => How::Hex,
         };
         let out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
-        Printer { out, how, delimiter: &args.delimiter, null: &args.null, line: Vec::new() }
+        let (delimiter, null) = (or(&args.delimiter, b"\n"), or(&args.null, b""));
+        Printer { out, how, delimiter, null, line: Vec::new() }
     }
 
     /// Writes one record; it may stay in a buffer until [`Printer::flush`].
     pub fn print(&mut self, place: &Place, record: &OwnedRecord) -> io::Result<()> {
-        let (null, key, value) = (&self.null.0, record.key.as_deref(), record.value.as_deref());
+        let (null, key, value) = (self.null, record.key.as_deref(), record.value.as_deref());
         match self.how {
             How::Value => self.out.write_all(value.unwrap_or(null))?,
             How::KeyValue(delimiter) => {
                 self.out.write_all(key.unwrap_or(null))?;
-                self.out.write_all(&delimiter.0)?;
+                self.out.write_all(delimiter)?;
                 self.out.write_all(value.unwrap_or(null))?;
             }
             How::Json | How::Hex => {
@@ -62,7 +65,7 @@ impl<'a> Printer<'a> {
             }
             How::Template(template) => return template.write(&mut self.out, place, record, null),
         }
-        self.out.write_all(&self.delimiter.0)
+        self.out.write_all(self.delimiter)
     }
 
     /// Hands on what is in the buffer.

@@ -1,5 +1,5 @@
 use super::describe::ranges_of;
-use super::plan::parse;
+use super::plan::{parse, text_of};
 use std::collections::BTreeMap;
 use torc_client::TopicPartition;
 
@@ -8,7 +8,8 @@ fn offsets_in_files_are_lines_of_three_fields() {
     let text = "# made by hand\norders,0,42\n\n \"orders\", 1 , 7\r\npayments,0,0\n";
     let expected = [("orders", 0, 42), ("orders", 1, 7), ("payments", 0, 0)];
     let expected: BTreeMap<_, _> = expected.iter().map(|(t, p, o)| (TopicPartition::new(t, *p), *o)).collect();
-    assert_eq!(parse(text), Ok(expected));
+    assert_eq!(parse(text), Ok(expected.clone()));
+    assert_eq!(parse(&format!("\u{feff}{text}")), Ok(expected));
     for (wrong, why) in [
         ("", "no offsets"),
         ("orders,0", "line 1"),
@@ -23,6 +24,14 @@ fn offsets_in_files_are_lines_of_three_fields() {
         let error = parse(wrong).unwrap_err();
         assert!(error.contains(why), "{wrong:?}: {error}");
     }
+}
+
+#[test]
+fn a_file_of_offsets_is_read_as_a_whole_or_not_at_all() {
+    assert_eq!(text_of(&b"orders,0,42"[..], 11).unwrap(), "orders,0,42");
+    let error = text_of(&b"orders,0,42"[..], 10).unwrap_err();
+    assert!(error.to_string().contains("longer than 10 bytes"), "{error}");
+    assert!(text_of(&b"\xff,0,42"[..], 100).is_err(), "no text");
 }
 
 #[test]

@@ -126,19 +126,31 @@ pub fn changes(
 }
 
 fn read(path: &Path) -> Result<BTreeMap<TopicPartition, i64>, AdminError> {
-    let mut text = String::new();
     let name = if path.as_os_str() == "-" { "standard input".to_string() } else { path.display().to_string() };
     let got = match path.as_os_str() == "-" {
-        true => std::io::stdin().lock().take(FILE_BYTES_MAX).read_to_string(&mut text),
-        false => std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text)),
+        true => text_of(std::io::stdin().lock(), FILE_BYTES_MAX),
+        false => std::fs::File::open(path).and_then(|file| text_of(file, FILE_BYTES_MAX)),
     };
-    got.map_err(|error| AdminError::Input(format!("cannot read {name}: {error}")))?;
+    let text = got.map_err(|error| AdminError::Input(format!("cannot read {name}: {error}")))?;
     parse(&text).map_err(|why| AdminError::Input(format!("{name}, {why}")))
+}
+
+/// All of a text of at most so many bytes: a part of it would be taken for the whole.
+pub(super) fn text_of(input: impl Read, most: u64) -> std::io::Result<String> {
+    let mut text = String::new();
+    input.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        let why = format!("it is longer than {most} bytes: do it in several parts");
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(text)
 }
 
 /// Lines `TOPIC,PARTITION,OFFSET`, as Kafka's own tool writes them. Empty ones and those that begin with # say nothing.
 pub fn parse(text: &str) -> Result<BTreeMap<TopicPartition, i64>, String> {
     let mut offsets = BTreeMap::new();
+    // Spreadsheets begin a file with a mark of its byte order.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {

@@ -33,12 +33,12 @@ pub struct ProduceArgs {
     /// Each file, or all of standard input, is one record.
     #[arg(long, conflicts_with_all = ["format", "delimiter"])]
     pub whole: bool,
-    /// What ends a record, for value and key-value; \n, \t, \r, \0, \xHH are understood.
-    #[arg(short = 'D', long, value_name = "TEXT", default_value = r"\n", value_parser = Bytes::delimiter)]
-    pub delimiter: Bytes,
-    /// What ends a key, for key-value.
-    #[arg(short = 'K', long, value_name = "TEXT", default_value = r"\t", value_parser = Bytes::delimiter)]
-    pub key_delimiter: Bytes,
+    /// What ends a record, for value and key-value; \n, \t, \r, \0, \xHH are understood [default: \n].
+    #[arg(short = 'D', long, value_name = "TEXT", value_parser = Bytes::delimiter)]
+    pub delimiter: Option<Bytes>,
+    /// What ends a key, for key-value [default: \t].
+    #[arg(short = 'K', long, value_name = "TEXT", value_parser = Bytes::delimiter)]
+    pub key_delimiter: Option<Bytes>,
     /// Keys and values that are this text are null.
     #[arg(long, value_name = "TEXT", value_parser = Bytes::unescape)]
     pub null: Option<Bytes>,

@@ -81,10 +81,12 @@ impl Rules {
             format: args.format,
             whole: args.whole,
             delimiter: match args.format {
-                RecordFormat::Value | RecordFormat::KeyValue => args.delimiter.0.clone(),
+                RecordFormat::Value | RecordFormat::KeyValue => {
+                    args.delimiter.as_ref().map_or(b"\n".to_vec(), |text| text.0.clone())
+                }
                 RecordFormat::Json | RecordFormat::Hex => b"\n".to_vec(),
             },
-            key_delimiter: args.key_delimiter.0.clone(),
+            key_delimiter: args.key_delimiter.as_ref().map_or(b"\t".to_vec(), |text| text.0.clone()),
             null: args.null.as_ref().map(|null| null.0.clone()),
             key: args.key.clone().map(String::into_bytes),
             headers: args.header.iter().map(header).collect(),

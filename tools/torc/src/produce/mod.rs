@@ -108,6 +108,13 @@ fn check(args: &ProduceArgs) -> Result<(), Failure> {
     if args.keep_partitions && args.format != RecordFormat::Json {
         return usage("--keep-partitions is for --format json");
     }
+    // What is passed over would end up in the log as something else than was meant.
+    if args.key_delimiter.is_some() && args.format != RecordFormat::KeyValue {
+        return usage("--key-delimiter is for --format key-value");
+    }
+    if args.delimiter.is_some() && matches!(args.format, RecordFormat::Json | RecordFormat::Hex) {
+        return usage("--delimiter is for --format value and key-value: the others have a record in each line");
+    }
     if args.null.is_some() && matches!(args.format, RecordFormat::Json | RecordFormat::Hex) {
         return usage("--null is for --format value and key-value: the others have a null of their own");
     }
