@@ -150,6 +150,8 @@ pub mod code {
     pub const CORRUPT: i16 = 2;
     /// UNKNOWN_TOPIC_OR_PARTITION
     pub const UNKNOWN_TOPIC: i16 = 3;
+    /// MESSAGE_TOO_LARGE
+    pub const TOO_LARGE: i16 = 10;
     /// TOPIC_ALREADY_EXISTS
     pub const EXISTS: i16 = 36;
     /// OUT_OF_ORDER_SEQUENCE_NUMBER

@@ -1,7 +1,7 @@
 //! The production shard in the simulator's hands: small settings, so that a short run sees everything.
 
 use crate::cables::{PEER_PORT, address};
-use crate::cluster::{self, Budget, ClusterStory, Seat, Voter};
+use crate::cluster::{self, Budget, ClusterStory, NODES, Seat, Voter};
 use crate::run::{self, Failure, Look, Report, Shown, Start, Subject};
 use crate::story::Story;
 use crate::trail::Trail;
@@ -169,6 +169,11 @@ pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Fail
 /// A story about three nodes of a production shard each.
 pub fn cluster_story(seed: u64) -> ClusterStory<Shard> {
     ClusterStory::begin(seed, make_seat)
+}
+
+/// The same, of nodes with segments of these sizes.
+pub fn uneven_story(seed: u64, segments: [u64; NODES]) -> ClusterStory<Shard> {
+    ClusterStory::begin_with(seed, make_seat, segments)
 }
 
 /// A story about one production shard.

@@ -2,6 +2,7 @@
 //! one group do among themselves is told in `engine/consensus/testdata`.) Each is told with several seeds, which vary times,
 //! orders and what a power cut keeps.
 
+use torc_base::limits::{ENTRY_BYTES_ANYWHERE, SEGMENT_BYTES_MIN};
 use torc_shard::Shard;
 use torc_sim::cluster::{ClusterStory, NODES};
 use torc_sim::node;
@@ -143,4 +144,67 @@ fn the_power_of_all_fails_between_what_is_applied_and_the_note_of_it_and_nothing
         assert_eq!(once.len(), there.len(), "seed {seed}: something is there twice: {there:?}");
         has_all(story, &acked, "after four power cuts");
     });
+}
+
+/// Longer than the smallest segments take.
+const LONG: usize = ENTRY_BYTES_ANYWHERE + 50_000;
+const MESSAGE_TOO_LARGE: i16 = 10;
+
+#[test]
+fn one_node_takes_less_than_the_others_and_nothing_is_acknowledged_that_it_could_not_take() {
+    for seed in 1..=6 {
+        let small = seed as usize % NODES;
+        let mut segments = [4 * SEGMENT_BYTES_MIN; NODES];
+        segments[small] = SEGMENT_BYTES_MIN;
+        let mut story = node::uneven_story(seed, segments);
+        let mut acked = story.produce(3);
+        assert_eq!(story.produce_long(LONG), Err(MESSAGE_TOO_LARGE), "seed {seed}: whoever leads knows all three");
+        // It is away, and those who are left have been started anew: none of them has heard of it.
+        story.kill(small);
+        assert_eq!(story.produce_long(LONG), Err(MESSAGE_TOO_LARGE), "seed {seed}: it may come back");
+        for other in others(small) {
+            story.kill(other);
+            story.boot(other);
+        }
+        acked.extend(story.produce(2));
+        assert_eq!(story.produce_long(LONG), Err(MESSAGE_TOO_LARGE), "seed {seed}: the catalog knows it");
+        // It has all that was acknowledged: with one of the others it is enough.
+        story.boot(small);
+        story.wait(5_000);
+        story.kill(others(small)[seed as usize % 2]);
+        acked.extend(story.produce(2));
+        has_all(&mut story, &acked, "with the small one");
+        assert_eq!(story.held(Shard::held_back), None, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_smaller_disk_takes_the_place_of_one_and_the_others_go_on_and_say_what_it_lacks() {
+    for seed in 1..=4 {
+        let mut story = node::uneven_story(seed, [4 * SEGMENT_BYTES_MIN; NODES]);
+        let mut acked = story.produce(2);
+        acked.push(story.produce_long(LONG).expect("all three take it"));
+        acked.extend(story.produce(2));
+        let victim = seed as usize % NODES;
+        story.kill(victim);
+        story.replace_disk(victim);
+        story.segments[victim] = SEGMENT_BYTES_MIN;
+        story.boot(victim);
+        story.wait(5_000);
+        assert_eq!(story.produce_long(LONG), Err(MESSAGE_TOO_LARGE), "seed {seed}");
+        acked.extend(story.produce(2));
+        has_all(&mut story, &acked, "the others go on");
+        let why = story.held(Shard::held_back).expect("its replica cannot get the long one");
+        assert!(why.contains(&format!("node {} takes", victim + 1)), "seed {seed}: {why}");
+        // The disk that it should have had.
+        story.kill(victim);
+        story.replace_disk(victim);
+        story.segments[victim] = 4 * SEGMENT_BYTES_MIN;
+        story.boot(victim);
+        story.wait(15_000);
+        acked.push(story.produce_long(LONG).expect("all three take it again"));
+        story.kill(others(victim)[0]);
+        acked.extend(story.produce(1));
+        has_all(&mut story, &acked, "with the new disk");
+    }
 }

@@ -35,6 +35,8 @@ pub const NODES: usize = 3;
 /// Longest wait for one answer, and for somebody who can give it.
 const ANSWER_MS: u64 = 1_500;
 const PATIENCE_MS: u64 = 60_000;
+/// Bytes of most batches.
+const SHORT: usize = 200;
 /// The topic of all stories: of one partition, on all nodes.
 const TOPIC: &str = "t";
 
@@ -44,6 +46,8 @@ pub struct ClusterStory<A: App> {
     /// For whoever wants to look closer.
     pub world: World<A>,
     make: fn(&Seat) -> A,
+    /// Bytes of the segments of each node.
+    pub segments: [u64; NODES],
     /// Disks that were replaced, by node.
     replaced: [u64; NODES],
     /// The connection to each node, and what has come on it.
@@ -56,6 +60,11 @@ pub struct ClusterStory<A: App> {
 impl<A: App> ClusterStory<A> {
     /// All nodes run, and the topic is there.
     pub fn begin(seed: u64, make: fn(&Seat) -> A) -> ClusterStory<A> {
+        ClusterStory::begin_with(seed, make, [SEGMENT_BYTES_MIN; NODES])
+    }
+
+    /// The same with segments of these sizes.
+    pub fn begin_with(seed: u64, make: fn(&Seat) -> A, segments: [u64; NODES]) -> ClusterStory<A> {
         let mut rng = Prng::new(seed);
         let speed = Speed { least: 20_000, most: 100_000, per_kib: 500 };
         let disks = (0..NODES).map(|_| Disk::new(rng.fork(), 256 << 20, speed)).collect();
@@ -64,7 +73,7 @@ impl<A: App> ClusterStory<A> {
         let trail = Trail::default();
         let world = World::new(rng.fork(), disks, net, trail.clone());
         let (replaced, lines) = ([0; NODES], BTreeMap::new());
-        let mut story = ClusterStory { rng, world, make, replaced, lines, next_number: 1, trail };
+        let mut story = ClusterStory { rng, world, make, segments, replaced, lines, next_number: 1, trail };
         (0..NODES).for_each(|node| story.boot(node));
         story.create();
         story
@@ -75,6 +84,7 @@ impl<A: App> ClusterStory<A> {
         let (make, seed, start) = (self.make, self.rng.next_u64(), self.rng.next_u64());
         let first = Budget::first_disk(node);
         let disk = first + u128::from(self.replaced[node]);
+        let segment_bytes = self.segments[node];
         self.world.boot_node(node, |shard| {
             make(&Seat {
                 node,
@@ -86,8 +96,8 @@ impl<A: App> ClusterStory<A> {
                     shard,
                     shards: 1,
                     seed,
-                    segment_bytes: SEGMENT_BYTES_MIN,
-                    reserve_bytes: SEGMENT_BYTES_MIN * 2,
+                    segment_bytes,
+                    reserve_bytes: segment_bytes * 2,
                     cleaner: CleanerSettings { enabled: false, ..CleanerSettings::default() },
                     tail_bytes: 256 << 10,
                     coordinator: Arc::default(),
@@ -234,9 +244,9 @@ impl<A: App> ClusterStory<A> {
         })
     }
 
-    fn produce_at(&mut self, node: usize, number: u64) -> Option<i16> {
+    fn produce_at(&mut self, node: usize, number: u64, bytes: usize) -> Option<i16> {
         let timestamp = self.world.clocks().wall.0;
-        let plan = Plan { number, records: 1, bytes: 200, producer: (-1, -1, -1), timestamp, keys: 0 };
+        let plan = Plan { number, records: 1, bytes, producer: (-1, -1, -1), timestamp, keys: 0 };
         let data = PartitionProduceData::default().with_records(Some(Bytes::from(batch::build(&plan))));
         let of = TopicProduceData::default().with_name(requests::topic(TOPIC)).with_partition_data(vec![data]);
         let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(1_000).with_topic_data(vec![of]);
@@ -251,11 +261,29 @@ impl<A: App> ClusterStory<A> {
             let number = self.insist("an acknowledgement", |story, _| {
                 let (leader, number) = (story.leader(), story.next_number);
                 story.next_number += 1;
-                (story.produce_at(leader, number)? == code::NONE).then_some(number)
+                (story.produce_at(leader, number, SHORT)? == code::NONE).then_some(number)
             });
             acked.push(number);
         }
         acked
+    }
+
+    /// The answer of whoever leads to a batch of so many bytes: an error that does not pass, or that it is there, and its number.
+    pub fn produce_long(&mut self, bytes: usize) -> Result<u64, i16> {
+        self.insist("an answer", |story, _| {
+            let (leader, number) = (story.leader(), story.next_number);
+            story.next_number += 1;
+            match story.produce_at(leader, number, bytes)? {
+                code::NONE => Some(Ok(number)),
+                code::TOO_LARGE => Some(Err(code::TOO_LARGE)),
+                _ => None,
+            }
+        })
+    }
+
+    /// Why a replica stays behind for good, as whoever leads says.
+    pub fn held(&self, held: fn(&A) -> Option<String>) -> Option<String> {
+        (0..NODES).filter_map(|node| self.world.app(node)).find_map(held)
     }
 
     /// Batches that a node is sent, of which nobody waits for an acknowledgement; true if one came.
@@ -264,7 +292,7 @@ impl<A: App> ClusterStory<A> {
         for _ in 0..count {
             let number = self.next_number;
             self.next_number += 1;
-            acked |= self.produce_at(node, number) == Some(code::NONE);
+            acked |= self.produce_at(node, number, SHORT) == Some(code::NONE);
         }
         acked
     }
