@@ -87,6 +87,7 @@ struct Sums {
     compacting: AtomicU64,
     virtual_ms: AtomicU64,
     deleted: AtomicU64,
+    too_long: AtomicU64,
     rot: AtomicU64,
     disks: AtomicU64,
     room: AtomicU64,
@@ -167,6 +168,7 @@ fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>)
             sums.compacting.fetch_add(u64::from(report.compacted > 0), Ordering::Relaxed);
             sums.virtual_ms.fetch_add(report.virtual_ms, Ordering::Relaxed);
             sums.deleted.fetch_add(report.deleted, Ordering::Relaxed);
+            sums.too_long.fetch_add(report.too_long, Ordering::Relaxed);
             sums.rot.fetch_add(report.losses.rot, Ordering::Relaxed);
             sums.disks.fetch_add(report.losses.disks, Ordering::Relaxed);
             sums.room.fetch_add(report.losses.room, Ordering::Relaxed);
@@ -269,20 +271,20 @@ fn summary_of_clusters(format: Format, sums: &Sums) {
     let (lives, ms) = (get(&sums.lives), get(&sums.virtual_ms));
     let (rot, disks, room) = (get(&sums.rot), get(&sums.disks), get(&sums.room));
     let (commits, deleted, compacted) = (get(&sums.commits), get(&sums.deleted), get(&sums.compacted));
-    let generations = get(&sums.generations);
+    let (generations, too_long) = (get(&sums.generations), get(&sums.too_long));
     let (written, events) = (get(&sums.written), get(&sums.events));
     let (expired, held) = (get(&sums.expired), get(&sums.held));
     match format {
         Format::Text => say(&format!(
             "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, {fetched} \
-             fetched and compared, {commits} offsets committed, {generations} generations of groups, {deleted} topics deleted, \
+             fetched and compared, {too_long} too long for a replica and refused, {commits} offsets committed, {generations} generations of groups, {deleted} topics deleted, \
              {compacted} records compacted away; {rot} places on disks rotted, the disks of {disks} nodes were replaced, those of {room} were full; \
              {written} changes of znodes acknowledged, {events} events told, {expired} sessions expired, {held} locks held",
             ms / 1000
         )),
         Format::Json => say(&json!({
             "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
-            "commits": commits, "generations": generations, "topics_deleted": deleted, "compacted": compacted, "rotted": rot, "disks_replaced": disks, "disks_full": room,
+            "too_long": too_long, "commits": commits, "generations": generations, "topics_deleted": deleted, "compacted": compacted, "rotted": rot, "disks_replaced": disks, "disks_full": room,
             "znode_changes": written, "znode_events": events, "sessions_expired": expired, "locks_held": held,
         })
         .to_string()),

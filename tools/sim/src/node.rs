@@ -162,7 +162,8 @@ pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Fail
             |(node, before, after): (NodeId, bool, bool)| Voter { node: node.get() as usize - 1, before, after };
         shard.voters(group).into_iter().map(voter).collect()
     };
-    let subject = cluster::Subject { make: make_seat, refused, standing, is_whole, marks, voters, admit, knows, tree };
+    let (make, held) = (make_seat, Shard::held_back);
+    let subject = cluster::Subject { make, refused, standing, held, is_whole, marks, voters, admit, knows, tree };
     cluster::run(seed, rounds, trail, subject)
 }
 

@@ -146,6 +146,8 @@ pub struct Report {
     pub znodes: znodes::Sums,
     /// Topics deleted from a cluster.
     pub deleted: u64,
+    /// Batches that a cluster refused because a replica takes none of their length.
+    pub too_long: u64,
     /// What the disks of a cluster have lost.
     pub losses: Losses,
     /// Virtual milliseconds.
@@ -441,6 +443,7 @@ impl<A: App> Run<A> {
             znodes: self.znodes.sums(),
             lives: self.lives,
             moves: self.world.moves,
+            too_long: 0,
             deleted: 0,
             losses: Losses::default(),
             virtual_ms: self.world.now() / MS,

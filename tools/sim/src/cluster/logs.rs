@@ -84,7 +84,11 @@ pub struct Logs {
     pub disks_lose: bool,
     /// Replicas are brought away and back all the time.
     pub replicas_move: bool,
+    /// Some nodes take longer batches than others, and somebody writes such.
+    pub lengths_differ: bool,
     numbers: u64,
+    /// Batches refused because a replica does not take them.
+    pub refused: u64,
     /// Batches acknowledged by all replicas.
     pub acked: u64,
     /// Commits of offsets acknowledged.

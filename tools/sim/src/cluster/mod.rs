@@ -14,6 +14,7 @@ mod mover;
 mod newcomers;
 mod reader;
 mod run;
+mod segments;
 mod story;
 mod traveller;
 mod workload;

@@ -13,6 +13,7 @@ use super::marks::{Marks, Until, Voter};
 use super::mover::Mover;
 use super::newcomers::Newcomers;
 use super::reader::RecordReader;
+use super::segments::Segments;
 use super::workload::Workload;
 use super::writer::{self, Writer};
 use crate::client::Next;
@@ -42,6 +43,8 @@ const END_MS: u64 = 60_000;
 const ANSWER_MS: u64 = 50;
 /// One in so many clusters has clients of ZooKeeper.
 const ZNODES_IN: u64 = 2;
+/// The lane of whoever writes what not all nodes take.
+const LONG_LANE: u64 = 100;
 /// Receive buffers of each shard: so few that they run out.
 const RECV_BUFS: usize = 6;
 
@@ -68,6 +71,8 @@ pub struct Subject<A: App> {
     pub refused: fn(&A) -> Option<String>,
     /// Says where its groups stand.
     pub standing: fn(&A) -> String,
+    /// Why a replica of a group that it leads cannot get what it lacks, if so.
+    pub held: fn(&A) -> Option<String>,
     /// True if it knows its groups, and none of them may have forgotten something.
     pub is_whole: fn(&A) -> bool,
     /// Where its groups stand.
@@ -109,7 +114,7 @@ struct Run<A: App> {
     marks: Marks,
     actors: Vec<Box<dyn Actor>>,
     done: Vec<bool>,
-    segment_bytes: u64,
+    segments: Segments,
     cleaner: CleanerSettings,
     coordinator: Arc<CoordinatorSettings>,
     lives: u32,
@@ -158,7 +163,7 @@ impl<A: App> Run<A> {
         let pool = || Pool::new(RECV_BUFS * RECV_BUF_BYTES, RECV_BUFS * RECV_BUF_BYTES);
         let pools = shards.iter().map(|count| (0..*count).map(|_| pool()).collect()).collect();
         let net = Net::of_nodes(rng.fork(), pools);
-        let segment_bytes = (256 << 10) << rng.below(3);
+        let segments = Segments::new(seed, shards.len(), (256 << 10) << rng.below(3));
         let mut budget = Budget::new(seed, nodes);
         let cleaner = if budget.kinds().is_empty() { CleanerSettings::default() } else { cleaning(budget.rng()) };
         let workload = Workload::new(seed);
@@ -166,7 +171,8 @@ impl<A: App> Run<A> {
         let storms =
             Storms::new(seed, nodes, newcomers.nodes(), budget.kinds().contains(&Loss::Disks), znodes.has_clients());
         trail.title(format!(
-            "seed {seed}: nodes with {shards:?} shards, segments of {segment_bytes}, {speed:?}, losses {:?}, {}, {}",
+            "seed {seed}: nodes with {shards:?} shards, segments of {:?}, {speed:?}, losses {:?}, {}, {}",
+            segments.all(),
             budget.kinds(),
             storms.told(),
             workload.told()
@@ -185,7 +191,7 @@ impl<A: App> Run<A> {
             marks: Marks::default(),
             actors: Vec::new(),
             done: Vec::new(),
-            segment_bytes,
+            segments,
             cleaner,
             coordinator: Arc::default(),
             lives: 0,
@@ -224,15 +230,24 @@ impl<A: App> Run<A> {
             let reader = RecordReader::new(self.rng.fork(), false);
             self.employ(Box::new(reader));
         }
+        let mut stay = self.newcomers.nodes() == nodes;
         // Some clusters keep their replicas where they are.
         if nodes > 1 && self.rng.chance(1, 2) {
+            stay = false;
             let pause = self.rng.between(50, 1_500) * MS;
             let mover = Mover::new(self.rng.fork(), pause, self.budget.copies_min());
             self.employ(Box::new(mover));
         }
         if let Some(mover) = self.storms.mover(self.budget.copies_min()) {
             self.logs.replicas_move = true;
+            stay = false;
             self.employ(Box::new(mover));
+        }
+        // What is in the log before a replica comes to a node that does not take it keeps it from coming there.
+        if self.segments.differ() && stay {
+            self.logs.lengths_differ = true;
+            let (ways, rng) = self.segments.writer();
+            self.employ(Box::new(Writer::new(ways, rng, LONG_LANE)));
         }
         for number in 0..self.workload.committers {
             let pause = self.workload.rng.between(5, 100) * MS;
@@ -294,7 +309,19 @@ impl<A: App> Run<A> {
         }
         self.employ_auditor();
         self.finish("did not read all logs to their ends after a restart of all nodes")?;
+        self.look_for_held()?;
         self.znodes.end()
+    }
+
+    /// Whoever leads has taken nothing that a replica could not take.
+    fn look_for_held(&self) -> Result<(), Violation> {
+        let mut apps = (0..self.world.shards()).filter_map(|shard| self.world.app(shard));
+        match apps.find_map(self.subject.held) {
+            Some(why) => {
+                Err(Violation::new(Rule::Liveness, format!("a replica stays behind: {why}{}", self.standing())))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A node that is to join asks for it, or is started when a node that it asks says that it is in.
@@ -357,7 +384,8 @@ impl<A: App> Run<A> {
     fn boot(&mut self, node: usize) {
         let (make, founders) = (self.subject.make, self.newcomers.founders());
         let shards = self.world.shards_of(node).len();
-        let (segment_bytes, cleaner, coordinator) = (self.segment_bytes, self.cleaner, Arc::clone(&self.coordinator));
+        let (segment_bytes, cleaner) = (self.segments.of(node), self.cleaner);
+        let coordinator = Arc::clone(&self.coordinator);
         let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
         let start = self.rng.next_u64();
         let disk = self.budget.disk(node);
@@ -452,7 +480,7 @@ impl<A: App> Run<A> {
             Loss::Room => {
                 self.budget.filled_up();
                 for shard in shards {
-                    let free = self.budget.fill_up(self.segment_bytes);
+                    let free = self.budget.fill_up(self.segments.of(node));
                     self.world.disks[shard].fill_up(free);
                 }
                 self.world.trail.say(format!("the disks of node {node} are full"));
@@ -609,6 +637,7 @@ impl<A: App> Run<A> {
             commits: self.logs.commits + self.logs.members.groups.commits,
             generations: self.logs.members.groups.generations,
             deleted: self.logs.deleted,
+            too_long: self.logs.refused,
             compacted: self.logs.compacted(),
             znodes: self.znodes.sums(),
             lives: self.lives,

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse};
 use std::collections::{BTreeMap, BTreeSet};
+use torc_base::limits::ENTRY_BYTES_ANYWHERE;
 use torc_base::prng::Prng;
 
 const VERSION: i16 = 9;
@@ -200,6 +201,21 @@ impl Writer {
         }
     }
 
+    /// A replica does not take so long a batch: it is not sent again.
+    fn too_large(&mut self, logs: &mut Logs, at: (usize, usize), number: u64) -> Result<(), Violation> {
+        let bytes = logs.part(at.0, at.1).sent[&number].bytes.len();
+        if bytes <= ENTRY_BYTES_ANYWHERE {
+            let text = format!("a batch of {bytes} bytes is too large, and any log takes {ENTRY_BYTES_ANYWHERE}");
+            return Err(Violation::new(Rule::ExpectedErrors, text));
+        }
+        logs.refused += 1;
+        self.pending.retain(|one| one.number != number);
+        if self.pending.iter().all(|one| one.at != at) {
+            self.again.remove(&at);
+        }
+        Ok(())
+    }
+
     fn answered(&mut self, now: u64, logs: &mut Logs, waiting: Waiting, frame: Bytes) -> Result<(), Violation> {
         let Asked::Produce(asked) = waiting.asked else { unreachable!("checked by the caller") };
         let answer: ProduceResponse = decode(frame, waiting.version)?;
@@ -224,6 +240,9 @@ impl Writer {
                 self.again.remove(&at);
             }
             return Ok(());
+        }
+        if part.error_code == code::TOO_LARGE && logs.lengths_differ && !self.ways.once {
+            return self.too_large(logs, at, number);
         }
         if part.error_code == code::OUT_OF_ORDER && self.ways.once {
             if self.sent_in_turn.contains(&number) && (logs.topics[t].keys > 0 || logs.disks_lose) {
