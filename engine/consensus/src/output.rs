@@ -132,12 +132,15 @@ pub struct Append {
 
 /// A snapshot that has come replaces the whole log, at once: after a crash there is either all of the old or this. Its
 /// configuration is [`crate::Raft::configuration`]. The state is then applied to `mark`, and committed as far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
     /// The last entry of the snapshot's state; the log goes on behind it.
     pub mark: Mark,
     /// As in [`Append::cut`].
     pub cut: u32,
+    /// The first of [`crate::Raft::configurations`] as it was before: what is written in front of the snapshot may come back
+    /// without it, and is to speak of these members.
+    pub replaced: (Index, Configuration),
 }
 
 /// Reads that a quorum confirmed: nobody else led when they were asked.

@@ -53,10 +53,10 @@ impl Raft {
         self.log.restore(mark);
         self.committed = mark.index;
         // Whatever the old log said about members, committed or not, is gone with it.
-        self.configurations = vec![(mark.index, configuration)];
+        let replaced = std::mem::replace(&mut self.configurations, vec![(mark.index, configuration)]).swap_remove(0);
         self.seat_peers();
         out.reconfigured = true;
-        out.restore = Some(Restore { mark, cut: self.cut });
+        out.restore = Some(Restore { mark, cut: self.cut, replaced });
         self.accept(from, mark.index, out);
     }
 }

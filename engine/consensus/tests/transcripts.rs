@@ -255,7 +255,7 @@ fn tell(id: NodeId, out: &Output, said: &mut String) {
     if let Some(cut) = out.cut {
         writeln!(said, "  {id} takes back what is behind {cut}").unwrap();
     }
-    if let Some(restore) = out.restore {
+    if let Some(restore) = &out.restore {
         let Mark { term, index } = restore.mark;
         writeln!(said, "  {id} restores the snapshot at {term}/{index} after cut {}", restore.cut).unwrap();
     }

@@ -57,7 +57,12 @@ impl Checks {
                 self.has_all_committed(raft);
             }
         }
-        if let Some(restore) = out.restore {
+        if let Some(restore) = &out.restore {
+            assert_eq!(
+                restore.replaced,
+                before.configurations()[0],
+                "what is in front of it speaks of what was before"
+            );
             self.restored(raft, restore.mark);
         }
         if let Some(through) = out.committed {

@@ -107,7 +107,7 @@ impl Cluster {
         self.snapshots.extend(out.snapshots.iter().map(|&to| (id, to)));
         self.checks.stepped(&before, &out, &self.members[&id], &self.members);
         let raft = &mut self.member(id).raft;
-        if let Some(through) = out.committed.or(out.restore.map(|restore| restore.mark.index)) {
+        if let Some(through) = out.committed.or(out.restore.as_ref().map(|restore| restore.mark.index)) {
             let mut nothing = Output::default();
             raft.step(Input::Applied { through }, &mut nothing).expect("never refused");
             assert!(nothing.is_empty());
@@ -119,7 +119,7 @@ impl Cluster {
     fn write(&mut self, id: NodeId, out: &Output, entries: &[(Index, Entry)]) {
         let first_new = self.next_entry;
         let member = self.members.get_mut(&id).expect("just stepped");
-        let restore = out.restore.map(|restore| {
+        let restore = out.restore.clone().map(|restore| {
             let (index, configuration) = member.raft.configuration();
             assert_eq!(index, restore.mark.index, "the configuration is the snapshot's");
             (restore, configuration.clone())

@@ -618,3 +618,6 @@ fn only_groups_that_need_ticks_get_some() {
     assert!(!member.groups.ticking.contains(&LOG));
     alone.call(|groups, out| groups.drop_group(out, LOG));
 }
+
+#[path = "order_tests.rs"]
+mod order;

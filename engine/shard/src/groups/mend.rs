@@ -126,7 +126,7 @@ impl Groups {
     }
 
     /// The group's log and what it means are empty from now on.
-    fn begin_anew(&mut self, out: &mut Out, id: GroupId) {
+    pub(super) fn begin_anew(&mut self, out: &mut Out, id: GroupId) {
         let group = self.groups.get_mut(&id).expect("just looked at");
         let end = group.raft.log().last_mark();
         let hard_state = HardState { doubt: Some(Doubt::Tail(end)), ..group.raft.hard_state() };
@@ -150,8 +150,9 @@ impl Groups {
         (group.preferred, group.written) = (old.preferred, old.written);
         self.ticking.remove(&id);
         self.wal.restart_group(id);
-        self.write_anew(id);
+        // In this order: a crash may leave the first without the second, and who has nothing is to know that it had something.
         self.write_hard_state(id, hard_state);
+        self.write_anew(id);
         self.suspect_absent(out, id);
         self.note_ticks(out.now.mono, id);
         if let Some(leader) = leader {

@@ -184,7 +184,10 @@ impl Groups {
     pub(super) fn carry_out_with(&mut self, out: &mut Out, id: GroupId, sent: Vec<Sent>) {
         let mut output = std::mem::take(&mut self.output);
         if let Some(hard_state) = output.hard_state.take() {
-            self.write_hard_state(id, hard_state);
+            match &output.restore {
+                Some(restore) => self.write_hard_state_in_front(id, hard_state, &restore.replaced),
+                None => self.write_hard_state(id, hard_state),
+            }
         }
         let mut sent = sent;
         if let Some(restore) = output.restore.take() {

@@ -160,7 +160,8 @@ impl RecoveredGroup {
         Ok(())
     }
 
-    /// Members of which a hard state says that they held with a state that is not here: what is here is from before.
+    /// Members of which a hard state says that they held with a state that is not here: that stood in front of it in the log, and
+    /// is lost. (Older torcs wrote the state behind it; a crash could part the two.) What is here is from before.
     fn look_for_state(&mut self) {
         if let Some((since, _)) = self.configurations.first_mut()
             && *since > self.applied
@@ -430,9 +431,20 @@ impl Groups {
 
     /// Puts a group's hard state into the log.
     pub(super) fn write_hard_state(&mut self, id: GroupId, hard_state: HardState) {
-        let group = &self.groups[&id];
-        let (index, members) = &group.raft.configurations()[0];
-        let payload = encode_hard_state(&hard_state, group.meaning.kind(), (*index, members), self.settings.node);
+        let members = self.groups[&id].raft.configurations()[0].clone();
+        self.write_hard_state_in_front(id, hard_state, &members);
+    }
+
+    /// The same in front of what changes who belongs to the group: a start may find the one without the other, so it speaks of
+    /// the members that hold by what the log has up to here.
+    pub(super) fn write_hard_state_in_front(
+        &mut self,
+        id: GroupId,
+        hard_state: HardState,
+        (index, members): &(Index, Configuration),
+    ) {
+        let kind = self.groups[&id].meaning.kind();
+        let payload = encode_hard_state(&hard_state, kind, (*index, members), self.settings.node);
         let seq = self.write_internal(id, kind::HARD_STATE, Index(0), &payload);
         self.track(seq, id, Mark::HardState(hard_state));
     }
