@@ -261,7 +261,8 @@ impl Groups {
         let count = take_u64(rest).ok_or(NONSENSE)?;
         for _ in 0..count & !(SAYS_APPLIED | SAYS_MEMBERS) {
             let [id, term, vote, first, last, applied] = take_numbers(rest).ok_or(NONSENSE)?;
-            let (mut doubt, mut configurations) = (None, Vec::new());
+            let alone = (Index(0), Configuration::of_voters([self.settings.node]));
+            let (mut doubt, mut configurations) = (None, vec![alone]);
             if count & SAYS_MEMBERS != 0 {
                 doubt = take_doubt(rest).ok_or(NONSENSE)?;
                 configurations = take_configurations(rest).ok_or(NONSENSE)?;

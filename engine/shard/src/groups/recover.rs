@@ -160,15 +160,18 @@ impl RecoveredGroup {
         Ok(())
     }
 
-    /// Members of which a hard state says that they held with a state that is not here: that stood in front of it in the log, and
-    /// is lost. (Older torcs wrote the state behind it; a crash could part the two.) What is here is from before.
+    /// It is not known who belonged to the group at first: a promise is lost with that. If a hard state says that the first who are
+    /// known held with a state that is not here, that stood in front of it in the log, and is lost, too: what is here is from
+    /// before. (Older torcs wrote the state behind it; a crash could part the two.)
     fn look_for_state(&mut self) {
         if let Some((since, _)) = self.configurations.first_mut()
             && *since > self.applied
         {
-            *since = self.applied;
-            self.loss.note_gap();
+            if *since > self.last {
+                self.loss.note_gap();
+            }
             self.loss.note_tail();
+            *since = self.applied;
         }
     }
 
@@ -292,19 +295,24 @@ impl Groups {
     }
 
     fn replay(&mut self, item: &Item) -> Result<(), String> {
+        let node = self.settings.node;
         if item.kind == kind::HARD_STATE {
             let told = decode_hard_state(&item.bytes).ok_or("a hard state that makes no sense")?;
             let found = self.recovered_group(item.group, told.kind.map(LogKind::of_tag).transpose()?)?;
             found.hard_state = told.hard_state;
             found.loss.votes_are_known();
             found.began |= told.kind.is_some();
-            // The first one tells how the group began; all later ones say what the log and the checkpoint have, too.
-            if found.configurations.is_empty() {
+            // The first one that names members tells how the group began; all later ones say what the log and the checkpoint have,
+            // too. Who names none had the group for itself from the beginning, whoever came by an entry since.
+            let alone = (Index(0), Configuration::of_voters([node]));
+            if found.configurations.is_empty() || told.members.is_some() && found.configurations[..] == [alone.clone()]
+            {
+                let members = told.members.unwrap_or(alone);
                 // They held with a state that was taken over, and of which the log has nothing: what is here is from before.
-                if told.members.as_ref().is_some_and(|(index, _)| *index > found.last) {
+                if members.0 > found.last {
                     found.loss.note_tail();
                 }
-                found.configurations.extend(told.members);
+                found.configurations = vec![members];
             }
             return Ok(());
         }

@@ -248,3 +248,38 @@ fn a_group_whose_state_is_missing_begins_anew_and_in_doubt() {
         assert_eq!(raft.hard_state().term, Term(3));
     }
 }
+
+/// A group that a node had for itself gets other members by an entry, and no checkpoint has been made: nothing is lost, and the node
+/// starts with all of it, whether the log or a checkpoint says how it began.
+#[test]
+fn a_group_that_began_alone_and_has_others_by_its_log_is_whole() {
+    let (mut members, node) = (Vec::new(), settings().node);
+    let alone = Configuration::of_voters([node]);
+    let learner = torc_consensus::Member { id: torc_base::ids::NodeId(9), seat: torc_consensus::Seat::Learner };
+    let voter = torc_consensus::Member { id: node, seat: torc_consensus::Seat::Voter };
+    let with_learner = Configuration::new(vec![voter, learner]).unwrap();
+    torc_consensus::wire::encode_configuration(&with_learner, &mut members);
+    let change = Item { kind: kind::MEMBERS, index: Index(3), first_offset: Offset(2), ..marker(1024, &members) };
+    let hard_state = HardState { term: Term(3), vote: Some(node), doubt: None };
+    let first = encode_hard_state(&hard_state, LogKind::Partition, (Index(0), &alone), node);
+    for checkpointed in [false, true] {
+        let mut groups = groups();
+        groups.replay(&marker(1024, &first)).unwrap();
+        if checkpointed {
+            let found = std::mem::take(&mut groups.checkpoint.recovery.found);
+            with_out(|out| found.into_iter().for_each(|(id, found)| groups.begin_recovered(out, id, found)));
+            let bytes = groups.encode_groups();
+            groups = self::groups();
+            groups.decode_groups(&bytes).unwrap();
+        }
+        groups.replay(&entry(3, 1, 0, 1)).unwrap();
+        groups.replay(&entry(3, 2, 1, 1)).unwrap();
+        groups.replay(&change).unwrap();
+        let found = groups.checkpoint.recovery.found.remove(&GroupId(1024)).unwrap();
+        assert_eq!(found.configurations, [(Index(0), alone.clone()), (Index(3), with_learner.clone())]);
+        with_out(|out| groups.begin_recovered(out, GroupId(1024), found));
+        let raft = groups.raft(GroupId(1024)).unwrap();
+        assert_eq!((raft.marks().written, raft.hard_state()), (Index(3), hard_state), "checkpointed {checkpointed}");
+        assert_eq!(raft.configuration().1, &with_learner);
+    }
+}
