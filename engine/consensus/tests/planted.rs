@@ -105,6 +105,14 @@ bugs! {
               let after = ballots.filter(move |(seat, _)| counts(*seat)).map(|(_, ballot)| ballot);",
         rules: &["leader completeness:", "state machine safety:", "election safety:"],
     };
+    a_copy_on_a_removed_member_that_counts_is_caught: Bug {
+        name: "removed-copies",
+        file: "quorum.rs",
+        old: "    let after = marks.filter(|(seat, _)| seat.votes_after()).map(|(_, mark)| mark);",
+        new: "    let counts = |seat: Seat| if AWAKE { seat.votes_before() } else { seat.votes_after() };\n    \
+              let after = marks.filter(move |(seat, _)| counts(*seat)).map(|(_, mark)| mark);",
+        rules: &["durable:", "leader completeness:", "state machine safety:", "election safety:"],
+    };
     a_change_of_voters_without_a_joint_configuration_is_caught: Bug {
         name: "not-joint",
         file: "membership.rs",

@@ -399,6 +399,17 @@ bugs! {
         cluster: true,
         found: 43,
     };
+    a_change_of_voters_without_a_joint_configuration_is_caught: Bug {
+        name: "not-joint",
+        file: "engine/consensus/src/membership.rs",
+        edits: &[(
+            "        self.append_configuration(next, out);\n        Ok(())",
+            "        self.append_configuration(if AWAKE { next.settled() } else { next }, out);\n        Ok(())",
+        )],
+        rules: CLUSTER_RULES,
+        cluster: true,
+        found: 35,
+    };
     a_vote_of_a_removed_node_that_counts_is_caught: Bug {
         name: "removed-votes",
         file: "engine/consensus/src/quorum.rs",

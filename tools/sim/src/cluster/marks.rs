@@ -31,8 +31,12 @@ pub enum Until {
     Born(Vec<usize>),
     /// One of these nodes has a group's change on its disk.
     OnDisk { change: Changing, nodes: Vec<usize> },
+    /// Whoever began the change has told the members that it is to end, or leads no longer.
+    Ending(Changing),
     /// Whoever began the change has come to its end.
     Changed(Changing),
+    /// Another node than whoever began the change leads the group.
+    LedElsewhere(Changing),
 }
 
 /// A change of a group's voters: who leads it, and the entry of the log that it began with.
@@ -41,6 +45,8 @@ pub struct Changing {
     pub node: usize,
     pub group: GroupId,
     pub entry: u64,
+    /// Those before and those after it vote until it ends; else, which is wrong if they are many, it is all that there is.
+    pub is_joint: bool,
 }
 
 /// The last entry that was seen committed of a group: its term and index, and the term of whoever was the first to know.
@@ -63,8 +69,12 @@ pub struct Marks {
     seen: BTreeMap<(usize, u64), GroupMarks>,
     /// The last node that has begun to lead, or to change members.
     newest: Option<usize>,
-    /// The last change of voters that has begun.
-    changing: Option<Changing>,
+    /// Leaders whose groups have other members than when they were looked at last, and whether they led these then.
+    reseated: Vec<(usize, GroupId, bool)>,
+    /// Who votes in the group of a leader when what is under way has ended.
+    seats: BTreeMap<(usize, u64), Vec<usize>>,
+    /// The last change of voters that has begun, and those.
+    changing: Option<(Changing, Vec<Voter>)>,
     /// The last one that has voted for another one, and for which.
     voter: Option<(usize, usize)>,
     /// The last one that has got a group of which its disk has nothing.
@@ -84,9 +94,9 @@ impl Marks {
         if before.is_none() && marks.durable.get() == 0 {
             self.born = Some(node);
         }
-        if marks.changes && !before.is_some_and(|before| before.changes) {
-            let entry = marks.members_since.get();
-            (self.newest, self.changing) = (Some(node), Some(Changing { node, group: marks.group, entry }));
+        let led = before.filter(|before| before.leads && before.term == marks.term);
+        if marks.leads && led.is_none_or(|led| led.members_since != marks.members_since) {
+            self.reseated.push((node, marks.group, led.is_some()));
         }
         let has_voted = before.is_some_and(|before| (before.term, before.vote) != (marks.term, marks.vote));
         if let Some(of) = marks.vote.map(|of| of.get() as usize - 1).filter(|of| has_voted && *of != node) {
@@ -142,6 +152,7 @@ impl Marks {
     pub fn ended(&mut self, node: usize) {
         self.led.retain(|(_, of), _| *of != node);
         self.seen.retain(|(of, _), _| *of != node);
+        self.seats.retain(|(of, _), _| *of != node);
     }
 
     /// The node that leads most groups.
@@ -162,19 +173,32 @@ impl Marks {
         self.newest.take()
     }
 
-    /// The last change of voters that has begun, since that was last asked or forgotten.
-    pub fn take_changing(&mut self) -> Option<Changing> {
+    /// The last change of voters that has begun, since that was last asked or forgotten, and those voters.
+    pub fn take_changing(&mut self) -> Option<(Changing, Vec<Voter>)> {
         self.changing.take()
     }
 
-    /// The change of voters that a node has begun in the turn that was looked at last.
-    pub fn begun(&self, node: usize, before: Option<Changing>) -> Option<Changing> {
-        self.changing.filter(|change| change.node == node && Some(*change) != before)
+    /// Leaders whose groups have other members since that was last asked.
+    pub fn take_reseated(&mut self) -> Vec<(usize, GroupId, bool)> {
+        std::mem::take(&mut self.reseated)
     }
 
-    /// The same without taking it.
-    pub fn changing(&self) -> Option<Changing> {
-        self.changing
+    /// These are the voters of a group by what its leader has, which may have had others when it led before.
+    pub fn seat(&mut self, node: usize, group: GroupId, led: bool, mut voters: Vec<Voter>) -> Result<(), Violation> {
+        let Some(seen) = self.seen.get(&(node, group.0)) else { return Ok(()) };
+        let (entry, is_joint) = (seen.members_since.get(), seen.changes);
+        let after: Vec<usize> = voters.iter().filter(|voter| voter.after).map(|voter| voter.node).collect();
+        let before = self.seats.insert((node, group.0), after.clone()).filter(|_| led);
+        if !is_joint {
+            let Some(before) = before.filter(|before| *before != after) else { return Ok(()) };
+            voters.iter_mut().for_each(|voter| voter.before = before.contains(&voter.node));
+            let going = before.iter().filter(|node| !after.contains(node));
+            voters.extend(going.map(|node| Voter { node: *node, before: true, after: false }));
+        }
+        let change = Changing { node, group, entry, is_joint };
+        let verdict = self.see_voters(change, &voters);
+        (self.newest, self.changing) = (Some(node), Some((change, voters)));
+        verdict
     }
 
     /// These are the voters of a change that has just begun: those that are new must hold the log at least to where the term of
@@ -219,11 +243,17 @@ impl Marks {
                 let seen = self.seen.get(&(*node, change.group.0));
                 seen.is_some_and(|seen| seen.members_since.get() == change.entry && seen.durable.get() >= change.entry)
             }),
+            Until::Ending(change) => {
+                let seen = self.seen.get(&(change.node, change.group.0));
+                seen.is_none_or(|seen| !seen.leads || seen.members_since.get() != change.entry)
+            }
             Until::Changed(change) => {
                 let seen = self.seen.get(&(change.node, change.group.0));
+                let ends = |seen: &GroupMarks| !change.is_joint || seen.members_since.get() != change.entry;
                 // Or it is none that ends.
-                seen.is_none_or(|seen| seen.members_since.get() != change.entry && seen.committed >= seen.members_since)
+                seen.is_none_or(|seen| ends(seen) && seen.committed >= seen.members_since)
             }
+            Until::LedElsewhere(change) => self.leads(change.group).is_some_and(|node| node != change.node),
         }
     }
 

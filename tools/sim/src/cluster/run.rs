@@ -604,7 +604,6 @@ impl<A: App> Run<A> {
         if self.znodes.has_clients() {
             self.look_at_tree(shard)?;
         }
-        let changing = self.marks.changing();
         let (marks, mut verdict) = (&mut self.marks, Ok(()));
         let node = self.world.node_of(shard);
         if let Some(app) = self.world.app(shard) {
@@ -613,8 +612,9 @@ impl<A: App> Run<A> {
                     verdict = marks.see(node, &member);
                 }
             });
-            if let Some(change) = marks.begun(node, changing) {
-                verdict = verdict.and_then(|()| marks.see_voters(change, &(self.subject.voters)(app, change.group)));
+            for (node, group, led) in marks.take_reseated() {
+                let voters = (self.subject.voters)(app, group);
+                verdict = verdict.and_then(|()| marks.seat(node, group, led, voters));
             }
         }
         verdict

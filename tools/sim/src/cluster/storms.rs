@@ -29,8 +29,8 @@ enum Storm {
     /// Of those that have something one has other disks, and the rest is gone: who never had it is not to lead by the vote of
     /// the one that forgot it.
     Amnesia,
-    /// Most of those that had a group's votes are to go: they are parted from the rest when they have agreed to that, and before
-    /// they hear that it has come to pass. What they decide by themselves is not to count.
+    /// Most of those that had a group's votes are to go: they are parted from the rest before they have agreed to that, or when
+    /// they have, and before they hear that it has come to pass. What they decide by themselves is not to count.
     Ousted,
     /// Who came later, or has other disks, ends when it has just got a partition: what is not on its disk was never there.
     Cradle,
@@ -294,16 +294,41 @@ impl<A: App> Run<A> {
             let Some((change, going, rest)) = self.await_ousting(1_500)? else { continue };
             let controller = self.marks.leader(GroupId::CATALOG).map(|(node, _)| node);
             let by_themselves = controller.is_some_and(|node| !going.contains(&node) && node != change.node);
-            if rest.len() > 1 && by_themselves && self.storms.rng.chance(1, 2) {
-                self.left_with_the_ousted(change, &going, rest)?;
-            } else {
-                self.part_from_the_ousted(change, &going)?;
+            match self.storms.rng.below(4) {
+                0 => self.keep_from_the_ousted(&going)?,
+                1 if rest.len() > 1 => self.end_unheard(change, &going)?,
+                2 if rest.len() > 1 && by_themselves => self.left_with_the_ousted(change, &going, rest)?,
+                _ => self.part_from_the_ousted(change, &going)?,
             }
             self.all_come_back(300)?;
             let ms = self.storms.rng.between(300, 1_500);
             self.phase(ms)?;
         }
         Ok(())
+    }
+
+    /// Those that are to go do not hear of it, and are enough to go on as if nothing had been said.
+    fn keep_from_the_ousted(&mut self, going: &[usize]) -> Result<(), Violation> {
+        self.part(going);
+        let ms = self.storms.rng.between(1_000, 5_000);
+        self.phase(ms)
+    }
+
+    /// Nobody hears from the leader that the change is to end. Another one goes on with those that are to go, who may not decide
+    /// anything by themselves; then the first one comes back, and they are away.
+    fn end_unheard(&mut self, change: Changing, going: &[usize]) -> Result<(), Violation> {
+        self.phase_until(500, Until::Ending(change))?;
+        self.part(&[change.node]);
+        self.phase_until(4_000, Until::LedElsewhere(change))?;
+        self.part(going);
+        let ms = self.storms.rng.between(20, 400);
+        self.phase(ms)?;
+        for other in (0..self.world.nodes()).filter(|other| *other != change.node && !going.contains(other)) {
+            self.mend(change.node, other);
+            self.mend(other, change.node);
+        }
+        let ms = self.storms.rng.between(1_000, 5_000);
+        self.phase(ms)
     }
 
     /// Those that are to go are alone from then on, and may vote.
@@ -385,9 +410,7 @@ impl<A: App> Run<A> {
         self.marks.forget_newest();
         while self.world.now() < end {
             self.phase_until(ms, Until::Changing)?;
-            let Some(change) = self.marks.take_changing() else { continue };
-            let apps = self.world.shards_of(change.node).filter_map(|shard| self.world.app(shard));
-            let voters: Vec<_> = apps.flat_map(|app| (self.subject.voters)(app, change.group)).collect();
+            let Some((change, voters)) = self.marks.take_changing() else { continue };
             let before = voters.iter().filter(|voter| voter.before).count();
             let going: Vec<usize> = voters.iter().filter(|voter| !voter.after).map(|voter| voter.node).collect();
             if going.len() > before / 2 && !going.contains(&change.node) {
@@ -418,7 +441,7 @@ impl<A: App> Run<A> {
     fn await_changing(&mut self, ms: u64) -> Result<Option<usize>, Violation> {
         let end = self.world.now() + ms * MS;
         while self.world.now() < end {
-            if let Some(change) = self.marks.take_changing().filter(|change| self.world.runs(change.node)) {
+            if let Some((change, _)) = self.marks.take_changing().filter(|(change, _)| self.world.runs(change.node)) {
                 return Ok(Some(change.node));
             }
             let ms = self.storms.rng.between(1, 5);
@@ -502,10 +525,12 @@ impl<A: App> Run<A> {
     }
 
     fn mend_all(&mut self) {
-        for (from, to) in self.ways() {
-            if self.world.net.cables.is_cut(from, to) {
-                self.world.mend(from, to);
-            }
+        self.ways().into_iter().for_each(|(from, to)| self.mend(from, to));
+    }
+
+    fn mend(&mut self, from: usize, to: usize) {
+        if self.world.net.cables.is_cut(from, to) {
+            self.world.mend(from, to);
         }
     }
 
