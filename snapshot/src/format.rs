@@ -143,19 +143,3 @@ pub fn decode_header(page: &[u8], expected_number: u64) -> Result<Header, String
     }
     Ok(Header { bytes, sections })
 }
-
-/// Cuts the bytes behind the header page into verified sections.
-pub(crate) fn decode_body(header: &Header, body: &[u8]) -> Result<Sections, String> {
-    assert_eq!(body.len() as u64, header.bytes);
-    let mut at = 0;
-    let mut out = Sections::new();
-    for line in &header.sections {
-        let bytes = &body[at..at + line.bytes as usize];
-        if crc32c(bytes) != line.crc {
-            return Err(format!("section {:?} at byte {}: the checksum does not match", line.section, PAGE + at));
-        }
-        out.push((line.section, bytes.to_vec()));
-        at += bytes.len();
-    }
-    Ok(out)
-}

@@ -8,7 +8,7 @@ mod writer;
 pub use format::{Damage, Header, Line, Section, Sections, decode_header, number};
 pub use reader::{CheckpointReader, Loaded};
 pub use tags::owns;
-pub use writer::{CheckpointWriter, Progress};
+pub use writer::{CheckpointWriter, Plan, Progress};
 
 #[cfg(test)]
 mod tests;

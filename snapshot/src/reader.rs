@@ -1,8 +1,9 @@
 //! Finds the newest published checkpoint and reads it, every byte verified.
 
-use crate::format::{self, Damage, Header, Sections};
+use crate::format::{self, Damage, Header, Section, Sections};
 use crate::tags::TAG;
 use torc_base::buf::Pool;
+use torc_base::crc;
 use torc_base::ids::{FileId, Tag};
 use torc_base::io::{DiskDone, DiskKind, DiskOk, DiskOp};
 use torc_base::limits::PAGE;
@@ -17,7 +18,7 @@ pub enum Loaded {
     Reading,
     /// There is no checkpoint: a first start.
     None,
-    /// The newest checkpoint.
+    /// The newest checkpoint. A section that was handed on as it came ([`CheckpointReader::take_part`]) is empty.
     Some { number: u64, sections: Sections },
     /// The newest checkpoint cannot be trusted. An older one would lack what the log has since dropped, so a single
     /// node does not start from it.
@@ -30,11 +31,53 @@ enum Step {
     List,
     Open,
     Header,
-    Body(Header),
+    Body(Box<Body>),
     Close,
     /// Older checkpoints and unfinished ones, left behind by a crash.
     Remove,
     Done,
+}
+
+/// What stands behind the header, as far as it was read.
+struct Body {
+    header: Header,
+    read: u64,
+    /// Sections that are whole.
+    sections: Sections,
+    /// Of the one at hand: what came of it, its checksum, and what of it is to be kept.
+    came: u64,
+    crc: u32,
+    bytes: Vec<u8>,
+}
+
+impl Body {
+    fn new(header: Header) -> Body {
+        Body { header, read: 0, sections: Vec::new(), came: 0, crc: crc::crc32c(&[]), bytes: Vec::new() }
+    }
+
+    /// Takes what comes next; bytes of the section that is `streamed` go to `part`.
+    fn take(&mut self, mut chunk: &[u8], streamed: Option<Section>, part: &mut Vec<u8>) -> Result<(), String> {
+        while let Some(line) = self.header.sections.get(self.sections.len()) {
+            let mine = (line.bytes - self.came).min(chunk.len() as u64) as usize;
+            let (mine, rest) = chunk.split_at(mine);
+            (self.came, self.crc) = (self.came + mine.len() as u64, crc::extend(self.crc, mine));
+            let kept = if streamed == Some(line.section) { &mut *part } else { &mut self.bytes };
+            kept.extend_from_slice(mine);
+            self.read += mine.len() as u64;
+            chunk = rest;
+            if self.came < line.bytes {
+                return Ok(());
+            }
+            if self.crc != line.crc {
+                let at = PAGE as u64 + self.read - self.came;
+                return Err(format!("section {:?} at byte {at}: the checksum does not match", line.section));
+            }
+            self.sections.push((line.section, std::mem::take(&mut self.bytes)));
+            (self.came, self.crc) = (0, crc::crc32c(&[]));
+        }
+        self.read += chunk.len() as u64;
+        Ok(())
+    }
 }
 
 /// Reads the newest checkpoint of a shard's directory.
@@ -42,26 +85,36 @@ pub struct CheckpointReader {
     file: FileId,
     number: u64,
     step: Step,
-    body: Vec<u8>,
+    /// The section that is handed on as it comes, and what came of it with the last completion.
+    streamed: Option<Section>,
+    part: Vec<u8>,
     found: Option<Result<Sections, String>>,
     leftovers: Vec<String>,
     pool: Pool,
 }
 
 impl CheckpointReader {
-    /// Starts by listing the directory. `file` is used while this reader lives.
-    pub fn begin(file: FileId, ops: &mut Vec<DiskOp>) -> CheckpointReader {
+    /// Starts by listing the directory. `file` is used while this reader lives. The section that is `streamed` may be too long to
+    /// be in memory as a whole: see [`CheckpointReader::take_part`].
+    pub fn begin(file: FileId, streamed: Option<Section>, ops: &mut Vec<DiskOp>) -> CheckpointReader {
         let reader = CheckpointReader {
             file,
             number: 0,
             step: Step::List,
-            body: Vec::new(),
+            streamed,
+            part: Vec::new(),
             found: None,
             leftovers: Vec::new(),
             pool: Pool::new(2 * CHUNK, 0),
         };
         reader.emit(ops, DiskKind::List);
         reader
+    }
+
+    /// What the last completion brought of the section that is streamed. Its checksum is known when all of it was read: before
+    /// that nothing that is made of it counts.
+    pub fn take_part(&mut self) -> Option<Vec<u8>> {
+        (!self.part.is_empty()).then(|| std::mem::take(&mut self.part))
     }
 
     fn emit(&self, ops: &mut Vec<DiskOp>, kind: DiskKind) {
@@ -85,15 +138,21 @@ impl CheckpointReader {
         Loaded::Reading
     }
 
-    fn next_chunk(&mut self, header: Header, ops: &mut Vec<DiskOp>) -> Loaded {
-        let left = header.bytes - self.body.len() as u64;
+    fn next_chunk(&mut self, body: Box<Body>, ops: &mut Vec<DiskOp>) -> Loaded {
+        let left = body.header.bytes - body.read;
         if left == 0 {
-            let found = format::decode_body(&header, &self.body);
-            return self.finish(found, ops);
+            return self.finish(Ok(body.sections), ops);
         }
-        self.read((PAGE + self.body.len()) as u64, left.min(CHUNK as u64) as usize, ops);
-        self.step = Step::Body(header);
+        self.read(PAGE as u64 + body.read, left.min(CHUNK as u64) as usize, ops);
+        self.step = Step::Body(body);
         Loaded::Reading
+    }
+
+    fn take(&mut self, mut body: Box<Body>, bytes: &[u8], ops: &mut Vec<DiskOp>) -> Loaded {
+        match body.take(bytes, self.streamed, &mut self.part) {
+            Ok(()) => self.next_chunk(body, ops),
+            Err(what) => self.finish(Err(what), ops),
+        }
     }
 
     /// Removes what a crash left behind, but nothing when the newest checkpoint is damaged: somebody may want to look.
@@ -139,19 +198,17 @@ impl CheckpointReader {
                 self.read(0, PAGE, ops);
             }
             (Step::Header, DiskOk::Read { bytes }) => match format::decode_header(&bytes, self.number) {
-                Ok(header) => return self.next_chunk(header, ops),
+                // Sections without bytes may be all that there is.
+                Ok(header) => return self.take(Box::new(Body::new(header)), &[], ops),
                 Err(what) => return self.finish(Err(what), ops),
             },
-            (Step::Body(header), DiskOk::Read { bytes }) => {
-                let left = header.bytes - self.body.len() as u64;
-                if bytes.is_empty() || bytes.len() as u64 > left {
-                    return self.finish(Err(format!("ends at byte {}", PAGE + self.body.len())), ops);
+            (Step::Body(body), DiskOk::Read { bytes }) => {
+                let ends = PAGE as u64 + body.read + bytes.len() as u64;
+                let left = body.header.bytes - body.read;
+                if bytes.is_empty() || bytes.len() as u64 > left || !bytes.len().is_multiple_of(PAGE) {
+                    return self.finish(Err(format!("ends at byte {ends}")), ops);
                 }
-                self.body.extend_from_slice(&bytes);
-                if !self.body.len().is_multiple_of(PAGE) {
-                    return self.finish(Err(format!("ends at byte {}", PAGE + self.body.len())), ops);
-                }
-                return self.next_chunk(header, ops);
+                return self.take(body, &bytes, ops);
             }
             (Step::Close | Step::Remove, _) => return self.clean_up(ops),
             (_, ok) => unreachable!("{ok:?} does not answer what was asked"),

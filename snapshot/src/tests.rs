@@ -1,10 +1,13 @@
 use crate::format::{self, Section, Sections};
-use crate::{CheckpointReader, CheckpointWriter, Loaded, Progress};
+use crate::{CheckpointReader, CheckpointWriter, Loaded, Plan, Progress};
 use std::collections::BTreeMap;
 use torc_base::ids::FileId;
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp};
 use torc_base::limits::PAGE;
 use torc_base::prng::Prng;
+
+/// Less is expected than comes, or more.
+const PLAN: Plan = Plan { expected: 1_000_000, write_bytes: 256 << 10 };
 
 /// A directory that does what it is told, one operation at a time.
 #[derive(Default)]
@@ -43,11 +46,9 @@ impl Directory {
                 let content = self.files.get_mut(&self.open[&file]).expect("exists");
                 let mut at = at as usize;
                 for run in runs {
-                    // What lies behind the file's end is the padding of the last page.
-                    let mut page = vec![0; run.len()];
-                    run.copy_into(&mut page);
-                    let end = (at + run.len()).min(content.len());
-                    content[at..end].copy_from_slice(&page[..end - at]);
+                    let end = at + run.len();
+                    content.resize(content.len().max(end), 0);
+                    run.copy_into(&mut content[at..end]);
                     at = end;
                 }
                 Ok(DiskOk::Done)
@@ -74,12 +75,21 @@ impl Directory {
 
     fn write(&mut self, number: u64, sections: &Sections) -> Vec<Progress> {
         let mut ops = Vec::new();
-        let mut writer = CheckpointWriter::begin(number, sections.clone(), FileId(1), &mut ops);
+        let mut writer = CheckpointWriter::begin(number, PLAN, FileId(1), &mut ops);
         let mut seen = Vec::new();
-        while let Some(op) = ops.pop() {
+        let mut pieces = pieces(sections);
+        loop {
+            while writer.has_room() {
+                match pieces.next() {
+                    Some(Piece::Section(section)) => writer.section(section),
+                    Some(Piece::Bytes(bytes)) => writer.put(bytes, &mut ops),
+                    None => writer.end(&mut ops),
+                }
+            }
+            assert!(ops.len() <= 1);
+            let Some(op) = ops.pop() else { break };
             let done = self.execute(op);
             let progress = writer.on_disk(done, &mut ops);
-            assert!(ops.len() <= 1);
             match &progress {
                 Progress::Working => continue,
                 Progress::Written => writer.publish(&mut ops),
@@ -91,16 +101,39 @@ impl Directory {
     }
 
     fn read(&mut self) -> Loaded {
-        let mut ops = Vec::new();
-        let mut reader = CheckpointReader::begin(FileId(1), &mut ops);
+        self.read_with(None).0
+    }
+
+    /// Reads, and what came of the section that is streamed.
+    fn read_with(&mut self, streamed: Option<Section>) -> (Loaded, Vec<u8>) {
+        let (mut ops, mut streamed_bytes) = (Vec::new(), Vec::new());
+        let mut reader = CheckpointReader::begin(FileId(1), streamed, &mut ops);
         loop {
             let done = self.execute(ops.pop().expect("an operation while reading"));
-            match reader.on_disk(done, &mut ops) {
+            let loaded = reader.on_disk(done, &mut ops);
+            while let Some(part) = reader.take_part() {
+                assert!(part.len() <= 1 << 20);
+                streamed_bytes.extend(part);
+            }
+            match loaded {
                 Loaded::Reading => {}
-                end => return end,
+                end => return (end, streamed_bytes),
             }
         }
     }
+}
+
+enum Piece {
+    Section(Section),
+    Bytes(Vec<u8>),
+}
+
+/// Sections as a writer takes them, in pieces of about 30,000 bytes.
+fn pieces(sections: &Sections) -> impl Iterator<Item = Piece> + use<'_> {
+    sections.iter().flat_map(|(section, bytes)| {
+        let pieces = bytes.chunks(29_989).map(|piece| Piece::Bytes(piece.to_vec()));
+        std::iter::once(Piece::Section(*section)).chain(pieces)
+    })
 }
 
 fn sections(seed: u64) -> Sections {
@@ -188,4 +221,61 @@ fn what_a_crash_left_behind_is_removed_at_the_next_start() {
     directory.files.insert("wal-000001".into(), b"not ours".to_vec());
     assert!(matches!(directory.read(), Loaded::Some { number: 5, .. }));
     assert_eq!(directory.files.keys().collect::<Vec<_>>(), [&format::name(5), "wal-000001"]);
+}
+
+#[test]
+fn a_section_that_is_streamed_comes_as_it_was_written_and_is_not_kept() {
+    let mut directory = Directory::default();
+    let mut content = sections(7);
+    content.insert(1, (Section(*b"NONE"), Vec::new()));
+    directory.write(1, &content);
+    for (place, (section, bytes)) in content.iter().enumerate() {
+        let (loaded, streamed) = directory.read_with(Some(*section));
+        let Loaded::Some { sections: mut read, .. } = loaded else { panic!("{loaded:?}") };
+        assert!(streamed == *bytes && read[place].1.is_empty());
+        read[place].1 = streamed;
+        assert!(read == content);
+    }
+    let file = directory.files.get_mut(&format::name(1)).unwrap();
+    file[PAGE + 10] ^= 1;
+    let (loaded, _) = directory.read_with(Some(content[0].0));
+    assert!(matches!(loaded, Loaded::Damaged(_)), "what was streamed does not count");
+}
+
+#[test]
+fn one_that_is_given_up_at_any_step_leaves_the_one_before_and_its_number_to_the_next() {
+    let mut given_up = 0;
+    for step in 0.. {
+        let mut directory = Directory::default();
+        directory.write(1, &sections(1));
+        let mut ops = Vec::new();
+        let mut writer = CheckpointWriter::begin(2, PLAN, FileId(1), &mut ops);
+        writer.section(Section(*b"TREE"));
+        let mut end = None;
+        for at in 0..step {
+            // Now and then nothing is under way, since too little has come.
+            if writer.has_room() && at % 3 == 0 {
+                writer.put(vec![1; 100_000], &mut ops);
+            }
+            if let Some(op) = ops.pop() {
+                let done = directory.execute(op);
+                assert_eq!(writer.on_disk(done, &mut ops), Progress::Working);
+            }
+        }
+        writer.give_up(&mut ops);
+        assert!(!writer.has_room());
+        while let Some(op) = ops.pop() {
+            let done = directory.execute(op);
+            end = Some(writer.on_disk(done, &mut ops));
+        }
+        assert_eq!(end, Some(Progress::GivenUp), "at step {step}");
+        assert!(directory.open.is_empty());
+        given_up += 1;
+        assert_eq!(directory.write(2, &sections(2)).last(), Some(&Progress::Finished));
+        assert!(matches!(directory.read(), Loaded::Some { number: 2, .. }));
+        if step == 40 {
+            break;
+        }
+    }
+    assert_eq!(given_up, 41);
 }

@@ -10,7 +10,7 @@ use torc_snapshot::{CheckpointReader, Loaded};
 /// Lets a reader read a directory with one checkpoint, number 1, of these bytes.
 fn read(file: &[u8]) -> Loaded {
     let mut ops = Vec::new();
-    let mut reader = CheckpointReader::begin(FileId(1), &mut ops);
+    let mut reader = CheckpointReader::begin(FileId(1), None, &mut ops);
     for _ in 0..64 {
         let op = ops.pop().expect("an operation while reading");
         let ok = match op.kind {

@@ -256,6 +256,8 @@ pub const TREE_PIECE_BYTES: usize = 256 << 10;
 pub const TREE_CHECKPOINT_PIECE_BYTES: usize = 32 << 10;
 pub const TREE_PIECE_BYTES_MAX: usize =
     TREE_PIECE_BYTES + ZNODE_PATH_BYTES_MAX + ZNODE_DATA_BYTES_MAX + ZNODE_ACL_BYTES_MAX + (1 << 10);
+/// What is written at once of a checkpoint.
+pub const CHECKPOINT_WRITE_BYTES: usize = 256 << 10;
 /// What goes at once of a tree that another member gets, what of it may be under way, and what changes may add to it that waits: a
 /// tree that changes faster than it is taken is begun again.
 pub const TREE_PART_BYTES: usize = 128 << 10;
@@ -299,6 +301,7 @@ const _: () = {
     assert!(ZNODE_DATA_BYTES_MAX < i32::MAX as usize && TREE_TXN_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
     assert!(SESSION_END_PART <= SESSION_END_ZNODES);
     assert!(SESSION_END_PATH_BYTES + ZNODE_PATH_BYTES_MAX + 8 * SESSION_END_ZNODES < TREE_TXN_BYTES_MAX);
+    assert!(TREE_CHECKPOINT_PIECE_BYTES <= CHECKPOINT_WRITE_BYTES && CHECKPOINT_WRITE_BYTES.is_multiple_of(PAGE));
     assert!(TREE_CHECKPOINT_PIECE_BYTES <= TREE_PIECE_BYTES && TREE_PIECE_BYTES_MAX <= ENTRY_BYTES_MAX);
     assert!(TREE_PART_BYTES < SEGMENT_BYTES_MIN as usize && TREE_PART_BYTES < PEER_MAIL_BYTES_MAX);
     assert!(TREE_PARTS_WINDOW as usize + TREE_PART_BYTES <= PEER_MAIL_WAITING_MAX / 4);

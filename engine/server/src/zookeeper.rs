@@ -3,7 +3,7 @@
 use crate::endpoint::Endpoint;
 use torc_base::limits::CATALOG_VOTERS_MAX;
 use torc_shard::znodes::facts::About;
-use torc_shard::{LocalSessions, ZooKeeperSettings};
+use torc_shard::{LocalSessions, SnapshotSettings, ZooKeeperSettings};
 
 /// Where ZooKeeper's admin server listens unless `admin.serverPort` says otherwise.
 const ADMIN_PORT: u16 = 8080;
@@ -96,6 +96,7 @@ impl ZooKeeper {
             },
             reads_alone: self.reads_alone,
             memory_max: self.memory_max,
+            snapshots: SnapshotSettings::default(),
             four_letter_words: self.four_letter_words.clone(),
             kafka_chroot: self.chroot().map(str::to_string),
             about: About { init_limit: self.init_limit, sync_limit: self.sync_limit, ..about },

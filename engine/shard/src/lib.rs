@@ -37,7 +37,8 @@ pub use mail::Mail;
 pub use memory::MemoryLimits;
 pub use meters::Counts;
 pub use settings::{
-    BrokerSetting, ClusterSettings, Listener, LocalSessions, Peer, Protocol, Settings, ZooKeeperSettings,
+    BrokerSetting, ClusterSettings, Listener, LocalSessions, Peer, Protocol, Settings, SnapshotSettings,
+    ZooKeeperSettings,
 };
 pub use shard::Shard;
 pub use stages::{Histogram, Stage, Stages};

@@ -220,7 +220,7 @@ impl Meaning {
     }
 
     /// Appends it for a checkpoint's section of groups. Of the catalog and the tree that is their kind alone: their states have
-    /// sections of their own ([`CatalogLog::encode`], [`TreeLog::take_section`]).
+    /// sections of their own ([`CatalogLog::encode`], [`TreeLog::walk`]).
     pub fn encode(&self, out: &mut Vec<u8>) {
         let tag = self.kind() as u8;
         match self {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use torc_base::buf::Pool;
 use torc_base::ids::{GroupId, NodeId, Place, ShardId};
-use torc_base::limits::REPLICA_LAG_MS;
+use torc_base::limits::{CHECKPOINT_WRITE_BYTES, REPLICA_LAG_MS, TREE_CHECKPOINT_PIECE_BYTES};
 use torc_consensus::{Configuration, Member, Seat};
 use torc_state::catalog::Topic;
 use torc_state::config::Type as SettingType;
@@ -118,12 +118,29 @@ pub struct ZooKeeperSettings {
     pub reads_alone: bool,
     /// Memory that znodes may take, in bytes.
     pub memory_max: usize,
+    /// How the tree gets into a checkpoint.
+    pub snapshots: SnapshotSettings,
     /// `4lw.commands.whitelist`; `*`: all of them.
     pub four_letter_words: Vec<String>,
     /// `torc.zookeeper.kafka.chroot`: where Kafka's metadata are seen; `None`: nowhere.
     pub kafka_chroot: Option<String>,
     /// For monitoring.
     pub about: About,
+}
+
+/// How the tree gets into a checkpoint. Not for users: simulated trees are small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotSettings {
+    /// Bytes of it that are taken in one turn, the last znode aside; more than 1.
+    pub piece_bytes: usize,
+    /// Bytes that are written at once, whole pages.
+    pub write_bytes: usize,
+}
+
+impl Default for SnapshotSettings {
+    fn default() -> SnapshotSettings {
+        SnapshotSettings { piece_bytes: TREE_CHECKPOINT_PIECE_BYTES, write_bytes: CHECKPOINT_WRITE_BYTES }
+    }
 }
 
 impl Default for ZooKeeperSettings {
@@ -143,6 +160,7 @@ impl Default for ZooKeeperSettings {
             local_sessions: LocalSessions::No,
             reads_alone: false,
             memory_max: 4 << 30,
+            snapshots: SnapshotSettings::default(),
             four_letter_words: vec!["srvr".into()],
             kafka_chroot: None,
             about: About::default(),

@@ -8,8 +8,14 @@ use torc_base::ids::{Index, SessionId, Zxid};
 use torc_base::time::Wall;
 use torc_state::tree::{AclList, Body, Lifetime, Loader, Op, Taker, Tree, TreeSettings, Txn, perms};
 
-const SETTINGS: TreeSettings =
-    TreeSettings { secret: (1, 2), has_ttl: true, enforces_quotas: true, skips_acls: false, memory_max: 1 << 30 };
+const SETTINGS: TreeSettings = TreeSettings {
+    secret: (1, 2),
+    has_ttl: true,
+    enforces_quotas: true,
+    skips_acls: false,
+    memory_max: 1 << 30,
+    piece_bytes: 1 << 15,
+};
 
 fn txn(n: i64, body: Body) -> Txn {
     Txn { session: SessionId(7), cxid: n as i32, zxid: Zxid(n), time: Wall(1_000 + n), body }

@@ -142,7 +142,7 @@ impl ReadOnly {
 
 fn load(disk: &mut ReadOnly) -> Result<Option<(u64, Sections)>, String> {
     let mut ops = Vec::new();
-    let mut reader = CheckpointReader::begin(CHECKPOINT_FILE, &mut ops);
+    let mut reader = CheckpointReader::begin(CHECKPOINT_FILE, None, &mut ops);
     loop {
         let done = disk.execute(ops.pop().expect("a reader that reads has asked for something"));
         match reader.on_disk(done, &mut ops) {

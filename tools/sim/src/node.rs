@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
-use torc_base::limits::COMPACTION_KEY_BYTES;
+use torc_base::limits::{COMPACTION_KEY_BYTES, PAGE};
 use torc_shard::{
-    ClusterSettings, GroupMarks, Listener, Mail, MemoryLimits, Peer, Protocol, Settings, Shard, Stats, TopicConfig,
-    WalSettings, ZooKeeperSettings,
+    ClusterSettings, GroupMarks, Listener, Mail, MemoryLimits, Peer, Protocol, Settings, Shard, SnapshotSettings,
+    Stats, TopicConfig, WalSettings, ZooKeeperSettings,
 };
 
 /// Memory of a shard: so little that every run meets the limits.
@@ -104,7 +104,7 @@ fn settings(start: &Start) -> Settings {
         drain_ms: 5_000,
         data_dir: "/sim".into(),
         described: Vec::new(),
-        zookeeper: start.zookeeper_tick_ms.map(zookeeper),
+        zookeeper: start.zookeeper_tick_ms.map(|tick_ms| zookeeper(start.seed, tick_ms)),
     }
 }
 
@@ -114,9 +114,16 @@ fn znodes_listener(start: &Start) -> Option<Listener> {
     start.zookeeper_tick_ms.map(|_| Listener { protocol: Protocol::ZooKeeper, advertised })
 }
 
-fn zookeeper(tick_ms: u64) -> ZooKeeperSettings {
+fn zookeeper(seed: u64, tick_ms: u64) -> ZooKeeperSettings {
+    let snapshots = [
+        SnapshotSettings { piece_bytes: 64, write_bytes: PAGE },
+        SnapshotSettings { piece_bytes: 700, write_bytes: 2 * PAGE },
+        SnapshotSettings::default(),
+    ];
     ZooKeeperSettings {
         tick_ms,
+        // Small trees are in the memory of few turns, and on the disk after few writes.
+        snapshots: snapshots[(seed >> 48) as usize % 3],
         min_session_ms: 1,
         max_connections_per_ip: 0,
         kafka_chroot: Some("/kafka".into()),

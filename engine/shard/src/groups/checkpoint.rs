@@ -5,19 +5,21 @@ use super::recover::{CHECKPOINT_FILE, RecoveredGroup, Recovery};
 use super::salvage::Loss;
 use super::{Groups, Out, Phase};
 use crate::group::Group;
-use crate::meaning::{Meaning, put_list, take_list, take_numbers, take_u64};
+use crate::meaning::{Meaning, TreeLog, put_list, take_list, take_numbers, take_u64};
 use crate::stats::{add, set};
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Term};
-use torc_base::io::{DiskDone, DiskOp, Level};
+use torc_base::io::{DiskDone, DiskOp, Level, Op};
+use torc_base::limits::CHECKPOINT_WRITE_BYTES;
 use torc_base::time::Mono;
 use torc_consensus::wire::{encode_configuration, take_configuration};
 use torc_consensus::{Configuration, HardState, TermRun};
-use torc_snapshot::{CheckpointWriter, Progress, Section, Sections};
+use torc_snapshot::{CheckpointWriter, Plan, Progress, Section, Sections};
 
 const SHARD: Section = Section(*b"SHRD");
 const GROUPS: Section = Section(*b"GRPS");
 const CATALOG: Section = Section(*b"CATL");
-const TREE: Section = Section(*b"TREE");
+/// Handed on as it is read, and taken as it is written: it is never in memory as a whole.
+pub(super) const TREE: Section = Section(*b"TREE");
 const LOG: Section = Section(*b"WAL ");
 
 /// Added to the number of groups: what each has applied is less than what it has, and counts. Older torcs did not say what
@@ -33,12 +35,23 @@ const RETRY_MS: u64 = 1_000;
 /// written, checkpoints of many groups would do little else.
 const REST: u64 = 4;
 
+/// Pieces of the tree's snapshot that are taken in one turn: a change waits for two or three turns.
+const TURN_PIECES: usize = 1;
+
+/// A checkpoint that is being written.
+struct UnderWay {
+    writer: CheckpointWriter,
+    /// The batch that must be durable for it to be published, 0 once it is; `None` while the tree's snapshot, which comes
+    /// first, is taken: of all else nothing has been looked at then.
+    needs: Option<BatchSeq>,
+}
+
 /// The checkpoint that is being written, and what the next one needs to know.
 #[derive(Default)]
 pub(super) struct Checkpointing {
     /// Number of the last published one.
     pub number: u64,
-    writer: Option<(CheckpointWriter, BatchSeq)>,
+    under_way: Option<UnderWay>,
     /// When the last one was begun.
     begun: Mono,
     /// Until then no other is begun: the last one failed.
@@ -55,15 +68,23 @@ pub(super) struct Checkpointing {
 }
 
 impl Groups {
-    /// True if a checkpoint is due; [`Groups::begin_checkpoint`] makes it.
+    /// True if a checkpoint is due, or more of the tree for the one under way; [`Groups::begin_checkpoint`] makes it.
     pub fn wants_checkpoint(&self) -> bool {
-        self.phase == Phase::Running
-            && self.checkpoint.writer.is_none()
+        let Checkpointing { under_way, retry, rest, forced, .. } = &self.checkpoint;
+        let is_due = match under_way {
+            Some(under_way) => under_way.needs.is_none() && under_way.writer.has_room(),
+            None => retry.is_none() && (*forced || rest.is_none() && self.wal.wants_checkpoint()),
+        };
+        is_due
+            && self.phase == Phase::Running
             && !self.checkpoint.waits_for_catalog
             && !self.tree_starts.is_taking()
-            && self.checkpoint.retry.is_none()
             && self.fenced().is_none()
-            && (self.checkpoint.forced || self.checkpoint.rest.is_none() && self.wal.wants_checkpoint())
+    }
+
+    /// True if more of the tree is to be taken at once for the checkpoint under way.
+    pub(super) fn is_taking_snapshot(&self) -> bool {
+        self.checkpoint.under_way.is_some() && self.wants_checkpoint()
     }
 
     /// Asks for a last checkpoint, which closes the log: the next start replays nothing and looks for nothing behind it.
@@ -74,24 +95,84 @@ impl Groups {
 
     /// True while a checkpoint is wanted or written.
     pub fn is_checkpointing(&self) -> bool {
-        self.fenced().is_none() && (self.checkpoint.forced || self.checkpoint.writer.is_some())
+        self.fenced().is_none() && (self.checkpoint.forced || self.checkpoint.under_way.is_some())
     }
 
-    /// Begins a checkpoint. It says what each group has applied, and what it has appended behind that, apart: the log's own
-    /// section says where the entries are, and the replay begins behind them. So no group holds up a checkpoint, whether it
-    /// has a leader or not.
+    /// Begins a checkpoint, or goes on with it. It says what each group has applied, and what it has appended behind that, apart:
+    /// the log's own section says where the entries are, and the replay begins behind them. So no group holds up a checkpoint,
+    /// whether it has a leader or not.
     pub fn begin_checkpoint(&mut self, out: &mut Out) {
         set(&self.stats.checkpoint_under_way, 1);
-        // That of the tree is taken over many turns, in which all else goes on.
-        if !self.walk_tree(self.checkpoint.forced) {
-            return;
-        }
         let mut ops = std::mem::take(&mut self.disk_ops);
-        self.checkpoint.begun = out.now.mono;
-        let catalog = self.groups.contains_key(&GroupId::CATALOG).then(|| self.catalog());
-        let catalog = catalog.map(|catalog| {
+        if self.take_snapshot(out.now.mono, &mut ops) {
+            self.end_checkpoint(out, &mut ops);
+        }
+        out.ops.extend(ops.drain(..).map(Op::Disk));
+        self.disk_ops = ops;
+    }
+
+    /// Takes what comes next of the tree, which is written over many turns, in which all else goes on: no faster than the disk
+    /// takes it. True: that was all.
+    fn take_snapshot(&mut self, now: Mono, ops: &mut Vec<DiskOp>) -> bool {
+        if !self.has_tree() && self.checkpoint.under_way.is_none() {
+            return true;
+        }
+        if self.checkpoint.under_way.is_none() {
+            let expected = self.tree().state().snapshot_bytes_expected();
+            self.begin_writing(now, expected, ops).section(TREE);
+            self.tree_mut().begin_walk();
+        }
+        // Of the members only those are known that hold where all is applied.
+        let since = self.groups.get(&GroupId::TREE).map(|group| group.raft.configurations()[0].0);
+        if since.is_none_or(|since| self.tree().walked().is_none_or(|at| at < since)) {
+            self.give_up_snapshot(ops);
+            return false;
+        }
+        // As before a stop: nobody waits for anything else.
+        let pieces = if self.checkpoint.forced { usize::MAX } else { TURN_PIECES };
+        for _ in 0..pieces {
+            let UnderWay { writer, .. } = self.checkpoint.under_way.as_mut().expect("just begun");
+            if !writer.has_room() {
+                return false;
+            }
+            let Some(Meaning::Tree(tree)) = self.groups.get_mut(&GroupId::TREE).map(|group| &mut group.meaning) else {
+                unreachable!("just seen")
+            };
+            match tree.walk() {
+                Some(piece) => writer.put(piece, ops),
+                None => return true,
+            }
+        }
+        false
+    }
+
+    /// What has been taken of the tree for a checkpoint is of no use: the checkpoint is given up.
+    pub(super) fn give_up_snapshot(&mut self, ops: &mut Vec<DiskOp>) {
+        if let Some(UnderWay { writer, needs: None }) = &mut self.checkpoint.under_way {
+            writer.give_up(ops);
+            self.forget_snapshot();
+        }
+    }
+
+    fn forget_snapshot(&mut self) {
+        if self.has_tree() {
+            self.tree_mut().give_up_walk();
+        }
+    }
+
+    fn begin_writing(&mut self, now: Mono, expected: u64, ops: &mut Vec<DiskOp>) -> &mut CheckpointWriter {
+        self.checkpoint.begun = now;
+        let write_bytes = self.settings.zookeeper.as_ref().map_or(CHECKPOINT_WRITE_BYTES, |z| z.snapshots.write_bytes);
+        let plan = Plan { expected, write_bytes };
+        let writer = CheckpointWriter::begin(self.checkpoint.number + 1, plan, CHECKPOINT_FILE, ops);
+        &mut self.checkpoint.under_way.insert(UnderWay { writer, needs: None }).writer
+    }
+
+    /// What the checkpoint has besides the tree's snapshot, all of one moment.
+    fn end_checkpoint(&mut self, out: &mut Out, ops: &mut Vec<DiskOp>) {
+        let catalog = self.has_catalog().then(|| {
             let mut bytes = Vec::new();
-            catalog.encode(&mut bytes);
+            self.catalog().encode(&mut bytes);
             bytes
         });
         if let Some(catalog) = &catalog {
@@ -99,27 +180,36 @@ impl Groups {
             self.release_whole(out, GroupId::CATALOG, catalog.len(), applied);
         }
         if self.has_tree() {
-            let (applied, bytes) = self.tree().walked().expect("just taken");
-            self.release_whole(out, GroupId::TREE, bytes, applied);
+            let applied = self.tree().walked().expect("just taken");
+            self.release_whole(out, GroupId::TREE, 0, applied);
         }
         let groups = self.encode_groups();
-        let tree = self.has_tree().then(|| self.tree_mut().take_section());
         let closing = std::mem::take(&mut self.checkpoint.forced);
         let (log, needs) = self.wal.begin_checkpoint(closing);
         let mut sections: Sections = vec![(SHARD, self.encode_shard()), (GROUPS, groups), (LOG, log)];
         sections.extend(catalog.map(|bytes| (CATALOG, bytes)));
-        sections.extend(tree.map(|bytes| (TREE, bytes)));
-        let writer = CheckpointWriter::begin(self.checkpoint.number + 1, sections, CHECKPOINT_FILE, &mut ops);
-        self.checkpoint.writer = Some((writer, needs));
-        if self.wal.durable() >= needs {
-            self.checkpoint_durable_now(&mut ops);
+        if self.has_tree() {
+            let behind = self.tree_mut().end_section();
+            let UnderWay { writer, .. } = self.checkpoint.under_way.as_mut().expect("the tree is in it");
+            behind.into_iter().for_each(|bytes| writer.put(bytes, ops));
+        } else {
+            let expected = sections.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+            self.begin_writing(out.now.mono, expected, ops);
         }
-        out.ops.extend(ops.drain(..).map(torc_base::io::Op::Disk));
-        self.disk_ops = ops;
+        let UnderWay { writer, needs: told } = self.checkpoint.under_way.as_mut().expect("just begun");
+        for (section, bytes) in sections {
+            writer.section(section);
+            writer.put(bytes, ops);
+        }
+        writer.end(ops);
+        *told = Some(needs);
+        if self.wal.durable() >= needs {
+            self.checkpoint_durable_now(ops);
+        }
     }
 
     fn checkpoint_durable_now(&mut self, ops: &mut Vec<DiskOp>) {
-        if let Some((writer, needs)) = &mut self.checkpoint.writer
+        if let Some(UnderWay { writer, needs: Some(needs) }) = &mut self.checkpoint.under_way
             && needs.0 != 0
         {
             writer.publish(ops);
@@ -129,10 +219,11 @@ impl Groups {
 
     /// A checkpoint never gets ahead of the log: it is published when all that it says is durable.
     pub(super) fn checkpoint_durable(&mut self, out: &mut Out, seq: BatchSeq) {
-        if self.checkpoint.writer.as_ref().is_some_and(|(_, needs)| seq >= *needs) {
+        let needs = self.checkpoint.under_way.as_ref().and_then(|under_way| under_way.needs);
+        if needs.is_some_and(|needs| seq >= needs) {
             let mut ops = Vec::new();
             self.checkpoint_durable_now(&mut ops);
-            out.ops.extend(ops.into_iter().map(torc_base::io::Op::Disk));
+            out.ops.extend(ops.into_iter().map(Op::Disk));
         }
     }
 
@@ -150,13 +241,16 @@ impl Groups {
     pub(super) fn on_checkpoint_disk(&mut self, out: &mut Out, done: DiskDone, ops: &mut Vec<DiskOp>) {
         if let Phase::Loading(reader) = &mut self.phase {
             let loaded = reader.on_disk(done, ops);
+            if let Some(part) = reader.take_part() {
+                self.load_tree(&part);
+            }
             return self.loaded(out, loaded, ops);
         }
-        let Some((writer, needs)) = &mut self.checkpoint.writer else { return };
+        let Some(UnderWay { writer, needs }) = &mut self.checkpoint.under_way else { return };
         match writer.on_disk(done, ops) {
             Progress::Working => {}
             Progress::Written => {
-                if needs.0 == 0 {
+                if *needs == Some(BatchSeq(0)) {
                     writer.publish(ops);
                 }
             }
@@ -166,18 +260,26 @@ impl Groups {
                 self.wal.checkpoint_published();
             }
             Progress::Finished => {
-                self.checkpoint.writer = None;
-                set(&self.stats.checkpoint_under_way, 0);
                 self.checkpoint.rest = Some(out.now.mono.rested(self.checkpoint.begun, REST));
+                self.no_checkpoint_is_under_way();
             }
             Progress::Failed(error) => {
                 out.log(Level::Warn, format!("a checkpoint could not be written: {error}; it is tried again"));
-                self.checkpoint.writer = None;
-                set(&self.stats.checkpoint_under_way, 0);
                 self.checkpoint.retry = Some(out.now.mono.plus_ms(RETRY_MS));
-                self.wal.checkpoint_failed();
+                if needs.is_some() {
+                    self.wal.checkpoint_failed();
+                } else {
+                    self.forget_snapshot();
+                }
+                self.no_checkpoint_is_under_way();
             }
+            Progress::GivenUp => self.no_checkpoint_is_under_way(),
         }
+    }
+
+    fn no_checkpoint_is_under_way(&mut self) {
+        self.checkpoint.under_way = None;
+        set(&self.stats.checkpoint_under_way, 0);
     }
 
     fn encode_shard(&self) -> Vec<u8> {
@@ -190,7 +292,7 @@ impl Groups {
         let mut out = Vec::new();
         // The tree is as it was when it began to be written down.
         let applied_of = |group: &Group| match &group.meaning {
-            Meaning::Tree(tree) => tree.walked().map_or(tree.state().applied(), |(at, _)| at),
+            Meaning::Tree(tree) => tree.walked().unwrap_or(tree.state().applied()),
             _ => group.raft.marks().applied,
         };
         let behind = |group: &Group| applied_of(group) < group.raft.marks().written;
@@ -219,16 +321,25 @@ impl Groups {
         out
     }
 
+    /// Takes what comes next of the tree's section. Nothing of it counts before the whole checkpoint was checked.
+    fn load_tree(&mut self, part: &[u8]) {
+        let before = self.checkpoint.recovery.tree.take();
+        let start = before.unwrap_or_else(|| Ok(Box::new(TreeLog::new(&self.settings).start())));
+        let taken = start.and_then(|mut start| start.take_section(part).map(|()| start));
+        self.checkpoint.recovery.tree = Some(taken);
+    }
+
     /// Takes a checkpoint's sections in; returns the log's.
     pub(super) fn load_sections(&mut self, out: &mut Out, sections: Sections) -> Result<Vec<u8>, String> {
-        let (mut log, mut catalog, mut tree) = (None, None, None);
+        let (mut log, mut catalog) = (None, None);
         for (section, bytes) in sections {
             match section {
                 SHARD if bytes == self.encode_shard() => {}
                 SHARD => return Err("belongs to another shard, or to another number of shards".into()),
                 GROUPS => self.decode_groups(&bytes)?,
                 CATALOG => catalog = Some(bytes),
-                TREE => tree = Some(bytes),
+                // It came on the way.
+                TREE => {}
                 LOG => log = Some(bytes),
                 other => out.log(Level::Warn, format!("section {other:?} of the checkpoint is unknown")),
             }
@@ -240,11 +351,12 @@ impl Groups {
             (None, None) => {}
             _ => return Err("the sections of the groups and of the catalog do not fit together".into()),
         }
+        let tree = self.checkpoint.recovery.tree.take();
         let found = self.checkpoint.recovery.found.get_mut(&GroupId::TREE);
         let found = found.map(|found| (found.applied, found.last, &mut found.meaning));
         match (found, tree) {
             (Some((applied, last, Meaning::Tree(log))), Some(section)) => {
-                log.load(&section, applied)?;
+                log.load(*section?, applied)?;
                 if log.pending().is_some_and(|(_, tail)| tail > last) {
                     return Err("the tree's section goes on behind its log".into());
                 }

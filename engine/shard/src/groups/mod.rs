@@ -613,7 +613,7 @@ impl Groups {
         [
             ("log", self.wal.deadline()),
             ("lookups", at_once(self.lookups.is_due())),
-            ("sizes", at_once(self.sizes.is_some() || self.is_walking_tree())),
+            ("sizes", at_once(self.sizes.is_some() || self.is_taking_snapshot())),
             ("checkpoint", at_rest_unless(runs, self.checkpoint_deadline())),
             ("ticks", at_rest_unless(runs, self.tick_deadline())),
             ("departures", at_rest_unless(runs, self.departures_deadline())),

@@ -11,6 +11,7 @@
 //!                                   node's word that it has started
 //! ```
 
+use super::checkpoint::TREE;
 use super::recover::{CHECKPOINT_FILE, Phase};
 use super::{Groups, Out};
 use crate::stats::add;
@@ -135,7 +136,7 @@ impl Groups {
                 if let Some(number) = number(ANEW) {
                     self.doubt = Some(number);
                 }
-                self.phase = Phase::Loading(CheckpointReader::begin(CHECKPOINT_FILE, ops));
+                self.phase = Phase::Loading(CheckpointReader::begin(CHECKPOINT_FILE, Some(TREE), ops));
             }
             (Step::Make, _) => aside.ask(Step::Close, DiskKind::Close { file: CHECKPOINT_FILE }, ops),
             (Step::Close, _) => aside.ask(Step::MarkDurable, DiskKind::SyncDir, ops),

@@ -1,5 +1,6 @@
 //! From a directory to running groups: checkpoint, then the log behind it, then elections.
 
+use super::checkpoint::TREE;
 use super::hard_state::{decode_hard_state, decode_state, encode_hard_state};
 use super::propose::Mark;
 use super::put_aside::PutAside;
@@ -7,7 +8,7 @@ use super::salvage::{self, Loss};
 use super::tree_start::FoundParts;
 use super::{Groups, Notice, Out};
 use crate::group::Group;
-use crate::meaning::{LogKind, Meaning, kind, members};
+use crate::meaning::{LogKind, Meaning, TreeStart, kind, members};
 use crate::settings::Settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -194,6 +195,8 @@ impl RecoveredGroup {
 #[derive(Default)]
 pub(super) struct Recovery {
     pub found: BTreeMap<GroupId, RecoveredGroup>,
+    /// What has come of the checkpoint's section of the tree, or what is wrong with it.
+    pub tree: Option<Result<Box<TreeStart>, String>>,
     /// Batches behind the checkpoint are lost, with groups that may have been made in them.
     pub lost_batches: bool,
 }
@@ -235,7 +238,7 @@ impl Groups {
     pub fn start(&mut self, out: &mut Out) {
         let mut ops = Vec::new();
         if self.settings.is_alone() {
-            self.phase = Phase::Loading(CheckpointReader::begin(CHECKPOINT_FILE, &mut ops));
+            self.phase = Phase::Loading(CheckpointReader::begin(CHECKPOINT_FILE, Some(TREE), &mut ops));
         } else {
             self.look_for_aside(&mut ops);
         }

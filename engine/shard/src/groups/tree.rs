@@ -1,4 +1,4 @@
-//! The tree's group: its transactions get their places in the log here, and its part of checkpoints is taken over many turns.
+//! The tree's group: its transactions get their places in the log here.
 
 use super::{Groups, Notice, Out};
 use crate::group::Group;
@@ -7,9 +7,6 @@ use crate::refusal::Refusal;
 use torc_base::ids::{GroupId, Index, NodeId, SessionId, Term};
 use torc_consensus::{Configuration, Input};
 use torc_state::tree::{Body, Txn};
-
-/// Pieces of the snapshot for a checkpoint that are taken in one turn: a change waits for two or three turns.
-const TURN_PIECES: usize = 1;
 
 /// Bytes of a transaction's entry besides what it does, at most.
 const TXN_HEAD_BYTES: usize = 128;
@@ -156,26 +153,6 @@ impl Groups {
         if !voters.is_empty() && (&voters, &learners) != (&before.0, &before.1) {
             // What stands in its way passes, and it is asked for again.
             let _ = self.reconfigure(out, GroupId::TREE, &voters, &learners);
-        }
-    }
-
-    /// Goes on with the tree's part of the next checkpoint. False: it is not whole yet. `at_once`: it is to be.
-    pub(super) fn walk_tree(&mut self, at_once: bool) -> bool {
-        let Some(group) = self.groups.get_mut(&GroupId::TREE) else { return true };
-        let Meaning::Tree(tree) = &mut group.meaning else { unreachable!("the tree's group has the tree's log") };
-        // Of the members only those are known that hold where all is applied.
-        let since = group.raft.configurations()[0].0;
-        if tree.walked().is_some_and(|(at, _)| at < since) {
-            tree.give_up_walk();
-        }
-        tree.walk(if at_once { usize::MAX } else { TURN_PIECES })
-    }
-
-    /// True while that is under way.
-    pub(super) fn is_walking_tree(&self) -> bool {
-        match self.groups.get(&GroupId::TREE).map(|group| &group.meaning) {
-            Some(Meaning::Tree(tree)) => tree.is_walking(),
-            _ => false,
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use torc_base::buf::Buf;
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, NodeId, Offset, Place, ShardId, Term};
-use torc_base::io::Level;
+use torc_base::io::{Level, Op};
 use torc_base::limits::{TREE_ASIDE_BYTES_MAX, TREE_PART_BYTES, TREE_PARTS_WINDOW};
 use torc_base::time::Mono;
 use torc_consensus::progress::Flow;
@@ -340,7 +340,9 @@ impl Groups {
         }
         let heard = out.now.mono;
         if at == 0 {
-            self.tree_mut().give_up_walk();
+            let mut ops = Vec::new();
+            self.give_up_snapshot(&mut ops);
+            out.ops.extend(ops.into_iter().map(Op::Disk));
             let start = self.tree().start();
             let (writing, is_settled) = (VecDeque::new(), false);
             self.tree_starts.taking =

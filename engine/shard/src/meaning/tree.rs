@@ -21,11 +21,28 @@ const NUMBER: usize = 8;
 struct Walk {
     /// What is applied in it.
     at: Index,
-    /// Its pieces so far, each behind its length (4 bytes, little endian).
-    pieces: Vec<u8>,
     /// Entries that were applied since.
-    behind: Vec<(Index, Vec<u8>)>,
+    behind: Behind,
     is_whole: bool,
+}
+
+/// Entries behind a snapshot, each with its index (8) and its length (4).
+#[derive(Default)]
+struct Behind {
+    count: u64,
+    bytes: Vec<u8>,
+}
+
+impl Behind {
+    fn push(&mut self, index: Index, number: u64, txn: &Txn) {
+        self.count += 1;
+        self.bytes.extend_from_slice(&index.get().to_le_bytes());
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        encode_entry(number, txn, &mut self.bytes);
+        let len = u32::try_from(self.bytes.len() - at - 4).expect("an entry is bounded");
+        self.bytes[at..at + 4].copy_from_slice(&len.to_le_bytes());
+    }
 }
 
 /// The tree with its log's uncommitted end.
@@ -77,6 +94,7 @@ impl TreeLog {
             enforces_quotas: zookeeper.enforces_quotas,
             skips_acls: zookeeper.skips_acls,
             memory_max: zookeeper.memory_max,
+            piece_bytes: zookeeper.snapshots.piece_bytes,
         };
         TreeLog::with(settings, Tree::new(settings))
     }
@@ -141,32 +159,32 @@ impl TreeLog {
         let (index, number) = self.numbers.pop_front().expect("each transaction has a number");
         assert_eq!(index, self.tree.applied(), "numbers stand in the order of the entries");
         if let Some(walk) = &mut self.walk {
-            let mut bytes = Vec::new();
-            encode_entry(number, &txn, &mut bytes);
-            walk.behind.push((index, bytes));
+            walk.behind.push(index, number, &txn);
         }
         Some(AppliedTxn { number, txn })
     }
 
-    /// Goes on with the snapshot for the next checkpoint, which begins if there is none, by so many pieces at most. True:
-    /// all of it has been taken.
-    pub fn walk(&mut self, pieces: usize) -> bool {
-        if self.walk.is_none() {
-            self.tree.begin_snapshot(Taker::Checkpoint);
-            let at = self.tree.applied();
-            self.walk = Some(Walk { at, pieces: Vec::new(), behind: Vec::new(), is_whole: false });
-        }
-        let walk = self.walk.as_mut().expect("just begun");
-        for _ in 0..pieces {
-            if walk.is_whole {
-                break;
+    /// Begins the snapshot for the next checkpoint.
+    pub fn begin_walk(&mut self) {
+        self.tree.begin_snapshot(Taker::Checkpoint);
+        self.walk = Some(Walk { at: self.tree.applied(), behind: Behind::default(), is_whole: false });
+    }
+
+    /// Its next piece, behind its length (4 bytes, little endian): the pieces, one behind the other, are the beginning of the
+    /// checkpoint's section. `None`: all have been taken.
+    pub fn walk(&mut self) -> Option<Vec<u8>> {
+        let walk = self.walk.as_mut().expect("it has begun");
+        match self.tree.next_piece(Taker::Checkpoint) {
+            Some(piece) => {
+                let mut bytes = Vec::with_capacity(piece.len() + 4);
+                put_piece(&mut bytes, &piece);
+                Some(bytes)
             }
-            match self.tree.next_piece(Taker::Checkpoint) {
-                Some(piece) => put_piece(&mut walk.pieces, &piece),
-                None => walk.is_whole = true,
+            None => {
+                walk.is_whole = true;
+                None
             }
         }
-        walk.is_whole
     }
 
     /// Gives the snapshot for the next checkpoint up.
@@ -175,55 +193,48 @@ impl TreeLog {
         self.tree.abandon_snapshot(Taker::Checkpoint);
     }
 
-    /// True while such a snapshot is being taken.
-    pub fn is_walking(&self) -> bool {
-        self.walk.as_ref().is_some_and(|walk| !walk.is_whole)
+    /// What is applied in the snapshot that is being taken or has been taken for the next checkpoint.
+    pub fn walked(&self) -> Option<Index> {
+        self.walk.as_ref().map(|walk| walk.at)
     }
 
-    /// The snapshot that is being taken or has been taken for the next checkpoint: what is applied in it, and its bytes so far.
-    pub fn walked(&self) -> Option<(Index, usize)> {
-        self.walk.as_ref().map(|walk| (walk.at, walk.pieces.len()))
-    }
-
-    /// The section of a checkpoint: the snapshot, which has been taken, and the entries behind it, each with its index (8) and
-    /// its length (4), after their number (8).
-    pub fn take_section(&mut self) -> Vec<u8> {
+    /// What the checkpoint's section has behind the snapshot, which has been taken: the number (8) of entries behind it, those
+    /// that were applied since, and those that are not.
+    pub fn end_section(&mut self) -> [Vec<u8>; 3] {
         let walk = self.walk.take().filter(|walk| walk.is_whole).expect("the snapshot was taken");
-        let (mut out, mut behind) = (walk.pieces, walk.behind);
+        let mut pending = Behind::default();
         for ((index, number), (of, txn)) in self.numbers.iter().zip(self.tree.pending_txns()) {
             assert_eq!(*index, of, "numbers stand in the order of the entries");
-            let mut bytes = Vec::new();
-            encode_entry(*number, txn, &mut bytes);
-            behind.push((*index, bytes));
+            pending.push(*index, *number, txn);
         }
-        out.extend_from_slice(&(behind.len() as u64).to_le_bytes());
-        for (index, bytes) in behind {
-            out.extend_from_slice(&index.get().to_le_bytes());
-            put_piece(&mut out, &bytes);
-        }
-        out
+        let count = walk.behind.count + pending.count;
+        [count.to_le_bytes().to_vec(), walk.behind.bytes, pending.bytes]
     }
 
-    /// Takes over what a checkpoint's section has, which is applied through `applied`.
-    pub fn load(&mut self, mut section: &[u8], applied: Index) -> Result<(), String> {
-        let rest = &mut section;
-        let tree = load_pieces(self.settings, rest)?;
-        if tree.applied() != applied {
-            return Err(format!("the tree is applied through {}, not {applied}", tree.applied()));
+    /// Takes over what has come of a checkpoint's section ([`TreeStart::take_section`]), all of it, which is applied through
+    /// `applied`.
+    pub fn load(&mut self, section: TreeStart, applied: Index) -> Result<(), String> {
+        let (mut loaded, entries) = section.finish_section()?;
+        if loaded.tree.applied() != applied {
+            return Err(format!("the tree is applied through {}, not {applied}", loaded.tree.applied()));
         }
-        *self = TreeLog::with(self.settings, tree);
+        let rest = &mut &entries[..];
         let count = super::take_u64(rest).ok_or(SHORT)?;
         let mut last = applied;
         for _ in 0..count {
             let index = Index(super::take_u64(rest).ok_or(SHORT)?);
             let (number, txn) = decode_entry(take_piece(rest).ok_or(SHORT)?)?;
-            if index <= last || txn.zxid <= self.tree.newest_zxid() {
+            if index <= last || txn.zxid <= loaded.tree.newest_zxid() {
                 return Err(format!("entry {index} of the tree's log does not follow entry {last}"));
             }
             last = index;
-            self.append(index, number, txn);
+            loaded.append(index, number, txn);
         }
-        if rest.is_empty() { Ok(()) } else { Err("the tree's section has something behind it".into()) }
+        if !rest.is_empty() {
+            return Err("the tree's section has something behind it".into());
+        }
+        *self = loaded;
+        Ok(())
     }
 
     /// Begins a snapshot of what is applied, for whoever lacks the log's beginning.
@@ -283,18 +294,26 @@ impl TreeStart {
 
     /// Takes what comes next.
     pub fn take(&mut self, part: &[u8]) -> Result<(), String> {
+        self.take_section(part)?;
+        if self.is_whole && !self.rest.is_empty() {
+            return Err("a tree with something behind it".into());
+        }
+        Ok(())
+    }
+
+    /// Takes what comes next of a checkpoint's section, which has entries behind the tree.
+    pub fn take_section(&mut self, part: &[u8]) -> Result<(), String> {
         self.bytes += part.len() as u64;
         self.rest.extend_from_slice(part);
         let mut rest = &self.rest[..];
-        while let Some(bytes) = rest.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize) {
-            if self.is_whole || bytes > TREE_PIECE_BYTES_MAX {
+        while !self.is_whole
+            && let Some(bytes) = rest.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize)
+        {
+            if bytes > TREE_PIECE_BYTES_MAX {
                 return Err(format!("a piece of {bytes} bytes of a tree"));
             }
             let Some(piece) = take_piece(&mut rest) else { break };
             self.is_whole = self.loader.piece(piece).map_err(of_tree)?;
-        }
-        if self.is_whole && !rest.is_empty() {
-            return Err("a tree with something behind it".into());
         }
         let taken = self.rest.len() - rest.len();
         self.rest.drain(..taken);
@@ -316,6 +335,12 @@ impl TreeStart {
         }
         Ok(TreeLog::with(self.settings, self.loader.finish().map_err(of_tree)?))
     }
+
+    /// The log that begins with it, and what came behind it.
+    fn finish_section(mut self) -> Result<(TreeLog, Vec<u8>), String> {
+        let rest = std::mem::take(&mut self.rest);
+        self.finish().map(|log| (log, rest))
+    }
 }
 
 const SHORT: &str = "the tree is cut short";
@@ -335,12 +360,6 @@ fn take_piece<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 fn of_tree(error: torc_state::codec::DecodeError) -> String {
     format!("the tree: {error}")
-}
-
-fn load_pieces(settings: tree::TreeSettings, rest: &mut &[u8]) -> Result<Tree, String> {
-    let mut loader = Loader::new(settings);
-    while !loader.piece(take_piece(rest).ok_or(SHORT)?).map_err(of_tree)? {}
-    loader.finish().map_err(of_tree)
 }
 
 /// The transaction of an entry, if it has one.

@@ -47,27 +47,47 @@ fn with_znodes(count: u64) -> TreeLog {
     log
 }
 
+/// Takes a piece of the snapshot for a checkpoint; true: there was no more.
+fn walk(log: &mut TreeLog, section: &mut Vec<u8>) -> bool {
+    log.walk().map(|piece| section.extend(piece)).is_none()
+}
+
+/// Takes the rest of the section.
+fn whole(log: &mut TreeLog, mut section: Vec<u8>) -> Vec<u8> {
+    while !walk(log, &mut section) {}
+    section.extend(log.end_section().concat());
+    section
+}
+
+/// Loads a section that comes in such parts.
+fn load(log: &mut TreeLog, section: &[u8], part: usize, applied: u64) -> Result<(), String> {
+    let mut start = log.start();
+    section.chunks(part).try_for_each(|part| start.take_section(part))?;
+    log.load(start, Index(applied))
+}
+
 #[test]
 fn a_section_taken_over_many_turns_has_the_entries_applied_meanwhile_behind_it() {
     let mut log = with_znodes(5_000);
     apply(&mut log, 4_000);
-    let mut turns = 1;
-    while !log.walk(1) {
+    let (mut turns, mut section) = (1, Vec::new());
+    log.begin_walk();
+    while !walk(&mut log, &mut section) {
         turns += 1;
         let next = log.state().applied().get() + 1;
         assert_eq!(apply(&mut log, next), [next]);
     }
-    assert!(turns > 2 && log.walked().is_some_and(|(at, _)| at == Index(4_000)));
+    assert!(turns > 2 && log.walked() == Some(Index(4_000)));
     let digest_then = {
         let mut then = with_znodes(5_000);
         apply(&mut then, 4_000);
         then.state().digest()
     };
-    let section = log.take_section();
+    section.extend(log.end_section().concat());
     assert!(log.walked().is_none());
 
     let mut loaded = TreeLog::new(&settings());
-    loaded.load(&section, Index(4_000)).expect("what was just written");
+    load(&mut loaded, &section, 999, 4_000).expect("what was just written");
     assert_eq!(loaded.state().digest(), digest_then);
     assert_eq!(loaded.pending(), Some((Index(4_001), Index(5_000))));
     assert_eq!(apply(&mut loaded, 5_000).len(), 1_000);
@@ -75,17 +95,20 @@ fn a_section_taken_over_many_turns_has_the_entries_applied_meanwhile_behind_it()
     assert_eq!(loaded.state().digest(), log.state().digest());
 
     let mut other = TreeLog::new(&settings());
-    assert!(other.load(&section, Index(3_999)).is_err(), "another mark than the groups' section says");
+    assert!(load(&mut other, &section, section.len(), 3_999).is_err(), "another mark than the groups' section says");
     for at in [0, 1, section.len() / 2, section.len() - 1] {
-        assert!(TreeLog::new(&settings()).load(&section[..at], Index(4_000)).is_err(), "cut at {at}");
+        assert!(load(&mut other, &section[..at], 1 << 20, 4_000).is_err(), "cut at {at}");
     }
+    assert!(load(&mut other, &[&section[..], &[0]].concat(), 1 << 20, 4_000).is_err(), "something behind it");
 }
 
 #[test]
 fn a_start_for_others_has_all_that_is_applied_and_nothing_else() {
     let mut log = with_znodes(100);
     apply(&mut log, 60);
-    assert!(!log.walk(1), "a snapshot for a checkpoint is under way");
+    let mut section = Vec::new();
+    log.begin_walk();
+    assert!(!walk(&mut log, &mut section), "a snapshot for a checkpoint is under way");
     let digest = log.state().digest();
     log.begin_giving();
     let mut start = Vec::new();
@@ -93,7 +116,7 @@ fn a_start_for_others_has_all_that_is_applied_and_nothing_else() {
         apply(&mut log, 70);
     }
     assert_eq!(log.give(&mut start), None, "that was all");
-    assert!(log.walk(usize::MAX), "the other one goes on");
+    assert!(!whole(&mut log, section).is_empty(), "the other one goes on");
     let take = |bytes: &[u8], part: usize| {
         let mut taking = log.start();
         bytes.chunks(part).try_for_each(|part| taking.take(part)).and_then(|()| {
@@ -187,11 +210,11 @@ fn a_checkpoint_with_entries_that_are_taken_back_leaves_no_ephemeral_znode_behin
     apply(&mut log, 11);
     let body = ephemeral(&log, session, "/z1/mine");
     log.replay(&item_of(session, 12, body)).expect("it follows");
-    assert!(log.walk(usize::MAX));
-    let section = log.take_section();
+    log.begin_walk();
+    let section = whole(&mut log, Vec::new());
     // What was not committed is another leader's to decide: it ends the session instead.
     let mut loaded = TreeLog::new(&settings());
-    loaded.load(&section, Index(11)).expect("what was just written");
+    load(&mut loaded, &section, 1 << 20, 11).expect("what was just written");
     assert_eq!(loaded.pending(), Some((Index(12), Index(12))));
     for log in [&mut log, &mut loaded] {
         log.cut(Index(12));
@@ -215,14 +238,15 @@ fn a_session_that_ends_while_a_checkpoint_is_taken_has_ended_behind_it_whatever_
     }
     apply(&mut log, 4_041);
     // Some of its znodes have been taken when it ends, others have not.
-    assert!(!log.walk(2));
+    let mut section = Vec::new();
+    log.begin_walk();
+    assert!(!walk(&mut log, &mut section) && !walk(&mut log, &mut section));
     let body = log.state().prepare_close(session, usize::MAX).expect("it is there");
     log.replay(&item_of(session, 4_042, body)).expect("it follows");
     apply(&mut log, 4_042);
-    while !log.walk(1) {}
-    let section = log.take_section();
+    let section = whole(&mut log, section);
     let mut loaded = TreeLog::new(&settings());
-    loaded.load(&section, Index(4_041)).expect("what was just written");
+    load(&mut loaded, &section, 1 << 20, 4_041).expect("what was just written");
     assert_eq!(loaded.state().znodes().1, 40);
     apply(&mut loaded, 4_042);
     // The digest has the last changes of children, too.
@@ -234,7 +258,9 @@ fn a_session_that_ends_while_a_checkpoint_is_taken_has_ended_behind_it_whatever_
 fn a_checkpoint_holds_all_of_a_multi_or_nothing_of_it() {
     let mut log = with_znodes(4_000);
     apply(&mut log, 4_000);
-    assert!(!log.walk(2));
+    let mut section = Vec::new();
+    log.begin_walk();
+    assert!(!walk(&mut log, &mut section) && !walk(&mut log, &mut section));
     let made: Vec<_> = (0..20).map(|n| create(&log, &format!("/z{}/child", 1 + n * 200))).collect();
     let ops = made.into_iter().map(|body| match body {
         Body::One(op) => op,
@@ -243,10 +269,9 @@ fn a_checkpoint_holds_all_of_a_multi_or_nothing_of_it() {
     let body = Body::Multi(ops.collect());
     log.replay(&item(4_001, 1, body)).expect("it follows");
     assert_eq!(apply(&mut log, 4_001), [1]);
-    while !log.walk(1) {}
-    let section = log.take_section();
+    let section = whole(&mut log, section);
     let mut loaded = TreeLog::new(&settings());
-    loaded.load(&section, Index(4_000)).expect("what was just written");
+    load(&mut loaded, &section, 1 << 20, 4_000).expect("what was just written");
     assert_eq!((loaded.state().znodes().0, loaded.state().zxid()), (4_004, zxid_of(Term(3), Index(4_000))));
     apply(&mut loaded, 4_001);
     assert_same(&log, &loaded);

@@ -2,8 +2,9 @@
 
 use super::rig::{Client, Rig, settings};
 use super::zookeeper::{Told, create, ephemeral, greeted, hello, new, request, serving, take_frame};
-use crate::Settings;
+use crate::{Settings, SnapshotSettings, ZooKeeperSettings};
 use torc_base::ids::ListenerId;
+use torc_base::time::Mono;
 use torc_net::zookeeper::{Acl, AddMode, Ask, Came, Change, Kind, New, Session};
 
 /// The listener of ZooKeeper's clients.
@@ -487,6 +488,60 @@ fn a_restart_finds_the_tree_in_checkpoints_and_behind_them() {
     let mut zk = Zk::greet(&mut rig, Some(zk.session), 10_000).expect("it lives");
     assert_eq!(zk.ask(&mut rig, &Ask::GetChildren("/t", false)).names().len(), 1_500);
     assert_eq!(zk.ask(&mut rig, &Ask::GetData("/t/n7", false)).data(), (b"new".to_vec(), 1));
+}
+
+/// The process ends at each turn while a checkpoint is written and the tree with it, and another one begins with what is on the disk.
+#[test]
+fn whatever_is_there_of_a_checkpoint_the_one_before_counts_until_it_is_whole() {
+    let snapshots = SnapshotSettings { piece_bytes: 2_000, write_bytes: 4_096 };
+    let zookeeper = ZooKeeperSettings { snapshots, ..served().zookeeper.expect("they are served") };
+    let settings = Settings { zookeeper: Some(zookeeper), ..served() };
+    let mut rig = Rig::with(1, &settings);
+    let mut zk = Zk::new(&mut rig);
+    zk.does(&mut rig, &create("/t", b""));
+    for n in 0..300 {
+        zk.does(&mut rig, &create(&format!("/t/n{n}"), &[7; 200]));
+    }
+    let count = |rig: &Rig| rig.stats(0).checkpoints_total.load(std::sync::atomic::Ordering::Relaxed);
+    let under_way = |rig: &Rig| rig.stats(0).checkpoint_under_way.load(std::sync::atomic::Ordering::Relaxed) == 1;
+    // What fills a segment makes a checkpoint due.
+    let (before, mut n, mut starts) = (count(&rig), 0, 0);
+    zk.does(&mut rig, &create("/fill", b""));
+    while !under_way(&rig) {
+        zk.send(&mut rig, &Ask::SetData("/fill", &[1; 50_000], -1));
+        rig.turn(0);
+        n += 1;
+        assert!(n < 10_000, "no checkpoint is due");
+    }
+    let mut turns = 0;
+    while under_way(&rig) {
+        // The tree is written to meanwhile.
+        if turns % 10 == 0 {
+            zk.send(&mut rig, &Ask::SetData(&format!("/t/n{}", turns % 300), &[8; 100], -1));
+        }
+        rig.turn(0);
+        turns += 1;
+        if turns % 3 != 0 {
+            continue;
+        }
+        let files = rig.disk(0).files.clone();
+        let mut other = Rig::start(vec![files], &settings, Mono(1 << 40));
+        other.pass(100);
+        assert!(other.is_ready(), "after {turns} turns: {:?}", other.logs());
+        // All that was committed then is there; what came after it, too, if it is on the disk.
+        let (tree, found) = (rig.shard(0).groups.tree(), other.shard(0).groups.tree());
+        assert!(found.state().zxid() >= tree.state().zxid(), "after {turns} turns");
+        if found.state().zxid() == tree.state().zxid() {
+            assert_eq!(found.state().digest(), tree.state().digest(), "after {turns} turns");
+            starts += 1;
+        }
+    }
+    assert!(turns > 60 && starts > 10 && count(&rig) > before, "{turns} turns, {starts} starts");
+    rig.run();
+    let digest = rig.shard(0).groups.tree().state().digest();
+    let mut rig = rig.restart(&settings);
+    rig.pass(100);
+    assert_eq!(rig.shard(0).groups.tree().state().digest(), digest);
 }
 
 #[test]

@@ -41,6 +41,9 @@ pub struct Acl<'a> {
     pub id: Id<'a>,
 }
 
+/// Everybody may do everything.
+pub(super) const OPEN: Acl<'static> = Acl { perms: perms::ALL, id: Id { scheme: "world", id: "anyone" } };
+
 /// An access list as it is kept and written: a number of entries, then permissions, scheme and id of each.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AclList(Arc<[u8]>);

@@ -5,7 +5,7 @@ use super::error::TreeError;
 use super::lifetime::Lifetime;
 use super::store::{Made, Stat};
 use super::txn::{Body, Op, Txn};
-use super::{Session, Tree, deletable, path};
+use super::{Session, Tree, deletable, digest, path};
 use torc_base::ids::{Index, Zxid};
 
 /// What an operation did.
@@ -90,8 +90,9 @@ impl Tree {
         Ok(match op {
             Op::Create { path, data, acl, lifetime, creates } => {
                 let above = path::parent(path);
-                let parent = self.store.find(above).ok_or(TreeError::NoNode)?;
-                if self.store.find(path).is_some() {
+                let (above_hash, hash) = digest::of_parent_and_path(path);
+                let parent = self.store.find_hashed(above, above_hash).ok_or(TreeError::NoNode)?;
+                if self.store.find_hashed(path, hash).is_some() {
                     return Err(TreeError::NodeExists);
                 }
                 let (_, name) = path::split(path).expect("paths are checked");
@@ -130,7 +131,7 @@ impl Tree {
 
     fn delete(&mut self, path: &str, zxid: Zxid, tell: &mut impl FnMut(Event<'_>)) -> Result<(), TreeError> {
         let found = self.store.find(path);
-        deletable(path, found.map(|id| self.store.get(id).children))?;
+        deletable(path, found.map(|id| self.store.get(id).children()))?;
         let id = found.expect("it can go");
         let slot = self.store.get(id);
         let (parent, bytes) = (slot.parent, slot.data_len());
@@ -145,7 +146,7 @@ impl Tree {
 
     /// A znode that its session listed as it ended. It cannot have become another's since.
     fn end_ephemeral(&mut self, path: &str, txn: &Txn, tell: &mut impl FnMut(Event<'_>)) {
-        let owner = self.store.find(path).map(|id| Lifetime::of(self.store.get(id).owner));
+        let owner = self.store.find(path).map(|id| Lifetime::of(self.store.get(id).owner()));
         if owner == Some(Lifetime::Ephemeral(txn.session)) {
             let _ = self.delete(path, txn.zxid, tell);
         }

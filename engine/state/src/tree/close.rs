@@ -3,7 +3,7 @@
 use super::error::TreeError;
 use super::lifetime::Lifetime;
 use super::txn::{Body, Op};
-use super::{Session, Tree};
+use super::{Session, Tree, digest};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use torc_base::ids::{SessionId, Zxid};
@@ -31,9 +31,9 @@ impl Tree {
         self.session(session)?;
         let mut ephemerals = BTreeSet::new();
         let mut bytes = 0;
-        let committed = self.store.lifetimes.of_session(session).map(|id| Arc::from(self.store.path(id)));
+        let committed = self.store.lifetimes.of_session(session, 0).map(|id| Arc::from(self.store.path(id)));
         for path in committed.chain(self.overlay.owned(session).cloned()) {
-            let is_there = match self.overlay.znode(&path) {
+            let is_there = match self.overlay.znode(&path, digest::of_whole_path(&path)) {
                 None => true,
                 Some(view) => view.as_ref().is_some_and(|view| view.lifetime == Lifetime::Ephemeral(session)),
             };

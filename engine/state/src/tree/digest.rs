@@ -18,6 +18,25 @@ pub(super) fn of_path(parent: u64, name: &str) -> u64 {
     hasher.finish()
 }
 
+/// What stands for a path from the root on.
+pub(super) fn of_whole_path(path: &str) -> u64 {
+    match path.strip_prefix('/') {
+        None | Some("") => ROOT,
+        Some(names) => names.split('/').fold(ROOT, of_path),
+    }
+}
+
+/// The same for the parent, and for the path itself.
+pub(super) fn of_parent_and_path(path: &str) -> (u64, u64) {
+    match path.rsplit_once('/') {
+        None | Some(("", "")) => (ROOT, ROOT),
+        Some((parent, name)) => {
+            let parent = of_whole_path(parent);
+            (parent, of_path(parent, name))
+        }
+    }
+}
+
 /// What stands for an access list.
 pub(super) fn of_acl(bytes: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(KEY.0, !KEY.1);
@@ -27,11 +46,12 @@ pub(super) fn of_acl(bytes: &[u8]) -> u64 {
 
 /// What stands for a znode; its data count by their checksum.
 pub(super) fn of_znode(slot: &Slot, acl: u64) -> u64 {
-    let data = u64::from(slot.data_crc) << 32 | slot.data().map_or(u64::from(u32::MAX), |data| data.len() as u64);
-    let versions = u64::from(slot.version as u32) << 32 | u64::from(slot.creates as u32);
-    let numbers = [slot.czxid, slot.mzxid, slot.pzxid, slot.ctime, slot.mtime, slot.owner].map(|n| n as u64);
+    let data =
+        u64::from(slot.data_crc) << 32 | if slot.has_data() { slot.data_len() as u64 } else { u64::from(u32::MAX) };
+    let versions = u64::from(slot.version as u32) << 32 | u64::from(slot.creates() as u32);
+    let numbers = [slot.czxid, slot.mzxid, slot.pzxid(), slot.ctime, slot.mtime, slot.owner()].map(|n| n as u64);
     let mut hasher = SipHasher13::new_with_keys(KEY.0, KEY.1);
-    for number in numbers.into_iter().chain([slot.path_hash, data, versions, slot.aversion as u64, acl]) {
+    for number in numbers.into_iter().chain([slot.path_hash, data, versions, slot.aversion() as u64, acl]) {
         hasher.write_u64(number);
     }
     hasher.finish()

@@ -72,6 +72,7 @@ pub(super) enum Place {
 pub(super) struct Lifetimes {
     /// Ephemeral znodes, by session.
     ephemerals: BTreeSet<(i64, u32)>,
+    changes: i64,
     /// Containers that had children and have none.
     emptied: BTreeSet<u32>,
     /// Znodes with a time to live that have no children, by when it is over.
@@ -81,10 +82,10 @@ pub(super) struct Lifetimes {
 impl Lifetimes {
     /// Where a znode belongs.
     pub(super) fn place(&self, id: u32, slot: &Slot) -> Place {
-        match Lifetime::of(slot.owner) {
+        match Lifetime::of(slot.owner()) {
             Lifetime::Ephemeral(session) => Place::Session(session.get(), id),
-            Lifetime::Container if slot.children == 0 && slot.creates != 0 => Place::Emptied(id),
-            Lifetime::Ttl(ms) if slot.children == 0 => Place::Deadline(slot.mtime.saturating_add(ms), id),
+            Lifetime::Container if slot.children() == 0 && slot.creates() != 0 => Place::Emptied(id),
+            Lifetime::Ttl(ms) if slot.children() == 0 => Place::Deadline(slot.mtime.saturating_add(ms), id),
             _ => Place::Nowhere,
         }
     }
@@ -101,6 +102,9 @@ impl Lifetimes {
         if from == to {
             return;
         }
+        if matches!((from, to), (Place::Session(..), _) | (_, Place::Session(..))) {
+            self.changes += 1;
+        }
         let was_there = match from {
             Place::Nowhere => true,
             Place::Session(session, id) => self.ephemerals.remove(&(session, id)),
@@ -116,9 +120,14 @@ impl Lifetimes {
         assert!(was_there && is_new, "a znode stands where it belongs");
     }
 
-    /// Znodes of a session.
-    pub(super) fn of_session(&self, session: SessionId) -> impl Iterator<Item = u32> {
-        self.ephemerals.range((session.get(), 0)..=(session.get(), u32::MAX)).map(|(_, id)| *id)
+    /// How often ephemeral znodes have come or gone.
+    pub(super) fn changes(&self) -> i64 {
+        self.changes
+    }
+
+    /// Znodes of a session, from this place on.
+    pub(super) fn of_session(&self, session: SessionId, from: u32) -> impl Iterator<Item = u32> {
+        self.ephemerals.range((session.get(), from)..=(session.get(), u32::MAX)).map(|(_, id)| *id)
     }
 
     /// Ephemeral znodes of all sessions.

@@ -16,6 +16,7 @@ mod digest;
 mod error;
 pub mod expiry;
 mod lifetime;
+mod newest;
 mod overlay;
 pub mod path;
 mod prepare;
@@ -24,6 +25,7 @@ mod read;
 mod slab;
 mod snapshot;
 mod store;
+mod texts;
 mod txn;
 pub mod watches;
 
@@ -34,6 +36,7 @@ pub use error::TreeError;
 pub use lifetime::{Lifetime, TTL_MAX};
 pub use overlay::Session;
 pub use prepare::{Asker, Change, Create, Refused};
+pub use read::{ListPlace, Listed};
 pub use snapshot::{Loader, Taker};
 pub use store::Stat;
 pub use txn::{Body, Op, Txn};
@@ -42,7 +45,6 @@ use lifetime::Lifetime as Life;
 use overlay::{Overlay, View};
 use quota::Quotas;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use store::{Made, Store};
 use torc_base::ids::{Index, SessionId, Zxid};
 use torc_base::time::Wall;
@@ -60,6 +62,8 @@ pub struct TreeSettings {
     pub skips_acls: bool,
     /// Memory that znodes may take, in bytes: beyond it none is made, and none gets larger.
     pub memory_max: usize,
+    /// Bytes of one piece of a snapshot for a checkpoint, its last znode aside.
+    pub piece_bytes: usize,
 }
 
 /// The tree, with what is appended and not committed.
@@ -72,6 +76,8 @@ pub struct Tree {
     sessions_digest: u64,
     quotas: Quotas,
     overlay: Overlay,
+    /// Lets everybody do everything: most znodes have it.
+    open: AclList,
     /// The last entry of the log that is applied, and the last transaction.
     applied: Index,
     zxid: Zxid,
@@ -98,8 +104,9 @@ impl Tree {
     }
 
     fn with(settings: TreeSettings, store: Store) -> Tree {
-        let (sessions, quotas, overlay) = (BTreeMap::new(), Quotas::default(), Overlay::new());
-        Tree { settings, store, sessions, sessions_digest: 0, quotas, overlay, applied: Index(0), zxid: Zxid(0) }
+        let (sessions, quotas, overlay) = (BTreeMap::new(), Quotas::default(), Overlay::new(settings.secret));
+        let (open, applied, zxid) = (AclList::new(&[acl::OPEN]), Index(0), Zxid(0));
+        Tree { settings, store, sessions, sessions_digest: 0, quotas, overlay, open, applied, zxid }
     }
 
     /// Through which entry of the log this is applied.
@@ -184,20 +191,25 @@ impl Tree {
 
     /// A znode as new requests see it.
     fn view(&self, path: &str) -> Option<View> {
+        self.view_hashed(path, digest::of_whole_path(path))
+    }
+
+    /// The same of a path for which this stands.
+    fn view_hashed(&self, path: &str, hash: u64) -> Option<View> {
         let path = if path.is_empty() { "/" } else { path };
-        if let Some(pending) = self.overlay.znode(path) {
+        if let Some(pending) = self.overlay.znode(path, hash) {
             return pending.clone();
         }
-        let id = self.store.find(path)?;
+        let id = self.store.find_hashed(path, hash)?;
         let slot = self.store.get(id);
         Some(View {
             version: slot.version,
-            aversion: slot.aversion,
-            creates: slot.creates,
-            children: slot.children,
+            aversion: slot.aversion(),
+            creates: slot.creates(),
+            children: slot.children(),
             data_len: slot.data_len(),
             mtime: Wall(slot.mtime),
-            lifetime: Life::of(slot.owner),
+            lifetime: Life::of(slot.owner()),
             acl: self.store.acl(id).clone(),
         })
     }
@@ -243,16 +255,17 @@ impl Tree {
     /// Lets new requests see what an operation will have done. What fails here fails when it is applied.
     fn stage(&mut self, op: &Op, time: Wall) -> Result<(), TreeError> {
         let path = op.path();
-        let view = self.view(path);
+        let (above_hash, hash) = digest::of_parent_and_path(path);
+        let view = self.view_hashed(path, hash);
         match op {
             Op::Create { data, acl, lifetime, creates, .. } => {
-                let above: Arc<str> = path::parent(path).into();
-                let parent = self.view(&above).ok_or(TreeError::NoNode)?;
+                let above = self.overlay.shared(path::parent(path), above_hash);
+                let parent = self.view_hashed(&above, above_hash).ok_or(TreeError::NoNode)?;
                 if view.is_some() {
                     return Err(TreeError::NodeExists);
                 }
                 let parent = View { children: parent.children + 1, creates: *creates, ..parent };
-                self.overlay.put_znode(above, Some(parent));
+                self.overlay.put_znode(above, above_hash, Some(parent));
                 let made = View {
                     version: 0,
                     aversion: 0,
@@ -263,25 +276,29 @@ impl Tree {
                     lifetime: *lifetime,
                     acl: acl.clone(),
                 };
-                self.overlay.put_znode(path.clone(), Some(made));
+                self.overlay.put_znode(path.clone(), hash, Some(made));
             }
             Op::Delete { .. } => {
                 deletable(path, view.map(|view| view.children))?;
-                let above: Arc<str> = path::parent(path).into();
-                let parent = self.view(&above).expect("a child has a parent");
+                let above = self.overlay.shared(path::parent(path), above_hash);
+                let parent = self.view_hashed(&above, above_hash).expect("a child has a parent");
                 let parent = View { children: parent.children - 1, ..parent };
-                self.overlay.put_znode(above, Some(parent));
-                self.overlay.put_znode(path.clone(), None);
+                self.overlay.put_znode(above, above_hash, Some(parent));
+                self.overlay.put_znode(path.clone(), hash, None);
             }
             Op::SetData { data, version, .. } => {
                 let view = view.ok_or(TreeError::NoNode)?;
                 let data_len = data.as_ref().map_or(0, |data| data.len());
-                self.overlay.put_znode(path.clone(), Some(View { data_len, version: *version, mtime: time, ..view }));
+                self.overlay.put_znode(
+                    path.clone(),
+                    hash,
+                    Some(View { data_len, version: *version, mtime: time, ..view }),
+                );
             }
             Op::SetAcl { acl, version, .. } => {
                 let view = view.ok_or(TreeError::NoNode)?;
                 let acl = acl.clone();
-                self.overlay.put_znode(path.clone(), Some(View { acl, aversion: *version, ..view }));
+                self.overlay.put_znode(path.clone(), hash, Some(View { acl, aversion: *version, ..view }));
             }
             Op::Check { .. } => {}
         }

@@ -3,6 +3,7 @@
 
 use super::rig::{OPEN, Rig, contents, some_path};
 use super::*;
+use std::sync::Arc;
 use torc_base::prng::Prng;
 
 fn some_change<'a>(prng: &mut Prng, path: &'a str, data: &'a [u8]) -> Change<'a> {

@@ -3,6 +3,7 @@
 
 use super::acl::AclList;
 use super::lifetime::Lifetime;
+use super::newest::Newest;
 use super::txn::Txn;
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, VecDeque};
@@ -32,48 +33,57 @@ pub struct Session {
     pub is_closing: bool,
 }
 
-/// Values by key, each of which hides the one before it until it is taken away, at either end.
+/// Values by key, each of which hides the one before it until it is taken away, at either end. Whoever asks tells a number that
+/// stands for the key: keys are found by it, as fast whether they are long or many, and two of them may share one.
 #[derive(Clone, Debug)]
 pub(super) struct Layer<K, V> {
     records: VecDeque<Record<K, V>>,
     /// The number of the first record, from 1.
     first: u64,
-    newest: BTreeMap<K, u64>,
+    newest: Newest,
 }
 
 #[derive(Clone, Debug)]
 struct Record<K, V> {
     key: K,
-    /// The number of the record that it hides, which may be gone; 0: none.
+    hash: u64,
+    /// The number of the record of the same hash before it, which may be gone; 0: none.
     before: u64,
     value: V,
 }
 
-impl<K: Ord + Clone, V> Layer<K, V> {
-    pub(super) fn new() -> Layer<K, V> {
-        Layer { records: VecDeque::new(), first: 1, newest: BTreeMap::new() }
+impl<K: Eq, V> Layer<K, V> {
+    pub(super) fn new(secret: (u64, u64)) -> Layer<K, V> {
+        Layer { records: VecDeque::new(), first: 1, newest: Newest::new(secret) }
     }
 
-    pub(super) fn push(&mut self, key: K, value: V) {
+    pub(super) fn push(&mut self, key: K, hash: u64, value: V) {
         let number = self.first + self.records.len() as u64;
-        let before = self.newest.insert(key.clone(), number).unwrap_or(0);
-        self.records.push_back(Record { key, before, value });
+        let before = self.newest.insert(hash, number).unwrap_or(0);
+        self.records.push_back(Record { key, hash, before, value });
     }
 
-    /// The newest value.
-    pub(super) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    /// The newest value, and its key.
+    pub(super) fn get<Q: Eq + ?Sized>(&self, key: &Q, hash: u64) -> Option<(&K, &V)>
     where
         K: Borrow<Q>,
     {
-        let number = *self.newest.get(key)?;
-        Some(&self.records[(number - self.first) as usize].value)
+        let mut number = self.newest.get(hash)?;
+        while number >= self.first {
+            let record = &self.records[(number - self.first) as usize];
+            if record.key.borrow() == key {
+                return Some((&record.key, &record.value));
+            }
+            number = record.before;
+        }
+        None
     }
 
     /// Forgets the oldest record, which the state holds from now on.
     pub(super) fn pop_front(&mut self) -> (K, V) {
-        let Record { key, value, .. } = self.records.pop_front().expect("there is one");
-        if self.newest.get(&key) == Some(&self.first) {
-            self.newest.remove(&key);
+        let Record { key, hash, value, .. } = self.records.pop_front().expect("there is one");
+        if self.newest.get(hash) == Some(self.first) {
+            self.newest.remove(hash);
         }
         self.first += 1;
         (key, value)
@@ -81,11 +91,11 @@ impl<K: Ord + Clone, V> Layer<K, V> {
 
     /// Takes the newest record back.
     pub(super) fn pop_back(&mut self) -> (K, V) {
-        let Record { key, before, value } = self.records.pop_back().expect("there is one");
+        let Record { key, hash, before, value } = self.records.pop_back().expect("there is one");
         if before >= self.first {
-            self.newest.insert(key.clone(), before);
+            self.newest.insert(hash, before);
         } else {
-            self.newest.remove(&key);
+            self.newest.remove(hash);
         }
         (key, value)
     }
@@ -120,22 +130,29 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    pub(super) fn new() -> Overlay {
+    /// Nothing. `secret`: see [`super::TreeSettings::secret`].
+    pub(super) fn new(secret: (u64, u64)) -> Overlay {
         Overlay {
             entries: VecDeque::new(),
-            znodes: Layer::new(),
-            sessions: Layer::new(),
+            znodes: Layer::new(secret),
+            sessions: Layer::new(secret),
             owned: BTreeMap::new(),
             bytes: 0,
         }
     }
 
-    pub(super) fn znode(&self, path: &str) -> Option<&Option<View>> {
-        self.znodes.get(path)
+    /// A znode of whose path this is the hash ([`super::digest::of_whole_path`]).
+    pub(super) fn znode(&self, path: &str, hash: u64) -> Option<&Option<View>> {
+        self.znodes.get(path, hash).map(|(_, view)| view)
+    }
+
+    /// The path again, without a copy of it where there is one.
+    pub(super) fn shared(&self, path: &str, hash: u64) -> Arc<str> {
+        self.znodes.get(path, hash).map_or_else(|| path.into(), |(path, _)| path.clone())
     }
 
     pub(super) fn session(&self, id: SessionId) -> Option<&Option<Session>> {
-        self.sessions.get(&id)
+        self.sessions.get(&id, id.get() as u64).map(|(_, session)| session)
     }
 
     /// Paths of pending znodes that were made for a session. Some may be gone again.
@@ -144,15 +161,15 @@ impl Overlay {
         all.take_while(move |((owner, _), _)| *owner == session).map(|((_, path), _)| path)
     }
 
-    pub(super) fn put_znode(&mut self, path: Arc<str>, view: Option<View>) {
+    pub(super) fn put_znode(&mut self, path: Arc<str>, hash: u64, view: Option<View>) {
         if let Some(Lifetime::Ephemeral(session)) = view.as_ref().map(|view| view.lifetime) {
             *self.owned.entry((session, path.clone())).or_default() += 1;
         }
-        self.znodes.push(path, view);
+        self.znodes.push(path, hash, view);
     }
 
     pub(super) fn put_session(&mut self, id: SessionId, session: Option<Session>) {
-        self.sessions.push(id, session);
+        self.sessions.push(id, id.get() as u64, session);
     }
 
     /// What there is now, to come back to it by [`Overlay::back_to`].

@@ -169,7 +169,7 @@ fn a_sequence_goes_on_below_zero_behind_its_largest_number() {
     let mut rig = Rig::new();
     rig.does(create("/q")).expect("a good request");
     let id = rig.tree.store.find("/q").expect("just made");
-    rig.tree.store.slab.get_mut(id).creates = i32::MAX - 1;
+    rig.tree.store.slab.get_mut(id).family().creates = i32::MAX - 1;
     for _ in 0..3 {
         rig.ask(&server(), create_as("/q/n", 2, b"")).expect("a good request");
     }

@@ -86,7 +86,7 @@ impl Tree {
 
     fn numbers(&self, prefix: &str, name: &str) -> Option<Numbers<'_>> {
         let id = self.store.find(&format!("{QUOTA}{prefix}/{name}"))?;
-        Some(Numbers::read(self.store.get(id).data()))
+        Some(Numbers::read(self.store.data(id)))
     }
 
     /// A znode was made.
@@ -117,7 +117,7 @@ impl Tree {
     fn count(&mut self, path: &str, more_bytes: i64, more_znodes: i64) {
         let Some(prefix) = self.quotas.of(path) else { return };
         let Some(id) = self.store.find(&format!("{QUOTA}{prefix}/{STATS}")) else { return };
-        let numbers = Numbers::read(self.store.get(id).data());
+        let numbers = Numbers::read(self.store.data(id));
         let (count, bytes) = (numbers.get("count"), numbers.get("bytes"));
         let text = numbers.write(count.saturating_add(more_znodes), bytes.saturating_add(more_bytes));
         self.store.set_count(id, text.as_bytes());
@@ -143,7 +143,7 @@ impl Tree {
         let top = self.store.find(QUOTA);
         let mut at = top;
         while let (Some(top), Some(id)) = (top, at) {
-            if self.store.get(id).name() == LIMITS {
+            if self.store.name(id) == LIMITS {
                 let parent = self.store.path(self.store.get(id).parent);
                 if let Some(path) = limited(&parent) {
                     self.quotas.paths.insert(path.into());

@@ -6,6 +6,25 @@ use super::store::Stat;
 use super::{Tree, slab};
 use torc_base::ids::{SessionId, Zxid};
 
+/// A place in a list that is made over several turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListPlace {
+    /// What the list is of: another number once something has come or gone.
+    of: i64,
+    next: u32,
+}
+
+/// How far a list was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// To its end.
+    Whole,
+    /// To this place, where it goes on.
+    Part(ListPlace),
+    /// What was told of it before is out of date.
+    Changed,
+}
+
 impl Tree {
     fn readable(&self, path: &str, ids: &[Id<'_>], perm: i32) -> Result<u32, TreeError> {
         let id = self.store.find(path).ok_or(TreeError::NoNode)?;
@@ -24,13 +43,13 @@ impl Tree {
     /// Its data.
     pub fn data(&self, path: &str, ids: &[Id<'_>]) -> Result<(Option<&[u8]>, Stat), TreeError> {
         let id = self.readable(path, ids, perms::READ)?;
-        Ok((self.store.get(id).data(), self.store.stat(id)))
+        Ok((self.store.data(id), self.store.stat(id)))
     }
 
     /// Names of its children, in no order.
     pub fn children(&self, path: &str, ids: &[Id<'_>]) -> Result<(impl Iterator<Item = &str>, Stat), TreeError> {
         let id = self.readable(path, ids, perms::READ)?;
-        let names = self.store.children(id).map(|child| self.store.get(child).name());
+        let names = self.store.children(id).map(|child| self.store.name(child));
         Ok((names, self.store.stat(id)))
     }
 
@@ -62,13 +81,75 @@ impl Tree {
     /// Ephemeral znodes of a session whose paths begin with `prefix`.
     pub fn ephemerals(&self, session: SessionId, prefix: &str) -> Vec<String> {
         let prefix = if matches!(prefix.trim(), "" | "/") { "" } else { prefix };
-        let all = self.store.lifetimes.of_session(session).map(|id| self.store.path(id));
+        let all = self.store.lifetimes.of_session(session, 0).map(|id| self.store.path(id));
         all.filter(|path| path.starts_with(prefix)).collect()
+    }
+
+    /// Tells names of a znode's children, from a place on or from the beginning, until `put` says that it is enough.
+    pub fn list_children(
+        &self,
+        path: &str,
+        ids: &[Id<'_>],
+        from: Option<ListPlace>,
+        put: &mut impl FnMut(&str) -> bool,
+    ) -> Result<Listed, TreeError> {
+        let id = self.readable(path, ids, perms::READ)?;
+        // Whatever comes or goes is the last change. Another znode at this path has others.
+        let of = self.store.get(id).pzxid();
+        let mut next = match from {
+            Some(from) if from.of != of => return Ok(Listed::Changed),
+            Some(from) => Some(from.next),
+            None => self.store.children(id).next(),
+        };
+        while let Some(child) = next {
+            next = self.store.next_sibling(child);
+            if let (false, Some(next)) = (put(self.store.name(child)), next) {
+                return Ok(Listed::Part(ListPlace { of, next }));
+            }
+        }
+        Ok(Listed::Whole)
+    }
+
+    /// The same of the paths of a session's ephemeral znodes.
+    pub fn list_ephemerals(
+        &self,
+        session: SessionId,
+        from: Option<ListPlace>,
+        put: &mut impl FnMut(&str) -> bool,
+    ) -> Listed {
+        let of = self.store.lifetimes.changes();
+        if from.is_some_and(|from| from.of != of) {
+            return Listed::Changed;
+        }
+        let mut all = self.store.lifetimes.of_session(session, from.map_or(0, |from| from.next)).peekable();
+        // Mostly they have few parents.
+        let (mut parent, mut path, mut above) = (slab::NONE, String::new(), 0);
+        while let Some(id) = all.next() {
+            let slot = self.store.get(id);
+            if slot.parent != parent {
+                parent = slot.parent;
+                path = self.store.path(parent);
+                if parent != slab::ROOT {
+                    path.push('/');
+                }
+                above = path.len();
+            }
+            path.truncate(above);
+            path.push_str(self.store.name(id));
+            if let (false, Some(next)) = (put(&path), all.peek()) {
+                return Listed::Part(ListPlace { of, next: *next });
+            }
+        }
+        Listed::Whole
     }
 
     /// The last changes of a znode's data and of its children; `None`: there is none.
     pub(super) fn changed(&self, path: &str) -> Option<(Zxid, Zxid)> {
         let slot = self.store.get(self.store.find(path)?);
-        Some((Zxid(slot.mzxid), Zxid(slot.pzxid)))
+        Some((Zxid(slot.mzxid), Zxid(slot.pzxid())))
     }
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

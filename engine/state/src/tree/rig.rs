@@ -9,6 +9,7 @@ pub(super) const SETTINGS: TreeSettings = TreeSettings {
     enforces_quotas: true,
     skips_acls: false,
     memory_max: 64 << 20,
+    piece_bytes: torc_base::limits::TREE_CHECKPOINT_PIECE_BYTES,
 };
 
 pub(super) const WORLD: Id<'static> = Id { scheme: "world", id: "anyone" };
@@ -151,7 +152,7 @@ pub(super) fn contents(tree: &Tree) -> BTreeMap<String, (Stat, Option<Vec<u8>>, 
     while let Some(id) = at {
         let path = tree.store.path(id);
         assert_eq!(tree.store.find(&path), Some(id), "{path}");
-        let data = tree.store.get(id).data().map(Vec::from);
+        let data = tree.store.data(id).map(Vec::from);
         all.insert(path, (tree.store.stat(id), data, tree.store.acl(id).clone()));
         at = tree.store.next_below(slab::ROOT, id);
     }

@@ -81,21 +81,21 @@ impl Walk {
             }
             let piece = self.early.back_mut().expect("just seen");
             let before = piece.len();
-            encode(piece, id, slot, acls.get(slot.acl), &self.open);
+            encode(piece, id, slab, slot, acls.get(slot.acl), &self.open);
             self.early_bytes += piece.len() - before;
         }
     }
 }
 
-fn encode(out: &mut Vec<u8>, id: u32, slot: &Slot, acl: &AclList, open: &AclList) {
+fn encode(out: &mut Vec<u8>, id: u32, slab: &Slab, slot: &Slot, acl: &AclList, open: &AclList) {
     put_u64(out, u64::from(id));
     put_u64(out, u64::from(slot.parent));
-    put_bytes(out, slot.name().as_bytes());
-    txn::put_data(out, slot.data());
-    for number in [slot.czxid, slot.mzxid, slot.pzxid, slot.ctime, slot.mtime, slot.owner] {
+    put_bytes(out, slab.name(slot).as_bytes());
+    txn::put_data(out, slab.data(slot));
+    for number in [slot.czxid, slot.mzxid, slot.pzxid(), slot.ctime, slot.mtime, slot.owner()] {
         put_i64(out, number);
     }
-    for number in [slot.version, slot.creates, slot.aversion] {
+    for number in [slot.version, slot.creates(), slot.aversion()] {
         put_i64(out, i64::from(number));
     }
     out.push(u8::from(acl != open));
@@ -118,7 +118,7 @@ impl Tree {
             head: Some(head),
             sessions: self.sessions.iter().map(|(id, session)| (*id, *session)).collect(),
             piece_bytes: match taker {
-                Taker::Checkpoint => TREE_CHECKPOINT_PIECE_BYTES,
+                Taker::Checkpoint => self.settings.piece_bytes,
                 Taker::Member => TREE_PIECE_BYTES,
             },
             cursor: 0,
@@ -128,6 +128,11 @@ impl Tree {
             early_bytes: 0,
             open: AclList::world(perms::ALL),
         }));
+    }
+
+    /// Bytes that a snapshot of what is applied now has, about: a znode's numbers take some 60, names mostly few.
+    pub fn snapshot_bytes_expected(&self) -> u64 {
+        self.store.data_bytes + self.store.slab.live() as u64 * 80 + self.sessions.len() as u64 * 16
     }
 
     /// Gives the snapshot up.
@@ -180,7 +185,7 @@ impl Tree {
             walk.cursor += 1;
             let slot = self.store.slab.get(id);
             if slot.is_live() && !walk.is_passed(id) {
-                encode(&mut piece, id, slot, self.store.acls.get(slot.acl), &walk.open);
+                encode(&mut piece, id, &self.store.slab, slot, self.store.acls.get(slot.acl), &walk.open);
             }
         }
         if piece.len() == 1 && walk.cursor == walk.end { vec![END] } else { piece }
@@ -275,16 +280,23 @@ impl Loader {
         let data = txn::data(from)?;
         let mut slot = Slot::free(NONE);
         slot.parent = parent;
-        slot.put(name, data);
-        for field in
-            [&mut slot.czxid, &mut slot.mzxid, &mut slot.pzxid, &mut slot.ctime, &mut slot.mtime, &mut slot.owner]
-        {
+        let mut numbers = [0; 6];
+        for field in &mut numbers {
             *field = from.i64("a znode's numbers")?;
         }
-        for field in [&mut slot.version, &mut slot.creates, &mut slot.aversion] {
+        let (pzxid, owner);
+        [slot.czxid, slot.mzxid, pzxid, slot.ctime, slot.mtime, owner] = numbers;
+        let mut versions = [0; 3];
+        for field in &mut versions {
             *field = number(from, "a znode's versions")?;
         }
-        from.check(Lifetime::of(slot.owner).owner() == slot.owner, "what a znode ends with")?;
+        let (creates, aversion);
+        [slot.version, creates, aversion] = versions;
+        from.check(Lifetime::of(owner).owner() == owner, "what a znode ends with")?;
+        if (pzxid, owner, creates, aversion) != (slot.czxid, 0, 0, 0) {
+            let family = slot.family();
+            (family.pzxid, family.owner, family.creates, family.aversion) = (pzxid, owner, creates, aversion);
+        }
         let list = match from.u8("whether a znode is open")? {
             0 => self.open.clone(),
             1 => AclList::decode(from)?,
@@ -296,6 +308,7 @@ impl Loader {
             from.check(!self.tree.store.slab.get(ROOT).is_live(), "a second root")?;
             slot.path_hash = digest::ROOT;
         }
+        self.tree.store.slab.put(&mut slot, name, data);
         slot.acl = self.tree.store.acls.take(&list);
         let place = if is_root {
             *self.tree.store.slab.get_mut(ROOT) = slot;
@@ -369,7 +382,7 @@ impl Loader {
             let parent = self.places[found.map_err(|_| bad("a parent's place"))?].1;
             store.slab.get_mut(*place).parent = parent;
             if *place != ROOT {
-                store.slab.get_mut(parent).children += 1;
+                store.slab.get_mut(parent).family().children += 1;
             }
         }
         Ok(to)
@@ -416,8 +429,8 @@ fn hang(store: &mut Store, places: Range<u32>, is_done: &mut [bool]) -> Option<(
         }
         while let Some(id) = way.pop() {
             let slot = store.slab.get(id);
-            let (parent, path_hash) =
-                (slot.parent, digest::of_path(store.slab.get(slot.parent).path_hash, slot.name()));
+            let above = store.slab.get(slot.parent).path_hash;
+            let (parent, path_hash) = (slot.parent, digest::of_path(above, store.slab.name(slot)));
             store.slab.get_mut(id).path_hash = path_hash;
             if store.has_child(parent, id) {
                 return None;

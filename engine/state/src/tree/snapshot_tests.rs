@@ -153,16 +153,18 @@ fn a_snapshot_that_is_damaged_or_not_whole_is_no_tree() {
 #[test]
 fn znodes_that_hang_on_themselves_are_no_tree() {
     let open = AclList::world(perms::ALL);
-    let slot = |parent: u32, name: &str| {
+    let mut slab = Slab::new();
+    let mut slot = |parent: u32, name: &str| {
         let mut slot = Slot::free(NONE);
         slot.parent = parent;
-        slot.put(name, None);
-        slot
+        slab.put(&mut slot, name, None);
+        (slot, slab.clone())
     };
-    let tree = |znodes: &[(u32, u32, &str)]| {
+    let mut tree = |znodes: &[(u32, u32, &str)]| {
         let mut piece = vec![ZNODES];
         for (id, parent, name) in znodes {
-            encode(&mut piece, *id, &slot(*parent, name), &open, &open);
+            let (slot, slab) = slot(*parent, name);
+            encode(&mut piece, *id, &slab, &slot, &open, &open);
         }
         let mut head = vec![HEAD, VERSION, 0, 0];
         put_u64(&mut head, znodes.len() as u64);

@@ -1,21 +1,22 @@
 //! Committed znodes in memory.
 //!
-//! A znode takes 120 bytes for its place, 4 to 5 for the head of a chain of the index, and one allocation that holds its
-//! name and its data: with 20 bytes of name and 100 of data 120, which the allocator makes 136 or less. That is about 260
-//! bytes in all; a test holds it to 300. Ephemeral znodes and those that end by themselves take 25 to 50 more, access lists
-//! stand in a table of their own. The name is the last part of the path alone: the rest follows from the parents.
+//! A znode takes 88 bytes for its place, 4 to 5 for the head of a chain of the index, and a cell that holds its name and its
+//! data: with 20 bytes of name and 100 of data 120. That is about 213 bytes in all; a test holds it to 220. Those that have
+//! had children, an access list that was changed or an end of their own take 48 more, ephemeral znodes and those that end by
+//! themselves 25 to 50 besides, access lists stand in a table of their own. The name is the last part of the path alone: the
+//! rest follows from the parents.
 
 use super::acl::{AclList, AclTable};
 use super::digest;
 use super::lifetime::{Lifetime, Lifetimes};
 use super::slab::{Index, NONE, ROOT, Slab};
 use super::snapshot::Walk;
-use torc_base::crc::crc32c;
+use super::texts;
 use torc_base::ids::{SessionId, Zxid};
 use torc_base::time::Wall;
 
-/// The bit of a name's length that says that there are no data, which differs from data of no bytes.
-const NULL: u32 = 1 << 31;
+/// The length of no data.
+const NULL: u32 = u32::MAX;
 
 /// What is told of a znode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,33 +42,46 @@ pub struct Stat {
     pub pzxid: Zxid,
 }
 
-/// One znode. `owner`: see [`Lifetime`]. `creates`: children that were ever made.
+/// One znode. Its name and data are the slab's.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) czxid: i64,
     pub(super) mzxid: i64,
-    pub(super) pzxid: i64,
     pub(super) ctime: i64,
     pub(super) mtime: i64,
-    pub(super) owner: i64,
     pub(super) path_hash: u64,
-    /// Name, then data.
-    bytes: Box<[u8]>,
+    /// What most znodes do not have.
+    family: Option<Box<Family>>,
+    /// Where its name and data lie, one behind the other, and how long each is.
+    pub(super) cell: u32,
     name_len: u32,
+    data_len: u32,
     pub(super) data_crc: u32,
     pub(super) version: i32,
-    pub(super) creates: i32,
-    pub(super) aversion: i32,
-    pub(super) children: u32,
     pub(super) acl: u32,
     pub(super) parent: u32,
-    first_child: u32,
     next: u32,
     prev: u32,
     pub(super) chain: u32,
 }
 
-const _: () = assert!(size_of::<Slot>() == 120);
+const _: () = assert!(size_of::<Slot>() == 88);
+
+/// What is told of a znode by its children, by how it ends, by an access list that was changed.
+#[derive(Clone, Debug)]
+pub(super) struct Family {
+    pub(super) pzxid: i64,
+    /// See [`Lifetime`].
+    pub(super) owner: i64,
+    /// Children that were ever made.
+    pub(super) creates: i32,
+    pub(super) aversion: i32,
+    pub(super) children: u32,
+    first_child: u32,
+}
+
+/// What one takes, with what an allocator adds.
+const FAMILY_BYTES: usize = 48;
 
 impl Slot {
     /// A place without a znode.
@@ -75,21 +89,17 @@ impl Slot {
         Slot {
             czxid: 0,
             mzxid: 0,
-            pzxid: 0,
             ctime: 0,
             mtime: 0,
-            owner: 0,
             path_hash: 0,
-            bytes: Box::new([]),
-            name_len: NULL,
+            family: None,
+            cell: NONE,
+            name_len: 0,
+            data_len: NULL,
             data_crc: 0,
             version: 0,
-            creates: 0,
-            aversion: 0,
-            children: 0,
             acl: NONE,
             parent: NONE,
-            first_child: NONE,
             next: NONE,
             prev: NONE,
             chain,
@@ -100,52 +110,63 @@ impl Slot {
         self.parent != NONE
     }
 
-    pub(super) fn name(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.name_bytes()]).expect("names are text")
+    pub(super) fn pzxid(&self) -> i64 {
+        self.family.as_ref().map_or(self.czxid, |family| family.pzxid)
     }
 
-    fn is_called(&self, name: &str) -> bool {
-        &self.bytes[..self.name_bytes()] == name.as_bytes()
+    pub(super) fn owner(&self) -> i64 {
+        self.family.as_ref().map_or(0, |family| family.owner)
     }
 
-    fn name_bytes(&self) -> usize {
-        (self.name_len & !NULL) as usize
+    pub(super) fn creates(&self) -> i32 {
+        self.family.as_ref().map_or(0, |family| family.creates)
     }
 
-    pub(super) fn data(&self) -> Option<&[u8]> {
-        (self.name_len & NULL == 0).then(|| &self.bytes[self.name_bytes()..])
+    pub(super) fn aversion(&self) -> i32 {
+        self.family.as_ref().map_or(0, |family| family.aversion)
+    }
+
+    pub(super) fn children(&self) -> u32 {
+        self.family.as_ref().map_or(0, |family| family.children)
+    }
+
+    fn first_child(&self) -> u32 {
+        self.family.as_ref().map_or(NONE, |family| family.first_child)
+    }
+
+    /// To change what most znodes do not have.
+    pub(super) fn family(&mut self) -> &mut Family {
+        let pzxid = self.czxid;
+        let none = || Family { pzxid, owner: 0, creates: 0, aversion: 0, children: 0, first_child: NONE };
+        self.family.get_or_insert_with(|| Box::new(none()))
+    }
+
+    pub(super) fn name_bytes(&self) -> usize {
+        self.name_len as usize
+    }
+
+    pub(super) fn has_data(&self) -> bool {
+        self.data_len != NULL
     }
 
     pub(super) fn data_len(&self) -> usize {
-        self.bytes.len() - self.name_bytes()
+        if self.has_data() { self.data_len as usize } else { 0 }
     }
 
-    /// Gives it a name and data. Its place in the index is another then.
-    pub(super) fn put(&mut self, name: &str, data: Option<&[u8]>) {
-        let null = if data.is_none() { NULL } else { 0 };
-        self.name_len = u32::try_from(name.len()).expect("names are bounded") | null;
-        let data = data.unwrap_or_default();
-        self.bytes = [name.as_bytes(), data].concat().into_boxed_slice();
-        self.data_crc = crc32c(data);
+    /// Bytes of its name and its data.
+    pub(super) fn len(&self) -> usize {
+        self.name_bytes() + self.data_len()
     }
 
-    fn put_data(&mut self, data: Option<&[u8]>) {
-        let name = self.name_bytes();
-        let same = data.is_some_and(|data| self.data_len() == data.len());
-        if let (true, Some(data)) = (same, data) {
-            self.bytes[name..].copy_from_slice(data);
-            self.data_crc = crc32c(data);
-            self.name_len &= !NULL;
-            return;
-        }
-        let before = std::mem::take(&mut self.bytes);
-        let name = std::str::from_utf8(&before[..name]).expect("names are text");
-        self.put(name, data);
+    /// It has a name and data of so many bytes; `None`: no data, which differs from data of no bytes.
+    pub(super) fn measure(&mut self, name: usize, data: Option<usize>) {
+        self.name_len = u32::try_from(name).expect("names are bounded");
+        self.data_len = data.map_or(NULL, |data| u32::try_from(data).expect("data are bounded"));
     }
 
-    /// What its name and data take, with what an allocator adds: 8 bytes, in steps of 16.
+    /// What its name, its data and its family take.
     fn allocated(&self) -> usize {
-        if self.bytes.is_empty() { 0 } else { (self.bytes.len() + 8).next_multiple_of(16).max(32) }
+        texts::allocated(self.len()) + self.family.as_ref().map_or(0, |_| FAMILY_BYTES)
     }
 }
 
@@ -184,7 +205,7 @@ impl Store {
         let mut store = Store::empty(secret);
         let acl = store.acls.take(&AclList::world(super::acl::perms::ALL));
         let mut root = Slot { acl, parent: ROOT, path_hash: digest::ROOT, ..Slot::free(NONE) };
-        root.put("", Some(&[]));
+        store.slab.put(&mut root, "", Some(&[]));
         assert_eq!(store.slab.insert(root), ROOT);
         store.enter(ROOT);
         store
@@ -212,11 +233,15 @@ impl Store {
 
     /// The znode of a path; empty is the root too, as in ZooKeeper. Whatever is no path has none.
     pub(super) fn find(&self, path: &str) -> Option<u32> {
+        self.find_hashed(path, digest::of_whole_path(path))
+    }
+
+    /// The same of a path for which this stands.
+    pub(super) fn find_hashed(&self, path: &str, hash: u64) -> Option<u32> {
         if matches!(path, "" | "/") {
             return Some(ROOT);
         }
         let names = path.strip_prefix('/')?;
-        let hash = names.split('/').fold(digest::ROOT, digest::of_path);
         self.index.find(&self.slab, hash, |slot| self.is_at(slot, names))
     }
 
@@ -224,7 +249,7 @@ impl Store {
     fn is_at<'a>(&'a self, mut slot: &'a Slot, mut names: &str) -> bool {
         loop {
             let (before, name) = names.rsplit_once('/').map_or((None, names), |(before, name)| (Some(before), name));
-            if !slot.is_called(name) || name.is_empty() {
+            if !self.slab.is_called(slot, name) || name.is_empty() {
                 return false;
             }
             match (before, slot.parent == ROOT) {
@@ -239,8 +264,17 @@ impl Store {
     /// True if the parent has a child already that is called like `other`, a znode that is to be its child.
     pub(super) fn has_child(&self, parent: u32, other: u32) -> bool {
         let other = self.slab.get(other);
-        let is_it = |slot: &Slot| slot.parent == parent && slot.is_called(other.name());
+        let name = self.slab.name(other);
+        let is_it = |slot: &Slot| slot.parent == parent && self.slab.is_called(slot, name);
         self.index.find(&self.slab, other.path_hash, is_it).is_some()
+    }
+
+    pub(super) fn name(&self, id: u32) -> &str {
+        self.slab.name(self.get(id))
+    }
+
+    pub(super) fn data(&self, id: u32) -> Option<&[u8]> {
+        self.slab.data(self.get(id))
     }
 
     /// Its path.
@@ -249,7 +283,7 @@ impl Store {
         let mut at = id;
         while at != ROOT {
             let slot = self.get(at);
-            names.push(slot.name());
+            names.push(self.slab.name(slot));
             at = slot.parent;
         }
         if names.is_empty() {
@@ -266,7 +300,7 @@ impl Store {
     pub(super) fn stat(&self, id: u32) -> Stat {
         let slot = self.get(id);
         // The count of changes is one for each that was made and one for each that is gone.
-        let cversion = slot.creates.wrapping_mul(2).wrapping_sub(slot.children as i32);
+        let cversion = slot.creates().wrapping_mul(2).wrapping_sub(slot.children() as i32);
         Stat {
             czxid: Zxid(slot.czxid),
             mzxid: Zxid(slot.mzxid),
@@ -274,11 +308,11 @@ impl Store {
             mtime: Wall(slot.mtime),
             version: slot.version,
             cversion,
-            aversion: slot.aversion,
-            ephemeral_owner: Lifetime::of(slot.owner).session(),
+            aversion: slot.aversion(),
+            ephemeral_owner: Lifetime::of(slot.owner()).session(),
             data_length: slot.data_len() as i32,
-            num_children: slot.children as i32,
-            pzxid: Zxid(slot.pzxid),
+            num_children: slot.children() as i32,
+            pzxid: Zxid(slot.pzxid()),
         }
     }
 
@@ -288,18 +322,21 @@ impl Store {
 
     /// Its children, the newest first.
     pub(super) fn children(&self, id: u32) -> impl Iterator<Item = u32> {
-        let first = self.get(id).first_child;
-        std::iter::successors((first != NONE).then_some(first), |child| {
-            let next = self.get(*child).next;
-            (next != NONE).then_some(next)
-        })
+        let first = self.get(id).first_child();
+        std::iter::successors((first != NONE).then_some(first), |child| self.next_sibling(*child))
+    }
+
+    /// The child of the same parent that comes behind it.
+    pub(super) fn next_sibling(&self, child: u32) -> Option<u32> {
+        let next = self.get(child).next;
+        (next != NONE).then_some(next)
     }
 
     /// The znode that comes next when `top` and all below it are gone through, parents before children.
     pub(super) fn next_below(&self, top: u32, id: u32) -> Option<u32> {
         let slot = self.get(id);
-        if slot.first_child != NONE {
-            return Some(slot.first_child);
+        if slot.first_child() != NONE {
+            return Some(slot.first_child());
         }
         let mut at = id;
         while at != top {
@@ -317,19 +354,23 @@ impl Store {
         let path_hash = digest::of_path(self.get(parent).path_hash, name);
         let acl = self.acls.take(made.acl);
         let (zxid, time) = (made.zxid.get(), made.time.0);
-        let mut slot = Slot { acl, parent, path_hash, owner: made.owner, ..Slot::free(NONE) };
-        (slot.czxid, slot.mzxid, slot.pzxid, slot.ctime, slot.mtime) = (zxid, zxid, zxid, time, time);
-        slot.put(name, made.data);
+        let mut slot = Slot { acl, parent, path_hash, ..Slot::free(NONE) };
+        (slot.czxid, slot.mzxid, slot.ctime, slot.mtime) = (zxid, zxid, time, time);
+        if made.owner != 0 {
+            slot.family().owner = made.owner;
+        }
+        self.slab.put(&mut slot, name, made.data);
         let id = self.slab.insert(slot);
         for walk in self.walks.iter_mut().flatten() {
             walk.pass_over(id);
         }
         self.enter(id);
-        self.link(id);
         self.update(parent, |parent| {
-            parent.children += 1;
-            (parent.creates, parent.pzxid) = (made.creates, zxid);
+            let family = parent.family();
+            family.children += 1;
+            (family.creates, family.pzxid) = (made.creates, zxid);
         });
+        self.link(id);
         id
     }
 
@@ -343,10 +384,10 @@ impl Store {
         self.index.insert(&mut self.slab, id);
     }
 
-    /// Puts it before its parent's other children.
+    /// Puts it before its parent's other children, which count it already.
     pub(super) fn link(&mut self, id: u32) {
         let parent = self.slab.get(id).parent;
-        let first = std::mem::replace(&mut self.slab.get_mut(parent).first_child, id);
+        let first = std::mem::replace(&mut self.slab.get_mut(parent).family().first_child, id);
         let slot = self.slab.get_mut(id);
         (slot.prev, slot.next) = (NONE, first);
         if first != NONE {
@@ -357,7 +398,7 @@ impl Store {
     fn unlink(&mut self, id: u32) {
         let Slot { parent, prev, next, .. } = *self.slab.get(id);
         if prev == NONE {
-            self.slab.get_mut(parent).first_child = next;
+            self.slab.get_mut(parent).family().first_child = next;
         } else {
             self.slab.get_mut(prev).next = next;
         }
@@ -368,7 +409,7 @@ impl Store {
 
     /// Change `zxid` takes a znode without children out.
     pub(super) fn remove(&mut self, id: u32, zxid: Zxid) {
-        assert!(id != ROOT && self.get(id).children == 0, "a znode with others below it");
+        assert!(id != ROOT && self.get(id).children() == 0, "a znode with others below it");
         self.preserve(id);
         self.unlink(id);
         self.index.remove(&mut self.slab, id);
@@ -379,20 +420,26 @@ impl Store {
         self.data_bytes -= slot.data_len() as u64;
         self.acls.give_back(slot.acl);
         self.update(slot.parent, |parent| {
-            parent.children -= 1;
-            parent.pzxid = zxid.get();
+            let family = parent.family();
+            family.children -= 1;
+            family.pzxid = zxid.get();
         });
     }
 
     /// Changes a znode, but neither name nor place.
     fn update(&mut self, id: u32, change: impl FnOnce(&mut Slot)) {
+        self.update_with(id, |slab| change(slab.get_mut(id)));
+    }
+
+    fn update_with(&mut self, id: u32, change: impl FnOnce(&mut Slab)) {
         self.preserve(id);
-        let slot = self.slab.get_mut(id);
+        let slot = self.slab.get(id);
         self.digest = self.digest.wrapping_sub(digest::of_znode(slot, self.acls.hash(slot.acl)));
         self.allocated -= slot.allocated();
         self.data_bytes -= slot.data_len() as u64;
         let before = self.lifetimes.place(id, slot);
-        change(slot);
+        change(&mut self.slab);
+        let slot = self.slab.get(id);
         self.lifetimes.moved(before, self.lifetimes.place(id, slot));
         self.digest = self.digest.wrapping_add(digest::of_znode(slot, self.acls.hash(slot.acl)));
         self.allocated += slot.allocated();
@@ -408,22 +455,23 @@ impl Store {
 
     /// Data become others, under a version.
     pub(super) fn set_data(&mut self, id: u32, data: Option<&[u8]>, version: i32, zxid: Zxid, time: Wall) {
-        self.update(id, |slot| {
-            slot.put_data(data);
+        self.update_with(id, |slab| {
+            slab.put_data(id, data);
+            let slot = slab.get_mut(id);
             (slot.version, slot.mzxid, slot.mtime) = (version, zxid.get(), time.0);
         });
     }
 
     /// Data become others, and nothing else tells of it: what a quota has counted.
     pub(super) fn set_count(&mut self, id: u32, data: &[u8]) {
-        self.update(id, |slot| slot.put_data(Some(data)));
+        self.update_with(id, |slab| slab.put_data(id, Some(data)));
     }
 
     /// The access list becomes another, under a version.
     pub(super) fn set_acl(&mut self, id: u32, acl: &AclList, aversion: i32) {
         let number = self.acls.take(acl);
         let before = self.get(id).acl;
-        self.update(id, |slot| (slot.acl, slot.aversion) = (number, aversion));
+        self.update(id, |slot| (slot.acl, slot.family().aversion) = (number, aversion));
         self.acls.give_back(before);
     }
 

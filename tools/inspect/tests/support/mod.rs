@@ -13,7 +13,7 @@ use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp};
 use torc_base::time::{Mono, Now, Wall};
 use torc_inspect::{InspectError, Outcome, SnapshotArgs, WalArgs};
 use torc_net::kafka::records::{self, BuildOptions, CRC_PREFIX, Record};
-use torc_snapshot::{CheckpointWriter, Progress, Section};
+use torc_snapshot::{CheckpointWriter, Plan, Progress, Section};
 use torc_state::catalog::{Catalog, Command, Defaults};
 use torc_wal::{CleanerSettings, Entry, Kind, State, Wal, WalSettings};
 
@@ -220,7 +220,13 @@ impl Rig {
         }
         sections.push((Section(*b"WAL "), log));
         let mut ops = Vec::new();
-        let mut writer = CheckpointWriter::begin(self.checkpoints, sections, FileId(1), &mut ops);
+        let plan = Plan { expected: 0, write_bytes: 256 << 10 };
+        let mut writer = CheckpointWriter::begin(self.checkpoints, plan, FileId(1), &mut ops);
+        for (section, bytes) in sections {
+            writer.section(section);
+            writer.put(bytes, &mut ops);
+        }
+        writer.end(&mut ops);
         while let Some(op) = ops.pop() {
             let done = DiskDone { tag: op.tag, result: self.disk(op.kind) };
             match writer.on_disk(done, &mut ops) {
@@ -230,7 +236,7 @@ impl Rig {
                     self.settle();
                 }
                 Progress::Failed(error) => panic!("{error}"),
-                Progress::Working | Progress::Finished => {}
+                Progress::Working | Progress::Finished | Progress::GivenUp => {}
             }
         }
     }
