@@ -49,7 +49,8 @@ pub struct Later {
 }
 
 impl Piece {
-    fn bytes(&self) -> usize {
+    /// Bytes of it that are sent.
+    pub fn bytes(&self) -> usize {
         match self {
             Piece::Bytes(bytes) => bytes.len(),
             Piece::Log(stretch) => stretch.bytes(),

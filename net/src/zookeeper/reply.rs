@@ -69,9 +69,24 @@ pub enum Outcome<'a> {
 /// The type of results that are errors, and of what ends them.
 const NO_OP: i32 = -1;
 
+/// Appends one of the names of an answer that has them in several parts; see [`Reply::end_before`].
+pub fn put_name(out: &mut Vec<u8>, name: &str) {
+    put_string(out, name);
+}
+
+/// Appends what stands behind such names.
+pub fn put_stat(out: &mut Vec<u8>, stat: &Stat) {
+    stat.encode(out);
+}
+
 /// Puts the length in front of a frame that begins at `at`.
 pub(super) fn seal(out: &mut [u8], at: usize) {
-    let len = i32::try_from(out.len() - at - 4).expect("an answer is bounded");
+    seal_before(out, at, 0);
+}
+
+/// The same of one that goes on elsewhere for `more` bytes.
+fn seal_before(out: &mut [u8], at: usize, more: usize) {
+    let len = i32::try_from(out.len() - at - 4 + more).expect("an answer is bounded");
     out[at..at + 4].copy_from_slice(&len.to_be_bytes());
 }
 
@@ -105,6 +120,11 @@ impl<'o> Reply<'o> {
     /// The answer is whole.
     pub fn end(self) {
         seal(self.out, self.at);
+    }
+
+    /// The answer goes on elsewhere, for so many bytes, and is whole then.
+    pub fn end_before(self, more: usize) {
+        seal_before(self.out, self.at, more);
     }
 
     /// Bytes of it so far.

@@ -4,6 +4,7 @@ use super::rig::{Rig, settings};
 use super::znodes::Zk;
 use super::zookeeper::{Told, create, request, serving};
 use crate::{MemoryLimits, Settings};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use torc_base::limits::{REPLY_BYTES_MAX, ZNODE_READS_BYTES_MAX};
 use torc_net::zookeeper::Ask;
@@ -168,5 +169,50 @@ fn reads_see_nothing_of_what_their_client_asked_for_behind_them() {
             |told: &Told| if let Told::Answer(_, 0, frame) = told { frame[16..].to_vec() } else { panic!("{told:?}") };
         let same = told[1..=reads as usize].iter().filter(|told| body(told) == body(first)).count();
         assert_eq!((same, body(last) == body(first)), (reads as usize, false), "{path}");
+    }
+}
+
+/// A list that takes more than one turn, while others change what it is of.
+#[test]
+fn a_list_that_is_made_over_turns_is_of_one_moment() {
+    let mut rig = Rig::with(1, &serving(&settings()));
+    let (mut zk, mut other) = (Zk::with_timeout(&mut rig, 30_000), Zk::with_timeout(&mut rig, 30_000));
+    zk.does(&mut rig, &create("/big", b""));
+    let name = |n: usize| format!("{n:06}-{}", "n".repeat(150));
+    for n in 0..12_000 {
+        zk.send(&mut rig, &create(&format!("/big/{}", name(n)), b""));
+        if n % 100 == 99 {
+            rig.run();
+            assert!(zk.all(&mut rig).iter().all(|told| told.error() == 0));
+        }
+    }
+    let mut all: BTreeSet<String> = (0..12_000).map(name).collect();
+    let names = |told: &Told| BTreeSet::from_iter(told.names());
+    assert!(names(&zk.ask(&mut rig, &Ask::GetChildren("/big", false))) == all);
+    for changes in [1, 3, 40] {
+        let gone: Vec<String> = all.iter().take(changes).cloned().collect();
+        let come: Vec<String> = (0..changes).map(|n| name(100_000 * changes + n)).collect();
+        zk.send(&mut rig, &Ask::GetChildren("/big", true));
+        // One goes, then another comes.
+        for (gone, come) in gone.iter().zip(&come) {
+            other.send(&mut rig, &Ask::Delete(&format!("/big/{gone}"), -1));
+            other.send(&mut rig, &create(&format!("/big/{come}"), b""));
+            rig.pass(1);
+        }
+        rig.run();
+        assert!(other.all(&mut rig).iter().all(|told| told.error() == 0));
+        let told = zk.all(&mut rig);
+        let answer = told.iter().position(|told| matches!(told, Told::Answer(..))).expect("an answer");
+        let list = names(&told[answer]);
+        assert_eq!(list.len(), told[answer].names().len(), "each name once");
+        let (left, new) = (all.difference(&list).count(), list.difference(&all).count());
+        assert!(left == new || left == new + 1, "{left} have gone and {new} have come");
+        assert!(gone[..left].iter().all(|name| !list.contains(name)), "the first ones");
+        assert!(come[..new].iter().all(|name| list.contains(name)), "the first ones");
+        // The watch that was left with it tells of the next change, if there was one, and one from before of the first.
+        assert_eq!((answer <= 1, told.len() - 1 - answer), (true, usize::from(left + new < 2 * changes)));
+        gone.iter().for_each(|name| _ = all.remove(name));
+        all.extend(come);
+        assert!(names(&zk.ask(&mut rig, &Ask::GetChildren("/big", false))) == all);
     }
 }

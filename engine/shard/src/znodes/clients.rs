@@ -1,6 +1,7 @@
 //! One client's connection, and the line of its requests.
 
 use super::changes::only_reads;
+use super::listing::Listing;
 use super::long_reads::Hold;
 use super::meters::ClientMeters;
 use super::resume::Resuming;
@@ -110,6 +111,8 @@ pub(super) struct Client {
     pub(super) hold: Hold,
     /// How far the first of them has come, if it takes up watches in several turns.
     pub(super) resuming: Option<Resuming>,
+    /// The same, if it asks for a long list.
+    pub(super) listing: Option<Box<Listing>>,
     pub(super) meters: ClientMeters,
 }
 
@@ -132,6 +135,7 @@ impl Client {
             waits: false,
             hold: Hold::Free,
             resuming: None,
+            listing: None,
             meters: ClientMeters::default(),
         }
     }
@@ -267,32 +271,38 @@ impl Znodes {
             client.looked -= 1;
             client.weight -= weight;
             let hold = client.hold;
-            let (bytes, is_last) = match what {
+            let one = |bytes: Buf| Some(vec![Piece::Bytes(bytes)]);
+            let (pieces, is_last) = match what {
                 What::Read(frame) if self.is_held(around, conn, &frame, hold, has_turn) => {
                     return self.put_back(conn, Step { slot, began, what: What::Read(frame), weight });
                 }
-                What::Ready(bytes) => (Some(bytes), false),
-                What::Last(bytes) => (Some(bytes), true),
+                What::Ready(bytes) => (one(bytes), false),
+                What::Last(bytes) => (one(bytes), true),
                 What::Read(frame) => {
                     has_turn = false;
-                    let Some(bytes) = self.read(around, conn, &frame) else {
+                    let Some(pieces) = self.read(around, conn, &frame) else {
                         return self.go_on_later(conn, Step { slot, began, what: What::Read(frame), weight });
                     };
-                    self.long_reads.charge(bytes.len());
-                    (Some(bytes), false)
+                    if let [piece] = &pieces[..] {
+                        self.long_reads.charge(piece.bytes());
+                    }
+                    (Some(pieces), false)
                 }
                 What::Failed { xid, error } => {
                     // The newest change that is seen now: answers before this one may tell of later ones than there were when it came.
                     failure(&mut self.packer.scratch, xid, around.tree().zxid().get(), error);
                     // As ZooKeeper has it: whoever asks for what there is not is left.
-                    (Some(self.packer.take_scratch()), error == ErrorCode::Unimplemented)
+                    (one(self.packer.take_scratch()), error == ErrorCode::Unimplemented)
                 }
-                What::Settled { xid, want, refused, .. } => self.settled(around, conn, xid, &want, refused),
+                What::Settled { xid, want, refused, .. } => {
+                    let (bytes, is_last) = self.settled(around, conn, xid, &want, refused);
+                    (bytes.and_then(one), is_last)
+                }
                 What::Gone => (None, true),
                 What::New(_) | What::Asked { .. } => unreachable!("looked at, and seen above"),
             };
-            let Some(bytes) = bytes else { return around.close(conn) };
-            self.answer(around, conn, slot, began, bytes);
+            let Some(pieces) = pieces else { return around.close(conn) };
+            self.answer(around, conn, slot, began, pieces);
             if is_last {
                 return self.end(around, conn);
             }
@@ -307,13 +317,13 @@ impl Znodes {
         client.line.push_front(step);
     }
 
-    fn answer(&mut self, around: &mut Around, conn: ConnId, slot: SlotId, began: Mono, bytes: Buf) {
+    fn answer(&mut self, around: &mut Around, conn: ConnId, slot: SlotId, began: Mono, pieces: Vec<Piece>) {
         let ms = around.now().since(began) / 1_000_000;
-        self.meters.answered(ms, bytes.len());
+        self.meters.answered(ms, pieces.iter().map(Piece::bytes).sum());
         if let Some(client) = self.clients.get_mut(&conn) {
             client.meters.answered(around.out.now, ms, around.groups.tree().state().zxid());
         }
-        around.conns.answer(conn, slot, vec![Piece::Bytes(bytes)], Path::Other);
+        around.conns.answer(conn, slot, pieces, Path::Other);
     }
 
     /// Nothing more is answered on a connection: it ends when all has been sent.

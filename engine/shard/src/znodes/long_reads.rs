@@ -132,8 +132,14 @@ impl Znodes {
     /// The first request of a connection has come some way, and goes on in its next turn.
     pub(super) fn go_on_later(&mut self, conn: ConnId, step: Step) {
         self.put_back(conn, step);
-        self.clients.get_mut(&conn).expect("just seen").hold = Hold::Turn;
-        self.long_reads.waiting.push_back(conn);
+        let client = self.clients.get_mut(&conn).expect("just seen");
+        client.hold = Hold::Turn;
+        // A list that has begun comes before others: it is in memory.
+        if client.listing.is_some() {
+            self.long_reads.waiting.push_front(conn);
+        } else {
+            self.long_reads.waiting.push_back(conn);
+        }
     }
 
     /// A client has taken something.

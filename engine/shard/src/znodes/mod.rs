@@ -16,6 +16,7 @@ mod connect;
 pub mod facts;
 mod kafka;
 mod letters;
+mod listing;
 mod lists;
 mod locals;
 mod long_reads;

@@ -3,6 +3,7 @@
 use super::answers::{code, stat};
 use super::resume::Resuming;
 use super::{Around, Znodes};
+use crate::outbox::Piece;
 use torc_base::buf::Buf;
 use torc_base::ids::ConnId;
 use torc_base::limits::{ZNODE_ANSWER_BYTES_MAX, ZNODE_READS_BYTES_MAX};
@@ -25,16 +26,23 @@ fn watch_of(kind: WatcherType) -> Option<Watch> {
 
 impl Znodes {
     /// The answer to a request that only reads; `None`: it goes on in another turn.
-    pub(super) fn read(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> Option<Buf> {
+    pub(super) fn read(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> Option<Vec<Piece>> {
+        let one = |bytes: Buf| vec![Piece::Bytes(bytes)];
         if let Some(resuming) = self.clients.get_mut(&conn).and_then(|client| client.resuming.take()) {
-            return self.resume(around, conn, frame, resuming);
+            return self.resume(around, conn, frame, resuming).map(one);
         }
         let (head, request) = decode(frame).expect("it was decoded before");
         if let Request::SetWatches(since, lists) = &request {
-            return self.resume(around, conn, frame, Resuming::new(head, *since, lists));
+            return self.resume(around, conn, frame, Resuming::new(head, *since, lists)).map(one);
         }
         if let Some(bytes) = self.read_kafka(around, conn, head, &request) {
-            return Some(bytes);
+            return Some(one(bytes));
+        }
+        if self.is_listed(around, conn, &request) {
+            return self.list(around, conn, head, &request);
+        }
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.listing = None;
         }
         if let Request::AddWatch(path, _) = request {
             self.watch_kafka(around, path);
@@ -48,7 +56,7 @@ impl Znodes {
             failure(&mut scratch, head.xid, zxid, error);
         }
         self.packer.scratch = scratch;
-        Some(self.packer.take_scratch())
+        Some(one(self.packer.take_scratch()))
     }
 
     /// Appends the answer; what was appended before an error is of no use.
