@@ -148,6 +148,8 @@ pub struct Conns {
     pressed: bool,
     /// Since when answers that may be long wait for memory and none has got it, as was said in this turn.
     answers_stuck_since: Option<Mono>,
+    /// So it was in the turn before.
+    answers_wait: bool,
     /// When somebody last gave way to those.
     gave_way: Mono,
     /// Have answers to send.
@@ -205,6 +207,7 @@ impl Conns {
             answers: Budget::new(limits.answers),
             pressed: false,
             answers_stuck_since: None,
+            answers_wait: false,
             gave_way: Mono(0),
             dirty: BTreeSet::new(),
             long: VecDeque::new(),
@@ -509,11 +512,6 @@ impl Conns {
         self.conns.get(&conn).map_or(0, |c| c.outbox.held())
     }
 
-    /// How much more of the memory for answers the connection may have.
-    pub fn share_of_answers(&self, conn: ConnId) -> usize {
-        self.answers.share(self.held(conn))
-    }
-
     /// Memory for answers. What is taken of it for an answer that is being made is given back before it is answered.
     pub fn answers(&mut self) -> &mut Budget {
         &mut self.answers
@@ -670,6 +668,7 @@ impl Conns {
             self.sweep(now, ops);
         }
         let answers_stuck_since = self.answers_stuck_since.take();
+        self.answers_wait = answers_stuck_since.is_some();
         if now >= self.next_look() {
             self.last_look = now;
             self.look_at_frames(now, ops);

@@ -1,7 +1,7 @@
 use super::patience::{HOPELESS_MS, LOOK_MS, LOOK_PRESSED_MS, PATIENCE_MS, PATIENCE_PRESSED_MS};
 use super::*;
 use crate::memory::Standstill;
-use torc_base::limits::{LARGE_FRAME, PAGE};
+use torc_base::limits::{LARGE_FRAME, PAGE, PIECE_BYTES_MAX};
 
 const CONN: ConnId = ConnId(7);
 const IDLE_MS: u64 = 60_000;
@@ -459,6 +459,36 @@ fn a_client_that_never_falls_silent_does_not_hold_up_a_stop() {
     assert!(turn(&mut conns, 251));
     assert!(conns.next_frame(Mono(0), CONN).expect("not looked at").is_none());
     assert!(!conns.reads());
+}
+
+#[test]
+fn those_who_read_all_they_can_leave_room_to_who_asks_for_little() {
+    let mut conns = conns(1 << 20);
+    let (limit, new) = (conns.answers().limit(), ConnId(1));
+    let share = conns.share_of_answers(new);
+    assert!(share >= limit / 8, "while nobody else reads there is enough for one: {share} of {limit}");
+    // So many fetches that are being answered.
+    for _ in 0..40 {
+        let share = conns.share_of_answers(new);
+        conns.answers().take(share);
+    }
+    let share = conns.share_of_answers(new);
+    assert!(share >= PIECE_BYTES_MAX, "the next one has a piece at once: {share}");
+    assert!(!conns.are_answers_nearly_out(), "what is mostly short does not wait for them");
+    for _ in 0..400 {
+        let share = conns.share_of_answers(new);
+        conns.answers().take(share);
+    }
+    assert!(conns.has_room_for_short(new), "ten times as many, and what is short does not wait");
+    let used = conns.answers().used();
+    conns.answers().give(used);
+    let (mut standstill, mut ops) = (Standstill::default(), Vec::new());
+    standstill.note(at(0), true);
+    conns.note_stuck(standstill);
+    conns.retry(at(1), &mut ops);
+    assert_eq!(conns.share_of_answers(new), PIECE_BYTES_MAX, "while a list waits nobody gets more than a piece");
+    conns.retry(at(2), &mut ops);
+    assert!(conns.share_of_answers(new) > PIECE_BYTES_MAX);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //! Four rules keep one client from stopping the others:
 //! - Nobody holds memory while waiting for memory: a request's frame is reserved whole, an answer is what there is room
 //!   for now, a read of the log that finds no room leaves nothing behind (`torc_wal::Claim`).
-//! - A holder may have as much as it leaves free ([`Budget::share`]): of N that want all each gets about 1/(N + 1), and
-//!   the same is free for whoever comes next (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
+//! - A holder may have as much as it leaves free ([`Budget::share`]; Choudhury and Hahne, "Dynamic queue length thresholds",
+//!   1998), and nobody what is kept for those who want little (`Conns::share_of_answers`).
 //! - What waits for a slow socket is taken back (`outbox.rs`): it is on disk.
 //! - Memory for requests goes round in turns ([`Turns`]); who is quick has it sooner, who is slow has it too.
 //!
@@ -56,9 +56,9 @@ impl Budget {
         self.limit.saturating_sub(self.used)
     }
 
-    /// How much more one who has `holds` may have: then it has as much as is left.
-    pub fn share(&self, holds: usize) -> usize {
-        self.free().saturating_sub(holds) / 2
+    /// How much more one who has `holds` may have of what is not `kept` for others: then it has as much as is left.
+    pub fn share(&self, holds: usize, kept: usize) -> usize {
+        self.free().saturating_sub(kept).saturating_sub(holds) / 2
     }
 
     /// Takes `bytes`, room or not: the caller has asked, or cannot do with less.

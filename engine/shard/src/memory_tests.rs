@@ -24,15 +24,16 @@ fn a_holder_gets_as_much_as_it_leaves_and_so_does_the_next() {
     let mut budget = Budget::new(1_000);
     let mut held = Vec::new();
     for _ in 0..6 {
-        let share = budget.share(0);
+        let share = budget.share(0, 0);
         budget.take(share);
         held.push(share);
     }
     assert_eq!(held, [500, 250, 125, 62, 31, 16]);
-    assert!(budget.share(0) > 0, "whoever comes next finds something");
-    assert_eq!(budget.share(500), 0, "who has most gets nothing more");
+    assert!(budget.share(0, 0) > 0, "whoever comes next finds something");
+    assert_eq!(budget.share(500, 0), 0, "who has most gets nothing more");
     budget.give(500);
     assert_eq!(budget.free(), 516);
+    assert_eq!((budget.share(0, 116), budget.share(300, 116), budget.share(0, 600)), (200, 50, 0), "what is kept is nobody's");
 }
 
 #[test]

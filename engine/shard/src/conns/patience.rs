@@ -5,7 +5,7 @@ use crate::mail::Mail;
 use crate::memory::Standstill;
 use torc_base::ids::ConnId;
 use torc_base::io::Op;
-use torc_base::limits::PIECE_BYTES_MIN;
+use torc_base::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
 use torc_base::time::Mono;
 
 /// While nobody gets a turn at memory for requests for so long, those who have it are asked how far they are ...
@@ -100,9 +100,19 @@ impl Conns {
         self.answers.used() > self.answers.limit() / 4 * 3
     }
 
+    /// How much more of the memory for answers records may have that the connection reads. A quarter is left to answers of other kinds; a piece is
+    /// for everybody; more than that leaves half to others, and is nobody's while an answer waits that lies nowhere else. (If everybody had
+    /// half of what is left, some twenty who read all they can would leave nothing to who comes next.)
+    pub fn share_of_answers(&self, conn: ConnId) -> usize {
+        let (limit, holds) = (self.answers.limit(), self.held(conn));
+        let little = self.answers.share(holds, limit / 4).min(PIECE_BYTES_MAX.saturating_sub(holds));
+        let much = if self.answers_wait { 0 } else { self.answers.share(holds, limit / 2) };
+        little.max(much)
+    }
+
     /// True if the connection's share has room for a short answer.
     pub fn has_room_for_short(&self, conn: ConnId) -> bool {
-        self.share_of_answers(conn) >= PIECE_BYTES_MIN.min(self.answers.limit() / 8)
+        self.answers.share(self.held(conn), 0) >= PIECE_BYTES_MIN.min(self.answers.limit() / 8)
     }
 
     /// Answers wait for memory, and none of their kind has got it. Said in every turn in which it is so.
