@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use torc_base::buf::{BufMut, Pages};
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index};
-use torc_base::limits::{BATCH_ENTRIES_MAX, BATCH_RUNS_MAX, PAGE};
+use torc_base::limits::{BATCH_ENTRIES_SOFT, BATCH_RUNS_MAX, PAGE};
 
 /// While so many entries or bytes are in flight, what comes waits, up to a full batch, and becomes one flush.
 const PIPELINED_ENTRIES: usize = 8;
@@ -55,7 +55,7 @@ impl OpenBatch {
     /// True if `entry` may come in without breaking a bound. An empty batch takes any entry.
     fn has_room(&self, entry: &Entry, soft: usize) -> bool {
         let bytes = self.total_bytes() + DESCRIPTOR_BYTES + entry.bytes.len() + 2 * PAGE;
-        let fits = bytes <= soft && self.entries.len() < BATCH_ENTRIES_MAX && self.runs.len() + 2 < BATCH_RUNS_MAX;
+        let fits = bytes <= soft && self.entries.len() < BATCH_ENTRIES_SOFT && self.runs.len() + 2 < BATCH_RUNS_MAX;
         !self.closed && (fits || self.entries.is_empty())
     }
 

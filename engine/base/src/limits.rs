@@ -13,8 +13,10 @@ pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 
 /// A WAL batch is cut at the latest when it holds this much.
 pub const BATCH_BYTES_SOFT: usize = 4 << 20;
-/// Entries of one WAL batch.
+/// Entries of one WAL batch, as its format allows, and after how many one of new entries is cut: when it is durable all of them are done with
+/// in one turn.
 pub const BATCH_ENTRIES_MAX: usize = 16 << 10;
+pub const BATCH_ENTRIES_SOFT: usize = 2 << 10;
 /// Batches that may be in flight to the disk at once.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 16;
 /// Separate runs of memory that one WAL write gathers; the kernel's IOV_MAX is 1024.
@@ -273,6 +275,7 @@ const _: () = {
         "one entry may make a batch longer than its soft bound, not the other way round"
     );
     assert!((ENTRY_BYTES_MAX as u64) < SEGMENT_BYTES, "an entry lies in one segment, with its header and the footer");
+    assert!(BATCH_ENTRIES_SOFT <= BATCH_ENTRIES_MAX);
     assert!(BATCH_RUNS_MAX <= 1024, "IOV_MAX");
     assert!(MESSAGE_BYTES_DEFAULT <= ENTRY_BYTES_MAX && ENTRY_BYTES_MAX < FRAME_BYTES_MAX);
     assert!(INFLATED_BYTES_MAX >= 1000 * MESSAGE_BYTES_DEFAULT as u64 && INFLATED_BYTES_MAX < i32::MAX as u64);

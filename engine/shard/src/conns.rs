@@ -464,6 +464,14 @@ impl Conns {
         }
     }
 
+    /// The request of that place is under way: those behind it may be taken, too.
+    pub fn let_follow(&mut self, conn: ConnId, slot: SlotId) {
+        if let Some(c) = self.conns.get_mut(&conn).filter(|c| c.alone == Some(slot)) {
+            c.alone = None;
+            self.dirty.insert(conn);
+        }
+    }
+
     /// Remembers that `token` waits on behalf of a connection.
     pub fn add_token(&mut self, conn: ConnId, token: Token) {
         if let Some(c) = self.conns.get_mut(&conn) {

@@ -83,6 +83,11 @@ impl Length {
     }
 }
 
+/// True if others of the connection may follow before it is answered, once it is under way: only their order counts.
+fn is_pipelined(request: &Request) -> bool {
+    matches!(request, Request::Produce(_))
+}
+
 impl Kafka {
     /// Takes a request up, or lets it wait: for its turn, or, if its answer may be long and lies nowhere else than in
     /// memory, until there is some.
@@ -93,12 +98,13 @@ impl Kafka {
             length => length,
         };
         let may_be_long = matches!(length, Length::Unknown | Length::Long);
-        if may_be_long || items > TURN_ITEMS_FREE {
+        let line = self.line(length);
+        let waits = length.waits(out.conns) || (may_be_long && !line.is_empty()) || line.is_full(items);
+        if may_be_long || (items > TURN_ITEMS_FREE && (waits || !is_pipelined(&request))) {
             out.conns.take_alone(to.conn, to.slot);
         }
-        let line = self.line(length);
-        if length.waits(out.conns) || (may_be_long && !line.is_empty()) || line.is_full(items) {
-            return line.push(to, request);
+        if waits {
+            return self.line(length).push(to, request);
         }
         self.serve(out, to, request);
     }
@@ -148,7 +154,12 @@ impl Kafka {
     fn resume(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
         match request {
             Request::Fetch(request) => self.start_fetch(out, to, request),
-            request => self.serve(out, to, request),
+            request => {
+                if is_pipelined(&request) {
+                    out.conns.let_follow(to.conn, to.slot);
+                }
+                self.serve(out, to, request);
+            }
         }
     }
 
@@ -156,6 +167,7 @@ impl Kafka {
     /// connection keep their order, and so are looked at when they begin.
     fn items(&self, request: &Request) -> usize {
         match request {
+            Request::Produce(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::ListOffsets(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::OffsetForLeaderEpoch(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::OffsetCommit(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
