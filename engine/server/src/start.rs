@@ -408,13 +408,7 @@ fn warn_of_exposure(
 }
 
 /// What listens where.
-fn announcement(
-    ground: &Ground<'_>,
-    cores: &[Claim],
-    build: Build,
-    monitoring: Monitoring,
-    began: Instant,
-) -> String {
+fn announcement(ground: &Ground<'_>, cores: &[Claim], build: Build, monitoring: Monitoring, began: Instant) -> String {
     let Ground { config, data, kafka, zookeeper, peering, .. } = *ground;
     let id = &data.identity;
     let mut text = format!("torc {} node {} cluster {}\n", build.version, id.node_id, id.cluster_id);

@@ -33,7 +33,11 @@ fn a_holder_gets_as_much_as_it_leaves_and_so_does_the_next() {
     assert_eq!(budget.share(500, 0), 0, "who has most gets nothing more");
     budget.give(500);
     assert_eq!(budget.free(), 516);
-    assert_eq!((budget.share(0, 116), budget.share(300, 116), budget.share(0, 600)), (200, 50, 0), "what is kept is nobody's");
+    assert_eq!(
+        (budget.share(0, 116), budget.share(300, 116), budget.share(0, 600)),
+        (200, 50, 0),
+        "what is kept is nobody's"
+    );
 }
 
 #[test]

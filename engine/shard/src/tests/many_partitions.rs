@@ -49,7 +49,8 @@ fn writes_to_many_partitions_take_turns_and_others_are_served_meanwhile() {
         assert!(turns < 200, "{answers} answers");
         served += usize::from(rig.take_frame(other).is_some());
         let came = clients.iter().zip(&sent);
-        answers += came.filter(|(client, sent)| rig.take::<ProduceRequest>(**client, PRODUCE, **sent).is_some()).count();
+        answers +=
+            came.filter(|(client, sent)| rig.take::<ProduceRequest>(**client, PRODUCE, **sent).is_some()).count();
     }
     let least = clients.len() * PARTITIONS as usize / TURN_ITEMS / 2;
     assert!(turns >= least && served + 2 >= turns, "{turns} turns, at least {least}; {served} others were served");

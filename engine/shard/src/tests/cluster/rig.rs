@@ -405,7 +405,7 @@ impl Cluster {
             groups.produce(out, asker, vec![part]);
             match out.answers.back() {
                 Some((to, Answer::Produced(parts))) if *to == asker => {
-                    parts.iter().find_map(|(_, result)| result.clone().err())
+                    parts.iter().find_map(|(_, result)| (*result).err())
                 }
                 _ => None,
             }
