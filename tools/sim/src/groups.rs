@@ -25,7 +25,7 @@ struct Write {
     /// When it was acknowledged.
     ended: Option<Moment>,
     refused: bool,
-    /// The server's clock when it began, milliseconds.
+    /// The least that the server's clock showed when it began and when it ended, milliseconds: so old is what it wrote at most.
     wall: i64,
 }
 
@@ -85,8 +85,9 @@ pub struct GroupHistory {
     next_number: u64,
     /// Milliseconds after which an offset that nobody needs is forgotten, if that is short in this run.
     pub retention_ms: Option<i64>,
-    /// The latest time that the server's clock has shown, milliseconds.
-    pub wall_most: i64,
+    /// What the server's clock shows, and the latest time that it has shown, milliseconds: it is set back, too.
+    wall: i64,
+    wall_most: i64,
     /// Commits that were acknowledged.
     pub commits: u64,
     /// Generations that anybody was told of, and epochs that members of the consumer protocol were.
@@ -107,9 +108,14 @@ impl GroupHistory {
         self.clock
     }
 
+    /// The server's clock shows `wall`, milliseconds.
+    pub fn clock_shows(&mut self, wall: i64) {
+        (self.wall, self.wall_most) = (wall, self.wall_most.max(wall));
+    }
+
     /// A commit is about to be sent, or a deletion of what was committed; its number.
     pub fn write_begins(&mut self, group: usize, place: Place, offset: Option<i64>) -> u64 {
-        let (began, wall) = (self.moment(), self.wall_most);
+        let (began, wall) = (self.moment(), self.wall);
         self.next_number += 1;
         let write = Write { offset, began, ended: None, refused: false, wall };
         self.all[group].writes.entry(place).or_default().insert(self.next_number, write);
@@ -120,7 +126,9 @@ impl GroupHistory {
     pub fn write_ends(&mut self, group: usize, place: Place, number: u64) {
         let moment = self.moment();
         self.commits += 1;
-        self.write(group, place, number).ended = Some(moment);
+        let wall = self.wall;
+        let write = self.write(group, place, number);
+        (write.ended, write.wall) = (Some(moment), write.wall.min(wall));
     }
 
     /// A commit has been refused, in a way that says that it was not taken.

@@ -80,10 +80,16 @@ fn what_is_deleted_or_expires_is_gone() {
     commit(&mut groups, 6, true);
     assert_eq!(read(&mut groups, None), Some(Rule::CommitIsKept));
     groups.retention_ms = Some(100);
-    groups.wall_most += 99;
+    groups.clock_shows(99);
     assert_eq!(read(&mut groups, None), Some(Rule::CommitIsKept));
-    groups.wall_most += 1;
+    groups.clock_shows(100);
     assert_eq!(read(&mut groups, None), None);
+    groups.clock_shows(50);
+    commit(&mut groups, 7, true);
+    groups.clock_shows(149);
+    assert_eq!(read(&mut groups, None), Some(Rule::CommitIsKept));
+    groups.clock_shows(150);
+    assert_eq!(read(&mut groups, None), None, "the clock was set back, and what was written then is old by it");
 }
 
 fn told<'a>(generation: i32, leader: &'a str, member: &'a str, members: &[&str]) -> Told<'a> {

@@ -582,7 +582,7 @@ impl<A: App> Run<A> {
             let Some(happening) = self.world.step()? else { return Ok(Ended::Done) };
             self.check_memory()?;
             let wall = self.world.clocks().wall.0;
-            self.history.groups.wall_most = self.history.groups.wall_most.max(wall);
+            self.history.groups.clock_shows(wall);
             self.history.now_ms = self.world.now() / MS;
             match happening {
                 Happening::Quiet => {}
