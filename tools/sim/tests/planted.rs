@@ -134,7 +134,7 @@ bugs! {
         )],
         rules: &["MarksAdvance", "SeenIsFinal", "AckedIsKept", "BehindHighWatermark", "NoPanic"],
         cluster: false,
-        found: 0,
+        found: 34,
     };
     a_producer_that_is_forgotten_at_a_restart_is_caught: Bug {
         name: "producer-forgotten",
