@@ -67,3 +67,7 @@ impl Claims {
         UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(format!("{}/core/{core}", self.prefix))?)
     }
 }
+
+#[cfg(test)]
+#[path = "claims_tests.rs"]
+mod tests;

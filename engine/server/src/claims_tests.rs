@@ -1,5 +1,5 @@
-use crate::claims::Claim::{Anywhere, Own, Shared};
-use crate::claims::{Claim, Claims};
+use super::Claim::{Anywhere, Own, Shared};
+use super::{Claim, Claims};
 
 /// Names of its own for each test.
 fn prefix(test: &str) -> String {

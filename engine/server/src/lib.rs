@@ -37,8 +37,6 @@ pub mod zookeeper_keys;
 pub use torc_base::units;
 
 #[cfg(test)]
-mod claims_tests;
-#[cfg(test)]
 mod config_tests;
 #[cfg(test)]
 mod data_dir_tests;

@@ -109,6 +109,8 @@ impl Groups {
         let mut claim = Claim { share: whole, turn };
         for at in 0..job.request.parts.len() {
             let part = job.request.parts[at];
+            // What comes later in one request stands as if it had been asked for later: who reads a little goes before it.
+            claim.turn = turn + (job.request.max_bytes - budget) as u64;
             match self.read(out, number, &part, budget, claim) {
                 Some(result) => {
                     let bytes = result.as_ref().map_or(0, |fetched| fetched.bytes);
