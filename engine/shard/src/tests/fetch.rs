@@ -2,10 +2,12 @@
 
 use super::rig::{Client, Rig, settings};
 use super::verbs::*;
+use crate::Settings;
 use torc_net::kafka::error;
 use torc_net::kafka::schema::fetch_request::ForgottenTopic;
 use torc_net::kafka::schema::fetch_response::FetchResponse;
 use torc_net::kafka::schema::{DeleteTopicsRequest, FetchRequest};
+use torc_wal::WalSettings;
 
 /// Topics, partitions and high watermarks of an answer, in its order.
 fn told(response: &FetchResponse) -> Vec<(String, i32, i16, i64)> {
@@ -422,4 +424,37 @@ fn what_does_not_fit_an_answer_is_not_read_twice() {
     let after: usize = (0..2).map(|shard| rig.disk(shard).read_bytes).sum();
     let stored = 120 * 50_000;
     assert!(after - before < stored * 3 / 2, "{} bytes were read of {stored}", after - before);
+}
+
+/// A request for many partitions has one turn at the disk for each, not one for all of them.
+#[test]
+fn who_reads_one_partition_does_not_wait_for_all_of_one_who_reads_many() {
+    let settings = settings();
+    let wal = WalSettings { tail_bytes: 0, read_ahead_bytes: 0, ..settings.wal };
+    let mut rig = Rig::with(1, &Settings { wal, ..settings });
+    let (many, one) = (rig.connect(0), rig.connect(0));
+    let count = 16;
+    assert_eq!(rig.create(many, "t", count, &[]), 0);
+    for index in 0..count {
+        for _ in 0..20 {
+            rig.produce(many, -1, "t", index, &large(50_000));
+        }
+    }
+    let parts = (0..count - 1).map(|index| wanted_partition(index, 0)).collect();
+    rig.disk(0).hold_reads = true;
+    let all = rig.send(many, FETCH, &fetch_request(vec![wanted("t", 0, 0).with_partitions(parts)], 0));
+    rig.run();
+    let sent = rig.send(one, FETCH, &fetch_request(vec![wanted("t", count - 1, 0)], 0));
+    rig.run();
+    for _ in 0..100 {
+        // What is with the disk ends, and what is asked of it then does not yet.
+        rig.disk(0).release();
+        rig.disk(0).hold_reads = true;
+        rig.run();
+        if rig.take::<FetchRequest>(one, FETCH, sent).is_some() {
+            assert!(rig.take::<FetchRequest>(many, FETCH, all).is_none(), "it came behind all others");
+            return;
+        }
+    }
+    panic!("no answer");
 }
