@@ -37,14 +37,21 @@ impl Groups {
         let group = &self.groups[&id];
         let (kept, name) = about(id);
         if group.is_alone() {
-            return self.release(id, applied.next());
+            self.release(id, applied.next());
+            return self.mended_by_checkpoint(out, id, true);
         }
         if id == GroupId::CATALOG && state_bytes > self.state_bytes_max() {
+            self.mended_by_checkpoint(out, id, false);
             let text = format!(
                 "{name} has {state_bytes} bytes, more than one entry of its members' logs takes: its log keeps all entries, so \
                  that nodes which were away get them"
             );
             return out.log(Level::Warn, text);
+        }
+        if self.mends.release(id) {
+            let below = applied.next().max(group.raft.log().first());
+            self.release(id, below);
+            return self.mended_by_checkpoint(out, id, true);
         }
         let mut below = Index(applied.next().get().saturating_sub(kept));
         if group.raft.is_leader() {
@@ -62,6 +69,15 @@ impl Groups {
         if below > group.raft.log().first() {
             self.release(id, below);
         }
+    }
+
+    /// True if the state can go to other members, so that they can do without the log.
+    pub(super) fn may_go_whole(&self, id: GroupId) -> bool {
+        let mut bytes = Vec::new();
+        if id == GroupId::CATALOG {
+            self.catalog().encode(&mut bytes);
+        }
+        bytes.len() <= self.state_bytes_max()
     }
 
     /// Such a state as it is applied: where it is in its log, and who belongs to the group there.

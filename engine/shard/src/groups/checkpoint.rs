@@ -73,7 +73,10 @@ impl Groups {
         let Checkpointing { under_way, retry, rest, forced, .. } = &self.checkpoint;
         let is_due = match under_way {
             Some(under_way) => under_way.needs.is_none() && under_way.writer.has_room(),
-            None => retry.is_none() && (*forced || rest.is_none() && self.wal.wants_checkpoint()),
+            None => {
+                let is_wanted = || self.wal.wants_checkpoint() || self.mends.want_checkpoint();
+                retry.is_none() && (*forced || rest.is_none() && is_wanted())
+            }
         };
         is_due
             && self.phase == Phase::Running

@@ -4,7 +4,11 @@
 //! without entries, in doubt up to where its log had reached: it votes for no log that is shorter, and does not stand, until it
 //! holds that much again. Terms and votes are whole. While there is nobody to get it from, all stays as it is, and what can be
 //! read is served.
+//!
+//! Of the catalog and the tree the state is whole, whatever became of the log that made it: a checkpoint is made that has it, and
+//! the log in front of that goes, for whomever it is kept. Who lacks something of it gets the state.
 
+use super::catalog_start::is_sent_whole;
 use super::recover::config;
 use super::{Groups, Out};
 use crate::group::Group;
@@ -29,6 +33,8 @@ pub(super) struct Mends {
     damaged: BTreeSet<GroupId>,
     /// These have begun anew and do not yet have all again.
     under_way: BTreeSet<GroupId>,
+    /// The logs of these go with the next checkpoint.
+    released: BTreeSet<GroupId>,
     next: Mono,
 }
 
@@ -42,13 +48,30 @@ enum Way {
     HandOver(NodeId),
     /// It begins anew.
     Anew,
+    /// Its log goes with the next checkpoint, which has its state.
+    Release,
+}
+
+impl Mends {
+    fn knows(&self, id: GroupId) -> bool {
+        [&self.damaged, &self.under_way, &self.released].iter().any(|groups| groups.contains(&id))
+    }
+
+    /// True if a checkpoint is wanted, so that a damaged log is needed no longer.
+    pub fn want_checkpoint(&self) -> bool {
+        !self.released.is_empty()
+    }
+
+    /// True if the group's log is to go with the next checkpoint.
+    pub fn release(&self, id: GroupId) -> bool {
+        self.released.contains(&id)
+    }
 }
 
 impl Groups {
     /// A read of the group's log has failed.
     pub(super) fn note_damage(&mut self, id: GroupId, error: &WalError) {
-        let known = self.mends.damaged.contains(&id) || self.mends.under_way.contains(&id);
-        if !matches!(error, WalError::Corrupt(_)) || known {
+        if !matches!(error, WalError::Corrupt(_)) || self.mends.knows(id) {
             return;
         }
         add(&self.stats.damage_found_total, 1);
@@ -90,8 +113,21 @@ impl Groups {
                     self.mends.under_way.insert(id);
                     self.begin_anew(out, id);
                 }
+                Way::Release => {
+                    self.mends.damaged.remove(&id);
+                    self.mends.released.insert(id);
+                }
                 Way::Anew | Way::Wait => {}
             }
+        }
+    }
+
+    /// A checkpoint is about to have the state of such a group, whose log went or, as `is_gone` says, did not.
+    pub(super) fn mended_by_checkpoint(&mut self, out: &mut Out, id: GroupId, is_gone: bool) {
+        if self.mends.released.remove(&id) && is_gone {
+            add(&self.stats.damage_repaired_total, 1);
+            let text = "its log was damaged, and is given up for a checkpoint of its state, which is whole";
+            out.log(Level::Info, format!("group {id}: {text}"));
         }
     }
 
@@ -101,9 +137,11 @@ impl Groups {
     }
 
     fn way(&self, id: GroupId) -> Way {
-        let Some(group) = self.groups.get(&id).filter(|group| group.meaning.partition().is_some()) else {
-            return Way::None;
-        };
+        let Some(group) = self.groups.get(&id) else { return Way::None };
+        let is_whole = is_sent_whole(id);
+        if is_whole && self.may_go_whole(id) {
+            return Way::Release;
+        }
         let (raft, own) = (&group.raft, self.settings.node);
         let others = || raft.peers().iter().filter(|peer| peer.id != own && peer.seat.votes_after());
         if others().next().is_none() {
@@ -115,6 +153,10 @@ impl Groups {
             // Who lacks something may lack what is damaged here.
             let whole = best.filter(|peer| group.leads() && peer.matched >= written);
             return whole.map_or(Way::Wait, |peer| Way::HandOver(peer.id));
+        }
+        if is_whole {
+            // Nobody reads it here.
+            return Way::None;
         }
         let hears = raft.leader().and_then(|leader| raft.peers().iter().find(|peer| peer.id == leader));
         // What compaction has handed over would find another log.

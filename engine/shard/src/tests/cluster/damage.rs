@@ -21,10 +21,10 @@ enum Part {
 
 /// Where a node's log has a batch with an entry of the group that `wanted` says: file, header, position of the payload.
 fn find(cluster: &mut Cluster, id: NodeId, wanted: impl Fn(Index) -> bool) -> (String, batch::Header, usize) {
-    find_in(&cluster.files(id)[0], wanted)
+    find_in(&cluster.files(id)[0], LOG, wanted)
 }
 
-fn find_in(files: &Files, wanted: impl Fn(Index) -> bool) -> (String, batch::Header, usize) {
+pub(super) fn find_in(files: &Files, group: GroupId, wanted: impl Fn(Index) -> bool) -> (String, batch::Header, usize) {
     let mut found = Vec::new();
     for (name, bytes) in files {
         let Some(file) = segment::Header::decode(bytes).filter(|_| name.starts_with("wal-")) else { continue };
@@ -36,7 +36,7 @@ fn find_in(files: &Files, wanted: impl Fn(Index) -> bool) -> (String, batch::Hea
             }
             let whole = &bytes[at..at + header.total as usize];
             let lines = (0..header.count as usize).filter_map(|n| batch::Descriptor::decode(&header, whole, n));
-            for d in lines.filter(|d| d.group == LOG && wanted(d.index)) {
+            for d in lines.filter(|d| d.group == group && wanted(d.index)) {
                 found.push((header.seq, (name.clone(), header, at + d.position as usize)));
             }
         }
@@ -266,7 +266,7 @@ fn a_log_in_which_a_read_finds_damage_is_got_anew() {
         }
         cluster.pass(300);
         // An old entry, that the leader has no longer in memory.
-        let (name, _, payload) = find_in(&cluster.disk(leader, 0).files, |at| at == Index(8));
+        let (name, _, payload) = find_in(&cluster.disk(leader, 0).files, LOG, |at| at == Index(8));
         cluster.disk(leader, 0).files.get_mut(&name).unwrap()[payload + 70] ^= 0x20;
         start(&mut cluster, behind);
         cluster.pass(6_000);

@@ -2,6 +2,7 @@
 
 mod commits;
 mod damage;
+mod damaged_states;
 mod greetings;
 mod kafka_znodes;
 mod local_sessions;
