@@ -434,7 +434,7 @@ fn announcement(ground: &Ground<'_>, cores: &[Claim], build: Build, monitoring: 
     let path = std::path::absolute(&data.path).unwrap_or_else(|_| data.path.clone());
     let made = if data.fresh { ", made now" } else { "" };
     text += &format!("data {}{made}{}\n", path.display(), free.unwrap_or_default());
-    text += &format!("shards {}{}, log segments of {}\n", id.shards, on(cores), units::size(id.segment_bytes));
+    text += &format!("shards {}, {}; log segments of {}\n", id.shards, on(cores), units::size(id.segment_bytes));
     text += &match (Medium::of(&data.path).not_durable(), config.wal_sync) {
         (Some(why), _) => format!("not durable: {why}\n"),
         (None, WalSync::Adaptive) => "durable before it is acknowledged\n".to_string(),
@@ -449,10 +449,10 @@ fn announcement(ground: &Ground<'_>, cores: &[Claim], build: Build, monitoring: 
 fn on(cores: &[Claim]) -> String {
     let bound: Vec<String> = cores.iter().filter_map(|claim| claim.core()).map(|core| core.to_string()).collect();
     match (bound.len(), bound.len() < cores.len()) {
-        (0, _) => " on any core: other servers have taken theirs".to_string(),
-        (_, true) => format!(" on core {} and any other: other servers have taken the rest", bound.join(", ")),
-        (1, _) => format!(" on core {}", bound[0]),
-        _ => format!(" on cores {}", bound.join(", ")),
+        (0, _) => "on any core, as other servers have taken theirs".to_string(),
+        (_, true) => format!("on core {} and any other, as other servers have taken the rest", bound.join(", ")),
+        (1, _) => format!("on core {}", bound[0]),
+        _ => format!("on cores {}", bound.join(", ")),
     }
 }
 
