@@ -100,9 +100,6 @@ impl Rig {
                     let mut bytes = vec![0; run.len()];
                     run.copy_into(&mut bytes);
                     let file = &self.open[&file];
-                    // What lies behind a checkpoint's end is the padding of the last page.
-                    let room = file.metadata().unwrap().len().saturating_sub(at);
-                    bytes.truncate(room as usize);
                     file.write_all_at(&bytes, at).unwrap();
                     at += run.len() as u64;
                 }
@@ -220,7 +217,8 @@ impl Rig {
         }
         sections.push((Section(*b"WAL "), log));
         let mut ops = Vec::new();
-        let plan = Plan { expected: 0, write_bytes: 256 << 10 };
+        let expected = sections.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        let plan = Plan { expected, write_bytes: 256 << 10 };
         let mut writer = CheckpointWriter::begin(self.checkpoints, plan, FileId(1), &mut ops);
         for (section, bytes) in sections {
             writer.section(section);
