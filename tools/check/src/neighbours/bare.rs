@@ -1,5 +1,6 @@
 //! What the machine takes for the round trips of a newcomer with the least server that could answer: nobody can be quicker than that.
 
+use super::healthy::{NEWCOMER_EVERY, pace};
 use super::window::{Samples, Times};
 use crate::failure::Result;
 use std::io::{ErrorKind, Read, Write};
@@ -7,10 +8,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// As the newcomer.
-const EVERY: Duration = Duration::from_millis(20);
 const ROUND_TRIPS: usize = 5;
 /// A request and its answer.
 const BYTES: usize = 128;
@@ -72,7 +72,7 @@ impl Bare {
                 stream.read_exact(&mut bytes)?;
             }
             self.took.note(began, 0);
-            thread::sleep(EVERY.saturating_sub(began.elapsed()));
+            pace(began, NEWCOMER_EVERY);
         }
         Ok(())
     }

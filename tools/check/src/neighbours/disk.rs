@@ -1,5 +1,6 @@
 //! What the machine's disk takes for an operation of its own beside the server: nobody can be quicker than that.
 
+use super::healthy::pace;
 use super::window::{Samples, Times};
 use crate::failure::{Failure, Result};
 use rustix::fs::{Mode, OFlags, open};
@@ -106,7 +107,7 @@ impl Disk {
                 pread(&file, &mut bytes[..], (number * READ_BYTES % FILE_BYTES) as u64).map_err(what)?;
                 self.note(Op::Read, began);
             }
-            thread::sleep(WRITE_EVERY.saturating_sub(began.elapsed()));
+            pace(began, WRITE_EVERY);
         }
         Ok(())
     }

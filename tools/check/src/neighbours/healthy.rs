@@ -29,7 +29,7 @@ const VALUE: usize = 2_000;
 const COLD_EVERY: Duration = Duration::from_millis(50);
 const COLD_BYTES: i32 = 1 << 20;
 /// A newcomer comes, asks what clients ask first, and goes.
-const NEWCOMER_EVERY: Duration = Duration::from_millis(20);
+pub(super) const NEWCOMER_EVERY: Duration = Duration::from_millis(20);
 /// Longest wait of the hot consumer for the next record.
 const HOT_WAIT_MS: i32 = 500;
 
@@ -208,7 +208,7 @@ impl Healthy {
 }
 
 /// Sleeps until `interval` is over since `began`.
-fn pace(began: Instant, interval: Duration) {
+pub(super) fn pace(began: Instant, interval: Duration) {
     thread::sleep(interval.saturating_sub(began.elapsed()));
 }
 
