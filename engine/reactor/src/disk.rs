@@ -1,6 +1,7 @@
 //! Disk operations. All go through the ring, on fixed files, except listing a directory and asking for free space:
 //! the kernel has no entries for these, and they are rare (at start, and about once a second).
 
+use crate::durably::Durably;
 use crate::resources::Want;
 use crate::ring::{Completion, Kind, Ring, RingError};
 use crate::settings::Sync;
@@ -19,6 +20,7 @@ use torc_base::buf::{BufMut, Pages};
 use torc_base::ids::{FileId, Tag};
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp, Event, Level};
 use torc_base::limits::PAGE;
+use torc_base::time::Mono;
 
 /// Gather lists up to this length are kept for reuse.
 const RUNS_KEPT: usize = 64;
@@ -54,6 +56,8 @@ struct Running {
     durable: bool,
     /// Made durable by an fdatasync that is linked to it, not by its own flag.
     linked: bool,
+    /// When it was asked for.
+    begun: Mono,
     name: CString,
     to: CString,
     stat: libc::statx,
@@ -67,14 +71,14 @@ struct Running {
 pub(crate) struct Disk {
     path: PathBuf,
     directory: File,
-    sync: Sync,
+    durably: Durably,
+    /// The loop's clock, at what was begun or completed last.
+    now: Mono,
     direct: bool,
     files: u32,
     /// Addresses of the registered arena, and whether gathered writes may use it.
     arena: Range<usize>,
     gather_fixed: bool,
-    /// Durable writes under way.
-    durable_writes: u32,
     slots: Vec<Option<Box<Running>>>,
     free: Vec<usize>,
     /// Operations that ended, for reuse.
@@ -116,6 +120,7 @@ impl Running {
             bytes: 0,
             durable: false,
             linked: false,
+            begun: Mono(0),
             name: CString::default(),
             to: CString::default(),
             // SAFETY: a statx is plain data.
@@ -165,12 +170,12 @@ impl Disk {
         Ok(Disk {
             path: path.to_owned(),
             directory,
-            sync,
+            durably: Durably::new(sync),
+            now: Mono(0),
             direct,
             files,
             arena: 0..0,
             gather_fixed: false,
-            durable_writes: 0,
             slots: Vec::new(),
             free: Vec::new(),
             spare: Vec::new(),
@@ -193,8 +198,10 @@ impl Disk {
         &mut self,
         ring: &mut Ring,
         op: DiskOp,
+        now: Mono,
         out: &mut VecDeque<Event<M>>,
     ) -> Result<(), RingError> {
+        self.now = now;
         let tag = op.tag;
         let answer = match op.kind {
             DiskKind::List => Some(list(&self.path).map(DiskOk::Listed)),
@@ -244,13 +251,8 @@ impl Disk {
                 assert!(at.is_multiple_of(PAGE as u64) && !runs.is_empty() && runs.len() <= RUNS_MAX);
                 (running.step, running.file, running.at) = (Step::Write, file, at);
                 (running.runs, running.durable) = (runs, durable);
-                running.linked = durable
-                    && match self.sync {
-                        Sync::Dsync => false,
-                        Sync::WriteThenFdatasync => true,
-                        Sync::Adaptive => self.durable_writes > 0,
-                    };
-                self.durable_writes += u32::from(durable);
+                running.linked = durable && self.durably.linked(self.now, running.total());
+                running.begun = self.now;
                 self.slots[slot] = Some(running);
                 return self.write(ring, slot);
             }
@@ -352,9 +354,11 @@ impl Disk {
         &mut self,
         ring: &mut Ring,
         completion: Completion,
+        now: Mono,
         out: &mut VecDeque<Event<M>>,
         log: &mut dyn FnMut(Level, &str),
     ) -> Result<(), RingError> {
+        self.now = now;
         let slot = completion.key.slot();
         let running = self.slots[slot].as_deref_mut().expect("an operation stays until its last completion");
         let result = match completion.key.kind() {
@@ -459,6 +463,10 @@ impl Disk {
         if running.bytes == total {
             self.stats.disk_writes.add(1);
             self.stats.disk_written_bytes.add(total);
+            if running.durable {
+                self.stats.disk_writes_linked.add(u64::from(running.linked));
+                self.durably.took(running.linked, total, self.now.since(running.begun));
+            }
             return self.finish_with(slot, 0, DiskOk::Done, out);
         }
         // Short without an error: asking for the rest brings the reason, or the end.
@@ -504,7 +512,7 @@ impl Disk {
         let result = if result < 0 { Err(disk_error(result)) } else { Ok(ok) };
         self.stats.disk_errors.add(u64::from(result.is_err()));
         out.push_back(Event::Disk(DiskDone { tag: running.tag, result }));
-        self.durable_writes -= u32::from(std::mem::take(&mut running.durable));
+        running.durable = false;
         running.end();
         self.spare.push(running);
         self.free.push(slot);

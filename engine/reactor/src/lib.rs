@@ -15,14 +15,20 @@ mod accept;
 mod address;
 mod clock;
 mod disk;
+mod durably;
 mod kernel;
 mod provided;
 mod ring;
+mod slice;
 mod sockets;
 
+#[cfg(test)]
+mod durably_tests;
 #[cfg(test)]
 mod mail_tests;
 #[cfg(test)]
 mod probe_tests;
 #[cfg(test)]
 mod resources_tests;
+#[cfg(test)]
+mod slice_tests;

@@ -9,6 +9,7 @@ use crate::probe::Features;
 use crate::resources::{Want, explain};
 use crate::ring::{Completion, Kind, RingError};
 use crate::settings::LoopSettings;
+use crate::slice;
 use crate::stats::LoopStats;
 use io_uring::{opcode, types};
 use std::collections::VecDeque;
@@ -85,6 +86,14 @@ pub fn run<A: App>(
     {
         let why = explain(Want::Thread, &io::Error::last_os_error());
         log(Level::Warn, &format!("cannot pin the thread to core {core}, it runs where the kernel puts it: {why}"));
+    }
+    if let Err(error) = slice::shorten() {
+        log(
+            Level::Info,
+            &format!(
+                "cannot ask for short slices of the scheduler, busy neighbours on a core cost milliseconds: {error}"
+            ),
+        );
     }
     let shard = settings.shard;
     assert_eq!(post.shard(), shard, "a shard runs with its own post");
@@ -274,7 +283,7 @@ impl<'a, A: App> Reactor<'a, A> {
             Op::TakeBack { conn } => conns.take_back(ring, conn),
             Op::AwaitRoom { conn } => conns.await_room(ring, conn),
             Op::Close { conn } => conns.close(ring, conn, events),
-            Op::Disk(op) => disk.start(ring, op, events),
+            Op::Disk(op) => disk.start(ring, op, self.now.mono, events),
             Op::HandOver { conn, to, with } => {
                 if let Some(socket) = conns.give_away(conn) {
                     self.stats.handed_over.add(1);
@@ -313,7 +322,7 @@ impl<'a, A: App> Reactor<'a, A> {
             Kind::Recv | Kind::RecvExact | Kind::Send | Kind::Room | Kind::Connect => {
                 conns.complete(ring, completion, events)?
             }
-            Kind::Disk | Kind::DiskSync => disk.complete(ring, completion, events, self.log)?,
+            Kind::Disk | Kind::DiskSync => disk.complete(ring, completion, self.now.mono, events, self.log)?,
             Kind::Bell if completion.result == 8 => self.listen_for_bell()?,
             Kind::Bell => {
                 let error = io::Error::from_raw_os_error(-completion.result);

@@ -18,7 +18,7 @@ pub enum Sync {
     Dsync,
     /// A write linked with an fdatasync.
     WriteThenFdatasync,
-    /// RWF_DSYNC for a write that is alone, the linked pair for one that comes while others are under way.
+    /// Whichever takes less time; small writes try the other one now and then.
     Adaptive,
 }
 
@@ -69,7 +69,7 @@ impl LoopSettings {
             core: None,
             directory,
             listeners: Vec::new(),
-            sync: Sync::Dsync,
+            sync: Sync::Adaptive,
             spin_us: 0,
             ring_entries: 1024,
             recv_bufs: RECV_BUFS as u16,

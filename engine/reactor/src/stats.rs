@@ -74,6 +74,8 @@ counters! {
     disk_written_bytes,
     /// Disk writes made from registered buffers.
     disk_writes_fixed,
+    /// Durable disk writes made so by an fdatasync that is linked to them, instead of RWF_DSYNC.
+    disk_writes_linked,
     /// Disk reads completed.
     disk_reads,
     /// Disk operations that failed.

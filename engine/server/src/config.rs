@@ -34,7 +34,7 @@ pub enum WalSync {
     Dsync,
     /// A write and an fdatasync, linked.
     WriteFdatasync,
-    /// One or the other, by how many are under way.
+    /// One or the other, whichever takes less time.
     Adaptive,
 }
 
@@ -247,7 +247,7 @@ impl Default for Config {
             shards: None,
             segment_bytes: None,
             disk_reserve_bytes: None,
-            wal_sync: WalSync::Dsync,
+            wal_sync: WalSync::Adaptive,
             wal_batches_in_flight: 0,
             cleaner_enable: false,
             cleaner_bytes_per_second: 0,

@@ -524,8 +524,8 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "torc.wal.sync",
         kind: Kind::OneOf(&["adaptive", "dsync", "write-fdatasync"]),
-        default: "dsync",
-        doc: "How a batch is made durable: by RWF_DSYNC, by an fdatasync linked to its write, or one when it is alone and the other when not.",
+        default: "adaptive",
+        doc: "How a batch is made durable: by RWF_DSYNC, by an fdatasync linked to its write, or by whichever takes less time.",
         set: |c, v| c.wal_sync = [WalSync::Adaptive, WalSync::Dsync, WalSync::WriteFdatasync][v.choice()],
     },
     Key {

@@ -437,7 +437,9 @@ fn announcement(ground: &Ground<'_>, cores: &[Claim], build: Build, monitoring: 
     text += &format!("shards {}, {}; log segments of {}\n", id.shards, on(cores), units::size(id.segment_bytes));
     text += &match (Medium::of(&data.path).not_durable(), config.wal_sync) {
         (Some(why), _) => format!("not durable: {why}\n"),
-        (None, WalSync::Adaptive) => "durable before it is acknowledged\n".to_string(),
+        (None, WalSync::Adaptive) => {
+            "durable before it is acknowledged, by RWF_DSYNC or fdatasync, whichever is faster\n".to_string()
+        }
         (None, WalSync::Dsync) => "durable before it is acknowledged, by RWF_DSYNC\n".to_string(),
         (None, WalSync::WriteFdatasync) => "durable before it is acknowledged, by write and fdatasync\n".to_string(),
     };

@@ -3,6 +3,8 @@
 import contextlib
 import http.client
 import itertools
+import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -13,6 +15,9 @@ from harness.clients import BUILD
 
 READY_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 20
+# The least port that `free_port` gives.
+PORTS_FROM = 12_000
+ports_given = set()
 
 
 # Rebalances soon after changes, for tests that make many; the key is Kafka's, too.
@@ -136,7 +141,17 @@ def stop(server):
     return server.returncode
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port(following=0):
+    """A port that nobody has or was given, nor any of so many that follow it. Below those that the kernel gives to connections: a client could have
+    taken one of these before the server starts."""
+    first_of_connections = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(PORTS_FROM, first_of_connections - following)
+        wanted = range(port, port + following + 1)
+        if not ports_given.isdisjoint(wanted):
+            continue
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for each in wanted:
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", each))
+            ports_given.update(wanted)
+            return port

@@ -1,12 +1,10 @@
 """What tools/interop/services runs: each service is a function of a Stage."""
 
 import collections
-import contextlib
 import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -179,7 +177,7 @@ def connect(stage):
 
 def mirror(stage):
     """An Apache Kafka `a` beside the server, `b`."""
-    port, directory = free_port_pair(), stage.work / "kafka"
+    port, directory = free_port(following=1), stage.work / "kafka"
     subprocess.run([HERE / "kafka", "start", "--port", str(port), "--dir", directory, "--heap", "384m"], check=True, stdout=sys.stderr)
     other = f"127.0.0.1:{port}"
     try:
@@ -223,15 +221,6 @@ def mirror(stage):
         arrived("to Kafka, the server killed", f"b.{back}", other, "back", 2000)
     finally:
         subprocess.run([HERE / "kafka", "stop", "--dir", directory], check=False)
-
-
-def free_port_pair():
-    """A port whose next one is free, too, for Kafka's controller."""
-    while True:
-        port = free_port()
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port + 1))
-            return port
 
 
 SERVICES = {"franz": franz, "verifiable": verifiable, "streams": streams, "smoke": smoke, "connect": connect, "mirror": mirror,

@@ -38,7 +38,7 @@ pub struct LimitsArgs {
     pub json: Option<PathBuf>,
 }
 
-/// Durable writes (O_DIRECT, RWF_DSYNC) over a file that had been written before.
+/// Durable writes (O_DIRECT, RWF_DSYNC or fdatasync) over a file that had been written before.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DurableWrites {
     pub block_bytes: usize,
@@ -141,7 +141,7 @@ impl fmt::Display for Multiples {
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "durable writes, O_DIRECT and RWF_DSYNC over a written file")?;
+        writeln!(f, "durable writes, O_DIRECT over a written file")?;
         writeln!(f, "  {:>8} {:>6} {:>10} {:>10} {:>10} {:>10}", "block", "depth", "writes/s", "MB/s", "p50", "p99")?;
         for w in &self.durable_writes {
             let megabytes = three_digits(w.per_s * w.block_bytes as f64 / 1e6);
