@@ -9,6 +9,7 @@ pub mod probe;
 pub mod reactor;
 pub mod resources;
 pub mod settings;
+pub mod slice;
 pub mod stats;
 
 mod accept;
@@ -19,7 +20,6 @@ mod durably;
 mod kernel;
 mod provided;
 mod ring;
-mod slice;
 mod sockets;
 
 #[cfg(test)]

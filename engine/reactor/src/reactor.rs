@@ -9,7 +9,7 @@ use crate::probe::Features;
 use crate::resources::{Want, explain};
 use crate::ring::{Completion, Kind, RingError};
 use crate::settings::LoopSettings;
-use crate::slice;
+use crate::slice::ShortSlices;
 use crate::stats::LoopStats;
 use io_uring::{opcode, types};
 use std::collections::VecDeque;
@@ -87,7 +87,8 @@ pub fn run<A: App>(
         let why = explain(Want::Thread, &io::Error::last_os_error());
         log(Level::Warn, &format!("cannot pin the thread to core {core}, it runs where the kernel puts it: {why}"));
     }
-    if let Err(error) = slice::shorten() {
+    let slices = ShortSlices::ask();
+    if let Err(error) = &slices {
         log(
             Level::Info,
             &format!(

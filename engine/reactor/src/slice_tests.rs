@@ -1,4 +1,4 @@
-use crate::slice::shorten;
+use crate::slice::ShortSlices;
 
 /// The slice of the calling thread in nanoseconds, as the kernel tells it; `None` where it does not.
 fn slice_ns() -> Option<u64> {
@@ -15,14 +15,19 @@ fn takes_slices() -> bool {
 }
 
 #[test]
-fn a_thread_that_asks_has_short_slices_and_no_other() {
+fn a_thread_that_asks_has_short_slices_for_a_time_and_no_other_has() {
     let before = slice_ns();
     let asked = std::thread::spawn(|| {
-        shorten().expect("nothing forbids it");
-        shorten().expect("nor a second time");
-        slice_ns()
+        let first = ShortSlices::ask().expect("nothing forbids it");
+        let second = ShortSlices::ask().expect("nor a second time");
+        let asked = slice_ns();
+        drop(second);
+        assert_eq!(slice_ns(), asked, "who had them keeps them");
+        drop(first);
+        (asked, slice_ns())
     });
-    let asked = asked.join().expect("the thread ends");
+    let (asked, after) = asked.join().expect("the thread ends");
+    assert_eq!(after, before);
     assert_eq!(slice_ns(), before, "each thread asks for itself");
     if let (Some(asked), true) = (asked, takes_slices()) {
         assert_eq!(asked, 100_000, "before it was {before:?}");
