@@ -37,8 +37,8 @@ const CRATES: &[(&str, Nature, &[&str])] = &[
     ),
     // Reads files, and runs the log's own recovery over them without writing.
     ("torc-inspect", Worldly, &["torc-base", "torc-state", "torc-net", "torc-wal", "torc-snapshot"]),
-    // Starts `torc` as a process; its test of allocations steps a shard itself.
-    ("torc-check", Worldly, &["torc-base", "torc-client", "torc-net", "torc-shard"]),
+    // Starts `torc` as a process; its test of allocations steps a shard itself, and its measuring threads ask for cores as the reactor does.
+    ("torc-check", Worldly, &["torc-base", "torc-client", "torc-net", "torc-reactor", "torc-shard"]),
     // ZooKeeper's codec is torc's own, Kafka's that of the schema crate.
     ("torc-client", Worldly, &["torc-base", "torc-net"]),
     // The reactor carries the bare server and the disk limits: they are to be measured on the ring that torc runs on.

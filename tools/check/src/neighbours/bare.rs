@@ -1,12 +1,12 @@
 //! What the machine takes for the round trips of a newcomer with the least server that could answer: nobody can be quicker than that.
 
 use super::healthy::{NEWCOMER_EVERY, pace};
+use super::measuring::Measuring;
 use super::window::{Samples, Times};
 use crate::failure::Result;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -19,24 +19,24 @@ const BYTES: usize = 128;
 pub struct Bare {
     stop: AtomicBool,
     took: Samples,
-    failed: Mutex<Option<String>>,
+    measuring: Measuring,
 }
 
 impl Bare {
     /// Nothing is measured yet.
     pub fn new() -> Bare {
-        Bare { stop: AtomicBool::new(false), took: Samples::default(), failed: Mutex::default() }
+        Bare { stop: AtomicBool::new(false), took: Samples::default(), measuring: Measuring::default() }
     }
 
     /// Measures on two threads of `scope` until [`Bare::stop`].
     pub fn start<'a>(&'a self, scope: &'a thread::Scope<'a, '_>) -> Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        scope.spawn(move || self.note_failure(serve(&listener)));
+        scope.spawn(move || self.measuring.run(|| serve(&listener)));
         scope.spawn(move || {
-            self.note_failure(self.come_and_go(address));
+            self.measuring.run(|| self.come_and_go(address));
             // Who says nothing ends the server.
-            self.note_failure(TcpStream::connect(address).map(drop));
+            self.measuring.run(|| TcpStream::connect(address).map(drop));
         });
         Ok(())
     }
@@ -47,19 +47,12 @@ impl Bare {
 
     /// Why nothing more is measured, if so.
     pub fn failure(&self) -> Option<String> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.measuring.failure()
     }
 
     /// Whole stays that ended from `from` to `to`; `None` without any.
     pub fn stays(&self, from: Instant, to: Instant) -> Option<Times> {
         self.took.window(from, to).times
-    }
-
-    fn note_failure(&self, ended: std::io::Result<()>) {
-        if let Err(error) = ended {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert_with(|| error.to_string());
-        }
     }
 
     fn come_and_go(&self, address: SocketAddr) -> std::io::Result<()> {

@@ -1,13 +1,13 @@
 //! What the machine's disk takes for an operation of its own beside the server: nobody can be quicker than that.
 
 use super::healthy::pace;
+use super::measuring::Measuring;
 use super::window::{Samples, Times};
 use crate::failure::{Failure, Result};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{pread, pwrite};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use torc_base::buf::{BufMut, Pool};
@@ -43,22 +43,18 @@ pub struct Disk {
     path: PathBuf,
     stop: AtomicBool,
     took: [Samples; 2],
-    failed: Mutex<Option<String>>,
+    measuring: Measuring,
 }
 
 impl Disk {
     /// Nothing is measured yet.
     pub fn new(path: PathBuf) -> Disk {
-        Disk { path, stop: AtomicBool::new(false), took: Default::default(), failed: Mutex::default() }
+        Disk { path, stop: AtomicBool::new(false), took: Default::default(), measuring: Measuring::default() }
     }
 
     /// Measures on a thread of `scope` until [`Disk::stop`].
     pub fn start<'a>(&'a self, scope: &'a thread::Scope<'a, '_>) {
-        scope.spawn(|| {
-            if let Err(failure) = self.run() {
-                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.to_string());
-            }
-        });
+        scope.spawn(|| self.measuring.run(|| self.run()));
     }
 
     pub fn stop(&self) {
@@ -67,7 +63,7 @@ impl Disk {
 
     /// Why nothing more is measured, if so.
     pub fn failure(&self) -> Option<String> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.measuring.failure()
     }
 
     /// Durable writes of 4 KiB that ended from `from` to `to`; `None` without any.

@@ -4,6 +4,7 @@
 
 use super::asks;
 use super::data::{COLD, HOT, Size};
+use super::measuring::Measuring;
 use super::window::{Samples, Window};
 use crate::content::{self, Mark, Sender};
 use crate::failure::{Result, wrong};
@@ -37,7 +38,7 @@ const HOT_WAIT_MS: i32 = 500;
 struct Progress {
     samples: Samples,
     /// Why it has ended, if it has.
-    failed: Mutex<Option<String>>,
+    measuring: Measuring,
 }
 
 /// What a client did between two moments.
@@ -71,7 +72,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Healthy {
     /// Clients that have not begun.
     pub fn new(address: SocketAddr, size: Size) -> Healthy {
-        let progress = || Progress { samples: Samples::default(), failed: Mutex::default() };
+        let progress = || Progress { samples: Samples::default(), measuring: Measuring::default() };
         Healthy {
             address,
             size,
@@ -91,9 +92,7 @@ impl Healthy {
     }
 
     fn run(&self, who: usize, work: impl Fn(&Healthy) -> Result<()>) {
-        if let Err(failure) = work(self) {
-            *lock(&self.progress[who].failed) = Some(failure.to_string());
-        }
+        self.progress[who].measuring.run(|| work(self));
     }
 
     /// The producer stops; the hot consumer when it has read everything; the cold one at once.
@@ -111,7 +110,7 @@ impl Healthy {
 
     /// Why a client has ended, by number.
     pub fn failure(&self, who: usize) -> Option<String> {
-        lock(&self.progress[who].failed).clone()
+        self.progress[who].measuring.failure()
     }
 
     /// What client `who` did from `from` to `to`. An operation belongs to where it ended.

@@ -13,6 +13,7 @@ mod disk;
 mod healthy;
 mod kinds;
 mod lists;
+mod measuring;
 mod peer;
 mod producers;
 mod strangers;
