@@ -18,6 +18,8 @@ pub(crate) struct TailBatch {
     pub(crate) gathered: Vec<(u32, Buf)>,
     /// Memory that it keeps in use.
     pub(crate) memory: usize,
+    /// Somebody may read something of it.
+    pub(crate) is_read: bool,
 }
 
 impl TailBatch {
@@ -48,9 +50,10 @@ impl Tail {
         self.batches.push_back(batch);
     }
 
-    /// Lets the oldest durable batches go until the rest fits the limit.
+    /// Lets the oldest durable batches go until the rest fits the limit, and those that nobody reads.
     pub(crate) fn evict(&mut self, durable: BatchSeq) {
-        while self.memory > self.limit && self.batches.front().is_some_and(|b| b.header.seq <= durable) {
+        let goes = |first: &TailBatch, memory| first.header.seq <= durable && (memory > self.limit || !first.is_read);
+        while self.batches.front().is_some_and(|first| goes(first, self.memory)) {
             let batch = self.batches.pop_front().expect("just seen");
             self.memory -= batch.memory;
         }

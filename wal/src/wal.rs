@@ -19,6 +19,7 @@ use crate::spares::{self, Spares};
 use crate::tags::Job;
 use crate::tail::Tail;
 use crate::writer::{Place, Writer};
+use std::collections::BTreeSet;
 use torc_base::buf::Pool;
 use torc_base::ids::{BatchSeq, GroupId, Index, Offset, SegmentId, Tag};
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp, Level};
@@ -75,6 +76,8 @@ pub struct Wal {
     /// Header blocks and footers. Bounded by the pipeline, the tail and what readers hold, not by the pool.
     blocks: Pool,
     extents: Vec<Extent>,
+    /// Groups of which nobody reads what was just written.
+    unread: BTreeSet<GroupId>,
     /// Groups with entries in segments that were filled since [`Wal::take_filled`].
     filled: Vec<GroupId>,
     checkpoint: Option<Checkpoint>,
@@ -117,6 +120,7 @@ impl Wal {
             cleaner: Cleaner::new(&settings),
             blocks,
             extents: Vec::new(),
+            unread: BTreeSet::new(),
             filled: Vec::new(),
             checkpoint: None,
             freeable: Vec::new(),
@@ -373,7 +377,7 @@ impl Wal {
         let block = self.blocks.take(bytes).expect("the pool has no limit");
         let segment = self.segments.active();
         let place = Place { segment: segment.header, position: segment.end, life: self.nonce };
-        let cut = self.writer.cut(place, block);
+        let mut cut = self.writer.cut(place, block);
         let (header, block) = (cut.tail.header, &cut.tail.block);
         debug_assert_eq!(block.len(), header.block as usize);
         debug_assert!(table_end(header.count as usize) <= block.len());
@@ -382,6 +386,7 @@ impl Wal {
         let lines = found.map(|n| (n, Descriptor::decode(&header, block, n).expect("encoded here")));
         self.extents.clear();
         extents_of(&header, lines, &mut self.extents);
+        cut.tail.is_read = self.extents.iter().any(|extent| !self.unread.contains(&extent.group));
         segment.take(&header, self.writer.cut_mark().1, &self.extents, &mut self.directory);
         ops.push(DiskOp {
             tag: Job::Batch(header.seq).tag(),
@@ -546,6 +551,16 @@ impl Wal {
             Answer::Released => Read::Released,
             Answer::Pending(id) => Read::Pending(id),
             Answer::NoRoom => Read::NoRoom,
+        }
+    }
+
+    /// Whether somebody reads what was just written of a group, as everybody does of whom nothing else is said. If nobody does,
+    /// it does not stay in the memory that it was written from: whoever does read it reads the disk.
+    pub fn note_readers(&mut self, group: GroupId, are_there: bool) {
+        if are_there {
+            self.unread.remove(&group);
+        } else {
+            self.unread.insert(group);
         }
     }
 

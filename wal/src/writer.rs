@@ -357,7 +357,7 @@ fn lay_out(open: &mut OpenBatch, place: Place, durable: BatchSeq, chain: u32, mu
     let block = block.freeze();
     let runs = vec![block.pages()];
     Cut {
-        tail: TailBatch { header, block, gathered, memory },
+        tail: TailBatch { header, block, gathered, memory, is_read: true },
         runs,
         payload_bytes,
         gathered_bytes,

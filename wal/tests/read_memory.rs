@@ -71,3 +71,25 @@ fn what_is_given_back_is_there_for_the_next() {
         assert!(!items.is_empty());
     }
 }
+
+#[test]
+fn what_nobody_reads_does_not_stay_in_memory_and_is_read_from_the_disk() {
+    let mut rig = Rig::started(WalSettings { tail_bytes: 10 << 20, ..rig::small() }, 1);
+    rig.wal.note_readers(GroupId(1), false);
+    for _ in 0..20 {
+        rig.append(1, ENTRY, false);
+        rig.settle();
+    }
+    assert_eq!(rig.wal.stats().tail_bytes, 0);
+    assert!(!rig.wal.is_recent(GroupId(1), Index(20)));
+    // Beside what others read it stays as that does.
+    rig.append(1, 100, false);
+    rig.append(2, 100, false);
+    rig.settle();
+    assert!(rig.wal.is_recent(GroupId(1), Index(21)));
+    rig.wal.note_readers(GroupId(1), true);
+    rig.append(1, 100, false);
+    rig.settle();
+    assert!(rig.wal.is_recent(GroupId(1), Index(22)));
+    rig.verify(usize::MAX);
+}

@@ -119,6 +119,10 @@ impl Groups {
 
     pub(super) fn write_internal(&mut self, id: GroupId, kind: Kind, index: Index, payload: &[u8]) -> BatchSeq {
         let group = &self.groups[&id];
+        if id == GroupId::TREE {
+            // Whoever has no other members to tell is its only reader, and has applied it.
+            self.wal.note_readers(id, !group.is_alone());
+        }
         let term = group.raft.term();
         let end = group.meaning.partition().map_or(Offset(0), |records| records.state().end());
         let entry = Entry {
