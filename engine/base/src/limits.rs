@@ -243,6 +243,9 @@ pub const ZNODE_READS_BYTES_MAX: usize = 8 << 20;
 /// One transaction of the tree, and the operations of one multi.
 pub const TREE_TXN_BYTES_MAX: usize = 12 << 20;
 pub const TREE_OPS_MAX: usize = 100_000;
+/// Operations of a multi that are looked at in one turn, and those of all transactions that are applied in one: what is longer
+/// takes several, others are answered in between.
+pub const TREE_TURN_OPS: usize = 2_048;
 /// Ephemeral znodes that one transaction deletes as their session ends, and the bytes of their paths, the last one aside:
 /// a session that owns more ends in several. Logs may have transactions of the first number, those that are made now of the second.
 pub const SESSION_END_ZNODES: usize = 4_096;
@@ -303,6 +306,7 @@ const _: () = {
     assert!(ZNODE_ANSWER_BYTES_MAX <= ANSWERS_MEMORY / 4);
     assert!(ZNODE_DATA_BYTES_MAX < i32::MAX as usize && TREE_TXN_BYTES_MAX <= ENTRY_BYTES_MAX / 2);
     assert!(SESSION_END_PART <= SESSION_END_ZNODES);
+    assert!(TREE_TURN_OPS < TREE_OPS_MAX);
     assert!(SESSION_END_PATH_BYTES + ZNODE_PATH_BYTES_MAX + 8 * SESSION_END_ZNODES < TREE_TXN_BYTES_MAX);
     assert!(TREE_CHECKPOINT_PIECE_BYTES <= CHECKPOINT_WRITE_BYTES && CHECKPOINT_WRITE_BYTES.is_multiple_of(PAGE));
     assert!(TREE_CHECKPOINT_PIECE_BYTES <= TREE_PIECE_BYTES && TREE_PIECE_BYTES_MAX <= ENTRY_BYTES_MAX);

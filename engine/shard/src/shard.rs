@@ -214,9 +214,11 @@ impl Shard {
         self.groups.any_held_back()
     }
 
-    /// The newest change that is applied to the tree of znodes here, and what stands for the tree. `None`: it is not here.
+    /// The newest change that is applied to the tree of znodes here, and what stands for the tree. `None`: it is not here, or
+    /// the next change is applied in part.
     pub fn tree_digest(&self) -> Option<(Zxid, u64)> {
-        let tree = self.groups.has_tree().then(|| self.groups.tree().state())?;
+        let is_whole = self.groups.has_tree() && !self.groups.is_applying_tree();
+        let tree = is_whole.then(|| self.groups.tree().state())?;
         Some((tree.zxid(), tree.digest()))
     }
 

@@ -21,6 +21,17 @@ impl<'a> JuteReader<'a> {
         Ok(self.bytes(N, what)?.try_into().expect("just cut to its length"))
     }
 
+    /// This one's place in its frame, from which on there are so many.
+    pub(super) fn place(&self, left: usize) -> Place {
+        Place { behind: self.0.len(), left }
+    }
+
+    /// One that goes on there.
+    pub(super) fn at(frame: &'a [u8], place: Place) -> JuteReader<'a> {
+        let rest = frame.len().checked_sub(place.behind).and_then(|at| frame.get(at..));
+        JuteReader(rest.expect("it is the same frame"))
+    }
+
     pub(super) fn int(&mut self, what: &'static str) -> Result<i32, Malformed> {
         Ok(i32::from_be_bytes(self.array(what)?))
     }
@@ -103,7 +114,7 @@ pub struct Strings<'a> {
     left: usize,
 }
 
-/// Where a list of strings goes on in its frame.
+/// Where a list goes on in its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Bytes from there to the end of the frame.
@@ -116,18 +127,22 @@ impl Place {
     pub fn is_end(self) -> bool {
         self.left == 0
     }
+
+    /// How many there are from there on.
+    pub fn left(self) -> usize {
+        self.left
+    }
 }
 
 impl<'a> Strings<'a> {
     /// Where the next one stands.
     pub fn place(&self) -> Place {
-        Place { behind: self.rest.0.len(), left: self.left }
+        self.rest.place(self.left)
     }
 
     /// The list that goes on there, in the frame of which that was told.
     pub fn at(frame: &'a [u8], place: Place) -> Strings<'a> {
-        let rest = frame.len().checked_sub(place.behind).and_then(|at| frame.get(at..));
-        Strings { rest: JuteReader(rest.expect("it is the same frame")), left: place.left }
+        Strings { rest: JuteReader::at(frame, place), left: place.left }
     }
 }
 

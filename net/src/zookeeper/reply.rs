@@ -108,6 +108,11 @@ impl<'o> Reply<'o> {
         Reply::begin(out, xid, zxid, 0)
     }
 
+    /// A part of an answer that begins elsewhere, and is ended there: see [`Reply::end_before`].
+    pub fn part(out: &'o mut Vec<u8>) -> Reply<'o> {
+        Reply { at: out.len(), out }
+    }
+
     fn begin(out: &'o mut Vec<u8>, xid: i32, zxid: i64, error: i32) -> Reply<'o> {
         let at = out.len();
         put_int(out, 0);

@@ -1,7 +1,7 @@
 //! Requests: a head, and a record whose kind it names. Bytes behind the last field are ignored, as ZooKeeper does.
 
 use super::error::ErrorCode;
-use super::jute::{Acls, JuteReader, Strings};
+use super::jute::{Acls, JuteReader, Place, Strings};
 use torc_base::malformed::Malformed;
 
 /// Numbers of operations.
@@ -204,15 +204,37 @@ pub enum Request<'a> {
 
 /// Operations of a multi, in a frame. Their bytes have been looked through.
 #[derive(Clone, Debug)]
-pub struct Ops<'a>(JuteReader<'a>);
+pub struct Ops<'a> {
+    rest: JuteReader<'a>,
+    left: usize,
+}
+
+impl<'a> Ops<'a> {
+    /// Where the next one stands.
+    pub fn place(&self) -> Place {
+        self.rest.place(self.left)
+    }
+
+    /// Those that go on there, in the frame of which that was told.
+    pub fn at(frame: &'a [u8], place: Place) -> Ops<'a> {
+        Ops { rest: JuteReader::at(frame, place), left: place.left() }
+    }
+}
 
 impl<'a> Iterator for Ops<'a> {
     type Item = Op<'a>;
 
     fn next(&mut self) -> Option<Op<'a>> {
-        operation(&mut self.0).expect("looked through before")
+        self.left = self.left.checked_sub(1)?;
+        operation(&mut self.rest).expect("looked through before")
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
     }
 }
+
+impl ExactSizeIterator for Ops<'_> {}
 
 /// Reads a frame behind its length.
 pub fn decode(frame: &[u8]) -> Result<(Head, Request<'_>), Undecodable> {
@@ -339,11 +361,12 @@ fn set_watches<'a>(reader: &mut JuteReader<'a>, all_kinds: bool) -> Result<Reque
 
 /// Looks through the operations of a multi. Reads and writes are not mixed.
 fn operations<'a>(reader: &mut JuteReader<'a>, reads: bool) -> Result<Ops<'a>, Malformed> {
-    let ops = Ops(reader.clone());
+    let mut ops = Ops { rest: reader.clone(), left: 0 };
     while let Some(op) = operation(reader)? {
         if op.is_read() != reads {
             return Err(Malformed { what: "an operation of a multi" });
         }
+        ops.left += 1;
     }
     Ok(ops)
 }

@@ -75,7 +75,8 @@ impl Groups {
             Some(under_way) => under_way.needs.is_none() && under_way.writer.has_room(),
             None => {
                 let is_wanted = || self.wal.wants_checkpoint() || self.mends.want_checkpoint();
-                retry.is_none() && (*forced || rest.is_none() && is_wanted())
+                // What a tree's snapshot has is whole transactions.
+                retry.is_none() && (*forced || rest.is_none() && is_wanted()) && !self.is_applying_tree()
             }
         };
         is_due

@@ -101,8 +101,14 @@ impl Groups {
             self.step(out, GroupId::TREE, Input::Campaign);
             return Err(Refusal::NotLeader);
         }
+        let drafted = self.tree().state().drafted();
+        if drafted.is_some_and(|(_, is_whole)| !is_whole) {
+            // Nothing comes between what a draft has seen and itself: this may be asked again.
+            return Err(Refusal::NotLeader);
+        }
+        let time = drafted.map_or(out.now.wall, |(time, _)| time);
         let TxnHead { number, session, cxid } = head;
-        let txn = Txn { session, cxid, zxid: zxid_of(term, index), time: out.now.wall, body };
+        let txn = Txn { session, cxid, zxid: zxid_of(term, index), time, body };
         let mut payload = std::mem::take(&mut self.txn_bytes);
         payload.clear();
         encode_entry(number, &txn, &mut payload);
@@ -119,6 +125,11 @@ impl Groups {
         };
         self.txn_bytes = payload;
         result
+    }
+
+    /// True while a transaction is applied over several turns.
+    pub fn is_applying_tree(&self) -> bool {
+        self.has_tree() && self.tree().state().applying() > 0
     }
 
     /// Applies what is committed without telling anybody: this node has the tree and no clients of it.

@@ -156,12 +156,36 @@ impl TreeLog {
         tell: &mut impl FnMut(Event<'_>),
     ) -> Option<AppliedTxn> {
         let txn = self.tree.apply_next(through, outcomes, tell)?;
+        Some(self.applied(txn))
+    }
+
+    /// The same of a part of it: see [`Tree::apply_part`].
+    pub fn apply_part(
+        &mut self,
+        through: Index,
+        most: usize,
+        outcomes: &mut Vec<Outcome>,
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> Option<Option<AppliedTxn>> {
+        Some(match self.tree.apply_part(through, most, outcomes, tell)? {
+            tree::Applied::Whole(txn) => Some(self.applied(txn)),
+            tree::Applied::Part => None,
+        })
+    }
+
+    /// The next transaction, a part of which is applied.
+    pub fn in_part(&self) -> (u64, &Txn) {
+        let number = self.numbers.front().expect("each transaction has a number").1;
+        (number, self.tree.pending_txns().next().expect("it is not whole").1)
+    }
+
+    fn applied(&mut self, txn: Txn) -> AppliedTxn {
         let (index, number) = self.numbers.pop_front().expect("each transaction has a number");
         assert_eq!(index, self.tree.applied(), "numbers stand in the order of the entries");
         if let Some(walk) = &mut self.walk {
             walk.behind.push(index, number, &txn);
         }
-        Some(AppliedTxn { number, txn })
+        AppliedTxn { number, txn }
     }
 
     /// Begins the snapshot for the next checkpoint.

@@ -32,11 +32,16 @@ fn held(rig: &Rig) -> u64 {
 }
 
 fn multi_read(paths: &[&str]) -> Vec<u8> {
+    multi_read_of(8, paths)
+}
+
+/// The same of data (4) or children (8).
+fn multi_read_of(op: i32, paths: &[&str]) -> Vec<u8> {
     let mut body = Vec::new();
     body.extend_from_slice(&1i32.to_be_bytes());
     body.extend_from_slice(&22i32.to_be_bytes());
     for path in paths {
-        body.extend_from_slice(&8i32.to_be_bytes());
+        body.extend_from_slice(&op.to_be_bytes());
         body.push(0);
         body.extend_from_slice(&(-1i32).to_be_bytes());
         body.extend_from_slice(&(path.len() as i32).to_be_bytes());
@@ -215,4 +220,74 @@ fn a_list_that_is_made_over_turns_is_of_one_moment() {
         all.extend(come);
         assert!(names(&zk.ask(&mut rig, &Ask::GetChildren("/big", false))) == all);
     }
+}
+
+/// Data that were read by an answer to [`multi_read_of`], each as a number.
+fn numbers(frame: &[u8]) -> Vec<u64> {
+    let int = |at: usize| i32::from_be_bytes(*frame[at..].first_chunk().expect("a number"));
+    let (mut at, mut all) = (16, Vec::new());
+    while frame[at + 4] == 0 {
+        assert_eq!(int(at), 4, "it was read");
+        let len = int(at + 9) as usize;
+        let text = std::str::from_utf8(&frame[at + 13..at + 13 + len]).expect("a text");
+        all.push(text.parse().expect("a number"));
+        at += 13 + len + 68;
+    }
+    assert_eq!(at + 9, frame.len());
+    all
+}
+
+/// Reads that take more than one turn, while others change what they are of.
+#[test]
+fn a_long_list_of_reads_is_of_one_moment_and_made_over_turns() {
+    let mut rig = Rig::with(1, &serving(&settings()));
+    let (mut zk, mut other) = (Zk::with_timeout(&mut rig, 30_000), Zk::with_timeout(&mut rig, 30_000));
+    for path in ["/first", "/last", "/rest"] {
+        zk.does(&mut rig, &create(path, b"0"));
+    }
+    let mut paths = vec!["/rest"; 30_000];
+    (paths[0], paths[29_999]) = ("/first", "/last");
+    let frame = multi_read_of(4, &paths);
+    // As often as somebody changes something in the middle of it: never, something else, now and then, all the time.
+    for (path, every) in [("", 1_000), ("/rest2", 1), ("/first", 11), ("/first", 1)] {
+        let mut written = 0;
+        if path == "/rest2" {
+            zk.does(&mut rig, &create(path, b"0"));
+        }
+        rig.send_bytes(zk.client(), &frame);
+        let mut turns = 0;
+        let told = loop {
+            rig.turn(0);
+            turns += 1;
+            if turns % every == 0 && !path.is_empty() {
+                written += 1;
+                let data = written.to_string();
+                // First the one, then the other.
+                other.send(&mut rig, &Ask::SetData(path, data.as_bytes(), -1));
+                other.send(&mut rig, &Ask::SetData("/last", data.as_bytes(), -1));
+            }
+            other.send(&mut rig, &Ask::Ping);
+            if let Some(told) = zk.told(&mut rig) {
+                break told;
+            }
+        };
+        let Told::Answer(1, 0, frame) = told else { panic!("an answer") };
+        let numbers = numbers(&frame);
+        assert_eq!(numbers.len(), paths.len());
+        let (first, last) = (numbers[0], numbers[29_999]);
+        assert!(path != "/first" || first == last || first == last + 1, "{first} and {last} were never there together");
+        assert!(turns > 4, "{turns} turns");
+        assert!(other.all(&mut rig).len() >= 4, "others are served in between");
+        rig.run();
+        other.all(&mut rig);
+        zk.does(&mut rig, &Ask::SetData("/first", b"0", -1));
+        zk.does(&mut rig, &Ask::SetData("/last", b"0", -1));
+    }
+    // Who goes in the middle of it leaves nothing behind.
+    rig.send_bytes(zk.client(), &frame);
+    rig.turn(0);
+    rig.turn(0);
+    rig.abort(zk.client());
+    rig.run();
+    other.does(&mut rig, &Ask::SetData("/first", b"1", -1));
 }

@@ -641,3 +641,42 @@ fn words_that_list_all_watches_are_answered_in_turns() {
         assert_eq!(String::from_utf8(rig.take_bytes(client)).expect("text"), text);
     }
 }
+
+/// The same of ephemeral znodes.
+#[test]
+fn the_word_that_lists_ephemeral_znodes_is_answered_in_turns() {
+    let mut settings = served();
+    settings.zookeeper.as_mut().expect("served").four_letter_words = vec!["dump".into()];
+    let mut rig = Rig::with(1, &settings);
+    let (mut zk, mut other) = (Zk::with_timeout(&mut rig, 30_000), Zk::with_timeout(&mut rig, 30_000));
+    let paths: Vec<String> = (0..20_000).map(|n| format!("/{n:05}")).collect();
+    for some in paths.chunks(100) {
+        some.iter().for_each(|path| _ = zk.send(&mut rig, &ephemeral(path)));
+        rig.run();
+        assert!(zk.all(&mut rig).iter().all(|told| told.error() == 0));
+    }
+    other.does(&mut rig, &ephemeral("/one"));
+    let (zks, others) = (zk.session.id, other.session.id);
+    let of = |id: i64| if id == zks { paths.clone() } else { vec!["/one".to_string()] };
+    let lines = |id: i64| of(id).iter().map(|path| format!("\t{path}\n")).collect::<String>();
+    let mut sessions = [zks, others];
+    sessions.sort_unstable();
+    let all: String = sessions.iter().map(|id| format!("0x{id:x}:\n{}", lines(*id))).collect();
+    let client = rig.connect_at(0, ZOOKEEPER);
+    rig.send_bytes(client, b"dump");
+    other.send(&mut rig, &Ask::Ping);
+    let mut turns = 0;
+    while other.all(&mut rig).is_empty() {
+        rig.turn(0);
+        turns += 1;
+    }
+    assert!(turns < 4 && !rig.is_closed(client), "{turns} turns");
+    rig.run();
+    assert!(rig.is_closed(client));
+    let text = String::from_utf8(rig.take_bytes(client)).expect("text");
+    let (sessions, rest) = text.split_once("ephemeral nodes dump:\n").expect("a second part");
+    assert!(sessions.starts_with("SessionTracker dump:\nSession Sets (1)/(2):\n2 expire at "), "{sessions}");
+    let (owned, connections) = rest.split_once("Connections dump:\n").expect("a third part");
+    assert!(owned == format!("Sessions with Ephemerals (2):\n{all}"));
+    assert!(connections.starts_with("Connections Sets (1)/(2):\n2 expire at "), "{connections}");
+}

@@ -51,7 +51,7 @@ impl Abroad {
         self.bytes = 0;
     }
 
-    fn answer(&mut self, to: NodeId, term: Term, answer: TreeAnswer) {
+    pub(super) fn answer(&mut self, to: NodeId, term: Term, answer: TreeAnswer) {
         self.answers.entry((to, term)).or_default().push(answer);
     }
 
@@ -138,6 +138,8 @@ impl Znodes {
             TreeAsk::NewSession { number, wanted, timeout_ms } => {
                 match self.begin_session(around, *number, *wanted, *timeout_ms) {
                     Ok(()) => return true,
+                    // There is no room for it now.
+                    Err(TreeError::SessionMoved) => return false,
                     Err(error) => TreeAnswer::Refused { number: *number, error, at: 0, after },
                 }
             }
@@ -147,8 +149,9 @@ impl Znodes {
                     self.turn_away(from, term, ask);
                     return true;
                 };
-                let who = Who { session: *session, owner: *owner, is_local: *is_local, ids };
-                match self.change(around, &who, *number, head, &request, frame.len()) {
+                let abroad = Some((from, term));
+                let who = Who { session: *session, owner: *owner, is_local: *is_local, ids, abroad };
+                match self.change(around, &who, *number, head, (&request, frame)) {
                     Ok(()) => return true,
                     Err(Denied::Stalled) => return false,
                     Err(Denied::Refused(Refused { error, at })) => {
@@ -161,7 +164,8 @@ impl Znodes {
         true
     }
 
-    fn answered_abroad(&mut self, around: &mut Around, answer: TreeAnswer) {
+    /// What became of a request, if that is not said by an entry.
+    pub(super) fn answered_abroad(&mut self, around: &mut Around, answer: TreeAnswer) {
         let number = match answer {
             TreeAnswer::Refused { number, .. } | TreeAnswer::TakenUp { number, .. } | TreeAnswer::Astray { number } => {
                 number

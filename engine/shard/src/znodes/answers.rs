@@ -1,6 +1,7 @@
 //! What is committed is applied, watches fire, and whoever waits for it is answered, in this order.
 
 use super::clients::{Stage, Want, What};
+use super::long_reads::Hold;
 use super::{Around, Znodes};
 use torc_base::buf::Buf;
 use torc_base::ids::{ConnId, Index, SessionId};
@@ -9,6 +10,31 @@ use torc_state::tree::{Body, EventKind, Op, Outcome, Refused, Stat, TreeError, T
 
 /// Events that a client has not read, in bytes. One that has more is left: it gets what it missed when it comes again.
 const EVENTS_BYTES_MAX: usize = 8 << 20;
+
+/// What is committed and not applied: no turn applies more than some operations.
+#[derive(Default)]
+pub(super) struct Applying {
+    /// The last entry that is committed.
+    through: Index,
+    /// Operations that this turn may still apply.
+    pub(super) left: usize,
+    /// There may be more than this turn applies.
+    pub(super) goes_on: bool,
+    /// Of the transaction that is applied in part: what is answered, without its head.
+    parts: Vec<Buf>,
+    /// Connections that are to see all of it or nothing.
+    pub(super) waiting: Vec<ConnId>,
+}
+
+impl Applying {
+    /// What is applied in part is gone.
+    pub(super) fn forget_parts(&mut self) {
+        self.parts.clear();
+    }
+}
+
+/// Transactions of no more operations are applied whole.
+const SHORT_OPS: usize = 256;
 
 /// An error as clients are told of it.
 pub(super) fn code(error: TreeError) -> ErrorCode {
@@ -66,9 +92,28 @@ impl Znodes {
         if !around.groups.has_tree() {
             return;
         }
+        self.applying.through = through;
+        // What is applied over turns goes on with the next one.
+        if !self.applying.goes_on {
+            self.apply(around);
+        }
+    }
+
+    /// Applies what is committed, as much as one turn does of it.
+    pub(super) fn apply(&mut self, around: &mut Around) {
         let mut outcomes = std::mem::take(&mut self.outcomes);
-        while let Some((number, txn)) = self.apply_next(around, through, &mut outcomes) {
-            self.applied(around, number, &txn, &outcomes);
+        let through = self.applying.through;
+        self.applying.goes_on = false;
+        loop {
+            if self.applying.left == 0 {
+                self.applying.goes_on = true;
+                break;
+            }
+            match self.apply_next(around, through, &mut outcomes) {
+                Some(Some((number, txn))) => self.applied(around, number, txn, &outcomes),
+                Some(None) => self.applied_part(around, &outcomes),
+                None => break,
+            }
         }
         self.outcomes = outcomes;
         let applied = around.tree().applied();
@@ -78,17 +123,25 @@ impl Znodes {
         }
     }
 
-    /// Applies the next entry, and tells those who watch.
-    fn apply_next(&mut self, around: &mut Around, through: Index, outcomes: &mut Vec<Outcome>) -> Option<(u64, Txn)> {
+    /// Applies the next entry, or some of a long one (`None`), and tells those who watch.
+    fn apply_next(
+        &mut self,
+        around: &mut Around,
+        through: Index,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Option<Option<(u64, Txn)>> {
         let now = around.now();
-        let Znodes { watches, clients, packer, zookeeper, meters, .. } = self;
+        let Znodes { watches, clients, packer, zookeeper, meters, applying, .. } = self;
         let conns = &mut *around.conns;
         let mut slow = Vec::new();
-        let applied = around.groups.tree_mut().apply_next(through, outcomes, &mut |event| {
-            let is_open = zookeeper.skips_acls || event.acl.allow(perms::READ, &[]).is_ok();
+        let most = applying.left.max(SHORT_OPS);
+        let applied = around.groups.tree_mut().apply_part(through, most, outcomes, &mut |event| {
+            let mut is_open: Option<bool> = None;
             let mut told: Option<Buf> = None;
             watches.fire(event.kind, event.path, |conn| {
                 let Some(client) = clients.get_mut(&conn) else { return };
+                let is_open =
+                    *is_open.get_or_insert_with(|| zookeeper.skips_acls || event.acl.allow(perms::READ, &[]).is_ok());
                 if !is_open && event.acl.allow(perms::READ, &client.as_ids()).is_err() {
                     return;
                 }
@@ -103,14 +156,16 @@ impl Znodes {
                     slow.push(conn);
                 }
             });
-        });
+        })?;
+        applying.left = applying.left.saturating_sub(outcomes.len().max(1));
         for conn in slow {
             around.close(conn);
         }
-        applied.map(|applied| (applied.number, applied.txn))
+        Some(applied.map(|applied| (applied.number, applied.txn)))
     }
 
-    fn applied(&mut self, around: &mut Around, number: u64, txn: &Txn, outcomes: &[Outcome]) {
+    fn applied(&mut self, around: &mut Around, number: u64, txn: Txn, outcomes: &[Outcome]) {
+        self.changed.note(&txn);
         let ends = matches!(txn.body, Body::CloseSession { last: true, .. });
         if let Some(expiry) = &mut self.expiry {
             match txn.body {
@@ -119,16 +174,37 @@ impl Znodes {
                 _ => {}
             }
         }
+        // Nothing of what comes behind it is to be seen by whoever has waited for it alone.
+        for conn in std::mem::take(&mut self.applying.waiting) {
+            if let Some(client) = self.clients.get_mut(&conn).filter(|client| client.hold == Hold::Change) {
+                client.hold = Hold::Free;
+                self.advance(around, conn);
+            }
+        }
         if let Some(conn) = self.forget_asked(number) {
             // What was refused before it comes first.
             self.advance(around, conn);
-            self.answer_asked(around, conn, number, txn, outcomes);
+            self.answer_asked(around, conn, number, &txn, outcomes);
             // What came behind a request for a session has not been looked at.
             self.look(around, conn);
         }
+        self.applying.parts.clear();
         if ends {
             self.session_ended(around, txn.session);
         }
+        around.groups.tree_mut().state_mut().spend(txn);
+    }
+
+    /// A part of a transaction is applied: what is answered to whoever waits for it is made as far.
+    fn applied_part(&mut self, around: &mut Around, outcomes: &[Outcome]) {
+        let (number, txn) = around.groups.tree().in_part();
+        let Some((conn, _)) = self.asked.get(&number) else { return };
+        let Some(step) = self.clients.get_mut(conn).and_then(|client| client.asked(number)) else { return };
+        let What::Asked { want: Want::Multi(with_stat), .. } = &step.what else { return };
+        let done = around.tree().applying() - outcomes.len();
+        let mut reply = Reply::part(&mut self.packer.scratch);
+        put_outcomes(&mut reply, &txn.ops()[done..], outcomes, &with_stat[done..]);
+        self.applying.parts.push(self.packer.take_scratch());
     }
 
     fn answer_asked(&mut self, around: &mut Around, conn: ConnId, number: u64, txn: &Txn, outcomes: &[Outcome]) {
@@ -139,6 +215,9 @@ impl Znodes {
         };
         let what = match want {
             Want::NewSession => self.established(around, conn, txn.session),
+            Want::Multi(with_stat) if !self.applying.parts.is_empty() => {
+                What::ReadyParts(self.end_of_parts(xid, &with_stat, txn, outcomes))
+            }
             want => {
                 let is_last = want == Want::Close;
                 put_answer(&mut self.packer.scratch, xid, &want, txn, outcomes);
@@ -147,6 +226,20 @@ impl Znodes {
             }
         };
         self.put_what(conn, what);
+    }
+
+    /// The answer to a multi that was applied over turns; `outcomes`: of the last of these.
+    fn end_of_parts(&mut self, xid: i32, with_stat: &[bool], txn: &Txn, outcomes: &[Outcome]) -> Vec<Buf> {
+        let (scratch, done) = (&mut self.packer.scratch, txn.ops().len() - outcomes.len());
+        let mut reply = Reply::part(scratch);
+        put_outcomes(&mut reply, &txn.ops()[done..], outcomes, &with_stat[done..]);
+        reply.end_of_outcomes();
+        let mut parts = std::mem::take(&mut self.applying.parts);
+        parts.push(self.packer.take_scratch());
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        Reply::new(&mut self.packer.scratch, xid, txn.zxid.get()).end_before(bytes);
+        parts.insert(0, self.packer.take_scratch());
+        parts
     }
 
     /// A session has ended: nobody is served in it any more.
@@ -230,15 +323,20 @@ fn put_answer(out: &mut Vec<u8>, xid: i32, want: &Want, txn: &Txn, outcomes: &[O
             }
         }
         Want::Multi(with_stat) => {
-            for ((op, outcome), with_stat) in txn.ops().iter().zip(outcomes).zip(with_stat) {
-                reply.outcome(&of_operation(op, outcome, *with_stat));
-            }
+            put_outcomes(&mut reply, txn.ops(), outcomes, with_stat);
             reply.end_of_outcomes();
         }
         Want::Sync(path) => reply.path(path),
         Want::Empty | Want::Close | Want::NewSession | Want::TakeUp => {}
     }
     reply.end();
+}
+
+/// Appends what became of operations of a multi.
+fn put_outcomes(reply: &mut Reply<'_>, ops: &[Op], outcomes: &[Outcome], with_stat: &[bool]) {
+    for ((op, outcome), with_stat) in ops.iter().zip(outcomes).zip(with_stat) {
+        reply.outcome(&of_operation(op, outcome, *with_stat));
+    }
 }
 
 fn of_operation<'a>(op: &'a Op, outcome: &Outcome, with_stat: bool) -> wire::Outcome<'a> {

@@ -4,11 +4,11 @@ use super::clients::{Looked, Want, What};
 use super::{Around, Lead, TreeAsk, Znodes};
 use crate::groups::TxnHead;
 use crate::refusal::Refusal;
-use torc_base::ids::{ConnId, SessionId};
-use torc_base::limits::CLIENT_IDENTITIES_MAX;
+use torc_base::ids::{ConnId, NodeId, SessionId, Term};
+use torc_base::limits::{CLIENT_IDENTITIES_MAX, TREE_TURN_OPS};
 use torc_net::zookeeper::{self as wire, ErrorCode, Head, Request, failure};
 use torc_state::tree::expiry::Owner;
-use torc_state::tree::{self, Acl, Asker, Body, Change, Create, Id, Identity, Refused, TreeError, authenticate};
+use torc_state::tree::{self, Acl, Asker, Body, Change, Create, Id, Identity, Refused, Tree, TreeError, authenticate};
 
 /// Who asks for a change.
 pub(super) struct Who<'a> {
@@ -17,6 +17,8 @@ pub(super) struct Who<'a> {
     /// Only the node that asks knows the session.
     pub(super) is_local: bool,
     pub(super) ids: &'a [Identity],
+    /// The node that asks, in which term, if it is another.
+    pub(super) abroad: Option<(NodeId, Term)>,
 }
 
 /// Why a change does not get into the log.
@@ -25,6 +27,18 @@ pub(super) enum Denied {
     Refused(Refused),
     /// There is no room, or this node does not lead any more: it may be asked again.
     Stalled,
+}
+
+impl Denied {
+    /// As the log's owner puts it.
+    pub(super) fn of(refusal: Refusal) -> Denied {
+        let error = match refusal {
+            Refusal::Storage => TreeError::QuotaExceeded,
+            Refusal::TooLarge => TreeError::BadArguments,
+            _ => return Denied::Stalled,
+        };
+        Denied::Refused(Refused { error, at: 0 })
+    }
 }
 
 fn acls<'a>(acls: &wire::Acls<'a>) -> Vec<Acl<'a>> {
@@ -103,8 +117,8 @@ impl Znodes {
                 let number = self.number();
                 // It is put back: nothing of it is changed meanwhile.
                 let ids = std::mem::take(&mut self.clients.get_mut(&conn).expect("just seen").ids);
-                let who = Who { session, owner, is_local, ids: &ids };
-                let result = self.change(around, &who, number, head, request, frame.len());
+                let who = Who { session, owner, is_local, ids: &ids, abroad: None };
+                let result = self.change(around, &who, number, head, (request, frame));
                 self.clients.get_mut(&conn).expect("just seen").ids = ids;
                 match result {
                     Ok(()) => {
@@ -121,17 +135,17 @@ impl Znodes {
         })
     }
 
-    /// Puts a change into the log, which this node leads, under the number of its request.
+    /// Puts a change into the log, which this node leads, under the number of its request; a long multi some turns later, if
+    /// nothing is wrong with it.
     pub(super) fn change(
         &mut self,
         around: &mut Around,
         who: &Who<'_>,
         number: u64,
         head: Head,
-        request: &Request<'_>,
-        bytes: usize,
+        (request, frame): (&Request<'_>, &[u8]),
     ) -> Result<(), Denied> {
-        if !around.groups.admits_txn(bytes) {
+        if self.drafting.is_some() || !around.groups.admits_txn(frame.len()) {
             return Err(Denied::Stalled);
         }
         let Some(expiry) = &mut self.expiry else { return Err(Denied::Stalled) };
@@ -139,55 +153,35 @@ impl Znodes {
             expiry.touch(who.session, around.out.now.mono);
             expiry.check(who.session, who.owner) == Err(TreeError::SessionMoved)
         };
+        let txn = TxnHead { number, session: who.session, cxid: head.xid };
+        match request {
+            // Also on a connection that the session has left, as in ZooKeeper: its client is the same.
+            Request::CloseSession => return self.end_session(around, who.session, number, head.xid),
+            // Nothing changes; but when it is applied, so is all that was there before.
+            Request::Sync(_) => return self.propose(around, txn, Body::Multi(Vec::new()), false),
+            Request::Multi(ops) if ops.len() > TREE_TURN_OPS => {
+                self.begin_drafting(around, who, (txn, is_moved), (frame, ops));
+                return Ok(());
+            }
+            _ => {}
+        }
         let ids: Vec<Id<'_>> = who.ids.iter().map(Identity::as_id).collect();
         let asker = Asker { session: who.session, ids: &ids, is_moved, is_local: who.is_local };
-        if let Request::CloseSession = request {
-            // Also on a connection that the session has left, as in ZooKeeper: its client is the same.
-            return self.end_session(around, who.session, number, head.xid);
-        }
-        let body = self.prepare(around, &asker, request).map_err(Denied::Refused)?;
-        let grows = !matches!(request, Request::Delete(..) | Request::Check(..) | Request::Sync(_));
-        let txn = TxnHead { number, session: who.session, cxid: head.xid };
-        match around.groups.propose_txn(around.out, txn, body, grows) {
-            Ok(_) => Ok(()),
-            Err(Refusal::Storage) => Err(Denied::Refused(Refused { error: TreeError::QuotaExceeded, at: 0 })),
-            Err(Refusal::TooLarge) => Err(Denied::Refused(Refused { error: TreeError::BadArguments, at: 0 })),
-            Err(_) => Err(Denied::Stalled),
-        }
-    }
-
-    fn prepare(&self, around: &mut Around, who: &Asker<'_>, request: &Request<'_>) -> Result<Body, Refused> {
+        let grows = !matches!(request, Request::Delete(..) | Request::Check(..));
         let now = around.out.now.wall;
         let tree = around.groups.tree_mut().state_mut();
-        let one = |change: &Change<'_>| tree.prepare(who, change).map_err(|error| Refused { error, at: 0 });
-        match request {
-            Request::Create(create) => {
-                let acls = acls(&create.acls);
-                one(&Change::Create(of_create(create, &acls)))
+        tree.begin_draft(now);
+        let result = match draft(tree, &asker, request) {
+            Ok(()) => {
+                let body = tree.end_draft(matches!(request, Request::Multi(_)));
+                self.propose(around, txn, body, grows)
             }
-            Request::Delete(path, version) => one(&Change::Delete(path, *version)),
-            Request::SetData(path, data, version) => one(&Change::SetData(path, *data, *version)),
-            Request::SetAcl(path, list, version) => one(&Change::SetAcl(path, &acls(list), *version)),
-            Request::Check(path, version) => one(&Change::Check(path, *version)),
-            Request::Multi(ops) => {
-                let lists: Vec<Vec<Acl<'_>>> = ops
-                    .clone()
-                    .map(|op| if let wire::Op::Create(create) = op { acls(&create.acls) } else { Vec::new() })
-                    .collect();
-                let creates: Vec<wire::Op<'_>> = ops.clone().collect();
-                let changes = creates.iter().zip(&lists).map(|(op, list)| match op {
-                    wire::Op::Create(create) => Change::Create(of_create(create, list)),
-                    wire::Op::Delete(path, version) => Change::Delete(path, *version),
-                    wire::Op::SetData(path, data, version) => Change::SetData(path, *data, *version),
-                    wire::Op::Check(path, version) => Change::Check(path, *version),
-                    wire::Op::GetData(_) | wire::Op::GetChildren(_) => unreachable!("not mixed with changes"),
-                });
-                tree.prepare_multi(who, now, changes)
-            }
-            // Nothing changes; but when it is applied, so is all that was there before.
-            Request::Sync(_) => Ok(Body::Multi(Vec::new())),
-            _ => unreachable!("it only reads"),
+            Err(refused) => Err(Denied::Refused(refused)),
+        };
+        if result.is_err() {
+            around.groups.tree_mut().state_mut().drop_draft();
         }
+        result
     }
 
     fn authenticate(&mut self, conn: ConnId, head: Head, scheme: &str, credentials: &[u8]) -> What {
@@ -211,6 +205,36 @@ impl Znodes {
                 What::Last(self.packer.take_scratch())
             }
         }
+    }
+}
+
+/// Adds what a request asks for to the draft that has begun.
+fn draft(tree: &mut Tree, who: &Asker<'_>, request: &Request<'_>) -> Result<(), Refused> {
+    let mut one = |change: &Change<'_>| tree.draft(who, change).map_err(|error| Refused { error, at: 0 });
+    match request {
+        Request::Create(create) => one(&Change::Create(of_create(create, &acls(&create.acls)))),
+        Request::Delete(path, version) => one(&Change::Delete(path, *version)),
+        Request::SetData(path, data, version) => one(&Change::SetData(path, *data, *version)),
+        Request::SetAcl(path, list, version) => one(&Change::SetAcl(path, &acls(list), *version)),
+        Request::Check(path, version) => one(&Change::Check(path, *version)),
+        Request::Multi(ops) => {
+            for (at, op) in ops.clone().enumerate() {
+                draft_op(tree, who, &op).map_err(|error| Refused { error, at })?;
+            }
+            Ok(())
+        }
+        _ => unreachable!("it only reads, or needs no draft"),
+    }
+}
+
+/// The same of an operation of a multi.
+pub(super) fn draft_op(tree: &mut Tree, who: &Asker<'_>, op: &wire::Op<'_>) -> Result<(), TreeError> {
+    match op {
+        wire::Op::Create(create) => tree.draft(who, &Change::Create(of_create(create, &acls(&create.acls)))),
+        wire::Op::Delete(path, version) => tree.draft(who, &Change::Delete(path, *version)),
+        wire::Op::SetData(path, data, version) => tree.draft(who, &Change::SetData(path, *data, *version)),
+        wire::Op::Check(path, version) => tree.draft(who, &Change::Check(path, *version)),
+        wire::Op::GetData(_) | wire::Op::GetChildren(_) => unreachable!("not mixed with changes"),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::changes::only_reads;
 use super::listing::Listing;
 use super::long_reads::Hold;
+use super::many_reads::Reading;
 use super::meters::ClientMeters;
 use super::resume::Resuming;
 use super::{Around, Znodes};
@@ -67,6 +68,8 @@ pub(super) enum What {
     Failed { xid: i32, error: ErrorCode },
     /// This is the answer.
     Ready(Buf),
+    /// The same, in parts.
+    ReadyParts(Vec<Buf>),
     /// This is the answer, and the last one.
     Last(Buf),
     /// The connection is of no use any more.
@@ -113,6 +116,8 @@ pub(super) struct Client {
     pub(super) resuming: Option<Resuming>,
     /// The same, if it asks for a long list.
     pub(super) listing: Option<Box<Listing>>,
+    /// The same, if it is a long list of reads.
+    pub(super) reading: Option<Box<Reading>>,
     pub(super) meters: ClientMeters,
 }
 
@@ -136,6 +141,7 @@ impl Client {
             hold: Hold::Free,
             resuming: None,
             listing: None,
+            reading: None,
             meters: ClientMeters::default(),
         }
     }
@@ -277,6 +283,7 @@ impl Znodes {
                     return self.put_back(conn, Step { slot, began, what: What::Read(frame), weight });
                 }
                 What::Ready(bytes) => (one(bytes), false),
+                What::ReadyParts(parts) => (Some(parts.into_iter().map(Piece::Bytes).collect()), false),
                 What::Last(bytes) => (one(bytes), true),
                 What::Read(frame) => {
                     has_turn = false;

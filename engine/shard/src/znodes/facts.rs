@@ -43,6 +43,8 @@ pub enum Detail {
     Connections,
     /// [`Facts::sessions`], [`Facts::ephemerals`] and [`Facts::connections`]
     Sessions,
+    /// The same without the second.
+    SessionsAlone,
     /// [`Facts::watches`]
     Watches,
 }

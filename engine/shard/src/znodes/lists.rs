@@ -1,7 +1,8 @@
-//! The four-letter words that list all watches. There may be millions of them: the text is made over many turns, and no faster than
-//! its client takes it. What changes meanwhile is in it or not.
+//! The four-letter words that list all watches, or all ephemeral znodes. There may be millions of them: the text is made over many
+//! turns, and no faster than its client takes it. What changes meanwhile is in it or not.
 
 use super::clients::Stage;
+use super::facts::Detail;
 use super::{Around, Znodes, words};
 use crate::conns::Conns;
 use std::collections::VecDeque;
@@ -9,6 +10,7 @@ use std::fmt::Write;
 use std::ops::Bound;
 use torc_base::ids::{ConnId, SessionId};
 use torc_base::limits::{REPLY_BYTES_MAX, TURN_SEND_BYTES};
+use torc_state::tree::Tree;
 
 /// Watches, and paths, that are listed in one turn.
 const TURN_LISTED: usize = 4_096;
@@ -20,6 +22,8 @@ enum By {
     Path(Option<String>),
     /// Sessions, and the paths of each: those through that session, of which paths through that number.
     Session(Option<(SessionId, u32)>),
+    /// Ephemeral znodes (`dump`): from that session on, of which from that place on.
+    Owner(SessionId, u32),
 }
 
 /// One that is being told.
@@ -54,14 +58,21 @@ fn is_held(conns: &Conns, conn: ConnId) -> bool {
 impl Znodes {
     /// Begins to tell a list. False: this word asks for none, or is not answered.
     pub(super) fn begin_list(&mut self, around: &mut Around, conn: ConnId, word: &str) -> bool {
-        let by = match word {
-            "wchp" => By::Path(None),
-            "wchc" => By::Session(None),
+        let (by, detail) = match word {
+            "wchp" => (By::Path(None), Detail::None),
+            "wchc" => (By::Session(None), Detail::None),
+            "dump" => (By::Owner(SessionId(i64::MIN), 0), Detail::SessionsAlone),
             _ => return false,
         };
-        let facts = self.facts(around, super::facts::Detail::None);
+        let facts = self.facts(around, detail);
         if !facts.is_serving || !words::is_allowed(word, &facts.allowed) {
             return false;
+        }
+        if let By::Owner(first, _) = by {
+            let mut text = words::dump_of_sessions(&facts);
+            words::begin_ephemerals(&mut text, around.tree().owners(first).count());
+            let bytes = self.packer.put(text.as_bytes());
+            around.conns.push(around.now(), conn, bytes);
         }
         self.clients.get_mut(&conn).expect("it has asked").stage = Stage::Ending;
         self.lists.waiting.push_back(List { conn, by });
@@ -87,9 +98,14 @@ impl Znodes {
             let is_whole = match &mut list.by {
                 By::Path(through) => self.list_paths(through, &mut left, &mut text),
                 By::Session(through) => self.list_sessions(through, &mut left, &mut text),
+                By::Owner(session, from) => list_ephemerals(around.tree(), (session, from), &mut left, &mut text),
             };
-            if is_whole {
-                text.push('\n');
+            match list.by {
+                By::Owner(..) if is_whole => {
+                    text += &words::dump_of_connections(&self.facts(around, Detail::SessionsAlone));
+                }
+                _ if is_whole => text.push('\n'),
+                _ => {}
             }
             let bytes = self.packer.put(text.as_bytes());
             around.conns.push(around.now(), list.conn, bytes);
@@ -147,4 +163,24 @@ impl Znodes {
         }
         true
     }
+}
+
+/// The same of ephemeral znodes.
+fn list_ephemerals(tree: &Tree, (at, from): (&mut SessionId, &mut u32), left: &mut usize, text: &mut String) -> bool {
+    let (first, mut place) = (*at, *from);
+    for session in tree.owners(first) {
+        if *left == 0 || text.len() > TURN_SEND_BYTES {
+            (*at, *from) = (session, 0);
+            return false;
+        }
+        let place = if session == first { std::mem::take(&mut place) } else { 0 };
+        let (paths, next) = tree.some_ephemerals(session, place, *left);
+        words::put_ephemerals(text, (place == 0).then_some(session), &paths);
+        *left = left.saturating_sub(1 + paths.len());
+        if let Some(next) = next {
+            (*at, *from) = (session, next);
+            return false;
+        }
+    }
+    true
 }

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use torc_base::ids::ConnId;
 use torc_base::limits::{PIECE_BYTES_MIN, REPLY_BYTES_MAX, TURN_SEND_BYTES};
 use torc_net::zookeeper::{Request, decode};
+use torc_state::tree::Tree;
 
 /// What a name takes in an answer, besides its bytes, and what one of the znodes takes that are counted.
 const NAME_BYTES: usize = 32;
@@ -27,6 +28,8 @@ pub(super) enum Hold {
     Turn,
     /// Its client is to take what it has been sent.
     Client,
+    /// A change is applied in part, and it is to see all of it.
+    Change,
 }
 
 /// Connections whose turn is to come, in order, and what is left of this one.
@@ -66,6 +69,17 @@ impl LongReads {
     }
 }
 
+/// True if a request that only reads might see a part of the change that is being applied.
+fn is_of_change(tree: &Tree, frame: &[u8]) -> bool {
+    let (_, request) = decode(frame).expect("it was decoded before");
+    match request {
+        Request::Ping | Request::WhoAmI => false,
+        Request::Exists(path, _) | Request::GetData(path, _) | Request::GetAcl(path) => tree.touches(path),
+        Request::GetChildren(path, ..) => tree.touches(path),
+        _ => true,
+    }
+}
+
 impl Znodes {
     /// True if the first request of a connection, which only reads, is to wait; it is looked at again.
     /// `before`: what it waited for until now.
@@ -77,6 +91,14 @@ impl Znodes {
         before: Hold,
         has_turn: bool,
     ) -> bool {
+        if around.tree().applying() > 0 && is_of_change(around.tree(), frame) {
+            // What was asked for behind it is applied later still.
+            if before != Hold::Change {
+                self.clients.get_mut(&conn).expect("it has a request").hold = Hold::Change;
+                self.applying.waiting.push(conn);
+            }
+            return true;
+        }
         let hold = if around.conns.held(conn) > REPLY_BYTES_MAX {
             Hold::Client
         } else if !has_turn
@@ -108,6 +130,9 @@ impl Znodes {
 
     /// Bytes that the answer to a request that only reads may take; [`LONG`] if they are many, or long in the making.
     pub(super) fn weight(&self, around: &Around, conn: ConnId, frame: &[u8]) -> usize {
+        if frame.len() > PIECE_BYTES_MIN {
+            return LONG;
+        }
         let (_, request) = decode(frame).expect("it was decoded before");
         match request {
             Request::GetData(path, _) | Request::GetChildren(path, ..) => {
@@ -135,7 +160,7 @@ impl Znodes {
         let client = self.clients.get_mut(&conn).expect("just seen");
         client.hold = Hold::Turn;
         // A list that has begun comes before others: it is in memory.
-        if client.listing.is_some() {
+        if client.listing.is_some() || client.reading.is_some() {
             self.long_reads.waiting.push_front(conn);
         } else {
             self.long_reads.waiting.push_back(conn);

@@ -138,7 +138,7 @@ impl Znodes {
         facts.ephemeral_znodes = ephemerals as u64;
         facts.data_bytes = tree.data_bytes();
         facts.global_sessions = tree.sessions().len() as u64;
-        facts.digests = vec![(tree.zxid(), tree.digest() as i64)];
+        facts.digests = Vec::from_iter((tree.applying() == 0).then(|| (tree.zxid(), tree.digest() as i64)));
     }
 
     fn ensemble(&self, around: &Around) -> (Mode, Option<Ensemble>) {
@@ -175,12 +175,12 @@ impl Znodes {
     }
 
     fn add_lists(&self, around: &Around, detail: Detail, facts: &mut Facts) {
-        if matches!(detail, Detail::Connections | Detail::Sessions) {
+        if matches!(detail, Detail::Connections | Detail::Sessions | Detail::SessionsAlone) {
             facts.connections = self.connections();
         }
         match detail {
             Detail::None | Detail::Connections => {}
-            Detail::Sessions if around.groups.has_tree() => {
+            Detail::Sessions | Detail::SessionsAlone if around.groups.has_tree() => {
                 let (tree, now) = (around.tree(), around.out.now);
                 let expires = |id| {
                     let at = self.expiry.as_ref()?.deadline(id)?;
@@ -192,10 +192,12 @@ impl Znodes {
                     expires: expires(id),
                 };
                 facts.sessions = tree.sessions().map(session).collect();
-                let owned = tree.sessions().map(|(id, _)| (id, tree.ephemerals(id, "/")));
-                facts.ephemerals = owned.filter(|(_, paths)| !paths.is_empty()).collect();
+                if detail == Detail::Sessions {
+                    let owned = tree.sessions().map(|(id, _)| (id, tree.ephemerals(id, "/")));
+                    facts.ephemerals = owned.filter(|(_, paths)| !paths.is_empty()).collect();
+                }
             }
-            Detail::Sessions => {}
+            Detail::Sessions | Detail::SessionsAlone => {}
             Detail::Watches => {
                 let mut watches: BTreeMap<SessionId, Vec<String>> = BTreeMap::new();
                 for (path, conn) in self.watches.of_data() {

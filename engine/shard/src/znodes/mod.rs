@@ -13,6 +13,7 @@ mod answers;
 mod changes;
 mod clients;
 mod connect;
+mod drafts;
 pub mod facts;
 mod kafka;
 mod letters;
@@ -20,6 +21,7 @@ mod listing;
 mod lists;
 mod locals;
 mod long_reads;
+mod many_reads;
 mod meters;
 mod reads;
 mod resume;
@@ -44,6 +46,7 @@ use std::sync::Arc;
 use torc_base::buf::BufMut;
 use torc_base::ids::{ConnId, GroupId, Index, NodeId, SessionId, Term};
 use torc_base::io::{Level, Op};
+use torc_base::limits::TREE_TURN_OPS;
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
 use torc_net::foreign::by_first_bytes;
@@ -129,9 +132,15 @@ pub struct Znodes {
     meters: meters::Meters,
     packer: Packer,
     outcomes: Vec<Outcome>,
+    applying: answers::Applying,
+    changed: many_reads::Changed,
+    /// Of a leader: a long multi that becomes a transaction.
+    drafting: Option<Box<drafts::Drafting>>,
     complaints: Complaints,
     long_reads: LongReads,
     lists: lists::Lists,
+    /// Something is left of transactions that were applied.
+    tidies: bool,
     /// The log takes nothing more.
     is_fenced: bool,
 }
@@ -166,9 +175,13 @@ impl Znodes {
             meters: meters::Meters::default(),
             packer: Packer::new(),
             outcomes: Vec::new(),
+            applying: answers::Applying::default(),
+            changed: many_reads::Changed::default(),
+            drafting: None,
             complaints: Complaints::default(),
             long_reads: LongReads::default(),
             lists: lists::Lists::default(),
+            tidies: false,
             is_fenced: false,
             settings: Arc::clone(settings),
             stats: Arc::clone(stats),
@@ -200,6 +213,9 @@ impl Znodes {
         around.conns.closed(conn, |_| 0);
         self.stalled.remove(&conn);
         let Some(client) = self.clients.remove(&conn) else { return };
+        if client.reading.is_some() {
+            self.changed.leave();
+        }
         if let Some(count) = self.by_address.get_mut(&client.peer) {
             *count -= 1;
             if *count == 0 {
@@ -304,6 +320,7 @@ impl Znodes {
         let same = lead == before && (term == before_term || lead == Lead::Nobody);
         if !same {
             self.lead = (lead, term, now);
+            self.forget_drafting(around);
             match before {
                 Lead::Nobody => self.end_reading_alone(around),
                 _ => self.lose(around),
@@ -365,6 +382,7 @@ impl Znodes {
 
     /// The tree is another one than before: watches may have missed something.
     pub fn replaced(&mut self, around: &mut Around) {
+        self.applying.forget_parts();
         for conn in self.clients.keys().copied().collect::<Vec<_>>() {
             around.close(conn);
         }
@@ -390,8 +408,10 @@ impl Znodes {
             // Nobody leads, as far as is known, since it can be known.
             self.lead.2 = now;
         }
+        self.turn_applying(around);
         let lead = self.look_at_lead(around);
-        if lead != Lead::Nobody {
+        self.turn_drafting(around);
+        if lead != Lead::Nobody && self.drafting.is_none() {
             for conn in std::mem::take(&mut self.stalled) {
                 self.look(around, conn);
             }
@@ -418,12 +438,25 @@ impl Znodes {
         }
     }
 
+    /// Goes on with what is committed and not applied, and with what is left of what was.
+    fn turn_applying(&mut self, around: &mut Around) {
+        self.applying.left = TREE_TURN_OPS;
+        if self.applying.goes_on {
+            self.apply(around);
+        }
+        self.tidies = around.groups.tree_mut().state_mut().tidy();
+    }
+
     /// When the next turn is due at the latest.
     pub fn deadline(&self, conns: &Conns) -> Option<Mono> {
         if self.is_fenced {
             return self.complaints.due();
         }
-        let is_due = !self.gone.is_empty() || self.long_reads.is_due(conns) || self.lists.is_due(conns);
+        let is_due = self.applying.goes_on
+            || self.tidies
+            || !self.gone.is_empty()
+            || self.long_reads.is_due(conns)
+            || self.lists.is_due(conns);
         let at_once = is_due.then_some(Mono(0));
         let ends = self.ends.due();
         // What was heard waits for somebody to tell it to.
@@ -432,7 +465,8 @@ impl Znodes {
         let is_idle = self.clients.is_empty() && self.expiry.is_none();
         let look = (!is_idle).then_some(self.next_look);
         let told = self.complaints.due();
-        [at_once, ends, expiry, look, abroad, self.locals.next(), self.kafka.deadline(), told]
+        let draft = self.drafting.as_ref().map(|drafting| drafting.due);
+        [at_once, draft, ends, expiry, look, abroad, self.locals.next(), self.kafka.deadline(), told]
             .into_iter()
             .flatten()
             .min()

@@ -31,12 +31,20 @@ impl Znodes {
         if let Some(resuming) = self.clients.get_mut(&conn).and_then(|client| client.resuming.take()) {
             return self.resume(around, conn, frame, resuming).map(one);
         }
+        if let Some(reading) = self.clients.get_mut(&conn).and_then(|client| client.reading.take()) {
+            return self.go_on_reading(around, conn, frame, reading);
+        }
         let (head, request) = decode(frame).expect("it was decoded before");
         if let Request::SetWatches(since, lists) = &request {
             return self.resume(around, conn, frame, Resuming::new(head, *since, lists)).map(one);
         }
         if let Some(bytes) = self.read_kafka(around, conn, head, &request) {
             return Some(one(bytes));
+        }
+        if let Request::MultiRead(ops) = &request
+            && let Some(reading) = self.begin_reading(conn, head, ops)
+        {
+            return self.go_on_reading(around, conn, frame, reading);
         }
         if self.is_listed(around, conn, &request) {
             return self.list(around, conn, head, &request);

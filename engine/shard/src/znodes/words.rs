@@ -215,6 +215,16 @@ fn connection_line(connection: &Connection, brief: bool) -> String {
 }
 
 fn dump(facts: &Facts) -> String {
+    let mut text = dump_of_sessions(facts);
+    begin_ephemerals(&mut text, facts.ephemerals.len());
+    for (session, paths) in &facts.ephemerals {
+        put_ephemerals(&mut text, Some(*session), paths);
+    }
+    text + &dump_of_connections(facts)
+}
+
+/// The first part of what `dump` says.
+pub(super) fn dump_of_sessions(facts: &Facts) -> String {
     let mut text = "SessionTracker dump:\n".to_string();
     if matches!(facts.mode, Mode::Standalone | Mode::Leader) {
         text += "Session ";
@@ -229,12 +239,24 @@ fn dump(facts: &Facts) -> String {
             let _ = writeln!(text, "0x{:x}\t{}ms", session.id.0, session.timeout_ms);
         }
     }
-    let _ = writeln!(text, "ephemeral nodes dump:\nSessions with Ephemerals ({}):", facts.ephemerals.len());
-    for (session, paths) in &facts.ephemerals {
+    text
+}
+
+/// The second part, of so many sessions: this, and each of them.
+pub(super) fn begin_ephemerals(text: &mut String, sessions: usize) {
+    let _ = writeln!(text, "ephemeral nodes dump:\nSessions with Ephemerals ({sessions}):");
+}
+
+/// Some paths of a session, which is named in front of the first ones.
+pub(super) fn put_ephemerals(text: &mut String, session: Option<SessionId>, paths: &[String]) {
+    if let Some(session) = session {
         let _ = writeln!(text, "0x{:x}:", session.0);
-        paths.iter().for_each(|path| text += &format!("\t{path}\n"));
     }
-    text += "Connections dump:\nConnections ";
+    paths.iter().for_each(|path| _ = writeln!(text, "\t{path}"));
+}
+
+/// The last part.
+pub(super) fn dump_of_connections(facts: &Facts) -> String {
     // A connection ends with its session, at the latest.
     let deadline: BTreeMap<SessionId, Wall> =
         facts.sessions.iter().filter_map(|session| Some((session.id, session.expires?))).collect();
@@ -243,7 +265,7 @@ fn dump(facts: &Facts) -> String {
         let text = format!("ip: /{} sessionId: 0x{:x}", java_address(connection.remote), id.0);
         Some((*deadline.get(&id)?, text))
     });
-    text + &sets(rows.collect())
+    format!("Connections dump:\nConnections {}", sets(rows.collect()))
 }
 
 /// What ends at one moment, moment by moment.

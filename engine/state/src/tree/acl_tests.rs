@@ -92,3 +92,14 @@ fn a_list_is_kept_once_and_forgotten_with_its_last_znode() {
     table.give_back(second);
     assert_eq!((table.len(), table.memory()), (0, 0));
 }
+
+#[test]
+fn the_list_that_most_znodes_have_is_known_by_its_bytes() {
+    assert_eq!(AclList::new(&[OPEN]).as_bytes(), OPEN_BYTES);
+    let other = AclList::world(perms::ALL & !perms::ADMIN);
+    assert_ne!(other.as_bytes(), OPEN_BYTES);
+    for perm in [perms::READ, perms::WRITE, perms::CREATE, perms::DELETE, perms::ADMIN, perms::READ | perms::ADMIN] {
+        assert_eq!(AclList::new(&[OPEN]).allow(perm, &[]), Ok(()));
+        assert_eq!(other.allow(perm, &[]).is_ok(), perm != perms::ADMIN);
+    }
+}

@@ -8,6 +8,20 @@ use super::txn::{Body, Op, Txn};
 use super::{Session, Tree, deletable, digest, path};
 use torc_base::ids::{Index, Zxid};
 
+/// What is left of a transaction is let go of at once if it is not more than so many operations, or changes of znodes...
+const FORGOTTEN: usize = 1_024;
+/// ...and else so much of it at a time.
+const TIDIED: usize = 8_192;
+
+/// How far a transaction was applied.
+#[derive(Debug)]
+pub enum Applied {
+    /// All of it; this was it.
+    Whole(Txn),
+    /// Not all of it.
+    Part,
+}
+
 /// What an operation did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -58,13 +72,38 @@ impl Tree {
         outcomes: &mut Vec<Outcome>,
         tell: &mut impl FnMut(Event<'_>),
     ) -> Option<Txn> {
+        let applied = self.apply_part(through, usize::MAX, outcomes, tell);
+        self.overlay.forget(usize::MAX);
+        match applied? {
+            Applied::Whole(txn) => Some(txn),
+            Applied::Part => unreachable!("it was to be all"),
+        }
+    }
+
+    /// The same, `most` of its operations at most: what those did stands in `outcomes`. Until the last of them is applied
+    /// nobody is to see of the znodes that it touches ([`Tree::touches`]), nor of what is counted and listed, and no snapshot
+    /// is begun.
+    pub fn apply_part(
+        &mut self,
+        through: Index,
+        most: usize,
+        outcomes: &mut Vec<Outcome>,
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> Option<Applied> {
         outcomes.clear();
-        let Some((index, txn)) = self.overlay.pop_through(through) else {
+        let Some((index, txn)) = self.overlay.take_front(through) else {
             self.applied = self.applied.max(through);
             return None;
         };
-        for op in txn.ops() {
+        let ops = txn.ops();
+        let (from, to) = (self.applying, ops.len().min(self.applying.saturating_add(most)));
+        for op in &ops[from..to] {
             outcomes.push(self.apply_op(op, &txn, tell).unwrap_or_else(Outcome::Failed));
+        }
+        if to < ops.len() {
+            self.applying = to;
+            self.overlay.put_front(txn);
+            return Some(Applied::Part);
         }
         match &txn.body {
             Body::CreateSession { timeout_ms } if !self.sessions.contains_key(&txn.session) => {
@@ -82,8 +121,40 @@ impl Tree {
             Body::Error(error) => outcomes.push(Outcome::Failed(*error)),
             Body::One(_) | Body::Multi(_) | Body::CreateSession { .. } => {}
         }
-        (self.applied, self.zxid) = (index, txn.zxid);
-        Some(txn)
+        self.overlay.pop_front();
+        self.overlay.forget(FORGOTTEN);
+        (self.applied, self.zxid, self.applying) = (index, txn.zxid, 0);
+        Some(Applied::Whole(txn))
+    }
+
+    /// How many operations of the next transaction are applied, if some are and some are not; 0: what is applied is whole.
+    pub fn applying(&self) -> usize {
+        self.applying
+    }
+
+    /// True if something that is appended changes a znode there, or its children.
+    pub fn touches(&self, path: &str) -> bool {
+        let path = if path.is_empty() { "/" } else { path };
+        self.overlay.znode(path, digest::of_whole_path(path)).is_some()
+    }
+
+    /// Takes a transaction that is of no use any more, which may be long: [`Tree::tidy`] lets go of it.
+    pub fn spend(&mut self, txn: Txn) {
+        if let Body::Multi(ops) = txn.body
+            && ops.len() > FORGOTTEN
+        {
+            self.spent.extend(ops);
+        }
+    }
+
+    /// Lets go of some of what is left of transactions that were applied. True: there is more.
+    pub fn tidy(&mut self) -> bool {
+        self.overlay.forget(TIDIED);
+        self.spent.truncate(self.spent.len().saturating_sub(TIDIED));
+        if self.spent.is_empty() {
+            self.spent = Vec::new();
+        }
+        self.overlay.stale() > 0 || !self.spent.is_empty()
     }
 
     fn apply_op(&mut self, op: &Op, txn: &Txn, tell: &mut impl FnMut(Event<'_>)) -> Result<Outcome, TreeError> {
@@ -98,7 +169,7 @@ impl Tree {
                 let (_, name) = path::split(path).expect("paths are checked");
                 let (data, owner) = (data.as_deref(), lifetime.owner());
                 let made = Made { data, acl, owner, zxid: txn.zxid, time: txn.time, creates: *creates };
-                let id = self.store.insert(parent, name, made);
+                let id = self.store.insert_hashed(parent, name, hash, made);
                 let stat = self.store.stat(id);
                 self.count_created(path, data.map_or(0, <[u8]>::len));
                 tell(Event { kind: EventKind::Created, path, zxid: txn.zxid, acl });

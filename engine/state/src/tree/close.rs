@@ -16,7 +16,7 @@ const PATH_HEAD_BYTES: usize = 10;
 impl Tree {
     /// A new session, whose id follows from the change that makes it, and is no other's.
     pub fn prepare_session(&self, zxid: Zxid, timeout_ms: u32) -> Result<(SessionId, Body), TreeError> {
-        if self.sessions.len() + self.overlay.mark().1 >= SESSIONS_MAX {
+        if self.sessions.len() + self.overlay.records().1 >= SESSIONS_MAX {
             return Err(TreeError::QuotaExceeded);
         }
         let ids = (zxid.get()..).map(SessionId);

@@ -18,8 +18,8 @@ pub(super) fn of_path(parent: u64, name: &str) -> u64 {
     hasher.finish()
 }
 
-/// What stands for a path from the root on.
-pub(super) fn of_whole_path(path: &str) -> u64 {
+/// What stands for a path from the root on. Never the only thing that it is known by.
+pub fn of_whole_path(path: &str) -> u64 {
     match path.strip_prefix('/') {
         None | Some("") => ROOT,
         Some(names) => names.split('/').fold(ROOT, of_path),

@@ -130,6 +130,13 @@ impl Lifetimes {
         self.ephemerals.range((session.get(), from)..=(session.get(), u32::MAX)).map(|(_, id)| *id)
     }
 
+    /// Sessions that have some, from that one on.
+    pub(super) fn owners(&self, from: SessionId) -> impl Iterator<Item = SessionId> {
+        let first = move |from: i64| self.ephemerals.range((from, 0)..).next().map(|(session, _)| *session);
+        let next = move |session: &i64| first(session.checked_add(1)?);
+        std::iter::successors(first(from.get()), next).map(SessionId)
+    }
+
     /// Ephemeral znodes of all sessions.
     pub(super) fn ephemerals(&self) -> usize {
         self.ephemerals.len()

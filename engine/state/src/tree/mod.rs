@@ -13,6 +13,7 @@ mod apply;
 mod auth;
 mod close;
 mod digest;
+mod draft;
 mod error;
 pub mod expiry;
 mod lifetime;
@@ -30,8 +31,9 @@ mod txn;
 pub mod watches;
 
 pub use acl::{Acl, AclList, Id, perms};
-pub use apply::{Event, EventKind, Outcome};
+pub use apply::{Applied, Event, EventKind, Outcome};
 pub use auth::{Identity, authenticate};
+pub use digest::of_whole_path as stands_for;
 pub use error::TreeError;
 pub use lifetime::{Lifetime, TTL_MAX};
 pub use overlay::Session;
@@ -41,10 +43,12 @@ pub use snapshot::{Loader, Taker};
 pub use store::Stat;
 pub use txn::{Body, Op, Txn};
 
+use draft::Draft;
 use lifetime::Lifetime as Life;
 use overlay::{Overlay, View};
 use quota::Quotas;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use store::{Made, Store};
 use torc_base::ids::{Index, SessionId, Zxid};
 use torc_base::time::Wall;
@@ -76,6 +80,12 @@ pub struct Tree {
     sessions_digest: u64,
     quotas: Quotas,
     overlay: Overlay,
+    /// What is to be appended next.
+    draft: Option<Draft>,
+    /// Operations of the next transaction that are applied: not all of them are, or there are none.
+    applying: usize,
+    /// Operations that are applied, and go some at a time.
+    spent: Vec<Op>,
     /// Lets everybody do everything: most znodes have it.
     open: AclList,
     /// The last entry of the log that is applied, and the last transaction.
@@ -106,7 +116,20 @@ impl Tree {
     fn with(settings: TreeSettings, store: Store) -> Tree {
         let (sessions, quotas, overlay) = (BTreeMap::new(), Quotas::default(), Overlay::new(settings.secret));
         let (open, applied, zxid) = (AclList::new(&[acl::OPEN]), Index(0), Zxid(0));
-        Tree { settings, store, sessions, sessions_digest: 0, quotas, overlay, open, applied, zxid }
+        Tree {
+            settings,
+            store,
+            sessions,
+            sessions_digest: 0,
+            quotas,
+            overlay,
+            draft: None,
+            applying: 0,
+            spent: Vec::new(),
+            open,
+            applied,
+            zxid,
+        }
     }
 
     /// Through which entry of the log this is applied.
@@ -197,9 +220,30 @@ impl Tree {
     /// The same of a path for which this stands.
     fn view_hashed(&self, path: &str, hash: u64) -> Option<View> {
         let path = if path.is_empty() { "/" } else { path };
-        if let Some(pending) = self.overlay.znode(path, hash) {
-            return pending.clone();
+        match self.overlay.znode(path, hash) {
+            Some(pending) => pending.clone(),
+            None => self.committed_view(path, hash),
         }
+    }
+
+    /// The same, with the path again.
+    fn view_and_path(&self, path: &str, hash: u64) -> Option<(Arc<str>, View)> {
+        let path = if path.is_empty() { "/" } else { path };
+        match self.overlay.znode_and_path(path, hash) {
+            Some((path, pending)) => pending.clone().map(|view| (path.clone(), view)),
+            None => self.committed_view(path, hash).map(|view| (path.into(), view)),
+        }
+    }
+
+    /// True if new requests see a znode there.
+    fn is_there(&self, path: &str, hash: u64) -> bool {
+        match self.overlay.znode(path, hash) {
+            Some(pending) => pending.is_some(),
+            None => self.store.find_hashed(path, hash).is_some(),
+        }
+    }
+
+    fn committed_view(&self, path: &str, hash: u64) -> Option<View> {
         let id = self.store.find_hashed(path, hash)?;
         let slot = self.store.get(id);
         Some(View {
@@ -219,6 +263,9 @@ impl Tree {
         let last = self.overlay.last().map_or(self.applied, |(last, _)| last);
         assert!(index > last, "entry {index} after entry {last}");
         assert!(txn.zxid > self.newest_zxid(), "zxid {} after {}", txn.zxid, self.newest_zxid());
+        if let Some(mark) = self.take_draft() {
+            return self.overlay.seal(index, txn, mark);
+        }
         let mark = self.overlay.mark();
         for op in txn.ops() {
             // What has become impossible changes nothing here, and nothing when it is applied.
@@ -249,6 +296,7 @@ impl Tree {
     /// Entries from `from` on, none of which is committed, were never there: another leader's take their place.
     pub fn cut(&mut self, from: Index) {
         assert!(from > self.applied, "entry {from} is applied");
+        self.drop_draft();
         while self.overlay.pop_from(from).is_some() {}
     }
 
@@ -266,16 +314,8 @@ impl Tree {
                 }
                 let parent = View { children: parent.children + 1, creates: *creates, ..parent };
                 self.overlay.put_znode(above, above_hash, Some(parent));
-                let made = View {
-                    version: 0,
-                    aversion: 0,
-                    creates: 0,
-                    children: 0,
-                    data_len: data.as_ref().map_or(0, |data| data.len()),
-                    mtime: time,
-                    lifetime: *lifetime,
-                    acl: acl.clone(),
-                };
+                let data_len = data.as_ref().map_or(0, |data| data.len());
+                let made = View::made(time, data_len, *lifetime, acl.clone());
                 self.overlay.put_znode(path.clone(), hash, Some(made));
             }
             Op::Delete { .. } => {

@@ -87,7 +87,7 @@ fn a_state_is_what_its_committed_transactions_make() {
         // What is left over of all that was appended and taken back is nothing.
         rig.cut(rig.tree.applied().next());
         assert_eq!(rig.tree.pending(), (0, 0), "seed {seed}");
-        assert_eq!(rig.tree.overlay.mark(), (0, 0), "seed {seed}");
+        assert_eq!(rig.tree.overlay.records(), (0, 0), "seed {seed}");
         for session in sessions {
             assert_eq!(rig.tree.overlay.owned(SessionId(session)).count(), 0, "seed {seed}");
         }

@@ -4,7 +4,7 @@
 use super::acl::AclList;
 use super::lifetime::Lifetime;
 use super::newest::Newest;
-use super::txn::Txn;
+use super::txn::{Body, Txn};
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,6 +22,13 @@ pub(super) struct View {
     pub(super) mtime: Wall,
     pub(super) lifetime: Lifetime,
     pub(super) acl: AclList,
+}
+
+impl View {
+    /// One that is made.
+    pub(super) fn made(mtime: Wall, data_len: usize, lifetime: Lifetime, acl: AclList) -> View {
+        View { version: 0, aversion: 0, creates: 0, children: 0, data_len, mtime, lifetime, acl }
+    }
 }
 
 /// A session.
@@ -58,7 +65,7 @@ impl<K: Eq, V> Layer<K, V> {
     }
 
     pub(super) fn push(&mut self, key: K, hash: u64, value: V) {
-        let number = self.first + self.records.len() as u64;
+        let number = self.end();
         let before = self.newest.insert(hash, number).unwrap_or(0);
         self.records.push_back(Record { key, hash, before, value });
     }
@@ -103,7 +110,15 @@ impl<K: Eq, V> Layer<K, V> {
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
+
+    /// The number of the record that comes next.
+    fn end(&self) -> u64 {
+        self.first + self.records.len() as u64
+    }
 }
+
+/// Where the records of a transaction begin: of znodes, of sessions.
+pub(super) type Mark = (u64, u64);
 
 /// A transaction, and how many records it has made.
 #[derive(Clone, Debug)]
@@ -127,6 +142,8 @@ pub(super) struct Overlay {
     owned: BTreeMap<(SessionId, Arc<str>), u32>,
     /// Of the entries, encoded.
     bytes: usize,
+    /// Records at the front of transactions that are applied: they tell what the state tells, and go some at a time.
+    stale: usize,
 }
 
 impl Overlay {
@@ -138,6 +155,7 @@ impl Overlay {
             sessions: Layer::new(secret),
             owned: BTreeMap::new(),
             bytes: 0,
+            stale: 0,
         }
     }
 
@@ -149,6 +167,11 @@ impl Overlay {
     /// The path again, without a copy of it where there is one.
     pub(super) fn shared(&self, path: &str, hash: u64) -> Arc<str> {
         self.znodes.get(path, hash).map_or_else(|| path.into(), |(path, _)| path.clone())
+    }
+
+    /// Both.
+    pub(super) fn znode_and_path(&self, path: &str, hash: u64) -> Option<(&Arc<str>, &Option<View>)> {
+        self.znodes.get(path, hash)
     }
 
     pub(super) fn session(&self, id: SessionId) -> Option<&Option<Session>> {
@@ -173,17 +196,22 @@ impl Overlay {
     }
 
     /// What there is now, to come back to it by [`Overlay::back_to`].
-    pub(super) fn mark(&self) -> (usize, usize) {
+    pub(super) fn mark(&self) -> Mark {
+        (self.znodes.end(), self.sessions.end())
+    }
+
+    /// How many records there are, of znodes and of sessions.
+    pub(super) fn records(&self) -> (usize, usize) {
         (self.znodes.len(), self.sessions.len())
     }
 
     /// Takes records back that no entry has.
-    pub(super) fn back_to(&mut self, (znodes, sessions): (usize, usize)) {
-        while self.znodes.len() > znodes {
+    pub(super) fn back_to(&mut self, (znodes, sessions): Mark) {
+        while self.znodes.end() > znodes {
             let (path, view) = self.znodes.pop_back();
             self.disown(path, view);
         }
-        while self.sessions.len() > sessions {
+        while self.sessions.end() > sessions {
             self.sessions.pop_back();
         }
     }
@@ -200,28 +228,51 @@ impl Overlay {
     }
 
     /// All records since `mark` are those of a transaction.
-    pub(super) fn seal(&mut self, index: Index, txn: Txn, (znodes, sessions): (usize, usize)) {
+    pub(super) fn seal(&mut self, index: Index, txn: Txn, (znodes, sessions): Mark) {
         let bytes = txn.bytes();
         self.bytes += bytes;
-        let (znodes, sessions) = (self.znodes.len() - znodes, self.sessions.len() - sessions);
+        let (znodes, sessions) = ((self.znodes.end() - znodes) as usize, (self.sessions.end() - sessions) as usize);
         self.entries.push_back(Entry { index, txn, znodes, sessions, bytes });
     }
 
-    /// Takes the oldest transaction off, if its entry is not behind `through`.
-    pub(super) fn pop_through(&mut self, through: Index) -> Option<(Index, Txn)> {
-        if self.entries.front()?.index > through {
-            return None;
-        }
-        let entry = self.entries.pop_front()?;
+    /// Takes the oldest transaction out of its entry, if that is not behind `through`. The entry stays until
+    /// [`Overlay::pop_front`], and what it says of znodes; [`Overlay::put_front`] puts the transaction back.
+    pub(super) fn take_front(&mut self, through: Index) -> Option<(Index, Txn)> {
+        let entry = self.entries.front_mut().filter(|entry| entry.index <= through)?;
+        let Txn { session, cxid, zxid, time, .. } = entry.txn;
+        let body = std::mem::replace(&mut entry.txn.body, Body::Multi(Vec::new()));
+        Some((entry.index, Txn { session, cxid, zxid, time, body }))
+    }
+
+    /// Puts it back: not all of it is applied.
+    pub(super) fn put_front(&mut self, txn: Txn) {
+        self.entries.front_mut().expect("it was taken out of it").txn = txn;
+    }
+
+    /// The oldest entry's transaction is applied. What it says of znodes is what the state says from now on, and goes by
+    /// [`Overlay::forget`].
+    pub(super) fn pop_front(&mut self) {
+        let entry = self.entries.pop_front().expect("it was taken out of it");
         self.bytes -= entry.bytes;
-        for _ in 0..entry.znodes {
-            let (path, view) = self.znodes.pop_front();
-            self.disown(path, view);
-        }
+        self.stale += entry.znodes;
         for _ in 0..entry.sessions {
             self.sessions.pop_front();
         }
-        Some((entry.index, entry.txn))
+    }
+
+    /// Lets go of what the state says by now, so many records at most.
+    pub(super) fn forget(&mut self, most: usize) {
+        let some = self.stale.min(most);
+        self.stale -= some;
+        for _ in 0..some {
+            let (path, view) = self.znodes.pop_front();
+            self.disown(path, view);
+        }
+    }
+
+    /// Records that can go.
+    pub(super) fn stale(&self) -> usize {
+        self.stale
     }
 
     /// Takes the newest transaction off, if its entry is not before `from`.
@@ -232,7 +283,7 @@ impl Overlay {
         let entry = self.entries.pop_back()?;
         self.bytes -= entry.bytes;
         let (znodes, sessions) = self.mark();
-        self.back_to((znodes - entry.znodes, sessions - entry.sessions));
+        self.back_to((znodes - entry.znodes as u64, sessions - entry.sessions as u64));
         Some(entry.txn)
     }
 

@@ -20,7 +20,8 @@ pub fn check(path: &str) -> Result<(), TreeError> {
 }
 
 fn is_name(name: &str) -> bool {
-    !matches!(name, "" | "." | "..") && name.chars().all(is_allowed)
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~');
+    !matches!(name, "" | "." | "..") && (name.bytes().all(is_plain) || name.chars().all(is_allowed))
 }
 
 /// Control characters and what has no meaning for everybody; of those beyond U+FFFF ZooKeeper sees the surrogates.

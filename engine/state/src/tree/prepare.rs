@@ -3,6 +3,7 @@
 use super::acl::{self, Acl, AclList, Id, perms};
 use super::error::TreeError;
 use super::lifetime::{Lifetime, TTL_MAX};
+use super::overlay::View;
 use super::txn::{Body, Op};
 use super::{Tree, digest, path};
 use std::sync::Arc;
@@ -75,6 +76,10 @@ impl Refused {
     }
 }
 
+/// What an operation leaves of the znodes that it touches: each with what stands for its path, and how it will be; `None`: it
+/// is gone.
+pub(super) type Leaves = [Option<(Arc<str>, u64, Option<View>)>; 2];
+
 /// What is made, and what it must fulfil. As ZooKeeper has it: a container with the mode of an ephemeral znode must fulfil what
 /// one must.
 struct Mode {
@@ -118,63 +123,33 @@ fn next_version(current: i32, expected: i32) -> Result<i32, TreeError> {
 }
 
 impl Tree {
-    /// Makes a transaction of a request, or says why not. Nothing has changed before [`Tree::append`].
+    /// What a request becomes, or why it does not. Nothing has changed before [`Tree::append`], and what is appended is looked
+    /// at again there: see [`Tree::draft`] for whoever appends it at once.
     pub fn prepare(&self, who: &Asker<'_>, change: &Change<'_>) -> Result<Body, TreeError> {
-        let op = self.op(who, change)?;
+        let (op, _) = self.op(who, change, Wall(0))?;
         self.check_size(op.bytes(), &op)?;
         Ok(Body::One(op))
     }
 
-    /// The same of several operations, all of which are done or none. Each sees what those before it will have done.
-    pub fn prepare_multi<'a>(
-        &mut self,
-        who: &Asker<'_>,
-        now: Wall,
-        changes: impl Iterator<Item = Change<'a>>,
-    ) -> Result<Body, Refused> {
-        let mark = self.overlay.mark();
-        let mut ops = Vec::new();
-        let mut bytes = 0;
-        let mut add = |tree: &mut Tree, change: Change<'a>, ops: &mut Vec<Op>| {
-            let op = tree.op(who, &change)?;
-            bytes += op.bytes();
-            tree.check_size(bytes, &op)?;
-            if ops.len() == TREE_OPS_MAX {
-                return Err(TreeError::BadArguments);
-            }
-            tree.stage(&op, now).expect("it was checked");
-            ops.push(op);
-            Ok(())
-        };
-        let mut refused = None;
-        for (at, change) in changes.enumerate() {
-            if let Err(error) = add(self, change, &mut ops) {
-                refused = Some(Refused { error, at });
-                break;
-            }
-        }
-        self.overlay.back_to(mark);
-        refused.map_or(Ok(Body::Multi(ops)), Err)
-    }
-
-    fn op(&self, who: &Asker<'_>, change: &Change<'_>) -> Result<Op, TreeError> {
+    /// An operation at that time, and what it leaves.
+    pub(super) fn op(&self, who: &Asker<'_>, change: &Change<'_>, time: Wall) -> Result<(Op, Leaves), TreeError> {
         match *change {
-            Change::Create(create) => self.create(who, &create),
+            Change::Create(create) => self.create(who, &create, time),
             Change::Delete(path, version) => self.delete_op(who, path, version),
-            Change::SetData(path, data, version) => self.set_data(who, path, data, version),
+            Change::SetData(path, data, version) => self.set_data(who, path, data, version, time),
             Change::SetAcl(path, acls, version) => self.set_acl(who, path, acls, version),
             Change::Check(path, version) => self.check(who, path, version),
         }
     }
 
     /// Fails where a transaction of so many bytes, of which this is the last operation, has no room.
-    fn check_size(&self, bytes: usize, op: &Op) -> Result<(), TreeError> {
+    pub(super) fn check_size(&self, bytes: usize, op: &Op) -> Result<(), TreeError> {
         if bytes > TREE_TXN_BYTES_MAX {
             return Err(TreeError::BadArguments);
         }
         let grows = matches!(op, Op::Create { .. } | Op::SetData { .. });
         let full = || self.store.memory() + self.overlay.bytes() + bytes > self.settings.memory_max;
-        if grows && (full() || self.store.slab.live() + self.overlay.mark().0 >= ZNODES_MAX) {
+        if grows && (full() || self.store.slab.live() + self.overlay.records().0 >= ZNODES_MAX) {
             return Err(TreeError::QuotaExceeded);
         }
         Ok(())
@@ -207,7 +182,7 @@ impl Tree {
         }
     }
 
-    fn create(&self, who: &Asker<'_>, create: &Create<'_>) -> Result<Op, TreeError> {
+    fn create(&self, who: &Asker<'_>, create: &Create<'_>, time: Wall) -> Result<(Op, Leaves), TreeError> {
         let mode = Mode::of(create.flags, create.is_container)?;
         if mode.is_ttl && !self.settings.has_ttl {
             return Err(TreeError::Unimplemented);
@@ -219,9 +194,9 @@ impl Tree {
         }
         self.check_session(who, mode.is_ephemeral)?;
         let (above, _) = path::split(create.path).ok_or(TreeError::BadArguments)?;
-        let list = self.resolve(create.acls, who.ids)?;
+        let acl = self.resolve(create.acls, who.ids)?;
         let above_hash = digest::of_whole_path(above);
-        let parent = self.view_hashed(above, above_hash).ok_or(TreeError::NoNode)?;
+        let (above, parent) = self.view_and_path(above, above_hash).ok_or(TreeError::NoNode)?;
         self.allow(&parent.acl, perms::CREATE, who.ids)?;
         let path: Arc<str> = if mode.is_sequential {
             format!("{}{:010}", create.path, parent.creates).into()
@@ -231,61 +206,83 @@ impl Tree {
         path::check(&path)?;
         check_lengths(&path, create.data)?;
         let (_, name) = path::split(&path).expect("it was checked");
-        if self.view_hashed(&path, digest::of_path(above_hash, name)).is_some() {
+        let hash = digest::of_path(above_hash, name);
+        if self.is_there(&path, hash) {
             return Err(TreeError::NodeExists);
         }
         if parent.lifetime.session() != SessionId::NONE {
             return Err(TreeError::NoChildrenForEphemerals);
         }
-        self.check_quota(&path, create.data.map_or(0, |data| data.len() as i64), 1)?;
+        let data_len = create.data.map_or(0, <[u8]>::len);
+        self.check_quota(&path, data_len as i64, 1)?;
         let lifetime = (mode.lifetime)(who.session, ttl);
         let creates = parent.creates.wrapping_add(1);
-        Ok(Op::Create { path, data: create.data.map(Box::from), acl: list, lifetime, creates })
+        let made = View::made(time, data_len, lifetime, acl.clone());
+        let parent = View { children: parent.children + 1, creates, ..parent };
+        let leaves = [Some((above, above_hash, Some(parent))), Some((path.clone(), hash, Some(made)))];
+        Ok((Op::Create { path, data: create.data.map(Box::from), acl, lifetime, creates }, leaves))
     }
 
-    fn delete_op(&self, who: &Asker<'_>, path: &str, version: i32) -> Result<Op, TreeError> {
+    fn delete_op(&self, who: &Asker<'_>, path: &str, version: i32) -> Result<(Op, Leaves), TreeError> {
         self.check_session(who, false)?;
-        let (above, _) = path::split(path).ok_or(TreeError::BadArguments)?;
+        let (above, name) = path::split(path).ok_or(TreeError::BadArguments)?;
         if path::is_special(path) {
             return Err(TreeError::BadArguments);
         }
-        let parent = self.view(above).ok_or(TreeError::NoNode)?;
+        let above_hash = digest::of_whole_path(above);
+        let (above, parent) = self.view_and_path(above, above_hash).ok_or(TreeError::NoNode)?;
         self.allow(&parent.acl, perms::DELETE, who.ids)?;
-        let view = self.view(path).ok_or(TreeError::NoNode)?;
+        let hash = digest::of_path(above_hash, name);
+        let (path, view) = self.view_and_path(path, hash).ok_or(TreeError::NoNode)?;
         next_version(view.version, version)?;
-        super::deletable(path, Some(view.children))?;
-        Ok(Op::Delete { path: path.into() })
+        super::deletable(&path, Some(view.children))?;
+        let parent = View { children: parent.children - 1, ..parent };
+        let leaves = [Some((above, above_hash, Some(parent))), Some((path.clone(), hash, None))];
+        Ok((Op::Delete { path }, leaves))
     }
 
-    fn set_data(&self, who: &Asker<'_>, path: &str, data: Option<&[u8]>, version: i32) -> Result<Op, TreeError> {
+    fn set_data(
+        &self,
+        who: &Asker<'_>,
+        path: &str,
+        data: Option<&[u8]>,
+        version: i32,
+        mtime: Wall,
+    ) -> Result<(Op, Leaves), TreeError> {
         self.check_session(who, false)?;
         path::check(path)?;
         check_lengths(path, data)?;
-        let view = self.view(path).ok_or(TreeError::NoNode)?;
+        let hash = digest::of_whole_path(path);
+        let (path, view) = self.view_and_path(path, hash).ok_or(TreeError::NoNode)?;
         self.allow(&view.acl, perms::WRITE, who.ids)?;
-        let more = data.map_or(0, <[u8]>::len) as i64 - view.data_len as i64;
-        self.check_quota(path, more, 0)?;
+        let data_len = data.map_or(0, <[u8]>::len);
+        self.check_quota(&path, data_len as i64 - view.data_len as i64, 0)?;
         let version = next_version(view.version, version)?;
-        Ok(Op::SetData { path: path.into(), data: data.map(Box::from), version })
+        let written = View { data_len, version, mtime, ..view };
+        let leaves = [Some((path.clone(), hash, Some(written))), None];
+        Ok((Op::SetData { path, data: data.map(Box::from), version }, leaves))
     }
 
-    fn set_acl(&self, who: &Asker<'_>, path: &str, acls: &[Acl<'_>], version: i32) -> Result<Op, TreeError> {
+    fn set_acl(&self, who: &Asker<'_>, path: &str, acls: &[Acl<'_>], version: i32) -> Result<(Op, Leaves), TreeError> {
         self.check_session(who, false)?;
         path::check(path)?;
-        let list = self.resolve(acls, who.ids)?;
-        let view = self.view(path).ok_or(TreeError::NoNode)?;
+        let acl = self.resolve(acls, who.ids)?;
+        let hash = digest::of_whole_path(path);
+        let (path, view) = self.view_and_path(path, hash).ok_or(TreeError::NoNode)?;
         self.allow(&view.acl, perms::ADMIN, who.ids)?;
         let version = next_version(view.aversion, version)?;
-        Ok(Op::SetAcl { path: path.into(), acl: list, version })
+        let written = View { acl: acl.clone(), aversion: version, ..view };
+        let leaves = [Some((path.clone(), hash, Some(written))), None];
+        Ok((Op::SetAcl { path, acl, version }, leaves))
     }
 
-    fn check(&self, who: &Asker<'_>, path: &str, version: i32) -> Result<Op, TreeError> {
+    fn check(&self, who: &Asker<'_>, path: &str, version: i32) -> Result<(Op, Leaves), TreeError> {
         self.check_session(who, false)?;
         path::check(path)?;
-        let view = self.view(path).ok_or(TreeError::NoNode)?;
+        let (path, view) = self.view_and_path(path, digest::of_whole_path(path)).ok_or(TreeError::NoNode)?;
         self.allow(&view.acl, perms::READ, who.ids)?;
         next_version(view.version, version)?;
-        Ok(Op::Check { path: path.into() })
+        Ok((Op::Check { path }, [None, None]))
     }
 }
 

@@ -143,6 +143,19 @@ impl Tree {
         Listed::Whole
     }
 
+    /// Sessions that have ephemeral znodes, from that one on.
+    pub fn owners(&self, from: SessionId) -> impl Iterator<Item = SessionId> {
+        self.store.lifetimes.owners(from)
+    }
+
+    /// Paths of a session's ephemeral znodes, `most` of them, from a place on; and the place where there are more. What comes
+    /// and goes meanwhile is told or not.
+    pub fn some_ephemerals(&self, session: SessionId, from: u32, most: usize) -> (Vec<String>, Option<u32>) {
+        let mut all = self.store.lifetimes.of_session(session, from);
+        let some = all.by_ref().take(most).map(|id| self.store.path(id)).collect();
+        (some, all.next())
+    }
+
     /// The last changes of a znode's data and of its children; `None`: there is none.
     pub(super) fn changed(&self, path: &str) -> Option<(Zxid, Zxid)> {
         let slot = self.store.get(self.store.find(path)?);

@@ -65,7 +65,16 @@ impl Rig {
     }
 
     pub(super) fn ask_multi(&mut self, who: &Asker<'_>, changes: &[Change<'_>]) -> Result<Index, Refused> {
-        let body = self.tree.prepare_multi(who, Wall(self.now), changes.iter().copied())?;
+        self.tree.begin_draft(Wall(self.now + 1));
+        let refused = changes.iter().enumerate().find_map(|(at, change)| {
+            let error = self.tree.draft(who, change).err()?;
+            Some(Refused { error, at })
+        });
+        if let Some(refused) = refused {
+            self.tree.drop_draft();
+            return Err(refused);
+        }
+        let body = self.tree.end_draft(true);
         Ok(self.append(who.session.get(), body))
     }
 

@@ -107,6 +107,7 @@ fn encode(out: &mut Vec<u8>, id: u32, slab: &Slab, slot: &Slot, acl: &AclList, o
 impl Tree {
     /// Begins a snapshot of what is applied now. One that was being taken for the same is given up.
     pub fn begin_snapshot(&mut self, taker: Taker) {
+        assert!(self.applying() == 0, "a snapshot has whole transactions");
         let mut head = vec![HEAD, VERSION];
         put_u64(&mut head, self.applied.get());
         put_i64(&mut head, self.zxid.get());

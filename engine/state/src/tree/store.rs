@@ -42,27 +42,29 @@ pub struct Stat {
     pub pzxid: Zxid,
 }
 
-/// One znode. Its name and data are the slab's.
+/// One znode. Its name and data are the slab's. What is looked at to find one lies together, at the front: mostly one line of
+/// the processor's cache.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Slot {
-    pub(super) czxid: i64,
-    pub(super) mzxid: i64,
-    pub(super) ctime: i64,
-    pub(super) mtime: i64,
     pub(super) path_hash: u64,
-    /// What most znodes do not have.
-    family: Option<Box<Family>>,
+    pub(super) chain: u32,
+    pub(super) parent: u32,
     /// Where its name and data lie, one behind the other, and how long each is.
     pub(super) cell: u32,
     name_len: u32,
     data_len: u32,
+    pub(super) acl: u32,
+    pub(super) czxid: i64,
+    pub(super) mzxid: i64,
+    pub(super) ctime: i64,
+    pub(super) mtime: i64,
+    /// What most znodes do not have.
+    family: Option<Box<Family>>,
     pub(super) data_crc: u32,
     pub(super) version: i32,
-    pub(super) acl: u32,
-    pub(super) parent: u32,
     next: u32,
     prev: u32,
-    pub(super) chain: u32,
 }
 
 const _: () = assert!(size_of::<Slot>() == 88);
@@ -352,6 +354,12 @@ impl Store {
     /// Makes a child, which must not be there.
     pub(super) fn insert(&mut self, parent: u32, name: &str, made: Made<'_>) -> u32 {
         let path_hash = digest::of_path(self.get(parent).path_hash, name);
+        self.insert_hashed(parent, name, path_hash, made)
+    }
+
+    /// The same of a path for which this stands.
+    pub(super) fn insert_hashed(&mut self, parent: u32, name: &str, path_hash: u64, made: Made<'_>) -> u32 {
+        debug_assert_eq!(path_hash, digest::of_path(self.get(parent).path_hash, name));
         let acl = self.acls.take(made.acl);
         let (zxid, time) = (made.zxid.get(), made.time.0);
         let mut slot = Slot { acl, parent, path_hash, ..Slot::free(NONE) };
