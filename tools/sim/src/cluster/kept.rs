@@ -1,7 +1,7 @@
 //! What a compacted partition of a cluster is held to: whatever goes, the last record of each key stays, and what stays is
 //! what was sent, where it was.
 
-use super::logs::{Logs, Sent, wrong};
+use super::logs::{Logs, Partition, Sent, wrong};
 use crate::batch::{self, Record, Whole};
 use crate::violation::{Rule, Violation};
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,24 +105,30 @@ impl Logs {
     }
 
     fn see_left(&mut self, at: (usize, usize), left: &Whole<'_>, audits: bool) -> Result<(), Violation> {
-        let part = self.part(at.0, at.1);
+        let Partition { sent, kept, .. } = self.part(at.0, at.1);
+        // Mostly all records of a batch were sent in one, which is taken apart once.
+        let mut whole: Option<(u64, Vec<Record<'_>>)> = None;
         for record in left.records()? {
             let offset = record.offset;
-            let sent = record.number().and_then(|number| Some((number, part.sent.get(&number)?)));
+            let sent = record.number().and_then(|number| Some((number, sent.get(&number)?)));
             let Some((number, sent)) = sent else {
                 return wrong(Rule::BytesAreTrue, at, format!("nobody sent the record at offset {offset} here"));
             };
-            let was = own(&sent.bytes).into_iter().find(|was| was.offset == offset - left.base);
+            let (_, own) = match whole.take() {
+                Some(same) if same.0 == number => whole.insert(same),
+                _ => whole.insert((number, own(&sent.bytes))),
+            };
+            let was = own.iter().find(|was| was.offset == offset - left.base);
             let same = |was: &Record<'_>| (was.key, was.value, was.tail) == (record.key, record.value, record.tail);
-            if !was.is_some_and(|was| same(&was)) {
+            if !was.is_some_and(same) {
                 let text = format!("the record at offset {offset} is not what was sent in batch {number}");
                 return wrong(Rule::BytesAreTrue, at, text);
             }
-            if let Err(text) = part.kept.note(offset, known(number, &record)) {
+            if let Err(text) = kept.note(offset, known(number, &record)) {
                 return wrong(Rule::SeenIsFinal, at, text);
             }
             if audits {
-                part.kept.pass.insert(offset);
+                kept.pass.insert(offset);
             }
         }
         Ok(())
