@@ -415,12 +415,11 @@ impl Net {
     /// A shard asks something of a connection.
     pub fn ask(&mut self, now: u64, shard: usize, conn: ConnId, ask: Ask) -> Result<(), Violation> {
         let id = conn.0;
-        let name = format_args!("connection {id}").to_string();
         let Some(link) = self.links.get_mut(&id).filter(|l| l.shard == shard && !l.told) else {
-            return Err(Violation::contract(format!("{ask:?} on {name} after Closed")));
+            return Err(Violation::contract(format!("{ask:?} on connection {id} after Closed")));
         };
         if link.closing {
-            return Err(Violation::contract(format!("{ask:?} on {name} after Close")));
+            return Err(Violation::contract(format!("{ask:?} on connection {id} after Close")));
         }
         if link.gone {
             return Ok(());
@@ -429,18 +428,20 @@ impl Net {
         let armed = !matches!(link.armed, Armed::No);
         match ask {
             Ask::Recv | Ask::RecvExact(..) if armed || link.pausing => {
-                return Err(Violation::contract(format!("a receive on {name} while one is armed")));
+                return Err(Violation::contract(format!("a receive on connection {id} while one is armed")));
             }
             Ask::Recv => link.armed = Armed::Recv,
             Ask::RecvExact(bytes, from) => {
                 if from >= bytes.len() {
-                    return Err(Violation::contract(format!("RecvExact on {name} into a buffer that is full")));
+                    return Err(Violation::contract(format!(
+                        "RecvExact on connection {id} into a buffer that is full"
+                    )));
                 }
                 link.armed = Armed::Exact(bytes, from);
             }
             Ask::Pause => {
                 if link.pausing {
-                    return Err(Violation::contract(format!("a second Pause on {name}")));
+                    return Err(Violation::contract(format!("a second Pause on connection {id}")));
                 }
                 link.pausing = true;
                 self.wishes.push((soon, id, Step::Pause));
@@ -449,11 +450,11 @@ impl Net {
             Ask::Send(parts) => {
                 if link.sending.is_some() || link.awaits_room {
                     return Err(Violation::contract(format!(
-                        "a Send on {name} while one is outstanding, or awaits room"
+                        "a Send on connection {id} while one is outstanding, or awaits room"
                     )));
                 }
                 if parts.iter().all(|p| p.is_empty()) {
-                    return Err(Violation::contract(format!("a Send of no bytes on {name}")));
+                    return Err(Violation::contract(format!("a Send of no bytes on connection {id}")));
                 }
                 link.sending = Some(Sending { parts: parts.into(), done: 0 });
                 self.wishes.push((soon, id, Step::Drain));
@@ -467,7 +468,9 @@ impl Net {
             }
             Ask::AwaitRoom => {
                 if link.sending.is_some() || std::mem::replace(&mut link.awaits_room, true) {
-                    return Err(Violation::contract(format!("AwaitRoom on {name} with a send or another one")));
+                    return Err(Violation::contract(format!(
+                        "AwaitRoom on connection {id} with a send or another one"
+                    )));
                 }
                 let wait = if self.rng.chance(link.manner.stalls, 64) { 20_000_000 } else { 50_000 };
                 self.wishes.push((soon + self.rng.below(wait), id, Step::Room));
@@ -680,7 +683,8 @@ impl Net {
                 return Outcome::Quiet;
             }
         };
-        let mut taken = Vec::new();
+        let left = sending.parts.iter().map(|part| part.len()).sum::<usize>() - sending.done;
+        let mut taken = Vec::with_capacity(left.min(most as usize));
         while taken.len() < most as usize {
             let Some(part) = sending.parts.front() else { break };
             let len = (part.len() - sending.done).min(most as usize - taken.len());

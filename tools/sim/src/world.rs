@@ -42,49 +42,47 @@ pub enum Happening {
 }
 
 enum Due<M> {
-    Net {
-        link: u64,
-        step: Step,
-    },
-    Disk {
-        shard: usize,
-        ticket: u64,
-    },
-    Turn {
-        shard: usize,
-    },
-    /// Boxed: the queue moves its entries about.
-    Letter {
-        to: usize,
-        letter: Box<Event<M>>,
-    },
-    Timer {
-        token: u64,
-    },
+    Net { link: u64, step: Step },
+    Disk { shard: usize, ticket: u64 },
+    Turn { shard: usize },
+    Letter { to: usize, letter: Box<Event<M>> },
+    Timer { token: u64 },
 }
 
-struct Entry<M> {
+/// What the queue keeps in order; it moves its entries about, so that what they stand for lies elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
     at: u64,
     tiebreak: u64,
+    /// Where [`Coming`] has it.
+    slot: usize,
+}
+
+/// What entries of the queue stand for.
+struct Coming<M> {
+    slots: Vec<Option<Planned<M>>>,
+    free: Vec<usize>,
+}
+
+struct Planned<M> {
     /// The node and its life that it belongs to; `None`: it comes whoever lives.
     life: Option<(usize, u32)>,
     due: Due<M>,
 }
 
-impl<M> PartialEq for Entry<M> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.tiebreak) == (other.at, other.tiebreak)
+impl<M> Coming<M> {
+    fn put(&mut self, planned: Planned<M>) -> usize {
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot] = Some(planned);
+            return slot;
+        }
+        self.slots.push(Some(planned));
+        self.slots.len() - 1
     }
-}
-impl<M> Eq for Entry<M> {}
-impl<M> PartialOrd for Entry<M> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl<M> Ord for Entry<M> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.tiebreak).cmp(&(other.at, other.tiebreak))
+
+    fn take(&mut self, slot: usize) -> Planned<M> {
+        self.free.push(slot);
+        self.slots[slot].take().expect("an entry of the queue stands for it")
     }
 }
 
@@ -125,7 +123,8 @@ pub struct World<A: App> {
     now: u64,
     /// Wall clock minus virtual time, milliseconds.
     pub wall_skew: i64,
-    queue: BinaryHeap<Reverse<Entry<A::Mail>>>,
+    queue: BinaryHeap<Reverse<Entry>>,
+    coming: Coming<A::Mail>,
     rng: Prng,
     nodes: Vec<Node>,
     /// Of each shard, while its process runs.
@@ -155,6 +154,7 @@ impl<A: App> World<A> {
             now: 0,
             wall_skew: WALL_START_MS,
             queue: BinaryHeap::new(),
+            coming: Coming { slots: Vec::new(), free: Vec::new() },
             rng,
             nodes: (0..count).map(node).collect(),
             hosts: disks.iter().map(|_| None).collect(),
@@ -378,13 +378,16 @@ impl<A: App> World<A> {
 
     fn push(&mut self, at: u64, life: Option<(usize, u32)>, due: Due<A::Mail>) {
         let tiebreak = self.rng.next_u64();
-        self.queue.push(Reverse(Entry { at, tiebreak, life, due }));
+        let slot = self.coming.put(Planned { life, due });
+        self.queue.push(Reverse(Entry { at, tiebreak, slot }));
     }
 
     fn take_net_wishes(&mut self) {
-        for (at, link, step) in std::mem::take(&mut self.net.wishes) {
+        let mut wishes = std::mem::take(&mut self.net.wishes);
+        for (at, link, step) in wishes.drain(..) {
             self.push(at, None, Due::Net { link, step });
         }
+        self.net.wishes = wishes;
     }
 
     /// Puts an event at hand; the shard wakes soon.
@@ -408,14 +411,15 @@ impl<A: App> World<A> {
     /// The next thing that happens; `None` when nothing will ever happen again.
     pub fn step(&mut self) -> Result<Option<Happening>, Violation> {
         let Some(Reverse(entry)) = self.queue.pop() else { return Ok(None) };
+        let Planned { life, due } = self.coming.take(entry.slot);
         let lives = |(node, life): (usize, u32)| self.nodes[node].running && self.nodes[node].life == life;
-        if !entry.life.is_none_or(lives) {
+        if !life.is_none_or(lives) {
             return Ok(Some(Happening::Quiet));
         }
         assert!(entry.at >= self.now, "time goes forward");
         self.now = entry.at;
         self.trail.at(self.now);
-        match entry.due {
+        match due {
             Due::Timer { token } => return Ok(Some(Happening::Timer { token })),
             Due::Net { link, step } => return Ok(Some(self.net_step(link, step))),
             Due::Disk { shard, ticket } => self.hand(shard, AtHand::Disk(ticket)),
@@ -462,12 +466,12 @@ impl<A: App> World<A> {
     fn turn(&mut self, shard: usize) -> Result<Option<Happening>, Violation> {
         let host = self.host(shard);
         host.turn = None;
-        let at_hand = std::mem::take(&mut host.at_hand);
+        let mut at_hand = std::mem::take(&mut host.at_hand);
         if host.exited {
             return Ok(None);
         }
         let (mut quiet, mut exited) = (at_hand.is_empty(), false);
-        for one in at_hand {
+        while let Some(one) = at_hand.pop_front() {
             let event = match one {
                 AtHand::Event(event) => event,
                 AtHand::Disk(ticket) => match self.disks[shard].complete(ticket) {
@@ -486,7 +490,12 @@ impl<A: App> World<A> {
         if !exited {
             exited = self.feed(shard, Event::Turn, &mut quiet)?;
         }
+        at_hand.clear();
         let host = self.host(shard);
+        if host.at_hand.is_empty() {
+            // What it grew to serves the next turn.
+            host.at_hand = at_hand;
+        }
         host.empty_turns = if quiet { host.empty_turns + 1 } else { 0 };
         if host.empty_turns > EMPTY_TURNS_MAX {
             return Err(Violation::new(Rule::Liveness, format!("shard {shard} spins: its deadline is always due")));

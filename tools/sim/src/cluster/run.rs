@@ -112,6 +112,8 @@ struct Run<A: App> {
     newcomers: Newcomers,
     storms: Storms,
     marks: Marks,
+    /// What each shard's members were when they were looked at last.
+    looked: Vec<Vec<GroupMarks>>,
     actors: Vec<Box<dyn Actor>>,
     done: Vec<bool>,
     segments: Segments,
@@ -189,6 +191,7 @@ impl<A: App> Run<A> {
             newcomers,
             storms,
             marks: Marks::default(),
+            looked: vec![Vec::new(); shards.iter().sum()],
             actors: Vec::new(),
             done: Vec::new(),
             segments,
@@ -502,6 +505,7 @@ impl<A: App> Run<A> {
             return;
         }
         self.marks.ended(node);
+        self.looked[self.world.shards_of(node)].iter_mut().for_each(Vec::clear);
         if power { self.world.cut_power_of(node) } else { self.world.kill_node(node) }
     }
 
@@ -604,14 +608,22 @@ impl<A: App> Run<A> {
         if self.znodes.has_clients() {
             self.look_at_tree(shard)?;
         }
-        let (marks, mut verdict) = (&mut self.marks, Ok(()));
+        let (marks, looked, mut verdict) = (&mut self.marks, &mut self.looked[shard], Ok(()));
         let node = self.world.node_of(shard);
         if let Some(app) = self.world.app(shard) {
+            let mut number = 0;
             (self.subject.marks)(app, &mut |member| {
-                if verdict.is_ok() {
+                // Most are what they were, and where they were.
+                if looked.get(number) != Some(&member) && verdict.is_ok() {
+                    match looked.get_mut(number) {
+                        Some(before) => *before = member,
+                        None => looked.push(member),
+                    }
                     verdict = marks.see(node, &member);
                 }
+                number += 1;
             });
+            looked.truncate(number);
             for (node, group, led) in marks.take_reseated() {
                 let voters = (self.subject.voters)(app, group);
                 verdict = verdict.and_then(|()| marks.seat(node, group, led, voters));
