@@ -10,7 +10,7 @@
 use crate::faults::DiskFaults;
 use crate::tear;
 use crate::violation::Violation;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use torc_base::buf::{BufMut, Pages};
 use torc_base::ids::{FileId, Tag};
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp};
@@ -29,8 +29,8 @@ pub(crate) type Undo = BTreeMap<usize, Unstable>;
 
 /// A sector of the device's cache.
 pub(crate) struct Unstable {
-    /// What is on the medium.
-    pub old: [u8; SECTOR],
+    /// What is on the medium. Boxed: a tree moves its entries about.
+    pub old: Box<[u8; SECTOR]>,
     /// When it was written, on the disk's own count of events.
     pub at: u64,
 }
@@ -63,7 +63,7 @@ impl Inode {
         let (synced, rest): (Vec<_>, Vec<_>) = self.plain.drain(..).partition(|(.., ended)| *ended < issued);
         self.plain = rest;
         for (at, len, _) in synced {
-            if self.bytes[at..at + len].iter().any(|byte| *byte != 0) {
+            if !is_zero(&self.bytes[at..at + len]) {
                 self.notes.retain(|n| n.at + n.len <= at || n.at >= at + len);
                 self.notes.push(Note { at, len, issued, completed });
                 self.noted_end = self.noted_end.max(at + len);
@@ -145,23 +145,64 @@ impl Data {
             Data::Late(runs) => runs.iter().map(Pages::len).sum(),
         }
     }
+}
 
-    fn into_bytes(self) -> Vec<u8> {
-        match self {
+/// Memory that the bytes of writes and of files were in, for those of the next ones.
+#[derive(Default)]
+struct Buffers {
+    free: Vec<Vec<u8>>,
+    of_files: Vec<Vec<u8>>,
+}
+
+impl Buffers {
+    /// More of either are not kept.
+    const KEPT: usize = 8;
+
+    fn zeroes(&mut self, len: usize) -> Vec<u8> {
+        match self.of_files.pop() {
+            Some(mut bytes) => {
+                bytes.clear();
+                bytes.resize(len, 0);
+                bytes
+            }
+            None => vec![0; len],
+        }
+    }
+
+    fn file_gone(&mut self, file: &mut Inode) {
+        if self.of_files.len() < Buffers::KEPT {
+            self.of_files.push(std::mem::take(&mut file.bytes));
+        }
+    }
+
+    fn gather(&mut self, runs: &[Pages]) -> Vec<u8> {
+        let mut out = self.free.pop().unwrap_or_default();
+        out.resize(runs.iter().map(Pages::len).sum(), 0);
+        let mut at = 0;
+        for run in runs {
+            run.copy_into(&mut out[at..at + run.len()]);
+            at += run.len();
+        }
+        out
+    }
+
+    fn bytes(&mut self, data: Data) -> Vec<u8> {
+        match data {
             Data::Early(bytes) => bytes,
-            Data::Late(runs) => gather(&runs),
+            Data::Late(runs) => self.gather(&runs),
+        }
+    }
+
+    fn give_back(&mut self, bytes: Vec<u8>) {
+        if self.free.len() < Buffers::KEPT {
+            self.free.push(bytes);
         }
     }
 }
 
-fn gather(runs: &[Pages]) -> Vec<u8> {
-    let mut out = vec![0; runs.iter().map(Pages::len).sum()];
-    let mut at = 0;
-    for run in runs {
-        run.copy_into(&mut out[at..at + run.len()]);
-        at += run.len();
-    }
-    out
+/// Zeroes and nothing else: of the many that are written ahead each is looked at, so many at a time.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(PAGE).all(|part| part == &[0; PAGE][..part.len()])
 }
 
 /// How long operations take, in nanoseconds.
@@ -200,6 +241,7 @@ pub struct Disk {
     flights: BTreeMap<u64, Flight>,
     tick: u64,
     next_ino: Ino,
+    buffers: Buffers,
     /// Bytes of the file system; beyond it NoSpace.
     pub capacity: u64,
     /// Bytes that somebody else's files take.
@@ -229,6 +271,7 @@ impl Disk {
             flights: BTreeMap::new(),
             tick: 0,
             next_ino: 1,
+            buffers: Buffers::default(),
             capacity,
             foreign: 0,
             speed,
@@ -293,7 +336,7 @@ impl Disk {
                 let len: usize = runs.iter().map(Pages::len).sum();
                 aligned("write", at, len)?;
                 let early = self.rng.chance(1, 2);
-                let data = if early { Data::Early(gather(&runs)) } else { Data::Late(runs) };
+                let data = if early { Data::Early(self.buffers.gather(&runs)) } else { Data::Late(runs) };
                 (Flying::Write { ino: self.ino(file)?, at: at as usize, data, durable }, len)
             }
             DiskKind::Read { file, at, bytes } => {
@@ -341,7 +384,7 @@ impl Disk {
     fn broken(&mut self, kind: Flying) -> Result<DiskOk, DiskError> {
         match kind {
             Flying::Write { ino, at, data, durable } => {
-                let bytes = data.into_bytes();
+                let bytes = self.buffers.bytes(data);
                 let keep = tear::pattern(&mut self.rng, bytes.len() / SECTOR);
                 let file = self.files.get_mut(&ino).expect("open files exist");
                 let end = (at + bytes.len()).min(file.bytes.len());
@@ -381,7 +424,10 @@ impl Disk {
             }
             Flying::Write { ino, at, data, durable } => {
                 let durable = durable && !self.lies_now();
-                self.write(ino, at, data.into_bytes(), durable, issued)?;
+                let bytes = self.buffers.bytes(data);
+                let written = self.write(ino, at, &bytes, durable, issued);
+                self.buffers.give_back(bytes);
+                written?;
             }
             Flying::Sync { .. } if self.lies_now() => {}
             Flying::Read { ino, at, bytes } => return Ok(self.read(ino, at, bytes)),
@@ -439,7 +485,7 @@ impl Disk {
         self.counts.creates += 1;
         let room = self.used() + bytes <= self.capacity;
         let len = if room { bytes as usize } else { 0 };
-        self.files.insert(ino, Inode { bytes: vec![0; len], ..Inode::default() });
+        self.files.insert(ino, Inode { bytes: self.buffers.zeroes(len), ..Inode::default() });
         self.change(DirChange::Link { name, ino });
         if !room {
             // As on a real file system: open(O_CREAT) went well, fallocate did not; the empty file stays.
@@ -449,7 +495,7 @@ impl Disk {
         Ok(DiskOk::Opened { bytes })
     }
 
-    fn write(&mut self, ino: Ino, at: usize, bytes: Vec<u8>, durable: bool, issued: u64) -> Result<(), DiskError> {
+    fn write(&mut self, ino: Ino, at: usize, bytes: &[u8], durable: bool, issued: u64) -> Result<(), DiskError> {
         let end = at + bytes.len();
         let more = end.saturating_sub(self.files.get(&ino).expect("open files exist").bytes.len()) as u64;
         if more > 0 && self.used() + more > self.capacity {
@@ -459,7 +505,7 @@ impl Disk {
         if more > 0 {
             file.bytes.resize(end, 0);
         }
-        tear::put(file, at, &bytes, &tear::Keep::All, durable, self.tick);
+        tear::put(file, at, bytes, &tear::Keep::All, durable, self.tick);
         if durable {
             file.stable_len = file.stable_len.max(end);
             let note = Note { at, len: bytes.len(), issued, completed: self.tick };
@@ -504,7 +550,11 @@ impl Disk {
             let keep = tear::pattern(&mut self.rng, data.len() / SECTOR);
             match data {
                 Data::Early(bytes) => tear::put(file, *at, bytes, &keep, false, self.tick),
-                Data::Late(runs) => tear::put(file, *at, &gather(runs), &keep, false, self.tick),
+                Data::Late(runs) => {
+                    let bytes = self.buffers.gather(runs);
+                    tear::put(file, *at, &bytes, &keep, false, self.tick);
+                    self.buffers.give_back(bytes);
+                }
             }
         }
     }
@@ -536,7 +586,7 @@ impl Disk {
             self.tick += 1;
             match flight.kind {
                 Flying::Write { ino, at, data, .. } => {
-                    let bytes = data.into_bytes();
+                    let bytes = self.buffers.bytes(data);
                     let keep = tear::pattern(&mut self.rng, bytes.len() / SECTOR);
                     let file = self.files.get_mut(&ino).expect("open files exist");
                     if at + bytes.len() <= file.bytes.len() {
@@ -566,14 +616,20 @@ impl Disk {
         if self.files.len() == self.names.len() {
             return;
         }
-        let mut known: BTreeSet<Ino> = self.names.values().chain(self.stable_names.values()).copied().collect();
+        let mut known: Vec<Ino> = self.names.values().chain(self.stable_names.values()).copied().collect();
         known.extend(self.handles.values());
         known.extend(self.journal.iter().filter_map(|(_, change)| match change {
             DirChange::Link { ino, .. } => Some(*ino),
             DirChange::Rename { .. } | DirChange::Unlink { .. } => None,
         }));
-        let flights = &self.flights;
-        self.files.retain(|ino, _| known.contains(ino) || flights.values().any(|flight| flight.kind.uses(*ino)));
+        let (flights, buffers) = (&self.flights, &mut self.buffers);
+        self.files.retain(|ino, file| {
+            let stays = known.contains(ino) || flights.values().any(|flight| flight.kind.uses(*ino));
+            if !stays {
+                buffers.file_gone(file);
+            }
+            stays
+        });
     }
 
     /// Operations in flight.

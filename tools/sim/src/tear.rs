@@ -39,6 +39,16 @@ pub fn pattern(rng: &mut Prng, sectors: usize) -> Keep {
 
 /// Puts the kept sectors of `bytes` at `at` (inside the file): on the medium if `stable`, else in the cache.
 pub(crate) fn put(file: &mut Inode, at: usize, bytes: &[u8], keep: &Keep, stable: bool, tick: u64) {
+    let end = at + bytes.len();
+    if stable && matches!(keep, Keep::All) {
+        while let Some((&sector, _)) = file.undo.range(at / SECTOR..end.div_ceil(SECTOR)).next() {
+            file.undo.remove(&sector);
+        }
+        return file.bytes[at..end].copy_from_slice(bytes);
+    }
+    if !stable && file.bytes[at..end] == *bytes {
+        return;
+    }
     for (n, new) in bytes.chunks(SECTOR).enumerate() {
         if !keep.keeps(n) {
             continue;
@@ -50,7 +60,7 @@ pub(crate) fn put(file: &mut Inode, at: usize, bytes: &[u8], keep: &Keep, stable
             file.undo.remove(&sector);
         } else if place != new {
             // If the sector was unstable already the medium keeps what it had.
-            let mut old = [0; SECTOR];
+            let mut old = Box::new([0; SECTOR]);
             old.copy_from_slice(place);
             file.undo.entry(sector).and_modify(|u| u.at = tick).or_insert(Unstable { old, at: tick });
         }
@@ -90,7 +100,7 @@ pub(crate) fn drop_unstable(file: &mut Inode, lost: &Keep) {
         let from = sector * SECTOR;
         let keeps = from + SECTOR > bytes.len() || !lost.keeps(*sector);
         if !keeps {
-            bytes[from..from + SECTOR].copy_from_slice(&unstable.old);
+            bytes[from..from + SECTOR].copy_from_slice(&unstable.old[..]);
         }
         keeps
     });
