@@ -481,7 +481,8 @@ impl Spares {
     fn write_zeroes(&mut self, now: Now, slot: Slot, at: u64, ops: &mut Vec<DiskOp>) {
         let to = self.segment_bytes.min(at + self.piece(now.mono));
         let zeroes = self.zeroes.get_or_insert_with(|| {
-            let mut buf = Pool::new(ZERO_BYTES * 2, 0).take(ZERO_BYTES).expect("within the limit");
+            let bytes = ZERO_BYTES.min(self.segment_bytes as usize);
+            let mut buf = Pool::new(ZERO_BYTES * 2, 0).take(bytes).expect("within the limit");
             buf.fill(0);
             buf.freeze()
         });

@@ -29,7 +29,7 @@ struct Shared {
     keep: usize,
     used: AtomicUsize,
     kept: AtomicUsize,
-    /// Returned blocks by size class.
+    /// Returned blocks by size class; no lists where none are kept.
     free: Box<[Mutex<Vec<Memory>>]>,
     /// Memory whose pieces are blocks that are never freed singly. Declared last, so dropped after them.
     arena: Option<Memory>,
@@ -138,6 +138,10 @@ fn class_bytes(class: usize) -> usize {
 }
 
 impl Shared {
+    fn lists() -> Box<[Mutex<Vec<Memory>>]> {
+        (0..CLASSES).map(|_| Mutex::new(Vec::new())).collect()
+    }
+
     fn put_back(&self, memory: Memory) {
         self.used.fetch_sub(memory.bytes, Ordering::Relaxed);
         if !memory.piece {
@@ -154,7 +158,7 @@ impl Shared {
 impl Pool {
     /// A pool of which at most `limit` bytes are out at once, and which keeps at most `keep` bytes for reuse.
     pub fn new(limit: usize, keep: usize) -> Pool {
-        let free = (0..CLASSES).map(|_| Mutex::new(Vec::new())).collect();
+        let free = if keep > 0 { Shared::lists() } else { Box::default() };
         let shared = Shared { limit, keep, used: AtomicUsize::new(0), kept: AtomicUsize::new(0), free, arena: None };
         Pool { shared: Arc::new(shared) }
     }
@@ -172,6 +176,9 @@ impl Pool {
         });
         let mut pool = Pool::new(limit, keep);
         let shared = Arc::get_mut(&mut pool.shared).expect("not shared yet");
+        if keep == 0 {
+            shared.free = Shared::lists();
+        }
         shared.free[class].get_mut().unwrap_or_else(PoisonError::into_inner).extend(pieces);
         shared.arena = Some(arena);
         pool
@@ -193,7 +200,8 @@ impl Pool {
             self.shared.used.fetch_sub(size, Ordering::Relaxed);
             return None;
         }
-        let kept = self.shared.free[class].lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let list = self.shared.free.get(class);
+        let kept = list.and_then(|free| free.lock().unwrap_or_else(PoisonError::into_inner).pop());
         let memory = match kept {
             Some(memory) => {
                 if !memory.piece {

@@ -19,6 +19,8 @@ use torc_shard::{
 const FRAMES: usize = 2 << 20;
 const ANSWERS: usize = 256 << 10;
 const READS: usize = 1 << 20;
+/// Memory of the log's blocks that waits for the next ones.
+const BLOCKS_KEPT: usize = 1 << 20;
 /// What requests and answers may hold: small requests are taken whole, and so is one answer that cannot be cut.
 const MEMORY_MAX: u64 = (FRAMES + ANSWERS + (4 << 20)) as u64;
 
@@ -81,7 +83,7 @@ fn settings(start: &Start) -> Settings {
         listeners: [Listener::kafka("sim", 9092)].into_iter().chain(znodes_listener(start)).collect(),
         seed: start.seed,
         wal,
-        log_blocks: Pool::new(usize::MAX, 0),
+        log_blocks: Pool::new(usize::MAX, BLOCKS_KEPT),
         auto_create_topics: true,
         num_partitions: 1,
         request_max_bytes: 1 << 20,
