@@ -82,7 +82,7 @@ pub struct Logs {
     pub has_newcomers: bool,
     /// Disks have lost something, or have been full.
     pub disks_lose: bool,
-    /// Replicas are brought away and back all the time.
+    /// Replicas are brought away, and may be brought back.
     pub replicas_move: bool,
     /// Some nodes take longer batches than others, and somebody writes such.
     pub lengths_differ: bool,

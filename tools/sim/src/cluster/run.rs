@@ -237,6 +237,7 @@ impl<A: App> Run<A> {
         // Some clusters keep their replicas where they are.
         if nodes > 1 && self.rng.chance(1, 2) {
             stay = false;
+            self.logs.replicas_move = true;
             let pause = self.rng.between(50, 1_500) * MS;
             let mover = Mover::new(self.rng.fork(), pause, self.budget.copies_min());
             self.employ(Box::new(mover));
