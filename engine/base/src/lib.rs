@@ -2,12 +2,14 @@
 
 pub mod buf;
 pub mod crc;
+pub mod histogram;
 pub mod ids;
 pub mod io;
 pub mod limits;
 pub mod malformed;
 pub mod prng;
 pub mod time;
+pub mod turns;
 pub mod units;
 
 #[cfg(test)]

@@ -18,12 +18,15 @@ use std::io;
 use std::sync::Arc;
 use torc_base::ids::ShardId;
 use torc_base::io::{App, Event, Level, Op};
-use torc_base::time::Now;
+use torc_base::time::{Mono, Now};
+use torc_base::turns::{TurnMeter, Work};
 
 /// Events between two looks at the clock.
 const EVENTS_PER_CLOCK: u32 = 32;
 /// Checks of the ring between two looks at the clock while spinning.
 const SPINS_PER_CLOCK: u32 = 64;
+/// Of a turn that is watched so many operations are submitted before the wait, so that it is seen what they take.
+const MANY_QUEUED: usize = 8;
 /// Why a loop could not start or go on.
 #[derive(Debug)]
 pub struct Error {
@@ -121,6 +124,9 @@ struct Reactor<'a, A: App> {
     spin_ns: u64,
     ring_messages: bool,
     stats: Arc<LoopStats>,
+    turns: Arc<TurnMeter>,
+    /// For how long the thread had run when a turn began that is watched.
+    ran: Option<u64>,
     log: &'a mut dyn FnMut(Level, &str),
 }
 
@@ -134,6 +140,8 @@ impl<'a, A: App> Reactor<'a, A> {
         log: &'a mut dyn FnMut(Level, &str),
     ) -> Result<Reactor<'a, A>, Error> {
         let spin_ns = u64::from(settings.spin_us) * 1000;
+        let turns = Arc::clone(&settings.turns);
+        turns.set_clock(clock::mono);
         let kernel = Kernel::new(settings, features, Arc::clone(&stats), log)?;
         post.attach(kernel.ring.fd())
             .map_err(|e| Error::scarce("sharing the ring with other shards".into(), Want::Descriptor, e))?;
@@ -152,6 +160,8 @@ impl<'a, A: App> Reactor<'a, A> {
             spin_ns,
             ring_messages: features.ring_messages,
             stats,
+            turns,
+            ran: None,
             log,
         })
     }
@@ -179,6 +189,7 @@ impl<'a, A: App> Reactor<'a, A> {
     fn turn(&mut self) -> Result<(), Error> {
         self.stats.turns.add(1);
         self.now = clock::now();
+        self.begin_turn();
         self.kernel.conns.refill();
         let now = self.now.mono;
         self.arm_acceptors(|acceptor| acceptor.retry_at().is_some_and(|at| at <= now))?;
@@ -359,8 +370,29 @@ impl<'a, A: App> Reactor<'a, A> {
         Ok(())
     }
 
+    fn begin_turn(&mut self) {
+        let now = self.now.mono;
+        let ran = self.turns.is_watched().then(clock::ran);
+        self.end_turn(now, ran);
+        self.turns.begin(now);
+        self.ran = ran;
+    }
+
+    /// The turn under way ends, if there is one; `ran`: for how long the thread has run, if that is looked at.
+    fn end_turn(&mut self, now: Mono, ran: Option<u64>) {
+        let ran = ran.zip(self.ran).map(|(now, began)| now - began);
+        self.turns.end(now, ran);
+    }
+
     /// Submits this turn's operations and waits for something to do.
     fn submit_and_wait(&mut self) -> Result<(), Error> {
+        self.turns.at(Work::Kernel);
+        if self.turns.is_watched() && self.kernel.ring.queued() >= MANY_QUEUED {
+            self.kernel.ring.enter(0, None)?;
+            if self.kernel.ring.at_hand() > 0 {
+                return Ok(());
+            }
+        }
         if !self.events.is_empty() || self.kernel.ring.at_hand() > 0 || self.post.has_mail() {
             return Ok(self.kernel.ring.enter(0, None)?);
         }
@@ -372,7 +404,18 @@ impl<'a, A: App> Reactor<'a, A> {
         }
         let retries = self.kernel.acceptors.iter().filter_map(Acceptor::retry_at);
         let due = retries.chain(self.app.deadline()).min();
-        let timeout = due.map(|at| at.since(clock::mono()));
+        let watched = self.turns.is_watched();
+        let timeout = match due {
+            None if !watched => {
+                self.turns.leave();
+                None
+            }
+            due => {
+                let now = clock::mono();
+                self.end_turn(now, watched.then(clock::ran));
+                due.map(|at| at.since(now))
+            }
+        };
         if timeout == Some(0) || !self.post.may_sleep() {
             return Ok(self.kernel.ring.enter(0, None)?);
         }
@@ -386,6 +429,8 @@ impl<'a, A: App> Reactor<'a, A> {
     fn spin(&mut self) -> bool {
         self.stats.spins.add(1);
         let start = clock::mono();
+        let ran = self.turns.is_watched().then(clock::ran);
+        self.end_turn(start, ran);
         let due = self.app.deadline();
         loop {
             for _ in 0..SPINS_PER_CLOCK {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use torc_base::buf::Pool;
 use torc_base::ids::ShardId;
 use torc_base::limits::{CONNECTIONS_MAX, RECV_BUF_BYTES, RECV_BUFS, RECV_MEMORY};
+use torc_base::turns::TurnMeter;
 
 /// How a durable write reaches stable storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct LoopSettings {
     /// A pool whose arena (`Pool::with_arena`) is registered with the kernel: writes from it skip the lookup of their
     /// pages. Its memory counts against the limit of locked memory; if that refuses, writes are plain ones.
     pub registered: Option<Pool>,
+    /// Told when turns begin and end; the core tells it what they are at.
+    pub turns: Arc<TurnMeter>,
 }
 
 impl LoopSettings {
@@ -81,6 +84,7 @@ impl LoopSettings {
             direct: true,
             hold: None,
             registered: None,
+            turns: Arc::default(),
         }
     }
 }

@@ -64,8 +64,8 @@ pub struct Times {
     pub help: &'static str,
     /// The shard it is of.
     pub shard: u16,
-    /// Label `stage`, if it has one.
-    pub stage: Option<&'static str>,
+    /// A label besides, if it has one, and its value.
+    pub of: Option<(&'static str, &'static str)>,
     /// Values up to each of `bounds` and above the one before; last, those above all bounds.
     pub buckets: Vec<u64>,
     /// All values together, in nanoseconds.
@@ -355,11 +355,11 @@ pub fn render_times(times: &[Times], bounds: &[u64]) -> String {
     let mut text = String::new();
     for (name, family) in families {
         let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} histogram", family[0].help);
-        for Times { shard, stage, buckets, sum_ns, .. } in family {
+        for Times { shard, of, buckets, sum_ns, .. } in family {
             assert_eq!(buckets.len(), bounds.len() + 1, "a count for each bound, and one for what is above all");
             let mut labels = format!("shard=\"{shard}\"");
-            if let Some(stage) = stage {
-                let _ = write!(labels, ",stage=\"{stage}\"");
+            if let Some((key, value)) = of {
+                let _ = write!(labels, ",{key}=\"{value}\"");
             }
             let mut count = 0;
             for (n, bucket) in buckets.iter().enumerate() {

@@ -10,7 +10,8 @@ fn sample(name: &str, shard: Option<u16>, value: u64) -> Sample {
 }
 
 fn times(shard: u16, stage: Option<&'static str>, buckets: [u64; 3]) -> Times {
-    Times { name: "t_seconds", help: "How long.", shard, stage, buckets: buckets.to_vec(), sum_ns: 2_500_000_000 }
+    let of = stage.map(|stage| ("stage", stage));
+    Times { name: "t_seconds", help: "How long.", shard, of, buckets: buckets.to_vec(), sum_ns: 2_500_000_000 }
 }
 
 fn source(ready: bool) -> Source {

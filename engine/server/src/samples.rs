@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use torc_base::limits::TOPIC_METRICS_MAX;
+use torc_base::turns::Work;
 use torc_reactor::mail::StopHandle;
 use torc_reactor::resources::Limits;
 use torc_reactor::stats::LoopStats;
@@ -121,7 +122,14 @@ fn of_shard(shard: u16, counters: &Counters) -> Vec<Sample> {
     let help = "CPU time of the shard's thread, user and system.";
     let cpu = cpu.map(|seconds| sample("torc_shard_cpu_seconds_total", help, Kind::Counter, seconds));
     let labels = vec![("shard", shard.to_string())];
-    of_shard.chain(of_loop).chain(cpu).map(|sample| Sample { labels: labels.clone(), ..sample }).collect()
+    let of_work = Work::ALL.iter().map(|work| {
+        let help = "Time of the turns that torc_long_turn_seconds counts, by the work that took it.";
+        let seconds = counters.shard.turns.spent_ns(*work) as f64 / 1e9;
+        let work = vec![("work", work.name().to_string())];
+        Sample { labels: work, ..sample("torc_long_turn_work_seconds_total", help, Kind::Counter, seconds) }
+    });
+    let all = of_shard.chain(of_loop).chain(cpu).chain(of_work);
+    all.map(|sample| Sample { labels: [labels.clone(), sample.labels].concat(), ..sample }).collect()
 }
 
 /// A topic's partitions lie on many shards: what each counted is added up.
@@ -172,14 +180,17 @@ pub fn of_topics(shards: impl Iterator<Item = (Vec<(String, Counts)>, Counts)>) 
 
 /// The histograms of a shard.
 fn times_of(shard: u16, stats: &Stats) -> Vec<Times> {
-    let times = |name, help, stage, histogram: &Histogram| {
+    let times = |name, help, of, histogram: &Histogram| {
         let (buckets, sum_ns) = histogram.read();
-        Times { name, help, shard, stage, buckets, sum_ns }
+        Times { name, help, shard, of, buckets, sum_ns }
     };
     let help = "Where the time of answered requests went, counted by the shard of the connection; total and fetch_total \
                 are the whole of a produce and of a fetch.";
-    let of_stage = |stage: &Stage| times("torc_stage_seconds", help, Some(stage.name()), stats.stages.of(*stage));
+    let of_stage = |stage: &Stage| times("torc_stage_seconds", help, Some(("stage", stage.name())), stats.stages.of(*stage));
     let help = "From handing a batch of the shard's log to the disk until it is durable.";
     let flush = times("torc_wal_flush_seconds", help, None, &stats.wal_flush);
-    Stage::ALL.iter().map(of_stage).chain([flush]).collect()
+    let help = "Turns of the shard's loop that took a millisecond or more, by the work that took most of each: all others wait meanwhile. \
+                usual: the first one in five seconds, of which only rare work was measured; away: the thread did not run.";
+    let of_work = |work: &Work| times("torc_long_turn_seconds", help, Some(("work", work.name())), stats.turns.long(*work));
+    Stage::ALL.iter().map(of_stage).chain([flush]).chain(Work::ALL.iter().map(of_work)).collect()
 }

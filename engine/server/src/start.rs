@@ -500,6 +500,7 @@ fn start_shards(
         settings.hold = Some(data.lock().map_err(io_error("share the lock of the data directory"))?);
         let blocks = Pool::with_arena(usize::MAX, KEPT_BLOCKS, PAGE, REGISTERED_PAGES);
         settings.registered = Some(blocks.clone());
+        settings.turns = Arc::clone(&counters.shard.turns);
         let app = Shard::new(shard_settings(ground, id, blocks)?, Arc::clone(&counters.shard));
         let (features, loop_stats) = (Arc::clone(&machine.features), Arc::clone(&counters.reactor));
         let thread = Arc::clone(&counters.thread);

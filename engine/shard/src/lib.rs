@@ -28,6 +28,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod wire;
+mod works;
 pub mod znodes;
 
 pub use coordinators::decode_group_record;

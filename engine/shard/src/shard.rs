@@ -20,6 +20,7 @@ use crate::settings::Protocol;
 use crate::settings::Settings;
 use crate::slow::SlowLog;
 use crate::stats::Stats;
+use crate::works;
 use crate::znodes::{self, Znodes};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -31,6 +32,7 @@ use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, Offset, ShardId, Zxid}
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
+use torc_base::turns::Work;
 use torc_net::kafka::error;
 use torc_state::catalog::Topic;
 use torc_state::coordinator::Coordinator;
@@ -234,7 +236,9 @@ impl Shard {
     }
 
     fn on_event(&mut self, now: Now, event: Event<Mail>, ops: &mut Vec<Op<Mail>>) {
+        self.stats.turns.at(works::of_event(&event));
         if self.is_peers(&event) {
+            self.stats.turns.at(Work::Peers);
             self.links.on_event(now.mono, event, ops);
             return self.peers_news(now, ops);
         }
@@ -403,14 +407,17 @@ impl Shard {
 
     /// Everything that a step leads to inside the shard, until nothing is left.
     pub(super) fn settle(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        let before = self.stats.turns.now_at();
         loop {
             if let Some((owner, token, ask)) = self.asks.pop_front() {
+                self.stats.turns.at(works::of_ask(&ask));
                 if owner == self.settings.here() {
                     self.serve(now, Asker { place: owner, token }, ask, ops);
                 } else {
                     self.post(owner, Mail::Ask { token, ask }, ops);
                 }
             } else if let Some((asker, answer)) = self.answers.pop_front() {
+                self.stats.turns.at(works::of_answer(&answer));
                 if asker.token.is_inside() {
                     self.with_coordinators(now, ops, |all, around| all.loaded(around, asker.token, answer));
                 } else if asker.place == self.settings.here() {
@@ -423,6 +430,7 @@ impl Shard {
             } else if let Some(notice) = self.notices.pop_front() {
                 self.on_notice(now, notice, ops);
             } else {
+                self.stats.turns.at(before);
                 return;
             }
         }
@@ -794,18 +802,26 @@ impl Shard {
     }
 
     fn turn(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
+        let stats = Arc::clone(&self.stats);
+        let at = |work| _ = stats.turns.at(work);
         self.answer_inquiry(now, ops);
+        at(Work::Peers);
         self.turn_links(now, ops);
+        at(Work::Log);
         if let Some((number, finding)) = self.groups.turn_sizes() {
             self.stats.inquiries.answer(number, finding);
         }
         self.with_kafka(now, ops, |kafka, out| kafka.turn(out));
+        at(Work::Connections);
         self.retry_conns(now, ops);
         self.settle(now, ops);
         self.press(now, ops);
         self.turn_stop(now, ops);
+        at(Work::Groups);
         self.with_coordinators(now, ops, |all, around| all.turn(around));
+        at(Work::Znodes);
         self.with_znodes(now, ops, |znodes, around| znodes.turn(around));
+        at(Work::Log);
         self.with_groups(now, ops, |groups, out| groups.turn(out));
         self.settle(now, ops);
         if self.catalog.as_ref().is_some_and(|owner| owner.is_due(&self.groups, now.mono)) {
@@ -813,9 +829,12 @@ impl Shard {
             self.settle(now, ops);
         }
         if self.groups.wants_checkpoint() {
+            at(Work::Checkpoint);
             self.with_groups(now, ops, |groups, out| groups.begin_checkpoint(out));
         }
+        at(Work::Peers);
         self.depart(now, ops);
+        at(Work::Answers);
         self.send(now, ops);
     }
 }

@@ -3,7 +3,9 @@
 use crate::inquiry::Inquiries;
 use crate::meters::TopicMeters;
 use crate::stages::{Histogram, Stages};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use torc_base::turns::TurnMeter;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $kind:ident $name:ident,)*) => {
@@ -16,6 +18,8 @@ macro_rules! counters {
             pub stages: Stages,
             /// From handing a batch to the disk until it is durable, of every batch of this shard's log.
             pub wal_flush: Histogram,
+            /// What long turns are spent on.
+            pub turns: Arc<TurnMeter>,
             /// Questions from outside.
             pub inquiries: Inquiries,
             /// By topic.

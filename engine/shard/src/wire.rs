@@ -6,11 +6,13 @@ use crate::mail::Mail;
 use crate::settings::Protocol;
 use crate::shard::Shard;
 use crate::stats::{add, set};
+use crate::works;
 use std::net::IpAddr;
 use torc_base::buf::BufMut;
 use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::{Level, Op};
 use torc_base::time::Now;
+use torc_base::turns::Work;
 
 type Ops = Vec<Op<Mail>>;
 
@@ -80,8 +82,14 @@ impl Shard {
 
     fn frame(&mut self, now: Now, conn: ConnId, protocol: Protocol, frame: BufMut, ops: &mut Ops) {
         match protocol {
-            Protocol::Kafka => self.with_kafka(now, ops, |kafka, out| kafka.frame(out, conn, frame)),
-            Protocol::ZooKeeper => self.with_znodes(now, ops, |znodes, around| znodes.frame(around, conn, frame)),
+            Protocol::Kafka => {
+                self.stats.turns.at(works::of_frame(&frame));
+                self.with_kafka(now, ops, |kafka, out| kafka.frame(out, conn, frame));
+            }
+            Protocol::ZooKeeper => {
+                self.stats.turns.at(Work::Znodes);
+                self.with_znodes(now, ops, |znodes, around| znodes.frame(around, conn, frame));
+            }
             Protocol::Peer => unreachable!("it is the links'"),
         }
     }

@@ -26,6 +26,7 @@ use torc_base::io::Level;
 use torc_base::limits::{COMPACTION_BATCH_RECORDS_MAX, COMPACTION_TURN};
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Wall};
+use torc_base::turns::Work;
 use torc_state::compaction::{Compaction as Rules, Dirt, Keys};
 use torc_state::retention::Age;
 use torc_wal::{Claim, Compacting, From, Item, Part, Read, ReadId, Share, WalError};
@@ -160,8 +161,10 @@ impl Groups {
         if self.phase != Phase::Running || (self.compaction.groups.is_empty() && !self.compaction.begun) {
             return;
         }
+        let before = self.stats.turns.at(Work::Compaction);
         let mut budget = COMPACTION_TURN;
         while budget > 0 && self.compaction_step(out, &mut budget) {}
+        self.stats.turns.at(before);
     }
 
     /// One step. False: it waits for something.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use torc_base::buf::Buf;
 use torc_base::ids::ListenerId;
 use torc_base::limits::TURN_ITEMS;
+use torc_base::turns::Work;
 use torc_net::kafka::schema::MetadataRequest;
 use torc_net::kafka::{EncodeError, MetadataWriter, Request};
 use torc_state::catalog::Topic;
@@ -132,7 +133,10 @@ impl Kafka {
             if !making.waiting.iter().any(|(to, _)| out.conns.is_open(to.conn)) {
                 continue;
             }
-            match self.write_topics(&mut making) {
+            let before = self.stats.turns.at(Work::Lists);
+            let written = self.write_topics(&mut making);
+            self.stats.turns.at(before);
+            match written {
                 Ok(true) => self.finish_all_topics(out, making),
                 Ok(false) => return self.all_topics.makings.push_front(making),
                 Err(error) => self.fail_all_topics(out, &making.waiting, &error),

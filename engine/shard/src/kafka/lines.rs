@@ -10,6 +10,7 @@ use super::topic_partitions::TOPIC_PARTITIONS_LIMIT;
 use super::{Kafka, Out, ReplyTo};
 use crate::conns::Conns;
 use crate::memory::Standstill;
+use crate::works;
 use std::collections::VecDeque;
 use torc_base::limits::{PIECE_BYTES_MIN, TURN_ITEMS, TURN_ITEMS_FREE};
 use torc_net::kafka::Request;
@@ -152,6 +153,7 @@ impl Kafka {
     }
 
     fn resume(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
+        let before = self.stats.turns.at(works::of_api(to.api));
         match request {
             Request::Fetch(request) => self.start_fetch(out, to, request),
             request => {
@@ -161,6 +163,7 @@ impl Kafka {
                 self.serve(out, to, request);
             }
         }
+        self.stats.turns.at(before);
     }
 
     /// Topics and partitions that a request makes this shard look at; 0: it is not made to wait here. Fetches of one

@@ -8,6 +8,7 @@ use super::topics::Creating;
 use super::{Kafka, Out, ReplyTo};
 use std::collections::VecDeque;
 use torc_base::limits::{TURN_ITEMS, TURN_ITEMS_FREE};
+use torc_base::turns::Work;
 
 /// An answer that is being made.
 pub(super) enum Making {
@@ -68,20 +69,25 @@ impl Kafka {
 
     /// Goes on with an answer, for about `left` items. True if nothing is missing in it.
     fn make_part(&mut self, out: &mut Out, making: &mut Making, left: &mut usize) -> bool {
-        match making {
+        let before = self.stats.turns.at(Work::Lists);
+        let is_whole = match making {
             Making::Configs(describing) => self.describe_on(describing, left),
             Making::Created(creating) => self.tell_created(creating, left),
             Making::LogDirs(survey) => self.survey_on(out, survey, left),
             Making::Offsets(telling) => telling.tell_on(left),
-        }
+        };
+        self.stats.turns.at(before);
+        is_whole
     }
 
     fn end_making(&mut self, out: &mut Out, to: ReplyTo, making: Making) {
+        let before = self.stats.turns.at(Work::Lists);
         match making {
             Making::Configs(describing) => self.reply(out, to, &describing.into_response()),
             Making::Created(creating) => self.reply(out, to, &creating.into_response()),
             Making::LogDirs(survey) => self.end_survey(out, survey),
             Making::Offsets(telling) => self.reply(out, to, &telling.into_response()),
         }
+        self.stats.turns.at(before);
     }
 }

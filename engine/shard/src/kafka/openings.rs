@@ -6,11 +6,12 @@ use super::{Kafka, Out, ReplyTo};
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::ids::ConnId;
 use torc_base::limits::{OPENING_MEMORY, OPENING_SLICE, OPENING_TURN};
+use torc_base::turns::Work;
 use torc_net::kafka::produce::Request;
 use torc_net::kafka::records::{self, Check, Checked, Spares};
 
 /// A produce request on its way to being opened.
-struct Work {
+struct Parcel {
     to: ReplyTo,
     request: Request,
     frame_bytes: usize,
@@ -27,7 +28,7 @@ struct Work {
 #[derive(Default)]
 pub(super) struct Openings {
     spares: Spares,
-    works: BTreeMap<ConnId, VecDeque<Work>>,
+    works: BTreeMap<ConnId, VecDeque<Parcel>>,
     /// The connections of `works`, the next one first.
     turns: VecDeque<ConnId>,
     /// Bytes that may still be decompressed in this turn.
@@ -70,7 +71,7 @@ impl Kafka {
     ) {
         let waits = self.openings.holds(to.conn);
         let works = self.openings.works.entry(to.conn).or_default();
-        works.push_back(Work { to, request, frame_bytes, opened, at: (0, 0), check: None, alone: false });
+        works.push_back(Parcel { to, request, frame_bytes, opened, at: (0, 0), check: None, alone: false });
         if waits {
             return;
         }
@@ -96,7 +97,9 @@ impl Kafka {
         let mut work = works.pop_front().expect("not empty");
         let slice = OPENING_SLICE.min(self.openings.budget);
         let mut left = slice;
+        let before = self.stats.turns.at(Work::Opening);
         let done = self.open(out, &mut work, &mut left);
+        self.stats.turns.at(before);
         // A slice costs something even if nothing could be done in it, so that a turn has an end.
         self.openings.budget = self.openings.budget.saturating_sub((slice - left).max(1 << 10));
         let works = self.openings.works.get_mut(&conn).expect("seen above");
@@ -114,7 +117,7 @@ impl Kafka {
     }
 
     /// Opens the request's batches, in order, until the budget is used up. True if all are opened.
-    fn open(&mut self, out: &mut Out, work: &mut Work, budget: &mut usize) -> bool {
+    fn open(&mut self, out: &mut Out, work: &mut Parcel, budget: &mut usize) -> bool {
         while let Some(topic) = work.request.topics.get_mut(work.at.0) {
             let Some(partition) = topic.partitions.get_mut(work.at.1) else {
                 work.at = (work.at.0 + 1, 0);
