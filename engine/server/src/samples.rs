@@ -186,11 +186,15 @@ fn times_of(shard: u16, stats: &Stats) -> Vec<Times> {
     };
     let help = "Where the time of answered requests went, counted by the shard of the connection; total and fetch_total \
                 are the whole of a produce and of a fetch.";
-    let of_stage = |stage: &Stage| times("torc_stage_seconds", help, Some(("stage", stage.name())), stats.stages.of(*stage));
+    let of_stage =
+        |stage: &Stage| times("torc_stage_seconds", help, Some(("stage", stage.name())), stats.stages.of(*stage));
     let help = "From handing a batch of the shard's log to the disk until it is durable.";
     let flush = times("torc_wal_flush_seconds", help, None, &stats.wal_flush);
     let help = "Turns of the shard's loop that took a millisecond or more, by the work that took most of each: all others wait meanwhile. \
                 usual: the first one in five seconds, of which only rare work was measured; away: the thread did not run.";
-    let of_work = |work: &Work| times("torc_long_turn_seconds", help, Some(("work", work.name())), stats.turns.long(*work));
-    Stage::ALL.iter().map(of_stage).chain([flush]).chain(Work::ALL.iter().map(of_work)).collect()
+    // What has never taken long is left out: each is some fifty lines.
+    let works = Work::ALL.iter().filter(|work| stats.turns.long(**work).read().1 > 0);
+    let of_work =
+        |work: &Work| times("torc_long_turn_seconds", help, Some(("work", work.name())), stats.turns.long(*work));
+    Stage::ALL.iter().map(of_stage).chain([flush]).chain(works.map(of_work)).collect()
 }
