@@ -50,8 +50,6 @@ macro_rules! works {
 works! {
     /// Whatever is not rare, of which no times were taken.
     Usual = "usual";
-    /// The thread did not run: others had its core.
-    Away = "away";
     /// Connections: what is received and sent, and what comes of it but requests.
     Connections = "connections";
     /// Requests of producers.
@@ -192,15 +190,15 @@ impl TurnMeter {
         set(&self.began, now.0);
     }
 
-    /// The turn under way ends, if there is one. `ran`: nanoseconds of it in which the thread ran, if that is known.
-    pub fn end(&self, now: Mono, ran: Option<u64>) {
+    /// The turn under way ends, if there is one.
+    pub fn end(&self, now: Mono) {
         if !self.is_open.load(Ordering::Relaxed) {
             return;
         }
         self.is_open.store(false, Ordering::Relaxed);
         let total = now.since(Mono(get(&self.began)));
         if total >= LONG_TURN_NS {
-            self.end_long(now, total, ran);
+            self.end_long(now, total);
         } else if self.is_watched() && now.0 >= get(&self.watched_until) {
             self.watched.store(false, Ordering::Relaxed);
         }
@@ -212,17 +210,14 @@ impl TurnMeter {
 
     /// Nobody knows when the turn under way ended.
     pub fn leave(&self) {
-        self.end(Mono(get(&self.began)), None);
+        self.end(Mono(get(&self.began)));
     }
 
     #[cold]
-    fn end_long(&self, now: Mono, total: u64, ran: Option<u64>) {
+    fn end_long(&self, now: Mono, total: u64) {
         self.add(self.now_at(), now);
-        let away = ran.map_or(0, |ran| total.saturating_sub(ran));
         let most = Work::ALL.iter().max_by_key(|work| get(&self.took[**work as usize])).expect("there are some");
-        let most = if away > total / 2 { Work::Away } else { *most };
-        self.long[most as usize].record(total);
-        set(&self.took[Work::Away as usize], away);
+        self.long[*most as usize].record(total);
         for (spent, took) in self.spent.iter().zip(&self.took) {
             set(spent, get(spent) + get(took));
         }
@@ -235,8 +230,8 @@ impl TurnMeter {
         &self.long[work as usize]
     }
 
-    /// Nanoseconds of long turns that this work took. What the thread did not run for is counted beside the others, as it
-    /// is not known which of them it held up.
+    /// Nanoseconds of long turns that this work took. What the thread did not run for, since others had its core, is among them:
+    /// to know it would take a system call for each turn.
     pub fn spent_ns(&self, work: Work) -> u64 {
         get(&self.spent[work as usize])
     }

@@ -31,7 +31,7 @@ fn turn(meter: &TurnMeter, works: &[(Work, u64)]) {
         meter.at(*work);
         pass(*ns);
     }
-    meter.end(Mono(NOW.get()), None);
+    meter.end(Mono(NOW.get()));
 }
 
 fn count(meter: &TurnMeter, work: Work) -> u64 {
@@ -79,31 +79,20 @@ fn what_is_rare_is_always_measured() {
 }
 
 #[test]
-fn a_turn_in_which_the_thread_did_not_run_is_nobody_s_fault() {
-    let meter = meter();
-    meter.begin(Mono(NOW.get()));
-    meter.at(Work::Lists);
-    pass(4 * MS);
-    meter.end(Mono(NOW.get()), Some(MS));
-    assert_eq!((count(&meter, Work::Away), count(&meter, Work::Lists)), (1, 0));
-    assert_eq!((meter.spent_ns(Work::Away), meter.spent_ns(Work::Lists)), (3 * MS, 4 * MS));
-}
-
-#[test]
 fn a_turn_ends_once_and_one_whose_end_nobody_saw_is_not_counted() {
     let meter = meter();
     meter.begin(Mono(NOW.get()));
     meter.at(Work::Kernel);
     pass(2 * MS);
-    meter.end(Mono(NOW.get()), None);
+    meter.end(Mono(NOW.get()));
     pass(2 * MS);
-    meter.end(Mono(NOW.get()), None);
+    meter.end(Mono(NOW.get()));
     assert_eq!(count(&meter, Work::Usual), 1);
     meter.begin(Mono(NOW.get()));
     pass(2 * MS);
     meter.leave();
     pass(5 * MS);
-    meter.end(Mono(NOW.get()), None);
+    meter.end(Mono(NOW.get()));
     assert_eq!(Work::ALL.iter().map(|work| count(&meter, *work)).sum::<u64>(), 1);
 }
 

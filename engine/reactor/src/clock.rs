@@ -16,12 +16,6 @@ pub(crate) fn mono() -> Mono {
     Mono(at.tv_sec as u64 * 1_000_000_000 + at.tv_nsec as u64)
 }
 
-/// Nanoseconds for which the calling thread has run.
-pub(crate) fn ran() -> u64 {
-    let at = read(libc::CLOCK_THREAD_CPUTIME_ID);
-    at.tv_sec as u64 * 1_000_000_000 + at.tv_nsec as u64
-}
-
 /// Both clocks.
 pub(crate) fn now() -> Now {
     let wall = read(libc::CLOCK_REALTIME);

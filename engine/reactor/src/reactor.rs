@@ -18,15 +18,13 @@ use std::io;
 use std::sync::Arc;
 use torc_base::ids::ShardId;
 use torc_base::io::{App, Event, Level, Op};
-use torc_base::time::{Mono, Now};
+use torc_base::time::Now;
 use torc_base::turns::{TurnMeter, Work};
 
 /// Events between two looks at the clock.
 const EVENTS_PER_CLOCK: u32 = 32;
 /// Checks of the ring between two looks at the clock while spinning.
 const SPINS_PER_CLOCK: u32 = 64;
-/// Of a turn that is watched so many operations are submitted before the wait, so that it is seen what they take.
-const MANY_QUEUED: usize = 8;
 /// Why a loop could not start or go on.
 #[derive(Debug)]
 pub struct Error {
@@ -125,8 +123,6 @@ struct Reactor<'a, A: App> {
     ring_messages: bool,
     stats: Arc<LoopStats>,
     turns: Arc<TurnMeter>,
-    /// For how long the thread had run when a turn began that is watched.
-    ran: Option<u64>,
     log: &'a mut dyn FnMut(Level, &str),
 }
 
@@ -161,7 +157,6 @@ impl<'a, A: App> Reactor<'a, A> {
             ring_messages: features.ring_messages,
             stats,
             turns,
-            ran: None,
             log,
         })
     }
@@ -372,27 +367,13 @@ impl<'a, A: App> Reactor<'a, A> {
 
     fn begin_turn(&mut self) {
         let now = self.now.mono;
-        let ran = self.turns.is_watched().then(clock::ran);
-        self.end_turn(now, ran);
+        self.turns.end(now);
         self.turns.begin(now);
-        self.ran = ran;
-    }
-
-    /// The turn under way ends, if there is one; `ran`: for how long the thread has run, if that is looked at.
-    fn end_turn(&mut self, now: Mono, ran: Option<u64>) {
-        let ran = ran.zip(self.ran).map(|(now, began)| now - began);
-        self.turns.end(now, ran);
     }
 
     /// Submits this turn's operations and waits for something to do.
     fn submit_and_wait(&mut self) -> Result<(), Error> {
         self.turns.at(Work::Kernel);
-        if self.turns.is_watched() && self.kernel.ring.queued() >= MANY_QUEUED {
-            self.kernel.ring.enter(0, None)?;
-            if self.kernel.ring.at_hand() > 0 {
-                return Ok(());
-            }
-        }
         if !self.events.is_empty() || self.kernel.ring.at_hand() > 0 || self.post.has_mail() {
             return Ok(self.kernel.ring.enter(0, None)?);
         }
@@ -404,15 +385,14 @@ impl<'a, A: App> Reactor<'a, A> {
         }
         let retries = self.kernel.acceptors.iter().filter_map(Acceptor::retry_at);
         let due = retries.chain(self.app.deadline()).min();
-        let watched = self.turns.is_watched();
         let timeout = match due {
-            None if !watched => {
+            None if !self.turns.is_watched() => {
                 self.turns.leave();
                 None
             }
             due => {
                 let now = clock::mono();
-                self.end_turn(now, watched.then(clock::ran));
+                self.turns.end(now);
                 due.map(|at| at.since(now))
             }
         };
@@ -429,8 +409,7 @@ impl<'a, A: App> Reactor<'a, A> {
     fn spin(&mut self) -> bool {
         self.stats.spins.add(1);
         let start = clock::mono();
-        let ran = self.turns.is_watched().then(clock::ran);
-        self.end_turn(start, ran);
+        self.turns.end(start);
         let due = self.app.deadline();
         loop {
             for _ in 0..SPINS_PER_CLOCK {

@@ -333,11 +333,6 @@ impl Ring {
         Some(next)
     }
 
-    /// Operations that wait to be submitted.
-    pub(crate) fn queued(&mut self) -> usize {
-        self.uring.submission().len()
-    }
-
     /// Completions that can be taken now.
     pub(crate) fn at_hand(&self) -> usize {
         self.completed.len()

@@ -191,7 +191,7 @@ fn times_of(shard: u16, stats: &Stats) -> Vec<Times> {
     let help = "From handing a batch of the shard's log to the disk until it is durable.";
     let flush = times("torc_wal_flush_seconds", help, None, &stats.wal_flush);
     let help = "Turns of the shard's loop that took a millisecond or more, by the work that took most of each: all others wait meanwhile. \
-                usual: the first one in five seconds, of which only rare work was measured; away: the thread did not run.";
+                usual: the first one in five seconds, of which only rare work was measured.";
     // What has never taken long is left out: each is some fifty lines.
     let works = Work::ALL.iter().filter(|work| stats.turns.long(**work).read().1 > 0);
     let of_work =
