@@ -3,9 +3,16 @@
 use torc_base::buf::Buf;
 use torc_base::ids::{GroupId, Index, Offset, SegmentId, Term};
 
-/// What an entry is, to its group. The log only carries it.
+/// What an entry is, to its group. The log only carries it, but for [`Kind::ANEW`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind(pub u8);
+
+impl Kind {
+    /// Of a marker: here the group's log begins anew, and what stands in front of it is none of it. To be appended behind
+    /// [`crate::Wal::restart_group`], or when a group that was dropped is made again: recovery, which has neither from anywhere
+    /// else, forgets what it has found of the group, down to where its entries began.
+    pub const ANEW: Kind = Kind(10);
+}
 
 /// What is to be appended.
 #[derive(Debug)]

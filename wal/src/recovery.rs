@@ -10,6 +10,7 @@ mod salvage;
 use crate::batch::{self, Damage, Descriptor};
 use crate::checkpoint::Section;
 use crate::directory::Directory;
+use crate::entry::Kind;
 use crate::error::WalError;
 use crate::flight::corrupt;
 use crate::index::extents_of;
@@ -538,6 +539,9 @@ impl Recovery {
         let count = header.count as usize;
         let line = |number| Descriptor::decode(&header, bytes, number).expect("checked");
         for d in (0..count).map(line) {
+            if replayed && d.index == Index(0) && d.kind == Kind::ANEW.0 {
+                parts.directory.drop_group(d.group);
+            }
             // A group that the checkpoint does not know had been dropped when it was made.
             if d.index > Index(0) && (replayed || parts.directory.group(d.group).is_some()) {
                 parts.directory.note(d.group, d.index, d.first_offset, d.end_offset());

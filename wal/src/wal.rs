@@ -663,7 +663,7 @@ impl Wal {
         self.drop_group(group);
     }
 
-    /// All entries of the group are dead, and its id is never used again.
+    /// All entries of the group are dead. The next checkpoint says it; before that, if it comes again, [`crate::Kind::ANEW`].
     pub fn drop_group(&mut self, group: GroupId) {
         self.directory.drop_group(group);
         self.reader.truncate(group, Index(0));

@@ -3,11 +3,11 @@
 mod rig;
 
 use rig::{FIRST, Rig, small};
-use torc_base::ids::{BatchSeq, GroupId, Index};
+use torc_base::ids::{BatchSeq, GroupId, Index, Offset, Term};
 use torc_base::io::{DiskError, DiskKind};
 use torc_base::limits::PAGE;
 use torc_wal::segment::Header;
-use torc_wal::{From, Outcome, Read, State, WalSettings};
+use torc_wal::{Entry, From, Kind, Outcome, Read, State, WalSettings};
 
 #[test]
 fn an_error_on_any_write_fences_the_log_and_leaves_no_hole() {
@@ -278,6 +278,40 @@ fn dropped_groups_stay_dropped_over_a_checkpoint() {
     assert_eq!(rig.wal.last_index(GroupId(2)), None);
     assert_eq!(rig.wal.last_index(GroupId(1)), Some(Index(10)));
     rig.verify(1000);
+}
+
+/// A group is dropped and comes again before a checkpoint says the former: recovery finds what came, wherever that begins.
+#[test]
+fn a_group_that_comes_again_has_nothing_of_the_one_before() {
+    for (first, again) in [(1, true), (3, true), (20, true), (1, false)] {
+        let mut rig = Rig::started(small(), 7);
+        rig.fill(1, 10, 1_000);
+        rig.wal.release(GroupId(1), Index(4));
+        rig.checkpoint();
+        rig.fill(1, 2, 1_000);
+        rig.drop_group(1);
+        rig.wal.append(marker(GroupId(1), Kind::ANEW));
+        if again {
+            rig.append_at(1, first, 70, 1_000, false);
+            rig.append_at(1, first + 1, 80, 1_000, false);
+        }
+        rig.settle();
+        rig.kill(true);
+        rig.open().expect("sound");
+        let (wal, id) = (&rig.wal, GroupId(1));
+        let found = (wal.first_index(id), wal.last_index(id), wal.compacted(id));
+        let entries: u64 = wal.runs(id).iter().map(|run| run.entries).sum();
+        let expected =
+            if again { (Some(Index(first)), Some(Index(first + 1)), Index(0)) } else { (None, None, Index(0)) };
+        assert_eq!((found, entries), (expected, if again { 2 } else { 0 }));
+    }
+}
+
+fn marker(group: GroupId, kind: Kind) -> Entry {
+    let (index, bytes) = (Index(0), torc_base::buf::Buf::copy_of(b""));
+    let (first_offset, records, max_timestamp) = (Offset(0), 0, -1);
+    let (term, prefix_len, body_crc, gather) = (Term(1), 0, torc_base::crc::crc32c(b""), false);
+    Entry { group, kind, term, index, first_offset, records, max_timestamp, bytes, prefix_len, body_crc, gather }
 }
 
 #[test]

@@ -43,8 +43,9 @@ pub mod kind {
     pub const HOLE: Kind = Kind(8);
     /// A state that replaces a follower's whole log; not part of it: its index is 0.
     pub const STATE: Kind = Kind(9);
-    /// In a log that is damaged: here it begins anew, without entries; not part of it: its index is 0.
-    pub const ANEW: Kind = Kind(10);
+    /// Here the log begins anew, without entries, since it was damaged or its replica had been moved away; not part of it: its
+    /// index is 0.
+    pub const ANEW: Kind = Kind::ANEW;
     /// A transaction of the tree.
     pub const TXN: Kind = Kind(11);
     /// A part of a tree that is to replace a follower's whole log; not part of it: its index is 0.

@@ -411,6 +411,7 @@ impl Groups {
                 restored,
                 began,
                 began_anew,
+                told: None,
                 loss,
                 parts: None,
                 meaning,

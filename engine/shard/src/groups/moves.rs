@@ -155,7 +155,16 @@ impl Groups {
         self.moves.made += 1;
         let life = self.settings.cluster.start ^ self.moves.made.rotate_left(32);
         let incarnation = Prng::new(self.settings.seed ^ life ^ id.get().rotate_left(17)).next_u64() | 1;
+        if self.groups.contains_key(&id) || self.fenced().is_some() {
+            return;
+        }
         self.make(out, id, LogKind::Partition, voters, Some(incarnation), false);
+        // The copy that was dropped may stand in the log and in the checkpoint: a start would take the entries of this one, which
+        // are the same, for those, of which the log has nothing any more. In this order: who has nothing is to know that it may
+        // have forgotten something.
+        let hard_state = self.groups[&id].raft.hard_state();
+        self.write_hard_state(id, hard_state);
+        self.write_anew(id);
     }
 
     /// Where a group is to come to; `None`: it may stay.

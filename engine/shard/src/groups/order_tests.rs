@@ -50,6 +50,17 @@ fn in_doubt(member: &Member) -> bool {
     member.group().raft.hard_state().doubt.is_some()
 }
 
+/// A state that a leader sends.
+fn snapshot(mark: Spot, configuration: &Configuration) -> (Message, Vec<Sent>) {
+    let mut state = sent(1, 0, b"").item;
+    (state.kind, state.index, state.term, state.records) = (kind::STATE, mark.index, mark.term, 0);
+    let start = crate::meaning::PartitionLog::encode_start(Offset(7), Offset(90), crate::group::epoch_of(mark.term));
+    (state.bytes, state.prefix_len) = (torc_base::buf::Buf::copy_of(&start), 0);
+    state.body_crc = torc_base::crc::crc32c(&start);
+    let message = Message { term: Term(12), body: Body::Snapshot { mark, configuration: configuration.clone() } };
+    (message, vec![Sent { item: state, gather: false }])
+}
+
 /// A state comes from a leader of whom nothing was heard before: its term stands in front of it.
 #[test]
 fn a_term_that_comes_with_a_state_may_be_found_without_it() {
@@ -58,15 +69,8 @@ fn a_term_that_comes_with_a_state_may_be_found_without_it() {
     for bytes in FILLS.step_by(STEP) {
         let mut member = fresh();
         fill(&mut member, bytes);
-        let mut state = sent(1, 0, b"").item;
-        (state.kind, state.index, state.term, state.records) = (kind::STATE, mark.index, mark.term, 0);
-        let start =
-            crate::meaning::PartitionLog::encode_start(Offset(7), Offset(90), crate::group::epoch_of(mark.term));
-        (state.bytes, state.prefix_len) = (torc_base::buf::Buf::copy_of(&start), 0);
-        state.body_crc = torc_base::crc::crc32c(&start);
         let configuration = Configuration::of_voters([1, 2, 4].map(NodeId));
-        let message = Message { term: Term(12), body: Body::Snapshot { mark, configuration: configuration.clone() } };
-        let entries = vec![Sent { item: state, gather: false }];
+        let (message, entries) = snapshot(mark, &configuration);
         assert_eq!(member.call(|groups, out| groups.receive(out, LOG, MEMBERS[1], message, entries)), Ok(()));
         member.run();
         for again in crashes(&member) {
@@ -105,4 +109,63 @@ fn a_log_that_begins_anew_is_never_found_without_its_doubt() {
         }
     }
     assert!(met > 0, "no batch ended there");
+}
+
+/// The entry behind those that the log has from `first` on, one behind the other.
+fn whole_to(member: &Member, first: Index) -> Index {
+    member.groups.wal.runs(LOG).iter().fold(first, |next, run| {
+        assert!(run.entries == run.last_index.get() + 1 - run.first_index.get(), "{run:?}");
+        if run.first_index <= next { next.max(run.last_index.next()) } else { next }
+    })
+}
+
+/// A replica is moved away and comes back, and no checkpoint is made meanwhile: what a start finds is what the log has, of the copy
+/// that went or of the one that came, whose entries are the same.
+#[test]
+fn a_replica_that_moved_away_and_back_is_not_taken_for_the_one_before() {
+    // Where the log of the copy that goes begins, and whether the one that comes begins with a state.
+    for (released, with_state) in [(1, false), (3, false), (1, true), (3, true)] {
+        let (mut met, mut between) = ([0; 4], 0);
+        for bytes in FILLS.step_by(STEP) {
+            let mut member = fresh();
+            let entries = vec![sent(1, 0, b"a"), sent(2, 1, b"b"), sent(3, 2, b"c")];
+            let message = append(Spot::default(), 3, &entries);
+            assert_eq!(member.call(|groups, out| groups.receive(out, LOG, MEMBERS[1], message, entries)), Ok(()));
+            member.run();
+            let first = Index(released);
+            member.groups.wal.release(LOG, first);
+            member.call(|groups, out| groups.step(out, LOG, Input::Released { first }));
+            member.checkpoint();
+            let had = member.groups.wal.written();
+            member.call(|groups, out| groups.drop_group(out, LOG));
+            fill(&mut member, bytes);
+            member.call(|groups, out| groups.create_added(out, LOG, &[MEMBERS[1]]));
+            member.run();
+            assert!(in_doubt(&member));
+            let (message, entries) = if with_state {
+                snapshot(Spot { term: Term(9), index: Index(2) }, &Configuration::of_voters([MEMBERS[1]]))
+            } else {
+                let entries = vec![sent(1, 0, b"a"), sent(2, 1, b"b")];
+                (append(Spot::default(), 2, &entries), entries)
+            };
+            assert_eq!(member.call(|groups, out| groups.receive(out, LOG, MEMBERS[1], message, entries)), Ok(()));
+            member.run();
+            for again in crashes(&member).into_iter().skip(had.get() as usize) {
+                let (raft, wal) = (&again.group().raft, &again.groups.wal);
+                let (first, last) = (raft.log().first(), raft.log().last());
+                if wal.last_index(LOG).is_some() {
+                    assert_eq!((wal.first_index(LOG), wal.last_index(LOG)), (Some(first), Some(last)), "{bytes}");
+                }
+                assert_eq!(whole_to(&again, first), last.next(), "{bytes}: all are there");
+                assert!(last == Index(3) || in_doubt(&again), "{bytes}: it may have forgotten what it had");
+                let members = raft.configuration().1;
+                assert!(last == Index(3) || members == &Configuration::of_voters([MEMBERS[1]]), "{members:?}");
+                met[last.get() as usize] += 1;
+                between += usize::from(last == Index(3) && in_doubt(&again));
+            }
+        }
+        assert!(met[0] > 0 && met[1] == 0 && met[3] > 0, "{met:?}");
+        assert!(met[2] >= FILLS.step_by(STEP).count(), "all that was written is found: {met:?}");
+        assert!(between > 0, "the doubt was never found alone");
+    }
 }

@@ -56,8 +56,10 @@ pub(super) struct RecoveredGroup {
     pub restored: bool,
     /// How it began is known.
     pub began: bool,
-    /// It has begun anew in the log that was read, since damage was found in it.
+    /// It has begun anew in the log that was read, since damage was found in it, or its replica had been moved away.
     pub began_anew: bool,
+    /// The members that the last hard state in the log named: behind it the log may begin anew.
+    pub told: Option<Configuration>,
     pub loss: Loss,
     /// Parts of a tree that is to replace all that is here, if they turn out to be all.
     pub parts: Option<Box<FoundParts>>,
@@ -76,6 +78,7 @@ impl RecoveredGroup {
             restored: false,
             began: false,
             began_anew: false,
+            told: None,
             loss: Loss::default(),
             parts: None,
             meaning,
@@ -91,7 +94,11 @@ impl RecoveredGroup {
         }
         if index <= self.last {
             match self.term_at(index) {
-                Some(known) if known == term => return Ok(()),
+                // For the log's index it stands in the place of all behind it: it began anew, and its beginning is lost.
+                Some(known) if known == term && index <= self.applied => {
+                    self.loss.note_gap();
+                    return Ok(());
+                }
                 // Released: the state has it.
                 None => return Ok(()),
                 Some(known) if index <= self.applied => {
@@ -154,6 +161,7 @@ impl RecoveredGroup {
             restored: true,
             began: self.began,
             began_anew: self.began_anew,
+            told: self.told.take(),
             loss: std::mem::take(&mut self.loss).restored(mark),
             parts: None,
             meaning,
@@ -308,6 +316,7 @@ impl Groups {
             // The first one that names members tells how the group began; all later ones say what the log and the checkpoint have,
             // too. Who names none had the group for itself from the beginning, whoever came by an entry since.
             let alone = (Index(0), Configuration::of_voters([node]));
+            found.told = Some(told.members.as_ref().map_or(&alone, |members| members).1.clone());
             if found.configurations.is_empty() || told.members.is_some() && found.configurations[..] == [alone.clone()]
             {
                 let members = told.members.unwrap_or(alone);
@@ -322,18 +331,21 @@ impl Groups {
         let settings = Arc::clone(&self.settings);
         let found = self.recovered_group(item.group, None)?;
         match item.kind {
-            kind::STATE | kind::ANEW | kind::PART | kind::PARTS if found.loss.is_gap() => Ok(()),
             kind::ANEW => {
-                found.begin_anew(&settings);
-                found.began_anew = true;
+                found.begin_again(&settings);
                 Ok(())
             }
+            kind::STATE | kind::PART | kind::PARTS if found.loss.is_gap() => Ok(()),
             kind::STATE => found.restore(&item.bytes),
             kind::PART => {
                 found.parts = FoundParts::with(found.parts.take(), &item.bytes, &found.meaning);
                 Ok(())
             }
             kind::PARTS => found.restore_parts(&item.bytes),
+            _ if found.is_begun_again(item) => {
+                found.begin_again(&settings);
+                found.extend(item)
+            }
             _ => found.extend(item),
         }
     }
@@ -402,9 +414,11 @@ impl Groups {
         found.look_for_state();
         let (_, members) = found.configurations.last().expect("just seen");
         let has_others = members.members().iter().any(|member| member.id != node && member.seat.votes());
+        found.know_its_terms();
         if found.began_anew {
-            if self.wal.compacted(id) > Index(0) {
-                // Where its entries lie now cannot be told from where they lay.
+            let begins = self.wal.first_index(id).is_none_or(|first| first <= found.first);
+            if self.wal.compacted(id) > Index(0) || !begins {
+                // Nobody said so in the log: where its entries lie now cannot be told from where they lay.
                 found.loss.note_gap();
             } else if found.last == Index(0) {
                 self.wal.restart_group(id);
@@ -431,6 +445,9 @@ impl Groups {
         self.groups.insert(id, Group::new(raft, meaning));
         if consequence.doubt.is_some() {
             self.write_hard_state(id, hard_state);
+        }
+        if consequence.anew {
+            self.write_anew(id);
         }
     }
 

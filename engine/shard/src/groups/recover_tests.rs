@@ -283,3 +283,30 @@ fn a_group_that_began_alone_and_has_others_by_its_log_is_whole() {
         assert_eq!(raft.configuration().1, &with_learner);
     }
 }
+
+/// Logs of older torcs, and damaged ones, do not say that they begin anew: a replica that was moved away has come back, and its
+/// entries stand again behind those that it had.
+#[test]
+fn a_log_that_begins_again_without_a_word_is_not_the_one_before() {
+    let old = |applied: u64| {
+        let mut groups = groups();
+        for entry in [entry(1, 1, 0, 0), entry(1, 2, 0, 5), entry(1, 3, 5, 2)] {
+            groups.replay(&entry).unwrap();
+        }
+        let found = groups.checkpoint.recovery.found.get_mut(&GroupId(1024)).unwrap();
+        found.meaning.apply(Index(applied));
+        found.applied = Index(applied);
+        groups
+    };
+    for applied in [0, 1, 3] {
+        let mut groups = old(applied);
+        groups.replay(&entry(1, 1, 0, 0)).unwrap();
+        groups.replay(&entry(1, 2, 0, 5)).unwrap();
+        let found = &groups.checkpoint.recovery.found[&GroupId(1024)];
+        assert_eq!(told(found), (2, 0, 5, 1, vec![(1, 1)]), "{applied} was applied");
+    }
+    // Its first entries are lost, too: nobody knows what it has.
+    let mut groups = old(3);
+    groups.replay(&entry(1, 2, 0, 5)).unwrap();
+    assert!(groups.checkpoint.recovery.found[&GroupId(1024)].loss.is_gap());
+}

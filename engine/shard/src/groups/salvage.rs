@@ -172,6 +172,32 @@ impl RecoveredGroup {
         Consequence { doubt: Some(doubt), anew, cut: self.loss.from.filter(|_| has_others && !anew) }
     }
 
+    /// True if an entry that was found is the first of a log that has others behind it already: the log began anew, and its word of
+    /// that is lost. (Older torcs had none for replicas that moved away and back.)
+    pub(super) fn is_begun_again(&self, item: &torc_wal::Item) -> bool {
+        let known = self.term_at(item.index).is_none_or(|term| term == item.term);
+        item.index == Index(1) && self.applied > Index(0) && known
+    }
+
+    /// The log says, or shows, that it begins anew, with the members that it named in front of that.
+    pub(super) fn begin_again(&mut self, settings: &Settings) {
+        self.begin_anew(settings);
+        if let Some(members) = self.told.take() {
+            self.configurations = vec![(Index(0), members)];
+        }
+        self.loss.gap = false;
+        self.began_anew = true;
+    }
+
+    /// A replica that is made again knows no term. A crash may have left its hard state, and not the word that the log begins anew:
+    /// then the log is the one before, and the member is in doubt.
+    pub(super) fn know_its_terms(&mut self) {
+        let known = self.terms.last().map_or(Term(0), |run| run.term);
+        if matches!(self.hard_state.doubt, Some(Doubt::All { .. })) && self.hard_state.term < known {
+            (self.hard_state.term, self.hard_state.vote) = (known, None);
+        }
+    }
+
     /// Its log is empty.
     pub(super) fn begin_anew(&mut self, settings: &Settings) {
         let members = self.configurations.pop().map(|(_, members)| members);
