@@ -157,17 +157,14 @@ impl Groups {
     }
 
     /// Goes on with what is under way, or looks for what is due.
-    /// Goes on, for so many bytes at most; how many it took.
-    pub(super) fn turn_compaction(&mut self, out: &mut Out, bytes: usize) -> usize {
+    pub(super) fn turn_compaction(&mut self, out: &mut Out) {
         if self.phase != Phase::Running || (self.compaction.groups.is_empty() && !self.compaction.begun) {
-            return 0;
+            return;
         }
         let before = self.stats.turns.at(Work::Compaction);
-        let most = bytes.min(COMPACTION_TURN);
-        let mut budget = most;
+        let mut budget = COMPACTION_TURN;
         while budget > 0 && self.compaction_step(out, &mut budget) {}
         self.stats.turns.at(before);
-        most - budget
     }
 
     /// One step. False: it waits for something.

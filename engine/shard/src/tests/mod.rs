@@ -33,7 +33,6 @@ mod stages;
 mod stalled;
 mod timeouts;
 mod topic_partitions;
-mod turns;
 mod verbs;
 mod young_disks;
 mod znode_multis;
