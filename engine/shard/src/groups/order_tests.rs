@@ -87,16 +87,22 @@ fn a_term_that_comes_with_a_state_may_be_found_without_it() {
     assert!(met > 0, "the term was never found alone");
 }
 
+/// A member that has got entries 1 to 3.
+fn with_three_entries() -> Member {
+    let mut member = fresh();
+    let entries = vec![sent(1, 0, b"a"), sent(2, 1, b"b"), sent(3, 2, b"c")];
+    let message = append(Spot::default(), 3, &entries);
+    assert_eq!(member.call(|groups, out| groups.receive(out, LOG, MEMBERS[1], message, entries)), Ok(()));
+    member.run();
+    member
+}
+
 /// A log that is damaged begins anew: whoever has nothing of it any more knows that it may have forgotten something.
 #[test]
 fn a_log_that_begins_anew_is_never_found_without_its_doubt() {
     let mut met = 0;
     for bytes in FILLS.step_by(STEP) {
-        let mut member = fresh();
-        let entries = vec![sent(1, 0, b"a"), sent(2, 1, b"b"), sent(3, 2, b"c")];
-        let message = append(Spot::default(), 3, &entries);
-        assert_eq!(member.call(|groups, out| groups.receive(out, LOG, MEMBERS[1], message, entries)), Ok(()));
-        member.run();
+        let mut member = with_three_entries();
         let had = member.groups.wal.written();
         fill(&mut member, bytes);
         member.call(|groups, out| groups.begin_anew(out, LOG));
@@ -127,11 +133,7 @@ fn a_replica_that_moved_away_and_back_is_not_taken_for_the_one_before() {
     for (released, with_state) in [(1, false), (3, false), (1, true), (3, true)] {
         let (mut met, mut between) = ([0; 4], 0);
         for bytes in FILLS.step_by(STEP) {
-            let mut member = fresh();
-            let entries = vec![sent(1, 0, b"a"), sent(2, 1, b"b"), sent(3, 2, b"c")];
-            let message = append(Spot::default(), 3, &entries);
-            assert_eq!(member.call(|groups, out| groups.receive(out, LOG, MEMBERS[1], message, entries)), Ok(()));
-            member.run();
+            let mut member = with_three_entries();
             let first = Index(released);
             member.groups.wal.release(LOG, first);
             member.call(|groups, out| groups.step(out, LOG, Input::Released { first }));

@@ -627,19 +627,24 @@ fn words_that_list_all_watches_are_answered_in_turns() {
     let lines = |id: i64| of(id).iter().map(|path| format!("\t{path}\n")).collect::<String>();
     let by_session: String = sessions.iter().map(|id| format!("0x{id:x}\n{}", lines(*id))).collect();
     for (word, text) in [(b"wchp", by_path), (b"wchc", by_session + "\n")] {
-        let client = rig.connect_at(0, ZOOKEEPER);
-        rig.send_bytes(client, word);
-        other.send(&mut rig, &Ask::Ping);
-        let mut turns = 0;
-        while other.all(&mut rig).is_empty() {
-            rig.turn(0);
-            turns += 1;
-        }
-        assert!(turns < 4 && !rig.is_closed(client), "{turns} turns");
-        rig.run();
-        assert!(rig.is_closed(client));
-        assert_eq!(String::from_utf8(rig.take_bytes(client)).expect("text"), text);
+        assert_eq!(word_in_turns(&mut rig, &mut other, word), text);
     }
+}
+
+/// What a word of four letters is answered, which takes turns: another session's ping is answered before it.
+fn word_in_turns(rig: &mut Rig, other: &mut Zk, word: &[u8]) -> String {
+    let client = rig.connect_at(0, ZOOKEEPER);
+    rig.send_bytes(client, word);
+    other.send(rig, &Ask::Ping);
+    let mut turns = 0;
+    while other.all(rig).is_empty() {
+        rig.turn(0);
+        turns += 1;
+    }
+    assert!(turns < 4 && !rig.is_closed(client), "{turns} turns");
+    rig.run();
+    assert!(rig.is_closed(client));
+    String::from_utf8(rig.take_bytes(client)).expect("text")
 }
 
 /// The same of ephemeral znodes.
@@ -662,18 +667,7 @@ fn the_word_that_lists_ephemeral_znodes_is_answered_in_turns() {
     let mut sessions = [zks, others];
     sessions.sort_unstable();
     let all: String = sessions.iter().map(|id| format!("0x{id:x}:\n{}", lines(*id))).collect();
-    let client = rig.connect_at(0, ZOOKEEPER);
-    rig.send_bytes(client, b"dump");
-    other.send(&mut rig, &Ask::Ping);
-    let mut turns = 0;
-    while other.all(&mut rig).is_empty() {
-        rig.turn(0);
-        turns += 1;
-    }
-    assert!(turns < 4 && !rig.is_closed(client), "{turns} turns");
-    rig.run();
-    assert!(rig.is_closed(client));
-    let text = String::from_utf8(rig.take_bytes(client)).expect("text");
+    let text = word_in_turns(&mut rig, &mut other, b"dump");
     let (sessions, rest) = text.split_once("ephemeral nodes dump:\n").expect("a second part");
     assert!(sessions.starts_with("SessionTracker dump:\nSession Sets (1)/(2):\n2 expire at "), "{sessions}");
     let (owned, connections) = rest.split_once("Connections dump:\n").expect("a third part");
