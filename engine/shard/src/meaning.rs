@@ -12,7 +12,7 @@ mod tree;
 
 pub use catalog::CatalogLog;
 pub use partition::{PartitionLog, encode_clock};
-pub use tree::{TreeLog, TreeStart, encode_entry, ends_term, zxid_of};
+pub use tree::{AppliedPart, AppliedTxn, TreeLog, TreeStart, encode_entry, ends_term, zxid_of};
 
 use crate::settings::Settings;
 use torc_base::ids::{GroupId, Index, LeaderEpoch, Offset};

@@ -58,6 +58,7 @@ fn fuzz_txn() {
             let mut bytes = Vec::new();
             valid.encode(&mut bytes);
             let bytes = damaged(&bytes, input);
+            assert_eq!(Txn::check(&bytes), Txn::decode(&bytes).map(|txn| txn.zxid));
             let Ok(txn) = Txn::decode(&bytes) else { continue };
             let mut again = Vec::new();
             txn.encode(&mut again);
@@ -67,8 +68,13 @@ fn fuzz_txn() {
             tree.append(Index(1), txn.clone());
             tree.cut(Index(1));
             assert_eq!((tree.pending(), tree.digest()), ((0, 0), Tree::new(SETTINGS).digest()));
-            tree.append(Index(1), txn);
+            let mut other = tree.clone();
+            tree.append(Index(1), txn.clone());
             apply_all(&mut tree);
+            // The same by who has not made it, in parts.
+            other.follow(Index(1), txn);
+            while other.apply_part(Index(1), 1, &mut Vec::new(), &mut |_| ()).is_some() {}
+            assert_eq!((other.digest(), other.pending()), (tree.digest(), (0, 0)));
         }
     });
 }

@@ -60,6 +60,14 @@ pub struct AppliedTxn {
     pub txn: Txn,
 }
 
+/// A part of one.
+pub enum AppliedPart {
+    /// The last one, or the whole.
+    Last(AppliedTxn),
+    /// So many operations, looked at or applied; more are left.
+    NotLast { operations: usize },
+}
+
 /// The zxid of an entry: the term, and the low 32 bits of its place in the log.
 pub fn zxid_of(term: Term, index: Index) -> Zxid {
     let term = i64::try_from(term.get()).expect("fewer than two billion elections");
@@ -77,10 +85,15 @@ pub fn encode_entry(number: u64, txn: &Txn, out: &mut Vec<u8>) {
     txn.encode(out);
 }
 
-fn decode_entry(bytes: &[u8]) -> Result<(u64, Txn), String> {
+/// The number and the transaction of an entry.
+fn parts_of_entry(bytes: &[u8]) -> Result<(u64, &[u8]), String> {
     let (number, txn) = bytes.split_first_chunk::<NUMBER>().ok_or("an entry that is cut short")?;
-    let txn = Txn::decode(txn).map_err(|error| error.to_string())?;
     Ok((u64::from_le_bytes(*number), txn))
+}
+
+fn decode_entry(bytes: &[u8]) -> Result<(u64, Txn), String> {
+    let (number, txn) = parts_of_entry(bytes)?;
+    Ok((number, Txn::decode(txn).map_err(|error| error.to_string())?))
 }
 
 impl TreeLog {
@@ -113,15 +126,27 @@ impl TreeLog {
         &mut self.tree
     }
 
-    /// Entry `index` is this transaction.
+    /// Entry `index` is this transaction, which this node makes.
     pub fn append(&mut self, index: Index, number: u64, txn: Txn) {
         self.tree.append(index, txn);
         self.numbers.push_back((index, number));
     }
 
+    /// The same of one that others have made, or this node before it was started.
+    fn follow(&mut self, index: Index, number: u64, txn: Txn) {
+        self.tree.follow(index, txn);
+        self.numbers.push_back((index, number));
+    }
+
     /// See [`super::Meaning::check`].
     pub fn check(item: &Item) -> Result<(), String> {
-        read(item).map(|_| ())
+        if !has_txn(item)? {
+            return Ok(());
+        }
+        let zxid = parts_of_entry(&item.bytes)
+            .and_then(|(_, txn)| Txn::check(txn).map_err(|error| error.to_string()))
+            .map_err(|what| of_entry(item, &what))?;
+        check_zxid(item, zxid)
     }
 
     /// See [`super::Meaning::replay`].
@@ -130,7 +155,7 @@ impl TreeLog {
             if txn.zxid <= self.tree.newest_zxid() {
                 return Err(format!("zxid {} after {}", txn.zxid, self.tree.newest_zxid()));
             }
-            self.append(item.index, number, txn);
+            self.follow(item.index, number, txn);
         }
         Ok(())
     }
@@ -166,10 +191,10 @@ impl TreeLog {
         most: usize,
         outcomes: &mut Vec<Outcome>,
         tell: &mut impl FnMut(Event<'_>),
-    ) -> Option<Option<AppliedTxn>> {
+    ) -> Option<AppliedPart> {
         Some(match self.tree.apply_part(through, most, outcomes, tell)? {
-            tree::Applied::Whole(txn) => Some(self.applied(txn)),
-            tree::Applied::Part => None,
+            tree::Applied::Whole(txn) => AppliedPart::Last(self.applied(txn)),
+            tree::Applied::Part(operations) => AppliedPart::NotLast { operations },
         })
     }
 
@@ -252,7 +277,7 @@ impl TreeLog {
                 return Err(format!("entry {index} of the tree's log does not follow entry {last}"));
             }
             last = index;
-            loaded.append(index, number, txn);
+            loaded.follow(index, number, txn);
         }
         if !rest.is_empty() {
             return Err("the tree's section has something behind it".into());
@@ -388,19 +413,31 @@ fn of_tree(error: torc_state::codec::DecodeError) -> String {
 
 /// The transaction of an entry, if it has one.
 fn read(item: &Item) -> Result<Option<(u64, Txn)>, String> {
+    if !has_txn(item)? {
+        return Ok(None);
+    }
+    let (number, txn) = decode_entry(&item.bytes).map_err(|what| of_entry(item, &what))?;
+    check_zxid(item, txn.zxid)?;
+    Ok(Some((number, txn)))
+}
+
+/// True of an entry that has a transaction; one that has none is right.
+fn has_txn(item: &Item) -> Result<bool, String> {
     match item.kind {
-        kind::NOOP => Ok(None),
-        kind::MEMBERS => super::members(item).map(|_| None),
-        kind::TXN => {
-            let of_entry = |what: String| format!("entry {} of the tree's log: {what}", item.index);
-            let (number, txn) = decode_entry(&item.bytes).map_err(of_entry)?;
-            if txn.zxid != zxid_of(item.term, item.index) {
-                return Err(of_entry(format!("zxid {} in term {}", txn.zxid, item.term)));
-            }
-            Ok(Some((number, txn)))
-        }
+        kind::NOOP => Ok(false),
+        kind::MEMBERS => super::members(item).map(|_| false),
+        kind::TXN => Ok(true),
         other => Err(format!("an entry of kind {} does not belong into the tree's log", other.0)),
     }
+}
+
+fn check_zxid(item: &Item, zxid: Zxid) -> Result<(), String> {
+    let is_right = zxid == zxid_of(item.term, item.index);
+    if is_right { Ok(()) } else { Err(of_entry(item, &format!("zxid {zxid} in term {}", item.term))) }
+}
+
+fn of_entry(item: &Item, what: &str) -> String {
+    format!("entry {} of the tree's log: {what}", item.index)
 }
 
 #[cfg(test)]

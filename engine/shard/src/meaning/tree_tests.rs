@@ -230,6 +230,7 @@ fn a_checkpoint_with_entries_that_are_taken_back_leaves_no_ephemeral_znode_behin
 fn a_session_that_ends_while_a_checkpoint_is_taken_has_ended_behind_it_whatever_was_taken_before() {
     let mut log = with_znodes(4_000);
     let session = session(&mut log, 4_001);
+    apply(&mut log, 4_001);
     for n in 0..40 {
         let at = 4_002 + n;
         let path = format!("/z{}/mine", 1 + n * 100);

@@ -3,6 +3,7 @@
 use super::clients::{Stage, Want, What};
 use super::long_reads::Hold;
 use super::{Around, Znodes};
+use crate::meaning::{AppliedPart, AppliedTxn};
 use torc_base::buf::Buf;
 use torc_base::ids::{ConnId, Index, SessionId};
 use torc_net::zookeeper::{self as wire, Connected, ErrorCode, EventState, Reply, failure};
@@ -110,8 +111,8 @@ impl Znodes {
                 break;
             }
             match self.apply_next(around, through, &mut outcomes) {
-                Some(Some((number, txn))) => self.applied(around, number, txn, &outcomes),
-                Some(None) => self.applied_part(around, &outcomes),
+                Some(AppliedPart::Last(AppliedTxn { number, txn })) => self.applied(around, number, txn, &outcomes),
+                Some(AppliedPart::NotLast { .. }) => self.applied_part(around, &outcomes),
                 None => break,
             }
         }
@@ -123,13 +124,8 @@ impl Znodes {
         }
     }
 
-    /// Applies the next entry, or some of a long one (`None`), and tells those who watch.
-    fn apply_next(
-        &mut self,
-        around: &mut Around,
-        through: Index,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Option<Option<(u64, Txn)>> {
+    /// Applies the next entry, or some of a long one, and tells those who watch.
+    fn apply_next(&mut self, around: &mut Around, through: Index, outcomes: &mut Vec<Outcome>) -> Option<AppliedPart> {
         let now = around.now();
         let Znodes { watches, clients, packer, zookeeper, meters, applying, .. } = self;
         let conns = &mut *around.conns;
@@ -157,11 +153,15 @@ impl Znodes {
                 }
             });
         })?;
-        applying.left = applying.left.saturating_sub(outcomes.len().max(1));
+        let operations = match applied {
+            AppliedPart::Last(_) => outcomes.len().max(1),
+            AppliedPart::NotLast { operations } => operations,
+        };
+        applying.left = applying.left.saturating_sub(operations);
         for conn in slow {
             around.close(conn);
         }
-        Some(applied.map(|applied| (applied.number, applied.txn)))
+        Some(applied)
     }
 
     fn applied(&mut self, around: &mut Around, number: u64, txn: Txn, outcomes: &[Outcome]) {
@@ -197,6 +197,10 @@ impl Znodes {
 
     /// A part of a transaction is applied: what is answered to whoever waits for it is made as far.
     fn applied_part(&mut self, around: &mut Around, outcomes: &[Outcome]) {
+        if outcomes.is_empty() {
+            // It was looked through.
+            return;
+        }
         let (number, txn) = around.groups.tree().in_part();
         let Some((conn, _)) = self.asked.get(&number) else { return };
         let Some(step) = self.clients.get_mut(conn).and_then(|client| client.asked(number)) else { return };

@@ -99,6 +99,11 @@ impl AclList {
 
     /// Takes what [`AclList::encode`] wrote.
     pub(super) fn decode(from: &mut Decoder<'_, '_>) -> Result<AclList, DecodeError> {
+        AclList::skip(from).map(|bytes| AclList(bytes.into()))
+    }
+
+    /// The same, and leaves the bytes where they are.
+    pub(super) fn skip<'a>(from: &mut Decoder<'a, '_>) -> Result<&'a [u8], DecodeError> {
         let len = from.u64_max(ZNODE_ACL_BYTES_MAX as u64, "the length of an access list")?;
         let bytes = from.take(len as usize, "an access list")?;
         let mut left = bytes;
@@ -107,7 +112,7 @@ impl AclList {
             entry(&mut left)?;
         }
         from.check(left.is_empty(), "the end of an access list")?;
-        Ok(AclList(bytes.into()))
+        Ok(bytes)
     }
 
     /// Fails unless one of `ids` may do what `perm` says.

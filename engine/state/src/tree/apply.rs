@@ -18,8 +18,8 @@ const TIDIED: usize = 8_192;
 pub enum Applied {
     /// All of it; this was it.
     Whole(Txn),
-    /// Not all of it.
-    Part,
+    /// Not all of it: so many of its operations were applied now, or are known to be about to be.
+    Part(usize),
 }
 
 /// What an operation did.
@@ -76,13 +76,13 @@ impl Tree {
         self.overlay.forget(usize::MAX);
         match applied? {
             Applied::Whole(txn) => Some(txn),
-            Applied::Part => unreachable!("it was to be all"),
+            Applied::Part(_) => unreachable!("it was to be all"),
         }
     }
 
     /// The same, `most` of its operations at most: what those did stands in `outcomes`. Until the last of them is applied
     /// nobody is to see of the znodes that it touches ([`Tree::touches`]), nor of what is counted and listed, and no snapshot
-    /// is begun.
+    /// is begun. What others have made is looked through for these first, `most` operations at a time, too.
     pub fn apply_part(
         &mut self,
         through: Index,
@@ -96,6 +96,16 @@ impl Tree {
             return None;
         };
         let ops = txn.ops();
+        if let Some(seen) = self.overlay.seen().filter(|seen| *seen < ops.len() && ops.len() > most) {
+            let (to, mark) = (ops.len().min(seen.saturating_add(most)), self.overlay.mark());
+            for op in &ops[seen..to] {
+                // As in `append`.
+                let _ = self.stage(op, txn.time);
+            }
+            self.overlay.see(to, mark);
+            self.overlay.put_front(txn);
+            return Some(Applied::Part(to - seen));
+        }
         let (from, to) = (self.applying, ops.len().min(self.applying.saturating_add(most)));
         for op in &ops[from..to] {
             outcomes.push(self.apply_op(op, &txn, tell).unwrap_or_else(Outcome::Failed));
@@ -103,7 +113,7 @@ impl Tree {
         if to < ops.len() {
             self.applying = to;
             self.overlay.put_front(txn);
-            return Some(Applied::Part);
+            return Some(Applied::Part(to - from));
         }
         match &txn.body {
             Body::CreateSession { timeout_ms } if !self.sessions.contains_key(&txn.session) => {
@@ -223,3 +233,7 @@ impl Tree {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

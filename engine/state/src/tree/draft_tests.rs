@@ -137,7 +137,7 @@ fn a_transaction_that_is_applied_in_parts_is_the_same_as_one_that_is_applied_at_
             part.extend_from_slice(&outcomes);
             let at = (before + entries) as usize;
             match applied {
-                Applied::Part => {
+                Applied::Part(_) => {
                     assert_eq!(rig.tree.applied().get(), before + entries);
                     assert_eq!(rig.tree.applying(), part.len());
                     for op in rig.log[at].ops() {

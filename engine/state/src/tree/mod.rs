@@ -1,10 +1,10 @@
 //! The tree of znodes that ZooKeeper's clients see, with its sessions: pure state, fed by a log.
 //!
 //! A request is checked against what will be when all that is appended is applied ([`Tree::prepare`]), and becomes a
-//! transaction that leaves nothing to decide ([`Txn`]). That goes through the log ([`Tree::append`], on every replica), and
-//! is applied once it is committed ([`Tree::apply_next`]). What is appended and not committed lies before the state as a list
-//! ([`overlay`]), which a new leader's entries cut from the back ([`Tree::cut`]). Reads see what is applied. All replicas
-//! that have applied the same transactions have the same [`Tree::digest`].
+//! transaction that leaves nothing to decide ([`Txn`]). That goes through the log ([`Tree::append`], and [`Tree::follow`] on
+//! other replicas), and is applied once it is committed ([`Tree::apply_next`]). What is appended and not committed lies before
+//! the state as a list ([`overlay`]), which a new leader's entries cut from the back ([`Tree::cut`]). Reads see what is applied.
+//! All replicas that have applied the same transactions have the same [`Tree::digest`].
 //!
 //! Who is heard of when ([`expiry`]) and who watches what ([`watches`]) is not in the log, and stands beside the tree.
 
@@ -258,11 +258,23 @@ impl Tree {
         })
     }
 
-    /// Entry `index` of the log is this transaction.
-    pub fn append(&mut self, index: Index, txn: Txn) {
+    /// Entry `index` of the log is this transaction, which others have made: before it is applied nobody is judged by it here.
+    /// So it costs nothing to take it in, however long it is; who is to judge requests applies it first.
+    pub fn follow(&mut self, index: Index, txn: Txn) {
+        self.check_follows(index, &txn);
+        self.drop_draft();
+        self.overlay.follow(index, txn);
+    }
+
+    fn check_follows(&self, index: Index, txn: &Txn) {
         let last = self.overlay.last().map_or(self.applied, |(last, _)| last);
         assert!(index > last, "entry {index} after entry {last}");
         assert!(txn.zxid > self.newest_zxid(), "zxid {} after {}", txn.zxid, self.newest_zxid());
+    }
+
+    /// Entry `index` of the log is this transaction: new requests are judged by it from now on.
+    pub fn append(&mut self, index: Index, txn: Txn) {
+        self.check_follows(index, &txn);
         if let Some(mark) = self.take_draft() {
             return self.overlay.seal(index, txn, mark);
         }

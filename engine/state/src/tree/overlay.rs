@@ -128,6 +128,8 @@ struct Entry {
     znodes: usize,
     sessions: usize,
     bytes: usize,
+    /// Of a transaction that others have made: operations of it that have records. `None`: all that there can be.
+    seen: Option<usize>,
 }
 
 /// All that is not committed.
@@ -140,6 +142,8 @@ pub(super) struct Overlay {
     sessions: Layer<SessionId, Option<Session>>,
     /// Ephemeral znodes here, by session. What is gone again is here too, as long as it is pending.
     owned: BTreeMap<(SessionId, Arc<str>), u32>,
+    /// Entries that others have made, which are the last ones.
+    followed: usize,
     /// Of the entries, encoded.
     bytes: usize,
     /// Records at the front of transactions that are applied: they tell what the state tells, and go some at a time.
@@ -154,6 +158,7 @@ impl Overlay {
             znodes: Layer::new(secret),
             sessions: Layer::new(secret),
             owned: BTreeMap::new(),
+            followed: 0,
             bytes: 0,
             stale: 0,
         }
@@ -229,10 +234,19 @@ impl Overlay {
 
     /// All records since `mark` are those of a transaction.
     pub(super) fn seal(&mut self, index: Index, txn: Txn, (znodes, sessions): Mark) {
+        assert!(self.followed == 0, "who makes transactions has applied those of others");
         let bytes = txn.bytes();
         self.bytes += bytes;
         let (znodes, sessions) = ((self.znodes.end() - znodes) as usize, (self.sessions.end() - sessions) as usize);
-        self.entries.push_back(Entry { index, txn, znodes, sessions, bytes });
+        self.entries.push_back(Entry { index, txn, znodes, sessions, bytes, seen: None });
+    }
+
+    /// A transaction that others have made: it has no records.
+    pub(super) fn follow(&mut self, index: Index, txn: Txn) {
+        let bytes = txn.bytes();
+        self.bytes += bytes;
+        self.followed += 1;
+        self.entries.push_back(Entry { index, txn, znodes: 0, sessions: 0, bytes, seen: Some(0) });
     }
 
     /// Takes the oldest transaction out of its entry, if that is not behind `through`. The entry stays until
@@ -249,11 +263,24 @@ impl Overlay {
         self.entries.front_mut().expect("it was taken out of it").txn = txn;
     }
 
+    /// Of the oldest transaction, which others have made: how many of its operations have records. `None`: all that can.
+    pub(super) fn seen(&self) -> Option<usize> {
+        self.entries.front().and_then(|entry| entry.seen)
+    }
+
+    /// The oldest transaction, which others have made, has the records since `mark`: so many of its operations have theirs.
+    pub(super) fn see(&mut self, seen: usize, (znodes, _): Mark) {
+        let records = (self.znodes.end() - znodes) as usize;
+        let entry = self.entries.front_mut().expect("there is one");
+        (entry.seen, entry.znodes) = (Some(seen), entry.znodes + records);
+    }
+
     /// The oldest entry's transaction is applied. What it says of znodes is what the state says from now on, and goes by
     /// [`Overlay::forget`].
     pub(super) fn pop_front(&mut self) {
         let entry = self.entries.pop_front().expect("it was taken out of it");
         self.bytes -= entry.bytes;
+        self.followed -= usize::from(entry.seen.is_some());
         self.stale += entry.znodes;
         for _ in 0..entry.sessions {
             self.sessions.pop_front();
@@ -282,6 +309,7 @@ impl Overlay {
         }
         let entry = self.entries.pop_back()?;
         self.bytes -= entry.bytes;
+        self.followed -= usize::from(entry.seen.is_some());
         let (znodes, sessions) = self.mark();
         self.back_to((znodes - entry.znodes as u64, sessions - entry.sessions as u64));
         Some(entry.txn)

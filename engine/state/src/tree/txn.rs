@@ -142,6 +142,31 @@ impl Op {
             _ => return Err(from.bad("the kind of an operation")),
         })
     }
+
+    /// Passes over one that [`Op::decode`] can read.
+    fn skip(from: &mut Decoder<'_, '_>) -> Result<(), DecodeError> {
+        let kind = from.u8("the kind of an operation")?;
+        path_text(from)?;
+        match kind {
+            CREATE => {
+                data(from)?;
+                AclList::skip(from)?;
+                from.i64("what a znode ends with")?;
+                number(from, "children that were made")?;
+            }
+            SET_DATA => {
+                data(from)?;
+                number(from, "a version")?;
+            }
+            SET_ACL => {
+                AclList::skip(from)?;
+                number(from, "a version")?;
+            }
+            DELETE | CHECK => {}
+            _ => return Err(from.bad("the kind of an operation")),
+        }
+        Ok(())
+    }
 }
 
 impl Txn {
@@ -199,17 +224,38 @@ impl Txn {
     /// Reads one that fills `bytes`.
     pub fn decode(mut bytes: &[u8]) -> Result<Txn, DecodeError> {
         let mut from = Decoder::new(&mut bytes);
-        let version = from.u8("the version of a transaction")?;
-        from.check(version == VERSION, "the version of a transaction")?;
-        let session = SessionId(from.i64("a session")?);
-        let cxid = number(&mut from, "a client's number")?;
-        let zxid = Zxid(from.i64("a zxid")?);
-        from.check(zxid > Zxid(0), "a zxid")?;
-        let time = Wall(from.i64("a time")?);
-        let body = body(&mut from)?;
+        let mut txn = head(&mut from)?;
+        txn.body = body(&mut from)?;
         from.check(from.is_empty(), "the end of a transaction")?;
-        Ok(Txn { session, cxid, zxid, time, body })
+        Ok(txn)
     }
+
+    /// The zxid of one that fills `bytes`. It can be read: that is looked at, and nothing of a long one is kept.
+    pub fn check(mut bytes: &[u8]) -> Result<Zxid, DecodeError> {
+        let mut from = Decoder::new(&mut bytes);
+        let zxid = head(&mut from)?.zxid;
+        if from.is_at(MULTI) {
+            from.u8("the kind of a transaction")?;
+            let count = from.count(TREE_OPS_MAX, "operations")?;
+            (0..count).try_for_each(|_| Op::skip(&mut from))?;
+        } else {
+            body(&mut from)?;
+        }
+        from.check(from.is_empty(), "the end of a transaction")?;
+        Ok(zxid)
+    }
+}
+
+/// What stands in front of what a transaction does.
+fn head(from: &mut Decoder<'_, '_>) -> Result<Txn, DecodeError> {
+    let version = from.u8("the version of a transaction")?;
+    from.check(version == VERSION, "the version of a transaction")?;
+    let session = SessionId(from.i64("a session")?);
+    let cxid = number(from, "a client's number")?;
+    let zxid = Zxid(from.i64("a zxid")?);
+    from.check(zxid > Zxid(0), "a zxid")?;
+    let time = Wall(from.i64("a time")?);
+    Ok(Txn { session, cxid, zxid, time, body: Body::Multi(Vec::new()) })
 }
 
 fn body(from: &mut Decoder<'_, '_>) -> Result<Body, DecodeError> {
@@ -240,9 +286,13 @@ fn body(from: &mut Decoder<'_, '_>) -> Result<Body, DecodeError> {
 
 /// A path that there can be.
 pub(super) fn path(from: &mut Decoder<'_, '_>) -> Result<Arc<str>, DecodeError> {
+    path_text(from).map(Arc::from)
+}
+
+fn path_text<'a>(from: &mut Decoder<'a, '_>) -> Result<&'a str, DecodeError> {
     let text = from.text(ZNODE_PATH_BYTES_MAX, "a path")?;
     path::check(text).map_err(|_| from.bad("a path"))?;
-    Ok(text.into())
+    Ok(text)
 }
 
 /// Appends data, of which "none" is another thing than no bytes.

@@ -41,12 +41,14 @@ fn every_transaction_comes_out_of_its_bytes_as_it_went_in() {
         let mut bytes = Vec::new();
         txn.encode(&mut bytes);
         assert_eq!(Txn::decode(&bytes), Ok(txn.clone()));
+        assert_eq!(Txn::check(&bytes), Ok(txn.zxid));
         assert!(bytes.len() <= txn.bytes(), "{} of {}", bytes.len(), txn.bytes());
         for len in 0..bytes.len() {
             assert!(Txn::decode(&bytes[..len]).is_err(), "{len} bytes of {txn:?}");
+            assert!(Txn::check(&bytes[..len]).is_err(), "{len} bytes of {txn:?}");
         }
         bytes.push(0);
-        assert!(Txn::decode(&bytes).is_err());
+        assert!(Txn::decode(&bytes).is_err() && Txn::check(&bytes).is_err());
     }
 }
 
