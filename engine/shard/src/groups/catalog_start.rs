@@ -34,6 +34,9 @@ impl Groups {
     /// The catalog or the tree is about to be in a checkpoint, in so many bytes, as it is applied through `applied`: of its
     /// log that which nobody needs goes.
     pub fn release_whole(&mut self, out: &mut Out, id: GroupId, state_bytes: usize, applied: Index) {
+        if id == GroupId::CATALOG {
+            self.catalog_mut().note_bytes(state_bytes);
+        }
         let group = &self.groups[&id];
         let (kept, name) = about(id);
         if group.is_alone() {
@@ -71,13 +74,10 @@ impl Groups {
         }
     }
 
-    /// True if the state can go to other members, so that they can do without the log.
+    /// True if the state can go to other members, so that they can do without the log, as far as is known without a look at all
+    /// of it: the next checkpoint says so for sure.
     pub(super) fn may_go_whole(&self, id: GroupId) -> bool {
-        let mut bytes = Vec::new();
-        if id == GroupId::CATALOG {
-            self.catalog().encode(&mut bytes);
-        }
-        bytes.len() <= self.state_bytes_max()
+        id != GroupId::CATALOG || self.catalog().bytes() <= self.state_bytes_max()
     }
 
     /// Such a state as it is applied: where it is in its log, and who belongs to the group there.

@@ -10,6 +10,8 @@ use torc_wal::Item;
 /// The catalog with its log's uncommitted end.
 pub struct CatalogLog {
     state: Catalog,
+    /// What the state took when it was last written into a checkpoint, or read.
+    bytes: usize,
 }
 
 impl CatalogLog {
@@ -21,14 +23,15 @@ impl CatalogLog {
             brokers: settings.nodes().collect(),
             replication: settings.default_replication,
         };
-        CatalogLog { state: Catalog::new(defaults) }
+        CatalogLog { state: Catalog::new(defaults), bytes: 0 }
     }
 
     /// As [`CatalogLog::encode_start`] has it, for whoever knows the same defaults as this one.
     pub fn decode_start(&self, mut bytes: &[u8]) -> Result<CatalogLog, String> {
+        let len = bytes.len();
         let state = Catalog::decode(self.state.defaults().clone(), &mut bytes).map_err(|error| error.to_string())?;
         let whole = bytes.is_empty() && state.pending().len() == 0;
-        if whole { Ok(CatalogLog { state }) } else { Err("a catalog with something behind it".into()) }
+        if whole { Ok(CatalogLog { state, bytes: len }) } else { Err("a catalog with something behind it".into()) }
     }
 
     /// All that is committed.
@@ -47,6 +50,16 @@ impl CatalogLog {
     pub fn planner(&mut self, absent: &BTreeSet<NodeId>) -> &mut Catalog {
         self.state.begin_plans(absent);
         &mut self.state
+    }
+
+    /// Bytes that the state took when it was last written into a checkpoint, or read: to count them anew would be to write it anew.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// It has taken so many.
+    pub fn note_bytes(&mut self, bytes: usize) {
+        self.bytes = bytes;
     }
 
     /// True while a command is appended and not committed.
@@ -91,6 +104,7 @@ impl CatalogLog {
 
     /// Takes the state over that a checkpoint's section has.
     pub fn load(&mut self, section: &[u8]) -> Result<(), String> {
+        self.bytes = section.len();
         let (_, mut state) = section.split_first_chunk::<8>().ok_or("the catalog's section is too short")?;
         let defaults = self.state.defaults().clone();
         self.state = Catalog::decode(defaults, &mut state).map_err(|error| format!("the catalog: {error}"))?;
