@@ -5,8 +5,9 @@ use crate::inquire;
 use crate::machine::Process;
 use crate::metrics::{Commands, Kind, Sample};
 use crate::samples::{Counters, all_ready};
+use torc_base::ids::SessionId;
 use torc_reactor::resources::Limits;
-use torc_shard::znodes::facts::{Detail, Facts, Number};
+use torc_shard::znodes::facts::{Detail, Facts, ListOf, ListPart, ListPlace, Number};
 use torc_shard::znodes::words::Reset;
 use torc_shard::{Finding, Inquiry};
 
@@ -16,12 +17,35 @@ fn facts(counters: &[Counters], detail: Detail, reset: Option<Reset>) -> Option<
         return None;
     }
     let _one = inquire::one_look();
-    let question = |shard: usize| (shard == 0).then_some(Inquiry::ZooKeeper { detail, reset });
-    let findings = inquire::ask(counters, (0..counters.len()).map(question).collect());
-    let finding = findings.into_iter().next().flatten();
-    let Some(Finding::ZooKeeper(Some(facts))) = finding else { return None };
+    let Some(Finding::ZooKeeper(Some(mut facts))) = ask(counters, Inquiry::ZooKeeper { detail, reset }) else {
+        return None;
+    };
+    match detail.in_parts() {
+        Some(of @ ListOf::Ephemerals) => facts.ephemerals = list(counters, of)?,
+        Some(of @ ListOf::Watches) => facts.watches = list(counters, of)?,
+        None => {}
+    }
     let open = Process::here().open_files.map(|files| files as u64);
     Some(Facts { files: open.zip(Limits::here().files), ..*facts })
+}
+
+/// What shard 0 finds.
+fn ask(counters: &[Counters], inquiry: Inquiry) -> Option<Finding> {
+    let mut questions: Vec<Option<Inquiry>> = counters.iter().map(|_| None).collect();
+    *questions.first_mut()? = Some(inquiry);
+    inquire::ask(counters, questions).into_iter().next().flatten()
+}
+
+/// A whole list, in as many parts as the shard makes turns of it.
+fn list(counters: &[Counters], of: ListOf) -> Option<Vec<(SessionId, Vec<String>)>> {
+    let mut all = ListPart { next: Some(ListPlace::BEGINNING), ..ListPart::default() };
+    while let Some(place) = all.next {
+        let Some(Finding::ZooKeeperList(Some(part))) = ask(counters, Inquiry::ZooKeeperList { of, place }) else {
+            return None;
+        };
+        all.append(part);
+    }
+    Some(all.sessions)
 }
 
 /// Answers commands, one after the other.

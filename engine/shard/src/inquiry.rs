@@ -1,7 +1,7 @@
 //! Questions of other threads to a shard: what its groups have committed, where logs end, what topics take. The metrics endpoint
 //! puts them when it is scraped; the shard answers in its next turns, and does nothing while nobody asks.
 
-use crate::znodes::facts::{Detail, Facts};
+use crate::znodes::facts::{Detail, Facts, ListOf, ListPart, ListPlace};
 use crate::znodes::words::Reset;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,8 @@ pub enum Inquiry {
     Sizes,
     /// What is known of the service to ZooKeeper's clients, with these lists; numbers may begin anew behind it. Shard 0 knows.
     ZooKeeper { detail: Detail, reset: Option<Reset> },
+    /// A part of a list that may be long, from that place on. Shard 0 knows.
+    ZooKeeperList { of: ListOf, place: ListPlace },
 }
 
 /// What is answered.
@@ -36,6 +38,8 @@ pub enum Finding {
     Sizes { topics: Vec<(String, u64)>, others: u64 },
     /// `None`: ZooKeeper's clients are not served.
     ZooKeeper(Option<Box<Facts>>),
+    /// The same.
+    ZooKeeperList(Option<ListPart>),
 }
 
 /// A consumer group, and how far it has come.

@@ -782,6 +782,11 @@ impl Shard {
                 });
                 Finding::ZooKeeper(facts)
             }
+            Inquiry::ZooKeeperList { of, place } => {
+                let mut part = None;
+                self.with_znodes(now, ops, |znodes, around| part = Some(znodes.some_of(around, of, place)));
+                Finding::ZooKeeperList(part)
+            }
             // Over turns.
             Inquiry::Sizes => return self.groups.begin_sizes(number),
         };

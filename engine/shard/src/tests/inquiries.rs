@@ -2,6 +2,9 @@
 
 use super::rig::{Client, Rig, settings};
 use super::verbs::{batch, large, name};
+use super::znodes::Zk;
+use super::zookeeper::{ephemeral, serving};
+use crate::znodes::facts::{Detail, ListOf, ListPart, ListPlace};
 use crate::{Finding, GroupProgress, Inquiry};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -10,6 +13,7 @@ use torc_base::ids::{GroupId, Offset, ShardId};
 use torc_base::io::Event;
 use torc_base::limits::{TOPIC_METRICS_MAX, TURN_ITEMS};
 use torc_net::kafka::{StrBytes, error};
+use torc_net::zookeeper::Ask;
 
 fn s(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
@@ -168,4 +172,58 @@ fn topics_beyond_those_with_metrics_of_their_own_are_told_of_together() {
     let (told, rest, _) = sizes(&mut rig);
     assert_eq!((told.len(), rest), (TOPIC_METRICS_MAX, bytes));
     assert!(told.iter().all(|(_, bytes)| *bytes == 0));
+}
+
+/// A whole list, as it comes in parts, and how many these were.
+fn list(rig: &mut Rig, of: ListOf) -> (ListPart, usize) {
+    let mut all = ListPart { next: Some(ListPlace::BEGINNING), ..ListPart::default() };
+    let mut parts = 0;
+    while let Some(place) = all.next {
+        let Finding::ZooKeeperList(Some(part)) = inquire(rig, 0, Inquiry::ZooKeeperList { of, place }) else {
+            panic!("a part was asked for")
+        };
+        let paths: usize = part.sessions.iter().map(|(_, paths)| paths.len()).sum();
+        assert!(paths <= 4_096, "no turn lists more");
+        parts += 1;
+        all.append(part);
+    }
+    (all, parts)
+}
+
+#[test]
+fn long_lists_of_zookeepers_sessions_come_in_parts() {
+    let mut rig = Rig::with(1, &serving(&settings()));
+    let mut zks: Vec<Zk> = (0..3).map(|_| Zk::with_timeout(&mut rig, 30_000)).collect();
+    let mut paths: Vec<Vec<String>> = Vec::new();
+    for (n, (zk, count)) in zks.iter_mut().zip([9_000, 1, 5_000]).enumerate() {
+        let some: Vec<String> = (0..count).map(|at| format!("/{n}-{at:05}")).collect();
+        zk.does(&mut rig, &Ask::SetWatches(0, [&[], &some, &[], &[], &[]]));
+        paths.push(some);
+    }
+    let sorted = |part: ListPart| {
+        let mut all: Vec<Vec<String>> = part.sessions.into_iter().map(|(_, paths)| paths).collect();
+        all.iter_mut().for_each(|paths| paths.sort());
+        all.sort();
+        all
+    };
+    let (watches, parts) = list(&mut rig, ListOf::Watches);
+    assert!(parts >= 4 && watches.sessions.is_sorted_by(|a, b| a.0 < b.0), "{parts} parts");
+    assert_eq!(sorted(watches), paths);
+    assert_eq!(list(&mut rig, ListOf::Ephemerals), (ListPart::default(), 1));
+
+    paths.iter_mut().flatten().for_each(|path| path.push_str("-ephemeral"));
+    for (zk, paths) in zks.iter_mut().zip(&paths) {
+        for some in paths.chunks(100) {
+            some.iter().for_each(|path| _ = zk.send(&mut rig, &ephemeral(path)));
+            rig.run();
+            assert!(zk.all(&mut rig).iter().all(|told| told.error() == 0));
+        }
+    }
+    let (ephemerals, parts) = list(&mut rig, ListOf::Ephemerals);
+    assert!(parts >= 4, "{parts} parts");
+    assert_eq!(sorted(ephemerals), paths);
+    // What does not come in parts has nothing of it.
+    let inquiry = Inquiry::ZooKeeper { detail: Detail::Sessions, reset: None };
+    let Finding::ZooKeeper(Some(facts)) = inquire(&mut rig, 0, inquiry) else { panic!("facts were asked for") };
+    assert_eq!((facts.sessions.len(), facts.ephemerals.len(), facts.watches.len()), (3, 0, 0));
 }

@@ -41,12 +41,65 @@ pub enum Detail {
     None,
     /// [`Facts::connections`]
     Connections,
-    /// [`Facts::sessions`], [`Facts::ephemerals`] and [`Facts::connections`]
+    /// [`Facts::sessions`] and [`Facts::connections`], and behind them [`Facts::ephemerals`]
     Sessions,
-    /// The same without the second.
-    SessionsAlone,
     /// [`Facts::watches`]
     Watches,
+}
+
+impl Detail {
+    /// What comes in parts of it, over turns.
+    pub fn in_parts(self) -> Option<ListOf> {
+        match self {
+            Detail::None | Detail::Connections => None,
+            Detail::Sessions => Some(ListOf::Ephemerals),
+            Detail::Watches => Some(ListOf::Watches),
+        }
+    }
+}
+
+/// A list of sessions with paths of each, of which there may be millions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListOf {
+    /// [`Facts::ephemerals`]
+    Ephemerals,
+    /// [`Facts::watches`]
+    Watches,
+}
+
+/// Where such a list goes on: at the first session from that one on, and there behind that place. What changes meanwhile is
+/// in it or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListPlace {
+    pub session: SessionId,
+    pub behind: Option<u32>,
+}
+
+impl ListPlace {
+    pub const BEGINNING: ListPlace = ListPlace { session: SessionId(i64::MIN), behind: None };
+}
+
+/// A part of such a list, and where it goes on; `None`: that was all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPart {
+    pub sessions: Vec<(SessionId, Vec<String>)>,
+    pub next: Option<ListPlace>,
+}
+
+impl ListPart {
+    /// Appends what comes behind it.
+    pub fn append(&mut self, behind: ListPart) {
+        let mut more = behind.sessions.into_iter();
+        // A session with many paths is in several parts.
+        if let (Some((last, paths)), Some((first, others))) = (self.sessions.last_mut(), more.as_slice().first())
+            && last == first
+        {
+            paths.extend_from_slice(others);
+            more.next();
+        }
+        self.sessions.extend(more);
+        self.next = behind.next;
+    }
 }
 
 /// Times from a request to its answer, in milliseconds.

@@ -1,13 +1,13 @@
-//! The four-letter words that list all watches, or all ephemeral znodes. There may be millions of them: the text is made over many
-//! turns, and no faster than its client takes it. What changes meanwhile is in it or not.
+//! Lists of all watches, or of all ephemeral znodes, for four-letter words and for the commands of the HTTP server. There may be
+//! millions of them: they are made in parts, over many turns, and those of words no faster than their clients take them. What
+//! changes meanwhile is in them or not.
 
 use super::clients::Stage;
-use super::facts::Detail;
+use super::facts::{Detail, ListOf, ListPart, ListPlace};
 use super::{Around, Znodes, words};
 use crate::conns::Conns;
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::ops::Bound;
 use torc_base::ids::{ConnId, SessionId};
 use torc_base::limits::{REPLY_BYTES_MAX, TURN_SEND_BYTES};
 use torc_state::tree::Tree;
@@ -20,10 +20,8 @@ const TURN_LISTED: usize = 4_096;
 enum By {
     /// Paths, and the sessions at each.
     Path(Option<String>),
-    /// Sessions, and the paths of each: those through that session, of which paths through that number.
-    Session(Option<(SessionId, u32)>),
-    /// Ephemeral znodes (`dump`): from that session on, of which from that place on.
-    Owner(SessionId, u32),
+    /// Sessions, and the paths of each.
+    Session(ListOf, ListPlace),
 }
 
 /// One that is being told.
@@ -60,17 +58,17 @@ impl Znodes {
     pub(super) fn begin_list(&mut self, around: &mut Around, conn: ConnId, word: &str) -> bool {
         let (by, detail) = match word {
             "wchp" => (By::Path(None), Detail::None),
-            "wchc" => (By::Session(None), Detail::None),
-            "dump" => (By::Owner(SessionId(i64::MIN), 0), Detail::SessionsAlone),
+            "wchc" => (By::Session(ListOf::Watches, ListPlace::BEGINNING), Detail::None),
+            "dump" => (By::Session(ListOf::Ephemerals, ListPlace::BEGINNING), Detail::Sessions),
             _ => return false,
         };
         let facts = self.facts(around, detail);
         if !facts.is_serving || !words::is_allowed(word, &facts.allowed) {
             return false;
         }
-        if let By::Owner(first, _) = by {
+        if let By::Session(ListOf::Ephemerals, ListPlace { session, .. }) = by {
             let mut text = words::dump_of_sessions(&facts);
-            words::begin_ephemerals(&mut text, around.tree().owners(first).count());
+            words::begin_ephemerals(&mut text, around.tree().owners(session).count());
             let bytes = self.packer.put(text.as_bytes());
             around.conns.push(around.now(), conn, bytes);
         }
@@ -97,12 +95,16 @@ impl Znodes {
             let mut text = String::new();
             let is_whole = match &mut list.by {
                 By::Path(through) => self.list_paths(through, &mut left, &mut text),
-                By::Session(through) => self.list_sessions(through, &mut left, &mut text),
-                By::Owner(session, from) => list_ephemerals(around.tree(), (session, from), &mut left, &mut text),
+                By::Session(of, place) => {
+                    let part = self.list_part(around, *of, *place, &mut left);
+                    words::put_list(&mut text, *of, *place, &part);
+                    *place = part.next.unwrap_or(*place);
+                    part.next.is_none()
+                }
             };
             match list.by {
-                By::Owner(..) if is_whole => {
-                    text += &words::dump_of_connections(&self.facts(around, Detail::SessionsAlone));
+                By::Session(ListOf::Ephemerals, _) if is_whole => {
+                    text += &words::dump_of_connections(&self.facts(around, Detail::Sessions));
                 }
                 _ if is_whole => text.push('\n'),
                 _ => {}
@@ -142,45 +144,67 @@ impl Znodes {
         is_whole
     }
 
-    /// The same of sessions.
-    fn list_sessions(&self, through: &mut Option<(SessionId, u32)>, left: &mut usize, text: &mut String) -> bool {
-        let from = through.map_or(Bound::Unbounded, |(session, _)| Bound::Included(session));
-        for (session, conn) in self.sessions.range((from, Bound::Unbounded)) {
-            let behind = through.filter(|(of, _)| of == session).map(|(_, number)| number);
-            let mut is_told = behind.is_some();
-            for (number, path) in self.watches.data_of(*conn, behind) {
-                if *left == 0 || text.len() > TURN_SEND_BYTES {
-                    return false;
+    /// For whoever else asks: as much of such a list as one turn makes.
+    pub fn some_of(&self, around: &Around, of: ListOf, place: ListPlace) -> ListPart {
+        let mut left = TURN_LISTED;
+        self.list_part(around, of, place, &mut left)
+    }
+
+    /// Lists sessions with their paths from a place on, as far as this turn goes.
+    fn list_part(&self, around: &Around, of: ListOf, place: ListPlace, left: &mut usize) -> ListPart {
+        match of {
+            ListOf::Ephemerals if around.groups.has_tree() => list_ephemerals(around.tree(), place, left),
+            ListOf::Ephemerals => ListPart::default(),
+            ListOf::Watches => self.list_watches(place, left),
+        }
+    }
+
+    fn list_watches(&self, from: ListPlace, left: &mut usize) -> ListPart {
+        let (mut sessions, mut bytes) = (Vec::new(), 0);
+        for (session, conn) in self.sessions.range(from.session..) {
+            let mut at = ListPlace { session: *session, behind: from.behind.filter(|_| *session == from.session) };
+            if *left == 0 {
+                return ListPart { sessions, next: Some(at) };
+            }
+            *left -= 1;
+            let mut paths = Vec::new();
+            for (number, path) in self.watches.data_of(*conn, at.behind) {
+                if *left == 0 || bytes > TURN_SEND_BYTES {
+                    if !paths.is_empty() {
+                        sessions.push((*session, paths));
+                    }
+                    return ListPart { sessions, next: Some(at) };
                 }
-                if !is_told {
-                    let _ = writeln!(text, "0x{:x}", session.get());
-                    is_told = true;
-                }
-                let _ = writeln!(text, "\t{path}");
+                at.behind = Some(number);
+                bytes += path.len();
+                paths.push(path.to_string());
                 *left -= 1;
-                *through = Some((*session, number));
+            }
+            if !paths.is_empty() {
+                sessions.push((*session, paths));
             }
         }
-        true
+        ListPart { sessions, next: None }
     }
 }
 
-/// The same of ephemeral znodes.
-fn list_ephemerals(tree: &Tree, (at, from): (&mut SessionId, &mut u32), left: &mut usize, text: &mut String) -> bool {
-    let (first, mut place) = (*at, *from);
-    for session in tree.owners(first) {
-        if *left == 0 || text.len() > TURN_SEND_BYTES {
-            (*at, *from) = (session, 0);
-            return false;
+fn list_ephemerals(tree: &Tree, from: ListPlace, left: &mut usize) -> ListPart {
+    let (mut sessions, mut bytes) = (Vec::new(), 0);
+    for session in tree.owners(from.session) {
+        let at = ListPlace { session, behind: from.behind.filter(|_| session == from.session) };
+        if *left == 0 || bytes > TURN_SEND_BYTES {
+            return ListPart { sessions, next: Some(at) };
         }
-        let place = if session == first { std::mem::take(&mut place) } else { 0 };
-        let (paths, next) = tree.some_ephemerals(session, place, *left);
-        words::put_ephemerals(text, (place == 0).then_some(session), &paths);
+        let (paths, next) = tree.some_ephemerals(session, at.behind.map_or(0, |behind| behind + 1), *left);
         *left = left.saturating_sub(1 + paths.len());
+        bytes += paths.iter().map(String::len).sum::<usize>();
+        if !paths.is_empty() {
+            sessions.push((session, paths));
+        }
         if let Some(next) = next {
-            (*at, *from) = (session, next);
-            return false;
+            // Places that are listed lie before it.
+            return ListPart { sessions, next: Some(ListPlace { session, behind: next.checked_sub(1) }) };
         }
     }
-    true
+    ListPart { sessions, next: None }
 }

@@ -6,7 +6,6 @@ use super::facts::{
 };
 use super::words::{self, Reset};
 use super::{Around, Lead, Znodes};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use torc_base::ids::{ConnId, GroupId, SessionId, Zxid};
@@ -93,7 +92,7 @@ impl Znodes {
         }
     }
 
-    /// What this node knows.
+    /// What this node knows. What comes in parts ([`Detail::in_parts`]) is not among it: see [`Znodes::some_of`].
     pub fn facts(&self, around: &mut Around, detail: Detail) -> Facts {
         let now = around.out.now;
         let (watches, paths, watchers) = self.watches.counts();
@@ -175,38 +174,21 @@ impl Znodes {
     }
 
     fn add_lists(&self, around: &Around, detail: Detail, facts: &mut Facts) {
-        if matches!(detail, Detail::Connections | Detail::Sessions | Detail::SessionsAlone) {
+        if matches!(detail, Detail::Connections | Detail::Sessions) {
             facts.connections = self.connections();
         }
-        match detail {
-            Detail::None | Detail::Connections => {}
-            Detail::Sessions | Detail::SessionsAlone if around.groups.has_tree() => {
-                let (tree, now) = (around.tree(), around.out.now);
-                let expires = |id| {
-                    let at = self.expiry.as_ref()?.deadline(id)?;
-                    Some(Wall(now.wall.0 + (at.since(now.mono) / 1_000_000) as i64))
-                };
-                let session = |(id, session): (SessionId, torc_state::tree::Session)| Session {
-                    id,
-                    timeout_ms: session.timeout_ms as i32,
-                    expires: expires(id),
-                };
-                facts.sessions = tree.sessions().map(session).collect();
-                if detail == Detail::Sessions {
-                    let owned = tree.sessions().map(|(id, _)| (id, tree.ephemerals(id, "/")));
-                    facts.ephemerals = owned.filter(|(_, paths)| !paths.is_empty()).collect();
-                }
-            }
-            Detail::Sessions | Detail::SessionsAlone => {}
-            Detail::Watches => {
-                let mut watches: BTreeMap<SessionId, Vec<String>> = BTreeMap::new();
-                for (path, conn) in self.watches.of_data() {
-                    if let Some(client) = self.clients.get(&conn) {
-                        watches.entry(client.session).or_default().push(path.to_string());
-                    }
-                }
-                facts.watches = watches.into_iter().collect();
-            }
+        if detail == Detail::Sessions && around.groups.has_tree() {
+            let (tree, now) = (around.tree(), around.out.now);
+            let expires = |id| {
+                let at = self.expiry.as_ref()?.deadline(id)?;
+                Some(Wall(now.wall.0 + (at.since(now.mono) / 1_000_000) as i64))
+            };
+            let session = |(id, session): (SessionId, torc_state::tree::Session)| Session {
+                id,
+                timeout_ms: session.timeout_ms as i32,
+                expires: expires(id),
+            };
+            facts.sessions = tree.sessions().map(session).collect();
         }
     }
 

@@ -1,7 +1,9 @@
 //! ZooKeeper's four-letter words: the first four bytes of a connection may be one, and the answer is text, after which the
 //! connection is closed. Lines are those of ZooKeeper 3.8 and 3.9, which scripts and exporters parse.
 
-use super::facts::{Connection, Detail, Facts, Mode, Number, Session, java_address, java_date, java_double};
+use super::facts::{
+    Connection, Detail, Facts, ListOf, ListPart, ListPlace, Mode, Number, Session, java_address, java_date, java_double,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use torc_base::ids::SessionId;
@@ -217,9 +219,7 @@ fn connection_line(connection: &Connection, brief: bool) -> String {
 fn dump(facts: &Facts) -> String {
     let mut text = dump_of_sessions(facts);
     begin_ephemerals(&mut text, facts.ephemerals.len());
-    for (session, paths) in &facts.ephemerals {
-        put_ephemerals(&mut text, Some(*session), paths);
-    }
+    put_sessions(&mut text, ListOf::Ephemerals, ListPlace::BEGINNING, &facts.ephemerals);
     text + &dump_of_connections(facts)
 }
 
@@ -247,12 +247,20 @@ pub(super) fn begin_ephemerals(text: &mut String, sessions: usize) {
     let _ = writeln!(text, "ephemeral nodes dump:\nSessions with Ephemerals ({sessions}):");
 }
 
-/// Some paths of a session, which is named in front of the first ones.
-pub(super) fn put_ephemerals(text: &mut String, session: Option<SessionId>, paths: &[String]) {
-    if let Some(session) = session {
-        let _ = writeln!(text, "0x{:x}:", session.0);
+/// A part of a list, from that place on.
+pub(super) fn put_list(text: &mut String, of: ListOf, from: ListPlace, part: &ListPart) {
+    put_sessions(text, of, from, &part.sessions);
+}
+
+/// Sessions, and paths of each: it is named in front of the first ones.
+fn put_sessions(text: &mut String, of: ListOf, from: ListPlace, sessions: &[(SessionId, Vec<String>)]) {
+    let end = if of == ListOf::Ephemerals { ":" } else { "" };
+    for (session, paths) in sessions {
+        if from.behind.is_none() || *session != from.session {
+            let _ = writeln!(text, "0x{:x}{end}", session.0);
+        }
+        paths.iter().for_each(|path| _ = writeln!(text, "\t{path}"));
     }
-    paths.iter().for_each(|path| _ = writeln!(text, "\t{path}"));
 }
 
 /// The last part.
@@ -313,10 +321,7 @@ fn watch_summary(facts: &Facts) -> String {
 
 fn watches(facts: &Facts) -> String {
     let mut text = String::new();
-    for (session, paths) in &facts.watches {
-        let _ = writeln!(text, "0x{:x}", session.0);
-        paths.iter().for_each(|path| text += &format!("\t{path}\n"));
-    }
+    put_sessions(&mut text, ListOf::Watches, ListPlace::BEGINNING, &facts.watches);
     text + "\n"
 }
 

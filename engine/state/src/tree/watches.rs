@@ -143,12 +143,6 @@ impl Watches {
         self.by_path.keys().map(|(path, watcher)| (&**self.paths.name(*path), *self.watchers.name(*watcher)))
     }
 
-    /// Watches that are told of data, by path: all but those of children alone.
-    pub fn of_data(&self) -> impl Iterator<Item = (&str, ConnId)> {
-        let all = self.by_path.iter().filter(|(_, kinds)| **kinds != Watch::Children as u8);
-        all.map(|((path, watcher), _)| (&**self.paths.name(*path), *self.watchers.name(*watcher)))
-    }
-
     /// Paths, in order, and the connections that are told of the data of each, if there are some: those that come behind
     /// `through`.
     pub fn data_by_path(&self, through: Option<&str>) -> impl Iterator<Item = (&str, Vec<ConnId>)> {
