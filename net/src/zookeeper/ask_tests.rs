@@ -46,7 +46,7 @@ fn questions_are_read_as_they_were_asked() {
         (Ask::Sync("/"), 7, "Sync(\"/\")"),
         (Ask::Ping, -2, "Ping"),
         (Ask::RemoveWatches("/a", WatcherType::Recursive), 7, "RemoveWatches(\"/a\", Recursive)"),
-        (Ask::Auth("digest", b"u:p"), -4, "Auth(\"digest\", [117, 58, 112])"),
+        (Ask::Auth("digest", b"u:p"), -4, "Auth(\"digest\", Some([117, 58, 112]))"),
         (Ask::SetWatches(9, all), -8, "SetWatches(9, "),
         (Ask::GetAllChildrenNumber("/a"), 7, "GetAllChildrenNumber(\"/a\")"),
         (Ask::AddWatch("/a", AddMode::Recursive), 7, "AddWatch(\"/a\", Recursive)"),

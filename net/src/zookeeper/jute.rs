@@ -5,6 +5,13 @@ use torc_base::malformed::Malformed;
 /// What an undecodable string is read as: a character that no path, scheme or name may have, as in ZooKeeper, where
 /// decoding puts it in the place of what is not UTF-8.
 const NO_TEXT: &str = "\u{fffd}";
+/// The same of a path that may be looked for: one of a znode that there cannot be.
+const NO_PATH: &str = "/\u{fffd}";
+
+fn path_of(bytes: &[u8]) -> &str {
+    let stands_for = if bytes.contains(&b'/') && !bytes.contains(&0) { NO_PATH } else { NO_TEXT };
+    std::str::from_utf8(bytes).unwrap_or(stands_for)
+}
 
 /// Reads from the front of a record. Lengths are believed only as far as there are bytes.
 #[derive(Clone, Debug, Default)]
@@ -58,18 +65,26 @@ impl<'a> JuteReader<'a> {
         Ok(std::str::from_utf8(bytes).unwrap_or(NO_TEXT))
     }
 
+    /// A path; `None`: null.
+    pub(super) fn path(&mut self) -> Result<Option<&'a str>, Malformed> {
+        Ok(self.buffer("a path")?.map(path_of))
+    }
+
+    /// True if null comes next.
+    pub(super) fn is_at_null(&self) -> bool {
+        self.0.starts_with(&[0xff; 4])
+    }
+
     /// A string where null is none.
     pub(super) fn text(&mut self, what: &'static str) -> Result<&'a str, Malformed> {
         let bytes = self.buffer(what)?.ok_or(Malformed { what })?;
         Ok(std::str::from_utf8(bytes).unwrap_or(NO_TEXT))
     }
 
-    /// Elements of a list; null is the empty one. Each has `least` bytes or more.
+    /// Elements of a list; null is the empty one, and so is every list of fewer than none, as in ZooKeeper. Each has `least`
+    /// bytes or more.
     fn count(&mut self, least: usize, what: &'static str) -> Result<usize, Malformed> {
-        let count = match self.int(what)? {
-            -1 => 0,
-            count => usize::try_from(count).map_err(|_| Malformed { what })?,
-        };
+        let count = usize::try_from(self.int(what)?).unwrap_or(0);
         if count > self.0.len() / least { Err(Malformed { what }) } else { Ok(count) }
     }
 
@@ -82,6 +97,16 @@ impl<'a> JuteReader<'a> {
         Ok(Strings { rest: before, left: count })
     }
 
+    /// The same of paths of which some may be null. A list that is null is read as one of a null path: both are as wrong.
+    pub(super) fn paths(&mut self, what: &'static str) -> Result<Strings<'a>, Malformed> {
+        let before = self.clone();
+        if self.int(what)? == -1 {
+            return Ok(Strings { rest: before, left: 1 });
+        }
+        *self = before;
+        self.strings(what)
+    }
+
     pub(super) fn acls(&mut self, what: &'static str) -> Result<Acls<'a>, Malformed> {
         let count = self.count(12, what)?;
         let before = self.clone();
@@ -92,7 +117,10 @@ impl<'a> JuteReader<'a> {
     }
 
     fn acl(&mut self, what: &'static str) -> Result<Acl<'a>, Malformed> {
-        Ok(Acl { perms: self.int(what)?, scheme: self.string(what)?, id: self.string(what)? })
+        let (perms, scheme) = (self.int(what)?, self.string(what)?);
+        // As in ZooKeeper, null is no id of a scheme that looks at it.
+        let looks = matches!(scheme, "world" | "digest" | "ip");
+        Ok(Acl { perms, scheme, id: if looks { self.text(what)? } else { self.string(what)? } })
     }
 }
 
@@ -138,6 +166,12 @@ impl<'a> Strings<'a> {
     /// Where the next one stands.
     pub fn place(&self) -> Place {
         self.rest.place(self.left)
+    }
+
+    /// The next one; `Some(None)`: it is null.
+    pub fn next_or_null(&mut self) -> Option<Option<&'a str>> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.rest.path().expect("looked through before"))
     }
 
     /// The list that goes on there, in the frame of which that was told.

@@ -20,13 +20,17 @@ pub(super) mod op {
     pub const CHECK: i32 = 13;
     pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
+    pub const RECONFIG: i32 = 16;
     pub const CHECK_WATCHES: i32 = 17;
     pub const REMOVE_WATCHES: i32 = 18;
     pub const CREATE_CONTAINER: i32 = 19;
+    /// Between ZooKeeper's servers.
+    pub const DELETE_CONTAINER: i32 = 20;
     pub const CREATE_TTL: i32 = 21;
     pub const MULTI_READ: i32 = 22;
     pub const AUTH: i32 = 100;
     pub const SET_WATCHES: i32 = 101;
+    pub const SASL: i32 = 102;
     pub const GET_EPHEMERALS: i32 = 103;
     pub const GET_ALL_CHILDREN_NUMBER: i32 = 104;
     pub const SET_WATCHES2: i32 = 105;
@@ -44,11 +48,13 @@ pub struct Head {
     pub op: i32,
 }
 
-/// Why a request cannot be read. The session goes on after the second.
+/// Why a request cannot be read. The session goes on after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undecodable {
     /// There is no head to answer to: the connection is of no use.
     Head(Malformed),
+    /// Nor is it where a client was to prove who it is: as in ZooKeeper, there is no answer.
+    Proof(Malformed),
     /// It is answered with this.
     Body(Head, ErrorCode, Malformed),
 }
@@ -186,9 +192,14 @@ pub enum Request<'a> {
     CheckWatches(&'a str, WatcherType),
     /// Such watches are to go.
     RemoveWatches(&'a str, WatcherType),
-    /// Credentials: a scheme, and what proves it.
-    Auth(&'a str, &'a [u8]),
-    /// Watches from before a reconnect: since which zxid, and where, by data, exists, children, persistent, recursive.
+    /// Credentials: a scheme, and what proves it; `None`: null.
+    Auth(&'a str, Option<&'a [u8]>),
+    /// Credentials of SASL, which is not served.
+    Sasl,
+    /// Another ensemble, which is not made by requests.
+    Reconfig,
+    /// Watches from before a reconnect: since which zxid, and where, by data, exists, children, persistent, recursive. A path may
+    /// be null: see [`Strings::next_or_null`].
     SetWatches(i64, [Strings<'a>; 5]),
     /// Ephemeral znodes of this session below a prefix.
     GetEphemerals(&'a str),
@@ -243,7 +254,12 @@ pub fn decode(frame: &[u8]) -> Result<(Head, Request<'_>), Undecodable> {
     let head = head().map_err(Undecodable::Head)?;
     match request(head.op, &mut reader) {
         Ok(Some(request)) => Ok((head, request)),
+        Ok(None) if head.op == op::DELETE_CONTAINER => {
+            // ZooKeeper finds no path in whatever a client says.
+            Err(Undecodable::Body(head, ErrorCode::BadArguments, Malformed { what: "a request's type" }))
+        }
         Ok(None) => Err(Undecodable::Body(head, ErrorCode::Unimplemented, Malformed { what: "a request's type" })),
+        Err(malformed) if matches!(head.op, op::AUTH | op::SASL) => Err(Undecodable::Proof(malformed)),
         Err(malformed) => Err(Undecodable::Body(head, ErrorCode::MarshallingError, malformed)),
     }
 }
@@ -251,7 +267,9 @@ pub fn decode(frame: &[u8]) -> Result<(Head, Request<'_>), Undecodable> {
 /// `None`: nobody knows such an operation.
 fn request<'a>(number: i32, reader: &mut JuteReader<'a>) -> Result<Option<Request<'a>>, Malformed> {
     Ok(Some(match number {
-        op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Request::Create(create(number, reader)?),
+        op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => {
+            Request::Create(create(number, reader, false)?)
+        }
         op::DELETE => Request::Delete(znode(reader)?, version(reader)?),
         op::EXISTS => Request::Exists(znode(reader)?, watch(reader)?),
         op::GET_DATA => Request::GetData(znode(reader)?, watch(reader)?),
@@ -268,18 +286,29 @@ fn request<'a>(number: i32, reader: &mut JuteReader<'a>) -> Result<Option<Reques
             let ops = operations(reader, number == op::MULTI_READ)?;
             if number == op::MULTI { Request::Multi(ops) } else { Request::MultiRead(ops) }
         }
-        op::CHECK_WATCHES => Request::CheckWatches(path(reader)?, watcher_type(reader)?),
+        op::CHECK_WATCHES => Request::CheckWatches(znode(reader)?, watcher_type(reader)?),
         op::REMOVE_WATCHES => Request::RemoveWatches(path(reader)?, watcher_type(reader)?),
         op::AUTH => {
             reader.int("the kind of credentials")?;
             let scheme = reader.string("a scheme")?;
-            Request::Auth(scheme, reader.buffer("credentials")?.unwrap_or_default())
+            Request::Auth(scheme, reader.buffer("credentials")?)
+        }
+        op::SASL => {
+            reader.buffer("a token of SASL")?.ok_or(Malformed { what: "a token of SASL" })?;
+            Request::Sasl
+        }
+        op::RECONFIG => {
+            for what in ["servers that join", "servers that leave", "servers that there are to be"] {
+                reader.string(what)?;
+            }
+            reader.long("the version of an ensemble")?;
+            Request::Reconfig
         }
         op::SET_WATCHES | op::SET_WATCHES2 => set_watches(reader, number == op::SET_WATCHES2)?,
         op::GET_EPHEMERALS => Request::GetEphemerals(path(reader)?),
         op::GET_ALL_CHILDREN_NUMBER => Request::GetAllChildrenNumber(znode(reader)?),
         op::ADD_WATCH => Request::AddWatch(
-            path(reader)?,
+            znode(reader)?,
             match reader.int("a watch's mode")? {
                 0 => AddMode::Persistent,
                 1 => AddMode::Recursive,
@@ -293,12 +322,12 @@ fn request<'a>(number: i32, reader: &mut JuteReader<'a>) -> Result<Option<Reques
 }
 
 fn path<'a>(reader: &mut JuteReader<'a>) -> Result<&'a str, Malformed> {
-    reader.string("a path")
+    reader.path().map(Option::unwrap_or_default)
 }
 
-/// The path of a znode that is looked for. Null is none, as ZooKeeper has it; elsewhere it is as wrong as no path at all.
+/// The path of a znode where null is none: that is ZooKeeper's to say; elsewhere null is as wrong as no path at all.
 fn znode<'a>(reader: &mut JuteReader<'a>) -> Result<&'a str, Malformed> {
-    reader.text("a path")
+    reader.path()?.ok_or(Malformed { what: "a path" })
 }
 
 fn data<'a>(reader: &mut JuteReader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
@@ -313,10 +342,15 @@ fn watch(reader: &mut JuteReader<'_>) -> Result<bool, Malformed> {
     reader.boolean("whether it is watched")
 }
 
-fn create<'a>(number: i32, reader: &mut JuteReader<'a>) -> Result<Create<'a>, Malformed> {
+fn create<'a>(number: i32, reader: &mut JuteReader<'a>, in_multi: bool) -> Result<Create<'a>, Malformed> {
+    let (path, data) = (znode(reader)?, data(reader)?);
+    if in_multi && reader.is_at_null() {
+        // ZooKeeper finds that to be no list in what stands alone, and no operation at all in a multi.
+        return Err(Malformed { what: "an access list" });
+    }
     Ok(Create {
-        path: znode(reader)?,
-        data: data(reader)?,
+        path,
+        data,
         acls: reader.acls("an access list")?,
         flags: reader.int("a mode")?,
         is_container: number == op::CREATE_CONTAINER,
@@ -328,7 +362,7 @@ fn create<'a>(number: i32, reader: &mut JuteReader<'a>) -> Result<Create<'a>, Ma
 /// The same as an operation of a multi. As ZooKeeper has it: there a mode can say that it is a container, and what has a time
 /// to live is another operation if its mode wants none.
 fn create_of_many<'a>(number: i32, reader: &mut JuteReader<'a>) -> Result<Create<'a>, Malformed> {
-    let mut create = create(number, reader)?;
+    let mut create = create(number, reader, true)?;
     // A mode that nobody knows makes the whole unreadable, and so does one that wants a time to live where none stands.
     if number != op::CREATE_TTL && !(0..=CONTAINER).contains(&create.flags) {
         return Err(Malformed { what: "a mode" });
@@ -354,7 +388,7 @@ fn watcher_type(reader: &mut JuteReader<'_>) -> Result<WatcherType, Malformed> {
 
 fn set_watches<'a>(reader: &mut JuteReader<'a>, all_kinds: bool) -> Result<Request<'a>, Malformed> {
     let since = reader.long("the zxid that watches were set at")?;
-    let mut paths = |asked: bool| if asked { reader.strings("watched paths") } else { Ok(Strings::default()) };
+    let mut paths = |asked: bool| if asked { reader.paths("watched paths") } else { Ok(Strings::default()) };
     let lists = [paths(true)?, paths(true)?, paths(true)?, paths(all_kinds)?, paths(all_kinds)?];
     Ok(Request::SetWatches(since, lists))
 }
@@ -382,8 +416,8 @@ fn operation<'a>(reader: &mut JuteReader<'a>) -> Result<Option<Op<'a>>, Malforme
     Ok(Some(match number {
         op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Op::Create(create_of_many(number, reader)?),
         op::DELETE => Op::Delete(znode(reader)?, version(reader)?),
-        op::SET_DATA => Op::SetData(path(reader)?, data(reader)?, version(reader)?),
-        op::CHECK => Op::Check(path(reader)?, version(reader)?),
+        op::SET_DATA => Op::SetData(znode(reader)?, data(reader)?, version(reader)?),
+        op::CHECK => Op::Check(znode(reader)?, version(reader)?),
         op::GET_DATA | op::GET_CHILDREN => {
             let path = znode(reader)?;
             watch(reader)?;

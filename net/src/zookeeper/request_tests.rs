@@ -73,7 +73,7 @@ fn requests_of_paths_and_versions_are_read() {
     assert_eq!(shown(&head(12).text("/a").flag(false)), r#"GetChildren("/a", false, true)"#);
     assert_eq!(shown(&head(106).text("/a").int(1)), r#"AddWatch("/a", Recursive)"#);
     assert_eq!(shown(&head(18).text("/a").int(3)), r#"RemoveWatches("/a", Any)"#);
-    assert_eq!(shown(&head(100).int(0).text("digest").buffer(b"u:p")), r#"Auth("digest", [117, 58, 112])"#);
+    assert_eq!(shown(&head(100).int(0).text("digest").buffer(b"u:p")), r#"Auth("digest", Some([117, 58, 112]))"#);
     assert_eq!(shown(&head(11)), "Ping");
     assert_eq!(shown(&head(-11)), "CloseSession");
     assert_eq!(shown(&head(9).text("/a").text("bytes behind the last field")), r#"Sync("/a")"#);
@@ -189,8 +189,16 @@ fn watches_are_set_again_by_kind() {
 }
 
 #[test]
+fn paths_that_are_null_are_told_from_others_and_a_list_that_is_null_has_one() {
+    let bytes = head(101).long(9).int(2).text("/a").int(-1).int(-1).int(0);
+    let Ok((_, Request::SetWatches(9, lists))) = decode(&bytes.0) else { panic!() };
+    let all = lists.map(|mut list| std::iter::from_fn(|| list.next_or_null()).collect::<Vec<_>>());
+    assert_eq!(all[..3], [vec![Some("/a"), None], vec![None], vec![]]);
+}
+
+#[test]
 fn a_list_goes_on_where_it_was_left() {
-    let three = head(101).long(9).int(2).text("/a").text("/b").int(1).text("/c").int(-1);
+    let three = head(101).long(9).int(2).text("/a").text("/b").int(1).text("/c").int(-2);
     let Ok((_, Request::SetWatches(9, [mut first, second, third, ..]))) = decode(&three.0) else { panic!() };
     assert_eq!(first.next(), Some("/a"));
     let places = [first, second, third].map(|list| list.place());
@@ -201,17 +209,43 @@ fn a_list_goes_on_where_it_was_left() {
 
 #[test]
 fn what_cannot_be_read_is_refused() {
-    assert_eq!(refused(&head(16)), ErrorCode::Unimplemented);
-    assert_eq!(refused(&head(20)), ErrorCode::Unimplemented, "containers are deleted by the server alone");
+    assert_eq!(refused(&head(10)), ErrorCode::Unimplemented);
+    assert_eq!(refused(&head(20).text("/a")), ErrorCode::BadArguments, "containers are deleted by the server alone");
+    assert_eq!(refused(&head(16).text("server.1=a").text("").text("")), ErrorCode::MarshallingError);
     assert_eq!(refused(&head(4).text("/a")), ErrorCode::MarshallingError);
     assert_eq!(refused(&head(4).int(i32::MAX)), ErrorCode::MarshallingError);
     assert_eq!(refused(&head(4).int(-2)), ErrorCode::MarshallingError);
     assert_eq!(refused(&head(101).long(1).int(i32::MAX)), ErrorCode::MarshallingError);
     assert_eq!(refused(&head(106).text("/a").int(2)), ErrorCode::MarshallingError);
     assert!(matches!(decode(&[0; 7]), Err(Undecodable::Head(_))));
-    // What is no text is a path that nobody can have; null is an empty one.
-    assert_eq!(shown(&head(9).buffer(b"/\xff")), "Sync(\"\u{fffd}\")");
+    // What is no text is a path that nobody can have; null is an empty one, where ZooKeeper does not stumble over it.
+    assert_eq!(shown(&head(9).buffer(b"/a/\xff")), "Sync(\"/\u{fffd}\")");
+    assert_eq!(shown(&head(9).buffer(b"a\xff")), "Sync(\"\u{fffd}\")");
+    assert_eq!(shown(&head(9).buffer(b"/\0\xff")), "Sync(\"\u{fffd}\")");
     assert_eq!(shown(&head(9).int(-1)), "Sync(\"\")");
+    for op in [17, 106] {
+        assert_eq!(refused(&head(op).int(-1).int(1)), ErrorCode::MarshallingError);
+    }
+    // Where a client is to prove who it is, there is no answer.
+    for bytes in [head(100).int(0).text("digest"), head(100), head(102), head(102).int(-1), head(102).int(9)] {
+        assert!(matches!(decode(&bytes.0), Err(Undecodable::Proof(_))));
+    }
+    assert_eq!(shown(&head(100).int(0).text("digest").int(-1)), "Auth(\"digest\", None)");
+    assert_eq!(shown(&head(102).buffer(b"token")), "Sasl");
+    assert_eq!(shown(&head(16).text("server.1=a").text("").text("").long(-1)), "Reconfig");
+}
+
+#[test]
+fn lists_of_fewer_than_none_are_empty_and_null_is_no_id_of_a_scheme_that_looks_at_it() {
+    let entries = |bytes: Bytes| match decode(&bytes.0) {
+        Ok((_, Request::SetAcl(_, acls, _))) => Some(acls.len()),
+        _ => None,
+    };
+    let list = |count| head(7).text("/a").int(count);
+    assert_eq!([-1, 0, -2, i32::MIN].map(|count| entries(list(count).int(-1))), [Some(0); 4]);
+    for (scheme, read) in [("world", None), ("digest", None), ("ip", None), ("auth", Some(1)), ("x", Some(1))] {
+        assert_eq!(entries(list(1).int(31).text(scheme).int(-1).int(0)), read, "{scheme}");
+    }
 }
 
 #[test]
@@ -273,4 +307,18 @@ fn modes_of_watches_that_stay_are_two() {
         _ => None,
     };
     assert_eq!([mode(0), mode(1), mode(2)], [Some(AddMode::Persistent), Some(AddMode::Recursive), None]);
+}
+
+#[test]
+fn null_is_no_part_of_an_operation_of_a_multi() {
+    let multi = |bytes: Bytes| decode(&bytes.end_of_ops().0).map(|_| ());
+    for op in [5, 13] {
+        let rest = |bytes: Bytes| if op == 5 { bytes.buffer(b"x").int(-1) } else { bytes.int(-1) };
+        assert!(multi(rest(head(14).op(op).text("/a"))).is_ok());
+        assert!(multi(rest(head(14).op(op).int(-1))).is_err());
+    }
+    let create = |acls: fn(Bytes) -> Bytes| acls(head(14).op(1).text("/a").buffer(b"")).int(0);
+    assert!(multi(create(Bytes::open_acl)).is_ok());
+    assert!(multi(create(|bytes| bytes.int(0))).is_ok(), "that is an empty list");
+    assert!(multi(create(|bytes| bytes.int(-1))).is_err());
 }

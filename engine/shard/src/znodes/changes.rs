@@ -89,7 +89,7 @@ impl Znodes {
         frame: &[u8],
     ) -> Option<Looked> {
         if let Request::Auth(scheme, credentials) = request {
-            return Some(Looked::Taken(self.authenticate(conn, head, scheme, credentials)));
+            return Some(Looked::Taken(self.authenticate(conn, head, scheme, *credentials)));
         }
         let want = want(request)?;
         if let Some(looked) = self.take_local(around, conn, head, request) {
@@ -184,7 +184,7 @@ impl Znodes {
         result
     }
 
-    fn authenticate(&mut self, conn: ConnId, head: Head, scheme: &str, credentials: &[u8]) -> What {
+    fn authenticate(&mut self, conn: ConnId, head: Head, scheme: &str, credentials: Option<&[u8]>) -> What {
         let super_digest = self.zookeeper.super_digest.as_deref();
         let client = self.clients.get_mut(&conn).expect("the caller has it");
         let known = authenticate(scheme, credentials, &client.peer.to_string(), super_digest);

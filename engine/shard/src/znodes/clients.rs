@@ -235,7 +235,7 @@ impl Znodes {
                 self.clients.get_mut(&conn).expect("the caller has it").meters.note(head.xid, head.op);
                 self.take_request(around, conn, head, &request, frame)
             }
-            Err(Undecodable::Head(_)) => Some(Looked::Taken(What::Gone)),
+            Err(Undecodable::Head(_) | Undecodable::Proof(_)) => Some(Looked::Taken(What::Gone)),
             Err(Undecodable::Body(head, error, _)) => Some(Looked::Taken(What::Failed { xid: head.xid, error })),
         }
     }

@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use torc_base::ids::{ConnId, Index, SessionId, Zxid};
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
-use torc_net::foreign::{Foreign, is_kafka_request, is_zookeeper_connect};
+use torc_net::foreign::{Foreign, is_kafka_request};
 use torc_net::zookeeper::{Connect, Connected, Session};
 use torc_state::tree::expiry::{is_password, password};
 use torc_state::tree::{Refused, Tree, TreeError};
@@ -30,11 +30,14 @@ fn first_session(node: u32, now: Wall) -> i64 {
 impl Znodes {
     /// Takes in what a client says first. False: the connection is of no use, and is closed.
     pub(super) fn greet(&mut self, around: &mut Around, conn: ConnId, frame: &[u8]) -> bool {
-        if is_kafka_request(frame) && !is_zookeeper_connect(frame) {
+        let connect = Connect::decode(frame);
+        // Every client says that it speaks version 0; no client of Kafka's produces in that version, and before anything else.
+        let is_connect = connect.is_ok() && frame.starts_with(&[0; 4]);
+        if is_kafka_request(frame) && !is_connect {
             self.close_with(around, conn, Complaint::Foreign(Foreign::Kafka), &Foreign::Kafka);
             return false;
         }
-        let connect = match Connect::decode(frame) {
+        let connect = match connect {
             Ok(connect) => connect,
             Err(error) => {
                 self.close_with(around, conn, Complaint::Connect, &error);

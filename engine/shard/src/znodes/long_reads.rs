@@ -73,7 +73,7 @@ impl LongReads {
 fn is_of_change(tree: &Tree, frame: &[u8]) -> bool {
     let (_, request) = decode(frame).expect("it was decoded before");
     match request {
-        Request::Ping | Request::WhoAmI => false,
+        Request::Ping | Request::WhoAmI | Request::Sasl | Request::Reconfig => false,
         Request::Exists(path, _) | Request::GetData(path, _) | Request::GetAcl(path) => tree.touches(path),
         Request::GetChildren(path, ..) => tree.touches(path),
         _ => true,

@@ -83,8 +83,13 @@ impl Znodes {
         let mut watch = |wanted: bool, path: &str, watch: Watch| {
             if wanted { watches.add(conn, path, watch).map_err(code) } else { Ok(()) }
         };
-        let mut reply = Reply::new(out, head.xid, zxid);
+        // A ping's answer has its own number, whatever stands in the request.
+        let xid = if matches!(request, Request::Ping) { wire::xid::PING } else { head.xid };
+        let mut reply = Reply::new(out, xid, zxid);
         match request {
+            Request::Reconfig => return Err(ErrorCode::ReconfigDisabled),
+            // A server that does not speak it has no token for an answer.
+            Request::Sasl => reply.data(None),
             Request::Exists(path, is_watched) => {
                 let found = tree.exists(path, ids);
                 if matches!(found, Ok(_) | Err(TreeError::NoNode)) {

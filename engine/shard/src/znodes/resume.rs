@@ -10,7 +10,7 @@ use super::{Around, Znodes};
 use torc_base::buf::Buf;
 use torc_base::ids::{ConnId, Zxid};
 use torc_base::limits::{REPLY_BYTES_MAX, RESUMED_WATCH_BYTES};
-use torc_net::zookeeper::{Head, Place, Reply, Strings, failure};
+use torc_net::zookeeper::{ErrorCode, Head, Place, Reply, Strings, failure};
 use torc_state::tree::TreeError;
 use torc_state::tree::watches::Kept;
 
@@ -47,7 +47,11 @@ impl Znodes {
         let mut is_over = false;
         for (kept, place) in KINDS.into_iter().zip(&mut resuming.lists) {
             let mut paths = Strings::at(frame, *place);
-            while !is_over && let Some(path) = paths.next() {
+            while !is_over && let Some(path) = paths.next_or_null() {
+                let Some(path) = path else {
+                    // As in ZooKeeper: what stands before it is done, and nothing of what stands behind it.
+                    return Some(self.end_of_resuming(around, &resuming, Some(ErrorCode::MarshallingError)));
+                };
                 match self.resume_one(around, conn, resuming.since, kept, path) {
                     Ok(()) => {}
                     Err(error) => resuming.refused = Some(error),
@@ -60,12 +64,16 @@ impl Znodes {
             self.clients.get_mut(&conn).expect("the caller has it").resuming = Some(resuming);
             return None;
         }
+        Some(self.end_of_resuming(around, &resuming, resuming.refused.map(code)))
+    }
+
+    fn end_of_resuming(&mut self, around: &Around, resuming: &Resuming, refused: Option<ErrorCode>) -> Buf {
         let (zxid, xid) = (around.tree().zxid().get(), resuming.head.xid);
-        match resuming.refused {
-            Some(error) => failure(&mut self.packer.scratch, xid, zxid, code(error)),
+        match refused {
+            Some(error) => failure(&mut self.packer.scratch, xid, zxid, error),
             None => Reply::new(&mut self.packer.scratch, xid, zxid).end(),
         }
-        Some(self.packer.take_scratch())
+        self.packer.take_scratch()
     }
 
     /// Takes one up. What has been missed is told now.

@@ -3,7 +3,7 @@
 use super::error::TreeError;
 use crate::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use torc_base::limits::ZNODE_ACL_BYTES_MAX;
 
@@ -149,10 +149,20 @@ fn is_one_of(wanted: Id<'_>, ids: &[Id<'_>]) -> bool {
 /// An address, or a net: its bytes, and how many of their bits count.
 fn net(text: &str) -> Option<(IpAddr, u32)> {
     let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-    let address: IpAddr = address.parse().ok()?;
+    let address = if address.contains(':') { address.parse().ok()? } else { IpAddr::V4(v4(address)?) };
     let all = if address.is_ipv4() { 32 } else { 128 };
     let bits = bits.map_or(Some(all), |bits| bits.parse().ok())?;
     (bits <= all).then_some((address, bits))
+}
+
+/// Four numbers, as Java reads them: zeroes in front of one do not matter.
+fn v4(text: &str) -> Option<Ipv4Addr> {
+    let mut bytes = [0; 4];
+    let mut parts = text.split('.');
+    for byte in &mut bytes {
+        *byte = u8::try_from(parts.next()?.parse::<i32>().ok()?).ok()?;
+    }
+    parts.next().is_none().then_some(bytes.into())
 }
 
 fn is_within(address: &str, expression: &str) -> bool {

@@ -33,7 +33,7 @@ fn addresses_are_within_nets_of_their_own_kind() {
         let list = AclList::new(&[ip(net)]);
         list.allow(perms::READ, &[Id { scheme: "ip", id: address }]).is_ok()
     };
-    assert!(within("10.1.2.3", "10.1.2.3") && !within("10.1.2.4", "10.1.2.3"));
+    assert!(within("10.1.2.3", "010.1.02.3") && within("10.1.2.3", "10.1.2.3") && !within("10.1.2.4", "10.1.2.3"));
     assert!(within("10.1.200.3", "10.1.0.0/16") && !within("10.2.0.1", "10.1.0.0/16"));
     assert!(!within("10.1.2.3", "10.1.2.200/25") && within("10.1.2.3", "0.0.0.0/0"));
     assert!(within("fe80::1", "fe80::/10") && !within("10.1.2.3", "::/0") && within("::1", "::/0"));
@@ -51,7 +51,11 @@ fn a_list_that_is_asked_for_is_checked_and_auth_becomes_who_it_is() {
     for id in ["10.0.0.1/33", "10.0.0", "here", "10.0.0.1/x", "10.0.0.1/-1", "::1/129", ""] {
         assert_eq!(resolved(&[ip(id)], &[]), Err(TreeError::InvalidAcl), "{id}");
     }
-    for id in ["10.0.0.1/32", "::1/128", "10.0.0.1"] {
+    for id in ["10.0.0.1.5", "10.0.0.-1", "256.0.0.1", "10.0.0.", "10..0.1", "::ffff:10.0.0"] {
+        assert_eq!(resolved(&[ip(id)], &[]), Err(TreeError::InvalidAcl), "{id}");
+    }
+    // Zeroes in front do not matter to ZooKeeper.
+    for id in ["10.0.0.1/32", "::1/128", "10.0.0.1", "010.0.00.001"] {
         assert_eq!(resolved(&[ip(id)], &[]), Ok(AclList::new(&[ip(id)])), "{id}");
     }
     for (id, right) in

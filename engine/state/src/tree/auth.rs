@@ -25,19 +25,19 @@ impl Identity {
     }
 }
 
-/// Who somebody is that comes from `address` and shows credentials of some scheme. Fails if nobody knows the scheme. Name and
-/// password are always believed: what they may do is the question. Whose hash is `super_digest` (`user:hash`) may do
+/// Who somebody is that comes from `address` and shows credentials of some scheme. Fails if nobody knows the scheme, or where it
+/// wants some and there are none. Name and password are always believed: what they may do is the question. Whose hash is `super_digest` (`user:hash`) may do
 /// everything.
 pub fn authenticate(
     scheme: &str,
-    credentials: &[u8],
+    credentials: Option<&[u8]>,
     address: &str,
     super_digest: Option<&str>,
 ) -> Result<Vec<Identity>, TreeError> {
     match scheme {
         "ip" => Ok(vec![Identity::of_address(address)]),
         "digest" => {
-            let id = digest(&String::from_utf8_lossy(credentials));
+            let id = digest(&String::from_utf8_lossy(credentials.ok_or(TreeError::AuthFailed)?));
             let is_super = super_digest == Some(&id);
             let all = is_super.then(|| Identity { scheme: "super", id: String::new() });
             Ok(all.into_iter().chain([Identity { scheme: "digest", id }]).collect())

@@ -110,7 +110,7 @@ struct Replay {
 impl Replay {
     fn new() -> Replay {
         let here = Identity::of_address("127.0.0.1");
-        let mut me = authenticate("digest", PASSWORD.as_bytes(), "127.0.0.1", None).expect("a known scheme");
+        let mut me = authenticate("digest", Some(PASSWORD.as_bytes()), "127.0.0.1", None).expect("a known scheme");
         me.insert(0, here.clone());
         let mut rig = Rig::with(SETTINGS);
         let sessions = [rig.session(), rig.session()];

@@ -279,7 +279,7 @@ impl State {
                 self.watches.retain(|(of, watched, _)| *of != id || watched != path);
                 Reply::new(out, xid, self.zxid).end();
             }
-            Request::Auth(_, b"wrong") => return Err(ErrorCode::AuthFailed),
+            Request::Auth(_, Some(b"wrong")) => return Err(ErrorCode::AuthFailed),
             Request::CloseSession => {
                 self.sessions.remove(&session);
                 let mine = |node: &Node| node.stat.ephemeral_owner == session;
