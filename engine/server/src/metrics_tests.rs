@@ -236,3 +236,20 @@ fn commands_have_their_path_and_may_have_a_port_of_their_own() {
     }
     assert!(text("GET /commands/ruok HTTP/1.1", true).starts_with("HTTP/1.1 404"), "without ZooKeeper's clients");
 }
+
+#[test]
+fn fuzz_request_heads() {
+    bolero::check!().for_each(|input: &[u8]| {
+        let commands: crate::metrics::Commands = Box::new(|name, query| format!("{name}?{query}"));
+        let source = Source { commands: Some(commands), ..source(true) };
+        for before in [&b""[..], b"GET ", b"GET /commands/", b"HEAD /commands?"] {
+            for door in [Door::Metrics, Door::Admin] {
+                let head = [before, input, b" HTTP/1.1"].concat();
+                let reply = String::from_utf8(respond(&head, door, &source)).expect("text");
+                let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
+                let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a length");
+                assert!(body.is_empty() || length == body.len().to_string(), "{reply}");
+            }
+        }
+    });
+}

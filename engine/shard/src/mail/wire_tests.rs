@@ -282,3 +282,16 @@ fn what_means_something_inside_a_node_only_does_not_travel() {
     ];
     assert!(inside.iter().all(|mail| encode(mail).is_none()));
 }
+
+#[test]
+fn fuzz_mail() {
+    bolero::check!().for_each(|input: &[u8]| {
+        let _ = read(input);
+        for kind in 0..=u8::MAX {
+            let bytes = [&[VERSION, kind], input].concat();
+            let Ok(mail) = read(&bytes) else { continue };
+            let again = encode(&mail).expect("it was read");
+            assert_eq!(format!("{:?}", read(&again).expect("it was written")), format!("{mail:?}"));
+        }
+    });
+}

@@ -35,6 +35,7 @@ mod timeouts;
 mod topic_partitions;
 mod verbs;
 mod young_disks;
+mod znode_fuzz;
 mod znode_multis;
 mod znode_reads;
 mod znode_stories;
