@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import pathlib
+import re
 import socket
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import threading
 import unittest
 from unittest import mock
 
-from harness import differential, jute, scripts, tools, zkcli, znodes
+from harness import bad, differential, jute, scripts, tools, walk, zkcli, znodes
 from harness.clients import HERE
 from harness.differential import Difference, Pairs, Side
 
@@ -87,6 +88,46 @@ class Comparing(unittest.TestCase):
         with mock.patch.object(differential, "play", play):
             found = differential.minimal(play(script), [], [])
         self.assertEqual(found.script, [["ask", 2, [["set", "~/a", "x", -1]]], ["ask", 1, [["get", "~/a", False]]]])
+
+
+class BadInput(unittest.TestCase):
+    TOPICS = bad.cases("/w")
+
+    def test_each_case_has_a_name_and_a_znode_of_its_own(self):
+        for topic, (cases, znodes) in self.TOPICS.items():
+            self.assertEqual(len({case.name for case in cases}), len(cases), topic)
+            self.assertEqual(len(set(znodes)), len(znodes))
+            for case in cases:
+                self.assertTrue(hasattr(walk.Walk, f"do_{type(case).__name__.lower()}"), case)
+
+    def test_each_operation_is_sent_as_it_should_be_and_cut_at_each_byte(self):
+        cases = {case.name: case for case in self.TOPICS["fields"][0]}
+        for name in scripts.OPS:
+            if name in ("multi", "multiread"):
+                continue
+            good = cases[f"{name}: as it should be"]
+            self.assertEqual(good.op, scripts.OPS[name])
+            for length in range(len(good.body)):
+                self.assertEqual(len(cases[f"{name}: cut to {length} of {len(good.body)} bytes"].body), length)
+
+    def test_intended_differences_are_named_by_cases(self):
+        names = [f"{topic}: {case.name}" for topic, (cases, _) in self.TOPICS.items() for case in cases]
+        for pattern in walk.INTENDED:
+            self.assertTrue(any(re.fullmatch(pattern, name) for name in names), pattern)
+
+    def test_intended_differences_that_are_gone_are_told(self):
+        with mock.patch.object(walk, "INTENDED", {"a: .*": "why", "b": "why"}):
+            found = [walk.Difference("a: one", [], [1])]
+            self.assertEqual((walk.not_seen(found), walk.reason("a: one"), walk.reason("c")), (["b"], "why", None))
+
+    def test_neighbours_notice_another_answer_and_a_closed_connection(self):
+        reply = lambda body: jute.integer(1) + jute.long(5) + jute.integer(0) + body
+        for frames, complaint in (((reply(b"a"), reply(b""), reply(b"b"), reply(b"")), "then"), ((reply(b"a"), reply(b"")), "closed")):
+            with server(Connections.WELCOME, *frames) as address:
+                neighbour = walk.Neighbour(address, "/")
+                neighbour.run()
+                neighbour.connection.close()
+            self.assertIn(complaint, neighbour.complaint)
 
 
 class Answers(unittest.TestCase):

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from harness import dependents, differential, patroni, scripts, zkcli
+from harness import dependents, differential, patroni, scripts, walk, zkcli
 from harness.clients import BUILD, HERE, python
 from harness.ensemble import install_ensemble, running_zookeeper
 from harness.install import install_debian, install_jvm, install_python, install_rust, run
@@ -129,6 +129,20 @@ def differences(target):
         print(f"differential: {asked} requests to each", file=sys.stderr)
 
 
+def bad_input(target):
+    """What no client should send, to the target and to Apache ZooKeeper."""
+    with running_zookeeper(1, REFERENCE, REFERENCE_PROPERTIES, "reference") as reference:
+        found, cases, neighbours = walk.walk(reference.addresses, target.addresses)
+    for difference in found:
+        why = walk.reason(difference.name)
+        if not why:
+            target.check(difference.name, f"differs (one is Apache ZooKeeper, the other the target):\n{difference}")
+    for who, neighbour in zip(("Apache ZooKeeper", "the target"), neighbours):
+        target.check(f"neighbours of {who}", neighbour.complaint or (None if neighbour.asked else "asked nothing"))
+    target.check("intended differences", walk.not_seen(found) and f"these do not differ: {walk.not_seen(found)}")
+    print(f"badinput: {cases} cases, {len(found)} differ, {neighbours[1].asked} requests of others meanwhile", file=sys.stderr)
+
+
 def curator(target):
     target.cases(["java", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-cp", f"{BUILD}/curator/lib/*:{BUILD}/curator/classes", "Cases", target.hosts])
 
@@ -206,12 +220,12 @@ def install_curator():
     install_jvm("curator")
 
 
-PARTS = {"kazoo": kazoo, "differential": differences, "curator": curator, "zkcli": command_line, "c": c_client, "go": go_client, "rust": rust_client, "kazoo-suite": kazoo_suite,
+PARTS = {"kazoo": kazoo, "differential": differences, "badinput": bad_input, "curator": curator, "zkcli": command_line, "c": c_client, "go": go_client, "rust": rust_client, "kazoo-suite": kazoo_suite,
          "curator-suite": curator_suite, "kafka": kafka, "patroni": patroni_service, "hadoop": hadoop}
 QUICK = ("kazoo", "differential")
 LONG = ("kazoo-suite", "curator-suite", "kafka", "patroni", "hadoop")  # only when they are named
 USUAL = tuple(part for part in PARTS if part not in LONG)
-INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "curator": (install_curator,), "zkcli": (install_ensemble,), "c": (install_c,), "go": (install_go,), "rust": (install_rust_client,), "kazoo-suite": (install_python,),
+INSTALLS = {"kazoo": (install_python,), "differential": (install_ensemble,), "badinput": (install_ensemble,), "curator": (install_curator,), "zkcli": (install_ensemble,), "c": (install_c,), "go": (install_go,), "rust": (install_rust_client,), "kazoo-suite": (install_python,),
             "curator-suite": (install_curator_suite,), "kafka": (dependents.install_kafka,), "patroni": (patroni.install_patroni,), "hadoop": (install_hadoop,)}
 
 
