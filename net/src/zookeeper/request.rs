@@ -344,8 +344,8 @@ fn watch(reader: &mut JuteReader<'_>) -> Result<bool, Malformed> {
 
 fn create<'a>(number: i32, reader: &mut JuteReader<'a>, in_multi: bool) -> Result<Create<'a>, Malformed> {
     let (path, data) = (znode(reader)?, data(reader)?);
-    if in_multi && reader.is_at_null() {
-        // ZooKeeper finds that to be no list in what stands alone, and no operation at all in a multi.
+    if in_multi && number != op::CREATE_TTL && reader.is_at_null() {
+        // ZooKeeper finds that to be no list in what stands alone or has a time to live, and no operation at all elsewhere.
         return Err(Malformed { what: "an access list" });
     }
     Ok(Create {

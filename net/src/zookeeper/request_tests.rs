@@ -317,8 +317,11 @@ fn null_is_no_part_of_an_operation_of_a_multi() {
         assert!(multi(rest(head(14).op(op).text("/a"))).is_ok());
         assert!(multi(rest(head(14).op(op).int(-1))).is_err());
     }
-    let create = |acls: fn(Bytes) -> Bytes| acls(head(14).op(1).text("/a").buffer(b"")).int(0);
-    assert!(multi(create(Bytes::open_acl)).is_ok());
-    assert!(multi(create(|bytes| bytes.int(0))).is_ok(), "that is an empty list");
-    assert!(multi(create(|bytes| bytes.int(-1))).is_err());
+    let create = |op, acls: fn(Bytes) -> Bytes| acls(head(14).op(op).text("/a").buffer(b"")).int(0);
+    for op in [1, 15, 19] {
+        assert!(multi(create(op, Bytes::open_acl)).is_ok());
+        assert!(multi(create(op, |bytes| bytes.int(0))).is_ok(), "that is an empty list");
+        assert!(multi(create(op, |bytes| bytes.int(-1))).is_err());
+    }
+    assert!(multi(create(21, |bytes| bytes.int(-1)).long(5)).is_ok());
 }

@@ -20,6 +20,7 @@ TIMEOUT_MS = 30_000
 WAIT_S = 10  # for an answer that must come, or a connection that must be closed
 QUIET_S = 0.4  # a server that waits for more says nothing
 AT_ONCE = 200  # requests of the witness
+LAST_ANSWERS = [-6], [-115]  # an operation that nobody knows, credentials that prove nothing
 LOOKS = "get", "children2", "getacl", "get of its child"
 # Of a four-letter word's answer: what both say. The others tell of the server.
 WORDS = {b"imok", b"rw", b"306"}
@@ -146,11 +147,22 @@ class Walk:
         xid = connection.ask(case.op, case.body, case.xid)
         connection.flush()
         seen = self.bare(connection) if xid == jute.XID_EVENT else self.side.answers(connection, [(case.request, xid)])
+        if seen[-1] in LAST_ANSWERS:
+            self.linger(connection)
         for request in () if connection.closed else case.then:
             xid = connection.ask(scripts.op_of(request), scripts.body(request, "", {}))
             connection.flush()
             seen += self.side.answers(connection, [(request, xid)])
         return seen + self.after(case.cut_off, before)
+
+    @staticmethod
+    def linger(connection):
+        """ZooKeeper closes a connection some time after it has said why, and may answer something in between."""
+        connection.socket.settimeout(QUIET_S)
+        with contextlib.suppress(Malformed):
+            while connection.frame() is not None:
+                pass
+        connection.socket.settimeout(WAIT_S)
 
     @staticmethod
     def bare(connection):
