@@ -16,7 +16,7 @@ pub const BATCH_BYTES_SOFT: usize = 4 << 20;
 /// Entries of one WAL batch, as its format allows, and after how many one of new entries is cut: when it is durable all of them are done with
 /// in one turn.
 pub const BATCH_ENTRIES_MAX: usize = 16 << 10;
-pub const BATCH_ENTRIES_SOFT: usize = 2 << 10;
+pub const BATCH_ENTRIES_SOFT: usize = 512;
 /// Batches that may be in flight to the disk at once.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 16;
 /// Separate runs of memory that one WAL write gathers; the kernel's IOV_MAX is 1024.
@@ -38,6 +38,11 @@ pub const INFLATED_BYTES_MAX: u64 = 1 << 30;
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// Memory of a decoder that is kept for the next compressed batch.
 pub const INFLATE_KEEP_BYTES: usize = 1 << 20;
+/// What one turn of a shard does of all kinds of work together, in units of about a microsecond; what each kind that waits
+/// gets of it at least; and how much of what one turn did beyond is taken from later ones.
+pub const TURN_COST: isize = 1_000;
+pub const TURN_PART: isize = TURN_COST / 8;
+pub const TURN_DEBT_MAX: isize = 4 * TURN_COST;
 /// Topics and partitions of requests that name many which one turn of a shard looks at, the last request aside, and how
 /// many a request may name that never waits for its turn.
 pub const TURN_ITEMS: usize = 512;
@@ -110,6 +115,8 @@ pub const ANSWERS_MEMORY: usize = 256 << 20;
 /// What is sent next of an answer that was taken back: at first, and at most when the socket takes it quickly.
 pub const PIECE_BYTES_MIN: usize = 64 << 10;
 pub const PIECE_BYTES_MAX: usize = 1 << 20;
+/// What a consumer is given at once of whom it is not known that it reads; then twice what it has read, as far as there is memory.
+pub const START_BYTES: usize = 128 << 10;
 /// Bytes of answers larger than [`PIECE_BYTES_MIN`] that a shard hands to its sockets in one turn, the last one aside:
 /// the kernel copies them before it comes to anything else.
 pub const TURN_SEND_BYTES: usize = 1 << 20;
@@ -326,5 +333,6 @@ const _: () = {
     assert!(PEER_MAIL_BYTES_MAX < PEER_FRAME_BYTES_MAX && PEER_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
     assert!(PEER_FRAME_BYTES_MAX + PEER_FRAMES_MEMORY / 8 + PEER_FRAMES_MEMORY / 4 <= PEER_FRAMES_MEMORY);
     assert!(2 * PEER_FRAME_BYTES_MAX <= FOLLOWERS_MEMORY, "a frame comes while the one before is written");
+    assert!(PIECE_BYTES_MIN <= START_BYTES && START_BYTES <= PIECE_BYTES_MAX);
     assert!(PIECE_BYTES_MIN <= PIECE_BYTES_MAX && PIECE_BYTES_MAX <= READ_MEMORY / 4);
 };

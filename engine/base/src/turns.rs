@@ -78,6 +78,8 @@ works! {
     Disk = "disk";
     /// The log: batches are cut, reads begun, segments looked after.
     Log = "log";
+    /// What metrics and other monitoring ask for.
+    Metrics = "metrics", rare;
     /// Checkpoints.
     Checkpoint = "checkpoint", rare;
     /// Compaction.

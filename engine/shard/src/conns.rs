@@ -2,6 +2,7 @@
 
 mod patience;
 
+use crate::allowance::{Allowance, Usage};
 use crate::frames::{BadLength, Frames, Lender};
 use crate::mail::{Mail, Token};
 use crate::memory::{Budget, MemoryLimits, Pace, Turns};
@@ -27,6 +28,9 @@ const QUIET_NS: u64 = 20_000_000;
 const DRAIN_READS_MS: u64 = 250;
 /// How often connections are looked at while they drain.
 const DRAIN_LOOK_MS: u64 = 5;
+/// What a send costs, in units of a turn's sum, and bytes that cost one more.
+const SEND_COST: usize = 8;
+const BYTES_SENT: usize = 4 << 10;
 /// Each move doubles the requests in a row that the next one takes, up to this.
 const MOVE_AFTER_MAX: u32 = 4_096;
 
@@ -44,6 +48,8 @@ struct Conn {
     frames: Frames,
     receive: Receive,
     outbox: Outbox,
+    /// Bytes of answers that its socket has taken since it last did not.
+    taken: usize,
     /// Bytes reserved for a frame that is not whole; 0 if there is none.
     reserved: usize,
     pace: Pace,
@@ -51,6 +57,9 @@ struct Conn {
     stopped: bool,
     /// The request whose answer may be long: until it is there no other one is taken.
     alone: Option<SlotId>,
+    /// What its requests have used lately, and whether others of them wait for a turn.
+    usage: Usage,
+    put_off: bool,
     /// It waits for its turn to send.
     in_turn: bool,
     eof: bool,
@@ -85,10 +94,13 @@ impl Conn {
             frames,
             receive: Receive::Idle,
             outbox: Outbox::new(now),
+            taken: 0,
             reserved,
             pace,
             stopped: false,
             alone: None,
+            usage: Usage::default(),
+            put_off: false,
             in_turn: false,
             eof: false,
             closing: false,
@@ -109,7 +121,8 @@ impl Conn {
     /// True if it is to receive. That a client goes is to be seen while it waits for an answer that may be long; what it has
     /// asked for besides stays with it.
     fn may_receive(&self, free: usize) -> bool {
-        (self.alone.is_none() || self.frames.is_looked_through()) && self.has_room(free)
+        let waits = self.alone.is_some() || (self.put_off && self.frames.pieces() > 1);
+        (!waits || self.frames.is_looked_through()) && self.has_room(free)
     }
 
     /// True if there is room for another request. One may always be there.
@@ -158,6 +171,10 @@ pub struct Conns {
     long: VecDeque<ConnId>,
     /// Have room again for what was put off.
     resumed: BTreeSet<ConnId>,
+    /// What the turn may still do.
+    pub allowance: Allowance,
+    /// Have used much, and go on in turns.
+    put_off: VecDeque<ConnId>,
     /// Have given something to their sockets.
     sending: BTreeSet<ConnId>,
     /// What is to be read again for answers that were taken back.
@@ -212,6 +229,8 @@ impl Conns {
             dirty: BTreeSet::new(),
             long: VecDeque::new(),
             resumed: BTreeSet::new(),
+            allowance: Allowance::new(),
+            put_off: VecDeque::new(),
             sending: BTreeSet::new(),
             reads: Vec::new(),
             last_look: Mono(0),
@@ -314,6 +333,9 @@ impl Conns {
         let c = self.conns.remove(&conn)?;
         if c.in_turn {
             self.long.retain(|other| *other != conn);
+        }
+        if c.put_off {
+            self.put_off.retain(|other| *other != conn);
         }
         Some(c)
     }
@@ -440,7 +462,36 @@ impl Conns {
         let (reads, free) = (self.reads(), self.turns.budget().free());
         let Some(c) = self.conns.get_mut(&conn).filter(|_| reads) else { return Ok(None) };
         c.stopped = !c.may_take(free);
+        let is_late = self.allowance.is_spent() || !self.put_off.is_empty();
+        if !c.stopped && is_late && !c.frames.is_looked_through() && (c.put_off || !c.usage.is_little(now)) {
+            if !std::mem::replace(&mut c.put_off, true) {
+                self.put_off.push_back(conn);
+            }
+            return Ok(None);
+        }
         if c.stopped { Ok(None) } else { framed(c.origin.protocol, c.frames.pop(lender!(self, c, conn))) }
+    }
+
+    /// The next of those connections that were put off, and its next request if it may have one.
+    pub fn next_put_off(&mut self, now: Mono) -> Option<(ConnId, Framed)> {
+        let conn = self.put_off.pop_front()?;
+        self.now = now;
+        let (reads, free) = (self.reads(), self.turns.budget().free());
+        let c = self.conns.get_mut(&conn).expect("who goes leaves the line");
+        c.put_off = false;
+        c.stopped = !c.may_take(free);
+        if c.stopped || !reads {
+            return Some((conn, Ok(None)));
+        }
+        Some((conn, framed(c.origin.protocol, c.frames.pop(lender!(self, c, conn)))))
+    }
+
+    /// Something was done for the connection.
+    pub fn charge(&mut self, conn: ConnId, cost: usize) {
+        self.allowance.charge(cost);
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.usage.charge(self.now, cost);
+        }
     }
 
     /// Takes the next place among the answers, for the request of `bytes` bytes that was given out last.
@@ -541,7 +592,9 @@ impl Conns {
             return self.close_if_done(now, conn, ops);
         }
         c.stopped |= !c.may_take(free);
-        if !c.receive.turn(conn, &mut c.frames, &self.pool, (!receives, receives && reads), ops) {
+        // What was put off is looked at before more is asked for.
+        let may_arm = receives && reads && (!c.put_off || c.frames.is_looked_through());
+        if !c.receive.turn(conn, &mut c.frames, &self.pool, (!receives, may_arm), ops) {
             self.leave_if_idle(conn, ops);
         }
     }
@@ -557,16 +610,23 @@ impl Conns {
                     c.in_turn = true;
                     self.long.push_back(conn);
                 }
-                _ => _ = self.send_one(now, conn, ops),
+                _ => {
+                    let bytes = self.send_one(now, conn, ops);
+                    self.allowance.charge(SEND_COST.min(bytes) + bytes / BYTES_SENT);
+                }
             }
         }
-        let mut sent = 0;
+        let (mut sent, floor) = (0, self.allowance.floor());
         while sent < TURN_SEND_BYTES
+            && self.allowance.left() > floor
             && let Some(conn) = self.long.pop_front()
         {
             self.conns.get_mut(&conn).expect("who goes leaves the line").in_turn = false;
-            sent += self.send_one(now, conn, ops);
+            let bytes = self.send_one(now, conn, ops);
+            self.allowance.charge(SEND_COST + bytes / BYTES_SENT);
+            sent += bytes;
         }
+        self.allowance.begin_turn();
     }
 
     /// Sends what is ready on one connection; its bytes.
@@ -625,7 +685,9 @@ impl Conns {
         let c = self.conns.get_mut(&conn)?;
         c.active = now;
         self.sending.remove(&conn);
-        self.answers.give(c.outbox.sent(now));
+        let bytes = c.outbox.sent(now);
+        c.taken = c.taken.saturating_add(bytes);
+        self.answers.give(bytes);
         self.dirty.insert(conn);
         Some(c.origin.protocol)
     }
@@ -633,6 +695,7 @@ impl Conns {
     /// A send was taken back: the rest waits until the socket takes more.
     pub fn taken_back(&mut self, now: Mono, conn: ConnId, rest: &[Buf], sent: usize, ops: &mut Vec<Op<Mail>>) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
+        c.taken = 0;
         match c.outbox.taken_back(now, rest, sent) {
             Ok(freed) => self.answers.give(freed),
             Err(_) => return self.close(conn, ops),
@@ -722,7 +785,8 @@ impl Conns {
     pub fn deadline(&self) -> Option<Mono> {
         let sweep = (!self.conns.is_empty()).then_some(self.next_sweep);
         let look = self.drain.filter(|_| !self.conns.is_empty()).map(|drain| drain.next_look);
-        let resume = (!self.resumed.is_empty() || !self.long.is_empty()).then_some(Mono(0));
+        let waits = !self.resumed.is_empty() || !self.long.is_empty() || !self.put_off.is_empty();
+        let resume = waits.then_some(Mono(0));
         let stalled = (!self.sending.is_empty() || self.turns.is_short()).then(|| self.next_look());
         [sweep, look, resume, stalled].into_iter().flatten().min()
     }

@@ -1,7 +1,7 @@
 use super::patience::{HOPELESS_MS, LOOK_MS, LOOK_PRESSED_MS, PATIENCE_MS, PATIENCE_PRESSED_MS};
 use super::*;
 use crate::memory::Standstill;
-use torc_base::limits::{LARGE_FRAME, PAGE, PIECE_BYTES_MAX};
+use torc_base::limits::{LARGE_FRAME, PAGE, PIECE_BYTES_MAX, START_BYTES};
 
 const CONN: ConnId = ConnId(7);
 const IDLE_MS: u64 = 60_000;
@@ -464,7 +464,11 @@ fn a_client_that_never_falls_silent_does_not_hold_up_a_stop() {
 #[test]
 fn those_who_read_all_they_can_leave_room_to_who_asks_for_little() {
     let mut conns = conns(1 << 20);
-    let (limit, new) = (conns.answers().limit(), ConnId(1));
+    let (limit, new) = (conns.answers().limit(), CONN);
+    conns.accepted(at(0), new, origin(0), &mut Vec::new());
+    let share = conns.share_of_answers(new);
+    assert_eq!(share, START_BYTES, "nobody knows whether it reads");
+    conns.conns.get_mut(&new).expect("it is there").taken = limit;
     let share = conns.share_of_answers(new);
     assert!(share >= limit / 8, "while nobody else reads there is enough for one: {share} of {limit}");
     // So many fetches that are being answered.

@@ -111,6 +111,11 @@ impl Frames {
         self.held.is_empty()
     }
 
+    /// Received pieces that have not been looked at.
+    pub fn pieces(&self) -> usize {
+        self.held.len()
+    }
+
     /// True if a frame waits for memory.
     pub fn is_starved(&self) -> bool {
         self.waiting.is_some()

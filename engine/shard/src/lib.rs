@@ -1,5 +1,6 @@
 //! One core's state machine: events in, operations out. Ties consensus, state, log and wire together.
 
+mod allowance;
 mod batch;
 mod catalog;
 mod complaints;

@@ -343,7 +343,10 @@ impl Shard {
             Mail::Ask { token, ask } => {
                 self.serve(now, Asker { place: Place { node: self.settings.node, shard: from }, token }, ask, ops)
             }
-            Mail::Answer { token, answer } => self.with_kafka(now, ops, |kafka, out| kafka.answer(out, token, answer)),
+            Mail::Answer { token, answer } => {
+                self.stats.turns.at(works::of_answer(&answer));
+                self.with_kafka(now, ops, |kafka, out| kafka.answer(out, token, answer));
+            }
             Mail::Present(present) => self.kafka.view.set_present(self.settings.node, present),
             Mail::Roster(roster) => self.set_roster(now, roster, ops),
             Mail::Catalog { number, change } => self.catalog_changed(now, number, change, ops),
@@ -410,7 +413,6 @@ impl Shard {
         let before = self.stats.turns.now_at();
         loop {
             if let Some((owner, token, ask)) = self.asks.pop_front() {
-                self.stats.turns.at(works::of_ask(&ask));
                 if owner == self.settings.here() {
                     self.serve(now, Asker { place: owner, token }, ask, ops);
                 } else {
@@ -447,6 +449,7 @@ impl Shard {
 
     /// A question to the groups of this shard, or to the catalog.
     pub(super) fn serve(&mut self, now: Now, asker: Asker, ask: Ask, ops: &mut Vec<Op<Mail>>) {
+        self.stats.turns.at(works::of_ask(&ask));
         if ask.is_for_owner() {
             let owner = self.catalog.as_mut().expect("only the owner is asked");
             match ask {
@@ -765,6 +768,7 @@ impl Shard {
     /// What another thread asks.
     fn answer_inquiry(&mut self, now: Now, ops: &mut Vec<Op<Mail>>) {
         let Some((number, inquiry)) = self.stats.inquiries.next() else { return };
+        self.stats.turns.at(Work::Metrics);
         let finding = match inquiry {
             Inquiry::Groups { offsets_max } => self.coordinators.progress(offsets_max, |topic, index| {
                 let log = self.kafka.view.log(topic, index)?;
@@ -827,7 +831,9 @@ impl Shard {
         at(Work::Znodes);
         self.with_znodes(now, ops, |znodes, around| znodes.turn(around));
         at(Work::Log);
-        self.with_groups(now, ops, |groups, out| groups.turn(out));
+        let mut allowance = self.conns.allowance;
+        self.with_groups(now, ops, |groups, out| groups.turn(out, &mut allowance));
+        self.conns.allowance = allowance;
         self.settle(now, ops);
         if self.catalog.as_ref().is_some_and(|owner| owner.is_due(&self.groups, now.mono)) {
             self.drive_catalog(now, ops);

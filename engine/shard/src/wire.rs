@@ -16,6 +16,10 @@ use torc_base::turns::Work;
 
 type Ops = Vec<Op<Mail>>;
 
+/// What any request costs, in units of a turn's sum, and bytes of it that cost one more.
+const FRAME_COST: usize = 4;
+const FRAME_BYTES: usize = 2 << 10;
+
 /// Where the tree is, and with it the connections of ZooKeeper's clients.
 const TREE_SHARD: ShardId = ShardId(0);
 
@@ -81,6 +85,7 @@ impl Shard {
     }
 
     fn frame(&mut self, now: Now, conn: ConnId, protocol: Protocol, frame: BufMut, ops: &mut Ops) {
+        self.conns.charge(conn, FRAME_COST + frame.len() / FRAME_BYTES);
         match protocol {
             Protocol::Kafka => {
                 self.stats.turns.at(works::of_frame(&frame));
@@ -139,6 +144,21 @@ impl Shard {
     /// Connections that waited for memory or room go on.
     pub(super) fn retry_conns(&mut self, now: Now, ops: &mut Ops) {
         for conn in self.conns.retry(now.mono, ops) {
+            self.pump(now, conn, ops);
+        }
+        let floor = self.conns.allowance.floor();
+        while self.conns.allowance.left() > floor
+            && let Some((conn, framed)) = self.conns.next_put_off(now.mono)
+        {
+            match framed {
+                Ok(Some((protocol, frame))) => self.frame(now, conn, protocol, frame, ops),
+                Ok(None) => {}
+                Err((protocol, bad)) => {
+                    self.bad_length(now, conn, protocol, bad, ops);
+                    continue;
+                }
+            }
+            self.settle(now, ops);
             self.pump(now, conn, ops);
         }
     }

@@ -13,6 +13,7 @@ pub mod records;
 
 mod guard;
 mod leaders;
+mod list_writer;
 mod metadata_writer;
 mod request;
 mod response;
@@ -23,6 +24,7 @@ mod wire;
 pub use kafka_protocol::messages as schema;
 pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 pub use leaders::{CurrentLeader, Endpoint};
+pub use list_writer::ListWriter;
 pub use metadata_writer::MetadataWriter;
 pub use request::{Bad, CONTROL_BYTES_MAX, Header, Request, decode};
 pub use response::{

@@ -5,7 +5,7 @@ use crate::mail::Mail;
 use crate::memory::Standstill;
 use torc_base::ids::ConnId;
 use torc_base::io::Op;
-use torc_base::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
+use torc_base::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN, START_BYTES};
 use torc_base::time::Mono;
 
 /// While nobody gets a turn at memory for requests for so long, those who have it are asked how far they are ...
@@ -107,7 +107,9 @@ impl Conns {
         let (limit, holds) = (self.answers.limit(), self.held(conn));
         let little = self.answers.share(holds, limit / 4).min(PIECE_BYTES_MAX.saturating_sub(holds));
         let much = if self.answers_wait { 0 } else { self.answers.share(holds, limit / 2) };
-        little.max(much)
+        // Many who come at once, and do not read, would keep the disk from whoever does.
+        let known = self.conns.get(&conn).map_or(0, |c| c.taken.saturating_mul(2));
+        little.max(much).min(known.max(START_BYTES))
     }
 
     /// True if the connection's share has room for a short answer.

@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::ids::GroupId;
 use torc_base::io::Level;
+use torc_base::limits::TURN_ITEMS;
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
 use torc_state::coordinator::cluster::Cluster;
@@ -72,7 +73,9 @@ pub struct Coordinators {
     /// Who waits for the answers that coordinators have not given yet.
     waiting: BTreeMap<Ticket, (Asker, u32, GroupId)>,
     tickets: BTreeSet<(Asker, Ticket)>,
-    /// Requests that wait for room in the log, in the order of their coming.
+    /// A long answer was made in this turn: others of the kind wait for the next.
+    had_long: bool,
+    /// Requests that wait for room in the log, or for their turn, in the order of their coming.
     deferred: VecDeque<(Asker, CoordinatorPart)>,
     loads: load::Loads,
     /// The shard ends, or its log takes nothing more.
@@ -90,6 +93,7 @@ impl Coordinators {
             next_ticket: 0,
             waiting: BTreeMap::new(),
             tickets: BTreeSet::new(),
+            had_long: false,
             deferred: VecDeque::new(),
             loads: load::Loads::default(),
             closed: false,
@@ -108,7 +112,8 @@ impl Coordinators {
     pub fn ask(&mut self, around: &mut Around, asker: Asker, parts: Vec<CoordinatorPart>) {
         for part in parts {
             // Once one waits, all that come later wait behind it.
-            if !self.deferred.is_empty() || (may_append(&part.request) && around.groups.is_busy()) {
+            let is_late = self.had_long && self.is_long(&part);
+            if !self.deferred.is_empty() || is_late || (may_append(&part.request) && around.groups.is_busy()) {
                 self.deferred.push_back((asker, part));
             } else {
                 self.handle(around, asker, part);
@@ -159,8 +164,9 @@ impl Coordinators {
 
     /// What waited for room, timers that are due, and the next pieces of what is loaded.
     pub fn turn(&mut self, around: &mut Around) {
+        self.had_long = false;
         while let Some((_, part)) = self.deferred.front() {
-            if may_append(&part.request) && around.groups.is_busy() {
+            if (may_append(&part.request) && around.groups.is_busy()) || (self.had_long && self.is_long(part)) {
                 break;
             }
             let (asker, part) = self.deferred.pop_front().expect("looked at above");
@@ -181,11 +187,23 @@ impl Coordinators {
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
         let timer = self.due.first().map(|(at, _)| *at);
-        // Requests in line wait for the log, whose completion makes a turn.
-        timer.into_iter().chain(self.loads.deadline()).min()
+        // Requests in line wait for the log, whose completion makes a turn, or for the next turn alone.
+        let long = self.deferred.front().filter(|(_, part)| !may_append(&part.request)).map(|_| Mono(0));
+        timer.into_iter().chain(self.loads.deadline()).chain(long).min()
+    }
+
+    /// True if an answer tells of so much that a turn is to have no second one.
+    fn is_long(&self, part: &CoordinatorPart) -> bool {
+        let Request::Fetch(fetch) = &part.request else { return false };
+        let topics = match &fetch.topics {
+            Some(topics) => topics.len(),
+            None => self.serving(part.log).map_or(0, |coordinator| coordinator.topics_committed(&fetch.group)),
+        };
+        topics > TURN_ITEMS
     }
 
     fn handle(&mut self, around: &mut Around, asker: Asker, part: CoordinatorPart) {
+        let is_long = self.is_long(&part);
         let CoordinatorPart { position, log, request } = part;
         let refused = match self.seats.get(&log).map(|seat| &seat.state) {
             None => Some(Unavailable::NotCoordinator),
@@ -202,6 +220,7 @@ impl Coordinators {
         if let Some(refused) = refused {
             return around.answer(asker, position, Err(refused));
         }
+        self.had_long |= is_long;
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         let asking = Some((ticket, asker, position));

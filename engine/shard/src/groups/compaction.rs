@@ -157,14 +157,17 @@ impl Groups {
     }
 
     /// Goes on with what is under way, or looks for what is due.
-    pub(super) fn turn_compaction(&mut self, out: &mut Out) {
+    /// Goes on, for so many bytes at most; how many it took.
+    pub(super) fn turn_compaction(&mut self, out: &mut Out, bytes: usize) -> usize {
         if self.phase != Phase::Running || (self.compaction.groups.is_empty() && !self.compaction.begun) {
-            return;
+            return 0;
         }
         let before = self.stats.turns.at(Work::Compaction);
-        let mut budget = COMPACTION_TURN;
+        let most = bytes.min(COMPACTION_TURN);
+        let mut budget = most;
         while budget > 0 && self.compaction_step(out, &mut budget) {}
         self.stats.turns.at(before);
+        most - budget
     }
 
     /// One step. False: it waits for something.

@@ -62,6 +62,12 @@ impl Fair {
         let bytes = bytes as u64;
         self.clock = self.clock.max(turn);
         let stands = self.turn(reader).max(turn) + bytes;
+        if others == 0 {
+            // Nobody waited meanwhile, so nobody has had more than is due: all stand alike when some come.
+            self.clock = self.had.values().copied().fold(self.stranger().max(stands), u64::max);
+            self.had.clear();
+            return;
+        }
         if self.had.insert(reader, stands).is_none() {
             self.gave_stranger(bytes, others);
         }

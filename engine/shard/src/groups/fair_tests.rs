@@ -114,3 +114,17 @@ fn who_pauses_saves_nothing_up() {
     }
     assert!((45..=55).contains(&of_pausing), "{of_pausing} of 100");
 }
+
+#[test]
+fn who_read_alone_has_had_no_more_than_is_due() {
+    let mut queue = Queue::default();
+    let alone = reader(0);
+    for _ in 0..10 {
+        queue.ask(alone, 1 << 20);
+        queue.serve();
+    }
+    // Nobody waited for it: it stands where those stand who come now.
+    queue.ask(alone, 1 << 20);
+    (1..=50).for_each(|other| queue.ask(reader(other), 1 << 20));
+    assert_eq!(queue.serve().0, alone);
+}

@@ -1,6 +1,7 @@
 //! Three members of a group, each with a log and a disk of its own, and what they say to each other carried by hand.
 
 use super::*;
+use crate::allowance::Allowance;
 use crate::batch::{self, NewBatch, Record};
 use crate::mail::{Acks, Answer, Asker, Led, Place, ProducePart, Token};
 use crate::meaning::LogKind;
@@ -64,7 +65,7 @@ impl Member {
     /// Until the disk has nothing more to say.
     fn run(&mut self) {
         for _ in 0..10_000 {
-            self.call(|groups, out| groups.turn(out));
+            self.call(|groups, out| groups.turn(out, &mut Allowance::new()));
             let Some(done) = self.disk.pop() else { return };
             self.call(|groups, out| groups.on_disk(out, done));
         }

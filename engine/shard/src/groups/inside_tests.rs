@@ -2,6 +2,7 @@
 //! coordinators rely on is tried with it.
 
 use super::*;
+use crate::allowance::Allowance;
 use crate::groups::{FetchRequest, Flow};
 use crate::mail::{Acks, FetchPart, ProducePart, ReadFrom, Token};
 use crate::meaning::LogKind;
@@ -55,7 +56,7 @@ impl Node {
     /// Until the disk has nothing more to say.
     fn run(&mut self) {
         for _ in 0..1_000 {
-            self.call(|groups, out| groups.turn(out));
+            self.call(|groups, out| groups.turn(out, &mut Allowance::new()));
             let Some(done) = self.disk.pop() else { return };
             self.call(|groups, out| groups.on_disk(out, done));
         }

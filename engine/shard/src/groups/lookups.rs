@@ -52,6 +52,8 @@ pub(super) struct Lookups {
     large: VecDeque<Lookup>,
     /// Bytes that may still be decompressed in this turn.
     budget: usize,
+    /// What that was when the turn began.
+    given: usize,
     /// Bytes of memory that those in `open` hold besides the batches.
     memory: usize,
 }
@@ -233,8 +235,16 @@ impl Groups {
     }
 
     /// One turn's part of the work: those that have not begun get half of it, then the large ones take turns.
-    pub(super) fn turn_lookups(&mut self, out: &mut Out) {
-        self.lookups.budget = OPENING_TURN;
+    /// A new turn, in which `bytes` may be looked through; how many were since the last one began.
+    pub(super) fn turn_lookups(&mut self, out: &mut Out, bytes: usize) -> usize {
+        let used = self.lookups.given.saturating_sub(self.lookups.budget);
+        self.lookups.given = bytes.min(OPENING_TURN);
+        self.lookups.budget = self.lookups.given;
+        self.look_on(out);
+        used
+    }
+
+    fn look_on(&mut self, out: &mut Out) {
         while self.lookups.budget > OPENING_TURN / 2
             && self.lookups.may_read()
             && let Some(lookup) = self.lookups.waiting.pop_front()

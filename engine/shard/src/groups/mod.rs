@@ -48,6 +48,7 @@ pub use tree_start::TreeTold;
 #[cfg(test)]
 pub use tree_start::TreeWord;
 
+use crate::allowance::Allowance;
 use crate::group::Group;
 use crate::line_limit::LineLimit;
 use crate::mail::{Answer, Asker, Leaders, Mail};
@@ -539,7 +540,7 @@ impl Groups {
     }
 
     /// End of a turn: waiting batches go in, the open batch is cut, background work goes on.
-    pub fn turn(&mut self, out: &mut Out) {
+    pub fn turn(&mut self, out: &mut Out, allowance: &mut Allowance) {
         if !matches!(self.phase, Phase::Running | Phase::Replaying) {
             return;
         }
@@ -557,8 +558,10 @@ impl Groups {
         self.retry_fetches(out);
         self.retain(out);
         self.retain_filled(out);
-        self.turn_lookups(out);
-        self.turn_compaction(out);
+        let looked = self.turn_lookups(out, allowance.bytes());
+        allowance.charge_bytes(looked);
+        let compacted = self.turn_compaction(out, allowance.bytes());
+        allowance.charge_bytes(compacted);
         let mut ops = std::mem::take(&mut self.disk_ops);
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.wal.turn(out.now, &mut ops, &mut outcomes);

@@ -1,7 +1,7 @@
 //! Metadata of all topics. It is long, clients ask for it again and again, and each change makes it a new one: it is made
 //! over turns, once for all who ask for it in the same way, and kept until something changes.
 
-use super::lines::Length;
+use super::lines::{ITEM_COST, Length};
 use super::metadata::{TOPIC_OPERATIONS, asked};
 use super::{Kafka, Out, ReplyTo};
 use crate::complaints::Complaint;
@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use torc_base::buf::Buf;
 use torc_base::ids::ListenerId;
-use torc_base::limits::TURN_ITEMS;
 use torc_base::turns::Work;
 use torc_net::kafka::schema::MetadataRequest;
 use torc_net::kafka::{EncodeError, MetadataWriter, Request};
@@ -109,7 +108,8 @@ impl Kafka {
         }
         self.all_topics.wait(told, form, to, request);
         // Of a small cluster it is there at once.
-        self.make_all_topics(out);
+        let left = out.conns.allowance.left().max(0) as usize;
+        self.make_all_topics(out, left / ITEM_COST);
     }
 
     fn answer_with_all(&mut self, out: &mut Out, to: ReplyTo, frame: &Buf) {
@@ -122,11 +122,12 @@ impl Kafka {
 
     /// A new turn: writes on, as far as it goes.
     pub(super) fn turn_all_topics(&mut self, out: &mut Out) {
-        self.all_topics.left = TURN_ITEMS;
-        self.make_all_topics(out);
+        let part = out.conns.allowance.part();
+        self.make_all_topics(out, part / ITEM_COST);
     }
 
-    fn make_all_topics(&mut self, out: &mut Out) {
+    fn make_all_topics(&mut self, out: &mut Out, left: usize) {
+        self.all_topics.left = left;
         while self.all_topics.left > 0
             && let Some(mut making) = self.all_topics.makings.pop_front()
         {
@@ -134,7 +135,9 @@ impl Kafka {
                 continue;
             }
             let before = self.stats.turns.at(Work::Lists);
+            let left = self.all_topics.left;
             let written = self.write_topics(&mut making);
+            out.conns.allowance.charge(ITEM_COST * (left - self.all_topics.left));
             self.stats.turns.at(before);
             match written {
                 Ok(true) => self.finish_all_topics(out, making),

@@ -1,7 +1,7 @@
 //! DescribeConfigs, AlterConfigs and IncrementalAlterConfigs.
 
 use super::lines::ITEMS_OF_SETTINGS;
-use super::makings::Making;
+use super::makings::{Listing, Making};
 use super::repeats::repeated;
 use super::topics::{AdminGather, clip, message};
 use super::{Kafka, Out, ReplyTo, expiry};
@@ -17,9 +17,8 @@ use torc_net::kafka::schema::describe_configs_response::{
 use torc_net::kafka::schema::incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementalResponse;
 use torc_net::kafka::schema::list_config_resources_response::ConfigResource;
 use torc_net::kafka::schema::{
-    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, ListConfigResourcesRequest,
-    ListConfigResourcesResponse,
+    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, ListConfigResourcesRequest, ListConfigResourcesResponse,
 };
 use torc_net::kafka::{StrBytes, error};
 use torc_state::catalog::{Topic, check_name};
@@ -91,18 +90,12 @@ pub(super) struct Describing {
     /// Resources that may still be named again.
     repeats: usize,
     bytes: usize,
-    results: Vec<DescribeConfigsResult>,
-}
-
-impl Describing {
-    pub(super) fn into_response(self) -> DescribeConfigsResponse {
-        DescribeConfigsResponse::default().with_results(self.results)
-    }
+    pub(super) results: Listing,
 }
 
 impl Kafka {
     pub(super) fn describe_configs(&mut self, out: &mut Out, to: ReplyTo, request: DescribeConfigsRequest) {
-        let results = Vec::with_capacity(request.resources.len());
+        let results = Listing::new(to);
         let describing = Describing { request, seen: BTreeSet::new(), repeats: REPEATS_MAX, bytes: 0, results };
         self.make(out, to, Making::Configs(describing));
     }
@@ -111,11 +104,10 @@ impl Kafka {
     pub(super) fn describe_on(&self, describing: &mut Describing, left: &mut usize) -> bool {
         let bytes_max = LIST_BYTES_MAX.min(self.settings.memory.answers / 4);
         let Describing { request, seen, repeats, bytes, results } = describing;
-        while let Some(resource) = request.resources.get(results.len()) {
+        while let Some(resource) = request.resources.get(results.count()) {
             if *left == 0 {
                 return false;
             }
-            *left = left.saturating_sub(ITEMS_OF_SETTINGS);
             let result = DescribeConfigsResult::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
@@ -129,13 +121,14 @@ impl Kafka {
             } else {
                 invalid(format!("more than {REPEATS_MAX} resources are named again"))
             };
-            results.push(match described {
+            let result = match described {
                 Ok(configs) => {
                     *bytes += configs.iter().map(bytes_of).sum::<usize>();
                     result.with_configs(configs)
                 }
                 Err((code, why)) => result.with_error_code(code).with_error_message(message(why)),
-            });
+            };
+            *left = left.saturating_sub(ITEMS_OF_SETTINGS + results.put(&result));
         }
         true
     }

@@ -1,6 +1,7 @@
 //! Fetch: asks the owners, waits until there is enough or the time is up, sends record bytes from where they lie.
 
 use super::brokers::broker_id;
+use super::lines::cost;
 use super::sessions::{Key, Plan, Wanted};
 use super::view::View;
 use super::{Kafka, Out, ReplyTo, Waiting, code, view};
@@ -147,9 +148,13 @@ impl Kafka {
 
     fn begin_fetch(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
         self.fetches.entry(to.conn).or_default().active = true;
-        if self.many.is_full(self.fetch_items(&request)) {
-            return self.many.push(to, kafka::Request::Fetch(request));
+        let items = self.fetch_items(&request);
+        let request = kafka::Request::Fetch(request);
+        if self.many.is_full(items, out.conns) {
+            return self.many.push(to, request);
         }
+        out.conns.charge(to.conn, cost(&request, items));
+        let kafka::Request::Fetch(request) = request else { unreachable!("just made") };
         self.start_fetch(out, to, request);
     }
 

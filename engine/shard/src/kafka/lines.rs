@@ -8,31 +8,27 @@
 use super::configs::BROKER;
 use super::topic_partitions::TOPIC_PARTITIONS_LIMIT;
 use super::{Kafka, Out, ReplyTo};
+use crate::allowance::Part;
 use crate::conns::Conns;
 use crate::memory::Standstill;
 use crate::works;
 use std::collections::VecDeque;
-use torc_base::limits::{PIECE_BYTES_MIN, TURN_ITEMS, TURN_ITEMS_FREE};
+use torc_base::limits::{PIECE_BYTES_MIN, TURN_ITEMS_FREE};
 use torc_net::kafka::Request;
 
 /// Requests that wait for their turn, in order.
 #[derive(Default)]
 pub(super) struct Line {
     waiting: VecDeque<(ReplyTo, Request)>,
-    /// Items that may still be looked at in this turn. What one request was too much is taken from the next turns.
-    left: isize,
+    part: Part,
     /// Those that wait for memory.
     standstill: Standstill,
 }
 
 impl Line {
-    /// True if a request for so many items is to wait. Otherwise it has its part of the turn.
-    pub(super) fn is_full(&mut self, items: usize) -> bool {
-        if items > TURN_ITEMS_FREE && (self.left <= 0 || !self.waiting.is_empty()) {
-            return true;
-        }
-        self.charge(items);
-        false
+    /// True if a request for so many items is to wait for its turn.
+    pub(super) fn is_full(&self, items: usize, conns: &Conns) -> bool {
+        items > TURN_ITEMS_FREE && (conns.allowance.is_spent() || !self.waiting.is_empty())
     }
 
     /// Takes a request in.
@@ -42,18 +38,6 @@ impl Line {
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
-    }
-
-    fn charge(&mut self, items: usize) {
-        self.left -= items as isize;
-    }
-
-    fn begin_turn(&mut self) {
-        self.left = (self.left + TURN_ITEMS as isize).min(TURN_ITEMS as isize);
-    }
-
-    fn next(&mut self) -> Option<(ReplyTo, Request)> {
-        if self.left <= 0 { None } else { self.waiting.pop_front() }
     }
 }
 
@@ -84,6 +68,24 @@ impl Length {
     }
 }
 
+/// Bytes of an answer that cost a unit of the turn's sum.
+pub(super) const BYTES_ENCODED: usize = 512;
+
+/// An item of an answer, in units of the turn's sum.
+pub(super) const ITEM_COST: usize = 2;
+
+/// What a request for so many items costs, besides its frame, in units of the turn's sum.
+pub(super) fn cost(request: &Request, items: usize) -> usize {
+    match request {
+        // Each is checked, appended, committed and answered.
+        Request::Produce(_) => 6 * items,
+        Request::Fetch(_) => 3 * items,
+        // Counted as it is made.
+        Request::DescribeConfigs(_) | Request::DescribeLogDirs(_) => 0,
+        _ => ITEM_COST * items,
+    }
+}
+
 /// True if others of the connection may follow before it is answered, once it is under way: only their order counts.
 fn is_pipelined(request: &Request) -> bool {
     matches!(request, Request::Produce(_))
@@ -99,15 +101,23 @@ impl Kafka {
             length => length,
         };
         let may_be_long = matches!(length, Length::Unknown | Length::Long);
+        let is_behind = self.is_behind(length);
         let line = self.line(length);
-        let waits = length.waits(out.conns) || (may_be_long && !line.is_empty()) || line.is_full(items);
+        let waits =
+            length.waits(out.conns) || is_behind || (may_be_long && !line.is_empty()) || line.is_full(items, out.conns);
         if may_be_long || (items > TURN_ITEMS_FREE && (waits || !is_pipelined(&request))) {
             out.conns.take_alone(to.conn, to.slot);
         }
         if waits {
             return self.line(length).push(to, request);
         }
+        out.conns.charge(to.conn, cost(&request, items));
         self.serve(out, to, request);
+    }
+
+    /// True if what was begun of long answers is to be ended first: their memory is counted when they are there.
+    fn is_behind(&self, length: Length) -> bool {
+        length == Length::Long && self.makings.is_due()
     }
 
     fn line(&mut self, length: Length) -> &mut Line {
@@ -121,13 +131,17 @@ impl Kafka {
     /// What waited for its turn, as far as one turn goes.
     pub(super) fn turn_lines(&mut self, out: &mut Out) {
         for length in [Length::Own, Length::Unknown, Length::Long] {
-            self.line(length).begin_turn();
+            self.line(length).part.begin_turn(&out.conns.allowance);
             while !length.waits(out.conns)
-                && let Some((to, request)) = self.line(length).next()
+                && !self.is_behind(length)
+                && self.line(length).part.may_go(&out.conns.allowance)
+                && let Some((to, request)) = self.line(length).waiting.pop_front()
             {
                 if out.conns.is_open(to.conn) {
                     let items = self.items_or_some(&request);
-                    self.line(length).charge(items);
+                    let cost = cost(&request, items);
+                    self.line(length).part.charge(&out.conns.allowance, cost);
+                    out.conns.charge(to.conn, cost);
                     self.line(length).standstill.end();
                     self.resume(out, to, request);
                 }
@@ -139,11 +153,9 @@ impl Kafka {
         }
     }
 
-    /// An answer was made of which nobody knew how long it would be.
-    pub(super) fn charge_answer(&mut self, bytes: usize) {
-        if bytes > PIECE_BYTES_MIN {
-            self.unknown.charge(bytes / ITEM_BYTES);
-        }
+    /// An answer was made.
+    pub(super) fn charge_answer(out: &mut Out, to: ReplyTo, bytes: usize) {
+        out.conns.charge(to.conn, bytes / BYTES_ENCODED);
     }
 
     /// True if something waits for nothing but its turn.

@@ -3,12 +3,18 @@
 
 use super::configs::Describing;
 use super::groups::Telling;
+use super::lines::{BYTES_ENCODED, ITEM_COST};
 use super::log_dirs::Survey;
 use super::topics::Creating;
 use super::{Kafka, Out, ReplyTo};
+use crate::complaints::Complaint;
+use crate::outbox::Piece;
+use crate::packer::Packer;
+use crate::stages::Path;
 use std::collections::VecDeque;
-use torc_base::limits::{TURN_ITEMS, TURN_ITEMS_FREE};
+use torc_base::limits::TURN_ITEMS_FREE;
 use torc_base::turns::Work;
+use torc_net::kafka::{Encodable, ListWriter};
 
 /// An answer that is being made.
 pub(super) enum Making {
@@ -18,12 +24,40 @@ pub(super) enum Making {
     Offsets(Box<Telling>),
 }
 
+/// An answer that is a list: what is there of it is encoded.
+pub(super) struct Listing {
+    writer: ListWriter,
+    pieces: Vec<Piece>,
+}
+
+impl Listing {
+    /// Nothing is there.
+    pub(super) fn new(to: ReplyTo) -> Listing {
+        Listing { writer: ListWriter::new(to.api, to.version), pieces: Vec::new() }
+    }
+
+    /// Elements so far.
+    pub(super) fn count(&self) -> usize {
+        self.writer.count()
+    }
+
+    /// Adds an element; how many items that was.
+    pub(super) fn put(&mut self, element: &impl Encodable) -> usize {
+        self.writer.put(element) / BYTES_ENCODED / ITEM_COST
+    }
+
+    fn pack(&mut self, packer: &mut Packer) {
+        let bytes = self.writer.take();
+        if !bytes.is_empty() {
+            self.pieces.push(Piece::Bytes(packer.put(&bytes)));
+        }
+    }
+}
+
 /// Answers that are being made, the first of them now.
 #[derive(Default)]
 pub(super) struct Makings {
     line: VecDeque<(ReplyTo, Making)>,
-    /// Items that may still be put in in this turn.
-    left: usize,
 }
 
 impl Makings {
@@ -40,25 +74,26 @@ impl Kafka {
             return self.end_making(out, to, making);
         }
         self.makings.line.push_back((to, making));
-        self.make_on(out);
+        let left = out.conns.allowance.left().max(0) as usize;
+        self.make_on(out, left / ITEM_COST);
     }
 
     /// A new turn: goes on with what was begun.
     pub(super) fn turn_makings(&mut self, out: &mut Out) {
-        self.makings.left = TURN_ITEMS;
-        self.make_on(out);
+        let part = out.conns.allowance.part();
+        self.make_on(out, part / ITEM_COST);
     }
 
-    fn make_on(&mut self, out: &mut Out) {
-        while self.makings.left > 0
+    fn make_on(&mut self, out: &mut Out, mut left: usize) {
+        while left > 0
             && let Some((to, mut making)) = self.makings.line.pop_front()
         {
             if !out.conns.is_open(to.conn) {
                 continue;
             }
-            let mut left = self.makings.left;
+            let before = left;
             let is_whole = self.make_part(out, &mut making, &mut left);
-            self.makings.left = left;
+            out.conns.charge(to.conn, ITEM_COST * (before - left));
             if is_whole {
                 self.end_making(out, to, making);
             } else {
@@ -71,8 +106,16 @@ impl Kafka {
     fn make_part(&mut self, out: &mut Out, making: &mut Making, left: &mut usize) -> bool {
         let before = self.stats.turns.at(Work::Lists);
         let is_whole = match making {
-            Making::Configs(describing) => self.describe_on(describing, left),
-            Making::Created(creating) => self.tell_created(creating, left),
+            Making::Configs(describing) => {
+                let is_whole = self.describe_on(describing, left);
+                describing.results.pack(&mut self.packer);
+                is_whole
+            }
+            Making::Created(creating) => {
+                let is_whole = self.tell_created(creating, left);
+                creating.topics.pack(&mut self.packer);
+                is_whole
+            }
             Making::LogDirs(survey) => self.survey_on(out, survey, left),
             Making::Offsets(telling) => telling.tell_on(left),
         };
@@ -80,11 +123,25 @@ impl Kafka {
         is_whole
     }
 
+    fn end_listing(&mut self, out: &mut Out, to: ReplyTo, listing: Listing) {
+        match listing.writer.finish(to.correlation) {
+            Ok((head, tail)) => {
+                let mut pieces = vec![Piece::Bytes(self.packer.put(&head))];
+                pieces.extend(listing.pieces);
+                if !tail.is_empty() {
+                    pieces.push(Piece::Bytes(self.packer.put(tail)));
+                }
+                out.conns.answer(to.conn, to.slot, pieces, Path::Other);
+            }
+            Err(error) => self.close_with(out, to.conn, Complaint::Answer, &error),
+        }
+    }
+
     fn end_making(&mut self, out: &mut Out, to: ReplyTo, making: Making) {
         let before = self.stats.turns.at(Work::Lists);
         match making {
-            Making::Configs(describing) => self.reply(out, to, &describing.into_response()),
-            Making::Created(creating) => self.reply(out, to, &creating.into_response()),
+            Making::Configs(describing) => self.end_listing(out, to, describing.results),
+            Making::Created(creating) => self.end_listing(out, to, creating.topics),
             Making::LogDirs(survey) => self.end_survey(out, survey),
             Making::Offsets(telling) => self.reply(out, to, &telling.into_response()),
         }

@@ -306,7 +306,7 @@ impl Kafka {
     /// Answers with one of the schema crate's messages.
     fn reply<T: Encodable + HeaderVersion>(&mut self, out: &mut Out, to: ReplyTo, response: &T) {
         if let Some(reply) = self.encoded(out, to, response) {
-            self.charge_answer(reply.len());
+            Self::charge_answer(out, to, reply.len());
             self.answer_with(out, to, Some(reply), Path::Other);
         }
     }

@@ -84,7 +84,7 @@ impl Kafka {
 
     /// Opens what is there, as far as one turn goes.
     pub(super) fn open_compressed(&mut self, out: &mut Out) {
-        self.openings.budget = OPENING_TURN;
+        self.openings.budget = OPENING_TURN.min(out.conns.allowance.bytes());
         while self.openings.budget > 0 && !self.openings.turns.is_empty() {
             self.open_next(out);
         }
@@ -101,7 +101,9 @@ impl Kafka {
         let done = self.open(out, &mut work, &mut left);
         self.stats.turns.at(before);
         // A slice costs something even if nothing could be done in it, so that a turn has an end.
-        self.openings.budget = self.openings.budget.saturating_sub((slice - left).max(1 << 10));
+        let used = (slice - left).max(1 << 10);
+        self.openings.budget = self.openings.budget.saturating_sub(used);
+        out.conns.allowance.charge_bytes(used);
         let works = self.openings.works.get_mut(&conn).expect("seen above");
         if !done {
             works.push_front(work);

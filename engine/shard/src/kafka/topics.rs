@@ -1,7 +1,7 @@
 //! CreateTopics, DeleteTopics, CreatePartitions and DeleteRecords.
 
 use super::lines::ITEMS_OF_SETTINGS;
-use super::makings::Making;
+use super::makings::{Listing, Making};
 use super::repeats::repeated;
 use super::{Kafka, Out, ReplyTo, Waiting, code, expiry};
 use crate::mail::{Admin, AdminResult, Ask, MorePartitions, NewTopic, Parts, Token, TopicRef};
@@ -16,7 +16,7 @@ use torc_net::kafka::schema::create_topics_response::{CreatableTopicConfigs, Cre
 use torc_net::kafka::schema::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use torc_net::kafka::schema::delete_topics_response::DeletableTopicResult;
 use torc_net::kafka::schema::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsRequest,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, DeleteRecordsRequest,
     DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse, TopicName,
 };
 use torc_net::kafka::{StrBytes, error, topic_id, topic_uuid};
@@ -112,15 +112,8 @@ pub(super) struct Creating {
     version: i16,
     /// Topics that are not in it.
     rest: Zip<IntoIter<TopicName>, IntoIter<AdminResult>>,
-    topics: Vec<CreatableTopicResult>,
+    pub(super) topics: Listing,
     refused: Vec<CreatableTopicResult>,
-}
-
-impl Creating {
-    pub(super) fn into_response(mut self) -> CreateTopicsResponse {
-        self.topics.append(&mut self.refused);
-        CreateTopicsResponse::default().with_topics(self.topics)
-    }
 }
 
 impl Kafka {
@@ -227,7 +220,7 @@ impl Kafka {
             results.map(|(at, result)| if is_named(at) { result.of_named() } else { result }).collect();
         match gather {
             AdminGather::Create { asked, refused } => {
-                let (topics, rest) = (Vec::with_capacity(asked.len()), asked.into_iter().zip(results));
+                let (topics, rest) = (Listing::new(to), asked.into_iter().zip(results));
                 self.make(out, to, Making::Created(Creating { version: to.version, rest, topics, refused }));
             }
             AdminGather::Delete { asked, refused } => {
@@ -254,13 +247,16 @@ impl Kafka {
     /// Tells of more topics, for about `left` items. True if there are no others.
     pub(super) fn tell_created(&self, creating: &mut Creating, left: &mut usize) -> bool {
         while *left > 0 {
-            let Some((name, result)) = creating.rest.next() else { return true };
-            let has_room = creating.topics.len() < SETTINGS_TOLD_MAX;
-            *left = left.saturating_sub(if has_room { ITEMS_OF_SETTINGS } else { 1 });
+            let Some((name, result)) = creating.rest.next() else {
+                creating.refused.drain(..).for_each(|refused| _ = creating.topics.put(&refused));
+                return true;
+            };
+            let has_room = creating.topics.count() < SETTINGS_TOLD_MAX;
             let defaults = has_room.then_some(&self.settings.topic_defaults);
-            creating.topics.push(created(defaults, creating.version, name, result));
+            let items = creating.topics.put(&created(defaults, creating.version, name, result));
+            *left = left.saturating_sub(items + if has_room { ITEMS_OF_SETTINGS } else { 1 });
         }
-        creating.rest.len() == 0
+        false
     }
 
     /// Of a partition that is named more than once the last offset counts, as in Kafka, and it is answered once.

@@ -33,6 +33,7 @@ mod stages;
 mod stalled;
 mod timeouts;
 mod topic_partitions;
+mod turns;
 mod verbs;
 mod young_disks;
 mod znode_fuzz;

@@ -21,6 +21,11 @@ impl Coordinator {
         self.groups.iter().map(|(id, group)| Progress { id, group })
     }
 
+    /// Of how many topics a group has committed offsets.
+    pub fn topics_committed(&self, group: &Text) -> usize {
+        self.groups.get(group).map_or(0, |group| group.offsets.topics().len())
+    }
+
     pub(super) fn list(&self, list: &List) -> Vec<Listed> {
         let is_one_of = |words: &[Text], name: &str| {
             words.is_empty() || words.iter().any(|word| word.trim().eq_ignore_ascii_case(name))
