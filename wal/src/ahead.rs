@@ -303,8 +303,9 @@ impl Ahead {
         self.by_group.entry(group).or_default().push(id);
     }
 
-    /// A flight has ended, with these entries. Returns who waits for it.
-    pub(crate) fn landed(&mut self, id: u64, items: Vec<Item>) -> Vec<u64> {
+    /// A flight has ended, with these entries. Returns who waits for it, and false if the group's log is not what it was when the
+    /// flight began: then nobody finds what it has brought.
+    pub(crate) fn landed(&mut self, id: u64, items: Vec<Item>) -> (Vec<u64>, bool) {
         let chunk = self.chunks.get_mut(&id).expect("a flight is a chunk until it lands");
         let waiting = std::mem::take(&mut chunk.waiting);
         let (memory, group, ahead) = (chunk.memory, chunk.group, chunk.ahead);
@@ -316,7 +317,7 @@ impl Ahead {
         let Some((last, end, start)) = last.filter(|_| listed) else {
             self.chunks.remove(&id);
             self.unlist(id, group);
-            return waiting;
+            return (waiting, listed);
         };
         self.clock += 1;
         let chunk = self.chunks.get_mut(&id).expect("just seen");
@@ -331,7 +332,7 @@ impl Ahead {
             chunk.state = State::Spent(items);
             self.spend(id, self.clock, memory);
         }
-        waiting
+        (waiting, true)
     }
 
     /// Entries from `from` on are not what they were.

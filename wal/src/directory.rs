@@ -74,6 +74,8 @@ pub struct Directory {
     swaps: u64,
     /// Groups of which parts were replaced since this was last taken.
     replaced: BTreeSet<GroupId>,
+    /// Of each group of which parts were ever replaced in this life of the process, `swaps` when that last was.
+    replaced_at: BTreeMap<GroupId, u64>,
 }
 
 impl Directory {
@@ -279,6 +281,7 @@ impl Directory {
         }
         group.compacted = group.compacted.max(part.last_index.next());
         self.replaced.insert(part.group);
+        self.replaced_at.insert(part.group, self.swaps);
         let (first, last) = (group.runs[from], group.runs[upto - 1]);
         group.runs[from..upto].iter().for_each(|run| forget(&mut self.live, run));
         let before = Index(part.first_index.get() - 1);
@@ -312,6 +315,11 @@ impl Directory {
         std::mem::take(&mut self.replaced)
     }
 
+    /// Another number than before if parts of the group were replaced since.
+    pub(crate) fn replaced_at(&self, group: GroupId) -> u64 {
+        self.replaced_at.get(&group).copied().unwrap_or(0)
+    }
+
     /// How often [`Directory::swap`] or [`Directory::replace`] was called.
     pub(crate) fn swaps(&self) -> u64 {
         self.swaps
@@ -319,6 +327,7 @@ impl Directory {
 
     /// The group does not exist any more.
     pub fn drop_group(&mut self, group: GroupId) {
+        self.replaced_at.remove(&group);
         if let Some(group) = self.groups.remove(&group) {
             for run in &group.runs {
                 forget(&mut self.live, run);

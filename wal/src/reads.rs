@@ -35,7 +35,7 @@ struct Pending {
     goal: Goal,
     /// Footers that it waits for.
     footers: usize,
-    /// The trip that it has sent, and whether that has come back whole.
+    /// The trip that it has sent, and whether that has come back whole, with what is still the group's log.
     trip: Option<u64>,
     back: bool,
     claim: Claim,
@@ -189,7 +189,8 @@ impl Reads {
             return Some(Err(error));
         }
         if pending.back && matches!(pending.goal, Goal::Entries { .. }) {
-            // What the extents promised lies behind the last entry that is wanted.
+            // What the extents promised lies behind the last entry that is wanted. (Not so where compaction has put something else
+            // in their place meanwhile: then it is read anew, from there.)
             return Some(Ok(Vec::new()));
         }
         let share = (self.room() / 2).max(SHARE_BYTES_MIN);
@@ -447,8 +448,10 @@ impl Reads {
             Trip::Chunk(flight, wish) => {
                 self.flying -= flight.bytes;
                 let (items, error) = flight.verify(&mut self.tables);
-                for reader in self.ahead.landed(id, items) {
-                    self.resume(log, reader, Some(id), error.clone(), ops, out);
+                let (waiting, is_current) = self.ahead.landed(id, items);
+                let (trip, failed) = (Some(id).filter(|_| is_current), error.clone().filter(|_| is_current));
+                for reader in waiting {
+                    self.resume(log, reader, trip, failed.clone(), ops, out);
                 }
                 self.ahead.trim();
                 if let Some((group, wish, upto)) = wish.filter(|_| error.is_none()) {
@@ -513,7 +516,7 @@ impl Reads {
         }
     }
 
-    /// Takes a read up again that waited, for this trip or for something else.
+    /// Takes a read up again that waited, for this trip, whose entries are there now, or for something else.
     fn resume(
         &mut self,
         log: Sources,

@@ -40,8 +40,9 @@ pub(crate) struct View<'a> {
 pub(crate) enum Goal {
     /// Entries from a start on. `asked`: footers have been loaded for it once, so it takes what it can get.
     Entries { from: From, upto: Index, max_bytes: usize, asked: bool },
-    /// The first entry from `from` on that ends behind the offset `behind`, with a timestamp of at least `ts`.
-    Time { ts: i64, from: Index, behind: Offset, upto: Index },
+    /// The first entry from `from` on that ends behind the offset `behind`, with a timestamp of at least `ts`. `through`: so
+    /// far reaches what is being read for it.
+    Time { ts: i64, from: Index, through: Index, behind: Offset, upto: Index },
     /// The first entry with the largest timestamp of those that end behind the offset `behind`.
     MaxTime { behind: Offset, upto: Index, best: Option<Item>, seen: Seen },
 }
@@ -144,7 +145,14 @@ impl View<'_> {
                 }
                 self.entries(group, known, (*from, *upto), (*max_bytes, share), *asked)
             }
-            Goal::Time { ts, from, behind, upto } => self.time(group, known, *ts, from, *behind, *upto),
+            Goal::Time { ts, from, through, behind, upto } => {
+                let plan = self.time(group, known, *ts, from, *behind, *upto);
+                if let Plan::Fetch(parts) = &plan {
+                    let (part, extent) = (&parts[0], &parts[0].extents[0]);
+                    *through = extent.last_index().min(part.upto);
+                }
+                plan
+            }
             Goal::MaxTime { behind, upto, best, seen } => self.max_time(group, known, (*behind, *upto), best, seen),
         }
     }
@@ -337,11 +345,12 @@ impl View<'_> {
 pub(crate) fn fetched(goal: &mut Goal, items: Vec<Item>) -> Option<Vec<Item>> {
     match goal {
         Goal::Entries { .. } => Some(items),
-        Goal::Time { ts, from, behind, .. } => {
-            let Some(last) = items.last().map(|i| i.index) else { return Some(Vec::new()) };
+        Goal::Time { ts, from, through, behind, .. } => {
             let fits = |i: &Item| i.max_timestamp >= *ts && i.index >= *from && i.end_offset() > *behind;
             let found = items.into_iter().find(fits);
-            *from = last.next();
+            // An extent may end in a gap that compaction has left, or reach beyond what is wanted: it may have promised what none
+            // of these entries has. It is not read again.
+            *from = through.next();
             found.map(|item| vec![item])
         }
         Goal::MaxTime { behind, best, .. } => {

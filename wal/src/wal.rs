@@ -594,7 +594,7 @@ impl Wal {
         turn: u64,
         ops: &mut Vec<DiskOp>,
     ) -> Find {
-        self.find(group, Goal::Time { ts, from: Index(1), behind, upto }, turn, ops)
+        self.find(group, Goal::Time { ts, from: Index(1), through: Index(0), behind, upto }, turn, ops)
     }
 
     /// The first of the entries with the largest timestamp of those up to index `upto` that end behind the offset
@@ -784,6 +784,12 @@ impl Wal {
     /// Entries of the group below have been compacted; 0 if none ever was.
     pub fn compacted(&self, group: GroupId) -> Index {
         self.directory.group(group).map_or(Index(0), |g| g.compacted)
+    }
+
+    /// Another number than before if compaction has put what is left of parts of the group's log in their place since: who looks
+    /// for something there over several turns may have passed over it.
+    pub fn compacted_at(&self, group: GroupId) -> u64 {
+        self.directory.replaced_at(group)
     }
 
     /// The segment that is being filled: its runs still grow. Of a running log.

@@ -2,14 +2,15 @@
 
 mod rig;
 
-use rig::{Known, Rig, cleaning};
+use rig::{FIRST, Known, Rig, cleaning};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use torc_base::buf::Pool;
 use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Index, Offset};
-use torc_base::io::DiskError;
+use torc_base::io::{DiskError, DiskOp};
 use torc_wal::segment::is_cold;
-use torc_wal::{Compacting, From, Item, Outcome, Part, WalSettings};
+use torc_wal::{Compacting, From, Item, Outcome, Part, Read, ReadId, WalSettings};
 
 const GROUPS: [u64; 3] = [1, 2, 3];
 /// It is never compacted.
@@ -21,6 +22,9 @@ struct World {
     left: BTreeMap<(u64, u64), Vec<Option<Known>>>,
     /// Parts that are handed over before the compaction is cut short, with the next one already read.
     parts: u64,
+    /// Where a read of the first group begins that is made when all parts have been handed over, and what it asks the disk for.
+    late: Option<From>,
+    late_read: Option<(ReadId, Vec<DiskOp>)>,
 }
 
 impl World {
@@ -36,7 +40,7 @@ impl World {
             }
             rig.settle();
         }
-        World { rig, left: BTreeMap::new(), parts: u64::MAX }
+        World { rig, left: BTreeMap::new(), parts: u64::MAX, late: None, late_read: None }
     }
 
     /// What is left of an entry that compaction came by: it is the same each time that it comes by before it is done. Of
@@ -119,6 +123,13 @@ impl World {
                 self.rig.turn();
             }
         }
+        if let Some(from) = self.late.take() {
+            let last = self.rig.wal.last_index(GroupId(1)).expect("known");
+            let before = self.rig.pending.len();
+            let read = self.rig.wal.read(GroupId(1), from, last, 20_000, FIRST, &mut self.rig.pending);
+            let Read::Pending(id) = read else { panic!("it is on disk: {read:?}") };
+            self.late_read = Some((id, self.rig.pending.split_off(before)));
+        }
         self.rig.wal.end_compaction(true);
         while self.rig.wal.compacting(self.rig.now.mono) != Compacting::Nothing {
             self.work(&mut steps)?;
@@ -181,6 +192,30 @@ impl World {
                 let expected = items.iter().find(|item| item.end_offset() > Offset(offset));
                 let read = self.rig.read(group, From::Offset(Offset(offset)), last, 1).expect("not released");
                 assert_eq!(read.first().map(|i| i.index), expected.map(|i| i.index), "group {group} offset {offset}");
+            }
+        }
+    }
+
+    /// Searches give what a walk through all entries gives, up to whichever of them, be it in a gap or not.
+    fn verify_searches(&mut self) {
+        for group in [1, 2] {
+            let id = GroupId(group);
+            let all = self.rig.read_all(group, 1 << 20).expect("sound");
+            let last = self.rig.wal.last_index(id).expect("known").get();
+            for upto in (0..=last).map(Index) {
+                let behind = Offset(self.rig.prng.below(60) as i64 - 20);
+                let ts = 1_000 + self.rig.prng.below(1_050) as i64;
+                let wanted = |item: &&Item| item.index <= upto && item.end_offset() > behind;
+                let expected = all.iter().filter(wanted).find(|item| item.max_timestamp >= ts);
+                let find = self.rig.wal.find_timestamp(id, ts, (behind, upto), 0, &mut self.rig.pending);
+                let found = self.rig.lookup(find).expect("sound");
+                let (found, expected) = (found.map(|item| item.index), expected.map(|item| item.index));
+                assert_eq!(found, expected, "group {group}: time {ts} up to {upto} behind {behind}");
+                let expected = all.iter().filter(wanted).max_by_key(|item| (item.max_timestamp, Reverse(item.index)));
+                let find = self.rig.wal.find_max_timestamp(id, (behind, upto), 0, &mut self.rig.pending);
+                let found = self.rig.lookup(find).expect("sound");
+                let (found, expected) = (found.map(|item| item.index), expected.map(|item| item.index));
+                assert_eq!(found, expected, "group {group}: the largest up to {upto} behind {behind}");
             }
         }
     }
@@ -471,5 +506,49 @@ fn a_part_that_comes_when_the_compaction_was_cut_short_stays_as_it_is() {
         assert!(world.compact(1, 1), "{parts} parts");
         world.verify(20_000);
         world.verify_offsets();
+    }
+}
+
+#[test]
+fn searches_up_to_an_entry_in_a_gap_come_to_their_end_and_find_what_is_there() {
+    for seed in 80..84 {
+        let mut world = World::new(cleaning(), seed, 60);
+        world.rig.checkpoint();
+        for round in 0..2 {
+            assert!(world.compact(round, 1));
+            world.verify_searches();
+            world.come_to_rest();
+            world.verify_searches();
+        }
+    }
+}
+
+/// Where its entries were is not where they are when it comes back, and some have gone: it is not told that nothing is there.
+#[test]
+fn a_read_on_its_way_while_compaction_ends_finds_what_is_left() {
+    for seed in 90..96 {
+        let mut world = World::new(cleaning(), seed, 60);
+        world.rig.checkpoint();
+        let last = world.rig.wal.last_index(GroupId(1)).expect("known");
+        for (round, from) in
+            [From::Index(Index(1)), From::Index(Index(30)), From::Offset(Offset(20))].into_iter().enumerate()
+        {
+            // Nothing is left to load but entries.
+            world.rig.read_all(1, 1 << 20).expect("sound");
+            let before = world.rig.wal.compacted_at(GroupId(1));
+            world.late = Some(from);
+            assert!(world.compact(round, 1), "seed {seed}");
+            assert_ne!(world.rig.wal.compacted_at(GroupId(1)), before);
+            assert_eq!(world.rig.wal.compacted_at(GroupId(OTHER)), 0);
+            let (id, under_way) = world.late_read.take().expect("it was made");
+            world.rig.pending.extend(under_way);
+            let items = world.rig.wait_read(id).expect("sound");
+            let there = world.rig.read(1, from, last.get(), 20_000).expect("sound");
+            let of = |items: &[Item]| -> Vec<(Index, usize)> {
+                items.iter().map(|item| (item.index, item.bytes.len())).collect()
+            };
+            assert!(!items.is_empty() && items.len() <= there.len());
+            assert_eq!(of(&items), of(&there[..items.len()]), "seed {seed} {from:?}");
+        }
     }
 }

@@ -342,7 +342,7 @@ impl Rig {
             Find::Ready(item) => return Ok(item),
             Find::Pending(id) => id,
         };
-        loop {
+        for _ in 0..10_000 {
             if let Some(at) = self.outcomes.iter().position(|o| matches!(o, Outcome::Found(i, _) if *i == id)) {
                 let Outcome::Found(_, result) = self.outcomes.remove(at) else { unreachable!() };
                 return result;
@@ -351,6 +351,7 @@ impl Rig {
             self.step();
             self.turn();
         }
+        panic!("the search does not end");
     }
 
     /// All live entries of a group, read piece by piece.
