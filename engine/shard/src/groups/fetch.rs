@@ -4,10 +4,12 @@
 //! answer. One that has nothing yet waits in a queue, and holds nothing there.
 //!
 //! A partition's answer is empty only where nothing more is committed, or where there was no memory: its consumer would ask the
-//! same again for ever. Entries that bring no records are read over, however many lie side by side.
+//! same again for ever. Entries that bring no records are read over, however many lie side by side. A read lasts over turns: where
+//! compaction has left nothing of what was committed when it began, it goes on up to what is committed by now.
 
 use super::fair::{Fair, Flow};
 use super::{Groups, Out};
+use crate::group::Group;
 use crate::mail::{Answer, Asker, FetchPart, Fetched, Parts, ReadFrom};
 use crate::meaning::kind;
 use crate::meters::Meter;
@@ -153,17 +155,7 @@ impl Groups {
             Err(refusal) => return Some(Err(refusal)),
         };
         let partition = group.partition();
-        let wanted = Wanted {
-            position: part.position,
-            group: part.group,
-            offset: part.offset,
-            upto: group.raft.marks().committed,
-            max_bytes: part.max_bytes.min(budget).max(1),
-            high_watermark: partition.high_watermark(),
-            log_start: partition.log_start(),
-            committed_bytes: group.records().committed_bytes(),
-            meter: group.meter,
-        };
+        let wanted = Wanted::new(part, budget, group);
         if part.offset > partition.end() && !group.leads() {
             // It may be there: the leader knows.
             return Some(Err(Refusal::NotLeader));
@@ -188,7 +180,7 @@ impl Groups {
         &mut self,
         out: &mut Out,
         job: u64,
-        wanted: Wanted,
+        mut wanted: Wanted,
         mut from: From,
         claim: Claim,
     ) -> Option<Result<Fetched, Refusal>> {
@@ -198,7 +190,7 @@ impl Groups {
             // What is in memory may make the log read ahead.
             self.emit_disk(out);
             match read {
-                Read::Ready(items) => match wanted.fetched(items) {
+                Read::Ready(items) => match wanted.fetched(items, self.groups.get(&group)) {
                     Ok(fetched) => return Some(Ok(self.count(&wanted, fetched))),
                     Err(next) => from = From::Index(next),
                 },
@@ -220,7 +212,7 @@ impl Groups {
         if self.compaction.asked(id) {
             return self.compaction_read(out, result);
         }
-        let Some((number, wanted)) = self.fetches.reads.remove(&id) else {
+        let Some((number, mut wanted)) = self.fetches.reads.remove(&id) else {
             panic!("an answer to a read that nobody asked for");
         };
         // The records, or their topic, may have been deleted meanwhile.
@@ -233,7 +225,8 @@ impl Groups {
         let job = self.fetches.jobs.get_mut(&number).expect("a job lives until its last read");
         job.cold += bytes;
         let claim = Claim { share: job.share(), turn: job.turn };
-        let fetched = match (lost, result.map(|items| wanted.fetched(items))) {
+        let group = self.groups.get(&wanted.group);
+        let fetched = match (lost, result.map(|items| wanted.fetched(items, group))) {
             (Some(refusal), _) => Err(refusal),
             (None, Ok(Ok(fetched))) => Ok(self.count(&wanted, fetched)),
             (None, Ok(Err(next))) => match self.read_records(out, number, wanted, From::Index(next), claim) {
@@ -320,17 +313,46 @@ impl Job {
 }
 
 impl Wanted {
+    fn new(part: &FetchPart, budget: usize, group: &Group) -> Wanted {
+        let mut wanted = Wanted {
+            position: part.position,
+            group: part.group,
+            offset: part.offset,
+            upto: Index(0),
+            max_bytes: part.max_bytes.min(budget).max(1),
+            high_watermark: Offset(0),
+            log_start: Offset(0),
+            committed_bytes: 0,
+            meter: group.meter,
+        };
+        wanted.look_at(group);
+        wanted
+    }
+
+    /// Where the group stands now.
+    fn look_at(&mut self, group: &Group) {
+        let partition = group.partition();
+        self.upto = group.raft.marks().committed;
+        (self.high_watermark, self.log_start) = (partition.high_watermark(), partition.log_start());
+        self.committed_bytes = group.records().committed_bytes();
+    }
+
     fn empty(&self) -> Fetched {
         Fetched { committed_bytes: self.committed_bytes, ..Fetched::empty(self.high_watermark, self.log_start) }
     }
 
-    /// What the consumer is told; or the entry to go on with, if these have no records for it.
-    fn fetched(&self, items: Vec<Item>) -> Result<Fetched, Index> {
+    /// What the consumer is told; or the entry to go on with, if these have no records for it. What is told besides the records is
+    /// of now, not of when the read began: no record is missing that goes for a later one which is said not to be there.
+    fn fetched(&mut self, items: Vec<Item>, group: Option<&Group>) -> Result<Fetched, Index> {
+        // If there are none, nothing is left of all that was wanted.
+        let next = items.last().map_or(self.upto, |last| last.index).next();
+        if let Some(group) = group {
+            self.look_at(group);
+        }
         let more = items.last().is_some_and(|last| last.end_offset() < self.high_watermark);
-        let next = items.last().map(|last| last.index.next()).filter(|next| *next <= self.upto);
         let (records, bytes, count) = record_slices(items, self.offset);
-        match next {
-            Some(next) if bytes == 0 => Err(next),
+        match next <= self.upto {
+            true if bytes == 0 => Err(next),
             _ => Ok(Fetched { records, bytes, count, more, ..self.empty() }),
         }
     }

@@ -1,5 +1,10 @@
 //! The owner's half of look-ups by time. The log names the batch, which is opened in slices: it may hold a gigabyte of
 //! records. Few look-ups hold memory at once, and what nobody waits for any more is dropped.
+//!
+//! A look-up lasts over turns, and the log goes on meanwhile. Its answer is true of some moment between question and answer,
+//! and so each step of it goes by what is there now: a record goes by compaction only for a later one of its key that is
+//! committed, and whoever still looked no further than what was committed when it was asked would come to neither. Where compaction
+//! has put something else in the place of what a step was looking through, the step is done again.
 
 use super::{Groups, Out};
 use crate::batch::{Invalid, Learned, Opening, Question, Spares};
@@ -17,6 +22,9 @@ const FIND_COST: usize = 4 << 10;
 /// What it reads, about, if it has to ask the disk.
 const FIND_BYTES: u64 = 64 << 10;
 
+/// So often at most a look-up has a step that is done again: compaction swaps seldom, but nothing may go on for ever.
+const REPEATS_MAX: u32 = 8;
+
 /// What a look-up gives, with its place in the question.
 type Outcome = (u32, Result<FoundOffset, Refusal>);
 
@@ -24,10 +32,14 @@ type Outcome = (u32, Result<FoundOffset, Refusal>);
 struct Lookup {
     asker: Asker,
     part: OffsetPart,
+    /// Where the log began when it was last asked for a batch.
     log_start: Offset,
-    upto: Index,
     /// Batches that end here or before are not looked at.
     behind: Offset,
+    /// What the log said of compaction ([`torc_wal::Wal::compacted_at`]) at the last step, and how often a step was done again
+    /// because that had changed.
+    compacted_at: u64,
+    repeats: u32,
     /// The record that is the answer if nothing better is found.
     best: Option<FoundOffset>,
 }
@@ -102,7 +114,7 @@ impl Groups {
             Err(refusal) => return Some((part.position, Err(refusal))),
         };
         let partition = group.partition();
-        let (epoch, log_start, upto) = (group.epoch(), partition.log_start(), group.raft.marks().committed);
+        let (epoch, log_start) = (group.epoch(), partition.log_start());
         let high_watermark = partition.high_watermark();
         match part.at {
             OffsetAt::Earliest => {
@@ -115,7 +127,7 @@ impl Groups {
             _ if log_start == high_watermark => return none,
             OffsetAt::MaxTimestamp | OffsetAt::Timestamp(_) => {}
         }
-        let lookup = Lookup { asker, part, log_start, upto, behind: log_start, best: None };
+        let lookup = Lookup { asker, part, log_start, behind: log_start, compacted_at: 0, repeats: 0, best: None };
         if self.lookups.budget == 0 || !self.lookups.waiting.is_empty() || !self.lookups.may_read() {
             self.lookups.waiting.push_back(lookup);
             return None;
@@ -127,16 +139,17 @@ impl Groups {
     fn look_up(&mut self, out: &mut Out, mut lookup: Lookup, mut batch: Option<Batch>) -> Option<Outcome> {
         loop {
             // It may have been deleted meanwhile: that nothing was found would say nothing.
-            if let Err(refusal) = self.group_for_reading(lookup.part.group, lookup.part.epoch) {
-                return Some(lookup.refused(refusal));
-            }
+            let (log_start, upto) = match self.group_for_reading(lookup.part.group, lookup.part.epoch) {
+                Ok(group) => (group.partition().log_start(), group.raft.marks().committed),
+                Err(refusal) => return Some(lookup.refused(refusal)),
+            };
             let Batch { item, opening } = match batch.take() {
                 Some(batch) => batch,
                 None if self.lookups.budget == 0 => {
                     self.lookups.waiting.push_back(lookup);
                     return None;
                 }
-                None => match self.find(&lookup) {
+                None => match self.find(&mut lookup, log_start, upto) {
                     Find::Ready(Some(item)) => Batch { item, opening: None },
                     Find::Ready(None) => return Some(lookup.answer()),
                     Find::Pending(id) => {
@@ -185,9 +198,11 @@ impl Groups {
     }
 
     /// Asks the log for the next batch that may hold the record.
-    fn find(&mut self, lookup: &Lookup) -> Find {
+    fn find(&mut self, lookup: &mut Lookup, log_start: Offset, upto: Index) -> Find {
         self.lookups.budget = self.lookups.budget.saturating_sub(FIND_COST);
-        let Lookup { part, behind, upto, .. } = *lookup;
+        lookup.starts_at(log_start);
+        lookup.compacted_at = self.wal.compacted_at(lookup.part.group);
+        let Lookup { part, behind, .. } = *lookup;
         let fetches = &mut self.fetches;
         let turn = fetches.fair.stranger();
         let found = match part.at {
@@ -217,9 +232,13 @@ impl Groups {
 
     /// The disk has answered a look-up by time.
     pub(super) fn find_done(&mut self, out: &mut Out, id: ReadId, result: Result<Option<Item>, WalError>) {
-        let Some(lookup) = self.lookups.reads.remove(&id) else {
+        let Some(mut lookup) = self.lookups.reads.remove(&id) else {
             panic!("an answer to a look-up that nobody asked for");
         };
+        if self.wal.compacted_at(lookup.part.group) != lookup.compacted_at && lookup.repeats < REPEATS_MAX {
+            lookup.repeats += 1;
+            return self.look_up_and_answer(out, lookup, None);
+        }
         let found = match result {
             Ok(Some(item)) => return self.look_up_and_answer(out, lookup, Some(Batch { item, opening: None })),
             Ok(None) => match self.group_for_reading(lookup.part.group, lookup.part.epoch) {
@@ -289,6 +308,12 @@ impl Groups {
 }
 
 impl Lookup {
+    /// The log begins there by now: what was deleted is not looked for.
+    fn starts_at(&mut self, log_start: Offset) {
+        self.log_start = self.log_start.max(log_start);
+        self.behind = self.behind.max(log_start);
+    }
+
     fn question(&self) -> Question {
         let from = self.log_start;
         match self.part.at {

@@ -1,13 +1,15 @@
 //! Topics that keep the last record of each key.
 
 use super::rig::{Client, Rig, START_MS, settings};
-use super::verbs::{FETCH, fetch_request, read, wanted};
+use super::verbs::{FETCH, LIST_OFFSETS, batch, fetch_request, list_offsets_request, read, wanted};
 use crate::{Settings, WalSettings};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use torc_base::limits::LOOKUPS_READING_MAX;
 use torc_base::prng::Prng;
 use torc_net::kafka::error;
 use torc_net::kafka::records::{self, BuildOptions, Codec, OwnedRecord, Record};
+use torc_net::kafka::schema::{FetchRequest, ListOffsetsRequest};
 
 const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 const COMPACT: (&str, &str) = ("cleanup.policy", "compact");
@@ -322,4 +324,76 @@ fn deleted_records_leave_a_start_that_can_be_read_whatever_compaction_has_left_t
             client = rig.connect(0);
         }
     }
+}
+
+/// A server that reads all from disk, with a compacted topic of one key and a free one.
+fn one_key() -> (Rig, Client) {
+    let wal = WalSettings { tail_bytes: 0, read_ahead_bytes: 0, ..fast().wal };
+    let mut rig = Rig::with(1, &Settings { wal, ..fast() });
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[COMPACT, ("min.cleanable.dirty.ratio", "0.0")]), 0);
+    assert_eq!(rig.create(client, "free", 1, &[]), 0);
+    assert_eq!(rig.produce(client, -1, "free", 0, &batch(&["a"])).error_code, 0);
+    update(&mut rig, client, &mut Prng::new(1), 20, 1, &mut Last::new());
+    (rig, client)
+}
+
+/// More of the key comes, and what was there before goes.
+fn replace_all(rig: &mut Rig, client: Client) {
+    update(rig, client, &mut Prng::new(2), 20, 1, &mut Last::new());
+    rig.pass(240_000);
+    let first = read_from(rig, client, 0)[0].offset;
+    assert!(first >= 200, "{first} is left: {:?}", rig.logs());
+}
+
+/// At all times there is a record of that time: it is not answered that there is none, though all that were committed when it
+/// was asked have gone when its turn comes.
+#[test]
+fn a_look_up_that_waits_finds_what_has_replaced_what_was_there() {
+    for timestamp in [START_MS, -3] {
+        let (mut rig, client) = one_key();
+        rig.disk(0).hold_next_reads = LOOKUPS_READING_MAX;
+        let others: Vec<Client> = (0..LOOKUPS_READING_MAX).map(|_| rig.connect(0)).collect();
+        others.iter().for_each(|other| _ = rig.send(*other, LIST_OFFSETS, &list_offsets_request("free", 0, START_MS)));
+        rig.run();
+        assert_eq!(rig.disk(0).hold_next_reads, 0);
+        let reader = rig.connect(0);
+        let asked = rig.send(reader, LIST_OFFSETS, &list_offsets_request("t", 0, timestamp));
+        rig.run();
+        replace_all(&mut rig, client);
+        assert!(rig.take_frame(reader).is_none(), "it waits behind the others");
+        rig.disk(0).release();
+        rig.run();
+        let answer = rig.take::<ListOffsetsRequest>(reader, LIST_OFFSETS, asked).expect("an answer");
+        let found = &answer.topics[0].partitions[0];
+        let there = read_from(&mut rig, client, 0);
+        assert_eq!((found.error_code, found.offset, found.timestamp), (0, there[0].offset, START_MS), "{timestamp}");
+    }
+}
+
+/// What a read was to bring has gone when it lands: it is answered with what is there.
+#[test]
+fn reads_on_their_way_over_a_compaction_find_what_is_there() {
+    let (mut rig, client) = one_key();
+    // Nothing is left to load but entries.
+    rig.offset(client, "t", 0, START_MS);
+    rig.disk(0).hold_next_reads = 2;
+    let (looks, reads) = (rig.connect(0), rig.connect(0));
+    let looked = rig.send(looks, LIST_OFFSETS, &list_offsets_request("t", 0, START_MS));
+    rig.run();
+    // Not from where compaction begins: it would wait for the same.
+    let fetched = rig.send(reads, FETCH, &fetch_request(vec![wanted("t", 0, 100)], 0));
+    rig.run();
+    assert_eq!(rig.disk(0).hold_next_reads, 0);
+    replace_all(&mut rig, client);
+    rig.disk(0).release();
+    rig.run();
+    let there = read_from(&mut rig, client, 0);
+    let mut answer = rig.take::<FetchRequest>(reads, FETCH, fetched).expect("an answer");
+    let partition = answer.responses.remove(0).partitions.remove(0);
+    let got = read(&partition);
+    assert!(!got.is_empty() && got.iter().all(|record| there.contains(record)), "{} records", got.len());
+    assert_eq!(partition.high_watermark, rig.offset(client, "t", 0, -1).offset, "as it is now");
+    let answer = rig.take::<ListOffsetsRequest>(looks, LIST_OFFSETS, looked).expect("an answer");
+    assert_eq!(answer.topics[0].partitions[0].offset, there[0].offset);
 }

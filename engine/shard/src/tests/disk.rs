@@ -22,6 +22,8 @@ pub struct Disk {
     pub hold_writes: bool,
     /// Reads do not end before a test lets them.
     pub hold_reads: bool,
+    /// So many of the next reads do not.
+    pub hold_next_reads: usize,
     /// The next durable write fails with EIO.
     pub fail_write: bool,
     /// No segment can be made.
@@ -39,6 +41,10 @@ impl Disk {
     pub fn issue(&mut self, op: DiskOp) {
         let held = match op.kind {
             DiskKind::Write { durable, .. } => durable && self.hold_writes,
+            DiskKind::Read { .. } if self.hold_next_reads > 0 => {
+                self.hold_next_reads -= 1;
+                true
+            }
             DiskKind::Read { .. } => self.hold_reads,
             _ => false,
         };
@@ -51,7 +57,7 @@ impl Disk {
 
     /// Lets everything end that was held back.
     pub fn release(&mut self) {
-        (self.hold_writes, self.hold_reads) = (false, false);
+        (self.hold_writes, self.hold_reads, self.hold_next_reads) = (false, false, 0);
         for op in std::mem::take(&mut self.held) {
             self.issue(op);
         }
