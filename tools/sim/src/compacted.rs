@@ -5,6 +5,9 @@
 //! whenever a later one of its key may be in the log: one that somebody was told of, or one that was sent and may lie where
 //! nobody has seen anything. A tombstone may go when it has had its time: that begins when it is sent, and again whenever
 //! something is seen that it deletes.
+//!
+//! Who looks a record up by its time is not told where the log ends. There may be more by then than anybody knows of, and it may
+//! have replaced what was known: such an answer is judged when somebody who asked later has been told of the log's end.
 
 use crate::batch::{self, Record, Whole};
 use crate::history::{History, Partition, Sent};
@@ -26,6 +29,25 @@ pub struct Compaction {
     pub lags_ms: (u64, u64),
     /// So much older than now its records say they are.
     pub age_ms: u64,
+}
+
+/// What a record was looked up by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sought {
+    /// The first with this timestamp or a later one.
+    From(i64),
+    /// The one with the largest.
+    Largest,
+}
+
+/// An answer that cannot be judged before more is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Doubt {
+    at_ms: u64,
+    span: Range<i64>,
+    sought: Sought,
+    /// Offset and timestamp, or -1.
+    told: (i64, i64),
 }
 
 /// A record that is or was there.
@@ -272,9 +294,35 @@ impl History {
         Err(Violation::new(Rule::LastIsKept, text))
     }
 
-    /// The first record of a compacted partition that is there whatever was compacted, lies at `from..hw`, and that
-    /// `matches` by its timestamp.
-    pub(crate) fn surely_there(
+    /// Somebody looked for a record in `span` of a compacted partition, and was told `(offset, timestamp)`.
+    pub(crate) fn doubt(&mut self, (t, p): (usize, usize), span: Range<i64>, sought: Sought, told: (i64, i64)) {
+        let at_ms = self.now_ms;
+        self.part(t, p).doubts.push(Doubt { at_ms, span, sought, told });
+    }
+
+    /// Somebody who asked at `asked_ms` was told where the partition ends: all is known that was there before they asked.
+    pub fn told_end(&mut self, (t, p): (usize, usize), asked_ms: u64) -> Result<(), Violation> {
+        let doubts = &mut self.part(t, p).doubts;
+        let settled: Vec<Doubt> = doubts.extract_if(.., |doubt| doubt.at_ms < asked_ms).collect();
+        for Doubt { at_ms, span, sought, told: (offset, timestamp) } in settled {
+            let sure = self.surely_there((t, p), span, |time| match sought {
+                Sought::From(asked) => time >= asked,
+                Sought::Largest => offset < 0 || time > timestamp,
+            });
+            let Some((record, time)) = sure else { continue };
+            let what = match sought {
+                Sought::From(asked) => format!("asked for time {asked}, told offset {offset}"),
+                Sought::Largest => format!("the largest timestamp was said to be {timestamp} at {offset}"),
+            };
+            let text = format!("{}: {what} at {at_ms} ms; at {record} is {time}", self.place_name(t, p));
+            return Err(Violation::new(Rule::BytesAreTrue, text));
+        }
+        Ok(())
+    }
+
+    /// The first record of a compacted partition that is there whatever was compacted, lies in `span`, and that `matches` by its
+    /// timestamp. It was there when the span was looked through, if all is known now that was there then.
+    fn surely_there(
         &self,
         (t, p): (usize, usize),
         span: Range<i64>,

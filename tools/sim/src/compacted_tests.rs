@@ -141,13 +141,42 @@ fn times_are_those_of_what_is_surely_there() {
     let mut h = history();
     acked(&mut h, 0, "key-0", true);
     let last = acked(&mut h, 1, "key-0", true);
-    let rule = |result: Result<(), Violation>| result.err().map(|violation| violation.rule);
-    assert_eq!(rule(h.by_time(0, 0, 900, (1, 1000), (0, 2))), None, "the first one may be gone");
-    assert_eq!(rule(h.by_time(0, 0, 900, (0, 1000), (0, 2))), None);
-    assert_eq!(rule(h.by_time(0, 0, 900, (-1, -1), (0, 2))), Some(Rule::BytesAreTrue));
-    assert_eq!(rule(h.by_time(0, 0, 1001, (-1, -1), (0, 2))), None);
-    assert_eq!(rule(h.by_time(0, 0, 900, (1, 999), (0, 2))), Some(Rule::BytesAreTrue), "another time");
-    assert_eq!(rule(h.max_timestamp(0, 0, (1, 1000), 2)), None);
-    assert_eq!(rule(h.max_timestamp(0, 0, (-1, -1), 2)), Some(Rule::BytesAreTrue));
+    fn rule(result: Result<(), Violation>) -> Option<Rule> {
+        result.err().map(|violation| violation.rule)
+    }
+    let mut by_time = |asked, told| {
+        h.now_ms += 2;
+        let now = rule(h.by_time(0, 0, asked, told, (0, 2)));
+        now.or_else(|| rule(h.told_end((0, 0), h.now_ms + 1)))
+    };
+    assert_eq!(by_time(900, (1, 1000)), None, "the first one may be gone");
+    assert_eq!(by_time(900, (0, 1000)), None);
+    assert_eq!(by_time(900, (-1, -1)), Some(Rule::BytesAreTrue));
+    assert_eq!(by_time(1001, (-1, -1)), None);
+    assert_eq!(by_time(900, (1, 999)), Some(Rule::BytesAreTrue), "another time");
+    let mut largest = |told| {
+        h.now_ms += 2;
+        let now = rule(h.max_timestamp(0, 0, told, 2));
+        now.or_else(|| rule(h.told_end((0, 0), h.now_ms + 1)))
+    };
+    assert_eq!(largest((1, 1000)), None);
+    assert_eq!(largest((-1, -1)), Some(Rule::BytesAreTrue));
     assert_eq!(fetch(&mut h, 2, &[last]), None);
+}
+
+/// A record may have been replaced by one that nobody has been told of: not even that the log is so long.
+#[test]
+fn look_ups_are_judged_when_it_is_known_where_the_log_ended() {
+    for replaced in [false, true] {
+        let mut h = history();
+        let (other, end) = (acked(&mut h, 0, "key-1", true), acked(&mut h, 1, "key-0", true));
+        let later = sent(&mut h, if replaced { "key-1" } else { "key-0" }, true);
+        h.now_ms = 10;
+        h.by_time(0, 0, 900, (1, 1000), (0, 2)).unwrap();
+        h.told_end((0, 0), 9).expect("who asked before knows nothing");
+        assert_eq!(fetch(&mut h, 3, &[other, end, (later, 2)]), None);
+        let judged = h.told_end((0, 0), 11).err().map(|violation| violation.rule);
+        assert_eq!(judged, (!replaced).then_some(Rule::BytesAreTrue));
+        h.told_end((0, 0), 12).expect("once");
+    }
 }

@@ -194,6 +194,7 @@ impl Consumer {
                     history.sighted(t, p, asked_ms, bytes);
                 }
                 let next = history.fetched(t, p, from, floor, part.high_watermark, bytes)?;
+                history.told_end((t, p), asked_ms)?;
                 self.advance((t, p), from, next, part.high_watermark);
             }
         }
@@ -286,6 +287,7 @@ impl Consumer {
             }
         } else {
             history.high_watermark(topic, partition, hw, part.offset)?;
+            history.told_end((topic, partition), waiting.sent_at / MS)?;
             if !self.auditor {
                 place.next = Some(part.offset);
                 place.changed = true;

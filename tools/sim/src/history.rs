@@ -4,7 +4,7 @@
 //! told later: an acknowledged or fetched batch keeps its offset for ever, marks only advance, over any crash.
 
 use crate::batch::{self, Fetched, Plan};
-use crate::compacted::{Compaction, Keys};
+use crate::compacted::{Compaction, Doubt, Keys, Sought};
 use crate::groups::GroupHistory;
 use crate::ledger::Ledger;
 use crate::violation::{Rule, Violation};
@@ -56,6 +56,8 @@ pub struct Partition {
     lanes: BTreeMap<(u64, u64), i64>,
     /// Of a compacted topic: its records by their keys.
     pub keys: Keys,
+    /// What was told of it and cannot be judged yet.
+    pub(crate) doubts: Vec<Doubt>,
 }
 
 /// A topic's life.
@@ -411,10 +413,8 @@ impl History {
         let name = self.place_name(t, p);
         let (offset, timestamp) = told;
         let (is_compacted, end) = (self.is_compacted(t), if offset < 0 { marks.1 } else { offset.min(marks.1) });
-        let sure = || self.surely_there((t, p), 0..end, |time| time >= asked);
-        if let Some((record, time)) = is_compacted.then(sure).flatten() {
-            let text = format!("{name}: asked for time {asked}, told offset {offset}; at {record} is {time}");
-            return broken(Rule::BytesAreTrue, text);
+        if is_compacted {
+            self.doubt((t, p), 0..end, Sought::From(asked), told);
         }
         let partition = self.part(t, p);
         for (base, (number, end)) in &partition.at {
@@ -449,11 +449,8 @@ impl History {
         let name = self.place_name(t, p);
         let (offset, timestamp) = told;
         let is_compacted = self.is_compacted(t);
-        let sure = || self.surely_there((t, p), 0..hw, |time| offset < 0 || time > timestamp);
-        if let Some((record, time)) = is_compacted.then(sure).flatten() {
-            let text =
-                format!("{name}: the largest timestamp is said to be {timestamp} at {offset}; at {record} is {time}");
-            return broken(Rule::BytesAreTrue, text);
+        if is_compacted {
+            self.doubt((t, p), 0..hw, Sought::Largest, told);
         }
         let partition = self.part(t, p);
         for (base, (number, end)) in &partition.at {
