@@ -770,14 +770,10 @@ impl Shard {
         let Some((number, inquiry)) = self.stats.inquiries.next() else { return };
         self.stats.turns.at(Work::Metrics);
         let finding = match inquiry {
-            Inquiry::Groups { offsets_max } => self.coordinators.progress(offsets_max, |topic, index| {
-                let log = self.kafka.view.log(topic, index)?;
-                Some((self.settings.owner(log).shard, log))
-            }),
-            Inquiry::Ends(logs) => {
-                let end = |log: &GroupId| self.groups.extent(*log).map(|(_, end)| end);
-                Finding::Ends(logs.iter().map(end).collect())
-            }
+            // Over turns.
+            Inquiry::Groups { offsets_max } => return self.coordinators.begin_progress(number, offsets_max),
+            Inquiry::Ends(logs) => return self.groups.begin_ends(number, logs),
+            Inquiry::Sizes => return self.groups.begin_sizes(number),
             Inquiry::ZooKeeper { detail, reset } => {
                 let mut facts = None;
                 self.with_znodes(now, ops, |znodes, around| {
@@ -791,10 +787,25 @@ impl Shard {
                 self.with_znodes(now, ops, |znodes, around| part = Some(znodes.some_of(around, of, place)));
                 Finding::ZooKeeperList(part)
             }
-            // Over turns.
-            Inquiry::Sizes => return self.groups.begin_sizes(number),
         };
         self.stats.inquiries.answer(number, finding);
+    }
+
+    /// Goes on with what is looked through over turns for other threads.
+    fn turn_inquiries(&mut self) {
+        if !self.coordinators.is_asked() && !self.groups.is_asked() {
+            return;
+        }
+        self.stats.turns.at(Work::Metrics);
+        let view = &self.kafka.view;
+        let log = |topic: &str, index: i32| {
+            let log = view.log(topic, index)?;
+            Some((self.settings.owner(log).shard, log))
+        };
+        let found = [self.coordinators.turn_progress(log), self.groups.turn_sizes(), self.groups.turn_ends()];
+        for (number, finding) in found.into_iter().flatten() {
+            self.stats.inquiries.answer(number, finding);
+        }
     }
 
     /// Has slow connections give back what is wanted: those that are here, and those of other shards that read from here.
@@ -814,12 +825,9 @@ impl Shard {
         let stats = Arc::clone(&self.stats);
         let at = |work| _ = stats.turns.at(work);
         self.answer_inquiry(now, ops);
+        self.turn_inquiries();
         at(Work::Peers);
         self.turn_links(now, ops);
-        at(Work::Log);
-        if let Some((number, finding)) = self.groups.turn_sizes() {
-            self.stats.inquiries.answer(number, finding);
-        }
         self.with_kafka(now, ops, |kafka, out| kafka.turn(out));
         at(Work::Connections);
         self.retry_conns(now, ops);

@@ -15,6 +15,7 @@ mod guard;
 mod leaders;
 mod list_writer;
 mod metadata_writer;
+mod nested_writer;
 mod request;
 mod response;
 mod shapes;
@@ -26,6 +27,7 @@ pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes
 pub use leaders::{CurrentLeader, Endpoint};
 pub use list_writer::ListWriter;
 pub use metadata_writer::MetadataWriter;
+pub use nested_writer::{Behind, NestedWriter};
 pub use request::{Bad, CONTROL_BYTES_MAX, Header, Request, decode};
 pub use response::{
     DIFFERENCES_TAG, EncodeError, api_versions, encode, encode_api_versions_refusal, topic_id, topic_uuid,

@@ -6,6 +6,7 @@
 //! ([`load`]), and dropped when that ends or the log does not take a record, since its state is then ahead of the log.
 
 mod load;
+mod long;
 mod progress;
 mod records;
 
@@ -17,11 +18,12 @@ use crate::mail::{Answer, Asker, Coordinated, CoordinatorPart, Unavailable};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use load::Load;
+use long::LongFetch;
+use progress::Scrape;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use torc_base::ids::GroupId;
 use torc_base::io::Level;
-use torc_base::limits::TURN_ITEMS;
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
 use torc_state::coordinator::cluster::Cluster;
@@ -73,10 +75,12 @@ pub struct Coordinators {
     /// Who waits for the answers that coordinators have not given yet.
     waiting: BTreeMap<Ticket, (Asker, u32, GroupId)>,
     tickets: BTreeSet<(Asker, Ticket)>,
-    /// A long answer was made in this turn: others of the kind wait for the next.
-    had_long: bool,
-    /// Requests that wait for room in the log, or for their turn, in the order of their coming.
+    /// Requests that wait for room in the log, and those behind them, in the order of their coming.
     deferred: VecDeque<(Asker, CoordinatorPart)>,
+    /// Requests that are answered over turns, one after the other.
+    long: VecDeque<LongFetch>,
+    /// What somebody from outside wants to know.
+    scrape: Option<Scrape>,
     loads: load::Loads,
     /// The shard ends, or its log takes nothing more.
     closed: bool,
@@ -93,8 +97,9 @@ impl Coordinators {
             next_ticket: 0,
             waiting: BTreeMap::new(),
             tickets: BTreeSet::new(),
-            had_long: false,
             deferred: VecDeque::new(),
+            long: VecDeque::new(),
+            scrape: None,
             loads: load::Loads::default(),
             closed: false,
         }
@@ -112,8 +117,7 @@ impl Coordinators {
     pub fn ask(&mut self, around: &mut Around, asker: Asker, parts: Vec<CoordinatorPart>) {
         for part in parts {
             // Once one waits, all that come later wait behind it.
-            let is_late = self.had_long && self.is_long(&part);
-            if !self.deferred.is_empty() || is_late || (may_append(&part.request) && around.groups.is_busy()) {
+            if !self.deferred.is_empty() || (may_append(&part.request) && around.groups.is_busy()) {
                 self.deferred.push_back((asker, part));
             } else {
                 self.handle(around, asker, part);
@@ -124,6 +128,7 @@ impl Coordinators {
     /// Nobody waits for the answers to a question any more.
     pub fn cancel(&mut self, around: &mut Around, asker: Asker) {
         self.deferred.retain(|(other, _)| *other != asker);
+        self.long.retain(|long| long.asker() != asker);
         let tickets: Vec<Ticket> =
             self.tickets.range((asker, Ticket(0))..=(asker, Ticket(u64::MAX))).map(|(_, t)| *t).collect();
         for ticket in tickets {
@@ -164,9 +169,8 @@ impl Coordinators {
 
     /// What waited for room, timers that are due, and the next pieces of what is loaded.
     pub fn turn(&mut self, around: &mut Around) {
-        self.had_long = false;
         while let Some((_, part)) = self.deferred.front() {
-            if (may_append(&part.request) && around.groups.is_busy()) || (self.had_long && self.is_long(part)) {
+            if may_append(&part.request) && around.groups.is_busy() {
                 break;
             }
             let (asker, part) = self.deferred.pop_front().expect("looked at above");
@@ -182,28 +186,18 @@ impl Coordinators {
             self.step(around, log, |coordinator, world| coordinator.tick(world));
         }
         self.turn_loads(around);
+        self.turn_long(around);
     }
 
     /// When the next turn is due at the latest.
     pub fn deadline(&self) -> Option<Mono> {
         let timer = self.due.first().map(|(at, _)| *at);
-        // Requests in line wait for the log, whose completion makes a turn, or for the next turn alone.
-        let long = self.deferred.front().filter(|(_, part)| !may_append(&part.request)).map(|_| Mono(0));
+        // Requests in line wait for the log, whose completion makes a turn.
+        let long = (!self.long.is_empty() || self.scrape.is_some()).then_some(Mono(0));
         timer.into_iter().chain(self.loads.deadline()).chain(long).min()
     }
 
-    /// True if an answer tells of so much that a turn is to have no second one.
-    fn is_long(&self, part: &CoordinatorPart) -> bool {
-        let Request::Fetch(fetch) = &part.request else { return false };
-        let topics = match &fetch.topics {
-            Some(topics) => topics.len(),
-            None => self.serving(part.log).map_or(0, |coordinator| coordinator.topics_committed(&fetch.group)),
-        };
-        topics > TURN_ITEMS
-    }
-
     fn handle(&mut self, around: &mut Around, asker: Asker, part: CoordinatorPart) {
-        let is_long = self.is_long(&part);
         let CoordinatorPart { position, log, request } = part;
         let refused = match self.seats.get(&log).map(|seat| &seat.state) {
             None => Some(Unavailable::NotCoordinator),
@@ -220,7 +214,7 @@ impl Coordinators {
         if let Some(refused) = refused {
             return around.answer(asker, position, Err(refused));
         }
-        self.had_long |= is_long;
+        let Some(request) = self.begin_long(asker, position, log, request) else { return };
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         let asking = Some((ticket, asker, position));
@@ -274,6 +268,7 @@ impl Coordinators {
         mut asking: Option<(Ticket, Asker, u32)>,
         outcome: Outcome,
     ) {
+        self.note_changes(log, &outcome.records);
         let mut answers = Vec::with_capacity(outcome.answers.len());
         for (ticket, response) in outcome.answers {
             let to = asking.take_if(|(asking, ..)| *asking == ticket).map(|(_, asker, position)| (asker, position));
@@ -316,6 +311,7 @@ impl Coordinators {
     fn drop_waiting(&mut self, around: &mut Around, log: GroupId) {
         let waits = self.waiting.iter().filter(|(_, (_, _, of))| *of == log);
         let gone: Vec<Ticket> = waits.map(|(ticket, _)| *ticket).collect();
+        self.drop_long(around, log);
         for ticket in gone {
             let (asker, position) = self.stop_waiting(ticket).expect("just seen");
             around.answer(asker, position, Err(Unavailable::NotCoordinator));

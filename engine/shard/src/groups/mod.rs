@@ -150,6 +150,8 @@ pub struct Groups {
     digests_to_tell: Vec<Digest>,
     /// What topics take in the log, while it is being added up.
     sizes: Option<sizes::Sizes>,
+    /// Where logs end, while it is being looked at.
+    ends: Option<sizes::Ends>,
     /// Who waits for bytes.
     watches: BTreeMap<Asker, watch::Watch>,
     /// Groups of this shard that do not serve yet, and whose leader is this node's decision alone. Of the others nobody
@@ -230,6 +232,7 @@ impl Groups {
             mends: mend::Mends::default(),
             digests_to_tell: Vec::new(),
             sizes: None,
+            ends: None,
             watches: BTreeMap::new(),
             electing: 0,
             new_leaders: Leaders::new(),
@@ -616,7 +619,7 @@ impl Groups {
         [
             ("log", self.wal.deadline()),
             ("lookups", at_once(self.lookups.is_due())),
-            ("sizes", at_once(self.sizes.is_some() || self.is_taking_snapshot())),
+            ("sizes", at_once(self.is_asked() || self.is_taking_snapshot())),
             ("checkpoint", at_rest_unless(runs, self.checkpoint_deadline())),
             ("ticks", at_rest_unless(runs, self.tick_deadline())),
             ("departures", at_rest_unless(runs, self.departures_deadline())),

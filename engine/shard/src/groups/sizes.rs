@@ -1,8 +1,9 @@
-//! What topics take in the log, for the metrics: added up over turns when somebody asks, since it may be many partitions.
+//! What topics take in the log, and where logs end, for the metrics: looked at over turns when somebody asks, since it may be many
+//! partitions.
 
 use super::Groups;
 use crate::inquiry::Finding;
-use torc_base::ids::GroupId;
+use torc_base::ids::{GroupId, Offset};
 use torc_base::limits::{TOPIC_METRICS_MAX, TURN_ITEMS};
 
 /// A question under way.
@@ -16,7 +17,37 @@ pub(super) struct Sizes {
     sums: Vec<u64>,
 }
 
+/// A question for the ends of logs, and what is known of the answer.
+#[derive(Debug)]
+pub(super) struct Ends {
+    number: u64,
+    logs: std::vec::IntoIter<GroupId>,
+    ends: Vec<Option<Offset>>,
+}
+
 impl Groups {
+    /// True while somebody from outside waits for an answer.
+    pub fn is_asked(&self) -> bool {
+        self.sizes.is_some() || self.ends.is_some()
+    }
+
+    /// Begins to look where logs end, in the place of what was asked before.
+    pub fn begin_ends(&mut self, number: u64, logs: Vec<GroupId>) {
+        self.ends = Some(Ends { number, ends: Vec::with_capacity(logs.len()), logs: logs.into_iter() });
+    }
+
+    /// A turn's part of it; the number of the question and its answer when that is complete.
+    pub fn turn_ends(&mut self) -> Option<(u64, Finding)> {
+        let mut asked = self.ends.take()?;
+        let end = |log: GroupId| self.extent(log).map(|(_, end)| end);
+        asked.ends.extend(asked.logs.by_ref().take(TURN_ITEMS).map(end));
+        if asked.logs.len() > 0 {
+            self.ends = Some(asked);
+            return None;
+        }
+        Some((asked.number, Finding::Ends(asked.ends)))
+    }
+
     /// Begins to add up, in the place of what was asked before.
     pub fn begin_sizes(&mut self, number: u64) {
         self.sizes = Some(Sizes { number, from: GroupId(0), sums: vec![0; TOPIC_METRICS_MAX + 1] });

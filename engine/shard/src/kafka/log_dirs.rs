@@ -1,6 +1,6 @@
 //! DescribeLogDirs: what partitions take on this node.
 
-use super::makings::Making;
+use super::makings::{Making, Nesting};
 use super::{Kafka, Out, Pending, ReplyTo, Waiting, view};
 use crate::mail::{Ask, Token};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use torc_net::kafka::schema::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 use torc_net::kafka::schema::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
-use torc_net::kafka::{DIFFERENCES_TAG, StrBytes};
+use torc_net::kafka::{Behind, DIFFERENCES_TAG, StrBytes};
 use torc_state::catalog::Topic;
 
 /// A request whose answer is being put together.
@@ -130,12 +130,60 @@ impl Kafka {
     pub(super) fn finish_log_dirs(&mut self, out: &mut Out, token: Token) {
         let pending = self.done(out, token);
         let Waiting::LogDirs(gather) = pending.what else { unreachable!("it was one") };
-        let directory = DescribeLogDirsResult::default()
-            .with_log_dir(StrBytes::from_string(self.settings.data_dir.clone()))
-            .with_topics(gather.topics)
-            .with_total_bytes(-1)
-            .with_usable_bytes(-1);
-        let response = DescribeLogDirsResponse::default().with_results(vec![directory]);
-        self.reply(out, pending.to, &response);
+        let surveyed = Surveyed::new(pending.to, self.settings.data_dir.clone(), gather.topics);
+        self.make(out, pending.to, Making::LogDirsFound(Box::new(surveyed)));
+    }
+}
+
+/// What all that was asked for takes, and the answer to it so far.
+pub(super) struct Surveyed {
+    pub(super) nesting: Nesting,
+    topics: std::vec::IntoIter<DescribeLogDirsTopic>,
+    /// What is left of the topic at hand.
+    partitions: Option<(std::vec::IntoIter<DescribeLogDirsPartition>, Behind)>,
+    /// Behind all topics, and behind the directory.
+    behind: Option<[Behind; 2]>,
+}
+
+impl Surveyed {
+    fn new(to: ReplyTo, data_dir: String, topics: Vec<DescribeLogDirsTopic>) -> Surveyed {
+        let mut nesting = Nesting::new(to);
+        let response = |results| DescribeLogDirsResponse::default().with_results(results);
+        let behind_directory = nesting.open(1, response);
+        let name = StrBytes::from_string(data_dir);
+        let behind_topics = nesting.open(topics.len(), |topics| {
+            let directory = DescribeLogDirsResult::default().with_log_dir(name.clone()).with_topics(topics);
+            directory.with_total_bytes(-1).with_usable_bytes(-1)
+        });
+        let behind = Some([behind_topics, behind_directory]);
+        Surveyed { nesting, topics: topics.into_iter(), partitions: None, behind }
+    }
+
+    /// Tells on, for about `left` partitions. True if all has been told.
+    pub(super) fn tell_on(&mut self, left: &mut usize) -> bool {
+        while *left > 0 {
+            if let Some((partitions, _)) = &mut self.partitions {
+                for partition in partitions.by_ref().take(*left) {
+                    *left -= 1;
+                    self.nesting.put(&partition);
+                }
+                if partitions.len() > 0 {
+                    return false;
+                }
+                let (_, behind) = self.partitions.take().expect("seen above");
+                self.nesting.close(behind);
+                continue;
+            }
+            let Some(mut topic) = self.topics.next() else {
+                self.behind.take().into_iter().flatten().for_each(|behind| self.nesting.close(behind));
+                return true;
+            };
+            *left -= 1;
+            let partitions = std::mem::take(&mut topic.partitions);
+            let around = |partitions| topic.clone().with_partitions(partitions);
+            let behind = self.nesting.open(partitions.len(), around);
+            self.partitions = Some((partitions.into_iter(), behind));
+        }
+        false
     }
 }

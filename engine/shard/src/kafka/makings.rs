@@ -4,7 +4,7 @@
 use super::configs::Describing;
 use super::groups::Telling;
 use super::lines::{BYTES_ENCODED, ITEM_COST};
-use super::log_dirs::Survey;
+use super::log_dirs::{Survey, Surveyed};
 use super::topics::Creating;
 use super::{Kafka, Out, ReplyTo};
 use crate::complaints::Complaint;
@@ -14,13 +14,14 @@ use crate::stages::Path;
 use std::collections::VecDeque;
 use torc_base::limits::TURN_ITEMS_FREE;
 use torc_base::turns::Work;
-use torc_net::kafka::{Encodable, ListWriter};
+use torc_net::kafka::{Behind, Encodable, ListWriter, NestedWriter};
 
 /// An answer that is being made.
 pub(super) enum Making {
     Configs(Describing),
     Created(Creating),
     LogDirs(Survey),
+    LogDirsFound(Box<Surveyed>),
     Offsets(Box<Telling>),
 }
 
@@ -44,6 +45,45 @@ impl Listing {
     /// Adds an element; how many items that was.
     pub(super) fn put(&mut self, element: &impl Encodable) -> usize {
         self.writer.put(element) / BYTES_ENCODED / ITEM_COST
+    }
+
+    fn pack(&mut self, packer: &mut Packer) {
+        let bytes = self.writer.take();
+        if !bytes.is_empty() {
+            self.pieces.push(Piece::Bytes(packer.put(&bytes)));
+        }
+    }
+}
+
+/// An answer with lists in lists: what is there of it is encoded.
+pub(super) struct Nesting {
+    writer: NestedWriter,
+    pieces: Vec<Piece>,
+}
+
+impl Nesting {
+    /// Nothing is there.
+    pub(super) fn new(to: ReplyTo) -> Nesting {
+        Nesting { writer: NestedWriter::new(to.api, to.version), pieces: Vec::new() }
+    }
+
+    /// Begins a list of so many elements in that which `around` makes of it.
+    pub(super) fn open<E, T>(&mut self, count: usize, around: impl Fn(Vec<E>) -> T) -> Behind
+    where
+        E: Encodable + Clone + Default,
+        T: Encodable,
+    {
+        self.writer.open(count, around)
+    }
+
+    /// Adds an element of the list that was begun last.
+    pub(super) fn put(&mut self, element: &impl Encodable) {
+        self.writer.put(element);
+    }
+
+    /// Ends the list that was begun last.
+    pub(super) fn close(&mut self, behind: Behind) {
+        self.writer.close(behind);
     }
 
     fn pack(&mut self, packer: &mut Packer) {
@@ -117,10 +157,30 @@ impl Kafka {
                 is_whole
             }
             Making::LogDirs(survey) => self.survey_on(out, survey, left),
-            Making::Offsets(telling) => telling.tell_on(left),
+            Making::LogDirsFound(surveyed) => {
+                let is_whole = surveyed.tell_on(left);
+                surveyed.nesting.pack(&mut self.packer);
+                is_whole
+            }
+            Making::Offsets(telling) => {
+                let is_whole = telling.tell_on(&self.view, left);
+                telling.nesting.pack(&mut self.packer);
+                is_whole
+            }
         };
         self.stats.turns.at(before);
         is_whole
+    }
+
+    fn end_nesting(&mut self, out: &mut Out, to: ReplyTo, nesting: Nesting) {
+        match nesting.writer.finish(to.correlation) {
+            Ok(head) => {
+                let mut pieces = vec![Piece::Bytes(self.packer.put(&head))];
+                pieces.extend(nesting.pieces);
+                out.conns.answer(to.conn, to.slot, pieces, Path::Other);
+            }
+            Err(error) => self.close_with(out, to.conn, Complaint::Answer, &error),
+        }
     }
 
     fn end_listing(&mut self, out: &mut Out, to: ReplyTo, listing: Listing) {
@@ -143,7 +203,8 @@ impl Kafka {
             Making::Configs(describing) => self.end_listing(out, to, describing.results),
             Making::Created(creating) => self.end_listing(out, to, creating.topics),
             Making::LogDirs(survey) => self.end_survey(out, survey),
-            Making::Offsets(telling) => self.reply(out, to, &telling.into_response()),
+            Making::LogDirsFound(surveyed) => self.end_nesting(out, to, surveyed.nesting),
+            Making::Offsets(telling) => self.end_nesting(out, to, telling.nesting),
         }
         self.stats.turns.at(before);
     }

@@ -227,3 +227,47 @@ fn long_lists_of_zookeepers_sessions_come_in_parts() {
     let Finding::ZooKeeper(Some(facts)) = inquire(&mut rig, 0, inquiry) else { panic!("facts were asked for") };
     assert_eq!((facts.sessions.len(), facts.ephemerals.len(), facts.watches.len()), (3, 0, 0));
 }
+
+/// A group's offsets, and where so many logs end, are looked at over turns.
+#[test]
+fn much_that_groups_have_committed_is_told_over_turns() {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    let many = 4 * TURN_ITEMS as i32;
+    assert_eq!(rig.create(client, "many", many, &[]), 0);
+    assert_eq!(rig.create(client, "zero", 1, &[]), 0);
+    for group in ["a", "b", "c", "none"] {
+        let found = rig.ask(client, 6, &FindCoordinatorRequest::default().with_coordinator_keys(vec![s(group)]));
+        assert_eq!(found.coordinators[0].error_code, error::NONE);
+        rig.run();
+        let mut offsets: Vec<(&str, i32, i64)> = (0..many).map(|index| ("many", index, i64::from(index) + 1)).collect();
+        offsets.truncate(if group == "none" { 1 } else { many as usize });
+        offsets.push(("zero", 0, 5));
+        commit(&mut rig, client, group, &offsets);
+    }
+    let mut told = |inquiry: Inquiry| {
+        let number = rig.stats(0).inquiries.ask(inquiry);
+        (1..100).find_map(|turn| {
+            wake(&mut rig, 0);
+            rig.stats(0).inquiries.take(number).map(|finding| (turn, finding))
+        })
+    };
+    let room = 2 * (many as usize + 1) + 2;
+    let Some((turns, Finding::Groups { groups, left_out })) = told(Inquiry::Groups { offsets_max: room }) else {
+        panic!("groups were asked for")
+    };
+    // Who is woken has two turns here.
+    assert!(turns >= 4, "{turns} times for {room} offsets");
+    assert_eq!((groups.len(), left_out), (3, 1));
+    let offsets = |group: &str| &groups.iter().find(|one| &*one.group == group).expect("it is told of").offsets;
+    assert_eq!(offsets("none").len(), 2);
+    for group in groups.iter().filter(|group| &*group.group != "none") {
+        let told: Vec<(i32, i64)> = group.offsets.iter().map(|one| (one.partition, one.offset)).collect();
+        let wanted = (0..many).map(|index| (index, i64::from(index) + 1)).chain([(0, 5)]);
+        assert_eq!(told, wanted.collect::<Vec<_>>(), "{}", group.group);
+    }
+    let logs: Vec<GroupId> =
+        groups.iter().flat_map(|group| &group.offsets).filter_map(|one| Some(one.log?.1)).collect();
+    let Some((turns, Finding::Ends(ends))) = told(Inquiry::Ends(logs.clone())) else { panic!("ends were asked for") };
+    assert!(turns >= 4 && ends == vec![Some(Offset(0)); logs.len()], "{turns} times for {} ends", logs.len());
+}

@@ -1,13 +1,15 @@
 //! Short requests that ask for answers without bounds.
 
 use super::groups::{find, s};
-use super::rig::{Rig, settings};
+use super::rig::{Client, Rig, settings};
 use crate::{MemoryLimits, Settings};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
 use kafka_protocol::messages::*;
-use torc_base::limits::{GROUP_REPEATS_MAX, LIST_BYTES_MAX};
+use torc_base::limits::{GROUP_REPEATS_MAX, LIST_BYTES_MAX, TURN_ITEMS};
 use torc_net::kafka::error;
 
 #[test]
@@ -250,4 +252,127 @@ fn settings_of_new_topics_are_told_over_turns() {
         }));
         assert!(turns > 10 && served + 2 >= turns, "{turns} turns, {served} others were served");
     }
+}
+
+/// Partitions of the topic whose offsets a group has.
+const OFFSETS: i32 = 6 * TURN_ITEMS as i32;
+
+fn commit(rig: &mut Rig, client: Client, group: &str, partitions: impl Iterator<Item = i32>, offset: i64) {
+    let partition = |index| {
+        let partition = OffsetCommitRequestPartition::default().with_partition_index(index);
+        partition.with_committed_offset(offset).with_committed_metadata(Some(s("")))
+    };
+    let topic = OffsetCommitRequestTopic::default()
+        .with_name(s("t").into())
+        .with_partitions(partitions.map(partition).collect());
+    let commit = OffsetCommitRequest::default().with_group_id(s(group).into()).with_generation_id_or_member_epoch(-1);
+    let committed = rig.ask(client, 8, &commit.with_topics(vec![topic]));
+    assert!(committed.topics[0].partitions.iter().all(|one| one.error_code == error::NONE));
+}
+
+/// A server with a group that has committed many offsets.
+fn many_offsets() -> (Rig, Client) {
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", OFFSETS, &[]), 0);
+    find(&mut rig, client, "g");
+    commit(&mut rig, client, "g", 0..OFFSETS, 7);
+    (rig, client)
+}
+
+fn of_group(partitions: Option<Vec<i32>>) -> OffsetFetchRequest {
+    let topic =
+        |partitions| OffsetFetchRequestTopics::default().with_name(s("t").into()).with_partition_indexes(partitions);
+    let group = OffsetFetchRequestGroup::default().with_group_id(s("g").into());
+    OffsetFetchRequest::default().with_groups(vec![group.with_topics(partitions.map(|all| vec![topic(all)]))])
+}
+
+/// What a group has committed is read, told and encoded over turns: in between others are served, by the same coordinator.
+#[test]
+fn many_offsets_of_a_group_are_told_over_turns() {
+    let (mut rig, client) = many_offsets();
+    let other = rig.connect(0);
+    for partitions in [None, Some((0..OFFSETS).collect()), Some(vec![3; OFFSETS as usize])] {
+        for version in [2, 7, 8, 9] {
+            let request = if version < 8 {
+                let topic = |all: &Vec<i32>| {
+                    OffsetFetchRequestTopic::default().with_name(s("t").into()).with_partition_indexes(all.clone())
+                };
+                let topics = partitions.as_ref().map(|all| vec![topic(all)]);
+                OffsetFetchRequest::default().with_group_id(s("g").into()).with_topics(topics)
+            } else {
+                of_group(partitions.clone())
+            };
+            let sent = rig.send(client, version, &request);
+            let (mut turns, mut served) = (0, 0);
+            let answer = loop {
+                rig.send(other, 9, &of_group(Some(vec![1])));
+                assert!(rig.turn(0), "no answer");
+                turns += 1;
+                served += usize::from(rig.take_frame(other).is_some());
+                if let Some(answer) = rig.take::<OffsetFetchRequest>(client, version, sent) {
+                    break answer;
+                }
+            };
+            let told: Vec<(i32, i64)> = if version < 8 {
+                answer.topics[0].partitions.iter().map(|one| (one.partition_index, one.committed_offset)).collect()
+            } else {
+                let partitions = &answer.groups[0].topics[0].partitions;
+                partitions.iter().map(|one| (one.partition_index, one.committed_offset)).collect()
+            };
+            let wanted = partitions.clone().unwrap_or_else(|| (0..OFFSETS).collect());
+            assert_eq!(told, wanted.into_iter().map(|index| (index, 7)).collect::<Vec<_>>());
+            assert!(turns > 12 && served + 3 >= turns, "{turns} turns, {served} others were served");
+        }
+    }
+}
+
+/// It is told what was committed at one moment, however often that changes meanwhile.
+#[test]
+fn offsets_that_change_while_they_are_read_are_of_one_moment() {
+    for changes in [1, 3, 100] {
+        let (mut rig, client) = many_offsets();
+        let writer = rig.connect(0);
+        let sent = rig.send(client, 9, &of_group(None));
+        (0..3).for_each(|_| assert!(rig.turn(0)));
+        let mut answer = None;
+        for n in 0..changes {
+            if answer.is_some() {
+                break;
+            }
+            let part = |index| OffsetCommitRequestPartition::default().with_partition_index(index);
+            let part = |index| part(index).with_committed_offset(100 + n).with_committed_metadata(Some(s("")));
+            let topic = OffsetCommitRequestTopic::default().with_name(s("t").into());
+            let topics = vec![topic.with_partitions(vec![part(0), part(OFFSETS - 1)])];
+            let commit = OffsetCommitRequest::default().with_group_id(s("g").into());
+            rig.send(writer, 8, &commit.with_generation_id_or_member_epoch(-1).with_topics(topics));
+            (0..2).for_each(|_| _ = rig.turn(0));
+            answer = rig.take::<OffsetFetchRequest>(client, 9, sent);
+        }
+        rig.run();
+        let answer = answer.or_else(|| rig.take::<OffsetFetchRequest>(client, 9, sent)).expect("an answer");
+        let told = &answer.groups[0].topics[0].partitions;
+        assert_eq!(told.len(), OFFSETS as usize);
+        let (first, last) = (told[0].committed_offset, told[told.len() - 1].committed_offset);
+        assert!(first == last && first >= 100, "{first} and {last}, {changes} changes");
+    }
+}
+
+/// Who goes meanwhile, or whose coordinator does, leaves nothing behind.
+#[test]
+fn nobody_waits_for_offsets_of_a_coordinator_that_has_gone() {
+    let (mut rig, client) = many_offsets();
+    let gone = rig.connect(0);
+    rig.send(gone, 9, &of_group(None));
+    let sent = rig.send(client, 9, &of_group(None));
+    (0..3).for_each(|_| assert!(rig.turn(0)));
+    rig.abort(gone);
+    rig.run();
+    let answer = rig.take::<OffsetFetchRequest>(client, 9, sent).expect("an answer");
+    assert_eq!(answer.groups[0].topics[0].partitions.len(), OFFSETS as usize);
+    let sent = rig.send(client, 9, &of_group(None));
+    (0..3).for_each(|_| assert!(rig.turn(0)));
+    rig.lose(0, |_| true);
+    let answer = rig.take::<OffsetFetchRequest>(client, 9, sent).expect("an answer");
+    assert_eq!(answer.groups[0].error_code, error::NOT_COORDINATOR);
 }

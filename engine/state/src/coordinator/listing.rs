@@ -6,6 +6,7 @@ use super::request::List;
 use super::response::{Described, DescribedGroup, DescribedMember, GroupState, GroupType, Listed, Refusal};
 use super::{Coordinator, Text};
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 impl Coordinator {
     pub(super) fn describe(&self, groups: &[Text]) -> Vec<Described> {
@@ -16,14 +17,15 @@ impl Coordinator {
         groups.iter().map(describe).collect()
     }
 
-    /// All groups, in the order of their names.
-    pub fn progress(&self) -> impl Iterator<Item = Progress<'_>> {
-        self.groups.iter().map(|(id, group)| Progress { id, group })
+    /// All groups behind that one, in the order of their names.
+    pub fn progress(&self, behind: Option<&Text>) -> impl Iterator<Item = Progress<'_>> {
+        let from = behind.map_or(Unbounded, Excluded);
+        self.groups.range::<Text, _>((from, Unbounded)).map(|(id, group)| Progress { id, group })
     }
 
-    /// Of how many topics a group has committed offsets.
-    pub fn topics_committed(&self, group: &Text) -> usize {
-        self.groups.get(group).map_or(0, |group| group.offsets.topics().len())
+    /// That group.
+    pub fn progress_of(&self, group: &Text) -> Option<Progress<'_>> {
+        self.groups.get_key_value(group).map(|(id, group)| Progress { id, group })
     }
 
     pub(super) fn list(&self, list: &List) -> Vec<Listed> {
@@ -74,15 +76,24 @@ impl<'a> Progress<'a> {
 
     /// How many offsets it has committed.
     pub fn offsets_len(&self) -> usize {
-        self.group.offsets.topics().values().map(|partitions| partitions.len()).sum()
+        self.group.offsets.len()
     }
 
-    /// Topic, partition and the next offset to read.
-    pub fn offsets(&self) -> impl Iterator<Item = (&'a Text, i32, i64)> {
+    /// Topic, partition and the next offset to read, of all behind that topic and partition.
+    pub fn offsets(&self, behind: Option<&(Text, i32)>) -> impl Iterator<Item = (&'a Text, i32, i64)> {
         let of_topic = |(topic, partitions): (&'a Text, &'a BTreeMap<i32, OffsetValue>)| {
             partitions.iter().map(move |(partition, value)| (topic, *partition, value.offset))
         };
-        self.group.offsets.topics().iter().flat_map(of_topic)
+        let from = behind.map_or(Unbounded, |(topic, _)| Included(topic));
+        let rest = behind.and_then(|(topic, partition)| {
+            let (topic, partitions) = self.group.offsets.topics().get_key_value(topic)?;
+            let rest = partitions.range((Excluded(*partition), Unbounded));
+            Some(rest.map(move |(partition, value)| (topic, *partition, value.offset)))
+        });
+        let others = self.group.offsets.topics().range::<Text, _>((from, Unbounded));
+        let begun = behind.map(|(topic, _)| topic.clone());
+        let others = others.filter(move |(topic, _)| begun.as_ref() != Some(*topic)).flat_map(of_topic);
+        rest.into_iter().flatten().chain(others)
     }
 }
 

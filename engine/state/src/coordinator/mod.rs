@@ -54,6 +54,7 @@ use group::Group;
 pub use listing::Progress;
 use modern::Consumer;
 pub use modern::Migration;
+pub use offsets::Reading;
 use record::Record;
 use request::{Join, Leave, Request};
 use response::{JoinResponse, Refusal, Response};
@@ -502,10 +503,28 @@ impl Coordinator {
     }
 
     fn fetch(&self, fetch: &request::Fetch) -> Result<Vec<(Text, Vec<response::FetchedOffset>)>, Refusal> {
-        let nothing = Group::default();
-        let group = self.groups.get(&fetch.group).unwrap_or(&nothing);
-        group.consumer.as_ref().map_or(Ok(()), |consumer| consumer.check_fetch(fetch))?;
-        Ok(group.fetch(fetch))
+        self.may_fetch(fetch)?;
+        Ok(self.groups.get(&fetch.group).unwrap_or(&Group::default()).fetch(fetch))
+    }
+
+    /// True if whoever asks for offsets may have them.
+    pub fn may_fetch(&self, fetch: &request::Fetch) -> Result<(), Refusal> {
+        let consumer = self.groups.get(&fetch.group).and_then(|group| group.consumer.as_ref());
+        consumer.map_or(Ok(()), |consumer| consumer.check_fetch(fetch))
+    }
+
+    /// Reads about `left` more of the offsets that are asked for, which [`Coordinator::may_fetch`] allows. True if all have been
+    /// read. What has been read stands only if no record says meanwhile that one of the group's offsets is another.
+    pub fn fetch_on(&self, fetch: &request::Fetch, reading: &mut Reading, left: &mut usize) -> bool {
+        self.groups.get(&fetch.group).unwrap_or(&Group::default()).fetch_on(fetch, reading, left)
+    }
+
+    /// About how many offsets are asked for.
+    pub fn offsets_asked(&self, fetch: &request::Fetch) -> usize {
+        match &fetch.topics {
+            Some(topics) => topics.iter().map(|(_, partitions)| 1 + partitions.len()).sum(),
+            None => self.groups.get(&fetch.group).map_or(0, |group| group.offsets.len()),
+        }
     }
 
     fn delete_group(&mut self, world: &mut World<'_>, out: &mut Outcome, id: &Text) -> Result<(), Refusal> {

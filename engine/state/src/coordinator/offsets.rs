@@ -6,6 +6,7 @@ use super::request::{Commit, CommitTopic, DeleteOffsets, Fetch};
 use super::response::{CommittedOffset, FetchedOffset, PartitionResult, Refusal};
 use super::{Step, Text};
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use torc_base::time::Wall;
 
 /// The committed offsets of one group, by topic and partition.
@@ -13,6 +14,8 @@ use torc_base::time::Wall;
 pub(super) struct Offsets {
     topics: BTreeMap<Text, BTreeMap<i32, OffsetValue>>,
     bytes: usize,
+    /// Offsets of all topics together.
+    len: usize,
 }
 
 /// Bytes of memory of a topic and of an offset, roughly, besides their texts.
@@ -28,10 +31,15 @@ impl Offsets {
         self.bytes
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(super) fn topics(&self) -> &BTreeMap<Text, BTreeMap<i32, OffsetValue>> {
         &self.topics
     }
 
+    #[cfg(test)]
     pub(super) fn get(&self, topic: &str, partition: i32) -> Option<&OffsetValue> {
         self.topics.get(topic)?.get(&partition)
     }
@@ -43,8 +51,9 @@ impl Offsets {
         }
         self.bytes += OFFSET_BYTES + value.metadata.len();
         let partitions = self.topics.get_mut(topic).expect("just made");
-        if let Some(before) = partitions.insert(partition, value) {
-            self.bytes -= OFFSET_BYTES + before.metadata.len();
+        match partitions.insert(partition, value) {
+            Some(before) => self.bytes -= OFFSET_BYTES + before.metadata.len(),
+            None => self.len += 1,
         }
     }
 
@@ -52,12 +61,91 @@ impl Offsets {
         let Some(partitions) = self.topics.get_mut(topic) else { return false };
         let Some(before) = partitions.remove(&partition) else { return false };
         self.bytes -= OFFSET_BYTES + before.metadata.len();
+        self.len -= 1;
         if partitions.is_empty() {
             self.topics.remove(topic);
             self.bytes -= TOPIC_BYTES + topic.len();
         }
         true
     }
+}
+
+/// How far a group's offsets have been read, and what they are.
+#[derive(Debug, Default)]
+pub struct Reading {
+    told: Vec<(Text, Vec<FetchedOffset>)>,
+    /// Of topics that were named: the next one, and the next of its partitions.
+    next: (usize, usize),
+    /// Of all topics: the last one that was read, and the last of its partitions.
+    last: Option<(Text, i32)>,
+}
+
+impl Reading {
+    /// What has been read.
+    pub fn into_told(self) -> Vec<(Text, Vec<FetchedOffset>)> {
+        self.told
+    }
+
+    fn named(&mut self, topics: &[(Text, Vec<i32>)], offsets: &Offsets, left: &mut usize) -> bool {
+        while let Some((topic, partitions)) = topics.get(self.next.0) {
+            if *left == 0 {
+                return false;
+            }
+            if self.told.len() == self.next.0 {
+                // One without partitions costs something, too.
+                *left -= 1;
+                self.told.push((topic.clone(), Vec::with_capacity(partitions.len())));
+            }
+            let known = offsets.topics.get(topic);
+            let (_, told) = self.told.last_mut().expect("just put there");
+            for partition in partitions[self.next.1..].iter().take(*left) {
+                told.push(shown(*partition, known.and_then(|known| known.get(partition))));
+            }
+            *left -= told.len() - self.next.1;
+            self.next.1 = told.len();
+            if self.next.1 < partitions.len() {
+                return false;
+            }
+            self.next = (self.next.0 + 1, 0);
+        }
+        true
+    }
+
+    fn all(&mut self, offsets: &Offsets, left: &mut usize) -> bool {
+        let from = self.last.as_ref().map_or(Unbounded, |(topic, _)| Included(topic.clone()));
+        for (topic, partitions) in offsets.topics.range((from, Unbounded)) {
+            let is_next = self.last.as_ref().is_none_or(|(last, _)| last != topic);
+            let from = self.last.as_ref().filter(|_| !is_next).map_or(Unbounded, |(_, partition)| Excluded(*partition));
+            let mut rest = partitions.range((from, Unbounded)).peekable();
+            if rest.peek().is_none() {
+                continue;
+            }
+            if *left == 0 {
+                return false;
+            }
+            if is_next {
+                self.told.push((topic.clone(), Vec::with_capacity(partitions.len())));
+            }
+            let (_, told) = self.told.last_mut().expect("the topic's is the last one");
+            let before = told.len();
+            told.extend(rest.by_ref().take(*left).map(|(partition, value)| shown(*partition, Some(value))));
+            *left -= told.len() - before;
+            self.last = told.last().map(|one| (topic.clone(), one.partition));
+            if rest.peek().is_some() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+fn shown(partition: i32, value: Option<&OffsetValue>) -> FetchedOffset {
+    let committed = |value: &OffsetValue| CommittedOffset {
+        offset: value.offset,
+        leader_epoch: value.leader_epoch,
+        metadata: value.metadata.clone(),
+    };
+    FetchedOffset { partition, committed: value.map(committed) }
 }
 
 impl Group {
@@ -126,27 +214,16 @@ impl Group {
 
     /// What was committed.
     pub(super) fn fetch(&self, fetch: &Fetch) -> Vec<(Text, Vec<FetchedOffset>)> {
-        let show = |(partition, value): (i32, Option<&OffsetValue>)| FetchedOffset {
-            partition,
-            committed: value.map(|value| CommittedOffset {
-                offset: value.offset,
-                leader_epoch: value.leader_epoch,
-                metadata: value.metadata.clone(),
-            }),
-        };
+        let mut reading = Reading::default();
+        assert!(self.fetch_on(fetch, &mut reading, &mut usize::MAX.clone()), "nothing keeps it from the end");
+        reading.told
+    }
+
+    /// Reads `left` more offsets of what was committed. True if all have been read.
+    pub(super) fn fetch_on(&self, fetch: &Fetch, reading: &mut Reading, left: &mut usize) -> bool {
         match &fetch.topics {
-            Some(topics) => {
-                let of = |topic: &Text, partitions: &[i32]| {
-                    partitions.iter().map(|index| show((*index, self.offsets.get(topic, *index)))).collect()
-                };
-                topics.iter().map(|(topic, partitions)| (topic.clone(), of(topic, partitions))).collect()
-            }
-            None => {
-                let all = |partitions: &BTreeMap<i32, OffsetValue>| {
-                    partitions.iter().map(|(index, value)| show((*index, Some(value)))).collect()
-                };
-                self.offsets.topics.iter().map(|(topic, partitions)| (topic.clone(), all(partitions))).collect()
-            }
+            Some(topics) => reading.named(topics, &self.offsets, left),
+            None => reading.all(&self.offsets, left),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Offsets: who may commit, what is fetched, what is forgotten and when.
 
 use super::record::Record;
-use super::request::{DeleteOffsets, Fetch, List, Request};
+use super::request::{CommitPartition, CommitTopic, DeleteOffsets, Fetch, List, Request};
 use super::response::{GroupState, Refusal, Response};
 use super::rig::{Rig, committing, joining, text};
-use super::{CoordinatorSettings, Text};
+use super::{CoordinatorSettings, Reading, Text};
 
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
@@ -43,6 +43,95 @@ fn what_was_committed_is_fetched() {
     rig.restart();
     assert_eq!(fetched(&mut rig, "g", Some(&[("t", &[0])])), [t(Some(4))]);
     assert_eq!(fetched(&mut rig, "h", Some(&[("t", &[0])])), [t(None)]);
+}
+
+/// Offset 100 n + m for partition m of topic n, of 10, for every second m of 30; the topics' names.
+fn commit_many(rig: &mut Rig, group: &str) -> Vec<Text> {
+    let names: Vec<Text> = (0..10).map(|n| text(&format!("t{n}"))).collect();
+    let mut commit = committing(group, &nobody(), -1, "t", 0);
+    let topic = |(n, name): (i64, &Text)| {
+        let partition = |index: i32| CommitPartition {
+            index,
+            offset: 100 * n + i64::from(index),
+            leader_epoch: -1,
+            metadata: text(""),
+        };
+        CommitTopic {
+            name: name.clone(),
+            partitions: (0..30).step_by(2).map(partition).collect(),
+            ..commit.topics[0].clone()
+        }
+    };
+    commit.topics = (0..).zip(&names).map(topic).collect();
+    assert!(matches!(rig.now(Request::Commit(commit)), Response::Commit(Ok(_))));
+    names
+}
+
+#[test]
+fn offsets_that_are_read_some_at_a_time_are_those_that_are_read_at_once() {
+    let mut rig = Rig::new(CoordinatorSettings::default());
+    let names = commit_many(&mut rig, "g");
+    let all: Vec<(Text, Vec<i32>)> = names.iter().map(|name| (name.clone(), (0..30).collect())).collect();
+    let odd = vec![
+        (names[3].clone(), vec![4, 4, 5, 99]),
+        (text("nobody's"), vec![1, 2]),
+        (names[1].clone(), vec![]),
+        (names[3].clone(), vec![0]),
+    ];
+    for topics in [None, Some(all), Some(odd), Some(vec![])] {
+        for group in ["g", "h"] {
+            let fetch = Fetch { group: text(group), member: None, epoch: -1, topics: topics.clone() };
+            let Response::Fetch { result: Ok(whole), .. } = rig.now(Request::Fetch(fetch.clone())) else {
+                panic!("it may be fetched")
+            };
+            for piece in [1, 2, 7, 15, 16, 1_000] {
+                let (mut reading, mut turns) = (Reading::default(), 1);
+                while !rig.coordinator.fetch_on(&fetch, &mut reading, &mut { piece }) {
+                    turns += 1;
+                }
+                let told = reading.into_told();
+                assert_eq!(told, whole, "{group}, {piece} at a time");
+                let offsets: usize = told.iter().map(|(_, partitions)| partitions.len()).sum();
+                assert!(turns >= offsets / piece, "{turns} times for {offsets}");
+            }
+        }
+    }
+    let asked = |topics| rig.coordinator.offsets_asked(&Fetch { group: text("g"), member: None, epoch: -1, topics });
+    assert_eq!((asked(None), asked(Some(vec![(text("t"), vec![1, 2])]))), (150, 3));
+}
+
+#[test]
+fn how_far_groups_have_come_is_looked_at_from_anywhere() {
+    let mut rig = Rig::new(CoordinatorSettings::default());
+    for group in ["a", "b", "c"] {
+        commit_many(&mut rig, group);
+    }
+    let coordinator = &rig.coordinator;
+    let names =
+        |behind: Option<&Text>| coordinator.progress(behind).map(|group| group.id().to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        (names(None).len(), names(Some(&text("a"))), names(Some(&text("bb")))),
+        (3, vec!["b".into(), "c".into()], vec!["c".into()])
+    );
+    let group = coordinator.progress_of(&text("b")).expect("it is there");
+    let all: Vec<(Text, i32, i64)> =
+        group.offsets(None).map(|(topic, index, offset)| (topic.clone(), index, offset)).collect();
+    assert_eq!((all.len(), group.offsets_len()), (150, 150));
+    for (at, (topic, index, _)) in all.iter().enumerate() {
+        let rest: Vec<(Text, i32, i64)> = group
+            .offsets(Some(&(topic.clone(), *index)))
+            .map(|(topic, index, offset)| (topic.clone(), index, offset))
+            .collect();
+        assert_eq!(rest, all[at + 1..], "behind {topic} {index}");
+    }
+    assert_eq!(
+        group.offsets(Some(&(text("t0"), 27))).next().map(|(topic, index, _)| (&**topic, index)),
+        Some(("t0", 28))
+    );
+    assert_eq!(
+        group.offsets(Some(&(text("t00"), 3))).next().map(|(topic, index, _)| (&**topic, index)),
+        Some(("t1", 0))
+    );
 }
 
 #[test]

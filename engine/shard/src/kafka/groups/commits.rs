@@ -1,6 +1,7 @@
 //! OffsetCommit, OffsetFetch and OffsetDelete.
 
 use super::{Kafka, Out, Part, ReplyTo, What, code_of, maybe_text, text, topic_name, wire};
+use crate::kafka::makings::Nesting;
 use crate::kafka::refusals::group_code;
 use crate::kafka::repeats::NamedGroups;
 use crate::kafka::view::{self, View};
@@ -21,7 +22,7 @@ use torc_net::kafka::schema::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
     OffsetFetchResponse,
 };
-use torc_net::kafka::{StrBytes, error, offsets_by_id, topic_uuid};
+use torc_net::kafka::{Behind, StrBytes, error, offsets_by_id, topic_uuid};
 use torc_state::catalog::Topic;
 use torc_state::coordinator::Text;
 use torc_state::coordinator::request::{Commit, CommitPartition, CommitTopic, DeleteOffsets, Fetch, Request};
@@ -323,8 +324,31 @@ impl Room {
 struct Told {
     name: Text,
     id: TopicId,
+    partitions: ToldOf,
+}
+
+/// What is known of the partitions of a topic.
+enum ToldOf {
+    Offsets(std::vec::IntoIter<FetchedOffset>),
+    /// Nothing, for this reason each.
+    Codes(std::vec::IntoIter<(i32, i16)>),
+}
+
+impl ToldOf {
+    fn len(&self) -> usize {
+        match self {
+            ToldOf::Offsets(offsets) => offsets.len(),
+            ToldOf::Codes(codes) => codes.len(),
+        }
+    }
+
     /// Index, offset, leader epoch, metadata, code.
-    partitions: Vec<(i32, CommittedOffset, i16)>,
+    fn next(&mut self, room: &mut Room) -> Option<(i32, CommittedOffset, i16)> {
+        match self {
+            ToldOf::Offsets(offsets) => offsets.next().map(|one| room.admit(one)),
+            ToldOf::Codes(codes) => codes.next().map(|(index, code)| (index, nothing(), code)),
+        }
+    }
 }
 
 /// What there is of a partition of which nothing is known.
@@ -332,141 +356,206 @@ fn nothing() -> CommittedOffset {
     CommittedOffset { offset: -1, leader_epoch: -1, metadata: Text::default() }
 }
 
-/// Puts what the coordinator has said in the places of the request. Of all topics those have no id that are gone.
-fn fill_places(
-    view: &View,
-    version: i16,
-    places: Option<Places>,
-    topics: Vec<(Text, Vec<FetchedOffset>)>,
-    room: &mut Room,
-) -> Vec<Told> {
-    let mut of = |partitions: Vec<FetchedOffset>| partitions.into_iter().map(|one| room.admit(one)).collect();
-    let Some(places) = places else {
-        let all = topics.into_iter().filter_map(|(name, partitions)| {
+/// What the coordinator has said of a group, and where that goes: in the places of the request, or as it is.
+struct Answered {
+    answer: OffsetFetchResponseGroup,
+    places: Option<std::vec::IntoIter<Place>>,
+    topics: std::vec::IntoIter<(Text, Vec<FetchedOffset>)>,
+    told: Vec<Told>,
+}
+
+impl Answered {
+    fn new(
+        answer: OffsetFetchResponseGroup,
+        places: Option<Places>,
+        topics: Vec<(Text, Vec<FetchedOffset>)>,
+    ) -> Answered {
+        Answered { answer, places: places.map(Vec::into_iter), topics: topics.into_iter(), told: Vec::new() }
+    }
+
+    /// A group of which nothing is told but this.
+    fn refused(answer: OffsetFetchResponseGroup, code: i16) -> Answered {
+        Answered::new(answer.with_error_code(code), None, Vec::new())
+    }
+
+    /// Puts the next topic in its place. Of all topics those have no id that are gone. False: there is none.
+    fn place(&mut self, view: &View, version: i16) -> bool {
+        let Some(places) = &mut self.places else {
+            let Some((name, partitions)) = self.topics.next() else { return false };
             let known = if version >= BY_ID { view.by_name(&name) } else { None };
             let id = known.map_or(TopicId::ZERO, |topic| topic.id);
-            (version < BY_ID || id != TopicId::ZERO).then(|| Told { name, id, partitions: of(partitions) })
+            if version < BY_ID || id != TopicId::ZERO {
+                self.told.push(Told { name, id, partitions: ToldOf::Offsets(partitions.into_iter()) });
+            }
+            return true;
+        };
+        let Some(Place { name, id, partitions }) = places.next() else { return false };
+        self.told.push(match name {
+            Some(name) => {
+                let (answered, partitions) = self.topics.next().expect("each topic is answered");
+                assert_eq!(answered, name, "in the order of the request");
+                Told { name, id, partitions: ToldOf::Offsets(partitions.into_iter()) }
+            }
+            None => {
+                let refused = |(index, code): (i32, Option<i16>)| (index, code.expect("it has no name"));
+                let codes: Vec<(i32, i16)> = partitions.into_iter().map(refused).collect();
+                Told { name: Text::default(), id, partitions: ToldOf::Codes(codes.into_iter()) }
+            }
         });
-        return all.collect();
-    };
-    let mut topics = topics.into_iter();
-    let told = |Place { name, id, partitions }| match name {
-        Some(name) => {
-            let (answered, partitions) = topics.next().expect("each topic is answered");
-            assert_eq!(answered, name, "in the order of the request");
-            Told { name, id, partitions: of(partitions) }
-        }
-        None => {
-            let refused = |(index, code): (i32, Option<i16>)| (index, nothing(), code.expect("it has no name"));
-            Told { name: Text::default(), id, partitions: partitions.into_iter().map(refused).collect() }
-        }
-    };
-    places.into_iter().map(told).collect()
+        true
+    }
 }
 
 /// An OffsetFetch whose offsets are all there, and the answer to it so far.
 pub(in crate::kafka) struct Telling {
+    pub(in crate::kafka) nesting: Nesting,
     version: i16,
-    /// Groups of which not all has been told, the first of them last; before version [`MANY_GROUPS`] one without a name.
-    groups: Vec<(OffsetFetchResponseGroup, std::vec::IntoIter<Told>)>,
-    response: OffsetFetchResponse,
+    room: Room,
+    /// The answer's own list, from the beginning to the end.
+    whole: Option<Behind>,
+    /// Groups of which nothing has been told; before version [`MANY_GROUPS`] one without a name.
+    groups: std::vec::IntoIter<Answered>,
+    /// That at hand: its topics are being put in their places.
+    placing: Option<Answered>,
+    /// Then they are told.
+    topics: Option<(std::vec::IntoIter<Told>, Behind)>,
+    /// What is left of the topic at hand.
+    partitions: Option<(ToldOf, Behind)>,
 }
 
 impl Telling {
-    fn new(version: i16, mut groups: Vec<(OffsetFetchResponseGroup, std::vec::IntoIter<Told>)>) -> Telling {
-        groups.reverse();
-        Telling { version, groups, response: OffsetFetchResponse::default() }
+    fn new(to: ReplyTo, groups: Vec<Answered>) -> Telling {
+        let mut nesting = Nesting::new(to);
+        let response = |groups| OffsetFetchResponse::default().with_groups(groups);
+        let whole = (to.version >= MANY_GROUPS).then(|| nesting.open(groups.len(), response));
+        let (version, room, groups) = (to.version, Room::new(), groups.into_iter());
+        Telling { nesting, version, room, whole, groups, placing: None, topics: None, partitions: None }
     }
 
     /// Tells on, for about `left` partitions. True if all has been told.
-    pub(in crate::kafka) fn tell_on(&mut self, left: &mut usize) -> bool {
-        let is_old = self.version < MANY_GROUPS;
-        while let Some((group, topics)) = self.groups.last_mut() {
-            for told in topics.by_ref() {
-                *left = left.saturating_sub(told.partitions.len().max(1));
-                if is_old {
-                    self.response.topics.push(told_of_one(self.version, told));
-                } else {
-                    group.topics.push(told_of_many(self.version, told));
+    pub(in crate::kafka) fn tell_on(&mut self, view: &View, left: &mut usize) -> bool {
+        while *left > 0 {
+            *left -= 1;
+            if self.partitions.is_some() {
+                self.tell_partitions(left);
+            } else if let Some((topics, _)) = &mut self.topics {
+                match topics.next() {
+                    Some(told) => self.begin_topic(told),
+                    None => {
+                        let (_, behind) = self.topics.take().expect("seen above");
+                        self.nesting.close(behind);
+                    }
                 }
-                if *left == 0 {
-                    return false;
+            } else if let Some(placing) = &mut self.placing {
+                if !placing.place(view, self.version) {
+                    self.begin_group();
                 }
-            }
-            let (group, _) = self.groups.pop().expect("seen above");
-            if !is_old {
-                self.response.groups.push(group);
+            } else {
+                self.placing = self.groups.next();
+                if self.placing.is_none() {
+                    self.whole.take().into_iter().for_each(|behind| self.nesting.close(behind));
+                    return true;
+                }
             }
         }
-        true
+        false
     }
 
-    pub(in crate::kafka) fn into_response(self) -> OffsetFetchResponse {
-        self.response
+    /// All topics of the group at hand have their places.
+    fn begin_group(&mut self) {
+        let Answered { answer, told, .. } = self.placing.take().expect("the caller has seen it");
+        let count = told.len();
+        let behind = if self.version >= MANY_GROUPS {
+            self.nesting.open(count, |topics| answer.clone().with_topics(topics))
+        } else {
+            self.nesting.open(count, |topics| OffsetFetchResponse::default().with_topics(topics))
+        };
+        self.topics = Some((told.into_iter(), behind));
+    }
+
+    fn begin_topic(&mut self, Told { name, id, partitions }: Told) {
+        let (version, count) = (self.version, partitions.len());
+        let behind = if version >= BY_ID {
+            let topic = OffsetFetchResponseTopics::default().with_topic_id(topic_uuid(id));
+            self.nesting.open(count, |partitions| topic.clone().with_partitions(partitions))
+        } else if version >= MANY_GROUPS {
+            let topic = OffsetFetchResponseTopics::default().with_name(topic_name(&name));
+            self.nesting.open(count, |partitions| topic.clone().with_partitions(partitions))
+        } else {
+            let topic = OffsetFetchResponseTopic::default().with_name(topic_name(&name));
+            self.nesting.open(count, |partitions| topic.clone().with_partitions(partitions))
+        };
+        self.partitions = Some((partitions, behind));
+    }
+
+    /// Tells of the topic at hand.
+    fn tell_partitions(&mut self, left: &mut usize) {
+        let (mut partitions, behind) = self.partitions.take().expect("the caller has seen it");
+        while let Some((index, committed, code)) = partitions.next(&mut self.room) {
+            if self.version >= MANY_GROUPS {
+                self.nesting.put(&told_of_many(index, &committed, code));
+            } else {
+                self.nesting.put(&told_of_one(self.version, index, &committed, code));
+            }
+            *left = left.saturating_sub(1);
+            if *left == 0 && partitions.len() > 0 {
+                self.partitions = Some((partitions, behind));
+                return;
+            }
+        }
+        self.nesting.close(behind);
     }
 }
 
-/// What coordinators said of groups, put in the places of the request; or a code for all of it.
-pub(super) fn fetched(
-    view: &View,
-    version: i16,
-    groups: Vec<AskedGroup>,
-    parts: impl Iterator<Item = Part>,
-) -> Result<Telling, i16> {
+/// What coordinators said of groups; or a code for all of it.
+pub(super) fn fetched(to: ReplyTo, groups: Vec<AskedGroup>, parts: impl Iterator<Item = Part>) -> Result<Telling, i16> {
     let mut groups = groups.into_iter().zip(parts.map(fetched_group));
-    let mut room = Room::new();
-    if version >= MANY_GROUPS {
+    if to.version >= MANY_GROUPS {
         let groups = groups.map(|(AskedGroup { group, places }, result)| {
             let answer = OffsetFetchResponseGroup::default().with_group_id(wire(&group).into());
             match result {
-                Ok(topics) => (answer, fill_places(view, version, places, topics, &mut room).into_iter()),
-                Err(code) => (answer.with_error_code(code), Vec::new().into_iter()),
+                Ok(topics) => Answered::new(answer, places, topics),
+                Err(code) => Answered::refused(answer, code),
             }
         });
-        return Ok(Telling::new(version, groups.collect()));
+        return Ok(Telling::new(to, groups.collect()));
     }
     let (AskedGroup { places, .. }, result) = groups.next().expect("one group was asked for");
-    let told = match result {
-        Ok(topics) => fill_places(view, version, places, topics, &mut room),
-        Err(code) if version >= WHOLE_CODE => return Err(code),
+    let answer = OffsetFetchResponseGroup::default();
+    let answered = match result {
+        Ok(topics) => Answered::new(answer, places, topics),
+        Err(code) if to.version >= WHOLE_CODE => return Err(code),
         // Version 1 has codes for partitions alone.
-        Err(code) => refuse_all(places.unwrap_or_default(), code),
+        Err(code) => {
+            Answered { told: refuse_all(places.unwrap_or_default(), code), ..Answered::new(answer, None, Vec::new()) }
+        }
     };
-    Ok(Telling::new(version, vec![(OffsetFetchResponseGroup::default(), told.into_iter())]))
+    Ok(Telling::new(to, vec![answered]))
 }
 
 /// All partitions with one code.
 fn refuse_all(places: Places, code: i16) -> Vec<Told> {
     let told = |Place { name, id, partitions }: Place| {
-        let partitions = partitions.into_iter().map(|(index, _)| (index, nothing(), code)).collect();
-        Told { name: name.unwrap_or_default(), id, partitions }
+        let codes: Vec<(i32, i16)> = partitions.into_iter().map(|(index, _)| (index, code)).collect();
+        Told { name: name.unwrap_or_default(), id, partitions: ToldOf::Codes(codes.into_iter()) }
     };
     places.into_iter().map(told).collect()
 }
 
-fn told_of_one(version: i16, Told { name, partitions, .. }: Told) -> OffsetFetchResponseTopic {
-    let partition = |(index, committed, code): (i32, CommittedOffset, i16)| {
-        OffsetFetchResponsePartition::default()
-            .with_partition_index(index)
-            .with_committed_offset(committed.offset)
-            .with_committed_leader_epoch(if version >= LEADER_EPOCHS { committed.leader_epoch } else { -1 })
-            .with_metadata(Some(wire(&committed.metadata)))
-            .with_error_code(code)
-    };
-    OffsetFetchResponseTopic::default()
-        .with_name(topic_name(&name))
-        .with_partitions(partitions.into_iter().map(partition).collect())
+fn told_of_one(version: i16, index: i32, committed: &CommittedOffset, code: i16) -> OffsetFetchResponsePartition {
+    OffsetFetchResponsePartition::default()
+        .with_partition_index(index)
+        .with_committed_offset(committed.offset)
+        .with_committed_leader_epoch(if version >= LEADER_EPOCHS { committed.leader_epoch } else { -1 })
+        .with_metadata(Some(wire(&committed.metadata)))
+        .with_error_code(code)
 }
 
-fn told_of_many(version: i16, Told { name, id, partitions }: Told) -> OffsetFetchResponseTopics {
-    let partition = |(index, committed, code): (i32, CommittedOffset, i16)| {
-        OffsetFetchResponsePartitions::default()
-            .with_partition_index(index)
-            .with_committed_offset(committed.offset)
-            .with_committed_leader_epoch(committed.leader_epoch)
-            .with_metadata(Some(wire(&committed.metadata)))
-            .with_error_code(code)
-    };
-    let topic = OffsetFetchResponseTopics::default().with_partitions(partitions.into_iter().map(partition).collect());
-    if version >= BY_ID { topic.with_topic_id(topic_uuid(id)) } else { topic.with_name(topic_name(&name)) }
+fn told_of_many(index: i32, committed: &CommittedOffset, code: i16) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions::default()
+        .with_partition_index(index)
+        .with_committed_offset(committed.offset)
+        .with_committed_leader_epoch(committed.leader_epoch)
+        .with_metadata(Some(wire(&committed.metadata)))
+        .with_error_code(code)
 }

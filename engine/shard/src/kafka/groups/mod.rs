@@ -170,7 +170,7 @@ impl Kafka {
             What::Leave => self.reply(out, to, &members::left(to.version, one(&mut parts))),
             What::Commit(places) => self.reply(out, to, &commits::committed(to.version, places, one(&mut parts))),
             What::DeleteOffsets(places) => self.reply(out, to, &commits::deleted(places, one(&mut parts))),
-            What::Fetch(groups) => match commits::fetched(&self.view, to.version, groups, parts) {
+            What::Fetch(groups) => match commits::fetched(to, groups, parts) {
                 Ok(telling) => self.make(out, to, Making::Offsets(Box::new(telling))),
                 Err(code) => self.reply(out, to, &OffsetFetchResponse::default().with_error_code(code)),
             },
