@@ -4,16 +4,20 @@
 //! unless its member stays out of what rests on them (protocol-aware recovery: Alagappan et al., FAST 2018).
 //!
 //! - Damage in the log, the hard state being whole: the member knows the last entry that it may have held. It votes only
-//!   for logs that have that entry, and does not stand itself, until it holds it again or what replaced it.
+//!   for logs that have that entry, and does not stand itself, until it holds it again or what replaced it. It may get that
+//!   without a leader, too: where all members have lost something, and none leads, each gets from the others what it lacks
+//!   ([`crate::Input::Regained`]). What it gets so is what it had, by term and index; so its log is at each moment one that it
+//!   has had before, and nothing is promised by that. Whoever has all again is as if nothing had happened.
 //! - Anything else: it is not known whom it voted for, nor what it acknowledged. It takes no part in votes, and what it
 //!   says counts for nothing. Its leader appends an entry after it has heard of that. Once this is committed (by others,
 //!   since this member's word does not count), no candidate that it may have voted for can be elected: the quorum that
 //!   holds the entry was in the leader's term after the disk was lost, and a candidate of a later term lacks the entry.
 //!   Once the member holds the entry as well, it holds all that it may have acknowledged. Then it is readmitted.
 
-use crate::message::{Body, Mark};
-use crate::output::Output;
-use crate::raft::{HardState, Raft};
+use crate::configuration::Configuration;
+use crate::message::{Body, Mark, Run};
+use crate::output::{Append, Output};
+use crate::raft::{HardState, Raft, Role};
 use torc_base::ids::{Index, NodeId};
 
 /// What a member may have lost. Durable, as part of [`HardState`], before the member takes part in anything.
@@ -58,6 +62,26 @@ impl Raft {
         if (Mark { term, index: self.durable }) >= lost {
             self.set_hard_state(HardState { doubt: None, ..self.hard_state }, out);
         }
+    }
+
+    /// Entries that this member had, and that damage took, follow `prev` again as they did. Nobody is told. Whoever leads brings
+    /// them itself: then nothing is taken here, nor behind another entry, nor beyond what may have been lost.
+    pub(crate) fn regained(
+        &mut self,
+        prev: Mark,
+        run: Run,
+        configurations: Vec<(Index, Configuration)>,
+        out: &mut Output,
+    ) {
+        let end = Mark { term: run.term, index: prev.index.plus(run.entries.into()) };
+        let was_had = run.entries > 0 && run.term >= prev.term && run.term <= self.term() && end <= self.lost_tail();
+        let is_next = self.log.last_mark() == prev && self.role == Role::Follower && !self.has_living_leader();
+        if !was_had || !is_next {
+            return;
+        }
+        let first = self.log.append(run.term, run.entries);
+        out.append = Some(Append { term: run.term, first, last: end.index, noop: false, cut: self.cut });
+        self.take_configurations(first, configurations, out);
     }
 
     /// The leader hears from a member whether its word counts. Known lives are forgotten once it does.

@@ -1,7 +1,7 @@
 //! What goes into a core and what comes out of it.
 
 use crate::configuration::Configuration;
-use crate::message::{Mark, Message};
+use crate::message::{Mark, Message, Run};
 use crate::raft::{HardState, Role};
 use std::fmt;
 use torc_base::ids::{Index, NodeId, Term};
@@ -46,6 +46,9 @@ pub enum Input {
     Resign,
     /// Somebody wants to read what is committed now: see [`Output::read`].
     Read,
+    /// What stood behind `prev` in this member's log before it was damaged ([`crate::Doubt::Tail`]) has been found.
+    /// `configurations` as in [`crate::Body::Append`]. It is taken ([`Output::append`]) if that is the log's end and nobody leads.
+    Regained { prev: Mark, run: Run, configurations: Vec<(Index, Configuration)> },
 }
 
 /// The end of a transfer of state to a follower that needs what the log no longer has.

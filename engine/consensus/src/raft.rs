@@ -172,6 +172,7 @@ impl Raft {
             Input::Transfer { to } => return self.transfer_to(to, out),
             Input::Resign => self.resign(out),
             Input::Read => return self.read(out),
+            Input::Regained { prev, run, configurations } => self.regained(prev, run, configurations, out),
         }
         Ok(())
     }
@@ -199,6 +200,11 @@ impl Raft {
     /// Who leads, as far as known.
     pub fn leader(&self) -> Option<NodeId> {
         self.leader
+    }
+
+    /// True if somebody leads as far as is known here, this member included.
+    pub fn has_leader(&self) -> bool {
+        self.has_living_leader()
     }
 
     /// Where the log stands.

@@ -16,6 +16,7 @@
 //! settle                                              flush and deliver until nothing is under way
 //! restart 1                                           power cut: writes under way are lost
 //! wipe 1 | damage 1 n                                 its disk is replaced; its log is damaged behind n entries
+//! regain 1 n                                          n entries of its log before it was damaged are found again
 //! compact 1                                           1 makes a checkpoint and releases the log before it
 //! snapshot 1 2 [refused]                              the state has been brought from 1 to 2, or was not taken
 //! bytes n                                             the size of entries from now on
@@ -127,6 +128,11 @@ fn command(cluster: &mut Cluster, line: &str, said: &mut String) {
         "restart" => cluster.restart(who(), 0),
         "wipe" => cluster.wipe(who()),
         "damage" => cluster.damage(who(), number(2).expect("entries") as usize),
+        "regain" => {
+            for out in cluster.regain(who(), number(2).expect("entries").into()) {
+                tell(who(), &out, said);
+            }
+        }
         "compact" => cluster.compact(who()),
         "snapshot" => {
             let at =

@@ -9,7 +9,8 @@ use disk::{Disk, Entry, Write};
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::ids::{Index, NodeId};
 use torc_consensus::{
-    Append, Body, Config, Configuration, Doubt, HardState, Input, Mark, Message, Output, Raft, Refused, SnapshotOutcome,
+    Append, Body, Config, Configuration, Doubt, HardState, Input, Mark, Message, Output, Raft, Refused, Run,
+    SnapshotOutcome,
 };
 
 /// One member: the core, its log in memory, its disk, and what is on the way to the disk.
@@ -22,6 +23,8 @@ pub struct Member {
     writes: VecDeque<Write>,
     /// How often its disk was replaced.
     pub life: u64,
+    /// What its log was before it was damaged; what of it is still there it has as well.
+    pub had: Option<Disk>,
 }
 
 /// What stays the same over a member's restarts.
@@ -67,7 +70,7 @@ pub struct Cluster {
 impl Cluster {
     pub fn add(&mut self, settings: Settings, disk: Disk) {
         let raft = disk.recover(&settings);
-        let member = Member { raft, settings, log: disk.clone(), disk, writes: VecDeque::new(), life: 0 };
+        let member = Member { raft, settings, log: disk.clone(), disk, writes: VecDeque::new(), life: 0, had: None };
         self.members.insert(member.settings.id, member);
     }
 
@@ -280,6 +283,7 @@ impl Cluster {
         let doubt = Some(Doubt::All { incarnation: member.life });
         member.disk = Disk::new(member.settings.configuration.clone());
         member.disk.hard_state = HardState { doubt, ..HardState::default() };
+        member.had = None;
         self.boot(id);
     }
 
@@ -293,9 +297,31 @@ impl Cluster {
             Some(Doubt::Tail(before)) => Some(Doubt::Tail(before.max(lost))),
             all => all,
         };
+        // What is lost of what was regained is the same once more.
+        if member.had.is_none() || member.disk.hard_state.doubt.is_none() {
+            member.had = Some(member.disk.clone());
+        }
         member.disk.hard_state.doubt = doubt;
         member.disk.entries.truncate(kept);
         self.boot(id);
+    }
+
+    /// A member whose log was damaged gets up to `most` of the entries that it had behind what it has, as if others had had them.
+    /// Nobody here knows whether it may take them: that is for consensus to say.
+    pub fn regain(&mut self, id: NodeId, most: u64) -> Vec<Output> {
+        let Member { raft, had: Some(had), .. } = &self.members[&id] else { return Vec::new() };
+        let prev = raft.log().last_mark();
+        let Some(first) = had.entry(prev.index.next()).filter(|_| had.mark(prev.index).is_some()) else {
+            return Vec::new();
+        };
+        let term = first.term;
+        let next = (prev.index.0 + 1..).map_while(|at| Some((Index(at), had.entry(Index(at))?.clone())));
+        let entries: Vec<_> = next.take_while(|(_, entry)| entry.term == term).take(most as usize).collect();
+        let configurations = entries.iter().filter_map(|(at, entry)| entry.configuration.clone().map(|c| (*at, c)));
+        let run = Run { term, entries: entries.len() as u32 };
+        let prev = had.mark(prev.index).expect("just seen");
+        let input = Input::Regained { prev, run, configurations: configurations.collect() };
+        vec![self.step_once(id, input, entries).expect("never refused")]
     }
 
     /// A member makes a checkpoint of what it has applied, and releases the log before it.

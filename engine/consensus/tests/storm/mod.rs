@@ -5,7 +5,7 @@ use crate::cluster::disk::Disk;
 use crate::cluster::{Cluster, Member, Settings};
 use torc_base::ids::{Index, NodeId};
 use torc_base::prng::Prng;
-use torc_consensus::{Configuration, Input, Seat};
+use torc_consensus::{Configuration, Doubt, Input, Seat};
 
 /// Plays the schedule of a seed, and expects of the group that it works afterwards.
 pub fn run(seed: u64) {
@@ -26,6 +26,8 @@ struct Storm {
     changes: bool,
     /// Disks are lost, one at a time.
     losses: bool,
+    /// Any number of logs may be damaged at a time, and each entry is to be found again.
+    scattered: bool,
     /// How often things go wrong, in 100.
     trouble: u64,
     /// Entries of reads that were asked for and not answered: by whom, the ticket, and what was committed then.
@@ -49,9 +51,10 @@ impl Storm {
             cluster.add(settings.clone(), Disk::new(settings.configuration));
         }
         let losses = voters >= 3 && prng.chance(1, 2);
+        let scattered = losses && prng.chance(1, 2);
         let trouble = prng.between(2, 20);
-
-        Storm { cluster, prng, nodes: u64::from(nodes), changes, losses, trouble, reads: Vec::new(), reads_served: 0 }
+        let (nodes, reads) = (u64::from(nodes), Vec::new());
+        Storm { cluster, prng, nodes, changes, losses, scattered, trouble, reads, reads_served: 0 }
     }
 
     fn node(&mut self) -> NodeId {
@@ -112,6 +115,7 @@ impl Storm {
                 90..=91 if self.prng.chance(1, 2) => self.depose(),
                 92 => self.input(id, Input::Campaign),
                 93 => self.heal(),
+                94..=95 if self.losses => self.regain(),
                 94.. if self.prng.chance(self.trouble, 100) => self.disaster(id),
                 _ => {}
             }
@@ -260,15 +264,35 @@ impl Storm {
             8 => self.input(id, Input::Resign),
             _ if self.losses && self.may_lose(id) => {
                 self.reads.retain(|read| read.0 != id);
-                if self.prng.chance(1, 2) {
-                    self.cluster.wipe(id);
-                } else {
-                    let entries = self.cluster.members[&id].disk.entries.len() as u64;
-                    let kept = self.prng.below(entries + 1) as usize;
-                    self.cluster.damage(id, kept);
-                }
+                if self.prng.chance(1, 2) { self.cluster.wipe(id) } else { self.damage(id) }
+            }
+            _ if self.scattered && self.votes_are_known() => {
+                self.reads.retain(|read| read.0 != id);
+                self.damage(id);
             }
             _ => {}
+        }
+    }
+
+    fn damage(&mut self, id: NodeId) {
+        let entries = self.cluster.members[&id].disk.entries.len() as u64;
+        let kept = self.prng.below(entries + 1) as usize;
+        self.cluster.damage(id, kept);
+    }
+
+    /// True if no member has lost more than entries.
+    fn votes_are_known(&self) -> bool {
+        let unknown = |m: &Member| matches!(m.disk.hard_state.doubt, Some(Doubt::All { .. }));
+        !self.cluster.members.values().any(unknown)
+    }
+
+    /// Whoever has lost something gets some of it.
+    fn regain(&mut self) {
+        for id in (1..=self.nodes as u32).map(NodeId) {
+            if self.cluster.members[&id].had.is_some() && self.prng.chance(1, 2) {
+                let most = self.prng.between(1, 4);
+                self.cluster.regain(id, most);
+            }
         }
     }
 
@@ -304,6 +328,7 @@ impl Storm {
             }
             for _ in 0..12 {
                 for &id in &ids {
+                    self.cluster.regain(id, u64::MAX);
                     let outs = self.cluster.flush(id, usize::MAX, true);
                     self.look_at_reads(id, &outs);
                 }
