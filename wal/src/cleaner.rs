@@ -60,6 +60,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) spares: &'a mut Spares,
     /// Log segments from here on are not touched: recovery may read them, or they are in memory.
     pub(crate) before: SegmentId,
+    /// Those from here on may be read by recovery.
+    pub(crate) published: SegmentId,
     pub(crate) ops: &'a mut Vec<DiskOp>,
     pub(crate) out: &'a mut Vec<Outcome>,
 }
@@ -246,7 +248,7 @@ impl Cleaner {
     }
 
     pub(crate) fn deadline(&self) -> Option<Mono> {
-        if !self.settings.enabled || self.under_way.is_some() {
+        if self.rests() || self.under_way.is_some() {
             return None;
         }
         match &self.phase {
@@ -271,7 +273,7 @@ impl Cleaner {
     /// Does what can be done now.
     pub(crate) fn turn(&mut self, parts: &mut Parts<'_>) {
         self.busy = None;
-        if !self.settings.enabled {
+        if self.rests() {
             return;
         }
         let mut steps = 0;
@@ -279,7 +281,7 @@ impl Cleaner {
             steps += 1;
             assert!(steps < TURN_STEPS_MAX, "a turn of the cleaner does not end");
             match std::mem::replace(&mut self.phase, Phase::Idle) {
-                Phase::Idle if !self.look_is_due(parts.now.mono) => return,
+                Phase::Idle if self.rests() || !self.look_is_due(parts.now.mono) => return,
                 Phase::Idle => {
                     if self.look(parts, u64::MAX).choice.is_none() {
                         return;
@@ -295,7 +297,7 @@ impl Cleaner {
                         self.busy = Some(parts.now.mono);
                         return self.phase = Phase::Compaction(compaction);
                     }
-                    Next::Done => self.compacted(!compaction.cut_short, parts),
+                    Next::Done => self.compacted(&compaction, !compaction.cut_short, parts),
                     Next::GiveUp => self.drop_compaction(*compaction, parts),
                 },
                 Phase::Pass(mut pass) => match self.advance(&mut pass, parts) {
@@ -310,6 +312,11 @@ impl Cleaner {
                 },
             }
         }
+    }
+
+    /// True if it is to do nothing, and is not asked to mend anything.
+    fn rests(&self) -> bool {
+        !self.settings.enabled && !matches!(self.phase, Phase::Compaction(_))
     }
 
     fn look_is_due(&mut self, now: Mono) -> bool {

@@ -8,18 +8,26 @@ use crate::error::WalError;
 use crate::outcome::Outcome;
 use crate::segments::footed;
 use crate::spares::{Cold, header_write};
-use torc_base::ids::SegmentId;
+use torc_base::ids::{GroupId, SegmentId};
 use torc_base::io::{DiskError, DiskKind, DiskOk};
 use torc_base::time::Mono;
 
 impl Cleaner {
-    /// Begins a compaction, if nothing else is under way.
-    pub(crate) fn begin_compaction(&mut self) -> bool {
-        let idle = self.settings.enabled && self.under_way.is_none() && matches!(self.phase, Phase::Idle);
+    /// Begins a compaction, if nothing else is under way; `mends`: of damage, which a cleaner mends that does nothing else, too.
+    pub(crate) fn begin_compaction(&mut self, mends: bool) -> bool {
+        let wanted = self.settings.enabled || mends;
+        let idle = wanted && self.under_way.is_none() && matches!(self.phase, Phase::Idle);
         if idle {
-            self.phase = Phase::Compaction(Box::new(Compaction::new()));
+            self.phase = Phase::Compaction(Box::new(Compaction::new(mends)));
         }
         idle
+    }
+
+    /// A group is dropped: what was handed over of it belongs to nothing.
+    pub(crate) fn forget(&mut self, group: GroupId) {
+        if let Phase::Compaction(compaction) = &mut self.phase {
+            compaction.gone.insert(group);
+        }
     }
 
     /// What the compaction wants now.
@@ -113,18 +121,18 @@ impl Cleaner {
         Next::Again
     }
 
-    pub(super) fn compacted(&mut self, whole: bool, parts: &mut Parts<'_>) {
-        self.compactions += 1;
+    pub(super) fn compacted(&mut self, compaction: &Compaction, whole: bool, parts: &mut Parts<'_>) {
+        self.compactions += u64::from(!compaction.mends);
         self.changed = true;
         parts.out.push(Outcome::Compacted { whole });
     }
 
     /// It ends before its end: what readers do not find yet goes back.
     pub(super) fn drop_compaction(&mut self, compaction: Compaction, parts: &mut Parts<'_>) {
-        if let Some(output) = compaction.output {
+        if let Some(output) = &compaction.output {
             parts.spares.recycle(output.header.slot, output.header.bytes);
         }
-        self.compacted(false, parts);
+        self.compacted(&compaction, false, parts);
     }
 }
 
@@ -140,7 +148,14 @@ fn publish(compaction: &mut Compaction, parts: &mut Parts<'_>) -> Next {
     }
     let upto = compaction.parts.len().min(compaction.published + SWAPS);
     for part in &compaction.parts[compaction.published..upto] {
-        parts.directory.replace(id, part);
+        if compaction.gone.contains(&part.group) {
+            continue;
+        }
+        if !compaction.mends {
+            parts.directory.replace(id, part);
+        } else if !parts.directory.mend(id, part, parts.published) {
+            compaction.cut_short = true;
+        }
     }
     compaction.published = upto;
     if upto < compaction.parts.len() {

@@ -13,7 +13,7 @@ use crate::cleaner_output::{COLD_BATCH_BYTES, Output};
 use crate::directory::Replaced;
 use crate::entry::Item;
 use crate::index::COLD_SPAN_MAX;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use torc_base::buf::{Buf, Pool};
 use torc_base::crc::crc32c;
 use torc_base::ids::{GroupId, Index, Offset, SegmentId};
@@ -89,9 +89,13 @@ pub(crate) enum Need {
     More,
 }
 
-/// A compaction under way.
+/// A compaction under way, or entries that take the place of damaged ones.
 #[derive(Debug)]
 pub(crate) struct Compaction {
+    /// The latter: nothing is compacted by that.
+    pub(crate) mends: bool,
+    /// Groups that were dropped meanwhile. If one is there again it has another log.
+    pub(crate) gone: BTreeSet<GroupId>,
     queue: VecDeque<Order>,
     queued: usize,
     /// Nothing more will be handed over.
@@ -115,8 +119,10 @@ pub(crate) struct Compaction {
 }
 
 impl Compaction {
-    pub(crate) fn new() -> Compaction {
+    pub(crate) fn new(mends: bool) -> Compaction {
         Compaction {
+            mends,
+            gone: BTreeSet::new(),
             queue: VecDeque::new(),
             queued: 0,
             ending: false,

@@ -2,6 +2,7 @@
 
 use crate::entry::Run;
 use crate::index::Extent;
+use crate::segment::is_cold;
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 
@@ -49,7 +50,7 @@ pub(crate) struct Moved {
     pub(crate) joins: bool,
 }
 
-/// What compaction has left of a part of a group's log, all of it in one segment.
+/// What compaction has left of a part of a group's log, or what was damaged of it, all of it in one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Replaced {
     pub(crate) group: GroupId,
@@ -269,17 +270,46 @@ impl Directory {
     /// Readers find what compaction has left in `to` from now on, wherever it was before. What has been released or dropped
     /// meanwhile stays so.
     pub(crate) fn replace(&mut self, to: SegmentId, part: &Replaced) {
+        if self.put(to, part) {
+            let group = self.groups.get_mut(&part.group).expect("just seen");
+            group.compacted = group.compacted.max(part.last_index.next());
+        }
+    }
+
+    /// Readers find entries in `to` from now on that could not be read where they lay. False: they are not there any more, or
+    /// recovery may come by where they lay, in a segment of the log from `before` on.
+    pub(crate) fn mend(&mut self, to: SegmentId, part: &Replaced, before: SegmentId) -> bool {
+        self.may_mend(part.group, part.first_index, part.last_index, before) && self.put(to, part)
+    }
+
+    /// True if [`Directory::mend`] finds all entries from `first` to `last` in front of `before`.
+    pub(crate) fn may_mend(&self, group: GroupId, first: Index, last: Index, before: SegmentId) -> bool {
+        let runs = self.spanned(group, first, last);
+        let lie_in_front = runs.iter().all(|run| is_cold(run.segment) || run.segment < before);
+        let (head, tail) = (runs.first(), runs.last());
+        lie_in_front && head.is_some_and(|r| r.first_index <= first) && tail.is_some_and(|r| r.last_index >= last)
+    }
+
+    /// The runs that have some of the group's entries from `first` to `last`.
+    pub(crate) fn spanned(&self, group: GroupId, first: Index, last: Index) -> &[Run] {
+        let runs = self.runs(group);
+        let from = runs.partition_point(|run| run.last_index < first);
+        let upto = runs.partition_point(|run| run.first_index <= last);
+        &runs[from..upto.max(from)]
+    }
+
+    /// What is in `to` takes the place of what the group has of that part. False: it has none of it.
+    fn put(&mut self, to: SegmentId, part: &Replaced) -> bool {
         self.swaps += 1;
-        let Some(group) = self.groups.get_mut(&part.group) else { return };
+        let Some(group) = self.groups.get_mut(&part.group) else { return false };
         if part.last_index < group.first {
-            return;
+            return false;
         }
         let from = group.runs.partition_point(|run| run.last_index < part.first_index);
         let upto = group.runs.partition_point(|run| run.first_index <= part.last_index);
         if from >= upto {
-            return;
+            return false;
         }
-        group.compacted = group.compacted.max(part.last_index.next());
         self.replaced.insert(part.group);
         self.replaced_at.insert(part.group, self.swaps);
         let (first, last) = (group.runs[from], group.runs[upto - 1]);
@@ -308,6 +338,7 @@ impl Directory {
         let runs = || left.into_iter().chain(new).chain(right);
         runs().for_each(|run| count(&mut self.live, &run));
         group.runs.splice(from..upto, runs());
+        true
     }
 
     /// The groups of which parts were replaced since this was last asked: what was read of them before is not what there is.

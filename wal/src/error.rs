@@ -44,6 +44,8 @@ pub struct Corruption {
     pub position: u64,
     /// The entry, if the damage is in one.
     pub entry: Option<(GroupId, Index)>,
+    /// The last of the group's entries that cannot be read for it, if those are more.
+    pub through: Option<Index>,
 }
 
 impl fmt::Display for Corruption {

@@ -243,8 +243,13 @@ fn check_place(segment: &Header, extent: &Extent, header: &batch::Header) -> Res
     if belongs { Ok(()) } else { Err(bad_batch(segment, extent, "a batch of another place or time stands here")) }
 }
 
+/// All of the extent is lost with its batch's table.
 fn bad_batch(segment: &Header, extent: &Extent, what: &str) -> WalError {
-    corrupt(what, segment, u64::from(extent.batch), Some((extent.group, extent.first_index)))
+    let mut error = corrupt(what, segment, u64::from(extent.batch), Some((extent.group, extent.first_index)));
+    if let WalError::Corrupt(found) = &mut error {
+        found.through = Some(extent.last_index());
+    }
+    error
 }
 
 /// The descriptor of entry `number` of the extent's batch, whose table was checked.
@@ -297,5 +302,6 @@ pub(crate) fn corrupt(what: &str, segment: &Header, position: u64, entry: Option
         segment: segment.segment,
         position,
         entry,
+        through: None,
     }))
 }

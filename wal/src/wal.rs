@@ -477,11 +477,11 @@ impl Wal {
         act: impl FnOnce(&mut Cleaner, &mut cleaner::Parts<'_>) -> T,
     ) -> T {
         // What no checkpoint has behind it may be read by recovery; what is in the tail is served best from there.
-        let published = self.checkpoint.as_ref().map_or(self.checkpointed, |begun| begun.before);
+        let published = self.published();
         let before = self.tail.oldest_segment().map_or(published, |tail| tail.min(published));
         let (directory, segments, spares) = (&mut self.directory, &mut self.segments, &mut self.spares);
         let emptied = directory.swaps();
-        let mut parts = cleaner::Parts { now, directory, segments, spares, before, ops, out };
+        let mut parts = cleaner::Parts { now, directory, segments, spares, before, published, ops, out };
         let done = act(&mut self.cleaner, &mut parts);
         if self.directory.swaps() != emptied {
             self.stale_wish = true;
@@ -666,6 +666,7 @@ impl Wal {
     /// All entries of the group are dead. The next checkpoint says it; before that, if it comes again, [`crate::Kind::ANEW`].
     pub fn drop_group(&mut self, group: GroupId) {
         self.directory.drop_group(group);
+        self.cleaner.forget(group);
         self.reader.truncate(group, Index(0));
         self.note_change();
     }
@@ -750,7 +751,34 @@ impl Wal {
     /// Begins a compaction, if the cleaner has nothing else to do: parts of groups' logs are replaced by what the caller
     /// says is left of them. It lasts until [`Outcome::Compacted`], which follows [`Wal::end_compaction`] or comes before.
     pub fn begin_compaction(&mut self) -> bool {
-        matches!(self.life, Life::Running) && !self.spares.is_full() && self.cleaner.begin_compaction()
+        matches!(self.life, Life::Running) && !self.spares.is_full() && self.cleaner.begin_compaction(false)
+    }
+
+    /// The same with entries that take the place of damaged ones, all that were there, and with nothing else: nothing is compacted
+    /// by that, and all else of their groups stays as it is.
+    pub fn begin_mending(&mut self) -> bool {
+        matches!(self.life, Life::Running) && !self.spares.is_full() && self.cleaner.begin_compaction(true)
+    }
+
+    /// True if entries of a group, from `first` to `last`, can be mended now. If not, recovery may come by where they lie: they
+    /// can be once a checkpoint is published, but for what lies in the segment that is being filled ([`Wal::seal`]).
+    pub fn may_mend(&self, group: GroupId, first: Index, last: Index) -> bool {
+        self.directory.may_mend(group, first, last, self.published())
+    }
+
+    /// Of these entries some lie in the segment that is being filled: what is appended next goes into another one.
+    pub fn seal(&mut self, group: GroupId, first: Index, last: Index) -> bool {
+        let filling = self.filling();
+        let seals = self.directory.spanned(group, first, last).iter().any(|run| run.segment == filling);
+        if seals {
+            self.segments.active().closed = true;
+        }
+        seals
+    }
+
+    /// Where recovery from the last published checkpoint begins.
+    fn published(&self) -> SegmentId {
+        self.checkpoint.as_ref().map_or(self.checkpointed, |begun| begun.before)
     }
 
     /// What the compaction wants now.
