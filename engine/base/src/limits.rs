@@ -207,6 +207,11 @@ pub const PEER_READ_BYTES: usize = 1 << 20;
 /// Of old entries so many bytes are on their way from one shard to another while clients write, the last message aside: whoever
 /// flushes waits behind them.
 pub const OLD_BYTES_PRESSED: u64 = 1 << 20;
+/// An entry that another member has lost comes in pieces of so many bytes; so many entries are asked for at a time, and read at a time
+/// for one that asks; and a start keeps so many bytes of whole entries that lie behind damaged ones.
+pub const LENT_PIECE_BYTES: usize = 2 << 20;
+pub const LENT_AT_ONCE: usize = 4;
+pub const BEHIND_BYTES_MAX: usize = 128 << 20;
 /// Connections of a shard that have not said yet which node calls.
 pub const PEER_STRANGERS_MAX: usize = 1_024;
 
@@ -332,6 +337,7 @@ const _: () = {
     assert!(PEER_HEAD_BYTES_MAX + PEER_ENTRIES_BYTES + ENTRY_BYTES_MAX < PEER_FRAME_BYTES_MAX);
     assert!(PEER_MAIL_BYTES_MAX < PEER_FRAME_BYTES_MAX && PEER_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
     assert!(PEER_FRAME_BYTES_MAX + PEER_FRAMES_MEMORY / 8 + PEER_FRAMES_MEMORY / 4 <= PEER_FRAMES_MEMORY);
+    assert!(LENT_PIECE_BYTES < PEER_MAIL_BYTES_MAX && LENT_AT_ONCE * LENT_PIECE_BYTES <= PEER_MAIL_WAITING_MAX / 4);
     assert!(2 * PEER_FRAME_BYTES_MAX <= FOLLOWERS_MEMORY, "a frame comes while the one before is written");
     assert!(PIECE_BYTES_MIN <= START_BYTES && START_BYTES <= PIECE_BYTES_MAX);
     assert!(PIECE_BYTES_MIN <= PIECE_BYTES_MAX && PIECE_BYTES_MAX <= READ_MEMORY / 4);

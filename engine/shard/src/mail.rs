@@ -72,6 +72,8 @@ pub enum Mail {
     Tree(Box<crate::znodes::TreeMail>),
     /// Between nodes: a tree for the one that lacks the beginning of its log.
     TreeStart(Box<crate::groups::TreeTold>),
+    /// Between nodes: an entry for the one that has lost it.
+    Lending(Box<crate::groups::Lending>),
     /// From the catalog's owner to all: the other nodes that there are links to.
     Present(BTreeSet<NodeId>),
     /// From the catalog's owner to all: who belongs to the cluster.

@@ -362,7 +362,7 @@ impl Shard {
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
             Mail::Finish => self.finish(now, ops),
             Mail::Pressed => self.pressed_until = now.mono.plus_ms(PRESSED_MS),
-            Mail::Digests(_) | Mail::Tree(_) | Mail::TreeStart(_) => {}
+            Mail::Digests(_) | Mail::Tree(_) | Mail::TreeStart(_) | Mail::Lending(_) => {}
             Mail::Moving(_) | Mail::Calling(_) => panic!("a connection's mail comes with the connection"),
         }
     }
@@ -382,6 +382,10 @@ impl Shard {
             }
             Mail::TreeStart(told) => {
                 self.with_groups(now, ops, |groups, out| groups.tree_told(out, from.node, *told));
+                return self.settle(now, ops);
+            }
+            Mail::Lending(told) => {
+                self.with_groups(now, ops, |groups, out| groups.lending(out, from, *told));
                 return self.settle(now, ops);
             }
             Mail::Tree(mail) => {

@@ -123,7 +123,7 @@ counters! {
     counter replica_ranges_compared_total,
     /// Those that were not the same.
     counter replica_differences_total,
-    /// Partitions that were damaged here and have all again that they had, from other replicas.
+    /// Partitions that were damaged here and have all again that they had, and places that can be read again, from other replicas.
     counter damage_repaired_total,
     /// 1 while producers are refused for lack of disk space.
     gauge disk_full,

@@ -1,5 +1,6 @@
 //! Checkpoints of the groups: what recovery starts from, so that it reads little of the log.
 
+use super::behind::Behind;
 use super::hard_state::{encode_doubt, is_alone, take_doubt};
 use super::recover::{CHECKPOINT_FILE, RecoveredGroup, Recovery};
 use super::salvage::Loss;
@@ -83,6 +84,7 @@ impl Groups {
             && self.phase == Phase::Running
             && !self.checkpoint.waits_for_catalog
             && !self.tree_starts.is_taking()
+            && !self.is_regaining()
             && self.fenced().is_none()
     }
 
@@ -94,7 +96,7 @@ impl Groups {
     /// Asks for a last checkpoint, which closes the log: the next start replays nothing and looks for nothing behind it.
     pub fn force_checkpoint(&mut self) {
         self.tree_starts.give_up_taking();
-        self.checkpoint.forced = !self.checkpoint.waits_for_catalog;
+        self.checkpoint.forced = !self.checkpoint.waits_for_catalog && !self.is_regaining();
     }
 
     /// True while a checkpoint is wanted or written.
@@ -413,6 +415,7 @@ impl Groups {
                 began_anew,
                 told: None,
                 loss,
+                behind: Behind::default(),
                 parts: None,
                 meaning,
             };

@@ -46,6 +46,8 @@ pub(super) struct Departures {
     /// Shards of other nodes, as they last said.
     shards: BTreeMap<NodeId, u16>,
     up: BTreeSet<Place>,
+    /// Nodes that lend entries.
+    lenders: BTreeSet<NodeId>,
     /// Reads for followers: for which link, and what offers the entries.
     reads: BTreeMap<ReadId, (Link, GroupId, Message)>,
     landed: Vec<(Link, Landed)>,
@@ -86,10 +88,20 @@ impl Groups {
         self.departures.up.contains(&place).then_some(place)
     }
 
-    /// There is a link to a shard of another node, which has so many. Groups that wait for a leader seek one.
-    pub fn peer_up(&mut self, out: &mut Out, place: Place, shards: u16) {
+    /// True if a node knows what it is to be asked for an entry.
+    pub(super) fn may_borrow(&self, node: NodeId) -> bool {
+        self.departures.lenders.contains(&node)
+    }
+
+    /// There is a link to a shard of another node, which has so many, and `lends` entries. Groups that wait for a leader seek one.
+    pub fn peer_up(&mut self, out: &mut Out, place: Place, shards: u16, lends: bool) {
         self.departures.shards.insert(place.node, shards);
         self.departures.up.insert(place);
+        if lends {
+            self.departures.lenders.insert(place.node);
+        } else {
+            self.departures.lenders.remove(&place.node);
+        }
         for id in self.shared_with(place) {
             self.step(out, id, Input::Alive(place.node));
             let Some(group) = self.groups.get(&id) else { continue };

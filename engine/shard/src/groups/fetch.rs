@@ -206,7 +206,7 @@ impl Groups {
 
     /// The disk has answered a fetch.
     pub(super) fn read_done(&mut self, out: &mut Out, id: ReadId, mut result: Result<Vec<Item>, WalError>) {
-        if self.departure_read(out, id, &mut result) {
+        if self.departure_read(out, id, &mut result) || self.lending_read(out, id, &mut result) {
             return;
         }
         if self.compaction.asked(id) {

@@ -88,12 +88,9 @@ impl Groups {
             }
         }
         let bytes: usize = sent.iter().map(|sent| sent.item.bytes.len()).sum();
-        let budget = &self.arrived.budget;
-        // One message is taken whatever its size, or it would never be.
-        let no_memory = bytes > budget.free() && budget.used() > 0;
         // The reserve of a full disk is for what makes room.
         let has_records = || sent.iter().any(|sent| sent.item.kind == kind::RECORDS);
-        if no_memory || self.wal.state() == State::Full && has_records() {
+        if !self.has_memory_for_sent(bytes) || self.wal.state() == State::Full && has_records() {
             return Err(Untaken::NoRoom);
         }
         let group = self.groups.get_mut(&id).expect("just seen");
@@ -106,6 +103,17 @@ impl Groups {
         }
         self.heard_replica(out, id, from);
         Ok(())
+    }
+
+    /// True if there is memory for entries of other nodes: one message is taken whatever its size, or it would never be.
+    fn has_memory_for_sent(&self, bytes: usize) -> bool {
+        let budget = &self.arrived.budget;
+        bytes <= budget.free() || budget.used() == 0
+    }
+
+    /// The same, and room on the disk.
+    pub(super) fn has_room_for_sent(&self, bytes: usize) -> bool {
+        self.wal.state() != State::Full && self.has_memory_for_sent(bytes)
     }
 
     /// See [`check`].

@@ -1,60 +1,104 @@
-//! Damage that a read finds in a replica that runs: it gets the partition's log anew from the others.
+//! Damage that a read or a start finds in the middle of the log of a replica that runs: what can be read is served, and what
+//! cannot is asked for, entry by entry, of the other members (`lend.rs`). What has come takes the place of what was there, in a
+//! segment of its own, as what the cleaner moves does ([`torc_wal::Wal::begin_mending`]); the rest of the log stays. So replicas that
+//! are damaged in different places mend each other, whoever leads. Only what is applied is mended: it is never taken back. Entries
+//! that recovery may still come by wait for a checkpoint.
 //!
-//! A leader first hands over to a replica that has everything; a follower, once it hears a leader, drops what it has and begins
-//! without entries, in doubt up to where its log had reached: it votes for no log that is shorter, and does not stand, until it
-//! holds that much again. Terms and votes are whole. While there is nobody to get it from, all stays as it is, and what can be
-//! read is served.
+//! What compaction has gone through in all other replicas and not here is nowhere as it was. Then the partition's log is got anew,
+//! if its leader is one of those: a leader first hands over to a replica that has everything; a follower, once it hears a leader,
+//! drops what it has and begins without entries, in doubt up to where its log had reached: it votes for no log that is shorter, and
+//! does not stand, until it holds that much again. Terms and votes are whole.
 //!
 //! Of the catalog and the tree the state is whole, whatever became of the log that made it: a checkpoint is made that has it, and
 //! the log in front of that goes, for whomever it is kept. Who lacks something of it gets the state.
 
 use super::catalog_start::is_sent_whole;
+use super::lend::Said;
 use super::recover::config;
 use super::{Groups, Out};
 use crate::group::Group;
-use crate::meaning::Meaning;
+use crate::meaning::{Meaning, kind};
 use crate::stats::add;
-use std::collections::BTreeSet;
-use torc_base::ids::{GroupId, Index, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
+use torc_base::ids::{GroupId, Index, NodeId, Offset};
 use torc_base::io::Level;
+use torc_base::limits::{PEER_READ_BYTES, REPLICATE_ENTRIES_MAX};
 use torc_base::time::Mono;
 use torc_consensus::{Body, Doubt, HardState, LogView, Mark, Message, Raft};
-use torc_wal::WalError;
+use torc_wal::{Compacting, Item, Part, WalError};
 
 /// Between two attempts.
 const AGAIN_MS: u64 = 1_000;
+/// Until the log is asked once more whether it takes what has come.
+const BUSY_MS: u64 = 50;
+/// Between two lines about entries that are nowhere.
+const TELL_MS: u64 = 60_000;
 /// Logs that are got anew at a time: others are still whole in parts, and serve.
 const AT_ONCE: usize = 1;
 
 /// Groups with damage.
 #[derive(Debug, Default)]
 pub(super) struct Mends {
-    /// Something of these cannot be read.
-    damaged: BTreeSet<GroupId>,
+    /// Entries that cannot be read: the first of some in a row, and what is known of them.
+    wounds: BTreeMap<(GroupId, Index), Wound>,
+    /// The wound at hand.
+    job: Option<Box<Job>>,
     /// These have begun anew and do not yet have all again.
     under_way: BTreeSet<GroupId>,
     /// The logs of these go with the next checkpoint.
     released: BTreeSet<GroupId>,
+    /// The log has been handed entries of a wound, and has not said what became of them.
+    handing: bool,
     next: Mono,
 }
 
-/// What can be done about a damaged group.
+/// Entries in a row that cannot be read.
+#[derive(Clone, Copy, Debug)]
+struct Wound {
+    last: Index,
+    /// Nothing is done before.
+    retry: Mono,
+    /// When it was last told that they are nowhere.
+    told: Option<Mono>,
+    /// What was being filled when they were found is filled no further.
+    sealed: bool,
+}
+
+/// A wound that is being mended.
+#[derive(Debug)]
+struct Job {
+    id: GroupId,
+    first: Index,
+    last: Index,
+    /// The next entry that is wanted.
+    next: Index,
+    /// What has come and was not handed to the log.
+    got: Vec<Item>,
+    bytes: usize,
+    /// The log takes what is handed over.
+    begun: bool,
+    /// All has been.
+    ended: bool,
+}
+
+/// What can be done about a wound.
 enum Way {
-    /// Nothing: it is not here, or nowhere else.
+    /// Nothing: it is not here any more, or nowhere else.
     None,
     /// Nothing yet.
     Wait,
     /// Somebody else shall lead it.
     HandOver(NodeId),
-    /// It begins anew.
-    Anew,
-    /// Its log goes with the next checkpoint, which has its state.
+    /// Its entries are asked for.
+    Mend,
+    /// The log goes with the next checkpoint, which has its state.
     Release,
 }
 
 impl Mends {
-    fn knows(&self, id: GroupId) -> bool {
-        [&self.damaged, &self.under_way, &self.released].iter().any(|groups| groups.contains(&id))
+    fn knows(&self, id: GroupId, index: Index) -> bool {
+        let of_group = self.wounds.range((id, Index(0))..=(id, index));
+        of_group.last().is_some_and(|(_, wound)| wound.last >= index)
     }
 
     /// True if a checkpoint is wanted, so that a damaged log is needed no longer.
@@ -66,17 +110,53 @@ impl Mends {
     pub fn release(&self, id: GroupId) -> bool {
         self.released.contains(&id)
     }
+
+    /// The group is gone, or has another log.
+    pub fn forget(&mut self, id: GroupId) {
+        self.wounds.retain(|(of, _), _| *of != id);
+        self.under_way.remove(&id);
+        self.released.remove(&id);
+    }
+
+    /// True if what the log has written in other places is of a wound, and not of a compaction.
+    pub fn has_begun(&self) -> bool {
+        self.handing
+    }
 }
 
 impl Groups {
     /// A read of the group's log has failed.
     pub(super) fn note_damage(&mut self, id: GroupId, error: &WalError) {
-        if !matches!(error, WalError::Corrupt(_)) || self.mends.knows(id) {
+        let WalError::Corrupt(found) = error else { return };
+        let known = self.mends.under_way.contains(&id) || self.mends.released.contains(&id);
+        if known || !self.groups.contains_key(&id) {
             return;
         }
-        add(&self.stats.damage_found_total, 1);
+        match found.entry {
+            Some((_, index)) => self.note_wound(id, index, found.through.unwrap_or(index)),
+            // All that the segment has of the group: its footer is damaged.
+            None => {
+                let runs = self.wal.runs(id).iter().filter(|run| run.segment == found.segment);
+                for (first, last) in runs.map(|run| (run.first_index, run.last_index)).collect::<Vec<_>>() {
+                    self.note_wound(id, first, last);
+                }
+            }
+        }
+    }
+
+    /// Entries of a group cannot be read.
+    fn note_wound(&mut self, id: GroupId, first: Index, last: Index) {
+        if !self.mends.knows(id, first) {
+            add(&self.stats.damage_found_total, 1);
+            self.add_wound(id, first, last);
+        }
+    }
+
+    /// The same of damage that was counted.
+    pub(super) fn add_wound(&mut self, id: GroupId, first: Index, last: Index) {
         if !self.settings.is_alone() {
-            self.mends.damaged.insert(id);
+            let wound = Wound { last, retry: Mono(0), told: None, sealed: false };
+            self.mends.wounds.insert((id, first), wound);
             self.mends.next = Mono(0);
         }
     }
@@ -84,7 +164,7 @@ impl Groups {
     /// When damage is looked at next.
     pub(super) fn mend_deadline(&self) -> Option<Mono> {
         let mends = &self.mends;
-        (!mends.damaged.is_empty() || !mends.under_way.is_empty()).then_some(mends.next)
+        (!mends.wounds.is_empty() || !mends.under_way.is_empty()).then_some(mends.next)
     }
 
     /// Does for damaged groups what can be done now.
@@ -100,26 +180,52 @@ impl Groups {
             add(&self.stats.damage_repaired_total, 1);
             out.log(Level::Info, format!("group {id} has all again that it had before its log was damaged"));
         }
-        for id in self.mends.damaged.clone() {
-            match self.way(id) {
+        if let Some(job) = self.mends.job.take() {
+            self.mends.job = self.go_on_mending(out, job);
+        }
+        if self.mends.job.is_none() {
+            self.next_wound(out);
+        }
+    }
+
+    /// Looks for a wound that can be mended.
+    fn next_wound(&mut self, out: &mut Out) {
+        for (id, first) in self.mends.wounds.keys().copied().collect::<Vec<_>>() {
+            let wound = self.mends.wounds[&(id, first)];
+            if wound.retry > out.now.mono {
+                continue;
+            }
+            match self.way(id, first, wound) {
                 Way::None => {
-                    self.mends.damaged.remove(&id);
+                    self.mends.wounds.remove(&(id, first));
+                }
+                Way::Release => {
+                    self.mends.wounds.retain(|(of, _), _| *of != id);
+                    self.mends.released.insert(id);
+                }
+                Way::Mend => {
+                    let (got, bytes) = (Vec::new(), 0);
+                    let job = Job { id, first, last: wound.last, next: first, got, bytes, begun: false, ended: false };
+                    self.mends.job = self.go_on_mending(out, Box::new(job));
+                    return;
                 }
                 Way::HandOver(to) => {
                     self.transfer(out, id, to);
                 }
-                Way::Anew if self.mends.under_way.len() < AT_ONCE => {
-                    self.mends.damaged.remove(&id);
-                    self.mends.under_way.insert(id);
-                    self.begin_anew(out, id);
-                }
-                Way::Release => {
-                    self.mends.damaged.remove(&id);
-                    self.mends.released.insert(id);
-                }
-                Way::Anew | Way::Wait => {}
+                Way::Wait => {}
             }
         }
+    }
+
+    /// Who may lead a group instead of this node, of those like that: who has all of it.
+    fn best_of(&self, id: GroupId, like: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        let (group, own) = (&self.groups[&id], self.settings.node);
+        let written = group.raft.marks().written;
+        let others =
+            group.raft.peers().iter().filter(|peer| peer.id != own && peer.seat.votes_after() && like(peer.id));
+        let best = others.filter(|peer| peer.follows()).max_by_key(|peer| peer.matched);
+        // Who lacks something may lack what is damaged here.
+        best.filter(|peer| group.leads() && peer.matched >= written).map(|peer| peer.id)
     }
 
     /// A checkpoint is about to have the state of such a group, whose log went or, as `is_gone` says, did not.
@@ -136,35 +242,188 @@ impl Groups {
         self.groups.get(&id).is_some_and(|group| group.raft.hard_state().doubt.is_some())
     }
 
-    fn way(&self, id: GroupId) -> Way {
+    fn way(&mut self, id: GroupId, first: Index, wound: Wound) -> Way {
         let Some(group) = self.groups.get(&id) else { return Way::None };
         let is_whole = is_sent_whole(id);
         if is_whole && self.may_go_whole(id) {
             return Way::Release;
         }
         let (raft, own) = (&group.raft, self.settings.node);
-        let others = || raft.peers().iter().filter(|peer| peer.id != own && peer.seat.votes_after());
-        if others().next().is_none() {
+        let has_others = raft.peers().iter().any(|peer| peer.id != own && peer.seat.votes_after());
+        let is_there = wound.last >= raft.log().first() && self.wal.last_index(id).is_some_and(|last| last >= first);
+        if !has_others || !is_there {
             return Way::None;
-        }
-        if raft.is_leader() {
-            let written = raft.marks().written;
-            let best = others().filter(|peer| peer.follows()).max_by_key(|peer| peer.matched);
-            // Who lacks something may lack what is damaged here.
-            let whole = best.filter(|peer| group.leads() && peer.matched >= written);
-            return whole.map_or(Way::Wait, |peer| Way::HandOver(peer.id));
         }
         if is_whole {
-            // Nobody reads it here.
-            return Way::None;
+            // Nobody reads it where it is not led.
+            let best = self.best_of(id, |_| true).map_or(Way::Wait, Way::HandOver);
+            return if raft.is_leader() { best } else { Way::None };
         }
-        let hears = raft.leader().and_then(|leader| raft.peers().iter().find(|peer| peer.id == leader));
-        // What compaction has handed over would find another log.
-        if self.compaction.begun {
+        if wound.last > raft.marks().applied || self.regains.is_of(id) {
             return Way::Wait;
         }
-        let settled = raft.configurations().len() == 1 && raft.hard_state().doubt.is_none();
-        if hears.is_some_and(|leader| !leader.suspected) && settled { Way::Anew } else { Way::Wait }
+        let begin = first.max(raft.log().first());
+        if self.wal.may_mend(id, begin, wound.last) {
+            return Way::Mend;
+        }
+        // The log wants a checkpoint by itself that lets recovery begin behind it, once its segment is full.
+        if !wound.sealed && self.wal.seal(id, begin, wound.last) {
+            // Something is to follow, or the next segment is not begun.
+            let hard_state = self.groups[&id].raft.hard_state();
+            self.write_hard_state(id, hard_state);
+        }
+        self.mends.wounds.get_mut(&(id, first)).into_iter().for_each(|wound| wound.sealed = true);
+        Way::Wait
+    }
+
+    /// Asks for what is lacking, and hands to the log what has come. `None`: nothing more is to be done now.
+    fn go_on_mending(&mut self, out: &mut Out, mut job: Box<Job>) -> Option<Box<Job>> {
+        let id = job.id;
+        let is_known = self.mends.wounds.contains_key(&(id, job.first));
+        let Some(group) = self.groups.get(&id).filter(|_| is_known) else {
+            self.give_up_mending(&job);
+            return None;
+        };
+        if job.ended {
+            return Some(job);
+        }
+        job.next = job.next.max(group.raft.log().first());
+        let is_full = job.bytes >= PEER_READ_BYTES || job.got.len() as u64 >= REPLICATE_ENTRIES_MAX;
+        if job.next <= job.last && !is_full {
+            let Some(term) = group.raft.log().term_at(job.next) else {
+                self.give_up_mending(&job);
+                return None;
+            };
+            let said = self.lendings.said(id).filter(|(entry, _)| entry.index == job.next);
+            if let Some(said) = said.map(|(_, said)| said.clone()) {
+                self.give_up_mending(&job);
+                self.found_nowhere(out, &job, &said);
+                return None;
+            }
+            self.want(id, Mark { term, index: job.next });
+            return Some(job);
+        }
+        self.hand_to_log(out, &mut job);
+        Some(job)
+    }
+
+    /// The log gets what has come, if it takes it now.
+    fn hand_to_log(&mut self, out: &mut Out, job: &mut Job) {
+        self.mends.next = out.now.mono.plus_ms(BUSY_MS);
+        if !job.begun {
+            job.begun = !self.compaction.begun && self.wal.begin_mending();
+            self.mends.handing |= job.begun;
+        }
+        if !job.begun || self.wal.compacting(out.now.mono) != Compacting::Parts {
+            return;
+        }
+        if let (Some(first), Some(last)) = (job.got.first(), job.got.last()) {
+            let (first_index, first_offset) = (first.index, first.first_offset);
+            let (last_index, end_offset) = (last.index, last.end_offset());
+            let part = Part { group: job.id, first_index, first_offset, last_index, end_offset };
+            self.wal.compact(&part, std::mem::take(&mut job.got));
+        }
+        job.bytes = 0;
+        if job.next > job.last {
+            self.wal.end_compaction(true);
+            job.ended = true;
+        }
+    }
+
+    /// The wound stays as it is.
+    fn give_up_mending(&mut self, job: &Job) {
+        self.lendings.forget(job.id);
+        if job.begun && !job.ended {
+            self.wal.end_compaction(false);
+        }
+    }
+
+    /// What was handed over is where readers find it, or (`whole` says so) it is not.
+    pub(super) fn mending_ended(&mut self, out: &mut Out, whole: bool) {
+        self.mends.handing = false;
+        let Some(job) = self.mends.job.take() else { return };
+        let Job { id, first, last, .. } = *job;
+        self.lendings.forget(id);
+        self.mends.next = Mono(0);
+        if !(whole && job.ended) {
+            if let Some(wound) = self.mends.wounds.get_mut(&(id, first)) {
+                wound.retry = out.now.mono.plus_ms(AGAIN_MS);
+            }
+            return;
+        }
+        if self.mends.wounds.remove(&(id, first)).is_some() {
+            add(&self.stats.damage_repaired_total, 1);
+            let what = if first == last { format!("entry {first}") } else { format!("entries {first} to {last}") };
+            out.log(
+                Level::Info,
+                format!("group {id}: {what}, damaged here, came from other replicas and can be read again"),
+            );
+        }
+    }
+
+    /// An entry has come. It is taken if it is as it was here, or as compaction would leave it here, too.
+    pub(super) fn mend_lent(&mut self, id: GroupId, item: Item, compacted: bool) -> Result<(), Said> {
+        let Some(job) = self.mends.job.as_mut().filter(|job| (job.id, job.next) == (id, item.index)) else {
+            return Ok(());
+        };
+        if item.kind == kind::HOLE || compacted && item.index >= self.wal.compacted(id) {
+            return Err(Said::Gone);
+        }
+        let fits = |group: &Group| group.meaning.check(&item, item.first_offset).is_ok();
+        let spans = |from: Offset, to: Offset| from <= item.first_offset && item.end_offset() <= to;
+        let run = self.wal.runs(id).iter().find(|run| run.last_index >= item.index);
+        let is_there = run.is_some_and(|run| spans(run.first_offset, run.end_offset));
+        if !is_there || !self.groups.get(&id).is_some_and(fits) {
+            return Err(Said::Lacked);
+        }
+        job.bytes += item.bytes.len();
+        job.next = item.index.next();
+        job.got.push(item);
+        self.mends.next = Mono(0);
+        Ok(())
+    }
+
+    /// All that can be reached have been asked for an entry, and none has it as it was.
+    fn found_nowhere(&mut self, out: &mut Out, job: &Job, said: &BTreeMap<NodeId, Said>) {
+        let (id, now) = (job.id, out.now.mono);
+        let Some(wound) = self.mends.wounds.get_mut(&(id, job.first)) else { return };
+        wound.retry = now.plus_ms(AGAIN_MS);
+        let tells = wound.told.is_none_or(|at| at.plus_ms(TELL_MS) <= now);
+        // What retention has taken elsewhere goes here, too.
+        let compacts = self.groups[&id].compaction.is_some();
+        let gone = |node: NodeId| compacts && said.get(&node) == Some(&Said::Gone);
+        let raft = &self.groups[&id].raft;
+        if raft.is_leader() {
+            if let Some(to) = self.best_of(id, gone) {
+                self.transfer(out, id, to);
+                return;
+            }
+        } else if raft.leader().is_some_and(gone) {
+            let leader = raft.leader().and_then(|leader| raft.peers().iter().find(|peer| peer.id == leader));
+            let settled = raft.configurations().len() == 1 && raft.hard_state().doubt.is_none();
+            // What compaction has handed over would find another log.
+            let may_begin = !self.compaction.begun && self.mends.under_way.len() < AT_ONCE;
+            if may_begin && settled && leader.is_some_and(|leader| !leader.suspected) {
+                self.mends.forget(id);
+                self.mends.under_way.insert(id);
+                return self.begin_anew(out, id);
+            }
+        }
+        if tells {
+            if let Some(wound) = self.mends.wounds.get_mut(&(id, job.first)) {
+                wound.told = Some(now);
+            }
+            self.tell_nowhere(out, job, said);
+        }
+    }
+
+    fn tell_nowhere(&mut self, out: &mut Out, job: &Job, said: &BTreeMap<NodeId, Said>) {
+        let (id, index, nowhere) = (job.id, job.next, self.nowhere(job.id, said));
+        let text = format!(
+            "group {id}: entry {index} is damaged here{nowhere}. Nothing is given up, and reads of it fail: start the nodes that are \
+             away, restore the directory of one of the group's nodes from a copy in which it is whole, or delete the records up to it"
+        );
+        out.log(Level::Error, text);
     }
 
     /// The group's log and what it means are empty from now on.

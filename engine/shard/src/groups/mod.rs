@@ -5,6 +5,7 @@
 
 mod append;
 mod balance;
+mod behind;
 mod catalog_start;
 mod checkpoint;
 mod compaction;
@@ -15,6 +16,7 @@ mod fetch;
 mod follow;
 mod hard_state;
 mod inside;
+mod lend;
 mod lookups;
 mod mend;
 mod moves;
@@ -24,6 +26,7 @@ mod put_aside;
 mod quorums;
 mod read;
 mod recover;
+mod regain;
 mod replicas;
 mod retention;
 mod salvage;
@@ -40,6 +43,9 @@ pub use fetch::Request as FetchRequest;
 pub use follow::{Sent, Untaken};
 
 pub use inside::KeptBack;
+pub use lend::Lending;
+#[cfg(test)]
+pub use lend::{LendingWord, LentHead};
 pub use moves::{Arrival, Moving};
 pub use recover::Phase;
 pub use replicas::{InSync, OnCopies};
@@ -146,6 +152,8 @@ pub struct Groups {
     compaction: compaction::Compaction,
     damage_lines: LineLimit,
     mends: mend::Mends,
+    lendings: lend::Lendings,
+    regains: regain::Regains,
     /// Of ranges that became whole in this turn, of groups that this node leads.
     digests_to_tell: Vec<Digest>,
     /// What topics take in the log, while it is being added up.
@@ -230,6 +238,8 @@ impl Groups {
             compaction: compaction::Compaction::new(settings.seed),
             damage_lines: LineLimit::new(DAMAGE_LINES, DAMAGE_SPAN_MS),
             mends: mend::Mends::default(),
+            lendings: lend::Lendings::default(),
+            regains: regain::Regains::default(),
             digests_to_tell: Vec::new(),
             sizes: None,
             ends: None,
@@ -494,6 +504,9 @@ impl Groups {
         self.balance.left(id);
         self.moves.forget(id);
         self.takes.forget(id);
+        self.regains.forget(id);
+        self.mends.forget(id);
+        self.lendings.forget(id);
         self.forget_under_way(id);
         self.wal.drop_group(id);
         let waiters = group.waiters_mut().flat_map(std::mem::take);
@@ -556,6 +569,8 @@ impl Groups {
         self.turn_replicas(out);
         self.turn_balance(out);
         self.turn_mends(out);
+        self.turn_regains(out);
+        self.turn_lendings(out);
         self.turn_moves(out);
         self.take_deferred(out);
         self.retry_fetches(out);
@@ -611,7 +626,7 @@ impl Groups {
     }
 
     /// When what is due, by name; nothing of what rests. A time that has passed is now.
-    pub fn dues(&self) -> [(&'static str, Option<Mono>); 15] {
+    pub fn dues(&self) -> [(&'static str, Option<Mono>); 17] {
         // Fenced, only what answers is due: of all else the time would be due for ever.
         let runs = self.phase == Phase::Running && self.fenced().is_none();
         let at_rest_unless = |runs: bool, at: Option<Mono>| at.filter(|_| runs);
@@ -627,6 +642,8 @@ impl Groups {
             ("replicas", at_rest_unless(runs, self.replicas_deadline())),
             ("balance", at_rest_unless(runs, self.balance_deadline())),
             ("mends", at_rest_unless(runs, self.mend_deadline())),
+            ("regains", at_rest_unless(runs, self.regains.deadline())),
+            ("lendings", at_rest_unless(runs, self.lendings.deadline())),
             ("moves", at_rest_unless(runs, self.moves_deadline())),
             ("compaction", at_rest_unless(runs, self.compaction_deadline())),
             ("stats", at_rest_unless(runs && self.stats_due, Some(self.next_stats))),

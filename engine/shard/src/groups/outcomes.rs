@@ -192,6 +192,7 @@ impl Groups {
                     };
                     out.log(level, text);
                 }
+                Outcome::Compacted { whole } if self.mends.has_begun() => self.mending_ended(out, whole),
                 Outcome::Compacted { whole } => self.compaction_ended(out, whole),
                 Outcome::Log(level, text) => out.log(level, text),
             }

@@ -1,5 +1,6 @@
 //! From a directory to running groups: checkpoint, then the log behind it, then elections.
 
+use super::behind::Behind;
 use super::checkpoint::TREE;
 use super::hard_state::{decode_hard_state, decode_state, encode_hard_state};
 use super::propose::Mark;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use torc_base::ids::{FileId, GroupId, Index, NodeId, Offset, Term};
 use torc_base::io::{DiskOp, Level, Op};
+use torc_base::limits::BEHIND_BYTES_MAX;
 use torc_consensus::{Config, Configuration, Doubt, HardState, LogView, Mark as StateMark, Raft, TermRun};
 use torc_snapshot::{CheckpointReader, Loaded};
 use torc_wal::{Item, Recovered, WalError};
@@ -61,6 +63,8 @@ pub(super) struct RecoveredGroup {
     /// The members that the last hard state in the log named: behind it the log may begin anew.
     pub told: Option<Configuration>,
     pub loss: Loss,
+    /// What the log had behind what is lost.
+    pub behind: Behind,
     /// Parts of a tree that is to replace all that is here, if they turn out to be all.
     pub parts: Option<Box<FoundParts>>,
     pub meaning: Meaning,
@@ -80,6 +84,7 @@ impl RecoveredGroup {
             began_anew: false,
             told: None,
             loss: Loss::default(),
+            behind: Behind::default(),
             parts: None,
             meaning,
         }
@@ -90,13 +95,16 @@ impl RecoveredGroup {
     fn extend(&mut self, item: &Item) -> Result<(), String> {
         let (term, index) = (item.term, item.index);
         if !self.follows(term, index) {
+            self.note_behind(term, index, Some(item));
             return Ok(());
         }
+        let before = (index <= self.last).then(|| self.term_at(index).unwrap_or(term));
+        self.behind.taken(before, term, index);
         if index <= self.last {
             match self.term_at(index) {
                 // For the log's index it stands in the place of all behind it: it began anew, and its beginning is lost.
                 Some(known) if known == term && index <= self.applied => {
-                    self.loss.note_gap();
+                    self.note_gap();
                     return Ok(());
                 }
                 // Released: the state has it.
@@ -127,6 +135,28 @@ impl RecoveredGroup {
         self.meaning.replay(item)
     }
 
+    /// Takes in what the log has of it, a hard state aside.
+    fn replay(&mut self, item: &Item, settings: &Settings) -> Result<(), String> {
+        match item.kind {
+            kind::ANEW => {
+                self.begin_again(settings);
+                Ok(())
+            }
+            kind::STATE | kind::PART | kind::PARTS if self.loss.is_gap() => Ok(()),
+            kind::STATE => self.restore(&item.bytes),
+            kind::PART => {
+                self.parts = FoundParts::with(self.parts.take(), &item.bytes, &self.meaning);
+                Ok(())
+            }
+            kind::PARTS => self.restore_parts(&item.bytes),
+            _ if self.is_begun_again(item) => {
+                self.begin_again(settings);
+                self.extend(item)
+            }
+            _ => self.extend(item),
+        }
+    }
+
     /// A leader's state took the place of all that was there.
     fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
         let (mark, members, state) = decode_state(bytes).ok_or("a state that makes no sense")?;
@@ -141,7 +171,7 @@ impl RecoveredGroup {
             Some(meaning) => self.replace(mark, members, meaning),
             // Some of them are lost.
             None => {
-                self.loss.note_tail();
+                self.note_tail();
                 Ok(())
             }
         }
@@ -163,6 +193,7 @@ impl RecoveredGroup {
             began_anew: self.began_anew,
             told: self.told.take(),
             loss: std::mem::take(&mut self.loss).restored(mark),
+            behind: Behind::default(),
             parts: None,
             meaning,
         };
@@ -173,15 +204,12 @@ impl RecoveredGroup {
     /// known held with a state that is not here, that stood in front of it in the log, and is lost, too: what is here is from
     /// before. (Older torcs wrote the state behind it; a crash could part the two.)
     fn look_for_state(&mut self) {
-        if let Some((since, _)) = self.configurations.first_mut()
-            && *since > self.applied
-        {
-            if *since > self.last {
-                self.loss.note_gap();
-            }
-            self.loss.note_tail();
-            *since = self.applied;
+        let Some(&(since, _)) = self.configurations.first().filter(|(since, _)| *since > self.applied) else { return };
+        if since > self.last {
+            self.note_gap();
         }
+        self.note_tail();
+        self.configurations[0].0 = self.applied;
     }
 
     /// The term of an entry; `None` before the first of which it is known.
@@ -207,6 +235,10 @@ pub(super) struct Recovery {
     pub tree: Option<Result<Box<TreeStart>, String>>,
     /// Batches behind the checkpoint are lost, with groups that may have been made in them.
     pub lost_batches: bool,
+    /// Bytes of whole entries that lie behind lost ones.
+    pub behind_bytes: usize,
+    /// Entries that the checkpoint contains, whose bytes are lost.
+    pub wounds: Vec<(GroupId, StateMark)>,
 }
 
 /// Consensus for a group of which this disk has nothing. `doubt` names the disk if one before it may have had something.
@@ -322,32 +354,21 @@ impl Groups {
                 let members = told.members.unwrap_or(alone);
                 // They held with a state that was taken over, and of which the log has nothing: what is here is from before.
                 if members.0 > found.last {
-                    found.loss.note_tail();
+                    found.note_tail();
                 }
                 found.configurations = vec![members];
             }
             return Ok(());
         }
         let settings = Arc::clone(&self.settings);
+        let kept = self.checkpoint.recovery.behind_bytes;
         let found = self.recovered_group(item.group, None)?;
-        match item.kind {
-            kind::ANEW => {
-                found.begin_again(&settings);
-                Ok(())
-            }
-            kind::STATE | kind::PART | kind::PARTS if found.loss.is_gap() => Ok(()),
-            kind::STATE => found.restore(&item.bytes),
-            kind::PART => {
-                found.parts = FoundParts::with(found.parts.take(), &item.bytes, &found.meaning);
-                Ok(())
-            }
-            kind::PARTS => found.restore_parts(&item.bytes),
-            _ if found.is_begun_again(item) => {
-                found.begin_again(&settings);
-                found.extend(item)
-            }
-            _ => found.extend(item),
-        }
+        found.behind.keeps = kept + item.bytes.len() <= BEHIND_BYTES_MAX;
+        let before = found.behind.bytes();
+        let replayed = found.replay(item, &settings);
+        let after = found.behind.bytes();
+        self.checkpoint.recovery.behind_bytes = kept + after - before;
+        replayed
     }
 
     /// What is known of a group, whose log says of which kind it is, if it does.
@@ -402,6 +423,12 @@ impl Groups {
         for id in ids {
             self.seek_leader(out, id, false);
         }
+        for (id, StateMark { term, index }) in recovery.wounds {
+            let group = self.groups.get(&id).filter(|group| group.meaning.partition().is_some());
+            if group.is_some_and(|group| group.raft.log().term_at(index) == Some(term)) {
+                self.add_wound(id, index, index);
+            }
+        }
         self.note_serving(out);
     }
 
@@ -419,7 +446,7 @@ impl Groups {
             let begins = self.wal.first_index(id).is_none_or(|first| first <= found.first);
             if self.wal.compacted(id) > Index(0) || !begins {
                 // Nobody said so in the log: where its entries lie now cannot be told from where they lay.
-                found.loss.note_gap();
+                found.note_gap();
             } else if found.last == Index(0) {
                 self.wal.restart_group(id);
             }
@@ -429,7 +456,9 @@ impl Groups {
             let (_, members) = found.configurations.last().expect("just seen");
             self.tell_loss(out, id, &consequence, members);
         }
-        let RecoveredGroup { hard_state, first, last, applied, terms, configurations, restored, meaning, .. } = found;
+        let RecoveredGroup {
+            hard_state, first, last, applied, terms, configurations, restored, meaning, behind, ..
+        } = found;
         if restored {
             self.wal.release(id, first);
         }
@@ -448,6 +477,9 @@ impl Groups {
         }
         if consequence.anew {
             self.write_anew(id);
+        }
+        if has_others {
+            self.begin_regaining(id, behind);
         }
     }
 

@@ -4,7 +4,8 @@
 //! What it must not do meanwhile follows from what is lost (`engine/consensus/src/doubt.rs`):
 //!
 //! - An entry whose bytes are damaged, behind the checkpoint: the group's log ends in front of it. Its terms and votes are
-//!   known, and how far the log had reached. It votes only for logs that reach as far.
+//!   known, and how far the log had reached. It votes only for logs that reach as far. What lies behind it is kept, for when nobody
+//!   can lead (`regain.rs`).
 //! - A batch of which nothing is whole: whatever it said of any group is lost, be it a vote or an entry. A later word about
 //!   votes makes those known again, a later entry shows what is missing. Of what is still open nothing may be promised.
 //! - Entries in front of the checkpoint's end: the state has their effect, and the log lacks them for those who read it. If
@@ -68,16 +69,6 @@ impl Loss {
         self.votes = false;
     }
 
-    /// The log lacks entries, nobody knows which.
-    pub(super) fn note_gap(&mut self) {
-        self.gap = true;
-    }
-
-    /// Behind what is whole it had another log.
-    pub(super) fn note_tail(&mut self) {
-        self.tail = true;
-    }
-
     /// Nothing of its log is taken in any more.
     pub(super) fn is_gap(&self) -> bool {
         self.gap
@@ -94,6 +85,18 @@ impl Loss {
 }
 
 impl RecoveredGroup {
+    /// The log lacks entries, nobody knows which.
+    pub(super) fn note_gap(&mut self) {
+        self.loss.gap = true;
+        self.behind.forget();
+    }
+
+    /// Behind what is whole it had another log, or may have had: what is lost may have replaced what was found behind it.
+    pub(super) fn note_tail(&mut self) {
+        self.loss.tail = true;
+        self.behind.forget();
+    }
+
     /// True if an entry that was found is to be taken in: it follows from what is whole, or replaces what is not.
     pub(super) fn follows(&mut self, term: Term, index: Index) -> bool {
         self.loss.reached = self.loss.reached.max(Mark { term, index });
@@ -130,12 +133,18 @@ impl RecoveredGroup {
         self.loss.from = Some(self.loss.from.map_or(from, |before| before.min(from)));
     }
 
+    /// An entry was found behind what is whole, or without its bytes (`item`): it is known where it belongs.
+    pub(super) fn note_behind(&mut self, term: Term, index: Index, item: Option<&torc_wal::Item>) {
+        let last = Mark { term: self.terms.last().map_or(Term(0), |run| run.term), index: self.last };
+        self.behind.note(last, term, index, item);
+    }
+
     /// An entry was found without its bytes.
     fn lose(&mut self, of: torc_wal::Kind, term: Term, index: Index) {
         match of {
             kind::HARD_STATE => self.loss.votes = true,
             // It had another log from there on.
-            kind::STATE | kind::PARTS => self.loss.tail = true,
+            kind::STATE | kind::PARTS => self.note_tail(),
             // What speaks of it finds that it is not there.
             kind::PART => self.parts = None,
             _ if index <= self.applied => {}
@@ -143,6 +152,7 @@ impl RecoveredGroup {
                 if self.follows(term, index) {
                     self.lose_from(index);
                 }
+                self.note_behind(term, index, None);
             }
         }
     }
@@ -205,6 +215,7 @@ impl RecoveredGroup {
         self.terms.clear();
         self.configurations = members.into_iter().map(|members| (Index(0), members)).collect();
         (self.loss.from, self.loss.tail) = (None, false);
+        self.behind.forget();
         self.meaning = Meaning::new(self.meaning.kind(), settings);
         self.restored = false;
     }
@@ -218,7 +229,9 @@ impl Groups {
             Lost::Entry { group, kind, term, index, in_checkpoint, what } => {
                 add(&self.stats.damage_found_total, 1);
                 out.log(Level::Error, format!("the log is damaged: {what}; the other replicas have what is lost"));
-                if !in_checkpoint && let Some(found) = found.get_mut(&group) {
+                if in_checkpoint {
+                    self.checkpoint.recovery.wounds.push((group, Mark { term, index }));
+                } else if let Some(found) = found.get_mut(&group) {
                     found.lose(kind, term, index);
                 }
             }
@@ -232,13 +245,14 @@ impl Groups {
                 if !in_checkpoint {
                     self.checkpoint.recovery.lost_batches = true;
                     for found in found.values_mut() {
-                        (found.loss.votes, found.loss.tail) = (true, true);
+                        found.loss.votes = true;
+                        found.note_tail();
                     }
                 }
             }
             Lost::Gap { group } => {
                 if let Some(found) = found.get_mut(&group) {
-                    found.loss.gap = true;
+                    found.note_gap();
                 }
             }
         }

@@ -5,7 +5,7 @@ use super::{
     Admin, AdminResult, Answer, Ask, ConfigChange, HandOver, Leaders, Led, Mail, Member, MorePartitions, NewTopic,
     Quorum, Reassign, Resource, Token, TopicRef,
 };
-use crate::groups::{Arrival, DIGEST_RANGE, Digest, TreeTold};
+use crate::groups::{Arrival, DIGEST_RANGE, Digest, Lending, TreeTold};
 use crate::znodes::TreeMail;
 use std::sync::Arc;
 use torc_base::ids::{GroupId, Index, LeaderEpoch, NodeId, Offset, ProducerId, TopicId};
@@ -32,6 +32,7 @@ mod kind {
     pub const DIGESTS: u8 = 15;
     pub const TREE: u8 = 16;
     pub const TREE_START: u8 = 17;
+    pub const LENDING: u8 = 18;
     pub const ASK_ARRIVED: u8 = 20;
     pub const ASK_ELECT: u8 = 21;
     pub const ANSWER_ELECTED: u8 = 22;
@@ -124,6 +125,10 @@ pub fn encode(mail: &Mail) -> Option<Vec<u8>> {
             out.push(kind::TREE_START);
             told.encode(&mut out);
         }
+        Mail::Lending(told) => {
+            out.push(kind::LENDING);
+            told.encode(&mut out);
+        }
         Mail::Leaders(leaders) => {
             out.push(kind::LEADERS);
             put_list(&mut out, leaders, put_led);
@@ -145,6 +150,8 @@ pub fn decode(mut bytes: &[u8], defaults: &TopicConfig) -> Read<Mail> {
         Mail::Tree(Box::new(TreeMail::decode(&mut from)?))
     } else if what == kind::TREE_START {
         Mail::TreeStart(Box::new(TreeTold::decode(&mut from)?))
+    } else if what == kind::LENDING {
+        Mail::Lending(Box::new(Lending::decode(&mut from)?))
     } else if what == kind::DIGESTS {
         Mail::Digests(take_list(&mut from, "digests", |from| {
             let (group, last) = (GroupId(from.u64("group")?), Index(from.u64("entry")?));

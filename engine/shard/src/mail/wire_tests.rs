@@ -1,11 +1,12 @@
 use super::*;
-use crate::groups::TreeWord;
+use crate::groups::{LendingWord, LentHead, TreeWord};
 use crate::mail::{CatalogChange, FetchPart, ReadFrom};
 use std::collections::BTreeSet;
-use torc_base::ids::{ConnId, Offset};
+use torc_base::ids::{ConnId, Offset, Term};
 use torc_base::limits::{ENTRY_BYTES_ANYWHERE, ENTRY_BYTES_MAX};
 use torc_base::prng::Prng;
 use torc_base::time::Wall;
+use torc_consensus::Mark;
 use torc_state::catalog::{GroupRanges, Life, Replicas};
 
 /// Random mail of the kinds that travel.
@@ -154,7 +155,7 @@ impl Writer {
 
     fn mail(&mut self) -> Mail {
         let token = Token::forwarded(self.0.below(1 << 40));
-        match self.0.below(8) {
+        match self.0.below(9) {
             0 => Mail::Ask { token, ask: Ask::ProducerId },
             1 => Mail::Ask { token, ask: Ask::Admin(self.admin()) },
             2 => Mail::Ask { token, ask: Ask::Register(Box::new(self.node())) },
@@ -171,12 +172,37 @@ impl Writer {
                 Digest { group, last, digest: w.0.next_u64() }
             })),
             6 => Mail::TreeStart(Box::new(TreeTold {
-                term: torc_base::ids::Term(self.0.below(1 << 31)),
+                term: Term(self.0.below(1 << 31)),
                 transfer: self.0.next_u64(),
                 word: self.tree_word(),
             })),
+            7 => Mail::Lending(Box::new(self.lending())),
             _ => Mail::Leaders(self.list(Writer::led)),
         }
+    }
+
+    fn lending(&mut self) -> Lending {
+        let (term, index) = (Term(self.0.below(1 << 31)), Index(self.0.between(1, 1 << 40)));
+        let word = match self.0.below(4) {
+            0 => LendingWord::Wanted { at: self.0.below(1 << 20) },
+            1 => LendingWord::Lacked,
+            2 => LendingWord::Gone,
+            _ => {
+                let (at, bytes) = (self.0.below(1 << 10), self.list(|w| w.0.next_u64() as u8));
+                let head = LentHead {
+                    kind: self.0.below(20) as u8,
+                    prefix_len: 0,
+                    compacted: self.flag(),
+                    records: self.0.next_u64() as u32,
+                    first_offset: Offset(self.0.below(1 << 40) as i64),
+                    max_timestamp: self.0.next_u64() as i64,
+                    body_crc: self.0.next_u64() as u32,
+                    total: at + bytes.len() as u64 + self.0.below(9),
+                };
+                LendingWord::Piece { head, at, bytes }
+            }
+        };
+        Lending { group: GroupId(self.0.next_u64()), entry: Mark { term, index }, word }
     }
 
     fn tree_word(&mut self) -> TreeWord {

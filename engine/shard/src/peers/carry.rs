@@ -54,8 +54,8 @@ impl Shard {
     pub(crate) fn peers_news(&mut self, now: Now, ops: &mut Ops) {
         for news in self.links.take_news() {
             match news {
-                News::Up(place, shards) => {
-                    self.with_groups(now, ops, |groups, out| groups.peer_up(out, place, shards));
+                News::Up(place, shards, lends) => {
+                    self.with_groups(now, ops, |groups, out| groups.peer_up(out, place, shards, lends));
                     self.notices.push_back(Notice::PeerUp(place));
                 }
                 News::Down(place) => {

@@ -9,6 +9,8 @@ use torc_base::limits::{ENTRY_BYTES_MAX, SHARDS_MAX};
 use torc_net::foreign::{Foreign, is_kafka_request, is_zookeeper_connect};
 use torc_net::peer::{Hello, Reason, Refusal, VERSIONS, Welcome};
 
+/// The first version in which nodes lend each other entries.
+pub(super) const WITH_LENDING: u16 = 3;
 /// The first version in which nodes say how long an entry their logs take.
 const WITH_ENTRY_BYTES: u16 = 2;
 

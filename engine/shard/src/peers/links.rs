@@ -123,8 +123,8 @@ impl Link {
 /// What happened to links.
 #[derive(Debug)]
 pub enum News {
-    /// A shard of another node can be reached; that node has so many.
-    Up(Place, u16),
+    /// A shard of another node can be reached; that node has so many, and lends entries.
+    Up(Place, u16, bool),
     /// It cannot be reached any more.
     Down(Place),
     /// A frame of a link that is up.
@@ -676,7 +676,7 @@ impl Links {
         let (cluster, shards) = (&self.settings.cluster, self.settings.shards);
         let welcome = Welcome { version, cluster: cluster.id, start: cluster.start, shards, disk: cluster.disk };
         self.wires.send(now, conn, vec![welcome.encode()], ops);
-        self.up(now, conn, place, (hello.start, hello.disk, hello.shards), ops);
+        self.up(now, conn, place, (hello.start, hello.disk, hello.shards), version, ops);
     }
 
     /// Hands a connection over that another shard was called on, once nothing is armed.
@@ -722,7 +722,7 @@ impl Links {
         for old in stale {
             self.broken(now, old, "the node was started anew", ops);
         }
-        self.up(now, conn, place, (welcome.start, welcome.disk, shards), ops);
+        self.up(now, conn, place, (welcome.start, welcome.disk, shards), welcome.version, ops);
         for shard in (0..shards).map(ShardId) {
             let at = Place { node: place.node, shard };
             self.links.entry(at).or_insert_with(|| Link::new(Some(now)));
@@ -745,7 +745,15 @@ impl Links {
         self.failed(now, place, (!passing).then_some(REFUSED_MS));
     }
 
-    fn up(&mut self, now: Mono, conn: ConnId, place: Place, (start, disk, shards): (u64, u128, u16), ops: &mut Ops) {
+    fn up(
+        &mut self,
+        now: Mono,
+        conn: ConnId,
+        place: Place,
+        (start, disk, shards): (u64, u128, u16),
+        version: u16,
+        ops: &mut Ops,
+    ) {
         let is_up = |(at, link): (&Place, &Link)| at.node == place.node && matches!(link.state, State::Up { .. });
         let first = !self.links.iter().any(is_up);
         self.next_number += 1;
@@ -763,7 +771,7 @@ impl Links {
         wire.stage = Stage::Up { place };
         self.wires.trust(conn);
         self.due = self.due.min(now);
-        self.news.push(News::Up(place, shards));
+        self.news.push(News::Up(place, shards, version >= greeting::WITH_LENDING));
         if first {
             self.log(now, Level::Info, format!("linked to node {}, which has {shards} shards", place.node), ops);
         }

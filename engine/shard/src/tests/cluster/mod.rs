@@ -10,6 +10,7 @@ mod long_entries;
 mod observers;
 mod read_only;
 mod reassignments;
+mod regains;
 pub mod rig;
 mod tree_starts;
 mod trouble;
