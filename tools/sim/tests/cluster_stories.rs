@@ -208,3 +208,40 @@ fn a_smaller_disk_takes_the_place_of_one_and_the_others_go_on_and_say_what_it_la
         has_all(&mut story, &acked, "with the new disk");
     }
 }
+
+#[test]
+fn every_disk_has_lost_other_entries_and_the_nodes_lead_again_and_have_all() {
+    stories(8, |seed, story| {
+        let mut acked = story.produce(10);
+        for round in 0..2 {
+            // Something says of the last ones, too, that they are durable.
+            story.wait(1_500);
+            (0..NODES).for_each(|node| story.cut_power(node));
+            let rotten = story.scatter(2);
+            let what = format!("seed {seed}, round {round}: {rotten:?} entries rotted");
+            assert!(rotten.iter().all(|count| *count > 0), "{what}");
+            (0..NODES).for_each(|node| story.boot(node));
+            acked.extend(story.produce(3));
+            has_all(story, &acked, &what);
+        }
+    });
+}
+
+#[test]
+fn an_entry_that_every_disk_has_lost_is_named_and_waited_for() {
+    stories(3, |seed, story| {
+        story.produce(8);
+        story.wait(1_500);
+        (0..NODES).for_each(|node| story.cut_power(node));
+        let lost = story.lose_one().unwrap_or_else(|| panic!("seed {seed}: nothing rotted"));
+        (0..NODES).for_each(|node| story.boot(node));
+        let told = format!("entry {lost} of term");
+        let said = (0..600).any(|_| {
+            story.wait(50);
+            story.has_said(&told) && story.has_said("delete the topic")
+        });
+        assert!(said, "seed {seed}: nobody says that {told} is lost\n{}", story.trail.tail());
+        let acked = (0..NODES).any(|node| story.produce_in_vain(node, 1));
+        assert!(!acked, "seed {seed}: acknowledged without what may have been before");
+    });
+}

@@ -14,6 +14,7 @@ mod mover;
 mod newcomers;
 mod reader;
 mod run;
+mod scatter;
 mod segments;
 mod story;
 mod traveller;

@@ -24,6 +24,7 @@ use kafka_protocol::protocol::Request;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use torc_base::buf::Pool;
+use torc_base::ids::{GroupId, Index};
 use torc_base::io::App;
 use torc_base::limits::{RECV_BUF_BYTES, SEGMENT_BYTES_MIN};
 use torc_base::prng::Prng;
@@ -134,6 +135,22 @@ impl<A: App> ClusterStory<A> {
             faults::damage(disk, &mut self.rng, if of_log { "wal-" } else { "checkpoint" }, of_log)
         });
         rots.count()
+    }
+
+    /// Entries rot on the disks of all nodes, which are down, none on all: see [`super::scatter`]. How many did on each.
+    pub fn scatter(&mut self, one_in: u64) -> Vec<usize> {
+        super::scatter::scatter(&mut self.world.disks, &mut self.rng, one_in)
+    }
+
+    /// An entry of the partition rots on the disks of all nodes, which are down: its index, if there is one that may.
+    pub fn lose_one(&mut self) -> Option<Index> {
+        let is_records = |group: GroupId| group != GroupId::CATALOG && group != GroupId::TREE;
+        super::scatter::lose_one(&mut self.world.disks, &mut self.rng, is_records)
+    }
+
+    /// True if some node's log has a line like that.
+    pub fn has_said(&self, what: &str) -> bool {
+        self.trail.tail().contains(what)
     }
 
     /// No other node hears of this one, nor it of them.
