@@ -87,7 +87,8 @@ fn a_node_with_a_damaged_log_gets_from_the_others_what_is_lost() {
             let index = Index(prng.between(written.get().saturating_sub(8).max(2), written.get()));
             damage(&mut cluster, node(3), part, |at| at == index);
             start(&mut cluster, node(3));
-            assert!(cluster.count(node(3), |stats| &stats.damage_found_total) > 0, "{what}");
+            // What lies in front of the checkpoint is not read: mending has the log begin another segment.
+            assert!(checkpointed || cluster.count(node(3), |stats| &stats.damage_found_total) > 0, "{what}");
             leader = cluster.leader(LOG);
             cluster.produce(leader, LOG, 50);
             end += 1;
