@@ -16,6 +16,7 @@ mod digest;
 mod draft;
 mod error;
 pub mod expiry;
+mod index;
 mod lifetime;
 mod newest;
 mod overlay;

@@ -1,15 +1,16 @@
 //! Committed znodes in memory.
 //!
-//! A znode takes 88 bytes for its place, 4 to 5 for the head of a chain of the index, and a cell that holds its name and its
-//! data: with 20 bytes of name and 100 of data 120. That is about 213 bytes in all; a test holds it to 220. Those that have
+//! A znode takes 88 bytes for its place, 9 to 10 for its entry in the index, and a cell that holds its name and its
+//! data: with 20 bytes of name and 100 of data 120. That is about 218 bytes in all; a test holds it to 220. Those that have
 //! had children, an access list that was changed or an end of their own take 48 more, ephemeral znodes and those that end by
 //! themselves 25 to 50 besides, access lists stand in a table of their own. The name is the last part of the path alone: the
 //! rest follows from the parents.
 
 use super::acl::{AclList, AclTable};
 use super::digest;
+use super::index::Index;
 use super::lifetime::{Lifetime, Lifetimes};
-use super::slab::{Index, NONE, ROOT, Slab};
+use super::slab::{NONE, ROOT, Slab};
 use super::snapshot::Walk;
 use super::texts;
 use torc_base::ids::{SessionId, Zxid};
@@ -48,7 +49,6 @@ pub struct Stat {
 #[repr(C)]
 pub(super) struct Slot {
     pub(super) path_hash: u64,
-    pub(super) chain: u32,
     pub(super) parent: u32,
     /// Where its name and data lie, one behind the other, and how long each is.
     pub(super) cell: u32,
@@ -63,7 +63,8 @@ pub(super) struct Slot {
     family: Option<Box<Family>>,
     pub(super) data_crc: u32,
     pub(super) version: i32,
-    next: u32,
+    /// Its parent's next child; of a free place the next free one.
+    pub(super) next: u32,
     prev: u32,
 }
 
@@ -86,8 +87,8 @@ pub(super) struct Family {
 const FAMILY_BYTES: usize = 48;
 
 impl Slot {
-    /// A place without a znode.
-    pub(super) fn free(chain: u32) -> Slot {
+    /// A place without a znode, and the next one of its kind.
+    pub(super) fn free(next: u32) -> Slot {
         Slot {
             czxid: 0,
             mzxid: 0,
@@ -102,9 +103,8 @@ impl Slot {
             version: 0,
             acl: NONE,
             parent: NONE,
-            next: NONE,
+            next,
             prev: NONE,
-            chain,
         }
     }
 
@@ -389,7 +389,7 @@ impl Store {
         self.allocated += slot.allocated();
         self.data_bytes += slot.data_len() as u64;
         self.lifetimes.enter(id, slot);
-        self.index.insert(&mut self.slab, id);
+        self.index.insert(slot.path_hash, id);
     }
 
     /// Puts it before its parent's other children, which count it already.
@@ -420,8 +420,8 @@ impl Store {
         assert!(id != ROOT && self.get(id).children() == 0, "a znode with others below it");
         self.preserve(id);
         self.unlink(id);
-        self.index.remove(&mut self.slab, id);
         let slot = self.slab.remove(id);
+        self.index.remove(slot.path_hash, id);
         self.lifetimes.leave(id, &slot);
         self.digest = self.digest.wrapping_sub(digest::of_znode(&slot, self.acls.hash(slot.acl)));
         self.allocated -= slot.allocated();

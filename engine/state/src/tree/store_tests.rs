@@ -164,22 +164,3 @@ fn the_visible_count_of_changes_of_children_counts_creations_and_deletions() {
     assert_eq!(seen, [1, 2, 3]);
     assert_eq!(store.stat(ROOT).pzxid, Zxid(9));
 }
-
-#[test]
-fn chains_are_short_at_every_size_and_through_removals() {
-    let acl = AclList::world(perms::ALL);
-    let mut store = Store::new(SETTINGS.secret);
-    let mut ids = Vec::new();
-    for n in 0..40_000 {
-        ids.push(store.insert(ROOT, &format!("name-{n:010}"), made(None, &acl)));
-        if n % 9_999 == 0 {
-            let lengths = store.index.lengths(&store.slab);
-            let znodes: usize = lengths.iter().enumerate().map(|(len, chains)| len * chains).sum();
-            assert_eq!(znodes, store.slab.live(), "everybody stands in one");
-            assert!(lengths.len() <= 12, "after {n}: {lengths:?}");
-        }
-    }
-    ids.into_iter().for_each(|id| store.remove(id, Zxid(0)));
-    let lengths = store.index.lengths(&store.slab);
-    assert_eq!(lengths[1..], [1], "the root is left");
-}
