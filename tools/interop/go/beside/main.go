@@ -2,6 +2,7 @@
 //
 //	beside BOOTSTRAP groups              commits per second and their latencies, the time of rebalances, the latency from producer to group consumer
 //	beside BOOTSTRAP commits             commits alone
+//	beside BOOTSTRAP end-to-end          that latency alone, both protocols
 //	beside BOOTSTRAP updates N           the latency of N updates to a compacted topic
 //	beside BOOTSTRAP updates-compacts N  the same, and the size that the topic ends with
 package main
@@ -33,6 +34,13 @@ func main() {
 	switch os.Args[2] {
 	case "groups", "commits":
 		groups(bootstrap, prefix, os.Args[2] == "groups")
+	case "end-to-end":
+		client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
+		check(err)
+		defer client.Close()
+		create(kadm.NewClient(client), prefix+"one", 1, nil)
+		endToEnd(bootstrap, prefix, "classic")
+		endToEnd(bootstrap, prefix, "consumer")
 	case "updates", "updates-compacts":
 		count, err := strconv.Atoi(os.Args[3])
 		check(err)
