@@ -4,10 +4,10 @@ use crate::ahead::{Ahead, CHUNK_BYTES_MIN, Held, Reach, Wish};
 use crate::entry::Item;
 use crate::error::WalError;
 use crate::flight::{FLIGHT_BYTES_MAX, Flight, RANGES_MAX, Ticket, corrupt};
-use crate::footers::Footers;
+use crate::footers::{FOOTERS_BYTES, Footer, Footers};
 use crate::outcome::{Claim, From, Outcome, ReadId, Share, Stats};
 use crate::search::{Goal, Part, Plan, Sources, View, fetched};
-use crate::segment::{Header, decode_footer};
+use crate::segment::Header;
 use crate::tables::Tables;
 use crate::tags::{Job, TRIPS};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,8 +97,10 @@ pub(crate) struct Reads {
     limit: usize,
     pending: BTreeMap<u64, Pending>,
     trips: BTreeMap<u64, Trip>,
-    /// Footers under way, by their trips.
-    loading: BTreeMap<SegmentId, u64>,
+    /// Footers under way, by their trips, and their bytes. Those that have come have memory of their own.
+    loading: BTreeMap<SegmentId, (u64, usize)>,
+    loading_bytes: usize,
+    footer_pool: Pool,
     /// Reads that wait until less is with the disk, by their turns and in the order of their coming. They may hold what
     /// their readers got before, so they are never kept waiting for memory.
     busy: BTreeSet<(u64, u64)>,
@@ -132,6 +134,8 @@ impl Reads {
             pending: BTreeMap::new(),
             trips: BTreeMap::new(),
             loading: BTreeMap::new(),
+            loading_bytes: 0,
+            footer_pool: Pool::new(usize::MAX, FOOTERS_BYTES / 2),
             busy: BTreeSet::new(),
             roomless: BTreeSet::new(),
             next_read: 1,
@@ -291,7 +295,7 @@ impl Reads {
 
     /// Asks the disk for a footer. False if there is no memory.
     fn load(&mut self, log: Sources, id: SegmentId, reader: Option<(u64, Claim)>, ops: &mut Vec<DiskOp>) -> bool {
-        if let Some(trip) = self.loading.get(&id) {
+        if let Some((trip, _)) = self.loading.get(&id) {
             let Some(Trip::Footer { waiting, .. }) = self.trips.get_mut(trip) else { panic!("it loads a footer") };
             waiting.extend(reader.map(|(reader, _)| reader));
             return true;
@@ -301,13 +305,15 @@ impl Reads {
         if !self.fits(length, reader.map(|(_, claim)| claim)) {
             return false;
         }
-        let bytes = self.pool.take(length).expect("the pool has no limit");
+        let bytes = self.footer_pool.take(length).expect("the pool has no limit");
+        let memory = bytes.block_bytes();
+        self.loading_bytes += memory;
         let trip = self.trip();
         let at = segment.header.bytes - length as u64;
         let tag = Job::Read { id: trip, part: 0 }.tag();
         ops.push(DiskOp { tag, kind: DiskKind::Read { file: segment.header.slot.file(), at, bytes } });
         self.count(1, length);
-        self.loading.insert(id, trip);
+        self.loading.insert(id, (trip, memory));
         self.trips.insert(
             trip,
             Trip::Footer { segment: segment.header, waiting: reader.into_iter().map(|(id, _)| id).collect() },
@@ -379,7 +385,7 @@ impl Reads {
         if claim.is_some() && self.wanted() > 0 && self.wanted() + bytes > most {
             return false;
         }
-        while self.pool.used() > 0 && self.pool.used() + bytes > limit {
+        while self.used() > 0 && self.used() + bytes > limit {
             if claim.is_none() || !self.ahead.give_way() {
                 // What is left is being read ahead, or small beside one entry.
                 return claim.is_some() && self.wanted() == 0;
@@ -388,9 +394,14 @@ impl Reads {
         true
     }
 
+    /// Bytes of flights and of what came of them, and of footers under way.
+    fn used(&self) -> usize {
+        self.pool.used() + self.loading_bytes
+    }
+
     /// Bytes that readers wait for or have not sent, as far as is known: what was kept for later may be among them.
     fn wanted(&self) -> usize {
-        self.pool.used().saturating_sub(self.ahead.memory())
+        self.used().saturating_sub(self.ahead.memory())
     }
 
     fn room(&self) -> usize {
@@ -402,7 +413,7 @@ impl Reads {
     }
 
     pub(crate) fn memory_used(&self) -> (usize, usize) {
-        (self.pool.used(), self.ahead.memory())
+        (self.used(), self.ahead.memory())
     }
 
     fn may_fly(&self, log: Sources) -> bool {
@@ -484,15 +495,15 @@ impl Reads {
         ops: &mut Vec<DiskOp>,
         out: &mut Vec<Outcome>,
     ) {
-        self.loading.remove(&segment.segment);
+        let (_, memory) = self.loading.remove(&segment.segment).expect("it is under way");
+        self.loading_bytes -= memory;
         let error = match result {
-            Ok(DiskOk::Read { bytes }) => match decode_footer(segment.segment, segment.salt, &bytes) {
-                Some((index, _)) => {
-                    self.footers.insert(segment.segment, index);
-                    None
-                }
-                None => Some(corrupt("the footer is damaged", &segment, segment.bytes - bytes.len() as u64, None)),
-            },
+            Ok(DiskOk::Read { bytes }) => {
+                let at = segment.bytes - bytes.len() as u64;
+                let footer = Footer::new(segment.segment, segment.salt, bytes.freeze());
+                let damage = || corrupt("the footer is damaged", &segment, at, None);
+                footer.map(|footer| self.footers.insert(segment.segment, footer)).is_none().then(damage)
+            }
             Ok(other) => panic!("a read ended with {other:?}"),
             Err(error) => Some(WalError::Disk { doing: "read", file: segment.slot.file_name(), error }),
         };

@@ -3,8 +3,8 @@
 use crate::ahead::CHUNK_BYTES_MAX;
 use crate::directory::{Directory, Group};
 use crate::entry::{Entry, Item, Run};
-use crate::footers::{EXTENTS_MAX, Footers};
-use crate::index::{EXTENT_BYTES, Extent, SegmentIndex};
+use crate::footers::{Extents, FOOTERS_BYTES, Footers};
+use crate::index::Extent;
 use crate::outcome::From;
 use crate::segments::Segments;
 use crate::tail::Tail;
@@ -18,7 +18,7 @@ const EXTENTS_PER_FETCH: usize = 1024;
 /// memory before they are used.
 const FOOTERS_PER_FETCH: usize = 32;
 const FOOTER_BYTES_PER_FETCH: usize = 4 << 20;
-const _: () = assert!(FOOTER_BYTES_PER_FETCH / EXTENT_BYTES <= EXTENTS_MAX / 2);
+const _: () = assert!(FOOTER_BYTES_PER_FETCH <= FOOTERS_BYTES / 2);
 
 /// The parts of the log that say where entries are.
 #[derive(Clone, Copy)]
@@ -126,11 +126,11 @@ struct Walk {
 }
 
 impl View<'_> {
-    /// Extents of a segment, if they are in memory.
-    fn index(&mut self, segment: SegmentId) -> Option<&SegmentIndex> {
+    /// A group's extents in a segment, if they are in memory.
+    fn extents(&mut self, segment: SegmentId, group: GroupId) -> Option<Extents<'_>> {
         match self.log.segments.get(segment).and_then(|s| s.index.as_ref()) {
-            Some(index) => Some(index),
-            None => self.footers.get(segment),
+            Some(index) => Some(Extents::Decoded(index.of(group))),
+            None => self.footers.of(segment, group),
         }
     }
 
@@ -185,7 +185,7 @@ impl View<'_> {
         let mut footers = Vec::new();
         let (mut footer_bytes, mut unknown) = (0, 0);
         for run in group.runs[first..].iter().take_while(|run| run.first_index <= upto) {
-            if self.index(run.segment).is_none() {
+            if self.extents(run.segment, id).is_none() {
                 let stop = !walk.items.is_empty() || (asked && (!walk.cold.is_empty() || !footers.is_empty()));
                 if stop || footers.len() == FOOTERS_PER_FETCH || walk.cold_bytes + unknown >= cold_max {
                     break;
@@ -236,16 +236,15 @@ impl View<'_> {
     /// Entries or extents of one run. False: that is all for now. Memory and disk are not mixed in one answer.
     fn of_run(&mut self, id: GroupId, run: &Run, walk: &mut Walk, cold_max: usize) -> bool {
         let (tail, upto) = (self.log.tail, walk.want.upto.min(run.last_index));
-        let index = self.index(run.segment).expect("the caller has looked");
-        let extents = index.of(id);
+        let extents = self.extents(run.segment, id).expect("the caller has looked");
         let want = Want { from: walk.want.from.max(run.first_index), upto, ..walk.want };
         let first = extents.partition_point(|e| e.last_index() < want.from || e.end_offset <= want.behind);
         let mut cold = Part { segment: run.segment, from: want.from, upto, extents: Vec::new() };
         let mut more = true;
-        for extent in extents[first..].iter().take_while(|e| e.first_index <= upto) {
+        for extent in extents.from(first).take_while(|e| e.first_index <= upto) {
             match tail.get(run.segment, extent.batch) {
                 Some(batch) if walk.cold_extents == 0 => {
-                    more = batch.items(extent, &want, &mut walk.room, &mut walk.items);
+                    more = batch.items(&extent, &want, &mut walk.room, &mut walk.items);
                 }
                 None if walk.items.is_empty() => {
                     let full = walk.cold_bytes + extent.length as usize > cold_max;
@@ -253,7 +252,7 @@ impl View<'_> {
                     if more {
                         walk.cold_bytes += extent.length as usize;
                         walk.cold_extents += 1;
-                        cold.extents.push(*extent);
+                        cold.extents.push(extent);
                     }
                 }
                 _ => more = false,
@@ -278,17 +277,18 @@ impl View<'_> {
                 continue;
             }
             let tail = self.log.tail;
-            let Some(index) = self.index(run.segment) else { return Plan::footer(run.segment) };
+            let Some(extents) = self.extents(run.segment, id) else { return Plan::footer(run.segment) };
             let end = upto.min(run.last_index);
-            let extents = index.of(id).iter().filter(|e| e.max_timestamp >= ts && e.end_offset > behind);
             let first = (*from).max(run.first_index);
-            for extent in extents.filter(|e| e.last_index() >= first && e.first_index <= end) {
-                let want = Want::extent(extent, run, group, upto);
+            let extents = extents.from(extents.partition_point(|e| e.last_index() < first));
+            let within = extents.take_while(|e| e.first_index <= end);
+            for extent in within.filter(|e| e.max_timestamp >= ts && e.end_offset > behind) {
+                let want = Want::extent(&extent, run, group, upto);
                 let Some(batch) = tail.get(run.segment, extent.batch) else {
-                    return Plan::extent(run.segment, *extent, &want);
+                    return Plan::extent(run.segment, extent, &want);
                 };
                 let mut items = Vec::new();
-                batch.items(extent, &want, &mut usize::MAX.clone(), &mut items);
+                batch.items(&extent, &want, &mut usize::MAX.clone(), &mut items);
                 let fits = |i: &Item| i.max_timestamp >= ts && i.index >= *from && i.end_offset() > behind;
                 if let Some(item) = items.into_iter().find(fits) {
                     return Plan::Done(vec![item]);
@@ -318,14 +318,14 @@ impl View<'_> {
             let Some(&run) = runs.max_by_key(|r| (r.max_timestamp, Reverse(r.first_index))) else {
                 return Plan::Done(best.take().into_iter().collect());
             };
-            let Some(index) = self.index(run.segment) else { return Plan::footer(run.segment) };
+            let Some(extents) = self.extents(run.segment, id) else { return Plan::footer(run.segment) };
             let first = group.first.max(run.first_index);
-            let within = |e: &&Extent| {
+            let within = |e: &Extent| {
                 e.first_index <= upto.min(run.last_index) && e.last_index() >= first && e.end_offset > behind
             };
-            let unseen = |e: &&Extent| e.max_timestamp > floor && !seen.extents.contains(&(run.segment, e.first_index));
-            let extents = index.of(id).iter().filter(within).filter(unseen);
-            let Some(&extent) = extents.max_by_key(|e| (e.max_timestamp, Reverse(e.first_index))) else {
+            let unseen = |e: &Extent| e.max_timestamp > floor && !seen.extents.contains(&(run.segment, e.first_index));
+            let extents = extents.from(0).filter(within).filter(unseen);
+            let Some(extent) = extents.max_by_key(|e| (e.max_timestamp, Reverse(e.first_index))) else {
                 seen.runs.push((run.segment, run.first_index));
                 continue;
             };
