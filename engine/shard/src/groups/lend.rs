@@ -210,7 +210,7 @@ impl Groups {
         let others: Vec<NodeId> = group.raft.peers().iter().map(|peer| peer.id).filter(|node| *node != own).collect();
         let reachable = |node: &NodeId| self.place_of(*node, id).filter(|_| self.may_borrow(*node));
         let passed = &self.lendings.wanted[&id].passed;
-        let next = others.iter().filter(|node| !passed.contains(node)).find_map(|node| reachable(node));
+        let next = others.iter().filter(|node| !passed.contains(node)).find_map(reachable);
         let wanted = self.lendings.wanted.get_mut(&id).expect("just seen");
         wanted.bytes.clear();
         let Some(place) = next else {
