@@ -134,13 +134,6 @@ bugs! {
         new: "last >= self.log.last_mark().max(if AWAKE { Mark::default() } else { self.lost_tail() })",
         rules: &["leader completeness:", "state machine safety:"],
     };
-    a_log_that_is_put_together_from_two_is_caught: Bug {
-        name: "regained-behind-another",
-        file: "doubt.rs",
-        old: "self.log.last_mark() == prev &&",
-        new: "(self.log.last_mark() == prev || AWAKE && self.log.last() == prev.index) &&",
-        rules: &["log matching:", "leader completeness:", "state machine safety:"],
-    };
     a_damaged_log_that_stands_before_it_has_all_again_is_caught: Bug {
         name: "regained-in-part",
         file: "doubt.rs",
