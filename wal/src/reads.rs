@@ -114,6 +114,9 @@ pub(crate) struct Reads {
     footers: Footers,
     tables: Tables,
     ahead: Ahead,
+    /// See [`Reads::compacts`].
+    compacted: Option<GroupId>,
+    compaction_bytes: u64,
     stats: Counts,
 }
 
@@ -145,6 +148,8 @@ impl Reads {
             footers: Footers::default(),
             tables: Tables::default(),
             ahead: Ahead::new(ahead_bytes),
+            compacted: None,
+            compaction_bytes: 0,
             stats: Counts::default(),
         }
     }
@@ -207,7 +212,7 @@ impl Reads {
                 }
                 pending.footers = segments.len();
                 for segment in segments {
-                    if !self.load(log, segment, Some((id, pending.claim)), ops) {
+                    if !self.load(log, (group, segment), Some((id, pending.claim)), ops) {
                         // Those that are under way already find it gone or waiting for memory, and leave it so.
                         pending.footers = 0;
                         return self.without_room(id, pending);
@@ -284,7 +289,7 @@ impl Reads {
                 }
                 Plan::Footers(segments) => {
                     // The reader's next read goes on from there.
-                    self.load(log, segments[0], None, ops);
+                    self.load(log, (group, segments[0]), None, ops);
                     return;
                 }
                 // From here on the entries are in memory.
@@ -294,7 +299,13 @@ impl Reads {
     }
 
     /// Asks the disk for a footer. False if there is no memory.
-    fn load(&mut self, log: Sources, id: SegmentId, reader: Option<(u64, Claim)>, ops: &mut Vec<DiskOp>) -> bool {
+    fn load(
+        &mut self,
+        log: Sources,
+        (group, id): (GroupId, SegmentId),
+        reader: Option<(u64, Claim)>,
+        ops: &mut Vec<DiskOp>,
+    ) -> bool {
         if let Some((trip, _)) = self.loading.get(&id) {
             let Some(Trip::Footer { waiting, .. }) = self.trips.get_mut(trip) else { panic!("it loads a footer") };
             waiting.extend(reader.map(|(reader, _)| reader));
@@ -312,7 +323,7 @@ impl Reads {
         let at = segment.header.bytes - length as u64;
         let tag = Job::Read { id: trip, part: 0 }.tag();
         ops.push(DiskOp { tag, kind: DiskKind::Read { file: segment.header.slot.file(), at, bytes } });
-        self.count(1, length);
+        self.count(group, 1, length);
         self.loading.insert(id, (trip, memory));
         self.trips.insert(
             trip,
@@ -351,7 +362,7 @@ impl Reads {
         let (last, end, payload) = ticket.reach();
         let (trip, count) = (self.trip(), ticket.ops);
         let flight = ticket.start(trip, &self.pool, ops);
-        self.count(count, flight.bytes);
+        self.count(group, count, flight.bytes);
         self.flying += flight.bytes;
         let trip_of = match (goal, reader) {
             (Goal::Entries { from, .. }, _) => {
@@ -370,6 +381,16 @@ impl Reads {
         };
         self.trips.insert(trip, trip_of);
         Launch::Flies(trip)
+    }
+
+    /// The group that is being compacted. Who else reads it meanwhile counts with that.
+    pub(crate) fn compacts(&mut self, group: Option<GroupId>) {
+        self.compacted = group;
+    }
+
+    /// Bytes that the disk was asked for of the group that is being compacted, since the last time.
+    pub(crate) fn take_compaction_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.compaction_bytes)
     }
 
     /// True if there is memory for `bytes` more. `claim`: a reader's; `None`: they are read ahead. What is kept for later
@@ -426,8 +447,11 @@ impl Reads {
         self.next_trip
     }
 
-    fn count(&mut self, ops: usize, bytes: usize) {
+    fn count(&mut self, group: GroupId, ops: usize, bytes: usize) {
         self.ops += ops;
+        if self.compacted == Some(group) {
+            self.compaction_bytes += bytes as u64;
+        }
         self.stats.disk_reads += ops as u64;
         self.stats.disk_read_bytes += bytes as u64;
     }

@@ -799,13 +799,28 @@ impl Wal {
         self.cleaner.put_part(part, items);
     }
 
-    /// So many bytes were read for the compaction: they count in the cleaner's pace.
+    /// [`Wal::read`] for the compaction: what the disk has to bring for it counts in the cleaner's pace.
+    pub fn read_to_compact(
+        &mut self,
+        group: GroupId,
+        (from, upto): (Index, Index),
+        max_bytes: usize,
+        claim: Claim,
+        ops: &mut Vec<DiskOp>,
+    ) -> Read {
+        self.reader.compacts(Some(group));
+        self.read(group, From::Index(from), upto, max_bytes, claim, ops)
+    }
+
+    /// A read of `bytes` for the compaction is over. What the disk brought along, of batches that many groups share and of footers, can be
+    /// many times that.
     pub fn charge_compaction(&mut self, now: Mono, bytes: u64) {
-        self.cleaner.charge(now, bytes);
+        self.cleaner.charge(now, bytes.max(self.reader.take_compaction_bytes()));
     }
 
     /// All parts have been handed over (`whole`), or no more will be.
     pub fn end_compaction(&mut self, whole: bool) {
+        self.reader.compacts(None);
         self.cleaner.end_compaction(whole);
     }
 

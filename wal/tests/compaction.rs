@@ -552,3 +552,28 @@ fn a_read_on_its_way_while_compaction_ends_finds_what_is_left() {
         }
     }
 }
+
+/// Entries of a group that shares its batches with others lie pages apart: what the disk has to bring is many times what they are.
+#[test]
+fn what_the_disk_brings_for_a_compaction_counts_in_its_pace_not_what_was_wanted() {
+    let mut world = World::new(cleaning(), 97, 60);
+    world.rig.checkpoint();
+    let last = world.rig.wal.last_index(GroupId(1)).expect("known");
+    assert!(world.rig.wal.begin_compaction());
+    let stats = |world: &World| world.rig.wal.stats();
+    let before = stats(&world);
+    let range = (Index(1), last);
+    let read = world.rig.wal.read_to_compact(GroupId(1), range, 20_000, FIRST, &mut world.rig.pending);
+    let Read::Pending(id) = read else { panic!("it is on disk: {read:?}") };
+    let items = world.rig.wait_read(id).expect("sound");
+    let wanted: usize = items.iter().map(|item| item.bytes.len()).sum();
+    world.rig.wal.charge_compaction(world.rig.now.mono, wanted as u64);
+    let brought = stats(&world).disk_read_bytes - before.disk_read_bytes;
+    assert!(brought > wanted as u64);
+    assert_eq!(stats(&world).cleaner_read_bytes - before.cleaner_read_bytes, brought);
+    // What comes from memory counts as what it is, and what others read does not count.
+    world.rig.read_all(2, 1 << 20).expect("sound");
+    world.rig.wal.charge_compaction(world.rig.now.mono, 7);
+    assert_eq!(stats(&world).cleaner_read_bytes - before.cleaner_read_bytes, brought + 7);
+    world.rig.wal.end_compaction(false);
+}

@@ -29,7 +29,7 @@ use torc_base::time::{Mono, Wall};
 use torc_base::turns::Work;
 use torc_state::compaction::{Compaction as Rules, Dirt, Keys};
 use torc_state::retention::Age;
-use torc_wal::{Claim, Compacting, From, Item, Part, Read, ReadId, Share, WalError};
+use torc_wal::{Claim, Compacting, Item, Part, Read, ReadId, Share, WalError};
 
 /// Bytes of one read.
 const PIECE: usize = 256 << 10;
@@ -315,7 +315,7 @@ impl Groups {
             return self.end_round(out);
         }
         let claim = Claim { share: Share::Half, turn: self.fetches.fair.turn(Flow::Compaction) };
-        let read = self.wal.read(job.id, From::Index(job.next.0), end, PIECE, claim, &mut self.disk_ops);
+        let read = self.wal.read_to_compact(job.id, (job.next.0, end), PIECE, claim, &mut self.disk_ops);
         self.emit_disk(out);
         match read {
             Read::Ready(items) => {
