@@ -269,15 +269,7 @@ class Side:
         host, _, port = self.addresses[0].rpartition(":")
         with jute.socket.create_connection((host, int(port)), jute.TIMEOUT_S) as connection:
             connection.sendall(bytes.fromhex(text))
-            answer = b""
-            try:
-                while more := connection.recv(4096):
-                    answer += more
-            except ConnectionError:
-                pass
-            except TimeoutError:
-                return ["open", answer.hex()]
-        return ["closed", answer.hex()]
+            return until_quiet(connection, jute.TIMEOUT_S)
 
     def do_lose(self, session):
         self.connections[session].close()
@@ -305,6 +297,20 @@ class Side:
                 while isinstance(connection.next(), Event):
                     pass
                 connection.close()
+
+
+def until_quiet(connection, patience_s):
+    """Whether the server closes the connection, and what it says before."""
+    connection.settimeout(patience_s)
+    answer = b""
+    try:
+        while more := connection.recv(65536):
+            answer += more
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        return ["open", answer.hex()]
+    return ["closed", answer.hex()]
 
 
 def told(connection, session):

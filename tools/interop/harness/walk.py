@@ -12,7 +12,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from harness import bad, differential, jute, scripts
-from harness.differential import Pairs, Side, told
+from harness.differential import Pairs, Side, told, until_quiet
 from harness.jute import CLOSE_SESSION, CREATE, PING, Malformed, Session
 
 SUBJECT, WITNESS = 0, 1  # sessions: one that sends what is bad, one that makes znodes and looks at them
@@ -188,7 +188,7 @@ class Walk:
         connection.socket.sendall(case.bytes)
         if case.ends:
             connection.socket.shutdown(socket.SHUT_WR)
-        seen = self.until_quiet(connection.socket, b"")
+        seen = until_quiet(connection.socket, QUIET_S)
         connection.closed = True  # what is left of a frame is not to be gone on with
         return [seen, *self.side.catch_up(SUBJECT)]
 
@@ -198,21 +198,8 @@ class Walk:
             connection.sendall(case.bytes)
             if case.ends:
                 connection.shutdown(socket.SHUT_WR)
-            state, answer = self.until_quiet(connection, b"")
+            state, answer = until_quiet(connection, QUIET_S)
         return [state, answer if not answer or bytes.fromhex(answer) in WORDS else "some"]
-
-    @staticmethod
-    def until_quiet(connection, answer):
-        """Whether the server closes the connection, and what it says before."""
-        connection.settimeout(QUIET_S)
-        try:
-            while more := connection.recv(65536):
-                answer += more
-        except ConnectionError:
-            pass
-        except TimeoutError:
-            return ["open", answer.hex()]
-        return ["closed", answer.hex()]
 
     def do_connect(self, case):
         own = self.side.sessions[SUBJECT]

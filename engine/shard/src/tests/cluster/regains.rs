@@ -124,7 +124,7 @@ fn an_entry_that_nobody_has_whole_is_waited_for() {
             assert!(!raft.is_leader() && raft.log().last() < lost, "{}", cluster.describe(LOG));
             let told =
                 |line: &&str| line.contains(&format!("entry {lost} of term")) && line.contains("delete the topic");
-            assert!(cluster.logs(id).iter().any(|line| told(line)), "{:?}", cluster.logs(id));
+            assert!(cluster.logs(id).iter().any(told), "{:?}", cluster.logs(id));
         }
         if stop {
             // A checkpoint would give up what lies behind it.
