@@ -24,7 +24,7 @@ impl Footer {
     pub(crate) fn new(segment: SegmentId, salt: u64, bytes: Buf) -> Option<Footer> {
         let trailer = check_footer(segment, salt, &bytes)?;
         let footer = Footer { bytes, extents: trailer.extents as usize, end: trailer.end };
-        let all = Extents::Lying { bytes: &footer.bytes[..footer.extents * EXTENT_BYTES], end: footer.end };
+        let all = footer.lying(0, footer.extents);
         let mut before = None;
         for at in 0..footer.extents {
             let extent = all.decode(at)?;
@@ -38,10 +38,14 @@ impl Footer {
     }
 
     fn of(&self, group: GroupId) -> Extents<'_> {
-        let all = Extents::Lying { bytes: &self.bytes[..self.extents * EXTENT_BYTES], end: self.end };
+        let all = self.lying(0, self.extents);
         let first = all.partition_point(|extent| extent.group < group);
-        let end = all.partition_point(|extent| extent.group <= group);
-        Extents::Lying { bytes: &self.bytes[first * EXTENT_BYTES..end * EXTENT_BYTES], end: self.end }
+        self.lying(first, all.partition_point(|extent| extent.group <= group))
+    }
+
+    /// Those from number `first` up to `upto`.
+    fn lying(&self, first: usize, upto: usize) -> Extents<'_> {
+        Extents::Lying { bytes: &self.bytes[first * EXTENT_BYTES..upto * EXTENT_BYTES], end: self.end }
     }
 }
 
@@ -100,12 +104,21 @@ pub(crate) struct Footers {
 }
 
 impl Footers {
+    /// True if the segment's footer is loaded. It is wanted soon.
+    pub(crate) fn has(&mut self, segment: SegmentId) -> bool {
+        self.get(segment).is_some()
+    }
+
     /// A group's extents in a segment whose footer is loaded.
     pub(crate) fn of(&mut self, segment: SegmentId, group: GroupId) -> Option<Extents<'_>> {
+        self.get(segment).map(|footer| footer.of(group))
+    }
+
+    fn get(&mut self, segment: SegmentId) -> Option<&Footer> {
         self.clock += 1;
         let (footer, used) = self.loaded.get_mut(&segment)?;
         *used = self.clock;
-        Some(footer.of(group))
+        Some(footer)
     }
 
     /// Adds one; the longest unused go when there is too much. The new one stays, however large.

@@ -99,7 +99,6 @@ pub(crate) struct Reads {
     trips: BTreeMap<u64, Trip>,
     /// Footers under way, by their trips, and their bytes. Those that have come have memory of their own.
     loading: BTreeMap<SegmentId, (u64, usize)>,
-    loading_bytes: usize,
     footer_pool: Pool,
     /// Reads that wait until less is with the disk, by their turns and in the order of their coming. They may hold what
     /// their readers got before, so they are never kept waiting for memory.
@@ -137,7 +136,6 @@ impl Reads {
             pending: BTreeMap::new(),
             trips: BTreeMap::new(),
             loading: BTreeMap::new(),
-            loading_bytes: 0,
             footer_pool: Pool::new(usize::MAX, FOOTERS_BYTES / 2),
             busy: BTreeSet::new(),
             roomless: BTreeSet::new(),
@@ -318,7 +316,6 @@ impl Reads {
         }
         let bytes = self.footer_pool.take(length).expect("the pool has no limit");
         let memory = bytes.block_bytes();
-        self.loading_bytes += memory;
         let trip = self.trip();
         let at = segment.header.bytes - length as u64;
         let tag = Job::Read { id: trip, part: 0 }.tag();
@@ -417,7 +414,7 @@ impl Reads {
 
     /// Bytes of flights and of what came of them, and of footers under way.
     fn used(&self) -> usize {
-        self.pool.used() + self.loading_bytes
+        self.pool.used() + self.loading.values().map(|(_, bytes)| bytes).sum::<usize>()
     }
 
     /// Bytes that readers wait for or have not sent, as far as is known: what was kept for later may be among them.
@@ -519,8 +516,7 @@ impl Reads {
         ops: &mut Vec<DiskOp>,
         out: &mut Vec<Outcome>,
     ) {
-        let (_, memory) = self.loading.remove(&segment.segment).expect("it is under way");
-        self.loading_bytes -= memory;
+        self.loading.remove(&segment.segment).expect("it is under way");
         let error = match result {
             Ok(DiskOk::Read { bytes }) => {
                 let at = segment.bytes - bytes.len() as u64;

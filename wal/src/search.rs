@@ -134,6 +134,11 @@ impl View<'_> {
         }
     }
 
+    /// True if the extents of a segment are in memory.
+    fn has_extents(&mut self, segment: SegmentId) -> bool {
+        self.log.segments.get(segment).is_some_and(|s| s.index.is_some()) || self.footers.has(segment)
+    }
+
     /// The next step towards the goal. Of what must be read from disk about `share` bytes at most, one extent aside.
     pub(crate) fn plan(&mut self, group: GroupId, goal: &mut Goal, share: usize) -> Plan {
         let directory = self.log.directory;
@@ -185,7 +190,7 @@ impl View<'_> {
         let mut footers = Vec::new();
         let (mut footer_bytes, mut unknown) = (0, 0);
         for run in group.runs[first..].iter().take_while(|run| run.first_index <= upto) {
-            if self.extents(run.segment, id).is_none() {
+            if !self.has_extents(run.segment) {
                 let stop = !walk.items.is_empty() || (asked && (!walk.cold.is_empty() || !footers.is_empty()));
                 if stop || footers.len() == FOOTERS_PER_FETCH || walk.cold_bytes + unknown >= cold_max {
                     break;
