@@ -2,8 +2,11 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
+import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +23,7 @@ PROCESSES = 2
 CALLING_PROCESSES = 4  # these wait more than they work
 GROUPS_AT_ONCE = 5  # so do these
 CLIENT_TIMEOUT_S = 120
+LOG_LINES, LOG_LINE_CHARS = 8, 400  # of a log, when something failed
 RUN_TIMEOUT_S = 600  # a server that died fails the run in bounded time
 
 
@@ -223,6 +227,7 @@ class Matrix:
         if "tools" in self.parts:
             lines += [f"Kafka's own tools: {self.cell('tools', 'tools')}", ""]
         lines += [f"FAILED {writer}: {subject} at {step}: {error}" for (writer, step, subject), error in self.checks.items() if error]
+        lines += last_words(error for error in self.checks.values() if error)
         return "\n".join([*lines, self.summary()])
 
     def summary(self):
@@ -232,6 +237,15 @@ class Matrix:
 def aligned(rows):
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def last_words(errors):
+    """The ends of the logs that errors point to, without the frames of stacks: where the tests ran, nobody may be able to look."""
+    for path in sorted({path for error in errors for path in re.findall(r"see (/[^\s;]+)", error)}):
+        with contextlib.suppress(OSError):
+            lines = pathlib.Path(path).read_text(errors="replace").splitlines()
+            ends = [line[:LOG_LINE_CHARS] for line in lines if line.strip() and not line.startswith("\tat ")][-LOG_LINES:]
+            yield from (f"{pathlib.Path(path).name}: {line}" for line in ends or ["is empty"])
 
 
 def lines_of(topics):

@@ -11,7 +11,7 @@ from harness import groups, plan, probe, tools
 from harness.calls import CALLS, LIST_GROUPS, SERVED, Day
 from harness.clients import CLIENTS, HERE, Abilities, Client
 from harness.groups import CROWD_STEPS, STEPS, Alone, Crowd, crowds_of
-from harness.matrix import Topic, compare_acks, compare_digests
+from harness.matrix import Topic, compare_acks, compare_digests, last_words
 from harness.services import SERVICES
 from harness.stage import Stage
 from harness.words import Words
@@ -226,6 +226,13 @@ class Groups(unittest.TestCase):
         self.assertTrue(crowd.in_hand(0, 4))
         for record in ((0, 6), (1, 4), (0, 8), (2, 0)):
             self.assertFalse(crowd.in_hand(*record))
+
+    def test_the_ends_of_logs_are_told_with_what_failed(self):
+        with tempfile.TemporaryDirectory() as directory:
+            log = pathlib.Path(directory) / "member.log"
+            log.write_text("Exception in thread \"main\" Fenced\n\tat a.b(C.java:1)\n")
+            errors = [f"exited; see {log}", f"read nothing; see {log}", "no log", f"see {directory}/none.log"]
+            self.assertEqual(list(last_words(errors)), ['member.log: Exception in thread "main" Fenced'])
 
     def test_crowds_are_of_those_that_can_share(self):
         apis = {groups.CONSUMER_HEARTBEAT}
