@@ -9,7 +9,7 @@ impl Coordinator {
     /// What a group of `replayed`, which has been given the records of this coordinator's log, has otherwise than here;
     /// `None` if nothing is, as it has to be after every step.
     pub fn difference(&self, replayed: &Coordinator) -> Option<String> {
-        let ids: BTreeSet<&Text> = self.groups.keys().chain(replayed.groups.keys()).collect();
+        let ids: BTreeSet<&Text> = self.groups.names().chain(replayed.groups.names()).collect();
         ids.into_iter().find_map(|id| {
             let (live, replayed) = (self.groups.get(id), replayed.groups.get(id));
             let is_preparing = live.is_some_and(|group| group.state() == GroupState::PreparingRebalance);

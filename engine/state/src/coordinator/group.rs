@@ -2,6 +2,7 @@
 
 use super::classic::Classic;
 use super::modern::Consumer;
+use super::names::Timers;
 use super::offsets::Offsets;
 use super::request::{Heartbeat, Leaver, Sync};
 use super::response::{GroupState, GroupType, LeaverResponse, Refusal, Response};
@@ -108,17 +109,15 @@ impl Group {
 
     /// After something has happened to it: its memory is counted among `bytes`, its timer set among `timers`. False if it is nothing
     /// any more, and has to go.
-    pub(super) fn settle(&mut self, id: &Text, timers: &mut BTreeSet<(Mono, Text)>, bytes: &mut usize) -> bool {
+    pub(super) fn settle(&mut self, id: &Text, timers: &mut Timers, bytes: &mut usize) -> bool {
         let is_nothing = self.is_nothing();
         let counted = if is_nothing { 0 } else { self.bytes(id) };
         *bytes = *bytes - std::mem::replace(&mut self.counted, counted) + counted;
         let wake = self.wake().filter(|_| !is_nothing);
         let is_later = wake.is_some() && self.armed <= wake && self.armed.is_some();
         if !is_later && wake != self.armed {
-            if let Some(armed) = std::mem::replace(&mut self.armed, wake) {
-                timers.remove(&(armed, id.clone()));
-            }
-            timers.extend(wake.map(|at| (at, id.clone())));
+            let before = std::mem::replace(&mut self.armed, wake);
+            timers.set(id, before, wake);
         }
         !is_nothing
     }

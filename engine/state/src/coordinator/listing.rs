@@ -17,15 +17,14 @@ impl Coordinator {
         groups.iter().map(describe).collect()
     }
 
-    /// All groups behind that one, in the order of their names.
+    /// All groups behind that one, in an order that stays.
     pub fn progress(&self, behind: Option<&Text>) -> impl Iterator<Item = Progress<'_>> {
-        let from = behind.map_or(Unbounded, Excluded);
-        self.groups.range::<Text, _>((from, Unbounded)).map(|(id, group)| Progress { id, group })
+        self.groups.behind(behind).map(|(id, group)| Progress { id, group })
     }
 
     /// That group.
     pub fn progress_of(&self, group: &Text) -> Option<Progress<'_>> {
-        self.groups.get_key_value(group).map(|(id, group)| Progress { id, group })
+        self.groups.get_named(group).map(|(id, group)| Progress { id, group })
     }
 
     pub(super) fn list(&self, list: &List) -> Vec<Listed> {
@@ -41,7 +40,9 @@ impl Coordinator {
             state: group.state(),
             kind: group.kind(),
         };
-        self.groups.iter().filter(passes).map(listed).collect()
+        let mut all: Vec<Listed> = self.groups.iter().filter(passes).map(listed).collect();
+        all.sort_unstable_by(|a, b| a.group.cmp(&b.group));
+        all
     }
 }
 

@@ -278,5 +278,5 @@ fn a_group_changes_its_protocol_only_as_far_as_its_records_fit() {
     new.ask(&mut rig).expect("it leaves");
     let kinds = |record: &Record| matches!(record, Record::Group { value: Some(_), .. });
     assert!(!rig.log.iter().any(kinds), "no record of a classic group");
-    assert_eq!(rig.coordinator.groups["g"].kind(), GroupType::Consumer);
+    assert_eq!(rig.coordinator.groups.get(&"g".into()).expect("is there").kind(), GroupType::Consumer);
 }

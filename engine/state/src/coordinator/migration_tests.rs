@@ -98,7 +98,7 @@ fn rig(migration: Migration) -> Rig {
 }
 
 fn kind(rig: &Rig) -> GroupType {
-    rig.coordinator.groups["g"].kind()
+    rig.coordinator.groups.get(&"g".into()).expect("is there").kind()
 }
 
 fn held_by(client: &Client) -> BTreeSet<i32> {
@@ -177,7 +177,10 @@ fn a_member_that_dies_takes_the_group_back_with_it() {
         }
     }
     assert_eq!(kind(&rig), GroupType::Classic);
-    assert_eq!(rig.coordinator.groups["g"].classic.as_ref().expect("is there").members().len(), 2);
+    assert_eq!(
+        rig.coordinator.groups.get(&"g".into()).expect("is there").classic.as_ref().expect("is there").members().len(),
+        2
+    );
 }
 
 #[test]
@@ -303,7 +306,7 @@ fn members_of_both_protocols_share_a_topic_and_never_a_partition() {
                     classics.iter_mut().for_each(|classic| classic.live(&mut rig, &mut tickets));
                 }
             }
-            let Some(group) = rig.coordinator.groups.get("g") else { continue };
+            let Some(group) = rig.coordinator.groups.get(&"g".into()) else { continue };
             match group.kind() {
                 GroupType::Consumer => {
                     consumers += 1;

@@ -23,6 +23,7 @@ mod expiry;
 mod group;
 mod listing;
 mod modern;
+mod names;
 mod offsets;
 
 #[cfg(test)]
@@ -54,6 +55,7 @@ use group::Group;
 pub use listing::Progress;
 use modern::Consumer;
 pub use modern::Migration;
+use names::{Named, Timers};
 pub use offsets::Reading;
 use record::Record;
 use request::{Join, Leave, Request};
@@ -195,9 +197,9 @@ pub struct Coordinator {
     settings: Arc<CoordinatorSettings>,
     /// The longest record that the log takes ([`Record::bytes_max`]).
     record_bytes_max: usize,
-    groups: BTreeMap<Text, Group>,
-    /// When to look at which group; each stands here at most once.
-    timers: BTreeSet<(Mono, Text)>,
+    groups: Named<Group>,
+    /// Each group stands here at most once.
+    timers: Timers,
     /// Requests that wait for their answers: their groups, and whether the client knows its member's id.
     parked: BTreeMap<Ticket, (Text, bool)>,
     bytes: usize,
@@ -214,8 +216,8 @@ impl Coordinator {
         Coordinator {
             settings,
             record_bytes_max,
-            groups: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            groups: Named::new(),
+            timers: Timers::default(),
             parked: BTreeMap::new(),
             bytes: 0,
             expiry: None,
@@ -232,10 +234,10 @@ impl Coordinator {
     pub fn replay(&mut self, record: &Record) {
         assert!(self.expiry.is_none(), "the log is replayed before the start");
         let id = record.group();
-        if record.is_tombstone() && !self.groups.contains_key(id) {
+        if record.is_tombstone() && !self.groups.contains(id) {
             return;
         }
-        let group = self.groups.entry(id.clone()).or_default();
+        let group = self.groups.get_or_default(id);
         match record {
             Record::Offset { topic, partition, value: Some(value), .. } => {
                 group.offsets.put(topic, *partition, value.clone());
@@ -261,7 +263,7 @@ impl Coordinator {
         assert!(self.expiry.is_none(), "a coordinator starts once");
         self.expiry = Some(world.now.mono.plus_ms(self.settings.offsets_retention_check_interval_ms));
         let mut out = Outcome::default();
-        let ids: Vec<Text> = self.groups.keys().cloned().collect();
+        let ids: Vec<Text> = self.groups.names().cloned().collect();
         for id in ids {
             self.on_group(world, &mut out, &id, |group, step| group.start(step));
         }
@@ -344,13 +346,13 @@ impl Coordinator {
 
     /// The next moment at which [`Coordinator::tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Mono> {
-        min_some(self.timers.first().map(|(at, _)| *at), self.expiry)
+        min_some(self.timers.next(), self.expiry)
     }
 
     /// Does what is due.
     pub fn tick(&mut self, world: &mut World<'_>) -> Outcome {
         let mut out = Outcome::default();
-        while let Some((_, id)) = self.timers.first().filter(|(at, _)| *at <= world.now.mono).cloned() {
+        while let Some(id) = self.timers.due(world.now.mono) {
             self.on_group(world, &mut out, &id, |group, step| group.tick(step));
             self.rearm(&id, world.now.mono);
         }
@@ -405,7 +407,7 @@ impl Coordinator {
 
     fn join(&mut self, world: &mut World<'_>, out: &mut Outcome, ticket: Ticket, mut join: Join) {
         let allowed = self.settings.min_session_timeout_ms..=self.settings.max_session_timeout_ms;
-        let is_known = self.groups.contains_key(&join.group);
+        let is_known = self.groups.contains(&join.group);
         let refusal = match () {
             () if join.group.is_empty() => Some(Refusal::InvalidGroupId),
             () if !allowed.contains(&join.session_timeout) => Some(Refusal::InvalidSessionTimeout),
@@ -427,7 +429,7 @@ impl Coordinator {
         let knows_id = !join.member.is_empty();
         let id = join.group.clone();
         self.parked.insert(ticket, (id.clone(), knows_id));
-        self.groups.entry(id.clone()).or_default();
+        self.groups.get_or_default(&id);
         self.on_group(world, out, &id, |group, step| {
             if let Some(consumer) = &mut group.consumer {
                 if !consumer.is_empty() {
@@ -456,12 +458,11 @@ impl Coordinator {
         beat: &request::ConsumerHeartbeat,
     ) -> Result<response::ConsumerBeat, Refusal> {
         modern::check_heartbeat(beat, &self.settings)?;
-        let is_known = self.groups.contains_key(&beat.group);
-        if beat.epoch == 0 && !is_known {
+        if beat.epoch == 0 && !self.groups.contains(&beat.group) {
             if self.groups.len() >= GROUPS_PER_COORDINATOR_MAX {
                 return Err(Refusal::CoordinatorNotAvailable);
             }
-            self.groups.insert(beat.group.clone(), Group::default());
+            self.groups.get_or_default(&beat.group);
         }
         let result = self.on_group(world, out, &beat.group, |group, step| group.consumer_heartbeat(step, beat));
         result.unwrap_or(Err(Refusal::GroupIdNotFound))
@@ -489,7 +490,7 @@ impl Coordinator {
         out: &mut Outcome,
         commit: &request::Commit,
     ) -> Result<Vec<(Text, Vec<response::PartitionResult>)>, Refusal> {
-        if !self.groups.contains_key(&commit.group) {
+        if !self.groups.contains(&commit.group) {
             if commit.generation >= 0 {
                 let old = Refusal::IllegalGeneration;
                 return Err(if commit.knows_epochs { Refusal::GroupIdNotFound } else { old });
@@ -497,7 +498,7 @@ impl Coordinator {
             if self.groups.len() >= GROUPS_PER_COORDINATOR_MAX {
                 return Err(Refusal::CoordinatorNotAvailable);
             }
-            self.groups.insert(commit.group.clone(), Group::default());
+            self.groups.get_or_default(&commit.group);
         }
         self.on_group(world, out, &commit.group, |group, step| group.commit(step, commit)).expect("is there")
     }
@@ -538,10 +539,8 @@ impl Coordinator {
 
     /// Looks through the next groups for offsets that have expired.
     fn expire(&mut self, world: &mut World<'_>, out: &mut Outcome) {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = self.expiry_at.clone().map_or(Unbounded, Excluded);
-        let ids: Vec<Text> =
-            self.groups.range::<Text, _>((from, Unbounded)).take(EXPIRY_GROUPS).map(|(id, _)| id.clone()).collect();
+        let next = self.groups.behind(self.expiry_at.as_ref()).take(EXPIRY_GROUPS);
+        let ids: Vec<Text> = next.map(|(id, _)| id.clone()).collect();
         for id in &ids {
             self.on_group(world, out, id, |group, step| group.expire(step));
         }
@@ -550,8 +549,7 @@ impl Coordinator {
         self.expiry = Some(world.now.mono.plus_ms(rest));
     }
 
-    /// Works on a group, if it is there. It is looked up once: of thousands of groups each name that is looked at on the way is far
-    /// from the last, and a heartbeat does little else.
+    /// Works on a group, if it is there.
     fn on_group<T>(
         &mut self,
         world: &mut World<'_>,
@@ -586,10 +584,9 @@ impl Coordinator {
     fn rearm(&mut self, id: &Text, now: Mono) {
         let Some(group) = self.groups.get_mut(id) else { return };
         let Some(armed) = group.armed.filter(|armed| *armed <= now) else { return };
-        self.timers.remove(&(armed, id.clone()));
         // What is due at once has its turn next time.
         group.armed = group.wake().map(|at| at.max(now.plus_ms(1)));
-        self.timers.extend(group.armed.map(|at| (at, id.clone())));
+        self.timers.set(id, Some(armed), group.armed);
     }
 }
 

@@ -209,13 +209,13 @@ impl Rig {
 
     /// True if group "g" has that member of the consumer protocol.
     pub(super) fn has_member(&self, id: &Text) -> bool {
-        let group = self.coordinator.groups.get("g").and_then(|group| group.consumer.as_ref());
+        let group = self.coordinator.groups.get(&"g".into()).and_then(|group| group.consumer.as_ref());
         group.is_some_and(|consumer| consumer.has_member(id))
     }
 
     /// True if the coordinator has a group of that id.
     pub(super) fn knows(&self, group: &str) -> bool {
-        self.coordinator.groups.contains_key(group)
+        self.coordinator.groups.contains(&group.into())
     }
 
     fn set_time(&mut self, to: Mono) {
@@ -252,13 +252,14 @@ impl Rig {
             self.check_log();
         }
         let groups = &self.coordinator.groups;
-        let waiting = groups.values().filter_map(|group| group.classic.as_ref()).flat_map(|classic| classic.tickets());
+        let waiting =
+            groups.iter().filter_map(|(_, group)| group.classic.as_ref()).flat_map(|classic| classic.tickets());
         let mut waiting: Vec<Ticket> = waiting.collect();
         waiting.sort();
         assert_eq!(waiting, self.coordinator.parked().collect::<Vec<_>>(), "who waits is known");
         let bytes: usize = groups.iter().map(|(id, group)| group.bytes(id)).sum();
         assert_eq!(self.coordinator.bytes(), bytes, "memory is counted");
-        for (id, group) in groups {
+        for (id, group) in groups.iter() {
             assert!(!group.is_nothing(), "{id} is nothing");
             assert!(group.classic.is_none() || group.consumer.is_none(), "{id} speaks two protocols");
             if let Some(consumer) = &group.consumer {
@@ -273,9 +274,9 @@ impl Rig {
                 group.wake().is_some(),
                 "{id} has a timer while there is something to wait for"
             );
-            let timer = group.armed.map(|at| (at, id.clone()));
-            assert!(timer.is_none_or(|timer| self.coordinator.timers.contains(&timer)));
         }
+        let armed = groups.iter().filter_map(|(id, group)| Some((group.armed?, id)));
+        assert!(self.coordinator.timers.are(armed), "each group has one timer, and the first of them is known");
     }
 
     // Requests that every test makes.
@@ -337,12 +338,12 @@ impl Rig {
     }
 
     pub(super) fn state(&self) -> Option<GroupState> {
-        self.coordinator.groups.get("g").map(|group| group.state())
+        self.coordinator.groups.get(&"g".into()).map(|group| group.state())
     }
 
     /// The offset of partition 0.
     pub(super) fn offset(&self, topic: &str) -> Option<i64> {
-        self.coordinator.groups.get("g")?.offsets.get(topic, 0).map(|value| value.offset)
+        self.coordinator.groups.get(&"g".into())?.offsets.get(topic, 0).map(|value| value.offset)
     }
 
     /// A stable group of new members, each of whom is assigned its own client's name.

@@ -76,6 +76,8 @@ impl Consumer {
             None if value.instance.is_some() && !is_new => return Err(Refusal::UnknownMemberId),
             _ => {}
         }
+        let before = self.members.get(id).and_then(|member| member.value.as_ref());
+        let value = Some(value).filter(|value| before != Some(value));
         self.take_in(step, id, value, Some(&owned));
         let now = step.now.mono;
         let member = self.members.get_mut(id).expect("was taken in");

@@ -106,8 +106,8 @@ impl Consumer {
         let Sender { id, replaces } = self.admit(step, beat)?;
         let before = self.members.get(replaces.as_ref().unwrap_or(&id)).and_then(|member| member.value.as_ref());
         let value = updated(before, beat);
-        if before != Some(&value) {
-            self.check_fits(step, &id, &value)?;
+        if let Some(value) = &value {
+            self.check_fits(step, &id, value)?;
         }
         if let Some(old) = &replaces {
             self.hand_over(step, old, &id);
@@ -133,17 +133,18 @@ impl Consumer {
         if fits { Ok(()) } else { Err(Refusal::UnknownServerError) }
     }
 
-    /// Hears what a member wants and what it holds, and moves it on. True if what it has to hold has changed.
+    /// Hears what a member wants, if that has changed, and what it holds, and moves it on. True if what it has to hold has changed.
     pub(super) fn take_in(
         &mut self,
         step: &mut Step<'_>,
         id: &Text,
-        value: MemberValue,
+        value: Option<MemberValue>,
         owned: Option<&[Owned]>,
     ) -> bool {
-        let before = self.members.get(id).and_then(|member| member.value.as_ref());
-        let wants_other = before.is_none_or(|b| b.topics != value.topics || b.regex != value.regex);
-        if before != Some(&value) {
+        let mut wants_other = false;
+        if let Some(value) = value {
+            let before = self.members.get(id).and_then(|member| member.value.as_ref());
+            wants_other = before.is_none_or(|b| b.topics != value.topics || b.regex != value.regex);
             self.write(Record::Member { group: step.group.clone(), member: id.clone(), value: Some(value) }, step);
         }
         self.refresh(step, wants_other);
@@ -255,8 +256,17 @@ fn owns_only(owned: Option<&[Owned]>, assigned: &Held) -> bool {
     })
 }
 
-/// What the member says of itself; what it leaves out stays as it was.
-fn updated(before: Option<&MemberValue>, beat: &ConsumerHeartbeat) -> MemberValue {
+/// What the member says of itself, if it is not what it said before. What it leaves out stays as it was; most heartbeats leave out all.
+fn updated(before: Option<&MemberValue>, beat: &ConsumerHeartbeat) -> Option<MemberValue> {
+    let is_silent = beat.topics.is_none()
+        && beat.rebalance_timeout < 0
+        && [&beat.instance, &beat.rack, &beat.regex, &beat.assignor].into_iter().all(Option::is_none);
+    let is_same_client = |before: &MemberValue| {
+        before.classic.is_none() && before.client_id == beat.client_id && before.client_host == beat.client_host
+    };
+    if is_silent && before.is_some_and(is_same_client) {
+        return None;
+    }
     let kept = |new: &Option<Text>, old: fn(&MemberValue) -> &Option<Text>| {
         new.clone().or_else(|| before.and_then(|before| old(before).clone()))
     };
@@ -271,7 +281,7 @@ fn updated(before: Option<&MemberValue>, beat: &ConsumerHeartbeat) -> MemberValu
         (None, None) => Vec::new(),
     };
     let timeout = before.map_or(-1, |before| before.rebalance_timeout);
-    MemberValue {
+    let value = MemberValue {
         instance: kept(&beat.instance, |before| &before.instance),
         rack: kept(&beat.rack, |before| &before.rack),
         client_id: beat.client_id.clone(),
@@ -282,7 +292,8 @@ fn updated(before: Option<&MemberValue>, beat: &ConsumerHeartbeat) -> MemberValu
         rebalance_timeout: if beat.rebalance_timeout >= 0 { beat.rebalance_timeout } else { timeout },
         assignor: kept(&beat.assignor, |before| &before.assignor),
         classic: None,
-    }
+    };
+    Some(value).filter(|value| before != Some(value))
 }
 
 impl Consumer {
