@@ -38,8 +38,9 @@ pub mod kind {
     pub const CLOCK: Kind = Kind(6);
     /// Who belongs to the group from here on.
     pub const MEMBERS: Kind = Kind(7);
-    /// In a follower's log: what stands in the place of a record batch that compaction has left out of its leader's. Its first
-    /// offset is where records go on.
+    /// In a follower's log: what stands in the place of an entry that compaction has left out of its leader's. The log ends at its
+    /// first offset or behind: the next entry that is none says where. Of the last one in front of an entry that is whole it is exact,
+    /// and whoever leads has come that far: what compaction leaves out is committed, and so is what lies between.
     pub const HOLE: Kind = Kind(8);
     /// A state that replaces a follower's whole log; not part of it: its index is 0.
     pub const STATE: Kind = Kind(9);
@@ -52,6 +53,33 @@ pub mod kind {
     pub const PART: Kind = Kind(12);
     /// The parts that came before it replace the log, as [`STATE`] does; its index is 0.
     pub const PARTS: Kind = Kind(13);
+}
+
+/// Where the records of a log end at some place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    offset: Offset,
+    /// It may as well be further: what stands there is a hole, or not known.
+    is_open: bool,
+}
+
+impl End {
+    pub fn at(offset: Offset) -> End {
+        End { offset, is_open: false }
+    }
+
+    /// Behind the next entry, which has been checked.
+    pub fn behind(self, item: &Item) -> End {
+        match item.kind {
+            kind::HOLE => End { offset: item.first_offset.max(self.offset), is_open: true },
+            _ => End::at(item.end_offset()),
+        }
+    }
+
+    /// True if the next entry may have that first offset.
+    fn allows(self, first: Offset) -> bool {
+        first == self.offset || self.is_open && first > self.offset
+    }
 }
 
 /// The kinds of logs. Their tags stand in checkpoints and beside the terms in the log; 2 is kept for coordinators.
@@ -175,8 +203,8 @@ impl Meaning {
         }
     }
 
-    /// What is wrong with an entry of a log whose end is `end` there; nothing changes.
-    pub fn check(&self, item: &Item, end: Offset) -> Result<(), String> {
+    /// What is wrong with an entry of a log that ends there; nothing changes.
+    pub fn check(&self, item: &Item, end: End) -> Result<(), String> {
         match self {
             Meaning::Catalog(_) => CatalogLog::check(item),
             Meaning::Partition(_) => PartitionLog::check(item, end),
@@ -187,6 +215,11 @@ impl Meaning {
     /// The end of the log's records behind entry `index`, which is applied last or one of those behind it.
     pub fn end_at(&self, index: Index) -> Offset {
         self.partition().map_or(Offset(0), |partition| partition.state().end_at(index))
+    }
+
+    /// The same, for who checks the entry that follows.
+    pub fn end_behind(&self, index: Index) -> End {
+        self.partition().map_or(End::at(Offset(0)), |partition| partition.end_behind(index))
     }
 
     /// Entries from `from` on, none of which is committed, are replaced: they were never there.

@@ -15,7 +15,7 @@ use crate::settings::shard_of;
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::buf::Buf;
 use torc_base::crc::crc32c;
-use torc_base::ids::{GroupId, Index, NodeId, Place};
+use torc_base::ids::{GroupId, Index, NodeId, Offset, Place};
 use torc_base::limits::{
     OLD_BYTES_PRESSED, PEER_ENTRIES_BYTES, PEER_MESSAGE_BYTES_MAX, PEER_READ_BYTES, REPLICATE_ENTRIES_MAX,
 };
@@ -418,7 +418,8 @@ impl Groups {
         let Body::Append { prev, runs, .. } = &mut message.body else { return };
         let offered: u64 = runs.iter().map(|run| u64::from(run.entries)).sum();
         let compacted = self.wal.compacted(id);
-        let mut items = bridged(items, self.groups[&id].raft.log(), prev.index, prev.index.plus(offered), compacted);
+        let (log, last, knows) = (self.groups[&id].raft.log(), prev.index.plus(offered), self.may_borrow(node));
+        let mut items = bridged(items, log, prev.index, last, compacted, knows);
         items.truncate(REPLICATE_ENTRIES_MAX as usize);
         if items.is_empty() {
             return self.offer_again(out, node, id, &message);
@@ -511,22 +512,35 @@ fn entries_of(message: &Message) -> usize {
     }
 }
 
-/// Entries behind `prev` through `last`, without a gap: what compaction has left out, all of it below `compacted`, is a hole.
-fn bridged(items: Vec<Item>, log: &Log, prev: Index, last: Index, compacted: Index) -> Vec<Item> {
+/// Entries behind `prev` through `last`, without a gap: what compaction has left out, all of it below `compacted`, is a hole. Where
+/// records go on only the last of some holes says, and only if what follows is whole; the others say where they went on before, for
+/// another leader may have what is left out here. `knows` that: older servers take every hole to end where records go on.
+fn bridged(items: Vec<Item>, log: &Log, prev: Index, last: Index, compacted: Index, knows: bool) -> Vec<Item> {
     let mut next = prev.next();
     if items.iter().zip(next.get()..).all(|(item, at)| item.index.get() == at)
         && items.len() as u64 <= last.get() - prev.get()
     {
         return items;
     }
-    let mut whole = Vec::with_capacity(items.len());
+    let mut whole: Vec<Item> = Vec::with_capacity(items.len());
     for item in items {
         while next < item.index && next <= last && next < compacted {
             let Some(term) = log.term_at(next) else { return whole };
-            let (index, bytes) = (next, Buf::copy_of(&[]));
-            let (records, max_timestamp, prefix_len, body_crc) = (0, Age::NONE.0, 0, crc32c(&[]));
-            let kind = kind::HOLE;
-            whole.push(Item { kind, term, index, records, max_timestamp, prefix_len, body_crc, bytes, ..item.clone() });
+            let is_exact = next.next() == item.index && item.kind != kind::HOLE;
+            let before = whole.last().map_or(Offset(0), Item::end_offset);
+            let first_offset = if is_exact || !knows { item.first_offset } else { before };
+            whole.push(Item {
+                group: item.group,
+                kind: kind::HOLE,
+                term,
+                index: next,
+                first_offset,
+                records: 0,
+                max_timestamp: Age::NONE.0,
+                prefix_len: 0,
+                body_crc: crc32c(&[]),
+                bytes: Buf::copy_of(&[]),
+            });
             next = next.next();
         }
         if next != item.index || next > last {

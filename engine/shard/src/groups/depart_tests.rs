@@ -36,7 +36,7 @@ fn holes_stand_for_what_compaction_has_left_out_and_for_nothing_else() {
     let raft = raft();
     let bridge = |items: &[(u64, u64, i64)], prev, last, compacted| {
         let items = items.iter().map(|&(term, index, base)| item(term, index, base, 2)).collect();
-        told(&bridged(items, raft.log(), Index(prev), Index(last), Index(compacted)))
+        told(&bridged(items, raft.log(), Index(prev), Index(last), Index(compacted), true))
     };
     let (records, hole) = (kind::RECORDS, kind::HOLE);
     // Nothing is missing.
@@ -44,10 +44,18 @@ fn holes_stand_for_what_compaction_has_left_out_and_for_nothing_else() {
     // In front, and between two terms.
     assert_eq!(
         bridge(&[(1, 9, 20), (3, 12, 40)], 7, 13, 15),
-        [(8, 1, hole, 20), (9, 1, records, 20), (10, 1, hole, 40), (11, 3, hole, 40), (12, 3, records, 40)]
+        [(8, 1, hole, 20), (9, 1, records, 20), (10, 1, hole, 22), (11, 3, hole, 40), (12, 3, records, 40)]
     );
-    // All that was offered is a hole: what comes behind it tells where it ends.
-    assert_eq!(bridge(&[(3, 16, 50)], 12, 14, 16), [(13, 3, hole, 50), (14, 3, hole, 50)]);
+    // All that was offered is a hole: only the last one says where records go on.
+    assert_eq!(bridge(&[(3, 16, 50)], 12, 14, 16), [(13, 3, hole, 0), (14, 3, hole, 0)]);
+    assert_eq!(bridge(&[(3, 16, 50)], 12, 15, 16), [(13, 3, hole, 0), (14, 3, hole, 0), (15, 3, hole, 50)]);
+    // A hole that another leader has left says no more than it was told.
+    let kept = Item { kind: hole, records: 0, ..item(3, 16, 50, 0) };
+    let holes = told(&bridged(vec![kept], raft.log(), Index(14), Index(16), Index(17), true));
+    assert_eq!(holes, [(15, 3, hole, 0), (16, 3, hole, 50)]);
+    // An older server takes each to end where records go on.
+    let old = told(&bridged(vec![item(3, 16, 50, 2)], raft.log(), Index(12), Index(14), Index(16), false));
+    assert_eq!(old, [(13, 3, hole, 50), (14, 3, hole, 50)]);
     // What is missing and not compacted does not leave as if it were.
     assert_eq!(bridge(&[(1, 9, 20), (3, 12, 40)], 8, 13, 10), [(9, 1, records, 20)]);
     assert!(bridge(&[(3, 12, 40)], 8, 13, 9).is_empty() && bridge(&[], 8, 13, 15).is_empty());

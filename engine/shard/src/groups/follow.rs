@@ -144,12 +144,16 @@ impl Groups {
         let mut next = append.first;
         let mut bytes = 0;
         let mut seq = BatchSeq(0);
-        for Sent { item, gather } in sent {
+        for Sent { mut item, gather } in sent {
             if item.index < append.first || item.index > append.last {
                 continue;
             }
             assert_eq!(item.index, next, "a leader's entries are adjacent");
             next = next.next();
+            if item.kind == kind::HOLE {
+                // Offsets never go back in the log, whatever another member knew of them.
+                item.first_offset = item.first_offset.max(group.meaning.end_at(item.index));
+            }
             group.meaning.replay(&item).expect("checked before consensus was asked");
             bytes += item.bytes.len();
             group.digests.received(&item);
@@ -304,7 +308,7 @@ fn check(group: &Group, id: GroupId, message: &Message, sent: &[Sent]) -> Result
     let applied = group.raft.marks().applied;
     // Where the logs do not agree nothing is taken in, and offsets may differ.
     let agrees = prev.index < applied || group.raft.log().term_at(prev.index) == Some(prev.term);
-    let mut end = (agrees && prev.index >= applied).then(|| group.meaning.end_at(prev.index));
+    let mut end = (agrees && prev.index >= applied).then(|| group.meaning.end_behind(prev.index));
     let terms = runs.iter().flat_map(|run| std::iter::repeat_n(run.term, run.entries as usize));
     for (at, (Sent { item, .. }, term)) in sent.iter().zip(terms).enumerate() {
         let index = prev.index.plus(at as u64 + 1);
@@ -313,10 +317,10 @@ fn check(group: &Group, id: GroupId, message: &Message, sent: &[Sent]) -> Result
             return Err(format!("instead of entry {index} of term {term}: entry {found} of term {its} of group {of}"));
         }
         if agrees && index > applied {
-            let end = *end.get_or_insert_with(|| group.meaning.end_at(applied));
+            let end = *end.get_or_insert_with(|| group.meaning.end_behind(applied));
             group.meaning.check(item, end).map_err(|what| format!("entry {index}: {what}"))?;
         }
-        end = end.map(|_| item.end_offset());
+        end = end.map(|end| end.behind(item));
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use super::lend::Said;
 use super::recover::config;
 use super::{Groups, Out};
 use crate::group::Group;
-use crate::meaning::{Meaning, kind};
+use crate::meaning::{End, Meaning, kind};
 use crate::stats::add;
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{GroupId, Index, NodeId, Offset};
@@ -369,7 +369,7 @@ impl Groups {
         if item.kind == kind::HOLE || compacted && item.index >= self.wal.compacted(id) {
             return Err(Said::Gone);
         }
-        let fits = |group: &Group| group.meaning.check(&item, item.first_offset).is_ok();
+        let fits = |group: &Group| group.meaning.check(&item, End::at(item.first_offset)).is_ok();
         let spans = |from: Offset, to: Offset| from <= item.first_offset && item.end_offset() <= to;
         let run = self.wal.runs(id).iter().find(|run| run.last_index >= item.index);
         let is_there = run.is_some_and(|run| spans(run.first_offset, run.end_offset));

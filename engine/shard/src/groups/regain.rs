@@ -113,7 +113,7 @@ impl Groups {
             return false;
         }
         let run = Run { term: items[0].term, entries: items.len() as u32 };
-        let mut end = group.meaning.end_at(prev.index);
+        let mut end = group.meaning.end_behind(prev.index);
         let mut configurations = Vec::new();
         for item in &items {
             let mut sound = group.meaning.check(item, end);
@@ -127,7 +127,7 @@ impl Groups {
                 self.report_damage(out, Level::Error, &text);
                 return false;
             }
-            end = item.end_offset();
+            end = end.behind(item);
         }
         let sent = items.into_iter().map(|item| Sent { item, gather: false }).collect();
         let group = self.groups.get_mut(&id).expect("just seen");

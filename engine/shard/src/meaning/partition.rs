@@ -1,6 +1,6 @@
 //! A partition's log: the partition as its committed entries make it, and what is appended and not known to be committed.
 
-use super::{kind, put_list};
+use super::{End, kind, put_list};
 use crate::batch;
 use torc_base::ids::{Index, LeaderEpoch, Offset};
 use torc_base::time::Wall;
@@ -11,6 +11,10 @@ use torc_wal::Item;
 pub struct PartitionLog {
     state: Partition,
     committed_bytes: u64,
+    /// The last entries that are holes, first and last.
+    holes: Option<(Index, Index)>,
+    /// What the last applied entry is, is not known: it stands in a checkpoint.
+    is_blind: bool,
 }
 
 impl PartitionLog {
@@ -20,7 +24,7 @@ impl PartitionLog {
     }
 
     fn of(state: Partition) -> PartitionLog {
-        PartitionLog { state, committed_bytes: 0 }
+        PartitionLog { state, committed_bytes: 0, holes: None, is_blind: false }
     }
 
     /// As [`PartitionLog::encode_start`] has it.
@@ -72,30 +76,52 @@ impl PartitionLog {
         self.state.begin_term(index, epoch);
     }
 
+    /// See [`super::Meaning::end_behind`].
+    pub fn end_behind(&self, index: Index) -> End {
+        let is_hole = self.holes.is_some_and(|(first, last)| first <= index && index <= last);
+        let is_applied = self.state.pending().is_none_or(|(first, _)| index < first);
+        End { offset: self.state.end_at(index), is_open: is_hole || self.is_blind && is_applied }
+    }
+
     /// See [`super::Meaning::check`].
-    pub fn check(item: &Item, end: Offset) -> Result<(), String> {
+    pub fn check(item: &Item, end: End) -> Result<(), String> {
         read(item, end).map(|_| ())
+    }
+
+    /// Records up to `to`, which are not here, count as part of entry `index`.
+    fn skip(&mut self, index: Index, to: Offset) {
+        let mut end = self.state.end();
+        while end < to {
+            let records = u32::try_from(to.get() - end.get()).unwrap_or(u32::MAX);
+            self.state.append(index, end, &Incoming { records, producer: None, max_timestamp: -1 }, 0);
+            end = self.state.end();
+        }
     }
 
     /// See [`super::Meaning::replay`].
     pub fn replay(&mut self, item: &Item) -> Result<(), String> {
-        let (end, index, epoch) = (self.state.end(), item.index, crate::group::epoch_of(item.term));
-        match read(item, end)? {
+        let (index, epoch) = (item.index, crate::group::epoch_of(item.term));
+        let behind = self.end_behind(Index(index.get().saturating_sub(1)));
+        let said = read(item, behind)?;
+        if behind.is_open {
+            self.skip(index, item.first_offset);
+        }
+        match said {
             Said::Records(incoming, bytes) => {
                 // The log may begin behind the no-op of the term.
                 if epoch > self.state.epoch() {
                     self.state.begin_term(index, epoch);
                 }
-                self.state.append(index, end, &incoming, bytes);
+                self.state.append(index, self.state.end(), &incoming, bytes);
             }
             Said::Term => self.state.begin_term(index, epoch),
             Said::Trim(to) => self.state.append_trim(index, to),
             Said::Clock(clock) => self.state.append_clock(index, clock),
             Said::Members => {}
-            Said::Hole(0) => {}
-            Said::Hole(records) => {
-                let nothing = Incoming { records, producer: None, max_timestamp: -1 };
-                self.state.append(index, end, &nothing, 0);
+            Said::Hole => {
+                self.skip(index, item.first_offset);
+                let follows = self.holes.filter(|(_, last)| last.next() == index);
+                self.holes = Some((follows.map_or(index, |(first, _)| first), index));
             }
         }
         Ok(())
@@ -103,6 +129,7 @@ impl PartitionLog {
 
     /// See [`super::Meaning::apply`]. True if the log start moved.
     pub fn apply(&mut self, through: Index) -> bool {
+        self.is_blind &= self.state.pending().is_none_or(|(first, _)| through < first);
         let applied = self.state.apply(through);
         self.committed_bytes += applied.bytes;
         applied.trimmed
@@ -111,6 +138,8 @@ impl PartitionLog {
     /// See [`super::Meaning::cut`].
     pub fn cut(&mut self, from: Index) {
         self.state.cut(from);
+        let last = Index(from.get().saturating_sub(1));
+        self.holes = self.holes.map(|(first, end)| (first, end.min(last))).filter(|(first, end)| first <= end);
     }
 
     /// See [`super::Meaning::encode`].
@@ -131,7 +160,7 @@ impl PartitionLog {
             state.append_trim(index, to);
             state.apply(index);
         }
-        Ok(PartitionLog::of(state))
+        Ok(PartitionLog { is_blind: true, ..PartitionLog::of(state) })
     }
 }
 
@@ -143,17 +172,17 @@ enum Said {
     Trim(Offset),
     Clock(Clock),
     Members,
-    /// So many offsets that had records once.
-    Hole(u32),
+    Hole,
 }
 
-/// Reads an entry of a log whose end is `end` there.
-fn read(item: &Item, end: Offset) -> Result<Said, String> {
+/// Reads an entry of a log that ends there.
+fn read(item: &Item, end: End) -> Result<Said, String> {
+    let at = end.offset;
     Ok(match item.kind {
         kind::RECORDS => {
             let header = batch::header(&item.bytes).map_err(|invalid| invalid.to_string())?;
-            if item.first_offset != end || item.records == 0 {
-                return Err(format!("{} records at {} follow the end {end}", item.records, item.first_offset));
+            if !end.allows(item.first_offset) || item.records == 0 {
+                return Err(format!("{} records at {} follow the end {at}", item.records, item.first_offset));
             }
             let bytes = u32::try_from(item.bytes.len()).map_err(|_| "an entry of over 4 GiB")?;
             Said::Records(Incoming { records: item.records, ..batch::incoming(&header) }, bytes)
@@ -162,17 +191,16 @@ fn read(item: &Item, end: Offset) -> Result<Said, String> {
         kind::TRIM => {
             let to = item.bytes[..].try_into().map_err(|_| "a trim of the wrong length")?;
             let to = Offset(i64::from_le_bytes(to));
-            if to > end {
-                return Err(format!("a trim to {to} follows the end {end}"));
+            // Behind a hole the trim's own place says where the log ends.
+            let at = if end.is_open { item.first_offset.max(at) } else { at };
+            if to > at {
+                return Err(format!("a trim to {to} follows the end {at}"));
             }
             Said::Trim(to)
         }
         kind::CLOCK => Said::Clock(decode_clock(&item.bytes)?),
         kind::MEMBERS => super::members(item).map(|_| Said::Members)?,
-        kind::HOLE => {
-            let records = u32::try_from(item.first_offset.get() - end.get());
-            Said::Hole(records.map_err(|_| format!("a hole up to {} follows the end {end}", item.first_offset))?)
-        }
+        kind::HOLE => Said::Hole,
         other => return Err(format!("an entry of kind {} does not belong into a partition's log", other.0)),
     })
 }
@@ -190,3 +218,7 @@ fn decode_clock(bytes: &[u8]) -> Result<Clock, &'static str> {
     let half = |at: usize| Wall(i64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes")));
     Ok(Clock { now: half(0), forget: half(8) })
 }
+
+#[cfg(test)]
+#[path = "partition_tests.rs"]
+mod tests;
