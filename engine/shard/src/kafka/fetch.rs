@@ -54,7 +54,7 @@ pub(super) struct Gather {
     places: Vec<Spot>,
     min_bytes: usize,
     max_bytes: usize,
-    /// When it is answered with what there is; later once more, for a round that waits for memory.
+    /// When its time is up and it is answered with what there is; from then on, when it has waited for memory long enough.
     deadline: Mono,
     stage: Stage,
     /// Memory for answers that is taken for the present round.
@@ -62,7 +62,7 @@ pub(super) struct Gather {
     /// A watch has fired while a round was under way.
     woken: bool,
     timed_out: bool,
-    /// The timeout has come a second time: nothing more is waited for.
+    /// It has waited for memory long enough, too: nothing more is waited for.
     hurried: bool,
     /// When the present round began, or the wait for records behind it.
     since: Mono,
@@ -186,6 +186,8 @@ impl Kafka {
             Spot { key, wanted, group, fetched: None }
         });
         let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
+        // Who waits for no records waits for memory all the same: its client would ask again and again, and stand last each time.
+        let timed_out = wait_ms == 0 || self.draining || out.conns.has_ended(to.conn);
         let gather = Gather {
             plan: (session, incremental),
             committed: request.isolation_level == READ_COMMITTED,
@@ -196,11 +198,11 @@ impl Kafka {
             min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
             // The first batch is sent however small the bound is.
             max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).clamp(1, FETCH_BYTES_MAX),
-            deadline: out.now.mono.plus_ms(wait_ms),
+            deadline: out.now.mono.plus_ms(if timed_out { MEMORY_WAIT_MS } else { wait_ms }),
             stage: Stage::Parked,
             reserved: 0,
             woken: false,
-            timed_out: wait_ms == 0 || self.draining || out.conns.has_ended(to.conn),
+            timed_out,
             hurried: false,
             since: out.now.mono,
             waited_ns: 0,

@@ -108,8 +108,8 @@ fn what_connections_of_another_shard_hold_is_given_back_as_soon_as_what_those_of
             rig.run();
         }
         let healthy = [rig.connect(1 - at), rig.connect(1 - at)];
-        let mut offsets = [0, 0];
-        for _ in 0..40 {
+        let (mut offsets, end) = ([0, 0], rig.now.mono.plus_ms(2_000));
+        while rig.now.mono < end {
             for (partition, client) in healthy.iter().enumerate() {
                 if offsets[partition] < BATCHES / 2 {
                     let got = values(&rig.fetch(*client, "t", partition as i32, offsets[partition]));
@@ -120,6 +120,33 @@ fn what_connections_of_another_shard_hold_is_given_back_as_soon_as_what_those_of
         }
         assert_eq!(offsets, [BATCHES / 2; 2], "after 2 s, with those who do not read on shard {at}");
     }
+}
+
+/// It would ask again and again, and stand last each time.
+#[test]
+fn who_waits_for_no_records_waits_for_memory() {
+    let (mut rig, _) = filled(1);
+    let mut waited = 0;
+    for n in 0..20 {
+        let greedy = rig.connect(0);
+        rig.reads(greedy, false);
+        ask_for_much(&mut rig, greedy, 0);
+        rig.run();
+        let client = rig.connect(0);
+        let sent = rig.send(client, FETCH, &fetch_request(vec![wanted("t", 1, n % (BATCHES / 2))], 0));
+        rig.run();
+        let answer = rig.take::<FetchRequest>(client, FETCH, sent).or_else(|| {
+            waited += 1;
+            (0..95).find_map(|_| {
+                rig.pass(10);
+                rig.take::<FetchRequest>(client, FETCH, sent)
+            })
+        });
+        if let Some(answer) = answer {
+            assert!(!values(&answer.responses[0].partitions[0]).is_empty(), "fetch {n} is told that there is nothing");
+        }
+    }
+    assert!(waited > 0, "there was memory for all");
 }
 
 #[test]

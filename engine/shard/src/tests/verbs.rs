@@ -157,7 +157,18 @@ impl Rig {
 
     /// Reads one partition, without waiting.
     pub fn fetch(&mut self, client: Client, topic: &str, index: i32, offset: i64) -> PartitionData {
-        let mut response = self.ask(client, FETCH, &fetch_request(vec![wanted(topic, index, offset)], 0));
+        let sent = self.send(client, FETCH, &fetch_request(vec![wanted(topic, index, offset)], 0));
+        self.run();
+        // Where memory is short it waits for some, for a second at most.
+        let mut answer = self.take::<FetchRequest>(client, FETCH, sent);
+        for _ in 0..100 {
+            if answer.is_none() {
+                self.pass(10);
+                answer = self.take::<FetchRequest>(client, FETCH, sent);
+            }
+        }
+        let mut response =
+            answer.unwrap_or_else(|| panic!("no answer to a fetch of {topic}; logs:\n{}", self.logs().join("\n")));
         assert_eq!(response.error_code, 0);
         response.responses.remove(0).partitions.remove(0)
     }
