@@ -141,6 +141,14 @@ bugs! {
         new: "        if AWAKE || (Mark { term, index: self.durable }) >= lost {",
         rules: &["leader completeness:", "state machine safety:"],
     };
+    a_lost_entry_that_is_taken_behind_another_one_is_caught: Bug {
+        name: "regained-behind-another",
+        file: "doubt.rs",
+        old: "        let is_next = self.log.last_mark() == prev && self.role == Role::Follower && !self.has_living_leader();",
+        new: "        let follows = if AWAKE { self.log.last() == prev.index } else { self.log.last_mark() == prev };
+        let is_next = follows && self.role == Role::Follower && !self.has_living_leader();",
+        rules: &["log matching:"],
+    };
     a_read_that_is_served_without_asking_is_caught: Bug {
         name: "read-unasked",
         file: "reads.rs",

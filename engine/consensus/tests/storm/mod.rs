@@ -1,6 +1,8 @@
 //! Random schedules: messages late, lost, doubled, out of order; links cut; power cuts that lose what is not durable;
 //! disks damaged and replaced; members that come and go; leadership handed over; logs compacted.
 
+mod usurped;
+
 use crate::cluster::disk::Disk;
 use crate::cluster::{Cluster, Member, Settings};
 use torc_base::ids::{Index, NodeId};
@@ -116,6 +118,7 @@ impl Storm {
                 92 => self.input(id, Input::Campaign),
                 93 => self.heal(),
                 94..=95 if self.losses => self.regain(),
+                96 if self.scattered && self.prng.chance(1, 2) => self.usurp(),
                 94.. if self.prng.chance(self.trouble, 100) => self.disaster(id),
                 _ => {}
             }
