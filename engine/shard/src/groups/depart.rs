@@ -93,6 +93,11 @@ impl Groups {
         self.departures.lenders.contains(&node)
     }
 
+    /// All nodes that know.
+    pub(super) fn lenders(&self) -> impl Iterator<Item = NodeId> {
+        self.departures.lenders.iter().copied()
+    }
+
     /// There is a link to a shard of another node, which has so many, and `lends` entries. Groups that wait for a leader seek one.
     pub fn peer_up(&mut self, out: &mut Out, place: Place, shards: u16, lends: bool) {
         self.departures.shards.insert(place.node, shards);

@@ -203,11 +203,17 @@ impl Groups {
         }
     }
 
-    /// Asks the next member that can be reached; none: all again later.
+    /// Asks the next member that can be reached; none: all again later. Where the end of a log is lost, the word of who has become a
+    /// member may be lost with it: then all other nodes are asked behind those that are known.
     fn ask_next(&mut self, now: Mono, id: GroupId) {
         let own = self.settings.node;
         let Some(group) = self.groups.get(&id) else { return self.lendings.forget(id) };
-        let others: Vec<NodeId> = group.raft.peers().iter().map(|peer| peer.id).filter(|node| *node != own).collect();
+        let mut others: Vec<NodeId> =
+            group.raft.peers().iter().map(|peer| peer.id).filter(|node| *node != own).collect();
+        if self.regains.is_of(id) {
+            let strangers = self.lenders().filter(|node| !others.contains(node)).collect::<Vec<_>>();
+            others.extend(strangers);
+        }
         let reachable = |node: &NodeId| self.place_of(*node, id).filter(|_| self.may_borrow(*node));
         let passed = &self.lendings.wanted[&id].passed;
         let next = others.iter().filter(|node| !passed.contains(node)).find_map(reachable);

@@ -7,6 +7,7 @@ mod greetings;
 mod kafka_znodes;
 mod local_sessions;
 mod long_entries;
+mod moved_and_damaged;
 mod observers;
 mod read_only;
 mod reassignments;

@@ -30,7 +30,7 @@ fn nodes(of: &[u32]) -> Vec<NodeId> {
 }
 
 /// As many nodes as numbers of shards, and a topic "t" with these replicas.
-fn started(shards: &[u16], rows: &[&[u32]]) -> Cluster {
+pub(super) fn started(shards: &[u16], rows: &[&[u32]]) -> Cluster {
     started_with(shards, rows, |_| {})
 }
 
@@ -49,7 +49,7 @@ fn started_with(shards: &[u16], rows: &[&[u32]], change: impl Fn(&mut crate::Set
 }
 
 /// Asks for other replicas, or, `None`, that those stay which there were.
-fn reassign(cluster: &mut Cluster, at: NodeId, partition: i32, target: Option<&[u32]>) -> (i16, String) {
+pub(super) fn reassign(cluster: &mut Cluster, at: NodeId, partition: i32, target: Option<&[u32]>) -> (i16, String) {
     let mut client = connect(cluster, at);
     let one = ReassignablePartition::default().with_partition_index(partition).with_replicas(target.map(brokers));
     let topic = ReassignableTopic::default().with_name(name("t")).with_partitions(vec![one]);
@@ -76,7 +76,7 @@ fn quorum(cluster: &mut Cluster, at: NodeId, topic: &str) -> Told {
 }
 
 /// Lets moves end, which must be before long.
-fn settle(cluster: &mut Cluster, at: NodeId) {
+pub(super) fn settle(cluster: &mut Cluster, at: NodeId) {
     for _ in 0..300 {
         if ongoing(cluster, at).is_empty() {
             return cluster.pass(300);
@@ -88,7 +88,7 @@ fn settle(cluster: &mut Cluster, at: NodeId) {
 }
 
 /// Appends at whoever leads, and waits for the commit.
-fn fill(cluster: &mut Cluster, records: usize, bytes: usize) -> i64 {
+pub(super) fn fill(cluster: &mut Cluster, records: usize, bytes: usize) -> i64 {
     let mut end = 0;
     for _ in 0..records {
         let leader = cluster.leader(LOG);

@@ -9,7 +9,7 @@ use torc_base::prng::Prng;
 const LOG: GroupId = GroupId(1031);
 
 /// A member's log loses the payload of an entry.
-fn lose(cluster: &mut Cluster, id: NodeId, group: GroupId, index: Index) {
+pub(super) fn lose(cluster: &mut Cluster, id: NodeId, group: GroupId, index: Index) {
     let files = &mut cluster.files(id)[0];
     let (name, _, payload) = find_in(files, group, |at| at == index);
     files.get_mut(&name).unwrap()[payload + 70] ^= 0x20;
