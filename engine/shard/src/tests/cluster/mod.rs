@@ -3,6 +3,7 @@
 mod commits;
 mod damage;
 mod damaged_states;
+mod damaged_tables;
 mod greetings;
 mod kafka_znodes;
 mod local_sessions;
