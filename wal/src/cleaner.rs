@@ -15,9 +15,9 @@ use crate::cleaner_slice::{Piece, Planned, Planner, Slice, Victim};
 use crate::compaction::Compaction;
 use crate::directory::Directory;
 use crate::error::WalError;
-use crate::flight::corrupt;
+use crate::footers::Loading;
 use crate::outcome::{Outcome, Stats};
-use crate::segment::{Header, Slot, check_footer, cold_segment};
+use crate::segment::{Header, Slot, cold_segment};
 use crate::segments::{Segments, footed};
 use crate::settings::{CleanerSettings, WalSettings};
 use crate::spares::{Cold, Spares, header_write};
@@ -79,7 +79,7 @@ enum Phase {
 /// What a pass does next, or waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Reads the victims' footers.
+    /// Reads the victims' footers, piece by piece.
     Footers,
     /// Looks for what is alive.
     Plan,
@@ -102,6 +102,8 @@ struct Pass {
     /// The numbers of the victims, and those whose footers have been read, in the same order.
     ids: Vec<SegmentId>,
     victims: Vec<Victim>,
+    /// The footer that is being read.
+    footer: Option<Loading>,
     planner: Planner,
     slice: Slice,
     /// The read under way.
@@ -113,7 +115,6 @@ struct Pass {
     output: Option<Output>,
     /// The batch that is being written: its position, and what of it has not been written.
     block: Option<(u32, Buf)>,
-    footer_bytes: u32,
     /// Pieces of the output that readers find there.
     published: usize,
     outputs: Vec<SegmentId>,
@@ -379,6 +380,7 @@ impl Cleaner {
             reason,
             ids,
             victims: Vec::new(),
+            footer: None,
             planner: Planner::default(),
             slice: Slice::default(),
             piece: None,
@@ -386,7 +388,6 @@ impl Cleaner {
             exhausted: false,
             output: None,
             block: None,
-            footer_bytes: 0,
             published: 0,
             outputs: Vec::new(),
             step: Step::Footers,
@@ -448,12 +449,8 @@ impl Cleaner {
                 Next::Again
             }
             Step::Footer => {
-                let output = pass.output.as_ref().expect("it was flushed");
-                let footer = output.footer(&self.pool);
-                pass.footer_bytes = footer.len() as u32;
-                let at = output.header.bytes - footer.len() as u64;
-                let (file, runs) = (output.header.slot.file(), vec![footer.pages()]);
-                self.ask(DiskKind::Write { file, at, runs, durable: true }, parts);
+                let write = pass.output.as_mut().expect("it was flushed").write_footer(&self.pool);
+                self.ask(write, parts);
                 Next::Again
             }
             Step::Publish => self.publish(pass, parts),
@@ -465,11 +462,13 @@ impl Cleaner {
             pass.step = Step::Plan;
             return Next::Again;
         };
-        let segment = parts.segments.get(id).expect("a victim is pinned");
-        let length = segment.footer().expect("victims have footers");
-        let bytes = self.pool.take(length as usize).expect("the pool has no limit");
-        let (file, at) = (segment.header.slot.file(), segment.header.bytes - u64::from(length));
-        self.ask(DiskKind::Read { file, at, bytes }, parts);
+        let footer = pass.footer.get_or_insert_with(|| {
+            let segment = parts.segments.get(id).expect("a victim is pinned");
+            let length = segment.footer().expect("victims have footers");
+            Loading::new(segment.header, self.pool.take(length as usize).expect("the pool has no limit"))
+        });
+        let read = footer.next();
+        self.ask(read, parts);
         Next::Again
     }
 
@@ -556,7 +555,8 @@ impl Cleaner {
         let id = output.segment();
         if pass.published == 0 {
             let full = output.moved.iter().map(|moved| moved.bytes).sum();
-            parts.segments.cold.insert(id, footed(output.header, pass.footer_bytes, full));
+            let footer = output.footer().expect("it is durable");
+            parts.segments.cold.insert(id, footed(output.header, footer, full));
         }
         let upto = output.moved.len().min(pass.published + SWAPS);
         for moved in &output.moved[pass.published..upto] {
@@ -614,7 +614,9 @@ impl Cleaner {
                 Ok(Next::Again)
             }
             (Step::Footer, Ok(_)) => {
-                pass.step = Step::Publish;
+                if pass.output.as_ref().is_some_and(|output| output.footer().is_some()) {
+                    pass.step = Step::Publish;
+                }
                 Ok(Next::Again)
             }
             // The file goes back, and what it has taken with it.
@@ -634,21 +636,16 @@ impl Cleaner {
 
     fn took_footer(&mut self, pass: &mut Pass, result: Result<DiskOk, DiskError>, parts: &mut Parts<'_>) -> Next {
         let id = pass.ids[pass.victims.len()];
-        let header = parts.segments.get(id).expect("a victim is pinned").header;
-        let footer = match read(&header, result) {
-            Ok(footer) => footer,
+        match pass.footer.as_mut().expect("it is being read").take(result) {
+            Ok(None) => {}
+            Ok(Some(footer)) => {
+                let header = parts.segments.get(id).expect("a victim is pinned").header;
+                pass.footer = None;
+                pass.victims.push(Victim::new(header, footer));
+            }
             Err(error) => return self.leave_alone(id, &error, parts),
-        };
-        match check_footer(id, header.salt, &footer) {
-            Some(trailer) => {
-                pass.victims.push(Victim::new(header, footer, &trailer));
-                Next::Again
-            }
-            None => {
-                let error = corrupt("the footer is damaged", &header, header.bytes - footer.len() as u64, None);
-                self.leave_alone(id, &error, parts)
-            }
         }
+        Next::Again
     }
 
     fn took_piece(&mut self, pass: &mut Pass, result: Result<DiskOk, DiskError>, parts: &mut Parts<'_>) -> Next {

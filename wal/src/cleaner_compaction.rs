@@ -109,12 +109,8 @@ impl Cleaner {
                 self.ask(DiskKind::Sync { file }, parts);
             }
             Step::Footer => {
-                let output = compaction.output.as_ref().expect("it was flushed");
-                let footer = output.footer(&self.pool);
-                compaction.footer_bytes = footer.len() as u32;
-                let at = output.header.bytes - footer.len() as u64;
-                let (file, runs) = (output.header.slot.file(), vec![footer.pages()]);
-                self.ask(DiskKind::Write { file, at, runs, durable: true }, parts);
+                let write = compaction.output.as_mut().expect("it was flushed").write_footer(&self.pool);
+                self.ask(write, parts);
             }
             Step::Publish => return publish(compaction, parts),
         }
@@ -143,7 +139,8 @@ fn publish(compaction: &mut Compaction, parts: &mut Parts<'_>) -> Next {
         id = output.segment();
         if compaction.published == 0 {
             let full = compaction.parts.iter().map(|part| part.bytes).sum();
-            parts.segments.cold.insert(id, footed(output.header, compaction.footer_bytes, full));
+            let footer = output.footer().expect("it is durable");
+            parts.segments.cold.insert(id, footed(output.header, footer, full));
         }
     }
     let upto = compaction.parts.len().min(compaction.published + SWAPS);
@@ -174,7 +171,11 @@ pub(super) fn took(
     match (compaction.step, result) {
         (Step::Write, Ok(_)) => {}
         (Step::Sync, Ok(_)) => compaction.step = Step::Footer,
-        (Step::Footer, Ok(_)) => compaction.step = Step::Publish,
+        (Step::Footer, Ok(_)) => {
+            if compaction.output.as_ref().is_some_and(|output| output.footer().is_some()) {
+                compaction.step = Step::Publish;
+            }
+        }
         // The file goes back, and what it has taken with it.
         (_, Err(error)) if error.is_shortage() => {
             let output = compaction.output.take().expect("only outputs are written");

@@ -4,10 +4,11 @@ use crate::batch::{self, DESCRIPTOR_BYTES, Descriptor, HEADER_BYTES, table_end};
 use crate::cleaner_slice::{Copied, Slice, Source, Victim};
 use crate::directory::Moved;
 use crate::index::{COLD_SPAN_MAX, Extent, SegmentIndex, extents_with_gaps};
-use crate::segment::{BATCHES_START, Header, Trailer, encode_footer, footer_bytes};
+use crate::segment::{BATCHES_START, Footing, Header, Trailer, footer_bytes};
 use torc_base::buf::{Buf, Pool};
 use torc_base::crc::crc32c;
 use torc_base::ids::{BatchSeq, GroupId, Index, SegmentId};
+use torc_base::io::DiskKind;
 use torc_base::limits::{BATCH_ENTRIES_MAX, PAGE};
 
 /// A batch of a cold segment, unless one entry alone is longer.
@@ -81,6 +82,8 @@ pub(crate) struct Output {
     /// What it holds, in the order of writing.
     pub(crate) moved: Vec<Moved>,
     extents: Vec<Extent>,
+    /// Its footer, once that is being written.
+    footing: Option<Footing>,
 }
 
 impl Output {
@@ -96,6 +99,7 @@ impl Output {
             chain: None,
             moved: Vec::new(),
             extents: Vec::new(),
+            footing: None,
         }
     }
 
@@ -233,8 +237,8 @@ impl Output {
         link
     }
 
-    /// The footer; it ends where the file ends.
-    pub(crate) fn footer(&self, pool: &Pool) -> Buf {
+    /// The write of the next piece of the footer. All else is written and flushed.
+    pub(crate) fn write_footer(&mut self, pool: &Pool) -> DiskKind {
         let trailer = Trailer {
             segment: self.header.segment,
             salt: self.header.salt,
@@ -244,9 +248,13 @@ impl Output {
             extents: 0,
             extents_crc: 0,
         };
-        let mut out = pool.take(footer_bytes(self.index.len())).expect("the pool has no limit");
-        encode_footer(&self.index, trailer, &mut out);
-        out.freeze()
+        let footing = self.footing.get_or_insert_with(|| Footing::new(&self.index, trailer));
+        footing.next(&self.index, &self.header, pool)
+    }
+
+    /// The footer's bytes, if all of it was handed to the disk.
+    pub(crate) fn footer(&self) -> Option<u32> {
+        self.footing.as_ref().filter(|footing| footing.is_whole()).map(Footing::bytes)
     }
 
     /// The segment.

@@ -5,8 +5,9 @@ use crate::batch::{self, Descriptor};
 use crate::directory::Directory;
 use crate::error::WalError;
 use crate::flight::{check_table, corrupt, descriptor};
+use crate::footers::Footer;
 use crate::index::{EXTENT_BYTES, Extent};
-use crate::segment::{Header, Trailer};
+use crate::segment::Header;
 use std::ops::Range;
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{GroupId, Index};
@@ -37,11 +38,9 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// `footer` is all of it, checked.
-    pub(crate) fn new(header: Header, footer: Buf, trailer: &Trailer) -> Victim {
-        let count = trailer.extents as usize;
-        let extents = footer.slice(0..count * EXTENT_BYTES);
-        Victim { header, extents, count, end: trailer.end, range: 0..0 }
+    pub(crate) fn new(header: Header, footer: Footer) -> Victim {
+        let Footer { bytes: extents, extents: count, end } = footer;
+        Victim { header, extents, count, end, range: 0..0 }
     }
 
     fn group(&self, number: usize) -> GroupId {

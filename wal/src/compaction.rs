@@ -104,7 +104,6 @@ pub(crate) struct Compaction {
     pub(crate) cut_short: bool,
     pub(crate) step: Step,
     pub(crate) output: Option<Output>,
-    pub(crate) footer_bytes: u32,
     /// Nothing more goes into the output.
     full: bool,
     /// What is being written: its position, and what of it has not been written.
@@ -129,7 +128,6 @@ impl Compaction {
             cut_short: false,
             step: Step::Write,
             output: None,
-            footer_bytes: 0,
             full: false,
             block: None,
             cursor: None,

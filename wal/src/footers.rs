@@ -1,10 +1,15 @@
 //! Extents of sealed segments, loaded from their footers on demand.
 
+use crate::error::WalError;
+use crate::flight::corrupt;
 use crate::index::{EXTENT_BYTES, Extent};
-use crate::segment::check_footer;
+use crate::segment::{Header, Trailer, footer_bytes, footer_piece};
 use std::collections::BTreeMap;
-use torc_base::buf::Buf;
-use torc_base::ids::{GroupId, SegmentId};
+use torc_base::buf::{Buf, BufMut};
+use torc_base::crc::extend;
+use torc_base::ids::{GroupId, Index, SegmentId};
+use torc_base::io::{DiskError, DiskKind, DiskOk};
+use torc_base::limits::PAGE;
 
 /// Memory for footers.
 pub(crate) const FOOTERS_BYTES: usize = 24 << 20;
@@ -13,30 +18,143 @@ pub(crate) const FOOTERS_BYTES: usize = 24 << 20;
 /// which a reader wants some.
 #[derive(Debug)]
 pub(crate) struct Footer {
-    bytes: Buf,
-    extents: usize,
+    pub(crate) bytes: Buf,
+    pub(crate) extents: usize,
     /// Where the segment's batches end.
-    end: u32,
+    pub(crate) end: u32,
+}
+
+/// A footer on its way from the disk, one piece at a time: first the end of the file, whose trailer says what the rest must be, then the
+/// others from the footer's beginning on. What has come is checked piece by piece, so that no turn has to look at all of it.
+#[derive(Debug)]
+pub(crate) struct Loading {
+    pub(crate) segment: Header,
+    bytes: usize,
+    /// Memory for what has not been asked for: the end, and what lies before it.
+    last: Option<BufMut>,
+    rest: BufMut,
+    asked: usize,
+    /// What has come of the footer's beginning, and its end.
+    front: Option<Buf>,
+    back: Option<(Trailer, Buf)>,
+    /// Of the extents so far: their checksum, their number, and the last one.
+    crc: u32,
+    checked: usize,
+    before: Option<(GroupId, Index)>,
+}
+
+impl Loading {
+    /// The footer that ends the file of this segment. `memory` is as long as that.
+    pub(crate) fn new(segment: Header, memory: BufMut) -> Loading {
+        let bytes = memory.len();
+        let mut last = memory;
+        let rest = last.split_to((bytes - 1) / footer_piece(segment.bytes) * footer_piece(segment.bytes));
+        Loading {
+            segment,
+            bytes,
+            last: Some(last),
+            rest,
+            asked: 0,
+            front: None,
+            back: None,
+            crc: 0,
+            checked: 0,
+            before: None,
+        }
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn memory(&self) -> usize {
+        self.rest.block_bytes()
+    }
+
+    /// Bytes of the piece that is under way.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// Reads the next piece. There is one until [`Loading::take`] has given the footer, or an error.
+    pub(crate) fn next(&mut self) -> DiskKind {
+        let (bytes, at) = match self.last.take() {
+            Some(last) => (last, self.rest.len()),
+            None => {
+                let piece = self.rest.len().min(footer_piece(self.segment.bytes));
+                assert!(piece > 0, "all of the footer was asked for");
+                (self.rest.split_to(piece), self.front.as_ref().map_or(0, |front| front.len()))
+            }
+        };
+        self.asked = bytes.len();
+        DiskKind::Read { file: self.segment.slot.file(), at: self.segment.bytes - (self.bytes - at) as u64, bytes }
+    }
+
+    /// A piece has come: the footer, if it was the last one.
+    ///
+    /// # Errors
+    /// The disk's, or what has come is not an intact footer of this segment.
+    pub(crate) fn take(&mut self, result: Result<DiskOk, DiskError>) -> Result<Option<Footer>, WalError> {
+        let piece = match result {
+            Ok(DiskOk::Read { bytes }) => bytes.freeze(),
+            Ok(other) => panic!("a read ended with {other:?}"),
+            Err(error) => {
+                return Err(WalError::Disk { doing: "read", file: self.segment.slot.file_name(), error });
+            }
+        };
+        let at = self.segment.bytes - self.bytes as u64;
+        self.accept(piece).ok_or_else(|| corrupt("the footer is damaged", &self.segment, at, None))
+    }
+
+    fn accept(&mut self, piece: Buf) -> Option<Option<Footer>> {
+        if piece.len() != self.asked {
+            return None;
+        }
+        if let Some((trailer, _)) = self.back {
+            self.look_at(&piece, trailer.extents, trailer.end)?;
+            match &mut self.front {
+                Some(front) => assert!(front.join(&piece), "pieces of one block of memory"),
+                None => self.front = Some(piece),
+            }
+        } else {
+            let trailer = Trailer::decode(&piece[piece.len() - PAGE..])?;
+            let header = &self.segment;
+            let belongs = trailer.segment == header.segment && trailer.salt == header.salt;
+            if !belongs || footer_bytes(trailer.extents as usize) != self.bytes {
+                return None;
+            }
+            self.back = Some((trailer, piece));
+        }
+        if !self.rest.is_empty() {
+            return Some(None);
+        }
+        let (trailer, back) = self.back.take().expect("the end has come first");
+        self.look_at(&back[..back.len() - PAGE], trailer.extents, trailer.end)?;
+        if self.crc != trailer.extents_crc {
+            return None;
+        }
+        let mut bytes = self.front.take();
+        match &mut bytes {
+            Some(front) => assert!(front.join(&back), "pieces of one block of memory"),
+            None => bytes = Some(back),
+        }
+        Some(bytes.map(|bytes| Footer { bytes, extents: trailer.extents as usize, end: trailer.end }))
+    }
+
+    /// Checks the extents that come next, of `count` in all.
+    fn look_at(&mut self, bytes: &[u8], count: u32, end: u32) -> Option<()> {
+        self.crc = extend(self.crc, bytes);
+        for line in bytes.chunks_exact(EXTENT_BYTES).take(count as usize - self.checked) {
+            let extent = Extent::decode(line, end)?;
+            // By group, each group's rising.
+            if self.before.is_some_and(|before| before >= (extent.group, extent.first_index)) {
+                return None;
+            }
+            self.before = Some((extent.group, extent.last_index()));
+            self.checked += 1;
+        }
+        Some(())
+    }
 }
 
 impl Footer {
-    /// `bytes` as for [`check_footer`]; `None` if they are not an intact footer of this segment.
-    pub(crate) fn new(segment: SegmentId, salt: u64, bytes: Buf) -> Option<Footer> {
-        let trailer = check_footer(segment, salt, &bytes)?;
-        let footer = Footer { bytes, extents: trailer.extents as usize, end: trailer.end };
-        let all = footer.lying(0, footer.extents);
-        let mut before = None;
-        for at in 0..footer.extents {
-            let extent = all.decode(at)?;
-            // By group, each group's rising.
-            if before.is_some_and(|before| before >= (extent.group, extent.first_index)) {
-                return None;
-            }
-            before = Some((extent.group, extent.last_index()));
-        }
-        Some(footer)
-    }
-
     fn of(&self, group: GroupId) -> Extents<'_> {
         let all = self.lying(0, self.extents);
         let first = all.partition_point(|extent| extent.group < group);

@@ -1,12 +1,13 @@
 use super::*;
 use crate::index::SegmentIndex;
-use crate::segment::{Trailer, encode_footer, footer_bytes};
+use crate::segment::{Footing, Slot, encode_footer};
 use torc_base::buf::Pool;
-use torc_base::ids::{BatchSeq, Index, Offset};
-use torc_base::limits::PAGE;
+use torc_base::ids::{BatchSeq, Offset};
 
 const SEGMENT: SegmentId = SegmentId(7);
 const SALT: u64 = 0x5a17;
+/// Of a file whose footers have pieces of 8 KiB.
+const FILE: u64 = 256 << 10;
 const END: u32 = 1 << 20;
 
 /// Extents of `groups`, one entry each, in turns, as a batch that they share puts them down.
@@ -33,25 +34,48 @@ fn index(groups: u64, entries: u64) -> SegmentIndex {
     index
 }
 
+const TRAILER: Trailer =
+    Trailer { segment: SEGMENT, salt: SALT, last: BatchSeq(1), chain: 0, end: END, extents: 0, extents_crc: 0 };
+
 fn footer(index: &SegmentIndex) -> Vec<u8> {
     let mut bytes = vec![0; footer_bytes(index.len())];
-    let trailer =
-        Trailer { segment: SEGMENT, salt: SALT, last: BatchSeq(1), chain: 0, end: END, extents: 0, extents_crc: 0 };
-    encode_footer(index, trailer, &mut bytes);
+    encode_footer(index, TRAILER, &mut bytes);
     bytes
 }
 
-fn buf(bytes: &[u8]) -> Buf {
-    let mut buf = Pool::new(usize::MAX, 0).take(bytes.len()).expect("there is no limit");
-    buf.copy_from_slice(bytes);
-    buf.freeze()
+fn header(bytes: u64) -> Header {
+    Header { segment: SEGMENT, slot: Slot(1), salt: SALT, bytes }
+}
+
+/// Reads a footer at the end of a file, and how many pieces it came in. `fails`: this piece, counted from 1.
+fn load(header: Header, bytes: &[u8], fails: usize) -> (Result<Footer, WalError>, usize) {
+    let memory = Pool::new(usize::MAX, 0).take(bytes.len()).expect("there is no limit");
+    let mut loading = Loading::new(header, memory);
+    for pieces in 1.. {
+        let DiskKind::Read { file, at, bytes: mut piece } = loading.next() else { panic!("it is read") };
+        assert_eq!((file, piece.len()), (header.slot.file(), loading.asked()));
+        assert!(piece.len() <= footer_piece(header.bytes), "{} bytes at once", piece.len());
+        let start = bytes.len() - (header.bytes - at) as usize;
+        piece.copy_from_slice(&bytes[start..start + loading.asked()]);
+        let failed = pieces == fails;
+        match loading.take(if failed { Err(DiskError::Io(5)) } else { Ok(DiskOk::Read { bytes: piece }) }) {
+            Ok(None) => {}
+            Ok(Some(footer)) => return (Ok(footer), pieces),
+            Err(error) => return (Err(error), pieces),
+        }
+    }
+    unreachable!()
+}
+
+fn loaded(bytes: &[u8]) -> Option<Footer> {
+    load(header(1 << 40), bytes, 0).0.ok()
 }
 
 #[test]
 fn a_group_finds_in_a_footer_what_the_index_had_that_it_was_made_of() {
     for (groups, entries) in [(0, 0), (1, 1), (1, 50), (7, 1), (7, 33)] {
         let index = index(groups, entries);
-        let footer = Footer::new(SEGMENT, SALT, buf(&footer(&index))).expect("it is whole");
+        let footer = loaded(&footer(&index)).expect("it is whole");
         for group in (0..3 * groups + 5).map(GroupId) {
             let (known, found) = (index.of(group), footer.of(group));
             assert_eq!(found.from(0).collect::<Vec<_>>(), known, "{group} of {groups}");
@@ -69,13 +93,15 @@ fn a_group_finds_in_a_footer_what_the_index_had_that_it_was_made_of() {
 #[test]
 fn what_is_no_footer_of_this_segment_or_out_of_order_is_none() {
     let whole = footer(&index(3, 5));
-    assert!(Footer::new(SEGMENT, SALT, buf(&whole)).is_some());
-    assert!(Footer::new(SegmentId(8), SALT, buf(&whole)).is_none());
-    assert!(Footer::new(SEGMENT, SALT + 1, buf(&whole)).is_none());
-    assert!(Footer::new(SEGMENT, SALT, buf(&whole[PAGE..])).is_none());
+    assert!(loaded(&whole).is_some());
+    let of = |header| load(header, &whole, 0).0.is_ok();
+    assert!(of(header(FILE)));
+    assert!(!of(Header { segment: SegmentId(8), ..header(FILE) }));
+    assert!(!of(Header { salt: SALT + 1, ..header(FILE) }));
+    assert!(loaded(&whole[PAGE..]).is_none());
     let mut flipped = whole.clone();
     flipped[EXTENT_BYTES] ^= 1;
-    assert!(Footer::new(SEGMENT, SALT, buf(&flipped)).is_none());
+    assert!(loaded(&flipped).is_none());
     // Two extents in each other's place, and the checksum of that.
     let mut swapped = whole;
     let (extents, page) = swapped.split_at_mut(whole_pages(15));
@@ -84,7 +110,7 @@ fn what_is_no_footer_of_this_segment_or_out_of_order_is_none() {
     let mut trailer = Trailer::decode(page).expect("it is whole");
     trailer.extents_crc = torc_base::crc::crc32c(extents);
     trailer.encode(page);
-    assert!(Footer::new(SEGMENT, SALT, buf(&swapped)).is_none());
+    assert!(loaded(&swapped).is_none());
 }
 
 fn whole_pages(extents: usize) -> usize {
@@ -92,11 +118,61 @@ fn whole_pages(extents: usize) -> usize {
 }
 
 #[test]
+fn a_footer_that_comes_in_pieces_is_what_it_is_as_a_whole() {
+    for entries in [0, 1, 40, 63, 64, 65, 127, 128, 129, 191, 192, 193, 1000] {
+        let index = index(1, entries);
+        let whole = footer(&index);
+        let (found, pieces) = load(header(FILE), &whole, 0);
+        let found = found.expect("it is whole");
+        assert_eq!(pieces, whole.len().div_ceil(footer_piece(FILE)), "{entries}");
+        assert_eq!(found.bytes[..], whole);
+        assert_eq!(found.of(GroupId(3)).from(0).collect::<Vec<_>>(), index.of(GroupId(3)));
+        for piece in 1..=pieces {
+            let (found, came) = load(header(FILE), &whole, piece);
+            assert!(matches!(found, Err(WalError::Disk { .. })), "piece {piece} of {pieces}");
+            assert_eq!(came, piece, "nothing more is asked for");
+        }
+        for at in (0..whole.len()).step_by(509).chain([whole.len() - PAGE + 20]) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            let sound = load(header(FILE), &flipped, 0).0.is_ok();
+            // What lies behind the trailer in its page says nothing.
+            assert_eq!(sound, at >= whole.len() - PAGE + 56, "byte {at} of {}", whole.len());
+        }
+    }
+}
+
+#[test]
+fn what_is_written_in_pieces_is_the_same_and_has_its_trailer_in_the_last() {
+    let pool = Pool::new(usize::MAX, 0);
+    for entries in [0, 64, 65, 128, 1000] {
+        let index = index(3, entries);
+        let whole = footer(&index);
+        let mut footing = Footing::new(&index, TRAILER);
+        assert_eq!(footing.bytes() as usize, whole.len());
+        let mut written = Vec::new();
+        while !footing.is_whole() {
+            let DiskKind::Write { file, at, runs, durable } = footing.next(&index, &header(FILE), &pool) else {
+                panic!("it is written")
+            };
+            assert!(durable && file == Slot(1).file());
+            assert_eq!(at as usize, FILE as usize - whole.len() + written.len());
+            let [run] = &runs[..] else { panic!("a piece of memory") };
+            assert!(run.len() <= footer_piece(FILE));
+            let start = written.len();
+            written.resize(start + run.len(), 0);
+            run.copy_into(&mut written[start..]);
+        }
+        assert_eq!(written, whole, "{entries}");
+    }
+}
+
+#[test]
 fn the_longest_unused_goes_and_the_newest_stays_however_large() {
     let small = footer(&index(1, 1));
     let large = footer(&index(1, (FOOTERS_BYTES / EXTENT_BYTES) as u64 + 1));
     let mut footers = Footers::default();
-    let loaded = |bytes: &[u8]| Footer::new(SEGMENT, SALT, buf(bytes)).expect("it is whole");
+    let loaded = |bytes: &[u8]| loaded(bytes).expect("it is whole");
     footers.insert(SegmentId(1), loaded(&small));
     footers.insert(SegmentId(2), loaded(&small));
     assert!(footers.of(SegmentId(1), GroupId(3)).is_some());

@@ -116,6 +116,9 @@ pub enum Share {
     Most,
     /// Half of it: the reader has something, and others shall get their first.
     Half,
+    /// The same, and nobody waits for it: the disk is asked for so little at a time that a flush that comes meanwhile hardly waits, and for
+    /// nothing ahead.
+    Background,
     /// Beyond all that others use, up to a bound of its own: for followers, who wait for no client.
     Followers,
 }

@@ -3,17 +3,16 @@
 use crate::ahead::{Ahead, CHUNK_BYTES_MIN, Held, Reach, Wish};
 use crate::entry::Item;
 use crate::error::WalError;
-use crate::flight::{FLIGHT_BYTES_MAX, Flight, RANGES_MAX, Ticket, corrupt};
-use crate::footers::{FOOTERS_BYTES, Footer, Footers};
+use crate::flight::{FLIGHT_BYTES_MAX, Flight, RANGES_MAX, Ticket};
+use crate::footers::{FOOTERS_BYTES, Footer, Footers, Loading};
 use crate::outcome::{Claim, From, Outcome, ReadId, Share, Stats};
 use crate::search::{Goal, Part, Plan, Sources, View, fetched};
-use crate::segment::Header;
 use crate::tables::Tables;
 use crate::tags::{Job, TRIPS};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::Pool;
 use torc_base::ids::{GroupId, Index, Offset, SegmentId};
-use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp};
+use torc_base::io::{DiskError, DiskOk, DiskOp};
 use torc_base::limits::{PEER_READ_MEMORY, READ_AHEAD_BYTES, READ_MEMORY};
 use torc_base::time::Mono;
 
@@ -23,8 +22,9 @@ const _: () = assert!(KEEP_BYTES + READ_AHEAD_BYTES <= READ_MEMORY);
 /// Operations that may be with the disk at once, unless one flight alone has more.
 const OPS_MAX: usize = 256;
 const _: () = assert!(RANGES_MAX <= OPS_MAX);
-/// A flight starts while those under way have fewer bytes: more in the disk's queue brings nothing, and whoever flushes
-/// waits behind it. The second is for when the log is flushing; then only one small chunk at a time is read ahead.
+/// A flight starts while those under way have fewer bytes: more in the disk's queue brings nothing, and whoever flushes waits behind it. The
+/// second is for when the log is flushing; then only one small chunk at a time is read ahead. Pieces of footers, and reads that nobody waits
+/// for ([`Share::Background`]), keep to it whether the log is flushing or not: it may be in a moment.
 const FLYING_BYTES: usize = 6 << 20;
 const FLYING_BYTES_FLUSHING: usize = 512 << 10;
 
@@ -44,10 +44,8 @@ struct Pending {
 /// A trip to the disk.
 #[derive(Debug)]
 enum Trip {
-    Footer {
-        segment: Header,
-        waiting: Vec<u64>,
-    },
+    /// One piece after the other. With the group that it was first wanted for.
+    Footer { loading: Box<Loading>, group: GroupId, waiting: Vec<u64> },
     /// Brings a chunk of [`Ahead`]. With the wish that it was read ahead for, and the last entry of interest.
     Chunk(Flight, Option<(GroupId, Wish, Index)>),
     /// For the read with this number alone.
@@ -100,6 +98,9 @@ pub(crate) struct Reads {
     /// Footers under way, by their trips, and their bytes. Those that have come have memory of their own.
     loading: BTreeMap<SegmentId, (u64, usize)>,
     footer_pool: Pool,
+    /// Those of which the next piece is still to be asked for, and bytes of pieces with the disk.
+    pieces_due: VecDeque<u64>,
+    pieces_flying: usize,
     /// Reads that wait until less is with the disk, by their turns and in the order of their coming. They may hold what
     /// their readers got before, so they are never kept waiting for memory.
     busy: BTreeSet<(u64, u64)>,
@@ -107,7 +108,7 @@ pub(crate) struct Reads {
     roomless: BTreeSet<(u64, u64)>,
     next_read: u64,
     next_trip: u64,
-    /// Operations with the disk, and bytes of flights.
+    /// Operations with the disk, and bytes of flights and of pieces of footers.
     ops: usize,
     flying: usize,
     footers: Footers,
@@ -137,6 +138,8 @@ impl Reads {
             trips: BTreeMap::new(),
             loading: BTreeMap::new(),
             footer_pool: Pool::new(usize::MAX, FOOTERS_BYTES / 2),
+            pieces_due: VecDeque::new(),
+            pieces_flying: 0,
             busy: BTreeSet::new(),
             roomless: BTreeSet::new(),
             next_read: 1,
@@ -257,7 +260,7 @@ impl Reads {
                 let wish = self.ahead.note(group, from, items.last().expect("not empty"), max_bytes);
                 self.ahead.counts.hits += u64::from(ahead);
                 self.ahead.counts.misses += u64::from(!ahead && wish.is_some() && pending.trip.is_some());
-                if let Some(wish) = wish {
+                if let Some(wish) = wish.filter(|_| pending.claim.share != Share::Background) {
                     self.top_up(log, group, wish, upto, ops);
                 }
                 Recalled::Answer(Ok(items))
@@ -314,19 +317,32 @@ impl Reads {
         if !self.fits(length, reader.map(|(_, claim)| claim)) {
             return false;
         }
-        let bytes = self.footer_pool.take(length).expect("the pool has no limit");
-        let memory = bytes.block_bytes();
+        let memory = self.footer_pool.take(length).expect("the pool has no limit");
+        let loading = Box::new(Loading::new(segment.header, memory));
         let trip = self.trip();
-        let at = segment.header.bytes - length as u64;
-        let tag = Job::Read { id: trip, part: 0 }.tag();
-        ops.push(DiskOp { tag, kind: DiskKind::Read { file: segment.header.slot.file(), at, bytes } });
-        self.count(group, 1, length);
-        self.loading.insert(id, (trip, memory));
-        self.trips.insert(
-            trip,
-            Trip::Footer { segment: segment.header, waiting: reader.into_iter().map(|(id, _)| id).collect() },
-        );
+        self.loading.insert(id, (trip, loading.memory()));
+        let waiting = reader.into_iter().map(|(id, _)| id).collect();
+        self.trips.insert(trip, Trip::Footer { loading, group, waiting });
+        self.pieces_due.push_back(trip);
+        self.ask_for_footers(ops);
         true
+    }
+
+    /// Asks for the next pieces of footers, as many as may be under way. Whoever flies has no part in that: flights may follow each other
+    /// for ever.
+    fn ask_for_footers(&mut self, ops: &mut Vec<DiskOp>) {
+        while self.pieces_flying < FLYING_BYTES_FLUSHING
+            && let Some(id) = self.pieces_due.pop_front()
+        {
+            let Some(Trip::Footer { loading, group, .. }) = self.trips.get_mut(&id) else {
+                panic!("it loads a footer")
+            };
+            ops.push(DiskOp { tag: Job::Read { id, part: 0 }.tag(), kind: loading.next() });
+            let (group, bytes) = (*group, loading.asked());
+            self.flying += bytes;
+            self.pieces_flying += bytes;
+            self.count(group, 1, bytes);
+        }
     }
 
     /// Asks the disk for extents: for a reader, or ahead as wished.
@@ -349,7 +365,9 @@ impl Reads {
             // Where its offsets begin is known if no entry of the extent is left out.
             (first, if first == extent.first_index { extent.first_offset } else { Offset(i64::MAX) })
         };
-        let ticket = Ticket::new(parts, FLIGHT_BYTES_MAX.min(self.limit / 4), log.segments, &mut self.tables);
+        let background = whom.ok().is_some_and(|(_, claim)| claim.share == Share::Background);
+        let most = if background { FLYING_BYTES_FLUSHING } else { FLIGHT_BYTES_MAX };
+        let ticket = Ticket::new(parts, most.min(self.limit / 4), log.segments, &mut self.tables);
         if self.ops > 0 && self.ops + ticket.ops > OPS_MAX {
             return Launch::Busy;
         }
@@ -397,7 +415,7 @@ impl Reads {
             Some(Share::All) => self.limit,
             Some(Share::Most) => self.limit / 4 * 3,
             Some(Share::Followers) => self.limit + PEER_READ_MEMORY,
-            Some(Share::Half) | None => self.limit / 2,
+            Some(Share::Half | Share::Background) | None => self.limit / 2,
         };
         let limit = self.limit.max(most);
         if claim.is_some() && self.wanted() > 0 && self.wanted() + bytes > most {
@@ -464,7 +482,18 @@ impl Reads {
     ) {
         self.ops -= 1;
         let footer = match self.trips.get_mut(&id).expect("a trip under way") {
-            Trip::Footer { .. } => Some(result),
+            Trip::Footer { loading, .. } => {
+                self.flying -= loading.asked();
+                self.pieces_flying -= loading.asked();
+                match loading.take(result) {
+                    Ok(None) => {
+                        self.pieces_due.push_back(id);
+                        return self.ask_for_footers(ops);
+                    }
+                    Ok(Some(footer)) => Some(Ok(footer)),
+                    Err(error) => Some(Err(error)),
+                }
+            }
             Trip::Chunk(flight, _) | Trip::Look(flight, _) => {
                 if !flight.arrived(part, result) {
                     return;
@@ -473,9 +502,9 @@ impl Reads {
             }
         };
         match self.trips.remove(&id).expect("just seen") {
-            Trip::Footer { segment, waiting } => {
+            Trip::Footer { loading, waiting, .. } => {
                 let result = footer.expect("kept for it");
-                self.footer(log, segment, waiting, result, ops, out);
+                self.footer(log, loading.segment.segment, waiting, result, ops, out);
             }
             Trip::Chunk(flight, wish) => {
                 self.flying -= flight.bytes;
@@ -510,23 +539,14 @@ impl Reads {
     fn footer(
         &mut self,
         log: Sources,
-        segment: Header,
+        segment: SegmentId,
         waiting: Vec<u64>,
-        result: Result<DiskOk, DiskError>,
+        result: Result<Footer, WalError>,
         ops: &mut Vec<DiskOp>,
         out: &mut Vec<Outcome>,
     ) {
-        self.loading.remove(&segment.segment).expect("it is under way");
-        let error = match result {
-            Ok(DiskOk::Read { bytes }) => {
-                let at = segment.bytes - bytes.len() as u64;
-                let footer = Footer::new(segment.segment, segment.salt, bytes.freeze());
-                let damage = || corrupt("the footer is damaged", &segment, at, None);
-                footer.map(|footer| self.footers.insert(segment.segment, footer)).is_none().then(damage)
-            }
-            Ok(other) => panic!("a read ended with {other:?}"),
-            Err(error) => Some(WalError::Disk { doing: "read", file: segment.slot.file_name(), error }),
-        };
+        self.loading.remove(&segment).expect("it is under way");
+        let error = result.map(|footer| self.footers.insert(segment, footer)).err();
         for id in waiting {
             // It may have been answered meanwhile, with another footer's error, or wait for memory.
             let Some(pending) = self.pending.get_mut(&id).filter(|pending| pending.footers > 0) else { continue };
@@ -584,6 +604,7 @@ impl Reads {
         if self.ahead.turn(now) {
             self.pool.trim();
         }
+        self.ask_for_footers(ops);
         // Whoever waits for the disk alone may hold something, and goes before those who wait for memory.
         if self.resume_line(Line::Disk, log, ops, out) {
             self.resume_line(Line::Memory, log, ops, out);
@@ -628,7 +649,7 @@ impl Reads {
     /// True if a trip to this segment is under way: its file must stay as it is.
     pub(crate) fn reads_from(&self, id: SegmentId) -> bool {
         self.trips.values().any(|trip| match trip {
-            Trip::Footer { segment, .. } => segment.segment == id,
+            Trip::Footer { loading, .. } => loading.segment.segment == id,
             Trip::Chunk(flight, _) | Trip::Look(flight, _) => flight.touches(id),
         })
     }

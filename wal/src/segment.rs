@@ -9,8 +9,10 @@
 
 use crate::bytes::{Get, Put};
 use crate::index::{EXTENT_BYTES, Extent, SegmentIndex};
-use torc_base::crc::crc32c;
+use torc_base::buf::Pool;
+use torc_base::crc::{crc32c, extend};
 use torc_base::ids::{BatchSeq, FileId, SegmentId};
+use torc_base::io::DiskKind;
 use torc_base::limits::PAGE;
 
 /// Segments from this number on are cold. Log segments never get so far.
@@ -171,17 +173,72 @@ pub fn footer_bytes(extents: usize) -> usize {
     (extents * EXTENT_BYTES).next_multiple_of(PAGE) + PAGE
 }
 
-/// Writes a footer. `out` is [`footer_bytes`] long and ends where the file ends.
-pub fn encode_footer(index: &SegmentIndex, mut trailer: Trailer, out: &mut [u8]) {
-    assert_eq!(out.len(), footer_bytes(index.len()));
-    let (extents, page) = out.split_at_mut(out.len() - PAGE);
-    extents.fill(0);
-    for (at, extent) in index.iter().enumerate() {
-        extent.encode(&mut extents[at * EXTENT_BYTES..]);
+/// Bytes of a footer that are one operation at most: of many small entries it has many MiB, and a batch that comes to the disk meanwhile
+/// waits for what is under way. Small segments have smaller pieces, so that footers have some there, too.
+const FOOTER_PIECE_MAX: usize = 256 << 10;
+const _: () = assert!(FOOTER_PIECE_MAX.is_multiple_of(PAGE) && PAGE.is_multiple_of(EXTENT_BYTES));
+
+/// Bytes of one piece of a footer, whole pages; the last or the first one may be shorter.
+pub(crate) fn footer_piece(segment_bytes: u64) -> usize {
+    (segment_bytes as usize / 32 / PAGE * PAGE).clamp(2 * PAGE, FOOTER_PIECE_MAX)
+}
+
+/// A footer on its way to the disk: piece by piece from its beginning on. The last one has the trailer, and is written when all before it
+/// are durable: where there is a trailer, all of the footer was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Footing {
+    /// With the checksum of the extents that were put down so far.
+    trailer: Trailer,
+    bytes: usize,
+    done: usize,
+}
+
+impl Footing {
+    /// The footer of a segment with these extents, which stay what they are until all of it is written. Of the trailer only what is
+    /// said of the batches counts.
+    pub(crate) fn new(index: &SegmentIndex, trailer: Trailer) -> Footing {
+        let trailer = Trailer { extents: index.len() as u32, extents_crc: 0, ..trailer };
+        Footing { trailer, bytes: footer_bytes(index.len()), done: 0 }
     }
-    trailer.extents = index.len() as u32;
-    trailer.extents_crc = crc32c(extents);
-    trailer.encode(page);
+
+    pub(crate) fn bytes(&self) -> u32 {
+        self.bytes as u32
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.done == self.bytes
+    }
+
+    /// The write of the next piece to the file of this segment.
+    pub(crate) fn next(&mut self, index: &SegmentIndex, header: &Header, pool: &Pool) -> DiskKind {
+        let at = header.bytes - (self.bytes - self.done) as u64;
+        let bytes = footer_piece(header.bytes).min(self.bytes - self.done);
+        let mut out = pool.take(bytes).expect("the pool has no limit");
+        self.fill(index, &mut out);
+        DiskKind::Write { file: header.slot.file(), at, runs: vec![out.freeze().pages()], durable: true }
+    }
+
+    /// Puts down what comes next, as much as `out` has room for: whole pages.
+    fn fill(&mut self, index: &SegmentIndex, out: &mut [u8]) {
+        let left = (self.bytes - PAGE).saturating_sub(self.done);
+        let (extents, page) = out.split_at_mut(left.min(out.len()));
+        extents.fill(0);
+        let from = index.iter().skip(self.done / EXTENT_BYTES);
+        for (extent, line) in from.zip(extents.chunks_exact_mut(EXTENT_BYTES)) {
+            extent.encode(line);
+        }
+        self.trailer.extents_crc = extend(self.trailer.extents_crc, extents);
+        if !page.is_empty() {
+            self.trailer.encode(page);
+        }
+        self.done += out.len();
+    }
+}
+
+/// Writes a footer as a whole. `out` is [`footer_bytes`] long and ends where the file ends.
+pub fn encode_footer(index: &SegmentIndex, trailer: Trailer, out: &mut [u8]) {
+    assert_eq!(out.len(), footer_bytes(index.len()));
+    Footing::new(index, trailer).fill(index, out);
 }
 
 /// The trailer of a footer; `None` if that is not an intact one of this segment. `bytes` ends where the file ends and

@@ -3,12 +3,12 @@
 use crate::batch;
 use crate::directory::Directory;
 use crate::index::{Extent, SegmentIndex};
-use crate::segment::{Header, Trailer, encode_footer, footer_bytes, is_cold};
+use crate::segment::{Footing, Header, Trailer, footer_bytes, is_cold};
 use crate::tags::Job;
 use std::collections::BTreeMap;
 use torc_base::buf::Pool;
 use torc_base::ids::{BatchSeq, SegmentId};
-use torc_base::io::{DiskKind, DiskOp};
+use torc_base::io::DiskOp;
 
 /// Where a segment is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub(crate) enum Stage {
     Active,
     /// Nothing is added any more; its last batches may not be durable yet.
     Sealed,
-    /// The footer is being written.
-    Footing { bytes: u32 },
+    /// The footer is being written: what of it was handed to the disk is durable, but for the last piece.
+    Footing(Footing),
     /// The footer is durable: this many bytes at the end of the file.
     Footed { bytes: u32 },
 }
@@ -93,6 +93,14 @@ impl Segment {
     pub(crate) fn mean_batch(&self) -> u64 {
         let batches = (self.last.get() + 1).saturating_sub(self.first.get()).max(1);
         u64::from(self.end - crate::segment::BATCHES_START) / batches
+    }
+
+    /// Writes the next piece of the footer.
+    fn write_footer(&mut self, pool: &Pool, ops: &mut Vec<DiskOp>) {
+        let index = self.index.as_ref().expect("kept until the footer is durable");
+        let Stage::Footing(footing) = &mut self.stage else { panic!("no footer is under way") };
+        let kind = footing.next(index, &self.header, pool);
+        ops.push(DiskOp { tag: Job::Footer(self.header.segment).tag(), kind });
     }
 
     /// The groups with entries here, while the extents are in memory.
@@ -178,8 +186,6 @@ impl Segments {
                 continue;
             }
             let index = segment.index.as_ref().expect("kept until the footer is durable");
-            let bytes = footer_bytes(index.len());
-            let mut out = pool.take(bytes).expect("the pool has no limit");
             let header = segment.header;
             let trailer = Trailer {
                 segment: header.segment,
@@ -190,25 +196,22 @@ impl Segments {
                 extents: 0,
                 extents_crc: 0,
             };
-            encode_footer(index, trailer, &mut out);
-            segment.stage = Stage::Footing { bytes: bytes as u32 };
-            ops.push(DiskOp {
-                tag: Job::Footer(header.segment).tag(),
-                kind: DiskKind::Write {
-                    file: header.slot.file(),
-                    at: header.bytes - bytes as u64,
-                    runs: vec![out.freeze().pages()],
-                    durable: true,
-                },
-            });
+            segment.stage = Stage::Footing(Footing::new(index, trailer));
+            segment.write_footer(pool, ops);
         }
     }
 
-    /// A footer is on disk.
-    pub(crate) fn footer_written(&mut self, id: SegmentId) {
+    /// A piece of a footer is durable. True if that was all of it; else the next one is written.
+    pub(crate) fn footer_written(&mut self, id: SegmentId, pool: &Pool, ops: &mut Vec<DiskOp>) -> bool {
         let segment = self.by_id.get_mut(&id).expect("a segment stays while its footer is written");
-        let Stage::Footing { bytes } = segment.stage else { panic!("segment {id} has no footer under way") };
-        segment.stage = Stage::Footed { bytes };
+        let Stage::Footing(footing) = &segment.stage else { panic!("segment {id} has no footer under way") };
+        let is_whole = footing.is_whole();
+        if is_whole {
+            segment.stage = Stage::Footed { bytes: footing.bytes() };
+        } else {
+            segment.write_footer(pool, ops);
+        }
+        is_whole
     }
 
     /// Drops the extents in memory of segments that can be read from their footers and have no batch in the tail.

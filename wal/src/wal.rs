@@ -177,10 +177,12 @@ impl Wal {
         match Job::of(done.tag) {
             Job::Batch(seq) => self.batch_written(seq, done.result, out),
             Job::Footer(segment) => match done.result {
+                Ok(_) if matches!(self.life, Life::Fenced(_)) => {}
                 Ok(_) => {
-                    self.segments.footer_written(segment);
-                    self.segments.drop_indexes(self.tail.oldest_segment());
-                    self.note_change();
+                    if self.segments.footer_written(segment, &self.blocks, ops) {
+                        self.segments.drop_indexes(self.tail.oldest_segment());
+                        self.note_change();
+                    }
                 }
                 Err(error) => self.fence("writing the footer", segment, error, out),
             },

@@ -250,6 +250,40 @@ fn a_read_error_is_that_reads_error_only() {
 }
 
 #[test]
+fn a_footer_comes_in_pieces_of_which_each_may_fail() {
+    let mut base = Rig::started(WalSettings { tail_bytes: 0, read_ahead_bytes: 0, ..small() }, 18);
+    for _ in 0..60 {
+        (1..=20).for_each(|group| _ = base.append(group, 300, false));
+        base.settle();
+    }
+    base.checkpoint();
+    base.kill(true);
+    let fails_at = |n| {
+        let mut rig = base.reborn();
+        rig.open().expect("sound");
+        let before = rig.wal.stats().disk_reads;
+        rig.disk.fail_read_in = Some(n);
+        let read = rig.read(7, From::Index(Index(1)), 1, 1);
+        let asked = rig.wal.stats().disk_reads - before;
+        rig.disk.fail_read_in = None;
+        let again = rig.read(7, From::Index(Index(1)), 1, 1).expect("the next one is as good as any");
+        assert!(rig.model[&GroupId(7)][0].is(&again[0]));
+        (read, asked)
+    };
+    let mut n = 1;
+    loop {
+        let (read, asked) = fails_at(n);
+        if read.is_ok() {
+            break;
+        }
+        assert!(matches!(read, Err(WalError::Disk { .. })), "{read:?}");
+        assert_eq!(asked, n, "nothing is asked for behind what has failed");
+        n += 1;
+    }
+    assert!(n > 4, "{n}: the footer's pieces, and the entry itself");
+}
+
+#[test]
 fn a_spare_whose_header_is_lost_is_no_loss() {
     let mut base = Rig::started(WalSettings { spare_segments: 3, ..small() }, 9);
     base.append(1, 100, false);

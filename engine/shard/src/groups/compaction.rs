@@ -314,7 +314,7 @@ impl Groups {
         if job.next.0 > end || !self.groups.contains_key(&job.id) {
             return self.end_round(out);
         }
-        let claim = Claim { share: Share::Half, turn: self.fetches.fair.turn(Flow::Compaction) };
+        let claim = Claim { share: Share::Background, turn: self.fetches.fair.turn(Flow::Compaction) };
         let read = self.wal.read_to_compact(job.id, (job.next.0, end), PIECE, claim, &mut self.disk_ops);
         self.emit_disk(out);
         match read {
