@@ -13,7 +13,7 @@ use crate::cleaner_choice::{Candidate, Look, Reason, Room, look};
 use crate::cleaner_output::Output;
 use crate::cleaner_slice::{Piece, Planned, Planner, Slice, Victim};
 use crate::compaction::Compaction;
-use crate::directory::Directory;
+use crate::directory::{Directory, Live};
 use crate::error::WalError;
 use crate::footers::Loading;
 use crate::outcome::{Outcome, Stats};
@@ -37,6 +37,8 @@ const LOOK_MS: u64 = 50;
 const LOOK_SEGMENTS: u64 = 8;
 /// From a pass that found no room, or a victim that cannot be read, to the next look.
 const RETRY_MS: u64 = 1000;
+/// After a pass that found no room nothing waits for it for so long.
+const SHORT_MS: u64 = 60_000;
 /// One write: a batch that comes to the disk meanwhile waits for no more.
 const WRITE_BYTES: usize = 256 << 10;
 /// With less room than so many files the pace is not kept: it must not be what fills the disk.
@@ -163,6 +165,10 @@ pub(crate) struct Cleaner {
     futile: BTreeMap<SegmentId, u64>,
     /// They could not be read.
     damaged: BTreeSet<SegmentId>,
+    /// To be sorted at once.
+    hurried: BTreeSet<SegmentId>,
+    /// When it last asked there was no room to sort anything: it may be so until then.
+    short_until: Mono,
     /// Emptied, and not freed yet.
     emptied: BTreeSet<SegmentId>,
     /// A file was made of the reserve, and nothing has been freed since.
@@ -197,6 +203,8 @@ impl Cleaner {
             since: BTreeMap::new(),
             futile: BTreeMap::new(),
             damaged: BTreeSet::new(),
+            hurried: BTreeSet::new(),
+            short_until: Mono(0),
             emptied: BTreeSet::new(),
             borrowed: false,
             passes: 0,
@@ -223,6 +231,20 @@ impl Cleaner {
         self.changed = true;
     }
 
+    /// Compaction waits for these segments: they are sorted before their time, if they may be.
+    pub(crate) fn sort(&mut self, segments: BTreeSet<SegmentId>) {
+        self.changed |= !segments.is_subset(&self.hurried);
+        self.hurried = segments;
+    }
+
+    /// True if a segment with so much in it, of which all else speaks for it, may be sorted in a while.
+    pub(crate) fn may_sort(&self, id: SegmentId, live: &Live, now: Mono) -> bool {
+        self.settings.enabled
+            && now >= self.short_until
+            && !self.damaged.contains(&id)
+            && !is_futile(&self.futile, id, live)
+    }
+
     /// True if the segment's file must stay as it is.
     pub(crate) fn pins(&self, id: SegmentId) -> bool {
         matches!(&self.phase, Phase::Pass(pass) if pass.ids.contains(&id))
@@ -246,6 +268,7 @@ impl Cleaner {
         self.since.remove(&id);
         self.futile.remove(&id);
         self.damaged.remove(&id);
+        self.hurried.remove(&id);
     }
 
     pub(crate) fn deadline(&self) -> Option<Mono> {
@@ -338,14 +361,14 @@ impl Cleaner {
             .filter_map(|(id, s)| {
                 let live = parts.directory.live(id);
                 let since = *self.since.entry(id).or_insert(now);
-                let tried = self.futile.get(&id).is_some_and(|then| live.bytes > then / 5 * 4);
-                (live.runs > 0 && !tried).then_some(Candidate {
+                (live.runs > 0 && !is_futile(&self.futile, id, &live)).then_some(Candidate {
                     id,
                     file_bytes: s.header.bytes,
                     footer_bytes: s.footer()?,
                     live,
                     full: s.full,
                     since,
+                    hurried: self.hurried.contains(&id),
                 })
             })
             .collect();
@@ -371,6 +394,7 @@ impl Cleaner {
     fn begin(&mut self, free: u64, parts: &Parts<'_>) {
         let Some((reason, mut ids)) = self.look(parts, free).choice else {
             // What there is to do needs more room than there is.
+            self.short_until = parts.now.mono.plus_ms(SHORT_MS);
             self.next_look = parts.now.mono.plus_ms(RETRY_MS);
             self.look_at = Some(self.next_look);
             return;
@@ -698,6 +722,11 @@ impl Cleaner {
         );
         parts.out.push(Outcome::Log(Level::Info, text));
     }
+}
+
+/// True if copying what lives in a segment gave nothing back, and not much of it has died since.
+fn is_futile(tried: &BTreeMap<SegmentId, u64>, id: SegmentId, live: &Live) -> bool {
+    tried.get(&id).is_some_and(|then| live.bytes > then / 5 * 4)
 }
 
 /// The bytes of a read of this segment.

@@ -41,6 +41,13 @@ pub(crate) struct Candidate {
     pub(crate) full: u64,
     /// When it was first seen with a footer.
     pub(crate) since: Mono,
+    /// It is to be sorted now: compaction waits for it.
+    pub(crate) hurried: bool,
+}
+
+/// True if the groups of a log segment lie in pieces so small that a reader of one group reads mostly others.
+pub(crate) fn lies_in_pieces(live: &Live, extents: u64) -> bool {
+    live.runs >= SORT_GROUPS && live.bytes / extents.max(1) <= SORTED_BYTES
 }
 
 impl Candidate {
@@ -66,7 +73,7 @@ impl Candidate {
     }
 
     fn ripe_at(&self, settings: &CleanerSettings) -> Mono {
-        self.since.plus_ms(settings.sort_after_ms)
+        if self.hurried { self.since } else { self.since.plus_ms(settings.sort_after_ms) }
     }
 
     /// When it is worth emptying, if it still is then.
@@ -76,8 +83,8 @@ impl Candidate {
     }
 
     fn is_in_pieces(&self) -> bool {
-        let extents = (u64::from(self.footer_bytes).saturating_sub(PAGE as u64) / EXTENT_BYTES as u64).max(1);
-        !is_cold(self.id) && self.live.runs >= SORT_GROUPS && self.live.bytes / extents <= SORTED_BYTES
+        let extents = u64::from(self.footer_bytes).saturating_sub(PAGE as u64) / EXTENT_BYTES as u64;
+        !is_cold(self.id) && lies_in_pieces(&self.live, extents)
     }
 }
 
@@ -133,7 +140,7 @@ pub(crate) fn look(
 ) -> Look {
     let mut look = Look::default();
     let (dead, alive): (Vec<Candidate>, Vec<Candidate>) =
-        candidates.iter().partition(|candidate| candidate.is_mostly_dead(settings));
+        candidates.iter().partition(|candidate| candidate.is_mostly_dead(settings) && !candidate.hurried);
     // What is little but padding does no harm for a while, and the disk has better to do while it comes in so fast.
     let (ripe, unripe): (Vec<Candidate>, Vec<Candidate>) =
         dead.into_iter().partition(|c| room.short || c.empty_at(settings) <= now);
@@ -197,9 +204,10 @@ fn for_order(
     let ripe: Vec<Candidate> = in_pieces.into_iter().filter(|c| c.ripe_at(settings) <= now).collect();
     look.waiting += ripe.len() as u64;
     look.again = look.again.into_iter().chain(unripe).min();
-    let window = fitting(&ripe);
+    let hurried: Vec<Candidate> = ripe.iter().filter(|candidate| candidate.hurried).copied().collect();
+    let window = fitting(if hurried.is_empty() { &ripe } else { &hurried });
     let late_at = window.iter().map(|c| c.since.plus_ms(settings.sort_after_ms.saturating_mul(LATE))).min()?;
-    let is_full = window.len() == WINDOW || window.len() < ripe.len();
+    let is_full = !hurried.is_empty() || window.len() == WINDOW || window.len() < ripe.len();
     if !is_full && now < late_at {
         look.again = Some(look.again.map_or(late_at, |at| at.min(late_at)));
         return None;

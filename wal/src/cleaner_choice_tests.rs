@@ -21,6 +21,7 @@ fn segment(id: u64, percent: u64) -> Candidate {
         live: Live { runs: 1, entries: bytes >> 14, bytes },
         full: 62 * MIB,
         since: Mono(0),
+        hurried: false,
     }
 }
 
@@ -151,4 +152,23 @@ fn few_groups_or_large_extents_are_fine_as_they_are() {
     let mut large: Vec<Candidate> = (1..40).map(pieces).collect();
     large.iter_mut().for_each(|candidate| candidate.footer_bytes = 64 * 200);
     assert_eq!(chosen(&at(&large, 1_000, PLENTY)), None);
+}
+
+#[test]
+fn what_compaction_waits_for_is_sorted_at_once_and_alone() {
+    let mut segments: Vec<Candidate> = (1..6).map(pieces).collect();
+    assert_eq!(chosen(&at(&segments, 1, PLENTY)), None);
+    segments[2].hurried = true;
+    segments[3].hurried = true;
+    let look = at(&segments, 1, PLENTY);
+    assert_eq!(chosen(&look), Some((Reason::Order, vec![3, 4])));
+    assert_eq!(look.waiting, 2);
+    // Small batches leave more padding than entries: such a segment does not wait until several can go together.
+    segments[2].live.bytes /= 4;
+    segments[2].live.entries /= 4;
+    assert_eq!(chosen(&at(&segments, 1, PLENTY)), Some((Reason::Order, vec![3, 4])));
+    // What lies well is not touched, and nothing is while room is short.
+    segments[2].live.runs = 1;
+    assert_eq!(chosen(&at(&segments, 1, PLENTY)), Some((Reason::Order, vec![4])));
+    assert_eq!(chosen(&at(&segments, 1, Room { files: 2, short: true })), None);
 }

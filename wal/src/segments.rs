@@ -2,13 +2,14 @@
 
 use crate::batch;
 use crate::directory::Directory;
-use crate::index::{Extent, SegmentIndex};
+use crate::index::{EXTENT_BYTES, Extent, SegmentIndex};
 use crate::segment::{Footing, Header, Trailer, footer_bytes, is_cold};
 use crate::tags::Job;
 use std::collections::BTreeMap;
 use torc_base::buf::Pool;
 use torc_base::ids::{BatchSeq, SegmentId};
 use torc_base::io::DiskOp;
+use torc_base::limits::PAGE;
 
 /// Where a segment is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,12 @@ impl Segment {
     /// The groups with entries here, while the extents are in memory.
     pub(crate) fn groups(&self) -> impl Iterator<Item = torc_base::ids::GroupId> {
         self.index.iter().flat_map(SegmentIndex::groups)
+    }
+
+    /// Extents of all its entries.
+    pub(crate) fn extents(&self) -> u64 {
+        let lines = |bytes: u32| (bytes as usize).saturating_sub(PAGE) / EXTENT_BYTES;
+        self.index.as_ref().map_or_else(|| self.footer().map_or(0, lines), SegmentIndex::len) as u64
     }
 
     /// Bytes of the footer on disk.

@@ -3,6 +3,7 @@
 use crate::batch::{Descriptor, table_end};
 use crate::checkpoint::Section;
 use crate::cleaner::{self, Cleaner};
+use crate::cleaner_choice::lies_in_pieces;
 use crate::compaction::{Compacting, Part};
 use crate::directory::Directory;
 use crate::entry::{Entry, Item, Run};
@@ -13,7 +14,7 @@ use crate::reads::{Answer, Reads};
 use crate::recovery::{self, Recovery};
 use crate::search::{Goal, Seen, Sources};
 use crate::segment::is_cold;
-use crate::segments::Segments;
+use crate::segments::{Segment, Segments};
 use crate::settings::WalSettings;
 use crate::spares::{self, Spares};
 use crate::tags::Job;
@@ -791,6 +792,29 @@ impl Wal {
     /// When it may want parts again, if it is only the pace that keeps it.
     pub fn compaction_due(&self) -> Option<Mono> {
         self.cleaner.compaction_due()
+    }
+
+    /// True if a segment should be sorted before these many groups, which all have something there, are compacted: they lie between
+    /// others' entries, so that each of them would bring most of the segment from the disk, together more than all of a segment. As long
+    /// as it is being filled it cannot be.
+    pub fn wants_sorting(&self, segment: SegmentId, readers: u64, now: Mono) -> bool {
+        let sortable = |known: &&Segment| !is_cold(segment) && known.header.bytes <= self.settings.segment_bytes;
+        let Some(known) = self.segments.get(segment).filter(sortable) else { return false };
+        let live = self.directory.live(segment);
+        let filled = if known.footer().is_some() { known.header.bytes } else { u64::from(known.end) };
+        readers.saturating_mul(filled) > self.settings.segment_bytes
+            && lies_in_pieces(&live, known.extents())
+            && self.cleaner.may_sort(segment, &live, now)
+    }
+
+    /// These are to be sorted as soon as they can be, and no others before their time.
+    pub fn sort(&mut self, segments: BTreeSet<SegmentId>) {
+        self.cleaner.sort(segments);
+    }
+
+    /// How long what can wait for a segment to be sorted waits at most.
+    pub fn sorts_after_ms(&self) -> u64 {
+        self.settings.cleaner.sort_after_ms
     }
 
     /// Hands over what is left of a part of a group's log, whose entries are all durable: `items`, in order, each with the

@@ -3,7 +3,8 @@
 mod rig;
 
 use rig::{FIRST, Rig, cleaning};
-use torc_base::ids::{GroupId, Index};
+use std::collections::BTreeSet;
+use torc_base::ids::{GroupId, Index, SegmentId};
 use torc_base::io::{DiskError, DiskKind, Level};
 use torc_wal::segment::{Slot, is_cold};
 use torc_wal::{CleanerSettings, From, Outcome, Read, State, WalSettings};
@@ -492,4 +493,61 @@ fn padding_is_taken_away_when_it_has_become_old() {
     come_to_rest(&mut rig);
     assert!(is_moved(&rig, KEPT) && rig.disk.files.len() * 2 < before, "{before}, {}", rig.disk.files.len());
     rig.verify(10_000);
+}
+
+#[test]
+fn what_compaction_waits_for_is_sorted_before_its_time() {
+    const GROUPS: u64 = 20;
+    let mut rig = Rig::started(cleaning(), 41);
+    for _ in 0..100 {
+        (1..=GROUPS).for_each(|group| _ = rig.append(group, 300, false));
+        rig.settle();
+    }
+    rig.checkpoint();
+    let (filling, now) = (rig.wal.filling(), rig.now.mono);
+    let runs = rig.wal.runs(GroupId(1));
+    let sealed: BTreeSet<SegmentId> = runs.iter().map(|run| run.segment).filter(|id| *id != filling).collect();
+    assert!(sealed.len() >= 3, "{sealed:?}");
+    for id in &sealed {
+        assert!(rig.wal.wants_sorting(*id, GROUPS, now));
+        assert!(!rig.wal.wants_sorting(*id, 1, now), "a single one reads no more than the cleaner would");
+    }
+    come_to_rest(&mut rig);
+    assert_eq!(rig.wal.stats().cleaner_passes, 0, "their time has not come");
+    let first = *sealed.first().expect("there are some");
+    rig.wal.sort(BTreeSet::from([first]));
+    come_to_rest(&mut rig);
+    let lies = |rig: &Rig, group| rig.wal.runs(GroupId(group)).iter().map(|run| run.segment).collect::<Vec<_>>();
+    for group in 1..=GROUPS {
+        assert!(is_moved(&rig, group) && !lies(&rig, group).contains(&first), "{group}");
+        assert!(lies(&rig, group).contains(sealed.last().expect("there are some")), "no others");
+    }
+    rig.wal.sort(sealed.clone());
+    come_to_rest(&mut rig);
+    assert!((1..=GROUPS).all(|group| lies(&rig, group).iter().all(|id| is_cold(*id) || *id == filling)));
+    assert!(!rig.wal.wants_sorting(lies(&rig, 1)[0], GROUPS, rig.now.mono), "it is sorted");
+    rig.verify(50_000);
+    rig.restart(true);
+    rig.verify(50_000);
+}
+
+#[test]
+fn a_segment_of_many_groups_that_cannot_be_sorted_is_not_waited_for() {
+    for damaged in [true, false] {
+        let settings = cleaning();
+        let cleaner = CleanerSettings { enabled: damaged, ..settings.cleaner };
+        let mut rig = Rig::started(WalSettings { cleaner, ..settings }, 42);
+        for _ in 0..60 {
+            (1..=20).for_each(|group| _ = rig.append(group, 300, false));
+            rig.settle();
+        }
+        rig.checkpoint();
+        let (first, now) = (rig.wal.runs(GroupId(1))[0].segment, rig.now.mono);
+        assert_eq!(rig.wal.wants_sorting(first, 20, now), damaged);
+        rig.disk.fail_read_in = damaged.then_some(1);
+        rig.wal.sort(BTreeSet::from([first]));
+        come_to_rest(&mut rig);
+        assert!(!rig.wal.wants_sorting(first, 20, rig.now.mono));
+        rig.verify(50_000);
+    }
 }

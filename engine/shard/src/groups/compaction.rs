@@ -6,6 +6,8 @@
 //! at [`COMPACTION_TURN`] bytes of records.
 //!
 //! - What is left is copied: nobody holds memory of reads while waiting for more of it.
+//! - What lies in a segment between many groups' entries would bring most of that segment from the disk, for each group. So it waits until
+//!   the cleaner has sorted it, which is asked to do so at once ([`torc_wal::Wal::sort`]).
 //! - Only what is committed is touched, and never the last entry of it; entries that are no record batches stay.
 //! - A tombstone gets the time of its end when all older records of its key have gone with it. Behind a batch that could
 //!   not be taken apart tombstones stay: there may be older records in it.
@@ -21,7 +23,7 @@ use crate::stats::{add, set};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use torc_base::buf::{Buf, Pool};
-use torc_base::ids::{GroupId, Index, Offset};
+use torc_base::ids::{GroupId, Index, Offset, SegmentId};
 use torc_base::io::Level;
 use torc_base::limits::{COMPACTION_BATCH_RECORDS_MAX, COMPACTION_TURN};
 use torc_base::prng::Prng;
@@ -42,8 +44,9 @@ const FILLING_MS: i64 = 10_000;
 /// What is known of a compacted partition besides its log.
 #[derive(Clone, Copy, Debug, Default)]
 struct Watched {
-    /// Since when something waits here.
+    /// Since when something waits here, and since when it is due and waits for a segment to be sorted.
     waits: Option<Mono>,
+    unsorted: Option<Mono>,
     /// When the first of its tombstones ends.
     tombstones_end: Option<i64>,
     /// No entry below has anything that compaction would remove: what a pass without work has seen.
@@ -60,8 +63,8 @@ pub(super) struct Compaction {
     pub(super) begun: bool,
     /// All parts have been handed over.
     ended: bool,
-    /// Partitions that are due, the next one first.
-    todo: VecDeque<GroupId>,
+    /// Partitions that are due, the next one first, and from which index on each waits.
+    todo: VecDeque<(GroupId, Index)>,
     job: Option<Box<Job>>,
     read: Option<ReadId>,
     /// When it was to have its turn.
@@ -204,33 +207,89 @@ impl Groups {
 
     /// Finds the partitions that are due, the dirtiest first.
     fn look_for_dirt(&mut self, out: &mut Out) {
-        let (mut due, mut dirtiest) = (Vec::new(), 0);
+        let unsorted = self.unsorted(out.now.mono);
+        let (mut due, mut dirtiest, mut wanted) = (Vec::new(), 0, BTreeSet::new());
         for id in self.compaction.groups.keys().copied().collect::<Vec<_>>() {
-            let rules = self.groups.get(&id).filter(|group| group.leads()).and_then(|group| group.compaction);
-            let Some(rules) = rules else {
+            let Some(rules) = self.rules(id) else {
                 if self.groups.get(&id).is_none_or(|group| group.compaction.is_none()) {
                     self.compaction.groups.remove(&id);
                 }
                 continue;
             };
-            let dirt = self.dirt(out, id, &rules);
+            let dirt = self.dirt(out, id, &rules, Index(u64::MAX));
             dirtiest = dirtiest.max(if dirt.dirty > 0 { dirt.dirty_ppm() } else { 0 });
-            if dirt.is_due(&rules) {
-                due.push((dirt.dirty_ppm(), id));
+            if !dirt.is_due(&rules) {
+                self.compaction.groups.get_mut(&id).expect("it is watched").unsorted = None;
+                continue;
             }
+            let until = self.waits_from(out, id, &unsorted, &rules, &dirt);
+            if until < Index(u64::MAX) {
+                let runs = self.wal.runs(id);
+                let behind = runs[runs.partition_point(|run| run.first_index < until)..].iter();
+                wanted.extend(behind.map(|run| run.segment).filter(|segment| unsorted.contains(segment)));
+                if !self.dirt(out, id, &rules, until).is_due(&rules) {
+                    continue;
+                }
+            }
+            due.push((dirt.dirty_ppm(), id, until));
         }
         set(&self.stats.compaction_max_dirty_percent, u64::from(dirtiest / 10_000));
+        self.wal.sort(wanted);
         due.sort_unstable_by(|a, b| b.cmp(a));
-        self.compaction.todo = due.into_iter().map(|(_, id)| id).collect();
+        self.compaction.todo = due.into_iter().map(|(_, id, until)| (id, until)).collect();
     }
 
-    fn dirt(&mut self, out: &Out, id: GroupId, rules: &Rules) -> Dirt {
+    /// What a partition says of compaction that is led here and compacted.
+    fn rules(&self, id: GroupId) -> Option<Rules> {
+        self.groups.get(&id).filter(|group| group.leads()).and_then(|group| group.compaction)
+    }
+
+    /// Below, the partition has nothing that a compaction would remove.
+    fn seen(&self, id: GroupId) -> Index {
+        self.wal.compacted(id).max(self.compaction.groups.get(&id).map_or(Index(0), |watched| watched.seen))
+    }
+
+    /// Segments that are better sorted before the partitions that have something new there are compacted.
+    fn unsorted(&self, now: Mono) -> BTreeSet<SegmentId> {
+        let mut readers: BTreeMap<SegmentId, u64> = BTreeMap::new();
+        for id in self.compaction.groups.keys().copied().filter(|id| self.rules(*id).is_some()) {
+            let (runs, seen) = (self.wal.runs(id), self.seen(id));
+            for run in &runs[runs.partition_point(|run| run.last_index < seen)..] {
+                *readers.entry(run.segment).or_default() += 1;
+            }
+        }
+        readers.retain(|segment, readers| self.wal.wants_sorting(*segment, *readers, now));
+        readers.into_keys().collect()
+    }
+
+    /// From where on a partition's compaction waits for what lies there to be sorted. Not beyond what the topic says, nor for longer than
+    /// anything waits for that: what goes into the segment that is being filled may come slowly.
+    fn waits_from(
+        &mut self,
+        out: &Out,
+        id: GroupId,
+        unsorted: &BTreeSet<SegmentId>,
+        rules: &Rules,
+        dirt: &Dirt,
+    ) -> Index {
+        let (runs, seen, now) = (self.wal.runs(id), self.seen(id), out.now.mono);
+        let fresh = &runs[runs.partition_point(|run| run.last_index < seen)..];
+        let first = fresh.iter().find(|run| unsorted.contains(&run.segment)).map(|run| run.first_index);
+        let watched = self.compaction.groups.get_mut(&id).expect("it is watched");
+        let since = first.map(|_| *watched.unsorted.get_or_insert(now));
+        watched.unsorted = since;
+        let may_wait = |since: &Mono| dirt.age_ms <= rules.max_lag_ms && now < since.plus_ms(self.wal.sorts_after_ms());
+        first.filter(|_| since.as_ref().is_some_and(may_wait)).unwrap_or(Index(u64::MAX))
+    }
+
+    /// How a partition looks below the index `until`.
+    fn dirt(&mut self, out: &Out, id: GroupId, rules: &Rules, until: Index) -> Dirt {
         let wall = out.now.wall.0;
-        let compacted = self.wal.compacted(id).max(self.compaction.groups[&id].seen);
+        let compacted = self.seen(id);
         let committed = self.groups[&id].raft.marks().committed;
         let filling = self.wal.filling();
         let mut dirt = Dirt::default();
-        for run in self.wal.runs(id) {
+        for run in self.wal.runs(id).iter().take_while(|run| run.first_index < until) {
             let age = Age(run.max_timestamp).time().map_or(i64::MAX, |time| wall.saturating_sub(time.0));
             let lag = if run.segment == filling { rules.min_lag_ms.max(FILLING_MS) } else { rules.min_lag_ms };
             if run.last_index < compacted {
@@ -241,11 +300,11 @@ impl Groups {
             }
         }
         let watched = self.compaction.groups.get_mut(&id).expect("it is watched");
-        if dirt.dirty == 0 {
-            watched.waits = None;
-        } else {
+        if dirt.dirty > 0 {
             dirt.waited_ms = (out.now.mono.since(*watched.waits.get_or_insert(out.now.mono)) / 1_000_000) as i64;
             dirt.age_ms = dirt.age_ms.max(dirt.waited_ms);
+        } else if until == Index(u64::MAX) {
+            watched.waits = None;
         }
         dirt.tombstones_due = watched.tombstones_end.is_some_and(|end| end <= wall);
         dirt
@@ -253,13 +312,13 @@ impl Groups {
 
     /// Begins with the next partition; none: the compaction ends.
     fn next_job(&mut self, out: &mut Out) -> bool {
-        while let Some(id) = self.compaction.todo.pop_front() {
-            let Some(group) = self.groups.get(&id).filter(|group| group.leads()) else { continue };
-            let Some(rules) = group.compaction else { continue };
+        while let Some((id, until)) = self.compaction.todo.pop_front() {
+            let Some(rules) = self.rules(id) else { continue };
+            let group = &self.groups[&id];
             let compacted = self.wal.compacted(id);
             let Some(first) = self.wal.first_index(id) else { continue };
             let runs = self.wal.runs(id);
-            let upto = Index(group.raft.marks().applied.get().saturating_sub(1));
+            let upto = Index(group.raft.marks().applied.min(until).get().saturating_sub(1));
             let from = compacted.max(first);
             let at = runs.partition_point(|run| run.last_index < from);
             let Some(run) = runs.get(at) else { continue };
@@ -380,7 +439,7 @@ impl Groups {
             sift.end_with(&mut self.compaction.spares);
         }
         if let Some(watched) = self.compaction.groups.get_mut(&job.id) {
-            *watched = Watched { waits: None, tombstones_end, ..*watched };
+            *watched = Watched { waits: None, unsorted: None, tombstones_end, ..*watched };
         }
     }
 

@@ -1,7 +1,9 @@
 //! Topics that keep the last record of each key.
 
 use super::rig::{Client, Rig, START_MS, settings};
-use super::verbs::{FETCH, LIST_OFFSETS, batch, fetch_request, list_offsets_request, read, wanted};
+use super::verbs::{
+    FETCH, LIST_OFFSETS, PRODUCE, batch, fetch_request, list_offsets_request, produce_request, produced, read, wanted,
+};
 use crate::{Settings, WalSettings};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -53,10 +55,14 @@ fn update(rig: &mut Rig, client: Client, prng: &mut Prng, batches: usize, keys: 
 }
 
 /// All records of the partition from an offset on, as a consumer reads them.
-fn read_from(rig: &mut Rig, client: Client, mut offset: i64) -> Vec<OwnedRecord> {
+fn read_from(rig: &mut Rig, client: Client, offset: i64) -> Vec<OwnedRecord> {
+    read_partition(rig, client, 0, offset)
+}
+
+fn read_partition(rig: &mut Rig, client: Client, index: i32, mut offset: i64) -> Vec<OwnedRecord> {
     let mut all = Vec::new();
     loop {
-        let answer = rig.fetch(client, "t", 0, offset);
+        let answer = rig.fetch(client, "t", index, offset);
         assert_eq!(answer.error_code, 0, "at {offset}");
         let bytes = answer.records.unwrap_or_default();
         let mut rest = &bytes[..];
@@ -323,6 +329,53 @@ fn deleted_records_leave_a_start_that_can_be_read_whatever_compaction_has_left_t
             rig = rig.restart(&fast());
             client = rig.connect(0);
         }
+    }
+}
+
+/// Each of the partitions would bring most of the log from the disk. What the cleaner cannot sort, since it is still being filled, waits
+/// as long as anything waits for that, or as the topic says.
+#[test]
+fn what_lies_between_many_partitions_records_is_sorted_first() {
+    const PARTITIONS: i32 = 20;
+    for lag in ["9223372036854775807", "100000"] {
+        let wal = WalSettings { segment_bytes: 256 << 10, tail_bytes: 0, read_ahead_bytes: 0, ..fast().wal };
+        let mut rig = Rig::with(1, &Settings { wal, ..fast() });
+        let client = rig.connect(0);
+        let config = [COMPACT, ("min.cleanable.dirty.ratio", "0.0"), ("max.compaction.lag.ms", lag)];
+        assert_eq!(rig.create(client, "t", PARTITIONS, &config), 0);
+        let mut last = Last::new();
+        for n in 0..200 {
+            let (key, value) = (format!("k{}", n % 3), Some(format!("{n:0200}")));
+            let bytes = keyed(&[(key.clone(), value.clone())], &BuildOptions::default());
+            let parts: Vec<_> = (0..PARTITIONS).map(|index| ("t", index, &bytes[..])).collect();
+            let answer = produced(rig.ask(client, PRODUCE, &produce_request(-1, &parts)));
+            assert!(answer.iter().all(|partition| (partition.error_code, partition.base_offset) == (0, n)));
+            last.insert(key, (n, value));
+        }
+        rig.pass(240_000);
+        let written = rig.stats(0).wal_bytes_total.load(Relaxed);
+        let read = rig.stats(0).cleaner_read_bytes_total.load(Relaxed);
+        let waits = lag.len() > 6;
+        assert!(read < written * if waits { 5 } else { 15 }, "{read} bytes were read of {written}: {:?}", rig.logs());
+        assert!(rig.stats(0).cleaner_passes_total.load(Relaxed) > 0);
+        let left = |rig: &mut Rig| {
+            let client = rig.connect(0);
+            let of = |index| {
+                let all = read_partition(rig, client, index, 0);
+                for record in &all[all.len() - 3..] {
+                    let key = String::from_utf8(record.key.clone().expect("keyed")).expect("text");
+                    assert_eq!(last[&key].0, record.offset, "partition {index}");
+                }
+                all.len()
+            };
+            (0..PARTITIONS).map(of).max()
+        };
+        // In the segment that is being filled lie some thirty of each.
+        let most = left(&mut rig);
+        assert!(most <= Some(if waits { 50 } else { 5 }), "{most:?}: {:?}", rig.logs());
+        rig.pass(1_000_000);
+        let most = left(&mut rig);
+        assert!(most <= Some(5), "{most:?}: {:?}", rig.logs());
     }
 }
 
