@@ -15,7 +15,7 @@ pub use connect::{Connect, Connected, PASSWORD_BYTES, Session};
 pub use error::ErrorCode;
 pub use jute::{Acl, Acls, Place, Strings};
 pub use reply::{Event, EventKind, EventState, Outcome, Reply, Stat, event, failure, put_name, put_stat};
-pub use request::{AddMode, Create, Head, Kind, Op, Ops, Request, Undecodable, WatcherType, decode};
+pub use request::{AddMode, Create, Head, Kind, Looking, Op, Ops, Request, Undecodable, WatcherType, decode};
 
 /// Request ids that are not counted by clients.
 pub mod xid {

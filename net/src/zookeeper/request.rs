@@ -247,6 +247,51 @@ impl<'a> Iterator for Ops<'a> {
 
 impl ExactSizeIterator for Ops<'_> {}
 
+/// A multi of writes that is looked through some operations at a time: [`decode`] looks at all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Looking {
+    head: Head,
+    first: Place,
+    next: Place,
+    count: usize,
+}
+
+impl Looking {
+    /// Begins with the first operation of a frame; `None`: it is something else.
+    pub fn begin(frame: &[u8]) -> Option<Looking> {
+        let mut reader = JuteReader(frame);
+        let head = Head { xid: reader.int("a request's xid").ok()?, op: reader.int("a request's type").ok()? };
+        let first = reader.place(0);
+        (head.op == op::MULTI).then_some(Looking { head, first, next: first, count: 0 })
+    }
+
+    /// Looks at some more, `most` at most. True: there are no more.
+    ///
+    /// # Errors
+    /// As [`decode`] has them.
+    pub fn go_on<'a>(
+        &mut self,
+        frame: &'a [u8],
+        most: usize,
+        mut each: impl FnMut(&Op<'a>),
+    ) -> Result<bool, Undecodable> {
+        let bad = |malformed| Undecodable::Body(self.head, ErrorCode::MarshallingError, malformed);
+        let mut reader = JuteReader::at(frame, self.next);
+        for _ in 0..most {
+            let Some(op) = of_many(&mut reader, false).map_err(bad)? else { return Ok(true) };
+            each(&op);
+            self.count += 1;
+        }
+        self.next = reader.place(0);
+        Ok(false)
+    }
+
+    /// The request, when all of it was looked at.
+    pub fn request<'a>(&self, frame: &'a [u8]) -> (Head, Request<'a>) {
+        (self.head, Request::Multi(Ops { rest: JuteReader::at(frame, self.first), left: self.count }))
+    }
+}
+
 /// Reads a frame behind its length.
 pub fn decode(frame: &[u8]) -> Result<(Head, Request<'_>), Undecodable> {
     let mut reader = JuteReader(frame);
@@ -396,13 +441,18 @@ fn set_watches<'a>(reader: &mut JuteReader<'a>, all_kinds: bool) -> Result<Reque
 /// Looks through the operations of a multi. Reads and writes are not mixed.
 fn operations<'a>(reader: &mut JuteReader<'a>, reads: bool) -> Result<Ops<'a>, Malformed> {
     let mut ops = Ops { rest: reader.clone(), left: 0 };
-    while let Some(op) = operation(reader)? {
-        if op.is_read() != reads {
-            return Err(Malformed { what: "an operation of a multi" });
-        }
+    while of_many(reader, reads)?.is_some() {
         ops.left += 1;
     }
     Ok(ops)
+}
+
+fn of_many<'a>(reader: &mut JuteReader<'a>, reads: bool) -> Result<Option<Op<'a>>, Malformed> {
+    let op = operation(reader)?;
+    match op {
+        Some(op) if op.is_read() != reads => Err(Malformed { what: "an operation of a multi" }),
+        op => Ok(op),
+    }
 }
 
 /// The next operation; `None`: there are no more.

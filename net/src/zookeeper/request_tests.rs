@@ -325,3 +325,46 @@ fn null_is_no_part_of_an_operation_of_a_multi() {
     }
     assert!(multi(create(21, |bytes| bytes.int(-1)).long(5)).is_ok());
 }
+
+#[test]
+fn a_multi_that_is_looked_through_in_parts_is_the_same_request() {
+    let whole = (0..7).fold(head(op::MULTI), |bytes, n| match n % 3 {
+        0 => bytes.op(op::CREATE).text("/a").buffer(b"data").open_acl().int(0),
+        1 => bytes.op(op::SET_DATA).text("/b").buffer(b"more").int(3),
+        _ => bytes.op(op::CHECK).text("/c").int(-1),
+    });
+    let whole = whole.end_of_ops();
+    let (_, Request::Multi(known)) = decode(&whole.0).unwrap() else { panic!("a multi") };
+    let known: Vec<String> = known.map(|op| format!("{op:?}")).collect();
+    for most in [1, 2, 3, 7, 8, 100] {
+        let mut looking = Looking::begin(&whole.0).expect("a multi");
+        let (mut seen, mut calls) = (Vec::new(), 1);
+        while !looking.go_on(&whole.0, most, |op| seen.push(format!("{op:?}"))).unwrap() {
+            calls += 1;
+            assert!(seen.len() <= most * calls);
+        }
+        // The end is one more that is looked at.
+        assert_eq!(calls, known.len() / most + 1, "{most} at a time");
+        assert_eq!(seen, known);
+        let (head, Request::Multi(ops)) = looking.request(&whole.0) else { panic!("a multi") };
+        assert_eq!((head.xid, ops.len()), (7, known.len()));
+        assert_eq!(ops.map(|op| format!("{op:?}")).collect::<Vec<_>>(), known);
+    }
+    for length in 8..whole.0.len() {
+        let cut = Bytes(whole.0[..length].to_vec());
+        let mut looking = Looking::begin(&cut.0).expect("a multi");
+        let found = loop {
+            match looking.go_on(&cut.0, 2, |_| {}) {
+                Ok(false) => {}
+                Ok(true) => panic!("{length} bytes are not all"),
+                Err(Undecodable::Body(Head { xid: 7, .. }, code, _)) => break code,
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(found, refused(&cut), "{length} bytes");
+    }
+    let reads = head(op::MULTI).op(op::GET_DATA).text("/a").flag(false).end_of_ops();
+    let found = Looking::begin(&reads.0).expect("a multi").go_on(&reads.0, 5, |_| {});
+    assert!(matches!(found, Err(Undecodable::Body(_, code, _)) if code == refused(&reads)));
+    assert!(Looking::begin(&head(op::MULTI_READ).0).is_none() && Looking::begin(&whole.0[..7]).is_none());
+}

@@ -5,7 +5,7 @@
 //! nothing to a new one. Whatever is asked is answered, or an entry comes of it, or the link is lost, or the node that asks
 //! hears of another leader: so nobody waits for what does not come. Who is asked before its term has begun here answers then.
 
-use super::changes::{Denied, Who, want};
+use super::changes::{Denied, Who, is_for_leader};
 use super::clients::{Want, What};
 use super::{Around, Lead, TreeAnswer, TreeAsk, TreeMail, Znodes};
 use crate::mail::{Mail, Place};
@@ -144,7 +144,7 @@ impl Znodes {
                 }
             }
             TreeAsk::Write { number, session, owner, is_local, ids, frame } => {
-                let Some((head, request)) = decode(frame).ok().filter(|(_, request)| want(request).is_some()) else {
+                let Some((head, request)) = decode(frame).ok().filter(|(_, request)| is_for_leader(request)) else {
                     // The node that asks could read it.
                     self.turn_away(from, term, ask);
                     return true;

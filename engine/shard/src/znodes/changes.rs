@@ -1,6 +1,7 @@
 //! Requests that change something: the leader's node makes transactions of them.
 
 use super::clients::{Looked, Want, What};
+use super::long_multis::Seen;
 use super::{Around, Lead, TreeAsk, Znodes};
 use crate::groups::TxnHead;
 use crate::refusal::Refusal;
@@ -62,40 +63,52 @@ pub(super) fn only_reads(request: &Request<'_>) -> bool {
     )
 }
 
+/// True if a request goes to the tree's leader: it changes something, or is answered when what was there before it is applied.
+pub(super) fn is_for_leader(request: &Request<'_>) -> bool {
+    !only_reads(request) && !matches!(request, Request::Auth(..))
+}
+
 /// What is answered to a request that changes something, or goes through the log; `None`: it only reads.
 pub(super) fn want(request: &Request<'_>) -> Option<Want> {
     Some(match request {
         Request::Create(create) => Want::Create(create.with_stat),
         Request::Delete(..) | Request::Check(..) => Want::Empty,
         Request::SetData(..) | Request::SetAcl(..) => Want::Stat,
-        Request::Multi(ops) => {
-            let with_stat = |op| matches!(op, wire::Op::Create(create) if create.with_stat);
-            Want::Multi(ops.clone().map(with_stat).collect())
-        }
+        Request::Multi(ops) => Want::Multi(ops.clone().map(|op| has_stat(&op)).collect()),
         Request::CloseSession => Want::Close,
         Request::Sync(path) => Want::Sync((*path).into()),
         _ => return None,
     })
 }
 
+/// True if what an operation of a multi makes is told with its stat.
+pub(super) fn has_stat(op: &wire::Op<'_>) -> bool {
+    matches!(op, wire::Op::Create(create) if create.with_stat)
+}
+
 impl Znodes {
-    /// Takes a request of a session up; `None`: it only reads.
+    /// Takes a request of a session up; `None`: it only reads. `seen`: of a long multi, what was seen of it.
     pub(super) fn take_request(
         &mut self,
         around: &mut Around,
         conn: ConnId,
         head: Head,
-        request: &Request<'_>,
-        frame: &[u8],
+        (request, frame): (&Request<'_>, &[u8]),
+        seen: Option<&Seen>,
     ) -> Option<Looked> {
         if let Request::Auth(scheme, credentials) = request {
             return Some(Looked::Taken(self.authenticate(conn, head, scheme, *credentials)));
         }
-        let want = want(request)?;
+        let want = match seen {
+            Some(seen) => Want::Multi(seen.with_stat.clone()),
+            None => want(request)?,
+        };
         if let Some(looked) = self.take_local(around, conn, head, request) {
             return Some(looked);
         }
-        if let Some(looked) = self.change_kafka(around, head, &want, request) {
+        if seen.is_none_or(|seen| seen.is_kafkas)
+            && let Some(looked) = self.change_kafka(around, head, &want, request)
+        {
             return Some(looked);
         }
         let client = self.clients.get(&conn).expect("the caller has it");

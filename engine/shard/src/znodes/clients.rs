@@ -2,6 +2,7 @@
 
 use super::changes::only_reads;
 use super::listing::Listing;
+use super::long_multis::{LONG_FRAME, LongMulti};
 use super::long_reads::Hold;
 use super::many_reads::Reading;
 use super::meters::ClientMeters;
@@ -118,6 +119,8 @@ pub(super) struct Client {
     pub(super) listing: Option<Box<Listing>>,
     /// The same, if it is a long list of reads.
     pub(super) reading: Option<Box<Reading>>,
+    /// How far the first of those that have not been looked at has come, if it is a long multi.
+    pub(super) multi: Option<Box<LongMulti>>,
     pub(super) meters: ClientMeters,
 }
 
@@ -142,6 +145,7 @@ impl Client {
             resuming: None,
             listing: None,
             reading: None,
+            multi: None,
             meters: ClientMeters::default(),
         }
     }
@@ -175,6 +179,8 @@ pub(super) enum Looked {
     Stalled,
     /// It is looked at again when the reads before it have been answered.
     Behind,
+    /// It is long, and looked at further in later turns.
+    Later,
 }
 
 impl Znodes {
@@ -221,6 +227,7 @@ impl Znodes {
                     client.waits = true;
                     return;
                 }
+                Some(Looked::Later) => return step.what = What::New(frame),
             }
             client.looked += 1;
         }
@@ -229,11 +236,16 @@ impl Znodes {
     /// Takes a request up that is not a session's first; `None`: it only reads.
     /// `waits`: if it does anything else, it waits for the reads before it.
     fn take(&mut self, around: &mut Around, conn: ConnId, frame: &[u8], waits: bool) -> Option<Looked> {
+        if frame.len() >= LONG_FRAME
+            && let Some(looked) = self.take_long_multi(around, conn, frame, waits)
+        {
+            return Some(looked);
+        }
         match decode(frame) {
             Ok((_, request)) if waits && !only_reads(&request) => Some(Looked::Behind),
             Ok((head, request)) => {
                 self.clients.get_mut(&conn).expect("the caller has it").meters.note(head.xid, head.op);
-                self.take_request(around, conn, head, &request, frame)
+                self.take_request(around, conn, head, (&request, frame), None)
             }
             Err(Undecodable::Head(_) | Undecodable::Proof(_)) => Some(Looked::Taken(What::Gone)),
             Err(Undecodable::Body(head, error, _)) => Some(Looked::Taken(What::Failed { xid: head.xid, error })),
@@ -337,7 +349,7 @@ impl Znodes {
     pub(super) fn end(&mut self, around: &mut Around, conn: ConnId) {
         let Some(client) = self.clients.get_mut(&conn) else { return };
         client.stage = Stage::Ending;
-        (client.looked, client.weight, client.waits) = (0, 0, false);
+        (client.looked, client.weight, client.waits, client.multi) = (0, 0, false, None);
         for step in std::mem::take(&mut client.line) {
             if let What::Asked { number, .. } = step.what {
                 self.forget_asked(number);

@@ -349,7 +349,7 @@ impl Znodes {
     }
 }
 
-fn path_of<'a>(op: &wire::Op<'a>) -> &'a str {
+pub(super) fn path_of<'a>(op: &wire::Op<'a>) -> &'a str {
     match op {
         wire::Op::Create(create) => create.path,
         wire::Op::Delete(path, _)

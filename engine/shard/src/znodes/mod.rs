@@ -20,6 +20,7 @@ mod letters;
 mod listing;
 mod lists;
 mod locals;
+mod long_multis;
 mod long_reads;
 mod many_reads;
 mod meters;
@@ -39,7 +40,7 @@ use crate::settings::{Settings, ZooKeeperSettings};
 use crate::stats::{Stats, add};
 use clients::{Client, Stage, Step, What};
 use long_reads::{Hold, LongReads};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -136,6 +137,8 @@ pub struct Znodes {
     changed: many_reads::Changed,
     /// Of a leader: a long multi that becomes a transaction.
     drafting: Option<Box<drafts::Drafting>>,
+    /// Connections with a long multi that is looked through, in turn.
+    unread: VecDeque<ConnId>,
     complaints: Complaints,
     long_reads: LongReads,
     lists: lists::Lists,
@@ -178,6 +181,7 @@ impl Znodes {
             applying: answers::Applying::default(),
             changed: many_reads::Changed::default(),
             drafting: None,
+            unread: VecDeque::new(),
             complaints: Complaints::default(),
             long_reads: LongReads::default(),
             lists: lists::Lists::default(),
@@ -411,6 +415,7 @@ impl Znodes {
         self.turn_applying(around);
         let lead = self.look_at_lead(around);
         self.turn_drafting(around);
+        self.turn_long_multis(around);
         if lead != Lead::Nobody && self.drafting.is_none() {
             for conn in std::mem::take(&mut self.stalled) {
                 self.look(around, conn);
@@ -455,6 +460,7 @@ impl Znodes {
         let is_due = self.applying.goes_on
             || self.tidies
             || !self.gone.is_empty()
+            || !self.unread.is_empty()
             || self.long_reads.is_due(conns)
             || self.lists.is_due(conns);
         let at_once = is_due.then_some(Mono(0));
