@@ -10,7 +10,8 @@ use torc_base::ids::{NodeId, ShardId};
 use torc_base::malformed::Malformed;
 
 /// Versions of what follows the hello: both sides speak the highest that both know. From 2 on nodes tell the catalog when their logs
-/// take less in one entry than others do: who does so speaks no older one. From 3 on they lend each other single entries.
+/// take less in one entry than others do: who does so speaks no older one. From 3 on they lend each other single entries, and know that only the last of
+/// some holes says where records go on.
 pub const VERSIONS: RangeInclusive<u16> = 1..=3;
 
 /// Begins every hello, so that a client of another protocol is told from a peer of another version.
