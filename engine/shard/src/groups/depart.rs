@@ -469,6 +469,9 @@ impl Groups {
         // still has entries in front of the mark, the member lacks them, and begins behind them.
         let is_all = group.raft.log().first() > mark.index;
         let log_start = if is_all { partition.state().log_start().min(start) } else { start };
+        // What compaction has left out right behind the mark another leader may have: it is not known where that begins.
+        let is_known = first.is_none_or(|first| first.index == mark.index.next() && first.kind != kind::HOLE);
+        let start = if is_known || !self.may_borrow(node) { start } else { log_start };
         let state = PartitionLog::encode_start(log_start, start, epoch_of(mark.term));
         let body_crc = crc32c(&state);
         let (kind, max_timestamp) = (kind::STATE.0, Age::NONE.0);

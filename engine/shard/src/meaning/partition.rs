@@ -27,11 +27,16 @@ impl PartitionLog {
         PartitionLog { state, committed_bytes: 0, holes: None, is_blind: false }
     }
 
+    /// What stands in front of the next entry is not known: it may begin behind the end.
+    fn blind(state: Partition) -> PartitionLog {
+        PartitionLog { is_blind: true, ..PartitionLog::of(state) }
+    }
+
     /// As [`PartitionLog::encode_start`] has it.
     pub fn decode_start(mut bytes: &[u8]) -> Result<PartitionLog, String> {
         let state = Partition::decode(&mut bytes).map_err(|error| error.to_string())?;
         let whole = bytes.is_empty() && state.pending().is_none();
-        if whole { Ok(PartitionLog::of(state)) } else { Err("a state with something behind it".into()) }
+        if whole { Ok(PartitionLog::blind(state)) } else { Err("a state with something behind it".into()) }
     }
 
     /// The state of a partition of which nothing is known but where it begins, where its records go on, and in which epoch.
@@ -160,7 +165,7 @@ impl PartitionLog {
             state.append_trim(index, to);
             state.apply(index);
         }
-        Ok(PartitionLog { is_blind: true, ..PartitionLog::of(state) })
+        Ok(PartitionLog::blind(state))
     }
 }
 

@@ -122,3 +122,15 @@ fn a_start_from_a_checkpoint_behind_a_hole_takes_what_follows() {
     assert_eq!(end(&log), (11, 11));
     assert!(take(&mut log, &[batch(5, 12, 1)]).is_err(), "it is known now");
 }
+
+#[test]
+fn a_log_that_begins_with_a_state_takes_what_follows() {
+    let state = PartitionLog::encode_start(Offset(4), Offset(4), LeaderEpoch(1));
+    for first in [4, 9] {
+        let mut log = PartitionLog::decode_start(&state).expect("a state");
+        take(&mut log, &[batch(601, first, 2)]).expect("nothing is known of the entry in front");
+        assert_eq!(end(&log), (4, first + 2));
+    }
+    let mut log = PartitionLog::decode_start(&state).expect("a state");
+    assert!(take(&mut log, &[batch(601, 3, 2)]).is_err());
+}
