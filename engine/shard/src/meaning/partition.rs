@@ -117,7 +117,8 @@ impl PartitionLog {
                 if epoch > self.state.epoch() {
                     self.state.begin_term(index, epoch);
                 }
-                self.state.append(index, self.state.end(), &incoming, bytes);
+                let end = self.state.end();
+                self.state.append(index, end, &incoming, bytes);
             }
             Said::Term => self.state.begin_term(index, epoch),
             Said::Trim(to) => self.state.append_trim(index, to),
