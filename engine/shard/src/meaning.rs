@@ -76,9 +76,9 @@ impl End {
         }
     }
 
-    /// True if the next entry may have that first offset.
-    fn allows(self, first: Offset) -> bool {
-        first == self.offset || self.is_open && first > self.offset
+    /// The end in front of the next entry, which says that it begins at `first`.
+    fn in_front_of(self, first: Offset) -> Offset {
+        if self.is_open { first.max(self.offset) } else { self.offset }
     }
 }
 

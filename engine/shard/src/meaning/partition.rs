@@ -108,16 +108,14 @@ impl PartitionLog {
         let (index, epoch) = (item.index, crate::group::epoch_of(item.term));
         let behind = self.end_behind(Index(index.get().saturating_sub(1)));
         let said = read(item, behind)?;
-        if behind.is_open {
-            self.skip(index, item.first_offset);
-        }
+        self.skip(index, behind.in_front_of(item.first_offset));
+        let end = self.state.end();
         match said {
             Said::Records(incoming, bytes) => {
                 // The log may begin behind the no-op of the term.
                 if epoch > self.state.epoch() {
                     self.state.begin_term(index, epoch);
                 }
-                let end = self.state.end();
                 self.state.append(index, end, &incoming, bytes);
             }
             Said::Term => self.state.begin_term(index, epoch),
@@ -183,11 +181,11 @@ enum Said {
 
 /// Reads an entry of a log that ends there.
 fn read(item: &Item, end: End) -> Result<Said, String> {
-    let at = end.offset;
+    let at = end.in_front_of(item.first_offset);
     Ok(match item.kind {
         kind::RECORDS => {
             let header = batch::header(&item.bytes).map_err(|invalid| invalid.to_string())?;
-            if !end.allows(item.first_offset) || item.records == 0 {
+            if item.first_offset != at || item.records == 0 {
                 return Err(format!("{} records at {} follow the end {at}", item.records, item.first_offset));
             }
             let bytes = u32::try_from(item.bytes.len()).map_err(|_| "an entry of over 4 GiB")?;
@@ -197,8 +195,6 @@ fn read(item: &Item, end: End) -> Result<Said, String> {
         kind::TRIM => {
             let to = item.bytes[..].try_into().map_err(|_| "a trim of the wrong length")?;
             let to = Offset(i64::from_le_bytes(to));
-            // Behind a hole the trim's own place says where the log ends.
-            let at = if end.is_open { item.first_offset.max(at) } else { at };
             if to > at {
                 return Err(format!("a trim to {to} follows the end {at}"));
             }
