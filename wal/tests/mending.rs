@@ -6,7 +6,7 @@ mod rig;
 use rig::{Rig, batches, small};
 use torc_base::ids::{GroupId, Index};
 use torc_wal::batch::Descriptor;
-use torc_wal::{Compacting, From, Item, Outcome, Part, WalError, WalSettings};
+use torc_wal::{From, Item, Part, WalError, WalSettings};
 
 const ID: GroupId = GroupId(1);
 
@@ -43,36 +43,6 @@ fn read(rig: &mut Rig, index: Index) -> Result<Item, WalError> {
     rig.read(1, From::Index(index), index.get(), 1).map(|mut items| items.remove(0))
 }
 
-/// Hands entries over; how it ended.
-fn mend(rig: &mut Rig, parts: Vec<Vec<Item>>) -> bool {
-    assert!(rig.wal.begin_mending());
-    for items in parts {
-        let (first, last) = (items.first().unwrap(), items.last().unwrap());
-        let part = Part {
-            group: first.group,
-            first_index: first.index,
-            first_offset: first.first_offset,
-            last_index: last.index,
-            end_offset: last.end_offset(),
-        };
-        rig.wal.compact(&part, items);
-    }
-    rig.wal.end_compaction(true);
-    ended(rig)
-}
-
-fn ended(rig: &mut Rig) -> bool {
-    while rig.wal.compacting(rig.now.mono) != Compacting::Nothing {
-        rig.now.mono = rig.now.mono.plus_ms(100);
-        rig.turn();
-        if !rig.pending.is_empty() {
-            rig.step_at(0);
-        }
-    }
-    let at = rig.outcomes.iter().position(|outcome| matches!(outcome, Outcome::Compacted { .. })).expect("it is told");
-    matches!(rig.outcomes.remove(at), Outcome::Compacted { whole: true })
-}
-
 #[test]
 fn entries_are_read_from_where_they_were_mended_and_all_else_from_where_it_was() {
     for seed in 1..=4 {
@@ -88,18 +58,11 @@ fn entries_are_read_from_where_they_were_mended_and_all_else_from_where_it_was()
         }
         let before = rig.wal.group_bytes(ID);
         assert!(lost.iter().all(|lost| rig.wal.may_mend(ID, lost[0], *lost.last().unwrap())));
-        assert!(mend(&mut rig, whole), "seed {seed}");
+        assert!(rig.mend(whole), "seed {seed}");
         rig.verify(1 << 20);
         rig.verify(1);
         assert_eq!((rig.wal.compacted(ID), rig.wal.group_bytes(ID).abs_diff(before) < 4_000), (Index(0), true));
-        // The next checkpoint says so, and the log goes on.
-        rig.append(1, 500, false);
-        rig.settle();
-        rig.checkpoint();
-        for power in [false, true] {
-            rig.restart(power);
-            rig.verify(1 << 20);
-        }
+        rig.goes_on();
     }
 }
 
@@ -110,12 +73,12 @@ fn without_a_checkpoint_a_start_finds_the_old_places() {
     rig.checkpoint();
     let whole = read(&mut rig, Index(9)).unwrap();
     damage(&mut rig, Index(9));
-    assert!(mend(&mut rig, vec![vec![whole.clone()]]));
+    assert!(rig.mend(vec![vec![whole.clone()]]));
     rig.verify(1 << 20);
     rig.restart(false);
     assert!(matches!(read(&mut rig, Index(9)), Err(WalError::Corrupt(_))));
     assert!(read(&mut rig, Index(8)).is_ok() && read(&mut rig, Index(10)).is_ok());
-    assert!(mend(&mut rig, vec![vec![whole]]));
+    assert!(rig.mend(vec![vec![whole]]));
     rig.verify(1 << 20);
 }
 
@@ -128,7 +91,7 @@ fn what_recovery_may_come_by_waits_for_a_checkpoint() {
     assert!(!rig.wal.may_mend(ID, Index(5), Index(5)) && !rig.wal.may_mend(ID, last, last));
     rig.checkpoint();
     assert!(rig.wal.may_mend(ID, Index(5), Index(5)) && !rig.wal.may_mend(ID, last, last));
-    assert!(!mend(&mut rig, vec![vec![whole.clone()]]), "it says that it is not");
+    assert!(!rig.mend(vec![vec![whole.clone()]]), "it says that it is not");
     rig.verify(1 << 20);
     assert!(!rig.wal.seal(ID, Index(5), Index(5)) && rig.wal.seal(ID, last, last));
     rig.append(2, 100, false);
@@ -136,7 +99,7 @@ fn what_recovery_may_come_by_waits_for_a_checkpoint() {
     rig.checkpoint();
     assert!(rig.wal.may_mend(ID, last, last));
     damage(&mut rig, last);
-    assert!(mend(&mut rig, vec![vec![whole]]));
+    assert!(rig.mend(vec![vec![whole]]));
     rig.verify(1 << 20);
     rig.checkpoint();
     rig.restart(true);
@@ -160,7 +123,7 @@ fn a_group_that_is_made_again_has_nothing_of_what_was_handed_over() {
     rig.settle();
     rig.checkpoint();
     rig.wal.end_compaction(true);
-    ended(&mut rig);
+    rig.compaction_ended();
     let items = rig.read_all(1, 1 << 20).unwrap();
     assert_eq!(items.len(), 100);
     assert!(items.iter().all(|item| item.bytes.len() == 4_000), "{:?}", items[2].bytes.len());

@@ -6,7 +6,7 @@ mod rig;
 use rig::{Rig, batches, small};
 use torc_base::ids::{GroupId, Index, SegmentId};
 use torc_base::limits::PAGE;
-use torc_wal::{Compacting, From, Item, Outcome, Part, WalError, WalSettings, batch, segment};
+use torc_wal::{From, Item, WalError, WalSettings, batch, segment};
 
 const GROUPS: [GroupId; 2] = [GroupId(1), GroupId(2)];
 
@@ -56,50 +56,30 @@ fn damage_batch(rig: &mut Rig, entry: (GroupId, Index), place: usize) {
     assert_eq!(hit, 1, "it lies in one place");
 }
 
+/// What a segment's file has.
+fn bytes_of(rig: &mut Rig, of: SegmentId) -> &mut Vec<u8> {
+    let is_it = |bytes: &[u8]| segment::Header::decode(bytes).is_some_and(|header| header.segment == of);
+    &mut rig.disk.files.values_mut().find(|file| is_it(&file.bytes)).expect("its file").bytes
+}
+
 /// A bit flips in the footer of a segment: `back` bytes in front of its end.
 fn damage_footer(rig: &mut Rig, of: SegmentId, back: usize) {
-    let is_it = |bytes: &[u8]| segment::Header::decode(bytes).is_some_and(|header| header.segment == of);
-    let file = rig.disk.files.values_mut().find(|file| is_it(&file.bytes)).expect("its file");
-    let at = file.bytes.len() - back;
-    file.bytes[at] ^= 0x20;
+    let bytes = bytes_of(rig, of);
+    let at = bytes.len() - back;
+    bytes[at] ^= 0x20;
 }
 
 /// Hands entries in a row over, and waits until they are where readers find them.
 fn mend(rig: &mut Rig, items: Vec<Item>) {
     let (first, last) = (items.first().expect("some"), items.last().expect("some"));
     assert!(rig.wal.may_mend(first.group, first.index, last.index));
-    assert!(rig.wal.begin_mending());
-    let part = Part {
-        group: first.group,
-        first_index: first.index,
-        first_offset: first.first_offset,
-        last_index: last.index,
-        end_offset: last.end_offset(),
-    };
-    rig.wal.compact(&part, items);
-    rig.wal.end_compaction(true);
-    while rig.wal.compacting(rig.now.mono) != Compacting::Nothing {
-        rig.now.mono = rig.now.mono.plus_ms(100);
-        rig.turn();
-        if !rig.pending.is_empty() {
-            rig.step_at(0);
-        }
-    }
-    let at = rig.outcomes.iter().position(|outcome| matches!(outcome, Outcome::Compacted { .. })).expect("it is told");
-    assert!(matches!(rig.outcomes.remove(at), Outcome::Compacted { whole: true }));
+    assert!(rig.mend(vec![items]));
 }
 
 fn is_whole(rig: &mut Rig) {
     rig.verify(1 << 20);
     rig.verify(1);
-    // The next checkpoint says so, and the log goes on.
-    rig.append(1, 500, false);
-    rig.settle();
-    rig.checkpoint();
-    for power in [false, true] {
-        rig.restart(power);
-        rig.verify(1 << 20);
-    }
+    rig.goes_on();
 }
 
 #[test]
@@ -200,8 +180,7 @@ fn what_was_mended_is_mended_again() {
 
 /// A bit flips in the table of the first batch of a segment.
 fn damage_cold(rig: &mut Rig, of: SegmentId) {
-    let is_it = |bytes: &[u8]| segment::Header::decode(bytes).is_some_and(|header| header.segment == of);
-    let file = rig.disk.files.values_mut().find(|file| is_it(&file.bytes)).expect("its file");
-    let first = batches(&file.bytes)[0];
-    file.bytes[first.position as usize + batch::HEADER_BYTES + 17] ^= 0x20;
+    let bytes = bytes_of(rig, of);
+    let first = batches(bytes)[0];
+    bytes[first.position as usize + batch::HEADER_BYTES + 17] ^= 0x20;
 }

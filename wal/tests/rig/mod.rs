@@ -13,8 +13,8 @@ use torc_base::limits::PAGE;
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
 use torc_wal::{
-    Claim, CleanerSettings, Entry, Find, From, Item, Kind, Lost, Outcome, Read, ReadId, Share, State, Wal, WalError,
-    WalSettings, batch, segment,
+    Claim, CleanerSettings, Compacting, Entry, Find, From, Item, Kind, Lost, Outcome, Part, Read, ReadId, Share, State,
+    Wal, WalError, WalSettings, batch, segment,
 };
 
 /// Claims of a read whose reader has nothing yet, and of one whose reader has something.
@@ -385,6 +385,48 @@ impl Rig {
             for (item, known) in items.iter().zip(known) {
                 assert!(known.is(item), "group {group} index {}", item.index);
             }
+        }
+    }
+
+    /// Hands over entries, each part of them in a row, in the place of those that were there; how it ended.
+    pub fn mend(&mut self, parts: Vec<Vec<Item>>) -> bool {
+        assert!(self.wal.begin_mending());
+        for items in parts {
+            let (first, last) = (items.first().expect("some"), items.last().expect("some"));
+            let part = Part {
+                group: first.group,
+                first_index: first.index,
+                first_offset: first.first_offset,
+                last_index: last.index,
+                end_offset: last.end_offset(),
+            };
+            self.wal.compact(&part, items);
+        }
+        self.wal.end_compaction(true);
+        self.compaction_ended()
+    }
+
+    /// Waits for the end of a compaction: true if it is whole.
+    pub fn compaction_ended(&mut self) -> bool {
+        while self.wal.compacting(self.now.mono) != Compacting::Nothing {
+            self.now.mono = self.now.mono.plus_ms(100);
+            self.turn();
+            if !self.pending.is_empty() {
+                self.step_at(0);
+            }
+        }
+        let at = self.outcomes.iter().position(|outcome| matches!(outcome, Outcome::Compacted { .. }));
+        matches!(self.outcomes.remove(at.expect("it is told")), Outcome::Compacted { whole: true })
+    }
+
+    /// The next checkpoint says what was mended, and the log goes on.
+    pub fn goes_on(&mut self) {
+        self.append(1, 500, false);
+        self.settle();
+        self.checkpoint();
+        for power in [false, true] {
+            self.restart(power);
+            self.verify(1 << 20);
         }
     }
 
