@@ -166,8 +166,8 @@ impl Kafka {
 
     /// Begins a fetch whose turn it is.
     pub(super) fn start_fetch(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
-        let session = (request.session_id, request.session_epoch);
-        let plan = match self.sessions.plan(out.now.mono, session, &request.topics, &request.forgotten) {
+        let (session, by_id) = ((request.session_id, request.session_epoch), to.version >= fetch::BY_ID);
+        let plan = match self.sessions.plan(out.now.mono, by_id, session, &request.topics, &request.forgotten) {
             Ok(plan) => plan,
             Err(code) => {
                 let response = Response { error: code, session_id: 0, ..Response::default() };
@@ -178,8 +178,7 @@ impl Kafka {
         let Plan { session, incremental, parts } = plan;
         let places = parts.into_iter().map(|(key, wanted)| {
             let topic = self.view.find(&key.name, key.id);
-            let unknown =
-                if to.version >= fetch::BY_ID { error::UNKNOWN_TOPIC_ID } else { error::UNKNOWN_TOPIC_OR_PARTITION };
+            let unknown = if by_id { error::UNKNOWN_TOPIC_ID } else { error::UNKNOWN_TOPIC_OR_PARTITION };
             let group = topic
                 .ok_or(unknown)
                 .and_then(|topic| view::partition(topic, key.index).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION));

@@ -41,6 +41,9 @@ struct Session {
     order: BTreeMap<u64, Key>,
     next_turn: u64,
     used: Mono,
+    /// Its topics go by id. One that goes on in the other way is begun anew: what it has by one is not known by the other, and its
+    /// client passes over in silence what it is told of that.
+    by_id: bool,
     /// A request of this session waits for records; it is not evicted.
     busy: bool,
 }
@@ -128,10 +131,12 @@ impl Sessions {
         }
     }
 
-    /// What a request with this session id and epoch is to read. An error answers the whole request.
+    /// What a request with this session id and epoch is to read, which names topics by their ids or by their names. An error answers
+    /// the whole request.
     pub fn plan(
         &mut self,
         now: Mono,
+        by_id: bool,
         (id, epoch): (i32, i32),
         topics: &[Topic],
         forgotten: &[Forgotten],
@@ -139,7 +144,7 @@ impl Sessions {
         if matches!(epoch, -1 | 0) {
             // A full fetch: without a session (-1), or to begin one (0). An old one of that client ends.
             self.end(id);
-            let mut session = Session { epoch: 1, used: now, ..Session::default() };
+            let mut session = Session { epoch: 1, used: now, by_id, ..Session::default() };
             session.update(topics, &[]);
             let parts = session.in_order();
             let session = if epoch == 0 && !parts.is_empty() { self.begin(now, session) } else { 0 };
@@ -148,6 +153,9 @@ impl Sessions {
         let session = self.sessions.get_mut(&id).ok_or(error::FETCH_SESSION_ID_NOT_FOUND)?;
         if session.epoch != epoch {
             return Err(error::INVALID_FETCH_SESSION_EPOCH);
+        }
+        if session.by_id != by_id {
+            return Err(error::FETCH_SESSION_TOPIC_ID_ERROR);
         }
         session.epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
         session.used = now;

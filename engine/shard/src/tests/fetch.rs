@@ -4,7 +4,7 @@ use super::rig::{Client, Rig, settings};
 use super::verbs::*;
 use crate::Settings;
 use torc_net::kafka::error;
-use torc_net::kafka::schema::fetch_request::ForgottenTopic;
+use torc_net::kafka::schema::fetch_request::{FetchTopic, ForgottenTopic};
 use torc_net::kafka::schema::fetch_response::FetchResponse;
 use torc_net::kafka::schema::{DeleteTopicsRequest, FetchRequest};
 use torc_wal::WalSettings;
@@ -238,10 +238,7 @@ fn what_has_left_memory_is_read_from_disk() {
 }
 
 /// A session's request: id and epoch, and what is new.
-fn session_request(
-    session: (i32, i32),
-    topics: Vec<torc_net::kafka::schema::fetch_request::FetchTopic>,
-) -> FetchRequest {
+fn session_request(session: (i32, i32), topics: Vec<FetchTopic>) -> FetchRequest {
     fetch_request(topics, 0).with_session_id(session.0).with_session_epoch(session.1)
 }
 
@@ -290,6 +287,33 @@ fn errors_70_and_71_say_which_of_id_and_epoch_is_wrong() {
     assert_eq!(ask((id, 1)), (error::INVALID_FETCH_SESSION_EPOCH, 0), "an epoch is used once");
     assert_eq!(ask((id, -1)), (0, 0), "the last epoch ends it");
     assert_eq!(ask((id, 2)), (error::FETCH_SESSION_ID_NOT_FOUND, 0));
+}
+
+/// A client that has lost its metadata knows no ids at first: its session begins by name, and some of what it reads is still there by name
+/// when all ids are known again. What it would be told of that under an id it would pass over, and never hear of those records.
+#[test]
+fn a_session_that_was_begun_by_name_does_not_go_on_by_id() {
+    const BY_ID: i16 = 13;
+    let mut rig = Rig::new(2);
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 2, &[]), 0);
+    let id = id_of(&mut rig, client, "t");
+    let by_id = |indexes: &[i32]| {
+        let partitions = indexes.iter().map(|index| wanted_partition(*index, 0)).collect();
+        FetchTopic::default().with_topic_id(id).with_partitions(partitions)
+    };
+    let session = open(&mut rig, client, "t");
+    let answer = rig.ask(client, BY_ID, &session_request((session, 1), vec![by_id(&[1])]));
+    assert_eq!((answer.error_code, answer.session_id), (error::FETCH_SESSION_TOPIC_ID_ERROR, 0));
+    let answer = rig.ask(client, BY_ID, &session_request((session, 0), vec![by_id(&[0, 1])]));
+    assert_eq!(answer.error_code, 0);
+    rig.produce(client, -1, "t", 0, &batch(&["a"]));
+    let session = answer.session_id;
+    let answer = rig.ask(client, BY_ID, &session_request((session, 1), vec![]));
+    let told: Vec<_> = answer.responses.iter().map(|topic| (topic.topic_id, values(&topic.partitions[0]))).collect();
+    assert_eq!(told, [(id, vec![(0, "a".into())])]);
+    let answer = rig.ask(client, FETCH, &session_request((session, 2), vec![wanted("t", 1, 0)]));
+    assert_eq!(answer.error_code, error::FETCH_SESSION_TOPIC_ID_ERROR, "nor the other way round");
 }
 
 #[test]
