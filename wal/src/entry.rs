@@ -98,3 +98,10 @@ pub struct Run {
     /// Entries. An estimate after a truncation.
     pub entries: u64,
 }
+
+impl Run {
+    /// True if it spans offsets: there were records, whether or not some are left.
+    pub fn has_records(&self) -> bool {
+        self.first_offset < self.end_offset
+    }
+}

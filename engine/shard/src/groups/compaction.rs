@@ -294,7 +294,7 @@ impl Groups {
             let lag = if run.segment == filling { rules.min_lag_ms.max(FILLING_MS) } else { rules.min_lag_ms };
             if run.last_index < compacted {
                 dirt.clean += run.bytes;
-            } else if run.first_index.max(compacted) < committed && age >= lag && run.entries > 1 {
+            } else if run.first_index.max(compacted) < committed && is_old(age, lag) && run.has_records() {
                 dirt.dirty += run.bytes;
                 dirt.age_ms = dirt.age_ms.max(if age == i64::MAX { 0 } else { age });
             }
@@ -542,6 +542,12 @@ impl Groups {
     }
 }
 
+/// True if records of that age have stayed for so long. Where none have to stay nothing is too young, not even what a client's clock
+/// puts into times to come: all behind it would wait for them.
+fn is_old(age_ms: i64, lag_ms: i64) -> bool {
+    lag_ms <= 0 || age_ms >= lag_ms
+}
+
 /// Why a batch stays as it is, in each pass anew.
 enum Untouched {
     Invalid(batch::Invalid),
@@ -587,8 +593,8 @@ impl Job {
     fn may_note(&self, item: &Item) -> bool {
         let lag =
             if item.index >= self.filling { self.rules.min_lag_ms.max(FILLING_MS) } else { self.rules.min_lag_ms };
-        let young = |time: Wall| self.now.0.saturating_sub(time.0) < lag;
-        !Age(item.max_timestamp).time().is_some_and(young)
+        let old = |time: Wall| is_old(self.now.0.saturating_sub(time.0), lag);
+        Age(item.max_timestamp).time().is_none_or(old)
     }
 
     /// Goes on with an entry; `None`: the budget is used up.

@@ -2,7 +2,8 @@
 
 use super::rig::{Client, Rig, START_MS, settings};
 use super::verbs::{
-    FETCH, LIST_OFFSETS, PRODUCE, batch, fetch_request, list_offsets_request, produce_request, produced, read, wanted,
+    FETCH, LIST_OFFSETS, PRODUCE, batch, fetch_request, large, list_offsets_request, produce_request, produced, read,
+    wanted,
 };
 use crate::{Settings, WalSettings};
 use std::collections::BTreeMap;
@@ -449,4 +450,46 @@ fn reads_on_their_way_over_a_compaction_find_what_is_there() {
     assert_eq!(partition.high_watermark, rig.offset(client, "t", 0, -1).offset, "as it is now");
     let answer = rig.take::<ListOffsetsRequest>(looks, LIST_OFFSETS, looked).expect("an answer");
     assert_eq!(answer.topics[0].partitions[0].offset, there[0].offset);
+}
+
+/// Producers set timestamps of their own: one whose clock is ahead keeps nothing behind it from being compacted, unless the topic says
+/// that what is young stays.
+#[test]
+fn a_record_of_times_to_come_holds_nothing_up() {
+    for lag in [0, 60_000] {
+        let mut rig = Rig::with(1, &fast());
+        let client = rig.connect(0);
+        let min_lag = lag.to_string();
+        let config = [COMPACT, ("min.cleanable.dirty.ratio", "0.0"), ("min.compaction.lag.ms", min_lag.as_str())];
+        assert_eq!(rig.create(client, "t", 1, &config), 0);
+        assert_eq!(rig.create(client, "free", 1, &[]), 0);
+        let record = Record { timestamp: START_MS + 1_800_000, key: Some(b"ahead"), ..Record::default() };
+        let ahead = records::build(&[Record { value: Some(b"v"), ..record }], &BuildOptions::default());
+        assert_eq!(rig.produce(client, -1, "t", 0, &ahead).error_code, 0);
+        let mut last = Last::new();
+        update(&mut rig, client, &mut Prng::new(1), 60, 3, &mut last);
+        // The segment is full.
+        (0..3).for_each(|_| assert_eq!(rig.produce(client, -1, "free", 0, &large(500_000)).error_code, 0));
+        rig.pass(240_000);
+        let records = check(&mut rig, client, &last, true);
+        assert_eq!(records < 100, lag == 0, "{records} records with a lag of {lag}: {:?}", rig.logs());
+    }
+}
+
+/// Each segment has one batch of a topic that is written seldom beside busy ones, and too few partitions to be sorted: it is compacted
+/// all the same.
+#[test]
+fn a_topic_that_is_written_seldom_is_compacted() {
+    let mut rig = Rig::with(1, &fast());
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", 1, &[COMPACT, ("min.cleanable.dirty.ratio", "0.0")]), 0);
+    assert_eq!(rig.create(client, "free", 1, &[]), 0);
+    let mut last = Last::new();
+    for _ in 0..12 {
+        update(&mut rig, client, &mut Prng::new(1), 1, 1, &mut last);
+        (0..3).for_each(|_| assert_eq!(rig.produce(client, -1, "free", 0, &large(500_000)).error_code, 0));
+    }
+    rig.pass(240_000);
+    let records = check(&mut rig, client, &last, true);
+    assert!(records <= 20, "{records} records: {:?}", rig.logs());
 }
