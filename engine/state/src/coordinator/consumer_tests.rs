@@ -250,6 +250,8 @@ fn a_static_member_finds_its_partitions_where_it_left_them() {
     assert_eq!(other.ask(&mut rig).map(drop), Err(Refusal::UnreleasedInstanceId));
     a.epoch = -2;
     assert_eq!(a.ask(&mut rig).map(|beat| beat.epoch), Ok(-2));
+    let late = Client { epoch: 1, ..a.clone() }.ask(&mut rig);
+    assert_eq!(late.map(drop), Err(Refusal::FencedMemberEpoch), "what it had sent before does not bring it back");
     clients[1].turn(&mut rig);
     assert_eq!(clients[1].held.len(), 2, "they stay its own for a session");
     rig.restart();

@@ -165,6 +165,32 @@ fn a_group_moves_to_the_consumer_protocol_member_by_member_and_back() {
     assert_eq!(kind(&rig), GroupType::Classic);
 }
 
+/// Members that give up nothing before they are told to hold their partitions while the next generation is being assigned.
+#[test]
+fn a_group_that_changes_its_protocol_between_two_generations_gives_nobody_what_another_holds() {
+    let mut rig = rig(Migration::Bidirectional);
+    let mut classics = classic_group(&mut rig);
+    let again = |classic: &Classic| Join {
+        protocols: vec![(text("cooperative"), subscribing(&classic.held))],
+        ..joining("c", &classic.id)
+    };
+    let tickets = [rig.ask(Request::Join(again(&classics[0]))), rig.ask(Request::Join(again(&classics[1])))];
+    for (classic, ticket) in classics.iter_mut().zip(tickets) {
+        classic.generation = rig.joined(ticket).generation;
+    }
+    assert_eq!(rig.state(), Some(GroupState::CompletingRebalance));
+    let mut new = Client::new("new", &["t"]);
+    for _ in 0..6 {
+        new.turn(&mut rig);
+        check(std::slice::from_ref(&new), &classics);
+        classics.iter_mut().for_each(|classic| classic.turn(&mut rig));
+        check(std::slice::from_ref(&new), &classics);
+    }
+    assert_eq!(kind(&rig), GroupType::Consumer);
+    assert_eq!(rig.state(), Some(GroupState::Stable));
+    assert_eq!((new.held.len(), classics[0].held.len() + classics[1].held.len()), (1, 3));
+}
+
 #[test]
 fn a_member_that_dies_takes_the_group_back_with_it() {
     let mut rig = rig(Migration::Bidirectional);

@@ -244,8 +244,11 @@ impl Consumer {
 /// A member comes with the epoch that it was last told. One before is right if the answer got lost, which shows in what
 /// it holds; 0 says that it holds nothing and begins anew, perhaps since no answer to its first heartbeat has reached it.
 fn check_epoch(current: &Current, beat: &ConsumerHeartbeat) -> Result<(), Refusal> {
-    let is_behind = beat.epoch == current.previous_epoch && owns_only(beat.owned.as_deref(), &current.assigned);
-    let is_right = beat.epoch == current.epoch || beat.epoch == 0 || is_behind;
+    // One that has left for a while has an epoch below all others: nothing that it had sent before brings it back.
+    let is_behind = || beat.epoch < current.epoch && beat.epoch == current.previous_epoch;
+    let is_right = beat.epoch == current.epoch
+        || beat.epoch == 0
+        || is_behind() && owns_only(beat.owned.as_deref(), &current.assigned);
     if is_right { Ok(()) } else { Err(Refusal::FencedMemberEpoch) }
 }
 

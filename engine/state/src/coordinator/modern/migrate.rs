@@ -8,7 +8,7 @@ use super::super::record::{
     ClassicMember, ConsumerGroupValue, CurrentValue, GroupMember, GroupValue, MemberValue, Record, TargetValue,
     TopicPartitions,
 };
-use super::super::response::Refusal;
+use super::super::response::{GroupState, Refusal};
 use super::super::{Blob, Step, Text, fits};
 use super::{Consumer, Member, Partitions};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,14 +108,17 @@ impl Group {
 fn understand(step: &Step<'_>, classic: &Classic) -> Option<BTreeMap<Text, Understood>> {
     let mut taken: BTreeSet<(TopicId, i32)> = BTreeSet::new();
     let mut members = BTreeMap::new();
+    let is_between = classic.state() == GroupState::CompletingRebalance;
     for (id, member) in classic.members() {
         let (_, metadata) = member.protocols.first()?;
         let subscription = embedded::subscription(metadata)?;
         let mut topics: Vec<Text> = subscription.topics.iter().map(|topic| Text::from(*topic)).collect();
         topics.sort();
         topics.dedup();
+        // Between two generations nothing is assigned: what members hold then, if anything, they have said when they joined.
+        let assigned = if is_between { subscription.owned } else { embedded::assigned(&member.assignment)? };
         let mut holds = Vec::new();
-        for (name, partitions) in embedded::assigned(&member.assignment)? {
+        for (name, partitions) in assigned {
             let Some(topic) = step.cluster.topic(name) else { continue };
             // An assignor that gives a partition to two is none: the first has it.
             holds.extend(partitions.into_iter().map(|p| (topic.id, p)).filter(|partition| taken.insert(*partition)));
