@@ -16,6 +16,7 @@ from harness import plan, probe, tools
 from harness.calls import CALLS, Day
 from harness.clients import BUILD, Client, python
 from harness.groups import CROWD_RESULTS, CROWD_STEPS, PROTOCOLS, STEPS, Alone, Crowd, Restarts, crowds_of, protocols_of
+from harness.late import LATE_STEPS, Late
 
 QUICK_CODECS = ("none", "zstd")
 PARTITIONS = {"none": 64, "gzip": 1, "snappy": 3, "lz4": 16, "zstd": 7}
@@ -93,16 +94,18 @@ class Matrix:
             self.checks[client.name, "calls", name] = error
 
     def group(self, facts, run_id):
-        """Each client alone with each of its protocols; then the crowds, side by side, for the server is restarted under all of them."""
+        """Each client alone with each of its protocols; then crowds, and each client with partitions that are empty at first, side by side,
+        for the server is restarted under all of them."""
         started = time.monotonic()
-        alone = [Alone(client, protocol, self.bootstrap, run_id, self.checks) for client in self.clients for protocol in protocols_of(client, facts.apis)]
+        each = [(client, protocol, self.bootstrap, run_id, self.checks) for client in self.clients for protocol in protocols_of(client, facts.apis)]
         with concurrent.futures.ThreadPoolExecutor(GROUPS_AT_ONCE) as pool:
-            list(pool.map(Alone.run, alone))
+            list(pool.map(lambda one: Alone(*one).run(), each))
         self.seconds["groups-alone"] = round(time.monotonic() - started, 1)
         crowds = crowds_of(self.clients, facts.apis)
-        restarts = Restarts(self.server, len(crowds))
-        with concurrent.futures.ThreadPoolExecutor(len(crowds) or 1) as pool:
-            list(pool.map(Crowd.run, [Crowd(*crowd, self.bootstrap, run_id, self.checks, restarts) for crowd in crowds]))
+        restarts = Restarts(self.server, len(crowds) + len(each))
+        together = [Crowd(*crowd, self.bootstrap, run_id, self.checks, restarts) for crowd in crowds] + [Late(*one, restarts) for one in each]
+        with concurrent.futures.ThreadPoolExecutor(len(together) or 1) as pool:
+            list(pool.map(lambda one: one.run(), together))
         self.seconds["groups"] = round(time.monotonic() - started, 1)
         print(f"groups: {self.seconds['groups-alone']} s alone, {self.seconds['groups']} s in all", file=sys.stderr)
 
@@ -220,7 +223,7 @@ class Matrix:
         if "groups" in self.parts:
             rows = [["in a group", *(client.name for client in self.clients), "all"]]
             for protocol in (*PROTOCOLS, *self.crowds()):
-                steps = STEPS if protocol in PROTOCOLS else (*CROWD_STEPS, *CROWD_RESULTS)
+                steps = (*STEPS, *LATE_STEPS) if protocol in PROTOCOLS else (*CROWD_STEPS, *CROWD_RESULTS)
                 rows += [[f"{protocol}: {step}", *(self.cell(client.name, protocol, step) for client in self.clients), self.cell("crowd", protocol, step)]
                          for step in steps]
             lines += [*aligned(rows), ""]
