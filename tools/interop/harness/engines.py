@@ -14,7 +14,7 @@ def counting(stage, engine):
     words = Words(stage)
 
     def run(name):
-        return stage.java(name, "Counts", stage.bootstrap, words.lines, words.counts, stage.work / "checkpoints", of=engine, options=OPTIONS,
+        return stage.java(name, "Counts", stage.bootstrap, words.lines, words.counts, stage.work / "checkpoints", of=engine, options=OPTIONS, level="info",
                           environment={"SPARK_LOCAL_IP": "127.0.0.1"})  # else its parts call each other by the machine's name
 
     first = run("one")

@@ -15,13 +15,13 @@ PATIENCE_S = 60
 
 
 class Stage:
-    """A server, and what a service that runs against it needs. `checks` maps steps to None or what went wrong."""
+    """A server, and what a service that runs against it needs. `checks` maps steps to None or what went wrong; `evidence` are lines about that."""
 
     def __init__(self, name, bootstrap, server):
         self.name, self.bootstrap, self.server = name, bootstrap, server
         self.prefix = f"{name}-{int(time.time()) % 1_000_000}"
         self.work = BUILD / "work" / self.prefix
-        self.processes, self.checks = [], {}
+        self.processes, self.named, self.checks, self.evidence = [], {}, {}, []
 
     def run(self, service):
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -45,12 +45,15 @@ class Stage:
             process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                        cwd=cwd or self.work, env=os.environ | (environment or {}))
         self.processes.append(process)
+        self.named[name] = process
         return process
 
-    def java(self, name, main, *arguments, of="service", options=(), environment=None):
-        """A program of the jars and classes that `of` names: a directory with a pom beside this one."""
+    def java(self, name, main, *arguments, of="service", options=(), environment=None, level="warn"):
+        """A program of the jars and classes that `of` names: a directory with a pom beside this one. `level`: of what it logs."""
         classpath = f"{BUILD}/{of}/lib/*:{BUILD}/{of}/classes"
-        return self.start(name, "java", "-XX:TieredStopAtLevel=1", "-Xmx512m", *options, "-cp", classpath, main, *arguments, environment=environment)
+        logging = (f"-Dorg.slf4j.simpleLogger.defaultLogLevel={level}", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+                   "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
+        return self.start(name, "java", "-XX:TieredStopAtLevel=1", "-Xmx512m", *logging, *options, "-cp", classpath, main, *arguments, environment=environment)
 
     def printed(self, name):
         return (LOGS / f"{self.name}-{name}.log").read_text(errors="replace").splitlines()

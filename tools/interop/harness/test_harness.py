@@ -3,11 +3,12 @@
 import collections
 import copy
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
 
-from harness import groups, plan, probe, tools
+from harness import evidence, groups, plan, probe, tools
 from harness.calls import CALLS, LIST_GROUPS, SERVED, Day
 from harness.clients import CLIENTS, HERE, Abilities, Client
 from harness.groups import CROWD_STEPS, STEPS, Alone, Crowd, crowds_of
@@ -306,6 +307,40 @@ class Counting(Stage):
         words.write(5)
         words.right("counts")
         return self.checks["counts"]
+
+
+class Told(Stage):
+    """A stage whose tools print what they are made with; nobody reads its topics."""
+
+    def __init__(self, **printed):
+        super().__init__("told", "nowhere:1", None)
+        self.lines = printed
+
+    def java(self, name, *_, **__):
+        self.named[name] = subprocess.Popen(["true"])
+        return self.named[name]
+
+    def printed(self, name):
+        return self.lines.get(name, [])
+
+    def kcat(self, *_, **__):
+        raise RuntimeError("nobody is there")
+
+
+class Evidence(unittest.TestCase):
+    def test_it_is_told_where_partitions_begin_and_end(self):
+        stage = Told(earliest=["dif:0:0", "dif:1:7", "WARN a:b"], latest=["dif:0:12", "dif:1:7", "dif:2:3", "max:0:1"])
+        self.assertEqual(list(evidence.offsets(stage)), ["dif 0-12 7-7 ?-3", "max ?-1"])
+
+    def test_what_cannot_be_looked_at_keeps_nothing_from_being_told(self):
+        stage = Told(group=["GROUP TOPIC LAG", ""], client=[])
+        lines = list(evidence.of_streams(stage, "client", "g", ("dif",)))
+        for line in ("partitions: none", "first records of dif: RuntimeError: nobody is there", "group: GROUP TOPIC LAG", "threads of client: it has ended"):
+            self.assertIn(line, lines)
+
+    def test_the_threads_of_streams_are_found_in_a_dump_of_all(self):
+        dump = ['"main" #1', "\tat a.b", "", '"app-StreamThread-1" #20', "   java.lang.Thread.State: WAITING", "\tat c.d", "", '"kafka-producer of app-StreamThread-1" #2', "x"]
+        self.assertEqual(evidence.stacks_of(dump), ['"app-StreamThread-1" #20', "   java.lang.Thread.State: WAITING", "\tat c.d"])
 
 
 class Services(unittest.TestCase):
