@@ -165,8 +165,15 @@ impl Groups {
         let group = &self.groups[&id];
         let start = group.partition().log_start();
         let committed = group.raft.marks().committed;
-        let kept = self.wal.runs(id).iter().find(|run| run.end_offset > start);
-        let below = kept.map_or(committed.next(), |run| run.first_index);
+        let runs = self.wal.runs(id);
+        let (deleted, kept) = runs.split_at(runs.partition_point(|run| run.end_offset <= start));
+        // What waits for its batch is in no run. A follower may have it from the same message that told of the deletion, and know of all
+        // of it that it is committed.
+        let below = match (kept.first(), deleted.last()) {
+            (Some(run), _) => run.first_index,
+            (None, Some(run)) => run.last_index.next(),
+            (None, None) => return,
+        };
         // A leader keeps what a member lacks that can be reached; who is gone is not waited for, nor who cannot take it.
         let waits = |peer: &&Peer| !peer.suspected && !self.is_held(id, peer.id, peer.held.next());
         let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node).filter(waits);

@@ -1,7 +1,8 @@
 //! Ways that carry nothing, or slowly; nodes that stand still; disks that are slow, small or new.
 
 use super::rig::{Cluster, led, members, node};
-use crate::mail::{Asker, Place, Token};
+use crate::groups::{FetchRequest, Flow};
+use crate::mail::{Answer, Asker, FetchPart, Place, ReadFrom, Token};
 use crate::{CleanupPolicy, TopicConfig};
 use torc_base::ids::{GroupId, Index, NodeId, Offset, ShardId};
 use torc_base::limits::{LARGE_FRAME, OLD_BYTES_PRESSED, PEER_READ_BYTES, REPLICATE_BYTES_WINDOW};
@@ -283,6 +284,43 @@ fn a_node_that_forgot_without_knowing_it_keeps_nobody_busy() {
     cluster.produce(leader, LOG, 1_000);
     cluster.pass(100);
     assert_eq!(cluster.state(leader, LOG).1, Offset(6), "the others go on");
+}
+
+/// How many records a node has from an offset on, which it has in memory.
+fn records_from(cluster: &mut Cluster, id: NodeId, offset: i64) -> u64 {
+    let asker = Asker { place: Place { node: id, shard: ShardId(0) }, token: Token(1 << 41) };
+    let (max_bytes, from) = (1 << 20, ReadFrom::Any { near: None });
+    let part = FetchPart { position: 0, group: LOG, offset: Offset(offset), max_bytes, epoch: -1, from };
+    let request = FetchRequest { asker, reader: Flow::Inside, parts: vec![part], max_bytes, may_wait: false };
+    let answer = cluster.call(id, LOG, |groups, out| {
+        groups.fetch(out, request);
+        out.answers.pop_back()
+    });
+    let Some((_, Answer::Fetched(parts))) = answer else { panic!("no answer of node {id}") };
+    parts[0].1.as_ref().unwrap_or_else(|refusal| panic!("node {id}: {refusal:?}")).count
+}
+
+/// Records are deleted while a follower is away, others behind them are not. It hears of all of it at once, and has what is left.
+#[test]
+fn a_follower_that_hears_late_of_a_deletion_keeps_what_was_not_deleted() {
+    let (mut cluster, leader) = led(LOG);
+    (0..3).for_each(|_| cluster.produce(leader, LOG, 500));
+    cluster.pass(200);
+    let late = members().into_iter().find(|id| *id != leader).unwrap();
+    cluster.kill(late);
+    (3..9).for_each(|_| cluster.produce(leader, LOG, 500));
+    cluster.pass(200);
+    let asker = Asker { place: Place { node: leader, shard: ShardId(0) }, token: Token(1 << 40) };
+    cluster.call(leader, LOG, |groups, out| groups.delete_records(out, asker, vec![(0, LOG, Offset(5))]));
+    cluster.pass(200);
+    assert_eq!(cluster.raft(leader, LOG).unwrap().log().first(), Index(1), "{}", cluster.describe(LOG));
+    cluster.start(late);
+    cluster.assert_agree(LOG, &members());
+    for id in members() {
+        assert_eq!(records_from(&mut cluster, id, 5), 4, "node {id}: {}", cluster.describe(LOG));
+    }
+    let end = cluster.committed(late, LOG);
+    assert!(cluster.raft(late, LOG).unwrap().log().first() < end, "{}", cluster.describe(LOG));
 }
 
 /// A follower that comes when compaction has been there gets what is left, and offsets go on as they did.
