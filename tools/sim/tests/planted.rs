@@ -422,6 +422,18 @@ bugs! {
         cluster: true,
         found: 13,
     };
+    a_copy_on_a_removed_node_that_counts_is_caught: Bug {
+        name: "removed-copies",
+        file: "engine/consensus/src/quorum.rs",
+        edits: &[(
+            "    let after = marks.filter(|(seat, _)| seat.votes_after()).map(|(_, mark)| mark);",
+            "    let counts = |seat: Seat| if AWAKE { seat.votes_before() } else { seat.votes_after() };
+    let after = marks.filter(move |(seat, _)| counts(*seat)).map(|(_, mark)| mark);",
+        )],
+        rules: CLUSTER_RULES,
+        cluster: true,
+        found: 13,
+    };
     a_learner_that_votes_before_it_has_the_log_is_caught: Bug {
         name: "learner-too-early",
         file: "engine/consensus/src/membership.rs",

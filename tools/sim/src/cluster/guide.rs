@@ -42,6 +42,8 @@ pub struct Guide {
     /// Connections to the nodes that it has wanted something of.
     lines: BTreeMap<usize, Connection>,
     leaders: BTreeMap<(usize, usize), Leader>,
+    /// Where partitions are, from 0.
+    replicas: BTreeMap<(usize, usize), Vec<usize>>,
     /// The leaders are to be asked for, not before.
     ask_at: Option<u64>,
     asking: bool,
@@ -52,12 +54,18 @@ pub struct Guide {
 impl Guide {
     /// Knows nobody.
     pub fn new(rng: Prng) -> Guide {
-        Guide { rng, lines: BTreeMap::new(), leaders: BTreeMap::new(), ask_at: Some(0), asking: false, ghosts: false }
+        let (lines, leaders, replicas) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Guide { rng, lines, leaders, replicas, ask_at: Some(0), asking: false, ghosts: false }
     }
 
     /// Who leads the partition, as far as is known.
     pub fn leader(&self, topic: usize, partition: usize) -> Option<Leader> {
         self.leaders.get(&(topic, partition)).copied()
+    }
+
+    /// Where the partition is, as far as is known.
+    pub fn replicas(&self, topic: usize, partition: usize) -> &[usize] {
+        self.replicas.get(&(topic, partition)).map_or(&[], Vec::as_slice)
     }
 
     /// Whoever was asked last still knows a topic that was deleted.
@@ -154,6 +162,8 @@ impl Guide {
             for part in &topic.partitions {
                 let known = usize::try_from(part.leader_id.0 - 1).ok();
                 let at = (t, part.partition_index as usize);
+                let nodes = part.replica_nodes.iter().filter_map(|id| usize::try_from(id.0 - 1).ok());
+                self.replicas.insert(at, nodes.collect());
                 match known {
                     // News may be overtaken by older news.
                     Some(node) if self.leaders.get(&at).is_none_or(|known| known.epoch <= part.leader_epoch) => {
@@ -165,6 +175,7 @@ impl Guide {
             }
         }
         self.leaders.retain(|(t, _), _| logs.is_live(*t));
+        self.replicas.retain(|(t, _), _| logs.is_live(*t));
         let wanted: usize = logs.live().into_iter().map(|t| logs.topics[t].partitions.len()).sum();
         if missing || self.ghosts || self.leaders.len() < wanted {
             self.doubt(now);

@@ -29,6 +29,8 @@ pub struct Mover {
     guide: Guide,
     pause: u64,
     copies_min: usize,
+    /// It likes to leave a partition with its leader, and to bring all else of it to others.
+    ousts: bool,
     stopping: bool,
     /// Nodes that know of no move, one after the other.
     quiet: usize,
@@ -37,7 +39,21 @@ pub struct Mover {
 impl Mover {
     /// Moves about one partition in each `pause`, to `copies_min` nodes at least.
     pub fn new(rng: Prng, pause: u64, copies_min: usize) -> Mover {
-        Mover { guide: Guide::new(rng), pause, copies_min, stopping: false, quiet: 0 }
+        Mover { guide: Guide::new(rng), pause, copies_min, ousts: false, stopping: false, quiet: 0 }
+    }
+
+    /// The same, which mostly brings all replicas but the leader's to other nodes.
+    pub fn of_all_but_leaders(rng: Prng, pause: u64, copies_min: usize) -> Mover {
+        Mover { ousts: true, ..Mover::new(rng, pause, copies_min) }
+    }
+
+    /// Of the nodes `ids`, those that a partition is to have instead of all it has but its leader; `None`: it is not known, or they are
+    /// too few.
+    fn all_but_leader(&self, (topic, partition): (usize, usize), ids: &[i32]) -> Option<Vec<i32>> {
+        let (leader, replicas) = (self.guide.leader(topic, partition)?.node, self.guide.replicas(topic, partition));
+        let others = ids.iter().copied().filter(|id| !replicas.contains(&(*id as usize - 1)));
+        let wanted: Vec<i32> = std::iter::once(leader as i32 + 1).chain(others).take(replicas.len()).collect();
+        (replicas.contains(&leader) && wanted.len() == replicas.len() && wanted.len() > 2).then_some(wanted)
     }
 
     fn list(&mut self, nodes: &mut dyn Nodes) {
@@ -60,9 +76,17 @@ impl Mover {
         for at in (1..ids.len()).rev() {
             ids.swap(at, rng.below(at as u64 + 1) as usize);
         }
-        ids.truncate(rng.between(self.copies_min as u64, count.min(4)) as usize);
+        let ousts = self.ousts && rng.chance(3, 4);
+        let most = rng.between(self.copies_min as u64, count.min(4)) as usize;
         let (cancels, elects) = (rng.chance(1, 5), rng.chance(1, 8));
         let node = rng.below(count) as usize;
+        match self.all_but_leader((topic, partition as usize), &ids).filter(|_| ousts) {
+            Some(wanted) => ids = wanted,
+            None => ids.truncate(most),
+        }
+        if self.ousts {
+            self.guide.doubt(nodes.now());
+        }
         let Some(line) = self.guide.line(nodes, node) else { return };
         if elects {
             let request = ElectLeadersRequest::default().with_topic_partitions(None).with_timeout_ms(2_000);

@@ -80,7 +80,9 @@ impl Storms {
         let (least, most) = MOVES_MS;
         self.kinds.iter().any(|kind| matches!(kind, Storm::Parted | Storm::Ousted)).then(|| {
             let pause = self.rng.between(least, most) * MS;
-            Mover::new(self.rng.fork(), pause, copies_min)
+            let ousts = self.kinds.contains(&Storm::Ousted);
+            let new = if ousts { Mover::of_all_but_leaders } else { Mover::new };
+            new(self.rng.fork(), pause, copies_min)
         })
     }
 
@@ -296,7 +298,7 @@ impl<A: App> Run<A> {
             let by_themselves = controller.is_some_and(|node| !going.contains(&node) && node != change.node);
             match self.storms.rng.below(4) {
                 0 => self.keep_from_the_ousted(&going)?,
-                1 if rest.len() > 1 => self.end_unheard(change, &going)?,
+                1 if rest.len() > 1 => self.end_unheard(change, &going, &rest)?,
                 2 if rest.len() > 1 && by_themselves => self.left_with_the_ousted(change, &going, rest)?,
                 _ => self.part_from_the_ousted(change, &going)?,
             }
@@ -316,11 +318,17 @@ impl<A: App> Run<A> {
 
     /// Nobody hears from the leader that the change is to end. Another one goes on with those that are to go, who may not decide
     /// anything by themselves; then the first one comes back, and they are away.
-    fn end_unheard(&mut self, change: Changing, going: &[usize]) -> Result<(), Violation> {
+    fn end_unheard(&mut self, change: Changing, going: &[usize], rest: &[usize]) -> Result<(), Violation> {
         self.phase_until(500, Until::Ending(change))?;
         self.part(&[change.node]);
+        let among_rest = self.ways().into_iter().filter(|(from, to)| rest.contains(from) && rest.contains(to));
+        let among_rest: Vec<(usize, usize)> = among_rest.collect();
+        // Who does not hear all of those that vote then is none that they elect.
+        let one_that_goes = self.storms.rng.chance(3, 4);
+        among_rest.iter().filter(|_| one_that_goes).for_each(|(from, to)| self.world.cut(*from, *to));
         self.phase_until(4_000, Until::LedElsewhere(change))?;
         self.part(going);
+        among_rest.into_iter().for_each(|(from, to)| self.mend(from, to));
         let ms = self.storms.rng.between(20, 400);
         self.phase(ms)?;
         for other in (0..self.world.nodes()).filter(|other| *other != change.node && !going.contains(other)) {
