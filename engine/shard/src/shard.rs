@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use stopping::Stopping;
 use torc_base::buf::Pool;
-use torc_base::ids::{ConnId, GroupId, ListenerId, NodeId, Offset, ShardId, Zxid};
+use torc_base::ids::{ConnId, GroupId, Index, ListenerId, NodeId, Offset, ShardId, Term, Zxid};
 use torc_base::io::{App, Event, Level, Op};
 use torc_base::limits::FRAME_BYTES_MAX;
 use torc_base::time::{Mono, Now};
@@ -204,6 +204,11 @@ impl Shard {
     /// Where the consensus of each group stands.
     pub fn group_marks(&self) -> impl Iterator<Item = GroupMarks> {
         self.groups.marks()
+    }
+
+    /// See [`Groups::keeps`]. Before it serves it does not know which groups are compacted.
+    pub fn keeps(&self, group: GroupId, term: Term, index: Index) -> bool {
+        self.is_ready() && self.groups.keeps(group, term, index)
     }
 
     /// See [`Groups::voters`].

@@ -91,6 +91,8 @@ struct Sums {
     rot: AtomicU64,
     disks: AtomicU64,
     room: AtomicU64,
+    scatters: AtomicU64,
+    scattered: AtomicU64,
     written: AtomicU64,
     events: AtomicU64,
     expired: AtomicU64,
@@ -172,6 +174,8 @@ fn one(args: &Args, seed: u64, runner: Runner, sums: &Sums, printed: &Mutex<()>)
             sums.rot.fetch_add(report.losses.rot, Ordering::Relaxed);
             sums.disks.fetch_add(report.losses.disks, Ordering::Relaxed);
             sums.room.fetch_add(report.losses.room, Ordering::Relaxed);
+            sums.scatters.fetch_add(report.losses.scatters, Ordering::Relaxed);
+            sums.scattered.fetch_add(report.losses.scattered, Ordering::Relaxed);
             sums.written.fetch_add(report.znodes.written, Ordering::Relaxed);
             sums.events.fetch_add(report.znodes.events, Ordering::Relaxed);
             sums.expired.fetch_add(report.znodes.expired, Ordering::Relaxed);
@@ -270,6 +274,7 @@ fn summary_of_clusters(format: Format, sums: &Sums) {
     let (runs, acked, fetched) = (get(&sums.runs), get(&sums.acked), get(&sums.fetched));
     let (lives, ms) = (get(&sums.lives), get(&sums.virtual_ms));
     let (rot, disks, room) = (get(&sums.rot), get(&sums.disks), get(&sums.room));
+    let (scatters, scattered) = (get(&sums.scatters), get(&sums.scattered));
     let (commits, deleted, compacted) = (get(&sums.commits), get(&sums.deleted), get(&sums.compacted));
     let (generations, too_long) = (get(&sums.generations), get(&sums.too_long));
     let (written, events) = (get(&sums.written), get(&sums.events));
@@ -278,13 +283,15 @@ fn summary_of_clusters(format: Format, sums: &Sums) {
         Format::Text => say(&format!(
             "{runs} seeds, no promise broken: {lives} server lives over {} virtual s, {acked} batches acknowledged, {fetched} \
              fetched and compared, {too_long} too long for a replica and refused, {commits} offsets committed, {generations} generations of groups, {deleted} topics deleted, \
-             {compacted} records compacted away; {rot} places on disks rotted, the disks of {disks} nodes were replaced, those of {room} were full; \
+             {compacted} records compacted away; {rot} places on disks rotted, {scattered} entries on disks of several nodes at once ({scatters} times), \
+             the disks of {disks} nodes were replaced, those of {room} were full; \
              {written} changes of znodes acknowledged, {events} events told, {expired} sessions expired, {held} locks held",
             ms / 1000
         )),
         Format::Json => say(&json!({
             "ok": true, "seeds": runs, "lives": lives, "virtual_ms": ms, "acknowledged": acked, "fetched": fetched,
             "too_long": too_long, "commits": commits, "generations": generations, "topics_deleted": deleted, "compacted": compacted, "rotted": rot, "disks_replaced": disks, "disks_full": room,
+            "scatters": scatters, "entries_scattered": scattered,
             "znode_changes": written, "znode_events": events, "sessions_expired": expired, "locks_held": held,
         })
         .to_string()),

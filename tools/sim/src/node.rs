@@ -172,7 +172,9 @@ pub fn run_cluster(seed: u64, rounds: u32, trail: &Trail) -> Result<Report, Fail
         shard.voters(group).into_iter().map(voter).collect()
     };
     let (make, held) = (make_seat, Shard::held_back);
-    let subject = cluster::Subject { make, refused, standing, held, is_whole, marks, voters, admit, knows, tree };
+    let keeps = Shard::keeps;
+    let subject =
+        cluster::Subject { make, refused, standing, held, is_whole, marks, voters, keeps, admit, knows, tree };
     cluster::run(seed, rounds, trail, subject)
 }
 

@@ -324,6 +324,17 @@ impl Groups {
         })
     }
 
+    /// True if a member here votes in a group, of which it knows of no loss and nothing is compacted, and has put this entry of its log
+    /// on the disk.
+    pub fn keeps(&self, id: GroupId, term: Term, index: Index) -> bool {
+        let Some(group) = self.groups.get(&id).filter(|group| group.compaction.is_none()) else { return false };
+        let raft = &group.raft;
+        let is_member = raft.peers().iter().any(|peer| peer.id == self.settings.node && peer.seat.votes_after());
+        let has =
+            index >= raft.log().first() && index <= raft.marks().durable && raft.log().term_at(index) == Some(term);
+        is_member && has && raft.hard_state().doubt.is_none()
+    }
+
     /// Who votes in a group of this shard that this node leads, and whether before the change that is under way, and after it.
     pub fn voters(&self, id: GroupId) -> Vec<(NodeId, bool, bool)> {
         let Some(group) = self.groups.get(&id).filter(|group| group.raft.is_leader()) else { return Vec::new() };

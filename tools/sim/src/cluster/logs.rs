@@ -82,6 +82,8 @@ pub struct Logs {
     pub has_newcomers: bool,
     /// Disks have lost something, or have been full.
     pub disks_lose: bool,
+    /// They have lost entries that others have.
+    pub reads_fail: bool,
     /// Replicas are brought away, and may be brought back.
     pub replicas_move: bool,
     /// Some nodes take longer batches than others, and somebody writes such.

@@ -3,10 +3,13 @@
 //! The budget asks for no more than can be survived: of whatever was acknowledged most copies stay whole. Everything is kept
 //! three times at least, and only one node's disk may have lost something at a time. The next one's turn comes when that node
 //! has a new disk, since rot that nobody has read is still there, and when it may have forgotten nothing any more. Room may
-//! lack anywhere: that loses nothing.
+//! lack anywhere: that loses nothing. Single entries may be lost on several disks in runs of their own, as long as each is whole on
+//! one (`scattering.rs`).
 
+use super::scatter::{Entry, scatter_some};
 use crate::disk::Disk;
 use crate::faults::{self, Damage};
+use std::collections::BTreeSet;
 use torc_base::prng::Prng;
 
 /// Copies of everything, where something is lost.
@@ -21,6 +24,8 @@ pub enum Loss {
     Disks,
     /// Somebody else's files take all that was free.
     Room,
+    /// Entries rot on several disks at once, none on all: see `scattering.rs`. It comes alone: whoever has something may be the only one.
+    Scatter,
 }
 
 /// How often each was done.
@@ -32,6 +37,9 @@ pub struct Losses {
     pub disks: u64,
     /// Nodes whose disks were filled up.
     pub room: u64,
+    /// Times that entries rotted on several nodes' disks at once, and how many did.
+    pub scatters: u64,
+    pub scattered: u64,
 }
 
 /// What befalls the disks of a run. It follows from the seed, but from a part of it that nothing else uses.
@@ -42,6 +50,8 @@ pub struct Budget {
     victim: Option<usize>,
     /// They have, since they were last replaced.
     rotten: bool,
+    /// Entries that rotted on several disks at once, by the number of the disk.
+    scattered: BTreeSet<(usize, Entry)>,
     /// How often the disks of each founder have been replaced: a newcomer with others would have to be let in again.
     replaced: Vec<u64>,
     done: Losses,
@@ -59,7 +69,14 @@ impl Budget {
             (_, 5) => vec![Loss::Disks],
             (_, _) => vec![Loss::Rot, Loss::Rot, Loss::Disks, Loss::Room],
         };
-        Budget { rng, kinds, victim: None, rotten: false, replaced: vec![0; founders], done: Losses::default() }
+        // Of its own, so that what the others do in a seed stays.
+        let mut scatter = Prng::new(seed ^ 0x5ca7_7e12);
+        let kinds = match kinds[..] {
+            [] | [Loss::Rot] if founders > 1 && scatter.chance(1, 2) => vec![Loss::Scatter],
+            _ => kinds,
+        };
+        let (scattered, replaced) = (BTreeSet::new(), vec![0; founders]);
+        Budget { rng, kinds, victim: None, rotten: false, scattered, replaced, done: Losses::default() }
     }
 
     /// What may befall them.
@@ -90,7 +107,7 @@ impl Budget {
 
     /// What comes next, and to which node; in some rounds nothing does. `whole`: the node runs, and may have forgotten nothing.
     pub fn next(&mut self, whole: impl Fn(usize) -> bool) -> Option<(Loss, usize)> {
-        if self.kinds.is_empty() || self.rng.chance(1, 4) {
+        if self.kinds.is_empty() || self.kinds == [Loss::Scatter] || self.rng.chance(1, 4) {
             return None;
         }
         let loss = self.kinds[self.rng.below(self.kinds.len() as u64) as usize];
@@ -115,6 +132,20 @@ impl Budget {
         }
         let any = self.rng.below(self.replaced.len() as u64) as usize;
         Some(self.victim(any, whole))
+    }
+
+    /// Whether entries are to rot now on several disks.
+    pub fn scatters_now(&mut self) -> bool {
+        self.kinds == [Loss::Scatter] && self.rng.chance(1, 2)
+    }
+
+    /// Entries rot on several disks, of those of which `keeps` says so (`scatter.rs`). How many did, by disk.
+    pub fn scatter(&mut self, disks: &mut [Disk], keeps: impl Fn(usize, Entry) -> bool) -> Vec<usize> {
+        let rotten = scatter_some(disks, &mut self.rng, &mut self.scattered, keeps);
+        let sum = rotten.iter().sum::<usize>() as u64;
+        self.done.scatters += u64::from(sum > 0);
+        self.done.scattered += sum;
+        rotten
     }
 
     /// Bytes rot on the disks of the victim: of the log, or of a checkpoint.

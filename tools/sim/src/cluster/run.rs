@@ -1,5 +1,7 @@
 //! One run of a cluster.
 
+#[path = "scattering.rs"]
+mod scattering;
 #[path = "storms.rs"]
 mod storms;
 
@@ -29,7 +31,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use storms::Storms;
 use torc_base::buf::Pool;
-use torc_base::ids::{GroupId, ListenerId};
+use torc_base::ids::{GroupId, Index, ListenerId, Term};
 use torc_base::io::App;
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::prng::Prng;
@@ -79,6 +81,8 @@ pub struct Subject<A: App> {
     pub marks: fn(&A, &mut dyn FnMut(GroupMarks)),
     /// Who votes in a group that it leads.
     pub voters: fn(&A, GroupId) -> Vec<Voter>,
+    /// True if its member of a group counts on having an entry on its disk, as it was appended.
+    pub keeps: fn(&A, GroupId, Term, Index) -> bool,
     /// What a node's first shard is told when another one wants to join.
     pub admit: fn(usize) -> A::Mail,
     /// True if a node's first shard has it in its catalog that another one was let in.
@@ -287,7 +291,7 @@ impl<A: App> Run<A> {
                 self.phase(ANSWER_MS)?;
                 self.to_answer = false;
             }
-            if !self.storm()? {
+            if !self.storm()? && !self.scatter()? {
                 self.strike();
             }
             self.lose();
@@ -481,6 +485,7 @@ impl<A: App> Run<A> {
                 }
             }
             Loss::Disks => self.replace_disks(node),
+            Loss::Scatter => {}
             Loss::Room => {
                 self.budget.filled_up();
                 for shard in shards {

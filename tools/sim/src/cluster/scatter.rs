@@ -5,13 +5,17 @@
 //! only one has. So nothing is lost that was acknowledged, though no disk may be left that has all of it.
 
 use crate::disk::Disk;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{BatchSeq, GroupId, Index, Term};
 use torc_base::prng::Prng;
 use torc_wal::batch::{Descriptor, Header, check};
 
 /// What is one entry on all disks.
-type Entry = (GroupId, Term, Index);
+pub type Entry = (GroupId, Term, Index);
+
+/// In so many groups at most something rots at once, and of each so many entries in a row at most.
+const GROUPS_AT_ONCE: u64 = 3;
+const ENTRIES_AT_ONCE: u64 = 10;
 
 /// Where a disk has an entry that was written last.
 #[derive(Clone, Copy)]
@@ -33,13 +37,53 @@ pub fn scatter(disks: &mut [Disk], rng: &mut Prng, one_in: u64) -> Vec<usize> {
     }
     let mut rotten = vec![0; disks.len()];
     for copies in found.into_values().filter(|copies| copies.len() > 1) {
-        let whole = rng.below(copies.len() as u64) as usize;
-        for (at, (number, copy)) in copies.into_iter().enumerate() {
-            let rots = rng.chance(1, one_in);
-            if at != whole && rots && copy.witnessed && copy.bytes > 0 {
-                rot(&mut disks[number], rng, &copy);
+        rot_all_but_one(disks, rng, copies, one_in).into_iter().for_each(|number| rotten[number] += 1);
+    }
+    rotten
+}
+
+/// The same of few groups and of few entries in a row of each, mostly of the newest; only those copies count of which `keeps` says, by
+/// the number of their disk, that their members count on them. `lost` has what rotted here before: a disk may still have such an entry
+/// in a place that its log has left, and that is none.
+pub fn scatter_some(
+    disks: &mut [Disk],
+    rng: &mut Prng,
+    lost: &mut BTreeSet<(usize, Entry)>,
+    keeps: impl Fn(usize, Entry) -> bool,
+) -> Vec<usize> {
+    let mut groups: BTreeMap<GroupId, BTreeMap<Entry, Vec<(usize, Place)>>> = BTreeMap::new();
+    for (number, disk) in disks.iter().enumerate() {
+        let counts = |entry: Entry| keeps(number, entry) && !lost.contains(&(number, entry));
+        for (entry, copy) in copies(disk).into_iter().filter(|(entry, _)| counts(*entry)) {
+            groups.entry(entry.0).or_default().entry(entry).or_default().push((number, copy));
+        }
+    }
+    let mut rotten = vec![0; disks.len()];
+    for _ in 0..rng.between(1, GROUPS_AT_ONCE) {
+        let Some(&group) = groups.keys().nth(rng.below(groups.len().max(1) as u64) as usize) else { break };
+        let entries = groups.remove(&group).expect("just seen");
+        let count = rng.between(1, ENTRIES_AT_ONCE).min(entries.len() as u64) as usize;
+        let before = entries.len() - count;
+        let before = if rng.chance(2, 3) { before } else { rng.below(before as u64 + 1) as usize };
+        for (entry, copies) in entries.into_iter().skip(before).take(count).filter(|(_, copies)| copies.len() > 1) {
+            for number in rot_all_but_one(disks, rng, copies, 2) {
                 rotten[number] += 1;
+                lost.insert((number, entry));
             }
+        }
+    }
+    rotten
+}
+
+/// Of copies on different disks one in `one_in` rots, never all. The numbers of the disks where one did.
+fn rot_all_but_one(disks: &mut [Disk], rng: &mut Prng, copies: Vec<(usize, Place)>, one_in: u64) -> Vec<usize> {
+    let whole = rng.below(copies.len() as u64) as usize;
+    let mut rotten = Vec::new();
+    for (at, (number, copy)) in copies.into_iter().enumerate() {
+        let rots = rng.chance(1, one_in);
+        if at != whole && rots && copy.witnessed && copy.bytes > 0 {
+            rot(&mut disks[number], rng, &copy);
+            rotten.push(number);
         }
     }
     rotten
