@@ -135,6 +135,13 @@ impl Compaction {
         self.groups.entry(id).or_default();
     }
 
+    /// The partition has another log: what was seen of the one before says nothing of it.
+    pub(super) fn forget(&mut self, id: GroupId) {
+        if let Some(watched) = self.groups.get_mut(&id) {
+            *watched = Watched::default();
+        }
+    }
+
     /// True if the read is one of a compaction.
     pub(super) fn asked(&self, id: ReadId) -> bool {
         self.read == Some(id)
@@ -211,9 +218,7 @@ impl Groups {
         let (mut due, mut dirtiest, mut wanted) = (Vec::new(), 0, BTreeSet::new());
         for id in self.compaction.groups.keys().copied().collect::<Vec<_>>() {
             let Some(rules) = self.rules(id) else {
-                if self.groups.get(&id).is_none_or(|group| group.compaction.is_none()) {
-                    self.compaction.groups.remove(&id);
-                }
+                self.compaction.groups.remove(&id);
                 continue;
             };
             let dirt = self.dirt(out, id, &rules, Index(u64::MAX));
@@ -239,9 +244,10 @@ impl Groups {
         self.compaction.todo = due.into_iter().map(|(_, id, until)| (id, until)).collect();
     }
 
-    /// What a partition says of compaction that is led here and compacted.
+    /// What a partition that is here says of compaction, if it is compacted. Whether it is led here does not matter: what a replica has
+    /// applied is committed, and its disk is as full as the leader's.
     fn rules(&self, id: GroupId) -> Option<Rules> {
-        self.groups.get(&id).filter(|group| group.leads()).and_then(|group| group.compaction)
+        self.groups.get(&id)?.compaction
     }
 
     /// Below, the partition has nothing that a compaction would remove.
@@ -318,7 +324,9 @@ impl Groups {
             let compacted = self.wal.compacted(id);
             let Some(first) = self.wal.first_index(id) else { continue };
             let runs = self.wal.runs(id);
-            let upto = Index(group.raft.marks().applied.min(until).get().saturating_sub(1));
+            // A follower may have applied what still waits for its batch.
+            let placed = runs.last().map_or(Index(0), |run| run.last_index);
+            let upto = Index(group.raft.marks().applied.min(until).get().saturating_sub(1)).min(placed);
             let from = compacted.max(first);
             let at = runs.partition_point(|run| run.last_index < from);
             let Some(run) = runs.get(at) else { continue };

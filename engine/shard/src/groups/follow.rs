@@ -184,6 +184,7 @@ impl Groups {
         let mut nothing = torc_consensus::Output::default();
         group.raft.step(Input::Applied { through }, &mut nothing).expect("only proposals are refused");
         assert!(nothing.is_empty());
+        self.compaction.forget(id);
         self.wal.restart_group(id);
         let seq = self.write_internal(id, sent_as, Index(0), &payload);
         self.track(seq, id, Mark::Log { cut: restore.cut, through });

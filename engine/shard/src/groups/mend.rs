@@ -450,6 +450,7 @@ impl Groups {
         (group.retention, group.compaction, group.meter) = (old.retention, old.compaction, old.meter);
         (group.preferred, group.written) = (old.preferred, old.written);
         self.ticking.remove(&id);
+        self.compaction.forget(id);
         self.wal.restart_group(id);
         // In this order: a crash may leave the first without the second, and who has nothing is to know that it had something.
         self.write_hard_state(id, hard_state);

@@ -357,6 +357,35 @@ fn a_follower_gets_what_compaction_has_left() {
     assert_eq!(cluster.state(new, LOG).1, Offset(78));
 }
 
+/// Followers compact what they have as the leader does: their disks would be full of what has gone from the leader's.
+#[test]
+fn all_replicas_are_compacted_whoever_leads() {
+    let mut cluster = Cluster::with([1, 1, 1], |settings| settings.compaction_backoff_ms = 1_000);
+    cluster.pass(500);
+    cluster.create(LOG, &members());
+    let leader = cluster.leader(LOG);
+    let compacts = TopicConfig { cleanup_policy: CleanupPolicy::Compact, ..TopicConfig::default() };
+    for id in members() {
+        cluster.call(id, LOG, |groups, _| groups.set_cleanup(&compacts, [LOG].into_iter()));
+    }
+    (0..70).for_each(|_| cluster.produce(leader, LOG, 9_000));
+    cluster.pass(20_000);
+    (0..7).for_each(|_| cluster.produce(leader, LOG, 9_000));
+    cluster.pass(20_000);
+    for id in members() {
+        let removed = cluster.count(id, |stats| &stats.compaction_removed_bytes_total);
+        assert!(removed > 9_000 * 50, "node {id}: {removed} bytes: {:?}", cluster.logs(id));
+    }
+    cluster.assert_agree(LOG, &members());
+    cluster.kill(leader);
+    let new = cluster.leader(LOG);
+    cluster.produce(new, LOG, 100);
+    cluster.start(leader);
+    cluster.pass(2_000);
+    cluster.assert_agree(LOG, &members());
+    assert_eq!(cluster.state(leader, LOG).1, Offset(78));
+}
+
 /// A node whose disk fails leads nothing any more, and is as good as gone: it is not called again and again, nor told what it
 /// does not take in.
 #[test]
