@@ -32,6 +32,10 @@ const READS_MAX: usize = 4;
 const PRESSED_MS: u64 = 100;
 /// A message that was not taken in, or could not leave, is made up for after so long.
 const AGAIN_MS: u64 = 100;
+/// A member that takes nothing in for so long, asked again and again, is not waited for by whoever releases a log; after a pause
+/// like that between two refusals it may have taken something.
+const REFUSES_MS: u64 = 10_000;
+const PAUSE_MS: u64 = 2_000;
 
 /// A link to a shard of another node, and which one of those that there were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +58,20 @@ pub(super) struct Departures {
     /// Members that are to be taken for lost and found again, and when.
     again: BTreeSet<(Mono, NodeId, GroupId)>,
     waiting: BTreeMap<(NodeId, GroupId), Mono>,
+    /// Members of groups that are led here which take nothing in.
+    refusing: BTreeMap<(GroupId, NodeId), Refusing>,
     /// Groups of which old entries are on their way to a place.
     behind: BTreeMap<Place, BTreeSet<GroupId>>,
     /// The bytes of the message at hand.
     message: Vec<u8>,
+}
+
+/// A member that did not take in what it was sent.
+struct Refusing {
+    /// What it held all the time.
+    held: Index,
+    since: Mono,
+    last: Mono,
 }
 
 /// What became of the wish for a message's entries.
@@ -74,6 +88,15 @@ enum Entries {
 }
 
 impl Departures {
+    fn refused(&mut self, now: Mono, id: GroupId, peer: &Peer) {
+        let refusing = Refusing { held: peer.held, since: now, last: now };
+        let said = self.refusing.entry((id, peer.id)).or_insert(refusing);
+        if said.held != peer.held || now > said.last.plus_ms(PAUSE_MS) {
+            (said.held, said.since) = (peer.held, now);
+        }
+        said.last = now;
+    }
+
     fn can_reach(&self, node: NodeId, group: GroupId) -> bool {
         let shards = self.shards.get(&node);
         shards.is_some_and(|shards| self.up.contains(&Place { node, shard: shard_of(group, *shards) }))
@@ -157,10 +180,24 @@ impl Groups {
     /// found again.
     pub fn untaken(&mut self, now: Mono, node: NodeId, groups: impl Iterator<Item = GroupId>) {
         for id in groups {
-            if self.groups.contains_key(&id) {
+            if let Some(group) = self.groups.get(&id) {
+                if let Some(peer) = find(&group.raft, node).filter(|_| group.raft.is_leader()) {
+                    self.departures.refused(now, id, peer);
+                }
                 self.try_again(now, node, id);
             }
         }
+    }
+
+    /// True if a member of a group that is led here can be reached, and has taken nothing in for long: its disk is full, as a rule.
+    pub(super) fn refuses(&self, now: Mono, id: GroupId, peer: &Peer) -> bool {
+        let refusal = self.departures.refusing.get(&(id, peer.id)).filter(|refusal| refusal.held == peer.held);
+        refusal.is_some_and(|said| now >= said.since.plus_ms(REFUSES_MS) && now <= said.last.plus_ms(PAUSE_MS))
+    }
+
+    /// The group is here no longer.
+    pub(super) fn forget_refusals(&mut self, id: GroupId) {
+        self.departures.refusing.retain(|(of, _), _| *of != id);
     }
 
     fn try_again(&mut self, now: Mono, node: NodeId, id: GroupId) {

@@ -519,6 +519,7 @@ impl Groups {
         self.mends.forget(id);
         self.lendings.forget(id);
         self.compaction.forget(id);
+        self.forget_refusals(id);
         self.forget_under_way(id);
         self.wal.drop_group(id);
         let waiters = group.waiters_mut().flat_map(std::mem::take);

@@ -92,7 +92,7 @@ impl Groups {
                     self.look_at_watchers(out, id);
                 }
                 if trimmed {
-                    self.release_trimmed(id);
+                    self.release_trimmed(out.now.mono, id);
                 }
             }
         }

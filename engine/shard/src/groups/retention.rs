@@ -59,6 +59,17 @@ impl Groups {
         for id in self.ids() {
             self.tell_time(out, id);
             self.retain_group(out, id);
+            self.release_kept(now, id);
+        }
+    }
+
+    /// Releases what was kept, though it is deleted, for members of a group that is led here: they have it by now, or are not waited for
+    /// any more.
+    fn release_kept(&mut self, now: Mono, id: GroupId) {
+        let led = self.groups.get(&id).filter(|group| group.leads());
+        let trimmed = |records: &PartitionLog| records.state().log_start() > Offset(0);
+        if led.and_then(|group| group.meaning.partition()).is_some_and(trimmed) {
+            self.release_trimmed(now, id);
         }
     }
 
@@ -161,7 +172,7 @@ impl Groups {
     }
 
     /// Frees the log of what lies before a group's start: whole runs, or all of it when no records are left.
-    pub(super) fn release_trimmed(&mut self, id: GroupId) {
+    pub(super) fn release_trimmed(&mut self, now: Mono, id: GroupId) {
         let group = &self.groups[&id];
         let start = group.partition().log_start();
         let committed = group.raft.marks().committed;
@@ -174,11 +185,16 @@ impl Groups {
             (None, Some(run)) => run.last_index.next(),
             (None, None) => return,
         };
-        // A leader keeps what a member lacks that can be reached; who is gone is not waited for, nor who cannot take it.
-        let waits = |peer: &&Peer| !peer.suspected && !self.is_held(id, peer.id, peer.held.next());
+        // A leader keeps what a member lacks that can be reached; who is gone is not waited for, nor who cannot take it. One whose disk
+        // is full gets no room by what retention says, since that stands behind what it does not take: it begins anew where the log does.
+        let lacks = |peer: &Peer| self.is_held(id, peer.id, peer.held.next()) || self.refuses(now, id, peer);
+        let waits = |peer: &&Peer| !peer.suspected && !lacks(peer);
         let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node).filter(waits);
         let held = if group.raft.is_leader() { others.map(|peer| peer.held.next()).min() } else { None };
-        self.release(id, below.min(committed.next()).min(held.unwrap_or(below)));
+        let below = below.min(committed.next()).min(held.unwrap_or(below));
+        if below > group.raft.log().first() {
+            self.release(id, below);
+        }
     }
 
     /// A group without records needs none of its log: its state is in the checkpoint. A follower may need it, if there are

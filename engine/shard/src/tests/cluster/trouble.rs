@@ -186,6 +186,41 @@ fn what_a_follower_has_no_room_for_comes_again() {
     assert_eq!(cluster.state(node(3), LOG).1, Offset(6));
 }
 
+/// A follower's disk is full, and whoever makes room by keeping less says so behind what it does not take. The leader keeps for it for a
+/// while what is deleted; then it begins anew where the leader's log does, and has room.
+#[test]
+fn a_follower_whose_disk_is_full_keeps_no_leader_from_deleting_and_finds_room_by_that() {
+    let mut cluster = Cluster::with([1, 1, 1], |settings| settings.retention_check_interval_ms = 1_000);
+    cluster.pass(500);
+    cluster.create(LOG, &members());
+    let leader = cluster.leader(LOG);
+    let full = members().into_iter().find(|id| *id != leader).unwrap();
+    for round in 0..210 {
+        cluster.disk(full, 0).full = round >= 60;
+        cluster.produce(leader, LOG, 200_000);
+        cluster.pass(20);
+    }
+    cluster.pass(1_000);
+    let (held, committed) = (cluster.committed(full, LOG), cluster.committed(leader, LOG));
+    assert!(held.plus(20) < committed, "the disk is never full: {}", cluster.describe(LOG));
+    let files = cluster.disk(full, 0).files.len();
+    // No more than a leader keeps for who is slow.
+    let keeps = TopicConfig { retention_bytes: 12 << 20, ..TopicConfig::default() };
+    cluster.call(leader, LOG, |groups, _| groups.set_cleanup(&keeps, [LOG].into_iter()));
+    cluster.pass(3_000);
+    let first = |cluster: &Cluster| cluster.raft(leader, LOG).unwrap().log().first();
+    assert!(first(&cluster) <= held.next(), "who can be reached is waited for: {}", cluster.describe(LOG));
+    cluster.pass(15_000);
+    assert!(first(&cluster) > held.plus(20), "for a while: {}", cluster.describe(LOG));
+    // What it has removed others may have meanwhile, or it.
+    assert!(cluster.disk(full, 0).files.len() < files, "{:?}", cluster.logs(full));
+    cluster.disk(full, 0).full = false;
+    cluster.pass(5_000);
+    cluster.produce(leader, LOG, 100);
+    cluster.assert_agree(LOG, &members());
+    assert_eq!(cluster.state(full, LOG).1, Offset(211), "{:?}", cluster.logs(full));
+}
+
 /// A node whose disk was replaced votes for nobody before it has what it may have acknowledged.
 #[test]
 fn a_node_with_a_new_disk_is_let_vote_again_when_it_has_everything() {
