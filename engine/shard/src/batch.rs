@@ -72,6 +72,11 @@ pub fn incoming(header: &Batch) -> Incoming {
     Incoming { records: header.last_offset_delta as u32 + 1, producer, max_timestamp: header.max_timestamp }
 }
 
+/// False for a batch of the log, of so many offsets, of which compaction has taken or noted something.
+pub fn is_as_it_came(bytes: &[u8], offsets: u32) -> bool {
+    header(bytes).is_ok_and(|batch| batch.records as u32 == offsets && batch.delete_horizon().is_none())
+}
+
 /// The header of a batch of the log.
 pub fn header(bytes: &[u8]) -> Result<Batch, Invalid> {
     records::parse(bytes)

@@ -7,6 +7,7 @@
 //! everything (its start, a state in the place of entries, what compaction has left out) it does not compare.
 
 use super::{Groups, Out};
+use crate::batch;
 use crate::mail::Mail;
 use crate::meaning::kind;
 use crate::stats::add;
@@ -66,7 +67,9 @@ impl Digests {
     /// An entry that a leader has sent.
     pub(super) fn received(&mut self, e: &Item) {
         let (at, range) = ((e.term, e.index), (e.first_offset, e.records));
-        self.push(e.index, of_entry(e.kind, at, range, e.body_crc));
+        // Whoever leads may have told the digest of what compaction has taken something of since.
+        let is_whole = e.kind != kind::RECORDS || batch::is_as_it_came(&e.bytes, e.records);
+        self.push(e.index, of_entry(e.kind, at, range, e.body_crc).filter(|_| is_whole));
     }
 
     fn push(&mut self, index: Index, digest: Option<u64>) {

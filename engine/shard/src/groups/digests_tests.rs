@@ -1,6 +1,8 @@
 //! Ranges are compared only where both sides have seen all of them, and then every entry counts.
 
 use super::*;
+use crate::batch::{Record, build, emptied};
+use torc_base::buf::Buf;
 
 fn fill(digests: &mut Digests, entries: impl Iterator<Item = u64>, salt: impl Fn(u64) -> u64) {
     for index in entries {
@@ -71,4 +73,29 @@ fn what_is_told_early_waits_within_a_bound() {
     assert_eq!(digests.told.len(), KEPT);
     assert_eq!(digests.said_of(Index(100 * RANGE)), Some((100, NodeId(1))));
     assert_eq!(digests.said_of(Index(RANGE)), None, "so old a word is forgotten");
+}
+
+/// A leader's word is of entries as they came in. Whoever is behind may get what compaction has left of them.
+#[test]
+fn what_compaction_has_taken_something_of_is_not_compared() {
+    let record = Record { key: Some(b"key"), value: Some(b"value"), ..Record::default() };
+    let whole = build(&[record, record]);
+    let left = emptied(&whole).expect("just built");
+    let item = |index: u64, bytes: &[u8]| Item {
+        group: GroupId(1031),
+        kind: kind::RECORDS,
+        term: Term(1),
+        index: Index(index),
+        first_offset: Offset(2 * index as i64),
+        records: 2,
+        max_timestamp: 0,
+        prefix_len: 0,
+        body_crc: 7,
+        bytes: Buf::copy_of(bytes),
+    };
+    for (of_one, ranges) in [(&whole, 1), (&left, 0)] {
+        let mut digests = Digests::default();
+        (1..=RANGE).for_each(|index| digests.received(&item(index, if index == 5 { of_one } else { &whole })));
+        assert_eq!(digests.committed(Index(RANGE)).len(), ranges);
+    }
 }
