@@ -448,7 +448,9 @@ impl Groups {
         let meaning = Meaning::new(group.meaning.kind(), &self.settings);
         let old = std::mem::replace(group, Group::new(raft, meaning));
         (group.retention, group.compaction, group.meter) = (old.retention, old.compaction, old.meter);
-        (group.preferred, group.written) = (old.preferred, old.written);
+        (group.preferred, group.written, group.moving) = (old.preferred, old.written, old.moving);
+        // Consumers that read here may find that what they wait for is gone.
+        self.wake_all(out, old.watchers.into_iter().map(|(_, asker)| asker));
         self.ticking.remove(&id);
         self.compaction.forget(id);
         self.wal.restart_group(id);

@@ -1,5 +1,6 @@
 //! Nodes of a cluster, each with the production shards, and with links between them over connections in memory.
 
+mod begun_anew;
 mod commits;
 mod damage;
 mod damaged_states;

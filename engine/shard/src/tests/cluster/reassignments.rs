@@ -34,7 +34,7 @@ pub(super) fn started(shards: &[u16], rows: &[&[u32]]) -> Cluster {
     started_with(shards, rows, |_| {})
 }
 
-fn started_with(shards: &[u16], rows: &[&[u32]], change: impl Fn(&mut crate::Settings)) -> Cluster {
+pub(super) fn started_with(shards: &[u16], rows: &[&[u32]], change: impl Fn(&mut crate::Settings)) -> Cluster {
     let mut cluster = Cluster::of(shards, change);
     cluster.pass(1_000);
     let mut client = connect(&mut cluster, node(1));
