@@ -228,13 +228,14 @@ impl Groups {
                 continue;
             }
             match self.groups.get(&id).map(|group| group.raft.role()) {
-                // It asked for a vote; the poll begins anew.
-                Some(Role::PreCandidate | Role::Candidate) => self.step(out, id, Input::Campaign),
+                // It asked whether it would get a vote, and asks anew.
+                Some(Role::PreCandidate) => self.step(out, id, Input::Campaign),
                 Some(Role::Leader | Role::Follower) => {
                     self.step(out, id, Input::Suspected(node));
                     self.step(out, id, Input::Alive(node));
                 }
-                None => {}
+                // The votes of those that would give theirs are on their way: they are waited for.
+                Some(Role::Candidate) | None => {}
             }
         }
     }

@@ -370,11 +370,16 @@ impl Cluster {
 
     /// Makes a partition's group on its replicas.
     pub fn create(&mut self, group: GroupId, replicas: &[NodeId]) {
+        self.create_on(group, replicas, replicas);
+    }
+
+    /// The same on some of them: the others have not heard of it yet.
+    pub fn create_on(&mut self, group: GroupId, replicas: &[NodeId], on: &[NodeId]) {
         self.by_hand.insert(group);
         for shard in self.processes.values_mut().flat_map(|process| &mut process.shards) {
             shard.groups.by_hand.insert(group);
         }
-        for id in replicas {
+        for id in on {
             if self.is_running(*id) {
                 self.call(*id, group, |groups, out| groups.create(out, group, LogKind::Partition, replicas));
             }

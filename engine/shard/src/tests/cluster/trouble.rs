@@ -186,6 +186,24 @@ fn what_a_follower_has_no_room_for_comes_again() {
     assert_eq!(cluster.state(node(3), LOG).1, Offset(6));
 }
 
+/// Two of three nodes have a group, and are far from each other; the third one is near, and has not made it yet. It says so long before
+/// a vote can come, again and again, and they have a leader all the same.
+#[test]
+fn a_voter_that_does_not_have_its_group_yet_ends_no_election() {
+    let mut cluster = Cluster::new([1, 1, 1]);
+    for (from, to) in [(1, 2), (2, 1)] {
+        cluster.slow_ms.insert((node(from), node(to)), 80);
+    }
+    cluster.pass(1_000);
+    cluster.create_on(LOG, &members(), &[node(1), node(2)]);
+    let leader = cluster.leader(LOG);
+    cluster.produce(leader, LOG, 100);
+    cluster.pass(1_000);
+    cluster.create(LOG, &members());
+    cluster.assert_agree(LOG, &members());
+    assert_eq!(cluster.state(node(3), LOG).1, Offset(1));
+}
+
 /// A follower's disk is full, and whoever makes room by keeping less says so behind what it does not take. The leader keeps for it for a
 /// while what is deleted; then it begins anew where the leader's log does, and has room.
 #[test]
