@@ -223,6 +223,9 @@ pub const NODES_MAX: usize = 256;
 pub const REPLICAS_MAX: usize = 15;
 /// Entries that the catalog's log keeps for members that were away for a while; who was away for longer gets the whole catalog.
 pub const CATALOG_KEPT_ENTRIES: u64 = 1_024;
+/// Segments of deleted records that a leader keeps at most for members that lack them, where it has less of a partition that is not
+/// deleted: else as much as that.
+pub const DELETED_KEPT_SEGMENTS: u64 = 4;
 /// The same of the tree's log.
 pub const TREE_KEPT_ENTRIES: u64 = 8_192;
 /// Nodes that vote on the catalog; the others learn it.

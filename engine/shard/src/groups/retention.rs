@@ -6,11 +6,13 @@ use crate::mail::{Answer, Asker};
 use crate::meaning::{PartitionLog, encode_clock, kind};
 use crate::refusal::Refusal;
 use torc_base::ids::{GroupId, Index, Offset};
+use torc_base::limits::DELETED_KEPT_SEGMENTS;
 use torc_base::time::Mono;
 use torc_consensus::{Input, Peer};
 use torc_state::catalog::Topic;
 use torc_state::config::TopicConfig;
 use torc_state::retention::{self, Age};
+use torc_wal::Run;
 
 /// Groups that one turn looks at because a segment has been filled; the others wait for the next.
 const OVERFULL_PER_TURN: usize = 64;
@@ -185,16 +187,35 @@ impl Groups {
             (None, Some(run)) => run.last_index.next(),
             (None, None) => return,
         };
-        // A leader keeps what a member lacks that can be reached; who is gone is not waited for, nor who cannot take it. One whose disk
-        // is full gets no room by what retention says, since that stands behind what it does not take: it begins anew where the log does.
-        let lacks = |peer: &Peer| self.is_held(id, peer.id, peer.held.next()) || self.refuses(now, id, peer);
-        let waits = |peer: &&Peer| !peer.suspected && !lacks(peer);
-        let others = group.raft.peers().iter().filter(|peer| peer.id != self.settings.node).filter(waits);
-        let held = if group.raft.is_leader() { others.map(|peer| peer.held.next()).min() } else { None };
-        let below = below.min(committed.next()).min(held.unwrap_or(below));
+        let below = below.min(committed.next());
+        let lacked = self.lacked_of(now, id).map(|index| index.max(self.kept_from(deleted, kept)));
+        let below = lacked.map_or(below, |index| index.min(below));
         if below > group.raft.log().first() {
             self.release(id, below);
         }
+    }
+
+    /// The first entry of a group that a member lacks for which the leader keeps it: one that can be reached. Who is gone is not waited
+    /// for, nor who cannot take it. One whose disk is full gets no room by what retention says, since that stands behind what it does not
+    /// take: it begins anew where the log does.
+    fn lacked_of(&self, now: Mono, id: GroupId) -> Option<Index> {
+        let raft = &self.groups[&id].raft;
+        let takes = |peer: &Peer| !self.is_held(id, peer.id, peer.held.next()) && !self.refuses(now, id, peer);
+        let others = raft.peers().iter().filter(|peer| peer.id != self.settings.node && !peer.suspected && takes(peer));
+        others.map(|peer| peer.held.next()).min().filter(|_| raft.is_leader())
+    }
+
+    /// Where that begins which is kept at most of the deleted runs: a member that is slow is not to fill the leader's disk.
+    fn kept_from(&self, deleted: &[Run], kept: &[Run]) -> Index {
+        let bytes: u64 = kept.iter().map(|run| run.bytes).sum();
+        let most = bytes.max(DELETED_KEPT_SEGMENTS * self.settings.wal.segment_bytes);
+        let mut sum = 0;
+        let fits = |run: &&Run| {
+            sum += run.bytes;
+            sum <= most
+        };
+        let first = deleted.iter().rev().take_while(fits).last().map(|run| run.first_index);
+        first.or(deleted.last().map(|run| run.last_index.next())).unwrap_or_default()
     }
 
     /// A group without records needs none of its log: its state is in the checkpoint. A follower may need it, if there are

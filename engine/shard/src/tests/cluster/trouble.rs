@@ -5,7 +5,7 @@ use crate::groups::{FetchRequest, Flow};
 use crate::mail::{Answer, Asker, FetchPart, Place, ReadFrom, Token};
 use crate::{CleanupPolicy, TopicConfig};
 use torc_base::ids::{GroupId, Index, NodeId, Offset, ShardId};
-use torc_base::limits::{LARGE_FRAME, OLD_BYTES_PRESSED, PEER_READ_BYTES, REPLICATE_BYTES_WINDOW};
+use torc_base::limits::{DELETED_KEPT_SEGMENTS, LARGE_FRAME, OLD_BYTES_PRESSED, PEER_READ_BYTES, REPLICATE_BYTES_WINDOW};
 
 const LOG: GroupId = GroupId(1031);
 
@@ -238,6 +238,28 @@ fn a_follower_whose_disk_is_full_keeps_no_leader_from_deleting_and_finds_room_by
     cluster.produce(leader, LOG, 100);
     cluster.assert_agree(LOG, &members());
     assert_eq!(cluster.state(full, LOG).1, Offset(211), "{:?}", cluster.logs(full));
+}
+
+/// A follower's disk stands still, and it can be reached: its leader waits for it with what is deleted, but not with all that ever is.
+#[test]
+fn a_slow_follower_does_not_fill_its_leaders_disk() {
+    let (mut cluster, leader) = led(LOG);
+    let slow = members().into_iter().find(|id| *id != leader).unwrap();
+    let keeps = TopicConfig { retention_bytes: 2 << 20, ..TopicConfig::default() };
+    cluster.call(leader, LOG, |groups, _| groups.set_cleanup(&keeps, [LOG].into_iter()));
+    cluster.disk(slow, 0).hold_writes = true;
+    let mut most = 0;
+    for _ in 0..300 {
+        cluster.produce(leader, LOG, 200_000);
+        cluster.pass(20);
+        most = most.max(cluster.count(leader, |stats| &stats.wal_live_bytes));
+    }
+    let kept = DELETED_KEPT_SEGMENTS * (4 << 20);
+    assert!(kept < most && most < 2 * kept, "{most} bytes: {}", cluster.describe(LOG));
+    cluster.disk(slow, 0).release();
+    cluster.pass(5_000);
+    cluster.assert_agree(LOG, &members());
+    assert_eq!(cluster.state(slow, LOG).1, Offset(300), "{:?}", cluster.logs(slow));
 }
 
 /// A node whose disk was replaced votes for nobody before it has what it may have acknowledged.
