@@ -32,6 +32,9 @@ pub struct Partition {
     pub high_watermark: i64,
     /// The same, by the epoch of the leader that told it.
     told: BTreeMap<i32, i64>,
+    /// Somebody has asked for the end of all records before this offset: they may be gone. A replica that begins anew behind them knows
+    /// nothing of who wrote them either, and may take them once more.
+    pub deleted: i64,
     /// Its records, if it is compacted.
     pub kept: Kept,
 }
@@ -179,7 +182,7 @@ impl Logs {
         }
         let sent = part.sent.get_mut(&number).expect("composed before");
         match sent.acked {
-            Some(known) if known >= 0 && base >= 0 && known != base => {
+            Some(known) if known >= part.deleted && base >= 0 && known != base => {
                 wrong(Rule::Once, at, format!("batch {number} was put at offset {known}, and at {base}"))
             }
             Some(known) if known >= 0 => Ok(()),
@@ -236,9 +239,8 @@ impl Logs {
         if !batch.is(&sent.bytes) {
             return wrong(Rule::BytesAreTrue, at, format!("batch {number} at offset {base} is not what was sent"));
         }
-        if let Some(acked) =
-            sent.acked.filter(|acked| *acked >= 0 && *acked != base && (sent.once || sent.attempts == 1))
-        {
+        let told = sent.acked.filter(|acked| *acked >= part.deleted && *acked != base);
+        if let Some(acked) = told.filter(|_| sent.once || sent.attempts == 1) {
             return wrong(
                 Rule::Once,
                 at,
@@ -273,7 +275,7 @@ impl Logs {
         }
         let mut found: BTreeMap<u64, i64> = BTreeMap::new();
         let mut lanes: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-        for (base, (number, _)) in &part.seen {
+        for (base, (number, _)) in part.seen.range(part.deleted..) {
             let sent = &part.sent[number];
             let again = found.insert(*number, *base);
             if let Some(first) = again.filter(|_| sent.once || sent.attempts == 1) {
@@ -292,8 +294,10 @@ impl Logs {
         }
         let lost = part.sent.iter().find(|(number, sent)| match sent.acked {
             None => false,
-            Some(base) if base >= 0 => part.seen.get(&base).is_none_or(|(there, _)| there != *number),
-            Some(_) => !found.contains_key(number),
+            Some(base) if base >= 0 => {
+                base >= part.deleted && part.seen.get(&base).is_none_or(|(there, _)| there != *number)
+            }
+            Some(_) => part.deleted == 0 && !found.contains_key(number),
         });
         match lost {
             Some((number, sent)) => {

@@ -4,6 +4,7 @@
 //! nothing of it may be lost, and nothing that was seen may change. When it ends, all must be served again.
 
 mod committer;
+mod deleter;
 mod guide;
 mod kept;
 mod logs;

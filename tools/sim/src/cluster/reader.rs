@@ -76,6 +76,12 @@ impl RecordReader {
         let Some(part) = answer.responses.first().and_then(|topic| topic.partitions.first()) else {
             return Err(Violation::new(Rule::Protocol, "an empty answer to Fetch"));
         };
+        let deleted = logs.part(t, p).deleted;
+        if part.error_code == code::OUT_OF_RANGE && from < deleted {
+            let place = self.places.get_mut(&(t, p)).expect("it was asked for");
+            place.next = place.next.max(deleted);
+            return Ok(());
+        }
         if part.error_code == code::OUT_OF_RANGE {
             let (start, end) = (part.log_start_offset, part.high_watermark);
             let text = format!(

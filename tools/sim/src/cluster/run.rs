@@ -268,13 +268,20 @@ impl<A: App> Run<A> {
         for client in self.znodes.hire() {
             self.employ(Box::new(client));
         }
+        if let Some((deleter, after)) = self.workload.deleter() {
+            self.employ_in(after, Box::new(deleter));
+        }
     }
 
     fn employ(&mut self, actor: Box<dyn Actor>) {
+        let after = self.rng.below(20 * MS);
+        self.employ_in(after, actor);
+    }
+
+    fn employ_in(&mut self, after: u64, actor: Box<dyn Actor>) {
         let number = self.actors.len() as u64;
         self.actors.push(actor);
         self.done.push(false);
-        let after = self.rng.below(20 * MS);
         self.world.timer(after, number);
     }
 

@@ -1,6 +1,7 @@
 //! What the clients of a run do beside writing, reading and moving. It follows from the seed, but from a part of it that
 //! nothing else uses.
 
+use super::deleter::Deleter;
 use super::maker;
 use super::traveller::Traveller;
 use crate::by_hand::ByHand;
@@ -30,6 +31,9 @@ pub struct Workload {
     jumps: bool,
     /// Consumer groups with members.
     groups: u64,
+    /// Who has records deleted, of its own, so that what the others do in a seed stays: in some seeds nobody.
+    deleter: Prng,
+    deletes: bool,
 }
 
 impl Workload {
@@ -40,14 +44,23 @@ impl Workload {
         let committers = [0, 1, 2][rng.below(3) as usize];
         let jumps = rng.chance(1, 2);
         let groups = [0, 0, 0, 1, 1, 2][rng.below(6) as usize];
-        Workload { rng, comings, keys, committers, jumps, groups }
+        let mut deleter = Prng::new(seed ^ 0xde1e_7e12);
+        let deletes = deleter.chance(1, 4);
+        Workload { rng, comings, keys, committers, jumps, groups, deleter, deletes }
+    }
+
+    /// Who has records deleted, and when that begins.
+    pub fn deleter(&mut self) -> Option<(Deleter, u64)> {
+        let pause = self.deleter.between(50, 2_000) * MS;
+        self.deletes.then(|| (Deleter::new(self.deleter.fork(), pause), self.deleter.below(20 * MS)))
     }
 
     /// In a few words.
     pub fn told(&self) -> String {
-        let Workload { comings, keys, committers, jumps, groups, .. } = self;
+        let Workload { comings, keys, committers, jumps, groups, deletes, .. } = self;
         format!(
-            "topics come and go in {comings} ns, {keys} keys, {committers} committers, {groups} groups, clocks jump: {jumps}"
+            "topics come and go in {comings} ns, {keys} keys, {committers} committers, {groups} groups, clocks jump: {jumps}, records \
+             are deleted: {deletes}"
         )
     }
 
