@@ -16,6 +16,7 @@ use super::catalog_start::is_sent_whole;
 use super::lend::Said;
 use super::recover::config;
 use super::{Groups, Out};
+use crate::batch;
 use crate::group::Group;
 use crate::meaning::{End, Meaning, kind};
 use crate::stats::add;
@@ -366,7 +367,8 @@ impl Groups {
         let Some(job) = self.mends.job.as_mut().filter(|job| (job.id, job.next) == (id, item.index)) else {
             return Ok(());
         };
-        if item.kind == kind::HOLE || compacted && item.index >= self.wal.compacted(id) {
+        let is_whole = item.kind != kind::RECORDS || batch::is_as_it_came(&item.bytes, item.records);
+        if item.kind == kind::HOLE || compacted && !is_whole && item.index >= self.wal.compacted(id) {
             return Err(Said::Gone);
         }
         let fits = |group: &Group| group.meaning.check(&item, End::at(item.first_offset)).is_ok();

@@ -1,4 +1,5 @@
-//! A replica's log is damaged where compaction has left nothing in the others: it begins anew, and goes on with all that it was about.
+//! A replica's log is damaged where compaction has been in the others: where that has left nothing it begins anew, and goes on with all
+//! that it was about.
 
 use super::reassignments::{fill, reassign, settle, started_with};
 use super::regains::lose;
@@ -39,7 +40,7 @@ fn a_replica_that_begins_anew_knows_where_its_partition_is_to_move() {
     cluster.start(damaged);
     cluster.pass(3_000);
     compact(&mut cluster, damaged);
-    cluster.pass(10_000);
+    cluster.pass(30_000);
     let told = |cluster: &Cluster, what: &str| cluster.logs(damaged).iter().any(|line| line.contains(what));
     assert!(told(&cluster, "is got anew"), "{:?}", cluster.logs(damaged));
     assert!(told(&cluster, "has all again"), "{:?}", cluster.logs(damaged));
@@ -52,4 +53,31 @@ fn a_replica_that_begins_anew_knows_where_its_partition_is_to_move() {
     settle(&mut cluster, damaged);
     cluster.assert_agree(LOG, &[damaged, third, new]);
     assert_eq!(cluster.state(new, LOG).1, Offset(70), "{}", cluster.describe(LOG));
+}
+
+/// What compaction has gone through and left as it came is as good as what it has not come to.
+#[test]
+fn an_entry_that_compaction_has_left_whole_is_lent_to_one_that_is_not_compacted() {
+    let mut cluster = started_with(&[1; 3], &[&[1, 2, 3]], |settings| settings.compaction_backoff_ms = 1_000);
+    let damaged = node(2);
+    fill(&mut cluster, 70, 9_000);
+    // The last record of its key.
+    let whole = Index(cluster.committed(node(1), LOG).get() - 3);
+    for id in [node(1), node(3)] {
+        compact(&mut cluster, id);
+    }
+    cluster.pass(20_000);
+    cluster.call(damaged, LOG, |groups, out| groups.begin_checkpoint(out));
+    cluster.pass(500);
+    cluster.kill(damaged);
+    lose(&mut cluster, damaged, LOG, whole);
+    cluster.start(damaged);
+    cluster.pass(30_000);
+    let (found, mended) = (
+        cluster.count(damaged, |stats| &stats.damage_found_total),
+        cluster.count(damaged, |stats| &stats.damage_repaired_total),
+    );
+    assert_eq!((found, mended), (1, 1), "{:?}", cluster.logs(damaged));
+    let told = |what: &str| cluster.logs(damaged).iter().any(|line| line.contains(what));
+    assert!(told("came from other replicas") && !told("is got anew"), "{:?}", cluster.logs(damaged));
 }
