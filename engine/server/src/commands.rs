@@ -51,7 +51,8 @@ static COMMANDS: &[Command] = &[
         put(out, "digests", facts.digests.iter().map(digest).collect::<Vec<_>>());
     }),
     command(&["initial_configuration", "icfg"], |facts, out| {
-        put(out, "initial_configuration", facts.ensemble.as_ref().map(|_| words::membership(facts)));
+        let members = facts.ensemble.as_ref().map(|ensemble| &ensemble.members[..]);
+        put(out, "initial_configuration", members.map(words::membership));
     }),
     command(&["is_read_only", "isro"], |facts, out| put(out, "read_only", facts.mode == Mode::ReadOnly)),
     command(&["last_snapshot", "lsnp"], |facts, out| {

@@ -170,7 +170,7 @@ pub static KEYS: &[Key] = &[
         name: "connections.max.idle.ms",
         kind: Kind::Time { plain_ms: 1, min: -1, max: NO_LIMIT },
         default: "10m",
-        doc: "A connection that is idle for so long is closed; -1: never.",
+        doc: "A connection of a Kafka client that is idle for this long is closed; -1: never.",
         set: |c, v| c.connections_max_idle_ms = v.number(),
     },
     Key {

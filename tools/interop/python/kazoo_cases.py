@@ -329,28 +329,54 @@ def an_expired_session_says_so(trial):
     same(KazooRetry(max_tries=-1)(client.exists, trial.path("e")), None)
 
 
+class Silent:
+    """A session whose client says nothing by itself."""
+
+    def __init__(self, trial, timeout, number=0, password=bytes(16)):
+        host, _, port = trial.hosts.split(",")[0].rpartition(":")
+        self.socket = socket.create_connection((host, int(port)), PATIENCE_S)
+        answer = self.ask(struct.pack(">iqiqi16sb", 0, 0, timeout, number, 16, password, 0))
+        self.timeout, self.number, _, self.password = struct.unpack_from(">iqi16s", answer, 4)
+
+    def ask(self, body):
+        self.socket.sendall(struct.pack(">i", len(body)) + body)
+        length, = struct.unpack(">i", self.socket.recv(4, socket.MSG_WAITALL))
+        return self.socket.recv(length, socket.MSG_WAITALL)
+
+    def create_ephemeral(self, path):
+        path = path.encode()
+        acl = struct.pack(">iii5si6s", 1, 31, 5, b"world", 6, b"anyone")
+        self.ask(struct.pack(f">iii{len(path)}si", 1, 1, len(path), path, 0) + acl + struct.pack(">i", 1))
+
+
 @case
 def a_silent_session_expires(trial):
     watcher = trial.client()
     watcher.create(trial.root)
-    host, _, port = trial.hosts.split(",")[0].rpartition(":")
-    silent = socket.create_connection((host, int(port)), PATIENCE_S)
-
-    def ask(body):
-        silent.sendall(struct.pack(">i", len(body)) + body)
-        length, = struct.unpack(">i", silent.recv(4, socket.MSG_WAITALL))
-        return silent.recv(length, socket.MSG_WAITALL)
-
-    timeout, number = struct.unpack_from(">iq", ask(struct.pack(">iqiqi16sb", 0, 0, 4000, 0, 16, bytes(16), 0)), 4)
-    path = trial.path("silent").encode()
-    acl = struct.pack(">iii5si6s", 1, 31, 5, b"world", 6, b"anyone")
-    ask(struct.pack(f">iii{len(path)}si", 1, 1, len(path), path, 0) + acl + struct.pack(">i", 1))
+    silent = Silent(trial, 4000)
+    silent.create_ephemeral(trial.path("silent"))
     began = time.monotonic()
     told = Told()
     watcher.sync(trial.root)
-    same(watcher.exists(trial.path("silent"), watch=told).ephemeralOwner, number)
+    same(watcher.exists(trial.path("silent"), watch=told).ephemeralOwner, silent.number)
     same(told.wait(), [(EventType.DELETED, trial.path("silent"))])
-    assert time.monotonic() - began > timeout / 1000 - 1, "a session ended before its time"
+    assert time.monotonic() - began > silent.timeout / 1000 - 1, "a session ended before its time"
+
+
+@case
+def a_session_that_is_taken_up_for_longer_lives_for_longer(trial):
+    watcher = trial.client()
+    watcher.create(trial.root)
+    begun = Silent(trial, 4000)
+    begun.create_ephemeral(trial.path("silent"))
+    again = Silent(trial, 10000, begun.number, begun.password)
+    same((begun.timeout, again.timeout, again.number), (4000, 10000, begun.number))
+    told = Told()
+    watcher.sync(trial.root)
+    watcher.exists(trial.path("silent"), watch=told)
+    began = time.monotonic()
+    same(told.wait(), [(EventType.DELETED, trial.path("silent"))])
+    assert time.monotonic() - began > again.timeout / 1000 - 1, "a session ended before its time"
 
 
 @case

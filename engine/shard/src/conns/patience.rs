@@ -3,6 +3,7 @@
 use super::{Conn, Conns};
 use crate::mail::Mail;
 use crate::memory::Standstill;
+use crate::settings::Protocol;
 use torc_base::ids::ConnId;
 use torc_base::io::Op;
 use torc_base::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN, START_BYTES};
@@ -135,7 +136,11 @@ impl Conns {
     /// Closes idle connections, and those that do not read what they asked for.
     pub(super) fn sweep(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
         self.next_sweep = now.plus_ms(10_000);
-        let idle = |c: &Conn| (c.outbox.is_empty() || c.outbox.is_sending()) && now.since(c.active) > self.idle_ns;
+        let idle = |c: &Conn| {
+            // How long ZooKeeper's clients may be silent is agreed with each of them.
+            let is_empty = c.outbox.is_empty() && (c.origin.protocol != Protocol::ZooKeeper || c.ending);
+            (is_empty || c.outbox.is_sending()) && now.since(c.active) > self.idle_ns
+        };
         let doomed: Vec<ConnId> = self.conns.iter().filter(|(_, c)| idle(c)).map(|(id, _)| *id).collect();
         for conn in doomed {
             self.close(conn, ops);

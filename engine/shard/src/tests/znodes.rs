@@ -277,6 +277,34 @@ fn a_session_that_is_not_heard_of_expires_and_its_znodes_go() {
 }
 
 #[test]
+fn a_session_lives_for_as_long_as_it_was_told_when_it_was_taken_up() {
+    let mut rig = rig();
+    let short = Zk::with_timeout(&mut rig, 4_000).session;
+    let mut zk = Zk::greet(&mut rig, Some(short), 40_000).expect("it lives");
+    zk.does(&mut rig, &ephemeral("/mine"));
+    rig.pass(30_000);
+    zk.does(&mut rig, &Ask::Exists("/mine", false));
+    rig.pass(30_000);
+    zk.does(&mut rig, &Ask::Exists("/mine", false));
+    // And for no longer: what it is told now counts.
+    let zk = Zk::greet(&mut rig, Some(short), 4_000).expect("it lives");
+    rig.pass(10_000);
+    assert!(rig.is_closed(zk.client));
+    assert!(Zk::greet(&mut rig, Some(short), 4_000).is_none(), "it was not heard of");
+}
+
+#[test]
+fn who_may_be_silent_for_an_hour_keeps_its_connection() {
+    let mut settings = Settings { connection_idle_ms: 60_000, ..served() };
+    settings.zookeeper.as_mut().expect("served").max_session_ms = 3_600_000;
+    let mut rig = Rig::with(1, &settings);
+    let mut zk = Zk::with_timeout(&mut rig, 3_600_000);
+    rig.pass(1_200_000);
+    assert!(!rig.is_closed(zk.client));
+    zk.does(&mut rig, &Ask::Ping);
+}
+
+#[test]
 fn a_session_that_is_closed_takes_its_znodes_along() {
     let mut rig = rig();
     let (mut zk, mut other) = (Zk::new(&mut rig), Zk::new(&mut rig));
@@ -394,17 +422,60 @@ fn what_is_no_request_costs_its_connection_and_nobody_else() {
 #[test]
 fn four_letter_words_are_answered_if_they_are_allowed() {
     let mut rig = rig();
-    let said = |rig: &mut Rig, word: &[u8]| {
-        let client = rig.connect_at(0, ZOOKEEPER);
-        rig.send_bytes(client, word);
-        rig.run();
-        assert!(rig.is_closed(client));
-        String::from_utf8(rig.take_bytes(client)).expect("text")
-    };
     assert_eq!(said(&mut rig, b"ruok"), "imok");
     assert!(said(&mut rig, b"mntr").contains("not in the whitelist"));
     let srvr = said(&mut rig, b"srvr");
     assert!(srvr.contains("Mode: standalone") && srvr.contains("Node count: 4"), "{srvr}");
+}
+
+/// One that answers all words of four letters.
+fn talkative() -> Rig {
+    let mut settings = served();
+    settings.zookeeper.as_mut().expect("served").four_letter_words = vec!["*".into()];
+    Rig::with(1, &settings)
+}
+
+/// What a word of four letters is answered.
+fn said(rig: &mut Rig, word: &[u8]) -> String {
+    let client = rig.connect_at(0, ZOOKEEPER);
+    rig.send_bytes(client, word);
+    rig.run();
+    assert!(rig.is_closed(client));
+    String::from_utf8(rig.take_bytes(client)).expect("text")
+}
+
+#[test]
+fn connections_tell_of_their_last_request_as_zookeepers_do() {
+    let mut rig = talkative();
+    let mut zk = Zk::new(&mut rig);
+    let id = zk.session.id;
+    let tells = |rig: &mut Rig, operation: &str, cxid: &str| {
+        let cons = said(rig, b"cons");
+        let line = cons.lines().find(|line| line.contains(&format!("sid=0x{id:x},"))).expect("its line");
+        assert!(line.contains(&format!(",lop={operation},est=")), "{line}");
+        assert!(line.contains(&format!(",to=10000{cxid},lzxid=")), "{line}");
+    };
+    tells(&mut rig, "SESS", ",lcxid=0x0");
+    zk.does(&mut rig, &create("/a", b""));
+    tells(&mut rig, "CREA", ",lcxid=0x1");
+    zk.does(&mut rig, &Ask::Ping);
+    tells(&mut rig, "PING", ",lcxid=0x1");
+    said(&mut rig, b"crst");
+    tells(&mut rig, "NA", "");
+    let _again = Zk::greet(&mut rig, Some(zk.session), 10_000).expect("it lives");
+    tells(&mut rig, "NA", "");
+}
+
+#[test]
+fn watches_are_counted_as_zookeeper_does() {
+    let mut rig = talkative();
+    let mut zk = Zk::new(&mut rig);
+    assert_eq!(zk.ask(&mut rig, &Ask::Exists("/a", true)).error(), NO_NODE);
+    zk.does(&mut rig, &Ask::GetChildren("/", true));
+    assert_eq!(said(&mut rig, b"wchs"), "1 connections watching 1 paths\nTotal watches:1\n", "of data alone");
+    zk.does(&mut rig, &Ask::AddWatch("/stays", AddMode::Persistent));
+    assert_eq!(said(&mut rig, b"wchs"), "1 connections watching 2 paths\nTotal watches:2\n");
+    assert!(said(&mut rig, b"mntr").contains("zk_watch_count\t4\n"), "one that stays is of data and of children");
 }
 
 #[test]

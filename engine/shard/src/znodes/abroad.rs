@@ -121,9 +121,13 @@ impl Znodes {
                 return true;
             }
             TreeAsk::MoveController => return true,
+            TreeAsk::LivesFor { session, owner, timeout_ms } => {
+                self.lives_for(around.now(), *session, *owner, *timeout_ms);
+                return true;
+            }
             TreeAsk::TakeUp { number, session, owner } => {
                 let (number, error) = (*number, TreeError::SessionExpired);
-                if self.take_up(around.now(), *session, *owner) {
+                if self.take_up(around, *session, *owner) {
                     TreeAnswer::TakenUp { number, is_taken: true }
                 } else {
                     match self.confirm_gone(around, *session) {

@@ -90,6 +90,8 @@ pub(super) struct Step {
 /// A client.
 pub(super) struct Client {
     pub(super) opened: Mono,
+    /// When something last came from it.
+    pub(super) heard: Mono,
     pub(super) peer: IpAddr,
     /// The number by which the leader knows which connection serves the session.
     pub(super) owner: Owner,
@@ -128,6 +130,7 @@ impl Client {
     pub(super) fn new(opened: Mono, peer: IpAddr, owner: u64) -> Client {
         Client {
             opened,
+            heard: opened,
             peer,
             owner: Owner(owner),
             ids: vec![Identity::of_address(&peer.to_string())],

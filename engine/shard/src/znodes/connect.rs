@@ -97,7 +97,7 @@ impl Znodes {
         }
         Some(match lead {
             Lead::Nobody => Looked::Stalled,
-            Lead::Here if self.take_up(around.now(), session, owner) => {
+            Lead::Here if self.take_up(around, session, owner) => {
                 Looked::Taken(self.established(around, conn, session))
             }
             Lead::Here => match self.confirm_gone(around, session) {
@@ -158,6 +158,19 @@ impl Znodes {
         client.session = session;
         client.stage = Stage::Open;
         client.meters.established = around.out.now.wall;
+        if client.connect.is_some_and(|connect| connect.session.is_none()) {
+            client.meters.note_new_session();
+        }
+        let (owner, timeout_ms, now) = (client.owner, client.timeout_ms, around.now());
+        if client.is_local {
+            self.locals.lives_for(session, owner, timeout_ms, now);
+        }
+        if self.expiry.is_some() {
+            self.lives_for(now, session, owner, timeout_ms);
+        } else {
+            self.tell_timeout(around, session, conn);
+        }
+        let client = &self.clients[&conn];
         let told = Session { id: session.get(), password: password(self.secret, session) };
         let (timeout_ms, read_only) = (client.timeout_ms as i32, client.reads_alone);
         let connected = Connected { session: Some(told), timeout_ms, read_only };

@@ -2,7 +2,7 @@
 //! what this shard knows of the catalog, watches fire when that has changed, and nothing can be written. Who deletes
 //! `controller` moves it to another node. A znode that somebody has made at the chroot comes first: then it is an ordinary path.
 
-use super::answers::{code, put_event, stat};
+use super::answers::{code, stat};
 use super::clients::{Looked, Want, What};
 use super::{Around, TreeAsk, TreeMail, Znodes};
 use crate::kafka::View;
@@ -152,18 +152,8 @@ impl Znodes {
         let next = self.kafka.with(around, &self.settings, Shown::of);
         let news = before.news(&next);
         self.kafka.shown = Some(next);
-        let now = around.now();
-        let Znodes { watches, clients, packer, meters, .. } = self;
         for (kind, path) in news {
-            let path = kafka_znodes::above(&chroot, &path);
-            watches.fire(kind, &path, |conn| {
-                let Some(client) = clients.get_mut(&conn) else { return };
-                put_event(&mut packer.scratch, kind, &path);
-                let bytes = packer.take_scratch();
-                meters.sent += 1;
-                client.meters.sent += 1;
-                around.conns.push(now, conn, bytes);
-            });
+            self.tell_of(around, kind, &kafka_znodes::above(&chroot, &path));
         }
     }
 

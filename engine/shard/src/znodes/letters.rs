@@ -17,6 +17,8 @@ pub enum TreeAsk {
     Upgrade { session: SessionId, owner: Owner, timeout_ms: u32 },
     /// Another connection serves a session from now on.
     TakeUp { number: u64, session: SessionId, owner: Owner },
+    /// A session lives for so long without being heard of: so its client was told by the connection that serves it.
+    LivesFor { session: SessionId, owner: Owner, timeout_ms: u32 },
     /// These sessions were heard of.
     Heard(Vec<SessionId>),
     /// Another node is to be the controller of the catalog; for the one that is, whoever leads the tree.
@@ -30,7 +32,7 @@ impl TreeAsk {
             TreeAsk::Write { number, .. } | TreeAsk::NewSession { number, .. } | TreeAsk::TakeUp { number, .. } => {
                 Some(*number)
             }
-            TreeAsk::Upgrade { .. } | TreeAsk::Heard(_) | TreeAsk::MoveController => None,
+            TreeAsk::Upgrade { .. } | TreeAsk::LivesFor { .. } | TreeAsk::Heard(_) | TreeAsk::MoveController => None,
         }
     }
 
@@ -39,9 +41,11 @@ impl TreeAsk {
         let known = |of: &Identity| of.scheme.len() + of.id.len() + 2 * NUMBER;
         match self {
             TreeAsk::Write { ids, frame, .. } => ids.iter().map(known).sum::<usize>() + frame.len() + 7 * NUMBER,
-            TreeAsk::NewSession { .. } | TreeAsk::Upgrade { .. } | TreeAsk::TakeUp { .. } | TreeAsk::MoveController => {
-                4 * NUMBER
-            }
+            TreeAsk::NewSession { .. }
+            | TreeAsk::Upgrade { .. }
+            | TreeAsk::TakeUp { .. }
+            | TreeAsk::LivesFor { .. }
+            | TreeAsk::MoveController => 4 * NUMBER,
             TreeAsk::Heard(sessions) => (sessions.len() + 2) * NUMBER,
         }
     }
@@ -72,6 +76,7 @@ const TAKE_UP: u8 = 3;
 const HEARD: u8 = 4;
 const MOVE_CONTROLLER: u8 = 5;
 const UPGRADE: u8 = 6;
+const LIVES_FOR: u8 = 7;
 
 /// Bytes of a number.
 const NUMBER: usize = 8;
@@ -157,6 +162,12 @@ fn put_ask(out: &mut Vec<u8>, ask: &TreeAsk) {
             put_i64(out, session.get());
             put_u64(out, owner.0);
         }
+        TreeAsk::LivesFor { session, owner, timeout_ms } => {
+            out.push(LIVES_FOR);
+            put_i64(out, session.get());
+            put_u64(out, owner.0);
+            put_u64(out, (*timeout_ms).into());
+        }
         TreeAsk::Heard(sessions) => {
             out.push(HEARD);
             put_u64(out, sessions.len() as u64);
@@ -193,6 +204,11 @@ fn take_ask(from: &mut Decoder<'_, '_>) -> Read<TreeAsk> {
         TAKE_UP => {
             let (number, session) = (from.u64("number")?, SessionId(from.i64("session")?));
             TreeAsk::TakeUp { number, session, owner: Owner(from.u64("owner")?) }
+        }
+        LIVES_FOR => {
+            let (session, owner) = (SessionId(from.i64("session")?), Owner(from.u64("owner")?));
+            let timeout_ms = from.u64_max(u32::MAX.into(), "timeout")? as u32;
+            TreeAsk::LivesFor { session, owner, timeout_ms }
         }
         HEARD => {
             let count = from.count(SESSIONS_MAX, "sessions")?;

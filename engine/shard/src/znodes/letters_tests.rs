@@ -10,6 +10,7 @@ fn sample() -> TreeMail {
             TreeAsk::Upgrade { session, owner, timeout_ms: 4_000 },
             TreeAsk::NewSession { number: 2, wanted: session, timeout_ms: 30_000 },
             TreeAsk::TakeUp { number: u64::MAX, session, owner },
+            TreeAsk::LivesFor { session, owner, timeout_ms: 40_000 },
             TreeAsk::Heard(vec![session, SessionId(9)]),
         ],
         answers: vec![

@@ -6,10 +6,14 @@ use super::facts::{
 };
 use super::words::{self, Reset};
 use super::{Around, Lead, Znodes};
+use crate::settings::Protocol;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use torc_base::ids::{ConnId, GroupId, SessionId, Zxid};
 use torc_base::time::{Mono, Now, Wall};
+
+/// ZooKeeper's number for what makes a session, which no client sends.
+const CREATE_SESSION: i32 = -10;
 
 /// Of all clients.
 #[derive(Default)]
@@ -46,14 +50,24 @@ pub(super) struct ClientMeters {
     latency: Latency,
     last_ms: u64,
     last_op: i32,
-    last_cxid: i32,
+    /// Of the last request that has a number of its client's.
+    last_cxid: Option<i32>,
     last_zxid: Zxid,
     answered_at: Wall,
 }
 
 impl ClientMeters {
     pub(super) fn note(&mut self, cxid: i32, op: i32) {
-        (self.last_cxid, self.last_op) = (cxid, op);
+        self.last_op = op;
+        // As in ZooKeeper: numbers below 0 are those of pings and the like.
+        if cxid >= 0 {
+            self.last_cxid = Some(cxid);
+        }
+    }
+
+    /// Its session began with it, which counts as a request.
+    pub(super) fn note_new_session(&mut self) {
+        self.note(0, CREATE_SESSION);
     }
 
     pub(super) fn answered(&mut self, now: Now, ms: u64, zxid: Zxid) {
@@ -95,7 +109,7 @@ impl Znodes {
     /// What this node knows. What comes in parts ([`Detail::in_parts`]) is not among it: see [`Znodes::some_of`].
     pub fn facts(&self, around: &mut Around, detail: Detail) -> Facts {
         let now = around.out.now;
-        let (watches, paths, watchers) = self.watches.counts();
+        let (watches, paths, watchers) = self.watches.data_counts();
         let has_tree = around.groups.has_tree();
         let (mode, ensemble) = self.ensemble(around);
         let mut facts = Facts {
@@ -115,7 +129,7 @@ impl Znodes {
                 connections: watchers as u64,
                 paths: paths as u64,
                 data: watches as u64,
-                children: 0,
+                children: self.watches.of_children() as u64,
             },
             ..Facts::of(&self.settings).expect("ZooKeeper's clients are served")
         };
@@ -140,26 +154,51 @@ impl Znodes {
         facts.digests = Vec::from_iter((tree.applying() == 0).then(|| (tree.zxid(), tree.digest() as i64)));
     }
 
-    fn ensemble(&self, around: &Around) -> (Mode, Option<Ensemble>) {
+    /// The members of the tree's group, as this node knows them; `None`: it is alone, or not one of them.
+    pub(super) fn members(&self, around: &Around) -> Option<Vec<Member>> {
         if self.settings.is_alone() || !around.groups.has_tree() {
-            return (Mode::Standalone, None);
+            return None;
         }
+        let me = self.settings.node;
+        let own = || {
+            let listener = self.settings.listeners.iter().find(|listener| listener.protocol == Protocol::Peer);
+            listener.map(|listener| listener.advertised.clone())
+        };
+        // Of the others: those that were there at the start, and those that were let in since.
+        let admitted = |node| {
+            let catalog = around.groups.has_catalog().then(|| around.groups.catalog().state())?;
+            catalog.membership().admitted(node)?.address.parse::<SocketAddr>().ok()
+        };
+        let address = |node| {
+            let known = self.settings.cluster.peer(node).map(|peer| peer.address);
+            let address = known.or_else(|| admitted(node))?;
+            Some((address.ip().to_string(), address.port()))
+        };
+        let (_, configuration) = around.groups.members(GroupId::TREE);
+        let member = |member: &torc_consensus::Member| {
+            let is_me = member.id == me;
+            let reached = if is_me { own() } else { address(member.id) };
+            let (host, port) = reached.unwrap_or_default();
+            Member {
+                id: member.id.get(),
+                host,
+                port,
+                is_observer: !member.seat.votes(),
+                is_synced: is_me || around.groups.has_caught_up(GroupId::TREE, member.id),
+                // That of one alone would be taken for all that there are: clients of such a list forget the others.
+                client: None,
+            }
+        };
+        Some(configuration.members().iter().map(member).collect())
+    }
+
+    fn ensemble(&self, around: &Around) -> (Mode, Option<Ensemble>) {
+        let Some(members) = self.members(around) else { return (Mode::Standalone, None) };
         let (lead, _, since) = self.lead;
         if self.is_without_leader(around.out.now.mono) && self.reads_alone(around) {
             return (Mode::ReadOnly, None);
         }
-        let (_, configuration) = around.groups.members(GroupId::TREE);
         let me = self.settings.node;
-        let address = |node| self.settings.cluster.peer(node).map(|peer| peer.address);
-        let member = |member: &torc_consensus::Member| Member {
-            id: member.id.get(),
-            host: address(member.id).map_or_else(String::new, |address| address.ip().to_string()),
-            port: address(member.id).map_or(0, |address| address.port()),
-            is_observer: !member.seat.votes(),
-            is_synced: member.id == me || around.groups.has_caught_up(GroupId::TREE, member.id),
-            client: None,
-        };
-        let members: Vec<Member> = configuration.members().iter().map(member).collect();
         let observes = members.iter().any(|member| member.id == me.get() && member.is_observer);
         let (mode, leader) = match lead {
             Lead::Here => (Mode::Leader, Some(me.get())),
@@ -202,7 +241,7 @@ impl Znodes {
                     last_operation: last_operation(meters.last_op),
                     established: meters.established,
                     timeout_ms: client.timeout_ms as i32,
-                    last_cxid: meters.last_cxid,
+                    last_cxid: meters.last_cxid.unwrap_or(-1),
                     last_zxid: meters.last_zxid,
                     last_response_ms: meters.answered_at.0.max(0) as u64,
                     last_latency_ms: meters.last_ms,

@@ -12,6 +12,7 @@ mod abroad;
 mod answers;
 mod changes;
 mod clients;
+mod config;
 mod connect;
 mod drafts;
 pub mod facts;
@@ -278,6 +279,7 @@ impl Znodes {
         add(&self.stats.requests_total, 1);
         self.meters.received += 1;
         client.meters.received += 1;
+        client.heard = now;
         if client.stage == Stage::New && !self.greet(around, conn, &frame) {
             return;
         }
@@ -331,8 +333,10 @@ impl Znodes {
             }
             self.expiry = None;
             self.ends = sessions::Ends::default();
-            if lead == Lead::Here {
-                self.begin_to_lead(around);
+            match lead {
+                Lead::Here => self.begin_to_lead(around),
+                Lead::There(_) => self.tell_timeouts(around),
+                Lead::Nobody => {}
             }
         }
         lead
@@ -357,12 +361,18 @@ impl Znodes {
     }
 
     /// Nobody waits longer than a session may be silent, whatever has become of the request: its client is to look elsewhere.
-    /// And nobody stays who does not say what it wants: an address has so many connections.
+    /// And nobody stays who does not say what it wants, or is silent for longer than its session may be, which may live
+    /// elsewhere by now: an address has so many connections, and watches take memory.
     fn leave_overdue(&mut self, around: &mut Around) {
         let now = around.now();
+        // Where its session ends by that, this comes later.
+        let silent_ms = |client: &Client| self.zookeeper.tick_ms.saturating_add(client.timeout_ms.into());
         let is_overdue = |client: &Client| {
             if client.stage == Stage::New {
                 return now >= client.opened.plus_ms(GREETING_MS);
+            }
+            if client.stage == Stage::Open && client.line.is_empty() {
+                return now >= client.heard.plus_ms(silent_ms(client));
             }
             // Whoever does not take what it is sent waits for itself.
             let since = client.line.front().filter(|_| client.hold != Hold::Client).map(|step| step.began);
@@ -429,6 +439,7 @@ impl Znodes {
                 self.leave_clients(around);
             }
             self.leave_overdue(around);
+            self.look_at_config(around);
             around.groups.seat_tree(around.out);
         }
         self.turn_abroad(around, lead);

@@ -1,10 +1,10 @@
 //! Sessions at the leader: which of them are heard of, and how they end. What ends by itself besides them ends here, too.
 
 use super::changes::Denied;
-use super::{Around, Lead, Znodes};
+use super::{Around, Lead, TreeAsk, Znodes};
 use crate::groups::TxnHead;
 use std::collections::VecDeque;
-use torc_base::ids::{Index, SessionId};
+use torc_base::ids::{ConnId, Index, SessionId};
 use torc_base::io::Level;
 use torc_base::limits::{SESSION_END_PART, SESSION_END_PATH_BYTES};
 use torc_base::time::Mono;
@@ -66,6 +66,11 @@ impl Znodes {
                 expiry.begin(session, state.timeout_ms, now);
             }
         }
+        for (session, conn) in &self.sessions {
+            if let Some(client) = self.clients.get(conn) {
+                expiry.lives_for(*session, client.owner, client.timeout_ms, now);
+            }
+        }
         let waiting = around.tree().closing().map(|session| Ending { session, number: 0, cxid: 0 }).collect();
         self.ends = Ends { waiting, ..Ends::default() };
         self.expiry = Some(expiry);
@@ -84,9 +89,41 @@ impl Znodes {
     }
 
     /// Another connection serves a session from now on. False: there is no such session any more.
-    pub(super) fn take_up(&mut self, now: Mono, session: SessionId, owner: Owner) -> bool {
+    pub(super) fn take_up(&mut self, around: &Around, session: SessionId, owner: Owner) -> bool {
         let Some(expiry) = &mut self.expiry else { return false };
-        expiry.take_over(session, owner).is_ok() && expiry.touch(session, now)
+        let is_there = expiry.take_over(session, owner).is_ok() && expiry.touch(session, around.now());
+        // What another connection told its client counts no longer; what this one tells comes next.
+        if let Some(begun) = around.tree().session(session).filter(|_| is_there) {
+            expiry.lives_for(session, owner, begun.timeout_ms, around.now());
+        }
+        is_there
+    }
+
+    /// A session lives for as long as its client was told on the connection that serves it: it need not be as long as when the
+    /// session began, which is what the log says.
+    pub(super) fn lives_for(&mut self, now: Mono, session: SessionId, owner: Owner, timeout_ms: u32) {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.lives_for(session, owner, timeout_ms, now);
+        }
+    }
+
+    /// The leader is told, if it is another node, how long the session of a connection lives, where the log does not say it.
+    pub(super) fn tell_timeout(&mut self, around: &Around, session: SessionId, conn: ConnId) {
+        let Some(client) = self.clients.get(&conn) else { return };
+        let begun = around.tree().committed_session(session);
+        let is_known = begun.is_some_and(|begun| begun.timeout_ms == client.timeout_ms);
+        if !client.is_local && !is_known {
+            let (owner, timeout_ms) = (client.owner, client.timeout_ms);
+            self.abroad.queue(TreeAsk::LivesFor { session, owner, timeout_ms });
+        }
+    }
+
+    /// The same of all sessions that are served here.
+    pub(super) fn tell_timeouts(&mut self, around: &Around) {
+        let served: Vec<(SessionId, ConnId)> = self.sessions.iter().map(|(session, conn)| (*session, *conn)).collect();
+        for (session, conn) in served {
+            self.tell_timeout(around, session, conn);
+        }
     }
 
     /// Of a session that is not known here: the entry with which that is certain. Who stood still leads no longer, perhaps,

@@ -2,7 +2,8 @@
 //! connection is closed. Lines are those of ZooKeeper 3.8 and 3.9, which scripts and exporters parse.
 
 use super::facts::{
-    Connection, Detail, Facts, ListOf, ListPart, ListPlace, Mode, Number, Session, java_address, java_date, java_double,
+    Connection, Detail, Facts, ListOf, ListPart, ListPlace, Member, Mode, Number, Session, java_address, java_date,
+    java_double,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -124,16 +125,16 @@ fn conf(facts: &Facts) -> String {
         "initLimit={}\nsyncLimit={}\nelectionAlg=3\nelectionPort={port}\nquorumPort={port}\npeerType={peer_type}\nmembership: \n{}",
         ensemble.init_limit,
         ensemble.sync_limit,
-        membership(facts)
+        membership(&ensemble.members)
     );
     text
 }
 
 /// The ensemble as `zoo.cfg` and `/zookeeper/config` write it. Servers of torc have one port among themselves: it stands
 /// for both of ZooKeeper's.
-pub fn membership(facts: &Facts) -> String {
+pub fn membership(members: &[Member]) -> String {
     let mut text = String::new();
-    for member in facts.ensemble.iter().flat_map(|ensemble| &ensemble.members) {
+    for member in members {
         let role = if member.is_observer { "observer" } else { "participant" };
         let host = delimited(&member.host);
         let _ = write!(text, "server.{}={host}:{}:{}:{role}", member.id, member.port, member.port);

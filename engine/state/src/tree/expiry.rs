@@ -86,6 +86,19 @@ impl Expiry {
         if *heard.owner.get_or_insert(owner) == owner { Ok(()) } else { Err(TreeError::SessionMoved) }
     }
 
+    /// From now on it lives for so long whenever it is heard of: so its client was told on this connection. Not if another one
+    /// serves it.
+    pub fn lives_for(&mut self, session: SessionId, owner: Owner, timeout_ms: u32, now: Mono) {
+        let until = self.until(now, timeout_ms);
+        let Some(heard) = self.sessions.get_mut(&session) else { return };
+        if heard.owner.is_some_and(|serves| serves != owner) {
+            return;
+        }
+        self.deadlines.remove(&(heard.until, session));
+        (heard.timeout_ms, heard.until) = (timeout_ms, until);
+        self.deadlines.insert((until, session));
+    }
+
     /// At most `max` sessions that are over, the longest first. They have begun to end: nobody can touch them any more.
     pub fn over(&mut self, now: Mono, max: usize) -> Vec<SessionId> {
         let interval = now.0 / 1_000_000 / self.interval_ms;

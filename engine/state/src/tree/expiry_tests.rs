@@ -66,6 +66,24 @@ fn one_connection_serves_a_session_until_another_takes_it_over() {
 }
 
 #[test]
+fn a_session_lives_for_as_long_as_its_client_was_told_where_it_is_served() {
+    let mut expiry = Expiry::new(1_000);
+    expiry.begin(A, 4_000, at(0));
+    expiry.lives_for(A, Owner(1), 20_000, at(1_500));
+    assert_eq!(expiry.deadline(A), Some(at(22_000)));
+    assert!(expiry.touch(A, at(10_500)));
+    assert_eq!(expiry.deadline(A), Some(at(31_000)));
+    expiry.take_over(A, Owner(2)).expect("it lives");
+    expiry.lives_for(A, Owner(1), 40_000, at(11_000));
+    assert_eq!(expiry.deadline(A), Some(at(31_000)), "the first connection does not serve it any more");
+    expiry.lives_for(A, Owner(2), 4_000, at(11_000));
+    assert_eq!(expiry.deadline(A), Some(at(16_000)), "less is also told");
+    expiry.lives_for(B, Owner(2), 4_000, at(11_000));
+    assert_eq!((expiry.deadline(B), expiry.len(), expiry.deadlines.len()), (None, 1, 1));
+    assert_eq!(expiry.over(at(16_000), 9), [A]);
+}
+
+#[test]
 fn nobody_is_over_who_was_heard_of_in_time_and_everybody_who_was_not() {
     for seed in 0..20 {
         let mut prng = Prng::new(seed);

@@ -92,6 +92,8 @@ pub struct Tree {
     /// The last entry of the log that is applied, and the last transaction.
     applied: Index,
     zxid: Zxid,
+    /// What reads find at [`path::CONFIG`] in the place of what stands there. It is no part of the state.
+    config: Option<Box<str>>,
 }
 
 impl Tree {
@@ -130,7 +132,18 @@ impl Tree {
             open,
             applied,
             zxid,
+            config: None,
         }
+    }
+
+    /// Reads find this at [`path::CONFIG`] from now on: who the servers are, as this one knows them.
+    pub fn show_config(&mut self, text: Option<String>) {
+        self.config = text.map(String::into_boxed_str);
+    }
+
+    /// What they find there now; `None`: what stands there.
+    pub fn shown_config(&self) -> Option<&str> {
+        self.config.as_deref()
     }
 
     /// Through which entry of the log this is applied.

@@ -3,7 +3,7 @@
 use super::acl::{Acl, AclList, Id, perms};
 use super::error::TreeError;
 use super::store::Stat;
-use super::{Tree, slab};
+use super::{Tree, path, slab};
 use torc_base::ids::{SessionId, Zxid};
 
 /// A place in a list that is made over several turns.
@@ -32,31 +32,42 @@ impl Tree {
         Ok(id)
     }
 
+    /// What is shown at a path in the place of the znode's data.
+    fn shown(&self, path: &str) -> Option<&[u8]> {
+        self.config.as_ref().filter(|_| path == path::CONFIG).map(|text| text.as_bytes())
+    }
+
+    /// A znode's stat, as reads tell it.
+    fn told(&self, path: &str, id: u32) -> Stat {
+        let stat = self.store.stat(id);
+        self.shown(path).map_or(stat, |shown| Stat { data_length: shown.len() as i32, ..stat })
+    }
+
     /// What a znode is.
     pub fn exists(&self, path: &str, ids: &[Id<'_>]) -> Result<Stat, TreeError> {
         if path.contains('\0') {
             return Err(TreeError::BadArguments);
         }
-        Ok(self.store.stat(self.readable(path, ids, perms::READ)?))
+        Ok(self.told(path, self.readable(path, ids, perms::READ)?))
     }
 
     /// Its data.
     pub fn data(&self, path: &str, ids: &[Id<'_>]) -> Result<(Option<&[u8]>, Stat), TreeError> {
         let id = self.readable(path, ids, perms::READ)?;
-        Ok((self.store.data(id), self.store.stat(id)))
+        Ok((self.shown(path).or(self.store.data(id)), self.told(path, id)))
     }
 
     /// Names of its children, in no order.
     pub fn children(&self, path: &str, ids: &[Id<'_>]) -> Result<(impl Iterator<Item = &str>, Stat), TreeError> {
         let id = self.readable(path, ids, perms::READ)?;
         let names = self.store.children(id).map(|child| self.store.name(child));
-        Ok((names, self.store.stat(id)))
+        Ok((names, self.told(path, id)))
     }
 
     /// Its access list. Hashes of passwords are for those who may change it.
     pub fn acl(&self, path: &str, ids: &[Id<'_>]) -> Result<(AclList, Stat), TreeError> {
         let id = self.readable(path, ids, perms::READ | perms::ADMIN)?;
-        let (list, stat) = (self.store.acl(id), self.store.stat(id));
+        let (list, stat) = (self.store.acl(id), self.told(path, id));
         if self.allow(list, perms::ADMIN, ids).is_ok() {
             return Ok((list.clone(), stat));
         }

@@ -65,6 +65,21 @@ fn another_znode_at_the_same_path_has_another_list() {
 }
 
 #[test]
+fn what_is_shown_of_the_servers_is_no_part_of_the_state() {
+    let mut rig = Rig::new();
+    let before = (rig.tree.digest(), rig.tree.memory());
+    assert_eq!(rig.tree.data(path::CONFIG, &[]).map(|(data, stat)| (data, stat.data_length)), Ok((Some(&b""[..]), 0)));
+    rig.tree.show_config(Some("version=0".into()));
+    let stat = rig.tree.exists(path::CONFIG, &[]).expect("it is there");
+    assert_eq!(rig.tree.data(path::CONFIG, &[]), Ok((Some(&b"version=0"[..]), stat)));
+    assert_eq!((stat.data_length, rig.tree.acl(path::CONFIG, &[]).map(|(_, told)| told)), (9, Ok(stat)));
+    assert_eq!(rig.tree.data("/zookeeper/quota", &[]).map(|(data, _)| data), Ok(Some(&b""[..])), "only there");
+    assert_eq!((rig.tree.digest(), rig.tree.memory()), before);
+    rig.tree.show_config(None);
+    assert_eq!(rig.tree.exists(path::CONFIG, &[]).map(|stat| stat.data_length), Ok(0));
+}
+
+#[test]
 fn ephemeral_znodes_are_listed_in_parts_with_their_paths() {
     let mut rig = Rig::new();
     let (one, two) = (rig.session(), rig.session());

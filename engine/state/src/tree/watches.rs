@@ -29,6 +29,9 @@ pub enum Watch {
 
 const ONE_SHOT: u8 = Watch::Data as u8 | Watch::Children as u8;
 const ALL: u8 = ONE_SHOT | Watch::Persistent as u8 | Watch::Recursive as u8;
+/// Those that ZooKeeper counts among watches of data, and among those of children: one that stays is of both.
+const OF_DATA: u8 = ALL & !(Watch::Children as u8);
+const OF_CHILDREN: u8 = Watch::Children as u8 | Watch::Persistent as u8;
 
 /// What a watch costs, and a path besides three times its length.
 const WATCH_BYTES: usize = 50;
@@ -49,18 +52,27 @@ pub enum Kept {
     Recursive,
 }
 
+/// A name, how many watches have it, and how many of these are of data.
+#[derive(Clone, Debug)]
+struct Named<T> {
+    name: T,
+    watches: u32,
+    of_data: u32,
+}
+
 /// Names as numbers, which are used again.
 #[derive(Clone, Debug)]
 struct Numbers<T> {
     numbers: BTreeMap<T, u32>,
-    /// Each name, and how many watches have it.
-    names: Vec<Option<(T, u32)>>,
+    names: Vec<Option<Named<T>>>,
     free: Vec<u32>,
+    /// Names that have watches of data.
+    of_data: usize,
 }
 
 impl<T: Ord + Clone> Numbers<T> {
     fn new() -> Numbers<T> {
-        Numbers { numbers: BTreeMap::new(), names: Vec::new(), free: Vec::new() }
+        Numbers { numbers: BTreeMap::new(), names: Vec::new(), free: Vec::new(), of_data: 0 }
     }
 
     fn take(&mut self, name: T) -> u32 {
@@ -71,28 +83,40 @@ impl<T: Ord + Clone> Numbers<T> {
             self.names.push(None);
             self.names.len() as u32 - 1
         });
-        self.names[number as usize] = Some((name.clone(), 0));
+        self.names[number as usize] = Some(Named { name: name.clone(), watches: 0, of_data: 0 });
         self.numbers.insert(name, number);
         number
     }
 
     fn name(&self, number: u32) -> &T {
-        &self.names[number as usize].as_ref().expect("it has a watch").0
+        &self.names[number as usize].as_ref().expect("it has a watch").name
     }
 
     fn count(&mut self, number: u32) {
-        self.names[number as usize].as_mut().expect("just taken").1 += 1;
+        self.names[number as usize].as_mut().expect("just taken").watches += 1;
+    }
+
+    /// One of its watches is of data, or is not any more.
+    fn count_data(&mut self, number: u32, is_one: bool) {
+        let named = self.names[number as usize].as_mut().expect("it has a watch");
+        if is_one {
+            named.of_data += 1;
+            self.of_data += usize::from(named.of_data == 1);
+        } else {
+            named.of_data -= 1;
+            self.of_data -= usize::from(named.of_data == 0);
+        }
     }
 
     /// One watch less. The name, if that was the last.
     fn discount(&mut self, number: u32) -> Option<T> {
         let place = &mut self.names[number as usize];
-        let (_, count) = place.as_mut().expect("it has a watch");
-        *count -= 1;
-        if *count > 0 {
+        let named = place.as_mut().expect("it has a watch");
+        named.watches -= 1;
+        if named.watches > 0 {
             return None;
         }
-        let (name, _) = place.take().expect("just seen");
+        let Named { name, .. } = place.take().expect("just seen");
         self.numbers.remove(&name);
         self.free.push(number);
         Some(name)
@@ -109,6 +133,9 @@ pub struct Watches {
     by_watcher: BTreeSet<(u32, u32)>,
     /// Of all below.
     recursive: usize,
+    /// Of data and of children, as ZooKeeper counts them.
+    of_data: usize,
+    of_children: usize,
     /// Lengths of all watched paths.
     path_bytes: usize,
     memory_max: usize,
@@ -123,6 +150,8 @@ impl Watches {
             by_path: BTreeMap::new(),
             by_watcher: BTreeSet::new(),
             recursive: 0,
+            of_data: 0,
+            of_children: 0,
             path_bytes: 0,
             memory_max,
         }
@@ -131,6 +160,16 @@ impl Watches {
     /// Watches (all kinds of one connection at one path are one), paths, connections.
     pub fn counts(&self) -> (usize, usize, usize) {
         (self.by_path.len(), self.paths.numbers.len(), self.watchers.numbers.len())
+    }
+
+    /// The same of those that are of data, as ZooKeeper counts them.
+    pub fn data_counts(&self) -> (usize, usize, usize) {
+        (self.of_data, self.paths.of_data, self.watchers.of_data)
+    }
+
+    /// Those that are of children.
+    pub fn of_children(&self) -> usize {
+        self.of_children
     }
 
     /// Memory, in bytes, at most.
@@ -174,19 +213,21 @@ impl Watches {
             Some(kinds) => std::mem::replace(kinds, *kinds | watch as u8),
             None => 0,
         };
-        if before == 0 {
-            if self.memory() + more > self.memory_max || self.by_path.len() == WATCHES_MAX {
+        let key = match key.filter(|_| before != 0) {
+            Some(key) => key,
+            None if self.memory() + more > self.memory_max || self.by_path.len() == WATCHES_MAX => {
                 return Err(TreeError::QuotaExceeded);
             }
-            self.insert(conn, path, watch);
-        }
+            None => self.insert(conn, path, watch),
+        };
+        self.recount(key, before, before | watch as u8);
         if watch == Watch::Recursive && before & watch as u8 == 0 {
             self.recursive += 1;
         }
         Ok(())
     }
 
-    fn insert(&mut self, conn: ConnId, path: &str, watch: Watch) {
+    fn insert(&mut self, conn: ConnId, path: &str, watch: Watch) -> (u32, u32) {
         let number = match self.paths.numbers.get(path) {
             Some(number) => *number,
             None => {
@@ -199,17 +240,32 @@ impl Watches {
         self.watchers.count(watcher);
         self.by_path.insert((number, watcher), watch as u8);
         self.by_watcher.insert((watcher, number));
+        (number, watcher)
+    }
+
+    /// The kinds of watches of one connection at one path are others.
+    fn recount(&mut self, (path, watcher): (u32, u32), before: u8, after: u8) {
+        let (was_one, is_one) = (before & OF_DATA != 0, after & OF_DATA != 0);
+        if was_one != is_one {
+            self.paths.count_data(path, is_one);
+            self.watchers.count_data(watcher, is_one);
+        }
+        self.of_data = self.of_data + usize::from(is_one) - usize::from(was_one);
+        let (was_one, is_one) = (before & OF_CHILDREN != 0, after & OF_CHILDREN != 0);
+        self.of_children = self.of_children + usize::from(is_one) - usize::from(was_one);
     }
 
     /// Takes kinds of watches away; which of them there were.
     fn clear(&mut self, path: u32, watcher: u32, kinds: u8) -> u8 {
-        let Some(before) = self.by_path.get_mut(&(path, watcher)) else { return 0 };
-        let cleared = *before & kinds;
-        *before &= !kinds;
+        let Some(here) = self.by_path.get_mut(&(path, watcher)) else { return 0 };
+        let (before, after) = (*here, *here & !kinds);
+        *here = after;
+        let cleared = before & kinds;
         if cleared & Watch::Recursive as u8 != 0 {
             self.recursive -= 1;
         }
-        if *before == 0 {
+        self.recount((path, watcher), before, after);
+        if after == 0 {
             self.by_path.remove(&(path, watcher));
             self.by_watcher.remove(&(watcher, path));
             if let Some(path) = self.paths.discount(path) {

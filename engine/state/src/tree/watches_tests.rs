@@ -154,6 +154,18 @@ impl Model {
         self.0.retain(|watch| !(fires(watch) && matches!(watch.2, Watch::Data | Watch::Children)));
         told.into_iter().collect()
     }
+
+    /// Watches of data with their paths and connections, and watches of children, as ZooKeeper 3.9 has them in two tables.
+    fn counts(&self) -> ((usize, usize, usize), usize) {
+        let of = |kinds: &[Watch]| -> BTreeSet<(&str, u64)> {
+            let some = self.0.iter().filter(|(.., watch)| kinds.contains(watch));
+            some.map(|(path, conn, _)| (path.as_str(), *conn)).collect()
+        };
+        let data = of(&[Watch::Data, Watch::Persistent, Watch::Recursive]);
+        let paths: BTreeSet<&str> = data.iter().map(|(path, _)| *path).collect();
+        let conns: BTreeSet<u64> = data.iter().map(|(_, conn)| *conn).collect();
+        ((data.len(), paths.len(), conns.len()), of(&[Watch::Children, Watch::Persistent]).len())
+    }
 }
 
 #[test]
@@ -190,11 +202,14 @@ fn any_history_of_watches_is_as_if_a_list_were_gone_through() {
                 "seed {seed}"
             );
             assert_eq!(watches.by_watcher.len(), pairs.len(), "seed {seed}");
+            let (data, children) = model.counts();
+            assert_eq!((watches.data_counts(), watches.of_children()), (data, children), "seed {seed}, step {n}");
         }
         for conn in 0..5 {
             while !watches.remove_all(ConnId(conn), 3) {}
         }
         assert_eq!((watches.counts(), watches.recursive, watches.memory()), ((0, 0, 0), 0, 0), "seed {seed}");
+        assert_eq!((watches.data_counts(), watches.of_children()), ((0, 0, 0), 0), "seed {seed}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod begun_anew;
 mod commits;
+mod config;
 mod damage;
 mod damaged_states;
 mod damaged_tables;

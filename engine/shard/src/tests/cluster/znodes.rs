@@ -207,6 +207,21 @@ fn a_node_that_knows_less_than_a_client_has_seen_does_not_serve_it() {
 }
 
 #[test]
+fn a_connection_that_its_session_has_left_ends_when_nothing_more_comes_from_it() {
+    let mut cluster = cluster();
+    let (_, second, third) = roles(&mut cluster);
+    let mut zk = Zk::new(&mut cluster, second);
+    zk.ask(&mut cluster, &Ask::Exists("/a", true));
+    let mut at = Zk::greet(&mut cluster, third, Some(zk.session), zk.zxid).expect("it moves");
+    for _ in 0..5 {
+        cluster.pass(3_000);
+        at.does(&mut cluster, &Ask::Ping);
+    }
+    assert!(cluster.heard(zk.conn).1, "its client is elsewhere");
+    at.does(&mut cluster, &create("/a", b""));
+}
+
+#[test]
 fn sessions_are_kept_alive_by_whichever_node_hears_of_them() {
     let mut cluster = cluster();
     let (_, second, third) = roles(&mut cluster);
@@ -236,6 +251,29 @@ fn a_session_that_is_heard_of_lives_while_leaders_change() {
     }
     heard.does(&mut cluster, &Ask::Exists("/heard", false));
     heard.does(&mut cluster, &Ask::CloseSession);
+}
+
+#[test]
+fn a_session_that_is_taken_up_for_longer_lives_for_longer_whoever_leads() {
+    let mut cluster = cluster();
+    let (_, second, third) = roles(&mut cluster);
+    let begun = Zk::greet_with(&mut cluster, second, &hello(None, 4_000, 0), 0).expect("a session");
+    let again = hello(Some(begun.session), 40_000, begun.zxid);
+    let mut zk = Zk::greet_with(&mut cluster, third, &again, begun.zxid).expect("it moves");
+    zk.does(&mut cluster, &ephemeral("/mine"));
+    for _ in 0..3 {
+        cluster.pass(15_000);
+        zk.does(&mut cluster, &Ask::Exists("/mine", false));
+        let leader = cluster.leader(GroupId::TREE);
+        cluster.call(leader, GroupId::TREE, |groups, out| groups.move_away(out, GroupId::TREE));
+        cluster.pass(1_000);
+    }
+    // What it was told at the last counts, on whatever node.
+    let again = hello(Some(zk.session), 4_000, zk.zxid);
+    let zk = Zk::greet_with(&mut cluster, second, &again, zk.zxid).expect("it moves back");
+    cluster.pass(12_000);
+    assert!(Zk::greet(&mut cluster, second, Some(zk.session), zk.zxid).is_none(), "it was not heard of");
+    assert_agree(&mut cluster);
 }
 
 #[test]
