@@ -17,7 +17,7 @@ pub struct ZnodeArgs {
     /// Credentials, such as digest:user:password. Can be given several times; others on this machine see command lines.
     #[arg(long, value_name = "SCHEME:PROOF", value_parser = auth, global = true)]
     pub auth: Vec<(String, String)>,
-    /// The session's timeout, and how long a server is looked for that takes it over.
+    /// The session's timeout, and how long to look for another server that takes it over.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = timeout, global = true)]
     pub timeout: Duration,
     /// How to print.
@@ -45,6 +45,8 @@ pub enum ZnodeCommand {
     /// Delete a znode and all below it; asks first.
     Deleteall(DeleteAllArgs),
     /// Show what a znode is: versions, times, who it ends with.
+    ///
+    /// Containers and znodes with a time to live look like persistent ones: servers tell nobody of them.
     Stat {
         /// The znode.
         #[arg(value_name = "PATH", value_parser = path)]
@@ -52,11 +54,11 @@ pub enum ZnodeCommand {
     },
     /// Print what happens to a znode and its children, until Ctrl-C or -n.
     Watch(WatchArgs),
-    /// Show who may do what with a znode, or say so.
+    /// Show who may do what with a znode, or change it.
     Acl(AclArgs),
-    /// Read and do commands of torc znode, one a line, in one session.
+    /// Run commands of torc znode, one on each line, in one session.
     ///
-    /// On a terminal with history and completion; from a pipe line by line, and the first failure ends it with 1.
+    /// On a terminal with history and completion; from a pipe the first failure ends it, with exit code 1.
     Shell,
     /// Make the znodes of a ZooKeeper's data directory (3.5 to 3.9: snapshots and logs) on a server that runs.
     ///
@@ -65,8 +67,9 @@ pub enum ZnodeCommand {
     Import(ImportArgs),
     /// Write all znodes of a server as a snapshot that a ZooKeeper 3.8 starts from.
     ///
-    /// Zxids, versions, times and access lists are kept. Ephemeral znodes are left out, as their sessions would not follow, and what
-    /// a server only shows, such as torc the metadata of Kafka's topics. What is changed meanwhile may be in it or not: for a state of one moment let nobody write.
+    /// Zxids, versions, times and access lists are kept. Ephemeral znodes are left out, as their sessions would not follow, and so is
+    /// what a server only shows, such as the metadata of Kafka's topics in torc. Containers and znodes with a time to live become
+    /// persistent ones, as servers tell nobody of them. What is changed meanwhile may be in it or not: for a state of one moment let nobody write.
     Export(ExportArgs),
 }
 
@@ -88,7 +91,7 @@ pub struct TreeArgs {
     /// The znode.
     #[arg(value_name = "PATH", default_value = "/", value_parser = path)]
     pub path: String,
-    /// So many levels below it [default: all].
+    /// How many levels below it [default: all].
     #[arg(long, value_name = "N", value_parser = |text: &str| count_in::<usize>(text, 0..=1000))]
     pub depth: Option<usize>,
 }
@@ -101,7 +104,7 @@ pub struct GetArgs {
     /// Its bytes as hex digits.
     #[arg(long)]
     pub hex: bool,
-    /// What it is, too: see stat.
+    /// Also show what it is: see stat.
     #[arg(short, long)]
     pub stat: bool,
 }
@@ -134,7 +137,7 @@ pub struct SetArgs {
 
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// Where; of a sequential one, what its number is put behind.
+    /// Its path; the number of a sequential one is put behind it.
     #[arg(value_name = "PATH", value_parser = new_path)]
     pub path: String,
     #[command(flatten)]
@@ -148,13 +151,13 @@ pub struct CreateArgs {
     /// It ends some time after its last child is gone.
     #[arg(short, long, conflicts_with = "ttl")]
     pub container: bool,
-    /// It ends when it had no child and no change for so long.
+    /// It ends when it has had no child and no change for this long.
     #[arg(short, long, value_name = "TIME", value_parser = ttl)]
     pub ttl: Option<i64>,
     /// Make the znodes above it that are missing.
     #[arg(short, long)]
     pub parents: bool,
-    /// Who may do what: SCHEME:ID:PERMS with commas between, such as world:anyone:r,auth::cdrwa [default: world:anyone:cdrwa].
+    /// Who may do what: SCHEME:ID:PERMS, separated by commas, such as world:anyone:r,auth::cdrwa [default: world:anyone:cdrwa].
     #[arg(long, value_name = "ACL", value_parser = parse_list)]
     pub acl: Option<AclList>,
 }
@@ -186,10 +189,10 @@ pub struct WatchArgs {
     /// The znode, which need not be there.
     #[arg(value_name = "PATH", value_parser = path)]
     pub path: String,
-    /// All below it, too.
+    /// Also all that is below it.
     #[arg(short = 'R', long)]
     pub recursive: bool,
-    /// End after so many events.
+    /// End after N events.
     #[arg(short = 'n', long, value_name = "N", value_parser = |text: &str| count_in::<u64>(text, 1..=i64::MAX))]
     pub count: Option<u64>,
 }
@@ -199,10 +202,10 @@ pub struct AclArgs {
     /// The znode.
     #[arg(value_name = "PATH", value_parser = path)]
     pub path: String,
-    /// Who may do what from now on: SCHEME:ID:PERMS with commas between, such as world:anyone:r,auth::cdrwa.
+    /// Who may do what from now on: SCHEME:ID:PERMS, separated by commas, such as world:anyone:r,auth::cdrwa.
     #[arg(value_name = "ACL", value_parser = parse_list)]
     pub acl: Option<AclList>,
-    /// Of all below it, too.
+    /// Also of all that is below it.
     #[arg(short = 'R', long, requires = "acl")]
     pub recursive: bool,
     /// Only if its access list has this version.
@@ -220,7 +223,7 @@ pub struct ImportArgs {
     /// Write znodes that are there already, instead of refusing.
     #[arg(long)]
     pub replace: bool,
-    /// Let sequential names begin behind the children that there are, however many there have been.
+    /// Let sequential names go on from the children that are there, however many there have been.
     #[arg(long)]
     pub no_sequences: bool,
     /// Read the directory, say what is in it, and change nothing.

@@ -3,7 +3,6 @@
 use super::Failure;
 use super::args::ExportArgs;
 use super::files::{Kept, Node, State, save};
-use super::kinds::Ends;
 use super::walk::{Hidden, Tree, walk};
 use crate::output::{Format, print, print_json};
 use serde_json::json;
@@ -30,8 +29,7 @@ pub fn export(zookeeper: &mut ZooKeeper, args: &ExportArgs, format: Format) -> R
     let (mut state, left_out) = gather(zookeeper, &tree)?;
     state.zxid = zookeeper.last_zxid();
     let path = save(&args.dir, &state)?;
-    let timed = state.nodes.values().filter(|node| matches!(Ends::of(node.kept.owner), Ends::After(_))).count();
-    show(&state, &path, &left_out, timed, format);
+    show(&state, &path, &left_out, format);
     Ok(())
 }
 
@@ -48,12 +46,12 @@ fn is_shown(path: &str, stat: &Stat) -> bool {
     stat.czxid == 0 && path != "/" && path != "/zookeeper" && !path.starts_with("/zookeeper/")
 }
 
-fn show(state: &State, path: &Path, left_out: &LeftOut, timed: usize, format: Format) {
+fn show(state: &State, path: &Path, left_out: &LeftOut, format: Format) {
     let LeftOut { ephemeral, shown } = *left_out;
     if format == Format::Json {
         return print_json(&json!({
             "znodes": state.nodes.len(), "zxid": state.zxid, "snapshot": path, "ephemeral_left_out": ephemeral,
-            "shown_left_out": shown, "ttl": timed,
+            "shown_left_out": shown,
         }));
     }
     let mut text = format!("{} znodes as of zxid {:#x} in {}\n", state.nodes.len(), state.zxid, path.display());
@@ -62,11 +60,6 @@ fn show(state: &State, path: &Path, left_out: &LeftOut, timed: usize, format: Fo
     }
     if shown > 0 {
         text += &format!("{shown} are left out that the server only shows, such as Kafka's metadata\n");
-    }
-    if timed > 0 {
-        text += &format!(
-            "{timed} have a time to live: ZooKeeper needs -Dzookeeper.extendedTypesEnabled=true, or removes them\n"
-        );
     }
     print(text);
 }
@@ -95,7 +88,7 @@ fn gather(zookeeper: &mut ZooKeeper, tree: &Tree) -> Result<(State, LeftOut), Fa
                 left_out.shown += 1;
                 continue;
             }
-            if matches!(Ends::of(stat.ephemeral_owner), Ends::WithSession(_)) {
+            if stat.ephemeral_owner != 0 {
                 left_out.ephemeral += 1;
                 continue;
             }

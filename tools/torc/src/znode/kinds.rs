@@ -1,4 +1,5 @@
-//! How znodes end by themselves: ZooKeeper keeps it in the place of the session that an ephemeral one goes with.
+//! How znodes end by themselves: ZooKeeper keeps it in the place of the session that an ephemeral one goes with. Its clients
+//! are told of that session alone: to them containers and znodes with a time to live look like persistent ones.
 
 /// The mark of a container.
 const CONTAINER: i64 = i64::MIN;
@@ -38,14 +39,9 @@ impl Ends {
             Ends::WithSession(session) => session,
         }
     }
+}
 
-    /// ZooKeeper's word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Ends::Never => "persistent",
-            Ends::Emptied => "container",
-            Ends::After(_) => "ttl",
-            Ends::WithSession(_) => "ephemeral",
-        }
-    }
+/// What a server tells of it, by the owner in a stat.
+pub fn told(owner: i64) -> &'static str {
+    if owner == 0 { "persistent" } else { "ephemeral" }
 }

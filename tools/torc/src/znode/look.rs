@@ -1,7 +1,7 @@
 //! `torc znode ls`, `tree`, `get`, `stat`: what is there.
 
 use super::args::{GetArgs, LsArgs, TreeArgs};
-use super::kinds::Ends;
+use super::kinds::told;
 use super::walk::{Found, Hidden, Tree, below, walk};
 use super::{Failure, Place};
 use crate::formats::{hex, moment};
@@ -15,16 +15,13 @@ use torc_net::zookeeper::{ErrorCode, Stat};
 
 /// A stat under ZooKeeper's names.
 pub fn as_json(stat: &Stat) -> Map<String, Value> {
-    let Value::Object(mut map) = json!({
-        "kind": Ends::of(stat.ephemeral_owner).name(), "czxid": stat.czxid, "mzxid": stat.mzxid, "pzxid": stat.pzxid, "ctime": stat.ctime, "mtime": stat.mtime,
+    let Value::Object(map) = json!({
+        "kind": told(stat.ephemeral_owner), "czxid": stat.czxid, "mzxid": stat.mzxid, "pzxid": stat.pzxid, "ctime": stat.ctime, "mtime": stat.mtime,
         "version": stat.version, "cversion": stat.cversion, "aversion": stat.aversion,
         "ephemeral_owner": stat.ephemeral_owner, "data_length": stat.data_length, "num_children": stat.num_children,
     }) else {
         unreachable!("it is an object");
     };
-    if let Ends::After(ttl) = Ends::of(stat.ephemeral_owner) {
-        map.insert("ttl_ms".to_string(), ttl.into());
-    }
     map
 }
 
@@ -33,7 +30,7 @@ fn as_text(stat: &Stat) -> String {
     let mut line = |name: &str, value: String| {
         writeln!(text, "{name:<16} {value}").expect("writing to a string does not fail");
     };
-    line("kind", Ends::of(stat.ephemeral_owner).name().to_string());
+    line("kind", told(stat.ephemeral_owner).to_string());
     line("czxid", format!("{:#x}", stat.czxid));
     line("ctime", moment::text(stat.ctime));
     line("mzxid", format!("{:#x}", stat.mzxid));
@@ -42,10 +39,7 @@ fn as_text(stat: &Stat) -> String {
     line("cversion", stat.cversion.to_string());
     line("version", stat.version.to_string());
     line("aversion", stat.aversion.to_string());
-    match Ends::of(stat.ephemeral_owner) {
-        Ends::After(ttl) => line("ttl", format!("{ttl} ms")),
-        _ => line("ephemeralOwner", format!("{:#x}", stat.ephemeral_owner)),
-    }
+    line("ephemeralOwner", format!("{:#x}", stat.ephemeral_owner));
     line("dataLength", stat.data_length.to_string());
     line("numChildren", stat.num_children.to_string());
     text
@@ -158,7 +152,7 @@ fn long_table(tree: &Tree, name: impl Fn(&str) -> String) -> Table {
     for (path, Found { stat, .. }) in tree {
         table.row([
             name(path),
-            Ends::of(stat.ephemeral_owner).name().to_string(),
+            told(stat.ephemeral_owner).to_string(),
             stat.version.to_string(),
             rounded_size(stat.data_length.unsigned_abs().into()),
             stat.num_children.to_string(),
@@ -198,7 +192,7 @@ fn line(name: &str, found: &Found) -> String {
         notes.push(rounded_size(stat.data_length.unsigned_abs().into()));
     }
     if stat.ephemeral_owner != 0 {
-        notes.push(Ends::of(stat.ephemeral_owner).name().to_string());
+        notes.push(told(stat.ephemeral_owner).to_string());
     }
     let hidden = stat.num_children.unsigned_abs() as usize;
     if found.children.is_empty() && hidden > 0 {

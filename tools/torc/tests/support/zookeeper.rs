@@ -103,6 +103,7 @@ impl Fake {
         self.state.lock().unwrap().nodes[path].acls.clone()
     }
 
+    /// As a server keeps it, which tells its clients of sessions alone.
     pub fn owner(&self, path: &str) -> i64 {
         self.state.lock().unwrap().nodes[path].stat.ephemeral_owner
     }
@@ -343,7 +344,9 @@ impl State {
         let node = self.nodes.get(path).ok_or(ErrorCode::NoNode)?;
         let num_children = self.children(path).count() as i32;
         let cversion = 2 * node.made - num_children;
-        Ok(Stat { data_length: node.data.len() as i32, num_children, cversion, ..node.stat })
+        // As ZooKeeper has it: nobody is told of a container, nor of a time to live.
+        let ephemeral_owner = node.stat.ephemeral_owner.max(0);
+        Ok(Stat { data_length: node.data.len() as i32, num_children, cversion, ephemeral_owner, ..node.stat })
     }
 
     fn create(&mut self, session: i64, create: &Create<'_>) -> Done<(String, Stat)> {

@@ -60,17 +60,17 @@ fn znodes_are_made_shown_changed_and_deleted() {
     done(&fake, &["create", "-t", "10s", "/app/timed", "00ff", "--hex"]);
     assert_eq!(done(&fake, &["get", "/app/config"]), "one", "its bytes and nothing else");
     assert_eq!(told(&fake, &["get", "/app/timed"])["data_hex"], json!("00ff"));
-    assert_eq!(told(&fake, &["stat", "/app/timed"])["ttl_ms"], json!(10_000));
-    assert_eq!(told(&fake, &["stat", "/app/container"])["kind"], json!("container"));
+    assert_eq!((fake.owner("/app/timed"), fake.owner("/app/container")), ((0xff << 56) | 10_000, i64::MIN));
+    assert_eq!(told(&fake, &["stat", "/app/timed"])["kind"], json!("persistent"), "its server says nothing else");
     assert_eq!(told(&fake, &["ls"]), json!(["app", "zookeeper"]));
     let long = done(&fake, &["ls", "-l", "/app/"]);
     assert!(
-        long.starts_with("ZNODE") && long.lines().any(|line| line.starts_with("timed") && line.contains("ttl")),
+        long.starts_with("ZNODE") && long.lines().any(|line| line.starts_with("timed") && line.contains("persistent")),
         "{long}"
     );
     assert_eq!(told(&fake, &["ls", "-R", "/app"]).as_array().unwrap().len(), 5);
     let tree = done(&fake, &["tree", "/app"]);
-    assert!(tree.contains("├─ config  (3 B)\n") && tree.contains("└─ timed  (2 B, ttl)\n"), "{tree}");
+    assert!(tree.contains("├─ config  (3 B)\n") && tree.contains("└─ timed  (2 B)\n"), "{tree}");
     assert!(tree.ends_with("5 znodes below /app\n"), "{tree}");
     let nested = told(&fake, &["tree", "/"]);
     assert_eq!(nested["children"][0]["children"][1]["path"], json!("/app/config"));
@@ -227,7 +227,7 @@ fn what_was_exported_can_be_imported() {
     }
     let dir = tempfile::tempdir().unwrap();
     let exported = told(&fake, &["export", dir.path().to_str().unwrap()]);
-    assert_eq!((&exported["znodes"], &exported["ttl"]), (&json!(18), &json!(1)));
+    assert_eq!(exported["znodes"], json!(18));
     assert_eq!((&exported["shown_left_out"], &exported["ephemeral_left_out"]), (&json!(2), &json!(0)));
     assert!(refused(&fake, 1, &["export", dir.path().to_str().unwrap()]).contains("already"));
     let other = Fake::start();
@@ -235,6 +235,6 @@ fn what_was_exported_can_be_imported() {
     for path in fake.paths().iter().filter(|path| path.starts_with("/app")) {
         assert_eq!(other.data(path), fake.data(path), "{path}");
         assert_eq!(other.acls(path), fake.acls(path), "{path}");
-        assert_eq!((other.owner(path), other.made(path)), (fake.owner(path), fake.made(path)), "{path}");
+        assert_eq!((other.owner(path), other.made(path)), (0, fake.made(path)), "{path}: nobody is told how it ends");
     }
 }
