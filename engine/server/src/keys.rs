@@ -121,14 +121,14 @@ pub static KEYS: &[Key] = &[
         name: "controller.listener.names",
         kind: Kind::Names,
         default: "",
-        doc: "Listeners that are left out: torc has no separate controllers.",
+        doc: "Listeners to leave out: torc has no separate controllers.",
         set: |c, v| c.asked.controllers = v.names(),
     },
     Key {
         name: "inter.broker.listener.name",
         kind: Kind::Name,
         default: "",
-        doc: "The listener that brokers use among themselves; for nothing here: servers of torc have torc.peer.listener.",
+        doc: "The listener that brokers use among themselves; unused here: servers of torc have torc.peer.listener.",
         set: |c, v| c.asked.inter_broker = v.names().pop(),
     },
     Key {
@@ -303,7 +303,7 @@ pub static KEYS: &[Key] = &[
         name: "replica.lag.time.max.ms",
         kind: Kind::Time { plain_ms: 1, min: 1, max: NO_LIMIT },
         default: "30s",
-        doc: "A copy that has lacked something of its leader's for so long is not in sync.",
+        doc: "A copy that has lacked something of its leader's for this long is not in sync.",
         set: |c, v| c.replica_lag_max_ms = v.number(),
     },
     Key {
@@ -324,7 +324,7 @@ pub static KEYS: &[Key] = &[
         name: "torc.join",
         kind: Kind::Addresses,
         default: "",
-        doc: "Servers of a cluster that runs, HOST:PORT[,HOST:PORT], which this server is to join at its first start; instead of torc.peers.",
+        doc: "Servers of a running cluster, HOST:PORT[,HOST:PORT], which this server is to join at its first start; instead of torc.peers.",
         set: |c, v| c.join = Some(v.addresses()),
     },
     Key {
@@ -366,7 +366,7 @@ pub static KEYS: &[Key] = &[
         name: "producer.id.expiration.ms",
         kind: Kind::Time { plain_ms: 1, min: 1, max: NO_LIMIT },
         default: "24h",
-        doc: "An idempotent producer that is silent for so long is forgotten.",
+        doc: "An idempotent producer that is silent for this long is forgotten.",
         set: |c, v| c.producer_id_expiration_ms = v.number(),
     },
     Key {
@@ -401,7 +401,7 @@ pub static KEYS: &[Key] = &[
         name: "group.consumer.session.timeout.ms",
         kind: Kind::Time { plain_ms: 1, min: 1, max: i32::MAX as i64 },
         default: "45s",
-        doc: "A member of the consumer protocol that is silent for so long is given up, unless its group says otherwise.",
+        doc: "A member of the consumer protocol that is silent for this long is given up, unless its group says otherwise.",
         set: |c, v| c.coordinator.consumer_session_timeout_ms = v.number() as i32,
     },
     Key {
@@ -651,7 +651,7 @@ pub static KEYS: &[Key] = &[
         name: "tickTime",
         kind: Kind::Time { plain_ms: 1, min: 1, max: 3_600_000 },
         default: "2s",
-        doc: "What ends of ZooKeeper's sessions are rounded to.",
+        doc: "ZooKeeper's tick: ends of sessions are rounded up to it.",
         set: |c, v| c.zookeeper.tick_ms = v.number() as u64,
     },
     Key {
@@ -672,14 +672,14 @@ pub static KEYS: &[Key] = &[
         name: "initLimit",
         kind: Kind::Int { min: 1, max: i32::MAX as i64 },
         default: "10",
-        doc: "What `conf` shows; for nothing here: a server that lacks much may take its time.",
+        doc: "Shown by `conf`, and unused here: a server that lacks much may take its time.",
         set: |c, v| c.zookeeper.init_limit = v.number() as u32,
     },
     Key {
         name: "syncLimit",
         kind: Kind::Int { min: 1, max: i32::MAX as i64 },
         default: "5",
-        doc: "What `conf` shows; for nothing here: see torc.peer.silent.beats.",
+        doc: "Shown by `conf`, and unused here: see torc.peer.silent.beats.",
         set: |c, v| c.zookeeper.sync_limit = v.number() as u32,
     },
     Key {
@@ -700,7 +700,7 @@ pub static KEYS: &[Key] = &[
         name: "jute.maxbuffer",
         kind: Kind::Size { min: 1 << 10, max: limits::FRAME_BYTES_MAX as i64 },
         default: "0xfffff",
-        doc: "Longest request of ZooKeeper's clients; a longer one gets an error.",
+        doc: "Longest request of ZooKeeper's clients; a longer one closes its connection, and the session lives on.",
         set: |c, v| c.zookeeper.max_buffer = v.number() as usize,
     },
     Key {
@@ -714,7 +714,7 @@ pub static KEYS: &[Key] = &[
         name: "4lw.commands.whitelist",
         kind: Kind::SomeOf(FOUR_LETTER_WORDS),
         default: "",
-        doc: "ZooKeeper's four-letter words that are answered, with commas between, or *; srvr always is.",
+        doc: "ZooKeeper's four-letter words that are answered, separated by commas, or *; srvr always is.",
         set: |c, v| {
             let words = v.choices().into_iter().map(|at| FOUR_LETTER_WORDS[at].to_string());
             c.zookeeper.four_letter_words = words.collect();
@@ -745,21 +745,21 @@ pub static KEYS: &[Key] = &[
         name: "skipACL",
         kind: Kind::YesNo,
         default: "no",
-        doc: "Whether access lists of znodes mean nothing.",
+        doc: "Whether access lists of znodes are ignored.",
         set: |c, v| c.zookeeper.skips_acls = v.bool(),
     },
     Key {
         name: "localSessionsEnabled",
         kind: Kind::Bool,
         default: "false",
-        doc: "Whether new sessions of a cluster are known to their server alone, and own no znodes.",
+        doc: "Whether new sessions of a cluster are known to their server alone, and own no ephemeral znodes.",
         set: |c, v| c.zookeeper.local_sessions = v.bool(),
     },
     Key {
         name: "localSessionsUpgradingEnabled",
         kind: Kind::Bool,
         default: "false",
-        doc: "Whether such a session gets known to all servers when it makes an ephemeral znode.",
+        doc: "Whether such a session becomes known to all servers when it makes an ephemeral znode.",
         set: |c, v| c.zookeeper.upgrades_sessions = v.bool(),
     },
     Key {

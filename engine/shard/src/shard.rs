@@ -1,8 +1,9 @@
 //! One core's state machine: events in, operations out.
 //!
 //! A shard has two halves that only speak by questions and answers: [`Kafka`] knows requests, [`Groups`] owns logs. A
-//! question to the own half takes the same way as one to another shard, without the mailbox. Connections are the shard's
-//! ([`Conns`]); what comes in on them goes to the half that speaks their protocol (`wire.rs`).
+//! question to the own half takes the same way as one to another shard, without the mailbox. Who is always where its log is
+//! works with the groups directly: [`Coordinators`] of consumer groups, and [`Znodes`], ZooKeeper's clients. Connections are
+//! the shard's ([`Conns`]); what comes in on them goes to who speaks their protocol (`wire.rs`).
 
 mod stopping;
 
@@ -359,7 +360,7 @@ impl Shard {
                 self.catalog.as_mut().expect("mail to the owner").in_force(from, number, leaders);
                 self.drive_catalog(now, ops);
             }
-            Mail::Leaders(leaders) => self.lead(now, &leaders, ops),
+            Mail::Leaders(leaders) => self.note_leaders(now, &leaders, ops),
             Mail::Begun { life } => {
                 self.catalog.as_mut().expect("mail to the owner").begun(from, life);
                 self.drive_catalog(now, ops);
@@ -550,7 +551,7 @@ impl Shard {
         for shard in (1..self.settings.shards).map(ShardId) {
             ops.push(Op::Mail { to: shard, mail: Mail::Leaders(leaders.clone()) });
         }
-        self.lead(now, &leaders, ops);
+        self.note_leaders(now, &leaders, ops);
     }
 
     fn post_leaders(&mut self, to: Place, leaders: &Leaders) {
@@ -561,7 +562,7 @@ impl Shard {
 
     /// There is a link to a shard of another node, or there is none any more. Owners of the catalog go by the links between
     /// them.
-    fn peer(&mut self, now: Now, place: Place, is_up: bool, ops: &mut Vec<Op<Mail>>) {
+    fn note_link(&mut self, now: Now, place: Place, is_up: bool, ops: &mut Vec<Op<Mail>>) {
         self.groups.look_at_replicas(now.mono, place.node, is_up);
         if !is_up {
             self.with_znodes(now, ops, |znodes, around| znodes.peer_down(around));
@@ -636,8 +637,8 @@ impl Shard {
                 self.with_coordinators(now, ops, |all, around| all.close(around));
                 self.with_znodes(now, ops, |znodes, around| znodes.fenced(around));
             }
-            Notice::PeerUp(place) => self.peer(now, place, true, ops),
-            Notice::PeerDown(place) => self.peer(now, place, false, ops),
+            Notice::PeerUp(place) => self.note_link(now, place, true, ops),
+            Notice::PeerDown(place) => self.note_link(now, place, false, ops),
         }
     }
 
@@ -760,7 +761,7 @@ impl Shard {
     }
 
     /// Partitions, here or elsewhere, have new leaders. The first time it means that the node serves.
-    fn lead(&mut self, now: Now, leaders: &Leaders, ops: &mut Vec<Op<Mail>>) {
+    fn note_leaders(&mut self, now: Now, leaders: &Leaders, ops: &mut Vec<Op<Mail>>) {
         self.kafka.view.lead(leaders);
         if self.is_ready() {
             return;

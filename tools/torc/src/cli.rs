@@ -55,15 +55,15 @@ pub enum Command {
     /// Write records to a topic, of torc or of any Kafka cluster: lines of standard input, or files.
     ///
     /// Keyed records go to the partitions that the Java client would choose; the others fill one partition's batch after another's.
-    /// With --acks all each record is written once, also if a server restarts meanwhile.
+    /// With --acks all, each record is written once, even if a server restarts meanwhile.
     ///
     /// Exit codes: 0 all records were sent; 1 something failed, and how many were sent before is said; 2 the command line is wrong;
     /// 130 Ctrl-C came before the end of the input, and what was read until then is sent.
     Produce(Box<ProduceArgs>),
-    /// Print records of a topic, of torc or of any Kafka cluster, until Ctrl-C or until what -e or -n say.
+    /// Print records of a topic, of torc or of any Kafka cluster, until Ctrl-C or the end that -e or -n set.
     ///
-    /// Exit codes: 0 all that was asked for was read, which without -e and -n is until Ctrl-C, SIGTERM or the end of the reader of a
-    /// pipe; 1 something failed; 2 the command line is wrong; 130 Ctrl-C came before the end.
+    /// Exit codes: 0 all that was asked for was read (without -e and -n that is up to Ctrl-C, SIGTERM or the end of the pipe's
+    /// reader); 1 something failed; 2 the command line is wrong; 130 Ctrl-C came before the end.
     Consume(Box<ConsumeArgs>),
     /// Run the server's code in a simulator that injects faults and checks every promise.
     Sim(torc_sim::command::Args),
@@ -113,7 +113,7 @@ pub struct SourceArgs {
     /// of all of them founds it, and the list is fixed then [default: a single server].
     #[arg(long, value_name = "LIST")]
     pub peers: Option<String>,
-    /// Servers of a cluster that runs, one at least: this one joins it at its first start. It needs a number of its own with
+    /// Servers of a running cluster, at least one: this one joins it at its first start. It needs a number of its own with
     /// --node-id, and an address for the others with --peer [default: see --peers].
     #[arg(long, value_name = "HOST:PORT,...")]
     pub join: Option<String>,
@@ -184,7 +184,7 @@ pub struct TopArgs {
     /// Time between two looks, such as 500ms or 2s; a plain number counts seconds.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
-    /// Print once and end, as it does where standard output is no terminal.
+    /// Print once and exit, as it does when standard output is no terminal.
     #[arg(long)]
     pub once: bool,
     /// How to print; JSON is printed once.
@@ -229,7 +229,7 @@ pub enum TopicCommand {
 
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// Names, or patterns such as 'ord*', in quotes to keep the shell from them.
+    /// Names, or patterns such as 'ord*', in quotes so that the shell leaves them alone.
     #[arg(required = true, value_name = "TOPIC")]
     pub names: Vec<String>,
     #[command(flatten)]

@@ -55,7 +55,7 @@ pub struct ReassignArgs {
     /// Topics, partitions such as orders/3, or patterns such as 'ord*'.
     #[arg(value_name = "TOPIC[/PARTITION]")]
     pub names: Vec<String>,
-    /// The nodes that are to have each of them, the one that is to lead first.
+    /// The nodes that are to have each of them; the first is to lead.
     #[arg(long, value_name = "NODE,..", value_delimiter = ',', conflicts_with = "cancel")]
     pub to: Vec<i32>,
     /// Bring them back to where they were.
@@ -82,10 +82,10 @@ pub struct TransferArgs {
 pub struct DecommissionArgs {
     /// The node.
     pub node: i32,
-    /// It is to stay after all.
+    /// Keep it in the cluster after all.
     #[arg(long, conflicts_with = "progress")]
     pub cancel: bool,
-    /// Change nothing: tell how far it is.
+    /// Change nothing: show how far it has come.
     #[arg(long)]
     pub progress: bool,
     /// Wait until it is out.

@@ -17,29 +17,29 @@ pub struct ConsumeArgs {
     /// A server of the cluster, or several separated by commas: the first that answers is asked.
     #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
     pub bootstrap_server: String,
-    /// Partitions to read, with commas between [default: all].
+    /// Partitions to read, separated by commas [default: all].
     #[arg(short, long, value_name = "N", value_delimiter = ',', value_parser = partition)]
     pub partition: Vec<i32>,
     /// Where to begin: start, end, an offset such as 42, a time ago such as -1h, a moment such as 2026-11-28T14:30 (UTC) or
     /// @MILLISECONDS.
     #[arg(short = 'o', long, value_name = "WHERE", default_value = "start", allow_hyphen_values = true, value_parser = from)]
     pub from: From,
-    /// Begin with the last N records of all that are there, in the order of their timestamps.
+    /// Begin with the last N of all records that are there, in the order of their timestamps.
     #[arg(long, value_name = "N", conflicts_with = "from", value_parser = |text: &str| count_in::<usize>(text, 0..=1_000_000))]
     pub last: Option<usize>,
-    /// Read as a member of this consumer group: share the partitions with its other members, go on where the group has come to (or
-    /// begin at --from, where it has not), and commit what was written out.
+    /// Read as a member of this consumer group: share the partitions with its other members, go on where the group left off (or begin
+    /// at --from, where it has read nothing yet), and commit what was printed.
     #[arg(short, long, value_name = "GROUP", conflicts_with_all = ["partition", "last"])]
     pub group: Option<String>,
-    /// How the group may give out partitions, with commas between: range, cooperative-sticky. With range among them this member
-    /// gives up all that it reads at each rebalance, as most clients do; with cooperative-sticky alone only what others get.
+    /// How the group may give out partitions, separated by commas: range, cooperative-sticky. With range among them this member
+    /// gives up all that it reads at each rebalance, as most clients do; with cooperative-sticky alone, only what others get.
     #[arg(long, value_name = "NAMES", requires = "group", value_delimiter = ',', default_value = "range,cooperative-sticky",
         value_parser = assignor)]
     pub assignor: Vec<Assignor>,
-    /// The group gives the partitions to others when it has not heard of this member for so long.
+    /// The group gives this member's partitions to others when it has not heard from it for this long.
     #[arg(long, value_name = "TIME", requires = "group", default_value = "45s", value_parser = session)]
     pub session_timeout: Duration,
-    /// End behind the last record that is there now.
+    /// End after the last record that is there now.
     #[arg(short = 'e', long)]
     pub until_end: bool,
     /// End after N records.
@@ -52,7 +52,7 @@ pub struct ConsumeArgs {
     /// milliseconds, %d the same as a date, %K and %V lengths of key and value (-1: null), %% a percent sign, \n a line's end.
     #[arg(long, value_name = "TEXT", conflicts_with = "format", value_parser = Template::parse)]
     pub template: Option<Template>,
-    /// What stands behind each value, for value and key-value; \n, \t, \r, \0, \xHH are understood [default: \n].
+    /// What follows each value, for value and key-value; \n, \t, \r, \0, \xHH are understood [default: \n].
     #[arg(short = 'D', long, value_name = "TEXT", value_parser = Bytes::unescape, conflicts_with = "template")]
     pub delimiter: Option<Bytes>,
     /// What stands between key and value, for key-value [default: \t].
@@ -61,10 +61,10 @@ pub struct ConsumeArgs {
     /// What is printed for null, where the format has nothing for it [default: nothing].
     #[arg(long, value_name = "TEXT", value_parser = Bytes::unescape)]
     pub null: Option<Bytes>,
-    /// Read what transactions wrote that have not ended, or were aborted, too.
+    /// Also read what transactions wrote that have not ended, or were aborted.
     #[arg(long)]
     pub uncommitted: bool,
-    /// Give up after so long without an answer from a server that was there before.
+    /// Give up when a server that answered before has not answered for this long.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = patience)]
     pub timeout: Duration,
     /// Show no progress.

@@ -17,7 +17,7 @@ pub struct GroupArgs {
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
     pub format: Format,
-    /// Give up after so long without a coordinator that answers.
+    /// Give up when no coordinator has answered for this long.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = patience, global = true)]
     pub timeout: Duration,
     #[command(subcommand)]
@@ -47,11 +47,11 @@ pub struct ListArgs {
     /// Names, or patterns such as 'app-*' [default: all groups].
     #[arg(value_name = "GROUP")]
     pub names: Vec<String>,
-    /// Only groups in these states, with commas between: empty, stable, preparing-rebalance, completing-rebalance, assigning,
+    /// Only groups in these states, separated by commas: empty, stable, preparing-rebalance, completing-rebalance, assigning,
     /// reconciling, dead.
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
     pub state: Vec<String>,
-    /// Only groups of these types, with commas between: classic, consumer, share, streams.
+    /// Only groups of these types, separated by commas: classic, consumer, share, streams.
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = kind)]
     pub kind: Vec<String>,
 }
@@ -88,10 +88,10 @@ pub struct ResetArgs {
     /// To the first record that is there.
     #[arg(long)]
     pub to_earliest: bool,
-    /// Behind the last record.
+    /// To the end, after the last record.
     #[arg(long)]
     pub to_latest: bool,
-    /// To what it is now, inside of the log.
+    /// To what it is now, or the nearest offset that the log still has.
     #[arg(long)]
     pub to_current: bool,
     /// To this offset.
@@ -100,7 +100,7 @@ pub struct ResetArgs {
     /// To the first record at a time: ago, such as -1h, or a moment such as 2026-11-28T14:30 (UTC) or @MILLISECONDS.
     #[arg(long, visible_alias = "to-datetime", value_name = "WHEN", allow_hyphen_values = true, value_parser = moment)]
     pub to_time: Option<i64>,
-    /// So many records on, or back with -N.
+    /// N records forward, or back with -N.
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = shift)]
     pub shift_by: Option<i64>,
     /// To the offsets of a file with lines TOPIC,PARTITION,OFFSET; - is standard input, which needs --yes.
@@ -115,7 +115,7 @@ pub struct ResetArgs {
 
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// Names, or patterns such as 'app-*', in quotes to keep the shell from them.
+    /// Names, or patterns such as 'app-*', in quotes so that the shell leaves them alone.
     #[arg(required = true, value_name = "GROUP")]
     pub names: Vec<String>,
     #[command(flatten)]

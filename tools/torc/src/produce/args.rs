@@ -12,7 +12,7 @@ use torc_load::options::CodecName;
 pub struct ProduceArgs {
     /// The topic.
     pub topic: String,
-    /// Files to read one after the other; - is standard input [default: -].
+    /// Files to read, one after the other; - is standard input [default: -].
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// A server of the cluster, or several separated by commas: the first that answers is asked.
@@ -27,7 +27,7 @@ pub struct ProduceArgs {
     /// A header of all records; may be given more than once.
     #[arg(short = 'H', long, value_name = "KEY=VALUE", value_parser = header)]
     pub header: Vec<(String, String)>,
-    /// What a line says.
+    /// What a line holds.
     #[arg(short, long, value_enum, default_value_t = RecordFormat::Value)]
     pub format: RecordFormat,
     /// Each file, or all of standard input, is one record.
@@ -48,13 +48,13 @@ pub struct ProduceArgs {
     /// How record batches are compressed.
     #[arg(short = 'z', long, alias = "compression", value_enum, default_value_t = CodecName::None)]
     pub codec: CodecName,
-    /// Whom a write waits for.
+    /// Whose acknowledgement a write waits for.
     #[arg(short, long, value_enum, default_value_t = AcksName::All, allow_hyphen_values = true)]
     pub acks: AcksName,
     /// Create the topic with the cluster's defaults if it is not there.
     #[arg(long)]
     pub create: bool,
-    /// Give up after so long without an answer from a server that was there before.
+    /// Give up when a server that answered before has not answered for this long.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = patience)]
     pub timeout: Duration,
     /// Show no progress.
