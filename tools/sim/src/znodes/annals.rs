@@ -42,6 +42,7 @@ struct Asked {
 /// A session, as clients know it.
 #[derive(Clone, Copy, Debug)]
 struct Known {
+    /// The least that any of its connections asked for: it may be gone after that, since not every server knows of the others.
     timeout: u64,
     /// When something was asked last that came about: it was heard of then, or later.
     touched: u64,
@@ -301,6 +302,12 @@ impl Annals {
     pub fn session(&mut self, id: i64, timeout: u64, asked: u64) {
         let new = Known { timeout, touched: asked, told: 0, ended: None, denied: None };
         self.sessions.entry(id).or_insert(new);
+    }
+
+    /// A session is to be taken up, and to live for so long: whether its client hears of that or not.
+    pub fn taken_up(&mut self, id: i64, timeout: u64) {
+        let known = self.sessions.get_mut(&id).expect("it began");
+        known.timeout = known.timeout.min(timeout);
     }
 
     /// An answer in a session told of `at`.

@@ -87,6 +87,8 @@ pub struct Client {
     asked_to_close: bool,
     /// What was found wrong when the connection was lost.
     trouble: Option<Violation>,
+    /// When all faults are over, and it is served, it only says that it lives.
+    is_quiet: bool,
     /// All faults are over; since when, and whether something has come about since.
     is_calm: bool,
     calm_since: Option<u64>,
@@ -144,6 +146,7 @@ impl Client {
             gives_up: false,
             asked_to_close: false,
             trouble: None,
+            is_quiet: false,
             is_calm: false,
             calm_since: None,
             served: false,
@@ -223,6 +226,14 @@ impl Client {
             self.stage = Stage::Down(now + self.rng.between(5, 150) * MS);
             return;
         };
+        if let Some(session) = self.session {
+            // What counts is what its server tells this connection, not what it told the one before.
+            if self.end == End::NotYet && self.rng.chance(1, 4) {
+                let (from, to) = self.ways.timeouts_ms;
+                self.ways.timeout_ms = self.rng.between(from, to);
+            }
+            self.shared.borrow_mut().taken_up(session.id, self.timeout());
+        }
         let connect = Connect {
             last_zxid: self.last,
             timeout_ms: self.ways.timeout_ms as i32,
@@ -306,7 +317,12 @@ impl Client {
         if self.waiting.iter().any(|waiting| matches!(waiting.asked, Asked::Close)) {
             return Ok(());
         }
-        if self.end == End::NotYet && now < self.rests {
+        let is_quiet = match self.end {
+            End::NotYet => now < self.rests,
+            End::Calm(until) => self.is_quiet && self.served && now <= until,
+            _ => false,
+        };
+        if is_quiet {
             return Ok(());
         }
         match self.end {
@@ -652,6 +668,7 @@ impl Client {
             self.end = End::Calm(now + SETTLED + CALM_TIMEOUTS * self.timeout());
         }
         self.calm_since = Some(now);
+        self.is_quiet = self.rng.chance(1, 4);
         // From now on everything is answered, or the connection ends.
         self.ways.is_patient = true;
         if let Stage::Down(until) = &mut self.stage {

@@ -53,6 +53,8 @@ type Shared = Rc<RefCell<Annals>>;
 pub struct Ways {
     pub listener: ListenerId,
     pub timeout_ms: u64,
+    /// From where to where it may be another one on another connection.
+    pub timeouts_ms: (u64, u64),
     /// Requests without answers.
     pub in_flight: usize,
     /// Longest pause between requests, nanoseconds.
@@ -112,6 +114,7 @@ impl Znodes {
         Ways {
             listener: self.listener,
             timeout_ms: rng.between(self.timeouts_ms.0, self.timeouts_ms.1),
+            timeouts_ms: self.timeouts_ms,
             in_flight: [1, 4, 8][rng.below(3) as usize],
             pause: rng.between(4, 40) * crate::world::MS,
             is_patient: rng.chance(1, 4),
