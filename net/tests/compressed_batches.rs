@@ -444,6 +444,30 @@ fn a_bomb_is_opened_in_steps_of_bounded_cost_and_memory() {
     assert_eq!(learned, Ok(Some(Learned::Record(Some((0, 1000))))));
 }
 
+/// One block of Snappy may hold the whole batch, one of LZ4 up to 4 MiB.
+#[test]
+fn long_blocks_are_opened_in_steps_of_bounded_cost() {
+    let value = vec![b'z'; 6 << 20];
+    let record = Record { timestamp: 1000, value: Some(&value), ..Record::default() };
+    let plain = build(&[record], &BuildOptions::default());
+    for codec in [Codec::Snappy, Codec::Lz4] {
+        let mut bytes = with_body(codec, &compress(codec, &plain[HEADER..]));
+        bytes[23..61].copy_from_slice(&plain[23..61]);
+        seal(&mut bytes);
+        let mut spares = Spares::default();
+        let Ok(Checked::Compressed(mut check)) = records::begin(&mut bytes, Times::ALL, &mut spares) else {
+            panic!("nothing is wrong so far");
+        };
+        let mut steps = 1;
+        while check.step(&mut bytes, &mut OPENING_SLICE.clone()).expect("sound").is_none() {
+            steps += 1;
+        }
+        let few = value.len() / OPENING_SLICE;
+        assert!((few / 2..=2 * few).contains(&steps), "{codec:?}: {steps} steps");
+        assert!(read(&bytes).expect("sound")[0].value.as_deref() == Some(&value[..]));
+    }
+}
+
 /// Java's producer splits a batch that is too large, and sends the halves.
 #[test]
 fn more_than_the_bound_is_too_large() {

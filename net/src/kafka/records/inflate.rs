@@ -5,14 +5,17 @@
 //! follow.
 
 use super::Codec;
+use super::blocks::{Block, Coding};
 use flate2::{Decompress, FlushDecompress, Status};
 use std::hash::Hasher;
+use std::ops::Range;
 use torc_base::limits::{ENTRY_BYTES_MAX, INFLATE_KEEP_BYTES, INFLATED_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
 use twox_hash::XxHash32;
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
-/// Bytes of one piece of a codec that stops anywhere; blocks of Snappy and LZ4 are pieces as they are.
+/// Bytes of one piece, of blocks of Snappy and LZ4 if they are long; short ones are pieces as they are.
 const PIECE: usize = 32 << 10;
+const SHORT_BLOCK: usize = 256 << 10;
 /// What opening a stream, frame or block costs beside its bytes, in bytes that could be decompressed meanwhile.
 const STEP_COST: usize = 1 << 10;
 
@@ -39,16 +42,15 @@ pub(super) struct Inflate {
     state: State,
     /// Bytes of the body that have been read.
     at: usize,
-    /// The last piece is the front of this; the rest is older.
+    /// The last piece is a part of this, of a long block the last one: those before it are looked back at.
     piece: Vec<u8>,
-    length: usize,
     /// Bytes decompressed so far.
     inflated: u64,
 }
 
 enum State {
     Gzip(Box<Gzip>),
-    Snappy { framed: bool },
+    Snappy { framed: bool, block: Option<Block> },
     Lz4(Option<Lz4>),
     Zstd { context: DCtx<'static>, inside: bool },
 }
@@ -64,7 +66,7 @@ impl Inflate {
                 // Versions differ between writers; only the magic matters, as for snappy-java itself.
                 let framed = body.len() >= XERIAL_HEADER.len() && body[..8] == XERIAL_HEADER[..8];
                 at = if framed { XERIAL_HEADER.len() } else { 0 };
-                State::Snappy { framed }
+                State::Snappy { framed, block: None }
             }
             Codec::Lz4 => State::Lz4(Some(Lz4::header(body, &mut at)?)),
             Codec::Zstd => {
@@ -73,7 +75,7 @@ impl Inflate {
             }
         };
         let piece = std::mem::take(&mut spares.piece);
-        Ok(Inflate { state, at, piece, length: 0, inflated: 0 })
+        Ok(Inflate { state, at, piece, inflated: 0 })
     }
 
     /// Decompresses the next piece. `None`: that was all. With the cost of it, in bytes that could be decompressed
@@ -81,26 +83,27 @@ impl Inflate {
     pub(super) fn next(&mut self, body: &[u8]) -> Result<Option<(&[u8], usize)>, Bad> {
         let before = self.at;
         let more = match &mut self.state {
-            State::Gzip(gzip) => gzip.next(body, &mut self.at, &mut self.piece)?,
-            State::Snappy { framed } => snappy(*framed, body, &mut self.at, &mut self.piece)?,
+            State::Gzip(gzip) => front(gzip.next(body, &mut self.at, &mut self.piece)?),
+            State::Snappy { block: long @ Some(_), .. } => Some(go_on(long, body, &mut self.piece)?),
+            State::Snappy { framed, block } => snappy(*framed, block, body, &mut self.at, &mut self.piece)?,
             State::Lz4(None) => None,
             State::Lz4(state) => {
                 let frame = state.as_mut().expect("not ended");
-                let length = frame.block(body, &mut self.at, &mut self.piece)?;
-                if length.is_none() {
+                let text = frame.next(body, &mut self.at, &mut self.piece)?;
+                if text.is_none() {
                     *state = None;
                 }
-                length
+                text
             }
-            State::Zstd { context, inside } => zstd_piece(context, inside, body, &mut self.at, &mut self.piece)?,
+            State::Zstd { context, inside } => front(zstd_piece(context, inside, body, &mut self.at, &mut self.piece)?),
         };
-        let Some(length) = more else { return Ok(None) };
-        self.length = length;
+        let Some(text) = more else { return Ok(None) };
+        let length = text.len();
         self.inflated += length as u64;
         if self.inflated > INFLATED_BYTES_MAX {
             return Err(Bad::TooLong);
         }
-        Ok(Some((&self.piece[..length], length + (self.at - before) / 8 + STEP_COST)))
+        Ok(Some((&self.piece[text], length + (self.at - before) / 8 + STEP_COST)))
     }
 
     /// Bytes of memory that it holds.
@@ -129,6 +132,21 @@ impl Inflate {
             _ => {}
         }
     }
+}
+
+/// A piece that is the front of the memory for them.
+fn front(length: Option<usize>) -> Option<Range<usize>> {
+    length.map(|length| 0..length)
+}
+
+/// The next piece of a long block. When that was its last one, none is under way.
+fn go_on(long: &mut Option<Block>, body: &[u8], text: &mut Vec<u8>) -> Result<Range<usize>, Bad> {
+    let from = text.len();
+    let block = long.as_mut().expect("one is under way");
+    if block.step(body, text, PIECE).ok_or(Bad::Damaged(DAMAGED))? {
+        *long = None;
+    }
+    Ok(from..text.len())
 }
 
 /// Makes room for `length` bytes at the front of `piece`.
@@ -247,8 +265,15 @@ pub(super) const XERIAL_HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 /// The longest text of one Snappy element of 3 bytes is 64 bytes, so nothing grows by more than this factor.
 const SNAPPY_GROWTH_MAX: usize = 22;
 
-/// Snappy as Kafka's clients write it: in the blocks of snappy-java, or (some of them) as one block without a frame.
-fn snappy(framed: bool, body: &[u8], at: &mut usize, piece: &mut Vec<u8>) -> Result<Option<usize>, Bad> {
+/// Snappy as Kafka's clients write it: in the blocks of snappy-java, or (some of them) as one block without a frame. No long
+/// one may be under way.
+fn snappy(
+    framed: bool,
+    long: &mut Option<Block>,
+    body: &[u8],
+    at: &mut usize,
+    piece: &mut Vec<u8>,
+) -> Result<Option<Range<usize>>, Bad> {
     let compressed = if framed {
         loop {
             if body.len() - *at < 4 {
@@ -274,9 +299,16 @@ fn snappy(framed: bool, body: &[u8], at: &mut usize, piece: &mut Vec<u8>) -> Res
     if compressed.is_empty() {
         return Err(Bad::Damaged(DAMAGED));
     }
+    if length > SHORT_BLOCK {
+        // Its length stands in front of its elements: seven bits a byte, all but the last marked.
+        let head = compressed.iter().position(|byte| byte & 0x80 == 0).ok_or(Bad::Damaged(DAMAGED))? + 1;
+        let elements = *at - compressed.len() + head..*at;
+        *long = Some(Block::new(Coding::Snappy, elements, length, piece));
+        return go_on(long, body, piece).map(Some);
+    }
     let out = room(piece, length);
     snap::raw::Decoder::new().decompress(compressed, out).map_err(|_| Bad::Damaged(DAMAGED))?;
-    Ok(Some(length))
+    Ok(Some(0..length))
 }
 
 /// No block grows by more than this factor: a byte of length stands for 255 bytes.
@@ -289,6 +321,8 @@ struct Lz4 {
     content: Option<XxHash32>,
     size: Option<u64>,
     length: u64,
+    /// A long block that is under way.
+    block: Option<Block>,
 }
 
 impl Lz4 {
@@ -321,11 +355,26 @@ impl Lz4 {
             content: (flags & 0b100 != 0).then(|| XxHash32::with_seed(0)),
             size,
             length: 0,
+            block: None,
         })
     }
 
-    /// The next block; `None` at the end mark.
-    fn block(&mut self, body: &[u8], at: &mut usize, piece: &mut Vec<u8>) -> Result<Option<usize>, Bad> {
+    /// The next block, or piece of a long one; `None` at the end mark.
+    fn next(&mut self, body: &[u8], at: &mut usize, piece: &mut Vec<u8>) -> Result<Option<Range<usize>>, Bad> {
+        let text = match self.block {
+            Some(_) => Some(go_on(&mut self.block, body, piece)?),
+            None => self.begin_block(body, at, piece)?,
+        };
+        if let Some(text) = &text {
+            if let Some(content) = &mut self.content {
+                content.write(&piece[text.clone()]);
+            }
+            self.length += text.len() as u64;
+        }
+        Ok(text)
+    }
+
+    fn begin_block(&mut self, body: &[u8], at: &mut usize, piece: &mut Vec<u8>) -> Result<Option<Range<usize>>, Bad> {
         const STORED: u32 = 1 << 31;
         let word = u32::from_le_bytes(take_u32(body, at)?);
         let length = (word & !STORED) as usize;
@@ -336,21 +385,26 @@ impl Lz4 {
             return Err(Bad::Damaged("an LZ4 block is longer than its frame allows"));
         }
         let block = take(body, at, length)?;
+        let place = *at - length..*at;
         if self.block_checksums && u32::from_le_bytes(take_u32(body, at)?) != XxHash32::oneshot(0, block) {
             return Err(Bad::Damaged("the checksum of an LZ4 block is wrong"));
         }
-        let length = if word & STORED != 0 {
-            room(piece, length).copy_from_slice(block);
-            length
-        } else {
-            let out = room(piece, self.block_max.min(length * LZ4_GROWTH_MAX));
-            lz4_flex::block::decompress_into(block, out).map_err(|_| Bad::Damaged(DAMAGED))?
-        };
-        if let Some(content) = &mut self.content {
-            content.write(&piece[..length]);
+        let is_stored = word & STORED != 0;
+        let most = if is_stored { length } else { self.block_max.min(length * LZ4_GROWTH_MAX) };
+        if most > SHORT_BLOCK {
+            self.block = Some(match is_stored {
+                true => Block::stored(place, piece),
+                false => Block::new(Coding::Lz4, place, most, piece),
+            });
+            return go_on(&mut self.block, body, piece).map(Some);
         }
-        self.length += length as u64;
-        Ok(Some(length))
+        let out = room(piece, most);
+        if is_stored {
+            out.copy_from_slice(block);
+            return Ok(Some(0..length));
+        }
+        let length = lz4_flex::block::decompress_into(block, out).map_err(|_| Bad::Damaged(DAMAGED))?;
+        Ok(Some(0..length))
     }
 
     fn end(&self, body: &[u8], at: &mut usize) -> Result<(), Bad> {

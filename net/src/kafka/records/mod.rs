@@ -4,6 +4,7 @@
 //! compressed ones are decompressed for that, in steps whose cost the caller bounds. After that only lookups by time do so.
 
 mod batch;
+mod blocks;
 mod build;
 mod check;
 mod compact;

@@ -67,9 +67,8 @@ impl Opening {
         Ok(Opening { batch, question, found: None, max_timestamp: NO_TIMESTAMP, compressed })
     }
 
-    /// Goes on until the answer is known or `budget` bytes have been decompressed (in steps of a block: at most 4 MiB of
-    /// LZ4, at most the whole of a Snappy block). What is not compressed is looked at
-    /// in one step. The budget is left with what is over. `None`: there is more to do.
+    /// Goes on until the answer is known or `budget` bytes have been decompressed, and what is left of a piece or a short block.
+    /// What is not compressed is looked at in one step. The budget is left with what is over. `None`: there is more to do.
     pub fn step(&mut self, bytes: &[u8], budget: &mut usize) -> Result<Option<Learned>, Invalid> {
         if self.compressed.is_none() {
             *budget = budget.saturating_sub(bytes.len() / WALK_GAIN);
