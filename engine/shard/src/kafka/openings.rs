@@ -161,8 +161,12 @@ impl Kafka {
                     Err(invalid) => Err(invalid),
                 };
                 work.opened.insert(work.at, result.map_err(refused));
-                work.alone = false;
+            } else if let Some(check) = work.check.take() {
+                // Meanwhile its topic has gone, or takes no batch of that length any more. What follows is another one.
+                self.openings.memory -= check.memory();
+                check.end(&mut self.openings.spares);
             }
+            work.alone = false;
             work.at.1 += 1;
         }
         true

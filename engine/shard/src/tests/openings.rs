@@ -4,7 +4,7 @@ use super::rig::{Client, Rig, START_MS};
 use super::verbs::*;
 use torc_net::kafka::error;
 use torc_net::kafka::records::{self, BuildOptions, Codec, HEADER, Record};
-use torc_net::kafka::schema::{ListOffsetsRequest, ProduceRequest};
+use torc_net::kafka::schema::{DeleteTopicsRequest, ListOffsetsRequest, ProduceRequest};
 
 const CODECS: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
@@ -160,6 +160,28 @@ fn several_batches_of_one_request_are_each_answered_for_themselves() {
     );
     let errors: Vec<i16> = produced(rig.ask(client, PRODUCE, &request)).iter().map(|p| p.error_code).collect();
     assert_eq!(errors, [0, error::INVALID_RECORD, error::UNKNOWN_TOPIC_OR_PARTITION, 0, 0]);
+}
+
+/// Whatever becomes of a topic while its batch is opened, the request's other batches are opened from their beginning.
+#[test]
+fn a_topic_that_goes_while_its_batch_is_opened_spoils_no_other() {
+    let mut rig = Rig::new(1);
+    let (client, admin) = (rig.connect(0), rig.connect(0));
+    for topic in ["t", "u"] {
+        assert_eq!(rig.create(admin, topic, 1, &[]), 0);
+    }
+    let (large, small) = (bomb(), packed(Codec::Gzip, &[b"y"]));
+    let request = produce_request(-1, &[("t", 0, &large), ("u", 0, &small)]);
+    let sent = rig.send(client, PRODUCE, &request);
+    for _ in 0..3 {
+        rig.turn(0);
+    }
+    let delete = DeleteTopicsRequest::default().with_topic_names(vec![name("t")]).with_timeout_ms(1_000);
+    assert_eq!(rig.ask(admin, 5, &delete).responses[0].error_code, 0);
+    let answer = rig.take::<ProduceRequest>(client, PRODUCE, sent).expect("answered");
+    let errors: Vec<i16> = produced(answer).iter().map(|part| part.error_code).collect();
+    assert_eq!(errors, [error::UNKNOWN_TOPIC_OR_PARTITION, 0]);
+    assert_eq!(rig.fetch(client, "u", 0, 0).high_watermark, 1);
 }
 
 #[test]
