@@ -253,8 +253,8 @@ impl Groups {
         out.answers.push_back((lookup.asker, Answer::Offsets(vec![found])));
     }
 
-    /// One turn's part of the work: those that have not begun get half of it, then the large ones take turns.
-    /// A new turn, in which `bytes` may be looked through; how many were since the last one began.
+    /// A new turn, in which `bytes` may be looked through: those that have not begun get half of it, then the large ones take
+    /// turns. How many were looked through since the last one began.
     pub(super) fn turn_lookups(&mut self, out: &mut Out, bytes: usize) -> usize {
         let used = self.lookups.given.saturating_sub(self.lookups.budget);
         self.lookups.given = bytes.min(OPENING_TURN);
@@ -264,7 +264,8 @@ impl Groups {
     }
 
     fn look_on(&mut self, out: &mut Out) {
-        while self.lookups.budget > OPENING_TURN / 2
+        // Half of what there is, however little: as long as other work takes the rest of each turn they would not begin.
+        while self.lookups.budget > self.lookups.given / 2
             && self.lookups.may_read()
             && let Some(lookup) = self.lookups.waiting.pop_front()
         {

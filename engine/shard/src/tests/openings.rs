@@ -269,6 +269,31 @@ fn attributes_are_judged_as_kafka_judges_them() {
     assert_eq!(stamped, error::INVALID_TIMESTAMP, "only the broker stamps");
 }
 
+/// Whatever there is to be opened: what has not begun has its part of each turn.
+#[test]
+fn look_ups_do_not_wait_for_the_end_of_large_batches() {
+    let mut rig = Rig::new(1);
+    let greedy: Vec<Client> = (0..4).map(|_| rig.connect(0)).collect();
+    let asking: Vec<Client> = (0..30).map(|_| rig.connect(0)).collect();
+    assert_eq!(rig.create(asking[0], "t", 1, &[]), 0);
+    assert_eq!(rig.produce(asking[0], -1, "t", 0, &batch(&["a"])).error_code, 0);
+    greedy.iter().for_each(|client| _ = send(&mut rig, *client, "t", &bomb()));
+    for _ in 0..3 {
+        rig.turn(0);
+    }
+    let request = list_offsets_request("t", 0, START_MS);
+    let sent: Vec<i32> = asking.iter().map(|client| rig.send(*client, LIST_OFFSETS, &request)).collect();
+    for _ in 0..20 {
+        rig.turn(0);
+    }
+    let mut found = asking.iter().zip(&sent).map(|(client, sent)| {
+        let answer = rig.take::<ListOffsetsRequest>(*client, LIST_OFFSETS, *sent)?;
+        Some(answer.topics[0].partitions[0].offset)
+    });
+    assert!(found.all(|found| found == Some(0)), "look-ups wait for what others have sent");
+    assert!(greedy.iter().all(|client| rig.take_frame(*client).is_none()), "it takes more than these turns");
+}
+
 /// A look-up by time opens the batch too: in slices, and no longer than its client is there.
 #[test]
 fn a_look_up_into_a_large_batch_holds_nobody_up() {
