@@ -51,6 +51,8 @@ pub const TURN_ITEMS_FREE: usize = 32;
 /// belong to one connection before the next has its turn.
 pub const OPENING_TURN: usize = 256 << 10;
 pub const OPENING_SLICE: usize = 128 << 10;
+/// Longer produce requests have their batches checked over turns as well, whether they are compressed or not.
+pub const CHECKED_AT_ONCE: usize = 2 << 20;
 /// Memory of one shard for compressed batches whose opening takes more than a turn, besides the batches: one with the
 /// largest window of zstd at a time, with others that need less. What a single step asks for comes on top.
 pub const OPENING_MEMORY: usize = 160 << 20;

@@ -4,7 +4,8 @@
 //! Work is counted in units of about a microsecond, not measured: the core has no clock, and a run of the simulator is to
 //! be the same run. Who has used little lately is served in the event that brings its request; whoever has used more
 //! goes on in the turn as far as the sum reaches, and in turn with others of its kind. Each kind of work that waits gets a
-//! part in every turn, so that none waits for ever for the others.
+//! part in every turn, so that none waits for ever for the others; and nothing but that in a turn in which somebody is
+//! served who has used little: who asks for little waits for the end of the turn under way, and of its own.
 
 use torc_base::limits::{TURN_COST, TURN_DEBT_MAX, TURN_PART};
 use torc_base::time::Mono;
@@ -17,75 +18,107 @@ const BYTES_OPENED: usize = 256;
 pub struct Allowance {
     /// Below 0: what was done beyond, which the next turns have less.
     left: isize,
+    /// The same for all that is longer than a short request: nothing in a turn that is hurried.
+    long: isize,
 }
 
 impl Allowance {
     pub fn new() -> Allowance {
-        Allowance { left: TURN_COST }
+        Allowance { left: TURN_COST, long: TURN_COST }
     }
 
     /// The next turn begins.
     pub fn begin_turn(&mut self) {
         self.left = (self.left.max(-TURN_DEBT_MAX) + TURN_COST).min(TURN_COST);
+        self.long = self.left;
+    }
+
+    /// Somebody who has used little waits for the end of the turn: what is long gets its parts of it, and no more.
+    pub fn hurry(&mut self) {
+        self.long = self.long.min(0);
     }
 
     /// Something was done.
     pub fn charge(&mut self, cost: usize) {
         self.left -= cost as isize;
+        self.long -= cost as isize;
     }
 
     /// The same for bytes of records that are decompressed or gone through.
     pub fn charge_bytes(&mut self, bytes: usize) {
-        self.charge(bytes / BYTES_OPENED);
+        self.charge(cost_of_bytes(bytes));
     }
 
-    /// Of these, what a kind of work may do now that has waited for the turn.
+    /// Of these, what a kind of long work may do now that has waited for the turn.
     pub fn bytes(&self) -> usize {
         self.part() * BYTES_OPENED
     }
 
+    /// True if nothing is left for short requests of who has used much.
     pub fn is_spent(&self) -> bool {
         self.left <= 0
     }
 
-    /// What is left.
+    /// What is left for these.
     pub fn left(&self) -> isize {
         self.left
     }
 
-    /// What a kind of work may do now that has waited for the turn.
-    pub fn part(&self) -> usize {
-        self.left.max(TURN_PART) as usize
-    }
-
-    /// It may go on while more than this is left.
+    /// Those that have waited for the turn may go on while more than this is left.
     pub fn floor(&self) -> isize {
         (self.left - TURN_PART).min(0)
     }
+
+    /// What is left for long work that nobody has waited with.
+    pub fn long(&self) -> isize {
+        self.long
+    }
+
+    /// What a kind of long work may do now that has waited for the turn.
+    pub fn part(&self) -> usize {
+        self.long.max(TURN_PART) as usize
+    }
+
+    /// It may go on while more than this is left for long work.
+    pub fn long_floor(&self) -> isize {
+        (self.long - TURN_PART).min(0)
+    }
 }
 
-/// What a kind of work gets of turns whose sum is spent. What one piece of it took beyond is taken from what comes.
+/// What it costs to decompress, or to go through, so many bytes of records.
+pub fn cost_of_bytes(bytes: usize) -> usize {
+    bytes / BYTES_OPENED
+}
+
+/// What a kind of long work gets of turns that is done in pieces of any length. What one took beyond what there was is taken
+/// from the turns that come, however much it is, and others go on in these.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Part {
     credit: isize,
+    /// It may go on while more than this is left for long work.
+    floor: isize,
 }
 
 impl Part {
     /// The next turn comes to this kind of work.
     pub fn begin_turn(&mut self, turn: &Allowance) {
-        let due = if turn.is_spent() { TURN_PART } else { 0 };
+        let due = turn.part() as isize;
         self.credit = (self.credit + due).min(due);
+        self.floor = turn.long_floor();
     }
 
     pub fn may_go(&self, turn: &Allowance) -> bool {
-        !turn.is_spent() || self.credit > 0
+        self.credit > 0 && turn.long > self.floor
+    }
+
+    /// True if the last piece took more than there was.
+    pub fn owes(&self) -> bool {
+        self.credit < 0
     }
 
     /// A piece of the work is done, which costs so much.
-    pub fn charge(&mut self, turn: &Allowance, cost: usize) {
-        if turn.is_spent() {
-            self.credit -= cost as isize;
-        }
+    pub fn charge(&mut self, cost: usize) {
+        self.credit -= cost as isize;
     }
 }
 

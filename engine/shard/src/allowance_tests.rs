@@ -32,7 +32,29 @@ fn every_kind_gets_a_part_of_a_turn() {
     }
     // All of it, if nobody else has come.
     let turn = Allowance::new();
-    assert_eq!((turn.part() as isize, turn.floor()), (TURN_COST, 0));
+    assert_eq!((turn.part() as isize, turn.floor(), turn.long_floor()), (TURN_COST, 0, 0));
+}
+
+#[test]
+fn a_turn_that_is_hurried_has_parts_of_what_is_long_and_all_of_what_is_short() {
+    let mut turn = Allowance::new();
+    let mut part = Part::default();
+    part.begin_turn(&turn);
+    assert!(part.may_go(&turn));
+    turn.hurry();
+    assert!(!part.may_go(&turn), "it has waited for nothing");
+    part.begin_turn(&turn);
+    assert!(part.may_go(&turn));
+    part.charge(2 * TURN_PART as usize);
+    assert!(!part.may_go(&turn) && part.owes());
+    assert_eq!((turn.part() as isize, turn.long(), turn.long_floor()), (TURN_PART, 0, -TURN_PART));
+    assert_eq!((turn.is_spent(), turn.left()), (false, TURN_COST));
+    // What was done is not forgotten, and the next turn is as any other.
+    turn.charge(100);
+    turn.hurry();
+    assert_eq!((turn.left(), turn.long()), (TURN_COST - 100, -100));
+    turn.begin_turn();
+    assert_eq!((turn.left(), turn.long()), (TURN_COST, TURN_COST));
 }
 
 #[test]
@@ -42,7 +64,7 @@ fn large_pieces_of_one_kind_leave_turns_to_others() {
     for _ in 0..turns {
         part.begin_turn(&turn);
         while part.may_go(&turn) {
-            part.charge(&turn, cost);
+            part.charge(cost);
             turn.charge(cost);
             done += 1;
         }
@@ -56,11 +78,20 @@ fn large_pieces_of_one_kind_leave_turns_to_others() {
     for _ in 0..100 * cost / TURN_PART as usize {
         part.begin_turn(&spent);
         while part.may_go(&spent) {
-            part.charge(&spent, cost);
+            part.charge(cost);
             done += 1;
         }
     }
     assert!((99..=101).contains(&done), "{done}");
+    // However long one piece is, the turns that follow have as much for others.
+    let (mut part, mut turn, mut turns) = (Part::default(), Allowance::new(), 0);
+    part.charge(40 * TURN_COST as usize);
+    while part.owes() {
+        turn.begin_turn();
+        part.begin_turn(&turn);
+        turns += 1;
+    }
+    assert_eq!(turns, 40);
 }
 
 #[test]

@@ -250,6 +250,8 @@ impl Conns {
     pub fn accepted(&mut self, now: Mono, conn: ConnId, origin: Origin, ops: &mut Vec<Op<Mail>>) {
         let frames = Frames::new(self.frame_max);
         self.insert(now, conn, Moving { origin, frames, reserved: 0, pace: Pace::default(), moves: 0 });
+        // Most have sent their first request by now, and are read when the turn ends.
+        self.allowance.hurry();
         self.arm(now, conn, ops);
     }
 
@@ -497,6 +499,10 @@ impl Conns {
     /// Takes the next place among the answers, for the request of `bytes` bytes that was given out last.
     pub fn open_slot(&mut self, now: Mono, conn: ConnId, api: i16, bytes: usize) -> SlotId {
         let c = self.conns.get_mut(&conn).expect("a request has a connection");
+        if c.usage.is_little(now) {
+            // What it asks of the disk, or of others, leaves at the end of the turn.
+            self.allowance.hurry();
+        }
         let trace = Trace { api, began: c.frames.began(), decoded: now, path: Path::Other };
         // What was reserved for the frame becomes the request's.
         let collected = std::mem::take(&mut c.reserved);
@@ -545,7 +551,11 @@ impl Conns {
         if c.alone == Some(slot) {
             c.alone = None;
         }
-        self.answers.take(c.outbox.held() - before);
+        let bytes = c.outbox.held() - before;
+        if bytes > 0 && c.usage.is_little(self.now) {
+            self.allowance.hurry();
+        }
+        self.answers.take(bytes);
         self.turns.give(request_bytes);
         self.dirty.insert(conn);
     }
@@ -616,9 +626,9 @@ impl Conns {
                 }
             }
         }
-        let (mut sent, floor) = (0, self.allowance.floor());
+        let (mut sent, floor) = (0, self.allowance.long_floor());
         while sent < TURN_SEND_BYTES
-            && self.allowance.left() > floor
+            && self.allowance.long() > floor
             && let Some(conn) = self.long.pop_front()
         {
             self.conns.get_mut(&conn).expect("who goes leaves the line").in_turn = false;
@@ -638,6 +648,7 @@ impl Conns {
                 c.active = now;
                 self.sending.insert(conn);
                 sent = parts.iter().map(|part| part.len()).sum();
+                c.usage.charge(now, sent / BYTES_SENT);
                 ops.push(Op::Send { conn, parts });
             }
             Some(Action::Read(later, most)) => self.reads.push((conn, later, most)),

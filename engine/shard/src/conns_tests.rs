@@ -496,6 +496,34 @@ fn those_who_read_all_they_can_leave_room_to_who_asks_for_little() {
 }
 
 #[test]
+fn a_turn_at_whose_end_a_short_answer_leaves_sends_little_else() {
+    let mut conns = conns(1 << 20);
+    let ask = |conns: &mut Conns, number: u64| {
+        conns.accepted(at(0), ConnId(number), origin(0), &mut Vec::new());
+        conns.received(at(0), ConnId(number), frames(1));
+        take(conns, ConnId(number))[0]
+    };
+    for number in 0..40 {
+        let slot = ask(&mut conns, number);
+        conns.answer(ConnId(number), slot, reply(&"x".repeat(2 * PIECE_BYTES_MIN)), Path::Other);
+    }
+    let turn = |conns: &mut Conns| {
+        let mut ops = Vec::new();
+        conns.send(at(0), &mut ops);
+        sent(&ops).iter().map(String::len).sum::<usize>()
+    };
+    // Somebody has come.
+    let come = turn(&mut conns);
+    let slot = ask(&mut conns, 40);
+    conns.allowance.begin_turn();
+    let other = turn(&mut conns);
+    conns.answer(ConnId(40), slot, reply("short"), Path::Other);
+    let short = turn(&mut conns);
+    assert_eq!(other, TURN_SEND_BYTES);
+    assert!([come, short].iter().all(|sent| (2 * PIECE_BYTES_MIN..other * 2 / 3).contains(sent)), "{come} and {short}");
+}
+
+#[test]
 fn long_answers_take_turns_and_short_ones_do_not_wait_for_them() {
     let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
     for number in 0..20 {
@@ -506,6 +534,8 @@ fn long_answers_take_turns_and_short_ones_do_not_wait_for_them() {
         conns.answer(ConnId(number), slot, reply(&text), Path::Other);
     }
     conns.retry(at(0), &mut ops);
+    // In those that follow nobody is in a hurry.
+    conns.allowance.begin_turn();
     let mut order = Vec::new();
     while order.len() < 20 {
         ops.clear();

@@ -1,5 +1,6 @@
 //! Metadata of all topics. It is long, clients ask for it again and again, and each change makes it a new one: it is made
-//! over turns, once for all who ask for it in the same way, and kept until something changes.
+//! over turns, once for all who ask for it in the same way, and kept until something changes. (That of topics which are named
+//! is in `named_topics.rs`.)
 
 use super::lines::{ITEM_COST, Length};
 use super::metadata::{TOPIC_OPERATIONS, asked};
@@ -8,6 +9,7 @@ use crate::complaints::Complaint;
 use crate::outbox::Piece;
 use crate::stages::Path;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use torc_base::buf::Buf;
 use torc_base::ids::ListenerId;
@@ -108,7 +110,7 @@ impl Kafka {
         }
         self.all_topics.wait(told, form, to, request);
         // Of a small cluster it is there at once.
-        let left = out.conns.allowance.left().max(0) as usize;
+        let left = out.conns.allowance.long().max(0) as usize;
         self.make_all_topics(out, left / ITEM_COST);
     }
 
@@ -161,10 +163,7 @@ impl Kafka {
             };
             let count = topic.partitions.len() as usize;
             let next = count.min(from + self.all_topics.left);
-            for index in from..next {
-                let group = topic.partitions.get(index as u32).expect("it is below their number");
-                making.writer.partition(&self.describe_partition(&topic, index, group))?;
-            }
+            self.write_partitions(&mut making.writer, &topic, from..next)?;
             self.all_topics.left -= next - from;
             if next < count {
                 making.at = Some((topic, next));
@@ -178,6 +177,20 @@ impl Kafka {
             }
         }
         Ok(false)
+    }
+
+    /// Writes partitions of the topic that was begun.
+    pub(super) fn write_partitions(
+        &self,
+        writer: &mut MetadataWriter,
+        topic: &Topic,
+        indexes: Range<usize>,
+    ) -> Result<(), EncodeError> {
+        for index in indexes {
+            let group = topic.partitions.get(index as u32).expect("it is below their number");
+            writer.partition(&self.describe_partition(topic, index, group))?;
+        }
+        Ok(())
     }
 
     /// All who have waited are answered, as far as there is memory for answers; the others ask again.

@@ -1,10 +1,11 @@
 //! Fetch: asks the owners, waits until there is enough or the time is up, sends record bytes from where they lie.
 
 use super::brokers::broker_id;
-use super::lines::cost;
+use super::lines::{FETCH_COST, cost};
 use super::sessions::{Key, Plan, Wanted};
 use super::view::View;
 use super::{Kafka, Out, ReplyTo, Waiting, code, view};
+use crate::allowance::Part;
 use crate::mail::{Answer, Ask, FetchPart, Fetched, ReadFrom, Token};
 use crate::outbox::{Piece, Stretch};
 use crate::refusal::Refusal;
@@ -16,7 +17,7 @@ use torc_base::ids::{ConnId, GroupId, NodeId, Offset, Place};
 use torc_base::io::{Level, Op};
 use torc_base::limits::{FETCH_BYTES_MAX, PIECE_BYTES_MIN};
 use torc_base::time::Mono;
-use torc_net::kafka::fetch::{Part, PartitionData, Request, Response, TopicData};
+use torc_net::kafka::fetch::{PartitionData, Request, Response, TopicData};
 use torc_net::kafka::{self, CurrentLeader, error, fetch};
 
 /// Isolation level of a fetch.
@@ -69,6 +70,15 @@ pub(super) struct Gather {
     /// Nanoseconds of waiting for records, and of rounds that needed the disk.
     waited_ns: u64,
     read_ns: u64,
+}
+
+/// Fetches that wait for memory for their answers, in order.
+#[derive(Default)]
+pub(super) struct Parked {
+    line: VecDeque<Token>,
+    part: Part,
+    /// There may be memory, and the turn had no more for them.
+    pub(super) is_due: bool,
 }
 
 /// What a fetch waits for.
@@ -153,7 +163,9 @@ impl Kafka {
         if self.many.is_full(items, out.conns) {
             return self.many.push(to, request);
         }
-        out.conns.charge(to.conn, cost(&request, items));
+        let cost = cost(&request, items);
+        self.many.charge(items, cost);
+        out.conns.charge(to.conn, cost);
         let kafka::Request::Fetch(request) = request else { unreachable!("just made") };
         self.start_fetch(out, to, request);
     }
@@ -233,7 +245,7 @@ impl Kafka {
         let share = out.conns.share_of_answers(conn);
         if wants > share && share < PIECE_BYTES_MIN {
             gather.stage = Stage::Parked;
-            return self.parked.push_back(token);
+            return self.parked.line.push_back(token);
         }
         let mut asks: BTreeMap<Place, Vec<FetchPart>> = BTreeMap::new();
         for (position, place) in gather.places.iter_mut().enumerate() {
@@ -272,18 +284,27 @@ impl Kafka {
         }
     }
 
-    /// ConnFetches that found no memory for their answers try again, in order, until one finds none.
+    /// Fetches that found no memory for their answers try again, in order, until one finds none or the turn has enough.
     pub(super) fn retry_parked(&mut self, out: &mut Out) {
-        for _ in 0..self.parked.len() {
-            let Some(token) = self.parked.pop_front() else { return };
-            if !self.gather_mut(token).is_some_and(|gather| matches!(gather.stage, Stage::Parked)) {
+        self.parked.part.begin_turn(&out.conns.allowance);
+        self.parked.is_due = false;
+        for _ in 0..self.parked.line.len() {
+            let Some(token) = self.parked.line.pop_front() else { return };
+            let Some(gather) = self.gather_mut(token).filter(|gather| matches!(gather.stage, Stage::Parked)) else {
                 continue;
+            };
+            let cost = FETCH_COST * gather.places.len();
+            if !self.parked.part.may_go(&out.conns.allowance) {
+                self.parked.is_due = true;
+                return self.parked.line.push_front(token);
             }
             self.fetch_round(out, token, None);
-            if self.parked.back() == Some(&token) {
-                self.parked.rotate_right(1);
+            if self.parked.line.back() == Some(&token) {
+                self.parked.line.rotate_right(1);
                 return;
             }
+            self.parked.part.charge(cost);
+            out.conns.allowance.charge(cost);
         }
     }
 
@@ -504,10 +525,10 @@ impl Kafka {
         let mut pieces: Vec<Piece> = Vec::with_capacity(2 * groups.len() + 1);
         for part in parts {
             match (part, pieces.last_mut()) {
-                (Part::Scratch(range), _) => pieces.push(Piece::Bytes(encoded.slice(range))),
+                (fetch::Part::Scratch(range), _) => pieces.push(Piece::Bytes(encoded.slice(range))),
                 // Records of one partition follow each other; there is always something else between two partitions.
-                (Part::Records(records), Some(Piece::Log(stretch))) => stretch.parts.push(records),
-                (Part::Records(records), _) => {
+                (fetch::Part::Records(records), Some(Piece::Log(stretch))) => stretch.parts.push(records),
+                (fetch::Part::Records(records), _) => {
                     let group = *groups.next().expect("a group for every partition with records");
                     pieces.push(Piece::Log(Stretch { group, parts: vec![records], skip: 0 }));
                 }

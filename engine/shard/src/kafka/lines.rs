@@ -14,7 +14,8 @@ use crate::memory::Standstill;
 use crate::works;
 use std::collections::VecDeque;
 use torc_base::limits::{PIECE_BYTES_MIN, TURN_ITEMS_FREE};
-use torc_net::kafka::Request;
+use torc_net::kafka::schema::metadata_request::MetadataRequestTopic;
+use torc_net::kafka::{Request, topic_id};
 
 /// Requests that wait for their turn, in order.
 #[derive(Default)]
@@ -28,7 +29,15 @@ pub(super) struct Line {
 impl Line {
     /// True if a request for so many items is to wait for its turn.
     pub(super) fn is_full(&self, items: usize, conns: &Conns) -> bool {
-        items > TURN_ITEMS_FREE && (conns.allowance.is_spent() || !self.waiting.is_empty())
+        let is_behind = conns.allowance.long() <= 0 || self.part.owes() || !self.waiting.is_empty();
+        items > TURN_ITEMS_FREE && is_behind
+    }
+
+    /// A request for so many items is taken up that has not waited.
+    pub(super) fn charge(&mut self, items: usize, cost: usize) {
+        if items > TURN_ITEMS_FREE {
+            self.part.charge(cost);
+        }
     }
 
     /// Takes a request in.
@@ -74,14 +83,19 @@ pub(super) const BYTES_ENCODED: usize = 512;
 /// An item of an answer, in units of the turn's sum.
 pub(super) const ITEM_COST: usize = 2;
 
+/// A partition of a fetch, in the same.
+pub(super) const FETCH_COST: usize = 3;
+
 /// What a request for so many items costs, besides its frame, in units of the turn's sum.
 pub(super) fn cost(request: &Request, items: usize) -> usize {
     match request {
         // Each is checked, appended, committed and answered.
         Request::Produce(_) => 6 * items,
-        Request::Fetch(_) => 3 * items,
+        Request::Fetch(_) => FETCH_COST * items,
         // Counted as it is made.
         Request::DescribeConfigs(_) | Request::DescribeLogDirs(_) => 0,
+        // The same; but first they are looked up.
+        Request::Metadata(asked) if asked.topics.is_some() => items,
         _ => ITEM_COST * items,
     }
 }
@@ -111,7 +125,9 @@ impl Kafka {
         if waits {
             return self.line(length).push(to, request);
         }
-        out.conns.charge(to.conn, cost(&request, items));
+        let cost = cost(&request, items);
+        self.line(length).charge(items, cost);
+        out.conns.charge(to.conn, cost);
         self.serve(out, to, request);
     }
 
@@ -140,7 +156,7 @@ impl Kafka {
                 if out.conns.is_open(to.conn) {
                     let items = self.items_or_some(&request);
                     let cost = cost(&request, items);
-                    self.line(length).part.charge(&out.conns.allowance, cost);
+                    self.line(length).part.charge(cost);
                     out.conns.charge(to.conn, cost);
                     self.line(length).standstill.end();
                     self.resume(out, to, request);
@@ -204,10 +220,7 @@ impl Kafka {
             Request::Metadata(request) => match &request.topics {
                 // It is made over turns by itself (`all_topics.rs`).
                 None => 1,
-                Some(topics) => {
-                    let known = topics.iter().filter_map(|topic| self.view.by_name(topic.name.as_ref()?));
-                    topics.len() + known.map(|topic| topic.partitions.len() as usize).sum::<usize>()
-                }
+                Some(topics) => self.named(topics),
             },
             // It has a bound of its own.
             Request::DescribeTopicPartitions(request) if request.topics.is_empty() => TOPIC_PARTITIONS_LIMIT,
@@ -220,6 +233,11 @@ impl Kafka {
                 request.topics.iter().map(|topic| topic.partitions.len()).sum()
             }
             Request::CreateTopics(request) => request.topics.len(),
+            Request::DeleteTopics(request) => request.topic_names.len() + request.topics.len(),
+            Request::CreatePartitions(request) => request.topics.len(),
+            Request::DeleteRecords(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
+            Request::AlterConfigs(request) => request.resources.len(),
+            Request::IncrementalAlterConfigs(request) => request.resources.len(),
             Request::ListPartitionReassignments(request) => match &request.topics {
                 None => self.view.topics().map(|topic| 1 + topic.moves.len()).sum(),
                 Some(topics) => topics.iter().map(|topic| topic.partition_indexes.len()).sum(),
@@ -233,6 +251,16 @@ impl Kafka {
             },
             _ => 0,
         }
+    }
+
+    /// Topics that a Metadata request names, and their partitions.
+    pub(super) fn named(&self, topics: &[MetadataRequestTopic]) -> usize {
+        let find = |topic: &'_ MetadataRequestTopic| {
+            let name = topic.name.as_ref().map_or("", |name| name.as_str());
+            let found = self.view.find(name, topic_id(topic.topic_id));
+            found.map_or(0, |topic| topic.partitions.len() as usize)
+        };
+        topics.len() + topics.iter().map(find).sum::<usize>()
     }
 
     fn items_or_some(&self, request: &Request) -> usize {

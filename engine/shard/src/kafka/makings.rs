@@ -5,6 +5,7 @@ use super::configs::Describing;
 use super::groups::Telling;
 use super::lines::{BYTES_ENCODED, ITEM_COST};
 use super::log_dirs::{Survey, Surveyed};
+use super::named_topics::Naming;
 use super::topics::Creating;
 use super::{Kafka, Out, ReplyTo};
 use crate::complaints::Complaint;
@@ -23,6 +24,7 @@ pub(super) enum Making {
     LogDirs(Survey),
     LogDirsFound(Box<Surveyed>),
     Offsets(Box<Telling>),
+    Named(Box<Naming>),
 }
 
 /// An answer that is a list: what is there of it is encoded.
@@ -114,7 +116,7 @@ impl Kafka {
             return self.end_making(out, to, making);
         }
         self.makings.line.push_back((to, making));
-        let left = out.conns.allowance.left().max(0) as usize;
+        let left = out.conns.allowance.long().max(0) as usize;
         self.make_on(out, left / ITEM_COST);
     }
 
@@ -167,6 +169,7 @@ impl Kafka {
                 telling.nesting.pack(&mut self.packer);
                 is_whole
             }
+            Making::Named(naming) => self.name_on(naming, left),
         };
         self.stats.turns.at(before);
         is_whole
@@ -205,6 +208,7 @@ impl Kafka {
             Making::LogDirs(survey) => self.end_survey(out, survey),
             Making::LogDirsFound(surveyed) => self.end_nesting(out, to, surveyed.nesting),
             Making::Offsets(telling) => self.end_nesting(out, to, telling.nesting),
+            Making::Named(naming) => self.end_naming(out, to, *naming),
         }
         self.stats.turns.at(before);
     }

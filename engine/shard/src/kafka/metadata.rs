@@ -5,6 +5,7 @@ use crate::mail::{Admin, AdminResult, Ask, NewTopic, Token};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use torc_base::ids::{GroupId, ListenerId, ProducerId, TopicId};
+use torc_base::limits::TURN_ITEMS_FREE;
 use torc_net::kafka::schema::describe_cluster_response::DescribeClusterBroker;
 use torc_net::kafka::schema::metadata_request::MetadataRequestTopic;
 use torc_net::kafka::schema::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
@@ -86,6 +87,9 @@ impl Kafka {
             }
             _ => Vec::new(),
         };
+        if missing.is_empty() && self.named(request.topics.as_deref().unwrap_or_default()) > TURN_ITEMS_FREE {
+            return self.metadata_of_named(out, to, request);
+        }
         if missing.is_empty() {
             let response = self.describe(out, to, &request, &[], Some(&[]));
             return self.reply(out, to, &response);
@@ -146,41 +150,49 @@ impl Kafka {
             if !seen.insert((wanted.name.as_deref(), wanted.topic_id)) {
                 continue;
             }
-            let name = wanted.name.as_ref().map(|name| name.to_string());
-            let id = topic_id(wanted.topic_id);
-            let by_id = name.is_none() || id != TopicId::ZERO;
-            let found = if by_id { self.view.by_id(id) } else { self.view.by_name(name.as_deref().unwrap_or("")) };
-            let answer = match found {
-                Some(topic) => self.describe_topic(topic, operations),
-                None => {
-                    let at = name.as_ref().and_then(|name| created.binary_search(name).ok());
-                    let code = match at.map(|at| results.map_or(error::REQUEST_TIMED_OUT, |results| results[at].error))
-                    {
-                        // Made and deleted again meanwhile, made by somebody else at the same time, or not made yet.
-                        Some(
-                            error::NONE
-                            | error::TOPIC_ALREADY_EXISTS
-                            | error::REQUEST_TIMED_OUT
-                            | error::NOT_CONTROLLER,
-                        ) => error::LEADER_NOT_AVAILABLE,
-                        Some(code) => code,
-                        None if by_id => error::UNKNOWN_TOPIC_ID,
-                        None if name.as_deref().is_some_and(|name| torc_state::catalog::check_name(name).is_err()) => {
-                            error::INVALID_TOPIC_EXCEPTION
-                        }
-                        None => error::UNKNOWN_TOPIC_OR_PARTITION,
-                    };
-                    MetadataResponseTopic::default()
-                        .with_error_code(code)
-                        .with_topic_id(wanted.topic_id)
-                        .with_name(wanted.name.clone().or((to.version < 12).then(TopicName::default)))
-                        .with_is_internal(name.as_deref().is_some_and(is_internal))
-                        .with_topic_authorized_operations(if by_id { NOT_ASKED } else { operations })
-                }
+            let answer = match self.find_wanted(to.version, wanted, operations, (created, results)) {
+                Ok(topic) => self.describe_topic(topic, operations),
+                Err(refused) => refused,
             };
             response.topics.push(answer);
         }
         response
+    }
+
+    /// The topic that is asked for, or the answer that says why not. `created`: names that were to be made for the request,
+    /// and what came of that.
+    pub(super) fn find_wanted(
+        &self,
+        version: i16,
+        wanted: &MetadataRequestTopic,
+        operations: i32,
+        (created, results): (&[String], Option<&[AdminResult]>),
+    ) -> Result<&Arc<Topic>, MetadataResponseTopic> {
+        let name = wanted.name.as_ref().map(|name| name.to_string());
+        let id = topic_id(wanted.topic_id);
+        let by_id = name.is_none() || id != TopicId::ZERO;
+        let found = if by_id { self.view.by_id(id) } else { self.view.by_name(name.as_deref().unwrap_or("")) };
+        found.ok_or_else(|| {
+            let at = name.as_ref().and_then(|name| created.binary_search(name).ok());
+            let code = match at.map(|at| results.map_or(error::REQUEST_TIMED_OUT, |results| results[at].error)) {
+                // Made and deleted again meanwhile, made by somebody else at the same time, or not made yet.
+                Some(error::NONE | error::TOPIC_ALREADY_EXISTS | error::REQUEST_TIMED_OUT | error::NOT_CONTROLLER) => {
+                    error::LEADER_NOT_AVAILABLE
+                }
+                Some(code) => code,
+                None if by_id => error::UNKNOWN_TOPIC_ID,
+                None if name.as_deref().is_some_and(|name| torc_state::catalog::check_name(name).is_err()) => {
+                    error::INVALID_TOPIC_EXCEPTION
+                }
+                None => error::UNKNOWN_TOPIC_OR_PARTITION,
+            };
+            MetadataResponseTopic::default()
+                .with_error_code(code)
+                .with_topic_id(wanted.topic_id)
+                .with_name(wanted.name.clone().or((version < 12).then(TopicName::default)))
+                .with_is_internal(name.as_deref().is_some_and(is_internal))
+                .with_topic_authorized_operations(if by_id { NOT_ASKED } else { operations })
+        })
     }
 
     fn describe_topic(&self, topic: &Arc<Topic>, operations: i32) -> MetadataResponseTopic {

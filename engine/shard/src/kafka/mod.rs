@@ -12,6 +12,7 @@ mod log_dirs;
 mod makings;
 mod metadata;
 mod moves;
+mod named_topics;
 mod offsets;
 mod openings;
 mod produce;
@@ -110,8 +111,7 @@ pub struct Kafka {
     expiry: Expiry,
     /// Fetches of connections that have one under way, or an answer that has not left.
     fetches: BTreeMap<ConnId, fetch::ConnFetches>,
-    /// Fetches that wait for memory for their answers, in order.
-    parked: VecDeque<Token>,
+    parked: fetch::Parked,
     /// Requests for long lists, which wait for memory for their answers, too; and those of which nobody knows whether they
     /// are long.
     lists: lines::Line,
@@ -146,7 +146,7 @@ impl Kafka {
             deadlines: BTreeSet::new(),
             expiry: Expiry::default(),
             fetches: BTreeMap::new(),
-            parked: VecDeque::new(),
+            parked: fetch::Parked::default(),
             lists: lines::Line::default(),
             unknown: lines::Line::default(),
             many: lines::Line::default(),
@@ -488,7 +488,8 @@ impl Kafka {
         let fetch = self.deadlines.first().map(|(at, _)| *at);
         let expiry = self.expiry.due().filter(|_| !self.pending.is_empty());
         let making = self.all_topics.is_due() || self.makings.is_due() || !self.asks_on.is_empty();
-        let next_turn = (self.openings.is_due() || self.lines_are_due(conns) || making).then_some(Mono(0));
+        let waits = self.openings.is_due() || self.lines_are_due(conns) || self.parked.is_due;
+        let next_turn = (waits || making).then_some(Mono(0));
         [fetch, next_turn, expiry, self.complaints.due()].into_iter().flatten().min()
     }
 

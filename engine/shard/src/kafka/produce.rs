@@ -9,7 +9,7 @@ use crate::stages::{LogTimes, Path};
 use crate::stats::add;
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::{GroupId, Place};
-use torc_base::limits::LARGE_FRAME;
+use torc_base::limits::{CHECKED_AT_ONCE, LARGE_FRAME};
 use torc_base::time::Wall;
 use torc_net::kafka::produce::{PartitionResponse, Request, Response, Topic, TopicResponse};
 use torc_net::kafka::records::{Batch, Demands, Invalid, Spares, Times};
@@ -70,22 +70,22 @@ impl Gather {
 /// Why a batch goes no further: the code and, for people, the reason.
 pub(super) type Refused = (i16, Option<String>);
 
-/// What came of the compressed batches of a request, by their places in it: topic, partition.
+/// What came of the batches of a request that have been looked at, by their places in it: topic, partition.
 pub(super) type Opened = BTreeMap<(usize, usize), Result<Batch, Refused>>;
 
 impl Kafka {
-    /// Takes a produce request in: one with compressed batches is opened first.
+    /// Takes a produce request in: one with compressed batches is opened first, and one that is long.
     pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, mut request: Request, frame_bytes: usize) {
         keep_last(&mut request.topics);
         let opened = cut_to_batches(&mut request.topics);
         let compressed = || request.topics.iter().flat_map(|topic| &topic.partitions).any(is_compressed);
-        if self.openings.holds(to.conn) || compressed() {
+        if self.openings.holds(to.conn) || frame_bytes > CHECKED_AT_ONCE || compressed() {
             return self.open_first(out, to, request, frame_bytes, opened);
         }
         self.produce_opened(out, to, request, frame_bytes, opened);
     }
 
-    /// The same for a request whose compressed batches have been opened.
+    /// The same for a request whose batches have been looked at that take turns.
     pub(super) fn produce_opened(
         &mut self,
         out: &mut Out,

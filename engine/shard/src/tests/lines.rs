@@ -2,10 +2,11 @@
 
 use super::rig::{Client, Rig, settings};
 use super::verbs::*;
-use crate::settings::Settings;
+use crate::{MemoryLimits, Settings};
 use torc_base::limits::TURN_ITEMS;
+use torc_net::kafka::schema::delete_topics_request::DeleteTopicState;
 use torc_net::kafka::schema::list_offsets_request::ListOffsetsPartition;
-use torc_net::kafka::schema::{FetchRequest, ListOffsetsRequest, MetadataRequest};
+use torc_net::kafka::schema::{DeleteTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest};
 
 const PARTITIONS: i32 = 400;
 const MANY: usize = 20;
@@ -92,6 +93,41 @@ fn fetches_of_many_partitions_take_turns_and_sessions_keep_their_order() {
         sent.push((*client, FETCH, rig.send(*client, FETCH, &request)));
     }
     let turns = self::turns::<FetchRequest>(&mut rig, small, sent);
+    assert!(turns.iter().all(|answers| *answers <= A_TURN), "{turns:?}");
+}
+
+/// Many that wait for memory get it at once.
+#[test]
+fn fetches_that_have_waited_for_memory_take_turns_as_well() {
+    let memory = MemoryLimits { answers: 8 << 20, ..MemoryLimits::default() };
+    let mut rig = Rig::with(1, &Settings { memory, ..settings() });
+    let small = rig.connect(0);
+    assert_eq!(rig.create(small, "t", PARTITIONS, &[]), 0);
+    assert_eq!(rig.produce(small, -1, "t", 0, &large(100_000)).error_code, 0);
+    let deaf: Vec<Client> = (0..80).map(|_| rig.connect(0)).collect();
+    for client in &deaf {
+        rig.reads(*client, false);
+        rig.send(*client, FETCH, &fetch_request(vec![wanted("t", 0, 0)], 0));
+        rig.run();
+    }
+    let many: Vec<Client> = (0..MANY).map(|_| rig.connect(0)).collect();
+    let request = all_fetched((0, -1));
+    let sent: Vec<_> = many.iter().map(|client| (*client, FETCH, rig.send(*client, FETCH, &request))).collect();
+    rig.run();
+    assert!(many.iter().all(|client| rig.take_frame(*client).is_none()), "there is memory for them");
+    deaf.iter().for_each(|client| rig.leave(*client));
+    let turns = turns::<FetchRequest>(&mut rig, small, sent);
+    assert!(turns.iter().all(|answers| *answers <= A_TURN), "{turns:?}");
+}
+
+#[test]
+fn requests_to_delete_many_topics_take_turns() {
+    let (mut rig, many, small) = street();
+    let topic = |n: i32| DeleteTopicState::default().with_name(Some(name(&format!("not-there-{n}"))));
+    let request =
+        DeleteTopicsRequest::default().with_timeout_ms(1_000).with_topics((0..PARTITIONS).map(topic).collect());
+    let sent = many.iter().map(|client| (*client, 6, rig.send(*client, 6, &request))).collect();
+    let turns = turns::<DeleteTopicsRequest>(&mut rig, small, sent);
     assert!(turns.iter().all(|answers| *answers <= A_TURN), "{turns:?}");
 }
 

@@ -1,7 +1,8 @@
 //! Compressed batches are opened as they arrive: nothing unreadable gets in, and nobody waits for a large one but its sender.
 
-use super::rig::{Client, Rig, START_MS};
+use super::rig::{Client, Rig, START_MS, settings};
 use super::verbs::*;
+use crate::Settings;
 use torc_net::kafka::error;
 use torc_net::kafka::records::{self, BuildOptions, Codec, HEADER, Record};
 use torc_net::kafka::schema::{DeleteTopicsRequest, ListOffsetsRequest, ProduceRequest};
@@ -128,6 +129,35 @@ fn others_are_answered_while_a_large_batch_is_opened() {
     rig.run();
     assert_eq!(taken(&mut rig, slow, large), Some((0, 0)));
     assert_eq!(read(&rig.fetch(quick, "t", 0, 0))[0].value.as_ref().map(Vec::len), Some(8 << 20));
+}
+
+/// What is not compressed is gone through as well, record by record.
+#[test]
+fn the_batches_of_a_long_request_are_checked_over_turns() {
+    const PARTITIONS: usize = 24;
+    let mut rig = Rig::with(1, &Settings { request_max_bytes: 32 << 20, ..settings() });
+    let client = rig.connect(0);
+    assert_eq!(rig.create(client, "t", PARTITIONS as i32, &[]), 0);
+    let small = vec![&b"small"[..]; 40_000];
+    let bytes = packed(Codec::None, &small);
+    let mut parts: Vec<(&str, i32, &[u8])> = (0..PARTITIONS as i32).map(|index| ("t", index, &bytes[..])).collect();
+    let mut damaged = bytes.clone();
+    damaged[70] ^= 1;
+    parts[7].2 = &damaged;
+    let long = rig.send(client, PRODUCE, &produce_request(-1, &parts));
+    let behind = send(&mut rig, client, "t", &batch(&["behind"]));
+    let mut turns = 0;
+    while rig.turn(0) {
+        turns += 1;
+    }
+    // One takes more than a slice, of which a turn has two.
+    assert!(turns >= PARTITIONS / 2, "{turns} turns");
+    let answer = rig.take::<ProduceRequest>(client, PRODUCE, long).expect("answered");
+    let told: Vec<(i16, i64)> = produced(answer).iter().map(|part| (part.error_code, part.base_offset)).collect();
+    let mut expected = vec![(0, 0); PARTITIONS];
+    expected[7] = (error::CORRUPT_MESSAGE, -1);
+    assert_eq!(told, expected);
+    assert_eq!(taken(&mut rig, client, behind), Some((0, 40_000)), "it keeps its place");
 }
 
 #[test]

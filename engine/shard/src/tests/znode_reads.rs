@@ -6,7 +6,7 @@ use super::zookeeper::{Told, create, request, serving};
 use crate::{MemoryLimits, Settings};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use torc_base::limits::{REPLY_BYTES_MAX, ZNODE_READS_BYTES_MAX};
+use torc_base::limits::{REPLY_BYTES_MAX, TURN_SEND_BYTES, ZNODE_READS_BYTES_MAX};
 use torc_net::zookeeper::Ask;
 
 const THROTTLED: i32 = -127;
@@ -75,6 +75,30 @@ fn of_many_reads_in_one_request_those_fail_that_would_be_too_much() {
     rig.run();
     let Some(Told::Answer(_, 0, frame)) = zk.told(&mut rig) else { panic!("an answer") };
     assert!(!frame.windows(8).any(|bytes| bytes == throttled));
+}
+
+/// Few reads may bring as much as many, and are made over turns as well.
+#[test]
+fn few_reads_of_much_take_turns_as_many_do() {
+    let mut rig = Rig::with(1, &serving(&settings()));
+    let mut zk = filled(&mut rig);
+    let mut other = Zk::with_timeout(&mut rig, 30_000);
+    rig.send_bytes(zk.client(), &multi_read(&["/big"; 200]));
+    let mut turns = 0;
+    let frame = loop {
+        other.send(&mut rig, &Ask::Ping);
+        rig.turn(0);
+        turns += 1;
+        assert!(turns < 1_000, "it is never answered");
+        if let Some(told) = zk.told(&mut rig) {
+            let Told::Answer(_, 0, frame) = told else { panic!("an answer") };
+            break frame;
+        }
+    };
+    assert!(frame.len() > ZNODE_READS_BYTES_MAX);
+    assert!(turns >= ZNODE_READS_BYTES_MAX / TURN_SEND_BYTES, "{turns} turns");
+    rig.run();
+    assert!(other.all(&mut rig).len() >= turns, "others are served meanwhile");
 }
 
 /// Reads that wait behind a change are all answered when it is there.

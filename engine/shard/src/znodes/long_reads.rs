@@ -1,8 +1,8 @@
 //! Reads whose answers are long, or not taken: they wait for their turn, or for their client, so that nobody else does.
 //!
 //! A line of requests is answered as far as it goes, and what stands in it may ask for a hundred times what the requests
-//! themselves take. So a turn makes so many bytes of long answers, whoever wants them; further ones stand in line, while short
-//! reads go on. No answer is made for a client that has much to take, and no long one while memory for answers is short.
+//! themselves take. So a turn makes so many bytes of long answers as its sum has left (`allowance.rs`), whoever wants them;
+//! further ones stand in line, while short reads go on. No answer is made for a client that has much to take, and no long one while memory for answers is short.
 
 use super::clients::Step;
 use super::{Around, Znodes};
@@ -15,7 +15,9 @@ use torc_net::zookeeper::{Request, decode};
 use torc_state::tree::Tree;
 
 /// What a name takes in an answer, besides its bytes, and what one of the znodes takes that are counted.
-const NAME_BYTES: usize = 32;
+pub(super) const NAME_BYTES: usize = 32;
+/// Bytes of long answers that cost a unit of the turn's sum.
+const BYTES_MADE: usize = 512;
 /// What is long, or is taken for it: more than reads may take together that are answered whatever has been sent.
 const LONG: usize = REPLY_BYTES_MAX + 1;
 
@@ -36,7 +38,10 @@ pub(super) enum Hold {
 #[derive(Default)]
 pub(super) struct LongReads {
     waiting: VecDeque<ConnId>,
-    left: usize,
+    /// Below 0: what the last one took beyond, which later turns have less, however much it is.
+    left: isize,
+    /// Of what is not left any more so much counts in the turn's sum already.
+    counted: isize,
     standstill: Standstill,
 }
 
@@ -44,7 +49,7 @@ impl LongReads {
     /// So much of the turn was taken, if it is much.
     pub(super) fn charge(&mut self, bytes: usize) {
         if bytes > PIECE_BYTES_MIN {
-            self.left = self.left.saturating_sub(bytes);
+            self.left -= bytes as isize;
         }
     }
 
@@ -55,8 +60,22 @@ impl LongReads {
 
     /// So much of the turn was taken, if it is much or not. False: there is nothing left of it.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
-        self.left = self.left.saturating_sub(bytes);
+        self.left -= bytes as isize;
         self.left > 0
+    }
+
+    /// What was made since this was last asked counts in the turn's sum.
+    fn count(&mut self, conns: &mut Conns) {
+        let made = std::mem::replace(&mut self.counted, self.left) - self.left;
+        conns.allowance.charge(usize::try_from(made).unwrap_or(0) / BYTES_MADE);
+    }
+
+    /// A new turn has so much for them.
+    fn begin_turn(&mut self, conns: &mut Conns) {
+        self.count(conns);
+        let due = TURN_SEND_BYTES.min(conns.allowance.part() * BYTES_MADE) as isize;
+        self.left = (self.left + due).min(due);
+        self.counted = self.left;
     }
 
     /// True if something waits for nothing but its turn.
@@ -65,7 +84,7 @@ impl LongReads {
     }
 
     fn is_over(&self, conns: &Conns) -> bool {
-        self.left == 0 || !self.waiting.is_empty() || conns.are_answers_full()
+        self.left <= 0 || !self.waiting.is_empty() || conns.are_answers_full()
     }
 }
 
@@ -176,9 +195,9 @@ impl Znodes {
 
     /// A new turn: those who have waited for it come first.
     pub(super) fn turn_reads(&mut self, around: &mut Around) {
-        self.long_reads.left = TURN_SEND_BYTES;
+        self.long_reads.begin_turn(around.conns);
         for _ in 0..self.long_reads.waiting.len() {
-            if self.long_reads.left == 0 || around.conns.are_answers_full() {
+            if self.long_reads.left <= 0 || around.conns.are_answers_full() {
                 break;
             }
             let Some(conn) = self.long_reads.waiting.pop_front() else { break };
@@ -188,8 +207,13 @@ impl Znodes {
                 self.advance_in_turn(around, conn);
             }
         }
+        self.long_reads.count(around.conns);
         let waits = !self.long_reads.waiting.is_empty() || !self.lists.is_empty();
         self.long_reads.standstill.note(around.now(), waits && around.conns.are_answers_full());
         around.conns.note_stuck(self.long_reads.standstill);
     }
 }
+
+#[cfg(test)]
+#[path = "long_reads_tests.rs"]
+mod tests;

@@ -3,17 +3,19 @@
 //! What a part has read is right as long as nothing of it is changed. If something is, it begins anew; one that begins too often,
 //! or whose client has changed something since that it is not to see, is made in one turn after all.
 
+use super::long_reads::NAME_BYTES;
 use super::reads::put_read_of_many;
 use super::{Around, Znodes};
 use crate::outbox::Piece;
 use torc_base::buf::Buf;
 use torc_base::ids::ConnId;
-use torc_base::limits::ZNODE_READS_BYTES_MAX;
+use torc_base::limits::{PIECE_BYTES_MIN, ZNODE_READS_BYTES_MAX};
 use torc_net::zookeeper::{ErrorCode, Head, Op, Ops, Outcome, Place, Reply};
-use torc_state::tree::{Body, Txn, path, stands_for};
+use torc_state::tree::{Body, Id, Tree, Txn, path, stands_for};
 
-/// Lists of no more reads are made at once.
+/// Lists of no more reads, and of no more bytes, about, are made at once.
 const SHORT: usize = 1_024;
+const SHORT_BYTES: usize = PIECE_BYTES_MIN;
 /// What a read costs besides the bytes of its answer.
 const READ_BYTES: usize = 128;
 /// One that has begun anew so often is made in one turn.
@@ -95,11 +97,30 @@ impl Changed {
     }
 }
 
+/// True if reads are few, and bring little.
+fn are_short(tree: &Tree, ids: &[Id<'_>], ops: &Ops<'_>) -> bool {
+    let number = |number: i32| usize::try_from(number).unwrap_or(0);
+    let mut bytes = 0;
+    ops.len() <= SHORT
+        && ops.clone().all(|op| {
+            let (Op::GetData(path) | Op::GetChildren(path)) = op else { unreachable!("not mixed with changes") };
+            let most = tree.exists(path, ids).map(|s| number(s.data_length).max(number(s.num_children) * NAME_BYTES));
+            bytes += most.unwrap_or(0);
+            bytes <= SHORT_BYTES
+        })
+}
+
 impl Znodes {
     /// Begins one if it is long. `None`: it is made at once.
-    pub(super) fn begin_reading(&mut self, conn: ConnId, head: Head, ops: &Ops<'_>) -> Option<Box<Reading>> {
+    pub(super) fn begin_reading(
+        &mut self,
+        tree: &Tree,
+        conn: ConnId,
+        head: Head,
+        ops: &Ops<'_>,
+    ) -> Option<Box<Reading>> {
         let client = self.clients.get(&conn)?;
-        if ops.len() <= SHORT || client.has_asked() {
+        if client.has_asked() || are_short(tree, &client.as_ids(), ops) {
             return None;
         }
         let (place, seen) = (ops.place(), self.changed.now());

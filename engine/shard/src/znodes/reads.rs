@@ -42,7 +42,7 @@ impl Znodes {
             return Some(one(bytes));
         }
         if let Request::MultiRead(ops) = &request
-            && let Some(reading) = self.begin_reading(conn, head, ops)
+            && let Some(reading) = self.begin_reading(around.tree(), conn, head, ops)
         {
             return self.go_on_reading(around, conn, frame, reading);
         }
