@@ -5,7 +5,9 @@ use crate::groups::{FetchRequest, Flow};
 use crate::mail::{Answer, Asker, FetchPart, Place, ReadFrom, Token};
 use crate::{CleanupPolicy, TopicConfig};
 use torc_base::ids::{GroupId, Index, NodeId, Offset, ShardId};
-use torc_base::limits::{DELETED_KEPT_SEGMENTS, LARGE_FRAME, OLD_BYTES_PRESSED, PEER_READ_BYTES, REPLICATE_BYTES_WINDOW};
+use torc_base::limits::{
+    DELETED_KEPT_SEGMENTS, LARGE_FRAME, OLD_BYTES_PRESSED, PEER_READ_BYTES, REPLICATE_BYTES_WINDOW,
+};
 
 const LOG: GroupId = GroupId(1031);
 
