@@ -294,20 +294,28 @@ impl Groups {
         let compacted = self.seen(id);
         let committed = self.groups[&id].raft.marks().committed;
         let filling = self.wal.filling();
-        let mut dirt = Dirt::default();
+        let (mut dirt, mut growing) = (Dirt::default(), 0);
         for run in self.wal.runs(id).iter().take_while(|run| run.first_index < until) {
             let age = Age(run.max_timestamp).time().map_or(i64::MAX, |time| wall.saturating_sub(time.0));
             let lag = if run.segment == filling { rules.min_lag_ms.max(FILLING_MS) } else { rules.min_lag_ms };
             if run.last_index < compacted {
                 dirt.clean += run.bytes;
-            } else if run.first_index.max(compacted) < committed && is_old(age, lag) && run.has_records() {
+            } else if run.first_index.max(compacted) >= committed || !run.has_records() {
+                continue;
+            } else if is_old(age, lag) {
                 dirt.dirty += run.bytes;
                 dirt.age_ms = dirt.age_ms.max(if age == i64::MAX { 0 } else { age });
+            } else if run.segment == filling && rules.max_lag_ms < i64::MAX {
+                growing += run.bytes;
             }
         }
         let watched = self.compaction.groups.get_mut(&id).expect("it is watched");
-        if dirt.dirty > 0 {
+        if dirt.dirty + growing > 0 {
             dirt.waited_ms = (out.now.mono.since(*watched.waits.get_or_insert(out.now.mono)) / 1_000_000) as i64;
+            // Only its newest record is known to be young: some of the others have waited for as long as they may.
+            if dirt.waited_ms > rules.max_lag_ms {
+                dirt.dirty += growing;
+            }
             dirt.age_ms = dirt.age_ms.max(dirt.waited_ms);
         } else if until == Index(u64::MAX) {
             watched.waits = None;

@@ -493,3 +493,27 @@ fn a_topic_that_is_written_seldom_is_compacted() {
     let records = check(&mut rig, client, &last, true);
     assert!(records <= 20, "{records} records: {:?}", rig.logs());
 }
+
+/// A partition that is written to all the time always has something young in the segment that is being filled. What is older than
+/// anything may be that waits for compaction is compacted all the same.
+#[test]
+fn a_partition_that_is_always_written_to_is_compacted_in_time() {
+    for max_lag in ["30000", "9223372036854775807"] {
+        let mut rig = Rig::with(1, &fast());
+        let client = rig.connect(0);
+        let config = [COMPACT, ("min.cleanable.dirty.ratio", "1.0"), ("max.compaction.lag.ms", max_lag)];
+        assert_eq!(rig.create(client, "t", 1, &config), 0);
+        let mut last = Last::new();
+        for second in 0..120 {
+            let timestamp = START_MS + second * 1_000;
+            let record = Record { timestamp, key: Some(b"k"), value: Some(b"v"), ..Record::default() };
+            let written = records::build(&[record; 10], &BuildOptions::default());
+            let answer = rig.produce(client, -1, "t", 0, &written);
+            assert_eq!(answer.error_code, 0);
+            last.insert("k".into(), (answer.base_offset + 9, Some("v".into())));
+            rig.pass(1_000);
+        }
+        let records = check(&mut rig, client, &last, true);
+        assert_eq!(records < 600, max_lag == "30000", "{records} of 1200 records at {max_lag}: {:?}", rig.logs());
+    }
+}
