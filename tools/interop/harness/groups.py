@@ -363,7 +363,8 @@ class Crowd:
         self.story.wait(everything, SESSION_S + PATIENCE_S)
         lost = sorted(record for record in missing if not self.in_hand(*record))
         error = f"{len(lost)} of {sum(ends)} records were never read: {'; '.join(map(self.around, lost[:3]))}" if lost else None
-        self.checks["crowd", self.name, "commits"] = self.clerk.eventually(list(map(str, ends)), "offsets", self.group, self.topic, self.PARTITIONS)
+        behind = self.clerk.eventually(list(map(str, ends)), "offsets", self.group, self.topic, self.PARTITIONS)
+        self.checks["crowd", self.name, "commits"] = behind and f"{behind}; {self.told_of_commits()}"
         with concurrent.futures.ThreadPoolExecutor(len(self.members)) as pool:
             for member, left in [(member, pool.submit(member.end)) for member in self.members]:
                 key = member.client.name, self.name, "leave"
@@ -374,6 +375,10 @@ class Crowd:
         self.clerk.ask("delete", self.topic)
         return error
 
+    def told_of_commits(self):
+        """What members say of commits that failed, the last one of each, and how each commits: nobody tries the last one again."""
+        last = [(member.client.name, member.plan["commit"], member.uncommitted[-1]) for member in self.members if member.uncommitted]
+        return f"commits that failed: {last or 'none'}; {[(member.client.name, member.plan['commit']) for member in self.members]}"
 
     def in_hand(self, partition, offset):
         """Whether a client that loses what it has in hand was the last to read the partition before this record."""

@@ -112,6 +112,7 @@ class Member(Process):
         pathlib.Path(path).write_text("".join(f"{key}\t{value}\n" for key, value in ({"topic": topic} | plan).items()))
         self.client, self.plan, self.hears = client, plan, hears
         self.assigned, self.records, self.committed, self.done, self.failed, self.garbled = None, [], {}, [], [], []
+        self.uncommitted = []  # why
         super().__init__(story, name, (*client.command, "group", bootstrap, path), self.hear)
 
     def hear(self, fields):
@@ -128,8 +129,8 @@ class Member(Process):
                 self.done.append(order)
             case ["failed", why]:
                 self.failed.append(why)
-            case ["uncommitted", _]:
-                pass
+            case ["uncommitted", why]:
+                self.uncommitted.append(why)
             case _:
                 self.garbled.append(f"printed {fields}")
         if self.hears:
