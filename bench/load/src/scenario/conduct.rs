@@ -49,6 +49,12 @@ pub fn all_runs(scenario: &Scenario, args: &RunArgs, build: Build, out: &mut dyn
     for target in scenario.targets.iter().filter(|target| target.fresh.is_none()) {
         servers.start(target)?;
     }
+    for target in &scenario.targets {
+        if let Some(command) = &target.warm {
+            print(out, &format!("{} warms up\n", target.name))?;
+            servers.command(command, &format!("warming up {}", target.name))?;
+        }
+    }
     let mut conduct = Conduct { scenario, args, build, servers, results };
     for round in 1..=args.repetitions(scenario) {
         conduct.round(round, out)?;

@@ -61,6 +61,8 @@ pub struct TargetSpec {
     pub start: Option<String>,
     /// A command that ends what `start` started.
     pub stop: Option<String>,
+    /// A command that loads the target once, before the first repetition, until what it compiles while it runs is compiled.
+    pub warm: Option<String>,
     /// Where `start` writes the process id of the server, or those of several.
     pub pid_file: Option<String>,
     /// Its data directory: what runs with `space` look at.
@@ -180,6 +182,9 @@ impl Scenario {
                 return Err(format!("two runs are called {name:?}"));
             }
             names.push(name);
+        }
+        for target in &scenario.targets {
+            target.fits_warm()?;
         }
         for (number, run) in scenario.runs.iter().enumerate() {
             scenario.fits(number, run).map_err(|what| format!("run {:?}: {what}", run.name))?;
@@ -331,6 +336,13 @@ impl TargetSpec {
     /// Whether it is a ZooKeeper.
     pub fn is_zookeeper(&self) -> bool {
         self.options.contains_key("server")
+    }
+
+    fn fits_warm(&self) -> Result<(), String> {
+        match self.warm.is_some() && self.fresh.is_some() {
+            true => Err(format!("target {:?} is started anew for each run, so it cannot be warmed up once", self.name)),
+            false => Ok(()),
+        }
     }
 
     fn fits_restart(&self, run: &RunSpec) -> Result<(), String> {

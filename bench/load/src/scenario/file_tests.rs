@@ -86,6 +86,7 @@ fn what_runs_refer_to_must_be_there() {
     assert!(refused("needs = [\"half\"]", "needs = [\"whole\"]").contains("\"whole\""));
     assert!(refused("data = \"{dir}/b\"\n", "").contains("where its data is"));
     assert!(refused("serve = \"serve b\"\n", "").contains("how it is started"));
+    assert!(refused("serve = \"serve b\"\n", "warm = \"load\"\nfresh = \"clean\"\n").contains("warmed up once"));
     assert!(refused("name = \"read\"", "name = \"slow\"").contains("two runs"));
     assert!(refused("for = \"2s\"", "for = \"two\"").contains("\"two\""));
     assert!(refused("1MiB", "1MoB").contains("1MoB"));
