@@ -13,7 +13,7 @@ use torc_consensus::Append;
 use torc_net::kafka::records::{self, BuildOptions};
 use torc_state::partition::{Incoming, Sequenced};
 use torc_state::retention::Age;
-use torc_wal::Entry;
+use torc_wal::{Entry, Item};
 
 /// A batch that wants its place in a log.
 #[derive(Debug)]
@@ -72,9 +72,10 @@ pub fn incoming(header: &Batch) -> Incoming {
     Incoming { records: header.last_offset_delta as u32 + 1, producer, max_timestamp: header.max_timestamp }
 }
 
-/// False for a batch of the log, of so many offsets, of which compaction has taken or noted something.
-pub fn is_as_it_came(bytes: &[u8], offsets: u32) -> bool {
-    header(bytes).is_ok_and(|batch| batch.records as u32 == offsets && batch.delete_horizon().is_none())
+/// False for an entry with a batch of which compaction has taken or noted something.
+pub fn is_as_it_came(item: &Item) -> bool {
+    let is_whole = |batch: Batch| batch.records as u32 == item.records && batch.delete_horizon().is_none();
+    item.kind != kind::RECORDS || header(&item.bytes).is_ok_and(is_whole)
 }
 
 /// The header of a batch of the log.

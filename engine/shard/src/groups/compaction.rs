@@ -297,12 +297,11 @@ impl Groups {
         let (mut dirt, mut growing) = (Dirt::default(), 0);
         for run in self.wal.runs(id).iter().take_while(|run| run.first_index < until) {
             let age = Age(run.max_timestamp).time().map_or(i64::MAX, |time| wall.saturating_sub(time.0));
-            let lag = if run.segment == filling { rules.min_lag_ms.max(FILLING_MS) } else { rules.min_lag_ms };
             if run.last_index < compacted {
                 dirt.clean += run.bytes;
             } else if run.first_index.max(compacted) >= committed || !run.has_records() {
                 continue;
-            } else if is_old(age, lag) {
+            } else if is_old(age, rules, run.segment == filling) {
                 dirt.dirty += run.bytes;
                 dirt.age_ms = dirt.age_ms.max(if age == i64::MAX { 0 } else { age });
             } else if run.segment == filling && rules.max_lag_ms < i64::MAX {
@@ -558,9 +557,10 @@ impl Groups {
     }
 }
 
-/// True if records of that age have stayed for so long. Where none have to stay nothing is too young, not even what a client's clock
-/// puts into times to come: all behind it would wait for them.
-fn is_old(age_ms: i64, lag_ms: i64) -> bool {
+/// True if records of that age have stayed for as long as the rules say, or for longer while their segment is being filled. Where none
+/// have to stay nothing is too young, not even what a client's clock puts into times to come: all behind it would wait for them.
+fn is_old(age_ms: i64, rules: &Rules, is_filling: bool) -> bool {
+    let lag_ms = if is_filling { rules.min_lag_ms.max(FILLING_MS) } else { rules.min_lag_ms };
     lag_ms <= 0 || age_ms >= lag_ms
 }
 
@@ -607,9 +607,8 @@ impl Done {
 impl Job {
     /// True if the entry's records may be compacted: they are old enough.
     fn may_note(&self, item: &Item) -> bool {
-        let lag =
-            if item.index >= self.filling { self.rules.min_lag_ms.max(FILLING_MS) } else { self.rules.min_lag_ms };
-        let old = |time: Wall| is_old(self.now.0.saturating_sub(time.0), lag);
+        let is_filling = item.index >= self.filling;
+        let old = |time: Wall| is_old(self.now.0.saturating_sub(time.0), &self.rules, is_filling);
         Age(item.max_timestamp).time().is_none_or(old)
     }
 

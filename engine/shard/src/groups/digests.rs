@@ -68,7 +68,7 @@ impl Digests {
     pub(super) fn received(&mut self, e: &Item) {
         let (at, range) = ((e.term, e.index), (e.first_offset, e.records));
         // Whoever leads may have told the digest of what compaction has taken something of since.
-        let is_whole = e.kind != kind::RECORDS || batch::is_as_it_came(&e.bytes, e.records);
+        let is_whole = batch::is_as_it_came(e);
         self.push(e.index, of_entry(e.kind, at, range, e.body_crc).filter(|_| is_whole));
     }
 

@@ -367,7 +367,7 @@ impl Groups {
         let Some(job) = self.mends.job.as_mut().filter(|job| (job.id, job.next) == (id, item.index)) else {
             return Ok(());
         };
-        let is_whole = item.kind != kind::RECORDS || batch::is_as_it_came(&item.bytes, item.records);
+        let is_whole = batch::is_as_it_came(&item);
         if item.kind == kind::HOLE || compacted && !is_whole && item.index >= self.wal.compacted(id) {
             return Err(Said::Gone);
         }
