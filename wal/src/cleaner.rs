@@ -489,9 +489,10 @@ impl Cleaner {
         let footer = pass.footer.get_or_insert_with(|| {
             let segment = parts.segments.get(id).expect("a victim is pinned");
             let length = segment.footer().expect("victims have footers");
-            Loading::new(segment.header, self.pool.take(length as usize).expect("the pool has no limit"))
+            let memory = self.pool.take(length as usize).expect("the pool has no limit");
+            Loading::new(segment.header, segment.known_end(), memory)
         });
-        let read = footer.next();
+        let read = footer.next(&self.pool);
         self.ask(read, parts);
         Next::Again
     }
@@ -664,6 +665,11 @@ impl Cleaner {
             Ok(None) => {}
             Ok(Some(footer)) => {
                 let header = parts.segments.get(id).expect("a victim is pinned").header;
+                if !footer.is_whole() {
+                    let refusal = pass.footer.as_ref().expect("it was being read").refusal();
+                    return self.leave_alone(id, &refusal, parts);
+                }
+                parts.out.extend(footer.remark().map(|text| Outcome::Log(Level::Warn, text)));
                 pass.footer = None;
                 pass.victims.push(Victim::new(header, footer));
             }

@@ -5,7 +5,7 @@ use crate::batch::{self, Descriptor};
 use crate::directory::Directory;
 use crate::error::WalError;
 use crate::flight::{check_table, corrupt, descriptor};
-use crate::footers::Footer;
+use crate::footers::{Footer, Intact};
 use crate::index::{EXTENT_BYTES, Extent};
 use crate::segment::Header;
 use std::ops::Range;
@@ -28,51 +28,60 @@ const JOIN_BYTES: u64 = 32 << 10;
 #[derive(Debug)]
 pub(crate) struct Victim {
     pub(crate) header: Header,
-    /// Extents as they lie in the footer: by group, each group's in rising order.
-    extents: Buf,
-    count: usize,
-    /// Where the batches end.
-    end: u32,
-    /// The extents of the group that is being planned, or of the next one.
+    /// By group, each group's extents in rising order.
+    footer: Footer,
+    /// The group that was planned last, and its extents: of those of the footer as it lies on disk, or of the group's own.
+    entered: Option<GroupId>,
     range: Range<usize>,
 }
 
 impl Victim {
+    /// `footer` is whole.
     pub(crate) fn new(header: Header, footer: Footer) -> Victim {
-        let Footer { bytes: extents, extents: count, end } = footer;
-        Victim { header, extents, count, end, range: 0..0 }
-    }
-
-    fn group(&self, number: usize) -> GroupId {
-        let at = number * EXTENT_BYTES;
-        GroupId(u64::from_le_bytes(self.extents[at..at + 8].try_into().expect("eight bytes")))
+        Victim { header, footer, entered: None, range: 0..0 }
     }
 
     fn extent(&self, number: usize) -> Result<Extent, WalError> {
-        Extent::decode(&self.extents[number * EXTENT_BYTES..], self.end)
-            .ok_or_else(|| corrupt("an extent of the footer makes no sense", &self.header, self.header.bytes, None))
-    }
-
-    /// The first of the numbers in `range` that `is_before` is not true of; it is true of the ones before that.
-    fn first(&self, range: Range<usize>, mut is_before: impl FnMut(usize) -> bool) -> usize {
-        let (mut low, mut high) = (range.start, range.end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if is_before(middle) { low = middle + 1 } else { high = middle }
-        }
-        low
+        let found = match &self.footer {
+            Footer::Intact(footer) => Extent::decode(&footer.bytes[number * EXTENT_BYTES..], footer.end),
+            Footer::Rebuilt(rebuilt) => self.entered.and_then(|group| rebuilt.index().of(group).get(number)).copied(),
+        };
+        found.ok_or_else(|| corrupt("an extent of the footer makes no sense", &self.header, self.header.bytes, None))
     }
 
     /// The next group that has extents here.
     fn next_group(&self) -> Option<GroupId> {
-        (self.range.end < self.count).then(|| self.group(self.range.end))
+        match &self.footer {
+            Footer::Intact(footer) => (self.range.end < footer.extents).then(|| group_of(footer, self.range.end)),
+            Footer::Rebuilt(rebuilt) => rebuilt.index().behind(self.entered),
+        }
     }
 
     fn enter(&mut self, group: GroupId) {
-        let start = self.first(self.range.end..self.count, |number| self.group(number) < group);
-        let end = self.first(start..self.count, |number| self.group(number) <= group);
-        self.range = start..end;
+        self.entered = Some(group);
+        self.range = match &self.footer {
+            Footer::Intact(footer) => {
+                let start = first(self.range.end..footer.extents, |number| group_of(footer, number) < group);
+                start..first(start..footer.extents, |number| group_of(footer, number) <= group)
+            }
+            Footer::Rebuilt(rebuilt) => 0..rebuilt.index().of(group).len(),
+        };
     }
+}
+
+fn group_of(footer: &Intact, number: usize) -> GroupId {
+    let at = number * EXTENT_BYTES;
+    GroupId(u64::from_le_bytes(footer.bytes[at..at + 8].try_into().expect("eight bytes")))
+}
+
+/// The first of the numbers in `range` that `is_before` is not true of; it is true of the ones before that.
+fn first(range: Range<usize>, mut is_before: impl FnMut(usize) -> bool) -> usize {
+    let (mut low, mut high) = (range.start, range.end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
 }
 
 /// How far the plan has come.
@@ -196,17 +205,17 @@ impl Slice {
                 planner.next = run.last_index.next();
                 continue;
             };
-            let first = run.first_index.max(known.first).max(planner.next);
-            let mut cover_first = first;
+            let from = run.first_index.max(known.first).max(planner.next);
+            let mut cover_first = from;
             let v = &victims[victim];
             let bad = |error| (victim, error);
-            let mut number = v.first(v.range.clone(), |n| v.extent(n).is_ok_and(|e| e.last_index() < first));
+            let mut number = first(v.range.clone(), |n| v.extent(n).is_ok_and(|e| e.last_index() < from));
             while number < v.range.end {
                 let extent = v.extent(number).map_err(bad)?;
                 if extent.first_index > run.last_index {
                     break;
                 }
-                let (first, last) = (extent.first_index.max(first), extent.last_index().min(run.last_index));
+                let (first, last) = (extent.first_index.max(from), extent.last_index().min(run.last_index));
                 let behind = if number + 1 < v.range.end { Some(v.extent(number + 1).map_err(bad)?) } else { None };
                 let goes_on = behind.is_some_and(|behind| behind.first_index <= run.last_index);
                 let cover_last = if goes_on { last } else { run.last_index };

@@ -9,6 +9,8 @@ use torc_base::io::DiskError;
 pub enum WalError {
     /// Bytes on disk are not those that were written.
     Corrupt(Box<Corruption>),
+    /// The disk does not give these bytes: perhaps for the moment, perhaps never again.
+    Unreadable(Box<Corruption>),
     /// The disk refused an operation.
     Disk {
         /// What was being done.
@@ -64,6 +66,7 @@ impl fmt::Display for WalError {
             WalError::Corrupt(found) => {
                 write!(f, "corrupt log: {found}; restore this shard's directory from a copy or from a replica")
             }
+            WalError::Unreadable(found) => write!(f, "{found}; check the disk"),
             WalError::Disk { doing, file, error } if file.is_empty() => {
                 write!(f, "{doing}: {error}; {}, then restart", error.cure())
             }

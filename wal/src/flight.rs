@@ -145,7 +145,7 @@ fn checked_at_once(parts: &[Part], tables: &mut Tables) -> usize {
 }
 
 /// Keeps the first `count` extents.
-fn keep(parts: &mut Vec<Part>, mut count: usize) {
+pub(crate) fn keep(parts: &mut Vec<Part>, mut count: usize) {
     parts.retain_mut(|part| {
         part.extents.truncate(count);
         count -= part.extents.len();
@@ -176,6 +176,11 @@ impl Flight {
         panic!("a flight has no part {part}");
     }
 
+    /// How many it brings.
+    pub(crate) fn extents(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.extents.len()).sum()
+    }
+
     /// True if it reads from this segment: its file must stay as it is.
     pub(crate) fn touches(&self, segment: SegmentId) -> bool {
         self.pieces.iter().any(|piece| piece.segment.segment == segment)
@@ -188,11 +193,21 @@ impl Flight {
         let mut items = Vec::with_capacity(entries);
         for piece in &self.pieces {
             if let Err(damage) = piece.verify(tables, &mut items) {
-                // A place that a failed read should have filled is no damage.
-                return (items, Some(self.error.unwrap_or(damage)));
+                return (items, Some(unread(self.error, damage)));
             }
         }
         (items, None)
+    }
+}
+
+/// What is missing since the disk did not give it is no damage, as long as the disk may give it the next time.
+fn unread(error: Option<WalError>, missing: WalError) -> WalError {
+    match (error, missing) {
+        (Some(WalError::Disk { error: error @ DiskError::Io(_), .. }), WalError::Corrupt(mut found)) => {
+            found.what = format!("a part of the log cannot be read: {error}");
+            WalError::Unreadable(found)
+        }
+        (error, missing) => error.unwrap_or(missing),
     }
 }
 
@@ -251,6 +266,9 @@ impl Piece {
 /// Checks header and descriptors of the extent's batch, which are all of `table`.
 pub(crate) fn check_table(segment: &Header, extent: &Extent, table: &[u8]) -> Result<batch::Header, WalError> {
     let bad = |what: &str| bad_batch(segment, extent, what);
+    if extent.is_lost() {
+        return Err(bad("the footer is damaged, and no whole batch has what it knew of"));
+    }
     let (header, _) = batch::Header::decode(table).ok_or_else(|| bad("a batch header's checksum is wrong"))?;
     check_place(segment, extent, &header)?;
     if !batch::table_matches(&header, table) {

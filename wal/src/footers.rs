@@ -1,11 +1,13 @@
-//! Extents of sealed segments, loaded from their footers on demand.
+//! Extents of sealed segments, loaded from their footers on demand; from their batches where the footer is damaged.
 
+use crate::directory::Directory;
 use crate::error::WalError;
 use crate::flight::corrupt;
 use crate::index::{EXTENT_BYTES, Extent};
+use crate::rebuild::{End, Rebuild, Rebuilt};
 use crate::segment::{Header, Trailer, footer_bytes, footer_piece};
 use std::collections::BTreeMap;
-use torc_base::buf::{Buf, BufMut};
+use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::crc::extend;
 use torc_base::ids::{GroupId, Index, SegmentId};
 use torc_base::io::{DiskError, DiskKind, DiskOk};
@@ -14,10 +16,18 @@ use torc_base::limits::PAGE;
 /// Memory for footers.
 pub(crate) const FOOTERS_BYTES: usize = 24 << 20;
 
+/// What a footer says.
+#[derive(Debug)]
+pub(crate) enum Footer {
+    Intact(Intact),
+    /// It is damaged.
+    Rebuilt(Rebuilt),
+}
+
 /// A footer as it lies on disk, checked. Extents are decoded when they are looked at: a segment of small entries has hundreds of thousands, of
 /// which a reader wants some.
 #[derive(Debug)]
-pub(crate) struct Footer {
+pub(crate) struct Intact {
     pub(crate) bytes: Buf,
     pub(crate) extents: usize,
     /// Where the segment's batches end.
@@ -25,10 +35,16 @@ pub(crate) struct Footer {
 }
 
 /// A footer on its way from the disk, one piece at a time: first the end of the file, whose trailer says what the rest must be, then the
-/// others from the footer's beginning on. What has come is checked piece by piece, so that no turn has to look at all of it.
+/// others from the footer's beginning on. What has come is checked piece by piece, so that no turn has to look at all of it. Where something
+/// is wrong with it, it is made again from the batches.
 #[derive(Debug)]
 pub(crate) struct Loading {
     pub(crate) segment: Header,
+    /// Where the batches end, if that is known.
+    end: Option<End>,
+    rebuild: Option<Box<Rebuild>>,
+    /// What the disk said instead of giving a part of it.
+    unread: Option<DiskError>,
     bytes: usize,
     /// Memory for what has not been asked for: the end, and what lies before it.
     last: Option<BufMut>,
@@ -44,13 +60,16 @@ pub(crate) struct Loading {
 }
 
 impl Loading {
-    /// The footer that ends the file of this segment. `memory` is as long as that.
-    pub(crate) fn new(segment: Header, memory: BufMut) -> Loading {
+    /// The footer that ends the file of this segment, whose batches are known to end at `end`. `memory` is as long as that.
+    pub(crate) fn new(segment: Header, end: Option<End>, memory: BufMut) -> Loading {
         let bytes = memory.len();
         let mut last = memory;
         let rest = last.split_to((bytes - 1) / footer_piece(segment.bytes) * footer_piece(segment.bytes));
         Loading {
             segment,
+            end,
+            rebuild: None,
+            unread: None,
             bytes,
             last: Some(last),
             rest,
@@ -70,11 +89,14 @@ impl Loading {
 
     /// Bytes of the piece that is under way.
     pub(crate) fn asked(&self) -> usize {
-        self.asked
+        self.rebuild.as_ref().map_or(self.asked, |rebuild| rebuild.asked())
     }
 
     /// Reads the next piece. There is one until [`Loading::take`] has given the footer, or an error.
-    pub(crate) fn next(&mut self) -> DiskKind {
+    pub(crate) fn next(&mut self, pool: &Pool) -> DiskKind {
+        if let Some(rebuild) = &mut self.rebuild {
+            return rebuild.next(pool);
+        }
         let (bytes, at) = match self.last.take() {
             Some(last) => (last, self.rest.len()),
             None => {
@@ -90,20 +112,46 @@ impl Loading {
     /// A piece has come: the footer, if it was the last one.
     ///
     /// # Errors
-    /// The disk's, or what has come is not an intact footer of this segment.
+    /// The disk's. (A place of the footer that cannot be read is damage.)
     pub(crate) fn take(&mut self, result: Result<DiskOk, DiskError>) -> Result<Option<Footer>, WalError> {
         let piece = match result {
-            Ok(DiskOk::Read { bytes }) => bytes.freeze(),
+            Ok(DiskOk::Read { bytes }) => Some(bytes.freeze()),
             Ok(other) => panic!("a read ended with {other:?}"),
+            Err(error @ DiskError::Io(_)) if self.rebuild.is_none() => {
+                self.unread = Some(error);
+                None
+            }
             Err(error) => {
                 return Err(WalError::Disk { doing: "read", file: self.segment.slot.file_name(), error });
             }
         };
-        let at = self.segment.bytes - self.bytes as u64;
-        self.accept(piece).ok_or_else(|| corrupt("the footer is damaged", &self.segment, at, None))
+        if let (Some(rebuild), Some(piece)) = (&mut self.rebuild, &piece) {
+            rebuild.take(piece);
+        } else if let Some(accepted) = piece.and_then(|piece| self.accept(piece)) {
+            return Ok(accepted.map(Footer::Intact));
+        } else {
+            self.begin_anew();
+        }
+        let over = self.rebuild.take_if(|rebuild| rebuild.is_over());
+        Ok(over.map(|rebuild| Footer::Rebuilt(rebuild.finish())))
     }
 
-    fn accept(&mut self, piece: Buf) -> Option<Option<Footer>> {
+    /// Why a footer that was made again, and may lack something, is of no use to somebody.
+    pub(crate) fn refusal(&self) -> WalError {
+        let at = self.segment.bytes - PAGE as u64;
+        match corrupt("the footer is damaged, and so may be batches", &self.segment, at, None) {
+            WalError::Corrupt(found) if self.unread.is_some() => WalError::Unreadable(found),
+            damaged => damaged,
+        }
+    }
+
+    /// The footer is of no use.
+    fn begin_anew(&mut self) {
+        (self.front, self.back, self.last) = (None, None, None);
+        self.rebuild = Some(Box::new(Rebuild::new(self.segment, self.end, self.bytes)));
+    }
+
+    fn accept(&mut self, piece: Buf) -> Option<Option<Intact>> {
         if piece.len() != self.asked {
             return None;
         }
@@ -116,8 +164,11 @@ impl Loading {
         } else {
             let trailer = Trailer::decode(&piece[piece.len() - PAGE..])?;
             let header = &self.segment;
-            let belongs = trailer.segment == header.segment && trailer.salt == header.salt;
-            if !belongs || footer_bytes(trailer.extents as usize) != self.bytes {
+            if trailer.segment != header.segment || trailer.salt != header.salt {
+                return None;
+            }
+            self.end = Some(End::said_by(&trailer));
+            if footer_bytes(trailer.extents as usize) != self.bytes {
                 return None;
             }
             self.back = Some((trailer, piece));
@@ -135,7 +186,7 @@ impl Loading {
             Some(front) => assert!(front.join(&back), "pieces of one block of memory"),
             None => bytes = Some(back),
         }
-        Some(bytes.map(|bytes| Footer { bytes, extents: trailer.extents as usize, end: trailer.end }))
+        Some(bytes.map(|bytes| Intact { bytes, extents: trailer.extents as usize, end: trailer.end }))
     }
 
     /// Checks the extents that come next, of `count` in all.
@@ -155,6 +206,38 @@ impl Loading {
 }
 
 impl Footer {
+    /// What a person is to know of it.
+    pub(crate) fn remark(&self) -> Option<String> {
+        match self {
+            Footer::Intact(_) => None,
+            Footer::Rebuilt(rebuilt) => Some(rebuilt.remark()),
+        }
+    }
+
+    /// True if it says all that was ever put down in it.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Footer::Intact(_) => true,
+            Footer::Rebuilt(rebuilt) => rebuilt.is_whole(),
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Footer::Intact(intact) => intact.bytes.block_bytes(),
+            Footer::Rebuilt(rebuilt) => rebuilt.memory(),
+        }
+    }
+
+    fn of(&mut self, group: GroupId, directory: &Directory) -> Extents<'_> {
+        match self {
+            Footer::Intact(intact) => intact.of(group),
+            Footer::Rebuilt(rebuilt) => Extents::Decoded(rebuilt.of(group, directory)),
+        }
+    }
+}
+
+impl Intact {
     fn of(&self, group: GroupId) -> Extents<'_> {
         let all = self.lying(0, self.extents);
         let first = all.partition_point(|extent| extent.group < group);
@@ -213,10 +296,19 @@ impl<'a> Extents<'a> {
     }
 }
 
+/// A footer in memory.
+#[derive(Debug)]
+struct Kept {
+    footer: Footer,
+    bytes: usize,
+    /// When it was last used.
+    used: u64,
+}
+
 /// The most recently used footers.
 #[derive(Debug, Default)]
 pub(crate) struct Footers {
-    loaded: BTreeMap<SegmentId, (Footer, u64)>,
+    loaded: BTreeMap<SegmentId, Kept>,
     bytes: usize,
     clock: u64,
 }
@@ -228,33 +320,33 @@ impl Footers {
     }
 
     /// A group's extents in a segment whose footer is loaded.
-    pub(crate) fn of(&mut self, segment: SegmentId, group: GroupId) -> Option<Extents<'_>> {
-        self.get(segment).map(|footer| footer.of(group))
+    pub(crate) fn of(&mut self, segment: SegmentId, group: GroupId, directory: &Directory) -> Option<Extents<'_>> {
+        self.get(segment).map(|footer| footer.of(group, directory))
     }
 
-    fn get(&mut self, segment: SegmentId) -> Option<&Footer> {
+    fn get(&mut self, segment: SegmentId) -> Option<&mut Footer> {
         self.clock += 1;
-        let (footer, used) = self.loaded.get_mut(&segment)?;
-        *used = self.clock;
-        Some(footer)
+        let kept = self.loaded.get_mut(&segment)?;
+        kept.used = self.clock;
+        Some(&mut kept.footer)
     }
 
     /// Adds one; the longest unused go when there is too much. The new one stays, however large.
     pub(crate) fn insert(&mut self, segment: SegmentId, footer: Footer) {
         self.remove(segment);
-        let bytes = footer.bytes.block_bytes();
+        let bytes = footer.memory();
         while self.bytes + bytes > FOOTERS_BYTES {
-            let Some(oldest) = self.loaded.iter().min_by_key(|(_, (_, used))| *used).map(|(&id, _)| id) else { break };
+            let Some(oldest) = self.loaded.iter().min_by_key(|(_, kept)| kept.used).map(|(&id, _)| id) else { break };
             self.remove(oldest);
         }
         self.clock += 1;
         self.bytes += bytes;
-        self.loaded.insert(segment, (footer, self.clock));
+        self.loaded.insert(segment, Kept { footer, bytes, used: self.clock });
     }
 
     pub(crate) fn remove(&mut self, segment: SegmentId) {
-        if let Some((footer, _)) = self.loaded.remove(&segment) {
-            self.bytes -= footer.bytes.block_bytes();
+        if let Some(kept) = self.loaded.remove(&segment) {
+            self.bytes -= kept.bytes;
         }
     }
 }

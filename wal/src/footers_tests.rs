@@ -47,28 +47,40 @@ fn header(bytes: u64) -> Header {
     Header { segment: SEGMENT, slot: Slot(1), salt: SALT, bytes }
 }
 
-/// Reads a footer at the end of a file, and how many pieces it came in. `fails`: this piece, counted from 1.
-fn load(header: Header, bytes: &[u8], fails: usize) -> (Result<Footer, WalError>, usize) {
-    let memory = Pool::new(usize::MAX, 0).take(bytes.len()).expect("there is no limit");
-    let mut loading = Loading::new(header, memory);
+/// Reads a footer at the end of a file, and how many pieces came of it before it was found damaged, if it was. `fails`: this piece, counted
+/// from 1.
+fn load(header: Header, bytes: &[u8], fails: usize) -> (Option<Intact>, usize) {
+    let pool = Pool::new(usize::MAX, 0);
+    let mut loading = Loading::new(header, None, pool.take(bytes.len()).expect("there is no limit"));
     for pieces in 1.. {
-        let DiskKind::Read { file, at, bytes: mut piece } = loading.next() else { panic!("it is read") };
+        let DiskKind::Read { file, at, bytes: mut piece } = loading.next(&pool) else { panic!("it is read") };
         assert_eq!((file, piece.len()), (header.slot.file(), loading.asked()));
         assert!(piece.len() <= footer_piece(header.bytes), "{} bytes at once", piece.len());
         let start = bytes.len() - (header.bytes - at) as usize;
         piece.copy_from_slice(&bytes[start..start + loading.asked()]);
         let failed = pieces == fails;
         match loading.take(if failed { Err(DiskError::Io(5)) } else { Ok(DiskOk::Read { bytes: piece }) }) {
+            Ok(None) if loading.rebuild.is_some() => return (None, pieces),
             Ok(None) => {}
-            Ok(Some(footer)) => return (Ok(footer), pieces),
-            Err(error) => return (Err(error), pieces),
+            Ok(Some(Footer::Intact(footer))) => return (Some(footer), pieces),
+            other => panic!("{other:?}"),
         }
     }
     unreachable!()
 }
 
-fn loaded(bytes: &[u8]) -> Option<Footer> {
-    load(header(1 << 40), bytes, 0).0.ok()
+fn loaded(bytes: &[u8]) -> Option<Intact> {
+    load(header(1 << 40), bytes, 0).0
+}
+
+#[test]
+fn what_the_disk_lacks_is_no_damage() {
+    let whole = footer(&index(1, 1));
+    let pool = Pool::new(usize::MAX, 0);
+    let mut loading = Loading::new(header(FILE), None, pool.take(whole.len()).expect("there is no limit"));
+    drop(loading.next(&pool));
+    let result = loading.take(Err(DiskError::NoMemory));
+    assert!(matches!(result, Err(WalError::Disk { error: DiskError::NoMemory, .. })), "{result:?}");
 }
 
 #[test]
@@ -94,7 +106,7 @@ fn a_group_finds_in_a_footer_what_the_index_had_that_it_was_made_of() {
 fn what_is_no_footer_of_this_segment_or_out_of_order_is_none() {
     let whole = footer(&index(3, 5));
     assert!(loaded(&whole).is_some());
-    let of = |header| load(header, &whole, 0).0.is_ok();
+    let of = |header| load(header, &whole, 0).0.is_some();
     assert!(of(header(FILE)));
     assert!(!of(Header { segment: SegmentId(8), ..header(FILE) }));
     assert!(!of(Header { salt: SALT + 1, ..header(FILE) }));
@@ -129,13 +141,13 @@ fn a_footer_that_comes_in_pieces_is_what_it_is_as_a_whole() {
         assert_eq!(found.of(GroupId(3)).from(0).collect::<Vec<_>>(), index.of(GroupId(3)));
         for piece in 1..=pieces {
             let (found, came) = load(header(FILE), &whole, piece);
-            assert!(matches!(found, Err(WalError::Disk { .. })), "piece {piece} of {pieces}");
-            assert_eq!(came, piece, "nothing more is asked for");
+            assert!(found.is_none(), "piece {piece} of {pieces}");
+            assert_eq!(came, piece, "nothing more of it is asked for");
         }
         for at in (0..whole.len()).step_by(509).chain([whole.len() - PAGE + 20]) {
             let mut flipped = whole.clone();
             flipped[at] ^= 1;
-            let sound = load(header(FILE), &flipped, 0).0.is_ok();
+            let sound = load(header(FILE), &flipped, 0).0.is_some();
             // What lies behind the trailer in its page says nothing.
             assert_eq!(sound, at >= whole.len() - PAGE + 56, "byte {at} of {}", whole.len());
         }
@@ -172,12 +184,13 @@ fn the_longest_unused_goes_and_the_newest_stays_however_large() {
     let small = footer(&index(1, 1));
     let large = footer(&index(1, (FOOTERS_BYTES / EXTENT_BYTES) as u64 + 1));
     let mut footers = Footers::default();
-    let loaded = |bytes: &[u8]| loaded(bytes).expect("it is whole");
+    let loaded = |bytes: &[u8]| Footer::Intact(loaded(bytes).expect("it is whole"));
+    let known = Directory::default();
     footers.insert(SegmentId(1), loaded(&small));
     footers.insert(SegmentId(2), loaded(&small));
-    assert!(footers.of(SegmentId(1), GroupId(3)).is_some());
+    assert!(footers.of(SegmentId(1), GroupId(3), &known).is_some());
     footers.insert(SegmentId(3), loaded(&large));
-    let kept = |footers: &mut Footers| [1, 2, 3].map(|id| footers.of(SegmentId(id), GroupId(3)).is_some());
+    let kept = |footers: &mut Footers| [1, 2, 3].map(|id| footers.of(SegmentId(id), GroupId(3), &known).is_some());
     assert_eq!(kept(&mut footers), [false, false, true]);
     footers.insert(SegmentId(1), loaded(&small));
     assert_eq!(kept(&mut footers), [true, false, false]);

@@ -4,6 +4,7 @@ use crate::batch::{self, Descriptor};
 use crate::bytes::{Get, Put};
 use crate::segment::is_cold;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use torc_base::ids::{GroupId, Index, Offset};
 use torc_base::limits::{BATCH_ENTRIES_MAX, PAGE};
 
@@ -76,6 +77,37 @@ impl Extent {
         let end = (upto.min(self.last_index()).get() + 1).saturating_sub(self.first_index.get());
         let first = u64::from(self.descriptor);
         (first + start.min(end)) as usize..(first + end) as usize
+    }
+
+    /// Entries that should be in the segment, from `first` on with `absent` behind it, and that no batch has any more: one is missing
+    /// at `batch`.
+    pub(crate) fn lost(
+        group: GroupId,
+        (first_index, first_offset, end_offset, max_timestamp): (Index, Offset, Offset, i64),
+        batch: u32,
+        absent: u32,
+    ) -> Extent {
+        let (descriptor, count, batch_count, length) = (0, 1, 0, 0);
+        let payload = batch + batch::table_end(0) as u32;
+        Extent {
+            group,
+            first_index,
+            first_offset,
+            end_offset,
+            max_timestamp,
+            batch,
+            payload,
+            length,
+            descriptor,
+            count,
+            batch_count,
+            absent,
+        }
+    }
+
+    /// True if it has no batch.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.batch_count == 0
     }
 
     fn of(at: u32, batch_count: u16, number: usize, d: &Descriptor) -> Extent {
@@ -216,6 +248,18 @@ impl SegmentIndex {
     /// A group's extents.
     pub fn of(&self, group: GroupId) -> &[Extent] {
         self.groups.get(&group).map_or(&[], Vec::as_slice)
+    }
+
+    /// Puts a group's extents in the place of those that it has.
+    pub(crate) fn set(&mut self, group: GroupId, extents: Vec<Extent>) {
+        self.len += extents.len();
+        self.len -= self.groups.insert(group, extents).map_or(0, |before| before.len());
+    }
+
+    /// The first group with extents behind this one.
+    pub(crate) fn behind(&self, group: Option<GroupId>) -> Option<GroupId> {
+        let from = group.map_or(Bound::Unbounded, Bound::Excluded);
+        self.groups.range((from, Bound::Unbounded)).next().map(|(id, _)| *id)
     }
 
     /// The groups that have extents.

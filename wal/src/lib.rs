@@ -15,6 +15,7 @@ mod footers;
 mod index;
 mod outcome;
 mod reads;
+mod rebuild;
 mod recovery;
 mod removals;
 mod search;

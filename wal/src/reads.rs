@@ -3,7 +3,7 @@
 use crate::ahead::{Ahead, CHUNK_BYTES_MIN, Held, Reach, Wish};
 use crate::entry::Item;
 use crate::error::WalError;
-use crate::flight::{FLIGHT_BYTES_MAX, Flight, RANGES_MAX, Ticket};
+use crate::flight::{FLIGHT_BYTES_MAX, Flight, RANGES_MAX, Ticket, keep};
 use crate::footers::{FOOTERS_BYTES, Footer, Footers, Loading};
 use crate::outcome::{Claim, From, Outcome, ReadId, Share, Stats};
 use crate::search::{Goal, Part, Plan, Sources, View, fetched};
@@ -12,7 +12,7 @@ use crate::tags::{Job, TRIPS};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::Pool;
 use torc_base::ids::{GroupId, Index, Offset, SegmentId};
-use torc_base::io::{DiskError, DiskOk, DiskOp};
+use torc_base::io::{DiskError, DiskOk, DiskOp, Level};
 use torc_base::limits::{PEER_READ_MEMORY, READ_AHEAD_BYTES, READ_MEMORY};
 use torc_base::time::Mono;
 
@@ -38,6 +38,9 @@ struct Pending {
     /// The trip that it has sent, and whether that has come back whole, with what is still the group's log.
     trip: Option<u64>,
     back: bool,
+    /// So many extents are asked for at once: half as many each time that the disk did not give all of them, until it is known which one
+    /// it does not give.
+    most: usize,
     claim: Claim,
 }
 
@@ -114,6 +117,8 @@ pub(crate) struct Reads {
     footers: Footers,
     tables: Tables,
     ahead: Ahead,
+    /// Segments whose damaged footers were told of.
+    told: BTreeSet<SegmentId>,
     /// See [`Reads::compacts`].
     compacted: Option<GroupId>,
     compaction_bytes: u64,
@@ -149,6 +154,7 @@ impl Reads {
             footers: Footers::default(),
             tables: Tables::default(),
             ahead: Ahead::new(ahead_bytes),
+            told: BTreeSet::new(),
             compacted: None,
             compaction_bytes: 0,
             stats: Counts::default(),
@@ -165,7 +171,7 @@ impl Reads {
         ops: &mut Vec<DiskOp>,
     ) -> Answer {
         let id = self.next_read;
-        let mut pending = Pending { group, goal, footers: 0, trip: None, back: false, claim };
+        let mut pending = Pending { group, goal, footers: 0, trip: None, back: false, most: usize::MAX, claim };
         match self.advance(log, id, &mut pending, None, ops) {
             Some(Ok(items)) => Answer::Ready(items),
             Some(Err(WalError::Released { .. })) => Answer::Released,
@@ -224,13 +230,16 @@ impl Reads {
             Plan::Fetch(_) if self.busy.first().is_some_and(|first| *first < (pending.claim.turn, id)) => {
                 self.busy.insert((pending.claim.turn, id));
             }
-            Plan::Fetch(parts) => match self.launch(log, group, &pending.goal, parts, Ok((id, pending.claim)), ops) {
-                Launch::Flies(trip) => pending.trip = Some(trip),
-                Launch::Busy => {
-                    self.busy.insert((pending.claim.turn, id));
+            Plan::Fetch(mut parts) => {
+                keep(&mut parts, pending.most);
+                match self.launch(log, group, &pending.goal, parts, Ok((id, pending.claim)), ops) {
+                    Launch::Flies(trip) => pending.trip = Some(trip),
+                    Launch::Busy => {
+                        self.busy.insert((pending.claim.turn, id));
+                    }
+                    Launch::NoRoom => return self.without_room(id, pending),
                 }
-                Launch::NoRoom => return self.without_room(id, pending),
-            },
+            }
         }
         None
     }
@@ -318,7 +327,7 @@ impl Reads {
             return false;
         }
         let memory = self.footer_pool.take(length).expect("the pool has no limit");
-        let loading = Box::new(Loading::new(segment.header, memory));
+        let loading = Box::new(Loading::new(segment.header, segment.known_end(), memory));
         let trip = self.trip();
         self.loading.insert(id, (trip, loading.memory()));
         let waiting = reader.into_iter().map(|(id, _)| id).collect();
@@ -337,7 +346,7 @@ impl Reads {
             let Some(Trip::Footer { loading, group, .. }) = self.trips.get_mut(&id) else {
                 panic!("it loads a footer")
             };
-            ops.push(DiskOp { tag: Job::Read { id, part: 0 }.tag(), kind: loading.next() });
+            ops.push(DiskOp { tag: Job::Read { id, part: 0 }.tag(), kind: loading.next(&self.footer_pool) });
             let (group, bytes) = (*group, loading.asked());
             self.flying += bytes;
             self.pieces_flying += bytes;
@@ -503,15 +512,21 @@ impl Reads {
         };
         match self.trips.remove(&id).expect("just seen") {
             Trip::Footer { loading, waiting, .. } => {
-                let result = footer.expect("kept for it");
+                let result = footer.expect("kept for it").and_then(|footer| self.use_of(log, &loading, footer, out));
                 self.footer(log, loading.segment.segment, waiting, result, ops, out);
             }
             Trip::Chunk(flight, wish) => {
                 self.flying -= flight.bytes;
+                let extents = flight.extents();
                 let (items, error) = flight.verify(&mut self.tables);
+                let narrows = extents > 1 && matches!(error, Some(WalError::Unreadable(_)));
                 let (waiting, is_current) = self.ahead.landed(id, items);
-                let (trip, failed) = (Some(id).filter(|_| is_current), error.clone().filter(|_| is_current));
+                let is_answer = is_current && !narrows;
+                let (trip, failed) = (Some(id).filter(|_| is_answer), error.clone().filter(|_| is_answer));
                 for reader in waiting {
+                    if narrows && let Some(pending) = self.pending.get_mut(&reader) {
+                        pending.most = extents / 2;
+                    }
                     self.resume(log, reader, trip, failed.clone(), ops, out);
                 }
                 self.ahead.trim();
@@ -534,6 +549,24 @@ impl Reads {
                 }
             }
         }
+    }
+
+    /// A footer that was made again is told of. One that lacks something is of no use where others have all of it: what a missing batch had
+    /// replaced would not be known to be.
+    fn use_of(
+        &mut self,
+        log: Sources,
+        loading: &Loading,
+        footer: Footer,
+        out: &mut Vec<Outcome>,
+    ) -> Result<Footer, WalError> {
+        if !footer.is_whole() && log.replicated {
+            return Err(loading.refusal());
+        }
+        if let Some(text) = footer.remark().filter(|_| self.told.insert(loading.segment.segment)) {
+            out.push(Outcome::Log(Level::Warn, text));
+        }
+        Ok(footer)
     }
 
     fn footer(
@@ -657,6 +690,7 @@ impl Reads {
     /// The segment is gone. What was read from it may still be handed out.
     pub(crate) fn forget(&mut self, segment: SegmentId) {
         self.footers.remove(segment);
+        self.told.remove(&segment);
         self.tables.forget(segment);
     }
 

@@ -24,7 +24,7 @@ use salvage::Wound;
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{BatchSeq, Index, SegmentId};
-use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp};
+use torc_base::io::{DiskError, DiskKind, DiskOk, DiskOp, Level};
 use torc_base::limits::PAGE;
 
 /// Batches are read in pieces of this size...
@@ -33,6 +33,8 @@ const WINDOW: u64 = 1 << 20;
 const AHEAD: usize = 3;
 /// Files that are opened at once.
 const OPENS: usize = 32;
+/// Stands for the segment of a file that shows none.
+const NO_SEGMENT: SegmentId = SegmentId(0);
 
 /// The parts of the log that recovery fills.
 pub(crate) struct Parts<'a> {
@@ -110,6 +112,8 @@ struct Assembly {
 
 #[derive(Debug)]
 enum Mode {
+    /// No file holds a segment of the log.
+    Nothing,
     /// Batches follow each other.
     Chain,
     /// The batch at `position` of `segment` is not there: does anything say that it had been durable?
@@ -138,6 +142,8 @@ pub(crate) struct Recovery {
     by_id: BTreeMap<SegmentId, Slot>,
     /// Files with the header of a cold segment. Which of them count is for the checkpoint to say.
     cold: BTreeMap<SegmentId, Slot>,
+    /// Files without a header that have not been looked through. They were being made when the process ended, or have lost it.
+    headless: Vec<Slot>,
     pool: Pool,
     mode: Mode,
     stream: Option<Stream>,
@@ -169,6 +175,7 @@ impl Recovery {
             files: BTreeMap::new(),
             by_id: BTreeMap::new(),
             cold: BTreeMap::new(),
+            headless: Vec::new(),
             pool: Pool::new(usize::MAX, (AHEAD + 1) * WINDOW as usize),
             mode: Mode::Chain,
             stream: None,
@@ -259,26 +266,24 @@ impl Recovery {
         ops: &mut Vec<DiskOp>,
         out: &mut Vec<Outcome>,
     ) -> Result<Progress, WalError> {
-        self.identify()?;
+        self.identify(out)?;
         let scan = self.section.as_ref().map_or(SegmentId(1), |s| s.scan);
         self.find_missing(scan)?;
         for &slot in self.files.keys() {
             parts.spares.occupy(slot);
         }
-        for (&slot, _) in self.files.iter().filter(|(_, f)| f.header.is_none()) {
-            out.push(Outcome::Log(
-                torc_base::io::Level::Info,
-                format!("{} was being made when the server ended; removing it", slot.file_name()),
-            ));
-            parts.spares.retire(slot);
-        }
+        let headless = self.files.iter().filter(|(_, file)| file.header.is_none());
+        self.headless = headless.map(|(&slot, _)| slot).collect();
         let section = self.section.take();
         if let Some(section) = &section {
             self.restore(section, parts);
         }
         self.restore_cold(section.as_ref(), parts);
         self.section = section;
-        let Some(&slot) = self.by_id.get(&scan) else { return Ok(Progress::Fresh) };
+        let Some(&slot) = self.by_id.get(&scan) else {
+            self.mode = Mode::Nothing;
+            return if self.open_headless() { self.consume(parts, ops, out) } else { Ok(Progress::Fresh) };
+        };
         let header = self.header(slot);
         parts.segments.activate(header, self.next, self.chain);
         self.open_stream(header, u64::from(BATCHES_START));
@@ -286,7 +291,7 @@ impl Recovery {
     }
 
     /// Which file holds which segment.
-    fn identify(&mut self) -> Result<(), WalError> {
+    fn identify(&mut self, out: &mut Vec<Outcome>) -> Result<(), WalError> {
         for (&slot, file) in &self.files {
             let Some(header) = file.header else { continue };
             if header.bytes != file.bytes || file.bytes < 4 * PAGE as u64 {
@@ -299,16 +304,24 @@ impl Recovery {
             }
         }
         // A file without a header may be one that was never finished. If it holds a batch of a segment that is needed
-        // and nowhere else, its header was lost.
+        // and nowhere else, its header was lost, which says nothing that the batch does not.
         let scan = self.section.as_ref().map_or(SegmentId(1), |s| s.scan);
-        for (&slot, file) in self.files.iter().filter(|(_, f)| f.header.is_none()) {
-            let Some((first, _)) = file.first else { continue };
+        let headless = self.files.iter().filter(|(_, file)| file.header.is_none());
+        let firsts: Vec<_> = headless.filter_map(|(&slot, file)| Some((slot, file.first?.0, file.bytes))).collect();
+        for (slot, first, bytes) in firsts {
             let in_log = first.segment >= scan && !is_cold(first.segment);
             let needed = in_log || self.section.as_ref().is_some_and(|s| s.footers.contains_key(&first.segment));
-            if needed && !self.holds(first.segment) {
-                let header = Header { segment: first.segment, slot, salt: first.salt, bytes: file.bytes };
-                return Err(corrupt("the header page of the segment is damaged", &header, 0, None));
+            if !needed || self.holds(first.segment) || first.position != BATCHES_START {
+                continue;
             }
+            let found = if is_cold(first.segment) { &mut self.cold } else { &mut self.by_id };
+            found.insert(first.segment, slot);
+            let file = self.files.get_mut(&slot).expect("just seen");
+            file.header = Some(Header { segment: first.segment, slot, salt: first.salt, bytes });
+            let name = slot.file_name();
+            let text =
+                format!("{name}: its header page is damaged; by its first batch it holds segment {}", first.segment);
+            out.push(Outcome::Log(Level::Warn, text));
         }
         Ok(())
     }
@@ -330,8 +343,8 @@ impl Recovery {
             return nowhere(id);
         }
         let ids: Vec<SegmentId> = self.by_id.range(scan..).map(|(&id, _)| id).collect();
-        // A spare whose header was lost holds nothing; any other gap is a lost file.
-        let empty = self.files.values().filter(|f| f.header.is_none() && f.first.is_none()).count() as u64;
+        // A spare whose header was lost holds nothing, or what it held before; any other gap is a lost file.
+        let empty = self.files.values().filter(|f| f.header.is_none()).count() as u64;
         let gap = ids.windows(2).find(|pair| pair[1].get() - pair[0].get() > 1 + empty);
         gap.map_or(Ok(()), |pair| nowhere(pair[0].next()))
     }
@@ -411,13 +424,18 @@ impl Recovery {
             let stream = self.stream.as_mut().expect("recovery reads until it ends");
             let (segment, at) = (stream.segment, stream.at);
             if at >= segment.bytes {
-                let behind = self.by_id.range(segment.segment.next()..).next();
+                let behind = self.by_id.range(segment.segment.next()..).next().map(|(_, &slot)| slot);
+                let behind = behind.filter(|_| segment.segment != NO_SEGMENT);
+                let is_last = behind.is_none() && matches!(self.mode, Mode::Evidence { .. } | Mode::Nothing);
+                if is_last && self.open_headless() {
+                    continue;
+                }
                 match (&self.mode, behind) {
                     (Mode::Chain, _) => {
                         let from = u64::from(parts.segments.active().end);
                         self.chain_ends(segment, from, "the segment ends".to_string(), parts)?;
                     }
-                    (Mode::Evidence { .. }, Some((_, &slot))) => {
+                    (Mode::Evidence { .. }, Some(slot)) => {
                         self.open_stream(self.header(slot), u64::from(BATCHES_START));
                     }
                     (Mode::Search, _) => {
@@ -425,6 +443,10 @@ impl Recovery {
                             self.end_at_damage(parts, out);
                             return Ok(self.finish(parts, ops, out));
                         }
+                    }
+                    (Mode::Nothing, _) => {
+                        self.retire_headless(parts, out);
+                        return Ok(Progress::Fresh);
                     }
                     (Mode::Evidence { .. } | Mode::Closed { .. }, _) => return Ok(self.finish(parts, ops, out)),
                 }
@@ -440,6 +462,10 @@ impl Recovery {
             }
             match self.mode {
                 Mode::Chain => self.follow(segment, at, &window, parts, out)?,
+                Mode::Evidence { .. } | Mode::Nothing if segment.segment == NO_SEGMENT => {
+                    self.look_for_lost_header(&segment, at, &window)?;
+                }
+                Mode::Nothing => panic!("there is no segment"),
                 Mode::Evidence { .. } => self.look_for_evidence(&segment, at, &window)?,
                 Mode::Search => self.look_for_next(&segment, at, &window, parts, out),
                 Mode::Closed { .. } => panic!("nothing is read of a log that was closed"),
@@ -653,6 +679,45 @@ impl Recovery {
         Ok(())
     }
 
+    /// The next file without a header is looked through. False: there is none.
+    fn open_headless(&mut self) -> bool {
+        let Some(slot) = self.headless.pop() else {
+            self.stream = None;
+            return false;
+        };
+        let header = Header { segment: NO_SEGMENT, slot, salt: 0, bytes: self.files[&slot].bytes };
+        self.open_stream(header, u64::from(BATCHES_START));
+        true
+    }
+
+    /// A file that was being made holds nothing of the log. One that has lost its header, and its first batch with it, shows by later
+    /// batches what it was: they say that batches had been durable of which nothing is here. (Those of a life of the file that is over say
+    /// that of batches that were.)
+    fn look_for_lost_header(&self, here: &Header, base: u64, window: &Buf) -> Result<(), WalError> {
+        for (number, page) in window.chunks(PAGE).enumerate() {
+            let at = base + (number * PAGE) as u64;
+            let Some((batch, _)) = batch::Header::decode(page) else { continue };
+            if u64::from(batch.position) == at && batch.durable >= self.next && !is_cold(batch.segment) {
+                let header = Header { segment: batch.segment, salt: batch.salt, ..*here };
+                return Err(corrupt(
+                    "the header page of the segment is damaged, and so is its first batch",
+                    &header,
+                    0,
+                    None,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn retire_headless(&self, parts: &mut Parts<'_>, out: &mut Vec<Outcome>) {
+        for (&slot, _) in self.files.iter().filter(|(_, file)| file.header.is_none()) {
+            let text = format!("{} was being made when the server ended; removing it", slot.file_name());
+            out.push(Outcome::Log(Level::Info, text));
+            parts.spares.retire(slot);
+        }
+    }
+
     /// The log ends here. What was read must be on stable storage before it is shown to anybody, and files behind the
     /// end must not be taken for their former segments. The checkpoint that it began with may have got its name just before
     /// the process ended: until that name is durable the one before may come back, and needs what this one has given up.
@@ -673,8 +738,9 @@ impl Recovery {
                 self.found.closed = true;
                 segment
             }
-            Mode::Chain | Mode::Search => panic!("the end is looked at before it is believed"),
+            Mode::Nothing | Mode::Chain | Mode::Search => panic!("the end is looked at before it is believed"),
         };
+        self.retire_headless(parts, out);
         self.stream = None;
         self.finishing = true;
         self.stale = self.by_id.range(segment.segment.next()..).map(|(_, &slot)| slot).collect();

@@ -99,6 +99,11 @@ impl Removals {
         }
     }
 
+    /// True if files wait until a rest is over.
+    pub(crate) fn rests(&self) -> bool {
+        self.deadline().is_some()
+    }
+
     /// When [`Removals::turn`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Mono> {
         let waits = self.going.is_none() && !(self.unusable.is_empty() && self.excess.is_empty());

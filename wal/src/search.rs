@@ -27,6 +27,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) segments: &'a Segments,
     pub(crate) tail: &'a Tail,
     pub(crate) writer: &'a Writer,
+    /// Others have what is damaged here.
+    pub(crate) replicated: bool,
 }
 
 /// The same with the extents of sealed segments.
@@ -130,7 +132,7 @@ impl View<'_> {
     fn extents(&mut self, segment: SegmentId, group: GroupId) -> Option<Extents<'_>> {
         match self.log.segments.get(segment).and_then(|s| s.index.as_ref()) {
             Some(index) => Some(Extents::Decoded(index.of(group))),
-            None => self.footers.of(segment, group),
+            None => self.footers.of(segment, group, self.log.directory),
         }
     }
 

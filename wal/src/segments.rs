@@ -3,6 +3,7 @@
 use crate::batch;
 use crate::directory::Directory;
 use crate::index::{EXTENT_BYTES, Extent, SegmentIndex};
+use crate::rebuild::End;
 use crate::segment::{Footing, Header, Trailer, footer_bytes, is_cold};
 use crate::tags::Job;
 use std::collections::BTreeMap;
@@ -88,6 +89,12 @@ impl Segment {
         self.end += header.total;
         self.last = header.seq;
         self.chain = crc;
+    }
+
+    /// Where its batches end, if this life of the process has gone through them.
+    pub(crate) fn known_end(&self) -> Option<End> {
+        let known = !is_cold(self.header.segment) && self.first > BatchSeq(0);
+        known.then_some(End { at: self.end, last: self.last, chain: self.chain })
     }
 
     /// Bytes of a batch on disk, on average.

@@ -43,6 +43,10 @@ const DEMAND_MS: u64 = 3_000;
 const DEMAND_MAX: usize = 32;
 /// Files kept beyond the spares that are wanted are removed when none was filled for this long.
 const UNUSED_MS: u64 = 30_000;
+/// As long as files wait for their removal it is looked so often whether somebody else waits for their room: other shards, and
+/// whoever else has files there. That is so while there is room for fewer than so many of these files.
+const CROWD_LOOK_MS: u64 = 1_000;
+const CROWD_FILES: u64 = 2;
 /// So long after a batch the log counts as being written.
 const BUSY_MS: u64 = 1_000;
 
@@ -51,6 +55,8 @@ enum Step {
     Idle,
     /// Free space was asked for.
     Asking,
+    /// The same, by whoever has files to remove.
+    Looking,
     Creating(Slot),
     /// Zeroes up to `to` are being written.
     Zeroing {
@@ -81,7 +87,7 @@ impl Step {
             Step::Zeroing { slot, .. } | Step::Syncing(slot) => Some((slot, true, false)),
             Step::SyncingCold(slot) => Some((slot, true, true)),
             Step::SyncingDirectory(_) | Step::NamingCold(_) | Step::Heading(_) => None,
-            Step::Idle | Step::Asking | Step::AskingCold { .. } => None,
+            Step::Idle | Step::Asking | Step::Looking | Step::AskingCold { .. } => None,
         }
     }
 
@@ -149,6 +155,9 @@ pub(crate) struct Spares {
     written_at: Mono,
     /// The cleaner was refused a file, and nothing has been removed since.
     wants_room: bool,
+    /// Others may wait for the room of files that are to be removed; when that is looked at again.
+    crowded: bool,
+    crowd_look: Mono,
     /// Files that could not be made, on their way out.
     failed: BTreeSet<Slot>,
     /// All slots whose names exist or are about to.
@@ -189,6 +198,8 @@ impl Spares {
             removals: Removals::default(),
             written_at: Mono(0),
             wants_room: false,
+            crowded: false,
+            crowd_look: Mono(0),
             failed: BTreeSet::new(),
             used: BTreeSet::new(),
             step: Step::Idle,
@@ -380,7 +391,8 @@ impl Spares {
         // What is under way, or half written, comes first, and ends in a turn that looks again.
         let waits = self.step == Step::Idle && self.half_written.is_none();
         let retry = self.retry_at.filter(|_| self.is_full() && waits);
-        [retry, unused, rest, self.removals.deadline()].into_iter().flatten().min()
+        let look = (waits && self.removals.rests()).then_some(self.crowd_look);
+        [retry, unused, rest, look, self.removals.deadline()].into_iter().flatten().min()
     }
 
     /// Starts to make a spare if one is wanted.
@@ -393,7 +405,12 @@ impl Spares {
             self.removals.add_excess(slot);
         }
         self.make(now, ops);
-        self.removals.turn(now.mono, self.is_full() || self.wants_room || self.closing, ops);
+        if self.step == Step::Idle && self.removals.rests() && self.crowd_look <= now.mono {
+            self.crowd_look = now.mono.plus_ms(CROWD_LOOK_MS);
+            self.go(Step::Looking, DiskKind::Free, ops);
+        }
+        let hurry = self.is_full() || self.wants_room || self.crowded || self.closing;
+        self.removals.turn(now.mono, hurry, ops);
     }
 
     /// Begins the next step of what is wanted most.
@@ -513,6 +530,7 @@ impl Spares {
             (_, Ok(ok)) => ok,
             // The name is taken by something that is not a segment of this log: leave it alone, take the next.
             (Step::Creating(_) | Step::CreatingCold(_), Err(DiskError::Exists)) => return Progress::Nothing,
+            (Step::Looking, Err(_)) => return Progress::Nothing,
             (step, Err(error)) => {
                 return match step.fills().filter(|_| error.is_shortage()) {
                     Some((slot, open, cold)) => self.unmade(now, slot, open, cold, error),
@@ -541,7 +559,12 @@ impl Spares {
                 let kind = DiskKind::Create { file: slot.file(), name: slot.file_name(), bytes: self.segment_bytes };
                 self.go(Step::Creating(slot), kind, ops);
             }
-            (Step::Asking, other) => panic!("free space was asked for, the answer was {other:?}"),
+            (Step::Looking, DiskOk::Free { free, .. }) => {
+                self.free_bytes = free;
+                let least = self.reserve_bytes.saturating_add(CROWD_FILES * self.segment_bytes);
+                self.crowded = free < least;
+            }
+            (Step::Asking | Step::Looking, other) => panic!("free space was asked for, the answer was {other:?}"),
             (Step::AskingCold { borrow }, DiskOk::Free { free, .. }) => self.answer_cold(free, borrow, ops),
             (Step::AskingCold { .. }, other) => panic!("free space was asked for, the answer was {other:?}"),
             (Step::CreatingCold(slot), _) => {
@@ -619,7 +642,7 @@ pub(crate) fn header_write(header: &Header) -> DiskKind {
 
 fn failure(step: Step, error: DiskError) -> WalError {
     let (doing, file) = match step {
-        Step::Idle | Step::Asking | Step::AskingCold { .. } => ("asking for free space", String::new()),
+        Step::Idle | Step::Asking | Step::Looking | Step::AskingCold { .. } => ("asking for free space", String::new()),
         Step::Creating(slot) | Step::CreatingCold(slot) => ("creation", slot.file_name()),
         Step::Zeroing { slot, .. } => ("first writing", slot.file_name()),
         Step::Syncing(slot) | Step::SyncingCold(slot) => ("flush", slot.file_name()),

@@ -37,7 +37,13 @@ const LARGE_BATCH: u64 = 256 << 10;
 /// What readers look into, borrowed apart from the reader.
 macro_rules! sources {
     ($wal:ident) => {
-        Sources { directory: &$wal.directory, segments: &$wal.segments, tail: &$wal.tail, writer: &$wal.writer }
+        Sources {
+            directory: &$wal.directory,
+            segments: &$wal.segments,
+            tail: &$wal.tail,
+            writer: &$wal.writer,
+            replicated: $wal.salvages,
+        }
     };
 }
 

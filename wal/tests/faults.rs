@@ -376,6 +376,43 @@ fn files_that_are_too_many_go_one_at_a_time_and_can_be_had_back() {
     rig.verify(100_000);
 }
 
+/// Files that go in ten seconds in which the log is written, and in which each removal takes 200 ms.
+fn removed_in_ten_seconds(rig: &mut Rig) -> usize {
+    let (before, end) = (rig.disk.files.len(), rig.now.mono.plus_ms(10_000));
+    while rig.now.mono < end {
+        rig.append(2, 100, false);
+        rig.turn();
+        while !rig.pending.is_empty() {
+            let is_slow = matches!(rig.pending[0].kind, DiskKind::Remove { .. });
+            rig.now.mono = rig.now.mono.plus_ms(if is_slow { 200 } else { 0 });
+            rig.step_at(0);
+            rig.turn();
+        }
+        rig.now.mono = rig.now.mono.plus_ms(100);
+    }
+    before - rig.disk.files.len()
+}
+
+#[test]
+fn files_that_are_too_many_go_without_rests_when_others_may_need_their_room() {
+    let mut rig = Rig::started(small(), 22);
+    rig.fill(1, 800, 10_000);
+    rig.pass_time(5_000);
+    rig.drop_group(1);
+    rig.history.clear();
+    rig.append(2, 100, false);
+    rig.checkpoint();
+    let calm = removed_in_ten_seconds(&mut rig);
+    assert!((1..=3).contains(&calm), "{calm} files, with rests of 32 times what each took");
+    // This log has its spare, and room for no other one: so has whoever else is there.
+    rig.disk.capacity = rig.disk.files.values().map(|f| f.bytes.len() as u64).sum::<u64>() + rig.settings.segment_bytes;
+    assert!(!matches!(rig.wal.state(), State::Full));
+    let crowded = removed_in_ten_seconds(&mut rig);
+    assert!(crowded > calm, "{crowded} files, and before that {calm}");
+    // There is room again.
+    assert!(removed_in_ten_seconds(&mut rig) <= 3);
+}
+
 #[test]
 fn a_full_disk_heals_with_files_that_were_about_to_go() {
     let mut rig = Rig::started(small(), 14);

@@ -1,5 +1,6 @@
-//! What speaks of many entries is damaged: the table of a batch, which all groups in it lose, or the footer of a segment, without which
-//! nothing of it is found. All that is lost by that gets its bytes from elsewhere and is found again.
+//! What speaks of many entries is damaged: the table of a batch, which all groups in it lose, or the footer of a segment and what else
+//! says where its batches end, so that it is not known that nothing is missing. All that is lost by that gets its bytes from elsewhere and
+//! is found again.
 
 mod rig;
 
@@ -13,6 +14,7 @@ const GROUPS: [GroupId; 2] = [GroupId(1), GroupId(2)];
 /// Two groups in several segments, of which each batch has some entries; what a checkpoint has that is published.
 fn filled(seed: u64) -> Rig {
     let mut rig = Rig::started(WalSettings { tail_bytes: 0, read_ahead_bytes: 0, ..small() }, seed);
+    rig.salvages = true;
     for round in 0..120 {
         for _ in 0..=round % 3 {
             rig.append(1, 1_000 + round * 7, false);
@@ -121,7 +123,7 @@ fn a_batch_whose_table_is_damaged_is_lost_to_each_of_its_groups_and_mended_for_e
 
 #[test]
 fn a_segment_whose_footer_is_damaged_is_lost_to_each_of_its_groups_and_mended_for_each() {
-    // The trailer, its checksums, and extents.
+    // The trailer and its checksums; extents, and a batch.
     for (seed, back) in [(1, PAGE), (2, PAGE - 9), (3, PAGE - 50), (4, PAGE + 1), (5, 2 * PAGE)] {
         let mut rig = filled(seed);
         let of = rig.wal.runs(GROUPS[0])[seed as usize % 3].segment;
@@ -136,6 +138,9 @@ fn a_segment_whose_footer_is_damaged_is_lost_to_each_of_its_groups_and_mended_fo
         // No extents are in memory.
         rig.restart(seed % 2 == 0);
         damage_footer(&mut rig, of, back);
+        if back > PAGE {
+            damage_cold(&mut rig, of);
+        }
         for (group, first, last, _) in &whole {
             for index in [first, last] {
                 let Err(WalError::Corrupt(found)) = rig.read(group.get(), From::Index(*index), index.get(), 1) else {

@@ -16,7 +16,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use torc_base::buf::{BufMut, Pages};
+use torc_base::buf::{BufMut, Pages, Pool};
 use torc_base::ids::{FileId, Tag};
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp, Event, Level};
 use torc_base::limits::PAGE;
@@ -24,6 +24,8 @@ use torc_base::time::Mono;
 
 /// Gather lists up to this length are kept for reuse.
 const RUNS_KEPT: usize = 64;
+/// How often an allocation that was interrupted begins again.
+const INTERRUPTED_MAX: u64 = 16;
 /// Longest gather list, the kernel's IOV_MAX.
 const RUNS_MAX: usize = 1024;
 /// The registered arena's place among the registered buffers.
@@ -34,9 +36,14 @@ const ARENA: u16 = 0;
 enum Step {
     Open,
     OpenStat,
+    /// What the kernel has of a file in memory goes, if it takes that for written: it does so of what a flush has failed to write, and a
+    /// log that was read from there would be flushed once more, with success, and never reach the disk.
+    Forget,
     Create,
     Allocate,
-    /// The allocation failed: the file is closed and removed again, then the error is reported.
+    /// The file system allocates nothing ahead: the file gets its length by its last page.
+    Extend,
+    /// The file has not got its length: it is closed and removed again, then the error is reported.
     UndoClose(i32),
     UndoRemove(i32),
     Write,
@@ -75,6 +82,8 @@ pub(crate) struct Disk {
     /// The loop's clock, at what was begun or completed last.
     now: Mono,
     direct: bool,
+    /// The file system does, as far as is known.
+    allocates: bool,
     files: u32,
     /// Addresses of the registered arena, and whether gathered writes may use it.
     arena: Range<usize>,
@@ -173,6 +182,7 @@ impl Disk {
             durably: Durably::new(sync),
             now: Mono(0),
             direct,
+            allocates: true,
             files,
             arena: 0..0,
             gather_fixed: false,
@@ -369,16 +379,26 @@ impl Disk {
         };
         match running.step {
             Step::Open | Step::Create => self.opened(ring, slot, result, out, log),
-            Step::OpenStat => {
+            Step::OpenStat if result >= 0 && !running.direct => {
+                running.step = Step::Forget;
+                let file = types::Fixed(running.file.get());
+                self.push(ring, slot, opcode::Fadvise::new(file, 0, libc::POSIX_FADV_DONTNEED).build())
+            }
+            Step::OpenStat | Step::Forget => {
                 let bytes = running.stat.stx_size;
+                // Without it, reads are as good as they were.
+                let result = if running.step == Step::Forget { 0 } else { result };
                 self.finish_with(slot, result, DiskOk::Opened { bytes }, out)
             }
-            Step::Allocate if result < 0 => {
-                let file = types::Fixed(running.file.get());
-                running.step = Step::UndoClose(result);
-                self.push(ring, slot, opcode::Close::new(file).build())
+            // A signal, or the machine that went to sleep: what is allocated stays so.
+            Step::Allocate if result == -libc::EINTR && running.at < INTERRUPTED_MAX => {
+                running.at += 1;
+                self.allocate(ring, slot)
             }
-            Step::Allocate => {
+            Step::Allocate if matches!(-result, libc::EOPNOTSUPP | libc::ENOSYS) => self.extend(ring, slot, log),
+            Step::Extend if result >= 0 && result != PAGE as i32 => self.undo(ring, slot, -libc::EIO),
+            Step::Allocate | Step::Extend if result < 0 => self.undo(ring, slot, result),
+            Step::Allocate | Step::Extend => {
                 let bytes = running.bytes;
                 self.finish_with(slot, result, DiskOk::Opened { bytes }, out)
             }
@@ -431,9 +451,41 @@ impl Disk {
         if running.bytes == 0 {
             return self.finish_with(slot, 0, DiskOk::Opened { bytes: 0 }, out);
         }
-        running.step = Step::Allocate;
+        (running.step, running.at) = (Step::Allocate, 0);
+        self.allocate(ring, slot)
+    }
+
+    fn allocate(&mut self, ring: &mut Ring, slot: usize) -> Result<(), RingError> {
+        let running = self.slots[slot].as_deref().expect("in flight");
         let entry = opcode::Fallocate::new(types::Fixed(running.file.get()), running.bytes).build();
         self.push(ring, slot, entry)
+    }
+
+    /// Gives a new file its length without its room.
+    fn extend(&mut self, ring: &mut Ring, slot: usize, log: &mut dyn FnMut(Level, &str)) -> Result<(), RingError> {
+        if std::mem::take(&mut self.allocates) {
+            let path = self.path.display();
+            let text =
+                "this file system does not allocate files ahead, so that room that others take may be missed late";
+            log(Level::Warn, &format!("{path}: {text}"));
+        }
+        let running = self.slots[slot].as_deref_mut().expect("in flight");
+        assert!(running.bytes.is_multiple_of(PAGE as u64), "a file of {} bytes", running.bytes);
+        let mut page = Pool::new(PAGE, 0).take(PAGE).expect("within the limit");
+        page.fill(0);
+        running.step = Step::Extend;
+        let (address, len) = running.read.insert(page).as_raw();
+        let at = running.bytes - PAGE as u64;
+        let entry = opcode::Write::new(types::Fixed(running.file.get()), address, len as u32).offset(at).build();
+        self.push(ring, slot, entry)
+    }
+
+    /// A file that could not be made is closed and removed.
+    fn undo(&mut self, ring: &mut Ring, slot: usize, error: i32) -> Result<(), RingError> {
+        let running = self.slots[slot].as_deref_mut().expect("in flight");
+        running.step = Step::UndoClose(error);
+        let file = types::Fixed(running.file.get());
+        self.push(ring, slot, opcode::Close::new(file).build())
     }
 
     /// Opens a file that an open with O_DIRECT has made and refused.
@@ -553,3 +605,7 @@ fn list(path: &Path) -> Result<Vec<(String, u64)>, DiskError> {
     }
     Ok(files)
 }
+
+#[cfg(test)]
+#[path = "disk_tests.rs"]
+mod tests;

@@ -144,6 +144,8 @@ pub(crate) struct Ring {
     /// Operations that the kernel may still work on, and whose memory must stay. [`Kind::Silent`] ones are not
     /// counted, they name no memory.
     outstanding: usize,
+    /// Linked entries are queued that no enter has taken.
+    links_queued: bool,
     serial: u32,
     stats: Arc<LoopStats>,
 }
@@ -176,7 +178,7 @@ impl Ring {
             None => (uring.as_raw_fd(), 0),
         };
         let completed = VecDeque::with_capacity(entries as usize);
-        Ok(Ring { uring, enter_fd, enter_flags, completed, outstanding: 0, serial: 0, stats })
+        Ok(Ring { uring, enter_fd, enter_flags, completed, outstanding: 0, links_queued: false, serial: 0, stats })
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -226,6 +228,7 @@ impl Ring {
         // SAFETY: passed on to the caller.
         unsafe { self.push_all(&[first, second]) }?;
         self.outstanding += 1;
+        self.links_queued = true;
         Ok(())
     }
 
@@ -305,13 +308,26 @@ impl Ring {
         let error = if result < 0 { Some(io::Error::last_os_error()) } else { None };
         self.take_in();
         match error {
-            None => Ok(()),
+            None => self.taken(result as u32, submit),
             // The wait timed out or a signal came; or the kernel wants completions reaped (done above) or memory.
             Some(e) if matches!(e.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {
                 Ok(())
             }
             Some(error) => Err(RingError { doing: "io_uring_enter", error }),
         }
+    }
+
+    /// An enter has taken so many of the queued entries. All of them, unless the kernel has no memory. Where that parted a write from the
+    /// flush behind it, the flush comes with the next enter, linked to nothing, and would say of the write what is not so.
+    fn taken(&mut self, taken: u32, of: u32) -> Result<(), RingError> {
+        if taken < of && self.links_queued {
+            let text = format!(
+                "the kernel had memory for {taken} of {of} operations, and may have parted a write from its flush"
+            );
+            return Err(RingError { doing: "io_uring_enter", error: io::Error::other(text) });
+        }
+        self.links_queued &= taken < of;
+        Ok(())
     }
 
     fn take_in(&mut self) {
@@ -351,3 +367,7 @@ fn register_ring_fd(fd: RawFd) -> Option<i32> {
     let result = unsafe { libc::syscall(libc::SYS_io_uring_register, fd, REGISTER_RING_FDS, &raw mut update, 1) };
     (result == 1).then_some(update.offset as i32)
 }
+
+#[cfg(test)]
+#[path = "ring_tests.rs"]
+mod tests;

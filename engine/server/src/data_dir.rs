@@ -4,6 +4,7 @@
 //! DIR/torc.lock         held with flock while a server runs
 //! DIR/torc.properties   made last at the first start: its presence means that the directory is complete
 //! DIR/torc.forming      before that, while this server waits for others to found a cluster: the number of its disk
+//! DIR/torc.served       made when all shards have served for the first time: none of them is without a log from then on
 //! DIR/shard-N/          one for each shard: its log and snapshots
 //! ```
 
@@ -30,6 +31,11 @@ const FORMAT_VERSION_SINGLE: u64 = 1;
 const PROPERTIES: &str = "torc.properties";
 /// [`PROPERTIES`] before its rename.
 const PROPERTIES_NEW: &str = "torc.properties.new";
+/// How the names of a log's files begin.
+const LOG_PREFIX: &str = "wal-";
+const SERVED: &str = "torc.served";
+/// [`SERVED`] before its rename.
+const SERVED_NEW: &str = "torc.served.new";
 const FORMING: &str = "torc.forming";
 /// [`FORMING`] before its rename.
 const FORMING_NEW: &str = "torc.forming.new";
@@ -136,6 +142,8 @@ pub enum DataDirError {
     Newer { path: PathBuf, version: u64 },
     /// A shard's directory is gone.
     ShardMissing { path: PathBuf },
+    /// It is there, and what was in it is not.
+    ShardEmpty { path: PathBuf },
     /// The configuration asks for what cannot change any more.
     Differs { path: PathBuf, key: &'static str, has: String, asked: String },
     /// It is a single server's, and is to be one of a cluster.
@@ -179,6 +187,12 @@ impl fmt::Display for DataDirError {
             DataDirError::ShardMissing { path } => write!(
                 f,
                 "{} is missing, and with it the data of a shard: put it back (from the disk it was moved to, or a backup)",
+                path.display()
+            ),
+            DataDirError::ShardEmpty { path } => write!(
+                f,
+                "{} holds no log, though its shard has served before: mount the disk that has it, or put the files back \
+                 from a backup",
                 path.display()
             ),
             DataDirError::Differs { path, key, has, asked } => write!(
@@ -237,17 +251,22 @@ impl DataDir {
     /// Opens the directory, or makes it: with what is wished, else so many `shards`, node 1, and segments that fit
     /// the disk. Locks it against other processes; `tell` gets a line if that has to wait.
     pub fn open(path: &Path, wishes: &Wishes, shards: u16, tell: &dyn Fn(&str)) -> Result<Opened, DataDirError> {
-        fs::create_dir_all(path).map_err(io_error("make the data directory", path))?;
+        make_with_parents(path)?;
         let lock = take_lock(path, tell)?;
         let properties = path.join(PROPERTIES);
         match fs::read_to_string(&properties) {
             Ok(text) => {
                 let identity = Identity::parse(&properties, &text)?;
                 identity.grants(path, wishes)?;
+                // A cluster knows by itself of a disk that has forgotten something, and has it elsewhere.
+                let has_served = path.join(SERVED).exists() && identity.membership.is_none();
                 for shard in 0..identity.shards {
                     let path = shard_path(path, shard);
                     if !path.is_dir() {
                         return Err(DataDirError::ShardMissing { path });
+                    }
+                    if has_served && !holds_log(&path) {
+                        return Err(DataDirError::ShardEmpty { path });
                     }
                 }
                 Ok(Opened::Ready(DataDir { path: path.to_path_buf(), identity, fresh: false, lock }))
@@ -268,6 +287,16 @@ impl DataDir {
     /// The lock, for whoever must hold it even longer than this process lives.
     pub fn lock(&self) -> io::Result<OwnedFd> {
         Ok(self.lock.try_clone()?.into())
+    }
+
+    /// All shards serve: from now on each has a log.
+    pub fn note_served(&self) -> Result<(), DataDirError> {
+        if self.path.join(SERVED).exists() {
+            return Ok(());
+        }
+        let text =
+            "# Written by torc when all its shards served for the first time. A shard without a log has lost it.\n";
+        write_durably(&self.path, SERVED_NEW, SERVED, text)
     }
 
     /// Where shard `shard` keeps its files.
@@ -346,6 +375,14 @@ fn shard_path(dir: &Path, shard: u16) -> PathBuf {
     dir.join(format!("shard-{shard}"))
 }
 
+/// True if there is a file of a log in a shard's directory, or it cannot be looked at, of which its shard knows better.
+fn holds_log(shard: &Path) -> bool {
+    let is_of_log = |entry: io::Result<fs::DirEntry>| {
+        entry.map_or(true, |entry| entry.file_name().to_string_lossy().starts_with(LOG_PREFIX))
+    };
+    fs::read_dir(shard).map_or(true, |mut entries| entries.any(is_of_log))
+}
+
 /// Locks the directory. The lock file says who holds it, for the message to the next one.
 ///
 /// A killed server's lock is held until its last write has ended, which can be after the process is gone: that is
@@ -396,6 +433,30 @@ fn refuse_foreign(dir: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
+/// Makes the directory and those above it that are missing. Their names are durable, too, before anything in it counts.
+fn make_with_parents(path: &Path) -> Result<(), DataDirError> {
+    let named_in = directories_that_change(path);
+    fs::create_dir_all(path).map_err(io_error("make the data directory", path))?;
+    named_in.iter().try_for_each(|parent| sync_directory(parent))
+}
+
+/// The directories that get a new name when this one is made with those above it, the uppermost one first.
+pub(crate) fn directories_that_change(path: &Path) -> Vec<PathBuf> {
+    let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_path_buf(),
+        None => PathBuf::from("/"),
+    };
+    let mut changed: Vec<PathBuf> = missing.map(parent).collect();
+    changed.reverse();
+    changed
+}
+
+fn sync_directory(dir: &Path) -> Result<(), DataDirError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush", dir))
+}
+
 /// Makes the shards' directories, then `torc.properties`; each step durable before the next.
 fn make(dir: &Path, identity: &Identity) -> Result<(), DataDirError> {
     for shard in 0..identity.shards {
@@ -407,8 +468,7 @@ fn make(dir: &Path, identity: &Identity) -> Result<(), DataDirError> {
             _ => {}
         }
     }
-    let sync_dir = || File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush", dir));
-    sync_dir()?;
+    sync_directory(dir)?;
     write_durably(dir, PROPERTIES_NEW, PROPERTIES, &identity.to_properties())
 }
 
@@ -422,7 +482,7 @@ fn write_durably(dir: &Path, new: &str, name: &str, text: &str) -> Result<(), Da
     };
     write().map_err(io_error("write", &new))?;
     fs::rename(&new, &name).map_err(io_error("put in place", &name))?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush", dir))
+    sync_directory(dir)
 }
 
 fn differs(path: &Path, key: &'static str, has: String, asked: String) -> DataDirError {

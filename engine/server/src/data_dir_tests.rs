@@ -1,7 +1,7 @@
 use crate::cluster::{Founding, Member, Members};
 use crate::data_dir::{
-    DataDir, DataDirError, Identity, Opened, Unformed, Wishes, cluster_id, kafka_id, number_of_kafka_id,
-    reserve_bytes_for, segment_bytes_for,
+    DataDir, DataDirError, Identity, Opened, Unformed, Wishes, cluster_id, directories_that_change, kafka_id,
+    number_of_kafka_id, reserve_bytes_for, segment_bytes_for,
 };
 use std::fs;
 use std::path::Path;
@@ -22,6 +22,43 @@ fn unformed(path: &Path, wishes: Wishes) -> Result<Unformed, DataDirError> {
 
 fn two_shards() -> Wishes {
     Wishes { shards: Some(2), node_id: Some(7), segment_bytes: Some(8 << 20), members: None, joins: false }
+}
+
+#[test]
+fn a_shard_that_has_served_and_holds_no_log_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = |data: &DataDir| [data.shard(0), data.shard(1)].map(|shard| shard.join("wal-000001"));
+    let data = open(dir.path(), two_shards()).unwrap();
+    let [one, other] = logs(&data);
+    fs::write(&one, "a log").unwrap();
+    drop(data);
+    // The first start may have ended before the other shard had a file.
+    let data = open(dir.path(), two_shards()).unwrap();
+    fs::write(&other, "a log").unwrap();
+    data.note_served().unwrap();
+    drop(data);
+    let data = open(dir.path(), two_shards()).unwrap();
+    data.note_served().unwrap();
+    drop(data);
+    // Its disk is not mounted: what is there is the empty directory that it was mounted on.
+    fs::remove_file(&other).unwrap();
+    let refused = open(dir.path(), two_shards()).unwrap_err();
+    assert!(matches!(&refused, DataDirError::ShardEmpty { path } if path.ends_with("shard-1")), "{refused:?}");
+    assert!(refused.to_string().contains("mount the disk"), "{refused}");
+    fs::write(&other, "a log").unwrap();
+    open(dir.path(), two_shards()).unwrap();
+}
+
+#[test]
+fn each_directory_that_gets_a_name_for_it_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = dir.path();
+    assert_eq!(directories_that_change(top), Vec::<std::path::PathBuf>::new());
+    assert_eq!(directories_that_change(&top.join("a")), [top]);
+    assert_eq!(directories_that_change(&top.join("a/b/c")), [top, &top.join("a"), &top.join("a/b")]);
+    fs::create_dir(top.join("a")).unwrap();
+    assert_eq!(directories_that_change(&top.join("a/b")), [top.join("a")]);
+    assert_eq!(directories_that_change(Path::new("never/there")), [Path::new("."), Path::new("never")]);
 }
 
 #[test]

@@ -139,6 +139,9 @@ fn run(config: &Config, build: Build, log: &Log, out: impl Write + Send + 'stati
     let ask_to_stop = Box::new(move || stops.iter().for_each(StopHandle::stop));
     let mut running = Running::new(log.clone(), data.identity.shards, news, stopping, ask_to_stop);
     if running.until_ready(|| all_ready(&counters)) {
+        if let Err(error) = data.note_served() {
+            log.warn("torc", &format!("a shard that loses its disk would not be known at the next start: {error}"));
+        }
         banner.line(Weight::Last, announcement(&ground, &machine.cores, build, monitoring, began));
         service.ready(&serving(&kafka, zookeeper));
         service.watch(pulse).map_err(no_thread("start the thread of the watchdog"))?;

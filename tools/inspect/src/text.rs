@@ -117,7 +117,9 @@ impl ShardText {
         }
         if let Some(footer) = &report.footer {
             if !footer.intact {
-                self.remarks.push(format!("{name}: the footer's extents are damaged: reads of this segment fail"));
+                self.remarks.push(format!(
+                    "{name}: the footer's extents are damaged: a server finds what they said in the batches"
+                ));
             } else if footer.agrees == Some(false) {
                 self.remarks.push(format!("{name}: the footer's extents are not those of the batches"));
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use torc_base::ids::FileId;
 use torc_base::io::{DiskError, DiskKind, DiskOk};
-use torc_base::limits::BATCH_RUNS_MAX;
+use torc_base::limits::{BATCH_RUNS_MAX, PAGE};
 use torc_base::prng::Prng;
 
 const SECTOR: usize = 512;
@@ -32,6 +32,8 @@ pub struct Disk {
     pub no_files: Option<DiskError>,
     /// As above, for reads.
     pub fail_read_in: Option<u64>,
+    /// The page of a file that cannot be read.
+    pub unreadable: Option<(String, usize)>,
     /// Bytes that were read.
     pub bytes_read: u64,
 }
@@ -114,6 +116,14 @@ impl Disk {
                     if *n == 0 {
                         return Err(DiskError::Io(5));
                     }
+                }
+                let pages = at as usize / PAGE..(at as usize + bytes.len()) / PAGE;
+                if self
+                    .unreadable
+                    .as_ref()
+                    .is_some_and(|(name, page)| self.open[&file] == *name && pages.contains(page))
+                {
+                    return Err(DiskError::Io(5));
                 }
                 let f = self.file(file);
                 let end = f.bytes.len().min(at as usize + bytes.len());

@@ -440,7 +440,7 @@ impl Groups {
             Err(error) => {
                 let id = job.id;
                 let what = format!("group {id}: it cannot be compacted: {error}");
-                self.note_damage(id, &error);
+                self.note_damage(out.now.mono, id, &error);
                 self.give_up_job(None);
                 self.report_damage(out, Level::Error, &what);
             }

@@ -425,7 +425,7 @@ impl Groups {
             Ok(items) => items,
             Err(error) => {
                 if !matches!(error, WalError::NoRoom | WalError::Released { .. }) {
-                    self.note_damage(group, &error);
+                    self.note_damage(out.now.mono, group, &error);
                     self.read_error(out, &error);
                 }
                 self.try_again(out.now.mono, link.place.node, group);

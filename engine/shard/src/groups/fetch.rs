@@ -235,7 +235,7 @@ impl Groups {
             },
             (None, Err(WalError::NoRoom)) => Ok(Fetched { no_room: true, ..wanted.empty() }),
             (None, Err(error)) => {
-                self.note_damage(wanted.group, &error);
+                self.note_damage(out.now.mono, wanted.group, &error);
                 Err(self.read_error(out, &error))
             }
         };

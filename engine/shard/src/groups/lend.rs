@@ -370,7 +370,7 @@ impl Groups {
             Err(WalError::NoRoom) => {}
             Err(WalError::Released { .. }) => self.answer_lending(&lent, LendingWord::Gone),
             Err(error) => {
-                self.note_damage(lent.group, &error);
+                self.note_damage(out.now.mono, lent.group, &error);
                 self.read_error(out, &error);
                 self.answer_lending(&lent, LendingWord::Lacked);
             }

@@ -246,7 +246,7 @@ impl Groups {
                 Err(refusal) => lookup.refused(refusal),
             },
             Err(error) => {
-                self.note_damage(lookup.part.group, &error);
+                self.note_damage(out.now.mono, lookup.part.group, &error);
                 lookup.refused(self.read_error(out, &error))
             }
         };

@@ -21,12 +21,12 @@ use crate::group::Group;
 use crate::meaning::{End, Meaning, kind};
 use crate::stats::add;
 use std::collections::{BTreeMap, BTreeSet};
-use torc_base::ids::{GroupId, Index, NodeId, Offset};
+use torc_base::ids::{GroupId, Index, NodeId, Offset, SegmentId};
 use torc_base::io::Level;
 use torc_base::limits::{PEER_READ_BYTES, REPLICATE_ENTRIES_MAX};
 use torc_base::time::Mono;
 use torc_consensus::{Body, Doubt, HardState, LogView, Mark, Message, Raft};
-use torc_wal::{Compacting, Item, Part, WalError};
+use torc_wal::{Compacting, Corruption, Item, Part, WalError};
 
 /// Between two attempts.
 const AGAIN_MS: u64 = 1_000;
@@ -34,6 +34,8 @@ const AGAIN_MS: u64 = 1_000;
 const BUSY_MS: u64 = 50;
 /// Between two lines about entries that are nowhere.
 const TELL_MS: u64 = 60_000;
+/// Places that the disk did not give of which it is known since when.
+const UNREAD_MAX: usize = 1_024;
 /// Logs that are got anew at a time: others are still whole in parts, and serve.
 const AT_ONCE: usize = 1;
 
@@ -48,6 +50,8 @@ pub(super) struct Mends {
     under_way: BTreeSet<GroupId>,
     /// The logs of these go with the next checkpoint.
     released: BTreeSet<GroupId>,
+    /// Places that the disk did not give to readers of a group, each with when it first did not.
+    unread: BTreeMap<(GroupId, SegmentId, u64), Mono>,
     /// The log has been handed entries of a wound, and has not said what became of them.
     handing: bool,
     next: Mono,
@@ -115,8 +119,19 @@ impl Mends {
     /// The group is gone, or has another log.
     pub fn forget(&mut self, id: GroupId) {
         self.wounds.retain(|(of, _), _| *of != id);
+        self.unread.retain(|(of, ..), _| *of != id);
         self.under_way.remove(&id);
         self.released.remove(&id);
+    }
+
+    /// True if the disk does not give what it did not give some time ago, either: a sector that cannot be read is as good as a damaged
+    /// one, and others have what it had. Once may have been for the moment.
+    fn stays_unread(&mut self, now: Mono, id: GroupId, found: &Corruption) -> bool {
+        if self.unread.len() == UNREAD_MAX {
+            self.unread.clear();
+        }
+        let place = (id, found.segment, found.position);
+        self.unread.entry(place).or_insert(now).plus_ms(AGAIN_MS) <= now
     }
 
     /// True if what the log has written in other places is of a wound, and not of a compaction.
@@ -127,15 +142,19 @@ impl Mends {
 
 impl Groups {
     /// A read of the group's log has failed.
-    pub(super) fn note_damage(&mut self, id: GroupId, error: &WalError) {
-        let WalError::Corrupt(found) = error else { return };
+    pub(super) fn note_damage(&mut self, now: Mono, id: GroupId, error: &WalError) {
+        let found = match error {
+            WalError::Corrupt(found) => found,
+            WalError::Unreadable(found) if self.mends.stays_unread(now, id, found) => found,
+            _ => return,
+        };
         let known = self.mends.under_way.contains(&id) || self.mends.released.contains(&id);
         if known || !self.groups.contains_key(&id) {
             return;
         }
         match found.entry {
             Some((_, index)) => self.note_wound(id, index, found.through.unwrap_or(index)),
-            // All that the segment has of the group: its footer is damaged.
+            // All that the segment has of the group: its footer is damaged, and so may be batches.
             None => {
                 let runs = self.wal.runs(id).iter().filter(|run| run.segment == found.segment);
                 for (first, last) in runs.map(|run| (run.first_index, run.last_index)).collect::<Vec<_>>() {

@@ -1,10 +1,11 @@
 //! A shard's directory in memory: every operation ends well and at once, unless a test says otherwise. What a crash
 //! does to a disk is the simulator's matter.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::buf::Pages;
 use torc_base::ids::FileId;
 use torc_base::io::{DiskDone, DiskError, DiskKind, DiskOk, DiskOp};
+use torc_base::limits::PAGE;
 
 /// Files by name, as a restart finds them.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -26,6 +27,8 @@ pub struct Disk {
     pub hold_next_reads: usize,
     /// The next durable write fails with EIO.
     pub fail_write: bool,
+    /// Pages that cannot be read until they are written, by file and number.
+    pub unreadable: BTreeSet<(String, usize)>,
     /// No segment can be made.
     pub full: bool,
     pub reads: usize,
@@ -104,6 +107,7 @@ impl Disk {
                 }
                 let mut at = at as usize;
                 let len: usize = runs.iter().map(Pages::len).sum();
+                self.unreadable.retain(|place| !touches(&self.open[&file], at, len, place));
                 let file = self.file(file);
                 file.resize(file.len().max(at + len), 0);
                 for run in &runs {
@@ -114,6 +118,9 @@ impl Disk {
             DiskKind::Read { file, at, mut bytes } => {
                 self.reads += 1;
                 self.read_bytes += bytes.len();
+                if self.unreadable.iter().any(|place| touches(&self.open[&file], at as usize, bytes.len(), place)) {
+                    return Err(DiskError::Io(5));
+                }
                 let (at, file) = (at as usize, self.file(file));
                 bytes.truncate(file.len().saturating_sub(at).min(bytes.len()));
                 let len = bytes.len();
@@ -132,4 +139,9 @@ impl Disk {
         }
         Ok(DiskOk::Done)
     }
+}
+
+/// True if a page of a file is among `len` bytes at `at` of the file of this name.
+fn touches(name: &str, at: usize, len: usize, (file, page): &(String, usize)) -> bool {
+    name == file && (at / PAGE..(at + len).div_ceil(PAGE)).contains(page)
 }

@@ -206,8 +206,8 @@ fn a_directory_that_cannot_be_read_is_put_aside_and_everything_got_from_the_othe
                 "the checkpoint is damaged"
             }
             1 => {
-                files.get_mut(&named("wal-000001")).unwrap()[20] ^= 1;
-                "a header page is damaged"
+                files.get_mut(&named("wal-000001")).unwrap()[..2 * PAGE].fill(0);
+                "a header page is damaged, and so is the first batch"
             }
             _ => {
                 files.remove(&named("wal-000001")).unwrap();

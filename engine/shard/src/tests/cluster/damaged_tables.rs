@@ -20,6 +20,8 @@ enum Part {
     Header,
     Table,
     Footer,
+    /// The footer, and the header of the batch: it cannot be made again as a whole.
+    FooterAndBatch,
 }
 
 /// A member that leads, one that has all of it, and one that is away and lacks most.
@@ -43,7 +45,7 @@ fn parted() -> (Cluster, NodeId, NodeId, NodeId) {
     (cluster, leader, others[0], others[1])
 }
 
-/// A bit flips on the disk of a member that runs: of the batch that has this entry, or of the footer of its segment.
+/// A bit flips on the disk of a member that runs: of the batch that has this entry, or of the footer of its segment; or two.
 fn damage(cluster: &mut Cluster, id: NodeId, part: Part, entry: u64) {
     let files = &mut cluster.disk(id, 0).files;
     let (name, header, _) = find_in(files, LOG, |at| at == Index(entry));
@@ -51,8 +53,11 @@ fn damage(cluster: &mut Cluster, id: NodeId, part: Part, entry: u64) {
     let at = match part {
         Part::Header => header.position as usize + 9,
         Part::Table => header.position as usize + batch::HEADER_BYTES + 17,
-        Part::Footer => bytes.len() - PAGE + 9,
+        Part::Footer | Part::FooterAndBatch => bytes.len() - PAGE + 9,
     };
+    if part == Part::FooterAndBatch {
+        bytes[header.position as usize + 9] ^= 0x20;
+    }
     bytes[at] ^= 0x20;
 }
 
@@ -89,7 +94,7 @@ fn have_all(cluster: &mut Cluster, what: &str) {
 /// A leader finds it when a follower needs what is lost; the third has it. So it is found after a restart.
 #[test]
 fn a_table_or_a_footer_in_which_a_leader_finds_damage_is_made_good_by_a_follower() {
-    for part in [Part::Header, Part::Table, Part::Footer] {
+    for part in [Part::Header, Part::Table, Part::FooterAndBatch] {
         for checkpointed in [false, true] {
             let what = format!("{part:?}, checkpointed {checkpointed}");
             let (mut cluster, leader, other, behind) = parted();
@@ -114,14 +119,62 @@ fn a_table_or_a_footer_in_which_a_leader_finds_damage_is_made_good_by_a_follower
     }
 }
 
+/// What a footer said is in the batches: nobody is asked for it.
+#[test]
+fn a_footer_in_which_a_leader_finds_damage_is_made_again_from_its_batches() {
+    let (mut cluster, leader, _, behind) = parted();
+    // In different segments.
+    for entry in [9, 40] {
+        damage(&mut cluster, leader, Part::Footer, entry);
+    }
+    start(&mut cluster, behind);
+    cluster.pass(12_000);
+    let logs = cluster.logs(leader);
+    assert_eq!(cluster.count(leader, |stats| &stats.damage_found_total), 0, "{logs:?}");
+    assert!(logs.iter().any(|line| line.contains("made again")), "{logs:?}");
+    have_all(&mut cluster, "footers");
+}
+
+/// A sector that cannot be read, of an entry or of the table of its batch. If that lasts, the entry comes from another member.
+#[test]
+fn what_a_leader_cannot_read_is_made_good_by_a_follower_unless_it_can_be_read_again() {
+    for of_table in [false, true] {
+        for lasts in [true, false] {
+            let what = format!("of the table {of_table}, it lasts {lasts}");
+            let (mut cluster, leader, _, behind) = parted();
+            let (name, header, payload) = find_in(&cluster.disk(leader, 0).files, LOG, |at| at == Index(9));
+            let at = if of_table { header.position as usize } else { payload + PAGE };
+            cluster.disk(leader, 0).unreadable.insert((name, at / PAGE));
+            start(&mut cluster, behind);
+            let failed = |cluster: &Cluster| cluster.logs(leader).iter().any(|line| line.contains("cannot be read"));
+            let mut ms = 0;
+            while !failed(&cluster) && ms < 6_000 {
+                cluster.pass(100);
+                ms += 100;
+            }
+            assert!(failed(&cluster), "{what}: {:?}", cluster.logs(leader));
+            if !lasts {
+                cluster.disk(leader, 0).unreadable.clear();
+            }
+            cluster.pass(12_000);
+            if lasts {
+                is_mended(&cluster, leader, &what);
+            } else {
+                assert_eq!(cluster.count(leader, |stats| &stats.damage_found_total), 0, "{what}");
+            }
+            have_all(&mut cluster, &what);
+        }
+    }
+}
+
 /// Both that have all of it are damaged, the one's footers and the other one's tables, never of the same entries. Whoever leads gets from
 /// the other one what it lacks.
 #[test]
 fn members_whose_tables_and_footers_are_damaged_in_different_places_mend_each_other() {
     for parts in [
-        (Part::Footer, Part::Table),
-        (Part::Table, Part::Footer),
-        (Part::Footer, Part::Footer),
+        (Part::FooterAndBatch, Part::Table),
+        (Part::Table, Part::FooterAndBatch),
+        (Part::FooterAndBatch, Part::FooterAndBatch),
         (Part::Header, Part::Table),
     ] {
         let what = format!("{parts:?}");
