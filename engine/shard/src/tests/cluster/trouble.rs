@@ -148,9 +148,15 @@ fn what_is_old_yields_to_what_is_written() {
         cut(&mut cluster, leader, away, true);
         cluster.start(away);
         cluster.pass(500);
-        // Nothing of it is acknowledged.
-        cluster.disk(away, 0).hold_writes = true;
         cluster.cut.clear();
+        cluster.slow_ms.extend([((leader, away), 5), ((away, leader), 5)]);
+        let said = (0..1_000).any(|_| {
+            cluster.pass(1);
+            cluster.raft(leader, LOG).unwrap().peers().iter().any(|peer| peer.id == away && peer.follows())
+        });
+        assert!(said, "it has said how far it is: {}", cluster.describe(LOG));
+        // Nothing that comes then is acknowledged.
+        cluster.disk(away, 0).hold_writes = true;
         let mut most = 0;
         for _ in 0..300 {
             if written_to {
