@@ -50,6 +50,7 @@ fn make_seat(seat: &Seat) -> Shard {
             voters: (0..seat.founders.min(5)).map(id).collect(),
             start: seat.start,
             doubt: seat.is_replaced.then_some(seat.disk as u64),
+            newest_version: seat.newest_version,
             ..ClusterSettings::alone(id(seat.node))
         },
         offsets_replication: seat.founders.min(3) as i16,

@@ -100,6 +100,7 @@ impl<A: App> ClusterStory<A> {
                 start,
                 disk,
                 is_replaced: disk != first,
+                newest_version: u16::MAX,
                 shard: Start {
                     shard,
                     shards: 1,
