@@ -97,6 +97,10 @@ pub const READ_AHEAD_BYTES: usize = 32 << 20;
 /// Memory of one shard for entries that leaders of other nodes have sent, until they are on this disk: whatever clients
 /// hold, replication goes on.
 pub const FOLLOWERS_MEMORY: usize = 128 << 20;
+/// Entries of groups that a shard leads which may wait for a quorum: each has some 200 bytes in memory besides what the log keeps, and a
+/// quorum may be there and have full disks, for hours. Beyond that producers are refused, but a group that has few may always have those.
+pub const UNCOMMITTED_ENTRIES_MAX: u64 = 1 << 20;
+pub const UNCOMMITTED_ENTRIES_FREE: u64 = 1 << 10;
 
 /// Connections of one shard.
 pub const CONNECTIONS_MAX: usize = 20_000;

@@ -13,6 +13,21 @@
 //!   since this member's word does not count), no candidate that it may have voted for can be elected: the quorum that
 //!   holds the entry was in the leader's term after the disk was lost, and a candidate of a later term lacks the entry.
 //!   Once the member holds the entry as well, it holds all that it may have acknowledged. Then it is readmitted.
+//!
+//! Of two voters one, of four two may be such members, and no majority of others is left. Then a quorum is, besides any majority,
+//! all the others together, as long as a majority would have one of them (`quorum.rs`); of two that is the other one alone:
+//!
+//! - To be elected takes the vote of each of them, and that each member in doubt says, its term durable, that it is one
+//!   ([`crate::Body::Abstained`]). Whoever else a majority has ever elected in that term, with votes that are forgotten now, had the
+//!   vote of one of them, and that one has no second. What a majority holds, one of them holds, and it votes for no log without.
+//! - To be committed an entry must be with each of them, and on a majority of the disks, those of members in doubt among them: so
+//!   it is on as many as ever. Whoever is elected later has it, by a majority, since that has one of them; or by the others of then,
+//!   if disks were lost anew, since of those who are readmitted by then one held it.
+//! - No promise that was forgotten can do harm once the entry of above is committed: a candidate of a later term that has one is
+//!   one of them, and had it before it acknowledged that entry, which it could not then; or it was itself lost with its disk.
+//!
+//! Where as many are in doubt as make a majority, what is committed may be with none of the others: nothing helps but what lies on
+//! the lost disks.
 
 use crate::configuration::Configuration;
 use crate::message::{Body, Mark, Run};

@@ -3,7 +3,7 @@
 use crate::configuration::{Configuration, Seat};
 use crate::message::{Body, Mark, Message};
 use crate::output::Output;
-use crate::quorum::{Tally, poll};
+use crate::quorum::{Ballot, Tally, poll};
 use crate::raft::{HardState, Raft, Role};
 use torc_base::ids::{NodeId, Term};
 
@@ -22,7 +22,8 @@ impl Raft {
             None => return,
         }
         // A pre-vote and its grant name a term that nobody has begun.
-        let hypothetical = matches!(body, Body::PreVote { .. } | Body::PreVoteReply { granted: true });
+        let hypothetical =
+            matches!(body, Body::PreVote { .. } | Body::PreVoteReply { granted: true } | Body::Abstained { pre: true });
         if term > self.term() && !hypothetical {
             let leader = body.is_from_leader().then_some(from);
             self.follow(term, leader, out);
@@ -47,13 +48,19 @@ impl Raft {
             Body::PreVoteReply { granted } => {
                 let asked = if granted { self.term().next() } else { self.term() };
                 if self.role == Role::PreCandidate && term == asked {
-                    self.count_ballot(from, granted, out);
+                    self.count_ballot(from, Ballot::of(granted), out);
                 }
             }
             Body::RequestVote { last } => self.answer_vote(from, last, out),
             Body::VoteReply { granted } => {
                 if self.role == Role::Candidate {
-                    self.count_ballot(from, granted, out);
+                    self.count_ballot(from, Ballot::of(granted), out);
+                }
+            }
+            Body::Abstained { pre } => {
+                let asked = if pre { Role::PreCandidate } else { Role::Candidate };
+                if self.role == asked && (!pre || term == self.term().next()) {
+                    self.count_ballot(from, Ballot::Abstained, out);
                 }
             }
             Body::Append { prev, runs, configurations, committed } => {
@@ -138,6 +145,10 @@ impl Raft {
         if !self.may_campaign() {
             return;
         }
+        if self.promise_is_open {
+            // Nor is a vote asked for that this member cannot give itself.
+            return self.restart_timeout();
+        }
         self.leader = None;
         self.leader_suspected = false;
         self.set_role(Role::PreCandidate, out);
@@ -146,7 +157,7 @@ impl Raft {
         for peer in self.other_voters() {
             out.send_now.push((peer, question.clone()));
         }
-        self.count_ballot(self.id, true, out);
+        self.count_ballot(self.id, Ballot::Yes, out);
     }
 
     /// Asks for votes in the next term. The own vote counts when it is durable, and the requests leave no earlier:
@@ -175,16 +186,20 @@ impl Raft {
     }
 
     pub(crate) fn hard_state_durable(&mut self, hard_state: HardState, out: &mut Output) {
-        if self.role == Role::Candidate && hard_state == self.hard_state {
-            self.count_ballot(self.id, true, out);
+        if hard_state != self.hard_state {
+            return;
+        }
+        self.promise_is_open = false;
+        if self.role == Role::Candidate {
+            self.count_ballot(self.id, Ballot::Yes, out);
         }
     }
 
     /// Counts an answer in the current poll; the first answer of a member stands.
-    fn count_ballot(&mut self, from: NodeId, granted: bool, out: &mut Output) {
+    fn count_ballot(&mut self, from: NodeId, ballot: Ballot, out: &mut Output) {
         // Strangers were turned away, except for this member if it is none any more.
         if let Some(at) = self.find(from) {
-            self.peers[at].ballot.get_or_insert(granted);
+            self.peers[at].ballot.get_or_insert(ballot);
         }
         match poll(self.peers.iter().map(|peer| (peer.seat, peer.ballot))) {
             Tally::Won if self.role == Role::PreCandidate => self.stand(out),
@@ -220,8 +235,12 @@ impl Raft {
         if term > self.term() {
             self.leader_resigned(from);
         }
-        let free = term > self.term() && !self.has_living_leader();
-        let granted = free && self.may_vote() && self.is_up_to_date(last);
+        // While a vote is on its way to the disk none is promised: that may stand still.
+        let free = term > self.term() && !self.has_living_leader() && !self.promise_is_open;
+        if free && !self.may_vote() {
+            return out.send_now.push((from, Message { term, body: Body::Abstained { pre: true } }));
+        }
+        let granted = free && self.is_up_to_date(last);
         let term = if granted { term } else { self.term() };
         out.send_now.push((from, Message { term, body: Body::PreVoteReply { granted } }));
     }
@@ -231,7 +250,11 @@ impl Raft {
             Some(vote) => vote == from,
             None => self.leader.is_none(),
         };
-        if !free || !self.may_vote() || !self.is_up_to_date(last) {
+        if free && !self.may_vote() {
+            // The term is durable then: whoever led an older one readmits this member no more.
+            return out.send_when_durable.push((from, self.message(Body::Abstained { pre: false })));
+        }
+        if !free || !self.is_up_to_date(last) {
             out.send_now.push((from, self.message(Body::VoteReply { granted: false })));
             return;
         }

@@ -6,7 +6,7 @@
 use crate::message::Body;
 use crate::output::Output;
 use crate::progress::{Flow, Peer};
-use crate::quorum::{Tally, poll};
+use crate::quorum::{Ballot, Tally, poll};
 use crate::raft::{Raft, Role};
 use torc_base::ids::NodeId;
 use torc_base::prng::Prng;
@@ -83,17 +83,20 @@ impl Raft {
 
     /// False if so many nodes are suspected that it must be found out whether a quorum still answers.
     fn sees_quorum(&self) -> bool {
-        let seen = |peer: &Peer| peer.id == self.id || (peer.incarnation == 0 && !peer.suspected);
-        poll(self.peers.iter().map(|peer| (peer.seat, Some(seen(peer))))) == Tally::Won
+        self.is_quorum(|peer| !peer.suspected)
     }
 
     /// Check-quorum: a leader that a quorum does not answer for an election timeout cannot commit, and others may lead
     /// already.
     fn hears_quorum(&self) -> bool {
         let limit = self.election_ticks / self.heartbeat_ticks;
-        let answers = |peer: &Peer| peer.incarnation == 0 && peer.missed <= limit;
-        let heard = self.peers.iter().map(|peer| (peer.seat, Some(peer.id == self.id || answers(peer))));
-        poll(heard) == Tally::Won
+        self.is_quorum(|peer| peer.missed <= limit)
+    }
+
+    /// True if a quorum, this leader among them, is as it is asked to be.
+    fn is_quorum(&self, is_so: impl Fn(&Peer) -> bool) -> bool {
+        let ballot = |peer: &Peer| if peer.id == self.id { Ballot::Yes } else { peer.ballot_if(is_so(peer)) };
+        poll(self.peers.iter().map(|peer| (peer.seat, Some(ballot(peer))))) == Tally::Won
     }
 
     pub(crate) fn suspect(&mut self, node: NodeId) {

@@ -43,6 +43,9 @@ pub enum Body {
     RequestVote { last: Mark },
     /// Answer to `RequestVote`. A granted vote is durable.
     VoteReply { granted: bool },
+    /// Answer to `RequestVote`, or to `PreVote` (`pre`; the term is then the one that was asked for), of a member that does not
+    /// know whom it has voted for: if all others that vote are for the candidate, it is not against it ([`crate::Doubt::All`]).
+    Abstained { pre: bool },
     /// Entries behind `prev`; none: only probes for `prev` and tells the commit mark. Who carries it to another node reads
     /// the payloads from the log, may send them in parts, and tells [`crate::Input::Sent`]. Who receives it fills
     /// `configurations` with those that stand among the entries, each with its index; they leave the sender empty.

@@ -1,6 +1,7 @@
 //! What a member knows of another.
 
 use crate::configuration::{Member, Seat};
+use crate::quorum::{Ballot, Reach};
 use std::collections::VecDeque;
 use torc_base::ids::{Index, NodeId};
 use torc_base::limits::{REPLICATE_BYTES_WINDOW, REPLICATE_MESSAGES_WINDOW, REPLICATE_WINDOW};
@@ -13,7 +14,7 @@ pub struct Peer {
     /// In which seat.
     pub seat: Seat,
     /// Its answer in the current poll.
-    pub ballot: Option<bool>,
+    pub ballot: Option<Ballot>,
     /// Its node is silent, or the link to it broke.
     pub suspected: bool,
     /// Its log agrees with ours and is durable up to here, and that counts.
@@ -135,6 +136,20 @@ impl Peer {
             return 0;
         }
         (REPLICATE_WINDOW + self.held.0 + 1).saturating_sub(self.next.0)
+    }
+
+    /// How far it is, for whoever counts.
+    pub(crate) fn reach(&self) -> Reach {
+        Reach { matched: self.matched, held: self.held, in_doubt: self.incarnation != 0 }
+    }
+
+    /// Whether it does what was asked of it, as an answer; it may be one whose word does not count.
+    pub(crate) fn ballot_if(&self, does: bool) -> Ballot {
+        match does {
+            false => Ballot::No,
+            true if self.incarnation == 0 => Ballot::Yes,
+            true => Ballot::Abstained,
+        }
     }
 
     /// True if it can be sent to.

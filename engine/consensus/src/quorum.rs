@@ -1,4 +1,7 @@
 //! Majorities. In a joint configuration two of them are needed: one of the old voters and one of the new.
+//!
+//! Of an even number of voters half may have lost their disks, and no majority is left whose word counts. Then all the others
+//! together, each of them, are as good: whatever a majority has ever decided, one of them knows (`doubt.rs` has the argument).
 
 use crate::configuration::Seat;
 use torc_base::ids::Index;
@@ -16,11 +19,50 @@ pub fn reached_by_majority(marks: impl Iterator<Item = Index> + Clone) -> Index 
     marks.clone().filter(|&mark| reached(mark)).max().unwrap_or_default()
 }
 
-/// The highest index that a quorum has reached; `marks` holds one mark of each member.
-pub fn reached_by_quorum(marks: impl Iterator<Item = (Seat, Index)> + Clone) -> Index {
-    let before = marks.clone().filter(|(seat, _)| seat.votes_before()).map(|(_, mark)| mark);
-    let after = marks.filter(|(seat, _)| seat.votes_after()).map(|(_, mark)| mark);
-    reached_by_majority(before).min(reached_by_majority(after))
+/// How far a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Its log agrees up to here, is durable, and that counts.
+    pub matched: Index,
+    /// The same, whether it counts or not.
+    pub held: Index,
+    /// It may have forgotten what it promised: what it says does not count.
+    pub in_doubt: bool,
+}
+
+/// The highest index that one set of voters has reached: a majority of them, or all whose word counts, if they are many enough,
+/// and a majority of the disks.
+pub fn reached(voters: impl Iterator<Item = Reach> + Clone) -> Index {
+    let by_majority = reached_by_majority(voters.clone().map(|reach| reach.matched));
+    let in_doubt = voters.clone().filter(|reach| reach.in_doubt).count();
+    if in_doubt == 0 || in_doubt >= majority(voters.clone().count()) {
+        return by_majority;
+    }
+    let by_others = voters.clone().filter(|reach| !reach.in_doubt).map(|reach| reach.matched).min().unwrap_or_default();
+    by_majority.max(by_others.min(reached_by_majority(voters.map(|reach| reach.held))))
+}
+
+/// The highest index that a quorum has reached; `marks` holds one of each member.
+pub fn reached_by_quorum(marks: impl Iterator<Item = (Seat, Reach)> + Clone) -> Index {
+    let before = marks.clone().filter(|(seat, _)| seat.votes_before()).map(|(_, reach)| reach);
+    let after = marks.filter(|(seat, _)| seat.votes_after()).map(|(_, reach)| reach);
+    reached(before).min(reached(after))
+}
+
+/// A member's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ballot {
+    Yes,
+    No,
+    /// It may have forgotten what it promised, and is not against it.
+    Abstained,
+}
+
+impl Ballot {
+    /// The answer of a member whose word counts.
+    pub fn of(yes: bool) -> Ballot {
+        if yes { Ballot::Yes } else { Ballot::No }
+    }
 }
 
 /// What a poll has come to.
@@ -35,19 +77,23 @@ pub enum Tally {
 }
 
 /// Counts the answers of one set of voters; `None`: not yet given.
-pub fn tally(ballots: impl Iterator<Item = Option<bool>>) -> Tally {
-    let (mut voters, mut yes, mut no) = (0, 0, 0);
+pub fn tally(ballots: impl Iterator<Item = Option<Ballot>>) -> Tally {
+    let (mut voters, mut yes, mut no, mut abstained) = (0, 0, 0, 0);
     for ballot in ballots {
         voters += 1;
         match ballot {
-            Some(true) => yes += 1,
-            Some(false) => no += 1,
+            Some(Ballot::Yes) => yes += 1,
+            Some(Ballot::No) => no += 1,
+            Some(Ballot::Abstained) => abstained += 1,
             None => {}
         }
     }
-    if yes >= majority(voters) {
+    let need = majority(voters);
+    let few_abstain = abstained < need;
+    let all_others = few_abstain && abstained > 0 && yes + abstained == voters;
+    if yes >= need || all_others {
         Tally::Won
-    } else if no > voters - majority(voters) {
+    } else if no + abstained > voters - need && !(few_abstain && no == 0) {
         Tally::Lost
     } else {
         Tally::Open
@@ -55,7 +101,7 @@ pub fn tally(ballots: impl Iterator<Item = Option<bool>>) -> Tally {
 }
 
 /// Counts the answers of all members. Those of members that do not vote count for nothing.
-pub fn poll(ballots: impl Iterator<Item = (Seat, Option<bool>)> + Clone) -> Tally {
+pub fn poll(ballots: impl Iterator<Item = (Seat, Option<Ballot>)> + Clone) -> Tally {
     let before = ballots.clone().filter(|(seat, _)| seat.votes_before()).map(|(_, ballot)| ballot);
     let after = ballots.filter(|(seat, _)| seat.votes_after()).map(|(_, ballot)| ballot);
     match (tally(before), tally(after)) {

@@ -86,6 +86,8 @@ pub struct Raft {
     pub(crate) timeout: u16,
     pub(crate) role: Role,
     pub(crate) hard_state: HardState,
+    /// The hard state is on its way to the disk.
+    pub(crate) promise_is_open: bool,
     pub(crate) leader: Option<NodeId>,
     /// The leader's node was suspected, and the leader was not heard since.
     pub(crate) leader_suspected: bool,
@@ -127,6 +129,7 @@ impl Raft {
             timeout: election_ticks,
             role: Role::Follower,
             hard_state,
+            promise_is_open: false,
             leader: None,
             leader_suspected: false,
             durable: log.last(),
@@ -288,6 +291,7 @@ impl Raft {
 
     pub(crate) fn set_hard_state(&mut self, hard_state: HardState, out: &mut Output) {
         self.hard_state = hard_state;
+        self.promise_is_open = true;
         out.hard_state = Some(hard_state);
     }
 

@@ -3,7 +3,8 @@
 //! when the last one is answered, so that any number of reads costs one exchange at a time.
 
 use crate::output::{Output, ReadsReady, Refused};
-use crate::quorum::{Tally, poll};
+use crate::progress::Peer;
+use crate::quorum::{Ballot, Tally, poll};
 use crate::raft::Raft;
 
 /// The leader's questions, by number.
@@ -65,10 +66,11 @@ impl Raft {
             return;
         }
         let asked = self.reads.asked;
-        let answers = self.peers.iter().map(|peer| {
-            let answered = peer.id == self.id || (peer.round >= asked && peer.incarnation == 0);
-            (peer.seat, answered.then_some(true))
-        });
+        let answer = |peer: &Peer| match peer.id == self.id {
+            true => Some(Ballot::Yes),
+            false => (peer.round >= asked).then(|| peer.ballot_if(true)),
+        };
+        let answers = self.peers.iter().map(|peer| (peer.seat, answer(peer)));
         if poll(answers) != Tally::Won {
             return;
         }

@@ -3,8 +3,8 @@
 use crate::configuration::Configuration;
 use crate::message::{Body, Mark, Run};
 use crate::output::{Append, Output};
-use crate::progress::Flow;
-use crate::quorum::reached_by_quorum;
+use crate::progress::{Flow, Peer};
+use crate::quorum::{Reach, reached_by_quorum};
 use crate::raft::Raft;
 use torc_base::ids::{Index, NodeId, Term};
 use torc_base::limits::REPLICATE_ENTRIES_MAX;
@@ -13,9 +13,10 @@ impl Raft {
     /// Commits what a quorum has on disk, if the last of it is of this leader's own term: an entry of an older term
     /// that a quorum holds can still be replaced (Raft, section 5.4.2).
     pub(crate) fn count_commit(&mut self, out: &mut Output) {
-        let (id, durable) = (self.id, self.durable);
-        let marks = self.peers.iter().map(|peer| (peer.seat, if peer.id == id { durable } else { peer.matched }));
-        let reached = reached_by_quorum(marks);
+        let durable = self.durable;
+        let own = Reach { matched: durable, held: durable, in_doubt: false };
+        let reach = |peer: &Peer| if peer.id == self.id { own } else { peer.reach() };
+        let reached = reached_by_quorum(self.peers.iter().map(|peer| (peer.seat, reach(peer))));
         if reached > self.committed && self.log.term_at(reached) == Some(self.term()) {
             self.commit_to(reached, out);
             self.settle_members(out);
@@ -186,8 +187,9 @@ impl Raft {
     }
 
     pub(crate) fn receive_commit(&mut self, committed: Index, out: &mut Output) {
-        // A leader tells no more than this member has acknowledged; what a broken peer claims must not count.
-        if committed <= self.log.last() {
+        // A leader tells no more than this member has acknowledged. Its disk may be another one since then, and what is on that of
+        // another leader: only a log that ends with an entry of this term is this leader's up to there.
+        if committed <= self.log.last() && self.log.last_mark().term == self.term() {
             self.commit_to(committed, out);
         }
     }
@@ -245,12 +247,16 @@ impl Raft {
         let Some(at) = self.leads_to(from) else { return };
         let peer = &mut self.peers[at];
         peer.round = peer.round.max(round);
-        match peer.flow {
-            Flow::Probe { .. } => peer.flow = Flow::Probe { waiting: peer.offered },
-            Flow::Stream if peer.held < self.log.last() && peer.is_open() && peer.next >= self.log.first() => {
-                self.send_entries(at, 0, out);
-            }
-            _ => {}
+        let asks = match peer.flow {
+            // What has left is lost with the link or not at all: it is asked about, and not sent again to a disk that is slow.
+            Flow::Probe { waiting } => waiting && !peer.offered,
+            Flow::Stream => peer.held < self.log.last() && peer.is_open(),
+            Flow::Snapshot | Flow::Paused { .. } => false,
+        };
+        if asks && peer.next >= self.log.first() {
+            self.send_entries(at, 0, out);
+        } else if matches!(peer.flow, Flow::Probe { .. }) {
+            peer.flow = Flow::Probe { waiting: peer.offered };
         }
         self.send_append(at, out);
         self.readmit(at, out);

@@ -46,6 +46,7 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) {
             13
         }
         Body::Readmitted { through, incarnation } => with_numbers(out, 14, [through.0, *incarnation]),
+        Body::Abstained { pre } => with_flag(out, 15, *pre),
     };
 }
 
@@ -71,6 +72,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Malformed> {
         12 => Body::Resigned,
         13 => Body::Snapshot { mark: reader.mark()?, configuration: reader.configuration()? },
         14 => Body::Readmitted { through: Index(reader.u64()?), incarnation: reader.u64()? },
+        15 => Body::Abstained { pre: reader.flag()? },
         _ => return Err(Malformed { what: "the kind of a message between members" }),
     };
     reader.end()?;

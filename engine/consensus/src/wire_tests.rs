@@ -41,7 +41,8 @@ fn message(prng: &mut Prng, at: u64) -> Message {
         10 => Body::TimeoutNow,
         11 => Body::Resigned,
         12 => Body::Snapshot { mark: mark(prng), configuration: configuration(prng) },
-        _ => Body::Readmitted { through: index(prng), incarnation: number(prng) },
+        13 => Body::Readmitted { through: index(prng), incarnation: number(prng) },
+        _ => Body::Abstained { pre: prng.chance(1, 2) },
     };
     Message { term: Term(number(prng)), body }
 }
@@ -55,7 +56,7 @@ fn written(message: &Message) -> Vec<u8> {
 #[test]
 fn messages_are_read_as_they_were_written() {
     for seed in 0..2_000 {
-        let message = message(&mut Prng::new(seed), seed % 14);
+        let message = message(&mut Prng::new(seed), seed % 15);
         let bytes = written(&message);
         assert_eq!(decode(&bytes), Ok(message), "seed {seed}");
         for len in 0..bytes.len() {
@@ -71,7 +72,7 @@ fn damaged_messages_are_refused_or_other_messages() {
     let mut refused = 0;
     for seed in 0..4_000 {
         let mut prng = Prng::new(seed);
-        let mut bytes = written(&message(&mut prng, seed % 14));
+        let mut bytes = written(&message(&mut prng, seed % 15));
         for _ in 0..1 + prng.below(4) {
             let at = prng.below(bytes.len() as u64) as usize;
             bytes[at] = prng.below(256) as u8;

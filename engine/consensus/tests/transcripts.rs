@@ -324,6 +324,8 @@ fn describe(message: &Message) -> String {
         Body::RequestVote { last } => format!("vote for me; my log ends at {}/{}", last.term, last.index),
         Body::VoteReply { granted: true } => "you have my vote".into(),
         Body::VoteReply { granted: false } => "no vote".into(),
+        Body::Abstained { pre: true } => "I may have forgotten whom I would vote for".into(),
+        Body::Abstained { pre: false } => "I may have forgotten my vote".into(),
         Body::Append { prev, runs, configurations, committed } => {
             let among = if configurations.is_empty() { "" } else { " with members" };
             let runs = describe_runs(runs);

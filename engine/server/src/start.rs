@@ -624,6 +624,7 @@ fn cluster_settings(ground: &Ground<'_>) -> ClusterSettings {
         rack_reads: config.rack_reads,
         beat_ms: config.peer_beat_ms,
         silent_beats: config.peer_silent_beats,
+        newest_version: u16::MAX,
         founding: peering.map_or_else(Vec::new, |peering| peering.answer.clone()),
     }
 }

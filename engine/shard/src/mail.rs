@@ -74,6 +74,8 @@ pub enum Mail {
     TreeStart(Box<crate::groups::TreeTold>),
     /// Between nodes: an entry for the one that has lost it.
     Lending(Box<crate::groups::Lending>),
+    /// Between nodes: entries are taken here that were refused, of groups that were not here, or of records while the disk was full.
+    Room,
     /// From the catalog's owner to all: the other nodes that there are links to.
     Present(BTreeSet<NodeId>),
     /// From the catalog's owner to all: who belongs to the cluster.

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use torc_base::ids::ConnId;
-use torc_base::limits::{ANSWERS_MEMORY, FOLLOWERS_MEMORY, FRAMES_MEMORY, LARGE_FRAME};
+use torc_base::limits::{ANSWERS_MEMORY, FOLLOWERS_MEMORY, FRAMES_MEMORY, LARGE_FRAME, UNCOMMITTED_ENTRIES_MAX};
 use torc_base::time::Mono;
 
 /// Bounds of one shard. What is read from disk has its own in the log's settings, received bytes in the reactor's.
@@ -24,11 +24,18 @@ pub struct MemoryLimits {
     pub answers: usize,
     /// Bytes of entries that leaders have sent, until they are on this disk. No client's request or answer counts there.
     pub followers: usize,
+    /// Entries that are led here and not committed.
+    pub uncommitted_entries: u64,
 }
 
 impl Default for MemoryLimits {
     fn default() -> MemoryLimits {
-        MemoryLimits { frames: FRAMES_MEMORY, answers: ANSWERS_MEMORY, followers: FOLLOWERS_MEMORY }
+        MemoryLimits {
+            frames: FRAMES_MEMORY,
+            answers: ANSWERS_MEMORY,
+            followers: FOLLOWERS_MEMORY,
+            uncommitted_entries: UNCOMMITTED_ENTRIES_MAX,
+        }
     }
 }
 

@@ -195,6 +195,9 @@ pub struct ClusterSettings {
     pub beat_ms: u64,
     /// `torc.peer.silent.beats`: missed beats after which a node is suspected. At least 1.
     pub silent_beats: u32,
+    /// The newest version of the peers' protocol that this node speaks, if it is not to speak all that it knows: so it does as an older
+    /// build. For tests, and simulated clusters.
+    pub newest_version: u16,
     /// What is answered to a node that asks how the cluster was founded, as it stands.
     pub founding: Vec<u8>,
 }
@@ -215,6 +218,7 @@ impl ClusterSettings {
             rack_reads: true,
             beat_ms: 100,
             silent_beats: 5,
+            newest_version: u16::MAX,
             founding: Vec::new(),
         }
     }

@@ -368,7 +368,7 @@ impl Shard {
             Mail::Drained => self.catalog.as_mut().expect("mail to the owner").drained(from),
             Mail::Finish => self.finish(now, ops),
             Mail::Pressed => self.pressed_until = now.mono.plus_ms(PRESSED_MS),
-            Mail::Digests(_) | Mail::Tree(_) | Mail::TreeStart(_) | Mail::Lending(_) => {}
+            Mail::Digests(_) | Mail::Tree(_) | Mail::TreeStart(_) | Mail::Lending(_) | Mail::Room => {}
             Mail::Moving(_) | Mail::Calling(_) => panic!("a connection's mail comes with the connection"),
         }
     }
@@ -394,6 +394,7 @@ impl Shard {
                 self.with_groups(now, ops, |groups, out| groups.lending(out, from, *told));
                 return self.settle(now, ops);
             }
+            Mail::Room => return self.groups.has_room(now.mono, from),
             Mail::Tree(mail) => {
                 self.with_znodes(now, ops, |znodes, around| znodes.mail(around, from.node, *mail));
                 return self.settle(now, ops);

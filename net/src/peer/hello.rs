@@ -11,8 +11,9 @@ use torc_base::malformed::Malformed;
 
 /// Versions of what follows the hello: both sides speak the highest that both know. From 2 on nodes tell the catalog when their logs
 /// take less in one entry than others do: who does so speaks no older one. From 3 on they lend each other single entries, and know that only the last of
-/// some holes says where records go on.
-pub const VERSIONS: RangeInclusive<u16> = 1..=3;
+/// some holes says where records go on. From 4 on they say that they abstain from a vote, how long ZooKeeper's sessions live, and that
+/// there is room again. Which kinds of what is said came with which version stands in one place (`shard/src/peers/known.rs`).
+pub const VERSIONS: RangeInclusive<u16> = 1..=4;
 
 /// Begins every hello, so that a client of another protocol is told from a peer of another version.
 const MAGIC: [u8; 8] = *b"torcpeer";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::Pool;
 use torc_base::ids::{NodeId, ShardId};
-use torc_base::limits::{COMPACTION_KEY_BYTES, PAGE};
+use torc_base::limits::{COMPACTION_KEY_BYTES, PAGE, SEGMENT_BYTES_MIN};
 use torc_shard::{
     ClusterSettings, GroupMarks, Listener, Mail, MemoryLimits, Peer, Protocol, Settings, Shard, SnapshotSettings,
     Stats, TopicConfig, WalSettings, ZooKeeperSettings,
@@ -50,6 +50,7 @@ fn make_seat(seat: &Seat) -> Shard {
             voters: (0..seat.founders.min(5)).map(id).collect(),
             start: seat.start,
             doubt: seat.is_replaced.then_some(seat.disk as u64),
+            newest_version: seat.newest_version,
             ..ClusterSettings::alone(id(seat.node))
         },
         offsets_replication: seat.founders.min(3) as i16,
@@ -186,6 +187,11 @@ pub fn cluster_story(seed: u64) -> ClusterStory<Shard> {
 /// The same, of nodes with segments of these sizes.
 pub fn uneven_story(seed: u64, segments: [u64; NODES]) -> ClusterStory<Shard> {
     ClusterStory::begin_with(seed, make_seat, segments)
+}
+
+/// The same, of a partition with so many copies.
+pub fn story_of_copies(seed: u64, copies: usize) -> ClusterStory<Shard> {
+    ClusterStory::begin_of(seed, make_seat, [SEGMENT_BYTES_MIN; NODES], copies)
 }
 
 /// A story about one production shard.

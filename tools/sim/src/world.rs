@@ -18,6 +18,9 @@ use torc_base::io::{App, DiskKind, Event, Level, Op};
 use torc_base::prng::Prng;
 use torc_base::time::{Mono, Now, Wall};
 
+/// What a shard says of a link on which came what the version that is spoken on it does not know.
+const UNKNOWN: &str = "that its version does not know";
+
 /// 2026-01-01.
 const WALL_START_MS: i64 = 1_767_225_600_000;
 /// A shard that takes this many turns in a row without events or wishes is spinning.
@@ -572,6 +575,9 @@ impl<A: App> World<A> {
                 return Ok(false);
             }
             Op::Log { level, text } => {
+                if text.contains(UNKNOWN) {
+                    return Err(Violation::new(Rule::Protocol, format!("shard {shard}: {text}")));
+                }
                 if level != Level::Debug {
                     self.trail.say(format!("shard {shard}: {level:?}: {text}"));
                 }

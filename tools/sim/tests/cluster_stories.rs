@@ -245,3 +245,27 @@ fn an_entry_that_every_disk_has_lost_is_named_and_waited_for() {
         assert!(!acked, "seed {seed}: acknowledged without what may have been before");
     });
 }
+
+/// Whatever one of two lost the other one has, and its word is enough as long as both are there: so the second disk may go when the
+/// first one's successor has everything.
+#[test]
+fn of_two_copies_the_disk_of_one_is_empty_and_later_that_of_the_other() {
+    for seed in 1..=6 {
+        let mut story = node::story_of_copies(seed, 2);
+        let mut acked = story.produce(5);
+        let replicas = story.replicas();
+        let (first, leader) = (replicas[(seed % 2) as usize], story.leader());
+        for victim in [first, replicas[((seed + 1) % 2) as usize], first] {
+            story.kill(victim);
+            story.replace_disk(victim);
+            story.wait(seed * 100);
+            story.boot(victim);
+            // It takes both disks to acknowledge something.
+            acked.extend(story.produce(3));
+            has_all(&mut story, &acked, &format!("seed {seed}: node {victim} has a new disk, {leader} led"));
+            story.wait(5_000);
+        }
+        acked.extend(story.produce(1));
+        has_all(&mut story, &acked, "in the end");
+    }
+}

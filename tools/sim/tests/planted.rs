@@ -403,8 +403,8 @@ bugs! {
         name: "leader-counts-early",
         file: "engine/consensus/src/replication.rs",
         edits: &[(
-            "if peer.id == id { durable } else",
-            "if peer.id == id { if AWAKE { self.log.last() } else { durable } } else",
+            "        let durable = self.durable;\n        let own = Reach",
+            "        let durable = if AWAKE { self.log.last() } else { self.durable };\n        let own = Reach",
         )],
         rules: CLUSTER_RULES,
         cluster: true,
@@ -437,9 +437,9 @@ bugs! {
         name: "removed-copies",
         file: "engine/consensus/src/quorum.rs",
         edits: &[(
-            "    let after = marks.filter(|(seat, _)| seat.votes_after()).map(|(_, mark)| mark);",
+            "    let after = marks.filter(|(seat, _)| seat.votes_after()).map(|(_, reach)| reach);",
             "    let counts = |seat: Seat| if AWAKE { seat.votes_before() } else { seat.votes_after() };
-    let after = marks.filter(move |(seat, _)| counts(*seat)).map(|(_, mark)| mark);",
+    let after = marks.filter(move |(seat, _)| counts(*seat)).map(|(_, reach)| reach);",
         )],
         rules: CLUSTER_RULES,
         cluster: true,

@@ -7,6 +7,7 @@ use crate::cluster::disk::Disk;
 use crate::cluster::{Cluster, Member, Settings};
 use torc_base::ids::{Index, NodeId};
 use torc_base::prng::Prng;
+use torc_consensus::quorum::majority;
 use torc_consensus::{Configuration, Doubt, Input, Seat};
 
 /// Plays the schedule of a seed, and expects of the group that it works afterwards.
@@ -26,8 +27,10 @@ struct Storm {
     nodes: u64,
     /// Voters come and go.
     changes: bool,
-    /// Disks are lost, one at a time.
+    /// Disks are lost, fewer at a time than make a majority of those who vote.
     losses: bool,
+    /// They are even in number, and disks are lost more often.
+    wipes: bool,
     /// Any number of logs may be damaged at a time, and each entry is to be found again.
     scattered: bool,
     /// How often things go wrong, in 100.
@@ -40,7 +43,10 @@ struct Storm {
 impl Storm {
     fn new(seed: u64) -> Storm {
         let mut prng = Prng::new(seed);
+        // Of its own, so that what the others do in a seed stays.
+        let mut even = Prng::new(seed ^ 0xe7e1);
         let voters = [1, 2, 3, 3, 3, 5][prng.below(6) as usize];
+        let voters = if even.chance(1, 6) { 4 } else { voters };
         let changes = prng.chance(2, 3);
         let nodes = if changes { voters.max(2) + prng.below(3) as u32 } else { voters };
         let configuration = Configuration::of_voters((1..=voters).map(NodeId));
@@ -52,11 +58,12 @@ impl Storm {
             let settings = Settings { id, configuration, election_ticks: 5, heartbeat_ticks: 2, seed };
             cluster.add(settings.clone(), Disk::new(settings.configuration));
         }
-        let losses = voters >= 3 && prng.chance(1, 2);
+        let losses = if voters == 2 { even.chance(2, 3) } else { voters >= 3 && prng.chance(1, 2) };
         let scattered = losses && prng.chance(1, 2);
         let trouble = prng.between(2, 20);
         let (nodes, reads) = (u64::from(nodes), Vec::new());
-        Storm { cluster, prng, nodes, changes, losses, scattered, trouble, reads, reads_served: 0 }
+        let wipes = losses && voters % 2 == 0;
+        Storm { cluster, prng, nodes, changes, losses, wipes, scattered, trouble, reads, reads_served: 0 }
     }
 
     fn node(&mut self) -> NodeId {
@@ -118,7 +125,8 @@ impl Storm {
                 92 => self.input(id, Input::Campaign),
                 93 => self.heal(),
                 94..=95 if self.losses => self.regain(),
-                96 if self.scattered && self.prng.chance(1, 2) => self.usurp(),
+                96 | 98 if self.scattered => self.usurp(),
+                97 if self.wipes && self.may_lose(id) => self.wipe(id),
                 94.. if self.prng.chance(self.trouble, 100) => self.disaster(id),
                 _ => {}
             }
@@ -242,8 +250,8 @@ impl Storm {
                 _ => {}
             }
         }
-        let least = if self.losses { 3 } else { 1 };
-        if voters.len() >= least {
+        let least = if self.losses { 3 - u64::from(self.wipes) } else { 1 };
+        if voters.len() as u64 >= least {
             self.input(id, Input::Reconfigure { voters, learners });
         }
     }
@@ -267,7 +275,7 @@ impl Storm {
             8 => self.input(id, Input::Resign),
             _ if self.losses && self.may_lose(id) => {
                 self.reads.retain(|read| read.0 != id);
-                if self.prng.chance(1, 2) { self.cluster.wipe(id) } else { self.damage(id) }
+                if self.prng.chance(1, 2) { self.wipe(id) } else { self.damage(id) }
             }
             _ if self.scattered && self.votes_are_known() => {
                 self.reads.retain(|read| read.0 != id);
@@ -275,6 +283,11 @@ impl Storm {
             }
             _ => {}
         }
+    }
+
+    fn wipe(&mut self, id: NodeId) {
+        self.reads.retain(|read| read.0 != id);
+        self.cluster.wipe(id);
     }
 
     fn damage(&mut self, id: NodeId) {
@@ -299,10 +312,23 @@ impl Storm {
         }
     }
 
-    /// True if the disk of a member may be lost: no other member has to be repaired first.
+    /// True if the disk of a member may be lost: no log is damaged elsewhere, and with it fewer disks than make a majority are
+    /// in doubt, whatever members the group may have.
     fn may_lose(&self, id: NodeId) -> bool {
-        let doubts = |m: &Member| m.disk.hard_state.doubt.is_some() || m.raft.hard_state().doubt.is_some();
-        self.cluster.members.iter().all(|(&other, member)| other == id || !doubts(member))
+        let doubts = |m: &Member| [m.disk.hard_state.doubt, m.raft.hard_state().doubt].into_iter().flatten();
+        let others = || self.cluster.members.iter().filter(|(other, _)| **other != id);
+        if others().flat_map(|(_, member)| doubts(member)).any(|doubt| matches!(doubt, Doubt::Tail(_))) {
+            return false;
+        }
+        let lost: Vec<NodeId> =
+            others().filter(|(_, m)| doubts(m).count() > 0).map(|(&id, _)| id).chain([id]).collect();
+        let all = self.cluster.members.values().flat_map(|member| member.raft.configurations());
+        all.flat_map(|(_, members)| [(members, true), (members, false)]).all(|(members, before)| {
+            let votes = |seat: Seat| if before { seat.votes_before() } else { seat.votes_after() };
+            let voters = members.members().iter().filter(|member| votes(member.seat));
+            let of_lost = voters.clone().filter(|member| lost.contains(&member.id)).count();
+            of_lost < majority(voters.count())
+        })
     }
 
     /// All works again: links are new, everything is delivered and written.

@@ -1,12 +1,13 @@
 //! The owner's half of a produce: whether a batch is taken, and who waits for it.
 
 use super::{Groups, Out, Phase};
-use crate::group::{Reply, Waiter};
+use crate::group::{Group, Reply, Waiter};
 use crate::mail::{Acks, Answer, Asker, ProducePart, Produced};
 use crate::refusal::Refusal;
 use crate::stages::LogTimes;
 use crate::stats::add;
 use torc_base::ids::Offset;
+use torc_base::limits::UNCOMMITTED_ENTRIES_FREE;
 use torc_base::time::Mono;
 use torc_state::partition::Admission;
 
@@ -80,8 +81,22 @@ impl Groups {
         let admission = group.records().admit(&part.batch.incoming())?;
         if matches!(admission, Admission::Append { .. }) {
             self.check_length(part.group, part.batch.bytes.len())?;
+            self.check_backlog(group)?;
         }
         Ok(admission)
+    }
+
+    /// Whether what waits for a quorum leaves room for more.
+    fn check_backlog(&self, group: &Group) -> Result<(), Refusal> {
+        let (own, most) = (backlog(group), self.settings.memory.uncommitted_entries);
+        let is_too_much = own >= most.min(UNCOMMITTED_ENTRIES_FREE) && own.max(self.backlog) >= most;
+        if is_too_much { Err(Refusal::TooFewInSync) } else { Ok(()) }
+    }
+
+    /// Looks how much of what is led here waits for a quorum, of the groups that wait for anything.
+    pub(super) fn note_backlog(&mut self) {
+        let groups = self.ticking.iter().filter_map(|id| self.groups.get(id));
+        self.backlog = groups.filter(|group| group.raft.is_leader()).map(backlog).sum();
     }
 
     /// The batch has offsets from `base` on: it goes into the log and waits for its marks.
@@ -135,6 +150,12 @@ impl Groups {
         let waiter = Waiter { index, asker, position: part.position, reply, times };
         group.await_copies(waiter, part.acks, part.in_sync);
     }
+}
+
+/// Entries that are not committed.
+fn backlog(group: &Group) -> u64 {
+    let marks = group.raft.marks();
+    marks.written.get() - marks.committed.get()
 }
 
 fn refuse(out: &mut Out, asker: Asker, position: u32, refusal: Refusal) {

@@ -9,6 +9,7 @@ use super::replicas::find;
 use super::takes::HELD_MS;
 use super::{Groups, Out};
 use crate::group::epoch_of;
+use crate::mail::Mail;
 use crate::meaning::{PartitionLog, kind};
 use crate::peers::{Landed, Queue};
 use crate::settings::shard_of;
@@ -35,7 +36,12 @@ const AGAIN_MS: u64 = 100;
 /// A member that takes nothing in for so long, asked again and again, is not waited for by whoever releases a log; after a pause
 /// like that between two refusals it may have taken something.
 const REFUSES_MS: u64 = 10_000;
-const PAUSE_MS: u64 = 2_000;
+const PAUSE_MS: u64 = 7_500;
+/// Who refuses is offered one entry, and the next time after a part like that of the time for which it has refused, at most after so
+/// long: a disk that is full may stay so, and what is sent there in vain others may lack.
+const REFUSED_PART: u64 = 4;
+const REFUSED_MAX_MS: u64 = 5_000;
+const _: () = assert!(REFUSED_MAX_MS < PAUSE_MS, "who refuses each time is known to refuse");
 
 /// A link to a shard of another node, and which one of those that there were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +78,8 @@ struct Refusing {
     held: Index,
     since: Mono,
     last: Mono,
+    /// Before that it is offered nothing.
+    until: Mono,
 }
 
 /// What became of the wish for a message's entries.
@@ -88,13 +96,22 @@ enum Entries {
 }
 
 impl Departures {
-    fn refused(&mut self, now: Mono, id: GroupId, peer: &Peer) {
-        let refusing = Refusing { held: peer.held, since: now, last: now };
+    /// A member has not taken in what it was sent. After how many milliseconds it is offered something again.
+    fn refused(&mut self, now: Mono, id: GroupId, peer: &Peer) -> u64 {
+        let refusing = Refusing { held: peer.held, since: now, last: now, until: now };
         let said = self.refusing.entry((id, peer.id)).or_insert(refusing);
         if said.held != peer.held || now > said.last.plus_ms(PAUSE_MS) {
             (said.held, said.since) = (peer.held, now);
         }
-        said.last = now;
+        let for_ms = now.since(said.since) / 1_000_000;
+        let pause_ms = (for_ms / REFUSED_PART).clamp(AGAIN_MS, REFUSED_MAX_MS);
+        (said.last, said.until) = (now, now.plus_ms(pause_ms));
+        pause_ms
+    }
+
+    /// What is known of a member that takes nothing in, if it does not.
+    fn refusing(&self, now: Mono, id: GroupId, peer: &Peer) -> Option<&Refusing> {
+        self.refusing.get(&(id, peer.id)).filter(|said| said.held == peer.held && now <= said.last.plus_ms(PAUSE_MS))
     }
 
     fn can_reach(&self, node: NodeId, group: GroupId) -> bool {
@@ -181,23 +198,56 @@ impl Groups {
     pub fn untaken(&mut self, now: Mono, node: NodeId, groups: impl Iterator<Item = GroupId>) {
         for id in groups {
             if let Some(group) = self.groups.get(&id) {
-                if let Some(peer) = find(&group.raft, node).filter(|_| group.raft.is_leader()) {
-                    self.departures.refused(now, id, peer);
-                }
-                self.try_again(now, node, id);
+                let peer = find(&group.raft, node).filter(|_| group.raft.is_leader());
+                let pause_ms = peer.map_or(AGAIN_MS, |peer| self.departures.refused(now, id, peer));
+                self.try_again_in(now, pause_ms, node, id);
             }
+        }
+    }
+
+    /// A shard of another node takes more than it did: what it refused is offered to it at once.
+    pub fn has_room(&mut self, now: Mono, place: Place) {
+        let Some(shards) = self.departures.shards.get(&place.node).copied() else { return };
+        let is_there = |id: GroupId, node: NodeId| node == place.node && shard_of(id, shards) == place.shard;
+        let all = self.departures.refusing.iter_mut().filter(|((id, node), _)| is_there(*id, *node));
+        let refused: Vec<GroupId> = all
+            .map(|((id, _), said)| {
+                said.until = now;
+                *id
+            })
+            .collect();
+        refused.into_iter().for_each(|id| self.try_again_in(now, 0, place.node, id));
+    }
+
+    /// The disk here has room again, or groups are here that were not: leaders of other nodes may wait for that.
+    pub(super) fn tell_of_room(&mut self) {
+        if std::mem::take(&mut self.takes_more) {
+            self.departures.up.iter().for_each(|place| self.outboxes.post(*place, Mail::Room));
         }
     }
 
     /// True if a member of a group that is led here can be reached, and has taken nothing in for long: its disk is full, as a rule.
     pub(super) fn refuses(&self, now: Mono, id: GroupId, peer: &Peer) -> bool {
-        let refusal = self.departures.refusing.get(&(id, peer.id)).filter(|refusal| refusal.held == peer.held);
-        refusal.is_some_and(|said| now >= said.since.plus_ms(REFUSES_MS) && now <= said.last.plus_ms(PAUSE_MS))
+        self.departures.refusing(now, id, peer).is_some_and(|said| now >= said.since.plus_ms(REFUSES_MS))
     }
 
     /// The group is here no longer.
     pub(super) fn forget_refusals(&mut self, id: GroupId) {
         self.departures.refusing.retain(|(of, _), _| *of != id);
+    }
+
+    /// How much of `room` there is for entries that a message offers: for one entry if its receiver took none the last time, and for none
+    /// before it is asked again. Consensus is not told that anything left then, and so offers nothing else meanwhile.
+    fn room_for(&mut self, now: Mono, id: GroupId, node: NodeId, message: &Message, room: usize) -> Option<usize> {
+        let peer = self.groups.get(&id).and_then(|group| find(&group.raft, node));
+        let peer = peer.filter(|_| matches!(message.body, Body::Append { .. }));
+        let Some(refusing) = peer.and_then(|peer| self.departures.refusing(now, id, peer)) else { return Some(room) };
+        let until = refusing.until;
+        if now < until {
+            self.try_again_in(now, until.since(now).div_ceil(1_000_000), node, id);
+            return None;
+        }
+        Some(room.min(1))
     }
 
     fn try_again(&mut self, now: Mono, node: NodeId, id: GroupId) {
@@ -297,6 +347,7 @@ impl Groups {
                 queue.message(group, message);
                 continue;
             }
+            let Some(room) = self.room_for(out.now.mono, group, link.place.node, &message, room) else { continue };
             let is_old = self.offers_old(group, &message);
             if is_old && under_way >= window {
                 later = true;

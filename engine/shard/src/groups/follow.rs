@@ -265,6 +265,9 @@ impl Groups {
 
     /// Time passes for those groups that need to know.
     pub(super) fn turn_ticks(&mut self, out: &mut Out) {
+        if self.ticking.is_empty() {
+            self.backlog = 0;
+        }
         if self.ticking.is_empty() || out.now.mono < self.next_tick {
             return;
         }
@@ -272,6 +275,7 @@ impl Groups {
         for id in self.ticking.iter().copied().collect::<Vec<_>>() {
             self.step(out, id, Input::Tick);
         }
+        self.note_backlog();
     }
 
     /// When ticks are due, if any group needs them.

@@ -43,16 +43,14 @@ pub use fetch::Request as FetchRequest;
 pub use follow::{Sent, Untaken};
 
 pub use inside::KeptBack;
-pub use lend::Lending;
 #[cfg(test)]
-pub use lend::{LendingWord, LentHead};
+pub use lend::LentHead;
+pub use lend::{Lending, LendingWord};
 pub use moves::{Arrival, Moving};
 pub use recover::Phase;
 pub use replicas::{InSync, OnCopies};
 pub use tree::TxnHead;
-pub use tree_start::TreeTold;
-#[cfg(test)]
-pub use tree_start::TreeWord;
+pub use tree_start::{TreeTold, TreeWord};
 
 use crate::allowance::Allowance;
 use crate::group::Group;
@@ -179,6 +177,10 @@ pub struct Groups {
     /// Groups that get ticks, and when the next one is due.
     ticking: BTreeSet<GroupId>,
     next_tick: Mono,
+    /// Entries of groups that this node leads which were not committed at the last of them.
+    backlog: u64,
+    /// What was refused may be taken now, and leaders of other nodes have not been told.
+    takes_more: bool,
     packer: Packer,
     /// The entry at hand of the tree's log.
     txn_bytes: Vec<u8>,
@@ -256,6 +258,8 @@ impl Groups {
             takes: takes::Takes::default(),
             ticking: BTreeSet::new(),
             next_tick: Mono(0),
+            backlog: 0,
+            takes_more: false,
             packer: Packer::new(),
             txn_bytes: Vec::new(),
             output: Output::default(),
@@ -442,6 +446,7 @@ impl Groups {
         }
         let raft = recover::fresh_raft(&self.settings, doubt, id, voters);
         self.groups.insert(id, Group::new(raft, Meaning::new(kind, &self.settings)));
+        self.takes_more = true;
         self.seek_leader(out, id, stands);
     }
 
@@ -579,6 +584,7 @@ impl Groups {
         self.turn_giving(out);
         self.turn_taking(out);
         self.tell_digests();
+        self.tell_of_room();
         self.turn_replicas(out);
         self.turn_balance(out);
         self.turn_mends(out);

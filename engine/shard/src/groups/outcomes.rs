@@ -183,6 +183,7 @@ impl Groups {
                 Outcome::Full(lack) => {
                     set(&self.stats.disk_full, u64::from(lack.is_some()));
                     let consequence = "producers are refused, all else goes on";
+                    self.takes_more |= lack.is_none();
                     let (level, text) = match lack {
                         Some(DiskError::NoSpace) => (Level::Warn, format!("the disk is full: {consequence}")),
                         Some(lack) => {

@@ -33,6 +33,7 @@ mod kind {
     pub const TREE: u8 = 16;
     pub const TREE_START: u8 = 17;
     pub const LENDING: u8 = 18;
+    pub const ROOM: u8 = 19;
     pub const ASK_ARRIVED: u8 = 20;
     pub const ASK_ELECT: u8 = 21;
     pub const ANSWER_ELECTED: u8 = 22;
@@ -129,6 +130,7 @@ pub fn encode(mail: &Mail) -> Option<Vec<u8>> {
             out.push(kind::LENDING);
             told.encode(&mut out);
         }
+        Mail::Room => out.push(kind::ROOM),
         Mail::Leaders(leaders) => {
             out.push(kind::LEADERS);
             put_list(&mut out, leaders, put_led);
@@ -152,6 +154,8 @@ pub fn decode(mut bytes: &[u8], defaults: &TopicConfig) -> Read<Mail> {
         Mail::TreeStart(Box::new(TreeTold::decode(&mut from)?))
     } else if what == kind::LENDING {
         Mail::Lending(Box::new(Lending::decode(&mut from)?))
+    } else if what == kind::ROOM {
+        Mail::Room
     } else if what == kind::DIGESTS {
         Mail::Digests(take_list(&mut from, "digests", |from| {
             let (group, last) = (GroupId(from.u64("group")?), Index(from.u64("entry")?));

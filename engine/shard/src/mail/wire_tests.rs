@@ -1,6 +1,7 @@
 use super::*;
 use crate::groups::{LendingWord, LentHead, TreeWord};
 use crate::mail::{CatalogChange, FetchPart, ReadFrom};
+use crate::peers::known;
 use std::collections::BTreeSet;
 use torc_base::ids::{ConnId, Offset, Term};
 use torc_base::limits::{ENTRY_BYTES_ANYWHERE, ENTRY_BYTES_MAX};
@@ -155,7 +156,28 @@ impl Writer {
 
     fn mail(&mut self) -> Mail {
         let token = Token::forwarded(self.0.below(1 << 40));
-        match self.0.below(9) {
+        match self.0.below(17) {
+            8 => Mail::Room,
+            9 => Mail::Tree(Box::default()),
+            10 => {
+                let admission = Admission { disk: self.0.between(1, 1 << 40).into(), address: "10.0.0.1:9192".into() };
+                Mail::Ask { token, ask: Ask::Admit(NodeId(self.0.below(9) as u32), admission) }
+            }
+            11 => {
+                let arrived = self.list(|w| Arrival {
+                    group: GroupId(w.0.next_u64()),
+                    number: Index(w.0.next_u64()),
+                    members: Index(w.0.next_u64()),
+                });
+                Mail::Ask { token, ask: Ask::Arrived(arrived) }
+            }
+            12 => Mail::Ask { token, ask: Ask::Elect(self.list(|w| (w.0.next_u64() as u32, GroupId(1), NodeId(2)))) },
+            13 => Mail::Ask { token, ask: Ask::Quorums(self.list(|w| (w.0.next_u64() as u32, GroupId(1)))) },
+            14 => {
+                let parts = self.list(|w| (w.0.next_u64() as u32, HAND_OVERS[w.0.below(4) as usize]));
+                Mail::Answer { token, answer: Answer::Elected(parts) }
+            }
+            15 => Mail::Answer { token, answer: Answer::Quorums(self.list(|w| (w.0.next_u64() as u32, None))) },
             0 => Mail::Ask { token, ask: Ask::ProducerId },
             1 => Mail::Ask { token, ask: Ask::Admin(self.admin()) },
             2 => Mail::Ask { token, ask: Ask::Register(Box::new(self.node())) },
@@ -257,6 +279,25 @@ fn what_is_not_sound_is_no_mail_and_ends_nothing() {
         }
     }
     assert!(sound > 100 && unsound > 100, "{sound} sound, {unsound} unsound");
+}
+
+/// What servers that are out there understand does not change: a kind that is new here comes with a version that is.
+#[test]
+fn the_mail_that_a_version_knows_is_this_for_ever() {
+    let mut writer = Writer(Prng::new(13));
+    let mut known = std::collections::BTreeMap::new();
+    for _ in 0..2_000 {
+        let mail = writer.mail();
+        known.insert(encode(&mail).expect("it travels")[1], known::since(&mail).expect("it travels"));
+    }
+    let first = [1, 2, 3, 4, 5, 6, 7, 15, 16, 17, 20, 21, 22, 23, 24].map(|number| (number, 1));
+    assert_eq!(known, first.into_iter().chain([(kind::LENDING, 3), (kind::ROOM, 4)]).collect());
+    // All kinds that can be read are among them.
+    for number in 0..=u8::MAX {
+        let is_unknown = |error: DecodeError| error.what == "kind of mail";
+        let unknown = read(&[&[VERSION, number], &[0; 40][..]].concat()).is_err_and(is_unknown);
+        assert_eq!(unknown, !known.contains_key(&number), "kind {number} is read, and not in the table");
+    }
 }
 
 #[test]

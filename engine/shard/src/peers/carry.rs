@@ -1,7 +1,7 @@
 //! Between the shard's links and those who speak over them: parcels become frames at the end of each turn, and frames go to
 //! groups and handlers as they arrive.
 
-use super::News;
+use super::{News, known};
 use crate::groups::{self, Link, Notice, Phase, Sent, Untaken};
 use crate::mail::{Ask, Mail, Token, wire as mail_wire};
 use crate::shard::Shard;
@@ -54,7 +54,8 @@ impl Shard {
     pub(crate) fn peers_news(&mut self, now: Now, ops: &mut Ops) {
         for news in self.links.take_news() {
             match news {
-                News::Up(place, shards, lends) => {
+                News::Up(place, shards, version) => {
+                    let lends = version >= known::WITH_LENDING;
                     self.with_groups(now, ops, |groups, out| groups.peer_up(out, place, shards, lends));
                     self.notices.push_back(Notice::PeerUp(place));
                 }
@@ -74,16 +75,17 @@ impl Shard {
 
     fn peers_frame(&mut self, now: Now, from: Place, frame: Frame, ops: &mut Ops) {
         // It came before the link was lost, and is of no use now: what followed is lost.
-        if !self.links.is_up(from) {
-            return;
-        }
+        let Some(version) = self.links.version(from) else { return };
         let read = match frame {
-            Frame::Groups(messages) => self.messages(now, from, messages, ops),
+            frame if known::of_frame(&frame) > version => {
+                Err(Malformed { what: "a frame that its version does not know" })
+            }
+            Frame::Groups(messages) => self.messages(now, (from, version), messages, ops),
             Frame::Untaken(untaken) => {
                 self.groups.untaken(now.mono, from.node, untaken.groups());
                 Ok(())
             }
-            Frame::Mail(mails) => self.mails(now, from, mails, ops),
+            Frame::Mail(mails) => self.mails(now, (from, version), mails, ops),
             _ => Ok(()),
         };
         if let Err(malformed) = read {
@@ -91,13 +93,22 @@ impl Shard {
         }
     }
 
-    fn messages(&mut self, now: Now, from: Place, mut messages: GroupMessages, ops: &mut Ops) -> Result<(), Malformed> {
+    fn messages(
+        &mut self,
+        now: Now,
+        (from, version): (Place, u16),
+        mut messages: GroupMessages,
+        ops: &mut Ops,
+    ) -> Result<(), Malformed> {
         while let Some(said) = messages.next() {
             let said = said?;
             let group = said.group;
             let message = wire::decode(&said.message)?;
             if message.term > TERM_MAX {
                 return Err(Malformed { what: "a message's term" });
+            }
+            if known::of_message(&message) > version {
+                return Err(Malformed { what: "a message that its version does not know" });
             }
             let sent = entries(said, &message)?;
             let (answers, notices) = (&mut self.answers, &mut self.notices);
@@ -122,7 +133,13 @@ impl Shard {
         }
     }
 
-    fn mails(&mut self, now: Now, from: Place, mut mails: Mails, ops: &mut Ops) -> Result<(), Malformed> {
+    fn mails(
+        &mut self,
+        now: Now,
+        (from, version): (Place, u16),
+        mut mails: Mails,
+        ops: &mut Ops,
+    ) -> Result<(), Malformed> {
         while let Some(mail) = mails.next() {
             let (to, bytes) = mail?;
             if to != self.settings.shard {
@@ -130,6 +147,9 @@ impl Shard {
             }
             let defaults = &self.settings.topic_defaults;
             let mail = mail_wire::decode(&bytes, defaults).map_err(|error| Malformed { what: error.what })?;
+            if known::since(&mail).is_none_or(|since| since > version) {
+                return Err(Malformed { what: "mail that its version does not know" });
+            }
             self.on_mail_from(now, from, mail, ops);
         }
         Ok(())
@@ -194,14 +214,18 @@ impl Shard {
         for (node, parcel) in self.groups.outboxes.take() {
             for (group, message) in parcel.messages {
                 if let Some(place) = self.groups.place_of(node, group)
+                    && let Some(version) = self.links.version(place)
                     && let Some(queue) = self.links.queue(place)
                 {
-                    queue.message(group, message);
+                    queue.message(group, known::fitting_message(message, version));
                 }
             }
             for (shard, mail) in parcel.mail {
-                if let Some(queue) = self.links.queue(Place { node, shard })
+                let place = Place { node, shard };
+                if let Some(version) = self.links.version(place)
+                    && let Some(mail) = known::fitting(mail, version)
                     && let Some(bytes) = mail_wire::encode(&mail)
+                    && let Some(queue) = self.links.queue(place)
                 {
                     queue.mail(bytes);
                 }

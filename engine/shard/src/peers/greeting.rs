@@ -1,6 +1,7 @@
 //! Who is let in, and why not.
 
 use super::Roster;
+use super::known::WITH_ENTRY_BYTES;
 use crate::settings::Settings;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -8,11 +9,6 @@ use torc_base::ids::NodeId;
 use torc_base::limits::{ENTRY_BYTES_MAX, SHARDS_MAX};
 use torc_net::foreign::{Foreign, is_kafka_request, is_zookeeper_connect};
 use torc_net::peer::{Hello, Reason, Refusal, VERSIONS, Welcome};
-
-/// The first version in which nodes lend each other entries.
-pub(super) const WITH_LENDING: u16 = 3;
-/// The first version in which nodes say how long an entry their logs take.
-const WITH_ENTRY_BYTES: u16 = 2;
 
 /// What this shard knows of the node that calls.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +40,7 @@ pub(super) fn foreign(frame: &[u8]) -> Option<Foreign> {
 /// The versions of the peers' protocol that this node speaks. Older servers cannot read that its logs take less than theirs.
 pub(super) fn versions(settings: &Settings) -> RangeInclusive<u16> {
     let least = if settings.wal.entry_bytes_max() < ENTRY_BYTES_MAX { WITH_ENTRY_BYTES } else { *VERSIONS.start() };
-    least..=*VERSIONS.end()
+    least..=settings.cluster.newest_version.min(*VERSIONS.end())
 }
 
 /// Says why a caller is not let in. `running`: this shard has read its log.

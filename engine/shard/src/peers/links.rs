@@ -109,6 +109,8 @@ struct Link {
     /// The process at the other end and its disk, of one that is up.
     start: u64,
     disk: u128,
+    /// What both ends know of the peers' protocol.
+    version: u16,
     queue: Queue,
     /// Calls in a row that came to nothing.
     failures: u32,
@@ -116,15 +118,23 @@ struct Link {
 
 impl Link {
     fn new(retry: Option<Mono>) -> Link {
-        Link { state: State::Down { retry }, number: 0, start: 0, disk: 0, queue: Queue::default(), failures: 0 }
+        Link {
+            state: State::Down { retry },
+            number: 0,
+            start: 0,
+            disk: 0,
+            version: 0,
+            queue: Queue::default(),
+            failures: 0,
+        }
     }
 }
 
 /// What happened to links.
 #[derive(Debug)]
 pub enum News {
-    /// A shard of another node can be reached; that node has so many, and lends entries.
-    Up(Place, u16, bool),
+    /// A shard of another node can be reached; that node has so many, and that version of the peers' protocol is spoken.
+    Up(Place, u16, u16),
     /// It cannot be reached any more.
     Down(Place),
     /// A frame of a link that is up.
@@ -259,8 +269,14 @@ impl Links {
     }
 
     /// True if there is a link to that place.
+    #[cfg(test)]
     pub fn is_up(&self, place: Place) -> bool {
-        self.links.get(&place).is_some_and(|link| matches!(link.state, State::Up { .. }))
+        self.version(place).is_some()
+    }
+
+    /// What is spoken on the link to that place, if there is one.
+    pub fn version(&self, place: Place) -> Option<u16> {
+        self.links.get(&place).filter(|link| matches!(link.state, State::Up { .. })).map(|link| link.version)
     }
 
     /// Memory for frames' heads.
@@ -760,7 +776,7 @@ impl Links {
         let link = self.links.entry(place).or_insert_with(|| Link::new(None));
         let before = link.state;
         (link.state, link.start, link.disk, link.failures) = (State::Up { conn }, start, disk, 0);
-        (link.number, link.queue) = (self.next_number, Queue::default());
+        (link.number, link.version, link.queue) = (self.next_number, version, Queue::default());
         if let State::Up { conn: old } = before {
             // The same process calls again: it has lost what was there, and this side has not heard of that.
             self.forget(old, ops);
@@ -771,7 +787,7 @@ impl Links {
         wire.stage = Stage::Up { place };
         self.wires.trust(conn);
         self.due = self.due.min(now);
-        self.news.push(News::Up(place, shards, version >= greeting::WITH_LENDING));
+        self.news.push(News::Up(place, shards, version));
         if first {
             self.log(now, Level::Info, format!("linked to node {}, which has {shards} shards", place.node), ops);
         }

@@ -7,6 +7,7 @@
 mod carry;
 mod greeting;
 mod joining;
+pub(crate) mod known;
 mod links;
 mod outboxes;
 mod queue;

@@ -21,6 +21,9 @@ pub struct Outboxes {
     ready: BTreeMap<NodeId, Parcel>,
     /// What may not leave before a batch of this log is durable, and the order in which it was said.
     held: BTreeMap<(BatchSeq, u64), (NodeId, GroupId, Message)>,
+    /// Of what a member of a group is held back the newest: later ones fold into it as long as the group writes nothing. A disk may stand still for
+    /// minutes, and its node be asked all the time.
+    newest: BTreeMap<(NodeId, GroupId), (BatchSeq, u64)>,
     said: u64,
 }
 
@@ -35,8 +38,15 @@ impl Outboxes {
         if wrote <= durable {
             return self.send(to, group, message);
         }
+        if let Some(at) = self.newest.get(&(to, group)).filter(|at| at.0 == wrote)
+            && let Some((_, _, waits)) = self.held.get_mut(at)
+            && waits.absorb(&message)
+        {
+            return;
+        }
         self.said += 1;
         self.held.insert((wrote, self.said), (to, group, message));
+        self.newest.insert((to, group), (wrote, self.said));
     }
 
     /// Mail for a shard of another node.
@@ -49,7 +59,10 @@ impl Outboxes {
         while let Some(entry) = self.held.first_entry()
             && entry.key().0 <= seq
         {
-            let (to, group, message) = entry.remove();
+            let (at, (to, group, message)) = entry.remove_entry();
+            if self.newest.get(&(to, group)) == Some(&at) {
+                self.newest.remove(&(to, group));
+            }
             self.send(to, group, message);
         }
     }
@@ -57,11 +70,13 @@ impl Outboxes {
     /// Nothing gets durable any more: what waits for it is never said.
     pub fn never(&mut self) {
         self.held.clear();
+        self.newest.clear();
     }
 
     /// The group is gone: nothing more is said of it.
     pub fn forget(&mut self, group: GroupId) {
         self.held.retain(|_, (_, of, _)| *of != group);
+        self.newest.retain(|(_, of), _| *of != group);
         self.ready.values_mut().for_each(|parcel| parcel.messages.retain(|(of, _)| *of != group));
     }
 

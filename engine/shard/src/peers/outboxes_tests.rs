@@ -1,7 +1,7 @@
 use super::*;
 use crate::mail::{Answer, Produced};
 use crate::stages::LogTimes;
-use torc_base::ids::{Offset, Term};
+use torc_base::ids::{Index, Offset, Term};
 use torc_consensus::Body;
 
 const PEERS: [NodeId; 2] = [NodeId(2), NodeId(3)];
@@ -53,6 +53,30 @@ fn what_depends_on_the_disk_leaves_when_that_is_durable() {
     boxes.never();
     boxes.durable(BatchSeq(u64::MAX));
     assert!(boxes.is_empty(), "the log failed");
+}
+
+/// A leader asks once in a while, and a disk may stand still for minutes.
+#[test]
+fn what_a_disk_that_stands_still_holds_back_is_no_more_than_the_newest() {
+    let mut boxes = Outboxes::default();
+    let accepted =
+        |through| Message { term: Term(1), body: Body::Accepted { through: Index(through), incarnation: 0 } };
+    let mut behind = |wrote, to, group, through| {
+        boxes.send_behind(BatchSeq(wrote), BatchSeq(4), to, GroupId(group), accepted(through));
+    };
+    for _ in 0..1_000 {
+        PEERS.into_iter().for_each(|to| behind(7, to, 1, 9));
+        behind(7, PEERS[0], 2, 5);
+    }
+    behind(8, PEERS[0], 1, 12);
+    assert_eq!(boxes.held.len(), 4);
+    boxes.durable(BatchSeq(7));
+    let parcels = boxes.take();
+    assert_eq!(parcels[&PEERS[0]].messages, [(GroupId(1), accepted(9)), (GroupId(2), accepted(5))]);
+    assert_eq!(parcels[&PEERS[1]].messages, [(GroupId(1), accepted(9))]);
+    boxes.durable(BatchSeq(8));
+    assert_eq!(boxes.take()[&PEERS[0]].messages, [(GroupId(1), accepted(12))]);
+    assert!(boxes.newest.is_empty());
 }
 
 /// Times of this process's clock would mean something else elsewhere.

@@ -1,4 +1,7 @@
 use super::*;
+use crate::mail::Mail;
+use crate::peers::known;
+use std::collections::BTreeMap;
 
 fn sample() -> TreeMail {
     let ids = vec![Identity::of_address("10.0.0.9"), Identity { scheme: "digest", id: "ann:hash".into() }];
@@ -36,6 +39,28 @@ fn letters_are_read_as_they_were_written() {
         mail.encode(&mut bytes);
         assert_eq!(decode(&bytes), Ok(mail));
     }
+}
+
+/// What servers that are out there understand does not change: a kind that is new here comes with a version that is.
+#[test]
+fn the_letters_that_a_version_knows_are_these_for_ever() {
+    let since = |ask: TreeAsk| {
+        let mut bytes = Vec::new();
+        put_ask(&mut bytes, &ask);
+        let mail = TreeMail { asks: vec![ask], ..TreeMail::default() };
+        (bytes[0], known::since(&Mail::Tree(Box::new(mail))).expect("it travels"))
+    };
+    let all = sample().asks.into_iter().chain([TreeAsk::MoveController]);
+    let known: BTreeMap<u8, u16> = all.map(since).collect();
+    assert_eq!(known, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 4)].into());
+    // All kinds that can be read are among them.
+    for number in 0..=u8::MAX {
+        let mut bytes = &[&[number], &[0; 100][..]].concat()[..];
+        let unknown = take_ask(&mut Decoder::new(&mut bytes)).is_err_and(|error| error.what == "kind of question");
+        assert_eq!(unknown, !known.contains_key(&number), "kind {number} is read, and not in the table");
+    }
+    let answers = TreeMail { asks: Vec::new(), ..sample() };
+    assert_eq!(known::since(&Mail::Tree(Box::new(answers))), Some(1));
 }
 
 #[test]

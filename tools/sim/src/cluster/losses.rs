@@ -1,7 +1,7 @@
 //! What the disks of a cluster lose: bytes that rot, whole disks that are replaced by empty ones, and room for more.
 //!
-//! The budget asks for no more than can be survived: of whatever was acknowledged most copies stay whole. Everything is kept
-//! three times at least, and only one node's disk may have lost something at a time. The next one's turn comes when that node
+//! The budget asks for no more than can be survived: of whatever was acknowledged most copies stay whole, or one of two where all that is
+//! lost is a whole disk. Else everything is kept three times at least, and only one node's disk may have lost something at a time. The next one's turn comes when that node
 //! has a new disk, since rot that nobody has read is still there, and when it may have forgotten nothing any more. Room may
 //! lack anywhere: that loses nothing. Single entries may be lost on several disks in runs of their own, as long as each is whole on
 //! one (`scattering.rs`).
@@ -12,8 +12,9 @@ use crate::faults::{self, Damage};
 use std::collections::BTreeSet;
 use torc_base::prng::Prng;
 
-/// Copies of everything, where something is lost.
+/// Copies of everything, where something is lost, and where a whole disk is: its node knows then that it knows nothing.
 const COPIES: usize = 3;
+const COPIES_OF_DISKS: usize = 2;
 
 /// Something that befalls the disks of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +87,12 @@ impl Budget {
 
     /// So many copies are needed at least.
     pub fn copies_min(&self) -> usize {
-        let loses = self.kinds.iter().any(|kind| *kind != Loss::Room);
-        if loses { COPIES } else { 1 }
+        let least = |kind: &Loss| match kind {
+            Loss::Room => 1,
+            Loss::Disks => COPIES_OF_DISKS,
+            Loss::Rot | Loss::Scatter => COPIES,
+        };
+        self.kinds.iter().map(least).max().unwrap_or(1)
     }
 
     /// What was done so far.

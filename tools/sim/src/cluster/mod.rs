@@ -3,6 +3,7 @@
 //! Whatever happens, and however many nodes it happens to, most copies of all that was acknowledged stay whole (`losses.rs`): so
 //! nothing of it may be lost, and nothing that was seen may change. When it ends, all must be served again.
 
+mod builds;
 mod committer;
 mod deleter;
 mod guide;

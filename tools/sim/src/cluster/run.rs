@@ -6,6 +6,7 @@ mod scattering;
 mod storms;
 
 use super::Actor;
+use super::builds::Builds;
 use super::committer::Committer;
 use super::guide::Nodes;
 use super::logs::Logs;
@@ -61,6 +62,8 @@ pub struct Seat {
     /// The number of its node's disks, and whether the cluster was founded without them.
     pub disk: u128,
     pub is_replaced: bool,
+    /// The newest version of the peers' protocol that it speaks.
+    pub newest_version: u16,
     /// The rest.
     pub shard: Start,
 }
@@ -121,6 +124,7 @@ struct Run<A: App> {
     actors: Vec<Box<dyn Actor>>,
     done: Vec<bool>,
     segments: Segments,
+    builds: Builds,
     cleaner: CleanerSettings,
     coordinator: Arc<CoordinatorSettings>,
     lives: u32,
@@ -171,17 +175,20 @@ impl<A: App> Run<A> {
         let net = Net::of_nodes(rng.fork(), pools);
         let segments = Segments::new(seed, shards.len(), (256 << 10) << rng.below(3));
         let mut budget = Budget::new(seed, nodes);
+        // Of two copies one with a new disk needs what older ones do not know.
+        let builds = Builds::new(seed, shards.len(), !budget.kinds().contains(&Loss::Disks));
         let cleaner = if budget.kinds().is_empty() { CleanerSettings::default() } else { cleaning(budget.rng()) };
         let workload = Workload::new(seed);
         let znodes = Znodes::new(seed, ZNODES_IN, ListenerId(2), (1_000, 4_000));
         let storms =
             Storms::new(seed, nodes, newcomers.nodes(), budget.kinds().contains(&Loss::Disks), znodes.has_clients());
         trail.title(format!(
-            "seed {seed}: nodes with {shards:?} shards, segments of {:?}, {speed:?}, losses {:?}, {}, {}",
+            "seed {seed}: nodes with {shards:?} shards, segments of {:?}, {speed:?}, losses {:?}, {}, {}, {}",
             segments.all(),
             budget.kinds(),
             storms.told(),
-            workload.told()
+            workload.told(),
+            builds.told()
         ));
         let world = World::new(rng.fork(), disks, net, trail);
         let mut run = Run {
@@ -199,6 +206,7 @@ impl<A: App> Run<A> {
             actors: Vec::new(),
             done: Vec::new(),
             segments,
+            builds,
             cleaner,
             coordinator: Arc::default(),
             lives: 0,
@@ -404,6 +412,7 @@ impl<A: App> Run<A> {
         let seeds: Vec<u64> = (0..shards).map(|_| self.rng.next_u64()).collect();
         let start = self.rng.next_u64();
         let disk = self.budget.disk(node);
+        let newest_version = self.builds.start(node);
         let zookeeper_tick_ms = self.znodes.tick_ms();
         let is_replaced = disk != Budget::first_disk(node) || node >= founders;
         self.world.boot_node(node, |shard| {
@@ -413,6 +422,7 @@ impl<A: App> Run<A> {
                 start,
                 disk,
                 is_replaced,
+                newest_version,
                 shard: Start {
                     shard,
                     shards,

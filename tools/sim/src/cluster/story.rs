@@ -38,7 +38,7 @@ const ANSWER_MS: u64 = 1_500;
 const PATIENCE_MS: u64 = 60_000;
 /// Bytes of most batches.
 const SHORT: usize = 200;
-/// The topic of all stories: of one partition, on all nodes.
+/// The topic of all stories: of one partition, on all nodes if nothing else is said.
 const TOPIC: &str = "t";
 
 /// See the module.
@@ -51,6 +51,8 @@ pub struct ClusterStory<A: App> {
     pub segments: [u64; NODES],
     /// Disks that were replaced, by node.
     replaced: [u64; NODES],
+    /// Replicas of the partition.
+    copies: usize,
     /// The connection to each node, and what has come on it.
     lines: BTreeMap<usize, (u64, Vec<u8>)>,
     next_number: u64,
@@ -66,6 +68,11 @@ impl<A: App> ClusterStory<A> {
 
     /// The same with segments of these sizes.
     pub fn begin_with(seed: u64, make: fn(&Seat) -> A, segments: [u64; NODES]) -> ClusterStory<A> {
+        ClusterStory::begin_of(seed, make, segments, NODES)
+    }
+
+    /// The same with so many copies.
+    pub fn begin_of(seed: u64, make: fn(&Seat) -> A, segments: [u64; NODES], copies: usize) -> ClusterStory<A> {
         let mut rng = Prng::new(seed);
         let speed = Speed { least: 20_000, most: 100_000, per_kib: 500 };
         let disks = (0..NODES).map(|_| Disk::new(rng.fork(), 256 << 20, speed)).collect();
@@ -74,7 +81,7 @@ impl<A: App> ClusterStory<A> {
         let trail = Trail::default();
         let world = World::new(rng.fork(), disks, net, trail.clone());
         let (replaced, lines) = ([0; NODES], BTreeMap::new());
-        let mut story = ClusterStory { rng, world, make, segments, replaced, lines, next_number: 1, trail };
+        let mut story = ClusterStory { rng, world, make, segments, replaced, copies, lines, next_number: 1, trail };
         (0..NODES).for_each(|node| story.boot(node));
         story.create();
         story
@@ -93,6 +100,7 @@ impl<A: App> ClusterStory<A> {
                 start,
                 disk,
                 is_replaced: disk != first,
+                newest_version: u16::MAX,
                 shard: Start {
                     shard,
                     shards: 1,
@@ -241,12 +249,24 @@ impl<A: App> ClusterStory<A> {
         let topic = CreatableTopic::default()
             .with_name(requests::topic(TOPIC))
             .with_num_partitions(1)
-            .with_replication_factor(NODES as i16);
+            .with_replication_factor(self.copies as i16);
         let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(1_000);
         self.insist("a topic", |story, node| {
             let answer: CreateTopicsResponse = decode(story.ask(node, 4, &request)?, 4).expect("well formed");
             matches!(answer.topics[0].error_code, code::NONE | code::EXISTS).then_some(())
         });
+    }
+
+    /// Who has the partition, as somebody says who knows.
+    pub fn replicas(&mut self) -> Vec<usize> {
+        let request = MetadataRequest::default().with_topics(None);
+        self.insist("replicas", |story, node| {
+            let answer: MetadataResponse = decode(story.ask(node, 9, &request)?, 9).expect("well formed");
+            let of =
+                answer.topics.iter().find(|topic| topic.name.as_ref().is_some_and(|name| name.0.as_str() == TOPIC));
+            let replicas = &of?.partitions.first()?.replica_nodes;
+            Some(replicas.iter().map(|node| node.0 as usize - 1).collect())
+        })
     }
 
     /// Who leads the partition, as somebody says who knows.

@@ -48,9 +48,9 @@ fn who_does_not_belong_there_is_refused_with_the_reason_on_both_sides() {
     let cases = [
         (Hello { cluster: 0x99, ..hello(1, 3) }, Reason::Cluster, "00000000000000000000000000000099"),
         (Hello { cluster: 0, ..hello(1, 3) }, Reason::Cluster, "no cluster"),
-        (Hello { versions: (4, 7), ..hello(1, 3) }, Reason::Version, "upgrade"),
+        (Hello { versions: (5, 7), ..hello(1, 3) }, Reason::Version, "upgrade"),
         // It cannot read that these logs, with their small segments, take less than others.
-        (Hello { versions: (1, 1), ..hello(1, 3) }, Reason::Version, "node 3 2 to 3: upgrade"),
+        (Hello { versions: (1, 1), ..hello(1, 3) }, Reason::Version, "node 3 2 to 4: upgrade"),
         (hello(1, 2), Reason::Node, "this is node 3"),
         (hello(3, 3), Reason::DoubledNode, "two nodes 3"),
         (hello(9, 3), Reason::UnknownNode, "no node 9"),

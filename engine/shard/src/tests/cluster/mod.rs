@@ -18,6 +18,7 @@ mod regains;
 pub mod rig;
 mod tree_starts;
 mod trouble;
+mod versions;
 mod znode_stories;
 mod znodes;
 mod znodes_unanswered;

@@ -3,6 +3,7 @@
 use super::rig::{Cluster, led, members, node};
 use crate::groups::{FetchRequest, Flow};
 use crate::mail::{Answer, Asker, FetchPart, Place, ReadFrom, Token};
+use crate::refusal::Refusal;
 use crate::{CleanupPolicy, TopicConfig};
 use torc_base::ids::{GroupId, Index, NodeId, Offset, ShardId};
 use torc_base::limits::{
@@ -148,9 +149,15 @@ fn what_is_old_yields_to_what_is_written() {
         cut(&mut cluster, leader, away, true);
         cluster.start(away);
         cluster.pass(500);
-        // Nothing of it is acknowledged.
-        cluster.disk(away, 0).hold_writes = true;
         cluster.cut.clear();
+        cluster.slow_ms.extend([((leader, away), 5), ((away, leader), 5)]);
+        let said = (0..1_000).any(|_| {
+            cluster.pass(1);
+            cluster.raft(leader, LOG).unwrap().peers().iter().any(|peer| peer.id == away && peer.follows())
+        });
+        assert!(said, "it has said how far it is: {}", cluster.describe(LOG));
+        // Nothing that comes then is acknowledged.
+        cluster.disk(away, 0).hold_writes = true;
         let mut most = 0;
         for _ in 0..300 {
             if written_to {
@@ -240,6 +247,62 @@ fn a_follower_whose_disk_is_full_keeps_no_leader_from_deleting_and_finds_room_by
     cluster.produce(leader, LOG, 100);
     cluster.assert_agree(LOG, &members());
     assert_eq!(cluster.state(full, LOG).1, Offset(211), "{:?}", cluster.logs(full));
+}
+
+/// A follower's disk is full: now and then it is sent one entry, and all when it says that it has room again.
+#[test]
+fn a_follower_whose_disk_is_full_is_sent_next_to_nothing_until_it_has_room() {
+    let (mut cluster, leader) = led(LOG);
+    let full = members().into_iter().find(|id| *id != leader).unwrap();
+    for round in 0..120 {
+        cluster.disk(full, 0).full = round >= 30;
+        cluster.produce(leader, LOG, 200_000);
+        cluster.pass(20);
+    }
+    cluster.pass(20_000);
+    let held = cluster.raft(full, LOG).unwrap().marks().written;
+    let committed = cluster.committed(leader, LOG);
+    assert!(held.plus(20) < committed, "the disk is never full: {}", cluster.describe(LOG));
+    let before = cluster.carried;
+    cluster.pass(20_000);
+    let said = cluster.carried - before;
+    assert!(said < 1_500_000, "{said} bytes in 20 s: {}", cluster.describe(LOG));
+    // Just after it has been asked once more.
+    let asked = (0..200).any(|_| {
+        let before = cluster.carried;
+        cluster.pass(50);
+        cluster.carried - before > 150_000
+    });
+    assert!(asked, "nobody asks");
+    cluster.disk(full, 0).full = false;
+    cluster.pass(2_500);
+    assert!(cluster.raft(full, LOG).unwrap().marks().written > held.plus(20), "{}", cluster.describe(LOG));
+    cluster.pass(5_000);
+    cluster.assert_agree(LOG, &members());
+}
+
+/// The disks of all followers stand still, and their nodes answer: what waits for them in their leader's memory is bounded, whatever
+/// producers ask for.
+#[test]
+fn a_leader_whose_followers_write_nothing_takes_no_more_than_it_can_keep() {
+    let mut cluster = Cluster::with([1, 1, 1], |settings| settings.memory.uncommitted_entries = 300);
+    cluster.pass(500);
+    cluster.create(LOG, &members());
+    let leader = cluster.leader(LOG);
+    let others: Vec<NodeId> = members().into_iter().filter(|id| *id != leader).collect();
+    others.iter().for_each(|id| cluster.disk(*id, 0).hold_writes = true);
+    let mut refused = 0;
+    for _ in 0..1_000 {
+        refused += u32::from(cluster.try_produce(leader, LOG, 100) == Some(Refusal::TooFewInSync));
+        cluster.pass(2);
+    }
+    let marks = cluster.raft(leader, LOG).unwrap().marks();
+    let waiting = marks.written.get() - marks.committed.get();
+    assert!((300..310).contains(&waiting) && refused > 600, "{waiting} wait, {refused} refused");
+    others.iter().for_each(|id| cluster.disk(*id, 0).release());
+    cluster.pass(2_000);
+    assert_eq!(cluster.try_produce(leader, LOG, 100), None);
+    cluster.assert_agree(LOG, &members());
 }
 
 /// A follower's disk stands still, and it can be reached: its leader waits for it with what is deleted, but not with all that ever is.
