@@ -18,6 +18,7 @@ mod regains;
 pub mod rig;
 mod tree_starts;
 mod trouble;
+mod znode_letters;
 mod znode_stories;
 mod znodes;
 mod znodes_unanswered;
