@@ -2,7 +2,7 @@
 
 use crate::disk::{Disk, Keep};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use torc_base::buf::{BufMut, Pool};
 use torc_base::ids::{ConnId, ListenerId, NodeId, ShardId};
@@ -87,7 +87,7 @@ impl Node {
         };
         node.step(Event::Start);
         node.turn();
-        node.step(Event::Accepted { conn: CONN, listener: ListenerId(0), peer: IpAddr::V4(Ipv4Addr::LOCALHOST) });
+        node.step(Event::Accepted { conn: CONN, listener: ListenerId(0), peer: (Ipv4Addr::LOCALHOST, 40_000).into() });
         node.turn();
         node
     }

@@ -7,7 +7,7 @@ use crate::buf::{Buf, BufMut, Pages};
 use crate::ids::{ConnId, FileId, ListenerId, ShardId, Tag};
 use crate::time::{Mono, Now};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// What happened.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub enum Event<M> {
     /// First event of a shard's life.
     Start,
     /// A client connected, at one of the server's listeners and from that address. Nothing is received before [`Op::Recv`].
-    Accepted { conn: ConnId, listener: ListenerId, peer: IpAddr },
+    Accepted { conn: ConnId, listener: ListenerId, peer: SocketAddr },
     /// An [`Op::Connect`] came through. Nothing is received before [`Op::Recv`].
     Connected { call: u64, conn: ConnId },
     /// It did not: nobody is there, or nobody answered in time. Nothing is left of it.

@@ -108,8 +108,10 @@ pub const CONNECTIONS_MAX: usize = 20_000;
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
 /// The same of a client of ZooKeeper, whose library may send as many as it likes.
 pub const ZNODE_REQUESTS_IN_FLIGHT_MAX: usize = 1_024;
-/// Identities that are kept of one ZooKeeper client: those that it gave, and its address.
+/// Identities that are kept of one ZooKeeper client: those that it gave, and its address; and their bytes. With each change that it
+/// asks for they travel to the tree's leader.
 pub const CLIENT_IDENTITIES_MAX: usize = 128;
+pub const CLIENT_IDENTITIES_BYTES_MAX: usize = 64 << 10;
 /// Bytes of requests of one connection that wait for their answers, the last of them aside; beyond it the connection is
 /// not read.
 pub const WAITING_BYTES_MAX: usize = 32 << 20;
@@ -251,6 +253,10 @@ pub const REPLICA_LAG_MS: u64 = 30_000;
 /// Copies that a topic gets unless somebody says, where there are as many nodes.
 pub const REPLICATION_DEFAULT: usize = 3;
 
+/// A change that a client of ZooKeeper asks for, as it travels to the tree's leader with all that is known of the client.
+const FORWARDED_CHANGE_BYTES_MAX: usize =
+    TREE_TXN_BYTES_MAX + CLIENT_IDENTITIES_BYTES_MAX + (CLIENT_IDENTITIES_MAX << 5) + (1 << 10);
+
 /// Znodes of the tree: their places are 32 bits.
 pub const ZNODES_MAX: usize = 1 << 30;
 /// A znode's path, its data, and its access list as it is kept.
@@ -320,6 +326,8 @@ const _: () = {
     assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
     assert!(FORWARD_BYTES_MAX <= FORWARDED_BYTES_MAX && 2 * FORWARDED_BYTES_MAX < PEER_MAIL_WAITING_MAX);
     assert!(FORWARDED_BYTES_MAX + FORWARD_ANSWER_BYTES_MAX < PEER_MAIL_BYTES_MAX);
+    assert!(FORWARDED_CHANGE_BYTES_MAX < PEER_MAIL_BYTES_MAX, "a client's change is one piece of mail");
+    assert!(FORWARDED_BYTES_MAX + FORWARDED_CHANGE_BYTES_MAX < PEER_MAIL_WAITING_MAX);
     assert!(ZNODES_MAX < u32::MAX as usize);
     assert!(WATCHES_MAX < u32::MAX as usize);
     assert!(ZNODE_PATH_BYTES_MAX + ZNODE_DATA_BYTES_MAX + ZNODE_ACL_BYTES_MAX < TREE_TXN_BYTES_MAX);

@@ -150,7 +150,8 @@ impl Sockets {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let stream = TcpStream::from(fd);
         // A client that has gone again has no address, and is about to be found gone.
-        let peer = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip().to_canonical());
+        let peer = stream.peer_addr().unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let fd = OwnedFd::from(stream);
         let Some(place) = self.places.take() else {
             self.stats.refused.add(1);

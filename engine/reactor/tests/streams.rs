@@ -255,8 +255,9 @@ fn every_listener_accepts_and_says_which_one_it_was() {
     let running = Running::start(Doorman, |settings| settings.listeners.extend(others));
     for (address, id) in [running.address, addresses[0], addresses[1], addresses[0]].into_iter().zip([0, 1, 2, 1]) {
         let mut told = String::new();
-        TcpStream::connect(address).unwrap().read_to_string(&mut told).unwrap();
-        assert_eq!(told, format!("{id} 127.0.0.1"), "{address}");
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.read_to_string(&mut told).unwrap();
+        assert_eq!(told, format!("{id} {}", stream.local_addr().unwrap()), "{address}");
     }
     running.finish();
     for address in addresses {

@@ -578,7 +578,7 @@ fn shard_settings(ground: &Ground<'_>, shard: u16, log_blocks: Pool) -> Result<S
         shard: ShardId(shard),
         shards: data.identity.shards,
         cluster_id: data.identity.cluster_id.clone(),
-        listeners: listeners(advertised, peering, ground.zookeeper),
+        listeners: listeners(advertised, peering.map(|peering| reached(data, peering)), ground.zookeeper),
         seed,
         wal,
         log_blocks,
@@ -653,19 +653,31 @@ fn voters(data: &DataDir) -> Vec<NodeId> {
 /// Those for clients first, as their sockets are.
 fn listeners(
     advertised: Vec<(String, u16)>,
-    peering: Option<&Peering>,
+    peer: Option<(String, u16)>,
     zookeeper: Option<SocketAddr>,
 ) -> Vec<torc_shard::Listener> {
     let kafka = advertised.into_iter().map(|(host, port)| torc_shard::Listener::kafka(host, port));
-    let peer = peering.map(|peering| torc_shard::Listener {
-        protocol: torc_shard::Protocol::Peer,
-        advertised: (peering.listens.ip().to_string(), peering.listens.port()),
-    });
+    let peer = peer.map(|advertised| torc_shard::Listener { protocol: torc_shard::Protocol::Peer, advertised });
     let zookeeper = zookeeper.map(|address| torc_shard::Listener {
         protocol: torc_shard::Protocol::ZooKeeper,
         advertised: (address.ip().to_string(), address.port()),
     });
     kafka.chain(peer).chain(zookeeper).collect()
+}
+
+/// Where the other servers reach this one.
+fn reached(data: &DataDir, peering: &Peering) -> (String, u16) {
+    let membership = data.identity.membership.as_ref();
+    named(peering.listens, membership.and_then(|membership| membership.address(data.identity.node_id)))
+}
+
+/// The host and port that others are told of a server that listens there, and stands so in the list of servers: a wildcard is nobody's
+/// address.
+pub(crate) fn named(listens: SocketAddr, listed: Option<&Endpoint>) -> (String, u16) {
+    match listed.filter(|_| listens.ip().is_unspecified()) {
+        Some(Endpoint { host, port }) => (host.clone(), *port),
+        None => (listens.ip().to_string(), listens.port()),
+    }
 }
 
 /// The host and port that clients of each listener are told. `addresses` are listened on, `host_name` is this host's.

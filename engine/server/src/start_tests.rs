@@ -1,5 +1,6 @@
 use crate::config::{Config, Sources};
-use crate::start::{advertised, topic_defaults};
+use crate::endpoint::Endpoint;
+use crate::start::{advertised, named, topic_defaults};
 use std::net::SocketAddr;
 use torc_shard::{CleanupPolicy, TopicConfig};
 
@@ -23,6 +24,20 @@ fn clients_are_told_an_address_that_they_can_reach() {
         (&["listeners=127.0.0.1:0", "advertised.listeners=PLAINTEXT://:19092"], "box", 19_092),
     ] {
         assert_eq!(told(set), [(host.to_string(), port)], "{set:?}");
+    }
+}
+
+#[test]
+fn servers_are_named_as_the_others_reach_them() {
+    let listed = Endpoint::parse_address("one.example:19192").unwrap();
+    for (listens, listed, named_so) in [
+        ("10.0.0.1:9192", Some(&listed), ("10.0.0.1", 9192)),
+        ("0.0.0.0:9192", Some(&listed), ("one.example", 19_192)),
+        ("[::]:9192", Some(&listed), ("one.example", 19_192)),
+        ("0.0.0.0:9192", None, ("0.0.0.0", 9192)),
+    ] {
+        let (host, port) = named(listens.parse().unwrap(), listed);
+        assert_eq!((host.as_str(), port), named_so, "{listens}");
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Complaint {
     Connect,
     /// A ZooKeeper client that has seen more than this node knows.
     Ahead,
+    /// A ZooKeeper client that proves to be too much.
+    Identities,
     /// It speaks another protocol.
     Foreign(Foreign),
 }
@@ -51,6 +53,7 @@ impl Complaint {
             Complaint::Unanswered => "produce requests with acks=0 that failed",
             Complaint::Connect => "ZooKeeper clients that ask for no session",
             Complaint::Ahead => "ZooKeeper clients that have seen more than this node knows",
+            Complaint::Identities => "ZooKeeper clients with too many identities",
             Complaint::Foreign(Foreign::Tls) => "TLS clients",
             Complaint::Foreign(Foreign::Http) => "HTTP clients",
             Complaint::Foreign(Foreign::Kafka) => "Kafka clients",

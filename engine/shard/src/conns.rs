@@ -11,7 +11,7 @@ use crate::receive::Receive;
 use crate::settings::Protocol;
 use crate::stages::{Path, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::Op;
@@ -39,7 +39,7 @@ const MOVE_AFTER_MAX: u32 = 4_096;
 pub struct Origin {
     pub listener: ListenerId,
     pub protocol: Protocol,
-    pub peer: IpAddr,
+    pub peer: SocketAddr,
 }
 
 #[derive(Debug)]
@@ -281,7 +281,7 @@ impl Conns {
     }
 
     /// Where a connection comes from, if it is there.
-    pub fn peer(&self, conn: ConnId) -> Option<IpAddr> {
+    pub fn peer(&self, conn: ConnId) -> Option<SocketAddr> {
         self.conns.get(&conn).map(|c| c.origin.peer)
     }
 

@@ -11,7 +11,7 @@ fn at(ms: u64) -> Mono {
 }
 
 fn origin(listener: u8) -> Origin {
-    Origin { listener: ListenerId(listener), protocol: Protocol::Kafka, peer: [10, 0, 0, 9].into() }
+    Origin { listener: ListenerId(listener), protocol: Protocol::Kafka, peer: ([10, 0, 0, 9], 40_000).into() }
 }
 
 fn conns(frames: usize) -> Conns {

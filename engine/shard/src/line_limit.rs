@@ -20,6 +20,11 @@ impl LineLimit {
         LineLimit { max, span_ms, until: Mono(0), lines: 0, left_out: 0 }
     }
 
+    /// A line an hour, about what stays as it is until somebody changes it.
+    pub fn hourly() -> LineLimit {
+        LineLimit::new(1, 3_600_000)
+    }
+
     /// A line is to be written: `None` if it must not, else how many were left out before it.
     pub fn admit(&mut self, now: Mono) -> Option<u64> {
         if now >= self.until {

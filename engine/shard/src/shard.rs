@@ -24,7 +24,7 @@ use crate::stats::Stats;
 use crate::works;
 use crate::znodes::{self, Znodes};
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use stopping::Stopping;
@@ -74,8 +74,10 @@ pub struct Shard {
     pub(super) departs_again: Option<Mono>,
     /// About what other nodes send that makes no sense.
     pub(super) unsound_lines: LineLimit,
+    /// About the tree, in which this node has no part.
+    pub(super) treeless_lines: LineLimit,
     /// Connections that came before the shard was ready.
-    waiting: Vec<(ConnId, ListenerId, IpAddr)>,
+    waiting: Vec<(ConnId, ListenerId, SocketAddr)>,
     /// Until then other shards want memory back that answers of connections here hold.
     pressed_until: Mono,
     /// This one does, and tells the others again then. It is looked at then, too, what they have given back.
@@ -111,6 +113,7 @@ impl Shard {
             in_force: 0,
             departs_again: None,
             unsound_lines: LineLimit::new(UNSOUND_LINES, UNSOUND_SPAN_MS),
+            treeless_lines: LineLimit::hourly(),
             waiting: Vec::new(),
             pressed_until: Mono(0),
             next_press: None,
@@ -251,7 +254,7 @@ impl Shard {
         match event {
             Event::Start => self.with_groups(now, ops, |groups, out| groups.start(out)),
             Event::Accepted { conn, listener, peer } if self.protocol_of(listener) == Protocol::Peer => {
-                self.links.accepted(now.mono, conn, peer, ops);
+                self.links.accepted(now.mono, conn, peer.ip(), ops);
             }
             Event::Accepted { conn, listener, peer } if !self.is_ready() => self.waiting.push((conn, listener, peer)),
             Event::Accepted { conn, listener, peer } => self.accepted(now, conn, listener, peer, ops),
@@ -591,7 +594,11 @@ impl Shard {
                 self.catalog.as_mut().expect("the catalog's log is the owner's").replaced(&self.groups);
                 self.drive_catalog(now, ops);
             }
-            Notice::TreeCommitted(through) if self.znodes.is_none() => self.groups.apply_tree_quietly(through),
+            Notice::TreeCommitted(through) if self.znodes.is_none() => {
+                self.groups.apply_tree_quietly(through);
+                // Nobody answers here who asks the leader for a change.
+                self.with_groups(now, ops, |groups, out| groups.move_away(out, GroupId::TREE));
+            }
             Notice::TreeCommitted(through) => {
                 self.with_znodes(now, ops, |znodes, around| znodes.committed(around, through));
             }

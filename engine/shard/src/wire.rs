@@ -7,7 +7,7 @@ use crate::settings::Protocol;
 use crate::shard::Shard;
 use crate::stats::{add, set};
 use crate::works;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use torc_base::buf::BufMut;
 use torc_base::ids::{ConnId, ListenerId, ShardId};
 use torc_base::io::{Level, Op};
@@ -30,7 +30,7 @@ impl Shard {
     }
 
     /// Somebody connected.
-    pub(super) fn accepted(&mut self, now: Now, conn: ConnId, listener: ListenerId, peer: IpAddr, ops: &mut Ops) {
+    pub(super) fn accepted(&mut self, now: Now, conn: ConnId, listener: ListenerId, peer: SocketAddr, ops: &mut Ops) {
         let protocol = self.protocol_of(listener);
         add(&self.stats.connections_accepted_total, 1);
         let origin = Origin { listener, protocol, peer };

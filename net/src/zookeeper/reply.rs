@@ -210,8 +210,19 @@ impl<'o> Reply<'o> {
 
     /// The next operation's result: names of children.
     pub fn outcome_names<'a>(&mut self, names: impl ExactSizeIterator<Item = &'a str>) {
+        self.outcome_of_names(names.len());
+        names.for_each(|name| self.name(name));
+    }
+
+    /// The same of so many, which are appended one by one ([`Reply::name`]).
+    pub fn outcome_of_names(&mut self, count: usize) {
         self.multi_head(op::GET_CHILDREN, false, 0);
-        self.names(names);
+        put_count(self.out, count);
+    }
+
+    /// One of these.
+    pub fn name(&mut self, name: &str) {
+        put_string(self.out, name);
     }
 
     /// There are no more results.

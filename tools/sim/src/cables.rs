@@ -93,7 +93,7 @@ impl Net {
     pub fn call(&mut self, now: u64, shard: usize, call: u64, to: SocketAddr, patience: u64) {
         let from = self.nodes[shard];
         let manner = Manner { piece: 1 << 20, delay: 60_000, stalls: 1, appetite: Appetite::All };
-        let caller = self.link(now, shard, manner, (PEER_LISTENER, ip(from)), Far::Nobody);
+        let caller = self.link(now, shard, manner, (PEER_LISTENER, address(from)), Far::Nobody);
         let back = now + self.rng.between(2_000, 200_000);
         let node = node_of(to).filter(|node| *node < self.cables.machines.len());
         let refused = match node {
@@ -115,7 +115,7 @@ impl Net {
         self.cables.made += 1;
         let shards: Vec<usize> = (0..self.nodes.len()).filter(|shard| Some(self.nodes[*shard]) == node).collect();
         let callee = shards[self.rng.below(shards.len() as u64) as usize];
-        let called = self.link(now, callee, manner, (PEER_LISTENER, ip(from)), Far::Peer(caller));
+        let called = self.link(now, callee, manner, (PEER_LISTENER, address(from)), Far::Peer(caller));
         for (id, opposite) in [(caller, node), (called, Some(from))] {
             let link = self.links.get_mut(&id).expect("just made");
             link.patience = patience;

@@ -9,12 +9,15 @@
 use crate::cables::{Cables, Machine};
 use crate::violation::Violation;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use torc_base::buf::{Buf, BufMut, Pool};
 use torc_base::ids::{ConnId, ListenerId};
 use torc_base::io::{ConnectError, Event};
 use torc_base::limits::RECV_BUF_BYTES;
 use torc_base::prng::Prng;
+
+/// The port that clients call from.
+const CLIENT_PORT: u16 = 40_000;
 
 /// What a connection does later.
 #[derive(Debug)]
@@ -83,7 +86,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub enum ShardEvent {
     /// See `Event::Accepted`; the others likewise.
-    Accepted(ConnId, ListenerId, IpAddr),
+    Accepted(ConnId, ListenerId, SocketAddr),
     /// A call that was taken.
     Connected(u64, ConnId),
     /// A call that was not taken.
@@ -199,7 +202,7 @@ pub(crate) struct Link {
     pub(crate) shard: usize,
     pub(crate) manner: Manner,
     /// Where the caller found the server, and from where it came.
-    pub(crate) origin: (ListenerId, IpAddr),
+    pub(crate) origin: (ListenerId, SocketAddr),
     /// Of a connection to another node: which; what is bound for it and held up, in order; how long the kernel waits for them to be acknowledged.
     pub(crate) opposite: Option<usize>,
     pub(crate) held: VecDeque<Crossing>,
@@ -270,7 +273,7 @@ impl Net {
     /// A client connects to one of the listeners of `shard`.
     pub fn connect_at(&mut self, now: u64, shard: usize, listener: ListenerId, manner: Manner) -> u64 {
         let at = now + self.rng.between(1_000, 100_000);
-        let origin = (listener, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let origin = (listener, SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), CLIENT_PORT));
         let id = self.link(now, shard, manner, origin, Far::Client);
         self.links.get_mut(&id).expect("just made").last_up = at;
         self.wishes.push((at, id, Step::Accept));
@@ -283,7 +286,7 @@ impl Net {
         now: u64,
         shard: usize,
         manner: Manner,
-        origin: (ListenerId, IpAddr),
+        origin: (ListenerId, SocketAddr),
         far: Far,
     ) -> u64 {
         let id = self.next;

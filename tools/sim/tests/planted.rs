@@ -340,8 +340,8 @@ bugs! {
         file: "engine/shard/src/znodes/reads.rs",
         edits: &[
             (
-                "        let Znodes { clients, watches, kafka, long_reads, .. } = self;",
-                "        let Znodes { clients, watches, kafka, long_reads, late, .. } = self;",
+                "        let Znodes { clients, watches, kafka, .. } = self;",
+                "        let Znodes { clients, watches, kafka, late, .. } = self;",
             ),
             (
                 "            if wanted { watches.add(conn, path, watch).map_err(code) } else { Ok(()) }",

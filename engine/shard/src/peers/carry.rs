@@ -111,6 +111,9 @@ impl Shard {
                 return Err(Malformed { what: "a message that its version does not know" });
             }
             let sent = entries(said, &message)?;
+            if group == GroupId::TREE && self.settings.zookeeper.is_none() {
+                self.tell_treeless(now.mono, from, ops);
+            }
             let (answers, notices) = (&mut self.answers, &mut self.notices);
             let mut out = groups::Out { now, ops, answers, notices };
             let Err(untaken) = self.groups.receive(&mut out, group, from.node, message, sent) else { continue };
@@ -123,6 +126,18 @@ impl Shard {
         }
         self.settle(now, ops);
         Ok(())
+    }
+
+    /// Another node keeps the tree of znodes, and counts on this one.
+    fn tell_treeless(&mut self, now: Mono, from: Place, ops: &mut Ops) {
+        if self.treeless_lines.admit(now).is_some() {
+            let text = format!(
+                "node {} serves ZooKeeper's clients and this node does not: for them it counts as a node that is lost; set \
+                 torc.zookeeper.listener or clientPort on all nodes, or on none",
+                from.node
+            );
+            ops.push(Op::Log { level: Level::Warn, text });
+        }
     }
 
     fn unsound(&mut self, now: Mono, from: Place, group: GroupId, what: &str, ops: &mut Ops) {

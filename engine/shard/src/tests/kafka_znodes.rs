@@ -1,8 +1,9 @@
 //! Kafka's metadata as ZooKeeper's clients see them.
 
 use super::rig::{Client, Rig, settings};
+use super::znode_reads::multi_read_of;
 use super::znodes::{Zk, events};
-use super::zookeeper::{create, serving};
+use super::zookeeper::{Told, create, serving};
 use crate::{Settings, ZooKeeperSettings};
 use torc_net::kafka::schema::create_topics_request::CreatableTopic;
 use torc_net::kafka::schema::{CreateTopicsRequest, DeleteTopicsRequest, TopicName};
@@ -71,6 +72,11 @@ fn topics_and_brokers_stand_below_the_chroot() {
     zk.does(&mut rig, &create("/elsewhere", b""));
     let told = zk.ask(&mut rig, &Ask::GetChildren("/", false));
     assert_eq!(told.names(), ["elsewhere", "kafka", "zookeeper"]);
+    rig.send_bytes(zk.client(), &multi_read_of(8, &["/", "/elsewhere"]));
+    rig.run();
+    let Some(Told::Answer(_, 0, frame)) = zk.told(&mut rig) else { panic!("an answer") };
+    assert_eq!(frame[25..29], 3i32.to_be_bytes(), "it stands in a list of reads, too");
+    assert!(frame.windows(9).any(|bytes| bytes == b"\0\0\0\x05kafka"));
 }
 
 #[test]
@@ -141,6 +147,36 @@ fn nothing_can_be_written_below_the_chroot() {
     let acls: Vec<(i32, String)> =
         told.answer().acls().unwrap().map(|Acl { perms, id, .. }| (perms, id.to_string())).collect();
     assert_eq!(acls, [(1, "anyone".to_string())]);
+}
+
+/// What came of each operation of a multi: an error, or 0.
+fn came(zk: &mut Zk, rig: &mut Rig, changes: &[Change<'_>]) -> Vec<i32> {
+    let told = zk.ask(rig, &Ask::Multi(changes));
+    let mut answer = told.answer();
+    let results = std::iter::from_fn(|| answer.came().expect("a result"));
+    results.map(|came| if let Came::Failed(error) = came { error } else { 0 }).collect()
+}
+
+#[test]
+fn a_multi_may_ask_for_versions_below_the_chroot() {
+    let mut rig = Rig::with(2, &served());
+    let kafka = rig.connect(1);
+    make(&mut rig, kafka, "orders", 1);
+    let mut zk = Zk::new(&mut rig);
+    zk.does(&mut rig, &create("/a", b""));
+    let orders = "/kafka/brokers/topics/orders";
+    let version = zk.ask(&mut rig, &Ask::Exists(orders, false)).answer().stat().unwrap().version;
+    let write = |version| [Change::Check(orders, version), Change::SetData("/a", b"x", -1), Change::Check("/a", -1)];
+    assert_eq!(came(&mut zk, &mut rig, &write(version)), [0, 0, 0]);
+    assert_eq!(zk.ask(&mut rig, &Ask::GetData("/a", false)).data(), (b"x".to_vec(), 1), "the rest is done");
+    assert_eq!(came(&mut zk, &mut rig, &write(-1)), [0, 0, 0]);
+    assert_eq!(came(&mut zk, &mut rig, &write(version + 1)), [BAD_VERSION, INCONSISTENT, INCONSISTENT]);
+    let none = [Change::SetData("/a", b"y", -1), Change::Check("/kafka/none", -1)];
+    assert_eq!(came(&mut zk, &mut rig, &none), [0, NO_NODE]);
+    // The first that fails counts, wherever it is.
+    let first = [Change::Delete("/none", -1), Change::Delete(orders, -1), Change::Check(orders, version)];
+    assert_eq!(came(&mut zk, &mut rig, &first), [NO_NODE, INCONSISTENT, INCONSISTENT]);
+    assert_eq!(zk.ask(&mut rig, &Ask::GetData("/a", false)).data().1, 2, "of what failed nothing is done");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{ClusterSettings, Listener, Mail, MemoryLimits, Settings, Shard, Stat
 use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use torc_base::buf::{Buf, BufMut, Pool};
@@ -18,7 +18,7 @@ use torc_net::kafka::schema::{RequestHeader, ResponseHeader};
 use torc_net::kafka::{Decodable, Encodable, HeaderVersion, StrBytes};
 
 /// Where all clients come from.
-pub const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
+pub const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)), 40_000);
 /// Milliseconds since 1970 at the start of every test.
 pub const START_MS: i64 = 1_700_000_000_000;
 

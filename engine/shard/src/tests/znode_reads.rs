@@ -36,7 +36,7 @@ fn multi_read(paths: &[&str]) -> Vec<u8> {
 }
 
 /// The same of data (4) or children (8).
-fn multi_read_of(op: i32, paths: &[&str]) -> Vec<u8> {
+pub(super) fn multi_read_of(op: i32, paths: &[&str]) -> Vec<u8> {
     let mut body = Vec::new();
     body.extend_from_slice(&1i32.to_be_bytes());
     body.extend_from_slice(&22i32.to_be_bytes());

@@ -454,6 +454,7 @@ fn connections_tell_of_their_last_request_as_zookeepers_do() {
         let line = cons.lines().find(|line| line.contains(&format!("sid=0x{id:x},"))).expect("its line");
         assert!(line.contains(&format!(",lop={operation},est=")), "{line}");
         assert!(line.contains(&format!(",to=10000{cxid},lzxid=")), "{line}");
+        assert!(line.starts_with(" /10.0.0.9:40000["), "{line}");
     };
     tells(&mut rig, "SESS", ",lcxid=0x0");
     zk.does(&mut rig, &create("/a", b""));
@@ -476,6 +477,52 @@ fn watches_are_counted_as_zookeeper_does() {
     zk.does(&mut rig, &Ask::AddWatch("/stays", AddMode::Persistent));
     assert_eq!(said(&mut rig, b"wchs"), "1 connections watching 2 paths\nTotal watches:2\n");
     assert!(said(&mut rig, b"mntr").contains("zk_watch_count\t4\n"), "one that stays is of data and of children");
+}
+
+/// The counters that ZooKeeper has besides, as exporters read them.
+#[test]
+fn what_happens_to_clients_is_counted() {
+    let mut rig = talkative();
+    let value = |rig: &mut Rig, name: &str| -> f64 {
+        let text = said(rig, b"mntr");
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("zk_{name}\t")));
+        line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().expect("a number")
+    };
+    let (mut zk, mut other) = (Zk::new(&mut rig), Zk::with_timeout(&mut rig, 4_000));
+    let mut writer = Zk::new(&mut rig);
+    zk.does(&mut rig, &Ask::GetChildren("/", true));
+    other.does(&mut rig, &Ask::GetChildren("/", true));
+    other.does(&mut rig, &Ask::Exists("/", true));
+    let (before, bytes) = (value(&mut rig, "response_bytes"), value(&mut rig, "bytes_received_count"));
+    writer.does(&mut rig, &create("/a", b"1"));
+    assert!(value(&mut rig, "response_bytes") > before);
+    assert_eq!(value(&mut rig, "bytes_received_count") - bytes, request(1, &create("/a", b"1")).len() as f64);
+    assert_eq!(value(&mut rig, "commit_count"), 4.0, "three sessions and a znode");
+    let names = ["cnt", "sum", "avg", "min", "max"].map(|of| format!("{of}_node_children_watch_count"));
+    let of_children = names.map(|name| value(&mut rig, &name));
+    assert_eq!(of_children, [1.0, 2.0, 2.0, 2.0, 2.0]);
+    assert_eq!(value(&mut rig, "cnt_node_created_watch_count"), 0.0, "nobody watched");
+    assert!(value(&mut rig, "watch_bytes") > 0.0);
+    let silent = rig.connect_at(0, ZOOKEEPER);
+    zk = Zk::greet(&mut rig, Some(zk.session), 10_000).expect("it lives");
+    for _ in 0..4 {
+        rig.pass(3_000);
+        zk.does(&mut rig, &Ask::Ping);
+        writer.does(&mut rig, &Ask::Ping);
+    }
+    assert!(rig.is_closed(silent) && rig.is_closed(other.client));
+    for (name, count) in [
+        ("connection_request_count", 4.0),
+        ("connection_revalidate_count", 1.0),
+        ("stale_sessions_expired", 1.0),
+        ("sessionless_connections_expired", 1.0),
+        ("connection_rejected", 0.0),
+    ] {
+        assert_eq!(value(&mut rig, name), count, "{name}");
+    }
+    assert!(value(&mut rig, "connection_drop_count") >= 3.0);
+    said(&mut rig, b"srst");
+    assert_eq!(value(&mut rig, "connection_request_count"), 0.0);
 }
 
 #[test]

@@ -127,6 +127,7 @@ impl Znodes {
             }
             TreeAsk::TakeUp { number, session, owner } => {
                 let (number, error) = (*number, TreeError::SessionExpired);
+                self.meters.counters.asked_for += 1;
                 if self.take_up(around, *session, *owner) {
                     TreeAnswer::TakenUp { number, is_taken: true }
                 } else {
@@ -223,16 +224,31 @@ impl Znodes {
                 _ => heard.into_iter().for_each(|session| self.heard(now, session)),
             }
         }
-        if let Lead::There(node) = lead
-            && !self.abroad.asks.is_empty()
-        {
-            let asks = std::mem::take(&mut self.abroad.asks);
-            post(around, node, TreeMail { term, asks, answers: Vec::new() });
+        if let Lead::There(node) = lead {
+            for asks in pieces(std::mem::take(&mut self.abroad.asks)) {
+                post(around, node, TreeMail { term, asks, answers: Vec::new() });
+            }
         }
         for ((node, term), answers) in std::mem::take(&mut self.abroad.answers) {
             post(around, node, TreeMail { term, asks: Vec::new(), answers });
         }
     }
+}
+
+/// Parts of what is asked, in its order, each short enough for a piece of mail.
+fn pieces(asks: Vec<TreeAsk>) -> Vec<Vec<TreeAsk>> {
+    let (mut pieces, mut bytes): (Vec<Vec<TreeAsk>>, usize) = (Vec::new(), 0);
+    for ask in asks {
+        bytes += ask.bytes();
+        match pieces.last_mut().filter(|_| bytes <= FORWARDED_BYTES_MAX) {
+            Some(piece) => piece.push(ask),
+            None => {
+                bytes = ask.bytes();
+                pieces.push(vec![ask]);
+            }
+        }
+    }
+    pieces
 }
 
 fn post(around: &mut Around, node: NodeId, mail: TreeMail) {

@@ -1,13 +1,19 @@
 //! What is committed is applied, watches fire, and whoever waits for it is answered, in this order.
 
-use super::clients::{Stage, Want, What};
+use super::clients::{Client, Stage, Want, What};
 use super::long_reads::Hold;
+use super::meters::Meters;
 use super::{Around, Znodes};
+use crate::conns::Conns;
 use crate::meaning::{AppliedPart, AppliedTxn};
+use crate::packer::Packer;
+use std::collections::BTreeMap;
 use torc_base::buf::Buf;
 use torc_base::ids::{ConnId, Index, SessionId};
+use torc_base::time::Mono;
 use torc_net::zookeeper::{self as wire, Connected, ErrorCode, EventState, Reply, failure};
-use torc_state::tree::{Body, EventKind, Op, Outcome, Refused, Stat, TreeError, Txn, perms};
+use torc_state::tree::watches::Watches;
+use torc_state::tree::{AclList, Body, Event, EventKind, Id, Op, Outcome, Refused, Stat, TreeError, Txn, perms};
 
 /// Events that a client has not read, in bytes. One that has more is left: it gets what it missed when it comes again.
 const EVENTS_BYTES_MAX: usize = 8 << 20;
@@ -87,6 +93,50 @@ pub(super) fn put_event(out: &mut Vec<u8>, kind: EventKind, path: &str) {
     wire::event(out, -1, wire::Event { kind, state: EventState::Connected, path });
 }
 
+/// What it takes to tell clients of events.
+struct Teller<'a> {
+    now: Mono,
+    watches: &'a mut Watches,
+    clients: &'a mut BTreeMap<ConnId, Client>,
+    conns: &'a mut Conns,
+    packer: &'a mut Packer,
+    meters: &'a mut Meters,
+    skips_acls: bool,
+    /// Clients that do not read what they are told.
+    slow: Vec<ConnId>,
+}
+
+impl Teller<'_> {
+    /// Tells those who watch a znode, and may read it. `acl`: `None` where everybody may.
+    fn tell(&mut self, kind: EventKind, path: &str, acl: Option<&AclList>) {
+        let Teller { now, watches, clients, conns, packer, meters, skips_acls, slow } = self;
+        let acl = acl.filter(|_| !*skips_acls);
+        let mut is_open: Option<bool> = None;
+        let mut told: Option<Buf> = None;
+        let mut watchers = 0;
+        watches.fire(kind, path, |conn| {
+            watchers += 1;
+            let Some(client) = clients.get_mut(&conn) else { return };
+            let allows = |ids: &[Id<'_>]| acl.is_none_or(|acl| acl.allow(perms::READ, ids).is_ok());
+            if !*is_open.get_or_insert_with(|| allows(&[])) && !allows(&client.as_ids()) {
+                return;
+            }
+            let bytes = told.get_or_insert_with(|| {
+                put_event(&mut packer.scratch, kind, path);
+                packer.take_scratch()
+            });
+            meters.sent += 1;
+            meters.counters.told_bytes += bytes.len() as u64;
+            client.meters.sent += 1;
+            conns.push(*now, conn, bytes.clone());
+            if conns.held(conn) > EVENTS_BYTES_MAX {
+                slow.push(conn);
+            }
+        });
+        meters.counters.add_watchers(kind, watchers);
+    }
+}
+
 impl Znodes {
     /// The tree's log is committed through that entry.
     pub fn committed(&mut self, around: &mut Around, through: Index) {
@@ -126,48 +176,40 @@ impl Znodes {
 
     /// Applies the next entry, or some of a long one, and tells those who watch.
     fn apply_next(&mut self, around: &mut Around, through: Index, outcomes: &mut Vec<Outcome>) -> Option<AppliedPart> {
-        let now = around.now();
-        let Znodes { watches, clients, packer, zookeeper, meters, applying, .. } = self;
-        let conns = &mut *around.conns;
-        let mut slow = Vec::new();
-        let most = applying.left.max(SHORT_OPS);
-        let applied = around.groups.tree_mut().apply_part(through, most, outcomes, &mut |event| {
-            let mut is_open: Option<bool> = None;
-            let mut told: Option<Buf> = None;
-            watches.fire(event.kind, event.path, |conn| {
-                let Some(client) = clients.get_mut(&conn) else { return };
-                let is_open =
-                    *is_open.get_or_insert_with(|| zookeeper.skips_acls || event.acl.allow(perms::READ, &[]).is_ok());
-                if !is_open && event.acl.allow(perms::READ, &client.as_ids()).is_err() {
-                    return;
-                }
-                let bytes = told.get_or_insert_with(|| {
-                    put_event(&mut packer.scratch, event.kind, event.path);
-                    packer.take_scratch()
-                });
-                meters.sent += 1;
-                client.meters.sent += 1;
-                conns.push(now, conn, bytes.clone());
-                if conns.held(conn) > EVENTS_BYTES_MAX {
-                    slow.push(conn);
-                }
-            });
-        })?;
-        let operations = match applied {
+        let (now, most) = (around.now(), self.applying.left.max(SHORT_OPS));
+        let mut teller = self.teller(now, around.conns);
+        let mut tell = |event: Event<'_>| teller.tell(event.kind, event.path, Some(event.acl));
+        let applied = around.groups.tree_mut().apply_part(through, most, outcomes, &mut tell);
+        let slow = teller.slow;
+        slow.into_iter().for_each(|conn| around.close(conn));
+        let operations = match applied.as_ref()? {
             AppliedPart::Last(_) => outcomes.len().max(1),
-            AppliedPart::NotLast { operations } => operations,
+            AppliedPart::NotLast { operations } => *operations,
         };
-        applying.left = applying.left.saturating_sub(operations);
-        for conn in slow {
-            around.close(conn);
-        }
-        Some(applied)
+        self.applying.left = self.applying.left.saturating_sub(operations);
+        applied
+    }
+
+    fn teller<'a>(&'a mut self, now: Mono, conns: &'a mut Conns) -> Teller<'a> {
+        let Znodes { watches, clients, packer, zookeeper, meters, .. } = self;
+        Teller { now, watches, clients, conns, packer, meters, skips_acls: zookeeper.skips_acls, slow: Vec::new() }
+    }
+
+    /// Tells those who watch a path of what stands in no log.
+    pub(super) fn tell_of(&mut self, around: &mut Around, kind: EventKind, path: &str) {
+        let (now, acl) = (around.now(), around.tree().access(path).cloned());
+        let mut teller = self.teller(now, around.conns);
+        teller.tell(kind, path, acl.as_ref());
+        let slow = teller.slow;
+        slow.into_iter().for_each(|conn| around.close(conn));
     }
 
     fn applied(&mut self, around: &mut Around, number: u64, txn: Txn, outcomes: &[Outcome]) {
         self.changed.note(&txn);
+        self.counted.note(&txn);
         let ends = matches!(txn.body, Body::CloseSession { last: true, .. });
         if let Some(expiry) = &mut self.expiry {
+            self.meters.counters.committed += 1;
             match txn.body {
                 Body::CreateSession { timeout_ms } => expiry.begin(txn.session, timeout_ms, around.out.now.mono),
                 Body::CloseSession { .. } => expiry.end(txn.session),

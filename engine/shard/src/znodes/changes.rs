@@ -1,15 +1,17 @@
 //! Requests that change something: the leader's node makes transactions of them.
 
-use super::clients::{Looked, Want, What};
+use super::clients::{Client, Looked, Want, What};
+use super::kafka::path_of;
 use super::long_multis::Seen;
 use super::{Around, Lead, TreeAsk, Znodes};
+use crate::complaints::Complaint;
 use crate::groups::TxnHead;
 use crate::refusal::Refusal;
 use torc_base::ids::{ConnId, NodeId, SessionId, Term};
-use torc_base::limits::{CLIENT_IDENTITIES_MAX, TREE_TURN_OPS};
+use torc_base::limits::{CLIENT_IDENTITIES_BYTES_MAX, CLIENT_IDENTITIES_MAX, TREE_TURN_OPS, TREE_TXN_BYTES_MAX};
 use torc_net::zookeeper::{self as wire, ErrorCode, Head, Request, failure};
 use torc_state::tree::expiry::Owner;
-use torc_state::tree::{self, Acl, Asker, Body, Change, Create, Id, Identity, Refused, Tree, TreeError, authenticate};
+use torc_state::tree::{self, Acl, Asker, Body, Change, Create, Id, Identity, Refused, TreeError, authenticate};
 
 /// Who asks for a change.
 pub(super) struct Who<'a> {
@@ -97,7 +99,11 @@ impl Znodes {
         seen: Option<&Seen>,
     ) -> Option<Looked> {
         if let Request::Auth(scheme, credentials) = request {
-            return Some(Looked::Taken(self.authenticate(conn, head, scheme, *credentials)));
+            // Reads that came before it are those of who its client was then.
+            if self.clients.get(&conn).is_some_and(Client::has_reads) {
+                return Some(Looked::Behind);
+            }
+            return Some(Looked::Taken(self.authenticate(around, conn, head, scheme, *credentials)));
         }
         let want = match seen {
             Some(seen) => Want::Multi(seen.with_stat.clone()),
@@ -111,14 +117,31 @@ impl Znodes {
         {
             return Some(looked);
         }
-        let client = self.clients.get(&conn).expect("the caller has it");
-        let (session, owner, is_local) = (client.session, client.owner, client.is_local);
+        if frame.len() > TREE_TXN_BYTES_MAX {
+            // No transaction is so long, nor does it get to a leader elsewhere.
+            let (refused, after) = (Some(Refused { error: TreeError::BadArguments, at: 0 }), around.tree().applied());
+            return Some(Looked::Taken(What::Settled { xid: head.xid, want, refused, after }));
+        }
         // Nobody else decides, so that what is in the log here is all that there is.
         if matches!(request, Request::Sync(_)) && around.groups.tree_others() == 0 {
             let after = around.groups.tree_end();
             return Some(Looked::Taken(What::Settled { xid: head.xid, want, refused: None, after }));
         }
-        Some(match self.lead(around.groups) {
+        Some(self.take_to_leader(around, conn, head, want, (request, frame)))
+    }
+
+    /// Has the tree's leader decide on a request.
+    fn take_to_leader(
+        &mut self,
+        around: &mut Around,
+        conn: ConnId,
+        head: Head,
+        want: Want,
+        (request, frame): (&Request<'_>, &[u8]),
+    ) -> Looked {
+        let client = self.clients.get(&conn).expect("the caller has it");
+        let (session, owner, is_local) = (client.session, client.owner, client.is_local);
+        match self.lead(around.groups) {
             Lead::Nobody => Looked::Stalled,
             Lead::There(_) if self.abroad.is_full() => Looked::Stalled,
             Lead::There(_) => {
@@ -145,7 +168,7 @@ impl Znodes {
                     Err(Denied::Stalled) => Looked::Stalled,
                 }
             }
-        })
+        }
     }
 
     /// Puts a change into the log, which this node leads, under the number of its request; a long multi some turns later, if
@@ -182,11 +205,10 @@ impl Znodes {
         let asker = Asker { session: who.session, ids: &ids, is_moved, is_local: who.is_local };
         let grows = !matches!(request, Request::Delete(..) | Request::Check(..));
         let now = around.out.now.wall;
-        let tree = around.groups.tree_mut().state_mut();
-        tree.begin_draft(now);
-        let result = match draft(tree, &asker, request) {
+        around.groups.tree_mut().state_mut().begin_draft(now);
+        let result = match self.draft(around, &asker, request) {
             Ok(()) => {
-                let body = tree.end_draft(matches!(request, Request::Multi(_)));
+                let body = around.groups.tree_mut().state_mut().end_draft(matches!(request, Request::Multi(_)));
                 self.propose(around, txn, body, grows)
             }
             Err(refused) => Err(Denied::Refused(refused)),
@@ -197,57 +219,74 @@ impl Znodes {
         result
     }
 
-    fn authenticate(&mut self, conn: ConnId, head: Head, scheme: &str, credentials: Option<&[u8]>) -> What {
+    /// Believes what a client shows, as far as there is room for it.
+    fn authenticate(
+        &mut self,
+        around: &mut Around,
+        conn: ConnId,
+        head: Head,
+        scheme: &str,
+        credentials: Option<&[u8]>,
+    ) -> What {
         let super_digest = self.zookeeper.super_digest.as_deref();
         let client = self.clients.get_mut(&conn).expect("the caller has it");
-        let known = authenticate(scheme, credentials, &client.peer.to_string(), super_digest);
-        let scratch = &mut self.packer.scratch;
-        match known {
-            Ok(known) => {
-                for identity in known {
-                    if !client.ids.contains(&identity) && client.ids.len() < CLIENT_IDENTITIES_MAX {
-                        client.ids.push(identity);
-                    }
-                }
-                wire::Reply::new(scratch, head.xid, 0).end();
-                What::Ready(self.packer.take_scratch())
-            }
-            Err(_) => {
-                self.meters.auth_failures += 1;
-                failure(scratch, head.xid, 0, ErrorCode::AuthFailed);
-                What::Last(self.packer.take_scratch())
-            }
+        let known = authenticate(scheme, credentials, &client.peer.ip().to_string(), super_digest);
+        let proved = known.map(|known| client.prove(known));
+        if proved == Ok(true) {
+            wire::Reply::new(&mut self.packer.scratch, head.xid, 0).end();
+            return What::Ready(self.packer.take_scratch());
         }
+        self.meters.auth_failures += 1;
+        if proved == Ok(false) {
+            let why = format_args!(
+                "its client shows more credentials than the {CLIENT_IDENTITIES_MAX}, of {CLIENT_IDENTITIES_BYTES_MAX} bytes \
+                 together, that are kept of one"
+            );
+            self.complain(around, conn, Complaint::Identities, &why);
+        }
+        failure(&mut self.packer.scratch, head.xid, 0, ErrorCode::AuthFailed);
+        What::Last(self.packer.take_scratch())
     }
-}
 
-/// Adds what a request asks for to the draft that has begun.
-fn draft(tree: &mut Tree, who: &Asker<'_>, request: &Request<'_>) -> Result<(), Refused> {
-    let mut one = |change: &Change<'_>| tree.draft(who, change).map_err(|error| Refused { error, at: 0 });
-    match request {
-        Request::Create(create) => one(&Change::Create(of_create(create, &acls(&create.acls)))),
-        Request::Delete(path, version) => one(&Change::Delete(path, *version)),
-        Request::SetData(path, data, version) => one(&Change::SetData(path, *data, *version)),
-        Request::SetAcl(path, list, version) => one(&Change::SetAcl(path, &acls(list), *version)),
-        Request::Check(path, version) => one(&Change::Check(path, *version)),
-        Request::Multi(ops) => {
+    /// Adds what a request asks for to the draft that has begun.
+    fn draft(&mut self, around: &mut Around, who: &Asker<'_>, request: &Request<'_>) -> Result<(), Refused> {
+        if let Request::Multi(ops) = request {
             for (at, op) in ops.clone().enumerate() {
-                draft_op(tree, who, &op).map_err(|error| Refused { error, at })?;
+                self.draft_op(around, who, &op).map_err(|error| Refused { error, at })?;
             }
-            Ok(())
+            return Ok(());
         }
-        _ => unreachable!("it only reads, or needs no draft"),
+        let tree = around.groups.tree_mut().state_mut();
+        let mut one = |change: &Change<'_>| tree.draft(who, change).map_err(|error| Refused { error, at: 0 });
+        match request {
+            Request::Create(create) => one(&Change::Create(of_create(create, &acls(&create.acls)))),
+            Request::Delete(path, version) => one(&Change::Delete(path, *version)),
+            Request::SetData(path, data, version) => one(&Change::SetData(path, *data, *version)),
+            Request::SetAcl(path, list, version) => one(&Change::SetAcl(path, &acls(list), *version)),
+            Request::Check(path, version) => one(&Change::Check(path, *version)),
+            _ => unreachable!("it only reads, or needs no draft"),
+        }
     }
-}
 
-/// The same of an operation of a multi.
-pub(super) fn draft_op(tree: &mut Tree, who: &Asker<'_>, op: &wire::Op<'_>) -> Result<(), TreeError> {
-    match op {
-        wire::Op::Create(create) => tree.draft(who, &Change::Create(of_create(create, &acls(&create.acls)))),
-        wire::Op::Delete(path, version) => tree.draft(who, &Change::Delete(path, *version)),
-        wire::Op::SetData(path, data, version) => tree.draft(who, &Change::SetData(path, *data, *version)),
-        wire::Op::Check(path, version) => tree.draft(who, &Change::Check(path, *version)),
-        wire::Op::GetData(_) | wire::Op::GetChildren(_) => unreachable!("not mixed with changes"),
+    /// The same of an operation of a multi.
+    pub(super) fn draft_op(
+        &mut self,
+        around: &mut Around,
+        who: &Asker<'_>,
+        op: &wire::Op<'_>,
+    ) -> Result<(), TreeError> {
+        let judged = self.judge_kafkas(around, op);
+        let tree = around.groups.tree_mut().state_mut();
+        if let Some(judged) = judged {
+            return tree.draft_checked(who, path_of(op), judged);
+        }
+        match op {
+            wire::Op::Create(create) => tree.draft(who, &Change::Create(of_create(create, &acls(&create.acls)))),
+            wire::Op::Delete(path, version) => tree.draft(who, &Change::Delete(path, *version)),
+            wire::Op::SetData(path, data, version) => tree.draft(who, &Change::SetData(path, *data, *version)),
+            wire::Op::Check(path, version) => tree.draft(who, &Change::Check(path, *version)),
+            wire::Op::GetData(_) | wire::Op::GetChildren(_) => unreachable!("not mixed with changes"),
+        }
     }
 }
 

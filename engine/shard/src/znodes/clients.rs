@@ -1,6 +1,7 @@
 //! One client's connection, and the line of its requests.
 
 use super::changes::only_reads;
+use super::counts::Counting;
 use super::listing::Listing;
 use super::long_multis::{LONG_FRAME, LongMulti};
 use super::long_reads::Hold;
@@ -11,10 +12,10 @@ use super::{Around, Znodes};
 use crate::outbox::{Piece, SlotId};
 use crate::stages::Path;
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use torc_base::buf::{Buf, BufMut};
 use torc_base::ids::{ConnId, Index, SessionId};
-use torc_base::limits::REPLY_BYTES_MAX;
+use torc_base::limits::{CLIENT_IDENTITIES_BYTES_MAX, CLIENT_IDENTITIES_MAX, REPLY_BYTES_MAX};
 use torc_base::time::Mono;
 use torc_net::zookeeper::{Connect, ErrorCode, Undecodable, decode, failure};
 use torc_state::tree::expiry::Owner;
@@ -92,7 +93,7 @@ pub(super) struct Client {
     pub(super) opened: Mono,
     /// When something last came from it.
     pub(super) heard: Mono,
-    pub(super) peer: IpAddr,
+    pub(super) peer: SocketAddr,
     /// The number by which the leader knows which connection serves the session.
     pub(super) owner: Owner,
     /// What is known of the client.
@@ -121,19 +122,21 @@ pub(super) struct Client {
     pub(super) listing: Option<Box<Listing>>,
     /// The same, if it is a long list of reads.
     pub(super) reading: Option<Box<Reading>>,
+    /// The same, if it has much counted.
+    pub(super) counting: Option<Box<Counting>>,
     /// How far the first of those that have not been looked at has come, if it is a long multi.
     pub(super) multi: Option<Box<LongMulti>>,
     pub(super) meters: ClientMeters,
 }
 
 impl Client {
-    pub(super) fn new(opened: Mono, peer: IpAddr, owner: u64) -> Client {
+    pub(super) fn new(opened: Mono, peer: SocketAddr, owner: u64) -> Client {
         Client {
             opened,
             heard: opened,
             peer,
             owner: Owner(owner),
-            ids: vec![Identity::of_address(&peer.to_string())],
+            ids: vec![Identity::of_address(&peer.ip().to_string())],
             stage: Stage::New,
             connect: None,
             session: SessionId::NONE,
@@ -148,6 +151,7 @@ impl Client {
             resuming: None,
             listing: None,
             reading: None,
+            counting: None,
             multi: None,
             meters: ClientMeters::default(),
         }
@@ -156,6 +160,23 @@ impl Client {
     /// As access lists name it.
     pub(super) fn as_ids(&self) -> Vec<Id<'_>> {
         self.ids.iter().map(Identity::as_id).collect()
+    }
+
+    /// These are known of it besides. False: that would be too much, and nothing has changed.
+    pub(super) fn prove(&mut self, known: Vec<Identity>) -> bool {
+        let bytes = |ids: &[Identity]| ids.iter().map(|id| id.scheme.len() + id.id.len()).sum::<usize>();
+        let new: Vec<Identity> = known.into_iter().filter(|identity| !self.ids.contains(identity)).collect();
+        let fits = self.ids.len() + new.len() <= CLIENT_IDENTITIES_MAX
+            && bytes(&self.ids) + bytes(&new) <= CLIENT_IDENTITIES_BYTES_MAX;
+        if fits {
+            self.ids.extend(new);
+        }
+        fits
+    }
+
+    /// True if reads stand in the line.
+    pub(super) fn has_reads(&self) -> bool {
+        self.line.iter().take(self.looked).any(|step| matches!(step.what, What::Read(_)))
     }
 
     /// True if reads may wait that stand in the line: what is asked for behind them is not to happen before.

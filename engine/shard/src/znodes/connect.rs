@@ -66,6 +66,8 @@ impl Znodes {
         client.connect = Some(connect);
         client.reads_alone = reads_alone;
         client.stage = Stage::Greeting;
+        self.meters.counters.greeted += 1;
+        self.meters.counters.renewed += u64::from(connect.session.is_some());
         true
     }
 

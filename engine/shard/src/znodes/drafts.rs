@@ -3,7 +3,7 @@
 //! What was looked at stands before the state as a draft ([`torc_state::tree::Tree::draft`]). Meanwhile nothing else goes into
 //! the tree's log here: other changes wait, and find all of it done. Reads and pings do not wait, and see nothing of it.
 
-use super::changes::{Denied, Who, draft_op};
+use super::changes::{Denied, Who};
 use super::{Around, TreeAnswer, Znodes};
 use crate::groups::TxnHead;
 use torc_base::ids::{NodeId, Term};
@@ -59,7 +59,7 @@ impl Znodes {
             // Another leads by now: nobody knows what becomes of the request.
             return;
         }
-        let drafted = if drafting.place.is_end() { Ok(()) } else { drafting.go_on(around) };
+        let drafted = if drafting.place.is_end() { Ok(()) } else { self.draft_on(around, &mut drafting) };
         let result = match drafted {
             Ok(()) if !drafting.place.is_end() => return self.drafting = Some(drafting),
             Ok(()) if !around.groups.admits_txn(drafting.frame.len()) => {
@@ -85,6 +85,20 @@ impl Znodes {
         }
     }
 
+    /// Looks at some operations more.
+    fn draft_on(&mut self, around: &mut Around, drafting: &mut Drafting) -> Result<(), Refused> {
+        let ids: Vec<Id<'_>> = drafting.ids.iter().map(Identity::as_id).collect();
+        let (session, is_moved, is_local) = (drafting.head.session, drafting.is_moved, drafting.is_local);
+        let asker = Asker { session, ids: &ids, is_moved, is_local };
+        let mut ops = Ops::at(&drafting.frame, drafting.place);
+        for op in ops.by_ref().take(TREE_TURN_OPS) {
+            self.draft_op(around, &asker, &op).map_err(|error| Refused { error, at: drafting.at })?;
+            drafting.at += 1;
+        }
+        drafting.place = ops.place();
+        Ok(())
+    }
+
     /// Nothing comes of it: this node leads no more.
     pub(super) fn forget_drafting(&mut self, around: &mut Around) {
         if self.drafting.take().is_some() && around.groups.has_tree() {
@@ -101,22 +115,5 @@ impl Znodes {
         grows: bool,
     ) -> Result<(), Denied> {
         around.groups.propose_txn(around.out, head, body, grows).map(|_| ()).map_err(Denied::of)
-    }
-}
-
-impl Drafting {
-    /// Looks at some operations more.
-    fn go_on(&mut self, around: &mut Around) -> Result<(), Refused> {
-        let ids: Vec<Id<'_>> = self.ids.iter().map(Identity::as_id).collect();
-        let (session, is_moved, is_local) = (self.head.session, self.is_moved, self.is_local);
-        let asker = Asker { session, ids: &ids, is_moved, is_local };
-        let tree = around.groups.tree_mut().state_mut();
-        let mut ops = Ops::at(&self.frame, self.place);
-        for op in ops.by_ref().take(TREE_TURN_OPS) {
-            draft_op(tree, &asker, &op).map_err(|error| Refused { error, at: self.at })?;
-            self.at += 1;
-        }
-        self.place = ops.place();
-        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What a node knows of its service to ZooKeeper's clients, as monitoring asks for it: the four-letter words, the admin
 //! server's commands, the metrics.
 
+pub use super::counters::Counters;
 use super::words::TRACE_MASK;
 use crate::settings::{Settings, ZooKeeperSettings};
 use std::net::{IpAddr, SocketAddr};
@@ -316,6 +317,7 @@ pub struct Facts {
     pub local_sessions: u64,
     /// Clients that could not prove who they are.
     pub auth_failures: u64,
+    pub counters: Counters,
     /// Client connections that are open.
     pub alive_connections: u64,
     pub watch_counts: WatchCounts,
@@ -419,6 +421,7 @@ impl Facts {
         if let Some(ensemble) = &self.ensemble {
             figures.extend(self.of_ensemble(ensemble));
         }
+        figures.extend(self.counters.figures());
         figures
     }
 

@@ -270,7 +270,7 @@ impl Znodes {
     /// The result of one of many reads, here or in the tree.
     fn put_one(&self, around: &Around, ids: &[Id<'_>], op: &wire::Op<'_>, reply: &mut Reply<'_>) {
         let Some(inner) = self.kafka.below(around.tree(), path_of(op)) else {
-            return super::reads::put_read_of_many(around.tree(), ids, op, reply);
+            return super::reads::put_read_of_many((around.tree(), &self.kafka, ids), op, reply);
         };
         match op {
             wire::Op::GetChildren(_) => {
@@ -286,7 +286,8 @@ impl Znodes {
         }
     }
 
-    /// What becomes of a request that would change something below the chroot; `None`: it changes something elsewhere.
+    /// What becomes of a request that would change something below the chroot, or asks for a version there; `None`: it does so elsewhere,
+    /// or is a multi, whose operations the tree's leader judges in their order ([`Znodes::judge_kafkas`]).
     pub(super) fn change_kafka(
         &mut self,
         around: &mut Around,
@@ -294,38 +295,49 @@ impl Znodes {
         want: &Want,
         request: &Request<'_>,
     ) -> Option<Looked> {
-        let one = |path: &str, creates: bool| {
-            self.kafka.below(around.tree(), path).map(|inner| (0, inner.to_string(), creates))
-        };
-        let (at, inner, creates) = match request {
-            Request::Create(create) => one(create.path, true)?,
-            Request::Delete(path, _)
-            | Request::SetData(path, ..)
-            | Request::SetAcl(path, ..)
-            | Request::Check(path, _) => one(path, false)?,
-            Request::Multi(ops) => ops.clone().enumerate().find_map(|(at, op)| {
-                let inner = self.kafka.below(around.tree(), path_of(&op))?;
-                Some((at, inner.to_string(), matches!(op, wire::Op::Create(_))))
-            })?,
+        let (path, wish) = match request {
+            Request::Create(create) => (create.path, Wish::Make),
+            Request::Delete(path, _) | Request::SetData(path, ..) | Request::SetAcl(path, ..) => (*path, Wish::Change),
+            Request::Check(path, version) => (*path, Wish::Check(*version)),
+            Request::Multi(ops) => {
+                if ops.clone().any(|op| self.is_kafkas(around, path_of(&op))) {
+                    self.tell_news(around);
+                }
+                return None;
+            }
             _ => return None,
         };
+        let inner = self.kafka.below(around.tree(), path)?;
         self.tell_news(around);
-        let found =
-            self.kafka.with(around, &self.settings, |metadata| metadata.find(&inner)).map(|(_, stat)| stat.version);
-        let refused = match (found, request) {
-            (Some(version), Request::Delete(_, wanted)) if inner == CONTROLLER => {
-                (*wanted != -1 && *wanted != version).then_some(TreeError::BadVersion)
-            }
-            (Some(_), _) if creates => Some(TreeError::NodeExists),
-            (None, _) if !creates => Some(TreeError::NoNode),
-            _ => Some(TreeError::NoAuth),
+        let found = self.kafka_version(around, inner);
+        let judged = match (found, request) {
+            (Some(_), Request::Delete(_, wanted)) if inner == CONTROLLER => Wish::Check(*wanted).judge(found),
+            _ => wish.judge(found),
         };
-        if refused.is_none() {
+        if judged.is_ok() && matches!(request, Request::Delete(..)) {
             self.move_controller(around);
         }
-        let refused = refused.map(|error| Refused { error, at });
+        let refused = judged.err().map(|error| Refused { error, at: 0 });
         let after = around.tree().applied();
         Some(Looked::Taken(What::Settled { xid: head.xid, want: want.clone(), refused, after }))
+    }
+
+    /// Of an operation of a multi: whether it may be, if it is below the chroot. Nothing can be changed there, but for a version it may
+    /// ask.
+    pub(super) fn judge_kafkas(&mut self, around: &mut Around, op: &wire::Op<'_>) -> Option<Result<(), TreeError>> {
+        let inner = self.kafka.below(around.tree(), path_of(op))?;
+        self.tell_news(around);
+        let wish = match op {
+            wire::Op::Create(_) => Wish::Make,
+            wire::Op::Check(_, version) => Wish::Check(*version),
+            _ => Wish::Change,
+        };
+        Some(wish.judge(self.kafka_version(around, inner)))
+    }
+
+    /// The version of a znode below the chroot, if it is there.
+    fn kafka_version(&self, around: &Around, inner: &str) -> Option<i32> {
+        self.kafka.with(around, &self.settings, |metadata| metadata.find(inner)).map(|(_, stat)| stat.version)
     }
 
     /// Another node is to lead the catalog, if one can.
@@ -339,6 +351,31 @@ impl Znodes {
     }
 }
 
+/// What is wanted of a znode below the chroot.
+#[derive(Clone, Copy)]
+enum Wish {
+    /// It is made.
+    Make,
+    /// It has this version; -1: any.
+    Check(i32),
+    /// It becomes another, or goes.
+    Change,
+}
+
+impl Wish {
+    /// Whether that is so. `found`: the version of the znode, if it is there.
+    fn judge(self, found: Option<i32>) -> Result<(), TreeError> {
+        match (self, found) {
+            (Wish::Make, Some(_)) => Err(TreeError::NodeExists),
+            (Wish::Check(_) | Wish::Change, None) => Err(TreeError::NoNode),
+            (Wish::Check(wanted), Some(version)) if wanted == -1 || wanted == version => Ok(()),
+            (Wish::Check(_), Some(_)) => Err(TreeError::BadVersion),
+            (Wish::Make, None) | (Wish::Change, Some(_)) => Err(TreeError::NoAuth),
+        }
+    }
+}
+
+/// The znode of an operation of a multi.
 pub(super) fn path_of<'a>(op: &wire::Op<'a>) -> &'a str {
     match op {
         wire::Op::Create(create) => create.path,

@@ -1,7 +1,9 @@
 //! What nodes ask each other on behalf of ZooKeeper's clients, and how it travels.
 
 use torc_base::ids::{Index, SessionId, Term};
-use torc_base::limits::{CLIENT_IDENTITIES_MAX, FRAME_BYTES_MAX, SESSIONS_MAX, TREE_OPS_MAX};
+use torc_base::limits::{
+    CLIENT_IDENTITIES_BYTES_MAX, CLIENT_IDENTITIES_MAX, FRAME_BYTES_MAX, SESSIONS_MAX, TREE_OPS_MAX,
+};
 use torc_state::codec::{DecodeError, Decoder, put_bytes, put_i64, put_u64};
 use torc_state::tree::expiry::Owner;
 use torc_state::tree::{Identity, TreeError};
@@ -78,12 +80,10 @@ const MOVE_CONTROLLER: u8 = 5;
 const UPGRADE: u8 = 6;
 const LIVES_FOR: u8 = 7;
 
-/// Bytes of a number.
-const NUMBER: usize = 8;
+/// Bytes of a number, at most.
+const NUMBER: usize = 10;
 /// Things in one piece of mail.
 const MAIL_MAX: usize = 1 << 20;
-/// Bytes of one thing that is known of a client.
-const IDENTITY_BYTES_MAX: usize = 1 << 20;
 /// Schemes of what is known of clients.
 const SCHEMES: [&str; 3] = ["ip", "digest", "super"];
 
@@ -221,9 +221,9 @@ fn take_ask(from: &mut Decoder<'_, '_>) -> Read<TreeAsk> {
 }
 
 fn take_identity(from: &mut Decoder<'_, '_>) -> Read<Identity> {
-    let scheme = from.text(IDENTITY_BYTES_MAX, "scheme")?;
+    let scheme = from.text(CLIENT_IDENTITIES_BYTES_MAX, "scheme")?;
     let scheme = SCHEMES.into_iter().find(|known| *known == scheme).ok_or(from.bad("scheme"))?;
-    Ok(Identity { scheme, id: from.text(IDENTITY_BYTES_MAX, "identity")?.to_string() })
+    Ok(Identity { scheme, id: from.text(CLIENT_IDENTITIES_BYTES_MAX, "identity")?.to_string() })
 }
 
 fn take_answer(from: &mut Decoder<'_, '_>) -> Read<TreeAnswer> {

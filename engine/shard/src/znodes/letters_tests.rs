@@ -15,6 +15,7 @@ fn sample() -> TreeMail {
             TreeAsk::TakeUp { number: u64::MAX, session, owner },
             TreeAsk::LivesFor { session, owner, timeout_ms: 40_000 },
             TreeAsk::Heard(vec![session, SessionId(9)]),
+            TreeAsk::Heard((0..100).map(|n| SessionId(i64::MIN + n)).collect()),
         ],
         answers: vec![
             TreeAnswer::Refused { number: 5, error: TreeError::NoNode, at: 3, after: Index(70) },

@@ -148,7 +148,8 @@ impl Znodes {
         first.chain(listing.parts).filter(|part| !part.is_empty()).map(Piece::Bytes).collect()
     }
 
-    fn not_listed(&mut self, around: &Around, head: Head, error: ErrorCode) -> Vec<Piece> {
+    /// The answer where one cannot be, or would be too long.
+    pub(super) fn not_listed(&mut self, around: &Around, head: Head, error: ErrorCode) -> Vec<Piece> {
         self.packer.scratch.clear();
         failure(&mut self.packer.scratch, head.xid, around.tree().zxid().get(), error);
         vec![Piece::Bytes(self.packer.take_scratch())]

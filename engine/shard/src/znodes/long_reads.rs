@@ -53,11 +53,6 @@ impl LongReads {
         }
     }
 
-    /// The same for znodes that were counted.
-    pub(super) fn charge_counted(&mut self, znodes: usize) {
-        self.charge(znodes * NAME_BYTES);
-    }
-
     /// So much of the turn was taken, if it is much or not. False: there is nothing left of it.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
         self.left -= bytes as isize;

@@ -8,9 +8,8 @@ fn what_one_read_takes_beyond_its_turn_is_taken_from_those_that_follow() {
     let mut reads = LongReads::default();
     reads.begin_turn(&mut conns);
     assert!(!reads.is_over(&conns));
-    // Somebody has a million znodes counted.
-    let bytes = 1_000_000 * NAME_BYTES;
-    reads.charge_counted(1_000_000);
+    let bytes = 32 << 20;
+    reads.charge(bytes);
     let mut turns = 0;
     while reads.is_over(&conns) {
         conns.allowance.begin_turn();

@@ -1,23 +1,26 @@
 //! Long lists of reads: they are made over turns, and all of them see what is there in the last one.
 //!
 //! What a part has read is right as long as nothing of it is changed. If something is, it begins anew; one that begins too often,
-//! or whose client has changed something since that it is not to see, is made in one turn after all.
+//! or whose client has changed something since that it is not to see, is made in one turn after all. A part may end in the middle
+//! of a list of children.
 
 use super::long_reads::NAME_BYTES;
-use super::reads::put_read_of_many;
+use super::reads::{Seen, put_read_of_many};
 use super::{Around, Znodes};
 use crate::outbox::Piece;
 use torc_base::buf::Buf;
 use torc_base::ids::ConnId;
-use torc_base::limits::{PIECE_BYTES_MIN, ZNODE_READS_BYTES_MAX};
+use torc_base::limits::{PIECE_BYTES_MIN, ZNODE_ANSWER_BYTES_MAX, ZNODE_READS_BYTES_MAX};
 use torc_net::zookeeper::{ErrorCode, Head, Op, Ops, Outcome, Place, Reply};
-use torc_state::tree::{Body, Id, Tree, Txn, path, stands_for};
+use torc_state::tree::{Body, Id, ListPlace, Listed, Tree, Txn, path, stands_for};
 
 /// Lists of no more reads, and of no more bytes, about, are made at once.
 const SHORT: usize = 1_024;
 const SHORT_BYTES: usize = PIECE_BYTES_MIN;
 /// What a read costs besides the bytes of its answer.
 const READ_BYTES: usize = 128;
+/// Lists of no more children are of one turn.
+const SHORT_LIST: usize = PIECE_BYTES_MIN / NAME_BYTES;
 /// One that has begun anew so often is made in one turn.
 const BEGINNINGS_MAX: u32 = 3;
 /// Changed paths that are remembered while somebody reads.
@@ -30,6 +33,8 @@ pub(super) struct Reading {
     /// Where the first one stands, and the next one.
     first: Place,
     place: Place,
+    /// Where the next one goes on, if that is a list of children of which a part was told.
+    list: Option<ListPlace>,
     parts: Vec<Buf>,
     bytes: usize,
     /// What stands for the paths that were read.
@@ -37,6 +42,72 @@ pub(super) struct Reading {
     /// What had been changed then.
     seen: Moment,
     beginnings: u32,
+}
+
+impl Reading {
+    /// What was read is of no use.
+    fn begin_anew(&mut self) {
+        (self.place, self.list) = (self.first, None);
+        self.parts.clear();
+        self.paths.clear();
+        (self.bytes, self.beginnings) = (0, self.beginnings + 1);
+    }
+
+    /// Reads on, as far as this turn `takes` it. False: what was read is of no use.
+    fn go_on(
+        &mut self,
+        seen: Seen<'_>,
+        frame: &[u8],
+        reply: &mut Reply<'_>,
+        takes: &mut impl FnMut(usize) -> bool,
+    ) -> bool {
+        let ((tree, kafka, ids), mut ops) = (seen, Ops::at(frame, self.place));
+        while let Some(op) = ops.next() {
+            let (Op::GetData(path) | Op::GetChildren(path)) = op else { unreachable!("not mixed with changes") };
+            let (before, list) = (reply.bytes(), self.list.take());
+            if list.is_none() {
+                self.paths.push(stands_for(path));
+            }
+            let children = if matches!(op, Op::GetChildren(_)) { long_list(tree, ids, path) } else { None };
+            let mut cost = READ_BYTES;
+            if list.is_none() && self.bytes + before > ZNODE_READS_BYTES_MAX {
+                reply.outcome(&Outcome::Error(Some(ErrorCode::ThrottledOp)));
+            } else if let Some(children) = children {
+                if list.is_none() {
+                    let besides = kafka.child_of(tree, path);
+                    reply.outcome_of_names(children + usize::from(besides.is_some()));
+                    besides.into_iter().for_each(|name| reply.name(name));
+                }
+                match tree.list_children(path, ids, list, &mut |name| {
+                    reply.name(name);
+                    takes(NAME_BYTES + name.len())
+                }) {
+                    Ok(Listed::Whole) => {}
+                    Ok(Listed::Part(place)) => {
+                        self.list = Some(place);
+                        return true;
+                    }
+                    Ok(Listed::Changed) | Err(_) => return false,
+                }
+            } else if list.is_some() {
+                return false;
+            } else {
+                put_read_of_many(seen, &op, reply);
+                cost += reply.bytes() - before;
+            }
+            self.place = ops.place();
+            if !takes(cost) {
+                break;
+            }
+        }
+        true
+    }
+}
+
+/// How many children are to be listed, if they are many.
+fn long_list(tree: &Tree, ids: &[Id<'_>], path: &str) -> Option<usize> {
+    let children = tree.exists(path, ids).ok().and_then(|stat| usize::try_from(stat.num_children).ok());
+    children.filter(|children| *children > SHORT_LIST)
 }
 
 /// A place in what is remembered of changes.
@@ -126,7 +197,7 @@ impl Znodes {
         let (place, seen) = (ops.place(), self.changed.now());
         self.changed.readers += 1;
         let (parts, paths) = (Vec::new(), Vec::new());
-        Some(Box::new(Reading { head, first: place, place, parts, bytes: 0, paths, seen, beginnings: 0 }))
+        Some(Box::new(Reading { head, first: place, place, list: None, parts, bytes: 0, paths, seen, beginnings: 0 }))
     }
 
     /// Goes on with one, as far as this turn goes. The answer, when that was all.
@@ -139,43 +210,36 @@ impl Znodes {
     ) -> Option<Vec<Piece>> {
         let client = self.clients.get_mut(&conn).expect("the caller has it");
         if self.changed.has_any(&reading.paths, reading.seen) {
-            reading.place = reading.first;
-            reading.parts.clear();
-            reading.paths.clear();
-            (reading.bytes, reading.beginnings) = (0, reading.beginnings + 1);
+            reading.begin_anew();
         }
         reading.seen = self.changed.now();
         let at_once = reading.beginnings > BEGINNINGS_MAX || client.has_asked();
-        let ids = client.as_ids();
-        let mut ops = Ops::at(frame, reading.place);
+        let (ids, long_reads) = (client.as_ids(), &mut self.long_reads);
+        let mut takes = |bytes: usize| long_reads.take(bytes) || at_once;
         let mut reply = Reply::part(&mut self.packer.scratch);
-        for op in ops.by_ref() {
-            let before = reply.bytes();
-            if reading.bytes + before > ZNODE_READS_BYTES_MAX {
-                reply.outcome(&Outcome::Error(Some(ErrorCode::ThrottledOp)));
-            } else {
-                put_read_of_many(around.tree(), &ids, &op, &mut reply);
-            }
-            let (Op::GetData(path) | Op::GetChildren(path)) = op else { unreachable!("not mixed with changes") };
-            reading.paths.push(stands_for(path));
-            if !self.long_reads.take(READ_BYTES + reply.bytes() - before) && !at_once {
-                break;
-            }
-        }
-        reading.place = ops.place();
-        if !reading.place.is_end() {
-            let part = self.packer.take_scratch();
-            reading.bytes += part.len();
-            reading.parts.push(part);
+        if !reading.go_on((around.tree(), &self.kafka, &ids[..]), frame, &mut reply, &mut takes) {
+            self.packer.scratch.clear();
+            reading.begin_anew();
             client.reading = Some(reading);
             return None;
         }
-        reply.end_of_outcomes();
-        reading.parts.push(self.packer.take_scratch());
+        let is_whole = reading.place.is_end();
+        if is_whole {
+            reply.end_of_outcomes();
+        }
+        let part = self.packer.take_scratch();
+        reading.bytes += part.len();
+        reading.parts.push(part);
+        if !is_whole && reading.bytes <= ZNODE_ANSWER_BYTES_MAX {
+            client.reading = Some(reading);
+            return None;
+        }
         self.changed.leave();
-        let bytes = reading.parts.iter().map(|part| part.len()).sum();
+        if reading.bytes > ZNODE_ANSWER_BYTES_MAX {
+            return Some(self.not_listed(around, reading.head, ErrorCode::ThrottledOp));
+        }
         let zxid = around.tree().zxid().get();
-        Reply::new(&mut self.packer.scratch, reading.head.xid, zxid).end_before(bytes);
+        Reply::new(&mut self.packer.scratch, reading.head.xid, zxid).end_before(reading.bytes);
         let first = std::iter::once(self.packer.take_scratch());
         Some(first.chain(reading.parts).map(Piece::Bytes).collect())
     }

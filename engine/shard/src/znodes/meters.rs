@@ -2,7 +2,8 @@
 
 use super::clients::Stage;
 use super::facts::{
-    Connection, Detail, Ensemble, Facts, Latency, Member, Mode, OfSession, Session, Sizes, WatchCounts, last_operation,
+    Connection, Counters, Detail, Ensemble, Facts, Latency, Member, Mode, OfSession, Session, Sizes, WatchCounts,
+    last_operation,
 };
 use super::words::{self, Reset};
 use super::{Around, Lead, Znodes};
@@ -23,6 +24,7 @@ pub(super) struct Meters {
     latency: Latency,
     sizes: Sizes,
     pub(super) auth_failures: u64,
+    pub(super) counters: Counters,
     since: Option<Mono>,
 }
 
@@ -31,6 +33,7 @@ impl Meters {
         self.sent += 1;
         self.latency.add(ms);
         self.sizes.add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.counters.answered_bytes += bytes as u64;
     }
 
     /// Clients are served since then. True: they were not before.
@@ -124,6 +127,7 @@ impl Znodes {
             outstanding: self.clients.values().map(|client| client.line.len() as u64).sum(),
             uptime_ms: self.meters.since.map_or(0, |since| now.mono.since(since) / 1_000_000),
             auth_failures: self.meters.auth_failures,
+            counters: self.meters.counters,
             alive_connections: self.clients.len() as u64,
             watch_counts: WatchCounts {
                 connections: watchers as u64,
@@ -164,21 +168,18 @@ impl Znodes {
             let listener = self.settings.listeners.iter().find(|listener| listener.protocol == Protocol::Peer);
             listener.map(|listener| listener.advertised.clone())
         };
-        // Of the others: those that were there at the start, and those that were let in since.
+        // Those that were let in, or have moved, since the others began together.
         let admitted = |node| {
             let catalog = around.groups.has_catalog().then(|| around.groups.catalog().state())?;
             catalog.membership().admitted(node)?.address.parse::<SocketAddr>().ok()
         };
-        let address = |node| {
-            let known = self.settings.cluster.peer(node).map(|peer| peer.address);
-            let address = known.or_else(|| admitted(node))?;
-            Some((address.ip().to_string(), address.port()))
-        };
+        let known = |node| self.settings.cluster.peer(node).map(|peer| peer.address);
+        let told = |address: SocketAddr| (address.ip().to_string(), address.port());
         let (_, configuration) = around.groups.members(GroupId::TREE);
         let member = |member: &torc_consensus::Member| {
             let is_me = member.id == me;
-            let reached = if is_me { own() } else { address(member.id) };
-            let (host, port) = reached.unwrap_or_default();
+            let begun = || if is_me { own() } else { known(member.id).map(told) };
+            let (host, port) = admitted(member.id).map(told).or_else(begun).unwrap_or_default();
             Member {
                 id: member.id.get(),
                 host,
@@ -248,7 +249,7 @@ impl Znodes {
                     latency: meters.latency,
                 };
                 Connection {
-                    remote: SocketAddr::new(client.peer, 0),
+                    remote: client.peer,
                     is_read: client.stage == Stage::Open,
                     queued: client.line.len() as u64,
                     received: meters.received,

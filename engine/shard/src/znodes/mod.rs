@@ -14,6 +14,8 @@ mod changes;
 mod clients;
 mod config;
 mod connect;
+mod counters;
+mod counts;
 mod drafts;
 pub mod facts;
 mod kafka;
@@ -43,7 +45,7 @@ use clients::{Client, Stage, Step, What};
 use long_reads::{Hold, LongReads};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use torc_base::buf::BufMut;
 use torc_base::ids::{ConnId, GroupId, Index, NodeId, SessionId, Term};
@@ -56,6 +58,8 @@ use torc_state::tree::expiry::Expiry;
 use torc_state::tree::watches::Watches;
 use torc_state::tree::{Outcome, Tree};
 
+/// What stands in front of a frame.
+const LENGTH_BYTES: u64 = 4;
 /// Connections of which nothing is told by its number.
 const API: i16 = -1;
 /// Watches of connections that are gone, which are taken away in one turn.
@@ -136,6 +140,7 @@ pub struct Znodes {
     outcomes: Vec<Outcome>,
     applying: answers::Applying,
     changed: many_reads::Changed,
+    counted: counts::Counted,
     /// Of a leader: a long multi that becomes a transaction.
     drafting: Option<Box<drafts::Drafting>>,
     /// Connections with a long multi that is looked through, in turn.
@@ -181,6 +186,7 @@ impl Znodes {
             outcomes: Vec::new(),
             applying: answers::Applying::default(),
             changed: many_reads::Changed::default(),
+            counted: counts::Counted::default(),
             drafting: None,
             unread: VecDeque::new(),
             complaints: Complaints::default(),
@@ -200,15 +206,17 @@ impl Znodes {
     }
 
     /// Somebody has connected.
-    pub fn opened(&mut self, around: &mut Around, conn: ConnId, peer: IpAddr) {
+    pub fn opened(&mut self, around: &mut Around, conn: ConnId, peer: SocketAddr) {
         around.conns.set_frame_max(conn, self.zookeeper.max_buffer);
         let owner = self.number();
         self.clients.insert(conn, Client::new(around.now(), peer, owner));
         let is_left = self.is_without_leader(around.now()) && !self.reads_alone(around);
-        let count = self.by_address.entry(peer).or_default();
+        let count = self.by_address.entry(peer.ip()).or_default();
         *count += 1;
         let max = self.zookeeper.max_connections_per_ip;
-        if max > 0 && *count > max || self.is_fenced || is_left {
+        let is_one_too_many = max > 0 && *count > max;
+        self.meters.counters.rejected += u64::from(is_one_too_many);
+        if is_one_too_many || self.is_fenced || is_left {
             around.close(conn);
         }
     }
@@ -218,13 +226,18 @@ impl Znodes {
         around.conns.closed(conn, |_| 0);
         self.stalled.remove(&conn);
         let Some(client) = self.clients.remove(&conn) else { return };
+        self.meters.counters.gone += 1;
         if client.reading.is_some() {
             self.changed.leave();
         }
-        if let Some(count) = self.by_address.get_mut(&client.peer) {
+        if let Some(counting) = &client.counting {
+            self.counted.leave(counting);
+        }
+        let address = client.peer.ip();
+        if let Some(count) = self.by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                self.by_address.remove(&client.peer);
+                self.by_address.remove(&address);
             }
         }
         if self.sessions.get(&client.session) == Some(&conn) {
@@ -262,14 +275,19 @@ impl Znodes {
 
     /// Closes a connection for what it sent, and says why if there have not been many such lines.
     fn close_with(&mut self, around: &mut Around, conn: ConnId, complaint: Complaint, why: &dyn Display) {
-        if complaint != Complaint::Ahead {
+        self.complain(around, conn, complaint, why);
+        around.close(conn);
+    }
+
+    /// Says why a connection is closed, if there have not been many such lines.
+    fn complain(&mut self, around: &mut Around, conn: ConnId, complaint: Complaint, why: &dyn Display) {
+        if !matches!(complaint, Complaint::Ahead | Complaint::Identities) {
             add(&self.stats.requests_malformed_total, 1);
         }
         let why = format_args!("{why}, at ZooKeeper's port");
         if let Some(text) = self.complaints.line(around.now(), complaint, conn, &why) {
             around.out.ops.push(Op::Log { level: Level::Warn, text });
         }
-        around.close(conn);
     }
 
     /// A frame, as it came.
@@ -278,6 +296,7 @@ impl Znodes {
         let Some(client) = self.clients.get_mut(&conn) else { return around.close(conn) };
         add(&self.stats.requests_total, 1);
         self.meters.received += 1;
+        self.meters.counters.received_bytes += LENGTH_BYTES + frame.len() as u64;
         client.meters.received += 1;
         client.heard = now;
         if client.stage == Stage::New && !self.greet(around, conn, &frame) {
@@ -336,7 +355,7 @@ impl Znodes {
             match lead {
                 Lead::Here => self.begin_to_lead(around),
                 Lead::There(_) => self.tell_timeouts(around),
-                Lead::Nobody => {}
+                Lead::Nobody => self.meters.counters.leaderless += 1,
             }
         }
         lead
@@ -378,8 +397,9 @@ impl Znodes {
             let since = client.line.front().filter(|_| client.hold != Hold::Client).map(|step| step.began);
             since.is_some_and(|since| now >= since.plus_ms(client.timeout_ms.into()))
         };
-        let overdue = self.clients.iter().filter(|(_, client)| is_overdue(client)).map(|(conn, _)| *conn);
-        for conn in overdue.collect::<Vec<_>>() {
+        let overdue = self.clients.iter().filter(|(_, client)| is_overdue(client));
+        for (conn, stage) in overdue.map(|(conn, client)| (*conn, client.stage)).collect::<Vec<_>>() {
+            self.meters.counters.silent += u64::from(stage == Stage::New);
             around.close(conn);
         }
     }

@@ -1,6 +1,7 @@
 //! Requests that are answered from what is applied here.
 
 use super::answers::{code, stat};
+use super::kafka::KafkaTree;
 use super::resume::Resuming;
 use super::{Around, Znodes};
 use crate::outbox::Piece;
@@ -46,6 +47,9 @@ impl Znodes {
         {
             return self.go_on_reading(around, conn, frame, reading);
         }
+        if let Request::GetAllChildrenNumber(path) = request {
+            return self.count(around, conn, head, path);
+        }
         if self.is_listed(around, conn, &request) {
             return self.list(around, conn, head, &request);
         }
@@ -77,7 +81,7 @@ impl Znodes {
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), ErrorCode> {
-        let Znodes { clients, watches, kafka, long_reads, .. } = self;
+        let Znodes { clients, watches, kafka, .. } = self;
         let client = clients.get(&conn).ok_or(ErrorCode::SessionExpired)?;
         let ids = &client.as_ids()[..];
         let mut watch = |wanted: bool, path: &str, watch: Watch| {
@@ -132,11 +136,6 @@ impl Znodes {
                 let paths = tree.ephemerals(client.session, prefix);
                 reply.names(paths.iter().map(String::as_str));
             }
-            Request::GetAllChildrenNumber(path) => {
-                let count = tree.count_descendants(path, ids).map_err(code)?;
-                long_reads.charge_counted(count);
-                reply.count(i32::try_from(count).unwrap_or(i32::MAX));
-            }
             Request::AddWatch(path, mode) => {
                 let kind = match mode {
                     AddMode::Persistent => Watch::Persistent,
@@ -155,7 +154,7 @@ impl Znodes {
                 reply.clients(users.iter().map(|(scheme, user)| (*scheme, user.as_str())));
             }
             Request::MultiRead(ops) => {
-                put_reads(ops.clone(), &mut reply, |op, reply| put_read_of_many(tree, ids, op, reply));
+                put_reads(ops.clone(), &mut reply, |op, reply| put_read_of_many((tree, &*kafka, ids), op, reply));
             }
             // The session is heard of, and that is all.
             _ => {}
@@ -177,14 +176,20 @@ pub(super) fn put_reads(ops: wire::Ops<'_>, reply: &mut Reply<'_>, mut put: impl
     reply.end_of_outcomes();
 }
 
-pub(super) fn put_read_of_many(tree: &Tree, ids: &[Id<'_>], op: &wire::Op<'_>, reply: &mut Reply<'_>) {
+/// What is read, and by whom.
+pub(super) type Seen<'a> = (&'a Tree, &'a KafkaTree, &'a [Id<'a>]);
+
+/// Appends the result of one of many reads in the tree.
+pub(super) fn put_read_of_many((tree, kafka, ids): Seen<'_>, op: &wire::Op<'_>, reply: &mut Reply<'_>) {
     match op {
         wire::Op::GetData(path) => match tree.data(path, ids) {
             Ok((data, found)) => reply.outcome(&Outcome::GetData(data, stat(&found))),
             Err(error) => reply.outcome(&Outcome::Error(Some(code(error)))),
         },
         wire::Op::GetChildren(path) => match tree.children(path, ids) {
-            Ok((names, _)) => reply.outcome_names(names.collect::<Vec<_>>().into_iter()),
+            Ok((names, _)) => {
+                reply.outcome_names(names.chain(kafka.child_of(tree, path)).collect::<Vec<_>>().into_iter())
+            }
             Err(error) => reply.outcome(&Outcome::Error(Some(code(error)))),
         },
         _ => unreachable!("not mixed with changes"),

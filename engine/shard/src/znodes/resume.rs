@@ -94,6 +94,7 @@ impl Znodes {
             put_event(&mut self.packer.scratch, missed, path);
             let bytes = self.packer.take_scratch();
             self.meters.sent += 1;
+            self.meters.counters.told_bytes += bytes.len() as u64;
             around.conns.push(around.now(), conn, bytes);
         }
         Ok(())

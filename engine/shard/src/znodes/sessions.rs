@@ -90,7 +90,12 @@ impl Znodes {
 
     /// Another connection serves a session from now on. False: there is no such session any more.
     pub(super) fn take_up(&mut self, around: &Around, session: SessionId, owner: Owner) -> bool {
+        let is_ending = self.is_ending(session);
         let Some(expiry) = &mut self.expiry else { return false };
+        // Others may have applied its beginning before this node comes to it, and have told its client.
+        if let Some(begun) = around.tree().session(session).filter(|begun| begun.is_open() && !is_ending) {
+            expiry.begin(session, begun.timeout_ms, around.now());
+        }
         let is_there = expiry.take_over(session, owner).is_ok() && expiry.touch(session, around.now());
         // What another connection told its client counts no longer; what this one tells comes next.
         if let Some(begun) = around.tree().session(session).filter(|_| is_there) {
@@ -129,11 +134,16 @@ impl Znodes {
     /// Of a session that is not known here: the entry with which that is certain. Who stood still leads no longer, perhaps,
     /// and others know the session; such an entry never commits. `None`: there is no room for it, or for the session's own end.
     pub(super) fn confirm_gone(&mut self, around: &mut Around, session: SessionId) -> Option<Index> {
-        if self.ends.waiting.iter().any(|ending| ending.session == session) {
+        if self.is_ending(session) {
             return None;
         }
         let head = TxnHead { number: 0, session: SessionId::NONE, cxid: 0 };
         around.groups.propose_txn(around.out, head, Body::Multi(Vec::new()), false).ok()
+    }
+
+    /// True if a session is over, and no entry says so yet.
+    fn is_ending(&self, session: SessionId) -> bool {
+        self.ends.waiting.iter().any(|ending| ending.session == session)
     }
 
     /// A session is to end, as its client wants.
@@ -189,6 +199,7 @@ impl Znodes {
         let now = around.now();
         let Some(expiry) = self.expiry.as_mut().filter(|_| self.lead.0 == Lead::Here) else { return };
         let over = expiry.over(now, TURN_EXPIRED);
+        self.meters.counters.expired += over.len() as u64;
         if !over.is_empty() {
             let text = match &over[..] {
                 [session] => format!("session {:#x} has expired: it was not heard of in time", session.get()),

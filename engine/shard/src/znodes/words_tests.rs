@@ -234,6 +234,9 @@ fn the_monitor_has_what_exporters_read() {
         ("max_file_descriptor_count", "1024"),
         ("max_client_response_size", "-1"),
         ("global_sessions", "1"),
+        ("connection_request_count", "0"),
+        ("avg_node_created_watch_count", "0.0"),
+        ("sum_node_children_watch_count", "0"),
     ] {
         assert_eq!(line(&text, name), value, "{name}");
     }

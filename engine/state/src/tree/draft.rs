@@ -4,11 +4,11 @@
 //! [`Tree::append`] takes over what is there. A draft may be made over several turns. Nothing else is appended meanwhile by who
 //! makes it; what others append, and a cut, end it.
 
-use super::Tree;
 use super::error::TreeError;
 use super::overlay::Mark;
-use super::prepare::{Asker, Change};
+use super::prepare::{Asker, Change, Leaves};
 use super::txn::{Body, Op};
+use super::{Tree, path};
 use torc_base::limits::TREE_OPS_MAX;
 use torc_base::time::Wall;
 
@@ -38,8 +38,29 @@ impl Tree {
         added
     }
 
+    /// Adds an operation that asks for a version of what is shown at a path where the tree has no znode; `found`: whether it is that
+    /// version. It changes nothing.
+    pub fn draft_checked(
+        &mut self,
+        who: &Asker<'_>,
+        path: &str,
+        found: Result<(), TreeError>,
+    ) -> Result<(), TreeError> {
+        self.check_session(who, false)?;
+        path::check(path)?;
+        found?;
+        let mut draft = self.draft.take().expect("it has begun");
+        let added = self.put(&mut draft, Op::Check { path: path.into() }, [None, None]);
+        self.draft = Some(draft);
+        added
+    }
+
     fn add(&mut self, draft: &mut Draft, who: &Asker<'_>, change: &Change<'_>) -> Result<(), TreeError> {
         let (op, leaves) = self.op(who, change, draft.time)?;
+        self.put(draft, op, leaves)
+    }
+
+    fn put(&mut self, draft: &mut Draft, op: Op, leaves: Leaves) -> Result<(), TreeError> {
         let bytes = draft.bytes + op.bytes();
         self.check_size(bytes, &op)?;
         if draft.ops.len() == TREE_OPS_MAX {

@@ -155,7 +155,7 @@ impl Tree {
         Ok(())
     }
 
-    fn check_session(&self, who: &Asker<'_>, is_ephemeral: bool) -> Result<(), TreeError> {
+    pub(super) fn check_session(&self, who: &Asker<'_>, is_ephemeral: bool) -> Result<(), TreeError> {
         if who.session == SessionId::NONE && !is_ephemeral {
             return Ok(());
         }

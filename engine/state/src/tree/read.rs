@@ -43,6 +43,11 @@ impl Tree {
         self.shown(path).map_or(stat, |shown| Stat { data_length: shown.len() as i32, ..stat })
     }
 
+    /// Who may do what with a znode, if it is there.
+    pub fn access(&self, path: &str) -> Option<&AclList> {
+        self.store.find(path).map(|id| self.store.acl(id))
+    }
+
     /// What a znode is.
     pub fn exists(&self, path: &str, ids: &[Id<'_>]) -> Result<Stat, TreeError> {
         if path.contains('\0') {
@@ -80,13 +85,25 @@ impl Tree {
         Ok((AclList::new(&hidden.collect::<Vec<_>>()), stat))
     }
 
-    /// How many znodes are below it, at any depth. Takes as long as they are many, but for the root.
-    pub fn count_descendants(&self, path: &str, ids: &[Id<'_>]) -> Result<usize, TreeError> {
+    /// How many znodes are below it, at any depth: `most` of them, from a place on or from the beginning, and the place where it
+    /// goes on. Below the root all are known at once. A place is of use while nothing below the znode has come or gone.
+    pub fn count_some(
+        &self,
+        path: &str,
+        ids: &[Id<'_>],
+        from: Option<u32>,
+        most: usize,
+    ) -> Result<(usize, Option<u32>), TreeError> {
         let top = self.readable(path, ids, perms::READ)?;
         if top == slab::ROOT {
-            return Ok(self.store.slab.live() - 1);
+            return Ok((self.store.slab.live() - 1, None));
         }
-        Ok(std::iter::successors(self.store.next_below(top, top), |id| self.store.next_below(top, *id)).count())
+        let (mut counted, mut at) = (0, from.unwrap_or(top));
+        while counted < most {
+            let Some(next) = self.store.next_below(top, at) else { return Ok((counted, None)) };
+            (counted, at) = (counted + 1, next);
+        }
+        Ok((counted, Some(at)))
     }
 
     /// Ephemeral znodes of a session whose paths begin with `prefix`.

@@ -183,7 +183,7 @@ impl Replay {
                 let entry = |acl: Acl<'_>| format!("{}:{}:{}", acl.perms, acl.id.scheme, acl.id.id);
                 format!("{} {}", list.iter().map(entry).collect::<Vec<_>>().join(","), self.stat(&stat))
             }
-            "count" => tree.count_descendants(&path, &ids)?.to_string(),
+            "count" => tree.count_some(&path, &ids, None, usize::MAX)?.0.to_string(),
             other => panic!("no such request: {other}"),
         })
     }

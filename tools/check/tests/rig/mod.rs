@@ -4,7 +4,7 @@
 use stats_alloc::{Region, Stats, StatsAlloc};
 use std::alloc::System;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::sync::Arc;
 use torc_base::buf::{BufMut, Pool};
@@ -109,7 +109,7 @@ impl Rig {
         };
         rig.step(Event::Start);
         rig.settle();
-        rig.step(Event::Accepted { conn: CONN, listener: ListenerId(0), peer: IpAddr::V4(Ipv4Addr::LOCALHOST) });
+        rig.step(Event::Accepted { conn: CONN, listener: ListenerId(0), peer: (Ipv4Addr::LOCALHOST, 40_000).into() });
         rig.settle();
         rig
     }

@@ -231,7 +231,7 @@ fn partition_of(group: &str, count: u32) -> u32 {
 
 /// Which machine a request comes from, as Kafka writes it: `/10.0.0.1`.
 fn host(out: &Out, to: ReplyTo) -> Text {
-    out.conns.peer(to.conn).map_or_else(Text::default, |peer| format!("/{peer}").into())
+    out.conns.peer(to.conn).map_or_else(Text::default, |peer| format!("/{}", peer.ip()).into())
 }
 
 /// As much of a client's id as a member's id is made of.

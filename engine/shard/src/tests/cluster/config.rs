@@ -4,16 +4,24 @@ use super::rig::{Cluster, address, founders, node};
 use super::znodes::{ZOOKEEPER, Zk};
 use crate::tests::zookeeper::{Told, serving};
 use torc_base::ids::NodeId;
-use torc_net::zookeeper::Ask;
+use torc_net::zookeeper::{Acl, AddMode, Ask};
+use torc_state::tree::authenticate;
 
 const CONFIG: &str = "/zookeeper/config";
 const DATA_CHANGED: i32 = 3;
+
+/// Who may do everything, as access lists name it.
+fn root() -> String {
+    authenticate("digest", Some(b"root:secret"), "", None).expect("a scheme that there is").remove(0).id
+}
 
 /// Three founders that know each other's disks.
 fn cluster() -> Cluster {
     let mut cluster = Cluster::with([1, 1, 1], |settings| {
         *settings = serving(settings);
-        settings.zookeeper.as_mut().expect("just set").four_letter_words = vec!["conf".into()];
+        let zookeeper = settings.zookeeper.as_mut().expect("just set");
+        zookeeper.four_letter_words = vec!["conf".into()];
+        zookeeper.super_digest = Some(root());
         settings.cluster.founders = founders();
         settings.cluster.disk = u128::from(settings.node.get()) * 10;
     });
@@ -69,4 +77,26 @@ fn every_node_tells_its_clients_who_the_servers_are_and_when_they_are_others() {
         assert!(lines.len() == 5 && lines[3].starts_with("server.4="), "{lines:?}");
         assert!(lines[3].contains(&address(node(4)).ip().to_string()), "where it was let in: {lines:?}");
     }
+}
+
+/// It is an event as any other.
+#[test]
+fn who_may_not_read_who_the_servers_are_is_not_told_that_they_are_others() {
+    let mut cluster = cluster();
+    let (mut admin, mut other) = (Zk::new(&mut cluster, node(1)), Zk::new(&mut cluster, node(1)));
+    admin.does(&mut cluster, &Ask::Auth("digest", b"root:secret"));
+    let acls = [Acl { perms: 31, scheme: "digest", id: "ann:hash" }];
+    admin.does(&mut cluster, &Ask::SetAcl(CONFIG, &acls, -1));
+    for zk in [&mut admin, &mut other] {
+        zk.does(&mut cluster, &Ask::AddWatch(CONFIG, AddMode::Persistent));
+    }
+    cluster.join_with(node(4), 1, 40, node(1), |settings| *settings = serving(settings));
+    for _ in 0..3 {
+        cluster.pass(2_000);
+        [&mut admin, &mut other].into_iter().for_each(|zk| zk.send(&mut cluster, &Ask::Ping));
+    }
+    cluster.pass(100);
+    let mut events = |zk: &mut Zk| zk.all(&mut cluster).iter().filter(|told| matches!(told, Told::Event(..))).count();
+    assert!(events(&mut admin) > 0);
+    assert_eq!(events(&mut other), 0);
 }

@@ -19,6 +19,7 @@ pub mod rig;
 mod tree_starts;
 mod trouble;
 mod versions;
+mod znode_letters;
 mod znode_stories;
 mod znodes;
 mod znodes_unanswered;

@@ -532,7 +532,7 @@ impl Cluster {
     }
 
     /// One turn of one shard's loop; false if there was nothing to do.
-    fn turn(&mut self, id: NodeId, shard: usize) -> bool {
+    pub fn turn(&mut self, id: NodeId, shard: usize) -> bool {
         self.gather(id, shard);
         let Some(process) = self.processes.get_mut(&id) else { return false };
         let due = process.shards[shard].deadline().is_some_and(|at| at <= self.now.mono);
@@ -670,7 +670,7 @@ impl Cluster {
     }
 
     /// Puts bytes on the way from this end to the other one.
-    fn put(&mut self, conn: ConnId, bytes: Vec<u8>) {
+    pub fn put(&mut self, conn: ConnId, bytes: Vec<u8>) {
         self.carried += bytes.len() as u64;
         let (from, other) = (self.ends[&conn].at, self.ends[&conn].other);
         let Some(end) = self.ends.get_mut(&other) else { return };
@@ -694,7 +694,7 @@ impl Cluster {
         let shard = ShardId((self.next_conn % u64::from(self.shards[&target])) as u16);
         let (mine, theirs) = self.pair(Some((id, from)), Some((target, shard)));
         self.event(id, from, Event::Connected { call, conn: mine });
-        let peer = address(id).ip();
+        let peer = address(id);
         self.event(target, shard, Event::Accepted { conn: theirs, listener: PEERS, peer });
     }
 
@@ -717,7 +717,7 @@ impl Cluster {
     /// A connection of a test to any listener of a node.
     pub fn caller(&mut self, to: NodeId, shard: u16, listener: ListenerId) -> ConnId {
         let (mine, theirs) = self.pair(None, Some((to, ShardId(shard))));
-        let peer = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 99));
+        let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 99)), 40_000);
         self.event(to, ShardId(shard), Event::Accepted { conn: theirs, listener, peer });
         mine
     }
