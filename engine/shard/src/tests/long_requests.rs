@@ -49,7 +49,9 @@ fn to_all(acks: i16) -> ProduceRequest {
 /// All partitions from their ends on, one of them from its start.
 fn of_all(ends: i64, read: i32) -> FetchRequest {
     let offset = |index| if index == read { 0 } else { ends };
-    let parts = (0..PARTITIONS).map(|index| wanted_partition(index, offset(index))).collect();
+    // Little of each, so that all of them find room.
+    let part = |index| wanted_partition(index, offset(index)).with_partition_max_bytes(100);
+    let parts = (0..PARTITIONS).map(part).collect();
     fetch_request(vec![wanted("t", 0, 0).with_partitions(parts)], 0)
 }
 
