@@ -139,6 +139,8 @@ pub const TOPIC_METRICS_MAX: usize = 200;
 pub const METRICS_OFFSETS_MAX: usize = 200_000;
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: usize = 100_000;
+/// Partitions that one request makes, as in Kafka.
+pub const MADE_PARTITIONS_MAX: usize = 10_000;
 /// Partitions of one node.
 pub const PARTITIONS_MAX: usize = 200_000;
 /// Length of a topic's name, as in Kafka.
@@ -323,7 +325,7 @@ const _: () = {
     assert!(BATCHES_IN_FLIGHT_MAX * BATCH_BYTES_SOFT <= WAL_MEMORY);
     assert!(16 * PEER_READ_BYTES <= PEER_READ_MEMORY);
     assert!(READ_AHEAD_BYTES <= READ_MEMORY / 2 && ENTRY_BYTES_MAX * 2 <= READ_MEMORY);
-    assert!(TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
+    assert!(MADE_PARTITIONS_MAX <= TOPIC_PARTITIONS_MAX && TOPIC_PARTITIONS_MAX <= PARTITIONS_MAX);
     assert!(FORWARD_BYTES_MAX <= FORWARDED_BYTES_MAX && 2 * FORWARDED_BYTES_MAX < PEER_MAIL_WAITING_MAX);
     assert!(FORWARDED_BYTES_MAX + FORWARD_ANSWER_BYTES_MAX < PEER_MAIL_BYTES_MAX);
     assert!(FORWARDED_CHANGE_BYTES_MAX < PEER_MAIL_BYTES_MAX, "a client's change is one piece of mail");

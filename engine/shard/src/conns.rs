@@ -610,21 +610,21 @@ impl Conns {
     }
 
     /// Sends what is ready, in order, one send per connection. Long ones take turns, so that a short one waits for a few
-    /// of them at most, however many there are.
+    /// of them at most, however many there are; and so do short ones of who has used much, when many of them have gone.
     pub fn send(&mut self, now: Mono, ops: &mut Vec<Op<Mail>>) {
         self.now = now;
+        let mut sent = 0;
         for conn in std::mem::take(&mut self.dirty) {
-            match self.conns.get_mut(&conn) {
-                Some(c) if c.in_turn => {}
-                Some(c) if c.outbox.ready() > PIECE_BYTES_MIN => {
-                    c.in_turn = true;
-                    self.long.push_back(conn);
-                }
-                _ => {
-                    let bytes = self.send_one(now, conn, ops);
-                    self.allowance.charge(SEND_COST.min(bytes) + bytes / BYTES_SENT);
-                }
+            let Some(c) = self.conns.get_mut(&conn).filter(|c| !c.in_turn) else { continue };
+            let ready = c.outbox.ready();
+            if ready > PIECE_BYTES_MIN || (ready > 0 && sent >= TURN_SEND_BYTES && !c.usage.is_little(now)) {
+                c.in_turn = true;
+                self.long.push_back(conn);
+                continue;
             }
+            let bytes = self.send_one(now, conn, ops);
+            self.allowance.charge(SEND_COST.min(bytes) + bytes / BYTES_SENT);
+            sent += bytes;
         }
         let (mut sent, floor) = (0, self.allowance.long_floor());
         while sent < TURN_SEND_BYTES

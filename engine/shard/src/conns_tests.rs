@@ -524,6 +524,33 @@ fn a_turn_at_whose_end_a_short_answer_leaves_sends_little_else() {
 }
 
 #[test]
+fn many_short_answers_of_who_has_used_much_take_turns_as_well() {
+    const GREEDY: u64 = 40;
+    let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
+    for number in 0..=GREEDY {
+        conns.accepted(at(0), ConnId(number), origin(0), &mut ops);
+        conns.received(at(0), ConnId(number), frames(1));
+        let slot = take(&mut conns, ConnId(number))[0];
+        if number < GREEDY {
+            conns.charge(ConnId(number), 1_000);
+        }
+        conns.answer(ConnId(number), slot, reply(&"x".repeat(PIECE_BYTES_MIN)), Path::Other);
+    }
+    let mut order = Vec::new();
+    while order.len() as u64 <= GREEDY {
+        ops.clear();
+        conns.send(at(0), &mut ops);
+        let now: Vec<u64> =
+            ops.iter().filter_map(|op| if let Op::Send { conn, .. } = op { Some(conn.get()) } else { None }).collect();
+        assert!(!now.is_empty() && now.len() * PIECE_BYTES_MIN <= 2 * TURN_SEND_BYTES, "{now:?} in one turn");
+        assert!(!order.is_empty() || now.contains(&GREEDY), "who has used little does not wait: {now:?}");
+        order.extend(now);
+    }
+    order.sort_unstable();
+    assert_eq!(order, (0..=GREEDY).collect::<Vec<_>>(), "each once");
+}
+
+#[test]
 fn long_answers_take_turns_and_short_ones_do_not_wait_for_them() {
     let (mut conns, mut ops) = (conns(1 << 20), Vec::new());
     for number in 0..20 {

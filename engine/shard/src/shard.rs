@@ -853,7 +853,9 @@ impl Shard {
         self.press(now, ops);
         self.turn_stop(now, ops);
         at(Work::Groups);
-        self.with_coordinators(now, ops, |all, around| all.turn(around));
+        let mut allowance = self.conns.allowance;
+        self.with_coordinators(now, ops, |all, around| all.turn(around, &mut allowance));
+        self.conns.allowance = allowance;
         at(Work::Znodes);
         self.with_znodes(now, ops, |znodes, around| znodes.turn(around));
         at(Work::Log);

@@ -3,10 +3,13 @@
 use super::CatalogOwner;
 use crate::groups::Groups;
 use crate::kafka::DECOMMISSION;
-use crate::mail::{Admin, AdminResult, ConfigChange, Resource, TopicRef};
+use crate::mail::{self, Admin, AdminResult, ConfigChange, MorePartitions, Resource, TopicRef};
 use torc_base::ids::TopicId;
+use torc_base::limits::MADE_PARTITIONS_MAX;
+use torc_base::prng::Prng;
 use torc_base::time::Wall;
-use torc_state::catalog::{CatalogError, Command, NewTopic};
+use torc_net::kafka::error;
+use torc_state::catalog::{Catalog, CatalogError, Command, NewTopic};
 use torc_state::config::Alter;
 
 impl CatalogOwner {
@@ -20,23 +23,7 @@ impl CatalogOwner {
         let catalog = groups.catalog_mut().planner(&self.absent());
         match admin {
             Admin::Create { topics, validate_only } => {
-                let plans = topics.into_iter().map(|topic| {
-                    if let Some((code, why)) = topic.refused {
-                        return Err(AdminResult::refused(code, why));
-                    }
-                    let id = u128::from(self.prng.next_u64()) << 64 | u128::from(self.prng.next_u64());
-                    let new = NewTopic {
-                        name: topic.name,
-                        id: TopicId(id),
-                        partitions: topic.partitions,
-                        replication: topic.replication,
-                        assignments: topic.assignments,
-                        config: topic.config,
-                        created: now,
-                    };
-                    catalog.plan_create(new).map_err(|error| refused(&error))
-                });
-                (plans.collect(), validate_only)
+                (plan_topics(catalog, &mut self.prng, now, topics), validate_only)
             }
             Admin::CreateInternal { name, partitions, replication } => {
                 let name = name.as_str();
@@ -52,13 +39,7 @@ impl CatalogOwner {
                 });
                 (plans.collect(), false)
             }
-            Admin::AddPartitions { topics, validate_only } => {
-                let plans = topics.into_iter().map(|topic| {
-                    let plan = catalog.plan_partitions(&topic.name, topic.total, topic.assignments.as_deref());
-                    plan.map_err(|error| refused(&error))
-                });
-                (plans.collect(), validate_only)
-            }
+            Admin::AddPartitions { topics, validate_only } => (plan_partitions(catalog, topics), validate_only),
             Admin::Reassign { .. } => unreachable!("several of its items are one command"),
             Admin::Configs { resources, validate_only } => {
                 let of_groups = &self.coordinator;
@@ -82,10 +63,60 @@ impl CatalogOwner {
     }
 }
 
+fn plan_topics(
+    catalog: &mut Catalog,
+    prng: &mut Prng,
+    now: Wall,
+    topics: Vec<mail::NewTopic>,
+) -> Vec<Result<Command, AdminResult>> {
+    let wanted = topics.iter().map(|one| catalog.wanted_partitions(one.partitions, one.assignments.len()));
+    let is_too_much = wanted.fold(0, usize::saturating_add) > MADE_PARTITIONS_MAX;
+    let plan = |topic: mail::NewTopic| {
+        if is_too_much {
+            return Err(too_many());
+        }
+        if let Some((code, why)) = topic.refused {
+            return Err(AdminResult::refused(code, why));
+        }
+        let id = u128::from(prng.next_u64()) << 64 | u128::from(prng.next_u64());
+        let new = NewTopic {
+            name: topic.name,
+            id: TopicId(id),
+            partitions: topic.partitions,
+            replication: topic.replication,
+            assignments: topic.assignments,
+            config: topic.config,
+            created: now,
+        };
+        catalog.plan_create(new).map_err(|error| refused(&error))
+    };
+    topics.into_iter().map(plan).collect()
+}
+
+/// What no longer fits into the request is refused, and the rest is made.
+fn plan_partitions(catalog: &mut Catalog, topics: Vec<MorePartitions>) -> Vec<Result<Command, AdminResult>> {
+    let mut left = MADE_PARTITIONS_MAX;
+    let plan = |topic: MorePartitions| {
+        let more = catalog.added_partitions(&topic.name, topic.total);
+        let after = left.checked_sub(more).ok_or_else(too_many)?;
+        let plan = catalog.plan_partitions(&topic.name, topic.total, topic.assignments.as_deref());
+        let command = plan.map_err(|error| refused(&error))?;
+        left = after;
+        Ok(command)
+    };
+    topics.into_iter().map(plan).collect()
+}
+
 /// True if a node is to be left by all its replicas; that it is not is said by any other value.
 fn decommissions(change: &ConfigChange) -> bool {
     let ConfigChange::Alter(changes) = change else { return false };
     matches!(&changes[..], [(key, Alter::Set(value))] if key == DECOMMISSION && value == "true")
+}
+
+/// What a request gets that would make more partitions than one may: all of it, if it is for new topics, as in Kafka.
+fn too_many() -> AdminResult {
+    let why = "Excessively large number of partitions per request.";
+    AdminResult::refused(error::POLICY_VIOLATION, why.into())
 }
 
 fn refused(error: &CatalogError) -> AdminResult {

@@ -5,14 +5,18 @@
 //! nothing that came behind it goes before it.
 
 use super::{Around, Coordinators, State, lost};
+use crate::allowance::Allowance;
 use crate::groups::KeptBack;
 use crate::mail::{Answer, Asker, Unavailable};
 use torc_base::ids::GroupId;
-use torc_base::limits::TURN_ITEMS;
+use torc_base::limits::TURN_ITEMS_FREE;
 use torc_state::coordinator::record::Record;
 use torc_state::coordinator::request::{Fetch, Request};
 use torc_state::coordinator::response::Response;
 use torc_state::coordinator::{Coordinator, Reading};
+
+/// An offset that is read, in units of the turn's sum.
+const OFFSET_COST: usize = 2;
 
 /// So often offsets are read again that change while they are read; then all are read in one turn.
 const REPEATS_MAX: u32 = 3;
@@ -67,7 +71,7 @@ impl Coordinators {
         request: Request,
     ) -> Option<Request> {
         let (Request::Fetch(fetch), Some(coordinator)) = (&request, self.serving(log)) else { return Some(request) };
-        let is_long = coordinator.offsets_asked(fetch) > TURN_ITEMS && coordinator.may_fetch(fetch).is_ok();
+        let is_long = coordinator.offsets_asked(fetch) > TURN_ITEMS_FREE && coordinator.may_fetch(fetch).is_ok();
         let Request::Fetch(fetch) = request else { unreachable!("seen above") };
         if !is_long {
             return Some(Request::Fetch(fetch));
@@ -77,16 +81,22 @@ impl Coordinators {
     }
 
     /// A turn's part of what is answered over turns.
-    pub(super) fn turn_long(&mut self, around: &mut Around) {
-        let mut left = TURN_ITEMS;
-        while left > 0
+    pub(super) fn turn_long(&mut self, around: &mut Around, allowance: &mut Allowance) {
+        let part = allowance.part() / OFFSET_COST;
+        let mut left = part;
+        self.read_long(around, &mut left);
+        allowance.charge(OFFSET_COST * (part - left));
+    }
+
+    fn read_long(&mut self, around: &mut Around, left: &mut usize) {
+        while *left > 0
             && let Some(mut long) = self.long.pop_front()
         {
             let Some(State::Serving(coordinator)) = self.seats.get(&long.log).map(|seat| &seat.state) else {
                 around.answer(long.asker, long.position, Err(Unavailable::NotCoordinator));
                 continue;
             };
-            if !long.read_on(coordinator, &mut left) {
+            if !long.read_on(coordinator, left) {
                 return self.long.push_front(long);
             }
             let (asker, log) = (long.asker, long.log);

@@ -12,6 +12,7 @@ mod records;
 
 pub use records::decode as decode_group_record;
 
+use crate::allowance::Allowance;
 use crate::batch::{self, Record as BatchRecord};
 use crate::groups::{Groups, KeptBack, Out};
 use crate::mail::{Answer, Asker, Coordinated, CoordinatorPart, Unavailable};
@@ -168,7 +169,7 @@ impl Coordinators {
     }
 
     /// What waited for room, timers that are due, and the next pieces of what is loaded.
-    pub fn turn(&mut self, around: &mut Around) {
+    pub fn turn(&mut self, around: &mut Around, allowance: &mut Allowance) {
         while let Some((_, part)) = self.deferred.front() {
             if may_append(&part.request) && around.groups.is_busy() {
                 break;
@@ -186,7 +187,7 @@ impl Coordinators {
             self.step(around, log, |coordinator, world| coordinator.tick(world));
         }
         self.turn_loads(around);
-        self.turn_long(around);
+        self.turn_long(around, allowance);
     }
 
     /// When the next turn is due at the latest.

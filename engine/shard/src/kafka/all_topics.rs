@@ -206,7 +206,7 @@ impl Kafka {
         }
         for (to, request) in waiting {
             if Length::of(frame.len()).waits(out.conns) {
-                self.lists.push(to, Request::Metadata(request));
+                self.lists.push(to, Request::Metadata(request), 1);
             } else {
                 self.answer_with_all(out, to, &frame);
             }

@@ -1,10 +1,11 @@
-//! Fetch: asks the owners, waits until there is enough or the time is up, sends record bytes from where they lie.
+//! Fetch: asks the owners, waits until there is enough or the time is up, sends record bytes from where they lie. Of a fetch that
+//! names many partitions each of these steps goes over turns.
 
 use super::brokers::broker_id;
 use super::lines::{FETCH_COST, cost};
-use super::sessions::{Key, Plan, Wanted};
+use super::sessions::{Key, Planning, Wanted};
 use super::view::View;
-use super::{Kafka, Out, ReplyTo, Waiting, code, view};
+use super::{Kafka, Out, Pending, ReplyTo, Waiting, code, view};
 use crate::allowance::Part;
 use crate::mail::{Answer, Ask, FetchPart, Fetched, ReadFrom, Token};
 use crate::outbox::{Piece, Stretch};
@@ -15,8 +16,9 @@ use crate::stats::add;
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::ids::{ConnId, GroupId, NodeId, Offset, Place};
 use torc_base::io::{Level, Op};
-use torc_base::limits::{FETCH_BYTES_MAX, PIECE_BYTES_MIN};
+use torc_base::limits::{FETCH_BYTES_MAX, PIECE_BYTES_MIN, TURN_ITEMS_FREE};
 use torc_base::time::Mono;
+use torc_base::turns::Work;
 use torc_net::kafka::fetch::{PartitionData, Request, Response, TopicData};
 use torc_net::kafka::{self, CurrentLeader, error, fetch};
 
@@ -45,7 +47,10 @@ pub(super) struct ConnFetches {
 
 /// A fetch whose answer is being put together.
 pub(super) struct Gather {
+    /// Its session, and whether only what changed is answered.
     plan: (i32, bool),
+    /// It names many partitions, and has turns for them.
+    is_long: bool,
     /// The client reads only what is committed, and is told which transactions were not.
     committed: bool,
     /// Followers may be read.
@@ -81,14 +86,57 @@ pub(super) struct Parked {
     pub(super) is_due: bool,
 }
 
+/// Long fetches that wait for their turn to go on, in order.
+#[derive(Default)]
+pub(super) struct LongFetches {
+    line: VecDeque<Token>,
+    part: Part,
+}
+
+impl LongFetches {
+    /// True if one may go on.
+    pub(super) fn is_due(&self) -> bool {
+        !self.line.is_empty()
+    }
+}
+
 /// What a fetch waits for.
 enum Stage {
+    /// Its turn to have looked up what it reads.
+    Planning(Box<Planning>),
     /// Memory to be answered into.
     Parked,
-    /// Owners whose answer to the present round is missing.
-    Round(Vec<Place>),
+    /// Owners, or its turn to ask them for more partitions.
+    Round(Round),
     /// Owners that count bytes. `had`: bytes that there were before.
     Watching { had: u64, owners: BTreeMap<Place, Watched> },
+    /// Its turn to be told what was read.
+    Telling(Telling),
+}
+
+/// All partitions are read once.
+struct Round {
+    /// Owners whose answer is missing.
+    missing: Vec<Place>,
+    /// The first partition whose owner was not asked, and whether any was.
+    next: usize,
+    asked: bool,
+    /// One owner alone is asked.
+    only: Option<Place>,
+    /// Bytes that it has brought.
+    brought: usize,
+}
+
+/// An answer that is being written.
+struct Telling {
+    rest: std::vec::IntoIter<Spot>,
+    response: Response,
+    /// Bytes of records that there is room for, and whether there are any.
+    budget: usize,
+    any: bool,
+    /// Whose records the answer has, in its order; and who leads what could not be read.
+    groups: Vec<GroupId>,
+    leaders: Vec<CurrentLeader>,
 }
 
 /// What one owner counts.
@@ -161,7 +209,7 @@ impl Kafka {
         let items = self.fetch_items(&request);
         let request = kafka::Request::Fetch(request);
         if self.many.is_full(items, out.conns) {
-            return self.many.push(to, request);
+            return self.many.push(to, request, items);
         }
         let cost = cost(&request, items);
         self.many.charge(items, cost);
@@ -170,47 +218,49 @@ impl Kafka {
         self.start_fetch(out, to, request);
     }
 
-    /// Partitions that a fetch reads.
+    /// Partitions that a fetch names or reads.
     pub(super) fn fetch_items(&self, request: &Request) -> usize {
         let named: usize = request.topics.iter().map(|topic| topic.partitions.len()).sum();
-        named + self.sessions.partitions(request.session_id)
+        let forgotten: usize = request.forgotten.iter().map(|topic| topic.partitions.len()).sum();
+        named + forgotten + self.sessions.partitions(request.session_id)
     }
 
     /// Begins a fetch whose turn it is.
     pub(super) fn start_fetch(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
-        let (session, by_id) = ((request.session_id, request.session_epoch), to.version >= fetch::BY_ID);
-        let plan = match self.sessions.plan(out.now.mono, by_id, session, &request.topics, &request.forgotten) {
-            Ok(plan) => plan,
+        let is_long = self.fetch_items(&request) > TURN_ITEMS_FREE;
+        let Request { session_id, session_epoch, topics, forgotten, .. } = request;
+        let (session, by_id) = ((session_id, session_epoch), to.version >= fetch::BY_ID);
+        let (mut places, mut left) = (Vec::new(), stride(out, is_long));
+        let before = left;
+        let planned = self.sessions.plan(out.now.mono, by_id, session, topics, forgotten).and_then(|mut planning| {
+            let read = |key, wanted| places.push(spot(&self.view, by_id, key, wanted));
+            let plan = self.sessions.plan_on(out.now.mono, &mut planning, &mut left, read)?;
+            Ok((plan, planning))
+        });
+        let (plan, planning) = match planned {
+            Ok(planned) => planned,
             Err(code) => {
-                let response = Response { error: code, session_id: 0, ..Response::default() };
-                self.send_fetch(out, to, response, &[], Path::Other);
+                self.refuse_fetch(out, to, code);
                 return self.end_fetch(out, to.conn);
             }
         };
-        let Plan { session, incremental, parts } = plan;
-        let places = parts.into_iter().map(|(key, wanted)| {
-            let topic = self.view.find(&key.name, key.id);
-            let unknown = if by_id { error::UNKNOWN_TOPIC_ID } else { error::UNKNOWN_TOPIC_OR_PARTITION };
-            let group = topic
-                .ok_or(unknown)
-                .and_then(|topic| view::partition(topic, key.index).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION));
-            Spot { key, wanted, group, fetched: None }
-        });
         let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
         // Who waits for no records waits for memory all the same: its client would ask again and again, and stand last each time.
         let timed_out = wait_ms == 0 || self.draining || out.conns.has_ended(to.conn);
         let gather = Gather {
-            plan: (session, incremental),
+            // A session that goes on is busy until then.
+            plan: plan.unwrap_or((planning.session(), false)),
+            is_long,
             committed: request.isolation_level == READ_COMMITTED,
             // Who does not say where it is wants the leader, and is to know at once when that is another node.
             any_replica: to.version >= WITH_RACKS && request.replica_id < 0 && !request.rack_id.is_empty(),
             rack: request.rack_id,
-            places: places.collect(),
+            places,
             min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
             // The first batch is sent however small the bound is.
             max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).clamp(1, FETCH_BYTES_MAX),
             deadline: out.now.mono.plus_ms(if timed_out { MEMORY_WAIT_MS } else { wait_ms }),
-            stage: Stage::Parked,
+            stage: if plan.is_some() { Stage::Parked } else { Stage::Planning(Box::new(planning)) },
             reserved: 0,
             woken: false,
             timed_out,
@@ -222,7 +272,76 @@ impl Kafka {
         let deadline = gather.deadline;
         let token = self.wait(out, to, Waiting::Fetch(Box::new(gather)));
         self.deadlines.insert((deadline, token));
-        self.fetch_round(out, token, None);
+        self.charge_steps(out, token, before - left);
+        match plan {
+            Some(_) => self.fetch_round(out, token, None),
+            None => self.long_fetches.line.push_back(token),
+        }
+    }
+
+    fn refuse_fetch(&mut self, out: &mut Out, to: ReplyTo, code: i16) {
+        let response = Response { error: code, session_id: 0, ..Response::default() };
+        self.send_fetch(out, to, response, &[], Path::Other);
+    }
+
+    /// Partitions of a fetch were gone through. (Of a short one they were counted when it came.)
+    fn charge_steps(&self, out: &mut Out, token: Token, steps: usize) {
+        if let Some(Pending { to, what: Waiting::Fetch(gather), .. }) = self.pending.get(&token)
+            && gather.is_long
+        {
+            out.conns.charge(to.conn, steps);
+        }
+    }
+
+    /// A new turn: long fetches go on, each for a part of it.
+    pub(super) fn turn_fetches(&mut self, out: &mut Out) {
+        self.long_fetches.part.begin_turn(&out.conns.allowance);
+        let work = self.stats.turns.at(Work::Fetch);
+        for _ in 0..self.long_fetches.line.len() {
+            if !self.long_fetches.part.may_go(&out.conns.allowance) {
+                break;
+            }
+            let Some(token) = self.long_fetches.line.pop_front() else { break };
+            let (before, part) = (out.conns.allowance.left(), out.conns.allowance.part());
+            self.go_on(out, token, part);
+            let steps = before - out.conns.allowance.left();
+            self.long_fetches.part.charge(usize::try_from(steps).unwrap_or(0));
+        }
+        self.stats.turns.at(work);
+    }
+
+    /// Goes on with a fetch for `left` partitions.
+    fn go_on(&mut self, out: &mut Out, token: Token, left: usize) {
+        match self.gather_mut(token).map(|gather| &gather.stage) {
+            Some(Stage::Planning(_)) => self.plan_on(out, token, left),
+            Some(Stage::Round(round)) if round.missing.is_empty() => self.ask_owners(out, token, left),
+            Some(Stage::Telling(_)) => self.tell_on(out, token, left),
+            // It is gone, or waits for something else.
+            _ => {}
+        }
+    }
+
+    fn plan_on(&mut self, out: &mut Out, token: Token, mut left: usize) {
+        let Some(Pending { to, what: Waiting::Fetch(gather), .. }) = self.pending.get_mut(&token) else { return };
+        let (to, by_id, before) = (*to, to.version >= fetch::BY_ID, left);
+        let Gather { stage: Stage::Planning(planning), places, .. } = &mut **gather else { return };
+        let read = |key, wanted| places.push(spot(&self.view, by_id, key, wanted));
+        let planned = self.sessions.plan_on(out.now.mono, planning, &mut left, read);
+        self.charge_steps(out, token, before - left);
+        match planned {
+            Ok(None) => self.long_fetches.line.push_back(token),
+            Ok(Some(plan)) => {
+                let gather = self.gather_mut(token).expect("seen above");
+                (gather.plan, gather.stage) = (plan, Stage::Parked);
+                self.fetch_round(out, token, None);
+            }
+            Err(code) => {
+                let Waiting::Fetch(gather) = self.done(out, token).what else { unreachable!("it was one") };
+                self.deadlines.remove(&(gather.deadline, token));
+                self.refuse_fetch(out, to, code);
+                self.end_fetch(out, to.conn);
+            }
+        }
     }
 
     fn gather_mut(&mut self, token: Token) -> Option<&mut Gather> {
@@ -234,7 +353,6 @@ impl Kafka {
 
     /// Asks all owners once, or `only` one, if there is memory for what they may give.
     fn fetch_round(&mut self, out: &mut Out, token: Token, only: Option<Place>) {
-        let settings = std::sync::Arc::clone(&self.settings);
         let pending = self.pending.get_mut(&token).expect("it waits");
         let conn = pending.to.conn;
         let Waiting::Fetch(gather) = &mut pending.what else { unreachable!("it is a fetch") };
@@ -247,20 +365,38 @@ impl Kafka {
             gather.stage = Stage::Parked;
             return self.parked.line.push_back(token);
         }
+        gather.reserved = wants.min(share);
+        gather.stage = Stage::Round(Round { missing: Vec::new(), next: 0, asked: false, only, brought: 0 });
+        out.conns.answers().take(gather.reserved);
+        let left = stride(out, gather.is_long);
+        self.ask_owners(out, token, left);
+    }
+
+    /// Asks the owners of up to `left` more partitions.
+    fn ask_owners(&mut self, out: &mut Out, token: Token, mut left: usize) {
+        let Some(Pending { to, what: Waiting::Fetch(gather), .. }) = self.pending.get_mut(&token) else { return };
+        let (conn, gather) = (to.conn, &mut **gather);
+        let Stage::Round(round) = &mut gather.stage else { return };
+        let before = round.next;
         let mut asks: BTreeMap<Place, Vec<FetchPart>> = BTreeMap::new();
-        for (position, place) in gather.places.iter_mut().enumerate() {
+        while left > 0
+            && let Some(place) = gather.places.get_mut(round.next)
+        {
+            let position = round.next as u32;
+            left -= 1;
+            round.next += 1;
             let Ok(group) = place.group else { continue };
             let from = match gather.any_replica {
-                true => ReadFrom::Any { near: near(&settings, &self.view, &place.key, group, &gather.rack) },
+                true => ReadFrom::Any { near: near(&self.settings, &self.view, &place.key, group, &gather.rack) },
                 false => ReadFrom::Leader,
             };
-            let owner = settings.owner(group);
-            if only.is_some_and(|only| only != owner) {
+            let owner = self.settings.owner(group);
+            if round.only.is_some_and(|only| only != owner) {
                 continue;
             }
             place.fetched = None;
             let part = FetchPart {
-                position: position as u32,
+                position,
                 group,
                 offset: Offset(place.wanted.offset),
                 max_bytes: usize::try_from(place.wanted.max_bytes).unwrap_or(0),
@@ -269,18 +405,23 @@ impl Kafka {
             };
             asks.entry(owner).or_default().push(part);
         }
-        if asks.is_empty() {
-            // Nothing can be read, so there is nothing to wait for.
-            return self.finish_fetch(out, token);
-        }
-        let max_bytes = wants.min(share);
-        gather.reserved = max_bytes;
-        gather.stage = Stage::Round(asks.keys().copied().collect());
-        // With several owners each holds what it has read while others wait: then none may wait for memory.
-        let may_wait = asks.len() == 1 && !gather.hurried;
-        out.conns.answers().take(max_bytes);
+        round.missing = asks.keys().copied().collect();
+        round.asked |= !asks.is_empty();
+        let (asked, is_whole) = (round.asked, round.next == gather.places.len());
+        // With several owners each holds what it has read while others wait: then none may wait for memory. Nor does who has some.
+        let may_wait = asks.len() == 1 && !gather.hurried && round.brought == 0;
+        let max_bytes = if gather.hurried { 0 } else { gather.reserved.saturating_sub(round.brought) };
+        let (is_idle, steps) = (asks.is_empty(), round.next - before);
         for (owner, parts) in asks {
             out.asks.push_back((owner, token, Ask::Fetch { conn, parts, max_bytes, may_wait }));
+        }
+        self.charge_steps(out, token, steps);
+        match (is_idle, is_whole) {
+            (false, _) => {}
+            (true, false) => self.long_fetches.line.push_back(token),
+            (true, true) if asked => self.fetch_round_done(out, token),
+            // Nothing can be read, so there is nothing to wait for.
+            (true, true) => self.finish_fetch(out, token),
         }
     }
 
@@ -293,7 +434,8 @@ impl Kafka {
             let Some(gather) = self.gather_mut(token).filter(|gather| matches!(gather.stage, Stage::Parked)) else {
                 continue;
             };
-            let cost = FETCH_COST * gather.places.len();
+            // A long one is counted as it goes on.
+            let cost = if gather.is_long { TURN_ITEMS_FREE } else { FETCH_COST * gather.places.len() };
             if !self.parked.part.may_go(&out.conns.allowance) {
                 self.parked.is_due = true;
                 return self.parked.line.push_front(token);
@@ -316,13 +458,18 @@ impl Kafka {
             Answer::Fetched(parts) => {
                 let owner = parts.first().and_then(|(position, _)| gather.places[*position as usize].group.ok());
                 let owner = settings.owner(owner.expect("an owner was asked for partitions, and answers all of them"));
+                let Stage::Round(round) = &mut gather.stage else { panic!("no round is under way") };
                 for (position, fetched) in parts {
+                    round.brought += fetched.as_ref().map_or(0, |fetched| fetched.bytes);
                     gather.places[position as usize].fetched = Some(fetched);
                 }
-                let Stage::Round(missing) = &mut gather.stage else { panic!("no round is under way") };
-                missing.retain(|shard| *shard != owner);
-                if missing.is_empty() {
-                    self.fetch_round_done(out, token);
+                round.missing.retain(|shard| *shard != owner);
+                if round.missing.is_empty() {
+                    let left = stride(out, gather.is_long);
+                    match round.next == gather.places.len() {
+                        true => self.fetch_round_done(out, token),
+                        false => self.ask_owners(out, token, left),
+                    }
                 }
             }
             Answer::Wake { place, bytes } => self.woken(out, token, place, bytes),
@@ -336,7 +483,6 @@ impl Kafka {
         if gather.fetched().any(|fetched| fetched.cold) {
             gather.read_ns += out.now.mono.since(gather.since);
         }
-        let reserved = std::mem::take(&mut gather.reserved);
         let enough = gather.bytes() >= gather.min_bytes.clamp(1, gather.max_bytes);
         let stop = gather.hurried || gather.has_error() || gather.bytes() > 0;
         // Nothing was read for want of memory: then one owner alone is asked, which may wait for it.
@@ -345,10 +491,12 @@ impl Kafka {
         let told = gather.has_error() || gather.is_elsewhere();
         let ends = enough || gather.has_more() || gather.timed_out || told || gather.min_bytes == 0;
         let again = std::mem::take(&mut gather.woken);
-        out.conns.answers().give(reserved);
+        if short.is_none() && ends {
+            return self.finish_fetch(out, token);
+        }
+        out.conns.answers().give(std::mem::take(&mut gather.reserved));
         match short {
             Some(group) => self.fetch_round(out, token, Some(settings.owner(group))),
-            None if ends => self.finish_fetch(out, token),
             None if again => self.fetch_round(out, token, None),
             None => self.watch(out, token),
         }
@@ -424,11 +572,12 @@ impl Kafka {
                 gather.hurried = true;
                 self.fetch_round(out, token, None);
             }
-            Stage::Round(missing) if late || draining => {
+            Stage::Planning(_) if late || draining => gather.hurried = true,
+            Stage::Round(Round { missing, .. }) if late || draining => {
                 gather.hurried = true;
                 out.asks.extend(missing.iter().map(|owner| (*owner, token, Ask::Hurry { wanted: true })));
             }
-            Stage::Parked | Stage::Round(_) => {}
+            Stage::Planning(_) | Stage::Parked | Stage::Round(_) | Stage::Telling(_) => {}
         }
         // Once more, if it still waits.
         if let Some(gather) = self.gather_mut(token)
@@ -447,8 +596,8 @@ impl Kafka {
         self.sessions.idle(gather.plan.0);
         out.conns.answers().give(gather.reserved);
         match &gather.stage {
-            Stage::Parked => {}
-            Stage::Round(missing) => {
+            Stage::Planning(_) | Stage::Parked | Stage::Telling(_) => {}
+            Stage::Round(Round { missing, .. }) => {
                 out.asks.extend(missing.iter().map(|owner| (*owner, token, Ask::Hurry { wanted: false })));
             }
             Stage::Watching { owners, .. } => {
@@ -457,52 +606,76 @@ impl Kafka {
         }
     }
 
+    /// All has been read that is going to be: it is told.
     fn finish_fetch(&mut self, out: &mut Out, token: Token) {
+        let gather = self.gather_mut(token).expect("it waits");
+        let response = Response { session_id: gather.plan.0, ..Response::default() };
+        let rest = std::mem::take(&mut gather.places).into_iter();
+        let (budget, groups, leaders) = (gather.max_bytes, Vec::new(), Vec::new());
+        gather.stage = Stage::Telling(Telling { rest, response, budget, any: false, groups, leaders });
+        let left = stride(out, gather.is_long);
+        self.tell_on(out, token, left);
+    }
+
+    /// Tells of up to `left` more partitions.
+    fn tell_on(&mut self, out: &mut Out, token: Token, left: usize) {
+        let gather = self.gather_mut(token).expect("looked at by the caller");
+        let Stage::Telling(mut telling) = std::mem::replace(&mut gather.stage, Stage::Parked) else {
+            unreachable!("looked at by the caller");
+        };
+        let (plan, committed, before) = (gather.plan, gather.committed, telling.rest.len());
+        for _ in 0..left.min(before) {
+            let place = telling.rest.next().expect("as many are left");
+            self.tell(&mut telling, plan, committed, place);
+        }
+        self.charge_steps(out, token, before - telling.rest.len());
+        if telling.rest.len() > 0 {
+            self.gather_mut(token).expect("seen above").stage = Stage::Telling(telling);
+            return self.long_fetches.line.push_back(token);
+        }
         let pending = self.done(out, token);
         let Waiting::Fetch(gather) = pending.what else { unreachable!("it was one") };
-        let Gather { plan: (session, incremental), committed, places, max_bytes, deadline, waited_ns, read_ns, .. } =
-            *gather;
+        let Gather { reserved, deadline, waited_ns, read_ns, .. } = *gather;
         self.deadlines.remove(&(deadline, token));
-        let mut response = Response { session_id: session, ..Response::default() };
-        let mut budget = max_bytes;
-        let mut any = false;
-        // Whose records the answer has, in its order; and who leads what could not be read.
-        let (mut groups, mut leaders) = (Vec::new(), Vec::new());
-        for place in places {
-            let Spot { key, group, fetched, .. } = place;
-            let misled = matches!(&fetched, Some(Err(refusal)) if refusal.is_of_leader());
-            let leader = group.ok().filter(|_| misled).and_then(|group| self.current_leader(group));
-            leaders.extend(leader);
-            let result = match group {
-                Ok(_) => fetched.expect("every owner has answered").map_err(code),
-                Err(code) => Err(code),
-            };
-            let code = result.as_ref().err().copied().unwrap_or(error::NONE);
-            let mut fetched = result.unwrap_or_else(|_| Fetched::empty(Offset(-1), Offset(-1)));
-            // Owners read without knowing of each other: together it may be too much.
-            if any && fetched.bytes > budget {
-                fetched.records = Vec::new();
-                fetched.bytes = 0;
-                fetched.count = 0;
-            }
-            any |= fetched.bytes > 0;
-            budget = budget.saturating_sub(fetched.bytes);
-            add(&self.stats.fetch_bytes_total, fetched.bytes as u64);
-            add(&self.stats.fetch_records_total, fetched.count);
-            let told = (code, fetched.high_watermark.get(), fetched.log_start.get());
-            let news = self.sessions.note_sent(session, &key, told, fetched.bytes > 0);
-            if news || !incremental || fetched.elsewhere.is_some() {
-                if let (Ok(group), true) = (group, fetched.bytes > 0) {
-                    groups.push(group);
-                }
-                put(&mut response, key, (code, committed, leader), fetched);
-            }
-        }
-        self.sessions.idle(session);
+        self.sessions.idle(plan.0);
+        out.conns.answers().give(reserved);
+        let Telling { mut response, groups, leaders, .. } = telling;
         let conn = pending.to.conn;
         response.endpoints = self.endpoints(out.conns.listener(conn), leaders);
         self.send_fetch(out, pending.to, response, &groups, Path::Fetch { waited_ns, read_ns });
         self.end_fetch(out, conn);
+    }
+
+    /// Tells of a partition, if there is something to tell.
+    fn tell(&mut self, telling: &mut Telling, (session, incremental): (i32, bool), committed: bool, place: Spot) {
+        let Spot { key, group, fetched, .. } = place;
+        let misled = matches!(&fetched, Some(Err(refusal)) if refusal.is_of_leader());
+        let leader = group.ok().filter(|_| misled).and_then(|group| self.current_leader(group));
+        telling.leaders.extend(leader);
+        let result = match group {
+            Ok(_) => fetched.expect("every owner has answered").map_err(code),
+            Err(code) => Err(code),
+        };
+        let code = result.as_ref().err().copied().unwrap_or(error::NONE);
+        let mut fetched = result.unwrap_or_else(|_| Fetched::empty(Offset(-1), Offset(-1)));
+        // Owners read without knowing of each other: together it may be too much.
+        if telling.any && fetched.bytes > telling.budget {
+            fetched.records = Vec::new();
+            fetched.bytes = 0;
+            fetched.count = 0;
+        }
+        telling.any |= fetched.bytes > 0;
+        telling.budget = telling.budget.saturating_sub(fetched.bytes);
+        add(&self.stats.fetch_bytes_total, fetched.bytes as u64);
+        add(&self.stats.fetch_records_total, fetched.count);
+        let told = (code, fetched.high_watermark.get(), fetched.log_start.get());
+        let news = self.sessions.note_sent(session, &key, told, fetched.bytes > 0);
+        if news || !incremental || fetched.elsewhere.is_some() {
+            if let (Ok(group), true) = (group, fetched.bytes > 0) {
+                telling.groups.push(group);
+            }
+            put(&mut telling.response, key, (code, committed, leader), fetched);
+        }
     }
 
     /// A fetch of the connection is answered.
@@ -562,6 +735,20 @@ impl Kafka {
             out.ops.push(Op::Log { level: Level::Info, text });
         }
     }
+}
+
+/// How many partitions of a fetch are gone through in the event at hand: all that there are of a short one, of a long one what is left
+/// of the turn.
+fn stride(out: &Out, is_long: bool) -> usize {
+    if is_long { out.conns.allowance.long().max(0) as usize } else { usize::MAX }
+}
+
+/// A partition that is to be read.
+fn spot(view: &View, by_id: bool, key: Key, wanted: Wanted) -> Spot {
+    let unknown = if by_id { error::UNKNOWN_TOPIC_ID } else { error::UNKNOWN_TOPIC_OR_PARTITION };
+    let topic = view.find(&key.name, key.id).ok_or(unknown);
+    let group = topic.and_then(|topic| view::partition(topic, key.index).ok_or(error::UNKNOWN_TOPIC_OR_PARTITION));
+    Spot { key, wanted, group, fetched: None }
 }
 
 /// The replica in a consumer's rack that it may read instead of this node, which leads the partition and is elsewhere. Those of

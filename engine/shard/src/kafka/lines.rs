@@ -20,7 +20,8 @@ use torc_net::kafka::{Request, topic_id};
 /// Requests that wait for their turn, in order.
 #[derive(Default)]
 pub(super) struct Line {
-    waiting: VecDeque<(ReplyTo, Request)>,
+    /// With the items of each.
+    waiting: VecDeque<(ReplyTo, Request, usize)>,
     part: Part,
     /// Those that wait for memory.
     standstill: Standstill,
@@ -40,9 +41,9 @@ impl Line {
         }
     }
 
-    /// Takes a request in.
-    pub(super) fn push(&mut self, to: ReplyTo, request: Request) {
-        self.waiting.push_back((to, request));
+    /// Takes a request for so many items in.
+    pub(super) fn push(&mut self, to: ReplyTo, request: Request, items: usize) {
+        self.waiting.push_back((to, request, items));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -89,13 +90,21 @@ pub(super) const FETCH_COST: usize = 3;
 /// What a request for so many items costs, besides its frame, in units of the turn's sum.
 pub(super) fn cost(request: &Request, items: usize) -> usize {
     match request {
-        // Each is checked, appended, committed and answered.
+        // Of many each is counted when it is checked, appended and so on, or looked up, read and told.
+        Request::Produce(_) if items > TURN_ITEMS_FREE => 0,
         Request::Produce(_) => 6 * items,
+        Request::Fetch(_) if items > TURN_ITEMS_FREE => 0,
         Request::Fetch(_) => FETCH_COST * items,
         // Counted as it is made.
         Request::DescribeConfigs(_) | Request::DescribeLogDirs(_) => 0,
-        // The same; but first they are looked up.
+        // The same; but first it is looked up what is told of.
+        Request::DescribeTopicPartitions(_) => items / 4,
+        // Counted as it is made; but first they are looked up.
         Request::Metadata(asked) if asked.topics.is_some() => items,
+        // The first ones; the others when they are asked for.
+        Request::DescribeGroups(_) | Request::ConsumerGroupDescribe(_) | Request::DeleteGroups(_) => {
+            ITEM_COST * items.min(TURN_ITEMS_FREE)
+        }
         _ => ITEM_COST * items,
     }
 }
@@ -110,7 +119,7 @@ impl Kafka {
     /// memory, until there is some.
     pub(super) fn request(&mut self, out: &mut Out, to: ReplyTo, request: Request) {
         let items = self.items(&request);
-        let length = match self.length(&request) {
+        let length = match self.length(&request, items) {
             Length::Short if !out.conns.has_room_for_short(to.conn) => Length::Long,
             length => length,
         };
@@ -123,7 +132,7 @@ impl Kafka {
             out.conns.take_alone(to.conn, to.slot);
         }
         if waits {
-            return self.line(length).push(to, request);
+            return self.line(length).push(to, request, items);
         }
         let cost = cost(&request, items);
         self.line(length).charge(items, cost);
@@ -151,11 +160,10 @@ impl Kafka {
             while !length.waits(out.conns)
                 && !self.is_behind(length)
                 && self.line(length).part.may_go(&out.conns.allowance)
-                && let Some((to, request)) = self.line(length).waiting.pop_front()
+                && let Some((to, request, items)) = self.line(length).waiting.pop_front()
             {
                 if out.conns.is_open(to.conn) {
-                    let items = self.items_or_some(&request);
-                    let cost = cost(&request, items);
+                    let cost = cost(&request, items.max(1));
                     self.line(length).part.charge(cost);
                     out.conns.charge(to.conn, cost);
                     self.line(length).standstill.end();
@@ -198,7 +206,7 @@ impl Kafka {
     /// connection keep their order, and so are looked at when they begin.
     fn items(&self, request: &Request) -> usize {
         match request {
-            Request::Produce(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
+            Request::Produce(request) => super::produce::partitions(request),
             Request::ListOffsets(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::OffsetForLeaderEpoch(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
             Request::OffsetCommit(request) => request.topics.iter().map(|topic| topic.partitions.len()).sum(),
@@ -223,7 +231,9 @@ impl Kafka {
                 Some(topics) => self.named(topics),
             },
             // It has a bound of its own.
-            Request::DescribeTopicPartitions(request) if request.topics.is_empty() => TOPIC_PARTITIONS_LIMIT,
+            Request::DescribeTopicPartitions(request) if request.topics.is_empty() => {
+                self.view.partitions().min(TOPIC_PARTITIONS_LIMIT)
+            }
             Request::DescribeTopicPartitions(request) => request.topics.len(),
             Request::ElectLeaders(request) => match &request.topic_partitions {
                 None => self.view.partitions(),
@@ -254,21 +264,13 @@ impl Kafka {
     }
 
     /// Topics that a Metadata request names, and their partitions.
-    pub(super) fn named(&self, topics: &[MetadataRequestTopic]) -> usize {
+    fn named(&self, topics: &[MetadataRequestTopic]) -> usize {
         let find = |topic: &'_ MetadataRequestTopic| {
             let name = topic.name.as_ref().map_or("", |name| name.as_str());
             let found = self.view.find(name, topic_id(topic.topic_id));
             found.map_or(0, |topic| topic.partitions.len() as usize)
         };
         topics.len() + topics.iter().map(find).sum::<usize>()
-    }
-
-    fn items_or_some(&self, request: &Request) -> usize {
-        let items = match request {
-            Request::Fetch(request) => self.fetch_items(request),
-            request => self.items(request),
-        };
-        items.max(1)
     }
 }
 
@@ -285,8 +287,8 @@ const EXPLAINED: usize = 4;
 const OFFSETS_SHORT: usize = 16;
 
 impl Kafka {
-    /// How long the answer to a request may be. What is long, or may be, is made only while there is memory.
-    fn length(&self, request: &Request) -> Length {
+    /// How long the answer to a request for so many items may be. What is long, or may be, is made only while there is memory.
+    fn length(&self, request: &Request, items: usize) -> Length {
         match request {
             Request::Metadata(asked) if asked.topics.is_none() => {
                 Length::of((self.view.topics().len() + self.view.partitions()) * ITEM_BYTES)
@@ -310,11 +312,11 @@ impl Kafka {
             | Request::DescribeLogDirs(_)
             | Request::ListConfigResources(_)
             | Request::ListPartitionReassignments(_)
-            | Request::DescribeQuorum(_) => Length::of(self.items(request) * ITEM_BYTES),
+            | Request::DescribeQuorum(_) => Length::of(items * ITEM_BYTES),
             Request::OffsetFetch(asked)
                 if asked.groups.iter().all(|group| group.topics.is_some())
                     && (asked.topics.is_some() || !asked.groups.is_empty())
-                    && self.items(request) <= OFFSETS_SHORT =>
+                    && items <= OFFSETS_SHORT =>
             {
                 Length::Short
             }

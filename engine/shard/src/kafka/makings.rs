@@ -2,10 +2,11 @@
 //! all topics, which many ask for alike, is in `all_topics.rs`.)
 
 use super::configs::Describing;
-use super::groups::Telling;
+use super::groups::{Grouping, Telling};
 use super::lines::{BYTES_ENCODED, ITEM_COST};
 use super::log_dirs::{Survey, Surveyed};
 use super::named_topics::Naming;
+use super::topic_partitions::Paging;
 use super::topics::Creating;
 use super::{Kafka, Out, ReplyTo};
 use crate::complaints::Complaint;
@@ -25,6 +26,8 @@ pub(super) enum Making {
     LogDirsFound(Box<Surveyed>),
     Offsets(Box<Telling>),
     Named(Box<Naming>),
+    Page(Box<Paging>),
+    Groups(Box<Grouping>),
 }
 
 /// An answer that is a list: what is there of it is encoded.
@@ -80,7 +83,12 @@ impl Nesting {
 
     /// Adds an element of the list that was begun last.
     pub(super) fn put(&mut self, element: &impl Encodable) {
-        self.writer.put(element);
+        self.put_long(element);
+    }
+
+    /// The same; how many items that was.
+    pub(super) fn put_long(&mut self, element: &impl Encodable) -> usize {
+        self.writer.put(element) / BYTES_ENCODED / ITEM_COST
     }
 
     /// Ends the list that was begun last.
@@ -112,7 +120,7 @@ impl Makings {
 impl Kafka {
     /// Begins an answer. A short one is there at once, whatever else is being made.
     pub(super) fn make(&mut self, out: &mut Out, to: ReplyTo, mut making: Making) {
-        if self.make_part(out, &mut making, &mut { TURN_ITEMS_FREE }) {
+        if self.make_part(out, &mut making, &mut { TURN_ITEMS_FREE + 1 }) {
             return self.end_making(out, to, making);
         }
         self.makings.line.push_back((to, making));
@@ -170,6 +178,16 @@ impl Kafka {
                 is_whole
             }
             Making::Named(naming) => self.name_on(naming, left),
+            Making::Page(paging) => {
+                let is_whole = self.page_on(paging, left);
+                paging.nesting.pack(&mut self.packer);
+                is_whole
+            }
+            Making::Groups(grouping) => {
+                let is_whole = grouping.tell_on(&self.view, left);
+                grouping.nesting.pack(&mut self.packer);
+                is_whole
+            }
         };
         self.stats.turns.at(before);
         is_whole
@@ -209,6 +227,8 @@ impl Kafka {
             Making::LogDirsFound(surveyed) => self.end_nesting(out, to, surveyed.nesting),
             Making::Offsets(telling) => self.end_nesting(out, to, telling.nesting),
             Making::Named(naming) => self.end_naming(out, to, *naming),
+            Making::Page(paging) => self.end_nesting(out, to, paging.nesting),
+            Making::Groups(grouping) => self.end_nesting(out, to, grouping.nesting),
         }
         self.stats.turns.at(before);
     }

@@ -5,7 +5,6 @@ use crate::mail::{Admin, AdminResult, Ask, NewTopic, Token};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use torc_base::ids::{GroupId, ListenerId, ProducerId, TopicId};
-use torc_base::limits::TURN_ITEMS_FREE;
 use torc_net::kafka::schema::describe_cluster_response::DescribeClusterBroker;
 use torc_net::kafka::schema::metadata_request::MetadataRequestTopic;
 use torc_net::kafka::schema::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
@@ -87,12 +86,8 @@ impl Kafka {
             }
             _ => Vec::new(),
         };
-        if missing.is_empty() && self.named(request.topics.as_deref().unwrap_or_default()) > TURN_ITEMS_FREE {
-            return self.metadata_of_named(out, to, request);
-        }
         if missing.is_empty() {
-            let response = self.describe(out, to, &request, &[], Some(&[]));
-            return self.reply(out, to, &response);
+            return self.metadata_of_named(out, to, request);
         }
         let topics = missing.iter().map(|name| NewTopic {
             name: name.clone(),

@@ -27,6 +27,7 @@ pub use configs::DECOMMISSION;
 pub use refusals::code;
 pub use view::View;
 
+use crate::allowance::Part;
 use crate::complaints::{Complaint, Complaints};
 use crate::conns::Conns;
 use crate::mail::{Admin, Answer, Ask, Mail, Token};
@@ -112,6 +113,7 @@ pub struct Kafka {
     /// Fetches of connections that have one under way, or an answer that has not left.
     fetches: BTreeMap<ConnId, fetch::ConnFetches>,
     parked: fetch::Parked,
+    long_fetches: fetch::LongFetches,
     /// Requests for long lists, which wait for memory for their answers, too; and those of which nobody knows whether they
     /// are long.
     lists: lines::Line,
@@ -126,6 +128,7 @@ pub struct Kafka {
     orphans: BTreeMap<Token, usize>,
     /// Requests that name many groups, of which more are to be asked for.
     asks_on: VecDeque<Token>,
+    asks_part: Part,
     /// ElectLeaders requests that wait.
     elections: BTreeSet<Token>,
     next_token: u64,
@@ -147,6 +150,7 @@ impl Kafka {
             expiry: Expiry::default(),
             fetches: BTreeMap::new(),
             parked: fetch::Parked::default(),
+            long_fetches: fetch::LongFetches::default(),
             lists: lines::Line::default(),
             unknown: lines::Line::default(),
             many: lines::Line::default(),
@@ -154,6 +158,7 @@ impl Kafka {
             rereads: BTreeMap::new(),
             orphans: BTreeMap::new(),
             asks_on: VecDeque::new(),
+            asks_part: Part::default(),
             elections: BTreeSet::new(),
             next_token: 0,
             packer: Packer::new(),
@@ -184,7 +189,9 @@ impl Kafka {
         let (pending, orphans) = (&self.pending, &mut self.orphans);
         let tokens = out.conns.closed(conn, |tokens| {
             for token in tokens {
-                if let Some(Pending { to, what: Waiting::Produce(_), .. }) = pending.get(token) {
+                if let Some(Pending { to, what: Waiting::Produce(gather), .. }) = pending.get(token)
+                    && gather.is_with_owners()
+                {
                     orphans.insert(*token, to.bytes);
                 }
             }
@@ -347,11 +354,13 @@ impl Kafka {
         let pending = self.pending.iter().map(|(token, pending)| (*token, pending.expires));
         for token in self.expiry.look(out.now.mono, pending) {
             match self.pending.get(&token).expect("it waits").what {
-                Waiting::Produce(_) => {
+                Waiting::Produce(ref gather) => {
                     // The log has its records all the same, and they take their memory until it answers.
-                    let bytes = self.pending[&token].to.bytes;
-                    out.conns.keep(bytes);
-                    self.orphans.insert(token, bytes);
+                    if gather.is_with_owners() {
+                        let bytes = self.pending[&token].to.bytes;
+                        out.conns.keep(bytes);
+                        self.orphans.insert(token, bytes);
+                    }
                     self.finish_produce(out, token);
                 }
                 Waiting::ListOffsets(_) => self.finish_list_offsets(out, token),
@@ -477,6 +486,7 @@ impl Kafka {
         self.turn_elections(out);
         self.open_compressed(out);
         self.retry_parked(out);
+        self.turn_fetches(out);
         self.turn_coordinates(out);
         self.turn_makings(out);
         self.turn_lines(out);
@@ -488,7 +498,8 @@ impl Kafka {
         let fetch = self.deadlines.first().map(|(at, _)| *at);
         let expiry = self.expiry.due().filter(|_| !self.pending.is_empty());
         let making = self.all_topics.is_due() || self.makings.is_due() || !self.asks_on.is_empty();
-        let waits = self.openings.is_due() || self.lines_are_due(conns) || self.parked.is_due;
+        let waits =
+            self.openings.is_due() || self.lines_are_due(conns) || self.parked.is_due || self.long_fetches.is_due();
         let next_turn = (waits || making).then_some(Mono(0));
         [fetch, next_turn, expiry, self.complaints.due()].into_iter().flatten().min()
     }

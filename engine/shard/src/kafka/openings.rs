@@ -1,32 +1,40 @@
 //! Compressed batches of producers are opened before they go on, in slices, so that other requests go on meanwhile: a
-//! megabyte can hold a gigabyte of records. The batches of long requests are checked in the same way, one after the other.
+//! megabyte can hold a gigabyte of records. The batches of long requests, and of those that name many partitions, are checked in
+//! the same way, one after the other, and go to the owners of the partitions some at a time.
 
-use super::produce::{Opened, demands, is_compressed, refused};
+use super::produce::{Asking, Opened, demands, is_compressed, refused};
 use super::{Kafka, Out, ReplyTo};
 use crate::allowance::cost_of_bytes;
 use std::collections::{BTreeMap, VecDeque};
 use torc_base::ids::ConnId;
-use torc_base::limits::{CHECKED_AT_ONCE, OPENING_MEMORY, OPENING_SLICE, OPENING_TURN};
+use torc_base::limits::{OPENING_MEMORY, OPENING_SLICE, OPENING_TURN};
 use torc_base::turns::Work;
 use torc_net::kafka::produce::Request;
 use torc_net::kafka::records::{self, Check, Checked, Spares};
 
 /// How many times as fast bytes are checked that are not compressed as others are opened, and what a record of them costs
-/// besides, in bytes that could be opened.
+/// besides, and a batch, in bytes that could be opened. And what it costs that a batch is appended, committed and answered.
 const CHECK_GAIN: usize = 32;
 const CHECK_RECORD: usize = 4;
+const CHECK_BATCH: usize = 256;
+const TAKE_BATCH: usize = 1_280;
 
 /// A produce request on its way to being opened.
 struct Parcel {
     to: ReplyTo,
-    request: Request,
+    /// `None`: its batches are opened.
+    request: Option<Request>,
     frame_bytes: usize,
+    /// All batches are looked at, not only those that are compressed.
+    all: bool,
     opened: Opened,
     /// Topic and partition whose batch is looked at next.
     at: (usize, usize),
     check: Option<Box<Check>>,
     /// There was no memory for its records beside those of others: it begins anew when it is alone.
     alone: bool,
+    /// What is left of opened batches for the owners.
+    asking: Option<Asking>,
 }
 
 /// Produce requests with compressed batches, and long ones. Those of one connection are opened, and go on, in the order in which they
@@ -71,19 +79,20 @@ impl Kafka {
         &mut self,
         out: &mut Out,
         to: ReplyTo,
-        request: Request,
+        (request, opened): (Request, Opened),
         frame_bytes: usize,
-        opened: Opened,
+        all: bool,
     ) {
         let waits = self.openings.holds(to.conn);
         let works = self.openings.works.entry(to.conn).or_default();
-        works.push_back(Parcel { to, request, frame_bytes, opened, at: (0, 0), check: None, alone: false });
+        let (at, check, alone, asking) = ((0, 0), None, false, None);
+        works.push_back(Parcel { to, request: Some(request), frame_bytes, all, opened, at, check, alone, asking });
         if waits {
             return;
         }
         // What is small is opened at once.
         self.openings.turns.push_front(to.conn);
-        if self.openings.budget > 0 {
+        if self.openings.budget > 0 && !(all && out.conns.allowance.long() <= 0) {
             self.open_next(out);
         }
     }
@@ -104,7 +113,7 @@ impl Kafka {
         let slice = OPENING_SLICE.min(self.openings.budget);
         let mut left = slice;
         let before = self.stats.turns.at(Work::Opening);
-        let done = self.open(out, &mut work, &mut left);
+        let done = self.open_on(out, &mut work, &mut left);
         self.stats.turns.at(before);
         // A slice costs something even if nothing could be done in it, so that a turn has an end.
         let used = (slice - left).max(1 << 10);
@@ -121,13 +130,26 @@ impl Kafka {
         } else {
             self.openings.turns.push_back(conn);
         }
-        self.produce_opened(out, work.to, work.request, work.frame_bytes, work.opened);
+    }
+
+    /// Goes on with a request, until the budget is used up. True if nothing is left to do for it.
+    fn open_on(&mut self, out: &mut Out, work: &mut Parcel, budget: &mut usize) -> bool {
+        if let Some(mut request) = work.request.take() {
+            if !self.open(out, work, &mut request, budget) {
+                work.request = Some(request);
+                return false;
+            }
+            let opened = std::mem::take(&mut work.opened);
+            work.asking = self.produce_opened(out, work.to, request, work.frame_bytes, opened);
+        }
+        let Some(asking) = &mut work.asking else { return true };
+        self.stats.turns.at(Work::Produce);
+        self.ask_on(out, asking, TAKE_BATCH, budget)
     }
 
     /// Opens the request's batches, in order, until the budget is used up. True if all are opened.
-    fn open(&mut self, out: &mut Out, work: &mut Parcel, budget: &mut usize) -> bool {
-        let all = work.frame_bytes > CHECKED_AT_ONCE;
-        while let Some(topic) = work.request.topics.get_mut(work.at.0) {
+    fn open(&mut self, out: &mut Out, work: &mut Parcel, request: &mut Request, budget: &mut usize) -> bool {
+        while let Some(topic) = request.topics.get_mut(work.at.0) {
             if *budget == 0 {
                 return false;
             }
@@ -135,7 +157,7 @@ impl Kafka {
                 work.at = (work.at.0 + 1, 0);
                 continue;
             };
-            let is_open = !(all || is_compressed(partition)) || work.opened.contains_key(&work.at);
+            let is_open = !(work.all || is_compressed(partition)) || work.opened.contains_key(&work.at);
             let known = self.view.find(&topic.name, topic.id).filter(|_| !is_open).cloned();
             // What is refused for other reasons needs no opening.
             if let Some(topic) = known
@@ -168,7 +190,7 @@ impl Kafka {
                         }
                     },
                     Ok(Checked::Sound(batch)) => {
-                        let cost = bytes.len() / CHECK_GAIN + batch.records as usize * CHECK_RECORD;
+                        let cost = CHECK_BATCH + bytes.len() / CHECK_GAIN + batch.records as usize * CHECK_RECORD;
                         *budget = budget.saturating_sub(cost);
                         Ok(batch)
                     }

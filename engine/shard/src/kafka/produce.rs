@@ -7,9 +7,9 @@ use crate::mail::{Acks, Ask, Parts, ProducePart, Produced, Token};
 use crate::refusal::Refusal;
 use crate::stages::{LogTimes, Path};
 use crate::stats::add;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::ids::{GroupId, Place};
-use torc_base::limits::{CHECKED_AT_ONCE, LARGE_FRAME};
+use torc_base::limits::{CHECKED_AT_ONCE, LARGE_FRAME, TURN_ITEMS_FREE};
 use torc_base::time::Wall;
 use torc_net::kafka::produce::{PartitionResponse, Request, Response, Topic, TopicResponse};
 use torc_net::kafka::records::{Batch, Demands, Invalid, Spares, Times};
@@ -27,6 +27,8 @@ pub(super) struct Gather {
     /// Where in the response each part's answer goes, topic and partition, and whose log is asked.
     places: Vec<(u32, u32, GroupId)>,
     waiting: usize,
+    /// Of these, parts that nobody has been asked for yet.
+    unasked: usize,
     acks: Acks,
     /// Of the batch that was durable last.
     times: Option<LogTimes>,
@@ -35,6 +37,16 @@ pub(super) struct Gather {
 }
 
 impl Gather {
+    fn new(acks: Acks) -> Gather {
+        let (response, places) = (Response::default(), Vec::new());
+        Gather { response, places, waiting: 0, unasked: 0, acks, times: None, misled: Vec::new() }
+    }
+
+    /// True if owners have parts of it that they have not answered.
+    pub fn is_with_owners(&self) -> bool {
+        self.waiting > self.unasked
+    }
+
     /// Takes answers in; true if all are there.
     pub fn take(&mut self, parts: Parts<Produced>) -> bool {
         for (position, result) in parts {
@@ -67,6 +79,12 @@ impl Gather {
     }
 }
 
+/// Batches of a request that go to their owners, some at a time.
+pub(super) struct Asking {
+    token: Token,
+    rest: VecDeque<(Place, std::vec::IntoIter<ProducePart>)>,
+}
+
 /// Why a batch goes no further: the code and, for people, the reason.
 pub(super) type Refused = (i16, Option<String>);
 
@@ -74,35 +92,72 @@ pub(super) type Refused = (i16, Option<String>);
 pub(super) type Opened = BTreeMap<(usize, usize), Result<Batch, Refused>>;
 
 impl Kafka {
-    /// Takes a produce request in: one with compressed batches is opened first, and one that is long.
+    /// Takes a produce request in: one with compressed batches is opened first, and one that is long or names many partitions.
     pub(super) fn produce(&mut self, out: &mut Out, to: ReplyTo, mut request: Request, frame_bytes: usize) {
         keep_last(&mut request.topics);
         let opened = cut_to_batches(&mut request.topics);
         let compressed = || request.topics.iter().flat_map(|topic| &topic.partitions).any(is_compressed);
-        if self.openings.holds(to.conn) || frame_bytes > CHECKED_AT_ONCE || compressed() {
-            return self.open_first(out, to, request, frame_bytes, opened);
+        let is_long = frame_bytes > CHECKED_AT_ONCE || partitions(&request) > TURN_ITEMS_FREE;
+        if self.openings.holds(to.conn) || is_long || compressed() {
+            return self.open_first(out, to, (request, opened), frame_bytes, is_long);
         }
-        self.produce_opened(out, to, request, frame_bytes, opened);
+        let Some((token, asks)) = self.prepare(out, to, request, frame_bytes, opened) else { return };
+        out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::Produce(parts))));
     }
 
-    /// The same for a request whose batches have been looked at that take turns.
+    /// The same for a request whose batches have been looked at that take turns: what owners are to be asked is asked over turns,
+    /// too. `None`: nothing is.
     pub(super) fn produce_opened(
         &mut self,
         out: &mut Out,
         to: ReplyTo,
         request: Request,
         frame_bytes: usize,
+        opened: Opened,
+    ) -> Option<Asking> {
+        let (token, asks) = self.prepare(out, to, request, frame_bytes, opened)?;
+        let gather = self.produce_gather(token).expect("just begun");
+        gather.unasked = gather.waiting;
+        Some(Asking { token, rest: asks.into_iter().map(|(owner, parts)| (owner, parts.into_iter())).collect() })
+    }
+
+    fn produce_gather(&mut self, token: Token) -> Option<&mut Gather> {
+        match self.pending.get_mut(&token).map(|pending| &mut pending.what) {
+            Some(Waiting::Produce(gather)) => Some(gather),
+            _ => None,
+        }
+    }
+
+    /// Asks owners to take more batches, as far as `left` goes, of which each takes `cost`. True if there are no others, or if
+    /// nobody waits for them any more.
+    pub(super) fn ask_on(&mut self, out: &mut Out, asking: &mut Asking, cost: usize, left: &mut usize) -> bool {
+        let token = asking.token;
+        let Some(gather) = self.produce_gather(token) else { return true };
+        while *left > 0
+            && let Some((owner, parts)) = asking.rest.front_mut()
+        {
+            let some: Vec<ProducePart> = parts.by_ref().take(left.div_ceil(cost)).collect();
+            *left = left.saturating_sub(some.len() * cost);
+            gather.unasked -= some.len();
+            out.asks.push_back((*owner, token, Ask::Produce(some)));
+            if parts.len() == 0 {
+                asking.rest.pop_front();
+            }
+        }
+        asking.rest.is_empty()
+    }
+
+    /// Begins the answer to a request, and checks its batches; what owners are to be asked. `None`: it is answered.
+    fn prepare(
+        &mut self,
+        out: &mut Out,
+        to: ReplyTo,
+        request: Request,
+        frame_bytes: usize,
         mut opened: Opened,
-    ) {
+    ) -> Option<(Token, BTreeMap<Place, Vec<ProducePart>>)> {
         let acks = acks(request.acks);
-        let mut gather = Gather {
-            response: Response::default(),
-            places: Vec::new(),
-            waiting: 0,
-            acks: acks.unwrap_or(Acks::All),
-            times: None,
-            misled: Vec::new(),
-        };
+        let mut gather = Gather::new(acks.unwrap_or(Acks::All));
         let has_id = request.transactional_id.is_some();
         // One question per owner; nearly always there is only one owner.
         let mut asks: BTreeMap<Place, Vec<ProducePart>> = BTreeMap::new();
@@ -140,7 +195,8 @@ impl Kafka {
             gather.response.topics.push(TopicResponse { name, id, partitions });
         }
         if gather.waiting == 0 {
-            return self.answer_produce(out, to, &gather);
+            self.answer_produce(out, to, &gather);
+            return None;
         }
         let (here, other) = (self.settings.here(), asks.first_key_value().map(|(owner, _)| *owner));
         let other = other.filter(|owner| owner.node == here.node && *owner != here).map(|owner| owner.shard);
@@ -151,13 +207,13 @@ impl Kafka {
             Acks::Disks(_) | Acks::All => expiry::limit(out.now.mono, request.timeout_ms),
         };
         let token = self.wait_until(out, expires, to, Waiting::Produce(gather));
-        for (owner, mut parts) in asks {
+        for parts in asks.values_mut() {
             let bytes: usize = parts.iter().map(|part| part.batch.bytes.len()).sum();
             // Large requests are written from where they lie, unless most of their pages belong to other shards.
             let gathers = frame_bytes >= LARGE_FRAME && bytes * 2 >= frame_bytes;
             parts.iter_mut().for_each(|part| part.batch.gather = gathers);
-            out.asks.push_back((owner, token, Ask::Produce(parts)));
         }
+        Some((token, asks))
     }
 
     /// Bytes of the longest batch that a topic takes: an entry lies in one segment, whatever the topic says.
@@ -250,6 +306,11 @@ impl Kafka {
         let reply = self.packer.take_scratch();
         self.answer_with(out, to, Some(reply), gather.times.map_or(Path::Other, Path::Log));
     }
+}
+
+/// Partitions that a request names.
+pub(super) fn partitions(request: &Request) -> usize {
+    request.topics.iter().map(|topic| topic.partitions.len()).sum()
 }
 
 fn acks(wire: i16) -> Result<Acks, i16> {

@@ -1,12 +1,13 @@
 //! Fetch sessions (KIP-227): a client names its partitions once, later requests and answers carry only what changed.
 
 use std::collections::BTreeMap;
+use std::vec::IntoIter;
 use torc_base::ids::TopicId;
 use torc_base::limits::FETCH_SESSION_PARTITIONS_MAX;
 use torc_base::prng::Prng;
 use torc_base::time::Mono;
 use torc_net::kafka::error;
-use torc_net::kafka::fetch::{Forgotten, Topic};
+use torc_net::kafka::fetch::{Forgotten, Partition, Topic};
 
 /// The client does not know which epoch it is; Kafka takes all that is below for the same in a fetch, though not elsewhere.
 const UNKNOWN_EPOCH: i32 = -1;
@@ -75,34 +76,70 @@ impl Session {
             self.order.remove(&wanted.turn);
         }
     }
+}
 
-    fn update(&mut self, topics: &[Topic], forgotten: &[Forgotten]) {
-        for topic in forgotten {
-            for &index in &topic.partitions {
-                self.remove(&Key { name: topic.name.clone(), id: topic.id, index });
-            }
-        }
-        for topic in topics {
-            for p in &topic.partitions {
-                let key = Key { name: topic.name.clone(), id: topic.id, index: p.index };
-                self.put(key, p.fetch_offset, p.max_bytes, p.current_leader_epoch.max(UNKNOWN_EPOCH));
-            }
-        }
+/// What a fetch changes in its session.
+#[derive(Debug)]
+struct Changes {
+    forgotten: IntoIter<Forgotten>,
+    topics: IntoIter<Topic>,
+    /// What is left of the topic at hand.
+    forgetting: Option<(Key, IntoIter<i32>)>,
+    adding: Option<(Key, IntoIter<Partition>)>,
+}
+
+impl Changes {
+    fn new(topics: Vec<Topic>, forgotten: Vec<Forgotten>) -> Changes {
+        Changes { forgotten: forgotten.into_iter(), topics: topics.into_iter(), forgetting: None, adding: None }
     }
 
-    fn in_order(&self) -> Vec<(Key, Wanted)> {
-        self.order.values().map(|key| (key.clone(), self.wanted[key])).collect()
+    /// Makes up to `left` of them. True if there are no others.
+    fn make(&mut self, session: &mut Session, left: &mut usize) -> bool {
+        while *left > 0 {
+            *left -= 1;
+            if let Some((of, partitions)) = &mut self.forgetting {
+                match partitions.next() {
+                    Some(index) => session.remove(&Key { index, ..of.clone() }),
+                    None => self.forgetting = None,
+                }
+            } else if let Some((of, partitions)) = &mut self.adding {
+                match partitions.next() {
+                    Some(Partition { index, fetch_offset, max_bytes, current_leader_epoch, .. }) => {
+                        let epoch = current_leader_epoch.max(UNKNOWN_EPOCH);
+                        session.put(Key { index, ..of.clone() }, fetch_offset, max_bytes, epoch);
+                    }
+                    None => self.adding = None,
+                }
+            } else if let Some(Forgotten { name, id, partitions }) = self.forgotten.next() {
+                self.forgetting = Some((Key { name, id, index: 0 }, partitions.into_iter()));
+            } else if let Some(Topic { name, id, partitions }) = self.topics.next() {
+                self.adding = Some((Key { name, id, index: 0 }, partitions.into_iter()));
+            } else {
+                return true;
+            }
+        }
+        false
     }
 }
 
-/// What a fetch reads, and in which session.
+/// A fetch whose session is looked up, and what it reads.
 #[derive(Debug)]
-pub struct Plan {
-    /// 0: without a session.
-    pub session: i32,
-    /// Only what changed is answered.
-    pub incremental: bool,
-    pub parts: Vec<(Key, Wanted)>,
+pub struct Planning {
+    /// The session that goes on, if one does.
+    id: i32,
+    /// The one that begins, and whether it is kept.
+    fresh: Option<Session>,
+    is_kept: bool,
+    changes: Changes,
+    /// Its session is what it is to be, and from this place in its order on it was not told what is read.
+    from: Option<u64>,
+}
+
+impl Planning {
+    /// The session that goes on; 0 if none does.
+    pub fn session(&self) -> i32 {
+        self.id
+    }
 }
 
 /// The sessions of one shard.
@@ -131,24 +168,22 @@ impl Sessions {
         }
     }
 
-    /// What a request with this session id and epoch is to read, which names topics by their ids or by their names. An error answers
-    /// the whole request.
+    /// Begins to look up what a request with this session id and epoch is to read, which names topics by their ids or by their
+    /// names. An error answers the whole request.
     pub fn plan(
         &mut self,
         now: Mono,
         by_id: bool,
         (id, epoch): (i32, i32),
-        topics: &[Topic],
-        forgotten: &[Forgotten],
-    ) -> Result<Plan, i16> {
+        topics: Vec<Topic>,
+        forgotten: Vec<Forgotten>,
+    ) -> Result<Planning, i16> {
         if matches!(epoch, -1 | 0) {
             // A full fetch: without a session (-1), or to begin one (0). An old one of that client ends.
             self.end(id);
-            let mut session = Session { epoch: 1, used: now, by_id, ..Session::default() };
-            session.update(topics, &[]);
-            let parts = session.in_order();
-            let session = if epoch == 0 && !parts.is_empty() { self.begin(now, session) } else { 0 };
-            return Ok(Plan { session, incremental: false, parts });
+            let fresh = Some(Session { epoch: 1, used: now, by_id, ..Session::default() });
+            let changes = Changes::new(topics, Vec::new());
+            return Ok(Planning { id: 0, fresh, is_kept: epoch == 0, changes, from: None });
         }
         let session = self.sessions.get_mut(&id).ok_or(error::FETCH_SESSION_ID_NOT_FOUND)?;
         if session.epoch != epoch {
@@ -160,16 +195,51 @@ impl Sessions {
         session.epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
         session.used = now;
         session.busy = true;
-        self.partitions -= session.wanted.len();
-        session.update(topics, forgotten);
-        self.partitions += session.wanted.len();
-        let parts = session.in_order();
-        if self.partitions > FETCH_SESSION_PARTITIONS_MAX {
-            // The client begins anew, and does without a session if it is too much even so.
-            self.end(id);
-            return Err(error::FETCH_SESSION_ID_NOT_FOUND);
+        Ok(Planning { id, fresh: None, is_kept: true, changes: Changes::new(topics, forgotten), from: None })
+    }
+
+    /// Goes on with it, for about `left` partitions; `read` is told of each that is read, in order. When it has been told of all: the
+    /// session, which is 0 without one, and whether only what changed is answered.
+    pub fn plan_on(
+        &mut self,
+        now: Mono,
+        planning: &mut Planning,
+        left: &mut usize,
+        mut read: impl FnMut(Key, Wanted),
+    ) -> Result<Option<(i32, bool)>, i16> {
+        let is_fresh = planning.fresh.is_some();
+        let session = match &mut planning.fresh {
+            Some(session) => session,
+            // It may have ended meanwhile.
+            None => self.sessions.get_mut(&planning.id).ok_or(error::FETCH_SESSION_ID_NOT_FOUND)?,
+        };
+        if planning.from.is_none() {
+            let before = session.wanted.len();
+            let is_changed = planning.changes.make(session, left);
+            if !is_fresh {
+                self.partitions = self.partitions + session.wanted.len() - before;
+                if self.partitions > FETCH_SESSION_PARTITIONS_MAX {
+                    // The client begins anew, and does without a session if it is too much even so.
+                    self.end(planning.id);
+                    return Err(error::FETCH_SESSION_ID_NOT_FOUND);
+                }
+            }
+            if !is_changed {
+                return Ok(None);
+            }
         }
-        Ok(Plan { session: id, incremental: true, parts })
+        let from = planning.from.get_or_insert(0);
+        for (turn, key) in session.order.range(*from..) {
+            if *left == 0 {
+                return Ok(None);
+            }
+            *left -= 1;
+            *from = turn + 1;
+            read(key.clone(), session.wanted[key]);
+        }
+        let Some(session) = planning.fresh.take() else { return Ok(Some((planning.id, true))) };
+        let is_kept = planning.is_kept && !session.wanted.is_empty();
+        Ok(Some((if is_kept { self.begin(now, session) } else { 0 }, false)))
     }
 
     /// Keeps a new session if there is room, or an idle one to give up; its id, or 0.

@@ -85,14 +85,9 @@ impl View {
         self.by_name.range::<str, _>((from, Bound::Unbounded)).next().map(|(_, topic)| topic)
     }
 
-    /// The first topic by name behind `last`, if there was one, or from `from` on.
-    pub fn topic_from(&self, from: &str, last: Option<&str>) -> Option<&Arc<Topic>> {
-        match last {
-            Some(_) => self.topic_behind(last),
-            None => {
-                self.by_name.range::<str, _>((Bound::Included(from), Bound::Unbounded)).next().map(|(_, topic)| topic)
-            }
-        }
+    /// Topics by name, from this name on.
+    pub fn topics_from(&self, from: &str) -> impl Iterator<Item = &Arc<Topic>> {
+        self.by_name.range::<str, _>((Bound::Included(from), Bound::Unbounded)).map(|(_, topic)| topic)
     }
 
     /// Partitions of all topics that have leaders.

@@ -93,7 +93,8 @@ fn fetches_of_many_partitions_take_turns_and_sessions_keep_their_order() {
         sent.push((*client, FETCH, rig.send(*client, FETCH, &request)));
     }
     let turns = self::turns::<FetchRequest>(&mut rig, small, sent);
-    assert!(turns.iter().all(|answers| *answers <= A_TURN), "{turns:?}");
+    // They go on side by side, so that more may end in one turn than begin in it.
+    assert!(turns.iter().all(|answers| *answers <= 2 * A_TURN), "{turns:?}");
 }
 
 /// Many that wait for memory get it at once.

@@ -2,6 +2,7 @@
 
 use super::rig::{Client, Rig};
 use super::verbs::*;
+use torc_base::limits::MADE_PARTITIONS_MAX;
 use torc_net::kafka::schema::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use torc_net::kafka::schema::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
@@ -302,6 +303,39 @@ fn the_longest_names_are_answered_in_every_version() {
         let told = rig.ask(client, version, &create).topics[0].error_code;
         assert_eq!(told, error::INVALID_TOPIC_EXCEPTION, "version {version}");
     }
+}
+
+/// Kafka makes no more than that of one request, and of one for new topics nothing then.
+#[test]
+fn a_request_makes_so_many_partitions_and_no_more() {
+    let most = MADE_PARTITIONS_MAX as i32;
+    let refused = error::POLICY_VIOLATION;
+    let mut rig = Rig::new(1);
+    let client = rig.connect(0);
+    let sized = |topic: &str, partitions: i32| new(topic).with_num_partitions(partitions);
+    let placed = |topic: &str| {
+        let one = CreatableReplicaAssignment::default().with_broker_ids(vec![NODE.into()]);
+        let all = (0..most).map(|index| one.clone().with_partition_index(index)).collect();
+        sized(topic, -1).with_replication_factor(-1).with_assignments(all)
+    };
+    for dry in [true, false] {
+        for more in [vec![sized("b", most + 1)], vec![sized("b", most)], vec![sized("b", i32::MAX)], vec![placed("b")]]
+        {
+            let topics = [vec![sized("a", 1)], more].concat();
+            assert_eq!(create(&mut rig, client, topics, dry), named(&[("a", refused), ("b", refused)]));
+        }
+        // One that says nothing gets the default, which is one, and one that asks for nonsense asks for none.
+        let topics = vec![sized("a", most - 1), sized("b", -1).with_replication_factor(-1), sized("c", -7)];
+        let made = named(&[("a", 0), ("b", 0), ("c", error::INVALID_PARTITIONS)]);
+        assert_eq!(create(&mut rig, client, topics, dry), made);
+    }
+    let more = [("b", most + 2, None), ("b2", 3, None), ("a", most + 9, None), ("c", 4, None)];
+    let none = error::UNKNOWN_TOPIC_OR_PARTITION;
+    let told = grow(&mut rig, client, &more);
+    assert_eq!(told, named(&[("b", refused), ("b2", none), ("a", 0), ("c", none)]));
+    let told = grow(&mut rig, client, &[("b", most + 1, None), ("a", most + 10, None)]);
+    assert_eq!(told, named(&[("b", 0), ("a", refused)]), "what fits in is made, as each topic is by itself");
+    assert_eq!(rig.metadata(client, &["b"]).topics[0].partitions.len() as i32, most + 1);
 }
 
 #[test]

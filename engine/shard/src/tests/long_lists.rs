@@ -358,6 +358,46 @@ fn offsets_that_change_while_they_are_read_are_of_one_moment() {
     }
 }
 
+/// However many groups there are, they are told over turns.
+#[test]
+fn many_groups_are_listed_and_described_over_turns() {
+    const GROUPS: usize = 1_200;
+    let mut rig = Rig::with(1, &Settings { offsets_partitions: 3, ..settings() });
+    let (client, other) = (rig.connect(0), rig.connect(0));
+    assert_eq!(rig.create(client, "t", 1, &[]), 0);
+    find(&mut rig, client, "g");
+    let names: Vec<String> = (0..GROUPS).map(|n| format!("g{n:04}")).collect();
+    names.iter().for_each(|name| commit(&mut rig, client, name, 0..1, 7));
+    for version in 0..=5 {
+        let sent = rig.send(client, version, &ListGroupsRequest::default());
+        let (mut turns, mut served) = (0, 0);
+        let answer = loop {
+            rig.send(other, 9, &MetadataRequest::default().with_topics(Some(Vec::new())));
+            assert!(rig.turn(0), "no answer");
+            turns += 1;
+            served += usize::from(rig.take_frame(other).is_some());
+            if let Some(answer) = rig.take::<ListGroupsRequest>(client, version, sent) {
+                break answer;
+            }
+        };
+        let mut told: Vec<String> = answer.groups.iter().map(|group| group.group_id.to_string()).collect();
+        told.sort();
+        assert_eq!((told, answer.error_code), (names.clone(), error::NONE), "version {version}");
+        assert!(answer.groups.iter().all(|group| version < 4 || group.group_state.as_str() == "Empty"));
+        assert!(turns > 3 && served + 2 >= turns, "{turns} turns, {served} others were served");
+    }
+    // What is told of many at once is what is told of each.
+    let of = |names: &[String]| {
+        DescribeGroupsRequest::default().with_groups(names.iter().map(|name| s(name).into()).collect())
+    };
+    for version in 0..=6 {
+        let all = rig.ask(client, version, &of(&names));
+        for (name, told) in names.iter().zip(&all.groups).step_by(100) {
+            assert_eq!(&rig.ask(client, version, &of(&[name.clone()])).groups[0], told, "version {version}");
+        }
+    }
+}
+
 /// Who goes meanwhile, or whose coordinator does, leaves nothing behind.
 #[test]
 fn nobody_waits_for_offsets_of_a_coordinator_that_has_gone() {

@@ -17,6 +17,7 @@ mod lines;
 mod lists;
 mod long_entries;
 mod long_lists;
+mod long_requests;
 mod many_partitions;
 mod metadata;
 mod moves;

@@ -81,6 +81,21 @@ impl Catalog {
         replicas
     }
 
+    /// Partitions that a topic is to have whose creator says so many, or places so many; 0 if that makes no sense.
+    pub fn wanted_partitions(&self, partitions: i32, placed: usize) -> usize {
+        match partitions {
+            _ if placed > 0 => placed,
+            -1 => self.defaults.partitions as usize,
+            partitions => usize::try_from(partitions).unwrap_or(0),
+        }
+    }
+
+    /// Partitions that a topic is to get which is to have `total`; 0 if that makes no sense.
+    pub fn added_partitions(&self, name: &str, total: i32) -> usize {
+        let has = self.by_name.get(name).map_or(u32::MAX, |topic| topic.partitions.len());
+        u32::try_from(total).unwrap_or(0).saturating_sub(has) as usize
+    }
+
     /// Plans a topic.
     pub fn plan_create(&mut self, new: NewTopic) -> Result<Command, CatalogError> {
         let NewTopic { name, id, partitions, replication, assignments, config, created } = new;

@@ -10,8 +10,7 @@ use torc_net::kafka::schema::consumer_group_describe_response::{
 };
 use torc_net::kafka::schema::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use torc_net::kafka::schema::{
-    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
-    ConsumerGroupHeartbeatResponse, TopicName,
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicName,
 };
 use torc_net::kafka::{error, topic_id, topic_uuid};
 use torc_state::coordinator::Text;
@@ -112,45 +111,38 @@ pub(super) fn beaten(assignors: &[Text], part: Part) -> ConsumerGroupHeartbeatRe
         .with_assignment(assignment)
 }
 
-pub(super) fn described(
-    view: &View,
-    version: i16,
-    operations: bool,
-    groups: Vec<Text>,
-    parts: impl Iterator<Item = Part>,
-) -> ConsumerGroupDescribeResponse {
-    let described = groups.iter().zip(parts).map(|(group, part)| {
-        let answer =
-            DescribedGroup::default().with_group_id(wire(group).into()).with_authorized_operations(asked(false, 0));
-        let result = match part {
-            Ok(response) => match *response {
-                Response::ConsumerDescribe(mut described) => described.pop().expect("one group was asked for").1,
-                other => unreachable!("{other:?} answers no ConsumerGroupDescribe"),
-            },
-            Err(code) => return answer.with_error_code(code),
-        };
-        let DescribedConsumerGroup { state, epoch, assignment_epoch, assignor, members } = match result {
-            Ok(described) => described,
-            Err(refusal) => {
-                let why = match refusal {
-                    Refusal::GroupIdNotFound => format!("Group {group} is not a consumer group."),
-                    refusal => refusal.to_string(),
-                };
-                return answer.with_error_code(group_code(refusal)).with_error_message(Some(wire(&why)));
-            }
-        };
-        answer
-            .with_group_state(wire(state.name()))
-            .with_group_epoch(epoch)
-            .with_assignment_epoch(assignment_epoch)
-            .with_assignor_name(wire(&assignor))
-            .with_members(members.into_iter().map(|one| member(view, version, one)).collect())
-            .with_authorized_operations(asked(operations, super::lists::GROUP_OPERATIONS))
-    });
-    ConsumerGroupDescribeResponse::default().with_groups(described.collect())
+/// What is said of a group, and its members.
+pub(super) fn described(operations: bool, group: &Text, part: Part) -> (DescribedGroup, Vec<DescribedConsumer>) {
+    let answer =
+        DescribedGroup::default().with_group_id(wire(group).into()).with_authorized_operations(asked(false, 0));
+    let result = match part {
+        Ok(response) => match *response {
+            Response::ConsumerDescribe(mut described) => described.pop().expect("one group was asked for").1,
+            other => unreachable!("{other:?} answers no ConsumerGroupDescribe"),
+        },
+        Err(code) => return (answer.with_error_code(code), Vec::new()),
+    };
+    let DescribedConsumerGroup { state, epoch, assignment_epoch, assignor, members } = match result {
+        Ok(described) => described,
+        Err(refusal) => {
+            let why = match refusal {
+                Refusal::GroupIdNotFound => format!("Group {group} is not a consumer group."),
+                refusal => refusal.to_string(),
+            };
+            let refused = answer.with_error_code(group_code(refusal)).with_error_message(Some(wire(&why)));
+            return (refused, Vec::new());
+        }
+    };
+    let answer = answer
+        .with_group_state(wire(state.name()))
+        .with_group_epoch(epoch)
+        .with_assignment_epoch(assignment_epoch)
+        .with_assignor_name(wire(&assignor))
+        .with_authorized_operations(asked(operations, super::lists::GROUP_OPERATIONS));
+    (answer, members)
 }
 
-fn member(view: &View, version: i16, member: DescribedConsumer) -> Member {
+pub(super) fn member(view: &View, version: i16, member: DescribedConsumer) -> Member {
     let kind = if member.is_classic { CLASSIC_MEMBER } else { CONSUMER_MEMBER };
     let answer = Member::default()
         .with_member_id(wire(&member.id))

@@ -9,12 +9,11 @@ use torc_net::kafka::schema::delete_groups_response::DeletableGroupResult;
 use torc_net::kafka::schema::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use torc_net::kafka::schema::list_groups_response::ListedGroup;
 use torc_net::kafka::schema::{
-    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
-    ListGroupsRequest, ListGroupsResponse,
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, GroupId, ListGroupsRequest,
 };
 use torc_state::coordinator::Text;
 use torc_state::coordinator::request::{List, Request};
-use torc_state::coordinator::response::{DescribedMember, GroupState, Refusal, Response};
+use torc_state::coordinator::response::{DescribedMember, GroupState, Listed, Refusal, Response};
 
 /// Kafka's operations on a group, by their numbers: read, delete, describe, describe configs, alter configs.
 pub(super) const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8, 10, 11]);
@@ -64,47 +63,49 @@ fn id(group: &str) -> GroupId {
     GroupId(wire(group))
 }
 
+/// What is said of a group, and its members.
 pub(super) fn described(
     version: i16,
     operations: bool,
-    groups: Vec<Text>,
-    parts: impl Iterator<Item = Part>,
-) -> DescribeGroupsResponse {
+    group: &Text,
+    part: Part,
+) -> (DescribedGroup, Vec<DescribedMember>) {
     let operations = asked(operations && version >= 3, GROUP_OPERATIONS);
-    let described = groups.iter().zip(parts).map(|(group, part)| {
-        let answer = DescribedGroup::default().with_group_id(id(group));
-        let result = match part {
-            Ok(response) => match *response {
-                Response::Describe(mut described) => described.pop().expect("one group was asked for").result,
-                other => unreachable!("{other:?} answers no DescribeGroups"),
-            },
-            Err(code) => return answer.with_error_code(code).with_authorized_operations(asked(false, 0)),
-        };
-        let described = match result {
-            Ok(described) => described,
-            Err(Refusal::GroupIdNotFound) => {
-                let dead =
-                    answer.with_group_state(wire(GroupState::Dead.name())).with_authorized_operations(operations);
-                if version < NOT_FOUND {
-                    return dead;
-                }
+    let answer = DescribedGroup::default().with_group_id(id(group));
+    let result = match part {
+        Ok(response) => match *response {
+            Response::Describe(mut described) => described.pop().expect("one group was asked for").result,
+            other => unreachable!("{other:?} answers no DescribeGroups"),
+        },
+        Err(code) => {
+            let refused = answer.with_error_code(code).with_authorized_operations(asked(false, 0));
+            return (refused, Vec::new());
+        }
+    };
+    let answer = match result {
+        Ok(described) => {
+            let answer = answer
+                .with_group_state(wire(described.state.name()))
+                .with_protocol_type(wire(&described.protocol_type))
+                .with_protocol_data(wire(&described.protocol))
+                .with_authorized_operations(operations);
+            return (answer, described.members);
+        }
+        Err(Refusal::GroupIdNotFound) => {
+            let dead = answer.with_group_state(wire(GroupState::Dead.name())).with_authorized_operations(operations);
+            if version < NOT_FOUND {
+                dead
+            } else {
                 let why = wire(&format!("Group {group} not found."));
-                return dead.with_error_code(error::GROUP_ID_NOT_FOUND).with_error_message(Some(why));
+                dead.with_error_code(error::GROUP_ID_NOT_FOUND).with_error_message(Some(why))
             }
-            Err(refusal) => return answer.with_error_code(group_code(refusal)),
-        };
-        let members = described.members.iter().map(|one| member(version, one)).collect();
-        answer
-            .with_group_state(wire(described.state.name()))
-            .with_protocol_type(wire(&described.protocol_type))
-            .with_protocol_data(wire(&described.protocol))
-            .with_members(members)
-            .with_authorized_operations(operations)
-    });
-    DescribeGroupsResponse::default().with_groups(described.collect())
+        }
+        Err(refusal) => answer.with_error_code(group_code(refusal)),
+    };
+    (answer, Vec::new())
 }
 
-fn member(version: i16, member: &DescribedMember) -> DescribedGroupMember {
+pub(super) fn member(version: i16, member: &DescribedMember) -> DescribedGroupMember {
     let instance = member.instance.as_ref().filter(|_| version >= INSTANCES);
     DescribedGroupMember::default()
         .with_member_id(wire(&member.id))
@@ -115,34 +116,32 @@ fn member(version: i16, member: &DescribedMember) -> DescribedGroupMember {
         .with_member_assignment(member.assignment.to_vec().into())
 }
 
-pub(super) fn listed(version: i16, parts: impl Iterator<Item = Part>) -> ListGroupsResponse {
-    let mut answer = ListGroupsResponse::default();
+/// The groups that coordinators have, and the code for those that did not say.
+pub(super) fn all_listed(parts: impl Iterator<Item = Part>) -> (i16, Vec<Vec<Listed>>) {
+    let (mut code, mut all) = (error::NONE, Vec::new());
     for part in parts {
-        let listed = match part {
+        match part {
             Ok(response) => match *response {
-                Response::List(listed) => listed,
+                Response::List(listed) => all.push(listed),
                 other => unreachable!("{other:?} answers no ListGroups"),
             },
             // Another node has them.
-            Err(error::NOT_COORDINATOR) => continue,
-            Err(code) => {
-                answer.error_code = code;
-                continue;
-            }
-        };
-        answer.groups.extend(listed.iter().map(|one| {
-            let mut group =
-                ListedGroup::default().with_group_id(id(&one.group)).with_protocol_type(wire(&one.protocol_type));
-            if version >= STATES {
-                group.group_state = wire(one.state.name());
-            }
-            if version >= TYPES {
-                group.group_type = wire(one.kind.name());
-            }
-            group
-        }));
+            Err(error::NOT_COORDINATOR) => {}
+            Err(other) => code = other,
+        }
     }
-    answer
+    (code, all)
+}
+
+pub(super) fn listed(version: i16, one: &Listed) -> ListedGroup {
+    let mut group = ListedGroup::default().with_group_id(id(&one.group)).with_protocol_type(wire(&one.protocol_type));
+    if version >= STATES {
+        group.group_state = wire(one.state.name());
+    }
+    if version >= TYPES {
+        group.group_type = wire(one.kind.name());
+    }
+    group
 }
 
 pub(super) fn deleted(groups: Vec<Text>, parts: impl Iterator<Item = Part>) -> DeleteGroupsResponse {

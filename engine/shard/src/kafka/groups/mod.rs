@@ -3,20 +3,23 @@
 mod commits;
 mod consumer;
 mod find;
+mod grouping;
 mod lists;
 mod members;
 
 pub(super) use commits::Telling;
+pub(super) use grouping::Grouping;
 
+use super::lines::ITEM_COST;
 use super::makings::Making;
 use super::refusals::{group_code, unavailable_code};
 use super::view::OFFSETS_TOPIC;
-use super::{Kafka, Out, ReplyTo, Waiting};
+use super::{Kafka, Out, Pending, ReplyTo, Waiting};
 use crate::mail::{Ask, Coordinated, CoordinatorPart, Token};
 use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use torc_base::ids::{GroupId, Place};
-use torc_base::limits::{LIST_BYTES_MAX, MEMBER_NAME_BYTES_MAX, REPLY_BYTES_MAX, TURN_ITEMS, TURN_ITEMS_FREE};
+use torc_base::limits::{LIST_BYTES_MAX, MEMBER_NAME_BYTES_MAX, REPLY_BYTES_MAX, TURN_ITEMS_FREE};
 use torc_net::kafka::schema::{OffsetFetchResponse, TopicName};
 use torc_net::kafka::{StrBytes, error};
 use torc_state::coordinator::record::TopicPartitions;
@@ -140,13 +143,19 @@ impl Kafka {
 
     /// A new turn: requests that name many groups have more of them asked for.
     pub(super) fn turn_coordinates(&mut self, out: &mut Out) {
-        for _ in 0..TURN_ITEMS / TURN_ITEMS_FREE {
-            let Some(token) = self.asks_on.pop_front() else { return };
+        self.asks_part.begin_turn(&out.conns.allowance);
+        while self.asks_part.may_go(&out.conns.allowance)
+            && let Some(token) = self.asks_on.pop_front()
+        {
             // One that is not there has gone with its connection.
-            if let Some(Waiting::Coordinate(gather)) = self.pending.get_mut(&token).map(|pending| &mut pending.what) {
-                let asks = gather.ask_on(&self.settings).into_iter();
-                out.asks.extend(asks.map(|(owner, parts)| (owner, token, Ask::Coordinate(parts))));
-            }
+            let Some(Pending { to, what: Waiting::Coordinate(gather), .. }) = self.pending.get_mut(&token) else {
+                continue;
+            };
+            let asks = gather.ask_on(&self.settings);
+            let cost = ITEM_COST * asks.values().map(Vec::len).sum::<usize>();
+            self.asks_part.charge(cost);
+            out.conns.charge(to.conn, cost);
+            out.asks.extend(asks.into_iter().map(|(owner, parts)| (owner, token, Ask::Coordinate(parts))));
         }
     }
 
@@ -175,17 +184,21 @@ impl Kafka {
                 Err(code) => self.reply(out, to, &OffsetFetchResponse::default().with_error_code(code)),
             },
             What::Describe { groups, operations } => {
-                self.reply(out, to, &lists::described(to.version, operations, groups, parts));
+                let grouping = Grouping::classic(to, operations, groups, parts.collect());
+                self.make(out, to, Making::Groups(Box::new(grouping)));
             }
-            What::List => self.reply(out, to, &lists::listed(to.version, parts)),
+            What::List => {
+                let (code, groups) = lists::all_listed(parts);
+                self.make(out, to, Making::Groups(Box::new(Grouping::listed(to, code, groups))));
+            }
             What::Delete(groups) => self.reply(out, to, &lists::deleted(groups, parts)),
             What::Beat => {
                 let beaten = consumer::beaten(&self.settings.coordinator.consumer_assignors, one(&mut parts));
                 self.reply(out, to, &beaten);
             }
             What::DescribeConsumers { groups, operations } => {
-                let described = consumer::described(&self.view, to.version, operations, groups, parts);
-                self.reply(out, to, &described);
+                let grouping = Grouping::consumer(to, operations, groups, parts.collect());
+                self.make(out, to, Making::Groups(Box::new(grouping)));
             }
         }
     }
