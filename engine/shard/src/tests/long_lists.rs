@@ -393,7 +393,7 @@ fn many_groups_are_listed_and_described_over_turns() {
     for version in 0..=6 {
         let all = rig.ask(client, version, &of(&names));
         for (name, told) in names.iter().zip(&all.groups).step_by(100) {
-            assert_eq!(&rig.ask(client, version, &of(&[name.clone()])).groups[0], told, "version {version}");
+            assert_eq!(&rig.ask(client, version, &of(std::slice::from_ref(name))).groups[0], told, "version {version}");
         }
     }
 }
