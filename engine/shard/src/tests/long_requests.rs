@@ -150,13 +150,15 @@ fn a_fetch_of_many_partitions_goes_over_turns() {
         assert!(session > 0);
         let next = |epoch, topics| fetch_request(topics, 0).with_session_id(session).with_session_epoch(epoch);
         let (answer, turns) = meanwhile(&mut rig, reader, FETCH, &next(1, vec![wanted("t", 700, 1)]));
-        assert!(turns > TURNS_MIN && read_of(&answer).is_empty(), "{turns} turns");
+        // Each shard looks at its own.
+        assert!(turns > TURNS_MIN / shards && read_of(&answer).is_empty(), "{turns} turns");
         rig.produce(client, -1, "t", 3, &batch(&["c"]));
         let (answer, _) = meanwhile(&mut rig, reader, FETCH, &next(2, Vec::new()));
         assert_eq!(read_of(&answer), [(3, 1)]);
         // A batch of each comes, in order of the partitions.
         let (answer, _) = meanwhile(&mut rig, reader, FETCH, &of_all(0, 0));
         assert_eq!(read_of(&answer), (0..PARTITIONS).map(|index| (index, 1)).collect::<Vec<_>>());
+        rig.run();
         assert_eq!(memory(&rig), (0, 0));
     }
 }
