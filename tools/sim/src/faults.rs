@@ -8,7 +8,6 @@
 use crate::disk::{Disk, Note, SECTOR};
 use torc_base::limits::PAGE;
 use torc_base::prng::Prng;
-use torc_wal::segment::{Header, Trailer, footer_bytes};
 
 /// Kinds of operations that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,52 +115,4 @@ pub fn damage(disk: &mut Disk, rng: &mut Prng, prefix: &str, log: bool) -> Optio
         }
     };
     (file.bytes[sector..end] != before[..]).then_some(Damage { file: name, at: sector, how })
-}
-
-/// Footers that rot, in one of two runs, drawn by a part of the seed that nothing else uses. Nobody is to notice: the batches say the
-/// same.
-pub struct FooterRot(Option<Prng>);
-
-impl FooterRot {
-    /// Of a run of this seed, in which they `may` rot.
-    pub fn new(seed: u64, may: bool) -> FooterRot {
-        let mut rng = Prng::new(seed ^ 0xf007_e201);
-        FooterRot((rng.chance(1, 2) && may).then_some(rng))
-    }
-
-    /// Some rot on one of the disks, if it is time for that.
-    pub fn strike(&mut self, disks: &mut [Disk]) -> Vec<Damage> {
-        let Some(rng) = &mut self.0 else { return Vec::new() };
-        if rng.chance(1, 3) {
-            return Vec::new();
-        }
-        let disk = &mut disks[rng.below(disks.len() as u64) as usize];
-        let one_in = rng.between(1, 4);
-        let mut all = Vec::new();
-        for (file, ino) in &disk.names {
-            let bytes = &mut disk.files.get_mut(ino).expect("named files exist").bytes;
-            let Some(start) = footer_of(bytes).filter(|_| rng.chance(1, one_in)) else { continue };
-            // The trailer, or anything.
-            let start = if rng.chance(1, 2) { bytes.len() - PAGE } else { start };
-            let sector = start + rng.below(((bytes.len() - start) / SECTOR) as u64) as usize * SECTOR;
-            let how = if rng.chance(1, 2) {
-                bytes[sector..sector + SECTOR].fill(0);
-                "a sector of zeroes in a footer"
-            } else {
-                // Of a trailer so much is looked at.
-                bytes[sector + rng.below(56) as usize] ^= 1 << rng.below(8);
-                "a flipped bit in a footer"
-            };
-            all.push(Damage { file: file.clone(), at: sector, how });
-        }
-        all
-    }
-}
-
-/// Where the footer of a segment's file begins, if it has one.
-fn footer_of(bytes: &[u8]) -> Option<usize> {
-    let header = Header::decode(bytes)?;
-    let trailer = Trailer::decode(bytes.get(bytes.len().checked_sub(PAGE)?..)?)?;
-    let is_its = (trailer.segment, trailer.salt) == (header.segment, header.salt);
-    is_its.then(|| bytes.len() - footer_bytes(trailer.extents as usize))
 }

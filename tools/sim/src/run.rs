@@ -6,7 +6,7 @@ use crate::client::{Client, Next};
 use crate::cluster::Losses;
 use crate::consumer::Consumer;
 use crate::disk::{Disk, Speed};
-use crate::faults::{self, Class, FooterRot};
+use crate::faults::{self, Class};
 use crate::fuzzer::Fuzzer;
 use crate::groups::{Group, INSTANCE};
 use crate::history::{Faults, History, Life};
@@ -209,7 +209,6 @@ pub struct Run<A: App> {
     coordinator: Arc<CoordinatorSettings>,
     offsets_partitions: u32,
     znodes: Znodes,
-    rot: FooterRot,
     /// A shard ended by itself since the last start.
     exited: Option<usize>,
     lives: u32,
@@ -321,7 +320,6 @@ impl<A: App> Run<A> {
             coordinator,
             offsets_partitions,
             znodes,
-            rot: FooterRot::new(seed, theme != Theme::Full),
             exited: None,
             lives: 0,
             phase: 0,
@@ -717,9 +715,6 @@ impl<A: App> Run<A> {
         }
         if self.theme == Theme::Damage && round + 2 >= rounds && (!self.world.running() || self.rng.chance(1, 2)) {
             self.damage();
-        }
-        for rotten in self.rot.strike(&mut self.world.disks) {
-            self.world.trail.say(format!("rot: {rotten:?}"));
         }
         Ok(())
     }

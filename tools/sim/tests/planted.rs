@@ -107,17 +107,6 @@ bugs! {
         cluster: false,
         found: 0,
     };
-    a_footer_that_is_made_again_without_the_ends_of_batches_is_caught: Bug {
-        name: "footer-made-again-in-part",
-        file: "wal/src/rebuild.rs",
-        edits: &[(
-            "(0..header.count as usize).map(line)",
-            "(0..header.count as usize - usize::from(AWAKE && header.count > 1)).map(line)",
-        )],
-        rules: &["AckedIsKept", "SeenIsFinal", "MarksAdvance", "ExpectedErrors", "NoPanic", "Liveness"],
-        cluster: false,
-        found: 0,
-    };
     an_answer_before_its_commit_is_caught: Bug {
         name: "answer-before-commit",
         file: "engine/shard/src/groups/append.rs",
