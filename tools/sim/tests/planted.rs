@@ -134,7 +134,7 @@ bugs! {
         )],
         rules: &["MarksAdvance", "SeenIsFinal", "AckedIsKept", "BehindHighWatermark", "NoPanic"],
         cluster: false,
-        found: 34,
+        found: 136,
     };
     a_producer_that_is_forgotten_at_a_restart_is_caught: Bug {
         name: "producer-forgotten",
@@ -469,7 +469,7 @@ bugs! {
         )],
         rules: CLUSTER_RULES,
         cluster: true,
-        found: 6,
+        found: 9,
     };
     a_disk_with_amnesia_that_votes_is_caught: Bug {
         name: "amnesia",
